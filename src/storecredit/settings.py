@@ -1,0 +1,106 @@
+"""Every setting, in one frozen value with defaults that work.
+
+A setting comes from a command-line flag, else the environment (`STORECREDIT_` and the field's name
+in capitals), else the default here. Names carry their unit last.
+"""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, SecretStr, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+HOUR_SECONDS = 3600.0
+
+
+class Settings(BaseSettings):
+    """The configuration of one storecredit process."""
+
+    model_config = SettingsConfigDict(env_prefix="STORECREDIT_", frozen=True, extra="forbid")
+
+    # Where it listens
+    host: str = "127.0.0.1"
+    port: int = Field(default=8080, ge=0, le=65535)
+    processes: int = Field(default=1, ge=1, le=64)
+    worker: bool = True
+    public_url: str | None = None
+    """Base of the links handed out (result images); default: the address the request came to."""
+
+    # Where it keeps things
+    data_dir: Path = Path("data")
+    """Embedded PostgreSQL and result images live here."""
+    database_url: SecretStr | None = None
+    """An external PostgreSQL 15 or later; unset: the embedded one in `data_dir`."""
+    redis_url: SecretStr | None = None
+    """Shared rate limits for several processes; unset: counted in this process's memory."""
+
+    # Who may operate it
+    admin_token: SecretStr | None = None
+    """Bearer token of `/api/admin`; unset: the admin API is off."""
+
+    # Group commit
+    commit_lanes: int = Field(default=2, ge=1, le=64)
+    commit_batch_max: int = Field(default=500, ge=1, le=5000)
+    commit_waiting_max: int = Field(default=5000, ge=1)
+    commit_deadline_seconds: float = Field(default=10.0, gt=0)
+    pool_max: int = Field(default=8, ge=2, le=200)
+
+    # Requests
+    body_max_bytes: int = Field(default=4 * 1024 * 1024, ge=1024)
+    rate_limits: dict[str, tuple[int, int] | None] = {
+        "default": (5, 50),
+        "starter": (10, 100),
+        "growth": (30, 500),
+        "scale": (100, 2000),
+        "enterprise": (500, 10_000),
+        "unlimited": None,
+    }
+    """Creates allowed per (minute, hour), by tier; null: no limit. As JSON in the environment."""
+    rate_limit_read_factor: int = Field(default=20, ge=1)
+    """Reads have a budget of their own: this many times the creates."""
+    rate_limit_fail_open: bool = True
+    """While Redis is away: true lets requests through (logged), false answers 503."""
+
+    # Generations
+    generator: str = "collage"
+    generator_url: str | None = None
+    generator_attempts: int = Field(default=3, ge=1, le=20)
+    generator_backoff_seconds: float = Field(default=1.0, ge=0)
+    """Wait before the second attempt; doubled before each further one."""
+    generation_timeout_seconds: float = Field(default=120.0, gt=0)
+    """Time limit of one attempt."""
+    generation_deadline_seconds: float = Field(default=HOUR_SECONDS, gt=0)
+    """A generation that has not ended this long after its creation is failed and refunded."""
+    worker_concurrency: int = Field(default=8, ge=1, le=1000)
+    worker_heartbeat_timeout_seconds: float = Field(default=30.0, gt=0)
+    """A worker silent for this long counts as dead; its generations are picked up again."""
+    worker_drain_seconds: float = Field(default=30.0, ge=0)
+    """How long a stopping worker may finish what it has begun."""
+    sweep_interval_seconds: float = Field(default=10.0, gt=0)
+    blocked_terms: Annotated[tuple[str, ...], NoDecode] = ()
+    """Moderation of the collage generator; comma-separated in the environment."""
+    openai_api_key: SecretStr | None = None
+    openai_base_url: str | None = None
+    openai_model: str = "gpt-image-1"
+    allow_private_hosts: bool = False
+    """Let image URLs point at private, loopback and link-local addresses."""
+    image_max_bytes: int = Field(default=10 * 1024 * 1024, ge=1024)
+    image_fetch_timeout_seconds: float = Field(default=15.0, gt=0)
+
+    # Results
+    result_retention_seconds: float = Field(default=6 * HOUR_SECONDS, gt=0)
+    result_link_seconds: float = Field(default=900.0, gt=0)
+    signing_key: SecretStr | None = None
+    """Signs result links; unset: a random one kept in `data_dir`."""
+
+    # Telemetry
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["auto", "json", "console"] = "auto"
+    """auto: readable on a terminal, JSON lines elsewhere."""
+
+    @field_validator("blocked_terms", mode="before")
+    @classmethod
+    def _split_terms(cls, value: object) -> object:
+        if isinstance(value, str):
+            return tuple(term.strip() for term in value.split(",") if term.strip())
+        return value
