@@ -1,0 +1,71 @@
+# Two commands need nothing but Python 3.11 or later, make and the package registry: `make run` and
+# `make test`. Everything they install goes into .venv, with the hashes of the lock files; the stamp
+# files in .venv make a second run free.
+
+PYTHON ?= python3
+PROCESSES ?= logical
+ARGS ?=
+
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+PYTEST := $(BIN)/pytest $(ARGS)
+
+MADE := .venv/.made
+RUNTIME := .venv/.runtime-installed
+DEV := .venv/.dev-installed
+
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-builtin-rules
+.SUFFIXES:
+.PHONY: help run test torture check format lock
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
+
+run: $(RUNTIME) ## Start the service with its own PostgreSQL, worker and a demo store (ARGS="--port 9000")
+	@exec $(BIN)/storecredit serve --demo $(ARGS)
+
+test: $(DEV) ## Run every test but the torture (ARGS="-k refund", PROCESSES=1)
+	$(PYTEST) -n $(PROCESSES) --maxprocesses 8 --dist worksteal
+
+torture: $(DEV) ## Run the long tests that `make test` leaves out
+	$(PYTEST) -m torture --timeout 0
+
+check: $(DEV) ## Lint, format, types and import contracts
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(DEV) ## Format the code and mend what the linter can mend
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+# One lock for every platform and Python version. The development lock is constrained by the other,
+# so that tests run against what is shipped. No option here writes an index address into a lock.
+UV_COMPILE := $(BIN)/uv --no-config pip compile --quiet --upgrade --universal \
+	--python-version 3.11 --generate-hashes --custom-compile-command 'make lock'
+
+lock: $(DEV) ## Bring the lock files up to date with pyproject.toml and the newest releases
+	$(UV_COMPILE) pyproject.toml --group build --output-file requirements.lock
+	$(UV_COMPILE) pyproject.toml --group dev --constraints requirements.lock \
+		--output-file requirements-dev.lock
+
+$(MADE):
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "storecredit needs Python 3.11 \
+	or later, and $(PYTHON) is %d.%d: name another with make PYTHON=…" % sys.version_info[:2])'
+	@echo 'Making a virtual environment in .venv'
+	@$(PYTHON) -m venv --clear .venv
+	@touch $@
+
+# setuptools is in the lock and the build is not isolated: nothing is fetched without a hash.
+$(RUNTIME): $(MADE) requirements.lock pyproject.toml
+	@echo 'Installing storecredit and what it needs (once; about half a minute)'
+	@$(PIP) install --require-hashes -r requirements.lock
+	@$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(DEV): $(RUNTIME) requirements-dev.lock
+	@echo 'Installing the development tools (once)'
+	@$(PIP) install --require-hashes -r requirements-dev.lock
+	@touch $@
