@@ -1,0 +1,182 @@
+"""The repository keeps its own promises: import contracts, locks, nothing of one machine."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from fnmatch import fnmatch
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+ROOT = Path(__file__).resolve().parents[2]
+RUNTIME_LOCK = "requirements.lock"
+DEV_LOCK = "requirements-dev.lock"
+
+# Assembled, so that this file passes its own test.
+REGISTRY_HOSTS = [
+    f"{name}.{domain}"
+    for name, domain in [
+        ("pypi", "org"),
+        ("pythonhosted", "org"),
+        ("npmjs", "org"),
+        ("npmjs", "com"),
+        ("debian", "org"),
+        ("docker", "io"),
+        ("ghcr", "io"),
+    ]
+]
+HOME_PATHS = [f"/{name}/" for name in ("home", "root", "Users", "opt", "work")]
+
+LAYER_CONTRACT = "Imports go down only"
+DRIVER_CONTRACT = "Only postgres knows the driver"
+FRAMEWORK_CONTRACT = "Only web knows the HTTP framework"
+SERVER_CONTRACT = "Only web and service know the HTTP server"
+
+
+def lint_imports(package_parent: Path) -> tuple[int, str]:
+    """Check the import contracts of the copy of storecredit in `package_parent`."""
+    checked = subprocess.run(
+        [Path(sys.executable).with_name("lint-imports"), "--no-cache"],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(package_parent), "COLUMNS": "500"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    return checked.returncode, checked.stdout + checked.stderr
+
+
+def broken_contracts(report: str) -> list[str]:
+    return [line for line in report.splitlines() if " BROKEN" in line]
+
+
+@pytest.fixture
+def package_copy(tmp_path: Path) -> Path:
+    shutil.copytree(ROOT / "src" / "storecredit", tmp_path / "storecredit")
+    return tmp_path / "storecredit"
+
+
+def test_the_import_contracts_hold(package_copy: Path) -> None:
+    status, report = lint_imports(package_copy.parent)
+    assert status == 0, report
+
+
+@pytest.mark.parametrize("name", ["utils", "helpers", "common", "core"])
+def test_a_room_that_no_layer_names_is_refused(package_copy: Path, name: str) -> None:
+    (package_copy / name).mkdir()
+    (package_copy / name / "__init__.py").touch()
+    status, report = lint_imports(package_copy.parent)
+    assert status == 1, report
+    assert f"storecredit.{name}" in report
+
+
+@pytest.mark.parametrize(
+    "module, statement, contract",
+    [
+        ("stores/planted.py", "import storecredit.ledger", LAYER_CONTRACT),
+        ("postgres/planted.py", "import storecredit.web", LAYER_CONTRACT),
+        ("ledger/planted.py", "from asyncpg import Connection", DRIVER_CONTRACT),
+        ("generation/planted.py", "import pgqueuer", DRIVER_CONTRACT),
+        ("ledger/planted.py", "import psycopg", DRIVER_CONTRACT),
+        ("generation/planted.py", "from litestar import get", FRAMEWORK_CONTRACT),
+        ("generation/planted.py", "import uvicorn", SERVER_CONTRACT),
+    ],
+)
+def test_a_forbidden_import_is_refused(
+    package_copy: Path, module: str, statement: str, contract: str
+) -> None:
+    (package_copy / module).write_text(f"{statement}\n")
+    status, report = lint_imports(package_copy.parent)
+    assert status == 1, report
+    assert [line.startswith(contract) for line in broken_contracts(report)] == [True], report
+
+
+def repository_files() -> Iterator[Path]:
+    """Every file here that .gitignore does not name; works without git and outside a clone."""
+    patterns = ["/.git/", *(ROOT / ".gitignore").read_text().split()]
+
+    def belongs(path: str) -> bool:
+        return not any(
+            fnmatch(path if pattern.startswith("/") else f"/{Path(path).name}", pattern_path)
+            for pattern in patterns
+            if (pattern_path := f"/{pattern.strip('/')}")
+        )
+
+    for directory, names, files in os.walk(ROOT):
+        here = directory.removeprefix(str(ROOT))
+        names[:] = [name for name in names if belongs(f"{here}/{name}")]
+        yield from (Path(directory, name) for name in files if belongs(f"{here}/{name}"))
+
+
+@pytest.mark.parametrize("forbidden", [*REGISTRY_HOSTS, *HOME_PATHS])
+def test_no_file_names_a_registry_or_a_path_of_one_machine(forbidden: str) -> None:
+    files = list(repository_files())
+    assert Path(__file__) in files
+    assert [path for path in files if forbidden.encode() in path.read_bytes()] == []
+
+
+def lock_entries(name: str) -> list[str]:
+    """The entries of a lock file, one string each, continuation lines and all."""
+    text = re.sub(r"^\s*#.*\n", "", (ROOT / name).read_text(), flags=re.MULTILINE)
+    return [entry for entry in re.split(r"\n(?=\S)", text) if entry.strip()]
+
+
+def locked_versions(name: str) -> set[tuple[str, str]]:
+    """Package and version of each entry; a package may have one version per Python or platform."""
+    pins = [entry.split()[0].split("==") for entry in lock_entries(name)]
+    return {(canonicalize_name(package), version) for package, version in pins}
+
+
+@pytest.mark.parametrize("lock", [RUNTIME_LOCK, DEV_LOCK])
+def test_every_lock_entry_is_one_version_with_its_hashes(lock: str) -> None:
+    entries = lock_entries(lock)
+    assert entries
+    for entry in entries:
+        assert re.match(r"[a-z0-9._-]+==[^\s;]+( ; [^\\]+)? \\\n", entry), entry
+        assert re.search(r"^ +--hash=sha256:[0-9a-f]{64}\b", entry, flags=re.MULTILINE), entry
+
+
+def test_the_development_lock_holds_what_is_shipped() -> None:
+    assert locked_versions(RUNTIME_LOCK) <= locked_versions(DEV_LOCK)
+
+
+def test_the_locks_hold_what_pyproject_asks_for() -> None:
+    pyproject = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    groups = pyproject["dependency-groups"]
+    dev = [entry for entry in groups["dev"] if isinstance(entry, str)]
+    wanted = {
+        RUNTIME_LOCK: [*pyproject["project"]["dependencies"], *groups["build"]],
+        DEV_LOCK: dev,
+    }
+    for lock, requirements in wanted.items():
+        locked = locked_versions(lock)
+        for requirement in map(Requirement, requirements):
+            name = canonicalize_name(requirement.name)
+            versions = [version for package, version in locked if package == name]
+            assert versions, f"{requirement} is not in {lock}: run `make lock`"
+            assert all(map(requirement.specifier.contains, versions)), f"{lock}: {requirement}"
+
+
+def test_the_build_uses_the_locked_build_tool() -> None:
+    pyproject = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    assert pyproject["build-system"]["requires"] == pyproject["dependency-groups"]["build"]
+
+
+@pytest.mark.parametrize("suppression", ["# noqa", "# type: ignore", "# pragma"])
+def test_every_suppressed_finding_says_why(suppression: str) -> None:
+    bare = re.compile(re.escape(suppression) + r"(: ?[A-Z0-9, ]+|\[[a-z-, ]+\])?\s*$")
+    found = [
+        f"{path.relative_to(ROOT)}:{number}"
+        for path in repository_files()
+        if path.suffix == ".py" and path != Path(__file__)
+        for number, line in enumerate(path.read_text().splitlines(), start=1)
+        if bare.search(line)
+    ]
+    assert found == []
