@@ -1,0 +1,1 @@
+"""Every door that speaks HTTP. It translates: parse, authenticate, call one method, render."""

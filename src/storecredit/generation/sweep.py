@@ -1,0 +1,130 @@
+"""The sweep: nothing is forgotten, whatever died.
+
+At every interval it makes a new job for each open session that has none, fails and refunds each
+session that is past its deadline, and deletes results whose retention is over. Any number of
+processes may sweep at once.
+"""
+
+import asyncio
+from datetime import timedelta
+from typing import Final
+
+from storecredit import telemetry
+from storecredit.generation.lifecycle import GenerationJob, Lifecycle
+from storecredit.generation.sessions import ErrorCode
+from storecredit.generation.storage import ResultStore
+from storecredit.postgres import job_queue
+from storecredit.postgres.group_commit import OutcomeUnknown, WaitingLineFull
+from storecredit.postgres.pool import Database, DatabaseUnavailable
+from storecredit.settings import Settings
+
+log = telemetry.get_logger("generation.sweep")
+
+ROUND_MAX: Final = 1000
+
+
+class Sweep:
+    """Looks after sessions and results that nobody else looks after any more."""
+
+    def __init__(
+        self,
+        database: Database,
+        lifecycle: Lifecycle,
+        results: ResultStore,
+        queue: job_queue.JobQueue,
+        settings: Settings,
+        metrics: telemetry.Metrics,
+    ) -> None:
+        self._database = database
+        self._lifecycle = lifecycle
+        self._results = results
+        self._queue = queue
+        self._settings = settings
+        self._metrics = metrics
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Sweep at once and then at every interval, until `stop` is set."""
+        while not stop.is_set():
+            try:
+                await self.sweep()
+            except (DatabaseUnavailable, OutcomeUnknown, WaitingLineFull) as error:
+                log.warning("sweep_interrupted", error=str(error))
+            try:
+                await asyncio.wait_for(stop.wait(), self._settings.sweep_interval_seconds)
+            except TimeoutError:
+                continue
+
+    async def sweep(self) -> None:
+        """One round; each part takes at most `ROUND_MAX` rows."""
+        await self._fail_overdue()
+        await self._requeue_orphans()
+        await self._delete_old_results()
+        await self._queue.forget_old_log()
+        await self._measure()
+
+    async def _fail_overdue(self) -> None:
+        for job in await self._open_jobs(
+            "AND s.created_at < now() - $2::interval",
+            timedelta(seconds=self._settings.generation_deadline_seconds),
+        ):
+            with telemetry.bound(request_id=job.request_id, store_id=str(job.store_id)):
+                refunded = await self._lifecycle.fail_and_refund(
+                    job, ErrorCode.GENERATION_FAILED, "The generation was not finished in time."
+                )
+                log.warning("generation_overdue", session_id=str(job.session_id), refunded=refunded)
+
+    async def _requeue_orphans(self) -> None:
+        orphans = await self._open_jobs(
+            """AND NOT EXISTS (SELECT FROM pgqueuer q
+                               WHERE q.dedupe_key = s.session_id::text
+                                 AND q.status IN ('queued', 'picked'))"""
+        )
+        if not orphans:
+            return
+        async with self._database.acquire() as connection, connection.transaction():
+            await job_queue.enqueue(connection, [job.queued() for job in orphans])
+        for job in orphans:
+            log.warning(
+                "session_without_job",
+                request_id=job.request_id,
+                store_id=str(job.store_id),
+                session_id=str(job.session_id),
+            )
+
+    async def _open_jobs(self, condition: str, *args: object) -> list[GenerationJob]:
+        rows = await self._database.fetch(
+            f"""SELECT s.store_id, s.session_id, s.request_id FROM store_generation_sessions s
+                WHERE s.status IN ('queued', 'processing') {condition}
+                ORDER BY s.store_id, s.session_id LIMIT $1""",
+            ROUND_MAX,
+            *args,
+        )
+        return [
+            GenerationJob(row["store_id"], row["session_id"], row["request_id"]) for row in rows
+        ]
+
+    async def _delete_old_results(self) -> None:
+        rows = await self._database.fetch(
+            """SELECT store_id, session_id, result_key FROM store_generation_sessions
+               WHERE result_key IS NOT NULL AND completed_at < now() - $1::interval
+               ORDER BY completed_at LIMIT $2""",
+            timedelta(seconds=self._settings.result_retention_seconds),
+            ROUND_MAX,
+        )
+        for row in rows:
+            await self._results.delete(row["result_key"])
+            await self._database.fetchval(
+                "SELECT forget_store_generation_result($1, $2)", row["store_id"], row["session_id"]
+            )
+
+    async def _measure(self) -> None:
+        depth = await self._queue.depth()
+        self._metrics.queue_oldest_seconds.set(depth.oldest_seconds)
+        open_by_status = dict.fromkeys(("queued", "processing"), 0)
+        for row in await self._database.fetch(
+            """SELECT status, count(*) AS sessions FROM store_generation_sessions
+               WHERE status IN ('queued', 'processing') GROUP BY status"""
+        ):
+            open_by_status[row["status"]] = row["sessions"]
+        for status, sessions in open_by_status.items():
+            self._metrics.queue_depth.labels(status).set(sessions)

@@ -1,0 +1,146 @@
+"""Runs queued generations: start, generate within a time limit, complete, or fail and refund.
+
+A worker never deducts; it refunds on failure only. Attempts are counted in the session's row, so
+an attempt whose worker died counts like one that failed, and a session ends after
+`generator_attempts` of them either way.
+"""
+
+import asyncio
+import time
+from typing import Final
+
+import msgspec
+
+from storecredit import telemetry
+from storecredit.generation.generators import (
+    GenerationFailed,
+    GenerationRequest,
+    Generator,
+    GeneratorUnavailable,
+    ModerationBlocked,
+)
+from storecredit.generation.lifecycle import Ended, GenerationJob, Lifecycle, Started
+from storecredit.generation.sessions import ErrorCode
+from storecredit.generation.storage import ResultStore
+from storecredit.postgres.group_commit import OutcomeUnknown, WaitingLineFull
+from storecredit.postgres.job_queue import JobQueue, TryAgainLater
+from storecredit.postgres.pool import DatabaseUnavailable
+from storecredit.settings import Settings
+
+log = telemetry.get_logger("generation.worker")
+
+DATABASE_RETRY_SECONDS: Final = 1.0
+
+
+class Worker:
+    """Takes jobs from the queue and sees each session through one attempt."""
+
+    def __init__(
+        self,
+        queue: JobQueue,
+        lifecycle: Lifecycle,
+        generator: Generator,
+        results: ResultStore,
+        settings: Settings,
+        metrics: telemetry.Metrics,
+    ) -> None:
+        self._queue = queue
+        self._lifecycle = lifecycle
+        self._generator = generator
+        self._results = results
+        self._settings = settings
+        self._metrics = metrics
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Work until `stop` is set, then finish the attempts under way."""
+        await self._queue.run(
+            self._handle,
+            stop=stop,
+            concurrency=self._settings.worker_concurrency,
+            heartbeat_timeout_seconds=self._settings.worker_heartbeat_timeout_seconds,
+            drain_seconds=self._settings.worker_drain_seconds,
+        )
+
+    async def _handle(self, payload: bytes) -> None:
+        job = msgspec.json.decode(payload, type=GenerationJob)
+        with telemetry.bound(
+            request_id=job.request_id,
+            store_id=str(job.store_id),
+            session_id=str(job.session_id),
+        ):
+            try:
+                await self._attempt(job)
+            except (DatabaseUnavailable, OutcomeUnknown, WaitingLineFull) as error:
+                # The session's row is as it was, or ended: another look decides.
+                log.warning("attempt_interrupted", error=str(error))
+                raise TryAgainLater(DATABASE_RETRY_SECONDS) from error
+
+    async def _attempt(self, job: GenerationJob) -> None:
+        match await self._lifecycle.start(job):
+            case Ended(outcome):
+                log.info("generation_already_ended", outcome=outcome)
+            case Started(attempt, _) if attempt > self._settings.generator_attempts:
+                # Its attempts were used up by workers that died over it.
+                await self._fail(
+                    job, ErrorCode.GENERATION_FAILED, "The generation did not finish.", attempt
+                )
+            case Started() as started:
+                await self._generate(job, started)
+
+    async def _generate(self, job: GenerationJob, started: Started) -> None:
+        request = GenerationRequest(
+            session_id=job.session_id,
+            request_id=job.request_id,
+            image_urls=started.input.image_urls,
+            prompt=started.input.prompt,
+        )
+        began = time.monotonic()
+        outcome = "error"
+        try:
+            async with asyncio.timeout(self._settings.generation_timeout_seconds):
+                image = await self._generator.generate(request)
+            result_key = await self._results.save(job.store_id, job.session_id, image)
+            outcome = "completed"
+        except ModerationBlocked as blocked:
+            outcome = "moderation_blocked"
+            await self._fail(job, ErrorCode.MODERATION_BLOCKED, str(blocked), started.attempt)
+            return
+        except GenerationFailed as failed:
+            outcome = "failed"
+            await self._fail(job, ErrorCode.GENERATION_FAILED, str(failed), started.attempt)
+            return
+        except (GeneratorUnavailable, TimeoutError) as error:
+            outcome = "unavailable"
+            await self._try_again_or_fail(job, started.attempt, error)
+            return
+        except Exception:
+            # A defect of a generator must not keep the credit; the trace is for the operator.
+            log.exception("generator_broke", attempt=started.attempt)
+            await self._fail(
+                job, ErrorCode.GENERATION_FAILED, "The generator broke.", started.attempt
+            )
+            return
+        finally:
+            self._metrics.generation_seconds.labels(outcome).observe(time.monotonic() - began)
+        await self._complete(job, result_key, started.attempt)
+
+    async def _complete(self, job: GenerationJob, result_key: str, attempt: int) -> None:
+        if await self._lifecycle.complete(job, result_key):
+            log.info("generation_completed", attempt=attempt)
+        else:
+            await self._results.delete(result_key)
+            log.warning("result_not_wanted", attempt=attempt)
+
+    async def _try_again_or_fail(self, job: GenerationJob, attempt: int, error: Exception) -> None:
+        if attempt < self._settings.generator_attempts:
+            wait = self._settings.generator_backoff_seconds * 2 ** (attempt - 1)
+            log.warning(
+                "attempt_failed", attempt=attempt, again_in_seconds=wait, error=type(error).__name__
+            )
+            raise TryAgainLater(wait) from error
+        message = str(error) or "The generation took too long."
+        await self._fail(job, ErrorCode.GENERATION_FAILED, message, attempt)
+
+    async def _fail(self, job: GenerationJob, code: ErrorCode, message: str, attempt: int) -> None:
+        refunded = await self._lifecycle.fail_and_refund(job, code, message)
+        log.info("generation_failed", code=code.value, attempt=attempt, refunded=refunded)

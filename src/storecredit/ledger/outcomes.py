@@ -1,0 +1,54 @@
+"""The closed list of what a change of credits can come to.
+
+Expected results are values, matched exhaustively; `CreditError` is what a credit function refuses
+as a mistake of its caller. The SQLSTATEs stand once in SQL (`sql/functions/errors.sql`) and once
+here; a test holds the two lists together.
+"""
+
+from enum import StrEnum
+
+from storecredit.postgres.pool import StatementRefused
+
+
+class CreditError(StrEnum):
+    """Why a credit function refused, by SQLSTATE."""
+
+    UNKNOWN_STORE = "SC001"
+    INVALID_AMOUNT = "SC002"
+    INVALID_REQUEST_ID = "SC003"
+    REQUEST_CONFLICT = "SC004"
+    NO_DEDUCTION = "SC005"
+    REFUND_EXCEEDS_DEDUCTION = "SC006"
+    INVALID_TYPE = "SC007"
+
+
+class Addition(StrEnum):
+    """What adding credits came to."""
+
+    ADDED = "added"
+    ALREADY_ADDED = "already_added"
+    CONFLICT = "conflict"
+    UNKNOWN_STORE = "unknown_store"
+
+
+class AdditionType(StrEnum):
+    """How credits come in."""
+
+    PURCHASE = "purchase"
+    SUBSCRIPTION = "subscription"
+    GRANT = "grant"
+
+
+class MovementType(StrEnum):
+    """Every type of row in the ledger; deduction takes credits, the others give them."""
+
+    DEDUCTION = "deduction"
+    REFUND = "refund"
+    PURCHASE = "purchase"
+    SUBSCRIPTION = "subscription"
+    GRANT = "grant"
+
+
+def credit_error(error: StatementRefused) -> CreditError:
+    """Which known error a refused statement is."""
+    return CreditError(error.sqlstate)

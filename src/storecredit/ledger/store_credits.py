@@ -1,0 +1,154 @@
+"""A store's credits: its balance, its ledger, and credits added to it.
+
+Deductions and refunds are not here: they happen together with the work they pay for, in
+`storecredit.generation.lifecycle`.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+from uuid import UUID
+
+from storecredit.ledger.outcomes import (
+    Addition,
+    AdditionType,
+    CreditError,
+    MovementType,
+    credit_error,
+)
+from storecredit.postgres.pool import Database, Record, StatementRefused
+
+PAGE_MAX: Final = 100
+AMOUNT_MAX: Final = 1_000_000_000
+
+
+class CreditRowMissing(Exception):
+    """A store without a credit row: impossible by construction, never answered as zero."""
+
+
+@dataclass(frozen=True, slots=True)
+class Balance:
+    """Credits a store has, was ever given, and has spent (deductions less refunds)."""
+
+    balance: int
+    total_purchased: int
+    total_spent: int
+
+
+@dataclass(frozen=True, slots=True)
+class Movement:
+    """One row of a store's ledger."""
+
+    seq: int
+    type: MovementType
+    amount: int
+    balance_after: int
+    request_id: str
+    session_id: UUID | None
+    description: str
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class MovementFilter:
+    """Which movements to list; None leaves a field out. `from_` is inclusive, `to` exclusive."""
+
+    type: MovementType | None = None
+    request_id: str | None = None
+    from_: datetime | None = None
+    to: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MovementPage:
+    """Movements, newest first; `next_before_seq` continues the list, None at its end."""
+
+    items: tuple[Movement, ...]
+    next_before_seq: int | None
+
+
+class StoreCredits:
+    """Reads and adds to the credits of stores."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def balance(self, store_id: UUID) -> Balance:
+        """The store's credits now. Raises CreditRowMissing, DatabaseUnavailable."""
+        row = await self._database.fetchrow(
+            "SELECT balance, total_purchased, total_spent FROM store_credits WHERE store_id = $1",
+            store_id,
+        )
+        if row is None:
+            raise CreditRowMissing(f"store {store_id} has no credit row")
+        return Balance(row["balance"], row["total_purchased"], row["total_spent"])
+
+    async def add(
+        self, store_id: UUID, amount: int, type_: AdditionType, request_id: str, description: str
+    ) -> Addition:
+        """Add 1 to `AMOUNT_MAX` credits, once per request id."""
+        if not 1 <= amount <= AMOUNT_MAX:
+            raise ValueError(f"amount must be 1 to {AMOUNT_MAX}, not {amount}")
+        try:
+            added = await self._database.fetchval(
+                "SELECT add_store_credits($1, $2, $3, $4, $5)",
+                store_id,
+                amount,
+                type_.value,
+                request_id,
+                description,
+            )
+        except StatementRefused as refused:
+            match credit_error(refused):
+                case CreditError.REQUEST_CONFLICT:
+                    return Addition.CONFLICT
+                case CreditError.UNKNOWN_STORE:
+                    return Addition.UNKNOWN_STORE
+                case _:
+                    raise
+        return Addition.ADDED if added else Addition.ALREADY_ADDED
+
+    async def movements(
+        self,
+        store_id: UUID,
+        wanted: MovementFilter,
+        *,
+        limit: int,
+        before_seq: int | None = None,
+    ) -> MovementPage:
+        """The store's ledger, newest first, at most `PAGE_MAX` rows at once."""
+        limit = min(limit, PAGE_MAX)
+        rows = await self._database.fetch(
+            """SELECT seq, type, amount, balance_after, request_id, session_id, description,
+                   created_at
+               FROM store_credit_transactions
+               WHERE store_id = $1
+                 AND ($2::bigint IS NULL OR seq < $2)
+                 AND ($3::text IS NULL OR type = $3)
+                 AND ($4::text IS NULL OR request_id = $4)
+                 AND ($5::timestamptz IS NULL OR created_at >= $5)
+                 AND ($6::timestamptz IS NULL OR created_at < $6)
+               ORDER BY seq DESC LIMIT $7""",
+            store_id,
+            before_seq,
+            wanted.type.value if wanted.type else None,
+            wanted.request_id,
+            wanted.from_,
+            wanted.to,
+            limit + 1,
+        )
+        items = tuple(_movement(row) for row in rows[:limit])
+        return MovementPage(items, items[-1].seq if len(rows) > limit else None)
+
+
+def _movement(row: Record) -> Movement:
+    return Movement(
+        seq=row["seq"],
+        type=MovementType(row["type"]),
+        amount=row["amount"],
+        balance_after=row["balance_after"],
+        request_id=row["request_id"],
+        session_id=row["session_id"],
+        description=row["description"],
+        created_at=row["created_at"],
+    )

@@ -1,0 +1,224 @@
+"""Group commit: requests that arrive while a batch is under way form the next batch.
+
+There is no timer: an idle service adds no delay, a busy one fills its batches. One batch is one
+transaction; each caller gets its own outcome. The same store always goes to the same lane, so two
+lanes never wait for each other's credit row.
+
+What can go wrong, and what the caller sees:
+
+- the waiting line is full: `WaitingLineFull`, at once, nothing was sent;
+- one item is bad: the batch is rolled back and its items are tried one by one, so that only the
+  bad one fails, with its own exception;
+- the connection breaks: whether the transaction was committed is unknown. The batch is sent again
+  on a new connection (request ids make that safe) until the outcome is known, or until an item's
+  deadline passes: then `OutcomeUnknown`.
+"""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Final, Generic, TypeVar
+from uuid import UUID
+
+from storecredit import telemetry
+from storecredit.postgres.pool import (
+    Connection,
+    Database,
+    DatabaseUnavailable,
+    is_transient,
+    translated,
+)
+
+log = telemetry.get_logger("postgres.group_commit")
+
+Item = TypeVar("Item")
+Outcome = TypeVar("Outcome")
+
+RETRY_WAIT_SECONDS: Final = 0.05
+BATCH_TIMEOUT_SECONDS: Final = 5.0
+
+
+class WaitingLineFull(Exception):
+    """Too many requests wait already; nothing of this one was sent."""
+
+
+class OutcomeUnknown(Exception):
+    """The database went away and did not come back in time: send the same request id again."""
+
+
+@dataclass(slots=True)
+class _Entry(Generic[Item, Outcome]):
+    item: Item
+    outcome: asyncio.Future[Outcome]
+    entered_at: float
+
+
+class _Lane(Generic[Item, Outcome]):
+    """One waiting line and the one connection that serves it."""
+
+    def __init__(self) -> None:
+        self.waiting: deque[_Entry[Item, Outcome]] = deque()
+        self.wake = asyncio.Event()
+        self.connection: Connection | None = None
+
+    def drop_connection(self) -> None:
+        connection, self.connection = self.connection, None
+        if connection is not None:
+            connection.terminate()
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """The named maxima of one group commit."""
+
+    lanes: int
+    batch_max: int
+    waiting_max: int
+    deadline_seconds: float
+
+
+class GroupCommit(Generic[Item, Outcome]):
+    """Batches items of one operation into transactions.
+
+    `settle(connection, items)` runs inside the transaction and returns one outcome per item, in
+    order; it must be safe to run again with the same items.
+    """
+
+    def __init__(
+        self,
+        operation: str,
+        database: Database,
+        settle: Callable[[Connection, Sequence[Item]], Awaitable[Sequence[Outcome]]],
+        bounds: Bounds,
+        metrics: telemetry.Metrics,
+    ) -> None:
+        self._operation = operation
+        self._database = database
+        self._settle = settle
+        self._bounds = bounds
+        self._batch_size = metrics.commit_batch_size.labels(operation)
+        self._wait_seconds = metrics.commit_wait_seconds.labels(operation)
+        self._lanes: list[_Lane[Item, Outcome]] = [_Lane() for _ in range(bounds.lanes)]
+        self._tasks: list[asyncio.Task[None]] = []
+        self._waiting = 0
+        self._closing = False
+
+    async def start(self) -> None:
+        """Begin to serve; connections are opened when first needed."""
+        self._tasks = [
+            asyncio.create_task(self._serve(lane), name=f"group-commit-{self._operation}")
+            for lane in self._lanes
+        ]
+
+    async def stop(self) -> None:
+        """Take nothing new, finish what waits (at most the deadline long), then end."""
+        self._closing = True
+        for lane in self._lanes:
+            lane.wake.set()
+        if self._tasks:
+            _, late = await asyncio.wait(self._tasks, timeout=self._bounds.deadline_seconds + 1)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+        for lane in self._lanes:
+            self._fail(lane.waiting, OutcomeUnknown("the service stopped before it could commit"))
+            if lane.connection is not None:
+                await lane.connection.close()
+
+    async def submit(self, store_id: UUID, item: Item) -> Outcome:
+        """Hand in one item and wait for its own outcome.
+
+        Raises WaitingLineFull, OutcomeUnknown, DatabaseUnavailable (never sent), or what
+        `settle` raised for this item alone.
+        """
+        if self._closing or self._waiting >= self._bounds.waiting_max:
+            raise WaitingLineFull(f"{self._waiting} requests are waiting")
+        lane = self._lanes[store_id.int % len(self._lanes)]
+        entry: _Entry[Item, Outcome] = _Entry(
+            item, asyncio.get_running_loop().create_future(), time.monotonic()
+        )
+        lane.waiting.append(entry)
+        self._waiting += 1
+        lane.wake.set()
+        return await entry.outcome
+
+    async def _serve(self, lane: _Lane[Item, Outcome]) -> None:
+        while True:
+            if not lane.waiting:
+                if self._closing:
+                    return
+                lane.wake.clear()
+                await lane.wake.wait()
+                continue
+            size = min(len(lane.waiting), self._bounds.batch_max)
+            batch = [lane.waiting.popleft() for _ in range(size)]
+            self._batch_size.observe(size)
+            now = time.monotonic()
+            for entry in batch:
+                self._wait_seconds.observe(now - entry.entered_at)
+            try:
+                await self._run(lane, batch)
+            finally:
+                self._waiting -= size
+
+    async def _run(
+        self, lane: _Lane[Item, Outcome], batch: Sequence[_Entry[Item, Outcome]]
+    ) -> None:
+        """Settle a batch to the end: every entry's future is done when this returns."""
+        sent = False
+        while batch:
+            try:
+                if lane.connection is None:
+                    lane.connection = await self._database.connect()
+                sent = True
+                outcomes = await self._transact(lane.connection, batch)
+            except DatabaseUnavailable as error:
+                lane.drop_connection()
+                batch = self._give_up_on_the_late(batch, error, sent=sent)
+                await asyncio.sleep(RETRY_WAIT_SECONDS)
+            except asyncio.CancelledError:
+                lane.drop_connection()
+                self._fail(batch, OutcomeUnknown("the service stopped before it could commit"))
+                raise
+            except Exception as error:
+                # Not swallowed: it becomes the outcome of the one item that caused it.
+                if is_transient(error):
+                    batch = self._give_up_on_the_late(batch, error, sent=sent)
+                    await asyncio.sleep(RETRY_WAIT_SECONDS)
+                elif len(batch) == 1:
+                    return self._fail(batch, error)
+                else:
+                    for entry in batch:
+                        await self._run(lane, [entry])
+                    return
+            else:
+                for entry, outcome in zip(batch, outcomes, strict=True):
+                    if not entry.outcome.done():
+                        entry.outcome.set_result(outcome)
+                return
+
+    async def _transact(
+        self, connection: Connection, batch: Sequence[_Entry[Item, Outcome]]
+    ) -> Sequence[Outcome]:
+        with translated():
+            async with asyncio.timeout(BATCH_TIMEOUT_SECONDS), connection.transaction():
+                return await self._settle(connection, [entry.item for entry in batch])
+
+    def _give_up_on_the_late(
+        self, batch: Sequence[_Entry[Item, Outcome]], error: Exception, *, sent: bool
+    ) -> list[_Entry[Item, Outcome]]:
+        """Fail the entries whose deadline has passed; return those worth another attempt."""
+        log.warning("batch_not_settled", operation=self._operation, size=len(batch), error=str(error))
+        oldest = time.monotonic() - self._bounds.deadline_seconds
+        late = [entry for entry in batch if entry.entered_at <= oldest or entry.outcome.done()]
+        self._fail(late, OutcomeUnknown(str(error)) if sent else error)
+        return [entry for entry in batch if not entry.outcome.done()]
+
+    def _fail(
+        self, entries: Sequence[_Entry[Item, Outcome]] | deque[_Entry[Item, Outcome]], error: Exception
+    ) -> None:
+        for entry in entries:
+            if not entry.outcome.done():
+                entry.outcome.set_exception(error)

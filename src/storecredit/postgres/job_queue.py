@@ -1,0 +1,163 @@
+"""The job queue, on the same database (PgQueuer).
+
+A job says "look at this": it may come twice, or be made again. It goes in with the data it is
+about, in the same transaction. A job whose worker died is picked up again by another.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final
+
+from pgqueuer.core.qm import QueueManager
+from pgqueuer.db import AsyncpgDriver, AsyncpgPoolDriver
+from pgqueuer.errors import RetryRequested
+from pgqueuer.models import Job as PickedJob
+from pgqueuer.queries import Queries
+
+from storecredit import telemetry
+from storecredit.postgres.pool import Connection, Database, DatabaseUnavailable, translated
+
+log = telemetry.get_logger("postgres.job_queue")
+
+ENTRYPOINT: Final = "generation"
+LOG_KEPT: Final = timedelta(hours=24)
+RESTART_WAIT_SECONDS: Final = 1.0
+# A notification can be lost with its connection; then the queue is looked at this often.
+POLL_INTERVAL: Final = timedelta(seconds=5)
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What to look at. `key` names it: while a job of that key lives, another is not made."""
+
+    key: str
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class QueueDepth:
+    """How many jobs wait, and for how long (seconds) the oldest of them has."""
+
+    waiting: int
+    oldest_seconds: float
+
+
+class TryAgainLater(Exception):
+    """Raised by a job's handler: run this job again after `delay_seconds`."""
+
+    def __init__(self, delay_seconds: float) -> None:
+        super().__init__(f"again in {delay_seconds:g} s")
+        self.delay_seconds = delay_seconds
+
+
+async def enqueue(connection: Connection, jobs: Sequence[Job]) -> None:
+    """Add jobs in the caller's transaction; one whose key has a living job is left out."""
+    if not jobs:
+        return
+    await Queries(AsyncpgDriver(connection)).enqueue(
+        [ENTRYPOINT] * len(jobs),
+        [job.payload for job in jobs],
+        [0] * len(jobs),
+        dedupe_key=[job.key for job in jobs],
+        on_conflict="skip",
+    )
+
+
+class JobQueue:
+    """Runs the jobs of one database."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def run(
+        self,
+        handle: Callable[[bytes], Awaitable[None]],
+        *,
+        stop: asyncio.Event,
+        concurrency: int,
+        heartbeat_timeout_seconds: float,
+        drain_seconds: float,
+    ) -> None:
+        """Handle jobs until `stop` is set, then finish those begun, at most `drain_seconds` long.
+
+        Jobs cut off then are found again by the sweep. While the database is away, tries again
+        once a second.
+        """
+        while not stop.is_set():
+            manager = self._manager(handle)
+            running = asyncio.create_task(
+                manager.run(
+                    dequeue_timeout=POLL_INTERVAL,
+                    batch_size=max(1, concurrency // 2),
+                    max_concurrent_tasks=max(2, concurrency),
+                    shutdown_on_listener_failure=True,
+                    heartbeat_timeout=timedelta(seconds=heartbeat_timeout_seconds),
+                )
+            )
+            stopping = asyncio.create_task(stop.wait())
+            try:
+                await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)
+                if stop.is_set():
+                    await _drain(manager, running, drain_seconds)
+                    return
+                await self._report_failure(running)
+            finally:
+                stopping.cancel()
+                running.cancel()
+                await asyncio.gather(running, stopping, return_exceptions=True)
+            await _wait_for(stop, RESTART_WAIT_SECONDS)
+
+    async def depth(self) -> QueueDepth:
+        """How much waits in the queue now."""
+        row = await self._database.fetchrow(
+            """SELECT count(*) AS waiting,
+                   coalesce(extract(epoch FROM now() - min(execute_after)), 0)::float8 AS oldest
+               FROM pgqueuer WHERE status = 'queued' AND entrypoint = $1
+                   AND execute_after <= now()""",
+            ENTRYPOINT,
+        )
+        if row is None:
+            raise AssertionError("an aggregate without GROUP BY has one row")
+        return QueueDepth(waiting=row["waiting"], oldest_seconds=row["oldest"])
+
+    async def forget_old_log(self) -> None:
+        """Delete what the queue noted about jobs longer ago than `LOG_KEPT`."""
+        await self._database.fetch("DELETE FROM pgqueuer_log WHERE created < now() - $1::interval", LOG_KEPT)
+
+    def _manager(self, handle: Callable[[bytes], Awaitable[None]]) -> QueueManager:
+        manager = QueueManager(Queries(AsyncpgPoolDriver(self._database.pool)))
+
+        @manager.entrypoint(ENTRYPOINT, accepts_context=False)
+        async def run_job(job: PickedJob) -> None:
+            try:
+                await handle(job.payload or b"")
+            except TryAgainLater as again:
+                raise RetryRequested(delay=timedelta(seconds=again.delay_seconds)) from again
+
+        return manager
+
+    async def _report_failure(self, running: asyncio.Task[None]) -> None:
+        try:
+            with translated():
+                await running
+        except DatabaseUnavailable as error:
+            log.warning("job_queue_interrupted", error=str(error))
+        except Exception:
+            # The queue must go on whatever happens to one run of it; the cause is in the log.
+            log.exception("job_queue_failed")
+
+
+async def _drain(manager: QueueManager, running: asyncio.Task[None], drain_seconds: float) -> None:
+    manager.shutdown.set()
+    _, late = await asyncio.wait({running}, timeout=drain_seconds)
+    if late:
+        log.warning("jobs_cut_off", drain_seconds=drain_seconds)
+
+
+async def _wait_for(event: asyncio.Event, seconds: float) -> None:
+    try:
+        await asyncio.wait_for(event.wait(), timeout=seconds)
+    except TimeoutError:
+        return

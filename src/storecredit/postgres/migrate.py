@@ -1,0 +1,170 @@
+"""Brings a database to the schema of this version, and tells whether it has it.
+
+Tables and indexes are numbered migrations, each run once (yoyo-migrations). Functions and
+privileges are current text, applied whole after them in one transaction whenever any SQL file
+changed. The job queue's tables are PgQueuer's own, installed and upgraded by it.
+"""
+
+import asyncio
+import hashlib
+from dataclasses import dataclass
+from enum import StrEnum
+from importlib import metadata, resources
+from typing import Final
+from urllib.parse import urlsplit, urlunsplit
+
+import asyncpg
+from pgqueuer.queries import Queries
+
+from storecredit import sql, telemetry
+from storecredit.postgres.pool import APP_ROLE, check_version, connect, translated
+
+log = telemetry.get_logger("postgres.migrate")
+
+FUNCTION_FILES: Final = ("errors", "ledger", "stores", "generation", "across_stores")
+# Any fixed number, the same for every storecredit: one migration at a time per database.
+_MIGRATION_LOCK: Final = 7_235_411_909
+
+
+class SchemaState(StrEnum):
+    """How a database's schema stands to this version of storecredit."""
+
+    CURRENT = "current"
+    OUTDATED = "outdated"
+    MISSING = "missing"
+
+
+@dataclass(frozen=True, slots=True)
+class Migrated:
+    """What `migrate` did: the migrations it applied, oldest first; `changed` is false if nothing."""
+
+    applied: tuple[str, ...]
+    changed: bool
+
+
+def newest_migration() -> str:
+    """The name of this version's last migration."""
+    return _migration_names()[-1]
+
+
+def fingerprint() -> str:
+    """A hash of all SQL this version applies, its job queue's version included."""
+    digest = hashlib.sha256(metadata.version("pgqueuer").encode())
+    for name in _migration_names():
+        digest.update(_read("migrations", f"{name}.sql").encode())
+    for name in FUNCTION_FILES:
+        digest.update(_read("functions", f"{name}.sql").encode())
+    digest.update(_read("grants.sql").encode())
+    return digest.hexdigest()
+
+
+async def schema_state(connection: asyncpg.Connection) -> SchemaState:
+    """Compare the database's newest migration with this version's.
+
+    A database migrated further by a newer storecredit counts as current: during a rolling upgrade
+    old processes go on working.
+    """
+    if await connection.fetchval("SELECT to_regclass('public.storecredit_schema')") is None:
+        return SchemaState.MISSING
+    newest = await connection.fetchval("SELECT migration FROM storecredit_schema")
+    if newest is None or newest < newest_migration():
+        return SchemaState.OUTDATED
+    return SchemaState.CURRENT
+
+
+async def migrate(url: str, *, app_may_login: bool = False) -> Migrated:
+    """Apply whatever the database lacks; nothing when it has everything.
+
+    `url` logs in as the owner-to-be of the tables, with the right to create roles.
+    `app_may_login` lets the application's role log in by itself (the embedded database, whose
+    socket only its owner reaches). Raises DatabaseUnavailable, DatabaseMisconfigured.
+    """
+    connection = await connect(url, as_app=False)
+    try:
+        with translated():
+            check_version(connection.get_server_version().major)
+            await connection.execute("SELECT pg_advisory_lock($1)", _MIGRATION_LOCK)
+            return await _migrate_locked(connection, url, app_may_login=app_may_login)
+    finally:
+        await connection.close()
+
+
+async def _migrate_locked(
+    connection: asyncpg.Connection, url: str, *, app_may_login: bool
+) -> Migrated:
+    expected = fingerprint()
+    if await schema_state(connection) is SchemaState.CURRENT:
+        if await connection.fetchval("SELECT fingerprint FROM storecredit_schema") == expected:
+            return Migrated(applied=(), changed=False)
+    await _ensure_app_role(connection, app_may_login=app_may_login)
+    applied = await asyncio.to_thread(_apply_migrations, url)
+    await _install_job_queue(connection)
+    async with connection.transaction():
+        await connection.execute("SET LOCAL check_function_bodies = off")
+        for name in FUNCTION_FILES:
+            await connection.execute(_read("functions", f"{name}.sql"))
+        await connection.execute(_read("grants.sql"))
+        await connection.execute(
+            """INSERT INTO storecredit_schema (migration, fingerprint) VALUES ($1, $2)
+               ON CONFLICT (only_row) DO UPDATE
+               SET migration = greatest(storecredit_schema.migration, excluded.migration),
+                   fingerprint = excluded.fingerprint, migrated_at = now()""",
+            newest_migration(),
+            expected,
+        )
+    log.info("database_migrated", applied=list(applied))
+    return Migrated(applied=applied, changed=True)
+
+
+async def _ensure_app_role(connection: asyncpg.Connection, *, app_may_login: bool) -> None:
+    # Roles belong to the whole server: another database's migration may be making the same one.
+    await connection.execute(
+        f"""DO $$ BEGIN
+                CREATE ROLE {APP_ROLE} NOLOGIN;
+            EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL;
+            END $$"""
+    )
+    # Since PostgreSQL 16 who made a role may grant it, but not yet act as it.
+    right = "SET" if connection.get_server_version().major >= 16 else "MEMBER"
+    if not await connection.fetchval(
+        "SELECT pg_has_role(current_user, $1, $2)", APP_ROLE, right
+    ):
+        await connection.execute(f"GRANT {APP_ROLE} TO CURRENT_USER")
+    if app_may_login:
+        await connection.execute(f"ALTER ROLE {APP_ROLE} LOGIN")
+
+
+async def _install_job_queue(connection: asyncpg.Connection) -> None:
+    queries = Queries.from_asyncpg_connection(connection)
+    if await queries.schema_is_installed():
+        await queries.upgrade()
+    else:
+        async with connection.transaction():
+            await queries.install()
+    await queries.optimize_autovacuum()
+
+
+def _apply_migrations(url: str) -> tuple[str, ...]:
+    # Imported here: the tool and its driver serve migrations only.
+    import yoyo
+
+    parts = urlsplit(url)
+    backend = yoyo.get_backend(urlunsplit(parts._replace(scheme="postgresql+psycopg")))
+    try:
+        with resources.as_file(resources.files(sql) / "migrations") as folder:
+            migrations = yoyo.read_migrations(str(folder))
+            with backend.lock():
+                pending = backend.to_apply(migrations)
+                backend.apply_migrations(pending)
+                return tuple(migration.id for migration in pending)
+    finally:
+        backend.connection.close()
+
+
+def _migration_names() -> list[str]:
+    folder = resources.files(sql) / "migrations"
+    return sorted(entry.name[:-4] for entry in folder.iterdir() if entry.name.endswith(".sql"))
+
+
+def _read(*path: str) -> str:
+    return resources.files(sql).joinpath(*path).read_text(encoding="utf-8")

@@ -1,0 +1,323 @@
+-- The ledger's functions: the only door through which a store's credits change.
+--
+-- The plural form is the primitive: it takes arrays for one store, locks the store's credit row
+-- once, settles every item in the given order and returns one outcome each. The singular form
+-- calls it. Whoever holds the credit row's lock is the only writer of that store's ledger, so
+-- seq has no gaps and a request id is checked and used without a race.
+
+CREATE OR REPLACE FUNCTION deduct_store_credits_many(
+    p_store_id uuid,
+    p_amounts int[],
+    p_request_ids text[],
+    p_descriptions text[],
+    p_session_ids uuid[]
+)
+RETURNS TABLE (ord int, outcome text, balance bigint)
+LANGUAGE plpgsql
+SECURITY DEFINER
+SET search_path = public, pg_temp
+AS $$
+-- Purpose: take credits from one store for several requests, in order.
+-- Locks: the store's credit row. Idempotent by (store, request id).
+-- Outcomes: deducted | already_deducted (this request had deducted the same amount)
+--   | insufficient (nothing written) | conflict (this request had deducted another amount).
+--   `balance` is the store's balance after the item.
+-- Errors: unknown_store; invalid_amount and invalid_request_id (the whole batch is refused).
+DECLARE
+    v_balance bigint;
+    v_seq bigint;
+    v_taken bigint := 0;
+    v_outcomes text[] := '{}';
+    v_new_ords int[] := '{}';
+    v_new_balances bigint[] := '{}';
+    item record;
+BEGIN
+    SELECT c.balance, c.last_seq INTO v_balance, v_seq
+    FROM store_credits c WHERE c.store_id = p_store_id FOR UPDATE;
+    IF NOT FOUND THEN
+        PERFORM raise_credit_error('unknown_store', p_store_id::text);
+    END IF;
+
+    FOR item IN
+        SELECT i.n::int AS n, i.amount, i.request_id,
+            min(i.n) OVER (PARTITION BY i.request_id)::int AS first_n,
+            (SELECT t.amount FROM store_credit_transactions t
+             WHERE t.store_id = p_store_id AND t.request_id = i.request_id
+               AND t.type = 'deduction') AS amount_before
+        FROM unnest(p_amounts, p_request_ids) WITH ORDINALITY AS i (amount, request_id, n)
+        ORDER BY i.n
+    LOOP
+        IF item.amount IS NULL OR item.amount < 1 THEN
+            PERFORM raise_credit_error('invalid_amount', coalesce(item.amount::text, 'null'));
+        ELSIF item.request_id IS NULL OR length(item.request_id) NOT BETWEEN 1 AND 200 THEN
+            PERFORM raise_credit_error('invalid_request_id', '');
+        END IF;
+
+        ord := item.n;
+        IF item.amount_before IS NOT NULL THEN
+            outcome := CASE WHEN item.amount_before = item.amount
+                THEN 'already_deducted' ELSE 'conflict' END;
+        ELSIF item.first_n < item.n AND v_outcomes[item.first_n] <> 'insufficient' THEN
+            -- The same request id stood earlier in this very batch.
+            outcome := CASE WHEN p_amounts[item.first_n] = item.amount
+                THEN 'already_deducted' ELSE 'conflict' END;
+        ELSIF item.first_n < item.n THEN
+            -- Its first sending was refused; a refused request is decided once per batch.
+            outcome := 'insufficient';
+        ELSIF item.amount > v_balance THEN
+            outcome := 'insufficient';
+        ELSE
+            v_balance := v_balance - item.amount;
+            v_taken := v_taken + item.amount;
+            v_new_ords := v_new_ords || item.n;
+            v_new_balances := v_new_balances || v_balance;
+            outcome := 'deducted';
+        END IF;
+        v_outcomes := v_outcomes || outcome;
+        balance := v_balance;
+        RETURN NEXT;
+    END LOOP;
+
+    IF v_taken > 0 THEN
+        INSERT INTO store_credit_transactions
+            (store_id, seq, type, amount, balance_after, request_id, session_id, description)
+        SELECT p_store_id, v_seq + row_number() OVER (ORDER BY i.n), 'deduction', i.amount,
+            i.balance_after, i.request_id, i.session_id, i.description
+        FROM (
+            SELECT k.n, p_amounts[k.n] AS amount, k.balance_after,
+                p_request_ids[k.n] AS request_id, p_session_ids[k.n] AS session_id,
+                coalesce(p_descriptions[k.n], '') AS description
+            FROM unnest(v_new_ords, v_new_balances) AS k (n, balance_after)
+        ) i;
+        UPDATE store_credits c
+        SET balance = v_balance,
+            total_spent = c.total_spent + v_taken,
+            last_seq = v_seq + cardinality(v_new_ords)
+        WHERE c.store_id = p_store_id;
+    END IF;
+END;
+$$;
+COMMENT ON FUNCTION deduct_store_credits_many(uuid, int[], text[], text[], uuid[]) IS
+    'Takes credits from one store for several requests, in order, under one lock of its credit row. '
+    'Outcome per item: deducted, already_deducted, insufficient, conflict. Idempotent by request id.';
+
+CREATE OR REPLACE FUNCTION deduct_store_credits(
+    p_store_id uuid,
+    p_amount int,
+    p_request_id text,
+    p_description text DEFAULT 'Credits deducted'
+)
+RETURNS boolean
+LANGUAGE plpgsql
+SECURITY DEFINER
+SET search_path = public, pg_temp
+AS $$
+-- Purpose: take credits from a store for one request.
+-- Locks: the store's credit row. Idempotent by (store, request id).
+-- Outcomes: true: deducted, or this very request had already deducted the same amount;
+--   false: not enough credits, nothing written.
+-- Errors: unknown_store, invalid_amount, invalid_request_id, request_conflict.
+DECLARE
+    v_outcome text;
+BEGIN
+    SELECT d.outcome INTO v_outcome
+    FROM deduct_store_credits_many(
+        p_store_id, ARRAY[p_amount], ARRAY[p_request_id], ARRAY[p_description], ARRAY[NULL::uuid]) d;
+    IF v_outcome = 'conflict' THEN
+        PERFORM raise_credit_error('request_conflict', p_request_id);
+    END IF;
+    RETURN v_outcome <> 'insufficient';
+END;
+$$;
+COMMENT ON FUNCTION deduct_store_credits(uuid, int, text, text) IS
+    'Takes credits for one request. true: deducted now or before by this request; false: not enough. '
+    'Errors: SC001 unknown store, SC002 amount, SC003 request id, SC004 same request, other amount.';
+
+CREATE OR REPLACE FUNCTION refund_store_credits_many(
+    p_store_id uuid,
+    p_amounts int[],
+    p_request_ids text[],
+    p_descriptions text[]
+)
+RETURNS TABLE (ord int, outcome text, balance bigint)
+LANGUAGE plpgsql
+SECURITY DEFINER
+SET search_path = public, pg_temp
+AS $$
+-- Purpose: give back to one store what several of its requests had taken, in order.
+-- Locks: the store's credit row. Idempotent by (store, request id).
+-- Outcomes: refunded | already_refunded | no_deduction | exceeds_deduction.
+--   `balance` is the store's balance after the item.
+-- Errors: unknown_store; invalid_amount (the whole batch is refused).
+DECLARE
+    v_balance bigint;
+    v_seq bigint;
+    v_given bigint := 0;
+    v_outcomes text[] := '{}';
+    v_new_ords int[] := '{}';
+    v_new_balances bigint[] := '{}';
+    v_session_ids uuid[] := '{}';
+    item record;
+BEGIN
+    SELECT c.balance, c.last_seq INTO v_balance, v_seq
+    FROM store_credits c WHERE c.store_id = p_store_id FOR UPDATE;
+    IF NOT FOUND THEN
+        PERFORM raise_credit_error('unknown_store', p_store_id::text);
+    END IF;
+
+    FOR item IN
+        SELECT i.n::int AS n, i.amount, i.request_id,
+            min(i.n) OVER (PARTITION BY i.request_id)::int AS first_n,
+            d.amount AS deducted, d.session_id,
+            EXISTS (SELECT FROM store_credit_transactions t
+                    WHERE t.store_id = p_store_id AND t.request_id = i.request_id
+                      AND t.type = 'refund') AS refunded_before
+        FROM unnest(p_amounts, p_request_ids) WITH ORDINALITY AS i (amount, request_id, n)
+        LEFT JOIN LATERAL (
+            SELECT t.amount, t.session_id FROM store_credit_transactions t
+            WHERE t.store_id = p_store_id AND t.request_id = i.request_id
+              AND t.type = 'deduction'
+            LIMIT 1
+        ) d ON true
+        ORDER BY i.n
+    LOOP
+        IF item.amount IS NULL OR item.amount < 1 THEN
+            PERFORM raise_credit_error('invalid_amount', coalesce(item.amount::text, 'null'));
+        END IF;
+
+        ord := item.n;
+        IF item.deducted IS NULL THEN
+            outcome := 'no_deduction';
+        ELSIF item.amount > item.deducted THEN
+            outcome := 'exceeds_deduction';
+        ELSIF item.refunded_before
+            OR (item.first_n < item.n
+                AND v_outcomes[item.first_n] IN ('refunded', 'already_refunded')) THEN
+            outcome := 'already_refunded';
+        ELSE
+            v_balance := v_balance + item.amount;
+            v_given := v_given + item.amount;
+            v_new_ords := v_new_ords || item.n;
+            v_new_balances := v_new_balances || v_balance;
+            v_session_ids := v_session_ids || item.session_id;
+            outcome := 'refunded';
+        END IF;
+        v_outcomes := v_outcomes || outcome;
+        balance := v_balance;
+        RETURN NEXT;
+    END LOOP;
+
+    IF v_given > 0 THEN
+        INSERT INTO store_credit_transactions
+            (store_id, seq, type, amount, balance_after, request_id, session_id, description)
+        SELECT p_store_id, v_seq + row_number() OVER (ORDER BY k.n), 'refund', p_amounts[k.n],
+            k.balance_after, p_request_ids[k.n], k.session_id, coalesce(p_descriptions[k.n], '')
+        FROM unnest(v_new_ords, v_new_balances, v_session_ids) AS k (n, balance_after, session_id);
+        UPDATE store_credits c
+        SET balance = v_balance,
+            total_spent = c.total_spent - v_given,
+            last_seq = v_seq + cardinality(v_new_ords)
+        WHERE c.store_id = p_store_id;
+    END IF;
+END;
+$$;
+COMMENT ON FUNCTION refund_store_credits_many(uuid, int[], text[], text[]) IS
+    'Gives back what several requests of one store had taken, under one lock of its credit row. '
+    'Outcome per item: refunded, already_refunded, no_deduction, exceeds_deduction.';
+
+CREATE OR REPLACE FUNCTION refund_store_credits(
+    p_store_id uuid,
+    p_amount int,
+    p_request_id text,
+    p_description text DEFAULT 'Credits refunded'
+)
+RETURNS boolean
+LANGUAGE plpgsql
+SECURITY DEFINER
+SET search_path = public, pg_temp
+AS $$
+-- Purpose: give back what one request had taken; at most once, at most what was taken.
+-- Locks: the store's credit row. Idempotent by (store, request id).
+-- Outcomes: true: refunded now; false: it had been refunded.
+-- Errors: unknown_store, invalid_amount, no_deduction, refund_exceeds_deduction.
+DECLARE
+    v_outcome text;
+BEGIN
+    SELECT r.outcome INTO v_outcome
+    FROM refund_store_credits_many(
+        p_store_id, ARRAY[p_amount], ARRAY[p_request_id], ARRAY[p_description]) r;
+    IF v_outcome = 'no_deduction' THEN
+        PERFORM raise_credit_error('no_deduction', p_request_id);
+    ELSIF v_outcome = 'exceeds_deduction' THEN
+        PERFORM raise_credit_error('refund_exceeds_deduction', p_request_id);
+    END IF;
+    RETURN v_outcome = 'refunded';
+END;
+$$;
+COMMENT ON FUNCTION refund_store_credits(uuid, int, text, text) IS
+    'Gives back what one request had taken, once. true: refunded now; false: it had been refunded. '
+    'Errors: SC001 unknown store, SC002 amount, SC005 no such deduction, SC006 more than deducted.';
+
+CREATE OR REPLACE FUNCTION add_store_credits(
+    p_store_id uuid,
+    p_amount int,
+    p_type text,
+    p_request_id text,
+    p_description text DEFAULT 'Credits added'
+)
+RETURNS boolean
+LANGUAGE plpgsql
+SECURITY DEFINER
+SET search_path = public, pg_temp
+AS $$
+-- Purpose: add credits to a store: a purchase, a subscription's period, or a grant.
+-- Locks: the store's credit row. Idempotent by (store, request id).
+-- Outcomes: true: added now; false: this request had added the same.
+-- Errors: unknown_store, invalid_amount, invalid_type, invalid_request_id,
+--   request_conflict (this request had added another amount, or as another type).
+DECLARE
+    v_balance bigint;
+    v_seq bigint;
+    v_before record;
+BEGIN
+    IF p_amount IS NULL OR p_amount < 1 THEN
+        PERFORM raise_credit_error('invalid_amount', coalesce(p_amount::text, 'null'));
+    ELSIF p_type IS NULL OR p_type NOT IN ('purchase', 'subscription', 'grant') THEN
+        PERFORM raise_credit_error('invalid_type', coalesce(p_type, 'null'));
+    ELSIF p_request_id IS NULL OR length(p_request_id) NOT BETWEEN 1 AND 200 THEN
+        PERFORM raise_credit_error('invalid_request_id', '');
+    END IF;
+
+    SELECT c.balance, c.last_seq INTO v_balance, v_seq
+    FROM store_credits c WHERE c.store_id = p_store_id FOR UPDATE;
+    IF NOT FOUND THEN
+        PERFORM raise_credit_error('unknown_store', p_store_id::text);
+    END IF;
+
+    SELECT t.type, t.amount INTO v_before
+    FROM store_credit_transactions t
+    WHERE t.store_id = p_store_id AND t.request_id = p_request_id
+      AND t.type IN ('purchase', 'subscription', 'grant')
+    LIMIT 1;
+    IF FOUND THEN
+        IF v_before.type <> p_type OR v_before.amount <> p_amount THEN
+            PERFORM raise_credit_error('request_conflict', p_request_id);
+        END IF;
+        RETURN false;
+    END IF;
+
+    INSERT INTO store_credit_transactions
+        (store_id, seq, type, amount, balance_after, request_id, description)
+    VALUES (p_store_id, v_seq + 1, p_type, p_amount, v_balance + p_amount, p_request_id,
+        coalesce(p_description, ''));
+    UPDATE store_credits c
+    SET balance = c.balance + p_amount,
+        total_purchased = c.total_purchased + p_amount,
+        last_seq = v_seq + 1
+    WHERE c.store_id = p_store_id;
+    RETURN true;
+END;
+$$;
+COMMENT ON FUNCTION add_store_credits(uuid, int, text, text, text) IS
+    'Adds credits as purchase, subscription or grant. true: added now; false: this request had added '
+    'them. Errors: SC001 unknown store, SC002 amount, SC003 request id, SC004 conflict, SC007 type.';

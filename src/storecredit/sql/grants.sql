@@ -1,0 +1,69 @@
+-- Who may do what, applied after the functions at every migration; running it again changes nothing.
+--
+-- storecredit_app, the application's role: read the tables, call the functions, work the job queue.
+-- Nobody else but the owner: hosted PostgreSQL may hand new tables and functions to its own roles
+-- by default (Supabase does: anon, authenticated, service_role), and a balance that can be written
+-- around the functions proves nothing.
+
+DO $$
+DECLARE
+    tables CONSTANT text[] := ARRAY[
+        'stores', 'store_api_keys', 'store_credits', 'store_credit_transactions',
+        'store_generation_sessions', 'storecredit_schema'];
+    internal CONSTANT text[] := ARRAY['raise_credit_error'];
+    functions CONSTANT text[] := ARRAY[
+        'create_store', 'update_store',
+        'create_store_api_key', 'revoke_store_api_key', 'rotate_store_api_key',
+        'add_store_credits', 'deduct_store_credits', 'deduct_store_credits_many',
+        'refund_store_credits', 'refund_store_credits_many',
+        'create_store_generations', 'create_generations_across_stores',
+        'start_store_generations', 'start_generations_across_stores',
+        'complete_store_generation', 'complete_store_generations',
+        'complete_generations_across_stores',
+        'fail_store_generation', 'fail_store_generations', 'fail_generations_across_stores',
+        'forget_store_generation_result'];
+    job_tables CONSTANT text[] := ARRAY[
+        'pgqueuer', 'pgqueuer_log', 'pgqueuer_statistics', 'pgqueuer_schedules'];
+    item record;
+BEGIN
+    FOR item IN
+        SELECT DISTINCT c.oid::regclass AS relation, a.grantee
+        FROM pg_class c, aclexplode(c.relacl) a
+        WHERE c.relnamespace = 'public'::regnamespace
+          AND c.relname = ANY (tables || job_tables) AND a.grantee <> c.relowner
+    LOOP
+        EXECUTE format('REVOKE ALL ON TABLE %s FROM %s', item.relation,
+            CASE item.grantee WHEN 0 THEN 'PUBLIC' ELSE item.grantee::regrole::text END);
+    END LOOP;
+    FOR item IN
+        SELECT DISTINCT p.oid::regprocedure AS function, a.grantee
+        FROM pg_proc p, aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) a
+        WHERE p.pronamespace = 'public'::regnamespace
+          AND p.proname = ANY (functions || internal) AND a.grantee <> p.proowner
+    LOOP
+        EXECUTE format('REVOKE ALL ON FUNCTION %s FROM %s', item.function,
+            CASE item.grantee WHEN 0 THEN 'PUBLIC' ELSE item.grantee::regrole::text END);
+    END LOOP;
+
+    FOR item IN
+        SELECT r.rolname AS role FROM pg_roles r
+        WHERE r.rolname IN ('storecredit_app', 'service_role')
+    LOOP
+        EXECUTE format('GRANT USAGE ON SCHEMA public TO %I', item.role);
+        EXECUTE (SELECT format('GRANT SELECT ON %s TO %I', string_agg(format('%I', t), ', '), item.role)
+                 FROM unnest(tables) t);
+        EXECUTE (SELECT format('GRANT EXECUTE ON FUNCTION %s TO %I',
+                     string_agg(p.oid::regprocedure::text, ', '), item.role)
+                 FROM pg_proc p
+                 WHERE p.pronamespace = 'public'::regnamespace AND p.proname = ANY (functions));
+    END LOOP;
+    EXECUTE (SELECT format('GRANT SELECT, INSERT, UPDATE, DELETE ON %s TO storecredit_app',
+                 string_agg(format('%I', t), ', '))
+             FROM unnest(job_tables) t);
+    EXECUTE (SELECT format('GRANT USAGE ON SEQUENCE %s TO storecredit_app',
+                 string_agg(s.oid::regclass::text, ', '))
+             FROM pg_class s JOIN pg_depend d ON d.objid = s.oid AND d.deptype IN ('a', 'i')
+             WHERE s.relkind = 'S' AND d.refobjid = ANY (
+                 SELECT to_regclass('public.' || t)::oid FROM unnest(job_tables) t));
+END;
+$$;

@@ -1,0 +1,83 @@
+-- Stores, their credits and their API keys.
+-- depends:
+
+-- The credit row comes first and every store refers to its own: a store without credits cannot be
+-- written. Half of each page stays free so that a changed balance finds room beside the old one
+-- and no index is touched (heap-only tuples: https://www.postgresql.org/docs/18/storage-hot.html).
+CREATE TABLE store_credits (
+    store_id uuid PRIMARY KEY,
+    balance bigint NOT NULL DEFAULT 0,
+    total_purchased bigint NOT NULL DEFAULT 0,
+    total_spent bigint NOT NULL DEFAULT 0,
+    last_seq bigint NOT NULL DEFAULT 0,
+    CONSTRAINT balance_not_negative CHECK (balance >= 0),
+    CONSTRAINT total_purchased_not_negative CHECK (total_purchased >= 0),
+    CONSTRAINT total_spent_not_negative CHECK (total_spent >= 0),
+    CONSTRAINT last_seq_not_negative CHECK (last_seq >= 0),
+    CONSTRAINT balance_follows_from_totals CHECK (balance = total_purchased - total_spent)
+) WITH (fillfactor = 50);
+
+COMMENT ON TABLE store_credits IS
+    'What each store has: one row per store, made together with it. Written by functions only.';
+COMMENT ON COLUMN store_credits.balance IS
+    'Credits the store can spend now.';
+COMMENT ON COLUMN store_credits.total_purchased IS
+    'Everything ever added: purchases, subscriptions, grants.';
+COMMENT ON COLUMN store_credits.total_spent IS
+    'Deductions less refunds.';
+COMMENT ON COLUMN store_credits.last_seq IS
+    'The seq of the store''s newest ledger row; 0 before the first.';
+
+CREATE TABLE stores (
+    store_id uuid PRIMARY KEY REFERENCES store_credits (store_id),
+    created_at timestamptz NOT NULL DEFAULT now(),
+    updated_at timestamptz NOT NULL DEFAULT now(),
+    name text NOT NULL CONSTRAINT name_has_a_length CHECK (length(name) BETWEEN 1 AND 200),
+    shop_domain text NOT NULL
+        CONSTRAINT shop_domain_has_a_length CHECK (length(shop_domain) BETWEEN 1 AND 253),
+    tier text NOT NULL DEFAULT 'default'
+        CONSTRAINT tier_has_a_length CHECK (length(tier) BETWEEN 1 AND 50),
+    status text NOT NULL DEFAULT 'active'
+        CONSTRAINT status_is_known CHECK (status IN ('active', 'suspended'))
+);
+
+COMMENT ON TABLE stores IS
+    'The customers. Written by functions only.';
+COMMENT ON COLUMN stores.store_id IS
+    'UUIDv7 made by the application: ids in order are stores in order of creation.';
+COMMENT ON COLUMN stores.tier IS
+    'Names the rate limits of the store; the limits themselves are configuration.';
+COMMENT ON COLUMN stores.status IS
+    'While suspended, none of the store''s API keys is accepted.';
+
+CREATE TABLE store_api_keys (
+    store_id uuid NOT NULL REFERENCES stores (store_id),
+    key_id uuid NOT NULL,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    expires_at timestamptz,
+    revoked_at timestamptz,
+    key_hash bytea NOT NULL CONSTRAINT key_hash_is_sha256 CHECK (octet_length(key_hash) = 32),
+    key_start text NOT NULL CONSTRAINT key_start_has_a_length CHECK (length(key_start) = 12),
+    label text NOT NULL DEFAULT '' CONSTRAINT label_has_a_length CHECK (length(label) <= 100),
+    allowed_origins text[] NOT NULL DEFAULT '{}'
+        CONSTRAINT allowed_origins_are_few CHECK (cardinality(allowed_origins) <= 100),
+    PRIMARY KEY (store_id, key_id),
+    -- Leads with the hash: a key is looked up by its hash alone, before its store is known.
+    CONSTRAINT one_key_per_hash UNIQUE (key_hash, store_id)
+);
+
+-- A preflight carries no key, only an origin, and anybody can send one.
+CREATE INDEX store_api_keys_allowed_origins ON store_api_keys USING gin (allowed_origins);
+
+COMMENT ON TABLE store_api_keys IS
+    'API keys, of which only the hash is known. Written by functions only.';
+COMMENT ON COLUMN store_api_keys.expires_at IS
+    'The key is refused from this moment on; null: never. A rotated key expires after its grace.';
+COMMENT ON COLUMN store_api_keys.revoked_at IS
+    'When the key was revoked; null: it was not.';
+COMMENT ON COLUMN store_api_keys.key_hash IS
+    'SHA-256 of the key.';
+COMMENT ON COLUMN store_api_keys.key_start IS
+    'The first 12 characters of the key, so that people can tell one from another.';
+COMMENT ON COLUMN store_api_keys.allowed_origins IS
+    'Web origins (scheme://host[:port], lower case) whose pages may use the key; empty: none.';

@@ -1,0 +1,283 @@
+"""What happens to every request before its handler, in this order, once:
+
+    request id → (B2B) API key → origin → rate limit
+               → (operator) admin token
+
+and to every answer after it: the request id echoed, rate-limit and CORS headers, one log line,
+one count. An ASGI application around the framework's, so that unknown paths, wrong methods and
+errors pass through the same door.
+"""
+
+import hmac
+import time
+from dataclasses import dataclass, field
+from typing import Any, Final
+from uuid import UUID, uuid4
+
+from litestar.datastructures import Headers
+from litestar.types import ASGIApp, Message, Receive, Scope, Send
+from pydantic import SecretStr
+
+from storecredit import telemetry
+from storecredit.stores.api_keys import ApiKeys, Caller
+from storecredit.stores.rate_limits import RateLimits, RateLimitState
+from storecredit.web.envelope import INTERNAL, ErrorCode, Failure, failure_of, invalid, not_found
+
+log = telemetry.get_logger("web.access")
+
+B2B: Final = "/api/v1"
+ADMIN: Final = "/api/admin"
+CREATE_PATH: Final = "/api/v1/generation/create"
+REQUEST_ID_MAX: Final = 200
+PREFLIGHT_SECONDS: Final = 600
+ALLOWED_METHODS: Final = "GET, POST, OPTIONS"
+ALLOWED_HEADERS: Final = "Authorization, Content-Type, Idempotency-Key, X-Request-Id, Accept"
+EXPOSED_HEADERS: Final = (
+    "X-Request-Id, Idempotent-Replayed, Retry-After, X-RateLimit-Limit, X-RateLimit-Remaining, "
+    "X-RateLimit-Reset, RateLimit, RateLimit-Policy"
+)
+
+_WRONG_KEY: Final = Failure(
+    ErrorCode.INVALID_API_KEY,
+    "A valid API key is needed: Authorization: Bearer sc_live_…",
+    headers={"WWW-Authenticate": "Bearer"},
+)
+_WRONG_TOKEN: Final = Failure(
+    ErrorCode.INVALID_API_KEY,
+    "The operator's token is needed: Authorization: Bearer <STORECREDIT_ADMIN_TOKEN>",
+    headers={"WWW-Authenticate": "Bearer"},
+)
+
+
+@dataclass(slots=True)
+class Visit:
+    """One request on its way through: what is known of it, and headers its answer will carry."""
+
+    request_id: str
+    caller: Caller | None = None
+    headers: list[tuple[bytes, bytes]] = field(default_factory=list)
+    status: int = 500
+
+
+def visit_of(scope: Scope) -> Visit:
+    """The visit of a request, for its handler."""
+    visit = scope["state"]["visit"]
+    if not isinstance(visit, Visit):
+        raise AssertionError("every request passes Access first")
+    return visit
+
+
+def caller_of(scope: Scope) -> Caller:
+    """Who is asking, for a B2B handler: the API key alone decided it."""
+    caller = visit_of(scope).caller
+    if caller is None:
+        raise AssertionError("every B2B request was authenticated first")
+    return caller
+
+
+class Access:
+    """The ASGI application that lets requests in."""
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        api_keys: ApiKeys,
+        rate_limits: RateLimits,
+        admin_token: SecretStr | None,
+        metrics: telemetry.Metrics,
+    ) -> None:
+        self._app = app
+        self._api_keys = api_keys
+        self._rate_limits = rate_limits
+        self._admin_token = admin_token
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request; other kinds of connection go to the framework."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        began = time.monotonic()
+        headers = Headers.from_scope(scope)
+        request_id, wrong = _request_id(scope, headers)
+        visit = Visit(request_id)
+        visit.headers.append((b"x-request-id", request_id.encode("latin-1")))
+        scope.setdefault("state", {})["visit"] = visit
+        telemetry.clear()
+        telemetry.bind(request_id=request_id)
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                visit.status = message["status"]
+                message["headers"] = [*message["headers"], *visit.headers]
+            await send(message)
+
+        try:
+            if wrong is not None:
+                raise wrong
+            if await self._let_in(scope, headers, visit, send_with_headers):
+                await self._app(scope, receive, send_with_headers)
+        except Exception as error:
+            failure = failure_of(error)
+            if failure is None:
+                log.exception("request_broke")
+                failure = INTERNAL
+            elif failure.status >= 500:
+                log.warning("request_not_served", error=str(error))
+            await _answer(failure, send_with_headers)
+        finally:
+            self._record(scope, visit, time.monotonic() - began)
+
+    async def _let_in(self, scope: Scope, headers: Headers, visit: Visit, send: Send) -> bool:
+        """Whether the request goes on to its handler; a preflight is answered here."""
+        path = scope["path"]
+        if path.startswith(f"{B2B}/"):
+            if scope["method"] == "OPTIONS":
+                await self._preflight(headers, visit, send)
+                return False
+            await self._admit_store(scope, headers, visit)
+        elif path.startswith(f"{ADMIN}/"):
+            self._admit_operator(headers)
+        return True
+
+    async def _admit_store(self, scope: Scope, headers: Headers, visit: Visit) -> None:
+        key = _bearer(headers)
+        caller = await self._api_keys.authenticate(key) if key else None
+        if caller is None:
+            raise _WRONG_KEY
+        visit.caller = caller
+        telemetry.bind(store_id=str(caller.store_id))
+
+        origin = headers.get("origin")
+        if origin is not None:
+            if not caller.allows(origin):
+                raise Failure(
+                    ErrorCode.DOMAIN_MISMATCH, "This API key does not list the request's origin."
+                )
+            visit.headers.extend(_cors(origin))
+
+        creates = scope["method"] == "POST" and scope["path"] == CREATE_PATH
+        await self._count(caller.store_id, caller.tier, visit, creates=creates)
+
+    async def _count(self, store_id: UUID, tier: str, visit: Visit, *, creates: bool) -> None:
+        state = await self._rate_limits.hit(store_id, tier, "create" if creates else "read")
+        if state is None:
+            return
+        visit.headers.extend(_rate_limit_headers(state))
+        if not state.allowed:
+            raise Failure(
+                ErrorCode.RATE_LIMIT_EXCEEDED,
+                f"Too many requests; try again in {state.retry_after_seconds} s.",
+                headers={"Retry-After": str(state.retry_after_seconds)},
+            )
+
+    def _admit_operator(self, headers: Headers) -> None:
+        if self._admin_token is None:
+            raise not_found("address: the admin API is off (no STORECREDIT_ADMIN_TOKEN)")
+        sent = (_bearer(headers) or "").encode("latin-1", "replace")
+        if not hmac.compare_digest(sent, self._admin_token.get_secret_value().encode()):
+            raise _WRONG_TOKEN
+
+    async def _preflight(self, headers: Headers, visit: Visit, send: Send) -> None:
+        """A preflight carries no key: it is answered for an origin that some active key lists."""
+        origin = headers.get("origin")
+        if origin is None or not await self._api_keys.origin_is_listed(origin):
+            raise Failure(ErrorCode.DOMAIN_MISMATCH, "No API key lists this origin.")
+        visit.headers.extend(_cors(origin))
+        visit.headers.extend(
+            _encoded(
+                ("access-control-allow-methods", ALLOWED_METHODS),
+                ("access-control-allow-headers", ALLOWED_HEADERS),
+                ("access-control-max-age", str(PREFLIGHT_SECONDS)),
+            )
+        )
+        await send({"type": "http.response.start", "status": 204, "headers": []})
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    def _record(self, scope: Scope, visit: Visit, seconds: float) -> None:
+        route = str(scope.get("path_template") or "unmatched")
+        self._metrics.requests.labels(scope["method"], route, str(visit.status)).inc()
+        self._metrics.request_seconds.labels(route).observe(seconds)
+        log.info(
+            "request",
+            method=scope["method"],
+            route=route,
+            status=visit.status,
+            milliseconds=round(seconds * 1000, 2),
+        )
+
+
+def _request_id(scope: Scope, headers: Headers) -> tuple[str, Failure | None]:
+    """The request's id, and what is wrong with the one that was sent."""
+    name = "x-request-id"
+    if scope["path"] == CREATE_PATH and "idempotency-key" in headers:
+        name = "idempotency-key"
+    sent = headers.getall(name, [])
+    if not sent:
+        return f"req_{uuid4()}", None
+    request_id = _unquoted(sent[0]) if name == "idempotency-key" else sent[0]
+    if len(sent) == 1 and _is_request_id(request_id):
+        return request_id, None
+    return f"req_{uuid4()}", invalid(
+        f"A request id is one header of 1 to {REQUEST_ID_MAX} printable ASCII characters.",
+        [{"key": name, "source": "header", "message": "not a request id"}],
+    )
+
+
+def _is_request_id(value: str) -> bool:
+    return 1 <= len(value) <= REQUEST_ID_MAX and value.isascii() and value.isprintable()
+
+
+def _unquoted(value: str) -> str:
+    """The string of an Idempotency-Key: a structured-field string (RFC 9651, 3.3.3), or bare."""
+    if len(value) >= 2 and value[0] == value[-1] == '"':
+        return value[1:-1].replace('\\"', '"').replace("\\\\", "\\")
+    return value
+
+
+def _bearer(headers: Headers) -> str | None:
+    scheme, _, credentials = headers.get("authorization", "").partition(" ")
+    return credentials.strip() if scheme.lower() == "bearer" else None
+
+
+def _cors(origin: str) -> list[tuple[bytes, bytes]]:
+    return _encoded(
+        ("access-control-allow-origin", origin),
+        ("access-control-expose-headers", EXPOSED_HEADERS),
+        ("vary", "Origin"),
+    )
+
+
+def _rate_limit_headers(state: RateLimitState) -> list[tuple[bytes, bytes]]:
+    """The X-RateLimit trio, and the fields of the IETF draft (draft-ietf-httpapi-ratelimit-headers)."""
+    reset_in = max(0, state.reset_at - int(time.time()))
+    policies = ", ".join(
+        f'"{_policy_name(window)}";q={limit};w={window}' for limit, window in state.policies
+    )
+    return _encoded(
+        ("x-ratelimit-limit", str(state.limit)),
+        ("x-ratelimit-remaining", str(state.remaining)),
+        ("x-ratelimit-reset", str(state.reset_at)),
+        ("ratelimit-policy", policies),
+        ("ratelimit", f'"{_policy_name(state.window_seconds)}";r={state.remaining};t={reset_in}'),
+    )
+
+
+def _policy_name(window_seconds: int) -> str:
+    return {60: "minute", 3600: "hour"}.get(window_seconds, f"{window_seconds}s")
+
+
+def _encoded(*headers: tuple[str, str]) -> list[tuple[bytes, bytes]]:
+    return [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers]
+
+
+async def _answer(failure: Failure, send: Send) -> None:
+    body = failure.body()
+    headers = _encoded(
+        ("content-type", "application/json"),
+        ("content-length", str(len(body))),
+        *((name.lower(), value) for name, value in failure.headers.items()),
+    )
+    start: Any = {"type": "http.response.start", "status": failure.status, "headers": headers}
+    await send(start)
+    await send({"type": "http.response.body", "body": body, "more_body": False})

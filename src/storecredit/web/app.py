@@ -1,0 +1,116 @@
+"""The route table: every URL of the service on one screen."""
+
+import importlib.metadata
+from typing import Any
+
+from litestar import Litestar, Response, Router
+from litestar.di import Provide
+from litestar.openapi.config import OpenAPIConfig
+from litestar.openapi.plugins import JsonRenderPlugin
+from litestar.openapi.spec import Components, SecurityScheme
+from litestar.types import ASGIApp, ExceptionHandlersMap
+
+from storecredit import telemetry
+from storecredit.web import admin, b2b, public
+from storecredit.web.access import Access
+from storecredit.web.envelope import INTERNAL, failure_of
+from storecredit.web.parts import Parts
+
+log = telemetry.get_logger("web.app")
+
+
+def routes() -> list[Any]:
+    """Every door, by path."""
+    return [
+        Router(
+            "/api/v1",
+            tags=["stores"],
+            security=[{"api_key": []}],
+            route_handlers=[
+                b2b.create_generation,  # POST /generation/create
+                b2b.get_generation,  # GET  /generation/{session_id}
+                b2b.list_generations,  # GET  /generations
+                b2b.get_balance,  # GET  /credits/balance
+                b2b.list_transactions,  # GET  /credits/transactions
+                b2b.get_health,  # GET  /health
+            ],
+        ),
+        Router(
+            "/api/admin",
+            tags=["operator"],
+            security=[{"admin_token": []}],
+            route_handlers=[
+                admin.create_store,  # POST  /stores
+                admin.list_stores,  # GET   /stores
+                admin.get_store,  # GET   /stores/{store_id}
+                admin.update_store,  # PATCH /stores/{store_id}
+                admin.create_key,  # POST  /stores/{store_id}/keys
+                admin.list_keys,  # GET   /stores/{store_id}/keys
+                admin.revoke_key,  # DELETE /stores/{store_id}/keys/{key_id}
+                admin.rotate_key,  # POST  /stores/{store_id}/keys/{key_id}/rotate
+                admin.add_credits,  # POST  /stores/{store_id}/credits
+                admin.list_transactions,  # GET   /stores/{store_id}/transactions
+                admin.list_generations,  # GET   /stores/{store_id}/generations
+                admin.verify,  # GET   /verify
+            ],
+        ),
+        public.live,  # GET /health/live
+        public.ready,  # GET /health/ready
+        public.metrics,  # GET /metrics
+        public.result,  # GET /results/{token}
+        public.docs,  # GET /api/docs
+        public.docs_asset,  # GET /api/docs/{name}
+    ]
+
+
+def create_app(parts: Parts) -> ASGIApp:
+    """The whole HTTP application over a running service's parts."""
+
+    async def provide_parts() -> Parts:
+        return parts
+
+    framework = Litestar(
+        routes(),
+        dependencies={"parts": Provide(provide_parts)},
+        exception_handlers=_exception_handlers(),
+        openapi_config=openapi_config(),
+        request_max_body_size=parts.settings.body_max_bytes,
+        logging_config=None,
+    )
+    return Access(
+        framework, parts.api_keys, parts.rate_limits, parts.settings.admin_token, parts.metrics
+    )
+
+
+def openapi_config() -> OpenAPIConfig:
+    """What the OpenAPI document says about the service as a whole."""
+    return OpenAPIConfig(
+        title="storecredit",
+        version=importlib.metadata.version("storecredit"),
+        description="Prepaid credits for generations: one credit each, given back when it fails.",
+        path="/api",
+        render_plugins=[JsonRenderPlugin(path="/openapi.json")],
+        components=Components(
+            security_schemes={
+                "api_key": SecurityScheme(
+                    type="http", scheme="bearer", description="A store's API key, sc_live_…"
+                ),
+                "admin_token": SecurityScheme(
+                    type="http", scheme="bearer", description="STORECREDIT_ADMIN_TOKEN"
+                ),
+            }
+        ),
+    )
+
+
+def _exception_handlers() -> ExceptionHandlersMap:
+    def answer(_request: Any, error: Exception) -> Response[bytes]:
+        failure = failure_of(error)
+        if failure is None:
+            log.error("request_broke", exc_info=error)
+            return INTERNAL.response()
+        if failure.status >= 500:
+            log.warning("request_not_served", error=str(error))
+        return failure.response()
+
+    return {Exception: answer, 404: answer, 405: answer}

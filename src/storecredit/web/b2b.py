@@ -1,0 +1,431 @@
+"""`/api/v1`: what stores call with their API key. Parse, one call, one row of the envelope."""
+
+import csv
+import io
+from datetime import datetime, timezone
+from typing import Annotated, Any, Final, assert_never
+from uuid import UUID
+
+import msgspec
+from litestar import MediaType, Request, Response, get, post
+from litestar.enums import RequestEncodingType
+from litestar.openapi.datastructures import ResponseSpec
+from litestar.params import Body, Parameter
+
+from storecredit.generation.images import refusal
+from storecredit.generation.lifecycle import (
+    CREDITS_PER_GENERATION,
+    Created,
+    GenerationInput,
+    InsufficientCredits,
+    Replayed,
+    RequestConflict,
+)
+from storecredit.generation.sessions import Session, SessionStatus
+from storecredit.ledger.outcomes import MovementType
+from storecredit.ledger.store_credits import Movement, MovementFilter
+from storecredit.web.access import caller_of, visit_of
+from storecredit.web.envelope import (
+    Envelope,
+    ErrorCode,
+    ErrorEnvelope,
+    Failure,
+    invalid,
+    not_found,
+)
+from storecredit.web.parts import Parts
+
+IMAGES_MAX: Final = 10
+PROMPT_MAX: Final = 4000
+METADATA_MAX: Final = 20
+METADATA_TEXT_MAX: Final = 500
+PAGE_DEFAULT: Final = 50
+PAGE_MAX: Final = 100
+
+Text = Annotated[str, msgspec.Meta(max_length=METADATA_TEXT_MAX)]
+"""A short string of metadata."""
+Limit = Annotated[int, Parameter(ge=1, le=PAGE_MAX, description="How many items at most.")]
+Cursor = Annotated[
+    str | None, Parameter(max_length=100, description="`next_cursor` of the page before.")
+]
+
+
+class CreateBody(msgspec.Struct, frozen=True):
+    """A request for one generation."""
+
+    image_urls: Annotated[list[str], msgspec.Meta(min_length=1, max_length=IMAGES_MAX)]
+    prompt: Annotated[str, msgspec.Meta(max_length=PROMPT_MAX)] | None = None
+    metadata: Annotated[dict[Text, Text], msgspec.Meta(max_length=METADATA_MAX)] | None = None
+
+
+class GenerationCreated(msgspec.Struct, frozen=True):
+    """A generation was queued, or had been by this very request."""
+
+    session_id: UUID
+    status: SessionStatus
+    request_id: str
+    credits_charged: int
+    balance: int
+
+
+class Generation(msgspec.Struct, frozen=True):
+    """One generation session."""
+
+    session_id: UUID
+    status: SessionStatus
+    request_id: str
+    result_url: str | None
+    error_code: str | None
+    error_message: str | None
+    credits_charged: int
+    credits_refunded: int
+    metadata: dict[str, str] | None
+    created_at: datetime
+    started_at: datetime | None
+    completed_at: datetime | None
+
+
+class GenerationPage(msgspec.Struct, frozen=True):
+    """Generations, newest first."""
+
+    items: list[Generation]
+    next_cursor: str | None
+
+
+class BalanceView(msgspec.Struct, frozen=True):
+    """A store's credits: had, ever given, spent (deductions less refunds)."""
+
+    balance: int
+    total_purchased: int
+    total_spent: int
+
+
+class Transaction(msgspec.Struct, frozen=True):
+    """One movement of a store's credits."""
+
+    seq: int
+    type: MovementType
+    amount: int
+    balance_after: int
+    request_id: str
+    session_id: UUID | None
+    description: str
+    created_at: datetime
+
+
+class TransactionPage(msgspec.Struct, frozen=True):
+    """Movements, newest first."""
+
+    items: list[Transaction]
+    next_cursor: str | None
+
+
+class Health(msgspec.Struct, frozen=True):
+    """The key works."""
+
+    status: str
+    store_id: UUID
+    timestamp: datetime
+
+
+def errors(*codes: ErrorCode) -> dict[int, ResponseSpec]:
+    """The error answers of an endpoint, for the OpenAPI document."""
+    from storecredit.web.envelope import STATUS
+
+    always = (
+        ErrorCode.INVALID_API_KEY,
+        ErrorCode.DOMAIN_MISMATCH,
+        ErrorCode.RATE_LIMIT_EXCEEDED,
+        ErrorCode.INTERNAL_ERROR,
+        ErrorCode.SERVICE_UNAVAILABLE,
+    )
+    return {
+        STATUS[code]: ResponseSpec(ErrorEnvelope, description=code.value, generate_examples=False)
+        for code in (*codes, *always)
+    }
+
+
+@post(
+    "/generation/create",
+    summary="Create a generation",
+    operation_id="createGeneration",
+    responses=errors(
+        ErrorCode.VALIDATION_ERROR,
+        ErrorCode.INSUFFICIENT_CREDITS,
+        ErrorCode.IDEMPOTENCY_CONFLICT,
+        ErrorCode.PAYLOAD_TOO_LARGE,
+    ),
+)
+async def create_generation(
+    request: Request[Any, Any, Any],
+    parts: Parts,
+    data: Annotated[CreateBody, Body(media_type=RequestEncodingType.JSON)],
+) -> Response[Envelope[GenerationCreated]]:
+    """Takes one credit and queues the generation. The request id makes a retry safe."""
+    _check_images(data.image_urls, parts)
+    request_id = visit_of(request.scope).request_id
+    outcome = await parts.lifecycle.create(
+        caller_of(request.scope).store_id,
+        request_id,
+        GenerationInput(tuple(data.image_urls), data.prompt),
+        data.metadata,
+    )
+    match outcome:
+        case Created(session_id, balance):
+            return _created(session_id, SessionStatus.QUEUED, request_id, balance)
+        case Replayed(session_id, status, balance):
+            return _created(session_id, status, request_id, balance, replayed=True)
+        case InsufficientCredits(balance, required):
+            raise Failure(
+                ErrorCode.INSUFFICIENT_CREDITS,
+                "The store has not enough credits for this. Nothing was charged.",
+                {"balance": balance, "required": required},
+            )
+        case RequestConflict():
+            raise Failure(
+                ErrorCode.IDEMPOTENCY_CONFLICT,
+                "This request id was used for another request. Nothing was charged; send a new id.",
+            )
+        case _:
+            assert_never(outcome)
+
+
+def _check_images(image_urls: list[str], parts: Parts) -> None:
+    details = [
+        {"key": f"image_urls[{place}]", "source": "body", "message": reason}
+        for place, url in enumerate(image_urls)
+        if (reason := refusal(
+            url,
+            allow_private_hosts=parts.settings.allow_private_hosts,
+            max_bytes=parts.settings.image_max_bytes,
+        ))
+    ]
+    if details:
+        raise invalid("An image cannot be used. Nothing was charged.", details)
+
+
+def _created(
+    session_id: UUID,
+    status: SessionStatus,
+    request_id: str,
+    balance: int,
+    *,
+    replayed: bool = False,
+) -> Response[Envelope[GenerationCreated]]:
+    return Response(
+        Envelope(
+            GenerationCreated(session_id, status, request_id, CREDITS_PER_GENERATION, balance)
+        ),
+        status_code=200 if replayed else 201,
+        headers={"Idempotent-Replayed": "true"} if replayed else None,
+    )
+
+
+@get(
+    "/generation/{session_id:uuid}",
+    summary="Read a generation",
+    operation_id="getGeneration",
+    responses=errors(ErrorCode.NOT_FOUND),
+)
+async def get_generation(
+    request: Request[Any, Any, Any], parts: Parts, session_id: UUID
+) -> Envelope[Generation]:
+    """Its status, and once completed a link to the result image that expires."""
+    session = await parts.sessions.get(caller_of(request.scope).store_id, session_id)
+    if session is None:
+        raise not_found("generation")
+    return Envelope(generation_view(session, parts, str(request.base_url)))
+
+
+@get(
+    "/generations",
+    summary="List generations",
+    operation_id="listGenerations",
+    responses=errors(ErrorCode.VALIDATION_ERROR),
+)
+async def list_generations(
+    request: Request[Any, Any, Any],
+    parts: Parts,
+    status: SessionStatus | None = None,
+    limit: Limit = PAGE_DEFAULT,
+    cursor: Cursor = None,
+) -> Envelope[GenerationPage]:
+    """The store's generations, newest first."""
+    return Envelope(
+        await generation_page(
+            parts,
+            caller_of(request.scope).store_id,
+            str(request.base_url),
+            status=status,
+            limit=limit,
+            cursor=cursor,
+        )
+    )
+
+
+async def generation_page(
+    parts: Parts,
+    store_id: UUID,
+    base_url: str,
+    *,
+    status: SessionStatus | None,
+    limit: int,
+    cursor: str | None,
+) -> GenerationPage:
+    """One page of a store's generations, as both the store and the operator see it."""
+    page = await parts.sessions.list(
+        store_id, status=status, limit=limit, before=_uuid_cursor(cursor)
+    )
+    return GenerationPage(
+        [generation_view(session, parts, base_url) for session in page.items],
+        str(page.next_before) if page.next_before else None,
+    )
+
+
+def generation_view(session: Session, parts: Parts, base_url: str) -> Generation:
+    """A session as its store sees it."""
+    return Generation(
+        session_id=session.session_id,
+        status=session.status,
+        request_id=session.request_id,
+        result_url=_result_url(session.result_key, parts, base_url),
+        error_code=session.error_code,
+        error_message=session.error_message,
+        credits_charged=CREDITS_PER_GENERATION,
+        credits_refunded=(
+            CREDITS_PER_GENERATION if session.status is SessionStatus.FAILED else 0
+        ),
+        metadata=session.metadata,
+        created_at=_utc(session.created_at),
+        started_at=_utc(session.started_at) if session.started_at else None,
+        completed_at=_utc(session.completed_at) if session.completed_at else None,
+    )
+
+
+def _result_url(result_key: str | None, parts: Parts, base_url: str) -> str | None:
+    if result_key is None:
+        return None
+    token = parts.results.sign(
+        result_key, lifetime_seconds=parts.settings.result_link_seconds
+    )
+    return f"{(parts.settings.public_url or base_url).rstrip('/')}/results/{token}"
+
+
+@get(
+    "/credits/balance",
+    summary="Read the balance",
+    operation_id="getBalance",
+    responses=errors(),
+)
+async def get_balance(request: Request[Any, Any, Any], parts: Parts) -> Envelope[BalanceView]:
+    """The store's credits now; if they cannot be read, an error, never a made-up zero."""
+    credits = await parts.credits.balance(caller_of(request.scope).store_id)
+    return Envelope(
+        BalanceView(credits.balance, credits.total_purchased, credits.total_spent)
+    )
+
+
+@get(
+    "/credits/transactions",
+    summary="Read the ledger",
+    operation_id="listTransactions",
+    responses=errors(ErrorCode.VALIDATION_ERROR),
+)
+async def list_transactions(
+    request: Request[Any, Any, Any],
+    parts: Parts,
+    type_: Annotated[MovementType | None, Parameter(query="type")] = None,
+    request_id: Annotated[str | None, Parameter(query="request_id", max_length=200)] = None,
+    from_: Annotated[datetime | None, Parameter(query="from", description="Inclusive.")] = None,
+    to: Annotated[datetime | None, Parameter(query="to", description="Exclusive.")] = None,
+    limit: Limit = PAGE_DEFAULT,
+    cursor: Cursor = None,
+) -> Response[Envelope[TransactionPage]] | Response[str]:
+    """The store's ledger, newest first; as CSV with `Accept: text/csv`."""
+    page = await transaction_page(
+        parts,
+        caller_of(request.scope).store_id,
+        MovementFilter(type_, request_id, _aware(from_), _aware(to)),
+        limit=limit,
+        cursor=cursor,
+    )
+    if request.accept.best_match(["application/json", "text/csv"]) == "text/csv":
+        return _csv(page)
+    return Response(Envelope(page))
+
+
+async def transaction_page(
+    parts: Parts, store_id: UUID, wanted: MovementFilter, *, limit: int, cursor: str | None
+) -> TransactionPage:
+    """One page of a store's ledger, as both the store and the operator see it."""
+    page = await parts.credits.movements(
+        store_id, wanted, limit=limit, before_seq=_seq_cursor(cursor)
+    )
+    return TransactionPage(
+        [_transaction(movement) for movement in page.items],
+        str(page.next_before_seq) if page.next_before_seq else None,
+    )
+
+
+def _transaction(movement: Movement) -> Transaction:
+    return Transaction(
+        seq=movement.seq,
+        type=movement.type,
+        amount=movement.amount,
+        balance_after=movement.balance_after,
+        request_id=movement.request_id,
+        session_id=movement.session_id,
+        description=movement.description,
+        created_at=_utc(movement.created_at),
+    )
+
+
+def _csv(page: TransactionPage) -> Response[str]:
+    text = io.StringIO()
+    writer = csv.writer(text)
+    writer.writerow(Transaction.__struct_fields__)
+    for item in page.items:
+        writer.writerow(msgspec.to_builtins(getattr(item, name)) for name in item.__struct_fields__)
+    headers = {"X-Next-Cursor": page.next_cursor} if page.next_cursor else None
+    return Response(text.getvalue(), media_type="text/csv; charset=utf-8", headers=headers)
+
+
+@get("/health", summary="Check the key", operation_id="getHealth", responses=errors())
+async def get_health(request: Request[Any, Any, Any]) -> Envelope[Health]:
+    """The key works and the store is active."""
+    return Envelope(Health("ok", caller_of(request.scope).store_id, datetime.now(timezone.utc)))
+
+
+def _utc(moment: datetime) -> datetime:
+    return moment.astimezone(timezone.utc)
+
+
+def _aware(moment: datetime | None) -> datetime | None:
+    """A time without an offset is UTC."""
+    if moment is None or moment.tzinfo is not None:
+        return moment
+    return moment.replace(tzinfo=timezone.utc)
+
+
+def _uuid_cursor(cursor: str | None) -> UUID | None:
+    if cursor is None:
+        return None
+    try:
+        return UUID(cursor)
+    except ValueError:
+        raise _bad_cursor() from None
+
+
+def _seq_cursor(cursor: str | None) -> int | None:
+    if cursor is None:
+        return None
+    if not (cursor.isascii() and cursor.isdigit() and len(cursor) <= 18):
+        raise _bad_cursor()
+    return int(cursor)
+
+
+def _bad_cursor() -> Failure:
+    return invalid(
+        "This cursor was not given out by us.",
+        [{"key": "cursor", "source": "query", "message": "use next_cursor of the page before"}],
+    )

@@ -1,0 +1,190 @@
+"""How an answer looks: `{"data": …, "error": null}` or `{"data": null, "error": {…}}`.
+
+One table says which status belongs to which error code, another which exception is which error.
+"""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Final, Generic, TypeVar
+
+import msgspec
+from litestar import Response
+from litestar.exceptions import HTTPException
+
+from storecredit.ledger.store_credits import CreditRowMissing
+from storecredit.postgres.group_commit import OutcomeUnknown, WaitingLineFull
+from storecredit.postgres.pool import DatabaseUnavailable
+from storecredit.stores.rate_limits import RateLimitsUnavailable
+
+T = TypeVar("T")
+
+RETRY_AFTER_SECONDS: Final = 1
+JSON: Final = "application/json"
+
+
+class Envelope(msgspec.Struct, Generic[T], frozen=True):
+    """A successful answer."""
+
+    data: T
+    error: None = None
+
+
+class ErrorCode(StrEnum):
+    """Every `error.code` an answer can have."""
+
+    VALIDATION_ERROR = "VALIDATION_ERROR"
+    INVALID_API_KEY = "INVALID_API_KEY"
+    INSUFFICIENT_CREDITS = "INSUFFICIENT_CREDITS"
+    DOMAIN_MISMATCH = "DOMAIN_MISMATCH"
+    NOT_FOUND = "NOT_FOUND"
+    METHOD_NOT_ALLOWED = "METHOD_NOT_ALLOWED"
+    PAYLOAD_TOO_LARGE = "PAYLOAD_TOO_LARGE"
+    IDEMPOTENCY_CONFLICT = "IDEMPOTENCY_CONFLICT"
+    RATE_LIMIT_EXCEEDED = "RATE_LIMIT_EXCEEDED"
+    INTERNAL_ERROR = "INTERNAL_ERROR"
+    SERVICE_UNAVAILABLE = "SERVICE_UNAVAILABLE"
+
+
+STATUS: Final[dict[ErrorCode, int]] = {
+    ErrorCode.VALIDATION_ERROR: 400,
+    ErrorCode.INVALID_API_KEY: 401,
+    ErrorCode.INSUFFICIENT_CREDITS: 402,
+    ErrorCode.DOMAIN_MISMATCH: 403,
+    ErrorCode.NOT_FOUND: 404,
+    ErrorCode.METHOD_NOT_ALLOWED: 405,
+    ErrorCode.PAYLOAD_TOO_LARGE: 413,
+    ErrorCode.IDEMPOTENCY_CONFLICT: 422,
+    ErrorCode.RATE_LIMIT_EXCEEDED: 429,
+    ErrorCode.INTERNAL_ERROR: 500,
+    ErrorCode.SERVICE_UNAVAILABLE: 503,
+}
+
+_CODE_OF_STATUS: Final = {
+    401: ErrorCode.INVALID_API_KEY,
+    404: ErrorCode.NOT_FOUND,
+    405: ErrorCode.METHOD_NOT_ALLOWED,
+    413: ErrorCode.PAYLOAD_TOO_LARGE,
+}
+
+
+class ErrorBody(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The `error` of an answer; further fields stand beside code and message where they help."""
+
+    code: str
+    message: str
+    details: list[dict[str, str]] | None = None
+    balance: int | None = None
+    required: int | None = None
+
+
+class ErrorEnvelope(msgspec.Struct, frozen=True):
+    """An answer that is an error."""
+
+    data: None
+    error: ErrorBody
+
+
+@dataclass(frozen=True, slots=True)
+class Failure(Exception):
+    """An error to be answered: its code decides the status."""
+
+    code: ErrorCode
+    message: str
+    fields: dict[str, Any] = field(default_factory=dict)
+    headers: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def status(self) -> int:
+        """The HTTP status that belongs to the code."""
+        return STATUS[self.code]
+
+    def body(self) -> bytes:
+        """The answer's body, JSON."""
+        error = ErrorBody(self.code.value, self.message, **self.fields)
+        return msgspec.json.encode(ErrorEnvelope(None, error))
+
+    def response(self) -> Response[bytes]:
+        """The whole answer."""
+        return Response(
+            self.body(), status_code=self.status, headers=self.headers, media_type=JSON
+        )
+
+
+def invalid(message: str, details: list[dict[str, str]] | None = None) -> Failure:
+    """400: the request is not of the documented form."""
+    return Failure(
+        ErrorCode.VALIDATION_ERROR, message, {"details": details} if details else {}
+    )
+
+
+def not_found(what: str) -> Failure:
+    """404: unknown, or another store's; the two look the same."""
+    return Failure(ErrorCode.NOT_FOUND, f"There is no such {what}.")
+
+
+def unavailable(message: str) -> Failure:
+    """503: try the same request again."""
+    return Failure(
+        ErrorCode.SERVICE_UNAVAILABLE, message, headers={"Retry-After": str(RETRY_AFTER_SECONDS)}
+    )
+
+
+INTERNAL: Final = Failure(
+    ErrorCode.INTERNAL_ERROR,
+    "Something went wrong on our side. The request id in X-Request-Id names this request.",
+)
+
+
+def failure_of(error: BaseException) -> Failure | None:
+    """The answer an exception stands for; None: nobody expected it."""
+    match error:
+        case Failure():
+            return error
+        case OutcomeUnknown():
+            return unavailable(
+                "The database did not answer in time. Send the same request with the same request "
+                "id again: it will be done once, whether or not this attempt was."
+            )
+        case WaitingLineFull():
+            return unavailable("Too many requests are waiting. Nothing was charged; try again.")
+        case DatabaseUnavailable() | RateLimitsUnavailable():
+            return unavailable("The service is not available right now. Nothing was charged.")
+        case CreditRowMissing():
+            return Failure(ErrorCode.INTERNAL_ERROR, "The balance cannot be read.")
+        case HTTPException():
+            return _failure_of_framework(error)
+        case _:
+            return None
+
+
+def _failure_of_framework(error: HTTPException) -> Failure:
+    code = _CODE_OF_STATUS.get(error.status_code)
+    match code:
+        case ErrorCode.NOT_FOUND:
+            return Failure(code, "There is nothing at this address.")
+        case ErrorCode.METHOD_NOT_ALLOWED:
+            allow = (error.headers or {}).get("Allow")
+            return Failure(
+                code,
+                "This address does not take that method.",
+                headers={"Allow": allow} if allow else {},
+            )
+        case ErrorCode.PAYLOAD_TOO_LARGE:
+            return Failure(code, "The body is too large.")
+        case None if 400 <= error.status_code < 500:
+            return invalid("The request is not valid.", _details(error))
+        case _:
+            return INTERNAL
+
+
+def _details(error: HTTPException) -> list[dict[str, str]] | None:
+    """What was wrong where, without repeating values that were sent."""
+    if not isinstance(error.extra, list):
+        return [{"message": error.detail}] if error.__cause__ is None else [
+            {"message": str(error.__cause__)}
+        ]
+    return [
+        {str(name): str(value) for name, value in entry.items() if value is not None}
+        for entry in error.extra
+        if isinstance(entry, dict)
+    ]

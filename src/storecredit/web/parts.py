@@ -1,0 +1,30 @@
+"""What the handlers work with: one value, made by the composition root."""
+
+from dataclasses import dataclass
+
+from storecredit.generation.lifecycle import Lifecycle
+from storecredit.generation.sessions import Sessions
+from storecredit.generation.storage import ResultStore
+from storecredit.ledger.store_credits import StoreCredits
+from storecredit.postgres.pool import Database
+from storecredit.settings import Settings
+from storecredit.stores.api_keys import ApiKeys
+from storecredit.stores.rate_limits import RateLimits
+from storecredit.stores.stores import Stores
+from storecredit.telemetry import Metrics
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """The parts of a running service that HTTP handlers call."""
+
+    settings: Settings
+    metrics: Metrics
+    database: Database
+    stores: Stores
+    api_keys: ApiKeys
+    rate_limits: RateLimits
+    credits: StoreCredits
+    sessions: Sessions
+    lifecycle: Lifecycle
+    results: ResultStore

@@ -1,0 +1,96 @@
+"""What needs no key: health, metrics, signed result links, the API's documentation."""
+
+from typing import Any, Final
+
+import msgspec
+from litestar import MediaType, Request, Response, get
+from litestar.response import File
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from storecredit.postgres.migrate import SchemaState, schema_state
+from storecredit.web.envelope import Envelope, not_found, unavailable
+from storecredit.web.parts import Parts
+
+DOCS_PAGE: Final = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<title>storecredit API</title>
+<link rel="stylesheet" href="/api/docs/swagger-ui.css">
+</head>
+<body>
+<div id="docs"></div>
+<script src="/api/docs/swagger-ui-bundle.js"></script>
+<script>SwaggerUIBundle({url: "/api/openapi.json", dom_id: "#docs"})</script>
+</body>
+</html>
+"""
+DOCS_ASSETS: Final = {
+    "swagger-ui.css": "text/css",
+    "swagger-ui-bundle.js": "text/javascript",
+}
+
+
+class Status(msgspec.Struct, frozen=True):
+    """A health answer."""
+
+    status: str
+
+
+@get("/health/live", summary="Is the process up?", tags=["health"])
+async def live() -> Envelope[Status]:
+    """Answers as long as the process serves at all."""
+    return Envelope(Status("ok"))
+
+
+@get("/health/ready", summary="Can it serve requests?", tags=["health"])
+async def ready(parts: Parts) -> Envelope[Status]:
+    """200 when the database answers and is migrated; else 503."""
+    async with parts.database.acquire() as connection:
+        state = await schema_state(connection)
+    match state:
+        case SchemaState.CURRENT:
+            return Envelope(Status("ok"))
+        case SchemaState.OUTDATED | SchemaState.MISSING:
+            raise unavailable("The database is not migrated: run `storecredit migrate`.")
+
+
+@get("/metrics", summary="Prometheus metrics", tags=["health"], include_in_schema=False)
+async def metrics(parts: Parts) -> Response[bytes]:
+    """This process's metrics in Prometheus' text format."""
+    return Response(generate_latest(parts.metrics.registry), media_type=CONTENT_TYPE_LATEST)
+
+
+@get("/results/{token:str}", summary="Fetch a result image", tags=["results"])
+async def result(parts: Parts, token: str) -> Response[bytes]:
+    """The image behind a signed link, until the link or the result's retention is over."""
+    key = parts.results.verify(token)
+    image = await parts.results.load(key) if key is not None else None
+    if image is None:
+        raise not_found("result, or its link has expired: read the generation for a new link")
+    return Response(
+        image.content,
+        media_type=image.media_type,
+        headers={"Cache-Control": "private", "X-Content-Type-Options": "nosniff"},
+    )
+
+
+@get("/api/docs", media_type=MediaType.HTML, include_in_schema=False)
+async def docs() -> str:
+    """The API's documentation, as a page; all of it served from here."""
+    return DOCS_PAGE
+
+
+@get("/api/docs/{name:str}", include_in_schema=False)
+async def docs_asset(request: Request[Any, Any, Any], name: str) -> File:
+    """A file of the documentation page."""
+    if name not in DOCS_ASSETS:
+        raise not_found("page")
+    # Imported here: only who reads the documentation needs it.
+    from swagger_ui_bundle import swagger_ui_path
+
+    return File(
+        path=f"{swagger_ui_path}/{name}",
+        media_type=DOCS_ASSETS[name],
+        content_disposition_type="inline",
+    )
