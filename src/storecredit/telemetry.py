@@ -24,8 +24,8 @@ clear = structlog.contextvars.clear_contextvars
 
 
 def get_logger(name: str) -> structlog.typing.FilteringBoundLogger:
-    """A logger whose lines carry `logger=name`."""
-    logger: structlog.typing.FilteringBoundLogger = structlog.get_logger(logger=name)
+    """A logger whose lines carry `component=name`."""
+    logger: structlog.typing.FilteringBoundLogger = structlog.get_logger(component=name)
     return logger
 
 
@@ -70,7 +70,7 @@ def _name_of_foreign_logger(
 ) -> "MutableMapping[str, Any]":
     record = event.get("_record")
     if record is not None:
-        event["logger"] = record.name
+        event["component"] = record.name
     return event
 
 

@@ -1,0 +1,102 @@
+"""Real PostgreSQL for every test: a fresh database each, copied from a migrated template.
+
+`STORECREDIT_TEST_DATABASE_URL` names a server (a superuser's URL) to run on; unset: the embedded
+PostgreSQL, started once for all test processes.
+"""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+from uuid import uuid4
+
+import asyncpg
+import pytest
+
+from storecredit.postgres.embedded import EmbeddedPostgres
+from storecredit.postgres.migrate import fingerprint, migrate
+from storecredit.postgres.pool import Database
+
+SERVER_URL = os.environ.get("STORECREDIT_TEST_DATABASE_URL")
+# Any fixed number: one test process makes the template, the others wait for it.
+TEMPLATE_LOCK = 1_835_004_821
+
+
+def with_database(url: str, name: str) -> str:
+    """The same server's URL with another database."""
+    return urlunsplit(urlsplit(url)._replace(path=f"/{name}"))
+
+
+@pytest.fixture(scope="session")
+def server_url(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Iterator[str]:
+    """A superuser's URL of a PostgreSQL server, alive for the whole run."""
+    if SERVER_URL:
+        yield SERVER_URL
+        return
+    base = tmp_path_factory.getbasetemp()
+    shared = base if worker_id == "master" else base.parent
+    postgres = EmbeddedPostgres(shared / "server")
+    (shared / "server").mkdir(exist_ok=True)
+    asyncio.run(postgres.start())
+    yield postgres.admin_url
+    asyncio.run(postgres.stop())
+
+
+@pytest.fixture(scope="session")
+def template(server_url: str) -> str:
+    """The name of a migrated database to copy."""
+    return asyncio.run(_make_template(server_url))
+
+
+async def _make_template(server_url: str) -> str:
+    name = f"storecredit_template_{fingerprint()[:12]}"
+    connection = await asyncpg.connect(server_url)
+    try:
+        await connection.execute("SELECT pg_advisory_lock($1)", TEMPLATE_LOCK)
+        known = await connection.fetchval("SELECT 1 FROM pg_database WHERE datname = $1", name)
+        if not known:
+            await connection.execute("DROP DATABASE IF EXISTS template_under_way")
+            await connection.execute("CREATE DATABASE template_under_way TEMPLATE template0")
+            await migrate(with_database(server_url, "template_under_way"))
+            await connection.execute(f"ALTER DATABASE template_under_way RENAME TO {name}")
+    finally:
+        await connection.close()
+    return name
+
+
+@pytest.fixture
+async def database_url(server_url: str, template: str) -> AsyncIterator[str]:
+    """A superuser's URL of a fresh, migrated database, dropped afterwards."""
+    name = f"test_{uuid4().hex}"
+    connection = await asyncpg.connect(server_url)
+    try:
+        await connection.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
+        yield with_database(server_url, name)
+    finally:
+        await connection.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+        await connection.close()
+
+
+@pytest.fixture
+async def database(database_url: str) -> AsyncIterator[Database]:
+    """The application's pool on the fresh database; works as role storecredit_app."""
+    opened = await Database.open(database_url)
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
+async def admin(database_url: str) -> AsyncIterator[asyncpg.Connection]:
+    """A superuser's connection to the fresh database, for reading rows back and tampering."""
+    connection = await asyncpg.connect(database_url)
+    yield connection
+    await connection.close()
+
+
+@pytest.fixture
+def data_dir(tmp_path: Path) -> Path:
+    """A data directory of the test's own."""
+    path = tmp_path / "data"
+    path.mkdir()
+    return path
