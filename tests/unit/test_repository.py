@@ -1,5 +1,6 @@
 """The repository keeps its own promises: import contracts, locks, nothing of one machine."""
 
+import ast
 import os
 import re
 import shutil
@@ -8,6 +9,7 @@ import sys
 import tomllib
 from collections.abc import Iterator
 from fnmatch import fnmatch
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -162,6 +164,38 @@ def test_the_locks_hold_what_pyproject_asks_for() -> None:
             versions = [version for package, version in locked if package == name]
             assert versions, f"{requirement} is not in {lock}: run `make lock`"
             assert all(map(requirement.specifier.contains, versions)), f"{lock}: {requirement}"
+
+
+def test_what_is_imported_is_asked_for() -> None:
+    pyproject = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    declared = {
+        canonicalize_name(Requirement(line).name) for line in pyproject["project"]["dependencies"]
+    }
+    imported = {
+        name.partition(".")[0]
+        for path in (ROOT / "src").rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        for name in imported_names(node)
+    }
+    providers = packages_distributions()
+    undeclared = {
+        name
+        for name in imported - sys.stdlib_module_names - {"storecredit"}
+        if declared.isdisjoint(canonicalize_name(package) for package in providers.get(name, ()))
+    }
+    assert imported
+    assert undeclared == set()
+
+
+def imported_names(node: ast.AST) -> list[str]:
+    """The modules that an import statement names; none for any other node."""
+    match node:
+        case ast.Import(names=names):
+            return [alias.name for alias in names]
+        case ast.ImportFrom(module=str(module)):
+            return [module]
+        case _:
+            return []
 
 
 def test_the_build_uses_the_locked_build_tool() -> None:
