@@ -10,6 +10,7 @@ import tomllib
 from collections.abc import Iterator
 from fnmatch import fnmatch
 from importlib.metadata import packages_distributions
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -204,13 +205,13 @@ def test_the_build_uses_the_locked_build_tool() -> None:
 
 
 @pytest.mark.parametrize("suppression", ["# noqa", "# type: ignore", "# pragma"])
-def test_every_suppressed_finding_says_why(suppression: str) -> None:
+def test_every_suppressed_finding_says_why_on_its_line_or_above(suppression: str) -> None:
     bare = re.compile(re.escape(suppression) + r"(: ?[A-Z0-9, ]+|\[[a-z-, ]+\])?\s*$")
     found = [
-        f"{path.relative_to(ROOT)}:{number}"
+        f"{path.relative_to(ROOT)}: {line.strip()}"
         for path in repository_files()
         if path.suffix == ".py" and path != Path(__file__)
-        for number, line in enumerate(path.read_text().splitlines(), start=1)
-        if bare.search(line)
+        for above, line in pairwise(["", *path.read_text().splitlines()])
+        if bare.search(line) and not above.lstrip().startswith("#")
     ]
     assert found == []
