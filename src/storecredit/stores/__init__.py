@@ -1,0 +1,1 @@
+"""Who is asking: stores, their API keys and their rate limits."""

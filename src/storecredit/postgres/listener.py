@@ -1,0 +1,125 @@
+"""What PostgreSQL announces (NOTIFY), and whether this process can be sure to have heard it all.
+
+Hides the dedicated connection, its loss and its renewal. Promises to whoever caches rows of the
+database: while `is_fresh()` is true, every announcement on the channel whose transaction was
+answered to its client more than `LEASE_SECONDS` ago has been handed to the subscribers. So what is
+cached, and dropped when announced, is at most that old, even when the network dies without a word.
+
+It rests on this. A notification that reaches a session during a transaction is sent to its client
+just after the transaction ends (https://www.postgresql.org/docs/18/sql-notify.html), which is
+before ReadyForQuery, the end of a command
+(https://www.postgresql.org/docs/18/protocol-flow.html#PROTOCOL-ASYNC); and a committing session
+signals the listening ones before it answers its own client. So the answer to a query on the
+listening connection comes after everything that was committed before the query was sent. asyncpg
+hands notifications and results on in the order in which they came.
+"""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable
+
+import asyncpg
+
+from storecredit.postgres.pool import Database, DatabaseError
+from storecredit.telemetry import get_logger
+
+log = get_logger("postgres.listener")
+
+EVERYTHING = ""
+"""The payload after every (re)connection: anything may have changed unheard."""
+
+LEASE_SECONDS = 0.9
+PING_INTERVAL_SECONDS = 0.3
+PING_TIMEOUT_SECONDS = 2.0
+"""A slower answer ends the connection. Longer than the lease: a slow answer makes caches rest for
+a moment, and only a dead connection makes them start from nothing."""
+CONNECT_TIMEOUT_SECONDS = 5.0
+CLOSE_TIMEOUT_SECONDS = 0.5
+BACKOFF_FIRST_SECONDS = 0.1
+BACKOFF_MAX_SECONDS = 2.0
+
+IS_LISTENING = "SELECT $1 IN (SELECT pg_listening_channels())"
+
+CONNECTION_LOST = (DatabaseError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError)
+"""What a lost, refused or unresponsive connection raises; TimeoutError is an OSError."""
+
+
+class NotListening(Exception):
+    """The session that answered is not the one that listens: a pooler stands in between."""
+
+
+class Listener:
+    """One LISTEN on a connection of its own, kept up while `run()` runs."""
+
+    def __init__(
+        self, database: Database, channel: str, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        """`clock` gives seconds and never goes back."""
+        self._database = database
+        self._channel = channel
+        self._clock = clock
+        self._subscribers: list[Callable[[str], None]] = []
+        self._sure_until: float | None = None
+        self._failures = 0
+
+    def subscribe(self, callback: Callable[[str], None]) -> None:
+        """Have `callback` called with the payload of every announcement, in their order.
+
+        The payload `EVERYTHING` says that some may have been missed: forget all that is cached.
+        """
+        self._subscribers.append(callback)
+
+    def is_fresh(self) -> bool:
+        """Whether everything answered `LEASE_SECONDS` ago or earlier has been heard (the lease)."""
+        return self._sure_until is not None and self._clock() < self._sure_until
+
+    async def run(self) -> None:
+        """Listen until cancelled; a lost connection is logged and made anew, with back-off."""
+        while True:
+            try:
+                await self._listen()
+            except (*CONNECTION_LOST, NotListening) as error:
+                self._failures += 1
+                log.warning(
+                    "listener_lost",
+                    channel=self._channel,
+                    cause=repr(error),
+                    failures=self._failures,
+                )
+            exponent = min(self._failures - 1, 10)
+            await asyncio.sleep(min(BACKOFF_FIRST_SECONDS * 2**exponent, BACKOFF_MAX_SECONDS))
+
+    async def _listen(self) -> None:
+        """Connect, listen and renew the lease until the connection is lost."""
+        async with asyncio.timeout(CONNECT_TIMEOUT_SECONDS):
+            connection = await self._database.connect()
+        try:
+            async with asyncio.timeout(CONNECT_TIMEOUT_SECONDS):
+                await connection.add_listener(self._channel, self._hear)
+            self._tell(EVERYTHING)
+            while True:
+                await self._renew_lease(connection)
+                await asyncio.sleep(PING_INTERVAL_SECONDS)
+        finally:
+            self._sure_until = None
+            with contextlib.suppress(*CONNECTION_LOST):
+                await connection.close(timeout=CLOSE_TIMEOUT_SECONDS)
+
+    async def _renew_lease(self, connection: asyncpg.Connection) -> None:
+        # Counted from before the question: what is committed while the answer travels is not heard.
+        asked_at = self._clock()
+        async with asyncio.timeout(PING_TIMEOUT_SECONDS):
+            # Not just SELECT 1: behind a pooler another session could answer, one that is deaf.
+            is_listening = await connection.fetchval(IS_LISTENING, self._channel)
+        if not is_listening:
+            raise NotListening("connect storecredit to PostgreSQL directly or by session pooling")
+        self._sure_until = asked_at + LEASE_SECONDS
+        self._failures = 0
+
+    def _hear(self, _connection: object, _pid: object, _channel: object, payload: object) -> None:
+        self._tell(str(payload))
+
+    def _tell(self, payload: str) -> None:
+        for callback in self._subscribers:
+            callback(payload)

@@ -1,0 +1,279 @@
+"""How often a store may call: so many creates and reads a minute and an hour, by tier.
+
+Hides where the counts are kept: in this process, or in Redis for several. Promises that of the
+requests of one window exactly the limit is let through; that a request which either window refuses
+uses up neither; and that the time to wait which a refused client is told is long enough.
+
+Fixed windows, each begun by its first request and ended on its own. A sliding log (an entry for
+every request) would hold 200,000 entries for one store's reads of an hour; a sliding counter is an
+estimate, so neither "exactly the limit" nor the time to wait would be true. The price of fixed
+windows, up to twice a minute's limit around the end of a minute, is bounded by the hour's limit.
+
+Both windows are checked and used up in one step, which the strategies of the `limits` library
+(5.8) cannot do: they take one window at a time, so that one of two processes racing for the hour's
+last request would use up its minute for nothing. One step is also what the hot path can afford.
+Measured on two cores: in memory 8 µs a request however many stores there are, against 24 µs with
+one store and 207 µs with 10,000 (that library's memory storage walks all keys to expire them);
+through Redis a third of the time, one round trip against five.
+"""
+
+import asyncio
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final, Literal, Protocol
+from uuid import UUID
+
+from cachetools import TLRUCache
+from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+
+from storecredit.settings import Settings
+from storecredit.telemetry import get_logger
+
+MINUTE_SECONDS: Final = 60
+HOUR_SECONDS: Final = 3600
+DEFAULT_TIER: Final = "default"
+
+WINDOWS_MAX: Final = 200_000
+"""Windows counted in memory: four for each store that both creates and reads within an hour. Beyond
+that the longest unused one is forgotten."""
+REDIS_CONNECTIONS_MAX: Final = 32
+REDIS_TIMEOUT_SECONDS: Final = 0.5
+REDIS_REST_SECONDS: Final = 1.0
+"""After a failure Redis is left alone for so long, so that requests do not queue up for it."""
+WARNING_INTERVAL_SECONDS: Final = 5.0
+
+Budget = Literal["create", "read"]
+Policy = tuple[int, int]
+"""A limit and the seconds of its window."""
+
+log = get_logger("stores.rate_limits")
+
+
+class RateLimitsUnavailable(Exception):
+    """Redis cannot be asked, and the settings say that no request may pass then."""
+
+
+@dataclass(frozen=True, slots=True)
+class RateLimitState:
+    """What one request met. The figures are those of one window, the binding one.
+
+    Refused: of the windows that refuse, the one that ends last. Allowed: the one with the fewest
+    requests remaining. `reset_at` (Unix seconds) and `retry_after_seconds` say when it ends,
+    rounded up, for allowed requests too. `policies` are all windows: (limit, seconds) each.
+    """
+
+    allowed: bool
+    limit: int
+    window_seconds: int
+    remaining: int
+    reset_at: int
+    retry_after_seconds: int
+    policies: tuple[Policy, ...]
+
+
+@dataclass(slots=True)
+class _Window:
+    """Requests let through since it began, this one included, and when it ends."""
+
+    count: int
+    ends_at: float
+
+
+class _Windows(Protocol):
+    """Where windows are counted."""
+
+    async def take(
+        self, store_id: UUID, budget: Budget, policies: Sequence[Policy]
+    ) -> tuple[bool, list[tuple[int, float]]]:
+        """Count one request in every window if each has room, else in none.
+
+        Returns whether it was, and for each policy the count and the seconds until its window ends.
+        """
+
+    async def close(self) -> None:
+        """Let go of connections."""
+
+
+class RateLimits:
+    """The limits of every store, as the settings have them."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        unix_time: Callable[[], float] = time.time,
+    ) -> None:
+        """`clock` gives seconds and never goes back. Raises ValueError for unusable settings."""
+        if DEFAULT_TIER not in settings.rate_limits:
+            raise ValueError(f'STORECREDIT_RATE_LIMITS names no tier "{DEFAULT_TIER}"')
+        self._unix_time = unix_time
+        self._is_open = settings.rate_limit_fail_open
+        self._policies = {
+            (tier, budget): _policies(limits, factor)
+            for tier, limits in settings.rate_limits.items()
+            for budget, factor in (("create", 1), ("read", settings.rate_limit_read_factor))
+        }
+        url = settings.redis_url
+        self._windows: _Windows = (
+            _LocalWindows(clock) if url is None else _SharedWindows(url.get_secret_value(), clock)
+        )
+        self._warnings = _Warnings(clock)
+
+    async def hit(self, store_id: UUID, tier: str, budget: Budget) -> RateLimitState | None:
+        """Count one request of a store, or refuse it.
+
+        None: nothing is counted, the request may pass (a tier without limits; Redis is away and the
+        settings say to go on). Raises RateLimitsUnavailable when they say not to.
+        """
+        if (tier, budget) not in self._policies:
+            self._warnings.warn("rate_limit_tier_unknown", tier=tier)
+            tier = DEFAULT_TIER
+        policies = self._policies[tier, budget]
+        if policies is None:
+            return None
+        try:
+            allowed, windows = await self._windows.take(store_id, budget, policies)
+        except RateLimitsUnavailable as error:
+            self._warnings.warn(
+                "rate_limits_unavailable", cause=str(error), requests_pass=self._is_open
+            )
+            if self._is_open:
+                return None
+            raise
+        return self._state(policies, windows, allowed=allowed)
+
+    async def close(self) -> None:
+        """Close the connections to Redis."""
+        await self._windows.close()
+
+    def _state(
+        self, policies: tuple[Policy, ...], windows: list[tuple[int, float]], *, allowed: bool
+    ) -> RateLimitState:
+        remaining = [
+            max(0, limit - count) for (limit, _), (count, _) in zip(policies, windows, strict=True)
+        ]
+        # Fewest remaining first (a window that refuses has none), of equals the one that ends last.
+        binding = min(range(len(policies)), key=lambda i: (remaining[i], -windows[i][1]))
+        ends_in_seconds = windows[binding][1]
+        return RateLimitState(
+            allowed=allowed,
+            limit=policies[binding][0],
+            window_seconds=policies[binding][1],
+            remaining=remaining[binding],
+            reset_at=math.ceil(self._unix_time() + ends_in_seconds),
+            retry_after_seconds=max(1, math.ceil(ends_in_seconds)),
+            policies=policies,
+        )
+
+
+def _policies(limits: tuple[int, int] | None, factor: int) -> tuple[Policy, ...] | None:
+    if limits is None:
+        return None
+    per_minute, per_hour = limits
+    return ((per_minute * factor, MINUTE_SECONDS), (per_hour * factor, HOUR_SECONDS))
+
+
+class _LocalWindows:
+    """Windows in this process's memory."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._windows: TLRUCache[tuple[UUID, Budget, int], _Window] = TLRUCache(
+            WINDOWS_MAX, ttu=lambda _key, window, _now: window.ends_at, timer=clock
+        )
+
+    async def take(
+        self, store_id: UUID, budget: Budget, policies: Sequence[Policy]
+    ) -> tuple[bool, list[tuple[int, float]]]:
+        # No await in here: on one event loop that makes it one step.
+        now = self._clock()
+        keys = [(store_id, budget, seconds) for _, seconds in policies]
+        windows = [self._windows.get(key) or _Window(0, now + key[2]) for key in keys]
+        allowed = all(
+            window.count < limit for window, (limit, _) in zip(windows, policies, strict=True)
+        )
+        if allowed:
+            for key, window in zip(keys, windows, strict=True):
+                window.count += 1
+                if window.count == 1:
+                    self._windows[key] = window
+        return allowed, [(window.count, window.ends_at - now) for window in windows]
+
+    async def close(self) -> None:
+        self._windows.clear()
+
+
+class _SharedWindows:
+    """Windows in Redis, shared by every process that uses it."""
+
+    # KEYS: one counter per window. ARGV: limit and milliseconds of each, in turn.
+    # Answer: 1 or 0, then of each the count and the milliseconds left (not begun: all of them).
+    TAKE = """
+    local allowed = 1
+    for i, key in ipairs(KEYS) do
+        if tonumber(redis.call('GET', key) or 0) >= tonumber(ARGV[2 * i - 1]) then
+            allowed = 0
+        end
+    end
+    local answer = {allowed}
+    for i, key in ipairs(KEYS) do
+        if allowed == 1 and redis.call('INCR', key) == 1 then
+            redis.call('PEXPIRE', key, ARGV[2 * i])
+        end
+        local ends_in = redis.call('PTTL', key)
+        answer[2 * i] = tonumber(redis.call('GET', key) or 0)
+        answer[2 * i + 1] = ends_in >= 0 and ends_in or tonumber(ARGV[2 * i])
+    end
+    return answer
+    """
+
+    def __init__(self, url: str, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._away_until = -math.inf
+        # Waits for a free connection instead of failing; every wait ends with the time limit below.
+        pool = BlockingConnectionPool.from_url(
+            url, max_connections=REDIS_CONNECTIONS_MAX, timeout=None, retry=Retry(NoBackoff(), 0)
+        )
+        self._redis = Redis.from_pool(pool)
+        self._take = self._redis.register_script(self.TAKE)
+
+    async def take(
+        self, store_id: UUID, budget: Budget, policies: Sequence[Policy]
+    ) -> tuple[bool, list[tuple[int, float]]]:
+        if self._clock() < self._away_until:
+            raise RateLimitsUnavailable("Redis was away a moment ago")
+        # The braces keep a store's counters on one node of a Redis Cluster.
+        keys = [f"storecredit:rate:{{{store_id}}}:{budget}:{seconds}" for _, seconds in policies]
+        limits = [figure for limit, seconds in policies for figure in (limit, seconds * 1000)]
+        try:
+            async with asyncio.timeout(REDIS_TIMEOUT_SECONDS):
+                allowed, *figures = await self._take(keys, limits)
+        except (RedisError, OSError) as error:  # TimeoutError is an OSError
+            self._away_until = self._clock() + REDIS_REST_SECONDS
+            raise RateLimitsUnavailable(f"Redis is away: {error!r}") from error
+        counts, milliseconds = figures[::2], figures[1::2]
+        windows = zip(counts, (left / 1000 for left in milliseconds), strict=True)
+        return allowed == 1, list(windows)
+
+    async def close(self) -> None:
+        await self._redis.aclose()
+
+
+class _Warnings:
+    """Log lines that would otherwise come with every request: one in a while."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._silent_until: dict[str, float] = {}
+
+    def warn(self, event: str, **fields: object) -> None:
+        now = self._clock()
+        if now >= self._silent_until.get(event, now):
+            self._silent_until[event] = now + WARNING_INTERVAL_SECONDS
+            log.warning(event, **fields)

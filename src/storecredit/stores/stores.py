@@ -1,0 +1,142 @@
+"""The stores themselves: make, find, list, change.
+
+Hides the SQL. Promises that a store comes into being together with its credit row and its opening
+credits or not at all, and that a change is announced to every process, so that a suspended store's
+keys stop working everywhere within a second.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+from uuid import UUID
+
+from uuid_utils.compat import uuid7
+
+from storecredit.postgres.pool import Database, Record
+
+NAME_LENGTH_MAX = 200
+SHOP_DOMAIN_LENGTH_MAX = 253
+"""RFC 1035 §2.3.4, in text form."""
+TIER_LENGTH_MAX = 50
+PAGE_LENGTH_MAX = 100
+
+Status = Literal["active", "suspended"]
+
+AFTER_ALL_UUIDS = UUID(int=2**128 - 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """One store. Its credits are the ledger's business."""
+
+    store_id: UUID
+    name: str
+    shop_domain: str
+    tier: str
+    status: Status
+    created_at: datetime
+    updated_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class StorePage:
+    """Stores, newest first; `next_cursor` asks for the page after this one, None: no more."""
+
+    items: tuple[Store, ...]
+    next_cursor: UUID | None
+
+
+class Stores:
+    """All stores of the database."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def create(
+        self,
+        *,
+        name: str,
+        shop_domain: str,
+        tier: str = "default",
+        credit_count: int = 0,
+        request_id: str | None = None,
+    ) -> Store:
+        """Make a store; `credit_count` opening credits stand in its ledger under `request_id`.
+
+        Raises `ValueError` (a text of the wrong length; the message is fit for people),
+        `StatementRefused` (no request id for the credits, or a negative count) and
+        `DatabaseUnavailable` (then it is not known whether the store was made).
+        """
+        _check_lengths(name, shop_domain, tier)
+        row = await self._database.fetchrow(
+            "SELECT * FROM create_store($1, $2, $3, $4, $5, $6)",
+            uuid7(),
+            name,
+            shop_domain,
+            tier,
+            credit_count,
+            request_id,
+        )
+        if row is None:
+            raise RuntimeError("create_store returned no row")
+        return _store(row)
+
+    async def get(self, store_id: UUID) -> Store | None:
+        """The store, or None where there is none of that id."""
+        row = await self._database.fetchrow("SELECT * FROM stores WHERE store_id = $1", store_id)
+        return None if row is None else _store(row)
+
+    async def list(self, limit: int = 50, cursor: UUID | None = None) -> StorePage:
+        """At most `limit` (1 to `PAGE_LENGTH_MAX`) stores, newest first, older than `cursor`."""
+        if not 1 <= limit <= PAGE_LENGTH_MAX:
+            raise ValueError(f"a page has 1 to {PAGE_LENGTH_MAX} stores, not {limit}")
+        rows = await self._database.fetch(
+            "SELECT * FROM stores WHERE store_id < $1 ORDER BY store_id DESC LIMIT $2",
+            cursor or AFTER_ALL_UUIDS,
+            limit + 1,
+        )
+        items = tuple(_store(row) for row in rows[:limit])
+        return StorePage(items, items[-1].store_id if len(rows) > limit else None)
+
+    async def update(
+        self,
+        store_id: UUID,
+        *,
+        name: str | None = None,
+        shop_domain: str | None = None,
+        tier: str | None = None,
+        status: Status | None = None,
+    ) -> Store | None:
+        """Change what is given; the store as it is then, or None where there is none of that id.
+
+        Raises `ValueError` for a text of the wrong length.
+        """
+        _check_lengths(name, shop_domain, tier)
+        found = await self._database.fetchval(
+            "SELECT update_store($1, $2, $3, $4, $5)", store_id, name, shop_domain, tier, status
+        )
+        return await self.get(store_id) if found else None
+
+
+def _store(row: Record) -> Store:
+    return Store(
+        store_id=row["store_id"],
+        name=row["name"],
+        shop_domain=row["shop_domain"],
+        tier=row["tier"],
+        status=row["status"],
+        created_at=row["created_at"],
+        updated_at=row["updated_at"],
+    )
+
+
+def _check_lengths(name: str | None, shop_domain: str | None, tier: str | None) -> None:
+    for field, text, length_max in (
+        ("name", name, NAME_LENGTH_MAX),
+        ("shop_domain", shop_domain, SHOP_DOMAIN_LENGTH_MAX),
+        ("tier", tier, TIER_LENGTH_MAX),
+    ):
+        if text is not None and not 1 <= len(text) <= length_max:
+            raise ValueError(f"{field} has 1 to {length_max} characters, not {len(text)}")
+        if text is not None and "\0" in text:
+            raise ValueError(f"{field} has a NUL character, which PostgreSQL cannot keep")
