@@ -99,7 +99,9 @@ class Metrics:
             registry=registry,
         )
         self.credits_deducted = Counter(
-            "storecredit_credits_deducted_total", "Credits taken by this process.", registry=registry
+            "storecredit_credits_deducted_total",
+            "Credits taken by this process.",
+            registry=registry,
         )
         self.credits_refunded = Counter(
             "storecredit_credits_refunded_total",

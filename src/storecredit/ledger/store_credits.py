@@ -4,6 +4,7 @@ Deductions and refunds are not here: they happen together with the work they pay
 `storecredit.generation.lifecycle`.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -75,13 +76,23 @@ class StoreCredits:
 
     async def balance(self, store_id: UUID) -> Balance:
         """The store's credits now. Raises CreditRowMissing, DatabaseUnavailable."""
-        row = await self._database.fetchrow(
-            "SELECT balance, total_purchased, total_spent FROM store_credits WHERE store_id = $1",
-            store_id,
+        return (await self.balances([store_id]))[store_id]
+
+    async def balances(self, store_ids: Sequence[UUID]) -> dict[UUID, Balance]:
+        """The credits of several stores at one moment; raises like `balance`."""
+        rows = await self._database.fetch(
+            "SELECT store_id, balance, total_purchased, total_spent"
+            " FROM store_credits WHERE store_id = ANY ($1)",
+            store_ids,
         )
-        if row is None:
-            raise CreditRowMissing(f"store {store_id} has no credit row")
-        return Balance(row["balance"], row["total_purchased"], row["total_spent"])
+        found = {
+            row["store_id"]: Balance(row["balance"], row["total_purchased"], row["total_spent"])
+            for row in rows
+        }
+        for store_id in store_ids:
+            if store_id not in found:
+                raise CreditRowMissing(f"store {store_id} has no credit row")
+        return found
 
     async def add(
         self, store_id: UUID, amount: int, type_: AdditionType, request_id: str, description: str

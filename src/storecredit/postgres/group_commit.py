@@ -210,14 +210,18 @@ class GroupCommit(Generic[Item, Outcome]):
         self, batch: Sequence[_Entry[Item, Outcome]], error: Exception, *, sent: bool
     ) -> list[_Entry[Item, Outcome]]:
         """Fail the entries whose deadline has passed; return those worth another attempt."""
-        log.warning("batch_not_settled", operation=self._operation, size=len(batch), error=str(error))
+        log.warning(
+            "batch_not_settled", operation=self._operation, size=len(batch), error=str(error)
+        )
         oldest = time.monotonic() - self._bounds.deadline_seconds
         late = [entry for entry in batch if entry.entered_at <= oldest or entry.outcome.done()]
         self._fail(late, OutcomeUnknown(str(error)) if sent else error)
         return [entry for entry in batch if not entry.outcome.done()]
 
     def _fail(
-        self, entries: Sequence[_Entry[Item, Outcome]] | deque[_Entry[Item, Outcome]], error: Exception
+        self,
+        entries: Sequence[_Entry[Item, Outcome]] | deque[_Entry[Item, Outcome]],
+        error: Exception,
     ) -> None:
         for entry in entries:
             if not entry.outcome.done():

@@ -124,7 +124,9 @@ class JobQueue:
 
     async def forget_old_log(self) -> None:
         """Delete what the queue noted about jobs longer ago than `LOG_KEPT`."""
-        await self._database.fetch("DELETE FROM pgqueuer_log WHERE created < now() - $1::interval", LOG_KEPT)
+        await self._database.fetch(
+            "DELETE FROM pgqueuer_log WHERE created < now() - $1::interval", LOG_KEPT
+        )
 
     def _manager(self, handle: Callable[[bytes], Awaitable[None]]) -> QueueManager:
         manager = QueueManager(Queries(AsyncpgPoolDriver(self._database.pool)))

@@ -126,9 +126,7 @@ async def _ensure_app_role(connection: asyncpg.Connection, *, app_may_login: boo
     )
     # Since PostgreSQL 16 who made a role may grant it, but not yet act as it.
     right = "SET" if connection.get_server_version().major >= 16 else "MEMBER"
-    if not await connection.fetchval(
-        "SELECT pg_has_role(current_user, $1, $2)", APP_ROLE, right
-    ):
+    if not await connection.fetchval("SELECT pg_has_role(current_user, $1, $2)", APP_ROLE, right):
         await connection.execute(f"GRANT {APP_ROLE} TO CURRENT_USER")
     if app_may_login:
         await connection.execute(f"ALTER ROLE {APP_ROLE} LOGIN")

@@ -1,50 +1,47 @@
 """`/api/admin`: what the operator calls with the operator's token."""
 
-from dataclasses import asdict
-from datetime import datetime, timezone
-from typing import Annotated, Any, Final, assert_never
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Annotated, Any, Literal, assert_never
 from uuid import UUID
 
 import msgspec
 from litestar import Request, delete, get, patch, post
-from litestar.params import Body, Parameter
+from litestar.di import Provide
 
-from storecredit.ledger.outcomes import Addition, AdditionType, MovementType
-from storecredit.ledger.store_credits import AMOUNT_MAX, MovementFilter
+from storecredit.generation.sessions import SessionStatus
+from storecredit.ledger.outcomes import Addition, AdditionType
+from storecredit.ledger.store_credits import AMOUNT_MAX, Balance, MovementFilter
+from storecredit.ledger.verify import DiscrepancyKind
 from storecredit.ledger.verify import verify as verify_ledger
-from storecredit.stores.api_keys import ApiKey
+from storecredit.stores.api_keys import ApiKey, IssuedKey
 from storecredit.stores.stores import Store
 from storecredit.web.access import visit_of
-from storecredit.web.b2b import (
-    PAGE_DEFAULT,
-    Cursor,
-    GenerationPage,
-    Limit,
-    TransactionPage,
-    generation_page,
-    transaction_page,
-    uuid_cursor,
-)
+from storecredit.web.b2b import GenerationPage, TransactionPage, generation_page, transaction_page
 from storecredit.web.envelope import Envelope, ErrorCode, Failure, invalid, not_found
+from storecredit.web.paging import PAGE_DEFAULT, Cursor, Limit, movement_filter, uuid_cursor
 from storecredit.web.parts import Parts
-
-GRACE_SECONDS_MAX: Final = 30 * 24 * 3600
 
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
 Domain = Annotated[str, msgspec.Meta(min_length=1, max_length=253)]
 Tier = Annotated[str, msgspec.Meta(min_length=1, max_length=50)]
+Status = Literal["active", "suspended"]
+Credits = Annotated[int, msgspec.Meta(ge=0, le=AMOUNT_MAX)]
 Amount = Annotated[int, msgspec.Meta(ge=1, le=AMOUNT_MAX)]
 RequestId = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
+Description = Annotated[str, msgspec.Meta(max_length=500)]
+Label = Annotated[str, msgspec.Meta(max_length=100)]
 Origins = Annotated[list[str], msgspec.Meta(max_length=100)]
 
 
 class StoreBody(msgspec.Struct, frozen=True):
-    """A store to make."""
+    """A store to make, with its opening credits and the origins its first key may be used from."""
 
     name: Name
     shop_domain: Domain
     tier: Tier = "default"
-    credits: Annotated[int, msgspec.Meta(ge=0, le=AMOUNT_MAX)] = 0
+    credits: Credits = 0
     allowed_origins: Origins = []
 
 
@@ -54,4 +51,366 @@ class StoreChange(msgspec.Struct, frozen=True):
     name: Name | None = None
     shop_domain: Domain | None = None
     tier: Tier | None = None
-    status: str | None = None
+    status: Status | None = None
+
+
+class KeyBody(msgspec.Struct, frozen=True):
+    """An API key to make."""
+
+    label: Label = ""
+    allowed_origins: Origins = []
+    expires_at: datetime | None = None
+
+
+class RotateBody(msgspec.Struct, frozen=True):
+    """How long the replaced key works on."""
+
+    grace_seconds: int = 0
+
+
+class CreditsBody(msgspec.Struct, frozen=True):
+    """Credits to add, once per request id."""
+
+    amount: Amount
+    type: AdditionType
+    request_id: RequestId
+    description: Description = ""
+
+
+class StoreView(msgspec.Struct, frozen=True):
+    """A store and its credits."""
+
+    store_id: UUID
+    name: str
+    shop_domain: str
+    tier: str
+    status: Status
+    balance: int
+    total_purchased: int
+    total_spent: int
+    created_at: datetime
+    updated_at: datetime
+
+
+class StoreMade(StoreView, frozen=True):
+    """A new store; its first API key is shown this once."""
+
+    api_key: str
+    key_id: UUID
+
+
+class StoreList(msgspec.Struct, frozen=True):
+    """Stores, newest first."""
+
+    items: list[StoreView]
+    next_cursor: str | None
+
+
+class KeyView(msgspec.Struct, frozen=True):
+    """An API key, by its first characters; the key itself is kept nowhere."""
+
+    key_id: UUID
+    store_id: UUID
+    label: str
+    key_start: str
+    allowed_origins: list[str]
+    created_at: datetime
+    expires_at: datetime | None
+    revoked_at: datetime | None
+
+
+class KeyMade(KeyView, frozen=True):
+    """A new key, shown this once."""
+
+    api_key: str
+
+
+class KeyRevoked(msgspec.Struct, frozen=True):
+    """The key works no longer."""
+
+    key_id: UUID
+    revoked: bool
+
+
+class KeyList(msgspec.Struct, frozen=True):
+    """A store's keys, newest first."""
+
+    items: list[KeyView]
+
+
+class CreditsAdded(msgspec.Struct, frozen=True):
+    """Whether the credits were added now, or had been by this request id; the balance since."""
+
+    added: bool
+    balance: int
+    request_id: str
+
+
+class DiscrepancyView(msgspec.Struct, frozen=True):
+    """One thing that does not add up."""
+
+    kind: DiscrepancyKind
+    store_id: UUID
+    seq: int | None
+    request_id: str | None
+    session_id: UUID | None
+    detail: str
+
+
+class Verification(msgspec.Struct, frozen=True):
+    """What was recomputed from the ledger, and what does not agree with it."""
+
+    clean: bool
+    stores: int
+    movements: int
+    sessions: int
+    discrepancies: list[DiscrepancyView]
+    truncated: bool
+
+
+@post("/stores", summary="Make a store", operation_id="createStore")
+async def create_store(
+    request: Request[Any, Any, Any], parts: Parts, data: StoreBody
+) -> Envelope[StoreMade]:
+    """Makes the store, its credit row, its opening credits and its first API key."""
+    with refusing():
+        store = await parts.stores.create(
+            name=data.name,
+            shop_domain=data.shop_domain,
+            tier=data.tier,
+            credit_count=data.credits,
+            request_id=visit_of(request.scope).request_id,
+        )
+        issued = await parts.api_keys.create(
+            store.store_id, label="first key", allowed_origins=data.allowed_origins
+        )
+    if issued is None:
+        raise not_found("store")
+    view = await _read_store(parts, store)
+    return Envelope(
+        StoreMade(**msgspec.structs.asdict(view), api_key=issued.key, key_id=issued.api_key.key_id)
+    )
+
+
+@get("/stores", summary="List stores", operation_id="listStores")
+async def list_stores(
+    parts: Parts, limit: Limit = PAGE_DEFAULT, cursor: Cursor = None
+) -> Envelope[StoreList]:
+    """All stores, newest first."""
+    page = await parts.stores.list(limit, uuid_cursor(cursor))
+    balances = await parts.credits.balances([store.store_id for store in page.items])
+    return Envelope(
+        StoreList(
+            [_store_view(store, balances[store.store_id]) for store in page.items],
+            str(page.next_cursor) if page.next_cursor else None,
+        )
+    )
+
+
+@get("/stores/{store_id:uuid}", summary="Read a store", operation_id="getStore")
+async def get_store(parts: Parts, store_id: UUID) -> Envelope[StoreView]:
+    """A store and its credits."""
+    return Envelope(await _read_store(parts, await _known(parts, store_id)))
+
+
+@patch("/stores/{store_id:uuid}", summary="Change a store", operation_id="updateStore")
+async def update_store(parts: Parts, store_id: UUID, data: StoreChange) -> Envelope[StoreView]:
+    """Changes what is given; suspending a store stops its keys within a second."""
+    with refusing():
+        store = await parts.stores.update(
+            store_id,
+            name=data.name,
+            shop_domain=data.shop_domain,
+            tier=data.tier,
+            status=data.status,
+        )
+    if store is None:
+        raise not_found("store")
+    return Envelope(await _read_store(parts, store))
+
+
+@post("/stores/{store_id:uuid}/keys", summary="Make an API key", operation_id="createKey")
+async def create_key(parts: Parts, store_id: UUID, data: KeyBody) -> Envelope[KeyMade]:
+    """One more key for the store, shown this once."""
+    with refusing():
+        issued = await parts.api_keys.create(
+            store_id,
+            label=data.label,
+            allowed_origins=data.allowed_origins,
+            expires_at=data.expires_at,
+        )
+    if issued is None:
+        raise not_found("store")
+    return Envelope(_key_made(issued))
+
+
+@get("/stores/{store_id:uuid}/keys", summary="List a store's keys", operation_id="listKeys")
+async def list_keys(parts: Parts, store_id: UUID) -> Envelope[KeyList]:
+    """The store's keys, newest first, those that stopped working included."""
+    await _known(parts, store_id)
+    return Envelope(KeyList([_key_view(key) for key in await parts.api_keys.list(store_id)]))
+
+
+@delete(
+    "/stores/{store_id:uuid}/keys/{key_id:uuid}",
+    summary="Revoke an API key",
+    operation_id="revokeKey",
+    status_code=200,
+)
+async def revoke_key(parts: Parts, store_id: UUID, key_id: UUID) -> Envelope[KeyRevoked]:
+    """The key stops working within a second on every process, for ever."""
+    if not await parts.api_keys.revoke(store_id, key_id):
+        raise not_found("API key")
+    return Envelope(KeyRevoked(key_id, revoked=True))
+
+
+@post(
+    "/stores/{store_id:uuid}/keys/{key_id:uuid}/rotate",
+    summary="Replace an API key",
+    operation_id="rotateKey",
+)
+async def rotate_key(
+    parts: Parts, store_id: UUID, key_id: UUID, data: RotateBody | None = None
+) -> Envelope[KeyMade]:
+    """A new key with the same origins; the old one works on for the grace time given."""
+    with refusing():
+        issued = await parts.api_keys.rotate(
+            store_id, key_id, grace_seconds=(data or RotateBody()).grace_seconds
+        )
+    if issued is None:
+        raise not_found("API key that still works")
+    return Envelope(_key_made(issued))
+
+
+@post("/stores/{store_id:uuid}/credits", summary="Add credits", operation_id="addCredits")
+async def add_credits(parts: Parts, store_id: UUID, data: CreditsBody) -> Envelope[CreditsAdded]:
+    """Adds credits once per request id; sending it again changes nothing."""
+    outcome = await parts.credits.add(
+        store_id, data.amount, data.type, data.request_id, data.description
+    )
+    match outcome:
+        case Addition.ADDED | Addition.ALREADY_ADDED:
+            credits = await parts.credits.balance(store_id)
+            return Envelope(
+                CreditsAdded(outcome is Addition.ADDED, credits.balance, data.request_id)
+            )
+        case Addition.UNKNOWN_STORE:
+            raise not_found("store")
+        case Addition.CONFLICT:
+            raise Failure(
+                ErrorCode.IDEMPOTENCY_CONFLICT,
+                "This request id added another amount or type before. Nothing was added now.",
+            )
+        case _:
+            assert_never(outcome)
+
+
+@get(
+    "/stores/{store_id:uuid}/transactions",
+    summary="Read a store's ledger",
+    operation_id="listStoreTransactions",
+    dependencies={"wanted": Provide(movement_filter)},
+)
+async def list_transactions(
+    parts: Parts,
+    store_id: UUID,
+    wanted: MovementFilter,
+    limit: Limit = PAGE_DEFAULT,
+    cursor: Cursor = None,
+) -> Envelope[TransactionPage]:
+    """As the store reads it: newest first."""
+    await _known(parts, store_id)
+    return Envelope(await transaction_page(parts, store_id, wanted, limit=limit, cursor=cursor))
+
+
+@get(
+    "/stores/{store_id:uuid}/generations",
+    summary="List a store's generations",
+    operation_id="listStoreGenerations",
+)
+async def list_generations(
+    request: Request[Any, Any, Any],
+    parts: Parts,
+    store_id: UUID,
+    status: SessionStatus | None = None,
+    limit: Limit = PAGE_DEFAULT,
+    cursor: Cursor = None,
+) -> Envelope[GenerationPage]:
+    """As the store reads them: newest first."""
+    await _known(parts, store_id)
+    return Envelope(
+        await generation_page(
+            parts, store_id, str(request.base_url), status=status, limit=limit, cursor=cursor
+        )
+    )
+
+
+@get("/verify", summary="Prove the ledger right", operation_id="verify")
+async def verify(parts: Parts) -> Envelope[Verification]:
+    """Recomputes every balance from the ledger and names each discrepancy."""
+    report = await verify_ledger(parts.database)
+    return Envelope(
+        Verification(
+            clean=report.clean,
+            stores=report.stores,
+            movements=report.movements,
+            sessions=report.sessions,
+            discrepancies=[
+                msgspec.convert(found, DiscrepancyView, from_attributes=True)
+                for found in report.discrepancies
+            ],
+            truncated=report.truncated,
+        )
+    )
+
+
+@contextmanager
+def refusing() -> Iterator[None]:
+    """A value that the stores' room refuses is the sender's mistake; its message is for people."""
+    try:
+        yield
+    except ValueError as error:
+        raise invalid(f"{error}.".replace("..", ".")) from error
+
+
+async def _known(parts: Parts, store_id: UUID) -> Store:
+    store = await parts.stores.get(store_id)
+    if store is None:
+        raise not_found("store")
+    return store
+
+
+async def _read_store(parts: Parts, store: Store) -> StoreView:
+    return _store_view(store, await parts.credits.balance(store.store_id))
+
+
+def _store_view(store: Store, credits: Balance) -> StoreView:
+    return StoreView(
+        store_id=store.store_id,
+        name=store.name,
+        shop_domain=store.shop_domain,
+        tier=store.tier,
+        status=store.status,
+        balance=credits.balance,
+        total_purchased=credits.total_purchased,
+        total_spent=credits.total_spent,
+        created_at=store.created_at,
+        updated_at=store.updated_at,
+    )
+
+
+def _key_view(key: ApiKey) -> KeyView:
+    return KeyView(
+        key_id=key.key_id,
+        store_id=key.store_id,
+        label=key.label,
+        key_start=key.key_start,
+        allowed_origins=sorted(key.allowed_origins),
+        created_at=key.created_at,
+        expires_at=key.expires_at,
+        revoked_at=key.revoked_at,
+    )
+
+
+def _key_made(issued: IssuedKey) -> KeyMade:
+    return KeyMade(**msgspec.structs.asdict(_key_view(issued.api_key)), api_key=issued.key)

@@ -2,15 +2,16 @@
 
 import csv
 import io
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import Annotated, Any, Final, assert_never
 from uuid import UUID
 
 import msgspec
-from litestar import MediaType, Request, Response, get, post
+from litestar import Request, Response, get, post
+from litestar.di import Provide
 from litestar.enums import RequestEncodingType
 from litestar.openapi.datastructures import ResponseSpec
-from litestar.params import Body, Parameter
+from litestar.params import Body
 
 from storecredit.generation.images import refusal
 from storecredit.generation.lifecycle import (
@@ -26,6 +27,7 @@ from storecredit.ledger.outcomes import MovementType
 from storecredit.ledger.store_credits import Movement, MovementFilter
 from storecredit.web.access import caller_of, visit_of
 from storecredit.web.envelope import (
+    STATUS,
     Envelope,
     ErrorCode,
     ErrorEnvelope,
@@ -33,21 +35,23 @@ from storecredit.web.envelope import (
     invalid,
     not_found,
 )
+from storecredit.web.paging import (
+    PAGE_DEFAULT,
+    Cursor,
+    Limit,
+    movement_filter,
+    seq_cursor,
+    uuid_cursor,
+)
 from storecredit.web.parts import Parts
 
 IMAGES_MAX: Final = 10
 PROMPT_MAX: Final = 4000
 METADATA_MAX: Final = 20
 METADATA_TEXT_MAX: Final = 500
-PAGE_DEFAULT: Final = 50
-PAGE_MAX: Final = 100
 
 Text = Annotated[str, msgspec.Meta(max_length=METADATA_TEXT_MAX)]
 """A short string of metadata."""
-Limit = Annotated[int, Parameter(ge=1, le=PAGE_MAX, description="How many items at most.")]
-Cursor = Annotated[
-    str | None, Parameter(max_length=100, description="`next_cursor` of the page before.")
-]
 
 
 class CreateBody(msgspec.Struct, frozen=True):
@@ -130,8 +134,6 @@ class Health(msgspec.Struct, frozen=True):
 
 def errors(*codes: ErrorCode) -> dict[int, ResponseSpec]:
     """The error answers of an endpoint, for the OpenAPI document."""
-    from storecredit.web.envelope import STATUS
-
     always = (
         ErrorCode.INVALID_API_KEY,
         ErrorCode.DOMAIN_MISMATCH,
@@ -194,11 +196,13 @@ def _check_images(image_urls: list[str], parts: Parts) -> None:
     details = [
         {"key": f"image_urls[{place}]", "source": "body", "message": reason}
         for place, url in enumerate(image_urls)
-        if (reason := refusal(
-            url,
-            allow_private_hosts=parts.settings.allow_private_hosts,
-            max_bytes=parts.settings.image_max_bytes,
-        ))
+        if (
+            reason := refusal(
+                url,
+                allow_private_hosts=parts.settings.allow_private_hosts,
+                max_bytes=parts.settings.image_max_bytes,
+            )
+        )
     ]
     if details:
         raise invalid("An image cannot be used. Nothing was charged.", details)
@@ -274,7 +278,7 @@ async def generation_page(
 ) -> GenerationPage:
     """One page of a store's generations, as both the store and the operator see it."""
     page = await parts.sessions.list(
-        store_id, status=status, limit=limit, before=_uuid_cursor(cursor)
+        store_id, status=status, limit=limit, before=uuid_cursor(cursor)
     )
     return GenerationPage(
         [generation_view(session, parts, base_url) for session in page.items],
@@ -292,9 +296,7 @@ def generation_view(session: Session, parts: Parts, base_url: str) -> Generation
         error_code=session.error_code,
         error_message=session.error_message,
         credits_charged=CREDITS_PER_GENERATION,
-        credits_refunded=(
-            CREDITS_PER_GENERATION if session.status is SessionStatus.FAILED else 0
-        ),
+        credits_refunded=(CREDITS_PER_GENERATION if session.status is SessionStatus.FAILED else 0),
         metadata=session.metadata,
         created_at=_utc(session.created_at),
         started_at=_utc(session.started_at) if session.started_at else None,
@@ -305,9 +307,7 @@ def generation_view(session: Session, parts: Parts, base_url: str) -> Generation
 def _result_url(result_key: str | None, parts: Parts, base_url: str) -> str | None:
     if result_key is None:
         return None
-    token = parts.results.sign(
-        result_key, lifetime_seconds=parts.settings.result_link_seconds
-    )
+    token = parts.results.sign(result_key, lifetime_seconds=parts.settings.result_link_seconds)
     return f"{(parts.settings.public_url or base_url).rstrip('/')}/results/{token}"
 
 
@@ -320,24 +320,20 @@ def _result_url(result_key: str | None, parts: Parts, base_url: str) -> str | No
 async def get_balance(request: Request[Any, Any, Any], parts: Parts) -> Envelope[BalanceView]:
     """The store's credits now; if they cannot be read, an error, never a made-up zero."""
     credits = await parts.credits.balance(caller_of(request.scope).store_id)
-    return Envelope(
-        BalanceView(credits.balance, credits.total_purchased, credits.total_spent)
-    )
+    return Envelope(BalanceView(credits.balance, credits.total_purchased, credits.total_spent))
 
 
 @get(
     "/credits/transactions",
     summary="Read the ledger",
     operation_id="listTransactions",
+    dependencies={"wanted": Provide(movement_filter)},
     responses=errors(ErrorCode.VALIDATION_ERROR),
 )
 async def list_transactions(
     request: Request[Any, Any, Any],
     parts: Parts,
-    type_: Annotated[MovementType | None, Parameter(query="type")] = None,
-    request_id: Annotated[str | None, Parameter(query="request_id", max_length=200)] = None,
-    from_: Annotated[datetime | None, Parameter(query="from", description="Inclusive.")] = None,
-    to: Annotated[datetime | None, Parameter(query="to", description="Exclusive.")] = None,
+    wanted: MovementFilter,
     limit: Limit = PAGE_DEFAULT,
     cursor: Cursor = None,
 ) -> Response[Envelope[TransactionPage]] | Response[str]:
@@ -345,7 +341,7 @@ async def list_transactions(
     page = await transaction_page(
         parts,
         caller_of(request.scope).store_id,
-        MovementFilter(type_, request_id, _aware(from_), _aware(to)),
+        wanted,
         limit=limit,
         cursor=cursor,
     )
@@ -359,7 +355,7 @@ async def transaction_page(
 ) -> TransactionPage:
     """One page of a store's ledger, as both the store and the operator see it."""
     page = await parts.credits.movements(
-        store_id, wanted, limit=limit, before_seq=_seq_cursor(cursor)
+        store_id, wanted, limit=limit, before_seq=seq_cursor(cursor)
     )
     return TransactionPage(
         [_transaction(movement) for movement in page.items],
@@ -393,39 +389,8 @@ def _csv(page: TransactionPage) -> Response[str]:
 @get("/health", summary="Check the key", operation_id="getHealth", responses=errors())
 async def get_health(request: Request[Any, Any, Any]) -> Envelope[Health]:
     """The key works and the store is active."""
-    return Envelope(Health("ok", caller_of(request.scope).store_id, datetime.now(timezone.utc)))
+    return Envelope(Health("ok", caller_of(request.scope).store_id, datetime.now(UTC)))
 
 
 def _utc(moment: datetime) -> datetime:
-    return moment.astimezone(timezone.utc)
-
-
-def _aware(moment: datetime | None) -> datetime | None:
-    """A time without an offset is UTC."""
-    if moment is None or moment.tzinfo is not None:
-        return moment
-    return moment.replace(tzinfo=timezone.utc)
-
-
-def _uuid_cursor(cursor: str | None) -> UUID | None:
-    if cursor is None:
-        return None
-    try:
-        return UUID(cursor)
-    except ValueError:
-        raise _bad_cursor() from None
-
-
-def _seq_cursor(cursor: str | None) -> int | None:
-    if cursor is None:
-        return None
-    if not (cursor.isascii() and cursor.isdigit() and len(cursor) <= 18):
-        raise _bad_cursor()
-    return int(cursor)
-
-
-def _bad_cursor() -> Failure:
-    return invalid(
-        "This cursor was not given out by us.",
-        [{"key": "cursor", "source": "query", "message": "use next_cursor of the page before"}],
-    )
+    return moment.astimezone(UTC)

@@ -105,16 +105,12 @@ class Failure(Exception):
 
     def response(self) -> Response[bytes]:
         """The whole answer."""
-        return Response(
-            self.body(), status_code=self.status, headers=self.headers, media_type=JSON
-        )
+        return Response(self.body(), status_code=self.status, headers=self.headers, media_type=JSON)
 
 
 def invalid(message: str, details: list[dict[str, str]] | None = None) -> Failure:
     """400: the request is not of the documented form."""
-    return Failure(
-        ErrorCode.VALIDATION_ERROR, message, {"details": details} if details else {}
-    )
+    return Failure(ErrorCode.VALIDATION_ERROR, message, {"details": details} if details else {})
 
 
 def not_found(what: str) -> Failure:
@@ -180,9 +176,11 @@ def _failure_of_framework(error: HTTPException) -> Failure:
 def _details(error: HTTPException) -> list[dict[str, str]] | None:
     """What was wrong where, without repeating values that were sent."""
     if not isinstance(error.extra, list):
-        return [{"message": error.detail}] if error.__cause__ is None else [
-            {"message": str(error.__cause__)}
-        ]
+        return (
+            [{"message": error.detail}]
+            if error.__cause__ is None
+            else [{"message": str(error.__cause__)}]
+        )
     return [
         {str(name): str(value) for name, value in entry.items() if value is not None}
         for entry in error.extra

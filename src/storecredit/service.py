@@ -1,0 +1,265 @@
+"""The composition root: from settings to one running service.
+
+Opens the database (embedded or external), builds the parts, runs the HTTP server, the worker and
+the sweep side by side, and stops them in the order in which nothing is lost: first no new
+requests, then the attempts under way are finished, then the commits, then PostgreSQL.
+"""
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import Final
+
+import uvicorn
+
+from storecredit import telemetry
+from storecredit.generation.generators import load_generator
+from storecredit.generation.lifecycle import Lifecycle
+from storecredit.generation.sessions import Sessions
+from storecredit.generation.storage import ResultStore
+from storecredit.generation.sweep import Sweep
+from storecredit.generation.worker import Worker
+from storecredit.ledger.store_credits import StoreCredits
+from storecredit.postgres.embedded import EmbeddedPostgres
+from storecredit.postgres.job_queue import JobQueue
+from storecredit.postgres.listener import Listener
+from storecredit.postgres.migrate import SchemaState, migrate, schema_state
+from storecredit.postgres.pool import Database, DatabaseMisconfigured
+from storecredit.settings import Settings
+from storecredit.stores.api_keys import CHANNEL, ApiKeys
+from storecredit.stores.rate_limits import RateLimits
+from storecredit.stores.stores import Stores
+from storecredit.web.app import create_app
+from storecredit.web.parts import Parts
+
+log = telemetry.get_logger("service")
+
+HTTP_DRAIN_SECONDS: Final = 10
+BACKLOG: Final = 2048
+
+
+class CannotListen(Exception):
+    """The address is taken or not ours; the message is one sentence for the operator."""
+
+
+@asynccontextmanager
+async def open_database(
+    settings: Settings, *, create: bool = True, migrate_external: bool = False
+) -> AsyncIterator[Database]:
+    """The database the settings name, migrated, for as long as the context lasts.
+
+    The embedded one is started (made, if there is none and `create`) or joined, and migrated; an
+    external one is migrated only if `migrate_external`. Raises DatabaseUnavailable,
+    DatabaseMisconfigured, EmbeddedPostgresError, each with a sentence for the operator.
+    """
+    async with AsyncExitStack() as stack:
+        if settings.database_url is not None:
+            url = settings.database_url.get_secret_value()
+            if migrate_external:
+                await migrate(url)
+        else:
+            postgres = EmbeddedPostgres(settings.data_dir)
+            if create:
+                settings.data_dir.mkdir(parents=True, exist_ok=True)
+            await postgres.start(create=create)
+            stack.push_async_callback(postgres.stop)
+            await migrate(postgres.admin_url, app_may_login=True)
+            url = postgres.app_url
+            await _keep_running(stack, postgres)
+        database = await Database.open(url, pool_max=settings.pool_max)
+        stack.push_async_callback(database.close)
+        await _require_schema(database)
+        yield database
+
+
+async def _keep_running(stack: AsyncExitStack, postgres: EmbeddedPostgres) -> None:
+    supervisor = asyncio.create_task(postgres.supervise(), name="postgres-supervisor")
+    stack.push_async_callback(_cancelled, supervisor)
+
+
+async def _require_schema(database: Database) -> None:
+    async with database.acquire() as connection:
+        state = await schema_state(connection)
+    match state:
+        case SchemaState.CURRENT:
+            return
+        case SchemaState.OUTDATED:
+            raise DatabaseMisconfigured(
+                "The database was migrated by an older storecredit: run `storecredit migrate`."
+            )
+        case SchemaState.MISSING:
+            raise DatabaseMisconfigured(
+                "The database has no storecredit tables yet: run `storecredit migrate`."
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """Everything that runs in one process."""
+
+    parts: Parts
+    queue: JobQueue
+    sweep: Sweep
+    listener: Listener
+
+
+@asynccontextmanager
+async def assembled(settings: Settings, database: Database) -> AsyncIterator[Service]:
+    """The parts, wired together and started; the commits under way are finished at the end."""
+    metrics = telemetry.Metrics()
+    listener = Listener(database, CHANNEL)
+    queue = JobQueue(database)
+    lifecycle = Lifecycle(database, settings, metrics)
+    results = ResultStore(settings.data_dir, settings.signing_key)
+    parts = Parts(
+        settings=settings,
+        metrics=metrics,
+        database=database,
+        stores=Stores(database),
+        api_keys=ApiKeys(database, listener),
+        rate_limits=RateLimits(settings),
+        credits=StoreCredits(database),
+        sessions=Sessions(database),
+        lifecycle=lifecycle,
+        results=results,
+    )
+    sweep = Sweep(database, lifecycle, results, queue, settings, metrics)
+    listening = asyncio.create_task(listener.run(), name="listener")
+    await lifecycle.open()
+    try:
+        yield Service(parts, queue, sweep, listener)
+    finally:
+        await lifecycle.close()
+        await _cancelled(listening)
+
+
+async def serve(
+    settings: Settings,
+    listening: socket.socket,
+    stop: asyncio.Event,
+    *,
+    migrate_external: bool = False,
+    on_ready: Callable[[Service], "asyncio.Future[None] | None"] | None = None,
+) -> None:
+    """Run API, sweep and (unless switched off) worker until `stop` is set, then drain."""
+    async with (
+        open_database(settings, migrate_external=migrate_external) as database,
+        assembled(settings, database) as service,
+    ):
+        http = _http_server(service.parts)
+        async with _background(service, settings, stop, worker=settings.worker):
+            serving = asyncio.create_task(http.serve(sockets=[listening]), name="http")
+            log.info("serving", address=_address(listening), worker=settings.worker)
+            if on_ready is not None:
+                on_ready(service)
+            await _first(stop, serving)
+            http.should_exit = True
+            await serving
+
+
+async def work(settings: Settings, stop: asyncio.Event, *, migrate_external: bool = False) -> None:
+    """Run worker and sweep alone until `stop` is set, then drain."""
+    async with (
+        open_database(settings, migrate_external=migrate_external) as database,
+        assembled(settings, database) as service,
+        _background(service, settings, stop, worker=True),
+    ):
+        log.info("working")
+        await stop.wait()
+
+
+@asynccontextmanager
+async def _background(
+    service: Service, settings: Settings, stop: asyncio.Event, *, worker: bool
+) -> AsyncIterator[None]:
+    """Sweep and worker, running; on the way out they finish what they have begun."""
+    async with AsyncExitStack() as stack:
+        tasks = [asyncio.create_task(service.sweep.run(stop), name="sweep")]
+        if worker:
+            generator = load_generator(settings)
+            stack.push_async_callback(generator.aclose)
+            working = Worker(
+                service.queue,
+                service.parts.lifecycle,
+                generator,
+                service.parts.results,
+                settings,
+                service.parts.metrics,
+            )
+            tasks.append(asyncio.create_task(working.run(stop), name="worker"))
+        for task in tasks:
+            # A part that breaks for good must not leave half a service standing.
+            task.add_done_callback(lambda _task: stop.set())
+        try:
+            yield
+        finally:
+            stop.set()
+            await asyncio.gather(*tasks)
+
+
+def _http_server(parts: Parts) -> uvicorn.Server:
+    config = uvicorn.Config(
+        create_app(parts),
+        log_config=None,
+        access_log=False,
+        lifespan="off",
+        server_header=False,
+        ws="none",
+        timeout_graceful_shutdown=HTTP_DRAIN_SECONDS,
+    )
+    return _QuietServer(config)
+
+
+class _QuietServer(uvicorn.Server):
+    """uvicorn's server, leaving signals to the service, which has more to stop than HTTP."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def listen(settings: Settings) -> socket.socket:
+    """Take the address to serve on, before anything else is started. Raises CannotListen."""
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    try:
+        return socket.create_server((settings.host, settings.port), family=family, backlog=BACKLOG)
+    except OSError as error:
+        raise CannotListen(
+            f"Cannot listen on {settings.host} port {settings.port}: {os.strerror(error.errno or 0)}."
+            " Choose another with --port."
+        ) from error
+
+
+def stop_on_signals(stop: asyncio.Event) -> None:
+    """Ctrl-C or SIGTERM stops in good order; a second Ctrl-C no longer waits."""
+    loop = asyncio.get_running_loop()
+
+    def begin_to_stop(received: signal.Signals) -> None:
+        log.info("stopping", signal=received.name)
+        stop.set()
+        loop.remove_signal_handler(signal.SIGINT)
+
+    for received in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(received, begin_to_stop, received)
+
+
+async def _first(stop: asyncio.Event, serving: "asyncio.Task[None]") -> None:
+    stopping = asyncio.create_task(stop.wait())
+    await asyncio.wait({stopping, serving}, return_when=asyncio.FIRST_COMPLETED)
+    await _cancelled(stopping)
+
+
+async def _cancelled(task: "asyncio.Task[object]") -> None:
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
+
+
+def _address(listening: socket.socket) -> str:
+    host, port = listening.getsockname()[:2]
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}"

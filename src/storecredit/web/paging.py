@@ -1,0 +1,62 @@
+"""Query parameters that several lists share: how many, from where, and which."""
+
+from datetime import UTC, datetime
+from typing import Annotated, Final
+from uuid import UUID
+
+from litestar.params import Parameter
+
+from storecredit.ledger.outcomes import MovementType
+from storecredit.ledger.store_credits import MovementFilter
+from storecredit.web.envelope import Failure, invalid
+
+PAGE_DEFAULT: Final = 50
+PAGE_MAX: Final = 100
+SEQ_DIGITS_MAX: Final = 18
+
+Limit = Annotated[int, Parameter(ge=1, le=PAGE_MAX, description="How many items at most.")]
+Cursor = Annotated[
+    str | None, Parameter(max_length=100, description="`next_cursor` of the page before.")
+]
+
+
+async def movement_filter(
+    type_: Annotated[MovementType | None, Parameter(query="type")] = None,
+    request_id: Annotated[str | None, Parameter(query="request_id", max_length=200)] = None,
+    from_: Annotated[datetime | None, Parameter(query="from", description="Inclusive.")] = None,
+    to: Annotated[datetime | None, Parameter(query="to", description="Exclusive.")] = None,
+) -> MovementFilter:
+    """Which movements of a ledger are wanted; a time without an offset is UTC."""
+    return MovementFilter(type_, request_id, _aware(from_), _aware(to))
+
+
+def uuid_cursor(cursor: str | None) -> UUID | None:
+    """The cursor of a list ordered by id. Raises Failure for one that was not given out."""
+    if cursor is None:
+        return None
+    try:
+        return UUID(cursor)
+    except ValueError:
+        raise _bad_cursor() from None
+
+
+def seq_cursor(cursor: str | None) -> int | None:
+    """The cursor of a ledger. Raises Failure for one that was not given out."""
+    if cursor is None:
+        return None
+    if not (cursor.isascii() and cursor.isdigit() and len(cursor) <= SEQ_DIGITS_MAX):
+        raise _bad_cursor()
+    return int(cursor)
+
+
+def _aware(moment: datetime | None) -> datetime | None:
+    if moment is None or moment.tzinfo is not None:
+        return moment
+    return moment.replace(tzinfo=UTC)
+
+
+def _bad_cursor() -> Failure:
+    return invalid(
+        "This cursor was not given out by us.",
+        [{"key": "cursor", "source": "query", "message": "use next_cursor of the page before"}],
+    )
