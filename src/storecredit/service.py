@@ -230,8 +230,8 @@ def listen(settings: Settings) -> socket.socket:
         return socket.create_server((settings.host, settings.port), family=family, backlog=BACKLOG)
     except OSError as error:
         raise CannotListen(
-            f"Cannot listen on {settings.host} port {settings.port}: {os.strerror(error.errno or 0)}."
-            " Choose another with --port."
+            f"Cannot listen on {settings.host} port {settings.port}: "
+            f"{os.strerror(error.errno or 0)}. Choose another with --port."
         ) from error
 
 

@@ -179,7 +179,7 @@ class Lifecycle:
         return await self._start.submit(job.store_id, job)
 
     async def complete(self, job: GenerationJob, result_key: str) -> bool:
-        """The result is stored. False: the session had ended otherwise, the result is not wanted."""
+        """The result is stored. False: the session had ended otherwise; it is not wanted."""
         outcome = await self._complete.submit(job.store_id, _Complete(job, result_key))
         if outcome == "completed":
             self._metrics.generations.labels("completed").inc()

@@ -11,8 +11,10 @@ import msgspec
 from storecredit.postgres.pool import Database, Record
 
 PAGE_MAX: Final = 100
-_COLUMNS: Final = """session_id, status, request_id, result_key, error_code, error_message, metadata,
-    attempts, created_at, started_at, completed_at"""
+_COLUMNS: Final = (
+    "session_id, status, request_id, result_key, error_code, error_message, metadata,"
+    " attempts, created_at, started_at, completed_at"
+)
 
 
 class SessionStatus(StrEnum):
@@ -65,7 +67,7 @@ class Sessions:
     async def get(self, store_id: UUID, session_id: UUID) -> Session | None:
         """One session of this store, or None."""
         row = await self._database.fetchrow(
-            f"SELECT {_COLUMNS} FROM store_generation_sessions"
+            f"SELECT {_COLUMNS} FROM store_generation_sessions"  # noqa: S608 - a constant
             " WHERE store_id = $1 AND session_id = $2",
             store_id,
             session_id,
@@ -85,9 +87,9 @@ class Sessions:
         # One statement per status, so that each can use the partial index made for it.
         wanted = f"AND status = '{status.value}'" if status else ""
         rows = await self._database.fetch(
-            f"""SELECT {_COLUMNS} FROM store_generation_sessions
-                WHERE store_id = $1 AND session_id < $2 {wanted}
-                ORDER BY session_id DESC LIMIT $3""",
+            f"SELECT {_COLUMNS} FROM store_generation_sessions"  # noqa: S608 - constants
+            f" WHERE store_id = $1 AND session_id < $2 {wanted}"
+            " ORDER BY session_id DESC LIMIT $3",
             store_id,
             before or UUID(int=2**128 - 1),
             limit + 1,

@@ -93,9 +93,10 @@ class Sweep:
 
     async def _open_jobs(self, condition: str, *args: object) -> list[GenerationJob]:
         rows = await self._database.fetch(
-            f"""SELECT s.store_id, s.session_id, s.request_id FROM store_generation_sessions s
-                WHERE s.status IN ('queued', 'processing') {condition}
-                ORDER BY s.store_id, s.session_id LIMIT $1""",
+            "SELECT s.store_id, s.session_id, s.request_id"  # noqa: S608 - constants
+            " FROM store_generation_sessions s"
+            f" WHERE s.status IN ('queued', 'processing') {condition}"
+            " ORDER BY s.store_id, s.session_id LIMIT $1",
             ROUND_MAX,
             *args,
         )

@@ -17,7 +17,7 @@ What can go wrong, and what the caller sees:
 import asyncio
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, Generic, TypeVar
 from uuid import UUID
@@ -123,7 +123,7 @@ class GroupCommit(Generic[Item, Outcome]):
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
         for lane in self._lanes:
-            self._fail(lane.waiting, OutcomeUnknown("the service stopped before it could commit"))
+            _fail(lane.waiting, OutcomeUnknown("the service stopped before it could commit"))
             if lane.connection is not None:
                 await lane.connection.close()
 
@@ -145,28 +145,34 @@ class GroupCommit(Generic[Item, Outcome]):
         return await entry.outcome
 
     async def _serve(self, lane: _Lane[Item, Outcome]) -> None:
-        while True:
+        while lane.waiting or not self._closing:
             if not lane.waiting:
-                if self._closing:
-                    return
                 lane.wake.clear()
                 await lane.wake.wait()
                 continue
-            size = min(len(lane.waiting), self._bounds.batch_max)
-            batch = [lane.waiting.popleft() for _ in range(size)]
-            self._batch_size.observe(size)
-            now = time.monotonic()
-            for entry in batch:
-                self._wait_seconds.observe(now - entry.entered_at)
+            batch = self._next_batch(lane)
             try:
                 await self._run(lane, batch)
+            except asyncio.CancelledError:
+                lane.drop_connection()
+                raise
             finally:
-                self._waiting -= size
+                self._waiting -= len(batch)
+                _fail(batch, OutcomeUnknown("the service stopped before it could commit"))
+
+    def _next_batch(self, lane: _Lane[Item, Outcome]) -> list[_Entry[Item, Outcome]]:
+        size = min(len(lane.waiting), self._bounds.batch_max)
+        batch = [lane.waiting.popleft() for _ in range(size)]
+        self._batch_size.observe(size)
+        now = time.monotonic()
+        for entry in batch:
+            self._wait_seconds.observe(now - entry.entered_at)
+        return batch
 
     async def _run(
         self, lane: _Lane[Item, Outcome], batch: Sequence[_Entry[Item, Outcome]]
     ) -> None:
-        """Settle a batch to the end: every entry's future is done when this returns."""
+        """Settle a batch to the end: every entry has its outcome when this returns."""
         sent = False
         while batch:
             try:
@@ -174,30 +180,32 @@ class GroupCommit(Generic[Item, Outcome]):
                     lane.connection = await self._database.connect()
                 sent = True
                 outcomes = await self._transact(lane.connection, batch)
-            except DatabaseUnavailable as error:
-                lane.drop_connection()
+            except Exception as error:  # noqa: BLE001 - it becomes the outcome of who caused it
+                if isinstance(error, DatabaseUnavailable):
+                    lane.drop_connection()
+                elif not is_transient(error):
+                    await self._isolate(lane, batch, error)
+                    return
                 batch = self._give_up_on_the_late(batch, error, sent=sent)
                 await asyncio.sleep(RETRY_WAIT_SECONDS)
-            except asyncio.CancelledError:
-                lane.drop_connection()
-                self._fail(batch, OutcomeUnknown("the service stopped before it could commit"))
-                raise
-            except Exception as error:
-                # Not swallowed: it becomes the outcome of the one item that caused it.
-                if is_transient(error):
-                    batch = self._give_up_on_the_late(batch, error, sent=sent)
-                    await asyncio.sleep(RETRY_WAIT_SECONDS)
-                elif len(batch) == 1:
-                    return self._fail(batch, error)
-                else:
-                    for entry in batch:
-                        await self._run(lane, [entry])
-                    return
             else:
                 for entry, outcome in zip(batch, outcomes, strict=True):
                     if not entry.outcome.done():
                         entry.outcome.set_result(outcome)
                 return
+
+    async def _isolate(
+        self,
+        lane: _Lane[Item, Outcome],
+        batch: Sequence[_Entry[Item, Outcome]],
+        error: Exception,
+    ) -> None:
+        """The batch was rolled back for one bad item: try each alone; only the bad one fails."""
+        if len(batch) == 1:
+            _fail(batch, error)
+            return
+        for entry in batch:
+            await self._run(lane, [entry])
 
     async def _transact(
         self, connection: Connection, batch: Sequence[_Entry[Item, Outcome]]
@@ -215,14 +223,11 @@ class GroupCommit(Generic[Item, Outcome]):
         )
         oldest = time.monotonic() - self._bounds.deadline_seconds
         late = [entry for entry in batch if entry.entered_at <= oldest or entry.outcome.done()]
-        self._fail(late, OutcomeUnknown(str(error)) if sent else error)
+        _fail(late, OutcomeUnknown(str(error)) if sent else error)
         return [entry for entry in batch if not entry.outcome.done()]
 
-    def _fail(
-        self,
-        entries: Sequence[_Entry[Item, Outcome]] | deque[_Entry[Item, Outcome]],
-        error: Exception,
-    ) -> None:
-        for entry in entries:
-            if not entry.outcome.done():
-                entry.outcome.set_exception(error)
+
+def _fail(entries: Iterable[_Entry[Item, Outcome]], error: Exception) -> None:
+    for entry in entries:
+        if not entry.outcome.done():
+            entry.outcome.set_exception(error)

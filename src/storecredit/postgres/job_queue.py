@@ -8,8 +8,9 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Final
+from typing import Final, cast
 
+import asyncpg
 from pgqueuer.core.qm import QueueManager
 from pgqueuer.db import AsyncpgDriver, AsyncpgPoolDriver
 from pgqueuer.errors import RetryRequested
@@ -56,7 +57,9 @@ async def enqueue(connection: Connection, jobs: Sequence[Job]) -> None:
     """Add jobs in the caller's transaction; one whose key has a living job is left out."""
     if not jobs:
         return
-    await Queries(AsyncpgDriver(connection)).enqueue(
+    # A pooled connection serves as well as a plain one; only the library's annotation is narrower.
+    driver = AsyncpgDriver(cast("asyncpg.Connection", connection))
+    await Queries(driver).enqueue(
         [ENTRYPOINT] * len(jobs),
         [job.payload for job in jobs],
         [0] * len(jobs),

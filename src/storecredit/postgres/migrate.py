@@ -17,11 +17,12 @@ import asyncpg
 from pgqueuer.queries import Queries
 
 from storecredit import sql, telemetry
-from storecredit.postgres.pool import APP_ROLE, check_version, connect, translated
+from storecredit.postgres.pool import APP_ROLE, Connection, check_version, connect, translated
 
 log = telemetry.get_logger("postgres.migrate")
 
 FUNCTION_FILES: Final = ("errors", "ledger", "stores", "generation", "across_stores")
+SEPARATE_SET_RIGHT: Final = 16
 # Any fixed number, the same for every storecredit: one migration at a time per database.
 _MIGRATION_LOCK: Final = 7_235_411_909
 
@@ -36,7 +37,7 @@ class SchemaState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Migrated:
-    """What `migrate` did: the migrations it applied, oldest first; `changed` is false if nothing."""
+    """The migrations that were applied, oldest first; `changed` is false if nothing was to do."""
 
     applied: tuple[str, ...]
     changed: bool
@@ -58,7 +59,7 @@ def fingerprint() -> str:
     return digest.hexdigest()
 
 
-async def schema_state(connection: asyncpg.Connection) -> SchemaState:
+async def schema_state(connection: Connection) -> SchemaState:
     """Compare the database's newest migration with this version's.
 
     A database migrated further by a newer storecredit counts as current: during a rolling upgrade
@@ -93,9 +94,11 @@ async def _migrate_locked(
     connection: asyncpg.Connection, url: str, *, app_may_login: bool
 ) -> Migrated:
     expected = fingerprint()
-    if await schema_state(connection) is SchemaState.CURRENT:
-        if await connection.fetchval("SELECT fingerprint FROM storecredit_schema") == expected:
-            return Migrated(applied=(), changed=False)
+    if (
+        await schema_state(connection) is SchemaState.CURRENT
+        and await connection.fetchval("SELECT fingerprint FROM storecredit_schema") == expected
+    ):
+        return Migrated(applied=(), changed=False)
     await _ensure_app_role(connection, app_may_login=app_may_login)
     applied = await asyncio.to_thread(_apply_migrations, url)
     await _install_job_queue(connection)
@@ -124,8 +127,9 @@ async def _ensure_app_role(connection: asyncpg.Connection, *, app_may_login: boo
             EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL;
             END $$"""
     )
-    # Since PostgreSQL 16 who made a role may grant it, but not yet act as it.
-    right = "SET" if connection.get_server_version().major >= 16 else "MEMBER"
+    # From then on, who made a role may grant it, but not yet act as it.
+    separate = connection.get_server_version().major >= SEPARATE_SET_RIGHT
+    right = "SET" if separate else "MEMBER"
     if not await connection.fetchval("SELECT pg_has_role(current_user, $1, $2)", APP_ROLE, right):
         await connection.execute(f"GRANT {APP_ROLE} TO CURRENT_USER")
     if app_may_login:
@@ -143,8 +147,8 @@ async def _install_job_queue(connection: asyncpg.Connection) -> None:
 
 
 def _apply_migrations(url: str) -> tuple[str, ...]:
-    # Imported here: the tool and its driver serve migrations only.
-    import yoyo
+    # The tool and its driver serve migrations only; a start that has none to apply is quicker.
+    import yoyo  # noqa: PLC0415
 
     parts = urlsplit(url)
     backend = yoyo.get_backend(urlunsplit(parts._replace(scheme="postgresql+psycopg")))

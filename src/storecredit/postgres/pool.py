@@ -71,7 +71,7 @@ def translated() -> Iterator[None]:
             raise DatabaseUnavailable(f"PostgreSQL is not available: {error}") from error
         raise
     except asyncpg.DataError:
-        raise  # an argument of the wrong type: a defect, although the driver calls it an interface error
+        raise  # a wrong argument: a defect, although the driver counts it as an interface error
     except (asyncpg.InterfaceError, OSError, TimeoutError) as error:
         reason = str(error) or type(error).__name__
         raise DatabaseUnavailable(f"PostgreSQL is not available: {reason}") from error

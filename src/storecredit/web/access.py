@@ -1,9 +1,9 @@
-"""What happens to every request before its handler, in this order, once:
+"""What happens to every request before its handler, in this order, once.
 
     request id → (B2B) API key → origin → rate limit
                → (operator) admin token
 
-and to every answer after it: the request id echoed, rate-limit and CORS headers, one log line,
+To every answer after it: the request id echoed, rate-limit and CORS headers, one log line,
 one count. An ASGI application around the framework's, so that unknown paths, wrong methods and
 errors pass through the same door.
 """
@@ -11,17 +11,19 @@ errors pass through the same door.
 import hmac
 import time
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import Any, Final
 from uuid import UUID, uuid4
 
 from litestar.datastructures import Headers
-from litestar.types import ASGIApp, Message, Receive, Scope, Send
+from litestar.enums import ScopeType
+from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 from pydantic import SecretStr
 
 from storecredit import telemetry
 from storecredit.stores.api_keys import ApiKeys, Caller
 from storecredit.stores.rate_limits import RateLimits, RateLimitState
-from storecredit.web.envelope import INTERNAL, ErrorCode, Failure, failure_of, invalid, not_found
+from storecredit.web.envelope import ErrorCode, Failure, answer_to, invalid, not_found
 
 log = telemetry.get_logger("web.access")
 
@@ -56,14 +58,23 @@ class Visit:
     request_id: str
     caller: Caller | None = None
     headers: list[tuple[bytes, bytes]] = field(default_factory=list)
-    status: int = 500
+    status: int = HTTPStatus.INTERNAL_SERVER_ERROR
+
+    def send_through(self, send: Send) -> Send:
+        """`send`, adding this visit's headers to the answer and noting its status."""
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                self.status = message["status"]
+                message["headers"] = [*message["headers"], *self.headers]
+            await send(message)
+
+        return send_with_headers
 
 
 def visit_of(scope: Scope) -> Visit:
     """The visit of a request, for its handler."""
-    visit = scope["state"]["visit"]
-    if not isinstance(visit, Visit):
-        raise AssertionError("every request passes Access first")
+    visit: Visit = scope["state"]["visit"]
     return visit
 
 
@@ -94,7 +105,7 @@ class Access:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request; other kinds of connection go to the framework."""
-        if scope["type"] != "http":
+        if scope["type"] != ScopeType.HTTP:
             await self._app(scope, receive, send)
             return
         began = time.monotonic()
@@ -105,30 +116,18 @@ class Access:
         scope.setdefault("state", {})["visit"] = visit
         telemetry.clear()
         telemetry.bind(request_id=request_id)
-
-        async def send_with_headers(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                visit.status = message["status"]
-                message["headers"] = [*message["headers"], *visit.headers]
-            await send(message)
-
+        send = visit.send_through(send)
         try:
             if wrong is not None:
-                raise wrong
-            if await self._let_in(scope, headers, visit, send_with_headers):
-                await self._app(scope, receive, send_with_headers)
-        except Exception as error:
-            failure = failure_of(error)
-            if failure is None:
-                log.exception("request_broke")
-                failure = INTERNAL
-            elif failure.status >= 500:
-                log.warning("request_not_served", error=str(error))
-            await _answer(failure, send_with_headers)
+                await _answer(wrong, send)
+            elif await self._let_in(scope, headers, visit, send):
+                await self._app(scope, receive, send)
+        except Exception as error:  # noqa: BLE001 - it becomes the answer
+            await _answer(answer_to(error), send)
         finally:
             self._record(scope, visit, time.monotonic() - began)
 
-    async def _let_in(self, scope: Scope, headers: Headers, visit: Visit, send: Send) -> bool:
+    async def _let_in(self, scope: HTTPScope, headers: Headers, visit: Visit, send: Send) -> bool:
         """Whether the request goes on to its handler; a preflight is answered here."""
         path = scope["path"]
         if path.startswith(f"{B2B}/"):
@@ -140,7 +139,7 @@ class Access:
             self._admit_operator(headers)
         return True
 
-    async def _admit_store(self, scope: Scope, headers: Headers, visit: Visit) -> None:
+    async def _admit_store(self, scope: HTTPScope, headers: Headers, visit: Visit) -> None:
         key = _bearer(headers)
         caller = await self._api_keys.authenticate(key) if key else None
         if caller is None:
@@ -194,7 +193,7 @@ class Access:
         await send({"type": "http.response.start", "status": 204, "headers": []})
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
-    def _record(self, scope: Scope, visit: Visit, seconds: float) -> None:
+    def _record(self, scope: HTTPScope, visit: Visit, seconds: float) -> None:
         route = str(scope.get("path_template") or "unmatched")
         self._metrics.requests.labels(scope["method"], route, str(visit.status)).inc()
         self._metrics.request_seconds.labels(route).observe(seconds)
@@ -207,7 +206,7 @@ class Access:
         )
 
 
-def _request_id(scope: Scope, headers: Headers) -> tuple[str, Failure | None]:
+def _request_id(scope: HTTPScope, headers: Headers) -> tuple[str, Failure | None]:
     """The request's id, and what is wrong with the one that was sent."""
     name = "x-request-id"
     if scope["path"] == CREATE_PATH and "idempotency-key" in headers:
@@ -230,7 +229,7 @@ def _is_request_id(value: str) -> bool:
 
 def _unquoted(value: str) -> str:
     """The string of an Idempotency-Key: a structured-field string (RFC 9651, 3.3.3), or bare."""
-    if len(value) >= 2 and value[0] == value[-1] == '"':
+    if value[1:] and value[0] == value[-1] == '"':
         return value[1:-1].replace('\\"', '"').replace("\\\\", "\\")
     return value
 
@@ -249,7 +248,7 @@ def _cors(origin: str) -> list[tuple[bytes, bytes]]:
 
 
 def _rate_limit_headers(state: RateLimitState) -> list[tuple[bytes, bytes]]:
-    """The X-RateLimit trio, and the fields of the IETF draft (draft-ietf-httpapi-ratelimit-headers)."""
+    """The X-RateLimit trio, and the fields of draft-ietf-httpapi-ratelimit-headers."""
     reset_in = max(0, state.reset_at - int(time.time()))
     policies = ", ".join(
         f'"{_policy_name(window)}";q={limit};w={window}' for limit, window in state.policies

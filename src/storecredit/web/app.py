@@ -10,13 +10,10 @@ from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme
 from litestar.types import ASGIApp, ExceptionHandlersMap
 
-from storecredit import telemetry
 from storecredit.web import admin, b2b, public
 from storecredit.web.access import Access
-from storecredit.web.envelope import INTERNAL, failure_of
+from storecredit.web.envelope import answer_to
 from storecredit.web.parts import Parts
-
-log = telemetry.get_logger("web.app")
 
 
 def routes() -> list[Any]:
@@ -105,12 +102,6 @@ def openapi_config() -> OpenAPIConfig:
 
 def _exception_handlers() -> ExceptionHandlersMap:
     def answer(_request: Any, error: Exception) -> Response[bytes]:
-        failure = failure_of(error)
-        if failure is None:
-            log.error("request_broke", exc_info=error)
-            return INTERNAL.response()
-        if failure.status >= 500:
-            log.warning("request_not_served", error=str(error))
-        return failure.response()
+        return answer_to(error).response()
 
     return {Exception: answer, 404: answer, 405: answer}

@@ -5,18 +5,22 @@ One table says which status belongs to which error code, another which exception
 
 from dataclasses import dataclass, field
 from enum import StrEnum
+from http import HTTPStatus
 from typing import Any, Final, Generic, TypeVar
 
 import msgspec
 from litestar import Response
 from litestar.exceptions import HTTPException
 
+from storecredit import telemetry
 from storecredit.ledger.store_credits import CreditRowMissing
 from storecredit.postgres.group_commit import OutcomeUnknown, WaitingLineFull
 from storecredit.postgres.pool import DatabaseUnavailable
 from storecredit.stores.rate_limits import RateLimitsUnavailable
 
 T = TypeVar("T")
+
+log = telemetry.get_logger("web.envelope")
 
 RETRY_AFTER_SECONDS: Final = 1
 JSON: Final = "application/json"
@@ -131,6 +135,17 @@ INTERNAL: Final = Failure(
 )
 
 
+def answer_to(error: Exception) -> Failure:
+    """The answer to a request that ended in an exception; what is ours to mend is logged."""
+    failure = failure_of(error)
+    if failure is None:
+        log.error("request_broke", exc_info=error)
+        return INTERNAL
+    if failure.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        log.warning("request_not_served", cause=type(error).__name__, error=str(error))
+    return failure
+
+
 def failure_of(error: BaseException) -> Failure | None:
     """The answer an exception stands for; None: nobody expected it."""
     match error:
@@ -167,7 +182,7 @@ def _failure_of_framework(error: HTTPException) -> Failure:
             )
         case ErrorCode.PAYLOAD_TOO_LARGE:
             return Failure(code, "The body is too large.")
-        case None if 400 <= error.status_code < 500:
+        case None if error.status_code < HTTPStatus.INTERNAL_SERVER_ERROR:
             return invalid("The request is not valid.", _details(error))
         case _:
             return INTERNAL

@@ -1,9 +1,9 @@
 """What needs no key: health, metrics, signed result links, the API's documentation."""
 
-from typing import Any, Final
+from typing import Final
 
 import msgspec
-from litestar import MediaType, Request, Response, get
+from litestar import MediaType, Response, get
 from litestar.response import File
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
@@ -82,12 +82,12 @@ async def docs() -> str:
 
 
 @get("/api/docs/{name:str}", include_in_schema=False)
-async def docs_asset(request: Request[Any, Any, Any], name: str) -> File:
+async def docs_asset(name: str) -> File:
     """A file of the documentation page."""
     if name not in DOCS_ASSETS:
         raise not_found("page")
     # Imported here: only who reads the documentation needs it.
-    from swagger_ui_bundle import swagger_ui_path
+    from swagger_ui_bundle import swagger_ui_path  # noqa: PLC0415
 
     return File(
         path=f"{swagger_ui_path}/{name}",
