@@ -1,0 +1,168 @@
+"""What makes the image of a generation session, and how one such generator is chosen.
+
+A generator makes one attempt per call and says by its exception what is to become of the
+session; attempts, waits and time limits are the worker's.
+
+    ModerationBlocked       never retried, the store gets its credit back
+    GenerationFailed        never retried, likewise
+    GeneratorUnavailable    worth another attempt
+    GeneratorNotConfigured  at start-up: the settings name no usable generator
+"""
+
+import asyncio
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
+from importlib.metadata import EntryPoint, entry_points
+from typing import Protocol
+from uuid import UUID
+
+from storecredit.generation.images import (
+    ImageFetcher,
+    ImageRefused,
+    ImageUnavailable,
+    InputImage,
+)
+from storecredit.settings import Settings
+
+ENTRY_POINTS = "storecredit.generators"
+"""Other packages offer generators in this entry-point group: callables that take `Settings`."""
+FETCHES_AT_ONCE_MAX = 4
+RETRY_AFTER_MAX_SECONDS = 60.0
+
+# Written as entry points so that a generator and what it needs are imported only when chosen.
+_BUILT_IN = {
+    "collage": "storecredit.generation.generators.collage:CollageGenerator",
+    "http": "storecredit.generation.generators.http:HttpGenerator",
+    "openai": "storecredit.generation.generators.openai:OpenAIGenerator",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class GenerationRequest:
+    """What a store asked for."""
+
+    session_id: UUID
+    request_id: str
+    image_urls: tuple[str, ...]
+    prompt: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class GeneratedImage:
+    """A finished image; `media_type` is image/png, image/jpeg or image/webp."""
+
+    content: bytes
+    media_type: str
+
+
+class ModerationBlocked(Exception):
+    """Moderation refuses the request; the message is safe to show the store."""
+
+
+class GenerationFailed(Exception):
+    """This request cannot be generated; the message is safe to show the store."""
+
+
+class GeneratorUnavailable(Exception):
+    """The attempt failed for a passing reason; the message is safe to show the store."""
+
+    def __init__(self, message: str, *, retry_after_seconds: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after_seconds = retry_after_seconds
+
+
+class GeneratorNotConfigured(Exception):
+    """The settings name no usable generator; the message says which setting to change."""
+
+
+class Generator(Protocol):
+    """Makes images; one object serves all sessions of a worker, several at a time."""
+
+    async def generate(self, request: GenerationRequest) -> GeneratedImage:
+        """Make one attempt.
+
+        Raises `ModerationBlocked`, `GenerationFailed` or `GeneratorUnavailable`.
+        """
+        ...
+
+    async def aclose(self) -> None:
+        """Give back connections; called once, after the last `generate`."""
+        ...
+
+
+def load_generator(settings: Settings) -> Generator:
+    """The generator that `settings.generator` names: a built-in one, else an entry point.
+
+    Raises `GeneratorNotConfigured` if there is none of that name, if it does not import, or if
+    a setting that it needs is missing.
+    """
+    offered = _offered()
+    if settings.generator not in offered:
+        raise GeneratorNotConfigured(
+            f"No generator is named {settings.generator!r}: "
+            f"set STORECREDIT_GENERATOR to one of {', '.join(sorted(offered))}."
+        )
+    try:
+        build = offered[settings.generator].load()
+    except (ImportError, AttributeError) as error:
+        raise GeneratorNotConfigured(
+            f"The generator {settings.generator!r} is installed but does not import: {error}."
+        ) from error
+    generator: Generator = build(settings)
+    return generator
+
+
+def _offered() -> Mapping[str, EntryPoint]:
+    found = {point.name: point for point in entry_points(group=ENTRY_POINTS)}
+    built_in = {name: EntryPoint(name, value, ENTRY_POINTS) for name, value in _BUILT_IN.items()}
+    return found | built_in
+
+
+async def fetch_input_images(fetcher: ImageFetcher, urls: Sequence[str]) -> list[InputImage]:
+    """All input images, in order, a few at a time.
+
+    Raises `GenerationFailed` if one of them will never do, else `GeneratorUnavailable` if one
+    could not be had this time; the message names it by its place: "Image 2 is no PNG image."
+    """
+    slots = asyncio.Semaphore(FETCHES_AT_ONCE_MAX)
+
+    async def fetch(place: int, url: str) -> InputImage | GenerationFailed | GeneratorUnavailable:
+        async with slots:
+            try:
+                return await fetcher.fetch(url)
+            except ImageRefused as refused:
+                return GenerationFailed(f"Image {place} {refused}")
+            except ImageUnavailable as unavailable:
+                return GeneratorUnavailable(f"Image {place} {unavailable}")
+
+    fetched = await asyncio.gather(*(fetch(place, url) for place, url in enumerate(urls, 1)))
+    for kind in (GenerationFailed, GeneratorUnavailable):
+        for outcome in fetched:
+            if isinstance(outcome, kind):
+                raise outcome
+    return [outcome for outcome in fetched if isinstance(outcome, InputImage)]
+
+
+def status_failure(
+    service: str, status: int, retry_after: str | None
+) -> GeneratorUnavailable | GenerationFailed:
+    """What an answer with an error status means: 429 and 5xx pass, anything else stays wrong.
+
+    `service` names who answered, for the message; `retry_after` is its Retry-After header.
+    """
+    message = f"{service} answered with status {status}."
+    if status == HTTPStatus.TOO_MANY_REQUESTS or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        return GeneratorUnavailable(message, retry_after_seconds=_seconds(retry_after))
+    return GenerationFailed(message)
+
+
+def _seconds(retry_after: str | None) -> float | None:
+    """Retry-After in its form of seconds (RFC 9110, section 10.2.3), within a maximum.
+
+    Its other form, a date, is read as none: the worker's own waits serve as well.
+    """
+    if retry_after is None or not re.fullmatch("[0-9]{1,9}", retry_after):
+        return None
+    return min(float(retry_after), RETRY_AFTER_MAX_SECONDS)

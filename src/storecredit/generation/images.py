@@ -1,0 +1,297 @@
+"""Which image URLs are acceptable, and how an input image is fetched.
+
+Hides the rules of `data:` URLs, of host names and addresses, and the recognition of image types.
+Promises that nothing is ever fetched from a private, loopback or link-local address unless
+the operator allows it, and that no message here contains the URL it speaks of.
+
+The door calls `refusal`, which is cheap and looks nothing up; a generator calls `ImageFetcher`.
+
+    ImageRefused        permanent: this URL will never do
+    ImageUnavailable    temporary: worth another attempt
+
+The text of either is a predicate to put after the image's name: "is no PNG image."
+"""
+
+import asyncio
+import binascii
+import re
+import socket
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+if TYPE_CHECKING:
+    from storecredit.generation.image_download import ImageDownload
+
+URL_MAX_CHARACTERS = 2048
+"""Of an http or https URL; a `data:` URL is limited by the bytes it holds."""
+REDIRECTS_MAX = 3
+
+Address = IPv4Address | IPv6Address
+Resolver = Callable[[str, int], Awaitable[Sequence[str]]]
+"""Host name and port to addresses; raises `socket.gaierror` like `getaddrinfo`."""
+
+
+class ImageRefused(Exception):
+    """The image can never be used; the message is a predicate, safe to show."""
+
+
+class ImageUnavailable(Exception):
+    """The image could not be had this time; the message is a predicate, safe to show."""
+
+
+@dataclass(frozen=True, slots=True)
+class InputImage:
+    """An image as a store sent it: its bytes, and the media type those bytes show."""
+
+    content: bytes
+    media_type: str
+
+
+# URLs
+
+
+def refusal(url: str, *, allow_private_hosts: bool, max_bytes: int) -> str | None:
+    """Why `url` is not acceptable as an image URL, as a predicate; None: it is.
+
+    No name is looked up: `ImageFetcher` checks the addresses a name resolves to. A `data:` URL
+    is decoded: at most `max_bytes`, and of the type it declares.
+    """
+    try:
+        if is_data_url(url):
+            decode_data_url(url, max_bytes)
+        else:
+            check_web_url(url, allow_private_hosts=allow_private_hosts)
+    except ImageRefused as refused:
+        return str(refused)
+    return None
+
+
+def is_data_url(url: str) -> bool:
+    """Whether `url` holds its image in itself."""
+    return url[:5].lower() == "data:"
+
+
+def check_web_url(url: str, *, allow_private_hosts: bool) -> None:
+    """Raise `ImageRefused` unless `url` is an acceptable http or https URL; looks nothing up."""
+    if not url.lower().startswith(("https://", "http://")):
+        raise ImageRefused("is not an https, http or data: URL.")
+    if len(url) > URL_MAX_CHARACTERS:
+        raise ImageRefused(f"has a URL longer than {URL_MAX_CHARACTERS:,} characters.")
+    # Parsers disagree about these, and a disagreement is how a check is slipped by.
+    if "\\" in url or " " in url or not url.isprintable():
+        raise ImageRefused("has a URL with a space, a backslash or a control character.")
+    host, port, has_user = _authority(url)
+    if host is None or port == 0:
+        raise ImageRefused("has a URL without a valid host and port.")
+    if has_user:
+        raise ImageRefused("has a URL with a user name or password.")
+    if not allow_private_hosts and _is_local(host):
+        raise ImageRefused("points to a private or local address.")
+
+
+def _authority(url: str) -> tuple[str | None, int | None, bool]:
+    """Host (None: it is not valid), port (None: the scheme's own), and whether a user is named."""
+    try:
+        parts = urlsplit(url)
+        return _ascii_host(parts.hostname or ""), parts.port, "@" in parts.netloc
+    except ValueError:
+        return None, None, False
+
+
+_HOST_NAME = re.compile(r"(?!.{254})[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*", re.IGNORECASE)
+
+
+def _ascii_host(host: str) -> str | None:
+    """The host as ASCII without its closing dot, or None if it is neither name nor address."""
+    if ":" in host:
+        return host if "%" not in host and _parsed_address(host) is not None else None
+    try:
+        name = host.encode("idna").decode("ascii").removesuffix(".")
+    except UnicodeError:
+        return None
+    return name if _HOST_NAME.fullmatch(name) else None
+
+
+def _is_local(host: str) -> bool:
+    name = host.lower()
+    if name == "localhost" or name.endswith(".localhost"):  # RFC 6761, section 6.3
+        return True
+    address = _parsed_address(host)
+    return address is not None and not is_public(address)
+
+
+def _parsed_address(host: str) -> Address | None:
+    """The address a literal host stands for, also in the odd forms that resolvers understand.
+
+    `inet_aton` reads 2130706433, 0x7f.1 and 0177.0.0.1 as 127.0.0.1, and so does `getaddrinfo`.
+    """
+    try:
+        return IPv4Address(socket.inet_aton(host))
+    except OSError:
+        pass
+    try:
+        return ip_address(host)
+    except ValueError:
+        return None
+
+
+# Addresses
+
+_NAT64 = IPv6Network("64:ff9b::/96")  # RFC 6052: the last 32 bits are an IPv4 address
+_GLOBAL_UNICAST = IPv6Network("2000::/3")  # IANA: the only space global addresses come from
+_SPECIAL = (
+    IPv4Network("192.0.0.0/24"),  # RFC 6890: protocol assignments
+    IPv4Network("192.88.99.0/24"),  # RFC 7526: what was the 6to4 relay
+    IPv6Network("3fff::/20"),  # RFC 9637: documentation
+)
+
+
+def is_public(address: Address) -> bool:
+    """Whether `address` is a unicast address of the public internet.
+
+    False for private, loopback, link-local, shared (RFC 6598), multicast, unspecified, reserved
+    and documentation addresses, and for IPv6 addresses that carry such an IPv4 address.
+    """
+    if isinstance(address, IPv6Address):
+        embedded = _embedded_ipv4(address)
+        if embedded is not None:
+            return is_public(embedded)
+        if address not in _GLOBAL_UNICAST:
+            return False
+    if address.is_multicast or address.is_reserved or not address.is_global:
+        return False
+    return not any(address in network for network in _SPECIAL)
+
+
+def _embedded_ipv4(address: IPv6Address) -> IPv4Address | None:
+    if address in _NAT64:
+        return IPv4Address(int(address) & 0xFFFF_FFFF)
+    return address.ipv4_mapped or address.sixtofour
+
+
+# Contents
+
+
+def media_type_of(content: bytes) -> str | None:
+    """The media type that the first bytes show, or None if it is no PNG, JPEG or WebP image."""
+    if content.startswith(b"\x89PNG\r\n\x1a\n"):
+        return "image/png"
+    if content.startswith(b"\xff\xd8\xff"):
+        return "image/jpeg"
+    if content.startswith(b"RIFF") and content[8:12] == b"WEBP":
+        return "image/webp"
+    return None
+
+
+_DATA_URL_HEAD = re.compile(r"data:(image/(png|jpeg|webp));base64", re.IGNORECASE)
+
+
+def decode_data_url(url: str, max_bytes: int) -> InputImage:
+    """The image inside `data:image/png|jpeg|webp;base64,…` (RFC 2397, strict RFC 4648 base64).
+
+    Raises `ImageRefused` if it is malformed, larger than `max_bytes`, or of another type.
+    """
+    head, _, payload = url.partition(",")
+    declared = _DATA_URL_HEAD.fullmatch(head)
+    if declared is None:
+        raise ImageRefused("is not a data:image/png|jpeg|webp;base64 URL.")
+    media_type = declared[1].lower()
+    content = decode_base64(payload, max_bytes)
+    if media_type_of(content) != media_type:
+        name = {"image/png": "PNG", "image/jpeg": "JPEG", "image/webp": "WebP"}[media_type]
+        raise ImageRefused(f"is no {name} image.")
+    return InputImage(content, media_type)
+
+
+def decode_base64(text: str, max_bytes: int) -> bytes:
+    """The bytes of strict base64; raises `ImageRefused` if it is not, or for over `max_bytes`."""
+    if len(text) > (max_bytes + 2) // 3 * 4:
+        raise too_large(max_bytes)
+    try:
+        content = binascii.a2b_base64(text, strict_mode=True)
+    except ValueError:
+        raise ImageRefused("is not valid base64.") from None
+    if len(content) > max_bytes:
+        raise too_large(max_bytes)
+    return content
+
+
+def too_large(max_bytes: int) -> ImageRefused:
+    """The refusal of an image of more than `max_bytes`."""
+    return ImageRefused(f"is larger than {max_bytes:,} bytes.")
+
+
+# Fetching
+
+
+async def system_resolver(host: str, port: int) -> Sequence[str]:
+    """The addresses that this machine's resolver gives for `host`, in the order to try them."""
+    loop = asyncio.get_running_loop()
+    found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return [str(sockaddr[0]) for *_, sockaddr in found]
+
+
+@dataclass(frozen=True, slots=True)
+class FetchLimits:
+    """What a fetch may cost and where it may go.
+
+    `timeout_seconds` is for all hops together. `trusted_host` may be private in any case.
+    """
+
+    max_bytes: int
+    timeout_seconds: float
+    allow_private_hosts: bool
+    max_redirects: int
+    trusted_host: str | None
+
+
+class ImageFetcher:
+    """Fetches images within limits: see `FetchLimits`. Close it with `aclose`."""
+
+    def __init__(
+        self,
+        *,
+        max_bytes: int,
+        timeout_seconds: float,
+        allow_private_hosts: bool,
+        max_redirects: int = REDIRECTS_MAX,
+        trusted_host: str | None = None,
+        resolve: Resolver = system_resolver,
+    ) -> None:
+        self._limits = FetchLimits(
+            max_bytes, timeout_seconds, allow_private_hosts, max_redirects, trusted_host
+        )
+        self._resolve = resolve
+        self._download: ImageDownload | None = None
+
+    async def fetch(self, url: str) -> InputImage:
+        """The image at `url`, its type told from its first bytes.
+
+        Raises `ImageRefused` or `ImageUnavailable`. Whether the image decodes is not tried here.
+        """
+        if is_data_url(url):
+            return decode_data_url(url, self._limits.max_bytes)
+        content = await self._started_download().get(url)
+        media_type = media_type_of(content)
+        if media_type is None:
+            raise ImageRefused("is no PNG, JPEG or WebP image.")
+        return InputImage(content, media_type)
+
+    def _started_download(self) -> "ImageDownload":
+        if self._download is None:
+            # The HTTP client costs a tenth of a second; a service that is sent data: URLs, or
+            # whose worker runs elsewhere, starts without it.
+            from storecredit.generation.image_download import (  # noqa: PLC0415 - see above
+                ImageDownload,
+            )
+
+            self._download = ImageDownload(self._limits, self._resolve)
+        return self._download
+
+    async def aclose(self) -> None:
+        """Close its connections."""
+        if self._download is not None:
+            await self._download.aclose()

@@ -1,0 +1,214 @@
+"""The generator that asks OpenAI's Images API."""
+
+from base64 import b64encode
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+from structlog.testing import capture_logs
+
+from storecredit.generation.generators import (
+    GenerationFailed,
+    Generator,
+    GeneratorUnavailable,
+    ModerationBlocked,
+)
+from tests.worker.stand_ins import (
+    Answer,
+    Handler,
+    Received,
+    StandIn,
+    a_request,
+    data_url,
+    generator,
+    json_answer,
+    picture,
+    stand_in,
+)
+
+PNG = picture()
+SECRET = "sk-not-a-real-key"
+
+
+def images_response(**image: object) -> Answer:
+    """An ImagesResponse (https://platform.openai.com/docs/api-reference/images/object)."""
+    return json_answer({"created": 1_760_000_000, "data": [image], "usage": {"total_tokens": 1}})
+
+
+def api_error(status: int, code: str | None, **headers: str) -> Answer:
+    """An error (https://platform.openai.com/docs/guides/error-codes) that tells too much."""
+    message = f"Incorrect API key {SECRET} or prompt: A secret room"
+    error = {"message": message, "type": "image_generation_user_error", "param": None, "code": code}
+    return json_answer({"error": error}, status, **headers)
+
+
+@asynccontextmanager
+async def openai_generator(
+    answer: Answer | Handler, **settings: object
+) -> AsyncIterator[tuple[Generator, StandIn]]:
+    async with stand_in(answer) as server:
+        given = {
+            "generator": "openai",
+            "openai_api_key": SECRET,
+            "openai_base_url": server.url("/v1"),
+        } | settings
+        async with generator(**given) as loaded:
+            yield loaded, server
+
+
+@pytest.mark.parametrize("kind", ["png", "jpeg", "webp"])
+async def test_openai_edits_the_input_images_into_one(kind: str) -> None:
+    content = picture(kind.upper())
+    answer = images_response(b64_json=b64encode(content).decode())
+    inputs = [picture(colour="red"), picture("JPEG", colour="blue")]
+    async with openai_generator(answer, openai_model="gpt-image-test") as (openai, server):
+        image = await openai.generate(
+            a_request(data_url(inputs[0]), data_url(inputs[1], "jpeg"), prompt="A quiet room")
+        )
+
+    assert (image.content, image.media_type) == (content, f"image/{kind}")
+    request = server.received[0]
+    assert (request.method, request.path) == ("POST", "/v1/images/edits")
+    assert request.headers["authorization"] == f"Bearer {SECRET}"
+    assert request.headers["content-type"].startswith("multipart/form-data; boundary=")
+    parts = form(request)
+    assert parts.pop("image[]") == inputs
+    assert parts == {
+        "model": [b"gpt-image-test"],
+        "prompt": [b"A quiet room"],
+        "size": [b"1024x1536"],
+        "n": [b"1"],
+    }
+
+
+def form(request: Received) -> dict[str, list[bytes]]:
+    """The fields of a multipart/form-data body (RFC 7578), by name."""
+    boundary = request.headers["content-type"].partition("boundary=")[2].encode()
+    fields: dict[str, list[bytes]] = {}
+    for part in request.body.split(b"--" + boundary)[1:-1]:
+        head, _, content = part.partition(b"\r\n\r\n")
+        name = head.partition(b'name="')[2].partition(b'"')[0].decode()
+        fields.setdefault(name, []).append(content.removesuffix(b"\r\n"))
+    return fields
+
+
+@pytest.mark.parametrize("prompt", [None, ""])
+async def test_openai_is_given_a_prompt_where_the_store_gave_none(prompt: str | None) -> None:
+    answer = images_response(b64_json=b64encode(PNG).decode())
+    async with openai_generator(answer) as (openai, server):
+        await openai.generate(a_request(prompt=prompt))
+
+    assert b"portrait" in form(server.received[0])["prompt"][0]
+
+
+async def test_openai_fetches_its_images_and_takes_a_url_on_its_own_host() -> None:
+    def answer(request: Received) -> Answer:
+        if request.method == "POST":
+            return images_response(url=server.url("/made.png"))
+        return Answer(body=PNG)
+
+    async with openai_generator(answer) as (openai, server):
+        assert (await openai.generate(a_request())).content == PNG
+        # A store's own image URL does not profit from that trust.
+        with pytest.raises(GenerationFailed, match="Image 1 points to a private"):
+            await openai.generate(a_request(server.url("/inside.png")))
+
+    assert [request.path for request in server.received] == ["/v1/images/edits", "/made.png"]
+
+
+@pytest.mark.parametrize("code", ["moderation_blocked", "content_policy_violation"])
+async def test_openai_moderation_is_told_without_the_services_words(code: str) -> None:
+    async with openai_generator(api_error(400, code)) as (openai, server):
+        with pytest.raises(ModerationBlocked) as blocked:
+            await openai.generate(a_request(prompt="A secret room"))
+
+    assert str(blocked.value) == "The image service's moderation blocked this request."
+    assert len(server.received) == 1
+
+
+@pytest.mark.parametrize("status", [429, 500, 502, 503])
+async def test_openai_is_unavailable_on_a_passing_status_after_one_attempt(status: int) -> None:
+    async with openai_generator(api_error(status, None, retry_after="9")) as (openai, server):
+        with pytest.raises(GeneratorUnavailable) as unavailable:
+            await openai.generate(a_request())
+
+    assert str(unavailable.value) == f"The image service answered with status {status}."
+    assert unavailable.value.retry_after_seconds == 9
+    assert len(server.received) == 1
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 422])
+async def test_openai_fails_at_once_on_any_other_status_and_logs_no_secret(status: int) -> None:
+    async with openai_generator(api_error(status, "invalid_value")) as (openai, server):
+        with capture_logs() as lines, pytest.raises(GenerationFailed) as failed:
+            await openai.generate(a_request(prompt="A secret room"))
+
+    assert str(failed.value) == f"The image service answered with status {status}."
+    assert failed.value.__suppress_context__
+    assert [(line["event"], line["status"], line["code"]) for line in lines] == [
+        ("openai_answered_error", status, "invalid_value")
+    ]
+    assert SECRET not in str(lines)
+    assert "secret room" not in str(lines)
+    assert len(server.received) == 1
+
+
+@pytest.mark.parametrize(
+    "answer, sentence",
+    [
+        (Answer(body=b"<html>"), "The image service's answer could not be read."),
+        (json_answer([]), "The image service's answer could not be read."),
+        (json_answer({"data": 7}), "The image service's answer could not be read."),
+        (json_answer({"data": []}), "The image service's answer holds no image."),
+        (json_answer({}), "The image service's answer holds no image."),
+        (images_response(), "The image service's answer holds no image."),
+        (
+            images_response(b64_json="R0lGODlh"),
+            "The image service's image is no PNG, JPEG or WebP image.",
+        ),
+        (
+            images_response(url="http://10.0.0.1/a.png"),
+            "The image service's image points to a private or local address.",
+        ),
+        (
+            Answer(body=b'{"data": "' + b"A" * 200_000, length=None, hang=True),
+            "The image service's answer is too large.",
+        ),
+    ],
+)
+async def test_openai_fails_at_once_on_a_200_without_a_proper_image(
+    answer: Answer, sentence: str
+) -> None:
+    async with openai_generator(answer, image_max_bytes=10_000) as (openai, _):
+        with pytest.raises(GenerationFailed) as failed:
+            await openai.generate(a_request())
+
+    assert str(failed.value) == sentence
+
+
+@pytest.mark.parametrize(
+    "answer, sentence",
+    [
+        (Answer(break_off=True), "The image service could not be reached."),
+        (Answer(body=b"{", length=100), "The image service could not be reached."),
+        (Answer(length=100, hang=True), "The image service did not answer in time."),
+        (Answer(body=b"{", length=100, hang=True), "The image service did not answer in time."),
+    ],
+)
+async def test_openai_is_unavailable_when_the_answer_does_not_arrive(
+    answer: Answer, sentence: str
+) -> None:
+    async with openai_generator(answer, generation_timeout_seconds=0.3) as (openai, server):
+        with pytest.raises(GeneratorUnavailable) as unavailable:
+            await openai.generate(a_request())
+
+    assert str(unavailable.value) == sentence
+    assert len(server.received) == 1
+
+
+async def test_openai_is_unavailable_when_nobody_listens() -> None:
+    async with stand_in(Answer()) as server:
+        url = server.url("/v1")
+    async with generator(generator="openai", openai_api_key=SECRET, openai_base_url=url) as openai:
+        with pytest.raises(GeneratorUnavailable, match="could not be reached"):
+            await openai.generate(a_request())
