@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from typing import Annotated, Final
 from uuid import UUID
 
-from litestar.params import Parameter
+from litestar.params import QueryParameter
 
 from storecredit.ledger.outcomes import MovementType
 from storecredit.ledger.store_credits import MovementFilter
@@ -14,17 +14,17 @@ PAGE_DEFAULT: Final = 50
 PAGE_MAX: Final = 100
 SEQ_DIGITS_MAX: Final = 18
 
-Limit = Annotated[int, Parameter(ge=1, le=PAGE_MAX, description="How many items at most.")]
+Limit = Annotated[int, QueryParameter(ge=1, le=PAGE_MAX, description="How many items at most.")]
 Cursor = Annotated[
-    str | None, Parameter(max_length=100, description="`next_cursor` of the page before.")
+    str | None, QueryParameter(max_length=100, description="`next_cursor` of the page before.")
 ]
 
 
 async def movement_filter(
-    type_: Annotated[MovementType | None, Parameter(query="type")] = None,
-    request_id: Annotated[str | None, Parameter(query="request_id", max_length=200)] = None,
-    from_: Annotated[datetime | None, Parameter(query="from", description="Inclusive.")] = None,
-    to: Annotated[datetime | None, Parameter(query="to", description="Exclusive.")] = None,
+    type_: Annotated[MovementType | None, QueryParameter(name="type")] = None,
+    request_id: Annotated[str | None, QueryParameter(max_length=200)] = None,
+    from_: Annotated[datetime | None, QueryParameter(name="from", description="Inclusive.")] = None,
+    to: Annotated[datetime | None, QueryParameter(description="Exclusive.")] = None,
 ) -> MovementFilter:
     """Which movements of a ledger are wanted; a time without an offset is UTC."""
     return MovementFilter(type_, request_id, _aware(from_), _aware(to))
