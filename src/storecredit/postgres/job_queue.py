@@ -25,8 +25,9 @@ log = telemetry.get_logger("postgres.job_queue")
 ENTRYPOINT: Final = "generation"
 LOG_KEPT: Final = timedelta(hours=24)
 RESTART_WAIT_SECONDS: Final = 1.0
-# A notification can be lost with its connection; then the queue is looked at this often.
-POLL_INTERVAL: Final = timedelta(seconds=5)
+# New jobs are notified; a job that is to run again is not, and a notification can be lost with its
+# connection. So the queue is looked at this often, and a wait between attempts is as much longer.
+POLL_INTERVAL: Final = timedelta(seconds=1)
 
 
 @dataclass(frozen=True, slots=True)
