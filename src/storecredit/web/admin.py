@@ -8,7 +8,8 @@ from uuid import UUID
 
 import msgspec
 from litestar import Request, delete, get, patch, post
-from litestar.di import Provide
+from litestar.di import NamedDependency, Provide
+from litestar.params import FromPath, FromQuery, JSONBody
 
 from storecredit.generation.sessions import SessionStatus
 from storecredit.ledger.outcomes import Addition, AdditionType
@@ -170,7 +171,7 @@ class Verification(msgspec.Struct, frozen=True):
 
 @post("/stores", summary="Make a store", operation_id="createStore")
 async def create_store(
-    request: Request[Any, Any, Any], parts: Parts, data: StoreBody
+    request: Request[Any, Any, Any], parts: NamedDependency[Parts], data: JSONBody[StoreBody]
 ) -> Envelope[StoreMade]:
     """Makes the store, its credit row, its opening credits and its first API key."""
     with refusing():
@@ -194,7 +195,7 @@ async def create_store(
 
 @get("/stores", summary="List stores", operation_id="listStores")
 async def list_stores(
-    parts: Parts, limit: Limit = PAGE_DEFAULT, cursor: Cursor = None
+    parts: NamedDependency[Parts], limit: Limit = PAGE_DEFAULT, cursor: Cursor = None
 ) -> Envelope[StoreList]:
     """All stores, newest first."""
     page = await parts.stores.list(limit, uuid_cursor(cursor))
@@ -208,13 +209,15 @@ async def list_stores(
 
 
 @get("/stores/{store_id:uuid}", summary="Read a store", operation_id="getStore")
-async def get_store(parts: Parts, store_id: UUID) -> Envelope[StoreView]:
+async def get_store(parts: NamedDependency[Parts], store_id: FromPath[UUID]) -> Envelope[StoreView]:
     """A store and its credits."""
     return Envelope(await _read_store(parts, await _known(parts, store_id)))
 
 
 @patch("/stores/{store_id:uuid}", summary="Change a store", operation_id="updateStore")
-async def update_store(parts: Parts, store_id: UUID, data: StoreChange) -> Envelope[StoreView]:
+async def update_store(
+    parts: NamedDependency[Parts], store_id: FromPath[UUID], data: JSONBody[StoreChange]
+) -> Envelope[StoreView]:
     """Changes what is given; suspending a store stops its keys within a second."""
     with refusing():
         store = await parts.stores.update(
@@ -230,7 +233,9 @@ async def update_store(parts: Parts, store_id: UUID, data: StoreChange) -> Envel
 
 
 @post("/stores/{store_id:uuid}/keys", summary="Make an API key", operation_id="createKey")
-async def create_key(parts: Parts, store_id: UUID, data: KeyBody) -> Envelope[KeyMade]:
+async def create_key(
+    parts: NamedDependency[Parts], store_id: FromPath[UUID], data: JSONBody[KeyBody]
+) -> Envelope[KeyMade]:
     """One more key for the store, shown this once."""
     with refusing():
         issued = await parts.api_keys.create(
@@ -245,7 +250,7 @@ async def create_key(parts: Parts, store_id: UUID, data: KeyBody) -> Envelope[Ke
 
 
 @get("/stores/{store_id:uuid}/keys", summary="List a store's keys", operation_id="listKeys")
-async def list_keys(parts: Parts, store_id: UUID) -> Envelope[KeyList]:
+async def list_keys(parts: NamedDependency[Parts], store_id: FromPath[UUID]) -> Envelope[KeyList]:
     """The store's keys, newest first, those that stopped working included."""
     await _known(parts, store_id)
     return Envelope(KeyList([_key_view(key) for key in await parts.api_keys.list(store_id)]))
@@ -257,7 +262,9 @@ async def list_keys(parts: Parts, store_id: UUID) -> Envelope[KeyList]:
     operation_id="revokeKey",
     status_code=200,
 )
-async def revoke_key(parts: Parts, store_id: UUID, key_id: UUID) -> Envelope[KeyRevoked]:
+async def revoke_key(
+    parts: NamedDependency[Parts], store_id: FromPath[UUID], key_id: FromPath[UUID]
+) -> Envelope[KeyRevoked]:
     """The key stops working within a second on every process, for ever."""
     if not await parts.api_keys.revoke(store_id, key_id):
         raise not_found("API key")
@@ -270,7 +277,10 @@ async def revoke_key(parts: Parts, store_id: UUID, key_id: UUID) -> Envelope[Key
     operation_id="rotateKey",
 )
 async def rotate_key(
-    parts: Parts, store_id: UUID, key_id: UUID, data: RotateBody | None = None
+    parts: NamedDependency[Parts],
+    store_id: FromPath[UUID],
+    key_id: FromPath[UUID],
+    data: JSONBody[RotateBody | None] = None,
 ) -> Envelope[KeyMade]:
     """A new key with the same origins; the old one works on for the grace time given."""
     with refusing():
@@ -283,7 +293,9 @@ async def rotate_key(
 
 
 @post("/stores/{store_id:uuid}/credits", summary="Add credits", operation_id="addCredits")
-async def add_credits(parts: Parts, store_id: UUID, data: CreditsBody) -> Envelope[CreditsAdded]:
+async def add_credits(
+    parts: NamedDependency[Parts], store_id: FromPath[UUID], data: JSONBody[CreditsBody]
+) -> Envelope[CreditsAdded]:
     """Adds credits once per request id; sending it again changes nothing."""
     outcome = await parts.credits.add(
         store_id, data.amount, data.type, data.request_id, data.description
@@ -312,9 +324,9 @@ async def add_credits(parts: Parts, store_id: UUID, data: CreditsBody) -> Envelo
     dependencies={"wanted": Provide(movement_filter)},
 )
 async def list_transactions(
-    parts: Parts,
-    store_id: UUID,
-    wanted: MovementFilter,
+    parts: NamedDependency[Parts],
+    store_id: FromPath[UUID],
+    wanted: NamedDependency[MovementFilter],
     limit: Limit = PAGE_DEFAULT,
     cursor: Cursor = None,
 ) -> Envelope[TransactionPage]:
@@ -330,9 +342,9 @@ async def list_transactions(
 )
 async def list_generations(
     request: Request[Any, Any, Any],
-    parts: Parts,
-    store_id: UUID,
-    status: SessionStatus | None = None,
+    parts: NamedDependency[Parts],
+    store_id: FromPath[UUID],
+    status: FromQuery[SessionStatus | None] = None,
     limit: Limit = PAGE_DEFAULT,
     cursor: Cursor = None,
 ) -> Envelope[GenerationPage]:
@@ -346,7 +358,7 @@ async def list_generations(
 
 
 @get("/verify", summary="Prove the ledger right", operation_id="verify")
-async def verify(parts: Parts) -> Envelope[Verification]:
+async def verify(parts: NamedDependency[Parts]) -> Envelope[Verification]:
     """Recomputes every balance from the ledger and names each discrepancy."""
     report = await verify_ledger(parts.database)
     return Envelope(

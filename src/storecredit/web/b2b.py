@@ -8,10 +8,9 @@ from uuid import UUID
 
 import msgspec
 from litestar import Request, Response, get, post
-from litestar.di import Provide
-from litestar.enums import RequestEncodingType
+from litestar.di import NamedDependency, Provide
 from litestar.openapi.datastructures import ResponseSpec
-from litestar.params import Body
+from litestar.params import FromPath, FromQuery, JSONBody
 
 from storecredit.generation.images import refusal
 from storecredit.generation.lifecycle import (
@@ -160,8 +159,8 @@ def errors(*codes: ErrorCode) -> dict[int, ResponseSpec]:
 )
 async def create_generation(
     request: Request[Any, Any, Any],
-    parts: Parts,
-    data: Annotated[CreateBody, Body(media_type=RequestEncodingType.JSON)],
+    parts: NamedDependency[Parts],
+    data: JSONBody[CreateBody],
 ) -> Response[Envelope[GenerationCreated]]:
     """Takes one credit and queues the generation. The request id makes a retry safe."""
     _check_images(data.image_urls, parts)
@@ -232,7 +231,7 @@ def _created(
     responses=errors(ErrorCode.NOT_FOUND),
 )
 async def get_generation(
-    request: Request[Any, Any, Any], parts: Parts, session_id: UUID
+    request: Request[Any, Any, Any], parts: NamedDependency[Parts], session_id: FromPath[UUID]
 ) -> Envelope[Generation]:
     """Its status, and once completed a link to the result image that expires."""
     session = await parts.sessions.get(caller_of(request.scope).store_id, session_id)
@@ -249,8 +248,8 @@ async def get_generation(
 )
 async def list_generations(
     request: Request[Any, Any, Any],
-    parts: Parts,
-    status: SessionStatus | None = None,
+    parts: NamedDependency[Parts],
+    status: FromQuery[SessionStatus | None] = None,
     limit: Limit = PAGE_DEFAULT,
     cursor: Cursor = None,
 ) -> Envelope[GenerationPage]:
@@ -317,7 +316,9 @@ def _result_url(result_key: str | None, parts: Parts, base_url: str) -> str | No
     operation_id="getBalance",
     responses=errors(),
 )
-async def get_balance(request: Request[Any, Any, Any], parts: Parts) -> Envelope[BalanceView]:
+async def get_balance(
+    request: Request[Any, Any, Any], parts: NamedDependency[Parts]
+) -> Envelope[BalanceView]:
     """The store's credits now; if they cannot be read, an error, never a made-up zero."""
     credits = await parts.credits.balance(caller_of(request.scope).store_id)
     return Envelope(BalanceView(credits.balance, credits.total_purchased, credits.total_spent))
@@ -332,8 +333,8 @@ async def get_balance(request: Request[Any, Any, Any], parts: Parts) -> Envelope
 )
 async def list_transactions(
     request: Request[Any, Any, Any],
-    parts: Parts,
-    wanted: MovementFilter,
+    parts: NamedDependency[Parts],
+    wanted: NamedDependency[MovementFilter],
     limit: Limit = PAGE_DEFAULT,
     cursor: Cursor = None,
 ) -> Response[Envelope[TransactionPage]] | Response[str]:

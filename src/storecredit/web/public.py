@@ -4,6 +4,8 @@ from typing import Final
 
 import msgspec
 from litestar import MediaType, Response, get
+from litestar.di import NamedDependency
+from litestar.params import FromPath
 from litestar.response import File
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
@@ -44,7 +46,7 @@ async def live() -> Envelope[Status]:
 
 
 @get("/health/ready", summary="Can it serve requests?", tags=["health"])
-async def ready(parts: Parts) -> Envelope[Status]:
+async def ready(parts: NamedDependency[Parts]) -> Envelope[Status]:
     """200 when the database answers and is migrated; else 503."""
     async with parts.database.acquire() as connection:
         state = await schema_state(connection)
@@ -56,13 +58,13 @@ async def ready(parts: Parts) -> Envelope[Status]:
 
 
 @get("/metrics", summary="Prometheus metrics", tags=["health"], include_in_schema=False)
-async def metrics(parts: Parts) -> Response[bytes]:
+async def metrics(parts: NamedDependency[Parts]) -> Response[bytes]:
     """This process's metrics in Prometheus' text format."""
     return Response(generate_latest(parts.metrics.registry), media_type=CONTENT_TYPE_LATEST)
 
 
 @get("/results/{token:str}", summary="Fetch a result image", tags=["results"])
-async def result(parts: Parts, token: str) -> Response[bytes]:
+async def result(parts: NamedDependency[Parts], token: FromPath[str]) -> Response[bytes]:
     """The image behind a signed link, until the link or the result's retention is over."""
     key = parts.results.verify(token)
     image = await parts.results.load(key) if key is not None else None
@@ -82,7 +84,7 @@ async def docs() -> str:
 
 
 @get("/api/docs/{name:str}", include_in_schema=False)
-async def docs_asset(name: str) -> File:
+async def docs_asset(name: FromPath[str]) -> File:
     """A file of the documentation page."""
     if name not in DOCS_ASSETS:
         raise not_found("page")
