@@ -18,6 +18,7 @@ from uuid import UUID, uuid4
 from litestar.datastructures import Headers
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
+from litestar.utils import normalize_path
 from pydantic import SecretStr
 
 from storecredit import telemetry
@@ -109,6 +110,9 @@ class Access:
             await self._app(scope, receive, send)
             return
         began = time.monotonic()
+        # The framework serves //api/admin/ as /api/admin: what is checked here must be what is
+        # served there, so an address is brought to its one spelling first.
+        scope["path"] = normalize_path(scope["path"])
         headers = Headers.from_scope(scope)
         request_id, wrong = _request_id(scope, headers)
         visit = Visit(request_id)
