@@ -1,5 +1,6 @@
 """What needs no key: health, metrics, signed result links, the API's documentation."""
 
+from pathlib import Path
 from typing import Final
 
 import msgspec
@@ -89,10 +90,10 @@ async def docs_asset(name: FromPath[str]) -> File:
     if name not in DOCS_ASSETS:
         raise not_found("page")
     # Imported here: only who reads the documentation needs it.
-    from swagger_ui_bundle import swagger_ui_path  # noqa: PLC0415
+    import swagger_ui  # noqa: PLC0415
 
     return File(
-        path=f"{swagger_ui_path}/{name}",
+        path=Path(swagger_ui.__file__).with_name("static") / name,
         media_type=DOCS_ASSETS[name],
         content_disposition_type="inline",
     )
