@@ -12,6 +12,7 @@ from litestar.types import ASGIApp, ExceptionHandlersMap
 
 from storecredit.web import admin, b2b, public
 from storecredit.web.access import Access
+from storecredit.web.bodies import JsonRequest
 from storecredit.web.envelope import answer_to
 from storecredit.web.parts import Parts
 
@@ -71,6 +72,7 @@ def create_app(parts: Parts) -> ASGIApp:
         dependencies={"parts": Provide(provide_parts)},
         exception_handlers=_exception_handlers(),
         openapi_config=openapi_config(),
+        request_class=JsonRequest,
         request_max_body_size=parts.settings.body_max_bytes,
         logging_config=None,
     )

@@ -1,0 +1,28 @@
+"""Reads request bodies: whatever cannot be read is the sender's mistake, never ours."""
+
+from typing import Any
+
+from litestar import Request
+from litestar.exceptions import InternalServerException
+
+from storecredit.web.envelope import invalid
+
+
+class JsonRequest(Request[Any, Any, Any]):
+    """The framework's request; it knows of broken JSON, this one of all else that can be wrong."""
+
+    async def body(self) -> bytes:
+        """The whole body. Raises Failure when the client went away before its end."""
+        try:
+            return await super().body()
+        except InternalServerException:
+            raise invalid("The body did not arrive whole.") from None
+
+    async def json(self) -> Any:
+        """The body's content. Raises Failure for broken UTF-8 and for absurd nesting."""
+        try:
+            return await super().json()
+        except UnicodeDecodeError:
+            raise invalid("The body is not UTF-8.") from None
+        except RecursionError:
+            raise invalid("The body is nested too deeply.") from None
