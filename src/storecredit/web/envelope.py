@@ -24,6 +24,7 @@ log = telemetry.get_logger("web.envelope")
 
 RETRY_AFTER_SECONDS: Final = 1
 JSON: Final = "application/json"
+VALUE_UNKNOWN: Final = "Invalid enum value"
 
 
 class Envelope(msgspec.Struct, Generic[T], frozen=True):
@@ -88,9 +89,12 @@ class ErrorEnvelope(msgspec.Struct, frozen=True):
     error: ErrorBody
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Failure(Exception):
-    """An error to be answered: its code decides the status."""
+    """An error to be answered: its code decides the status.
+
+    Not frozen: contextlib writes tracebacks into the exceptions that pass through it.
+    """
 
     code: ErrorCode
     message: str
@@ -174,7 +178,7 @@ def _failure_of_framework(error: HTTPException) -> Failure:
         case ErrorCode.NOT_FOUND:
             return Failure(code, "There is nothing at this address.")
         case ErrorCode.METHOD_NOT_ALLOWED:
-            allow = (error.headers or {}).get("Allow")
+            allow = (error.headers or {}).get("allow")
             return Failure(
                 code,
                 "This address does not take that method.",
@@ -188,16 +192,24 @@ def _failure_of_framework(error: HTTPException) -> Failure:
             return INTERNAL
 
 
-def _details(error: HTTPException) -> list[dict[str, str]] | None:
+def _details(error: HTTPException) -> list[dict[str, str]]:
     """What was wrong where, without repeating values that were sent."""
     if not isinstance(error.extra, list):
-        return (
-            [{"message": error.detail}]
-            if error.__cause__ is None
-            else [{"message": str(error.__cause__)}]
-        )
-    return [
-        {str(name): str(value) for name, value in entry.items() if value is not None}
-        for entry in error.extra
-        if isinstance(entry, dict)
-    ]
+        return [{"message": str(error.__cause__ or error.detail)}]
+    return [_detail(entry) for entry in error.extra if isinstance(entry, dict)]
+
+
+def _detail(entry: dict[str, Any]) -> dict[str, str]:
+    """One finding of the framework in the words of this API; the body as a whole has no key."""
+    message = str(entry.get("message", ""))
+    # The framework names parameters as Python does, and where they are by an enum's member.
+    key = str(entry.get("key", "")).rstrip("_")
+    source = str(entry.get("source", "")).rpartition(".")[2].lower()
+    if message.startswith(VALUE_UNKNOWN):
+        message = "Not one of the values listed in /api/docs"
+    if source == "body" and key == "data":
+        key = ""
+        if message == "'data'":
+            message = "The body is empty"
+    found = {"key": key, "source": source, "message": message}
+    return {name: value for name, value in found.items() if value}
