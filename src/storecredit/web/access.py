@@ -33,22 +33,13 @@ ADMIN: Final = "/api/admin"
 CREATE_PATH: Final = "/api/v1/generation/create"
 REQUEST_ID_MAX: Final = 200
 PREFLIGHT_SECONDS: Final = 600
+METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"})
+"""Counted by name. Anybody can make up another, and each name would be one more time series."""
 ALLOWED_METHODS: Final = "GET, POST, OPTIONS"
 ALLOWED_HEADERS: Final = "Authorization, Content-Type, Idempotency-Key, X-Request-Id, Accept"
 EXPOSED_HEADERS: Final = (
     "X-Request-Id, Idempotent-Replayed, Retry-After, X-RateLimit-Limit, X-RateLimit-Remaining, "
-    "X-RateLimit-Reset, RateLimit, RateLimit-Policy"
-)
-
-_WRONG_KEY: Final = Failure(
-    ErrorCode.INVALID_API_KEY,
-    "A valid API key is needed: Authorization: Bearer sc_live_…",
-    headers={"WWW-Authenticate": "Bearer"},
-)
-_WRONG_TOKEN: Final = Failure(
-    ErrorCode.INVALID_API_KEY,
-    "The operator's token is needed: Authorization: Bearer <STORECREDIT_ADMIN_TOKEN>",
-    headers={"WWW-Authenticate": "Bearer"},
+    "X-RateLimit-Reset, RateLimit, RateLimit-Policy, X-Next-Cursor"
 )
 
 
@@ -147,7 +138,7 @@ class Access:
         key = _bearer(headers)
         caller = await self._api_keys.authenticate(key) if key else None
         if caller is None:
-            raise _WRONG_KEY
+            raise _unauthenticated("A valid API key is needed: Authorization: Bearer sc_live_…")
         visit.caller = caller
         telemetry.bind(store_id=str(caller.store_id))
 
@@ -175,11 +166,14 @@ class Access:
             )
 
     def _admit_operator(self, headers: Headers) -> None:
-        if self._admin_token is None:
+        token = self._admin_token.get_secret_value() if self._admin_token else ""
+        if not token:  # an empty one is none: else no token at all would equal it
             raise not_found("address: the admin API is off (no STORECREDIT_ADMIN_TOKEN)")
         sent = (_bearer(headers) or "").encode("latin-1", "replace")
-        if not hmac.compare_digest(sent, self._admin_token.get_secret_value().encode()):
-            raise _WRONG_TOKEN
+        if not hmac.compare_digest(sent, token.encode()):
+            raise _unauthenticated(
+                "The operator's token is needed: Authorization: Bearer <STORECREDIT_ADMIN_TOKEN>"
+            )
 
     async def _preflight(self, headers: Headers, visit: Visit, send: Send) -> None:
         """A preflight carries no key: it is answered for an origin that some active key lists."""
@@ -199,11 +193,12 @@ class Access:
 
     def _record(self, scope: HTTPScope, visit: Visit, seconds: float) -> None:
         route = str(scope.get("path_template") or "unmatched")
-        self._metrics.requests.labels(scope["method"], route, str(visit.status)).inc()
+        method = scope["method"] if scope["method"] in METHODS else "other"
+        self._metrics.requests.labels(method, route, str(visit.status)).inc()
         self._metrics.request_seconds.labels(route).observe(seconds)
         log.info(
             "request",
-            method=scope["method"],
+            method=method,
             route=route,
             status=visit.status,
             milliseconds=round(seconds * 1000, 2),
@@ -219,7 +214,7 @@ def _request_id(scope: HTTPScope, headers: Headers) -> tuple[str, Failure | None
     if not sent:
         return f"req_{uuid4()}", None
     request_id = _unquoted(sent[0]) if name == "idempotency-key" else sent[0]
-    if len(sent) == 1 and _is_request_id(request_id):
+    if len(sent) == 1 and is_request_id(request_id):
         return request_id, None
     return f"req_{uuid4()}", invalid(
         f"A request id is one header of 1 to {REQUEST_ID_MAX} printable ASCII characters.",
@@ -227,7 +222,8 @@ def _request_id(scope: HTTPScope, headers: Headers) -> tuple[str, Failure | None
     )
 
 
-def _is_request_id(value: str) -> bool:
+def is_request_id(value: str) -> bool:
+    """Whether `value` can name a request, in a header as in the body of a purchase."""
     return 1 <= len(value) <= REQUEST_ID_MAX and value.isascii() and value.isprintable()
 
 
@@ -241,6 +237,11 @@ def _unquoted(value: str) -> str:
 def _bearer(headers: Headers) -> str | None:
     scheme, _, credentials = headers.get("authorization", "").partition(" ")
     return credentials.strip() if scheme.lower() == "bearer" else None
+
+
+def _unauthenticated(message: str) -> Failure:
+    """401. Made anew each time: a raised exception keeps the frames it passed, for ever if kept."""
+    return Failure(ErrorCode.INVALID_API_KEY, message, headers={"WWW-Authenticate": "Bearer"})
 
 
 def _cors(origin: str) -> list[tuple[bytes, bytes]]:
