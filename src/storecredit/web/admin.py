@@ -18,10 +18,10 @@ from storecredit.ledger.verify import DiscrepancyKind
 from storecredit.ledger.verify import verify as verify_ledger
 from storecredit.stores.api_keys import ApiKey, IssuedKey
 from storecredit.stores.stores import Store
-from storecredit.web.access import visit_of
+from storecredit.web.access import is_request_id, visit_of
 from storecredit.web.b2b import GenerationPage, TransactionPage, generation_page, transaction_page
 from storecredit.web.envelope import Envelope, ErrorCode, Failure, invalid, not_found
-from storecredit.web.paging import PAGE_DEFAULT, Cursor, Limit, movement_filter, uuid_cursor
+from storecredit.web.paging import PAGE_DEFAULT, Cursor, Limit, movement_filter, utc, uuid_cursor
 from storecredit.web.parts import Parts
 
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
@@ -242,7 +242,7 @@ async def create_key(
             store_id,
             label=data.label,
             allowed_origins=data.allowed_origins,
-            expires_at=data.expires_at,
+            expires_at=_expiry(data.expires_at),
         )
     if issued is None:
         raise not_found("store")
@@ -297,6 +297,7 @@ async def add_credits(
     parts: NamedDependency[Parts], store_id: FromPath[UUID], data: JSONBody[CreditsBody]
 ) -> Envelope[CreditsAdded]:
     """Adds credits once per request id; sending it again changes nothing."""
+    _check_texts(data)
     outcome = await parts.credits.add(
         store_id, data.amount, data.type, data.request_id, data.description
     )
@@ -383,6 +384,24 @@ def refusing() -> Iterator[None]:
         yield
     except ValueError as error:
         raise invalid(f"{error}.".replace("..", ".")) from error
+
+
+def _check_texts(data: CreditsBody) -> None:
+    if not is_request_id(data.request_id):
+        raise _wrong("request_id", "A request id has 1 to 200 printable ASCII characters.")
+    if "\0" in data.description:
+        raise _wrong("description", "A description has no NUL character.")
+
+
+def _expiry(moment: datetime | None) -> datetime | None:
+    try:
+        return None if moment is None else utc(moment)
+    except OverflowError:
+        raise _wrong("expires_at", "This time is beyond the years 1 to 9999.") from None
+
+
+def _wrong(name: str, message: str) -> Failure:
+    return invalid(message, [{"key": name, "source": "body", "message": message}])
 
 
 async def _known(parts: Parts, store_id: UUID) -> Store:

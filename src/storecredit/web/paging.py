@@ -27,7 +27,9 @@ async def movement_filter(
     to: Annotated[datetime | None, QueryParameter(description="Exclusive.")] = None,
 ) -> MovementFilter:
     """Which movements of a ledger are wanted; a time without an offset is UTC."""
-    return MovementFilter(type_, request_id, _aware(from_), _aware(to))
+    if request_id is not None and "\0" in request_id:
+        raise _wrong("request_id", "No request id has a NUL character.")
+    return MovementFilter(type_, request_id, _moment("from", from_), _moment("to", to))
 
 
 def uuid_cursor(cursor: str | None) -> UUID | None:
@@ -49,14 +51,21 @@ def seq_cursor(cursor: str | None) -> int | None:
     return int(cursor)
 
 
-def _aware(moment: datetime | None) -> datetime | None:
-    if moment is None or moment.tzinfo is not None:
-        return moment
-    return moment.replace(tzinfo=UTC)
+def utc(moment: datetime) -> datetime:
+    """The moment as UTC, which it is if it has no offset. Raises OverflowError for no such year."""
+    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _moment(name: str, moment: datetime | None) -> datetime | None:
+    try:
+        return None if moment is None else utc(moment)
+    except OverflowError:
+        raise _wrong(name, "This time is beyond the years 1 to 9999.") from None
 
 
 def _bad_cursor() -> Failure:
-    return invalid(
-        "This cursor was not given out by us.",
-        [{"key": "cursor", "source": "query", "message": "use next_cursor of the page before"}],
-    )
+    return _wrong("cursor", "This cursor was not given out by us: use next_cursor of a page.")
+
+
+def _wrong(name: str, message: str) -> Failure:
+    return invalid(message, [{"key": name, "source": "query", "message": message}])
