@@ -21,6 +21,7 @@ from storecredit.stores.stores import Store
 from storecredit.web.access import is_request_id, visit_of
 from storecredit.web.b2b import GenerationPage, TransactionPage, generation_page, transaction_page
 from storecredit.web.envelope import Envelope, ErrorCode, Failure, invalid, not_found
+from storecredit.web.openapi import operator_errors
 from storecredit.web.paging import PAGE_DEFAULT, Cursor, Limit, movement_filter, utc, uuid_cursor
 from storecredit.web.parts import Parts
 
@@ -169,7 +170,7 @@ class Verification(msgspec.Struct, frozen=True):
     truncated: bool
 
 
-@post("/stores", summary="Make a store", operation_id="createStore")
+@post("/stores", summary="Make a store", operation_id="createStore", responses=operator_errors())
 async def create_store(
     request: Request[Any, Any, Any], parts: NamedDependency[Parts], data: JSONBody[StoreBody]
 ) -> Envelope[StoreMade]:
@@ -193,7 +194,7 @@ async def create_store(
     )
 
 
-@get("/stores", summary="List stores", operation_id="listStores")
+@get("/stores", summary="List stores", operation_id="listStores", responses=operator_errors())
 async def list_stores(
     parts: NamedDependency[Parts], limit: Limit = PAGE_DEFAULT, cursor: Cursor = None
 ) -> Envelope[StoreList]:
@@ -208,13 +209,23 @@ async def list_stores(
     )
 
 
-@get("/stores/{store_id:uuid}", summary="Read a store", operation_id="getStore")
+@get(
+    "/stores/{store_id:uuid}",
+    summary="Read a store",
+    operation_id="getStore",
+    responses=operator_errors(ErrorCode.NOT_FOUND),
+)
 async def get_store(parts: NamedDependency[Parts], store_id: FromPath[UUID]) -> Envelope[StoreView]:
     """A store and its credits."""
     return Envelope(await _read_store(parts, await _known(parts, store_id)))
 
 
-@patch("/stores/{store_id:uuid}", summary="Change a store", operation_id="updateStore")
+@patch(
+    "/stores/{store_id:uuid}",
+    summary="Change a store",
+    operation_id="updateStore",
+    responses=operator_errors(ErrorCode.NOT_FOUND),
+)
 async def update_store(
     parts: NamedDependency[Parts], store_id: FromPath[UUID], data: JSONBody[StoreChange]
 ) -> Envelope[StoreView]:
@@ -232,7 +243,12 @@ async def update_store(
     return Envelope(await _read_store(parts, store))
 
 
-@post("/stores/{store_id:uuid}/keys", summary="Make an API key", operation_id="createKey")
+@post(
+    "/stores/{store_id:uuid}/keys",
+    summary="Make an API key",
+    operation_id="createKey",
+    responses=operator_errors(ErrorCode.NOT_FOUND),
+)
 async def create_key(
     parts: NamedDependency[Parts], store_id: FromPath[UUID], data: JSONBody[KeyBody]
 ) -> Envelope[KeyMade]:
@@ -249,7 +265,12 @@ async def create_key(
     return Envelope(_key_made(issued))
 
 
-@get("/stores/{store_id:uuid}/keys", summary="List a store's keys", operation_id="listKeys")
+@get(
+    "/stores/{store_id:uuid}/keys",
+    summary="List a store's keys",
+    operation_id="listKeys",
+    responses=operator_errors(ErrorCode.NOT_FOUND),
+)
 async def list_keys(parts: NamedDependency[Parts], store_id: FromPath[UUID]) -> Envelope[KeyList]:
     """The store's keys, newest first, those that stopped working included."""
     await _known(parts, store_id)
@@ -261,6 +282,7 @@ async def list_keys(parts: NamedDependency[Parts], store_id: FromPath[UUID]) -> 
     summary="Revoke an API key",
     operation_id="revokeKey",
     status_code=200,
+    responses=operator_errors(ErrorCode.NOT_FOUND),
 )
 async def revoke_key(
     parts: NamedDependency[Parts], store_id: FromPath[UUID], key_id: FromPath[UUID]
@@ -275,6 +297,7 @@ async def revoke_key(
     "/stores/{store_id:uuid}/keys/{key_id:uuid}/rotate",
     summary="Replace an API key",
     operation_id="rotateKey",
+    responses=operator_errors(ErrorCode.NOT_FOUND),
 )
 async def rotate_key(
     parts: NamedDependency[Parts],
@@ -292,7 +315,12 @@ async def rotate_key(
     return Envelope(_key_made(issued))
 
 
-@post("/stores/{store_id:uuid}/credits", summary="Add credits", operation_id="addCredits")
+@post(
+    "/stores/{store_id:uuid}/credits",
+    summary="Add credits",
+    operation_id="addCredits",
+    responses=operator_errors(ErrorCode.NOT_FOUND, ErrorCode.IDEMPOTENCY_CONFLICT),
+)
 async def add_credits(
     parts: NamedDependency[Parts], store_id: FromPath[UUID], data: JSONBody[CreditsBody]
 ) -> Envelope[CreditsAdded]:
@@ -323,6 +351,7 @@ async def add_credits(
     summary="Read a store's ledger",
     operation_id="listStoreTransactions",
     dependencies={"wanted": Provide(movement_filter)},
+    responses=operator_errors(ErrorCode.NOT_FOUND),
 )
 async def list_transactions(
     parts: NamedDependency[Parts],
@@ -340,6 +369,7 @@ async def list_transactions(
     "/stores/{store_id:uuid}/generations",
     summary="List a store's generations",
     operation_id="listStoreGenerations",
+    responses=operator_errors(ErrorCode.NOT_FOUND),
 )
 async def list_generations(
     request: Request[Any, Any, Any],
@@ -358,7 +388,9 @@ async def list_generations(
     )
 
 
-@get("/verify", summary="Prove the ledger right", operation_id="verify")
+@get(
+    "/verify", summary="Prove the ledger right", operation_id="verify", responses=operator_errors()
+)
 async def verify(parts: NamedDependency[Parts]) -> Envelope[Verification]:
     """Recomputes every balance from the ledger and names each discrepancy."""
     report = await verify_ledger(parts.database)

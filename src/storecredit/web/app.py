@@ -1,19 +1,16 @@
 """The route table: every URL of the service on one screen."""
 
-import importlib.metadata
 from typing import Any
 
 from litestar import Litestar, Response, Router
 from litestar.di import Provide
-from litestar.openapi.config import OpenAPIConfig
-from litestar.openapi.plugins import JsonRenderPlugin
-from litestar.openapi.spec import Components, SecurityScheme
 from litestar.types import ASGIApp, ExceptionHandlersMap
 
 from storecredit.web import admin, b2b, public
 from storecredit.web.access import Access
 from storecredit.web.bodies import JsonRequest
 from storecredit.web.envelope import answer_to
+from storecredit.web.openapi import document, document_handler
 from storecredit.web.parts import Parts
 
 
@@ -68,10 +65,10 @@ def create_app(parts: Parts) -> ASGIApp:
         return parts
 
     framework = Litestar(
-        routes(),
+        [*routes(), document_handler(openapi_document)],
         dependencies={"parts": Provide(provide_parts)},
         exception_handlers=_exception_handlers(),
-        openapi_config=openapi_config(),
+        openapi_config=None,
         request_class=JsonRequest,
         request_max_body_size=parts.settings.body_max_bytes,
         logging_config=None,
@@ -81,25 +78,9 @@ def create_app(parts: Parts) -> ASGIApp:
     )
 
 
-def openapi_config() -> OpenAPIConfig:
-    """What the OpenAPI document says about the service as a whole."""
-    return OpenAPIConfig(
-        title="storecredit",
-        version=importlib.metadata.version("storecredit"),
-        description="Prepaid credits for generations: one credit each, given back when it fails.",
-        path="/api",
-        render_plugins=[JsonRenderPlugin(path="/openapi.json")],
-        components=Components(
-            security_schemes={
-                "api_key": SecurityScheme(
-                    type="http", scheme="bearer", description="A store's API key, sc_live_…"
-                ),
-                "admin_token": SecurityScheme(
-                    type="http", scheme="bearer", description="STORECREDIT_ADMIN_TOKEN"
-                ),
-            }
-        ),
-    )
+def openapi_document() -> bytes:
+    """The OpenAPI document of all routes, JSON."""
+    return document(routes())
 
 
 def _exception_handlers() -> ExceptionHandlersMap:

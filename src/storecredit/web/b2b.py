@@ -25,15 +25,8 @@ from storecredit.generation.sessions import Session, SessionStatus
 from storecredit.ledger.outcomes import MovementType
 from storecredit.ledger.store_credits import Movement, MovementFilter
 from storecredit.web.access import caller_of, visit_of
-from storecredit.web.envelope import (
-    STATUS,
-    Envelope,
-    ErrorCode,
-    ErrorEnvelope,
-    Failure,
-    invalid,
-    not_found,
-)
+from storecredit.web.envelope import Envelope, ErrorCode, Failure, invalid, not_found
+from storecredit.web.openapi import store_errors
 from storecredit.web.paging import (
     PAGE_DEFAULT,
     Cursor,
@@ -131,31 +124,23 @@ class Health(msgspec.Struct, frozen=True):
     timestamp: datetime
 
 
-def errors(*codes: ErrorCode) -> dict[int, ResponseSpec]:
-    """The error answers of an endpoint, for the OpenAPI document."""
-    always = (
-        ErrorCode.INVALID_API_KEY,
-        ErrorCode.DOMAIN_MISMATCH,
-        ErrorCode.RATE_LIMIT_EXCEEDED,
-        ErrorCode.INTERNAL_ERROR,
-        ErrorCode.SERVICE_UNAVAILABLE,
-    )
-    return {
-        STATUS[code]: ResponseSpec(ErrorEnvelope, description=code.value, generate_examples=False)
-        for code in (*codes, *always)
-    }
-
-
 @post(
     "/generation/create",
     summary="Create a generation",
     operation_id="createGeneration",
-    responses=errors(
-        ErrorCode.VALIDATION_ERROR,
-        ErrorCode.INSUFFICIENT_CREDITS,
-        ErrorCode.IDEMPOTENCY_CONFLICT,
-        ErrorCode.PAYLOAD_TOO_LARGE,
-    ),
+    response_description="One credit was taken and the generation is queued",
+    responses={
+        200: ResponseSpec(
+            Envelope[GenerationCreated],
+            description="This very request was sent before; nothing was taken now",
+            generate_examples=False,
+        ),
+        **store_errors(
+            ErrorCode.INSUFFICIENT_CREDITS,
+            ErrorCode.IDEMPOTENCY_CONFLICT,
+            ErrorCode.PAYLOAD_TOO_LARGE,
+        ),
+    },
 )
 async def create_generation(
     request: Request[Any, Any, Any],
@@ -228,7 +213,7 @@ def _created(
     "/generation/{session_id:uuid}",
     summary="Read a generation",
     operation_id="getGeneration",
-    responses=errors(ErrorCode.NOT_FOUND),
+    responses=store_errors(ErrorCode.NOT_FOUND),
 )
 async def get_generation(
     request: Request[Any, Any, Any], parts: NamedDependency[Parts], session_id: FromPath[UUID]
@@ -244,7 +229,7 @@ async def get_generation(
     "/generations",
     summary="List generations",
     operation_id="listGenerations",
-    responses=errors(ErrorCode.VALIDATION_ERROR),
+    responses=store_errors(),
 )
 async def list_generations(
     request: Request[Any, Any, Any],
@@ -314,7 +299,7 @@ def _result_url(result_key: str | None, parts: Parts, base_url: str) -> str | No
     "/credits/balance",
     summary="Read the balance",
     operation_id="getBalance",
-    responses=errors(),
+    responses=store_errors(),
 )
 async def get_balance(
     request: Request[Any, Any, Any], parts: NamedDependency[Parts]
@@ -329,7 +314,14 @@ async def get_balance(
     summary="Read the ledger",
     operation_id="listTransactions",
     dependencies={"wanted": Provide(movement_filter)},
-    responses=errors(ErrorCode.VALIDATION_ERROR),
+    responses={
+        200: ResponseSpec(
+            Envelope[TransactionPage],
+            description="Movements, newest first; as CSV with `Accept: text/csv`",
+            generate_examples=False,
+        ),
+        **store_errors(),
+    },
 )
 async def list_transactions(
     request: Request[Any, Any, Any],
@@ -384,10 +376,10 @@ def _csv(page: TransactionPage) -> Response[str]:
     for item in page.items:
         writer.writerow(msgspec.to_builtins(getattr(item, name)) for name in item.__struct_fields__)
     headers = {"X-Next-Cursor": page.next_cursor} if page.next_cursor else None
-    return Response(text.getvalue(), media_type="text/csv; charset=utf-8", headers=headers)
+    return Response(text.getvalue(), media_type="text/csv", headers=headers)
 
 
-@get("/health", summary="Check the key", operation_id="getHealth", responses=errors())
+@get("/health", summary="Check the key", operation_id="getHealth", responses=store_errors())
 async def get_health(request: Request[Any, Any, Any]) -> Envelope[Health]:
     """The key works and the store is active."""
     return Envelope(Health("ok", caller_of(request.scope).store_id, datetime.now(UTC)))

@@ -6,12 +6,14 @@ from typing import Final
 import msgspec
 from litestar import MediaType, Response, get
 from litestar.di import NamedDependency
+from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import FromPath
 from litestar.response import File
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from storecredit.postgres.migrate import SchemaState, schema_state
-from storecredit.web.envelope import Envelope, not_found, unavailable
+from storecredit.web.envelope import Envelope, ErrorCode, not_found, unavailable
+from storecredit.web.openapi import public_errors
 from storecredit.web.parts import Parts
 
 DOCS_PAGE: Final = """<!doctype html>
@@ -40,13 +42,25 @@ class Status(msgspec.Struct, frozen=True):
     status: str
 
 
-@get("/health/live", summary="Is the process up?", tags=["health"])
+@get(
+    "/health/live",
+    summary="Is the process up?",
+    tags=["health"],
+    operation_id="live",
+    responses=public_errors(),
+)
 async def live() -> Envelope[Status]:
     """Answers as long as the process serves at all."""
     return Envelope(Status("ok"))
 
 
-@get("/health/ready", summary="Can it serve requests?", tags=["health"])
+@get(
+    "/health/ready",
+    summary="Can it serve requests?",
+    tags=["health"],
+    operation_id="ready",
+    responses=public_errors(),
+)
 async def ready(parts: NamedDependency[Parts]) -> Envelope[Status]:
     """200 when the database answers and is migrated; else 503."""
     async with parts.database.acquire() as connection:
@@ -61,10 +75,26 @@ async def ready(parts: NamedDependency[Parts]) -> Envelope[Status]:
 @get("/metrics", summary="Prometheus metrics", tags=["health"], include_in_schema=False)
 async def metrics(parts: NamedDependency[Parts]) -> Response[bytes]:
     """This process's metrics in Prometheus' text format."""
-    return Response(generate_latest(parts.metrics.registry), media_type=CONTENT_TYPE_LATEST)
+    # The framework adds the character set to text of any kind; said twice, the header is broken.
+    media_type = CONTENT_TYPE_LATEST.removesuffix("; charset=utf-8")
+    return Response(generate_latest(parts.metrics.registry), media_type=media_type)
 
 
-@get("/results/{token:str}", summary="Fetch a result image", tags=["results"])
+@get(
+    "/results/{token:str}",
+    summary="Fetch a result image",
+    tags=["results"],
+    operation_id="getResult",
+    responses={
+        200: ResponseSpec(
+            bytes,
+            description="The image: PNG, JPEG or WebP",
+            media_type="image/*",
+            generate_examples=False,
+        ),
+        **public_errors(ErrorCode.NOT_FOUND),
+    },
+)
 async def result(parts: NamedDependency[Parts], token: FromPath[str]) -> Response[bytes]:
     """The image behind a signed link, until the link or the result's retention is over."""
     key = parts.results.verify(token)
