@@ -31,6 +31,12 @@ DECLARE
     v_balances bigint[] := '{}';
     item record;
 BEGIN
+    -- Items are found by their place: let every array count from 1.
+    p_session_ids := p_session_ids[:];
+    p_request_ids := p_request_ids[:];
+    p_fingerprints := p_fingerprints[:];
+    p_inputs := p_inputs[:];
+    p_metadatas := p_metadatas[:];
     SELECT c.balance INTO v_balance
     FROM store_credits c WHERE c.store_id = p_store_id FOR UPDATE;
     IF NOT FOUND THEN
@@ -151,6 +157,10 @@ DECLARE
     v_lost text;
     item record;
 BEGIN
+    -- Items are found by their place: let every array count from 1.
+    p_session_ids := p_session_ids[:];
+    p_error_codes := p_error_codes[:];
+    p_error_messages := p_error_messages[:];
     SELECT c.balance INTO v_balance
     FROM store_credits c WHERE c.store_id = p_store_id FOR UPDATE;
     IF NOT FOUND THEN

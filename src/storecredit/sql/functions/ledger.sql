@@ -32,6 +32,11 @@ DECLARE
     v_new_balances bigint[] := '{}';
     item record;
 BEGIN
+    -- Items are found by their place: let every array count from 1.
+    p_amounts := p_amounts[:];
+    p_request_ids := p_request_ids[:];
+    p_descriptions := p_descriptions[:];
+    p_session_ids := p_session_ids[:];
     SELECT c.balance, c.last_seq INTO v_balance, v_seq
     FROM store_credits c WHERE c.store_id = p_store_id FOR UPDATE;
     IF NOT FOUND THEN
@@ -159,6 +164,10 @@ DECLARE
     v_session_ids uuid[] := '{}';
     item record;
 BEGIN
+    -- Items are found by their place: let every array count from 1.
+    p_amounts := p_amounts[:];
+    p_request_ids := p_request_ids[:];
+    p_descriptions := p_descriptions[:];
     SELECT c.balance, c.last_seq INTO v_balance, v_seq
     FROM store_credits c WHERE c.store_id = p_store_id FOR UPDATE;
     IF NOT FOUND THEN
