@@ -158,7 +158,8 @@ DECLARE
     v_balance bigint;
     v_seq bigint;
     v_given bigint := 0;
-    v_outcomes text[] := '{}';
+    -- At the first place in the batch of each request: true once refunded by it.
+    v_refunded boolean[] := '{}';
     v_new_ords int[] := '{}';
     v_new_balances bigint[] := '{}';
     v_session_ids uuid[] := '{}';
@@ -199,9 +200,7 @@ BEGIN
             outcome := 'no_deduction';
         ELSIF item.amount > item.deducted THEN
             outcome := 'exceeds_deduction';
-        ELSIF item.refunded_before
-            OR (item.first_n < item.n
-                AND v_outcomes[item.first_n] IN ('refunded', 'already_refunded')) THEN
+        ELSIF item.refunded_before OR v_refunded[item.first_n] THEN
             outcome := 'already_refunded';
         ELSE
             v_balance := v_balance + item.amount;
@@ -209,9 +208,9 @@ BEGIN
             v_new_ords := v_new_ords || item.n;
             v_new_balances := v_new_balances || v_balance;
             v_session_ids := v_session_ids || item.session_id;
+            v_refunded[item.first_n] := true;
             outcome := 'refunded';
         END IF;
-        v_outcomes := v_outcomes || outcome;
         balance := v_balance;
         RETURN NEXT;
     END LOOP;
