@@ -151,8 +151,9 @@ AS $$
 --   refused, because that state has no honest outcome (`storecredit verify` names it).
 DECLARE
     v_balance bigint;
-    v_open int[] := '{}';
+    v_outcome text;
     v_outcomes text[] := '{}';
+    v_request_id text;
     v_request_ids text[] := '{}';
     v_lost text;
     item record;
@@ -166,50 +167,40 @@ BEGIN
     IF NOT FOUND THEN
         PERFORM raise_credit_error('unknown_store', p_store_id::text);
     END IF;
-    PERFORM FROM store_generation_sessions s
-    WHERE s.store_id = p_store_id AND s.session_id = ANY (p_session_ids)
-    ORDER BY s.session_id FOR UPDATE;
 
+    -- Row by row, here and in the functions below: a join is planned for a store of middling size
+    -- and may read every session of a large one.
     FOR item IN
-        SELECT i.n::int AS n, min(i.n) OVER (PARTITION BY i.session_id)::int AS first_n,
-            s.status, s.request_id
+        SELECT i.n::int AS n, i.session_id
         FROM unnest(p_session_ids) WITH ORDINALITY AS i (session_id, n)
-        LEFT JOIN LATERAL (
-            SELECT k.status, k.request_id FROM store_generation_sessions k
-            WHERE k.store_id = p_store_id AND k.session_id = i.session_id
-            LIMIT 1
-        ) s ON true
-        ORDER BY i.n
+        ORDER BY i.session_id, i.n
     LOOP
-        IF item.status IS NULL THEN
-            v_outcomes := v_outcomes || 'not_found'::text;
-        ELSIF item.status = 'completed' THEN
-            v_outcomes := v_outcomes || 'already_completed'::text;
-        ELSIF item.status = 'failed' OR item.first_n < item.n THEN
-            v_outcomes := v_outcomes || 'already_failed'::text;
-        ELSE
-            v_outcomes := v_outcomes || 'failed'::text;
-            v_open := v_open || item.n;
-            v_request_ids := v_request_ids || item.request_id;
-        END IF;
-    END LOOP;
-
-    IF cardinality(v_open) > 0 THEN
         UPDATE store_generation_sessions s
         SET status = 'failed', completed_at = now(), input = NULL,
-            error_code = p_error_codes[o.n], error_message = p_error_messages[o.n]
-        FROM unnest(v_open) AS o (n)
-        WHERE s.store_id = p_store_id AND s.session_id = p_session_ids[o.n];
+            error_code = p_error_codes[item.n], error_message = p_error_messages[item.n]
+        WHERE s.store_id = p_store_id AND s.session_id = item.session_id
+          AND s.status IN ('queued', 'processing')
+        RETURNING s.request_id INTO v_request_id;
+        IF FOUND THEN
+            v_request_ids := v_request_ids || v_request_id;
+            v_outcome := 'failed';
+        ELSE
+            SELECT 'already_' || s.status INTO v_outcome FROM store_generation_sessions s
+            WHERE s.store_id = p_store_id AND s.session_id = item.session_id;
+        END IF;
+        v_outcomes[item.n] := coalesce(v_outcome, 'not_found');
+    END LOOP;
 
+    IF cardinality(v_request_ids) > 0 THEN
         SELECT (array_agg(r.balance ORDER BY r.ord DESC))[1],
             min(v_request_ids[r.ord]) FILTER (
                 WHERE r.outcome NOT IN ('refunded', 'already_refunded'))
         INTO v_balance, v_lost
         FROM refund_store_credits_many(
             p_store_id,
-            array_fill(1, ARRAY[cardinality(v_open)]),
+            array_fill(1, ARRAY[cardinality(v_request_ids)]),
             v_request_ids,
-            array_fill('Image generation failed'::text, ARRAY[cardinality(v_open)])) r;
+            array_fill('Image generation failed'::text, ARRAY[cardinality(v_request_ids)])) r;
         IF v_lost IS NOT NULL THEN
             PERFORM raise_credit_error('no_deduction', v_lost);
         END IF;
@@ -254,16 +245,19 @@ AS $$
 -- Locks: the sessions, ascending. Not idempotent: each call counts one attempt.
 -- Outcomes: started (with its input and the number of this attempt) | already_completed
 --   | already_failed | not_found.
+DECLARE
+    item record;
 BEGIN
-    PERFORM FROM store_generation_sessions s
-    WHERE s.store_id = p_store_id AND s.session_id = ANY (p_session_ids)
-    ORDER BY s.session_id FOR UPDATE;
-
-    UPDATE store_generation_sessions s
-    SET status = 'processing', attempts = s.attempts + 1,
-        started_at = coalesce(s.started_at, now())
-    WHERE s.store_id = p_store_id AND s.session_id = ANY (p_session_ids)
-      AND s.status IN ('queued', 'processing');
+    FOR item IN
+        SELECT DISTINCT i.session_id FROM unnest(p_session_ids) AS i (session_id)
+        ORDER BY i.session_id
+    LOOP
+        UPDATE store_generation_sessions s
+        SET status = 'processing', attempts = s.attempts + 1,
+            started_at = coalesce(s.started_at, now())
+        WHERE s.store_id = p_store_id AND s.session_id = item.session_id
+          AND s.status IN ('queued', 'processing');
+    END LOOP;
 
     RETURN QUERY
     SELECT i.n::int,
@@ -274,8 +268,12 @@ BEGIN
             ELSE 'not_found' END,
         s.attempts, s.request_id, s.created_at, s.input
     FROM unnest(p_session_ids) WITH ORDINALITY AS i (session_id, n)
-    LEFT JOIN store_generation_sessions s
-        ON s.store_id = p_store_id AND s.session_id = i.session_id
+    LEFT JOIN LATERAL (
+        SELECT k.status, k.attempts, k.request_id, k.created_at, k.input
+        FROM store_generation_sessions k
+        WHERE k.store_id = p_store_id AND k.session_id = i.session_id
+        LIMIT 1
+    ) s ON true
     ORDER BY i.n;
 END;
 $$;
@@ -298,15 +296,19 @@ AS $$
 -- Outcomes: completed (now, or before with this very result) | already_completed (with another
 --   result, which stands) | already_failed (and refunded; the result must be thrown away)
 --   | not_started | not_found.
+DECLARE
+    item record;
 BEGIN
-    PERFORM FROM store_generation_sessions s
-    WHERE s.store_id = p_store_id AND s.session_id = ANY (p_session_ids)
-    ORDER BY s.session_id FOR UPDATE;
-
-    UPDATE store_generation_sessions s
-    SET status = 'completed', completed_at = now(), input = NULL, result_key = i.result_key
-    FROM unnest(p_session_ids, p_result_keys) AS i (session_id, result_key)
-    WHERE s.store_id = p_store_id AND s.session_id = i.session_id AND s.status = 'processing';
+    FOR item IN
+        SELECT i.session_id, i.result_key
+        FROM unnest(p_session_ids, p_result_keys) WITH ORDINALITY AS i (session_id, result_key, n)
+        ORDER BY i.session_id, i.n
+    LOOP
+        UPDATE store_generation_sessions s
+        SET status = 'completed', completed_at = now(), input = NULL, result_key = item.result_key
+        WHERE s.store_id = p_store_id AND s.session_id = item.session_id
+          AND s.status = 'processing';
+    END LOOP;
 
     RETURN QUERY
     SELECT i.n::int,
@@ -317,8 +319,11 @@ BEGIN
             WHEN 'queued' THEN 'not_started'
             ELSE 'not_found' END
     FROM unnest(p_session_ids, p_result_keys) WITH ORDINALITY AS i (session_id, result_key, n)
-    LEFT JOIN store_generation_sessions s
-        ON s.store_id = p_store_id AND s.session_id = i.session_id
+    LEFT JOIN LATERAL (
+        SELECT k.status, k.result_key FROM store_generation_sessions k
+        WHERE k.store_id = p_store_id AND k.session_id = i.session_id
+        LIMIT 1
+    ) s ON true
     ORDER BY i.n;
 END;
 $$;

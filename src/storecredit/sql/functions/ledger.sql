@@ -179,9 +179,10 @@ BEGIN
         SELECT i.n::int AS n, i.amount, i.request_id,
             min(i.n) OVER (PARTITION BY i.request_id)::int AS first_n,
             d.amount AS deducted, d.session_id,
-            EXISTS (SELECT FROM store_credit_transactions t
-                    WHERE t.store_id = p_store_id AND t.request_id = i.request_id
-                      AND t.type = 'refund') AS refunded_before
+            -- Not EXISTS: that may be planned as a hash of all the store's refunds.
+            (SELECT true FROM store_credit_transactions t
+             WHERE t.store_id = p_store_id AND t.request_id = i.request_id
+               AND t.type = 'refund') AS refunded_before
         FROM unnest(p_amounts, p_request_ids) WITH ORDINALITY AS i (amount, request_id, n)
         LEFT JOIN LATERAL (
             SELECT t.amount, t.session_id FROM store_credit_transactions t
