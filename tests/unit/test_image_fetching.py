@@ -227,6 +227,13 @@ async def test_a_body_that_does_not_end_is_unavailable(answer: Answer) -> None:
             await images.fetch(server.url())
 
 
+async def test_a_body_that_trickles_in_is_unavailable_though_every_byte_comes_soon() -> None:
+    answer = Answer(body=PNG, trickle_seconds=0.02)  # as a whole, several times the limit
+    async with stand_in(answer) as server, fetcher(timeout_seconds=0.4) as images:
+        with pytest.raises(ImageUnavailable, match=r"^did not arrive in time\.$"):
+            await images.fetch(server.url())
+
+
 @pytest.mark.parametrize("answer", [Answer(break_off=True), Answer(body=PNG[:20], length=len(PNG))])
 async def test_a_broken_connection_is_unavailable(answer: Answer) -> None:
     async with stand_in(answer) as server, fetcher() as images:

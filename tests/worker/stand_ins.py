@@ -39,7 +39,8 @@ class Answer:
     """What to send back.
 
     `length` replaces the true Content-Length, None leaves it out; `hang` then waits until the
-    caller gives up, `break_off` closes the connection without a word.
+    caller gives up, `trickle_seconds` passes before each byte of the body, and `break_off` closes
+    the connection without a word.
     """
 
     status: int = 200
@@ -47,6 +48,7 @@ class Answer:
     headers: Mapping[str, str] = field(default_factory=dict)
     length: int | None = -1
     hang: bool = False
+    trickle_seconds: float = 0.0
     break_off: bool = False
 
 
@@ -101,7 +103,14 @@ async def _send(writer: asyncio.StreamWriter, answer: Answer) -> None:
         headers["Content-Length"] = str(length)
     lines = [f"HTTP/1.1 {answer.status} {HTTPStatus(answer.status).phrase}"]
     lines += [f"{name}: {value}" for name, value in headers.items()]
-    writer.write("\r\n".join([*lines, "", ""]).encode("latin-1") + answer.body)
+    writer.write("\r\n".join([*lines, "", ""]).encode("latin-1"))
+    if answer.trickle_seconds:
+        for place in range(len(answer.body)):
+            await asyncio.sleep(answer.trickle_seconds)
+            writer.write(answer.body[place : place + 1])
+            await writer.drain()
+    else:
+        writer.write(answer.body)
     await writer.drain()
     if answer.hang:
         await asyncio.Event().wait()

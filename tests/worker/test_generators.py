@@ -30,6 +30,7 @@ from tests.worker.stand_ins import (
 )
 
 PNG = picture()
+OPENAI = {"generator": "openai", "openai_api_key": "sk-not-a-real-key"}
 
 
 # Choosing one
@@ -49,6 +50,8 @@ def test_an_unknown_name_is_refused_with_the_known_ones() -> None:
         ({"generator": "http"}, "set STORECREDIT_GENERATOR_URL"),
         ({"generator": "http", "generator_url": "localhost:1"}, "is no http or https URL"),
         ({"generator": "http", "generator_url": "http://[::1"}, "is no http or https URL"),
+        (OPENAI | {"openai_base_url": "localhost/v1"}, "is no http or https URL"),
+        (OPENAI | {"openai_base_url": "http://[::1"}, "is no http or https URL"),
         ({"generator": "openai"}, "set STORECREDIT_OPENAI_API_KEY"),
         ({"generator": "openai", "openai_api_key": ""}, "set STORECREDIT_OPENAI_API_KEY"),
     ],

@@ -28,6 +28,8 @@ _DAMAGED = (
     EOFError,
     LookupError,
     ArithmeticError,
+    AssertionError,
+    RuntimeError,
     struct.error,
 )
 _BOMBS = (Image.DecompressionBombError, Image.DecompressionBombWarning)

@@ -158,7 +158,7 @@ def _make_directory(path: Path) -> None:
     if path.is_dir():
         return
     _make_directory(path.parent)
-    path.mkdir(mode=0o700, exist_ok=True)
+    path.mkdir(exist_ok=True)
     _sync_directory(path.parent)
 
 

@@ -4,9 +4,8 @@ Hides the official client and its errors. One request to `images/edits` with all
 the client's own retries are off, since attempts are the worker's. What the service says about
 an error goes to the log as status and code only: its sentences may quote the prompt or a key.
 
-Where `STORECREDIT_OPENAI_BASE_URL` is unset, the client's own default holds (`OPENAI_BASE_URL`,
-else OpenAI). An image answered as a URL is fetched under the rules for input images, but may
-lie on the configured service's own host, private or not.
+An image answered as a URL is fetched under the rules for input images, but may lie on the
+service's own host, private or not.
 """
 
 import asyncio
@@ -38,6 +37,9 @@ from storecredit.generation.images import (
 )
 from storecredit.settings import Settings
 
+BASE_URL = "https://api.openai.com/v1"
+"""Used where `STORECREDIT_OPENAI_BASE_URL` is unset; said here, since the client would look for
+another one in the environment."""
 CONNECT_TIMEOUT_SECONDS = 10.0
 ANSWER_SLACK_BYTES = 64 * 1024
 """Room in an answer for what is not the image."""
@@ -71,13 +73,15 @@ class OpenAIGenerator:
             raise GeneratorNotConfigured(
                 "The generator 'openai' needs a key: set STORECREDIT_OPENAI_API_KEY."
             )
+        base_url = settings.openai_base_url or BASE_URL
+        host = _host(base_url)
         self._model = settings.openai_model
         self._image_max_bytes = settings.image_max_bytes
         self._answer_max_bytes = settings.image_max_bytes * 4 // 3 + ANSWER_SLACK_BYTES
         timeout_seconds = settings.generation_timeout_seconds
         self._client = openai.AsyncOpenAI(
             api_key=settings.openai_api_key.get_secret_value(),
-            base_url=settings.openai_base_url,
+            base_url=base_url,
             max_retries=0,
             timeout=openai.Timeout(
                 timeout_seconds, connect=min(timeout_seconds, CONNECT_TIMEOUT_SECONDS)
@@ -92,7 +96,7 @@ class OpenAIGenerator:
             max_bytes=settings.image_max_bytes,
             timeout_seconds=settings.image_fetch_timeout_seconds,
             allow_private_hosts=settings.allow_private_hosts,
-            trusted_host=urlsplit(settings.openai_base_url or "").hostname,
+            trusted_host=host,
         )
 
     async def generate(self, request: GenerationRequest) -> GeneratedImage:
@@ -151,6 +155,16 @@ class OpenAIGenerator:
         if image.url is not None:
             return (await self._result_fetcher.fetch(image.url)).content
         raise GenerationFailed("The image service's answer holds no image.")
+
+
+def _host(base_url: str) -> str:
+    try:
+        parts = urlsplit(base_url)
+    except ValueError:
+        parts = urlsplit("")
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise GeneratorNotConfigured("STORECREDIT_OPENAI_BASE_URL is no http or https URL.")
+    return parts.hostname
 
 
 def _read_answer(body: bytes) -> _Answer:
