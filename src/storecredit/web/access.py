@@ -138,7 +138,7 @@ class Access:
         key = _bearer(headers)
         caller = await self._api_keys.authenticate(key) if key else None
         if caller is None:
-            raise _unauthenticated("A valid API key is needed: Authorization: Bearer sc_live_…")
+            raise _unauthenticated("Send a valid API key: `Authorization: Bearer sc_live_…`.")
         visit.caller = caller
         telemetry.bind(store_id=str(caller.store_id))
 
@@ -172,7 +172,7 @@ class Access:
         sent = (_bearer(headers) or "").encode("latin-1", "replace")
         if not hmac.compare_digest(sent, token.encode()):
             raise _unauthenticated(
-                "The operator's token is needed: Authorization: Bearer <STORECREDIT_ADMIN_TOKEN>"
+                "Send the operator's token: `Authorization: Bearer <STORECREDIT_ADMIN_TOKEN>`."
             )
 
     async def _preflight(self, headers: Headers, visit: Visit, send: Send) -> None:
