@@ -17,7 +17,7 @@ DEV := .venv/.dev-installed
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-builtin-rules
 .SUFFIXES:
-.PHONY: help run test torture check format lock
+.PHONY: help run test torture check format docs lock
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
@@ -40,6 +40,9 @@ check: $(DEV) ## Lint, format, types and import contracts
 format: $(DEV) ## Format the code and mend what the linter can mend
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
+
+docs: $(DEV) ## Write the pages of docs/ that are made from the code
+	$(BIN)/python docs/write.py
 
 # One lock for every platform and Python version. The development lock is constrained by the other,
 # so that tests run against what is shipped. No option here writes an index address into a lock.
