@@ -139,10 +139,7 @@ class Database:
             max_size=pool_max,
             timeout=CONNECT_TIMEOUT_SECONDS,
             command_timeout=COMMAND_TIMEOUT_SECONDS,
-            # One store can be a thousand times larger than the next: a plan kept for any of them
-            # would sort all of a large store's rows to read one page.
-            server_settings=_session_settings(as_app=True)
-            | {"plan_cache_mode": "force_custom_plan"},
+            server_settings=_session_settings(as_app=True),
         )
         await pool
         return cls(url, pool)
