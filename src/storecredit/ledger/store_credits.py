@@ -129,17 +129,23 @@ class StoreCredits:
     ) -> MovementPage:
         """The store's ledger, newest first, at most `PAGE_MAX` rows at once."""
         limit = min(limit, PAGE_MAX)
+        source = "store_credit_transactions"
+        if wanted.request_id is not None:
+            # OFFSET 0 has these few rows found first, by their index. Many stores call a request
+            # "1": from that PostgreSQL would conclude that walking the ledger meets it soon.
+            source = """(SELECT * FROM store_credit_transactions
+                         WHERE store_id = $1 AND request_id = $4 OFFSET 0) t"""
         rows = await self._database.fetch(
-            """SELECT seq, type, amount, balance_after, request_id, session_id, description,
+            f"""SELECT seq, type, amount, balance_after, request_id, session_id, description,
                    created_at
-               FROM store_credit_transactions
+               FROM {source}
                WHERE store_id = $1
                  AND ($2::bigint IS NULL OR seq < $2)
                  AND ($3::text IS NULL OR type = $3)
                  AND ($4::text IS NULL OR request_id = $4)
                  AND ($5::timestamptz IS NULL OR created_at >= $5)
                  AND ($6::timestamptz IS NULL OR created_at < $6)
-               ORDER BY seq DESC LIMIT $7""",
+               ORDER BY seq DESC LIMIT $7""",  # noqa: S608 - constants
             store_id,
             before_seq,
             wanted.type.value if wanted.type else None,
