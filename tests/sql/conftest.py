@@ -1,0 +1,49 @@
+"""One fresh database per test module here, and a fresh store per test.
+
+A store's rows are out of every other store's reach, which other tests prove; so tests of the
+functions need no database of their own each, and can be many. Tests that change the schema or
+look at whole tables take `database_url`, a fresh database per test.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from urllib.parse import urlsplit, urlunsplit
+from uuid import uuid4
+
+import asyncpg
+import pytest
+
+from storecredit.postgres.pool import connect
+
+
+@pytest.fixture(scope="module")
+def books_url(server_url: str, template: str) -> Iterator[str]:
+    """A superuser's URL of the module's database."""
+    name = f"test_{uuid4().hex}"
+    asyncio.run(_execute(server_url, f"CREATE DATABASE {name} TEMPLATE {template}"))
+    yield urlunsplit(urlsplit(server_url)._replace(path=f"/{name}"))
+    asyncio.run(_execute(server_url, f"DROP DATABASE {name} WITH (FORCE)"))
+
+
+async def _execute(url: str, statement: str) -> None:
+    connection = await asyncpg.connect(url)
+    try:
+        await connection.execute(statement)
+    finally:
+        await connection.close()
+
+
+@pytest.fixture
+async def app(books_url: str) -> AsyncIterator[asyncpg.Connection]:
+    """A connection to the module's database that works as the application's role."""
+    connection = await connect(books_url)
+    yield connection
+    await connection.close()
+
+
+@pytest.fixture
+async def books(books_url: str) -> AsyncIterator[asyncpg.Connection]:
+    """A superuser's connection to the module's database, to read rows back and to tamper."""
+    connection = await asyncpg.connect(books_url)
+    yield connection
+    await connection.close()
