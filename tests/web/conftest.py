@@ -1,0 +1,133 @@
+"""The real application over real PostgreSQL, and callers for it."""
+
+import asyncio
+import io
+import logging
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+from typing import Any, Protocol
+
+import asyncpg
+import httpx
+import msgspec
+import pytest
+import structlog
+
+from storecredit import telemetry
+from storecredit.generation.generators import load_generator
+from storecredit.generation.worker import Worker
+from storecredit.postgres.pool import Database
+from storecredit.service import Service, assembled
+from storecredit.settings import Settings
+from storecredit.web.app import create_app
+from tests.web.doors import OPERATOR_TOKEN, Operator, StoreClient
+from tests.web.rows import Rows
+
+
+class LogStream(io.StringIO):
+    """Everything the process logs, as the JSON lines that production writes."""
+
+    def lines(self) -> list[dict[str, Any]]:
+        return [msgspec.json.decode(line) for line in self.getvalue().splitlines()]
+
+    def events(self, name: str) -> list[dict[str, Any]]:
+        return [line for line in self.lines() if line["event"] == name]
+
+
+@pytest.fixture
+def log() -> Iterator[LogStream]:
+    """The log of this test. No request may end in an exception that nobody expected."""
+    stream = LogStream()
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    telemetry.configure("json", "debug", stream)
+    yield stream
+    structlog.reset_defaults()
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    assert stream.events("request_broke") == []
+
+
+@pytest.fixture
+def settings(data_dir: Path) -> Settings:
+    """Quick to give up and to retry; two tiers small enough to be used up."""
+    return Settings(
+        data_dir=data_dir,
+        admin_token=OPERATOR_TOKEN,
+        rate_limits={"default": (5, 50), "tight": (1, 2), "unlimited": None},
+        rate_limit_read_factor=2,
+        commit_deadline_seconds=1,
+        generator_backoff_seconds=0.01,
+        blocked_terms=("forbidden",),
+        sweep_interval_seconds=3600,
+    )
+
+
+@pytest.fixture
+async def service(settings: Settings, database: Database, log: LogStream) -> AsyncIterator[Service]:
+    async with assembled(settings, database) as assembled_service:
+        yield assembled_service
+
+
+@asynccontextmanager
+async def http_client(service: Service) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of the whole HTTP application of this service."""
+    transport = httpx.ASGITransport(create_app(service.parts))
+    async with httpx.AsyncClient(transport=transport, base_url="http://api.test") as client:
+        yield client
+
+
+@pytest.fixture
+async def api(service: Service) -> AsyncIterator[httpx.AsyncClient]:
+    """A client without a key."""
+    async with http_client(service) as client:
+        yield client
+
+
+@pytest.fixture
+def operator(api: httpx.AsyncClient) -> Operator:
+    return Operator(api)
+
+
+@pytest.fixture
+async def store(operator: Operator) -> StoreClient:
+    """A store with 100 credits and no rate limit."""
+    return await operator.store()
+
+
+@pytest.fixture
+def rows(admin: asyncpg.Connection) -> Rows:
+    return Rows(admin)
+
+
+@asynccontextmanager
+async def working(service: Service, settings: Settings) -> AsyncIterator[None]:
+    """The real worker with the generator that the settings name."""
+    generator = load_generator(settings)
+    parts = service.parts
+    worker = Worker(
+        service.queue, parts.lifecycle, generator, parts.results, settings, parts.metrics
+    )
+    stop = asyncio.Event()
+    running = asyncio.create_task(worker.run(stop))
+    try:
+        yield
+    finally:
+        stop.set()
+        await running
+        await generator.aclose()
+
+
+class WorkerStarter(Protocol):
+    def __call__(self, **changes: object) -> AbstractAsyncContextManager[None]: ...
+
+
+@pytest.fixture
+def worker(service: Service, settings: Settings) -> WorkerStarter:
+    """Starts workers, each for the length of a context, with settings of their own."""
+
+    def start(**changes: object) -> AbstractAsyncContextManager[None]:
+        return working(service, settings.model_copy(update=changes))
+
+    return start

@@ -1,0 +1,196 @@
+"""`GET /api/v1/credits/transactions`."""
+
+import csv
+import io
+from datetime import datetime, timedelta
+from typing import Any
+
+from tests.web.checklist import (
+    assert_bad_queries_are_refused,
+    assert_only_a_working_key_is_let_in,
+    assert_other_methods_are_refused,
+    assert_reads_are_limited,
+)
+from tests.web.conftest import WorkerStarter
+from tests.web.doors import Operator, StoreClient, data_of
+from tests.web.rows import Rows
+
+PATH = "/api/v1/credits/transactions"
+FIELDS = [
+    "seq",
+    "type",
+    "amount",
+    "balance_after",
+    "request_id",
+    "session_id",
+    "description",
+    "created_at",
+]
+
+
+async def items(store: StoreClient, **query: object) -> list[dict[str, Any]]:
+    listed: list[dict[str, Any]] = data_of(await store.get(PATH, **query))["items"]
+    return listed
+
+
+async def seqs(store: StoreClient, **query: object) -> list[int]:
+    return [item["seq"] for item in await items(store, **query)]
+
+
+async def test_the_ledger_is_told_newest_first_as_it_stands(
+    store: StoreClient, worker: WorkerStarter, rows: Rows
+) -> None:
+    session_id = await store.created("order-1", prompt="forbidden")
+    async with worker():
+        await store.ended(session_id)
+    data = data_of(await store.get(PATH))
+    assert data["next_cursor"] is None
+    refund, deduction, grant = data["items"]
+    assert list(refund) == FIELDS
+    assert (refund["type"], refund["amount"], refund["balance_after"]) == ("refund", 1, 100)
+    assert (deduction["type"], deduction["amount"]) == ("deduction", 1)
+    assert deduction["balance_after"] == 99
+    assert refund["request_id"] == deduction["request_id"] == "order-1"
+    assert refund["session_id"] == deduction["session_id"] == session_id
+    assert (grant["type"], grant["amount"], grant["session_id"]) == ("grant", 100, None)
+    assert datetime.fromisoformat(refund["created_at"]).utcoffset() == timedelta(0)
+    assert refund["created_at"].endswith("Z")
+    told = [{name: item[name] for name in FIELDS[:6]} for item in data["items"]]
+    assert told == (await rows.ledger(store.store_id))[::-1]
+
+
+async def test_pages_follow_each_other_without_gap_or_repetition(store: StoreClient) -> None:
+    for _ in range(4):
+        await store.created()
+    first = data_of(await store.get(PATH, limit=3))
+    second = data_of(await store.get(PATH, limit=3, cursor=first["next_cursor"]))
+    assert [item["seq"] for item in first["items"]] == [5, 4, 3]
+    assert [item["seq"] for item in second["items"]] == [2, 1]
+    assert second["next_cursor"] is None
+
+
+async def test_it_can_be_filtered_by_type_and_request_id(store: StoreClient) -> None:
+    for request_id in ("order-1", "order-2"):
+        await store.created(request_id)
+    assert await seqs(store, type_="grant") == [1]
+    assert await seqs(store, type_="deduction") == [3, 2]
+    assert await seqs(store, type_="refund") == []
+    assert await seqs(store, request_id="order-1") == [2]
+    assert await seqs(store, request_id="order") == []
+    assert await seqs(store, request_id="order-1", type_="grant") == []
+
+
+async def test_it_can_be_filtered_by_time_from_inclusive_to_exclusive(store: StoreClient) -> None:
+    for request_id in ("order-1", "order-2"):
+        await store.created(request_id)
+    [moment] = [item["created_at"] for item in await items(store, request_id="order-1")]
+    assert await seqs(store, from_=moment) == [3, 2]
+    assert await seqs(store, to=moment) == [1]
+    assert await seqs(store, from_=moment, to=moment) == []
+    assert await seqs(store, from_="2000-01-01T00:00:00Z") == [3, 2, 1]
+    assert await seqs(store, to="2000-01-01T00:00:00Z") == []
+    in_india = datetime.fromisoformat(moment) + timedelta(hours=5, minutes=30)
+    assert await seqs(store, to=f"{in_india:%Y-%m-%dT%H:%M:%S.%f}+05:30") == [1]
+
+
+async def test_a_time_without_an_offset_is_utc(store: StoreClient) -> None:
+    await store.created("order-1")
+    [moment] = [item["created_at"] for item in await items(store, request_id="order-1")]
+    assert await seqs(store, from_=moment.removesuffix("Z")) == [2]
+    assert await seqs(store, to=moment.removesuffix("Z")) == [1]
+
+
+async def test_csv_has_the_same_rows(store: StoreClient) -> None:
+    await store.created('with, comma and "quotes"')
+    answer = await store.get(PATH, headers={"Accept": "text/csv"})
+    assert answer.status_code == 200
+    assert answer.headers["content-type"] == "text/csv; charset=utf-8"
+    assert "x-next-cursor" not in answer.headers
+    table = list(csv.DictReader(io.StringIO(answer.text)))
+    told = [
+        {name: "" if value is None else str(value) for name, value in item.items()}
+        for item in await items(store)
+    ]
+    assert list(table[0]) == FIELDS
+    assert table == told
+
+
+async def test_csv_gives_its_cursor_in_a_header(store: StoreClient) -> None:
+    await store.created()
+    answer = await store.get(PATH, headers={"Accept": "text/csv"}, limit=1)
+    cursor = answer.headers["x-next-cursor"]
+    assert len(answer.text.splitlines()) == 2
+    assert await seqs(store, cursor=cursor) == [1]
+
+
+async def test_json_is_answered_unless_csv_is_preferred(store: StoreClient) -> None:
+    json, table = "application/json", "text/csv; charset=utf-8"
+    for accept, answered in {
+        "*/*": json,
+        "application/json": json,
+        "text/csv;q=0.5, application/json": json,
+        "application/json;q=0.5, text/csv": table,
+        "text/*": table,
+        "image/png": json,
+        "no media type": json,
+        "": json,
+    }.items():
+        answer = await store.get(PATH, headers={"Accept": accept})
+        assert answer.status_code == 200, accept
+        assert answer.headers["content-type"] == answered, accept
+
+
+async def test_errors_are_json_also_where_csv_was_asked_for(store: StoreClient) -> None:
+    answer = await store.get(PATH, headers={"Accept": "text/csv"}, limit=0)
+    assert answer.status_code == 400
+    assert answer.headers["content-type"] == "application/json"
+
+
+async def test_another_stores_movements_are_absent_whatever_is_asked_for(
+    operator: Operator,
+) -> None:
+    one, other = await operator.store(credits=10), await operator.store(credits=20)
+    await one.created("order-1")
+    assert [item["amount"] for item in await items(other)] == [20]
+    assert [item["amount"] for item in await items(other, store_id=one.store_id)] == [20]
+    assert await items(other, request_id="order-1") == []
+
+
+async def test_bad_queries_are_refused(store: StoreClient) -> None:
+    await assert_bad_queries_are_refused(
+        store,
+        PATH,
+        "type=theft",
+        "type=",
+        "request_id=%00",
+        "request_id=" + "r" * 201,
+        "from=yesterday",
+        "from=2026-01-01",
+        "from=2026-13-01T00:00:00Z",
+        "from=2026-01-01T00:00:00%2B99:00",
+        "from=0001-01-01T00:00:00%2B14:00",
+        "to=9999-12-31T23:59:59-14:00",
+        "to=99999999999999999999",
+        "limit=0",
+        "limit=101",
+        "cursor=garbage",
+        "cursor=-1",
+        "cursor=%C2%B2",
+        "cursor=9999999999999999999",
+    )
+
+
+async def test_the_ends_of_time_are_no_error(store: StoreClient) -> None:
+    assert await seqs(store, from_="0001-01-01T00:00:00Z", to="9999-12-31T23:59:59Z") == [1]
+
+
+async def test_only_a_working_key_is_let_in(operator: Operator) -> None:
+    await assert_only_a_working_key_is_let_in(operator, "GET", PATH)
+
+
+async def test_other_methods_are_refused(store: StoreClient) -> None:
+    await assert_other_methods_are_refused(store, PATH, "GET")
+
+
+async def test_reads_are_limited(operator: Operator) -> None:
+    await assert_reads_are_limited(operator, PATH)
