@@ -6,8 +6,10 @@ PostgreSQL, started once for all test processes.
 
 import asyncio
 import os
+import shutil
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from tempfile import gettempdir
 from urllib.parse import urlsplit, urlunsplit
 from uuid import uuid4
 
@@ -29,18 +31,32 @@ def with_database(url: str, name: str) -> str:
 
 
 @pytest.fixture(scope="session")
-def server_url(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Iterator[str]:
+def server_url(testrun_uid: str) -> Iterator[str]:
     """A superuser's URL of a PostgreSQL server, alive for the whole run."""
     if SERVER_URL:
         yield SERVER_URL
         return
-    base = tmp_path_factory.getbasetemp()
-    shared = base if worker_id == "master" else base.parent
-    postgres = EmbeddedPostgres(shared / "server")
-    (shared / "server").mkdir(exist_ok=True)
+    # Not below pytest's own directory: as root, another run of pytest shuts that one to the
+    # server's user.
+    directory = Path(gettempdir()) / f"storecredit-tests-{testrun_uid}"
+    directory.mkdir(exist_ok=True)
+    postgres = EmbeddedPostgres(directory)
     asyncio.run(postgres.start())
+    asyncio.run(_wait_for_no_disk(postgres.admin_url))
     yield postgres.admin_url
     asyncio.run(postgres.stop())
+    if postgres.pid() is None:
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+async def _wait_for_no_disk(url: str) -> None:
+    """Tests kill processes, not the power supply: what the kernel has been given is safe."""
+    connection = await asyncpg.connect(url)
+    try:
+        await connection.execute("ALTER SYSTEM SET fsync = off")
+        await connection.execute("SELECT pg_reload_conf()")
+    finally:
+        await connection.close()
 
 
 @pytest.fixture(scope="session")

@@ -135,6 +135,7 @@ async def assembled(settings: Settings, database: Database) -> AsyncIterator[Ser
         yield Service(parts, queue, sweep, listener)
     finally:
         await lifecycle.close()
+        await parts.rate_limits.close()
         await _cancelled(listening)
 
 
