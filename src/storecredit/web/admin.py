@@ -16,7 +16,7 @@ from storecredit.ledger.outcomes import Addition, AdditionType
 from storecredit.ledger.store_credits import AMOUNT_MAX, Balance, MovementFilter
 from storecredit.ledger.verify import DiscrepancyKind
 from storecredit.ledger.verify import verify as verify_ledger
-from storecredit.stores.api_keys import ApiKey, IssuedKey
+from storecredit.stores.api_keys import ApiKey, IssuedKey, normalise_origin
 from storecredit.stores.stores import Store
 from storecredit.web.access import is_request_id, visit_of
 from storecredit.web.b2b import GenerationPage, TransactionPage, generation_page, transaction_page
@@ -175,6 +175,7 @@ async def create_store(
     request: Request[Any, Any, Any], parts: NamedDependency[Parts], data: JSONBody[StoreBody]
 ) -> Envelope[StoreMade]:
     """Makes the store, its credit row, its opening credits and its first API key."""
+    _check_origins(data.allowed_origins)
     with refusing():
         store = await parts.stores.create(
             name=data.name,
@@ -253,6 +254,7 @@ async def create_key(
     parts: NamedDependency[Parts], store_id: FromPath[UUID], data: JSONBody[KeyBody]
 ) -> Envelope[KeyMade]:
     """One more key for the store, shown this once."""
+    _check_origins(data.allowed_origins)
     with refusing():
         issued = await parts.api_keys.create(
             store_id,
@@ -416,6 +418,16 @@ def refusing() -> Iterator[None]:
         yield
     except ValueError as error:
         raise invalid(f"{error}.".replace("..", ".")) from error
+
+
+def _check_origins(origins: list[str]) -> None:
+    """Before a store is made: one whose first key is refused would stand there without any."""
+    for place, origin in enumerate(origins):
+        if normalise_origin(origin) is None:
+            raise _wrong(
+                f"allowed_origins[{place}]",
+                "This is no web origin: write scheme://host or scheme://host:port.",
+            )
 
 
 def _check_texts(data: CreditsBody) -> None:
