@@ -1,12 +1,10 @@
 """Taking credits: deduct_store_credits and deduct_store_credits_many, read back from the tables."""
 
-import asyncio
 from uuid import UUID, uuid4
 
 import asyncpg
 import pytest
 
-from storecredit.postgres.pool import connect
 from tests.sql.books import (
     Row,
     assert_books_balance,
@@ -338,41 +336,4 @@ async def test_amounts_add_up_beyond_an_int(
     outcomes = await deduct_many(app, store_id, [(INT_MAX, f"r{n}") for n in range(3)])
 
     assert outcomes == [("deducted", BIGINT_MAX - INT_MAX * n) for n in (1, 2, 3)]
-    await assert_books_balance(books, store_id)
-
-
-async def test_fifty_at_once_get_what_twenty_credits_pay_for(
-    books_url: str, app: asyncpg.Connection, books: asyncpg.Connection
-) -> None:
-    store_id = await open_store(app, 20)
-    connections = await asyncio.gather(*(connect(books_url) for _ in range(50)))
-
-    answers = await asyncio.gather(
-        *(
-            connection.fetchval(DEDUCT, store_id, 1, f"r{n}")
-            for n, connection in enumerate(connections)
-        )
-    )
-    await asyncio.gather(*(connection.close() for connection in connections))
-
-    assert sorted(answers) == [False] * 30 + [True] * 20
-    assert await credits_of(books, store_id) == (0, 20, 20, 21)
-    await assert_books_balance(books, store_id)
-    taken = {row.request_id for row in (await ledger(books, store_id))[1:]}
-    assert taken == {f"r{n}" for n, answer in enumerate(answers) if answer}
-
-
-async def test_one_request_sent_by_twenty_at_once_deducts_once(
-    books_url: str, app: asyncpg.Connection, books: asyncpg.Connection
-) -> None:
-    store_id = await open_store(app, 100)
-    connections = await asyncio.gather(*(connect(books_url) for _ in range(20)))
-
-    answers = await asyncio.gather(
-        *(connection.fetchval(DEDUCT, store_id, 2, "r1") for connection in connections)
-    )
-    await asyncio.gather(*(connection.close() for connection in connections))
-
-    assert answers == [True] * 20
-    assert (await ledger(books, store_id))[1:] == [Row(2, "deduction", 2, 98, "r1")]
     await assert_books_balance(books, store_id)

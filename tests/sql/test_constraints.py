@@ -1,0 +1,80 @@
+"""The tables themselves refuse what cannot be, also from their owner."""
+
+import asyncpg
+import pytest
+
+from tests.sql.books import (
+    open_store,
+    sqlstate_of,
+)
+from tests.sql.generations import (
+    create_one,
+)
+
+CHECK_VIOLATION = "23514"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "status = 'completed'",
+        "status = 'failed', completed_at = now()",
+        "error_code = 'E'",
+        "completed_at = now()",
+        "status = 'done'",
+        "status = 'completed', completed_at = now()",  # with its input kept
+        "attempts = -1",
+        "request_id = ''",
+        "request_id = repeat('x', 201)",
+        "fingerprint = 'short'",
+    ],
+)
+async def test_the_table_refuses_an_impossible_session(
+    app: asyncpg.Connection, books: asyncpg.Connection, change: str
+) -> None:
+    store_id = await open_store(app, 1)
+    await create_one(app, store_id)
+
+    update = f"UPDATE store_generation_sessions SET {change} WHERE store_id = $1"
+    assert await sqlstate_of(books.execute(update, store_id)) == CHECK_VIOLATION
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "balance = balance + 1",
+        "total_spent = total_spent + 1",
+        "total_purchased = total_purchased - 1",
+        "balance = -1, total_spent = total_purchased + 1",
+        "total_spent = -1, balance = total_purchased + 1",
+        "last_seq = -1",
+    ],
+)
+async def test_the_table_refuses_impossible_credits(
+    app: asyncpg.Connection, books: asyncpg.Connection, change: str
+) -> None:
+    store_id = await open_store(app, 10)
+
+    update = f"UPDATE store_credits SET {change} WHERE store_id = $1"
+    assert await sqlstate_of(books.execute(update, store_id)) == CHECK_VIOLATION
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "amount = 0",
+        "amount = -1",
+        "balance_after = -1",
+        "seq = 0",
+        "type = 'gift'",
+        "request_id = ''",
+        "request_id = repeat('x', 201)",
+    ],
+)
+async def test_the_table_refuses_an_impossible_movement(
+    app: asyncpg.Connection, books: asyncpg.Connection, change: str
+) -> None:
+    store_id = await open_store(app, 10)
+
+    update = f"UPDATE store_credit_transactions SET {change} WHERE store_id = $1"
+    assert await sqlstate_of(books.execute(update, store_id)) == CHECK_VIOLATION
