@@ -13,6 +13,7 @@ import httpx
 import msgspec
 import pytest
 import structlog
+from pydantic import SecretStr
 
 from storecredit import telemetry
 from storecredit.generation.generators import load_generator
@@ -54,7 +55,7 @@ def settings(data_dir: Path) -> Settings:
     """Quick to give up and to retry; two tiers small enough to be used up."""
     return Settings(
         data_dir=data_dir,
-        admin_token=OPERATOR_TOKEN,
+        admin_token=SecretStr(OPERATOR_TOKEN),
         rate_limits={"default": (5, 50), "tight": (1, 2), "unlimited": None},
         rate_limit_read_factor=2,
         commit_deadline_seconds=1,
@@ -73,8 +74,10 @@ async def service(settings: Settings, database: Database, log: LogStream) -> Asy
 @asynccontextmanager
 async def http_client(service: Service) -> AsyncIterator[httpx.AsyncClient]:
     """A client of the whole HTTP application of this service."""
-    transport = httpx.ASGITransport(create_app(service.parts))
-    async with httpx.AsyncClient(transport=transport, base_url="http://api.test") as client:
+    app: Any = create_app(service.parts)  # the two libraries spell ASGI's types differently
+    async with httpx.AsyncClient(
+        transport=httpx.ASGITransport(app), base_url="http://api.test"
+    ) as client:
         yield client
 
 

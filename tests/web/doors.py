@@ -64,7 +64,7 @@ class StoreClient:
         return await self.http.request(method, path, headers=headers, **options)
 
     async def get(
-        self, path: str, *, headers: Mapping[str, str] | None = None, **query: object
+        self, path: str, *, headers: Mapping[str, str] | None = None, **query: Any
     ) -> httpx.Response:
         wanted = {name.rstrip("_"): str(value) for name, value in query.items()}
         return await self.send("GET", path, headers=headers, params=wanted or None)
@@ -74,7 +74,7 @@ class StoreClient:
         request_id: str | None = None,
         *,
         headers: Mapping[str, str] | None = None,
-        **body: object,
+        **body: Any,
     ) -> httpx.Response:
         """Ask for a generation; unless `body` says otherwise, of one small image."""
         named = {"X-Request-Id": request_id} if request_id else {}
@@ -87,7 +87,7 @@ class StoreClient:
             "POST", CREATE, headers={"Content-Type": "application/json"} | named, content=content
         )
 
-    async def created(self, request_id: str | None = None, **body: object) -> str:
+    async def created(self, request_id: str | None = None, **body: Any) -> str:
         """The id of a new session."""
         session_id: str = data_of(await self.create(request_id, **body), 201)["session_id"]
         return session_id
@@ -122,14 +122,14 @@ class Operator:
         headers = bearer(OPERATOR_TOKEN) | dict(headers or {})
         return await self.http.request(method, f"/api/admin{path}", headers=headers, **options)
 
-    async def get(self, path: str, **query: object) -> httpx.Response:
+    async def get(self, path: str, **query: Any) -> httpx.Response:
         wanted = {name.rstrip("_"): str(value) for name, value in query.items()}
         return await self.send("GET", path, params=wanted or None)
 
-    async def post(self, path: str, **body: object) -> httpx.Response:
+    async def post(self, path: str, **body: Any) -> httpx.Response:
         return await self.send("POST", path, json=body)
 
-    async def patch(self, path: str, **body: object) -> httpx.Response:
+    async def patch(self, path: str, **body: Any) -> httpx.Response:
         return await self.send("PATCH", path, json=body)
 
     async def delete(self, path: str) -> httpx.Response:

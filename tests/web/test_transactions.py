@@ -28,12 +28,12 @@ FIELDS = [
 ]
 
 
-async def items(store: StoreClient, **query: object) -> list[dict[str, Any]]:
+async def items(store: StoreClient, **query: Any) -> list[dict[str, Any]]:
     listed: list[dict[str, Any]] = data_of(await store.get(PATH, **query))["items"]
     return listed
 
 
-async def seqs(store: StoreClient, **query: object) -> list[int]:
+async def seqs(store: StoreClient, **query: Any) -> list[int]:
     return [item["seq"] for item in await items(store, **query)]
 
 
