@@ -3,9 +3,9 @@
 import asyncio
 import os
 import stat
-import subprocess
-import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 from uuid import UUID, uuid4
 
 import pytest
@@ -200,28 +200,18 @@ def test_a_damaged_signing_key_is_named(tmp_path: Path) -> None:
         ResultStore(tmp_path, None)
 
 
-def test_processes_that_start_at_once_agree_on_one_signing_key(tmp_path: Path) -> None:
-    program = (
-        "import sys; from pathlib import Path;"
-        "from storecredit.generation.storage import ResultStore;"
-        "sys.stdin.readline();"
-        "print(ResultStore(Path(sys.argv[1]), None).sign(sys.argv[2], lifetime_seconds=600))"
-    )
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-c", program, tmp_path, KEY],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        for _ in range(4)
-    ]
-    for process in processes:
-        assert process.stdin is not None
-        process.stdin.write("go\n")
-        process.stdin.flush()
-    tokens = [process.communicate()[0].strip() for process in processes]
+def test_whoever_starts_at_once_agrees_on_one_signing_key(tmp_path: Path) -> None:
+    together = Barrier(4)
 
-    results = ResultStore(tmp_path, None)
-    assert [results.verify(token) for token in tokens] == [KEY] * len(processes)
-    assert list(tmp_path.iterdir()) == [tmp_path / "signing.key"]
+    def token_of_a_new_store(data_dir: Path) -> str:
+        together.wait()
+        return ResultStore(data_dir, None).sign(KEY, lifetime_seconds=600)
+
+    with ThreadPoolExecutor(4) as starters:
+        for number in range(50):
+            data_dir = tmp_path / str(number)
+            tokens = list(starters.map(token_of_a_new_store, [data_dir] * 4))
+
+            results = ResultStore(data_dir, None)
+            assert [results.verify(token) for token in tokens] == [KEY] * 4
+            assert list(data_dir.iterdir()) == [data_dir / "signing.key"]

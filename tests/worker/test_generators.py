@@ -163,7 +163,7 @@ def test_cells_keep_the_margin_to_each_other_and_to_the_edge(count: int) -> None
             assert beside or below
 
 
-@pytest.mark.parametrize("size", [(400, 100), (100, 400), (3000, 30), (1, 2000), (4000, 2000)])
+@pytest.mark.parametrize("size", [(400, 100), (100, 400), (9000, 1), (1, 9000), (4000, 2000)])
 async def test_an_image_is_fitted_and_never_stretched(size: tuple[int, int]) -> None:
     async with generator() as collage:
         image = await collage.generate(a_request(encoded(Image.new("RGB", size, "black"))))
@@ -253,7 +253,9 @@ async def test_a_blocked_term_in_the_prompt_is_moderation(prompt: str) -> None:
     assert str(blocked.value) == "The prompt contains a blocked term."
 
 
-@pytest.mark.parametrize("prompt", [None, "", "denuded nudes", "very explicit", "a c+ b", "c++n"])
+@pytest.mark.parametrize(
+    "prompt", [None, "", "nudes", "seminude", "very explicit", "a c+ b", "c++n"]
+)
 async def test_a_blocked_term_is_a_whole_word_or_phrase(prompt: str | None) -> None:
     async with generator(blocked_terms="nude, very explicit content, c++") as collage:
         assert (await collage.generate(a_request(prompt=prompt))).content

@@ -28,7 +28,7 @@ _SALT = b"storecredit.result"
 _EXTENSIONS = {"image/png": "png", "image/jpeg": "jpg", "image/webp": "webp"}
 _MEDIA_TYPES = {extension: media_type for media_type, extension in _EXTENSIONS.items()}
 _UUID = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
-_KEY = re.compile(rf"({_UUID})/({_UUID})\.(png|jpg|webp)", re.ASCII)
+_KEY = re.compile(rf"({_UUID})/({_UUID})\.(png|jpg|webp)")
 
 
 class ResultStore:
