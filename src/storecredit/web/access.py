@@ -254,7 +254,6 @@ def _cors(origin: str) -> list[tuple[bytes, bytes]]:
 
 def _rate_limit_headers(state: RateLimitState) -> list[tuple[bytes, bytes]]:
     """The X-RateLimit trio, and the fields of draft-ietf-httpapi-ratelimit-headers."""
-    reset_in = max(0, state.reset_at - int(time.time()))
     policies = ", ".join(
         f'"{_policy_name(window)}";q={limit};w={window}' for limit, window in state.policies
     )
@@ -263,7 +262,11 @@ def _rate_limit_headers(state: RateLimitState) -> list[tuple[bytes, bytes]]:
         ("x-ratelimit-remaining", str(state.remaining)),
         ("x-ratelimit-reset", str(state.reset_at)),
         ("ratelimit-policy", policies),
-        ("ratelimit", f'"{_policy_name(state.window_seconds)}";r={state.remaining};t={reset_in}'),
+        (
+            "ratelimit",
+            f'"{_policy_name(state.window_seconds)}"'
+            f";r={state.remaining};t={state.retry_after_seconds}",
+        ),
     )
 
 
