@@ -2,6 +2,8 @@
 
 import asyncio
 import io
+import os
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -348,6 +350,38 @@ async def test_results_are_deleted_when_their_retention_is_over(
     session = await service.parts.sessions.get(store_id, old["session_id"])
     assert session is not None
     assert (session.status, session.result_key) == ("completed", None)
+
+
+async def test_what_a_killed_process_left_among_the_results_is_deleted_and_new_files_are_not(
+    service: Service, store_id: UUID, admin: asyncpg.Connection, data_dir: Path
+) -> None:
+    async with working(service, ScriptedGenerator()):
+        await ended(admin, await create(service, store_id))
+    (result,) = (data_dir / "results").rglob("*.png")
+    draft = result.with_name(".left.draft")
+    draft.write_bytes(b"half an ima")
+    eight_hours_ago = time.time() - 8 * 3600
+    os.utime(draft, (eight_hours_ago, eight_hours_ago))
+    await service.sweep.sweep()
+    assert list((data_dir / "results").rglob("*")) == [result.parent, result]
+
+
+async def test_a_generator_that_asks_for_patience_is_given_it(
+    service: Service, store_id: UUID, admin: asyncpg.Connection
+) -> None:
+    generator = ScriptedGenerator([GeneratorUnavailable("busy", retry_after_seconds=3600)])
+    async with working(service, generator):
+        job = await create(service, store_id)
+        async with asyncio.timeout(WAIT_MAX_SECONDS):
+            while True:
+                if await admin.fetchval("SELECT attempts FROM pgqueuer"):
+                    break
+                await asyncio.sleep(0.02)
+    waits = await admin.fetchval(
+        "SELECT execute_after - now() > interval '50 minutes' FROM pgqueuer"
+    )
+    assert waits
+    assert (await session_row(admin, job))["status"] == "processing"
 
 
 async def test_a_hundred_generations_that_fail_and_complete_at_random_add_up(

@@ -71,6 +71,15 @@ class ResultStore:
         """Delete the image; it may be gone already. Raises `ValueError` for what is no key."""
         await asyncio.to_thread(self._path(key).unlink, missing_ok=True)
 
+    async def delete_strays(self, older_than_seconds: float) -> int:
+        """Delete files written longer ago than that; returns how many.
+
+        Such are the drafts of killed processes, and results of attempts whose session ended
+        otherwise: nothing refers to them.
+        """
+        written_before = time.time() - older_than_seconds
+        return await asyncio.to_thread(_delete_old_files, self._results_dir, written_before)
+
     def sign(self, key: str, *, lifetime_seconds: float) -> str:
         """A URL-safe token that stands for `key` until `lifetime_seconds` from now."""
         self._path(key)
@@ -136,6 +145,18 @@ def _write_durably(path: Path, content: bytes) -> None:
         draft.unlink(missing_ok=True)
         raise
     _sync_directory(path.parent)
+
+
+def _delete_old_files(directory: Path, written_before: float) -> int:
+    deleted = 0
+    for path in directory.glob("*/*"):
+        try:
+            if path.stat().st_mtime < written_before:
+                path.unlink()
+                deleted += 1
+        except FileNotFoundError:
+            continue  # another process was faster
+    return deleted
 
 
 def _write_draft(path: Path, content: bytes) -> Path:

@@ -6,6 +6,7 @@ processes may sweep at once.
 """
 
 import asyncio
+import time
 from datetime import timedelta
 from typing import Final
 
@@ -21,6 +22,8 @@ from storecredit.settings import Settings
 log = telemetry.get_logger("generation.sweep")
 
 ROUND_MAX: Final = 1000
+STRAYS_INTERVAL_SECONDS: Final = 3600.0
+"""Looking through all files is seldom needed: what a killed process left takes space, no more."""
 
 
 class Sweep:
@@ -41,6 +44,7 @@ class Sweep:
         self._queue = queue
         self._settings = settings
         self._metrics = metrics
+        self._strays_due_at = time.monotonic()
 
     async def run(self, stop: asyncio.Event) -> None:
         """Sweep at once and then at every interval, until `stop` is set."""
@@ -59,6 +63,7 @@ class Sweep:
         await self._fail_overdue()
         await self._requeue_orphans()
         await self._delete_old_results()
+        await self._delete_strays()
         await self._queue.forget_old_log()
         await self._measure()
 
@@ -117,6 +122,17 @@ class Sweep:
             await self._database.fetchval(
                 "SELECT forget_store_generation_result($1, $2)", row["store_id"], row["session_id"]
             )
+
+    async def _delete_strays(self) -> None:
+        if time.monotonic() < self._strays_due_at:
+            return
+        self._strays_due_at = time.monotonic() + STRAYS_INTERVAL_SECONDS
+        # A result whose session refers to it was deleted above, by the database's clock.
+        deleted = await self._results.delete_strays(
+            self._settings.result_retention_seconds + STRAYS_INTERVAL_SECONDS
+        )
+        if deleted:
+            log.info("strays_deleted", files=deleted)
 
     async def _measure(self) -> None:
         depth = await self._queue.depth()

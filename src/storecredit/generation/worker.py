@@ -134,6 +134,8 @@ class Worker:
     async def _try_again_or_fail(self, job: GenerationJob, attempt: int, error: Exception) -> None:
         if attempt < self._settings.generator_attempts:
             wait = self._settings.generator_backoff_seconds * 2 ** (attempt - 1)
+            if isinstance(error, GeneratorUnavailable) and error.retry_after_seconds is not None:
+                wait = max(wait, error.retry_after_seconds)
             log.warning(
                 "attempt_failed", attempt=attempt, again_in_seconds=wait, error=type(error).__name__
             )
