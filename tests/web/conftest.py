@@ -32,6 +32,10 @@ class LogStream(io.StringIO):
     def lines(self) -> list[dict[str, Any]]:
         return [msgspec.json.decode(line) for line in self.getvalue().splitlines()]
 
+    def forget(self) -> None:
+        self.seek(0)
+        self.truncate()
+
     def events(self, name: str) -> list[dict[str, Any]]:
         return [line for line in self.lines() if line["event"] == name]
 

@@ -257,16 +257,13 @@ def _rate_limit_headers(state: RateLimitState) -> list[tuple[bytes, bytes]]:
     policies = ", ".join(
         f'"{_policy_name(window)}";q={limit};w={window}' for limit, window in state.policies
     )
+    binding = f'"{_policy_name(state.window_seconds)}";r={state.remaining}'
     return _encoded(
         ("x-ratelimit-limit", str(state.limit)),
         ("x-ratelimit-remaining", str(state.remaining)),
         ("x-ratelimit-reset", str(state.reset_at)),
         ("ratelimit-policy", policies),
-        (
-            "ratelimit",
-            f'"{_policy_name(state.window_seconds)}"'
-            f";r={state.remaining};t={state.retry_after_seconds}",
-        ),
+        ("ratelimit", f"{binding};t={state.retry_after_seconds}"),
     )
 
 

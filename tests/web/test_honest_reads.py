@@ -1,0 +1,109 @@
+"""M9: what cannot be read is an error that says so, in the answer and in the log; never a zero."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import asyncpg
+import httpx
+import pytest
+
+from storecredit.postgres.embedded import EmbeddedPostgres
+from storecredit.postgres.migrate import migrate
+from storecredit.postgres.pool import Database
+from storecredit.service import assembled
+from storecredit.settings import Settings
+from tests.web.conftest import LogStream, http_client
+from tests.web.doors import Operator, StoreClient, data_of, error_of
+
+BALANCE = "/api/v1/credits/balance"
+
+
+async def lose_credit_row(admin: asyncpg.Connection, store: StoreClient) -> None:
+    """What the tables forbid, done past them: only a superuser can switch the rules off."""
+    await admin.execute("SET session_replication_role = replica")
+    await admin.execute("DELETE FROM store_credits WHERE store_id = $1", store.store_id)
+
+
+def assert_logged(log: LogStream, answer: httpx.Response, store: StoreClient, cause: str) -> None:
+    """The log names the store, the request and the cause, at once."""
+    [line] = log.events("request_not_served")
+    assert line["level"] == "warning"
+    assert line["store_id"] == store.store_id
+    assert line["request_id"] == answer.headers["x-request-id"]
+    assert cause in f"{line['cause']}: {line['error']}"
+
+
+async def test_m9_a_store_without_a_credit_row_is_an_error_and_never_a_zero(
+    store: StoreClient, admin: asyncpg.Connection, log: LogStream
+) -> None:
+    await lose_credit_row(admin, store)
+    answer = await store.get(BALANCE, headers={"X-Request-Id": "trace-1"})
+    error_of(answer, 500, "INTERNAL_ERROR")
+    assert "0" not in answer.text
+    assert_logged(log, answer, store, "CreditRowMissing: store")
+
+
+async def test_m9_the_operator_is_told_so_too(
+    operator: Operator, store: StoreClient, admin: asyncpg.Connection
+) -> None:
+    await lose_credit_row(admin, store)
+    for path in ("/stores", f"/stores/{store.store_id}"):
+        error_of(await operator.get(path), 500, "INTERNAL_ERROR")
+
+
+async def test_m9_nothing_is_created_for_a_store_without_a_credit_row(
+    store: StoreClient, admin: asyncpg.Connection, log: LogStream
+) -> None:
+    await lose_credit_row(admin, store)
+    answer = await store.create()
+    error_of(answer, 500, "INTERNAL_ERROR")
+    [line] = log.events("request_broke")
+    assert line["store_id"] == store.store_id
+    assert line["request_id"] == answer.headers["x-request-id"]
+    assert "StatementRefused" in line["exception"]
+    log.forget()
+    assert await admin.fetchval("SELECT count(*) FROM store_generation_sessions") == 0
+    assert await admin.fetchval("SELECT count(*) FROM pgqueuer") == 0
+
+
+@pytest.fixture
+async def postgres(tmp_path: Path) -> AsyncIterator[EmbeddedPostgres]:
+    """A PostgreSQL of the test's own, to be stopped."""
+    directory = tmp_path / "own"
+    directory.mkdir()
+    own = EmbeddedPostgres(directory)
+    await own.start()
+    yield own
+    await own.stop()
+
+
+async def test_m9_without_a_database_every_answer_is_a_503_that_says_when_to_come_back(
+    postgres: EmbeddedPostgres, settings: Settings, log: LogStream
+) -> None:
+    await migrate(postgres.admin_url, app_may_login=True)
+    database = await Database.open(postgres.app_url)
+    async with assembled(settings, database) as service, http_client(service) as api:
+        operator = Operator(api)
+        store = await operator.store()
+        assert await store.balance() == 100
+        await postgres.stop()
+        log.forget()
+
+        answer = await store.get(BALANCE, headers={"X-Request-Id": "trace-1"})
+        assert_unavailable(answer)
+        assert answer.headers["x-request-id"] == "trace-1"
+        [line] = log.events("request_not_served")
+        assert line["request_id"] == "trace-1"
+        assert "DatabaseUnavailable" in line["cause"]
+
+        assert_unavailable(await store.get("/api/v1/generations"))
+        assert_unavailable(await operator.get("/stores"))
+        assert_unavailable(await api.get("/health/ready"))
+        data_of(await api.get("/health/live"))
+        assert_unavailable(await store.create())
+    await database.close()
+
+
+def assert_unavailable(answer: httpx.Response) -> None:
+    error_of(answer, 503, "SERVICE_UNAVAILABLE")
+    assert int(answer.headers["retry-after"]) >= 1
