@@ -72,7 +72,9 @@ def translated() -> Iterator[None]:
         raise
     except asyncpg.DataError:
         raise  # a wrong argument: a defect, although the driver counts it as an interface error
-    except (asyncpg.InterfaceError, OSError, TimeoutError) as error:
+    except (asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, TimeoutError) as error:
+        # InternalClientError: among others, the connection is told to be closed, and not closed
+        # yet ("another operation is in progress"). Whatever it is, the connection is not usable.
         reason = str(error) or type(error).__name__
         raise DatabaseUnavailable(f"PostgreSQL is not available: {reason}") from error
 
