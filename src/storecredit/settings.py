@@ -4,13 +4,22 @@ A setting comes from a command-line flag, else the environment (`STORECREDIT_` a
 in capitals), else the default here. Names carry their unit last.
 """
 
+import re
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 HOUR_SECONDS = 3600.0
+PORT_MAX: Final = 65535
+
+# One host or several, as libpq takes them; a port that is no number is the rest of a password in
+# which a "/", "?", "#" or "@" was not escaped, and must not get into anyone's error message.
+_HOST: Final = r"(?:\[[0-9A-Za-z:.%]+\]|[^][/?#@:,]*)(?::[0-9]{1,5})?"
+_DATABASE_URL: Final = re.compile(
+    rf"postgres(?:ql)?://(?:[^/?#@]*@)?(?P<hosts>{_HOST}(?:,{_HOST})*)(?:/[^/?#@]*)?(?:\?[^?#@]*)?"
+)
 
 
 class Settings(BaseSettings):
@@ -20,8 +29,13 @@ class Settings(BaseSettings):
 
     # Where it listens
     host: str = "127.0.0.1"
-    port: int = Field(default=8080, ge=0, le=65535)
+    port: int = Field(default=8080, ge=0, le=PORT_MAX)
     processes: int = Field(default=1, ge=1, le=64)
+    """API processes that share the address; one of them runs the worker too."""
+    listen_fd: int | None = Field(default=None, ge=3)
+    """The descriptor of a listening socket that another process passed on: serve on it."""
+    parent_pid: int | None = Field(default=None, ge=1)
+    """The process that started this one as one of its `processes`; stop when it is gone."""
     worker: bool = True
     public_url: str | None = None
     """Base of the links handed out (result images); default: the address the request came to."""
@@ -98,9 +112,27 @@ class Settings(BaseSettings):
     log_format: Literal["auto", "json", "console"] = "auto"
     """auto: readable on a terminal, JSON lines elsewhere."""
 
+    @field_validator("database_url")
+    @classmethod
+    def _check_database_url(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not _is_database_url(value.get_secret_value()):
+            raise ValueError(
+                "it is not of the form postgresql://user:password@host:port/database; "
+                "characters such as / ? # @ in the password are written as %2F %3F %23 %40"
+            )
+        return value
+
     @field_validator("blocked_terms", mode="before")
     @classmethod
     def _split_terms(cls, value: object) -> object:
         if isinstance(value, str):
             return tuple(term.strip() for term in value.split(",") if term.strip())
         return value
+
+
+def _is_database_url(text: str) -> bool:
+    found = _DATABASE_URL.fullmatch(text)
+    if found is None:
+        return False
+    ports = re.findall(r":([0-9]+)(?=,|$)", found["hosts"])
+    return all(int(port) <= PORT_MAX for port in ports)

@@ -1,0 +1,70 @@
+"""The `storecredit` command: commands only, no logic of their own.
+
+Hides Typer and Rich. Promises: standard output carries what was asked for and nothing else (log
+lines, notes and progress go to standard error); `--json` prints the operator API's field names;
+the exit status is 0 when it was done, 1 when it was not or `verify` found something, 2 when the
+command or a setting is wrong; and what can be expected to go wrong is told in a sentence.
+
+`storecredit --help` answers without loading the service: every command imports what it runs.
+"""
+
+import sys
+from typing import Annotated, Final
+
+import typer
+
+import storecredit
+from storecredit.cli import credits, demo, keys, problems, running, stores, verification
+
+INTERRUPTED: Final = 130
+"""128 + SIGINT, as a shell counts it."""
+
+app = typer.Typer(
+    name="storecredit",
+    help="Prepaid credits for generations: one credit each, given back when the generation fails.",
+    epilog="Settings come from flags, then from the environment (STORECREDIT_DATA_DIR for "
+    "--data-dir, and so on), then from defaults.",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    no_args_is_help=True,
+    add_completion=False,
+    # Its tracebacks show local variables, which may hold a key or a prompt.
+    pretty_exceptions_enable=False,
+)
+running.add_to(app)
+demo.add_to(app)
+verification.add_to(app)
+app.add_typer(stores.app, name="store")
+app.add_typer(keys.app, name="key")
+app.add_typer(credits.app, name="credits")
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"storecredit {storecredit.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    _version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version."
+        ),
+    ] = False,
+) -> None:
+    pass
+
+
+def main() -> None:
+    """Run the command that the arguments name; ends the process with its exit status."""
+    try:
+        app(prog_name="storecredit")
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
+    except Exception as error:
+        problem = problems.expected(error)
+        if problem is None:
+            raise
+        typer.echo(f"Error: {problem.sentence}", err=True)
+        sys.exit(problem.status)

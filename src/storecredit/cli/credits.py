@@ -1,0 +1,174 @@
+"""`storecredit credits`: add credits to a store, and read its balance and its ledger."""
+
+from dataclasses import asdict
+from typing import Annotated, Any, Literal, assert_never
+from uuid import uuid4
+
+import typer
+
+from storecredit.cli import output
+from storecredit.cli.database import Rooms, against
+from storecredit.cli.options import (
+    CREDITS_MAX,
+    PAGE_DEFAULT,
+    DatabaseUrl,
+    DataDir,
+    Json,
+    Limit,
+    StoreId,
+    request_id_text,
+    settings_of,
+)
+from storecredit.cli.problems import Failed, unknown_store
+
+DESCRIPTION_MAX = 500
+COLUMNS = ("seq", "created_at", "type", "amount", "balance_after", "request_id", "description")
+
+# As ledger.outcomes lists them; named here so that `--help` does not load the ledger.
+AdditionName = Literal["grant", "purchase", "subscription"]
+MovementName = Literal["deduction", "refund", "purchase", "subscription", "grant"]
+
+app = typer.Typer(help="Credits, which stores spend.", no_args_is_help=True)
+
+
+def _description(text: str) -> str:
+    if len(text) > DESCRIPTION_MAX:
+        raise typer.BadParameter(f"at most {DESCRIPTION_MAX} characters, not {len(text)}")
+    return text
+
+
+@app.command("add")
+def add(
+    store_id: StoreId,
+    amount: Annotated[
+        int,
+        typer.Argument(metavar="AMOUNT", min=1, max=CREDITS_MAX, help="How many credits."),
+    ],
+    type_: Annotated[AdditionName, typer.Option("--type", help="How they come in.")] = "grant",
+    request_id: Annotated[
+        str | None,
+        typer.Option(
+            "--request-id",
+            parser=request_id_text,
+            metavar="ID",
+            help="Credits are added once per id: give the same again to repeat a command safely.",
+            show_default="a new one, which is printed",
+        ),
+    ] = None,
+    description: Annotated[
+        str, typer.Option("--description", parser=_description, help="Stands in the ledger.")
+    ] = "",
+    data_dir: DataDir = None,
+    database_url: DatabaseUrl = None,
+    json: Json = False,
+) -> None:
+    """Add credits to a store, once per request id."""
+    cause = request_id or f"req_{uuid4()}"
+
+    async def act(rooms: Rooms) -> dict[str, Any]:
+        added = await _added(rooms, store_id, amount, type_, cause, description)
+        credits = await rooms.credits.balance(store_id)
+        return {"added": added, "balance": credits.balance, "request_id": cause}
+
+    outcome = against(settings_of(data_dir=data_dir, database_url=database_url), act)
+    if json:
+        output.as_json(outcome)
+    elif outcome["added"]:
+        typer.echo(f"Added {amount} credits ({type_}), request id {cause}.")
+        typer.echo(f"The balance is {outcome['balance']}.")
+    else:
+        typer.echo(f"The request id {cause} had already added them: nothing changed.")
+        typer.echo(f"The balance is {outcome['balance']}.")
+
+
+async def _added(
+    rooms: Rooms,
+    store_id: Any,
+    amount: int,
+    type_: AdditionName,
+    request_id: str,
+    description: str,
+) -> bool:
+    """Whether credits were added now; false: this request had added them before."""
+    from storecredit.ledger.outcomes import Addition, AdditionType
+    from storecredit.postgres.pool import DatabaseUnavailable
+
+    try:
+        outcome = await rooms.credits.add(
+            store_id, amount, AdditionType(type_), request_id, description
+        )
+    except DatabaseUnavailable as error:
+        raise Failed(
+            f"{error}. It is not known whether the credits were added: repeat the command with "
+            f"--request-id {request_id}, which adds them at most once."
+        ) from error
+    match outcome:
+        case Addition.ADDED:
+            return True
+        case Addition.ALREADY_ADDED:
+            return False
+        case Addition.CONFLICT:
+            raise Failed(
+                f"The request id {request_id} added another amount or type before. "
+                "Nothing was added now."
+            )
+        case Addition.UNKNOWN_STORE:
+            raise unknown_store(store_id)
+        case _:
+            assert_never(outcome)
+
+
+@app.command("balance")
+def balance(
+    store_id: StoreId,
+    data_dir: DataDir = None,
+    database_url: DatabaseUrl = None,
+    json: Json = False,
+) -> None:
+    """Show what a store has, was given in all, and has spent (deductions less refunds)."""
+
+    async def act(rooms: Rooms) -> dict[str, Any]:
+        await rooms.store(store_id)
+        return asdict(await rooms.credits.balance(store_id))
+
+    settings = settings_of(data_dir=data_dir, database_url=database_url)
+    output.record(against(settings, act), json=json)
+
+
+@app.command("history")
+def history(
+    store_id: StoreId,
+    limit: Limit = PAGE_DEFAULT,
+    type_: Annotated[
+        MovementName | None, typer.Option("--type", help="Only movements of this type.")
+    ] = None,
+    request_id: Annotated[
+        str | None, typer.Option("--request-id", metavar="ID", help="Only those of this request.")
+    ] = None,
+    cursor: Annotated[
+        int | None, typer.Option("--cursor", min=1, help="Go on before this seq.")
+    ] = None,
+    data_dir: DataDir = None,
+    database_url: DatabaseUrl = None,
+    json: Json = False,
+) -> None:
+    """Show a store's ledger, newest first."""
+
+    async def act(rooms: Rooms) -> dict[str, Any]:
+        from storecredit.ledger.outcomes import MovementType
+        from storecredit.ledger.store_credits import MovementFilter
+
+        await rooms.store(store_id)
+        wanted = MovementFilter(MovementType(type_) if type_ else None, request_id)
+        found = await rooms.credits.movements(store_id, wanted, limit=limit, before_seq=cursor)
+        return {
+            "items": [asdict(movement) for movement in found.items],
+            "next_cursor": str(found.next_before_seq) if found.next_before_seq else None,
+        }
+
+    found = against(settings_of(data_dir=data_dir, database_url=database_url), act)
+    if json:
+        output.as_json(found)
+        return
+    nothing = "There are no such movements."
+    output.page(found["items"], COLUMNS, nothing=nothing, next_cursor=found["next_cursor"])

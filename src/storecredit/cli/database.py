@@ -1,0 +1,84 @@
+"""Runs one command against the database that its options name.
+
+A database of the service's own is joined where it runs, else started for as long as the command
+takes; it is made only for the commands that say so.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
+
+from storecredit.cli.problems import unknown_store
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+    from storecredit.ledger.store_credits import StoreCredits
+    from storecredit.postgres.pool import Database
+    from storecredit.settings import Settings
+    from storecredit.stores.api_keys import ApiKeys
+    from storecredit.stores.stores import Store, Stores
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Rooms:
+    """What commands call."""
+
+    database: "Database"
+    stores: "Stores"
+    api_keys: "ApiKeys"
+    credits: "StoreCredits"
+
+    async def store(self, store_id: "UUID") -> "Store":
+        """The store of this id. Raises `Failed` where there is none."""
+        store = await self.stores.get(store_id)
+        if store is None:
+            raise unknown_store(store_id)
+        return store
+
+
+def against(
+    settings: "Settings", act: Callable[[Rooms], Awaitable[T]], *, create: bool = False
+) -> T:
+    """What `act` returns; `create`: make the embedded database if there is none.
+
+    Raises what `storecredit.service.open_database` raises.
+    """
+    quiet(settings)
+    return asyncio.run(_against(settings, act, create=create))
+
+
+async def _against(
+    settings: "Settings", act: Callable[[Rooms], Awaitable[T]], *, create: bool
+) -> T:
+    from storecredit.service import open_database
+
+    async with open_database(settings, create=create) as database:
+        return await act(rooms(database))
+
+
+def rooms(database: "Database") -> Rooms:
+    """The rooms over one database."""
+    from storecredit.ledger.store_credits import StoreCredits
+    from storecredit.postgres.listener import Listener
+    from storecredit.stores.api_keys import CHANNEL, ApiKeys
+    from storecredit.stores.stores import Stores
+
+    return Rooms(
+        database,
+        Stores(database),
+        # It listens to nothing: a command authenticates nobody, so nothing is cached.
+        ApiKeys(database, Listener(database, CHANNEL)),
+        StoreCredits(database),
+    )
+
+
+def quiet(settings: "Settings") -> None:
+    """Log warnings and errors only: a command says itself what it did."""
+    from storecredit import telemetry
+
+    level = "error" if settings.log_level == "error" else "warning"
+    telemetry.configure(settings.log_format, level)

@@ -1,0 +1,164 @@
+"""The demo store, and the shell lines that show with it what the service does.
+
+The lines work as they stand when pasted into bash, zsh or a POSIX shell that has curl.
+"""
+
+import json as json_text
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import typer
+
+from storecredit.cli import output
+from storecredit.cli.database import Rooms, against
+from storecredit.cli.options import DatabaseUrl, DataDir, Json, settings_of
+from storecredit.cli.stores import made
+
+if TYPE_CHECKING:
+    from storecredit.settings import Settings
+
+NAME: Final = "Demo"
+SHOP_DOMAIN: Final = "demo.example"
+TIER: Final = "scale"
+CREDITS: Final = 100
+STORES_LOOKED_THROUGH: Final = 100
+
+BLOCKED_TERM: Final = "forbidden"
+"""What `serve --demo` has moderation block, unless STORECREDIT_BLOCKED_TERMS says otherwise."""
+
+# Two PNG images of 8 × 8 pixels: one red, one blue.
+RED: Final = (
+    "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAgAAAAICAIAAABLbSncAAAAFUlEQVR42mN8EevAgA0w"
+    "MeAAg1MCADSdAZV4luLGAAAAAElFTkSuQmCC"
+)
+BLUE: Final = (
+    "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAgAAAAICAIAAABLbSncAAAAFUlEQVR42mNUq+hjwAaY"
+    "GHCAwSkBAO6oATye9rWzAAAAAElFTkSuQmCC"
+)
+
+# The headings are `echo`, not `#`: zsh takes no comments at its prompt.
+LINES: Final = r"""API=@API@/api/v1
+AUTH='Authorization: Bearer @KEY@'
+JSON='Content-Type: application/json'
+field() { echo "$2" | sed "s/.*\"$1\":\"\([^\"]*\)\".*/\1/"; }
+read_until_ended() {
+  for _ in $(seq 60); do
+    STATUS=$(curl -s "$API/generation/$1" -H "$AUTH"); echo "$STATUS"
+    case "$STATUS" in *'"completed_at":"'*) break;; esac
+    sleep 0.5
+  done
+}
+
+echo '1. A generation of two small images takes one credit:'
+CREATED=$(curl -s "$API/generation/create" -H "$AUTH" -H "$JSON" -d '{
+  "prompt": "two tiles",
+  "image_urls": [
+    "@RED@",
+    "@BLUE@"
+  ]
+}'); echo "$CREATED"
+
+echo '2. Its status until it has ended; then its image, in result.png:'
+read_until_ended "$(field session_id "$CREATED")"
+curl -s -o result.png "$(field result_url "$STATUS")"; ls -l result.png
+
+echo '3. The balance, one less:'
+curl -s "$API/credits/balance" -H "$AUTH"; echo
+
+echo '4. Moderation blocks this one; status, balance and ledger show its credit coming back:'
+BLOCKED=$(curl -s "$API/generation/create" -H "$AUTH" -H "$JSON" -d @BLOCKED@); echo "$BLOCKED"
+read_until_ended "$(field session_id "$BLOCKED")"
+curl -s "$API/credits/balance" -H "$AUTH"; echo
+curl -s "$API/credits/transactions?limit=2" -H "$AUTH"; echo
+"""
+
+
+def add_to(app: typer.Typer) -> None:
+    """Put this module's command into the command line."""
+    app.command("demo")(demo)
+
+
+def demo(
+    data_dir: DataDir = None,
+    database_url: DatabaseUrl = None,
+    json: Json = False,
+) -> None:
+    """Make a store with 100 credits, and print its API key and the lines to try."""
+    settings = settings_of(data_dir=data_dir, database_url=database_url)
+    store = against(settings, make_store, create=True)
+    api_url = settings.public_url or url_of(settings.host, settings.port)
+    if json:
+        output.as_json({**store, "lines": lines(store["api_key"], api_url, settings)})
+    else:
+        show(store, api_url, settings)
+
+
+async def make_store(rooms: Rooms) -> dict[str, Any]:
+    """A new demo store with its API key, as `store create` shows it."""
+    return await made(
+        rooms,
+        name=NAME,
+        shop_domain=SHOP_DOMAIN,
+        tier=TIER,
+        credit_count=CREDITS,
+        label="demo key",
+    )
+
+
+async def make_first_store(rooms: Rooms, api_url: str, settings: "Settings") -> None:
+    """Make and show a demo store if there are no stores; else say how to get at one."""
+    stores = (await rooms.stores.list(STORES_LOOKED_THROUGH)).items
+    if not stores:
+        show(await make_store(rooms), api_url, settings)
+        return
+    store_id = next((str(each.store_id) for each in stores if each.name == NAME), "STORE_ID")
+    where = "" if settings.database_url else _data_dir_flag(settings.data_dir)
+    output.note(
+        "There are stores already; the demo store's API key was shown when it was made.\n"
+        f"For another key:        storecredit key create {store_id}{where}\n"
+        f"For another demo store: storecredit demo{where}"
+    )
+
+
+def show(store: dict[str, Any], api_url: str, settings: "Settings") -> None:
+    """Print a demo store and the lines to try with it."""
+    typer.echo(
+        f"The store {store['name']} ({store['store_id']}) has {store['balance']} credits.\n"
+        f"Its API key, shown this once: {store['api_key']}\n\n"
+        "Paste this into another terminal:\n\n" + lines(store["api_key"], api_url, settings)
+    )
+    typer.echo(
+        f'Moderation blocks the prompt of step 4 for its word "{_blocked_term(settings)}", which a '
+        "service knows\nfrom STORECREDIT_BLOCKED_TERMS, or from `serve --demo` where that is unset."
+    )
+
+
+def lines(key: str, api_url: str, settings: "Settings") -> str:
+    """The shell lines to paste for the store with this API key, at this address."""
+    blocked = {"prompt": f"something {_blocked_term(settings)}", "image_urls": [RED]}
+    text = LINES
+    for name, value in {
+        "@API@": api_url.rstrip("/"),
+        "@KEY@": key,
+        "@RED@": RED,
+        "@BLUE@": BLUE,
+        "@BLOCKED@": shlex.quote(json_text.dumps(blocked)),
+    }.items():
+        text = text.replace(name, value)
+    return text
+
+
+def url_of(host: str, port: int) -> str:
+    """Where a service that listens there is reached from this machine."""
+    if not host.strip("0.:"):  # all addresses, of IPv4 or IPv6
+        host = "127.0.0.1"
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
+
+
+def _blocked_term(settings: "Settings") -> str:
+    return settings.blocked_terms[0] if settings.blocked_terms else BLOCKED_TERM
+
+
+def _data_dir_flag(data_dir: Path) -> str:
+    return f" --data-dir {shlex.quote(str(data_dir.resolve()))}"

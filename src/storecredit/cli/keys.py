@@ -1,0 +1,160 @@
+"""`storecredit key`: make, list, revoke and rotate a store's API keys."""
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from storecredit.cli import output
+from storecredit.cli.database import Rooms, against
+from storecredit.cli.options import (
+    DatabaseUrl,
+    DataDir,
+    Json,
+    KeyId,
+    Origins,
+    StoreId,
+    moment,
+    settings_of,
+)
+from storecredit.cli.problems import Failed, Misused, unknown_store
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+    from storecredit.stores.api_keys import ApiKey, IssuedKey
+
+COLUMNS = ("key_id", "key_start", "label", "allowed_origins", "expires_at", "revoked_at")
+SHOWN_ONCE = "This is the only time the API key is shown: keep it now."
+
+app = typer.Typer(help="API keys, with which stores call.", no_args_is_help=True)
+
+
+@app.command("create")
+def create(
+    store_id: StoreId,
+    label: Annotated[str, typer.Option("--label", help="What it is for.")] = "",
+    origin: Origins = None,
+    expires_at: Annotated[
+        datetime | None,
+        typer.Option(
+            "--expires-at",
+            parser=moment,
+            metavar="TIME",
+            help="When it stops working, as 2027-01-31 or 2027-01-31T12:00:00Z.",
+            show_default="never",
+        ),
+    ] = None,
+    data_dir: DataDir = None,
+    database_url: DatabaseUrl = None,
+    json: Json = False,
+) -> None:
+    """Give a store one more API key, which is shown this once."""
+
+    async def act(rooms: Rooms) -> dict[str, Any]:
+        try:
+            issued = await rooms.api_keys.create(
+                store_id, label=label, allowed_origins=origin or (), expires_at=expires_at
+            )
+        except ValueError as error:
+            raise Misused(f"{error}. Nothing was made.") from error
+        if issued is None:
+            raise unknown_store(store_id)
+        return _issued_view(issued)
+
+    settings = settings_of(data_dir=data_dir, database_url=database_url)
+    output.record(against(settings, act), json=json)
+    output.note(SHOWN_ONCE)
+
+
+@app.command("list")
+def list_keys(
+    store_id: StoreId,
+    data_dir: DataDir = None,
+    database_url: DatabaseUrl = None,
+    json: Json = False,
+) -> None:
+    """List a store's newest API keys, those that stopped working included."""
+
+    async def act(rooms: Rooms) -> list[dict[str, Any]]:
+        await rooms.store(store_id)
+        return [_view(key) for key in await rooms.api_keys.list(store_id)]
+
+    items = against(settings_of(data_dir=data_dir, database_url=database_url), act)
+    if json:
+        output.as_json({"items": items})
+        return
+    nothing = "The store has no API keys. `storecredit key create` makes one."
+    output.page(items, COLUMNS, nothing=nothing)
+
+
+@app.command("revoke")
+def revoke(
+    store_id: StoreId,
+    key_id: KeyId,
+    data_dir: DataDir = None,
+    database_url: DatabaseUrl = None,
+    json: Json = False,
+) -> None:
+    """Stop an API key within a second, for ever."""
+
+    async def act(rooms: Rooms) -> dict[str, Any]:
+        if not await rooms.api_keys.revoke(store_id, key_id):
+            raise _unknown_key(store_id, key_id)
+        return {"key_id": key_id, "revoked": True}
+
+    settings = settings_of(data_dir=data_dir, database_url=database_url)
+    output.record(against(settings, act), json=json)
+
+
+@app.command("rotate")
+def rotate(
+    store_id: StoreId,
+    key_id: KeyId,
+    grace_seconds: Annotated[
+        int,
+        typer.Option("--grace-seconds", help="How long the old key works on, at most 30 days."),
+    ] = 0,
+    data_dir: DataDir = None,
+    database_url: DatabaseUrl = None,
+    json: Json = False,
+) -> None:
+    """Replace an API key by one with the same label and origins, which is shown this once."""
+
+    async def act(rooms: Rooms) -> dict[str, Any]:
+        try:
+            issued = await rooms.api_keys.rotate(store_id, key_id, grace_seconds=grace_seconds)
+        except ValueError as error:
+            raise Misused(f"{error}. Nothing was changed.") from error
+        if issued is None:
+            raise _unknown_key(store_id, key_id, " that still works")
+        return _issued_view(issued)
+
+    settings = settings_of(data_dir=data_dir, database_url=database_url)
+    output.record(against(settings, act), json=json)
+    output.note(SHOWN_ONCE)
+
+
+def _unknown_key(store_id: "UUID", key_id: "UUID", kind: str = "") -> Failed:
+    return Failed(
+        f"The store {store_id} has no API key {key_id}{kind}. "
+        f"`storecredit key list {store_id}` lists its keys."
+    )
+
+
+def _view(key: "ApiKey") -> dict[str, Any]:
+    """An API key as the operator's API shows it."""
+    return {
+        "key_id": key.key_id,
+        "store_id": key.store_id,
+        "label": key.label,
+        "key_start": key.key_start,
+        "allowed_origins": sorted(key.allowed_origins),
+        "created_at": key.created_at,
+        "expires_at": key.expires_at,
+        "revoked_at": key.revoked_at,
+    }
+
+
+def _issued_view(issued: "IssuedKey") -> dict[str, Any]:
+    return {**_view(issued.api_key), "api_key": issued.key}

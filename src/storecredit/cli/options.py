@@ -1,0 +1,99 @@
+"""Options and arguments that several commands share, and the settings they add up to."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final
+from uuid import UUID
+
+import typer
+
+if TYPE_CHECKING:
+    from storecredit.settings import Settings
+
+PAGE_DEFAULT: Final = 50
+PAGE_MAX: Final = 100
+CREDITS_MAX: Final = 1_000_000_000
+REQUEST_ID_MAX: Final = 200
+
+_FLAGS: Final = ("host", "port", "processes", "data_dir", "database_url")
+
+
+def moment(text: str) -> datetime:
+    """A point in time as ISO 8601; without an offset it is UTC."""
+    parsed = datetime.fromisoformat(text)
+    return parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)
+
+
+def request_id_text(text: str) -> str:
+    """A request id as the HTTP API takes it."""
+    if not (1 <= len(text) <= REQUEST_ID_MAX and text.isascii() and text.isprintable()):
+        raise typer.BadParameter(
+            f"a request id has 1 to {REQUEST_ID_MAX} printable ASCII characters"
+        )
+    return text
+
+
+def origin_text(text: str) -> str:
+    """A web origin, as browsers send it."""
+    from storecredit.stores.api_keys import normalise_origin
+
+    normal = normalise_origin(text)
+    if normal is None:
+        raise typer.BadParameter(
+            f"{text!r} is not a web origin: write scheme://host or scheme://host:port"
+        )
+    return normal
+
+
+DataDir = Annotated[
+    Path | None,
+    typer.Option(
+        "--data-dir",
+        help="Where the embedded PostgreSQL and the result images are.",
+        show_default="data",
+    ),
+]
+DatabaseUrl = Annotated[
+    str | None,
+    typer.Option(
+        "--database-url",
+        metavar="URL",
+        help="A PostgreSQL of your own, 15 or later: postgresql://user@host/database. A password "
+        "is safer in STORECREDIT_DATABASE_URL: everyone on this machine can read a flag.",
+        show_default="the embedded one",
+    ),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
+StoreId = Annotated[
+    UUID, typer.Argument(metavar="STORE_ID", help="The store; `storecredit store list` lists them.")
+]
+KeyId = Annotated[
+    UUID, typer.Argument(metavar="KEY_ID", help="The API key; `storecredit key list` lists them.")
+]
+Limit = Annotated[int, typer.Option("--limit", min=1, max=PAGE_MAX, help="How many at most.")]
+Origins = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--origin",
+        parser=origin_text,
+        metavar="ORIGIN",
+        help="A web origin (https://shop.example) that may use the key from a browser; repeatable.",
+    ),
+]
+
+
+def variable_of(field: str) -> str:
+    """The environment variable of a setting."""
+    return f"STORECREDIT_{field.upper()}"
+
+
+def flag_of(field: str) -> str | None:
+    """The flag of a setting, if it has one."""
+    return f"--{field.replace('_', '-')}" if field in _FLAGS else None
+
+
+def settings_of(**flags: Any) -> "Settings":
+    """The settings: flags that were given (not None), else the environment, else the defaults."""
+    from storecredit.settings import Settings
+
+    return Settings(**{field: value for field, value in flags.items() if value is not None})

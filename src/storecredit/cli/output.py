@@ -1,0 +1,83 @@
+"""How commands print: data on standard output, as text or JSON; remarks on standard error."""
+
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import typer
+
+WIDTH_WITHOUT_TERMINAL: Final = 250
+
+
+def as_json(value: object) -> None:
+    """A value as JSON, with the field names it has."""
+    import msgspec
+
+    typer.echo(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
+
+
+def record(fields: Mapping[str, object], *, json: bool) -> None:
+    """One thing and its fields."""
+    if json:
+        as_json(fields)
+        return
+    width = max(map(len, fields))
+    for name, value in fields.items():
+        typer.echo(f"{name:<{width}}  {_text(value)}".rstrip())
+
+
+def page(
+    items: Sequence[Mapping[str, object]],
+    columns: Iterable[str],
+    *,
+    nothing: str,
+    next_cursor: str | None = None,
+) -> None:
+    """Several things as a table of some of their fields; `nothing` says that there are none."""
+    if not items:
+        note(nothing)
+        return
+    table(columns, items)
+    if next_cursor is not None:
+        note(f"There are more: --cursor {next_cursor}")
+
+
+def table(columns: Iterable[str], items: Iterable[Mapping[str, object]]) -> None:
+    """A table; in a narrow terminal texts are folded, and identifiers are kept whole."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    names = list(columns)
+    grid = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for name in names:
+        grid.add_column(name, overflow="fold", no_wrap=name.endswith("_id"))
+    for item in items:
+        # Text, not markup: a store's name may hold brackets.
+        grid.add_row(*(Text(_text(item[name])) for name in names))
+    is_terminal = sys.stdout.isatty()
+    Console(width=None if is_terminal else WIDTH_WITHOUT_TERMINAL).print(grid)
+
+
+def note(sentence: str) -> None:
+    """A remark that is no data."""
+    typer.echo(sentence, err=True)
+
+
+def _text(value: Any) -> str:
+    match value:
+        case None:
+            return "–"
+        case bool():
+            return "yes" if value else "no"
+        case datetime():
+            return f"{value.astimezone(UTC):%Y-%m-%d %H:%M:%S}Z"
+        case list() | tuple():
+            return ", ".join(map(_text, value)) or "–"
+        case _:
+            # A control character of a name must not reach the terminal.
+            return "".join(
+                each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in str(value)
+            )

@@ -1,0 +1,106 @@
+"""What can be expected to go wrong, each in a sentence for people and with its exit status.
+
+Whatever `expected` does not know is a defect: its traceback is shown.
+"""
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from storecredit.cli.options import flag_of, variable_of
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
+    from pydantic_settings import SettingsError
+
+FAILED: Final = 1
+MISUSED: Final = 2
+
+
+class Failed(Exception):
+    """What was asked cannot be done; the message is a sentence for people."""
+
+
+class Misused(Exception):
+    """What was asked makes no sense as it stands; the message is a sentence for people."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """A sentence to print, and the exit status that goes with it."""
+
+    sentence: str
+    status: int = FAILED
+
+
+def unknown_store(store_id: object) -> Failed:
+    """No store has this id."""
+    return Failed(f"There is no store {store_id}. `storecredit store list` lists them.")
+
+
+def expected(error: Exception) -> Problem | None:
+    """What to say about an error; None: nobody expected it."""
+    # Imported here: what fails is loaded by then, and a command that does not fail needs none.
+    from pydantic import ValidationError
+    from pydantic_settings import SettingsError
+
+    match error:
+        case Failed():
+            return Problem(str(error))
+        case Misused():
+            return Problem(str(error), MISUSED)
+        case ValidationError():
+            return Problem(_wrong_settings(error), MISUSED)
+        case SettingsError():
+            return Problem(_unreadable_setting(error), MISUSED)
+        case ValueError() if str(error).startswith(variable_of("")):
+            # A room that checks a setting of its own names the variable.
+            return Problem(str(error), MISUSED)
+        case _:
+            return _of_the_rooms(error)
+
+
+def _of_the_rooms(error: Exception) -> Problem | None:
+    from storecredit.generation.generators import GeneratorNotConfigured
+    from storecredit.ledger.store_credits import CreditRowMissing
+    from storecredit.postgres.embedded import EmbeddedPostgresError
+    from storecredit.postgres.pool import (
+        DatabaseMisconfigured,
+        DatabaseUnavailable,
+        StatementRefused,
+    )
+    from storecredit.service import CannotListen
+
+    match error:
+        case CannotListen() | DatabaseMisconfigured() | EmbeddedPostgresError():
+            return Problem(str(error))
+        case GeneratorNotConfigured():
+            return Problem(str(error), MISUSED)
+        case DatabaseUnavailable():
+            advice = "Check that it runs, and that the database URL names it."
+            return Problem(f"{str(error).rstrip('.')}. {advice}")
+        case StatementRefused():
+            return Problem(f"The database refuses: {error}. Nothing was changed.")
+        case CreditRowMissing():
+            return Problem(f"{error}. Run `storecredit verify`, and restore it from a backup.")
+        case _:
+            return None
+
+
+def _wrong_settings(error: "ValidationError") -> str:
+    """A sentence for each wrong setting: variable, flag, reason. No value: it may be secret."""
+    sentences = []
+    for detail in error.errors(include_input=False, include_url=False, include_context=False):
+        field = str(detail["loc"][0]) if detail["loc"] else ""
+        flag = flag_of(field)
+        name = f"{variable_of(field)} ({flag})" if flag else variable_of(field)
+        message = detail["msg"].removeprefix("Value error, ")
+        sentences.append(f"The setting {name} is wrong: {message[:1].lower()}{message[1:]}.")
+    return " ".join(sentences)
+
+
+def _unreadable_setting(error: "SettingsError") -> str:
+    """Of a variable that holds JSON; the error names its field in quotes, and not its value."""
+    found = re.search('field "([a-z_]+)"', str(error))
+    name = variable_of(found[1]) if found else "of a variable STORECREDIT_…"
+    return f"The setting {name} is wrong: it is not JSON."

@@ -1,0 +1,189 @@
+"""`storecredit serve`, `worker` and `migrate`: what runs the service and prepares its database."""
+
+import asyncio
+import socket
+import sys
+from collections.abc import Coroutine
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated
+from urllib.parse import urlsplit
+
+import typer
+
+import storecredit
+from storecredit.cli import output
+from storecredit.cli.database import quiet, rooms
+from storecredit.cli.demo import BLOCKED_TERM, make_first_store, url_of
+from storecredit.cli.options import DatabaseUrl, DataDir, Json, settings_of
+
+if TYPE_CHECKING:
+    from storecredit.postgres.migrate import Migrated
+    from storecredit.service import Service
+    from storecredit.settings import Settings
+
+
+def add_to(app: typer.Typer) -> None:
+    """Put this module's commands into the command line."""
+    for command in (serve, worker, migrate):
+        app.command(command.__name__)(command)
+
+
+def serve(
+    host: Annotated[
+        str | None, typer.Option("--host", help="Address to serve on.", show_default="127.0.0.1")
+    ] = None,
+    port: Annotated[
+        int | None, typer.Option("--port", help="0 takes a free one.", show_default="8080")
+    ] = None,
+    data_dir: DataDir = None,
+    database_url: DatabaseUrl = None,
+    no_worker: Annotated[
+        bool, typer.Option("--no-worker", help="Serve only; `storecredit worker` runs elsewhere.")
+    ] = False,
+    processes: Annotated[
+        int | None,
+        typer.Option("--processes", help="Processes that share the address.", show_default="1"),
+    ] = None,
+    migrate: Annotated[
+        bool,
+        typer.Option(
+            "--migrate", help="Migrate an external database first; the own one always is."
+        ),
+    ] = False,
+    demo: Annotated[
+        bool, typer.Option("--demo", help="Where there are no stores, make one and show it.")
+    ] = False,
+) -> None:
+    """Run the HTTP API, the worker and, unless told otherwise, PostgreSQL, until Ctrl-C."""
+    settings = settings_of(
+        host=host,
+        port=port,
+        data_dir=data_dir,
+        database_url=database_url,
+        worker=False if no_worker else None,
+        processes=processes,
+    )
+    if demo and not settings.blocked_terms:
+        settings = settings.model_copy(update={"blocked_terms": (BLOCKED_TERM,)})
+    _run(settings, _serve(settings, migrate_external=migrate, demo=demo))
+
+
+def worker(data_dir: DataDir = None, database_url: DatabaseUrl = None) -> None:
+    """Run queued generations, without the HTTP API, until Ctrl-C."""
+    settings = settings_of(data_dir=data_dir, database_url=database_url)
+    _run(settings, _work(settings))
+
+
+def migrate(data_dir: DataDir = None, database_url: DatabaseUrl = None, json: Json = False) -> None:
+    """Bring the database to this version; changes nothing when it is."""
+    settings = settings_of(data_dir=data_dir, database_url=database_url)
+    quiet(settings)
+    migrated = asyncio.run(_migrate(settings))
+    if json:
+        output.as_json(asdict(migrated))
+    elif migrated.applied:
+        typer.echo(f"Applied {', '.join(migrated.applied)}, functions and privileges.")
+    elif migrated.changed:
+        typer.echo("No migration was to be applied; functions and privileges were renewed.")
+    else:
+        typer.echo("The database was up to date: nothing was to do.")
+
+
+def _run(settings: "Settings", main: Coroutine[None, None, None]) -> None:
+    import uvloop
+
+    from storecredit import telemetry
+
+    telemetry.configure(settings.log_format, settings.log_level)
+    uvloop.run(main)
+
+
+async def _serve(settings: "Settings", *, migrate_external: bool, demo: bool) -> None:
+    from storecredit import processes, service
+
+    stop = asyncio.Event()
+    service.stop_on_signals(stop)
+    listening = (
+        service.listen(settings)
+        if settings.listen_fd is None
+        else processes.inherited(settings.listen_fd)
+    )
+    beside: list[asyncio.Task[None]] = []
+
+    def on_ready(running: "Service") -> None:
+        task = asyncio.create_task(_beside(running, settings, listening, stop, demo=demo))
+        task.add_done_callback(lambda task: _stop_if_broken(task, stop))
+        beside.append(task)
+
+    try:
+        await service.serve(
+            settings, listening, stop, migrate_external=migrate_external, on_ready=on_ready
+        )
+    finally:
+        stop.set()
+        await asyncio.gather(*beside)
+
+
+async def _beside(
+    running: "Service",
+    settings: "Settings",
+    listening: socket.socket,
+    stop: asyncio.Event,
+    *,
+    demo: bool,
+) -> None:
+    """What a serving process does beside serving: say where, show the demo, tend further ones."""
+    from storecredit import processes
+
+    if settings.parent_pid is not None:
+        await processes.stop_with_parent(settings.parent_pid, stop)
+        return
+    url = url_of(*listening.getsockname()[:2])
+    _print_banner(settings, url)
+    if demo:
+        database = running.parts.database
+        await make_first_store(rooms(database), settings.public_url or url, settings)
+    await processes.keep_running(settings, listening, stop)
+
+
+def _stop_if_broken(task: asyncio.Task[None], stop: asyncio.Event) -> None:
+    if not task.cancelled() and task.exception() is not None:
+        stop.set()
+
+
+async def _work(settings: "Settings") -> None:
+    from storecredit import service
+
+    stop = asyncio.Event()
+    service.stop_on_signals(stop)
+    await service.work(settings, stop)
+
+
+async def _migrate(settings: "Settings") -> "Migrated":
+    from storecredit.postgres.embedded import EmbeddedPostgres
+    from storecredit.postgres.migrate import migrate as migrate_database
+
+    if settings.database_url is not None:
+        return await migrate_database(settings.database_url.get_secret_value())
+    postgres = EmbeddedPostgres(settings.data_dir)
+    await postgres.start()
+    try:
+        return await migrate_database(postgres.admin_url, app_may_login=True)
+    finally:
+        await postgres.stop()
+
+
+def _print_banner(settings: "Settings", url: str) -> None:
+    """Where it serves and where the data is, for people: only on a terminal."""
+    if not sys.stderr.isatty():
+        return
+    where = f"embedded PostgreSQL in {settings.data_dir.resolve()}"
+    if settings.database_url is not None:
+        # Never the URL itself: it may hold a password.
+        host = urlsplit(settings.database_url.get_secret_value()).hostname or "this machine"
+        where = f"PostgreSQL on {host}; result images in {settings.data_dir.resolve()}"
+    output.note(
+        f"storecredit {storecredit.__version__} serves on {url}, documented at {url}/api/docs\n"
+        f"Data: {where}\n"
+        "Ctrl-C stops it; what has been begun is finished first.\n"
+    )

@@ -1,0 +1,155 @@
+"""Further API processes on the address of the first one, which is their parent.
+
+Hides how they are started, tended and stopped. Promises that they accept from the parent's own
+listening socket; that one that dies is started again, with pauses that double while it dies young;
+that they end, in good order, when the parent stops; and that they do so by themselves when the
+parent is gone without a word.
+"""
+
+import asyncio
+import contextlib
+import os
+import socket
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from typing import Final
+
+from storecredit import telemetry
+from storecredit.settings import Settings
+
+POLL_SECONDS: Final = 0.2
+RESTART_PAUSE_FIRST_SECONDS: Final = 1.0
+RESTART_PAUSE_MAX_SECONDS: Final = 30.0
+STEADY_SECONDS: Final = 60.0
+"""Who lived that long did not die young: the next pause is the first one again."""
+STOP_TIMEOUT_SECONDS: Final = 60.0
+"""Longer than a process takes to answer what it has accepted; then it is killed."""
+
+log = telemetry.get_logger("processes")
+
+
+def inherited(listen_fd: int) -> socket.socket:
+    """The listening socket that the parent passed on, by its descriptor."""
+    listening = socket.socket(fileno=listen_fd)
+    listening.set_inheritable(False)
+    return listening
+
+
+async def stop_with_parent(parent_pid: int, stop: asyncio.Event) -> None:
+    """Set `stop` once the parent is gone: an orphan is given another parent (wait(2))."""
+    while not stop.is_set():
+        if os.getppid() != parent_pid:
+            log.warning("parent_gone", parent_pid=parent_pid)
+            stop.set()
+        await _pause(stop)
+
+
+async def keep_running(settings: Settings, listening: socket.socket, stop: asyncio.Event) -> None:
+    """Run all processes but this one until `stop` is set; returns when they have ended."""
+    if settings.processes == 1:
+        return
+    if settings.redis_url is None:
+        log.warning(
+            "rate_limits_counted_per_process",
+            processes=settings.processes,
+            advice="a store may call up to so many times its limits; set STORECREDIT_REDIS_URL",
+        )
+    children = [_Child(settings, listening) for _ in range(settings.processes - 1)]
+    try:
+        while not stop.is_set():
+            for child in children:
+                child.tend()
+            await _pause(stop)
+    finally:
+        await _end(children)
+
+
+async def _pause(stop: asyncio.Event) -> None:
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(stop.wait(), POLL_SECONDS)
+
+
+async def _end(children: "list[_Child]") -> None:
+    for child in children:
+        child.terminate()
+    give_up = time.monotonic() + STOP_TIMEOUT_SECONDS
+    for child in children:
+        # An event cannot tell: waiting for a process without a thread for each is asking again.
+        while child.lives() and time.monotonic() < give_up:  # noqa: ASYNC110
+            await asyncio.sleep(POLL_SECONDS)
+        child.kill()
+
+
+@dataclass(slots=True)
+class _Child:
+    """One further process, and the ones that take its place."""
+
+    settings: Settings
+    listening: socket.socket
+    process: "subprocess.Popen[bytes] | None" = None
+    started_at: float = 0.0
+    next_start_at: float = 0.0
+    pause_seconds: float = RESTART_PAUSE_FIRST_SECONDS
+
+    def tend(self) -> None:
+        """Start it if it is due, and notice if it died."""
+        now = time.monotonic()
+        if self.process is None:
+            if now >= self.next_start_at:
+                self.started_at = now
+                self.process = _start(self.settings, self.listening)
+            return
+        status = self.process.poll()
+        if status is None:
+            return
+        if now - self.started_at >= STEADY_SECONDS:
+            self.pause_seconds = RESTART_PAUSE_FIRST_SECONDS
+        log.error(
+            "process_died",
+            pid=self.process.pid,
+            exit_status=status,
+            next_start_seconds=self.pause_seconds,
+        )
+        self.process = None
+        self.next_start_at = now + self.pause_seconds
+        self.pause_seconds = min(2 * self.pause_seconds, RESTART_PAUSE_MAX_SECONDS)
+
+    def lives(self) -> bool:
+        """Whether it has not ended."""
+        return self.process is not None and self.process.poll() is None
+
+    def terminate(self) -> None:
+        """Ask it to stop in good order."""
+        if self.process is not None:
+            self.process.terminate()
+
+    def kill(self) -> None:
+        """End it if it still lives. Nothing is lost: what was not committed was not promised."""
+        if self.process is not None and self.lives():
+            log.error("process_killed", pid=self.process.pid)
+            self.process.kill()
+            self.process.wait()
+
+
+def _start(settings: Settings, listening: socket.socket) -> "subprocess.Popen[bytes]":
+    """A process in a session of its own: Ctrl-C reaches the parent, which tells it to stop."""
+    descriptor = listening.fileno()
+    environment = os.environ | {
+        "STORECREDIT_DATA_DIR": str(settings.data_dir),
+        "STORECREDIT_LISTEN_FD": str(descriptor),
+        "STORECREDIT_PARENT_PID": str(os.getpid()),
+    }
+    if settings.database_url is not None:
+        # Not as a flag: everyone on the machine can read those, and it may hold a password.
+        environment["STORECREDIT_DATABASE_URL"] = settings.database_url.get_secret_value()
+    command = ("-P", "-m", "storecredit", "serve", "--no-worker", "--processes", "1")
+    # All of the command is written here, which is what S603 asks to be sure of.
+    return subprocess.Popen(  # noqa: S603
+        (sys.executable, *command),
+        env=environment,
+        pass_fds=(descriptor,),
+        stdin=subprocess.DEVNULL,
+        start_new_session=True,
+    )
