@@ -25,6 +25,15 @@ def books_url(server_url: str, template: str) -> Iterator[str]:
     asyncio.run(_execute(server_url, f"DROP DATABASE {name} WITH (FORCE)"))
 
 
+@pytest.fixture
+async def empty_url(server_url: str) -> AsyncIterator[str]:
+    """A superuser's URL of a fresh database in which nothing has been made yet."""
+    name = f"test_{uuid4().hex}"
+    await _execute(server_url, f"CREATE DATABASE {name} TEMPLATE template0")
+    yield urlunsplit(urlsplit(server_url)._replace(path=f"/{name}"))
+    await _execute(server_url, f"DROP DATABASE {name} WITH (FORCE)")
+
+
 async def _execute(url: str, statement: str) -> None:
     connection = await asyncpg.connect(url)
     try:

@@ -24,14 +24,28 @@ DECLARE
         'forget_store_generation_result'];
     job_tables CONSTANT text[] := ARRAY[
         'pgqueuer', 'pgqueuer_log', 'pgqueuer_statistics', 'pgqueuer_schedules'];
+    migration_tables CONSTANT text[] := ARRAY[
+        '_yoyo_migration', '_yoyo_log', '_yoyo_version', 'yoyo_lock'];
+    relations CONSTANT oid[] := (
+        SELECT array_agg(c.oid) FROM pg_class c
+        WHERE c.relnamespace = 'public'::regnamespace
+          AND c.relname = ANY (tables || job_tables || migration_tables));
+    sequences CONSTANT oid[] := (
+        SELECT array_agg(s.oid) FROM pg_class s
+        JOIN pg_depend d ON d.objid = s.oid AND d.deptype IN ('a', 'i')
+        WHERE s.relkind = 'S' AND d.refobjid = ANY (relations));
     item record;
 BEGIN
     FOR item IN
-        SELECT DISTINCT c.oid::regclass AS relation, a.grantee
+        SELECT c.oid::regclass AS relation, a.grantee
         FROM pg_class c, aclexplode(c.relacl) a
-        WHERE c.relnamespace = 'public'::regnamespace
-          AND c.relname = ANY (tables || job_tables) AND a.grantee <> c.relowner
+        WHERE c.oid = ANY (relations || sequences) AND a.grantee <> c.relowner
+        UNION
+        SELECT c.oid::regclass, a.grantee
+        FROM pg_class c JOIN pg_attribute k ON k.attrelid = c.oid, aclexplode(k.attacl) a
+        WHERE c.oid = ANY (relations) AND a.grantee <> c.relowner
     LOOP
+        -- ON TABLE covers sequences, and the grants of single columns.
         EXECUTE format('REVOKE ALL ON TABLE %s FROM %s', item.relation,
             CASE item.grantee WHEN 0 THEN 'PUBLIC' ELSE item.grantee::regrole::text END);
     END LOOP;
@@ -61,9 +75,7 @@ BEGIN
                  string_agg(format('%I', t), ', '))
              FROM unnest(job_tables) t);
     EXECUTE (SELECT format('GRANT USAGE ON SEQUENCE %s TO storecredit_app',
-                 string_agg(s.oid::regclass::text, ', '))
-             FROM pg_class s JOIN pg_depend d ON d.objid = s.oid AND d.deptype IN ('a', 'i')
-             WHERE s.relkind = 'S' AND d.refobjid = ANY (
-                 SELECT to_regclass('public.' || t)::oid FROM unnest(job_tables) t));
+                 string_agg(s::regclass::text, ', '))
+             FROM unnest(sequences) s);
 END;
 $$;
