@@ -17,11 +17,26 @@ import asyncpg
 from pgqueuer.queries import Queries
 
 from storecredit import sql, telemetry
-from storecredit.postgres.pool import APP_ROLE, Connection, check_version, connect, translated
+from storecredit.postgres.pool import (
+    APP_ROLE,
+    Connection,
+    DatabaseMisconfigured,
+    check_version,
+    connect,
+    translated,
+)
 
 log = telemetry.get_logger("postgres.migrate")
 
-FUNCTION_FILES: Final = ("errors", "ledger", "stores", "generation", "across_stores")
+FUNCTION_FILES: Final = (
+    "errors",
+    "ledger",
+    "stores",
+    "generation",
+    "across_stores",
+    "verify_sums",
+    "verify_rows",
+)
 SEPARATE_SET_RIGHT: Final = 16
 # Any fixed number, the same for every storecredit: one migration at a time per database.
 _MIGRATION_LOCK: Final = 7_235_411_909
@@ -86,6 +101,8 @@ async def migrate(url: str, *, app_may_login: bool = False) -> Migrated:
             check_version(connection.get_server_version().major)
             await connection.execute("SELECT pg_advisory_lock($1)", _MIGRATION_LOCK)
             return await _migrate_locked(connection, url, app_may_login=app_may_login)
+    except asyncpg.InsufficientPrivilegeError as error:
+        raise _may_not_migrate(error) from error
     finally:
         await connection.close()
 
@@ -148,6 +165,7 @@ async def _install_job_queue(connection: asyncpg.Connection) -> None:
 
 def _apply_migrations(url: str) -> tuple[str, ...]:
     # The tool and its driver serve migrations only; a start that has none to apply is quicker.
+    import psycopg.errors  # noqa: PLC0415
     import yoyo  # noqa: PLC0415
 
     parts = urlsplit(url)
@@ -159,8 +177,18 @@ def _apply_migrations(url: str) -> tuple[str, ...]:
                 pending = backend.to_apply(migrations)
                 backend.apply_migrations(pending)
                 return tuple(migration.id for migration in pending)
+    except psycopg.errors.InsufficientPrivilege as error:
+        raise _may_not_migrate(error) from error
     finally:
         backend.connection.close()
+
+
+def _may_not_migrate(error: Exception) -> DatabaseMisconfigured:
+    reason = str(error).partition("\n")[0]
+    return DatabaseMisconfigured(
+        f"This login may not migrate the database ({reason}): use the database's owner, with the "
+        f"right to create roles or to grant {APP_ROLE}."
+    )
 
 
 def _migration_names() -> list[str]:

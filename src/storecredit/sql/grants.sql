@@ -21,7 +21,10 @@ DECLARE
         'complete_store_generation', 'complete_store_generations',
         'complete_generations_across_stores',
         'fail_store_generation', 'fail_store_generations', 'fail_generations_across_stores',
-        'forget_store_generation_result'];
+        'forget_store_generation_result',
+        'state_fingerprint', 'generation_fingerprint', 'is_possible_movement',
+        'sum_stores', 'sum_store_credits', 'sum_store_movements', 'sum_store_sessions',
+        'find_store_discrepancies', 'find_movement_discrepancies', 'find_session_discrepancies'];
     job_tables CONSTANT text[] := ARRAY[
         'pgqueuer', 'pgqueuer_log', 'pgqueuer_statistics', 'pgqueuer_schedules'];
     migration_tables CONSTANT text[] := ARRAY[

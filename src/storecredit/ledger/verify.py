@@ -1,0 +1,292 @@
+"""Proves the ledger right, or names each discrepancy.
+
+Everything is recomputed from the ledger in one read-only snapshot: on a live service it sees one
+consistent moment, takes no lock that a movement of credits waits for, and raises no false alarm.
+
+First the tables are summed up, each once, in slices, in the order in which they lie on disk: sums
+of fingerprints that come to 0 when ledger, credits, sessions and stores agree. The equations stand
+in `sql/functions/verify_sums.sql`; the chance that a discrepancy escapes a run is about 1 in 2^64,
+and each run draws a new seed. Speed depends neither on how the rows of many stores are mixed on
+disk nor on how many rows one store has. Only when a sum is not 0 is every row looked at again, one
+by one in key order, to name what is wrong; that takes ten to fifty times as long.
+"""
+
+import secrets
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+from uuid import UUID
+
+from storecredit.postgres.pool import Connection, Database
+
+DISCREPANCIES_MAX: Final = 1000
+SLICE_PAGES: Final = 4096
+"""Pages of each table that one statement sums up: 32 MiB, a fraction of a second."""
+FIND_ROWS: Final = 10_000
+"""Rows that one statement looks at one by one."""
+FIND_TIMEOUT_SECONDS: Final = 3600.0
+"""For one statement that names discrepancies; the largest sums up one store's whole ledger."""
+
+# The locks are those of any SELECT; taken before the snapshot, so that no table is rewritten
+# between the two. https://www.postgresql.org/docs/18/sql-lock.html
+_LOCK: Final = """
+    LOCK TABLE stores, store_credits, store_credit_transactions, store_generation_sessions
+    IN ACCESS SHARE MODE
+"""
+_EXPECTED_MOVEMENTS: Final = "SELECT greatest(coalesce(sum(last_seq), 0), 0) FROM store_credits"
+# Each statement reads a range by its key or by its place on disk; a plan made from stale statistics
+# must not read or sort a whole table for it.
+READ_RANGES_ONLY: Final = """
+    SET LOCAL enable_seqscan = off;
+    SET LOCAL enable_bitmapscan = off;
+    SET LOCAL enable_sort = off;
+    SET LOCAL enable_incremental_sort = off;
+    SET LOCAL enable_hashagg = off;
+    SET LOCAL enable_hashjoin = off;
+    SET LOCAL enable_mergejoin = off;
+    SET LOCAL enable_memoize = off;
+    SET LOCAL enable_material = off;
+    SET LOCAL jit = off;
+"""
+_PAGES: Final = """
+    SELECT pg_relation_size($1::text::regclass) / current_setting('block_size')::int
+"""
+_SUM: Final = {
+    "stores": "SELECT * FROM sum_stores($1, $2, $3)",
+    "store_credits": "SELECT * FROM sum_store_credits($1, $2, $3)",
+    "store_credit_transactions": "SELECT * FROM sum_store_movements($1, $2, $3)",
+    "store_generation_sessions": "SELECT * FROM sum_store_sessions($1, $2, $3)",
+}
+_NEXT_MOVEMENT: Final = """
+    SELECT store_id, seq FROM store_credit_transactions
+    WHERE (store_id, seq) > ($1, $2) ORDER BY store_id, seq OFFSET $3 LIMIT 1
+"""
+_NEXT_SESSION: Final = """
+    SELECT store_id, session_id FROM store_generation_sessions
+    WHERE (store_id, session_id) > ($1, $2) ORDER BY store_id, session_id OFFSET $3 LIMIT 1
+"""
+_FIND_IN_MOVEMENTS: Final = "SELECT * FROM find_movement_discrepancies($2, $3, $4, $5) LIMIT $1"
+_FIND_IN_SESSIONS: Final = "SELECT * FROM find_session_discrepancies($2, $3, $4, $5) LIMIT $1"
+_FIND_IN_STORES: Final = "SELECT * FROM find_store_discrepancies($2, $3) LIMIT $1"
+
+_PAGE_MAX: Final = 2**32 - 1
+_FIRST_ID: Final = UUID(int=0)
+_LAST_ID: Final = UUID(int=2**128 - 1)
+_BEFORE_MOVEMENTS: Final = (_FIRST_ID, -(2**63))
+_AFTER_MOVEMENTS: Final = (_LAST_ID, 2**63 - 1)
+_BEFORE_SESSIONS: Final = (_FIRST_ID, _FIRST_ID)
+_AFTER_SESSIONS: Final = (_LAST_ID, _LAST_ID)
+
+_Key = tuple[UUID, int | UUID]
+"""A place in a primary key: (store_id, seq) or (store_id, session_id)."""
+
+
+class DiscrepancyKind(StrEnum):
+    """Everything that can be wrong."""
+
+    # A store as a whole: its credit row against the sums of its ledger.
+    BALANCE = "balance"
+    TOTAL_PURCHASED = "total_purchased"
+    TOTAL_SPENT = "total_spent"
+    LAST_SEQ = "last_seq"
+    STORE_WITHOUT_CREDITS = "store_without_credits"
+    CREDITS_WITHOUT_STORE = "credits_without_store"
+    MOVEMENTS_WITHOUT_CREDITS = "movements_without_credits"
+    # A row of the ledger.
+    SEQ_GAP = "seq_gap"
+    RUNNING_BALANCE = "running_balance"
+    IMPOSSIBLE_MOVEMENT = "impossible_movement"
+    REFUND_WITHOUT_DEDUCTION = "refund_without_deduction"
+    REFUND_EXCEEDS_DEDUCTION = "refund_exceeds_deduction"
+    # A row of the ledger and the generation it belongs to.
+    DEDUCTION_WITHOUT_SESSION = "deduction_without_session"
+    GENERATION_AMOUNT = "generation_amount"
+    SESSION_MISMATCH = "session_mismatch"
+    COMPLETED_BUT_REFUNDED = "completed_but_refunded"
+    OPEN_BUT_REFUNDED = "open_but_refunded"
+    # A generation session.
+    SESSION_WITHOUT_DEDUCTION = "session_without_deduction"
+    FAILED_BUT_NOT_REFUNDED = "failed_but_not_refunded"
+    IMPOSSIBLE_SESSION = "impossible_session"
+
+
+@dataclass(frozen=True, slots=True)
+class Discrepancy:
+    """One thing that is wrong, and where; `detail` is a sentence with the numbers."""
+
+    kind: DiscrepancyKind
+    store_id: UUID
+    seq: int | None
+    request_id: str | None
+    session_id: UUID | None
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Ledger rows looked at so far, and how many there are to look at.
+
+    `checked` never falls. `total` is what the `last_seq` of all stores promise until the rows are
+    counted; it doubles when the sums differ and every row is looked at again. The last progress of
+    a run has `checked == total`.
+    """
+
+    checked: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What there is, and what is wrong; `truncated`: with more than `DISCREPANCIES_MAX` things."""
+
+    stores: int
+    movements: int
+    sessions: int
+    discrepancies: tuple[Discrepancy, ...]
+    truncated: bool
+
+    @property
+    def clean(self) -> bool:
+        """Whether nothing is wrong."""
+        return not self.discrepancies
+
+
+class DiscrepancyUnnamed(Exception):
+    """The tables disagree, although each row that their indexes lead to looks right."""
+
+
+async def verify(
+    database: Database, *, on_progress: Callable[[Progress], None] | None = None
+) -> Report:
+    """Recompute everything from the ledger, as it is at this moment.
+
+    `on_progress` is called after every slice. Raises DatabaseUnavailable; DiscrepancyUnnamed when
+    an index hides the rows that are wrong.
+    """
+    async with (
+        database.acquire() as connection,
+        connection.transaction(isolation="repeatable_read", readonly=True),
+    ):
+        await connection.execute(_LOCK)
+        run = _Run(connection, on_progress or (lambda _: None))
+        await run.sum_up()
+        if run.differs:
+            await run.find()
+        return run.report()
+
+
+class _Run:
+    """One verification, inside its snapshot."""
+
+    def __init__(self, connection: Connection, on_progress: Callable[[Progress], None]) -> None:
+        self._connection = connection
+        self._on_progress = on_progress
+        self._rows = dict.fromkeys(_SUM, 0)
+        self._sums: dict[str, int] = {}
+        self._found: list[Discrepancy] = []
+
+    @property
+    def differs(self) -> bool:
+        """Whether a sum is not 0."""
+        return any(self._sums.values())
+
+    async def sum_up(self) -> None:
+        """Add up all tables, a slice of each at a time."""
+        expected = int(await self._connection.fetchval(_EXPECTED_MOVEMENTS))
+        await self._connection.execute(READ_RANGES_ONLY)
+        seed = secrets.randbits(63)
+        pages = {table: await self._connection.fetchval(_PAGES, table) for table in _SUM}
+        slices = 1 + max(pages.values()) // SLICE_PAGES
+        for number in range(slices):
+            for table, statement in _SUM.items():
+                first = pages[table] * number // slices
+                end = pages[table] * (number + 1) // slices if number + 1 < slices else _PAGE_MAX
+                await self._add(table, statement, (seed, (first, 0), (end, 0)))
+            self._tell(self._movements, max(expected, self._movements))
+        self._tell(self._movements, self._movements * (2 if self.differs else 1))
+
+    async def find(self) -> None:
+        """Name what is wrong, until nothing is left or `DISCREPANCIES_MAX` are exceeded."""
+        await self._find_in_ledger()
+        await self._find_in_sessions()
+        self._tell(2 * self._movements, 2 * self._movements)
+
+    def report(self) -> Report:
+        """What came out."""
+        if self.differs and not self._found:
+            wrong = ", ".join(name for name, value in self._sums.items() if value)
+            raise DiscrepancyUnnamed(
+                f"The tables disagree ({wrong}), but every row that an index leads to looks right:"
+                " an index is damaged. Nothing was changed; REINDEX the tables, then verify again."
+            )
+        return Report(
+            stores=self._rows["stores"],
+            movements=self._movements,
+            sessions=self._rows["store_generation_sessions"],
+            discrepancies=tuple(self._found[:DISCREPANCIES_MAX]),
+            truncated=self._is_full,
+        )
+
+    @property
+    def _movements(self) -> int:
+        return self._rows["store_credit_transactions"]
+
+    @property
+    def _is_full(self) -> bool:
+        return len(self._found) > DISCREPANCIES_MAX
+
+    def _tell(self, checked: int, total: int) -> None:
+        self._on_progress(Progress(checked, total))
+
+    async def _add(self, table: str, statement: str, args: tuple[object, ...]) -> None:
+        row = await self._connection.fetchrow(statement, *args)
+        assert row is not None, "an aggregate has one row"
+        sums = dict(row)
+        self._rows[table] += sums.pop("rows_read")
+        for name, value in sums.items():
+            self._sums[name] = self._sums.get(name, 0) + int(value)
+
+    async def _find_in_ledger(self) -> None:
+        checked, first_store = self._movements, _FIRST_ID
+        async for after, until in self._ranges(_NEXT_MOVEMENT, _BEFORE_MOVEMENTS, _AFTER_MOVEMENTS):
+            await self._collect(_FIND_IN_MOVEMENTS, *after, *until)
+            last_store = until[0]
+            if last_store > first_store:
+                # No rows are left of the stores before the last one.
+                await self._collect(_FIND_IN_STORES, first_store, UUID(int=last_store.int - 1))
+                first_store = last_store
+            checked = min(checked + FIND_ROWS, 2 * self._movements)
+            self._tell(checked, 2 * self._movements)
+        await self._collect(_FIND_IN_STORES, first_store, _LAST_ID)
+
+    async def _find_in_sessions(self) -> None:
+        async for after, until in self._ranges(_NEXT_SESSION, _BEFORE_SESSIONS, _AFTER_SESSIONS):
+            await self._collect(_FIND_IN_SESSIONS, *after, *until)
+
+    async def _ranges(
+        self, next_statement: str, after: _Key, end: _Key
+    ) -> AsyncIterator[tuple[_Key, _Key]]:
+        """Adjoining ranges (after, until] of `FIND_ROWS` rows; the last one reaches to `end`."""
+        while after != end and not self._is_full:
+            row = await self._connection.fetchrow(next_statement, *after, FIND_ROWS - 1)
+            until = end if row is None else (row[0], row[1])
+            yield after, until
+            after = until
+
+    async def _collect(self, statement: str, *args: object) -> None:
+        room = DISCREPANCIES_MAX + 1 - len(self._found)
+        if room == 0:
+            return
+        rows = await self._connection.fetch(statement, room, *args, timeout=FIND_TIMEOUT_SECONDS)
+        self._found += [
+            Discrepancy(
+                kind=DiscrepancyKind(row["kind"]),
+                store_id=row["store_id"],
+                seq=row["seq"],
+                request_id=row["request_id"],
+                session_id=row["session_id"],
+                detail=row["detail"],
+            )
+            for row in rows
+        ]

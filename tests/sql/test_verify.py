@@ -1,0 +1,234 @@
+"""`storecredit verify` on sound ledgers, also under load; its progress, its bounds, its plans."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from itertools import count, pairwise
+from uuid import UUID
+
+import asyncpg
+import pytest
+
+from storecredit.ledger import verify as module
+from storecredit.ledger.verify import (
+    READ_RANGES_ONLY,
+    DiscrepancyKind,
+    DiscrepancyUnnamed,
+    Progress,
+    Report,
+    verify,
+)
+from storecredit.postgres.pool import Connection, Database, connect
+from tests.sql.books import open_store
+from tests.sql.everything import create_generation, open_store_with_everything
+
+DEDUCT = """
+    SELECT count(*) FROM deduct_store_credits_many($1, array_fill(1, ARRAY[$2::int]),
+        (SELECT array_agg('direct ' || n) FROM generate_series(1, $2::int) n), NULL, NULL)
+"""
+PROVISIONS = 1_000_000
+
+
+async def test_a_ledger_made_by_the_functions_is_clean(
+    database: Database, admin: asyncpg.Connection
+) -> None:
+    for _ in range(3):
+        await open_store_with_everything(admin)
+    await open_store(admin)
+
+    report = await verify(database)
+
+    assert report == Report(stores=4, movements=30, sessions=12, discrepancies=(), truncated=False)
+    assert report.clean
+
+
+async def test_an_empty_database_is_clean(database: Database) -> None:
+    progress: list[Progress] = []
+
+    report = await verify(database, on_progress=progress.append)
+
+    assert report == Report(stores=0, movements=0, sessions=0, discrepancies=(), truncated=False)
+    assert progress[-1] == Progress(0, 0)
+
+
+async def move_credits(connection: Connection, store_id: UUID, stop: asyncio.Event) -> None:
+    """Every kind of movement, over and over, at least a few times."""
+    for number in count():
+        if stop.is_set():
+            return
+        await connection.execute("SELECT deduct_store_credits($1, 2, $2)", store_id, f"d{number}")
+        await connection.execute("SELECT refund_store_credits($1, 1, $2)", store_id, f"d{number}")
+        done = await create_generation(connection, store_id, f"done {number}")
+        failed = await create_generation(connection, store_id, f"failed {number}")
+        await connection.execute(
+            "SELECT * FROM start_store_generations($1, $2)", store_id, [done, failed]
+        )
+        await connection.execute("SELECT complete_store_generation($1, $2, 'key')", store_id, done)
+        await connection.execute(
+            "SELECT fail_store_generation($1, $2, 'GENERATION_FAILED', '')", store_id, failed
+        )
+
+
+async def test_verifying_under_load_raises_no_false_alarm(
+    database: Database,
+    database_url: str,
+    admin: asyncpg.Connection,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # Many statements per run, so that credits move between any two of them.
+    monkeypatch.setattr(module, "SLICE_PAGES", 1)
+    stop = asyncio.Event()
+    movers = [await connect(database_url) for _ in range(2)]
+    moving = [
+        asyncio.create_task(move_credits(mover, await open_store(admin, PROVISIONS), stop))
+        for mover in movers
+    ]
+    reports = [await verify(database) for _ in range(30)]
+    stop.set()
+    await asyncio.gather(*moving)
+    for mover in movers:
+        await mover.close()
+
+    assert [report.discrepancies for report in reports] == [()] * 30
+    counts = [report.movements for report in reports]
+    assert counts == sorted(counts)
+    assert counts[-1] > counts[0], "nothing moved while it was verified"
+    assert (await verify(database)).clean
+
+
+def assert_advances(progress: list[Progress]) -> None:
+    assert all(before.checked <= after.checked for before, after in pairwise(progress))
+    assert all(each.checked <= each.total for each in progress)
+
+
+async def test_progress_moves_within_one_store_and_reaches_the_total(
+    database: Database, admin: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "SLICE_PAGES", 1)
+    await admin.execute(DEDUCT, await open_store(admin, PROVISIONS), 2000)
+    progress: list[Progress] = []
+
+    report = await verify(database, on_progress=progress.append)
+
+    assert report.clean
+    assert_advances(progress)
+    assert {each.total for each in progress} == {2001}
+    assert progress[-1].checked == 2001
+    assert len({each.checked for each in progress}) >= 10
+
+
+async def test_progress_goes_on_while_discrepancies_are_named(
+    database: Database, admin: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "FIND_ROWS", 100)
+    await admin.execute(DEDUCT, await open_store(admin, PROVISIONS), 2000)
+    await admin.execute("UPDATE store_credits SET last_seq = 5000000000")
+    progress: list[Progress] = []
+
+    report = await verify(database, on_progress=progress.append)
+
+    assert [found.kind for found in report.discrepancies] == [DiscrepancyKind.LAST_SEQ]
+    assert_advances(progress)
+    assert progress[-1] == Progress(4002, 4002)
+    assert len({each.checked for each in progress}) >= 20
+
+
+@pytest.mark.parametrize("wrong, truncated", [(4, False), (5, True)])
+async def test_only_so_many_discrepancies_are_kept(
+    wrong: int,
+    truncated: bool,
+    database: Database,
+    admin: asyncpg.Connection,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "DISCREPANCIES_MAX", 4)
+    monkeypatch.setattr(module, "FIND_ROWS", 3)
+    await admin.execute(DEDUCT, await open_store(admin, PROVISIONS), 20)
+    # Each wrong balance breaks two steps; of the newest row, one.
+    await admin.execute(
+        """UPDATE store_credit_transactions SET balance_after = balance_after + 1
+           WHERE seq = ANY ($1)""",
+        [5, 10, 21] if wrong == 5 else [5, 10],
+    )
+    progress: list[Progress] = []
+
+    report = await verify(database, on_progress=progress.append)
+
+    assert len(report.discrepancies) == 4
+    assert report.truncated is truncated
+    assert report.movements == 21
+    assert progress[-1] == Progress(42, 42)
+
+
+async def test_a_discrepancy_that_no_row_shows_is_an_error(
+    database: Database, admin: asyncpg.Connection
+) -> None:
+    await open_store_with_everything(admin)
+    await admin.execute("UPDATE store_credits SET last_seq = 11")
+    await admin.execute(
+        """CREATE OR REPLACE FUNCTION find_store_discrepancies(
+               p_from_store_id uuid, p_until_store_id uuid)
+           RETURNS TABLE (kind text, store_id uuid, seq bigint, request_id text, session_id uuid,
+               detail text)
+           LANGUAGE sql AS $$ SELECT NULL, $1, 0, NULL, $2, NULL WHERE false $$"""
+    )
+    with pytest.raises(DiscrepancyUnnamed, match=r"disagree \(states\).* REINDEX"):
+        await verify(database)
+
+
+GENERATE = """
+    SELECT count(*) FROM create_store_generations($1,
+        (SELECT array_agg(gen_random_uuid()) FROM generate_series(1, $2::int) n),
+        (SELECT array_agg('generation ' || n) FROM generate_series(1, $2::int) n),
+        array_fill(sha256(''), ARRAY[$2::int]), array_fill('{}'::json, ARRAY[$2::int]), NULL)
+"""
+
+
+@pytest.fixture
+async def explaining(
+    database: Database, admin: asyncpg.Connection
+) -> AsyncIterator[Callable[[str], Awaitable[str]]]:
+    """Shows plans as verify gets them, with a ledger of some size and no statistics about it."""
+    for _ in range(3):
+        store_id = await open_store(admin, PROVISIONS)
+        await admin.execute(DEDUCT, store_id, 2000)
+        await admin.execute(GENERATE, store_id, 2000)
+
+    async def explain(statement: str) -> str:
+        return "\n".join(row[0] for row in await connection.fetch(f"EXPLAIN {statement}"))
+
+    async with database.acquire() as connection, connection.transaction():
+        await connection.execute(READ_RANGES_ONLY)
+        yield explain
+
+
+@pytest.mark.parametrize(
+    "function", ["sum_stores", "sum_store_credits", "sum_store_movements", "sum_store_sessions"]
+)
+async def test_tables_are_summed_up_page_by_page(
+    function: str, explaining: Callable[[str], Awaitable[str]]
+) -> None:
+    shown = await explaining(f"SELECT * FROM {function}(1, '(0,0)', '(9,0)')")
+
+    assert "Tid Range Scan" in shown
+    assert "Seq Scan" not in shown
+
+
+@pytest.mark.parametrize(
+    "call, index",
+    [
+        ("find_movement_discrepancies('{0}', 1, '{0}', 2)", "store_credit_transactions_pkey"),
+        (
+            "find_session_discrepancies('{0}', '{0}', '{0}', '{0}')",
+            "store_generation_sessions_pkey",
+        ),
+        ("find_store_discrepancies('{0}', '{0}')", "store_credit_transactions_pkey"),
+    ],
+)
+async def test_rows_are_looked_at_by_key_without_sorting_the_ledger(
+    call: str, index: str, explaining: Callable[[str], Awaitable[str]]
+) -> None:
+    shown = await explaining(f"SELECT * FROM {call.format(UUID(int=1))} LIMIT 10")
+
+    assert f"using {index}" in shown
+    assert "Seq Scan" not in shown
+    assert "Sort" not in shown
