@@ -25,11 +25,15 @@ _DATABASE_URL: Final = re.compile(
 class Settings(BaseSettings):
     """The configuration of one storecredit process."""
 
-    model_config = SettingsConfigDict(env_prefix="STORECREDIT_", frozen=True, extra="forbid")
+    model_config = SettingsConfigDict(
+        env_prefix="STORECREDIT_", frozen=True, extra="forbid", use_attribute_docstrings=True
+    )
 
     # Where it listens
     host: str = "127.0.0.1"
+    """Address to serve on."""
     port: int = Field(default=8080, ge=0, le=PORT_MAX)
+    """Port to serve on; 0 takes a free one."""
     processes: int = Field(default=1, ge=1, le=64)
     """API processes that share the address; one of them runs the worker too."""
     listen_fd: int | None = Field(default=None, ge=3)
@@ -37,6 +41,7 @@ class Settings(BaseSettings):
     parent_pid: int | None = Field(default=None, ge=1)
     """The process that started this one as one of its `processes`; stop when it is gone."""
     worker: bool = True
+    """Whether `serve` also runs queued generations."""
     public_url: str | None = None
     """Base of the links handed out (result images); default: the address the request came to."""
 
@@ -54,13 +59,19 @@ class Settings(BaseSettings):
 
     # Group commit
     commit_lanes: int = Field(default=2, ge=1, le=64)
+    """Batches of creates that may be under way at once; a store always uses the same lane."""
     commit_batch_max: int = Field(default=500, ge=1, le=5000)
+    """Requests in one transaction, at most."""
     commit_waiting_max: int = Field(default=5000, ge=1)
+    """Requests waiting for a batch, at most; then 503."""
     commit_deadline_seconds: float = Field(default=10.0, gt=0)
+    """How long a request is tried while the database is away; then 503."""
     pool_max: int = Field(default=8, ge=2, le=200)
+    """Database connections for reads, at most; group commits have one each besides."""
 
     # Requests
     body_max_bytes: int = Field(default=4 * 1024 * 1024, ge=1024)
+    """Size of a request body, at most; then 413."""
     rate_limits: dict[str, tuple[int, int] | None] = {
         "default": (5, 50),
         "starter": (10, 100),
@@ -77,8 +88,11 @@ class Settings(BaseSettings):
 
     # Generations
     generator: str = "collage"
+    """Who makes the images: collage, http, openai, or an installed entry point."""
     generator_url: str | None = None
+    """Where the http generator sends its requests."""
     generator_attempts: int = Field(default=3, ge=1, le=20)
+    """Attempts at one generation; then it is failed and refunded."""
     generator_backoff_seconds: float = Field(default=1.0, ge=0)
     """Wait before the second attempt; doubled before each further one."""
     generation_timeout_seconds: float = Field(default=120.0, gt=0)
@@ -86,29 +100,39 @@ class Settings(BaseSettings):
     generation_deadline_seconds: float = Field(default=HOUR_SECONDS, gt=0)
     """A generation that has not ended this long after its creation is failed and refunded."""
     worker_concurrency: int = Field(default=8, ge=1, le=1000)
+    """Generations one worker runs at a time."""
     worker_heartbeat_timeout_seconds: float = Field(default=30.0, gt=0)
     """A worker silent for this long counts as dead; its generations are picked up again."""
     worker_drain_seconds: float = Field(default=30.0, ge=0)
     """How long a stopping worker may finish what it has begun."""
     sweep_interval_seconds: float = Field(default=10.0, gt=0)
+    """How often sessions and results that nobody looks after are looked for."""
     blocked_terms: Annotated[tuple[str, ...], NoDecode] = ()
     """Moderation of the collage generator; comma-separated in the environment."""
     openai_api_key: SecretStr | None = None
+    """Key of the openai generator."""
     openai_base_url: str | None = None
-    openai_model: str = "gpt-image-1"
+    """Address of the openai generator; unset: OpenAI's own."""
+    openai_model: str = "gpt-image-2.5-flare"
+    """Model of the openai generator."""
     allow_private_hosts: bool = False
     """Let image URLs point at private, loopback and link-local addresses."""
     image_max_bytes: int = Field(default=10 * 1024 * 1024, ge=1024)
+    """Size of one input or result image, at most."""
     image_fetch_timeout_seconds: float = Field(default=15.0, gt=0)
+    """Time limit of fetching one input image, redirects included."""
 
     # Results
     result_retention_seconds: float = Field(default=6 * HOUR_SECONDS, gt=0)
+    """How long a result image is kept."""
     result_link_seconds: float = Field(default=900.0, gt=0)
-    signing_key: SecretStr | None = None
+    """How long a link to a result image works."""
+    signing_key: SecretStr | None = Field(default=None, min_length=16)
     """Signs result links; unset: a random one kept in `data_dir`."""
 
     # Telemetry
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """The least severe log lines to write."""
     log_format: Literal["auto", "json", "console"] = "auto"
     """auto: readable on a terminal, JSON lines elsewhere."""
 
