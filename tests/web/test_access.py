@@ -1,4 +1,7 @@
-"""What every request passes before its handler: request id, origin, rate limit, addresses."""
+"""What every request passes before its handler: its id, its key, the order of checks, its address.
+
+Origins are in test_origins.py, rate limits in test_rate_limits.py.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -155,140 +158,6 @@ async def test_the_rate_limit_is_looked_at_before_the_address_and_the_body(
     error_of(await shop.get("/api/v1/nothing"), 429, "RATE_LIMIT_EXCEEDED")
     error_of(await shop.create_raw(b"{"), 400, "VALIDATION_ERROR")
     error_of(await shop.create_raw(b"{"), 429, "RATE_LIMIT_EXCEEDED")
-
-
-# Origins
-
-
-async def test_a_listed_origin_may_call_and_read_the_answer(shop: StoreClient) -> None:
-    answer = await shop.get(BALANCE, headers={"Origin": SHOP})
-    data_of(answer)
-    assert answer.headers["access-control-allow-origin"] == SHOP
-    assert answer.headers["vary"] == "Origin"
-    exposed = answer.headers["access-control-expose-headers"].lower().split(", ")
-    assert {"x-request-id", "retry-after", "ratelimit", "x-ratelimit-limit"} <= set(exposed)
-    assert {"idempotent-replayed", "x-next-cursor"} <= set(exposed)
-    assert "access-control-allow-credentials" not in answer.headers
-
-
-async def test_errors_can_be_read_across_origins_too(shop: StoreClient) -> None:
-    for answer in [
-        await shop.get("/api/v1/nothing", headers={"Origin": SHOP}),
-        await shop.get(BALANCE, headers={"Origin": SHOP}),
-        await shop.get(BALANCE, headers={"Origin": SHOP}),
-    ]:
-        assert answer.headers["access-control-allow-origin"] == SHOP
-    assert answer.status_code == 429
-
-
-async def test_any_other_origin_is_refused(operator: Operator, shop: StoreClient) -> None:
-    lists_none = await operator.store()
-    for origin in (
-        "https://evil.example",
-        "http://shop.example",
-        "https://shop.example:8443",
-        "https://shop.example.evil.example",
-        "https://sub.shop.example",
-        "null",
-        "*",
-        "",
-        "https://shop.example/path",
-        "o" * 5000,
-    ):
-        for store in (shop, lists_none):
-            answer = await store.get(BALANCE, headers={"Origin": origin})
-            error_of(answer, 403, "DOMAIN_MISMATCH")
-            assert "access-control-allow-origin" not in answer.headers
-
-
-async def test_a_refused_origin_creates_nothing(shop: StoreClient, rows: Rows) -> None:
-    before = await rows.counts()
-    answer = await shop.create(headers={"Origin": "https://evil.example"})
-    error_of(answer, 403, "DOMAIN_MISMATCH")
-    assert await rows.counts() == before
-
-
-async def test_a_preflight_is_answered_for_an_origin_that_some_working_key_lists(
-    operator: Operator, shop: StoreClient, api: httpx.AsyncClient
-) -> None:
-    asks = {
-        "Origin": SHOP,
-        "Access-Control-Request-Method": "POST",
-        "Access-Control-Request-Headers": "authorization,content-type",
-    }
-    answer = await api.options(CREATE, headers=asks)
-    assert (answer.status_code, answer.content) == (204, b"")
-    assert answer.headers["access-control-allow-origin"] == SHOP
-    assert "POST" in answer.headers["access-control-allow-methods"]
-    allowed = answer.headers["access-control-allow-headers"].lower()
-    for header in ("authorization", "content-type", "idempotency-key", "x-request-id"):
-        assert header in allowed
-    assert int(answer.headers["access-control-max-age"]) > 0
-    assert answer.headers["vary"] == "Origin"
-
-    for origin in ("https://evil.example", "null", ""):
-        answer = await api.options(CREATE, headers=asks | {"Origin": origin})
-        error_of(answer, 403, "DOMAIN_MISMATCH")
-        assert "access-control-allow-origin" not in answer.headers
-    error_of(await api.options(CREATE), 403, "DOMAIN_MISMATCH")
-
-    data_of(await operator.delete(f"/stores/{shop.store_id}/keys/{shop.key_id}"))
-    error_of(await api.options(CREATE, headers=asks), 403, "DOMAIN_MISMATCH")
-
-
-# Rate limits
-
-
-async def test_a_default_store_creates_five_a_minute(
-    operator: Operator, rows: Rows, data_dir: object
-) -> None:
-    assert Settings.model_fields["rate_limits"].default["default"] == (5, 50)
-    store = await operator.store(tier="default")
-    for remaining in (4, 3, 2, 1, 0):
-        answer = await store.create()
-        data_of(answer, 201)
-        assert answer.headers["x-ratelimit-limit"] == "5"
-        assert answer.headers["x-ratelimit-remaining"] == str(remaining)
-    answer = await store.create()
-    error = error_of(answer, 429, "RATE_LIMIT_EXCEEDED")
-    assert answer.headers["retry-after"] in error["message"]
-    assert len(await rows.ledger(store.store_id, "deduction")) == 5
-
-
-async def test_the_standard_fields_say_the_same(operator: Operator) -> None:
-    """The fields of draft-ietf-httpapi-ratelimit-headers, beside the older trio."""
-    store = await operator.store(tier="tight")
-    answer = await store.create()
-    assert answer.headers["ratelimit-policy"] == '"minute";q=1;w=60, "hour";q=2;w=3600'
-    name, remaining, ends_in = answer.headers["ratelimit"].split(";")
-    assert (name, remaining) == ('"minute"', "r=0")
-    assert 0 < int(ends_in.removeprefix("t=")) <= 60
-
-
-async def test_a_tier_without_limits_has_no_such_headers(store: StoreClient) -> None:
-    answer = await store.get(BALANCE)
-    assert not any("ratelimit" in name for name in answer.headers)
-
-
-async def test_stores_do_not_use_up_each_others_limits(operator: Operator) -> None:
-    one, other = await operator.store(tier="tight"), await operator.store(tier="tight")
-    data_of(await one.create(), 201)
-    error_of(await one.create(), 429, "RATE_LIMIT_EXCEEDED")
-    data_of(await other.create(), 201)
-
-
-async def test_two_keys_of_a_store_share_its_limit(operator: Operator) -> None:
-    store = await operator.store(tier="tight")
-    second = data_of(await operator.post(f"/stores/{store.store_id}/keys"), 201)
-    data_of(await store.create(), 201)
-    answer = await replace(store, api_key=second["api_key"]).create()
-    error_of(answer, 429, "RATE_LIMIT_EXCEEDED")
-
-
-async def test_a_replay_counts_as_a_create(operator: Operator) -> None:
-    store = await operator.store(tier="tight")
-    data_of(await store.create("order-1"), 201)
-    error_of(await store.create("order-1"), 429, "RATE_LIMIT_EXCEEDED")
 
 
 # Several processes

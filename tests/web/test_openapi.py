@@ -1,0 +1,183 @@
+"""The OpenAPI document and the page that shows it."""
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from storecredit.web.envelope import STATUS, ErrorCode
+from tests.web.checklist import UNKNOWN
+from tests.web.conftest import WorkerStarter
+from tests.web.doors import Operator, StoreClient, data_of
+
+KEPT = Path(__file__).resolve().parents[2] / "docs" / "openapi.json"
+ENDPOINTS = {
+    "POST /api/v1/generation/create",
+    "GET /api/v1/generation/{session_id}",
+    "GET /api/v1/generations",
+    "GET /api/v1/credits/balance",
+    "GET /api/v1/credits/transactions",
+    "GET /api/v1/health",
+    "GET /health/live",
+    "GET /health/ready",
+    "GET /results/{token}",
+    "POST /api/admin/stores",
+    "GET /api/admin/stores",
+    "GET /api/admin/stores/{store_id}",
+    "PATCH /api/admin/stores/{store_id}",
+    "POST /api/admin/stores/{store_id}/keys",
+    "GET /api/admin/stores/{store_id}/keys",
+    "DELETE /api/admin/stores/{store_id}/keys/{key_id}",
+    "POST /api/admin/stores/{store_id}/keys/{key_id}/rotate",
+    "POST /api/admin/stores/{store_id}/credits",
+    "GET /api/admin/stores/{store_id}/transactions",
+    "GET /api/admin/stores/{store_id}/generations",
+    "GET /api/admin/verify",
+}
+
+
+@pytest.fixture
+async def document(api: httpx.AsyncClient) -> dict[str, Any]:
+    answer = await api.get("/api/openapi.json")
+    assert answer.status_code == 200
+    served: dict[str, Any] = answer.json()
+    return served
+
+
+def operations(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    for path, item in document["paths"].items():
+        for method, operation in item.items():
+            yield method.upper(), path, operation
+
+
+async def test_the_served_document_is_the_one_that_is_kept(api: httpx.AsyncClient) -> None:
+    answer = await api.get("/api/openapi.json")
+    assert answer.headers["content-type"] == "application/vnd.oai.openapi+json"
+    assert answer.content == KEPT.read_bytes(), "the routes have changed: run `make docs`"
+
+
+async def test_every_endpoint_is_documented_and_no_other(document: dict[str, Any]) -> None:
+    assert {f"{method} {path}" for method, path, _ in operations(document)} == ENDPOINTS
+
+
+async def test_every_documented_endpoint_answers(
+    document: dict[str, Any], api: httpx.AsyncClient, operator: Operator, store: StoreClient
+) -> None:
+    for method, path, operation in operations(document):
+        address = re.sub(r"\{\w+\}", UNKNOWN, path)
+        answer = await api.request(method, address)
+        if operation.get("security"):
+            assert answer.status_code == 401, path
+            caller = operator if path.startswith("/api/admin") else store
+            answer = await caller.send(method, address.removeprefix("/api/admin"))
+        assert answer.status_code != 405, path
+        assert "nothing at this address" not in answer.text, path
+        assert str(answer.status_code) in operation["responses"], f"{path}: {answer.text}"
+
+
+async def test_every_operation_says_who_may_call_it(document: dict[str, Any]) -> None:
+    for method, path, operation in operations(document):
+        caller = {"v1": "api_key", "admin": "admin_token"}.get(path.split("/")[2], "")
+        expected: list[dict[str, list[str]]] = [{caller: []}] if caller else []
+        assert operation.get("security", []) == expected, f"{method} {path}"
+        assert operation["summary"], path
+    names = [operation["operationId"] for *_, operation in operations(document)]
+    assert len(set(names)) == len(names)
+
+
+async def test_every_error_is_documented_in_the_envelope(document: dict[str, Any]) -> None:
+    known = {str(STATUS[code]): code.value for code in ErrorCode}
+    for _, path, operation in operations(document):
+        for status, response in operation["responses"].items():
+            if int(status) < 400:
+                continue
+            assert response["description"] == known[status], path
+            schema = response["content"]["application/json"]["schema"]
+            assert schema == {"$ref": "#/components/schemas/ErrorEnvelope"}, path
+
+
+async def test_every_reference_leads_somewhere(document: dict[str, Any]) -> None:
+    prefix = "#/components/schemas/"
+    found = re.findall(r'"\$ref":\s*"([^"]+)"', json.dumps(document))
+    assert found
+    for reference in found:
+        assert reference.removeprefix(prefix) in document["components"]["schemas"]
+
+
+def documented_fields(document: dict[str, Any], method: str, path: str, status: int) -> set[str]:
+    """The fields of `data` in a documented answer."""
+    schemas = document["components"]["schemas"]
+
+    def resolved(schema: dict[str, Any]) -> dict[str, Any]:
+        name = schema.get("$ref", "").rpartition("/")[2]
+        return schemas[name] if name else schema
+
+    response = document["paths"][path][method.lower()]["responses"][str(status)]
+    envelope = resolved(response["content"]["application/json"]["schema"])
+    return set(resolved(envelope["properties"]["data"])["properties"])
+
+
+async def test_answers_have_exactly_the_documented_fields(
+    document: dict[str, Any], store: StoreClient, operator: Operator, worker: WorkerStarter
+) -> None:
+    create = "/api/v1/generation/create"
+    created, replayed = await store.create("order-1"), await store.create("order-1")
+    session_id = data_of(created, 201)["session_id"]
+    async with worker():
+        await store.ended(session_id)
+    of_store = "/api/admin/stores/{store_id}"
+    seen = [
+        ("POST", create, created),
+        ("POST", create, replayed),
+        (
+            "GET",
+            "/api/v1/generation/{session_id}",
+            await store.get(f"/api/v1/generation/{session_id}"),
+        ),
+        ("GET", of_store, await operator.get(f"/stores/{store.store_id}")),
+        (
+            "POST",
+            f"{of_store}/keys/{{key_id}}/rotate",
+            await operator.post(
+                f"/stores/{store.store_id}/keys/{store.key_id}/rotate", grace_seconds=60
+            ),
+        ),
+    ]
+    for name in ("generations", "credits/balance", "credits/transactions", "health"):
+        path = f"/api/v1/{name}"
+        seen += [("GET", path, await store.get(path))]
+    for name in ("/stores", "/verify"):
+        seen += [("GET", f"/api/admin{name}", await operator.get(name))]
+    for method, path, answer in seen:
+        fields = documented_fields(document, method, path, answer.status_code)
+        assert set(data_of(answer, answer.status_code)) == fields, path
+
+
+async def test_the_page_is_served_from_here_alone(api: httpx.AsyncClient) -> None:
+    page = await api.get("/api/docs")
+    assert page.status_code == 200
+    assert page.headers["content-type"] == "text/html; charset=utf-8"
+    assert "//" not in page.text, "no address of any other host"
+    assert "/api/openapi.json" in page.text
+    addresses = re.findall(r'(?:src|href)="([^"]+)"', page.text)
+    assert len(addresses) == 2
+    for address in addresses:
+        answer = await api.get(address)
+        assert answer.status_code == 200, address
+        kind = "javascript" if address.endswith(".js") else "css"
+        assert kind in answer.headers["content-type"]
+        if kind == "css":
+            assert not re.search(r"(@import|url\()\s*[\"']?(https?:)?//", answer.text)
+        else:
+            assert "isOAS31" in answer.text, "the page reads OpenAPI 3.1, which the document is"
+
+
+async def test_nothing_else_is_served_beside_the_page(api: httpx.AsyncClient) -> None:
+    for name in ("index.html", "nothing.js", "..%2f__init__.py", "%2e%2e", "%00"):
+        answer = await api.get(f"/api/docs/{name}")
+        assert answer.status_code == 404, name
+        assert set(answer.json()) == {"data", "error"}

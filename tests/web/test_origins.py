@@ -1,0 +1,92 @@
+"""Which pages may call with which key: `Origin`, CORS headers, preflights."""
+
+import httpx
+import pytest
+
+from tests.web.doors import CREATE, Operator, StoreClient, data_of, error_of
+from tests.web.rows import Rows
+
+BALANCE = "/api/v1/credits/balance"
+SHOP = "https://shop.example"
+
+
+@pytest.fixture
+async def shop(operator: Operator) -> StoreClient:
+    """A store whose key may be used from its shop's pages."""
+    return await operator.store(tier="tight", allowed_origins=(SHOP, "http://localhost:3000"))
+
+
+async def test_a_listed_origin_may_call_and_read_the_answer(shop: StoreClient) -> None:
+    answer = await shop.get(BALANCE, headers={"Origin": SHOP})
+    data_of(answer)
+    assert answer.headers["access-control-allow-origin"] == SHOP
+    assert answer.headers["vary"] == "Origin"
+    exposed = answer.headers["access-control-expose-headers"].lower().split(", ")
+    assert {"x-request-id", "retry-after", "ratelimit", "x-ratelimit-limit"} <= set(exposed)
+    assert {"idempotent-replayed", "x-next-cursor"} <= set(exposed)
+    assert "access-control-allow-credentials" not in answer.headers
+
+
+async def test_errors_can_be_read_across_origins_too(shop: StoreClient) -> None:
+    for answer in [
+        await shop.get("/api/v1/nothing", headers={"Origin": SHOP}),
+        await shop.get(BALANCE, headers={"Origin": SHOP}),
+        await shop.get(BALANCE, headers={"Origin": SHOP}),
+    ]:
+        assert answer.headers["access-control-allow-origin"] == SHOP
+    assert answer.status_code == 429
+
+
+async def test_any_other_origin_is_refused(operator: Operator, shop: StoreClient) -> None:
+    lists_none = await operator.store()
+    for origin in (
+        "https://evil.example",
+        "http://shop.example",
+        "https://shop.example:8443",
+        "https://shop.example.evil.example",
+        "https://sub.shop.example",
+        "null",
+        "*",
+        "",
+        "https://shop.example/path",
+        "o" * 5000,
+    ):
+        for store in (shop, lists_none):
+            answer = await store.get(BALANCE, headers={"Origin": origin})
+            error_of(answer, 403, "DOMAIN_MISMATCH")
+            assert "access-control-allow-origin" not in answer.headers
+
+
+async def test_a_refused_origin_creates_nothing(shop: StoreClient, rows: Rows) -> None:
+    before = await rows.counts()
+    answer = await shop.create(headers={"Origin": "https://evil.example"})
+    error_of(answer, 403, "DOMAIN_MISMATCH")
+    assert await rows.counts() == before
+
+
+async def test_a_preflight_is_answered_for_an_origin_that_some_working_key_lists(
+    operator: Operator, shop: StoreClient, api: httpx.AsyncClient
+) -> None:
+    asks = {
+        "Origin": SHOP,
+        "Access-Control-Request-Method": "POST",
+        "Access-Control-Request-Headers": "authorization,content-type",
+    }
+    answer = await api.options(CREATE, headers=asks)
+    assert (answer.status_code, answer.content) == (204, b"")
+    assert answer.headers["access-control-allow-origin"] == SHOP
+    assert "POST" in answer.headers["access-control-allow-methods"]
+    allowed = answer.headers["access-control-allow-headers"].lower()
+    for header in ("authorization", "content-type", "idempotency-key", "x-request-id"):
+        assert header in allowed
+    assert int(answer.headers["access-control-max-age"]) > 0
+    assert answer.headers["vary"] == "Origin"
+
+    for origin in ("https://evil.example", "null", ""):
+        answer = await api.options(CREATE, headers=asks | {"Origin": origin})
+        error_of(answer, 403, "DOMAIN_MISMATCH")
+        assert "access-control-allow-origin" not in answer.headers
+    error_of(await api.options(CREATE), 403, "DOMAIN_MISMATCH")
+
+    data_of(await operator.delete(f"/stores/{shop.store_id}/keys/{shop.key_id}"))
+    error_of(await api.options(CREATE, headers=asks), 403, "DOMAIN_MISMATCH")

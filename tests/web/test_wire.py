@@ -1,0 +1,310 @@
+"""The real server on a real socket, spoken to in raw bytes that no HTTP client would send."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from pydantic import SecretStr
+
+from storecredit.service import listen, serve
+from storecredit.settings import Settings
+from tests.web.conftest import LogStream
+from tests.web.doors import CREATE, IMAGE, OPERATOR_TOKEN
+from tests.web.rows import Rows
+
+ANSWER_SECONDS_MAX = 20.0
+BODY = json.dumps({"image_urls": [IMAGE]}).encode()
+
+
+@dataclass(frozen=True, slots=True)
+class RawAnswer:
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+@dataclass(frozen=True, slots=True)
+class RawConnection:
+    """One connection, and the bytes to send on it."""
+
+    reader: asyncio.StreamReader
+    writer: asyncio.StreamWriter
+
+    async def send(self, content: bytes) -> None:
+        self.writer.write(content)
+        await self.writer.drain()
+
+    async def answer(self, *, has_body: bool = True) -> RawAnswer:
+        """The next answer on this connection."""
+        async with asyncio.timeout(ANSWER_SECONDS_MAX):
+            head = (await self.reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
+            pairs = (line.split(": ", 1) for line in head[1:] if line)
+            headers = {name.lower(): value for name, value in pairs}
+            length = int(headers.get("content-length", "0")) if has_body else 0
+            return RawAnswer(
+                int(head[0].split(" ")[1]), headers, await self.reader.readexactly(length)
+            )
+
+    async def is_closed(self) -> bool:
+        """Whether the server closes it without another word."""
+        async with asyncio.timeout(ANSWER_SECONDS_MAX):
+            return await self.reader.read() == b""
+
+    async def close(self) -> None:
+        self.writer.close()
+        await self.writer.wait_closed()
+
+
+class Wire:
+    """A running server."""
+
+    def __init__(self, port: int) -> None:
+        self.port = port
+        self._connections: list[RawConnection] = []
+
+    async def connect(self) -> RawConnection:
+        connection = RawConnection(*await asyncio.open_connection("127.0.0.1", self.port))
+        self._connections.append(connection)
+        return connection
+
+    async def ask(self, content: bytes, *, has_body: bool = True) -> RawAnswer:
+        """One request on a connection of its own."""
+        connection = await self.connect()
+        await connection.send(content)
+        return await connection.answer(has_body=has_body)
+
+    async def close(self) -> None:
+        for connection in self._connections:
+            await connection.close()
+
+
+def request(
+    method: str, target: str, *lines: str, body: bytes = b"", length: int | None = None
+) -> bytes:
+    """A request as bytes; `lines` are further header lines."""
+    length = len(body) if length is None else length
+    head = [f"{method} {target} HTTP/1.1", "Host: api.test", *lines]
+    if length:
+        head.append(f"Content-Length: {length}")
+    return "\r\n".join([*head, "", ""]).encode("latin-1") + body
+
+
+@pytest.fixture
+async def wire(settings: Settings, database_url: str, log: LogStream) -> AsyncIterator[Wire]:
+    own = settings.model_copy(
+        update={"database_url": SecretStr(database_url), "worker": False, "port": 0}
+    )
+    listening = listen(own)
+    stop = asyncio.Event()
+    running = asyncio.create_task(serve(own, listening, stop))
+    server = Wire(listening.getsockname()[1])
+    yield server
+    await server.close()
+    stop.set()
+    await running
+
+
+@pytest.fixture
+async def key(wire: Wire) -> str:
+    """The `Authorization` line of a store with 100 credits."""
+    body = {"name": "A", "shop_domain": "a.example", "tier": "unlimited", "credits": 100}
+    line = f"Authorization: Bearer {OPERATOR_TOKEN}"
+    answer = await wire.ask(
+        request("POST", "/api/admin/stores", line, body=json.dumps(body).encode())
+    )
+    return f"Authorization: Bearer {answer.json()['data']['api_key']}"
+
+
+async def deductions(rows: Rows) -> int:
+    count: int = await rows.connection.fetchval(
+        "SELECT count(*) FROM store_credit_transactions WHERE type = 'deduction'"
+    )
+    return count
+
+
+async def test_an_ordinary_request_works(wire: Wire, key: str, rows: Rows) -> None:
+    answer = await wire.ask(request("POST", CREATE, key, "X-Request-Id: order-1", body=BODY))
+    assert answer.status == 201
+    assert answer.headers["x-request-id"] == "order-1"
+    assert "server" not in answer.headers, "what software serves is nobody's business"
+    assert answer.json()["data"]["balance"] == 99
+    assert await deductions(rows) == 1
+
+
+async def test_several_requests_on_one_connection_are_answered_in_order(
+    wire: Wire, key: str
+) -> None:
+    connection = await wire.connect()
+    creates = [
+        request("POST", CREATE, key, f"X-Request-Id: order-{place}", body=BODY)
+        for place in range(3)
+    ]
+    await connection.send(b"".join(creates))
+    for place in range(3):
+        answer = await connection.answer()
+        assert (answer.status, answer.headers["x-request-id"]) == (201, f"order-{place}")
+
+
+async def test_a_chunked_body_is_read(wire: Wire, key: str) -> None:
+    chunks = b"%x\r\n%b\r\n%x\r\n%b\r\n0\r\n\r\n" % (7, BODY[:7], len(BODY) - 7, BODY[7:])
+    answer = await wire.ask(request("POST", CREATE, key, "Transfer-Encoding: chunked") + chunks)
+    assert answer.status == 201
+
+
+async def test_a_chunked_body_that_does_not_end_is_stopped_at_the_limit(
+    wire: Wire, key: str, rows: Rows
+) -> None:
+    connection = await wire.connect()
+    await connection.send(request("POST", CREATE, key, "Transfer-Encoding: chunked"))
+    for _ in range(5):
+        await connection.send(b"100000\r\n" + b" " * 0x100000 + b"\r\n")
+    answer = await connection.answer()
+    assert (answer.status, answer.json()["error"]["code"]) == (413, "PAYLOAD_TOO_LARGE")
+    assert await deductions(rows) == 0
+
+
+async def test_after_a_413_the_connection_is_in_order_or_closed(
+    wire: Wire, key: str, rows: Rows
+) -> None:
+    """What was not read of a body must never be taken for a request."""
+    smuggled = request("POST", CREATE, key, body=BODY)
+    large = smuggled + b" " * 5_000_000
+    connection = await wire.connect()
+    await connection.send(request("POST", CREATE, key, body=large))
+    assert (await connection.answer()).status == 413
+    await connection.send(request("GET", "/health/live"))
+    answer = await connection.answer()
+    assert (answer.status, answer.json()["data"]) == (200, {"status": "ok"})
+    assert await deductions(rows) == 0
+
+
+async def test_a_refused_request_whose_body_was_not_read_leaves_the_connection_in_order(
+    wire: Wire, rows: Rows
+) -> None:
+    connection = await wire.connect()
+    await connection.send(request("POST", CREATE, body=BODY))
+    assert (await connection.answer()).status == 401
+    await connection.send(request("GET", "/health/live"))
+    assert (await connection.answer()).status == 200
+
+
+async def test_no_length_means_no_body(wire: Wire, key: str, rows: Rows) -> None:
+    answer = await wire.ask(request("POST", CREATE, key))
+    assert (answer.status, answer.json()["error"]["code"]) == (400, "VALIDATION_ERROR")
+    answer = await wire.ask(request("POST", CREATE, key, "Content-Length: 0"))
+    assert answer.status == 400
+    assert await deductions(rows) == 0
+
+
+async def test_a_client_that_waits_for_100_is_let_in_only_with_a_key(wire: Wire, key: str) -> None:
+    expecting = request("POST", CREATE, "Expect: 100-continue", length=len(BODY))
+    assert (await wire.ask(expecting)).status == 401
+    connection = await wire.connect()
+    await connection.send(request("POST", CREATE, key, "Expect: 100-continue", length=len(BODY)))
+    assert (await connection.answer()).status == 100
+    await connection.send(BODY)
+    assert (await connection.answer()).status == 201
+
+
+async def test_a_client_that_goes_away_in_the_middle_costs_nothing(
+    wire: Wire, key: str, rows: Rows, log: LogStream
+) -> None:
+    connection = await wire.connect()
+    await connection.send(request("POST", CREATE, key, body=BODY[:50], length=len(BODY)))
+    await connection.close()
+    assert (await wire.ask(request("GET", "/health/live"))).status == 200
+    assert await deductions(rows) == 0
+    async with asyncio.timeout(ANSWER_SECONDS_MAX):
+        while True:
+            cut_off = [line for line in log.events("request") if line["route"] == CREATE]
+            if cut_off:
+                break
+            await asyncio.sleep(0.01)
+    assert [line["status"] for line in cut_off] == [400], "not an error of ours"
+
+
+async def test_methods_that_have_no_place_here(wire: Wire, key: str) -> None:
+    for method in ("HEAD", "TRACE", "PUT"):
+        answer = await wire.ask(request(method, CREATE, key), has_body=method != "HEAD")
+        assert answer.status == 405, method
+        assert set(answer.headers["allow"].split(", ")) == {"POST", "OPTIONS"}
+        assert answer.headers["x-request-id"]
+
+
+async def test_bytes_that_are_no_text(wire: Wire, key: str, rows: Rows) -> None:
+    for content, status in (
+        (request("POST", CREATE, key, body=BODY[:-1] + b',"prompt":"\xff"}'), 400),
+        (request("POST", CREATE, key, "X-Request-Id: \xff", body=BODY), 400),
+        (request("POST", CREATE, "Authorization: Bearer \xff\xfe", body=BODY), 401),
+        (request("GET", "/api/v1/health", key, "Origin: \xff"), 403),
+        (request("GET", "/api/v1/health", key, "Cookie: \xff=\xfe;;;"), 200),
+        (request("GET", "/api/v1/%ff%fe", key), 404),
+        (request("GET", "/api/v1/%zz%", key), 404),
+        (request("GET", "/api/v1/generations?cursor=%ff", key), 400),
+    ):
+        answer = await wire.ask(content)
+        assert answer.status == status, content
+        assert answer.headers["x-request-id"]
+        assert set(answer.json()) == {"data", "error"}
+    assert await deductions(rows) == 0
+
+
+async def test_other_ways_to_write_an_address_lead_past_no_check(wire: Wire, key: str) -> None:
+    for target in (
+        "//api/admin/stores",
+        "/api/admin//stores",
+        "/%2fapi/admin/stores",
+        "http://evil.example/api/admin/stores",
+        "/api/admin/stores?x=/api/v1/health",
+        "/api/admin/stores;a=b",
+        "/api/v1/../admin/stores",
+        "/api/v1/%2e%2e/admin/stores",
+    ):
+        answer = await wire.ask(request("GET", target, key))
+        assert answer.status in {401, 404}, target
+        assert answer.json()["data"] is None
+
+
+async def test_what_is_no_http_is_answered_400_and_the_connection_closed(
+    wire: Wire, key: str, rows: Rows
+) -> None:
+    chunked = "Transfer-Encoding: chunked"
+    for content in (
+        b"nonsense\r\n\r\n",
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+        b"GET /health/live HTTP/9.9\r\n\r\n",
+        b"GET /health live HTTP/1.1\r\nHost: a\r\n\r\n",
+        b"BREW /health/live HTTP/1.1\r\nHost: a\r\n\r\n",
+        b"GET /health/live HTTP/1.1\r\nHost: a\r\nX-Nul: \0\r\n\r\n",
+        b"GET /health/live HTTP/1.1\r\nno colon\r\n\r\n",
+        request("POST", CREATE, key, "Content-Length: many", body=b""),
+        request("POST", CREATE, key, "Content-Length: -1", body=b""),
+        request("POST", CREATE, key, "Content-Length: 1", body=BODY),
+        request("POST", CREATE, key, chunked, body=BODY),
+        request("POST", CREATE, key, chunked) + b"swordfish\r\n",
+    ):
+        connection = await wire.connect()
+        await connection.send(content)
+        answer = await connection.answer()
+        assert answer.status == 400, content
+        assert await connection.is_closed(), content
+    assert (await wire.ask(request("GET", "/health/live"))).status == 200
+    assert await deductions(rows) == 0
+
+
+async def test_many_and_long_headers_do_no_harm(wire: Wire, key: str) -> None:
+    many = [f"X-Header-{number}: {number}" for number in range(1000)]
+    assert (await wire.ask(request("GET", "/api/v1/health", key, *many))).status == 200
+    long = await wire.ask(request("GET", "/api/v1/health", key, "X-Long: " + "x" * 200_000))
+    assert long.status in {200, 400, 431}
+    answer = await wire.ask(request("GET", "/api/v1/health", key, "X-Request-Id: " + "x" * 60_000))
+    assert answer.status == 400
+    assert answer.headers["x-request-id"].startswith("req_")
+    query = await wire.ask(request("GET", "/api/v1/generations?cursor=" + "x" * 50_000, key))
+    assert query.status == 400
