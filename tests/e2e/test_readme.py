@@ -1,6 +1,6 @@
 """Every command in the README does what the README says: the blocks are run as they stand.
 
-What a reader is told to replace is replaced here: the key, the address, the database, the generator.
+What a reader is told to replace is replaced here: the key, the address, the database.
 """
 
 import asyncio
@@ -30,8 +30,9 @@ RUN_MAX_SECONDS = 60
 
 def block(first_words: str) -> str:
     """The README's one block of commands that begins so."""
-    (found,) = [text for text in BLOCKS if text.startswith(first_words)]
-    return found
+    found: list[str] = [text for text in BLOCKS if text.startswith(first_words)]
+    assert len(found) == 1
+    return found[0]
 
 
 @pytest.fixture

@@ -1,1 +1,1 @@
-"""The atomic core, in plain SQL: tables in `migrations/`, functions in `functions/`, `grants.sql`."""
+"""The atomic core in plain SQL: tables in `migrations/`, `functions/`, and `grants.sql`."""
