@@ -75,9 +75,9 @@ AS $$
             + count(*) FILTER (WHERE m.session_id IS NOT NULL AND m.amount <> 1)
             + 0::numeric + count(*) FILTER (
                 WHERE m.type = 'refund' AND m.session_id IS NULL AND m.amount > coalesce((
-                    SELECT max(d.amount) FROM public.store_credit_transactions d
+                    SELECT d.amount FROM public.store_credit_transactions d
                     WHERE d.store_id = m.store_id AND d.request_id = m.request_id
-                      AND d.type = 'deduction' AND d.session_id IS NULL), 0)),
+                      AND d.type = 'deduction' AND d.session_id IS NULL LIMIT 1), 0)),
         coalesce(sum(public.state_fingerprint(m.store_id, m.seq, m.balance_after, p_seed))
                 FILTER (WHERE m.possible), 0)
             - coalesce(sum(public.state_fingerprint(
