@@ -14,8 +14,10 @@ from uuid import UUID
 import pytest
 
 from storecredit.postgres.group_commit import Bounds, GroupCommit
+from storecredit.postgres.listener import EVERYTHING, Listener
 from storecredit.postgres.pool import Connection, Database, DatabaseUnavailable
 from storecredit.telemetry import Metrics
+from tests.listening import Heard, running, until
 
 STORE = UUID("33333333-3333-4333-8333-333333333333")
 HEARD_SECONDS = 0.1
@@ -130,4 +132,18 @@ async def test_a_batch_that_meets_last_words_is_committed_on_a_new_connection(
         await asyncio.sleep(HEARD_SECONDS)
         assert await commit.submit(STORE, 2) == 2
         await commit.stop()
+        await database.close()
+
+
+async def test_a_listener_that_hears_last_words_listens_again(database_url: str) -> None:
+    async with between(database_url) as carrier:
+        database = await Database.open(carrier.url, pool_max=1)
+        listener = Listener(database, "channel")
+        heard = Heard(listener)
+        async with running(listener):
+            assert await heard.next() == EVERYTHING
+            await until(listener.is_fresh)
+            carrier.say_last_words()
+            assert await heard.next() == EVERYTHING
+            await until(listener.is_fresh)
         await database.close()

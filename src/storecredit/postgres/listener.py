@@ -41,8 +41,16 @@ BACKOFF_MAX_SECONDS = 2.0
 
 IS_LISTENING = "SELECT $1 IN (SELECT pg_listening_channels())"
 
-CONNECTION_LOST = (DatabaseError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError)
-"""What a lost, refused or unresponsive connection raises; TimeoutError is an OSError."""
+CONNECTION_LOST = (
+    DatabaseError,
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    OSError,
+)
+"""What a lost, refused or unresponsive connection raises; TimeoutError is an OSError.
+
+InternalClientError comes of one that PostgreSQL has given up and not closed yet."""
 
 
 class NotListening(Exception):
