@@ -146,7 +146,9 @@ class Access:
         if origin is not None:
             if not caller.allows(origin):
                 raise Failure(
-                    ErrorCode.DOMAIN_MISMATCH, "This API key does not list the request's origin."
+                    ErrorCode.DOMAIN_MISMATCH,
+                    "This API key does not list the request's origin: have the origin added, or "
+                    "call from your server.",
                 )
             visit.headers.extend(_cors(origin))
 

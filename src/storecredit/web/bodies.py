@@ -4,17 +4,23 @@ from typing import Any
 
 from litestar import Request
 from litestar.exceptions import InternalServerException
+from litestar.exceptions.http_exceptions import RequestEntityTooLarge
 
-from storecredit.web.envelope import invalid
+from storecredit.web.envelope import ErrorCode, Failure, invalid
 
 
 class JsonRequest(Request[Any, Any, Any]):
     """The framework's request; it knows of broken JSON, this one of all else that can be wrong."""
 
     async def body(self) -> bytes:
-        """The whole body. Raises Failure when the client went away before its end."""
+        """The whole body. Raises Failure when it is too large, or the client went away before."""
         try:
             return await super().body()
+        except RequestEntityTooLarge:
+            bytes_max = self.route_handler.resolve_request_max_body_size()
+            raise Failure(
+                ErrorCode.PAYLOAD_TOO_LARGE, f"The body is larger than {bytes_max:,} bytes."
+            ) from None
         except InternalServerException:
             raise invalid("The body did not arrive whole.") from None
 
