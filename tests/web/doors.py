@@ -12,6 +12,8 @@ from tests.worker.stand_ins import data_url, picture
 OPERATOR_TOKEN = "the-operators-token"
 CREATE = "/api/v1/generation/create"
 ENDING_SECONDS_MAX = 30.0
+REVOCATION_SECONDS = 1.0
+"""What is revoked or suspended is refused this long afterwards, on every process."""
 
 IMAGE = data_url(picture())
 """A small red PNG that every generator takes."""

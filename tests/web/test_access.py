@@ -15,7 +15,16 @@ from storecredit.postgres.pool import Database
 from storecredit.service import Service, assembled
 from storecredit.settings import Settings
 from tests.web.conftest import http_client
-from tests.web.doors import CREATE, IMAGE, Operator, StoreClient, bearer, data_of, error_of
+from tests.web.doors import (
+    CREATE,
+    IMAGE,
+    REVOCATION_SECONDS,
+    Operator,
+    StoreClient,
+    bearer,
+    data_of,
+    error_of,
+)
 from tests.web.rows import Rows
 
 BALANCE = "/api/v1/credits/balance"
@@ -160,6 +169,13 @@ async def test_the_rate_limit_is_looked_at_before_the_address_and_the_body(
     error_of(await shop.create_raw(b"{"), 429, "RATE_LIMIT_EXCEEDED")
 
 
+async def test_the_case_of_the_scheme_does_not_matter(store: StoreClient) -> None:
+    """RFC 9110, section 11.1."""
+    for scheme in ("bearer", "BEARER"):
+        answer = await store.get(BALANCE, headers={"Authorization": f"{scheme} {store.api_key}"})
+        data_of(answer)
+
+
 # Several processes
 
 
@@ -183,7 +199,7 @@ async def test_a_revocation_holds_within_a_second_on_another_process(
             data_of(await replace(store, http=elsewhere).get(BALANCE))
         await operator.delete(f"/stores/{revoked.store_id}/keys/{revoked.key_id}")
         await operator.patch(f"/stores/{suspended.store_id}", status="suspended")
-        await asyncio.sleep(1)
+        await asyncio.sleep(REVOCATION_SECONDS)
         for store in (revoked, suspended):
             answer = await replace(store, http=elsewhere).get(BALANCE)
             error_of(answer, 401, "INVALID_API_KEY")

@@ -197,7 +197,9 @@ async def test_every_image_that_cannot_be_used_is_named(store: StoreClient) -> N
 
 @pytest.mark.usefixtures("nothing_lost")
 async def test_a_body_of_five_megabytes_is_too_large(store: StoreClient) -> None:
-    error_of(await store.create_raw(body(prompt="p" * 5_000_000)), 413, "PAYLOAD_TOO_LARGE")
+    answer = await store.create_raw(body(prompt="p" * 5_000_000))
+    error = error_of(answer, 413, "PAYLOAD_TOO_LARGE")
+    assert error["message"] == "The body is larger than 4,194,304 bytes."
 
 
 async def test_a_body_at_the_limit_is_read(store: StoreClient) -> None:

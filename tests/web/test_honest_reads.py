@@ -40,6 +40,7 @@ async def test_m9_a_store_without_a_credit_row_is_an_error_and_never_a_zero(
     answer = await store.get(BALANCE, headers={"X-Request-Id": "trace-1"})
     error_of(answer, 500, "INTERNAL_ERROR")
     assert "0" not in answer.text
+    assert answer.headers["x-request-id"] == "trace-1"
     assert_logged(log, answer, store, "CreditRowMissing: store")
 
 

@@ -1,9 +1,11 @@
 """Which pages may call with which key: `Origin`, CORS headers, preflights."""
 
+import asyncio
+
 import httpx
 import pytest
 
-from tests.web.doors import CREATE, Operator, StoreClient, data_of, error_of
+from tests.web.doors import CREATE, REVOCATION_SECONDS, Operator, StoreClient, data_of, error_of
 from tests.web.rows import Rows
 
 BALANCE = "/api/v1/credits/balance"
@@ -89,4 +91,5 @@ async def test_a_preflight_is_answered_for_an_origin_that_some_working_key_lists
     error_of(await api.options(CREATE), 403, "DOMAIN_MISMATCH")
 
     data_of(await operator.delete(f"/stores/{shop.store_id}/keys/{shop.key_id}"))
+    await asyncio.sleep(REVOCATION_SECONDS)
     error_of(await api.options(CREATE, headers=asks), 403, "DOMAIN_MISMATCH")
