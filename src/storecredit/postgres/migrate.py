@@ -102,7 +102,7 @@ async def migrate(url: str, *, app_may_login: bool = False) -> Migrated:
             await connection.execute("SELECT pg_advisory_lock($1)", _MIGRATION_LOCK)
             return await _migrate_locked(connection, url, app_may_login=app_may_login)
     except asyncpg.InsufficientPrivilegeError as error:
-        raise _may_not_migrate(error) from error
+        raise _may_not_migrate(str(error)) from error
     finally:
         await connection.close()
 
@@ -116,6 +116,8 @@ async def _migrate_locked(
         and await connection.fetchval("SELECT fingerprint FROM storecredit_schema") == expected
     ):
         return Migrated(applied=(), changed=False)
+    if not await connection.fetchval("SELECT has_schema_privilege('public', 'CREATE')"):
+        raise _may_not_migrate("it may not create tables in the schema public")
     await _ensure_app_role(connection, app_may_login=app_may_login)
     applied = await asyncio.to_thread(_apply_migrations, url)
     await _install_job_queue(connection)
@@ -137,10 +139,13 @@ async def _migrate_locked(
 
 
 async def _ensure_app_role(connection: asyncpg.Connection, *, app_may_login: bool) -> None:
-    # Roles belong to the whole server: another database's migration may be making the same one.
+    # Roles belong to the whole server: another database's migration may be making the same one,
+    # and somebody with more rights may have made it for this login.
     await connection.execute(
         f"""DO $$ BEGIN
-                CREATE ROLE {APP_ROLE} NOLOGIN;
+                IF to_regrole('{APP_ROLE}') IS NULL THEN
+                    CREATE ROLE {APP_ROLE} NOLOGIN;
+                END IF;
             EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL;
             END $$"""
     )
@@ -173,21 +178,23 @@ def _apply_migrations(url: str) -> tuple[str, ...]:
     try:
         with resources.as_file(resources.files(sql) / "migrations") as folder:
             migrations = yoyo.read_migrations(str(folder))
+            # This process alone migrates here: a lock of the tool's is what a killed one left.
+            backend.break_lock()
             with backend.lock():
                 pending = backend.to_apply(migrations)
                 backend.apply_migrations(pending)
                 return tuple(migration.id for migration in pending)
     except psycopg.errors.InsufficientPrivilege as error:
-        raise _may_not_migrate(error) from error
+        raise _may_not_migrate(str(error)) from error
     finally:
         backend.connection.close()
 
 
-def _may_not_migrate(error: Exception) -> DatabaseMisconfigured:
-    reason = str(error).partition("\n")[0]
+def _may_not_migrate(reason: str) -> DatabaseMisconfigured:
+    # After its first line an error goes into details.
     return DatabaseMisconfigured(
-        f"This login may not migrate the database ({reason}): use the database's owner, with the "
-        f"right to create roles or to grant {APP_ROLE}."
+        f"This login may not migrate the database ({reason.splitlines()[0]}): use the "
+        f"database's owner, with the right to create roles or to grant {APP_ROLE}."
     )
 
 

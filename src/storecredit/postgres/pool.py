@@ -70,7 +70,7 @@ def translated() -> Iterator[None]:
         if sqlstate in _AWAY or sqlstate.startswith("08"):
             raise DatabaseUnavailable(f"PostgreSQL is not available: {error}") from error
         raise
-    except asyncpg.DataError:
+    except (asyncpg.DataError, asyncpg.ClientConfigurationError):
         raise  # a wrong argument: a defect, although the driver counts it as an interface error
     except (asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, TimeoutError) as error:
         # InternalClientError: among others, the connection is told to be closed, and not closed
@@ -97,6 +97,10 @@ async def connect(url: str, *, as_app: bool = True) -> asyncpg.Connection:
         asyncpg.InvalidCatalogNameError,  # 3D000: no such database
         asyncpg.InsufficientPrivilegeError,  # 42501: may not become the role
         asyncpg.InvalidParameterValueError,  # 22023: the role does not exist
+        asyncpg.UndefinedObjectError,  # 42704: the URL sets a parameter that there is not
+        asyncpg.ClientConfigurationError,
+        ValueError,  # a URL that is none
+        OverflowError,  # a port that is none
     ) as error:
         raise DatabaseMisconfigured(_login_advice(error)) from error
 
@@ -109,13 +113,21 @@ def _session_settings(*, as_app: bool) -> dict[str, str]:
     return settings
 
 
-def _login_advice(error: asyncpg.PostgresError) -> str:
+def _login_advice(error: Exception) -> str:
     if "role" in str(error) and APP_ROLE in str(error):
         return (
             f"The database has no usable role {APP_ROLE} ({error}): run `storecredit migrate` with "
             f"this database URL, or grant {APP_ROLE} to the login role."
         )
-    return f"PostgreSQL refuses the connection: {error}. Check the database URL."
+    if isinstance(error, asyncpg.PostgresError):
+        return f"PostgreSQL refuses the connection: {error}. Check the database URL."
+    if isinstance(error, asyncpg.ClientConfigurationError):
+        return f"The database URL cannot be used: {error}."
+    # The error itself may quote a part of the password.
+    return (
+        "The database URL cannot be read: it is like postgresql://user:password@host:5432/name, "
+        "with special characters in the password percent-encoded."
+    )
 
 
 class Database:
