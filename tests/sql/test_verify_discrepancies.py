@@ -51,6 +51,12 @@ TAMPERED: dict[str, tuple[str, set[Named]]] = {
            WHERE {store}""",
         {(K.BALANCE, None, None), (K.TOTAL_PURCHASED, None, None)},
     ),
+    "totals inflated alike, the balance untouched": (
+        """UPDATE store_credits
+           SET total_purchased = total_purchased + 5, total_spent = total_spent + 5
+           WHERE {store}""",
+        {(K.TOTAL_PURCHASED, None, None), (K.TOTAL_SPENT, None, None)},
+    ),
     "last seq": (
         "UPDATE store_credits SET last_seq = last_seq + 1 WHERE {store}",
         {(K.LAST_SEQ, None, None)},
