@@ -16,7 +16,7 @@ from storecredit.generation.sessions import ErrorCode
 from storecredit.generation.storage import ResultStore
 from storecredit.postgres import job_queue
 from storecredit.postgres.group_commit import OutcomeUnknown, WaitingLineFull
-from storecredit.postgres.pool import Database, DatabaseUnavailable
+from storecredit.postgres.pool import Database, DatabaseUnavailable, StatementRefused
 from storecredit.settings import Settings
 
 log = telemetry.get_logger("generation.sweep")
@@ -49,23 +49,29 @@ class Sweep:
     async def run(self, stop: asyncio.Event) -> None:
         """Sweep at once and then at every interval, until `stop` is set."""
         while not stop.is_set():
-            try:
-                await self.sweep()
-            except (DatabaseUnavailable, OutcomeUnknown, WaitingLineFull) as error:
-                log.warning("sweep_interrupted", error=str(error))
+            await self.sweep()
             try:
                 await asyncio.wait_for(stop.wait(), self._settings.sweep_interval_seconds)
             except TimeoutError:
                 continue
 
     async def sweep(self) -> None:
-        """One round; each part takes at most `ROUND_MAX` rows."""
-        await self._fail_overdue()
-        await self._requeue_orphans()
-        await self._delete_old_results()
-        await self._delete_strays()
-        await self._queue.forget_old_log()
-        await self._measure()
+        """One round; each part takes at most `ROUND_MAX` rows, and fails by itself alone."""
+        for part in (
+            self._fail_overdue,
+            self._requeue_orphans,
+            self._delete_old_results,
+            self._delete_strays,
+            self._queue.forget_old_log,
+            self._measure,
+        ):
+            try:
+                await part()
+            except (DatabaseUnavailable, OutcomeUnknown, WaitingLineFull) as error:
+                log.warning("sweep_interrupted", part=part.__name__, error=str(error))
+            except Exception:
+                # A result that cannot be deleted must not keep a credit from being given back.
+                log.exception("sweep_failed", part=part.__name__)
 
     async def _fail_overdue(self) -> None:
         for job in await self._open_jobs(
@@ -73,10 +79,19 @@ class Sweep:
             timedelta(seconds=self._settings.generation_deadline_seconds),
         ):
             with telemetry.bound(request_id=job.request_id, store_id=str(job.store_id)):
-                refunded = await self._lifecycle.fail_and_refund(
-                    job, ErrorCode.GENERATION_FAILED, "The generation was not finished in time."
-                )
-                log.warning("generation_overdue", session_id=str(job.session_id), refunded=refunded)
+                await self._fail(job)
+
+    async def _fail(self, job: GenerationJob) -> None:
+        session_id = str(job.session_id)
+        try:
+            refunded = await self._lifecycle.fail_and_refund(
+                job, ErrorCode.GENERATION_FAILED, "The generation was not finished in time."
+            )
+        except StatementRefused as refused:
+            # Its credit was never taken: `storecredit verify` names it. The others go on.
+            log.error("refund_refused", session_id=session_id, reason=str(refused))  # noqa: TRY400
+        else:
+            log.warning("generation_overdue", session_id=session_id, refunded=refunded)
 
     async def _requeue_orphans(self) -> None:
         orphans = await self._open_jobs(
