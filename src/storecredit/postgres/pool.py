@@ -23,9 +23,12 @@ CONNECT_TIMEOUT_SECONDS: Final = 5.0
 COMMAND_TIMEOUT_SECONDS: Final = 10.0
 OLDEST_SUPPORTED: Final = 15
 
-# SQLSTATEs that say "not now" (PostgreSQL documentation, appendix A): too_many_connections,
-# admin_shutdown, crash_shutdown, cannot_connect_now, idle_session_timeout.
-_AWAY: Final = frozenset({"53300", "57P01", "57P02", "57P03", "57P05"})
+# SQLSTATEs that say "not now" (PostgreSQL documentation, appendix A). By class: connection
+# exception, insufficient resources, operator intervention (a cancelled statement too), system
+# error; and of a session ended for its time: idle_in_transaction_session_timeout and
+# transaction_timeout.
+_AWAY_CLASSES: Final = frozenset({"08", "53", "57", "58"})
+_AWAY: Final = frozenset({"25P03", "25P04"})
 # serialization_failure, deadlock_detected, lock_not_available: the same statement may succeed now.
 _TRANSIENT: Final = frozenset({"40001", "40P01", "55P03"})
 
@@ -67,7 +70,7 @@ def translated() -> Iterator[None]:
         sqlstate = error.sqlstate or ""
         if sqlstate.startswith("SC"):
             raise StatementRefused(sqlstate, str(error)) from error
-        if sqlstate in _AWAY or sqlstate.startswith("08"):
+        if sqlstate in _AWAY or sqlstate[:2] in _AWAY_CLASSES:
             raise DatabaseUnavailable(f"PostgreSQL is not available: {error}") from error
         raise
     except (asyncpg.DataError, asyncpg.ClientConfigurationError):
