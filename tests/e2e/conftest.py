@@ -1,0 +1,214 @@
+"""The installed `storecredit` command, run as processes of its own."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+import psutil
+import pytest
+
+COMMAND = Path(sys.executable).with_name("storecredit")
+WAIT_MAX_SECONDS = 60.0
+POLL_SECONDS = 0.02
+
+
+def until(is_so: Callable[[], bool], what: str) -> None:
+    """Wait until something is so."""
+    give_up = time.monotonic() + WAIT_MAX_SECONDS
+    while not is_so():
+        assert time.monotonic() < give_up, f"not so after {WAIT_MAX_SECONDS:.0f} s: {what}"
+        time.sleep(POLL_SECONDS)
+
+
+def processes_naming(path: Path) -> list[psutil.Process]:
+    """Every living process with this path among its arguments: a data directory's PostgreSQL."""
+    found = []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            if str(path) in " ".join(process.cmdline()):
+                found.append(process)
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """A command that has ended."""
+
+    status: int
+    output: str
+    errors: str
+
+    def json(self) -> Any:
+        assert self.status == 0, self
+        return json.loads(self.output)
+
+    def sentence(self, status: int = 1) -> str:
+        """The one sentence of a command that failed as expected."""
+        assert self.status == status, self
+        assert self.output == ""
+        assert "Traceback" not in self.errors
+        told = [line for line in self.errors.splitlines() if not line.startswith("{")]
+        assert len(told) == 1, self.errors
+        assert told[0].startswith("Error: ")
+        return told[0]
+
+
+@dataclass(slots=True)
+class Serving:
+    """A command that runs until it is stopped."""
+
+    process: "subprocess.Popen[bytes]"
+    output_path: Path
+    log_path: Path
+
+    @property
+    def output(self) -> str:
+        return self.output_path.read_text()
+
+    @property
+    def log(self) -> list[dict[str, Any]]:
+        lines = self.log_path.read_text().splitlines()
+        return [json.loads(line) for line in lines if line.startswith("{") and line.endswith("}")]
+
+    def events(self, name: str) -> list[dict[str, Any]]:
+        return [line for line in self.log if line["event"] == name]
+
+    def await_event(self, name: str) -> dict[str, Any]:
+        def come_or_over() -> bool:
+            return bool(self.events(name)) or self.process.poll() is not None
+
+        until(come_or_over, f"{name} in the log")
+        assert self.events(name), self.log_path.read_text()
+        return self.events(name)[0]
+
+    @property
+    def url(self) -> str:
+        return str(self.await_event("serving")["address"])
+
+    @property
+    def port(self) -> str:
+        return str(urlsplit(self.url).port)
+
+    def made_store(self, token: str, **wanted: object) -> dict[str, Any]:
+        """A store with its first key, made over HTTP by the operator."""
+        answer = httpx.post(
+            f"{self.url}/api/admin/stores",
+            json={"name": "Hats", "shop_domain": "hats.example"} | wanted,
+            headers={"Authorization": f"Bearer {token}"},
+        )
+        made: dict[str, Any] = answer.raise_for_status().json()["data"]
+        return made
+
+    def stop(self, how: signal.Signals = signal.SIGINT) -> int:
+        """Its exit status, once it has ended."""
+        self.process.send_signal(how)
+        return self.process.wait(WAIT_MAX_SECONDS)
+
+
+@dataclass(slots=True)
+class Storecredit:
+    """Runs the command in a directory of its own, `data` being the data directory there."""
+
+    directory: Path
+    environment: dict[str, str]
+    started: list[Serving] = field(default_factory=list)
+
+    @property
+    def data_dir(self) -> Path:
+        return self.directory / "data"
+
+    def __call__(self, *arguments: object, **variables: str) -> Done:
+        """Run a command to its end."""
+        done = subprocess.run(
+            [COMMAND, *map(str, arguments)],
+            cwd=self.directory,
+            env=self.environment | variables,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=WAIT_MAX_SECONDS,
+            check=False,
+        )
+        return Done(done.returncode, done.stdout, done.stderr)
+
+    def start(self, *arguments: object, **variables: str) -> Serving:
+        """Start a command that goes on; it is ended with the test."""
+        number = len(self.started)
+        output_path = self.directory / f"output-{number}"
+        log_path = self.directory / f"log-{number}"
+        with output_path.open("wb") as output, log_path.open("wb") as log:
+            process = subprocess.Popen(
+                [COMMAND, *map(str, arguments)],
+                cwd=self.directory,
+                env=self.environment | variables,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=log,
+            )
+        self.started.append(Serving(process, output_path, log_path))
+        return self.started[-1]
+
+    def serve(self, *arguments: object, **variables: str) -> Serving:
+        """Start `serve` on a free port, and wait until it serves."""
+        serving = self.start("serve", "--port", 0, *arguments, **variables)
+        serving.await_event("serving")
+        return serving
+
+    def end_all(self) -> None:
+        """Nothing a test started outlives it, PostgreSQL included."""
+        for serving in self.started:
+            if serving.process.poll() is None:
+                serving.process.terminate()
+                with suppress(subprocess.TimeoutExpired):
+                    serving.process.wait(WAIT_MAX_SECONDS)
+                serving.process.kill()
+        for orphan in processes_naming(self.data_dir):
+            with suppress(psutil.Error):
+                orphan.kill()
+
+
+@contextmanager
+def storecredit_in(directory: Path, data_dir: Path | None = None) -> Iterator[Storecredit]:
+    """The command without settings but its defaults, on a copy of `data_dir`."""
+    environment = {name: value for name, value in os.environ.items() if "STORECREDIT" not in name}
+    # Wide enough for any sentence: what is tested is what it says, not where a line ends.
+    command = Storecredit(directory, environment | {"COLUMNS": "200"})
+    if data_dir is not None:
+        # It keeps the owner, who must be the one that PostgreSQL runs as.
+        subprocess.run(["cp", "-a", data_dir, command.data_dir], check=True)
+    try:
+        yield command
+    finally:
+        command.end_all()
+
+
+@pytest.fixture
+def new_storecredit(tmp_path: Path) -> Iterator[Storecredit]:
+    """The command where there is no data directory yet."""
+    with storecredit_in(tmp_path) as command:
+        yield command
+
+
+@pytest.fixture(scope="session")
+def prepared_data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A migrated data directory without stores, to copy: making one anew takes a while."""
+    with storecredit_in(tmp_path_factory.mktemp("prepared")) as command:
+        assert command("migrate").status == 0
+        return command.data_dir
+
+
+@pytest.fixture
+def storecredit(tmp_path: Path, prepared_data_dir: Path) -> Iterator[Storecredit]:
+    """The command, on a data directory of the test's own, where there are no stores."""
+    with storecredit_in(tmp_path, prepared_data_dir) as command:
+        yield command

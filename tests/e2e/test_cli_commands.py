@@ -1,0 +1,262 @@
+"""What each command does, prints and gives as JSON, beside a running service and without one."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, get_args
+
+import asyncpg
+import httpx
+import msgspec
+import pytest
+
+from storecredit.cli import credits as credits_commands
+from storecredit.cli import options
+from storecredit.ledger.outcomes import AdditionType, MovementType
+from storecredit.ledger.store_credits import AMOUNT_MAX
+from storecredit.web import admin as views
+from storecredit.web import b2b
+from tests.e2e.conftest import Serving, Storecredit, processes_naming, storecredit_in
+
+TOKEN = "operator"
+CREATE = (
+    *("store", "create", "--name", "Häts [b]", "--shop-domain", "hats.example"),
+    *("--tier", "growth", "--credits", 5, "--origin", "https://Hats.example:443/", "--json"),
+)
+
+
+@pytest.fixture(scope="module")
+def running(
+    tmp_path_factory: pytest.TempPathFactory, prepared_data_dir: Path
+) -> Iterator[Storecredit]:
+    """The command beside a running service; stores of one test are in the way of no other."""
+    with storecredit_in(tmp_path_factory.mktemp("running"), prepared_data_dir) as command:
+        command.serve(STORECREDIT_ADMIN_TOKEN=TOKEN)
+        yield command
+
+
+@pytest.fixture(scope="module")
+def serving(running: Storecredit) -> Serving:
+    return running.started[0]
+
+
+@pytest.fixture
+def store(serving: Serving) -> dict[str, Any]:
+    """A store with 5 credits and a key."""
+    return serving.made_store(TOKEN, credits=5)
+
+
+def fields(view: type[msgspec.Struct]) -> set[str]:
+    """The field names of the operator's API."""
+    return set(view.__struct_fields__)
+
+
+def balance_over_http(serving: Serving, key: str) -> httpx.Response:
+    return httpx.get(
+        f"{serving.url}/api/v1/credits/balance", headers={"Authorization": f"Bearer {key}"}
+    )
+
+
+def test_store_create_makes_a_store_and_a_key_that_works(
+    running: Storecredit, serving: Serving
+) -> None:
+    store = running(*CREATE).json()
+    assert set(store) == fields(views.StoreMade)
+    assert (store["name"], store["tier"], store["balance"]) == ("Häts [b]", "growth", 5)
+    assert store["created_at"].endswith("Z")
+    answer = balance_over_http(serving, store["api_key"])
+    assert answer.json()["data"] == {"balance": 5, "total_purchased": 5, "total_spent": 0}
+
+
+def test_store_create_says_in_text_that_the_key_is_shown_once(running: Storecredit) -> None:
+    done = running("store", "create", "--name", "Shoes", "--shop-domain", "shoes.example")
+    assert done.status == 0
+    assert re.search(r"^api_key +sc_live_\w{36}$", done.output, re.MULTILINE)
+    assert re.search(r"^balance +0$", done.output, re.MULTILINE)
+    assert "only time" in done.errors
+
+
+def test_store_list_and_show_print_stores_with_their_credits(
+    running: Storecredit, serving: Serving, store: dict[str, Any]
+) -> None:
+    newest = serving.made_store(TOKEN, name="New")
+    shown = running("store", "show", store["store_id"], "--json").json()
+    assert set(shown) == fields(views.StoreView)
+    assert shown == {name: store[name] for name in shown}
+
+    page = running("store", "list", "--limit", 1, "--json").json()
+    assert set(page) == fields(views.StoreList)
+    assert [each["store_id"] for each in page["items"]] == [newest["store_id"]]
+    assert page["next_cursor"] == newest["store_id"]
+    rest = running("store", "list", "--cursor", page["next_cursor"])
+    assert newest["store_id"] not in rest.output
+    (row,) = [line for line in rest.output.splitlines() if store["store_id"] in line]
+    assert {"Hats", "active", "5"} <= set(row.split())
+
+
+def test_store_suspend_and_resume_switch_its_keys(
+    running: Storecredit, serving: Serving, store: dict[str, Any]
+) -> None:
+    suspended = running("store", "suspend", store["store_id"], "--json").json()
+    assert suspended["status"] == "suspended"
+    assert set(suspended) == fields(views.StoreView)
+    assert running("store", "resume", store["store_id"], "--json").json()["status"] == "active"
+    assert balance_over_http(serving, store["api_key"]).status_code == 200
+
+
+def test_key_create_makes_a_key_with_all_that_was_asked_for(
+    running: Storecredit, serving: Serving, store: dict[str, Any]
+) -> None:
+    done = running(
+        *("key", "create", store["store_id"], "--label", "till", "--expires-at", "2999-01-31"),
+        *("--origin", "https://b.example", "--origin", "http://a.example:80", "--json"),
+    )
+    made = done.json()
+    assert set(made) == fields(views.KeyMade)
+    assert made["allowed_origins"] == ["http://a.example", "https://b.example"]
+    assert (made["label"], made["expires_at"]) == ("till", "2999-01-31T00:00:00Z")
+    assert balance_over_http(serving, made["api_key"]).status_code == 200
+    assert "only time" in done.errors
+
+    listed = running("key", "list", store["store_id"], "--json").json()
+    assert set(listed) == fields(views.KeyList)
+    newest, first = listed["items"]
+    assert newest == {name: value for name, value in made.items() if name != "api_key"}
+    table = running("key", "list", store["store_id"]).output
+    assert made["key_id"] in table
+    assert first["key_id"] in table
+    assert made["api_key"] not in table
+
+
+def test_key_rotate_and_revoke_stop_the_old_key(
+    running: Storecredit, serving: Serving, store: dict[str, Any]
+) -> None:
+    store_id, old_id = store["store_id"], store["key_id"]
+    new = running("key", "rotate", store_id, old_id, "--grace-seconds", 600, "--json").json()
+    assert set(new) == fields(views.KeyMade)
+    for each in (store, new):
+        assert balance_over_http(serving, each["api_key"]).status_code == 200
+
+    revoked = running("key", "revoke", store_id, old_id, "--json").json()
+    assert revoked == {"key_id": old_id, "revoked": True}
+    assert set(revoked) == fields(views.KeyRevoked)
+    assert "that still works" in running("key", "rotate", store_id, old_id).sentence()
+    assert balance_over_http(serving, new["api_key"]).status_code == 200
+
+
+def test_credits_are_added_once_per_request_id(running: Storecredit, store: dict[str, Any]) -> None:
+    store_id = store["store_id"]
+    order = ("--type", "purchase", "--request-id", "order-7", "--description", "Invoice 7")
+
+    added = running("credits", "add", store_id, 20, *order, "--json").json()
+    assert added == {"added": True, "balance": 25, "request_id": "order-7"}
+    assert set(added) == fields(views.CreditsAdded)
+    again = running("credits", "add", store_id, 20, *order)
+    assert again.status == 0
+    assert "already added" in again.output
+    assert "nothing changed" in again.output
+    assert "Nothing was added" in running("credits", "add", store_id, 21, *order).sentence()
+    granted = running("credits", "add", store_id, 1)
+    assert re.search(r"request id req_[0-9a-f-]{36}\.", granted.output)
+
+    balance = running("credits", "balance", store_id, "--json").json()
+    assert balance == {"balance": 26, "total_purchased": 26, "total_spent": 0}
+    assert set(balance) == fields(b2b.BalanceView)
+
+
+def test_credits_history_shows_the_ledger_newest_first(
+    running: Storecredit, serving: Serving, store: dict[str, Any]
+) -> None:
+    store_id = store["store_id"]
+    for request_id in ("one", "two"):
+        httpx.post(
+            f"{serving.url}/api/admin/stores/{store_id}/credits",
+            json={"amount": 1, "type": "purchase", "request_id": request_id},
+            headers={"Authorization": f"Bearer {TOKEN}"},
+        ).raise_for_status()
+
+    page = running("credits", "history", store_id, "--limit", 1)
+    assert "two" in page.output
+    assert "--cursor 3" in page.errors
+    rest = running(
+        *("credits", "history", store_id, "--cursor", 3, "--type", "purchase", "--json")
+    ).json()
+    assert set(rest) == fields(b2b.TransactionPage)
+    (one,) = rest["items"]
+    assert set(one) == fields(b2b.Transaction)
+    assert (one["seq"], one["request_id"], one["balance_after"]) == (2, "one", 6)
+    none = running("credits", "history", store_id, "--request-id", "three")
+    assert (none.status, none.output) == (0, "")
+    assert "no such movements" in none.errors
+
+
+async def test_verify_is_clean_until_a_balance_is_tampered_with(
+    new_storecredit: Storecredit, database_url: str, admin: asyncpg.Connection
+) -> None:
+    where = ("--database-url", database_url)
+    store_id = new_storecredit(*CREATE, *where).json()["store_id"]
+    clean = new_storecredit("verify", *where)
+    assert (clean.status, clean.errors) == (0, "")
+    assert "1 stores, 1 movements" in clean.output
+    assert "All of it agrees" in clean.output
+
+    await admin.execute(
+        "UPDATE store_credits SET balance = balance + 1, total_purchased = total_purchased + 1"
+    )
+
+    found = new_storecredit("verify", *where)
+    assert found.status == 1
+    assert store_id in found.output
+    in_json = new_storecredit("verify", "--json", *where)
+    assert in_json.status == 1
+    report = msgspec.json.decode(in_json.output)
+    assert set(report) == fields(views.Verification)
+    assert not report["clean"]
+    assert {each["store_id"] for each in report["discrepancies"]} == {store_id}
+    assert set(report["discrepancies"][0]) == fields(views.DiscrepancyView)
+
+
+def test_without_a_running_service_commands_start_postgresql_and_stop_it(
+    storecredit: Storecredit,
+) -> None:
+    store_id = storecredit(*CREATE).json()["store_id"]
+    assert processes_naming(storecredit.data_dir) == []
+    assert storecredit("credits", "balance", store_id).output.startswith("balance          5\n")
+    assert processes_naming(storecredit.data_dir) == []
+
+
+def test_migrate_makes_a_database_and_then_has_nothing_to_do(
+    new_storecredit: Storecredit,
+) -> None:
+    made = new_storecredit("migrate")
+    assert made.status == 0
+    assert made.output.startswith("Applied 0001_stores, ")
+    again = new_storecredit("migrate")
+    assert (again.status, again.errors) == (0, "")
+    assert "nothing was to do" in again.output
+
+
+def test_demo_makes_a_store_each_time_and_prints_the_lines_to_try(running: Storecredit) -> None:
+    first = running("demo", "--json", STORECREDIT_PORT="18080").json()
+    assert set(first) == fields(views.StoreMade) | {"lines"}
+    assert (first["name"], first["tier"], first["balance"]) == ("Demo", "scale", 100)
+    assert "API=http://127.0.0.1:18080/api/v1\n" in first["lines"]
+    assert first["api_key"] in first["lines"]
+    second = running("demo")
+    assert second.status == 0
+    assert "API=http://127.0.0.1:8080/api/v1\n" in second.output
+    assert first["store_id"] not in second.output
+
+
+def test_the_choices_are_those_of_the_ledger() -> None:
+    assert set(get_args(credits_commands.AdditionName)) == {each.value for each in AdditionType}
+    assert set(get_args(credits_commands.MovementName)) == {each.value for each in MovementType}
+    assert options.CREDITS_MAX == AMOUNT_MAX
+
+
+def test_version_and_help_need_no_settings(new_storecredit: Storecredit) -> None:
+    version = new_storecredit("--version", STORECREDIT_PORT="none")
+    assert re.fullmatch(r"storecredit \d+\.\d+\.\d+\n", version.output)
+    shown = new_storecredit("--help", STORECREDIT_PORT="none")
+    for command in ("serve", "worker", "migrate", "store", "key", "credits", "verify", "demo"):
+        assert re.search(rf"\b{command}\b", shown.output)

@@ -1,0 +1,111 @@
+"""What goes wrong as expected is told in one sentence on standard error, with the exit status."""
+
+import socket
+
+import pytest
+
+from tests.e2e.conftest import Storecredit
+
+NOBODY = "0198f9b0-0000-7000-8000-000000000000"
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["verify", f"credits add {NOBODY} 5"],
+)
+def test_where_there_is_no_database_a_command_says_so_and_makes_none(
+    new_storecredit: Storecredit, command: str
+) -> None:
+    told = new_storecredit(*command.split()).sentence()
+    assert "no database" in told
+    assert str(new_storecredit.data_dir) in told
+    assert not new_storecredit.data_dir.exists()
+
+
+def test_an_unknown_store_or_key_is_named(new_storecredit: Storecredit, database_url: str) -> None:
+    where = ("--database-url", database_url)
+    for command in ("store show", "key create"):
+        assert NOBODY in new_storecredit(*command.split(), NOBODY, *where).sentence()
+    assert NOBODY in new_storecredit("credits", "add", NOBODY, 5, *where).sentence()
+    made = new_storecredit(
+        *("store", "create", "--name", "N", "--shop-domain", "n.example", "--json", *where)
+    ).json()
+    told = new_storecredit("key", "rotate", made["store_id"], NOBODY, *where).sentence()
+    assert NOBODY in told
+
+
+@pytest.mark.parametrize(
+    "command, named",
+    [
+        ("store show nonsense", "STORE_ID"),
+        (f"credits add {NOBODY} 0", "AMOUNT"),
+        (f"credits add {NOBODY} 5 --type refund", "--type"),
+        (f"credits add {NOBODY} 5 --request-id é", "--request-id"),
+        (f"key create {NOBODY} --origin nonsense", "--origin"),
+        (f"key create {NOBODY} --expires-at soon", "--expires-at"),
+        ("store create --name N", "--shop-domain"),
+        ("store list --limit 101", "--limit"),
+        ("sell", "sell"),
+    ],
+)
+def test_a_wrong_argument_is_named(new_storecredit: Storecredit, command: str, named: str) -> None:
+    done = new_storecredit(*command.split())
+    assert (done.status, done.output) == (2, "")
+    assert "Traceback" not in done.errors
+    assert named in done.errors
+    assert not new_storecredit.data_dir.exists()
+
+
+@pytest.mark.parametrize(
+    "variable, value",
+    [
+        ("STORECREDIT_PORT", "99999"),
+        ("STORECREDIT_PROCESSES", "0"),
+        ("STORECREDIT_RATE_LIMITS", "open sesame"),
+        ("STORECREDIT_SIGNING_KEY", "open sesame"),
+    ],
+)
+def test_a_wrong_setting_is_told_by_its_variable_and_not_by_its_value(
+    new_storecredit: Storecredit, variable: str, value: str
+) -> None:
+    told = new_storecredit("serve", **{variable: value}).sentence(2)
+    assert variable in told
+    assert "same" not in told
+    assert not new_storecredit.data_dir.exists()
+
+
+def test_a_wrong_flag_is_told_by_its_name(new_storecredit: Storecredit) -> None:
+    assert "--port" in new_storecredit("serve", "--port", 99999).sentence(2)
+
+
+def test_an_address_that_is_taken_is_told_before_anything_is_made(
+    new_storecredit: Storecredit,
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        told = new_storecredit("serve", "--port", port).sentence()
+    assert f"port {port}" in told
+    assert "in use" in told
+    assert "--port" in told
+    assert not new_storecredit.data_dir.exists()
+
+
+def test_a_generator_that_is_not_there_is_told(
+    new_storecredit: Storecredit, database_url: str
+) -> None:
+    done = new_storecredit(
+        *("worker", "--database-url", database_url), STORECREDIT_GENERATOR="painter"
+    )
+    told = done.sentence(2)
+    assert "painter" in told
+    assert "STORECREDIT_GENERATOR" in told
+
+
+def test_a_setting_that_a_part_refuses_is_told_by_its_variable(
+    new_storecredit: Storecredit, database_url: str
+) -> None:
+    done = new_storecredit(
+        *("serve", "--port", 0, "--database-url", database_url),
+        STORECREDIT_RATE_LIMITS='{"gold": [1, 2]}',
+    )
+    assert "STORECREDIT_RATE_LIMITS" in done.sentence(2)

@@ -1,0 +1,153 @@
+"""Commands on a PostgreSQL of the operator's own, and what is told when it cannot be used."""
+
+import socket
+import struct
+import subprocess
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Thread
+from uuid import uuid4
+
+import asyncpg
+import pytest
+
+from storecredit.postgres.embedded import EmbeddedPostgres
+from tests.conftest import with_database
+from tests.e2e.conftest import WAIT_MAX_SECONDS, Storecredit
+
+PASSWORD = "open%2Fsesame"
+
+
+@pytest.fixture
+async def empty_url(server_url: str) -> AsyncIterator[str]:
+    """A superuser's URL of a fresh database that nobody migrated."""
+    name = f"test_{uuid4().hex}"
+    connection = await asyncpg.connect(server_url)
+    await connection.execute(f"CREATE DATABASE {name} TEMPLATE template0")
+    yield with_database(server_url, name)
+    await connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    await connection.close()
+
+
+async def test_an_external_database_is_told_to_be_migrated_first(
+    new_storecredit: Storecredit, empty_url: str
+) -> None:
+    for command in ("demo", "serve --port 0"):
+        told = new_storecredit(*command.split(), "--database-url", empty_url).sentence()
+        assert "storecredit migrate" in told
+
+
+async def test_an_external_database_is_migrated_and_worked_on(
+    new_storecredit: Storecredit, empty_url: str
+) -> None:
+    where = {"STORECREDIT_DATABASE_URL": empty_url}
+    migrated = new_storecredit("migrate", **where)
+    assert migrated.status == 0
+    assert "0001_stores" in migrated.output
+    assert new_storecredit("migrate", "--json", **where).json() == {
+        "applied": [],
+        "changed": False,
+    }
+    made = new_storecredit(
+        *("store", "create", "--name", "N", "--shop-domain", "n.example", "--json"), **where
+    ).json()
+    assert new_storecredit("credits", "add", made["store_id"], 5, **where).status == 0
+    report = new_storecredit("verify", "--json", **where).json()
+    assert (report["stores"], report["movements"]) == (1, 1)
+    assert not new_storecredit.data_dir.exists()
+
+
+async def test_serve_migrates_an_external_database_when_told_to(
+    new_storecredit: Storecredit, empty_url: str
+) -> None:
+    serving = new_storecredit.serve("--migrate", "--processes", 2, "--database-url", empty_url)
+    assert serving.events("database_migrated")
+    assert serving.stop() == 0
+    assert not (new_storecredit.data_dir / "postgres").exists()
+
+
+def test_a_server_that_is_away_is_told(new_storecredit: Storecredit) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    url = f"postgresql://open:{PASSWORD}@127.0.0.1:{port}/store"
+    for command in ("store list", "migrate"):
+        told = new_storecredit(*command.split(), "--database-url", url).sentence()
+        assert "PostgreSQL is not available" in told
+        assert "sesame" not in told
+
+
+def test_a_url_that_is_none_is_told_and_not_quoted(new_storecredit: Storecredit) -> None:
+    for url in ("postgresql://open:/sesame@127.0.0.1/store", "mysql://open:sesame@127.0.0.1/x"):
+        told = new_storecredit("store", "list", STORECREDIT_DATABASE_URL=url).sentence()
+        assert "database URL" in told
+        assert "same" not in told
+
+
+async def test_a_database_that_is_not_there_is_told(
+    new_storecredit: Storecredit, server_url: str
+) -> None:
+    url = with_database(server_url, "nowhere")
+    told = new_storecredit("migrate", "--database-url", url).sentence()
+    assert '"nowhere" does not exist' in told
+
+
+@pytest.fixture
+async def guarded_url(prepared_data_dir: Path, tmp_path: Path) -> AsyncIterator[str]:
+    """The URL of a server that asks for a password, with the right one."""
+    data_dir = tmp_path / "guarded"
+    subprocess.run(["cp", "-a", prepared_data_dir, data_dir], check=True)
+    rules = data_dir / "postgres" / "pg_hba.conf"
+    rules.write_text(f"local all open scram-sha-256\n{rules.read_text()}")
+    postgres = EmbeddedPostgres(data_dir)
+    await postgres.start(create=False)
+    connection = await asyncpg.connect(postgres.admin_url)
+    await connection.execute("CREATE ROLE open LOGIN PASSWORD 'open/sesame'")
+    await connection.execute("GRANT storecredit_app TO open")
+    await connection.close()
+    yield postgres.app_url.replace("storecredit_app@", f"open:{PASSWORD}@")
+    await postgres.stop()
+
+
+async def test_a_wrong_password_is_told_and_never_shown(
+    new_storecredit: Storecredit, guarded_url: str
+) -> None:
+    right = new_storecredit("store", "list", "--json", "--database-url", guarded_url)
+    assert right.json() == {"items": [], "next_cursor": None}
+    wrong = guarded_url.replace("sesame", "barley")
+    told = new_storecredit("store", "list", "--database-url", wrong).sentence()
+    assert "password authentication failed" in told
+    assert "barley" not in told
+
+
+@contextmanager
+def server_of_version(version: str) -> Iterator[int]:
+    """A port where a server says that it is PostgreSQL of this version, and no more."""
+    greeting = b"R" + struct.pack("!ii", 8, 0)
+    setting = b"server_version\0" + version.encode() + b"\0"
+    greeting += b"S" + struct.pack("!i", 4 + len(setting)) + setting
+    greeting += b"K" + struct.pack("!iii", 12, 1, 1) + b"Z" + struct.pack("!i", 5) + b"I"
+
+    def greet() -> None:
+        connection, _ = listening.accept()
+        with connection:
+            connection.settimeout(WAIT_MAX_SECONDS)
+            for answer in (greeting, b""):  # to what opens a session, and to what ends it
+                connection.recv(4096)
+                connection.sendall(answer)
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        listening.settimeout(WAIT_MAX_SECONDS)
+        thread = Thread(target=greet)
+        thread.start()
+        yield listening.getsockname()[1]
+        thread.join(WAIT_MAX_SECONDS)
+
+
+@pytest.mark.parametrize("command", ["store list", "migrate"])
+def test_a_server_that_is_too_old_is_told(new_storecredit: Storecredit, command: str) -> None:
+    with server_of_version("14.9") as port:
+        url = f"postgresql://open@127.0.0.1:{port}/store?sslmode=disable"
+        told = new_storecredit(*command.split(), "--database-url", url).sentence()
+    assert "PostgreSQL 14 is too old" in told
+    assert "15" in told
