@@ -4,6 +4,7 @@ Origins are in test_origins.py, rate limits in test_rate_limits.py.
 """
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator
 from dataclasses import replace
 
@@ -14,6 +15,7 @@ from pydantic import SecretStr
 from storecredit.postgres.pool import Database
 from storecredit.service import Service, assembled
 from storecredit.settings import Settings
+from storecredit.web.access import Visit
 from tests.web.conftest import http_client
 from tests.web.doors import (
     CREATE,
@@ -167,6 +169,16 @@ async def test_the_rate_limit_is_looked_at_before_the_address_and_the_body(
     error_of(await shop.get("/api/v1/nothing"), 429, "RATE_LIMIT_EXCEEDED")
     error_of(await shop.create_raw(b"{"), 400, "VALIDATION_ERROR")
     error_of(await shop.create_raw(b"{"), 429, "RATE_LIMIT_EXCEEDED")
+
+
+async def test_a_refused_request_leaves_nothing_behind_in_memory(api: httpx.AsyncClient) -> None:
+    """An error object that is raised again and again keeps everything of every time."""
+    for _ in range(50):
+        await api.get(BALANCE)
+        await api.get("/api/admin/stores")
+        await api.get("/nothing")
+    gc.collect()
+    assert sum(isinstance(each, Visit) for each in gc.get_objects()) < 10
 
 
 async def test_the_case_of_the_scheme_does_not_matter(store: StoreClient) -> None:

@@ -14,8 +14,11 @@ from storecredit.service import assembled
 from storecredit.settings import Settings
 from tests.web.conftest import LogStream, http_client
 from tests.web.doors import Operator, StoreClient, data_of, error_of
+from tests.web.rows import Rows
 
 BALANCE = "/api/v1/credits/balance"
+CUTS = 10
+RETRIES_MAX = 20
 
 
 async def lose_credit_row(admin: asyncpg.Connection, store: StoreClient) -> None:
@@ -65,6 +68,24 @@ async def test_m9_nothing_is_created_for_a_store_without_a_credit_row(
     log.forget()
     assert await admin.fetchval("SELECT count(*) FROM store_generation_sessions") == 0
     assert await admin.fetchval("SELECT count(*) FROM pgqueuer") == 0
+
+
+async def test_m9_connections_that_the_database_cuts_cost_nobody_more_than_a_retry(
+    store: StoreClient, admin: asyncpg.Connection, rows: Rows
+) -> None:
+    for place in range(CUTS):
+        await admin.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+        answer = await store.create(f"order-{place}")
+        for _ in range(RETRIES_MAX):
+            if answer.status_code in {200, 201}:
+                break
+            assert_unavailable(answer)
+            answer = await store.create(f"order-{place}")
+        assert answer.status_code in {200, 201}
+    assert len(await rows.ledger(store.store_id, "deduction")) == CUTS
 
 
 @pytest.fixture
