@@ -197,7 +197,7 @@ async def test_verify_is_clean_until_a_balance_is_tampered_with(
     store_id = new_storecredit(*CREATE, *where).json()["store_id"]
     clean = new_storecredit("verify", *where)
     assert (clean.status, clean.errors) == (0, "")
-    assert "1 stores, 1 movements" in clean.output
+    assert "Stores: 1, movements: 1," in clean.output
     assert "All of it agrees" in clean.output
 
     await admin.execute(

@@ -74,7 +74,8 @@ def add(
     if json:
         output.as_json(outcome)
     elif outcome["added"]:
-        typer.echo(f"Added {amount} credits ({type_}), request id {cause}.")
+        noun = "credit" if amount == 1 else "credits"
+        typer.echo(f"Added {amount} {noun} ({type_}), request id {cause}.")
         typer.echo(f"The balance is {outcome['balance']}.")
     else:
         typer.echo(f"The request id {cause} had already added them: nothing changed.")

@@ -1,13 +1,13 @@
 """How commands print: data on standard output, as text or JSON; remarks on standard error."""
 
-import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
 import typer
 
-WIDTH_WITHOUT_TERMINAL: Final = 250
+TABLE_WIDTH_MAX: Final = 400
+"""In characters; longer texts are folded."""
 
 
 def as_json(value: object) -> None:
@@ -44,21 +44,18 @@ def page(
 
 
 def table(columns: Iterable[str], items: Iterable[Mapping[str, object]]) -> None:
-    """A table; in a narrow terminal texts are folded, and identifiers are kept whole."""
+    """A table as wide as its texts: a narrow terminal wraps its lines, and folds no identifier."""
     from rich import box
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     names = list(columns)
-    grid = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for name in names:
-        grid.add_column(name, overflow="fold", no_wrap=name.endswith("_id"))
+    grid = Table(*names, box=box.SIMPLE_HEAD, pad_edge=False)
     for item in items:
         # Text, not markup: a store's name may hold brackets.
         grid.add_row(*(Text(_text(item[name])) for name in names))
-    is_terminal = sys.stdout.isatty()
-    Console(width=None if is_terminal else WIDTH_WITHOUT_TERMINAL).print(grid)
+    Console(width=TABLE_WIDTH_MAX).print(grid, soft_wrap=True)
 
 
 def note(sentence: str) -> None:

@@ -63,6 +63,7 @@ def expected(error: Exception) -> Problem | None:
 def _of_the_rooms(error: Exception) -> Problem | None:
     from storecredit.generation.generators import GeneratorNotConfigured
     from storecredit.ledger.store_credits import CreditRowMissing
+    from storecredit.ledger.verify import DiscrepancyUnnamed
     from storecredit.postgres.embedded import EmbeddedPostgresError
     from storecredit.postgres.pool import (
         DatabaseMisconfigured,
@@ -72,7 +73,12 @@ def _of_the_rooms(error: Exception) -> Problem | None:
     from storecredit.service import CannotListen
 
     match error:
-        case CannotListen() | DatabaseMisconfigured() | EmbeddedPostgresError():
+        case (
+            CannotListen()
+            | DatabaseMisconfigured()
+            | EmbeddedPostgresError()
+            | DiscrepancyUnnamed()
+        ):
             return Problem(str(error))
         case GeneratorNotConfigured():
             return Problem(str(error), MISUSED)

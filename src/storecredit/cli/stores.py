@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from storecredit.ledger.store_credits import Balance
     from storecredit.stores.stores import Store
 
-COLUMNS = ("store_id", "name", "shop_domain", "tier", "status", "balance", "created_at")
+COLUMNS = ("store_id", "name", "shop_domain", "tier", "status", "balance")
 
 app = typer.Typer(help="Stores, which are your customers.", no_args_is_help=True)
 
