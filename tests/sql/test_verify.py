@@ -41,6 +41,18 @@ async def test_a_ledger_made_by_the_functions_is_clean(
     assert report.clean
 
 
+async def test_every_row_of_a_sound_ledger_is_looked_at_when_asked(
+    database: Database, admin: asyncpg.Connection
+) -> None:
+    await open_store_with_everything(admin)
+    progress: list[Progress] = []
+
+    report = await verify(database, every_row=True, on_progress=progress.append)
+
+    assert report.clean
+    assert progress[-1] == Progress(2 * report.movements, 2 * report.movements)
+
+
 async def test_an_empty_database_is_clean(database: Database) -> None:
     progress: list[Progress] = []
 

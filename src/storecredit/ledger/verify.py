@@ -8,7 +8,8 @@ of fingerprints that come to 0 when ledger, credits, sessions and stores agree. 
 in `sql/functions/verify_sums.sql`; the chance that a discrepancy escapes a run is about 1 in 2^64,
 and each run draws a new seed. Speed depends neither on how the rows of many stores are mixed on
 disk nor on how many rows one store has. Only when a sum is not 0 is every row looked at again, one
-by one in key order, to name what is wrong; that takes ten to fifty times as long.
+by one in key order, to name what is wrong; that takes ten to fifty times as long. `every_row` asks
+for it in any case: a proof that leaves nothing to chance.
 """
 
 import secrets
@@ -128,7 +129,7 @@ class Progress:
     """Ledger rows looked at so far, and how many there are to look at.
 
     `checked` never falls. `total` is what the `last_seq` of all stores promise until the rows are
-    counted; it doubles when the sums differ and every row is looked at again. The last progress of
+    counted; it doubles when every row is looked at again. The last progress of
     a run has `checked == total`.
     """
 
@@ -157,11 +158,14 @@ class DiscrepancyUnnamed(Exception):
 
 
 async def verify(
-    database: Database, *, on_progress: Callable[[Progress], None] | None = None
+    database: Database,
+    *,
+    every_row: bool = False,
+    on_progress: Callable[[Progress], None] | None = None,
 ) -> Report:
     """Recompute everything from the ledger, as it is at this moment.
 
-    `on_progress` is called after every slice. Raises DatabaseUnavailable; DiscrepancyUnnamed when
+    `every_row`: look at each row also when the sums agree. `on_progress` is called after every slice. Raises DatabaseUnavailable; DiscrepancyUnnamed when
     an index hides the rows that are wrong.
     """
     async with (
@@ -169,9 +173,9 @@ async def verify(
         connection.transaction(isolation="repeatable_read", readonly=True),
     ):
         await connection.execute(_LOCK)
-        run = _Run(connection, on_progress or (lambda _: None))
+        run = _Run(connection, on_progress or (lambda _: None), every_row=every_row)
         await run.sum_up()
-        if run.differs:
+        if run.looks_at_rows:
             await run.find()
         return run.report()
 
@@ -179,8 +183,15 @@ async def verify(
 class _Run:
     """One verification, inside its snapshot."""
 
-    def __init__(self, connection: Connection, on_progress: Callable[[Progress], None]) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        on_progress: Callable[[Progress], None],
+        *,
+        every_row: bool,
+    ) -> None:
         self._connection = connection
+        self._every_row = every_row
         self._on_progress = on_progress
         self._rows = dict.fromkeys(_SUM, 0)
         self._sums: dict[str, int] = {}
@@ -190,6 +201,11 @@ class _Run:
     def differs(self) -> bool:
         """Whether a sum is not 0."""
         return any(self._sums.values())
+
+    @property
+    def looks_at_rows(self) -> bool:
+        """Whether every row is looked at, after the sums."""
+        return self._every_row or self.differs
 
     async def sum_up(self) -> None:
         """Add up all tables, a slice of each at a time."""
@@ -204,7 +220,7 @@ class _Run:
                 end = pages[table] * (number + 1) // slices if number + 1 < slices else _PAGE_MAX
                 await self._add(table, statement, (seed, (first, 0), (end, 0)))
             self._tell(self._movements, max(expected, self._movements))
-        self._tell(self._movements, self._movements * (2 if self.differs else 1))
+        self._tell(self._movements, self._movements * (2 if self.looks_at_rows else 1))
 
     async def find(self) -> None:
         """Name what is wrong, until nothing is left or `DISCREPANCIES_MAX` are exceeded."""
