@@ -165,8 +165,8 @@ async def verify(
 ) -> Report:
     """Recompute everything from the ledger, as it is at this moment.
 
-    `every_row`: look at each row also when the sums agree. `on_progress` is called after every slice. Raises DatabaseUnavailable; DiscrepancyUnnamed when
-    an index hides the rows that are wrong.
+    `every_row`: look at each row also when the sums agree. `on_progress` is called after every
+    slice. Raises DatabaseUnavailable; DiscrepancyUnnamed when an index hides the wrong rows.
     """
     async with (
         database.acquire() as connection,
