@@ -197,7 +197,10 @@ async def test_m11_the_key_alone_decides_the_store(operator: Operator, rows: Row
         query = {"store_id": owner.store_id, "type": "deduction"}
         answer = await other.send("GET", path, headers=naming, params=query)
         assert data_of(answer)["items"] == []
-    error_of(await other.get(f"/api/v1/generation/{session_id}"), 404, "NOT_FOUND")
+    answer = await other.get(
+        f"/api/v1/generation/{session_id}", headers=naming, store_id=owner.store_id
+    )
+    error_of(answer, 404, "NOT_FOUND")
     data = data_of(await other.create("order-2", headers=naming, store_id=owner.store_id), 201)
     [session] = await rows.sessions(other.store_id)
     assert session["session_id"] == data["session_id"]
