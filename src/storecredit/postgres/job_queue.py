@@ -25,6 +25,8 @@ log = telemetry.get_logger("postgres.job_queue")
 ENTRYPOINT: Final = "generation"
 LOG_KEPT: Final = timedelta(hours=24)
 RESTART_WAIT_SECONDS: Final = 1.0
+CUT_OFF_WAIT_SECONDS: Final = 1.0
+CUT_OFF_ATTEMPTS_MAX: Final = 10
 # New jobs are notified; a job that is to run again is not, and a notification can be lost with its
 # connection. So the queue is looked at this often, and a wait between attempts is as much longer.
 POLL_INTERVAL: Final = timedelta(seconds=1)
@@ -109,8 +111,7 @@ class JobQueue:
                 await self._report_failure(running)
             finally:
                 stopping.cancel()
-                running.cancel()
-                await asyncio.gather(running, stopping, return_exceptions=True)
+                await _cut_off(running)
             await _wait_for(stop, RESTART_WAIT_SECONDS)
 
     async def depth(self) -> QueueDepth:
@@ -160,6 +161,21 @@ async def _drain(manager: QueueManager, running: asyncio.Task[None], drain_secon
     _, late = await asyncio.wait({running}, timeout=drain_seconds)
     if late:
         log.warning("jobs_cut_off", drain_seconds=drain_seconds)
+
+
+async def _cut_off(running: asyncio.Task[None]) -> None:
+    """Cancel the run and the jobs it still has.
+
+    Once is not always enough: cancelled anywhere else than where it waits for its jobs, the
+    library goes there, and waits for them without a limit.
+    """
+    for _ in range(CUT_OFF_ATTEMPTS_MAX):
+        running.cancel()
+        done, _ = await asyncio.wait({running}, timeout=CUT_OFF_WAIT_SECONDS)
+        if done:
+            await asyncio.gather(running, return_exceptions=True)
+            return
+    log.error("jobs_do_not_end", waited_seconds=CUT_OFF_ATTEMPTS_MAX * CUT_OFF_WAIT_SECONDS)
 
 
 async def _wait_for(event: asyncio.Event, seconds: float) -> None:
