@@ -15,6 +15,7 @@ What can go wrong, and what the caller sees:
 """
 
 import asyncio
+import contextlib
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Sequence
@@ -38,6 +39,7 @@ Outcome = TypeVar("Outcome")
 
 RETRY_WAIT_SECONDS: Final = 0.05
 BATCH_TIMEOUT_SECONDS: Final = 5.0
+CLOSE_TIMEOUT_SECONDS: Final = 1.0
 
 
 class WaitingLineFull(Exception):
@@ -67,6 +69,13 @@ class _Lane(Generic[Item, Outcome]):
         connection, self.connection = self.connection, None
         if connection is not None:
             connection.terminate()
+
+    async def close(self) -> None:
+        """Take leave of the server; one that does not answer keeps nobody from stopping."""
+        connection, self.connection = self.connection, None
+        if connection is not None:
+            with contextlib.suppress(DatabaseUnavailable), translated():
+                await connection.close(timeout=CLOSE_TIMEOUT_SECONDS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,14 +133,13 @@ class GroupCommit(Generic[Item, Outcome]):
             await asyncio.gather(*self._tasks, return_exceptions=True)
         for lane in self._lanes:
             _fail(lane.waiting, OutcomeUnknown("the service stopped before it could commit"))
-            if lane.connection is not None:
-                await lane.connection.close()
+        await asyncio.gather(*(lane.close() for lane in self._lanes))
 
     async def submit(self, store_id: UUID, item: Item) -> Outcome:
         """Hand in one item and wait for its own outcome.
 
-        Raises WaitingLineFull, OutcomeUnknown, DatabaseUnavailable (never sent), or what
-        `settle` raised for this item alone.
+        Raises WaitingLineFull, OutcomeUnknown, DatabaseUnavailable or DatabaseMisconfigured (never
+        sent), or what `settle` raised for this item alone.
         """
         if self._closing or self._waiting >= self._bounds.waiting_max:
             raise WaitingLineFull(f"{self._waiting} requests are waiting")
@@ -181,7 +189,8 @@ class GroupCommit(Generic[Item, Outcome]):
                 sent = True
                 outcomes = await self._transact(lane.connection, batch)
             except Exception as error:  # noqa: BLE001 - it becomes the outcome of who caused it
-                if isinstance(error, DatabaseUnavailable):
+                # Who is not let in has learnt nothing about the items, nor what became of them.
+                if lane.connection is None or isinstance(error, DatabaseUnavailable):
                     lane.drop_connection()
                 elif not is_transient(error):
                     await self._isolate(lane, batch, error)
@@ -212,7 +221,12 @@ class GroupCommit(Generic[Item, Outcome]):
     ) -> Sequence[Outcome]:
         with translated():
             async with asyncio.timeout(BATCH_TIMEOUT_SECONDS), connection.transaction():
-                return await self._settle(connection, [entry.item for entry in batch])
+                outcomes = await self._settle(connection, [entry.item for entry in batch])
+                if len(outcomes) != len(batch):
+                    raise AssertionError(
+                        f"{self._operation}: {len(outcomes)} outcomes of {len(batch)} items"
+                    )
+                return outcomes
 
     def _give_up_on_the_late(
         self, batch: Sequence[_Entry[Item, Outcome]], error: Exception, *, sent: bool
