@@ -7,6 +7,7 @@ lanes never wait for each other's credit row.
 What can go wrong, and what the caller sees:
 
 - the waiting line is full: `WaitingLineFull`, at once, nothing was sent;
+- it waited longer than its deadline: `DatabaseUnavailable`, nothing was sent;
 - one item is bad: the batch is rolled back and its items are tried one by one, so that only the
   bad one fails, with its own exception;
 - the connection breaks: whether the transaction was committed is unknown. The batch is sent again
@@ -181,6 +182,7 @@ class GroupCommit(Generic[Item, Outcome]):
         self, lane: _Lane[Item, Outcome], batch: Sequence[_Entry[Item, Outcome]]
     ) -> None:
         """Settle a batch to the end: every entry has its outcome when this returns."""
+        batch = self._refuse_the_late(batch)
         sent = False
         while batch:
             try:
@@ -227,6 +229,21 @@ class GroupCommit(Generic[Item, Outcome]):
                         f"{self._operation}: {len(outcomes)} outcomes of {len(batch)} items"
                     )
                 return outcomes
+
+    def _refuse_the_late(
+        self, batch: Sequence[_Entry[Item, Outcome]]
+    ) -> list[_Entry[Item, Outcome]]:
+        """Fail, unsent, the entries whose deadline passed in line; return the others.
+
+        Else each would be tried once more, and behind a database that does not answer the last in
+        line would wait for all the time-outs before it.
+        """
+        oldest = time.monotonic() - self._bounds.deadline_seconds
+        late = [entry for entry in batch if entry.entered_at <= oldest]
+        if late:
+            log.warning("waited_too_long", operation=self._operation, size=len(late))
+            _fail(late, DatabaseUnavailable("the database is too slow; nothing of this was sent"))
+        return [entry for entry in batch if entry.entered_at > oldest]
 
     def _give_up_on_the_late(
         self, batch: Sequence[_Entry[Item, Outcome]], error: Exception, *, sent: bool
