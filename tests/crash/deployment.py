@@ -1,0 +1,137 @@
+"""The service as an operator deploys it: processes on one data directory, stores, a generator."""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+from uuid import UUID
+
+import httpx
+import msgspec
+
+from tests.crash.audit import assert_books_hold, books_of, drained
+from tests.crash.load import Account, Load, load_on
+from tests.crash.outside import Generator
+from tests.crash.processes import Processes, RunningProcess
+
+STORES = 3
+OPENING_CREDITS = 100_000
+ADMIN_TOKEN = "operator-of-the-crash-tests"
+OPERATOR = {"Authorization": f"Bearer {ADMIN_TOKEN}"}
+
+# Everything that waits waits briefly, so that what a crash leaves behind is soon picked up.
+BRIEF_WAITS = {
+    "STORECREDIT_COMMIT_DEADLINE_SECONDS": "0.5",
+    "STORECREDIT_GENERATION_TIMEOUT_SECONDS": "1",
+    "STORECREDIT_GENERATOR_ATTEMPTS": "3",
+    "STORECREDIT_GENERATOR_BACKOFF_SECONDS": "0.05",
+    "STORECREDIT_SWEEP_INTERVAL_SECONDS": "0.3",
+    "STORECREDIT_WORKER_HEARTBEAT_TIMEOUT_SECONDS": "1",
+}
+
+
+class Deployment:
+    """Starts the service's processes, makes stores, sends load, and looks into the books."""
+
+    def __init__(self, processes: Processes, generator: Generator, seed: str) -> None:
+        self.processes = processes
+        self.generator = generator
+        self.accounts: list[Account] = []
+        self._seed = seed
+        self._environment = BRIEF_WAITS | {
+            "STORECREDIT_ADMIN_TOKEN": ADMIN_TOKEN,
+            "STORECREDIT_GENERATOR": "http",
+            "STORECREDIT_GENERATOR_URL": generator.url,
+            "STORECREDIT_LOG_FORMAT": "json",
+        }
+
+    async def serve(self, *options: str, **settings: str) -> RunningProcess:
+        """`storecredit serve` on a free port; the first one makes the stores.
+
+        `settings` by their names, in place of the usual ones.
+        """
+        process = await self._start("serve", "--port", "0", *options, settings=settings)
+        if not self.accounts:
+            self.accounts = [await _make_store(process.url, place) for place in range(STORES)]
+        return process
+
+    def launch(self) -> RunningProcess:
+        """`storecredit serve`, without waiting for it to serve."""
+        return self.processes.launch("serve", "--port", "0", environment=self._environment)
+
+    async def work(self, **settings: str) -> RunningProcess:
+        """`storecredit worker`."""
+        return await self._start("worker", settings=settings)
+
+    async def _start(
+        self, command: str, *options: str, settings: Mapping[str, str]
+    ) -> RunningProcess:
+        changed = {f"STORECREDIT_{name.upper()}": value for name, value in settings.items()}
+        return await self.processes.start(
+            command, *options, environment=self._environment | changed
+        )
+
+    async def create(self, service: RunningProcess, account: Account, request_id: str) -> UUID:
+        """One request for a generation; its session."""
+        async with httpx.AsyncClient(base_url=service.url) as client:
+            answer = await client.post(
+                "/api/v1/generation/create",
+                headers={
+                    "Authorization": f"Bearer {account.api_key}",
+                    "X-Request-Id": request_id,
+                },
+                json={"image_urls": ["https://images.example/a.png"]},
+            )
+        assert answer.status_code == 201, answer.text
+        return UUID(answer.json()["data"]["session_id"])
+
+    @asynccontextmanager
+    async def load(self, *doors: RunningProcess) -> AsyncIterator[Load]:
+        """Clients that keep asking these processes, until the block ends or says stop."""
+        try:
+            async with load_on([door.url for door in doors], self.accounts, self._seed) as load:
+                yield load
+        except AssertionError as failure:
+            failure.add_note(self.processes.log_tails())
+            raise
+
+    async def assert_all_is_well(self, load: Load) -> None:
+        """Let the service drain, and judge every row."""
+        async with books_of(self.processes.data_dir) as books:
+            await drained(books)
+            await assert_books_hold(books, load, self.generator, self.processes.data_dir)
+
+    async def assert_verified(self, service: RunningProcess) -> None:
+        """The operator's `GET /api/admin/verify` finds nothing wrong, and looked at something."""
+        async with httpx.AsyncClient(base_url=service.url) as operator:
+            answer = await operator.get("/api/admin/verify", headers=OPERATOR)
+        assert answer.status_code == 200, answer.text
+        _assert_clean(answer.json()["data"])
+
+    async def assert_verified_by_command(self) -> None:
+        """`storecredit verify` finds nothing wrong, and looked at something."""
+        status, output = await self.processes.run("verify", "--json", environment=self._environment)
+        assert status == 0, output.decode()
+        _assert_clean(msgspec.json.decode(output))
+
+
+def _assert_clean(report: dict[str, Any]) -> None:
+    assert report["clean"] is True, report
+    assert report["movements"] > 0
+    assert report["sessions"] > 0
+
+
+async def _make_store(url: str, place: int) -> Account:
+    async with httpx.AsyncClient(base_url=url) as operator:
+        answer = await operator.post(
+            "/api/admin/stores",
+            headers=OPERATOR,
+            json={
+                "name": f"Shop {place}",
+                "shop_domain": f"shop-{place}.example",
+                "tier": "unlimited",
+                "credits": OPENING_CREDITS,
+            },
+        )
+    assert answer.status_code == 201, answer.text
+    made = answer.json()["data"]
+    return Account(UUID(made["store_id"]), made["api_key"], OPENING_CREDITS)

@@ -1,0 +1,228 @@
+"""The real processes of the service, started, killed, paused and stopped by tests.
+
+Promises that nothing outlives a test, however it ends: every process started here, and the
+embedded PostgreSQL of the data directory, are ended by their numbers in `end_all`.
+"""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import psutil
+
+from storecredit.postgres.embedded import APP_ROLE, EmbeddedPostgres
+from tests.crash.waiting import until
+
+START_MAX_SECONDS = 60.0
+STOP_MAX_SECONDS = 60.0
+END_MAX_SECONDS = 20.0
+LOG_TAILS = 4
+LOG_TAIL_LINES = 30
+LOG_LINE_MAX = 1000
+
+READY = {"serve": "serving", "worker": "working"}
+"""The event that each command logs once it does its work."""
+
+
+class RunningProcess:
+    """One `storecredit` process, and what it logs."""
+
+    def __init__(self, command: str, popen: "subprocess.Popen[bytes]", log_path: Path) -> None:
+        self.command = command
+        self.pid = popen.pid
+        self._popen = popen
+        self._log_path = log_path
+
+    @property
+    def url(self) -> str:
+        """Where it serves."""
+        return str(self.events("serving")[0]["address"])
+
+    def events(self, name: str) -> list[dict[str, Any]]:
+        """The log lines of one event, oldest first."""
+        # A line under way, or one that is not of the service (a trace), is none of them.
+        marked = f'"event":"{name}"'.encode()
+        lines = self._log_path.read_bytes().split(b"\n")[:-1]
+        return [msgspec.json.decode(line) for line in lines if marked in line]
+
+    def log_tail(self) -> str:
+        """The end of its log, for a failure's message."""
+        return f"--- {self.command} (process {self.pid}) logged last:\n{_tail(self._log_path)}"
+
+    def lives(self) -> bool:
+        """Whether it has not ended."""
+        return self._popen.poll() is None
+
+    def kill(self) -> None:
+        """SIGKILL; returns when it is gone."""
+        self._popen.kill()
+        self._popen.wait(END_MAX_SECONDS)
+
+    def pause(self) -> None:
+        """SIGSTOP: it stands still, and its connections with it."""
+        self._popen.send_signal(signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        """SIGCONT."""
+        self._popen.send_signal(signal.SIGCONT)
+
+    async def stop(self) -> int:
+        """SIGTERM; its exit status once it has drained."""
+        self._popen.terminate()
+        await until(
+            lambda: not self.lives(), f"{self.command} stops", STOP_MAX_SECONDS, self.log_tail
+        )
+        return self.exit_status()
+
+    def exit_status(self) -> int:
+        """Of a process that has ended; negative: the signal that killed it."""
+        return self._popen.wait(END_MAX_SECONDS)
+
+
+class Processes:
+    """Everything that runs on one data directory during one test."""
+
+    def __init__(self, directory: Path) -> None:
+        self.data_dir = directory / "data"
+        self._directory = directory
+        self._started: list[RunningProcess] = []
+
+    async def start(
+        self, command: str, *options: str, environment: Mapping[str, str]
+    ) -> RunningProcess:
+        """Start `storecredit <command>`; returns when it is at work."""
+        process = self.launch(command, *options, environment=environment)
+        await until(
+            lambda: bool(process.events(READY[command])) or not process.lives(),
+            f"{command} starts",
+            START_MAX_SECONDS,
+            process.log_tail,
+        )
+        assert process.lives(), f"{command} ended at once\n{process.log_tail()}"
+        return process
+
+    def launch(
+        self, *command: str, environment: Mapping[str, str], stdout: int = subprocess.DEVNULL
+    ) -> RunningProcess:
+        """Start a process and wait for nothing."""
+        log_path = self._directory / f"{len(self._started)}-{command[0]}.log"
+        inherited = {
+            name: value for name, value in os.environ.items() if not name.startswith("STORECREDIT_")
+        }
+        with log_path.open("wb") as log:
+            popen = subprocess.Popen(
+                [sys.executable, "-m", "storecredit", *command],
+                stdin=subprocess.DEVNULL,
+                stdout=stdout,
+                stderr=log,
+                cwd=self._directory,
+                env=inherited | {"STORECREDIT_DATA_DIR": str(self.data_dir)} | dict(environment),
+                start_new_session=True,
+            )
+        process = RunningProcess(command[0], popen, log_path)
+        self._started.append(process)
+        return process
+
+    async def run(self, *command: str, environment: Mapping[str, str]) -> tuple[int, bytes]:
+        """Run a command that ends by itself: its exit status and standard output."""
+        output = self._directory / f"output-{len(self._started)}"
+        with output.open("wb") as stdout:
+            process = self.launch(*command, environment=environment, stdout=stdout.fileno())
+        await until(
+            lambda: not process.lives(), f"{command[0]} ends", STOP_MAX_SECONDS, process.log_tail
+        )
+        return process.exit_status(), output.read_bytes()
+
+    async def postmaster(self) -> psutil.Process:
+        """The embedded PostgreSQL of the data directory; waits for one that is coming back."""
+        await until(
+            lambda: self._postmaster() is not None,
+            "PostgreSQL runs",
+            START_MAX_SECONDS,
+            self.log_tails,
+        )
+        postmaster = self._postmaster()
+        assert postmaster is not None, "PostgreSQL died unasked"
+        return postmaster
+
+    async def backends(self) -> list[psutil.Process]:
+        """PostgreSQL's processes that serve the application, one per connection; at least one."""
+        await until(
+            lambda: self._backends() != [],
+            "the service is connected to PostgreSQL",
+            START_MAX_SECONDS,
+            self.log_tails,
+        )
+        return self._backends()
+
+    def _postmaster(self) -> psutil.Process | None:
+        pid = EmbeddedPostgres(self.data_dir).pid()
+        with contextlib.suppress(psutil.NoSuchProcess):
+            return None if pid is None else psutil.Process(pid)
+        return None
+
+    def _backends(self) -> list[psutil.Process]:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            postmaster = self._postmaster()
+            children = [] if postmaster is None else postmaster.children()
+            return [child for child in children if f": {APP_ROLE} " in " ".join(child.cmdline())]
+        return []
+
+    def left_running(self) -> list[str]:
+        """What still runs on the data directory, by its command line."""
+        postmaster = self._postmaster()
+        server = [] if postmaster is None else [f"PostgreSQL (process {postmaster.pid})"]
+        return [" ".join(process.info["cmdline"]) for process in self._service()] + server
+
+    def log_tails(self) -> str:
+        """The ends of the last logs."""
+        server_log = self.data_dir / "postgres.log"
+        tails = [process.log_tail() for process in self._started[-LOG_TAILS:]]
+        if server_log.exists():
+            tails.append(f"--- PostgreSQL logged last:\n{_tail(server_log)}")
+        return "\n".join(tails)
+
+    def end_all(self) -> None:
+        """End whatever still runs. The service first, which would start PostgreSQL again."""
+        for process in self._service():
+            process.kill()
+        for started in self._started:
+            started.kill()
+        postmaster = self._postmaster()
+        if postmaster is not None:
+            family = [postmaster, *postmaster.children()]
+            postmaster.send_signal(signal.SIGQUIT)
+            psutil.wait_procs(family, END_MAX_SECONDS)
+        for late in self._working_on_files():
+            late.kill()
+
+    def _service(self) -> list[psutil.Process]:
+        """Every living process that was given the data directory, started here or by another."""
+        given = ("STORECREDIT_DATA_DIR", str(self.data_dir))
+        return [
+            process
+            for process in psutil.process_iter(["cmdline", "environ"])
+            # Of a process that is ending there is neither.
+            if process.info["cmdline"] and given in (process.info["environ"] or {}).items()
+        ]
+
+    def _working_on_files(self) -> list[psutil.Process]:
+        """Every living process of PostgreSQL with a path in the data directory for an argument."""
+        return [
+            process
+            for process in psutil.process_iter(["cmdline"])
+            if any(word.startswith(f"{self.data_dir}/") for word in process.info["cmdline"] or ())
+        ]
+
+
+def _tail(log_path: Path) -> str:
+    """The last lines, less those that every request writes."""
+    lines = log_path.read_text(errors="replace").splitlines()
+    told = [line[:LOG_LINE_MAX] for line in lines if '"event":"request"' not in line]
+    return "\n".join(told[-LOG_TAIL_LINES:])
