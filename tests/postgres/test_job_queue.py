@@ -242,8 +242,12 @@ async def test_never_more_jobs_run_at_once_than_allowed(
 
 
 async def test_a_worker_that_stops_finishes_what_it_has_begun_and_begins_nothing(
-    database: Database, queue: JobQueue, admin: asyncpg.Connection
+    database: Database,
+    queue: JobQueue,
+    admin: asyncpg.Connection,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(job_queue, "CUT_OFF_WAIT_SECONDS", 0.01)
     held = Held()
     handled = Handled(held)
     async with working(queue, handled, concurrency=2) as stop:
