@@ -212,7 +212,8 @@ def _request_id(scope: HTTPScope, headers: Headers) -> tuple[str, Failure | None
     name = "x-request-id"
     if scope["path"] == CREATE_PATH and "idempotency-key" in headers:
         name = "idempotency-key"
-    sent = headers.getall(name, [])
+    # The space around a value is none of it (RFC 9110, 5.5); the parser leaves what follows it.
+    sent = [value.strip(" \t") for value in headers.getall(name, [])]
     if not sent:
         return f"req_{uuid4()}", None
     request_id = _unquoted(sent[0]) if name == "idempotency-key" else sent[0]
@@ -226,7 +227,8 @@ def _request_id(scope: HTTPScope, headers: Headers) -> tuple[str, Failure | None
 
 def is_request_id(value: str) -> bool:
     """Whether `value` can name a request, in a header as in the body of a purchase."""
-    return 1 <= len(value) <= REQUEST_ID_MAX and value.isascii() and value.isprintable()
+    has_a_length = 1 <= len(value) <= REQUEST_ID_MAX and value == value.strip()
+    return has_a_length and value.isascii() and value.isprintable()
 
 
 def _unquoted(value: str) -> str:
