@@ -10,12 +10,10 @@ import contextlib
 import os
 import signal
 import socket
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
-
-import uvicorn
 
 from storecredit import telemetry
 from storecredit.generation.generators import load_generator
@@ -36,10 +34,10 @@ from storecredit.stores.rate_limits import RateLimits
 from storecredit.stores.stores import Stores
 from storecredit.web.app import create_app
 from storecredit.web.parts import Parts
+from storecredit.web.server import http_server
 
 log = telemetry.get_logger("service")
 
-HTTP_DRAIN_SECONDS: Final = 10
 BACKLOG: Final = 2048
 
 
@@ -120,7 +118,7 @@ async def assembled(settings: Settings, database: Database) -> AsyncIterator[Ser
         settings=settings,
         metrics=metrics,
         database=database,
-        stores=Stores(database),
+        stores=Stores(database, tiers=settings.rate_limits),
         api_keys=ApiKeys(database, listener),
         rate_limits=RateLimits(settings),
         credits=StoreCredits(database),
@@ -152,7 +150,7 @@ async def serve(
         open_database(settings, migrate_external=migrate_external) as database,
         assembled(settings, database) as service,
     ):
-        http = _http_server(service.parts)
+        http = http_server(create_app(service.parts))
         async with _background(service, settings, stop, worker=settings.worker):
             serving = asyncio.create_task(http.serve(sockets=[listening]), name="http")
             log.info("serving", address=_address(listening), worker=settings.worker)
@@ -201,27 +199,6 @@ async def _background(
         finally:
             stop.set()
             await asyncio.gather(*tasks)
-
-
-def _http_server(parts: Parts) -> uvicorn.Server:
-    config = uvicorn.Config(
-        create_app(parts),
-        log_config=None,
-        access_log=False,
-        lifespan="off",
-        server_header=False,
-        ws="none",
-        timeout_graceful_shutdown=HTTP_DRAIN_SECONDS,
-    )
-    return _QuietServer(config)
-
-
-class _QuietServer(uvicorn.Server):
-    """uvicorn's server, leaving signals to the service, which has more to stop than HTTP."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
 
 
 def listen(settings: Settings) -> socket.socket:

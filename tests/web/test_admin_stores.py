@@ -86,6 +86,7 @@ async def test_a_store_that_cannot_be_is_refused_and_nothing_is_made(
         {"shop_domain": "d" * 254},
         {"tier": ""},
         {"tier": "t" * 51},
+        {"tier": "tihgt"},
         {"credits": -1},
         {"credits": 1.5},
         {"credits": "seven"},
@@ -163,6 +164,7 @@ async def test_a_change_that_cannot_be_is_refused(operator: Operator) -> None:
         {"name": ""},
         {"name": 7},
         {"tier": "t" * 51},
+        {"tier": "tihgt"},
         {"shop_domain": "a\0b"},
     ):
         answer = await operator.patch(path, **change)

@@ -57,10 +57,10 @@ async def _against(
     from storecredit.service import open_database
 
     async with open_database(settings, create=create) as database:
-        return await act(rooms(database))
+        return await act(rooms(database, settings))
 
 
-def rooms(database: "Database") -> Rooms:
+def rooms(database: "Database", settings: "Settings") -> Rooms:
     """The rooms over one database."""
     from storecredit.ledger.store_credits import StoreCredits
     from storecredit.postgres.listener import Listener
@@ -69,7 +69,7 @@ def rooms(database: "Database") -> Rooms:
 
     return Rooms(
         database,
-        Stores(database),
+        Stores(database, tiers=settings.rate_limits),
         # It listens to nothing: a command authenticates nobody, so nothing is cached.
         ApiKeys(database, Listener(database, CHANNEL)),
         StoreCredits(database),

@@ -5,6 +5,7 @@ credits or not at all, and that a change is announced to every process, so that 
 keys stop working everywhere within a second.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
@@ -49,8 +50,10 @@ class StorePage:
 class Stores:
     """All stores of the database."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, *, tiers: Collection[str] | None = None) -> None:
+        """`tiers` are those a store may be put into; None: any."""
         self._database = database
+        self._tiers = tiers
 
     async def create(
         self,
@@ -68,6 +71,7 @@ class Stores:
         `DatabaseUnavailable` (then it is not known whether the store was made).
         """
         _check_lengths(name, shop_domain, tier)
+        self._check_tier(tier)
         row = await self._database.fetchrow(
             "SELECT * FROM create_store($1, $2, $3, $4, $5, $6)",
             uuid7(),
@@ -112,10 +116,15 @@ class Stores:
         Raises `ValueError` for a text of the wrong length.
         """
         _check_lengths(name, shop_domain, tier)
+        self._check_tier(tier)
         found = await self._database.fetchval(
             "SELECT update_store($1, $2, $3, $4, $5)", store_id, name, shop_domain, tier, status
         )
         return await self.get(store_id) if found else None
+
+    def _check_tier(self, tier: str | None) -> None:
+        if tier is not None and self._tiers is not None and tier not in self._tiers:
+            raise ValueError(f"there is no tier {tier!r}; there are {', '.join(self._tiers)}")
 
 
 def _store(row: Record) -> Store:

@@ -1,6 +1,7 @@
 """Reads request bodies: whatever cannot be read is the sender's mistake, never ours."""
 
-from typing import Any
+import asyncio
+from typing import Any, Final
 
 from litestar import Request
 from litestar.exceptions import InternalServerException
@@ -8,14 +9,19 @@ from litestar.exceptions.http_exceptions import RequestEntityTooLarge
 
 from storecredit.web.envelope import ErrorCode, Failure, invalid
 
+BODY_MAX_SECONDS: Final = 60.0
+
 
 class JsonRequest(Request[Any, Any, Any]):
     """The framework's request; it knows of broken JSON, this one of all else that can be wrong."""
 
     async def body(self) -> bytes:
-        """The whole body. Raises Failure when it is too large, or the client went away before."""
+        """The whole body. Raises Failure when it is too large, too slow, or does not arrive."""
         try:
-            return await super().body()
+            async with asyncio.timeout(BODY_MAX_SECONDS):
+                return await super().body()
+        except TimeoutError:
+            raise invalid(f"The body did not arrive within {BODY_MAX_SECONDS:g} s.") from None
         except RequestEntityTooLarge:
             bytes_max = self.route_handler.resolve_request_max_body_size()
             raise Failure(
