@@ -98,7 +98,9 @@ class JobQueue:
                     dequeue_timeout=POLL_INTERVAL,
                     batch_size=max(1, concurrency // 2),
                     max_concurrent_tasks=max(2, concurrency),
-                    shutdown_on_listener_failure=True,
+                    # The library asks whether it hears before it listens, and ending a run waits
+                    # for its jobs. A queue that hears nothing is looked at in any case.
+                    shutdown_on_listener_failure=False,
                     heartbeat_timeout=timedelta(seconds=heartbeat_timeout_seconds),
                 )
             )
