@@ -8,7 +8,7 @@ import httpx
 
 from storecredit.service import Service
 from tests.web.conftest import LogStream, WorkerStarter
-from tests.web.doors import OPERATOR_TOKEN, Operator, StoreClient, bearer
+from tests.web.doors import OPERATOR_TOKEN, Operator, StoreClient, bearer, error_of
 from tests.worker.stand_ins import Answer, data_url, picture, stand_in
 
 PROMPT = "a hat for the swordfish ball"
@@ -149,3 +149,19 @@ async def test_no_secret_is_logged_when_the_generator_answers_with_them(
             await store.ended(session_id)
         assert PROMPT in str(outside.received[0].json())
     assert_none_is_told(log, store.api_key)
+
+
+async def test_no_secret_is_logged_when_the_database_refuses_the_row(
+    store: StoreClient, admin: asyncpg.Connection, log: LogStream
+) -> None:
+    """PostgreSQL quotes the whole row that broke a rule; the log must not."""
+    await admin.execute(
+        "ALTER TABLE store_generation_sessions ADD CONSTRAINT broken CHECK (request_id <> 'bad')"
+    )
+    answer = await store.create("bad", prompt=PROMPT, image_urls=[URL, data_url(PICTURE)])
+    error_of(answer, 500, "INTERNAL_ERROR")
+    [line] = log.events("request_broke")
+    assert line["store_id"] == store.store_id
+    assert "CheckViolation" in line["exception"]
+    assert_none_is_told(log, store.api_key)
+    log.forget()

@@ -67,6 +67,8 @@ def translated() -> Iterator[None]:
     try:
         yield
     except asyncpg.PostgresError as error:
+        # The detail quotes values of the row: a prompt, an image URL. It must not reach a log.
+        error.detail = None
         sqlstate = error.sqlstate or ""
         if sqlstate.startswith("SC"):
             raise StatementRefused(sqlstate, str(error)) from error
