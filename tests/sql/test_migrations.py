@@ -105,6 +105,22 @@ async def test_a_migration_replaces_functions_and_keeps_the_books(
     assert await snapshot(admin, store_id) == books
 
 
+async def test_what_a_newer_version_has_made_is_left_alone(
+    database_url: str, admin: asyncpg.Connection
+) -> None:
+    await admin.execute(
+        f"""CREATE OR REPLACE FUNCTION raise_credit_error(p_error text, p_detail text)
+            RETURNS void LANGUAGE sql AS 'SELECT';
+            UPDATE storecredit_schema SET migration = '9999_of_a_newer_version';
+            {FORGET_WHAT_WAS_APPLIED}"""
+    )
+    newer = await catalog(admin)
+
+    assert await migrate(database_url) == Migrated(applied=(), changed=False)
+
+    assert await catalog(admin) == newer
+
+
 async def test_several_migrations_at_once_make_one_schema(
     empty_url: str, empty: asyncpg.Connection, admin: asyncpg.Connection
 ) -> None:

@@ -295,11 +295,12 @@ async def test_a_refund_that_races_its_deduction_comes_after_it_or_is_refused(
 
     for race in range(RACES):
         request_id = f"r{race}"
-        deducted, refunded = await asyncio.gather(
+        answers: list[object] = await asyncio.gather(
             app.fetchval(DEDUCT, store_id, 1, request_id),
             other.fetchval(REFUND, store_id, 1, request_id),
             return_exceptions=True,
         )
+        deducted, refunded = answers
         assert deducted is True
         if isinstance(refunded, asyncpg.PostgresError):
             assert refunded.sqlstate == "SC005"

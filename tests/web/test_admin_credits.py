@@ -52,8 +52,12 @@ async def test_the_same_request_adds_once_however_often_it_is_sent(
     answers = await asyncio.gather(
         *(operator.post(credits_of(store), **purchase) for _ in range(20))
     )
-    told = [data_of(answer, 201) for answer in answers]
+    assert sorted(answer.status_code for answer in answers) == [200] * 19 + [201]
+    told = [data_of(answer, answer.status_code) for answer in answers]
     assert sorted(data["added"] for data in told) == [False] * 19 + [True]
+    for answer in answers:
+        replayed = answer.headers.get("idempotent-replayed")
+        assert replayed == ("true" if answer.status_code == 200 else None)
     assert {data["balance"] for data in told} == {110}
     assert len(await rows.ledger(store.store_id, "purchase")) == 1
 

@@ -5,6 +5,8 @@ The lines work as they stand when pasted into bash, zsh or a POSIX shell that ha
 
 import json as json_text
 import shlex
+import shutil
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -116,8 +118,8 @@ async def make_first_store(rooms: Rooms, api_url: str, settings: "Settings") -> 
     where = "" if settings.database_url else _data_dir_flag(settings.data_dir)
     output.note(
         "There are stores already; the demo store's API key was shown when it was made.\n"
-        f"For another key:        storecredit key create {store_id}{where}\n"
-        f"For another demo store: storecredit demo{where}"
+        f"For another key:        {_command()} key create {store_id}{where}\n"
+        f"For another demo store: {_command()} demo{where}"
     )
 
 
@@ -158,6 +160,11 @@ def url_of(host: str, port: int) -> str:
 
 def _blocked_term(settings: "Settings") -> str:
     return settings.blocked_terms[0] if settings.blocked_terms else BLOCKED_TERM
+
+
+def _command() -> str:
+    """This command as it can be typed here: by its name, or by its path where that is not found."""
+    return "storecredit" if shutil.which("storecredit") else shlex.quote(sys.argv[0])
 
 
 def _data_dir_flag(data_dir: Path) -> str:

@@ -160,7 +160,7 @@ class Lifecycle:
             request_id=request_id,
             fingerprint=_fingerprint(input_, metadata),
             input=msgspec.json.encode(input_).decode(),
-            metadata=msgspec.json.encode(metadata).decode() if metadata else None,
+            metadata=None if metadata is None else msgspec.json.encode(metadata).decode(),
         )
         outcome = await self._create.submit(store_id, item)
         match outcome:
@@ -197,7 +197,7 @@ class Lifecycle:
 
 def _fingerprint(input_: GenerationInput, metadata: dict[str, str] | None) -> bytes:
     """SHA-256 of the request's content; the order of metadata's keys does not matter."""
-    content = msgspec.json.encode((input_, metadata or {}), order="deterministic")
+    content = msgspec.json.encode((input_, metadata), order="deterministic")
     return hashlib.sha256(content).digest()
 
 

@@ -107,7 +107,7 @@ def _session(row: Record) -> Session:
         result_key=row["result_key"],
         error_code=ErrorCode(row["error_code"]) if row["error_code"] else None,
         error_message=row["error_message"],
-        metadata=msgspec.json.decode(metadata, type=dict[str, str]) if metadata else None,
+        metadata=None if metadata is None else msgspec.json.decode(metadata, type=dict[str, str]),
         attempts=row["attempts"],
         created_at=row["created_at"],
         started_at=row["started_at"],

@@ -89,7 +89,7 @@ async def schema_state(connection: Connection) -> SchemaState:
 
 
 async def migrate(url: str, *, app_may_login: bool = False) -> Migrated:
-    """Apply whatever the database lacks; nothing when it has everything.
+    """Apply whatever the database lacks; nothing when it has everything, or is of a newer version.
 
     `url` logs in as the owner-to-be of the tables, with the right to create roles.
     `app_may_login` lets the application's role log in by itself (the embedded database, whose
@@ -111,11 +111,11 @@ async def _migrate_locked(
     connection: asyncpg.Connection, url: str, *, app_may_login: bool
 ) -> Migrated:
     expected = fingerprint()
-    if (
-        await schema_state(connection) is SchemaState.CURRENT
-        and await connection.fetchval("SELECT fingerprint FROM storecredit_schema") == expected
-    ):
-        return Migrated(applied=(), changed=False)
+    if await schema_state(connection) is SchemaState.CURRENT:
+        # The functions of a newer storecredit stay: its processes may be at work already.
+        stands = "SELECT fingerprint = $1 OR migration > $2 FROM storecredit_schema"
+        if await connection.fetchval(stands, expected, newest_migration()):
+            return Migrated(applied=(), changed=False)
     if not await connection.fetchval("SELECT has_schema_privilege('public', 'CREATE')"):
         raise _may_not_migrate("it may not create tables in the schema public")
     await _ensure_app_role(connection, app_may_login=app_may_login)

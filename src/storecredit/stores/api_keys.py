@@ -20,7 +20,7 @@ from uuid import UUID
 
 from uuid_utils.compat import uuid7
 
-from storecredit.postgres.listener import EVERYTHING, Listener
+from storecredit.postgres.listener import Listener
 from storecredit.postgres.pool import Database, Record
 from storecredit.stores.lookups import Answer, Lookups
 
@@ -242,9 +242,12 @@ class ApiKeys:
         )
 
     def _hear(self, payload: str) -> None:
-        everything = payload == EVERYTHING
-        store_id = None if everything else UUID(payload)
-        self._callers.forget(lambda caller: everything or caller.store_id == store_id)
+        # What is no store id (EVERYTHING, or another's announcement) may mean any store.
+        try:
+            store_id = UUID(payload)
+        except ValueError:
+            store_id = None
+        self._callers.forget(lambda caller: store_id in {None, caller.store_id})
         # Any change of any store may change who lists an origin.
         self._origins.forget(lambda _listed: True)
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, assert_never
 from uuid import UUID
 
 import msgspec
-from litestar import Request, delete, get, patch, post
+from litestar import Request, Response, delete, get, patch, post
 from litestar.di import NamedDependency, Provide
 from litestar.params import FromPath, FromQuery, JSONBody
 
@@ -19,7 +19,13 @@ from storecredit.ledger.verify import verify as verify_ledger
 from storecredit.stores.api_keys import ApiKey, IssuedKey, normalise_origin
 from storecredit.stores.stores import Store
 from storecredit.web.access import is_request_id, visit_of
-from storecredit.web.b2b import GenerationPage, TransactionPage, generation_page, transaction_page
+from storecredit.web.b2b import (
+    GenerationPage,
+    TransactionPage,
+    generation_page,
+    link_base,
+    transaction_page,
+)
 from storecredit.web.envelope import Envelope, ErrorCode, Failure, invalid, not_found
 from storecredit.web.openapi import operator_errors
 from storecredit.web.paging import PAGE_DEFAULT, Cursor, Limit, movement_filter, utc, uuid_cursor
@@ -325,7 +331,7 @@ async def rotate_key(
 )
 async def add_credits(
     parts: NamedDependency[Parts], store_id: FromPath[UUID], data: JSONBody[CreditsBody]
-) -> Envelope[CreditsAdded]:
+) -> Response[Envelope[CreditsAdded]]:
     """Adds credits once per request id; sending it again changes nothing."""
     _check_texts(data)
     outcome = await parts.credits.add(
@@ -334,8 +340,11 @@ async def add_credits(
     match outcome:
         case Addition.ADDED | Addition.ALREADY_ADDED:
             credits = await parts.credits.balance(store_id)
-            return Envelope(
-                CreditsAdded(outcome is Addition.ADDED, credits.balance, data.request_id)
+            added = outcome is Addition.ADDED
+            return Response(
+                Envelope(CreditsAdded(added, credits.balance, data.request_id)),
+                status_code=201 if added else 200,
+                headers=None if added else {"Idempotent-Replayed": "true"},
             )
         case Addition.UNKNOWN_STORE:
             raise not_found("store")
@@ -385,7 +394,7 @@ async def list_generations(
     await _known(parts, store_id)
     return Envelope(
         await generation_page(
-            parts, store_id, str(request.base_url), status=status, limit=limit, cursor=cursor
+            parts, store_id, link_base(request, parts), status=status, limit=limit, cursor=cursor
         )
     )
 

@@ -222,7 +222,7 @@ async def get_generation(
     session = await parts.sessions.get(caller_of(request.scope).store_id, session_id)
     if session is None:
         raise not_found("generation")
-    return Envelope(generation_view(session, parts, str(request.base_url)))
+    return Envelope(generation_view(session, parts, link_base(request, parts)))
 
 
 @get(
@@ -243,7 +243,7 @@ async def list_generations(
         await generation_page(
             parts,
             caller_of(request.scope).store_id,
-            str(request.base_url),
+            link_base(request, parts),
             status=status,
             limit=limit,
             cursor=cursor,
@@ -292,7 +292,17 @@ def _result_url(result_key: str | None, parts: Parts, base_url: str) -> str | No
     if result_key is None:
         return None
     token = parts.results.sign(result_key, lifetime_seconds=parts.settings.result_link_seconds)
-    return f"{(parts.settings.public_url or base_url).rstrip('/')}/results/{token}"
+    return f"{base_url.rstrip('/')}/results/{token}"
+
+
+def link_base(request: Request[Any, Any, Any], parts: Parts) -> str:
+    """What links handed out begin with: the setting, or the address the request came to."""
+    if parts.settings.public_url is not None:
+        return parts.settings.public_url
+    try:
+        return str(request.base_url)
+    except ValueError:
+        raise invalid("The Host header names no host and port.") from None
 
 
 @get(
