@@ -1,13 +1,11 @@
 """`/api/admin`: what the operator calls with the operator's token."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import datetime
 from typing import Annotated, Any, Literal, assert_never
 from uuid import UUID
 
 import msgspec
-from litestar import Request, Response, delete, get, patch, post
+from litestar import Request, Response, get, patch, post
 from litestar.di import NamedDependency, Provide
 from litestar.params import FromPath, FromQuery, JSONBody
 
@@ -16,9 +14,9 @@ from storecredit.ledger.outcomes import Addition, AdditionType
 from storecredit.ledger.store_credits import AMOUNT_MAX, Balance, MovementFilter
 from storecredit.ledger.verify import DiscrepancyKind
 from storecredit.ledger.verify import verify as verify_ledger
-from storecredit.stores.api_keys import ApiKey, IssuedKey, normalise_origin
 from storecredit.stores.stores import Store
 from storecredit.web.access import is_request_id, visit_of
+from storecredit.web.admin_keys import Origins, check_origins, known_store, refusing, wrong
 from storecredit.web.b2b import (
     GenerationPage,
     TransactionPage,
@@ -26,9 +24,9 @@ from storecredit.web.b2b import (
     link_base,
     transaction_page,
 )
-from storecredit.web.envelope import Envelope, ErrorCode, Failure, invalid, not_found
+from storecredit.web.envelope import Envelope, ErrorCode, Failure, not_found
 from storecredit.web.openapi import operator_errors
-from storecredit.web.paging import PAGE_DEFAULT, Cursor, Limit, movement_filter, utc, uuid_cursor
+from storecredit.web.paging import PAGE_DEFAULT, Cursor, Limit, movement_filter, uuid_cursor
 from storecredit.web.parts import Parts
 
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
@@ -39,8 +37,6 @@ Credits = Annotated[int, msgspec.Meta(ge=0, le=AMOUNT_MAX)]
 Amount = Annotated[int, msgspec.Meta(ge=1, le=AMOUNT_MAX)]
 RequestId = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
 Description = Annotated[str, msgspec.Meta(max_length=500)]
-Label = Annotated[str, msgspec.Meta(max_length=100)]
-Origins = Annotated[list[str], msgspec.Meta(max_length=100)]
 
 
 class StoreBody(msgspec.Struct, frozen=True):
@@ -60,20 +56,6 @@ class StoreChange(msgspec.Struct, frozen=True):
     shop_domain: Domain | None = None
     tier: Tier | None = None
     status: Status | None = None
-
-
-class KeyBody(msgspec.Struct, frozen=True):
-    """An API key to make."""
-
-    label: Label = ""
-    allowed_origins: Origins = []
-    expires_at: datetime | None = None
-
-
-class RotateBody(msgspec.Struct, frozen=True):
-    """How long the replaced key works on."""
-
-    grace_seconds: int = 0
 
 
 class CreditsBody(msgspec.Struct, frozen=True):
@@ -114,38 +96,6 @@ class StoreList(msgspec.Struct, frozen=True):
     next_cursor: str | None
 
 
-class KeyView(msgspec.Struct, frozen=True):
-    """An API key, by its first characters; the key itself is kept nowhere."""
-
-    key_id: UUID
-    store_id: UUID
-    label: str
-    key_start: str
-    allowed_origins: list[str]
-    created_at: datetime
-    expires_at: datetime | None
-    revoked_at: datetime | None
-
-
-class KeyMade(KeyView, frozen=True):
-    """A new key, shown this once."""
-
-    api_key: str
-
-
-class KeyRevoked(msgspec.Struct, frozen=True):
-    """The key works no longer."""
-
-    key_id: UUID
-    revoked: bool
-
-
-class KeyList(msgspec.Struct, frozen=True):
-    """A store's keys, newest first."""
-
-    items: list[KeyView]
-
-
 class CreditsAdded(msgspec.Struct, frozen=True):
     """Whether the credits were added now, or had been by this request id; the balance since."""
 
@@ -181,7 +131,7 @@ async def create_store(
     request: Request[Any, Any, Any], parts: NamedDependency[Parts], data: JSONBody[StoreBody]
 ) -> Envelope[StoreMade]:
     """Makes the store, its credit row, its opening credits and its first API key."""
-    _check_origins(data.allowed_origins)
+    check_origins(data.allowed_origins)
     with refusing():
         store = await parts.stores.create(
             name=data.name,
@@ -224,7 +174,7 @@ async def list_stores(
 )
 async def get_store(parts: NamedDependency[Parts], store_id: FromPath[UUID]) -> Envelope[StoreView]:
     """A store and its credits."""
-    return Envelope(await _read_store(parts, await _known(parts, store_id)))
+    return Envelope(await _read_store(parts, await known_store(parts, store_id)))
 
 
 @patch(
@@ -248,79 +198,6 @@ async def update_store(
     if store is None:
         raise not_found("store")
     return Envelope(await _read_store(parts, store))
-
-
-@post(
-    "/stores/{store_id:uuid}/keys",
-    summary="Make an API key",
-    operation_id="createKey",
-    responses=operator_errors(ErrorCode.NOT_FOUND),
-)
-async def create_key(
-    parts: NamedDependency[Parts], store_id: FromPath[UUID], data: JSONBody[KeyBody]
-) -> Envelope[KeyMade]:
-    """One more key for the store, shown this once."""
-    _check_origins(data.allowed_origins)
-    with refusing():
-        issued = await parts.api_keys.create(
-            store_id,
-            label=data.label,
-            allowed_origins=data.allowed_origins,
-            expires_at=_expiry(data.expires_at),
-        )
-    if issued is None:
-        raise not_found("store")
-    return Envelope(_key_made(issued))
-
-
-@get(
-    "/stores/{store_id:uuid}/keys",
-    summary="List a store's keys",
-    operation_id="listKeys",
-    responses=operator_errors(ErrorCode.NOT_FOUND),
-)
-async def list_keys(parts: NamedDependency[Parts], store_id: FromPath[UUID]) -> Envelope[KeyList]:
-    """The store's keys, newest first, those that stopped working included."""
-    await _known(parts, store_id)
-    return Envelope(KeyList([_key_view(key) for key in await parts.api_keys.list(store_id)]))
-
-
-@delete(
-    "/stores/{store_id:uuid}/keys/{key_id:uuid}",
-    summary="Revoke an API key",
-    operation_id="revokeKey",
-    status_code=200,
-    responses=operator_errors(ErrorCode.NOT_FOUND),
-)
-async def revoke_key(
-    parts: NamedDependency[Parts], store_id: FromPath[UUID], key_id: FromPath[UUID]
-) -> Envelope[KeyRevoked]:
-    """The key stops working within a second on every process, for ever."""
-    if not await parts.api_keys.revoke(store_id, key_id):
-        raise not_found("API key")
-    return Envelope(KeyRevoked(key_id, revoked=True))
-
-
-@post(
-    "/stores/{store_id:uuid}/keys/{key_id:uuid}/rotate",
-    summary="Replace an API key",
-    operation_id="rotateKey",
-    responses=operator_errors(ErrorCode.NOT_FOUND),
-)
-async def rotate_key(
-    parts: NamedDependency[Parts],
-    store_id: FromPath[UUID],
-    key_id: FromPath[UUID],
-    data: JSONBody[RotateBody | None] = None,
-) -> Envelope[KeyMade]:
-    """A new key with the same origins; the old one works on for the grace time given."""
-    with refusing():
-        issued = await parts.api_keys.rotate(
-            store_id, key_id, grace_seconds=(data or RotateBody()).grace_seconds
-        )
-    if issued is None:
-        raise not_found("API key that still works")
-    return Envelope(_key_made(issued))
 
 
 @post(
@@ -372,7 +249,7 @@ async def list_transactions(
     cursor: Cursor = None,
 ) -> Envelope[TransactionPage]:
     """As the store reads it: newest first."""
-    await _known(parts, store_id)
+    await known_store(parts, store_id)
     return Envelope(await transaction_page(parts, store_id, wanted, limit=limit, cursor=cursor))
 
 
@@ -391,7 +268,7 @@ async def list_generations(
     cursor: Cursor = None,
 ) -> Envelope[GenerationPage]:
     """As the store reads them: newest first."""
-    await _known(parts, store_id)
+    await known_store(parts, store_id)
     return Envelope(
         await generation_page(
             parts, store_id, link_base(request, parts), status=status, limit=limit, cursor=cursor
@@ -420,48 +297,11 @@ async def verify(parts: NamedDependency[Parts]) -> Envelope[Verification]:
     )
 
 
-@contextmanager
-def refusing() -> Iterator[None]:
-    """A value that the stores' room refuses is the sender's mistake; its message is for people."""
-    try:
-        yield
-    except ValueError as error:
-        raise invalid(f"{error}.".replace("..", ".")) from error
-
-
-def _check_origins(origins: list[str]) -> None:
-    """Before a store is made: one whose first key is refused would stand there without any."""
-    for place, origin in enumerate(origins):
-        if normalise_origin(origin) is None:
-            raise _wrong(
-                f"allowed_origins[{place}]",
-                "This is no web origin: write scheme://host or scheme://host:port.",
-            )
-
-
 def _check_texts(data: CreditsBody) -> None:
     if not is_request_id(data.request_id):
-        raise _wrong("request_id", "A request id has 1 to 200 printable ASCII characters.")
+        raise wrong("request_id", "A request id has 1 to 200 printable ASCII characters.")
     if "\0" in data.description:
-        raise _wrong("description", "A description has no NUL character.")
-
-
-def _expiry(moment: datetime | None) -> datetime | None:
-    try:
-        return None if moment is None else utc(moment)
-    except OverflowError:
-        raise _wrong("expires_at", "This time is beyond the years 1 to 9999.") from None
-
-
-def _wrong(name: str, message: str) -> Failure:
-    return invalid(message, [{"key": name, "source": "body", "message": message}])
-
-
-async def _known(parts: Parts, store_id: UUID) -> Store:
-    store = await parts.stores.get(store_id)
-    if store is None:
-        raise not_found("store")
-    return store
+        raise wrong("description", "A description has no NUL character.")
 
 
 async def _read_store(parts: Parts, store: Store) -> StoreView:
@@ -481,20 +321,3 @@ def _store_view(store: Store, credits: Balance) -> StoreView:
         created_at=store.created_at,
         updated_at=store.updated_at,
     )
-
-
-def _key_view(key: ApiKey) -> KeyView:
-    return KeyView(
-        key_id=key.key_id,
-        store_id=key.store_id,
-        label=key.label,
-        key_start=key.key_start,
-        allowed_origins=sorted(key.allowed_origins),
-        created_at=key.created_at,
-        expires_at=key.expires_at,
-        revoked_at=key.revoked_at,
-    )
-
-
-def _key_made(issued: IssuedKey) -> KeyMade:
-    return KeyMade(**msgspec.structs.asdict(_key_view(issued.api_key)), api_key=issued.key)

@@ -6,7 +6,7 @@ from litestar import Litestar, Response, Router
 from litestar.di import Provide
 from litestar.types import ASGIApp, ExceptionHandlersMap
 
-from storecredit.web import admin, b2b, public
+from storecredit.web import admin, admin_keys, b2b, public
 from storecredit.web.access import Access
 from storecredit.web.bodies import JsonRequest
 from storecredit.web.envelope import answer_to
@@ -39,10 +39,10 @@ def routes() -> list[Any]:
                 admin.list_stores,  # GET   /stores
                 admin.get_store,  # GET   /stores/{store_id}
                 admin.update_store,  # PATCH /stores/{store_id}
-                admin.create_key,  # POST  /stores/{store_id}/keys
-                admin.list_keys,  # GET   /stores/{store_id}/keys
-                admin.revoke_key,  # DELETE /stores/{store_id}/keys/{key_id}
-                admin.rotate_key,  # POST  /stores/{store_id}/keys/{key_id}/rotate
+                admin_keys.create_key,  # POST  /stores/{store_id}/keys
+                admin_keys.list_keys,  # GET   /stores/{store_id}/keys
+                admin_keys.revoke_key,  # DELETE /stores/{store_id}/keys/{key_id}
+                admin_keys.rotate_key,  # POST  /stores/{store_id}/keys/{key_id}/rotate
                 admin.add_credits,  # POST  /stores/{store_id}/credits
                 admin.list_transactions,  # GET   /stores/{store_id}/transactions
                 admin.list_generations,  # GET   /stores/{store_id}/generations

@@ -1,0 +1,197 @@
+"""`/api/admin/stores/{store_id}/keys`: a store's API keys, as the operator manages them."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Annotated
+from uuid import UUID
+
+import msgspec
+from litestar import delete, get, post
+from litestar.di import NamedDependency
+from litestar.params import FromPath, JSONBody
+
+from storecredit.stores.api_keys import ApiKey, IssuedKey, normalise_origin
+from storecredit.stores.stores import Store
+from storecredit.web.envelope import Envelope, ErrorCode, Failure, invalid, not_found
+from storecredit.web.openapi import operator_errors
+from storecredit.web.paging import utc
+from storecredit.web.parts import Parts
+
+Label = Annotated[str, msgspec.Meta(max_length=100)]
+Origins = Annotated[list[str], msgspec.Meta(max_length=100)]
+
+
+class KeyBody(msgspec.Struct, frozen=True):
+    """An API key to make."""
+
+    label: Label = ""
+    allowed_origins: Origins = []
+    expires_at: datetime | None = None
+
+
+class RotateBody(msgspec.Struct, frozen=True):
+    """How long the replaced key works on."""
+
+    grace_seconds: int = 0
+
+
+class KeyView(msgspec.Struct, frozen=True):
+    """An API key, by its first characters; the key itself is kept nowhere."""
+
+    key_id: UUID
+    store_id: UUID
+    label: str
+    key_start: str
+    allowed_origins: list[str]
+    created_at: datetime
+    expires_at: datetime | None
+    revoked_at: datetime | None
+
+
+class KeyMade(KeyView, frozen=True):
+    """A new key, shown this once."""
+
+    api_key: str
+
+
+class KeyRevoked(msgspec.Struct, frozen=True):
+    """The key works no longer."""
+
+    key_id: UUID
+    revoked: bool
+
+
+class KeyList(msgspec.Struct, frozen=True):
+    """A store's keys, newest first."""
+
+    items: list[KeyView]
+
+
+@post(
+    "/stores/{store_id:uuid}/keys",
+    summary="Make an API key",
+    operation_id="createKey",
+    responses=operator_errors(ErrorCode.NOT_FOUND),
+)
+async def create_key(
+    parts: NamedDependency[Parts], store_id: FromPath[UUID], data: JSONBody[KeyBody]
+) -> Envelope[KeyMade]:
+    """One more key for the store, shown this once."""
+    check_origins(data.allowed_origins)
+    with refusing():
+        issued = await parts.api_keys.create(
+            store_id,
+            label=data.label,
+            allowed_origins=data.allowed_origins,
+            expires_at=_expiry(data.expires_at),
+        )
+    if issued is None:
+        raise not_found("store")
+    return Envelope(_key_made(issued))
+
+
+@get(
+    "/stores/{store_id:uuid}/keys",
+    summary="List a store's keys",
+    operation_id="listKeys",
+    responses=operator_errors(ErrorCode.NOT_FOUND),
+)
+async def list_keys(parts: NamedDependency[Parts], store_id: FromPath[UUID]) -> Envelope[KeyList]:
+    """The store's keys, newest first, those that stopped working included."""
+    await known_store(parts, store_id)
+    return Envelope(KeyList([_key_view(key) for key in await parts.api_keys.list(store_id)]))
+
+
+@delete(
+    "/stores/{store_id:uuid}/keys/{key_id:uuid}",
+    summary="Revoke an API key",
+    operation_id="revokeKey",
+    status_code=200,
+    responses=operator_errors(ErrorCode.NOT_FOUND),
+)
+async def revoke_key(
+    parts: NamedDependency[Parts], store_id: FromPath[UUID], key_id: FromPath[UUID]
+) -> Envelope[KeyRevoked]:
+    """The key stops working within a second on every process, for ever."""
+    if not await parts.api_keys.revoke(store_id, key_id):
+        raise not_found("API key")
+    return Envelope(KeyRevoked(key_id, revoked=True))
+
+
+@post(
+    "/stores/{store_id:uuid}/keys/{key_id:uuid}/rotate",
+    summary="Replace an API key",
+    operation_id="rotateKey",
+    responses=operator_errors(ErrorCode.NOT_FOUND),
+)
+async def rotate_key(
+    parts: NamedDependency[Parts],
+    store_id: FromPath[UUID],
+    key_id: FromPath[UUID],
+    data: JSONBody[RotateBody | None] = None,
+) -> Envelope[KeyMade]:
+    """A new key with the same origins; the old one works on for the grace time given."""
+    with refusing():
+        issued = await parts.api_keys.rotate(
+            store_id, key_id, grace_seconds=(data or RotateBody()).grace_seconds
+        )
+    if issued is None:
+        raise not_found("API key that still works")
+    return Envelope(_key_made(issued))
+
+
+def _expiry(moment: datetime | None) -> datetime | None:
+    try:
+        return None if moment is None else utc(moment)
+    except OverflowError:
+        raise wrong("expires_at", "This time is beyond the years 1 to 9999.") from None
+
+
+def _key_view(key: ApiKey) -> KeyView:
+    return KeyView(
+        key_id=key.key_id,
+        store_id=key.store_id,
+        label=key.label,
+        key_start=key.key_start,
+        allowed_origins=sorted(key.allowed_origins),
+        created_at=key.created_at,
+        expires_at=key.expires_at,
+        revoked_at=key.revoked_at,
+    )
+
+
+def _key_made(issued: IssuedKey) -> KeyMade:
+    return KeyMade(**msgspec.structs.asdict(_key_view(issued.api_key)), api_key=issued.key)
+
+
+@contextmanager
+def refusing() -> Iterator[None]:
+    """A value that the stores' room refuses is the sender's mistake; its message is for people."""
+    try:
+        yield
+    except ValueError as error:
+        raise invalid(f"{error}.".replace("..", ".")) from error
+
+
+def check_origins(origins: list[str]) -> None:
+    """Before a store is made: one whose first key is refused would stand there without any."""
+    for place, origin in enumerate(origins):
+        if normalise_origin(origin) is None:
+            raise wrong(
+                f"allowed_origins[{place}]",
+                "This is no web origin: write scheme://host or scheme://host:port.",
+            )
+
+
+def wrong(name: str, message: str) -> Failure:
+    """400 for one value of the body, by its name."""
+    return invalid(message, [{"key": name, "source": "body", "message": message}])
+
+
+async def known_store(parts: Parts, store_id: UUID) -> Store:
+    """The store of this id. Raises Failure for an unknown one."""
+    store = await parts.stores.get(store_id)
+    if store is None:
+        raise not_found("store")
+    return store
