@@ -39,6 +39,7 @@ from storecredit.web.server import http_server
 log = telemetry.get_logger("service")
 
 BACKLOG: Final = 2048
+IMPATIENCE_SECONDS: Final = 1.0
 
 
 class CannotListen(Exception):
@@ -178,9 +179,9 @@ async def _background(
 ) -> AsyncIterator[None]:
     """Sweep and worker, running; on the way out they finish what they have begun."""
     async with AsyncExitStack() as stack:
+        generator = load_generator(settings) if worker else None
         tasks = [asyncio.create_task(service.sweep.run(stop), name="sweep")]
-        if worker:
-            generator = load_generator(settings)
+        if generator is not None:
             stack.push_async_callback(generator.aclose)
             working = Worker(
                 service.queue,
@@ -214,13 +215,25 @@ def listen(settings: Settings) -> socket.socket:
 
 
 def stop_on_signals(stop: asyncio.Event) -> None:
-    """Ctrl-C or SIGTERM stops in good order; a second Ctrl-C no longer waits."""
+    """Ctrl-C or SIGTERM stops in good order; Ctrl-C again, a moment later, no longer waits.
+
+    Waits for what? The attempts under way: these are cut off and picked up later. All else is
+    stopped in the same order, PostgreSQL last. To be called by the main task, which is cancelled.
+    """
     loop = asyncio.get_running_loop()
+    main = asyncio.current_task(loop)
+    begun_at: float | None = None
 
     def begin_to_stop(received: signal.Signals) -> None:
-        log.info("stopping", signal=received.name)
-        stop.set()
-        loop.remove_signal_handler(signal.SIGINT)
+        nonlocal begun_at
+        if begun_at is None:
+            begun_at = loop.time()
+            log.info("stopping", signal=received.name)
+            stop.set()
+        # One Ctrl-C may arrive twice, from the terminal and from a parent that passes it on.
+        elif received is signal.SIGINT and loop.time() - begun_at >= IMPATIENCE_SECONDS and main:
+            log.warning("stopping_at_once")
+            main.cancel()
 
     for received in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(received, begin_to_stop, received)

@@ -8,6 +8,7 @@ command or a setting is wrong; and what can be expected to go wrong is told in a
 `storecredit --help` answers without loading the service: every command imports what it runs.
 """
 
+import asyncio
 import sys
 from typing import Annotated, Final
 
@@ -60,7 +61,7 @@ def main() -> None:
     """Run the command that the arguments name; ends the process with its exit status."""
     try:
         app(prog_name="storecredit")
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, asyncio.CancelledError):
         sys.exit(INTERRUPTED)
     except Exception as error:
         problem = problems.expected(error)
