@@ -40,6 +40,14 @@ def processes_naming(path: Path) -> list[psutil.Process]:
     return found
 
 
+def has_ended(process: psutil.Process) -> bool:
+    """Whether it runs no more; an orphan may be left a zombie by an init that reaps nobody."""
+    try:
+        return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
 @dataclass(frozen=True, slots=True)
 class Done:
     """A command that has ended."""

@@ -12,7 +12,14 @@ import psutil
 import pytest
 from PIL import Image
 
-from tests.e2e.conftest import WAIT_MAX_SECONDS, Serving, Storecredit, processes_naming, until
+from tests.e2e.conftest import (
+    WAIT_MAX_SECONDS,
+    Serving,
+    Storecredit,
+    has_ended,
+    processes_naming,
+    until,
+)
 
 TOKEN = "operator"
 DOT = (
@@ -189,7 +196,7 @@ def test_several_processes_answer_on_one_address_and_end_together(
     children = api_processes(serving)
     assert len(children) == 2
     assert serving.stop(signal.SIGTERM) == 0
-    assert not any(child.is_running() for child in children)
+    assert all(map(has_ended, children))
     assert processes_naming(storecredit.data_dir) == []
 
 
@@ -199,6 +206,6 @@ def test_processes_whose_parent_is_killed_end_by_themselves(storecredit: Storecr
 
     serving.process.kill()
 
-    until(lambda: not child.is_running(), "the child has ended")
+    until(lambda: has_ended(child), "the child has ended")
     until(lambda: not processes_naming(storecredit.data_dir), "PostgreSQL has ended with it")
     assert serving.events("parent_gone")

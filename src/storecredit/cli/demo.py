@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 NAME: Final = "Demo"
 SHOP_DOMAIN: Final = "demo.example"
 TIER: Final = "scale"
+DEFAULT_TIER: Final = "default"
+"""There always is one of that name."""
 CREDITS: Final = 100
 STORES_LOOKED_THROUGH: Final = 100
 
@@ -88,7 +90,7 @@ def demo(
 ) -> None:
     """Make a store with 100 credits, and print its API key and the lines to try."""
     settings = settings_of(data_dir=data_dir, database_url=database_url)
-    store = against(settings, make_store, create=True)
+    store = against(settings, lambda rooms: make_store(rooms, settings), create=True)
     api_url = settings.public_url or url_of(settings.host, settings.port)
     if json:
         output.as_json({**store, "lines": lines(store["api_key"], api_url, settings)})
@@ -96,13 +98,13 @@ def demo(
         show(store, api_url, settings)
 
 
-async def make_store(rooms: Rooms) -> dict[str, Any]:
+async def make_store(rooms: Rooms, settings: "Settings") -> dict[str, Any]:
     """A new demo store with its API key, as `store create` shows it."""
     return await made(
         rooms,
         name=NAME,
         shop_domain=SHOP_DOMAIN,
-        tier=TIER,
+        tier=TIER if TIER in settings.rate_limits else DEFAULT_TIER,
         credit_count=CREDITS,
         label="demo key",
     )
@@ -112,7 +114,7 @@ async def make_first_store(rooms: Rooms, api_url: str, settings: "Settings") -> 
     """Make and show a demo store if there are no stores; else say how to get at one."""
     stores = (await rooms.stores.list(STORES_LOOKED_THROUGH)).items
     if not stores:
-        show(await make_store(rooms), api_url, settings)
+        show(await make_store(rooms, settings), api_url, settings)
         return
     store_id = next((str(each.store_id) for each in stores if each.name == NAME), "STORE_ID")
     where = "" if settings.database_url else _data_dir_flag(settings.data_dir)

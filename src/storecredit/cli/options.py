@@ -25,7 +25,8 @@ def moment(text: str) -> datetime:
 
 
 def request_id_text(text: str) -> str:
-    """A request id as the HTTP API takes it."""
+    """A request id as the HTTP API takes it, without the spaces that pasting brings along."""
+    text = text.strip()
     if not (1 <= len(text) <= REQUEST_ID_MAX and text.isascii() and text.isprintable()):
         raise typer.BadParameter(
             f"a request id has 1 to {REQUEST_ID_MAX} printable ASCII characters"
