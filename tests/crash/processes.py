@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ import msgspec
 import psutil
 
 from storecredit.postgres.embedded import APP_ROLE, EmbeddedPostgres
-from tests.crash.waiting import until
+from tests.crash.waiting import POLL_SECONDS, until
 
 START_MAX_SECONDS = 60.0
 STOP_MAX_SECONDS = 60.0
@@ -198,7 +199,9 @@ class Processes:
         if postmaster is not None:
             family = [postmaster, *postmaster.children()]
             postmaster.send_signal(signal.SIGQUIT)
-            psutil.wait_procs(family, END_MAX_SECONDS)
+            give_up = time.monotonic() + END_MAX_SECONDS
+            while any(map(_lives, family)) and time.monotonic() < give_up:
+                time.sleep(POLL_SECONDS)
         for late in self._working_on_files():
             late.kill()
 
@@ -219,6 +222,13 @@ class Processes:
             for process in psutil.process_iter(["cmdline"])
             if any(word.startswith(f"{self.data_dir}/") for word in process.info["cmdline"] or ())
         ]
+
+
+def _lives(process: psutil.Process) -> bool:
+    """Not so a zombie, which whoever adopted it may be slow to reap."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    return False
 
 
 def _tail(log_path: Path) -> str:
