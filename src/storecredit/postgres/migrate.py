@@ -170,8 +170,8 @@ async def _install_job_queue(connection: asyncpg.Connection) -> None:
 
 def _apply_migrations(url: str) -> tuple[str, ...]:
     # The tool and its driver serve migrations only; a start that has none to apply is quicker.
-    import psycopg.errors  # noqa: PLC0415
-    import yoyo  # noqa: PLC0415
+    import psycopg.errors  # noqa: PLC0415 - see above
+    import yoyo  # noqa: PLC0415 - see above
 
     parts = urlsplit(url)
     backend = yoyo.get_backend(urlunsplit(parts._replace(scheme="postgresql+psycopg")))
