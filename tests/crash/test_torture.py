@@ -50,7 +50,7 @@ class Scene:
 
     async def serve_again(self) -> None:
         """Start the API (with a worker of its own) in place of the one that is gone."""
-        self.service = await self.deployment.serve()
+        self.service = await self.deployment.serve("--processes", "2")
         self.load.urls = [self.service.url]
 
     async def a_while(self) -> None:
@@ -73,6 +73,11 @@ async def service_frozen(scene: Scene) -> None:
     scene.service.pause()
     await asyncio.sleep(FROZEN_SECONDS)
     scene.service.go_on()
+
+
+async def further_process_killed(scene: Scene) -> None:
+    for further in psutil.Process(scene.service.pid).children():
+        further.kill()
 
 
 async def worker_killed(scene: Scene) -> None:
@@ -145,6 +150,7 @@ FATES = [
     service_killed,
     service_stopped,
     service_frozen,
+    further_process_killed,
     worker_killed,
     worker_stopped,
     worker_frozen,
@@ -176,10 +182,13 @@ async def _suffer(
 async def test_deaths_of_everything_in_a_row_lose_and_repeat_nothing(
     deployment: Deployment, seed: str
 ) -> None:
-    service, worker = await deployment.serve(), await deployment.work()
+    service, worker = await deployment.serve("--processes", "2"), await deployment.work()
     async with deployment.load(service) as load:
         scene = Scene(deployment, load, Random(seed), service, worker)
         await _suffer(scene, FATES, DEATHS_IN_A_ROW)
+        assert await scene.worker.stop() == 0, scene.worker.log_tail()
+        assert await scene.service.stop() == 0, scene.service.log_tail()
+    assert deployment.processes.left_running() == []
 
 
 async def test_one_service_outlives_many_deaths_of_postgres(
