@@ -138,6 +138,8 @@ async def test_a_lost_connection_is_made_anew_and_everything_may_have_changed(
     with capture_logs() as logs:
         async with running(listener):
             assert await heard.next() == EVERYTHING
+            # Only from its first ping on does the connection show what it is looked for by.
+            await until(listener.is_fresh)
             await admin.execute(
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
                 " WHERE datname = current_database() AND query LIKE '%pg_listening_channels%'"
