@@ -28,6 +28,8 @@ HONEST_ENDS = {
     "GENERATION_FAILED": set(Plan),
 }
 """What the generator was to do with a request whose session ended so."""
+WORTH_ANOTHER_ATTEMPT = {Plan.IS_AWAY, Plan.IS_AWAY_AT_FIRST, Plan.HANGS_AT_FIRST}
+"""Only such a session may wait, begun and not ended, while no worker runs."""
 
 
 @asynccontextmanager
@@ -63,6 +65,19 @@ async def drained(books: asyncpg.Connection) -> None:
         raise AssertionError(
             f"{len(rows)} sessions have not ended within {DRAINED_MAX_SECONDS:g} s:\n{listed}"
         ) from None
+
+
+async def assert_nothing_half_done(data_dir: Path, generator: Generator) -> None:
+    """After a stop in good order: no job is in anyone's hands, no attempt was broken off."""
+    async with books_of(data_dir) as books:
+        picked = await books.fetch("SELECT * FROM pgqueuer WHERE status = 'picked'")
+        assert picked == [], f"nobody works on {picked}"
+        begun = await books.fetch(
+            "SELECT * FROM store_generation_sessions WHERE status = 'processing'"
+        )
+    for session in begun:
+        plan = generator.plan(session["request_id"])
+        assert plan in WORTH_ANOTHER_ATTEMPT, f"planned: {plan}; left: {dict(session)}"
 
 
 async def assert_books_hold(

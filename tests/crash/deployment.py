@@ -8,7 +8,12 @@ from uuid import UUID
 import httpx
 import msgspec
 
-from tests.crash.audit import assert_books_hold, books_of, drained
+from tests.crash.audit import (
+    assert_books_hold,
+    assert_nothing_half_done,
+    books_of,
+    drained,
+)
 from tests.crash.load import Account, Load, load_on
 from tests.crash.outside import Generator
 from tests.crash.processes import Processes, RunningProcess
@@ -100,6 +105,10 @@ class Deployment:
         async with books_of(self.processes.data_dir) as books:
             await drained(books)
             await assert_books_hold(books, load, self.generator, self.processes.data_dir)
+
+    async def assert_nothing_half_done(self) -> None:
+        """Nothing runs, and nothing was broken off when it stopped."""
+        await assert_nothing_half_done(self.processes.data_dir, self.generator)
 
     async def assert_verified(self, service: RunningProcess) -> None:
         """The operator's `GET /api/admin/verify` finds nothing wrong, and looked at something."""

@@ -21,7 +21,7 @@ from tests.worker.stand_ins import (
     stand_in,
 )
 
-DELAY_MAX_SECONDS = 0.1
+DELAY_MAX_SECONDS = 0.3
 """So that a kill finds attempts under way."""
 
 

@@ -34,9 +34,7 @@ async def test_a_service_told_to_stop_during_load_finishes_what_it_has_begun(
         await load.stop()
         assert status == 0, service.log_tail()
         assert deployment.processes.left_running() == []
-        async with books_of(deployment.processes.data_dir) as books:
-            begun = await books.fetch("SELECT * FROM pgqueuer WHERE status = 'picked'")
-        assert begun == [], service.log_tail()
+        await deployment.assert_nothing_half_done()
 
         service = await deployment.serve()
         load.urls = [service.url]

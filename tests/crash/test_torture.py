@@ -13,7 +13,6 @@ from random import Random
 import psutil
 import pytest
 
-from tests.crash.audit import books_of
 from tests.crash.deployment import Deployment
 from tests.crash.load import Load
 from tests.crash.processes import RunningProcess
@@ -217,9 +216,7 @@ async def test_stops_in_a_row_leave_nothing_running_and_nothing_half_done(
             await load.until_acknowledged(random.randint(1, A_WHILE))
             assert await service.stop() == 0, service.log_tail()
             assert deployment.processes.left_running() == []
-            async with books_of(deployment.processes.data_dir) as books:
-                begun = await books.fetch("SELECT * FROM pgqueuer WHERE status = 'picked'")
-            assert begun == [], service.log_tail()
+            await deployment.assert_nothing_half_done()
             service = await deployment.serve()
             load.urls = [service.url]
         await load.stop()
