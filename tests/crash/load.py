@@ -47,6 +47,8 @@ class Asked:
     request_id: str
     answers: list[int] = field(default_factory=list)
     session_ids: set[UUID] = field(default_factory=set)
+    end: str | None = None
+    """`completed` or `failed`, once the session was seen to be so."""
 
     @property
     def acknowledged(self) -> bool:
@@ -121,7 +123,7 @@ class Load:
         async with asyncio.TaskGroup() as group:
             for _ in range(CONNECTIONS):
                 group.create_task(self._ask_on())
-            group.create_task(self._watch_balance())
+            group.create_task(self._watch())
 
     async def _ask_on(self) -> None:
         while not self._stopping.is_set():
@@ -159,21 +161,42 @@ class Load:
         asked.session_ids.add(UUID(data["session_id"]))
         return True
 
-    async def _watch_balance(self) -> None:
-        """Read balances all the while: an outage is told, never papered over with a number."""
+    async def _watch(self) -> None:
+        """Read all the while: an outage is told, never papered over with a number or a 404."""
         while not self._stopping.is_set():
-            account = self._random.choice(self.accounts)
-            answer = await self._call("GET", "/api/v1/credits/balance", account)
-            if answer is not None and answer.status_code == HTTPStatus.OK:
-                self._check_balance(answer.json()["data"], account)
-            elif answer is not None:
-                self._check_refusal(answer)
+            await self._read_balance(self._random.choice(self.accounts))
+            if self.acknowledged:
+                await self._read_session(self._random.choice(self.acknowledged))
             await asyncio.sleep(READ_INTERVAL_SECONDS)
 
-    def _check_balance(self, data: dict[str, int], account: Account) -> None:
+    async def _read_balance(self, account: Account) -> None:
+        data = await self._read("/api/v1/credits/balance", account)
+        if data is None:
+            return
         adds_up = data["balance"] == data["total_purchased"] - data["total_spent"]
         if not adds_up or data["total_purchased"] != account.credits:
             self.wrong.append(f"the balance was answered {data}")
+
+    async def _read_session(self, asked: Asked) -> None:
+        """What was acknowledged is there, and once it has ended it stays as it is."""
+        (session_id,) = asked.session_ids
+        data = await self._read(f"/api/v1/generation/{session_id}", asked.account)
+        if data is None:
+            return
+        end = data["status"] if data["status"] in {"completed", "failed"} else None
+        if asked.end not in {None, end} or data["credits_refunded"] != (end == "failed"):
+            self.wrong.append(f"{asked} was answered {data}")
+        asked.end = end
+
+    async def _read(self, path: str, account: Account) -> dict[str, Any] | None:
+        """The answer's data; None while there is an outage."""
+        answer = await self._call("GET", path, account)
+        if answer is not None and answer.status_code == HTTPStatus.OK:
+            data: dict[str, Any] = answer.json()["data"]
+            return data
+        if answer is not None:
+            self._check_refusal(answer)
+        return None
 
     def _check_refusal(self, answer: httpx.Response) -> None:
         """During an outage 503 is right, and says when to come back; nothing else ever is."""
