@@ -17,7 +17,7 @@ from typing import Final
 
 from storecredit import telemetry
 from storecredit.generation.generators import load_generator
-from storecredit.generation.lifecycle import Lifecycle
+from storecredit.generation.lifecycle import ENTRYPOINT, Lifecycle
 from storecredit.generation.sessions import Sessions
 from storecredit.generation.storage import ResultStore
 from storecredit.generation.sweep import Sweep
@@ -112,7 +112,7 @@ async def assembled(settings: Settings, database: Database) -> AsyncIterator[Ser
     """The parts, wired together and started; the commits under way are finished at the end."""
     metrics = telemetry.Metrics()
     listener = Listener(database, CHANNEL)
-    queue = JobQueue(database)
+    queue = JobQueue(database, ENTRYPOINT)
     lifecycle = Lifecycle(database, settings, metrics)
     results = ResultStore(settings.data_dir, settings.signing_key)
     parts = Parts(

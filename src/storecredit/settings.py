@@ -5,9 +5,9 @@ in capitals), else the default here. Names carry their unit last.
 """
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 HOUR_SECONDS = 3600.0
@@ -47,6 +47,42 @@ class Settings(BaseSettings):
     # Who may operate it
     admin_token: SecretStr | None = None
     """Bearer token of `/api/admin`; unset: the admin API is off."""
+
+    # End users (B2C): tokens are of one kind only, the one configured
+    jwt_secret: SecretStr | None = Field(default=None, min_length=16)
+    """HS256 secret of the end users' tokens; neither this nor `jwks_url`: `/api/trpc` is off."""
+    jwks_url: str | None = None
+    """Where the public keys of the end users' tokens are; instead of `jwt_secret`."""
+    jwks_algorithms: Annotated[tuple[str, ...], NoDecode] = ("RS256", "ES256", "EdDSA")
+    """Algorithms a key behind `jwks_url` may be of; comma-separated in the environment."""
+    jwt_audience: str = "authenticated"
+    """Audience that a token must name."""
+    jwt_issuer: str | None = None
+    """Issuer that a token must name; unset: any."""
+    starter_credits: int = Field(default=10, ge=0, le=1_000_000)
+    """Credits of a new end user."""
+    trpc_origins: Annotated[tuple[str, ...], NoDecode] = ()
+    """Web origins whose pages may call `/api/trpc`; comma-separated in the environment."""
+
+    # Billing (Paddle): off unless both secrets are set
+    paddle_api_key: SecretStr | None = None
+    """API key of Paddle Billing."""
+    paddle_api_url: str = "https://api.paddle.com"
+    """Paddle's API; its sandbox is https://sandbox-api.paddle.com."""
+    paddle_webhook_secret: SecretStr | None = None
+    """Signs Paddle's webhooks to `/webhooks/paddle`; comma-separated while it is replaced."""
+    paddle_webhook_tolerance_seconds: int = Field(default=5, ge=5, le=300)
+    """How far the clock in a webhook's signature may be from ours."""
+    paddle_timeout_seconds: float = Field(default=30.0, gt=0)
+    """Time limit of one request to Paddle."""
+    plans_file: Path | None = None
+    """The catalogue of plans and packs (TOML); unset: the one that comes with storecredit."""
+    billing_attempts: int = Field(default=10, ge=1, le=100)
+    """Attempts at an event of Paddle's before it is set aside for the operator."""
+    billing_backoff_seconds: float = Field(default=2.0, ge=0)
+    """Wait before the second attempt at an event or charge; doubled each time, an hour at most."""
+    billing_interval_seconds: float = Field(default=60.0, gt=0)
+    """How often events without a job, and overage to bill, are looked for."""
 
     # Group commit
     commit_lanes: int = Field(default=2, ge=1, le=64)
@@ -127,9 +163,15 @@ class Settings(BaseSettings):
     log_format: Literal["auto", "json", "console"] = "auto"
     """auto: readable on a terminal, JSON lines elsewhere."""
 
-    @field_validator("blocked_terms", mode="before")
+    @field_validator("blocked_terms", "jwks_algorithms", "trpc_origins", mode="before")
     @classmethod
     def _split_terms(cls, value: object) -> object:
         if isinstance(value, str):
             return tuple(term.strip() for term in value.split(",") if term.strip())
         return value
+
+    @model_validator(mode="after")
+    def _one_kind_of_token(self) -> Self:
+        if self.jwt_secret is not None and self.jwks_url is not None:
+            raise ValueError("jwt_secret and jwks_url exclude each other: tokens are of one kind")
+        return self

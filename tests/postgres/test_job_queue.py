@@ -9,7 +9,7 @@ from uuid import uuid4
 import asyncpg
 import pytest
 
-from storecredit.generation.lifecycle import Created, GenerationInput
+from storecredit.generation.lifecycle import ENTRYPOINT, Created, GenerationInput
 from storecredit.postgres import job_queue
 from storecredit.postgres.job_queue import Job, JobQueue, QueueDepth, TryAgainLater, enqueue
 from storecredit.postgres.pool import Database
@@ -20,12 +20,12 @@ from tests.postgres.commits import WAIT_MAX_SECONDS, until
 
 @pytest.fixture
 def queue(database: Database) -> JobQueue:
-    return JobQueue(database)
+    return JobQueue(database, ENTRYPOINT)
 
 
 async def add(database: Database, *keys: str) -> None:
     async with database.acquire() as connection, connection.transaction():
-        await enqueue(connection, [Job(key, key.encode()) for key in keys])
+        await enqueue(connection, ENTRYPOINT, [Job(key, key.encode()) for key in keys])
 
 
 async def keys(admin: asyncpg.Connection) -> list[str]:
@@ -108,11 +108,11 @@ async def test_a_job_is_there_when_its_transaction_was_committed_and_only_then(
     async with database.acquire() as connection:
         transaction = connection.transaction()
         await transaction.start()
-        await enqueue(connection, [Job("rolled back", b"1")])
+        await enqueue(connection, ENTRYPOINT, [Job("rolled back", b"1")])
         await transaction.rollback()
         transaction = connection.transaction()
         await transaction.start()
-        await enqueue(connection, [Job("committed", b"2")])
+        await enqueue(connection, ENTRYPOINT, [Job("committed", b"2")])
         assert await keys(admin) == []
         await transaction.commit()
     assert await keys(admin) == ["committed"]
@@ -300,7 +300,7 @@ async def test_a_worker_survives_the_loss_of_all_its_connections_again_and_again
 
     async def add_from_elsewhere(key: str) -> None:
         async with admin.transaction():
-            await enqueue(admin, [Job(key, key.encode())])
+            await enqueue(admin, ENTRYPOINT, [Job(key, key.encode())])
 
     handled = Handled()
     async with working(queue, handled):

@@ -14,7 +14,7 @@ from uuid import UUID, uuid4
 import asyncpg
 import pytest
 
-from storecredit.generation.lifecycle import Lifecycle
+from storecredit.generation.lifecycle import ENTRYPOINT, Lifecycle
 from storecredit.generation.sessions import Sessions, SessionStatus
 from storecredit.generation.storage import ResultStore
 from storecredit.generation.sweep import Sweep
@@ -235,7 +235,7 @@ async def test_the_sweep_reads_open_sessions_only(recorder: Recorder, data_dir: 
         recorder,
         Lifecycle(recorder, settings, metrics),
         ResultStore(data_dir, None),
-        JobQueue(recorder),
+        JobQueue(recorder, ENTRYPOINT),
         settings,
         metrics,
     )

@@ -22,6 +22,8 @@ from storecredit.settings import Settings
 from storecredit.telemetry import Metrics
 
 CREDITS_PER_GENERATION: Final = 1
+ENTRYPOINT: Final = "generation"
+"""Where the jobs of generations wait in the job queue."""
 ERROR_MESSAGE_MAX: Final = 500
 
 
@@ -213,6 +215,7 @@ async def _create_all(connection: Connection, items: Sequence[_Create]) -> Seque
     )
     await job_queue.enqueue(
         connection,
+        ENTRYPOINT,
         [
             GenerationJob(item.store_id, item.session_id, item.request_id).queued()
             for item, row in ((items[row["ord"] - 1], row) for row in rows)

@@ -11,7 +11,7 @@ from datetime import timedelta
 from typing import Final
 
 from storecredit import telemetry
-from storecredit.generation.lifecycle import GenerationJob, Lifecycle
+from storecredit.generation.lifecycle import ENTRYPOINT, GenerationJob, Lifecycle
 from storecredit.generation.sessions import ErrorCode
 from storecredit.generation.storage import ResultStore
 from storecredit.postgres import job_queue
@@ -102,7 +102,7 @@ class Sweep:
         if not orphans:
             return
         async with self._database.acquire() as connection, connection.transaction():
-            await job_queue.enqueue(connection, [job.queued() for job in orphans])
+            await job_queue.enqueue(connection, ENTRYPOINT, [job.queued() for job in orphans])
         for job in orphans:
             log.warning(
                 "session_without_job",

@@ -20,6 +20,7 @@ class CreditError(StrEnum):
     NO_DEDUCTION = "SC005"
     REFUND_EXCEEDS_DEDUCTION = "SC006"
     INVALID_TYPE = "SC007"
+    UNKNOWN_USER = "SC008"
 
 
 class Addition(StrEnum):

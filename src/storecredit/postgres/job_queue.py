@@ -22,7 +22,6 @@ from storecredit.postgres.pool import Connection, Database, DatabaseUnavailable,
 
 log = telemetry.get_logger("postgres.job_queue")
 
-ENTRYPOINT: Final = "generation"
 LOG_KEPT: Final = timedelta(hours=24)
 RESTART_WAIT_SECONDS: Final = 1.0
 CUT_OFF_WAIT_SECONDS: Final = 1.0
@@ -56,14 +55,17 @@ class TryAgainLater(Exception):
         self.delay_seconds = delay_seconds
 
 
-async def enqueue(connection: Connection, jobs: Sequence[Job]) -> None:
-    """Add jobs in the caller's transaction; one whose key has a living job is left out."""
+async def enqueue(connection: Connection, entrypoint: str, jobs: Sequence[Job]) -> None:
+    """Add jobs in the caller's transaction; one whose key has a living job is left out.
+
+    `entrypoint` names the queue: who runs a `JobQueue` of that name handles them.
+    """
     if not jobs:
         return
     # A pooled connection serves as well as a plain one; only the library's annotation is narrower.
     driver = AsyncpgDriver(cast("asyncpg.Connection", connection))
     await Queries(driver).enqueue(
-        [ENTRYPOINT] * len(jobs),
+        [entrypoint] * len(jobs),
         [job.payload for job in jobs],
         [0] * len(jobs),
         dedupe_key=[job.key for job in jobs],
@@ -72,10 +74,11 @@ async def enqueue(connection: Connection, jobs: Sequence[Job]) -> None:
 
 
 class JobQueue:
-    """Runs the jobs of one database."""
+    """Runs the jobs of one entrypoint of one database."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, entrypoint: str) -> None:
         self._database = database
+        self._entrypoint = entrypoint
 
     async def run(
         self,
@@ -123,7 +126,7 @@ class JobQueue:
                    coalesce(extract(epoch FROM now() - min(execute_after)), 0)::float8 AS oldest
                FROM pgqueuer WHERE status = 'queued' AND entrypoint = $1
                    AND execute_after <= now()""",
-            ENTRYPOINT,
+            self._entrypoint,
         )
         if row is None:
             raise AssertionError("an aggregate without GROUP BY has one row")
@@ -138,7 +141,7 @@ class JobQueue:
     def _manager(self, handle: Callable[[bytes], Awaitable[None]]) -> QueueManager:
         manager = QueueManager(Queries(AsyncpgPoolDriver(self._database.pool)))
 
-        @manager.entrypoint(ENTRYPOINT, accepts_context=False)
+        @manager.entrypoint(self._entrypoint, accepts_context=False)
         async def run_job(job: PickedJob) -> None:
             try:
                 await handle(job.payload or b"")

@@ -34,6 +34,11 @@ FUNCTION_FILES: Final = (
     "stores",
     "generation",
     "across_stores",
+    "overage",
+    "users",
+    "user_ledger",
+    "user_generation",
+    "billing",
     "verify_sums",
     "verify_rows",
 )

@@ -9,7 +9,10 @@ DO $$
 DECLARE
     tables CONSTANT text[] := ARRAY[
         'stores', 'store_api_keys', 'store_credits', 'store_credit_transactions',
-        'store_generation_sessions', 'storecredit_schema'];
+        'store_generation_sessions', 'store_overage_bills',
+        'users', 'user_credits', 'credit_transactions', 'generation_sessions',
+        'checkouts', 'store_subscriptions', 'payments', 'clawbacks', 'paddle_events',
+        'storecredit_schema'];
     internal CONSTANT text[] := ARRAY['raise_credit_error'];
     functions CONSTANT text[] := ARRAY[
         'create_store', 'update_store',
@@ -22,6 +25,17 @@ DECLARE
         'complete_generations_across_stores',
         'fail_store_generation', 'fail_store_generations', 'fail_generations_across_stores',
         'forget_store_generation_result',
+        'claw_back_store_credits', 'set_store_overage_limit',
+        'close_store_overage', 'begin_store_overage_charge', 'record_store_overage_charge',
+        'note_store_overage_failure',
+        'ensure_user', 'add_credits', 'deduct_credits', 'refund_credits', 'claw_back_credits',
+        'create_generations_across_users', 'start_generations_across_users',
+        'complete_generations_across_users', 'fail_generations_across_users',
+        'forget_generation_result',
+        'open_checkout', 'attach_checkout', 'receive_paddle_event', 'settle_paddle_event',
+        'note_paddle_event_failure', 'retry_paddle_event',
+        'book_checkout', 'book_subscription_period', 'book_overage_payment', 'book_adjustment',
+        'apply_subscription_state',
         'state_fingerprint', 'generation_fingerprint', 'is_possible_movement',
         'sum_stores', 'sum_store_credits', 'sum_store_movements', 'sum_store_sessions',
         'find_store_discrepancies', 'find_movement_discrepancies', 'find_session_discrepancies'];

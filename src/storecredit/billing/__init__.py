@@ -1,0 +1,1 @@
+"""Money comes in: the catalogue, checkouts, what Paddle tells us, and overage billed afterwards."""

@@ -1,0 +1,2 @@
+-- Checkouts, payments, adjustments and events: how money becomes credits, and back.
+DO $$ BEGIN END $$;

@@ -1,0 +1,2 @@
+-- The ledger of end users (B2C).
+DO $$ BEGIN END $$;

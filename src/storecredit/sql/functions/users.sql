@@ -1,0 +1,2 @@
+-- End users: made with their credits at their first authenticated call.
+DO $$ BEGIN END $$;

@@ -1,0 +1,1 @@
+"""Who is asking in B2C: end users and their tokens."""
