@@ -21,14 +21,14 @@ BEGIN
         WHEN 'no_deduction' THEN
             RAISE EXCEPTION 'there is no deduction under this request id: %', p_detail
                 USING ERRCODE = 'SC005';
-        WHEN 'unknown_user' THEN
-            RAISE EXCEPTION 'unknown user: %', p_detail USING ERRCODE = 'SC008';
         WHEN 'refund_exceeds_deduction' THEN
             RAISE EXCEPTION 'a refund gives back what was deducted, no more: %', p_detail
                 USING ERRCODE = 'SC006';
         WHEN 'invalid_type' THEN
             RAISE EXCEPTION 'credits are added as purchase, subscription or grant: %', p_detail
                 USING ERRCODE = 'SC007';
+        WHEN 'unknown_user' THEN
+            RAISE EXCEPTION 'unknown user: %', p_detail USING ERRCODE = 'SC008';
     END CASE;
 END;
 $$;
