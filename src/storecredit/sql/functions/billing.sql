@@ -1,2 +1,563 @@
 -- Checkouts, payments, adjustments and events: how money becomes credits, and back.
-DO $$ BEGIN END $$;
+--
+-- What a payment is worth, and to whom, is read from the checkout or subscription that we recorded;
+-- what Paddle says is compared with it, and never booked. Each function books in its one
+-- transaction the payment and the ledger's row, or neither, and answers what it came to: called
+-- again with the same ids it changes nothing.
+--
+-- Lock order: a checkout, payment, bill or store row first, then the buyer's credit row.
+
+CREATE OR REPLACE FUNCTION open_checkout(
+    p_checkout_id uuid,
+    p_store_id uuid,
+    p_user_id uuid,
+    p_purchase_type text,
+    p_plan text,
+    p_credits bigint,
+    p_amount bigint,
+    p_currency text,
+    p_request_id text
+)
+RETURNS TABLE (outcome text, checkout checkouts)
+LANGUAGE plpgsql
+SECURITY DEFINER
+SET search_path = public, pg_temp
+AS $$
+-- Purpose: record what is about to be sold to a store or a user, before Paddle is asked.
+-- Locks: the new row; the buyer's credit row against deletion. Idempotent by (buyer, request id).
+-- Outcomes: opened | replayed (the checkout this request opened before; whether it is the same
+--   order is for the caller to compare) | used (the request id has added credits by another way)
+--   | unknown_buyer. `checkout` is null for the last two.
+-- Errors: check_violation for values that no catalogue has.
+BEGIN
+    INSERT INTO checkouts AS c
+        (checkout_id, store_id, user_id, purchase_type, plan, credits, amount, currency, request_id)
+    SELECT p_checkout_id, p_store_id, p_user_id, p_purchase_type, p_plan, p_credits, p_amount,
+        p_currency, p_request_id
+    WHERE (EXISTS (SELECT FROM store_credits s WHERE s.store_id = p_store_id)
+           OR EXISTS (SELECT FROM user_credits u WHERE u.user_id = p_user_id))
+      AND NOT EXISTS (
+          SELECT FROM store_credit_transactions t
+          WHERE t.store_id = p_store_id AND t.request_id = p_request_id
+            AND t.type IN ('purchase', 'subscription', 'grant'))
+      AND NOT EXISTS (
+          SELECT FROM credit_transactions t
+          WHERE t.user_id = p_user_id AND t.request_id = p_request_id
+            AND t.type IN ('purchase', 'signup_bonus', 'grant'))
+    ON CONFLICT DO NOTHING
+    RETURNING c.* INTO checkout;
+    IF FOUND THEN
+        outcome := 'opened';
+        RETURN NEXT;
+        RETURN;
+    END IF;
+
+    SELECT c.* INTO checkout FROM checkouts c
+    WHERE (c.store_id = p_store_id OR c.user_id = p_user_id) AND c.request_id = p_request_id;
+    IF FOUND THEN
+        outcome := 'replayed';
+    ELSIF EXISTS (SELECT FROM store_credits s WHERE s.store_id = p_store_id)
+        OR EXISTS (SELECT FROM user_credits u WHERE u.user_id = p_user_id) THEN
+        checkout := NULL;
+        outcome := 'used';
+    ELSE
+        checkout := NULL;
+        outcome := 'unknown_buyer';
+    END IF;
+    RETURN NEXT;
+END;
+$$;
+COMMENT ON FUNCTION
+    open_checkout(uuid, uuid, uuid, text, text, bigint, bigint, text, text) IS
+    'Records what is about to be sold to a store or user. Outcome: opened, replayed, used (the '
+    'request id has added credits by another way), unknown_buyer. Idempotent by request id.';
+
+CREATE OR REPLACE FUNCTION attach_checkout(
+    p_checkout_id uuid,
+    p_transaction_id text,
+    p_checkout_url text
+)
+RETURNS checkouts
+LANGUAGE plpgsql
+SECURITY DEFINER
+SET search_path = public, pg_temp
+AS $$
+-- Purpose: tie a checkout to the transaction that Paddle made for it: the first one, for ever.
+-- Locks: the checkout's row. Idempotent: a later transaction changes nothing.
+-- Outcomes: the checkout with the transaction that is attached; null: no such checkout.
+-- Errors: unique_violation for a transaction that belongs to another checkout.
+DECLARE
+    v_checkout checkouts;
+BEGIN
+    UPDATE checkouts c
+    SET paddle_transaction_id = p_transaction_id, checkout_url = p_checkout_url
+    WHERE c.checkout_id = p_checkout_id AND c.paddle_transaction_id IS NULL;
+    SELECT c.* INTO v_checkout FROM checkouts c WHERE c.checkout_id = p_checkout_id;
+    RETURN v_checkout;
+END;
+$$;
+COMMENT ON FUNCTION attach_checkout(uuid, text, text) IS
+    'Ties a checkout to its transaction at Paddle, once, and returns it as it is then.';
+
+CREATE OR REPLACE FUNCTION book_checkout(
+    p_transaction_id text,
+    p_subscription_id text,
+    p_period_starts_at timestamptz,
+    p_amount bigint,
+    p_currency text,
+    p_paid_at timestamptz
+)
+RETURNS text
+LANGUAGE plpgsql
+SECURITY DEFINER
+SET search_path = public, pg_temp
+AS $$
+-- Purpose: a checkout was paid: its payment, and its credits in the buyer's ledger under its
+--   request id, as purchase or as a subscription's first period.
+-- Locks: the checkout's row, then the buyer's credit row. Idempotent by transaction.
+-- Outcomes: booked | already_booked | unknown_transaction | mismatch (amount, currency or kind are
+--   not those of the checkout) | period_paid (another transaction paid this period)
+--   | conflict (the request id has added other credits). Only `booked` writes.
+-- Errors: those of add_store_credits and add_credits, but for request_conflict.
+DECLARE
+    v_checkout checkouts;
+    v_added boolean;
+    v_what text;
+BEGIN
+    SELECT c.* INTO v_checkout FROM checkouts c
+    WHERE c.paddle_transaction_id = p_transaction_id FOR UPDATE;
+    IF NOT FOUND THEN
+        RETURN 'unknown_transaction';
+    ELSIF EXISTS (SELECT FROM payments p WHERE p.paddle_transaction_id = p_transaction_id) THEN
+        RETURN 'already_booked';
+    ELSIF (p_amount, p_currency) IS DISTINCT FROM (v_checkout.amount, v_checkout.currency)
+        OR (p_subscription_id IS NOT NULL AND v_checkout.purchase_type <> 'subscription') THEN
+        RETURN 'mismatch';
+    ELSIF v_checkout.purchase_type = 'subscription' AND EXISTS (
+        SELECT FROM payments p
+        WHERE p.paddle_subscription_id = p_subscription_id
+          AND p.period_starts_at = p_period_starts_at AND p.kind = 'subscription') THEN
+        RETURN 'period_paid';
+    END IF;
+
+    v_what := CASE v_checkout.purchase_type WHEN 'credits' THEN 'purchase' ELSE 'subscription' END;
+    BEGIN
+        IF v_checkout.store_id IS NOT NULL THEN
+            v_added := add_store_credits(v_checkout.store_id, v_checkout.credits::int, v_what,
+                v_checkout.request_id, initcap(v_what) || ': ' || v_checkout.plan);
+        ELSE
+            v_added := add_credits(v_checkout.user_id, v_checkout.credits::int, v_what,
+                v_checkout.request_id, initcap(v_what) || ': ' || v_checkout.plan);
+        END IF;
+    EXCEPTION WHEN SQLSTATE 'SC004' THEN
+        v_added := false;
+    END;
+    IF NOT v_added THEN
+        -- The credits that stand under this request id are not this payment's.
+        RETURN 'conflict';
+    END IF;
+
+    INSERT INTO payments
+        (paddle_transaction_id, store_id, user_id, checkout_id, paddle_subscription_id, paid_at,
+         period_starts_at, kind, credits, amount, currency, request_id)
+    VALUES
+        (p_transaction_id, v_checkout.store_id, v_checkout.user_id, v_checkout.checkout_id,
+         p_subscription_id, p_paid_at,
+         CASE v_what WHEN 'subscription' THEN p_period_starts_at END, v_what, v_checkout.credits,
+         v_checkout.amount, v_checkout.currency, v_checkout.request_id);
+    RETURN 'booked';
+END;
+$$;
+COMMENT ON FUNCTION book_checkout(text, text, timestamptz, bigint, text, timestamptz) IS
+    'Books a paid checkout and adds its credits, once. Outcome: booked, already_booked, '
+    'unknown_transaction, mismatch, period_paid, conflict; only booked writes.';
+
+CREATE OR REPLACE FUNCTION book_subscription_period(
+    p_transaction_id text,
+    p_subscription_id text,
+    p_period_starts_at timestamptz,
+    p_amount bigint,
+    p_currency text,
+    p_paid_at timestamptz
+)
+RETURNS text
+LANGUAGE plpgsql
+SECURITY DEFINER
+SET search_path = public, pg_temp
+AS $$
+-- Purpose: a further period of a subscription was paid: its payment, and its credits in the
+--   store's ledger, under a request id that names subscription and period.
+-- Locks: the subscription's row, then the store's credit row. Idempotent by transaction, and by
+--   period: two transactions for one period add once.
+-- Outcomes: booked | already_booked | unknown_subscription (it may be known later)
+--   | mismatch (amount or currency are not the subscription's) | period_paid (by another
+--   transaction) | conflict (the request id has added other credits). Only `booked` writes.
+-- Errors: those of add_store_credits, but for request_conflict.
+DECLARE
+    v_subscription store_subscriptions;
+    v_request_id text;
+    v_added boolean;
+BEGIN
+    SELECT s.* INTO v_subscription FROM store_subscriptions s
+    WHERE s.paddle_subscription_id = p_subscription_id FOR UPDATE;
+    IF NOT FOUND THEN
+        RETURN 'unknown_subscription';
+    ELSIF EXISTS (SELECT FROM payments p WHERE p.paddle_transaction_id = p_transaction_id) THEN
+        RETURN 'already_booked';
+    ELSIF p_period_starts_at IS NULL OR (p_amount, p_currency)
+        IS DISTINCT FROM (v_subscription.amount, v_subscription.currency) THEN
+        RETURN 'mismatch';
+    ELSIF EXISTS (
+        SELECT FROM payments p
+        WHERE p.paddle_subscription_id = p_subscription_id
+          AND p.period_starts_at = p_period_starts_at AND p.kind = 'subscription') THEN
+        RETURN 'period_paid';
+    END IF;
+
+    v_request_id := format('subscription:%s:%s', p_subscription_id,
+        to_char(p_period_starts_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'));
+    BEGIN
+        v_added := add_store_credits(v_subscription.store_id, v_subscription.credits::int,
+            'subscription', v_request_id, 'Subscription: ' || v_subscription.plan);
+    EXCEPTION WHEN SQLSTATE 'SC004' THEN
+        v_added := false;
+    END;
+    IF NOT v_added THEN
+        RETURN 'conflict';
+    END IF;
+
+    INSERT INTO payments
+        (paddle_transaction_id, store_id, checkout_id, paddle_subscription_id, paid_at,
+         period_starts_at, kind, credits, amount, currency, request_id)
+    VALUES
+        (p_transaction_id, v_subscription.store_id, v_subscription.checkout_id, p_subscription_id,
+         p_paid_at, p_period_starts_at, 'subscription', v_subscription.credits,
+         v_subscription.amount, v_subscription.currency, v_request_id);
+    RETURN 'booked';
+END;
+$$;
+COMMENT ON FUNCTION
+    book_subscription_period(text, text, timestamptz, bigint, text, timestamptz) IS
+    'Books a paid period of a subscription and adds its credits, once per period. Outcome: booked, '
+    'already_booked, unknown_subscription, mismatch, period_paid, conflict; only booked writes.';
+
+CREATE OR REPLACE FUNCTION book_overage_payment(
+    p_transaction_id text,
+    p_subscription_id text,
+    p_period date,
+    p_amount bigint,
+    p_currency text,
+    p_paid_at timestamptz
+)
+RETURNS text
+LANGUAGE plpgsql
+SECURITY DEFINER
+SET search_path = public, pg_temp
+AS $$
+-- Purpose: a store paid its overage of one month. No credits move: they were used before.
+-- Locks: the bill's row, then the store's credit row against deletion. Idempotent by transaction.
+-- Outcomes: booked | already_booked | unknown_subscription | unknown_bill | mismatch (amount or
+--   currency are not the bill's) | period_paid (by another transaction). Only `booked` writes.
+DECLARE
+    v_store_id uuid;
+    v_bill store_overage_bills;
+BEGIN
+    SELECT s.store_id INTO v_store_id FROM store_subscriptions s
+    WHERE s.paddle_subscription_id = p_subscription_id;
+    IF NOT FOUND THEN
+        RETURN 'unknown_subscription';
+    END IF;
+    SELECT b.* INTO v_bill FROM store_overage_bills b
+    WHERE b.store_id = v_store_id AND b.period = p_period FOR UPDATE;
+    IF NOT FOUND THEN
+        RETURN 'unknown_bill';
+    ELSIF EXISTS (SELECT FROM payments p WHERE p.paddle_transaction_id = p_transaction_id) THEN
+        RETURN 'already_booked';
+    ELSIF (p_amount, p_currency) IS DISTINCT FROM (v_bill.amount, v_bill.currency) THEN
+        RETURN 'mismatch';
+    ELSIF v_bill.paddle_transaction_id <> p_transaction_id OR EXISTS (
+        SELECT FROM payments p
+        WHERE p.store_id = v_store_id AND p.kind = 'overage'
+          AND p.request_id = v_bill.request_id) THEN
+        RETURN 'period_paid';
+    END IF;
+
+    INSERT INTO payments
+        (paddle_transaction_id, store_id, paddle_subscription_id, paid_at, kind, credits, amount,
+         currency, request_id)
+    VALUES
+        (p_transaction_id, v_store_id, p_subscription_id, p_paid_at, 'overage', v_bill.credits,
+         v_bill.amount, v_bill.currency, v_bill.request_id);
+    RETURN 'booked';
+END;
+$$;
+COMMENT ON FUNCTION book_overage_payment(text, text, date, bigint, text, timestamptz) IS
+    'Books the payment of a store''s overage bill; moves no credits. Outcome: booked, '
+    'already_booked, unknown_subscription, unknown_bill, mismatch, period_paid.';
+
+CREATE OR REPLACE FUNCTION book_adjustment(
+    p_adjustment_id text,
+    p_transaction_id text,
+    p_action text,
+    p_is_full boolean,
+    p_amount bigint,
+    p_currency text
+)
+RETURNS TABLE (outcome text, credits bigint, taken bigint)
+LANGUAGE plpgsql
+SECURITY DEFINER
+SET search_path = public, pg_temp
+AS $$
+-- Purpose: money of a payment went back: take back its credits, in proportion, rounded down over
+--   all adjustments of the payment together; everything that is left of them when it is full.
+--   Never below zero: what could not be taken stands in `clawbacks` as credits less taken.
+-- Locks: the payment's row, then the buyer's credit row. Idempotent by adjustment.
+-- Outcomes: booked | already_booked | unknown_payment (it may be known later) | mismatch (another
+--   currency, or no amount). `credits` were asked for and `taken`; 0 for an overage payment.
+-- Errors: those of claw_back_store_credits and claw_back_credits.
+DECLARE
+    v_payment payments;
+    v_amount numeric;
+    v_credits bigint;
+BEGIN
+    SELECT p.* INTO v_payment FROM payments p
+    WHERE p.paddle_transaction_id = p_transaction_id FOR UPDATE;
+    IF NOT FOUND THEN
+        outcome := 'unknown_payment';
+        RETURN NEXT;
+        RETURN;
+    END IF;
+    SELECT c.credits, c.taken INTO credits, taken
+    FROM clawbacks c WHERE c.adjustment_id = p_adjustment_id;
+    IF FOUND THEN
+        outcome := 'already_booked';
+        RETURN NEXT;
+        RETURN;
+    ELSIF p_currency IS DISTINCT FROM v_payment.currency OR p_amount IS NULL OR p_amount < 0 THEN
+        outcome := 'mismatch';
+        RETURN NEXT;
+        RETURN;
+    END IF;
+
+    SELECT coalesce(sum(c.amount), 0) + p_amount, coalesce(sum(c.credits), 0)
+    INTO v_amount, v_credits
+    FROM clawbacks c WHERE c.paddle_transaction_id = p_transaction_id;
+    credits := CASE
+        WHEN v_payment.kind = 'overage' THEN 0
+        WHEN p_is_full OR v_amount >= v_payment.amount THEN v_payment.credits - v_credits
+        -- A full one before may have asked for more than its amount's share.
+        ELSE greatest(0, floor(v_payment.credits * v_amount / v_payment.amount) - v_credits) END;
+    taken := CASE
+        WHEN credits = 0 THEN 0
+        WHEN v_payment.store_id IS NOT NULL THEN claw_back_store_credits(
+            v_payment.store_id, credits::int, p_adjustment_id, initcap(p_action))
+        ELSE claw_back_credits(
+            v_payment.user_id, credits::int, p_adjustment_id, initcap(p_action)) END;
+    INSERT INTO clawbacks AS c
+        (adjustment_id, paddle_transaction_id, action, amount, credits, taken)
+    VALUES (p_adjustment_id, p_transaction_id, p_action, p_amount, book_adjustment.credits,
+        book_adjustment.taken);
+    outcome := 'booked';
+    RETURN NEXT;
+END;
+$$;
+COMMENT ON FUNCTION book_adjustment(text, text, text, boolean, bigint, text) IS
+    'Takes back the credits of a payment that was refunded or charged back, in proportion and never '
+    'below zero, once. Outcome: booked, already_booked, unknown_payment, mismatch.';
+
+CREATE OR REPLACE FUNCTION apply_subscription_state(
+    p_subscription_id text,
+    p_transaction_id text,
+    p_checkout_id uuid,
+    p_store_id uuid,
+    p_status text,
+    p_occurred_at timestamptz,
+    p_period_starts_at timestamptz,
+    p_period_ends_at timestamptz
+)
+RETURNS text
+LANGUAGE plpgsql
+SECURITY DEFINER
+SET search_path = public, pg_temp
+AS $$
+-- Purpose: keep what Paddle says of a subscription, and let the store's tier follow it. Of the
+--   transaction, checkout and store that Paddle names, null is no claim.
+-- The tier is the plan of the store's largest subscription that is paid for (active, trialing,
+--   past_due), else 'default'. A tier that is neither 'default' nor a plan the store has ever
+--   subscribed to was set by the operator's hand, and stays.
+-- Locks: the store's row. Idempotent: a state that is no newer than the one applied is `stale`.
+-- Outcomes: applied | stale | unknown_checkout (none of ours began it) | mismatch (it claims another
+--   store or checkout than our record says, or a checkout that began another subscription).
+-- Errors: check_violation for an unknown status.
+DECLARE
+    v_checkout checkouts;
+    v_tier text;
+    v_tier_before text;
+BEGIN
+    SELECT c.* INTO v_checkout FROM store_subscriptions s JOIN checkouts c USING (checkout_id)
+    WHERE s.paddle_subscription_id = p_subscription_id;
+    IF NOT FOUND THEN
+        SELECT c.* INTO v_checkout FROM checkouts c
+        WHERE CASE WHEN p_transaction_id IS NOT NULL
+            THEN c.paddle_transaction_id = p_transaction_id
+            ELSE c.checkout_id = p_checkout_id AND p_store_id IS NOT NULL END;
+    END IF;
+    IF v_checkout.checkout_id IS NULL THEN
+        RETURN 'unknown_checkout';
+    ELSIF v_checkout.purchase_type <> 'subscription'
+        OR p_transaction_id <> v_checkout.paddle_transaction_id
+        OR p_checkout_id <> v_checkout.checkout_id
+        OR p_store_id <> v_checkout.store_id THEN
+        RETURN 'mismatch';
+    END IF;
+
+    SELECT s.tier INTO v_tier_before FROM stores s
+    WHERE s.store_id = v_checkout.store_id FOR UPDATE;
+    IF EXISTS (
+        SELECT FROM store_subscriptions s
+        WHERE s.store_id = v_checkout.store_id AND s.checkout_id = v_checkout.checkout_id
+          AND s.paddle_subscription_id <> p_subscription_id) THEN
+        RETURN 'mismatch';
+    END IF;
+    INSERT INTO store_subscriptions AS s
+        (store_id, paddle_subscription_id, checkout_id, occurred_at, period_starts_at,
+         period_ends_at, status, plan, credits, amount, currency)
+    VALUES
+        (v_checkout.store_id, p_subscription_id, v_checkout.checkout_id, p_occurred_at,
+         p_period_starts_at, p_period_ends_at, p_status, v_checkout.plan, v_checkout.credits,
+         v_checkout.amount, v_checkout.currency)
+    ON CONFLICT (store_id, paddle_subscription_id) DO UPDATE
+    SET occurred_at = excluded.occurred_at, status = excluded.status,
+        -- A canceled subscription has no current period; its last one stays known.
+        period_starts_at = coalesce(excluded.period_starts_at, s.period_starts_at),
+        period_ends_at = coalesce(excluded.period_ends_at, s.period_ends_at)
+    WHERE s.occurred_at < excluded.occurred_at;
+    IF NOT FOUND THEN
+        RETURN 'stale';
+    END IF;
+
+    v_tier := coalesce(
+        (SELECT s.plan FROM store_subscriptions s
+         WHERE s.store_id = v_checkout.store_id
+           AND s.status IN ('active', 'trialing', 'past_due')
+         ORDER BY s.credits DESC, s.plan LIMIT 1),
+        'default');
+    IF v_tier <> v_tier_before AND (v_tier_before = 'default' OR EXISTS (
+        SELECT FROM store_subscriptions s
+        WHERE s.store_id = v_checkout.store_id AND s.plan = v_tier_before)) THEN
+        PERFORM update_store(v_checkout.store_id, p_tier => v_tier);
+    END IF;
+    RETURN 'applied';
+END;
+$$;
+COMMENT ON FUNCTION apply_subscription_state(
+    text, text, uuid, uuid, text, timestamptz, timestamptz, timestamptz) IS
+    'Keeps the newest state of a subscription; the store''s tier follows it unless the operator set '
+    'it by hand. Outcome: applied, stale, unknown_checkout, mismatch.';
+
+CREATE OR REPLACE FUNCTION receive_paddle_event(
+    p_event_id text,
+    p_event_type text,
+    p_occurred_at timestamptz,
+    p_content json,
+    p_status text DEFAULT 'received',
+    p_reason text DEFAULT NULL
+)
+RETURNS boolean
+LANGUAGE plpgsql
+SECURITY DEFINER
+SET search_path = public, pg_temp
+AS $$
+-- Purpose: keep an event that Paddle sent; settled at once when it is not ours to process.
+-- Locks: the new row. Idempotent by event id.
+-- Outcomes: true: new; false: it was kept before, and is as it was.
+-- Errors: check_violation for an unknown status.
+BEGIN
+    INSERT INTO paddle_events
+        (event_id, event_type, occurred_at, content, status, reason, settled_at)
+    VALUES
+        (p_event_id, p_event_type, p_occurred_at, p_content, p_status, p_reason,
+         CASE WHEN p_status IN ('processed', 'ignored', 'set_aside') THEN now() END)
+    ON CONFLICT (event_id) DO NOTHING;
+    RETURN FOUND;
+END;
+$$;
+COMMENT ON FUNCTION receive_paddle_event(text, text, timestamptz, json, text, text) IS
+    'Keeps an event that Paddle sent, once. true: new; false: known before.';
+
+CREATE OR REPLACE FUNCTION settle_paddle_event(
+    p_event_id text,
+    p_status text,
+    p_reason text DEFAULT NULL
+)
+RETURNS boolean
+LANGUAGE plpgsql
+SECURITY DEFINER
+SET search_path = public, pg_temp
+AS $$
+-- Purpose: say what became of an event: processed, ignored or set_aside.
+-- Locks: the event's row. Idempotent: the first settlement stays.
+-- Outcomes: true: settled now; false: no such event, or it was settled.
+-- Errors: check_violation for a status that settles nothing.
+BEGIN
+    UPDATE paddle_events e
+    SET status = p_status, reason = p_reason, settled_at = now(), attempts = e.attempts + 1
+    WHERE e.event_id = p_event_id AND e.status IN ('received', 'failing');
+    RETURN FOUND;
+END;
+$$;
+COMMENT ON FUNCTION settle_paddle_event(text, text, text) IS
+    'Settles an event as processed, ignored or set_aside. true: now; false: unknown or settled.';
+
+CREATE OR REPLACE FUNCTION note_paddle_event_failure(
+    p_event_id text,
+    p_reason text,
+    p_attempts_max int
+)
+RETURNS int
+LANGUAGE plpgsql
+SECURITY DEFINER
+SET search_path = public, pg_temp
+AS $$
+-- Purpose: count an attempt at an event that came to nothing; the last one sets it aside.
+-- Locks: the event's row. Idempotency: none; each call is an attempt.
+-- Outcomes: the attempts so far, if it is to be tried again; null: it is settled, now or before.
+DECLARE
+    v_attempts int;
+    v_status text;
+BEGIN
+    UPDATE paddle_events e
+    SET attempts = e.attempts + 1,
+        reason = p_reason,
+        status = CASE WHEN e.attempts + 1 < p_attempts_max THEN 'failing' ELSE 'set_aside' END,
+        settled_at = CASE WHEN e.attempts + 1 < p_attempts_max THEN NULL ELSE now() END
+    WHERE e.event_id = p_event_id AND e.status IN ('received', 'failing')
+    RETURNING e.attempts, e.status INTO v_attempts, v_status;
+    RETURN CASE v_status WHEN 'failing' THEN v_attempts END;
+END;
+$$;
+COMMENT ON FUNCTION note_paddle_event_failure(text, text, int) IS
+    'Counts a failed attempt at an event; the last one sets it aside. Returns the attempts while it '
+    'is to be tried again, null once it is settled.';
+
+CREATE OR REPLACE FUNCTION retry_paddle_event(
+    p_event_id text
+)
+RETURNS boolean
+LANGUAGE plpgsql
+SECURITY DEFINER
+SET search_path = public, pg_temp
+AS $$
+-- Purpose: process an event anew that was set aside, with all its attempts before it.
+-- Locks: the event's row. Idempotent.
+-- Outcomes: true: it is to be processed; false: no such event, it is not set aside, or nothing is
+--   kept of it that could be processed.
+BEGIN
+    UPDATE paddle_events e
+    SET status = 'received', attempts = 0, settled_at = NULL
+    WHERE e.event_id = p_event_id AND e.status = 'set_aside' AND e.content IS NOT NULL;
+    RETURN FOUND;
+END;
+$$;
+COMMENT ON FUNCTION retry_paddle_event(text) IS
+    'Lets an event that was set aside be processed anew. false: unknown, not set aside, or empty.';

@@ -46,7 +46,8 @@ CREATE TABLE store_subscriptions (
     credits bigint NOT NULL CONSTRAINT credits_are_positive CHECK (credits > 0),
     amount bigint NOT NULL CONSTRAINT amount_is_positive CHECK (amount > 0),
     currency text NOT NULL CONSTRAINT currency_is_a_code CHECK (currency ~ '^[A-Z]{3}$'),
-    PRIMARY KEY (store_id, paddle_subscription_id)
+    PRIMARY KEY (store_id, paddle_subscription_id),
+    CONSTRAINT one_subscription_per_checkout UNIQUE (store_id, checkout_id)
 );
 -- Looked up by Paddle's id, before the store is known.
 CREATE INDEX store_subscriptions_by_paddle_id ON store_subscriptions (paddle_subscription_id);
@@ -63,6 +64,7 @@ CREATE TABLE payments (
     checkout_id uuid,
     paddle_subscription_id text,
     paid_at timestamptz NOT NULL,
+    period_starts_at timestamptz,
     created_at timestamptz NOT NULL DEFAULT now(),
     kind text NOT NULL CONSTRAINT kind_is_known
         CHECK (kind IN ('purchase', 'subscription', 'overage')),
@@ -72,9 +74,13 @@ CREATE TABLE payments (
     request_id text NOT NULL,
     CONSTRAINT one_buyer CHECK (num_nonnulls(store_id, user_id) = 1)
 );
+CREATE UNIQUE INDEX one_payment_per_subscription_period
+    ON payments (paddle_subscription_id, period_starts_at) WHERE kind = 'subscription';
 
 COMMENT ON TABLE payments IS
     'Every payment that was booked, with the credits it was booked for. Written by functions only.';
+COMMENT ON COLUMN payments.period_starts_at IS
+    'The subscription''s period that was paid: each is paid once.';
 COMMENT ON COLUMN payments.request_id IS
     'The ledger row that the payment led to carries it.';
 
