@@ -1,8 +1,8 @@
 """Logs and metrics: the field names and metric names of the whole service are fixed here.
 
 Logs are structured (structlog), one JSON object per line, or readable text on a terminal.
-`request_id` and `store_id` ride in context variables, so every line written while a request or
-its job is served carries them. No key, prompt, e-mail or image URL is ever a field.
+`request_id` and `store_id` or `user_id` ride in context variables, so every line written while a
+request or its job is served carries them. No key, prompt, e-mail or image URL is ever a field.
 """
 
 import logging

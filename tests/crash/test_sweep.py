@@ -9,6 +9,7 @@ import asyncpg
 import pytest
 
 from storecredit.generation.lifecycle import Created, GenerationInput, GenerationJob
+from storecredit.ledger.owners import Owner
 from storecredit.postgres.pool import Database
 from storecredit.service import Service, assembled
 from storecredit.settings import Settings
@@ -33,14 +34,14 @@ async def overdue(
 ) -> GenerationJob:
     """A generation that should have ended a minute ago."""
     input_ = GenerationInput(("https://images.example/a.png",))
-    outcome = await service.parts.lifecycle.create(store_id, request_id, input_, None)
+    outcome = await service.parts.lifecycle.create(Owner.store(store_id), request_id, input_, None)
     assert isinstance(outcome, Created)
     await admin.execute(
         """UPDATE store_generation_sessions SET created_at = now() - interval '61 minutes'
            WHERE session_id = $1""",
         outcome.session_id,
     )
-    return GenerationJob(store_id, outcome.session_id, request_id)
+    return GenerationJob(Owner.store(store_id), outcome.session_id, request_id)
 
 
 async def statuses(admin: asyncpg.Connection) -> dict[str, str]:

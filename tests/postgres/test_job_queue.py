@@ -10,6 +10,7 @@ import asyncpg
 import pytest
 
 from storecredit.generation.lifecycle import ENTRYPOINT, Created, GenerationInput
+from storecredit.ledger.owners import Owner
 from storecredit.postgres import job_queue
 from storecredit.postgres.job_queue import Job, JobQueue, QueueDepth, TryAgainLater, enqueue
 from storecredit.postgres.pool import Database
@@ -271,7 +272,10 @@ async def test_a_job_that_is_cut_off_at_the_end_of_the_drain_is_found_by_the_swe
             name="Shop", shop_domain="shop.example", credit_count=1, request_id="opening"
         )
         made = await service.parts.lifecycle.create(
-            store.store_id, "req-1", GenerationInput(("https://images.example/a.png",)), None
+            Owner.store(store.store_id),
+            "req-1",
+            GenerationInput(("https://images.example/a.png",)),
+            None,
         )
         assert isinstance(made, Created)
         async with working(service.queue, cut_off, drain_seconds=0):

@@ -18,6 +18,7 @@ from storecredit.generation.lifecycle import (
     Lifecycle,
     Replayed,
 )
+from storecredit.ledger.owners import Owner
 from storecredit.postgres.group_commit import OutcomeUnknown
 from storecredit.postgres.pool import Database, DatabaseUnavailable, StatementRefused
 from storecredit.settings import Settings
@@ -79,7 +80,10 @@ async def creating_over(line: Line, settings: Settings) -> AsyncIterator[Lifecyc
 
 async def create(lifecycle: Lifecycle, store_id: UUID, *request_ids: str) -> list[CreateOutcome]:
     return await asyncio.gather(
-        *(lifecycle.create(store_id, request_id, INPUT, None) for request_id in request_ids)
+        *(
+            lifecycle.create(Owner.store(store_id), request_id, INPUT, None)
+            for request_id in request_ids
+        )
     )
 
 
@@ -304,9 +308,9 @@ async def test_a_store_that_does_not_exist_is_refused_and_its_batch_mates_are_se
     one_lane = settings.model_copy(update={"commit_lanes": 1})
     async with creating(database, one_lane) as lifecycle:
         first, refused, last = await asyncio.gather(
-            lifecycle.create(store_ids[0], "a", INPUT, None),
-            lifecycle.create(UUID(int=7), "b", INPUT, None),
-            lifecycle.create(store_ids[0], "c", INPUT, None),
+            lifecycle.create(Owner.store(store_ids[0]), "a", INPUT, None),
+            lifecycle.create(Owner.store(UUID(int=7)), "b", INPUT, None),
+            lifecycle.create(Owner.store(store_ids[0]), "c", INPUT, None),
             return_exceptions=True,
         )
     assert isinstance(refused, StatementRefused)

@@ -19,6 +19,7 @@ from storecredit.generation.sessions import Sessions, SessionStatus
 from storecredit.generation.storage import ResultStore
 from storecredit.generation.sweep import Sweep
 from storecredit.ledger.outcomes import MovementType
+from storecredit.ledger.owners import Owner
 from storecredit.ledger.store_credits import MovementFilter, StoreCredits
 from storecredit.postgres.job_queue import JobQueue
 from storecredit.postgres.listener import Listener
@@ -203,7 +204,7 @@ async def test_a_session_is_one_row(recorder: Recorder, planner: asyncpg.Connect
     session_id = await planner.fetchval(
         f"SELECT session_id FROM {SESSIONS} WHERE store_id = $1 LIMIT 1", LARGE_STORE
     )
-    assert await Sessions(recorder).get(LARGE_STORE, session_id) is not None
+    assert await Sessions(recorder).get(Owner.store(LARGE_STORE), session_id) is not None
 
     assert await rows_read_after_small_stores(recorder) == 1
 

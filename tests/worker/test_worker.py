@@ -24,6 +24,7 @@ from storecredit.generation.generators import (
 from storecredit.generation.lifecycle import Created, GenerationInput, GenerationJob
 from storecredit.generation.sessions import ErrorCode
 from storecredit.generation.worker import Worker
+from storecredit.ledger.owners import Owner
 from storecredit.postgres.pool import Database
 from storecredit.service import Service, assembled
 from storecredit.settings import Settings
@@ -106,9 +107,9 @@ async def working(
 
 async def create(service: Service, store_id: UUID, request_id: str = "req-1") -> GenerationJob:
     input_ = GenerationInput(("https://images.example/a.png",), "a red hat")
-    outcome = await service.parts.lifecycle.create(store_id, request_id, input_, None)
+    outcome = await service.parts.lifecycle.create(Owner.store(store_id), request_id, input_, None)
     assert isinstance(outcome, Created)
-    return GenerationJob(store_id, outcome.session_id, request_id)
+    return GenerationJob(Owner.store(store_id), outcome.session_id, request_id)
 
 
 async def ended(admin: asyncpg.Connection, job: GenerationJob) -> asyncpg.Record:
@@ -347,7 +348,7 @@ async def test_results_are_deleted_when_their_retention_is_over(
     await service.sweep.sweep()
     kept = list((data_dir / "results").rglob("*.png"))
     assert [path.stem for path in kept] == [str(new["session_id"])]
-    session = await service.parts.sessions.get(store_id, old["session_id"])
+    session = await service.parts.sessions.get(Owner.store(store_id), old["session_id"])
     assert session is not None
     assert (session.status, session.result_key) == ("completed", None)
 

@@ -2,19 +2,23 @@
 
 Every step is one call of a SQL function that changes work and credits together; steps of many
 generations share a transaction (group commit). Create and refund stand side by side here as they
-do in `sql/functions/generation.sql`.
+do in `sql/functions/generation.sql`. Stores and end users have functions and group commits of
+their own (`kinds.py`): their credits never meet in one statement.
 """
 
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final, assert_never
 from uuid import UUID
 
 import msgspec
 from uuid_utils.compat import uuid7
 
+from storecredit.generation.kinds import KINDS, Kind
 from storecredit.generation.sessions import ErrorCode, SessionStatus
+from storecredit.ledger.owners import Owner
 from storecredit.postgres import job_queue
 from storecredit.postgres.group_commit import Bounds, GroupCommit
 from storecredit.postgres.pool import Connection, Database, Record
@@ -34,16 +38,39 @@ class GenerationInput(msgspec.Struct, frozen=True):
     prompt: str | None = None
 
 
-class GenerationJob(msgspec.Struct, frozen=True):
+@dataclass(frozen=True, slots=True)
+class GenerationJob:
     """A queued "look at this session"."""
 
-    store_id: UUID
+    owner: Owner
     session_id: UUID
     request_id: str
 
+    def names(self) -> dict[str, str]:
+        """What names it, in the queue and in every log line about it."""
+        return {
+            KINDS[self.owner.kind].owner_id: str(self.owner.id),
+            "session_id": str(self.session_id),
+            "request_id": self.request_id,
+        }
+
     def queued(self) -> job_queue.Job:
-        """The job as the queue keeps it, one alive per session."""
-        return job_queue.Job(str(self.session_id), msgspec.json.encode(self))
+        """The job as the queue keeps it, one alive per session.
+
+        Its form stays as it is: processes of another version may work on the same queue.
+        """
+        return job_queue.Job(str(self.session_id), msgspec.json.encode(self.names()))
+
+    @classmethod
+    def from_payload(cls, payload: bytes) -> "GenerationJob":
+        """The job as it was queued. Raises ValueError for what names no owner, or two."""
+        names = msgspec.json.decode(payload, type=dict[str, str])
+        (owner,) = (
+            Owner(owner_kind, UUID(names[kind.owner_id]))
+            for owner_kind, kind in KINDS.items()
+            if kind.owner_id in names
+        )
+        return cls(owner, UUID(names["session_id"]), names["request_id"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +123,7 @@ class Ended:
 
 @dataclass(frozen=True, slots=True)
 class _Create:
-    store_id: UUID
+    owner: Owner
     session_id: UUID
     request_id: str
     fingerprint: bytes
@@ -117,11 +144,12 @@ class _Fail:
     message: str
 
 
-class Lifecycle:
-    """Creates, starts, completes and fails generations. `start()` before use, `stop()` after."""
+class _Commits:
+    """The four steps of one kind of owner's generations, each a group commit."""
 
-    def __init__(self, database: Database, settings: Settings, metrics: Metrics) -> None:
-        self._metrics = metrics
+    def __init__(
+        self, kind: Kind, database: Database, settings: Settings, metrics: Metrics
+    ) -> None:
         many = Bounds(
             lanes=settings.commit_lanes,
             batch_max=settings.commit_batch_max,
@@ -130,24 +158,52 @@ class Lifecycle:
         )
         # A worker's steps need no lanes: they are as many as its attempts under way.
         one = Bounds(1, many.batch_max, many.waiting_max, many.deadline_seconds)
-        self._create = GroupCommit("create", database, _create_all, many, metrics)
-        self._start = GroupCommit("start", database, _start_all, one, metrics)
-        self._complete = GroupCommit("complete", database, _complete_all, one, metrics)
-        self._fail = GroupCommit("fail", database, _fail_all, one, metrics)
+        named = kind.commits
+        self.create: GroupCommit[_Create, CreateOutcome] = GroupCommit(
+            f"{named}create", database, partial(_create_all, kind), many, metrics
+        )
+        self.start: GroupCommit[GenerationJob, Started | Ended] = GroupCommit(
+            f"{named}start", database, partial(_start_all, kind), one, metrics
+        )
+        self.complete: GroupCommit[_Complete, str] = GroupCommit(
+            f"{named}complete", database, partial(_complete_all, kind), one, metrics
+        )
+        self.fail: GroupCommit[_Fail, str] = GroupCommit(
+            f"{named}fail", database, partial(_fail_all, kind), one, metrics
+        )
 
     async def open(self) -> None:
-        """Begin to serve."""
-        for commit in (self._create, self._start, self._complete, self._fail):
+        for commit in (self.create, self.start, self.complete, self.fail):
             await commit.start()
 
     async def close(self) -> None:
-        """Finish what is under way, then end."""
-        for commit in (self._create, self._start, self._complete, self._fail):
+        for commit in (self.create, self.start, self.complete, self.fail):
             await commit.stop()
+
+
+class Lifecycle:
+    """Creates, starts, completes and fails generations. `open()` before use, `close()` after."""
+
+    def __init__(self, database: Database, settings: Settings, metrics: Metrics) -> None:
+        self._metrics = metrics
+        self._commits = {
+            owner_kind: _Commits(kind, database, settings, metrics)
+            for owner_kind, kind in KINDS.items()
+        }
+
+    async def open(self) -> None:
+        """Begin to serve; what no owner of a kind asks for opens no connection."""
+        for commits in self._commits.values():
+            await commits.open()
+
+    async def close(self) -> None:
+        """Finish what is under way, then end."""
+        for commits in self._commits.values():
+            await commits.close()
 
     async def create(
         self,
-        store_id: UUID,
+        owner: Owner,
         request_id: str,
         input_: GenerationInput,
         metadata: dict[str, str] | None,
@@ -157,14 +213,14 @@ class Lifecycle:
         Raises WaitingLineFull, OutcomeUnknown, DatabaseUnavailable.
         """
         item = _Create(
-            store_id=store_id,
+            owner=owner,
             session_id=uuid7(),
             request_id=request_id,
             fingerprint=_fingerprint(input_, metadata),
             input=msgspec.json.encode(input_).decode(),
             metadata=None if metadata is None else msgspec.json.encode(metadata).decode(),
         )
-        outcome = await self._create.submit(store_id, item)
+        outcome = await self._commits[owner.kind].create.submit(owner.id, item)
         match outcome:
             case Created():
                 self._metrics.credits_deducted.inc(CREDITS_PER_GENERATION)
@@ -178,19 +234,21 @@ class Lifecycle:
 
     async def start(self, job: GenerationJob) -> Started | Ended:
         """Begin an attempt at a session."""
-        return await self._start.submit(job.store_id, job)
+        return await self._commits[job.owner.kind].start.submit(job.owner.id, job)
 
     async def complete(self, job: GenerationJob, result_key: str) -> bool:
         """The result is stored. False: the session had ended otherwise; it is not wanted."""
-        outcome = await self._complete.submit(job.store_id, _Complete(job, result_key))
+        commit = self._commits[job.owner.kind].complete
+        outcome = await commit.submit(job.owner.id, _Complete(job, result_key))
         if outcome == "completed":
             self._metrics.generations.labels("completed").inc()
         return outcome == "completed"
 
     async def fail_and_refund(self, job: GenerationJob, code: ErrorCode, message: str) -> bool:
         """Mark the session failed and give its credit back. False: it had ended before."""
+        commit = self._commits[job.owner.kind].fail
         fail = _Fail(job, code, message[:ERROR_MESSAGE_MAX])
-        outcome = await self._fail.submit(job.store_id, fail)
+        outcome = await commit.submit(job.owner.id, fail)
         if outcome == "failed":
             self._metrics.generations.labels(code.value.lower()).inc()
             self._metrics.credits_refunded.inc(CREDITS_PER_GENERATION)
@@ -203,10 +261,12 @@ def _fingerprint(input_: GenerationInput, metadata: dict[str, str] | None) -> by
     return hashlib.sha256(content).digest()
 
 
-async def _create_all(connection: Connection, items: Sequence[_Create]) -> Sequence[CreateOutcome]:
+async def _create_all(
+    kind: Kind, connection: Connection, items: Sequence[_Create]
+) -> Sequence[CreateOutcome]:
     rows = await connection.fetch(
-        "SELECT * FROM create_generations_across_stores($1, $2, $3, $4, $5, $6)",
-        [item.store_id for item in items],
+        kind.create,
+        [item.owner.id for item in items],
         [item.session_id for item in items],
         [item.request_id for item in items],
         [item.fingerprint for item in items],
@@ -217,7 +277,7 @@ async def _create_all(connection: Connection, items: Sequence[_Create]) -> Seque
         connection,
         ENTRYPOINT,
         [
-            GenerationJob(item.store_id, item.session_id, item.request_id).queued()
+            GenerationJob(item.owner, item.session_id, item.request_id).queued()
             for item, row in ((items[row["ord"] - 1], row) for row in rows)
             if row["outcome"] == "created"
         ],
@@ -236,15 +296,15 @@ def _create_outcome(row: Record) -> CreateOutcome:
         case "conflict":
             return RequestConflict()
         case other:
-            raise AssertionError(f"create_store_generations answered {other!r}")
+            raise AssertionError(f"creating a generation answered {other!r}")
 
 
 async def _start_all(
-    connection: Connection, jobs: Sequence[GenerationJob]
+    kind: Kind, connection: Connection, jobs: Sequence[GenerationJob]
 ) -> Sequence[Started | Ended]:
     rows = await connection.fetch(
-        "SELECT * FROM start_generations_across_stores($1, $2)",
-        [job.store_id for job in jobs],
+        kind.start,
+        [job.owner.id for job in jobs],
         [job.session_id for job in jobs],
     )
     return [
@@ -255,20 +315,22 @@ async def _start_all(
     ]
 
 
-async def _complete_all(connection: Connection, items: Sequence[_Complete]) -> Sequence[str]:
+async def _complete_all(
+    kind: Kind, connection: Connection, items: Sequence[_Complete]
+) -> Sequence[str]:
     rows = await connection.fetch(
-        "SELECT * FROM complete_generations_across_stores($1, $2, $3)",
-        [item.job.store_id for item in items],
+        kind.complete,
+        [item.job.owner.id for item in items],
         [item.job.session_id for item in items],
         [item.result_key for item in items],
     )
     return [row["outcome"] for row in _in_order(rows)]
 
 
-async def _fail_all(connection: Connection, items: Sequence[_Fail]) -> Sequence[str]:
+async def _fail_all(kind: Kind, connection: Connection, items: Sequence[_Fail]) -> Sequence[str]:
     rows = await connection.fetch(
-        "SELECT * FROM fail_generations_across_stores($1, $2, $3, $4)",
-        [item.job.store_id for item in items],
+        kind.fail,
+        [item.job.owner.id for item in items],
         [item.job.session_id for item in items],
         [item.code.value for item in items],
         [item.message for item in items],

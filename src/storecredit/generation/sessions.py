@@ -1,4 +1,4 @@
-"""Generation sessions, as a store reads them."""
+"""Generation sessions, as the store or the end user reads them that they belong to."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -8,9 +8,13 @@ from uuid import UUID
 
 import msgspec
 
+from storecredit.generation.kinds import KINDS
+from storecredit.ledger.owners import Owner
 from storecredit.postgres.pool import Database, Record
 
 PAGE_MAX: Final = 100
+OFFSET_MAX: Final = 2**63 - 1
+"""What PostgreSQL can count to: nobody has that many sessions."""
 _COLUMNS: Final = (
     "session_id, status, request_id, result_key, error_code, error_message, metadata,"
     " attempts, created_at, started_at, completed_at"
@@ -35,7 +39,7 @@ class ErrorCode(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """One generation of a store. A failed one was refunded in the same statement."""
+    """One generation. A failed one was refunded in the same statement."""
 
     session_id: UUID
     status: SessionStatus
@@ -58,18 +62,29 @@ class SessionPage:
     next_before: UUID | None
 
 
+@dataclass(frozen=True, slots=True)
+class Stats:
+    """How many sessions an end user has; `active` are those that have not ended."""
+
+    total: int
+    completed: int
+    active: int
+    failed: int
+
+
 class Sessions:
-    """Reads the sessions of one store at a time; another store's are as absent as unknown ones."""
+    """Reads the sessions of one owner at a time; another's are as absent as unknown ones."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def get(self, store_id: UUID, session_id: UUID) -> Session | None:
-        """One session of this store, or None."""
+    async def get(self, owner: Owner, session_id: UUID) -> Session | None:
+        """One session of this owner, or None."""
+        kind = KINDS[owner.kind]
         row = await self._database.fetchrow(
-            f"SELECT {_COLUMNS} FROM store_generation_sessions"  # noqa: S608 - a constant
-            " WHERE store_id = $1 AND session_id = $2",
-            store_id,
+            f"SELECT {_COLUMNS} FROM {kind.sessions}"  # noqa: S608 - constants
+            f" WHERE {kind.owner_id} = $1 AND session_id = $2",
+            owner.id,
             session_id,
         )
         return None if row is None else _session(row)
@@ -84,8 +99,7 @@ class Sessions:
     ) -> SessionPage:
         """This store's sessions, newest first (their ids are in order of time)."""
         limit = min(limit, PAGE_MAX)
-        # One statement per status, so that each can use the partial index made for it.
-        wanted = f"AND status = '{status.value}'" if status else ""
+        wanted = _of_status(status)
         rows = await self._database.fetch(
             f"SELECT {_COLUMNS} FROM store_generation_sessions"  # noqa: S608 - constants
             f" WHERE store_id = $1 AND session_id < $2 {wanted}"
@@ -96,6 +110,39 @@ class Sessions:
         )
         items = tuple(_session(row) for row in rows[:limit])
         return SessionPage(items, items[-1].session_id if len(rows) > limit else None)
+
+    async def history(
+        self, user_id: UUID, *, status: SessionStatus | None, limit: int, offset: int
+    ) -> tuple[Session, ...]:
+        """This end user's sessions, newest first, from the `offset`-th on."""
+        wanted = _of_status(status)
+        rows = await self._database.fetch(
+            f"SELECT {_COLUMNS} FROM generation_sessions"  # noqa: S608 - constants
+            f" WHERE user_id = $1 {wanted} ORDER BY session_id DESC LIMIT $2 OFFSET $3",
+            user_id,
+            min(limit, PAGE_MAX),
+            min(offset, OFFSET_MAX),
+        )
+        return tuple(_session(row) for row in rows)
+
+    async def stats(self, user_id: UUID) -> Stats:
+        """How many sessions this end user has, by what became of them."""
+        row = await self._database.fetchrow(
+            """SELECT count(*) AS total,
+                   count(*) FILTER (WHERE status = 'completed') AS completed,
+                   count(*) FILTER (WHERE status IN ('queued', 'processing')) AS active,
+                   count(*) FILTER (WHERE status = 'failed') AS failed
+               FROM generation_sessions WHERE user_id = $1""",
+            user_id,
+        )
+        if row is None:
+            raise AssertionError("an aggregate without GROUP BY has one row")
+        return Stats(row["total"], row["completed"], row["active"], row["failed"])
+
+
+def _of_status(status: SessionStatus | None) -> str:
+    """One statement per status, so that each can use the partial index made for it."""
+    return f"AND status = '{status.value}'" if status else ""
 
 
 def _session(row: Record) -> Session:

@@ -32,7 +32,7 @@ _KEY = re.compile(rf"({_UUID})/({_UUID})\.(png|jpg|webp)")
 
 
 class ResultStore:
-    """The result images of all stores, by result key: `<store_id>/<session_id>.<ext>`.
+    """The result images of all owners, by result key: `<owner's id>/<session_id>.<ext>`.
 
     Built once, at start-up: it reads its signing key there and makes one if there is none.
     Raises `ValueError` for a signing key that is too short to sign anything.
@@ -47,14 +47,14 @@ class ResultStore:
             signer_kwargs={"key_derivation": "hmac", "digest_method": sha256},
         )
 
-    async def save(self, store_id: UUID, session_id: UUID, image: GeneratedImage) -> str:
+    async def save(self, owner_id: UUID, session_id: UUID, image: GeneratedImage) -> str:
         """Store the image durably and return its key; saving a session's image again replaces it.
 
         Raises `ValueError` for a media type that is no image type, `OSError` if the disk fails.
         """
         if image.media_type not in _EXTENSIONS:
             raise ValueError(f"no result image: {image.media_type}")
-        key = f"{store_id}/{session_id}.{_EXTENSIONS[image.media_type]}"
+        key = f"{owner_id}/{session_id}.{_EXTENSIONS[image.media_type]}"
         await asyncio.to_thread(_write_durably, self._path(key), image.content)
         return key
 

@@ -7,13 +7,16 @@ processes may sweep at once.
 
 import asyncio
 import time
+from collections.abc import Awaitable
 from datetime import timedelta
 from typing import Final
 
 from storecredit import telemetry
+from storecredit.generation.kinds import KINDS
 from storecredit.generation.lifecycle import ENTRYPOINT, GenerationJob, Lifecycle
 from storecredit.generation.sessions import ErrorCode
 from storecredit.generation.storage import ResultStore
+from storecredit.ledger.owners import Owner, OwnerKind
 from storecredit.postgres import job_queue
 from storecredit.postgres.group_commit import OutcomeUnknown, WaitingLineFull
 from storecredit.postgres.pool import Database, DatabaseUnavailable, StatementRefused
@@ -57,86 +60,84 @@ class Sweep:
 
     async def sweep(self) -> None:
         """One round; each part takes at most `ROUND_MAX` rows, and fails by itself alone."""
-        for part in (
-            self._fail_overdue,
-            self._requeue_orphans,
-            self._delete_old_results,
-            self._delete_strays,
-            self._queue.forget_old_log,
-            self._measure,
-        ):
-            try:
-                await part()
-            except (DatabaseUnavailable, OutcomeUnknown, WaitingLineFull) as error:
-                log.warning("sweep_interrupted", part=part.__name__, error=str(error))
-            except Exception:
-                # A result that cannot be deleted must not keep a credit from being given back.
-                log.exception("sweep_failed", part=part.__name__)
+        for part in (self._fail_overdue, self._requeue_orphans, self._delete_old_results):
+            for kind in KINDS:
+                await self._by_itself(part.__name__, part(kind))
+        for work in (self._delete_strays, self._queue.forget_old_log, self._measure):
+            await self._by_itself(work.__name__, work())
 
-    async def _fail_overdue(self) -> None:
+    async def _by_itself(self, name: str, part: Awaitable[None]) -> None:
+        try:
+            await part
+        except (DatabaseUnavailable, OutcomeUnknown, WaitingLineFull) as error:
+            log.warning("sweep_interrupted", part=name, error=str(error))
+        except Exception:
+            # A result that cannot be deleted must not keep a credit from being given back.
+            log.exception("sweep_failed", part=name)
+
+    async def _fail_overdue(self, owner_kind: OwnerKind) -> None:
         for job in await self._open_jobs(
+            owner_kind,
             "AND s.created_at < now() - $2::interval",
             timedelta(seconds=self._settings.generation_deadline_seconds),
         ):
-            with telemetry.bound(request_id=job.request_id, store_id=str(job.store_id)):
+            with telemetry.bound(**job.names()):
                 await self._fail(job)
 
     async def _fail(self, job: GenerationJob) -> None:
-        session_id = str(job.session_id)
         try:
             refunded = await self._lifecycle.fail_and_refund(
                 job, ErrorCode.GENERATION_FAILED, "The generation was not finished in time."
             )
         except StatementRefused as refused:
             # Its credit was never taken: `storecredit verify` names it. The others go on.
-            log.error("refund_refused", session_id=session_id, reason=str(refused))  # noqa: TRY400
+            log.error("refund_refused", reason=str(refused))  # noqa: TRY400
         else:
-            log.warning("generation_overdue", session_id=session_id, refunded=refunded)
+            log.warning("generation_overdue", refunded=refunded)
 
-    async def _requeue_orphans(self) -> None:
+    async def _requeue_orphans(self, owner_kind: OwnerKind) -> None:
         orphans = await self._open_jobs(
+            owner_kind,
             """AND NOT EXISTS (SELECT FROM pgqueuer q
                                WHERE q.dedupe_key = s.session_id::text
-                                 AND q.status IN ('queued', 'picked'))"""
+                                 AND q.status IN ('queued', 'picked'))""",
         )
         if not orphans:
             return
         async with self._database.acquire() as connection, connection.transaction():
             await job_queue.enqueue(connection, ENTRYPOINT, [job.queued() for job in orphans])
         for job in orphans:
-            log.warning(
-                "session_without_job",
-                request_id=job.request_id,
-                store_id=str(job.store_id),
-                session_id=str(job.session_id),
-            )
+            log.warning("session_without_job", **job.names())
 
-    async def _open_jobs(self, condition: str, *args: object) -> list[GenerationJob]:
+    async def _open_jobs(
+        self, owner_kind: OwnerKind, condition: str, *args: object
+    ) -> list[GenerationJob]:
+        kind = KINDS[owner_kind]
         rows = await self._database.fetch(
-            "SELECT s.store_id, s.session_id, s.request_id"  # noqa: S608 - constants
-            " FROM store_generation_sessions s"
+            f"SELECT s.{kind.owner_id} AS owner_id, s.session_id, s.request_id"  # noqa: S608 - constants
+            f" FROM {kind.sessions} s"
             f" WHERE s.status IN ('queued', 'processing') {condition}"
-            " ORDER BY s.store_id, s.session_id LIMIT $1",
+            f" ORDER BY s.{kind.owner_id}, s.session_id LIMIT $1",
             ROUND_MAX,
             *args,
         )
         return [
-            GenerationJob(row["store_id"], row["session_id"], row["request_id"]) for row in rows
+            GenerationJob(Owner(owner_kind, row["owner_id"]), row["session_id"], row["request_id"])
+            for row in rows
         ]
 
-    async def _delete_old_results(self) -> None:
+    async def _delete_old_results(self, owner_kind: OwnerKind) -> None:
+        kind = KINDS[owner_kind]
         rows = await self._database.fetch(
-            """SELECT store_id, session_id, result_key FROM store_generation_sessions
+            f"""SELECT {kind.owner_id} AS owner_id, session_id, result_key FROM {kind.sessions}
                WHERE result_key IS NOT NULL AND completed_at < now() - $1::interval
-               ORDER BY completed_at LIMIT $2""",
+               ORDER BY completed_at LIMIT $2""",  # noqa: S608 - constants
             timedelta(seconds=self._settings.result_retention_seconds),
             ROUND_MAX,
         )
         for row in rows:
             await self._results.delete(row["result_key"])
-            await self._database.fetchval(
-                "SELECT forget_store_generation_result($1, $2)", row["store_id"], row["session_id"]
-            )
+            await self._database.fetchval(kind.forget_result, row["owner_id"], row["session_id"])
 
     async def _delete_strays(self) -> None:
         if time.monotonic() < self._strays_due_at:
@@ -153,10 +154,11 @@ class Sweep:
         depth = await self._queue.depth()
         self._metrics.queue_oldest_seconds.set(depth.oldest_seconds)
         open_by_status = dict.fromkeys(("queued", "processing"), 0)
-        for row in await self._database.fetch(
-            """SELECT status, count(*) AS sessions FROM store_generation_sessions
-               WHERE status IN ('queued', 'processing') GROUP BY status"""
-        ):
-            open_by_status[row["status"]] = row["sessions"]
+        for kind in KINDS.values():
+            for row in await self._database.fetch(
+                f"""SELECT status, count(*) AS sessions FROM {kind.sessions}
+                   WHERE status IN ('queued', 'processing') GROUP BY status"""  # noqa: S608 - a constant
+            ):
+                open_by_status[row["status"]] += row["sessions"]
         for status, sessions in open_by_status.items():
             self._metrics.queue_depth.labels(status).set(sessions)

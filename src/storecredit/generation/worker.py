@@ -9,8 +9,6 @@ import asyncio
 import time
 from typing import Final
 
-import msgspec
-
 from storecredit import telemetry
 from storecredit.generation.generators import (
     GenerationFailed,
@@ -62,12 +60,8 @@ class Worker:
         )
 
     async def _handle(self, payload: bytes) -> None:
-        job = msgspec.json.decode(payload, type=GenerationJob)
-        with telemetry.bound(
-            request_id=job.request_id,
-            store_id=str(job.store_id),
-            session_id=str(job.session_id),
-        ):
+        job = GenerationJob.from_payload(payload)
+        with telemetry.bound(**job.names()):
             try:
                 await self._attempt(job)
             except (DatabaseUnavailable, OutcomeUnknown, WaitingLineFull) as error:
@@ -99,7 +93,7 @@ class Worker:
         try:
             async with asyncio.timeout(self._settings.generation_timeout_seconds):
                 image = await self._generator.generate(request)
-            result_key = await self._results.save(job.store_id, job.session_id, image)
+            result_key = await self._results.save(job.owner.id, job.session_id, image)
             outcome = "completed"
         except ModerationBlocked as blocked:
             outcome = "moderation_blocked"

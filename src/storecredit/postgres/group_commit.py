@@ -1,8 +1,8 @@
 """Group commit: requests that arrive while a batch is under way form the next batch.
 
 There is no timer: an idle service adds no delay, a busy one fills its batches. One batch is one
-transaction; each caller gets its own outcome. The same store always goes to the same lane, so two
-lanes never wait for each other's credit row.
+transaction; each caller gets its own outcome. The same owner (a store, or an end user) always goes
+to the same lane, so two lanes never wait for each other's credit row.
 
 What can go wrong, and what the caller sees:
 
@@ -136,7 +136,7 @@ class GroupCommit(Generic[Item, Outcome]):
             _fail(lane.waiting, OutcomeUnknown("the service stopped before it could commit"))
         await asyncio.gather(*(lane.close() for lane in self._lanes))
 
-    async def submit(self, store_id: UUID, item: Item) -> Outcome:
+    async def submit(self, owner_id: UUID, item: Item) -> Outcome:
         """Hand in one item and wait for its own outcome.
 
         Raises WaitingLineFull, OutcomeUnknown, DatabaseUnavailable or DatabaseMisconfigured (never
@@ -144,7 +144,7 @@ class GroupCommit(Generic[Item, Outcome]):
         """
         if self._closing or self._waiting >= self._bounds.waiting_max:
             raise WaitingLineFull(f"{self._waiting} requests are waiting")
-        lane = self._lanes[store_id.int % len(self._lanes)]
+        lane = self._lanes[owner_id.int % len(self._lanes)]
         entry: _Entry[Item, Outcome] = _Entry(
             item, asyncio.get_running_loop().create_future(), time.monotonic()
         )

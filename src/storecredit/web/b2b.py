@@ -23,6 +23,7 @@ from storecredit.generation.lifecycle import (
 )
 from storecredit.generation.sessions import Session, SessionStatus
 from storecredit.ledger.outcomes import MovementType
+from storecredit.ledger.owners import Owner
 from storecredit.ledger.store_credits import Movement, MovementFilter
 from storecredit.web.access import caller_of, visit_of
 from storecredit.web.envelope import Envelope, ErrorCode, Failure, invalid, not_found
@@ -151,7 +152,7 @@ async def create_generation(
     _check_images(data.image_urls, parts)
     request_id = visit_of(request.scope).request_id
     outcome = await parts.lifecycle.create(
-        caller_of(request.scope).store_id,
+        Owner.store(caller_of(request.scope).store_id),
         request_id,
         GenerationInput(tuple(data.image_urls), data.prompt),
         data.metadata,
@@ -219,7 +220,8 @@ async def get_generation(
     request: Request[Any, Any, Any], parts: NamedDependency[Parts], session_id: FromPath[UUID]
 ) -> Envelope[Generation]:
     """Its status, and once completed a link to the result image that expires."""
-    session = await parts.sessions.get(caller_of(request.scope).store_id, session_id)
+    owner = Owner.store(caller_of(request.scope).store_id)
+    session = await parts.sessions.get(owner, session_id)
     if session is None:
         raise not_found("generation")
     return Envelope(generation_view(session, parts, link_base(request, parts)))

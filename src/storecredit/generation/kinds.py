@@ -1,0 +1,55 @@
+"""What differs between the generations of stores and of end users: names in SQL, nothing else.
+
+Everything in this room is written once, for an owner of either kind; a further kind of owner would
+be one more value here.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Final
+
+from storecredit.ledger.owners import OwnerKind
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """Where the sessions of one kind of owner stand, and the functions that change them."""
+
+    sessions: str
+    """The table of its sessions."""
+    owner_id: str
+    """The owner's id: as column of that table, as field of a log line and of a queued job."""
+    commits: str
+    """What the names of its group commits begin with, in logs and metrics."""
+    create: str
+    start: str
+    complete: str
+    fail: str
+    forget_result: str
+
+
+KINDS: Final[Mapping[OwnerKind, Kind]] = MappingProxyType(
+    {
+        OwnerKind.STORE: Kind(
+            sessions="store_generation_sessions",
+            owner_id="store_id",
+            commits="",
+            create="SELECT * FROM create_generations_across_stores($1, $2, $3, $4, $5, $6)",
+            start="SELECT * FROM start_generations_across_stores($1, $2)",
+            complete="SELECT * FROM complete_generations_across_stores($1, $2, $3)",
+            fail="SELECT * FROM fail_generations_across_stores($1, $2, $3, $4)",
+            forget_result="SELECT forget_store_generation_result($1, $2)",
+        ),
+        OwnerKind.USER: Kind(
+            sessions="generation_sessions",
+            owner_id="user_id",
+            commits="user_",
+            create="SELECT * FROM create_generations_across_users($1, $2, $3, $4, $5, $6)",
+            start="SELECT * FROM start_generations_across_users($1, $2)",
+            complete="SELECT * FROM complete_generations_across_users($1, $2, $3)",
+            fail="SELECT * FROM fail_generations_across_users($1, $2, $3, $4)",
+            forget_result="SELECT forget_generation_result($1, $2)",
+        ),
+    }
+)
