@@ -238,7 +238,7 @@ async def test_the_ledger_in_python_tells_each_outcome(books_url: str) -> None:
     assert await add(store_id, AMOUNT_MAX) is Addition.ADDED
     assert await add(store_id, AMOUNT_MAX) is Addition.ALREADY_ADDED
     assert await add(store_id, 1) is Addition.CONFLICT
-    assert await add(uuid4(), 1) is Addition.UNKNOWN_STORE
+    assert await add(uuid4(), 1) is Addition.UNKNOWN_OWNER
     for amount in (0, AMOUNT_MAX + 1):
         with pytest.raises(ValueError, match="amount must be"):
             await add(store_id, amount)

@@ -113,7 +113,7 @@ async def _added(
                 f"The request id {request_id} added another amount or type before. "
                 "Nothing was added now."
             )
-        case Addition.UNKNOWN_STORE:
+        case Addition.UNKNOWN_OWNER:
             raise unknown_store(store_id)
         case _:
             assert_never(outcome)

@@ -29,7 +29,8 @@ class Addition(StrEnum):
     ADDED = "added"
     ALREADY_ADDED = "already_added"
     CONFLICT = "conflict"
-    UNKNOWN_STORE = "unknown_store"
+    UNKNOWN_OWNER = "unknown_owner"
+    """No such store, or no such user."""
 
 
 class AdditionType(StrEnum):

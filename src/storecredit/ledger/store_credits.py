@@ -114,7 +114,7 @@ class StoreCredits:
                 case CreditError.REQUEST_CONFLICT:
                     return Addition.CONFLICT
                 case CreditError.UNKNOWN_STORE:
-                    return Addition.UNKNOWN_STORE
+                    return Addition.UNKNOWN_OWNER
                 case _:
                     raise
         return Addition.ADDED if added else Addition.ALREADY_ADDED

@@ -223,7 +223,7 @@ async def add_credits(
                 status_code=201 if added else 200,
                 headers=None if added else {"Idempotent-Replayed": "true"},
             )
-        case Addition.UNKNOWN_STORE:
+        case Addition.UNKNOWN_OWNER:
             raise not_found("store")
         case Addition.CONFLICT:
             raise Failure(
