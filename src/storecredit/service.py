@@ -23,6 +23,7 @@ from storecredit.generation.storage import ResultStore
 from storecredit.generation.sweep import Sweep
 from storecredit.generation.worker import Worker
 from storecredit.ledger.store_credits import StoreCredits
+from storecredit.ledger.user_credits import UserCredits
 from storecredit.postgres.embedded import EmbeddedPostgres
 from storecredit.postgres.job_queue import JobQueue
 from storecredit.postgres.listener import Listener
@@ -32,6 +33,7 @@ from storecredit.settings import Settings
 from storecredit.stores.api_keys import CHANNEL, ApiKeys
 from storecredit.stores.rate_limits import RateLimits
 from storecredit.stores.stores import Stores
+from storecredit.users.users import Users
 from storecredit.web.app import create_app
 from storecredit.web.parts import Parts
 from storecredit.web.server import http_server
@@ -123,6 +125,8 @@ async def assembled(settings: Settings, database: Database) -> AsyncIterator[Ser
         api_keys=ApiKeys(database, listener),
         rate_limits=RateLimits(settings),
         credits=StoreCredits(database),
+        users=Users(database, settings.starter_credits),
+        user_credits=UserCredits(database),
         sessions=Sessions(database),
         lifecycle=lifecycle,
         results=results,

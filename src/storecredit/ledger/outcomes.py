@@ -34,7 +34,7 @@ class Addition(StrEnum):
 
 
 class AdditionType(StrEnum):
-    """How credits come in."""
+    """How credits come in to a store."""
 
     PURCHASE = "purchase"
     SUBSCRIPTION = "subscription"
@@ -49,6 +49,28 @@ class MovementType(StrEnum):
     PURCHASE = "purchase"
     SUBSCRIPTION = "subscription"
     GRANT = "grant"
+
+
+class UserAdditionType(StrEnum):
+    """How credits come in to an end user."""
+
+    SIGNUP_BONUS = "signup_bonus"
+    PURCHASE = "purchase"
+    GRANT = "grant"
+
+
+class UserMovementType(StrEnum):
+    """Every type of row in the end users' ledger, by the names the app shows.
+
+    generation (a deduction) and clawback take credits, the others give them.
+    """
+
+    GENERATION = "generation"
+    REFUND = "refund"
+    SIGNUP_BONUS = "signup_bonus"
+    PURCHASE = "purchase"
+    GRANT = "grant"
+    CLAWBACK = "clawback"
 
 
 def credit_error(error: StatementRefused) -> CreditError:

@@ -6,12 +6,14 @@ from storecredit.generation.lifecycle import Lifecycle
 from storecredit.generation.sessions import Sessions
 from storecredit.generation.storage import ResultStore
 from storecredit.ledger.store_credits import StoreCredits
+from storecredit.ledger.user_credits import UserCredits
 from storecredit.postgres.pool import Database
 from storecredit.settings import Settings
 from storecredit.stores.api_keys import ApiKeys
 from storecredit.stores.rate_limits import RateLimits
 from storecredit.stores.stores import Stores
 from storecredit.telemetry import Metrics
+from storecredit.users.users import Users
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +27,8 @@ class Parts:
     api_keys: ApiKeys
     rate_limits: RateLimits
     credits: StoreCredits
+    users: Users
+    user_credits: UserCredits
     sessions: Sessions
     lifecycle: Lifecycle
     results: ResultStore
