@@ -83,6 +83,8 @@ class Settings(BaseSettings):
     """Wait before the second attempt at an event or charge; doubled each time, an hour at most."""
     billing_interval_seconds: float = Field(default=60.0, gt=0)
     """How often events without a job, and overage to bill, are looked for."""
+    overage_settle_seconds: float = Field(default=600.0, gt=0)
+    """How long a charge for overage whose answer was lost may take to be listed at Paddle."""
 
     # Group commit
     commit_lanes: int = Field(default=2, ge=1, le=64)
@@ -174,4 +176,10 @@ class Settings(BaseSettings):
     def _one_kind_of_token(self) -> Self:
         if self.jwt_secret is not None and self.jwks_url is not None:
             raise ValueError("jwt_secret and jwks_url exclude each other: tokens are of one kind")
+        return self
+
+    @model_validator(mode="after")
+    def _charges_settle_after_their_request(self) -> Self:
+        if self.overage_settle_seconds < self.paddle_timeout_seconds:
+            raise ValueError("overage_settle_seconds must not be below paddle_timeout_seconds")
         return self

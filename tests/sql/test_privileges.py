@@ -34,7 +34,7 @@ FORBIDDEN = {
     "own": "ALTER TABLE {table} OWNER TO CURRENT_USER",
 }
 # Nobody calls these but other functions.
-INTERNAL = {"raise_credit_error"}
+INTERNAL = {"raise_credit_error", "overage_bill_lock"}
 
 OUR_FUNCTIONS = """
     SELECT p.oid, p.proname AS name, p.prosecdef AS is_definer, p.proconfig AS settings,

@@ -35,6 +35,7 @@ FUNCTION_FILES: Final = (
     "generation",
     "across_stores",
     "overage",
+    "overage_charge",
     "users",
     "user_ledger",
     "user_generation",

@@ -13,7 +13,7 @@ DECLARE
         'users', 'user_credits', 'credit_transactions', 'generation_sessions',
         'checkouts', 'store_subscriptions', 'payments', 'clawbacks', 'paddle_events',
         'storecredit_schema'];
-    internal CONSTANT text[] := ARRAY['raise_credit_error'];
+    internal CONSTANT text[] := ARRAY['raise_credit_error', 'overage_bill_lock'];
     functions CONSTANT text[] := ARRAY[
         'create_store', 'update_store',
         'create_store_api_key', 'revoke_store_api_key', 'rotate_store_api_key',
@@ -26,7 +26,8 @@ DECLARE
         'fail_store_generation', 'fail_store_generations', 'fail_generations_across_stores',
         'forget_store_generation_result',
         'claw_back_store_credits', 'set_store_overage_limit',
-        'close_store_overage', 'begin_store_overage_charge', 'record_store_overage_charge',
+        'close_store_overage', 'lock_store_overage_bill', 'begin_store_overage_charge',
+        'accept_store_overage_charge', 'record_store_overage_charge',
         'note_store_overage_failure',
         'ensure_user', 'add_credits', 'deduct_credits', 'refund_credits', 'claw_back_credits',
         'create_generations_across_users', 'start_generations_across_users',
