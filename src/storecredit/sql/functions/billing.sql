@@ -282,6 +282,8 @@ BEGIN
         RETURN 'period_paid';
     END IF;
 
+    -- Whoever sent the charge may have lost the answer, and need not look for it any more.
+    PERFORM record_store_overage_charge(v_store_id, p_period, p_transaction_id);
     INSERT INTO payments
         (paddle_transaction_id, store_id, paddle_subscription_id, paid_at, kind, credits, amount,
          currency, request_id)
