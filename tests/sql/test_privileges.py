@@ -34,7 +34,15 @@ FORBIDDEN = {
     "own": "ALTER TABLE {table} OWNER TO CURRENT_USER",
 }
 # Nobody calls these but other functions.
-INTERNAL = {"raise_credit_error", "overage_bill_lock"}
+INTERNAL = {
+    "raise_credit_error",
+    "overage_bill_lock",
+    "lock_user_credits",
+    "write_user_movement",
+    "refuse_bad_user_request",
+    "settle_user_deduction",
+    "settle_user_refund",
+}
 
 OUR_FUNCTIONS = """
     SELECT p.oid, p.proname AS name, p.prosecdef AS is_definer, p.proconfig AS settings,

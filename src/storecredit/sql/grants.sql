@@ -13,7 +13,10 @@ DECLARE
         'users', 'user_credits', 'credit_transactions', 'generation_sessions',
         'checkouts', 'store_subscriptions', 'payments', 'clawbacks', 'paddle_events',
         'storecredit_schema'];
-    internal CONSTANT text[] := ARRAY['raise_credit_error', 'overage_bill_lock'];
+    internal CONSTANT text[] := ARRAY[
+        'raise_credit_error', 'overage_bill_lock',
+        'lock_user_credits', 'write_user_movement', 'refuse_bad_user_request',
+        'settle_user_deduction', 'settle_user_refund'];
     functions CONSTANT text[] := ARRAY[
         'create_store', 'update_store',
         'create_store_api_key', 'revoke_store_api_key', 'rotate_store_api_key',
@@ -30,9 +33,10 @@ DECLARE
         'accept_store_overage_charge', 'record_store_overage_charge',
         'note_store_overage_failure',
         'ensure_user', 'add_credits', 'deduct_credits', 'refund_credits', 'claw_back_credits',
-        'create_generations_across_users', 'start_generations_across_users',
-        'complete_generations_across_users', 'fail_generations_across_users',
-        'forget_generation_result',
+        'create_generation', 'create_generations_across_users',
+        'start_generation', 'start_generations_across_users',
+        'complete_generation', 'complete_generations_across_users',
+        'fail_generation', 'fail_generations_across_users', 'forget_generation_result',
         'open_checkout', 'attach_checkout', 'receive_paddle_event', 'settle_paddle_event',
         'note_paddle_event_failure', 'retry_paddle_event',
         'book_checkout', 'book_subscription_period', 'book_overage_payment', 'book_adjustment',
