@@ -10,6 +10,7 @@ from tests.web.conftest import WorkerStarter
 from tests.web.doors import Operator, StoreClient, data_of
 
 PATH = "/verify"
+FIELDS = {"kind", "store_id", "user_id", "seq", "request_id", "session_id", "detail"}
 
 
 async def test_what_happened_through_the_api_adds_up(
@@ -25,6 +26,10 @@ async def test_what_happened_through_the_api_adds_up(
         "stores": 1,
         "movements": 5,
         "sessions": 3,
+        "users": 0,
+        "user_movements": 0,
+        "user_sessions": 0,
+        "payments": 0,
         "discrepancies": [],
         "truncated": False,
     }
@@ -51,8 +56,9 @@ async def test_a_balance_that_was_tampered_with_is_named(
     assert data["stores"] == 2
     assert data["discrepancies"]
     for found in data["discrepancies"]:
-        assert set(found) == {"kind", "store_id", "seq", "request_id", "session_id", "detail"}
+        assert set(found) == FIELDS
         assert found["store_id"] == store.store_id != other.store_id
+        assert found["user_id"] is None
         assert found["kind"]
         assert found["detail"]
 

@@ -14,9 +14,10 @@ from storecredit.cli.options import DatabaseUrl, DataDir, Json, settings_of
 from storecredit.cli.problems import FAILED
 
 if TYPE_CHECKING:
-    from storecredit.ledger.verify import Progress, Report
+    from storecredit.ledger.discrepancies import Report
+    from storecredit.ledger.verify import Progress
 
-COLUMNS = ("kind", "store_id", "seq", "request_id", "session_id", "detail")
+COLUMNS = ("kind", "store_id", "user_id", "seq", "request_id", "session_id", "detail")
 
 
 def add_to(app: typer.Typer) -> None:
@@ -58,6 +59,10 @@ def _print(report: "Report") -> None:
     typer.echo(
         f"Stores: {report.stores}, movements: {report.movements}, "
         f"generation sessions: {report.sessions}."
+    )
+    typer.echo(
+        f"End users: {report.users}, movements: {report.user_movements}, "
+        f"generation sessions: {report.user_sessions}. Payments: {report.payments}."
     )
     if report.clean:
         typer.echo("All of it agrees.")

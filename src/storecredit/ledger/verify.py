@@ -1,24 +1,29 @@
-"""Proves the ledger right, or names each discrepancy.
+"""Proves both ledgers right, the stores' and the end users', or names each discrepancy.
 
-Everything is recomputed from the ledger in one read-only snapshot: on a live service it sees one
+Everything is recomputed from the ledgers in one read-only snapshot: on a live service it sees one
 consistent moment, takes no lock that a movement of credits waits for, and raises no false alarm.
 
 First the tables are summed up, each once, in slices, in the order in which they lie on disk: sums
-of fingerprints that come to 0 when ledger, credits, sessions and stores agree. The equations stand
-in `sql/functions/verify_sums.sql`; the chance that a discrepancy escapes a run is about 1 in 2^64,
-and each run draws a new seed. Speed depends neither on how the rows of many stores are mixed on
-disk nor on how many rows one store has. Only when a sum is not 0 is every row looked at again, one
-by one in key order, to name what is wrong; that takes ten to fifty times as long. `every_row` asks
-for it in any case: a proof that leaves nothing to chance.
+of fingerprints that come to 0 when ledger, credits, sessions, owners and overage bills agree, and
+the number of payments that the ledger does not know. The equations stand in
+`sql/functions/verify_sums.sql`; the chance that a discrepancy escapes a run is about 1 in 2^64,
+and each run draws a new seed. Speed depends neither on how the rows of many owners are mixed on
+disk nor on how many rows one of them has. Only when a sum is not 0 is every row looked at again,
+one by one in key order, to name what is wrong; that takes ten to fifty times as long. `every_row`
+asks for it in any case: a proof that leaves nothing to chance.
+
+Both ledgers keep the same rules, so one set of SQL functions serves both: they take the kind of
+owner as a constant and read through `sql/functions/verify_ledgers.sql`.
 """
 
 import secrets
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Final
 from uuid import UUID
 
+from storecredit.ledger.discrepancies import Discrepancy, DiscrepancyKind, Report
+from storecredit.ledger.owners import OwnerKind
 from storecredit.postgres.pool import Connection, Database
 
 DISCREPANCIES_MAX: Final = 1000
@@ -27,15 +32,19 @@ SLICE_PAGES: Final = 4096
 FIND_ROWS: Final = 10_000
 """Rows that one statement looks at one by one."""
 FIND_TIMEOUT_SECONDS: Final = 3600.0
-"""For one statement that names discrepancies; the largest sums up one store's whole ledger."""
+"""For one statement that names discrepancies; the largest sums up one owner's whole ledger."""
 
 # The locks are those of any SELECT; taken before the snapshot, so that no table is rewritten
 # between the two. https://www.postgresql.org/docs/18/sql-lock.html
 _LOCK: Final = """
-    LOCK TABLE stores, store_credits, store_credit_transactions, store_generation_sessions
+    LOCK TABLE stores, store_credits, store_credit_transactions, store_generation_sessions,
+        store_overage_bills, users, user_credits, credit_transactions, generation_sessions,
+        payments, clawbacks
     IN ACCESS SHARE MODE
 """
-_EXPECTED_MOVEMENTS: Final = "SELECT greatest(coalesce(sum(last_seq), 0), 0) FROM store_credits"
+_EXPECTED_MOVEMENTS: Final = """
+    SELECT greatest(coalesce(sum(last_seq), 0), 0) FROM ledger_credits()
+"""
 # Each statement reads a range by its key or by its place on disk; a plan made from stale statistics
 # must not read or sort a whole table for it.
 READ_RANGES_ONLY: Final = """
@@ -53,23 +62,47 @@ READ_RANGES_ONLY: Final = """
 _PAGES: Final = """
     SELECT pg_relation_size($1::text::regclass) / current_setting('block_size')::int
 """
+# What is summed up together; the sums of one scope are apart from those of another.
 _SUM: Final = {
-    "stores": "SELECT * FROM sum_stores($1, $2, $3)",
-    "store_credits": "SELECT * FROM sum_store_credits($1, $2, $3)",
-    "store_credit_transactions": "SELECT * FROM sum_store_movements($1, $2, $3)",
-    "store_generation_sessions": "SELECT * FROM sum_store_sessions($1, $2, $3)",
+    OwnerKind.STORE: {
+        "stores": "SELECT * FROM sum_owners('store', $1, $2, $3)",
+        "store_credits": "SELECT * FROM sum_credits('store', $1, $2, $3)",
+        "store_credit_transactions": "SELECT * FROM sum_movements('store', $1, $2, $3)",
+        "store_generation_sessions": "SELECT * FROM sum_sessions('store', $1, $2, $3)",
+        "store_overage_bills": "SELECT * FROM sum_overage_bills($1, $2, $3)",
+    },
+    OwnerKind.USER: {
+        "users": "SELECT * FROM sum_owners('user', $1, $2, $3)",
+        "user_credits": "SELECT * FROM sum_credits('user', $1, $2, $3)",
+        "credit_transactions": "SELECT * FROM sum_movements('user', $1, $2, $3)",
+        "generation_sessions": "SELECT * FROM sum_sessions('user', $1, $2, $3)",
+    },
+    "money": {
+        "payments": "SELECT * FROM sum_payments($1, $2, $3)",
+        "clawbacks": "SELECT * FROM sum_clawbacks($1, $2, $3)",
+    },
 }
+# {kind} is the kind of owner, as a constant: the plan is that of the one ledger's tables.
 _NEXT_MOVEMENT: Final = """
-    SELECT store_id, seq FROM store_credit_transactions
-    WHERE (store_id, seq) > ($1, $2) ORDER BY store_id, seq OFFSET $3 LIMIT 1
+    SELECT owner_id, seq FROM ledger_movements() WHERE owner_kind = '{kind}'
+    AND (owner_id, seq) > ($1, $2) ORDER BY owner_id, seq OFFSET $3 LIMIT 1
 """
 _NEXT_SESSION: Final = """
-    SELECT store_id, session_id FROM store_generation_sessions
-    WHERE (store_id, session_id) > ($1, $2) ORDER BY store_id, session_id OFFSET $3 LIMIT 1
+    SELECT owner_id, session_id FROM ledger_sessions() WHERE owner_kind = '{kind}'
+    AND (owner_id, session_id) > ($1, $2) ORDER BY owner_id, session_id OFFSET $3 LIMIT 1
 """
-_FIND_IN_MOVEMENTS: Final = "SELECT * FROM find_movement_discrepancies($2, $3, $4, $5) LIMIT $1"
-_FIND_IN_SESSIONS: Final = "SELECT * FROM find_session_discrepancies($2, $3, $4, $5) LIMIT $1"
-_FIND_IN_STORES: Final = "SELECT * FROM find_store_discrepancies($2, $3) LIMIT $1"
+_FIND_IN_MOVEMENTS: Final = """
+    SELECT * FROM find_movement_discrepancies('{kind}', $2, $3, $4, $5) LIMIT $1
+"""
+_FIND_IN_SESSIONS: Final = """
+    SELECT * FROM find_session_discrepancies('{kind}', $2, $3, $4, $5) LIMIT $1
+"""
+_FIND_IN_OWNERS: Final = "SELECT * FROM find_owner_discrepancies('{kind}', $2, $3) LIMIT $1"
+_FIND_IN_MONEY: Final = (
+    "SELECT * FROM find_bill_discrepancies() LIMIT $1",
+    "SELECT * FROM find_payment_discrepancies() LIMIT $1",
+    "SELECT * FROM find_clawback_discrepancies() LIMIT $1",
+)
 
 _PAGE_MAX: Final = 2**32 - 1
 _FIRST_ID: Final = UUID(int=0)
@@ -80,77 +113,20 @@ _BEFORE_SESSIONS: Final = (_FIRST_ID, _FIRST_ID)
 _AFTER_SESSIONS: Final = (_LAST_ID, _LAST_ID)
 
 _Key = tuple[UUID, int | UUID]
-"""A place in a primary key: (store_id, seq) or (store_id, session_id)."""
-
-
-class DiscrepancyKind(StrEnum):
-    """Everything that can be wrong."""
-
-    # A store as a whole: its credit row against the sums of its ledger.
-    BALANCE = "balance"
-    TOTAL_PURCHASED = "total_purchased"
-    TOTAL_SPENT = "total_spent"
-    LAST_SEQ = "last_seq"
-    STORE_WITHOUT_CREDITS = "store_without_credits"
-    CREDITS_WITHOUT_STORE = "credits_without_store"
-    MOVEMENTS_WITHOUT_CREDITS = "movements_without_credits"
-    # A row of the ledger.
-    SEQ_GAP = "seq_gap"
-    RUNNING_BALANCE = "running_balance"
-    IMPOSSIBLE_MOVEMENT = "impossible_movement"
-    REFUND_WITHOUT_DEDUCTION = "refund_without_deduction"
-    REFUND_EXCEEDS_DEDUCTION = "refund_exceeds_deduction"
-    # A row of the ledger and the generation it belongs to.
-    DEDUCTION_WITHOUT_SESSION = "deduction_without_session"
-    GENERATION_AMOUNT = "generation_amount"
-    SESSION_MISMATCH = "session_mismatch"
-    COMPLETED_BUT_REFUNDED = "completed_but_refunded"
-    OPEN_BUT_REFUNDED = "open_but_refunded"
-    # A generation session.
-    SESSION_WITHOUT_DEDUCTION = "session_without_deduction"
-    FAILED_BUT_NOT_REFUNDED = "failed_but_not_refunded"
-    IMPOSSIBLE_SESSION = "impossible_session"
-
-
-@dataclass(frozen=True, slots=True)
-class Discrepancy:
-    """One thing that is wrong, and where; `detail` is a sentence with the numbers."""
-
-    kind: DiscrepancyKind
-    store_id: UUID
-    seq: int | None
-    request_id: str | None
-    session_id: UUID | None
-    detail: str
+"""A place in a primary key: (owner id, seq) or (owner id, session_id)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Ledger rows looked at so far, and how many there are to look at.
+    """Rows of both ledgers looked at so far, and how many there are to look at.
 
-    `checked` never falls. `total` is what the `last_seq` of all stores promise until the rows are
+    `checked` never falls. `total` is what the `last_seq` of all owners promise until the rows are
     counted; it doubles when every row is looked at again. The last progress of
     a run has `checked == total`.
     """
 
     checked: int
     total: int
-
-
-@dataclass(frozen=True, slots=True)
-class Report:
-    """What there is, and what is wrong; `truncated`: with more than `DISCREPANCIES_MAX` things."""
-
-    stores: int
-    movements: int
-    sessions: int
-    discrepancies: tuple[Discrepancy, ...]
-    truncated: bool
-
-    @property
-    def clean(self) -> bool:
-        """Whether nothing is wrong."""
-        return not self.discrepancies
 
 
 class DiscrepancyUnnamed(Exception):
@@ -195,8 +171,9 @@ class _Run:
         self._connection = connection
         self._every_row = every_row
         self._on_progress = on_progress
-        self._rows = dict.fromkeys(_SUM, 0)
+        self._rows = {table: 0 for tables in _SUM.values() for table in tables}
         self._sums: dict[str, int] = {}
+        self._looked_at = 0
         self._found: list[Discrepancy] = []
 
     @property
@@ -214,20 +191,25 @@ class _Run:
         expected = int(await self._connection.fetchval(_EXPECTED_MOVEMENTS))
         await self._connection.execute(READ_RANGES_ONLY)
         seed = secrets.randbits(63)
-        pages = {table: await self._connection.fetchval(_PAGES, table) for table in _SUM}
+        pages = {table: await self._connection.fetchval(_PAGES, table) for table in self._rows}
         slices = 1 + max(pages.values()) // SLICE_PAGES
         for number in range(slices):
-            for table, statement in _SUM.items():
-                first = pages[table] * number // slices
-                end = pages[table] * (number + 1) // slices if number + 1 < slices else _PAGE_MAX
-                await self._add(table, statement, (seed, (first, 0), (end, 0)))
+            for scope, tables in _SUM.items():
+                for table, statement in tables.items():
+                    first = pages[table] * number // slices
+                    end = pages[table] * (number + 1) // slices
+                    until = end if number + 1 < slices else _PAGE_MAX
+                    await self._add(scope, table, statement, (seed, (first, 0), (until, 0)))
             self._tell(self._movements, max(expected, self._movements))
         self._tell(self._movements, self._movements * (2 if self.looks_at_rows else 1))
 
     async def find(self) -> None:
         """Name what is wrong, until nothing is left or `DISCREPANCIES_MAX` are exceeded."""
-        await self._find_in_ledger()
-        await self._find_in_sessions()
+        for kind in OwnerKind:
+            await self._find_in_ledger(kind)
+            await self._find_in_sessions(kind)
+        for statement in _FIND_IN_MONEY:
+            await self._collect(statement)
         self._tell(2 * self._movements, 2 * self._movements)
 
     def report(self) -> Report:
@@ -240,15 +222,19 @@ class _Run:
             )
         return Report(
             stores=self._rows["stores"],
-            movements=self._movements,
+            movements=self._rows["store_credit_transactions"],
             sessions=self._rows["store_generation_sessions"],
+            users=self._rows["users"],
+            user_movements=self._rows["credit_transactions"],
+            user_sessions=self._rows["generation_sessions"],
+            payments=self._rows["payments"],
             discrepancies=tuple(self._found[:DISCREPANCIES_MAX]),
             truncated=self._is_full,
         )
 
     @property
     def _movements(self) -> int:
-        return self._rows["store_credit_transactions"]
+        return self._rows["store_credit_transactions"] + self._rows["credit_transactions"]
 
     @property
     def _is_full(self) -> bool:
@@ -257,30 +243,36 @@ class _Run:
     def _tell(self, checked: int, total: int) -> None:
         self._on_progress(Progress(checked, total))
 
-    async def _add(self, table: str, statement: str, args: tuple[object, ...]) -> None:
+    async def _add(self, scope: str, table: str, statement: str, args: tuple[object, ...]) -> None:
         row = await self._connection.fetchrow(statement, *args)
         assert row is not None, "an aggregate has one row"
         sums = dict(row)
         self._rows[table] += sums.pop("rows_read")
         for name, value in sums.items():
-            self._sums[name] = self._sums.get(name, 0) + int(value)
+            key = f"{scope} {name}"
+            self._sums[key] = self._sums.get(key, 0) + int(value)
 
-    async def _find_in_ledger(self) -> None:
-        checked, first_store = self._movements, _FIRST_ID
-        async for after, until in self._ranges(_NEXT_MOVEMENT, _BEFORE_MOVEMENTS, _AFTER_MOVEMENTS):
-            await self._collect(_FIND_IN_MOVEMENTS, *after, *until)
-            last_store = until[0]
-            if last_store > first_store:
-                # No rows are left of the stores before the last one.
-                await self._collect(_FIND_IN_STORES, first_store, UUID(int=last_store.int - 1))
-                first_store = last_store
-            checked = min(checked + FIND_ROWS, 2 * self._movements)
-            self._tell(checked, 2 * self._movements)
-        await self._collect(_FIND_IN_STORES, first_store, _LAST_ID)
+    async def _find_in_ledger(self, kind: OwnerKind) -> None:
+        in_movements = _FIND_IN_MOVEMENTS.format(kind=kind)
+        in_owners = _FIND_IN_OWNERS.format(kind=kind)
+        first_owner = _FIRST_ID
+        ranges = self._ranges(_NEXT_MOVEMENT.format(kind=kind), _BEFORE_MOVEMENTS, _AFTER_MOVEMENTS)
+        async for after, until in ranges:
+            await self._collect(in_movements, *after, *until)
+            last_owner = until[0]
+            if last_owner > first_owner:
+                # No rows are left of the owners before the last one.
+                await self._collect(in_owners, first_owner, UUID(int=last_owner.int - 1))
+                first_owner = last_owner
+            self._looked_at = min(self._looked_at + FIND_ROWS, self._movements)
+            self._tell(self._movements + self._looked_at, 2 * self._movements)
+        await self._collect(in_owners, first_owner, _LAST_ID)
 
-    async def _find_in_sessions(self) -> None:
-        async for after, until in self._ranges(_NEXT_SESSION, _BEFORE_SESSIONS, _AFTER_SESSIONS):
-            await self._collect(_FIND_IN_SESSIONS, *after, *until)
+    async def _find_in_sessions(self, kind: OwnerKind) -> None:
+        statement = _FIND_IN_SESSIONS.format(kind=kind)
+        next_statement = _NEXT_SESSION.format(kind=kind)
+        async for after, until in self._ranges(next_statement, _BEFORE_SESSIONS, _AFTER_SESSIONS):
+            await self._collect(statement, *after, *until)
 
     async def _ranges(
         self, next_statement: str, after: _Key, end: _Key
@@ -301,6 +293,7 @@ class _Run:
             Discrepancy(
                 kind=DiscrepancyKind(row["kind"]),
                 store_id=row["store_id"],
+                user_id=row["user_id"],
                 seq=row["seq"],
                 request_id=row["request_id"],
                 session_id=row["session_id"],

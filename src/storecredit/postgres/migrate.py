@@ -40,8 +40,10 @@ FUNCTION_FILES: Final = (
     "user_ledger",
     "user_generation",
     "billing",
+    "verify_ledgers",
     "verify_sums",
     "verify_rows",
+    "verify_money",
 )
 SEPARATE_SET_RIGHT: Final = 16
 # Any fixed number, the same for every storecredit: one migration at a time per database.

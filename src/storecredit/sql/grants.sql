@@ -41,9 +41,13 @@ DECLARE
         'note_paddle_event_failure', 'retry_paddle_event',
         'book_checkout', 'book_subscription_period', 'book_overage_payment', 'book_adjustment',
         'apply_subscription_state',
-        'state_fingerprint', 'generation_fingerprint', 'is_possible_movement',
-        'sum_stores', 'sum_store_credits', 'sum_store_movements', 'sum_store_sessions',
-        'find_store_discrepancies', 'find_movement_discrepancies', 'find_session_discrepancies'];
+        'ledger_owners', 'ledger_credits', 'ledger_movements', 'ledger_sessions',
+        'fingerprint_of_state', 'fingerprint_of_generation', 'fingerprint_of_bill',
+        'total_weight', 'is_possible_movement', 'balance_change',
+        'sum_owners', 'sum_credits', 'sum_movements', 'sum_sessions', 'sum_overage_bills',
+        'sum_payments', 'sum_clawbacks',
+        'find_owner_discrepancies', 'find_movement_discrepancies', 'find_session_discrepancies',
+        'find_bill_discrepancies', 'find_payment_discrepancies', 'find_clawback_discrepancies'];
     job_tables CONSTANT text[] := ARRAY[
         'pgqueuer', 'pgqueuer_log', 'pgqueuer_statistics', 'pgqueuer_schedules'];
     migration_tables CONSTANT text[] := ARRAY[

@@ -10,9 +10,9 @@ from litestar.di import NamedDependency, Provide
 from litestar.params import FromPath, FromQuery, JSONBody
 
 from storecredit.generation.sessions import SessionStatus
+from storecredit.ledger.discrepancies import DiscrepancyKind
 from storecredit.ledger.outcomes import Addition, AdditionType
 from storecredit.ledger.store_credits import AMOUNT_MAX, Balance, MovementFilter
-from storecredit.ledger.verify import DiscrepancyKind
 from storecredit.ledger.verify import verify as verify_ledger
 from storecredit.stores.stores import Store
 from storecredit.web.access import is_request_id, visit_of
@@ -105,10 +105,11 @@ class CreditsAdded(msgspec.Struct, frozen=True):
 
 
 class DiscrepancyView(msgspec.Struct, frozen=True):
-    """One thing that does not add up."""
+    """One thing that does not add up, at a store or at an end user; the other is null."""
 
     kind: DiscrepancyKind
-    store_id: UUID
+    store_id: UUID | None
+    user_id: UUID | None
     seq: int | None
     request_id: str | None
     session_id: UUID | None
@@ -116,12 +117,19 @@ class DiscrepancyView(msgspec.Struct, frozen=True):
 
 
 class Verification(msgspec.Struct, frozen=True):
-    """What was recomputed from the ledger, and what does not agree with it."""
+    """What was recomputed from the ledgers, and what does not agree with them.
+
+    `movements` and `sessions` are the stores'; the end users' are counted apart.
+    """
 
     clean: bool
     stores: int
     movements: int
     sessions: int
+    users: int
+    user_movements: int
+    user_sessions: int
+    payments: int
     discrepancies: list[DiscrepancyView]
     truncated: bool
 
@@ -280,7 +288,7 @@ async def list_generations(
     "/verify", summary="Prove the ledger right", operation_id="verify", responses=operator_errors()
 )
 async def verify(parts: NamedDependency[Parts]) -> Envelope[Verification]:
-    """Recomputes every balance from the ledger and names each discrepancy."""
+    """Recomputes every balance, of stores and end users, and names each discrepancy."""
     report = await verify_ledger(parts.database)
     return Envelope(
         Verification(
@@ -288,6 +296,10 @@ async def verify(parts: NamedDependency[Parts]) -> Envelope[Verification]:
             stores=report.stores,
             movements=report.movements,
             sessions=report.sessions,
+            users=report.users,
+            user_movements=report.user_movements,
+            user_sessions=report.user_sessions,
+            payments=report.payments,
             discrepancies=[
                 msgspec.convert(found, DiscrepancyView, from_attributes=True)
                 for found in report.discrepancies

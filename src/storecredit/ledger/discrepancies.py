@@ -1,0 +1,99 @@
+"""The closed list of what `storecredit verify` can find wrong, and its report."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from uuid import UUID
+
+
+class DiscrepancyKind(StrEnum):
+    """Everything that can be wrong. A deduction may be of credits or of overage, if not said."""
+
+    # An owner as a whole: its credit row against the sums of its ledger.
+    BALANCE = "balance"
+    TOTAL_PURCHASED = "total_purchased"
+    TOTAL_EARNED = "total_earned"
+    TOTAL_SPENT = "total_spent"
+    TOTAL_CLAWED_BACK = "total_clawed_back"
+    OVERAGE_USED = "overage_used"
+    LAST_SEQ = "last_seq"
+    STORE_WITHOUT_CREDITS = "store_without_credits"
+    CREDITS_WITHOUT_STORE = "credits_without_store"
+    USER_WITHOUT_CREDITS = "user_without_credits"
+    CREDITS_WITHOUT_USER = "credits_without_user"
+    MOVEMENTS_WITHOUT_CREDITS = "movements_without_credits"
+    # A row of the ledger.
+    SEQ_GAP = "seq_gap"
+    RUNNING_BALANCE = "running_balance"
+    IMPOSSIBLE_MOVEMENT = "impossible_movement"
+    REFUND_WITHOUT_DEDUCTION = "refund_without_deduction"
+    REFUND_EXCEEDS_DEDUCTION = "refund_exceeds_deduction"
+    CHARGED_TWICE = "charged_twice"
+    """One request took credits and used overage as well."""
+    REFUNDED_TWICE = "refunded_twice"
+    """One request's deduction was given back in two ways."""
+    OVERAGE_REFUND_WITHOUT_OVERAGE = "overage_refund_without_overage"
+    """What was given back as overage had not been overage."""
+    REFUNDED_THOUGH_BILLED = "refunded_though_billed"
+    """Overage was taken off the overage used after it had been billed: the store pays for it."""
+    CREDITED_THOUGH_UNBILLED = "credited_though_unbilled"
+    """Overage was given back as credits before it was billed: the store has it twice."""
+    # A row of the ledger and the generation it belongs to.
+    DEDUCTION_WITHOUT_SESSION = "deduction_without_session"
+    GENERATION_AMOUNT = "generation_amount"
+    SESSION_MISMATCH = "session_mismatch"
+    COMPLETED_BUT_REFUNDED = "completed_but_refunded"
+    OPEN_BUT_REFUNDED = "open_but_refunded"
+    # A generation session.
+    SESSION_WITHOUT_DEDUCTION = "session_without_deduction"
+    FAILED_BUT_NOT_REFUNDED = "failed_but_not_refunded"
+    IMPOSSIBLE_SESSION = "impossible_session"
+    # A record of money and the ledger.
+    BILL_AMOUNT = "bill_amount"
+    """A bill closes more or less overage than was used since the one before."""
+    BILL_MISMATCH = "bill_mismatch"
+    """A bill's credits, month or request are not those of its movement."""
+    BILL_WITHOUT_MOVEMENT = "bill_without_movement"
+    MOVEMENT_WITHOUT_BILL = "movement_without_bill"
+    PAYMENT_NOT_BOOKED = "payment_not_booked"
+    """The ledger has no movement for a payment, or one of other credits."""
+    CLAWBACK_NOT_BOOKED = "clawback_not_booked"
+    """A clawback took anything else than its movement in the ledger says."""
+
+
+@dataclass(frozen=True, slots=True)
+class Discrepancy:
+    """One thing that is wrong, and where: at a store or at an end user; the other is None.
+
+    `detail` is a sentence with the numbers.
+    """
+
+    kind: DiscrepancyKind
+    store_id: UUID | None
+    user_id: UUID | None
+    seq: int | None
+    request_id: str | None
+    session_id: UUID | None
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What there is, and what is wrong; `truncated`: more than is named.
+
+    `movements` and `sessions` are the stores'; the end users' are counted apart.
+    """
+
+    stores: int
+    movements: int
+    sessions: int
+    users: int
+    user_movements: int
+    user_sessions: int
+    payments: int
+    discrepancies: tuple[Discrepancy, ...]
+    truncated: bool
+
+    @property
+    def clean(self) -> bool:
+        """Whether nothing is wrong."""
+        return not self.discrepancies
