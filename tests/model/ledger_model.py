@@ -2,19 +2,26 @@
 
 One store at a time, no locks, no tables; written from the design, not from the SQL. A batch is its
 items one after the other, but that what an item was refused for stays refused within the batch.
+Everything but the overage limit and the prices of bills follows from the ledger's rows.
 """
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from datetime import date
 from typing import TypeVar
 from uuid import UUID
 
 from storecredit.ledger.outcomes import CreditError
-from tests.sql.books import Credits, Row
+from tests.sql.books import Beyond, Bill, Credits, Row
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+
+GIVE = {"refund", "purchase", "subscription", "grant", "overage_credit"}
+TAKE = {"deduction", "clawback"}
+ADDITIONS = ("purchase", "subscription", "grant")
+OVERAGE_LIMIT_MAX = 2**31 - 1
 
 
 class Refused(Exception):
@@ -44,24 +51,33 @@ class SessionModel:
 
 @dataclass(slots=True)
 class StoreModel:
-    """One store: its ledger, from which everything else follows, and its sessions."""
+    """One store: its ledger, from which almost everything follows, and its sessions."""
 
     rows: list[Row] = field(default_factory=list)
+    bills: list[Bill] = field(default_factory=list)
+    overage_limit: int = 0
     sessions: dict[UUID, SessionModel] = field(default_factory=dict)
+
+    def total(self, *types: str) -> int:
+        return sum(row.amount for row in self.rows if row.type in types)
 
     @property
     def balance(self) -> int:
-        return sum(-row.amount if row.type == "deduction" else row.amount for row in self.rows)
+        return self.total(*GIVE) - self.total(*TAKE)
+
+    @property
+    def overage_used(self) -> int:
+        return self.total("overage") - self.total("overage_refund", "overage_bill")
 
     @property
     def credits(self) -> Credits:
-        total = {
-            type_: sum(row.amount for row in self.rows if row.type == type_)
-            for type_ in ("deduction", "refund", "purchase", "subscription", "grant")
-        }
-        spent = total["deduction"] - total["refund"]
-        purchased = total["purchase"] + total["subscription"] + total["grant"]
-        return Credits(purchased - spent, purchased, spent, len(self.rows))
+        purchased = self.total(*ADDITIONS, "overage_credit")
+        spent = self.total("deduction") - self.total("refund")
+        return Credits(self.balance, purchased, spent, len(self.rows))
+
+    @property
+    def beyond(self) -> Beyond:
+        return Beyond(self.total("clawback"), self.overage_limit, self.overage_used)
 
     def movement(self, request_id: str, *types: str) -> Row | None:
         found = [row for row in self.rows if row.request_id == request_id and row.type in types]
@@ -69,22 +85,54 @@ class StoreModel:
         return found[0] if found else None
 
     def move(self, type_: str, amount: int, request_id: str) -> None:
-        after = self.balance + (-amount if type_ == "deduction" else amount)
+        after = self.balance + amount * ((type_ in GIVE) - (type_ in TAKE))
         assert after >= 0
         self.rows.append(Row(len(self.rows) + 1, type_, amount, after, request_id))
+        assert self.overage_used >= 0
 
     def add(self, amount: int, type_: str, request_id: str) -> bool:
         if amount < 1:
             raise Refused(CreditError.INVALID_AMOUNT)
-        if type_ not in {"purchase", "subscription", "grant"}:
+        if type_ not in ADDITIONS:
             raise Refused(CreditError.INVALID_TYPE)
         check_request_id(request_id)
-        before = self.movement(request_id, "purchase", "subscription", "grant")
+        before = self.movement(request_id, *ADDITIONS)
         if before is None:
             self.move(type_, amount, request_id)
         elif (before.type, before.amount) != (type_, amount):
             raise Refused(CreditError.REQUEST_CONFLICT)
         return before is None
+
+    def claw_back(self, amount: int, request_id: str) -> int:
+        if amount < 1:
+            raise Refused(CreditError.INVALID_AMOUNT)
+        check_request_id(request_id)
+        before = self.movement(request_id, "clawback")
+        if before is not None:
+            if before.amount > amount:
+                raise Refused(CreditError.REQUEST_CONFLICT)
+            return before.amount
+        taken = min(self.balance, amount)
+        if taken > 0:
+            self.move("clawback", taken, request_id)
+        return taken
+
+    def set_overage_limit(self, limit: int) -> bool:
+        if not 0 <= limit <= OVERAGE_LIMIT_MAX:
+            raise Refused(CreditError.INVALID_OVERAGE)
+        self.overage_limit = limit
+        return True
+
+    def close_overage(self, period: date, unit_amount: int) -> bool:
+        if period.day != 1 or unit_amount < 1:
+            raise Refused(CreditError.INVALID_OVERAGE)
+        used = self.overage_used
+        if used == 0 or any(bill.period >= period for bill in self.bills):
+            return False
+        request_id = f"overage-{period:%Y-%m}"
+        self.move("overage_bill", used, request_id)
+        self.bills.append(Bill(period, len(self.rows), used, used * unit_amount, "USD", request_id))
+        return True
 
     def deduct_many(self, items: list[tuple[int, str]]) -> list[tuple[str, int]]:
         for amount, request_id in items:
@@ -95,14 +143,19 @@ class StoreModel:
         return [(self._deduct(*item, refused), self.balance) for item in items]
 
     def _deduct(self, amount: int, request_id: str, refused: set[str]) -> str:
-        before = self.movement(request_id, "deduction")
+        before = self.movement(request_id, "deduction", "overage")
         if before is not None:
             return "already_deducted" if before.amount == amount else "conflict"
-        if request_id in refused or amount > self.balance:
-            refused.add(request_id)
+        if request_id in refused:
             return "insufficient"
-        self.move("deduction", amount, request_id)
-        return "deducted"
+        if amount <= self.balance:
+            self.move("deduction", amount, request_id)
+            return "deducted"
+        if self.balance == 0 and self.overage_used + amount <= self.overage_limit:
+            self.move("overage", amount, request_id)
+            return "overage"
+        refused.add(request_id)
+        return "insufficient"
 
     def deduct(self, amount: int, request_id: str) -> bool:
         ((outcome, _),) = self.deduct_many([(amount, request_id)])
@@ -116,15 +169,21 @@ class StoreModel:
         return [(self._refund(*item), self.balance) for item in items]
 
     def _refund(self, amount: int, request_id: str) -> str:
-        deduction = self.movement(request_id, "deduction")
-        if deduction is None:
+        taken = self.movement(request_id, "deduction", "overage")
+        if taken is None:
             return "no_deduction"
-        if amount > deduction.amount:
+        if amount > taken.amount:
             return "exceeds_deduction"
-        if self.movement(request_id, "refund") is not None:
+        if self.movement(request_id, "refund", "overage_refund", "overage_credit") is not None:
             return "already_refunded"
-        self.move("refund", amount, request_id)
+        self.move(self._way_back_of(taken), amount, request_id)
         return "refunded"
+
+    def _way_back_of(self, taken: Row) -> str:
+        if taken.type == "deduction":
+            return "refund"
+        billed = any(row.type == "overage_bill" for row in self.rows[taken.seq :])
+        return "overage_credit" if billed else "overage_refund"
 
     def refund(self, amount: int, request_id: str) -> bool:
         ((outcome, _),) = self.refund_many([(amount, request_id)])
@@ -149,12 +208,10 @@ class StoreModel:
             (session,) = known
             same = session.content == content
             return ("replayed", session.session_id) if same else ("conflict", None)
-        if self.movement(request_id, "deduction") is not None:
+        if self.movement(request_id, "deduction", "overage") is not None:
             return "conflict", None
-        if request_id in refused or self.balance < 1:
-            refused.add(request_id)
+        if self._deduct(1, request_id, refused) == "insufficient":
             return "insufficient", None
-        self.move("deduction", 1, request_id)
         self.sessions[session_id] = SessionModel(session_id, request_id, content)
         return "created", session_id
 

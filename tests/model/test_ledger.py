@@ -6,6 +6,7 @@ within a batch are the rule. After every step all rows of all stores must be the
 
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
+from datetime import date
 from typing import Any, TypeVar
 from urllib.parse import urlsplit, urlunsplit
 from uuid import UUID, uuid4
@@ -47,6 +48,12 @@ bad_amounts = st.sampled_from([0, -1])
 types = st.sampled_from(["purchase", "subscription", "grant"])
 contents = st.sampled_from([b"1" * 32, b"1" * 32, b"2" * 32])
 keys = st.sampled_from(["key 1", "key 2"])
+# Limits at which the edge is met often, and one that a bill could not hold.
+limits = st.sampled_from([0, 1, 2, 5, 5, 20, -1, 2**31])
+periods = st.sampled_from(
+    [date(2026, 1, 1), date(2026, 2, 1), date(2026, 3, 1), date(2026, 12, 1), date(2026, 3, 2)]
+)
+unit_amounts = st.sampled_from([1, 16, 18, 0])
 
 
 def batches(items: st.SearchStrategy[Item]) -> st.SearchStrategy[list[Item]]:
@@ -103,6 +110,38 @@ class LedgerMachine(RuleBasedStateMachine):
         self.agree(
             lambda: [(self.models[store_id].add(amount, type_, request_id),)],
             lambda: self.call("add_store_credits", store_id, amount, type_, request_id, "Added"),
+        )
+
+    @rule(store=store_numbers, amount=amounts | bad_amounts, request_id=request_ids)
+    def claw_back(self, store: int, amount: int, request_id: str) -> None:
+        store_id = self.ids[store]
+        self.agree(
+            lambda: [(self.models[store_id].claw_back(amount, request_id),)],
+            lambda: self.call("claw_back_store_credits", store_id, amount, request_id),
+        )
+
+    @rule(store=store_numbers, limit=limits)
+    def set_overage_limit(self, store: int, limit: int) -> None:
+        store_id = self.ids[store]
+        self.agree(
+            lambda: [(self.models[store_id].set_overage_limit(limit),)],
+            lambda: self.call("set_store_overage_limit", store_id, limit),
+        )
+
+    @rule(store=store_numbers)
+    def use_up_and_go_beyond(self, store: int) -> None:
+        """What chance finds too rarely: a balance of exactly 0, and room beyond it."""
+        balance = self.models[self.ids[store]].balance
+        if balance:
+            self.claw_back(store, balance, f"all at {len(self.models[self.ids[store]].rows)}")
+        self.set_overage_limit(store, 20)
+
+    @rule(store=store_numbers, period=periods, unit_amount=unit_amounts)
+    def close_overage(self, store: int, period: date, unit_amount: int) -> None:
+        store_id = self.ids[store]
+        self.agree(
+            lambda: [(self.models[store_id].close_overage(period, unit_amount),)],
+            lambda: self.call("close_store_overage", store_id, period, unit_amount, "USD"),
         )
 
     @rule(store=store_numbers, amount=amounts, request_id=request_ids | bad_request_ids)
@@ -275,13 +314,13 @@ class LedgerMachine(RuleBasedStateMachine):
     def the_tables_are_the_model(self) -> None:
         if not self.ids:
             return
-        for store_id, (credits, rows, sessions) in self.runner.run(
-            read_back(self.connection, self.ids)
-        ).items():
+        for store_id, books in self.runner.run(read_back(self.connection, self.ids)).items():
             model = self.models[store_id]
-            assert credits == model.credits
-            assert rows == model.rows
-            assert sessions == {
+            assert books.credits == model.credits
+            assert books.beyond == model.beyond
+            assert books.rows == model.rows
+            assert books.bills == model.bills
+            assert books.sessions == {
                 each.session_id: (
                     each.request_id,
                     each.status,

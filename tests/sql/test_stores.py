@@ -102,7 +102,9 @@ async def test_a_store_comes_with_its_credit_row_and_its_opening_credits(
         "growth",
         "active",
     )
-    assert await rows(admin, "SELECT * FROM store_credits") == [(store.store_id, 100, 100, 0, 1)]
+    assert await rows(admin, "SELECT * FROM store_credits") == [
+        (store.store_id, 100, 100, 0, 1, 0, 0, 0)
+    ]
     assert await rows(
         admin,
         "SELECT store_id, seq, type, amount, balance_after, request_id, description"
@@ -114,7 +116,7 @@ async def test_a_store_comes_with_its_credit_row_and_its_opening_credits(
 async def test_a_store_without_opening_credits_has_none_and_no_ledger_row(
     store: Store, admin: asyncpg.Connection
 ) -> None:
-    assert await rows(admin, "SELECT * FROM store_credits") == [(store.store_id, 0, 0, 0, 0)]
+    assert await rows(admin, "SELECT * FROM store_credits") == [(store.store_id, *[0] * 7)]
     assert await admin.fetchval("SELECT count(*) FROM store_credit_transactions") == 0
 
 
@@ -168,7 +170,7 @@ async def test_the_table_refuses_credits_that_cannot_be(
     ):
         with pytest.raises(asyncpg.CheckViolationError):
             await admin.execute(f"UPDATE store_credits SET {change}")
-    assert await rows(admin, "SELECT * FROM store_credits") == [(store.store_id, 0, 0, 0, 0)]
+    assert await rows(admin, "SELECT * FROM store_credits") == [(store.store_id, *[0] * 7)]
 
 
 async def test_only_what_is_given_of_a_store_is_changed(stores: Stores, store: Store) -> None:

@@ -26,7 +26,18 @@ COLUMNS = ("seq", "created_at", "type", "amount", "balance_after", "request_id",
 
 # As ledger.outcomes lists them; named here so that `--help` does not load the ledger.
 AdditionName = Literal["grant", "purchase", "subscription"]
-MovementName = Literal["deduction", "refund", "purchase", "subscription", "grant"]
+MovementName = Literal[
+    "deduction",
+    "refund",
+    "purchase",
+    "subscription",
+    "grant",
+    "clawback",
+    "overage",
+    "overage_refund",
+    "overage_credit",
+    "overage_bill",
+]
 
 app = typer.Typer(help="Credits, which stores spend.", no_args_is_help=True)
 

@@ -21,6 +21,7 @@ class CreditError(StrEnum):
     REFUND_EXCEEDS_DEDUCTION = "SC006"
     INVALID_TYPE = "SC007"
     UNKNOWN_USER = "SC008"
+    INVALID_OVERAGE = "SC009"
 
 
 class Addition(StrEnum):
@@ -42,13 +43,23 @@ class AdditionType(StrEnum):
 
 
 class MovementType(StrEnum):
-    """Every type of row in the ledger; deduction takes credits, the others give them."""
+    """Every type of row in a store's ledger.
+
+    Deductions and clawbacks take credits. Refunds, purchases, subscriptions, grants and
+    `overage_credit` (overage given back after it was billed) give them. `overage`,
+    `overage_refund` and `overage_bill` leave the balance alone: they count what is used beyond it.
+    """
 
     DEDUCTION = "deduction"
     REFUND = "refund"
     PURCHASE = "purchase"
     SUBSCRIPTION = "subscription"
     GRANT = "grant"
+    CLAWBACK = "clawback"
+    OVERAGE = "overage"
+    OVERAGE_REFUND = "overage_refund"
+    OVERAGE_CREDIT = "overage_credit"
+    OVERAGE_BILL = "overage_bill"
 
 
 class UserAdditionType(StrEnum):

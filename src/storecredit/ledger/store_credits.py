@@ -1,4 +1,4 @@
-"""A store's credits: its balance, its ledger, and credits added to it.
+"""A store's credits: its balance, its ledger, credits added to it, and its overage limit.
 
 Deductions and refunds are not here: they happen together with the work they pay for, in
 `storecredit.generation.lifecycle`.
@@ -21,6 +21,7 @@ from storecredit.postgres.pool import Database, Record, StatementRefused
 
 PAGE_MAX: Final = 100
 AMOUNT_MAX: Final = 1_000_000_000
+OVERAGE_LIMIT_MAX: Final = 1_000_000_000
 
 
 class CreditRowMissing(Exception):
@@ -29,11 +30,18 @@ class CreditRowMissing(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Balance:
-    """Credits a store has, was ever given, and has spent (deductions less refunds)."""
+    """Credits a store has, was ever given, has spent (deductions less refunds) and lost again.
+
+    `overage_used`: used beyond the balance and not billed yet; `overage_limit`: at most so many.
+    The used may exceed a limit that was lowered since.
+    """
 
     balance: int
     total_purchased: int
     total_spent: int
+    total_clawed_back: int
+    overage_used: int
+    overage_limit: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,14 +89,12 @@ class StoreCredits:
     async def balances(self, store_ids: Sequence[UUID]) -> dict[UUID, Balance]:
         """The credits of several stores at one moment; raises like `balance`."""
         rows = await self._database.fetch(
-            "SELECT store_id, balance, total_purchased, total_spent"
-            " FROM store_credits WHERE store_id = ANY ($1)",
+            """SELECT store_id, balance, total_purchased, total_spent, total_clawed_back,
+                   overage_used, overage_limit
+               FROM store_credits WHERE store_id = ANY ($1)""",
             store_ids,
         )
-        found = {
-            row["store_id"]: Balance(row["balance"], row["total_purchased"], row["total_spent"])
-            for row in rows
-        }
+        found = {row["store_id"]: _balance(row) for row in rows}
         for store_id in store_ids:
             if store_id not in found:
                 raise CreditRowMissing(f"store {store_id} has no credit row")
@@ -118,6 +124,17 @@ class StoreCredits:
                 case _:
                     raise
         return Addition.ADDED if added else Addition.ALREADY_ADDED
+
+    async def set_overage_limit(self, store_id: UUID, limit: int) -> bool:
+        """Let the store use up to `limit` credits beyond its balance until they are billed.
+
+        0 to `OVERAGE_LIMIT_MAX`; 0 switches overage off. False: there is no such store.
+        """
+        if not 0 <= limit <= OVERAGE_LIMIT_MAX:
+            raise ValueError(f"an overage limit is 0 to {OVERAGE_LIMIT_MAX}, not {limit}")
+        return bool(
+            await self._database.fetchval("SELECT set_store_overage_limit($1, $2)", store_id, limit)
+        )
 
     async def movements(
         self,
@@ -156,6 +173,17 @@ class StoreCredits:
         )
         items = tuple(_movement(row) for row in rows[:limit])
         return MovementPage(items, items[-1].seq if len(rows) > limit else None)
+
+
+def _balance(row: Record) -> Balance:
+    return Balance(
+        balance=row["balance"],
+        total_purchased=row["total_purchased"],
+        total_spent=row["total_spent"],
+        total_clawed_back=row["total_clawed_back"],
+        overage_used=row["overage_used"],
+        overage_limit=row["overage_limit"],
+    )
 
 
 def _movement(row: Record) -> Movement:

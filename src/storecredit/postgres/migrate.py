@@ -31,6 +31,7 @@ log = telemetry.get_logger("postgres.migrate")
 FUNCTION_FILES: Final = (
     "errors",
     "ledger",
+    "additions",
     "stores",
     "generation",
     "across_stores",

@@ -29,6 +29,9 @@ BEGIN
                 USING ERRCODE = 'SC007';
         WHEN 'unknown_user' THEN
             RAISE EXCEPTION 'unknown user: %', p_detail USING ERRCODE = 'SC008';
+        WHEN 'invalid_overage' THEN
+            RAISE EXCEPTION 'no such overage limit, month, price or currency: %', p_detail
+                USING ERRCODE = 'SC009';
     END CASE;
 END;
 $$;

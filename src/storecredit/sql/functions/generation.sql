@@ -17,7 +17,8 @@ LANGUAGE plpgsql
 SECURITY DEFINER
 SET search_path = public, pg_temp
 AS $$
--- Purpose: for several requests of one store: replay check, deduction of 1 credit, session row.
+-- Purpose: for several requests of one store: replay check, deduction of 1 credit (or, beyond the
+--   balance, overage of 1), session row.
 -- Locks: the store's credit row. Idempotent by (store, request id).
 -- Outcomes: created | replayed (the session this request made before, with its current status)
 --   | insufficient (nothing written) | conflict (the request id was used for another request).
@@ -87,10 +88,11 @@ BEGIN
             v_balances[item.n] := item.balance;
             v_outcomes[item.n] := CASE item.outcome
                 WHEN 'deducted' THEN 'created'
+                WHEN 'overage' THEN 'created'
                 WHEN 'insufficient' THEN 'insufficient'
-                -- Credits were deducted under this id without a session: by a direct call.
+                -- Credits were taken under this id without a session: by a direct call.
                 ELSE 'conflict' END;
-            IF item.outcome = 'deducted' THEN
+            IF v_outcomes[item.n] = 'created' THEN
                 v_sessions[item.n] := p_session_ids[item.n];
                 v_statuses[item.n] := 'queued';
             END IF;
@@ -143,7 +145,7 @@ LANGUAGE plpgsql
 SECURITY DEFINER
 SET search_path = public, pg_temp
 AS $$
--- Purpose: mark sessions of one store failed and give their credits back.
+-- Purpose: mark sessions of one store failed and give their credits back, as balance or as overage.
 -- Locks: the store's credit row, then the sessions, ascending. Idempotent by session.
 -- Outcomes: failed (and refunded) | already_failed | already_completed | not_found.
 --   `balance` is the store's balance after the call.

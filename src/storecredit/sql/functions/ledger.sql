@@ -17,14 +17,18 @@ LANGUAGE plpgsql
 SECURITY DEFINER
 SET search_path = public, pg_temp
 AS $$
--- Purpose: take credits from one store for several requests, in order.
+-- Purpose: take credits from one store for several requests, in order. This is the one place that
+--   decides whether a request is paid for, from the store's balance and its own overage limit.
 -- Locks: the store's credit row. Idempotent by (store, request id).
--- Outcomes: deducted | already_deducted (this request had deducted the same amount)
---   | insufficient (nothing written) | conflict (this request had deducted another amount).
+-- Outcomes: deducted | overage (the balance is 0 and the limit has room: recorded to be billed, the
+--   balance stays 0) | already_deducted (this request had taken the same amount, either way)
+--   | insufficient (nothing written) | conflict (this request had taken another amount).
 --   `balance` is the store's balance after the item.
 -- Errors: unknown_store; invalid_amount and invalid_request_id (the whole batch is refused).
 DECLARE
     v_balance bigint;
+    v_overage_limit bigint;
+    v_overage_used bigint;
     v_seq bigint;
     v_taken bigint := 0;
     v_outcomes text[] := '{}';
@@ -37,7 +41,8 @@ BEGIN
     p_request_ids := p_request_ids[:];
     p_descriptions := p_descriptions[:];
     p_session_ids := p_session_ids[:];
-    SELECT c.balance, c.last_seq INTO v_balance, v_seq
+    SELECT c.balance, c.overage_limit, c.overage_used, c.last_seq
+    INTO v_balance, v_overage_limit, v_overage_used, v_seq
     FROM store_credits c WHERE c.store_id = p_store_id FOR UPDATE;
     IF NOT FOUND THEN
         PERFORM raise_credit_error('unknown_store', p_store_id::text);
@@ -46,9 +51,15 @@ BEGIN
     FOR item IN
         SELECT i.n::int AS n, i.amount, i.request_id,
             min(i.n) OVER (PARTITION BY i.request_id)::int AS first_n,
-            (SELECT t.amount FROM store_credit_transactions t
-             WHERE t.store_id = p_store_id AND t.request_id = i.request_id
-               AND t.type = 'deduction') AS amount_before
+            -- One type at a time, a look-up by a whole unique key each: for several at once a plan
+            -- made while the table was small may read all of the store's rows.
+            coalesce(
+                (SELECT t.amount FROM store_credit_transactions t
+                 WHERE t.store_id = p_store_id AND t.request_id = i.request_id
+                   AND t.type = 'deduction'),
+                (SELECT t.amount FROM store_credit_transactions t
+                 WHERE t.store_id = p_store_id AND t.request_id = i.request_id
+                   AND t.type = 'overage')) AS amount_before
         FROM unnest(p_amounts, p_request_ids) WITH ORDINALITY AS i (amount, request_id, n)
         ORDER BY i.n
     LOOP
@@ -69,27 +80,35 @@ BEGIN
         ELSIF item.first_n < item.n THEN
             -- Its first sending was refused; a refused request is decided once per batch.
             outcome := 'insufficient';
-        ELSIF item.amount > v_balance THEN
-            outcome := 'insufficient';
-        ELSE
+        ELSIF item.amount <= v_balance THEN
             v_balance := v_balance - item.amount;
             v_taken := v_taken + item.amount;
+            outcome := 'deducted';
+        ELSIF v_balance = 0 AND item.amount <= v_overage_limit - v_overage_used THEN
+            v_overage_used := v_overage_used + item.amount;
+            outcome := 'overage';
+        ELSE
+            -- Also where a balance would pay for a part: no request is paid for in two ways.
+            outcome := 'insufficient';
+        END IF;
+        IF outcome IN ('deducted', 'overage') THEN
             v_new_ords := v_new_ords || item.n;
             v_new_balances := v_new_balances || v_balance;
-            outcome := 'deducted';
         END IF;
         v_outcomes := v_outcomes || outcome;
         balance := v_balance;
         RETURN NEXT;
     END LOOP;
 
-    IF v_taken > 0 THEN
+    IF cardinality(v_new_ords) > 0 THEN
         INSERT INTO store_credit_transactions
             (store_id, seq, type, amount, balance_after, request_id, session_id, description)
-        SELECT p_store_id, v_seq + row_number() OVER (ORDER BY i.n), 'deduction', i.amount,
+        SELECT p_store_id, v_seq + row_number() OVER (ORDER BY i.n), i.type, i.amount,
             i.balance_after, i.request_id, i.session_id, i.description
         FROM (
-            SELECT k.n, p_amounts[k.n] AS amount, k.balance_after,
+            SELECT k.n, CASE v_outcomes[k.n] WHEN 'overage' THEN 'overage' ELSE 'deduction' END
+                    AS type,
+                p_amounts[k.n] AS amount, k.balance_after,
                 p_request_ids[k.n] AS request_id, p_session_ids[k.n] AS session_id,
                 coalesce(p_descriptions[k.n], '') AS description
             FROM unnest(v_new_ords, v_new_balances) AS k (n, balance_after)
@@ -97,6 +116,7 @@ BEGIN
         UPDATE store_credits c
         SET balance = v_balance,
             total_spent = c.total_spent + v_taken,
+            overage_used = v_overage_used,
             last_seq = v_seq + cardinality(v_new_ords)
         WHERE c.store_id = p_store_id;
     END IF;
@@ -104,7 +124,8 @@ END;
 $$;
 COMMENT ON FUNCTION deduct_store_credits_many(uuid, int[], text[], text[], uuid[]) IS
     'Takes credits from one store for several requests, in order, under one lock of its credit row. '
-    'Outcome per item: deducted, already_deducted, insufficient, conflict. Idempotent by request id.';
+    'Outcome per item: deducted, overage, already_deducted, insufficient, conflict. Idempotent by '
+    'request id.';
 
 CREATE OR REPLACE FUNCTION deduct_store_credits(
     p_store_id uuid,
@@ -119,8 +140,8 @@ SET search_path = public, pg_temp
 AS $$
 -- Purpose: take credits from a store for one request.
 -- Locks: the store's credit row. Idempotent by (store, request id).
--- Outcomes: true: deducted, or this very request had already deducted the same amount;
---   false: not enough credits, nothing written.
+-- Outcomes: true: deducted or recorded as overage, now, or before by this very request with the
+--   same amount; false: not enough credits, nothing written.
 -- Errors: unknown_store, invalid_amount, invalid_request_id, request_conflict.
 DECLARE
     v_outcome text;
@@ -135,7 +156,8 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION deduct_store_credits(uuid, int, text, text) IS
-    'Takes credits for one request. true: deducted now or before by this request; false: not enough. '
+    'Takes credits for one request. true: taken (at balance 0: as overage, if the store''s limit '
+    'has room) now or before by this request; false: not enough. '
     'Errors: SC001 unknown store, SC002 amount, SC003 request id, SC004 same request, other amount.';
 
 CREATE OR REPLACE FUNCTION refund_store_credits_many(
@@ -149,18 +171,25 @@ LANGUAGE plpgsql
 SECURITY DEFINER
 SET search_path = public, pg_temp
 AS $$
--- Purpose: give back to one store what several of its requests had taken, in order.
--- Locks: the store's credit row. Idempotent by (store, request id).
+-- Purpose: give back to one store what several of its requests had taken, in order. A deduction
+--   comes back to the balance (`refund`). What was used beyond it comes off overage_used
+--   (`overage_refund`), or, once billed, is given as credits (`overage_credit`).
+-- Locks: the store's credit row. Idempotent by (store, request id), whichever way it came back.
 -- Outcomes: refunded | already_refunded | no_deduction | exceeds_deduction.
 --   `balance` is the store's balance after the item.
 -- Errors: unknown_store; invalid_amount (the whole batch is refused).
 DECLARE
     v_balance bigint;
     v_seq bigint;
-    v_given bigint := 0;
+    v_spent bigint := 0;
+    v_purchased bigint := 0;
+    v_overage_used bigint;
+    v_billed_seq bigint;
+    v_type text;
     -- At the first place in the batch of each request: true once refunded by it.
     v_refunded boolean[] := '{}';
     v_new_ords int[] := '{}';
+    v_new_types text[] := '{}';
     v_new_balances bigint[] := '{}';
     v_session_ids uuid[] := '{}';
     item record;
@@ -169,7 +198,7 @@ BEGIN
     p_amounts := p_amounts[:];
     p_request_ids := p_request_ids[:];
     p_descriptions := p_descriptions[:];
-    SELECT c.balance, c.last_seq INTO v_balance, v_seq
+    SELECT c.balance, c.overage_used, c.last_seq INTO v_balance, v_overage_used, v_seq
     FROM store_credits c WHERE c.store_id = p_store_id FOR UPDATE;
     IF NOT FOUND THEN
         PERFORM raise_credit_error('unknown_store', p_store_id::text);
@@ -178,11 +207,22 @@ BEGIN
     FOR item IN
         SELECT i.n::int AS n, i.amount, i.request_id,
             min(i.n) OVER (PARTITION BY i.request_id)::int AS first_n,
-            d.amount AS deducted, d.session_id,
+            coalesce(d.amount, o.amount) AS deducted,
+            coalesce(d.session_id, o.session_id) AS session_id,
+            o.seq AS overage_seq,
             -- Not EXISTS: that may be planned as a hash of all the store's refunds.
-            (SELECT true FROM store_credit_transactions t
-             WHERE t.store_id = p_store_id AND t.request_id = i.request_id
-               AND t.type = 'refund') AS refunded_before
+            CASE WHEN o.seq IS NULL THEN (
+                SELECT true FROM store_credit_transactions t
+                WHERE t.store_id = p_store_id AND t.request_id = i.request_id
+                  AND t.type = 'refund')
+            ELSE coalesce(
+                (SELECT true FROM store_credit_transactions t
+                 WHERE t.store_id = p_store_id AND t.request_id = i.request_id
+                   AND t.type = 'overage_refund'),
+                (SELECT true FROM store_credit_transactions t
+                 WHERE t.store_id = p_store_id AND t.request_id = i.request_id
+                   AND t.type = 'overage_credit'))
+            END AS refunded_before
         FROM unnest(p_amounts, p_request_ids) WITH ORDINALITY AS i (amount, request_id, n)
         LEFT JOIN LATERAL (
             SELECT t.amount, t.session_id FROM store_credit_transactions t
@@ -190,6 +230,12 @@ BEGIN
               AND t.type = 'deduction'
             LIMIT 1
         ) d ON true
+        LEFT JOIN LATERAL (
+            SELECT t.seq, t.amount, t.session_id FROM store_credit_transactions t
+            WHERE d.amount IS NULL AND t.store_id = p_store_id AND t.request_id = i.request_id
+              AND t.type = 'overage'
+            LIMIT 1
+        ) o ON true
         ORDER BY i.n
     LOOP
         IF item.amount IS NULL OR item.amount < 1 THEN
@@ -204,9 +250,26 @@ BEGIN
         ELSIF item.refunded_before OR v_refunded[item.first_n] THEN
             outcome := 'already_refunded';
         ELSE
-            v_balance := v_balance + item.amount;
-            v_given := v_given + item.amount;
+            IF item.overage_seq IS NULL THEN
+                v_type := 'refund';
+                v_balance := v_balance + item.amount;
+                v_spent := v_spent - item.amount;
+            ELSE
+                -- The newest bill has billed every overage before it.
+                v_billed_seq := coalesce(v_billed_seq, (
+                    SELECT b.seq FROM store_overage_bills b WHERE b.store_id = p_store_id
+                    ORDER BY b.period DESC LIMIT 1), 0);
+                IF item.overage_seq > v_billed_seq THEN
+                    v_type := 'overage_refund';
+                    v_overage_used := v_overage_used - item.amount;
+                ELSE
+                    v_type := 'overage_credit';
+                    v_balance := v_balance + item.amount;
+                    v_purchased := v_purchased + item.amount;
+                END IF;
+            END IF;
             v_new_ords := v_new_ords || item.n;
+            v_new_types := v_new_types || v_type;
             v_new_balances := v_new_balances || v_balance;
             v_session_ids := v_session_ids || item.session_id;
             v_refunded[item.first_n] := true;
@@ -216,15 +279,18 @@ BEGIN
         RETURN NEXT;
     END LOOP;
 
-    IF v_given > 0 THEN
+    IF cardinality(v_new_ords) > 0 THEN
         INSERT INTO store_credit_transactions
             (store_id, seq, type, amount, balance_after, request_id, session_id, description)
-        SELECT p_store_id, v_seq + row_number() OVER (ORDER BY k.n), 'refund', p_amounts[k.n],
+        SELECT p_store_id, v_seq + row_number() OVER (ORDER BY k.n), k.type, p_amounts[k.n],
             k.balance_after, p_request_ids[k.n], k.session_id, coalesce(p_descriptions[k.n], '')
-        FROM unnest(v_new_ords, v_new_balances, v_session_ids) AS k (n, balance_after, session_id);
+        FROM unnest(v_new_ords, v_new_types, v_new_balances, v_session_ids)
+            AS k (n, type, balance_after, session_id);
         UPDATE store_credits c
         SET balance = v_balance,
-            total_spent = c.total_spent - v_given,
+            total_purchased = c.total_purchased + v_purchased,
+            total_spent = c.total_spent + v_spent,
+            overage_used = v_overage_used,
             last_seq = v_seq + cardinality(v_new_ords)
         WHERE c.store_id = p_store_id;
     END IF;
@@ -245,7 +311,8 @@ LANGUAGE plpgsql
 SECURITY DEFINER
 SET search_path = public, pg_temp
 AS $$
--- Purpose: give back what one request had taken; at most once, at most what was taken.
+-- Purpose: give back what one request had taken, as credits or as overage; at most once, at most
+--   what was taken.
 -- Locks: the store's credit row. Idempotent by (store, request id).
 -- Outcomes: true: refunded now; false: it had been refunded.
 -- Errors: unknown_store, invalid_amount, no_deduction, refund_exceeds_deduction.
@@ -266,67 +333,3 @@ $$;
 COMMENT ON FUNCTION refund_store_credits(uuid, int, text, text) IS
     'Gives back what one request had taken, once. true: refunded now; false: it had been refunded. '
     'Errors: SC001 unknown store, SC002 amount, SC005 no such deduction, SC006 more than deducted.';
-
-CREATE OR REPLACE FUNCTION add_store_credits(
-    p_store_id uuid,
-    p_amount int,
-    p_type text,
-    p_request_id text,
-    p_description text DEFAULT 'Credits added'
-)
-RETURNS boolean
-LANGUAGE plpgsql
-SECURITY DEFINER
-SET search_path = public, pg_temp
-AS $$
--- Purpose: add credits to a store: a purchase, a subscription's period, or a grant.
--- Locks: the store's credit row. Idempotent by (store, request id).
--- Outcomes: true: added now; false: this request had added the same.
--- Errors: unknown_store, invalid_amount, invalid_type, invalid_request_id,
---   request_conflict (this request had added another amount, or as another type).
-DECLARE
-    v_balance bigint;
-    v_seq bigint;
-    v_before record;
-BEGIN
-    IF p_amount IS NULL OR p_amount < 1 THEN
-        PERFORM raise_credit_error('invalid_amount', coalesce(p_amount::text, 'null'));
-    ELSIF p_type IS NULL OR p_type NOT IN ('purchase', 'subscription', 'grant') THEN
-        PERFORM raise_credit_error('invalid_type', coalesce(p_type, 'null'));
-    ELSIF p_request_id IS NULL OR length(p_request_id) NOT BETWEEN 1 AND 200 THEN
-        PERFORM raise_credit_error('invalid_request_id', '');
-    END IF;
-
-    SELECT c.balance, c.last_seq INTO v_balance, v_seq
-    FROM store_credits c WHERE c.store_id = p_store_id FOR UPDATE;
-    IF NOT FOUND THEN
-        PERFORM raise_credit_error('unknown_store', p_store_id::text);
-    END IF;
-
-    SELECT t.type, t.amount INTO v_before
-    FROM store_credit_transactions t
-    WHERE t.store_id = p_store_id AND t.request_id = p_request_id
-      AND t.type IN ('purchase', 'subscription', 'grant')
-    LIMIT 1;
-    IF FOUND THEN
-        IF v_before.type <> p_type OR v_before.amount <> p_amount THEN
-            PERFORM raise_credit_error('request_conflict', p_request_id);
-        END IF;
-        RETURN false;
-    END IF;
-
-    INSERT INTO store_credit_transactions
-        (store_id, seq, type, amount, balance_after, request_id, description)
-    VALUES (p_store_id, v_seq + 1, p_type, p_amount, v_balance + p_amount, p_request_id,
-        coalesce(p_description, ''));
-    UPDATE store_credits c
-    SET balance = c.balance + p_amount,
-        total_purchased = c.total_purchased + p_amount,
-        last_seq = v_seq + 1
-    WHERE c.store_id = p_store_id;
-    RETURN true;
-END;
-$$;
-COMMENT ON FUNCTION add_store_credits(uuid, int, text, text, text) IS
-    'Adds credits as purchase, subscription or grant. true: added now; false: this request had added '
-    'them. Errors: SC001 unknown store, SC002 amount, SC003 request id, SC004 conflict, SC007 type.';
