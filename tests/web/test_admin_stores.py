@@ -23,6 +23,9 @@ VIEW = {
     "balance",
     "total_purchased",
     "total_spent",
+    "total_clawed_back",
+    "overage_used",
+    "overage_limit",
     "created_at",
     "updated_at",
 }

@@ -137,7 +137,7 @@ def balance(
     database_url: DatabaseUrl = None,
     json: Json = False,
 ) -> None:
-    """Show what a store has, was given in all, and has spent (deductions less refunds)."""
+    """Show what a store has, was given, has spent (deductions less refunds) and used beyond it."""
 
     async def act(rooms: Rooms) -> dict[str, Any]:
         await rooms.store(store_id)

@@ -78,6 +78,9 @@ class StoreView(msgspec.Struct, frozen=True):
     balance: int
     total_purchased: int
     total_spent: int
+    total_clawed_back: int
+    overage_used: int
+    overage_limit: int
     created_at: datetime
     updated_at: datetime
 
@@ -330,6 +333,9 @@ def _store_view(store: Store, credits: Balance) -> StoreView:
         balance=credits.balance,
         total_purchased=credits.total_purchased,
         total_spent=credits.total_spent,
+        total_clawed_back=credits.total_clawed_back,
+        overage_used=credits.overage_used,
+        overage_limit=credits.overage_limit,
         created_at=store.created_at,
         updated_at=store.updated_at,
     )
