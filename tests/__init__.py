@@ -1,0 +1,1 @@
+"""A package, if an empty one: the wheel of the Paddle SDK brings a `tests` of its own along."""
