@@ -1,0 +1,170 @@
+"""What is on sale: subscriptions and single credits for stores, packs for end users.
+
+Hides the file it is read from (TOML; `plans.toml` beside this module is the default). Promises
+that a catalogue, once loaded, makes sense: whole positive amounts, no name twice. Amounts are in
+the currency's smallest unit and without tax, which Paddle adds.
+"""
+
+import tomllib
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+
+CATALOGUE_FILE = Path(__file__).with_name("plans.toml")
+PAY_AS_YOU_GO = "pay_as_you_go"
+"""Stands where a plan's name would: single credits. No plan may be called so."""
+
+AMOUNT_MAX = 100_000_000
+CREDITS_MAX = 1_000_000
+ENTRIES_MAX = 100
+
+_Amount = Annotated[int, msgspec.Meta(ge=1, le=AMOUNT_MAX)]
+_Credits = Annotated[int, msgspec.Meta(ge=1, le=CREDITS_MAX)]
+_Key = Annotated[str, msgspec.Meta(pattern="^[a-z0-9_-]{1,50}$")]
+_Title = Annotated[str, msgspec.Meta(min_length=1, max_length=100)]
+_Currency = Annotated[str, msgspec.Meta(pattern="^[A-Z]{3}$")]
+
+
+class CatalogueError(Exception):
+    """The catalogue cannot be used; the message is a sentence for the operator."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A subscription of a store: so many credits each month."""
+
+    name: str
+    credits: int
+    amount: int
+    currency: str
+    overage_unit_amount: int
+
+
+@dataclass(frozen=True, slots=True)
+class Pack:
+    """Credits that an end user buys once."""
+
+    pack_id: str
+    name: str
+    credits: int
+    amount: int
+    currency: str
+
+
+@dataclass(frozen=True, slots=True)
+class Catalogue:
+    """Everything on sale, in one currency."""
+
+    plans: tuple[Plan, ...]
+    packs: tuple[Pack, ...]
+    credit_unit_amount: int = 18
+    credits_min: int = 1
+    credits_max: int = 5000
+    currency: str = "USD"
+
+    def plan(self, name: str) -> Plan | None:
+        """The plan of that name; None: there is none."""
+        return next((plan for plan in self.plans if plan.name == name), None)
+
+    def pack(self, pack_id: str) -> Pack | None:
+        """The pack of that id; None: there is none."""
+        return next((pack for pack in self.packs if pack.pack_id == pack_id), None)
+
+    def overage_unit_amount(self, plan_name: str | None) -> int:
+        """Price of one credit of overage; without a plan (or one on sale) that of a single one."""
+        plan = None if plan_name is None else self.plan(plan_name)
+        return self.credit_unit_amount if plan is None else plan.overage_unit_amount
+
+
+def load_catalogue(path: Path | None = None) -> Catalogue:
+    """The catalogue in that file, or the one that comes with storecredit.
+
+    Raises CatalogueError.
+    """
+    file = CATALOGUE_FILE if path is None else path
+    try:
+        return _catalogue(_read(file))
+    except msgspec.ValidationError as error:
+        raise CatalogueError(f"The catalogue {file} cannot be used: {_sentence(error)}") from None
+    except CatalogueError as error:
+        raise CatalogueError(f"The catalogue {file} cannot be used: {error}") from None
+
+
+class _PayAsYouGo(msgspec.Struct, forbid_unknown_fields=True):
+    unit_amount: _Amount
+    credits_min: _Credits = 1
+    credits_max: _Credits = 5000
+
+
+class _PlanEntry(msgspec.Struct, forbid_unknown_fields=True):
+    name: _Key
+    credits: _Credits
+    amount: _Amount
+    overage_unit_amount: _Amount
+
+
+class _PackEntry(msgspec.Struct, forbid_unknown_fields=True):
+    pack_id: _Key
+    name: _Title
+    credits: _Credits
+    amount: _Amount
+
+
+class _File(msgspec.Struct, forbid_unknown_fields=True):
+    currency: _Currency
+    pay_as_you_go: _PayAsYouGo
+    plans: Annotated[list[_PlanEntry], msgspec.Meta(max_length=ENTRIES_MAX)] = []
+    packs: Annotated[list[_PackEntry], msgspec.Meta(max_length=ENTRIES_MAX)] = []
+
+
+def _read(file: Path) -> _File:
+    try:
+        content = tomllib.loads(file.read_text("utf-8"))
+    except OSError as error:
+        raise CatalogueError(f"it could not be read ({error.strerror}).") from None
+    except UnicodeDecodeError:
+        raise CatalogueError("it is no UTF-8 text.") from None
+    except tomllib.TOMLDecodeError as error:
+        raise CatalogueError(f"it is no TOML: {error}.") from None
+    return msgspec.convert(content, _File)
+
+
+def _catalogue(file: _File) -> Catalogue:
+    _refuse_twice("plan", (plan.name for plan in file.plans))
+    _refuse_twice("pack", (pack.pack_id for pack in file.packs))
+    if any(plan.name == PAY_AS_YOU_GO for plan in file.plans):
+        raise CatalogueError(f'no plan may be called "{PAY_AS_YOU_GO}".')
+    single = file.pay_as_you_go
+    if single.credits_min > single.credits_max:
+        raise CatalogueError("pay_as_you_go.credits_min is more than credits_max.")
+    return Catalogue(
+        plans=tuple(
+            Plan(plan.name, plan.credits, plan.amount, file.currency, plan.overage_unit_amount)
+            for plan in file.plans
+        ),
+        packs=tuple(
+            Pack(pack.pack_id, pack.name, pack.credits, pack.amount, file.currency)
+            for pack in file.packs
+        ),
+        credit_unit_amount=single.unit_amount,
+        credits_min=single.credits_min,
+        credits_max=single.credits_max,
+        currency=file.currency,
+    )
+
+
+def _refuse_twice(what: str, names: Iterable[str]) -> None:
+    for name, count in Counter(names).items():
+        if count > 1:
+            raise CatalogueError(f'the {what} "{name}" is there {count} times.')
+
+
+def _sentence(error: msgspec.ValidationError) -> str:
+    """From "what - at `$.where`" to "where: what."."""
+    what, _, where = str(error).partition(" - at `$")
+    place = where.rstrip("`").lstrip(".")
+    return f"{place}: {what}." if place else f"{what}."
