@@ -1,0 +1,219 @@
+"""The Paddle stand-in as a process of its own: checkout page, delivery of events, remote control.
+
+`POST /control/<what>` with a JSON body:
+
+    pay       {"transaction_id"}                          the buyer completes the checkout
+    renew     {"subscription_id", "paid"?}                the next month begins
+    recover   {"transaction_id"}                          a past due payment succeeds
+    change    {"subscription_id", "status"}               pause, resume, cancel
+    adjust    {"transaction_id", "action"?, "subtotal"?, "status"?}
+    decide    {"adjustment_id", "status"}                 of a refund that waits for approval
+    fail      {"failures": ["DO_THEN_BREAK_OFF", …]}      of the API's next requests
+    deliver   {"on": true|false}                          hold deliveries back, let them go
+
+Each answers `{"events": [event ids]}`. `GET /control/state` shows everything, and how many events
+are still to be delivered. `GET /pay?_ptxn=…` is a checkout page with one button.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import json
+import sys
+from collections.abc import AsyncIterator, Iterable
+from dataclasses import dataclass
+from random import Random
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import httpx
+import msgspec
+
+from tests.billing.paddle_account import Account, Event
+from tests.billing.paddle_stand_in import API_KEY, WEBHOOK_SECRET, Failure, PaddleStandIn
+from tests.billing.paddle_webhooks import Webhooks
+from tests.worker.stand_ins import Answer, Received, StandIn, json_answer
+
+RETRY_SECONDS = 0.25
+"""Wait after a delivery that was not taken; Paddle's own waits go from a minute to hours."""
+BATCH_MAX = 20
+"""Events that are shuffled among each other."""
+
+PAGE = """<!doctype html><meta charset="utf-8"><title>Paddle stand-in</title>
+<h1>{title}</h1><p>{amount} {currency}, tax included. Status: {status}.</p>
+<form method="post"><button>Pay (no real money)</button></form>"""
+
+
+class Deliveries:
+    """Delivers each event until it is taken; some twice, and not always in order."""
+
+    def __init__(
+        self, account: Account, webhooks: Webhooks, duplicates: float, rng: Random
+    ) -> None:
+        self.on = asyncio.Event()
+        self.on.set()
+        self.delivered = 0
+        self._account = account
+        self._webhooks = webhooks
+        self._duplicates = duplicates
+        self._rng = rng
+
+    @property
+    def waiting(self) -> int:
+        return len(self._account.events) - self.delivered
+
+    async def run(self, *, shuffle: bool) -> None:
+        """Until cancelled."""
+        while True:
+            await self.on.wait()
+            batch = self._account.events[self.delivered : self.delivered + BATCH_MAX]
+            if not batch:
+                await asyncio.sleep(RETRY_SECONDS / 5)
+                continue
+            queue = [event for event in batch for _ in range(self._copies())]
+            if shuffle:
+                self._rng.shuffle(queue)
+            for event in queue:
+                await self._deliver(event)
+            self.delivered += len(batch)
+
+    def _copies(self) -> int:
+        return 2 if self._rng.random() < self._duplicates else 1
+
+    async def _deliver(self, event: Event) -> None:
+        while True:
+            await self.on.wait()
+            with contextlib.suppress(httpx.HTTPError):
+                answer = await self._webhooks.send(event)
+                if answer.status_code == httpx.codes.OK:
+                    return
+            await asyncio.sleep(RETRY_SECONDS)
+
+
+@dataclass(frozen=True, slots=True)
+class Control:
+    """The API, and beside it the ways that are not Paddle's."""
+
+    paddle: PaddleStandIn
+    deliveries: Deliveries | None
+
+    def handle(self, request: Received) -> Answer:
+        """Answer any request."""
+        path = urlsplit(request.path).path
+        if path == "/pay":
+            return self._checkout(request)
+        if not path.startswith("/control/"):
+            return self.paddle.handle(request)
+        if path == "/control/state":
+            return json_answer(self._state())
+        try:
+            events = self._obey(path.removeprefix("/control/"), request.json())
+        except (KeyError, TypeError, ValueError, msgspec.DecodeError) as error:
+            return json_answer({"error": f"{type(error).__name__}: {error}"}, 400)
+        return json_answer({"events": [event.event_id for event in events]})
+
+    def _obey(self, what: str, asked: dict[str, Any]) -> Iterable[Event]:
+        account = self.paddle.account
+        match what:
+            case "pay":
+                return account.pay(**asked)
+            case "renew":
+                return account.renew(**asked)
+            case "recover":
+                return account.recover(**asked)
+            case "change":
+                return account.change_subscription(**asked)
+            case "adjust":
+                return [account.adjust(**asked)]
+            case "decide":
+                return [account.decide(**asked)]
+            case "fail":
+                self.paddle.failures.extend(Failure[name] for name in asked["failures"])
+                return []
+            case "deliver":
+                return self._hold(on=asked["on"])
+            case _:
+                raise ValueError(f"no such control: {what}")
+
+    def _hold(self, *, on: bool) -> list[Event]:
+        if self.deliveries is None:
+            raise ValueError("started without --webhook-url")
+        if on:
+            self.deliveries.on.set()
+        else:
+            self.deliveries.on.clear()
+        return []
+
+    def _state(self) -> dict[str, object]:
+        account = self.paddle.account
+        return {
+            "transactions": list(account.transactions.values()),
+            "subscriptions": list(account.subscriptions.values()),
+            "adjustments": list(account.adjustments.values()),
+            "events": [[event.event_id, event.event_type] for event in account.events],
+            "undelivered": self.deliveries.waiting if self.deliveries else 0,
+            "requests": [[request.method, request.path] for request in self.paddle.requests],
+        }
+
+    def _checkout(self, request: Received) -> Answer:
+        account = self.paddle.account
+        id_ = parse_qs(urlsplit(request.path).query).get("_ptxn", [""])[0]
+        if id_ not in account.transactions:
+            return Answer(404, b"No such transaction.")
+        transaction = account.transactions[id_]
+        if request.method == "POST" and transaction["status"] in ("draft", "ready"):
+            account.pay(id_)
+        totals = transaction["details"]["totals"]
+        page = PAGE.format(
+            title=transaction["items"][0]["price"]["description"],
+            amount=f"{int(totals['total']) / 100:.2f}",
+            currency=totals["currency_code"],
+            status=transaction["status"],
+        )
+        return Answer(200, page.encode(), {"Content-Type": "text/html; charset=utf-8"})
+
+
+@contextlib.asynccontextmanager
+async def listening(control: Control, port: int) -> AsyncIterator[int]:
+    """Serve on that port of loopback; the port."""
+    server = StandIn(control.handle)
+    async with await asyncio.start_server(server.serve, "127.0.0.1", port) as listener:
+        yield int(listener.sockets[0].getsockname()[1])
+
+
+async def run(options: argparse.Namespace) -> None:
+    """Until killed."""
+    account = Account("")
+    paddle = PaddleStandIn(account, options.api_key, options.webhook_secret)
+    deliveries = None
+    if options.webhook_url:
+        webhooks = paddle.webhooks(options.webhook_url)
+        deliveries = Deliveries(account, webhooks, options.duplicates, Random(options.seed))
+    async with listening(Control(paddle, deliveries), options.port) as port:
+        paddle.url = f"http://127.0.0.1:{port}"
+        account.checkout_page = f"{paddle.url}/pay"
+        settings = {
+            "api_url": paddle.url,
+            "api_key": paddle.api_key,
+            "webhook_secret": paddle.webhook_secret,
+        }
+        sys.stdout.write(json.dumps(settings) + "\n")
+        sys.stdout.flush()
+        if deliveries is not None:
+            await deliveries.run(shuffle=options.shuffle)
+        await asyncio.Event().wait()
+
+
+def main() -> None:
+    """The command."""
+    parser = argparse.ArgumentParser(prog="python -m tests.billing.paddle_stand_in")
+    parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--webhook-url", default="", help="where events are delivered to")
+    parser.add_argument("--api-key", default=API_KEY)
+    parser.add_argument("--webhook-secret", default=WEBHOOK_SECRET)
+    parser.add_argument("--duplicates", type=float, default=0.0, help="share delivered twice")
+    parser.add_argument("--shuffle", action="store_true", help="deliver out of order")
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    with contextlib.suppress(KeyboardInterrupt):
+        asyncio.run(run(options))
