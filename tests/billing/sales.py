@@ -1,0 +1,115 @@
+"""Sales as the functions know them: checkouts opened and attached, and what the tables say then."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from uuid_utils.compat import uuid7
+
+from storecredit.ledger.owners import Owner, OwnerKind
+from storecredit.postgres.pool import Connection, Database
+
+NOON = datetime(2026, 11, 1, 12, tzinfo=UTC)
+MONTH = timedelta(days=30)
+
+
+class Movement(NamedTuple):
+    """One row of a ledger, of either kind."""
+
+    type: str
+    amount: int
+    balance_after: int
+    request_id: str
+
+
+async def open_owner(database: Database, kind: OwnerKind, credits: int = 0) -> Owner:
+    """A store with credits under the request id 'opening', or a user with them as 'signup'."""
+    owner = Owner(kind, uuid7())
+    if kind is OwnerKind.STORE:
+        await database.fetchval(
+            "SELECT create_store($1, 'Test', 'test.example', 'default', $2, 'opening')",
+            owner.id,
+            credits,
+        )
+    else:
+        await database.fetchval("SELECT ensure_user($1, $2)", owner.id, credits)
+    return owner
+
+
+async def open_checkout(
+    database: Database,
+    owner: Owner,
+    request_id: str = "order",
+    *,
+    purchase_type: str = "credits",
+    plan: str = "pack",
+    credits: int = 100,
+    amount: int = 1800,
+) -> Any:
+    """What open_checkout answers: outcome, and the checkout's columns."""
+    return await database.fetchrow(
+        """SELECT o.outcome, (o.checkout).*
+           FROM open_checkout($1, $2, $3, $4, $5, $6, $7, 'USD', $8) o""",
+        uuid7(),
+        owner.id if owner.kind is OwnerKind.STORE else None,
+        owner.id if owner.kind is OwnerKind.USER else None,
+        purchase_type,
+        plan,
+        credits,
+        amount,
+        request_id,
+    )
+
+
+async def sell(database: Database, owner: Owner, transaction_id: str, **terms: Any) -> UUID:
+    """A checkout that waits to be paid by the transaction."""
+    checkout = await open_checkout(database, owner, transaction_id, **terms)
+    assert checkout["outcome"] == "opened"
+    await database.fetchval(
+        "SELECT attach_checkout($1, $2, 'https://pay.example')",
+        checkout["checkout_id"],
+        transaction_id,
+    )
+    checkout_id: UUID = checkout["checkout_id"]
+    return checkout_id
+
+
+async def subscribe(
+    database: Database, owner: Owner, transaction_id: str, plan: str = "growth", **terms: Any
+) -> UUID:
+    """A subscription's checkout that waits to be paid by the transaction."""
+    sold = {"credits": 800, "amount": 9900} | terms
+    return await sell(
+        database, owner, transaction_id, purchase_type="subscription", plan=plan, **sold
+    )
+
+
+async def ledger_of(connection: Connection, owner: Owner) -> list[Movement]:
+    """Every movement of the owner, oldest first."""
+    table = "store_credit_transactions" if owner.kind is OwnerKind.STORE else "credit_transactions"
+    rows = await connection.fetch(
+        f"""SELECT type, amount, balance_after, request_id FROM {table}
+            WHERE {owner.kind}_id = $1 ORDER BY seq""",
+        owner.id,
+    )
+    return [Movement(*row) for row in rows]
+
+
+async def balance_of(connection: Connection, owner: Owner) -> int:
+    balance: int = await connection.fetchval(
+        f"SELECT balance FROM {owner.kind}_credits WHERE {owner.kind}_id = $1", owner.id
+    )
+    return balance
+
+
+async def everything(connection: Connection) -> dict[str, list[dict[str, Any]]]:
+    """Whatever stands in any table of ours: equal before and after, nothing was written."""
+    tables = await connection.fetch(
+        """SELECT tablename FROM pg_tables
+           WHERE schemaname = 'public' AND tablename !~ '^(pgqueuer|_?yoyo)'"""
+    )
+    found = {}
+    for (table,) in tables:
+        rows = await connection.fetch(f"SELECT to_jsonb(t)::text AS r FROM {table} t ORDER BY 1")
+        found[table] = [dict(row) for row in rows]
+    return found
