@@ -1,0 +1,223 @@
+"""Takes in what Paddle tells: each event kept once, processed as a job, visible when it fails.
+
+A webhook is answered as soon as its event and the job that will look at it are committed. The job
+books (see `settlement`) and settles the event in one transaction. What cannot be booked yet, or
+broke, is tried again after a doubling wait, in the database, and set aside after
+`billing_attempts`: the operator sees it, and may have it tried again.
+"""
+
+import asyncio
+import contextlib
+from enum import StrEnum
+from typing import Final, assert_never
+
+from storecredit import telemetry
+from storecredit.billing.messages import (
+    UnreadableContent,
+    pack,
+    read_content,
+    read_event,
+    unpack,
+)
+from storecredit.billing.settlement import (
+    Ignored,
+    NotYet,
+    Processed,
+    SetAside,
+    Verdict,
+    settle,
+)
+from storecredit.postgres.job_queue import Job, JobQueue, TryAgainLater, enqueue
+from storecredit.postgres.pool import Connection, Database, DatabaseUnavailable, Record
+from storecredit.settings import Settings
+
+log = telemetry.get_logger("billing.events")
+
+ENTRYPOINT: Final = "paddle_event"
+"""Where the jobs of events wait in the job queue."""
+CONCURRENCY: Final = 4
+"""Events one process works on at a time: money comes in seldom, beside generations."""
+BACKOFF_MAX_SECONDS: Final = 3600.0
+DATABASE_RETRY_SECONDS: Final = 1.0
+ROUND_MAX: Final = 1000
+UNKNOWN_TYPE: Final = "Events of this type are not used."
+
+
+class Receipt(StrEnum):
+    """What became of an event that arrived."""
+
+    KEPT = "kept"
+    KNOWN = "known"
+
+
+class PaddleEvents:
+    """Receives, processes and retries Paddle's events."""
+
+    def __init__(self, database: Database, settings: Settings) -> None:
+        self._database = database
+        self._settings = settings
+        self._queue = JobQueue(database, ENTRYPOINT)
+
+    async def receive(self, body: bytes) -> Receipt:
+        """Keep the event in an authentic webhook's body, and have it processed.
+
+        Raises MalformedEvent (nothing is written), DatabaseUnavailable (Paddle sends it again).
+        """
+        event = read_event(body)
+        content, status, reason = None, "received", None
+        try:
+            content = read_content(event)
+            if content is None:
+                status, reason = "ignored", UNKNOWN_TYPE
+        except UnreadableContent as error:
+            status, reason = "set_aside", f"It cannot be read, book it by hand: {error}."
+        async with self._database.acquire() as connection, connection.transaction():
+            is_new = await connection.fetchval(
+                "SELECT receive_paddle_event($1, $2, $3, $4, $5, $6)",
+                event.event_id,
+                event.event_type,
+                event.occurred_at,
+                None if content is None else pack(content),
+                status,
+                reason,
+            )
+            if is_new and content is not None:
+                await enqueue(connection, ENTRYPOINT, [_job(event.event_id)])
+        receipt = Receipt.KEPT if is_new else Receipt.KNOWN
+        log.info(
+            "paddle_event_received",
+            event_id=event.event_id,
+            event_type=event.event_type,
+            receipt=receipt.value,
+        )
+        return receipt
+
+    async def retry(self, event_id: str) -> bool:
+        """Process anew an event that was set aside; false: there is none such."""
+        async with self._database.acquire() as connection, connection.transaction():
+            found = await connection.fetchval("SELECT retry_paddle_event($1)", event_id)
+            if found:
+                await enqueue(connection, ENTRYPOINT, [_job(event_id)])
+        return bool(found)
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Process events until `stop` is set, then finish those begun."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._look_for_orphans(stop))
+            group.create_task(
+                self._queue.run(
+                    self.handle,
+                    stop=stop,
+                    concurrency=CONCURRENCY,
+                    heartbeat_timeout_seconds=self._settings.worker_heartbeat_timeout_seconds,
+                    drain_seconds=self._settings.worker_drain_seconds,
+                )
+            )
+
+    async def handle(self, payload: bytes) -> None:
+        """One attempt at one event. Raises TryAgainLater."""
+        event_id = payload.decode()
+        with telemetry.bound(event_id=event_id):
+            try:
+                wait_seconds = await self._attempt(event_id)
+            except DatabaseUnavailable as error:
+                log.warning("paddle_event_interrupted", error=str(error))
+                raise TryAgainLater(DATABASE_RETRY_SECONDS) from error
+        if wait_seconds is not None:
+            raise TryAgainLater(wait_seconds)
+
+    async def requeue_orphans(self) -> int:
+        """Make a job for each unsettled event that has none; how many there were."""
+        rows = await self._database.fetch(
+            """SELECT e.event_id FROM paddle_events e
+               WHERE e.status IN ('received', 'failing')
+                 AND NOT EXISTS (SELECT FROM pgqueuer q
+                                 WHERE q.dedupe_key = e.event_id
+                                   AND q.status IN ('queued', 'picked'))
+               ORDER BY e.received_at LIMIT $1""",
+            ROUND_MAX,
+        )
+        if rows:
+            log.warning("paddle_events_without_job", events=len(rows))
+            async with self._database.acquire() as connection, connection.transaction():
+                await enqueue(connection, ENTRYPOINT, [_job(row["event_id"]) for row in rows])
+        return len(rows)
+
+    async def _look_for_orphans(self, stop: asyncio.Event) -> None:
+        while not stop.is_set():
+            try:
+                await self.requeue_orphans()
+            except DatabaseUnavailable as error:
+                log.warning("paddle_events_not_looked_through", error=str(error))
+            except Exception:
+                # A look that broke must not keep the process from serving.
+                log.exception("looking_for_paddle_events_broke")
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), self._settings.billing_interval_seconds)
+
+    async def _attempt(self, event_id: str) -> float | None:
+        """Book and settle; the seconds until the next attempt, None if there is to be none."""
+        try:
+            async with self._database.acquire() as connection, connection.transaction():
+                event = await connection.fetchrow(
+                    """SELECT event_id, event_type, occurred_at, content FROM paddle_events
+                       WHERE event_id = $1 AND status IN ('received', 'failing')""",
+                    event_id,
+                )
+                if event is None:
+                    log.info("paddle_event_already_settled")
+                    return None
+                verdict = await settle(connection, unpack(event["content"]), event["occurred_at"])
+                return await self._conclude(connection, event, verdict)
+        except DatabaseUnavailable:
+            raise
+        except Exception as error:
+            # Whatever broke was rolled back; the event stays, for an operator who can mend it.
+            log.exception("paddle_event_broke")
+            async with self._database.acquire() as connection:
+                return await self._note(
+                    connection, event_id, f"Processing broke: {type(error).__name__}."
+                )
+
+    async def _conclude(
+        self, connection: Connection, event: Record, verdict: Verdict
+    ) -> float | None:
+        match verdict:
+            case Processed(note):
+                status, reason = "processed", note
+            case Ignored(reason):
+                status = "ignored"
+            case SetAside(reason):
+                status = "set_aside"
+            case NotYet(reason):
+                return await self._note(connection, event["event_id"], reason)
+            case _:
+                assert_never(verdict)
+        await connection.fetchval(
+            "SELECT settle_paddle_event($1, $2, $3)", event["event_id"], status, reason
+        )
+        say = log.error if status == "set_aside" else log.info
+        say("paddle_event_settled", event_type=event["event_type"], status=status, reason=reason)
+        return None
+
+    async def _note(self, connection: Connection, event_id: str, reason: str) -> float | None:
+        attempts: int | None = await connection.fetchval(
+            "SELECT note_paddle_event_failure($1, $2, $3)",
+            event_id,
+            reason,
+            self._settings.billing_attempts,
+        )
+        if attempts is None:
+            log.error("paddle_event_set_aside", reason=reason)
+            return None
+        doubled = self._settings.billing_backoff_seconds * 2.0 ** (attempts - 1)
+        wait_seconds = min(doubled, BACKOFF_MAX_SECONDS)
+        log.warning(
+            "paddle_event_failing", reason=reason, attempt=attempts, again_in_seconds=wait_seconds
+        )
+        return wait_seconds
+
+
+def _job(event_id: str) -> Job:
+    """The job as the queue keeps it, one alive per event."""
+    return Job(event_id, event_id.encode())
