@@ -25,15 +25,18 @@ def movement(seq: int, type_: str, balance_after: int, session_id: str) -> dict[
 
 async def assert_nothing_adds_up_wrong(rows: Rows, store: StoreClient) -> None:
     """Every balance follows from the row before; the credit row is the sum of all."""
-    balance, taken = 0, 0
+    balance, taken, beyond = 0, 0, 0
     for seq, row in enumerate(await rows.ledger(store.store_id), start=1):
-        sign = -1 if row["type"] == "deduction" else 1
-        balance += sign * row["amount"]
+        overage = {"overage": 1, "overage_refund": -1, "overage_bill": -1}.get(row["type"])
+        beyond += (overage or 0) * row["amount"]
+        if overage is None:
+            balance += (-1 if row["type"] == "deduction" else 1) * row["amount"]
         taken += {"deduction": 1, "refund": -1}.get(row["type"], 0) * row["amount"]
         assert (row["seq"], row["balance_after"]) == (seq, balance)
     credits = await rows.credits(store.store_id)
     assert credits["balance"] == balance
     assert credits["total_spent"] == taken
+    assert await overage_used(rows, store) == beyond
     assert credits["balance"] == credits["total_purchased"] - credits["total_spent"]
 
 
@@ -187,6 +190,120 @@ async def test_m8_one_request_id_from_the_header_to_the_refund_and_every_log_lin
     assert [row["request_id"] for row in moved] == ["order-1", "order-1"]
     events = {line["event"] for line in log.lines() if line.get("request_id") == "order-1"}
     assert {"request", "generation_failed"} <= events
+
+
+async def allow_overage(rows: Rows, store: StoreClient, limit: int) -> None:
+    """As the operator does."""
+    statement = "SELECT set_store_overage_limit($1, $2)"
+    assert await rows.connection.fetchval(statement, store.store_id, limit)
+
+
+async def overage_used(rows: Rows, store: StoreClient) -> int:
+    used: int = await rows.connection.fetchval(
+        "SELECT overage_used FROM store_credits WHERE store_id = $1", store.store_id
+    )
+    return used
+
+
+async def test_m10_overage_begins_at_zero_and_ends_at_the_limit(
+    operator: Operator, rows: Rows
+) -> None:
+    store = await operator.store(credits=0)
+    await allow_overage(rows, store, 2)
+    session_ids = [await store.created(f"order-{place}") for place in (1, 2)]
+    before = await rows.counts()
+    error = error_of(await store.create("order-3"), 402, "INSUFFICIENT_CREDITS")
+    assert (error["balance"], error["required"]) == (0, 1)
+    assert await rows.counts() == before
+    assert await rows.ledger(store.store_id) == [
+        movement(place, "overage", 0, session_id) | {"request_id": f"order-{place}"}
+        for place, session_id in enumerate(session_ids, start=1)
+    ]
+    assert await overage_used(rows, store) == 2
+    assert {job["session_id"] for job in await rows.jobs()} == set(session_ids)
+    answer = data_of(await store.get("/api/v1/credits/balance"))
+    assert (answer["balance"], answer["total_spent"]) == (0, 0)
+    await assert_nothing_adds_up_wrong(rows, store)
+
+
+async def test_m10_overage_is_off_until_the_operator_allows_it_to_that_store(
+    operator: Operator, rows: Rows
+) -> None:
+    allowed, other = await operator.store(credits=0), await operator.store(credits=0)
+    await allow_overage(rows, allowed, 2)
+    error_of(await other.create(), 402, "INSUFFICIENT_CREDITS")
+    assert await rows.ledger(other.store_id) == []
+    await allowed.created("order-1")
+    await allow_overage(rows, allowed, 0)
+    error_of(await allowed.create("order-2"), 402, "INSUFFICIENT_CREDITS")
+    assert data_of(await allowed.create("order-1"))["status"] == "queued", "a replay stands"
+    assert await overage_used(rows, allowed) == 1
+
+
+async def test_m10_what_a_request_comes_to_follows_from_balance_and_limit(
+    operator: Operator, rows: Rows
+) -> None:
+    for credits in range(3):
+        for limit in range(3):
+            store = await operator.store(credits=credits)
+            await allow_overage(rows, store, limit)
+            answers = [await store.create() for _ in range(6)]
+            made = [answer.status_code == 201 for answer in answers]
+            assert made == [place < credits + limit for place in range(6)]
+            types = [row["type"] for row in await rows.ledger(store.store_id)]
+            assert (
+                types == ["grant"] * bool(credits) + ["deduction"] * credits + ["overage"] * limit
+            )
+
+
+async def test_m10_twenty_creates_at_once_at_the_edge_use_the_limit_exactly(
+    operator: Operator, rows: Rows
+) -> None:
+    store = await operator.store(credits=3)
+    await allow_overage(rows, store, 5)
+    answers = await asyncio.gather(*(store.create(f"order-{place}") for place in range(20)))
+    assert Counter(answer.status_code for answer in answers) == {201: 8, 402: 12}
+    assert len(await rows.ledger(store.store_id, "deduction")) == 3
+    assert len(await rows.ledger(store.store_id, "overage")) == 5
+    assert len(await rows.jobs()) == len(await rows.sessions(store.store_id)) == 8
+    assert await overage_used(rows, store) == 5
+    await assert_nothing_adds_up_wrong(rows, store)
+
+
+async def test_m10_a_failed_overage_is_given_back_to_the_overage(
+    operator: Operator, worker: WorkerStarter, rows: Rows
+) -> None:
+    store = await operator.store(credits=0)
+    await allow_overage(rows, store, 1)
+    session_id = await store.created("order-1", prompt="forbidden")
+    async with worker():
+        ended = await store.ended(session_id)
+    assert ended["error_code"] == "MODERATION_BLOCKED"
+    assert await rows.ledger(store.store_id) == [
+        movement(1, "overage", 0, session_id),
+        movement(2, "overage_refund", 0, session_id),
+    ]
+    assert await overage_used(rows, store) == 0
+    await store.created("order-2")
+    await assert_nothing_adds_up_wrong(rows, store)
+
+
+async def test_m10_a_failed_overage_that_is_billed_comes_back_as_a_credit(
+    operator: Operator, worker: WorkerStarter, rows: Rows
+) -> None:
+    store = await operator.store(credits=0)
+    await allow_overage(rows, store, 1)
+    session_id = await store.created("order-1", prompt="forbidden")
+    close = "SELECT close_store_overage($1, '2026-09-01', 18, 'USD')"
+    assert await rows.connection.fetchval(close, store.store_id)
+    async with worker():
+        await store.ended(session_id)
+    types = [(row["type"], row["balance_after"]) for row in await rows.ledger(store.store_id)]
+    assert types == [("overage", 0), ("overage_bill", 0), ("overage_credit", 1)]
+    assert (await overage_used(rows, store), await store.balance()) == (0, 1)
+    await store.created("order-2")
+    assert (await rows.ledger(store.store_id))[-1]["type"] == "deduction"
+    await assert_nothing_adds_up_wrong(rows, store)
 
 
 async def test_m11_the_key_alone_decides_the_store(operator: Operator, rows: Rows) -> None:
