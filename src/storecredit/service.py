@@ -33,6 +33,7 @@ from storecredit.settings import Settings
 from storecredit.stores.api_keys import CHANNEL, ApiKeys
 from storecredit.stores.rate_limits import RateLimits
 from storecredit.stores.stores import Stores
+from storecredit.users.tokens import Tokens
 from storecredit.users.users import Users
 from storecredit.web.app import create_app
 from storecredit.web.parts import Parts
@@ -125,6 +126,7 @@ async def assembled(settings: Settings, database: Database) -> AsyncIterator[Ser
         api_keys=ApiKeys(database, listener),
         rate_limits=RateLimits(settings),
         credits=StoreCredits(database),
+        tokens=Tokens(settings),
         users=Users(database, settings.starter_credits),
         user_credits=UserCredits(database),
         sessions=Sessions(database),
@@ -139,6 +141,7 @@ async def assembled(settings: Settings, database: Database) -> AsyncIterator[Ser
     finally:
         await lifecycle.close()
         await parts.rate_limits.close()
+        await parts.tokens.close()
         await _cancelled(listening)
 
 

@@ -183,3 +183,8 @@ class Settings(BaseSettings):
         if self.overage_settle_seconds < self.paddle_timeout_seconds:
             raise ValueError("overage_settle_seconds must not be below paddle_timeout_seconds")
         return self
+
+    @property
+    def serves_users(self) -> bool:
+        """Whether end users can be told apart, and so be served."""
+        return self.jwt_secret is not None or self.jwks_url is not None

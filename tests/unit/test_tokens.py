@@ -85,7 +85,6 @@ def secret_tokens(**changes: object) -> Tokens:
 
 async def test_a_good_token_names_its_user() -> None:
     tokens = secret_tokens()
-    assert tokens.are_configured
     assert await tokens.user_id(hs256()) == USER
     assert await tokens.user_id(hs256(sub=str(USER).upper())) == USER
     assert await tokens.user_id(hs256(aud=["other", "authenticated"])) == USER  # RFC 7519, 4.1.3
@@ -96,7 +95,7 @@ async def test_a_good_token_names_its_user() -> None:
 
 async def test_without_settings_nobody_is_anybody() -> None:
     tokens = Tokens(Settings())
-    assert not tokens.are_configured
+    assert not Settings().serves_users
     assert await tokens.user_id(hs256()) is None
 
 
@@ -238,7 +237,6 @@ async def issuer(answer: object, **changes: object) -> AsyncIterator[Issuer]:
 async def test_a_token_signed_with_a_key_of_the_set_names_its_user(kind: str) -> None:
     keys = [jwk("RS256-other", "old"), jwk(kind, "new")]
     async with issuer(keys) as it:
-        assert it.tokens.are_configured
         assert await it.tokens.user_id(signed(kind, "new")) == USER
         assert await it.tokens.user_id(signed(kind, "new", exp=NOW - 60)) is None
         assert await it.tokens.user_id(signed(kind, "new", aud="anon")) is None

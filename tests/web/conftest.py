@@ -24,6 +24,7 @@ from storecredit.settings import Settings
 from storecredit.web.app import create_app
 from tests.web.doors import OPERATOR_TOKEN, Operator, StoreClient
 from tests.web.rows import Rows
+from tests.web.users import APP_ORIGIN, JWT_SECRET, UserClient, user_of
 
 
 class LogStream(io.StringIO):
@@ -60,6 +61,8 @@ def settings(data_dir: Path) -> Settings:
     return Settings(
         data_dir=data_dir,
         admin_token=SecretStr(OPERATOR_TOKEN),
+        jwt_secret=SecretStr(JWT_SECRET),
+        trpc_origins=(APP_ORIGIN,),
         rate_limits={"default": (5, 50), "tight": (1, 2), "unlimited": None},
         rate_limit_read_factor=2,
         commit_deadline_seconds=1,
@@ -101,6 +104,12 @@ def operator(api: httpx.AsyncClient) -> Operator:
 async def store(operator: Operator) -> StoreClient:
     """A store with 100 credits and no rate limit."""
     return await operator.store()
+
+
+@pytest.fixture
+def user(api: httpx.AsyncClient) -> UserClient:
+    """An end user who has signed in, for the first time."""
+    return user_of(api)
 
 
 @pytest.fixture

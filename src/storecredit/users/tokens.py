@@ -43,11 +43,6 @@ class Tokens:
         self._audience = settings.jwt_audience
         self._issuer = settings.jwt_issuer
 
-    @property
-    def are_configured(self) -> bool:
-        """Whether the settings name a kind of token at all; else nobody can be told apart."""
-        return self._keys is not None
-
     async def user_id(self, token: str) -> UUID | None:
         """The user a token names; None: it is not valid, now, here, for this audience.
 

@@ -2,6 +2,7 @@
 
     request id → (B2B) API key → origin → rate limit
                → (operator) admin token
+               → (B2C) only whether it is on: a token is looked at by the calls it comes with
 
 To every answer after it: the request id echoed, rate-limit and CORS headers, one log line,
 one count. An ASGI application around the framework's, so that unknown paths, wrong methods and
@@ -19,17 +20,19 @@ from litestar.datastructures import Headers
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 from litestar.utils import normalize_path
-from pydantic import SecretStr
 
 from storecredit import telemetry
+from storecredit.settings import Settings
 from storecredit.stores.api_keys import ApiKeys, Caller
 from storecredit.stores.rate_limits import RateLimits, RateLimitState
 from storecredit.web.envelope import ErrorCode, Failure, answer_to, invalid, not_found
+from storecredit.web.trpc_errors import of_failure
 
 log = telemetry.get_logger("web.access")
 
 B2B: Final = "/api/v1"
 ADMIN: Final = "/api/admin"
+B2C: Final = "/api/trpc"
 CREATE_PATH: Final = "/api/v1/generation/create"
 REQUEST_ID_MAX: Final = 200
 PREFLIGHT_SECONDS: Final = 600
@@ -86,13 +89,15 @@ class Access:
         app: ASGIApp,
         api_keys: ApiKeys,
         rate_limits: RateLimits,
-        admin_token: SecretStr | None,
+        settings: Settings,
         metrics: telemetry.Metrics,
     ) -> None:
         self._app = app
         self._api_keys = api_keys
         self._rate_limits = rate_limits
-        self._admin_token = admin_token
+        self._admin_token = settings.admin_token
+        self._serves_users = settings.serves_users
+        self._users_origins = frozenset(settings.trpc_origins)
         self._metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -114,11 +119,11 @@ class Access:
         send = visit.send_through(send)
         try:
             if wrong is not None:
-                await _answer(wrong, send)
+                await self._answer(wrong, scope, send)
             elif await self._let_in(scope, headers, visit, send):
                 await self._app(scope, receive, send)
         except Exception as error:  # noqa: BLE001 - it becomes the answer
-            await _answer(answer_to(error), send)
+            await self._answer(answer_to(error), scope, send)
         finally:
             self._record(scope, visit, time.monotonic() - began)
 
@@ -132,10 +137,12 @@ class Access:
             await self._admit_store(scope, headers, visit)
         elif path.startswith(f"{ADMIN}/"):
             self._admit_operator(headers)
+        elif _is_b2c(path):
+            return await self._admit_app(scope, headers, visit, send)
         return True
 
     async def _admit_store(self, scope: HTTPScope, headers: Headers, visit: Visit) -> None:
-        key = _bearer(headers)
+        key = bearer_of(headers)
         caller = await self._api_keys.authenticate(key) if key else None
         if caller is None:
             raise _unauthenticated("Send a valid API key: `Authorization: Bearer sc_live_…`.")
@@ -171,11 +178,33 @@ class Access:
         token = self._admin_token.get_secret_value() if self._admin_token else ""
         if not token:  # an empty one is none: else no token at all would equal it
             raise not_found("address: the admin API is off (no STORECREDIT_ADMIN_TOKEN)")
-        sent = (_bearer(headers) or "").encode("latin-1", "replace")
+        sent = (bearer_of(headers) or "").encode("latin-1", "replace")
         if not hmac.compare_digest(sent, token.encode()):
             raise _unauthenticated(
                 "Send the operator's token: `Authorization: Bearer <STORECREDIT_ADMIN_TOKEN>`."
             )
+
+    async def _admit_app(
+        self, scope: HTTPScope, headers: Headers, visit: Visit, send: Send
+    ) -> bool:
+        """Whether the request goes on. A page of an origin that is not listed cannot read it.
+
+        It is not refused for it: an app served from our own address names its origin, too.
+        """
+        if not self._serves_users:
+            raise not_found("address: it is off (no STORECREDIT_JWT_SECRET or _JWKS_URL)")
+        origin = headers.get("origin")
+        is_listed = origin in self._users_origins
+        if origin is not None and is_listed:
+            # The page's fetch may be set to send cookies: there are none here to be abused.
+            visit.headers.extend([*_cors(origin), (b"access-control-allow-credentials", b"true")])
+        if scope["method"] != "OPTIONS" or "access-control-request-method" not in headers:
+            return True
+        if not is_listed:
+            raise Failure(ErrorCode.DOMAIN_MISMATCH, "This origin is not listed.")
+        asked = headers.get("access-control-request-headers", ALLOWED_HEADERS)
+        await _allow(visit, send, headers=asked)
+        return False
 
     async def _preflight(self, headers: Headers, visit: Visit, send: Send) -> None:
         """A preflight carries no key: it is answered for an origin that some active key lists."""
@@ -183,15 +212,20 @@ class Access:
         if origin is None or not await self._api_keys.origin_is_listed(origin):
             raise Failure(ErrorCode.DOMAIN_MISMATCH, "No API key lists this origin.")
         visit.headers.extend(_cors(origin))
-        visit.headers.extend(
-            _encoded(
-                ("access-control-allow-methods", ALLOWED_METHODS),
-                ("access-control-allow-headers", ALLOWED_HEADERS),
-                ("access-control-max-age", str(PREFLIGHT_SECONDS)),
-            )
+        await _allow(visit, send, headers=ALLOWED_HEADERS)
+
+    async def _answer(self, failure: Failure, scope: HTTPScope, send: Send) -> None:
+        """Answer a request that did not get as far as its handler, in the form its caller reads."""
+        is_trpc = self._serves_users and _is_b2c(scope["path"])
+        body = of_failure(failure).body() if is_trpc else failure.body()
+        headers = _encoded(
+            ("content-type", "application/json"),
+            ("content-length", str(len(body))),
+            *((name.lower(), value) for name, value in failure.headers.items()),
         )
-        await send({"type": "http.response.start", "status": 204, "headers": []})
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
+        start: Any = {"type": "http.response.start", "status": failure.status, "headers": headers}
+        await send(start)
+        await send({"type": "http.response.body", "body": body, "more_body": False})
 
     def _record(self, scope: HTTPScope, visit: Visit, seconds: float) -> None:
         route = str(scope.get("path_template") or "unmatched")
@@ -205,6 +239,10 @@ class Access:
             status=visit.status,
             milliseconds=round(seconds * 1000, 2),
         )
+
+
+def _is_b2c(path: str) -> bool:
+    return path == B2C or path.startswith(f"{B2C}/")
 
 
 def _request_id(scope: HTTPScope, headers: Headers) -> tuple[str, Failure | None]:
@@ -238,7 +276,8 @@ def _unquoted(value: str) -> str:
     return value
 
 
-def _bearer(headers: Headers) -> str | None:
+def bearer_of(headers: Headers) -> str | None:
+    """The key or token of `Authorization: Bearer …`."""
     scheme, _, credentials = headers.get("authorization", "").partition(" ")
     return credentials.strip() if scheme.lower() == "bearer" else None
 
@@ -279,13 +318,14 @@ def _encoded(*headers: tuple[str, str]) -> list[tuple[bytes, bytes]]:
     return [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers]
 
 
-async def _answer(failure: Failure, send: Send) -> None:
-    body = failure.body()
-    headers = _encoded(
-        ("content-type", "application/json"),
-        ("content-length", str(len(body))),
-        *((name.lower(), value) for name, value in failure.headers.items()),
+async def _allow(visit: Visit, send: Send, *, headers: str) -> None:
+    """Answer a preflight."""
+    visit.headers.extend(
+        _encoded(
+            ("access-control-allow-methods", ALLOWED_METHODS),
+            ("access-control-allow-headers", headers),
+            ("access-control-max-age", str(PREFLIGHT_SECONDS)),
+        )
     )
-    start: Any = {"type": "http.response.start", "status": failure.status, "headers": headers}
-    await send(start)
-    await send({"type": "http.response.body", "body": body, "more_body": False})
+    await send({"type": "http.response.start", "status": 204, "headers": []})
+    await send({"type": "http.response.body", "body": b"", "more_body": False})

@@ -6,8 +6,8 @@ from litestar import Litestar, Response, Router
 from litestar.di import Provide
 from litestar.types import ASGIApp, ExceptionHandlersMap
 
-from storecredit.web import admin, admin_keys, b2b, public
-from storecredit.web.access import Access
+from storecredit.web import admin, admin_keys, b2b, b2c, public
+from storecredit.web.access import B2C, Access
 from storecredit.web.bodies import JsonRequest
 from storecredit.web.envelope import answer_to
 from storecredit.web.openapi import document, document_handler
@@ -49,6 +49,13 @@ def routes() -> list[Any]:
                 admin.verify,  # GET   /verify
             ],
         ),
+        Router(
+            B2C,
+            route_handlers=[
+                b2c.call,  # GET, POST /{procedures}, the names in procedures.py
+                b2c.warm_up,  # HEAD /{anything}
+            ],
+        ),
         public.live,  # GET /health/live
         public.ready,  # GET /health/ready
         public.metrics,  # GET /metrics
@@ -73,9 +80,7 @@ def create_app(parts: Parts) -> ASGIApp:
         request_max_body_size=parts.settings.body_max_bytes,
         logging_config=None,
     )
-    return Access(
-        framework, parts.api_keys, parts.rate_limits, parts.settings.admin_token, parts.metrics
-    )
+    return Access(framework, parts.api_keys, parts.rate_limits, parts.settings, parts.metrics)
 
 
 def openapi_document() -> bytes:

@@ -278,7 +278,7 @@ def generation_view(session: Session, parts: Parts, base_url: str) -> Generation
         session_id=session.session_id,
         status=session.status,
         request_id=session.request_id,
-        result_url=_result_url(session.result_key, parts, base_url),
+        result_url=result_url(session.result_key, parts, base_url),
         error_code=session.error_code,
         error_message=session.error_message,
         credits_charged=CREDITS_PER_GENERATION,
@@ -290,7 +290,8 @@ def generation_view(session: Session, parts: Parts, base_url: str) -> Generation
     )
 
 
-def _result_url(result_key: str | None, parts: Parts, base_url: str) -> str | None:
+def result_url(result_key: str | None, parts: Parts, base_url: str) -> str | None:
+    """A link to the result image that expires; None as long as there is no result."""
     if result_key is None:
         return None
     token = parts.results.sign(result_key, lifetime_seconds=parts.settings.result_link_seconds)

@@ -17,6 +17,7 @@ from storecredit.ledger.store_credits import CreditRowMissing
 from storecredit.postgres.group_commit import OutcomeUnknown, WaitingLineFull
 from storecredit.postgres.pool import DatabaseUnavailable
 from storecredit.stores.rate_limits import RateLimitsUnavailable
+from storecredit.users.token_keys import TokenKeysUnavailable
 
 T = TypeVar("T")
 
@@ -162,7 +163,7 @@ def failure_of(error: BaseException) -> Failure | None:
             )
         case WaitingLineFull():
             return unavailable("Too many requests are waiting. Nothing was charged; try again.")
-        case DatabaseUnavailable() | RateLimitsUnavailable():
+        case DatabaseUnavailable() | RateLimitsUnavailable() | TokenKeysUnavailable():
             return unavailable("The service is not available right now. Nothing was charged.")
         case CreditRowMissing():
             return Failure(ErrorCode.INTERNAL_ERROR, "The balance cannot be read.")

@@ -13,6 +13,7 @@ from storecredit.stores.api_keys import ApiKeys
 from storecredit.stores.rate_limits import RateLimits
 from storecredit.stores.stores import Stores
 from storecredit.telemetry import Metrics
+from storecredit.users.tokens import Tokens
 from storecredit.users.users import Users
 
 
@@ -27,6 +28,7 @@ class Parts:
     api_keys: ApiKeys
     rate_limits: RateLimits
     credits: StoreCredits
+    tokens: Tokens
     users: Users
     user_credits: UserCredits
     sessions: Sessions

@@ -1,0 +1,277 @@
+"""What end users can call, by the names the app knows: their credits, and their generations.
+
+Parse, one call, one row of the table: as `b2b.py` is for stores. Names and forms of inputs and
+results are the app's; it is `trpc.py` that knows how they travel.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final, assert_never
+from uuid import UUID, uuid5
+
+import msgspec
+
+from storecredit.generation.images import refusal
+from storecredit.generation.lifecycle import (
+    Created,
+    GenerationInput,
+    InsufficientCredits,
+    Replayed,
+    RequestConflict,
+)
+from storecredit.generation.sessions import Session, SessionStatus
+from storecredit.ledger.outcomes import UserMovementType
+from storecredit.ledger.owners import Owner
+from storecredit.ledger.user_credits import UserMovement
+from storecredit.web.b2b import IMAGES_MAX, METADATA_TEXT_MAX, result_url
+from storecredit.web.parts import Parts
+from storecredit.web.trpc import Kind, Procedure
+from storecredit.web.trpc_errors import TrpcCode, TrpcError, bad_request
+from storecredit.web.trpc_inputs import (
+    choice,
+    fields,
+    integer,
+    items,
+    maybe,
+    otherwise,
+    string,
+    uuid,
+)
+
+TRANSACTIONS_MAX: Final = 100
+TRANSACTIONS_DEFAULT: Final = 50
+HISTORY_MAX: Final = 50
+HISTORY_DEFAULT: Final = 20
+TAKING: Final = frozenset({UserMovementType.GENERATION, UserMovementType.CLAWBACK})
+"""The movements that take credits: the app shows their amounts below zero."""
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who calls, under which request id, and what there is to answer with."""
+
+    user_id: UUID
+    request_id: str
+    parts: Parts
+    link_base: str
+
+    @property
+    def owner(self) -> Owner:
+        """The owner of what this user has."""
+        return Owner.user(self.user_id)
+
+
+class BalanceView(msgspec.Struct, frozen=True):
+    """A user's credits: had, ever given, spent (deductions less refunds); when they last moved."""
+
+    balance: int
+    total_earned: int
+    total_spent: int
+    updated_at: datetime
+
+
+class TransactionView(msgspec.Struct, frozen=True):
+    """One movement of a user's credits; what took them is below zero."""
+
+    id: UUID
+    amount: int
+    type: UserMovementType
+    description: str
+    created_at: datetime
+
+
+class GenerationView(msgspec.Struct, frozen=True):
+    """One generation session of a user."""
+
+    id: UUID
+    status: SessionStatus
+    result_url: str | None
+    error_code: str | None
+    error_message: str | None
+    created_at: datetime
+    started_at: datetime | None
+    completed_at: datetime | None
+
+
+class StatsView(msgspec.Struct, frozen=True):
+    """How many generations a user has."""
+
+    total: int
+    completed: int
+    active: int
+    failed: int
+
+
+class GenerationQueued(msgspec.Struct, frozen=True, rename="camel"):
+    """One credit was taken and the generation queued, now or by this very request before."""
+
+    session_id: UUID
+    status: SessionStatus = SessionStatus.QUEUED
+    message: str = "Your generation has been queued."
+
+
+async def get_balance(caller: Caller, _input: None) -> BalanceView:
+    """The user's credits now; if they cannot be read, an error, never a made-up zero."""
+    credits = await caller.parts.user_credits.balance(caller.user_id)
+    return BalanceView(
+        credits.balance, credits.total_earned, credits.total_spent, credits.updated_at
+    )
+
+
+async def get_transactions(caller: Caller, page: dict[str, int]) -> list[TransactionView]:
+    """The user's ledger, newest first."""
+    movements = await caller.parts.user_credits.movements(
+        caller.user_id, limit=page["limit"], offset=page["offset"]
+    )
+    return [_transaction(caller.user_id, movement) for movement in movements]
+
+
+def _transaction(user_id: UUID, movement: UserMovement) -> TransactionView:
+    """The ledger numbers a user's rows; the app wants an id of each, the same every time."""
+    return TransactionView(
+        id=uuid5(user_id, str(movement.seq)),
+        amount=-movement.amount if movement.type in TAKING else movement.amount,
+        type=movement.type,
+        description=movement.description,
+        created_at=movement.created_at,
+    )
+
+
+async def create_generation(caller: Caller, asked: dict[str, Any]) -> GenerationQueued:
+    """Take one credit and queue the generation; the request id makes a retry safe."""
+    images = _images(asked)
+    _check_images(images, caller.parts)
+    outcome = await caller.parts.lifecycle.create(
+        caller.owner,
+        caller.request_id,
+        GenerationInput(tuple(images.values())),
+        _accessory_types(asked),
+    )
+    match outcome:
+        case Created(session_id) | Replayed(session_id):
+            return GenerationQueued(session_id)
+        case InsufficientCredits(balance, required):
+            raise TrpcError(
+                TrpcCode.PAYMENT_REQUIRED,
+                f"Insufficient credits: you have {balance}, and this needs {required}.",
+            )
+        case RequestConflict():
+            raise TrpcError(
+                TrpcCode.CONFLICT,
+                "This request id was used for another request. Nothing was charged; send a new id.",
+            )
+        case _:
+            assert_never(outcome)
+
+
+def _images(asked: dict[str, Any]) -> dict[str, str]:
+    """The image URLs by where they stood in the input: model, outfit, accessories."""
+    outfit = asked["outfitImageUrl"]
+    return (
+        {"modelImageUrl": asked["modelImageUrl"]}
+        | ({} if outfit is None else {"outfitImageUrl": outfit})
+        | {
+            f"accessories[{place}].url": accessory["url"]
+            for place, accessory in enumerate(asked["accessories"] or ())
+        }
+    )
+
+
+def _check_images(images: dict[str, str], parts: Parts) -> None:
+    if len(images) > IMAGES_MAX:
+        raise bad_request(f"More than {IMAGES_MAX} images. Nothing was charged.")
+    for name, url in images.items():
+        reason = refusal(
+            url,
+            allow_private_hosts=parts.settings.allow_private_hosts,
+            max_bytes=parts.settings.image_max_bytes,
+        )
+        if reason is not None:
+            raise bad_request(f"{name} {reason} Nothing was charged.")
+
+
+def _accessory_types(asked: dict[str, Any]) -> dict[str, str] | None:
+    """What the accessories are, kept with the session."""
+    types = [accessory["type"] for accessory in asked["accessories"] or ()]
+    if any(len(type_) > METADATA_TEXT_MAX for type_ in types):
+        raise bad_request(f"An accessory's type is longer than {METADATA_TEXT_MAX} characters.")
+    return {f"accessory_{number}": type_ for number, type_ in enumerate(types, start=1)} or None
+
+
+async def get_generation(caller: Caller, asked: dict[str, str]) -> GenerationView:
+    """One of the user's generations; another's is as absent as an unknown one."""
+    session = await caller.parts.sessions.get(caller.owner, UUID(asked["sessionId"]))
+    if session is None:
+        raise TrpcError(TrpcCode.NOT_FOUND, "There is no such generation.")
+    return _generation(session, caller)
+
+
+async def get_history(caller: Caller, asked: dict[str, Any]) -> list[GenerationView]:
+    """The user's generations, newest first."""
+    sessions = await caller.parts.sessions.history(
+        caller.user_id,
+        status=None if asked["status"] is None else SessionStatus(asked["status"]),
+        limit=asked["limit"],
+        offset=asked["offset"],
+    )
+    return [_generation(session, caller) for session in sessions]
+
+
+def _generation(session: Session, caller: Caller) -> GenerationView:
+    return GenerationView(
+        id=session.session_id,
+        status=session.status,
+        result_url=result_url(session.result_key, caller.parts, caller.link_base),
+        error_code=session.error_code,
+        error_message=session.error_message,
+        created_at=session.created_at,
+        started_at=session.started_at,
+        completed_at=session.completed_at,
+    )
+
+
+async def get_stats(caller: Caller, _input: None) -> StatsView:
+    """How many generations the user has, by what became of them."""
+    stats = await caller.parts.sessions.stats(caller.user_id)
+    return StatsView(stats.total, stats.completed, stats.active, stats.failed)
+
+
+PROCEDURES: Final[Mapping[str, Procedure[Caller]]] = {
+    "credits.getBalance": Procedure(Kind.QUERY, get_balance),
+    "credits.getTransactions": Procedure(
+        Kind.QUERY,
+        get_transactions,
+        otherwise(
+            {},
+            fields(
+                limit=otherwise(TRANSACTIONS_DEFAULT, integer(1, TRANSACTIONS_MAX)),
+                offset=otherwise(0, integer(0)),
+            ),
+        ),
+    ),
+    "generation.create": Procedure(
+        Kind.MUTATION,
+        create_generation,
+        fields(
+            modelImageUrl=string,
+            outfitImageUrl=maybe(string),
+            accessories=maybe(items(fields(type=string, url=string))),
+        ),
+    ),
+    "generation.getById": Procedure(Kind.QUERY, get_generation, fields(sessionId=uuid)),
+    "generation.getHistory": Procedure(
+        Kind.QUERY,
+        get_history,
+        otherwise(
+            {},
+            fields(
+                limit=otherwise(HISTORY_DEFAULT, integer(1, HISTORY_MAX)),
+                offset=otherwise(0, integer(0)),
+                status=maybe(choice(*SessionStatus)),
+            ),
+        ),
+    ),
+    "generation.getStats": Procedure(Kind.QUERY, get_stats),
+}
+"""Every procedure, its kind and what its input must be; None: none is looked at."""

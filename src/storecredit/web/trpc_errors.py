@@ -1,0 +1,106 @@
+"""Errors as tRPC's client reads them: `{"error": {"json": {"message", "code", "data"}}}`.
+
+The names, numbers and statuses are those of @trpc/server 11 (`rpc/codes.ts`,
+`http/getHTTPStatusCode.ts`). What goes wrong elsewhere is turned into them here, by the one table
+of errors that the B2B API has.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Final
+
+import msgspec
+
+from storecredit.web import superjson
+from storecredit.web.envelope import Failure, answer_to
+
+
+class TrpcCode(StrEnum):
+    """The names an error can have here."""
+
+    BAD_REQUEST = "BAD_REQUEST"
+    UNAUTHORIZED = "UNAUTHORIZED"
+    PAYMENT_REQUIRED = "PAYMENT_REQUIRED"
+    FORBIDDEN = "FORBIDDEN"
+    NOT_FOUND = "NOT_FOUND"
+    METHOD_NOT_SUPPORTED = "METHOD_NOT_SUPPORTED"
+    CONFLICT = "CONFLICT"
+    PRECONDITION_FAILED = "PRECONDITION_FAILED"
+    PAYLOAD_TOO_LARGE = "PAYLOAD_TOO_LARGE"
+    UNSUPPORTED_MEDIA_TYPE = "UNSUPPORTED_MEDIA_TYPE"
+    UNPROCESSABLE_CONTENT = "UNPROCESSABLE_CONTENT"
+    TOO_MANY_REQUESTS = "TOO_MANY_REQUESTS"
+    INTERNAL_SERVER_ERROR = "INTERNAL_SERVER_ERROR"
+    BAD_GATEWAY = "BAD_GATEWAY"
+    SERVICE_UNAVAILABLE = "SERVICE_UNAVAILABLE"
+
+
+STATUS_AND_NUMBER: Final[dict[TrpcCode, tuple[int, int]]] = {
+    TrpcCode.BAD_REQUEST: (400, -32600),
+    TrpcCode.UNAUTHORIZED: (401, -32001),
+    TrpcCode.PAYMENT_REQUIRED: (402, -32002),
+    TrpcCode.FORBIDDEN: (403, -32003),
+    TrpcCode.NOT_FOUND: (404, -32004),
+    TrpcCode.METHOD_NOT_SUPPORTED: (405, -32005),
+    TrpcCode.CONFLICT: (409, -32009),
+    TrpcCode.PRECONDITION_FAILED: (412, -32012),
+    TrpcCode.PAYLOAD_TOO_LARGE: (413, -32013),
+    TrpcCode.UNSUPPORTED_MEDIA_TYPE: (415, -32015),
+    TrpcCode.UNPROCESSABLE_CONTENT: (422, -32022),
+    TrpcCode.TOO_MANY_REQUESTS: (429, -32029),
+    TrpcCode.INTERNAL_SERVER_ERROR: (500, -32603),
+    TrpcCode.BAD_GATEWAY: (502, -32603),
+    TrpcCode.SERVICE_UNAVAILABLE: (503, -32603),
+}
+"""HTTP status and JSON-RPC 2.0 code of each name."""
+_CODE_OF_STATUS: Final = {status: code for code, (status, _) in STATUS_AND_NUMBER.items()}
+
+
+@dataclass(slots=True, eq=False)
+class TrpcError(Exception):
+    """An error to be answered; its message is for people, or zod's list of issues.
+
+    Not frozen: contextlib writes tracebacks into the exceptions that pass through it.
+    """
+
+    code: TrpcCode
+    message: str
+
+    @property
+    def status(self) -> int:
+        """The HTTP status that belongs to the code."""
+        return STATUS_AND_NUMBER[self.code][0]
+
+    def shape(self, path: str | None = None) -> dict[str, Any]:
+        """The answer of one call, of the procedure at `path`; None: of the whole request."""
+        status, number = STATUS_AND_NUMBER[self.code]
+        data: dict[str, Any] = {"code": self.code.value, "httpStatus": status}
+        if path is not None:
+            data["path"] = path
+        error = {"message": self.message, "code": number, "data": data}
+        return {"error": superjson.serialize(error)}
+
+    def body(self) -> bytes:
+        """The whole answer to a request that did not get as far as its calls."""
+        return msgspec.json.encode(self.shape())
+
+
+def bad_request(message: str) -> TrpcError:
+    """400: the request, or a call in it, is not of the documented form."""
+    return TrpcError(TrpcCode.BAD_REQUEST, message)
+
+
+def trpc_error(error: Exception) -> TrpcError:
+    """The error an exception is answered with; what is ours to mend is logged."""
+    match error:
+        case TrpcError():
+            return error
+        case superjson.NotSuperjson():
+            return bad_request(str(error))
+        case _:
+            return of_failure(answer_to(error))
+
+
+def of_failure(failure: Failure) -> TrpcError:
+    """An error of the envelope's table in tRPC's form."""
+    return TrpcError(_CODE_OF_STATUS[failure.status], failure.message)
