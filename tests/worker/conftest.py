@@ -1,0 +1,41 @@
+"""The assembled service on real PostgreSQL, and an owner of each kind."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from storecredit.ledger.owners import Owner, OwnerKind
+from storecredit.postgres.pool import Database
+from storecredit.service import Service, assembled
+from storecredit.settings import Settings
+from tests.worker.owners import Books, store, user
+
+
+@pytest.fixture
+def settings(data_dir: Path) -> Settings:
+    return Settings(
+        data_dir=data_dir,
+        generator_backoff_seconds=0.01,
+        worker_heartbeat_timeout_seconds=2,
+        worker_drain_seconds=10,
+        sweep_interval_seconds=3600,
+    )
+
+
+@pytest.fixture
+async def service(settings: Settings, database: Database) -> AsyncIterator[Service]:
+    async with assembled(settings, database) as running:
+        yield running
+
+
+@pytest.fixture(params=list(OwnerKind))
+async def owner(request: pytest.FixtureRequest, service: Service) -> Owner:
+    """A store and, in a run of its own, an end user: each with ten credits."""
+    return await (store if request.param is OwnerKind.STORE else user)(service)
+
+
+@pytest.fixture
+def books(owner: Owner, admin: asyncpg.Connection) -> Books:
+    return Books(owner, admin)

@@ -1,0 +1,222 @@
+"""Stores and end users share lifecycle, worker and queue; their credits and sessions never mix."""
+
+import asyncio
+import io
+import logging
+from collections.abc import Awaitable, Callable, Iterator
+
+import asyncpg
+import msgspec
+import pytest
+import structlog
+
+from storecredit import telemetry
+from storecredit.generation.generators import GenerationFailed, GeneratorUnavailable
+from storecredit.generation.lifecycle import ENTRYPOINT, GenerationJob
+from storecredit.generation.sessions import ErrorCode
+from storecredit.ledger.outcomes import Addition, UserAdditionType
+from storecredit.ledger.owners import Owner
+from storecredit.postgres import job_queue
+from storecredit.postgres.pool import Database
+from storecredit.service import Service
+from tests.worker.owners import OPENING, Books, store, user
+from tests.worker.scripted import (
+    TAKEN,
+    TAKEN_AND_GIVEN_BACK,
+    ScriptedGenerator,
+    create,
+    ended,
+    working,
+)
+
+
+@pytest.fixture
+async def namesakes(service: Service, admin: asyncpg.Connection) -> tuple[Books, Books]:
+    """A store and an end user with the same id."""
+    shop = await store(service)
+    return Books(shop, admin), Books(await user(service, shop.id), admin)
+
+
+async def both(service: Service, namesakes: tuple[Books, Books]) -> list[GenerationJob]:
+    """A generation of each, asked for under the same request id."""
+    return [await create(service, books.owner) for books in namesakes]
+
+
+async def test_of_two_with_one_id_and_one_request_id_each_pays_for_its_own(
+    service: Service, namesakes: tuple[Books, Books]
+) -> None:
+    async with working(service, ScriptedGenerator()):
+        jobs = await both(service, namesakes)
+        rows = [await ended(books, job) for books, job in zip(namesakes, jobs, strict=True)]
+    assert [row["status"] for row in rows] == ["completed", "completed"]
+    assert rows[0]["result_key"] != rows[1]["result_key"]
+    for books in namesakes:
+        assert await books.movements("req-1") == TAKEN
+        assert await books.balance() == OPENING - 1
+
+
+@pytest.mark.parametrize("place", [0, 1], ids=["the store", "the user"])
+async def test_of_two_with_one_id_only_the_one_whose_generation_fails_is_refunded(
+    service: Service, namesakes: tuple[Books, Books], place: int
+) -> None:
+    jobs = await both(service, namesakes)
+    failing, other = namesakes[place], namesakes[1 - place]
+    lifecycle = service.parts.lifecycle
+    assert await lifecycle.fail_and_refund(jobs[place], ErrorCode.GENERATION_FAILED, "No.")
+    assert not await lifecycle.fail_and_refund(jobs[place], ErrorCode.GENERATION_FAILED, "No.")
+    assert await failing.movements("req-1") == TAKEN_AND_GIVEN_BACK
+    assert await failing.balance() == OPENING
+    assert await other.movements("req-1") == TAKEN
+    assert await other.balance() == OPENING - 1
+    assert (await other.session(jobs[1 - place]))["status"] == "queued"
+
+
+async def test_a_session_is_out_of_reach_under_the_other_kinds_name(
+    service: Service, namesakes: tuple[Books, Books]
+) -> None:
+    jobs = await both(service, namesakes)
+    for books, others in zip(namesakes, reversed(jobs), strict=True):
+        mistaken = GenerationJob(books.owner, others.session_id, others.request_id)
+        assert await service.parts.sessions.get(books.owner, others.session_id) is None
+        assert not await service.parts.lifecycle.complete(mistaken, "no result")
+        assert not await service.parts.lifecycle.fail_and_refund(
+            mistaken, ErrorCode.GENERATION_FAILED, "No."
+        )
+        assert await books.movements("req-1") == TAKEN
+    for books, job in zip(namesakes, jobs, strict=True):
+        assert (await books.session(job))["status"] == "queued"
+
+
+async def test_a_hundred_generations_of_both_kinds_that_fail_and_complete_add_up(
+    service: Service, admin: asyncpg.Connection
+) -> None:
+    each = 50
+    shop = await store(service, credit_count=each)
+    person = await user(service, shop.id)
+    added = await service.parts.user_credits.add(
+        person.id, each - OPENING, UserAdditionType.GRANT, "more", ""
+    )
+    assert added is Addition.ADDED
+    script: list[Exception | Callable[[], Awaitable[None]]] = [
+        GenerationFailed("No.") if place % 3 == 0 else _nothing for place in range(2 * each)
+    ]
+    async with working(service, ScriptedGenerator(script)):
+        jobs = await asyncio.gather(
+            *(
+                create(service, owner, f"busy-{place}")
+                for place in range(each)
+                for owner in (shop, person)
+            )
+        )
+        rows = [(job.owner, await ended(Books(job.owner, admin), job)) for job in jobs]
+    assert sum(row["status"] == "failed" for _, row in rows) == 34
+    for owner in (shop, person):
+        failed = [row["request_id"] for of, row in rows if (of, row["status"]) == (owner, "failed")]
+        books = Books(owner, admin)
+        assert await books.balance() == len(failed)
+        for place in range(each):
+            request_id = f"busy-{place}"
+            expected = TAKEN_AND_GIVEN_BACK if request_id in failed else TAKEN
+            assert await books.movements(request_id) == expected
+
+
+async def _nothing() -> None:
+    """An attempt without incident."""
+
+
+# Jobs
+
+
+async def test_a_stores_job_has_the_form_that_processes_of_the_version_before_read(
+    service: Service, admin: asyncpg.Connection
+) -> None:
+    job = await create(service, await store(service))
+    payload = await admin.fetchval("SELECT payload FROM pgqueuer")
+    assert payload.decode() == (
+        f'{{"store_id":"{job.owner.id}","session_id":"{job.session_id}","request_id":"req-1"}}'
+    )
+
+
+async def test_a_job_queued_by_a_process_of_the_version_before_is_done(
+    service: Service, database: Database, admin: asyncpg.Connection
+) -> None:
+    job = await create(service, await store(service))
+    await admin.execute("DELETE FROM pgqueuer")
+    payload = {
+        "store_id": job.owner.id,
+        "session_id": job.session_id,
+        "request_id": job.request_id,
+    }
+    queued = job_queue.Job(str(job.session_id), msgspec.json.encode(payload))
+    async with database.acquire() as connection:
+        await job_queue.enqueue(connection, ENTRYPOINT, [queued])
+    async with working(service, ScriptedGenerator()):
+        row = await ended(Books(job.owner, admin), job)
+    assert row["status"] == "completed"
+
+
+async def test_a_job_comes_out_of_the_queue_as_it_went_in(owner: Owner) -> None:
+    job = GenerationJob(owner, owner.id, "req-1")
+    assert GenerationJob.from_payload(job.queued().payload) == job
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        b"",
+        b"[]",
+        b'{"session_id":"1","request_id":"r"}',
+        b'{"store_id":"%(id)s","user_id":"%(id)s","session_id":"%(id)s","request_id":"r"}',
+        b'{"user_id":"nobody","session_id":"%(id)s","request_id":"r"}',
+    ],
+    ids=["nothing", "a list", "no owner", "two owners", "no id"],
+)
+def test_what_is_no_job_is_refused(payload: bytes) -> None:
+    payload = payload.replace(b"%(id)s", b"22222222-2222-4222-8222-222222222222")
+    with pytest.raises(ValueError):  # noqa: PT011 - the messages are Python's and msgspec's
+        GenerationJob.from_payload(payload)
+
+
+# Log lines
+
+
+@pytest.fixture
+def log() -> Iterator[io.StringIO]:
+    """The log of this test, as the JSON lines that production writes."""
+    stream = io.StringIO()
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    telemetry.configure("json", "debug", stream)
+    yield stream
+    structlog.reset_defaults()
+    root.handlers[:] = handlers
+    root.setLevel(level)
+
+
+async def test_every_line_about_a_generation_names_its_owner_and_its_request(
+    log: io.StringIO, service: Service, owner: Owner, books: Books
+) -> None:
+    script: list[Exception | Callable[[], Awaitable[None]]] = [GeneratorUnavailable("away")] * 3
+    async with working(service, ScriptedGenerator(script)):
+        job = await create(service, owner)
+        await ended(books, job)
+    late = await create(service, owner, "req-2")
+    await books.connection.execute("DELETE FROM pgqueuer")
+    await service.sweep.sweep()
+    lines = [msgspec.json.decode(line) for line in log.getvalue().splitlines()]
+    about = [line for line in lines if line.get("component", "").startswith("generation.")]
+    assert [line["event"] for line in about] == [
+        "attempt_failed",
+        "attempt_failed",
+        "generation_failed",
+        "session_without_job",
+    ]
+    for line in about:
+        of = late if line["event"] == "session_without_job" else job
+        assert {key: line.get(key) for key in ("store_id", "user_id")} == {
+            "store_id": None,
+            "user_id": None,
+            books.tables.id: str(owner.id),
+        }
+        assert (line["session_id"], line["request_id"]) == (str(of.session_id), of.request_id)
+        assert "images.example" not in str(line)

@@ -1,0 +1,109 @@
+"""The sweep on real PostgreSQL: what nobody else looks after any more, of either kind of owner."""
+
+import os
+import time
+from pathlib import Path
+
+import asyncpg
+
+from storecredit.ledger.owners import Owner
+from storecredit.service import Service
+from tests.worker.owners import OPENING, Books, store, user
+from tests.worker.scripted import (
+    TAKEN_AND_GIVEN_BACK,
+    ScriptedGenerator,
+    create,
+    ended,
+    working,
+)
+
+
+async def test_a_session_without_a_job_gets_one_from_the_sweep(
+    service: Service, owner: Owner, books: Books
+) -> None:
+    job = await create(service, owner)
+    await books.connection.execute("DELETE FROM pgqueuer")
+    await service.sweep.sweep()
+    async with working(service, ScriptedGenerator()):
+        row = await ended(books, job)
+    assert row["status"] == "completed"
+
+
+async def test_the_sweep_makes_no_second_job_for_a_session_that_has_one(
+    service: Service, owner: Owner, books: Books
+) -> None:
+    await create(service, owner)
+    await service.sweep.sweep()
+    assert await books.connection.fetchval("SELECT count(*) FROM pgqueuer") == 1
+
+
+async def test_a_generation_past_its_deadline_is_refunded_without_any_worker(
+    service: Service, owner: Owner, books: Books
+) -> None:
+    job = await create(service, owner)
+    await books.make_older("created_at", 61, job)
+    await service.sweep.sweep()
+    await service.sweep.sweep()
+    row = await books.session(job)
+    assert (row["status"], row["error_code"]) == ("failed", "GENERATION_FAILED")
+    assert await books.movements("req-1") == TAKEN_AND_GIVEN_BACK
+    assert await books.balance() == OPENING
+
+
+async def test_results_are_deleted_when_their_retention_is_over(
+    service: Service, owner: Owner, books: Books, data_dir: Path
+) -> None:
+    async with working(service, ScriptedGenerator()):
+        old = await create(service, owner, "old")
+        new = await create(service, owner, "new")
+        await ended(books, old)
+        await ended(books, new)
+    await books.make_older("completed_at", 361, old)
+    await service.sweep.sweep()
+    kept = list((data_dir / "results").rglob("*.png"))
+    assert [path.stem for path in kept] == [str(new.session_id)]
+    session = await service.parts.sessions.get(owner, old.session_id)
+    assert session is not None
+    assert (session.status, session.result_key) == ("completed", None)
+
+
+async def test_what_a_killed_process_left_among_the_results_is_deleted_and_new_files_are_not(
+    service: Service, owner: Owner, books: Books, data_dir: Path
+) -> None:
+    async with working(service, ScriptedGenerator()):
+        await ended(books, await create(service, owner))
+    (result,) = (data_dir / "results").rglob("*.png")
+    draft = result.with_name(".left.draft")
+    draft.write_bytes(b"half an ima")
+    eight_hours_ago = time.time() - 8 * 3600
+    os.utime(draft, (eight_hours_ago, eight_hours_ago))
+    await service.sweep.sweep()
+    assert list((data_dir / "results").rglob("*")) == [result.parent, result]
+
+
+async def test_a_result_that_cannot_be_deleted_keeps_no_result_of_the_other_kind(
+    service: Service, admin: asyncpg.Connection, data_dir: Path
+) -> None:
+    owners = [await store(service), await user(service)]
+    async with working(service, ScriptedGenerator()):
+        for owner in owners:
+            job = await create(service, owner)
+            await ended(Books(owner, admin), job)
+            await Books(owner, admin).make_older("completed_at", 361, job)
+    (result,) = (data_dir / "results" / str(owners[0].id)).iterdir()
+    result.unlink()
+    # A directory cannot be unlinked like a file.
+    (result / "in the way").mkdir(parents=True)
+    await service.sweep.sweep()
+    assert not list((data_dir / "results" / str(owners[1].id)).iterdir())
+
+
+async def test_open_generations_of_both_kinds_are_counted_together(service: Service) -> None:
+    for owner in (await store(service), await user(service)):
+        started = await create(service, owner, "started")
+        await service.parts.lifecycle.start(started)
+        await create(service, owner, "queued")
+    await service.sweep.sweep()
+    depth = service.parts.metrics.registry.get_sample_value
+    assert depth("storecredit_queue_depth", {"status": "queued"}) == 2
+    assert depth("storecredit_queue_depth", {"status": "processing"}) == 2
