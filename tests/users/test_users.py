@@ -1,0 +1,132 @@
+"""End users are made at their first call: once, with their starter credits, on real PostgreSQL."""
+
+import asyncio
+import io
+import logging
+from collections.abc import Iterator
+from contextlib import AsyncExitStack
+from uuid import UUID, uuid4
+
+import asyncpg
+import msgspec
+import pytest
+import structlog
+
+from storecredit import telemetry
+from storecredit.postgres.pool import Database, DatabaseUnavailable
+from storecredit.users.users import Users
+
+STARTER_CREDITS = 10
+PROCESSES = 4
+CALLS_EACH = 25
+
+
+async def credit_rows(admin: asyncpg.Connection, user_id: UUID) -> list[tuple[str, int, str]]:
+    rows = await admin.fetch(
+        "SELECT type, amount, request_id FROM credit_transactions WHERE user_id = $1 ORDER BY seq",
+        user_id,
+    )
+    return [(row["type"], row["amount"], row["request_id"]) for row in rows]
+
+
+async def balance(admin: asyncpg.Connection, user_id: UUID) -> int | None:
+    row = await admin.fetchrow("SELECT balance FROM user_credits WHERE user_id = $1", user_id)
+    return None if row is None else int(row["balance"])
+
+
+async def test_however_many_first_calls_race_there_is_one_signup_bonus(
+    database_url: str, admin: asyncpg.Connection
+) -> None:
+    user_ids = [uuid4() for _ in range(5)]
+    async with AsyncExitStack() as stack:
+        several = []
+        for _ in range(PROCESSES):
+            database = await Database.open(database_url)
+            stack.push_async_callback(database.close)
+            several.append(Users(database, STARTER_CREDITS))
+        await asyncio.gather(
+            *(
+                users.ensure(user_id)
+                for _ in range(CALLS_EACH)
+                for user_id in user_ids
+                for users in several
+            )
+        )
+    for user_id in user_ids:
+        assert await credit_rows(admin, user_id) == [("signup_bonus", STARTER_CREDITS, "signup")]
+        assert await balance(admin, user_id) == STARTER_CREDITS
+    assert await admin.fetchval("SELECT count(*) FROM users") == len(user_ids)
+
+
+async def test_with_no_starter_credits_a_user_has_an_account_and_an_empty_ledger(
+    database: Database, admin: asyncpg.Connection
+) -> None:
+    user_id = uuid4()
+    await Users(database, 0).ensure(user_id)
+    assert await balance(admin, user_id) == 0
+    assert await credit_rows(admin, user_id) == []
+
+
+async def test_a_known_user_gets_nothing_more_under_another_setting(
+    database: Database, admin: asyncpg.Connection
+) -> None:
+    user_id = uuid4()
+    await Users(database, STARTER_CREDITS).ensure(user_id)
+    await Users(database, 500).ensure(user_id)
+    assert await credit_rows(admin, user_id) == [("signup_bonus", STARTER_CREDITS, "signup")]
+
+
+async def test_a_user_who_is_known_asks_nothing_of_the_database(database_url: str) -> None:
+    database = await Database.open(database_url)
+    users, user_id = Users(database, STARTER_CREDITS), uuid4()
+    await users.ensure(user_id)
+    await database.close()
+    await users.ensure(user_id)
+    with pytest.raises(DatabaseUnavailable):
+        await users.ensure(uuid4())
+
+
+async def test_a_user_whom_the_database_could_not_make_is_not_taken_for_known(
+    database: Database, admin: asyncpg.Connection
+) -> None:
+    users, user_id = Users(database, STARTER_CREDITS), uuid4()
+    await admin.execute("ALTER FUNCTION ensure_user(uuid, int) RENAME TO ensure_user_away")
+    with pytest.raises(asyncpg.UndefinedFunctionError):
+        await users.ensure(user_id)
+    await admin.execute("ALTER FUNCTION ensure_user_away(uuid, int) RENAME TO ensure_user")
+    await users.ensure(user_id)
+    assert await balance(admin, user_id) == STARTER_CREDITS
+
+
+async def test_no_more_users_are_remembered_than_there_is_room_for(database_url: str) -> None:
+    database = await Database.open(database_url)
+    users = Users(database, STARTER_CREDITS, known_max=2)
+    first, second, third = (uuid4() for _ in range(3))
+    for user_id in (first, second, first, third):
+        await users.ensure(user_id)
+    await database.close()
+    for user_id in (first, third):
+        await users.ensure(user_id)
+    with pytest.raises(DatabaseUnavailable):
+        await users.ensure(second)
+
+
+@pytest.fixture
+def log() -> Iterator[io.StringIO]:
+    """The log of this test, as the JSON lines that production writes."""
+    stream = io.StringIO()
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    telemetry.configure("json", "debug", stream)
+    yield stream
+    structlog.reset_defaults()
+    root.handlers[:] = handlers
+    root.setLevel(level)
+
+
+async def test_a_new_user_is_logged_once(log: io.StringIO, database: Database) -> None:
+    user_id = uuid4()
+    for _ in range(3):
+        await Users(database, STARTER_CREDITS).ensure(user_id)
+    lines = [msgspec.json.decode(line) for line in log.getvalue().splitlines()]
+    assert [(line["event"], line["user_id"]) for line in lines] == [("user_made", str(user_id))]
