@@ -88,9 +88,10 @@ async def test_rights_given_by_hand_are_taken_back_by_the_next_version(
         f"""GRANT ALL ON ALL TABLES IN SCHEMA public TO {foreign_role};
             GRANT ALL ON ALL SEQUENCES IN SCHEMA public TO {foreign_role};
             GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA public TO {foreign_role};
-            GRANT UPDATE ON store_credits TO PUBLIC, {APP_ROLE};
+            GRANT UPDATE ON store_credits, user_credits TO PUBLIC, {APP_ROLE};
             GRANT UPDATE (amount) ON store_credit_transactions TO {APP_ROLE};
-            GRANT EXECUTE ON FUNCTION raise_credit_error TO {APP_ROLE};
+            GRANT EXECUTE ON FUNCTION raise_credit_error, write_user_movement
+                TO PUBLIC, {APP_ROLE};
             {FORGET_WHAT_WAS_APPLIED}"""
     )
 
@@ -104,7 +105,8 @@ async def test_rights_on_single_columns_are_taken_back(
     database_url: str, admin: asyncpg.Connection, foreign_role: str
 ) -> None:
     await admin.execute(
-        f"GRANT UPDATE (balance) ON store_credits TO {foreign_role}; {FORGET_WHAT_WAS_APPLIED}"
+        f"""GRANT UPDATE (balance) ON store_credits, user_credits TO {foreign_role};
+            {FORGET_WHAT_WAS_APPLIED}"""
     )
 
     await migrate(database_url)
@@ -127,7 +129,7 @@ async def test_the_hosters_own_backend_role_may_read_and_call(admin: asyncpg.Con
     service, app = await rights_of(admin, "service_role"), await rights_of(admin, APP_ROLE)
     await transaction.rollback()
 
-    assert "deduct_store_credits" in service
+    assert {"deduct_store_credits", "deduct_credits"} <= set(service)
     assert service == [right for right in app if "pgqueuer" not in right]
 
 

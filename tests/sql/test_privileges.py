@@ -1,10 +1,16 @@
 """What the application's role cannot do, and what nobody else can."""
 
+import re
+from importlib import resources
+
 import asyncpg
 import pytest
+from uuid_utils.compat import uuid7
 
+from storecredit import sql
 from storecredit.postgres.pool import APP_ROLE, Database, connect
 from tests.sql.books import credits_of, ledger, open_store, sqlstate_of
+from tests.sql.user_books import open_user, user_credits_of, user_ledger
 
 INSUFFICIENT_PRIVILEGE = "42501"
 TABLES = (
@@ -13,6 +19,16 @@ TABLES = (
     "store_credits",
     "store_credit_transactions",
     "store_generation_sessions",
+    "store_overage_bills",
+    "users",
+    "user_credits",
+    "credit_transactions",
+    "generation_sessions",
+    "checkouts",
+    "store_subscriptions",
+    "payments",
+    "clawbacks",
+    "paddle_events",
     "storecredit_schema",
 )
 FORBIDDEN = {
@@ -71,6 +87,10 @@ async def test_the_application_may_read_but_not(
     "statement",
     [
         "SELECT raise_credit_error('unknown_store', 'x')",
+        "SELECT lock_user_credits(NULL)",
+        "SELECT write_user_movement(NULL, 'grant', 1, 'r', '')",
+        "SELECT settle_user_deduction(NULL, 1, 'r', '', NULL)",
+        "SELECT settle_user_refund(NULL, 1, 'r', '')",
         "CREATE TABLE mine (n int)",
         "CREATE TABLE public.mine (n int)",
         "CREATE VIEW public.mine AS SELECT 1",
@@ -159,6 +179,87 @@ async def test_objects_of_the_same_name_deceive_no_function(
     assert await ledger(books, store_id) == []
 
 
+HOSTILE_OBJECTS_FOR_USERS = """
+    CREATE TABLE {schema}.user_credits (LIKE public.user_credits);
+    INSERT INTO {schema}.user_credits
+        SELECT user_id, now(), 1000, 1000, 0, 0, 0 FROM public.user_credits;
+    CREATE TABLE {schema}.credit_transactions (LIKE public.credit_transactions);
+    CREATE TABLE {schema}.generation_sessions (LIKE public.generation_sessions);
+    CREATE FUNCTION {schema}.lock_user_credits(uuid) RETURNS bigint
+        LANGUAGE sql AS $$ SELECT 1000::bigint $$;
+    CREATE FUNCTION {schema}.write_user_movement(uuid, text, bigint, text, text, uuid)
+        RETURNS bigint LANGUAGE sql AS $$ SELECT 1000::bigint $$;
+    CREATE FUNCTION {schema}.settle_user_deduction(uuid, int, text, text, uuid)
+        RETURNS TABLE (outcome text, balance bigint)
+        LANGUAGE sql AS $$ SELECT 'deducted', 1000::bigint $$;
+    CREATE FUNCTION {schema}.settle_user_refund(uuid, int, text, text)
+        RETURNS TABLE (outcome text, balance bigint)
+        LANGUAGE sql AS $$ SELECT 'refunded', 1000::bigint $$;
+    CREATE FUNCTION {schema}.raise_credit_error(text, text) RETURNS void
+        LANGUAGE sql AS $$ SELECT $$;
+    CREATE FUNCTION {schema}.never(int, bigint) RETURNS boolean LANGUAGE sql AS $$ SELECT false $$;
+    CREATE OPERATOR {schema}.> (FUNCTION = {schema}.never, LEFTARG = int, RIGHTARG = bigint);
+"""
+
+
+@pytest.mark.parametrize("schema", ["pg_temp", "hostile_to_users"])
+async def test_objects_of_the_same_name_deceive_no_function_for_users(
+    books_url: str, books: asyncpg.Connection, schema: str
+) -> None:
+    connection = await connect(books_url)
+    user_id = await open_user(connection)
+    if schema != "pg_temp":
+        await books.execute(f"CREATE SCHEMA {schema}; GRANT ALL ON SCHEMA {schema} TO {APP_ROLE}")
+    await connection.execute(HOSTILE_OBJECTS_FOR_USERS.format(schema=schema))
+    await connection.execute(f"SET search_path = {schema}, pg_catalog, public")
+
+    deduct = "SELECT public.deduct_credits($1, 1, 'r1')"
+    assert await connection.fetchval(deduct, user_id) is False
+    refund = connection.fetchval("SELECT public.refund_credits($1, 1, 'r1')", user_id)
+    assert await sqlstate_of(refund) == "SC005"
+    claw_back = "SELECT public.claw_back_credits($1, 1, 'r1')"
+    assert await connection.fetchval(claw_back, user_id) == 0
+    create = "SELECT outcome FROM public.create_generation($1, $1, 'r2', $2, NULL, NULL)"
+    assert await connection.fetchval(create, user_id, b"f" * 32) == "insufficient"
+    assert await connection.fetchval("SELECT public.ensure_user($1, 1)", made := uuid7()) is True
+    await connection.close()
+
+    assert await user_credits_of(books, user_id) == (0, 0, 0, 0, 0)
+    assert await user_ledger(books, user_id) == []
+    assert (await user_credits_of(books, made)).balance == 1
+
+
+async def test_the_tables_here_and_in_the_grants_are_all_there_are(
+    books: asyncpg.Connection,
+) -> None:
+    ours = await books.fetch(
+        """SELECT relname FROM pg_class
+           WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p', 'v', 'm', 'f')
+             AND relname !~ 'pgqueuer|yoyo'"""
+    )
+
+    assert {row["relname"] for row in ours} == set(TABLES) == set(named_in_grants("tables"))
+
+
+async def test_every_function_that_is_named_in_the_grants_exists(
+    books: asyncpg.Connection,
+) -> None:
+    there = {row["name"] for row in await books.fetch(OUR_FUNCTIONS)}
+    named = named_in_grants("functions")
+
+    assert set(named) == there - INTERNAL
+    assert len(named) == len(set(named))
+    assert set(named_in_grants("internal")) == INTERNAL
+
+
+def named_in_grants(what: str) -> list[str]:
+    """The names in one of the lists of grants.sql."""
+    text = resources.files(sql).joinpath("grants.sql").read_text()
+    found = re.search(rf"\b{what} CONSTANT text\[\] := ARRAY\[(.*?)\];", text, re.DOTALL)
+    assert found, what
+    return re.findall(r"'(\w+)'", found[1])
+
+
 async def test_every_function_is_granted_to_the_application_or_known_as_internal(
     books: asyncpg.Connection,
 ) -> None:
@@ -180,6 +281,23 @@ async def test_no_function_may_be_called_by_everyone(books: asyncpg.Connection) 
         f"""SELECT f.name FROM ({OUR_FUNCTIONS}) f JOIN pg_proc p ON p.oid = f.oid,
                 aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) a
             WHERE a.grantee = 0"""
+    )
+
+    assert open_to_all == []
+
+
+async def test_nothing_of_ours_is_open_to_everyone(books: asyncpg.Connection) -> None:
+    open_to_all = await books.fetch(
+        """SELECT c.relname, a.privilege_type FROM pg_class c, aclexplode(c.relacl) a
+           WHERE c.relnamespace = 'public'::regnamespace AND a.grantee = 0
+           UNION ALL
+           SELECT c.relname || '.' || k.attname, a.privilege_type
+           FROM pg_attribute k JOIN pg_class c ON c.oid = k.attrelid, aclexplode(k.attacl) a
+           WHERE c.relnamespace = 'public'::regnamespace AND a.grantee = 0
+           UNION ALL
+           SELECT 'public', a.privilege_type
+           FROM pg_namespace n, aclexplode(n.nspacl) a
+           WHERE n.nspname = 'public' AND a.grantee = 0 AND a.privilege_type <> 'USAGE'"""
     )
 
     assert open_to_all == []
