@@ -92,6 +92,7 @@ def subscription(id_: str, transaction: Entity, now: str) -> Entity:
         "items": [],
         "custom_data": copy.deepcopy(transaction["custom_data"]),
         "discount": None,
+        "consent_requirements": [],
         "import_meta": None,
         "management_urls": {
             "update_payment_method": f"https://buyer-portal.paddle.com/subscriptions/{id_}/update",

@@ -54,7 +54,7 @@ class Failure(Enum):
     DO_THEN_GARBLE = auto()
     """Done, and answered with something that is no JSON."""
     DO_THEN_HANG = auto()
-    """Done, and never answered."""
+    """Done, and never answered to the end."""
 
 
 _UNDONE = {Failure.REFUSE_503, Failure.REFUSE_429, Failure.BREAK_OFF}
@@ -249,7 +249,8 @@ def _spoiled(answer: Answer, failure: Failure | None) -> Answer:
         case Failure.DO_THEN_GARBLE:
             return Answer(answer.status, b"<html>done, I think</html>")
         case Failure.DO_THEN_HANG:
-            return Answer(answer.status, answer.body[:10], answer.headers, hang=True)
+            head = answer.body[:10]
+            return Answer(answer.status, head, answer.headers, len(answer.body), hang=True)
         case _:
             return answer
 

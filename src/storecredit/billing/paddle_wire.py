@@ -162,9 +162,9 @@ def _failure(answer: Answer) -> PaddleRefused | PaddleUnavailable:
     error = _error(answer)
     log.warning("paddle_answered_error", status=answer.status_code, code=error.code)
     if httpx.codes.is_client_error(answer.status_code) and answer.status_code not in _TEMPORARY:
-        fields = [f"{wrong.field} {wrong.message}" for wrong in error.errors or []]
+        fields = [f"{wrong.field}: {wrong.message}" for wrong in error.errors or []]
         return PaddleRefused(
-            error.code, _shown("; ".join([error.detail, *fields]), DETAIL_MAX_CHARACTERS)
+            error.code, _shown(" ".join([error.detail, *fields]), DETAIL_MAX_CHARACTERS)
         )
     return PaddleUnavailable(f"Paddle answered {answer.status_code} ({error.code}).")
 

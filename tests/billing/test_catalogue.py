@@ -1,0 +1,130 @@
+"""The file that says what is on sale."""
+
+from pathlib import Path
+
+import pytest
+
+from storecredit.billing.catalogue import Catalogue, CatalogueError, Pack, Plan, load_catalogue
+
+GOOD = """
+currency = "EUR"
+
+[pay_as_you_go]
+unit_amount = 20
+
+[[plans]]
+name = "basic"
+credits = 10
+amount = 500
+overage_unit_amount = 30
+
+[[packs]]
+pack_id = "few"
+name = "A few"
+credits = 5
+amount = 199
+"""
+
+
+def loaded(tmp_path: Path, text: str | bytes) -> Catalogue:
+    file = tmp_path / "plans.toml"
+    file.write_bytes(text.encode() if isinstance(text, str) else text)
+    return load_catalogue(file)
+
+
+def test_the_default_sells_what_the_product_sells() -> None:
+    catalogue = load_catalogue()
+    assert catalogue.plans == (
+        Plan("starter", 350, 4900, "USD", 16),
+        Plan("growth", 800, 9900, "USD", 14),
+        Plan("scale", 1800, 19900, "USD", 12),
+    )
+    assert (catalogue.credit_unit_amount, catalogue.currency) == (18, "USD")
+    assert (catalogue.credits_min, catalogue.credits_max) == (1, 5000)
+    assert len(catalogue.packs) == 3
+
+
+def test_a_file_of_the_operators_own(tmp_path: Path) -> None:
+    assert loaded(tmp_path, GOOD) == Catalogue(
+        plans=(Plan("basic", 10, 500, "EUR", 30),),
+        packs=(Pack("few", "A few", 5, 199, "EUR"),),
+        credit_unit_amount=20,
+        credits_min=1,
+        credits_max=5000,
+        currency="EUR",
+    )
+
+
+def test_plans_and_packs_are_found_by_their_names(tmp_path: Path) -> None:
+    catalogue = loaded(tmp_path, GOOD)
+    assert catalogue.plan("basic") == catalogue.plans[0]
+    assert catalogue.pack("few") == catalogue.packs[0]
+    assert catalogue.plan("few") is None
+    assert catalogue.pack("basic") is None
+
+
+def test_overage_costs_what_the_plan_says_or_a_single_credit(tmp_path: Path) -> None:
+    catalogue = loaded(tmp_path, GOOD)
+    assert catalogue.overage_unit_amount("basic") == 30
+    assert catalogue.overage_unit_amount(None) == 20
+    assert catalogue.overage_unit_amount("no longer sold") == 20
+
+
+def test_an_operator_may_sell_single_credits_only(tmp_path: Path) -> None:
+    catalogue = loaded(tmp_path, 'currency = "USD"\n[pay_as_you_go]\nunit_amount = 1')
+    assert (catalogue.plans, catalogue.packs) == ((), ())
+
+
+MISTAKES = [
+    ("amount = 500", "amount = 5.0", "plans[0].amount: Expected `int`, got `float`."),
+    ("amount = 500", "amount = 0", "plans[0].amount: Expected `int` >= 1."),
+    ("amount = 500", "amount = -500", "plans[0].amount: Expected `int` >= 1."),
+    ("amount = 500", "amount = true", "plans[0].amount: Expected `int`, got `bool`."),
+    ("amount = 500", 'amount = "500"', "plans[0].amount: Expected `int`, got `str`."),
+    ("amount = 500", "amount = 100000001", "plans[0].amount: Expected `int` <= 100000000."),
+    ("amount = 500", "", "plans[0]: Object missing required field `amount`."),
+    ("amount = 500", "amount = 500\nprice = 1", "plans[0]: Object contains unknown field `price`."),
+    ("credits = 10", "credits = 0", "plans[0].credits: Expected `int` >= 1."),
+    ("= 30", "= 0", "plans[0].overage_unit_amount: Expected `int` >= 1."),
+    ('"basic"', '"Basic!"', "plans[0].name: Expected `str` matching regex "),
+    ('"basic"', '"pay_as_you_go"', 'no plan may be called "pay_as_you_go".'),
+    ("unit_amount = 20", "unit_amount = -1", "pay_as_you_go.unit_amount: Expected `int` >= 1."),
+    (
+        "unit_amount = 20",
+        "unit_amount = 20\ncredits_min = 9\ncredits_max = 8",
+        "pay_as_you_go.credits_min is more than credits_max.",
+    ),
+    ("[pay_as_you_go]\nunit_amount = 20", "", "Object missing required field `pay_as_you_go`."),
+    ('"EUR"', '"euro"', "currency: Expected `str` matching regex "),
+    ('"A few"', '""', "packs[0].name: Expected `str` of length >= 1."),
+    ("amount = 199", "amount = nan", "packs[0].amount: Expected `int`, got `float`."),
+    ("[[packs]]", "[[pack]]", "Object contains unknown field `pack`."),
+    ("[[packs]]", "[packs", "it is no TOML: "),
+]
+
+
+@pytest.mark.parametrize("right, wrong, sentence", MISTAKES)
+def test_each_mistake_is_named(tmp_path: Path, right: str, wrong: str, sentence: str) -> None:
+    assert GOOD.count(right) == 1 or right == "amount = 500"
+    with pytest.raises(CatalogueError) as error:
+        loaded(tmp_path, GOOD.replace(right, wrong, 1))
+    assert str(error.value).startswith(
+        f"The catalogue {tmp_path / 'plans.toml'} cannot be used: {sentence}"
+    )
+
+
+@pytest.mark.parametrize("what, name", [("plan", "basic"), ("pack", "few")])
+def test_no_name_stands_twice(tmp_path: Path, what: str, name: str) -> None:
+    entry = GOOD[GOOD.index(f"[[{what}s]]") :].partition("\n\n")[0]
+    with pytest.raises(CatalogueError, match=f'the {what} "{name}" is there 2 times'):
+        loaded(tmp_path, f"{GOOD}\n{entry}\n")
+
+
+def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(CatalogueError, match=r"could not be read \(No such file or directory\)"):
+        load_catalogue(tmp_path / "missing.toml")
+
+
+def test_a_file_that_is_no_text(tmp_path: Path) -> None:
+    with pytest.raises(CatalogueError, match="no UTF-8 text"):
+        loaded(tmp_path, b"\xff")
