@@ -7,6 +7,7 @@ import asyncio
 import hashlib
 import json
 from collections.abc import AsyncIterator, Sequence
+from datetime import date
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -51,16 +52,25 @@ LOAD = f"""
         SELECT '{LARGE_STORE}', md5('large session ' || i)::uuid, i, 'r' || i
         FROM generate_series(1, {LARGE_STORE_SESSIONS}) i
         ORDER BY 2;
-    INSERT INTO store_credits (store_id, balance, total_purchased, total_spent, last_seq)
-        SELECT DISTINCT store_id, 999000000, 1000000000, 1000000, 1000000 FROM load;
+    INSERT INTO store_credits
+            (store_id, balance, total_purchased, total_spent, last_seq, overage_used)
+        SELECT DISTINCT store_id, 999000000, 1000000000, 1000000, 1000000, 1000000 FROM load;
     INSERT INTO stores (store_id, name, shop_domain) SELECT store_id, 'x', 'x' FROM store_credits;
     INSERT INTO store_api_keys (store_id, key_id, key_hash, key_start)
         SELECT store_id, store_id, sha256(store_id::text::bytea), 'sc_live_0000' FROM stores;
     INSERT INTO store_credit_transactions
             (store_id, seq, type, amount, balance_after, session_id, request_id)
-        SELECT store_id, 2 * i - 1, 'deduction', 1, 1, session_id, request_id FROM load
+        SELECT store_id, 2 * i - 1, CASE WHEN i > 6000 THEN 'overage' ELSE 'deduction' END, 1, 1,
+            session_id, request_id FROM load
         UNION ALL
-        SELECT store_id, 2 * i, 'refund', 1, 1, session_id, request_id FROM load WHERE i % 5 = 0;
+        SELECT store_id, 2 * i, CASE WHEN i > 8000 THEN 'overage_refund' WHEN i > 6000
+            THEN 'overage_credit' ELSE 'refund' END, 1, 1, session_id, request_id
+        FROM load WHERE i % 5 = 0;
+    INSERT INTO store_overage_bills (store_id, period, seq, credits, amount, currency, request_id)
+        SELECT s.store_id, date '2020-01-01' + make_interval(months => n), 12100 + 100 * n,
+            1, 1, 'USD', 'x'
+        FROM stores s,
+            generate_series(0, CASE WHEN s.store_id = '{LARGE_STORE}' THEN 39 ELSE 3 END) n;
     INSERT INTO store_generation_sessions
             (store_id, session_id, request_id, fingerprint, status, completed_at, error_code,
              result_key)
@@ -257,6 +267,8 @@ async def batch_of(connection: asyncpg.Connection, name: str) -> tuple[str, list
     nothing = [None] * BATCH
     fingerprints = [b"f" * 32] * BATCH
     taken = [f"r{i}" for i in range(1, 5 * BATCH, 5)]
+    beyond = [f"r{i}" for i in range(6001, 6001 + 5 * BATCH, 5)]
+    returned = [f"r{i}" for i in range(8005, 8005 + 5 * BATCH, 5)]
     queued = await connection.fetchval(
         f"SELECT (array_agg(session_id))[:$1] FROM {SESSIONS} WHERE status = 'queued'",
         BATCH,
@@ -267,6 +279,21 @@ async def batch_of(connection: asyncpg.Connection, name: str) -> tuple[str, list
             [[1] * BATCH, ids, nothing, nothing],
         ),
         "refund": ("refund_store_credits_many($1, $2, $3, $4)", [[1] * BATCH, taken, nothing]),
+        "refund overage": (
+            "refund_store_credits_many($1, $2, $3, $4)",
+            [[1] * BATCH, beyond, nothing],
+        ),
+        "refund overage again": (
+            "refund_store_credits_many($1, $2, $3, $4)",
+            [[1] * BATCH, returned, nothing],
+        ),
+        "replay overage": (
+            "deduct_store_credits_many($1, $2, $3, $4, $5)",
+            [[1] * BATCH, beyond, nothing, nothing],
+        ),
+        "claw back": ("claw_back_store_credits($1, 1, $2)", [ids[0]]),
+        "limit": ("set_store_overage_limit($1, $2)", [5]),
+        "close": ("close_store_overage($1, $2, 16, 'USD')", [date(2026, 1, 1)]),
         "add": ("add_store_credits($1, 1, 'grant', $2)", [ids[0]]),
         "create": (
             "create_store_generations($1, $2, $3, $4, $5, $6)",
@@ -288,7 +315,23 @@ async def batch_of(connection: asyncpg.Connection, name: str) -> tuple[str, list
 @pytest.mark.parametrize("known", [True, False])
 @pytest.mark.parametrize(
     "name",
-    ["deduct", "refund", "add", "create", "replay", "start", "complete", "fail", "forget"],
+    [
+        "deduct",
+        "replay overage",
+        "refund",
+        "refund overage",
+        "refund overage again",
+        "add",
+        "claw back",
+        "limit",
+        "close",
+        "create",
+        "replay",
+        "start",
+        "complete",
+        "fail",
+        "forget",
+    ],
 )
 async def test_a_function_reads_the_rows_of_its_items_only(
     loaded_url: str, planner: asyncpg.Connection, name: str, known: bool, mode: str

@@ -51,15 +51,16 @@ BEGIN
     FOR item IN
         SELECT i.n::int AS n, i.amount, i.request_id,
             min(i.n) OVER (PARTITION BY i.request_id)::int AS first_n,
-            -- One type at a time, a look-up by a whole unique key each: for several at once a plan
-            -- made while the table was small may read all of the store's rows.
+            -- One type at a time, a look-up by the unique key each: for several at once a plan made
+            -- while the table was small may read all of the store's rows. And a range, not `=`:
+            -- with that, all of the store's overage may be read, by the partial index.
             coalesce(
                 (SELECT t.amount FROM store_credit_transactions t
                  WHERE t.store_id = p_store_id AND t.request_id = i.request_id
                    AND t.type = 'deduction'),
                 (SELECT t.amount FROM store_credit_transactions t
                  WHERE t.store_id = p_store_id AND t.request_id = i.request_id
-                   AND t.type = 'overage')) AS amount_before
+                   AND t.type >= 'overage' AND t.type <= 'overage')) AS amount_before
         FROM unnest(p_amounts, p_request_ids) WITH ORDINALITY AS i (amount, request_id, n)
         ORDER BY i.n
     LOOP
@@ -233,7 +234,7 @@ BEGIN
         LEFT JOIN LATERAL (
             SELECT t.seq, t.amount, t.session_id FROM store_credit_transactions t
             WHERE d.amount IS NULL AND t.store_id = p_store_id AND t.request_id = i.request_id
-              AND t.type = 'overage'
+              AND t.type >= 'overage' AND t.type <= 'overage'
             LIMIT 1
         ) o ON true
         ORDER BY i.n
