@@ -147,6 +147,7 @@ class Paddle:
     async def find_charge(self, subscription_id: str, marker: str, since: datetime) -> str | None:
         """The transaction, unless cancelled, of the charge with that marker; None: there is none.
 
+        One that is still being collected may yet be cancelled: that is PaddleUnavailable.
         Raises PaddleUnavailable, PaddleRefused.
         """
         return await self._run(lambda: self._find_charge(subscription_id, marker, since))
@@ -193,6 +194,8 @@ class Paddle:
             page = read(self._wire.client().get_raw("/transactions", listing), Transactions)
             for transaction in page.data:
                 if transaction.status != "canceled" and transaction.carries(MARKER, marker):
+                    if transaction.is_being_collected():
+                        raise PaddleUnavailable("The charge is still being collected.")
                     return transaction.id
             if not page.meta.pagination.has_more or not page.data:
                 return None

@@ -200,8 +200,15 @@ class Transaction(msgspec.Struct):
 
     id: str
     status: str
+    collection_mode: str = "automatic"
     checkout: _Checkout | None = None
     items: list[_Item] | None = None
+
+    def is_being_collected(self) -> bool:
+        """Whether it is neither paid nor past due; an invoice that was sent counts as done."""
+        return self.status in {"draft", "ready"} or (
+            self.status == "billed" and self.collection_mode == "automatic"
+        )
 
     def carries(self, name: str, value: str) -> bool:
         """Whether an item's price has this in its custom data."""
