@@ -180,8 +180,9 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _charges_settle_after_their_request(self) -> Self:
-        if self.overage_settle_seconds < self.paddle_timeout_seconds:
-            raise ValueError("overage_settle_seconds must not be below paddle_timeout_seconds")
+        # One request may take twice its time limit: until the answer begins, and until it ends.
+        if self.overage_settle_seconds < 2 * self.paddle_timeout_seconds:
+            raise ValueError("overage_settle_seconds must be at least twice paddle_timeout_seconds")
         return self
 
     @property
