@@ -1,0 +1,151 @@
+"""Stores that used overage last month, a Paddle that can be held up, and the bills."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID, uuid4
+
+import asyncpg
+
+from tests.billing.paddle_account import Account
+from tests.billing.paddle_entities import Entity
+from tests.billing.paddle_stand_in import API_KEY, WEBHOOK_SECRET, PaddleStandIn
+from tests.sql.books import open_store
+from tests.worker.stand_ins import Answer, Received, stand_in
+
+LIMIT = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """A place at which Paddle stands still: it was reached, and may go on."""
+
+    reached: asyncio.Event = field(default_factory=asyncio.Event)
+    may_go_on: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def pass_(self) -> None:
+        self.reached.set()
+        await self.may_go_on.wait()
+
+
+@dataclass(slots=True)
+class Paddle:
+    """The stand-in. Its next charge can be held, before or after it is made; so can a listing."""
+
+    api: PaddleStandIn
+    before_charge: Hold | None = None
+    after_charge: Hold | None = None
+    at_listing: Hold | None = None
+    lists_charges: bool = True
+
+    @property
+    def account(self) -> Account:
+        return self.api.account
+
+    def charges(self) -> list[Entity]:
+        """Every charge that was made, by whomever."""
+        return [
+            transaction
+            for transaction in self.account.transactions.values()
+            if transaction["origin"] == "subscription_charge"
+        ]
+
+    def subscribe(self) -> str:
+        """The id of a new, active subscription."""
+        price = {
+            "description": "starter",
+            "unit_price": {"amount": "4900", "currency_code": "USD"},
+            "billing_cycle": {"interval": "month", "frequency": 1},
+            "product": {"name": "starter", "tax_category": "standard"},
+        }
+        opened = self.account.open([{"price": price, "quantity": 1}], "USD", None)
+        self.account.pay(opened["id"])
+        return str(opened["subscription_id"])
+
+    async def answer(self, received: Received) -> Answer:
+        """Let the stand-in answer, now or when the test allows it."""
+        if received.method == "POST":
+            before, self.before_charge = self.before_charge, None
+            after, self.after_charge = self.after_charge, None
+        else:
+            before, after, self.at_listing = self.at_listing, None, None
+        if before is not None:
+            await before.pass_()
+        listed = self.lists_charges or received.method == "POST"
+        answer = self.api.handle(received) if listed else self._without_charges(received)
+        if after is not None:
+            await after.pass_()
+        return answer
+
+    def _without_charges(self, received: Received) -> Answer:
+        known = self.account.transactions
+        listed = {id_: t for id_, t in known.items() if t["origin"] != "subscription_charge"}
+        self.account.transactions = listed
+        try:
+            return self.api.handle(received)
+        finally:
+            self.account.transactions = known
+
+
+@asynccontextmanager
+async def holdable_paddle() -> AsyncIterator[Paddle]:
+    """Run it on a free port of loopback for as long as the block lasts."""
+    api = PaddleStandIn(Account("https://shop.example/pay"), API_KEY, WEBHOOK_SECRET)
+    paddle = Paddle(api)
+    async with stand_in(paddle.answer) as server:
+        api.url = server.url("")
+        yield paddle
+
+
+async def store_with_overage(admin: asyncpg.Connection, credits: int) -> UUID:
+    """A store that used so much beyond its balance, all of it last month."""
+    store_id = await open_store(admin)
+    await use_overage(admin, store_id, credits, last_month=True)
+    return store_id
+
+
+async def use_overage(
+    admin: asyncpg.Connection, store_id: UUID, credits: int, *, last_month: bool
+) -> str:
+    """One deduction beyond the balance; its request id."""
+    request_id = f"over-{uuid4()}"
+    await admin.fetchval("SELECT set_store_overage_limit($1, $2)", store_id, LIMIT)
+    deduct = "SELECT deduct_store_credits($1, $2, $3)"
+    assert await admin.fetchval(deduct, store_id, credits, request_id)
+    if last_month:
+        await admin.execute(
+            """UPDATE store_credit_transactions
+               SET created_at = date_trunc('month', now(), 'UTC') - interval '1 second'
+               WHERE store_id = $1 AND request_id = $2""",
+            store_id,
+            request_id,
+        )
+    return request_id
+
+
+async def subscribe(
+    admin: asyncpg.Connection, store_id: UUID, subscription_id: str, plan: str = "starter"
+) -> None:
+    """Paddle told us of the store's subscription."""
+    await admin.execute(
+        """INSERT INTO store_subscriptions
+               (store_id, paddle_subscription_id, checkout_id, occurred_at, status, plan, credits,
+                amount, currency)
+           VALUES ($1, $2, $3, now(), 'active', $4, 350, 4900, 'USD')""",
+        store_id,
+        subscription_id,
+        uuid4(),
+        plan,
+    )
+
+
+async def bills(admin: asyncpg.Connection, store_id: UUID) -> list[dict[str, Any]]:
+    """The store's bills, oldest first."""
+    rows = await admin.fetch(
+        "SELECT *, charged_at IS NOT NULL AS charged FROM store_overage_bills"
+        " WHERE store_id = $1 ORDER BY seq",
+        store_id,
+    )
+    return [dict(row) for row in rows]
