@@ -28,6 +28,7 @@ from storecredit.postgres.pool import Connection, Database
 from storecredit.settings import Settings
 from storecredit.stores.api_keys import ApiKeys, new_key
 from storecredit.telemetry import Metrics
+from tests.sql.reading import rows_read
 
 SMALL_STORES = 1000
 SMALL_STORE_SESSIONS = 10
@@ -153,16 +154,6 @@ async def plan_of(connection: Connection, query: str, args: Sequence[object]) ->
 def nodes_of(plan: dict[str, Any]) -> list[dict[str, Any]]:
     below = [node for child in plan.get("Plans", []) for node in nodes_of(child)]
     return [plan, *below]
-
-
-async def rows_read(connection: Connection, query: str, *args: object) -> int:
-    """How many table rows a statement reads, those read inside of functions included."""
-    counter = (
-        "SELECT sum(seq_tup_read + coalesce(idx_tup_fetch, 0))::int FROM pg_stat_xact_user_tables"
-    )
-    before = await connection.fetchval(counter)
-    await connection.fetch(query, *args)
-    return int(await connection.fetchval(counter)) - int(before)
 
 
 async def rows_read_after_small_stores(recorder: Recorder) -> int:

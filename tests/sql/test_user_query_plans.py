@@ -1,0 +1,143 @@
+"""The functions for end users read the rows of their items only, however large one user has grown.
+
+Plans inside of functions are shown by nobody: they are judged by the rows that are read.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from uuid import UUID, uuid4
+
+import asyncpg
+import pytest
+
+from tests.sql.reading import rows_read
+
+BATCH = 10
+ROWS_PER_ITEM_MAX = 10
+"""The credit row, read once more for each of its changes, deduction, refund, session."""
+LARGE_USER = UUID("01999999-0000-7000-8000-000000000000")
+TABLES = ("user_credits", "credit_transactions", "generation_sessions")
+
+# One user in a thousand is a thousand times larger: what the planner assumes of a user it does
+# not know is then wrong for the one where it matters.
+LOAD = f"""
+    CREATE TEMP TABLE load AS
+        SELECT md5('user ' || u)::uuid AS user_id, md5(u || ' session ' || i)::uuid AS session_id,
+            i, 'r' || i AS request_id
+        FROM generate_series(1, 1000) u, generate_series(1, 10) i
+        UNION ALL
+        SELECT '{LARGE_USER}', md5('large session ' || i)::uuid, i, 'r' || i
+        FROM generate_series(1, 10000) i
+        ORDER BY 2;
+    INSERT INTO user_credits (user_id, balance, total_earned, total_spent, last_seq)
+        SELECT DISTINCT user_id, 999000000, 1000000000, 1000000, 1000000 FROM load;
+    INSERT INTO users (user_id) SELECT user_id FROM user_credits;
+    INSERT INTO credit_transactions
+            (user_id, seq, type, amount, balance_after, session_id, request_id)
+        SELECT user_id, 2 * i - 1, 'generation', 1, 1, session_id, request_id FROM load
+        UNION ALL
+        SELECT user_id, 2 * i, 'refund', 1, 1, session_id, request_id FROM load WHERE i % 5 = 0;
+    INSERT INTO generation_sessions
+            (user_id, session_id, request_id, fingerprint, status, completed_at, error_code,
+             result_key)
+        SELECT user_id, session_id, request_id, sha256('same'),
+            CASE WHEN i > 9900 THEN 'queued' WHEN i % 5 = 0 THEN 'failed' ELSE 'completed' END,
+            CASE WHEN i <= 9900 THEN now() - interval '3 hours' END,
+            CASE WHEN i <= 9900 AND i % 5 = 0 THEN 'GENERATION_FAILED' END,
+            CASE WHEN i <= 9900 AND i % 5 <> 0 THEN 'key' END
+        FROM load;
+    DROP TABLE load;
+"""
+
+
+@pytest.fixture(scope="module")
+def loaded_url(books_url: str) -> str:
+    """The module's database, filled once; nothing in it is vacuumed or analysed by the server."""
+
+    async def load() -> None:
+        connection = await asyncpg.connect(books_url)
+        for table in TABLES:
+            await connection.execute(f"ALTER TABLE {table} SET (autovacuum_enabled = off)")
+        await connection.execute(LOAD)
+        await connection.execute("ANALYZE")
+        await connection.close()
+
+    asyncio.run(load())
+    return books_url
+
+
+@pytest.fixture
+async def planner(loaded_url: str) -> AsyncIterator[asyncpg.Connection]:
+    """A superuser's connection in a transaction that is rolled back."""
+    connection = await asyncpg.connect(loaded_url)
+    transaction = connection.transaction()
+    await transaction.start()
+    yield connection
+    await transaction.rollback()
+    await connection.close()
+
+
+async def call_of(connection: asyncpg.Connection, name: str) -> tuple[str, list[object], int]:
+    """A call of a function for the large user, and for how many items it is."""
+    users = [LARGE_USER] * BATCH
+    ids, new = [str(uuid4()) for _ in range(BATCH)], [uuid4() for _ in range(BATCH)]
+    nothing, fingerprints = [None] * BATCH, [b"f" * 32] * BATCH
+    taken = [f"r{i}" for i in range(1, 5 * BATCH, 5)]
+    queued = await connection.fetchval(
+        "SELECT (array_agg(session_id))[:$1] FROM generation_sessions WHERE status = 'queued'",
+        BATCH,
+    )
+    create = "create_generations_across_users($1, $2, $3, $4, $5, $6)"
+    calls: dict[str, tuple[str, list[object], int]] = {
+        "ensure": ("ensure_user($1, 10)", [LARGE_USER], 1),
+        "deduct": ("deduct_credits($1, 1, $2)", [LARGE_USER, ids[0]], 1),
+        "refund": ("refund_credits($1, 1, $2)", [LARGE_USER, "r1"], 1),
+        "add": ("add_credits($1, 1, 'grant', $2)", [LARGE_USER, ids[0]], 1),
+        "claw back": ("claw_back_credits($1, 1, $2)", [LARGE_USER, ids[0]], 1),
+        "create": (create, [users, new, ids, fingerprints, nothing, nothing], BATCH),
+        "replay": (create, [users, new, taken, fingerprints, nothing, nothing], BATCH),
+        "start": ("start_generations_across_users($1, $2)", [users, queued], BATCH),
+        "complete": (
+            "complete_generations_across_users($1, $2, $3)",
+            [users, queued, ids],
+            BATCH,
+        ),
+        "fail": ("fail_generations_across_users($1, $2, $3, $3)", [users, queued, ids], BATCH),
+        "forget": ("forget_generation_result($1, $2)", [LARGE_USER, new[0]], 1),
+    }
+    return calls[name]
+
+
+@pytest.mark.parametrize("mode", ["auto", "force_generic_plan", "force_custom_plan"])
+@pytest.mark.parametrize("known", [True, False])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "ensure",
+        "deduct",
+        "refund",
+        "add",
+        "claw back",
+        "create",
+        "replay",
+        "start",
+        "complete",
+        "fail",
+        "forget",
+    ],
+)
+async def test_a_function_reads_the_rows_of_its_items_only(
+    planner: asyncpg.Connection, name: str, known: bool, mode: str
+) -> None:
+    if not known:
+        # A new deployment: the tables have grown before anything was counted.
+        await planner.execute(
+            "DELETE FROM pg_statistic WHERE starelid::regclass::text = ANY ($1)", TABLES
+        )
+    await planner.execute(f"SET LOCAL plan_cache_mode = {mode}")
+    call, args, items = await call_of(planner, name)
+
+    read = await rows_read(planner, f"SELECT * FROM {call}", *args)
+
+    assert read > 0 or name in ("ensure", "forget")
+    assert read <= ROWS_PER_ITEM_MAX * items
