@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from storecredit import telemetry
+from storecredit.billing.assembly import Billing
 from storecredit.generation.generators import load_generator
 from storecredit.generation.lifecycle import ENTRYPOINT, Lifecycle
 from storecredit.generation.sessions import Sessions
@@ -108,6 +109,7 @@ class Service:
     queue: JobQueue
     sweep: Sweep
     listener: Listener
+    billing: Billing
 
 
 @asynccontextmanager
@@ -118,6 +120,7 @@ async def assembled(settings: Settings, database: Database) -> AsyncIterator[Ser
     queue = JobQueue(database, ENTRYPOINT)
     lifecycle = Lifecycle(database, settings, metrics)
     results = ResultStore(settings.data_dir, settings.signing_key)
+    billing = Billing.from_settings(settings, database)
     parts = Parts(
         settings=settings,
         metrics=metrics,
@@ -132,14 +135,21 @@ async def assembled(settings: Settings, database: Database) -> AsyncIterator[Ser
         sessions=Sessions(database),
         lifecycle=lifecycle,
         results=results,
+        catalogue=billing.catalogue,
+        checkouts=billing.checkouts,
+        subscriptions=billing.subscriptions,
+        paddle_events=billing.events,
+        problems=billing.problems,
+        signatures=billing.signatures,
     )
     sweep = Sweep(database, lifecycle, results, queue, settings, metrics)
     listening = asyncio.create_task(listener.run(), name="listener")
     await lifecycle.open()
     try:
-        yield Service(parts, queue, sweep, listener)
+        yield Service(parts, queue, sweep, listener, billing)
     finally:
         await lifecycle.close()
+        await billing.close()
         await parts.rate_limits.close()
         await parts.tokens.close()
         await _cancelled(listening)
@@ -199,6 +209,8 @@ async def _background(
                 service.parts.metrics,
             )
             tasks.append(asyncio.create_task(working.run(stop), name="worker"))
+        if worker and service.billing.is_on:
+            tasks.append(asyncio.create_task(service.billing.run(stop), name="billing"))
         for task in tasks:
             # A part that breaks for good must not leave half a service standing.
             task.add_done_callback(lambda _task: stop.set())

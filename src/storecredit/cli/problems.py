@@ -61,6 +61,8 @@ def expected(error: Exception) -> Problem | None:
 
 
 def _of_the_rooms(error: Exception) -> Problem | None:
+    from storecredit.billing.catalogue import CatalogueError
+    from storecredit.billing.paddle import PaddleMisconfigured
     from storecredit.generation.generators import GeneratorNotConfigured
     from storecredit.ledger.store_credits import CreditRowMissing
     from storecredit.ledger.verify import DiscrepancyUnnamed
@@ -80,7 +82,7 @@ def _of_the_rooms(error: Exception) -> Problem | None:
             | DiscrepancyUnnamed()
         ):
             return Problem(str(error))
-        case GeneratorNotConfigured():
+        case GeneratorNotConfigured() | CatalogueError() | PaddleMisconfigured():
             return Problem(str(error), MISUSED)
         case DatabaseUnavailable():
             advice = "Check that it runs, and that the database URL names it."

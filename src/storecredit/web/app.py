@@ -6,7 +6,7 @@ from litestar import Litestar, Response, Router
 from litestar.di import Provide
 from litestar.types import ASGIApp, ExceptionHandlersMap
 
-from storecredit.web import admin, admin_keys, b2b, b2c, public
+from storecredit.web import admin, admin_keys, b2b, b2c, public, webhooks
 from storecredit.web.access import B2C, Access
 from storecredit.web.bodies import JsonRequest
 from storecredit.web.envelope import answer_to
@@ -56,6 +56,7 @@ def routes() -> list[Any]:
                 b2c.warm_up,  # HEAD /{anything}
             ],
         ),
+        webhooks.receive_paddle_event,  # POST /webhooks/paddle
         public.live,  # GET /health/live
         public.ready,  # GET /health/ready
         public.metrics,  # GET /metrics

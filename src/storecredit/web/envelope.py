@@ -13,6 +13,7 @@ from litestar import Response
 from litestar.exceptions import HTTPException
 
 from storecredit import telemetry
+from storecredit.billing.paddle import PaddleRefused, PaddleUnavailable
 from storecredit.ledger.store_credits import CreditRowMissing
 from storecredit.postgres.group_commit import OutcomeUnknown, WaitingLineFull
 from storecredit.postgres.pool import DatabaseUnavailable
@@ -40,6 +41,7 @@ class ErrorCode(StrEnum):
 
     VALIDATION_ERROR = "VALIDATION_ERROR"
     INVALID_API_KEY = "INVALID_API_KEY"
+    INVALID_SIGNATURE = "INVALID_SIGNATURE"
     INSUFFICIENT_CREDITS = "INSUFFICIENT_CREDITS"
     DOMAIN_MISMATCH = "DOMAIN_MISMATCH"
     NOT_FOUND = "NOT_FOUND"
@@ -54,6 +56,7 @@ class ErrorCode(StrEnum):
 STATUS: Final[dict[ErrorCode, int]] = {
     ErrorCode.VALIDATION_ERROR: 400,
     ErrorCode.INVALID_API_KEY: 401,
+    ErrorCode.INVALID_SIGNATURE: 401,
     ErrorCode.INSUFFICIENT_CREDITS: 402,
     ErrorCode.DOMAIN_MISMATCH: 403,
     ErrorCode.NOT_FOUND: 404,
@@ -165,12 +168,24 @@ def failure_of(error: BaseException) -> Failure | None:
             return unavailable("Too many requests are waiting. Nothing was charged; try again.")
         case DatabaseUnavailable() | RateLimitsUnavailable() | TokenKeysUnavailable():
             return unavailable("The service is not available right now. Nothing was charged.")
+        case PaddleUnavailable() | PaddleRefused():
+            return _failure_of_paddle(error)
         case CreditRowMissing():
             return Failure(ErrorCode.INTERNAL_ERROR, "The balance cannot be read.")
         case HTTPException():
             return _failure_of_framework(error)
         case _:
             return None
+
+
+def _failure_of_paddle(error: PaddleUnavailable | PaddleRefused) -> Failure:
+    if isinstance(error, PaddleRefused):
+        # Nothing the sender could mend; what Paddle says is for the operator's log.
+        return Failure(ErrorCode.SERVICE_UNAVAILABLE, "The payment provider refuses this sale.")
+    return unavailable(
+        "The payment provider does not answer. Send the same request with the same request id "
+        "again: nothing is sold twice."
+    )
 
 
 def _failure_of_framework(error: HTTPException) -> Failure:

@@ -2,6 +2,12 @@
 
 from dataclasses import dataclass
 
+from storecredit.billing.catalogue import Catalogue
+from storecredit.billing.checkouts import Checkouts
+from storecredit.billing.events import PaddleEvents
+from storecredit.billing.problems import Problems
+from storecredit.billing.signature import Signatures
+from storecredit.billing.subscriptions import Subscriptions
 from storecredit.generation.lifecycle import Lifecycle
 from storecredit.generation.sessions import Sessions
 from storecredit.generation.storage import ResultStore
@@ -34,3 +40,9 @@ class Parts:
     sessions: Sessions
     lifecycle: Lifecycle
     results: ResultStore
+    catalogue: Catalogue
+    checkouts: Checkouts
+    subscriptions: Subscriptions
+    paddle_events: PaddleEvents
+    problems: Problems
+    signatures: Signatures | None

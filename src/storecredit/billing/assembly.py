@@ -1,0 +1,60 @@
+"""Billing as a whole: its parts, wired together from the settings, and what runs beside requests.
+
+Without Paddle's two secrets billing is off: no checkout is opened, no webhook taken, nothing runs.
+"""
+
+import asyncio
+from dataclasses import dataclass
+from typing import Self
+
+from storecredit.billing.catalogue import Catalogue, load_catalogue
+from storecredit.billing.checkouts import Checkouts
+from storecredit.billing.events import PaddleEvents
+from storecredit.billing.paddle import Paddle
+from storecredit.billing.problems import Problems
+from storecredit.billing.signature import Signatures
+from storecredit.billing.subscriptions import Subscriptions
+from storecredit.postgres.pool import Database
+from storecredit.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Billing:
+    """The parts of billing; `paddle` and `signatures` are None while it is off."""
+
+    catalogue: Catalogue
+    checkouts: Checkouts
+    events: PaddleEvents
+    problems: Problems
+    subscriptions: Subscriptions
+    paddle: Paddle | None
+    signatures: Signatures | None
+
+    @classmethod
+    def from_settings(cls, settings: Settings, database: Database) -> Self:
+        """Wire the parts. Raises CatalogueError, PaddleMisconfigured."""
+        catalogue = load_catalogue(settings.plans_file)
+        paddle = Paddle.from_settings(settings)
+        return cls(
+            catalogue=catalogue,
+            checkouts=Checkouts(database, paddle, catalogue),
+            events=PaddleEvents(database, settings),
+            problems=Problems(database),
+            subscriptions=Subscriptions(database),
+            paddle=paddle,
+            signatures=None if paddle is None else Signatures(settings),
+        )
+
+    @property
+    def is_on(self) -> bool:
+        """Whether Paddle is configured."""
+        return self.paddle is not None
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """What a worker does for billing, until `stop` is set."""
+        await self.events.run(stop)
+
+    async def close(self) -> None:
+        """Let requests to Paddle that are under way end."""
+        if self.paddle is not None:
+            await self.paddle.close()

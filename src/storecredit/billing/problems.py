@@ -1,0 +1,158 @@
+"""What the operator has to look at: events that failed or fit nothing, credits and bills unpaid.
+
+Nothing is decided here. Each list is bounded, newest first, and says whether there is more.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Final, Generic, TypeVar
+from uuid import UUID
+
+import msgspec
+
+from storecredit.billing.checkouts import owner_of
+from storecredit.ledger.owners import Owner
+from storecredit.postgres.pool import Database, Record
+
+PROBLEMS_MAX: Final = 100
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class EventProblem:
+    """An event that is failing or was set aside.
+
+    `about` is what is kept of it: ids, amounts, status; None if nothing could be read.
+    """
+
+    event_id: str
+    event_type: str
+    occurred_at: datetime
+    received_at: datetime
+    status: str
+    attempts: int
+    reason: str | None
+    about: dict[str, object] | None
+
+
+@dataclass(frozen=True, slots=True)
+class ShortClawback:
+    """A payment that went back, of whose credits only some could be taken."""
+
+    adjustment_id: str
+    transaction_id: str
+    owner: Owner
+    action: str
+    credits: int
+    taken: int
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class UnpaidBill:
+    """An overage bill whose charge failed; `amount` in the currency's smallest unit."""
+
+    store_id: UUID
+    period: date
+    credits: int
+    amount: int
+    currency: str
+    attempts: int
+    last_error: str
+
+
+@dataclass(frozen=True, slots=True)
+class Listed(Generic[T]):
+    """At most `PROBLEMS_MAX` of a kind, newest first; `truncated`: there are more."""
+
+    items: tuple[T, ...]
+    truncated: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Everything there is to look at."""
+
+    events: Listed[EventProblem]
+    clawbacks: Listed[ShortClawback]
+    bills: Listed[UnpaidBill]
+
+    @property
+    def none(self) -> bool:
+        """Whether there is nothing to do."""
+        return not (self.events.items or self.clawbacks.items or self.bills.items)
+
+
+class Problems:
+    """Finds what the operator has to look at."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def find(self) -> Found:
+        """All of it, now. Raises DatabaseUnavailable."""
+        return Found(await self.events(), await self.clawbacks(), await self.bills())
+
+    async def events(self) -> Listed[EventProblem]:
+        """Events that are failing or were set aside."""
+        rows = await self._database.fetch(
+            """SELECT event_id, event_type, occurred_at, received_at, status, attempts, reason,
+                   content
+               FROM paddle_events WHERE status = 'set_aside' OR status = 'failing'
+               ORDER BY received_at DESC LIMIT $1""",
+            PROBLEMS_MAX + 1,
+        )
+        return _listed([_event(row) for row in rows])
+
+    async def clawbacks(self) -> Listed[ShortClawback]:
+        """Clawbacks that found too few credits."""
+        rows = await self._database.fetch(
+            """SELECT c.adjustment_id, c.paddle_transaction_id, c.action, c.credits, c.taken,
+                   c.created_at, p.store_id, p.user_id
+               FROM clawbacks c JOIN payments p USING (paddle_transaction_id)
+               WHERE c.taken < c.credits ORDER BY c.created_at DESC LIMIT $1""",
+            PROBLEMS_MAX + 1,
+        )
+        return _listed([_clawback(row) for row in rows])
+
+    async def bills(self) -> Listed[UnpaidBill]:
+        """Overage bills that could not be charged so far."""
+        rows = await self._database.fetch(
+            """SELECT store_id, period, credits, amount, currency, attempts, last_error
+               FROM store_overage_bills WHERE charged_at IS NULL AND last_error IS NOT NULL
+               ORDER BY period DESC, store_id LIMIT $1""",
+            PROBLEMS_MAX + 1,
+        )
+        return _listed([UnpaidBill(**row) for row in rows])
+
+
+def _listed(found: Sequence[T]) -> Listed[T]:
+    return Listed(tuple(found[:PROBLEMS_MAX]), truncated=len(found) > PROBLEMS_MAX)
+
+
+def _event(row: Record) -> EventProblem:
+    content = row["content"]
+    return EventProblem(
+        event_id=row["event_id"],
+        event_type=row["event_type"],
+        occurred_at=row["occurred_at"],
+        received_at=row["received_at"],
+        status=row["status"],
+        attempts=row["attempts"],
+        reason=row["reason"],
+        about=None if content is None else msgspec.json.decode(content, type=dict[str, object]),
+    )
+
+
+def _clawback(row: Record) -> ShortClawback:
+    return ShortClawback(
+        adjustment_id=row["adjustment_id"],
+        transaction_id=row["paddle_transaction_id"],
+        owner=owner_of(row),
+        action=row["action"],
+        credits=row["credits"],
+        taken=row["taken"],
+        created_at=row["created_at"],
+    )

@@ -1,0 +1,67 @@
+"""A store's subscriptions, read: what it pays for each month, and how that stands."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Final
+from uuid import UUID
+
+from storecredit.postgres.pool import Database, Record
+
+SUBSCRIPTIONS_MAX: Final = 100
+
+
+class SubscriptionStatus(StrEnum):
+    """The states of a subscription (https://developer.paddle.com/build/subscriptions)."""
+
+    ACTIVE = "active"
+    TRIALING = "trialing"
+    PAST_DUE = "past_due"
+    PAUSED = "paused"
+    CANCELED = "canceled"
+
+
+@dataclass(frozen=True, slots=True)
+class Subscription:
+    """One subscription; `credits` for `amount` (the currency's smallest unit) every month."""
+
+    paddle_subscription_id: str
+    status: SubscriptionStatus
+    plan: str
+    credits: int
+    amount: int
+    currency: str
+    period_starts_at: datetime | None
+    period_ends_at: datetime | None
+    created_at: datetime
+
+
+class Subscriptions:
+    """Reads the subscriptions of stores; they change by Paddle's events only."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def of_store(self, store_id: UUID) -> tuple[Subscription, ...]:
+        """The store's subscriptions, newest first, at most `SUBSCRIPTIONS_MAX`."""
+        rows = await self._database.fetch(
+            """SELECT * FROM store_subscriptions WHERE store_id = $1
+               ORDER BY created_at DESC, paddle_subscription_id LIMIT $2""",
+            store_id,
+            SUBSCRIPTIONS_MAX,
+        )
+        return tuple(_subscription(row) for row in rows)
+
+
+def _subscription(row: Record) -> Subscription:
+    return Subscription(
+        paddle_subscription_id=row["paddle_subscription_id"],
+        status=SubscriptionStatus(row["status"]),
+        plan=row["plan"],
+        credits=row["credits"],
+        amount=row["amount"],
+        currency=row["currency"],
+        period_starts_at=row["period_starts_at"],
+        period_ends_at=row["period_ends_at"],
+        created_at=row["created_at"],
+    )
