@@ -1,11 +1,14 @@
 """Paddle, stood in for."""
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 
+import asyncpg
 import pytest
 
 from storecredit.billing.paddle import Paddle
 from storecredit.settings import Settings
+from tests.billing.desk import Desk, desk_of
 from tests.billing.paddle_stand_in import PaddleStandIn, paddle_stand_in
 
 
@@ -23,3 +26,12 @@ async def gateway(paddle: PaddleStandIn) -> AsyncIterator[Paddle]:
     assert opened is not None
     yield opened
     await opened.close()
+
+
+@pytest.fixture
+async def desk(
+    paddle: PaddleStandIn, database_url: str, admin: asyncpg.Connection, data_dir: Path
+) -> AsyncIterator[Desk]:
+    """A running service that sells through it."""
+    async with desk_of(paddle, database_url, admin, data_dir) as running:
+        yield running

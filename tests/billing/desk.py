@@ -1,0 +1,161 @@
+"""A running service that sells through Paddle's stand-in: its real door, its worker, its tables."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+from pydantic import SecretStr
+
+from storecredit.billing.checkouts import (
+    Checkouts,
+    CreditsOrder,
+    Opened,
+    Order,
+    PackOrder,
+    PlanOrder,
+)
+from storecredit.ledger.owners import Owner, OwnerKind
+from storecredit.postgres.pool import Database
+from storecredit.service import Service, listen, serve
+from storecredit.settings import Settings
+from tests.billing.paddle_account import Event
+from tests.billing.paddle_stand_in import PaddleStandIn
+from tests.billing.paddle_webhooks import Webhooks
+from tests.billing.sales import Movement, balance_of, ledger_of, open_owner
+from tests.web.doors import OPERATOR_TOKEN
+
+SETTLING_SECONDS_MAX = 60.0
+UNSETTLED = "SELECT count(*) FROM paddle_events WHERE status IN ('received', 'failing')"
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """Buy, pay, have Paddle tell of it, and read what became of it."""
+
+    service: Service
+    paddle: PaddleStandIn
+    webhooks: Webhooks
+    url: str
+    database: Database
+    admin: asyncpg.Connection
+
+    @property
+    def checkouts(self) -> Checkouts:
+        return self.service.parts.checkouts
+
+    async def store(self, credits: int = 0) -> Owner:
+        return await open_owner(self.database, OwnerKind.STORE, credits)
+
+    async def user(self, credits: int = 0) -> Owner:
+        return await open_owner(self.database, OwnerKind.USER, credits)
+
+    async def opened(self, owner: Owner, order: Order, request_id: str = "order") -> Opened:
+        """A checkout, started."""
+        started = await self.checkouts.start(owner, order, request_id)
+        assert isinstance(started, Opened), started
+        return started
+
+    async def paid(
+        self, owner: Owner, order: Order | None = None, request_id: str = "order"
+    ) -> tuple[Event, ...]:
+        """What Paddle tells once a checkout is paid; not told yet."""
+        if order is None:
+            store = owner.kind is OwnerKind.STORE
+            order = CreditsOrder(100) if store else PackOrder(self.pack_id)
+        opened = await self.opened(owner, order, request_id)
+        return self.paddle.account.pay(opened.transaction_id)
+
+    async def subscribed(self, owner: Owner, plan: str = "growth") -> str:
+        """The id of a subscription whose first month is booked."""
+        await self.told(await self.paid(owner, PlanOrder(plan), f"subscribe-{plan}"))
+        return list(self.paddle.account.subscriptions)[-1]
+
+    @property
+    def pack_id(self) -> str:
+        return self.service.parts.catalogue.packs[0].pack_id
+
+    async def told(self, events: Sequence[Event]) -> None:
+        """Deliver in order, and wait until all of it is settled."""
+        assert set(await self.webhooks.send_all(events)) <= {200}
+        await self.settled()
+
+    async def settled(self) -> None:
+        """Wait until no event is open."""
+        async with asyncio.timeout(SETTLING_SECONDS_MAX):
+            while await self.admin.fetchval(UNSETTLED):  # noqa: ASYNC110 - a row sets no event
+                await asyncio.sleep(0.02)
+
+    async def event(self, event: Event) -> Any:
+        """The row that is kept of an event."""
+        return await self.admin.fetchrow(
+            "SELECT * FROM paddle_events WHERE event_id = $1", event.event_id
+        )
+
+    async def status(self, event: Event) -> str:
+        return str((await self.event(event))["status"])
+
+    async def ledger(self, owner: Owner) -> list[Movement]:
+        return await ledger_of(self.admin, owner)
+
+    async def balance(self, owner: Owner) -> int:
+        return await balance_of(self.admin, owner)
+
+    async def tier(self, owner: Owner) -> str:
+        tier = await self.admin.fetchval("SELECT tier FROM stores WHERE store_id = $1", owner.id)
+        return str(tier)
+
+
+def only(events: Sequence[Event], event_type: str) -> Event:
+    """The one event of that type."""
+    (found,) = (event for event in events if event.event_type == event_type)
+    return found
+
+
+def completed(events: Sequence[Event]) -> Event:
+    return only(events, "transaction.completed")
+
+
+@asynccontextmanager
+async def desk_of(
+    paddle: PaddleStandIn,
+    database_url: str,
+    admin: asyncpg.Connection,
+    data_dir: Path,
+    **changes: Any,
+) -> AsyncIterator[Desk]:
+    """The service, with API and worker, until the context ends."""
+    settings = Settings.model_validate(
+        {
+            "data_dir": data_dir,
+            "database_url": SecretStr(database_url),
+            "port": 0,
+            "admin_token": SecretStr(OPERATOR_TOKEN),
+            "sweep_interval_seconds": 3600,
+            "billing_backoff_seconds": 0.01,
+            "billing_interval_seconds": 1,
+            "billing_attempts": 4,
+            **paddle.settings(),
+            **changes,
+        }
+    )
+    listening, stop = listen(settings), asyncio.Event()
+    url = f"http://127.0.0.1:{listening.getsockname()[1]}"
+    ready: asyncio.Future[Service] = asyncio.get_running_loop().create_future()
+    running = asyncio.create_task(serve(settings, listening, stop, on_ready=ready.set_result))
+    running.add_done_callback(lambda _: ready.done() or ready.cancel())
+    try:
+        service = await ready
+    except asyncio.CancelledError:
+        await running
+        raise
+    database = service.parts.database
+    webhooks = paddle.webhooks(f"{url}/webhooks/paddle")
+    try:
+        yield Desk(service, paddle, webhooks, url, database, admin)
+    finally:
+        stop.set()
+        await running

@@ -1,0 +1,298 @@
+"""`POST /webhooks/paddle`, and what becomes of the events that come in by it."""
+
+import asyncio
+import time
+from random import Random
+from typing import Any
+
+import httpx
+import pytest
+
+from storecredit.billing.checkouts import CreditsOrder, PlanOrder
+from storecredit.billing.messages import pack, read_content, read_event
+from tests.billing.desk import Desk, completed
+from tests.billing.paddle_account import Event
+from tests.billing.paddle_webhooks import sign
+from tests.billing.sales import Movement, everything
+from tests.web.doors import data_of, error_of
+
+
+async def test_a_stores_payment_becomes_credits(desk: Desk) -> None:
+    store = await desk.store(10)
+
+    events = await desk.paid(store, CreditsOrder(250), "invoice-7")
+    assert await desk.balance(store) == 10, "nothing is added before it is paid"
+    await desk.told(events)
+
+    assert await desk.ledger(store) == [
+        Movement("grant", 10, 10, "opening"),
+        Movement("purchase", 250, 260, "invoice-7"),
+    ]
+    assert await desk.status(completed(events)) == "processed"
+    for event in events:
+        if event is not completed(events):
+            assert await desk.status(event) == "ignored"
+
+
+async def test_a_users_payment_becomes_credits(desk: Desk) -> None:
+    user, store = await desk.user(10), await desk.store()
+    pack = desk.service.parts.catalogue.packs[0]
+
+    await desk.told(await desk.paid(user))
+
+    assert (await desk.ledger(user))[1:] == [
+        Movement("purchase", pack.credits, 10 + pack.credits, "order")
+    ]
+    assert await desk.ledger(store) == []
+
+
+async def test_an_event_that_comes_fifty_times_at_once_books_once(desk: Desk) -> None:
+    store = await desk.store()
+    event = completed(await desk.paid(store))
+
+    answers = await asyncio.gather(*(desk.webhooks.send(event) for _ in range(50)))
+
+    assert {answer.status_code for answer in answers} == {200}
+    receipts = [data_of(answer)["receipt"] for answer in answers]
+    assert sorted(receipts) == ["kept"] + ["known"] * 49
+    await desk.settled()
+    assert await desk.ledger(store) == [Movement("purchase", 100, 100, "order")]
+    assert data_of(await desk.webhooks.send(event))["receipt"] == "known"
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_events_in_any_order_and_more_than_once_lead_to_the_same_books(
+    desk: Desk, seed: int
+) -> None:
+    store, user = await desk.store(), await desk.user()
+    account = desk.paddle.account
+    events = [*await desk.paid(store, PlanOrder("growth"), "plan"), *await desk.paid(user)]
+    subscription_id = next(iter(account.subscriptions))
+    renewed = account.renew(subscription_id)
+    bought = await desk.paid(store, CreditsOrder(100), "more")
+    adjusted = account.adjust(completed(bought).data["id"])
+    events += [*renewed, *bought, adjusted, account.decide(adjusted.data["id"], "approved")]
+    events += account.change_subscription(subscription_id, "canceled")
+
+    statuses = await desk.webhooks.send_all(events, copies=2, shuffle=Random(seed))
+    await desk.settled()
+
+    assert set(statuses) == {200}
+    set_aside = await desk.service.parts.problems.events()
+    for problem in set_aside.items:
+        # The wait for what it is about was over; in life it is longer than a second.
+        assert await desk.service.parts.paddle_events.retry(problem.event_id)
+    await desk.settled()
+    assert (await desk.service.parts.problems.find()).none
+    movements = await desk.ledger(store)
+    assert sorted((row.type, row.amount) for row in movements) == [
+        ("clawback", 100),
+        ("purchase", 100),
+        ("subscription", 800),
+        ("subscription", 800),
+    ]
+    assert await desk.balance(store) == 1600
+    assert len(await desk.ledger(user)) == 1
+    assert await desk.tier(store) == "default"
+    assert await desk.admin.fetchval("SELECT status FROM store_subscriptions") == "canceled"
+
+
+FORGERIES: tuple[dict[str, Any], ...] = (
+    {"secret": "pdl_ntfset_another"},
+    {"at": 1_700_000_000.0},
+    {"signature": ""},
+    {"signature": "ts=1;h1=00"},
+    {"signature": "nonsense"},
+    {"body": b'{"event_id": "evt_other"}'},
+)
+
+
+async def test_a_forged_or_old_webhook_writes_nothing(desk: Desk) -> None:
+    event = completed(await desk.paid(await desk.store()))
+    before = await everything(desk.admin)
+
+    for forgery in FORGERIES:
+        error_of(await desk.webhooks.send(event, **forgery), 401, "INVALID_SIGNATURE")
+        assert await everything(desk.admin) == before, forgery
+
+
+NO_EVENTS = (
+    b"",
+    b"[]",
+    b"{",
+    b"null",
+    b'{"event_id": "evt_1"}',
+    b'{"event_id":"evt_1","event_type":"a.b","occurred_at":"yesterday","data":{}}',
+    b'{"event_id":"jo@buyer.example","event_type":"a","occurred_at":"2026-01-01T00:00:00Z","data":{}}',
+    b"[" * 100_000,
+)
+
+
+async def test_what_is_no_event_writes_nothing(desk: Desk) -> None:
+    for body in NO_EVENTS:
+        error = error_of(await post(desk, body), 400, "VALIDATION_ERROR")
+        assert "buyer.example" not in error["message"]
+    assert await desk.admin.fetchval("SELECT count(*) FROM paddle_events") == 0
+
+
+async def test_the_body_has_a_largest_size(desk: Desk) -> None:
+    answer = await post(desk, b" " * (1024 * 1024 + 1))
+
+    error_of(answer, 413, "PAYLOAD_TOO_LARGE")
+
+
+async def test_other_methods_are_refused(desk: Desk) -> None:
+    async with httpx.AsyncClient() as http:
+        answer = await http.get(desk.webhooks.url)
+    error_of(answer, 405, "METHOD_NOT_ALLOWED")
+
+
+async def post(desk: Desk, body: bytes) -> httpx.Response:
+    """Send a body with a good signature."""
+    headers = {"Paddle-Signature": sign(body, desk.paddle.webhook_secret, at=time.time())}
+    async with httpx.AsyncClient() as http:
+        return await http.post(desk.webhooks.url, content=body, headers=headers)
+
+
+ANOTHER = "01900000-0000-7000-8000-000000000000"
+MISMATCHES: tuple[tuple[dict[str, object], str], ...] = (
+    ({"details.totals.subtotal": "1"}, "the subtotal is 1, not 1800"),
+    ({"details.totals.subtotal": "180000"}, "the subtotal is 180000, not 1800"),
+    ({"currency_code": "JPY"}, "the currency is JPY, not USD"),
+    ({"details.totals.discount": "5"}, "5 were taken off"),
+    ({"subscription_id": "sub_01hv8x29kz0t586xy6zn1a62ny"}, "it belongs to subscription"),
+    ({"custom_data.credits": "5000"}, "another credits"),
+    ({"custom_data.store_id": ANOTHER}, "another store_id"),
+    ({"custom_data.user_id": ANOTHER}, "another user_id"),
+    ({"custom_data.checkout_id": ANOTHER}, "another checkout_id"),
+    ({"custom_data.purchase_type": "subscription"}, "another purchase_type"),
+    ({"custom_data.request_id": "other"}, "another request_id"),
+    ({"id": "txn_01hv8wptq8987qeep44cyrewp9"}, "No checkout of ours"),
+    ({"origin": "subscription_charge"}, "not for overage"),
+)
+
+
+async def test_what_does_not_fit_our_record_is_set_aside_and_shown(desk: Desk) -> None:
+    store = await desk.store(5)
+    told = [
+        completed(await desk.paid(store, request_id=f"order-{place}")).altered(lies)
+        for place, (lies, _) in enumerate(MISMATCHES)
+    ]
+
+    await desk.told(told)
+
+    shown = {event.event_id: event for event in (await desk.service.parts.problems.events()).items}
+    for event, (_, sentence) in zip(told, MISMATCHES, strict=True):
+        problem = shown.pop(event.event_id)
+        assert problem.status == "set_aside"
+        assert sentence in str(problem.reason)
+        assert problem.about is not None
+        assert problem.about["kind"] == "transaction"
+    assert not shown
+    assert await desk.ledger(store) == [Movement("grant", 5, 5, "opening")]
+    assert await desk.admin.fetchval("SELECT count(*) FROM payments") == 0
+
+
+UNREADABLE: tuple[dict[str, object], ...] = (
+    {"details.totals": {}},
+    {"custom_data": ["ours?"]},
+    {"custom_data.store_id": "jo@buyer.example"},
+    {"origin": "Jo <jo@buyer.example>"},
+    {"currency_code": None},
+)
+
+
+async def test_what_cannot_be_read_is_set_aside_without_being_kept(desk: Desk) -> None:
+    store = await desk.store()
+    for place, lies in enumerate(UNREADABLE):
+        event = completed(await desk.paid(store, request_id=f"order-{place}")).altered(lies)
+
+        await desk.told([event])
+
+        row = await desk.event(event)
+        assert (row["status"], row["content"]) == ("set_aside", None)
+        assert row["reason"].startswith("It cannot be read, book it by hand: ")
+        assert "buyer.example" not in row["reason"]
+        assert not await desk.service.parts.paddle_events.retry(event.event_id)
+
+
+async def test_a_request_id_that_was_used_meanwhile_is_not_taken_for_the_payment(
+    desk: Desk,
+) -> None:
+    store = await desk.store()
+    event = completed(await desk.paid(store))
+    await desk.database.fetchval("SELECT add_store_credits($1, 100, 'purchase', 'order')", store.id)
+
+    await desk.told([event])
+
+    assert await desk.status(event) == "set_aside"
+    assert len(await desk.ledger(store)) == 1
+
+
+async def test_an_event_that_keeps_failing_is_shown_and_can_be_tried_again(desk: Desk) -> None:
+    store = await desk.store()
+    event = completed(await desk.paid(store))
+    await desk.admin.execute("ALTER TABLE payments ADD CONSTRAINT broken CHECK (credits < 0)")
+
+    await desk.told([event])
+
+    (problem,) = (await desk.service.parts.problems.events()).items
+    assert (problem.status, problem.attempts) == ("set_aside", 4)
+    assert problem.reason == "Processing broke: CheckViolationError."
+    assert await desk.ledger(store) == []
+
+    await desk.admin.execute("ALTER TABLE payments DROP CONSTRAINT broken")
+    assert await desk.service.parts.paddle_events.retry(event.event_id)
+    await desk.settled()
+    assert await desk.status(event) == "processed"
+    assert await desk.ledger(store) == [Movement("purchase", 100, 100, "order")]
+    assert (await desk.service.parts.problems.find()).none
+
+
+async def test_an_event_without_a_job_gets_one(desk: Desk) -> None:
+    store = await desk.store()
+    event = completed(await desk.paid(store))
+    # As if the job had been lost: kept, but not queued.
+    await desk.database.fetchval(
+        "SELECT receive_paddle_event($1, $2, now(), $3)",
+        event.event_id,
+        event.event_type,
+        kept_of(event),
+    )
+
+    await desk.settled()
+
+    assert await desk.ledger(store) == [Movement("purchase", 100, 100, "order")]
+
+
+def kept_of(event: Event) -> str:
+    content = read_content(read_event(event.body()))
+    assert content is not None
+    return pack(content)
+
+
+async def test_only_what_is_used_of_an_event_is_kept(
+    desk: Desk, capfd: pytest.CaptureFixture[str]
+) -> None:
+    store, account = await desk.store(), desk.paddle.account
+    first = await desk.paid(store, PlanOrder("growth"), "plan")
+    renewed = account.renew(next(iter(account.subscriptions)))
+    adjusted = account.adjust(completed(first).data["id"], status="approved")
+    private = {
+        "customer": {"email": "jo@buyer.example", "name": "Jo Buyer"},
+        "address": {"first_line": "1 Private Road"},
+        "payments": [{"method_details": {"card": {"last4": "4242", "cardholder_name": "J Buyer"}}}],
+        "reason": "Jo Buyer asked for it",
+    }
+
+    await desk.told([event.altered(private) for event in (*first, *renewed, adjusted)])
+
+    assert await desk.balance(store) == 800
+    written = str(await everything(desk.admin))
+    queued = str(await desk.admin.fetch("SELECT payload FROM pgqueuer"))
+    logged = "".join(capfd.readouterr())
+    assert "paddle_event_received" in logged
+    for text in ("buyer", "Buyer", "Private", "last4", "cardholder"):
+        assert text not in written
+        assert text not in queued
+        assert text not in logged
