@@ -61,6 +61,13 @@ async def open_store(connection: Connection, credits: int = 0) -> UUID:
     return store_id
 
 
+async def open_store_beyond(connection: Connection, credits: int = 0, *, limit: int) -> UUID:
+    """A store that may go `limit` credits beyond its balance."""
+    store_id = await open_store(connection, credits)
+    await connection.execute("SELECT set_store_overage_limit($1, $2)", store_id, limit)
+    return store_id
+
+
 async def ledger(connection: Connection, store_id: UUID) -> list[Row]:
     """Every movement of the store, oldest first."""
     rows = await connection.fetch(

@@ -5,6 +5,7 @@ import pytest
 
 from tests.sql.books import (
     open_store,
+    open_store_beyond,
     sqlstate_of,
 )
 from tests.sql.generations import (
@@ -48,6 +49,10 @@ async def test_the_table_refuses_an_impossible_session(
         "balance = -1, total_spent = total_purchased + 1",
         "total_spent = -1, balance = total_purchased + 1",
         "last_seq = -1",
+        "total_clawed_back = total_clawed_back + 1",
+        "total_clawed_back = -1, balance = balance + 1",
+        "overage_limit = -1",
+        "overage_used = -1",
     ],
 )
 async def test_the_table_refuses_impossible_credits(
@@ -67,6 +72,7 @@ async def test_the_table_refuses_impossible_credits(
         "balance_after = -1",
         "seq = 0",
         "type = 'gift'",
+        "type = 'generation'",  # a movement of the end users' ledger
         "request_id = ''",
         "request_id = repeat('x', 201)",
     ],
@@ -77,4 +83,26 @@ async def test_the_table_refuses_an_impossible_movement(
     store_id = await open_store(app, 10)
 
     update = f"UPDATE store_credit_transactions SET {change} WHERE store_id = $1"
+    assert await sqlstate_of(books.execute(update, store_id)) == CHECK_VIOLATION
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "period = '2026-03-02'",
+        "credits = 0",
+        "amount = 0",
+        "currency = 'usd'",
+        "charged_at = now()",
+        "paddle_transaction_id = 'txn_1'",
+    ],
+)
+async def test_the_table_refuses_an_impossible_bill(
+    app: asyncpg.Connection, books: asyncpg.Connection, change: str
+) -> None:
+    store_id = await open_store_beyond(app, limit=5)
+    await app.execute("SELECT deduct_store_credits($1, 5, 'r1')", store_id)
+    await app.execute("SELECT close_store_overage($1, '2026-03-01', 16, 'USD')", store_id)
+
+    update = f"UPDATE store_overage_bills SET {change} WHERE store_id = $1"
     assert await sqlstate_of(books.execute(update, store_id)) == CHECK_VIOLATION
