@@ -200,23 +200,29 @@ async def test_every_line_about_a_generation_names_its_owner_and_its_request(
     async with working(service, ScriptedGenerator(script)):
         job = await create(service, owner)
         await ended(books, job)
-    late = await create(service, owner, "req-2")
+    overdue = await create(service, owner, "req-2")
+    await books.make_older("created_at", 61, overdue)
+    orphan = await create(service, owner, "req-3")
     await books.connection.execute("DELETE FROM pgqueuer")
     await service.sweep.sweep()
     lines = [msgspec.json.decode(line) for line in log.getvalue().splitlines()]
     about = [line for line in lines if line.get("component", "").startswith("generation.")]
+    of = [job, job, job, overdue, orphan]
     assert [line["event"] for line in about] == [
         "attempt_failed",
         "attempt_failed",
         "generation_failed",
+        "generation_overdue",
         "session_without_job",
     ]
-    for line in about:
-        of = late if line["event"] == "session_without_job" else job
+    for line, named in zip(about, of, strict=True):
         assert {key: line.get(key) for key in ("store_id", "user_id")} == {
             "store_id": None,
             "user_id": None,
             books.tables.id: str(owner.id),
         }
-        assert (line["session_id"], line["request_id"]) == (str(of.session_id), of.request_id)
+        assert (line["session_id"], line["request_id"]) == (
+            str(named.session_id),
+            named.request_id,
+        )
         assert "images.example" not in str(line)
