@@ -1,6 +1,8 @@
-"""What a statement costs: the rows it reads."""
+"""What a statement costs: the rows it reads; and which statements the application sends."""
 
-from storecredit.postgres.pool import Connection
+import asyncpg
+
+from storecredit.postgres.pool import Connection, Database
 
 
 async def rows_read(connection: Connection, query: str, *args: object) -> int:
@@ -11,3 +13,24 @@ async def rows_read(connection: Connection, query: str, *args: object) -> int:
     before = await connection.fetchval(counter)
     await connection.fetch(query, *args)
     return int(await connection.fetchval(counter)) - int(before)
+
+
+class Recorder(Database):
+    """The application's database, remembering each statement and its arguments."""
+
+    def __init__(self, url: str, pool: asyncpg.Pool) -> None:
+        super().__init__(url, pool)
+        self.statements: list[tuple[str, tuple[object, ...]]] = []
+
+    @property
+    def sent(self) -> tuple[str, tuple[object, ...]]:
+        """The last statement."""
+        return self.statements[-1]
+
+    async def fetch(self, query: str, *args: object) -> list[asyncpg.Record]:
+        self.statements.append((query, args))
+        return await super().fetch(query, *args)
+
+    async def fetchrow(self, query: str, *args: object) -> asyncpg.Record | None:
+        self.statements.append((query, args))
+        return await super().fetchrow(query, *args)

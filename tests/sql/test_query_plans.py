@@ -28,7 +28,7 @@ from storecredit.postgres.pool import Connection, Database
 from storecredit.settings import Settings
 from storecredit.stores.api_keys import ApiKeys, new_key
 from storecredit.telemetry import Metrics
-from tests.sql.reading import rows_read
+from tests.sql.reading import Recorder, rows_read
 
 SMALL_STORES = 1000
 SMALL_STORE_SESSIONS = 10
@@ -86,27 +86,6 @@ LOAD = f"""
     DROP TABLE load;
 """
 TABLES = ("store_credits", "store_credit_transactions", "store_generation_sessions", "pgqueuer")
-
-
-class Recorder(Database):
-    """The application's database, remembering each statement and its arguments."""
-
-    def __init__(self, url: str, pool: asyncpg.Pool) -> None:
-        super().__init__(url, pool)
-        self.statements: list[tuple[str, tuple[object, ...]]] = []
-
-    @property
-    def sent(self) -> tuple[str, tuple[object, ...]]:
-        """The last statement."""
-        return self.statements[-1]
-
-    async def fetch(self, query: str, *args: object) -> list[asyncpg.Record]:
-        self.statements.append((query, args))
-        return await super().fetch(query, *args)
-
-    async def fetchrow(self, query: str, *args: object) -> asyncpg.Record | None:
-        self.statements.append((query, args))
-        return await super().fetchrow(query, *args)
 
 
 @pytest.fixture(scope="module")

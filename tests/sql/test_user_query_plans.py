@@ -1,22 +1,40 @@
-"""The functions for end users read the rows of their items only, however large one user has grown.
+"""What is done for end users reads the rows it is about only, however large one has grown.
 
 Plans inside of functions are shown by nobody: they are judged by the rows that are read.
 """
 
 import asyncio
+import hashlib
 from collections.abc import AsyncIterator
+from pathlib import Path
 from uuid import UUID, uuid4
 
 import asyncpg
 import pytest
 
-from tests.sql.reading import rows_read
+from storecredit.generation.lifecycle import ENTRYPOINT, Lifecycle
+from storecredit.generation.sessions import Sessions, SessionStatus, Stats
+from storecredit.generation.storage import ResultStore
+from storecredit.generation.sweep import Sweep
+from storecredit.ledger.owners import Owner
+from storecredit.ledger.user_credits import UserCredits
+from storecredit.postgres.job_queue import JobQueue
+from storecredit.postgres.pool import Database
+from storecredit.settings import Settings
+from storecredit.telemetry import Metrics
+from tests.sql.reading import Recorder, rows_read
 
 BATCH = 10
 ROWS_PER_ITEM_MAX = 10
 """The credit row, read once more for each of its changes, deduction, refund, session."""
 LARGE_USER = UUID("01999999-0000-7000-8000-000000000000")
-TABLES = ("user_credits", "credit_transactions", "generation_sessions")
+SMALL_USER = UUID(hashlib.md5(b"user 1", usedforsecurity=False).hexdigest())
+SESSIONS = "generation_sessions"
+TABLES = ("user_credits", "credit_transactions", SESSIONS, "pgqueuer")
+LARGE_USER_SESSIONS = 10_000
+PAGE = 100
+OFFSET = 200
+OPEN_SESSIONS = 100
 
 # One user in a thousand is a thousand times larger: what the planner assumes of a user it does
 # not know is then wrong for the one where it matters.
@@ -46,6 +64,8 @@ LOAD = f"""
             CASE WHEN i <= 9900 AND i % 5 = 0 THEN 'GENERATION_FAILED' END,
             CASE WHEN i <= 9900 AND i % 5 <> 0 THEN 'key' END
         FROM load;
+    INSERT INTO pgqueuer (priority, entrypoint, payload, status, dedupe_key)
+        SELECT 0, 'generation', '', 'queued', session_id::text FROM load WHERE i > 9900;
     DROP TABLE load;
 """
 
@@ -141,3 +161,80 @@ async def test_a_function_reads_the_rows_of_its_items_only(
 
     assert read > 0 or name in ("ensure", "forget")
     assert read <= ROWS_PER_ITEM_MAX * items
+
+
+@pytest.fixture
+async def recorder(loaded_url: str) -> AsyncIterator[Recorder]:
+    opened = await Database.open(loaded_url)
+    yield Recorder(loaded_url, opened.pool)
+    await opened.close()
+
+
+async def rows_read_after_small_users(recorder: Recorder) -> int:
+    """What the last statement reads for the large user, on a connection long used for others."""
+    query, args = recorder.sent
+    small_args = [SMALL_USER if arg == LARGE_USER else arg for arg in args]
+    async with recorder.acquire() as connection, connection.transaction():
+        for _ in range(7):
+            await connection.fetch(query, *small_args)
+        return await rows_read(connection, query, *args)
+
+
+async def test_the_balance_is_one_row(recorder: Recorder) -> None:
+    await UserCredits(recorder).balance(LARGE_USER)
+
+    assert await rows_read_after_small_users(recorder) == 1
+
+
+@pytest.mark.parametrize("offset", [0, OFFSET])
+async def test_a_page_of_the_ledger_reads_up_to_its_end(recorder: Recorder, offset: int) -> None:
+    page = await UserCredits(recorder).movements(LARGE_USER, limit=PAGE, offset=offset)
+
+    assert len(page) == PAGE
+    assert await rows_read_after_small_users(recorder) == offset + PAGE
+
+
+async def test_a_session_is_one_row(recorder: Recorder) -> None:
+    page = await Sessions(recorder).history(LARGE_USER, status=None, limit=1, offset=0)
+    owner = Owner.user(LARGE_USER)
+    assert await Sessions(recorder).get(owner, page[0].session_id) is not None
+
+    assert await rows_read_after_small_users(recorder) == 1
+
+
+@pytest.mark.parametrize("offset", [0, OFFSET])
+@pytest.mark.parametrize("status", [None, *SessionStatus])
+async def test_a_page_of_the_history_reads_about_up_to_its_end(
+    recorder: Recorder, status: SessionStatus | None, offset: int
+) -> None:
+    await Sessions(recorder).history(LARGE_USER, status=status, limit=PAGE, offset=offset)
+
+    # Four of five sessions are completed; the other statuses have indexes of their own.
+    assert await rows_read_after_small_users(recorder) <= 1.5 * (offset + PAGE)
+
+
+async def test_the_counts_read_the_users_own_sessions_only(recorder: Recorder) -> None:
+    stats = await Sessions(recorder).stats(LARGE_USER)
+
+    assert stats == Stats(LARGE_USER_SESSIONS, completed=7920, active=100, failed=1980)
+    assert await rows_read_after_small_users(recorder) == LARGE_USER_SESSIONS
+
+
+async def test_the_sweep_reads_open_sessions_only(recorder: Recorder, data_dir: Path) -> None:
+    settings, metrics = Settings(data_dir=data_dir), Metrics()
+    sweep = Sweep(
+        recorder,
+        Lifecycle(recorder, settings, metrics),
+        ResultStore(data_dir, None),
+        JobQueue(recorder, ENTRYPOINT),
+        settings,
+        metrics,
+    )
+    await sweep.sweep()
+
+    reads = [sent for sent in recorder.statements if f"FROM {SESSIONS}" in sent[0]]
+    assert len(reads) == 4, "those overdue, those without a job, old results, the figures"
+    async with recorder.acquire() as connection, connection.transaction():
+        for query, args in reads:
+            # Each open session and, where the question is whether it has one, its job.
+            assert await rows_read(connection, query, *args) <= 2 * OPEN_SESSIONS
