@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, get_args
+from uuid import uuid4
 
 import asyncpg
 import httpx
@@ -198,6 +199,7 @@ async def test_verify_is_clean_until_a_balance_is_tampered_with(
     clean = new_storecredit("verify", *where)
     assert (clean.status, clean.errors) == (0, "")
     assert "Stores: 1, movements: 1," in clean.output
+    assert "End users: 0, movements: 0," in clean.output
     assert "All of it agrees" in clean.output
 
     await admin.execute(
@@ -214,6 +216,20 @@ async def test_verify_is_clean_until_a_balance_is_tampered_with(
     assert not report["clean"]
     assert {each["store_id"] for each in report["discrepancies"]} == {store_id}
     assert set(report["discrepancies"][0]) == fields("DiscrepancyView")
+
+
+async def test_verify_names_an_end_user_whose_credits_were_tampered_with(
+    new_storecredit: Storecredit, database_url: str, admin: asyncpg.Connection
+) -> None:
+    user_id = uuid4()
+    await admin.execute("SELECT ensure_user($1, 10)", user_id)
+    await admin.execute("UPDATE user_credits SET last_seq = 2")
+
+    found = new_storecredit("verify", "--database-url", database_url)
+
+    assert found.status == 1
+    assert "End users: 1, movements: 1," in found.output
+    assert re.search(rf"last_seq +– +{user_id} ", found.output)
 
 
 def test_without_a_running_service_commands_start_postgresql_and_stop_it(

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
-from itertools import count, pairwise
+from itertools import pairwise
 from uuid import UUID
 
 import asyncpg
@@ -11,10 +11,19 @@ import pytest
 
 from storecredit.ledger import verify as module
 from storecredit.ledger.discrepancies import DiscrepancyKind, Report
+from storecredit.ledger.owners import Owner
 from storecredit.ledger.verify import READ_RANGES_ONLY, DiscrepancyUnnamed, Progress, verify
-from storecredit.postgres.pool import Connection, Database, connect
+from storecredit.postgres.pool import Database, connect
 from tests.sql.books import open_store
-from tests.sql.everything import create_generation, open_store_with_everything
+from tests.sql.everything import (
+    buy,
+    open_store_with_everything,
+    open_store_with_overage,
+    open_user_with_everything,
+    subscribe,
+)
+from tests.sql.moving import make_buyers, move_overage, move_store_credits, move_user_credits
+from tests.sql.user_books import open_user
 
 DEDUCT = """
     SELECT count(*) FROM deduct_store_credits_many($1, array_fill(1, ARRAY[$2::int]),
@@ -39,11 +48,27 @@ async def test_a_ledger_made_by_the_functions_is_clean(
 ) -> None:
     for _ in range(3):
         await open_store_with_everything(admin)
+    for _ in range(2):
+        await open_user_with_everything(admin)
+    payer = await open_store_with_overage(admin)
+    await subscribe(admin, payer)
+    await buy(admin, Owner.store(payer))
+    await buy(admin, Owner.user(await open_user(admin, 1)))
     await open_store(admin)
+    await open_user(admin)
 
     report = await verify(database)
 
-    assert report == replace(NOTHING, stores=4, movements=30, sessions=12)
+    assert report == replace(
+        NOTHING,
+        stores=5,
+        movements=3 * 10 + 17 + 2 + 2,
+        sessions=3 * 4 + 4,
+        users=4,
+        user_movements=2 * 10 + 3,
+        user_sessions=2 * 4,
+        payments=3 + 1 + 1,
+    )
     assert report.clean
 
 
@@ -51,12 +76,15 @@ async def test_every_row_of_a_sound_ledger_is_looked_at_when_asked(
     database: Database, admin: asyncpg.Connection
 ) -> None:
     await open_store_with_everything(admin)
+    await open_store_with_overage(admin)
+    await open_user_with_everything(admin)
     progress: list[Progress] = []
 
     report = await verify(database, every_row=True, on_progress=progress.append)
 
     assert report.clean
-    assert progress[-1] == Progress(2 * report.movements, 2 * report.movements)
+    movements = report.movements + report.user_movements
+    assert progress[-1] == Progress(2 * movements, 2 * movements)
 
 
 async def test_an_empty_database_is_clean(database: Database) -> None:
@@ -68,24 +96,6 @@ async def test_an_empty_database_is_clean(database: Database) -> None:
     assert progress[-1] == Progress(0, 0)
 
 
-async def move_credits(connection: Connection, store_id: UUID, stop: asyncio.Event) -> None:
-    """Every kind of movement, over and over, at least a few times."""
-    for number in count():
-        if stop.is_set():
-            return
-        await connection.execute("SELECT deduct_store_credits($1, 2, $2)", store_id, f"d{number}")
-        await connection.execute("SELECT refund_store_credits($1, 1, $2)", store_id, f"d{number}")
-        done = await create_generation(connection, store_id, f"done {number}")
-        failed = await create_generation(connection, store_id, f"failed {number}")
-        await connection.execute(
-            "SELECT * FROM start_store_generations($1, $2)", store_id, [done, failed]
-        )
-        await connection.execute("SELECT complete_store_generation($1, $2, 'key')", store_id, done)
-        await connection.execute(
-            "SELECT fail_store_generation($1, $2, 'GENERATION_FAILED', '')", store_id, failed
-        )
-
-
 async def test_verifying_under_load_raises_no_false_alarm(
     database: Database,
     database_url: str,
@@ -93,23 +103,35 @@ async def test_verifying_under_load_raises_no_false_alarm(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     # Many statements per run, so that credits move between any two of them.
-    monkeypatch.setattr(module, "SLICE_PAGES", 1)
+    monkeypatch.setattr(module, "SLICE_PAGES", 2)
     stop = asyncio.Event()
-    movers = [await connect(database_url) for _ in range(2)]
+    store_id = await open_store(admin, PROVISIONS)
+    beyond_id = await open_store(admin)
+    user_id = await open_user(admin, PROVISIONS)
+    movers = [await connect(database_url) for _ in range(4)]
     moving = [
-        asyncio.create_task(move_credits(mover, await open_store(admin, PROVISIONS), stop))
-        for mover in movers
+        asyncio.create_task(move)
+        for move in (
+            move_store_credits(movers[0], store_id, stop),
+            move_overage(movers[1], beyond_id, stop),
+            move_user_credits(movers[2], user_id, stop),
+            make_buyers(movers[3], stop),
+        )
     ]
-    reports = [await verify(database) for _ in range(30)]
+    reports = [await verify(database, every_row=number % 5 == 4) for number in range(15)]
     stop.set()
     await asyncio.gather(*moving)
     for mover in movers:
         await mover.close()
 
-    assert [report.discrepancies for report in reports] == [()] * 30
-    counts = [report.movements for report in reports]
-    assert counts == sorted(counts)
-    assert counts[-1] > counts[0], "nothing moved while it was verified"
+    assert [report.discrepancies for report in reports] == [()] * 15
+    for counts in (
+        [report.movements for report in reports],
+        [report.user_movements for report in reports],
+        [report.payments for report in reports],
+    ):
+        assert counts == sorted(counts)
+        assert counts[-1] > counts[0], "nothing moved while it was verified"
     assert (await verify(database)).clean
 
 

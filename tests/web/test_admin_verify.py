@@ -2,6 +2,7 @@
 
 import asyncpg
 
+from tests.sql.user_books import open_user
 from tests.web.checklist import (
     assert_only_the_operator_is_let_in,
     assert_other_methods_are_refused,
@@ -61,6 +62,22 @@ async def test_a_balance_that_was_tampered_with_is_named(
         assert found["user_id"] is None
         assert found["kind"]
         assert found["detail"]
+
+
+async def test_a_balance_of_an_end_user_that_was_tampered_with_is_named(
+    operator: Operator, store: StoreClient, admin: asyncpg.Connection
+) -> None:
+    user_ids = [str(await open_user(admin, 10)) for _ in range(2)]
+    await admin.execute(
+        "UPDATE user_credits SET balance = 11, total_earned = 11 WHERE user_id = $1", user_ids[0]
+    )
+    data = data_of(await operator.get(PATH))
+    assert data["clean"] is False
+    assert (data["users"], data["user_movements"]) == (2, 2)
+    assert {found["kind"] for found in data["discrepancies"]} == {"balance", "total_earned"}
+    for found in data["discrepancies"]:
+        assert set(found) == FIELDS
+        assert (found["user_id"], found["store_id"]) == (user_ids[0], None)
 
 
 async def test_a_vanished_deduction_is_named_with_its_session(

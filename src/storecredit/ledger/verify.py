@@ -198,8 +198,10 @@ class _Run:
                 for table, statement in tables.items():
                     first = pages[table] * number // slices
                     end = pages[table] * (number + 1) // slices
-                    until = end if number + 1 < slices else _PAGE_MAX
-                    await self._add(scope, table, statement, (seed, (first, 0), (until, 0)))
+                    if number + 1 == slices:
+                        end = _PAGE_MAX
+                    if first < end:  # a small table has pages in few of the slices
+                        await self._add(scope, table, statement, (seed, (first, 0), (end, 0)))
             self._tell(self._movements, max(expected, self._movements))
         self._tell(self._movements, self._movements * (2 if self.looks_at_rows else 1))
 

@@ -147,8 +147,8 @@ AS $$
             LIMIT 1
         ) b ON true
         LEFT JOIN LATERAL (  -- what was used since the bill before
-            SELECT coalesce(sum(CASE x.type WHEN 'overage' THEN x.amount ELSE -x.amount END), 0)
-                AS used
+            SELECT coalesce(sum(
+                CASE x.type WHEN 'overage' THEN x.amount ELSE -x.amount::numeric END), 0) AS used
             FROM public.store_credit_transactions x
             WHERE m.type = 'overage_bill' AND x.type IN ('overage', 'overage_refund')
               AND x.store_id = m.owner_id AND x.seq < m.seq AND x.seq > coalesce((
