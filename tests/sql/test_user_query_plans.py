@@ -25,8 +25,8 @@ from storecredit.telemetry import Metrics
 from tests.sql.reading import Recorder, rows_read
 
 BATCH = 10
-ROWS_PER_ITEM_MAX = 10
-"""The credit row, read once more for each of its changes, deduction, refund, session."""
+ROWS_PER_ITEM_MAX = 6
+"""The credit row, locked, looked at again and changed; deduction, refund, session."""
 LARGE_USER = UUID("01999999-0000-7000-8000-000000000000")
 SMALL_USER = UUID(hashlib.md5(b"user 1", usedforsecurity=False).hexdigest())
 SESSIONS = "generation_sessions"
