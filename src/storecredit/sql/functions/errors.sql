@@ -25,7 +25,7 @@ BEGIN
             RAISE EXCEPTION 'a refund gives back what was deducted, no more: %', p_detail
                 USING ERRCODE = 'SC006';
         WHEN 'invalid_type' THEN
-            RAISE EXCEPTION 'credits are added as purchase, subscription or grant: %', p_detail
+            RAISE EXCEPTION 'credits are not added as this type: %', p_detail
                 USING ERRCODE = 'SC007';
         WHEN 'unknown_user' THEN
             RAISE EXCEPTION 'unknown user: %', p_detail USING ERRCODE = 'SC008';
