@@ -11,6 +11,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from storecredit.billing.paddle import (
+    THREADS_MAX,
     WAITING_MAX,
     Charge,
     OpenedTransaction,
@@ -23,6 +24,7 @@ from storecredit.billing.paddle import (
 from storecredit.billing.paddle_wire import ANSWER_MAX_BYTES
 from storecredit.settings import Settings
 from tests.billing.paddle_stand_in import API_KEY, Failure, PaddleStandIn
+from tests.listening import until
 from tests.worker.stand_ins import Answer, Handler, StandIn, json_answer, stand_in
 
 CREDITS = Sale(
@@ -363,7 +365,23 @@ async def test_only_so_many_requests_wait() -> None:
             task.cancel()
         await asyncio.gather(*waiting, return_exceptions=True)
     # Those that waited for a thread were never sent.
-    assert len(server.received) <= 8
+    assert len(server.received) <= THREADS_MAX
+
+
+async def test_closing_waits_for_what_was_sent_and_sends_no_more() -> None:
+    hang = Answer(200, b"{", length=99, hang=True)
+    async with answering(hang, timeout_seconds=2.0) as (gateway, server):
+        calls = [asyncio.create_task(gateway.create_transaction(CREDITS)) for _ in range(20)]
+        await until(lambda: len(server.received) == THREADS_MAX)
+        await gateway.close()
+        outcomes = [
+            str(outcome) for outcome in await asyncio.gather(*calls, return_exceptions=True)
+        ]
+        with pytest.raises(PaddleUnavailable, match="stopping"):
+            await gateway.create_transaction(CREDITS)
+    assert outcomes.count("Paddle did not answer in time.") == THREADS_MAX
+    assert outcomes.count("The service is stopping; nothing was sent to Paddle.") == 12
+    assert len(server.received) == THREADS_MAX
 
 
 Call = Callable[[Paddle], Awaitable[object]]

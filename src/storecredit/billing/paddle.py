@@ -66,6 +66,7 @@ CLOCK_MARGIN = timedelta(days=1)
 MARKER = "storecredit_charge"
 """Where in a charged price's custom data the marker stands."""
 
+STOPPING = "The service is stopping; nothing was sent to Paddle."
 PADDLE_ID = re.compile(r"[a-z]{2,8}_[a-z0-9]{1,64}", re.ASCII)
 
 T = TypeVar("T")
@@ -116,6 +117,7 @@ class Paddle:
         self._wire = Wire(api_key, _checked_url(base_url), timeout_seconds)
         self._threads = ThreadPoolExecutor(THREADS_MAX, thread_name_prefix="paddle")
         self._waiting = 0
+        self._closing = False
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Self | None:
@@ -153,19 +155,28 @@ class Paddle:
         return await self._run(lambda: self._find_charge(subscription_id, marker, since))
 
     async def close(self) -> None:
-        """Wait for requests under way; those that still wait for a thread are never sent."""
-        await asyncio.to_thread(self._threads.shutdown, cancel_futures=True)
+        """Wait for requests under way; those that wait for a thread are never sent."""
+        self._closing = True
+        await asyncio.to_thread(self._threads.shutdown)
         self._wire.close()
 
     async def _run(self, request: Callable[[], T]) -> T:
         """In a thread. Cancelled, a request that has begun goes on; one that waits is not sent."""
+        if self._closing:
+            raise PaddleUnavailable(STOPPING)
         if self._waiting >= WAITING_MAX:
             raise PaddleUnavailable("Too many requests to Paddle are waiting.")
         self._waiting += 1
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._threads, request)
+            loop = asyncio.get_running_loop()
+            return await loop.run_in_executor(self._threads, self._unless_closing, request)
         finally:
             self._waiting -= 1
+
+    def _unless_closing(self, request: Callable[[], T]) -> T:
+        if self._closing:
+            raise PaddleUnavailable(STOPPING)
+        return request()
 
     def _create_transaction(self, sale: Sale) -> OpenedTransaction:
         answer = self._wire.client().post_raw("/transactions", _requests().transaction(sale))
