@@ -1,5 +1,6 @@
 """The B2C door as an app's tRPC client meets it: end users with tokens, calls and their answers."""
 
+import asyncio
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ import jwt
 import msgspec
 
 from storecredit.web.superjson import UNDEFINED, deserialize, serialize
-from tests.web.doors import IMAGE, bearer
+from tests.web.doors import ENDING_SECONDS_MAX, IMAGE, bearer
 
 JWT_SECRET = "the secret of the app's own sign-in service"
 TRPC = "/api/trpc"
@@ -130,3 +131,13 @@ def user_of(http: httpx.AsyncClient, user_id: UUID | None = None, **claims: obje
     """A user who has signed in."""
     user_id = user_id or uuid4()
     return UserClient(http, user_id, token_of(user_id, **claims))
+
+
+async def ended(user: UserClient, session_id: str) -> dict[str, Any]:
+    """The generation, once its status is final."""
+    async with asyncio.timeout(ENDING_SECONDS_MAX):
+        while True:
+            generation = await user.generation(session_id)
+            if generation["status"] in {"completed", "failed"}:
+                return generation
+            await asyncio.sleep(0.02)

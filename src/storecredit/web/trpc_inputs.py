@@ -9,7 +9,7 @@ import json
 import re
 from collections.abc import Callable
 from datetime import datetime
-from math import isfinite, isnan
+from math import inf, isfinite
 from typing import Any, Final
 
 from storecredit.web.superjson import UNDEFINED, Foreign, Undefined
@@ -142,7 +142,7 @@ def _wrong_type(
 ) -> None:
     received = _type_of(value)
     what: dict[str, Any] = {"expected": expected, **(more or {}), "code": "invalid_type"}
-    if received in {"NaN", "Infinity"}:
+    if isinstance(value, float) and not isfinite(value):
         what["received"] = received
     message = f"Invalid input: expected {expected}, received {received}"
     issues.append(what | {"path": path, "message": message})
@@ -170,11 +170,13 @@ def _out_of_bounds(
     issues.append(what | {"path": path, "message": message})
 
 
+_NOT_FINITE: Final = {inf: "Infinity", -inf: "-Infinity"}
 _TYPES: Final[dict[type, str]] = {
     Undefined: "undefined",
     type(None): "null",
     bool: "boolean",
     int: "number",
+    float: "number",
     str: "string",
     list: "array",
     dict: "object",
@@ -186,6 +188,6 @@ def _type_of(value: Any) -> str:
     """The type's name in zod's messages."""
     if isinstance(value, Foreign):
         return value.type
-    if isinstance(value, float):
-        return "number" if isfinite(value) else "NaN" if isnan(value) else "Infinity"
+    if isinstance(value, float) and not isfinite(value):
+        return _NOT_FINITE.get(value, "NaN")
     return _TYPES[type(value)]
