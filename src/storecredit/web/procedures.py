@@ -12,6 +12,7 @@ from uuid import UUID, uuid5
 
 import msgspec
 
+from storecredit.billing import checkouts
 from storecredit.generation.images import refusal
 from storecredit.generation.lifecycle import (
     Created,
@@ -81,6 +82,23 @@ class TransactionView(msgspec.Struct, frozen=True):
     created_at: datetime
 
 
+class PackView(msgspec.Struct, frozen=True):
+    """Credits on sale; `amount` is in the currency's smallest unit (cents), without tax."""
+
+    id: str
+    name: str
+    credits: int
+    amount: int
+    currency: str
+
+
+class Checkout(msgspec.Struct, frozen=True, rename="camel"):
+    """Where to pay; the credits come once Paddle says that it is paid."""
+
+    checkout_url: str
+    transaction_id: str
+
+
 class GenerationView(msgspec.Struct, frozen=True):
     """One generation session of a user."""
 
@@ -138,6 +156,35 @@ def _transaction(user_id: UUID, movement: UserMovement) -> TransactionView:
     )
 
 
+async def get_packs(caller: Caller, _input: None) -> list[PackView]:
+    """The packs on sale."""
+    return [
+        PackView(pack.pack_id, pack.name, pack.credits, pack.amount, pack.currency)
+        for pack in caller.parts.catalogue.packs
+    ]
+
+
+async def purchase(caller: Caller, asked: dict[str, str]) -> Checkout:
+    """Open a checkout for a pack; the request id makes a retry the same checkout."""
+    order = checkouts.PackOrder(asked["packId"])
+    outcome = await caller.parts.checkouts.start(caller.owner, order, caller.request_id)
+    match outcome:
+        case checkouts.Opened(checkout_url, transaction_id):
+            return Checkout(checkout_url, transaction_id)
+        case checkouts.NotOnSale(message):
+            raise bad_request(message)
+        case checkouts.RequestConflict():
+            raise _conflict("Nothing was sold")
+        case checkouts.BillingOff():
+            raise TrpcError(
+                TrpcCode.PRECONDITION_FAILED, "Purchases are off: no payment provider is set up."
+            )
+        case checkouts.UnknownBuyer():
+            raise AssertionError("a user's first call makes the account")
+        case _:
+            assert_never(outcome)
+
+
 async def create_generation(caller: Caller, asked: dict[str, Any]) -> GenerationQueued:
     """Take one credit and queue the generation; the request id makes a retry safe."""
     images = _images(asked)
@@ -157,12 +204,16 @@ async def create_generation(caller: Caller, asked: dict[str, Any]) -> Generation
                 f"Insufficient credits: you have {balance}, and this needs {required}.",
             )
         case RequestConflict():
-            raise TrpcError(
-                TrpcCode.CONFLICT,
-                "This request id was used for another request. Nothing was charged; send a new id.",
-            )
+            raise _conflict("Nothing was charged")
         case _:
             assert_never(outcome)
+
+
+def _conflict(effect: str) -> TrpcError:
+    return TrpcError(
+        TrpcCode.CONFLICT,
+        f"This request id was used for another request. {effect}; send a new id.",
+    )
 
 
 def _images(asked: dict[str, Any]) -> dict[str, str]:
@@ -250,6 +301,8 @@ PROCEDURES: Final[Mapping[str, Procedure[Caller]]] = {
             ),
         ),
     ),
+    "credits.getPacks": Procedure(Kind.QUERY, get_packs),
+    "credits.purchase": Procedure(Kind.MUTATION, purchase, fields(packId=string)),
     "generation.create": Procedure(
         Kind.MUTATION,
         create_generation,
