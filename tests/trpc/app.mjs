@@ -1,0 +1,139 @@
+// What the app does, with the official client: node app.mjs <url> <httpLink|httpBatchLink>
+// <token of a new user> <token of another>. Fails with the assertion that does not hold.
+
+import assert from 'node:assert/strict';
+import { createTRPCClient, httpBatchLink, httpLink, TRPCClientError } from '@trpc/client';
+import superjson from 'superjson';
+
+const [url, linkName, token, otherToken, image] = process.argv.slice(2);
+const batches = linkName === 'httpBatchLink';
+let requests = 0;
+
+function client(authorization, headers = {}) {
+  const link = batches ? httpBatchLink : httpLink;
+  return createTRPCClient({
+    links: [
+      link({
+        url,
+        transformer: superjson,
+        headers: { ...(authorization && { authorization }), ...headers },
+        fetch(...asked) {
+          requests += 1;
+          return fetch(...asked);
+        },
+      }),
+    ],
+  });
+}
+
+const app = client(`Bearer ${token}`);
+
+async function refused(promise, code, httpStatus, path) {
+  const error = await promise.then(
+    () => assert.fail(`${path} was not refused`),
+    (thrown) => thrown,
+  );
+  assert(error instanceof TRPCClientError, String(error));
+  assert.equal(typeof error.shape.code, 'number');
+  assert.equal(error.message, error.shape.message);
+  assert.deepEqual(error.data, { code, httpStatus, path });
+  return error;
+}
+
+// A new user, several queries at once: one request if they are batched.
+const [balance, transactions, packs, stats, history] = await Promise.all([
+  app.credits.getBalance.query(),
+  app.credits.getTransactions.query(),
+  app.credits.getPacks.query(),
+  app.generation.getStats.query(),
+  app.generation.getHistory.query({ limit: 5, status: undefined }),
+]);
+assert.equal(requests, batches ? 1 : 5);
+assert(balance.updated_at instanceof Date);
+assert.deepEqual(balance, {
+  balance: 10, total_earned: 10, total_spent: 0, updated_at: balance.updated_at,
+});
+const [bonus] = transactions;
+assert(bonus.created_at instanceof Date);
+assert(Math.abs(Date.now() - bonus.created_at) < 60_000);
+assert.deepEqual([transactions.length, bonus.amount, bonus.type], [1, 10, 'signup_bonus']);
+assert.deepEqual(stats, { total: 0, completed: 0, active: 0, failed: 0 });
+assert.deepEqual(history, []);
+assert(packs.length > 0);
+for (const pack of packs) {
+  assert.deepEqual(Object.keys(pack), ['id', 'name', 'credits', 'amount', 'currency']);
+}
+
+// Generations, two of them at once.
+const input = { modelImageUrl: image, outfitImageUrl: image, accessories: [{ type: 'hat', url: image }] };
+const [first, second] = await Promise.all([
+  app.generation.create.mutate(input),
+  app.generation.create.mutate({ modelImageUrl: image, outfitImageUrl: undefined }),
+]);
+assert.notEqual(first.sessionId, second.sessionId);
+assert.equal(first.status, 'queued');
+assert.equal(typeof first.message, 'string');
+assert.equal((await app.credits.getBalance.query()).balance, 8);
+
+const session = await app.generation.getById.query({ sessionId: first.sessionId });
+assert.equal(session.id, first.sessionId);
+assert(session.created_at instanceof Date);
+assert.deepEqual([session.result_url, session.completed_at], [null, null]);
+const listed = await app.generation.getHistory.query();
+assert.deepEqual(new Set(listed.map(({ id }) => id)), new Set([first.sessionId, second.sessionId]));
+assert.deepEqual(await app.generation.getHistory.query({ status: 'failed' }), []);
+assert.deepEqual(
+  (await app.credits.getTransactions.query({ limit: 2, offset: 0 })).map(({ amount }) => amount),
+  [-1, -1],
+);
+
+// A request id that the app sends makes a retry the same request.
+const named = client(`Bearer ${token}`, { 'x-request-id': `order-${linkName}` });
+const once = await named.generation.create.mutate(input);
+assert.deepEqual(await named.generation.create.mutate(input), once);
+assert.equal((await app.credits.getBalance.query()).balance, 7);
+await refused(
+  named.generation.create.mutate({ modelImageUrl: image }),
+  'CONFLICT', 409, 'generation.create',
+);
+
+// One of two fails: the other does not.
+const unknown = '0198a5f0-7d50-7cc3-98c5-c3d5a0a4b1e2';
+const settled = await Promise.allSettled([
+  app.credits.getBalance.query(),
+  app.generation.getById.query({ sessionId: unknown }),
+]);
+assert.deepEqual(settled.map(({ status }) => status), ['fulfilled', 'rejected']);
+await refused(Promise.reject(settled[1].reason), 'NOT_FOUND', 404, 'generation.getById');
+
+// Errors.
+const other = client(`Bearer ${otherToken}`);
+await refused(
+  other.generation.getById.query({ sessionId: first.sessionId }),
+  'NOT_FOUND', 404, 'generation.getById',
+);
+const wrong = await refused(
+  app.credits.getTransactions.query({ limit: 101 }), 'BAD_REQUEST', 400, 'credits.getTransactions',
+);
+assert.deepEqual(JSON.parse(wrong.message)[0].path, ['limit']);
+await refused(
+  app.generation.create.mutate({ modelImageUrl: 'ftp://x' }), 'BAD_REQUEST', 400, 'generation.create',
+);
+for (const authorization of [undefined, 'Bearer', 'Bearer x.y.z', `Bearer ${token}x`, 'Basic eA==']) {
+  await refused(
+    client(authorization).credits.getBalance.query(), 'UNAUTHORIZED', 401, 'credits.getBalance',
+  );
+}
+await refused(app.credits.nothing.query(), 'NOT_FOUND', 404, 'credits.nothing');
+await refused(
+  app.credits.getBalance.mutate(), 'METHOD_NOT_SUPPORTED', 405, 'credits.getBalance',
+);
+
+// Until nothing is left.
+await Promise.all(Array.from({ length: 7 }, () => app.generation.create.mutate(input)));
+const none = await refused(
+  app.generation.create.mutate(input), 'PAYMENT_REQUIRED', 402, 'generation.create',
+);
+assert(none.message.startsWith('Insufficient credits'), none.message);
+assert.equal((await app.credits.getBalance.query()).balance, 0);
+assert.equal((await other.credits.getBalance.query()).balance, 10);

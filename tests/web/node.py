@@ -1,0 +1,131 @@
+"""Node.js with the real tRPC, for tests that hold `/api/trpc` against it.
+
+Without Node 20 or later such tests are skipped, and say so; with STORECREDIT_TEST_NODE=required,
+as in .ci/run, they fail instead.
+"""
+
+import asyncio
+import fcntl
+import hashlib
+import os
+import shutil
+import socket
+import subprocess
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, Final, NoReturn
+
+import msgspec
+import pytest
+
+from storecredit.service import Service
+from storecredit.web.app import create_app
+from storecredit.web.server import http_server
+from storecredit.web.superjson import serialize
+
+DIRECTORY: Final = Path(__file__).resolve().parents[1] / "trpc"
+OLDEST: Final = 20
+INSTALL_SECONDS_MAX: Final = 100
+ANSWER_SECONDS_MAX: Final = 60.0
+
+
+def node() -> str:
+    """The Node.js to run, with what tests/trpc asks for installed."""
+    found = shutil.which("node")
+    version = _run([found, "--version"]).stdout.strip() if found else "none"
+    if not found or int(version.removeprefix("v").partition(".")[0]) < OLDEST:
+        _cannot(f"Node.js {OLDEST} or later is not here (found: {version})")
+    _install()
+    return found
+
+
+def _install() -> None:
+    """`npm ci`, once per lock file, however many processes test."""
+    wanted = hashlib.sha256((DIRECTORY / "package-lock.json").read_bytes()).hexdigest()
+    modules = DIRECTORY / "node_modules"
+    stamp = modules / ".installed-from"
+    with DIRECTORY.joinpath("package.json").open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if stamp.exists() and stamp.read_text() == wanted:
+            return
+        npm = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]
+        try:
+            installed = _run(npm)
+        except (OSError, subprocess.TimeoutExpired) as error:
+            _cannot(f"npm cannot install the real tRPC: {error}")
+        if installed.returncode:
+            _cannot(f"npm cannot install the real tRPC: {installed.stderr.strip()}")
+        stamp.write_text(wanted)
+
+
+def _run(command: list[str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command,
+        cwd=DIRECTORY,
+        capture_output=True,
+        text=True,
+        timeout=INSTALL_SECONDS_MAX,
+        check=False,
+    )
+
+
+def _cannot(reason: str) -> NoReturn:
+    if os.environ.get("STORECREDIT_TEST_NODE") == "required":
+        pytest.fail(reason)
+    pytest.skip(f"NOT HELD AGAINST THE REAL tRPC: {reason}")
+
+
+@asynccontextmanager
+async def served(service: Service) -> AsyncIterator[int]:
+    """The service on a real socket; the port."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        server = http_server(create_app(service.parts))
+        serving = asyncio.create_task(server.serve(sockets=[listening]))
+        try:
+            yield listening.getsockname()[1]
+        finally:
+            server.should_exit = True
+            await serving
+
+
+@asynccontextmanager
+async def reference(data: dict[str, Any]) -> AsyncIterator[int]:
+    """A real @trpc/server over this data (tests/trpc/reference.mjs); the port."""
+    process = await asyncio.create_subprocess_exec(
+        node(),
+        "reference.mjs",
+        cwd=DIRECTORY,
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    try:
+        process.stdin.write(msgspec.json.encode(serialize(data)) + b"\n")
+        async with asyncio.timeout(ANSWER_SECONDS_MAX):
+            port = await process.stdout.readline()
+        yield int(port)
+    finally:
+        process.stdin.close()  # it ends with its input
+        await process.wait()
+
+
+async def run_app(*arguments: str) -> None:
+    """Run the scenario of tests/trpc/app.mjs; raises AssertionError with what it says."""
+    process = await asyncio.create_subprocess_exec(
+        node(),
+        "app.mjs",
+        *arguments,
+        cwd=DIRECTORY,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    try:
+        async with asyncio.timeout(ANSWER_SECONDS_MAX):
+            said, _ = await process.communicate()
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    assert process.returncode == 0, said.decode()

@@ -1,0 +1,18 @@
+"""What the app does, done by the official tRPC client against the real application."""
+
+import httpx
+import pytest
+
+from storecredit.service import Service
+from tests.web.doors import IMAGE
+from tests.web.node import run_app, served
+from tests.web.users import TRPC, user_of
+
+
+@pytest.mark.parametrize("link", ["httpLink", "httpBatchLink"])
+async def test_the_official_client_does_not_notice(
+    service: Service, api: httpx.AsyncClient, link: str
+) -> None:
+    async with served(service) as port:
+        url = f"http://127.0.0.1:{port}{TRPC}"
+        await run_app(url, link, user_of(api).token, user_of(api).token, IMAGE)

@@ -1,0 +1,140 @@
+"""The same requests to storecredit and to a real @trpc/server: the same answers.
+
+Compared are status, content type, the `Allow` header, and the JSON to the last value. One thing is
+not copied: what the real one answers before it has come to a call is JSON called text/plain.
+"""
+
+import asyncio
+import http.client
+import json
+import re
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+import httpx
+import pytest
+
+from storecredit.service import Service
+from storecredit.web.trpc import BATCH_MAX
+from tests.web.doors import bearer
+from tests.web.node import reference, served
+from tests.web.trpc_requests import (
+    BATCHES,
+    CONTENT_TYPES,
+    HISTORY,
+    INPUTS,
+    JSON_TYPE,
+    METHODS,
+    PATHS,
+    READS,
+    SUPERJSON,
+    TX,
+    WORK,
+    Ask,
+    text,
+)
+from tests.web.users import UserClient, result_of, user_of
+
+MADE = re.compile(r'"(sessionId|checkoutUrl|transactionId)":"[^"]*"')
+LINK = re.compile(r'"result_url":"[^"]*"')
+ENGINES_WORDS = "not compared"
+
+SLIP = "text/plain;charset=UTF-8"
+
+Answer = tuple[int, str | None, str | None, object]
+
+
+def ask(port: int, asked: Ask, token: str) -> Answer:
+    """Send a request as it is written: a client that mends URLs would hide what is asked."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    headers = dict(asked.headers)
+    if asked.signed_in:
+        headers |= bearer(token)
+    body = None if asked.body is None else text(asked.body)
+    if body:
+        headers = JSON_TYPE | headers
+    try:
+        connection.request(asked.method, asked.target(), body, headers)
+        answer = connection.getresponse()
+        content = answer.read().decode()
+        seen = LINK.sub('"result_url":"made"', MADE.sub(r'"\1":"made"', content))
+        parsed = json.loads(seen) if seen else None
+        type_, allow = answer.headers["content-type"], answer.headers["allow"]
+        type_ = JSON_TYPE["Content-Type"] if type_ == SLIP else type_
+        return answer.status, type_, allow, _wordless(parsed) if asked.engine else parsed
+    finally:
+        connection.close()
+
+
+def _wordless(content: Any) -> Any:
+    """The answer without the wording of its errors."""
+    for shape in content if isinstance(content, list) else [content]:
+        if "error" in shape:
+            assert shape["error"]["json"]["message"]
+            shape["error"]["json"]["message"] = ENGINES_WORDS
+    return content
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """The two servers, over the same data, and a user they both know."""
+
+    ours: int
+    theirs: int
+    token: str
+
+    async def differences(self, asked: list[Ask]) -> list[tuple[str, Answer, Answer]]:
+        found = []
+        for each in asked:
+            ours, theirs = await asyncio.gather(
+                *(
+                    asyncio.to_thread(ask, port, each, self.token)
+                    for port in (self.ours, self.theirs)
+                )
+            )
+            if ours != theirs:
+                found.append((str(each), ours, theirs))
+        return found
+
+
+async def history_of(service: Service, user: UserClient) -> dict[str, Any]:
+    """Give a user some history; what the reference needs to know to answer alike."""
+    sessions = [await user.created() for _ in range(4)]
+    fetch = service.parts.database.fetch
+    for function, extra in (
+        ("start_generations_across_users($1, $2)", ()),
+        ("complete_generations_across_users($1, $2, $3)", ([f"{user.user_id}/{sessions[0]}.png"],)),
+    ):
+        await fetch(f"SELECT * FROM {function}", [user.user_id], [UUID(sessions[0])], *extra)
+    await fetch(
+        "SELECT * FROM fail_generations_across_users($1, $2, $3, $4)",
+        [user.user_id],
+        [UUID(sessions[1])],
+        ["MODERATION_BLOCKED"],
+        ["The request was blocked: \u201chat\u201d."],
+    )
+    await fetch(
+        "SELECT * FROM start_generations_across_users($1, $2)", [user.user_id], [UUID(sessions[2])]
+    )
+    names = ("balance", "transactions", "packs", "generations", "stats")
+    paths = ("credits.getBalance", TX, "credits.getPacks", HISTORY, "generation.getStats")
+    return {
+        name: result_of(await user.query(path)) for name, path in zip(names, paths, strict=True)
+    }
+
+
+@pytest.fixture
+async def pair(service: Service, api: httpx.AsyncClient) -> AsyncIterator[Pair]:
+    user = user_of(api)
+    data = await history_of(service, user)
+    data |= {"token": user.token, "batchMax": BATCH_MAX}
+    async with reference(data) as theirs, served(service) as ours:
+        yield Pair(ours, theirs, user.token)
+
+
+async def test_the_same_answers_as_the_real_server(pair: Pair) -> None:
+    assert await pair.differences(READS + BATCHES + PATHS + METHODS) == []
+    assert await pair.differences(CONTENT_TYPES + SUPERJSON + INPUTS) == []
+    assert await pair.differences(WORK) == []
