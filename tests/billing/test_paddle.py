@@ -268,8 +268,8 @@ async def test_what_is_no_id_is_not_sent(paddle: PaddleStandIn, gateway: Paddle,
 
 
 ERRORS = [
-    (Answer(400, b"no JSON"), PaddleRefused, "http_400: Paddle gave no reason."),
-    (json_answer(["error"], 404), PaddleRefused, "http_404: Paddle gave no reason."),
+    (Answer(403, b"<html>"), PaddleUnavailable, "Paddle answered 403 (http_403)."),
+    (json_answer(["error"], 404), PaddleUnavailable, "Paddle answered 404 (http_404)."),
     (json_answer({"error": {"code": "odd"}}, 403), PaddleRefused, "odd: "),
     (json_answer({"error": {"code": "a\0b", "detail": "c\n"}}, 400), PaddleRefused, "ab: c"),
     (json_answer({"error": {"code": "x"}}, 409), PaddleUnavailable, "Paddle answered 409 (x)."),

@@ -41,7 +41,7 @@ class PaddleUnavailable(Exception):
 
 
 class PaddleRefused(Exception):
-    """Paddle did not do it, and says why (4xx)."""
+    """Paddle did not do it, and says why: a 4xx with an error in its own form."""
 
     def __init__(self, code: str, detail: str) -> None:
         super().__init__(f"{code}: {detail}")
@@ -119,7 +119,8 @@ class _Transport:
             "Paddle-Version": "1",
         }
 
-    def request(self, method: str, url: str, data: str | None, timeout: float) -> Answer:  # noqa: ARG002 - the SDK's; ours is the pool's
+    # The SDK gives its own time limit; the pool has ours.
+    def request(self, method: str, url: str, data: str | None, timeout: float) -> Answer:  # noqa: ARG002
         deadline = time.monotonic() + self._limit_seconds
         # Errors are raised without their cause, so that no traceback quotes the request.
         try:
@@ -158,23 +159,23 @@ class _Refusal(msgspec.Struct):
 
 
 def _failure(answer: Answer) -> PaddleRefused | PaddleUnavailable:
-    """What an answer that is no success means."""
+    """What an answer that is no success means. Only Paddle itself can say that it refuses."""
     error = _error(answer)
-    log.warning("paddle_answered_error", status=answer.status_code, code=error.code)
-    if httpx.codes.is_client_error(answer.status_code) and answer.status_code not in _TEMPORARY:
-        fields = [f"{wrong.field}: {wrong.message}" for wrong in error.errors or []]
-        return PaddleRefused(
-            error.code, _shown(" ".join([error.detail, *fields]), DETAIL_MAX_CHARACTERS)
-        )
-    return PaddleUnavailable(f"Paddle answered {answer.status_code} ({error.code}).")
+    code = f"http_{answer.status_code}" if error is None else error.code
+    log.warning("paddle_answered_error", status=answer.status_code, code=code)
+    final = httpx.codes.is_client_error(answer.status_code) and answer.status_code not in _TEMPORARY
+    if error is None or not final:
+        return PaddleUnavailable(f"Paddle answered {answer.status_code} ({code}).")
+    fields = [f"{wrong.field}: {wrong.message}" for wrong in error.errors or []]
+    return PaddleRefused(code, _shown(" ".join([error.detail, *fields]), DETAIL_MAX_CHARACTERS))
 
 
-def _error(answer: Answer) -> _Error:
-    """Paddle's own words; those of a proxy or of anyone else are not passed on."""
+def _error(answer: Answer) -> _Error | None:
+    """Paddle's own words; None: something that stands before Paddle has answered."""
     try:
         error = msgspec.json.decode(answer.body, type=_Refusal).error
     except (msgspec.DecodeError, UnicodeDecodeError):
-        return _Error(code=f"http_{answer.status_code}", detail="Paddle gave no reason.")
+        return None
     return _Error(_shown(error.code, CODE_MAX_CHARACTERS), error.detail, error.errors)
 
 
