@@ -138,6 +138,8 @@ async def desk_of(
             "billing_backoff_seconds": 0.01,
             "billing_interval_seconds": 1,
             "billing_attempts": 4,
+            # A busy machine may take its time to let a webhook in.
+            "paddle_webhook_tolerance_seconds": 300,
             **paddle.settings(),
             **changes,
         }

@@ -1,0 +1,211 @@
+"""Money that goes back takes its credits with it, as far as there are any, by the real door."""
+
+import asyncio
+from datetime import date
+
+import pytest
+
+from storecredit.billing.checkouts import CreditsOrder
+from storecredit.ledger.owners import Owner, OwnerKind
+from tests.billing.desk import Desk, completed
+from tests.billing.sales import Movement
+
+
+async def bought(desk: Desk, owner: Owner, request_id: str = "order") -> str:
+    """The transaction of a purchase that is booked."""
+    events = await desk.paid(owner, request_id=request_id)
+    await desk.told(events)
+    return str(completed(events).data["id"])
+
+
+@pytest.mark.parametrize("kind", list(OwnerKind))
+async def test_a_full_refund_takes_all_of_its_credits(desk: Desk, kind: OwnerKind) -> None:
+    owner = await (desk.store(5) if kind is OwnerKind.STORE else desk.user(5))
+    transaction_id = await bought(desk, owner)
+    before = await desk.balance(owner)
+
+    adjusted = desk.paddle.account.adjust(transaction_id)
+    await desk.told([adjusted])
+    assert await desk.balance(owner) == before, "it waits to be approved"
+    assert await desk.status(adjusted) == "ignored"
+    approved = desk.paddle.account.decide(adjusted.data["id"], "approved")
+    await desk.told([approved, approved])
+
+    assert await desk.balance(owner) == 5
+    assert (await desk.ledger(owner))[-1] == Movement(
+        "clawback", before - 5, 5, adjusted.data["id"]
+    )
+    assert (await desk.service.parts.problems.find()).none
+
+
+async def test_a_rejected_refund_takes_nothing(desk: Desk) -> None:
+    store = await desk.store()
+    adjusted = desk.paddle.account.adjust(await bought(desk, store))
+    rejected = desk.paddle.account.decide(adjusted.data["id"], "rejected")
+
+    await desk.told([rejected, adjusted])
+
+    assert await desk.status(rejected) == "ignored"
+    assert await desk.balance(store) == 100
+
+
+async def test_partial_refunds_take_their_share(desk: Desk) -> None:
+    store = await desk.store()
+    transaction_id = await bought(desk, store)
+
+    # 100 credits for 1800: a credit is 18.
+    for subtotal, balance in ((17, 100), (1, 99), (900, 49), (890, 0)):
+        adjusted = desk.paddle.account.adjust(transaction_id, subtotal=subtotal, status="approved")
+        await desk.told([adjusted])
+        assert await desk.balance(store) == balance
+
+
+async def test_a_refund_of_the_tax_alone_takes_nothing(desk: Desk) -> None:
+    store = await desk.store()
+    transaction_id = await bought(desk, store)
+
+    adjusted = desk.paddle.account.adjust(transaction_id, subtotal=0, status="approved")
+    await desk.told([adjusted])
+
+    assert await desk.status(adjusted) == "processed"
+    assert await desk.balance(store) == 100
+
+
+async def test_a_chargeback_takes_what_is_there_and_the_rest_is_shown(desk: Desk) -> None:
+    store = await desk.store()
+    transaction_id = await bought(desk, store)
+    await desk.database.fetchval("SELECT deduct_store_credits($1, 70, 'spent')", store.id)
+
+    adjusted = desk.paddle.account.adjust(transaction_id, "chargeback")
+    answers = await asyncio.gather(*(desk.webhooks.send(adjusted) for _ in range(10)))
+    await desk.settled()
+
+    assert {answer.status_code for answer in answers} == {200}
+    assert await desk.balance(store) == 0
+    (short,) = (await desk.service.parts.problems.clawbacks()).items
+    assert (short.adjustment_id, short.owner) == (adjusted.data["id"], store)
+    assert (short.credits, short.taken, short.action) == (100, 30, "chargeback")
+    assert (await desk.event(adjusted))["reason"] == "Of 100 credits only 30 could be taken."
+
+
+async def test_a_chargeback_of_an_empty_store_takes_nothing_and_writes_no_movement(
+    desk: Desk,
+) -> None:
+    store = await desk.store()
+    transaction_id = await bought(desk, store)
+    await desk.database.fetchval("SELECT deduct_store_credits($1, 100, 'spent')", store.id)
+
+    await desk.told([desk.paddle.account.adjust(transaction_id, "chargeback")])
+
+    assert [row.type for row in await desk.ledger(store)] == ["purchase", "deduction"]
+    (short,) = (await desk.service.parts.problems.clawbacks()).items
+    assert (short.credits, short.taken) == (100, 0)
+
+
+async def test_a_refund_that_arrives_before_its_payment_waits_for_it(desk: Desk) -> None:
+    store = await desk.store()
+    events = await desk.paid(store)
+    adjusted = desk.paddle.account.adjust(completed(events).data["id"], status="approved")
+
+    assert await desk.webhooks.send_all([adjusted]) == [200]
+    await desk.told(events)
+
+    assert await desk.status(adjusted) == "processed"
+    assert [row.type for row in await desk.ledger(store)] == ["purchase", "clawback"]
+    assert await desk.balance(store) == 0
+
+
+@pytest.mark.parametrize(
+    "action",
+    ["credit", "credit_reverse", "chargeback_warning", "chargeback_reverse"],
+)
+async def test_other_actions_are_shown_to_the_operator(desk: Desk, action: str) -> None:
+    store = await desk.store()
+    adjusted = desk.paddle.account.adjust(await bought(desk, store), action)
+
+    await desk.told([adjusted])
+
+    (problem,) = (await desk.service.parts.problems.events()).items
+    assert f"({action}, approved) moves no credits by itself" in str(problem.reason)
+    assert await desk.balance(store) == 100
+
+
+async def test_a_chargeback_that_is_reversed_is_shown_to_the_operator(desk: Desk) -> None:
+    store = await desk.store()
+    adjusted = desk.paddle.account.adjust(await bought(desk, store), "chargeback")
+    reversed_ = desk.paddle.account.decide(adjusted.data["id"], "reversed")
+
+    await desk.told([adjusted, reversed_])
+
+    assert await desk.balance(store) == 0
+    (problem,) = (await desk.service.parts.problems.events()).items
+    assert problem.event_id == reversed_.event_id
+
+
+async def test_an_adjustment_that_does_not_fit_the_payment_takes_nothing(desk: Desk) -> None:
+    store = await desk.store()
+    transaction_id = await bought(desk, store)
+    adjusted = desk.paddle.account.adjust(transaction_id, status="approved")
+    told = [adjusted.altered({"currency_code": "EUR"})]
+
+    await desk.told(told)
+
+    assert await desk.status(told[0]) == "set_aside"
+    assert await desk.balance(store) == 100
+
+
+async def test_a_refund_of_overage_takes_no_credits(desk: Desk) -> None:
+    store = await desk.store()
+    subscription_id = await desk.subscribed(store)
+    await desk.database.fetchval("SELECT set_store_overage_limit($1, 100)", store.id)
+    await desk.database.fetchval("SELECT deduct_store_credits($1, 800, 'all')", store.id)
+    await desk.database.fetchval("SELECT deduct_store_credits($1, 10, 'over')", store.id)
+    month = date(2026, 10, 1)
+    await desk.database.fetchval("SELECT close_store_overage($1, $2, 14, 'USD')", store.id, month)
+    charged = desk.paddle.account.charge(
+        subscription_id, [charge_item(f"overage_bill:{store.id}:2026-10", 10, 14)], "USD"
+    )
+    paid = [event for event in desk.paddle.account.events if event.data.get("id") == charged["id"]]
+
+    await desk.told([*paid, desk.paddle.account.adjust(charged["id"], status="approved")])
+
+    payment = await desk.admin.fetchrow("SELECT * FROM payments WHERE kind = 'overage'")
+    assert payment is not None
+    assert (payment["amount"], payment["credits"], payment["store_id"]) == (140, 10, store.id)
+    clawback = await desk.admin.fetchrow("SELECT credits, taken FROM clawbacks")
+    assert clawback is not None
+    assert tuple(clawback) == (0, 0)
+    assert [row.type for row in await desk.ledger(store)] == [
+        "subscription",
+        "deduction",
+        "overage",
+        "overage_bill",
+    ]
+    assert (await desk.service.parts.problems.find()).none
+
+
+def charge_item(marker: str, quantity: int, unit_amount: int) -> dict[str, object]:
+    """A charge's line, marked as ours."""
+    return {
+        "quantity": quantity,
+        "price": {
+            "description": "Overage",
+            "unit_price": {"amount": str(unit_amount), "currency_code": "USD"},
+            "tax_mode": "external",
+            "quantity": {"minimum": 1, "maximum": 10_000},
+            "custom_data": {"storecredit_charge": marker},
+            "product": {"name": "Overage", "tax_category": "saas"},
+        },
+    }
+
+
+async def test_a_clawback_takes_from_its_own_buyer_only(desk: Desk) -> None:
+    store, other = await desk.store(), await desk.store(50)
+    transaction_id = await bought(desk, store)
+    opened = await desk.opened(other, CreditsOrder(100), "theirs")
+    assert opened.transaction_id != transaction_id
+
+    await desk.told([desk.paddle.account.adjust(transaction_id, status="approved")])
+
+    assert await desk.balance(store) == 0
+    assert await desk.balance(other) == 50
