@@ -80,20 +80,20 @@ _BILL: Final = f"""
            c.charge_begun_at IS NOT NULL AS begun,
            coalesce(c.charge_begun_at <= now() - $3::interval, true) AS settled
     FROM store_overage_bills c {_SUBSCRIPTION}
-    WHERE c.store_id = $1 AND c.period = $2 AND c.charged_at IS NULL AND c.due_at <= now()"""  # noqa: S608
+    WHERE c.store_id = $1 AND c.period = $2 AND c.charged_at IS NULL AND c.due_at <= now()"""  # noqa: S608 - constants
 
 # Bills that something can be done about: a charge to send, or to look for.
 _DUE: Final = f"""
     SELECT c.store_id, c.period FROM store_overage_bills c {_SUBSCRIPTION}
     WHERE c.charged_at IS NULL AND c.due_at <= now()
       AND (c.paddle_subscription_id IS NOT NULL OR s.paddle_subscription_id IS NOT NULL)
-    ORDER BY c.due_at LIMIT $1"""  # noqa: S608
+    ORDER BY c.due_at LIMIT $1"""  # noqa: S608 - constants
 
 _WITHOUT_SUBSCRIPTION: Final = f"""
     SELECT c.store_id, c.period FROM store_overage_bills c {_SUBSCRIPTION}
     WHERE c.charged_at IS NULL AND c.paddle_subscription_id IS NULL
       AND s.paddle_subscription_id IS NULL AND c.last_error IS DISTINCT FROM $1
-    LIMIT $2"""  # noqa: S608
+    LIMIT $2"""  # noqa: S608 - constants
 
 
 @dataclass(frozen=True, slots=True)
