@@ -132,6 +132,28 @@ def resume(
     output.record(against(settings, _changing(store_id, "active")), json=json)
 
 
+@app.command("overage")
+def overage(
+    store_id: StoreId,
+    limit: Annotated[
+        int,
+        typer.Option("--limit", min=0, max=CREDITS_MAX, help="Until the next bill; 0: off."),
+    ],
+    data_dir: DataDir = None,
+    database_url: DatabaseUrl = None,
+    json: Json = False,
+) -> None:
+    """Let a store go on at a balance of zero, up to a limit; it is billed once a month."""
+
+    async def act(rooms: Rooms) -> dict[str, Any]:
+        if not await rooms.credits.set_overage_limit(store_id, limit):
+            raise unknown_store(store_id)
+        return _view(await rooms.store(store_id), await rooms.credits.balance(store_id))
+
+    settings = settings_of(data_dir=data_dir, database_url=database_url)
+    output.record(against(settings, act), json=json)
+
+
 def _changing(
     store_id: UUID, status: Literal["active", "suspended"]
 ) -> Callable[[Rooms], Awaitable[dict[str, Any]]]:

@@ -56,6 +56,7 @@ class StoreChange(msgspec.Struct, frozen=True):
     shop_domain: Domain | None = None
     tier: Tier | None = None
     status: Status | None = None
+    overage_limit: Credits | None = None
 
 
 class CreditsBody(msgspec.Struct, frozen=True):
@@ -197,7 +198,10 @@ async def get_store(parts: NamedDependency[Parts], store_id: FromPath[UUID]) -> 
 async def update_store(
     parts: NamedDependency[Parts], store_id: FromPath[UUID], data: JSONBody[StoreChange]
 ) -> Envelope[StoreView]:
-    """Changes what is given; suspending a store stops its keys within a second."""
+    """Changes what is given; suspending a store stops its keys within a second.
+
+    `overage_limit` is what the store may use beyond its credits until the next bill; 0: nothing.
+    """
     with refusing():
         store = await parts.stores.update(
             store_id,
@@ -208,6 +212,8 @@ async def update_store(
         )
     if store is None:
         raise not_found("store")
+    if data.overage_limit is not None:
+        await parts.credits.set_overage_limit(store_id, data.overage_limit)
     return Envelope(await _read_store(parts, store))
 
 

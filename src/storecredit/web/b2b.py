@@ -89,12 +89,17 @@ class GenerationPage(msgspec.Struct, frozen=True):
     next_cursor: str | None
 
 
-class BalanceView(msgspec.Struct, frozen=True):
-    """A store's credits: had, ever given, spent (deductions less refunds)."""
+class BalanceView(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A store's credits: had, ever given, spent (deductions less refunds).
+
+    Where overage is on, or something of it is not billed yet: what was used beyond, and its limit.
+    """
 
     balance: int
     total_purchased: int
     total_spent: int
+    overage_used: int | None = None
+    overage_limit: int | None = None
 
 
 class Transaction(msgspec.Struct, frozen=True):
@@ -319,7 +324,12 @@ async def get_balance(
 ) -> Envelope[BalanceView]:
     """The store's credits now; if they cannot be read, an error, never a made-up zero."""
     credits = await parts.credits.balance(caller_of(request.scope).store_id)
-    return Envelope(BalanceView(credits.balance, credits.total_purchased, credits.total_spent))
+    view = BalanceView(credits.balance, credits.total_purchased, credits.total_spent)
+    if credits.overage_limit or credits.overage_used:
+        view = msgspec.structs.replace(
+            view, overage_used=credits.overage_used, overage_limit=credits.overage_limit
+        )
+    return Envelope(view)
 
 
 @get(
