@@ -175,7 +175,9 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _one_kind_of_token(self) -> Self:
         if self.jwt_secret is not None and self.jwks_url is not None:
-            raise ValueError("jwt_secret and jwks_url exclude each other: tokens are of one kind")
+            raise ValueError(
+                "tokens are of one kind: set STORECREDIT_JWT_SECRET or STORECREDIT_JWKS_URL"
+            )
         return self
 
     @model_validator(mode="after")

@@ -99,12 +99,18 @@ def _wrong_settings(error: "ValidationError") -> str:
     """A sentence for each wrong setting: variable, flag, reason. No value: it may be secret."""
     sentences = []
     for detail in error.errors(include_input=False, include_url=False, include_context=False):
-        field = str(detail["loc"][0]) if detail["loc"] else ""
-        flag = flag_of(field)
-        name = f"{variable_of(field)} ({flag})" if flag else variable_of(field)
         message = detail["msg"].removeprefix("Value error, ")
-        sentences.append(f"The setting {name} is wrong: {message[:1].lower()}{message[1:]}.")
+        sentences.append(f"{_wrong(detail['loc'])}: {message[:1].lower()}{message[1:]}.")
     return " ".join(sentences)
+
+
+def _wrong(place: "tuple[int | str, ...]") -> str:
+    if not place:
+        return "The settings contradict each other"
+    field = str(place[0])
+    flag = flag_of(field)
+    name = f"{variable_of(field)} ({flag})" if flag else variable_of(field)
+    return f"The setting {name} is wrong"
 
 
 def _unreadable_setting(error: "SettingsError") -> str:
