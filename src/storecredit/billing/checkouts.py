@@ -84,6 +84,11 @@ class NotOnSale:
 
 
 @dataclass(frozen=True, slots=True)
+class AlreadySubscribed:
+    """The store has a subscription that runs: a second one would be paid beside it."""
+
+
+@dataclass(frozen=True, slots=True)
 class UnknownBuyer:
     """There is no such store or user."""
 
@@ -93,7 +98,7 @@ class BillingOff:
     """No Paddle is configured."""
 
 
-Start = Opened | RequestConflict | NotOnSale | UnknownBuyer | BillingOff
+Start = Opened | RequestConflict | NotOnSale | AlreadySubscribed | UnknownBuyer | BillingOff
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +133,8 @@ class Checkouts:
         match row["outcome"]:
             case "used":
                 return RequestConflict()
+            case "subscribed":
+                return AlreadySubscribed()
             case "unknown_buyer":
                 return UnknownBuyer()
             case "replayed" if not _is_same_order(row, terms):

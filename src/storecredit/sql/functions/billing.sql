@@ -27,7 +27,8 @@ AS $$
 -- Locks: the new row; the buyer's credit row against deletion. Idempotent by (buyer, request id).
 -- Outcomes: opened | replayed (the checkout this request opened before; whether it is the same
 --   order is for the caller to compare) | used (the request id has added credits by another way)
---   | unknown_buyer. `checkout` is null for the last two.
+--   | subscribed (a subscription, and the store has one that runs) | unknown_buyer. `checkout` is
+--   null for the last three.
 -- Errors: check_violation for values that no catalogue has.
 BEGIN
     INSERT INTO checkouts AS c
@@ -44,6 +45,9 @@ BEGIN
           SELECT FROM credit_transactions t
           WHERE t.user_id = p_user_id AND t.request_id = p_request_id
             AND t.type IN ('purchase', 'signup_bonus', 'grant'))
+      AND NOT (p_purchase_type = 'subscription' AND EXISTS (
+          SELECT FROM store_subscriptions s
+          WHERE s.store_id = p_store_id AND s.status <> 'canceled'))
     ON CONFLICT DO NOTHING
     RETURNING c.* INTO checkout;
     IF FOUND THEN
@@ -56,6 +60,11 @@ BEGIN
     WHERE (c.store_id = p_store_id OR c.user_id = p_user_id) AND c.request_id = p_request_id;
     IF FOUND THEN
         outcome := 'replayed';
+    ELSIF p_purchase_type = 'subscription' AND EXISTS (
+        SELECT FROM store_subscriptions s
+        WHERE s.store_id = p_store_id AND s.status <> 'canceled') THEN
+        checkout := NULL;
+        outcome := 'subscribed';
     ELSIF EXISTS (SELECT FROM store_credits s WHERE s.store_id = p_store_id)
         OR EXISTS (SELECT FROM user_credits u WHERE u.user_id = p_user_id) THEN
         checkout := NULL;
@@ -70,7 +79,8 @@ $$;
 COMMENT ON FUNCTION
     open_checkout(uuid, uuid, uuid, text, text, bigint, bigint, text, text) IS
     'Records what is about to be sold to a store or user. Outcome: opened, replayed, used (the '
-    'request id has added credits by another way), unknown_buyer. Idempotent by request id.';
+    'request id has added credits by another way), subscribed, unknown_buyer. Idempotent by request '
+    'id.';
 
 CREATE OR REPLACE FUNCTION attach_checkout(
     p_checkout_id uuid,
