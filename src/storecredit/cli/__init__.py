@@ -15,7 +15,7 @@ from typing import Annotated, Final
 import typer
 
 import storecredit
-from storecredit.cli import credits, demo, keys, problems, running, stores, verification
+from storecredit.cli import billing, credits, demo, keys, problems, running, stores, verification
 
 INTERRUPTED: Final = 130
 """128 + SIGINT, as a shell counts it."""
@@ -37,6 +37,7 @@ verification.add_to(app)
 app.add_typer(stores.app, name="store")
 app.add_typer(keys.app, name="key")
 app.add_typer(credits.app, name="credits")
+app.add_typer(billing.app, name="billing")
 
 
 def _print_version(wanted: bool) -> None:

@@ -9,6 +9,7 @@ import shutil
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
 
 import typer
 
@@ -77,6 +78,19 @@ curl -s "$API/credits/balance" -H "$AUTH"; echo
 curl -s "$API/credits/transactions?limit=2" -H "$AUTH"; echo
 """
 
+PURCHASE_LINES: Final = r"""
+echo '5. A purchase of 50 credits; nobody pays at the stand-in, and its webhook brings them:'
+CHECKOUT=$(curl -s "$API/billing/checkout" -H "$AUTH" -H "$JSON" -d '{"credits": 50}')
+echo "$CHECKOUT"
+curl -s -o /dev/null -X POST "$(field checkout_url "$CHECKOUT")"
+for _ in $(seq 60); do
+  LEDGER=$(curl -s "$API/credits/transactions?type=purchase" -H "$AUTH")
+  case "$LEDGER" in *'"type":"purchase"'*) break;; esac
+  sleep 0.5
+done; echo "$LEDGER"
+curl -s "$API/credits/balance" -H "$AUTH"; echo
+"""
+
 
 def add_to(app: typer.Typer) -> None:
     """Put this module's command into the command line."""
@@ -141,7 +155,7 @@ def show(store: dict[str, Any], api_url: str, settings: "Settings") -> None:
 def lines(key: str, api_url: str, settings: "Settings") -> str:
     """The shell lines to paste for the store with this API key, at this address."""
     blocked = {"prompt": f"something {_blocked_term(settings)}", "image_urls": [RED]}
-    text = LINES
+    text = LINES + (PURCHASE_LINES if _nobody_pays(settings) else "")
     for name, value in {
         "@API@": api_url.rstrip("/"),
         "@KEY@": key,
@@ -162,6 +176,12 @@ def url_of(host: str, port: int) -> str:
 
 def _blocked_term(settings: "Settings") -> str:
     return settings.blocked_terms[0] if settings.blocked_terms else BLOCKED_TERM
+
+
+def _nobody_pays(settings: "Settings") -> bool:
+    """Whether billing is on, and Paddle is a stand-in on this machine (`make shop`)."""
+    on_this_machine = urlsplit(settings.paddle_api_url).hostname in {"127.0.0.1", "localhost"}
+    return settings.paddle_api_key is not None and on_this_machine
 
 
 def _command() -> str:

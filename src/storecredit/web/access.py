@@ -34,6 +34,8 @@ B2B: Final = "/api/v1"
 ADMIN: Final = "/api/admin"
 B2C: Final = "/api/trpc"
 CREATE_PATH: Final = "/api/v1/generation/create"
+KEYED_PATHS: Final = frozenset({CREATE_PATH, "/api/v1/billing/checkout"})
+"""Where an Idempotency-Key takes the place of X-Request-Id."""
 REQUEST_ID_MAX: Final = 200
 PREFLIGHT_SECONDS: Final = 600
 METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"})
@@ -248,7 +250,7 @@ def _is_b2c(path: str) -> bool:
 def _request_id(scope: HTTPScope, headers: Headers) -> tuple[str, Failure | None]:
     """The request's id, and what is wrong with the one that was sent."""
     name = "x-request-id"
-    if scope["path"] == CREATE_PATH and "idempotency-key" in headers:
+    if scope["path"] in KEYED_PATHS and "idempotency-key" in headers:
         name = "idempotency-key"
     # The space around a value is none of it (RFC 9110, 5.5); the parser leaves what follows it.
     sent = [value.strip(" \t") for value in headers.getall(name, [])]

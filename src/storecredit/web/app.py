@@ -6,7 +6,16 @@ from litestar import Litestar, Response, Router
 from litestar.di import Provide
 from litestar.types import ASGIApp, ExceptionHandlersMap
 
-from storecredit.web import admin, admin_keys, b2b, b2c, public, webhooks
+from storecredit.web import (
+    admin,
+    admin_billing,
+    admin_keys,
+    b2b,
+    b2c,
+    billing,
+    public,
+    webhooks,
+)
 from storecredit.web.access import B2C, Access
 from storecredit.web.bodies import JsonRequest
 from storecredit.web.envelope import answer_to
@@ -27,6 +36,9 @@ def routes() -> list[Any]:
                 b2b.list_generations,  # GET  /generations
                 b2b.get_balance,  # GET  /credits/balance
                 b2b.list_transactions,  # GET  /credits/transactions
+                billing.create_checkout,  # POST /billing/checkout
+                billing.list_plans,  # GET  /billing/plans
+                billing.list_subscriptions,  # GET  /billing/subscriptions
                 b2b.get_health,  # GET  /health
             ],
         ),
@@ -46,6 +58,10 @@ def routes() -> list[Any]:
                 admin.add_credits,  # POST  /stores/{store_id}/credits
                 admin.list_transactions,  # GET   /stores/{store_id}/transactions
                 admin.list_generations,  # GET   /stores/{store_id}/generations
+                billing.create_store_checkout,  # POST  /stores/{store_id}/checkout
+                billing.list_store_subscriptions,  # GET   /stores/{store_id}/subscriptions
+                admin_billing.list_problems,  # GET   /billing/problems
+                admin_billing.retry_event,  # POST  /billing/events/{event_id}/retry
                 admin.verify,  # GET   /verify
             ],
         ),

@@ -112,6 +112,6 @@ def _add_headers(paths: dict[str, dict[str, Any]]) -> None:
     for path, operations in paths.items():
         for operation in operations.values():
             parameters = operation.setdefault("parameters", [])
-            if path.endswith("/generation/create"):
+            if path.endswith(("/generation/create", "/billing/checkout")):
                 parameters.append(_IDEMPOTENCY_KEY)
             parameters.append(_REQUEST_ID)

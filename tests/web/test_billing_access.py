@@ -1,0 +1,46 @@
+"""Who is let in to the doors of billing; what is behind them is tested in tests/billing."""
+
+from uuid import UUID
+
+import pytest
+
+from tests.web.checklist import (
+    assert_only_a_working_key_is_let_in,
+    assert_only_the_operator_is_let_in,
+    assert_other_methods_are_refused,
+    assert_reads_are_limited,
+)
+from tests.web.doors import Operator
+
+
+@pytest.mark.parametrize(
+    "method, path",
+    [
+        ("POST", "/api/v1/billing/checkout"),
+        ("GET", "/api/v1/billing/plans"),
+        ("GET", "/api/v1/billing/subscriptions"),
+    ],
+)
+async def test_the_stores_doors_hold_the_checklist(
+    operator: Operator, method: str, path: str
+) -> None:
+    await assert_only_a_working_key_is_let_in(operator, method, path)
+    await assert_other_methods_are_refused(await operator.store(), path, method)
+    if method == "GET":
+        await assert_reads_are_limited(operator, path)
+
+
+@pytest.mark.parametrize(
+    "method, path",
+    [
+        ("POST", f"/stores/{UUID(int=7)}/checkout"),
+        ("GET", f"/stores/{UUID(int=7)}/subscriptions"),
+        ("GET", "/billing/problems"),
+        ("POST", "/billing/events/evt_1/retry"),
+    ],
+)
+async def test_the_operators_doors_hold_the_checklist(
+    operator: Operator, method: str, path: str
+) -> None:
+    await assert_only_the_operator_is_let_in(operator, method, path)
+    await assert_other_methods_are_refused(operator, path, method)
