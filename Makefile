@@ -17,13 +17,24 @@ DEV := .venv/.dev-installed
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-builtin-rules
 .SUFFIXES:
-.PHONY: help run test torture check format docs lock
+.PHONY: help run shop test torture check format docs lock
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
 
 run: $(RUNTIME) ## Start the service with its own PostgreSQL, worker and a demo store (ARGS="--port 9000")
 	@exec $(BIN)/storecredit serve --demo $(ARGS)
+
+# What the stand-in is started with; neither is a secret.
+STAND_IN := STORECREDIT_PADDLE_API_URL=http://127.0.0.1:8090 \
+	STORECREDIT_PADDLE_API_KEY=pdl_sdbx_apikey_not_a_real_one \
+	STORECREDIT_PADDLE_WEBHOOK_SECRET=pdl_ntfset_not_a_real_one
+
+shop: $(RUNTIME) ## Run with a stand-in for Paddle on port 8090: purchases that nobody pays
+	@trap 'kill $$PADDLE' EXIT; \
+	$(BIN)/python -m tests.billing.paddle_stand_in --port 8090 >/dev/null \
+		--webhook-url http://127.0.0.1:8080/webhooks/paddle & PADDLE=$$!; \
+	$(STAND_IN) $(BIN)/storecredit serve --demo --port 8080 $(ARGS)
 
 test: $(DEV) ## Run every test but the torture (ARGS="-k refund", PROCESSES=1)
 	$(PYTEST) -n $(PROCESSES) --maxprocesses 8 --dist worksteal
