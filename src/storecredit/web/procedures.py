@@ -179,8 +179,8 @@ async def purchase(caller: Caller, asked: dict[str, str]) -> Checkout:
             raise TrpcError(
                 TrpcCode.PRECONDITION_FAILED, "Purchases are off: no payment provider is set up."
             )
-        case checkouts.UnknownBuyer():
-            raise AssertionError("a user's first call makes the account")
+        case checkouts.UnknownBuyer() | checkouts.AlreadySubscribed():
+            raise AssertionError("a user's first call makes the account; users do not subscribe")
         case _:
             assert_never(outcome)
 
