@@ -242,7 +242,7 @@ async def _adjustment(connection: Connection, adjustment: Adjustment) -> Verdict
             # Above all a chargeback that was reversed: the money is back, the credits are not.
             return SetAside(
                 f"Adjustment {adjustment.id} of transaction {adjustment.transaction_id} "
-                f"({adjustment.action}, {status}) moves no credits by itself: add or take them by "
+                f"({adjustment.action}, {status}) moves no credits by itself: grant some by "
                 "hand if they should."
             )
 
