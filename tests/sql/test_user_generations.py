@@ -223,14 +223,17 @@ async def test_arrays_that_do_not_count_from_one_create_what_they_say(
 async def test_another_users_session_is_not_found(
     app: asyncpg.Connection, books: asyncpg.Connection
 ) -> None:
-    owner, other = await open_user(app, 1), await open_user(app, 1)
-    session_id = await create_one(app, owner)
+    owner, other = await open_user(app, 2), await open_user(app, 1)
+    begun, done = await create_one(app, owner, "begun"), await create_one(app, owner, "done")
+    await start(app, owner, begun, done)
+    await complete(app, owner, done)
     before = await user_snapshot(books, owner)
 
-    assert [row["outcome"] for row in await start(app, other, session_id)] == ["not_found"]
-    assert await complete(app, other, session_id) == "not_found"
-    assert await fail(app, other, session_id) == "not_found"
-    assert not await app.fetchval("SELECT forget_generation_result($1, $2)", other, session_id)
+    for session_id in (begun, done):
+        assert [row["outcome"] for row in await start(app, other, session_id)] == ["not_found"]
+        assert await complete(app, other, session_id) == "not_found"
+        assert await fail(app, other, session_id) == "not_found"
+        assert not await app.fetchval("SELECT forget_generation_result($1, $2)", other, session_id)
 
     assert await user_snapshot(books, owner) == before
     assert (await user_credits_of(books, other)).balance == 1

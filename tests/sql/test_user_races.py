@@ -184,35 +184,37 @@ async def test_batches_over_the_same_users_in_any_order_do_not_deadlock(
         await assert_user_books_balance(books, user_id)
 
 
-async def test_workers_that_end_the_same_sessions_in_any_order_do_not_deadlock(
+async def test_workers_that_begin_and_end_the_same_sessions_in_any_order_do_not_deadlock(
     books_url: str, app: asyncpg.Connection, books: asyncpg.Connection
 ) -> None:
-    users = [await open_user(app, 8), await open_user(app, 8)]
+    users = [await open_user(app, 8 * RACES), await open_user(app, 8 * RACES)]
     connections = await asyncio.gather(*(connect(books_url) for _ in range(4)))
     begin = "SELECT start_generations_across_users($1, $2)"
     finish = "SELECT complete_generations_across_users($1, $2, $3)"
     give_up = "SELECT fail_generations_across_users($1, $2, $3, $3)"
 
-    made = [(await create_one(app, each, f"r{n}"), each) for n in range(8) for each in users]
-    sessions, owners = [session_id for session_id, _ in made], [owner for _, owner in made]
-    keys = ["k"] * len(made)
-    for _ in range(RACES):
+    for race in range(RACES):
+        owners = users * 8
+        batch = [(owner, f"r{race} {n}", CONTENT) for n, owner in enumerate(owners)]
+        made = [row["session_id"] for row in await create_in_turn(app, batch)]
+        keys = ["k"] * len(made)
         await asyncio.gather(
-            connections[0].execute(begin, owners, sessions),
-            connections[1].execute(begin, owners[::-1], sessions[::-1]),
-            connections[2].execute(begin, owners[5:] + owners[:5], sessions[5:] + sessions[:5]),
+            connections[0].execute(begin, owners, made),
+            connections[1].execute(begin, owners[::-1], made[::-1]),
+            connections[2].execute(begin, owners[5:] + owners[:5], made[5:] + made[:5]),
         )
-    await asyncio.gather(
-        connections[0].execute(begin, owners, sessions),
-        connections[1].execute(finish, owners, sessions, keys),
-        connections[2].execute(finish, owners[::-1], sessions[::-1], keys),
-        connections[3].execute(give_up, owners[::-1], sessions[::-1], keys),
-    )
+        await asyncio.gather(
+            connections[0].execute(finish, owners[:12], made[:12], keys[:12]),
+            connections[1].execute(finish, owners[11::-1], made[11::-1], keys[:12]),
+            connections[2].execute(begin, owners, made),
+            connections[3].execute(give_up, owners[::-1], made[::-1], keys),
+        )
     await asyncio.gather(*(connection.close() for connection in connections))
 
     for user_id in users:
-        mine = [session_id for session_id, owner in made if owner == user_id]
-        ended = [(await session(books, user_id, each))["status"] for each in mine]
+        ended = await books.fetchval(
+            "SELECT array_agg(status) FROM generation_sessions WHERE user_id = $1", user_id
+        )
         assert set(ended) <= {"completed", "failed"}
         assert (await user_credits_of(books, user_id)).balance == ended.count("failed")
         await assert_user_books_balance(books, user_id)
