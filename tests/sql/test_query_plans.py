@@ -15,6 +15,9 @@ from uuid import UUID, uuid4
 import asyncpg
 import pytest
 
+from storecredit.billing.catalogue import load_catalogue
+from storecredit.billing.overage import OverageBilling
+from storecredit.billing.paddle import Paddle
 from storecredit.generation.lifecycle import ENTRYPOINT, Lifecycle
 from storecredit.generation.sessions import Sessions, SessionStatus
 from storecredit.generation.storage import ResultStore
@@ -228,6 +231,20 @@ async def test_the_sweep_reads_open_sessions_only(recorder: Recorder, data_dir: 
         for query, args in reads:
             # Each open session and, where the question is whether it has one, its job.
             assert await rows_read(connection, query, *args) <= 2 * OPEN_SESSIONS
+
+
+async def test_closing_overage_reads_the_oldest_of_each_store(recorder: Recorder) -> None:
+    paddle = Paddle("key", "http://127.0.0.1:1", 1)
+    billing = OverageBilling(recorder, paddle, load_catalogue(), Settings())
+    await billing.run_once()
+    await paddle.close()
+
+    [(query, args)] = [sent for sent in recorder.statements if "c.overage_used" in sent[0]]
+    async with recorder.acquire() as connection, connection.transaction():
+        # Its credit row, its last bill, and the oldest overage since, if there is any.
+        assert (
+            await rows_read(connection, query, *args) <= 2 * (SMALL_STORES + 1) + ROWS_PER_ITEM_MAX
+        )
 
 
 async def batch_of(connection: asyncpg.Connection, name: str) -> tuple[str, list[object]]:

@@ -51,7 +51,7 @@ _SUBSCRIPTION: Final = """LEFT JOIN LATERAL (
     WHERE s.store_id = c.store_id AND s.status IN ('active', 'trialing')
     ORDER BY s.created_at DESC, s.paddle_subscription_id DESC LIMIT 1) s ON true"""
 
-# Stores that used overage before this month began, which is not billed and was not given back.
+# Stores whose oldest overage that is not billed and was not given back is from before this month.
 # A scalar subquery is asked for these stores only; a join may read all overage there ever was.
 _TO_CLOSE: Final = f"""
     SELECT c.store_id, c.overage_used, s.plan, p.month
@@ -62,14 +62,15 @@ _TO_CLOSE: Final = f"""
     WHERE c.overage_used > 0 AND c.store_id > $1
       AND NOT EXISTS (SELECT FROM store_overage_bills b
                       WHERE b.store_id = c.store_id AND b.period >= p.month)
-      AND (SELECT t.seq FROM store_credit_transactions t
-           WHERE t.store_id = c.store_id AND t.type = 'overage' AND t.created_at < p.ended_at
-             AND t.seq > coalesce((SELECT max(b.seq) FROM store_overage_bills b
-                                   WHERE b.store_id = c.store_id), 0)
+      AND (SELECT t.created_at FROM store_credit_transactions t
+           WHERE t.store_id = c.store_id AND t.type = 'overage'
+             AND t.seq > coalesce((SELECT b.seq FROM store_overage_bills b
+                                   WHERE b.store_id = c.store_id
+                                   ORDER BY b.period DESC LIMIT 1), 0)
              AND NOT EXISTS (SELECT FROM store_credit_transactions r
                              WHERE r.store_id = t.store_id AND r.request_id = t.request_id
                                AND r.type = 'overage_refund')
-           LIMIT 1) IS NOT NULL
+           ORDER BY t.seq LIMIT 1) < p.ended_at
     ORDER BY c.store_id LIMIT $2"""  # noqa: S608 - constants
 
 _BILL: Final = f"""
