@@ -1,0 +1,74 @@
+"""Overage from the request to the payment, with the whole service and Paddle's own webhooks."""
+
+import asyncio
+
+import asyncpg
+import pytest
+
+from storecredit.ledger.owners import Owner
+from tests.billing.desk import SETTLING_SECONDS_MAX, Desk, completed
+from tests.billing.overages import bills, use_overage
+
+GROWTH_CREDITS = 800
+CREDITS = 10
+GROWTH_AMOUNT = 14 * CREDITS
+
+
+@pytest.fixture
+async def store(desk: Desk, admin: asyncpg.Connection) -> Owner:
+    """A store on a plan that used up its month, and ten credits of overage after that."""
+    owner = await desk.store()
+    await desk.subscribed(owner, "growth")
+    deduct = "SELECT deduct_store_credits($1, $2, 'everything')"
+    assert await admin.fetchval(deduct, owner.id, GROWTH_CREDITS)
+    await use_overage(admin, owner.id, CREDITS, last_month=True)
+    return owner
+
+
+async def charged(admin: asyncpg.Connection, owner: Owner) -> str:
+    """The transaction that charged the store's bill, once the service has seen to it."""
+    async with asyncio.timeout(SETTLING_SECONDS_MAX):
+        # A row sets no event.
+        while not any(bill["charged"] for bill in await bills(admin, owner.id)):  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+    [bill] = await bills(admin, owner.id)
+    return str(bill["paddle_transaction_id"])
+
+
+async def test_a_bill_is_charged_paid_and_booked_and_moves_no_credits(
+    desk: Desk, admin: asyncpg.Connection, store: Owner
+) -> None:
+    transaction_id = await charged(admin, store)
+    told = [event for event in desk.paddle.account.events if event.data["id"] == transaction_id]
+    await desk.told([*told, completed(told)])
+    assert await desk.status(completed(told)) == "processed"
+    payment = await admin.fetchrow(
+        "SELECT * FROM payments WHERE paddle_transaction_id = $1", transaction_id
+    )
+    [bill] = await bills(admin, store.id)
+    assert payment is not None
+    assert (payment["kind"], payment["credits"]) == ("overage", CREDITS)
+    assert payment["amount"] == bill["amount"] == GROWTH_AMOUNT
+    assert payment["request_id"] == bill["request_id"]
+    assert await desk.balance(store) == 0
+    assert [movement.type for movement in await desk.ledger(store)] == [
+        "subscription",
+        "deduction",
+        "overage",
+        "overage_bill",
+    ]
+
+
+async def test_billed_overage_that_failed_comes_back_as_credits(
+    desk: Desk, admin: asyncpg.Connection, store: Owner
+) -> None:
+    await charged(admin, store)
+    request_id = await admin.fetchval(
+        "SELECT request_id FROM store_credit_transactions WHERE type = 'overage'"
+    )
+    refund = "SELECT refund_store_credits($1, $2, $3)"
+    assert await admin.fetchval(refund, store.id, CREDITS, request_id)
+    assert await desk.balance(store) == CREDITS
+    assert (
+        len([t for t in desk.paddle.account.transactions.values() if t["status"] != "draft"]) == 2
+    )
