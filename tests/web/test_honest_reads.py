@@ -15,6 +15,7 @@ from storecredit.settings import Settings
 from tests.web.conftest import LogStream, http_client
 from tests.web.doors import Operator, StoreClient, data_of, error_of
 from tests.web.rows import Rows
+from tests.web.users import refusal_of, user_of
 
 BALANCE = "/api/v1/credits/balance"
 CUTS = 10
@@ -123,6 +124,40 @@ async def test_m9_without_a_database_every_answer_is_a_503_that_says_when_to_com
         assert_unavailable(await api.get("/health/ready"))
         data_of(await api.get("/health/live"))
         assert_unavailable(await store.create())
+    await database.close()
+
+
+async def test_m9_the_app_is_told_so_in_the_form_it_reads(
+    postgres: EmbeddedPostgres, settings: Settings, log: LogStream
+) -> None:
+    await migrate(postgres.admin_url, app_may_login=True)
+    database = await Database.open(postgres.app_url)
+    async with assembled(settings, database) as service, http_client(service) as api:
+        known, unknown = user_of(api), user_of(api)
+        assert await known.balance() == 10
+        await postgres.stop()
+        log.forget()
+        for user in (known, unknown):
+            answer = await user.query("credits.getBalance", headers={"X-Request-Id": "trace-1"})
+            refusal_of(answer, 503, "SERVICE_UNAVAILABLE", "credits.getBalance")
+            assert int(answer.headers["retry-after"]) >= 1
+        for line in log.events("request_not_served"):
+            assert line["request_id"] == "trace-1"
+            assert "DatabaseUnavailable" in line["cause"]
+        assert len({line["user_id"] for line in log.events("request_not_served")}) == 2
+
+        refusal_of(await known.create(), 503, "SERVICE_UNAVAILABLE", "generation.create")
+        batch = await known.batch("GET", [("credits.getTransactions", {}), ("nothing", {})])
+        assert [shape["error"]["json"]["data"]["httpStatus"] for shape in batch.json()] == [
+            503,
+            404,
+        ]
+        refusal_of(
+            await user_of(api, aud="").query("credits.getBalance"),
+            401,
+            "UNAUTHORIZED",
+            "credits.getBalance",
+        )
     await database.close()
 
 

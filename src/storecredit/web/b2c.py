@@ -5,6 +5,7 @@ procedure makes the account. Everything is answered in tRPC's form.
 """
 
 from collections.abc import Callable, Sequence
+from http import HTTPStatus
 from typing import Any, Final
 
 from litestar import Request, Response, head, route
@@ -18,6 +19,7 @@ from storecredit.web.access import (
     visit_of,
 )
 from storecredit.web.b2b import link_base
+from storecredit.web.envelope import RETRY_AFTER_SECONDS
 from storecredit.web.parts import Parts
 from storecredit.web.procedures import PROCEDURES, Caller
 from storecredit.web.trpc import JSON, Asked, answer
@@ -38,12 +40,10 @@ async def call(request: Request[Any, Any, Any], parts: NamedDependency[Parts]) -
         return await _entered(request, parts, paths)
 
     answered = await answer(_asked(request), PROCEDURES, enter)
-    return Response(
-        answered.body,
-        status_code=answered.status,
-        media_type=JSON,
-        headers={"Allow": answered.allow} if answered.allow else None,
-    )
+    headers = {"Allow": answered.allow} if answered.allow else {}
+    if answered.status == HTTPStatus.SERVICE_UNAVAILABLE:
+        headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
+    return Response(answered.body, status_code=answered.status, media_type=JSON, headers=headers)
 
 
 @head(PATHS, status_code=204, include_in_schema=False)
