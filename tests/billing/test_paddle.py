@@ -13,15 +13,14 @@ from structlog.testing import capture_logs
 from storecredit.billing.paddle import (
     THREADS_MAX,
     WAITING_MAX,
-    Charge,
     OpenedTransaction,
     Paddle,
     PaddleMisconfigured,
     PaddleRefused,
     PaddleUnavailable,
-    Sale,
 )
 from storecredit.billing.paddle_wire import ANSWER_MAX_BYTES
+from storecredit.billing.sales import Charge, Sale
 from storecredit.settings import Settings
 from tests.billing.paddle_stand_in import API_KEY, Failure, PaddleStandIn
 from tests.listening import until

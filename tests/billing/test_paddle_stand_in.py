@@ -17,7 +17,8 @@ from paddle_billing.Notifications.Entities.Adjustment import Adjustment
 from paddle_billing.Notifications.Entities.Subscription import Subscription
 from paddle_billing.Notifications.Entities.Transaction import Transaction
 
-from storecredit.billing.paddle import Charge, Paddle, Sale
+from storecredit.billing.paddle import Paddle
+from storecredit.billing.sales import Charge, Sale
 from storecredit.billing.signature import Signatures
 from storecredit.settings import Settings
 from tests.billing.paddle_account import Account, Event, month_after

@@ -26,7 +26,8 @@ from uuid import UUID
 
 from storecredit import telemetry
 from storecredit.billing.catalogue import Catalogue
-from storecredit.billing.paddle import Charge, Paddle, PaddleRefused, PaddleUnavailable
+from storecredit.billing.paddle import Paddle, PaddleRefused, PaddleUnavailable
+from storecredit.billing.sales import Charge
 from storecredit.postgres.pool import Connection, Database, DatabaseUnavailable, translated
 from storecredit.settings import Settings
 

@@ -27,7 +27,7 @@ https://developer.paddle.com/api-reference/about/errors
 
 import asyncio
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -42,16 +42,15 @@ from storecredit.billing.paddle_wire import (
     Wire,
     read,
 )
+from storecredit.billing.sales import Charge, Sale
 from storecredit.settings import Settings
 
 __all__ = [
-    "Charge",
     "OpenedTransaction",
     "Paddle",
     "PaddleMisconfigured",
     "PaddleRefused",
     "PaddleUnavailable",
-    "Sale",
 ]
 
 THREADS_MAX = 8
@@ -77,37 +76,11 @@ class PaddleMisconfigured(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Sale:
-    """What a checkout sells; `monthly`: now and again each month, else once.
-
-    `unit_amount` is without tax, in the currency's smallest unit.
-    """
-
-    description: str
-    quantity: int
-    unit_amount: int
-    currency: str
-    monthly: bool
-    custom_data: Mapping[str, str]
-
-
-@dataclass(frozen=True, slots=True)
 class OpenedTransaction:
     """A checkout that waits to be paid, under Paddle's id for it."""
 
     transaction_id: str
     checkout_url: str
-
-
-@dataclass(frozen=True, slots=True)
-class Charge:
-    """What a subscription is charged besides its price, once; `marker` names this very charge."""
-
-    marker: str
-    description: str
-    quantity: int
-    unit_amount: int
-    currency: str
 
 
 class Paddle:

@@ -39,7 +39,7 @@ from paddle_billing.Resources.Transactions.Operations.Price import (
     TransactionNonCatalogProduct,
 )
 
-from storecredit.billing.paddle import Charge, Sale
+from storecredit.billing.sales import Charge, Sale
 
 
 def transaction(sale: Sale) -> CreateTransaction:
