@@ -200,6 +200,21 @@ async def test_overage_used_after_a_bill_is_not_billed_by_it(
     await assert_books_balance(books, store_id)
 
 
+async def test_the_newest_bill_tells_what_is_billed(
+    app: asyncpg.Connection, books: asyncpg.Connection
+) -> None:
+    store_id = await open_store_beyond(app, limit=5)
+    for month in (3, 4):
+        await app.execute(DEDUCT, store_id, 1, f"{month}")
+        await app.execute(CLOSE, store_id, date(2026, month, 1))
+
+    for month in (3, 4):
+        assert await app.fetchval(REFUND, store_id, 1, f"{month}") is True
+
+    assert [row.type for row in (await ledger(books, store_id))[-2:]] == ["overage_credit"] * 2
+    await assert_books_balance(books, store_id)
+
+
 @pytest.mark.parametrize("closed", ["before", "between", "never"])
 async def test_a_second_refund_of_overage_writes_nothing(
     app: asyncpg.Connection, books: asyncpg.Connection, closed: str

@@ -10,6 +10,7 @@ from typing import Self
 from storecredit.billing.catalogue import Catalogue, load_catalogue
 from storecredit.billing.checkouts import Checkouts
 from storecredit.billing.events import PaddleEvents
+from storecredit.billing.overage import OverageBilling
 from storecredit.billing.paddle import Paddle
 from storecredit.billing.problems import Problems
 from storecredit.billing.signature import Signatures
@@ -20,7 +21,7 @@ from storecredit.settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class Billing:
-    """The parts of billing; `paddle` and `signatures` are None while it is off."""
+    """The parts of billing; `paddle`, `overage` and `signatures` are None while it is off."""
 
     catalogue: Catalogue
     checkouts: Checkouts
@@ -28,6 +29,7 @@ class Billing:
     problems: Problems
     subscriptions: Subscriptions
     paddle: Paddle | None
+    overage: OverageBilling | None
     signatures: Signatures | None
 
     @classmethod
@@ -42,6 +44,9 @@ class Billing:
             problems=Problems(database),
             subscriptions=Subscriptions(database),
             paddle=paddle,
+            overage=None
+            if paddle is None
+            else OverageBilling(database, paddle, catalogue, settings),
             signatures=None if paddle is None else Signatures(settings),
         )
 
@@ -52,7 +57,10 @@ class Billing:
 
     async def run(self, stop: asyncio.Event) -> None:
         """What a worker does for billing, until `stop` is set."""
-        await self.events.run(stop)
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self.events.run(stop), name="paddle-events")
+            if self.overage is not None:
+                tasks.create_task(self.overage.run(stop), name="overage-billing")
 
     async def close(self) -> None:
         """Let requests to Paddle that are under way end."""
