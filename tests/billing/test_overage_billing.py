@@ -10,7 +10,8 @@ import asyncpg
 import pytest
 
 from storecredit.billing.catalogue import load_catalogue
-from storecredit.billing.overage import NO_SUBSCRIPTION, OverageBilling, overage_marker
+from storecredit.billing.overage import OverageBilling
+from storecredit.billing.overage_charge import NO_SUBSCRIPTION, overage_marker
 from storecredit.billing.paddle import Paddle as Gateway
 from storecredit.postgres.pool import Database
 from storecredit.settings import Settings
