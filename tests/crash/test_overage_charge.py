@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager
 from uuid import UUID
 
 import asyncpg
@@ -21,13 +21,14 @@ from tests.crash.processes import Processes, RunningProcess
 from tests.crash.waiting import POLL_SECONDS, until
 
 CREDITS = 10
+SETTLE_SECONDS = 4.0
 BILLED_MAX_SECONDS = 60.0
 
 BRIEF_WAITS = {
     "STORECREDIT_BILLING_BACKOFF_SECONDS": "0.05",
     "STORECREDIT_BILLING_INTERVAL_SECONDS": "0.1",
     "STORECREDIT_LOG_FORMAT": "json",
-    "STORECREDIT_OVERAGE_SETTLE_SECONDS": "4",
+    "STORECREDIT_OVERAGE_SETTLE_SECONDS": str(SETTLE_SECONDS),
     "STORECREDIT_PADDLE_TIMEOUT_SECONDS": "2",
 }
 
@@ -54,6 +55,16 @@ class Billing:
 
     async def logged(self, process: RunningProcess, event: str) -> None:
         await self._until(lambda: process.events(event) != [], f"{event} is logged")
+
+    @asynccontextmanager
+    async def beginning_is_slow(self) -> AsyncIterator[None]:
+        """While the block lasts no charge of the store's bill can be begun."""
+        month = "(date_trunc('month', now() AT TIME ZONE 'UTC') - interval '1 month')::date"
+        close = f"SELECT close_store_overage($1, {month}, 16, 'USD')"
+        assert await self.books.fetchval(close, self.store_id)
+        async with self.books.transaction():
+            await self.books.execute("SELECT FROM store_overage_bills FOR UPDATE")
+            yield
 
     async def someone_waits_for_a_lock(self) -> None:
         waiting = "SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)"
@@ -89,17 +100,26 @@ async def billing(processes: Processes) -> AsyncIterator[Billing]:
 
 async def test_killed_after_it_began_and_before_it_sent(billing: Billing) -> None:
     """PostgreSQL is slow to begin the charge, and does so when the process is gone."""
-    month = "(date_trunc('month', now() AT TIME ZONE 'UTC') - interval '1 month')::date"
-    close = f"SELECT close_store_overage($1, {month}, 16, 'USD')"
-    assert await billing.books.fetchval(close, billing.store_id)
-    async with billing.books.transaction():
-        await billing.books.execute("SELECT FROM store_overage_bills FOR UPDATE")
+    async with billing.beginning_is_slow():
         killed = await billing.work()
         await billing.someone_waits_for_a_lock()
         killed.kill()
     await billing.assert_charged_once(await billing.work())
     [bill] = await bills(billing.books, billing.store_id)
     assert bill["attempts"] == 2, "the first was begun, and sent nothing"
+
+
+async def test_one_that_began_long_ago_sends_nothing_any_more(billing: Billing) -> None:
+    """Meanwhile it may have lost its lock, and another one may have sent the charge."""
+    async with billing.beginning_is_slow():
+        late = await billing.work()
+        await billing.someone_waits_for_a_lock()
+        await asyncio.sleep(SETTLE_SECONDS / 2 + 0.1)
+    await billing.logged(late, "overage_charge_too_late")
+    await billing.assert_charged_once(late)
+    assert len(billing.paddle.api.sent("POST", "/charge")) == 1
+    [bill] = await bills(billing.books, billing.store_id)
+    assert bill["attempts"] == 2
 
 
 async def test_killed_while_it_sends_and_the_charge_is_never_made(billing: Billing) -> None:
