@@ -2,16 +2,19 @@
 
 import asyncio
 import time
+from pathlib import Path
 from random import Random
 from typing import Any
 
+import asyncpg
 import httpx
 import pytest
 
-from storecredit.billing.checkouts import CreditsOrder, PlanOrder
+from storecredit.billing.checkouts import BillingOff, CreditsOrder, PlanOrder
 from storecredit.billing.messages import pack, read_content, read_event
-from tests.billing.desk import Desk, completed
+from tests.billing.desk import Desk, completed, desk_of
 from tests.billing.paddle_account import Event
+from tests.billing.paddle_stand_in import PaddleStandIn
 from tests.billing.paddle_webhooks import sign
 from tests.billing.sales import Movement, everything
 from tests.web.doors import data_of, error_of
@@ -269,6 +272,65 @@ def kept_of(event: Event) -> str:
     content = read_content(read_event(event.body()))
     assert content is not None
     return pack(content)
+
+
+async def test_without_billing_the_door_says_so(
+    paddle: PaddleStandIn, database_url: str, admin: asyncpg.Connection, data_dir: Path
+) -> None:
+    for missing in ("paddle_api_key", "paddle_webhook_secret"):
+        off: dict[str, Any] = {missing: None}
+        async with desk_of(paddle, database_url, admin, data_dir, **off) as desk:
+            error = error_of(await post(desk, NO_EVENTS[0]), 404, "NOT_FOUND")
+            assert "billing is off" in error["message"]
+            started = await desk.checkouts.start(await desk.store(), CreditsOrder(1), "r")
+            assert started == BillingOff()
+
+
+async def test_whenever_connections_break_each_payment_is_booked_once(desk: Desk) -> None:
+    stores = [await desk.store() for _ in range(12)]
+    told = [completed(await desk.paid(store)) for store in stores]
+    told += [
+        desk.paddle.account.adjust(event.data["id"], subtotal=900, status="approved")
+        for event in told
+    ]
+    cutting = asyncio.create_task(cut_connections(desk.admin))
+    try:
+        waiting = [*told, *told]
+        while waiting:
+            # What is not taken is sent again, as Paddle does.
+            answers = [await desk.webhooks.send(event) for event in waiting]
+            assert {answer.status_code for answer in answers} <= {200, 503}
+            waiting = [
+                event
+                for event, answer in zip(waiting, answers, strict=True)
+                if answer.status_code != 200
+            ]
+    finally:
+        cutting.cancel()
+        await asyncio.gather(cutting, return_exceptions=True)
+    await desk.settled()
+
+    # An adjustment may have met a connection that broke each time it looked for its payment.
+    for problem in (await desk.service.parts.problems.events()).items:
+        assert await desk.service.parts.paddle_events.retry(problem.event_id)
+    await desk.settled()
+    assert (await desk.service.parts.problems.find()).none
+    for store in stores:
+        assert [(row.type, row.amount) for row in await desk.ledger(store)] == [
+            ("purchase", 100),
+            ("clawback", 50),
+        ]
+        assert await desk.balance(store) == 50
+
+
+async def cut_connections(admin: asyncpg.Connection) -> None:
+    """Break every connection of the service, again and again."""
+    while True:
+        await admin.execute(
+            """SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+               WHERE datname = current_database() AND application_name = 'storecredit'"""
+        )
+        await asyncio.sleep(0.1)
 
 
 async def test_only_what_is_used_of_an_event_is_kept(
