@@ -6,6 +6,7 @@ from datetime import date
 import pytest
 
 from storecredit.billing.checkouts import CreditsOrder
+from storecredit.billing.overage import overage_marker
 from storecredit.ledger.owners import Owner, OwnerKind
 from tests.billing.desk import Desk, completed
 from tests.billing.sales import Movement
@@ -163,7 +164,7 @@ async def test_a_refund_of_overage_takes_no_credits(desk: Desk) -> None:
     month = date(2026, 10, 1)
     await desk.database.fetchval("SELECT close_store_overage($1, $2, 14, 'USD')", store.id, month)
     charged = desk.paddle.account.charge(
-        subscription_id, [charge_item(f"overage_bill:{store.id}:2026-10", 10, 14)], "USD"
+        subscription_id, [charge_item(overage_marker(store.id, month), 10, 14)], "USD"
     )
     paid = [event for event in desk.paddle.account.events if event.data.get("id") == charged["id"]]
 
@@ -182,6 +183,30 @@ async def test_a_refund_of_overage_takes_no_credits(desk: Desk) -> None:
         "overage_bill",
     ]
     assert (await desk.service.parts.problems.find()).none
+
+
+async def test_a_payment_of_overage_that_fits_no_bill_is_set_aside(desk: Desk) -> None:
+    store, other = await desk.store(), await desk.store()
+    subscription_id = await desk.subscribed(store)
+    account = desk.paddle.account
+    for marker in (
+        f"overage_bill:{store.id}:2026-10",
+        f"overage_bill:{store.id}:2026-99",
+        f"overage_bill:{other.id}:2026-10",
+        "another_charge:1",
+    ):
+        account.charge(subscription_id, [charge_item(marker, 10, 14)], "USD")
+    told = [
+        event
+        for event in account.events
+        if event.event_type == "transaction.completed"
+        and event.data["origin"] == "subscription_charge"
+    ]
+
+    await desk.told(told)
+
+    assert [await desk.status(event) for event in told] == ["set_aside"] * 4
+    assert await desk.admin.fetchval("SELECT count(*) FROM payments") == 1
 
 
 def charge_item(marker: str, quantity: int, unit_amount: int) -> dict[str, object]:

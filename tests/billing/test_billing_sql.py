@@ -279,7 +279,9 @@ async def test_partial_refunds_take_their_share_of_all_together(
     assert await give_back(database, "adj_4", 5) == ("already_booked", 1, 1)
     assert await give_back(database, "adj_5", 495) == ("booked", 49, 49)
     assert await give_back(database, "adj_6", 0, full=True) == ("booked", 49, 49)
-    assert await give_back(database, "adj_7", 1000) == ("booked", 0, 0)
+    # Less money than credits went back so far: that is no reason to give credits.
+    assert await give_back(database, "adj_7", 5) == ("booked", 0, 0)
+    assert await give_back(database, "adj_8", 1000) == ("booked", 0, 0)
 
     assert await balance_of(admin, owner) == 0
     assert await admin.fetchval("SELECT sum(taken) FROM clawbacks") == 100
@@ -438,6 +440,36 @@ async def test_states_that_arrive_at_once_leave_the_newest(
 
     assert await admin.fetchval("SELECT status FROM store_subscriptions") == "paused"
     assert await tier_of(admin, owner) == "default"
+
+
+async def test_two_subscriptions_of_a_store_change_one_after_the_other(
+    database: Database, admin: asyncpg.Connection
+) -> None:
+    owner = await open_owner(database, OwnerKind.STORE)
+    await subscribe(database, owner, "txn_1", "starter", credits=350)
+    await subscribe(database, owner, "txn_2", "scale", credits=1800)
+    small = {"subscription_id": "sub_1", "transaction_id": "txn_1"}
+    await put_state(database, "paused", 0, **small)
+    await put_state(database, "active", 0, subscription_id="sub_2", transaction_id="txn_2")
+
+    async with database.acquire() as connection, connection.transaction():
+        await connection.fetchval(
+            "SELECT apply_subscription_state('sub_2', NULL, NULL, NULL, 'canceled', $1, $1, $1)",
+            NOON + timedelta(seconds=1),
+        )
+        later = asyncio.create_task(put_state(database, "active", 1, **small))
+        await waits_for_a_lock(admin)
+
+    assert await later == "applied"
+    assert await tier_of(admin, owner) == "starter"
+
+
+async def waits_for_a_lock(admin: asyncpg.Connection) -> None:
+    waiting = """SELECT count(*) FROM pg_stat_activity
+                 WHERE datname = current_database() AND wait_event_type = 'Lock'"""
+    async with asyncio.timeout(60):
+        while not await admin.fetchval(waiting):  # noqa: ASYNC110 - a lock sets no event
+            await asyncio.sleep(0.01)
 
 
 async def test_an_event_is_kept_once_and_settled_once(database: Database) -> None:

@@ -13,9 +13,9 @@ from uuid import UUID
 
 import msgspec
 
-PaddleId = Annotated[str, msgspec.Meta(pattern=r"^[a-z]{3,8}_[A-Za-z0-9]{1,64}$")]
+PaddleId = Annotated[str, msgspec.Meta(pattern=r"^[a-z]{2,20}_[A-Za-z0-9]{1,64}$")]
 Word = Annotated[str, msgspec.Meta(pattern=r"^[a-z_]{1,60}$")]
-EventType = Annotated[str, msgspec.Meta(pattern=r"^[a-z_.]{1,100}$")]
+EventType = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_.-]{1,100}$")]
 Currency = Annotated[str, msgspec.Meta(pattern=r"^[A-Z]{3}$")]
 Amount = Annotated[str, msgspec.Meta(pattern=r"^-?[0-9]{1,15}$")]
 """In the currency's smallest unit, as a string (https://developer.paddle.com/api-reference)."""

@@ -32,7 +32,7 @@ from storecredit.billing.messages import (
 from storecredit.postgres.pool import Connection, Record
 
 BOOKED_ACTIONS: Final = frozenset({"refund", "chargeback"})
-_OVERAGE_MARKER: Final = re.compile(r"overage_bill:[0-9a-f-]{36}:(\d{4}-\d{2})")
+_OVERAGE_MARKER: Final = re.compile(r"overage_bill:([0-9a-f-]{36}):(\d{4}-(?:0[1-9]|1[0-2]))")
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,16 +132,27 @@ async def _renewal(connection: Connection, paid: Transaction, paid_at: datetime)
 
 
 async def _overage(connection: Connection, paid: Transaction, paid_at: datetime) -> Verdict:
+    """The marker that we sent with the charge names the bill: its store and month."""
     found = [_OVERAGE_MARKER.fullmatch(marker) for marker in paid.markers]
     if len(found) != 1 or found[0] is None:
         return SetAside(f"Transaction {paid.id} charges a subscription, but not for overage.")
-    if paid.discount != 0:
-        return _unlike(paid, "the overage bill", [f"{paid.discount} were taken off"])
+    store_id, month = found[0].groups()
+    subscription = await connection.fetchrow(
+        "SELECT store_id FROM store_subscriptions WHERE paddle_subscription_id = $1",
+        paid.subscription_id,
+    )
+    if subscription is None:
+        return NotYet(f"Subscription {paid.subscription_id} is not known (yet).")
+    differences = [f"{paid.discount} were taken off"] if paid.discount != 0 else []
+    if str(subscription["store_id"]) != store_id:
+        differences.append("it is marked for another store")
+    if differences:
+        return _unlike(paid, "the overage bill", differences)
     outcome = await connection.fetchval(
         "SELECT book_overage_payment($1, $2, $3, $4, $5, $6)",
         paid.id,
         paid.subscription_id,
-        date.fromisoformat(f"{found[0][1]}-01"),
+        date.fromisoformat(f"{month}-01"),
         paid.subtotal,
         paid.currency_code,
         paid_at,

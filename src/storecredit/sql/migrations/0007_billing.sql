@@ -76,6 +76,8 @@ CREATE TABLE payments (
 );
 CREATE UNIQUE INDEX one_payment_per_subscription_period
     ON payments (paddle_subscription_id, period_starts_at) WHERE kind = 'subscription';
+CREATE UNIQUE INDEX one_payment_per_overage_bill
+    ON payments (store_id, request_id) WHERE kind = 'overage';
 
 COMMENT ON TABLE payments IS
     'Every payment that was booked, with the credits it was booked for. Written by functions only.';
