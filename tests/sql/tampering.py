@@ -253,6 +253,13 @@ IN_OVERAGE: dict[str, Tampering] = {
            WHERE {store}""",
         {(K.REFUND_WITHOUT_DEDUCTION, 13, "later")},
     ),
+    "a generation's overage refunded as a deduction": (
+        """UPDATE store_credit_transactions SET type = 'refund' WHERE {store} AND seq = 12;
+           UPDATE store_credits
+           SET total_purchased = total_purchased - 1, total_spent = total_spent - 1
+           WHERE {store}""",
+        {(K.REFUND_WITHOUT_DEDUCTION, 12, "late")},
+    ),
     "more overage given back than was used": (
         ANOTHER_ROW.format(row="'overage_refund', 4, 0, 'open'", credits="overage_used = 0"),
         {(K.REFUND_EXCEEDS_DEDUCTION, 18, "open")},

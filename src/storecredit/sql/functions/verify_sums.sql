@@ -91,12 +91,12 @@ AS $$
         AND p_amount BETWEEN 1 AND 2147483647
         AND p_balance_after BETWEEN 0 AND 4611686018427387904
         AND CASE p_owner_kind
-            WHEN 'store' THEN p_type IN ('deduction', 'refund')
+            WHEN 'store' THEN p_type = 'deduction' OR p_type = 'refund'
                 OR p_type = 'overage' AND p_balance_after = 0
                 OR p_type IN ('overage_refund', 'overage_credit')
                 OR p_type IN ('purchase', 'subscription', 'grant', 'clawback', 'overage_bill')
                     AND p_session_id IS NULL
-            ELSE p_type IN ('generation', 'refund')
+            ELSE p_type = 'generation' OR p_type = 'refund'
                 OR p_type IN ('signup_bonus', 'purchase', 'grant', 'clawback')
                     AND p_session_id IS NULL
             END) IS TRUE;
@@ -108,14 +108,15 @@ CREATE OR REPLACE FUNCTION balance_change(p_type text, p_amount bigint)
 RETURNS bigint
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 AS $$
-    SELECT CASE
-        WHEN p_type IN ('deduction', 'generation', 'clawback')
-            THEN CASE WHEN p_amount > 0 THEN -p_amount ELSE p_amount END
-        WHEN p_type IN ('overage', 'overage_refund', 'overage_bill') THEN 0
-        ELSE p_amount END;
+-- The most frequent types first: this is worked out for every row of the ledger.
+    SELECT greatest(p_amount, 0) * CASE p_type
+        WHEN 'deduction' THEN -1 WHEN 'refund' THEN 1
+        WHEN 'generation' THEN -1 WHEN 'clawback' THEN -1
+        WHEN 'overage' THEN 0 WHEN 'overage_refund' THEN 0 WHEN 'overage_bill' THEN 0
+        ELSE 1 END;
 $$;
 COMMENT ON FUNCTION balance_change(text, bigint) IS
-    'What a movement of a type does to the balance; an impossible amount stays as it is.';
+    'What a movement of a type does to the balance; an amount below 0 does nothing.';
 
 CREATE OR REPLACE FUNCTION sum_movements(
     p_owner_kind text, p_seed bigint, p_from tid, p_until tid
@@ -128,26 +129,24 @@ AS $$
 -- Purpose: the movements' part of the sums, from the rows in [p_from, p_until) on disk.
 -- A refund of a direct deduction has no session to be summed against: its deduction is looked up.
     SELECT count(*),
-        0::numeric + count(*) FILTER (WHERE NOT m.possible)
-            + count(*) FILTER (WHERE m.session_id IS NOT NULL AND m.amount <> 1)
-            + count(*) FILTER (
-                WHERE m.type = 'refund' AND m.session_id IS NULL AND m.amount > coalesce((
+        0::numeric + count(*) FILTER (
+            WHERE NOT m.possible
+                OR m.amount <> 1 AND m.session_id IS NOT NULL
+                OR m.session_id IS NULL AND m.type = 'refund' AND m.amount > coalesce((
                     SELECT d.amount FROM public.ledger_movements() d
                     WHERE d.owner_kind = p_owner_kind
                       AND d.owner_id = m.owner_id AND d.request_id = m.request_id
                       AND d.type IN ('deduction', 'generation') AND d.session_id IS NULL
-                    LIMIT 1), 0))
-            -- What is overage was not deducted; it is given back as what it is, by one movement.
-            + count(*) FILTER (
-                WHERE m.rare AND m.type IN ('overage', 'overage_credit') AND (
+                    LIMIT 1), 0)
+                -- What is overage was not deducted; it is given back as what it is, once.
+                OR m.rare AND m.type IN ('overage', 'overage_credit') AND (
                     SELECT true FROM public.store_credit_transactions x
                     WHERE x.store_id = m.owner_id AND x.request_id = m.request_id
                       AND x.type = ANY (CASE m.type WHEN 'overage'
                           THEN ARRAY['deduction', 'refund'] ELSE ARRAY['overage_refund'] END)
-                    LIMIT 1))
-            -- Before its bill as overage, after it as a credit.
-            + count(*) FILTER (
-                WHERE m.rare AND m.type IN ('overage_refund', 'overage_credit') AND (
+                    LIMIT 1)
+                -- Before its bill it is given back as overage, after it as a credit.
+                OR m.rare AND m.type IN ('overage_refund', 'overage_credit') AND (
                     SELECT (m.type = 'overage_credit') = ((
                         SELECT true FROM public.store_overage_bills b
                         WHERE b.store_id = o.store_id AND b.seq > o.seq AND b.seq < m.seq
@@ -155,7 +154,6 @@ AS $$
                     FROM public.store_credit_transactions o
                     WHERE o.store_id = m.owner_id AND o.request_id = m.request_id
                       AND o.type = 'overage' AND o.amount >= m.amount
-                      AND o.session_id IS NOT DISTINCT FROM m.session_id
                     LIMIT 1) IS NOT TRUE),
         coalesce(sum(public.fingerprint_of_state(m.owner_id, m.seq, m.balance_after, p_seed))
                 FILTER (WHERE m.possible), 0)
@@ -173,18 +171,19 @@ AS $$
             FILTER (WHERE m.rare), 0),
         coalesce(sum(public.fingerprint_of_generation(
             m.owner_id, m.session_id, m.request_id, p_seed))
-            FILTER (WHERE m.session_id IS NOT NULL
-                AND m.type IN ('deduction', 'generation', 'overage')), 0),
+            FILTER (WHERE m.session_id IS NOT NULL AND m.is_charge), 0),
         coalesce(sum(public.fingerprint_of_generation(
             m.owner_id, m.session_id, m.request_id, p_seed))
-            FILTER (WHERE m.session_id IS NOT NULL
-                AND m.type IN ('refund', 'overage_refund', 'overage_credit')), 0),
+            FILTER (WHERE m.session_id IS NOT NULL AND NOT m.is_charge), 0),
         coalesce(sum(public.fingerprint_of_bill(m.owner_id, m.seq, m.amount, m.request_id, p_seed))
             FILTER (WHERE m.rare AND m.type = 'overage_bill'), 0)
     FROM (
         SELECT t.owner_id, t.seq, t.type, t.amount, t.balance_after, t.session_id, t.request_id,
             public.balance_change(t.type, t.amount) AS change,
-            t.type NOT IN ('deduction', 'generation', 'refund') AS rare,
+            (t.type = 'deduction' OR t.type = 'refund' OR t.type = 'generation') IS NOT TRUE
+                AS rare,
+            (t.type = 'deduction' OR t.type = 'generation' OR t.type = 'overage') IS TRUE
+                AS is_charge,
             public.is_possible_movement(
                 p_owner_kind, t.seq, t.type, t.amount, t.balance_after, t.session_id) AS possible
         FROM public.ledger_movements() t
