@@ -251,6 +251,9 @@ async def test_a_single_key_needs_no_name() -> None:
     async with issuer([jwk("ES256", "a")]) as it:
         assert await it.tokens.user_id(signed("ES256")) == USER
         assert await it.tokens.user_id(signed("ES256", "b")) is None
+    async with issuer([jwk("ES256"), jwk("RS256", "named")]) as it:
+        assert await it.tokens.user_id(signed("RS256", "named")) == USER
+        assert await it.tokens.user_id(signed("ES256")) is None, "one of two"
 
 
 async def test_the_public_key_is_no_secret() -> None:
@@ -378,7 +381,7 @@ async def test_keys_outlast_an_issuer_that_is_away_for_a_while() -> None:
         Answer(200, b"<html>"),
         Answer(200, b"\xff\xfe"),
         Answer(200, b"[" * 5000),
-        Answer(200, b" " * (token_keys.ANSWER_MAX_BYTES + 1)),
+        Answer(200, b'{"keys":[]}' + b" " * token_keys.ANSWER_MAX_BYTES),
         Answer(break_off=True),
         Answer(200, b"{}", length=10),
         *map(json_answer, [{}, [], None, {"keys": {}}, {"keys": None}]),
