@@ -9,7 +9,7 @@
     adjust    {"transaction_id", "action"?, "subtotal"?, "status"?}
     decide    {"adjustment_id", "status"}                 of a refund that waits for approval
     fail      {"failures": ["DO_THEN_BREAK_OFF", …]}      of the API's next requests
-    deliver   {"on": true|false}                          hold deliveries back, let them go
+    deliver   {"on": true|false, "to"?}                   hold deliveries back, let them go there
 
 Each answers `{"events": [event ids]}`. `GET /control/state` shows everything, and how many events
 are still to be delivered. `GET /pay?_ptxn=…` is a checkout page with one button.
@@ -61,6 +61,10 @@ class Deliveries:
     @property
     def waiting(self) -> int:
         return len(self._account.events) - self.delivered
+
+    def to(self, url: str) -> None:
+        """Deliver there from now on."""
+        self._webhooks.url = url
 
     async def run(self, *, shuffle: bool) -> None:
         """Until cancelled."""
@@ -131,13 +135,15 @@ class Control:
                 self.paddle.failures.extend(Failure[name] for name in asked["failures"])
                 return []
             case "deliver":
-                return self._hold(on=asked["on"])
+                return self._hold(**asked)
             case _:
                 raise ValueError(f"no such control: {what}")
 
-    def _hold(self, *, on: bool) -> list[Event]:
+    def _hold(self, *, on: bool, to: str | None = None) -> list[Event]:
         if self.deliveries is None:
             raise ValueError("started without --webhook-url")
+        if to is not None:
+            self.deliveries.to(to)
         if on:
             self.deliveries.on.set()
         else:

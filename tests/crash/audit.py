@@ -28,6 +28,7 @@ HONEST_ENDS = {
     "GENERATION_FAILED": set(Plan),
 }
 """What the generator was to do with a request whose session ended so."""
+ADDED = {"purchase", "subscription"}
 WORTH_ANOTHER_ATTEMPT = {Plan.IS_AWAY, Plan.IS_AWAY_AT_FIRST, Plan.HANGS_AT_FIRST}
 """Only such a session may wait, begun and not ended, while no worker runs."""
 
@@ -49,9 +50,12 @@ async def books_of(data_dir: Path) -> AsyncIterator[asyncpg.Connection]:
 
 async def drained(books: asyncpg.Connection) -> None:
     """Wait until every session has ended."""
-    open_sessions = """SELECT s.session_id, s.request_id, s.status, s.attempts, s.created_at,
-                           q.status AS job, q.heartbeat, q.execute_after
-                       FROM store_generation_sessions s
+    open_sessions = """SELECT s.*, q.status AS job, q.heartbeat, q.execute_after
+                       FROM (SELECT session_id, request_id, status, attempts, created_at
+                             FROM store_generation_sessions
+                             UNION ALL
+                             SELECT session_id, request_id, status, attempts, created_at
+                             FROM generation_sessions) s
                        LEFT JOIN pgqueuer q ON q.dedupe_key = s.session_id::text
                        WHERE s.status IN ('queued', 'processing')"""
     rows: list[asyncpg.Record] = []
@@ -127,7 +131,10 @@ async def _assert_store_holds(
     balance = await books.fetchval(
         "SELECT balance FROM store_credits WHERE store_id = $1", account.store_id
     )
-    assert balance == account.credits - taken.total() + given_back.total()
+    added = sum(row["amount"] for row in movements if row["type"] in ADDED)
+    clawed_back = sum(row["amount"] for row in movements if row["type"] == "clawback")
+    assert account.buys or added == clawed_back == 0
+    assert balance == (account.credits + added - clawed_back - taken.total() + given_back.total())
 
 
 def _assert_request_holds(

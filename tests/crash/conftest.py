@@ -10,6 +10,7 @@ import subprocess
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 
 from storecredit.postgres.embedded import EmbeddedPostgres
@@ -17,6 +18,8 @@ from storecredit.postgres.migrate import migrate
 from tests.crash.deployment import Deployment
 from tests.crash.outside import generator_outside
 from tests.crash.processes import Processes
+from tests.crash.shop import Shop
+from tests.crash.trading import TradingDeployment
 
 DEFAULT_SEED = "20"
 
@@ -65,3 +68,11 @@ async def deployment(processes: Processes, seed: str) -> AsyncIterator[Deploymen
     """An operator's service: nothing runs yet but the generator outside."""
     async with generator_outside(seed) as generator:
         yield Deployment(processes, generator, seed)
+
+
+@pytest.fixture
+async def trading(processes: Processes, seed: str) -> AsyncIterator[TradingDeployment]:
+    """The same, with end users and with Paddle, which runs already."""
+    async with generator_outside(seed) as generator, httpx.AsyncClient(timeout=30) as client:
+        shop = await Shop.open(processes, client, seed)
+        yield TradingDeployment(processes, generator, seed, shop)

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from types import MappingProxyType
 from typing import Any
 from uuid import UUID
 
@@ -38,7 +39,14 @@ BRIEF_WAITS = {
 class Deployment:
     """Starts the service's processes, makes stores, sends load, and looks into the books."""
 
-    def __init__(self, processes: Processes, generator: Generator, seed: str) -> None:
+    def __init__(
+        self,
+        processes: Processes,
+        generator: Generator,
+        seed: str,
+        settings: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
+        """`settings` as environment, beside the usual ones."""
         self.processes = processes
         self.generator = generator
         self.accounts: list[Account] = []
@@ -48,6 +56,7 @@ class Deployment:
             "STORECREDIT_GENERATOR": "http",
             "STORECREDIT_GENERATOR_URL": generator.url,
             "STORECREDIT_LOG_FORMAT": "json",
+            **settings,
         }
 
     async def serve(self, *options: str, **settings: str) -> RunningProcess:
@@ -94,11 +103,15 @@ class Deployment:
     async def load(self, *doors: RunningProcess) -> AsyncIterator[Load]:
         """Clients that keep asking these processes, until the block ends or says stop."""
         try:
-            async with load_on([door.url for door in doors], self.accounts, self._seed) as load:
+            async with load_on([door.url for door in doors], self._new_load) as load:
                 yield load
         except AssertionError as failure:
             failure.add_note(self.processes.log_tails())
             raise
+
+    def _new_load(self, client: httpx.AsyncClient) -> Load:
+        """Whoever asks; a deployment that sells has others."""
+        return Load(client, self.accounts, self._seed)
 
     async def assert_all_is_well(self, load: Load) -> None:
         """Let the service drain, and judge every row."""
@@ -117,9 +130,11 @@ class Deployment:
         assert answer.status_code == 200, answer.text
         _assert_clean(answer.json()["data"])
 
-    async def assert_verified_by_command(self) -> None:
+    async def assert_verified_by_command(self, *options: str) -> None:
         """`storecredit verify` finds nothing wrong, and looked at something."""
-        status, output = await self.processes.run("verify", "--json", environment=self._environment)
+        status, output = await self.processes.run(
+            "verify", "--json", *options, environment=self._environment
+        )
         assert status == 0, output.decode()
         _assert_clean(msgspec.json.decode(output))
 

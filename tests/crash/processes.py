@@ -10,13 +10,14 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import psutil
 
+import tests
 from storecredit.postgres.embedded import APP_ROLE, EmbeddedPostgres
 from tests.crash.waiting import POLL_SECONDS, until
 
@@ -112,21 +113,38 @@ class Processes:
         self, *command: str, environment: Mapping[str, str], stdout: int = subprocess.DEVNULL
     ) -> RunningProcess:
         """Start a process and wait for nothing."""
-        log_path = self._directory / f"{len(self._started)}-{command[0]}.log"
+        given = {"STORECREDIT_DATA_DIR": str(self.data_dir)} | dict(environment)
+        return self._launch("storecredit", command, given, stdout)
+
+    def launch_outside(self, module: str, *options: str) -> tuple[RunningProcess, Path]:
+        """Start a module of the tests that is no part of the service; where its output goes."""
+        output = self._directory / f"output-{len(self._started)}"
+        paths = [str(Path(tests.__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
+        with output.open("wb") as stdout:
+            process = self._launch(
+                module, options, {"PYTHONPATH": os.pathsep.join(paths)}, stdout.fileno()
+            )
+        return process, output
+
+    def _launch(
+        self, module: str, command: Sequence[str], environment: Mapping[str, str], stdout: int
+    ) -> RunningProcess:
+        name = command[0] if module == "storecredit" else module
+        log_path = self._directory / f"{len(self._started)}-{name}.log"
         inherited = {
             name: value for name, value in os.environ.items() if not name.startswith("STORECREDIT_")
         }
         with log_path.open("wb") as log:
             popen = subprocess.Popen(
-                [sys.executable, "-m", "storecredit", *command],
+                [sys.executable, "-m", module, *command],
                 stdin=subprocess.DEVNULL,
                 stdout=stdout,
                 stderr=log,
                 cwd=self._directory,
-                env=inherited | {"STORECREDIT_DATA_DIR": str(self.data_dir)} | dict(environment),
+                env=inherited | dict(environment),
                 start_new_session=True,
             )
-        process = RunningProcess(command[0], popen, log_path)
+        process = RunningProcess(name, popen, log_path)
         self._started.append(process)
         return process
 

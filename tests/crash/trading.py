@@ -1,0 +1,92 @@
+"""A deployment that sells: end users of an app, and Paddle beside it."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from uuid import uuid4
+
+import asyncpg
+import httpx
+
+from tests.crash.audit import books_of
+from tests.crash.deployment import Deployment
+from tests.crash.load import Load
+from tests.crash.outside import Generator
+from tests.crash.processes import Processes, RunningProcess
+from tests.crash.shop import DELIVERED_MAX_SECONDS, Shop
+from tests.crash.trade import STARTER_CREDITS, Shopper, TradingLoad
+from tests.crash.trade_audit import assert_money_holds, assert_users_hold
+from tests.web.users import JWT_SECRET, token_of
+
+SHOPPERS = 3
+POLL_SECONDS = 0.1
+TOKEN_SECONDS = 24 * 3600
+UNSETTLED = "SELECT event_id, status, attempts, reason FROM paddle_events WHERE settled_at IS NULL"
+SELLING = {
+    "STORECREDIT_JWT_SECRET": JWT_SECRET,
+    "STORECREDIT_STARTER_CREDITS": str(STARTER_CREDITS),
+    "STORECREDIT_BILLING_ATTEMPTS": "12",
+    "STORECREDIT_BILLING_BACKOFF_SECONDS": "0.05",
+    "STORECREDIT_BILLING_INTERVAL_SECONDS": "0.5",
+    "STORECREDIT_PADDLE_TIMEOUT_SECONDS": "5",
+}
+
+
+class TradingDeployment(Deployment):
+    """Its stores buy, its end users generate and buy."""
+
+    def __init__(self, processes: Processes, generator: Generator, seed: str, shop: Shop) -> None:
+        super().__init__(processes, generator, seed, SELLING | shop.settings)
+        self.shop = shop
+        users = [uuid4() for _ in range(SHOPPERS)]
+        self._shoppers = [Shopper(id_, token_of(id_, exp=_later())) for id_ in users]
+
+    async def serve(self, *options: str, **settings: str) -> RunningProcess:
+        process = await super().serve(*options, **settings)
+        self.accounts = [replace(account, buys=True) for account in self.accounts]
+        await self.shop.deliver_to(process.url)
+        return process
+
+    @asynccontextmanager
+    async def trade(self, *doors: RunningProcess) -> AsyncIterator[TradingLoad]:
+        """The load, known for what it is."""
+        async with self.load(*doors) as load:
+            assert isinstance(load, TradingLoad)
+            yield load
+
+    def _new_load(self, client: httpx.AsyncClient) -> Load:
+        return TradingLoad(client, self.accounts, self._seed, self._shoppers, self.shop)
+
+    async def assert_all_is_well(self, load: Load) -> None:
+        """Let Paddle deliver and the service drain, and judge every row."""
+        assert isinstance(load, TradingLoad)
+        async with books_of(self.processes.data_dir) as books:
+            await self._delivered(books)
+        await super().assert_all_is_well(load)
+        async with books_of(self.processes.data_dir) as books:
+            await assert_users_hold(books, load, self.generator, self.processes.data_dir)
+            await assert_money_holds(books, load, await self.shop.state())
+
+    async def _delivered(self, books: asyncpg.Connection) -> None:
+        """Wait until every event is taken and settled."""
+        undelivered, unsettled = -1, []
+        try:
+            async with asyncio.timeout(DELIVERED_MAX_SECONDS):
+                while True:
+                    undelivered = (await self.shop.state())["undelivered"]
+                    unsettled = await books.fetch(UNSETTLED)
+                    if not undelivered and not unsettled:
+                        return
+                    await asyncio.sleep(POLL_SECONDS)
+        except TimeoutError:
+            listed = "\n".join(str(dict(row)) for row in unsettled)
+            raise AssertionError(
+                f"{undelivered} events are not delivered, these are not settled:\n{listed}\n"
+                f"{self.processes.log_tails()}"
+            ) from None
+
+
+def _later() -> int:
+    return int(time.time()) + TOKEN_SECONDS
