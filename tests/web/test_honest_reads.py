@@ -15,7 +15,7 @@ from storecredit.settings import Settings
 from tests.web.conftest import LogStream, http_client
 from tests.web.doors import Operator, StoreClient, data_of, error_of
 from tests.web.rows import Rows
-from tests.web.users import refusal_of, user_of
+from tests.web.users import Calls, refusal_of, user_of
 
 BALANCE = "/api/v1/credits/balance"
 CUTS = 10
@@ -148,7 +148,7 @@ async def test_m9_the_app_is_told_so_in_the_form_it_reads(
 
         refusal_of(await known.create(), 503, "SERVICE_UNAVAILABLE", "generation.create")
         log.forget()
-        calls = [("credits.getTransactions", {}), ("credits.getBalance", None)]
+        calls: Calls = [("credits.getTransactions", {}), ("credits.getBalance", None)]
         await known.batch("GET", calls, headers={"X-Request-Id": "trace-2"})
         ids = {line["request_id"] for line in log.events("request_not_served")}
         assert ids == {"trace-2", "trace-2:1"}
