@@ -407,9 +407,12 @@ async def test_a_subscription_that_our_record_does_not_bear_out_changes_nothing(
 
     claimed: tuple[tuple[dict[str, Any], str], ...] = (
         ({"transaction_id": "txn_9"}, "unknown_checkout"),
-        ({"transaction_id": None}, "unknown_checkout"),
-        # A checkout's id alone, without its store, is no proof.
-        ({"transaction_id": None, "checkout_id": checkout_id}, "unknown_checkout"),
+        ({"transaction_id": None}, "unknown_subscription"),
+        # Custom data is no proof: a buyer can write it.
+        (
+            {"transaction_id": None, "checkout_id": checkout_id, "store_id": owner.id},
+            "unknown_subscription",
+        ),
         ({"transaction_id": "txn_2"}, "mismatch"),
         ({"checkout_id": uuid7()}, "mismatch"),
         ({"store_id": other.id}, "mismatch"),
@@ -418,13 +421,10 @@ async def test_a_subscription_that_our_record_does_not_bear_out_changes_nothing(
         assert await put_state(database, "active", 0, **claims) == outcome
     assert await everything(admin) == before
 
-    known: dict[str, Any] = {
-        "transaction_id": None,
-        "checkout_id": checkout_id,
-        "store_id": owner.id,
-    }
+    known: dict[str, Any] = {"checkout_id": checkout_id, "store_id": owner.id}
     assert await put_state(database, "active", 0, **known) == "applied"
-    assert await put_state(database, "active", 1, subscription_id="sub_2") == "mismatch"
+    assert await put_state(database, "active", 1, **known, transaction_id=None) == "applied"
+    assert await put_state(database, "active", 2, subscription_id="sub_2") == "mismatch"
     assert await put_state(database, "active", 1, store_id=other.id) == "mismatch"
 
 

@@ -230,6 +230,8 @@ async def _state(
             return Processed()
         case "stale":
             return Ignored("A state that is as new or newer was applied before.")
+        case "unknown_subscription":
+            return NotYet(f"Subscription {subscription.id} is not known (yet).")
         case "unknown_checkout":
             return SetAside(f"No checkout of ours began subscription {subscription.id}.")
         case "mismatch":

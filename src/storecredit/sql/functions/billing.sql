@@ -398,8 +398,11 @@ AS $$
 --   past_due), else 'default'. A tier that is neither 'default' nor a plan the store has ever
 --   subscribed to was set by the operator's hand, and stays.
 -- Locks: the store's row. Idempotent: a state that is no newer than the one applied is `stale`.
--- Outcomes: applied | stale | unknown_checkout (none of ours began it) | mismatch (it claims another
---   store or checkout than our record says, or a checkout that began another subscription).
+-- Which checkout began it is known from its transaction alone: custom data can be written by the
+--   buyer, and that of a dearer checkout would bring a dearer plan's tier.
+-- Outcomes: applied | stale | unknown_subscription (it may be known later: no transaction is named)
+--   | unknown_checkout (none of ours began it) | mismatch (it claims another store or checkout than
+--   our record says, or a checkout that began another subscription).
 -- Errors: check_violation for an unknown status.
 DECLARE
     v_checkout checkouts;
@@ -408,11 +411,11 @@ DECLARE
 BEGIN
     SELECT c.* INTO v_checkout FROM store_subscriptions s JOIN checkouts c USING (checkout_id)
     WHERE s.paddle_subscription_id = p_subscription_id;
-    IF NOT FOUND THEN
+    IF NOT FOUND AND p_transaction_id IS NULL THEN
+        RETURN 'unknown_subscription';
+    ELSIF NOT FOUND THEN
         SELECT c.* INTO v_checkout FROM checkouts c
-        WHERE CASE WHEN p_transaction_id IS NOT NULL
-            THEN c.paddle_transaction_id = p_transaction_id
-            ELSE c.checkout_id = p_checkout_id AND p_store_id IS NOT NULL END;
+        WHERE c.paddle_transaction_id = p_transaction_id;
     END IF;
     IF v_checkout.checkout_id IS NULL THEN
         RETURN 'unknown_checkout';
@@ -465,7 +468,7 @@ $$;
 COMMENT ON FUNCTION apply_subscription_state(
     text, text, uuid, uuid, text, timestamptz, timestamptz, timestamptz) IS
     'Keeps the newest state of a subscription; the store''s tier follows it unless the operator set '
-    'it by hand. Outcome: applied, stale, unknown_checkout, mismatch.';
+    'it by hand. Outcome: applied, stale, unknown_subscription, unknown_checkout, mismatch.';
 
 CREATE OR REPLACE FUNCTION receive_paddle_event(
     p_event_id text,
