@@ -77,7 +77,7 @@ class Settings(BaseSettings):
     """Time limit of one request to Paddle."""
     plans_file: Path | None = None
     """The catalogue of plans and packs (TOML); unset: the one that comes with storecredit."""
-    billing_attempts: int = Field(default=10, ge=1, le=100)
+    billing_attempts: int = Field(default=24, ge=1, le=100)
     """Attempts at an event of Paddle's before it is set aside for the operator."""
     billing_backoff_seconds: float = Field(default=2.0, ge=0)
     """Wait before the second attempt at an event or charge; doubled each time, an hour at most."""

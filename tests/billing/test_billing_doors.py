@@ -179,6 +179,12 @@ async def test_a_mismatch_is_shown_to_the_operator_who_may_have_it_looked_at_aga
     assert await desk.balance(store) == 0
     error_of(await operator.post("/billing/events/evt_unknown/retry"), 404, "NOT_FOUND")
 
+    dismiss = f"/billing/problems/{event.event_id}/dismiss"
+    dismissed = data_of(await operator.post(dismiss))
+    assert dismissed == {"problem_id": event.event_id, "dismissed": True}
+    assert data_of(await operator.get("/billing/problems"))["events"] == []
+    error_of(await operator.post(dismiss), 404, "NOT_FOUND")
+
 
 async def test_credits_that_could_not_be_taken_back_are_shown_to_the_operator(
     desk: Desk, operator: Operator
@@ -196,6 +202,12 @@ async def test_credits_that_could_not_be_taken_back_are_shown_to_the_operator(
     assert (short["action"], short["credits"], short["taken"]) == ("chargeback", 10, 2)
     view = data_of(await operator.get(f"/stores/{store.store_id}"))
     assert (view["balance"], view["total_clawed_back"]) == (0, 2)
+
+    dismiss = f"/billing/problems/{short['adjustment_id']}/dismiss"
+    data_of(await operator.post(dismiss))
+    assert data_of(await operator.get("/billing/problems"))["clawbacks"] == []
+    error_of(await operator.post(dismiss), 404, "NOT_FOUND")
+    assert data_of(await operator.get(f"/stores/{store.store_id}")) == view
 
 
 async def test_overage_is_set_by_the_operator_and_seen_by_the_store(operator: Operator) -> None:

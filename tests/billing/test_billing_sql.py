@@ -24,6 +24,7 @@ from tests.billing.sales import (
     subscribe,
 )
 
+PLANS = ["starter", "growth", "scale"]
 KINDS = pytest.mark.parametrize("kind", list(OwnerKind))
 
 
@@ -89,9 +90,9 @@ async def put_state(
 ) -> str:
     return str(
         await database.fetchval(
-            "SELECT apply_subscription_state($1, $2, $3, $4, $5, $6, $7, $8)",
+            "SELECT apply_subscription_state($1, $2, $3, $4, $5, $6, $7, $8, $9)",
             *(subscription_id, transaction_id, checkout_id, store_id, status),
-            *(NOON + timedelta(seconds=seconds), NOON, NOON + MONTH),
+            *(NOON + timedelta(seconds=seconds), NOON, NOON + MONTH, PLANS),
         )
     )
 
@@ -454,8 +455,10 @@ async def test_two_subscriptions_of_a_store_change_one_after_the_other(
 
     async with database.acquire() as connection, connection.transaction():
         await connection.fetchval(
-            "SELECT apply_subscription_state('sub_2', NULL, NULL, NULL, 'canceled', $1, $1, $1)",
+            """SELECT apply_subscription_state(
+                   'sub_2', NULL, NULL, NULL, 'canceled', $1, $1, $1, $2)""",
             NOON + timedelta(seconds=1),
+            PLANS,
         )
         later = asyncio.create_task(put_state(database, "active", 1, **small))
         await waits_for_a_lock(admin)

@@ -178,6 +178,15 @@ async def test_a_tier_set_by_the_operator_is_kept(desk: Desk) -> None:
     assert await desk.tier(store) == "enterprise"
 
 
+async def test_a_plan_as_tier_set_by_the_operator_follows_what_is_paid(desk: Desk) -> None:
+    store = await desk.store()
+    await desk.service.parts.stores.update(store.id, tier="starter")
+
+    await desk.subscribed(store, "growth")
+
+    assert await desk.tier(store) == "growth"
+
+
 async def test_a_subscription_that_is_not_ours_is_set_aside(desk: Desk) -> None:
     store, other = await desk.store(), await desk.store()
     events = await desk.paid(store, PlanOrder("growth"), "plan")

@@ -159,7 +159,7 @@ async def subscribe(connection: Connection, store_id: UUID) -> None:
     await connection.execute("SELECT attach_checkout($1, $2, 'url')", checkout_id, transaction_id)
     await connection.execute(
         """SELECT apply_subscription_state(
-               $1, $2, NULL, NULL, 'active', now(), '2026-10-05', '2026-11-05')""",
+               $1, $2, NULL, NULL, 'active', now(), '2026-10-05', '2026-11-05', '{starter}')""",
         subscription_id,
         transaction_id,
     )

@@ -36,6 +36,7 @@ async def test_the_stores_doors_hold_the_checklist(
         ("POST", f"/stores/{UUID(int=7)}/checkout"),
         ("GET", f"/stores/{UUID(int=7)}/subscriptions"),
         ("GET", "/billing/problems"),
+        ("POST", "/billing/problems/evt_1/dismiss"),
         ("POST", "/billing/events/evt_1/retry"),
     ],
 )

@@ -21,6 +21,9 @@ ENDPOINTS = {
     "GET /api/v1/generations",
     "GET /api/v1/credits/balance",
     "GET /api/v1/credits/transactions",
+    "POST /api/v1/billing/checkout",
+    "GET /api/v1/billing/plans",
+    "GET /api/v1/billing/subscriptions",
     "GET /api/v1/health",
     "POST /webhooks/paddle",
     "GET /health/live",
@@ -37,6 +40,11 @@ ENDPOINTS = {
     "POST /api/admin/stores/{store_id}/credits",
     "GET /api/admin/stores/{store_id}/transactions",
     "GET /api/admin/stores/{store_id}/generations",
+    "POST /api/admin/stores/{store_id}/checkout",
+    "GET /api/admin/stores/{store_id}/subscriptions",
+    "GET /api/admin/billing/problems",
+    "POST /api/admin/billing/problems/{problem_id}/dismiss",
+    "POST /api/admin/billing/events/{event_id}/retry",
     "GET /api/admin/verify",
 }
 
@@ -131,6 +139,8 @@ async def test_answers_have_exactly_the_documented_fields(
     async with worker():
         await store.ended(session_id)
     of_store = "/api/admin/stores/{store_id}"
+    # Else the balance says nothing of overage.
+    data_of(await operator.patch(f"/stores/{store.store_id}", overage_limit=1))
     seen = [
         ("POST", create, created),
         ("POST", create, replayed),

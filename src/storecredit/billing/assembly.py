@@ -40,7 +40,7 @@ class Billing:
         return cls(
             catalogue=catalogue,
             checkouts=Checkouts(database, paddle, catalogue),
-            events=PaddleEvents(database, settings),
+            events=PaddleEvents(database, settings, catalogue),
             problems=Problems(database),
             subscriptions=Subscriptions(database),
             paddle=paddle,

@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import Final, assert_never
 
 from storecredit import telemetry
+from storecredit.billing.catalogue import Catalogue
 from storecredit.billing.messages import (
     UnreadableContent,
     pack,
@@ -53,9 +54,10 @@ class Receipt(StrEnum):
 class PaddleEvents:
     """Receives, processes and retries Paddle's events."""
 
-    def __init__(self, database: Database, settings: Settings) -> None:
+    def __init__(self, database: Database, settings: Settings, catalogue: Catalogue) -> None:
         self._database = database
         self._settings = settings
+        self._plans = [plan.name for plan in catalogue.plans]
         self._queue = JobQueue(database, ENTRYPOINT)
 
     async def receive(self, body: bytes) -> Receipt:
@@ -167,7 +169,8 @@ class PaddleEvents:
                 if event is None:
                     log.info("paddle_event_already_settled")
                     return None
-                verdict = await settle(connection, unpack(event["content"]), event["occurred_at"])
+                content = unpack(event["content"])
+                verdict = await settle(connection, content, event["occurred_at"], self._plans)
                 return await self._conclude(connection, event, verdict)
         except DatabaseUnavailable:
             raise

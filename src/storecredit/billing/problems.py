@@ -1,6 +1,6 @@
 """What the operator has to look at: events that failed or fit nothing, credits and bills unpaid.
 
-Nothing is decided here. Each list is bounded, newest first, and says whether there is more.
+Each list is bounded, newest first, and says whether there is more. No credits move here.
 """
 
 from collections.abc import Sequence
@@ -95,6 +95,13 @@ class Problems:
         """All of it, now. Raises DatabaseUnavailable."""
         return Found(await self.events(), await self.clawbacks(), await self.bills())
 
+    async def dismiss(self, problem_id: str) -> bool:
+        """Show an event or clawback no longer, once it was dealt with; false: there is none such.
+
+        `problem_id` is the event's or the adjustment's id. No credits move.
+        """
+        return bool(await self._database.fetchval("SELECT dismiss_billing_problem($1)", problem_id))
+
     async def events(self) -> Listed[EventProblem]:
         """Events that are failing or were set aside."""
         rows = await self._database.fetch(
@@ -112,7 +119,8 @@ class Problems:
             """SELECT c.adjustment_id, c.paddle_transaction_id, c.action, c.credits, c.taken,
                    c.created_at, p.store_id, p.user_id
                FROM clawbacks c JOIN payments p USING (paddle_transaction_id)
-               WHERE c.taken < c.credits ORDER BY c.created_at DESC LIMIT $1""",
+               WHERE c.taken < c.credits AND c.dismissed_at IS NULL
+               ORDER BY c.created_at DESC LIMIT $1""",
             PROBLEMS_MAX + 1,
         )
         return _listed([_clawback(row) for row in rows])

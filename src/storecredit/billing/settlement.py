@@ -16,6 +16,7 @@ sentence for the operator: ids and amounts, never a text that came from outside.
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Final, assert_never
@@ -66,8 +67,10 @@ class NotYet:
 Verdict = Processed | Ignored | SetAside | NotYet
 
 
-async def settle(connection: Connection, content: Content, occurred_at: datetime) -> Verdict:
-    """Book what the content says, in the caller's transaction."""
+async def settle(
+    connection: Connection, content: Content, occurred_at: datetime, plans: Sequence[str]
+) -> Verdict:
+    """Book what the content says, in the caller's transaction; `plans` are on sale."""
     match content:
         case Transaction(origin="subscription_payment_method_change"):
             return Ignored("A means of payment was replaced; nothing was sold.")
@@ -78,7 +81,7 @@ async def settle(connection: Connection, content: Content, occurred_at: datetime
         case Transaction():
             return await _purchase(connection, content, occurred_at)
         case Subscription():
-            return await _state(connection, content, occurred_at)
+            return await _state(connection, content, occurred_at, plans)
         case Adjustment():
             return await _adjustment(connection, content)
         case _:
@@ -210,12 +213,15 @@ def _verdict(outcome: str, paid: Transaction) -> Verdict:
 
 
 async def _state(
-    connection: Connection, subscription: Subscription, occurred_at: datetime
+    connection: Connection,
+    subscription: Subscription,
+    occurred_at: datetime,
+    plans: Sequence[str],
 ) -> Verdict:
     claims = subscription.custom_data or CustomData()
     period = subscription.current_billing_period
     outcome = await connection.fetchval(
-        "SELECT apply_subscription_state($1, $2, $3, $4, $5, $6, $7, $8)",
+        "SELECT apply_subscription_state($1, $2, $3, $4, $5, $6, $7, $8, $9)",
         subscription.id,
         subscription.transaction_id,
         claims.checkout_id,
@@ -224,6 +230,7 @@ async def _state(
         occurred_at,
         period.starts_at if period else None,
         period.ends_at if period else None,
+        plans,
     )
     match outcome:
         case "applied":

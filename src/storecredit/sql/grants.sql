@@ -38,7 +38,7 @@ DECLARE
         'complete_generation', 'complete_generations_across_users',
         'fail_generation', 'fail_generations_across_users', 'forget_generation_result',
         'open_checkout', 'attach_checkout', 'receive_paddle_event', 'settle_paddle_event',
-        'note_paddle_event_failure', 'retry_paddle_event',
+        'note_paddle_event_failure', 'retry_paddle_event', 'dismiss_billing_problem',
         'book_checkout', 'book_subscription_period', 'book_overage_payment', 'book_adjustment',
         'apply_subscription_state',
         'ledger_owners', 'ledger_credits', 'ledger_movements', 'ledger_sessions',

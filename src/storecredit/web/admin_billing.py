@@ -74,6 +74,13 @@ class EventRetried(msgspec.Struct, frozen=True):
     retried: bool
 
 
+class ProblemDismissed(msgspec.Struct, frozen=True):
+    """The problem was dealt with and is no longer shown."""
+
+    problem_id: str
+    dismissed: bool
+
+
 @get(
     "/billing/problems",
     summary="What billing could not settle by itself",
@@ -108,6 +115,25 @@ async def retry_event(
     if not await parts.paddle_events.retry(event_id):
         raise not_found("event that was set aside and can be looked at again")
     return Envelope(EventRetried(event_id, retried=True))
+
+
+@post(
+    "/billing/problems/{problem_id:str}/dismiss",
+    status_code=200,
+    summary="Show a problem no longer",
+    operation_id="dismissBillingProblem",
+    responses=operator_errors(ErrorCode.NOT_FOUND),
+)
+async def dismiss_problem(
+    parts: NamedDependency[Parts], problem_id: FromPath[str]
+) -> Envelope[ProblemDismissed]:
+    """For an event (by its id) or a clawback (by its adjustment's) that was dealt with by hand.
+
+    No credits move.
+    """
+    if not await parts.problems.dismiss(problem_id):
+        raise not_found("event or clawback among the problems")
+    return Envelope(ProblemDismissed(problem_id, dismissed=True))
 
 
 def _event_view(event: EventProblem) -> EventView:

@@ -61,6 +61,7 @@ def routes() -> list[Any]:
                 billing.create_store_checkout,  # POST  /stores/{store_id}/checkout
                 billing.list_store_subscriptions,  # GET   /stores/{store_id}/subscriptions
                 admin_billing.list_problems,  # GET   /billing/problems
+                admin_billing.dismiss_problem,  # POST  /billing/problems/{problem_id}/dismiss
                 admin_billing.retry_event,  # POST  /billing/events/{event_id}/retry
                 admin.verify,  # GET   /verify
             ],

@@ -385,7 +385,8 @@ CREATE OR REPLACE FUNCTION apply_subscription_state(
     p_status text,
     p_occurred_at timestamptz,
     p_period_starts_at timestamptz,
-    p_period_ends_at timestamptz
+    p_period_ends_at timestamptz,
+    p_plans text[]
 )
 RETURNS text
 LANGUAGE plpgsql
@@ -395,8 +396,8 @@ AS $$
 -- Purpose: keep what Paddle says of a subscription, and let the store's tier follow it. Of the
 --   transaction, checkout and store that Paddle names, null is no claim.
 -- The tier is the plan of the store's largest subscription that is paid for (active, trialing,
---   past_due), else 'default'. A tier that is neither 'default' nor a plan the store has ever
---   subscribed to was set by the operator's hand, and stays.
+--   past_due), else 'default'. A tier that is neither 'default' nor a plan (one of p_plans, which
+--   are on sale, or one that the store ever subscribed to) was set by the operator's hand, stays.
 -- Locks: the store's row. Idempotent: a state that is no newer than the one applied is `stale`.
 -- Which checkout began it is known from its transaction alone: custom data can be written by the
 --   buyer, and that of a dearer checkout would bring a dearer plan's tier.
@@ -457,7 +458,7 @@ BEGIN
            AND s.status IN ('active', 'trialing', 'past_due')
          ORDER BY s.credits DESC, s.plan LIMIT 1),
         'default');
-    IF v_tier <> v_tier_before AND (v_tier_before = 'default' OR EXISTS (
+    IF v_tier <> v_tier_before AND (v_tier_before = ANY (p_plans || 'default'::text) OR EXISTS (
         SELECT FROM store_subscriptions s
         WHERE s.store_id = v_checkout.store_id AND s.plan = v_tier_before)) THEN
         PERFORM update_store(v_checkout.store_id, p_tier => v_tier);
@@ -466,7 +467,7 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION apply_subscription_state(
-    text, text, uuid, uuid, text, timestamptz, timestamptz, timestamptz) IS
+    text, text, uuid, uuid, text, timestamptz, timestamptz, timestamptz, text[]) IS
     'Keeps the newest state of a subscription; the store''s tier follows it unless the operator set '
     'it by hand. Outcome: applied, stale, unknown_subscription, unknown_checkout, mismatch.';
 
@@ -554,6 +555,33 @@ $$;
 COMMENT ON FUNCTION note_paddle_event_failure(text, text, int) IS
     'Counts a failed attempt at an event; the last one sets it aside. Returns the attempts while it '
     'is to be tried again, null once it is settled.';
+
+CREATE OR REPLACE FUNCTION dismiss_billing_problem(
+    p_id text
+)
+RETURNS boolean
+LANGUAGE plpgsql
+SECURITY DEFINER
+SET search_path = public, pg_temp
+AS $$
+-- Purpose: the operator has dealt with an event that was set aside (its id), or with credits that
+--   could not be taken back (the adjustment's id); it is no longer shown. Moves no credits.
+-- Locks: the row. Idempotent.
+-- Outcomes: true: dismissed now; false: there is no such problem.
+BEGIN
+    UPDATE paddle_events e SET status = 'ignored', settled_at = now()
+    WHERE e.event_id = p_id AND e.status = 'set_aside';
+    IF FOUND THEN
+        RETURN true;
+    END IF;
+    UPDATE clawbacks c SET dismissed_at = now()
+    WHERE c.adjustment_id = p_id AND c.taken < c.credits AND c.dismissed_at IS NULL;
+    RETURN FOUND;
+END;
+$$;
+COMMENT ON FUNCTION dismiss_billing_problem(text) IS
+    'The operator has dealt with an event that was set aside, or a clawback that fell short. '
+    'false: there is no such problem. Moves no credits.';
 
 CREATE OR REPLACE FUNCTION retry_paddle_event(
     p_event_id text

@@ -3,11 +3,12 @@
 -- depends: 0006_users
 
 -- A buyer is a store or an end user. These tables are few rows beside the ledgers and are looked
--- up by Paddle's ids, before their buyer is known: on a cluster they stay on one node.
+-- up by Paddle's ids, before their buyer is known: on a cluster they stay on one node, and cannot
+-- refer to the sharded tables. `open_checkout` looks for the buyer; no buyer is ever deleted.
 CREATE TABLE checkouts (
     checkout_id uuid PRIMARY KEY,
-    store_id uuid REFERENCES store_credits,
-    user_id uuid REFERENCES user_credits,
+    store_id uuid,
+    user_id uuid,
     created_at timestamptz NOT NULL DEFAULT now(),
     purchase_type text NOT NULL CONSTRAINT purchase_type_is_known
         CHECK (purchase_type IN ('credits', 'subscription')),
@@ -59,8 +60,8 @@ COMMENT ON COLUMN store_subscriptions.occurred_at IS
 
 CREATE TABLE payments (
     paddle_transaction_id text PRIMARY KEY,
-    store_id uuid REFERENCES store_credits,
-    user_id uuid REFERENCES user_credits,
+    store_id uuid,
+    user_id uuid,
     checkout_id uuid,
     paddle_subscription_id text,
     paid_at timestamptz NOT NULL,
@@ -72,7 +73,10 @@ CREATE TABLE payments (
     amount bigint NOT NULL CONSTRAINT amount_not_negative CHECK (amount >= 0),
     currency text NOT NULL,
     request_id text NOT NULL,
-    CONSTRAINT one_buyer CHECK (num_nonnulls(store_id, user_id) = 1)
+    CONSTRAINT one_buyer CHECK (num_nonnulls(store_id, user_id) = 1),
+    -- So that no two payments stand for one movement of the ledger.
+    CONSTRAINT one_payment_per_store_request UNIQUE (store_id, kind, request_id),
+    CONSTRAINT one_payment_per_user_request UNIQUE (user_id, kind, request_id)
 );
 CREATE UNIQUE INDEX one_payment_per_subscription_period
     ON payments (paddle_subscription_id, period_starts_at) WHERE kind = 'subscription';
@@ -94,13 +98,18 @@ CREATE TABLE clawbacks (
     amount bigint NOT NULL CONSTRAINT amount_not_negative CHECK (amount >= 0),
     credits bigint NOT NULL CONSTRAINT credits_not_negative CHECK (credits >= 0),
     taken bigint NOT NULL,
+    dismissed_at timestamptz,
     CONSTRAINT taken_at_most_what_was_asked CHECK (taken BETWEEN 0 AND credits)
 );
 CREATE INDEX clawbacks_of_payment ON clawbacks (paddle_transaction_id);
-CREATE INDEX short_clawbacks ON clawbacks (created_at) WHERE taken < credits;
+CREATE INDEX short_clawbacks ON clawbacks (created_at)
+    WHERE taken < credits AND dismissed_at IS NULL;
 
 COMMENT ON TABLE clawbacks IS
     'Payments given back, and the credits taken back for them; credits - taken could not be taken.';
+
+COMMENT ON COLUMN clawbacks.dismissed_at IS
+    'When the operator had dealt with what could not be taken.';
 
 CREATE TABLE paddle_events (
     event_id text PRIMARY KEY,
