@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -17,6 +18,10 @@ import httpx
 import psutil
 import pytest
 
+from tests.e2e.paddle import Paddle, paddle_process
+from tests.e2e.reader import BIN
+from tests.e2e.till import Till
+
 COMMAND = Path(sys.executable).with_name("storecredit")
 WAIT_MAX_SECONDS = 60.0
 POLL_SECONDS = 0.02
@@ -30,12 +35,12 @@ def until(is_so: Callable[[], bool], what: str) -> None:
         time.sleep(POLL_SECONDS)
 
 
-def processes_naming(path: Path) -> list[psutil.Process]:
-    """Every living process with this path among its arguments: a data directory's PostgreSQL."""
+def processes_naming(words: Path | str) -> list[psutil.Process]:
+    """Every living process with this among its arguments: a data directory's PostgreSQL."""
     found = []
     for process in psutil.process_iter():
         with suppress(psutil.Error):
-            if str(path) in " ".join(process.cmdline()):
+            if str(words) in " ".join(process.cmdline()):
                 found.append(process)
     return found
 
@@ -220,3 +225,41 @@ def storecredit(tmp_path: Path, prepared_data_dir: Path) -> Iterator[Storecredit
     """The command, on a data directory of the test's own, where there are no stores."""
     with storecredit_in(tmp_path, prepared_data_dir) as command:
         yield command
+
+
+@pytest.fixture(scope="module")
+def paddle() -> Iterator[Paddle]:
+    """Paddle, which tells nobody what happens."""
+    with paddle_process() as running:
+        yield running
+
+
+@pytest.fixture
+def till(new_storecredit: Storecredit, database_url: str, paddle: Paddle) -> Till:
+    made = new_storecredit(
+        *("store", "create", "--name", "Hats", "--shop-domain", "hats.example", "--json"),
+        *("--database-url", database_url),
+    ).json()
+    return Till(new_storecredit, database_url, made["store_id"], paddle)
+
+
+@pytest.fixture
+def port() -> int:
+    """A port that is free."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        number: int = free.getsockname()[1]
+        return number
+
+
+@pytest.fixture
+def environment(tmp_path: Path, port: int) -> dict[str, str]:
+    """What a reader's shell has: the commands, and here a data directory and port of its own."""
+    # Nor what the make that runs these tests was given: a reader's make has nothing to inherit.
+    foreign = ("STORECREDIT", "MAKE", "MFLAGS", "ARGS")
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
+    return clean | {
+        "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
+        "STORECREDIT_DATA_DIR": str(tmp_path / "data"),
+        "STORECREDIT_PORT": str(port),
+        "PYTHONWARNINGS": "default",
+    }
