@@ -5,6 +5,8 @@
 PYTHON ?= python3
 PROCESSES ?= logical
 ARGS ?=
+SHOP_PORT ?= 8080
+PADDLE_PORT ?= 8090
 
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
@@ -26,15 +28,16 @@ run: $(RUNTIME) ## Start the service with its own PostgreSQL, worker and a demo 
 	@exec $(BIN)/storecredit serve --demo $(ARGS)
 
 # What the stand-in is started with; neither is a secret.
-STAND_IN := STORECREDIT_PADDLE_API_URL=http://127.0.0.1:8090 \
+STAND_IN = STORECREDIT_PADDLE_API_URL=http://127.0.0.1:$(PADDLE_PORT) \
 	STORECREDIT_PADDLE_API_KEY=pdl_sdbx_apikey_not_a_real_one \
 	STORECREDIT_PADDLE_WEBHOOK_SECRET=pdl_ntfset_not_a_real_one
 
+# A shell that Ctrl-C ends leaves what it has begun: this one outlives it, to end the stand-in.
 shop: $(RUNTIME) ## Run with a stand-in for Paddle on port 8090: purchases that nobody pays
-	@trap 'kill $$PADDLE' EXIT; \
-	$(BIN)/python -m tests.billing.paddle_stand_in --port 8090 >/dev/null \
-		--webhook-url http://127.0.0.1:8080/webhooks/paddle & PADDLE=$$!; \
-	$(STAND_IN) $(BIN)/storecredit serve --demo --port 8080 $(ARGS)
+	@trap : INT; trap 'kill $$PADDLE' EXIT; \
+	$(BIN)/python -m tests.billing.paddle_stand_in --port $(PADDLE_PORT) >/dev/null \
+		--webhook-url http://127.0.0.1:$(SHOP_PORT)/webhooks/paddle & PADDLE=$$!; \
+	$(STAND_IN) $(BIN)/storecredit serve --demo --port $(SHOP_PORT) $(ARGS)
 
 test: $(DEV) ## Run every test but the torture (ARGS="-k refund", PROCESSES=1)
 	$(PYTEST) -n $(PROCESSES) --maxprocesses 8 --dist worksteal

@@ -1,0 +1,238 @@
+"""Every command in docs/ does what its page says: the blocks are run as they stand.
+
+What a reader is told to replace is replaced here: the key, the store's id, the event's, Paddle's
+secrets. Beside that only the ports, which may be taken.
+"""
+
+import json
+import re
+import socket
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+import pytest
+
+from tests.e2e.conftest import processes_naming, until
+from tests.e2e.paddle import Paddle, paddle_process
+from tests.e2e.reader import RUN_MAX_SECONDS, Page, as_installed, key_in, run, running
+
+B2C = Page("docs/b2c.md")
+PADDLE = Page("docs/paddle.md")
+TOKEN = "operator"
+
+
+@contextmanager
+def serving(
+    commands: str, environment: dict[str, str], directory: Path
+) -> Iterator[dict[str, str]]:
+    """The service as the page starts it; the environment of a second terminal."""
+    with running(commands, environment, directory / "log", directory):
+        yield environment
+
+
+def results(shown: str) -> list[Any]:
+    """The answers that were printed, one line each."""
+    return [json.loads(line) for line in shown.splitlines() if line.startswith("{")]
+
+
+def shape(value: Any) -> Any:
+    """What remains of an answer when its times are left out."""
+    text = json.dumps(value)
+    return json.loads(re.sub(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", "(a time)", text))
+
+
+# docs/b2c.md
+
+
+def test_the_b2c_page_answers_as_shown(
+    tmp_path: Path, environment: dict[str, str], port: int
+) -> None:
+    with serving(B2C.block("export STORECREDIT_JWT_SECRET"), environment, tmp_path):
+        commands = B2C.block("TOKEN=$(").replace("127.0.0.1:8080", f"127.0.0.1:{port}")
+        first = results(run(commands, environment, tmp_path))
+        again = results(run(commands, environment, tmp_path))
+
+    (shown,) = B2C.blocks("json")
+    balance, created, transactions = first
+    assert shape(balance) == shape(json.loads(shown))
+    queued = created["result"]["data"]["json"]
+    assert set(queued) == {"sessionId", "status", "message"}
+    (generation, bonus) = transactions["result"]["data"]["json"]
+    assert (bonus["type"], bonus["amount"]) == ("signup_bonus", 10)
+    assert (generation["type"], generation["amount"]) == ("generation", -1)
+    assert set(generation) == {"id", "amount", "type", "description", "created_at"}
+    # The same request id: the first generation again, and no second credit.
+    assert again[1] == created
+    assert again[2] == transactions
+    assert again[0]["result"]["data"]["json"]["balance"] == 9
+
+
+# docs/paddle.md
+
+
+@contextmanager
+def shop(
+    environment: dict[str, str], directory: Path, port: int, paddle_port: int
+) -> Iterator[Path]:
+    """`make shop`, on ports of its own, until Ctrl-C; its log."""
+    ports = f" SHOP_PORT={port} PADDLE_PORT={paddle_port}"
+    command = as_installed(PADDLE.block("make shop")).rstrip() + ports
+    with running(command, environment, directory / "log") as log:
+        yield log
+
+
+def stand_ins(port: int) -> list[psutil.Process]:
+    """The processes that stand in for Paddle on this port."""
+    return processes_naming(f"paddle_stand_in --port {port}")
+
+
+def lines_to_paste(log: Path) -> str:
+    """The lines that the demo prints to be pasted."""
+    printed = re.compile(
+        r"Paste this into another terminal:\n\n(.*?)\nModeration blocks", re.DOTALL
+    )
+    until(lambda: printed.search(log.read_text()) is not None, "the lines are printed")
+    found = printed.search(log.read_text())
+    assert found is not None
+    return found[1]
+
+
+@pytest.fixture
+def paddle_port() -> Iterator[int]:
+    """A free port for the shop's Paddle; nothing that a test left there outlives it."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        number: int = free.getsockname()[1]
+    yield number
+    for left in stand_ins(number):
+        left.kill()
+
+
+def test_make_shop_sells_as_its_lines_say_and_ctrl_c_leaves_nothing_behind(
+    tmp_path: Path, environment: dict[str, str], port: int, paddle_port: int
+) -> None:
+    with shop(environment, tmp_path, port, paddle_port) as log:
+        pasted = subprocess.run(
+            ["bash"],
+            input=lines_to_paste(log),
+            env=environment,
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=RUN_MAX_SECONDS,
+            check=True,
+        )
+        begun = [*processes_naming(tmp_path / "data"), *stand_ins(paddle_port)]
+        assert len(begun) > 1, "PostgreSQL and the stand-in"
+
+    *_, checkout, ledger, balance = results(pasted.stdout)
+    assert pasted.stderr == ""
+    assert (checkout["data"]["credits"], checkout["data"]["amount"]) == (50, 900)
+    assert str(paddle_port) in checkout["data"]["checkout_url"]
+    (purchase,) = [row for row in ledger["data"]["items"] if row["type"] == "purchase"]
+    assert (purchase["amount"], purchase["request_id"]) == (50, checkout["data"]["request_id"])
+    assert balance["data"]["balance"] == 149
+
+    psutil.wait_procs(begun, timeout=RUN_MAX_SECONDS)
+    assert processes_naming(tmp_path / "data") == []
+    assert stand_ins(paddle_port) == []
+    for each in (port, paddle_port):
+        with socket.create_server(("127.0.0.1", each)):
+            pass
+
+
+def test_the_checkouts_address_opens_in_a_browser(
+    tmp_path: Path, environment: dict[str, str], port: int, paddle_port: int
+) -> None:
+    with shop(environment, tmp_path, port, paddle_port) as log:
+        bought = httpx.post(
+            f"http://127.0.0.1:{port}/api/v1/billing/checkout",
+            headers={"Authorization": f"Bearer {key_in(log)}"},
+            json={"plan": "starter"},
+        )
+        page = httpx.get(bought.raise_for_status().json()["data"]["checkout_url"])
+        assert page.headers["content-type"].startswith("text/html")
+        assert "58.80 USD" in page.text
+
+
+@pytest.fixture
+def paddle(port: int) -> Iterator[Paddle]:
+    """Paddle, which tells the service what happens."""
+    with paddle_process("--webhook-url", f"http://127.0.0.1:{port}/webhooks/paddle") as running:
+        yield running
+
+
+def test_the_paddle_page_sets_up_sells_and_shows_what_needs_a_look(
+    tmp_path: Path, environment: dict[str, str], port: int, paddle: Paddle
+) -> None:
+    # The reader's own secrets, and where Paddle is; the page names only the live and the sandbox.
+    set_up = (
+        PADDLE.block("export STORECREDIT_PADDLE_API_KEY")
+        .replace("pdl_live_apikey_…", paddle.key)
+        .replace("pdl_ntfset_…", paddle.secret)
+    )
+    exports = set_up.replace("storecredit serve\n", "")
+    reader = environment | {
+        "STORECREDIT_ADMIN_TOKEN": TOKEN,
+        "STORECREDIT_PADDLE_API_URL": paddle.url,
+        "STORECREDIT_PADDLE_WEBHOOK_TOLERANCE_SECONDS": "300",
+    }
+    with serving(set_up, reader, tmp_path):
+        create = "storecredit store create --name Hats --shop-domain hats.example --json"
+        store = json.loads(run(create, reader, tmp_path))
+        given = f"STORE_ID={store['store_id']} KEY={store['api_key']}\n"
+
+        def read(first_words: str, **replaced: str) -> str:
+            commands = PADDLE.block(first_words).replace("127.0.0.1:8080", f"127.0.0.1:{port}")
+            for old, new in replaced.items():
+                commands = commands.replace(old, new)
+            return run(given + exports + commands, reader, tmp_path)
+
+        (bought,) = results(read("curl -s http://127.0.0.1:8080/api/v1/billing/checkout"))
+        assert bought["data"]["request_id"] == "purchase-17"
+        assert (bought["data"]["credits"], bought["data"]["amount"]) == (500, 9000)
+        assert "99.00 USD" in read("storecredit billing checkout")
+        assert re.search(r"^overage_limit +200$", read("storecredit store overage"), re.MULTILINE)
+        assert read("storecredit billing problems") == ""
+
+        transaction_id = bought["data"]["transaction_id"]
+        paddle.tell("pay", transaction_id=transaction_id)
+        paddle.tell("adjust", transaction_id=transaction_id, action="chargeback_reverse")
+        until(lambda: transaction_id in read("storecredit billing problems"), "it is shown")
+        (event_id,) = re.findall(r"evt_\w+", read("storecredit billing problems"))
+        (retry,) = re.findall(r"`(storecredit billing retry) EVENT_ID`", PADDLE.text)
+        assert event_id in run(f"{exports}{retry} {event_id}", reader, tmp_path)
+
+
+@pytest.mark.parametrize(
+    "page, beginnings",
+    [
+        (
+            B2C,
+            [
+                ["export", "STORECREDIT_JWT_SECRET=a-secret-of-32-characters-or-more"],
+                ["TOKEN=$(python3", "-"],
+            ],
+        ),
+        (
+            PADDLE,
+            [
+                ["make", "shop"],
+                ["export", "STORECREDIT_PADDLE_API_KEY=pdl_live_apikey_…"],
+                ["curl", "-s"],
+                ["storecredit", "billing"],
+                ["storecredit", "billing"],
+                ["storecredit", "store"],
+            ],
+        ),
+    ],
+)
+def test_every_block_of_commands_is_run_by_one_of_these_tests(
+    page: Page, beginnings: list[list[str]]
+) -> None:
+    assert [text.split()[0:2] for text in page.blocks()] == beginnings
+    assert set(re.findall(r"^```(\w+)", page.text, re.MULTILINE)) <= {"sh", "json", "ts"}
