@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import pytest
 
 from storecredit.billing.catalogue import CATALOGUE_FILE
-from storecredit.cli.billing import money
+from storecredit.cli.output import money
 from tests.e2e.conftest import Storecredit
 from tests.e2e.till import NOBODY, Till, fields, named, row_of
 
@@ -141,6 +141,7 @@ def test_an_order_that_makes_no_sense_sells_nothing(
         (("billing", "checkout", "nonsense", "--credits", 5), "STORE_ID"),
         (("billing", "checkout", NOBODY, "--credits", 5, "--request-id", "é"), "--request-id"),
         (("billing", "retry"), "EVENT_ID"),
+        (("billing", "dismiss"), "PROBLEM_ID"),
         (("store", "overage", NOBODY), "--limit"),
         (("store", "overage", NOBODY, "--limit", -1), "--limit"),
     ],

@@ -82,7 +82,7 @@ async def test_problems_lists_overage_that_could_not_be_charged(
     assert (bill["period"], bill["amount"], bill["attempts"]) == ("2026-10-01", 18000, 2)
 
 
-async def test_an_event_that_cannot_be_read_is_not_looked_at_again(
+async def test_an_event_that_cannot_be_read_is_dismissed_and_not_looked_at_again(
     till: Till, admin: asyncpg.Connection
 ) -> None:
     receive = "SELECT receive_paddle_event($1, 'x', $2, NULL, 'set_aside', 'Cannot be read.')"
@@ -94,6 +94,12 @@ async def test_an_event_that_cannot_be_read_is_not_looked_at_again(
     row = row_of(till("billing", "problems"), "evt_1")
     assert "set_aside" in row
     assert re.search(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\dZ", row)
+
+    dismissed = till("billing", "dismiss", "evt_1", "--json").json()
+    assert dismissed == {"problem_id": "evt_1", "dismissed": True}
+    assert set(dismissed) == fields("ProblemDismissed")
+    assert "nothing to look at" in till("billing", "problems").errors
+    assert "evt_1" in till("billing", "dismiss", "evt_1").sentence()
 
 
 # A whole purchase, with everything that can follow
@@ -191,6 +197,8 @@ def test_credits_that_could_not_be_taken_back_are_shown(shop: Shop, store: dict[
     assert (clawback["credits"], clawback["taken"], clawback["user_id"]) == (2, 1, None)
     row = row_of(shop("billing", "problems"), f"store {store_id}")
     assert "chargeback" in row
+    assert shop("billing", "dismiss", clawback["adjustment_id"]).status == 0
+    assert store_id not in shop("billing", "problems").output
     history = shop("credits", "history", store_id, "--type", "clawback", "--json").json()
     assert [each["amount"] for each in history["items"]] == [1]
 

@@ -206,6 +206,10 @@ def test_the_paddle_page_sets_up_sells_and_shows_what_needs_a_look(
         (event_id,) = re.findall(r"evt_\w+", read("storecredit billing problems"))
         (retry,) = re.findall(r"`(storecredit billing retry) EVENT_ID`", PADDLE.text)
         assert event_id in run(f"{exports}{retry} {event_id}", reader, tmp_path)
+        until(lambda: event_id in read("storecredit billing problems"), "it is set aside again")
+        (dismiss,) = re.findall(r"`(storecredit billing dismiss) PROBLEM_ID`", PADDLE.text)
+        assert event_id in run(f"{exports}{dismiss} {event_id}", reader, tmp_path)
+        assert read("storecredit billing problems") == ""
 
 
 @pytest.mark.parametrize(

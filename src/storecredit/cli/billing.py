@@ -1,14 +1,13 @@
-"""`storecredit billing`: what is on sale, checkouts, subscriptions, and what needs a look."""
+"""`storecredit billing`: what is on sale, checkouts, subscriptions; see also `billing_problems`."""
 
-from collections.abc import Awaitable, Callable
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated, Any, Final, assert_never
+from typing import TYPE_CHECKING, Annotated, Any, assert_never
 from uuid import UUID, uuid4
 
 import typer
 
-from storecredit.cli import output
-from storecredit.cli.database import Rooms, against
+from storecredit.cli import billing_problems, output
+from storecredit.cli.database import Rooms, against_billing
 from storecredit.cli.options import (
     DatabaseUrl,
     DataDir,
@@ -23,9 +22,7 @@ if TYPE_CHECKING:
     from storecredit.billing.assembly import Billing
     from storecredit.billing.catalogue import Catalogue
     from storecredit.billing.checkouts import Opened, Order, Start
-    from storecredit.billing.problems import Found, ShortClawback
     from storecredit.billing.subscriptions import Subscription
-    from storecredit.settings import Settings
 
 PLAN_COLUMNS = ("plan", "credits", "price", "overage")
 PACK_COLUMNS = ("pack_id", "name", "credits", "price")
@@ -33,15 +30,9 @@ SUBSCRIPTION_COLUMNS = (
     *("subscription_id", "plan", "status", "credits", "price"),
     *("period_starts_at", "period_ends_at"),
 )
-EVENT_COLUMNS = ("event_id", "event_type", "status", "attempts", "received_at", "reason")
-CLAWBACK_COLUMNS = ("adjustment_id", "owner", "credits", "taken", "action", "created_at")
-BILL_COLUMNS = ("store_id", "month", "credits", "price", "attempts", "last_error")
-
-OWNER_KINDS: Final = ("store", "user")
-WITHOUT_DECIMALS: Final = frozenset({"CLP", "JPY", "KRW", "VND"})
-"""Of the currencies that Paddle takes, those whose smallest unit is a whole one (ISO 4217)."""
 
 app = typer.Typer(help="Purchases through Paddle, and overage.", no_args_is_help=True)
+billing_problems.add_to(app)
 
 
 @app.command("plans")
@@ -79,7 +70,7 @@ def _catalogue_view(catalogue: "Catalogue") -> dict[str, Any]:
 
 
 def _show_catalogue(catalogue: "Catalogue") -> None:
-    single = money(catalogue.credit_unit_amount, catalogue.currency)
+    single = output.money(catalogue.credit_unit_amount, catalogue.currency)
     typer.echo("Stores subscribe, per month; overage is per credit:")
     output.table(
         PLAN_COLUMNS,
@@ -87,8 +78,8 @@ def _show_catalogue(catalogue: "Catalogue") -> None:
             {
                 **asdict(plan),
                 "plan": plan.name,
-                "price": money(plan.amount, plan.currency),
-                "overage": money(plan.overage_unit_amount, plan.currency),
+                "price": output.money(plan.amount, plan.currency),
+                "overage": output.money(plan.overage_unit_amount, plan.currency),
             }
             for plan in catalogue.plans
         ],
@@ -100,15 +91,11 @@ def _show_catalogue(catalogue: "Catalogue") -> None:
     typer.echo("End users buy packs:")
     output.table(
         PACK_COLUMNS,
-        [{**asdict(pack), "price": money(pack.amount, pack.currency)} for pack in catalogue.packs],
+        [
+            {**asdict(pack), "price": output.money(pack.amount, pack.currency)}
+            for pack in catalogue.packs
+        ],
     )
-
-
-def money(amount: int, currency: str) -> str:
-    """An amount as people write it; `amount` is in the currency's smallest unit."""
-    if currency in WITHOUT_DECIMALS:
-        return f"{amount:,} {currency}"
-    return f"{amount // 100:,}.{amount % 100:02} {currency}"
 
 
 @app.command("checkout")
@@ -146,11 +133,11 @@ def checkout(
         await rooms.store(store_id)
         return await _opened(billing, store_id, order, cause)
 
-    opened = asdict(_with_billing(settings, act))
+    opened = asdict(against_billing(settings, act))
     replayed = opened.pop("replayed")
     view = {**opened, "request_id": cause}
     if not json:
-        view["price"] = money(view.pop("amount"), view.pop("currency"))
+        view["price"] = output.money(view.pop("amount"), view.pop("currency"))
     output.record(view, json=json)
     if replayed:
         output.note("This request id had opened it before; nothing new was begun.")
@@ -222,11 +209,11 @@ def subscriptions(
         return await billing.subscriptions.of_store(store_id)
 
     settings = settings_of(data_dir=data_dir, database_url=database_url)
-    items = [_subscription_view(each) for each in _with_billing(settings, act)]
+    items = [_subscription_view(each) for each in against_billing(settings, act)]
     if json:
         output.as_json({"items": items})
         return
-    rows = [{**item, "price": money(item["amount"], item["currency"])} for item in items]
+    rows = [{**item, "price": output.money(item["amount"], item["currency"])} for item in items]
     output.page(rows, SUBSCRIPTION_COLUMNS, nothing="The store has no subscription.")
 
 
@@ -234,106 +221,3 @@ def _subscription_view(subscription: "Subscription") -> dict[str, Any]:
     """A subscription as the operator's API shows it."""
     fields = asdict(subscription)
     return {"subscription_id": fields.pop("paddle_subscription_id"), **fields}
-
-
-@app.command("problems")
-def problems(
-    data_dir: DataDir = None, database_url: DatabaseUrl = None, json: Json = False
-) -> None:
-    """List what billing could not settle by itself: events, clawbacks, bills."""
-
-    async def act(_rooms: Rooms, billing: "Billing") -> "Found":
-        return await billing.problems.find()
-
-    settings = settings_of(data_dir=data_dir, database_url=database_url)
-    found = _with_billing(settings, act)
-    if json:
-        output.as_json(_problems_view(found))
-    elif found.none:
-        output.note("There is nothing to look at.")
-    else:
-        _show_problems(found)
-
-
-def _problems_view(found: "Found") -> dict[str, Any]:
-    """Everything to look at, as the operator's API shows it."""
-    return {
-        "events": [asdict(event) for event in found.events.items],
-        "clawbacks": [_clawback_view(clawback) for clawback in found.clawbacks.items],
-        "bills": [asdict(bill) for bill in found.bills.items],
-        "truncated": _is_truncated(found),
-    }
-
-
-def _clawback_view(clawback: "ShortClawback") -> dict[str, Any]:
-    fields = asdict(clawback)
-    owner = fields.pop("owner")
-    ids = {f"{kind}_id": owner["id"] if owner["kind"] == kind else None for kind in OWNER_KINDS}
-    return {**fields, **ids}
-
-
-def _is_truncated(found: "Found") -> bool:
-    return any(kind.truncated for kind in (found.events, found.clawbacks, found.bills))
-
-
-def _show_problems(found: "Found") -> None:
-    clawbacks = [
-        {**asdict(each), "owner": f"{each.owner.kind.value} {each.owner.id}"}
-        for each in found.clawbacks.items
-    ]
-    bills = [
-        {
-            **asdict(bill),
-            "month": f"{bill.period:%Y-%m}",
-            "price": money(bill.amount, bill.currency),
-        }
-        for bill in found.bills.items
-    ]
-    for title, columns, items in (
-        (
-            "Events of Paddle's for which nothing was booked:",
-            EVENT_COLUMNS,
-            [asdict(event) for event in found.events.items],
-        ),
-        ("Credits that could not be taken back:", CLAWBACK_COLUMNS, clawbacks),
-        ("Overage that could not be charged so far:", BILL_COLUMNS, bills),
-    ):
-        if items:
-            typer.echo(title)
-            output.table(columns, items)
-    if _is_truncated(found):
-        output.note("There is more than is listed.")
-
-
-@app.command("retry")
-def retry(
-    event_id: Annotated[str, typer.Argument(metavar="EVENT_ID", help="As `problems` lists it.")],
-    data_dir: DataDir = None,
-    database_url: DatabaseUrl = None,
-    json: Json = False,
-) -> None:
-    """Look again at an event that was set aside; the running worker does."""
-
-    async def act(_rooms: Rooms, billing: "Billing") -> dict[str, Any]:
-        if not await billing.events.retry(event_id):
-            raise Failed(
-                f"There is no event {event_id} that was set aside and can be looked at again. "
-                "`storecredit billing problems` lists them."
-            )
-        return {"event_id": event_id, "retried": True}
-
-    settings = settings_of(data_dir=data_dir, database_url=database_url)
-    output.record(_with_billing(settings, act), json=json)
-
-
-def _with_billing(settings: "Settings", act: "Callable[[Rooms, Billing], Awaitable[Any]]") -> Any:
-    async def acting(rooms: Rooms) -> Any:
-        from storecredit.billing.assembly import Billing
-
-        billing = Billing.from_settings(settings, rooms.database)
-        try:
-            return await act(rooms, billing)
-        finally:
-            await billing.close()
-
-    return against(settings, acting)

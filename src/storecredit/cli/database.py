@@ -14,6 +14,7 @@ from storecredit.cli.problems import unknown_store
 if TYPE_CHECKING:
     from uuid import UUID
 
+    from storecredit.billing.assembly import Billing
     from storecredit.ledger.store_credits import StoreCredits
     from storecredit.postgres.pool import Database
     from storecredit.settings import Settings
@@ -49,6 +50,21 @@ def against(
     """
     quiet(settings)
     return asyncio.run(_against(settings, act, create=create))
+
+
+def against_billing(settings: "Settings", act: "Callable[[Rooms, Billing], Awaitable[T]]") -> T:
+    """As `against`, with the parts of billing, which the settings may have switched off."""
+
+    async def acting(rooms: Rooms) -> T:
+        from storecredit.billing.assembly import Billing
+
+        billing = Billing.from_settings(settings, rooms.database)
+        try:
+            return await act(rooms, billing)
+        finally:
+            await billing.close()
+
+    return against(settings, acting)
 
 
 async def _against(

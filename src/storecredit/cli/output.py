@@ -8,6 +8,8 @@ import typer
 
 TABLE_WIDTH_MAX: Final = 400
 """In characters; longer texts are folded."""
+WITHOUT_DECIMALS: Final = frozenset({"CLP", "JPY", "KRW", "VND"})
+"""Of the currencies that Paddle takes, those whose smallest unit is a whole one (ISO 4217)."""
 
 
 def as_json(value: object) -> None:
@@ -61,6 +63,13 @@ def table(columns: Iterable[str], items: Iterable[Mapping[str, object]]) -> None
 def note(sentence: str) -> None:
     """A remark that is no data."""
     typer.echo(sentence, err=True)
+
+
+def money(amount: int, currency: str) -> str:
+    """An amount as people write it; `amount` is in the currency's smallest unit."""
+    if currency in WITHOUT_DECIMALS:
+        return f"{amount:,} {currency}"
+    return f"{amount // 100:,}.{amount % 100:02} {currency}"
 
 
 def _text(value: Any) -> str:
