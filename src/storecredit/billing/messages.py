@@ -6,23 +6,35 @@ that is not declared here is neither read nor stored.
 """
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Annotated, Final, Literal
 from uuid import UUID
 
 import msgspec
 
-PaddleId = Annotated[str, msgspec.Meta(pattern=r"^[a-z]{2,20}_[A-Za-z0-9]{1,64}$")]
-Word = Annotated[str, msgspec.Meta(pattern=r"^[a-z_]{1,60}$")]
-EventType = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_.-]{1,100}$")]
-Currency = Annotated[str, msgspec.Meta(pattern=r"^[A-Z]{3}$")]
-Amount = Annotated[str, msgspec.Meta(pattern=r"^-?[0-9]{1,15}$")]
+PaddleId = Annotated[str, msgspec.Meta(pattern=r"^[a-z]{2,20}_[A-Za-z0-9]{1,64}\Z")]
+Word = Annotated[str, msgspec.Meta(pattern=r"^[a-z_]{1,60}\Z")]
+EventType = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_.-]{1,100}\Z")]
+Currency = Annotated[str, msgspec.Meta(pattern=r"^[A-Z]{3}\Z")]
+Amount = Annotated[str, msgspec.Meta(pattern=r"^-?[0-9]{1,15}\Z")]
 """In the currency's smallest unit, as a string (https://developer.paddle.com/api-reference)."""
-Digits = Annotated[str, msgspec.Meta(pattern=r"^[0-9]{1,15}$")]
+Digits = Annotated[str, msgspec.Meta(pattern=r"^[0-9]{1,15}\Z")]
 RequestId = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
-Marker = Annotated[str, msgspec.Meta(pattern=r"^[a-z_]{1,40}(:[0-9a-f-]{1,40}){1,3}$")]
+Marker = Annotated[str, msgspec.Meta(pattern=r"^[a-z_]{1,40}(:[0-9a-f-]{1,40}){1,3}\Z")]
 Time = Annotated[datetime, msgspec.Meta(tz=True)]
+
+
+_QUOTING: Final = ("Invalid enum value ", "Invalid value ")
+
+
+def _check_calendar(*moments: datetime) -> None:
+    """An hour before the first year there is a time in a zone, but none that can be stored."""
+    try:
+        for moment in moments:
+            moment.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("Expected a time between the years 1 and 9999 UTC") from None
 
 
 class Kept(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -45,6 +57,9 @@ class Period(Kept, frozen=True):
 
     starts_at: Time
     ends_at: Time
+
+    def __post_init__(self) -> None:
+        _check_calendar(self.starts_at, self.ends_at)
 
 
 class Totals(Kept, frozen=True):
@@ -155,6 +170,9 @@ class Event(msgspec.Struct, frozen=True):
     occurred_at: Time
     data: msgspec.Raw
 
+    def __post_init__(self) -> None:
+        _check_calendar(self.occurred_at)
+
 
 class MalformedEvent(Exception):
     """The body is no event of Paddle's; the message says where, without what stands there."""
@@ -169,7 +187,7 @@ def read_event(body: bytes) -> Event:
     try:
         return msgspec.json.decode(body, type=Event)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise MalformedEvent(str(error)) from None
+        raise MalformedEvent(_said(error)) from None
 
 
 def read_content(event: Event) -> Content | None:
@@ -180,7 +198,13 @@ def read_content(event: Event) -> Content | None:
     try:
         return msgspec.convert(msgspec.json.decode(event.data), type=type_)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise UnreadableContent(str(error)) from None
+        raise UnreadableContent(_said(error)) from None
+
+
+def _said(error: Exception) -> str:
+    """What is wrong, and where; of a wrong choice the library would quote what stands there."""
+    said, at, where = str(error).rpartition(" - at ")
+    return f"Invalid value{at}{where}" if said.startswith(_QUOTING) else str(error)
 
 
 def pack(content: Content) -> str:

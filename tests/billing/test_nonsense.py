@@ -1,0 +1,207 @@
+"""Nonsense at `/webhooks/paddle`, correctly signed: kept or refused, never booked wrongly.
+
+And what is kept of an event, and logged, holds nothing of the person who paid.
+"""
+
+import asyncio
+import io
+import itertools
+import json
+import logging
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import httpx
+import pytest
+import structlog
+
+from storecredit import telemetry
+from storecredit.billing.checkouts import PlanOrder
+from tests.billing.desk import Desk, completed, only
+from tests.billing.paddle_account import Event
+from tests.billing.paddle_webhooks import sign
+from tests.billing.sales import Movement
+from tests.nonsense import nonsense
+
+AT_ONCE = 8
+FIELDS = {
+    "transaction": (
+        *("id", "origin", "currency_code", "details", "details.totals", "subscription_id"),
+        *("details.totals.subtotal", "details.totals.discount", "billing_period", "items"),
+        *("custom_data", "custom_data.checkout_id", "custom_data.credits", "items.0"),
+        *("items.0.price", "items.0.price.custom_data", "status", "customer_id", "kind"),
+    ),
+    "subscription": (
+        *("id", "status", "transaction_id", "current_billing_period", "custom_data"),
+        *("current_billing_period.starts_at", "custom_data.store_id", "items", "kind"),
+    ),
+    "adjustment": (
+        *("id", "action", "status", "transaction_id", "currency_code", "totals", "type"),
+        *("totals.subtotal", "items", "kind"),
+    ),
+}
+
+
+@pytest.fixture
+def log() -> Iterator[io.StringIO]:
+    """Everything the process logs, down to the last detail."""
+    stream = io.StringIO()
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    telemetry.configure("json", "debug", stream)
+    yield stream
+    structlog.reset_defaults()
+    root.handlers[:] = handlers
+    root.setLevel(level)
+
+
+def broken(log: io.StringIO) -> list[str]:
+    return [line for line in log.getvalue().splitlines() if '"exception"' in line]
+
+
+async def post_all(desk: Desk, bodies: Sequence[bytes]) -> list[int]:
+    """Deliver all, signed; the statuses."""
+    room = asyncio.Semaphore(AT_ONCE)
+    limits = httpx.Limits(max_connections=AT_ONCE)
+    async with httpx.AsyncClient(limits=limits, timeout=60) as http:
+
+        async def post(body: bytes) -> int:
+            headers = {"Paddle-Signature": sign(body, desk.webhooks.secret, at=time.time())}
+            async with room:
+                answer = await http.post(desk.webhooks.url, content=body, headers=headers)
+            assert "Traceback" not in answer.text
+            return answer.status_code
+
+        return list(await asyncio.gather(*map(post, bodies)))
+
+
+def spoiled(event: Event, field: str, text: str, event_id: str) -> bytes:
+    """The event, under another id, with that text for the value of one field."""
+    mark = "spoil this"
+    try:
+        lie = event.altered({field: mark})
+    except (KeyError, TypeError):  # a field that this event has not
+        lie = event.altered({field.partition(".")[0]: mark})
+    body = json.loads(lie.body()) | {"event_id": event_id}
+    return json.dumps(body).replace(f'"{mark}"', text).encode(errors="surrogatepass")
+
+
+async def test_no_wrong_value_in_any_field_books_anything_wrong(
+    desk: Desk, log: io.StringIO
+) -> None:
+    store = await desk.store()
+    bought = completed(await desk.paid(store))
+    plan = await desk.paid(store, PlanOrder("growth"), "plan")
+    adjusted = desk.paddle.account.adjust(bought.data["id"], status="approved")
+    events = {
+        "transaction": bought,
+        "subscription": only(plan, "subscription.created"),
+        "adjustment": adjusted,
+    }
+    ids = (f"evt_{number}" for number in itertools.count(1))
+    bodies = [
+        spoiled(event, field, text, next(ids))
+        for kind, event in events.items()
+        for place, field in enumerate(FIELDS[kind])
+        for text in nonsense(60)[place % 6 :: 6]
+    ]
+
+    statuses = await post_all(desk, bodies)
+    await desk.settled()
+
+    assert set(statuses) == {200, 400}
+    assert broken(log) == []
+    # What was spoiled where nothing is read is what it says.
+    movements = await desk.ledger(store)
+    assert [(row.type, row.amount) for row in movements] in (
+        [("purchase", 100)],
+        [("purchase", 100), ("clawback", 100)],
+    )
+    assert await desk.balance(store) in {0, 100}
+    assert await desk.admin.fetchval("SELECT count(*) FROM payments") == 1
+    assert await desk.tier(store) in {"default", "growth"}
+
+
+async def test_no_nonsense_in_the_envelope_is_more_than_refused(
+    desk: Desk, log: io.StringIO
+) -> None:
+    event = completed(await desk.paid(await desk.store()))
+    whole = json.loads(event.body())
+    texts = nonsense(100)
+    bodies = [text.encode(errors="surrogatepass") for text in texts]
+    for name in ("event_id", "event_type", "occurred_at", "data"):
+        for text in texts:
+            spoilt = json.dumps(
+                whole
+                | {name: "spoil this", "event_id": "evt_1"}
+                | ({"event_id": "spoil this"} if name == "event_id" else {})
+            )
+            bodies.append(spoilt.replace('"spoil this"', text).encode(errors="surrogatepass"))
+    bodies += [b'{"event_id":"evt_1\\n"}', b"\xff\xfe", b"\x00", b'{"data":' * 50_000]
+    bodies += [b" " * 1_000_000 + b"{}", json.dumps(whole | {"x": "y" * 1_000_000}).encode()]
+
+    statuses = await post_all(desk, bodies)
+    await desk.settled()
+
+    assert set(statuses) <= {200, 400, 401}, "401: what is no UTF-8 cannot have been signed"
+    assert broken(log) == []
+    kept = await desk.admin.fetch("SELECT event_id, status FROM paddle_events")
+    assert {row["event_id"] for row in kept} <= {"evt_1", event.event_id}
+
+
+EMAIL, NAME, STREET = "jane.doe@buyer.example", "Jane Q. Doe-Smith", "1 Privet Drive"
+
+
+def personal(event: Event) -> Event:
+    """The event as full of the buyer as an event can be."""
+    person = {"email": EMAIL, "name": NAME, "address": {"first_line": STREET}}
+    lies: dict[str, object] = {"customer": person, "address": person, "business": person}
+    if event.data.get("payments"):
+        lies["payments.0.method_details.card.cardholder_name"] = NAME
+    if isinstance(event.data.get("custom_data"), dict):
+        lies |= {"custom_data.email": EMAIL, f"custom_data.{NAME.replace('.', '')}": EMAIL}
+    return event.altered(lies)
+
+
+async def test_nobody_who_paid_can_be_read_out_of_the_database_or_the_log(
+    desk: Desk, log: io.StringIO
+) -> None:
+    store = await desk.store()
+    told = [*await desk.paid(store), *await desk.paid(store, PlanOrder("growth"), "plan")]
+    told.append(desk.paddle.account.adjust(completed(told[:-1][:7]).data["id"], status="approved"))
+    wrong: Sequence[dict[str, Any]] = [
+        {field: value}
+        for field in ("status", "kind", "id", "origin", "currency_code", "custom_data")
+        for value in (EMAIL, [EMAIL], {NAME: EMAIL})
+    ]
+    bodies = [personal(event).body() for event in told]
+    for number, (event, lies) in enumerate(itertools.product(told, wrong)):
+        lie = json.loads(personal(event).altered(lies).body())
+        bodies.append(json.dumps(lie | {"event_id": f"evt_{number}"}).encode())
+    bodies.append(json.dumps(json.loads(bodies[0]) | {"event_id": EMAIL}).encode())
+    bodies.append(json.dumps(json.loads(bodies[0]) | {"event_type": EMAIL}).encode())
+
+    assert set(await post_all(desk, bodies)) == {200, 400}
+    await desk.settled()
+
+    assert Movement("purchase", 100, 100, "order") in await desk.ledger(store)
+    found = f"{log.getvalue()}\n{await dump(desk)}\n{(await shown(desk))}"
+    for secret in (EMAIL, "jane", NAME, "Doe", STREET, desk.paddle.api_key, desk.webhooks.secret):
+        assert secret not in found, secret
+    assert "h1=" not in found
+
+
+async def dump(desk: Desk) -> str:
+    """Every row of every table, the queue's too."""
+    tables = await desk.admin.fetch(
+        "SELECT tablename FROM pg_tables WHERE schemaname = 'public'",
+    )
+    rows = [await desk.admin.fetch(f"SELECT t::text FROM {name} t") for (name,) in tables]
+    payloads = await desk.admin.fetch("SELECT convert_from(payload, 'UTF8') FROM pgqueuer")
+    return "\n".join(str(row[0]) for table in (*rows, payloads) for row in table)
+
+
+async def shown(desk: Desk) -> str:
+    """What the operator sees of problems."""
+    return str(await desk.service.parts.problems.find())
