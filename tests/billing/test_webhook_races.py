@@ -1,0 +1,155 @@
+"""What happens at once: the same purchase, told and asked for by many ways in the same moment."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import asyncpg
+import httpx
+import pytest
+
+from storecredit.billing.checkouts import PlanOrder
+from tests.billing.desk import Desk, completed, desk_of
+from tests.billing.paddle_account import Event
+from tests.billing.paddle_stand_in import PaddleStandIn
+from tests.billing.sales import Movement
+from tests.web.doors import Operator, bearer
+
+OFTEN = 50
+ROUNDS = 5
+TRIED_AGAIN = 3
+
+
+async def at_once(desk: Desk, events: Sequence[Event]) -> None:
+    """Deliver all in the same moment, and wait until all are settled."""
+    answers = await asyncio.gather(*(desk.webhooks.send(event) for event in events))
+    assert {answer.status_code for answer in answers} == {200}
+    await desk.settled()
+
+
+def retold(event: Event, number: int) -> Event:
+    """The same, told as another event."""
+    return replace(event, event_id=f"evt_{number}x{event.event_id[4:]}")
+
+
+async def test_a_checkout_asked_for_fifty_times_at_once_is_one(desk: Desk) -> None:
+    async with httpx.AsyncClient(base_url=desk.url, timeout=60) as http:
+        store = await Operator(http).store(credits=0)
+        headers = bearer(store.api_key) | {"X-Request-Id": "order"}
+        answers = await asyncio.gather(
+            *(
+                http.post("/api/v1/billing/checkout", headers=headers, json={"credits": 10})
+                for _ in range(OFTEN)
+            )
+        )
+
+    assert {answer.status_code for answer in answers} <= {200, 201}
+    told = [answer.json()["data"] for answer in answers]
+    assert len({(each["transaction_id"], each["checkout_url"]) for each in told}) == 1
+    attached = await desk.admin.fetch("SELECT paddle_transaction_id FROM checkouts")
+    assert [row[0] for row in attached] == [told[0]["transaction_id"]]
+
+    # Of the others that Paddle may have made, none is worth anything.
+    made = list(desk.paddle.account.transactions)
+    for transaction_id in made:
+        await desk.told([completed(desk.paddle.account.pay(transaction_id))])
+    assert await desk.admin.fetchval("SELECT sum(credits) FROM payments") == 10
+    assert await desk.admin.fetchval("SELECT sum(balance) FROM store_credits") == 10
+
+
+async def test_two_webhooks_of_one_transaction_at_once_book_it_once(desk: Desk) -> None:
+    for round_ in range(ROUNDS):
+        store = await desk.store()
+        paid = completed(await desk.paid(store))
+        again = [retold(paid, number) for number in range(4)]
+
+        await at_once(desk, [paid, *again])
+
+        assert await desk.ledger(store) == [Movement("purchase", 100, 100, "order")], round_
+        assert {await desk.status(event) for event in (paid, *again)} == {"processed"}
+
+
+async def test_a_payment_and_its_refund_at_once_leave_nothing(desk: Desk) -> None:
+    for round_ in range(ROUNDS):
+        store = await desk.store()
+        paid = completed(await desk.paid(store))
+        refund = desk.paddle.account.adjust(paid.data["id"], status="approved")
+        chargeback = desk.paddle.account.adjust(paid.data["id"], "chargeback")
+
+        await at_once(desk, [refund, paid, chargeback, retold(refund, 1), retold(paid, 2)])
+        for event in (refund, chargeback, retold(refund, 1)):
+            await desk.service.parts.paddle_events.retry(event.event_id)
+        await desk.settled()
+
+        taken = await desk.admin.fetchval(
+            "SELECT sum(taken) FROM clawbacks WHERE paddle_transaction_id = $1", paid.data["id"]
+        )
+        assert (taken, await desk.balance(store)) == (100, 0), round_
+        assert [row.type for row in await desk.ledger(store)] == ["purchase", "clawback"]
+
+
+async def test_a_renewal_told_twenty_times_at_once_is_one_month(desk: Desk) -> None:
+    store = await desk.store()
+    subscription_id = await desk.subscribed(store)
+    renewed = desk.paddle.account.renew(subscription_id)
+
+    await at_once(desk, [*renewed, *(retold(completed(renewed), place) for place in range(20))])
+
+    assert [(row.type, row.amount) for row in await desk.ledger(store)] == [
+        ("subscription", 800),
+        ("subscription", 800),
+    ]
+
+
+@pytest.mark.parametrize("told_first", [0, 1, -1])
+async def test_states_in_the_wrong_order_at_once_end_in_the_newest(
+    desk: Desk, told_first: int
+) -> None:
+    store = await desk.store()
+    events = list(await desk.paid(store, PlanOrder("growth"), "plan"))
+    (subscription_id,) = desk.paddle.account.subscriptions
+    for status in ("past_due", "active", "paused", "active", "canceled"):
+        events += desk.paddle.account.change_subscription(subscription_id, status)
+    events.insert(0, events.pop(told_first))
+
+    await at_once(desk, [*reversed(events), *events])
+    for event in events:
+        # The wait for the subscription's first event may have been over.
+        await desk.service.parts.paddle_events.retry(event.event_id)
+    await desk.settled()
+
+    assert await desk.admin.fetchval("SELECT status FROM store_subscriptions") == "canceled"
+    assert await desk.tier(store) == "default"
+    assert await desk.balance(store) == 1600, "two months were paid: out of a pause one begins"
+
+
+async def test_an_event_that_is_tried_again_while_its_job_runs_is_settled_and_booked_once(
+    paddle: PaddleStandIn, database_url: str, admin: asyncpg.Connection, data_dir: Path
+) -> None:
+    async with desk_of(paddle, database_url, admin, data_dir, billing_attempts=1) as desk:
+        store = await desk.store()
+        event = completed(await desk.paid(store))
+        await desk.admin.execute("ALTER TABLE payments ADD CONSTRAINT broken CHECK (credits < 0)")
+        events = desk.service.parts.paddle_events
+        status = "SELECT status FROM paddle_events WHERE event_id = $1"
+        tried = 0
+
+        async def try_again() -> None:
+            """Whenever it is set aside: also while the job that did so has not ended."""
+            nonlocal tried
+            while await desk.database.fetchval(status, event.event_id) != "processed":
+                tried += await events.retry(event.event_id)
+                await asyncio.sleep(0.005)
+
+        await desk.webhooks.send(event)
+        async with asyncio.timeout(60):
+            trying = [asyncio.create_task(try_again()) for _ in range(2)]
+            while tried < TRIED_AGAIN:  # noqa: ASYNC110 - a row sets no event
+                await asyncio.sleep(0.01)
+            await desk.admin.execute("ALTER TABLE payments DROP CONSTRAINT broken")
+            await asyncio.gather(*trying)
+
+        assert await desk.ledger(store) == [Movement("purchase", 100, 100, "order")]
+        assert await desk.admin.fetchval("SELECT count(*) FROM payments") == 1
+        assert not await events.retry(event.event_id)

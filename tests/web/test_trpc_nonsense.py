@@ -1,0 +1,177 @@
+"""Nonsense at `/api/trpc`, from a user who is signed in: never our mistake.
+
+And whoever is not that user: other tokens, other keys, other users' sessions.
+"""
+
+import asyncio
+import json
+from collections.abc import Iterator, Sequence
+from math import inf, nan
+from typing import Any
+from urllib.parse import quote
+from uuid import uuid4
+
+import asyncpg
+import httpx
+
+from storecredit.web.procedures import PROCEDURES
+from storecredit.web.trpc import Kind
+from tests.nonsense import nonsense
+from tests.web.doors import IMAGE, Operator, StoreClient, bearer, error_of
+from tests.web.users import TRPC, UserClient, refusal_of, result_of, token_of, user_of
+
+AT_ONCE = 8
+REFUSED = {400, 402, 404, 405, 412, 413, 415}
+INPUTS: dict[str, dict[str, object]] = {
+    "credits.getTransactions": {"limit": 1, "offset": 0},
+    "credits.purchase": {"packId": "small"},
+    "generation.create": {
+        "modelImageUrl": IMAGE,
+        "outfitImageUrl": IMAGE,
+        "accessories": [{"type": "hat", "url": IMAGE}],
+    },
+    "generation.getById": {"sessionId": "3f8a1f0e-2d5f-4c4e-9b62-1d4f6f0d9b11"},
+    "generation.getHistory": {"limit": 1, "offset": 0, "status": "queued"},
+}
+
+
+def spoiled(input_: dict[str, object], text: str) -> Iterator[str]:
+    """The input in superjson's form with that text in each of its places, and beside it."""
+    mark = '"spoil this"'
+    yield f'{{"json": {text}}}'
+    yield f'{{"json": {json.dumps(input_)}, "meta": {text}}}'
+    yield f'{{"json": {json.dumps(input_)}, "meta": {{"values": {text}, "v": 1}}}}'
+    for name in input_:
+        yield json.dumps({"json": input_ | {name: "spoil this"}}).replace(mark, text)
+        typed = f'{{"values": {{"{name}": {text}}}, "referentialEqualities": {text}}}'
+        yield f'{{"json": {json.dumps(input_)}, "meta": {typed}}}'
+    if "accessories" in input_:
+        for item in ({"type": "spoil this", "url": IMAGE}, {"type": "hat", "url": "spoil this"}):
+            yield json.dumps({"json": input_ | {"accessories": [item]}}).replace(mark, text)
+
+
+async def send_all(user: UserClient, requests: Sequence[tuple[str, str, bytes]]) -> set[int]:
+    """Send them, some at once; the statuses of the answers, each of which is of tRPC's form."""
+    room = asyncio.Semaphore(AT_ONCE)
+
+    async def send(method: str, path: str, body: bytes) -> int:
+        headers = bearer(user.token) | {"Content-Type": "application/json"}
+        url, content = f"{TRPC}/{path}", body
+        if method == "GET":
+            url, content = f"{url}{'&' if '?' in url else '?'}input={quote(body)}", b""
+        async with room:
+            answer = await user.http.request(method, url, headers=headers, content=content)
+        shapes = answer.json()
+        for shape in shapes if isinstance(shapes, list) else [shapes]:
+            assert set(shape) in ({"result"}, {"error"})
+        assert "Traceback" not in answer.text
+        return answer.status_code
+
+    return set(await asyncio.gather(*(send(*request) for request in requests)))
+
+
+async def test_no_input_of_any_procedure_is_our_mistake(
+    user: UserClient, admin: asyncpg.Connection
+) -> None:
+    requests = [
+        (procedure.kind.value, path, text.encode(errors="surrogatepass"))
+        for path, procedure in PROCEDURES.items()
+        for place, value in enumerate(nonsense(60))
+        for text in [*spoiled(INPUTS.get(path, {}), value)][place % 3 :: 3]
+    ]
+
+    statuses = await send_all(user, requests)
+
+    assert statuses <= {200} | REFUSED
+    movements = await admin.fetch("SELECT type, sum(amount) FROM credit_transactions GROUP BY 1")
+    moved = {type_: int(total) for type_, total in movements}
+    assert moved["signup_bonus"] == 10
+    assert moved.get("generation", 0) <= 10 + moved.get("refund", 0)
+    assert set(moved) <= {"signup_bonus", "generation", "refund"}
+
+
+async def test_no_request_of_another_form_is_our_mistake(user: UserClient) -> None:
+    texts = [text.encode(errors="surrogatepass") for text in nonsense(40)]
+    paths = ("generation.getStats,credits.getPacks", "credits.getBalance", "generation.create")
+    requests = [
+        (kind.value, f"{path}?batch={batch}", body)
+        for kind in Kind
+        for path in paths
+        for batch in ("1", "0")
+        for text in texts
+        for body in (text, b'{"0": ' + text + b', "0": {"json": ' + text + b"}}")
+    ]
+    requests += [
+        ("POST", "generation.create", b'{"json":' * 100_000),
+        ("POST", "generation.create", b'{"json": "' + b"x" * 1_000_000 + b'"}'),
+        ("POST", "generation.create", b"\xff\xfe\x00"),
+        ("GET", "%ff%fe", b""),
+        ("GET", "%00,%00?batch=1", b""),
+        ("GET", "," * 100 + "?batch=1", b""),
+    ]
+
+    assert await send_all(user, requests) <= {200, 207} | REFUSED
+
+
+async def test_a_stores_key_opens_nothing_for_users_and_a_users_token_nothing_for_stores(
+    user: UserClient, store: StoreClient, api: httpx.AsyncClient, admin: asyncpg.Connection
+) -> None:
+    intruder = UserClient(api, user.user_id, store.api_key)
+    for path, procedure in PROCEDURES.items():
+        send = intruder.query if procedure.kind is Kind.QUERY else intruder.mutate
+        refusal_of(await send(path), 401, "UNAUTHORIZED", path)
+    assert await admin.fetchval("SELECT count(*) FROM users") == 0
+
+    for method, path in (
+        ("GET", "/api/v1/credits/balance"),
+        ("GET", "/api/v1/credits/transactions"),
+        ("GET", "/api/v1/generations"),
+        ("GET", "/api/v1/billing/plans"),
+        ("POST", "/api/v1/billing/checkout"),
+        ("POST", "/api/v1/generation/create"),
+        ("GET", "/api/admin/stores"),
+    ):
+        answer = await api.request(method, path, headers=bearer(user.token))
+        assert answer.status_code == 401, path
+    assert await store.balance() == 100
+
+
+async def test_a_session_is_shown_to_its_owner_only_whoever_asks_by_whatever_door(
+    api: httpx.AsyncClient, store: StoreClient, operator: Operator
+) -> None:
+    owner, other = user_of(api), user_of(api)
+    of_user, of_store = await owner.created(), await store.created()
+
+    for session_id in (of_user, of_store):
+        answer = await other.query("generation.getById", {"sessionId": session_id})
+        refusal_of(answer, 404, "NOT_FOUND", "generation.getById")
+    answer = await owner.query("generation.getById", {"sessionId": of_store})
+    refusal_of(answer, 404, "NOT_FOUND", "generation.getById")
+    for client in (store, await operator.store()):
+        error_of(await client.get(f"/api/v1/generation/{of_user}"), 404, "NOT_FOUND")
+    assert result_of(await other.query("generation.getHistory")) == []
+
+
+async def test_no_claim_of_a_signed_token_is_our_mistake(api: httpx.AsyncClient) -> None:
+    odd: tuple[Any, ...] = (None, True, 0, -1, 10**400, inf, nan, "", "\0", [], [[]], {}, "x")
+    for name in ("sub", "aud", "exp", "nbf", "iat", "jti"):
+        for value in odd:
+            user_id = uuid4()
+            user = UserClient(api, user_id, token_of(user_id, **{name: value}))
+            answer = await user.query("credits.getPacks")
+            assert answer.status_code in {200, 401}, (name, value)
+
+
+async def test_first_calls_on_twenty_connections_give_ten_generations(
+    api: httpx.AsyncClient, admin: asyncpg.Connection
+) -> None:
+    user = user_of(api)
+
+    answers = await asyncio.gather(*(user.create(f"order-{place}") for place in range(20)))
+
+    assert sorted(answer.status_code for answer in answers) == [200] * 10 + [402] * 10
+    rows = await admin.fetch("SELECT type, balance_after FROM credit_transactions ORDER BY seq")
+    assert [tuple(row) for row in rows] == [("signup_bonus", 10)] + [
+        ("generation", balance) for balance in range(9, -1, -1)
+    ]
+    assert await admin.fetchval("SELECT count(*) FROM generation_sessions") == 10
