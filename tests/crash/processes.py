@@ -207,6 +207,11 @@ class Processes:
             tails.append(f"--- PostgreSQL logged last:\n{_tail(server_log)}")
         return "\n".join(tails)
 
+    def logs(self) -> bytes:
+        """All that was ever logged here, PostgreSQL's log too."""
+        paths = [*self._directory.glob("*.log"), self.data_dir / "postgres.log"]
+        return b"\n".join(path.read_bytes() for path in paths)
+
     def end_all(self) -> None:
         """End whatever still runs. The service first, which would start PostgreSQL again."""
         for process in self._service():

@@ -29,6 +29,7 @@ STARTER_CREDITS = 10_000
 PLAN, PLAN_CREDITS = "growth", 800
 PACK, PACK_CREDITS = "medium", 60
 CREDITS_MAX = 500
+IMAGE_URL = "https://images.example/a.png"
 PACKS = 0.1
 """The share of what end users want that is a pack, not a generation."""
 PAID = 0.9
@@ -206,7 +207,7 @@ class TradingLoad(Load):
 def _request(wanted: Wanted) -> tuple[str, Any]:
     match wanted.what:
         case What.GENERATION:
-            input_ = {"modelImageUrl": "https://images.example/a.png"}
+            input_ = {"modelImageUrl": IMAGE_URL}
             return "/api/trpc/generation.create", {"json": input_}
         case What.PACK:
             return "/api/trpc/credits.purchase", {"json": {"packId": PACK}}

@@ -10,18 +10,21 @@ from uuid import uuid4
 import asyncpg
 import httpx
 
+from tests.billing.paddle_stand_in import API_KEY, WEBHOOK_SECRET
 from tests.crash.audit import books_of
-from tests.crash.deployment import Deployment
+from tests.crash.deployment import ADMIN_TOKEN, Deployment
 from tests.crash.load import Load
 from tests.crash.outside import Generator
 from tests.crash.processes import Processes, RunningProcess
 from tests.crash.shop import DELIVERED_MAX_SECONDS, Shop
-from tests.crash.trade import STARTER_CREDITS, Shopper, TradingLoad
+from tests.crash.trade import IMAGE_URL, STARTER_CREDITS, Shopper, TradingLoad
 from tests.crash.trade_audit import assert_money_holds, assert_users_hold
 from tests.web.users import JWT_SECRET, token_of
 
 SHOPPERS = 3
 POLL_SECONDS = 0.1
+CARDHOLDER = "Nobody in Particular"
+"""Whose card every payment at Paddle's stand-in is made with."""
 TOKEN_SECONDS = 24 * 3600
 UNSETTLED = "SELECT event_id, status, attempts, reason FROM paddle_events WHERE settled_at IS NULL"
 SELLING = {
@@ -68,6 +71,17 @@ class TradingDeployment(Deployment):
         async with books_of(self.processes.data_dir) as books:
             await assert_users_hold(books, load, self.generator, self.processes.data_dir)
             await assert_money_holds(books, load, await self.shop.state())
+        self._assert_nothing_secret_is_logged()
+
+    def _assert_nothing_secret_is_logged(self) -> None:
+        """Whatever broke, and however it was reported."""
+        logged = self.processes.logs()
+        assert b'"event":"paddle_event_settled"' in logged
+        secrets = [shopper.token for shopper in self._shoppers]
+        secrets += [account.api_key for account in self.accounts]
+        secrets += [JWT_SECRET, ADMIN_TOKEN, API_KEY, WEBHOOK_SECRET, CARDHOLDER, IMAGE_URL]
+        for secret in secrets:
+            assert secret.encode() not in logged, secret
 
     async def _delivered(self, books: asyncpg.Connection) -> None:
         """Wait until every event is taken and settled."""
