@@ -25,11 +25,10 @@ from storecredit.generation.sweep import Sweep
 from storecredit.generation.worker import Worker
 from storecredit.ledger.store_credits import StoreCredits
 from storecredit.ledger.user_credits import UserCredits
-from storecredit.postgres.embedded import EmbeddedPostgres
 from storecredit.postgres.job_queue import JobQueue
 from storecredit.postgres.listener import Listener
-from storecredit.postgres.migrate import SchemaState, migrate, schema_state
-from storecredit.postgres.pool import Database, DatabaseMisconfigured
+from storecredit.postgres.opening import open_database
+from storecredit.postgres.pool import Database
 from storecredit.settings import Settings
 from storecredit.stores.api_keys import CHANNEL, ApiKeys
 from storecredit.stores.rate_limits import RateLimits
@@ -48,57 +47,6 @@ IMPATIENCE_SECONDS: Final = 1.0
 
 class CannotListen(Exception):
     """The address is taken or not ours; the message is one sentence for the operator."""
-
-
-@asynccontextmanager
-async def open_database(
-    settings: Settings, *, create: bool = True, migrate_external: bool = False
-) -> AsyncIterator[Database]:
-    """The database the settings name, migrated, for as long as the context lasts.
-
-    The embedded one is started (made, if there is none and `create`) or joined, and migrated; an
-    external one is migrated only if `migrate_external`. Raises DatabaseUnavailable,
-    DatabaseMisconfigured, EmbeddedPostgresError, each with a sentence for the operator.
-    """
-    async with AsyncExitStack() as stack:
-        if settings.database_url is not None:
-            url = settings.database_url.get_secret_value()
-            if migrate_external:
-                await migrate(url)
-        else:
-            postgres = EmbeddedPostgres(settings.data_dir)
-            if create:
-                settings.data_dir.mkdir(parents=True, exist_ok=True)
-            await postgres.start(create=create)
-            stack.push_async_callback(postgres.stop)
-            await migrate(postgres.admin_url, app_may_login=True)
-            url = postgres.app_url
-            await _keep_running(stack, postgres)
-        database = await Database.open(url, pool_max=settings.pool_max)
-        stack.push_async_callback(database.close)
-        await _require_schema(database)
-        yield database
-
-
-async def _keep_running(stack: AsyncExitStack, postgres: EmbeddedPostgres) -> None:
-    supervisor = asyncio.create_task(postgres.supervise(), name="postgres-supervisor")
-    stack.push_async_callback(_cancelled, supervisor)
-
-
-async def _require_schema(database: Database) -> None:
-    async with database.acquire() as connection:
-        state = await schema_state(connection)
-    match state:
-        case SchemaState.CURRENT:
-            return
-        case SchemaState.OUTDATED:
-            raise DatabaseMisconfigured(
-                "The database was migrated by an older storecredit: run `storecredit migrate`."
-            )
-        case SchemaState.MISSING:
-            raise DatabaseMisconfigured(
-                "The database has no storecredit tables yet: run `storecredit migrate`."
-            )
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,7 +46,7 @@ def against(
 ) -> T:
     """What `act` returns; `create`: make the embedded database if there is none.
 
-    Raises what `storecredit.service.open_database` raises.
+    Raises what `storecredit.postgres.opening.open_database` raises.
     """
     quiet(settings)
     return asyncio.run(_against(settings, act, create=create))
@@ -70,7 +70,7 @@ def against_billing(settings: "Settings", act: "Callable[[Rooms, Billing], Await
 async def _against(
     settings: "Settings", act: Callable[[Rooms], Awaitable[T]], *, create: bool
 ) -> T:
-    from storecredit.service import open_database
+    from storecredit.postgres.opening import open_database
 
     async with open_database(settings, create=create) as database:
         return await act(rooms(database, settings))

@@ -57,38 +57,42 @@ def expected(error: Exception) -> Problem | None:
             # A room that checks a setting of its own names the variable.
             return Problem(str(error), MISUSED)
         case _:
-            return _of_the_rooms(error)
+            return _of_the_database(error) or _of_the_service(error)
 
 
-def _of_the_rooms(error: Exception) -> Problem | None:
-    from storecredit.billing.catalogue import CatalogueError
-    from storecredit.billing.paddle import PaddleMisconfigured
-    from storecredit.generation.generators import GeneratorNotConfigured
-    from storecredit.ledger.store_credits import CreditRowMissing
-    from storecredit.ledger.verify import DiscrepancyUnnamed
+def _of_the_database(error: Exception) -> Problem | None:
     from storecredit.postgres.embedded import EmbeddedPostgresError
     from storecredit.postgres.pool import (
         DatabaseMisconfigured,
         DatabaseUnavailable,
         StatementRefused,
     )
-    from storecredit.service import CannotListen
 
     match error:
-        case (
-            CannotListen()
-            | DatabaseMisconfigured()
-            | EmbeddedPostgresError()
-            | DiscrepancyUnnamed()
-        ):
+        case DatabaseMisconfigured() | EmbeddedPostgresError():
             return Problem(str(error))
-        case GeneratorNotConfigured() | CatalogueError() | PaddleMisconfigured():
-            return Problem(str(error), MISUSED)
         case DatabaseUnavailable():
             advice = "Check that it runs, and that the database URL names it."
             return Problem(f"{str(error).rstrip('.')}. {advice}")
         case StatementRefused():
             return Problem(f"The database refuses: {error}. Nothing was changed.")
+        case _:
+            return None
+
+
+def _of_the_service(error: Exception) -> Problem | None:
+    from storecredit.billing.catalogue import CatalogueError
+    from storecredit.billing.paddle import PaddleMisconfigured
+    from storecredit.generation.generators import GeneratorNotConfigured
+    from storecredit.ledger.store_credits import CreditRowMissing
+    from storecredit.ledger.verify import DiscrepancyUnnamed
+    from storecredit.service import CannotListen
+
+    match error:
+        case CannotListen() | DiscrepancyUnnamed():
+            return Problem(str(error))
+        case GeneratorNotConfigured() | CatalogueError() | PaddleMisconfigured():
+            return Problem(str(error), MISUSED)
         case CreditRowMissing():
             return Problem(f"{error}. Run `storecredit verify`, and restore it from a backup.")
         case _:

@@ -14,7 +14,6 @@ from typing import Final
 from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
-from pgqueuer.queries import Queries
 
 from storecredit import sql, telemetry
 from storecredit.postgres.pool import (
@@ -168,6 +167,9 @@ async def _ensure_app_role(connection: asyncpg.Connection, *, app_may_login: boo
 
 
 async def _install_job_queue(connection: asyncpg.Connection) -> None:
+    # Half of what a command loads, and needed only where something is to be migrated.
+    from pgqueuer.queries import Queries  # noqa: PLC0415 - see above
+
     queries = Queries.from_asyncpg_connection(connection)
     if await queries.schema_is_installed():
         await queries.upgrade()

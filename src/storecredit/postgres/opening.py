@@ -1,0 +1,71 @@
+"""From settings to an open database: the embedded one, started or joined, or an external one.
+
+Apart from the service, so that a command which only reads the database loads no server.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from storecredit.postgres.embedded import EmbeddedPostgres
+from storecredit.postgres.migrate import SchemaState, migrate, schema_state
+from storecredit.postgres.pool import Database, DatabaseMisconfigured
+from storecredit.settings import Settings
+
+
+@asynccontextmanager
+async def open_database(
+    settings: Settings, *, create: bool = True, migrate_external: bool = False
+) -> AsyncIterator[Database]:
+    """The database the settings name, migrated, for as long as the context lasts.
+
+    The embedded one is started (made, if there is none and `create`) or joined, and migrated; an
+    external one is migrated only if `migrate_external`. Raises DatabaseUnavailable,
+    DatabaseMisconfigured, EmbeddedPostgresError, each with a sentence for the operator.
+    """
+    async with AsyncExitStack() as stack:
+        if settings.database_url is not None:
+            url = settings.database_url.get_secret_value()
+            if migrate_external:
+                await migrate(url)
+        else:
+            postgres = EmbeddedPostgres(settings.data_dir)
+            if create:
+                settings.data_dir.mkdir(parents=True, exist_ok=True)
+            await postgres.start(create=create)
+            stack.push_async_callback(postgres.stop)
+            await migrate(postgres.admin_url, app_may_login=True)
+            url = postgres.app_url
+            await stack.enter_async_context(_kept_running(postgres))
+        database = await Database.open(url, pool_max=settings.pool_max)
+        stack.push_async_callback(database.close)
+        await _require_schema(database)
+        yield database
+
+
+@asynccontextmanager
+async def _kept_running(postgres: EmbeddedPostgres) -> AsyncIterator[None]:
+    supervisor = asyncio.create_task(postgres.supervise(), name="postgres-supervisor")
+    try:
+        yield
+    finally:
+        supervisor.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await supervisor
+
+
+async def _require_schema(database: Database) -> None:
+    async with database.acquire() as connection:
+        state = await schema_state(connection)
+    match state:
+        case SchemaState.CURRENT:
+            return
+        case SchemaState.OUTDATED:
+            raise DatabaseMisconfigured(
+                "The database was migrated by an older storecredit: run `storecredit migrate`."
+            )
+        case SchemaState.MISSING:
+            raise DatabaseMisconfigured(
+                "The database has no storecredit tables yet: run `storecredit migrate`."
+            )
