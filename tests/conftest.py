@@ -23,6 +23,7 @@ from storecredit.postgres.pool import Database
 SERVER_URL = os.environ.get("STORECREDIT_TEST_DATABASE_URL")
 # Any fixed number: one test process makes the template, the others wait for it.
 TEMPLATE_LOCK = 1_835_004_821
+MEMORY_MIN_BYTES = 6 * 2**30
 
 
 def with_database(url: str, name: str) -> str:
@@ -38,7 +39,7 @@ def server_url(testrun_uid: str) -> Iterator[str]:
         return
     # Not below pytest's own directory: as root, another run of pytest shuts that one to the
     # server's user.
-    directory = Path(gettempdir()) / f"storecredit-tests-{testrun_uid}"
+    directory = _roomy_memory() / f"storecredit-tests-{testrun_uid}"
     directory.mkdir(exist_ok=True)
     postgres = EmbeddedPostgres(directory)
     asyncio.run(postgres.start())
@@ -47,6 +48,14 @@ def server_url(testrun_uid: str) -> Iterator[str]:
     asyncio.run(postgres.stop())
     if postgres.pid() is None:
         shutil.rmtree(directory, ignore_errors=True)
+
+
+def _roomy_memory() -> Path:
+    """Memory as a file system, where there is enough: copying a database takes a tenth there."""
+    memory = Path("/dev/shm")  # noqa: S108 - the directory made in it is the run's own
+    if memory.is_dir() and shutil.disk_usage(memory).free >= MEMORY_MIN_BYTES:
+        return memory
+    return Path(gettempdir())
 
 
 async def _wait_for_no_disk(url: str) -> None:

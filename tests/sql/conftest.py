@@ -20,7 +20,8 @@ from storecredit.postgres.pool import connect
 def books_url(server_url: str, template: str) -> Iterator[str]:
     """A superuser's URL of the module's database."""
     name = f"test_{uuid4().hex}"
-    asyncio.run(_execute(server_url, f"CREATE DATABASE {name} TEMPLATE {template}"))
+    copy = f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy"
+    asyncio.run(_execute(server_url, copy))
     yield urlunsplit(urlsplit(server_url)._replace(path=f"/{name}"))
     asyncio.run(_execute(server_url, f"DROP DATABASE {name} WITH (FORCE)"))
 
