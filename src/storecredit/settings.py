@@ -49,7 +49,7 @@ class Settings(BaseSettings):
     """Bearer token of `/api/admin`; unset: the admin API is off."""
 
     # End users (B2C): tokens are of one kind only, the one configured
-    jwt_secret: SecretStr | None = Field(default=None, min_length=32)
+    jwt_secret: SecretStr | None = Field(default=None, min_length=1)
     """HS256 secret of the end users' tokens; neither this nor `jwks_url`: `/api/trpc` is off."""
     jwks_url: str | None = None
     """Where the public keys of the end users' tokens are; instead of `jwt_secret`."""
