@@ -2,13 +2,18 @@
 
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import cast
 from uuid import UUID, uuid4
 
 import asyncpg
 import httpx
 import pytest
+from structlog.testing import capture_logs
 
+from storecredit.billing.assembly import Billing
 from storecredit.ledger.owners import Owner
+from storecredit.postgres.pool import Database
+from storecredit.settings import Settings
 from tests.billing.desk import Desk, completed, desk_of
 from tests.billing.paddle_stand_in import Failure, PaddleStandIn
 from tests.billing.sales import Movement
@@ -232,6 +237,30 @@ async def test_overage_is_set_by_the_operator_and_seen_by_the_store(operator: Op
     for wrong in (-1, 1.5, "many"):
         answer = await operator.patch(f"/stores/{store.store_id}", overage_limit=wrong)
         error_of(answer, 400, "VALIDATION_ERROR")
+
+
+@pytest.mark.parametrize(
+    "absent, level",
+    [
+        (["api_key"], "warning"),
+        (["webhook_secret"], "warning"),
+        (["api_key", "webhook_secret"], "info"),
+    ],
+)
+def test_the_log_says_which_setting_billing_lacks(
+    paddle: PaddleStandIn, absent: list[str], level: str
+) -> None:
+    lacking = {f"paddle_{name}": None for name in absent}
+    settings = Settings.model_validate(paddle.settings() | lacking)
+    with capture_logs() as logs:
+        # Nothing is asked of the database to find this out.
+        billing = Billing.from_settings(settings, Database("", cast("asyncpg.Pool", None)))
+    assert not billing.is_on
+    missing = [f"STORECREDIT_PADDLE_{name.upper()}" for name in absent]
+    assert logs == [
+        {"component": "billing.assembly", "event": "billing_is_off", "log_level": level}
+        | {"missing": missing}
+    ]
 
 
 async def test_without_paddle_billing_is_off_and_says_so(

@@ -7,6 +7,7 @@ import asyncio
 from dataclasses import dataclass
 from typing import Self
 
+from storecredit import telemetry
 from storecredit.billing.catalogue import Catalogue, load_catalogue
 from storecredit.billing.checkouts import Checkouts
 from storecredit.billing.events import PaddleEvents
@@ -17,6 +18,8 @@ from storecredit.billing.signature import Signatures
 from storecredit.billing.subscriptions import Subscriptions
 from storecredit.postgres.pool import Database
 from storecredit.settings import Settings
+
+log = telemetry.get_logger("billing.assembly")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +40,8 @@ class Billing:
         """Wire the parts. Raises CatalogueError, PaddleMisconfigured."""
         catalogue = load_catalogue(settings.plans_file)
         paddle = Paddle.from_settings(settings)
+        if paddle is None:
+            _say_that_it_is_off(settings)
         return cls(
             catalogue=catalogue,
             checkouts=Checkouts(database, paddle, catalogue),
@@ -66,3 +71,16 @@ class Billing:
         """Let requests to Paddle that are under way end."""
         if self.paddle is not None:
             await self.paddle.close()
+
+
+def _say_that_it_is_off(settings: Settings) -> None:
+    secrets = {
+        "STORECREDIT_PADDLE_API_KEY": settings.paddle_api_key,
+        "STORECREDIT_PADDLE_WEBHOOK_SECRET": settings.paddle_webhook_secret,
+    }
+    missing = [
+        name for name, secret in secrets.items() if not (secret and secret.get_secret_value())
+    ]
+    # One without the other is a mistake; neither is a choice.
+    say = log.warning if len(missing) == 1 else log.info
+    say("billing_is_off", missing=missing)
