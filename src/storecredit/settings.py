@@ -184,7 +184,10 @@ class Settings(BaseSettings):
     def _charges_settle_after_their_request(self) -> Self:
         # One request may take twice its time limit: until the answer begins, and until it ends.
         if self.overage_settle_seconds < 2 * self.paddle_timeout_seconds:
-            raise ValueError("overage_settle_seconds must be at least twice paddle_timeout_seconds")
+            raise ValueError(
+                "set STORECREDIT_OVERAGE_SETTLE_SECONDS to at least twice "
+                "STORECREDIT_PADDLE_TIMEOUT_SECONDS"
+            )
         return self
 
     @property

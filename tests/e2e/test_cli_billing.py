@@ -213,13 +213,16 @@ def test_what_paddle_refuses_is_told_without_the_key(till: Till) -> None:
             {"JWT_SECRET": "x" * 32, "JWKS_URL": "https://keys.example"},
             ["STORECREDIT_JWT_SECRET", "STORECREDIT_JWKS_URL"],
         ),
-        ({"JWT_SECRET": "open sesame"}, ["STORECREDIT_JWT_SECRET"]),
+        ({"JWT_SECRET": ""}, ["STORECREDIT_JWT_SECRET"]),
         (
             {"PADDLE_WEBHOOK_TOLERANCE_SECONDS": "301"},
             ["STORECREDIT_PADDLE_WEBHOOK_TOLERANCE_SECONDS"],
         ),
         ({"PADDLE_API_URL": "paddle"}, ["STORECREDIT_PADDLE_API_URL"]),
-        ({"OVERAGE_SETTLE_SECONDS": "1"}, ["overage_settle_seconds"]),
+        (
+            {"OVERAGE_SETTLE_SECONDS": "1"},
+            ["STORECREDIT_OVERAGE_SETTLE_SECONDS", "STORECREDIT_PADDLE_TIMEOUT_SECONDS"],
+        ),
     ],
 )
 def test_wrong_settings_are_told_by_their_variables(
