@@ -175,7 +175,7 @@ def test_a_subscription_is_listed_and_a_second_one_refused(
     shown = shop("store", "show", store_id, "--json").json()
     assert (shown["tier"], shown["balance"]) == ("growth", 800)
     second = shop("billing", "checkout", store_id, "--plan", "scale").sentence()
-    assert "cancel that first. Nothing was sold." in second
+    assert "cancel that at Paddle first. Nothing was sold." in second
 
 
 def test_credits_that_could_not_be_taken_back_are_shown(shop: Shop, store: dict[str, Any]) -> None:

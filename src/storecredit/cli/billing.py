@@ -182,7 +182,8 @@ def _checked(outcome: "Start", store_id: UUID) -> "Opened":
             raise Misused(f"{message} Nothing was sold.")
         case checkouts.AlreadySubscribed():
             raise Failed(
-                "The store has a subscription already: cancel that first. Nothing was sold."
+                "The store has a subscription already: cancel that at Paddle first. "
+                "Nothing was sold."
             )
         case checkouts.UnknownBuyer():
             raise unknown_store(store_id)

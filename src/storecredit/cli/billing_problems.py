@@ -105,8 +105,9 @@ def retry(
     async def act(_rooms: Rooms, billing: "Billing") -> dict[str, Any]:
         if not await billing.events.retry(event_id):
             raise Failed(
-                f"There is no event {event_id} that was set aside and can be looked at again. "
-                "`storecredit billing problems` lists them."
+                f"There is no event {event_id} that was set aside and can be looked at again; one "
+                "that is failing is tried again by itself. `storecredit billing problems` lists "
+                "both."
             )
         return {"event_id": event_id, "retried": True}
 

@@ -92,12 +92,14 @@ class GenerationPage(msgspec.Struct, frozen=True):
 class BalanceView(msgspec.Struct, frozen=True, omit_defaults=True):
     """A store's credits: had, ever given, spent (deductions less refunds).
 
-    Where overage is on, or something of it is not billed yet: what was used beyond, and its limit.
+    Where credits were taken back (a payment was): how many. Where overage is on, or something of it
+    is not billed yet: what was used beyond, and its limit.
     """
 
     balance: int
     total_purchased: int
     total_spent: int
+    total_clawed_back: int | None = None
     overage_used: int | None = None
     overage_limit: int | None = None
 
@@ -325,6 +327,8 @@ async def get_balance(
     """The store's credits now; if they cannot be read, an error, never a made-up zero."""
     credits = await parts.credits.balance(caller_of(request.scope).store_id)
     view = BalanceView(credits.balance, credits.total_purchased, credits.total_spent)
+    if credits.total_clawed_back:
+        view = msgspec.structs.replace(view, total_clawed_back=credits.total_clawed_back)
     if credits.overage_limit or credits.overage_used:
         view = msgspec.structs.replace(
             view, overage_used=credits.overage_used, overage_limit=credits.overage_limit

@@ -26,7 +26,7 @@ from storecredit.billing.subscriptions import Subscription, SubscriptionStatus
 from storecredit.ledger.owners import Owner
 from storecredit.web.access import caller_of, visit_of
 from storecredit.web.admin_keys import known_store, wrong
-from storecredit.web.envelope import Envelope, ErrorCode, Failure, not_found
+from storecredit.web.envelope import Envelope, ErrorCode, Failure, billing_off, not_found
 from storecredit.web.openapi import operator_errors, store_errors
 from storecredit.web.paging import utc
 from storecredit.web.parts import Parts
@@ -162,12 +162,13 @@ async def _open(
         case AlreadySubscribed():
             raise wrong(
                 "plan",
-                "The store has a subscription already. Cancel that first; nothing was sold.",
+                "The store has a subscription already: cancel that at Paddle first. "
+                "Nothing was sold.",
             )
         case UnknownBuyer():
             raise not_found("store")
         case BillingOff():
-            raise not_found("address: billing is off (no STORECREDIT_PADDLE_API_KEY)")
+            raise billing_off()
         case _:
             assert_never(outcome)
 

@@ -130,6 +130,14 @@ def not_found(what: str) -> Failure:
     return Failure(ErrorCode.NOT_FOUND, f"There is no such {what}.")
 
 
+def billing_off() -> Failure:
+    """404: no payment provider is set up."""
+    return not_found(
+        "address: billing is off (STORECREDIT_PADDLE_API_KEY and "
+        "STORECREDIT_PADDLE_WEBHOOK_SECRET switch it on)"
+    )
+
+
 def unavailable(message: str) -> Failure:
     """503: try the same request again."""
     return Failure(

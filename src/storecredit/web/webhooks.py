@@ -13,7 +13,7 @@ from litestar.di import NamedDependency
 
 from storecredit.billing.events import Receipt
 from storecredit.billing.messages import MalformedEvent
-from storecredit.web.envelope import Envelope, ErrorCode, Failure, invalid, not_found
+from storecredit.web.envelope import Envelope, ErrorCode, Failure, billing_off, invalid
 from storecredit.web.openapi import public_errors
 from storecredit.web.parts import Parts
 
@@ -43,10 +43,7 @@ async def receive_paddle_event(
 ) -> Envelope[Received]:
     """200 once the event is kept; sent again, it changes nothing."""
     if parts.signatures is None:
-        raise not_found(
-            "address: billing is off (no STORECREDIT_PADDLE_API_KEY and "
-            "STORECREDIT_PADDLE_WEBHOOK_SECRET)"
-        )
+        raise billing_off()
     body = await request.body()
     if not parts.signatures.is_authentic(body, request.headers.get(SIGNATURE_HEADER)):
         raise Failure(
