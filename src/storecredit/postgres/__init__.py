@@ -1,5 +1,5 @@
 """The only room that knows the PostgreSQL driver, the migration tool and the job queue.
 
-Other rooms speak to the database through `pool.Database`, `group_commit.GroupCommit`,
-`job_queue.JobQueue` and `listener.Listener`.
+Other rooms open the database with `opening.open_database`, and speak to it through `pool.Database`,
+`group_commit.GroupCommit`, `job_queue.JobQueue` and `listener.Listener`.
 """
