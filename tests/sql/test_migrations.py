@@ -33,6 +33,7 @@ MIGRATIONS = (
     "0005_overage",
     "0006_users",
     "0007_billing",
+    "0008_hot_updates",
 )
 
 # Whatever a migration makes, one line each; rights in order of name, since a right that is taken

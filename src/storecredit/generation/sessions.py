@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Final
+from typing import Final, assert_never
 from uuid import UUID
 
 import msgspec
@@ -141,8 +141,18 @@ class Sessions:
 
 
 def _of_status(status: SessionStatus | None) -> str:
-    """One statement per status, so that each can use the partial index made for it."""
-    return f"AND status = '{status.value}'" if status else ""
+    """One statement per status, in the words of the partial index made for it."""
+    match status:
+        case None:
+            return ""
+        case SessionStatus.QUEUED | SessionStatus.PROCESSING:
+            return f"AND status = '{status.value}' AND completed_at IS NULL"
+        case SessionStatus.FAILED:
+            return "AND error_code IS NOT NULL"
+        case SessionStatus.COMPLETED:
+            return "AND status = 'completed'"
+        case _:
+            assert_never(status)
 
 
 def _session(row: Record) -> Session:

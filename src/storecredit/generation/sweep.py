@@ -116,7 +116,7 @@ class Sweep:
         rows = await self._database.fetch(
             f"SELECT s.{kind.owner_id} AS owner_id, s.session_id, s.request_id"  # noqa: S608 - constants
             f" FROM {kind.sessions} s"
-            f" WHERE s.status IN ('queued', 'processing') {condition}"
+            f" WHERE s.completed_at IS NULL {condition}"
             f" ORDER BY s.{kind.owner_id}, s.session_id LIMIT $1",
             ROUND_MAX,
             *args,
@@ -157,7 +157,7 @@ class Sweep:
         for kind in KINDS.values():
             for row in await self._database.fetch(
                 f"""SELECT status, count(*) AS sessions FROM {kind.sessions}
-                   WHERE status IN ('queued', 'processing') GROUP BY status"""  # noqa: S608 - a constant
+                   WHERE completed_at IS NULL GROUP BY status"""  # noqa: S608 - a constant
             ):
                 open_by_status[row["status"]] += row["sessions"]
         for status, sessions in open_by_status.items():

@@ -15,6 +15,7 @@ DECLARE
         'storecredit_schema'];
     internal CONSTANT text[] := ARRAY[
         'raise_credit_error', 'overage_bill_lock',
+        'settle_plain_deductions', 'settle_plain_failures', 'lock_sessions_across_stores',
         'lock_user_credits', 'write_user_movement', 'refuse_bad_user_request',
         'settle_user_deduction', 'settle_user_refund'];
     functions CONSTANT text[] := ARRAY[
@@ -22,6 +23,7 @@ DECLARE
         'create_store_api_key', 'revoke_store_api_key', 'rotate_store_api_key',
         'add_store_credits', 'deduct_store_credits', 'deduct_store_credits_many',
         'refund_store_credits', 'refund_store_credits_many',
+        'deduct_credits_across_stores', 'enqueue_jobs',
         'create_store_generations', 'create_generations_across_stores',
         'start_store_generations', 'start_generations_across_stores',
         'complete_store_generation', 'complete_store_generations',

@@ -1,7 +1,57 @@
--- One round trip and one commit for a batch that spans several stores. Each function loops over
--- its stores in ascending order, so that two batches never wait for each other in a circle, and
--- calls the one-store function; it decides nothing. For a single node: on a cluster sharded by
--- store, call the one-store functions.
+-- One round trip and one commit for a batch that spans several stores, for a single node: on a
+-- cluster sharded by store, call the one-store functions.
+--
+-- What is plain is written for all stores together (plain_batches.sql). A store with anything else
+-- in the batch (a replay, too few credits, overage, a session that has ended) is left to the
+-- one-store functions; they come after, in ascending order.
+
+CREATE OR REPLACE FUNCTION deduct_credits_across_stores(
+    p_store_ids uuid[],
+    p_amounts int[],
+    p_request_ids text[],
+    p_descriptions text[],
+    p_session_ids uuid[]
+)
+RETURNS TABLE (ord int, outcome text, balance bigint)
+LANGUAGE plpgsql
+SECURITY DEFINER
+SET search_path = public, pg_temp
+AS $$
+-- Purpose: deduct_store_credits_many for a batch of several stores. `ord` is the place in the batch.
+DECLARE
+    v_balances bigint[] := settle_plain_deductions(
+        p_store_ids, p_amounts, p_request_ids, p_descriptions, p_session_ids, NULL, NULL, NULL);
+    store record;
+BEGIN
+    RETURN QUERY
+    SELECT b.n::int, 'deducted', b.balance
+    FROM unnest(v_balances) WITH ORDINALITY AS b (balance, n)
+    WHERE b.balance IS NOT NULL;
+    IF array_position(v_balances, NULL) IS NULL THEN
+        RETURN;
+    END IF;
+    FOR store IN
+        SELECT i.store_id, array_agg(i.n::int ORDER BY i.n) AS ords,
+            array_agg(i.amount ORDER BY i.n) AS amounts,
+            array_agg(i.request_id ORDER BY i.n) AS request_ids,
+            array_agg(i.description ORDER BY i.n) AS descriptions,
+            array_agg(i.session_id ORDER BY i.n) AS session_ids
+        FROM unnest(p_store_ids, p_amounts, p_request_ids, p_descriptions, p_session_ids, v_balances)
+            WITH ORDINALITY
+            AS i (store_id, amount, request_id, description, session_id, balance, n)
+        WHERE i.balance IS NULL
+        GROUP BY i.store_id
+        ORDER BY i.store_id
+    LOOP
+        RETURN QUERY
+        SELECT store.ords[d.ord], d.outcome, d.balance
+        FROM deduct_store_credits_many(store.store_id, store.amounts, store.request_ids,
+            store.descriptions, store.session_ids) d;
+    END LOOP;
+END;
+$$;
+COMMENT ON FUNCTION deduct_credits_across_stores(uuid[], int[], text[], text[], uuid[]) IS
+    'deduct_store_credits_many for a batch that spans several stores.';
 
 CREATE OR REPLACE FUNCTION create_generations_across_stores(
     p_store_ids uuid[],
@@ -18,8 +68,19 @@ SET search_path = public, pg_temp
 AS $$
 -- Purpose: create_store_generations for a batch of several stores. `ord` is the place in the batch.
 DECLARE
+    v_balances bigint[] := settle_plain_deductions(
+        p_store_ids, array_fill(1, ARRAY[cardinality(p_store_ids)]), p_request_ids,
+        array_fill('Image generation'::text, ARRAY[cardinality(p_store_ids)]), p_session_ids,
+        p_fingerprints, p_inputs, p_metadatas);
     store record;
 BEGIN
+    RETURN QUERY
+    SELECT b.n::int, 'created', b.session_id, 'queued', b.balance
+    FROM unnest(v_balances, p_session_ids) WITH ORDINALITY AS b (balance, session_id, n)
+    WHERE b.balance IS NOT NULL;
+    IF array_position(v_balances, NULL) IS NULL THEN
+        RETURN;
+    END IF;
     FOR store IN
         SELECT i.store_id, array_agg(i.n::int ORDER BY i.n) AS ords,
             array_agg(i.session_id ORDER BY i.n) AS session_ids,
@@ -27,9 +88,10 @@ BEGIN
             array_agg(i.fingerprint ORDER BY i.n) AS fingerprints,
             array_agg(i.input ORDER BY i.n) AS inputs,
             array_agg(i.metadata ORDER BY i.n) AS metadatas
-        FROM unnest(p_store_ids, p_session_ids, p_request_ids, p_fingerprints, p_inputs, p_metadatas)
-            WITH ORDINALITY
-            AS i (store_id, session_id, request_id, fingerprint, input, metadata, n)
+        FROM unnest(p_store_ids, p_session_ids, p_request_ids, p_fingerprints, p_inputs,
+                    p_metadatas, v_balances) WITH ORDINALITY
+            AS i (store_id, session_id, request_id, fingerprint, input, metadata, balance, n)
+        WHERE i.balance IS NULL
         GROUP BY i.store_id
         ORDER BY i.store_id
     LOOP
@@ -42,7 +104,7 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION create_generations_across_stores(uuid[], uuid[], text[], bytea[], json[], json[])
-    IS 'create_store_generations for a batch that spans several stores, in ascending store order.';
+    IS 'create_store_generations for a batch that spans several stores.';
 
 CREATE OR REPLACE FUNCTION fail_generations_across_stores(
     p_store_ids uuid[],
@@ -57,15 +119,26 @@ SET search_path = public, pg_temp
 AS $$
 -- Purpose: fail_store_generations for a batch of several stores. `ord` is the place in the batch.
 DECLARE
+    v_balances bigint[] := settle_plain_failures(
+        p_store_ids, p_session_ids, p_error_codes, p_error_messages);
     store record;
 BEGIN
+    RETURN QUERY
+    SELECT b.n::int, 'failed', b.balance
+    FROM unnest(v_balances) WITH ORDINALITY AS b (balance, n)
+    WHERE b.balance IS NOT NULL;
+    IF array_position(v_balances, NULL) IS NULL THEN
+        RETURN;
+    END IF;
     FOR store IN
         SELECT i.store_id, array_agg(i.n::int ORDER BY i.n) AS ords,
             array_agg(i.session_id ORDER BY i.n) AS session_ids,
             array_agg(i.error_code ORDER BY i.n) AS error_codes,
             array_agg(i.error_message ORDER BY i.n) AS error_messages
-        FROM unnest(p_store_ids, p_session_ids, p_error_codes, p_error_messages)
-            WITH ORDINALITY AS i (store_id, session_id, error_code, error_message, n)
+        FROM unnest(p_store_ids, p_session_ids, p_error_codes, p_error_messages, v_balances)
+            WITH ORDINALITY
+            AS i (store_id, session_id, error_code, error_message, balance, n)
+        WHERE i.balance IS NULL
         GROUP BY i.store_id
         ORDER BY i.store_id
     LOOP
@@ -77,7 +150,7 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION fail_generations_across_stores(uuid[], uuid[], text[], text[]) IS
-    'fail_store_generations for a batch that spans several stores, in ascending store order.';
+    'fail_store_generations for a batch that spans several stores.';
 
 CREATE OR REPLACE FUNCTION start_generations_across_stores(p_store_ids uuid[], p_session_ids uuid[])
 RETURNS TABLE (
@@ -85,26 +158,38 @@ RETURNS TABLE (
 LANGUAGE plpgsql
 SECURITY DEFINER
 SET search_path = public, pg_temp
+SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off
+SET enable_hashjoin = off
+SET enable_mergejoin = off
 AS $$
--- Purpose: start_store_generations for a batch of several stores. `ord` is the place in the batch.
-DECLARE
-    store record;
+-- Purpose: start_store_generations for a batch of several stores, set-based: there is nothing here
+--   that one store's sessions could decide for another's. `ord` is the place in the batch.
 BEGIN
-    FOR store IN
-        SELECT i.store_id, array_agg(i.n::int ORDER BY i.n) AS ords,
-            array_agg(i.session_id ORDER BY i.n) AS session_ids
-        FROM unnest(p_store_ids, p_session_ids) WITH ORDINALITY AS i (store_id, session_id, n)
-        GROUP BY i.store_id
-        ORDER BY i.store_id
-    LOOP
-        RETURN QUERY
-        SELECT store.ords[s.ord], s.outcome, s.attempts, s.request_id, s.created_at, s.input
-        FROM start_store_generations(store.store_id, store.session_ids) s;
-    END LOOP;
+    PERFORM lock_sessions_across_stores(p_store_ids, p_session_ids);
+    UPDATE store_generation_sessions s
+    SET status = 'processing', attempts = s.attempts + 1,
+        started_at = coalesce(s.started_at, now())
+    FROM (SELECT DISTINCT u.store_id, u.session_id
+          FROM unnest(p_store_ids, p_session_ids) AS u (store_id, session_id)) i
+    WHERE s.store_id = i.store_id AND s.session_id = i.session_id
+      AND s.status IN ('queued', 'processing');
+
+    RETURN QUERY
+    SELECT i.n::int,
+        CASE s.status
+            WHEN 'processing' THEN 'started'
+            WHEN 'completed' THEN 'already_completed'
+            WHEN 'failed' THEN 'already_failed'
+            ELSE 'not_found' END,
+        s.attempts, s.request_id, s.created_at, s.input
+    FROM unnest(p_store_ids, p_session_ids) WITH ORDINALITY AS i (store_id, session_id, n)
+    LEFT JOIN store_generation_sessions s
+        ON s.store_id = i.store_id AND s.session_id = i.session_id;
 END;
 $$;
 COMMENT ON FUNCTION start_generations_across_stores(uuid[], uuid[]) IS
-    'start_store_generations for a batch that spans several stores, in ascending store order.';
+    'start_store_generations for a batch that spans several stores.';
 
 CREATE OR REPLACE FUNCTION complete_generations_across_stores(
     p_store_ids uuid[],
@@ -115,27 +200,36 @@ RETURNS TABLE (ord int, outcome text)
 LANGUAGE plpgsql
 SECURITY DEFINER
 SET search_path = public, pg_temp
+SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off
+SET enable_hashjoin = off
+SET enable_mergejoin = off
 AS $$
--- Purpose: complete_store_generations for a batch of several stores. `ord` is the place in the
--- batch.
-DECLARE
-    store record;
+-- Purpose: complete_store_generations for a batch of several stores, set-based. Of several results
+--   for one session the first in the batch stands. `ord` is the place in the batch.
 BEGIN
-    FOR store IN
-        SELECT i.store_id, array_agg(i.n::int ORDER BY i.n) AS ords,
-            array_agg(i.session_id ORDER BY i.n) AS session_ids,
-            array_agg(i.result_key ORDER BY i.n) AS result_keys
-        FROM unnest(p_store_ids, p_session_ids, p_result_keys)
-            WITH ORDINALITY AS i (store_id, session_id, result_key, n)
-        GROUP BY i.store_id
-        ORDER BY i.store_id
-    LOOP
-        RETURN QUERY
-        SELECT store.ords[c.ord], c.outcome
-        FROM complete_store_generations(
-            store.store_id, store.session_ids, store.result_keys) c;
-    END LOOP;
+    PERFORM lock_sessions_across_stores(p_store_ids, p_session_ids);
+    UPDATE store_generation_sessions s
+    SET status = 'completed', completed_at = now(), input = NULL, result_key = i.result_key
+    FROM (SELECT DISTINCT ON (u.store_id, u.session_id) u.*
+          FROM unnest(p_store_ids, p_session_ids, p_result_keys) WITH ORDINALITY
+              AS u (store_id, session_id, result_key, n)
+          ORDER BY u.store_id, u.session_id, u.n) i
+    WHERE s.store_id = i.store_id AND s.session_id = i.session_id AND s.status = 'processing';
+
+    RETURN QUERY
+    SELECT i.n::int,
+        CASE s.status
+            WHEN 'completed' THEN CASE WHEN s.result_key = i.result_key
+                THEN 'completed' ELSE 'already_completed' END
+            WHEN 'failed' THEN 'already_failed'
+            WHEN 'queued' THEN 'not_started'
+            ELSE 'not_found' END
+    FROM unnest(p_store_ids, p_session_ids, p_result_keys) WITH ORDINALITY
+        AS i (store_id, session_id, result_key, n)
+    LEFT JOIN store_generation_sessions s
+        ON s.store_id = i.store_id AND s.session_id = i.session_id;
 END;
 $$;
 COMMENT ON FUNCTION complete_generations_across_stores(uuid[], uuid[], text[]) IS
-    'complete_store_generations for a batch that spans several stores, in ascending store order.';
+    'complete_store_generations for a batch that spans several stores.';

@@ -16,6 +16,8 @@ RETURNS TABLE (ord int, outcome text, session_id uuid, status text, balance bigi
 LANGUAGE plpgsql
 SECURITY DEFINER
 SET search_path = public, pg_temp
+SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off
 AS $$
 -- Purpose: for several requests of one store: replay check, deduction of 1 credit (or, beyond the
 --   balance, overage of 1), session row.
@@ -144,6 +146,8 @@ RETURNS TABLE (ord int, outcome text, balance bigint)
 LANGUAGE plpgsql
 SECURITY DEFINER
 SET search_path = public, pg_temp
+SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off
 AS $$
 -- Purpose: mark sessions of one store failed and give their credits back, as balance or as overage.
 -- Locks: the store's credit row, then the sessions, ascending. Idempotent by session.
@@ -242,6 +246,8 @@ RETURNS TABLE (
 LANGUAGE plpgsql
 SECURITY DEFINER
 SET search_path = public, pg_temp
+SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off
 AS $$
 -- Purpose: a worker begins an attempt at each of these sessions of one store.
 -- Locks: the sessions, ascending. Not idempotent: each call counts one attempt.
@@ -292,6 +298,8 @@ RETURNS TABLE (ord int, outcome text)
 LANGUAGE plpgsql
 SECURITY DEFINER
 SET search_path = public, pg_temp
+SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off
 AS $$
 -- Purpose: sessions of one store have their result.
 -- Locks: the sessions, ascending. Idempotent by (session, result key).

@@ -16,6 +16,8 @@ RETURNS TABLE (ord int, outcome text, balance bigint)
 LANGUAGE plpgsql
 SECURITY DEFINER
 SET search_path = public, pg_temp
+SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off
 AS $$
 -- Purpose: take credits from one store for several requests, in order. This is the one place that
 --   decides whether a request is paid for, from the store's balance and its own overage limit.
@@ -171,6 +173,8 @@ RETURNS TABLE (ord int, outcome text, balance bigint)
 LANGUAGE plpgsql
 SECURITY DEFINER
 SET search_path = public, pg_temp
+SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off
 AS $$
 -- Purpose: give back to one store what several of its requests had taken, in order. A deduction
 --   comes back to the balance (`refund`). What was used beyond it comes off overage_used

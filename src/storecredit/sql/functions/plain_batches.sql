@@ -1,0 +1,193 @@
+-- The plain requests of a batch, for all its stores together, each table written once.
+--
+-- Most requests are plain: nobody has seen them, none stands twice in the batch, and the balance
+-- pays for all that its store asks for. Then there is nothing to decide one by one. A store with
+-- anything else in the batch gets nothing written here: the one-store functions decide.
+--
+-- Locks are taken in one order: credit rows ascending, then sessions ascending. So two batches
+-- never wait for each other in a circle.
+--
+-- The plans are made once per session, perhaps while the tables are still empty, and serve until
+-- something changes: so they are forbidden everything but index look-ups, and where two indexes
+-- would do equally in an empty table, ORDER BY names the one that goes on doing.
+
+CREATE OR REPLACE FUNCTION settle_plain_deductions(
+    p_store_ids uuid[],
+    p_amounts int[],
+    p_request_ids text[],
+    p_descriptions text[],
+    p_session_ids uuid[],
+    p_fingerprints bytea[],
+    p_inputs json[],
+    p_metadatas json[]
+)
+RETURNS bigint[]
+LANGUAGE plpgsql
+SET search_path = public, pg_temp
+SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off
+SET enable_hashjoin = off
+SET enable_mergejoin = off
+AS $$
+-- Purpose: of a batch, write the deductions of each store all of whose items are plain: a valid
+--   amount and request id that its ledger does not know and that stands once in the batch, and a
+--   balance that pays for all of them. With each its session, if there are fingerprints.
+-- Returns: per item the balance after it; null where nothing was written, and somebody else decides.
+-- Locks: the credit rows of all stores of the batch, ascending. Errors: none of its own.
+DECLARE
+    v_balances bigint[];
+BEGIN
+    -- First, in a statement of its own: the next one must see what was committed while this waited.
+    PERFORM FROM store_credits c
+    WHERE c.store_id = ANY (p_store_ids) ORDER BY c.store_id FOR UPDATE;
+
+    WITH item AS (
+        SELECT i.*, c.balance, c.last_seq,
+            coalesce(i.amount < 1 OR length(i.request_id) NOT BETWEEN 1 AND 200, true)
+            OR count(*) OVER (PARTITION BY i.store_id, i.request_id) > 1
+            OR coalesce((
+                SELECT true FROM store_credit_transactions t
+                WHERE t.store_id = i.store_id AND t.request_id = i.request_id
+                ORDER BY t.type LIMIT 1), false) AS is_special
+        FROM unnest(p_store_ids, p_amounts, p_request_ids, p_descriptions, p_session_ids,
+                    p_fingerprints, p_inputs, p_metadatas) WITH ORDINALITY
+            AS i (store_id, amount, request_id, description, session_id,
+                  fingerprint, input, metadata, n)
+        LEFT JOIN store_credits c ON c.store_id = i.store_id
+    ), placed AS MATERIALIZED (
+        SELECT i.*, row_number() OVER in_order AS place,
+            i.balance - sum(i.amount) OVER in_order AS balance_after,
+            sum(i.amount) OVER together <= i.balance AND NOT bool_or(i.is_special) OVER together
+                AS is_plain
+        FROM item i
+        WINDOW in_order AS (PARTITION BY i.store_id ORDER BY i.n ROWS UNBOUNDED PRECEDING),
+            together AS (PARTITION BY i.store_id)
+    ), movement AS (
+        INSERT INTO store_credit_transactions
+            (store_id, seq, type, amount, balance_after, request_id, session_id, description)
+        SELECT p.store_id, p.last_seq + p.place, 'deduction', p.amount, p.balance_after,
+            p.request_id, p.session_id, coalesce(p.description, '')
+        FROM placed p WHERE p.is_plain
+    ), credit AS (
+        UPDATE store_credits c
+        SET balance = c.balance - m.taken, total_spent = c.total_spent + m.taken,
+            last_seq = c.last_seq + m.movements
+        FROM (SELECT p.store_id, sum(p.amount) AS taken, count(*) AS movements
+              FROM placed p WHERE p.is_plain GROUP BY p.store_id) m
+        WHERE c.store_id = m.store_id
+    ), session AS (
+        INSERT INTO store_generation_sessions
+            (store_id, session_id, request_id, fingerprint, input, metadata)
+        SELECT p.store_id, p.session_id, p.request_id, p.fingerprint, p.input, p.metadata
+        FROM placed p WHERE p.is_plain AND p_fingerprints IS NOT NULL
+    )
+    SELECT array_agg(CASE WHEN p.is_plain THEN p.balance_after END ORDER BY p.n)
+    INTO v_balances FROM placed p;
+    RETURN v_balances;
+END;
+$$;
+COMMENT ON FUNCTION settle_plain_deductions(
+    uuid[], int[], text[], text[], uuid[], bytea[], json[], json[]) IS
+    'Writes the deductions, and sessions, of the stores whose items in a batch are all plain. '
+    'Per item: the balance after it; null: not plain, nothing was written.';
+
+CREATE OR REPLACE FUNCTION settle_plain_failures(
+    p_store_ids uuid[],
+    p_session_ids uuid[],
+    p_error_codes text[],
+    p_error_messages text[]
+)
+RETURNS bigint[]
+LANGUAGE plpgsql
+SET search_path = public, pg_temp
+SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off
+SET enable_hashjoin = off
+SET enable_mergejoin = off
+AS $$
+-- Purpose: of a batch, fail and refund the sessions of each store all of whose items are plain: an
+--   open session that stands once in the batch, paid from the balance and not refunded.
+-- Returns: per item its store's balance after the call; null where nothing was written, and somebody
+--   else decides.
+-- Locks: the credit rows of all stores of the batch, ascending; then the sessions, ascending.
+DECLARE
+    v_balances bigint[];
+BEGIN
+    PERFORM FROM store_credits c
+    WHERE c.store_id = ANY (p_store_ids) ORDER BY c.store_id FOR UPDATE;
+    PERFORM lock_sessions_across_stores(p_store_ids, p_session_ids);
+
+    WITH item AS (
+        SELECT i.*, c.balance, c.last_seq, s.request_id,
+            s.completed_at IS NOT NULL OR d.amount IS NULL
+            OR count(*) OVER (PARTITION BY i.store_id, i.session_id) > 1
+            OR coalesce((
+                SELECT true FROM store_credit_transactions t
+                WHERE t.store_id = i.store_id AND t.request_id = s.request_id
+                  AND t.type = 'refund'
+                ORDER BY t.type LIMIT 1), false) AS is_special
+        FROM unnest(p_store_ids, p_session_ids, p_error_codes, p_error_messages) WITH ORDINALITY
+            AS i (store_id, session_id, error_code, error_message, n)
+        LEFT JOIN store_credits c ON c.store_id = i.store_id
+        LEFT JOIN store_generation_sessions s
+            ON s.store_id = i.store_id AND s.session_id = i.session_id
+        LEFT JOIN LATERAL (
+            SELECT t.amount FROM store_credit_transactions t
+            WHERE t.store_id = i.store_id AND t.request_id = s.request_id
+              AND t.type = 'deduction'
+            ORDER BY t.type LIMIT 1) d ON true
+    ), placed AS MATERIALIZED (
+        SELECT i.*, row_number() OVER in_order AS place,
+            count(*) OVER together AS refunds,
+            NOT bool_or(i.is_special) OVER together AS is_plain
+        FROM item i
+        WINDOW in_order AS (
+                PARTITION BY i.store_id ORDER BY i.session_id ROWS UNBOUNDED PRECEDING),
+            together AS (PARTITION BY i.store_id)
+    ), session AS (
+        UPDATE store_generation_sessions s
+        SET status = 'failed', completed_at = now(), input = NULL,
+            error_code = p.error_code, error_message = p.error_message
+        FROM placed p
+        WHERE p.is_plain AND s.store_id = p.store_id AND s.session_id = p.session_id
+    ), movement AS (
+        INSERT INTO store_credit_transactions
+            (store_id, seq, type, amount, balance_after, request_id, session_id, description)
+        SELECT p.store_id, p.last_seq + p.place, 'refund', 1, p.balance + p.place,
+            p.request_id, p.session_id, 'Image generation failed'
+        FROM placed p WHERE p.is_plain
+    ), credit AS (
+        UPDATE store_credits c
+        SET balance = c.balance + p.refunds, total_spent = c.total_spent - p.refunds,
+            last_seq = c.last_seq + p.refunds
+        FROM placed p
+        WHERE p.is_plain AND p.place = 1 AND c.store_id = p.store_id
+    )
+    SELECT array_agg(CASE WHEN p.is_plain THEN p.balance + p.refunds END ORDER BY p.n)
+    INTO v_balances FROM placed p;
+    RETURN v_balances;
+END;
+$$;
+COMMENT ON FUNCTION settle_plain_failures(uuid[], uuid[], text[], text[]) IS
+    'Fails and refunds the sessions of the stores whose items in a batch are all plain. '
+    'Per item: the store''s balance after the call; null: not plain, nothing was written.';
+
+CREATE OR REPLACE FUNCTION lock_sessions_across_stores(p_store_ids uuid[], p_session_ids uuid[])
+RETURNS void
+LANGUAGE plpgsql
+SET search_path = public, pg_temp
+SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off
+SET enable_hashjoin = off
+SET enable_mergejoin = off
+AS $$
+-- Purpose: wait for the sessions of a batch. Locks: the sessions, ascending.
+BEGIN
+    PERFORM FROM unnest(p_store_ids, p_session_ids) AS i (store_id, session_id)
+    JOIN store_generation_sessions s ON s.store_id = i.store_id AND s.session_id = i.session_id
+    ORDER BY s.store_id, s.session_id
+    FOR UPDATE OF s;
+END;
+$$;
+COMMENT ON FUNCTION lock_sessions_across_stores(uuid[], uuid[]) IS
+    'Waits for the sessions of a batch and locks them, in ascending order.';
