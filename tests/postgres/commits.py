@@ -15,6 +15,10 @@ from storecredit.telemetry import get_logger
 log = get_logger("tests.commits")
 
 WAIT_MAX_SECONDS = 30.0
+INPUT = b'"image_urls"'
+"""Stands in the message that carries a batch to the server, which commits it on its own."""
+READY_AGAIN = b"Z\x00\x00\x00\x05I"
+"""ReadyForQuery, outside of a transaction: what was asked for is committed."""
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
@@ -47,18 +51,19 @@ class Rows:
     async def settle(self, connection: Connection, items: Sequence[int]) -> Sequence[str]:
         """Write the rows; an item below 1 is a bad one."""
         self.batches.append(list(items))
-        if self.held in items:
-            await self.gate.wait()
-        await connection.execute(
-            "INSERT INTO effects (item, backend) SELECT item, pg_backend_pid()"
-            " FROM unnest($1::int[]) WITH ORDINALITY AS given(item, place) ORDER BY place",
-            items,
-        )
-        if self.errors:
-            sqlstate = self.errors.pop(0)
+        async with connection.transaction():
+            if self.held in items:
+                await self.gate.wait()
             await connection.execute(
-                f"DO $$ BEGIN RAISE EXCEPTION 'not now' USING ERRCODE = '{sqlstate}'; END $$"
+                "INSERT INTO effects (item, backend) SELECT item, pg_backend_pid()"
+                " FROM unnest($1::int[]) WITH ORDINALITY AS given(item, place) ORDER BY place",
+                items,
             )
+            if self.errors:
+                sqlstate = self.errors.pop(0)
+                await connection.execute(
+                    f"DO $$ BEGIN RAISE EXCEPTION 'not now' USING ERRCODE = '{sqlstate}'; END $$"
+                )
         return [f"outcome of {item}" for item in items]
 
     async def transactions(self) -> list[list[int]]:
@@ -84,7 +89,7 @@ class Line:
         self._directory = directory
         self._pumps: set[asyncio.Task[None]] = set()
         self.cut_around_commit: Literal["before", "after"] | None = None
-        """Cut the line once: the server never hears COMMIT, or hears it and is not heard."""
+        """Cut the line once: the server never hears of a batch, or commits it and is not heard."""
         self.is_away = False
         """Whether who connects now is hung up on."""
         self.is_away_after_the_cut = False
@@ -116,10 +121,10 @@ class Line:
             writer.close()
             return
         upstream = await self._connect()
-        heard_commit = asyncio.Event()
+        heard_batch = asyncio.Event()
         for pump in (
-            self._to_server((reader, upstream[1]), writer, heard_commit),
-            self._to_client((upstream[0], writer), upstream[1], heard_commit),
+            self._to_server((reader, upstream[1]), writer, heard_batch),
+            self._to_client((upstream[0], writer), upstream[1], heard_batch),
         ):
             self._pumps.add(asyncio.create_task(pump))
 
@@ -131,29 +136,29 @@ class Line:
         return await asyncio.open_connection(self._server.hostname, self._server.port or 5432)
 
     async def _to_server(
-        self, streams: Streams, client: asyncio.StreamWriter, heard_commit: asyncio.Event
+        self, streams: Streams, client: asyncio.StreamWriter, heard_batch: asyncio.Event
     ) -> None:
         source, server = streams
         async for chunk in self._chunks(source, server):
-            if self.cut_around_commit is not None and b"COMMIT;" in chunk:
+            if self.cut_around_commit is not None and INPUT in chunk:
                 if self.cut_around_commit == "before":
                     self._cut(client, server)
                     return
                 self.cut_around_commit = None
-                heard_commit.set()
+                heard_batch.set()
             server.write(chunk)
 
     async def _to_client(
-        self, streams: Streams, server: asyncio.StreamWriter, heard_commit: asyncio.Event
+        self, streams: Streams, server: asyncio.StreamWriter, heard_batch: asyncio.Event
     ) -> None:
         source, client = streams
         reply = b""
         async for chunk in self._chunks(source, client):
-            if not heard_commit.is_set():
+            if not heard_batch.is_set():
                 client.write(chunk)
                 continue
             reply += chunk
-            if b"COMMIT\0" in reply:
+            if READY_AGAIN in reply:
                 self._cut(client, server)
                 return
 

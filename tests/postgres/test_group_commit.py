@@ -144,7 +144,7 @@ async def test_a_bad_item_fails_alone(database: Database, rows: Rows) -> None:
     assert await rows.transactions() == [[1], [2], [4], [5]]
 
 
-async def test_a_settle_function_that_leaves_an_outcome_out_commits_nothing_and_ends_nobody_else(
+async def test_a_settle_function_that_leaves_an_outcome_out_is_a_defect_and_ends_nobody_else(
     database: Database, admin: asyncpg.Connection
 ) -> None:
     class Forgetful(Rows):
@@ -157,7 +157,7 @@ async def test_a_settle_function_that_leaves_an_outcome_out_commits_nothing_and_
         with pytest.raises(AssertionError):
             await commit.submit(STORE, 13)
         assert await commit.submit(STORE, 14) == "outcome of 14"
-    assert await rows.transactions() == [[14]]
+    assert await rows.transactions() == [[13], [14]]
 
 
 async def test_a_full_waiting_line_refuses_at_once_and_sends_nothing(
@@ -279,11 +279,12 @@ async def test_of_two_transactions_in_a_deadlock_both_are_settled_in_the_end(
             (item,) = items
             one, other = (1, 2) if item == 1 else (2, 1)
             begun.append(item)
-            await connection.execute("SELECT pg_advisory_xact_lock($1)", one)
-            if begun.count(item) == 1:
-                await both_hold_one.wait()
-            await connection.execute("SELECT pg_advisory_xact_lock($1)", other)
-            return await super().settle(connection, items)
+            async with connection.transaction():
+                await connection.execute("SELECT pg_advisory_xact_lock($1)", one)
+                if begun.count(item) == 1:
+                    await both_hold_one.wait()
+                await connection.execute("SELECT pg_advisory_xact_lock($1)", other)
+                return await super().settle(connection, items)
 
     rows = Crossing(admin)
     await rows.make_table()

@@ -208,7 +208,7 @@ async def test_a_connection_that_is_cut_around_commit_leaves_no_doubt(
         line.cut_around_commit = when
         others = await create(lifecycle, store_ids[0], "a", "b")
         assert line.cut.is_set()
-    # Which of the two it is tells that COMMIT had been heard, or had not.
+    # Which of the two it is tells that the batch had been committed, or had not.
     assert {type(outcome) for outcome in others} == {expected}
     await expect_each_once(admin, store_ids[0], ["first", "a", "b"], [first, *others])
 

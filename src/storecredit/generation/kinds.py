@@ -23,11 +23,23 @@ class Kind:
     commits: str
     """What the names of its group commits begin with, in logs and metrics."""
     create: str
+    """Creates a batch and queues the jobs of what was created: one statement, one transaction."""
     start: str
     complete: str
     fail: str
     forget_result: str
 
+
+# The queue's name and, for each item, its job stand behind what the function takes. A batch that
+# created nothing makes no job, and wakes no worker.
+_CREATE: Final = """
+WITH created AS MATERIALIZED (SELECT * FROM {function}($1, $2, $3, $4, $5, $6)),
+    queued AS MATERIALIZED (
+        SELECT enqueue_jobs($7, array_agg(c.session_id::text), array_agg(j.payload))
+        FROM created c JOIN unnest($8::bytea[]) WITH ORDINALITY AS j (payload, n) ON j.n = c.ord
+        WHERE c.outcome = 'created'
+        HAVING count(*) > 0)
+SELECT c.* FROM created c LEFT JOIN queued ON true"""
 
 KINDS: Final[Mapping[OwnerKind, Kind]] = MappingProxyType(
     {
@@ -35,7 +47,7 @@ KINDS: Final[Mapping[OwnerKind, Kind]] = MappingProxyType(
             sessions="store_generation_sessions",
             owner_id="store_id",
             commits="",
-            create="SELECT * FROM create_generations_across_stores($1, $2, $3, $4, $5, $6)",
+            create=_CREATE.format(function="create_generations_across_stores"),
             start="SELECT * FROM start_generations_across_stores($1, $2)",
             complete="SELECT * FROM complete_generations_across_stores($1, $2, $3)",
             fail="SELECT * FROM fail_generations_across_stores($1, $2, $3, $4)",
@@ -45,7 +57,7 @@ KINDS: Final[Mapping[OwnerKind, Kind]] = MappingProxyType(
             sessions="generation_sessions",
             owner_id="user_id",
             commits="user_",
-            create="SELECT * FROM create_generations_across_users($1, $2, $3, $4, $5, $6)",
+            create=_CREATE.format(function="create_generations_across_users"),
             start="SELECT * FROM start_generations_across_users($1, $2)",
             complete="SELECT * FROM complete_generations_across_users($1, $2, $3)",
             fail="SELECT * FROM fail_generations_across_users($1, $2, $3, $4)",

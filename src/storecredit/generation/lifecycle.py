@@ -272,14 +272,10 @@ async def _create_all(
         [item.fingerprint for item in items],
         [item.input for item in items],
         [item.metadata for item in items],
-    )
-    await job_queue.enqueue(
-        connection,
         ENTRYPOINT,
         [
-            GenerationJob(item.owner, item.session_id, item.request_id).queued()
-            for item, row in ((items[row["ord"] - 1], row) for row in rows)
-            if row["outcome"] == "created"
+            GenerationJob(item.owner, item.session_id, item.request_id).queued().payload
+            for item in items
         ],
     )
     return [_create_outcome(row) for row in _in_order(rows)]

@@ -92,8 +92,9 @@ class Bounds:
 class GroupCommit(Generic[Item, Outcome]):
     """Batches items of one operation into transactions.
 
-    `settle(connection, items)` runs inside the transaction and returns one outcome per item, in
-    order; it must be safe to run again with the same items.
+    `settle(connection, items)` is one transaction, best a single statement, which needs no further
+    round trips to begin and commit; it returns one outcome per item, in order. It must be safe to
+    run again with the same items.
     """
 
     def __init__(
@@ -222,7 +223,7 @@ class GroupCommit(Generic[Item, Outcome]):
         self, connection: Connection, batch: Sequence[_Entry[Item, Outcome]]
     ) -> Sequence[Outcome]:
         with translated():
-            async with asyncio.timeout(BATCH_TIMEOUT_SECONDS), connection.transaction():
+            async with asyncio.timeout(BATCH_TIMEOUT_SECONDS):
                 outcomes = await self._settle(connection, [entry.item for entry in batch])
                 if len(outcomes) != len(batch):
                     raise AssertionError(

@@ -8,11 +8,10 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Final, cast
+from typing import Final
 
-import asyncpg
 from pgqueuer.core.qm import QueueManager
-from pgqueuer.db import AsyncpgDriver, AsyncpgPoolDriver
+from pgqueuer.db import AsyncpgPoolDriver
 from pgqueuer.errors import RetryRequested
 from pgqueuer.models import Job as PickedJob
 from pgqueuer.queries import Queries
@@ -60,17 +59,13 @@ async def enqueue(connection: Connection, entrypoint: str, jobs: Sequence[Job]) 
 
     `entrypoint` names the queue: who runs a `JobQueue` of that name handles them.
     """
-    if not jobs:
-        return
-    # A pooled connection serves as well as a plain one; only the library's annotation is narrower.
-    driver = AsyncpgDriver(cast("asyncpg.Connection", connection))
-    await Queries(driver).enqueue(
-        [entrypoint] * len(jobs),
-        [job.payload for job in jobs],
-        [0] * len(jobs),
-        dedupe_key=[job.key for job in jobs],
-        on_conflict="skip",
-    )
+    if jobs:
+        await connection.execute(
+            "SELECT enqueue_jobs($1, $2, $3)",
+            entrypoint,
+            [job.key for job in jobs],
+            [job.payload for job in jobs],
+        )
 
 
 class JobQueue:
