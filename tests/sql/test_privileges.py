@@ -63,12 +63,7 @@ INTERNAL = {
     "lock_sessions_across_stores",
 }
 # What a function may set besides: how it is planned, never what it may do.
-PLANNING = {
-    "plan_cache_mode=force_generic_plan",
-    "enable_seqscan=off",
-    "enable_hashjoin=off",
-    "enable_mergejoin=off",
-}
+PLANNING = {"plan_cache_mode=force_generic_plan", "enable_seqscan=off"}
 
 OUR_FUNCTIONS = """
     SELECT p.oid, p.proname AS name, p.prosecdef AS is_definer, p.proconfig AS settings,

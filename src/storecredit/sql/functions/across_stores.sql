@@ -160,20 +160,16 @@ SECURITY DEFINER
 SET search_path = public, pg_temp
 SET plan_cache_mode = force_generic_plan
 SET enable_seqscan = off
-SET enable_hashjoin = off
-SET enable_mergejoin = off
 AS $$
--- Purpose: start_store_generations for a batch of several stores, set-based: there is nothing here
---   that one store's sessions could decide for another's. `ord` is the place in the batch.
+-- Purpose: start_store_generations for a batch of several stores, set-based: nothing is decided
+--   here from more than the session's own row. `ord` is the place in the batch.
+DECLARE
+    v_places tid[] := lock_sessions_across_stores(p_store_ids, p_session_ids);
 BEGIN
-    PERFORM lock_sessions_across_stores(p_store_ids, p_session_ids);
     UPDATE store_generation_sessions s
     SET status = 'processing', attempts = s.attempts + 1,
         started_at = coalesce(s.started_at, now())
-    FROM (SELECT DISTINCT u.store_id, u.session_id
-          FROM unnest(p_store_ids, p_session_ids) AS u (store_id, session_id)) i
-    WHERE s.store_id = i.store_id AND s.session_id = i.session_id
-      AND s.status IN ('queued', 'processing');
+    WHERE s.ctid = ANY (v_places) AND s.status IN ('queued', 'processing');
 
     RETURN QUERY
     SELECT i.n::int,
@@ -184,8 +180,11 @@ BEGIN
             ELSE 'not_found' END,
         s.attempts, s.request_id, s.created_at, s.input
     FROM unnest(p_store_ids, p_session_ids) WITH ORDINALITY AS i (store_id, session_id, n)
-    LEFT JOIN store_generation_sessions s
-        ON s.store_id = i.store_id AND s.session_id = i.session_id;
+    LEFT JOIN LATERAL (
+        SELECT k.status, k.attempts, k.request_id, k.created_at, k.input
+        FROM store_generation_sessions k
+        WHERE k.store_id = i.store_id AND k.session_id = i.session_id
+        LIMIT 1) s ON true;
 END;
 $$;
 COMMENT ON FUNCTION start_generations_across_stores(uuid[], uuid[]) IS
@@ -202,20 +201,18 @@ SECURITY DEFINER
 SET search_path = public, pg_temp
 SET plan_cache_mode = force_generic_plan
 SET enable_seqscan = off
-SET enable_hashjoin = off
-SET enable_mergejoin = off
 AS $$
 -- Purpose: complete_store_generations for a batch of several stores, set-based. Of several results
 --   for one session the first in the batch stands. `ord` is the place in the batch.
+DECLARE
+    v_places tid[] := lock_sessions_across_stores(p_store_ids, p_session_ids);
 BEGIN
-    PERFORM lock_sessions_across_stores(p_store_ids, p_session_ids);
     UPDATE store_generation_sessions s
     SET status = 'completed', completed_at = now(), input = NULL, result_key = i.result_key
-    FROM (SELECT DISTINCT ON (u.store_id, u.session_id) u.*
-          FROM unnest(p_store_ids, p_session_ids, p_result_keys) WITH ORDINALITY
-              AS u (store_id, session_id, result_key, n)
-          ORDER BY u.store_id, u.session_id, u.n) i
-    WHERE s.store_id = i.store_id AND s.session_id = i.session_id AND s.status = 'processing';
+    FROM (SELECT DISTINCT ON (u.place) u.place, u.result_key
+          FROM unnest(v_places, p_result_keys) WITH ORDINALITY AS u (place, result_key, n)
+          ORDER BY u.place, u.n) i
+    WHERE s.ctid = i.place AND s.status = 'processing';
 
     RETURN QUERY
     SELECT i.n::int,
@@ -227,8 +224,10 @@ BEGIN
             ELSE 'not_found' END
     FROM unnest(p_store_ids, p_session_ids, p_result_keys) WITH ORDINALITY
         AS i (store_id, session_id, result_key, n)
-    LEFT JOIN store_generation_sessions s
-        ON s.store_id = i.store_id AND s.session_id = i.session_id;
+    LEFT JOIN LATERAL (
+        SELECT k.status, k.result_key FROM store_generation_sessions k
+        WHERE k.store_id = i.store_id AND k.session_id = i.session_id
+        LIMIT 1) s ON true;
 END;
 $$;
 COMMENT ON FUNCTION complete_generations_across_stores(uuid[], uuid[], text[]) IS

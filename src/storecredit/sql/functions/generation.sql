@@ -52,9 +52,16 @@ BEGIN
             min(i.n) OVER (PARTITION BY i.request_id)::int AS first_n,
             s.session_id, s.status, s.fingerprint AS fingerprint_before
         FROM unnest(p_request_ids, p_fingerprints) WITH ORDINALITY AS i (request_id, fingerprint, n)
+        -- A request's session is the one its credit was taken for.
         LEFT JOIN LATERAL (
             SELECT k.session_id, k.status, k.fingerprint FROM store_generation_sessions k
-            WHERE k.store_id = p_store_id AND k.request_id = i.request_id
+            WHERE k.store_id = p_store_id AND k.session_id = coalesce(
+                (SELECT t.session_id FROM store_credit_transactions t
+                 WHERE t.store_id = p_store_id AND t.request_id = i.request_id
+                   AND t.type = 'deduction'),
+                (SELECT t.session_id FROM store_credit_transactions t
+                 WHERE t.store_id = p_store_id AND t.request_id = i.request_id
+                   AND t.type >= 'overage' AND t.type <= 'overage'))
             LIMIT 1
         ) s ON true
         ORDER BY i.n

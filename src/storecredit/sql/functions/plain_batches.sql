@@ -7,9 +7,11 @@
 -- Locks are taken in one order: credit rows ascending, then sessions ascending. So two batches
 -- never wait for each other in a circle.
 --
--- The plans are made once per session, perhaps while the tables are still empty, and serve until
--- something changes: so they are forbidden everything but index look-ups, and where two indexes
--- would do equally in an empty table, ORDER BY names the one that goes on doing.
+-- The plans are made once per connection, perhaps while the tables are still empty, where reading
+-- all of a table is the cheapest way to find a row of it; and they serve for long. So nothing is
+-- left to choose: what is looked up is looked up row by row (LATERAL, LIMIT 1) in the index that
+-- ORDER BY names, and what was found and locked is updated by its place in the table (ctid), which
+-- nobody but the holder of the lock can change.
 
 CREATE OR REPLACE FUNCTION settle_plain_deductions(
     p_store_ids uuid[],
@@ -26,8 +28,6 @@ LANGUAGE plpgsql
 SET search_path = public, pg_temp
 SET plan_cache_mode = force_generic_plan
 SET enable_seqscan = off
-SET enable_hashjoin = off
-SET enable_mergejoin = off
 AS $$
 -- Purpose: of a batch, write the deductions of each store all of whose items are plain: a valid
 --   amount and request id that its ledger does not know and that stands once in the batch, and a
@@ -42,7 +42,7 @@ BEGIN
     WHERE c.store_id = ANY (p_store_ids) ORDER BY c.store_id FOR UPDATE;
 
     WITH item AS (
-        SELECT i.*, c.balance, c.last_seq,
+        SELECT i.*, c.place AS credit_place, c.balance, c.last_seq,
             coalesce(i.amount < 1 OR length(i.request_id) NOT BETWEEN 1 AND 200, true)
             OR count(*) OVER (PARTITION BY i.store_id, i.request_id) > 1
             OR coalesce((
@@ -53,7 +53,9 @@ BEGIN
                     p_fingerprints, p_inputs, p_metadatas) WITH ORDINALITY
             AS i (store_id, amount, request_id, description, session_id,
                   fingerprint, input, metadata, n)
-        LEFT JOIN store_credits c ON c.store_id = i.store_id
+        LEFT JOIN LATERAL (
+            SELECT k.ctid AS place, k.balance, k.last_seq FROM store_credits k
+            WHERE k.store_id = i.store_id LIMIT 1) c ON true
     ), placed AS MATERIALIZED (
         SELECT i.*, row_number() OVER in_order AS place,
             i.balance - sum(i.amount) OVER in_order AS balance_after,
@@ -72,9 +74,9 @@ BEGIN
         UPDATE store_credits c
         SET balance = c.balance - m.taken, total_spent = c.total_spent + m.taken,
             last_seq = c.last_seq + m.movements
-        FROM (SELECT p.store_id, sum(p.amount) AS taken, count(*) AS movements
-              FROM placed p WHERE p.is_plain GROUP BY p.store_id) m
-        WHERE c.store_id = m.store_id
+        FROM (SELECT p.credit_place, sum(p.amount) AS taken, count(*) AS movements
+              FROM placed p WHERE p.is_plain GROUP BY p.store_id, p.credit_place) m
+        WHERE c.ctid = m.credit_place
     ), session AS (
         INSERT INTO store_generation_sessions
             (store_id, session_id, request_id, fingerprint, input, metadata)
@@ -102,8 +104,6 @@ LANGUAGE plpgsql
 SET search_path = public, pg_temp
 SET plan_cache_mode = force_generic_plan
 SET enable_seqscan = off
-SET enable_hashjoin = off
-SET enable_mergejoin = off
 AS $$
 -- Purpose: of a batch, fail and refund the sessions of each store all of whose items are plain: an
 --   open session that stands once in the batch, paid from the balance and not refunded.
@@ -118,7 +118,8 @@ BEGIN
     PERFORM lock_sessions_across_stores(p_store_ids, p_session_ids);
 
     WITH item AS (
-        SELECT i.*, c.balance, c.last_seq, s.request_id,
+        SELECT i.*, c.place AS credit_place, c.balance, c.last_seq,
+            s.place AS session_place, s.request_id,
             s.completed_at IS NOT NULL OR d.amount IS NULL
             OR count(*) OVER (PARTITION BY i.store_id, i.session_id) > 1
             OR coalesce((
@@ -128,9 +129,13 @@ BEGIN
                 ORDER BY t.type LIMIT 1), false) AS is_special
         FROM unnest(p_store_ids, p_session_ids, p_error_codes, p_error_messages) WITH ORDINALITY
             AS i (store_id, session_id, error_code, error_message, n)
-        LEFT JOIN store_credits c ON c.store_id = i.store_id
-        LEFT JOIN store_generation_sessions s
-            ON s.store_id = i.store_id AND s.session_id = i.session_id
+        LEFT JOIN LATERAL (
+            SELECT k.ctid AS place, k.balance, k.last_seq FROM store_credits k
+            WHERE k.store_id = i.store_id LIMIT 1) c ON true
+        LEFT JOIN LATERAL (
+            SELECT k.ctid AS place, k.request_id, k.completed_at FROM store_generation_sessions k
+            WHERE k.store_id = i.store_id AND k.session_id = i.session_id
+            LIMIT 1) s ON true
         LEFT JOIN LATERAL (
             SELECT t.amount FROM store_credit_transactions t
             WHERE t.store_id = i.store_id AND t.request_id = s.request_id
@@ -149,7 +154,7 @@ BEGIN
         SET status = 'failed', completed_at = now(), input = NULL,
             error_code = p.error_code, error_message = p.error_message
         FROM placed p
-        WHERE p.is_plain AND s.store_id = p.store_id AND s.session_id = p.session_id
+        WHERE p.is_plain AND s.ctid = p.session_place
     ), movement AS (
         INSERT INTO store_credit_transactions
             (store_id, seq, type, amount, balance_after, request_id, session_id, description)
@@ -161,7 +166,7 @@ BEGIN
         SET balance = c.balance + p.refunds, total_spent = c.total_spent - p.refunds,
             last_seq = c.last_seq + p.refunds
         FROM placed p
-        WHERE p.is_plain AND p.place = 1 AND c.store_id = p.store_id
+        WHERE p.is_plain AND p.place = 1 AND c.ctid = p.credit_place
     )
     SELECT array_agg(CASE WHEN p.is_plain THEN p.balance + p.refunds END ORDER BY p.n)
     INTO v_balances FROM placed p;
@@ -173,21 +178,33 @@ COMMENT ON FUNCTION settle_plain_failures(uuid[], uuid[], text[], text[]) IS
     'Per item: the store''s balance after the call; null: not plain, nothing was written.';
 
 CREATE OR REPLACE FUNCTION lock_sessions_across_stores(p_store_ids uuid[], p_session_ids uuid[])
-RETURNS void
+RETURNS tid[]
 LANGUAGE plpgsql
 SET search_path = public, pg_temp
 SET plan_cache_mode = force_generic_plan
 SET enable_seqscan = off
-SET enable_hashjoin = off
-SET enable_mergejoin = off
 AS $$
 -- Purpose: wait for the sessions of a batch. Locks: the sessions, ascending.
+-- Returns: per item the place of its session in the table, as it was before this transaction
+--   changed anything; null: there is no such session.
 BEGIN
-    PERFORM FROM unnest(p_store_ids, p_session_ids) AS i (store_id, session_id)
-    JOIN store_generation_sessions s ON s.store_id = i.store_id AND s.session_id = i.session_id
-    ORDER BY s.store_id, s.session_id
-    FOR UPDATE OF s;
+    PERFORM FROM (
+        SELECT DISTINCT u.store_id, u.session_id
+        FROM unnest(p_store_ids, p_session_ids) AS u (store_id, session_id)
+        ORDER BY u.store_id, u.session_id
+    ) i CROSS JOIN LATERAL (
+        SELECT FROM store_generation_sessions k
+        WHERE k.store_id = i.store_id AND k.session_id = i.session_id
+        LIMIT 1 FOR UPDATE) s;
+
+    RETURN (
+        SELECT array_agg((
+            SELECT k.ctid FROM store_generation_sessions k
+            WHERE k.store_id = i.store_id AND k.session_id = i.session_id
+            LIMIT 1) ORDER BY i.n)
+        FROM unnest(p_store_ids, p_session_ids) WITH ORDINALITY AS i (store_id, session_id, n));
 END;
 $$;
 COMMENT ON FUNCTION lock_sessions_across_stores(uuid[], uuid[]) IS
-    'Waits for the sessions of a batch and locks them, in ascending order.';
+    'Waits for the sessions of a batch and locks them, in ascending order. '
+    'Per item: the place of its session in the table.';

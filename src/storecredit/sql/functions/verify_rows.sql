@@ -195,7 +195,7 @@ AS $$
             WHEN 'session_without_deduction' THEN format(
                 'this generation is %s, but nothing was deducted under its request id', w.status)
             WHEN 'session_mismatch' THEN format(
-                'the deduction of %s under this request id was made for no session', w.deducted)
+                'the deduction of %s under this request id was not made for this session', w.deducted)
             WHEN 'failed_but_not_refunded' THEN format(
                 'the generation failed, but its deduction of %s was not given back', w.deducted)
         END
@@ -206,7 +206,7 @@ AS $$
                 CASE WHEN (s.status IN ('queued', 'processing', 'completed', 'failed')) IS NOT TRUE
                     THEN 'impossible_session' END,
                 CASE WHEN d.seq IS NULL THEN 'session_without_deduction'
-                     WHEN d.session_id IS NULL THEN 'session_mismatch' END,
+                     WHEN d.session_id IS DISTINCT FROM s.session_id THEN 'session_mismatch' END,
                 CASE WHEN s.status = 'failed' AND d.seq IS NOT NULL AND r.seq IS NULL
                     THEN 'failed_but_not_refunded' END
             ], NULL) AS kinds

@@ -23,3 +23,8 @@ CREATE INDEX failed_generation_sessions ON generation_sessions (user_id, session
 -- key would look that row up once more for every session. `storecredit verify` names a session
 -- without a store.
 ALTER TABLE store_generation_sessions DROP CONSTRAINT store_generation_sessions_store_id_fkey;
+
+-- The ledger has one deduction per request, and a session is written with its deduction only: that
+-- is what makes it one session per request, and where a replay finds it. `storecredit verify` names
+-- a session that its request's deduction was not made for.
+ALTER TABLE store_generation_sessions DROP CONSTRAINT one_session_per_request;
