@@ -23,6 +23,7 @@ from storecredit.generation.sessions import Sessions
 from storecredit.generation.storage import ResultStore
 from storecredit.generation.sweep import Sweep
 from storecredit.generation.worker import Worker
+from storecredit.ledger.balance_reads import BalanceReads
 from storecredit.ledger.store_credits import StoreCredits
 from storecredit.ledger.user_credits import UserCredits
 from storecredit.postgres.job_queue import JobQueue
@@ -67,6 +68,7 @@ async def assembled(settings: Settings, database: Database) -> AsyncIterator[Ser
     listener = Listener(database, CHANNEL)
     queue = JobQueue(database, ENTRYPOINT)
     lifecycle = Lifecycle(database, settings, metrics)
+    balances = BalanceReads(database, settings, metrics)
     results = ResultStore(settings.data_dir, settings.signing_key)
     billing = Billing.from_settings(settings, database)
     parts = Parts(
@@ -77,6 +79,7 @@ async def assembled(settings: Settings, database: Database) -> AsyncIterator[Ser
         api_keys=ApiKeys(database, listener),
         rate_limits=RateLimits(settings),
         credits=StoreCredits(database),
+        balances=balances,
         tokens=Tokens(settings),
         users=Users(database, settings.starter_credits),
         user_credits=UserCredits(database),
@@ -93,9 +96,11 @@ async def assembled(settings: Settings, database: Database) -> AsyncIterator[Ser
     sweep = Sweep(database, lifecycle, results, queue, settings, metrics)
     listening = asyncio.create_task(listener.run(), name="listener")
     await lifecycle.open()
+    await balances.open()
     try:
         yield Service(parts, queue, sweep, listener, billing)
     finally:
+        await balances.close()
         await lifecycle.close()
         await billing.close()
         await parts.rate_limits.close()

@@ -122,7 +122,7 @@ class Metrics:
         )
         self.commit_wait_seconds = Histogram(
             "storecredit_commit_wait_seconds",
-            "Time a request waited for its batch to begin.",
+            "Time the first request of a batch waited for it to begin.",
             ["operation"],
             registry=registry,
         )

@@ -8,7 +8,6 @@ their own (`kinds.py`): their credits never meet in one statement.
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Final, assert_never
 from uuid import UUID
@@ -38,8 +37,7 @@ class GenerationInput(msgspec.Struct, frozen=True):
     prompt: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class GenerationJob:
+class GenerationJob(msgspec.Struct, frozen=True):
     """A queued "look at this session"."""
 
     owner: Owner
@@ -73,16 +71,14 @@ class GenerationJob:
         return cls(owner, UUID(names["session_id"]), names["request_id"])
 
 
-@dataclass(frozen=True, slots=True)
-class Created:
+class Created(msgspec.Struct, frozen=True):
     """One credit was taken and the generation queued."""
 
     session_id: UUID
     balance: int
 
 
-@dataclass(frozen=True, slots=True)
-class Replayed:
+class Replayed(msgspec.Struct, frozen=True):
     """This very request made the session before; nothing was taken now."""
 
     session_id: UUID
@@ -90,55 +86,49 @@ class Replayed:
     balance: int
 
 
-@dataclass(frozen=True, slots=True)
-class InsufficientCredits:
+class InsufficientCredits(msgspec.Struct, frozen=True):
     """Nothing was taken or queued."""
 
     balance: int
     required: int = CREDITS_PER_GENERATION
 
 
-@dataclass(frozen=True, slots=True)
-class RequestConflict:
+class RequestConflict(msgspec.Struct, frozen=True):
     """The request id was used for another request; nothing was taken or queued."""
 
 
 CreateOutcome = Created | Replayed | InsufficientCredits | RequestConflict
 
 
-@dataclass(frozen=True, slots=True)
-class Started:
+class Started(msgspec.Struct, frozen=True):
     """An attempt begins: what to make, and which attempt this is (1, 2, …)."""
 
     attempt: int
     input: GenerationInput
 
 
-@dataclass(frozen=True, slots=True)
-class Ended:
+class Ended(msgspec.Struct, frozen=True):
     """The session has its final status (or is gone): nothing is left to do."""
 
     outcome: str
 
 
-@dataclass(frozen=True, slots=True)
-class _Create:
+class _Create(msgspec.Struct, frozen=True):
     owner: Owner
     session_id: UUID
     request_id: str
     fingerprint: bytes
     input: str
     metadata: str | None
+    job: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class _Complete:
+class _Complete(msgspec.Struct, frozen=True):
     job: GenerationJob
     result_key: str
 
 
-@dataclass(frozen=True, slots=True)
-class _Fail:
+class _Fail(msgspec.Struct, frozen=True):
     job: GenerationJob
     code: ErrorCode
     message: str
@@ -212,13 +202,15 @@ class Lifecycle:
 
         Raises WaitingLineFull, OutcomeUnknown, DatabaseUnavailable.
         """
+        job = GenerationJob(owner, uuid7(), request_id)
         item = _Create(
             owner=owner,
-            session_id=uuid7(),
+            session_id=job.session_id,
             request_id=request_id,
             fingerprint=_fingerprint(input_, metadata),
             input=msgspec.json.encode(input_).decode(),
             metadata=None if metadata is None else msgspec.json.encode(metadata).decode(),
+            job=job.queued().payload,
         )
         outcome = await self._commits[owner.kind].create.submit(owner.id, item)
         match outcome:
@@ -273,10 +265,7 @@ async def _create_all(
         [item.input for item in items],
         [item.metadata for item in items],
         ENTRYPOINT,
-        [
-            GenerationJob(item.owner, item.session_id, item.request_id).queued().payload
-            for item in items
-        ],
+        [item.job for item in items],
     )
     return [_create_outcome(row) for row in _in_order(rows)]
 

@@ -17,7 +17,7 @@ from storecredit.ledger.outcomes import (
     MovementType,
     credit_error,
 )
-from storecredit.postgres.pool import Database, Record, StatementRefused
+from storecredit.postgres.pool import Connection, Database, Record, StatementRefused
 
 PAGE_MAX: Final = 100
 AMOUNT_MAX: Final = 1_000_000_000
@@ -88,13 +88,8 @@ class StoreCredits:
 
     async def balances(self, store_ids: Sequence[UUID]) -> dict[UUID, Balance]:
         """The credits of several stores at one moment; raises like `balance`."""
-        rows = await self._database.fetch(
-            """SELECT store_id, balance, total_purchased, total_spent, total_clawed_back,
-                   overage_used, overage_limit
-               FROM store_credits WHERE store_id = ANY ($1)""",
-            store_ids,
-        )
-        found = {row["store_id"]: _balance(row) for row in rows}
+        async with self._database.acquire() as connection:
+            found = await balances_of(connection, store_ids)
         for store_id in store_ids:
             if store_id not in found:
                 raise CreditRowMissing(f"store {store_id} has no credit row")
@@ -173,6 +168,17 @@ class StoreCredits:
         )
         items = tuple(_movement(row) for row in rows[:limit])
         return MovementPage(items, items[-1].seq if len(rows) > limit else None)
+
+
+async def balances_of(connection: Connection, store_ids: Sequence[UUID]) -> dict[UUID, Balance]:
+    """The credits of these stores at one moment; one without a credit row is left out."""
+    rows = await connection.fetch(
+        """SELECT store_id, balance, total_purchased, total_spent, total_clawed_back,
+               overage_used, overage_limit
+           FROM store_credits WHERE store_id = ANY ($1)""",
+        store_ids,
+    )
+    return {row["store_id"]: _balance(row) for row in rows}
 
 
 def _balance(row: Record) -> Balance:

@@ -174,9 +174,7 @@ class GroupCommit(Generic[Item, Outcome]):
         size = min(len(lane.waiting), self._bounds.batch_max)
         batch = [lane.waiting.popleft() for _ in range(size)]
         self._batch_size.observe(size)
-        now = time.monotonic()
-        for entry in batch:
-            self._wait_seconds.observe(now - entry.entered_at)
+        self._wait_seconds.observe(time.monotonic() - batch[0].entered_at)
         return batch
 
     async def _run(

@@ -325,7 +325,7 @@ async def get_balance(
     request: Request[Any, Any, Any], parts: NamedDependency[Parts]
 ) -> Envelope[BalanceView]:
     """The store's credits now; if they cannot be read, an error, never a made-up zero."""
-    credits = await parts.credits.balance(caller_of(request.scope).store_id)
+    credits = await parts.balances.read(caller_of(request.scope).store_id)
     view = BalanceView(credits.balance, credits.total_purchased, credits.total_spent)
     if credits.total_clawed_back:
         view = msgspec.structs.replace(view, total_clawed_back=credits.total_clawed_back)

@@ -11,6 +11,7 @@ from storecredit.billing.subscriptions import Subscriptions
 from storecredit.generation.lifecycle import Lifecycle
 from storecredit.generation.sessions import Sessions
 from storecredit.generation.storage import ResultStore
+from storecredit.ledger.balance_reads import BalanceReads
 from storecredit.ledger.store_credits import StoreCredits
 from storecredit.ledger.user_credits import UserCredits
 from storecredit.postgres.pool import Database
@@ -34,6 +35,7 @@ class Parts:
     api_keys: ApiKeys
     rate_limits: RateLimits
     credits: StoreCredits
+    balances: BalanceReads
     tokens: Tokens
     users: Users
     user_credits: UserCredits

@@ -1,0 +1,60 @@
+"""Balances of stores, many read by one statement.
+
+Requests that arrive while a read is under way share the next one, as deductions share their
+commits: a balance is never older than the request that asks for it, and a busy service asks the
+database once for many.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+from uuid import UUID
+
+from storecredit.ledger.store_credits import Balance, CreditRowMissing, balances_of
+from storecredit.postgres.group_commit import Bounds, GroupCommit, OutcomeUnknown
+from storecredit.postgres.pool import Connection, Database, DatabaseUnavailable
+from storecredit.settings import Settings
+from storecredit.telemetry import Metrics
+
+DEADLINE_SECONDS: Final = 1.0
+"""A read that cannot be answered is soon refused: nothing depends on its outcome."""
+
+
+class BalanceReads:
+    """Reads balances for many at once. `open()` before use, `close()` after."""
+
+    def __init__(self, database: Database, settings: Settings, metrics: Metrics) -> None:
+        bounds = Bounds(
+            lanes=1,
+            batch_max=settings.commit_batch_max,
+            waiting_max=settings.commit_waiting_max,
+            deadline_seconds=min(DEADLINE_SECONDS, settings.commit_deadline_seconds),
+        )
+        self._reads: GroupCommit[UUID, Balance | None] = GroupCommit(
+            "balance", database, _read, bounds, metrics
+        )
+
+    async def open(self) -> None:
+        """Begin to serve; the connection is opened when first needed."""
+        await self._reads.start()
+
+    async def close(self) -> None:
+        """Finish what is under way, then end."""
+        await self._reads.stop()
+
+    async def read(self, store_id: UUID) -> Balance:
+        """The store's credits, as of after this call.
+
+        Raises CreditRowMissing, DatabaseUnavailable, WaitingLineFull.
+        """
+        try:
+            balance = await self._reads.submit(store_id, store_id)
+        except OutcomeUnknown as error:
+            raise DatabaseUnavailable(f"the balance could not be read: {error}") from error
+        if balance is None:
+            raise CreditRowMissing(f"store {store_id} has no credit row")
+        return balance
+
+
+async def _read(connection: Connection, store_ids: Sequence[UUID]) -> Sequence[Balance | None]:
+    found = await balances_of(connection, list(set(store_ids)))
+    return [found.get(store_id) for store_id in store_ids]
