@@ -18,6 +18,7 @@ from storecredit.web import (
 )
 from storecredit.web.access import B2C, Access
 from storecredit.web.bodies import JsonRequest
+from storecredit.web.direct import Direct, DirectRoute
 from storecredit.web.envelope import answer_to
 from storecredit.web.openapi import document, document_handler
 from storecredit.web.parts import Parts
@@ -83,13 +84,29 @@ def routes() -> list[Any]:
     ]
 
 
-def create_app(parts: Parts) -> ASGIApp:
-    """The whole HTTP application over a running service's parts."""
+def direct_routes() -> dict[tuple[str, str], DirectRoute]:
+    """Those of the doors above that are served without the framework, by method and path."""
+    return {
+        ("POST", "/api/v1/generation/create"): DirectRoute(b2b.create, b2b.CreateBody),
+        ("GET", "/api/v1/credits/balance"): DirectRoute(b2b.balance),
+    }
+
+
+def create_app(parts: Parts, *, is_direct: bool = True) -> ASGIApp:
+    """The whole HTTP application over a running service's parts.
+
+    `is_direct` False: the framework serves the direct routes as well, to compare.
+    """
+    app = Direct(_framework(parts), parts, direct_routes() if is_direct else {})
+    return Access(app, parts.api_keys, parts.rate_limits, parts.settings, parts.metrics)
+
+
+def _framework(parts: Parts) -> ASGIApp:
 
     async def provide_parts() -> Parts:
         return parts
 
-    framework = Litestar(
+    return Litestar(
         [*routes(), document_handler(openapi_document)],
         dependencies={"parts": Provide(provide_parts)},
         exception_handlers=_exception_handlers(),
@@ -98,7 +115,6 @@ def create_app(parts: Parts) -> ASGIApp:
         request_max_body_size=parts.settings.body_max_bytes,
         logging_config=None,
     )
-    return Access(framework, parts.api_keys, parts.rate_limits, parts.settings, parts.metrics)
 
 
 def openapi_document() -> bytes:

@@ -11,6 +11,7 @@ from litestar import Request, Response, get, post
 from litestar.di import NamedDependency, Provide
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import FromPath, FromQuery, JSONBody
+from litestar.types import HTTPScope
 
 from storecredit.generation.images import refusal
 from storecredit.generation.lifecycle import (
@@ -26,7 +27,14 @@ from storecredit.ledger.outcomes import MovementType
 from storecredit.ledger.owners import Owner
 from storecredit.ledger.store_credits import Movement, MovementFilter
 from storecredit.web.access import caller_of, visit_of
-from storecredit.web.envelope import Envelope, ErrorCode, Failure, invalid, not_found
+from storecredit.web.envelope import (
+    Envelope,
+    ErrorCode,
+    Failure,
+    Success,
+    invalid,
+    not_found,
+)
 from storecredit.web.openapi import store_errors
 from storecredit.web.paging import (
     PAGE_DEFAULT,
@@ -156,13 +164,18 @@ async def create_generation(
     data: JSONBody[CreateBody],
 ) -> Response[Envelope[GenerationCreated]]:
     """Takes one credit and queues the generation. The request id makes a retry safe."""
-    _check_images(data.image_urls, parts)
-    request_id = visit_of(request.scope).request_id
+    return (await create(request.scope, parts, data)).response()
+
+
+async def create(scope: HTTPScope, parts: Parts, body: CreateBody) -> Success[GenerationCreated]:
+    """The whole of `create_generation`, without the framework: a direct route."""
+    _check_images(body.image_urls, parts)
+    request_id = visit_of(scope).request_id
     outcome = await parts.lifecycle.create(
-        Owner.store(caller_of(request.scope).store_id),
+        Owner.store(caller_of(scope).store_id),
         request_id,
-        GenerationInput(tuple(data.image_urls), data.prompt),
-        data.metadata,
+        GenerationInput(tuple(body.image_urls), body.prompt),
+        body.metadata,
     )
     match outcome:
         case Created(session_id, balance):
@@ -207,14 +220,9 @@ def _created(
     balance: int,
     *,
     replayed: bool = False,
-) -> Response[Envelope[GenerationCreated]]:
-    return Response(
-        Envelope(
-            GenerationCreated(session_id, status, request_id, CREDITS_PER_GENERATION, balance)
-        ),
-        status_code=200 if replayed else 201,
-        headers={"Idempotent-Replayed": "true"} if replayed else None,
-    )
+) -> Success[GenerationCreated]:
+    made = GenerationCreated(session_id, status, request_id, CREDITS_PER_GENERATION, balance)
+    return Success(made, 200, {"Idempotent-Replayed": "true"}) if replayed else Success(made, 201)
 
 
 @get(
@@ -325,7 +333,12 @@ async def get_balance(
     request: Request[Any, Any, Any], parts: NamedDependency[Parts]
 ) -> Envelope[BalanceView]:
     """The store's credits now; if they cannot be read, an error, never a made-up zero."""
-    credits = await parts.balances.read(caller_of(request.scope).store_id)
+    return Envelope((await balance(request.scope, parts)).data)
+
+
+async def balance(scope: HTTPScope, parts: Parts) -> Success[BalanceView]:
+    """The whole of `get_balance`, without the framework: a direct route."""
+    credits = await parts.balances.read(caller_of(scope).store_id)
     view = BalanceView(credits.balance, credits.total_purchased, credits.total_spent)
     if credits.total_clawed_back:
         view = msgspec.structs.replace(view, total_clawed_back=credits.total_clawed_back)
@@ -333,7 +346,7 @@ async def get_balance(
         view = msgspec.structs.replace(
             view, overage_used=credits.overage_used, overage_limit=credits.overage_limit
         )
-    return Envelope(view)
+    return Success(view)
 
 
 @get(

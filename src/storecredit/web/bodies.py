@@ -6,10 +6,22 @@ from typing import Any, Final
 from litestar import Request
 from litestar.exceptions import InternalServerException
 from litestar.exceptions.http_exceptions import RequestEntityTooLarge
+from litestar.types import Scope
 
 from storecredit.web.envelope import ErrorCode, Failure, invalid
 
 BODY_MAX_SECONDS: Final = 60.0
+_AWAITED: Final = "body_awaited"
+
+
+def note_body(state: dict[str, Any], *, is_awaited: bool) -> None:
+    """For the server to say, in a scope's state, whether more of the body is on its way here."""
+    state[_AWAITED] = is_awaited
+
+
+def body_is_awaited(scope: Scope) -> bool:
+    """Whether reading the body may have to wait, and so needs a time limit."""
+    return bool(scope["state"].get(_AWAITED))
 
 
 class JsonRequest(Request[Any, Any, Any]):
@@ -18,6 +30,8 @@ class JsonRequest(Request[Any, Any, Any]):
     async def body(self) -> bytes:
         """The whole body. Raises Failure when it is too large, too slow, or does not arrive."""
         try:
+            if not body_is_awaited(self.scope):
+                return await super().body()
             async with asyncio.timeout(BODY_MAX_SECONDS):
                 return await super().body()
         except TimeoutError:

@@ -3,6 +3,7 @@
 One table says which status belongs to which error code, another which exception is which error.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from http import HTTPStatus
@@ -34,6 +35,22 @@ class Envelope(msgspec.Struct, Generic[T], frozen=True):
 
     data: T
     error: None = None
+
+
+class Success(msgspec.Struct, Generic[T], frozen=True):
+    """What a handler answers when all went well, before it is known who writes it."""
+
+    data: T
+    status: int = 200
+    headers: Mapping[str, str] = {}
+
+    def body(self) -> bytes:
+        """The answer's body, JSON."""
+        return msgspec.json.encode(Envelope(self.data))
+
+    def response(self) -> Response[Envelope[T]]:
+        """The whole answer, for the framework to write."""
+        return Response(Envelope(self.data), status_code=self.status, headers=self.headers)
 
 
 class ErrorCode(StrEnum):

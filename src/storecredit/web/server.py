@@ -15,6 +15,7 @@ import uvicorn
 from litestar.types import ASGIApp
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from storecredit.web.bodies import note_body
 from storecredit.web.envelope import ErrorCode, Failure
 
 HEAD_MAX_BYTES: Final = 64 * 1024
@@ -79,7 +80,13 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """The head is there; its body has bounds of its own."""
         self._end_head()
+        note_body(self.scope["state"], is_awaited=True)
         super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        """The body is there as well."""
+        note_body(self.scope["state"], is_awaited=False)
+        super().on_message_complete()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Nothing is awaited any more."""

@@ -1,0 +1,109 @@
+"""Busy routes, served without the framework in between.
+
+The framework matches the address, makes a request object, resolves parameters, and dresses the
+answer: several times the work of the request itself. A direct route is an exact method and path
+whose handler needs none of that: it is called with who asks and the decoded body, and its answer
+is written as it stands. Which routes are direct is said in the route table in `app.py`.
+
+Promises that nobody can tell the difference: same status, headers and body as through the
+framework. So only what is plain is served here. Whatever is not (a body that is still on its way,
+too large or of the wrong form; another method) goes to the framework, with what was read of the
+body given back, and errors that a handler raises go to `Access`: each error has one maker.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+from litestar.enums import ScopeType
+from litestar.types import ASGIApp, HTTPScope, Receive, Scope, Send
+from litestar.types.asgi_types import ReceiveMessage
+
+from storecredit.web.bodies import body_is_awaited
+from storecredit.web.envelope import Success
+from storecredit.web.parts import Parts
+
+Handler = Callable[..., Awaitable[Success[Any]]]
+"""Called with scope and parts, and the body if the route has one. Raises what `envelope` knows."""
+
+
+@dataclass(frozen=True, slots=True)
+class DirectRoute:
+    """A handler, and the type of the body it takes; None: it takes none."""
+
+    handler: Handler
+    body_type: type | None = None
+
+
+class Direct:
+    """The ASGI application in front of the framework; `routes` by method and path."""
+
+    def __init__(
+        self, framework: ASGIApp, parts: Parts, routes: Mapping[tuple[str, str], DirectRoute]
+    ) -> None:
+        self._framework = framework
+        self._parts = parts
+        self._routes = routes
+        self._body_max_bytes = parts.settings.body_max_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request, here or through the framework."""
+        if scope["type"] != ScopeType.HTTP:
+            await self._framework(scope, receive, send)
+            return
+        route = self._routes.get((scope["method"], scope["path"]))
+        if route is None:
+            await self._framework(scope, receive, send)
+        elif route.body_type is None:
+            await _write(await self._call(route, scope), send)
+        elif body_is_awaited(scope):
+            await self._framework(scope, receive, send)
+        else:
+            message = await receive()
+            try:
+                body = self._decoded(message, route.body_type)
+            except (_NotPlain, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+                await self._framework(scope, _given_back(message, receive), send)
+            else:
+                await _write(await self._call(route, scope, body), send)
+
+    async def _call(self, route: DirectRoute, scope: HTTPScope, *body: Any) -> Success[Any]:
+        # Where the framework notes it, too: it is the route of the log line and of the metrics.
+        scope["path_template"] = scope["path"]
+        return await route.handler(scope, self._parts, *body)
+
+    def _decoded(self, message: ReceiveMessage, body_type: type) -> Any:
+        if message["type"] != "http.request" or message.get("more_body"):
+            raise _NotPlain
+        content = message["body"]
+        if len(content) > self._body_max_bytes:
+            raise _NotPlain
+        # In two steps, as the framework does it: in one, a field that nobody asked for might hold
+        # what is no JSON.
+        return msgspec.convert(msgspec.json.decode(content), body_type, strict=False)
+
+
+class _NotPlain(Exception):
+    """This body is for the framework."""
+
+
+def _given_back(message: ReceiveMessage, receive: Receive) -> Receive:
+    """`receive`, with a message that was taken from it put back in front."""
+    taken = [message]
+
+    async def receive_again() -> ReceiveMessage:
+        return taken.pop() if taken else await receive()
+
+    return receive_again
+
+
+async def _write(success: Success[Any], send: Send) -> None:
+    body = success.body()
+    headers = [
+        (b"content-type", b"application/json"),
+        (b"content-length", b"%d" % len(body)),
+        *((name.lower().encode(), value.encode()) for name, value in success.headers.items()),
+    ]
+    await send({"type": "http.response.start", "status": success.status, "headers": headers})
+    await send({"type": "http.response.body", "body": body, "more_body": False})
