@@ -47,6 +47,31 @@ def test_a_public_web_url_is_acceptable(url: str) -> None:
     assert refused(url) is None
 
 
+LABELS = [
+    *("a", "b-1", "-", "_", "xn--bcher-kva", "xn--", "127", "0x7f", "1", "localhost", "com"),
+    *("localhost2", "q" * 63, "q" * 64, "", "A", "\u2488", "example:80", "u@h", "[::1]"),
+]
+PATHS = ("", "/", "/a.png?b=c#d", "/@:[]~", "/\\", "/ ", "/\x7f", "/\xe9", "?a", "#a", "\n", "/\n")
+
+
+@given(
+    scheme=st.sampled_from(["http://", "https://"]),
+    labels=st.lists(st.sampled_from(LABELS), min_size=1, max_size=6),
+    path=st.sampled_from([*PATHS, "/" + "p" * 1900]),
+)
+def test_the_quick_look_passes_nothing_that_the_whole_check_refuses(
+    scheme: str, labels: list[str], path: str
+) -> None:
+    """Only a scheme in small letters is looked at quickly."""
+    rest = ".".join(labels) + path
+    assert refused(scheme + rest) == refused(scheme.upper() + rest)
+
+
+@given(st.from_regex(r"[a-z0-9.:@/\\\[\]-]{1,80}", fullmatch=True))
+def test_nor_does_it_for_any_other_text(rest: str) -> None:
+    assert refused(f"https://{rest}") == refused(f"HTTPS://{rest}")
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_data_url_of_each_type_is_acceptable(kind: str) -> None:
     assert refused(data_url(KINDS[kind], kind)) is None

@@ -74,8 +74,23 @@ def is_data_url(url: str) -> bool:
     return url[:5].lower() == "data:"
 
 
+_PLAIN_URL = re.compile(
+    r"https?://"
+    r"(?=[^/]{1,253}(/|\Z))([a-z0-9-]{1,63}\.)+"
+    r"(?!localhost)[a-z][a-z0-9-]{0,62}"
+    r"(/[!-\[\]-~]*)?"
+)
+"""What nearly every URL looks like; passes, for a tenth of the price, what the full check passes.
+
+A host name of several labels in small letters, then a path of ASCII without space and backslash;
+no port, no user. Its last label begins with a letter, as in no form of an address, however odd.
+"""
+
+
 def check_web_url(url: str, *, allow_private_hosts: bool) -> None:
     """Raise `ImageRefused` unless `url` is an acceptable http or https URL; looks nothing up."""
+    if len(url) <= URL_MAX_CHARACTERS and _PLAIN_URL.fullmatch(url):
+        return
     if not url.lower().startswith(("https://", "http://")):
         raise ImageRefused("is not an https, http or data: URL.")
     if len(url) > URL_MAX_CHARACTERS:
