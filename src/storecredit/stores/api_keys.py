@@ -130,7 +130,12 @@ class ApiKeys:
 
         Raises DatabaseUnavailable when that cannot be known.
         """
-        return await self._callers.get(key_hash(key)) if is_well_formed(key) else None
+        digest = key_hash(key)
+        caller = self._callers.cached(digest)
+        # The form is looked at where it saves a query: a key that is known has it.
+        if caller is None and is_well_formed(key):
+            caller = await self._callers.get(digest)
+        return caller
 
     async def origin_is_listed(self, origin: str) -> bool:
         """Whether some key that works lists this `Origin`, for preflights, which carry no key.

@@ -69,15 +69,22 @@ class Lookups(Generic[K, V]):
 
         Raises DatabaseUnavailable when the database cannot be asked.
         """
-        cached = self._cached.get(key)
-        if cached is not None and self._clock() < cached.usable_until and self._listener.is_fresh():
-            return cached.value
+        cached = self.cached(key)
+        if cached is not None:
+            return cached
         under_way = self._under_way.get(key)
         # Whoever joins a query gets an answer as old as that query.
         if under_way is None or self._clock() - under_way.begun_at >= LEASE_SECONDS:
             under_way = self._begin(key)
         # The query is everyone's: one client that goes away must not take it from the others.
         return await asyncio.shield(under_way.task)
+
+    def cached(self, key: K) -> V | None:
+        """The answer for `key` if memory is as good as the database now; None: ask."""
+        cached = self._cached.get(key)
+        if cached is not None and self._clock() < cached.usable_until and self._listener.is_fresh():
+            return cached.value
+        return None
 
     def forget(self, is_affected: Callable[[V], bool]) -> None:
         """Drop the answers that `is_affected`, and keep none that is under way now."""
