@@ -14,21 +14,19 @@ import time
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any, Final
-from uuid import UUID, uuid4
 
-from litestar.datastructures import Headers
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 from litestar.utils import normalize_path
+from uuid_utils import uuid4
 
 from storecredit import telemetry
 from storecredit.settings import Settings
 from storecredit.stores.api_keys import ApiKeys, Caller
-from storecredit.stores.rate_limits import RateLimits, RateLimitState
+from storecredit.stores.rate_limits import RateLimits
 from storecredit.web.envelope import ErrorCode, Failure, answer_to, invalid, not_found
+from storecredit.web.headers import SentHeaders, bearer_of, cors, encoded, rate_limit
 from storecredit.web.trpc_errors import of_failure
-
-log = telemetry.get_logger("web.access")
 
 B2B: Final = "/api/v1"
 ADMIN: Final = "/api/admin"
@@ -42,10 +40,6 @@ METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OP
 """Counted by name. Anybody can make up another, and each name would be one more time series."""
 ALLOWED_METHODS: Final = "GET, POST, OPTIONS"
 ALLOWED_HEADERS: Final = "Authorization, Content-Type, Idempotency-Key, X-Request-Id, Accept"
-EXPOSED_HEADERS: Final = (
-    "X-Request-Id, Idempotent-Replayed, Retry-After, X-RateLimit-Limit, X-RateLimit-Remaining, "
-    "X-RateLimit-Reset, RateLimit, RateLimit-Policy, X-Next-Cursor"
-)
 
 
 @dataclass(slots=True)
@@ -100,7 +94,7 @@ class Access:
         self._admin_token = settings.admin_token
         self._serves_users = settings.serves_users
         self._users_origins = frozenset(settings.trpc_origins)
-        self._metrics = metrics
+        self._requests = telemetry.Requests(metrics, "web.access")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request; other kinds of connection go to the framework."""
@@ -110,14 +104,12 @@ class Access:
         began = time.monotonic()
         # The framework serves //api/admin/ as /api/admin: what is checked here must be what is
         # served there, so an address is brought to its one spelling first.
-        scope["path"] = normalize_path(scope["path"])
-        headers = Headers.from_scope(scope)
-        request_id, wrong = _request_id(scope, headers)
-        visit = Visit(request_id)
-        visit.headers.append((b"x-request-id", request_id.encode("latin-1")))
+        scope["path"] = path = normalize_path(scope["path"])
+        headers = SentHeaders(scope["headers"])
+        request_id, wrong = _request_id(path, headers)
+        visit = Visit(request_id, headers=[(b"x-request-id", request_id.encode("latin-1"))])
         scope.setdefault("state", {})["visit"] = visit
-        telemetry.clear()
-        telemetry.bind(request_id=request_id)
+        telemetry.begin(request_id=request_id)
         send = visit.send_through(send)
         try:
             if wrong is not None:
@@ -129,7 +121,9 @@ class Access:
         finally:
             self._record(scope, visit, time.monotonic() - began)
 
-    async def _let_in(self, scope: HTTPScope, headers: Headers, visit: Visit, send: Send) -> bool:
+    async def _let_in(
+        self, scope: HTTPScope, headers: SentHeaders, visit: Visit, send: Send
+    ) -> bool:
         """Whether the request goes on to its handler; a preflight is answered here."""
         path = scope["path"]
         if path.startswith(f"{B2B}/"):
@@ -143,15 +137,15 @@ class Access:
             return await self._admit_app(scope, headers, visit, send)
         return True
 
-    async def _admit_store(self, scope: HTTPScope, headers: Headers, visit: Visit) -> None:
-        key = bearer_of(headers)
+    async def _admit_store(self, scope: HTTPScope, headers: SentHeaders, visit: Visit) -> None:
+        key = bearer_of(headers.get(b"authorization"))
         caller = await self._api_keys.authenticate(key) if key else None
         if caller is None:
             raise _unauthenticated("Send a valid API key: `Authorization: Bearer sc_live_…`.")
         visit.caller = caller
         telemetry.bind(store_id=str(caller.store_id))
 
-        origin = headers.get("origin")
+        origin = headers.get(b"origin")
         if origin is not None:
             if not caller.allows(origin):
                 raise Failure(
@@ -159,35 +153,33 @@ class Access:
                     "This API key does not list the request's origin: have the origin added, or "
                     "call from your server.",
                 )
-            visit.headers.extend(_cors(origin))
+            visit.headers.extend(cors(origin))
 
         creates = scope["method"] == "POST" and scope["path"] == CREATE_PATH
-        await self._count(caller.store_id, caller.tier, visit, creates=creates)
+        state = await self._rate_limits.hit(
+            caller.store_id, caller.tier, "create" if creates else "read"
+        )
+        if state is not None:
+            visit.headers.extend(rate_limit(state))
+            if not state.allowed:
+                raise Failure(
+                    ErrorCode.RATE_LIMIT_EXCEEDED,
+                    f"Too many requests; try again in {state.retry_after_seconds} s.",
+                    headers={"Retry-After": str(state.retry_after_seconds)},
+                )
 
-    async def _count(self, store_id: UUID, tier: str, visit: Visit, *, creates: bool) -> None:
-        state = await self._rate_limits.hit(store_id, tier, "create" if creates else "read")
-        if state is None:
-            return
-        visit.headers.extend(_rate_limit_headers(state))
-        if not state.allowed:
-            raise Failure(
-                ErrorCode.RATE_LIMIT_EXCEEDED,
-                f"Too many requests; try again in {state.retry_after_seconds} s.",
-                headers={"Retry-After": str(state.retry_after_seconds)},
-            )
-
-    def _admit_operator(self, headers: Headers) -> None:
+    def _admit_operator(self, headers: SentHeaders) -> None:
         token = self._admin_token.get_secret_value() if self._admin_token else ""
         if not token:  # an empty one is none: else no token at all would equal it
             raise not_found("address: the admin API is off (no STORECREDIT_ADMIN_TOKEN)")
-        sent = (bearer_of(headers) or "").encode("latin-1", "replace")
+        sent = (bearer_of(headers.get(b"authorization")) or "").encode("latin-1", "replace")
         if not hmac.compare_digest(sent, token.encode()):
             raise _unauthenticated(
                 "Send the operator's token: `Authorization: Bearer <STORECREDIT_ADMIN_TOKEN>`."
             )
 
     async def _admit_app(
-        self, scope: HTTPScope, headers: Headers, visit: Visit, send: Send
+        self, scope: HTTPScope, headers: SentHeaders, visit: Visit, send: Send
     ) -> bool:
         """Whether the request goes on. A page of an origin that is not listed cannot read it.
 
@@ -195,32 +187,32 @@ class Access:
         """
         if not self._serves_users:
             raise not_found("address: it is off (no STORECREDIT_JWT_SECRET or _JWKS_URL)")
-        origin = headers.get("origin")
+        origin = headers.get(b"origin")
         is_listed = origin in self._users_origins
         if origin is not None and is_listed:
             # The page's fetch may be set to send cookies: there are none here to be abused.
-            visit.headers.extend([*_cors(origin), (b"access-control-allow-credentials", b"true")])
-        if scope["method"] != "OPTIONS" or "access-control-request-method" not in headers:
+            visit.headers.extend([*cors(origin), (b"access-control-allow-credentials", b"true")])
+        if scope["method"] != "OPTIONS" or b"access-control-request-method" not in headers:
             return True
         if not is_listed:
             raise Failure(ErrorCode.DOMAIN_MISMATCH, "This origin is not listed.")
-        asked = headers.get("access-control-request-headers", ALLOWED_HEADERS)
-        await _allow(visit, send, headers=asked)
+        asked = headers.get(b"access-control-request-headers")
+        await _allow(visit, send, headers=ALLOWED_HEADERS if asked is None else asked)
         return False
 
-    async def _preflight(self, headers: Headers, visit: Visit, send: Send) -> None:
+    async def _preflight(self, headers: SentHeaders, visit: Visit, send: Send) -> None:
         """A preflight carries no key: it is answered for an origin that some active key lists."""
-        origin = headers.get("origin")
+        origin = headers.get(b"origin")
         if origin is None or not await self._api_keys.origin_is_listed(origin):
             raise Failure(ErrorCode.DOMAIN_MISMATCH, "No API key lists this origin.")
-        visit.headers.extend(_cors(origin))
+        visit.headers.extend(cors(origin))
         await _allow(visit, send, headers=ALLOWED_HEADERS)
 
     async def _answer(self, failure: Failure, scope: HTTPScope, send: Send) -> None:
         """Answer a request that did not get as far as its handler, in the form its caller reads."""
         is_trpc = self._serves_users and _is_b2c(scope["path"])
         body = of_failure(failure).body() if is_trpc else failure.body()
-        headers = _encoded(
+        headers = encoded(
             ("content-type", "application/json"),
             ("content-length", str(len(body))),
             *((name.lower(), value) for name, value in failure.headers.items()),
@@ -230,38 +222,29 @@ class Access:
         await send({"type": "http.response.body", "body": body, "more_body": False})
 
     def _record(self, scope: HTTPScope, visit: Visit, seconds: float) -> None:
-        route = str(scope.get("path_template") or "unmatched")
+        route = scope.get("path_template") or "unmatched"
         method = scope["method"] if scope["method"] in METHODS else "other"
-        self._metrics.requests.labels(method, route, str(visit.status)).inc()
-        self._metrics.request_seconds.labels(route).observe(seconds)
-        log.info(
-            "request",
-            method=method,
-            route=route,
-            status=visit.status,
-            milliseconds=round(seconds * 1000, 2),
-        )
+        self._requests.record(method, route, visit.status, seconds)
 
 
 def _is_b2c(path: str) -> bool:
     return path == B2C or path.startswith(f"{B2C}/")
 
 
-def _request_id(scope: HTTPScope, headers: Headers) -> tuple[str, Failure | None]:
+def _request_id(path: str, headers: SentHeaders) -> tuple[str, Failure | None]:
     """The request's id, and what is wrong with the one that was sent."""
-    name = "x-request-id"
-    if scope["path"] in KEYED_PATHS and "idempotency-key" in headers:
-        name = "idempotency-key"
-    # The space around a value is none of it (RFC 9110, 5.5); the parser leaves what follows it.
-    sent = [value.strip(" \t") for value in headers.getall(name, [])]
-    if not sent:
+    is_keyed = path in KEYED_PATHS and b"idempotency-key" in headers
+    name = b"idempotency-key" if is_keyed else b"x-request-id"
+    sent = headers.get(name)
+    if sent is None:
         return f"req_{uuid4()}", None
-    request_id = _unquoted(sent[0]) if name == "idempotency-key" else sent[0]
-    if len(sent) == 1 and is_request_id(request_id):
+    # The space around a value is none of it (RFC 9110, 5.5); the parser leaves what follows it.
+    request_id = _unquoted(sent.strip(" \t")) if is_keyed else sent.strip(" \t")
+    if is_request_id(request_id) and headers.stands_once(name):
         return request_id, None
     return f"req_{uuid4()}", invalid(
         f"A request id is one header of 1 to {REQUEST_ID_MAX} printable ASCII characters.",
-        [{"key": name, "source": "header", "message": "not a request id"}],
+        [{"key": name.decode(), "source": "header", "message": "not a request id"}],
     )
 
 
@@ -278,52 +261,15 @@ def _unquoted(value: str) -> str:
     return value
 
 
-def bearer_of(headers: Headers) -> str | None:
-    """The key or token of `Authorization: Bearer …`."""
-    scheme, _, credentials = headers.get("authorization", "").partition(" ")
-    return credentials.strip() if scheme.lower() == "bearer" else None
-
-
 def _unauthenticated(message: str) -> Failure:
     """401. Made anew each time: a raised exception keeps the frames it passed, for ever if kept."""
     return Failure(ErrorCode.INVALID_API_KEY, message, headers={"WWW-Authenticate": "Bearer"})
 
 
-def _cors(origin: str) -> list[tuple[bytes, bytes]]:
-    return _encoded(
-        ("access-control-allow-origin", origin),
-        ("access-control-expose-headers", EXPOSED_HEADERS),
-        ("vary", "Origin"),
-    )
-
-
-def _rate_limit_headers(state: RateLimitState) -> list[tuple[bytes, bytes]]:
-    """The X-RateLimit trio, and the fields of draft-ietf-httpapi-ratelimit-headers."""
-    policies = ", ".join(
-        f'"{_policy_name(window)}";q={limit};w={window}' for limit, window in state.policies
-    )
-    binding = f'"{_policy_name(state.window_seconds)}";r={state.remaining}'
-    return _encoded(
-        ("x-ratelimit-limit", str(state.limit)),
-        ("x-ratelimit-remaining", str(state.remaining)),
-        ("x-ratelimit-reset", str(state.reset_at)),
-        ("ratelimit-policy", policies),
-        ("ratelimit", f"{binding};t={state.retry_after_seconds}"),
-    )
-
-
-def _policy_name(window_seconds: int) -> str:
-    return {60: "minute", 3600: "hour"}.get(window_seconds, f"{window_seconds}s")
-
-
-def _encoded(*headers: tuple[str, str]) -> list[tuple[bytes, bytes]]:
-    return [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers]
-
-
 async def _allow(visit: Visit, send: Send, *, headers: str) -> None:
     """Answer a preflight."""
     visit.headers.extend(
-        _encoded(
+        encoded(
             ("access-control-allow-methods", ALLOWED_METHODS),
             ("access-control-allow-headers", headers),
             ("access-control-max-age", str(PREFLIGHT_SECONDS)),

@@ -12,14 +12,10 @@ from litestar import Request, Response, head, route
 from litestar.di import NamedDependency
 
 from storecredit import telemetry
-from storecredit.web.access import (
-    B2C,
-    REQUEST_ID_MAX,
-    bearer_of,
-    visit_of,
-)
+from storecredit.web.access import B2C, REQUEST_ID_MAX, visit_of
 from storecredit.web.b2b import link_base
 from storecredit.web.envelope import RETRY_AFTER_SECONDS
+from storecredit.web.headers import bearer_of
 from storecredit.web.parts import Parts
 from storecredit.web.procedures import PROCEDURES, Caller
 from storecredit.web.trpc import JSON, Asked, answer
@@ -67,7 +63,7 @@ async def _entered(
 ) -> Callable[[int], Caller]:
     """The caller of a request, for the call of each index."""
     telemetry.bind(procedures=",".join(paths))
-    token = bearer_of(request.headers)
+    token = bearer_of(request.headers.get("authorization"))
     user_id = await parts.tokens.user_id(token) if token else None
     if user_id is None:
         raise TrpcError(TrpcCode.UNAUTHORIZED, "Sign in: this needs a valid token.")
