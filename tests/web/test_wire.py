@@ -12,6 +12,7 @@ from pydantic import SecretStr
 
 from storecredit.service import listen, serve
 from storecredit.settings import Settings
+from storecredit.web import server
 from tests.web.conftest import LogStream
 from tests.web.doors import CREATE, IMAGE, OPERATOR_TOKEN
 from tests.web.rows import Rows
@@ -106,9 +107,9 @@ async def wire(settings: Settings, database_url: str, log: LogStream) -> AsyncIt
     listening = listen(own)
     stop = asyncio.Event()
     running = asyncio.create_task(serve(own, listening, stop))
-    server = Wire(listening.getsockname()[1])
-    yield server
-    await server.close()
+    running_server = Wire(listening.getsockname()[1])
+    yield running_server
+    await running_server.close()
     stop.set()
     await running
 
@@ -319,6 +320,30 @@ async def test_a_head_without_end_is_refused_at_its_limit(wire: Wire, key: str) 
     answer = await connection.answer()
     assert answer.status == 431
     assert await connection.is_closed()
+
+
+async def test_a_head_that_does_not_end_in_time_is_cut_off_wherever_it_stands(
+    wire: Wire, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "HEAD_MAX_SECONDS", 0.3)
+    whole = request("GET", "/health/live")
+    for before in (b"", whole, whole + whole):
+        connection = await wire.connect()
+        await connection.send(before + whole[:-2])
+        for _ in range(before.count(whole)):
+            assert (await connection.answer()).status == 200
+        assert await connection.is_closed()
+
+
+async def test_a_connection_may_be_older_than_a_head_may_be(
+    wire: Wire, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "HEAD_MAX_SECONDS", 1.0)
+    connection = await wire.connect()
+    for _ in range(4):
+        await connection.send(request("GET", "/health/live"))
+        assert (await connection.answer()).status == 200
+        await asyncio.sleep(0.4)
 
 
 async def test_space_around_a_request_id_is_none_of_it(wire: Wire, key: str, rows: Rows) -> None:
