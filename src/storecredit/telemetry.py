@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
+from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
@@ -58,30 +59,26 @@ def configure(log_format: str, log_level: str, stream: TextIO | None = None) -> 
     target = stream or sys.stderr
     readable = log_format == "console" or (log_format == "auto" and target.isatty())
     level = logging.getLevelNamesMapping()[log_level.upper()]
-    shared: list[structlog.typing.Processor] = [
-        _add_bound,
-        structlog.processors.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-    ]
     if readable:
         # Plain tracebacks: the rich ones print local variables, which may hold a key or a prompt.
         console = structlog.dev.ConsoleRenderer(
             colors=target.isatty(), exception_formatter=structlog.dev.plain_traceback
         )
-        renderer: list[structlog.typing.Processor] = [console]
+        processors: list[structlog.typing.Processor] = [_complete, console]
     else:
-        renderer = [structlog.processors.format_exc_info, _render_json]
+        processors = [_complete, structlog.processors.format_exc_info, _render_json]
     structlog.configure(
-        processors=[*shared, *renderer],
+        processors=processors,
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(target),
+        # Line and line break in one write: two would be two system calls, and may be torn apart.
+        logger_factory=structlog.WriteLoggerFactory(target),
         cache_logger_on_first_use=False,
     )
     handler = logging.StreamHandler(target)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=[*shared, _name_of_foreign_logger],
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *renderer],
+            foreign_pre_chain=[_name_of_foreign_logger],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *processors],
         )
     )
     root = logging.getLogger()
@@ -89,12 +86,12 @@ def configure(log_format: str, log_level: str, stream: TextIO | None = None) -> 
     root.setLevel(max(level, logging.WARNING))
 
 
-def _add_bound(
-    _logger: Any, _method: str, event: "MutableMapping[str, Any]"
+def _complete(
+    _logger: Any, method: str, event: "MutableMapping[str, Any]"
 ) -> "MutableMapping[str, Any]":
-    for name, value in _bound.get().items():
-        event.setdefault(name, value)
-    return event
+    """Add what every line has: the bound fields, its level and the moment."""
+    now = datetime.now(UTC).isoformat().replace("+00:00", "Z")
+    return {**_bound.get(), **event, "level": method, "timestamp": now}
 
 
 def _name_of_foreign_logger(
@@ -106,8 +103,11 @@ def _name_of_foreign_logger(
     return event
 
 
+_JSON: Final = msgspec.json.Encoder(enc_hook=str)
+
+
 def _render_json(_logger: Any, _method: str, event: "MutableMapping[str, Any]") -> str:
-    return msgspec.json.encode(event, enc_hook=str).decode()
+    return _JSON.encode(event).decode()
 
 
 class Metrics:
