@@ -7,7 +7,7 @@ request or its job is served carries them. No key, prompt, e-mail or image URL i
 
 import logging
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime
@@ -64,7 +64,8 @@ def configure(log_format: str, log_level: str, stream: TextIO | None = None) -> 
         console = structlog.dev.ConsoleRenderer(
             colors=target.isatty(), exception_formatter=structlog.dev.plain_traceback
         )
-        processors: list[structlog.typing.Processor] = [_complete, console]
+        stamp = structlog.processors.TimeStamper(fmt="iso", utc=True)
+        processors: list[structlog.typing.Processor] = [_complete, stamp, console]
     else:
         processors = [_complete, structlog.processors.format_exc_info, _render_json]
     structlog.configure(
@@ -89,9 +90,8 @@ def configure(log_format: str, log_level: str, stream: TextIO | None = None) -> 
 def _complete(
     _logger: Any, method: str, event: "MutableMapping[str, Any]"
 ) -> "MutableMapping[str, Any]":
-    """Add what every line has: the bound fields, its level and the moment."""
-    now = datetime.now(UTC).isoformat().replace("+00:00", "Z")
-    return {**_bound.get(), **event, "level": method, "timestamp": now}
+    """Add what is bound, and the level."""
+    return {**_bound.get(), **event, "level": method}
 
 
 def _name_of_foreign_logger(
@@ -107,6 +107,7 @@ _JSON: Final = msgspec.json.Encoder(enc_hook=str)
 
 
 def _render_json(_logger: Any, _method: str, event: "MutableMapping[str, Any]") -> str:
+    event["timestamp"] = datetime.now(UTC)
     return _JSON.encode(event).decode()
 
 
@@ -184,8 +185,13 @@ class Requests:
     def __init__(self, metrics: Metrics, component: str) -> None:
         """Lines go where `configure` sends them now."""
         self._metrics = metrics
-        # A logger that is bound already: putting one together takes as long as its line.
-        self._log = get_logger(component).bind()
+        self._component = component
+        # The parts that a structlog logger is made of. Called without one they take half the time,
+        # and this is the line that comes with every request.
+        config = structlog.get_config()
+        self._processors: Sequence[structlog.typing.Processor] = config["processors"]
+        self._write: Callable[[Any], None] = config["logger_factory"]().info
+        self._is_logged: bool = get_logger(component).is_enabled_for(logging.INFO)
         # Looking up a metric by its labels costs more than counting. As bounded as the labels are.
         self._counted: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
 
@@ -200,10 +206,18 @@ class Requests:
         count, duration = counted
         count.inc()
         duration.observe(seconds)
-        self._log.info(
-            "request",
-            method=method,
-            route=route,
-            status=status,
-            milliseconds=round(seconds * 1000, 2),
-        )
+        if self._is_logged:
+            self._log(method, route, status, round(seconds * 1000, 2))
+
+    def _log(self, method: str, route: str, status: int, milliseconds: float) -> None:
+        line: Any = {
+            "event": "request",
+            "component": self._component,
+            "method": method,
+            "route": route,
+            "status": status,
+            "milliseconds": milliseconds,
+        }
+        for processor in self._processors:
+            line = processor(None, "info", line)
+        self._write(line)

@@ -1,13 +1,17 @@
 """What is logged, and what never is: every line can be traced, none gives a secret away."""
 
 import base64
+import logging
+import re
+from dataclasses import replace
 from typing import Any
 
 import asyncpg
 import httpx
 
+from storecredit import telemetry
 from storecredit.service import Service
-from tests.web.conftest import LogStream, WorkerStarter
+from tests.web.conftest import LogStream, WorkerStarter, http_client
 from tests.web.doors import OPERATOR_TOKEN, Operator, StoreClient, bearer, error_of
 from tests.worker.stand_ins import Answer, data_url, picture, stand_in
 
@@ -165,3 +169,42 @@ async def test_no_secret_is_logged_when_the_database_refuses_the_row(
     assert "CheckViolation" in line["exception"]
     assert_none_is_told(log, store.api_key)
     log.forget()
+
+
+async def test_a_request_line_is_as_readable_as_any_on_a_terminal(
+    store: StoreClient, service: Service, log: LogStream
+) -> None:
+    telemetry.configure("console", "info", log)
+    log.forget()
+    async with http_client(service) as terminal:
+        await replace(store, http=terminal).get("/api/v1/health", headers={"X-Request-Id": "t-6"})
+    [line] = log.getvalue().splitlines()
+    assert re.match(r"[0-9-]{10}T[0-9:.]{8,}Z \[info +\] request +component=web.access ", line)
+    for field in ("request_id=t-6", f"store_id={store.store_id}", "status=200"):
+        assert field in line
+    log.forget()
+
+
+async def test_a_request_line_is_written_only_at_its_level(
+    store: StoreClient, service: Service, log: LogStream
+) -> None:
+    telemetry.configure("json", "warning", log)
+    log.forget()
+    async with http_client(service) as quiet:
+        await replace(store, http=quiet).balance()
+    assert log.getvalue() == ""
+
+
+async def test_lines_of_libraries_look_the_same(store: StoreClient, log: LogStream) -> None:
+    log.forget()
+    with telemetry.bound(request_id="trace-7"):
+        try:
+            raise RuntimeError("odd")  # noqa: TRY301 - for its traceback
+        except RuntimeError:
+            logging.getLogger("some.library").exception("it broke")
+    [line] = log.lines()
+    assert line["event"] == "it broke"
+    assert (line["level"], line["component"]) == ("error", "some.library")
+    assert line["request_id"] == "trace-7"
+    assert line["timestamp"].endswith("Z")
+    assert "RuntimeError: odd" in line["exception"]

@@ -59,6 +59,8 @@ def refusal(url: str, *, allow_private_hosts: bool, max_bytes: int) -> str | Non
     No name is looked up: `ImageFetcher` checks the addresses a name resolves to. A `data:` URL
     is decoded: at most `max_bytes`, and of the type it declares.
     """
+    if len(url) <= URL_MAX_CHARACTERS and _PLAIN_URL.fullmatch(url):
+        return None
     try:
         if is_data_url(url):
             decode_data_url(url, max_bytes)
@@ -89,8 +91,6 @@ no port, no user. Its last label begins with a letter, as in no form of an addre
 
 def check_web_url(url: str, *, allow_private_hosts: bool) -> None:
     """Raise `ImageRefused` unless `url` is an acceptable http or https URL; looks nothing up."""
-    if len(url) <= URL_MAX_CHARACTERS and _PLAIN_URL.fullmatch(url):
-        return
     if not url.lower().startswith(("https://", "http://")):
         raise ImageRefused("is not an https, http or data: URL.")
     if len(url) > URL_MAX_CHARACTERS:

@@ -16,10 +16,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import msgspec
-from litestar.enums import ScopeType
 from litestar.types import ASGIApp, HTTPScope, Receive, Scope, Send
 from litestar.types.asgi_types import ReceiveMessage
 
+from storecredit.web.access import HTTP
 from storecredit.web.bodies import body_is_awaited
 from storecredit.web.envelope import Success
 from storecredit.web.parts import Parts
@@ -49,7 +49,7 @@ class Direct:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request, here or through the framework."""
-        if scope["type"] != ScopeType.HTTP:
+        if scope["type"] != HTTP:
             await self._framework(scope, receive, send)
             return
         route = self._routes.get((scope["method"], scope["path"]))
@@ -100,10 +100,8 @@ def _given_back(message: ReceiveMessage, receive: Receive) -> Receive:
 
 async def _write(success: Success[Any], send: Send) -> None:
     body = success.body()
-    headers = [
-        (b"content-type", b"application/json"),
-        (b"content-length", b"%d" % len(body)),
-        *((name.lower().encode(), value.encode()) for name, value in success.headers.items()),
-    ]
+    headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
+    for name, value in success.headers.items():
+        headers.append((name.lower().encode(), value.encode()))
     await send({"type": "http.response.start", "status": success.status, "headers": headers})
     await send({"type": "http.response.body", "body": body, "more_body": False})
