@@ -12,8 +12,8 @@ from storecredit.service import Service
 from storecredit.settings import Settings
 from storecredit.web.access import Visit
 from storecredit.web.app import create_app, direct_routes
-from storecredit.web.bodies import note_body
 from storecredit.web.direct import Direct
+from storecredit.web.headers import SentHeaders
 from tests.web.conftest import LogStream
 from tests.web.doors import CREATE, Operator, StoreClient
 from tests.web.test_generation_create_input import NO_BODY_OF_THIS_KIND, WRONG_FIELDS, body
@@ -36,7 +36,7 @@ class Asked:
     is_cut_off: bool = False
 
     def scope(self, api_key: str) -> dict[str, Any]:
-        sent = [("host", "api.test"), ("authorization", f"Bearer {api_key}"), *self.headers]
+        sent = [*self.headers, ("host", "api.test"), ("authorization", f"Bearer {api_key}")]
         return {
             "type": "http",
             "asgi": {"version": "3.0", "spec_version": "2.3"},
@@ -96,6 +96,15 @@ HISTORY: Mapping[str, Asked] = {
     "a listed origin that reads": read(("origin", SHOP)),
     "another origin": create(("origin", "https://evil.example")),
     "another key": create(("authorization", "Bearer sc_live_short")),
+    **{
+        f"host {host!r} {method}": Asked(method, path, (("host", host),), (PLAIN,))
+        for host in ("api.test", "api.test:99999", "[::1]:80", "bad host", "a/b", "\xe9", "")
+        for method, path in (("POST", CREATE), ("GET", BALANCE))
+    },
+    **{
+        f"length {length}": create(("content-length", length))
+        for length in ("many", "-1", str(len(PLAIN)), "", "9" * 9, "9" * 5000)
+    },
     "an unknown field": create(content=body(colour="red")),
     "images that cannot be used": create(content=body(image_urls=["ftp://a", "http://127.0.0.1"])),
     "two slashes": Asked("POST", CREATE.replace("/v1/", "/v1//"), (), (PLAIN,)),
@@ -210,13 +219,13 @@ class Framework:
         self.reached.append((scope["path"], content))
 
 
-async def reach(service: Service, store: StoreClient, asked: Asked, **state: Any) -> list[Any]:
+async def reach(service: Service, store: StoreClient, asked: Asked) -> list[Any]:
     """What reaches the framework of a request that `Access` has let in."""
     framework = Framework()
     direct = Direct(framework, service.parts, direct_routes())
     caller = await service.parts.api_keys.authenticate(store.api_key)
     scope: Any = asked.scope(store.api_key)
-    scope["state"] = {"visit": Visit("order-1", caller)} | state
+    scope["state"] = {"visit": Visit("order-1", SentHeaders(scope["headers"]), caller)}
     waiting = asked.messages()
 
     async def receive() -> Any:
@@ -232,7 +241,8 @@ async def reach(service: Service, store: StoreClient, asked: Asked, **state: Any
 async def test_what_is_plain_does_not_reach_the_framework(
     service: Service, store: StoreClient
 ) -> None:
-    for asked in (create(), read(), Asked("GET", BALANCE, (), (PLAIN,))):
+    in_chunks = Asked("POST", CREATE, (), (PLAIN[:9], b"", PLAIN[9:], b""))
+    for asked in (create(), in_chunks, read(), Asked("GET", BALANCE, (), (PLAIN,))):
         assert await reach(service, store, asked) == []
 
 
@@ -243,21 +253,11 @@ async def test_what_is_not_plain_reaches_the_framework_with_its_whole_body(
         create(content=b"{"),
         create(content=b""),
         create(content=PLAIN + b" " * 5_000_000),
-        Asked("POST", CREATE, (), (PLAIN[:9], PLAIN[9:])),
+        Asked("POST", CREATE, (), (b" " * 3_000_000, b" " * 3_000_000, PLAIN)),
+        Asked("POST", CREATE, (), (PLAIN[:9], PLAIN[10:])),
         Asked("POST", CREATE, (), (PLAIN,), is_cut_off=True),
         Asked("PUT", CREATE, (), (PLAIN,)),
         Asked("GET", f"{BALANCE}/x"),
     ):
         reached = await reach(service, store, asked)
         assert reached == [(asked.path, b"".join(asked.chunks))]
-
-
-async def test_a_body_that_is_still_on_its_way_is_awaited_by_the_framework(
-    service: Service, store: StoreClient
-) -> None:
-    """It has the time limit."""
-    awaited: dict[str, Any] = {}
-    note_body(awaited, is_awaited=True)
-    assert await reach(service, store, create(), **awaited) == [(CREATE, PLAIN)]
-    note_body(awaited, is_awaited=False)
-    assert await reach(service, store, create(), **awaited) == []

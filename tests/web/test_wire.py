@@ -12,7 +12,7 @@ from pydantic import SecretStr
 
 from storecredit.service import listen, serve
 from storecredit.settings import Settings
-from storecredit.web import server
+from storecredit.web import bodies, server
 from tests.web.conftest import LogStream
 from tests.web.doors import CREATE, IMAGE, OPERATOR_TOKEN
 from tests.web.rows import Rows
@@ -214,6 +214,35 @@ async def test_a_client_that_waits_for_100_is_let_in_only_with_a_key(wire: Wire,
     assert (await connection.answer()).status == 100
     await connection.send(BODY)
     assert (await connection.answer()).status == 201
+
+
+async def test_a_body_that_comes_after_its_head_is_read(wire: Wire, key: str) -> None:
+    connection = await wire.connect()
+    whole = request("POST", CREATE, key, body=BODY)
+    for part in (whole[: -len(BODY)], BODY[:7], BODY[7:]):
+        await connection.send(part)
+        await asyncio.sleep(0.05)
+    assert (await connection.answer()).status == 201
+
+
+async def test_a_body_that_does_not_arrive_in_time_is_refused(
+    wire: Wire, key: str, rows: Rows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bodies, "BODY_MAX_SECONDS", 0.3)
+    operator = f"Authorization: Bearer {OPERATOR_TOKEN}"
+    for path, line in ((CREATE, key), ("/api/admin/stores", operator)):
+        connection = await wire.connect()
+        await connection.send(request("POST", path, line, body=BODY[:7], length=len(BODY)))
+        answer = await connection.answer()
+        assert (answer.status, answer.json()["error"]["code"]) == (400, "VALIDATION_ERROR")
+        assert "did not arrive within" in answer.json()["error"]["message"]
+    assert await deductions(rows) == 0
+
+
+async def test_a_body_that_is_announced_as_too_large_is_not_awaited(wire: Wire, key: str) -> None:
+    for line in ("X-Any: thing", "Expect: 100-continue"):
+        answer = await wire.ask(request("POST", CREATE, key, line, length=5_000_000))
+        assert answer.status == 413
 
 
 async def test_a_client_that_goes_away_in_the_middle_costs_nothing(

@@ -46,9 +46,10 @@ ALLOWED_HEADERS: Final = "Authorization, Content-Type, Idempotency-Key, X-Reques
 
 @dataclass(slots=True)
 class Visit:
-    """One request on its way through: what is known of it, and headers its answer will carry."""
+    """One request on its way through: what was sent and is known, and headers of its answer."""
 
     request_id: str
+    sent: SentHeaders
     caller: Caller | None = None
     headers: list[tuple[bytes, bytes]] = field(default_factory=list)
     status: int = HTTPStatus.INTERNAL_SERVER_ERROR
@@ -109,7 +110,9 @@ class Access:
         scope["path"] = path = normalize_path(scope["path"])
         headers = SentHeaders(scope["headers"])
         request_id, wrong = _request_id(path, headers)
-        visit = Visit(request_id, headers=[(b"x-request-id", request_id.encode("latin-1"))])
+        visit = Visit(
+            request_id, headers, headers=[(b"x-request-id", request_id.encode("latin-1"))]
+        )
         scope.setdefault("state", {})["visit"] = visit
         telemetry.begin(request_id=request_id)
         send = visit.send_through(send)

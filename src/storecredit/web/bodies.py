@@ -1,14 +1,19 @@
 """Reads request bodies: whatever cannot be read is the sender's mistake, never ours."""
 
 import asyncio
-from typing import Any, Final
+from collections.abc import Coroutine
+from typing import Any, Final, TypeVar
 
 from litestar import Request
 from litestar.exceptions import InternalServerException
 from litestar.exceptions.http_exceptions import RequestEntityTooLarge
-from litestar.types import Scope
+from litestar.types import HTTPScope, Receive, Scope
+from litestar.types.asgi_types import HTTPRequestEvent, ReceiveMessage
 
+from storecredit.web.access import visit_of
 from storecredit.web.envelope import ErrorCode, Failure, invalid
+
+T = TypeVar("T")
 
 BODY_MAX_SECONDS: Final = 60.0
 _AWAITED: Final = "body_awaited"
@@ -19,9 +24,17 @@ def note_body(state: dict[str, Any], *, is_awaited: bool) -> None:
     state[_AWAITED] = is_awaited
 
 
-def body_is_awaited(scope: Scope) -> bool:
-    """Whether reading the body may have to wait, and so needs a time limit."""
+def _is_awaited(scope: Scope) -> bool:
+    """Whether reading the body may have to wait. If not, a timer would take longer than that."""
     return bool(scope["state"].get(_AWAITED))
+
+
+async def _in_time(reading: Coroutine[Any, Any, T]) -> T:
+    try:
+        async with asyncio.timeout(BODY_MAX_SECONDS):
+            return await reading
+    except TimeoutError:
+        raise invalid(f"The body did not arrive within {BODY_MAX_SECONDS:g} s.") from None
 
 
 class JsonRequest(Request[Any, Any, Any]):
@@ -29,13 +42,9 @@ class JsonRequest(Request[Any, Any, Any]):
 
     async def body(self) -> bytes:
         """The whole body. Raises Failure when it is too large, too slow, or does not arrive."""
+        reading = super().body()
         try:
-            if not body_is_awaited(self.scope):
-                return await super().body()
-            async with asyncio.timeout(BODY_MAX_SECONDS):
-                return await super().body()
-        except TimeoutError:
-            raise invalid(f"The body did not arrive within {BODY_MAX_SECONDS:g} s.") from None
+            return await (_in_time(reading) if _is_awaited(self.scope) else reading)
         except RequestEntityTooLarge:
             bytes_max = self.route_handler.resolve_request_max_body_size()
             raise Failure(
@@ -52,3 +61,54 @@ class JsonRequest(Request[Any, Any, Any]):
             raise invalid("The body is not UTF-8.") from None
         except RecursionError:
             raise invalid("The body is nested too deeply.") from None
+
+
+class PlainBody:
+    """A body read without the framework, which can be given to it after all."""
+
+    def __init__(self, scope: HTTPScope, receive: Receive, *, bytes_max: int) -> None:
+        self._scope = scope
+        self._receive = receive
+        self._bytes_max = bytes_max
+        self._content = bytearray()
+        self._has_more = True
+        self._end: ReceiveMessage | None = None
+
+    async def read(self) -> bytearray | None:
+        """The whole body; None: it is too large, or cut off.
+
+        Raises Failure when it is too slow, ValueError for a length that nobody could mean.
+        """
+        announced = visit_of(self._scope).sent.get(b"content-length")
+        if announced is not None and not self._is_bearable(announced):
+            return None
+        return await (_in_time(self._read()) if _is_awaited(self._scope) else self._read())
+
+    async def _read(self) -> bytearray | None:
+        while self._has_more:
+            message = await self._receive()
+            if message["type"] != "http.request":
+                self._end = message
+                return None
+            self._content += message["body"]
+            self._has_more = message.get("more_body", False)
+            if len(self._content) > self._bytes_max:
+                return None
+        return self._content
+
+    def _is_bearable(self, announced: str) -> bool:
+        return announced.isdecimal() and int(announced) <= self._bytes_max
+
+    def given_back(self) -> Receive:
+        """`receive` as if nothing had been read: what was comes again, as one message."""
+        first: HTTPRequestEvent = {
+            "type": "http.request",
+            "body": bytes(self._content),
+            "more_body": self._has_more,
+        }
+        taken: list[ReceiveMessage] = [first] if self._end is None else [first, self._end]
+
+        async def receive() -> ReceiveMessage:
+            return taken.pop(0) if taken else await self._receive()
+
+        return receive

@@ -6,26 +6,30 @@ whose handler needs none of that: it is called with who asks and the decoded bod
 is written as it stands. Which routes are direct is said in the route table in `app.py`.
 
 Promises that nobody can tell the difference: same status, headers and body as through the
-framework. So only what is plain is served here. Whatever is not (a body that is still on its way,
-too large or of the wrong form; another method) goes to the framework, with what was read of the
+framework. So only what is plain is served here. Whatever is not (a body that is too large, cut off
+or of the wrong form; an odd host; another method) goes to the framework, with what was read of the
 body given back, and errors that a handler raises go to `Access`: each error has one maker.
 """
 
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 from litestar.types import ASGIApp, HTTPScope, Receive, Scope, Send
-from litestar.types.asgi_types import ReceiveMessage
 
-from storecredit.web.access import HTTP
-from storecredit.web.bodies import body_is_awaited
+from storecredit.web.access import HTTP, visit_of
+from storecredit.web.bodies import PlainBody
 from storecredit.web.envelope import Success
 from storecredit.web.parts import Parts
 
 Handler = Callable[..., Awaitable[Success[Any]]]
 """Called with scope and parts, and the body if the route has one. Raises what `envelope` knows."""
+
+
+_PLAIN_HOST: Final = re.compile(r"[A-Za-z0-9.:-]*")
+"""A Host header that the framework would not refuse; it takes others, too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,49 +57,35 @@ class Direct:
             await self._framework(scope, receive, send)
             return
         route = self._routes.get((scope["method"], scope["path"]))
-        if route is None:
+        if route is None or not _PLAIN_HOST.fullmatch(visit_of(scope).sent.get(b"host") or ""):
             await self._framework(scope, receive, send)
         elif route.body_type is None:
             await _write(await self._call(route, scope), send)
-        elif body_is_awaited(scope):
-            await self._framework(scope, receive, send)
         else:
-            message = await receive()
+            body = PlainBody(scope, receive, bytes_max=self._body_max_bytes)
             try:
-                body = self._decoded(message, route.body_type)
-            except (_NotPlain, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-                await self._framework(scope, _given_back(message, receive), send)
+                decoded = _decoded(await body.read(), route.body_type)
+            except (_NotPlain, msgspec.MsgspecError, ValueError, RecursionError):
+                await self._framework(scope, body.given_back(), send)
             else:
-                await _write(await self._call(route, scope, body), send)
+                await _write(await self._call(route, scope, decoded), send)
 
     async def _call(self, route: DirectRoute, scope: HTTPScope, *body: Any) -> Success[Any]:
         # Where the framework notes it, too: it is the route of the log line and of the metrics.
         scope["path_template"] = scope["path"]
         return await route.handler(scope, self._parts, *body)
 
-    def _decoded(self, message: ReceiveMessage, body_type: type) -> Any:
-        if message["type"] != "http.request" or message.get("more_body"):
-            raise _NotPlain
-        content = message["body"]
-        if len(content) > self._body_max_bytes:
-            raise _NotPlain
-        # In two steps, as the framework does it: in one, a field that nobody asked for might hold
-        # what is no JSON.
-        return msgspec.convert(msgspec.json.decode(content), body_type, strict=False)
-
 
 class _NotPlain(Exception):
     """This body is for the framework."""
 
 
-def _given_back(message: ReceiveMessage, receive: Receive) -> Receive:
-    """`receive`, with a message that was taken from it put back in front."""
-    taken = [message]
-
-    async def receive_again() -> ReceiveMessage:
-        return taken.pop() if taken else await receive()
-
-    return receive_again
+def _decoded(content: bytearray | None, body_type: type) -> Any:
+    if content is None:
+        raise _NotPlain
+    # In two steps, as the framework does it: in one, a field that nobody asked for might hold
+    # what is no JSON.
+    return msgspec.convert(msgspec.json.decode(content), body_type, strict=False)
 
 
 async def _write(success: Success[Any], send: Send) -> None:
