@@ -1,5 +1,7 @@
 """`GET /api/v1/credits/balance`."""
 
+import asyncio
+
 from tests.web.checklist import (
     assert_only_a_working_key_is_let_in,
     assert_other_methods_are_refused,
@@ -37,6 +39,24 @@ async def test_each_store_sees_its_own_balance_whatever_it_asks_for(operator: Op
     assert data_of(answer)["balance"] == 7
     answer = await poor.get(PATH, headers={"X-Store-Id": rich.store_id})
     assert data_of(answer)["balance"] == 7
+
+
+async def test_of_many_that_read_at_once_each_sees_its_own_balance(operator: Operator) -> None:
+    stores = [await operator.store(credits=100 + place) for place in range(5)]
+    answers = await asyncio.gather(*(store.get(PATH) for store in stores * 10))
+    assert [data_of(answer)["balance"] for answer in answers] == [100, 101, 102, 103, 104] * 10
+
+
+async def test_whoever_was_told_of_a_deduction_reads_it_while_others_read(
+    store: StoreClient,
+) -> None:
+    async def spend_and_read() -> None:
+        for _ in range(5):
+            left = data_of(await store.create())["balance"]
+            assert data_of(await store.get(PATH))["balance"] <= left
+
+    await asyncio.gather(*(spend_and_read() for _ in range(8)))
+    assert data_of(await store.get(PATH))["balance"] == 60
 
 
 async def test_the_answer_carries_rate_limit_headers(operator: Operator) -> None:

@@ -2,7 +2,9 @@
 
 There is no timer: an idle service adds no delay, a busy one fills its batches. One batch is one
 transaction; each caller gets its own outcome. The same owner (a store, or an end user) always goes
-to the same lane, so two lanes never wait for each other's credit row.
+to the same lane, so two lanes never wait for each other's credit row. When more wait than a batch
+may hold, their owners take turns: who sends two hundred requests at once makes its own wait, and
+those of an owner with a few are in the next batch.
 
 What can go wrong, and what the caller sees:
 
@@ -18,7 +20,7 @@ What can go wrong, and what the caller sees:
 import asyncio
 import contextlib
 import time
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, Generic, TypeVar
@@ -59,12 +61,37 @@ class _Entry(Generic[Item, Outcome]):
 
 
 class _Lane(Generic[Item, Outcome]):
-    """One waiting line and the one connection that serves it."""
+    """The waiting lines of some owners and the one connection that serves them."""
 
     def __init__(self) -> None:
-        self.waiting: deque[_Entry[Item, Outcome]] = deque()
+        self._lines: OrderedDict[UUID, deque[_Entry[Item, Outcome]]] = OrderedDict()
+        self.waiting = 0
         self.wake = asyncio.Event()
         self.connection: Connection | None = None
+
+    def add(self, owner_id: UUID, entry: _Entry[Item, Outcome]) -> None:
+        """Put an entry last in its owner's line."""
+        line = self._lines.get(owner_id)
+        if line is None:
+            line = self._lines[owner_id] = deque()
+        line.append(entry)
+        self.waiting += 1
+        self.wake.set()
+
+    def take(self, size_max: int) -> list[_Entry[Item, Outcome]]:
+        """The next batch, each owner's entries in their order."""
+        if self.waiting <= size_max:
+            batch = [entry for line in self._lines.values() for entry in line]
+            self._lines.clear()
+        else:
+            batch = []
+            while len(batch) < size_max:
+                owner_id, line = self._lines.popitem(last=False)
+                batch.append(line.popleft())
+                if line:
+                    self._lines[owner_id] = line  # last, until it is its turn again
+        self.waiting -= len(batch)
+        return batch
 
     def drop_connection(self) -> None:
         connection, self.connection = self.connection, None
@@ -134,7 +161,8 @@ class GroupCommit(Generic[Item, Outcome]):
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
         for lane in self._lanes:
-            _fail(lane.waiting, OutcomeUnknown("the service stopped before it could commit"))
+            left = lane.take(lane.waiting)
+            _fail(left, OutcomeUnknown("the service stopped before it could commit"))
         await asyncio.gather(*(lane.close() for lane in self._lanes))
 
     async def submit(self, owner_id: UUID, item: Item) -> Outcome:
@@ -149,9 +177,8 @@ class GroupCommit(Generic[Item, Outcome]):
         entry: _Entry[Item, Outcome] = _Entry(
             item, asyncio.get_running_loop().create_future(), time.monotonic()
         )
-        lane.waiting.append(entry)
+        lane.add(owner_id, entry)
         self._waiting += 1
-        lane.wake.set()
         return await entry.outcome
 
     async def _serve(self, lane: _Lane[Item, Outcome]) -> None:
@@ -171,9 +198,8 @@ class GroupCommit(Generic[Item, Outcome]):
                 _fail(batch, OutcomeUnknown("the service stopped before it could commit"))
 
     def _next_batch(self, lane: _Lane[Item, Outcome]) -> list[_Entry[Item, Outcome]]:
-        size = min(len(lane.waiting), self._bounds.batch_max)
-        batch = [lane.waiting.popleft() for _ in range(size)]
-        self._batch_size.observe(size)
+        batch = lane.take(self._bounds.batch_max)
+        self._batch_size.observe(len(batch))
         self._wait_seconds.observe(time.monotonic() - batch[0].entered_at)
         return batch
 
