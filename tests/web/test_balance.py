@@ -52,7 +52,7 @@ async def test_whoever_was_told_of_a_deduction_reads_it_while_others_read(
 ) -> None:
     async def spend_and_read() -> None:
         for _ in range(5):
-            left = data_of(await store.create())["balance"]
+            left = data_of(await store.create(), 201)["balance"]
             assert data_of(await store.get(PATH))["balance"] <= left
 
     await asyncio.gather(*(spend_and_read() for _ in range(8)))
