@@ -35,11 +35,17 @@ AS $$
 -- Returns: per item the balance after it; null where nothing was written, and somebody else decides.
 -- Locks: the credit rows of all stores of the batch, ascending. Errors: none of its own.
 DECLARE
+    v_store_ids uuid[];
+    v_places tid[];
+    v_before bigint[];
+    v_seqs bigint[];
     v_balances bigint[];
 BEGIN
     -- First, in a statement of its own: the next one must see what was committed while this waited.
-    PERFORM FROM store_credits c
-    WHERE c.store_id = ANY (p_store_ids) ORDER BY c.store_id FOR UPDATE;
+    SELECT array_agg(l.store_id), array_agg(l.place), array_agg(l.balance), array_agg(l.last_seq)
+    INTO v_store_ids, v_places, v_before, v_seqs
+    FROM (SELECT c.store_id, c.ctid AS place, c.balance, c.last_seq FROM store_credits c
+          WHERE c.store_id = ANY (p_store_ids) ORDER BY c.store_id FOR UPDATE) l;
 
     WITH item AS (
         SELECT i.*, c.place AS credit_place, c.balance, c.last_seq,
@@ -53,9 +59,8 @@ BEGIN
                     p_fingerprints, p_inputs, p_metadatas) WITH ORDINALITY
             AS i (store_id, amount, request_id, description, session_id,
                   fingerprint, input, metadata, n)
-        LEFT JOIN LATERAL (
-            SELECT k.ctid AS place, k.balance, k.last_seq FROM store_credits k
-            WHERE k.store_id = i.store_id LIMIT 1) c ON true
+        LEFT JOIN unnest(v_store_ids, v_places, v_before, v_seqs)
+            AS c (store_id, place, balance, last_seq) ON c.store_id = i.store_id
     ), placed AS MATERIALIZED (
         SELECT i.*, row_number() OVER in_order AS place,
             i.balance - sum(i.amount) OVER in_order AS balance_after,
@@ -111,10 +116,16 @@ AS $$
 --   else decides.
 -- Locks: the credit rows of all stores of the batch, ascending; then the sessions, ascending.
 DECLARE
+    v_store_ids uuid[];
+    v_places tid[];
+    v_before bigint[];
+    v_seqs bigint[];
     v_balances bigint[];
 BEGIN
-    PERFORM FROM store_credits c
-    WHERE c.store_id = ANY (p_store_ids) ORDER BY c.store_id FOR UPDATE;
+    SELECT array_agg(l.store_id), array_agg(l.place), array_agg(l.balance), array_agg(l.last_seq)
+    INTO v_store_ids, v_places, v_before, v_seqs
+    FROM (SELECT c.store_id, c.ctid AS place, c.balance, c.last_seq FROM store_credits c
+          WHERE c.store_id = ANY (p_store_ids) ORDER BY c.store_id FOR UPDATE) l;
     PERFORM lock_sessions_across_stores(p_store_ids, p_session_ids);
 
     WITH item AS (
@@ -129,9 +140,8 @@ BEGIN
                 ORDER BY t.type LIMIT 1), false) AS is_special
         FROM unnest(p_store_ids, p_session_ids, p_error_codes, p_error_messages) WITH ORDINALITY
             AS i (store_id, session_id, error_code, error_message, n)
-        LEFT JOIN LATERAL (
-            SELECT k.ctid AS place, k.balance, k.last_seq FROM store_credits k
-            WHERE k.store_id = i.store_id LIMIT 1) c ON true
+        LEFT JOIN unnest(v_store_ids, v_places, v_before, v_seqs)
+            AS c (store_id, place, balance, last_seq) ON c.store_id = i.store_id
         LEFT JOIN LATERAL (
             SELECT k.ctid AS place, k.request_id, k.completed_at FROM store_generation_sessions k
             WHERE k.store_id = i.store_id AND k.session_id = i.session_id
