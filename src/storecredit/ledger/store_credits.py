@@ -88,8 +88,7 @@ class StoreCredits:
 
     async def balances(self, store_ids: Sequence[UUID]) -> dict[UUID, Balance]:
         """The credits of several stores at one moment; raises like `balance`."""
-        async with self._database.acquire() as connection:
-            found = await balances_of(connection, store_ids)
+        found = await balances_of(self._database, store_ids)
         for store_id in store_ids:
             if store_id not in found:
                 raise CreditRowMissing(f"store {store_id} has no credit row")
@@ -172,7 +171,7 @@ class StoreCredits:
 
 async def balances_of(connection: Connection, store_ids: Sequence[UUID]) -> dict[UUID, Balance]:
     """The credits of these stores at one moment; one without a credit row is left out."""
-    rows = await connection.fetch(
+    rows = await source.fetch(
         """SELECT store_id, balance, total_purchased, total_spent, total_clawed_back,
                overage_used, overage_limit
            FROM store_credits WHERE store_id = ANY ($1)""",
