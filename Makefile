@@ -5,6 +5,7 @@
 PYTHON ?= python3
 PROCESSES ?= logical
 ARGS ?=
+FIGURE ?=
 SHOP_PORT ?= 8080
 PADDLE_PORT ?= 8090
 
@@ -19,10 +20,10 @@ DEV := .venv/.dev-installed
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-builtin-rules
 .SUFFIXES:
-.PHONY: help run shop test torture check format docs lock
+.PHONY: help run shop test torture bench bench-quick check format docs lock
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
 
 run: $(RUNTIME) ## Start the service with its own PostgreSQL, worker and a demo store (ARGS="--port 9000")
 	@exec $(BIN)/storecredit serve --demo $(ARGS)
@@ -44,6 +45,12 @@ test: $(DEV) ## Run every test but the torture (ARGS="-k refund", PROCESSES=1)
 
 torture: $(DEV) ## Run the long tests that `make test` leaves out
 	$(PYTEST) -m torture --timeout 0
+
+bench: $(DEV) ## Measure every figure of benchmarks/README.md, about ten minutes (FIGURE=F1); needs wrk
+	$(BIN)/python -m benchmarks $(FIGURE) $(ARGS)
+
+bench-quick: $(DEV) ## Measure three of them in under a minute
+	$(BIN)/python -m benchmarks --quick $(ARGS)
 
 check: $(DEV) ## Lint, format, types and import contracts
 	$(BIN)/ruff check

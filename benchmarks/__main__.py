@@ -1,0 +1,138 @@
+"""`python -m benchmarks`: measure the figures, print the table, write the JSON file.
+
+Ends with status 1 only if a figure could not be measured: no number is ever a failure.
+"""
+
+import argparse
+import os
+import subprocess
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import asyncpg
+import psycopg
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+from benchmarks import machine, report
+from benchmarks.bench import Bench
+from benchmarks.figures import ALL, GROWTH, MEASUREMENTS, QUICK, Measurement
+from benchmarks.results import NotMeasured, Result, Verdict
+from benchmarks.rounds import Plan
+from storecredit import telemetry
+from storecredit.postgres.embedded import EmbeddedPostgresError
+from storecredit.postgres.pool import DatabaseError
+
+QUICK_PLAN = Plan(rounds=3, seconds=1, short=True)
+FAILURES = (
+    NotMeasured,
+    EmbeddedPostgresError,
+    DatabaseError,
+    asyncpg.PostgresError,
+    psycopg.Error,
+    OSError,
+    subprocess.SubprocessError,
+)
+"""What keeps a figure from being measured; anything else is a defect of the harness."""
+
+
+def main() -> None:
+    """The command."""
+    options = parsed(None)
+    # What is measured runs on its defaults, whatever the terminal has exported.
+    for name in [name for name in os.environ if name.startswith("STORECREDIT_")]:
+        del os.environ[name]
+    telemetry.configure("auto", "error")
+    console = Console()
+    if not console.is_terminal:
+        # Nobody's window is to fold the lines of a log.
+        console = Console(width=200)
+    with tempfile.TemporaryDirectory(prefix="storecredit-bench-") as scratch:
+        results, described = measured(options, Path(scratch))
+    report.show(console, results, described)
+    console.print(f"Written to {report.write(results, described).relative_to(Path.cwd())}")
+    if any(result.verdict is Verdict.NOT_MEASURED for result in results):
+        raise SystemExit(1)
+
+
+def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """The command line, its figures checked."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("figures", nargs="*", metavar="FIGURE", help="F1 …; default: all F and L")
+    parser.add_argument("--quick", action="store_true", help=f"{', '.join(QUICK)} in short rounds")
+    parser.add_argument("--growth", action="store_true", help="how cost grows: G1, G2, G3")
+    parser.add_argument("--rounds", type=int, help="default 5; with --quick 3")
+    parser.add_argument("--seconds", type=int, help="of each measurement; default 3; --quick 1")
+    options = parser.parse_args(arguments)
+    unknown = set(options.figures) - {name for each in ALL for name in each.figures}
+    if unknown:
+        parser.error(f"there is no figure {', '.join(sorted(unknown))}")
+    return options
+
+
+def wanted(options: argparse.Namespace) -> frozenset[str]:
+    """The figures to measure."""
+    if options.figures:
+        return frozenset(options.figures)
+    if options.quick:
+        return frozenset(QUICK)
+    chosen = GROWTH if options.growth else MEASUREMENTS
+    return frozenset(name for each in chosen for name in each.figures)
+
+
+def plan(options: argparse.Namespace) -> Plan:
+    """How long to measure."""
+    usual = QUICK_PLAN if options.quick else Plan()
+    rounds, seconds = options.rounds or usual.rounds, options.seconds or usual.seconds
+    return Plan(rounds=rounds, seconds=seconds, short=usual.short)
+
+
+def measured(
+    options: argparse.Namespace, scratch: Path
+) -> tuple[list[Result], dict[str, str | int | float]]:
+    """All that is wanted, with a bar on the terminal; and the machine as it was before."""
+    described = machine.description(scratch)
+    figures = wanted(options)
+    chosen = [each for each in ALL if not figures.isdisjoint(each.figures)]
+    results: list[Result] = []
+    columns = TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn()
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("", total=len(chosen))
+        for each in chosen:
+            results += one(each, plan(options), figures, scratch, bar, task)
+            bar.advance(task)
+    return results, described
+
+
+def one(
+    measurement: Measurement,
+    how: Plan,
+    figures: frozenset[str],
+    scratch: Path,
+    bar: Progress,
+    task: TaskID,
+) -> list[Result]:
+    """One measurement; of one that fails, the reason for each of its figures."""
+    names = [name for name in measurement.figures if name in figures]
+    label = ", ".join(names)
+    began = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix=f"{names[0]}-", dir=scratch) as directory:
+
+        def say(step: str) -> None:
+            bar.update(task, description=f"{label}: {step}")
+
+        try:
+            results = measurement.measure(Bench(how, figures, Path(directory), say))
+        except FAILURES as failure:
+            why = (f"{type(failure).__name__}: {failure}",)
+            results = [
+                Result(figure=name, what="could not be measured", notes=why) for name in names
+            ]
+    bar.console.print(f"{label}: {time.monotonic() - began:.0f} s", highlight=False)
+    return results
+
+
+if __name__ == "__main__":
+    main()

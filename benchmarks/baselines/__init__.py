@@ -1,0 +1,1 @@
+"""What the figures are compared with, written as a competent engineer would write it."""

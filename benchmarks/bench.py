@@ -1,0 +1,54 @@
+"""What every figure is given: how long to measure, where to keep things, and whom to tell."""
+
+import itertools
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+from benchmarks.database_under_test import DatabaseUnderTest, database_in, keys_file
+from benchmarks.rounds import Plan, interleaved
+from benchmarks.service_under_test import ServiceUnderTest, service_on
+
+Measured = TypeVar("Measured")
+WARM_UP_SECONDS = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """One run: its plan, the figures asked for, a directory of its own, and who watches."""
+
+    plan: Plan
+    wanted: frozenset[str]
+    directory: Path
+    say: Callable[[str], None]
+    _numbers: "itertools.count[int]" = field(default_factory=itertools.count)
+
+    def fresh_directory(self) -> Path:
+        """A new, empty one."""
+        made = self.directory / str(next(self._numbers))
+        made.mkdir()
+        return made
+
+    @contextmanager
+    def database(self) -> Iterator[DatabaseUnderTest]:
+        """A fresh database; proven at the end, unless the figure failed."""
+        self.say("a fresh database")
+        with database_in(self.fresh_directory() / "data") as database:
+            yield database
+            self.say("proving the ledger")
+            database.prove()
+
+    @contextmanager
+    def service(self, *, stores: int = 1, processes: int = 1) -> Iterator[ServiceUnderTest]:
+        """The service on a fresh database of so many stores."""
+        with self.database() as database:
+            self.say(f"seeding {stores:,} {'store' if stores == 1 else 'stores'}")
+            keys = keys_file(database.data_dir.parent / "keys", database.add_stores(stores))
+            with service_on(database, keys, processes=processes) as service:
+                yield service
+
+    def rounds(self, contenders: Mapping[str, Callable[[], Measured]]) -> dict[str, list[Measured]]:
+        """Measure them side by side, by the plan."""
+        return interleaved(self.plan, contenders, on_step=self.say)

@@ -1,0 +1,133 @@
+"""A fresh database of its own: the embedded PostgreSQL as `storecredit serve` starts and tunes it.
+
+Hides how stores, keys and a long ledger come into it. Promises that every row is one that the
+functions could have written: `storecredit verify` agrees with it, before and after.
+"""
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import msgspec
+import psutil
+import psycopg
+
+from benchmarks.processes import STORECREDIT, run
+from benchmarks.results import NotMeasured
+from storecredit.postgres.embedded import EmbeddedPostgres
+from storecredit.postgres.migrate import migrate
+from storecredit.stores.api_keys import START_LENGTH, key_hash, new_key
+
+CREDITS = 1_000_000_000
+HOT_STORE = 1
+"""The number of the store that one-store figures use; the others count on from there."""
+SEEDED_AT_ONCE = 10_000
+
+_CREATE_STORES = """
+    SELECT count(create_store(i.id, 'A store', 'store.example', 'unlimited', %s, 'opening'))
+    FROM unnest(%s::uuid[]) AS i (id)
+"""
+_CREATE_KEYS = """
+    SELECT count(*) FILTER (WHERE create_store_api_key(k.id, k.id, k.hash, k.start))
+    FROM unnest(%s::uuid[], %s::bytea[], %s::text[]) AS k (id, hash, start)
+"""
+_COUNTS = """
+    SELECT (SELECT sum(total_spent) FROM store_credits)::bigint,
+        (SELECT count(*) FROM store_generation_sessions WHERE status IN ('queued', 'processing')),
+        (SELECT count(*) FROM pgqueuer)
+"""
+# What the worker would have done by now, less its time: nothing waits, nothing is left to vacuum.
+_SETTLE = (
+    """UPDATE store_generation_sessions
+       SET status = 'completed', started_at = now(), completed_at = now(), attempts = 1,
+           input = NULL
+       WHERE status IN ('queued', 'processing')""",
+    "DELETE FROM pgqueuer",
+    "VACUUM store_credits, store_generation_sessions, pgqueuer",
+)
+
+
+def store_id(number: int) -> UUID:
+    """The id of a benchmark's store: a UUIDv7, like the application's own."""
+    return UUID(f"01900000-0000-7000-8000-{number:012x}")
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """What creates leave behind: credits taken, sessions that are open, jobs."""
+
+    spent: int
+    sessions: int
+    jobs: int
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseUnderTest:
+    """One data directory, its PostgreSQL running; `admin` is a superuser's connection."""
+
+    data_dir: Path
+    admin_url: str
+    app_url: str
+    postmaster_pid: int
+    admin: "psycopg.Connection[tuple[Any, ...]]"
+
+    def processes(self) -> list[psutil.Process]:
+        """Every process of this PostgreSQL."""
+        postmaster = psutil.Process(self.postmaster_pid)
+        return [postmaster, *postmaster.children(recursive=True)]
+
+    def add_stores(self, count: int, *, first: int = HOT_STORE) -> list[str]:
+        """Stores without a rate limit, with many credits and a key each; the keys."""
+        keys: list[str] = []
+        for begin in range(first, first + count, SEEDED_AT_ONCE):
+            numbers = range(begin, min(begin + SEEDED_AT_ONCE, first + count))
+            ids = [store_id(number) for number in numbers]
+            new = [new_key() for _ in ids]
+            self.admin.execute(_CREATE_STORES, (CREDITS, ids))
+            starts = [key[:START_LENGTH] for key in new]
+            self.admin.execute(_CREATE_KEYS, (ids, list(map(key_hash, new)), starts))
+            keys += new
+        return keys
+
+    def counts(self) -> Counts:
+        """What is there now."""
+        row = self.admin.execute(_COUNTS).fetchone()
+        assert row is not None
+        return Counts(*row)
+
+    def settle(self) -> None:
+        """End every open session and empty the queue, as a worker that keeps up would have."""
+        for statement in _SETTLE:
+            self.admin.execute(statement)
+
+    def prove(self) -> None:
+        """Have `storecredit verify` recompute every balance. Raises NotMeasured."""
+        said = run([STORECREDIT, "verify", "--json", "--data-dir", str(self.data_dir)])
+        if not msgspec.json.decode(said)["clean"]:
+            raise NotMeasured(f"after the run the ledger does not agree: {said[:500]}")
+
+
+@contextmanager
+def database_in(data_dir: Path) -> Iterator[DatabaseUnderTest]:
+    """Make the database, or join the one that is there; stopped at the end unless others use it."""
+    data_dir.mkdir(parents=True, exist_ok=True)
+    postgres = EmbeddedPostgres(data_dir)
+    asyncio.run(postgres.start())
+    try:
+        asyncio.run(migrate(postgres.admin_url, app_may_login=True))
+        pid = postgres.pid()
+        assert pid is not None
+        with psycopg.connect(postgres.admin_url, autocommit=True) as admin:
+            yield DatabaseUnderTest(data_dir, postgres.admin_url, postgres.app_url, pid, admin)
+    finally:
+        asyncio.run(postgres.stop())
+
+
+def keys_file(path: Path, keys: Sequence[str]) -> Path:
+    """The keys, one a line, as the load generator reads them."""
+    path.write_text("".join(f"{key}\n" for key in keys))
+    return path

@@ -1,0 +1,199 @@
+"""F4, F5: deductions by the ledger alone, without HTTP, against the textbook function.
+
+Ours: 64 concurrent callers in one process, through the group commit, with the default settings.
+The textbook: pgbench, 32 clients, two threads, prepared statements, one call per request.
+"""
+
+import asyncio
+import itertools
+import random
+import re
+import time
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import UUID
+
+import uvloop
+
+from benchmarks.bench import Bench
+from benchmarks.database_under_test import HOT_STORE, DatabaseUnderTest, store_id
+from benchmarks.load import settle_down
+from benchmarks.processes import run
+from benchmarks.results import Goal, NotMeasured, Result, medians, ratios
+from storecredit.postgres.cluster import POSTGRES_BIN
+from storecredit.postgres.group_commit import Bounds, GroupCommit
+from storecredit.postgres.pool import Connection, Database
+from storecredit.settings import Settings
+from storecredit.telemetry import Metrics
+
+BASELINE = Path(__file__).parents[1] / "baselines" / "textbook.sql"
+CALLERS = 64
+CLIENTS = 32
+STORES = 10_000
+DEDUCT = """
+    SELECT ord, outcome
+    FROM deduct_credits_across_stores($1::uuid[], $2::int[], $3::text[], $4::text[], $5::uuid[])
+"""
+# A store's id is made from its number in the statement; that is a millionth of a second.
+TEXTBOOK = """\
+\\set store random({first}, {last})
+\\set request random(1, 9000000000000000000)
+SELECT textbook_deduct(
+    ('01900000-0000-7000-8000-' || lpad(to_hex(:store::int), 12, '0'))::uuid, 1,
+    'textbook-' || :request::bigint);
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Deduction:
+    """One request for one credit."""
+
+    store_id: UUID
+    request_id: str
+
+
+def one_store(bench: Bench) -> list[Result]:
+    """F4: one hot store."""
+    what = f"deductions by the ledger alone, {CALLERS} callers, one store, against the textbook's"
+    with bench.database() as database:
+        return [_compared(bench, database, "F4", what, Goal(at_least=5), stores=1)]
+
+
+def many_stores(bench: Bench) -> list[Result]:
+    """F5: a store drawn among 10,000 for each."""
+    what = f"the same, random among {STORES:,} stores"
+    with bench.database() as database:
+        return [_compared(bench, database, "F5", what, Goal(at_least=1.5), stores=STORES)]
+
+
+def _compared(
+    bench: Bench, database: DatabaseUnderTest, figure: str, what: str, goal: Goal, stores: int
+) -> Result:
+    bench.say(f"seeding {2 * stores:,} stores")
+    database.add_stores(2 * stores)
+    database.admin.execute(BASELINE.read_bytes())
+    seconds = bench.plan.seconds
+    # Stores of their own for each side: both ledgers grow alike.
+    measured = bench.rounds(
+        {
+            "ledger": lambda: counted(database, lambda: deduct(database.app_url, stores, seconds)),
+            "textbook": lambda: counted(
+                database, lambda: textbook(database, HOT_STORE + stores, stores, seconds)
+            ),
+        }
+    )
+    return Result(
+        figure=figure,
+        what=what,
+        goal=goal,
+        rounds=ratios(measured["ledger"], measured["textbook"]),
+        absolute={f"{name}/s": rate for name, rate in medians(measured).items()},
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Deducted:
+    """How many deductions were committed, and how many of them per second."""
+
+    count: int
+    per_second: float
+
+
+def counted(database: DatabaseUnderTest, measure: Callable[[], Deducted]) -> float:
+    """Measure, and hold what was said to be taken against what is gone. Raises NotMeasured."""
+    before = database.counts().spent
+    deducted = measure()
+    spent = database.counts().spent - before
+    if spent != deducted.count:
+        raise NotMeasured(f"{deducted.count} deductions were reported, and {spent} were made")
+    database.settle()
+    settle_down()
+    return deducted.per_second
+
+
+def deduct(url: str, stores: int, seconds: float) -> Deducted:
+    """The group commit under its callers, on the event loop the service runs on."""
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(_deduct(url, stores, seconds))
+
+
+async def _deduct(url: str, stores: int, seconds: float) -> Deducted:
+    settings = Settings()
+    bounds = Bounds(
+        lanes=settings.commit_lanes,
+        batch_max=settings.commit_batch_max,
+        waiting_max=settings.commit_waiting_max,
+        deadline_seconds=settings.commit_deadline_seconds,
+    )
+    database = await Database.open(url)
+    commit: GroupCommit[Deduction, str] = GroupCommit("bench", database, settle, bounds, Metrics())
+    await commit.start()
+    try:
+        # Opens the lanes' connections, as a service that runs has them open.
+        warm = await _callers(commit, stores, 0.2)
+        began = time.monotonic()
+        count = await _callers(commit, stores, seconds)
+        return Deducted(warm + count, count / (time.monotonic() - began))
+    finally:
+        await commit.stop()
+        await database.close()
+
+
+async def _callers(commit: GroupCommit[Deduction, str], stores: int, seconds: float) -> int:
+    """So many callers, each with one request after the other; how many were answered."""
+    until = time.monotonic() + seconds
+    prefix, numbers = uuid.uuid4().hex, itertools.count()
+
+    async def caller() -> int:
+        answered = 0
+        while time.monotonic() < until:
+            store = store_id(HOT_STORE + (random.randrange(stores) if stores > 1 else 0))
+            outcome = await commit.submit(store, Deduction(store, f"{prefix}-{next(numbers)}"))
+            if outcome != "deducted":
+                raise NotMeasured(f"a deduction ended as {outcome!r}")
+            answered += 1
+        return answered
+
+    return sum(await asyncio.gather(*(caller() for _ in range(CALLERS))))
+
+
+async def settle(connection: Connection, items: Sequence[Deduction]) -> Sequence[str]:
+    """One batch: one call of the ledger's function, whatever its stores are."""
+    rows = await connection.fetch(
+        DEDUCT,
+        [item.store_id for item in items],
+        [1] * len(items),
+        [item.request_id for item in items],
+        ["Credits deducted"] * len(items),
+        [None] * len(items),
+    )
+    outcomes = [""] * len(items)
+    for ord_, outcome in rows:
+        outcomes[ord_ - 1] = outcome
+    return outcomes
+
+
+def textbook(database: DatabaseUnderTest, first: int, stores: int, seconds: int) -> Deducted:
+    """The textbook function under pgbench, on `stores` stores from number `first` on."""
+    script = database.data_dir.parent / "textbook.pgbench"
+    script.write_text(TEXTBOOK.format(first=first, last=first + stores - 1))
+    said = run(
+        [
+            *(str(POSTGRES_BIN / "pgbench"), "--no-vacuum", "--protocol", "prepared"),
+            *("--client", str(CLIENTS), "--jobs", "2", "--time", str(seconds)),
+            *("--file", str(script), database.admin_url),
+        ]
+    )
+    return textbook_report(said)
+
+
+def textbook_report(said: str) -> Deducted:
+    """What pgbench wrote. Raises NotMeasured if a transaction failed."""
+    count = re.search(r"^number of transactions actually processed: (\d+)", said, re.MULTILINE)
+    failed = re.search(r"^number of failed transactions: (\d+)", said, re.MULTILINE)
+    rate = re.search(r"^tps = ([0-9.]+) \(without initial connection time\)", said, re.MULTILINE)
+    if count is None or rate is None or (failed is not None and int(failed[1])):
+        raise NotMeasured(f"pgbench: {said.strip()[-500:]}")
+    return Deducted(int(count[1]), float(rate[1]))

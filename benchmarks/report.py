@@ -1,0 +1,102 @@
+"""What a run leaves behind: the table on the terminal, and one JSON file."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from benchmarks.processes import ROOT
+from benchmarks.results import Result, Verdict
+
+RESULTS = ROOT / "benchmarks" / "results"
+SMALL: Final = 100
+STYLES: Final = {
+    Verdict.MET: "green",
+    Verdict.MISSED: "yellow",
+    Verdict.SHOWN: "",
+    Verdict.NOT_MEASURED: "red",
+}
+DURABILITY: Final = (
+    "Nothing about durability is switched off: fsync, synchronous_commit and full_page_writes are "
+    "on for both sides, and every answer was committed."
+)
+
+
+def number(value: float, unit: str = "") -> str:
+    """A value as people read it: three digits or so, and its unit."""
+    text = f"{value:,.0f}" if abs(value) >= SMALL else f"{value:.3g}"
+    return f"{text} {unit}".rstrip() if unit not in ("", "/s") else f"{text}{unit}"
+
+
+def cells(result: Result) -> tuple[str, ...]:
+    """The result as a line of the table: figure, what, goal, median, spread, verdict, absolute."""
+    spread = result.spread
+    return (
+        result.figure,
+        result.what,
+        "" if result.goal is None else str(result.goal),
+        "" if spread is None else number(spread.median, result.unit),
+        "" if spread is None else f"{number(spread.least)} – {number(spread.greatest)}",
+        result.verdict.value,
+        "; ".join(f"{name} {number(each)}" for name, each in result.absolute.items()),
+    )
+
+
+HEADINGS: Final = ("", "what", "goal", "median", "spread", "verdict", "absolute (medians)")
+
+
+def show(console: Console, results: Sequence[Result], machine: dict[str, Any]) -> None:
+    """Print the table, what it was measured on, and what is to be said about its lines."""
+    table = Table(*HEADINGS, box=box.SIMPLE_HEAD, pad_edge=False)
+    for result in results:
+        *left, verdict, absolute = cells(result)
+        table.add_row(*map(Text, left), Text(verdict, STYLES[result.verdict]), Text(absolute))
+    console.print(table)
+    for result in results:
+        for note in result.notes:
+            console.print(Text(f"{result.figure}: {note}"))
+    console.print(Text(machine_line(machine)))
+    console.print(Text(DURABILITY))
+
+
+def machine_line(machine: dict[str, Any]) -> str:
+    """The machine in one sentence."""
+    return (
+        f"{machine['cpu']}, {machine['cores']} cores, {machine['memory_gib']} GiB, "
+        f"{machine['system']} {machine['kernel']}; Python {machine['python']}, PostgreSQL "
+        f"{machine['postgresql']}; fdatasync {machine['fdatasync_microseconds']} µs; "
+        f"commit {machine['commit']}."
+    )
+
+
+def document(results: Sequence[Result], machine: dict[str, Any]) -> dict[str, Any]:
+    """Everything of one run, for JSON: the spread and the verdict beside what they come from."""
+    return {
+        "measured_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "machine": machine,
+        "durability": DURABILITY,
+        "results": [
+            msgspec.to_builtins(result)
+            | {
+                "spread": msgspec.to_builtins(result.spread),
+                "goal": None if result.goal is None else str(result.goal),
+                "verdict": result.verdict.value,
+            }
+            for result in results
+        ],
+    }
+
+
+def write(results: Sequence[Result], machine: dict[str, Any], directory: Path = RESULTS) -> Path:
+    """Write the run's JSON file, named for when it was made; where it is."""
+    directory.mkdir(exist_ok=True)
+    path = directory / f"{datetime.now(UTC):%Y-%m-%dT%H%M%SZ}.json"
+    encoded = msgspec.json.encode(document(results, machine))
+    path.write_bytes(msgspec.json.format(encoded, indent=2) + b"\n")
+    return path

@@ -1,0 +1,43 @@
+"""Interleaved rounds: whoever is compared is measured in turn, again and again.
+
+A shared machine is slower in one minute than in the next. Side by side within a round, and in
+another order in each, nobody has the better minute.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TypeVar
+
+Measured = TypeVar("Measured")
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How long to measure: `rounds` rounds, each contender for `seconds` in each of them."""
+
+    rounds: int = 5
+    seconds: int = 3
+    short: bool = False
+    """Whether what only makes a figure tangible is left out."""
+
+
+def interleaved(
+    plan: Plan,
+    contenders: Mapping[str, Callable[[], Measured]],
+    *,
+    on_step: Callable[[str], None] = lambda _: None,
+) -> dict[str, list[Measured]]:
+    """Measure every contender once per round; the values of each, in the order of the rounds."""
+    measured: dict[str, list[Measured]] = {name: [] for name in contenders}
+    for number in range(plan.rounds):
+        for name in order_of_round(list(contenders), number):
+            on_step(f"round {number + 1} of {plan.rounds}: {name}")
+            measured[name].append(contenders[name]())
+    return measured
+
+
+def order_of_round(names: list[str], number: int) -> list[str]:
+    """Each round begins with another contender, so that none always follows the same one."""
+    first = number % len(names)
+    turned = names[first:] + names[:first]
+    return turned if number // len(names) % 2 == 0 else turned[::-1]

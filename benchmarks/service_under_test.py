@@ -1,0 +1,128 @@
+"""The servers that are measured: `storecredit serve` as a process, and what it is compared with.
+
+The service is one API process with default settings, without a worker (`--no-worker`), its log at
+the default level going to a file.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from benchmarks.database_under_test import DatabaseUnderTest
+from benchmarks.load import CREATE_PATH, IN_ORDER, RANDOM, Load, LoadReport, settle_down
+from benchmarks.processes import (
+    PYTHON,
+    STORECREDIT,
+    await_answer,
+    cpu_seconds,
+    free_port,
+    started,
+)
+from benchmarks.results import NotMeasured
+
+LITESTAR, ASGI = "litestar", "asgi"
+HEALTH_PATH = "/health/ready"
+BALANCE_PATH = "/api/v1/credits/balance"
+EMPTY_PATH = "/empty"
+CACHING_ROUNDS_MAX = 20
+
+
+@dataclass(frozen=True, slots=True)
+class CreateRun:
+    """Creates under load: what wrk saw, and CPU time per create of both sides, in microseconds."""
+
+    report: LoadReport
+    api_microseconds: float
+    database_microseconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceUnderTest:
+    """A running service on a database; `keys` is the file with its stores' API keys."""
+
+    url: str
+    pid: int
+    database: DatabaseUnderTest
+    keys: Path
+
+    def processes(self) -> list[psutil.Process]:
+        """The API's processes."""
+        first = psutil.Process(self.pid)
+        return [first, *first.children(recursive=True)]
+
+    def load(self, path: str = CREATE_PATH, connections: int = 64) -> Load:
+        """The create request, sent for a store drawn anew each time."""
+        return Load(self.url, path, self.keys, connections=connections)
+
+    def create(self, seconds: int, *, connections: int = 64) -> CreateRun:
+        """Create under load, and hold what was answered against what was written.
+
+        Raises NotMeasured if they differ by more than what was under way when wrk stopped.
+        """
+        before = self.database.counts()
+        api = cpu_seconds(self.processes())
+        server = cpu_seconds(self.database.processes())
+        report = self.load(connections=connections).run(seconds)
+        settle_down()
+        api = cpu_seconds(self.processes()) - api
+        server = cpu_seconds(self.database.processes()) - server
+        self.check(before.spent, report.answers, connections)
+        self.database.settle()
+        each = 1e6 / report.answers
+        return CreateRun(report, api * each, server * each)
+
+    def check(self, spent_before: int, answered: int, connections: int) -> None:
+        """Every `201` has its credit, session and job, and there are no others."""
+        after = self.database.counts()
+        spent = after.spent - spent_before
+        if not answered <= spent <= answered + connections:
+            raise NotMeasured(f"{answered} creates were answered, and {spent} credits were taken")
+        if not spent == after.sessions == after.jobs:
+            raise NotMeasured(
+                f"{spent} credits were taken for {after.sessions} sessions and {after.jobs} jobs"
+            )
+
+    def balance(self, order: str = RANDOM) -> Load:
+        """The balance, read."""
+        return Load(self.url, BALANCE_PATH, self.keys, method="GET", body=None, order=order)
+
+    def cache_keys(self, stores: int) -> None:
+        """Have every key asked for once, so that what is measured is the running service."""
+        asked = 0
+        for _ in range(CACHING_ROUNDS_MAX):
+            asked = max(asked, self.balance(IN_ORDER).run(1 + stores // 10_000).answers)
+            if asked >= stores:
+                return
+        raise NotMeasured(f"only {asked} of {stores} keys were asked for")
+
+
+@contextmanager
+def service_on(
+    database: DatabaseUnderTest, keys: Path, *, processes: int = 1
+) -> Iterator[ServiceUnderTest]:
+    """The service, ready; its keys are cached."""
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    log_path = database.data_dir.parent / f"serve-{port}.log"
+    command = [STORECREDIT, "serve", "--no-worker", "--port", str(port)]
+    command += ["--data-dir", str(database.data_dir), "--processes", str(processes)]
+    with started(command, log_path) as process:
+        await_answer(url + HEALTH_PATH, process, log_path)
+        service = ServiceUnderTest(url, process.pid, database, keys)
+        service.cache_keys(len(keys.read_text().split()))
+        yield service
+
+
+@contextmanager
+def empty_server(kind: str, directory: Path) -> Iterator[str]:
+    """A server that does nothing, of that kind; its address."""
+    port = free_port()
+    log_path = directory / f"empty-{port}.log"
+    command = [PYTHON, "-m", "benchmarks.baselines.empty", kind, str(port)]
+    with started(command, log_path) as process:
+        url = f"http://127.0.0.1:{port}"
+        await_answer(url + EMPTY_PATH, process, log_path)
+        yield url

@@ -1,0 +1,159 @@
+"""The benchmark harness: its own arithmetic, and how it reads what others report."""
+
+import json
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from benchmarks import report
+from benchmarks.__main__ import parsed, plan, wanted
+from benchmarks.figures import ALL, QUICK
+from benchmarks.figures.ledger import Deducted, textbook_report
+from benchmarks.load import report_in
+from benchmarks.results import Goal, NotMeasured, Result, Spread, Verdict, ratios
+from benchmarks.rounds import Plan, interleaved, order_of_round
+
+WRK = """Running 1s test @ http://127.0.0.1:8000
+  2 threads and 64 connections
+Requests/sec:   1000.00
+
+{"answers": 3000, "microseconds": 1500000, "bad_status": 0, "broken": 0, "p50": 9, "p99": 80, "p999": 99}
+"""  # noqa: E501 - as wrk writes it
+PGBENCH = """pgbench (18.4)
+number of transactions actually processed: 5432
+number of failed transactions: 0 (0.000%)
+latency average = 5.890 ms
+initial connection time = 30.121 ms
+tps = 5432.101 (without initial connection time)
+"""
+MACHINE = {
+    "cpu": "A processor",
+    "cores": 2,
+    "memory_gib": 4.0,
+    "system": "Linux",
+    "kernel": "6.1",
+    "python": "3.11.7",
+    "postgresql": "18.4",
+    "fdatasync_microseconds": 20.0,
+    "commit": "abc",
+}
+
+
+def test_a_ratio_is_taken_round_by_round() -> None:
+    assert ratios([50.0, 10.0], [100.0, 40.0]) == (0.5, 0.25)
+    with pytest.raises(ValueError, match="longer"):
+        ratios([50.0], [100.0, 40.0])
+
+
+def test_the_median_decides_and_the_spread_is_from_the_least_to_the_greatest() -> None:
+    result = Result("F1", "create", goal=Goal(at_least=0.5), rounds=(0.4, 0.9, 0.6))
+    assert result.spread == Spread(0.6, 0.4, 0.9)
+    assert result.verdict is Verdict.MET
+
+
+@pytest.mark.parametrize(
+    "goal, value, verdict",
+    [
+        (Goal(at_least=0.5), 0.5, Verdict.MET),
+        (Goal(at_least=0.5), 0.49, Verdict.MISSED),
+        (Goal(at_most=2), 2.0, Verdict.MET),
+        (Goal(at_most=2), 2.01, Verdict.MISSED),
+        (None, 1.0, Verdict.SHOWN),
+    ],
+)
+def test_a_goal_is_met_on_its_side(goal: Goal | None, value: float, verdict: Verdict) -> None:
+    assert Result("F", "", goal=goal, rounds=(value,)).verdict is verdict
+
+
+def test_what_has_no_value_is_neither_met_nor_missed() -> None:
+    assert Result("F1", "", goal=Goal(at_least=0.0)).verdict is Verdict.NOT_MEASURED
+
+
+def test_every_round_measures_everyone_once_and_each_goes_first_in_turn() -> None:
+    orders = [order_of_round(["a", "b", "c"], number) for number in range(6)]
+    assert [order[0] for order in orders[:3]] == ["a", "b", "c"]
+    assert all(sorted(order) == ["a", "b", "c"] for order in orders)
+    # Not always the same one before another.
+    assert {order[order.index("a") - 1] for order in orders} == {"b", "c"}
+
+
+def test_values_stay_with_their_contender() -> None:
+    calls: list[str] = []
+
+    def call(name: str) -> int:
+        calls.append(name)
+        return len(calls)
+
+    measured = interleaved(Plan(rounds=2), {"a": lambda: call("a"), "b": lambda: call("b")})
+    assert calls == ["a", "b", "b", "a"]
+    assert measured == {"a": [1, 4], "b": [2, 3]}
+
+
+def test_wrks_report_is_read() -> None:
+    assert report_in(WRK).per_second == 2000
+    assert report_in(WRK).p99 == 80
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        WRK.replace('"bad_status": 0', '"bad_status": 1'),
+        WRK.replace('"broken": 0', '"broken": 1'),
+        WRK.replace('"answers": 3000', '"answers": 0'),
+        "unable to connect to 127.0.0.1:8000",
+    ],
+)
+def test_a_load_that_went_wrong_is_no_measurement(said: str) -> None:
+    with pytest.raises(NotMeasured):
+        report_in(said)
+
+
+def test_pgbenchs_report_is_read() -> None:
+    assert textbook_report(PGBENCH) == Deducted(5432, 5432.101)
+    with pytest.raises(NotMeasured):
+        textbook_report(PGBENCH.replace("failed transactions: 0", "failed transactions: 3"))
+    with pytest.raises(NotMeasured):
+        textbook_report("pgbench: error: connection failed")
+
+
+def test_the_json_file_holds_every_round_and_the_machine(tmp_path: Path) -> None:
+    result = Result(
+        "F1", "create", goal=Goal(at_least=0.5), rounds=(0.4, 0.6, 0.7), absolute={"create/s": 9.0}
+    )
+    path = report.write([result, Result("F2", "", notes=("why",))], MACHINE, tmp_path)
+    written = json.loads(path.read_text())
+    first, second = written["results"]
+    assert written["machine"] == MACHINE
+    assert first["rounds"] == [0.4, 0.6, 0.7]
+    assert first["spread"] == {"median": 0.6, "least": 0.4, "greatest": 0.7}
+    assert (first["goal"], first["verdict"]) == ("≥ 0.5", "met")
+    assert first["absolute"] == {"create/s": 9.0}
+    assert (second["verdict"], second["notes"]) == ("not measured", ["why"])
+
+
+def test_figures_are_chosen_by_name_or_all_or_the_quick_ones() -> None:
+    assert wanted(parsed(["F1", "F4"])) == {"F1", "F4"}
+    assert wanted(parsed(["--quick"])) == set(QUICK)
+    assert wanted(parsed([])) >= {"F1", *QUICK}
+    assert plan(parsed(["--quick"])).rounds == 3
+    assert plan(parsed(["--rounds", "7", "--seconds", "2"])) == Plan(rounds=7, seconds=2)
+    with pytest.raises(SystemExit):
+        parsed(["F99"])
+
+
+def test_no_two_measurements_have_a_figure_in_common() -> None:
+    names = [name for each in ALL for name in each.figures]
+    assert len(names) == len(set(names))
+    assert set(QUICK) <= set(names)
+
+
+def test_a_value_is_written_with_as_many_digits_as_matter() -> None:
+    assert report.number(0.123456) == "0.123"
+    assert report.number(12345.6, "/s") == "12,346/s"
+    assert report.number(87.65, "MiB") == "87.7 MiB"
+
+
+def test_a_result_can_be_read_back() -> None:
+    result = Result("F1", "create", goal=Goal(at_most=2), rounds=(1.0,), notes=("so",))
+    assert msgspec.convert(msgspec.to_builtins(result), type=Result) == result
