@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from benchmarks.database_under_test import DatabaseUnderTest, database_in, keys_file
+from benchmarks.history import write_history
 from benchmarks.rounds import Plan, interleaved
 from benchmarks.service_under_test import ServiceUnderTest, service_on
 
@@ -32,21 +33,29 @@ class Bench:
         return made
 
     @contextmanager
-    def database(self) -> Iterator[DatabaseUnderTest]:
-        """A fresh database; proven at the end, unless the figure failed."""
+    def database(self, *, prove: bool = True) -> Iterator[DatabaseUnderTest]:
+        """A fresh database; the ledger is proven at the end, unless the figure failed."""
         self.say("a fresh database")
         with database_in(self.fresh_directory() / "data") as database:
             yield database
-            self.say("proving the ledger")
-            database.prove()
+            if prove:
+                self.say("proving the ledger")
+                database.prove()
 
     @contextmanager
-    def service(self, *, stores: int = 1, processes: int = 1) -> Iterator[ServiceUnderTest]:
-        """The service on a fresh database of so many stores."""
-        with self.database() as database:
-            self.say(f"seeding {stores:,} {'store' if stores == 1 else 'stores'}")
-            keys = keys_file(database.data_dir.parent / "keys", database.add_stores(stores))
-            with service_on(database, keys, processes=processes) as service:
+    def service(
+        self, *, stores: int = 1, rows: int = 0, processes: int = 1, prove: bool = True
+    ) -> Iterator[ServiceUnderTest]:
+        """The service on a fresh database of so many stores, or of a ledger of so many rows."""
+        with self.database(prove=prove) as database:
+            if rows:
+                self.say(f"writing {rows:,} ledger rows")
+                keys = write_history(database, rows)
+            else:
+                self.say(f"making {stores:,} {'store' if stores == 1 else 'stores'}")
+                keys = database.add_stores(stores)
+            file = keys_file(database.data_dir.parent / "keys", keys)
+            with service_on(database, file, processes=processes) as service:
                 yield service
 
     def rounds(self, contenders: Mapping[str, Callable[[], Measured]]) -> dict[str, list[Measured]]:

@@ -5,6 +5,7 @@ functions could have written: `storecredit verify` agrees with it, before and af
 """
 
 import asyncio
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -66,6 +67,14 @@ class Counts:
 
 
 @dataclass(frozen=True, slots=True)
+class Proof:
+    """How many movements `storecredit verify` found right, and how long the command took."""
+
+    movements: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class DatabaseUnderTest:
     """One data directory, its PostgreSQL running; `admin` is a superuser's connection."""
 
@@ -104,11 +113,15 @@ class DatabaseUnderTest:
         for statement in _SETTLE:
             self.admin.execute(statement)
 
-    def prove(self) -> None:
+    def prove(self) -> Proof:
         """Have `storecredit verify` recompute every balance. Raises NotMeasured."""
+        began = time.monotonic()
         said = run([STORECREDIT, "verify", "--json", "--data-dir", str(self.data_dir)])
-        if not msgspec.json.decode(said)["clean"]:
+        seconds = time.monotonic() - began
+        report = msgspec.json.decode(said)
+        if not report["clean"]:
             raise NotMeasured(f"after the run the ledger does not agree: {said[:500]}")
+        return Proof(report["movements"], seconds)
 
 
 @contextmanager

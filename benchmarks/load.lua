@@ -1,6 +1,7 @@
--- What wrk sends. The command line after `--` says: method, path, body (`-` for none), the prefix of
--- the idempotency keys, the file of API keys, and `random` or `in_order`: how a key is chosen.
--- Every request is put together from ready parts: the generator must not be what is measured.
+-- What wrk sends. The command line after `--` says: method, path, body (`-` for none), what the
+-- idempotency keys of this run have in common, the file of API keys, and `random` or `in_order`: how a key is chosen.
+-- Every request is put together from ready parts: the generator must not be what is measured. An
+-- idempotency key begins with random digits, as a UUID does: an index of them has no warm end.
 
 local method, path, body, prefix, order
 local heads = {}
@@ -12,7 +13,7 @@ function init(args)
   for key in io.lines(args[5]) do
     count = count + 1
     heads[count] = method .. " " .. path .. " HTTP/1.1\r\nHost: " .. wrk.host .. ":" .. wrk.port ..
-      "\r\nAuthorization: Bearer " .. key .. "\r\nIdempotency-Key: " .. prefix
+      "\r\nAuthorization: Bearer " .. key .. "\r\nIdempotency-Key: "
   end
   if body == "-" then
     tail = "\r\n\r\n"
@@ -32,7 +33,7 @@ function request()
       which = (sent - 1) % count + 1
     end
   end
-  return heads[which] .. sent .. tail
+  return heads[which] .. string.format("%08x", math.random(0, 0x7fffffff)) .. prefix .. sent .. tail
 end
 
 -- Times are in microseconds.

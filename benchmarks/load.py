@@ -60,13 +60,13 @@ class Load:
         return replace(self, url=url)
 
     def command(self, seconds: int) -> list[str]:
-        """The wrk to run; the prefix makes this run's idempotency keys its own."""
-        prefix = f"bench-{uuid.uuid4().hex[:16]}-"
+        """The wrk to run; its idempotency keys are its own."""
+        infix = f"-{uuid.uuid4().hex[:16]}-"
         return [
             *("wrk", "--threads", "1", "--connections", str(self.connections)),
             *("--duration", f"{seconds}s", "--timeout", f"{ANSWER_TIMEOUT_SECONDS}s"),
             *("--script", str(SCRIPT), self.url, "--"),
-            *(self.method, self.path, self.body or "-", prefix, str(self.keys), self.order),
+            *(self.method, self.path, self.body or "-", infix, str(self.keys), self.order),
         ]
 
     def run(self, seconds: int) -> LoadReport:

@@ -40,7 +40,7 @@ def cells(result: Result) -> tuple[str, ...]:
     return (
         result.figure,
         result.what,
-        "" if result.goal is None else str(result.goal),
+        "" if result.goal is None else f"{result.goal} {result.unit}".rstrip(),
         "" if spread is None else number(spread.median, result.unit),
         "" if spread is None else f"{number(spread.least)} – {number(spread.greatest)}",
         result.verdict.value,

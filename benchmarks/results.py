@@ -60,13 +60,15 @@ class Spread:
 class Result:
     """One line of the table.
 
-    `figure` as in F1; `unit` is empty for a ratio; `absolute` are the medians that the ratio was
-    made of, by name with their unit; `rounds` are the values themselves, in the order measured.
+    `figure` as in F1; `unit` is empty for a share; `at` is the place on a chart's axis, where there
+    is one; `rounds` are the values themselves, in the order measured; `absolute` are the medians
+    that they were made of, by name with their unit.
     """
 
     figure: str
     what: str
     unit: str = ""
+    at: str = ""
     goal: Goal | None = None
     rounds: tuple[float, ...] = ()
     absolute: Mapping[str, float] = field(default_factory=dict)

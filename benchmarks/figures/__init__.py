@@ -4,7 +4,19 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from benchmarks.bench import Bench
-from benchmarks.figures import batches, create, ledger
+from benchmarks.figures import (
+    alone,
+    balance,
+    batches,
+    create,
+    growth,
+    latency,
+    ledger,
+    long_ledger,
+    memory,
+    start,
+    worker,
+)
 from benchmarks.results import Result
 
 
@@ -19,10 +31,22 @@ class Measurement:
 MEASUREMENTS = (
     Measurement(("F1",), create.one_store),
     Measurement(("F2",), create.many_stores),
+    Measurement(("F3",), balance.measure),
     Measurement(("F4",), ledger.one_store),
     Measurement(("F5",), ledger.many_stores),
     Measurement(("F6",), batches.measure),
+    Measurement(("F7", "F11"), long_ledger.measure),
+    Measurement(("F8",), alone.measure),
+    Measurement(("F9",), worker.measure),
+    Measurement(("F10",), memory.measure),
+    Measurement(("F12",), start.measure),
+    Measurement(("L1",), latency.under_load),
+    Measurement(("L2",), latency.fairness),
 )
-GROWTH: tuple[Measurement, ...] = ()
+GROWTH = (
+    Measurement(("G1",), growth.with_rows),
+    Measurement(("G2",), growth.with_stores),
+    Measurement(("G3",), growth.with_processes),
+)
 ALL = (*MEASUREMENTS, *GROWTH)
 QUICK = ("F1", "F4", "F6")

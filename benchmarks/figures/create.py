@@ -42,7 +42,8 @@ def _compared(
 
     with ExitStack() as stack:
         directory = service.database.data_dir.parent
-        kinds = (LITESTAR,) if bench.plan.short else (LITESTAR, ASGI)
+        # What the server itself can do is shown once.
+        kinds = (LITESTAR, ASGI) if figure == "F1" and not bench.plan.short else (LITESTAR,)
         urls = {kind: stack.enter_context(empty_server(kind, directory)) for kind in kinds}
         # The same requests, byte for byte, but for path and port.
         request = service.load(EMPTY_PATH)

@@ -87,6 +87,7 @@ def _compared(
     return Result(
         figure=figure,
         what=what,
+        unit="×",
         goal=goal,
         rounds=ratios(measured["ledger"], measured["textbook"]),
         absolute={f"{name}/s": rate for name, rate in medians(measured).items()},

@@ -1,0 +1,62 @@
+"""G1, G2, G3: how the cost of a create grows: with the ledger, the stores, the API's processes.
+
+Each point has a service and a database of its own; all of them are up at once and are measured in
+turn, so that the points of a curve had the same machine.
+"""
+
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, ExitStack
+from functools import partial
+
+from benchmarks.bench import WARM_UP_SECONDS, Bench
+from benchmarks.results import Result, medians, ratios
+from benchmarks.service_under_test import ServiceUnderTest
+
+ROWS = (1, 10_000, 100_000, 1_000_000, 10_000_000)
+STORES = (1, 100, 10_000, 100_000)
+PROCESSES = (1, 2, 4)
+
+Services = Mapping[str, AbstractContextManager[ServiceUnderTest]]
+
+
+def with_rows(bench: Bench) -> list[Result]:
+    """G1: one hot store, the ledger ever longer."""
+    services = {f"{rows:,}": bench.service(rows=rows) for rows in ROWS}
+    return _curve(bench, "G1", "create, ledger rows", services)
+
+
+def with_stores(bench: Bench) -> list[Result]:
+    """G2: random among ever more stores; beyond 20,000 not all keys fit into the cache."""
+    services = {f"{stores:,}": bench.service(stores=stores) for stores in STORES}
+    return _curve(bench, "G2", "create, stores", services)
+
+
+def with_processes(bench: Bench) -> list[Result]:
+    """G3: one hot store, more API processes."""
+    services = {str(each): bench.service(processes=each) for each in PROCESSES}
+    return _curve(bench, "G3", "create, API processes", services)
+
+
+def _curve(bench: Bench, figure: str, what: str, services: Services) -> list[Result]:
+    with ExitStack() as stack:
+        running = {name: stack.enter_context(service) for name, service in services.items()}
+        for service in running.values():
+            service.create(WARM_UP_SECONDS)
+        measured = bench.rounds(
+            {name: partial(_rate, bench, service) for name, service in running.items()}
+        )
+    first = measured[next(iter(measured))]
+    return [
+        Result(
+            figure=figure,
+            what=f"{what}: {name}, against {next(iter(measured))}",
+            at=name,
+            rounds=ratios(rates, first),
+            absolute=medians({"create/s": rates}),
+        )
+        for name, rates in measured.items()
+    ]
+
+
+def _rate(bench: Bench, service: ServiceUnderTest) -> float:
+    return service.create(bench.plan.seconds).report.per_second

@@ -1,0 +1,96 @@
+"""F9: generations through queue and worker, with a generator that does nothing.
+
+The real `storecredit worker`, one process, on sessions created over HTTP before it starts. The time
+is the database's: from the first session's `started_at` to the last one's `completed_at`. The
+worker keeps 256 generations under way (a setting; by default it is 8, for generators that work),
+stores each result as a file, and fsyncs it.
+"""
+
+import time
+from pathlib import Path
+
+from benchmarks.bench import Bench
+from benchmarks.database_under_test import DatabaseUnderTest
+from benchmarks.processes import ROOT, STORECREDIT, started, tail
+from benchmarks.results import Goal, NotMeasured, Result
+from benchmarks.service_under_test import ServiceUnderTest
+
+SESSIONS = 10_000
+ROUNDS_MAX = 3
+CREATE_SECONDS_MAX = 60
+WORK_SECONDS_MAX = 180
+CONCURRENCY = 256
+METADATA = "Metadata-Version: 2.1\nName: storecredit-nothing\nVersion: 0\n"
+ENTRY_POINTS = "[storecredit.generators]\nnothing = benchmarks.nothing:NothingGenerator\n"
+_DONE = """
+    SELECT count(*), extract(epoch FROM max(completed_at) - min(started_at))::float8
+    FROM store_generation_sessions WHERE created_at >= %s AND status = 'completed'
+"""
+
+
+def measure(bench: Bench) -> list[Result]:
+    """F9, in generations per second."""
+    with bench.service() as service:
+        path = _installed(service.database.data_dir.parent / "site")
+        rounds = min(bench.plan.rounds, ROUNDS_MAX)
+        rates = []
+        for number in range(rounds):
+            bench.say(f"round {number + 1} of {rounds}: creating {SESSIONS:,} sessions")
+            since = _queued(service)
+            bench.say(f"round {number + 1} of {rounds}: working")
+            rates.append(_worked_off(service.database, path, since))
+    return [
+        Result(
+            figure="F9",
+            what="generations through queue and worker, of one store, nothing to generate",
+            unit="/s",
+            goal=Goal(at_least=2_000),
+            rounds=tuple(rates),
+            notes=(f"STORECREDIT_WORKER_CONCURRENCY={CONCURRENCY}",),
+        )
+    ]
+
+
+def _installed(directory: Path) -> str:
+    """The path on which Python finds the generator as an installed entry point."""
+    info = directory / "storecredit_nothing-0.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text(METADATA)
+    (info / "entry_points.txt").write_text(ENTRY_POINTS)
+    return f"{directory}:{ROOT}"
+
+
+def _queued(service: ServiceUnderTest) -> object:
+    """Create at least so many sessions over HTTP; the database's time before the first of them."""
+    row = service.database.admin.execute("SELECT clock_timestamp()").fetchone()
+    assert row is not None
+    give_up = time.monotonic() + CREATE_SECONDS_MAX
+    while service.database.counts().sessions < SESSIONS:
+        if time.monotonic() > give_up:
+            raise NotMeasured(f"{SESSIONS} sessions take too long to create")
+        service.load().run(1)
+    since: object = row[0]
+    return since
+
+
+def _worked_off(database: DatabaseUnderTest, path: str, since: object) -> float:
+    """Run a worker until nothing is open any more; generations per second."""
+    log_path = database.data_dir.parent / "worker.log"
+    settings = {
+        "PYTHONPATH": path,
+        "STORECREDIT_GENERATOR": "nothing",
+        "STORECREDIT_WORKER_CONCURRENCY": str(CONCURRENCY),
+    }
+    command = [STORECREDIT, "worker", "--data-dir", str(database.data_dir)]
+    give_up = time.monotonic() + WORK_SECONDS_MAX
+    with started(command, log_path, settings) as process:
+        while database.counts().sessions:
+            if process.poll() is not None or time.monotonic() > give_up:
+                raise NotMeasured(f"the worker did not end its work: {tail(log_path)}")
+            time.sleep(0.1)
+    row = database.admin.execute(_DONE, (since,)).fetchone()
+    assert row is not None
+    count, seconds = row
+    if count < SESSIONS:
+        raise NotMeasured(f"of {SESSIONS} sessions {count} completed")
+    return float(count / seconds)
