@@ -97,3 +97,8 @@ def ratios(of: Sequence[float], to: Sequence[float]) -> tuple[float, ...]:
 def medians(values: Mapping[str, Sequence[float]]) -> dict[str, float]:
     """The median of each name's values."""
     return {name: statistics.median(each) for name, each in values.items()}
+
+
+def per_second(rates: Mapping[str, Sequence[float]]) -> dict[str, float]:
+    """The median rates, named as such."""
+    return {f"{name}/s": rate for name, rate in medians(rates).items()}

@@ -5,7 +5,7 @@ from functools import partial
 
 from benchmarks.bench import WARM_UP_SECONDS, Bench
 from benchmarks.load import Load
-from benchmarks.results import Goal, Result, medians, ratios
+from benchmarks.results import Goal, Result, per_second, ratios
 from benchmarks.service_under_test import EMPTY_PATH, LITESTAR, empty_server
 
 EMPTY = "empty (litestar)"
@@ -27,7 +27,7 @@ def measure(bench: Bench) -> list[Result]:
             what="balance, as a share of an empty endpoint",
             goal=Goal(at_least=0.6),
             rounds=ratios(measured["balance"], measured[EMPTY]),
-            absolute={f"{name}/s": rate for name, rate in medians(measured).items()},
+            absolute=per_second(measured),
         )
     ]
 

@@ -5,13 +5,14 @@ from functools import partial
 
 from benchmarks.bench import WARM_UP_SECONDS, Bench
 from benchmarks.load import Load
-from benchmarks.results import Goal, Result, medians, ratios
+from benchmarks.results import Goal, Result, per_second, ratios
 from benchmarks.service_under_test import (
     ASGI,
     EMPTY_PATH,
     LITESTAR,
     CreateRun,
     ServiceUnderTest,
+    cpu_per_create,
     empty_server,
 )
 
@@ -59,19 +60,9 @@ def _compared(
         what=what,
         goal=goal,
         rounds=ratios(measured["create"], measured[f"empty ({LITESTAR})"]),
-        absolute={f"{name}/s": rate for name, rate in medians(measured).items()} | _cpu(runs),
+        absolute=per_second(measured) | cpu_per_create(runs),
     )
 
 
 def _rate(bench: Bench, load: Load) -> float:
     return load.run(bench.plan.seconds).per_second
-
-
-def _cpu(runs: list[CreateRun]) -> dict[str, float]:
-    """CPU time per create, in microseconds: less noisy than a rate where others use the machine."""
-    return medians(
-        {
-            "API CPU µs per create": [run.api_microseconds for run in runs],
-            "PostgreSQL CPU µs per create": [run.database_microseconds for run in runs],
-        }
-    )

@@ -10,7 +10,7 @@ from functools import partial
 
 from benchmarks.bench import WARM_UP_SECONDS, Bench
 from benchmarks.results import Result, medians, ratios
-from benchmarks.service_under_test import ServiceUnderTest
+from benchmarks.service_under_test import ServiceUnderTest, cpu_per_create
 
 ROWS = (1, 10_000, 100_000, 1_000_000, 10_000_000)
 STORES = (1, 100, 10_000, 100_000)
@@ -42,21 +42,18 @@ def _curve(bench: Bench, figure: str, what: str, services: Services) -> list[Res
         running = {name: stack.enter_context(service) for name, service in services.items()}
         for service in running.values():
             service.create(WARM_UP_SECONDS)
-        measured = bench.rounds(
-            {name: partial(_rate, bench, service) for name, service in running.items()}
+        runs = bench.rounds(
+            {name: partial(service.create, bench.plan.seconds) for name, service in running.items()}
         )
-    first = measured[next(iter(measured))]
+    rates = {name: [run.report.per_second for run in each] for name, each in runs.items()}
+    first = next(iter(rates))
     return [
         Result(
             figure=figure,
-            what=f"{what}: {name}, against {next(iter(measured))}",
+            what=f"{what}: {name}, against {first}",
             at=name,
-            rounds=ratios(rates, first),
-            absolute=medians({"create/s": rates}),
+            rounds=ratios(each, rates[first]),
+            absolute=medians({"create/s": each}) | cpu_per_create(runs[name]),
         )
-        for name, rates in measured.items()
+        for name, each in rates.items()
     ]
-
-
-def _rate(bench: Bench, service: ServiceUnderTest) -> float:
-    return service.create(bench.plan.seconds).report.per_second
