@@ -64,7 +64,7 @@ def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help=f"{', '.join(QUICK)} in short rounds")
     parser.add_argument("--growth", action="store_true", help="how cost grows: G1, G2, G3")
     parser.add_argument("--rounds", type=int, help="default 5; with --quick 3")
-    parser.add_argument("--seconds", type=int, help="of each measurement; default 3; --quick 1")
+    parser.add_argument("--seconds", type=int, help="of each measurement; default 2; --quick 1")
     options = parser.parse_args(arguments)
     unknown = set(options.figures) - {name for each in ALL for name in each.figures}
     if unknown:

@@ -27,6 +27,8 @@ CREDITS = 1_000_000_000
 HOT_STORE = 1
 """The number of the store that one-store figures use; the others count on from there."""
 SEEDED_AT_ONCE = 10_000
+QUIET_SECONDS = 0.2
+QUIET_MAX_SECONDS = 30.0
 
 _CREATE_STORES = """
     SELECT count(create_store(i.id, 'A store', 'store.example', 'unlimited', %s, 'opening'))
@@ -40,6 +42,9 @@ _COUNTS = """
     SELECT (SELECT sum(total_spent) FROM store_credits)::bigint,
         (SELECT count(*) FROM store_generation_sessions WHERE status IN ('queued', 'processing')),
         (SELECT count(*) FROM pgqueuer)
+"""
+_BUSY = """
+    SELECT count(*) FROM pg_stat_activity WHERE usename = 'storecredit_app' AND state <> 'idle'
 """
 # What the worker would have done by now, less its time: nothing waits, nothing is left to vacuum.
 _SETTLE = (
@@ -64,6 +69,12 @@ class Counts:
     spent: int
     sessions: int
     jobs: int
+
+    def __sub__(self, before: "Counts") -> "Counts":
+        """What has come since."""
+        return Counts(
+            self.spent - before.spent, self.sessions - before.sessions, self.jobs - before.jobs
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +118,19 @@ class DatabaseUnderTest:
         row = self.admin.execute(_COUNTS).fetchone()
         assert row is not None
         return Counts(*row)
+
+    def await_quiet(self) -> None:
+        """Until what was under way when the load stopped is committed. Raises NotMeasured."""
+        give_up = time.monotonic() + QUIET_MAX_SECONDS
+        before = None
+        while time.monotonic() < give_up:
+            time.sleep(QUIET_SECONDS)
+            counts = self.counts()
+            (busy,) = self.admin.execute(_BUSY).fetchone() or (0,)
+            if not busy and counts == before:
+                return
+            before = counts
+        raise NotMeasured("the database does not come to rest")
 
     def settle(self) -> None:
         """End every open session and empty the queue, as a worker that keeps up would have."""

@@ -1,6 +1,6 @@
 """What a run leaves behind: the table on the terminal, and one JSON file."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -30,8 +30,21 @@ DURABILITY: Final = (
 
 def number(value: float, unit: str = "") -> str:
     """A value as people read it: three digits or so, and its unit."""
-    text = f"{value:,.0f}" if abs(value) >= SMALL else f"{value:.3g}"
-    return f"{text} {unit}".rstrip() if unit not in ("", "/s") else f"{text}{unit}"
+    return with_unit(f"{value:,.0f}" if abs(value) >= SMALL else f"{value:.3g}", unit)
+
+
+def with_unit(text: str, unit: str) -> str:
+    """A number and its unit, as they are written together."""
+    return f"{text}{unit}" if unit.startswith("/") else f"{text} {unit}".rstrip()
+
+
+def absolute(values: Mapping[str, float]) -> str:
+    """Each value with its unit, which follows the last comma in its name: `p50, ms`."""
+    named = (name.rpartition(", ") for name in values)
+    return "; ".join(
+        f"{number(value, unit)} {name}"
+        for (name, _, unit), value in zip(named, values.values(), strict=True)
+    )
 
 
 def cells(result: Result) -> tuple[str, ...]:
@@ -40,11 +53,11 @@ def cells(result: Result) -> tuple[str, ...]:
     return (
         result.figure,
         result.what,
-        "" if result.goal is None else f"{result.goal} {result.unit}".rstrip(),
+        "" if result.goal is None else with_unit(str(result.goal), result.unit),
         "" if spread is None else number(spread.median, result.unit),
         "" if spread is None else f"{number(spread.least)} – {number(spread.greatest)}",
         result.verdict.value,
-        "; ".join(f"{name} {number(each)}" for name, each in result.absolute.items()),
+        absolute(result.absolute),
     )
 
 
@@ -55,8 +68,8 @@ def show(console: Console, results: Sequence[Result], machine: dict[str, Any]) -
     """Print the table, what it was measured on, and what is to be said about its lines."""
     table = Table(*HEADINGS, box=box.SIMPLE_HEAD, pad_edge=False)
     for result in results:
-        *left, verdict, absolute = cells(result)
-        table.add_row(*map(Text, left), Text(verdict, STYLES[result.verdict]), Text(absolute))
+        *left, verdict, beside = cells(result)
+        table.add_row(*map(Text, left), Text(verdict, STYLES[result.verdict]), Text(beside))
     console.print(table)
     for result in results:
         for note in result.notes:
@@ -85,7 +98,6 @@ def document(results: Sequence[Result], machine: dict[str, Any]) -> dict[str, An
             msgspec.to_builtins(result)
             | {
                 "spread": msgspec.to_builtins(result.spread),
-                "goal": None if result.goal is None else str(result.goal),
                 "verdict": result.verdict.value,
             }
             for result in results

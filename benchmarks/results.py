@@ -62,7 +62,7 @@ class Result:
 
     `figure` as in F1; `unit` is empty for a share; `at` is the place on a chart's axis, where there
     is one; `rounds` are the values themselves, in the order measured; `absolute` are the medians
-    that they were made of, by name with their unit.
+    that they were made of, by name and, after a comma, unit.
     """
 
     figure: str
@@ -101,4 +101,4 @@ def medians(values: Mapping[str, Sequence[float]]) -> dict[str, float]:
 
 def per_second(rates: Mapping[str, Sequence[float]]) -> dict[str, float]:
     """The median rates, named as such."""
-    return {f"{name}/s": rate for name, rate in medians(rates).items()}
+    return {f"{name}, /s": rate for name, rate in medians(rates).items()}

@@ -16,7 +16,7 @@ class Plan:
     """How long to measure: `rounds` rounds, each contender for `seconds` in each of them."""
 
     rounds: int = 5
-    seconds: int = 3
+    seconds: int = 2
     short: bool = False
     """Whether what only makes a figure tangible is left out."""
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import psutil
 
-from benchmarks.database_under_test import DatabaseUnderTest
-from benchmarks.load import CREATE_PATH, IN_ORDER, RANDOM, Load, LoadReport, settle_down
+from benchmarks.database_under_test import Counts, DatabaseUnderTest
+from benchmarks.load import CREATE_PATH, IN_ORDER, RANDOM, Load, LoadReport
 from benchmarks.processes import (
     PYTHON,
     STORECREDIT,
@@ -44,8 +44,8 @@ def cpu_per_create(runs: Sequence[CreateRun]) -> dict[str, float]:
     """CPU time per create, in microseconds: less noisy than a rate where others use the machine."""
     return medians(
         {
-            "API CPU µs per create": [run.api_microseconds for run in runs],
-            "PostgreSQL CPU µs per create": [run.database_microseconds for run in runs],
+            "CPU of the API per create, µs": [run.api_microseconds for run in runs],
+            "of PostgreSQL, µs": [run.database_microseconds for run in runs],
         }
     )
 
@@ -79,24 +79,21 @@ class ServiceUnderTest:
         api = cpu_seconds(self.processes())
         server = cpu_seconds(self.database.processes())
         report = self.load(connections=connections).run(seconds)
-        settle_down()
+        self.database.await_quiet()
         api = cpu_seconds(self.processes()) - api
         server = cpu_seconds(self.database.processes()) - server
-        self.check(before.spent, report.answers, connections)
+        self.check(before, report.answers, connections)
         self.database.settle()
         each = 1e6 / report.answers
         return CreateRun(report, api * each, server * each)
 
-    def check(self, spent_before: int, answered: int, connections: int) -> None:
+    def check(self, before: Counts, answered: int, connections: int) -> None:
         """Every `201` has its credit, session and job, and there are no others."""
-        after = self.database.counts()
-        spent = after.spent - spent_before
-        if not answered <= spent <= answered + connections:
-            raise NotMeasured(f"{answered} creates were answered, and {spent} credits were taken")
-        if not spent == after.sessions == after.jobs:
-            raise NotMeasured(
-                f"{spent} credits were taken for {after.sessions} sessions and {after.jobs} jobs"
-            )
+        new = self.database.counts() - before
+        if not answered <= new.spent <= answered + connections:
+            raise NotMeasured(f"{answered} creates were answered: {new}")
+        if not new.spent == new.sessions == new.jobs:
+            raise NotMeasured(f"not as many credits as sessions and jobs: {new}")
 
     def balance(self, order: str = RANDOM) -> Load:
         """The balance, read."""

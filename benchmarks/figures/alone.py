@@ -40,5 +40,5 @@ def _result(
         unit="×",
         goal=goal,
         rounds=ratios(times["create"], times["empty"]),
-        absolute={f"{name} µs": time for name, time in medians(times).items()},
+        absolute={f"{name}, µs": time for name, time in medians(times).items()},
     )

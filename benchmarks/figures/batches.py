@@ -17,7 +17,7 @@ import uvloop
 from benchmarks.bench import Bench
 from benchmarks.database_under_test import CREDITS, HOT_STORE, DatabaseUnderTest, store_id
 from benchmarks.load import settle_down
-from benchmarks.results import Goal, NotMeasured, Result, medians, ratios
+from benchmarks.results import Goal, NotMeasured, Result, per_second, ratios
 
 BATCH = 1_000
 OURS, BARE = store_id(HOT_STORE), store_id(HOT_STORE + 1)
@@ -71,7 +71,7 @@ def measure(bench: Bench) -> list[Result]:
             what=f"deductions in batches of {BATCH:,} on one store, against bare INSERT … SELECT",
             goal=Goal(at_least=0.5),
             rounds=ratios(measured["batches"], measured["bare INSERT"]),
-            absolute={f"{name} rows/s": rate for name, rate in medians(measured).items()},
+            absolute=per_second(measured),
         )
     ]
 

@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager, ExitStack
 from functools import partial
 
 from benchmarks.bench import WARM_UP_SECONDS, Bench
-from benchmarks.results import Result, medians, ratios
+from benchmarks.results import Result, per_second, ratios
 from benchmarks.service_under_test import ServiceUnderTest, cpu_per_create
 
 ROWS = (1, 10_000, 100_000, 1_000_000, 10_000_000)
@@ -53,7 +53,7 @@ def _curve(bench: Bench, figure: str, what: str, services: Services) -> list[Res
             what=f"{what}: {name}, against {first}",
             at=name,
             rounds=ratios(each, rates[first]),
-            absolute=medians({"create/s": each}) | cpu_per_create(runs[name]),
+            absolute=per_second({"creates": each}) | cpu_per_create(runs[name]),
         )
         for name, each in rates.items()
     ]

@@ -32,17 +32,17 @@ def under_load(bench: Bench) -> list[Result]:
 
 def _latency(connections: str, reports: list[LoadReport]) -> Result:
     values = {
-        "p50 ms": [report.p50 * MS for report in reports],
-        "p99 ms": [report.p99 * MS for report in reports],
-        "p99.9 ms": [report.p999 * MS for report in reports],
-        "create/s": [report.per_second for report in reports],
+        "p50, ms": [report.p50 * MS for report in reports],
+        "p99, ms": [report.p99 * MS for report in reports],
+        "p99.9, ms": [report.p999 * MS for report in reports],
+        "creates, /s": [report.per_second for report in reports],
     }
     return Result(
         figure="L1",
         what=f"99 of 100 creates, {connections} connection{'s' * (connections != '1')} (p99)",
         unit="ms",
         at=connections,
-        rounds=tuple(values["p99 ms"]),
+        rounds=tuple(values["p99, ms"]),
         absolute=medians(values),
     )
 
@@ -67,14 +67,14 @@ def fairness(bench: Bench) -> list[Result]:
             unit="×",
             goal=Goal(at_most=3),
             rounds=ratios(measured["beside"], measured["alone"]),
-            absolute={f"p99 {name} ms": time for name, time in medians(measured).items()},
+            absolute={f"p99 {name}, ms": time for name, time in medians(measured).items()},
         )
     ]
 
 
 def _quiet_p99(bench: Bench, service: ServiceUnderTest, quiet: Path, loud: Path | None) -> float:
     """The quiet store's p99 in milliseconds; the loud one begins before it and ends after it."""
-    before = service.database.counts().spent
+    before = service.database.counts()
     seconds = bench.plan.seconds
     load = service.load(connections=QUIET, keys=quiet)
     if loud is None:
@@ -84,7 +84,7 @@ def _quiet_p99(bench: Bench, service: ServiceUnderTest, quiet: Path, loud: Path 
             settle_down()
             report = load.run(seconds)
             others = finished(wrk, seconds).answers
-    settle_down()
+    service.database.await_quiet()
     service.check(before, report.answers + others, QUIET + LOUD)
     service.database.settle()
     return report.p99 * MS

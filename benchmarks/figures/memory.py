@@ -32,7 +32,7 @@ def measure(bench: Bench) -> list[Result]:
 
 
 def _under_load(service: ServiceUnderTest, seconds: int) -> tuple[list[float], list[float]]:
-    before = service.database.counts().spent
+    before = service.database.counts()
     load = service.load()
     api, postgres = [], []
     with load.running(seconds) as wrk:
@@ -41,6 +41,7 @@ def _under_load(service: ServiceUnderTest, seconds: int) -> tuple[list[float], l
             api.append(proportional_mib(service.processes()))
             postgres.append(proportional_mib(service.database.processes()))
         report = finished(wrk, seconds)
+    service.database.await_quiet()
     service.check(before, report.answers, load.connections)
     return api, postgres
 

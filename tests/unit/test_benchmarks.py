@@ -119,7 +119,11 @@ def test_pgbenchs_report_is_read() -> None:
 
 def test_the_json_file_holds_every_round_and_the_machine(tmp_path: Path) -> None:
     result = Result(
-        "F1", "create", goal=Goal(at_least=0.5), rounds=(0.4, 0.6, 0.7), absolute={"create/s": 9.0}
+        "F1",
+        "create",
+        goal=Goal(at_least=0.5),
+        rounds=(0.4, 0.6, 0.7),
+        absolute={"create, /s": 9.0},
     )
     path = report.write([result, Result("F2", "", notes=("why",))], MACHINE, tmp_path)
     written = json.loads(path.read_text())
@@ -127,8 +131,8 @@ def test_the_json_file_holds_every_round_and_the_machine(tmp_path: Path) -> None
     assert written["machine"] == MACHINE
     assert first["rounds"] == [0.4, 0.6, 0.7]
     assert first["spread"] == {"median": 0.6, "least": 0.4, "greatest": 0.7}
-    assert (first["goal"], first["verdict"]) == ("≥ 0.5", "met")
-    assert first["absolute"] == {"create/s": 9.0}
+    assert (first["goal"], first["verdict"]) == ({"at_least": 0.5, "at_most": None}, "met")
+    assert first["absolute"] == {"create, /s": 9.0}
     assert (second["verdict"], second["notes"]) == ("not measured", ["why"])
 
 
@@ -152,6 +156,7 @@ def test_a_value_is_written_with_as_many_digits_as_matter() -> None:
     assert report.number(0.123456) == "0.123"
     assert report.number(12345.6, "/s") == "12,346/s"
     assert report.number(87.65, "MiB") == "87.7 MiB"
+    assert report.absolute({"create, /s": 9000, "p50, ms": 1.5}) == "9,000/s create; 1.5 ms p50"
 
 
 def test_a_result_can_be_read_back() -> None:
