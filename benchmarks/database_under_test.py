@@ -76,6 +76,16 @@ class Counts:
             self.spent - before.spent, self.sessions - before.sessions, self.jobs - before.jobs
         )
 
+    def agree_with(self, answered: int, connections: int) -> None:
+        """What so many answered creates may have left, and one under way on each connection.
+
+        Raises NotMeasured.
+        """
+        if not answered <= self.spent <= answered + connections:
+            raise NotMeasured(f"{answered} creates were answered, which left {self}")
+        if not self.spent == self.sessions == self.jobs:
+            raise NotMeasured(f"not as many credits as sessions and jobs: {self}")
+
 
 @dataclass(frozen=True, slots=True)
 class Proof:

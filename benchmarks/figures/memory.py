@@ -41,7 +41,6 @@ def _under_load(service: ServiceUnderTest, seconds: int) -> tuple[list[float], l
             api.append(proportional_mib(service.processes()))
             postgres.append(proportional_mib(service.database.processes()))
         report = finished(wrk, seconds)
-    service.database.await_quiet()
     service.check(before, report.answers, load.connections)
     return api, postgres
 

@@ -8,6 +8,7 @@ import pytest
 
 from benchmarks import report
 from benchmarks.__main__ import parsed, plan, wanted
+from benchmarks.database_under_test import Counts
 from benchmarks.figures import ALL, QUICK
 from benchmarks.figures.ledger import Deducted, textbook_report
 from benchmarks.load import report_in
@@ -162,3 +163,23 @@ def test_a_value_is_written_with_as_many_digits_as_matter() -> None:
 def test_a_result_can_be_read_back() -> None:
     result = Result("F1", "create", goal=Goal(at_most=2), rounds=(1.0,), notes=("so",))
     assert msgspec.convert(msgspec.to_builtins(result), type=Result) == result
+
+
+@pytest.mark.parametrize(
+    "after, agrees",
+    [
+        (Counts(110, 10, 10), True),
+        (Counts(114, 14, 14), True),
+        # A credit without an answer, an answer without a credit, a session without its job.
+        (Counts(115, 15, 15), False),
+        (Counts(109, 9, 9), False),
+        (Counts(110, 10, 9), False),
+    ],
+)
+def test_answers_are_held_against_what_was_written(after: Counts, *, agrees: bool) -> None:
+    new = after - Counts(100, 0, 0)
+    if agrees:
+        new.agree_with(answered=10, connections=4)
+        return
+    with pytest.raises(NotMeasured):
+        new.agree_with(answered=10, connections=4)
