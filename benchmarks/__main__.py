@@ -49,7 +49,8 @@ def main() -> None:
     if not console.is_terminal:
         # Nobody's window is to fold the lines of a log.
         console = Console(width=200)
-    with tempfile.TemporaryDirectory(prefix="storecredit-bench-") as scratch:
+    parent = machine.scratch_parent()
+    with tempfile.TemporaryDirectory(prefix="storecredit-bench-", dir=parent) as scratch:
         results, described = measured(options, Path(scratch))
     report.show(console, results, described)
     console.print(f"Written to {report.write(results, described).relative_to(Path.cwd())}")

@@ -30,6 +30,7 @@ def description(directory: Path) -> dict[str, str | int | float]:
         "postgresql": _said([str(POSTGRES_BIN / "postgres"), "--version"]).split()[-1],
         "storecredit": storecredit.__version__,
         "commit": commit(),
+        "file_system": file_system(directory),
         "fdatasync_microseconds": round(fdatasync_microseconds(directory), 1),
         "load_average_before": round(os.getloadavg()[0], 2),
     }
@@ -40,6 +41,22 @@ def commit() -> str:
     head = _said(["git", "-C", str(ROOT), "rev-parse", "--short=12", "HEAD"])
     changed = _said(["git", "-C", str(ROOT), "status", "--porcelain", "--untracked-files=no"])
     return (head or "unknown") + ("+changes" if changed else "")
+
+
+def file_system(directory: Path) -> str:
+    """The kind of the file system that the directory is on, as ext4."""
+    mounted = {Path(each.mountpoint): each.fstype for each in psutil.disk_partitions(all=True)}
+    above = [directory.resolve(), *directory.resolve().parents]
+    return next((mounted[each] for each in above if each in mounted), "unknown")
+
+
+def scratch_parent() -> Path | None:
+    """Where the databases are made: TMPDIR, else /var/tmp, which is on a disk where /tmp is not.
+
+    None: wherever Python makes temporary files.
+    """
+    named, on_disk = os.environ.get("TMPDIR"), Path("/var/tmp")  # noqa: S108 - names are random
+    return on_disk if not named and on_disk.is_dir() else None
 
 
 def fdatasync_microseconds(directory: Path) -> float:

@@ -83,7 +83,8 @@ def machine_line(machine: dict[str, Any]) -> str:
     return (
         f"{machine['cpu']}, {machine['cores']} cores, {machine['memory_gib']} GiB, "
         f"{machine['system']} {machine['kernel']}; Python {machine['python']}, PostgreSQL "
-        f"{machine['postgresql']}; fdatasync {machine['fdatasync_microseconds']} µs; "
+        f"{machine['postgresql']}; {machine['file_system']}, fdatasync in "
+        f"{machine['fdatasync_microseconds']} µs; "
         f"commit {machine['commit']}."
     )
 

@@ -36,6 +36,7 @@ MACHINE = {
     "kernel": "6.1",
     "python": "3.11.7",
     "postgresql": "18.4",
+    "file_system": "ext4",
     "fdatasync_microseconds": 20.0,
     "commit": "abc",
 }
