@@ -5,6 +5,7 @@ functions could have written: `storecredit verify` agrees with it, before and af
 """
 
 import asyncio
+import statistics
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -27,6 +28,7 @@ CREDITS = 1_000_000_000
 HOT_STORE = 1
 """The number of the store that one-store figures use; the others count on from there."""
 SEEDED_AT_ONCE = 10_000
+COMMITS = 50
 QUIET_SECONDS = 0.2
 QUIET_MAX_SECONDS = 30.0
 
@@ -128,6 +130,15 @@ class DatabaseUnderTest:
         row = self.admin.execute(_COUNTS).fetchone()
         assert row is not None
         return Counts(*row)
+
+    def commit_seconds(self) -> float:
+        """How long a transaction takes that writes next to nothing: the median of a few."""
+        times = []
+        for _ in range(COMMITS):
+            began = time.monotonic()
+            self.admin.execute("SELECT pg_logical_emit_message(true, 'benchmark', '')")
+            times.append(time.monotonic() - began)
+        return statistics.median(times)
 
     def await_quiet(self) -> None:
         """Until what was under way when the load stopped is committed. Raises NotMeasured."""

@@ -5,9 +5,7 @@ the server, prolong fdatasync and fsync. Both sides of a comparison run on that 
 """
 
 import shutil
-import statistics
 import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,7 +17,6 @@ from storecredit.postgres import cluster
 
 SOURCE = Path(__file__).with_name("slow_disk.c")
 LIBRARY = "slow_disk.so"
-COMMITS = 20
 COMMIT_SECONDS_MIN = 0.001
 
 
@@ -36,7 +33,7 @@ def database_on_a_slow_disk(directory: Path) -> Iterator[DatabaseUnderTest]:
         patch.dict(cluster.ENVIRONMENT, {"LD_PRELOAD": str(library)}),
         database_in(directory / "data") as database,
     ):
-        seconds = _seconds_of_a_commit(database)
+        seconds = database.commit_seconds()
         if seconds < COMMIT_SECONDS_MIN:
             raise NotMeasured(f"a commit took only {seconds * 1e6:.0f} µs on the slow disk")
         yield database
@@ -53,13 +50,3 @@ def _compiled(directory: Path) -> Path:
         raise CannotSimulate(f"the slow disk does not compile here: {made.stderr[-200:]}")
     library.chmod(0o755)
     return library
-
-
-def _seconds_of_a_commit(database: DatabaseUnderTest) -> float:
-    """The median of a few transactions that write next to nothing."""
-    times = []
-    for _ in range(COMMITS):
-        began = time.monotonic()
-        database.admin.execute("SELECT pg_logical_emit_message(true, 'benchmark', '')")
-        times.append(time.monotonic() - began)
-    return statistics.median(times)
