@@ -169,7 +169,9 @@ class StoreCredits:
         return MovementPage(items, items[-1].seq if len(rows) > limit else None)
 
 
-async def balances_of(connection: Connection, store_ids: Sequence[UUID]) -> dict[UUID, Balance]:
+async def balances_of(
+    source: Database | Connection, store_ids: Sequence[UUID]
+) -> dict[UUID, Balance]:
     """The credits of these stores at one moment; one without a credit row is left out."""
     rows = await source.fetch(
         """SELECT store_id, balance, total_purchased, total_spent, total_clawed_back,
