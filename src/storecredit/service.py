@@ -102,6 +102,7 @@ async def assembled(settings: Settings, database: Database) -> AsyncIterator[Ser
     finally:
         await balances.close()
         await lifecycle.close()
+        await results.close()
         await billing.close()
         await parts.rate_limits.close()
         await parts.tokens.close()

@@ -18,6 +18,12 @@ from uuid import UUID
 from itsdangerous import BadData, URLSafeSerializer
 from pydantic import SecretStr
 
+from storecredit.generation.durable_files import (
+    Draft,
+    DurableFiles,
+    make_directory,
+    sync_directory,
+)
 from storecredit.generation.generators import GeneratedImage
 
 SIGNING_KEY_BYTES = 32
@@ -40,6 +46,7 @@ class ResultStore:
 
     def __init__(self, data_dir: Path, signing_key: SecretStr | None) -> None:
         self._results_dir = data_dir / "results"
+        self._files = DurableFiles()
         secret = _kept_signing_key(data_dir) if signing_key is None else _checked(signing_key)
         self._serializer = URLSafeSerializer(
             secret,
@@ -55,8 +62,12 @@ class ResultStore:
         if image.media_type not in _EXTENSIONS:
             raise ValueError(f"no result image: {image.media_type}")
         key = f"{owner_id}/{session_id}.{_EXTENSIONS[image.media_type]}"
-        await asyncio.to_thread(_write_durably, self._path(key), image.content)
+        await self._files.write(self._path(key), image.content)
         return key
+
+    async def close(self) -> None:
+        """Wait for the images that are being stored; to be called when nobody saves any more."""
+        await self._files.close()
 
     async def load(self, key: str) -> GeneratedImage | None:
         """The image, or None if it has been deleted; raises `ValueError` for what is no key."""
@@ -116,35 +127,23 @@ def _kept_signing_key(data_dir: Path) -> bytes:
     """The key in `<data_dir>/signing.key`; the first process to come makes it."""
     path = data_dir / "signing.key"
     if not path.exists():
-        _make_directory(data_dir)
-        draft = _write_draft(path, secrets.token_bytes(SIGNING_KEY_BYTES))
+        make_directory(data_dir)
+        draft = Draft(path, secrets.token_bytes(SIGNING_KEY_BYTES))
         try:
+            draft.write()
+            draft.sync()
             # A link appears whole or not at all, and fails where another process was faster:
             # both then read the one key that is there.
-            os.link(draft, path)
+            os.link(draft.draft_path, path)
         except FileExistsError:
             pass
         finally:
-            draft.unlink()
-        _sync_directory(data_dir)
+            draft.discard()
+        sync_directory(data_dir)
     secret = path.read_bytes()
     if len(secret) != SIGNING_KEY_BYTES:
         raise ValueError(f"{path} is damaged: delete it to make a new one (old links then end).")
     return secret
-
-
-# Files
-
-
-def _write_durably(path: Path, content: bytes) -> None:
-    _make_directory(path.parent)
-    draft = _write_draft(path, content)
-    try:
-        draft.replace(path)
-    except OSError:
-        draft.unlink(missing_ok=True)
-        raise
-    _sync_directory(path.parent)
 
 
 def _delete_old_files(directory: Path, written_before: float) -> int:
@@ -157,35 +156,3 @@ def _delete_old_files(directory: Path, written_before: float) -> int:
         except FileNotFoundError:
             continue  # another process was faster
     return deleted
-
-
-def _write_draft(path: Path, content: bytes) -> Path:
-    """Write and fsync `content` beside `path`, readable by this user alone."""
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}.draft")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-    except OSError:
-        draft.unlink(missing_ok=True)
-        raise
-    return draft
-
-
-def _make_directory(path: Path) -> None:
-    """Make `path` and its missing parents; each new name is on disk when this returns."""
-    if path.is_dir():
-        return
-    _make_directory(path.parent)
-    path.mkdir(exist_ok=True)
-    _sync_directory(path.parent)
-
-
-def _sync_directory(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
