@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from storecredit.service import Service
     from storecredit.settings import Settings
 
+CYCLES_LOOKED_FOR_AFTER: Final = (50_000, 20, 20)
+"""Objects made, and rounds over the younger ones, before Python looks for cycles (`gc`)."""
+
 
 COLLECTED_AFTER: Final = 5_000
 """New objects until the garbage collector looks at them: a batch of requests makes thousands, and
@@ -101,6 +104,9 @@ def _run(settings: "Settings", main: Coroutine[None, None, None]) -> None:
     from storecredit import telemetry
 
     telemetry.configure(settings.log_format, settings.log_level)
+    # A batch makes thousands of objects that all live until it is committed: at Python's default
+    # of 700 it is looked through again and again, for a fifth of the time of a generation.
+    gc.set_threshold(*CYCLES_LOOKED_FOR_AFTER)
     uvloop.run(main)
 
 
