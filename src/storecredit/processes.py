@@ -1,6 +1,7 @@
-"""Further API processes on the address of the first one, which is their parent.
+"""The address of a service and the processes on it: how they listen, and are told to stop.
 
-Hides how they are started, tended and stopped. Promises that they accept from the parent's own
+Further API processes serve on the address of the first one, which is their parent. Hides how they
+are started, tended and stopped. Promises that they accept from the parent's own
 listening socket; that one that dies is started again, with pauses that double while it dies young;
 that they end, in good order, when the parent stops; and that they do so by themselves when the
 parent is gone without a word.
@@ -9,6 +10,7 @@ parent is gone without a word.
 import asyncio
 import contextlib
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -19,6 +21,8 @@ from typing import Final
 from storecredit import telemetry
 from storecredit.settings import Settings
 
+BACKLOG: Final = 2048
+IMPATIENCE_SECONDS: Final = 1.0
 POLL_SECONDS: Final = 0.2
 RESTART_PAUSE_FIRST_SECONDS: Final = 1.0
 RESTART_PAUSE_MAX_SECONDS: Final = 30.0
@@ -30,11 +34,52 @@ STOP_TIMEOUT_SECONDS: Final = 60.0
 log = telemetry.get_logger("processes")
 
 
+class CannotListen(Exception):
+    """The address is taken or not ours; the message is one sentence for the operator."""
+
+
+def listen(settings: Settings) -> socket.socket:
+    """Take the address to serve on, before anything else is started. Raises CannotListen."""
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    try:
+        return socket.create_server((settings.host, settings.port), family=family, backlog=BACKLOG)
+    except OSError as error:
+        raise CannotListen(
+            f"Cannot listen on {settings.host} port {settings.port}: "
+            f"{os.strerror(error.errno or 0)}. Choose another with --port."
+        ) from error
+
+
 def inherited(listen_fd: int) -> socket.socket:
     """The listening socket that the parent passed on, by its descriptor."""
     listening = socket.socket(fileno=listen_fd)
     listening.set_inheritable(False)
     return listening
+
+
+def stop_on_signals(stop: asyncio.Event) -> None:
+    """Ctrl-C or SIGTERM stops in good order; Ctrl-C again, a moment later, no longer waits.
+
+    Waits for what? The attempts under way: these are cut off and picked up later. All else is
+    stopped in the same order, PostgreSQL last. To be called by the main task, which is cancelled.
+    """
+    loop = asyncio.get_running_loop()
+    main = asyncio.current_task(loop)
+    begun_at: float | None = None
+
+    def begin_to_stop(received: signal.Signals) -> None:
+        nonlocal begun_at
+        if begun_at is None:
+            begun_at = loop.time()
+            log.info("stopping", signal=received.name)
+            stop.set()
+        # One Ctrl-C may arrive twice, from the terminal and from a parent that passes it on.
+        elif received is signal.SIGINT and loop.time() - begun_at >= IMPATIENCE_SECONDS and main:
+            log.warning("stopping_at_once")
+            main.cancel()
+
+    for received in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(received, begin_to_stop, received)
 
 
 async def stop_with_parent(parent_pid: int, stop: asyncio.Event) -> None:

@@ -1,19 +1,16 @@
-"""The composition root: from settings to one running service.
+"""The composition root: from settings and an open database to one running service.
 
-Opens the database (embedded or external), builds the parts, runs the HTTP server, the worker and
-the sweep side by side, and stops them in the order in which nothing is lost: first no new
-requests, then the attempts under way are finished, then the commits, then PostgreSQL.
+Builds the parts, runs the HTTP server, the worker and the sweep side by side, and stops them in
+the order in which nothing is lost: first no new requests, then the attempts under way are
+finished, then the commits; the database is closed by whoever opened it.
 """
 
 import asyncio
 import contextlib
-import os
-import signal
 import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from typing import Final
 
 from storecredit import telemetry
 from storecredit.billing.assembly import Billing
@@ -28,7 +25,6 @@ from storecredit.ledger.store_credits import StoreCredits
 from storecredit.ledger.user_credits import UserCredits
 from storecredit.postgres.job_queue import JobQueue
 from storecredit.postgres.listener import Listener
-from storecredit.postgres.opening import open_database
 from storecredit.postgres.pool import Database
 from storecredit.settings import Settings
 from storecredit.stores.api_keys import CHANNEL, ApiKeys
@@ -41,13 +37,6 @@ from storecredit.web.parts import Parts
 from storecredit.web.server import http_server
 
 log = telemetry.get_logger("service")
-
-BACKLOG: Final = 2048
-IMPATIENCE_SECONDS: Final = 1.0
-
-
-class CannotListen(Exception):
-    """The address is taken or not ours; the message is one sentence for the operator."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,17 +100,14 @@ async def assembled(settings: Settings, database: Database) -> AsyncIterator[Ser
 
 async def serve(
     settings: Settings,
+    database: Database,
     listening: socket.socket,
     stop: asyncio.Event,
     *,
-    migrate_external: bool = False,
     on_ready: Callable[[Service], "asyncio.Future[None] | None"] | None = None,
 ) -> None:
     """Run API, sweep and (unless switched off) worker until `stop` is set, then drain."""
-    async with (
-        open_database(settings, migrate_external=migrate_external) as database,
-        assembled(settings, database) as service,
-    ):
+    async with assembled(settings, database) as service:
         http = http_server(create_app(service.parts))
         async with _background(service, settings, stop, worker=settings.worker):
             serving = asyncio.create_task(http.serve(sockets=[listening]), name="http")
@@ -133,10 +119,9 @@ async def serve(
             await serving
 
 
-async def work(settings: Settings, stop: asyncio.Event, *, migrate_external: bool = False) -> None:
+async def work(settings: Settings, database: Database, stop: asyncio.Event) -> None:
     """Run worker and sweep alone until `stop` is set, then drain."""
     async with (
-        open_database(settings, migrate_external=migrate_external) as database,
         assembled(settings, database) as service,
         _background(service, settings, stop, worker=True),
     ):
@@ -173,43 +158,6 @@ async def _background(
         finally:
             stop.set()
             await asyncio.gather(*tasks)
-
-
-def listen(settings: Settings) -> socket.socket:
-    """Take the address to serve on, before anything else is started. Raises CannotListen."""
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    try:
-        return socket.create_server((settings.host, settings.port), family=family, backlog=BACKLOG)
-    except OSError as error:
-        raise CannotListen(
-            f"Cannot listen on {settings.host} port {settings.port}: "
-            f"{os.strerror(error.errno or 0)}. Choose another with --port."
-        ) from error
-
-
-def stop_on_signals(stop: asyncio.Event) -> None:
-    """Ctrl-C or SIGTERM stops in good order; Ctrl-C again, a moment later, no longer waits.
-
-    Waits for what? The attempts under way: these are cut off and picked up later. All else is
-    stopped in the same order, PostgreSQL last. To be called by the main task, which is cancelled.
-    """
-    loop = asyncio.get_running_loop()
-    main = asyncio.current_task(loop)
-    begun_at: float | None = None
-
-    def begin_to_stop(received: signal.Signals) -> None:
-        nonlocal begun_at
-        if begun_at is None:
-            begun_at = loop.time()
-            log.info("stopping", signal=received.name)
-            stop.set()
-        # One Ctrl-C may arrive twice, from the terminal and from a parent that passes it on.
-        elif received is signal.SIGINT and loop.time() - begun_at >= IMPATIENCE_SECONDS and main:
-            log.warning("stopping_at_once")
-            main.cancel()
-
-    for received in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(received, begin_to_stop, received)
 
 
 async def _first(stop: asyncio.Event, serving: "asyncio.Task[None]") -> None:

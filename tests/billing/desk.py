@@ -19,8 +19,10 @@ from storecredit.billing.checkouts import (
     PlanOrder,
 )
 from storecredit.ledger.owners import Owner, OwnerKind
+from storecredit.postgres.opening import open_database
 from storecredit.postgres.pool import Database
-from storecredit.service import Service, listen, serve
+from storecredit.processes import listen
+from storecredit.service import Service, serve
 from storecredit.settings import Settings
 from tests.billing.paddle_account import Event
 from tests.billing.paddle_stand_in import PaddleStandIn
@@ -147,7 +149,12 @@ async def desk_of(
     listening, stop = listen(settings), asyncio.Event()
     url = f"http://127.0.0.1:{listening.getsockname()[1]}"
     ready: asyncio.Future[Service] = asyncio.get_running_loop().create_future()
-    running = asyncio.create_task(serve(settings, listening, stop, on_ready=ready.set_result))
+
+    async def serving() -> None:
+        async with open_database(settings) as database:
+            await serve(settings, database, listening, stop, on_ready=ready.set_result)
+
+    running = asyncio.create_task(serving())
     running.add_done_callback(lambda _: ready.done() or ready.cancel())
     try:
         service = await ready

@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from storecredit.service import listen, serve
+from storecredit.postgres.opening import open_database
+from storecredit.processes import listen
+from storecredit.service import serve
 from storecredit.settings import Settings
 from storecredit.web import bodies, server
 from tests.web.conftest import LogStream
@@ -106,7 +108,12 @@ async def wire(settings: Settings, database_url: str, log: LogStream) -> AsyncIt
     )
     listening = listen(own)
     stop = asyncio.Event()
-    running = asyncio.create_task(serve(own, listening, stop))
+
+    async def serving() -> None:
+        async with open_database(own) as database:
+            await serve(own, database, listening, stop)
+
+    running = asyncio.create_task(serving())
     running_server = Wire(listening.getsockname()[1])
     yield running_server
     await running_server.close()

@@ -86,7 +86,7 @@ def _of_the_service(error: Exception) -> Problem | None:
     from storecredit.generation.generators import GeneratorNotConfigured
     from storecredit.ledger.store_credits import CreditRowMissing
     from storecredit.ledger.verify import DiscrepancyUnnamed
-    from storecredit.service import CannotListen
+    from storecredit.processes import CannotListen
 
     match error:
         case CannotListen() | DiscrepancyUnnamed():

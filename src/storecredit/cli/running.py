@@ -5,7 +5,9 @@ import gc
 import socket
 import sys
 from collections.abc import Coroutine
+from contextlib import asynccontextmanager
 from dataclasses import asdict
+from importlib import import_module
 from typing import TYPE_CHECKING, Annotated, Final
 from urllib.parse import urlsplit
 
@@ -18,17 +20,17 @@ from storecredit.cli.demo import BLOCKED_TERM, make_first_store, url_of
 from storecredit.cli.options import DatabaseUrl, DataDir, Json, settings_of
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from types import ModuleType
+
     from storecredit.postgres.migrate import Migrated
+    from storecredit.postgres.pool import Database
     from storecredit.service import Service
     from storecredit.settings import Settings
 
 CYCLES_LOOKED_FOR_AFTER: Final = (50_000, 20, 20)
 """Objects made, and rounds over the younger ones, before Python looks for cycles (`gc`)."""
 
-
-COLLECTED_AFTER: Final = 5_000
-"""New objects until the garbage collector looks at them: a batch of requests makes thousands, and
-hardly one of them is garbage that counting references does not find."""
 
 
 def add_to(app: typer.Typer) -> None:
@@ -111,12 +113,12 @@ def _run(settings: "Settings", main: Coroutine[None, None, None]) -> None:
 
 
 async def _serve(settings: "Settings", *, migrate_external: bool, demo: bool) -> None:
-    from storecredit import processes, service
+    from storecredit import processes
 
     stop = asyncio.Event()
-    service.stop_on_signals(stop)
+    processes.stop_on_signals(stop)
     listening = (
-        service.listen(settings)
+        processes.listen(settings)
         if settings.listen_fd is None
         else processes.inherited(settings.listen_fd)
     )
@@ -129,9 +131,8 @@ async def _serve(settings: "Settings", *, migrate_external: bool, demo: bool) ->
         beside.append(task)
 
     try:
-        await service.serve(
-            settings, listening, stop, migrate_external=migrate_external, on_ready=on_ready
-        )
+        async with _loaded(settings, migrate_external=migrate_external) as (service, database):
+            await service.serve(settings, database, listening, stop, on_ready=on_ready)
     finally:
         stop.set()
         await asyncio.gather(*beside)
@@ -141,7 +142,21 @@ def _spare_what_stays() -> None:
     """Have the garbage collector leave alone what is loaded by now; it stays until the end."""
     gc.collect()
     gc.freeze()
-    gc.set_threshold(COLLECTED_AFTER, *gc.get_threshold()[1:])
+
+
+@asynccontextmanager
+async def _loaded(
+    settings: "Settings", *, migrate_external: bool = False
+) -> "AsyncIterator[tuple[ModuleType, Database]]":
+    """The service's module, loaded while the database starts, and the database.
+
+    To load it takes half a second, as long as a new database does to be made: by other processes.
+    """
+    from storecredit.postgres.opening import open_database
+
+    loading = asyncio.create_task(asyncio.to_thread(import_module, "storecredit.service"))
+    async with open_database(settings, migrate_external=migrate_external) as database:
+        yield await loading, database
 
 
 async def _beside(
@@ -172,11 +187,12 @@ def _stop_if_broken(task: asyncio.Task[None], stop: asyncio.Event) -> None:
 
 
 async def _work(settings: "Settings") -> None:
-    from storecredit import service
+    from storecredit import processes
 
     stop = asyncio.Event()
-    service.stop_on_signals(stop)
-    await service.work(settings, stop)
+    processes.stop_on_signals(stop)
+    async with _loaded(settings) as (service, database):
+        await service.work(settings, database, stop)
 
 
 async def _migrate(settings: "Settings") -> "Migrated":

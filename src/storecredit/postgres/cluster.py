@@ -13,6 +13,7 @@ import pwd
 import shutil
 import stat
 import subprocess
+import sys
 import tempfile
 import warnings
 from dataclasses import dataclass
@@ -66,6 +67,8 @@ SERVER_SETTINGS = {
 INITDB_OPTIONS = (
     *("-U", SUPERUSER, "--auth-local=trust", "--auth-host=reject", "--no-instructions"),
     *("--encoding=UTF8", "--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"),
+    # One sync for its thousand files, where there is such a thing: half the time of making it.
+    *(("--sync-method=syncfs",) if sys.platform == "linux" else ()),
 )
 # Nothing of the service's own environment (its keys, PG* variables) reaches the server.
 ENVIRONMENT = {"LC_ALL": "C", "TZ": "UTC", "PATH": os.defpath}
