@@ -150,7 +150,7 @@ async def _loaded(
 ) -> "AsyncIterator[tuple[ModuleType, Database]]":
     """The service's module, loaded while the database starts, and the database.
 
-    To load it takes half a second, as long as a new database does to be made: by other processes.
+    A new database is made by other processes, for the most part: both can be waited for at once.
     """
     from storecredit.postgres.opening import open_database
 
