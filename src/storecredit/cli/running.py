@@ -32,7 +32,6 @@ CYCLES_LOOKED_FOR_AFTER: Final = (50_000, 20, 20)
 """Objects made, and rounds over the younger ones, before Python looks for cycles (`gc`)."""
 
 
-
 def add_to(app: typer.Typer) -> None:
     """Put this module's commands into the command line."""
     for command in (serve, worker, migrate):
