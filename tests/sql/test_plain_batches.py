@@ -210,7 +210,7 @@ async def play(url: str, openings: Sequence[Opening], steps: Sequence[Step]) -> 
         await connection.close()
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(openings=OPENINGS, steps=STEPS)
 def test_a_batch_across_stores_comes_to_what_it_comes_to_store_by_store(
     books_url: str, openings: list[Opening], steps: list[Step]
