@@ -15,6 +15,7 @@ from benchmarks.figures import (
     long_ledger,
     memory,
     start,
+    storm,
     worker,
 )
 from benchmarks.results import Result
@@ -42,6 +43,7 @@ MEASUREMENTS = (
     Measurement(("F12",), start.measure),
     Measurement(("L1",), latency.under_load),
     Measurement(("L2",), latency.fairness),
+    Measurement(("L3",), storm.measure),
 )
 GROWTH = (
     Measurement(("G1",), growth.with_rows),

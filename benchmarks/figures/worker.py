@@ -11,17 +11,15 @@ from pathlib import Path
 
 from benchmarks.bench import Bench
 from benchmarks.database_under_test import DatabaseUnderTest
-from benchmarks.processes import ROOT, STORECREDIT, started, tail
+from benchmarks.processes import tail
 from benchmarks.results import Goal, NotMeasured, Result
 from benchmarks.service_under_test import ServiceUnderTest
+from benchmarks.worker_under_test import CONCURRENCY, NOTHING, worker_on
 
 SESSIONS = 10_000
 ROUNDS_MAX = 3
 CREATE_SECONDS_MAX = 60
 WORK_SECONDS_MAX = 180
-CONCURRENCY = 256
-METADATA = "Metadata-Version: 2.1\nName: storecredit-nothing\nVersion: 0\n"
-ENTRY_POINTS = "[storecredit.generators]\nnothing = benchmarks.nothing:NothingGenerator\n"
 _DONE = """
     SELECT count(*), extract(epoch FROM max(completed_at) - min(started_at))::float8
     FROM store_generation_sessions WHERE created_at >= %s AND status = 'completed'
@@ -31,14 +29,13 @@ _DONE = """
 def measure(bench: Bench) -> list[Result]:
     """F9, in generations per second."""
     with bench.service() as service:
-        path = _installed(service.database.data_dir.parent / "site")
         rounds = min(bench.plan.rounds, ROUNDS_MAX)
         rates = []
         for number in range(rounds):
             bench.say(f"round {number + 1} of {rounds}: creating {SESSIONS:,} sessions")
-            since = _queued(service)
+            since = queue_sessions(service)
             bench.say(f"round {number + 1} of {rounds}: working")
-            rates.append(_worked_off(service.database, path, since))
+            rates.append(_worked_off(service.database, since))
     return [
         Result(
             figure="F9",
@@ -51,39 +48,26 @@ def measure(bench: Bench) -> list[Result]:
     ]
 
 
-def _installed(directory: Path) -> str:
-    """The path on which Python finds the generator as an installed entry point."""
-    info = directory / "storecredit_nothing-0.dist-info"
-    info.mkdir(parents=True)
-    (info / "METADATA").write_text(METADATA)
-    (info / "entry_points.txt").write_text(ENTRY_POINTS)
-    return f"{directory}:{ROOT}"
+def queue_sessions(service: ServiceUnderTest, keys: Path | None = None) -> object:
+    """Create at least so many sessions over HTTP; the database's time before the first of them.
 
-
-def _queued(service: ServiceUnderTest) -> object:
-    """Create at least so many sessions over HTTP; the database's time before the first of them."""
+    `keys`: for the stores of this file; else for all of the service's.
+    """
     row = service.database.admin.execute("SELECT clock_timestamp()").fetchone()
     assert row is not None
     give_up = time.monotonic() + CREATE_SECONDS_MAX
     while service.database.counts().sessions < SESSIONS:
         if time.monotonic() > give_up:
             raise NotMeasured(f"{SESSIONS} sessions take too long to create")
-        service.load().run(1)
+        service.load(keys=keys).run(1)
     since: object = row[0]
     return since
 
 
-def _worked_off(database: DatabaseUnderTest, path: str, since: object) -> float:
+def _worked_off(database: DatabaseUnderTest, since: object) -> float:
     """Run a worker until nothing is open any more; generations per second."""
-    log_path = database.data_dir.parent / "worker.log"
-    settings = {
-        "PYTHONPATH": path,
-        "STORECREDIT_GENERATOR": "nothing",
-        "STORECREDIT_WORKER_CONCURRENCY": str(CONCURRENCY),
-    }
-    command = [STORECREDIT, "worker", "--data-dir", str(database.data_dir)]
-    give_up = time.monotonic() + WORK_SECONDS_MAX
-    with started(command, log_path, settings) as process:
+    with worker_on(database, NOTHING) as (process, log_path):
+        give_up = time.monotonic() + WORK_SECONDS_MAX
         while database.counts().sessions:
             if process.poll() is not None or time.monotonic() > give_up:
                 raise NotMeasured(f"the worker did not end its work: {tail(log_path)}")
