@@ -2,6 +2,10 @@
 -- what the functions hold locked anyway.
 -- depends: 0007_billing
 
+-- In the order of everyone who writes here: credits, then sessions. Processes may be at work, and who
+-- held the sessions while dropping their foreign key would wait for the credits, and be waited for.
+LOCK TABLE store_credits, store_generation_sessions IN ACCESS EXCLUSIVE MODE;
+
 -- An update stays on its page and out of all indexes (a heap-only tuple) only if it changes no
 -- column that stands in any of them, conditions included. `status` changes at every step; whether
 -- a session has ended, and whether with an error, changes once, and the table's constraints say
