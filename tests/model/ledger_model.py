@@ -1,7 +1,8 @@
 """The ledger in plain Python: what the SQL functions should answer and leave behind.
 
-One store at a time, no locks, no tables; written from the design, not from the SQL. A batch is its
-items one after the other, but that what an item was refused for stays refused within the batch.
+One store at a time, no locks, no tables; written from the rules in ARCHITECTURE.md, not from
+the SQL. A batch is its items one after the other, but that what an item was refused for stays
+refused within the batch.
 Everything but the overage limit and the prices of bills follows from the ledger's rows.
 """
 

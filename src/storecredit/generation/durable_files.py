@@ -121,7 +121,8 @@ class Draft:
 
         Linux starts to write out what it is told will not be needed (posix_fadvise(2)). Without
         that, every file of a batch has to wait until the sync of the one before is done. `sync` is
-        what keeps the promise.
+        what keeps the promise. That the kernel may also forget the pages, so that a first download
+        reads the disk, is the smaller price.
         """
         if sys.platform == "linux" and self._descriptor is not None:
             os.posix_fadvise(self._descriptor, 0, 0, os.POSIX_FADV_DONTNEED)

@@ -16,7 +16,8 @@ from storecredit.settings import Settings
 from storecredit.telemetry import Metrics
 
 DEADLINE_SECONDS: Final = 1.0
-"""A read that cannot be answered is soon refused: nothing depends on its outcome."""
+"""A read is tried for so long, and refused then: nothing depends on its outcome. One that a server
+took and does not answer is given up with its batch (BATCH_TIMEOUT_SECONDS)."""
 
 
 class BalanceReads:

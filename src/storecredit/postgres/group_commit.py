@@ -249,6 +249,7 @@ class GroupCommit(Generic[Item, Outcome]):
         with translated():
             async with asyncio.timeout(BATCH_TIMEOUT_SECONDS):
                 outcomes = await self._settle(connection, [entry.item for entry in batch])
+                # A defect, and the transaction stands; request ids make it safe to ask again.
                 if len(outcomes) != len(batch):
                     raise AssertionError(
                         f"{self._operation}: {len(outcomes)} outcomes of {len(batch)} items"

@@ -63,7 +63,7 @@ class JsonRequest(Request[Any, Any, Any]):
             raise invalid("The body is nested too deeply.") from None
 
 
-class PlainBody:
+class DirectBody:
     """A body read without the framework, which can be given to it after all."""
 
     def __init__(self, scope: HTTPScope, receive: Receive, *, bytes_max: int) -> None:

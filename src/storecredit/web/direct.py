@@ -6,9 +6,10 @@ whose handler needs none of that: it is called with who asks and the decoded bod
 is written as it stands. Which routes are direct is said in the route table in `app.py`.
 
 Promises that nobody can tell the difference: same status, headers and body as through the
-framework. So only what is plain is served here. Whatever is not (a body that is too large, cut off
-or of the wrong form; an odd host; another method) goes to the framework, with what was read of the
-body given back, and errors that a handler raises go to `Access`: each error has one maker.
+framework. So only the usual form of a request is served here. Any other (a body that is too large,
+cut off or of the wrong form; an odd Host header; another method) goes to the framework, with what
+was read of the body given back, and errors that a handler raises go to `Access`: each error has one
+maker.
 """
 
 import re
@@ -20,7 +21,7 @@ import msgspec
 from litestar.types import ASGIApp, HTTPScope, Receive, Scope, Send
 
 from storecredit.web.access import HTTP, visit_of
-from storecredit.web.bodies import PlainBody
+from storecredit.web.bodies import DirectBody
 from storecredit.web.envelope import Success
 from storecredit.web.parts import Parts
 
@@ -28,7 +29,7 @@ Handler = Callable[..., Awaitable[Success[Any]]]
 """Called with scope and parts, and the body if the route has one. Raises what `envelope` knows."""
 
 
-_PLAIN_HOST: Final = re.compile(r"[A-Za-z0-9.:-]*")
+_USUAL_HOST: Final = re.compile(r"[A-Za-z0-9.:-]*")
 """A Host header that the framework would not refuse; it takes others, too."""
 
 
@@ -57,15 +58,15 @@ class Direct:
             await self._framework(scope, receive, send)
             return
         route = self._routes.get((scope["method"], scope["path"]))
-        if route is None or not _PLAIN_HOST.fullmatch(visit_of(scope).sent.get(b"host") or ""):
+        if route is None or not _USUAL_HOST.fullmatch(visit_of(scope).sent.get(b"host") or ""):
             await self._framework(scope, receive, send)
         elif route.body_type is None:
             await _write(await self._call(route, scope), send)
         else:
-            body = PlainBody(scope, receive, bytes_max=self._body_max_bytes)
+            body = DirectBody(scope, receive, bytes_max=self._body_max_bytes)
             try:
                 decoded = _decoded(await body.read(), route.body_type)
-            except (_NotPlain, msgspec.MsgspecError, ValueError, RecursionError):
+            except (_Unusual, msgspec.MsgspecError, ValueError, RecursionError):
                 await self._framework(scope, body.given_back(), send)
             else:
                 await _write(await self._call(route, scope, decoded), send)
@@ -76,13 +77,13 @@ class Direct:
         return await route.handler(scope, self._parts, *body)
 
 
-class _NotPlain(Exception):
+class _Unusual(Exception):
     """This body is for the framework."""
 
 
 def _decoded(content: bytearray | None, body_type: type) -> Any:
     if content is None:
-        raise _NotPlain
+        raise _Unusual
     # In two steps, as the framework does it: in one, a field that nobody asked for might hold
     # what is no JSON.
     return msgspec.convert(msgspec.json.decode(content), body_type, strict=False)

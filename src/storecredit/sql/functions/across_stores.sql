@@ -164,12 +164,12 @@ AS $$
 -- Purpose: start_store_generations for a batch of several stores, set-based: nothing is decided
 --   here from more than the session's own row. `ord` is the place in the batch.
 DECLARE
-    v_places tid[] := lock_sessions_across_stores(p_store_ids, p_session_ids);
+    v_ctids tid[] := lock_sessions_across_stores(p_store_ids, p_session_ids);
 BEGIN
     UPDATE store_generation_sessions s
     SET status = 'processing', attempts = s.attempts + 1,
         started_at = coalesce(s.started_at, now())
-    WHERE s.ctid = ANY (v_places) AND s.status IN ('queued', 'processing');
+    WHERE s.ctid = ANY (v_ctids) AND s.status IN ('queued', 'processing');
 
     RETURN QUERY
     SELECT i.n::int,
@@ -205,14 +205,14 @@ AS $$
 -- Purpose: complete_store_generations for a batch of several stores, set-based. Of several results
 --   for one session the first in the batch stands. `ord` is the place in the batch.
 DECLARE
-    v_places tid[] := lock_sessions_across_stores(p_store_ids, p_session_ids);
+    v_ctids tid[] := lock_sessions_across_stores(p_store_ids, p_session_ids);
 BEGIN
     UPDATE store_generation_sessions s
     SET status = 'completed', completed_at = now(), input = NULL, result_key = i.result_key
-    FROM (SELECT DISTINCT ON (u.place) u.place, u.result_key
-          FROM unnest(v_places, p_result_keys) WITH ORDINALITY AS u (place, result_key, n)
-          ORDER BY u.place, u.n) i
-    WHERE s.ctid = i.place AND s.status = 'processing';
+    FROM (SELECT DISTINCT ON (u.row_id) u.row_id, u.result_key
+          FROM unnest(v_ctids, p_result_keys) WITH ORDINALITY AS u (row_id, result_key, n)
+          ORDER BY u.row_id, u.n) i
+    WHERE s.ctid = i.row_id AND s.status = 'processing';
 
     RETURN QUERY
     SELECT i.n::int,
