@@ -1,24 +1,31 @@
 """`python -m benchmarks`: measure the figures, print the table, write the JSON file.
 
-Ends with status 1 only if a figure could not be measured: no number is ever a failure.
+Ends with status 1 only if a figure could not be measured: no number is ever a failure. Interrupted
+(Ctrl-C), it shows and writes what was measured until then, and ends with 130; ended by SIGTERM, it
+cleans up just the same.
 """
 
 import argparse
 import os
+import signal
 import subprocess
 import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from types import FrameType
+from typing import NoReturn
 
 import asyncpg
 import psycopg
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.text import Text
 
 from benchmarks import machine, report
 from benchmarks.bench import Bench
 from benchmarks.figures import ALL, GROWTH, MEASUREMENTS, QUICK, Measurement
+from benchmarks.processes import ROOT
 from benchmarks.results import NotMeasured, Result, Verdict
 from benchmarks.rounds import Plan
 from storecredit import telemetry
@@ -41,6 +48,7 @@ FAILURES = (
 def main() -> None:
     """The command."""
     options = parsed(None)
+    signal.signal(signal.SIGTERM, _terminated)
     # What is measured runs on its defaults, whatever the terminal has exported.
     for name in [name for name in os.environ if name.startswith("STORECREDIT_")]:
         del os.environ[name]
@@ -49,13 +57,41 @@ def main() -> None:
     if not console.is_terminal:
         # Nobody's window is to fold the lines of a log.
         console = Console(width=200)
-    parent = machine.scratch_parent()
-    with tempfile.TemporaryDirectory(prefix="storecredit-bench-", dir=parent) as scratch:
-        results, described = measured(options, Path(scratch))
-    report.show(console, results, described)
-    console.print(f"Written to {report.write(results, described).relative_to(Path.cwd())}")
-    if any(result.verdict is Verdict.NOT_MEASURED for result in results):
-        raise SystemExit(1)
+    results: list[Result] = []
+    described: machine.Description | None = None
+    interrupted = False
+    try:
+        with tempfile.TemporaryDirectory(
+            prefix="storecredit-bench-", dir=machine.scratch_parent()
+        ) as scratch:
+            described = machine.description(Path(scratch))
+            measure(options, Path(scratch), results)
+    except KeyboardInterrupt:
+        interrupted = True
+    raise SystemExit(told(console, results, described, interrupted=interrupted))
+
+
+def _terminated(_signal: int, _frame: FrameType | None) -> NoReturn:
+    """End as Ctrl-C does, through every clean-up on the way."""
+    raise SystemExit(128 + signal.SIGTERM)
+
+
+def told(
+    console: Console,
+    results: Sequence[Result],
+    described: machine.Description | None,
+    *,
+    interrupted: bool,
+) -> int:
+    """Show and write what was measured; the status to end with."""
+    if results and described is not None:
+        report.show(console, results, described)
+        console.print(f"Written to {report.write(results, described).relative_to(ROOT)}")
+    if interrupted:
+        until = "the figures measured until then are above" if results else "nothing was measured"
+        console.print(f"Interrupted; {until}.")
+        return 128 + signal.SIGINT
+    return int(any(result.verdict is Verdict.NOT_MEASURED for result in results))
 
 
 def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -90,21 +126,16 @@ def plan(options: argparse.Namespace) -> Plan:
     return Plan(rounds=rounds, seconds=seconds, short=usual.short)
 
 
-def measured(
-    options: argparse.Namespace, scratch: Path
-) -> tuple[list[Result], dict[str, str | int | float]]:
-    """All that is wanted, with a bar on the terminal; and the machine as it was before."""
-    described = machine.description(scratch)
+def measure(options: argparse.Namespace, scratch: Path, results: list[Result]) -> None:
+    """All that is wanted, with a bar on the terminal; each figure's results are added at once."""
     figures = wanted(options)
     chosen = [each for each in ALL if not figures.isdisjoint(each.figures)]
-    results: list[Result] = []
     columns = TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn()
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("", total=len(chosen))
         for each in chosen:
             results += one(each, plan(options), figures, scratch, bar, task)
             bar.advance(task)
-    return results, described
 
 
 def one(
@@ -127,12 +158,21 @@ def one(
         try:
             results = measurement.measure(Bench(how, figures, Path(directory), say))
         except FAILURES as failure:
-            why = (f"{type(failure).__name__}: {failure}",)
+            why = reason(failure)
             results = [
-                Result(figure=name, what="could not be measured", notes=why) for name in names
+                Result(figure=name, what=measurement.figures[name], notes=(why,)) for name in names
             ]
+            bar.console.print(Text(f"{label}: not measured: {why}"))
+            return results
     bar.console.print(f"{label}: {time.monotonic() - began:.0f} s", highlight=False)
     return results
+
+
+def reason(failure: BaseException) -> str:
+    """Why a figure was not measured; our own words say it without the name of their class."""
+    if isinstance(failure, NotMeasured):
+        return str(failure)
+    return f"{type(failure).__name__}: {failure}"
 
 
 if __name__ == "__main__":

@@ -14,11 +14,12 @@ import storecredit
 from benchmarks.processes import ROOT
 from storecredit.postgres.cluster import POSTGRES_BIN
 
+Description = dict[str, str | int | float]
 SYNCS = 200
 BLOCK_BYTES = 8192
 
 
-def description(directory: Path) -> dict[str, str | int | float]:
+def description(directory: Path) -> Description:
     """The machine, the versions and the commit; `directory` is on the disk that is measured."""
     return {
         "cpu": _cpu_model(),

@@ -1,6 +1,6 @@
 """The figures, by name: what `make bench` measures, in this order."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from benchmarks.bench import Bench
@@ -23,32 +23,51 @@ from benchmarks.results import Result
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
-    """What is measured together; `measure` leaves out what `bench.wanted` does not name."""
+    """What is measured together; `measure` leaves out what `bench.wanted` does not name.
 
-    figures: tuple[str, ...]
+    `figures`: what each is called in a line that has no more to say, as it was not measured.
+    """
+
+    figures: Mapping[str, str]
     measure: Callable[[Bench], list[Result]]
+    needs_wrk: bool = True
 
 
 MEASUREMENTS = (
-    Measurement(("F1",), create.one_store),
-    Measurement(("F2",), create.many_stores),
-    Measurement(("F3",), balance.measure),
-    Measurement(("F4",), ledger.one_store),
-    Measurement(("F5",), ledger.many_stores),
-    Measurement(("F6",), batches.measure),
-    Measurement(("F7", "F11"), long_ledger.measure),
-    Measurement(("F8",), alone.measure),
-    Measurement(("F9",), worker.measure),
-    Measurement(("F10",), memory.measure),
-    Measurement(("F12",), start.measure),
-    Measurement(("L1",), latency.under_load),
-    Measurement(("L2",), latency.fairness),
-    Measurement(("L3",), storm.measure),
+    Measurement({"F1": "create, one hot store"}, create.one_store),
+    Measurement({"F2": f"create, random among {create.STORES:,} stores"}, create.many_stores),
+    Measurement({"F3": "balance"}, balance.measure),
+    Measurement(
+        {"F4": "deductions by the ledger alone, one store"}, ledger.one_store, needs_wrk=False
+    ),
+    Measurement(
+        {"F5": f"deductions by the ledger alone, random among {ledger.STORES:,} stores"},
+        ledger.many_stores,
+        needs_wrk=False,
+    ),
+    Measurement(
+        {"F6": f"deductions in batches of {batches.BATCH:,} on one store"},
+        batches.measure,
+        needs_wrk=False,
+    ),
+    Measurement(
+        {"F7": "create, with 10 million ledger rows", "F11": "`storecredit verify`, ledger rows/s"},
+        long_ledger.measure,
+    ),
+    Measurement({"F8": "half of all creates, one at a time (p50)"}, alone.measure),
+    Measurement({"F9": "generations through queue and worker"}, worker.measure),
+    Measurement({"F10": "memory"}, memory.measure),
+    Measurement(
+        {"F12": "from `storecredit serve` to the first 201"}, start.measure, needs_wrk=False
+    ),
+    Measurement({"L1": "99 of 100 creates (p99)"}, latency.under_load),
+    Measurement({"L2": "a store's p99 beside a loud one, against alone"}, latency.fairness),
+    Measurement({"L3": "creates in a storm of refunds, against alone"}, storm.measure),
 )
 GROWTH = (
-    Measurement(("G1",), growth.with_rows),
-    Measurement(("G2",), growth.with_stores),
-    Measurement(("G3",), growth.with_processes),
+    Measurement({"G1": "create, ledger rows"}, growth.with_rows),
+    Measurement({"G2": "create, stores"}, growth.with_stores),
+    Measurement({"G3": "create, API processes"}, growth.with_processes),
 )
 ALL = (*MEASUREMENTS, *GROWTH)
 QUICK = ("F1", "F4", "F6")
