@@ -25,6 +25,7 @@ from rich.text import Text
 from benchmarks import machine, report
 from benchmarks.bench import Bench
 from benchmarks.figures import ALL, GROWTH, MEASUREMENTS, QUICK, Measurement
+from benchmarks.load import NO_WRK, wrk_path
 from benchmarks.processes import ROOT
 from benchmarks.results import NotMeasured, Result, Verdict
 from benchmarks.rounds import Plan
@@ -100,13 +101,31 @@ def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("figures", nargs="*", metavar="FIGURE", help="F1 …; default: all F and L")
     parser.add_argument("--quick", action="store_true", help=f"{', '.join(QUICK)} in short rounds")
     parser.add_argument("--growth", action="store_true", help="how cost grows: G1, G2, G3")
-    parser.add_argument("--rounds", type=int, help="default 5; with --quick 3")
-    parser.add_argument("--seconds", type=int, help="of each measurement; default 2; --quick 1")
+    parser.add_argument("--rounds", type=at_least_one, help="default 5; with --quick 3")
+    parser.add_argument(
+        "--seconds", type=at_least_one, help="of each measurement; default 2; --quick 1"
+    )
     options = parser.parse_args(arguments)
+    options.figures = [name.upper() for name in options.figures]
     unknown = set(options.figures) - {name for each in ALL for name in each.figures}
     if unknown:
-        parser.error(f"there is no figure {', '.join(sorted(unknown))}")
+        parser.error(f"there is no figure {', '.join(sorted(unknown))}; there are {known()}")
     return options
+
+
+def at_least_one(text: str) -> int:
+    """An option's whole number from 1 on."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not a whole number of at least 1")
+    return int(text)
+
+
+def known() -> str:
+    """The names of all figures, as F1–F12: those of one letter have the numbers from 1 on."""
+    numbers: dict[str, list[int]] = {}
+    for name in (name for each in ALL for name in each.figures):
+        numbers.setdefault(name[0], []).append(int(name[1:]))
+    return ", ".join(f"{letter}1–{letter}{max(each)}" for letter, each in numbers.items())
 
 
 def wanted(options: argparse.Namespace) -> frozenset[str]:
@@ -132,9 +151,17 @@ def measure(options: argparse.Namespace, scratch: Path, results: list[Result]) -
     chosen = [each for each in ALL if not figures.isdisjoint(each.figures)]
     columns = TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn()
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        without_wrk = [] if wrk_path() else [each for each in chosen if each.needs_wrk]
+        if without_wrk:
+            missing = [name for each in without_wrk for name in each.figures if name in figures]
+            said = f"{NO_WRK}; not measured without it: {', '.join(missing)}"
+            bar.console.print(Text(said), soft_wrap=True)
         task = bar.add_task("", total=len(chosen))
         for each in chosen:
-            results += one(each, plan(options), figures, scratch, bar, task)
+            if each in without_wrk:
+                results += not_measured(each, figures, NO_WRK)
+            else:
+                results += one(each, plan(options), figures, scratch, bar, task)
             bar.advance(task)
 
 
@@ -159,13 +186,19 @@ def one(
             results = measurement.measure(Bench(how, figures, Path(directory), say))
         except FAILURES as failure:
             why = reason(failure)
-            results = [
-                Result(figure=name, what=measurement.figures[name], notes=(why,)) for name in names
-            ]
-            bar.console.print(Text(f"{label}: not measured: {why}"))
-            return results
+            bar.console.print(Text(f"{label}: not measured: {why}"), soft_wrap=True)
+            return not_measured(measurement, figures, why)
     bar.console.print(f"{label}: {time.monotonic() - began:.0f} s", highlight=False)
     return results
+
+
+def not_measured(measurement: Measurement, figures: frozenset[str], why: str) -> list[Result]:
+    """A line for each of its figures that was wanted, with its title and the reason."""
+    return [
+        Result(figure=name, what=what, notes=(why,))
+        for name, what in measurement.figures.items()
+        if name in figures
+    ]
 
 
 def reason(failure: BaseException) -> str:

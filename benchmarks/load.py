@@ -24,6 +24,12 @@ START_MAX_SECONDS = 20
 CREATE_PATH = "/api/v1/generation/create"
 CREATE_BODY = '{"image_urls": ["https://images.example/hat-on-a-chair.png"]}'
 IN_ORDER, RANDOM = "in_order", "random"
+NO_WRK = "wrk is not installed (`apt-get install wrk`, or `brew install wrk`)"
+
+
+def wrk_path() -> str | None:
+    """Where the load generator is; None: it is not installed."""
+    return shutil.which("wrk")
 
 
 class LoadReport(msgspec.Struct, frozen=True):
@@ -77,8 +83,8 @@ class Load:
     @contextmanager
     def running(self, seconds: int) -> "Iterator[subprocess.Popen[str]]":
         """The run beside what the caller does meanwhile; `finished` has its report."""
-        if shutil.which("wrk") is None:
-            raise NotMeasured("wrk is not installed: `apt-get install wrk`, or brew install wrk")
+        if wrk_path() is None:
+            raise NotMeasured(NO_WRK)
         process = subprocess.Popen(
             self.command(seconds), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         )

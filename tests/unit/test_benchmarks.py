@@ -7,11 +7,11 @@ import msgspec
 import pytest
 
 from benchmarks import report
-from benchmarks.__main__ import parsed, plan, wanted
+from benchmarks.__main__ import measure, parsed, plan, reason, wanted
 from benchmarks.database_under_test import Counts
 from benchmarks.figures import ALL, QUICK
 from benchmarks.figures.ledger import Deducted, textbook_report
-from benchmarks.load import report_in
+from benchmarks.load import NO_WRK, report_in
 from benchmarks.results import Goal, NotMeasured, Result, Spread, Verdict, ratios
 from benchmarks.rounds import Plan, interleaved, order_of_round
 
@@ -144,8 +144,42 @@ def test_figures_are_chosen_by_name_or_all_or_the_quick_ones() -> None:
     assert wanted(parsed([])) >= {"F1", *QUICK}
     assert plan(parsed(["--quick"])).rounds == 3
     assert plan(parsed(["--rounds", "7", "--seconds", "2"])) == Plan(rounds=7, seconds=2)
+    assert wanted(parsed(["--quick", "f6"])) == {"F6"}
+
+
+@pytest.mark.parametrize(
+    "arguments, said",
+    [
+        (["F99"], "there is no figure F99; there are F1–F12, L1–L3, G1–G3"),
+        (["--rounds", "0"], "0 is not a whole number of at least 1"),
+        (["--seconds", "-1"], "-1 is not a whole number of at least 1"),
+        (["--seconds", "short"], "short is not a whole number of at least 1"),
+    ],
+)
+def test_what_cannot_be_measured_is_refused_before_anything_starts(
+    arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(SystemExit):
-        parsed(["F99"])
+        parsed(arguments)
+    assert said in capsys.readouterr().err
+
+
+def test_without_wrk_it_is_said_first_and_the_lines_keep_their_titles(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    results: list[Result] = []
+    measure(parsed(["F1", "F3"]), tmp_path, results)
+    assert [(result.what, result.notes) for result in results] == [
+        ("create, one hot store", (NO_WRK,)),
+        ("balance", (NO_WRK,)),
+    ]
+    assert capsys.readouterr().err.startswith(f"{NO_WRK}; not measured without it: F1, F3")
+
+
+def test_our_own_reasons_come_without_the_name_of_their_class() -> None:
+    assert reason(NotMeasured("it rained")) == "it rained"
+    assert reason(OSError("no space")) == "OSError: no space"
 
 
 def test_no_two_measurements_have_a_figure_in_common() -> None:
