@@ -48,17 +48,19 @@ def measure(bench: Bench) -> list[Result]:
     ]
 
 
-def queue_sessions(service: ServiceUnderTest, keys: Path | None = None) -> object:
-    """Create at least so many sessions over HTTP; the database's time before the first of them.
+def queue_sessions(
+    service: ServiceUnderTest, keys: Path | None = None, count: int = SESSIONS
+) -> object:
+    """Create at least `count` sessions over HTTP; the database's time before the first of them.
 
     `keys`: for the stores of this file; else for all of the service's.
     """
     row = service.database.admin.execute("SELECT clock_timestamp()").fetchone()
     assert row is not None
     give_up = time.monotonic() + CREATE_SECONDS_MAX
-    while service.database.counts().sessions < SESSIONS:
+    while service.database.counts().sessions < count:
         if time.monotonic() > give_up:
-            raise NotMeasured(f"{SESSIONS} sessions take too long to create")
+            raise NotMeasured(f"{count} sessions take too long to create")
         service.load(keys=keys).run(1)
     since: object = row[0]
     return since
