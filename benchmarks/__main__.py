@@ -69,7 +69,7 @@ def main() -> None:
             measure(options, Path(scratch), results)
     except KeyboardInterrupt:
         interrupted = True
-    raise SystemExit(told(console, results, described, interrupted=interrupted))
+    raise SystemExit(told(console, results, described, plan(options), interrupted=interrupted))
 
 
 def _terminated(_signal: int, _frame: FrameType | None) -> NoReturn:
@@ -81,13 +81,14 @@ def told(
     console: Console,
     results: Sequence[Result],
     described: machine.Description | None,
+    how: Plan,
     *,
     interrupted: bool,
 ) -> int:
     """Show and write what was measured; the status to end with."""
     if results and described is not None:
         report.show(console, results, described)
-        console.print(f"Written to {report.write(results, described).relative_to(ROOT)}")
+        console.print(f"Written to {report.write(results, described, how).relative_to(ROOT)}")
     if interrupted:
         until = "the figures measured until then are above" if results else "nothing was measured"
         console.print(f"Interrupted; {until}.")

@@ -19,7 +19,7 @@ FONT, FONTS = (
 
 def draw(path: Path, title: str, points: Sequence[Result]) -> None:
     """Creates per second at each point of a curve, as columns."""
-    data = [(point.at, round(point.absolute[CREATES])) for point in points]
+    data = [(point.at, round(point.absolute[CREATES].median)) for point in points]
     chart = leather.Chart(title)
     # From 0: half as high is half as fast.
     chart.add_y_scale(0, max(rate for _, rate in data))

@@ -25,7 +25,7 @@ def description(directory: Path) -> Description:
         "cpu": _cpu_model(),
         "cores": os.cpu_count() or 0,
         "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
-        "kernel": platform.release(),
+        "kernel": ".".join(platform.release().split(".")[:2]),
         "system": platform.system(),
         "python": platform.python_version(),
         "postgresql": _said([str(POSTGRES_BIN / "postgres"), "--version"]).split()[-1],

@@ -4,7 +4,8 @@ Takes the newest file with every figure and the newest with every curve, unless 
 """
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -62,11 +63,18 @@ class Run:
 
 def newest(directory: Path) -> list[Run]:
     """The newest run of every figure, and, if there is one, the newest of every curve."""
-    runs = [Run.read(path) for path in sorted(directory.glob("*.json"), reverse=True)]
+    runs = list(_readable(sorted(directory.glob("*.json"), reverse=True)))
     whole = [run for run in runs if run.has(MEASUREMENTS)]
     if not whole:
         raise NoResults("There are no results of every figure yet: run `make bench` first.")
     return whole[:1] + [run for run in runs if run.has(GROWTH)][:1]
+
+
+def _readable(paths: Iterable[Path]) -> Iterator[Run]:
+    """The runs in these files; what an earlier version wrote in another shape is passed over."""
+    for path in paths:
+        with suppress(msgspec.ValidationError):
+            yield Run.read(path)
 
 
 def write(runs: Sequence[Run], directory: Path = DOCS) -> None:

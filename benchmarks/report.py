@@ -12,7 +12,8 @@ from rich.table import Table
 from rich.text import Text
 
 from benchmarks.processes import ROOT
-from benchmarks.results import Result, Verdict
+from benchmarks.results import Absolute, Result, Verdict
+from benchmarks.rounds import Plan
 
 RESULTS = ROOT / "benchmarks" / "results"
 SMALL: Final = 100
@@ -38,11 +39,11 @@ def with_unit(text: str, unit: str) -> str:
     return f"{text}{unit}" if unit.startswith("/") else f"{text} {unit}".rstrip()
 
 
-def absolute(values: Mapping[str, float]) -> str:
-    """Each value with its unit, which follows the last comma in its name: `p50, ms`."""
+def absolute(values: Mapping[str, Absolute]) -> str:
+    """Each median with its unit, which follows the last comma in its name: `p50, ms`."""
     named = (name.rpartition(", ") for name in values)
     return "; ".join(
-        f"{number(value, unit)} {name}"
+        f"{number(value.median, unit)} {name}"
         for (name, _, unit), value in zip(named, values.values(), strict=True)
     )
 
@@ -89,11 +90,12 @@ def machine_line(machine: dict[str, Any]) -> str:
     )
 
 
-def document(results: Sequence[Result], machine: dict[str, Any]) -> dict[str, Any]:
+def document(results: Sequence[Result], machine: dict[str, Any], plan: Plan) -> dict[str, Any]:
     """Everything of one run, for JSON: the spread and the verdict beside what they come from."""
     return {
         "measured_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": machine,
+        "plan": {"rounds": plan.rounds, "seconds": plan.seconds, "quick": plan.short},
         "durability": DURABILITY,
         "results": [
             msgspec.to_builtins(result)
@@ -106,10 +108,12 @@ def document(results: Sequence[Result], machine: dict[str, Any]) -> dict[str, An
     }
 
 
-def write(results: Sequence[Result], machine: dict[str, Any], directory: Path = RESULTS) -> Path:
+def write(
+    results: Sequence[Result], machine: dict[str, Any], plan: Plan, directory: Path = RESULTS
+) -> Path:
     """Write the run's JSON file, named for when it was made; where it is."""
     directory.mkdir(exist_ok=True)
     path = directory / f"{datetime.now(UTC):%Y-%m-%dT%H%M%SZ}.json"
-    encoded = msgspec.json.encode(document(results, machine))
+    encoded = msgspec.json.encode(document(results, machine, plan))
     path.write_bytes(msgspec.json.format(encoded, indent=2) + b"\n")
     return path

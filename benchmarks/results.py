@@ -57,11 +57,24 @@ class Spread:
 
 
 @dataclass(frozen=True, slots=True)
+class Absolute:
+    """The values of one contender, in the order measured, and their median."""
+
+    median: float
+    rounds: tuple[float, ...]
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> "Absolute":
+        """Of at least one value."""
+        return cls(statistics.median(values), tuple(values))
+
+
+@dataclass(frozen=True, slots=True)
 class Result:
     """One line of the table.
 
     `figure` as in F1; `unit` is empty for a share; `at` is the place on a chart's axis, where there
-    is one; `rounds` are the values themselves, in the order measured; `absolute` are the medians
+    is one; `rounds` are the values themselves, in the order measured; `absolute` are the values
     that they were made of, by name and, after a comma, unit.
     """
 
@@ -71,7 +84,7 @@ class Result:
     at: str = ""
     goal: Goal | None = None
     rounds: tuple[float, ...] = ()
-    absolute: Mapping[str, float] = field(default_factory=dict)
+    absolute: Mapping[str, Absolute] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
     @property
@@ -94,11 +107,11 @@ def ratios(of: Sequence[float], to: Sequence[float]) -> tuple[float, ...]:
     return tuple(one / other for one, other in zip(of, to, strict=True))
 
 
-def medians(values: Mapping[str, Sequence[float]]) -> dict[str, float]:
-    """The median of each name's values."""
-    return {name: statistics.median(each) for name, each in values.items()}
+def medians(values: Mapping[str, Sequence[float]]) -> dict[str, Absolute]:
+    """Each name's values, with their median."""
+    return {name: Absolute.of(each) for name, each in values.items()}
 
 
-def per_second(rates: Mapping[str, Sequence[float]]) -> dict[str, float]:
-    """The median rates, named as such."""
+def per_second(rates: Mapping[str, Sequence[float]]) -> dict[str, Absolute]:
+    """Each name's rates, named as such."""
     return {f"{name}, /s": rate for name, rate in medians(rates).items()}

@@ -21,7 +21,7 @@ from benchmarks.processes import (
     free_port,
     started,
 )
-from benchmarks.results import NotMeasured, medians
+from benchmarks.results import Absolute, NotMeasured, medians
 from storecredit.stores.api_keys import CACHED_KEYS_MAX
 
 LITESTAR, ASGI = "litestar", "asgi"
@@ -40,7 +40,7 @@ class CreateRun:
     database_microseconds: float
 
 
-def cpu_per_create(runs: Sequence[CreateRun]) -> dict[str, float]:
+def cpu_per_create(runs: Sequence[CreateRun]) -> dict[str, Absolute]:
     """CPU time per create, in microseconds: less noisy than a rate where others use the machine."""
     return medians(
         {

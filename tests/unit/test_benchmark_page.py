@@ -10,8 +10,8 @@ import pytest
 from benchmarks import report
 from benchmarks.figures import GROWTH, MEASUREMENTS
 from benchmarks.page import NoResults, newest, write
-from benchmarks.results import Goal, Result
-from tests.unit.test_benchmarks import MACHINE
+from benchmarks.results import Goal, Result, per_second
+from tests.unit.test_benchmarks import MACHINE, PLAN
 
 FIGURES = [name for each in MEASUREMENTS for name in each.figures]
 CURVES = [name for each in GROWTH for name in each.figures]
@@ -19,7 +19,7 @@ CURVES = [name for each in GROWTH for name in each.figures]
 
 def results_of(directory: Path, name: str, results: list[Result]) -> None:
     """A results file, as a run of that time would have left it."""
-    report.write(results, MACHINE, directory).rename(directory / f"{name}.json")
+    report.write(results, MACHINE, PLAN, directory).rename(directory / f"{name}.json")
 
 
 def every_figure(median: float) -> list[Result]:
@@ -33,7 +33,7 @@ def every_figure(median: float) -> list[Result]:
 
 def every_curve() -> list[Result]:
     return [
-        Result(name, "create", at=at, rounds=(1.0,), absolute={"creates, /s": rate})
+        Result(name, "create", at=at, rounds=(1.0,), absolute=per_second({"creates": [rate]}))
         for name in CURVES
         for at, rate in [("1", 3000.0), ("10,000", 1500.0)]
     ]
@@ -69,8 +69,20 @@ def test_without_a_whole_run_it_says_what_to_do(tmp_path: Path) -> None:
         newest(tmp_path)
 
 
+def test_what_an_earlier_version_wrote_is_passed_over(tmp_path: Path) -> None:
+    results_of(tmp_path, "2026-01-03", every_figure(0.75))
+    (tmp_path / "2026-01-04.json").write_text('{"results": [{"absolute": {"create, /s": 9.0}}]}')
+    assert [run.results[0].rounds for run in newest(tmp_path)] == [(0.75,)]
+
+
 def test_a_results_file_names_nothing_of_one_machine(tmp_path: Path) -> None:
     results_of(tmp_path, "a", every_figure(0.5))
     text = (tmp_path / "a.json").read_text()
     assert str(tmp_path) not in text
-    assert set(json.loads(text)) == {"measured_at", "machine", "durability", "results"}
+    assert set(json.loads(text)) == {
+        "measured_at",
+        "machine",
+        "plan",
+        "durability",
+        "results",
+    }

@@ -12,7 +12,16 @@ from benchmarks.database_under_test import Counts
 from benchmarks.figures import ALL, QUICK
 from benchmarks.figures.ledger import Deducted, textbook_report
 from benchmarks.load import NO_WRK, report_in
-from benchmarks.results import Goal, NotMeasured, Result, Spread, Verdict, ratios
+from benchmarks.results import (
+    Goal,
+    NotMeasured,
+    Result,
+    Spread,
+    Verdict,
+    medians,
+    per_second,
+    ratios,
+)
 from benchmarks.rounds import Plan, interleaved, order_of_round
 
 WRK = """Running 1s test @ http://127.0.0.1:8000
@@ -40,6 +49,7 @@ MACHINE = {
     "fdatasync_microseconds": 20.0,
     "commit": "abc",
 }
+PLAN = Plan(rounds=3, seconds=1, short=True)
 
 
 def test_a_ratio_is_taken_round_by_round() -> None:
@@ -125,16 +135,17 @@ def test_the_json_file_holds_every_round_and_the_machine(tmp_path: Path) -> None
         "create",
         goal=Goal(at_least=0.5),
         rounds=(0.4, 0.6, 0.7),
-        absolute={"create, /s": 9.0},
+        absolute=per_second({"create": [8.0, 9.0, 12.0]}),
     )
-    path = report.write([result, Result("F2", "", notes=("why",))], MACHINE, tmp_path)
+    path = report.write([result, Result("F2", "", notes=("why",))], MACHINE, PLAN, tmp_path)
     written = json.loads(path.read_text())
     first, second = written["results"]
     assert written["machine"] == MACHINE
+    assert written["plan"] == {"rounds": 3, "seconds": 1, "quick": True}
     assert first["rounds"] == [0.4, 0.6, 0.7]
     assert first["spread"] == {"median": 0.6, "least": 0.4, "greatest": 0.7}
     assert (first["goal"], first["verdict"]) == ({"at_least": 0.5, "at_most": None}, "met")
-    assert first["absolute"] == {"create, /s": 9.0}
+    assert first["absolute"] == {"create, /s": {"median": 9.0, "rounds": [8.0, 9.0, 12.0]}}
     assert (second["verdict"], second["notes"]) == ("not measured", ["why"])
 
 
@@ -192,7 +203,8 @@ def test_a_value_is_written_with_as_many_digits_as_matter() -> None:
     assert report.number(0.123456) == "0.123"
     assert report.number(12345.6, "/s") == "12,346/s"
     assert report.number(87.65, "MiB") == "87.7 MiB"
-    assert report.absolute({"create, /s": 9000, "p50, ms": 1.5}) == "9,000/s create; 1.5 ms p50"
+    values = medians({"create, /s": [9000], "p50, ms": [1.0, 1.5, 4.0]})
+    assert report.absolute(values) == "9,000/s create; 1.5 ms p50"
 
 
 def test_a_result_can_be_read_back() -> None:
