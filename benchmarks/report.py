@@ -8,7 +8,8 @@ from typing import Any, Final
 import msgspec
 from rich import box
 from rich.console import Console
-from rich.table import Table
+from rich.padding import Padding
+from rich.table import Column, Table
 from rich.text import Text
 
 from benchmarks.processes import ROOT
@@ -17,6 +18,10 @@ from benchmarks.rounds import Plan
 
 RESULTS = ROOT / "benchmarks" / "results"
 SMALL: Final = 100
+WIDE: Final = 120
+"""Columns of a terminal from which on the absolute values have room beside the others."""
+NARROWEST: Final = 16
+INDENT: Final = 6
 STYLES: Final = {
     Verdict.MET: "green",
     Verdict.MISSED: "yellow",
@@ -67,16 +72,50 @@ HEADINGS: Final = ("", "what", "goal", "median", "spread", "verdict", "absolute 
 
 def show(console: Console, results: Sequence[Result], machine: dict[str, Any]) -> None:
     """Print the table, what it was measured on, and what is to be said about its lines."""
-    table = Table(*HEADINGS, box=box.SIMPLE_HEAD, pad_edge=False)
-    for result in results:
-        *left, verdict, beside = cells(result)
-        table.add_row(*map(Text, left), Text(verdict, STYLES[result.verdict]), Text(beside))
-    console.print(table)
+    if console.is_terminal:
+        _show(console, results, machine)
+        return
+    # The cells of a table are filled up with blanks, which nobody wants in a file.
+    with console.capture() as printed:
+        _show(console, results, machine)
+    console.file.write("".join(f"{line.rstrip()}\n" for line in printed.get().splitlines()))
+
+
+def _show(console: Console, results: Sequence[Result], machine: dict[str, Any]) -> None:
+    show_table = _show_wide if console.width >= WIDE else _show_narrow
+    show_table(console, results)
     for result in results:
         for note in result.notes:
             console.print(Text(f"{result.figure}: {note}"))
     console.print(Text(machine_line(machine)))
     console.print(Text(DURABILITY))
+
+
+def _show_wide(console: Console, results: Sequence[Result]) -> None:
+    table = Table(*HEADINGS, box=box.SIMPLE_HEAD, pad_edge=False)
+    for result in results:
+        table.add_row(*_row(result), Text(absolute(result.absolute)))
+    console.print(table)
+
+
+def _show_narrow(console: Console, results: Sequence[Result]) -> None:
+    """The absolute values below their row, as wide as the terminal: beside it they have no room."""
+    rows = [tuple(map(Text, HEADINGS[:-1])), *map(_row, results)]
+    widths = [max(cell.cell_len for cell in column) for column in zip(*rows, strict=True)]
+    widths[1] = max(NARROWEST, console.width - sum(widths) + widths[1] - 2 * len(widths))
+    for row, result in zip(rows, [None, *results], strict=True):
+        line = Table.grid(*(Column(width=width) for width in widths), padding=(0, 2, 0, 0))
+        line.add_row(*row)
+        console.print(line)
+        if result is not None and result.absolute:
+            console.print(Padding(Text(absolute(result.absolute)), (0, 0, 0, INDENT)))
+    console.print()
+
+
+def _row(result: Result) -> tuple[Text, ...]:
+    """The cells of a line up to the verdict, which has its colour."""
+    *left, verdict, _ = cells(result)
+    return (*map(Text, left), Text(verdict, STYLES[result.verdict]))
 
 
 def machine_line(machine: dict[str, Any]) -> str:

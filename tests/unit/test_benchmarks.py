@@ -1,10 +1,12 @@
 """The benchmark harness: its own arithmetic, and how it reads what others report."""
 
+import io
 import json
 from pathlib import Path
 
 import msgspec
 import pytest
+from rich.console import Console
 
 from benchmarks import report
 from benchmarks.__main__ import measure, parsed, plan, reason, wanted
@@ -205,6 +207,28 @@ def test_a_value_is_written_with_as_many_digits_as_matter() -> None:
     assert report.number(87.65, "MiB") == "87.7 MiB"
     values = medians({"create, /s": [9000], "p50, ms": [1.0, 1.5, 4.0]})
     assert report.absolute(values) == "9,000/s create; 1.5 ms p50"
+
+
+def printed(width: int) -> list[str]:
+    """The lines that a run of one figure prints into a file or a pipe of that width."""
+    result = Result(
+        "F1", "create", rounds=(0.5,), absolute=per_second({"create": [9000], "empty": [18_000]})
+    )
+    into = io.StringIO()
+    report.show(Console(width=width, file=into), [result], MACHINE)
+    return into.getvalue().splitlines()
+
+
+def test_absolute_values_stand_beside_their_line_or_below_it_where_there_is_no_room() -> None:
+    beside = "9,000/s create; 18,000/s empty"
+    wide = printed(160)
+    (line,) = [line for line in wide if line.lstrip().startswith("F1 ")]
+    assert line.endswith(beside)
+    narrow = printed(80)
+    place = next(place for place, line in enumerate(narrow) if line.startswith("F1 "))
+    assert narrow[place + 1] == f"      {beside}"
+    assert all(len(line) <= 80 for line in narrow)
+    assert all(line == line.rstrip() for line in wide + narrow)
 
 
 def test_a_result_can_be_read_back() -> None:
