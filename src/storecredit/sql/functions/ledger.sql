@@ -53,16 +53,13 @@ BEGIN
     FOR item IN
         SELECT i.n::int AS n, i.amount, i.request_id,
             min(i.n) OVER (PARTITION BY i.request_id)::int AS first_n,
-            -- One type at a time, a look-up by the unique key each: for several at once a plan made
-            -- while the table was small may read all of the store's rows. And a range, not `=`:
-            -- with that, all of the store's overage may be read, by the partial index.
-            coalesce(
-                (SELECT t.amount FROM store_credit_transactions t
-                 WHERE t.store_id = p_store_id AND t.request_id = i.request_id
-                   AND t.type = 'deduction'),
-                (SELECT t.amount FROM store_credit_transactions t
-                 WHERE t.store_id = p_store_id AND t.request_id = i.request_id
-                   AND t.type >= 'overage' AND t.type <= 'overage')) AS amount_before
+            -- One look-up in the unique key: a range of types, and in its order. Else a plan made while
+            -- the table was small may read all of the store's rows, or all of its overage.
+            (SELECT t.amount FROM store_credit_transactions t
+             WHERE t.store_id = p_store_id AND t.request_id = i.request_id
+               AND t.type >= 'deduction' AND t.type <= 'overage'
+               AND t.type IN ('deduction', 'overage')
+             ORDER BY t.type LIMIT 1) AS amount_before
         FROM unnest(p_amounts, p_request_ids) WITH ORDINALITY AS i (amount, request_id, n)
         ORDER BY i.n
     LOOP
