@@ -89,8 +89,8 @@ class Settings(BaseSettings):
     # Group commit
     commit_lanes: int = Field(default=2, ge=1, le=64)
     """Batches of creates that may be under way at once; a store always uses the same lane."""
-    commit_batch_max: int = Field(default=128, ge=1, le=5000)
-    """Requests in one transaction, at most; beyond that the stores take turns."""
+    commit_batch_max: int = Field(default=64, ge=1, le=5000)
+    """Requests in one transaction, at most; a quarter for each store while there are several."""
     commit_waiting_max: int = Field(default=5000, ge=1)
     """Requests waiting for a batch, at most; then 503."""
     commit_deadline_seconds: float = Field(default=10.0, gt=0)

@@ -123,23 +123,24 @@ async def test_a_batch_is_never_larger_than_its_maximum(database: Database, rows
     assert await rows.transactions() == [[1], [2, 3, 4], [5, 6, 7], [8]]
 
 
-async def test_owners_take_turns_when_more_wait_than_a_batch_may_hold(
+async def test_none_of_several_owners_has_more_than_its_share_of_a_batch(
     database: Database, rows: Rows
 ) -> None:
-    async with serving(database, rows, replace(BOUNDS, batch_max=4)) as commit:
+    async with serving(database, rows, replace(BOUNDS, batch_max=8)) as commit:
         first = await hold_up(commit, rows)
-        many = await hand_in(commit, range(2, 12))
-        few = await hand_in(commit, [21, 22], NEXT_LANES_STORE)
+        many = await hand_in(commit, range(2, 16))
+        few = await hand_in(commit, [21, 22, 23], NEXT_LANES_STORE)
         another = await hand_in(commit, [31], UUID(int=2))
         rows.gate.set()
         told = await asyncio.gather(first, *many, *few, *another)
-        assert told == outcomes([1, *range(2, 12), 21, 22, 31])
+        assert told == outcomes([1, *range(2, 16), 21, 22, 23, 31])
     assert await rows.transactions() == [
         [1],
-        [2, 21, 31, 3],
-        [22, 4, 5, 6],
-        [7, 8, 9, 10],
-        [11],
+        [2, 21, 31, 3, 22],
+        [4, 23, 5],
+        [6, 7],
+        # The others have their outcomes: who is alone has all of the batch.
+        [8, 9, 10, 11, 12, 13, 14, 15],
     ]
 
 

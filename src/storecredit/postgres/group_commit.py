@@ -2,9 +2,9 @@
 
 There is no timer: an idle service adds no delay, a busy one fills its batches. One batch is one
 transaction; each caller gets its own outcome. The same owner (a store, or an end user) always goes
-to the same lane, so two lanes never wait for each other's credit row. When more wait than a batch
-may hold, their owners take turns: who sends two hundred requests at once makes its own wait, and
-those of an owner with a few are in the next batch.
+to the same lane, so two lanes never wait for each other's credit row. While several owners are
+served, none has more than its share of a batch: who sends two hundred requests at once makes its
+own wait, and those of an owner with a few are in the next batch, which is soon done.
 
 What can go wrong, and what the caller sees:
 
@@ -20,7 +20,7 @@ What can go wrong, and what the caller sees:
 import asyncio
 import contextlib
 import time
-from collections import OrderedDict, deque
+from collections import Counter, OrderedDict, deque
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, Generic, TypeVar
@@ -43,6 +43,8 @@ Outcome = TypeVar("Outcome")
 RETRY_WAIT_SECONDS: Final = 0.05
 BATCH_TIMEOUT_SECONDS: Final = 5.0
 CLOSE_TIMEOUT_SECONDS: Final = 1.0
+SHARES: Final = 4
+"""What a batch is divided into while there is more than one owner; each has one share at most."""
 
 
 class WaitingLineFull(Exception):
@@ -78,18 +80,22 @@ class _Lane(Generic[Item, Outcome]):
         self.waiting += 1
         self.wake.set()
 
-    def take(self, size_max: int) -> list[_Entry[Item, Outcome]]:
-        """The next batch, each owner's entries in their order."""
-        if self.waiting <= size_max:
-            batch = [entry for line in self._lines.values() for entry in line]
-            self._lines.clear()
+    def take(self, size_max: int, share_max: int) -> list[_Entry[Item, Outcome]]:
+        """The next batch: of each owner, in turns, at most its share, in its entries' order."""
+        lines = self._lines
+        if self.waiting <= min(size_max, share_max):
+            batch = [entry for line in lines.values() for entry in line]
+            lines.clear()
         else:
             batch = []
-            while len(batch) < size_max:
-                owner_id, line = self._lines.popitem(last=False)
-                batch.append(line.popleft())
-                if line:
-                    self._lines[owner_id] = line  # last, until it is its turn again
+            for _ in range(share_max):
+                for owner_id in list(lines)[: size_max - len(batch)]:
+                    line = lines[owner_id]
+                    batch.append(line.popleft())
+                    if line:
+                        lines.move_to_end(owner_id)
+                    else:
+                        del lines[owner_id]
         self.waiting -= len(batch)
         return batch
 
@@ -141,6 +147,7 @@ class GroupCommit(Generic[Item, Outcome]):
         self._lanes: list[_Lane[Item, Outcome]] = [_Lane() for _ in range(bounds.lanes)]
         self._tasks: list[asyncio.Task[None]] = []
         self._waiting = 0
+        self._owners: Counter[UUID] = Counter()
         self._closing = False
 
     async def start(self) -> None:
@@ -161,7 +168,7 @@ class GroupCommit(Generic[Item, Outcome]):
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
         for lane in self._lanes:
-            left = lane.take(lane.waiting)
+            left = lane.take(lane.waiting, lane.waiting)
             _fail(left, OutcomeUnknown("the service stopped before it could commit"))
         await asyncio.gather(*(lane.close() for lane in self._lanes))
 
@@ -179,7 +186,13 @@ class GroupCommit(Generic[Item, Outcome]):
         )
         lane.add(owner_id, entry)
         self._waiting += 1
-        return await entry.outcome
+        self._owners[owner_id] += 1
+        try:
+            return await entry.outcome
+        finally:
+            self._owners[owner_id] -= 1
+            if not self._owners[owner_id]:
+                del self._owners[owner_id]
 
     async def _serve(self, lane: _Lane[Item, Outcome]) -> None:
         while lane.waiting or not self._closing:
@@ -198,7 +211,9 @@ class GroupCommit(Generic[Item, Outcome]):
                 _fail(batch, OutcomeUnknown("the service stopped before it could commit"))
 
     def _next_batch(self, lane: _Lane[Item, Outcome]) -> list[_Entry[Item, Outcome]]:
-        batch = lane.take(self._bounds.batch_max)
+        size_max = self._bounds.batch_max
+        is_alone = len(self._owners) <= 1
+        batch = lane.take(size_max, size_max if is_alone else max(1, size_max // SHARES))
         self._batch_size.observe(len(batch))
         self._wait_seconds.observe(time.monotonic() - batch[0].entered_at)
         return batch
