@@ -160,6 +160,13 @@ IN_A_LEDGER: dict[str, Tampering] = {
            WHERE {store} AND request_id = 'done'""",
         {(K.SESSION_MISMATCH, 2, "done"), (K.SESSION_WITHOUT_DEDUCTION, None, "x")},
     ),
+    "a second session of one request": (
+        """INSERT INTO store_generation_sessions
+               (store_id, session_id, request_id, fingerprint, status, completed_at)
+           SELECT store_id, gen_random_uuid(), request_id, fingerprint, status, completed_at
+           FROM store_generation_sessions WHERE {store} AND request_id = 'done'""",
+        {(K.SESSION_MISMATCH, 2, "done")},
+    ),
     "a completed generation refunded by hand": (
         "SELECT refund_store_credits(store_id, 1, 'done') FROM stores WHERE {store}",
         {(K.COMPLETED_BUT_REFUNDED, 11, "done")},
