@@ -24,6 +24,10 @@ PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 HONEST_ENDS = {
     "completed": {Plan.COMPLETES, Plan.IS_AWAY_AT_FIRST, Plan.HANGS_AT_FIRST},
     "MODERATION_BLOCKED": {Plan.IS_BLOCKED},
+    "GENERATOR_REJECTED": {Plan.FAILS},
+    # Its first asking may have been the last attempt, if workers died over those before.
+    "GENERATOR_UNAVAILABLE": {Plan.IS_AWAY, Plan.IS_AWAY_AT_FIRST},
+    "GENERATOR_TIMEOUT": {Plan.HANGS_AT_FIRST},
     # Any attempt may have died with its worker, and there are only so many.
     "GENERATION_FAILED": set(Plan),
 }

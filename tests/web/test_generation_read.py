@@ -69,7 +69,7 @@ async def test_a_failed_one_says_so_and_that_the_credit_came_back(
         worker(generator="http", generator_url=outside.url()),
     ):
         data = await store.ended(await store.created())
-    assert data["error_code"] == "GENERATION_FAILED"
+    assert data["error_code"] == "GENERATOR_REJECTED"
     assert data["error_message"] == "The generator answered with status 400."
     assert (data["credits_charged"], data["credits_refunded"]) == (1, 1)
 

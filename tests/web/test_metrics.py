@@ -125,7 +125,7 @@ async def test_generations_are_counted_and_timed_by_outcome(
         worker(generator="http", generator_url=outside.url()),
     ):
         await store.ended(await store.created())
-    for outcome in ("completed", "moderation_blocked", "generation_failed"):
+    for outcome in ("completed", "moderation_blocked", "generator_rejected"):
         assert await value(api, "generations_total", outcome=outcome) == 1, outcome
     for outcome in ("completed", "moderation_blocked", "failed"):
         assert await value(api, "generation_seconds_count", outcome=outcome) == 1, outcome

@@ -73,7 +73,7 @@ async def test_m2_refund_of_a_generation_with_a_processing_error(
         worker(generator="http", generator_url=outside.url()),
     ):
         ended = await store.ended(session_id)
-    assert ended["error_code"] == "GENERATION_FAILED"
+    assert ended["error_code"] == "GENERATOR_UNAVAILABLE"
     assert len(outside.received) == 3, "an error that may pass is tried again before"
     await assert_refunded_once(rows, store, session_id)
 

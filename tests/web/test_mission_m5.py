@@ -54,7 +54,7 @@ async def test_m5_end_users_get_buy_spend_and_are_refunded(
         done = await ended(user, await user.created("order-1"))
         assert done["status"] == "completed"
         failed = await ended(user, await user.created("order-2", modelImageUrl=BROKEN))
-        assert (failed["status"], failed["error_code"]) == ("failed", "GENERATION_FAILED")
+        assert (failed["status"], failed["error_code"]) == ("failed", "IMAGE_UNREADABLE")
 
         pack = result_of(await user.query("credits.getPacks"))[0]
         await bought(desk, user, pack["id"])

@@ -303,18 +303,44 @@ async def test_an_image_that_will_never_do_outweighs_one_in_passing_trouble() ->
         "Image 2 could not be had: its server answered with status 503."
     )
     assert str(failed.value) == "Image 2 could not be had: its server answered with status 404."
+    assert unavailable.value.code == failed.value.code == "IMAGE_UNREACHABLE"
 
 
 async def test_an_image_on_a_private_host_fails_unless_allowed() -> None:
     async with stand_in(Answer(body=PNG)) as server, generator() as collage:
-        with pytest.raises(GenerationFailed, match="Image 1 points to a private or local address"):
+        with pytest.raises(
+            GenerationFailed, match="Image 1 points to a private or local address"
+        ) as failed:
             await collage.generate(a_request(server.url()))
 
+    assert failed.value.code == "IMAGE_UNREACHABLE"
     assert server.received == []
 
 
 async def test_an_image_that_does_not_decode_fails_by_its_place() -> None:
     broken = data_url(noise((50, 50))[:5000])
     async with generator() as collage:
-        with pytest.raises(GenerationFailed, match=r"^Image 2 is damaged and cannot be read\.$"):
+        with pytest.raises(
+            GenerationFailed, match=r"^Image 2 is damaged and cannot be read\.$"
+        ) as failed:
             await collage.generate(a_request(data_url(PNG), broken))
+
+    assert failed.value.code == "IMAGE_UNREADABLE"
+
+
+@pytest.mark.parametrize(
+    "body, sentence",
+    [
+        (b"<html>", "Image 1 is no PNG, JPEG or WebP image."),
+        (b"x" * 10_001, "Image 1 is larger than 10,000 bytes."),
+    ],
+)
+async def test_what_was_fetched_and_is_no_image_is_unreadable(body: bytes, sentence: str) -> None:
+    async with (
+        stand_in(Answer(body=body)) as server,
+        generator(allow_private_hosts=True, image_max_bytes=10_000) as collage,
+    ):
+        with pytest.raises(GenerationFailed) as failed:
+            await collage.generate(a_request(server.url()))
+
+    assert (str(failed.value), failed.value.code) == (sentence, "IMAGE_UNREADABLE")

@@ -6,7 +6,7 @@ import asyncpg
 import pytest
 
 from storecredit.generation.lifecycle import GenerationJob
-from storecredit.generation.sessions import OFFSET_MAX, ErrorCode, Sessions, SessionStatus, Stats
+from storecredit.generation.sessions import OFFSET_MAX, FailureCode, Sessions, SessionStatus, Stats
 from storecredit.ledger.owners import Owner
 from storecredit.service import Service
 from tests.worker.owners import store, user
@@ -41,7 +41,7 @@ async def _so_far(service: Service, person: Owner, place: int) -> GenerationJob:
     if ENDINGS[place] == "completed":
         assert await lifecycle.complete(job, f"{person.id}/{job.session_id}.png")
     if ENDINGS[place] == "failed":
-        assert await lifecycle.fail_and_refund(job, ErrorCode.MODERATION_BLOCKED, "Blocked.")
+        assert await lifecycle.fail_and_refund(job, FailureCode.MODERATION_BLOCKED, "Blocked.")
     return job
 
 
@@ -79,7 +79,7 @@ async def test_a_session_in_the_history_is_the_one_that_is_read_alone(
         assert await sessions.get(person, session.session_id) == session
     failed = await sessions.get(person, jobs[1].session_id)
     assert failed is not None
-    assert failed.error_code is ErrorCode.MODERATION_BLOCKED
+    assert failed.error_code is FailureCode.MODERATION_BLOCKED
 
 
 async def test_the_counts_are_those_of_this_user_alone(

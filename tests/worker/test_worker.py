@@ -12,7 +12,7 @@ from storecredit.generation.generators import (
     GeneratorUnavailable,
     ModerationBlocked,
 )
-from storecredit.generation.sessions import ErrorCode
+from storecredit.generation.sessions import FailureCode
 from storecredit.ledger.owners import Owner
 from storecredit.service import Service
 from tests.worker.owners import Books
@@ -50,8 +50,9 @@ async def test_a_completed_generation_keeps_its_credit_and_has_a_result_that_ope
     [
         (ModerationBlocked("Blocked."), "MODERATION_BLOCKED"),
         (GenerationFailed("No."), "GENERATION_FAILED"),
+        (GenerationFailed("No.", FailureCode.GENERATOR_REJECTED), "GENERATOR_REJECTED"),
     ],
-    ids=["moderation", "processing error"],
+    ids=["moderation", "processing error", "refused"],
 )
 async def test_a_final_failure_gives_the_credit_back_at_the_first_attempt(
     service: Service, owner: Owner, books: Books, error: Exception, code: str
@@ -71,7 +72,7 @@ async def test_a_generator_that_is_away_is_tried_three_times_then_the_credit_com
     generator = ScriptedGenerator([GeneratorUnavailable("away")] * 3)
     async with working(service, generator):
         row = await ended(books, await create(service, owner))
-    assert (row["status"], row["error_code"]) == ("failed", "GENERATION_FAILED")
+    assert (row["status"], row["error_code"]) == ("failed", "GENERATOR_UNAVAILABLE")
     assert row["attempts"] == len(generator.requests) == 3
     assert await books.movements("req-1") == TAKEN_AND_GIVEN_BACK
 
@@ -92,7 +93,7 @@ async def test_an_attempt_past_its_time_limit_counts_as_one_that_failed(
     generator = ScriptedGenerator([asyncio.Event().wait] * 3)  # type: ignore[list-item]  # any awaitable
     async with working(service, generator, generation_timeout_seconds=0.05):
         row = await ended(books, await create(service, owner))
-    assert (row["status"], row["error_code"]) == ("failed", "GENERATION_FAILED")
+    assert (row["status"], row["error_code"]) == ("failed", "GENERATOR_TIMEOUT")
     assert row["error_message"] == "The generation took too long."
     assert row["attempts"] == 3
     assert await books.movements("req-1") == TAKEN_AND_GIVEN_BACK
@@ -141,7 +142,7 @@ async def test_a_result_that_comes_after_the_refund_is_thrown_away(
     job = await create(service, owner)
 
     async def meanwhile_given_up() -> None:
-        await service.parts.lifecycle.fail_and_refund(job, ErrorCode.GENERATION_FAILED, "Late.")
+        await service.parts.lifecycle.fail_and_refund(job, FailureCode.GENERATION_FAILED, "Late.")
 
     async with working(service, ScriptedGenerator([meanwhile_given_up])) as stop:
         await ended(books, job)

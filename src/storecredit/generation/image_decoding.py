@@ -2,7 +2,7 @@
 
 Hides Pillow's many ways to fail. Promises that an image of more than `PIXELS_MAX` pixels is
 refused from its header alone, before anything is decompressed, and that whatever is wrong with
-an image ends in `ImageRefused`. Everything here is CPU work: call it in a thread.
+an image ends in `ImageUnreadable`. Everything here is CPU work: call it in a thread.
 """
 
 import struct
@@ -12,7 +12,7 @@ from io import BytesIO
 
 from PIL import Image
 
-from storecredit.generation.images import ImageRefused, media_type_of
+from storecredit.generation.images import ImageUnreadable, media_type_of
 
 PIXELS_MAX = 40_000_000
 """At four bytes each, 160 MB of memory for one decoded image."""
@@ -39,24 +39,24 @@ _BOMBS = (Image.DecompressionBombError, Image.DecompressionBombWarning)
 def opened_image(content: bytes) -> Iterator[Image.Image]:
     """The image with its header read and its pixels not; errors in the block count as its own.
 
-    Raises `ImageRefused` if it is no PNG, JPEG or WebP image, too large, or damaged.
+    Raises `ImageUnreadable` if it is no PNG, JPEG or WebP image, too large, or damaged.
     """
     media_type = media_type_of(content)
     if media_type is None:
-        raise ImageRefused("is no PNG, JPEG or WebP image.")
+        raise ImageUnreadable("is no PNG, JPEG or WebP image.")
     try:
         with Image.open(BytesIO(content), formats=(_FORMATS[media_type],)) as image:
             if image.width * image.height > PIXELS_MAX:
-                raise ImageRefused(f"has more than {PIXELS_MAX:,} pixels.")
+                raise ImageUnreadable(f"has more than {PIXELS_MAX:,} pixels.")
             yield image
     except _BOMBS:
-        raise ImageRefused(f"has more than {PIXELS_MAX:,} pixels.") from None
+        raise ImageUnreadable(f"has more than {PIXELS_MAX:,} pixels.") from None
     except _DAMAGED as error:
-        raise ImageRefused("is damaged and cannot be read.") from error
+        raise ImageUnreadable("is damaged and cannot be read.") from error
 
 
 def verify_image(content: bytes) -> str:
-    """The media type of an image that decodes to its last pixel; else raises `ImageRefused`."""
+    """The media type of an image that decodes to its last pixel; else raises `ImageUnreadable`."""
     with opened_image(content) as image:
         image.verify()  # checksums of a PNG's chunks, which decoding skips
     with opened_image(content) as image:

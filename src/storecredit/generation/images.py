@@ -7,6 +7,7 @@ the operator allows it, and that no message here contains the URL it speaks of.
 The door calls `refusal`, which is cheap and looks nothing up; a generator calls `ImageFetcher`.
 
     ImageRefused        permanent: this URL will never do
+      ImageUnreadable   its bytes are here, and they will not do
     ImageUnavailable    temporary: worth another attempt
 
 The text of either is a predicate to put after the image's name: "is no PNG image."
@@ -36,6 +37,10 @@ Resolver = Callable[[str, int], Awaitable[Sequence[str]]]
 
 class ImageRefused(Exception):
     """The image can never be used; the message is a predicate, safe to show."""
+
+
+class ImageUnreadable(ImageRefused):
+    """The image is here, and is none that can be used; the message is a predicate, safe to show."""
 
 
 class ImageUnavailable(Exception):
@@ -207,36 +212,36 @@ _DATA_URL_HEAD = re.compile(r"data:(image/(png|jpeg|webp));base64", re.IGNORECAS
 def decode_data_url(url: str, max_bytes: int) -> InputImage:
     """The image inside `data:image/png|jpeg|webp;base64,…` (RFC 2397, strict RFC 4648 base64).
 
-    Raises `ImageRefused` if it is malformed, larger than `max_bytes`, or of another type.
+    Raises `ImageUnreadable` if it is malformed, larger than `max_bytes`, or of another type.
     """
     head, _, payload = url.partition(",")
     declared = _DATA_URL_HEAD.fullmatch(head)
     if declared is None:
-        raise ImageRefused("is not a data:image/png|jpeg|webp;base64 URL.")
+        raise ImageUnreadable("is not a data:image/png|jpeg|webp;base64 URL.")
     media_type = declared[1].lower()
     content = decode_base64(payload, max_bytes)
     if media_type_of(content) != media_type:
         name = {"image/png": "PNG", "image/jpeg": "JPEG", "image/webp": "WebP"}[media_type]
-        raise ImageRefused(f"is no {name} image.")
+        raise ImageUnreadable(f"is no {name} image.")
     return InputImage(content, media_type)
 
 
 def decode_base64(text: str, max_bytes: int) -> bytes:
-    """The bytes of strict base64; raises `ImageRefused` if it is not, or for over `max_bytes`."""
+    """The bytes of strict base64; raises `ImageUnreadable` if it is not, or is over `max_bytes`."""
     if len(text) > (max_bytes + 2) // 3 * 4:
         raise too_large(max_bytes)
     try:
         content = binascii.a2b_base64(text, strict_mode=True)
     except ValueError:
-        raise ImageRefused("is not valid base64.") from None
+        raise ImageUnreadable("is not valid base64.") from None
     if len(content) > max_bytes:
         raise too_large(max_bytes)
     return content
 
 
-def too_large(max_bytes: int) -> ImageRefused:
+def too_large(max_bytes: int) -> ImageUnreadable:
     """The refusal of an image of more than `max_bytes`."""
-    return ImageRefused(f"is larger than {max_bytes:,} bytes.")
+    return ImageUnreadable(f"is larger than {max_bytes:,} bytes.")
 
 
 # Fetching
@@ -292,7 +297,7 @@ class ImageFetcher:
         content = await self._started_download().get(url)
         media_type = media_type_of(content)
         if media_type is None:
-            raise ImageRefused("is no PNG, JPEG or WebP image.")
+            raise ImageUnreadable("is no PNG, JPEG or WebP image.")
         return InputImage(content, media_type)
 
     def _started_download(self) -> "ImageDownload":

@@ -16,7 +16,7 @@ import msgspec
 from uuid_utils.compat import uuid7
 
 from storecredit.generation.kinds import KINDS, Kind
-from storecredit.generation.sessions import ErrorCode, SessionStatus
+from storecredit.generation.sessions import FailureCode, SessionStatus
 from storecredit.ledger.owners import Owner
 from storecredit.postgres import job_queue
 from storecredit.postgres.group_commit import Bounds, GroupCommit
@@ -130,7 +130,7 @@ class _Complete(msgspec.Struct, frozen=True):
 
 class _Fail(msgspec.Struct, frozen=True):
     job: GenerationJob
-    code: ErrorCode
+    code: FailureCode
     message: str
 
 
@@ -236,7 +236,7 @@ class Lifecycle:
             self._metrics.generations.labels("completed").inc()
         return outcome == "completed"
 
-    async def fail_and_refund(self, job: GenerationJob, code: ErrorCode, message: str) -> bool:
+    async def fail_and_refund(self, job: GenerationJob, code: FailureCode, message: str) -> bool:
         """Mark the session failed and give its credit back. False: it had ended before."""
         commit = self._commits[job.owner.kind].fail
         fail = _Fail(job, code, message[:ERROR_MESSAGE_MAX])

@@ -30,10 +30,26 @@ class SessionStatus(StrEnum):
     FAILED = "failed"
 
 
-class ErrorCode(StrEnum):
-    """Why a session failed; its credit was given back."""
+class FailureCode(StrEnum):
+    """Why a session failed; its credit was given back.
+
+    MODERATION_BLOCKED: moderation refuses the prompt, the images or what came of them.
+    IMAGE_UNREACHABLE: an input image could not be fetched.
+    IMAGE_UNREADABLE: an input image is here, and is none that can be used.
+    GENERATOR_REJECTED: the generator refuses the request.
+    GENERATOR_QUOTA_EXCEEDED: the generator's account has no quota or money left.
+    GENERATOR_UNAVAILABLE: the generator was away or busy until the last attempt.
+    GENERATOR_TIMEOUT: the generator took too long at the last attempt.
+    GENERATION_FAILED: anything else.
+    """
 
     MODERATION_BLOCKED = "MODERATION_BLOCKED"
+    IMAGE_UNREACHABLE = "IMAGE_UNREACHABLE"
+    IMAGE_UNREADABLE = "IMAGE_UNREADABLE"
+    GENERATOR_REJECTED = "GENERATOR_REJECTED"
+    GENERATOR_QUOTA_EXCEEDED = "GENERATOR_QUOTA_EXCEEDED"
+    GENERATOR_UNAVAILABLE = "GENERATOR_UNAVAILABLE"
+    GENERATOR_TIMEOUT = "GENERATOR_TIMEOUT"
     GENERATION_FAILED = "GENERATION_FAILED"
 
 
@@ -45,7 +61,7 @@ class Session:
     status: SessionStatus
     request_id: str
     result_key: str | None
-    error_code: ErrorCode | None
+    error_code: FailureCode | None
     error_message: str | None
     metadata: dict[str, str] | None
     attempts: int
@@ -162,7 +178,7 @@ def _session(row: Record) -> Session:
         status=SessionStatus(row["status"]),
         request_id=row["request_id"],
         result_key=row["result_key"],
-        error_code=ErrorCode(row["error_code"]) if row["error_code"] else None,
+        error_code=FailureCode(row["error_code"]) if row["error_code"] else None,
         error_message=row["error_message"],
         metadata=None if metadata is None else msgspec.json.decode(metadata, type=dict[str, str]),
         attempts=row["attempts"],

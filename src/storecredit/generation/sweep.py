@@ -14,7 +14,7 @@ from typing import Final
 from storecredit import telemetry
 from storecredit.generation.kinds import KINDS
 from storecredit.generation.lifecycle import ENTRYPOINT, GenerationJob, Lifecycle
-from storecredit.generation.sessions import ErrorCode
+from storecredit.generation.sessions import FailureCode
 from storecredit.generation.storage import ResultStore
 from storecredit.ledger.owners import Owner, OwnerKind
 from storecredit.postgres import job_queue
@@ -87,7 +87,7 @@ class Sweep:
     async def _fail(self, job: GenerationJob) -> None:
         try:
             refunded = await self._lifecycle.fail_and_refund(
-                job, ErrorCode.GENERATION_FAILED, "The generation was not finished in time."
+                job, FailureCode.GENERATION_FAILED, "The generation was not finished in time."
             )
         except StatementRefused as refused:
             # Its credit was never taken: `storecredit verify` names it. The others go on.

@@ -18,7 +18,7 @@ from storecredit.generation.generators import (
     ModerationBlocked,
 )
 from storecredit.generation.lifecycle import Ended, GenerationJob, Lifecycle, Started
-from storecredit.generation.sessions import ErrorCode
+from storecredit.generation.sessions import FailureCode
 from storecredit.generation.storage import ResultStore
 from storecredit.postgres.group_commit import OutcomeUnknown, WaitingLineFull
 from storecredit.postgres.job_queue import JobQueue, TryAgainLater
@@ -76,7 +76,7 @@ class Worker:
             case Started(attempt, _) if attempt > self._settings.generator_attempts:
                 # Its attempts were used up by workers that died over it.
                 await self._fail(
-                    job, ErrorCode.GENERATION_FAILED, "The generation did not finish.", attempt
+                    job, FailureCode.GENERATION_FAILED, "The generation did not finish.", attempt
                 )
             case Started() as started:
                 await self._generate(job, started)
@@ -97,21 +97,25 @@ class Worker:
             outcome = "completed"
         except ModerationBlocked as blocked:
             outcome = "moderation_blocked"
-            await self._fail(job, ErrorCode.MODERATION_BLOCKED, str(blocked), started.attempt)
+            await self._fail(job, blocked.code, str(blocked), started.attempt)
             return
         except GenerationFailed as failed:
             outcome = "failed"
-            await self._fail(job, ErrorCode.GENERATION_FAILED, str(failed), started.attempt)
+            await self._fail(job, failed.code, str(failed), started.attempt)
             return
-        except (GeneratorUnavailable, TimeoutError) as error:
+        except GeneratorUnavailable as unavailable:
             outcome = "unavailable"
-            await self._try_again_or_fail(job, started.attempt, error)
+            await self._try_again_or_fail(job, started.attempt, unavailable)
+            return
+        except TimeoutError:
+            outcome = "unavailable"
+            await self._try_again_or_fail(job, started.attempt, _timed_out())
             return
         except Exception:
             # A defect of a generator must not keep the credit; the trace is for the operator.
             log.exception("generator_broke", attempt=started.attempt)
             await self._fail(
-                job, ErrorCode.GENERATION_FAILED, "The generator broke.", started.attempt
+                job, FailureCode.GENERATION_FAILED, "The generator broke.", started.attempt
             )
             return
         finally:
@@ -125,18 +129,25 @@ class Worker:
             await self._results.delete(result_key)
             log.warning("result_not_wanted", attempt=attempt)
 
-    async def _try_again_or_fail(self, job: GenerationJob, attempt: int, error: Exception) -> None:
+    async def _try_again_or_fail(
+        self, job: GenerationJob, attempt: int, error: GeneratorUnavailable
+    ) -> None:
         if attempt < self._settings.generator_attempts:
             wait = self._settings.generator_backoff_seconds * 2 ** (attempt - 1)
-            if isinstance(error, GeneratorUnavailable) and error.retry_after_seconds is not None:
+            if error.retry_after_seconds is not None:
                 wait = max(wait, error.retry_after_seconds)
             log.warning(
-                "attempt_failed", attempt=attempt, again_in_seconds=wait, error=type(error).__name__
+                "attempt_failed", attempt=attempt, again_in_seconds=wait, code=error.code.value
             )
             raise TryAgainLater(wait) from error
-        message = str(error) or "The generation took too long."
-        await self._fail(job, ErrorCode.GENERATION_FAILED, message, attempt)
+        await self._fail(job, error.code, str(error), attempt)
 
-    async def _fail(self, job: GenerationJob, code: ErrorCode, message: str, attempt: int) -> None:
+    async def _fail(
+        self, job: GenerationJob, code: FailureCode, message: str, attempt: int
+    ) -> None:
         refunded = await self._lifecycle.fail_and_refund(job, code, message)
         log.info("generation_failed", code=code.value, attempt=attempt, refunded=refunded)
+
+
+def _timed_out() -> GeneratorUnavailable:
+    return GeneratorUnavailable("The generation took too long.", FailureCode.GENERATOR_TIMEOUT)

@@ -22,7 +22,7 @@ from storecredit.generation.lifecycle import (
     Replayed,
     RequestConflict,
 )
-from storecredit.generation.sessions import Session, SessionStatus
+from storecredit.generation.sessions import FailureCode, Session, SessionStatus
 from storecredit.ledger.outcomes import MovementType
 from storecredit.ledger.owners import Owner
 from storecredit.ledger.store_credits import Movement, MovementFilter
@@ -80,7 +80,7 @@ class Generation(msgspec.Struct, frozen=True):
     status: SessionStatus
     request_id: str
     result_url: str | None
-    error_code: str | None
+    error_code: FailureCode | None
     error_message: str | None
     credits_charged: int
     credits_refunded: int

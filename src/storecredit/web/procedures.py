@@ -21,7 +21,7 @@ from storecredit.generation.lifecycle import (
     Replayed,
     RequestConflict,
 )
-from storecredit.generation.sessions import Session, SessionStatus
+from storecredit.generation.sessions import FailureCode, Session, SessionStatus
 from storecredit.ledger.outcomes import UserMovementType
 from storecredit.ledger.owners import Owner
 from storecredit.ledger.user_credits import UserMovement
@@ -105,7 +105,7 @@ class GenerationView(msgspec.Struct, frozen=True):
     id: UUID
     status: SessionStatus
     result_url: str | None
-    error_code: str | None
+    error_code: FailureCode | None
     error_message: str | None
     created_at: datetime
     started_at: datetime | None

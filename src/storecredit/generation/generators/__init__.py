@@ -3,10 +3,11 @@
 A generator makes one attempt per call and says by its exception what is to become of the
 session; attempts, waits and time limits are the worker's.
 
-    ModerationBlocked       never retried, the store gets its credit back
-    GenerationFailed        never retried, likewise
-    GeneratorUnavailable    worth another attempt
-    GeneratorNotConfigured  at start-up: the settings name no usable generator
+    AttemptFailed
+      ModerationBlocked       never retried, the store gets its credit back
+      GenerationFailed        never retried, likewise
+      GeneratorUnavailable    worth another attempt
+    GeneratorNotConfigured    at start-up: the settings name no usable generator
 """
 
 import asyncio
@@ -22,8 +23,10 @@ from storecredit.generation.images import (
     ImageFetcher,
     ImageRefused,
     ImageUnavailable,
+    ImageUnreadable,
     InputImage,
 )
+from storecredit.generation.sessions import FailureCode
 from storecredit.settings import Settings
 
 ENTRY_POINTS = "storecredit.generators"
@@ -57,19 +60,56 @@ class GeneratedImage:
     media_type: str
 
 
-class ModerationBlocked(Exception):
-    """Moderation refuses the request; the message is safe to show the store."""
+class AttemptFailed(Exception):
+    """An attempt that made no image.
 
+    `str()` of it is for the store: ours, without a secret of the generator. `code` says the same
+    to a program, should the session end by this attempt. `generator_message` is what the generator
+    itself said, for the operator alone: it may quote the prompt.
+    """
 
-class GenerationFailed(Exception):
-    """This request cannot be generated; the message is safe to show the store."""
-
-
-class GeneratorUnavailable(Exception):
-    """The attempt failed for a passing reason; the message is safe to show the store."""
-
-    def __init__(self, message: str, *, retry_after_seconds: float | None = None) -> None:
+    def __init__(
+        self, message: str, code: FailureCode, *, generator_message: str | None = None
+    ) -> None:
         super().__init__(message)
+        self.code = code
+        self.generator_message = generator_message
+
+
+class ModerationBlocked(AttemptFailed):
+    """Moderation refuses the request."""
+
+    def __init__(self, message: str, *, generator_message: str | None = None) -> None:
+        super().__init__(
+            message, FailureCode.MODERATION_BLOCKED, generator_message=generator_message
+        )
+
+
+class GenerationFailed(AttemptFailed):
+    """This request cannot be generated."""
+
+    def __init__(
+        self,
+        message: str,
+        code: FailureCode = FailureCode.GENERATION_FAILED,
+        *,
+        generator_message: str | None = None,
+    ) -> None:
+        super().__init__(message, code, generator_message=generator_message)
+
+
+class GeneratorUnavailable(AttemptFailed):
+    """The attempt failed for a passing reason; another waits `retry_after_seconds` at least."""
+
+    def __init__(
+        self,
+        message: str,
+        code: FailureCode = FailureCode.GENERATOR_UNAVAILABLE,
+        *,
+        generator_message: str | None = None,
+        retry_after_seconds: float | None = None,
+    ) -> None:
+        super().__init__(message, code, generator_message=generator_message)
         self.retry_after_seconds = retry_after_seconds
 
 
@@ -133,9 +173,11 @@ async def fetch_input_images(fetcher: ImageFetcher, urls: Sequence[str]) -> list
             try:
                 return await fetcher.fetch(url)
             except ImageRefused as refused:
-                return GenerationFailed(f"Image {place} {refused}")
+                return image_refused(f"Image {place}", refused)
             except ImageUnavailable as unavailable:
-                return GeneratorUnavailable(f"Image {place} {unavailable}")
+                return GeneratorUnavailable(
+                    f"Image {place} {unavailable}", FailureCode.IMAGE_UNREACHABLE
+                )
 
     fetched = await asyncio.gather(*(fetch(place, url) for place, url in enumerate(urls, 1)))
     for kind in (GenerationFailed, GeneratorUnavailable):
@@ -143,6 +185,16 @@ async def fetch_input_images(fetcher: ImageFetcher, urls: Sequence[str]) -> list
             if isinstance(outcome, kind):
                 raise outcome
     return [outcome for outcome in fetched if isinstance(outcome, InputImage)]
+
+
+def image_refused(name: str, refused: ImageRefused) -> GenerationFailed:
+    """The failure of an input image that will never do: `name` is "Image 2"."""
+    code = (
+        FailureCode.IMAGE_UNREADABLE
+        if isinstance(refused, ImageUnreadable)
+        else FailureCode.IMAGE_UNREACHABLE
+    )
+    return GenerationFailed(f"{name} {refused}", code)
 
 
 def status_failure(
@@ -155,7 +207,7 @@ def status_failure(
     message = f"{service} answered with status {status}."
     if status == HTTPStatus.TOO_MANY_REQUESTS or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         return GeneratorUnavailable(message, retry_after_seconds=_seconds(retry_after))
-    return GenerationFailed(message)
+    return GenerationFailed(message, FailureCode.GENERATOR_REJECTED)
 
 
 def _seconds(retry_after: str | None) -> float | None:

@@ -16,10 +16,10 @@ from PIL import Image, ImageOps
 
 from storecredit.generation.generators import (
     GeneratedImage,
-    GenerationFailed,
     GenerationRequest,
     ModerationBlocked,
     fetch_input_images,
+    image_refused,
 )
 from storecredit.generation.image_decoding import opened_image
 from storecredit.generation.images import ImageFetcher, ImageRefused
@@ -89,7 +89,7 @@ def compose_board(contents: Sequence[bytes]) -> bytes:
         try:
             _paste(board, content, cell)
         except ImageRefused as refused:
-            raise GenerationFailed(f"Image {place} {refused}") from refused
+            raise image_refused(f"Image {place}", refused) from refused
     png = BytesIO()
     board.save(png, "PNG")
     return png.getvalue()

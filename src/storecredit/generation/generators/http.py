@@ -33,6 +33,7 @@ from storecredit.generation.images import (
     ImageUnavailable,
     decode_base64,
 )
+from storecredit.generation.sessions import FailureCode
 from storecredit.settings import Settings
 
 CONNECT_TIMEOUT_SECONDS = 10.0
@@ -103,7 +104,9 @@ class HttpGenerator:
             async with self._client.stream("POST", self._url, json=question) as response:
                 body = await self._read(response)
         except httpx.TimeoutException as error:
-            raise GeneratorUnavailable("The generator did not answer in time.") from error
+            raise GeneratorUnavailable(
+                "The generator did not answer in time.", FailureCode.GENERATOR_TIMEOUT
+            ) from error
         except httpx.TransportError as error:
             raise GeneratorUnavailable("The generator could not be reached.") from error
         if response.status_code != HTTPStatus.OK:

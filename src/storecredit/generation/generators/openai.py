@@ -35,6 +35,7 @@ from storecredit.generation.images import (
     InputImage,
     decode_base64,
 )
+from storecredit.generation.sessions import FailureCode
 from storecredit.settings import Settings
 
 BASE_URL = "https://api.openai.com/v1"
@@ -131,7 +132,9 @@ class OpenAIGenerator:
             ) as response:
                 return await self._read(response.iter_bytes())
         except (openai.APITimeoutError, httpx2.TimeoutException):
-            raise GeneratorUnavailable("The image service did not answer in time.") from None
+            raise GeneratorUnavailable(
+                "The image service did not answer in time.", FailureCode.GENERATOR_TIMEOUT
+            ) from None
         except (openai.APIConnectionError, httpx2.RequestError):
             raise GeneratorUnavailable("The image service could not be reached.") from None
         except openai.APIStatusError as error:
