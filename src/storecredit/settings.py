@@ -75,6 +75,8 @@ class Settings(BaseSettings):
     """How far the clock in a webhook's signature may be from ours."""
     paddle_timeout_seconds: float = Field(default=30.0, gt=0)
     """Time limit of one request to Paddle."""
+    buy_url: str | None = None
+    """Where your stores buy credits, told with each 402; unset: the checkout, if billing is on."""
     plans_file: Path | None = None
     """The catalogue of plans and packs (TOML); unset: the one that comes with storecredit."""
     billing_attempts: int = Field(default=24, ge=1, le=100)

@@ -49,6 +49,15 @@ async def test_a_store_buys_credits_with_its_key(desk: Desk, operator: Operator)
     assert await desk.ledger(owner) == [Movement("purchase", 500, 500, "order-1")]
 
 
+async def test_a_store_without_credits_is_told_where_to_buy_them(
+    desk: Desk, operator: Operator
+) -> None:
+    store = await operator.store(credits=0)
+    error = error_of(await store.create(), 402, "INSUFFICIENT_CREDITS")
+    assert error["buy_url"] == f"{desk.url}{CHECKOUT}"
+    data_of(await store.send("POST", error["buy_url"], json={"credits": 5}), 201)
+
+
 async def test_a_checkout_sent_again_is_the_same_and_another_one_a_conflict(
     desk: Desk, operator: Operator
 ) -> None:

@@ -128,6 +128,27 @@ def test_key_create_makes_a_key_with_all_that_was_asked_for(
     assert made["api_key"] not in table
 
 
+def test_key_update_replaces_the_origins_of_a_key_that_goes_on_working(
+    running: Storecredit, serving: Serving, store: dict[str, Any]
+) -> None:
+    key = (store["store_id"], store["key_id"])
+    changed = running(
+        *("key", "update", *key, "--origin", "https://A.example:443/", "--label", "web", "--json")
+    ).json()
+    assert set(changed) == fields("KeyView")
+    assert (changed["label"], changed["allowed_origins"]) == ("web", ["https://a.example"])
+    kept = running("key", "update", *key, "--label", "till", "--json").json()
+    assert kept["allowed_origins"] == ["https://a.example"]
+    assert running("key", "update", *key, "--no-origins", "--json").json()["allowed_origins"] == []
+    assert balance_over_http(serving, store["api_key"]).status_code == 200
+
+    assert "--no-origins" in running("key", "update", *key).sentence(2)
+    both = ("--origin", "https://a.example", "--no-origins")
+    assert "not both" in running("key", "update", *key, *both).sentence(2)
+    unknown = running("key", "update", key[0], key[0], "--label", "x")
+    assert "that still works" in unknown.sentence()
+
+
 def test_key_rotate_and_revoke_stop_the_old_key(
     running: Storecredit, serving: Serving, store: dict[str, Any]
 ) -> None:

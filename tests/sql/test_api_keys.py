@@ -14,7 +14,10 @@ from storecredit.stores.api_keys import (
     CHANNEL,
     LONGEST_LISTING,
     ApiKeys,
+    Caller,
     IssuedKey,
+    RefusalCause,
+    Refused,
     new_key,
 )
 from storecredit.stores.lookups import CACHED_SECONDS_MAX
@@ -66,11 +69,16 @@ async def issued(api_keys: ApiKeys, store: Store, heard: Heard) -> IssuedKey:
     return issued
 
 
+def refused(issued: IssuedKey, cause: RefusalCause) -> Refused:
+    """What its holder is told of a key that no longer works."""
+    return Refused(issued.api_key.store_id, cause)
+
+
 async def test_a_new_key_says_whose_it_is(
     api_keys: ApiKeys, store: Store, issued: IssuedKey
 ) -> None:
     caller = await api_keys.authenticate(issued.key)
-    assert caller is not None
+    assert isinstance(caller, Caller)
     assert (caller.store_id, caller.key_id, caller.tier, caller.expires_at) == (
         store.store_id,
         issued.api_key.key_id,
@@ -103,26 +111,26 @@ async def test_a_key_that_is_malformed_or_unknown_is_nobodys(
 async def test_a_revoked_key_is_refused_as_soon_as_it_is_heard(
     api_keys: ApiKeys, issued: IssuedKey, heard: Heard, admin: asyncpg.Connection
 ) -> None:
-    assert await api_keys.authenticate(issued.key)
+    assert isinstance(await api_keys.authenticate(issued.key), Caller)
     # By another process.
     await admin.execute(
         "SELECT revoke_store_api_key($1, $2)", issued.api_key.store_id, issued.api_key.key_id
     )
     await heard.next()
-    assert await api_keys.authenticate(issued.key) is None
+    assert await api_keys.authenticate(issued.key) == refused(issued, RefusalCause.REVOKED)
 
 
 async def test_a_suspended_stores_keys_are_refused_until_it_is_active_again(
     api_keys: ApiKeys, issued: IssuedKey, heard: Heard, database: Database
 ) -> None:
     stores = Stores(database)
-    assert await api_keys.authenticate(issued.key)
+    assert isinstance(await api_keys.authenticate(issued.key), Caller)
     await stores.update(issued.api_key.store_id, status="suspended")
     await heard.next()
-    assert await api_keys.authenticate(issued.key) is None
+    assert await api_keys.authenticate(issued.key) == refused(issued, RefusalCause.SUSPENDED)
     assert not await api_keys.origin_is_listed(ORIGIN)
     await stores.update(issued.api_key.store_id, status="active")
-    assert await api_keys.authenticate(issued.key)
+    assert isinstance(await api_keys.authenticate(issued.key), Caller)
 
 
 async def test_a_change_of_one_store_leaves_the_others_remembered(
@@ -134,24 +142,24 @@ async def test_a_change_of_one_store_leaves_the_others_remembered(
 ) -> None:
     stores = Stores(database)
     other = await stores.create(name="Other", shop_domain="o.example")
-    assert await api_keys.authenticate(issued.key)
+    assert isinstance(await api_keys.authenticate(issued.key), Caller)
     await admin.execute(REVOKE_UNANNOUNCED)
     await stores.update(other.store_id, tier="scale")
     await heard.next()
-    assert await api_keys.authenticate(issued.key)
+    assert isinstance(await api_keys.authenticate(issued.key), Caller)
     await stores.update(issued.api_key.store_id, tier="scale")
     await heard.next()
-    assert await api_keys.authenticate(issued.key) is None
+    assert await api_keys.authenticate(issued.key) == refused(issued, RefusalCause.REVOKED)
 
 
 async def test_what_is_remembered_counts_only_while_the_lease_lasts(
     api_keys: ApiKeys, issued: IssuedKey, clock: Clock, admin: asyncpg.Connection
 ) -> None:
-    assert await api_keys.authenticate(issued.key)
+    assert isinstance(await api_keys.authenticate(issued.key), Caller)
     await admin.execute(REVOKE_UNANNOUNCED)
-    assert await api_keys.authenticate(issued.key)
+    assert isinstance(await api_keys.authenticate(issued.key), Caller)
     clock.now += LEASE_SECONDS
-    assert await api_keys.authenticate(issued.key) is None
+    assert await api_keys.authenticate(issued.key) == refused(issued, RefusalCause.REVOKED)
 
 
 async def test_what_is_remembered_is_asked_again_after_a_minute(
@@ -161,20 +169,20 @@ async def test_what_is_remembered_is_asked_again_after_a_minute(
     listener: Listener,
     admin: asyncpg.Connection,
 ) -> None:
-    assert await api_keys.authenticate(issued.key)
+    assert isinstance(await api_keys.authenticate(issued.key), Caller)
     await admin.execute(REVOKE_UNANNOUNCED)
     clock.now += CACHED_SECONDS_MAX - 1
     await until(listener.is_fresh)
-    assert await api_keys.authenticate(issued.key)
+    assert isinstance(await api_keys.authenticate(issued.key), Caller)
     clock.now += 1
     await until(listener.is_fresh)
-    assert await api_keys.authenticate(issued.key) is None
+    assert await api_keys.authenticate(issued.key) == refused(issued, RefusalCause.REVOKED)
 
 
 async def test_an_expired_key_is_refused(api_keys: ApiKeys, store: Store) -> None:
     issued = await api_keys.create(store.store_id, expires_at=datetime.now(UTC))
     assert issued is not None
-    assert await api_keys.authenticate(issued.key) is None
+    assert await api_keys.authenticate(issued.key) == refused(issued, RefusalCause.EXPIRED)
 
 
 async def test_a_key_is_not_remembered_past_its_expiry(
@@ -185,12 +193,12 @@ async def test_a_key_is_not_remembered_past_its_expiry(
     assert issued is not None
     await heard.next()
     caller = await api_keys.authenticate(issued.key)
-    assert caller is not None
+    assert isinstance(caller, Caller)
     assert caller.expires_at == expires_at
     await admin.execute(REVOKE_UNANNOUNCED)
     clock.now += 50
     await until(heard.listener.is_fresh)
-    assert await api_keys.authenticate(issued.key) is None
+    assert await api_keys.authenticate(issued.key) == refused(issued, RefusalCause.REVOKED)
 
 
 async def test_a_rotated_key_works_on_for_its_grace_and_not_without(
@@ -200,14 +208,57 @@ async def test_a_rotated_key_works_on_for_its_grace_and_not_without(
     assert second is not None
     assert second.api_key.allowed_origins == {ORIGIN}
     for key in (issued.key, second.key):
-        assert await api_keys.authenticate(key)
+        assert isinstance(await api_keys.authenticate(key), Caller)
     await heard.next()
     third = await api_keys.rotate(store.store_id, second.api_key.key_id)
     assert third is not None
     await heard.next()
-    assert await api_keys.authenticate(second.key) is None
-    assert await api_keys.authenticate(third.key)
+    assert await api_keys.authenticate(second.key) == refused(second, RefusalCause.EXPIRED)
+    assert isinstance(await api_keys.authenticate(third.key), Caller)
     assert await api_keys.rotate(store.store_id, second.api_key.key_id) is None
+
+
+async def test_of_several_causes_the_one_that_cannot_be_mended_is_told(
+    api_keys: ApiKeys, store: Store, issued: IssuedKey, database: Database
+) -> None:
+    await Stores(database).update(store.store_id, status="suspended")
+    expired = await api_keys.create(store.store_id, expires_at=datetime.now(UTC))
+    assert expired is not None
+    assert await api_keys.authenticate(expired.key) == refused(expired, RefusalCause.EXPIRED)
+    assert await api_keys.revoke(store.store_id, expired.api_key.key_id)
+    assert await api_keys.authenticate(expired.key) == refused(expired, RefusalCause.REVOKED)
+
+
+async def test_new_origins_replace_the_old_and_are_heard(
+    api_keys: ApiKeys, store: Store, issued: IssuedKey, heard: Heard
+) -> None:
+    key_id = issued.api_key.key_id
+    assert await api_keys.origin_is_listed(ORIGIN)
+    changed = await api_keys.update(
+        store.store_id, key_id, allowed_origins=["https://Other.example/"]
+    )
+    await heard.next()
+    assert changed is not None
+    assert changed.label == "checkout"
+    assert changed.allowed_origins == {"https://other.example"}
+    caller = await api_keys.authenticate(issued.key)
+    assert isinstance(caller, Caller)
+    assert caller.allowed_origins == {"https://other.example"}
+    assert not await api_keys.origin_is_listed(ORIGIN)
+
+    relabelled = await api_keys.update(store.store_id, key_id, label="till")
+    assert relabelled is not None
+    assert relabelled.label == "till"
+    assert relabelled.allowed_origins == changed.allowed_origins
+    emptied = await api_keys.update(store.store_id, key_id, allowed_origins=[])
+    assert emptied is not None
+    assert emptied.allowed_origins == frozenset()
+    with pytest.raises(ValueError, match="not a web origin"):
+        await api_keys.update(store.store_id, key_id, allowed_origins=["other.example"])
+
+    assert await api_keys.update(uuid4(), key_id, label="another store's") is None
+    assert await api_keys.revoke(store.store_id, key_id)
+    assert await api_keys.update(store.store_id, key_id, label="too late") is None
 
 
 async def test_operators_are_told_in_words_what_cannot_be(api_keys: ApiKeys, store: Store) -> None:

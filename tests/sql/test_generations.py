@@ -69,7 +69,10 @@ async def test_the_same_request_answers_with_its_session_at_every_status(
         return [tuple(row) for row in rows]
 
     def answers(first: str, second: str, balance: int) -> list[tuple[object, ...]]:
-        return [(1, "replayed", done, first, balance), (2, "replayed", lost, second, balance)]
+        return [
+            (1, "replayed", done, first, balance, "balance"),
+            (2, "replayed", lost, second, balance, "balance"),
+        ]
 
     assert await replay() == answers("queued", "queued", 0)
     await start(app, store_id, done, lost)
@@ -117,7 +120,7 @@ async def test_too_few_credits_write_nothing_and_the_request_may_come_again(
     before = await snapshot(books, store_id)
 
     (row,) = await create(app, store_id, [("r1", CONTENT)])
-    assert tuple(row) == (1, "insufficient", None, None, 0)
+    assert tuple(row) == (1, "insufficient", None, None, 0, None)
     assert await snapshot(books, store_id) == before
 
     await app.execute("SELECT add_store_credits($1, 1, 'purchase', 'order')", store_id)

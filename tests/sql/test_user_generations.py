@@ -64,7 +64,7 @@ async def test_one_generation_can_be_created_by_itself(
     )
 
     assert row is not None
-    assert tuple(row) == ("created", session_id, "queued", 0)
+    assert tuple(row) == ("created", session_id, "queued", 0, "balance")
     assert (await session(books, user_id, session_id))["status"] == "queued"
 
 
@@ -79,7 +79,10 @@ async def test_the_same_request_answers_with_its_session_at_every_status(
         return [tuple(row) for row in rows]
 
     def answers(first: str, second: str, balance: int) -> list[tuple[object, ...]]:
-        return [(1, "replayed", done, first, balance), (2, "replayed", lost, second, balance)]
+        return [
+            (1, "replayed", done, first, balance, "balance"),
+            (2, "replayed", lost, second, balance, "balance"),
+        ]
 
     assert await replay() == answers("queued", "queued", 0)
     await start(app, user_id, done, lost)
@@ -128,7 +131,7 @@ async def test_too_few_credits_write_nothing_and_the_request_may_come_again(
     before = await user_snapshot(books, user_id)
 
     (row,) = await create_in_turn(app, [(user_id, "r1", CONTENT)])
-    assert tuple(row) == (1, "insufficient", None, None, 0)
+    assert tuple(row) == (1, "insufficient", None, None, 0, None)
     assert await user_snapshot(books, user_id) == before
 
     await app.execute("SELECT add_credits($1, 1, 'purchase', 'order')", user_id)

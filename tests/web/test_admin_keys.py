@@ -80,7 +80,7 @@ async def test_a_key_is_refused_once_it_has_expired(operator: Operator, store: S
     while datetime.now(UTC) < soon + timedelta(seconds=0.2):
         await brief.get(HEALTH)
         await asyncio.sleep(0.05)
-    error_of(await brief.get(HEALTH), 401, "INVALID_API_KEY")
+    error_of(await brief.get(HEALTH), 401, "API_KEY_EXPIRED")
 
 
 async def test_a_time_without_an_offset_is_utc(operator: Operator, store: StoreClient) -> None:
@@ -111,8 +111,30 @@ async def test_a_revoked_key_is_refused_within_a_second_and_revoking_again_is_fi
         data = data_of(await operator.delete(path))
         assert data == {"key_id": store.key_id, "revoked": True}
     await asyncio.sleep(REVOCATION_SECONDS)
-    error_of(await store.get(HEALTH), 401, "INVALID_API_KEY")
+    error_of(await store.get(HEALTH), 401, "API_KEY_REVOKED")
     error_of(await operator.post(f"{path}/rotate"), 404, "NOT_FOUND")
+    error_of(await operator.patch(path, label="too late"), 404, "NOT_FOUND")
+
+
+async def test_a_keys_origins_are_replaced_and_its_secret_stays(
+    operator: Operator, store: StoreClient
+) -> None:
+    path = f"{keys_of(store)}/{store.key_id}"
+    origin = {"Origin": "https://shop.example"}
+    error_of(await store.get(HEALTH, headers=origin), 403, "DOMAIN_MISMATCH")
+    answer = await operator.patch(
+        path, allowed_origins=["https://SHOP.example:443", "https://b.example"]
+    )
+    assert set(data_of(answer)) == VIEW
+    assert data_of(answer)["allowed_origins"] == ["https://b.example", "https://shop.example"]
+    assert store.api_key not in answer.text
+    data_of(await store.get(HEALTH, headers=origin))
+
+    assert data_of(await operator.patch(path, label="web"))["label"] == "web"
+    assert data_of(await operator.patch(path, allowed_origins=[]))["label"] == "web"
+    error_of(await store.get(HEALTH, headers=origin), 403, "DOMAIN_MISMATCH")
+    for wrong in ({"allowed_origins": ["shop.example"]}, {"label": "l" * 101}, {"label": 5}):
+        error_of(await operator.patch(path, **wrong), 400, "VALIDATION_ERROR")
 
 
 async def test_a_rotated_key_ends_at_once_unless_given_grace(
@@ -124,7 +146,7 @@ async def test_a_rotated_key_ends_at_once_unless_given_grace(
     graced = replace(store, api_key=further["api_key"])
 
     at_once = data_of(await operator.post(f"{keys_of(store)}/{store.key_id}/rotate"), 201)
-    error_of(await store.get(HEALTH), 401, "INVALID_API_KEY")
+    error_of(await store.get(HEALTH), 401, "API_KEY_EXPIRED")
     data_of(await replace(store, api_key=at_once["api_key"]).get(HEALTH))
 
     path = f"{keys_of(store)}/{further['key_id']}/rotate"
@@ -156,6 +178,7 @@ async def test_another_stores_key_is_not_found(operator: Operator, store: StoreC
     for path in (f"{keys_of(other)}/{store.key_id}", f"{keys_of(store)}/{UNKNOWN}"):
         error_of(await operator.delete(path), 404, "NOT_FOUND")
         error_of(await operator.post(f"{path}/rotate"), 404, "NOT_FOUND")
+        error_of(await operator.patch(path, label="mine"), 404, "NOT_FOUND")
     unknown_store = f"/stores/{UNKNOWN}/keys"
     error_of(await operator.get(unknown_store), 404, "NOT_FOUND")
     error_of(await operator.post(unknown_store), 404, "NOT_FOUND")
@@ -167,11 +190,12 @@ async def test_only_the_operator_is_let_in(operator: Operator, store: StoreClien
     await assert_only_the_operator_is_let_in(operator, "GET", keys_of(store))
     await assert_only_the_operator_is_let_in(operator, "POST", keys_of(store))
     await assert_only_the_operator_is_let_in(operator, "DELETE", path)
+    await assert_only_the_operator_is_let_in(operator, "PATCH", path)
     await assert_only_the_operator_is_let_in(operator, "POST", f"{path}/rotate")
 
 
 async def test_other_methods_are_refused(operator: Operator, store: StoreClient) -> None:
     await assert_other_methods_are_refused(operator, keys_of(store), "GET", "POST")
     path = f"{keys_of(store)}/{store.key_id}"
-    await assert_other_methods_are_refused(operator, path, "DELETE")
+    await assert_other_methods_are_refused(operator, path, "DELETE", "PATCH")
     await assert_other_methods_are_refused(operator, f"{path}/rotate", "POST")

@@ -151,7 +151,7 @@ async def test_a_suspended_store_is_locked_out_and_resumed_unharmed(operator: Op
     store = await operator.store()
     path = f"/stores/{store.store_id}"
     assert data_of(await operator.patch(path, status="suspended"))["status"] == "suspended"
-    error_of(await store.create(), 401, "INVALID_API_KEY")
+    error_of(await store.create(), 403, "STORE_SUSPENDED")
     assert data_of(await operator.get(path))["balance"] == 100
     assert data_of(await operator.patch(path, status="active"))["status"] == "active"
     assert await store.balance() == 100

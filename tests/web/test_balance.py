@@ -16,8 +16,9 @@ PATH = "/api/v1/credits/balance"
 async def test_the_balance_and_the_totals_are_told(store: StoreClient) -> None:
     await store.created()
     await store.created()
-    data = data_of(await store.get(PATH))
-    assert data == {"balance": 98, "total_purchased": 100, "total_spent": 2}
+    answer = await store.get(PATH)
+    assert data_of(answer) == {"balance": 98, "total_purchased": 100, "total_spent": 2}
+    assert answer.headers["x-credits-remaining"] == "98"
 
 
 async def test_a_store_without_credits_has_a_balance_of_zero(operator: Operator) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from storecredit.service import Service
 from storecredit.settings import Settings
+from storecredit.stores.api_keys import Caller
 from storecredit.web.access import Visit
 from storecredit.web.app import create_app, direct_routes
 from storecredit.web.direct import Direct
@@ -224,6 +225,7 @@ async def reach(service: Service, store: StoreClient, asked: Asked) -> list[Any]
     framework = Framework()
     direct = Direct(framework, service.parts, direct_routes())
     caller = await service.parts.api_keys.authenticate(store.api_key)
+    assert isinstance(caller, Caller)
     scope: Any = asked.scope(store.api_key)
     scope["state"] = {"visit": Visit("order-1", SentHeaders(scope["headers"]), caller)}
     waiting = asked.messages()

@@ -3,13 +3,16 @@
 What is refused as bad input is in test_generation_create_input.py.
 """
 
+from dataclasses import replace
 from uuid import UUID
 
+from storecredit.service import Service
+from storecredit.settings import Settings
 from tests.web.checklist import (
     assert_only_a_working_key_is_let_in,
     assert_other_methods_are_refused,
 )
-from tests.web.conftest import WorkerStarter
+from tests.web.conftest import WorkerStarter, http_client
 from tests.web.doors import CREATE, IMAGE, Operator, StoreClient, data_of, error_of
 from tests.web.rows import Rows
 
@@ -146,6 +149,34 @@ async def test_the_last_credit_can_be_spent_and_replayed(operator: Operator) -> 
     assert data_of(await store.create("order-1"), 201)["balance"] == 0
     assert data_of(await store.create("order-1"))["balance"] == 0
     error_of(await store.create("order-2"), 402, "INSUFFICIENT_CREDITS")
+
+
+async def test_each_answer_says_how_many_credits_are_left(operator: Operator) -> None:
+    store = await operator.store(credits=2)
+    answers = [await store.create(f"order-{place}") for place in (1, 2, 2, 3)]
+    assert [(answer.status_code, answer.headers["x-credits-remaining"]) for answer in answers] == [
+        (201, "1"),
+        (201, "0"),
+        (200, "0"),
+        (402, "0"),
+    ]
+    conflict = await store.create("order-1", prompt="another")
+    error_of(conflict, 422, "IDEMPOTENCY_CONFLICT")
+    assert "x-credits-remaining" not in conflict.headers, "nobody looked, so nobody knows"
+
+
+async def test_where_credits_can_be_bought_is_told_as_the_operator_says(
+    operator: Operator, settings: Settings, service: Service
+) -> None:
+    store = await operator.store(credits=0)
+    error = error_of(await store.create(), 402, "INSUFFICIENT_CREDITS")
+    assert "buy_url" not in error, "billing is off, and no page is named"
+
+    shop = "https://shop.example/credits"
+    named = replace(service.parts, settings=settings.model_copy(update={"buy_url": shop}))
+    async with http_client(replace(service, parts=named)) as api:
+        error = error_of(await replace(store, http=api).create(), 402, "INSUFFICIENT_CREDITS")
+    assert error["buy_url"] == shop
 
 
 async def test_only_a_working_key_is_let_in(operator: Operator) -> None:

@@ -210,7 +210,12 @@ async def test_m10_overage_begins_at_zero_and_ends_at_the_limit(
 ) -> None:
     store = await operator.store(credits=0)
     await allow_overage(rows, store, 2)
-    session_ids = [await store.created(f"order-{place}") for place in (1, 2)]
+    session_ids = []
+    for place in (1, 2):
+        created = data_of(await store.create(f"order-{place}"), 201)
+        assert (created["credits_charged"], created["charged_as"]) == (1, "overage")
+        session_ids.append(created["session_id"])
+    assert data_of(await store.create("order-1"))["charged_as"] == "overage", "a replay says so too"
     before = await rows.counts()
     error = error_of(await store.create("order-3"), 402, "INSUFFICIENT_CREDITS")
     assert (error["balance"], error["required"]) == (0, 1)
@@ -250,6 +255,8 @@ async def test_m10_what_a_request_comes_to_follows_from_balance_and_limit(
             answers = [await store.create() for _ in range(6)]
             made = [answer.status_code == 201 for answer in answers]
             assert made == [place < credits + limit for place in range(6)]
+            beyond = [data_of(each, 201).get("charged_as") for each in answers[: credits + limit]]
+            assert beyond == [None] * credits + ["overage"] * limit
             types = [row["type"] for row in await rows.ledger(store.store_id)]
             assert (
                 types == ["grant"] * bool(credits) + ["deduction"] * credits + ["overage"] * limit

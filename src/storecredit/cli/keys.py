@@ -1,4 +1,4 @@
-"""`storecredit key`: make, list, revoke and rotate a store's API keys."""
+"""`storecredit key`: make, list, change, revoke and rotate a store's API keys."""
 
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any
@@ -86,6 +86,43 @@ def list_keys(
         return
     nothing = "The store has no API keys. `storecredit key create` makes one."
     output.page(items, COLUMNS, nothing=nothing)
+
+
+@app.command("update")
+def update(
+    store_id: StoreId,
+    key_id: KeyId,
+    label: Annotated[str | None, typer.Option("--label", help="What it is for.")] = None,
+    origin: Origins = None,
+    no_origins: Annotated[
+        bool, typer.Option("--no-origins", help="No browser may use the key any more.")
+    ] = False,
+    data_dir: DataDir = None,
+    database_url: DatabaseUrl = None,
+    json: Json = False,
+) -> None:
+    """Change an API key's label, or its origins: those given replace all it had."""
+    if no_origins and origin:
+        raise Misused("Give --origin or --no-origins, not both. Nothing was changed.")
+    if label is None and not origin and not no_origins:
+        raise Misused("Give what to change: --label, --origin or --no-origins.")
+
+    async def act(rooms: Rooms) -> dict[str, Any]:
+        try:
+            changed = await rooms.api_keys.update(
+                store_id,
+                key_id,
+                label=label,
+                allowed_origins=(origin or ()) if origin or no_origins else None,
+            )
+        except ValueError as error:
+            raise Misused(f"{error}. Nothing was changed.") from error
+        if changed is None:
+            raise _unknown_key(store_id, key_id, " that still works")
+        return _view(changed)
+
+    settings = settings_of(data_dir=data_dir, database_url=database_url)
+    output.record(against(settings, act), json=json)
 
 
 @app.command("revoke")

@@ -9,7 +9,7 @@ their own (`kinds.py`): their credits never meet in one statement.
 import hashlib
 from collections.abc import Sequence
 from functools import partial
-from typing import Final, assert_never
+from typing import Final, Literal, assert_never
 from uuid import UUID
 
 import msgspec
@@ -28,6 +28,9 @@ CREDITS_PER_GENERATION: Final = 1
 ENTRYPOINT: Final = "generation"
 """Where the jobs of generations wait in the job queue."""
 ERROR_MESSAGE_MAX: Final = 500
+
+ChargedAs = Literal["balance", "overage"]
+"""What a generation's credit was taken from: what the owner had, or what it may use beyond."""
 
 
 class GenerationInput(msgspec.Struct, frozen=True):
@@ -76,14 +79,19 @@ class Created(msgspec.Struct, frozen=True):
 
     session_id: UUID
     balance: int
+    charged_as: ChargedAs
 
 
 class Replayed(msgspec.Struct, frozen=True):
-    """This very request made the session before; nothing was taken now."""
+    """This very request made the session before; nothing was taken now.
+
+    `charged_as` is what was taken then.
+    """
 
     session_id: UUID
     status: SessionStatus
     balance: int
+    charged_as: ChargedAs
 
 
 class InsufficientCredits(msgspec.Struct, frozen=True):
@@ -273,9 +281,11 @@ async def _create_all(
 def _create_outcome(row: Record) -> CreateOutcome:
     match row["outcome"]:
         case "created":
-            return Created(row["session_id"], row["balance"])
+            return Created(row["session_id"], row["balance"], row["charged_as"])
         case "replayed":
-            return Replayed(row["session_id"], SessionStatus(row["status"]), row["balance"])
+            return Replayed(
+                row["session_id"], SessionStatus(row["status"]), row["balance"], row["charged_as"]
+            )
         case "insufficient":
             return InsufficientCredits(row["balance"])
         case "conflict":

@@ -20,7 +20,8 @@ DECLARE
         'settle_user_deduction', 'settle_user_refund'];
     functions CONSTANT text[] := ARRAY[
         'create_store', 'update_store',
-        'create_store_api_key', 'revoke_store_api_key', 'rotate_store_api_key',
+        'create_store_api_key', 'update_store_api_key', 'revoke_store_api_key',
+        'rotate_store_api_key',
         'add_store_credits', 'deduct_store_credits', 'deduct_store_credits_many',
         'refund_store_credits', 'refund_store_credits_many',
         'deduct_credits_across_stores', 'enqueue_jobs',

@@ -3,7 +3,8 @@
 Hides the hash and the look-up. Promises that a key which was revoked, replaced or expired, or whose
 store was suspended, is refused within a second on every process, whatever the network does (see
 `storecredit.stores.lookups`), that a new one works at once, and that a database which cannot be
-asked is said to be unavailable, never taken for a "no".
+asked is said to be unavailable, never taken for a "no". Why a key is refused is told only for one
+that was really issued: whoever holds it knows no more than that it is theirs.
 """
 
 import re
@@ -14,6 +15,7 @@ import zlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
+from enum import StrEnum
 from hashlib import sha256
 from typing import Final
 from uuid import UUID
@@ -52,11 +54,12 @@ _PORT_MAX: Final = 65535
 
 CALLER_BY_HASH: Final = """
 SELECT k.store_id, k.key_id, s.tier, k.allowed_origins, k.expires_at,
-    extract(epoch FROM k.expires_at - now())::float8 AS expires_in_seconds
+    extract(epoch FROM k.expires_at - now())::float8 AS expires_in_seconds,
+    CASE WHEN k.revoked_at IS NOT NULL THEN 'revoked'
+         WHEN k.expires_at <= now() THEN 'expired'
+         WHEN s.status <> 'active' THEN 'suspended' END AS refused_as
 FROM store_api_keys k JOIN stores s ON s.store_id = k.store_id
 WHERE k.key_hash = $1
-  AND k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > now())
-  AND s.status = 'active'
 LIMIT 1"""
 LONGEST_LISTING: Final = """
 SELECT extract(epoch FROM k.expires_at - now())::float8 AS expires_in_seconds
@@ -105,6 +108,23 @@ class Caller:
         return normalise_origin(origin) in self.allowed_origins
 
 
+class RefusalCause(StrEnum):
+    """Why a key that was really issued is refused; what cannot be mended comes first."""
+
+    REVOKED = "revoked"
+    EXPIRED = "expired"
+    SUSPENDED = "suspended"
+    """Its store is; the key works again when the store does."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The key is genuine, and does not work."""
+
+    store_id: UUID
+    cause: RefusalCause
+
+
 class ApiKeys:
     """All API keys of the database."""
 
@@ -117,7 +137,7 @@ class ApiKeys:
     ) -> None:
         """`listener` listens on `CHANNEL`; `clock` gives seconds and never goes back."""
         self._database = database
-        self._callers: Lookups[bytes, Caller] = Lookups(
+        self._callers: Lookups[bytes, Caller | Refused] = Lookups(
             self._look_up_caller, listener, clock=clock, cached_max=CACHED_KEYS_MAX
         )
         self._origins: Lookups[str, bool] = Lookups(
@@ -125,8 +145,8 @@ class ApiKeys:
         )
         listener.subscribe(self._hear)
 
-    async def authenticate(self, key: str) -> Caller | None:
-        """Who sends this key; None: malformed, unknown, revoked, expired or of a suspended store.
+    async def authenticate(self, key: str) -> Caller | Refused | None:
+        """Who sends this key, or why it is refused; None: malformed or unknown.
 
         Raises DatabaseUnavailable when that cannot be known.
         """
@@ -188,6 +208,28 @@ class ApiKeys:
         )
         return tuple(_api_key(row) for row in rows)
 
+    async def update(
+        self,
+        store_id: UUID,
+        key_id: UUID,
+        *,
+        label: str | None = None,
+        allowed_origins: Iterable[str] | None = None,
+    ) -> ApiKey | None:
+        """Change what is given of a key that works; None leaves a value as it was.
+
+        `allowed_origins` replaces the list. None: the store has no such key, or it no longer works.
+        Raises ValueError, with a message fit for people, for a label or origins that cannot be.
+        """
+        updated = await self._database.fetchval(
+            "SELECT update_store_api_key($1, $2, $3, $4)",
+            store_id,
+            key_id,
+            None if label is None else _checked_label(label),
+            None if allowed_origins is None else _checked_origins(allowed_origins),
+        )
+        return await self._existing(store_id, key_id) if updated else None
+
     async def revoke(self, store_id: UUID, key_id: UUID) -> bool:
         """Make the key useless for ever; False: the store has no such key."""
         revoked: bool = await self._database.fetchval(
@@ -218,17 +260,23 @@ class ApiKeys:
         return await self._issued(store_id, new_key_id, key) if replaced else None
 
     async def _issued(self, store_id: UUID, key_id: UUID, key: str) -> IssuedKey:
+        return IssuedKey(await self._existing(store_id, key_id), key)
+
+    async def _existing(self, store_id: UUID, key_id: UUID) -> ApiKey:
         row = await self._database.fetchrow(
             "SELECT * FROM store_api_keys WHERE store_id = $1 AND key_id = $2", store_id, key_id
         )
         if row is None:
-            raise RuntimeError("an API key vanished right after it was made")
-        return IssuedKey(_api_key(row), key)
+            raise RuntimeError("an API key vanished right after it was written")
+        return _api_key(row)
 
-    async def _look_up_caller(self, digest: bytes) -> Answer[Caller] | None:
+    async def _look_up_caller(self, digest: bytes) -> Answer[Caller | Refused] | None:
         row = await self._database.fetchrow(CALLER_BY_HASH, digest)
         if row is None:
             return None
+        if row["refused_as"] is not None:
+            # As with a key that is unknown: the next request asks again.
+            return Answer(Refused(row["store_id"], RefusalCause(row["refused_as"])), 0.0)
         caller = Caller(
             store_id=row["store_id"],
             key_id=row["key_id"],

@@ -3,7 +3,8 @@
 Hides the cache, its bounds and its races. Promises that an answer is never older than the
 listener's lease allows: it is kept for a limited time, used only while the lease is fresh, dropped
 when what it rests on is announced as changed, and not kept if that happened while it was under way.
-Many who ask the same thing at once share one query. "There is none" is not kept.
+Many who ask the same thing at once share one query. "There is none" is not kept, nor is an answer
+that lasts no time.
 """
 
 import asyncio
@@ -26,7 +27,10 @@ V = TypeVar("V")
 
 @dataclass(frozen=True, slots=True)
 class Answer(Generic[V]):
-    """What the database says, and how long by its own clock; None: until announced otherwise."""
+    """What the database says, and how long by its own clock; None: until announced otherwise.
+
+    0: it holds for those who asked, and is not kept.
+    """
 
     value: V
     expires_in_seconds: float | None
@@ -118,10 +122,12 @@ class Lookups(Generic[K, V]):
         if answer is None:
             self._cached.pop(key, None)
             return None
-        if announcements == self._announcements:
-            remaining = answer.expires_in_seconds
-            lasts_seconds = min(
-                CACHED_SECONDS_MAX, CACHED_SECONDS_MAX if remaining is None else remaining
-            )
+        remaining = answer.expires_in_seconds
+        lasts_seconds = min(
+            CACHED_SECONDS_MAX, CACHED_SECONDS_MAX if remaining is None else remaining
+        )
+        if lasts_seconds <= 0:
+            self._cached.pop(key, None)
+        elif announcements == self._announcements:
             self._cached[key] = _Cached(answer.value, asked_at + lasts_seconds)
         return answer.value

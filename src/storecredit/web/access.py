@@ -13,7 +13,7 @@ import hmac
 import time
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Any, Final, assert_never
 
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
@@ -22,7 +22,7 @@ from uuid_utils import uuid4
 
 from storecredit import telemetry
 from storecredit.settings import Settings
-from storecredit.stores.api_keys import ApiKeys, Caller
+from storecredit.stores.api_keys import ApiKeys, Caller, RefusalCause, Refused
 from storecredit.stores.rate_limits import RateLimits
 from storecredit.web.envelope import ErrorCode, Failure, answer_to, invalid, not_found
 from storecredit.web.headers import SentHeaders, bearer_of, cors, encoded, rate_limit
@@ -147,8 +147,10 @@ class Access:
         caller = await self._api_keys.authenticate(key) if key else None
         if caller is None:
             raise _unauthenticated("Send a valid API key: `Authorization: Bearer sc_live_…`.")
-        visit.caller = caller
         telemetry.bind(store_id=str(caller.store_id))
+        if isinstance(caller, Refused):
+            raise _refused(caller.cause)
+        visit.caller = caller
 
         origin = headers.get(b"origin")
         if origin is not None:
@@ -266,9 +268,32 @@ def _unquoted(value: str) -> str:
     return value
 
 
-def _unauthenticated(message: str) -> Failure:
+def _unauthenticated(message: str, code: ErrorCode = ErrorCode.INVALID_API_KEY) -> Failure:
     """401. Made anew each time: a raised exception keeps the frames it passed, for ever if kept."""
-    return Failure(ErrorCode.INVALID_API_KEY, message, headers={"WWW-Authenticate": "Bearer"})
+    return Failure(code, message, headers={"WWW-Authenticate": "Bearer"})
+
+
+def _refused(cause: RefusalCause) -> Failure:
+    """The answer to a key that is genuine and does not work: its holder learns which it is."""
+    match cause:
+        case RefusalCause.REVOKED:
+            return _unauthenticated(
+                "This API key was revoked. Use another, or ask for a new one.",
+                ErrorCode.API_KEY_REVOKED,
+            )
+        case RefusalCause.EXPIRED:
+            return _unauthenticated(
+                "This API key has expired, or was replaced and its time is over. Use the new one.",
+                ErrorCode.API_KEY_EXPIRED,
+            )
+        case RefusalCause.SUSPENDED:
+            return Failure(
+                ErrorCode.STORE_SUSPENDED,
+                "This store is suspended: its keys work again when it is resumed. Its credits are "
+                "kept.",
+            )
+        case _:
+            assert_never(cause)
 
 
 async def _allow(visit: Visit, send: Send, *, headers: str) -> None:

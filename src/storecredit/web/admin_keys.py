@@ -7,7 +7,7 @@ from typing import Annotated
 from uuid import UUID
 
 import msgspec
-from litestar import delete, get, post
+from litestar import delete, get, patch, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody
 
@@ -28,6 +28,13 @@ class KeyBody(msgspec.Struct, frozen=True):
     label: Label = ""
     allowed_origins: Origins = []
     expires_at: datetime | None = None
+
+
+class KeyChange(msgspec.Struct, frozen=True):
+    """What to change of an API key; what is left out stays. The origins are the whole new list."""
+
+    label: Label | None = None
+    allowed_origins: Origins | None = None
 
 
 class RotateBody(msgspec.Struct, frozen=True):
@@ -101,6 +108,29 @@ async def list_keys(parts: NamedDependency[Parts], store_id: FromPath[UUID]) -> 
     """The store's keys, newest first, those that stopped working included."""
     await known_store(parts, store_id)
     return Envelope(KeyList([_key_view(key) for key in await parts.api_keys.list(store_id)]))
+
+
+@patch(
+    "/stores/{store_id:uuid}/keys/{key_id:uuid}",
+    summary="Change an API key",
+    operation_id="updateKey",
+    responses=operator_errors(ErrorCode.NOT_FOUND),
+)
+async def update_key(
+    parts: NamedDependency[Parts],
+    store_id: FromPath[UUID],
+    key_id: FromPath[UUID],
+    data: JSONBody[KeyChange],
+) -> Envelope[KeyView]:
+    """Its label, or the origins that may use it; the key itself stays, and so does its expiry."""
+    check_origins(data.allowed_origins or [])
+    with refusing():
+        changed = await parts.api_keys.update(
+            store_id, key_id, label=data.label, allowed_origins=data.allowed_origins
+        )
+    if changed is None:
+        raise not_found("API key that still works")
+    return Envelope(_key_view(changed))
 
 
 @delete(

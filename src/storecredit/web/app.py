@@ -54,6 +54,7 @@ def routes() -> list[Any]:
                 admin.update_store,  # PATCH /stores/{store_id}
                 admin_keys.create_key,  # POST  /stores/{store_id}/keys
                 admin_keys.list_keys,  # GET   /stores/{store_id}/keys
+                admin_keys.update_key,  # PATCH /stores/{store_id}/keys/{key_id}
                 admin_keys.revoke_key,  # DELETE /stores/{store_id}/keys/{key_id}
                 admin_keys.rotate_key,  # POST  /stores/{store_id}/keys/{key_id}/rotate
                 admin.add_credits,  # POST  /stores/{store_id}/credits

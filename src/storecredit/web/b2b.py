@@ -3,7 +3,7 @@
 import csv
 import io
 from datetime import UTC, datetime
-from typing import Annotated, Any, Final, assert_never
+from typing import Annotated, Any, Final, Literal, assert_never
 from uuid import UUID
 
 import msgspec
@@ -16,6 +16,7 @@ from litestar.types import HTTPScope
 from storecredit.generation.images import refusal
 from storecredit.generation.lifecycle import (
     CREDITS_PER_GENERATION,
+    ChargedAs,
     Created,
     GenerationInput,
     InsufficientCredits,
@@ -35,6 +36,7 @@ from storecredit.web.envelope import (
     invalid,
     not_found,
 )
+from storecredit.web.headers import CREDITS_REMAINING
 from storecredit.web.openapi import store_errors
 from storecredit.web.paging import (
     PAGE_DEFAULT,
@@ -63,14 +65,18 @@ class CreateBody(msgspec.Struct, frozen=True):
     metadata: Annotated[dict[Text, Text], msgspec.Meta(max_length=METADATA_MAX)] | None = None
 
 
-class GenerationCreated(msgspec.Struct, frozen=True):
-    """A generation was queued, or had been by this very request."""
+class GenerationCreated(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A generation was queued, or had been by this very request.
+
+    `charged_as` stands there where the credit came from beyond the balance.
+    """
 
     session_id: UUID
     status: SessionStatus
     request_id: str
     credits_charged: int
     balance: int
+    charged_as: Literal["overage"] | None = None
 
 
 class Generation(msgspec.Struct, frozen=True):
@@ -178,16 +184,15 @@ async def create(scope: HTTPScope, parts: Parts, body: CreateBody) -> Success[Ge
         body.metadata,
     )
     match outcome:
-        case Created(session_id, balance):
-            return _created(session_id, SessionStatus.QUEUED, request_id, balance)
-        case Replayed(session_id, status, balance):
-            return _created(session_id, status, request_id, balance, replayed=True)
-        case InsufficientCredits(balance, required):
-            raise Failure(
-                ErrorCode.INSUFFICIENT_CREDITS,
-                "The store has not enough credits for this. Nothing was charged.",
-                {"balance": balance, "required": required},
-            )
+        case Created(session_id, balance, charged_as):
+            made = _created(session_id, SessionStatus.QUEUED, request_id, balance, charged_as)
+            return Success(made, 201, {CREDITS_REMAINING: str(balance)})
+        case Replayed(session_id, status, balance, charged_as):
+            made = _created(session_id, status, request_id, balance, charged_as)
+            again = {CREDITS_REMAINING: str(balance), "Idempotent-Replayed": "true"}
+            return Success(made, 200, again)
+        case InsufficientCredits():
+            raise _insufficient(outcome, scope, parts)
         case RequestConflict():
             raise Failure(
                 ErrorCode.IDEMPOTENCY_CONFLICT,
@@ -213,16 +218,30 @@ def _check_images(image_urls: list[str], parts: Parts) -> None:
         raise invalid("An image cannot be used. Nothing was charged.", details)
 
 
+def _insufficient(outcome: InsufficientCredits, scope: HTTPScope, parts: Parts) -> Failure:
+    """402, and where credits can be bought: the operator's page, else the checkout of this API."""
+    fields: dict[str, Any] = {"balance": outcome.balance, "required": outcome.required}
+    buy_url = parts.settings.buy_url
+    if buy_url is None and parts.signatures is not None:
+        base_url = link_base(Request(scope), parts).rstrip("/")
+        buy_url = f"{base_url}/api/v1/billing/checkout"
+    if buy_url is not None:
+        fields["buy_url"] = buy_url
+    return Failure(
+        ErrorCode.INSUFFICIENT_CREDITS,
+        "The store has not enough credits for this. Nothing was charged.",
+        fields,
+        {CREDITS_REMAINING: str(outcome.balance)},
+    )
+
+
 def _created(
-    session_id: UUID,
-    status: SessionStatus,
-    request_id: str,
-    balance: int,
-    *,
-    replayed: bool = False,
-) -> Success[GenerationCreated]:
-    made = GenerationCreated(session_id, status, request_id, CREDITS_PER_GENERATION, balance)
-    return Success(made, 200, {"Idempotent-Replayed": "true"}) if replayed else Success(made, 201)
+    session_id: UUID, status: SessionStatus, request_id: str, balance: int, charged_as: ChargedAs
+) -> GenerationCreated:
+    beyond = charged_as if charged_as == "overage" else None
+    return GenerationCreated(
+        session_id, status, request_id, CREDITS_PER_GENERATION, balance, beyond
+    )
 
 
 @get(
@@ -331,9 +350,9 @@ def link_base(request: Request[Any, Any, Any], parts: Parts) -> str:
 )
 async def get_balance(
     request: Request[Any, Any, Any], parts: NamedDependency[Parts]
-) -> Envelope[BalanceView]:
+) -> Response[Envelope[BalanceView]]:
     """The store's credits now; if they cannot be read, an error, never a made-up zero."""
-    return Envelope((await balance(request.scope, parts)).data)
+    return (await balance(request.scope, parts)).response()
 
 
 async def balance(scope: HTTPScope, parts: Parts) -> Success[BalanceView]:
@@ -346,7 +365,7 @@ async def balance(scope: HTTPScope, parts: Parts) -> Success[BalanceView]:
         view = msgspec.structs.replace(
             view, overage_used=credits.overage_used, overage_limit=credits.overage_limit
         )
-    return Success(view)
+    return Success(view, headers={CREDITS_REMAINING: str(credits.balance)})
 
 
 @get(

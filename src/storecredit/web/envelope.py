@@ -58,8 +58,11 @@ class ErrorCode(StrEnum):
 
     VALIDATION_ERROR = "VALIDATION_ERROR"
     INVALID_API_KEY = "INVALID_API_KEY"
+    API_KEY_REVOKED = "API_KEY_REVOKED"
+    API_KEY_EXPIRED = "API_KEY_EXPIRED"
     INVALID_SIGNATURE = "INVALID_SIGNATURE"
     INSUFFICIENT_CREDITS = "INSUFFICIENT_CREDITS"
+    STORE_SUSPENDED = "STORE_SUSPENDED"
     DOMAIN_MISMATCH = "DOMAIN_MISMATCH"
     NOT_FOUND = "NOT_FOUND"
     METHOD_NOT_ALLOWED = "METHOD_NOT_ALLOWED"
@@ -73,8 +76,11 @@ class ErrorCode(StrEnum):
 STATUS: Final[dict[ErrorCode, int]] = {
     ErrorCode.VALIDATION_ERROR: 400,
     ErrorCode.INVALID_API_KEY: 401,
+    ErrorCode.API_KEY_REVOKED: 401,
+    ErrorCode.API_KEY_EXPIRED: 401,
     ErrorCode.INVALID_SIGNATURE: 401,
     ErrorCode.INSUFFICIENT_CREDITS: 402,
+    ErrorCode.STORE_SUSPENDED: 403,
     ErrorCode.DOMAIN_MISMATCH: 403,
     ErrorCode.NOT_FOUND: 404,
     ErrorCode.METHOD_NOT_ALLOWED: 405,
@@ -101,6 +107,7 @@ class ErrorBody(msgspec.Struct, frozen=True, omit_defaults=True):
     details: list[dict[str, str]] | None = None
     balance: int | None = None
     required: int | None = None
+    buy_url: str | None = None
 
 
 class ErrorEnvelope(msgspec.Struct, frozen=True):

@@ -13,8 +13,12 @@ RawHeaders = list[tuple[bytes, bytes]]
 
 EXPOSED_HEADERS: Final = (
     "X-Request-Id, Idempotent-Replayed, Retry-After, X-RateLimit-Limit, X-RateLimit-Remaining, "
-    "X-RateLimit-Reset, RateLimit, RateLimit-Policy, X-Next-Cursor"
+    "X-RateLimit-Reset, RateLimit, RateLimit-Policy, X-Next-Cursor, X-Credits-Remaining"
 )
+
+
+CREDITS_REMAINING: Final = "X-Credits-Remaining"
+"""A store's balance, on each answer that knows it anyway."""
 
 
 class SentHeaders:

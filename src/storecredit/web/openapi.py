@@ -45,9 +45,12 @@ _IDEMPOTENCY_KEY: Final = {
 
 def public_errors(*codes: ErrorCode) -> dict[int, ResponseSpec]:
     """The error answers of an endpoint that anybody may ask."""
+    of_status: dict[int, list[str]] = {}
+    for code in (*codes, *_ALWAYS):
+        of_status.setdefault(STATUS[code], []).append(code.value)
     return {
-        STATUS[code]: ResponseSpec(ErrorEnvelope, description=code.value, generate_examples=False)
-        for code in (*codes, *_ALWAYS)
+        status: ResponseSpec(ErrorEnvelope, description=" or ".join(names), generate_examples=False)
+        for status, names in of_status.items()
     }
 
 
@@ -58,7 +61,14 @@ def operator_errors(*codes: ErrorCode) -> dict[int, ResponseSpec]:
 
 def store_errors(*codes: ErrorCode) -> dict[int, ResponseSpec]:
     """The error answers of an endpoint that takes a store's API key."""
-    return operator_errors(*codes, ErrorCode.DOMAIN_MISMATCH, ErrorCode.RATE_LIMIT_EXCEEDED)
+    return operator_errors(
+        *codes,
+        ErrorCode.API_KEY_REVOKED,
+        ErrorCode.API_KEY_EXPIRED,
+        ErrorCode.STORE_SUSPENDED,
+        ErrorCode.DOMAIN_MISMATCH,
+        ErrorCode.RATE_LIMIT_EXCEEDED,
+    )
 
 
 def document(routes: Sequence[Any]) -> bytes:

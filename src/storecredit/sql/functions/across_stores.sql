@@ -53,6 +53,9 @@ $$;
 COMMENT ON FUNCTION deduct_credits_across_stores(uuid[], int[], text[], text[], uuid[]) IS
     'deduct_store_credits_many for a batch that spans several stores.';
 
+-- It answered with a column less once, which CREATE OR REPLACE cannot change.
+DROP FUNCTION IF EXISTS
+    create_generations_across_stores(uuid[], uuid[], text[], bytea[], json[], json[]);
 CREATE OR REPLACE FUNCTION create_generations_across_stores(
     p_store_ids uuid[],
     p_session_ids uuid[],
@@ -61,7 +64,8 @@ CREATE OR REPLACE FUNCTION create_generations_across_stores(
     p_inputs json[],
     p_metadatas json[]
 )
-RETURNS TABLE (ord int, outcome text, session_id uuid, status text, balance bigint)
+RETURNS TABLE (
+    ord int, outcome text, session_id uuid, status text, balance bigint, charged_as text)
 LANGUAGE plpgsql
 SECURITY DEFINER
 SET search_path = public, pg_temp
@@ -75,7 +79,7 @@ DECLARE
     store record;
 BEGIN
     RETURN QUERY
-    SELECT b.n::int, 'created', b.session_id, 'queued', b.balance
+    SELECT b.n::int, 'created', b.session_id, 'queued', b.balance, 'balance'
     FROM unnest(v_balances, p_session_ids) WITH ORDINALITY AS b (balance, session_id, n)
     WHERE b.balance IS NOT NULL;
     IF array_position(v_balances, NULL) IS NULL THEN
@@ -96,7 +100,7 @@ BEGIN
         ORDER BY i.store_id
     LOOP
         RETURN QUERY
-        SELECT store.ords[c.ord], c.outcome, c.session_id, c.status, c.balance
+        SELECT store.ords[c.ord], c.outcome, c.session_id, c.status, c.balance, c.charged_as
         FROM create_store_generations(
             store.store_id, store.session_ids, store.request_ids, store.fingerprints,
             store.inputs, store.metadatas) c;

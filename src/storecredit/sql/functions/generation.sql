@@ -4,6 +4,8 @@
 -- Lock order, for all of them: stores ascending; within a store the credit row, then its session
 -- rows ascending. Batches therefore cannot deadlock each other.
 
+-- It answered with a column less once, which CREATE OR REPLACE cannot change.
+DROP FUNCTION IF EXISTS create_store_generations(uuid, uuid[], text[], bytea[], json[], json[]);
 CREATE OR REPLACE FUNCTION create_store_generations(
     p_store_id uuid,
     p_session_ids uuid[],
@@ -12,7 +14,8 @@ CREATE OR REPLACE FUNCTION create_store_generations(
     p_inputs json[],
     p_metadatas json[]
 )
-RETURNS TABLE (ord int, outcome text, session_id uuid, status text, balance bigint)
+RETURNS TABLE (
+    ord int, outcome text, session_id uuid, status text, balance bigint, charged_as text)
 LANGUAGE plpgsql
 SECURITY DEFINER
 SET search_path = public, pg_temp
@@ -24,6 +27,7 @@ AS $$
 -- Locks: the store's credit row. Idempotent by (store, request id).
 -- Outcomes: created | replayed (the session this request made before, with its current status)
 --   | insufficient (nothing written) | conflict (the request id was used for another request).
+--   Of what was created, now or before, `charged_as` says from what: balance | overage.
 -- Errors: unknown_store, invalid_request_id.
 DECLARE
     v_balance bigint;
@@ -32,6 +36,7 @@ DECLARE
     v_sessions uuid[] := '{}';
     v_statuses text[] := '{}';
     v_balances bigint[] := '{}';
+    v_charged text[] := '{}';
     item record;
 BEGIN
     -- Items are found by their place: let every array count from 1.
@@ -50,11 +55,16 @@ BEGIN
     FOR item IN
         SELECT i.n::int AS n, i.fingerprint,
             min(i.n) OVER (PARTITION BY i.request_id)::int AS first_n,
-            s.session_id, s.status, s.fingerprint AS fingerprint_before
+            s.session_id, s.status, s.fingerprint AS fingerprint_before, s.charged_as
         FROM unnest(p_request_ids, p_fingerprints) WITH ORDINALITY AS i (request_id, fingerprint, n)
         -- A request's session is the one its credit was taken for.
         LEFT JOIN LATERAL (
-            SELECT k.session_id, k.status, k.fingerprint FROM store_generation_sessions k
+            SELECT k.session_id, k.status, k.fingerprint,
+                CASE WHEN EXISTS (
+                    SELECT FROM store_credit_transactions t
+                    WHERE t.store_id = p_store_id AND t.request_id = i.request_id
+                      AND t.type = 'deduction') THEN 'balance' ELSE 'overage' END AS charged_as
+            FROM store_generation_sessions k
             WHERE k.store_id = p_store_id AND k.session_id = coalesce(
                 (SELECT t.session_id FROM store_credit_transactions t
                  WHERE t.store_id = p_store_id AND t.request_id = i.request_id
@@ -69,6 +79,7 @@ BEGIN
         v_sessions := v_sessions || item.session_id;
         v_statuses := v_statuses || item.status;
         v_balances := v_balances || v_balance;
+        v_charged := v_charged || item.charged_as;
         IF item.session_id IS NOT NULL THEN
             v_outcomes := v_outcomes || CASE WHEN item.fingerprint = item.fingerprint_before
                 THEN 'replayed' ELSE 'conflict' END;
@@ -104,6 +115,8 @@ BEGIN
             IF v_outcomes[item.n] = 'created' THEN
                 v_sessions[item.n] := p_session_ids[item.n];
                 v_statuses[item.n] := 'queued';
+                v_charged[item.n] := CASE item.outcome
+                    WHEN 'deducted' THEN 'balance' ELSE 'overage' END;
             END IF;
         END LOOP;
 
@@ -127,6 +140,7 @@ BEGIN
             v_sessions[item.n] := v_sessions[item.first_n];
             v_statuses[item.n] := v_statuses[item.first_n];
             v_balances[item.n] := v_balances[item.first_n];
+            v_charged[item.n] := v_charged[item.first_n];
             outcome := CASE
                 WHEN v_outcomes[item.first_n] = 'insufficient' THEN 'insufficient'
                 WHEN outcome = 'other' OR v_outcomes[item.first_n] = 'conflict' THEN 'conflict'
@@ -135,13 +149,15 @@ BEGIN
         session_id := v_sessions[item.n];
         status := v_statuses[item.n];
         balance := v_balances[item.n];
+        charged_as := CASE WHEN outcome IN ('created', 'replayed') THEN v_charged[item.n] END;
         RETURN NEXT;
     END LOOP;
 END;
 $$;
 COMMENT ON FUNCTION create_store_generations(uuid, uuid[], text[], bytea[], json[], json[]) IS
     'For several requests of one store: replay check, deduction of one credit, session row. '
-    'Outcome per item: created, replayed, insufficient, conflict. Idempotent by request id.';
+    'Outcome per item: created, replayed, insufficient, conflict; charged_as: balance or overage. '
+    'Idempotent by request id.';
 
 CREATE OR REPLACE FUNCTION fail_store_generations(
     p_store_id uuid,

@@ -109,6 +109,38 @@ COMMENT ON FUNCTION
     create_store_api_key(uuid, uuid, bytea, text, text, text[], timestamptz) IS
     'Gives a store one more API key and announces it. false: no such store. Not idempotent.';
 
+CREATE OR REPLACE FUNCTION update_store_api_key(
+    p_store_id uuid,
+    p_key_id uuid,
+    p_label text DEFAULT NULL,
+    p_allowed_origins text[] DEFAULT NULL
+)
+RETURNS boolean
+LANGUAGE plpgsql
+SECURITY DEFINER
+SET search_path = public, pg_temp
+AS $$
+-- Purpose: change what is given of a key that works; null leaves as it was. Announced.
+-- Locks: the key's row. Idempotent.
+-- Outcomes: true: changed; false: the store has no such key, or it is revoked or expired.
+-- Errors: check_violation for a value of the wrong length.
+BEGIN
+    UPDATE store_api_keys k
+    SET label = coalesce(p_label, k.label),
+        allowed_origins = coalesce(p_allowed_origins, k.allowed_origins)
+    WHERE k.store_id = p_store_id AND k.key_id = p_key_id
+      AND k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > now());
+    IF NOT FOUND THEN
+        RETURN false;
+    END IF;
+    PERFORM pg_notify('storecredit_keys', p_store_id::text);
+    RETURN true;
+END;
+$$;
+COMMENT ON FUNCTION update_store_api_key(uuid, uuid, text, text[]) IS
+    'Changes what is given of a working key (null: unchanged) and announces it. '
+    'false: no such key, or it no longer works. Idempotent.';
+
 CREATE OR REPLACE FUNCTION revoke_store_api_key(
     p_store_id uuid,
     p_key_id uuid

@@ -5,6 +5,11 @@
 -- ascending. The functions across users go through their batch in that order and decide nothing;
 -- they are for a single node. On a cluster sharded by user, call the functions for one.
 
+-- These two answered with a column less once, which CREATE OR REPLACE cannot change.
+DROP FUNCTION IF EXISTS create_generation(uuid, uuid, text, bytea, json, json);
+DROP FUNCTION IF EXISTS
+    create_generations_across_users(uuid[], uuid[], text[], bytea[], json[], json[]);
+
 CREATE OR REPLACE FUNCTION create_generation(
     p_user_id uuid,
     p_session_id uuid,
@@ -13,7 +18,8 @@ CREATE OR REPLACE FUNCTION create_generation(
     p_input json,
     p_metadata json
 )
-RETURNS TABLE (outcome text, session_id uuid, status text, balance bigint)
+RETURNS TABLE (
+    outcome text, session_id uuid, status text, balance bigint, charged_as text)
 LANGUAGE plpgsql
 SECURITY DEFINER
 SET search_path = public, pg_temp
@@ -22,7 +28,8 @@ AS $$
 -- Locks: the user's credit row. Idempotent by (user, request id).
 -- Outcomes: created | replayed (the session this request made before, with its current status)
 --   | insufficient (nothing written) | conflict (the request id was used for another request).
---   `balance` is the user's balance afterwards.
+--   `balance` is the user's balance afterwards. Of what was created, now or before, `charged_as`
+--   says from what: balance (users have no overage).
 -- Errors: unknown_user, invalid_request_id.
 DECLARE
     v_fingerprint bytea;
@@ -33,6 +40,7 @@ BEGIN
     WHERE s.user_id = p_user_id AND s.request_id = p_request_id;
     IF FOUND THEN
         outcome := CASE WHEN v_fingerprint = p_fingerprint THEN 'replayed' ELSE 'conflict' END;
+        charged_as := CASE outcome WHEN 'replayed' THEN 'balance' END;
         RETURN NEXT;
         RETURN;
     END IF;
@@ -44,6 +52,7 @@ BEGIN
         outcome := 'created';
         session_id := p_session_id;
         status := 'queued';
+        charged_as := 'balance';
         INSERT INTO generation_sessions
             (user_id, session_id, request_id, fingerprint, input, metadata)
         VALUES (p_user_id, p_session_id, p_request_id, p_fingerprint, p_input, p_metadata);
@@ -56,7 +65,8 @@ END;
 $$;
 COMMENT ON FUNCTION create_generation(uuid, uuid, text, bytea, json, json) IS
     'One request of a user: replay check, deduction of one credit, session row. '
-    'Outcome: created, replayed, insufficient, conflict. Idempotent by request id.';
+    'Outcome: created, replayed, insufficient, conflict; charged_as: balance. '
+    'Idempotent by request id.';
 
 CREATE OR REPLACE FUNCTION start_generation(p_user_id uuid, p_session_id uuid)
 RETURNS TABLE (outcome text, attempts int, request_id text, created_at timestamptz, input json)
@@ -201,7 +211,8 @@ CREATE OR REPLACE FUNCTION create_generations_across_users(
     p_inputs json[],
     p_metadatas json[]
 )
-RETURNS TABLE (ord int, outcome text, session_id uuid, status text, balance bigint)
+RETURNS TABLE (
+    ord int, outcome text, session_id uuid, status text, balance bigint, charged_as text)
 LANGUAGE plpgsql
 SECURITY DEFINER
 SET search_path = public, pg_temp
@@ -218,7 +229,7 @@ BEGIN
         ORDER BY i.user_id, i.n
     LOOP
         RETURN QUERY
-        SELECT item.n::int, c.outcome, c.session_id, c.status, c.balance
+        SELECT item.n::int, c.outcome, c.session_id, c.status, c.balance, c.charged_as
         FROM create_generation(item.user_id, item.session_id, item.request_id, item.fingerprint,
             item.input, item.metadata) c;
     END LOOP;
