@@ -82,6 +82,7 @@ const router = t.router({
 const server = createHTTPServer({
   router,
   basePath: '/api/trpc/',
+  allowMethodOverride: true,
   maxBatchSize: batchMax,
   createContext: ({ req }) => ({ authorization: req.headers.authorization }),
 });

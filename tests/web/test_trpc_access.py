@@ -16,7 +16,7 @@ from storecredit.postgres.pool import Database
 from storecredit.service import assembled
 from storecredit.settings import Settings
 from storecredit.web.envelope import STATUS
-from storecredit.web.trpc import BATCH_MAX
+from storecredit.web.trpc_calls import BATCH_MAX, JSONL
 from storecredit.web.trpc_errors import STATUS_AND_NUMBER
 from tests.web.conftest import LogStream, http_client
 from tests.web.doors import IMAGE, OPERATOR_TOKEN, Operator, bearer, error_of
@@ -65,10 +65,13 @@ async def test_without_a_way_to_tell_users_apart_it_is_off_and_says_so(
         await closed.get(TRPC),
         await closed.get(f"{TRPC}//{BALANCE}/"),
         await closed.get(f"{TRPC}/nothing"),
+        await user.batch("POST", [(CREATE, None)], headers={"trpc-accept": JSONL}),
         await closed.options(f"{TRPC}/{BALANCE}", headers={"Origin": APP_ORIGIN}),
     ):
-        error = error_of(answer, 404, "NOT_FOUND")
-        assert "STORECREDIT_JWT_SECRET" in error["message"]
+        assert "STORECREDIT_JWT_SECRET" in refusal_of(answer, 404, "NOT_FOUND")
+    page = await user.query(BALANCE, headers={"Origin": APP_ORIGIN})
+    assert page.headers["access-control-allow-origin"] == APP_ORIGIN, "it can read why"
+    assert (await preflight(closed, APP_ORIGIN)).status_code == 204
     assert await admin.fetchval("SELECT count(*) FROM users") == 0
 
 

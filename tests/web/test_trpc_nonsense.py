@@ -15,7 +15,7 @@ import asyncpg
 import httpx
 
 from storecredit.web.procedures import PROCEDURES
-from storecredit.web.trpc import Kind
+from storecredit.web.trpc_calls import Kind
 from tests.nonsense import nonsense
 from tests.web.doors import IMAGE, Operator, StoreClient, bearer, error_of
 from tests.web.users import TRPC, UserClient, refusal_of, result_of, token_of, user_of

@@ -1,7 +1,9 @@
 """The same requests to storecredit and to a real @trpc/server: the same answers.
 
-Compared are status, content type, the `Allow` header, and the JSON to the last value. One thing is
-not copied: what the real one answers before it has come to a call is JSON called text/plain.
+Compared are status, the headers `Content-Type`, `Allow` and `Vary`, and the JSON to the last value;
+of a stream every line to the byte, but for the numbers of its chunks and for which of several
+results comes first, if several calls are made. One thing is not copied: what the real one answers
+before it has come to a call is JSON called text/plain.
 """
 
 import asyncio
@@ -17,7 +19,7 @@ import httpx
 import pytest
 
 from storecredit.service import Service
-from storecredit.web.trpc import BATCH_MAX
+from storecredit.web.trpc_calls import BATCH_MAX
 from tests.web.doors import bearer
 from tests.web.node import reference, served
 from tests.web.trpc_requests import (
@@ -29,21 +31,23 @@ from tests.web.trpc_requests import (
     METHODS,
     PATHS,
     READS,
+    STREAMS,
     SUPERJSON,
     TX,
     WORK,
     Ask,
+    streamed,
     text,
 )
 from tests.web.users import UserClient, result_of, user_of
 
 MADE = re.compile(r'"(sessionId|checkoutUrl|transactionId)":"[^"]*"')
 LINK = re.compile(r'"result_url":"[^"]*"')
-ENGINES_WORDS = "not compared"
+MESSAGE = re.compile(r'"message":"(?:[^"\\]|\\.)+"')
 
 SLIP = "text/plain;charset=UTF-8"
 
-Answer = tuple[int, str | None, str | None, object]
+Answer = tuple[int, dict[str, str | None], object]
 
 
 def ask(port: int, asked: Ask, token: str) -> Answer:
@@ -60,21 +64,48 @@ def ask(port: int, asked: Ask, token: str) -> Answer:
         answer = connection.getresponse()
         content = answer.read().decode()
         seen = LINK.sub('"result_url":"made"', MADE.sub(r'"\1":"made"', content))
-        parsed = json.loads(seen) if seen else None
-        type_, allow = answer.headers["content-type"], answer.headers["allow"]
-        type_ = JSON_TYPE["Content-Type"] if type_ == SLIP else type_
-        return answer.status, type_, allow, _wordless(parsed) if asked.engine else parsed
+        if asked.engine:
+            seen = MESSAGE.sub('"message":"not compared"', seen)
+        type_ = answer.headers["content-type"]
+        seen_headers: dict[str, str | None] = {
+            "content-type": JSON_TYPE["Content-Type"] if type_ == SLIP else type_,
+            "allow": answer.headers["allow"],
+            "vary": answer.headers["vary"],
+        }
+        if "\n" in seen:
+            seen_headers["transfer-encoding"] = answer.headers["transfer-encoding"]
+            return answer.status, seen_headers, lines_of(seen)
+        return answer.status, seen_headers, json.loads(seen) if seen else None
     finally:
         connection.close()
 
 
-def _wordless(content: Any) -> Any:
-    """The answer without the wording of its errors."""
-    for shape in content if isinstance(content, list) else [content]:
-        if "error" in shape:
-            assert shape["error"]["json"]["message"]
-            shape["error"]["json"]["message"] = ENGINES_WORDS
-    return content
+CHUNK = re.compile(r'(?<=^\{"json":\[)(\d+)')
+AWAITED = re.compile(r'(?<=",0,)(\d+)(?=\]\]\]\}$)')
+
+
+def lines_of(content: str) -> list[str]:
+    """The lines of a stream: as they came for one call, else by call and without numbers."""
+    head, *lines, end = content.split("\n")
+    assert end == "", "the last line is ended, too"
+    calls = len(json.loads(head)["json"])
+    if calls == 1:
+        return [head, *lines]
+    chunks = {}
+    for line in lines:
+        found = CHUNK.search(line)
+        assert found is not None, line
+        chunks[found[1]] = line
+    sorted_ = [head]
+    for call in range(calls):
+        number: str | None = str(call)
+        while number is not None:
+            line = chunks.pop(number)
+            awaited = AWAITED.search(line)
+            number = awaited[1] if awaited else None
+            sorted_.append(AWAITED.sub("#", CHUNK.sub("#", line)))
+    assert chunks == {}, "nothing comes that nobody awaits"
+    return sorted_
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,3 +169,8 @@ async def test_the_same_answers_as_the_real_server(pair: Pair) -> None:
     assert await pair.differences(READS + BATCHES + PATHS + METHODS) == []
     assert await pair.differences(CONTENT_TYPES + SUPERJSON + INPUTS) == []
     assert await pair.differences(WORK) == []
+
+
+async def test_the_same_streams_as_the_real_server(pair: Pair) -> None:
+    assert await pair.differences(STREAMS) == []
+    assert await pair.differences([streamed(each) for each in WORK]) == []

@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from storecredit.web.procedures import PROCEDURES
-from storecredit.web.trpc import Kind
+from storecredit.web.trpc_calls import Kind
 from tests.web.conftest import WorkerStarter
 from tests.web.doors import CREATE, IMAGE, OPERATOR_TOKEN, Operator, StoreClient, data_of, error_of
 from tests.web.rows import Rows

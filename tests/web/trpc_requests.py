@@ -2,12 +2,12 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import quote
 from uuid import UUID
 
-from storecredit.web.trpc import BATCH_MAX
+from storecredit.web.trpc_calls import BATCH_MAX, JSONL
 from tests.web.doors import IMAGE
 from tests.web.users import TRPC
 
@@ -51,6 +51,11 @@ class Ask:
 
     def __str__(self) -> str:
         return f"{self.method} {self.path} {self.input or ''} {self.body or ''}"[:120]
+
+
+def streamed(asked: Ask, header: str = "trpc-accept") -> Ask:
+    """The same, but that results are to come as they end."""
+    return replace(asked, headers={**asked.headers, header: JSONL})
 
 
 def text(content: object) -> str:
@@ -166,6 +171,12 @@ METHODS = [
     query(BUY, {"packId": "x"}),
     query(CREATE, {"modelImageUrl": IMAGE}, signed_in=False),
     Ask("credits.getBalance,nope?batch=1", "POST", body={}),
+    *(Ask(path, "POST", body={"json": {"limit": 1}}) for path in QUERIES),
+    Ask(",".join(QUERIES) + "?batch=1", "POST", body={"1": {"json": {"limit": 1}}}),
+    Ask(TX, "POST", input={"json": {"limit": 1}}, body={"json": {"limit": 2}}),
+    Ask(TX, "POST", body={"json": {"limit": 0}}),
+    Ask(TX, "PUT", body={"json": {"limit": 1}}),
+    query(f"{BUY},{BUY}?batch=1", {}),
 ]
 CONTENT_TYPES = [
     mutation(CREATE, {}, headers={"Content-Type": it})
@@ -277,3 +288,22 @@ WORK = [
     ),
 ]
 """What changes something: asked last, and compared but for the ids that are made."""
+
+_ONE_BY_ONE = [
+    replace(each, path=f"{each.path}?batch=1", input=each.input and {"0": each.input})
+    for each in READS
+]
+STREAMS = [
+    *map(streamed, BATCHES + _ONE_BY_ONE + PATHS + METHODS),
+    *map(streamed, READS[:2]),
+    *(streamed(each, "Accept") for each in (*BATCHES[:4], READS[0])),
+    Ask("credits.getBalance?batch=1", headers={"Accept": f"text/html, {JSONL} "}),
+    Ask("credits.getBalance?batch=1", headers={"Accept": f"{JSONL};q=1"}),
+    Ask("credits.getBalance?batch=1", headers={"Accept": JSONL.upper()}),
+    Ask("credits.getBalance?batch=1", headers={"trpc-accept": "application/json"}),
+    Ask("credits.getBalance?batch=1", headers={"trpc-accept": "", "Accept": JSONL}),
+    Ask(f"{CREATE}?batch=1", "POST", headers={"trpc-accept": JSONL}),
+    streamed(Ask(f"{CREATE},{CREATE}?batch=1", "POST", body="{bad", signed_in=False)),
+    streamed(Ask(f"{BUY}?batch=1", "POST", headers={"Content-Type": "text/json"}, engine=True)),
+]
+"""Asked for as httpBatchStreamLink asks, and as nobody should."""

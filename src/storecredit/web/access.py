@@ -26,7 +26,7 @@ from storecredit.stores.api_keys import ApiKeys, Caller, RefusalCause, Refused
 from storecredit.stores.rate_limits import RateLimits
 from storecredit.web.envelope import ErrorCode, Failure, answer_to, invalid, not_found
 from storecredit.web.headers import SentHeaders, bearer_of, cors, encoded, rate_limit
-from storecredit.web.trpc_errors import of_failure
+from storecredit.web.trpc_errors import of_failure, refused
 
 HTTP: Final = ScopeType.HTTP
 """What is served; named here, as looking up a member of an enum takes long."""
@@ -192,14 +192,14 @@ class Access:
 
         It is not refused for it: an app served from our own address names its origin, too.
         """
-        if not self._serves_users:
-            raise not_found("address: it is off (no STORECREDIT_JWT_SECRET or _JWKS_URL)")
         origin = headers.get(b"origin")
         is_listed = origin in self._users_origins
         if origin is not None and is_listed:
             # The page's fetch may be set to send cookies: there are none here to be abused.
             visit.headers.extend([*cors(origin), (b"access-control-allow-credentials", b"true")])
         if scope["method"] != "OPTIONS" or b"access-control-request-method" not in headers:
+            if not self._serves_users:
+                raise not_found("address: it is off (no STORECREDIT_JWT_SECRET or _JWKS_URL)")
             return True
         if not is_listed:
             raise Failure(ErrorCode.DOMAIN_MISMATCH, "This origin is not listed.")
@@ -217,14 +217,18 @@ class Access:
 
     async def _answer(self, failure: Failure, scope: HTTPScope, send: Send) -> None:
         """Answer a request that did not get as far as its handler, in the form its caller reads."""
-        is_trpc = self._serves_users and _is_b2c(scope["path"])
-        body = of_failure(failure).body() if is_trpc else failure.body()
-        headers = encoded(
-            ("content-type", "application/json"),
-            ("content-length", str(len(body))),
-            *((name.lower(), value) for name, value in failure.headers.items()),
-        )
-        start: Any = {"type": "http.response.start", "status": failure.status, "headers": headers}
+        if _is_b2c(scope["path"]):
+            accept = visit_of(scope).sent.get(b"accept")
+            answered = refused(of_failure(failure), accept=accept, headers=failure.headers)
+            status, body, headers = answered.status, answered.body, answered.raw_headers()
+        else:
+            status, body = failure.status, failure.body()
+            headers = encoded(
+                ("content-type", "application/json"),
+                ("content-length", str(len(body))),
+                *((name.lower(), value) for name, value in failure.headers.items()),
+            )
+        start: Any = {"type": "http.response.start", "status": int(status), "headers": headers}
         await send(start)
         await send({"type": "http.response.body", "body": body, "more_body": False})
 
@@ -247,12 +251,18 @@ def _request_id(path: str, headers: SentHeaders) -> tuple[str, Failure | None]:
         return f"req_{uuid4()}", None
     # The space around a value is none of it (RFC 9110, 5.5); the parser leaves what follows it.
     request_id = _unquoted(sent.strip(" \t")) if is_keyed else sent.strip(" \t")
-    if is_request_id(request_id) and headers.stands_once(name):
+    ids = call_ids(request_id) if _is_b2c(path) else [request_id]
+    if all(map(is_request_id, ids)) and headers.stands_once(name):
         return request_id, None
     return f"req_{uuid4()}", invalid(
         f"A request id is one header of 1 to {REQUEST_ID_MAX} printable ASCII characters.",
         [{"key": name.decode(), "source": "header", "message": "not a request id"}],
     )
+
+
+def call_ids(request_id: str) -> list[str]:
+    """The ids of a tRPC request: as its path names its calls, so this header their ids."""
+    return [each.strip(" \t") for each in request_id.split(",")]
 
 
 def is_request_id(value: str) -> bool:

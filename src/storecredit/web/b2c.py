@@ -5,21 +5,24 @@ procedure makes the account. Everything is answered in tRPC's form.
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import aclosing
 from http import HTTPStatus
 from typing import Any, Final
 
-from litestar import Request, Response, head, route
+from litestar import Request, head, route
 from litestar.di import NamedDependency
+from litestar.types import ASGIApp, Receive, Scope, Send
+from litestar.types.asgi_types import HTTPResponseBodyEvent, HTTPResponseStartEvent
 
 from storecredit import telemetry
-from storecredit.web.access import B2C, REQUEST_ID_MAX, visit_of
+from storecredit.web.access import B2C, call_ids, visit_of
 from storecredit.web.b2b import link_base
-from storecredit.web.envelope import RETRY_AFTER_SECONDS
-from storecredit.web.headers import bearer_of
+from storecredit.web.headers import RawHeaders, bearer_of
 from storecredit.web.parts import Parts
 from storecredit.web.procedures import PROCEDURES, Caller
-from storecredit.web.trpc import JSON, Asked, answer
-from storecredit.web.trpc_errors import TrpcCode, TrpcError, bad_request
+from storecredit.web.trpc import Streamed, answer
+from storecredit.web.trpc_calls import Asked
+from storecredit.web.trpc_errors import Answered, TrpcCode, TrpcError
 
 PATHS: Final = ["/", "/{path:path}"]
 
@@ -29,17 +32,14 @@ PATHS: Final = ["/", "/{path:path}"]
     http_method=["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"],
     include_in_schema=False,
 )
-async def call(request: Request[Any, Any, Any], parts: NamedDependency[Parts]) -> Response[bytes]:
+async def call(request: Request[Any, Any, Any], parts: NamedDependency[Parts]) -> ASGIApp:
     """One request of tRPC's client: a call or a batch of them."""
 
-    async def enter(paths: Sequence[str]) -> Callable[[int], Caller]:
+    async def enter(paths: Sequence[str]) -> Callable[[str], Caller]:
         return await _entered(request, parts, paths)
 
     answered = await answer(_asked(request), PROCEDURES, enter)
-    headers = {"Allow": answered.allow} if answered.allow else {}
-    if answered.status == HTTPStatus.SERVICE_UNAVAILABLE:
-        headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
-    return Response(answered.body, status_code=answered.status, media_type=JSON, headers=headers)
+    return _sending(answered)
 
 
 @head(PATHS, status_code=204, include_in_schema=False)
@@ -53,15 +53,47 @@ def _asked(request: Request[Any, Any, Any]) -> Asked:
         method=request.method,
         path=raw_path.partition(f"{B2C}/")[2].removesuffix("/"),
         query=request.scope["query_string"].decode("utf-8", "replace"),
+        request_ids=call_ids(visit_of(request.scope).request_id),
         content_type=request.headers.get("content-type"),
+        accept=request.headers.get("accept"),
+        trpc_accept=request.headers.get("trpc-accept"),
         body=request.body,
     )
 
 
+def _sending(answered: Answered | Streamed) -> ASGIApp:
+    """What sends the answer.
+
+    Not the framework's stream, which drops its work when the client goes away: what was begun is
+    ended, so that a retry finds it done.
+    """
+
+    async def send_answer(_scope: Scope, _receive: Receive, send: Send) -> None:
+        if isinstance(answered, Answered):
+            await send(_start(answered.status, answered.raw_headers()))
+            await send(_body(answered.body, has_more=False))
+            return
+        await send(_start(HTTPStatus.OK, answered.raw_headers()))
+        async with aclosing(answered.parts) as parts:
+            async for part in parts:
+                await send(_body(part, has_more=True))
+        await send(_body(b"", has_more=False))
+
+    return send_answer
+
+
+def _start(status: int, headers: RawHeaders) -> HTTPResponseStartEvent:
+    return {"type": "http.response.start", "status": int(status), "headers": headers}
+
+
+def _body(content: bytes, *, has_more: bool) -> HTTPResponseBodyEvent:
+    return {"type": "http.response.body", "body": content, "more_body": has_more}
+
+
 async def _entered(
     request: Request[Any, Any, Any], parts: Parts, paths: Sequence[str]
-) -> Callable[[int], Caller]:
-    """The caller of a request, for the call of each index."""
+) -> Callable[[str], Caller]:
+    """The caller of a request, for the call of each id."""
     telemetry.bind(procedures=",".join(paths))
     token = bearer_of(request.headers.get("authorization"))
     user_id = await parts.tokens.user_id(token) if token else None
@@ -69,21 +101,10 @@ async def _entered(
         raise TrpcError(TrpcCode.UNAUTHORIZED, "Sign in: this needs a valid token.")
     telemetry.bind(user_id=str(user_id))
     await parts.users.ensure(user_id)
-    request_id, base_url = visit_of(request.scope).request_id, link_base(request, parts)
+    base_url = link_base(request, parts)
 
-    def caller(index: int) -> Caller:
-        return Caller(user_id, _request_id(request_id, index), parts, base_url)
+    def caller(request_id: str) -> Caller:
+        telemetry.bind(request_id=request_id)
+        return Caller(user_id, request_id, parts, base_url)
 
     return caller
-
-
-def _request_id(request_id: str, index: int) -> str:
-    """The id of one call: that of the request, and in a batch from the second call on its place.
-
-    So a batch that is sent again is the same requests again, and two calls in it are two.
-    """
-    own = f"{request_id}:{index}" if index else request_id
-    if len(own) > REQUEST_ID_MAX:
-        raise bad_request("The request id is too long for a batch of so many calls.")
-    telemetry.bind(request_id=own)
-    return own

@@ -3,7 +3,7 @@
 The framework's own headers decode every one of them to look up any.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from storecredit.stores.rate_limits import RateLimitState
@@ -55,6 +55,11 @@ def bearer_of(authorization: str | None) -> str | None:
 def encoded(*headers: tuple[str, str]) -> RawHeaders:
     """Headers of an answer; names in lower case."""
     return [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers]
+
+
+def lowered(headers: Mapping[str, str]) -> RawHeaders:
+    """Headers of an answer, however their names are written."""
+    return encoded(*((name.lower(), value) for name, value in headers.items()))
 
 
 def cors(origin: str) -> RawHeaders:

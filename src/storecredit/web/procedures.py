@@ -27,7 +27,7 @@ from storecredit.ledger.owners import Owner
 from storecredit.ledger.user_credits import UserMovement
 from storecredit.web.b2b import IMAGES_MAX, METADATA_TEXT_MAX, result_url
 from storecredit.web.parts import Parts
-from storecredit.web.trpc import Kind, Procedure
+from storecredit.web.trpc_calls import Kind, Procedure
 from storecredit.web.trpc_errors import TrpcCode, TrpcError, bad_request
 from storecredit.web.trpc_inputs import (
     choice,

@@ -3,16 +3,31 @@
 The names, numbers and statuses are those of @trpc/server 11 (`rpc/codes.ts`,
 `http/getHTTPStatusCode.ts`). What goes wrong elsewhere is turned into them here, by the one table
 of errors that the B2B API has.
+
+A request that did not get as far as its calls is answered one such error, which every link reads:
+the batching ones give it to each of their calls, whether they asked for a stream or not. An
+EventSource (httpSubscriptionLink) tells its app nothing of an answer other than events, so there
+the error is an event: the client ends with it, and does not come again.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
+from http import HTTPStatus
 from typing import Any, Final
 
 import msgspec
 
 from storecredit.web import superjson
-from storecredit.web.envelope import Failure, answer_to
+from storecredit.web.envelope import RETRY_AFTER_SECONDS, Failure, answer_to
+from storecredit.web.headers import RawHeaders, lowered
+
+JSON: Final = "application/json"
+EVENTS: Final = "text/event-stream"
+VARY: Final = {"Vary": "trpc-accept, accept"}
+"""What the form of every answer depends on, for caches."""
+EVENTS_HEADERS: Final = {"Cache-Control": "no-cache, no-transform", "X-Accel-Buffering": "no"}
+"""As @trpc/server sends with events (`stream/sse.ts`)."""
 
 
 class TrpcCode(StrEnum):
@@ -71,18 +86,52 @@ class TrpcError(Exception):
         """The HTTP status that belongs to the code."""
         return STATUS_AND_NUMBER[self.code][0]
 
-    def shape(self, path: str | None = None) -> dict[str, Any]:
-        """The answer of one call, of the procedure at `path`; None: of the whole request."""
+    def content(self, path: str | None = None) -> dict[str, Any]:
+        """What is said, to the call of the procedure at `path`; None: to the whole request."""
         status, number = STATUS_AND_NUMBER[self.code]
         data: dict[str, Any] = {"code": self.code.value, "httpStatus": status}
         if path is not None:
             data["path"] = path
-        error = {"message": self.message, "code": number, "data": data}
-        return {"error": superjson.serialize(error)}
+        return {"message": self.message, "code": number, "data": data}
 
-    def body(self) -> bytes:
-        """The whole answer to a request that did not get as far as its calls."""
-        return msgspec.json.encode(self.shape())
+    def shape(self, path: str | None = None) -> dict[str, Any]:
+        """The answer of one call, in superjson's form."""
+        return {"error": superjson.serialize(self.content(path))}
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """The response: a status, headers beside those that all have, and what is sent at once."""
+
+    status: int
+    body: bytes
+    media_type: str = JSON
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    def raw_headers(self) -> RawHeaders:
+        """All of the headers."""
+        of_body = {"Content-Type": self.media_type, "Content-Length": str(len(self.body))}
+        later = self.status == HTTPStatus.SERVICE_UNAVAILABLE
+        more = {"Retry-After": str(RETRY_AFTER_SECONDS)} if later else {}
+        return lowered(of_body | VARY | more | dict(self.headers))
+
+
+def refused(
+    error: TrpcError, *, accept: str | None, headers: Mapping[str, str] | None = None
+) -> Answered:
+    """The answer to a request that does not get as far as its calls, in the form it is read in."""
+    if not subscribes(accept):
+        body = msgspec.json.encode(error.shape())
+        return Answered(error.status, body, headers=headers or {})
+    content = msgspec.json.encode(superjson.serialize(error.content()))
+    events = b"event: connected\ndata: {}\n\n\nevent: serialized-error\ndata: %b\n\n\n" % content
+    return Answered(HTTPStatus.OK, events, EVENTS, EVENTS_HEADERS)
+
+
+def subscribes(accept: str | None) -> bool:
+    """Whether this Accept header is an EventSource's (HTML, 9.2.2): it asks for a subscription."""
+    types = (each.partition(";")[0].strip().lower() for each in (accept or "").split(","))
+    return EVENTS in types
 
 
 def bad_request(message: str) -> TrpcError:
