@@ -97,7 +97,6 @@ GIVEN_BACK: tuple[dict[str, object], ...] = (
     {"totals.subtotal": "-1800"},
     {"totals.subtotal": "-1800", "type": "full"},
     {"currency_code": "JPY"},
-    {"transaction_id": "txn_01hv8wptq8987qeep44cyrewp9"},
     {"action": "credit"},
     {"action": "chargeback_reverse"},
     {"status": "reversed"},

@@ -11,9 +11,8 @@ import httpx
 import pytest
 
 from storecredit.billing.checkouts import BillingOff, CreditsOrder, PlanOrder
-from storecredit.billing.messages import pack, read_content, read_event
+from storecredit.billing.messages import keep, read_event
 from tests.billing.desk import Desk, completed, desk_of
-from tests.billing.paddle_account import Event
 from tests.billing.paddle_stand_in import PaddleStandIn
 from tests.billing.paddle_webhooks import sign
 from tests.billing.sales import Movement, everything
@@ -196,29 +195,6 @@ async def test_what_does_not_fit_our_record_is_set_aside_and_shown(desk: Desk) -
     assert await desk.admin.fetchval("SELECT count(*) FROM payments") == 0
 
 
-UNREADABLE: tuple[dict[str, object], ...] = (
-    {"details.totals": {}},
-    {"custom_data": ["ours?"]},
-    {"custom_data.store_id": "jo@buyer.example"},
-    {"origin": "Jo <jo@buyer.example>"},
-    {"currency_code": None},
-)
-
-
-async def test_what_cannot_be_read_is_set_aside_without_being_kept(desk: Desk) -> None:
-    store = await desk.store()
-    for place, lies in enumerate(UNREADABLE):
-        event = completed(await desk.paid(store, request_id=f"order-{place}")).altered(lies)
-
-        await desk.told([event])
-
-        row = await desk.event(event)
-        assert (row["status"], row["content"]) == ("set_aside", None)
-        assert row["reason"].startswith("It cannot be read, book it by hand: ")
-        assert "buyer.example" not in row["reason"]
-        assert not await desk.service.parts.paddle_events.retry(event.event_id)
-
-
 async def test_a_request_id_that_was_used_meanwhile_is_not_taken_for_the_payment(
     desk: Desk,
 ) -> None:
@@ -260,18 +236,12 @@ async def test_an_event_without_a_job_gets_one(desk: Desk) -> None:
         "SELECT receive_paddle_event($1, $2, now(), $3)",
         event.event_id,
         event.event_type,
-        kept_of(event),
+        keep(read_event(event.body())),
     )
 
     await desk.settled()
 
     assert await desk.ledger(store) == [Movement("purchase", 100, 100, "order")]
-
-
-def kept_of(event: Event) -> str:
-    content = read_content(read_event(event.body()))
-    assert content is not None
-    return pack(content)
 
 
 async def test_without_billing_the_door_says_so(

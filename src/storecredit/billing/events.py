@@ -15,11 +15,12 @@ from storecredit import telemetry
 from storecredit.billing.catalogue import Catalogue
 from storecredit.billing.messages import (
     UnreadableContent,
-    pack,
+    keep,
     read_content,
     read_event,
-    unpack,
+    read_references,
 )
+from storecredit.billing.ownership import is_ours
 from storecredit.billing.settlement import (
     Ignored,
     NotYet,
@@ -42,6 +43,7 @@ BACKOFF_MAX_SECONDS: Final = 3600.0
 DATABASE_RETRY_SECONDS: Final = 1.0
 ROUND_MAX: Final = 1000
 UNKNOWN_TYPE: Final = "Events of this type are not used."
+NOT_OURS: Final = "It is about nothing that was sold here."
 
 
 class Receipt(StrEnum):
@@ -66,10 +68,10 @@ class PaddleEvents:
         Raises MalformedEvent (nothing is written), DatabaseUnavailable (Paddle sends it again).
         """
         event = read_event(body)
-        content, status, reason = None, "received", None
+        kept, status, reason = None, "received", None
         try:
-            content = read_content(event)
-            if content is None:
+            kept = keep(event)
+            if kept is None:
                 status, reason = "ignored", UNKNOWN_TYPE
         except UnreadableContent as error:
             status, reason = "set_aside", f"It cannot be read, book it by hand: {error}."
@@ -79,11 +81,11 @@ class PaddleEvents:
                 event.event_id,
                 event.event_type,
                 event.occurred_at,
-                None if content is None else pack(content),
+                kept,
                 status,
                 reason,
             )
-            if is_new and content is not None:
+            if is_new and kept is not None:
                 await enqueue(connection, ENTRYPOINT, [_job(event.event_id)])
         receipt = Receipt.KEPT if is_new else Receipt.KNOWN
         log.info(
@@ -169,8 +171,7 @@ class PaddleEvents:
                 if event is None:
                     log.info("paddle_event_already_settled")
                     return None
-                content = unpack(event["content"])
-                verdict = await settle(connection, content, event["occurred_at"], self._plans)
+                verdict = await self._verdict(connection, event)
                 return await self._conclude(connection, event, verdict)
         except DatabaseUnavailable:
             raise
@@ -181,6 +182,19 @@ class PaddleEvents:
                 return await self._note(
                     connection, event_id, f"Processing broke: {type(error).__name__}."
                 )
+
+    async def _verdict(self, connection: Connection, event: Record) -> Verdict:
+        """What the event comes to; whose it is comes first, so that others' may be of any form."""
+        event_type, kept = event["event_type"], event["content"]
+        try:
+            if not await is_ours(connection, read_references(event_type, kept)):
+                return Ignored(NOT_OURS)
+            content = read_content(event_type, kept)
+        except UnreadableContent as error:
+            return SetAside(
+                f"It cannot be read: {error}. Try it again after an upgrade, or book it by hand."
+            )
+        return await settle(connection, content, event["occurred_at"], self._plans)
 
     async def _conclude(
         self, connection: Connection, event: Record, verdict: Verdict

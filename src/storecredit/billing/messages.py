@@ -1,24 +1,33 @@
-"""What of Paddle's events is read and kept, and nothing else.
+"""What of Paddle's events is read, and how.
 
-The fields are those of https://developer.paddle.com/webhooks; each text is bounded to the form that
-Paddle gives it, so that no name, address or means of payment can be among what is kept. A field
-that is not declared here is neither read nor stored.
+The fields are those of https://developer.paddle.com/webhooks. What Paddle's reference or one of
+its SDKs calls optional or nullable may be absent or null here (`tests/billing/test_sdk_types.py`
+compares). An event is read anew at each attempt, from the copy that `redaction` has made of it: so
+a version that knows more can read what an earlier one could not.
 """
 
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from types import MappingProxyType
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final
 from uuid import UUID
 
 import msgspec
 
-PaddleId = Annotated[str, msgspec.Meta(pattern=r"^[a-z]{2,20}_[A-Za-z0-9]{1,64}\Z")]
+from storecredit.billing.redaction import Redaction
+
+_PADDLE_ID: Final = re.compile(r"[a-z]{2,20}_[A-Za-z0-9]{1,64}", re.ASCII)
+PaddleId = Annotated[str, msgspec.Meta(pattern=rf"^{_PADDLE_ID.pattern}\Z")]
 Word = Annotated[str, msgspec.Meta(pattern=r"^[a-z_]{1,60}\Z")]
 EventType = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_.-]{1,100}\Z")]
-Currency = Annotated[str, msgspec.Meta(pattern=r"^[A-Z]{3}\Z")]
-Amount = Annotated[str, msgspec.Meta(pattern=r"^-?[0-9]{1,15}\Z")]
-"""In the currency's smallest unit, as a string (https://developer.paddle.com/api-reference)."""
+Currency = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z]{3}\Z")]
+Amount = (
+    Annotated[str, msgspec.Meta(pattern=r"^-?[0-9]{1,15}\Z")]
+    | Annotated[int, msgspec.Meta(gt=-(10**15), lt=10**15)]
+)
+"""In the currency's smallest unit, as a string. (A number can mean nothing else; one with decimals
+could, and is not read.) https://developer.paddle.com/api-reference/about/data-types"""
 Digits = Annotated[str, msgspec.Meta(pattern=r"^[0-9]{1,15}\Z")]
 RequestId = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
 Marker = Annotated[str, msgspec.Meta(pattern=r"^[a-z_]{1,40}(:[0-9a-f-]{1,40}){1,3}\Z")]
@@ -26,6 +35,15 @@ Time = Annotated[datetime, msgspec.Meta(tz=True)]
 
 
 _QUOTING: Final = ("Invalid enum value ", "Invalid value ")
+
+
+ITEMS_MAX: Final = 100
+"""Lines that Paddle allows in a transaction."""
+
+
+def _in_capitals(content: "Transaction | Adjustment") -> None:
+    """A currency is the same in small letters (ISO 4217 writes capitals, and so do our records)."""
+    msgspec.structs.force_setattr(content, "currency_code", content.currency_code.upper())
 
 
 def _check_calendar(*moments: datetime) -> None:
@@ -37,12 +55,16 @@ def _check_calendar(*moments: datetime) -> None:
         raise ValueError("Expected a time between the years 1 and 9999 UTC") from None
 
 
-class Kept(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A part of an event that is kept."""
+class Part(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A part of an event, as far as it is read."""
 
 
-class CustomData(Kept, frozen=True):
-    """What we told Paddle of the checkout when we opened it."""
+class CustomData(Part, frozen=True):
+    """What we told Paddle of the checkout when we opened it.
+
+    Custom data that names no checkout in this form is not ours: another product's, or changed by
+    hand at Paddle. Nothing is kept of it, and it claims nothing.
+    """
 
     checkout_id: UUID | None = None
     store_id: UUID | None = None
@@ -52,7 +74,7 @@ class CustomData(Kept, frozen=True):
     request_id: RequestId | None = None
 
 
-class Period(Kept, frozen=True):
+class Period(Part, frozen=True):
     """A billing period."""
 
     starts_at: Time
@@ -62,78 +84,88 @@ class Period(Kept, frozen=True):
         _check_calendar(self.starts_at, self.ends_at)
 
 
-class Totals(Kept, frozen=True):
+class Totals(Part, frozen=True):
     """Amounts of a transaction or adjustment: before tax, and what was taken off."""
 
     subtotal: Amount
-    discount: Amount = "0"
+    discount: Amount | None = None
 
 
-class Details(Kept, frozen=True):
+class Details(Part, frozen=True):
     """How a transaction's amount comes about."""
 
-    totals: Totals
+    totals: Totals | None = None
 
 
-class ChargeMark(Kept, frozen=True):
+class ChargeMark(Part, frozen=True):
     """The custom data of a price: it marks a charge of ours (`storecredit.billing.paddle`)."""
 
     storecredit_charge: Marker | None = None
 
 
-class Price(Kept, frozen=True):
+class Price(Part, frozen=True):
     """What an item costs."""
 
     custom_data: ChargeMark | None = None
 
 
-class Item(Kept, frozen=True):
+class Item(Part, frozen=True):
     """One line of a transaction."""
 
     price: Price | None = None
 
 
-class Transaction(Kept, frozen=True, tag_field="kind", tag="transaction"):
+class Transaction(Part, frozen=True, tag_field="kind", tag="transaction"):
     """A completed transaction (https://developer.paddle.com/webhooks/transactions)."""
 
     id: PaddleId
     origin: Word
     currency_code: Currency
-    details: Details
+    details: Details | None = None
     subscription_id: PaddleId | None = None
     billing_period: Period | None = None
     custom_data: CustomData | None = None
-    items: Annotated[tuple[Item, ...], msgspec.Meta(max_length=100)] = ()
+    items: Annotated[tuple[Item, ...], msgspec.Meta(max_length=ITEMS_MAX)] | None = None
+
+    def __post_init__(self) -> None:
+        _in_capitals(self)
+
+    @property
+    def totals(self) -> Totals | None:
+        """What it came to; None: it does not say."""
+        return self.details.totals if self.details is not None else None
 
     @property
     def subtotal(self) -> int:
-        """What was paid for, before tax."""
-        return int(self.details.totals.subtotal)
+        """What was paid for, before tax. Only of one that has totals."""
+        assert self.totals is not None, "settle looks first"
+        return int(self.totals.subtotal)
 
     @property
     def discount(self) -> int:
-        """What was taken off."""
-        return int(self.details.totals.discount)
+        """What was taken off. Only of one that has totals."""
+        assert self.totals is not None, "settle looks first"
+        return int(self.totals.discount or 0)
 
     @property
     def markers(self) -> tuple[str, ...]:
         """Which charges of ours it holds."""
-        prices = [item.price for item in self.items if item.price is not None]
+        prices = [item.price for item in self.items or () if item.price is not None]
         marks = [price.custom_data for price in prices if price.custom_data is not None]
         return tuple(mark.storecredit_charge for mark in marks if mark.storecredit_charge)
 
 
-class Subscription(Kept, frozen=True, tag_field="kind", tag="subscription"):
+class Subscription(Part, frozen=True, tag_field="kind", tag="subscription"):
     """A subscription's state (https://developer.paddle.com/webhooks/subscriptions)."""
 
     id: PaddleId
-    status: Literal["active", "trialing", "past_due", "paused", "canceled"]
+    status: Word
     transaction_id: PaddleId | None = None
     current_billing_period: Period | None = None
     custom_data: CustomData | None = None
 
 
-class Adjustment(Kept, frozen=True, tag_field="kind", tag="adjustment"):
+class Adjustment(Part, frozen=True, tag_field="kind", tag="adjustment"):
     """Money that went back (https://developer.paddle.com/webhooks/adjustments)."""
 
     id: PaddleId
@@ -142,7 +174,10 @@ class Adjustment(Kept, frozen=True, tag_field="kind", tag="adjustment"):
     transaction_id: PaddleId
     currency_code: Currency
     totals: Totals
-    type: Word = "partial"
+    type: Word | None = None
+
+    def __post_init__(self) -> None:
+        _in_capitals(self)
 
 
 Content = Transaction | Subscription | Adjustment
@@ -174,6 +209,15 @@ class Event(msgspec.Struct, frozen=True):
         _check_calendar(self.occurred_at)
 
 
+class References(msgspec.Struct, frozen=True):
+    """Whatever in an event may name a thing of ours; read of any event, readable or not."""
+
+    transaction_id: str | None
+    subscription_id: str | None
+    checkout_id: UUID | None
+    markers: tuple[str, ...]
+
+
 class MalformedEvent(Exception):
     """The body is no event of Paddle's; the message says where, without what stands there."""
 
@@ -190,29 +234,87 @@ def read_event(body: bytes) -> Event:
         raise MalformedEvent(_said(error)) from None
 
 
-def read_content(event: Event) -> Content | None:
-    """What is kept of an event, None for a type that is ignored. Raises UnreadableContent."""
-    type_ = CONTENT_TYPES.get(event.event_type)
-    if type_ is None:
+def keep(event: Event) -> str | None:
+    """The copy of an event that is kept, as JSON; None for a type that is ignored.
+
+    Raises UnreadableContent: there is nothing that could be kept.
+    """
+    if event.event_type not in CONTENT_TYPES:
         return None
     try:
-        return msgspec.convert(msgspec.json.decode(event.data), type=type_)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        data = msgspec.json.decode(event.data, type=dict[str, object])
+        return msgspec.json.encode(_REDACTION.copy(data)).decode()
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
         raise UnreadableContent(_said(error)) from None
+
+
+def read_content(event_type: str, kept: str) -> Content:
+    """What a copy that was kept says. Raises UnreadableContent."""
+    copy = msgspec.json.decode(kept)
+    try:
+        return msgspec.convert(copy, type=CONTENT_TYPES[event_type])
+    except msgspec.ValidationError as error:
+        raise UnreadableContent(_said(error)) from None
+
+
+def read_references(event_type: str, kept: str) -> References:
+    """What a copy that was kept may have to do with us. Raises UnreadableContent: it has no id."""
+    copy = msgspec.json.decode(kept, type=_Named)
+    if (own := _id(copy.id)) is None:
+        raise UnreadableContent("Expected an id - at `$.id`")
+    type_ = CONTENT_TYPES[event_type]
+    claims = copy.custom_data
+    return References(
+        transaction_id=own if type_ is Transaction else _id(copy.transaction_id),
+        subscription_id=own if type_ is Subscription else _id(copy.subscription_id),
+        checkout_id=None if claims is None else claims.checkout_id,
+        markers=tuple(_marks(copy.items)),
+    )
+
+
+class _Named(msgspec.Struct):
+    """Of a copy, what may name things, in whatever form it has."""
+
+    id: object = None
+    transaction_id: object = None
+    subscription_id: object = None
+    custom_data: CustomData | None = None
+    items: object = None
+
+
+def _id(value: object) -> str | None:
+    return value if isinstance(value, str) and _PADDLE_ID.fullmatch(value) else None
+
+
+def _marks(items: object) -> Iterator[str]:
+    for item in items if isinstance(items, list) else []:
+        price = item.get("price") if isinstance(item, dict) else None
+        data = price.get("custom_data") if isinstance(price, dict) else None
+        if isinstance(data, dict) and isinstance(marker := data.get("storecredit_charge"), str):
+            yield marker
+
+
+def _in_form(type_: type[Part]) -> Callable[[object], object]:
+    """Keeps custom data in that form; None of any other."""
+
+    def judge(data: object) -> object:
+        try:
+            return msgspec.to_builtins(msgspec.convert(data, type=type_))
+        except msgspec.ValidationError:
+            return None
+
+    return judge
+
+
+def _claims(data: object) -> object:
+    claims = _in_form(CustomData)(data)
+    return claims if isinstance(claims, dict) and "checkout_id" in claims else None
+
+
+_REDACTION: Final = Redaction(claims=_claims, marks=_in_form(ChargeMark))
 
 
 def _said(error: Exception) -> str:
     """What is wrong, and where; of a wrong choice the library would quote what stands there."""
     said, at, where = str(error).rpartition(" - at ")
     return f"Invalid value{at}{where}" if said.startswith(_QUOTING) else str(error)
-
-
-def pack(content: Content) -> str:
-    """The content as it is stored."""
-    return msgspec.json.encode(content).decode()
-
-
-def unpack(stored: str) -> Content:
-    """The content that was stored."""
-    content: Content = msgspec.json.decode(stored, type=Content)
-    return content

@@ -3,6 +3,7 @@
 `storecredit.billing.overage` says in which order things are done, and why that makes one charge.
 """
 
+import re
 import time
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -66,9 +67,22 @@ class Bill:
         )
 
 
+_MARKER: Final = re.compile(
+    r"overage_bill:([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}):([0-9]{4}-(?:0[1-9]|1[0-2]))"
+)
+
+
 def overage_marker(store_id: UUID, period: date) -> str:
     """The marker in the charge of one store and month."""
     return f"overage_bill:{store_id}:{period:%Y-%m}"
+
+
+def marked_overage(marker: str) -> tuple[UUID, date] | None:
+    """The store and month that a marker names; None: it is no marker of overage."""
+    found = _MARKER.fullmatch(marker)
+    if found is None or found[2].startswith("0000"):
+        return None
+    return UUID(found[1]), date.fromisoformat(f"{found[2]}-01")
 
 
 class Attempt:

@@ -12,6 +12,7 @@ from uuid import UUID
 import msgspec
 
 from storecredit.billing.checkouts import owner_of
+from storecredit.billing.messages import UnreadableContent, read_content
 from storecredit.ledger.owners import Owner
 from storecredit.postgres.pool import Database, Record
 
@@ -24,7 +25,8 @@ T = TypeVar("T")
 class EventProblem:
     """An event that is failing or was set aside.
 
-    `about` is what is kept of it: ids, amounts, status; None if nothing could be read.
+    `about` is what was read of it: ids, amounts, status; of one that cannot be read, what is kept.
+    None: nothing is.
     """
 
     event_id: str
@@ -141,7 +143,6 @@ def _listed(found: Sequence[T]) -> Listed[T]:
 
 
 def _event(row: Record) -> EventProblem:
-    content = row["content"]
     return EventProblem(
         event_id=row["event_id"],
         event_type=row["event_type"],
@@ -150,8 +151,18 @@ def _event(row: Record) -> EventProblem:
         status=row["status"],
         attempts=row["attempts"],
         reason=row["reason"],
-        about=None if content is None else msgspec.json.decode(content, type=dict[str, object]),
+        about=_about(row["event_type"], row["content"]),
     )
+
+
+def _about(event_type: str, kept: str | None) -> dict[str, object] | None:
+    if kept is None:
+        return None
+    try:
+        read: dict[str, object] = msgspec.to_builtins(read_content(event_type, kept))
+    except UnreadableContent:
+        return msgspec.json.decode(kept, type=dict[str, object])
+    return read
 
 
 def _clawback(row: Record) -> ShortClawback:

@@ -15,10 +15,9 @@ sentence for the operator: ids and amounts, never a text that came from outside.
 | … a chargeback that was reversed, and all other actions | shown to the operator |
 """
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import datetime
 from typing import Final, assert_never
 
 import msgspec
@@ -30,10 +29,12 @@ from storecredit.billing.messages import (
     Subscription,
     Transaction,
 )
+from storecredit.billing.overage_charge import marked_overage
+from storecredit.billing.subscriptions import SubscriptionStatus
 from storecredit.postgres.pool import Connection, Record
 
 BOOKED_ACTIONS: Final = frozenset({"refund", "chargeback"})
-_OVERAGE_MARKER: Final = re.compile(r"overage_bill:([0-9a-f-]{36}):(\d{4}-(?:0[1-9]|1[0-2]))")
+_STATUSES: Final = frozenset(SubscriptionStatus)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,12 +75,16 @@ async def settle(
     match content:
         case Transaction(origin="subscription_payment_method_change"):
             return Ignored("A means of payment was replaced; nothing was sold.")
+        case Transaction(totals=None):
+            return SetAside(f"Transaction {content.id} does not say what was paid.")
         case Transaction(origin="subscription_recurring"):
             return await _renewal(connection, content, occurred_at)
         case Transaction(origin="subscription_charge"):
             return await _overage(connection, content, occurred_at)
         case Transaction():
             return await _purchase(connection, content, occurred_at)
+        case Subscription(status=status) if status not in _STATUSES:
+            return SetAside(f"Subscription {content.id} has a status not known here: {status}.")
         case Subscription():
             return await _state(connection, content, occurred_at, plans)
         case Adjustment():
@@ -93,7 +98,7 @@ async def _purchase(connection: Connection, paid: Transaction, paid_at: datetime
         "SELECT * FROM checkouts WHERE paddle_transaction_id = $1", paid.id
     )
     if checkout is None:
-        return SetAside(f"No checkout of ours is for transaction {paid.id}.")
+        return await _without_checkout(connection, paid)
     differences = [*_differences(checkout, paid), *_other_claims(checkout, paid.custom_data)]
     if checkout["purchase_type"] == "credits" and paid.subscription_id is not None:
         differences.append(f"it belongs to subscription {paid.subscription_id}")
@@ -109,6 +114,17 @@ async def _purchase(connection: Connection, paid: Transaction, paid_at: datetime
         paid_at,
     )
     return _verdict(outcome, paid)
+
+
+async def _without_checkout(connection: Connection, paid: Transaction) -> Verdict:
+    """Its checkout may yet be attached to it, if it is attached to nothing else."""
+    waiting = paid.custom_data is not None and await connection.fetchval(
+        "SELECT paddle_transaction_id IS NULL FROM checkouts WHERE checkout_id = $1",
+        paid.custom_data.checkout_id,
+    )
+    if waiting:
+        return NotYet(f"No checkout of ours is for transaction {paid.id} (yet).")
+    return SetAside(f"No checkout of ours is for transaction {paid.id}.")
 
 
 async def _renewal(connection: Connection, paid: Transaction, paid_at: datetime) -> Verdict:
@@ -136,10 +152,10 @@ async def _renewal(connection: Connection, paid: Transaction, paid_at: datetime)
 
 async def _overage(connection: Connection, paid: Transaction, paid_at: datetime) -> Verdict:
     """The marker that we sent with the charge names the bill: its store and month."""
-    found = [_OVERAGE_MARKER.fullmatch(marker) for marker in paid.markers]
+    found = [marked_overage(marker) for marker in paid.markers]
     if len(found) != 1 or found[0] is None:
         return SetAside(f"Transaction {paid.id} charges a subscription, but not for overage.")
-    store_id, month = found[0].groups()
+    store_id, period = found[0]
     subscription = await connection.fetchrow(
         "SELECT store_id FROM store_subscriptions WHERE paddle_subscription_id = $1",
         paid.subscription_id,
@@ -147,7 +163,7 @@ async def _overage(connection: Connection, paid: Transaction, paid_at: datetime)
     if subscription is None:
         return NotYet(f"Subscription {paid.subscription_id} is not known (yet).")
     differences = [f"{paid.discount} were taken off"] if paid.discount != 0 else []
-    if str(subscription["store_id"]) != store_id:
+    if subscription["store_id"] != store_id:
         differences.append("it is marked for another store")
     if differences:
         return _unlike(paid, "the overage bill", differences)
@@ -155,7 +171,7 @@ async def _overage(connection: Connection, paid: Transaction, paid_at: datetime)
         "SELECT book_overage_payment($1, $2, $3, $4, $5, $6)",
         paid.id,
         paid.subscription_id,
-        date.fromisoformat(f"{month}-01"),
+        period,
         paid.subtotal,
         paid.currency_code,
         paid_at,

@@ -20,7 +20,7 @@ from storecredit.web.parts import Parts
 class EventView(msgspec.Struct, frozen=True):
     """An event of Paddle's that keeps failing or was set aside; nothing was booked for it.
 
-    `about` is what is kept of it: ids, amounts, status.
+    `about` is what was read of it: ids, amounts, status; of one that cannot be read, what is kept.
     """
 
     event_id: str

@@ -132,6 +132,6 @@ CREATE INDEX set_aside_paddle_events ON paddle_events (received_at) WHERE status
 COMMENT ON TABLE paddle_events IS
     'Every event Paddle sent, once. Written by functions only.';
 COMMENT ON COLUMN paddle_events.content IS
-    'The fields of the event that are used here; no name, address or means of payment.';
+    'A copy of the event without names, addresses, texts and means of payment.';
 COMMENT ON COLUMN paddle_events.reason IS
     'Why it was ignored or set aside, or what failed last; a sentence for the operator.';
