@@ -14,7 +14,7 @@ from storecredit.web.app import openapi_document
 
 DOCS = Path(__file__).parent
 # Set by one process for another, never by people.
-BETWEEN_PROCESSES = {"listen_fd", "parent_pid"}
+BETWEEN_PROCESSES = {"listen_fd", "parent_pid", "process_number", "metrics_dir"}
 
 
 def settings_page() -> str:

@@ -14,8 +14,11 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 from storecredit import telemetry
@@ -40,14 +43,45 @@ class CannotListen(Exception):
 
 def listen(settings: Settings) -> socket.socket:
     """Take the address to serve on, before anything else is started. Raises CannotListen."""
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    return _listen(settings.host, settings.port, "--port")
+
+
+def listen_for_metrics(settings: Settings) -> socket.socket | None:
+    """Take the address of `/metrics` alone; None: it has none, or another process took it.
+
+    Raises CannotListen.
+    """
+    if settings.metrics_address is None or settings.parent_pid is not None:
+        return None
+    host, _, port = settings.metrics_address.rpartition(":")
+    return _listen(host.strip("[]"), int(port), "STORECREDIT_METRICS_ADDRESS")
+
+
+def _listen(host: str, port: int, setting: str) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        return socket.create_server((settings.host, settings.port), family=family, backlog=BACKLOG)
+        return socket.create_server((host, port), family=family, backlog=BACKLOG)
     except OSError as error:
+        # A host that is not found has a number of its own, which is not the system's.
+        reason = (
+            error.strerror if isinstance(error, socket.gaierror) else os.strerror(error.errno or 0)
+        )
         raise CannotListen(
-            f"Cannot listen on {settings.host} port {settings.port}: "
-            f"{os.strerror(error.errno or 0)}. Choose another with --port."
+            f"Cannot listen on {host} port {port}: {reason}. Choose another with {setting}."
         ) from error
+
+
+@contextlib.contextmanager
+def counting_together(settings: Settings) -> Iterator[Settings]:
+    """The settings with a directory, for as long as it lasts, where all processes count together.
+
+    A new one, so nothing of processes that are gone is in it. One process alone needs none.
+    """
+    if settings.processes == 1:
+        yield settings
+        return
+    with tempfile.TemporaryDirectory(prefix="storecredit-metrics-") as directory:
+        yield settings.model_copy(update={"metrics_dir": Path(directory)})
 
 
 def inherited(listen_fd: int) -> socket.socket:
@@ -101,7 +135,7 @@ async def keep_running(settings: Settings, listening: socket.socket, stop: async
             processes=settings.processes,
             advice="a store may call up to so many times its limits; set STORECREDIT_REDIS_URL",
         )
-    children = [_Child(settings, listening) for _ in range(settings.processes - 1)]
+    children = [_Child(settings, listening, number) for number in range(1, settings.processes)]
     try:
         while not stop.is_set():
             for child in children:
@@ -133,6 +167,7 @@ class _Child:
 
     settings: Settings
     listening: socket.socket
+    number: int
     process: "subprocess.Popen[bytes] | None" = None
     started_at: float = 0.0
     next_start_at: float = 0.0
@@ -144,7 +179,7 @@ class _Child:
         if self.process is None:
             if now >= self.next_start_at:
                 self.started_at = now
-                self.process = _start(self.settings, self.listening)
+                self.process = _start(self.settings, self.listening, self.number)
             return
         status = self.process.poll()
         if status is None:
@@ -178,13 +213,15 @@ class _Child:
             self.process.wait()
 
 
-def _start(settings: Settings, listening: socket.socket) -> "subprocess.Popen[bytes]":
+def _start(settings: Settings, listening: socket.socket, number: int) -> "subprocess.Popen[bytes]":
     """A process in a session of its own: Ctrl-C reaches the parent, which tells it to stop."""
     descriptor = listening.fileno()
     environment = os.environ | {
         "STORECREDIT_DATA_DIR": str(settings.data_dir),
         "STORECREDIT_LISTEN_FD": str(descriptor),
         "STORECREDIT_PARENT_PID": str(os.getpid()),
+        "STORECREDIT_PROCESS_NUMBER": str(number),
+        "STORECREDIT_METRICS_DIR": str(settings.metrics_dir),
     }
     if settings.database_url is not None:
         # Not as a flag: everyone on the machine can read those, and it may hold a password.

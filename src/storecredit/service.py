@@ -32,7 +32,8 @@ from storecredit.stores.rate_limits import RateLimits
 from storecredit.stores.stores import Stores
 from storecredit.users.tokens import Tokens
 from storecredit.users.users import Users
-from storecredit.web.app import create_app
+from storecredit.web.app import create_app, create_metrics_app
+from storecredit.web.gauges import Gauges
 from storecredit.web.parts import Parts
 from storecredit.web.server import http_server
 
@@ -53,21 +54,23 @@ class Service:
 @asynccontextmanager
 async def assembled(settings: Settings, database: Database) -> AsyncIterator[Service]:
     """The parts, wired together and started; the commits under way are finished at the end."""
-    metrics = telemetry.Metrics()
+    metrics = telemetry.Metrics(_shared_metrics(settings))
     listener = Listener(database, CHANNEL)
     queue = JobQueue(database, ENTRYPOINT)
     lifecycle = Lifecycle(database, settings, metrics)
     balances = BalanceReads(database, settings, metrics)
     results = ResultStore(settings.data_dir, settings.signing_key)
     billing = Billing.from_settings(settings, database)
+    store_credits = StoreCredits(database)
     parts = Parts(
         settings=settings,
         metrics=metrics,
+        gauges=Gauges(database, store_credits, billing.problems),
         database=database,
         stores=Stores(database, tiers=settings.rate_limits),
         api_keys=ApiKeys(database, listener),
         rate_limits=RateLimits(settings),
-        credits=StoreCredits(database),
+        credits=store_credits,
         balances=balances,
         tokens=Tokens(settings),
         users=Users(database, settings.starter_credits),
@@ -104,12 +107,16 @@ async def serve(
     listening: socket.socket,
     stop: asyncio.Event,
     *,
+    metrics_listening: socket.socket | None = None,
     on_ready: Callable[[Service], "asyncio.Future[None] | None"] | None = None,
 ) -> None:
     """Run API, sweep and (unless switched off) worker until `stop` is set, then drain."""
     async with assembled(settings, database) as service:
         http = http_server(create_app(service.parts))
-        async with _background(service, settings, stop, worker=settings.worker):
+        async with (
+            _metrics_served(service, metrics_listening, stop),
+            _background(service, settings, stop, worker=settings.worker),
+        ):
             serving = asyncio.create_task(http.serve(sockets=[listening]), name="http")
             log.info("serving", address=_address(listening), worker=settings.worker)
             if on_ready is not None:
@@ -119,14 +126,46 @@ async def serve(
             await serving
 
 
-async def work(settings: Settings, database: Database, stop: asyncio.Event) -> None:
+async def work(
+    settings: Settings,
+    database: Database,
+    stop: asyncio.Event,
+    *,
+    metrics_listening: socket.socket | None = None,
+) -> None:
     """Run worker and sweep alone until `stop` is set, then drain."""
     async with (
         assembled(settings, database) as service,
+        _metrics_served(service, metrics_listening, stop),
         _background(service, settings, stop, worker=True),
     ):
         log.info("working")
         await stop.wait()
+
+
+def _shared_metrics(settings: Settings) -> telemetry.SharedMetrics | None:
+    if settings.metrics_dir is None:
+        return None
+    return telemetry.SharedMetrics(settings.metrics_dir, settings.process_number)
+
+
+@asynccontextmanager
+async def _metrics_served(
+    service: Service, listening: socket.socket | None, stop: asyncio.Event
+) -> AsyncIterator[None]:
+    """`/metrics` on an address of its own, if it has one, until all else has stopped."""
+    if listening is None:
+        yield
+        return
+    http = http_server(create_metrics_app(service.parts))
+    serving = asyncio.create_task(http.serve(sockets=[listening]), name="metrics")
+    serving.add_done_callback(lambda _task: stop.set())
+    log.info("serving_metrics", address=_address(listening))
+    try:
+        yield
+    finally:
+        http.should_exit = True
+        await serving
 
 
 @asynccontextmanager

@@ -11,6 +11,7 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 HOUR_SECONDS = 3600.0
+PORT_MAX = 65535
 
 
 class Settings(BaseSettings):
@@ -23,7 +24,7 @@ class Settings(BaseSettings):
     # Where it listens
     host: str = "127.0.0.1"
     """Address to serve on."""
-    port: int = Field(default=8080, ge=0, le=65535)
+    port: int = Field(default=8080, ge=0, le=PORT_MAX)
     """Port to serve on; 0 takes a free one."""
     processes: int = Field(default=1, ge=1, le=64)
     """API processes that share the address; one of them runs the worker too."""
@@ -31,6 +32,12 @@ class Settings(BaseSettings):
     """The descriptor of a listening socket that another process passed on: serve on it."""
     parent_pid: int | None = Field(default=None, ge=1)
     """The process that started this one as one of its `processes`; stop when it is gone."""
+    process_number: int = Field(default=0, ge=0)
+    """Which of its `processes` another process started this one as; the first one is 0."""
+    metrics_dir: Path | None = None
+    """Where the processes that share an address count together."""
+    metrics_address: str | None = None
+    """`host:port` of `/metrics` alone; unset: beside the API, and a worker by itself has none."""
     worker: bool = True
     """Whether `serve` also runs queued generations."""
     public_url: str | None = None
@@ -172,6 +179,14 @@ class Settings(BaseSettings):
     def _split_terms(cls, value: object) -> object:
         if isinstance(value, str):
             return tuple(term.strip() for term in value.split(",") if term.strip())
+        return value
+
+    @field_validator("metrics_address")
+    @classmethod
+    def _host_and_port(cls, value: str | None) -> str | None:
+        host, _, port = (value or "localhost:0").rpartition(":")
+        if not host or not port.isdecimal() or int(port) > PORT_MAX:
+            raise ValueError("it is a host and a port, like 127.0.0.1:9090 or [::1]:9090")
         return value
 
     @model_validator(mode="after")

@@ -6,17 +6,23 @@ request or its job is served carries them. No key, prompt, e-mail or image URL i
 """
 
 import logging
+import os
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
 import msgspec
 import structlog
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, values
+from prometheus_client.metrics_core import Metric
+from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.registry import Collector
 
 if TYPE_CHECKING:
     from collections.abc import MutableMapping
@@ -111,13 +117,35 @@ def _render_json(_logger: Any, _method: str, event: "MutableMapping[str, Any]") 
     return _JSON.encode(event).decode()
 
 
-class Metrics:
-    """The Prometheus metrics of one process, in a registry of their own.
+@dataclass(frozen=True, slots=True)
+class SharedMetrics:
+    """Where the processes of one service count together, and which of them this one is.
 
-    Labels are closed sets (route templates, status codes, outcomes), never ids.
+    `directory` is empty when the first of them starts. A process that takes the place of a dead
+    one has its `number`, and goes on counting where that one stopped: no counter ever falls, and
+    there are no more files than processes.
     """
 
-    def __init__(self) -> None:
+    directory: Path
+    number: int
+
+
+class Metrics:
+    """The Prometheus metrics of one process, or of all that share a directory.
+
+    Labels are closed sets (route templates, status codes, outcomes), never ids. A gauge is about
+    the whole service, so of several processes the one that set it last is right: `mostrecent`.
+    """
+
+    def __init__(self, shared: SharedMetrics | None = None) -> None:
+        """One per process: the library has one way of keeping values for all of a process."""
+        self._shared = shared
+        if shared is None:
+            values.ValueClass = values.MutexValue
+        else:
+            # The library finds the directory here alone.
+            os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(shared.directory)
+            values.ValueClass = values.MultiProcessValue(lambda: shared.number)  # type: ignore[no-untyped-call]  # as the library has it
         self.registry = registry = CollectorRegistry()
         self.requests = Counter(
             "storecredit_requests_total",
@@ -133,12 +161,12 @@ class Metrics:
         )
         self.credits_deducted = Counter(
             "storecredit_credits_deducted_total",
-            "Credits taken by this process.",
+            "Credits taken by this service's processes.",
             registry=registry,
         )
         self.credits_refunded = Counter(
             "storecredit_credits_refunded_total",
-            "Credits given back by this process.",
+            "Credits given back by this service's processes.",
             registry=registry,
         )
         self.credits_refused = Counter(
@@ -160,12 +188,17 @@ class Metrics:
             registry=registry,
         )
         self.queue_depth = Gauge(
-            "storecredit_queue_depth", "Generations not yet ended.", ["status"], registry=registry
+            "storecredit_queue_depth",
+            "Generations not yet ended.",
+            ["status"],
+            registry=registry,
+            multiprocess_mode="mostrecent",
         )
         self.queue_oldest_seconds = Gauge(
             "storecredit_queue_oldest_job_seconds",
             "Age of the oldest job waiting for a worker; 0 when none waits.",
             registry=registry,
+            multiprocess_mode="mostrecent",
         )
         self.generation_seconds = Histogram(
             "storecredit_generation_seconds",
@@ -177,6 +210,26 @@ class Metrics:
         self.generations = Counter(
             "storecredit_generations_total", "Generations ended.", ["outcome"], registry=registry
         )
+
+    def exposition(self, more: Iterable[Metric] = ()) -> bytes:
+        """All of it in Prometheus' text format, and `more` that was found out for this scrape."""
+        registry = self.registry
+        if self._shared is not None:
+            registry = CollectorRegistry()
+            MultiProcessCollector(registry, str(self._shared.directory))  # type: ignore[no-untyped-call]  # see above
+        found = CollectorRegistry()
+        found.register(_Found(tuple(more)))
+        return generate_latest(registry) + generate_latest(found)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Found(Collector):
+    """Metrics that stand already, for the library to write down."""
+
+    metrics: tuple[Metric, ...]
+
+    def collect(self) -> Iterable[Metric]:
+        return self.metrics
 
 
 class Requests:

@@ -34,6 +34,7 @@ MIGRATIONS = (
     "0006_users",
     "0007_billing",
     "0008_hot_updates",
+    "0009_verification",
 )
 
 # Whatever a migration makes, one line each; rights in order of name, since a right that is taken

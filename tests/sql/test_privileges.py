@@ -29,6 +29,7 @@ TABLES = (
     "payments",
     "clawbacks",
     "paddle_events",
+    "last_verification",
     "storecredit_schema",
 )
 FORBIDDEN = {

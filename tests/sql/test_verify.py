@@ -12,6 +12,7 @@ import pytest
 from storecredit.ledger import verify as module
 from storecredit.ledger.discrepancies import DiscrepancyKind, Report
 from storecredit.ledger.owners import Owner
+from storecredit.ledger.verification import last
 from storecredit.ledger.verify import READ_RANGES_ONLY, DiscrepancyUnnamed, Progress, verify
 from storecredit.postgres.pool import Database, connect
 from tests.sql.books import open_store
@@ -213,6 +214,9 @@ async def test_a_discrepancy_that_no_row_shows_is_an_error(
     )
     with pytest.raises(DiscrepancyUnnamed, match=r"disagree \(store states\).* REINDEX"):
         await verify(database)
+    recorded = await last(database)
+    assert recorded is not None
+    assert recorded.discrepancies == 1, "what is not named is one all the same"
 
 
 GENERATE = """

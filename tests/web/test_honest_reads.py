@@ -1,6 +1,7 @@
 """M9: what cannot be read is an error that says so, in the answer and in the log; never a zero."""
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import asyncpg
@@ -12,9 +13,11 @@ from storecredit.postgres.migrate import migrate
 from storecredit.postgres.pool import Database
 from storecredit.service import assembled
 from storecredit.settings import Settings
+from storecredit.stores.api_keys import new_key
 from tests.web.conftest import LogStream, http_client
 from tests.web.doors import Operator, StoreClient, data_of, error_of
 from tests.web.rows import Rows
+from tests.web.scrapes import DATABASE_GAUGES, samples_in, total
 from tests.web.users import Calls, refusal_of, user_of
 
 BALANCE = "/api/v1/credits/balance"
@@ -118,12 +121,21 @@ async def test_m9_without_a_database_every_answer_is_a_503_that_says_when_to_com
         [line] = log.events("request_not_served")
         assert line["request_id"] == "trace-1"
         assert "DatabaseUnavailable" in line["cause"]
+        # Whose key it is was known a moment ago: enough for the log, and for nothing else.
+        assert line["store_id"] == store.store_id
+        [line] = log.events("request")
+        assert (line["store_id"], line["route"]) == (store.store_id, BALANCE)
+        log.forget()
+        assert_unavailable(await replace(store, api_key=new_key()).get(BALANCE))
+        assert "store_id" not in log.events("request")[0]
 
         assert_unavailable(await store.get("/api/v1/generations"))
         assert_unavailable(await operator.get("/stores"))
         assert_unavailable(await api.get("/health/ready"))
         data_of(await api.get("/health/live"))
         assert_unavailable(await store.create())
+
+        assert_metrics_make_nothing_up(await api.get("/metrics"))
     await database.close()
 
 
@@ -164,6 +176,13 @@ async def test_m9_the_app_is_told_so_in_the_form_it_reads(
             "credits.getBalance",
         )
     await database.close()
+
+
+def assert_metrics_make_nothing_up(answer: httpx.Response) -> None:
+    assert answer.status_code == 200
+    samples = samples_in(answer.text)
+    assert total(samples, "requests_total", route=BALANCE, status="503") == 2
+    assert not DATABASE_GAUGES & set(samples)
 
 
 def assert_unavailable(answer: httpx.Response) -> None:

@@ -3,34 +3,26 @@
 from email.message import EmailMessage
 
 import httpx
-from prometheus_client.parser import text_string_to_metric_families
 
 from storecredit.service import Service
 from tests.web.conftest import WorkerStarter
 from tests.web.doors import Operator, StoreClient
+from tests.web.scrapes import Samples, samples_in, total
 from tests.worker.stand_ins import json_answer, stand_in
 
-Labels = dict[str, str]
+BALANCE = {"method": "GET", "route": "/api/v1/credits/balance"}
+CREATE = {"method": "POST", "route": "/api/v1/generation/create"}
 
 
-async def scraped(api: httpx.AsyncClient) -> dict[str, list[tuple[Labels, float]]]:
+async def scraped(api: httpx.AsyncClient) -> Samples:
     answer = await api.get("/metrics")
     assert answer.status_code == 200
-    samples: dict[str, list[tuple[Labels, float]]] = {}
-    for family in text_string_to_metric_families(answer.text):
-        for sample in family.samples:
-            samples.setdefault(sample.name, []).append((sample.labels, sample.value))
-    return samples
+    return samples_in(answer.text)
 
 
 async def value(api: httpx.AsyncClient, name: str, **labels: str) -> float:
     """The sum of a metric's samples with these labels; the metric must be there."""
-    samples = await scraped(api)
-    return sum(
-        sample
-        for found, sample in samples.get(f"storecredit_{name}", [])
-        if labels.items() <= found.items()
-    )
+    return total(await scraped(api), name, **labels)
 
 
 async def test_they_are_prometheus_text_with_one_well_formed_content_type(
@@ -49,19 +41,54 @@ async def test_requests_are_counted_by_route_and_status(
 ) -> None:
     for _ in range(3):
         await store.balance()
-    await api.get("/api/v1/credits/balance")
     session_id = await store.created()
     await store.generation(session_id)
-    balance = {"method": "GET", "route": "/api/v1/credits/balance"}
-    assert await value(api, "requests_total", **balance, status="200") == 3
-    # Whoever is refused at the door does not reach a route.
-    assert await value(api, "requests_total", route="unmatched", status="401") == 1
-    create = {"method": "POST", "route": "/api/v1/generation/create"}
-    assert await value(api, "requests_total", **create, status="201") == 1
+    assert await value(api, "requests_total", **BALANCE, status="200") == 3
+    assert await value(api, "requests_total", **CREATE, status="201") == 1
     read = "/api/v1/generation/{session_id}"
     assert await value(api, "requests_total", route=read, status="200") == 1
     assert await value(api, "request_seconds_count", route=read) == 1
     assert session_id not in (await api.get("/metrics")).text
+
+
+async def test_who_is_refused_is_counted_under_the_route_that_was_asked_for(
+    api: httpx.AsyncClient, operator: Operator, store: StoreClient
+) -> None:
+    poor, hasty = await operator.store(credits=0), await operator.store(tier="tight")
+    await api.get("/api/v1/credits/balance")
+    await poor.create()
+    for _ in range(2):
+        await hasty.create()
+    await store.get("/api/v1/credits/balance", headers={"X-Request-Id": "x" * 201})
+    await store.get("/api/v1/credits/balance", headers={"Origin": "https://not.example"})
+    await store.send("DELETE", "/api/v1/credits/balance")
+    await api.options("/api/v1/credits/balance", headers={"Origin": "https://not.example"})
+    for status, method in (("401", "GET"), ("400", "GET"), ("405", "DELETE"), ("403", "OPTIONS")):
+        labels = BALANCE | {"method": method}
+        assert await value(api, "requests_total", **labels, status=status) == 1, status
+    assert await value(api, "requests_total", **CREATE, status="402") == 1
+    assert await value(api, "requests_total", **CREATE, status="429") == 1
+
+
+async def test_an_address_has_one_route_whatever_else_is_wrong(api: httpx.AsyncClient) -> None:
+    for number, (path, route) in enumerate(
+        (
+            ("/api/v1/generation/none-such", "/api/v1/generation/{session_id}"),
+            ("//api/v1/generations/", "/api/v1/generations"),
+            ("/api/admin/stores/x/keys/y", "/api/admin/stores/{store_id}/keys/{key_id}"),
+            ("/api/admin/stores/x", "/api/admin/stores/{store_id}"),
+            ("/api/trpc/a.b,c.d", "/api/trpc/{path}"),
+            ("/api/trpc", "/api/trpc"),
+            ("/results/odd", "/results/{token}"),
+        )
+    ):
+        await api.send(api.build_request("BREW", f"http://api.test{path}"))
+        samples = (await scraped(api))["storecredit_requests_total"]
+        brewed = [labels["route"] for labels, _ in samples if labels["method"] == "other"]
+        assert (brewed[-1], len(brewed)) == (route, number + 1)
+    for path in ("/results", "/api/v1/credits", "/api/v1/credits/balance/more", "/"):
+        await api.get(path)
+    assert await value(api, "requests_total", method="GET", route="unmatched") == 4
 
 
 async def test_no_caller_can_make_up_new_series(api: httpx.AsyncClient, store: StoreClient) -> None:
@@ -71,6 +98,7 @@ async def test_no_caller_can_make_up_new_series(api: httpx.AsyncClient, store: S
     assert "BREW" not in text
     assert "made-up" not in text
     assert await value(api, "requests_total", method="other") == 1
+    assert await value(api, "requests_total", route="unmatched", status="404") == 1
 
 
 async def test_credits_are_counted_as_they_move(

@@ -18,6 +18,10 @@ from storecredit.postgres.pool import Database, Record
 
 PROBLEMS_MAX: Final = 100
 
+_EVENTS: Final = "status = 'set_aside' OR status = 'failing'"
+_CLAWBACKS: Final = "taken < credits AND dismissed_at IS NULL"
+_BILLS: Final = "charged_at IS NULL AND last_error IS NOT NULL"
+
 T = TypeVar("T")
 
 
@@ -97,6 +101,16 @@ class Problems:
         """All of it, now. Raises DatabaseUnavailable."""
         return Found(await self.events(), await self.clawbacks(), await self.bills())
 
+    async def count(self) -> dict[str, int]:
+        """How many there are of each kind, all of them. Raises DatabaseUnavailable."""
+        row = await self._database.fetchrow(
+            f"""SELECT (SELECT count(*) FROM paddle_events WHERE {_EVENTS}) AS events,
+                   (SELECT count(*) FROM clawbacks WHERE {_CLAWBACKS}) AS clawbacks,
+                   (SELECT count(*) FROM store_overage_bills WHERE {_BILLS}) AS bills"""  # noqa: S608 - constants
+        )
+        assert row is not None, "a SELECT without FROM has one row"
+        return dict(row)
+
     async def dismiss(self, problem_id: str) -> bool:
         """Show an event or clawback no longer, once it was dealt with; false: there is none such.
 
@@ -107,10 +121,10 @@ class Problems:
     async def events(self) -> Listed[EventProblem]:
         """Events that are failing or were set aside."""
         rows = await self._database.fetch(
-            """SELECT event_id, event_type, occurred_at, received_at, status, attempts, reason,
+            f"""SELECT event_id, event_type, occurred_at, received_at, status, attempts, reason,
                    content
-               FROM paddle_events WHERE status = 'set_aside' OR status = 'failing'
-               ORDER BY received_at DESC LIMIT $1""",
+               FROM paddle_events WHERE {_EVENTS}
+               ORDER BY received_at DESC LIMIT $1""",  # noqa: S608 - a constant
             PROBLEMS_MAX + 1,
         )
         return _listed([_event(row) for row in rows])
@@ -118,11 +132,11 @@ class Problems:
     async def clawbacks(self) -> Listed[ShortClawback]:
         """Clawbacks that found too few credits."""
         rows = await self._database.fetch(
-            """SELECT c.adjustment_id, c.paddle_transaction_id, c.action, c.credits, c.taken,
+            f"""SELECT c.adjustment_id, c.paddle_transaction_id, c.action, c.credits, c.taken,
                    c.created_at, p.store_id, p.user_id
-               FROM clawbacks c JOIN payments p USING (paddle_transaction_id)
-               WHERE c.taken < c.credits AND c.dismissed_at IS NULL
-               ORDER BY c.created_at DESC LIMIT $1""",
+               FROM (SELECT * FROM clawbacks WHERE {_CLAWBACKS}) c
+               JOIN payments p USING (paddle_transaction_id)
+               ORDER BY c.created_at DESC LIMIT $1""",  # noqa: S608 - a constant
             PROBLEMS_MAX + 1,
         )
         return _listed([_clawback(row) for row in rows])
@@ -130,9 +144,9 @@ class Problems:
     async def bills(self) -> Listed[UnpaidBill]:
         """Overage bills that could not be charged so far."""
         rows = await self._database.fetch(
-            """SELECT store_id, period, credits, amount, currency, attempts, last_error
-               FROM store_overage_bills WHERE charged_at IS NULL AND last_error IS NOT NULL
-               ORDER BY period DESC, store_id LIMIT $1""",
+            f"""SELECT store_id, period, credits, amount, currency, attempts, last_error
+               FROM store_overage_bills WHERE {_BILLS}
+               ORDER BY period DESC, store_id LIMIT $1""",  # noqa: S608 - a constant
             PROBLEMS_MAX + 1,
         )
         return _listed([UnpaidBill(**row) for row in rows])

@@ -114,6 +114,13 @@ def _run(settings: "Settings", main: Coroutine[None, None, None]) -> None:
 async def _serve(settings: "Settings", *, migrate_external: bool, demo: bool) -> None:
     from storecredit import processes
 
+    with processes.counting_together(settings) as together:
+        await _serve_one(together, migrate_external=migrate_external, demo=demo)
+
+
+async def _serve_one(settings: "Settings", *, migrate_external: bool, demo: bool) -> None:
+    from storecredit import processes
+
     stop = asyncio.Event()
     processes.stop_on_signals(stop)
     listening = (
@@ -121,6 +128,7 @@ async def _serve(settings: "Settings", *, migrate_external: bool, demo: bool) ->
         if settings.listen_fd is None
         else processes.inherited(settings.listen_fd)
     )
+    metrics_listening = processes.listen_for_metrics(settings)
     beside: list[asyncio.Task[None]] = []
 
     def on_ready(running: "Service") -> None:
@@ -131,7 +139,14 @@ async def _serve(settings: "Settings", *, migrate_external: bool, demo: bool) ->
 
     try:
         async with _loaded(settings, migrate_external=migrate_external) as (service, database):
-            await service.serve(settings, database, listening, stop, on_ready=on_ready)
+            await service.serve(
+                settings,
+                database,
+                listening,
+                stop,
+                metrics_listening=metrics_listening,
+                on_ready=on_ready,
+            )
     finally:
         stop.set()
         await asyncio.gather(*beside)
@@ -190,8 +205,9 @@ async def _work(settings: "Settings") -> None:
 
     stop = asyncio.Event()
     processes.stop_on_signals(stop)
+    metrics_listening = processes.listen_for_metrics(settings)
     async with _loaded(settings) as (service, database):
-        await service.work(settings, database, stop)
+        await service.work(settings, database, stop, metrics_listening=metrics_listening)
 
 
 async def _migrate(settings: "Settings") -> "Migrated":

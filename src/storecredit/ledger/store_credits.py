@@ -94,6 +94,15 @@ class StoreCredits:
                 raise CreditRowMissing(f"store {store_id} has no credit row")
         return found
 
+    async def count_at_zero(self) -> int:
+        """How many active stores have a balance of 0. Reads every store's credits."""
+        # No index: one on balances would be written at every movement of credits.
+        count: int = await self._database.fetchval(
+            """SELECT count(*) FROM store_credits c JOIN stores s ON s.store_id = c.store_id
+               WHERE c.balance = 0 AND s.status = 'active'"""
+        )
+        return count
+
     async def add(
         self, store_id: UUID, amount: int, type_: AdditionType, request_id: str, description: str
     ) -> Addition:

@@ -24,6 +24,7 @@ from uuid import UUID
 
 from storecredit.ledger.discrepancies import Discrepancy, DiscrepancyKind, Report
 from storecredit.ledger.owners import OwnerKind
+from storecredit.ledger.verification import LastVerification, record
 from storecredit.postgres.pool import Connection, Database
 
 DISCREPANCIES_MAX: Final = 1000
@@ -139,7 +140,7 @@ async def verify(
     every_row: bool = False,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> Report:
-    """Recompute everything from the ledger, as it is at this moment.
+    """Recompute everything from the ledger, as it is at this moment, and record what came out.
 
     `every_row`: look at each row also when the sums agree. `on_progress` is called after every
     slice. Raises DatabaseUnavailable; DiscrepancyUnnamed when an index hides the wrong rows.
@@ -151,11 +152,13 @@ async def verify(
         # Where rows are hidden from the application, say so: what is not seen is not proven.
         await connection.execute("SET LOCAL row_security = off")
         await connection.execute(_LOCK)
+        verified_at = await connection.fetchval("SELECT now()")
         run = _Run(connection, on_progress or (lambda _: None), every_row=every_row)
         await run.sum_up()
         if run.looks_at_rows:
             await run.find()
-        return run.report()
+    await record(database, LastVerification(verified_at, run.discrepancies))
+    return run.report()
 
 
 class _Run:
@@ -233,6 +236,11 @@ class _Run:
             discrepancies=tuple(self._found[:DISCREPANCIES_MAX]),
             truncated=self._is_full,
         )
+
+    @property
+    def discrepancies(self) -> int:
+        """How many were found, 1 if none could be named; `DISCREPANCIES_MAX`: at least so many."""
+        return min(len(self._found), DISCREPANCIES_MAX) or int(self.differs)
 
     @property
     def _movements(self) -> int:

@@ -46,6 +46,7 @@ FUNCTION_FILES: Final = (
     "verify_sums",
     "verify_rows",
     "verify_money",
+    "verification",
 )
 SEPARATE_SET_RIGHT: Final = 16
 # Any fixed number, the same for every storecredit: one migration at a time per database.

@@ -12,7 +12,7 @@ DECLARE
         'store_generation_sessions', 'store_overage_bills',
         'users', 'user_credits', 'credit_transactions', 'generation_sessions',
         'checkouts', 'store_subscriptions', 'payments', 'clawbacks', 'paddle_events',
-        'storecredit_schema'];
+        'last_verification', 'storecredit_schema'];
     internal CONSTANT text[] := ARRAY[
         'raise_credit_error', 'overage_bill_lock',
         'settle_plain_deductions', 'settle_plain_failures', 'lock_sessions_across_stores',
@@ -50,7 +50,8 @@ DECLARE
         'sum_owners', 'sum_credits', 'sum_movements', 'sum_sessions', 'sum_overage_bills',
         'sum_payments', 'sum_clawbacks',
         'find_owner_discrepancies', 'find_movement_discrepancies', 'find_session_discrepancies',
-        'find_bill_discrepancies', 'find_payment_discrepancies', 'find_clawback_discrepancies'];
+        'find_bill_discrepancies', 'find_payment_discrepancies', 'find_clawback_discrepancies',
+        'record_verification'];
     job_tables CONSTANT text[] := ARRAY[
         'pgqueuer', 'pgqueuer_log', 'pgqueuer_statistics', 'pgqueuer_schedules'];
     migration_tables CONSTANT text[] := ARRAY[

@@ -157,6 +157,14 @@ class ApiKeys:
             caller = await self._callers.get(digest)
         return caller
 
+    def last_known_store(self, key: str) -> UUID | None:
+        """Whose key it was when the database was last asked; None: not remembered.
+
+        For the log, while the database is away. It lets nobody in: the key may be revoked by now.
+        """
+        caller = self._callers.remembered(key_hash(key))
+        return None if caller is None else caller.store_id
+
     async def origin_is_listed(self, origin: str) -> bool:
         """Whether some key that works lists this `Origin`, for preflights, which carry no key.
 

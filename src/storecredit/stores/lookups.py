@@ -90,6 +90,14 @@ class Lookups(Generic[K, V]):
             return cached.value
         return None
 
+    def remembered(self, key: K) -> V | None:
+        """The last answer for `key` that is still in memory, whether it holds or not; None: none.
+
+        Decides nothing: by now the database may say something else.
+        """
+        cached = self._cached.get(key)
+        return None if cached is None else cached.value
+
     def forget(self, is_affected: Callable[[V], bool]) -> None:
         """Drop the answers that `is_affected`, and keep none that is under way now."""
         self._announcements += 1

@@ -21,11 +21,13 @@ from litestar.utils import normalize_path
 from uuid_utils import uuid4
 
 from storecredit import telemetry
+from storecredit.postgres.pool import DatabaseUnavailable
 from storecredit.settings import Settings
 from storecredit.stores.api_keys import ApiKeys, Caller, RefusalCause, Refused
 from storecredit.stores.rate_limits import RateLimits
 from storecredit.web.envelope import ErrorCode, Failure, answer_to, invalid, not_found
 from storecredit.web.headers import SentHeaders, bearer_of, cors, encoded, rate_limit
+from storecredit.web.route_templates import RouteTemplates
 from storecredit.web.trpc_errors import of_failure, refused
 
 HTTP: Final = ScopeType.HTTP
@@ -90,6 +92,7 @@ class Access:
         rate_limits: RateLimits,
         settings: Settings,
         metrics: telemetry.Metrics,
+        templates: RouteTemplates,
     ) -> None:
         self._app = app
         self._api_keys = api_keys
@@ -98,6 +101,7 @@ class Access:
         self._serves_users = settings.serves_users
         self._users_origins = frozenset(settings.trpc_origins)
         self._requests = telemetry.Requests(metrics, "web.access")
+        self._templates = templates
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request; other kinds of connection go to the framework."""
@@ -144,7 +148,7 @@ class Access:
 
     async def _admit_store(self, scope: HTTPScope, headers: SentHeaders, visit: Visit) -> None:
         key = bearer_of(headers.get(b"authorization"))
-        caller = await self._api_keys.authenticate(key) if key else None
+        caller = await self._authenticated(key) if key else None
         if caller is None:
             raise _unauthenticated("Send a valid API key: `Authorization: Bearer sc_live_…`.")
         telemetry.bind(store_id=str(caller.store_id))
@@ -174,6 +178,16 @@ class Access:
                     f"Too many requests; try again in {state.retry_after_seconds} s.",
                     headers={"Retry-After": str(state.retry_after_seconds)},
                 )
+
+    async def _authenticated(self, key: str) -> Caller | Refused | None:
+        try:
+            return await self._api_keys.authenticate(key)
+        except DatabaseUnavailable:
+            # For the log line alone: whom it was that could not be served.
+            store_id = self._api_keys.last_known_store(key)
+            if store_id is not None:
+                telemetry.bind(store_id=str(store_id))
+            raise
 
     def _admit_operator(self, headers: SentHeaders) -> None:
         token = self._admin_token.get_secret_value() if self._admin_token else ""
@@ -233,7 +247,7 @@ class Access:
         await send({"type": "http.response.body", "body": body, "more_body": False})
 
     def _record(self, scope: HTTPScope, visit: Visit, seconds: float) -> None:
-        route = scope.get("path_template") or "unmatched"
+        route = scope.get("path_template") or self._templates.of(scope["path"])
         method = scope["method"] if scope["method"] in METHODS else "other"
         self._requests.record(method, route, visit.status, seconds)
 

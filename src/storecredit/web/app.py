@@ -1,5 +1,6 @@
 """The route table: every URL of the service on one screen."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from litestar import Litestar, Response, Router
@@ -22,10 +23,11 @@ from storecredit.web.direct import Direct, DirectRoute
 from storecredit.web.envelope import answer_to
 from storecredit.web.openapi import document, document_handler
 from storecredit.web.parts import Parts
+from storecredit.web.route_templates import RouteTemplates
 
 
-def routes() -> list[Any]:
-    """Every door, by path."""
+def routes(*, serves_metrics: bool = True) -> list[Any]:
+    """Every door, by path; `/metrics` unless it has an address of its own."""
     return [
         Router(
             "/api/v1",
@@ -78,7 +80,7 @@ def routes() -> list[Any]:
         webhooks.receive_paddle_event,  # POST /webhooks/paddle
         public.live,  # GET /health/live
         public.ready,  # GET /health/ready
-        public.metrics,  # GET /metrics
+        *([public.metrics] if serves_metrics else []),  # GET /metrics
         public.result,  # GET /results/{token}
         public.docs,  # GET /api/docs
         public.docs_asset,  # GET /api/docs/{name}
@@ -98,17 +100,32 @@ def create_app(parts: Parts, *, is_direct: bool = True) -> ASGIApp:
 
     `is_direct` False: the framework serves the direct routes as well, to compare.
     """
-    app = Direct(_framework(parts), parts, direct_routes() if is_direct else {})
-    return Access(app, parts.api_keys, parts.rate_limits, parts.settings, parts.metrics)
+    serves_metrics = parts.settings.metrics_address is None
+    framework = _framework(
+        parts, [*routes(serves_metrics=serves_metrics), document_handler(openapi_document)]
+    )
+    return Access(
+        Direct(framework, parts, direct_routes() if is_direct else {}),
+        parts.api_keys,
+        parts.rate_limits,
+        parts.settings,
+        parts.metrics,
+        RouteTemplates(framework.routes),
+    )
 
 
-def _framework(parts: Parts) -> ASGIApp:
+def create_metrics_app(parts: Parts) -> ASGIApp:
+    """`/metrics` and nothing else, for an address of its own; its requests are not counted."""
+    return _framework(parts, [public.metrics])
+
+
+def _framework(parts: Parts, route_handlers: Sequence[Any]) -> Litestar:
 
     async def provide_parts() -> Parts:
         return parts
 
     return Litestar(
-        [*routes(), document_handler(openapi_document)],
+        route_handlers,
         dependencies={"parts": Provide(provide_parts)},
         exception_handlers=_exception_handlers(),
         openapi_config=None,

@@ -22,6 +22,7 @@ from storecredit.stores.stores import Stores
 from storecredit.telemetry import Metrics
 from storecredit.users.tokens import Tokens
 from storecredit.users.users import Users
+from storecredit.web.gauges import Gauges
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,7 @@ class Parts:
 
     settings: Settings
     metrics: Metrics
+    gauges: Gauges
     database: Database
     stores: Stores
     api_keys: ApiKeys

@@ -9,7 +9,7 @@ from litestar.di import NamedDependency
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import FromPath
 from litestar.response import File
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST
 
 from storecredit.postgres.migrate import SchemaState, schema_state
 from storecredit.web.envelope import Envelope, ErrorCode, not_found, unavailable
@@ -74,10 +74,10 @@ async def ready(parts: NamedDependency[Parts]) -> Envelope[Status]:
 
 @get("/metrics", summary="Prometheus metrics", tags=["health"], include_in_schema=False)
 async def metrics(parts: NamedDependency[Parts]) -> Response[bytes]:
-    """This process's metrics in Prometheus' text format."""
+    """The service's metrics in Prometheus' text format; those of the database while it answers."""
     # The framework adds the character set to text of any kind; said twice, the header is broken.
     media_type = CONTENT_TYPE_LATEST.removesuffix("; charset=utf-8")
-    return Response(generate_latest(parts.metrics.registry), media_type=media_type)
+    return Response(parts.metrics.exposition(await parts.gauges.read()), media_type=media_type)
 
 
 @get(
