@@ -73,7 +73,11 @@ async def assembled(settings: Settings, database: Database) -> AsyncIterator[Ser
         credits=store_credits,
         balances=balances,
         tokens=Tokens(settings),
-        users=Users(database, settings.starter_credits),
+        users=Users(
+            database,
+            settings.starter_credits,
+            anonymous_too=settings.anonymous_starter_credits,
+        ),
         user_credits=UserCredits(database),
         sessions=Sessions(database),
         lifecycle=lifecycle,

@@ -55,11 +55,11 @@ class Settings(BaseSettings):
     admin_token: SecretStr | None = None
     """Bearer token of `/api/admin`; unset: the admin API is off."""
 
-    # End users (B2C): tokens are of one kind only, the one configured
+    # End users (B2C): tokens are of the kinds that are configured, whatever they say themselves
     jwt_secret: SecretStr | None = Field(default=None, min_length=1)
     """HS256 secret of the end users' tokens; neither this nor `jwks_url`: `/api/trpc` is off."""
     jwks_url: str | None = None
-    """Where the public keys of the end users' tokens are; instead of `jwt_secret`."""
+    """Where the public keys of the end users' tokens are; beside `jwt_secret` while it is left."""
     jwks_algorithms: Annotated[tuple[str, ...], NoDecode] = ("RS256", "ES256", "EdDSA")
     """Algorithms a key behind `jwks_url` may be of; comma-separated in the environment."""
     jwt_audience: str = "authenticated"
@@ -68,6 +68,8 @@ class Settings(BaseSettings):
     """Issuer that a token must name; unset: any."""
     starter_credits: int = Field(default=10, ge=0, le=1_000_000)
     """Credits of a new end user."""
+    anonymous_starter_credits: bool = True
+    """Whether users whose token says `is_anonymous` have them, too; 0: once it no longer does."""
     trpc_origins: Annotated[tuple[str, ...], NoDecode] = ()
     """Web origins whose pages may call `/api/trpc`; comma-separated in the environment."""
 
@@ -188,14 +190,6 @@ class Settings(BaseSettings):
         if not host or not port.isdecimal() or int(port) > PORT_MAX:
             raise ValueError("it is a host and a port, like 127.0.0.1:9090 or [::1]:9090")
         return value
-
-    @model_validator(mode="after")
-    def _one_kind_of_token(self) -> Self:
-        if self.jwt_secret is not None and self.jwks_url is not None:
-            raise ValueError(
-                "tokens are of one kind: set STORECREDIT_JWT_SECRET or STORECREDIT_JWKS_URL"
-            )
-        return self
 
     @model_validator(mode="after")
     def _charges_settle_after_their_request(self) -> Self:

@@ -35,6 +35,7 @@ MIGRATIONS = (
     "0007_billing",
     "0008_hot_updates",
     "0009_verification",
+    "0010_anonymous_users",
 )
 
 # Whatever a migration makes, one line each; rights in order of name, since a right that is taken

@@ -227,7 +227,7 @@ async def test_objects_of_the_same_name_deceive_no_function_for_users(
     assert await connection.fetchval(claw_back, user_id) == 0
     create = "SELECT outcome FROM public.create_generation($1, $1, 'r2', $2, NULL, NULL)"
     assert await connection.fetchval(create, user_id, b"f" * 32) == "insufficient"
-    assert await connection.fetchval("SELECT public.ensure_user($1, 1)", made := uuid7()) is True
+    assert await connection.fetchval("SELECT public.ensure_user($1, 1)", made := uuid7()) == "made"
     await connection.close()
 
     assert await user_credits_of(books, user_id) == (0, 0, 0, 0, 0)

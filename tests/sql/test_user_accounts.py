@@ -28,7 +28,7 @@ async def test_the_first_call_makes_the_user_with_its_starter_credits(
 ) -> None:
     user_id = uuid4()
 
-    assert await app.fetchval(ENSURE, user_id, 10) is True
+    assert await app.fetchval(ENSURE, user_id, 10) == "made"
 
     assert await user_credits_of(books, user_id) == (10, 10, 0, 0, 1)
     assert await user_ledger(books, user_id) == [Row(1, "signup_bonus", 10, 10, "signup")]
@@ -45,7 +45,7 @@ async def test_every_further_call_changes_nothing(
     await app.execute("SELECT deduct_credits($1, 10, 'r1')", user_id)
     before = await user_snapshot(books, user_id)
 
-    assert await app.fetchval(ENSURE, user_id, starter_credits) is False
+    assert await app.fetchval(ENSURE, user_id, starter_credits) == "there"
 
     assert await user_snapshot(books, user_id) == before
 
@@ -56,9 +56,9 @@ async def test_without_starter_credits_nothing_stands_in_the_ledger(
 ) -> None:
     user_id = uuid4()
 
-    assert await app.fetchval(ENSURE, user_id, starter_credits) is True
+    assert await app.fetchval(ENSURE, user_id, starter_credits) == "made"
     # Nor do credits come later, when the setting was changed.
-    assert await app.fetchval(ENSURE, user_id, 10) is False
+    assert await app.fetchval(ENSURE, user_id, 10) == "there"
 
     assert await user_credits_of(books, user_id) == (0, 0, 0, 0, 0)
     assert await user_ledger(books, user_id) == []
@@ -90,7 +90,7 @@ async def test_of_twenty_first_calls_at_once_one_makes_the_user(
             *(connection.fetchval(ENSURE, user_id, 10) for connection in connections)
         )
 
-        assert sorted(answers) == [False] * 19 + [True]
+        assert sorted(answers) == ["made"] + ["there"] * 19
         assert await user_ledger(books, user_id) == [Row(1, "signup_bonus", 10, 10, "signup")]
         assert await user_credits_of(books, user_id) == (10, 10, 0, 0, 1)
     await asyncio.gather(*(connection.close() for connection in connections))
@@ -102,14 +102,14 @@ async def test_a_call_that_was_not_first_answers_once_the_user_is_there_entirely
     user_id, other = uuid4(), await connect(books_url)
     making = app.transaction()
     await making.start()
-    assert await app.fetchval(ENSURE, user_id, 10) is True
+    assert await app.fetchval(ENSURE, user_id, 10) == "made"
 
     second = asyncio.create_task(other.fetchval(ENSURE, user_id, 10))
     await wait_until_blocked(books, other)
     assert await user_snapshot(books, user_id) == NOTHING
     await making.commit()
 
-    assert await second is False
+    assert await second == "there"
     assert await other.fetchval("SELECT deduct_credits($1, 10, 'r1')", user_id) is True
     await assert_user_books_balance(books, user_id)
     await other.close()
@@ -121,14 +121,37 @@ async def test_a_user_whose_making_was_undone_is_made_by_the_call_that_waited(
     user_id, other = uuid4(), await connect(books_url)
     making = app.transaction()
     await making.start()
-    assert await app.fetchval(ENSURE, user_id, 10) is True
+    assert await app.fetchval(ENSURE, user_id, 10) == "made"
 
     second = asyncio.create_task(other.fetchval(ENSURE, user_id, 7))
     await wait_until_blocked(books, other)
     await making.rollback()
 
-    assert await second is True
+    assert await second == "made"
     assert await user_ledger(books, user_id) == [Row(1, "signup_bonus", 7, 7, "signup")]
+    await other.close()
+
+
+async def test_of_several_calls_that_would_give_what_was_withheld_one_does(
+    books_url: str, app: asyncpg.Connection, books: asyncpg.Connection
+) -> None:
+    withholding = "SELECT ensure_user($1, $2, true)"
+    user_id, other = uuid4(), await connect(books_url)
+    assert await app.fetchval(withholding, user_id, 10) == "made"
+    assert await app.fetchval(withholding, user_id, 10) == "there"
+    assert await user_credits_of(books, user_id) == (0, 0, 0, 0, 0)
+    giving = app.transaction()
+    await giving.start()
+    assert await app.fetchval(ENSURE, user_id, 10) == "given"
+
+    second = asyncio.create_task(other.fetchval(ENSURE, user_id, 10))
+    await wait_until_blocked(books, other)
+    await giving.commit()
+
+    assert await second == "there"
+    assert await app.fetchval(withholding, user_id, 10) == "there"
+    assert await user_ledger(books, user_id) == [Row(1, "signup_bonus", 10, 10, "signup")]
+    await assert_user_books_balance(books, user_id)
     await other.close()
 
 

@@ -29,7 +29,7 @@ class UserCredits(NamedTuple):
 async def open_user(connection: Connection, credits: int = 0) -> UUID:
     """Make a user; with credits, its ledger opens with a signup_bonus under the id 'signup'."""
     user_id = uuid4()
-    assert await connection.fetchval("SELECT ensure_user($1, $2)", user_id, credits)
+    assert await connection.fetchval("SELECT ensure_user($1, $2)", user_id, credits) == "made"
     return user_id
 
 

@@ -90,10 +90,10 @@ async def test_a_user_whom_the_database_could_not_make_is_not_taken_for_known(
     database: Database, admin: asyncpg.Connection
 ) -> None:
     users, user_id = Users(database, STARTER_CREDITS), uuid4()
-    await admin.execute("ALTER FUNCTION ensure_user(uuid, int) RENAME TO ensure_user_away")
+    await admin.execute("ALTER FUNCTION ensure_user(uuid, int, boolean) RENAME TO ensure_user_away")
     with pytest.raises(asyncpg.UndefinedFunctionError):
         await users.ensure(user_id)
-    await admin.execute("ALTER FUNCTION ensure_user_away(uuid, int) RENAME TO ensure_user")
+    await admin.execute("ALTER FUNCTION ensure_user_away(uuid, int, boolean) RENAME TO ensure_user")
     await users.ensure(user_id)
     assert await balance(admin, user_id) == STARTER_CREDITS
 
@@ -109,6 +109,48 @@ async def test_no_more_users_are_remembered_than_there_is_room_for(database_url:
         await users.ensure(user_id)
     with pytest.raises(DatabaseUnavailable):
         await users.ensure(second)
+
+
+async def test_withheld_credits_are_given_once_when_the_user_signs_up(
+    database_url: str, admin: asyncpg.Connection
+) -> None:
+    user_id = uuid4()
+    async with AsyncExitStack() as stack:
+        several = []
+        for _ in range(PROCESSES):
+            database = await Database.open(database_url)
+            stack.push_async_callback(database.close)
+            several.append(Users(database, STARTER_CREDITS, anonymous_too=False))
+        for users in several:
+            await users.ensure(user_id, is_anonymous=True)
+        assert (await balance(admin, user_id), await credit_rows(admin, user_id)) == (0, [])
+        await asyncio.gather(
+            *(users.ensure(user_id) for users in several for _ in range(CALLS_EACH))
+        )
+        for users in several:
+            await users.ensure(user_id, is_anonymous=True)
+            await users.ensure(user_id)
+    assert await credit_rows(admin, user_id) == [("signup_bonus", STARTER_CREDITS, "signup")]
+
+
+async def test_who_was_never_anonymous_or_is_no_matter_for_the_setting_gets_them_at_once(
+    database: Database, admin: asyncpg.Connection
+) -> None:
+    permanent, anonymous = uuid4(), uuid4()
+    await Users(database, STARTER_CREDITS, anonymous_too=False).ensure(permanent)
+    await Users(database, STARTER_CREDITS).ensure(anonymous, is_anonymous=True)
+    for user_id in (permanent, anonymous):
+        assert await balance(admin, user_id) == STARTER_CREDITS
+
+
+async def test_a_user_from_whom_they_are_withheld_is_known_too(database_url: str) -> None:
+    database = await Database.open(database_url)
+    users, user_id = Users(database, STARTER_CREDITS, anonymous_too=False), uuid4()
+    await users.ensure(user_id, is_anonymous=True)
+    await database.close()
+    await users.ensure(user_id, is_anonymous=True)
+    with pytest.raises(DatabaseUnavailable):
+        await users.ensure(user_id)
 
 
 @pytest.fixture
@@ -130,3 +172,15 @@ async def test_a_new_user_is_logged_once(log: io.StringIO, database: Database) -
         await Users(database, STARTER_CREDITS).ensure(user_id)
     lines = [msgspec.json.decode(line) for line in log.getvalue().splitlines()]
     assert [(line["event"], line["user_id"]) for line in lines] == [("user_made", str(user_id))]
+
+
+async def test_that_withheld_credits_are_given_is_logged(
+    log: io.StringIO, database: Database
+) -> None:
+    users = Users(database, STARTER_CREDITS, anonymous_too=False)
+    user_id = uuid4()
+    for is_anonymous in (True, True, False, False):
+        await users.ensure(user_id, is_anonymous=is_anonymous)
+    lines = [msgspec.json.decode(line) for line in log.getvalue().splitlines()]
+    told = [(line["event"], line["starter_credits"]) for line in lines]
+    assert told == [("user_made", 0), ("starter_credits_given", STARTER_CREDITS)]

@@ -6,7 +6,7 @@ that the settings do not list. HMAC is never one: a public key is no secret.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import jwt
@@ -65,6 +65,21 @@ class FetchedKeys:
         if self._age() > STALE_SECONDS:
             raise TokenKeysUnavailable("the keys of the users' tokens cannot be fetched")
         return self._keys.get(key_id)
+
+    async def keys(self, key_id: str | None) -> AsyncGenerator[jwt.PyJWK, None]:
+        """`key`, if there is one."""
+        key = await self.key(key_id)
+        if key is not None:
+            yield key
+
+    async def holds(self, key_id: str) -> bool:
+        """Whether a key of that name was there when the keys were last fetched.
+
+        They are fetched for it once, at first; after that a name asks the issuer for nothing.
+        """
+        if self._tried_at is None or (self._fetched_at is None and self._fetching.locked()):
+            await self._fetch_if_due()
+        return key_id in self._keys
 
     async def close(self) -> None:
         """Let go of connections."""

@@ -1,15 +1,23 @@
 """Who an end user is: the subject of a token that somebody else issued.
 
 Hides the form of tokens (JWT, RFC 7519) and how they are verified. Promises that a token decides
-nothing about its own verification: the key is the one the settings give, and the algorithm is
-that key's (RFC 8725, 2.1 and 3.1). A token is never logged.
+nothing about its own verification: the key is one that the settings give, found by its name, and
+the algorithm is that key's (RFC 8725, 2.1 and 3.1). A token is never logged.
+
+While an issuer goes over from a shared secret to published keys (Supabase, signing keys), tokens of
+both kinds are about: both may be configured. Then a token that names a published key is judged by
+that key alone, and any other by the secret, with HS256, as tokens of the old kind name no key or
+one that is not published. What the secret did not sign may name a key that was published a moment
+ago, or none where there is only one: it is looked for as without a secret.
 """
 
 import time
 import warnings
 from base64 import urlsafe_b64encode
-from collections.abc import Callable
-from typing import Final, Protocol
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
 from uuid import UUID
 
 import jwt
@@ -20,7 +28,7 @@ from storecredit import telemetry
 from storecredit.settings import Settings
 from storecredit.users.token_keys import FetchedKeys, TokenKeysUnavailable
 
-__all__ = ["TokenKeysUnavailable", "Tokens"]
+__all__ = ["TokenKeysUnavailable", "TokenUser", "Tokens"]
 
 log = telemetry.get_logger("users.tokens")
 
@@ -32,18 +40,33 @@ LEEWAY_SECONDS: Final = 5.0
 """How far the issuer's clock may be from ours."""
 
 
+@dataclass(frozen=True, slots=True)
+class TokenUser:
+    """Whom a token names; `is_anonymous`: who has not signed up, as Supabase's tokens say it.
+
+    https://supabase.com/docs/guides/auth/auth-anonymous: the claim `is_anonymous`; the id stays the
+    same when the user signs up.
+    """
+
+    user_id: UUID
+    is_anonymous: bool = False
+
+
 class TokenKeys(Protocol):
     """Where the key of a token comes from."""
 
-    async def key(self, key_id: str | None) -> jwt.PyJWK | None:
-        """The key of that name, with its algorithm. Raises TokenKeysUnavailable."""
+    def keys(self, key_id: str | None) -> AsyncGenerator[jwt.PyJWK, None]:
+        """The keys that may have signed a token which names this key, each with its algorithm.
+
+        Raises TokenKeysUnavailable when the next one cannot be had.
+        """
 
     async def close(self) -> None:
         """Let go of connections."""
 
 
 class Tokens:
-    """Verifies the tokens of end users, of the one kind that the settings name."""
+    """Verifies the tokens of end users, of the kinds that the settings name."""
 
     def __init__(self, settings: Settings, *, clock: Callable[[], float] = time.monotonic) -> None:
         """`clock` gives the seconds by which fetched keys grow old, and never goes back."""
@@ -54,7 +77,7 @@ class Tokens:
         if self._secret_is_short:
             log.warning("jwt_secret_too_short", bytes_wanted=SECRET_MIN_BYTES)
 
-    async def user_id(self, token: str) -> UUID | None:
+    async def user(self, token: str) -> TokenUser | None:
         """The user a token names; None: it is not valid, now, here, for this audience.
 
         Raises TokenKeysUnavailable when the keys cannot be had, so that nothing can be said.
@@ -65,20 +88,25 @@ class Tokens:
             header = jwt.get_unverified_header(token)
         except (jwt.PyJWTError, UnicodeError):
             return None
-        key = await self._keys.key(header.get("kid"))
-        return None if key is None else self._verified(token, key)
+        async with aclosing(self._keys.keys(header.get("kid"))) as keys:
+            async for key in keys:
+                claims = self._claims(token, key)
+                if claims is not None:
+                    return _user(claims)
+        return None
 
     async def close(self) -> None:
         """Let go of connections."""
         if self._keys is not None:
             await self._keys.close()
 
-    def _verified(self, token: str, key: jwt.PyJWK) -> UUID | None:
+    def _claims(self, token: str, key: jwt.PyJWK) -> dict[str, Any] | None:
+        """What the token says, if this key signed it and it is valid; else None."""
         try:
             with warnings.catch_warnings():
                 # Said once, at the start.
                 warnings.simplefilter("ignore", InsecureKeyLengthWarning)
-                claims = jwt.decode(
+                return jwt.decode(
                     token,
                     key,
                     algorithms=[key.algorithm_name],
@@ -92,7 +120,13 @@ class Tokens:
                 )
         except jwt.PyJWTError:
             return None
-        return _uuid(claims["sub"])
+
+
+def _user(claims: dict[str, Any]) -> TokenUser | None:
+    user_id = _uuid(claims["sub"])
+    if user_id is None:
+        return None
+    return TokenUser(user_id, is_anonymous=claims.get("is_anonymous") is True)
 
 
 def _uuid(subject: str) -> UUID | None:
@@ -109,11 +143,11 @@ def _is_short(secret: SecretStr | None) -> bool:
 
 
 def _keys(settings: Settings, clock: Callable[[], float]) -> TokenKeys | None:
-    if settings.jwt_secret is not None:
-        return _Secret(settings.jwt_secret)
-    if settings.jwks_url is not None:
-        return FetchedKeys(settings.jwks_url, settings.jwks_algorithms, clock)
-    return None
+    secret = None if settings.jwt_secret is None else _Secret(settings.jwt_secret)
+    if settings.jwks_url is None:
+        return secret
+    published = FetchedKeys(settings.jwks_url, settings.jwks_algorithms, clock)
+    return published if secret is None else _Both(secret, published)
 
 
 class _Secret:
@@ -123,8 +157,28 @@ class _Secret:
         octets = urlsafe_b64encode(secret.get_secret_value().encode()).decode()
         self._key = jwt.PyJWK({"kty": "oct", "alg": "HS256", "k": octets.rstrip("=")})
 
-    async def key(self, key_id: str | None) -> jwt.PyJWK | None:  # noqa: ARG002 - see above
-        return self._key
+    async def keys(self, key_id: str | None) -> AsyncGenerator[jwt.PyJWK, None]:  # noqa: ARG002 - see above
+        yield self._key
 
     async def close(self) -> None:
         """Nothing is held."""
+
+
+class _Both:
+    """The shared secret, and published keys beside it."""
+
+    def __init__(self, secret: _Secret, published: FetchedKeys) -> None:
+        self._secret = secret
+        self._published = published
+
+    async def keys(self, key_id: str | None) -> AsyncGenerator[jwt.PyJWK, None]:
+        # What the secret signed is known without asking the issuer, who may be away.
+        if key_id is None or not await self._published.holds(key_id):
+            async for key in self._secret.keys(key_id):
+                yield key
+        async for key in self._published.keys(key_id):
+            yield key
+
+    async def close(self) -> None:
+        """Let go of connections."""
+        await self._published.close()

@@ -1,8 +1,9 @@
 """The end users: made, with their starter credits, when they first come.
 
 Hides which ids are known to have an account. Promises that a user has its starter credits exactly
-once however many calls, objects and processes race for the first, and that a user is taken for
-known only after the database has said so.
+once however many calls, objects and processes race for the first, also when they were withheld
+while the user was anonymous, and that a user is taken for known only after the database has said
+so.
 """
 
 from typing import Final
@@ -23,23 +24,44 @@ class Users:
     """All end users of the database."""
 
     def __init__(
-        self, database: Database, starter_credits: int, *, known_max: int = KNOWN_MAX
+        self,
+        database: Database,
+        starter_credits: int,
+        *,
+        anonymous_too: bool = True,
+        known_max: int = KNOWN_MAX,
     ) -> None:
-        """`starter_credits` are what a new user is given; 0: nothing."""
+        """`starter_credits` are what a new user is given; 0: nothing.
+
+        `anonymous_too` False: who is anonymous is given them later, once that is over.
+        """
         self._database = database
         self._starter_credits = starter_credits
+        self._anonymous_too = anonymous_too
+        # Whether the starter credits are settled, or withheld so far.
         self._known: LRUCache[UUID, bool] = LRUCache(known_max)
 
-    async def ensure(self, user_id: UUID) -> None:
-        """Make the account if there is none yet. Raises DatabaseUnavailable.
+    async def ensure(self, user_id: UUID, *, is_anonymous: bool = False) -> None:
+        """Make the account if there is none yet, and give what was withheld and no longer is.
 
-        Nobody's account is ever deleted: who is known stays so, and costs nothing.
+        Nobody's account is ever deleted: who is known stays so, and costs nothing. Raises
+        DatabaseUnavailable.
         """
-        if self._known.get(user_id):
+        withhold = is_anonymous and not self._anonymous_too
+        is_settled = self._known.get(user_id)
+        if is_settled or (is_settled is False and withhold):
             return
-        made = await self._database.fetchval(
-            "SELECT ensure_user($1, $2)", user_id, self._starter_credits
+        outcome = await self._database.fetchval(
+            "SELECT ensure_user($1, $2, $3)", user_id, self._starter_credits, withhold
         )
-        self._known[user_id] = True
-        if made:
-            log.info("user_made", user_id=str(user_id), starter_credits=self._starter_credits)
+        self._known[user_id] = not withhold
+        credits = 0 if withhold else self._starter_credits
+        match outcome:
+            case "made":
+                log.info("user_made", user_id=str(user_id), starter_credits=credits)
+            case "given":
+                log.info("starter_credits_given", user_id=str(user_id), starter_credits=credits)
+            case "there":
+                pass
+            case _:
+                raise AssertionError(f"ensure_user has no outcome {outcome!r}")

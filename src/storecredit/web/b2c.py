@@ -96,15 +96,15 @@ async def _entered(
     """The caller of a request, for the call of each id."""
     telemetry.bind(procedures=",".join(paths))
     token = bearer_of(request.headers.get("authorization"))
-    user_id = await parts.tokens.user_id(token) if token else None
-    if user_id is None:
+    user = await parts.tokens.user(token) if token else None
+    if user is None:
         raise TrpcError(TrpcCode.UNAUTHORIZED, "Sign in: this needs a valid token.")
-    telemetry.bind(user_id=str(user_id))
-    await parts.users.ensure(user_id)
+    telemetry.bind(user_id=str(user.user_id))
+    await parts.users.ensure(user.user_id, is_anonymous=user.is_anonymous)
     base_url = link_base(request, parts)
 
     def caller(request_id: str) -> Caller:
         telemetry.bind(request_id=request_id)
-        return Caller(user_id, request_id, parts, base_url)
+        return Caller(user.user_id, request_id, parts, base_url)
 
     return caller

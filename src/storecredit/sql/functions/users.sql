@@ -2,35 +2,50 @@
 
 CREATE OR REPLACE FUNCTION ensure_user(
     p_user_id uuid,
-    p_starter_credits int
+    p_starter_credits int,
+    p_withhold boolean DEFAULT false
 )
-RETURNS boolean
+RETURNS text
 LANGUAGE plpgsql
 SECURITY DEFINER
 SET search_path = public, pg_temp
 AS $$
 -- Purpose: make an end user, its credit row and its starter credits, or nothing at all.
--- Locks: the new rows. Idempotent by user: of several first calls at once one makes the user, the
---   others wait here until that one has committed, and make the user themselves if it was undone.
--- Outcomes: true: made now; with p_starter_credits > 0 a signup_bonus of that many stands in its
---   ledger under the request id 'signup'. false: the user was there, whatever it was given then.
+--   p_withhold: not the credits yet; they are given at the first call without it.
+-- Locks: the new rows; for a user from whom credits are withheld the user's row, then its credits.
+--   Idempotent by user: of several first calls at once one makes the user, the others wait here until
+--   that one has committed, and make the user themselves if it was undone. Of several calls that
+--   would give what was withheld, one does.
+-- Outcomes: made: now; with p_starter_credits > 0 and nothing withheld a signup_bonus of that many
+--   stands in its ledger under the request id 'signup'. given: the user was there, and what was
+--   withheld stands there now. there: nothing was to do, whatever it was given then.
 -- Errors: invalid_amount (p_starter_credits < 0, also for a user who is there).
+DECLARE
+    outcome text := 'made';
 BEGIN
     IF p_starter_credits < 0 THEN
         PERFORM raise_credit_error('invalid_amount', p_starter_credits::text);
     END IF;
     INSERT INTO user_credits (user_id) VALUES (p_user_id) ON CONFLICT (user_id) DO NOTHING;
-    IF NOT FOUND THEN
-        RETURN false;
+    IF FOUND THEN
+        INSERT INTO users (user_id, is_bonus_withheld) VALUES (p_user_id, p_withhold);
+    ELSIF p_withhold THEN
+        RETURN 'there';
+    ELSE
+        outcome := 'given';
+        UPDATE users SET is_bonus_withheld = false WHERE user_id = p_user_id AND is_bonus_withheld;
+        IF NOT FOUND THEN
+            RETURN 'there';
+        END IF;
     END IF;
-    INSERT INTO users (user_id) VALUES (p_user_id);
-    IF p_starter_credits > 0 THEN
+    IF p_starter_credits > 0 AND NOT p_withhold THEN
         PERFORM add_credits(
             p_user_id, p_starter_credits, 'signup_bonus', 'signup', 'Starter credits');
     END IF;
-    RETURN true;
+    RETURN outcome;
 END;
 $$;
-COMMENT ON FUNCTION ensure_user(uuid, int) IS
-    'Makes an end user with its credit row and starter credits, exactly once. '
-    'true: made now; false: it was there. Errors: SC002 starter credits below 0.';
+COMMENT ON FUNCTION ensure_user(uuid, int, boolean) IS
+    'Makes an end user with its credit row and starter credits, exactly once; withheld credits are '
+    'given at the first call that no longer withholds them. '
+    'made, given or there. Errors: SC002 starter credits below 0.';
