@@ -74,6 +74,7 @@ lock: $(DEV) ## Bring the lock files up to date with pyproject.toml and the newe
 	$(UV_COMPILE) pyproject.toml --group build --output-file requirements.lock
 	$(UV_COMPILE) pyproject.toml --group dev --constraints requirements.lock \
 		--output-file requirements-dev.lock
+	$(UV_COMPILE) tests/openapi/requirements.in --output-file tests/openapi/requirements.lock
 
 $(MADE):
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "storecredit needs Python 3.11 \

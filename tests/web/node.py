@@ -1,4 +1,4 @@
-"""Node.js with the real tRPC, for tests that hold `/api/trpc` against it.
+"""Node.js with what others wrote for it: the real tRPC, a client generator.
 
 Without Node 20 or later such tests are skipped, and say so; with STORECREDIT_TEST_NODE=required,
 as in .ci/run, they fail instead.
@@ -30,39 +30,42 @@ INSTALL_SECONDS_MAX: Final = 100
 ANSWER_SECONDS_MAX: Final = 60.0
 
 
-def node() -> str:
-    """The Node.js to run, with what tests/trpc asks for installed."""
+def node(directory: Path = DIRECTORY) -> str:
+    """The Node.js to run, with what a directory of tests asks for installed in it."""
     found = shutil.which("node")
     version = _run([found, "--version"]).stdout.strip() if found else "none"
     if not found or int(version.removeprefix("v").partition(".")[0]) < OLDEST:
         _cannot(f"Node.js {OLDEST} or later is not here (found: {version})")
-    _install()
+    _install(directory)
     return found
 
 
-def _install() -> None:
+def _install(directory: Path) -> None:
     """`npm ci`, once per lock file, however many processes test."""
-    wanted = hashlib.sha256((DIRECTORY / "package-lock.json").read_bytes()).hexdigest()
-    modules = DIRECTORY / "node_modules"
+    wanted = hashlib.sha256((directory / "package-lock.json").read_bytes()).hexdigest()
+    modules = directory / "node_modules"
     stamp = modules / ".installed-from"
-    with DIRECTORY.joinpath("package.json").open() as lock:
+    with directory.joinpath("package.json").open() as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if stamp.exists() and stamp.read_text() == wanted:
             return
         npm = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]
         try:
-            installed = _run(npm)
+            installed = _run(npm, directory)
         except (OSError, subprocess.TimeoutExpired) as error:
-            _cannot(f"npm cannot install the real tRPC: {error}")
+            _cannot(f"npm cannot install what tests/{directory.name} asks for: {error}")
         if installed.returncode:
-            _cannot(f"npm cannot install the real tRPC: {installed.stderr.strip()}")
+            _cannot(
+                f"npm cannot install what tests/{directory.name} asks for: "
+                f"{installed.stderr.strip()}"
+            )
         stamp.write_text(wanted)
 
 
-def _run(command: list[str]) -> subprocess.CompletedProcess[str]:
+def _run(command: list[str], directory: Path = DIRECTORY) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         command,
-        cwd=DIRECTORY,
+        cwd=directory,
         capture_output=True,
         text=True,
         timeout=INSTALL_SECONDS_MAX,
@@ -73,7 +76,7 @@ def _run(command: list[str]) -> subprocess.CompletedProcess[str]:
 def _cannot(reason: str) -> NoReturn:
     if os.environ.get("STORECREDIT_TEST_NODE") == "required":
         pytest.fail(reason)
-    pytest.skip(f"NOT HELD AGAINST THE REAL tRPC: {reason}")
+    pytest.skip(f"NOT HELD AGAINST WHAT OTHERS WROTE: {reason}")
 
 
 @asynccontextmanager

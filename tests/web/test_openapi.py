@@ -10,6 +10,8 @@ import httpx
 import pytest
 
 from storecredit.web.envelope import STATUS, ErrorCode
+from storecredit.web.openapi import MEANING
+from storecredit.web.public import DOCS_PARTS
 from tests.web.checklist import UNKNOWN
 from tests.web.conftest import WorkerStarter
 from tests.web.doors import Operator, StoreClient, data_of
@@ -105,18 +107,68 @@ async def test_every_error_is_documented_in_the_envelope(document: dict[str, Any
         for status, response in operation["responses"].items():
             if int(status) < 400:
                 continue
-            codes = response["description"].split(" or ")
+            codes = re.findall(r"`([A-Z_]+)`", response["description"])
+            assert codes, path
             assert {(status, code) for code in codes} <= known, path
             schema = response["content"]["application/json"]["schema"]
             assert schema == {"$ref": "#/components/schemas/ErrorEnvelope"}, path
 
 
+async def test_every_error_code_is_listed(document: dict[str, Any]) -> None:
+    schemas = document["components"]["schemas"]
+    assert schemas["ErrorBody"]["properties"]["code"] == {"$ref": "#/components/schemas/ErrorCode"}
+    assert schemas["ErrorCode"]["enum"] == [code.value for code in ErrorCode]
+    assert set(MEANING) == set(ErrorCode)
+
+
 async def test_every_reference_leads_somewhere(document: dict[str, Any]) -> None:
-    prefix = "#/components/schemas/"
-    found = re.findall(r'"\$ref":\s*"([^"]+)"', json.dumps(document))
-    assert found
+    found = re.findall(r'"\$ref":\s*"#/components/([^"]+)"', json.dumps(document))
+    assert len(found) == json.dumps(document).count('"$ref"') > 0
     for reference in found:
-        assert reference.removeprefix(prefix) in document["components"]["schemas"]
+        kind, _, name = reference.partition("/")
+        assert name in document["components"][kind], reference
+
+
+async def test_what_stores_call_comes_first_and_the_operators_part_is_apart(
+    document: dict[str, Any],
+) -> None:
+    tags = [tag["name"] for tag in document["tags"]]
+    assert tags[0] == "stores"
+    used = [operation["tags"] for *_, operation in operations(document)]
+    assert used[0] == ["stores"]
+    assert {tag for each in used for tag in each} == set(tags)
+    assert sorted(tags) == sorted(tag for part in DOCS_PARTS.values() for tag in part)
+
+
+async def test_everything_is_described_and_shortly_named(document: dict[str, Any]) -> None:
+    for _, path, operation in operations(document):
+        assert operation["description"].endswith("."), path
+        for parameter in operation["parameters"]:
+            assert parameter["description"], f"{path}: {parameter['name']}"
+    for name, schema in document["components"]["schemas"].items():
+        assert re.fullmatch(r"[A-Z][A-Za-z]+", name)
+        assert schema.get("description") or name.endswith("Envelope"), name
+        assert None not in schema.get("enum", ())
+    assert '"null", "string"' not in json.dumps(document), "an enum that lists null"
+
+
+async def test_headers_that_answers_carry_are_documented(
+    document: dict[str, Any], operator: Operator
+) -> None:
+    store = await operator.store(tier="tight", credits=1)
+    create, balance = "/api/v1/generation/create", "/api/v1/credits/balance"
+    seen = [
+        ("post", create, await store.create("order-1")),
+        ("post", create, await store.create("order-1")),
+        ("get", balance, await store.get(balance)),
+        ("get", balance, await store.get(balance, headers={"Authorization": ""})),
+        ("get", "/api/admin/stores", await operator.get("/stores")),
+    ]
+    assert [answer.status_code for *_, answer in seen] == [201, 429, 200, 401, 200]
+    for method, path, answer in seen:
+        said = document["paths"][path][method]["responses"][str(answer.status_code)]["headers"]
+        sent = set(answer.headers) - {"content-type", "content-length"}
+        assert {name.lower() for name in said} == sent, path
 
 
 def documented_fields(document: dict[str, Any], method: str, path: str, status: int) -> set[str]:
@@ -176,13 +228,19 @@ async def test_answers_have_exactly_the_documented_fields(
         assert set(data_of(answer, answer.status_code)) == expected, path
 
 
-async def test_the_page_is_served_from_here_alone(api: httpx.AsyncClient) -> None:
-    page = await api.get("/api/docs")
+@pytest.mark.parametrize("path, tag", [("/api/docs", "stores"), ("/api/docs/operator", "operator")])
+async def test_the_pages_are_served_from_here_alone(
+    api: httpx.AsyncClient, path: str, tag: str
+) -> None:
+    page = await api.get(path)
     assert page.status_code == 200
     assert page.headers["content-type"] == "text/html; charset=utf-8"
     assert "//" not in page.text, "no address of any other host"
-    assert "/api/openapi.json" in page.text
-    addresses = re.findall(r'(?:src|href)="([^"]+)"', page.text)
+    assert f'const shown = ["{tag}"' in page.text
+    links = re.findall(r'href="(/api[a-z./]*)"', page.text)
+    for link in links:
+        assert (await api.get(link)).status_code == 200, link
+    addresses = re.findall(r'"(/api/docs/swagger[^"]+)"', page.text)
     assert len(addresses) == 2
     for address in addresses:
         answer = await api.get(address)

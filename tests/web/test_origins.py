@@ -1,10 +1,14 @@
 """Which pages may call with which key: `Origin`, CORS headers, preflights."""
 
 import asyncio
+from dataclasses import replace
 
 import httpx
 import pytest
 
+from storecredit.service import Service
+from storecredit.settings import Settings
+from tests.web.conftest import http_client
 from tests.web.doors import CREATE, REVOCATION_SECONDS, Operator, StoreClient, data_of, error_of
 from tests.web.rows import Rows
 
@@ -37,6 +41,32 @@ async def test_errors_can_be_read_across_origins_too(shop: StoreClient) -> None:
     ]:
         assert answer.headers["access-control-allow-origin"] == SHOP
     assert answer.status_code == 429
+
+
+async def test_a_page_of_ours_needs_no_listed_origin(store: StoreClient) -> None:
+    for host in ("api.shop.example", "127.0.0.1:8080", "[::1]:8080"):
+        for scheme in ("http", "https"):  # whoever ends TLS before us
+            headers = {"Host": host, "Origin": f"{scheme}://{host}"}
+            data_of(await store.get(BALANCE, headers=headers))
+    for origin in ("http://127.0.0.1:8081", "http://127.0.0.1", "127.0.0.1:8080", "null"):
+        headers = {"Host": "127.0.0.1:8080", "Origin": origin}
+        error_of(await store.get(BALANCE, headers=headers), 403, "DOMAIN_MISMATCH")
+    error_of(
+        await store.get(BALANCE, headers={"Host": "", "Origin": "null"}), 403, "DOMAIN_MISMATCH"
+    )
+
+
+async def test_where_our_address_is_configured_no_other_name_of_ours_counts(
+    store: StoreClient, settings: Settings, service: Service
+) -> None:
+    public = settings.model_copy(update={"public_url": "https://api.shop.example/credits"})
+    parts = replace(service.parts, settings=public)
+    async with http_client(replace(service, parts=parts)) as api:
+        ours = replace(store, http=api)
+        named = {"Host": "10.0.0.7:8080", "Origin": "https://api.shop.example"}
+        data_of(await ours.get(BALANCE, headers=named))
+        rebound = {"Host": "evil.example", "Origin": "https://evil.example"}
+        error_of(await ours.get(BALANCE, headers=rebound), 403, "DOMAIN_MISMATCH")
 
 
 async def test_any_other_origin_is_refused(operator: Operator, shop: StoreClient) -> None:

@@ -14,6 +14,7 @@ import time
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any, Final, assert_never
+from urllib.parse import urlsplit
 
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
@@ -98,6 +99,7 @@ class Access:
         self._api_keys = api_keys
         self._rate_limits = rate_limits
         self._admin_token = settings.admin_token
+        self._own_host = urlsplit(settings.public_url).netloc if settings.public_url else None
         self._serves_users = settings.serves_users
         self._users_origins = frozenset(settings.trpc_origins)
         self._requests = telemetry.Requests(metrics, "web.access")
@@ -157,7 +159,7 @@ class Access:
         visit.caller = caller
 
         origin = headers.get(b"origin")
-        if origin is not None:
+        if origin is not None and not self._serves_itself(origin, headers):
             if not caller.allows(origin):
                 raise Failure(
                     ErrorCode.DOMAIN_MISMATCH,
@@ -188,6 +190,14 @@ class Access:
             if store_id is not None:
                 telemetry.bind(store_id=str(store_id))
             raise
+
+    def _serves_itself(self, origin: str, headers: SentHeaders) -> bool:
+        """Whether a page of ours asks (the documentation): no key needs to list our own origin.
+
+        Host and port are compared, not the scheme: behind a proxy that ends TLS we see another.
+        """
+        own_host = self._own_host or headers.get(b"host")
+        return bool(own_host) and origin.partition("://")[2] == own_host
 
     def _admit_operator(self, headers: SentHeaders) -> None:
         token = self._admin_token.get_secret_value() if self._admin_token else ""

@@ -25,7 +25,7 @@ from storecredit.web.b2b import (
     transaction_page,
 )
 from storecredit.web.envelope import Envelope, ErrorCode, Failure, not_found
-from storecredit.web.openapi import operator_errors
+from storecredit.web.openapi import example, operator_errors
 from storecredit.web.paging import PAGE_DEFAULT, Cursor, Limit, movement_filter, uuid_cursor
 from storecredit.web.parts import Parts
 
@@ -138,7 +138,15 @@ class Verification(msgspec.Struct, frozen=True):
     truncated: bool
 
 
-@post("/stores", summary="Make a store", operation_id="createStore", responses=operator_errors())
+@post(
+    "/stores",
+    summary="Make a store",
+    operation_id="createStore",
+    responses=operator_errors(),
+    **example(
+        {"name": "Hats & Co", "shop_domain": "hats.example", "tier": "growth", "credits": 500}
+    ),
+)
 async def create_store(
     request: Request[Any, Any, Any], parts: NamedDependency[Parts], data: JSONBody[StoreBody]
 ) -> Envelope[StoreMade]:
@@ -194,6 +202,7 @@ async def get_store(parts: NamedDependency[Parts], store_id: FromPath[UUID]) -> 
     summary="Change a store",
     operation_id="updateStore",
     responses=operator_errors(ErrorCode.NOT_FOUND),
+    **example({"tier": "scale", "overage_limit": 100}),
 )
 async def update_store(
     parts: NamedDependency[Parts], store_id: FromPath[UUID], data: JSONBody[StoreChange]
@@ -222,6 +231,7 @@ async def update_store(
     summary="Add credits",
     operation_id="addCredits",
     responses=operator_errors(ErrorCode.NOT_FOUND, ErrorCode.IDEMPOTENCY_CONFLICT),
+    **example({"amount": 100, "type": "grant", "request_id": "welcome-1001"}),
 )
 async def add_credits(
     parts: NamedDependency[Parts], store_id: FromPath[UUID], data: JSONBody[CreditsBody]

@@ -14,7 +14,7 @@ from litestar.params import FromPath, JSONBody
 from storecredit.stores.api_keys import ApiKey, IssuedKey, normalise_origin
 from storecredit.stores.stores import Store
 from storecredit.web.envelope import Envelope, ErrorCode, Failure, invalid, not_found
-from storecredit.web.openapi import operator_errors
+from storecredit.web.openapi import example, operator_errors
 from storecredit.web.paging import utc
 from storecredit.web.parts import Parts
 
@@ -80,6 +80,7 @@ class KeyList(msgspec.Struct, frozen=True):
     summary="Make an API key",
     operation_id="createKey",
     responses=operator_errors(ErrorCode.NOT_FOUND),
+    **example({"label": "web", "allowed_origins": ["https://hats.example"]}),
 )
 async def create_key(
     parts: NamedDependency[Parts], store_id: FromPath[UUID], data: JSONBody[KeyBody]
@@ -115,6 +116,7 @@ async def list_keys(parts: NamedDependency[Parts], store_id: FromPath[UUID]) -> 
     summary="Change an API key",
     operation_id="updateKey",
     responses=operator_errors(ErrorCode.NOT_FOUND),
+    **example({"allowed_origins": ["https://hats.example", "https://www.hats.example"]}),
 )
 async def update_key(
     parts: NamedDependency[Parts],
@@ -154,6 +156,7 @@ async def revoke_key(
     summary="Replace an API key",
     operation_id="rotateKey",
     responses=operator_errors(ErrorCode.NOT_FOUND),
+    **example({"grace_seconds": 3600}),
 )
 async def rotate_key(
     parts: NamedDependency[Parts],

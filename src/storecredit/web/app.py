@@ -21,7 +21,7 @@ from storecredit.web.access import B2C, Access
 from storecredit.web.bodies import JsonRequest
 from storecredit.web.direct import Direct, DirectRoute
 from storecredit.web.envelope import answer_to
-from storecredit.web.openapi import document, document_handler
+from storecredit.web.openapi_document import document, document_handler
 from storecredit.web.parts import Parts
 from storecredit.web.route_templates import RouteTemplates
 
@@ -83,6 +83,7 @@ def routes(*, serves_metrics: bool = True) -> list[Any]:
         *([public.metrics] if serves_metrics else []),  # GET /metrics
         public.result,  # GET /results/{token}
         public.docs,  # GET /api/docs
+        public.operator_docs,  # GET /api/docs/operator
         public.docs_asset,  # GET /api/docs/{name}
     ]
 

@@ -37,7 +37,7 @@ from storecredit.web.envelope import (
     not_found,
 )
 from storecredit.web.headers import CREDITS_REMAINING
-from storecredit.web.openapi import store_errors
+from storecredit.web.openapi import example, store_errors
 from storecredit.web.paging import (
     PAGE_DEFAULT,
     Cursor,
@@ -52,6 +52,12 @@ IMAGES_MAX: Final = 10
 PROMPT_MAX: Final = 4000
 METADATA_MAX: Final = 20
 METADATA_TEXT_MAX: Final = 500
+
+EXAMPLE_IMAGE: Final = (
+    "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAgAAAAICAIAAABLbSncAAAAFUlEQVR42mN8EevAgA0w"
+    "MeAAg1MCADSdAZV4luLGAAAAAElFTkSuQmCC"
+)
+"""A picture of eight by eight pixels."""
 
 Text = Annotated[str, msgspec.Meta(max_length=METADATA_TEXT_MAX)]
 """A short string of metadata."""
@@ -163,6 +169,13 @@ class Health(msgspec.Struct, frozen=True):
             ErrorCode.PAYLOAD_TOO_LARGE,
         ),
     },
+    **example(
+        {
+            "image_urls": [EXAMPLE_IMAGE],
+            "prompt": "a red hat on a white table",
+            "metadata": {"order": "1001"},
+        }
+    ),
 )
 async def create_generation(
     request: Request[Any, Any, Any],

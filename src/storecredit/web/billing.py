@@ -27,7 +27,7 @@ from storecredit.ledger.owners import Owner
 from storecredit.web.access import caller_of, visit_of
 from storecredit.web.admin_keys import known_store, wrong
 from storecredit.web.envelope import Envelope, ErrorCode, Failure, billing_off, not_found
-from storecredit.web.openapi import operator_errors, store_errors
+from storecredit.web.openapi import example, operator_errors, store_errors
 from storecredit.web.paging import utc
 from storecredit.web.parts import Parts
 
@@ -114,6 +114,7 @@ _OPENED = {
     summary="Buy credits or subscribe",
     operation_id="createCheckout",
     responses={**_OPENED, **store_errors(ErrorCode.NOT_FOUND, ErrorCode.IDEMPOTENCY_CONFLICT)},
+    **example({"credits": 100}),
 )
 async def create_checkout(
     request: Request[Any, Any, Any], parts: NamedDependency[Parts], data: JSONBody[CheckoutBody]
@@ -127,6 +128,7 @@ async def create_checkout(
     summary="Start a purchase for a store",
     operation_id="createStoreCheckout",
     responses={**_OPENED, **operator_errors(ErrorCode.NOT_FOUND, ErrorCode.IDEMPOTENCY_CONFLICT)},
+    **example({"plan": "growth"}),
 )
 async def create_store_checkout(
     request: Request[Any, Any, Any],

@@ -102,7 +102,7 @@ _CODE_OF_STATUS: Final = {
 class ErrorBody(msgspec.Struct, frozen=True, omit_defaults=True):
     """The `error` of an answer; further fields stand beside code and message where they help."""
 
-    code: str
+    code: ErrorCode
     message: str
     details: list[dict[str, str]] | None = None
     balance: int | None = None
@@ -136,7 +136,7 @@ class Failure(Exception):
 
     def body(self) -> bytes:
         """The answer's body, JSON."""
-        error = ErrorBody(self.code.value, self.message, **self.fields)
+        error = ErrorBody(self.code, self.message, **self.fields)
         return msgspec.json.encode(ErrorEnvelope(None, error))
 
     def response(self) -> Response[bytes]:

@@ -24,12 +24,34 @@ DOCS_PAGE: Final = """<!doctype html>
 <link rel="stylesheet" href="/api/docs/swagger-ui.css">
 </head>
 <body>
+<nav style="padding: 1em; font: 1em sans-serif">
+<a href="/api/docs">For stores</a> · <a href="/api/docs/operator">For the operator</a> ·
+<a href="/api/openapi.json">openapi.json</a>
+</nav>
 <div id="docs"></div>
 <script src="/api/docs/swagger-ui-bundle.js"></script>
-<script>SwaggerUIBundle({url: "/api/openapi.json", dom_id: "#docs"})</script>
+<script>
+const shown = {shown};
+fetch("/api/openapi.json").then((answer) => answer.json()).then((spec) => {
+  for (const [path, operations] of Object.entries(spec.paths)) {
+    const [operation] = Object.values(operations);
+    if (!operation.tags.some((tag) => shown.includes(tag))) delete spec.paths[path];
+  }
+  spec.tags = spec.tags.filter((tag) => shown.includes(tag.name));
+  SwaggerUIBundle({
+    spec, dom_id: "#docs", tryItOutEnabled: true, persistAuthorization: true,
+    defaultModelsExpandDepth: -1,
+  });
+});
+</script>
 </body>
 </html>
 """
+DOCS_PARTS: Final = {
+    "stores": ("stores", "results"),
+    "operator": ("operator", "webhooks", "health"),
+}
+"""What each page shows, by the tags of the operations: a store sees nothing of the operator's."""
 DOCS_ASSETS: Final = {
     "swagger-ui.css": "text/css",
     "swagger-ui-bundle.js": "text/javascript",
@@ -88,8 +110,9 @@ async def metrics(parts: NamedDependency[Parts]) -> Response[bytes]:
     responses={
         200: ResponseSpec(
             bytes,
-            description="The image: PNG, JPEG or WebP",
-            media_type="image/*",
+            description="The image; its Content-Type says whether PNG, JPEG or WebP",
+            # The one media type under which client generators keep bytes as they are.
+            media_type="application/octet-stream",
             generate_examples=False,
         ),
         **public_errors(ErrorCode.NOT_FOUND),
@@ -110,8 +133,18 @@ async def result(parts: NamedDependency[Parts], token: FromPath[str]) -> Respons
 
 @get("/api/docs", media_type=MediaType.HTML, include_in_schema=False)
 async def docs() -> str:
-    """The API's documentation, as a page; all of it served from here."""
-    return DOCS_PAGE
+    """The API's documentation for stores, as a page; all of it served from here."""
+    return _docs_page("stores")
+
+
+@get("/api/docs/operator", media_type=MediaType.HTML, include_in_schema=False)
+async def operator_docs() -> str:
+    """The operator's part of the API."""
+    return _docs_page("operator")
+
+
+def _docs_page(part: str) -> str:
+    return DOCS_PAGE.replace("{shown}", msgspec.json.encode(DOCS_PARTS[part]).decode())
 
 
 @get("/api/docs/{name:str}", include_in_schema=False)

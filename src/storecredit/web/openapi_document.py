@@ -1,0 +1,240 @@
+"""The OpenAPI document: made from the route table, served at /api/openapi.json, kept in docs/.
+
+The framework describes what its handlers declare. Added here is what it cannot know (headers that
+every request and answer may carry, bodies to try), and mended what client generators trip over:
+long names, enums that list null, files.
+"""
+
+import importlib.metadata
+import inspect
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache
+from typing import Any, Final
+
+import msgspec
+from litestar import Litestar, get
+from litestar.di import Provide
+from litestar.handlers import HTTPRouteHandler
+from litestar.openapi.config import OpenAPIConfig
+from litestar.openapi.spec import Components, SecurityScheme, Tag
+
+from storecredit.web.openapi import EXAMPLE
+from storecredit.web.parts import Parts
+
+PATH: Final = "/api/openapi.json"
+MEDIA_TYPE: Final = "application/vnd.oai.openapi+json"
+
+_TAGS: Final = {
+    "stores": "What a store calls, with its API key.",
+    "results": "Result images, by links that expire.",
+    "operator": "What the operator of the service calls, with the admin token.",
+    "webhooks": "What the payment provider calls.",
+    "health": "For load balancers and monitoring.",
+}
+"""In the order in which people read them: stores first."""
+
+_READ_IN_ORDER: Final = ("openapi", "info", "servers", "tags", "paths", "components")
+
+_REQUEST_ID: Final = {
+    "name": "X-Request-Id",
+    "in": "header",
+    "description": "Names the request; echoed on its answer, made if it is not sent.",
+    "schema": {"type": "string", "minLength": 1, "maxLength": 200},
+}
+_IDEMPOTENCY_KEY: Final = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "description": "Takes the place of X-Request-Id. The same id is charged once, however often it "
+    "is sent.",
+    "schema": {"type": "string", "minLength": 1, "maxLength": 200},
+}
+
+
+_PARAMETERS: Final = {
+    "store_id": "The store.",
+    "key_id": "The API key.",
+    "session_id": "The generation, as its creation named it.",
+    "problem_id": "The problem, as the list of problems names it.",
+    "event_id": "The payment provider's event, as the list of problems names it.",
+    "token": "What a generation's `result_url` ends with.",
+    "status": "Only those of this status.",
+    "type": "Only movements of this type.",
+    "request_id": "Only what this request did.",
+}
+"""What a parameter means that its handler does not describe: the same one everywhere."""
+
+
+def _header(description: str, kind: str = "string") -> dict[str, Any]:
+    return {"description": description, "schema": {"type": kind}}
+
+
+_ANSWER_HEADERS: Final = {
+    "X-Request-Id": _header("The request's id, sent or made; logs and ledger have it, too."),
+    "Retry-After": _header("Seconds after which to try again.", "integer"),
+    "WWW-Authenticate": _header("`Bearer`: send a key or token."),
+    "Idempotent-Replayed": _header(
+        "`true`: this request was answered before; nothing new is done."
+    ),
+    "X-Credits-Remaining": _header("The store's balance.", "integer"),
+    "X-RateLimit-Limit": _header("Requests in the window that is nearest to its end.", "integer"),
+    "X-RateLimit-Remaining": _header("How many of them are left.", "integer"),
+    "X-RateLimit-Reset": _header("When that window begins anew, in Unix seconds.", "integer"),
+    "RateLimit-Policy": _header("All windows: draft-ietf-httpapi-ratelimit-headers."),
+    "RateLimit": _header("The nearest window: draft-ietf-httpapi-ratelimit-headers."),
+}
+_RATE_LIMIT: Final = tuple(name for name in _ANSWER_HEADERS if "RateLimit" in name)
+_OF_STATUS: Final = {
+    "401": ("WWW-Authenticate",),
+    "429": ("Retry-After",),
+    "503": ("Retry-After",),
+}
+_BALANCE_KNOWN: Final = {
+    "createGeneration": {"200", "201", "402"},
+    "getBalance": {"200"},
+}
+"""The answers that say how many credits are left, by operation."""
+
+
+def document(routes: Sequence[Any]) -> bytes:
+    """The document of these routes: indented JSON, the same bytes at every call."""
+
+    async def provide_parts() -> Parts:
+        raise AssertionError("no handler runs to be described")
+
+    described = Litestar(
+        routes,
+        dependencies={"parts": Provide(provide_parts)},
+        openapi_config=_config(),
+        logging_config=None,
+    )
+    schema = described.openapi_schema.to_schema()
+    schemas = schema["components"]["schemas"]
+    _describe(schemas)
+    examples = _examples(described)
+    for operation in _operations(schema["paths"]):
+        _add_parameters(operation)
+        _add_answer_headers(operation)
+        if operation["operationId"] in examples:
+            [content] = operation["requestBody"]["content"].values()
+            content["example"] = examples[operation["operationId"]]
+    schema["components"]["headers"] = _ANSWER_HEADERS
+    schema["components"]["schemas"] = dict(sorted(schemas.items()))
+    in_order = {name: _mended(schema[name]) for name in _READ_IN_ORDER}
+    return msgspec.json.format(msgspec.json.encode(in_order), indent=2) + b"\n"
+
+
+def document_handler(make: Callable[[], bytes]) -> HTTPRouteHandler:
+    """Serves what `make` makes; made once, when somebody first asks."""
+    made = cache(make)
+
+    @get(PATH, media_type=MEDIA_TYPE, include_in_schema=False, sync_to_thread=True)
+    def openapi_document() -> bytes:
+        return made()
+
+    return openapi_document
+
+
+def _config() -> OpenAPIConfig:
+    return OpenAPIConfig(
+        title="storecredit",
+        version=importlib.metadata.version("storecredit"),
+        description="Prepaid credits for generations: one credit each, given back when it fails.",
+        tags=[Tag(name, description) for name, description in _TAGS.items()],
+        use_handler_docstrings=True,
+        components=Components(
+            security_schemes={
+                "api_key": SecurityScheme(
+                    type="http", scheme="bearer", description="A store's API key, sc_live_…"
+                ),
+                "admin_token": SecurityScheme(
+                    type="http", scheme="bearer", description="STORECREDIT_ADMIN_TOKEN"
+                ),
+            }
+        ),
+    )
+
+
+def _operations(paths: dict[str, dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    for item in paths.values():
+        yield from item.values()
+
+
+def _examples(described: Litestar) -> dict[str, Any]:
+    """The bodies that handlers show, by the operation's id."""
+    handlers = (
+        handler for route in described.routes for handler in getattr(route, "route_handlers", ())
+    )
+    return {
+        handler.operation_id: handler.opt[EXAMPLE] for handler in handlers if EXAMPLE in handler.opt
+    }
+
+
+def _describe(schemas: dict[str, dict[str, Any]]) -> None:
+    """A schema says what its class's docstring says: the framework takes that of enums alone."""
+    pending: list[type] = [msgspec.Struct]
+    said: dict[str, str] = {}
+    while pending:
+        subclasses: list[type] = pending.pop().__subclasses__()
+        pending += subclasses
+        said |= {
+            each.__name__: inspect.cleandoc(each.__doc__ or "")
+            for each in subclasses
+            if each.__module__.startswith("storecredit.")
+        }
+    for name, schema in schemas.items():
+        words = inspect.cleandoc(schema.get("description", "")) or said.get(name)
+        if words:
+            schema["description"] = words
+
+
+def _add_parameters(operation: dict[str, Any]) -> None:
+    """What every request may carry is read before any handler, so that no handler declares it."""
+    parameters = operation.setdefault("parameters", [])
+    for parameter in parameters:
+        if "description" not in parameter:
+            parameter["description"] = _PARAMETERS[parameter["name"]]
+    if operation["operationId"] in {"createGeneration", "createCheckout"}:
+        parameters.append(_IDEMPOTENCY_KEY)
+    parameters.append(_REQUEST_ID)
+
+
+def _add_answer_headers(operation: dict[str, Any]) -> None:
+    answers = operation["responses"]
+    is_limited = "429" in answers
+    for status, answer in answers.items():
+        names = ["X-Request-Id", *_OF_STATUS.get(status, ())]
+        if is_limited and status not in {"401", "403"}:
+            names += _RATE_LIMIT
+        if status == "200" and "201" in answers:
+            names.append("Idempotent-Replayed")
+        if status in _BALANCE_KNOWN.get(operation["operationId"], ()):
+            names.append("X-Credits-Remaining")
+        said = answer.setdefault("headers", {})
+        said |= {name: {"$ref": f"#/components/headers/{name}"} for name in names}
+
+
+def _mended(part: Any) -> Any:
+    """A part of the document in the words that client generators understand.
+
+    Short names; null beside an enum instead of in it; a file as OpenAPI 3.0 wrote it.
+    """
+    match part:
+        case {"enum": [*values], "type": [*_]} if None in values:
+            some = {**part, "type": "string", "enum": [each for each in values if each is not None]}
+            return {"oneOf": [some, {"type": "null"}]}
+        case {"application/octet-stream": {"schema": _}}:
+            return {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
+        case dict():
+            return {_short(key): _mended(value) for key, value in part.items()}
+        case list():
+            return [_mended(value) for value in part]
+        case str():
+            return _short(part)
+        case _:
+            return part
+
+
+def _short(name: str) -> str:
+    """`Envelope_storecredit.web.b2b.Health_`, also in a reference, as `HealthEnvelope`."""
+    start, found, rest = name.partition("Envelope_storecredit.")
+    return f"{start}{rest.rpartition('.')[2].removesuffix('_')}Envelope" if found else name
