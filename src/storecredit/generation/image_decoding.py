@@ -1,23 +1,62 @@
 """Decodes images with Pillow, within limits.
 
 Hides Pillow's many ways to fail. Promises that an image of more than `PIXELS_MAX` pixels is
-refused from its header alone, before anything is decompressed, and that whatever is wrong with
-an image ends in `ImageUnreadable`. Everything here is CPU work: call it in a thread.
+refused from its header alone, before anything is decompressed; that whatever is wrong with an image
+ends in `ImageUnreadable`; and that nothing beside the pixels (text, profiles, broken Exif) is wrong
+with it. Of an image that moves the first picture is taken. Everything here is CPU work: call it in
+a thread, and mind `is_large`.
 """
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from io import BytesIO
 
 from PIL import Image
 
-from storecredit.generation.images import ImageUnreadable, media_type_of
+from storecredit.generation.image_containers import (
+    bare_jpeg,
+    bare_png,
+    jpeg_end_probe,
+    webp_size,
+)
+from storecredit.generation.image_errors import ImageUnreadable
+from storecredit.generation.image_forms import read_image
 
-PIXELS_MAX = 40_000_000
-"""At four bytes each, 160 MB of memory for one decoded image."""
+PIXELS_MAX = 80_000_000
+"""Phones take pictures of 48 to 64 million. Decoded, such a PNG is 320 MB; a WebP of that size
+takes four times as much while it is decoded, which is the most of all forms."""
+LARGE_PIXELS = 8_000_000
+BAND_PIXELS = 1_000_000
+"""An image is made smaller in bands of about so many pixels: what is converted on the way, and
+copied by it, is one band."""
+REDUCING_GAP = 2
+"""How much larger than wanted an image is left for the last, best step (Pillow's `reducing_gap`)."""
 
-_FORMATS = {"image/png": "PNG", "image/jpeg": "JPEG", "image/webp": "WEBP"}
+Size = tuple[int, int]
+"""Width and height, in pixels."""
+
+_FORMATS = {
+    "image/png": "PNG",
+    "image/jpeg": "JPEG",
+    "image/webp": "WEBP",
+    "image/gif": "GIF",
+    "image/avif": "AVIF",
+    "image/bmp": "BMP",
+}
+_BARE = {"image/png": bare_png, "image/jpeg": bare_jpeg}
+
+_ORIENTATION = 0x0112  # Exif 2.3, 4.6.4: of 1 to 8, these are not upright
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_LYING = frozenset({5, 6, 7, 8})
 
 # Pillow has no common base for what a damaged file makes its decoders raise.
 _DAMAGED = (
@@ -36,31 +75,160 @@ _BOMBS = (Image.DecompressionBombError, Image.DecompressionBombWarning)
 
 
 @contextmanager
-def opened_image(content: bytes) -> Iterator[Image.Image]:
-    """The image with its header read and its pixels not; errors in the block count as its own.
-
-    Raises `ImageUnreadable` if it is no PNG, JPEG or WebP image, too large, or damaged.
-    """
-    media_type = media_type_of(content)
-    if media_type is None:
-        raise ImageUnreadable("is no PNG, JPEG or WebP image.")
+def _opened(content: bytes) -> Iterator[Image.Image]:
+    """The image with its header read and its pixels not; errors in the block count as its own."""
+    media_type = read_image(content).media_type
+    if media_type == "image/webp":
+        _check_pixels(webp_size(content))  # opening one takes the memory of its pixels, twice
     try:
-        with Image.open(BytesIO(content), formats=(_FORMATS[media_type],)) as image:
-            if image.width * image.height > PIXELS_MAX:
-                raise ImageUnreadable(f"has more than {PIXELS_MAX:,} pixels.")
+        with Image.open(_bare(content, media_type), formats=(_FORMATS[media_type],)) as image:
+            _check_pixels(image.size)
             yield image
     except _BOMBS:
-        raise ImageUnreadable(f"has more than {PIXELS_MAX:,} pixels.") from None
+        raise _too_many_pixels() from None
     except _DAMAGED as error:
         raise ImageUnreadable("is damaged and cannot be read.") from error
 
 
-def verify_image(content: bytes) -> str:
-    """The media type of an image that decodes to its last pixel; else raises `ImageUnreadable`."""
-    with opened_image(content) as image:
-        image.verify()  # checksums of a PNG's chunks, which decoding skips
-    with opened_image(content) as image:
+def _bare(content: bytes, media_type: str) -> BytesIO:
+    strip = _BARE.get(media_type)
+    return BytesIO(content if strip is None else strip(content))
+
+
+def _check_pixels(size: Size) -> None:
+    if size[0] * size[1] > PIXELS_MAX:
+        raise _too_many_pixels()
+
+
+def _too_many_pixels() -> ImageUnreadable:
+    return ImageUnreadable(f"has more than {PIXELS_MAX:,} pixels.")
+
+
+def is_large(content: bytes) -> bool:
+    """Whether decoding takes memory for more than `LARGE_PIXELS`: then one at a time.
+
+    Raises `ImageUnreadable` for what cannot be opened.
+    """
+    with _opened(content) as image:
+        return image.width * image.height > LARGE_PIXELS
+
+
+# Input images
+
+
+def fitted_image(content: bytes, room: Size) -> Image.Image:
+    """The image as RGB, or as RGBA if it is transparent, upright and as large as fits into `room`.
+
+    Of a PNG, JPEG or GIF that is cut short, what is there is shown, as browsers show it. Raises
+    `ImageUnreadable`.
+    """
+    with _opened(content) as image:
+        orientation = _orientation(image)
+        if orientation in _LYING:
+            room = room[1], room[0]
+        # A large JPEG decodes at a fraction of its size.
+        image.draft(None, (max(room), max(room)))
+        shown_rows = _load(image)
+        scale = min(room[0] / image.width, room[1] / image.height)
+        size = max(1, round(image.width * scale)), max(1, round(image.height * scale))
+        reduced = _reduced(image, size)
+        if shown_rows < image.height:
+            reduced = _without_end(reduced, shown_rows / image.height)
+    fitted = reduced.resize(size, Image.Resampling.LANCZOS)
+    return fitted.transpose(_UPRIGHT[orientation]) if orientation in _UPRIGHT else fitted
+
+
+def _orientation(image: Image.Image) -> int:
+    """Which way up an image is, by its Exif; one that cannot be read says nothing."""
+    try:
+        orientation = image.getexif().get(_ORIENTATION, 1)
+    except _DAMAGED:
+        return 1
+    return orientation if isinstance(orientation, int) else 1
+
+
+def _load(image: Image.Image) -> int:
+    """Decode; returns how many rows, from the top, have something to show."""
+    try:
         image.load()
-    media_type = media_type_of(content)
-    assert media_type is not None  # opened_image refuses such
-    return media_type
+    except OSError:
+        image.tile = []
+        if image.getbbox() is None:
+            raise
+        return image.getbbox()[3]
+    return image.height
+
+
+def _reduced(image: Image.Image, size: Size) -> Image.Image:
+    """The image in its colours, no smaller than `REDUCING_GAP` times `size` if it was larger."""
+    factor = max(1, min(image.width // size[0], image.height // size[1]) // REDUCING_GAP)
+    rows = max(1, BAND_PIXELS // (image.width * factor)) * factor
+    bands = [
+        _colours(image.crop((0, top, image.width, min(top + rows, image.height)))).reduce(factor)
+        for top in range(0, image.height, rows)
+    ]
+    return bands[0] if len(bands) == 1 else _stacked(bands)
+
+
+def _stacked(bands: Sequence[Image.Image]) -> Image.Image:
+    height = sum(band.height for band in bands)
+    whole = Image.new(bands[0].mode, (bands[0].width, height))
+    top = 0
+    for band in bands:
+        whole.paste(band, (0, top))
+        top += band.height
+    return whole
+
+
+def _colours(image: Image.Image) -> Image.Image:
+    """The image as RGB, or as RGBA if parts of it are transparent."""
+    if image.mode.startswith("I"):
+        # 16-bit greys: converted at once, Pillow clips them to 8 bits instead of scaling.
+        image = image.convert("I").point(lambda grey: grey / 256).convert("L")
+    mode = "RGBA" if image.has_transparency_data else "RGB"
+    return image if image.mode == mode else image.convert(mode)
+
+
+def _without_end(image: Image.Image, shown: float) -> Image.Image:
+    """The image with what is below `shown` of its height transparent."""
+    rows = max(1, round(image.height * shown))
+    top = image.convert("RGBA").crop((0, 0, image.width, rows))
+    return top.crop((0, 0, image.width, image.height))
+
+
+# Result images
+
+
+def verify_image(content: bytes) -> str:
+    """The media type of an image that decodes to its last pixel; else raises `ImageUnreadable`.
+
+    Only the mark at the end of a PNG or JPEG may be missing.
+    """
+    with _opened(content) as image:
+        image.verify()  # checksums of a PNG's chunks, which decoding skips
+    with _opened(content) as image:
+        image.load()
+        _check_end(content, image)
+    return read_image(content).media_type
+
+
+def _check_end(content: bytes, image: Image.Image) -> None:
+    probe = jpeg_end_probe(content) if image.format == "JPEG" else None
+    if probe is None:
+        return
+    with Image.open(BytesIO(probe), formats=("JPEG",)) as probed:
+        if probed.tobytes() != image.tobytes():
+            raise ImageUnreadable("is cut short.")
+
+
+def as_png(content: bytes) -> bytes:
+    """The image as an upright PNG of the same size; raises `ImageUnreadable`."""
+    with _opened(content) as image:
+        image.load()
+        orientation = _orientation(image)
+        shown = _colours(image)
+        if orientation in _UPRIGHT:
+            shown = shown.transpose(_UPRIGHT[orientation])
+        png = BytesIO()
+        shown.save(png, "PNG")
+    return png.getvalue()

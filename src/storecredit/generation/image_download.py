@@ -17,15 +17,8 @@ from ipaddress import ip_address
 import httpx
 
 from storecredit import __version__
-from storecredit.generation.images import (
-    FetchLimits,
-    ImageRefused,
-    ImageUnavailable,
-    Resolver,
-    check_web_url,
-    is_public,
-    too_large,
-)
+from storecredit.generation.image_errors import ImageRefused, ImageUnavailable, too_large
+from storecredit.generation.images import FetchLimits, Resolver, check_web_url, is_public
 
 CONNECT_TIMEOUT_SECONDS = 5.0
 ADDRESSES_TRIED_MAX = 4

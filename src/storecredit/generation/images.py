@@ -1,20 +1,14 @@
 """Which image URLs are acceptable, and how an input image is fetched.
 
-Hides the rules of `data:` URLs, of host names and addresses, and the recognition of image types.
-Promises that nothing is ever fetched from a private, loopback or link-local address unless
-the operator allows it, and that no message here contains the URL it speaks of.
+Hides the rules of host names and addresses. Promises that nothing is ever fetched from a private,
+loopback or link-local address unless the operator allows it, and that no message here contains the
+URL it speaks of.
 
 The door calls `refusal`, which is cheap and looks nothing up; a generator calls `ImageFetcher`.
-
-    ImageRefused        permanent: this URL will never do
-      ImageUnreadable   its bytes are here, and they will not do
-    ImageUnavailable    temporary: worth another attempt
-
-The text of either is a predicate to put after the image's name: "is no PNG image."
+What they raise is in `image_errors.py`.
 """
 
 import asyncio
-import binascii
 import re
 import socket
 from collections.abc import Awaitable, Callable, Sequence
@@ -22,6 +16,14 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
+
+from storecredit.generation.image_errors import ImageRefused
+from storecredit.generation.image_forms import (
+    InputImage,
+    decode_data_url,
+    is_data_url,
+    read_image,
+)
 
 if TYPE_CHECKING:
     from storecredit.generation.image_download import ImageDownload
@@ -35,26 +37,6 @@ Resolver = Callable[[str, int], Awaitable[Sequence[str]]]
 """Host name and port to addresses; raises `socket.gaierror` like `getaddrinfo`."""
 
 
-class ImageRefused(Exception):
-    """The image can never be used; the message is a predicate, safe to show."""
-
-
-class ImageUnreadable(ImageRefused):
-    """The image is here, and is none that can be used; the message is a predicate, safe to show."""
-
-
-class ImageUnavailable(Exception):
-    """The image could not be had this time; the message is a predicate, safe to show."""
-
-
-@dataclass(frozen=True, slots=True)
-class InputImage:
-    """An image as a store sent it: its bytes, and the media type those bytes show."""
-
-    content: bytes
-    media_type: str
-
-
 # URLs
 
 
@@ -62,7 +44,7 @@ def refusal(url: str, *, allow_private_hosts: bool, max_bytes: int) -> str | Non
     """Why `url` is not acceptable as an image URL, as a predicate; None: it is.
 
     No name is looked up: `ImageFetcher` checks the addresses a name resolves to. A `data:` URL
-    is decoded: at most `max_bytes`, and of the type it declares.
+    is decoded: at most `max_bytes`, and of a type that can be read.
     """
     if len(url) <= URL_MAX_CHARACTERS and _PLAIN_URL.fullmatch(url):
         return None
@@ -74,11 +56,6 @@ def refusal(url: str, *, allow_private_hosts: bool, max_bytes: int) -> str | Non
     except ImageRefused as refused:
         return str(refused)
     return None
-
-
-def is_data_url(url: str) -> bool:
-    """Whether `url` holds its image in itself."""
-    return url[:5].lower() == "data:"
 
 
 _PLAIN_URL = re.compile(
@@ -192,58 +169,6 @@ def _embedded_ipv4(address: IPv6Address) -> IPv4Address | None:
     return address.ipv4_mapped or address.sixtofour
 
 
-# Contents
-
-
-def media_type_of(content: bytes) -> str | None:
-    """The media type that the first bytes show, or None if it is no PNG, JPEG or WebP image."""
-    if content.startswith(b"\x89PNG\r\n\x1a\n"):
-        return "image/png"
-    if content.startswith(b"\xff\xd8\xff"):
-        return "image/jpeg"
-    if content.startswith(b"RIFF") and content[8:12] == b"WEBP":
-        return "image/webp"
-    return None
-
-
-_DATA_URL_HEAD = re.compile(r"data:(image/(png|jpeg|webp));base64", re.IGNORECASE)
-
-
-def decode_data_url(url: str, max_bytes: int) -> InputImage:
-    """The image inside `data:image/png|jpeg|webp;base64,…` (RFC 2397, strict RFC 4648 base64).
-
-    Raises `ImageUnreadable` if it is malformed, larger than `max_bytes`, or of another type.
-    """
-    head, _, payload = url.partition(",")
-    declared = _DATA_URL_HEAD.fullmatch(head)
-    if declared is None:
-        raise ImageUnreadable("is not a data:image/png|jpeg|webp;base64 URL.")
-    media_type = declared[1].lower()
-    content = decode_base64(payload, max_bytes)
-    if media_type_of(content) != media_type:
-        name = {"image/png": "PNG", "image/jpeg": "JPEG", "image/webp": "WebP"}[media_type]
-        raise ImageUnreadable(f"is no {name} image.")
-    return InputImage(content, media_type)
-
-
-def decode_base64(text: str, max_bytes: int) -> bytes:
-    """The bytes of strict base64; raises `ImageUnreadable` if it is not, or is over `max_bytes`."""
-    if len(text) > (max_bytes + 2) // 3 * 4:
-        raise too_large(max_bytes)
-    try:
-        content = binascii.a2b_base64(text, strict_mode=True)
-    except ValueError:
-        raise ImageUnreadable("is not valid base64.") from None
-    if len(content) > max_bytes:
-        raise too_large(max_bytes)
-    return content
-
-
-def too_large(max_bytes: int) -> ImageUnreadable:
-    """The refusal of an image of more than `max_bytes`."""
-    return ImageUnreadable(f"is larger than {max_bytes:,} bytes.")
-
-
 # Fetching
 
 
@@ -294,11 +219,7 @@ class ImageFetcher:
         """
         if is_data_url(url):
             return decode_data_url(url, self._limits.max_bytes)
-        content = await self._started_download().get(url)
-        media_type = media_type_of(content)
-        if media_type is None:
-            raise ImageUnreadable("is no PNG, JPEG or WebP image.")
-        return InputImage(content, media_type)
+        return read_image(await self._started_download().get(url))
 
     def _started_download(self) -> "ImageDownload":
         if self._download is None:

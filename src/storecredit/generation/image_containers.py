@@ -1,0 +1,126 @@
+"""Takes out of an image file what its picture needs, and leaves the rest behind.
+
+Hides the chunks of a PNG and the segments of a JPEG. Around the pixels a file carries text, colour
+profiles, previews, further pictures; a decoder that reads those fails on what is wrong with them,
+or runs into limits of its own, though every browser shows the picture. What is left out here cannot
+fail. Promises to be linear in the file's size, and never to make a damaged picture whole: pixels
+are passed on as they are.
+"""
+
+import struct
+import zlib
+
+# PNG: https://www.w3.org/TR/png-3/#5Chunk-layout
+
+_PNG_SIGNATURE_BYTES = 8
+_PNG_CHUNK_FRAME_BYTES = 12  # length, type and checksum
+_PNG_CRITICAL = frozenset({b"IHDR", b"PLTE", b"IDAT"})
+_PNG_USED = frozenset({b"tRNS", b"eXIf"})  # transparency; which side is up
+_PNG_END = struct.pack(">I4sI", 0, b"IEND", zlib.crc32(b"IEND"))
+
+
+def bare_png(content: bytes) -> bytes:
+    """The PNG with its critical chunks, transparency and orientation alone, and with an end.
+
+    Of the others a wrong checksum is nobody's concern; of the last two, one that is wrong makes
+    the chunk absent, as section 13.1 has it. A chunk that is cut short ends the file.
+    """
+    kept = [content[:_PNG_SIGNATURE_BYTES]]
+    at = _PNG_SIGNATURE_BYTES
+    while at + _PNG_CHUNK_FRAME_BYTES <= len(content):
+        length, kind = struct.unpack_from(">I4s", content, at)
+        chunk = content[at : at + _PNG_CHUNK_FRAME_BYTES + length]
+        at += _PNG_CHUNK_FRAME_BYTES + length
+        if kind == b"IEND":
+            break
+        if kind in _PNG_CRITICAL or (kind in _PNG_USED and _is_sound(chunk)):
+            kept.append(chunk)
+    if at <= len(content):
+        kept.append(_PNG_END)
+    return b"".join(kept)
+
+
+def _is_sound(chunk: bytes) -> bool:
+    return zlib.crc32(chunk[4:-4]) == int.from_bytes(chunk[-4:])
+
+
+# JPEG: ITU-T T.81, annex B
+
+_JPEG_START_BYTES = 2
+_JPEG_END = b"\xff\xd9"
+_START_OF_SCAN = 0xDA
+_END_OF_IMAGE = 0xD9
+_ALONE = frozenset({0x00, 0x01, *range(0xD0, 0xD9)})  # no segment follows; 0: no marker at all
+_APPLICATION_OR_COMMENT = frozenset({*range(0xE0, 0xF0), 0xFE})
+_USED = ((0xE0, b"JFIF\0"), (0xEE, b"Adobe"))  # how colours are stored
+_EXIF = (0xE1, b"Exif\0")  # which side is up
+_ODD_BITS = b"\x55" * 64
+
+
+def bare_jpeg(content: bytes) -> bytes:
+    """The first picture of a JPEG without what is not needed to show it, and with an end.
+
+    Left out are comments, and application segments other than JFIF, Adobe and the first Exif.
+    Where the end was missing, a decoder now shows what is there, as browsers do.
+    """
+    head, scans = _jpeg_parts(content)
+    return head + scans + _JPEG_END
+
+
+def jpeg_end_probe(content: bytes) -> bytes | None:
+    """Shows whether a JPEG without its end lacks anything else; None: it has its end.
+
+    If it lacks nothing, this decodes to the same pixels as `bare_jpeg`. A decoder that has not got
+    all its pixels takes a missing bit for 0, and so decodes something else from this one.
+    """
+    head, scans = _jpeg_parts(content)
+    if _JPEG_END in scans:
+        return None
+    return head + scans.rstrip(b"\xff") + _ODD_BITS + _JPEG_END
+
+
+def _jpeg_parts(content: bytes) -> tuple[bytes, bytes]:
+    """What stands before the first scan, as far as it is needed, and everything from there on."""
+    kept = [content[:_JPEG_START_BYTES]]
+    at = _JPEG_START_BYTES
+    exif_seen = False
+    while (at := content.find(b"\xff", at)) >= 0 and at + 4 <= len(content):
+        marker = content[at + 1]
+        if marker in (_START_OF_SCAN, _END_OF_IMAGE):
+            return b"".join(kept), content[at:]
+        if marker == 0xFF or marker in _ALONE:  # fill bytes, and what is between the segments
+            at += 1
+            continue
+        segment = content[at : at + 2 + int.from_bytes(content[at + 2 : at + 4])]
+        at += max(len(segment), 2)
+        is_exif = _begins(segment, _EXIF)
+        if marker not in _APPLICATION_OR_COMMENT or (is_exif and not exif_seen):
+            kept.append(segment)
+        elif any(_begins(segment, used) for used in _USED):
+            kept.append(segment)
+        exif_seen = exif_seen or is_exif
+    return b"".join(kept), b""
+
+
+def _begins(segment: bytes, named: tuple[int, bytes]) -> bool:
+    marker, name = named
+    return segment[1] == marker and segment.startswith(name, 4)
+
+
+# WebP: RFC 9649
+
+
+def webp_size(content: bytes) -> tuple[int, int]:
+    """Width and height that a WebP's header declares; (0, 0): it declares none."""
+    kind, body = content[12:16], content[20:30]
+    if len(body) < 10:
+        return 0, 0
+    if kind == b"VP8X":  # section 2.7
+        return int.from_bytes(body[4:7], "little") + 1, int.from_bytes(body[7:10], "little") + 1
+    if kind == b"VP8L":  # section 3.4: a signature byte, then 14 bits each
+        bits = int.from_bytes(body[1:5], "little")
+        return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
+    if kind == b"VP8 ":  # RFC 6386, section 9.1
+        width, height = struct.unpack_from("<HH", body, 6)
+        return width & 0x3FFF, height & 0x3FFF
+    return 0, 0
