@@ -7,16 +7,13 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from storecredit.generation.images import (
-    ImageFetcher,
-    ImageRefused,
-    ImageUnavailable,
-    Resolver,
-    system_resolver,
-)
+from storecredit.generation.image_errors import ImageRefused, ImageUnavailable, ImageUnreadable
+from storecredit.generation.image_forms import READABLE
+from storecredit.generation.images import ImageFetcher, Resolver, system_resolver
 from tests.worker.stand_ins import Answer, Received, data_url, picture, stand_in
 
 MAX_BYTES = 10_000
+INSTEAD = f"which cannot be read: send a {READABLE} image."
 PNG = picture()
 KINDS = {"png": picture("PNG"), "jpeg": picture("JPEG"), "webp": picture("WEBP")}
 
@@ -264,12 +261,25 @@ async def test_any_other_status_is_refused(status: int) -> None:
             await images.fetch(server.url())
 
 
-@pytest.mark.parametrize("body", [b"", b"<html>", b"GIF89a" + b"\0" * 50])
-async def test_a_body_that_is_no_image_is_refused(body: bytes) -> None:
+@pytest.mark.parametrize(
+    "body, reason",
+    [
+        (b"", "is empty."),
+        (b"<html>Sorry", f"is a page of HTML or XML, {INSTEAD}"),
+        (b'{"error": "gone"}', f"is JSON, {INSTEAD}"),
+        (b"sorry", f"is no {READABLE} image."),
+        (b"GIF89a", "is cut short."),
+    ],
+)
+async def test_a_body_that_is_no_image_is_refused_whatever_its_server_calls_it(
+    body: bytes, reason: str
+) -> None:
     answer = Answer(body=body, headers={"Content-Type": "image/png"})
     async with stand_in(answer) as server, fetcher() as images:
-        with pytest.raises(ImageRefused, match=r"^is no PNG, JPEG or WebP image\.$"):
+        with pytest.raises(ImageUnreadable) as refused:
             await images.fetch(server.url())
+
+    assert str(refused.value) == reason
 
 
 async def test_a_compressed_body_is_refused_as_it_could_grow_past_the_limit() -> None:

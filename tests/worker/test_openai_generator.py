@@ -159,15 +159,12 @@ async def test_openai_fails_at_once_on_any_other_status_and_logs_no_secret(statu
     "answer, sentence",
     [
         (Answer(body=b"<html>"), "The image service's answer could not be read."),
-        (json_answer([]), "The image service's answer could not be read."),
-        (json_answer({"data": 7}), "The image service's answer could not be read."),
+        (json_answer([]), "The image service's answer holds no image."),
+        (json_answer({"data": 7}), "The image service's answer holds no image."),
         (json_answer({"data": []}), "The image service's answer holds no image."),
         (json_answer({}), "The image service's answer holds no image."),
         (images_response(), "The image service's answer holds no image."),
-        (
-            images_response(b64_json="R0lGODlh"),
-            "The image service's image is no PNG, JPEG or WebP image.",
-        ),
+        (images_response(b64_json="R0lGODlh"), "The image service's image is cut short."),
         (
             images_response(url="http://10.0.0.1/a.png"),
             "The image service's image points to a private or local address.",

@@ -9,23 +9,35 @@ are passed on as they are.
 
 import struct
 import zlib
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class BareImage:
+    """An image file without what is not needed to decode it, and its Exif (see `orientation`)."""
+
+    content: bytes
+    exif: bytes = b""
+
 
 # PNG: https://www.w3.org/TR/png-3/#5Chunk-layout
 
 _PNG_SIGNATURE_BYTES = 8
 _PNG_CHUNK_FRAME_BYTES = 12  # length, type and checksum
 _PNG_CRITICAL = frozenset({b"IHDR", b"PLTE", b"IDAT"})
-_PNG_USED = frozenset({b"tRNS", b"eXIf"})  # transparency; which side is up
+_PNG_TRANSPARENCY = b"tRNS"
+_PNG_EXIF = b"eXIf"
 _PNG_END = struct.pack(">I4sI", 0, b"IEND", zlib.crc32(b"IEND"))
 
 
-def bare_png(content: bytes) -> bytes:
-    """The PNG with its critical chunks, transparency and orientation alone, and with an end.
+def bare_png(content: bytes) -> BareImage:
+    """The PNG with its critical chunks and its transparency alone, and with an end.
 
-    Of the others a wrong checksum is nobody's concern; of the last two, one that is wrong makes
-    the chunk absent, as section 13.1 has it. A chunk that is cut short ends the file.
+    Transparency or Exif with a wrong checksum counts as absent, as section 13.1 has it. A chunk
+    that is cut short ends the file.
     """
     kept = [content[:_PNG_SIGNATURE_BYTES]]
+    exif = b""
     at = _PNG_SIGNATURE_BYTES
     while at + _PNG_CHUNK_FRAME_BYTES <= len(content):
         length, kind = struct.unpack_from(">I4s", content, at)
@@ -33,11 +45,13 @@ def bare_png(content: bytes) -> bytes:
         at += _PNG_CHUNK_FRAME_BYTES + length
         if kind == b"IEND":
             break
-        if kind in _PNG_CRITICAL or (kind in _PNG_USED and _is_sound(chunk)):
+        if kind in _PNG_CRITICAL or (kind == _PNG_TRANSPARENCY and _is_sound(chunk)):
             kept.append(chunk)
+        elif kind == _PNG_EXIF and _is_sound(chunk):
+            exif = chunk[8:-4]
     if at <= len(content):
         kept.append(_PNG_END)
-    return b"".join(kept)
+    return BareImage(b"".join(kept), exif)
 
 
 def _is_sound(chunk: bytes) -> bool:
@@ -50,21 +64,21 @@ _JPEG_START_BYTES = 2
 _JPEG_END = b"\xff\xd9"
 _START_OF_SCAN = 0xDA
 _END_OF_IMAGE = 0xD9
-_ALONE = frozenset({0x00, 0x01, *range(0xD0, 0xD9)})  # no segment follows; 0: no marker at all
+_NO_SEGMENT = frozenset({0x00, 0x01, *range(0xD0, 0xD9), 0xFF})  # or no marker: 0 and fill bytes
 _APPLICATION_OR_COMMENT = frozenset({*range(0xE0, 0xF0), 0xFE})
 _USED = ((0xE0, b"JFIF\0"), (0xEE, b"Adobe"))  # how colours are stored
-_EXIF = (0xE1, b"Exif\0")  # which side is up
+_EXIF = (0xE1, b"Exif\0\0")
 _ODD_BITS = b"\x55" * 64
 
 
-def bare_jpeg(content: bytes) -> bytes:
+def bare_jpeg(content: bytes) -> BareImage:
     """The first picture of a JPEG without what is not needed to show it, and with an end.
 
-    Left out are comments, and application segments other than JFIF, Adobe and the first Exif.
-    Where the end was missing, a decoder now shows what is there, as browsers do.
+    Left out are comments, and application segments other than JFIF and Adobe; of several Exif the
+    first counts. Where the end was missing, a decoder now shows what is there, as browsers do.
     """
-    head, scans = _jpeg_parts(content)
-    return head + scans + _JPEG_END
+    head, exif, scans = _jpeg_parts(content)
+    return BareImage(head + scans + _JPEG_END, exif)
 
 
 def jpeg_end_probe(content: bytes) -> bytes | None:
@@ -73,33 +87,32 @@ def jpeg_end_probe(content: bytes) -> bytes | None:
     If it lacks nothing, this decodes to the same pixels as `bare_jpeg`. A decoder that has not got
     all its pixels takes a missing bit for 0, and so decodes something else from this one.
     """
-    head, scans = _jpeg_parts(content)
+    head, _, scans = _jpeg_parts(content)
     if _JPEG_END in scans:
         return None
     return head + scans.rstrip(b"\xff") + _ODD_BITS + _JPEG_END
 
 
-def _jpeg_parts(content: bytes) -> tuple[bytes, bytes]:
-    """What stands before the first scan, as far as it is needed, and everything from there on."""
+def _jpeg_parts(content: bytes) -> tuple[bytes, bytes, bytes]:
+    """What is needed of what stands before the first scan, Exif, and all from that scan on."""
     kept = [content[:_JPEG_START_BYTES]]
     at = _JPEG_START_BYTES
-    exif_seen = False
+    exif = b""
     while (at := content.find(b"\xff", at)) >= 0 and at + 4 <= len(content):
         marker = content[at + 1]
         if marker in (_START_OF_SCAN, _END_OF_IMAGE):
-            return b"".join(kept), content[at:]
-        if marker == 0xFF or marker in _ALONE:  # fill bytes, and what is between the segments
+            return b"".join(kept), exif, content[at:]
+        if marker in _NO_SEGMENT:
             at += 1
             continue
         segment = content[at : at + 2 + int.from_bytes(content[at + 2 : at + 4])]
         at += max(len(segment), 2)
-        is_exif = _begins(segment, _EXIF)
-        if marker not in _APPLICATION_OR_COMMENT or (is_exif and not exif_seen):
+        if not exif and _begins(segment, _EXIF):
+            exif = segment[4:].removeprefix(_EXIF[1])
+        is_used = any(_begins(segment, used) for used in _USED)
+        if is_used or marker not in _APPLICATION_OR_COMMENT:
             kept.append(segment)
-        elif any(_begins(segment, used) for used in _USED):
-            kept.append(segment)
-        exif_seen = exif_seen or is_exif
-    return b"".join(kept), b""
+    return b"".join(kept), exif, b""
 
 
 def _begins(segment: bytes, named: tuple[int, bytes]) -> bool:
@@ -109,11 +122,13 @@ def _begins(segment: bytes, named: tuple[int, bytes]) -> bool:
 
 # WebP: RFC 9649
 
+_WEBP_HEADER_BYTES = 10  # of each kind, what is looked at
+
 
 def webp_size(content: bytes) -> tuple[int, int]:
     """Width and height that a WebP's header declares; (0, 0): it declares none."""
     kind, body = content[12:16], content[20:30]
-    if len(body) < 10:
+    if len(body) < _WEBP_HEADER_BYTES:
         return 0, 0
     if kind == b"VP8X":  # section 2.7
         return int.from_bytes(body[4:7], "little") + 1, int.from_bytes(body[7:10], "little") + 1
@@ -124,3 +139,32 @@ def webp_size(content: bytes) -> tuple[int, int]:
         width, height = struct.unpack_from("<HH", body, 6)
         return width & 0x3FFF, height & 0x3FFF
     return 0, 0
+
+
+# Exif: JEITA CP-3451; its frame is that of TIFF 6.0
+
+_EXIF_PREFIX = b"Exif\0\0"
+_BYTE_ORDERS = {b"II": "<", b"MM": ">"}
+_DIRECTORY_AT = 4
+_ENTRY_BYTES = 12
+_ORIENTATION, _SHORT = 0x0112, 3
+UPRIGHT = 1
+
+
+def orientation(exif: bytes) -> int:
+    """Which way up an image is, 1 to 8; Exif that says nothing readable says `UPRIGHT`."""
+    exif = exif.removeprefix(_EXIF_PREFIX)
+    order = _BYTE_ORDERS.get(exif[:2])
+    if order is None:
+        return UPRIGHT
+    try:
+        (directory,) = struct.unpack_from(f"{order}I", exif, _DIRECTORY_AT)
+        (entries,) = struct.unpack_from(f"{order}H", exif, directory)
+        for entry in range(entries):
+            at = directory + 2 + entry * _ENTRY_BYTES
+            tag, kind, _, value = struct.unpack_from(f"{order}HHIH", exif, at)
+            if (tag, kind) == (_ORIENTATION, _SHORT):
+                return int(value)
+    except struct.error:
+        pass  # it ends before it has said
+    return UPRIGHT

@@ -3,21 +3,27 @@
 Hides Pillow's many ways to fail. Promises that an image of more than `PIXELS_MAX` pixels is
 refused from its header alone, before anything is decompressed; that whatever is wrong with an image
 ends in `ImageUnreadable`; and that nothing beside the pixels (text, profiles, broken Exif) is wrong
-with it. Of an image that moves the first picture is taken. Everything here is CPU work: call it in
-a thread, and mind `is_large`.
+with it. Of an image that moves the first picture is taken. Everything here is CPU work and takes
+memory: let `ImageDecoder` call it.
 """
 
+import asyncio
 import struct
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, nullcontext
 from io import BytesIO
+from typing import Concatenate, ParamSpec, TypeVar
 
-from PIL import Image
+from PIL import Image, ImageFile
 
 from storecredit.generation.image_containers import (
+    BareImage,
     bare_jpeg,
     bare_png,
     jpeg_end_probe,
+    orientation,
     webp_size,
 )
 from storecredit.generation.image_errors import ImageUnreadable
@@ -26,13 +32,17 @@ from storecredit.generation.image_forms import read_image
 PIXELS_MAX = 80_000_000
 """Phones take pictures of 48 to 64 million. Decoded, such a PNG is 320 MB; a WebP of that size
 takes four times as much while it is decoded, which is the most of all forms."""
+DECODED_AT_ONCE_MAX = 2
 LARGE_PIXELS = 8_000_000
+"""Of images of more pixels only one is decoded at a time."""
 BAND_PIXELS = 1_000_000
 """An image is made smaller in bands of about so many pixels: what is converted on the way, and
 copied by it, is one band."""
 REDUCING_GAP = 2
-"""How much larger than wanted an image is left for the last, best step (Pillow's `reducing_gap`)."""
+"""How much larger than wanted an image is left for the last, best step."""
 
+P = ParamSpec("P")
+T = TypeVar("T")
 Size = tuple[int, int]
 """Width and height, in pixels."""
 
@@ -46,8 +56,8 @@ _FORMATS = {
 }
 _BARE = {"image/png": bare_png, "image/jpeg": bare_jpeg}
 
-_ORIENTATION = 0x0112  # Exif 2.3, 4.6.4: of 1 to 8, these are not upright
-_UPRIGHT = {
+# By what Exif says which way up an image is (JEITA CP-3451, section 4.6.4): how to set it upright.
+_TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
     4: Image.Transpose.FLIP_TOP_BOTTOM,
@@ -75,24 +85,24 @@ _BOMBS = (Image.DecompressionBombError, Image.DecompressionBombWarning)
 
 
 @contextmanager
-def _opened(content: bytes) -> Iterator[Image.Image]:
-    """The image with its header read and its pixels not; errors in the block count as its own."""
+def _opened(content: bytes) -> Iterator[tuple[ImageFile.ImageFile, int]]:
+    """The image, with its header read and its pixels not, and its orientation.
+
+    Errors in the block count as its own.
+    """
     media_type = read_image(content).media_type
+    bare = _BARE.get(media_type, BareImage)(content)
     if media_type == "image/webp":
         _check_pixels(webp_size(content))  # opening one takes the memory of its pixels, twice
     try:
-        with Image.open(_bare(content, media_type), formats=(_FORMATS[media_type],)) as image:
+        with Image.open(BytesIO(bare.content), formats=(_FORMATS[media_type],)) as image:
             _check_pixels(image.size)
-            yield image
+            # Pillow reads Exif with warnings; of these two forms even as it opens them.
+            yield image, orientation(bare.exif or image.info.get("exif") or b"")
     except _BOMBS:
         raise _too_many_pixels() from None
     except _DAMAGED as error:
         raise ImageUnreadable("is damaged and cannot be read.") from error
-
-
-def _bare(content: bytes, media_type: str) -> BytesIO:
-    strip = _BARE.get(media_type)
-    return BytesIO(content if strip is None else strip(content))
 
 
 def _check_pixels(size: Size) -> None:
@@ -104,12 +114,48 @@ def _too_many_pixels() -> ImageUnreadable:
     return ImageUnreadable(f"has more than {PIXELS_MAX:,} pixels.")
 
 
-def is_large(content: bytes) -> bool:
-    """Whether decoding takes memory for more than `LARGE_PIXELS`: then one at a time.
+class ImageDecoder:
+    """Decodes in threads of its own; one for all that a worker does, since it bounds the memory.
 
-    Raises `ImageUnreadable` for what cannot be opened.
+    That is the memory of one image of `PIXELS_MAX` and of `DECODED_AT_ONCE_MAX - 1` that are not
+    large. A thread holds its place until it is done, also if nobody waits for it any more.
     """
-    with _opened(content) as image:
+
+    def __init__(self) -> None:
+        self._threads = ThreadPoolExecutor(DECODED_AT_ONCE_MAX, "image-decoding")
+        self._large = threading.Lock()
+
+    async def run(
+        self,
+        decode: Callable[Concatenate[bytes, P], T],
+        content: bytes,
+        *more: P.args,
+        **names: P.kwargs,
+    ) -> T:
+        """What a function of this module makes of an image; raises `ImageUnreadable`."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(
+            self._threads, lambda: self._in_turn(decode, content, *more, **names)
+        )
+
+    def _in_turn(
+        self,
+        decode: Callable[Concatenate[bytes, P], T],
+        content: bytes,
+        *more: P.args,
+        **names: P.kwargs,
+    ) -> T:
+        with self._large if is_large(content) else nullcontext():
+            return decode(content, *more, **names)
+
+    def close(self) -> None:
+        """Take on no more; what is under way ends by itself."""
+        self._threads.shutdown(wait=False)
+
+
+def is_large(content: bytes) -> bool:
+    """Whether decoding takes memory for more than `LARGE_PIXELS`; raises `ImageUnreadable`."""
+    with _opened(content) as (image, _):
         return image.width * image.height > LARGE_PIXELS
 
 
@@ -122,9 +168,8 @@ def fitted_image(content: bytes, room: Size) -> Image.Image:
     Of a PNG, JPEG or GIF that is cut short, what is there is shown, as browsers show it. Raises
     `ImageUnreadable`.
     """
-    with _opened(content) as image:
-        orientation = _orientation(image)
-        if orientation in _LYING:
+    with _opened(content) as (image, turned):
+        if turned in _LYING:
             room = room[1], room[0]
         # A large JPEG decodes at a fraction of its size.
         image.draft(None, (max(room), max(room)))
@@ -135,27 +180,19 @@ def fitted_image(content: bytes, room: Size) -> Image.Image:
         if shown_rows < image.height:
             reduced = _without_end(reduced, shown_rows / image.height)
     fitted = reduced.resize(size, Image.Resampling.LANCZOS)
-    return fitted.transpose(_UPRIGHT[orientation]) if orientation in _UPRIGHT else fitted
+    return fitted.transpose(_TURNS[turned]) if turned in _TURNS else fitted
 
 
-def _orientation(image: Image.Image) -> int:
-    """Which way up an image is, by its Exif; one that cannot be read says nothing."""
-    try:
-        orientation = image.getexif().get(_ORIENTATION, 1)
-    except _DAMAGED:
-        return 1
-    return orientation if isinstance(orientation, int) else 1
-
-
-def _load(image: Image.Image) -> int:
+def _load(image: ImageFile.ImageFile) -> int:
     """Decode; returns how many rows, from the top, have something to show."""
     try:
         image.load()
     except OSError:
-        image.tile = []
-        if image.getbbox() is None:
+        image.tile = []  # nothing more to decode: what is there stays
+        shown = image.getbbox()
+        if shown is None:
             raise
-        return image.getbbox()[3]
+        return shown[3]
     return image.height
 
 
@@ -204,9 +241,9 @@ def verify_image(content: bytes) -> str:
 
     Only the mark at the end of a PNG or JPEG may be missing.
     """
-    with _opened(content) as image:
+    with _opened(content) as (image, _):
         image.verify()  # checksums of a PNG's chunks, which decoding skips
-    with _opened(content) as image:
+    with _opened(content) as (image, _):
         image.load()
         _check_end(content, image)
     return read_image(content).media_type
@@ -223,12 +260,11 @@ def _check_end(content: bytes, image: Image.Image) -> None:
 
 def as_png(content: bytes) -> bytes:
     """The image as an upright PNG of the same size; raises `ImageUnreadable`."""
-    with _opened(content) as image:
+    with _opened(content) as (image, turned):
         image.load()
-        orientation = _orientation(image)
         shown = _colours(image)
-        if orientation in _UPRIGHT:
-            shown = shown.transpose(_UPRIGHT[orientation])
+        if turned in _TURNS:
+            shown = shown.transpose(_TURNS[turned])
         png = BytesIO()
         shown.save(png, "PNG")
     return png.getvalue()

@@ -18,6 +18,8 @@ from storecredit.generation.image_errors import ImageUnreadable, too_large
 
 READABLE = "PNG, JPEG, WebP, GIF, AVIF or BMP"
 """For sentences: what can be sent."""
+IMAGE_MIN_BYTES = 26
+"""Less than the smallest image of any form, a GIF of one pixel."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +89,8 @@ def read_image(content: bytes) -> InputImage:
     media_type = media_type_of(content)
     if media_type is None:
         raise ImageUnreadable(_not_readable(content))
+    if len(content) < IMAGE_MIN_BYTES:
+        raise ImageUnreadable("is cut short.")
     return InputImage(content, media_type)
 
 
@@ -117,7 +121,7 @@ def _other_form(content: bytes) -> str | None:
     return None
 
 
-# data: URLs
+# Data URLs
 
 _BASE64_MARK = re.compile(r";\s*base64\s*\Z", re.IGNORECASE)
 

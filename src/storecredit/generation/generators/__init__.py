@@ -12,25 +12,22 @@ session; attempts, waits and time limits are the worker's.
 
 import asyncio
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from importlib.metadata import EntryPoint, entry_points
-from typing import Protocol
+from typing import Protocol, TypeVar
 from uuid import UUID
 
-from storecredit.generation.images import (
-    ImageFetcher,
-    ImageRefused,
-    ImageUnavailable,
-    ImageUnreadable,
-    InputImage,
-)
+from storecredit.generation.image_errors import ImageRefused, ImageUnavailable, ImageUnreadable
+from storecredit.generation.image_forms import InputImage
+from storecredit.generation.images import ImageFetcher
 from storecredit.generation.sessions import FailureCode
 from storecredit.settings import Settings
 
 ENTRY_POINTS = "storecredit.generators"
 """Other packages offer generators in this entry-point group: callables that take `Settings`."""
+T = TypeVar("T")
 FETCHES_AT_ONCE_MAX = 4
 RETRY_AFTER_MAX_SECONDS = 60.0
 
@@ -160,31 +157,39 @@ def _offered() -> Mapping[str, EntryPoint]:
     return found | built_in
 
 
-async def fetch_input_images(fetcher: ImageFetcher, urls: Sequence[str]) -> list[InputImage]:
-    """All input images, in order, a few at a time.
+async def fetch_input_images(
+    fetcher: ImageFetcher, urls: Sequence[str], use: Callable[[int, InputImage], Awaitable[T]]
+) -> list[T]:
+    """What `use` makes of each input image and its place in the list, in order.
+
+    A few are fetched and used at a time, so that `use` bounds the memory that images take.
 
     Raises `GenerationFailed` if one of them will never do, else `GeneratorUnavailable` if one
-    could not be had this time; the message names it by its place: "Image 2 is no PNG image."
+    could not be had this time; the message names it by its place: "Image 2 is empty."
     """
     slots = asyncio.Semaphore(FETCHES_AT_ONCE_MAX)
 
-    async def fetch(place: int, url: str) -> InputImage | GenerationFailed | GeneratorUnavailable:
+    async def fetch(place: int, url: str) -> T | GenerationFailed | GeneratorUnavailable:
         async with slots:
             try:
-                return await fetcher.fetch(url)
+                return await use(place, await fetcher.fetch(url))
             except ImageRefused as refused:
-                return image_refused(f"Image {place}", refused)
+                return image_refused(f"Image {place + 1}", refused)
             except ImageUnavailable as unavailable:
                 return GeneratorUnavailable(
-                    f"Image {place} {unavailable}", FailureCode.IMAGE_UNREACHABLE
+                    f"Image {place + 1} {unavailable}", FailureCode.IMAGE_UNREACHABLE
                 )
 
-    fetched = await asyncio.gather(*(fetch(place, url) for place, url in enumerate(urls, 1)))
+    fetched = await asyncio.gather(*(fetch(place, url) for place, url in enumerate(urls)))
     for kind in (GenerationFailed, GeneratorUnavailable):
         for outcome in fetched:
             if isinstance(outcome, kind):
                 raise outcome
-    return [outcome for outcome in fetched if isinstance(outcome, InputImage)]
+    return [
+        outcome
+        for outcome in fetched
+        if not isinstance(outcome, GenerationFailed | GeneratorUnavailable)
+    ]
 
 
 def image_refused(name: str, refused: ImageRefused) -> GenerationFailed:

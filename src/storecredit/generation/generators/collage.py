@@ -12,25 +12,22 @@ import unicodedata
 from collections.abc import Sequence
 from io import BytesIO
 
-from PIL import Image, ImageOps
+from PIL import Image
 
 from storecredit.generation.generators import (
     GeneratedImage,
     GenerationRequest,
     ModerationBlocked,
     fetch_input_images,
-    image_refused,
 )
-from storecredit.generation.image_decoding import opened_image
-from storecredit.generation.images import ImageFetcher, ImageRefused
+from storecredit.generation.image_decoding import ImageDecoder, fitted_image
+from storecredit.generation.image_forms import InputImage
+from storecredit.generation.images import ImageFetcher
 from storecredit.settings import Settings
 
 BOARD_SIZE = (900, 1200)
 MARGIN = 30
 BACKGROUND = (246, 245, 242)
-BOARDS_AT_ONCE_MAX = 2
-"""Bounds the memory that decoded images take, whatever the worker's concurrency is."""
-
 Box = tuple[int, int, int, int]
 """Left, top, width and height, in pixels."""
 
@@ -40,7 +37,7 @@ class CollageGenerator:
 
     def __init__(self, settings: Settings) -> None:
         self._blocked = _pattern(settings.blocked_terms)
-        self._boards = asyncio.Semaphore(BOARDS_AT_ONCE_MAX)
+        self._decoder = ImageDecoder()
         self._fetcher = ImageFetcher(
             max_bytes=settings.image_max_bytes,
             timeout_seconds=settings.image_fetch_timeout_seconds,
@@ -51,15 +48,21 @@ class CollageGenerator:
         """A 900 × 1200 PNG."""
         if self._blocked is not None and self._blocked.search(_folded(request.prompt or "")):
             raise ModerationBlocked("The prompt contains a blocked term.")
-        images = await fetch_input_images(self._fetcher, request.image_urls)
-        contents = [image.content for image in images]
-        async with self._boards:
-            board = await asyncio.to_thread(compose_board, contents)
-        return GeneratedImage(board, "image/png")
+        boxes = cells(len(request.image_urls))
+
+        async def fit(place: int, image: InputImage) -> Image.Image:
+            _, _, width, height = boxes[place]
+            return await self._decoder.run(fitted_image, image.content, (width, height))
+
+        # Each is made as small as its cell before the next is fetched in its place: what is held
+        # of an image is a few megabytes, whatever its size was.
+        fitted = await fetch_input_images(self._fetcher, request.image_urls, fit)
+        return GeneratedImage(await asyncio.to_thread(compose_board, fitted, boxes), "image/png")
 
     async def aclose(self) -> None:
         """Close the connections to image hosts."""
         await self._fetcher.aclose()
+        self._decoder.close()
 
 
 # Moderation
@@ -80,16 +83,12 @@ def _pattern(terms: Sequence[str]) -> re.Pattern[str] | None:
 # The board
 
 
-def compose_board(contents: Sequence[bytes]) -> bytes:
-    """A PNG of `BOARD_SIZE` that shows the images in order; raises `GenerationFailed`."""
+def compose_board(fitted: Sequence[Image.Image], boxes: Sequence[Box]) -> bytes:
+    """A PNG of `BOARD_SIZE` that shows each image in the middle of its cell."""
     board = Image.new("RGB", BOARD_SIZE, BACKGROUND)
-    for place, (content, cell) in enumerate(
-        zip(contents, cells(len(contents)), strict=True), start=1
-    ):
-        try:
-            _paste(board, content, cell)
-        except ImageRefused as refused:
-            raise image_refused(f"Image {place}", refused) from refused
+    for image, (left, top, width, height) in zip(fitted, boxes, strict=True):
+        corner = (left + (width - image.width) // 2, top + (height - image.height) // 2)
+        board.paste(image, corner, mask=image if image.mode == "RGBA" else None)
     png = BytesIO()
     board.save(png, "PNG")
     return png.getvalue()
@@ -115,25 +114,3 @@ def _square(count: int, columns: int) -> float:
     """The side of the largest square that fits every cell of such a grid."""
     width, height = BOARD_SIZE
     return min((width - MARGIN) / columns, (height - MARGIN) / math.ceil(count / columns))
-
-
-def _paste(board: Image.Image, content: bytes, cell: Box) -> None:
-    left, top, width, height = cell
-    with opened_image(content) as image:
-        # A large JPEG decodes at a fraction of its size; both sides, as it may lie on its side.
-        image.draft(None, (max(width, height), max(width, height)))
-        ImageOps.exif_transpose(image, in_place=True)
-        scale = min(width / image.width, height / image.height)
-        size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
-        fitted = _colours(image).resize(size, Image.Resampling.LANCZOS, reducing_gap=2.0)
-    corner = (left + (width - size[0]) // 2, top + (height - size[1]) // 2)
-    board.paste(fitted, corner, mask=fitted if fitted.mode == "RGBA" else None)
-
-
-def _colours(image: Image.Image) -> Image.Image:
-    """The image as RGB, or as RGBA if parts of it are transparent."""
-    if image.mode.startswith("I"):
-        # 16-bit greys: converted at once, Pillow clips them to 8 bits instead of scaling.
-        image = image.convert("I").point(lambda grey: grey / 256).convert("L")
-    mode = "RGBA" if image.has_transparency_data else "RGB"
-    return image if image.mode == mode else image.convert(mode)

@@ -2,16 +2,16 @@
 
 Hides its wire format. One `POST` with `{"session_id", "request_id", "image_urls", "prompt"}`:
 
-    200  {"image_base64"} or {"image_url"}                    the image
+    2xx  {"image_base64"} or {"image_url"}                    the image
     422  {"code": "MODERATION_BLOCKED", "message"}            moderation, never retried
     429, 5xx, time-out, broken connection                     worth another attempt
     anything else                                             a processing error
 
-Promises that no answer, however large or odd, harms the worker. An `image_url` is fetched under
-the rules for input images, but may lie on the generator's own host, private or not.
+Promises that no answer, however large or odd, harms the worker. Other forms of an image in the
+answer, and what holds for its URL, are in `result_images.py`. Image URLs are passed on as they
+came, `data:` URLs in their plainest spelling.
 """
 
-import asyncio
 from http import HTTPStatus
 
 import httpx
@@ -26,25 +26,13 @@ from storecredit.generation.generators import (
     ModerationBlocked,
     status_failure,
 )
-from storecredit.generation.image_decoding import verify_image
-from storecredit.generation.images import (
-    ImageFetcher,
-    ImageRefused,
-    ImageUnavailable,
-    decode_base64,
-)
+from storecredit.generation.generators.result_images import ResultReader
+from storecredit.generation.image_forms import canonical_data_url, is_data_url
 from storecredit.generation.sessions import FailureCode
 from storecredit.settings import Settings
 
 CONNECT_TIMEOUT_SECONDS = 10.0
 MESSAGE_MAX_CHARACTERS = 500
-ANSWER_SLACK_BYTES = 64 * 1024
-"""Room in an answer for what is not the image."""
-
-
-class _Answer(msgspec.Struct):
-    image_base64: str | None = None
-    image_url: str | None = None
 
 
 class _Refusal(msgspec.Struct):
@@ -58,7 +46,7 @@ class HttpGenerator:
     def __init__(self, settings: Settings) -> None:
         self._url = _checked_url(settings.generator_url)
         self._image_max_bytes = settings.image_max_bytes
-        self._answer_max_bytes = settings.image_max_bytes * 4 // 3 + ANSWER_SLACK_BYTES
+        self._results = ResultReader(settings, "The generator", str(self._url), self._url.host)
         timeout_seconds = settings.generation_timeout_seconds
         self._client = httpx.AsyncClient(
             timeout=httpx.Timeout(
@@ -68,36 +56,22 @@ class HttpGenerator:
             # Compressed, a small body could grow past every limit.
             headers={"Accept": "application/json", "Accept-Encoding": "identity"},
         )
-        self._fetcher = ImageFetcher(
-            max_bytes=settings.image_max_bytes,
-            timeout_seconds=settings.image_fetch_timeout_seconds,
-            allow_private_hosts=settings.allow_private_hosts,
-            trusted_host=self._url.host,
-        )
 
     async def generate(self, request: GenerationRequest) -> GeneratedImage:
         """The image that the operator's generator answers with."""
-        answer = _read_answer(await self._ask(request))
-        try:
-            content = await self._content(answer)
-            media_type = await asyncio.to_thread(verify_image, content)
-        except ImageRefused as refused:
-            raise GenerationFailed(f"The generator's image {refused}") from refused
-        except ImageUnavailable as unavailable:
-            raise GeneratorUnavailable(f"The generator's image {unavailable}") from unavailable
-        return GeneratedImage(content, media_type)
+        return await self._results.read(await self._ask(request))
 
     async def aclose(self) -> None:
         """Close the connections to the generator and to image hosts."""
         await self._client.aclose()
-        await self._fetcher.aclose()
+        await self._results.aclose()
 
     async def _ask(self, request: GenerationRequest) -> bytes:
-        """The body of a 200; any other outcome is raised."""
+        """The body of an answer of success; any other outcome is raised."""
         question = {
             "session_id": str(request.session_id),
             "request_id": request.request_id,
-            "image_urls": request.image_urls,
+            "image_urls": [self._passed_on(url) for url in request.image_urls],
             "prompt": request.prompt,
         }
         try:
@@ -109,7 +83,7 @@ class HttpGenerator:
             ) from error
         except httpx.TransportError as error:
             raise GeneratorUnavailable("The generator could not be reached.") from error
-        if response.status_code != HTTPStatus.OK:
+        if not response.is_success:
             raise _failure(response, body)
         return body
 
@@ -117,16 +91,12 @@ class HttpGenerator:
         body = bytearray()
         async for chunk in response.aiter_raw():
             body += chunk
-            if len(body) > self._answer_max_bytes:
+            if len(body) > self._results.answer_max_bytes:
                 raise GenerationFailed("The generator's answer is too large.")
         return bytes(body)
 
-    async def _content(self, answer: _Answer) -> bytes:
-        if answer.image_base64 is not None:
-            return decode_base64(answer.image_base64, self._image_max_bytes)
-        if answer.image_url is not None:
-            return (await self._fetcher.fetch(answer.image_url)).content
-        raise GenerationFailed("The generator's answer holds no image.")
+    def _passed_on(self, url: str) -> str:
+        return canonical_data_url(url, self._image_max_bytes) if is_data_url(url) else url
 
 
 def _checked_url(url: str | None) -> httpx.URL:
@@ -143,17 +113,10 @@ def _checked_url(url: str | None) -> httpx.URL:
     return parsed
 
 
-def _read_answer(body: bytes) -> _Answer:
-    try:
-        return msgspec.json.decode(body, type=_Answer)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise GenerationFailed("The generator's answer could not be read.") from error
-
-
 def _failure(
     response: httpx.Response, body: bytes
 ) -> ModerationBlocked | GeneratorUnavailable | GenerationFailed:
-    """What an answer other than 200 means."""
+    """What an answer without success means."""
     if response.status_code == HTTPStatus.UNPROCESSABLE_ENTITY:
         reason = _moderation_reason(body)
         if reason is not None:
