@@ -119,7 +119,7 @@ def test_a_private_or_local_host_is_refused_unless_allowed(host: str) -> None:
         (" https://example.com", "is not an https, http or data: URL."),
         ("https:/example.com", "is not an https, http or data: URL."),
         ("//example.com/a", "is not an https, http or data: URL."),
-        ("https://example.com/" + "a" * 2048, "has a URL longer than 2,048 characters."),
+        ("https://example.com/" + "a" * 8192, "has a URL longer than 8,192 characters."),
         ("https://example.com/a\r\nX: y", "has a URL with a space, a backslash or a control"),
         ("https://exa\tmple.com/", "has a URL with a space, a backslash or a control"),
         ("https://example.com/\x00", "has a URL with a space, a backslash or a control"),

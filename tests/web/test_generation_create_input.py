@@ -11,6 +11,7 @@ from tests.web.doors import CREATE, IMAGE, StoreClient, data_of, error_of
 from tests.web.rows import Rows
 from tests.worker.stand_ins import Answer, Received, data_url, json_answer, picture, stand_in
 
+PNG = picture()
 SECRET = "swordfish"
 """Stands where input is wrong, and must not come back in an answer."""
 
@@ -142,7 +143,7 @@ URLS_REFUSED: Mapping[str, str] = {
     "a line break": "https://images.example/\r\nswordfish: 1",
     "a NUL": "https://images.example/\0",
     "a backslash": "https://images.example\\@127.0.0.1/",
-    "too long": "https://images.example/" + "a" * 2048,
+    "too long": "https://images.example/" + "a" * 8192,
     "port 0": "https://images.example:0/",
     "port 99999": "https://images.example:99999/",
     "loopback": "http://127.0.0.1/swordfish",
@@ -165,14 +166,21 @@ URLS_REFUSED: Mapping[str, str] = {
     "shared": "http://100.64.0.1/",
     "multicast": "http://224.0.0.1/",
     "a type that is no image": "data:text/html;base64,PGI+",
-    "an image of another type": "data:image/gif;base64,R0lGODlhAQABAAAAACw=",
+    "an image of another form": data_url(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + b"\0" * 40),
+    "no comma": "data:image/png;base64",
     "no base64": "data:image/png,swordfish",
     "bad base64": "data:image/png;base64,sword!fish",
     "base64 cut off": "data:image/png;base64,iVBORw0KGgo",
     "no image": "data:image/png;base64,c3dvcmRmaXNo",
     "an empty image": "data:image/png;base64,",
+}
+URLS_TAKEN: Mapping[str, str] = {
     "a JPEG that says PNG": data_url(picture("JPEG"), "png"),
-    "a PNG that says JPEG": data_url(picture("PNG"), "jpeg"),
+    "a PNG that says jpg": data_url(picture("PNG"), "jpg"),
+    "a GIF": data_url(picture("GIF"), "gif"),
+    "a parameter": data_url(PNG).replace(";base64", ";name=a%20hat.png;base64"),
+    "lines": data_url(PNG).replace("A", "A\r\n"),
+    "no padding": data_url(PNG + b"\0" * (-len(PNG) % 3 + 1)).rstrip("="),
 }
 
 
@@ -186,6 +194,12 @@ async def test_an_image_that_cannot_be_used_is_named_by_its_place(store: StoreCl
         [detail] = error["details"]
         assert detail["key"] == "image_urls[1]", name
         assert SECRET not in answer.text, name
+
+
+async def test_an_image_is_taken_as_people_have_it(store: StoreClient) -> None:
+    assert URLS_TAKEN["no padding"] not in data_url(PNG)
+    for url in URLS_TAKEN.values():
+        data_of(await store.create_raw(with_urls(url)), 201)
 
 
 @pytest.mark.usefixtures("nothing_lost")
@@ -238,7 +252,7 @@ async def test_an_image_whose_name_leads_to_a_private_address_fails_and_is_refun
         ended = await store.ended(session_id)
     assert asked == ["images.example"]
     assert outside.received == []
-    assert_refunded(ended, "Image 1 points to a private or local address.")
+    assert_refunded(ended, "IMAGE_UNREACHABLE", "Image 1 points to a private or local address.")
     assert await rows.ledger(store.store_id, "refund") != []
     assert await store.balance() == 100
 
@@ -260,13 +274,15 @@ async def test_a_redirect_to_a_private_address_fails_and_is_refunded(
     ):
         ended = await store.ended(session_id)
     assert [request.path for request in outside.received] == ["/", "/result.png"]
-    assert_refunded(ended, "The generator's image points to a private or local address.")
+    assert_refunded(
+        ended, "GENERATION_FAILED", "The generator's image points to a private or local address."
+    )
     assert await rows.ledger(store.store_id, "refund") != []
     assert await store.balance() == 100
 
 
-def assert_refunded(generation: dict[str, object], message: str) -> None:
+def assert_refunded(generation: dict[str, object], code: str, message: str) -> None:
     assert generation["status"] == "failed"
-    assert generation["error_code"] == "GENERATION_FAILED"
+    assert generation["error_code"] == code
     assert generation["error_message"] == message
     assert generation["credits_refunded"] == 1

@@ -162,6 +162,7 @@ SPELLINGS = {
     "no padding": BASE64.rstrip("="),
     "URL-safe": urlsafe_b64encode(PNG).decode(),
     "a data: URL of another type": data_url(PNG, "jpg"),
+    "a data: URL with two heads": f"data:image/png;base64,{data_url(PNG)}",
     "a data: URL in lines": f"data:image/png;charset=utf-8;base64,{LINES}",
 }
 

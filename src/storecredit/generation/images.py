@@ -28,8 +28,9 @@ from storecredit.generation.image_forms import (
 if TYPE_CHECKING:
     from storecredit.generation.image_download import ImageDownload
 
-URL_MAX_CHARACTERS = 2048
-"""Of an http or https URL; a `data:` URL is limited by the bytes it holds."""
+URL_MAX_CHARACTERS = 8192
+"""Of an http or https URL: signed ones with a session's token come to some thousand. A `data:` URL
+is limited by the bytes it holds."""
 REDIRECTS_MAX = 3
 
 Address = IPv4Address | IPv6Address

@@ -143,6 +143,8 @@ class ResultReader:
 
     async def _content(self, text: str) -> bytes:
         """The bytes of an image that is written down as `text`."""
+        if is_data_url(text):
+            text = text[text.lower().rindex("data:") :]  # some proxies put a second head before it
         if _SCHEME.match(text):
             return await self._fetch(text)
         try:
