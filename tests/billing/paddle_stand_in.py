@@ -38,6 +38,7 @@ from tests.worker.stand_ins import Answer, Received, StandIn, json_answer, stand
 API_KEY = "pdl_sdbx_apikey_not_a_real_one"
 WEBHOOK_SECRET = "pdl_ntfset_not_a_real_one"
 PER_PAGE_MAX = 30
+LEAST_CHARGE = 70
 
 
 class Failure(Enum):
@@ -69,6 +70,8 @@ class PaddleStandIn:
         self.webhook_secret = webhook_secret
         self.failures: deque[Failure] = deque()
         """What becomes of the next requests; then they succeed again."""
+        self.least_charges: dict[str, int] = {}
+        """What it charges at least, where that is not `LEAST_CHARGE`."""
         self.requests: list[Received] = []
         self.url = ""
 
@@ -139,9 +142,22 @@ class PaddleStandIn:
     def _create_transaction(self, body: bytes) -> Entity:
         asked = decoded(body, NewTransaction)
         check_custom_data(asked.custom_data)
-        return self.account.open(
-            priced_items(asked.items, "transaction"), asked.currency_code, asked.custom_data
+        items = priced_items(asked.items, "transaction")
+        self._check_amount(items, asked.currency_code)
+        return self.account.open(items, asked.currency_code, asked.custom_data)
+
+    def _check_amount(self, items: list[Entity], currency: str) -> None:
+        least = self.least_charges.get(currency, LEAST_CHARGE)
+        balance = sum(
+            int(item["price"]["unit_price"]["amount"]) * item["quantity"] for item in items
         )
+        if balance < least:
+            raise Refusal(
+                400,
+                "transaction_balance_less_than_charge_limit",
+                "Transaction balance is less than what we can charge. Transaction balance: "
+                f"{balance}, Minimum payment amount: {least}, Currency code: {currency}",
+            )
 
     def _charge(self, subscription_id: str, body: bytes, *, declined: bool) -> Entity:
         asked = decoded(body, Charge)

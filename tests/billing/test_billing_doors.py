@@ -15,7 +15,7 @@ from storecredit.ledger.owners import Owner
 from storecredit.postgres.pool import Database
 from storecredit.settings import Settings
 from tests.billing.desk import Desk, completed, desk_of
-from tests.billing.paddle_stand_in import Failure, PaddleStandIn
+from tests.billing.paddle_stand_in import LEAST_CHARGE, Failure, PaddleStandIn
 from tests.billing.sales import Movement
 from tests.web.doors import Operator, data_of, error_of
 
@@ -107,11 +107,11 @@ async def test_the_operator_starts_a_purchase_for_a_store(desk: Desk, operator: 
     store = await operator.store(credits=0)
     path = f"/stores/{store.store_id}/checkout"
 
-    opened = data_of(await operator.post(path, credits=1), 201)
+    opened = data_of(await operator.post(path, credits=4), 201)
     await desk.told(desk.paddle.account.pay(opened["transaction_id"]))
 
-    assert await store.balance() == 1
-    error_of(await operator.post(f"/stores/{uuid4()}/checkout", credits=1), 404, "NOT_FOUND")
+    assert await store.balance() == 4
+    error_of(await operator.post(f"/stores/{uuid4()}/checkout", credits=4), 404, "NOT_FOUND")
 
 
 @pytest.mark.parametrize(
@@ -137,6 +137,41 @@ async def test_what_is_not_on_sale_is_refused_and_nothing_is_kept(
 
     assert desk.paddle.requests == []
     assert await desk.admin.fetchval("SELECT count(*) FROM checkouts") == 0
+
+
+@pytest.mark.parametrize("credits, amount", [(1, 18), (3, 54), (4, 72)])
+async def test_what_paddle_would_not_charge_is_refused_with_the_least_number(
+    desk: Desk, operator: Operator, credits: int, amount: int
+) -> None:
+    store = await operator.store()
+    on_sale = data_of(await store.get("/api/v1/billing/plans"))["credits"]
+    assert on_sale["min"] == 4
+
+    answer = await store.send("POST", CHECKOUT, json={"credits": credits})
+
+    if amount >= LEAST_CHARGE:
+        assert data_of(answer, 201)["amount"] == amount
+        return
+    error = error_of(answer, 400, "VALIDATION_ERROR")
+    assert error["message"] == "Credits are sold 4 to 5,000 at a time. Nothing was sold."
+    assert desk.paddle.requests == []
+    assert await desk.admin.fetchval("SELECT count(*) FROM checkouts") == 0
+
+
+async def test_what_paddle_itself_finds_too_little_is_refused_in_its_words(
+    desk: Desk, operator: Operator
+) -> None:
+    """Where the least charge of the catalogue's currency is another than the catalogue says."""
+    store = await operator.store()
+    desk.paddle.least_charges["USD"] = 100
+
+    error = error_of(
+        await store.send("POST", CHECKOUT, json={"credits": 5}), 400, "VALIDATION_ERROR"
+    )
+    assert error["message"].startswith("Paddle charges nothing so small: ")
+    assert "Minimum payment amount: 100" in error["message"]
+
+    data_of(await store.send("POST", CHECKOUT, json={"credits": 6}), 201)
 
 
 async def test_while_paddle_is_away_the_store_is_told_and_may_try_again(
@@ -165,7 +200,7 @@ async def test_a_store_reads_what_is_on_sale(operator: Operator) -> None:
         {"plan": "growth", "credits": 800, "amount": 9900, "overage_unit_amount": 14},
         {"plan": "scale", "credits": 1800, "amount": 19900, "overage_unit_amount": 12},
     ]
-    assert catalogue["credits"] == {"unit_amount": 18, "min": 1, "max": 5000}
+    assert catalogue["credits"] == {"unit_amount": 18, "min": 4, "max": 5000}
 
 
 async def test_a_mismatch_is_shown_to_the_operator_who_may_have_it_looked_at_again(

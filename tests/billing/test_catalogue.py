@@ -40,7 +40,7 @@ def test_the_default_sells_what_the_product_sells() -> None:
         Plan("scale", 1800, 19900, "USD", 12),
     )
     assert (catalogue.credit_unit_amount, catalogue.currency) == (18, "USD")
-    assert (catalogue.credits_min, catalogue.credits_max) == (1, 5000)
+    assert (catalogue.credits_min, catalogue.credits_max) == (4, 5000)
     assert len(catalogue.packs) == 3
 
 
@@ -49,7 +49,7 @@ def test_a_file_of_the_operators_own(tmp_path: Path) -> None:
         plans=(Plan("basic", 10, 500, "EUR", 30),),
         packs=(Pack("few", "A few", 5, 199, "EUR"),),
         credit_unit_amount=20,
-        credits_min=1,
+        credits_min=4,
         credits_max=5000,
         currency="EUR",
     )
@@ -75,6 +75,27 @@ def test_an_operator_may_sell_single_credits_only(tmp_path: Path) -> None:
     assert (catalogue.plans, catalogue.packs) == ((), ())
 
 
+def test_what_costs_just_enough_is_sold(tmp_path: Path) -> None:
+    text = GOOD.replace("amount = 199", "amount = 70").replace("amount = 500", "amount = 70")
+
+    catalogue = loaded(tmp_path, text)
+
+    assert (catalogue.plans[0].amount, catalogue.packs[0].amount) == (70, 70)
+    assert catalogue.least_charge == 70
+
+
+@pytest.mark.parametrize(
+    "unit_amount, least, credits_min",
+    [(1, 70, 70), (69, 70, 2), (70, 70, 1), (71, 70, 1), (20, 9, 1)],
+)
+def test_single_credits_are_sold_from_as_few_as_paddle_charges(
+    tmp_path: Path, unit_amount: int, least: int, credits_min: int
+) -> None:
+    text = f'currency = "USD"\nleast_charge = {least}\n[pay_as_you_go]\nunit_amount = {unit_amount}'
+
+    assert loaded(tmp_path, text).credits_min == credits_min
+
+
 MISTAKES = [
     ("amount = 500", "amount = 5.0", "plans[0].amount: Expected `int`, got `float`."),
     ("amount = 500", "amount = 0", "plans[0].amount: Expected `int` >= 1."),
@@ -93,6 +114,36 @@ MISTAKES = [
         "unit_amount = 20",
         "unit_amount = 20\ncredits_min = 9\ncredits_max = 8",
         "pay_as_you_go.credits_min is more than credits_max.",
+    ),
+    (
+        "unit_amount = 20",
+        "unit_amount = 20\ncredits_min = 3",
+        "pay_as_you_go.credits_min is 3: Paddle charges no less than 70, the price of 4.",
+    ),
+    (
+        "unit_amount = 20",
+        "unit_amount = 1\ncredits_max = 69",
+        "pay_as_you_go.credits_max is 69: Paddle charges no less than 70, the price of 70.",
+    ),
+    (
+        "amount = 500",
+        "amount = 69",
+        'the plan "basic" costs 69, and Paddle charges no less than 70.',
+    ),
+    (
+        "amount = 199",
+        "amount = 1",
+        'the pack "few" costs 1, and Paddle charges no less than 70.',
+    ),
+    (
+        'currency = "EUR"',
+        'currency = "JPY"\nleast_charge = 200',
+        'the pack "few" costs 199, and Paddle charges no less than 200.',
+    ),
+    (
+        'currency = "EUR"',
+        'currency = "EUR"\nleast_charge = 0',
+        "least_charge: Expected `int` >= 1.",
     ),
     ("[pay_as_you_go]\nunit_amount = 20", "", "Object missing required field `pay_as_you_go`."),
     ('"EUR"', '"euro"', "currency: Expected `str` matching regex "),

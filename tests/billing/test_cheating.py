@@ -28,7 +28,7 @@ async def lured(desk: Desk, buyer: Owner, paid: Opened, lure: Opened) -> list[An
 async def test_custom_data_of_a_dearer_checkout_brings_none_of_its_credits(desk: Desk) -> None:
     store = await desk.store()
     dear = await desk.opened(store, CreditsOrder(5000), "dear")
-    cheap = await desk.opened(store, CreditsOrder(1), "cheap")
+    cheap = await desk.opened(store, CreditsOrder(4), "cheap")
 
     events = await lured(desk, store, cheap, dear)
     await desk.told(events)

@@ -260,7 +260,7 @@ async def test_what_is_not_on_sale_is_not_recorded(
 
 async def test_nobody_buys_nothing(checkouts: Checkouts, paddle: PaddleStandIn) -> None:
     pack = PackOrder(CATALOGUE.packs[0].pack_id)
-    assert await checkouts.start(Owner.store(uuid4()), CreditsOrder(1), "r") == UnknownBuyer()
+    assert await checkouts.start(Owner.store(uuid4()), CreditsOrder(4), "r") == UnknownBuyer()
     assert await checkouts.start(Owner.user(uuid4()), pack, "r") == UnknownBuyer()
     assert not paddle.requests
 

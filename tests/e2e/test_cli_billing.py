@@ -18,14 +18,14 @@ def test_plans_shows_what_is_on_sale_without_a_database(new_storecredit: Storecr
     assert shown.errors == ""
     assert row_of(shown, "starter").split() == ["starter", "350", "49.00", "USD", "0.16", "USD"]
     assert row_of(shown, "scale").split() == ["scale", "1800", "199.00", "USD", "0.12", "USD"]
-    assert re.search(r"single credits, 1 to 5,000 at a time, for 0\.18 USD each", shown.output)
+    assert re.search(r"single credits, 4 to 5,000 at a time, for 0\.18 USD each", shown.output)
     assert "25 credits" in row_of(shown, "small")
     assert row_of(shown, "small").rstrip().endswith(" 4.99 USD")
 
     in_json = new_storecredit("billing", "plans", "--json").json()
     assert set(in_json) == fields("CatalogueView") | {"packs"}
     assert set(in_json["plans"][0]) == fields("PlanView")
-    assert in_json["credits"] == {"unit_amount": 18, "min": 1, "max": 5000}
+    assert in_json["credits"] == {"unit_amount": 18, "min": 4, "max": 5000}
     assert in_json["packs"][0] == {
         "pack_id": "small",
         "name": "25 credits",
@@ -121,7 +121,7 @@ def test_checkout_of_a_plan_names_a_request_id_of_its_own(till: Till) -> None:
         ((), "--plan or --credits, one of the two"),
         (("--plan", "growth", "--credits", 5), "--plan or --credits, one of the two"),
         (("--plan", "gold"), "starter, growth, scale"),
-        (("--credits", 5001), "1 to 5,000"),
+        (("--credits", 5001), "4 to 5,000"),
     ],
 )
 def test_an_order_that_makes_no_sense_sells_nothing(

@@ -1,8 +1,9 @@
 """What is on sale: subscriptions and single credits for stores, packs for end users.
 
 Hides the file it is read from (TOML; `plans.toml` beside this module is the default). Promises
-that a catalogue, once loaded, makes sense: whole positive amounts, no name twice. Amounts are in
-the currency's smallest unit and without tax, which Paddle adds.
+that a catalogue, once loaded, makes sense: whole positive amounts, no name twice, nothing that
+Paddle would not charge. Amounts are in the currency's smallest unit and without tax, which Paddle
+adds.
 """
 
 import tomllib
@@ -17,6 +18,14 @@ import msgspec
 CATALOGUE_FILE = Path(__file__).with_name("plans.toml")
 PAY_AS_YOU_GO = "pay_as_you_go"
 """Stands where a plan's name would: single credits. No plan may be called so."""
+
+LEAST_CHARGE = 70
+"""What Paddle charges at least, in US cents, now and at each renewal
+(https://developer.paddle.com/errors/transactions/transaction_balance_less_than_charge_limit and
+…/transaction_recurring_balance_less_than_charge_limit). In another currency it is the
+`minimum_payment_amount` of https://developer.paddle.com/api-reference/currencies, which the file
+can name; where it does not, the number of cents is taken, and Paddle's own refusal is the last
+word."""
 
 AMOUNT_MAX = 100_000_000
 CREDITS_MAX = 1_000_000
@@ -62,9 +71,10 @@ class Catalogue:
     plans: tuple[Plan, ...]
     packs: tuple[Pack, ...]
     credit_unit_amount: int = 18
-    credits_min: int = 1
+    credits_min: int = 4
     credits_max: int = 5000
     currency: str = "USD"
+    least_charge: int = LEAST_CHARGE
 
     def plan(self, name: str) -> Plan | None:
         """The plan of that name; None: there is none."""
@@ -96,7 +106,7 @@ def load_catalogue(path: Path | None = None) -> Catalogue:
 
 class _PayAsYouGo(msgspec.Struct, forbid_unknown_fields=True):
     unit_amount: _Amount
-    credits_min: _Credits = 1
+    credits_min: _Credits | None = None
     credits_max: _Credits = 5000
 
 
@@ -117,6 +127,7 @@ class _PackEntry(msgspec.Struct, forbid_unknown_fields=True):
 class _File(msgspec.Struct, forbid_unknown_fields=True):
     currency: _Currency
     pay_as_you_go: _PayAsYouGo
+    least_charge: _Amount = LEAST_CHARGE
     plans: Annotated[list[_PlanEntry], msgspec.Meta(max_length=ENTRIES_MAX)] = []
     packs: Annotated[list[_PackEntry], msgspec.Meta(max_length=ENTRIES_MAX)] = []
 
@@ -138,9 +149,7 @@ def _catalogue(file: _File) -> Catalogue:
     _refuse_twice("pack", (pack.pack_id for pack in file.packs))
     if any(plan.name == PAY_AS_YOU_GO for plan in file.plans):
         raise CatalogueError(f'no plan may be called "{PAY_AS_YOU_GO}".')
-    single = file.pay_as_you_go
-    if single.credits_min > single.credits_max:
-        raise CatalogueError("pay_as_you_go.credits_min is more than credits_max.")
+    _refuse_too_little(file)
     return Catalogue(
         plans=tuple(
             Plan(plan.name, plan.credits, plan.amount, file.currency, plan.overage_unit_amount)
@@ -150,11 +159,41 @@ def _catalogue(file: _File) -> Catalogue:
             Pack(pack.pack_id, pack.name, pack.credits, pack.amount, file.currency)
             for pack in file.packs
         ),
-        credit_unit_amount=single.unit_amount,
-        credits_min=single.credits_min,
-        credits_max=single.credits_max,
+        credit_unit_amount=file.pay_as_you_go.unit_amount,
+        credits_min=_credits_min(file),
+        credits_max=file.pay_as_you_go.credits_max,
         currency=file.currency,
+        least_charge=file.least_charge,
     )
+
+
+def _refuse_too_little(file: _File) -> None:
+    """Whatever is sold can be charged."""
+    sold = [
+        *((f'the plan "{plan.name}"', plan.amount) for plan in file.plans),
+        *((f'the pack "{pack.pack_id}"', pack.amount) for pack in file.packs),
+    ]
+    for what, amount in sold:
+        if amount < file.least_charge:
+            raise CatalogueError(
+                f"{what} costs {amount}, and Paddle charges no less than {file.least_charge}."
+            )
+
+
+def _credits_min(file: _File) -> int:
+    """The fewest single credits to sell: what the file says, or as few as can be charged."""
+    single = file.pay_as_you_go
+    least = -(-file.least_charge // single.unit_amount)
+    too_little = f"Paddle charges no less than {file.least_charge}, the price of {least:,}."
+    if least > single.credits_max:
+        raise CatalogueError(f"pay_as_you_go.credits_max is {single.credits_max}: {too_little}")
+    if single.credits_min is None:
+        return least
+    if single.credits_min < least:
+        raise CatalogueError(f"pay_as_you_go.credits_min is {single.credits_min}: {too_little}")
+    if single.credits_min > single.credits_max:
+        raise CatalogueError("pay_as_you_go.credits_min is more than credits_max.")
+    return single.credits_min
 
 
 def _refuse_twice(what: str, names: Iterable[str]) -> None:

@@ -9,19 +9,28 @@ is attached to it.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import assert_never
+from typing import Final, assert_never
 from uuid import UUID
 
 from uuid_utils.compat import uuid7
 
 from storecredit import telemetry
 from storecredit.billing.catalogue import PAY_AS_YOU_GO, Catalogue
-from storecredit.billing.paddle import Paddle
+from storecredit.billing.paddle import Paddle, PaddleRefused
 from storecredit.billing.sales import Sale
 from storecredit.ledger.owners import Owner, OwnerKind
 from storecredit.postgres.pool import Database, Record
 
 log = telemetry.get_logger("billing.checkouts")
+
+TOO_LITTLE: Final = frozenset(
+    {
+        "transaction_balance_less_than_charge_limit",
+        "transaction_recurring_balance_less_than_charge_limit",
+    }
+)
+"""Paddle's codes for an amount that it does not charge
+(https://developer.paddle.com/errors/overview)."""
 
 
 class PurchaseType(StrEnum):
@@ -143,7 +152,7 @@ class Checkouts:
             case _ if row["paddle_transaction_id"] is not None:
                 return _opened(row, replayed=True)
             case _:
-                return _opened(await self._sell(self._paddle, row), replayed=False)
+                return await self._sell(self._paddle, row)
 
     async def _record(self, owner: Owner, terms: _Terms, request_id: str) -> Record:
         row = await self._database.fetchrow(
@@ -162,9 +171,17 @@ class Checkouts:
         assert row is not None, "open_checkout returns one row"
         return row
 
-    async def _sell(self, paddle: Paddle, checkout: Record) -> Record:
+    async def _sell(self, paddle: Paddle, checkout: Record) -> Opened | NotOnSale:
         """Have Paddle make the transaction; of two made at once, the first is attached."""
-        made = await paddle.create_transaction(_sale(checkout))
+        try:
+            made = await paddle.create_transaction(_sale(checkout))
+        except PaddleRefused as refused:
+            if refused.code not in TOO_LITTLE:
+                raise
+            # The catalogue's least charge is not the one that Paddle has for its currency.
+            log.warning("catalogue_sells_too_little", plan=checkout["plan"], said=refused.detail)
+            said = refused.detail.rstrip(".")
+            return NotOnSale(f"Paddle charges nothing so small: {said}. Nothing was sold.")
         row = await self._database.fetchrow(
             "SELECT * FROM attach_checkout($1, $2, $3)",
             checkout["checkout_id"],
@@ -179,7 +196,7 @@ class Checkouts:
             plan=row["plan"],
             credits=row["credits"],
         )
-        return row
+        return _opened(row, replayed=False)
 
     def _terms(self, owner: Owner, order: Order) -> _Terms | NotOnSale:
         match order:
@@ -208,7 +225,7 @@ class Checkouts:
         catalogue = self._catalogue
         if not catalogue.credits_min <= count <= catalogue.credits_max:
             least, most = catalogue.credits_min, catalogue.credits_max
-            return NotOnSale(f"Credits are sold {least:,} to {most:,} at a time.")
+            return NotOnSale(f"Credits are sold {least:,} to {most:,} at a time. Nothing was sold.")
         amount = count * catalogue.credit_unit_amount
         return _Terms(PurchaseType.CREDITS, PAY_AS_YOU_GO, count, amount, catalogue.currency)
 

@@ -33,9 +33,6 @@ log = telemetry.get_logger("billing.overage")
 
 ROUND_MAX: Final = 100
 """Stores closed at a time; bills charged, and bills noted, in one round."""
-SMALLEST_CHARGE: Final = 70
-"""Paddle refuses less, which is therefore left for the month after
-(https://developer.paddle.com/errors/transactions/transaction_balance_less_than_charge_limit)."""
 
 # The subscription to charge: the newest that is running. Paddle charges trialing ones too.
 _SUBSCRIPTION: Final = """LEFT JOIN LATERAL (
@@ -128,8 +125,8 @@ class OverageBilling:
 
     async def _close(self, store_id: UUID, month: date, plan: str | None, used: int) -> None:
         unit_amount = self._catalogue.overage_unit_amount(plan)
-        if used * unit_amount < SMALLEST_CHARGE:
-            return
+        if used * unit_amount < self._catalogue.least_charge:
+            return  # Paddle would refuse it: it is left for the month after.
         closed = await self._database.fetchval(
             "SELECT close_store_overage($1, $2, $3, $4)",
             store_id,
