@@ -116,7 +116,9 @@ async def serve(
 ) -> None:
     """Run API, sweep and (unless switched off) worker until `stop` is set, then drain."""
     async with assembled(settings, database) as service:
-        http = http_server(create_app(service.parts))
+        http = http_server(
+            create_app(service.parts), idle_connection_seconds=settings.idle_connection_seconds
+        )
         async with (
             _metrics_served(service, metrics_listening, stop),
             _background(service, settings, stop, worker=settings.worker),

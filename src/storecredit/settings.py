@@ -12,6 +12,13 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 HOUR_SECONDS = 3600.0
 PORT_MAX = 65535
+IDLE_CONNECTION_SECONDS = 3660
+"""Longer than load balancers keep theirs, or a request of theirs meets a closed connection.
+
+AWS's application load balancer keeps 60 s (its idle timeout), nginx 60 s (keepalive_timeout of an
+upstream), Google's 600 s (backend keepalive timeout), Cloudflare 900 s (proxy idle timeout), Envoy
+an hour (idle_timeout): as their documentation said in 2026.
+"""
 
 
 class Settings(BaseSettings):
@@ -110,6 +117,8 @@ class Settings(BaseSettings):
     """Database connections for reads, at most; group commits have one each besides."""
 
     # Requests
+    idle_connection_seconds: int = Field(default=IDLE_CONNECTION_SECONDS, ge=1, le=86_400)
+    """How long an idle connection is kept; longer than the load balancer in front keeps its own."""
     body_max_bytes: int = Field(default=4 * 1024 * 1024, ge=1024)
     """Size of a request body, at most; then 413."""
     rate_limits: dict[str, tuple[int, int] | None] = {

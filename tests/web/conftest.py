@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+import json
 import logging
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -25,6 +26,7 @@ from storecredit.web.app import create_app
 from tests.web.doors import OPERATOR_TOKEN, Operator, StoreClient
 from tests.web.rows import Rows
 from tests.web.users import APP_ORIGIN, JWT_SECRET, UserClient, user_of
+from tests.web.wire import Wire, request, running_wire
 
 
 class LogStream(io.StringIO):
@@ -115,6 +117,31 @@ def user(api: httpx.AsyncClient) -> UserClient:
 @pytest.fixture
 def rows(admin: asyncpg.Connection) -> Rows:
     return Rows(admin)
+
+
+@pytest.fixture
+def wire_settings(settings: Settings, database_url: str) -> Settings:
+    """Those of the server of `wire`."""
+    own = {"database_url": SecretStr(database_url), "worker": False, "port": 0}
+    return settings.model_copy(update=own)
+
+
+@pytest.fixture
+async def wire(wire_settings: Settings, log: LogStream) -> AsyncIterator[Wire]:
+    """The real server on a real socket."""
+    async with running_wire(wire_settings) as running_server:
+        yield running_server
+
+
+@pytest.fixture
+async def key(wire: Wire) -> str:
+    """The `Authorization` line of a store with 100 credits."""
+    body = {"name": "A", "shop_domain": "a.example", "tier": "unlimited", "credits": 100}
+    line = f"Authorization: Bearer {OPERATOR_TOKEN}"
+    answer = await wire.ask(
+        request("POST", "/api/admin/stores", line, body=json.dumps(body).encode())
+    )
+    return f"Authorization: Bearer {answer.json()['data']['api_key']}"
 
 
 @asynccontextmanager

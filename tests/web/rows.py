@@ -35,6 +35,13 @@ class Rows:
         )
         return [dict(row) for row in rows]
 
+    async def deductions(self) -> int:
+        """How many deductions there are, of all stores."""
+        count: int = await self.connection.fetchval(
+            "SELECT count(*) FROM store_credit_transactions WHERE type = 'deduction'"
+        )
+        return count
+
     async def sessions(self, store_id: str) -> list[dict[str, Any]]:
         """The store's generation sessions, oldest first."""
         rows = await self.connection.fetch(

@@ -1,142 +1,14 @@
 """The real server on a real socket, spoken to in raw bytes that no HTTP client would send."""
 
 import asyncio
-import contextlib
-import json
-from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass
-from typing import Any
 
 import pytest
-from pydantic import SecretStr
 
-from storecredit.postgres.opening import open_database
-from storecredit.processes import listen
-from storecredit.service import serve
-from storecredit.settings import Settings
-from storecredit.web import bodies, server
+from storecredit.web import bodies, protocol
 from tests.web.conftest import LogStream
-from tests.web.doors import CREATE, IMAGE, OPERATOR_TOKEN
+from tests.web.doors import CREATE, OPERATOR_TOKEN
 from tests.web.rows import Rows
-
-ANSWER_SECONDS_MAX = 20.0
-BODY = json.dumps({"image_urls": [IMAGE]}).encode()
-
-
-@dataclass(frozen=True, slots=True)
-class RawAnswer:
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
-
-    def json(self) -> Any:
-        return json.loads(self.body)
-
-
-@dataclass(frozen=True, slots=True)
-class RawConnection:
-    """One connection, and the bytes to send on it."""
-
-    reader: asyncio.StreamReader
-    writer: asyncio.StreamWriter
-
-    async def send(self, content: bytes) -> None:
-        self.writer.write(content)
-        await self.writer.drain()
-
-    async def answer(self, *, has_body: bool = True) -> RawAnswer:
-        """The next answer on this connection."""
-        async with asyncio.timeout(ANSWER_SECONDS_MAX):
-            head = (await self.reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
-            pairs = (line.split(": ", 1) for line in head[1:] if line)
-            headers = {name.lower(): value for name, value in pairs}
-            length = int(headers.get("content-length", "0")) if has_body else 0
-            return RawAnswer(
-                int(head[0].split(" ")[1]), headers, await self.reader.readexactly(length)
-            )
-
-    async def is_closed(self) -> bool:
-        """Whether the server closes it without another word."""
-        async with asyncio.timeout(ANSWER_SECONDS_MAX):
-            return await self.reader.read() == b""
-
-    async def close(self) -> None:
-        self.writer.close()
-        # The server may have cut it in the middle of what was sent.
-        with contextlib.suppress(ConnectionError):
-            await self.writer.wait_closed()
-
-
-class Wire:
-    """A running server."""
-
-    def __init__(self, port: int) -> None:
-        self.port = port
-        self._connections: list[RawConnection] = []
-
-    async def connect(self) -> RawConnection:
-        connection = RawConnection(*await asyncio.open_connection("127.0.0.1", self.port))
-        self._connections.append(connection)
-        return connection
-
-    async def ask(self, content: bytes, *, has_body: bool = True) -> RawAnswer:
-        """One request on a connection of its own."""
-        connection = await self.connect()
-        await connection.send(content)
-        return await connection.answer(has_body=has_body)
-
-    async def close(self) -> None:
-        for connection in self._connections:
-            await connection.close()
-
-
-def request(
-    method: str, target: str, *lines: str, body: bytes = b"", length: int | None = None
-) -> bytes:
-    """A request as bytes; `lines` are further header lines."""
-    length = len(body) if length is None else length
-    head = [f"{method} {target} HTTP/1.1", "Host: api.test", *lines]
-    if length:
-        head.append(f"Content-Length: {length}")
-    return "\r\n".join([*head, "", ""]).encode("latin-1") + body
-
-
-@pytest.fixture
-async def wire(settings: Settings, database_url: str, log: LogStream) -> AsyncIterator[Wire]:
-    own = settings.model_copy(
-        update={"database_url": SecretStr(database_url), "worker": False, "port": 0}
-    )
-    listening = listen(own)
-    stop = asyncio.Event()
-
-    async def serving() -> None:
-        async with open_database(own) as database:
-            await serve(own, database, listening, stop)
-
-    running = asyncio.create_task(serving())
-    running_server = Wire(listening.getsockname()[1])
-    yield running_server
-    await running_server.close()
-    stop.set()
-    await running
-
-
-@pytest.fixture
-async def key(wire: Wire) -> str:
-    """The `Authorization` line of a store with 100 credits."""
-    body = {"name": "A", "shop_domain": "a.example", "tier": "unlimited", "credits": 100}
-    line = f"Authorization: Bearer {OPERATOR_TOKEN}"
-    answer = await wire.ask(
-        request("POST", "/api/admin/stores", line, body=json.dumps(body).encode())
-    )
-    return f"Authorization: Bearer {answer.json()['data']['api_key']}"
-
-
-async def deductions(rows: Rows) -> int:
-    count: int = await rows.connection.fetchval(
-        "SELECT count(*) FROM store_credit_transactions WHERE type = 'deduction'"
-    )
-    return count
+from tests.web.wire import ANSWER_SECONDS_MAX, BODY, Wire, request
 
 
 async def test_an_ordinary_request_works(wire: Wire, key: str, rows: Rows) -> None:
@@ -145,7 +17,7 @@ async def test_an_ordinary_request_works(wire: Wire, key: str, rows: Rows) -> No
     assert answer.headers["x-request-id"] == "order-1"
     assert "server" not in answer.headers, "what software serves is nobody's business"
     assert answer.json()["data"]["balance"] == 99
-    assert await deductions(rows) == 1
+    assert await rows.deductions() == 1
 
 
 async def test_several_requests_on_one_connection_are_answered_in_order(
@@ -177,7 +49,7 @@ async def test_a_chunked_body_that_does_not_end_is_stopped_at_the_limit(
         await connection.send(b"100000\r\n" + b" " * 0x100000 + b"\r\n")
     answer = await connection.answer()
     assert (answer.status, answer.json()["error"]["code"]) == (413, "PAYLOAD_TOO_LARGE")
-    assert await deductions(rows) == 0
+    assert await rows.deductions() == 0
 
 
 async def test_after_a_413_the_connection_is_in_order_or_closed(
@@ -192,7 +64,7 @@ async def test_after_a_413_the_connection_is_in_order_or_closed(
     await connection.send(request("GET", "/health/live"))
     answer = await connection.answer()
     assert (answer.status, answer.json()["data"]) == (200, {"status": "ok"})
-    assert await deductions(rows) == 0
+    assert await rows.deductions() == 0
 
 
 async def test_a_refused_request_whose_body_was_not_read_leaves_the_connection_in_order(
@@ -210,7 +82,7 @@ async def test_no_length_means_no_body(wire: Wire, key: str, rows: Rows) -> None
     assert (answer.status, answer.json()["error"]["code"]) == (400, "VALIDATION_ERROR")
     answer = await wire.ask(request("POST", CREATE, key, "Content-Length: 0"))
     assert answer.status == 400
-    assert await deductions(rows) == 0
+    assert await rows.deductions() == 0
 
 
 async def test_a_client_that_waits_for_100_is_let_in_only_with_a_key(wire: Wire, key: str) -> None:
@@ -243,7 +115,7 @@ async def test_a_body_that_does_not_arrive_in_time_is_refused(
         answer = await connection.answer()
         assert (answer.status, answer.json()["error"]["code"]) == (400, "VALIDATION_ERROR")
         assert "did not arrive within" in answer.json()["error"]["message"]
-    assert await deductions(rows) == 0
+    assert await rows.deductions() == 0
 
 
 async def test_a_body_that_is_announced_as_too_large_is_not_awaited(wire: Wire, key: str) -> None:
@@ -259,7 +131,7 @@ async def test_a_client_that_goes_away_in_the_middle_costs_nothing(
     await connection.send(request("POST", CREATE, key, body=BODY[:50], length=len(BODY)))
     await connection.close()
     assert (await wire.ask(request("GET", "/health/live"))).status == 200
-    assert await deductions(rows) == 0
+    assert await rows.deductions() == 0
     async with asyncio.timeout(ANSWER_SECONDS_MAX):
         while True:
             cut_off = [line for line in log.events("request") if line["route"] == CREATE]
@@ -292,7 +164,7 @@ async def test_bytes_that_are_no_text(wire: Wire, key: str, rows: Rows) -> None:
         assert answer.status == status, content
         assert answer.headers["x-request-id"]
         assert set(answer.json()) == {"data", "error"}
-    assert await deductions(rows) == 0
+    assert await rows.deductions() == 0
 
 
 async def test_other_ways_to_write_an_address_lead_past_no_check(wire: Wire, key: str) -> None:
@@ -335,7 +207,7 @@ async def test_what_is_no_http_is_answered_400_and_the_connection_closed(
         assert answer.status == 400, content
         assert await connection.is_closed(), content
     assert (await wire.ask(request("GET", "/health/live"))).status == 200
-    assert await deductions(rows) == 0
+    assert await rows.deductions() == 0
 
 
 async def test_many_and_long_headers_do_no_harm(wire: Wire, key: str) -> None:
@@ -361,7 +233,7 @@ async def test_a_head_without_end_is_refused_at_its_limit(wire: Wire, key: str) 
 async def test_a_head_that_does_not_end_in_time_is_cut_off_wherever_it_stands(
     wire: Wire, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(server, "HEAD_MAX_SECONDS", 0.3)
+    monkeypatch.setattr(protocol, "HEAD_MAX_SECONDS", 0.3)
     whole = request("GET", "/health/live")
     for before in (b"", whole, whole + whole):
         connection = await wire.connect()
@@ -374,7 +246,7 @@ async def test_a_head_that_does_not_end_in_time_is_cut_off_wherever_it_stands(
 async def test_a_connection_may_be_older_than_a_head_may_be(
     wire: Wire, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(server, "HEAD_MAX_SECONDS", 1.0)
+    monkeypatch.setattr(protocol, "HEAD_MAX_SECONDS", 1.0)
     connection = await wire.connect()
     for _ in range(4):
         await connection.send(request("GET", "/health/live"))
@@ -392,7 +264,7 @@ async def test_space_around_a_request_id_is_none_of_it(wire: Wire, key: str, row
     answers = [await wire.ask(request("POST", CREATE, key, line, body=BODY)) for line in lines]
     statuses = [answer.status for answer in answers]
     assert statuses == [201, 200, 200, 200]
-    assert await deductions(rows) == 1
+    assert await rows.deductions() == 1
     inside = await wire.ask(request("POST", CREATE, key, 'Idempotency-Key: " order-9"', body=BODY))
     assert inside.status == 400
 
