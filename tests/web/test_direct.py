@@ -16,7 +16,7 @@ from storecredit.web.app import create_app, direct_routes
 from storecredit.web.direct import Direct
 from storecredit.web.headers import SentHeaders
 from tests.web.conftest import LogStream
-from tests.web.doors import CREATE, Operator, StoreClient
+from tests.web.doors import CREATE, IMAGE, Operator, StoreClient
 from tests.web.test_generation_create_input import NO_BODY_OF_THIS_KIND, WRONG_FIELDS, body
 from tests.web.test_honest_reads import lose_credit_row
 
@@ -35,6 +35,7 @@ class Asked:
     headers: tuple[tuple[str, str], ...] = ()
     chunks: tuple[bytes, ...] = (b"",)
     is_cut_off: bool = False
+    query: bytes = b""
 
     def scope(self, api_key: str) -> dict[str, Any]:
         sent = [*self.headers, ("host", "api.test"), ("authorization", f"Bearer {api_key}")]
@@ -49,7 +50,7 @@ class Asked:
             "method": self.method,
             "path": self.path,
             "raw_path": self.path.encode(),
-            "query_string": b"",
+            "query_string": self.query,
             "headers": [(name.encode(), value.encode("latin-1")) for name, value in sent],
             "state": {},
         }
@@ -107,6 +108,13 @@ HISTORY: Mapping[str, Asked] = {
         for length in ("many", "-1", str(len(PLAIN)), "", "9" * 9, "9" * 5000)
     },
     "an unknown field": create(content=body(colour="red")),
+    "a field that is nearly known": create(content=body(promt="a hat")),
+    "all kinds of faults": create(
+        content=body(image_urls=["ftp://a", 7, IMAGE], Prompt="", prompt=7, metadata={"a": 1})
+    ),
+    "a right body under a query": Asked("POST", CREATE, (), (PLAIN,), query=b"prompt=a+hat"),
+    "a balance under a query": Asked("GET", BALANCE, query=b"at=2026-11-29"),
+    "a question mark and no query": Asked("GET", BALANCE, query=b""),
     "images that cannot be used": create(content=body(image_urls=["ftp://a", "http://127.0.0.1"])),
     "two slashes": Asked("POST", CREATE.replace("/v1/", "/v1//"), (), (PLAIN,)),
     "a slash at the end": Asked("GET", f"{BALANCE}/"),
@@ -259,6 +267,9 @@ async def test_what_is_not_plain_reaches_the_framework_with_its_whole_body(
         Asked("POST", CREATE, (), (PLAIN[:9], PLAIN[10:])),
         Asked("POST", CREATE, (), (PLAIN,), is_cut_off=True),
         Asked("PUT", CREATE, (), (PLAIN,)),
+        Asked("POST", CREATE, (), (PLAIN,), query=b"prompt=a+hat"),
+        create(content=body(promt="a hat")),
+        create(content=body(image_urls=["ftp://a"])),
         Asked("GET", f"{BALANCE}/x"),
     ):
         reached = await reach(service, store, asked)

@@ -80,7 +80,7 @@ async def test_a_body_that_cannot_be_read_is_refused(store: StoreClient) -> None
 
 
 WRONG_FIELDS: Mapping[str, tuple[bytes, str]] = {
-    "no image_urls": (b"{}", ""),
+    "no image_urls": (b"{}", "image_urls"),
     "image_urls null": (body(image_urls=None), "image_urls"),
     "image_urls a string": (body(image_urls=IMAGE), "image_urls"),
     "image_urls an object": (body(image_urls={"0": IMAGE}), "image_urls"),

@@ -14,9 +14,10 @@ from storecredit.ledger.discrepancies import DiscrepancyKind
 from storecredit.ledger.outcomes import Addition, AdditionType
 from storecredit.ledger.store_credits import AMOUNT_MAX, Balance, MovementFilter
 from storecredit.ledger.verify import verify as verify_ledger
+from storecredit.settings import Settings
 from storecredit.stores.stores import Store
-from storecredit.web.access import is_request_id, visit_of
-from storecredit.web.admin_keys import Origins, check_origins, known_store, refusing, wrong
+from storecredit.web.access import REQUEST_ID_MAX, is_request_id, visit_of
+from storecredit.web.admin_keys import Origins, known_store, no_nul, refusing
 from storecredit.web.b2b import (
     GenerationPage,
     TransactionPage,
@@ -24,32 +25,52 @@ from storecredit.web.b2b import (
     link_base,
     transaction_page,
 )
+from storecredit.web.bodies import Body
 from storecredit.web.envelope import Envelope, ErrorCode, Failure, not_found
+from storecredit.web.faults import Check, nearest
 from storecredit.web.openapi import example, operator_errors
 from storecredit.web.paging import PAGE_DEFAULT, Cursor, Limit, movement_filter, uuid_cursor
 from storecredit.web.parts import Parts
 
-Name = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
-Domain = Annotated[str, msgspec.Meta(min_length=1, max_length=253)]
-Tier = Annotated[str, msgspec.Meta(min_length=1, max_length=50)]
+
+def _tier_refusal(tier: str, settings: Settings) -> str | None:
+    tiers = settings.rate_limits
+    if tier in tiers:
+        return None
+    near = nearest(tier, tiers)
+    known = f"There is no such tier; there are {', '.join(f'`{each}`' for each in tiers)}."
+    return f"{known} Did you mean `{near}`?" if near else known
+
+
+def _request_id_refusal(request_id: str, _settings: Settings) -> str | None:
+    if is_request_id(request_id):
+        return None
+    return f"A request id has 1 to {REQUEST_ID_MAX} printable ASCII characters."
+
+
+Name = Annotated[str, msgspec.Meta(min_length=1, max_length=200), Check(no_nul)]
+Domain = Annotated[str, msgspec.Meta(min_length=1, max_length=253), Check(no_nul)]
+Tier = Annotated[str, msgspec.Meta(min_length=1, max_length=50), Check(_tier_refusal)]
 Status = Literal["active", "suspended"]
 Credits = Annotated[int, msgspec.Meta(ge=0, le=AMOUNT_MAX)]
 Amount = Annotated[int, msgspec.Meta(ge=1, le=AMOUNT_MAX)]
-RequestId = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
-Description = Annotated[str, msgspec.Meta(max_length=500)]
+RequestId = Annotated[
+    str, msgspec.Meta(min_length=1, max_length=REQUEST_ID_MAX), Check(_request_id_refusal)
+]
+Description = Annotated[str, msgspec.Meta(max_length=500), Check(no_nul)]
 
 
-class StoreBody(msgspec.Struct, frozen=True):
+class StoreBody(Body, frozen=True):
     """A store to make, with its opening credits and the origins its first key may be used from."""
 
     name: Name
     shop_domain: Domain
     tier: Tier = "default"
     credits: Credits = 0
-    allowed_origins: Origins = []
+    allowed_origins: Origins = msgspec.field(default_factory=list)
 
 
-class StoreChange(msgspec.Struct, frozen=True):
+class StoreChange(Body, frozen=True):
     """What to change of a store; a field left out stays as it is."""
 
     name: Name | None = None
@@ -59,7 +80,7 @@ class StoreChange(msgspec.Struct, frozen=True):
     overage_limit: Credits | None = None
 
 
-class CreditsBody(msgspec.Struct, frozen=True):
+class CreditsBody(Body, frozen=True):
     """Credits to add, once per request id."""
 
     amount: Amount
@@ -151,7 +172,6 @@ async def create_store(
     request: Request[Any, Any, Any], parts: NamedDependency[Parts], data: JSONBody[StoreBody]
 ) -> Envelope[StoreMade]:
     """Makes the store, its credit row, its opening credits and its first API key."""
-    check_origins(data.allowed_origins)
     with refusing():
         store = await parts.stores.create(
             name=data.name,
@@ -237,7 +257,6 @@ async def add_credits(
     parts: NamedDependency[Parts], store_id: FromPath[UUID], data: JSONBody[CreditsBody]
 ) -> Response[Envelope[CreditsAdded]]:
     """Adds credits once per request id; sending it again changes nothing."""
-    _check_texts(data)
     outcome = await parts.credits.add(
         store_id, data.amount, data.type, data.request_id, data.description
     )
@@ -326,13 +345,6 @@ async def verify(parts: NamedDependency[Parts]) -> Envelope[Verification]:
             truncated=report.truncated,
         )
     )
-
-
-def _check_texts(data: CreditsBody) -> None:
-    if not is_request_id(data.request_id):
-        raise wrong("request_id", "A request id has 1 to 200 printable ASCII characters.")
-    if "\0" in data.description:
-        raise wrong("description", "A description has no NUL character.")
 
 
 async def _read_store(parts: Parts, store: Store) -> StoreView:

@@ -11,36 +11,71 @@ from litestar import delete, get, patch, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody
 
-from storecredit.stores.api_keys import ApiKey, IssuedKey, normalise_origin
+from storecredit.settings import Settings
+from storecredit.stores.api_keys import (
+    GRACE_SECONDS_MAX,
+    LABEL_LENGTH_MAX,
+    ORIGINS_MAX,
+    ApiKey,
+    IssuedKey,
+    normalise_origin,
+)
 from storecredit.stores.stores import Store
+from storecredit.web.bodies import Body
 from storecredit.web.envelope import Envelope, ErrorCode, Failure, invalid, not_found
+from storecredit.web.faults import Check
 from storecredit.web.openapi import example, operator_errors
 from storecredit.web.paging import utc
 from storecredit.web.parts import Parts
 
-Label = Annotated[str, msgspec.Meta(max_length=100)]
-Origins = Annotated[list[str], msgspec.Meta(max_length=100)]
+
+def no_nul(text: str, _settings: Settings) -> str | None:
+    """Why a text cannot be kept: PostgreSQL has no NUL in texts."""
+    return "A text has no NUL character." if "\0" in text else None
 
 
-class KeyBody(msgspec.Struct, frozen=True):
+def _origin_refusal(origin: str, _settings: Settings) -> str | None:
+    # Looked at before a store is made, too: one whose first key is refused would stand without any.
+    if normalise_origin(origin) is None:
+        return "This is no web origin: write scheme://host or scheme://host:port."
+    return None
+
+
+def _expiry_refusal(moment: datetime, _settings: Settings) -> str | None:
+    try:
+        utc(moment)
+    except OverflowError:
+        return "This time is beyond the years 1 to 9999."
+    return None
+
+
+Label = Annotated[str, msgspec.Meta(max_length=LABEL_LENGTH_MAX), Check(no_nul)]
+Origins = Annotated[
+    list[Annotated[str, Check(_origin_refusal)]], msgspec.Meta(max_length=ORIGINS_MAX)
+]
+Expiry = Annotated[datetime, Check(_expiry_refusal)]
+GraceSeconds = Annotated[int, msgspec.Meta(ge=0, le=GRACE_SECONDS_MAX)]
+
+
+class KeyBody(Body, frozen=True):
     """An API key to make."""
 
     label: Label = ""
-    allowed_origins: Origins = []
-    expires_at: datetime | None = None
+    allowed_origins: Origins = msgspec.field(default_factory=list)
+    expires_at: Expiry | None = None
 
 
-class KeyChange(msgspec.Struct, frozen=True):
+class KeyChange(Body, frozen=True):
     """What to change of an API key; what is left out stays. The origins are the whole new list."""
 
     label: Label | None = None
     allowed_origins: Origins | None = None
 
 
-class RotateBody(msgspec.Struct, frozen=True):
+class RotateBody(Body, frozen=True):
     """How long the replaced key works on."""
 
-    grace_seconds: int = 0
+    grace_seconds: GraceSeconds = 0
 
 
 class KeyView(msgspec.Struct, frozen=True):
@@ -86,13 +121,12 @@ async def create_key(
     parts: NamedDependency[Parts], store_id: FromPath[UUID], data: JSONBody[KeyBody]
 ) -> Envelope[KeyMade]:
     """One more key for the store, shown this once."""
-    check_origins(data.allowed_origins)
     with refusing():
         issued = await parts.api_keys.create(
             store_id,
             label=data.label,
             allowed_origins=data.allowed_origins,
-            expires_at=_expiry(data.expires_at),
+            expires_at=utc(data.expires_at) if data.expires_at else None,
         )
     if issued is None:
         raise not_found("store")
@@ -125,7 +159,6 @@ async def update_key(
     data: JSONBody[KeyChange],
 ) -> Envelope[KeyView]:
     """Its label, or the origins that may use it; the key itself stays, and so does its expiry."""
-    check_origins(data.allowed_origins or [])
     with refusing():
         changed = await parts.api_keys.update(
             store_id, key_id, label=data.label, allowed_origins=data.allowed_origins
@@ -174,13 +207,6 @@ async def rotate_key(
     return Envelope(_key_made(issued))
 
 
-def _expiry(moment: datetime | None) -> datetime | None:
-    try:
-        return None if moment is None else utc(moment)
-    except OverflowError:
-        raise wrong("expires_at", "This time is beyond the years 1 to 9999.") from None
-
-
 def _key_view(key: ApiKey) -> KeyView:
     return KeyView(
         key_id=key.key_id,
@@ -205,16 +231,6 @@ def refusing() -> Iterator[None]:
         yield
     except ValueError as error:
         raise invalid(f"{error}.".replace("..", ".")) from error
-
-
-def check_origins(origins: list[str]) -> None:
-    """Before a store is made: one whose first key is refused would stand there without any."""
-    for place, origin in enumerate(origins):
-        if normalise_origin(origin) is None:
-            raise wrong(
-                f"allowed_origins[{place}]",
-                "This is no web origin: write scheme://host or scheme://host:port.",
-            )
 
 
 def wrong(name: str, message: str) -> Failure:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from litestar import Litestar, Response, Router
+from litestar.datastructures import State
 from litestar.di import Provide
 from litestar.types import ASGIApp, ExceptionHandlersMap
 
@@ -23,6 +24,7 @@ from storecredit.web.direct import Direct, DirectRoute
 from storecredit.web.envelope import answer_to
 from storecredit.web.openapi_document import document, document_handler
 from storecredit.web.parts import Parts
+from storecredit.web.queries import QueryCheck
 from storecredit.web.route_templates import RouteTemplates
 
 
@@ -31,6 +33,7 @@ def routes(*, serves_metrics: bool = True) -> list[Any]:
     return [
         Router(
             "/api/v1",
+            before_request=QueryCheck(),
             tags=["stores"],
             security=[{"api_key": []}],
             route_handlers=[
@@ -47,6 +50,7 @@ def routes(*, serves_metrics: bool = True) -> list[Any]:
         ),
         Router(
             "/api/admin",
+            before_request=QueryCheck(),
             tags=["operator"],
             security=[{"admin_token": []}],
             route_handlers=[
@@ -128,6 +132,7 @@ def _framework(parts: Parts, route_handlers: Sequence[Any]) -> Litestar:
     return Litestar(
         route_handlers,
         dependencies={"parts": Provide(provide_parts)},
+        state=State({"settings": parts.settings}),
         exception_handlers=_exception_handlers(),
         openapi_config=None,
         request_class=JsonRequest,

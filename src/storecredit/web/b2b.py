@@ -27,7 +27,9 @@ from storecredit.generation.sessions import FailureCode, Session, SessionStatus
 from storecredit.ledger.outcomes import MovementType
 from storecredit.ledger.owners import Owner
 from storecredit.ledger.store_credits import Movement, MovementFilter
+from storecredit.settings import Settings
 from storecredit.web.access import caller_of, visit_of
+from storecredit.web.bodies import Body
 from storecredit.web.envelope import (
     Envelope,
     ErrorCode,
@@ -36,6 +38,7 @@ from storecredit.web.envelope import (
     invalid,
     not_found,
 )
+from storecredit.web.faults import Check
 from storecredit.web.headers import CREDITS_REMAINING
 from storecredit.web.openapi import example, store_errors
 from storecredit.web.paging import (
@@ -63,10 +66,21 @@ Text = Annotated[str, msgspec.Meta(max_length=METADATA_TEXT_MAX)]
 """A short string of metadata."""
 
 
-class CreateBody(msgspec.Struct, frozen=True):
+def _image_refusal(url: str, settings: Settings) -> str | None:
+    return refusal(
+        url,
+        allow_private_hosts=settings.allow_private_hosts,
+        max_bytes=settings.image_max_bytes,
+    )
+
+
+ImageUrl = Annotated[str, Check(_image_refusal)]
+
+
+class CreateBody(Body, frozen=True):
     """A request for one generation."""
 
-    image_urls: Annotated[list[str], msgspec.Meta(min_length=1, max_length=IMAGES_MAX)]
+    image_urls: Annotated[list[ImageUrl], msgspec.Meta(min_length=1, max_length=IMAGES_MAX)]
     prompt: Annotated[str, msgspec.Meta(max_length=PROMPT_MAX)] | None = None
     metadata: Annotated[dict[Text, Text], msgspec.Meta(max_length=METADATA_MAX)] | None = None
 
@@ -188,7 +202,6 @@ async def create_generation(
 
 async def create(scope: HTTPScope, parts: Parts, body: CreateBody) -> Success[GenerationCreated]:
     """The whole of `create_generation`, without the framework: a direct route."""
-    _check_images(body.image_urls, parts)
     request_id = visit_of(scope).request_id
     outcome = await parts.lifecycle.create(
         Owner.store(caller_of(scope).store_id),
@@ -213,22 +226,6 @@ async def create(scope: HTTPScope, parts: Parts, body: CreateBody) -> Success[Ge
             )
         case _:
             assert_never(outcome)
-
-
-def _check_images(image_urls: list[str], parts: Parts) -> None:
-    details = [
-        {"key": f"image_urls[{place}]", "source": "body", "message": reason}
-        for place, url in enumerate(image_urls)
-        if (
-            reason := refusal(
-                url,
-                allow_private_hosts=parts.settings.allow_private_hosts,
-                max_bytes=parts.settings.image_max_bytes,
-            )
-        )
-    ]
-    if details:
-        raise invalid("An image cannot be used. Nothing was charged.", details)
 
 
 def _insufficient(outcome: InsufficientCredits, scope: HTTPScope, parts: Parts) -> Failure:

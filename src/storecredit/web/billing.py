@@ -26,6 +26,7 @@ from storecredit.billing.subscriptions import Subscription, SubscriptionStatus
 from storecredit.ledger.owners import Owner
 from storecredit.web.access import caller_of, visit_of
 from storecredit.web.admin_keys import known_store, wrong
+from storecredit.web.bodies import Body
 from storecredit.web.envelope import Envelope, ErrorCode, Failure, billing_off, not_found
 from storecredit.web.openapi import example, operator_errors, store_errors
 from storecredit.web.paging import utc
@@ -35,7 +36,7 @@ PlanName = Annotated[str, msgspec.Meta(min_length=1, max_length=50)]
 CreditCount = Annotated[int, msgspec.Meta(ge=1)]
 
 
-class CheckoutBody(msgspec.Struct, frozen=True):
+class CheckoutBody(Body, frozen=True):
     """What to buy: a plan to subscribe to, or a number of credits; one of the two."""
 
     plan: PlanName | None = None

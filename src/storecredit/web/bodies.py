@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any, Final, TypeVar
 
+import msgspec
 from litestar import Request
 from litestar.exceptions import InternalServerException
 from litestar.exceptions.http_exceptions import RequestEntityTooLarge
@@ -12,10 +13,12 @@ from litestar.types.asgi_types import HTTPRequestEvent, ReceiveMessage
 
 from storecredit.web.access import visit_of
 from storecredit.web.envelope import ErrorCode, Failure, invalid
+from storecredit.web.faults import details_of, faults_of
 
 T = TypeVar("T")
 
 BODY_MAX_SECONDS: Final = 60.0
+INVALID_BODY: Final = "The body is not valid: see `details`. Nothing was charged or changed."
 _AWAITED: Final = "body_awaited"
 
 
@@ -37,6 +40,10 @@ async def _in_time(reading: Coroutine[Any, Any, T]) -> T:
         raise invalid(f"The body did not arrive within {BODY_MAX_SECONDS:g} s.") from None
 
 
+class Body(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a request's body is made of. A field nobody knows is a typo, and may not be charged."""
+
+
 class JsonRequest(Request[Any, Any, Any]):
     """The framework's request; it knows of broken JSON, this one of all else that can be wrong."""
 
@@ -54,13 +61,22 @@ class JsonRequest(Request[Any, Any, Any]):
             raise invalid("The body did not arrive whole.") from None
 
     async def json(self) -> Any:
-        """The body's content. Raises Failure for broken UTF-8 and for absurd nesting."""
+        """The body's content, fit for its handler.
+
+        Raises Failure for broken UTF-8 and for absurd nesting, and one for all that is wrong in it.
+        """
         try:
-            return await super().json()
+            content = await super().json()
         except UnicodeDecodeError:
             raise invalid("The body is not UTF-8.") from None
         except RecursionError:
             raise invalid("The body is nested too deeply.") from None
+        taken = self.route_handler.parsed_data_field
+        if taken is not None:
+            faults = faults_of(content, taken.annotation, self.app.state["settings"])
+            if details := details_of(faults, "body"):
+                raise invalid(INVALID_BODY, details)
+        return content
 
 
 class DirectBody:

@@ -7,9 +7,9 @@ is written as it stands. Which routes are direct is said in the route table in `
 
 Promises that nobody can tell the difference: same status, headers and body as through the
 framework. So only the usual form of a request is served here. Any other (a body that is too large,
-cut off or of the wrong form; an odd Host header; another method) goes to the framework, with what
-was read of the body given back, and errors that a handler raises go to `Access`: each error has one
-maker.
+cut off or of the wrong form; a query; an odd Host header; another method) goes to the framework,
+with what was read of the body given back, and errors that a handler raises go to `Access`: each
+error has one maker.
 """
 
 import re
@@ -20,9 +20,11 @@ from typing import Any, Final
 import msgspec
 from litestar.types import ASGIApp, HTTPScope, Receive, Scope, Send
 
+from storecredit.settings import Settings
 from storecredit.web.access import HTTP, visit_of
-from storecredit.web.bodies import DirectBody
+from storecredit.web.bodies import Body, DirectBody
 from storecredit.web.envelope import Success
+from storecredit.web.faults import checked_fields
 from storecredit.web.parts import Parts
 
 Handler = Callable[..., Awaitable[Success[Any]]]
@@ -38,7 +40,7 @@ class DirectRoute:
     """A handler, and the type of the body it takes; None: it takes none."""
 
     handler: Handler
-    body_type: type | None = None
+    body_type: type[Body] | None = None
 
 
 class Direct:
@@ -51,6 +53,11 @@ class Direct:
         self._parts = parts
         self._routes = routes
         self._body_max_bytes = parts.settings.body_max_bytes
+        self._readers = {
+            route.body_type: _BodyReader(route.body_type, parts.settings)
+            for route in routes.values()
+            if route.body_type is not None
+        }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request, here or through the framework."""
@@ -58,14 +65,18 @@ class Direct:
             await self._framework(scope, receive, send)
             return
         route = self._routes.get((scope["method"], scope["path"]))
-        if route is None or not _USUAL_HOST.fullmatch(visit_of(scope).sent.get(b"host") or ""):
+        if (
+            route is None
+            or scope["query_string"]
+            or not _USUAL_HOST.fullmatch(visit_of(scope).sent.get(b"host") or "")
+        ):
             await self._framework(scope, receive, send)
         elif route.body_type is None:
             await _write(await self._call(route, scope), send)
         else:
             body = DirectBody(scope, receive, bytes_max=self._body_max_bytes)
             try:
-                decoded = _decoded(await body.read(), route.body_type)
+                decoded = self._readers[route.body_type].decoded(await body.read())
             except (_Unusual, msgspec.MsgspecError, ValueError, RecursionError):
                 await self._framework(scope, body.given_back(), send)
             else:
@@ -81,12 +92,23 @@ class _Unusual(Exception):
     """This body is for the framework."""
 
 
-def _decoded(content: bytearray | None, body_type: type) -> Any:
-    if content is None:
-        raise _Unusual
-    # In two steps, as the framework does it: in one, a field that nobody asked for might hold
-    # what is no JSON.
-    return msgspec.convert(msgspec.json.decode(content), body_type, strict=False)
+class _BodyReader:
+    """Takes bodies of one type that are right; says of others no more than that they are not."""
+
+    def __init__(self, body_type: type[Body], settings: Settings) -> None:
+        self._decoder = msgspec.json.Decoder(body_type, strict=False)
+        self._checked = checked_fields(body_type)
+        self._settings = settings
+
+    def decoded(self, content: bytearray | None) -> Body:
+        """The body. Raises _Unusual, and what the decoder raises."""
+        if content is None:
+            raise _Unusual
+        body = self._decoder.decode(content)
+        for field in self._checked:
+            if field.refuses(body, self._settings):
+                raise _Unusual
+        return body
 
 
 async def _write(success: Success[Any], send: Send) -> None:
