@@ -203,6 +203,22 @@ async def test_a_page_of_sessions_reads_about_one_page(
     assert await rows_read_after_small_stores(recorder) <= 1.5 * (PAGE + 1)
 
 
+@pytest.mark.parametrize("status", [None, *SessionStatus])
+@pytest.mark.parametrize("request_id", ["r5", "r9950", "r6001", "nobody's"])
+async def test_the_session_of_a_request_is_found_by_its_ledger_key(
+    recorder: Recorder, request_id: str, status: SessionStatus | None
+) -> None:
+    """Whether it was paid by a deduction or is overage, however many requests are called so."""
+    await Sessions(recorder).list(LARGE_STORE, status=status, limit=PAGE, request_id=request_id)
+
+    # The movement and its session.
+    assert await rows_read_after_small_stores(recorder) <= 2
+    async with recorder.acquire() as connection:
+        plan = await plan_of(connection, *recorder.sent)
+    assert "one_movement_of_a_type_per_request" in plan
+    assert not plan & {"Seq Scan", "Sort"}
+
+
 async def test_a_key_is_found_by_its_hash(recorder: Recorder) -> None:
     keys = ApiKeys(recorder, Listener(recorder, "storecredit_keys"))
     await keys.authenticate(new_key())

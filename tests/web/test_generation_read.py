@@ -79,7 +79,7 @@ async def test_another_stores_generation_is_as_absent_as_an_unknown_one(
 ) -> None:
     owner, other = await operator.store(), await operator.store()
     session_id = await owner.created()
-    answer = await other.get(PATH.format(session_id), store_id=owner.store_id)
+    answer = await other.get(PATH.format(session_id))
     foreign = error_of(answer, 404, "NOT_FOUND")
     assert foreign == error_of(await other.get(PATH.format(UNKNOWN)), 404, "NOT_FOUND")
     data_of(await owner.get(PATH.format(session_id)))

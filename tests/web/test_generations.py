@@ -65,6 +65,47 @@ async def test_they_can_be_listed_by_status(store: StoreClient, worker: WorkerSt
     assert await listed(store, status="failed") == [failed]
 
 
+async def test_the_generation_of_a_request_is_found_by_its_id(
+    operator: Operator, store: StoreClient, worker: WorkerStarter
+) -> None:
+    other = await operator.store()
+    one, two = await store.created("order-1"), await store.created("order-2")
+    foreign = await other.created("order-1")
+    assert await listed(store, request_id="order-1") == [one]
+    assert await listed(other, request_id="order-1") == [foreign]
+    for absent in ("order", "ORDER-1", "order-3", "%", "null"):
+        assert await listed(store, request_id=absent) == []
+    await store.created("null")
+    assert len(await listed(store, request_id="null")) == 1
+    by_operator = data_of(
+        await operator.get(f"/stores/{store.store_id}/generations", request_id="order-2")
+    )
+    assert [item["session_id"] for item in by_operator["items"]] == [two]
+    assert by_operator["next_cursor"] is None
+    # The other filters go with it.
+    assert await listed(store, request_id="order-1", status="queued") == [one]
+    assert await listed(store, request_id="order-1", status="failed") == []
+    assert await listed(store, request_id="order-1", cursor=one) == []
+    assert await listed(store, request_id="order-1", limit=1) == [one]
+
+
+async def test_what_was_refunded_or_went_to_overage_is_found_by_its_request_too(
+    operator: Operator, worker: WorkerStarter
+) -> None:
+    store = await operator.store(credits=1)
+    data_of(await operator.patch(f"/stores/{store.store_id}", overage_limit=5))
+    for request_id in ("paid", "overage"):
+        session_id = await store.created(request_id, prompt="forbidden")
+        async with worker():
+            await store.ended(session_id)
+        assert await listed(store, request_id=request_id) == [session_id]
+        assert await listed(store, request_id=request_id, status="failed") == [session_id]
+    # Credits that were added make no session.
+    added = {"amount": 1, "type": "grant", "request_id": "gift"}
+    data_of(await operator.post(f"/stores/{store.store_id}/credits", **added), 201)
+    assert await listed(store, request_id="gift") == []
+
+
 async def test_another_stores_generations_are_absent_whatever_is_asked_for(
     operator: Operator,
 ) -> None:
@@ -95,6 +136,8 @@ async def test_bad_queries_are_refused(store: StoreClient) -> None:
         "cursor=",
         "cursor=7",
         "cursor=%00",
+        "request_id=%00",
+        "request_id=" + "r" * 201,
         "cursor=" + "c" * 101,
     )
 

@@ -5,6 +5,8 @@ import io
 from datetime import datetime, timedelta
 from typing import Any
 
+import asyncpg
+
 from tests.web.checklist import (
     assert_bad_queries_are_refused,
     assert_only_a_working_key_is_let_in,
@@ -12,7 +14,7 @@ from tests.web.checklist import (
     assert_reads_are_limited,
 )
 from tests.web.conftest import WorkerStarter
-from tests.web.doors import Operator, StoreClient, data_of
+from tests.web.doors import Operator, StoreClient, data_of, error_of
 from tests.web.rows import Rows
 
 PATH = "/api/v1/credits/transactions"
@@ -31,6 +33,16 @@ FIELDS = [
 async def items(store: StoreClient, **query: Any) -> list[dict[str, Any]]:
     listed: list[dict[str, Any]] = data_of(await store.get(PATH, **query))["items"]
     return listed
+
+
+async def listed(store: StoreClient, query: str) -> list[dict[str, Any]]:
+    """As `items`, of a query as it stands in the address."""
+    found: list[dict[str, Any]] = data_of(await store.send("GET", f"{PATH}?{query}"))["items"]
+    return found
+
+
+def operator_of(store: StoreClient) -> Operator:
+    return Operator(store.http)
 
 
 async def seqs(store: StoreClient, **query: Any) -> list[int]:
@@ -100,6 +112,58 @@ async def test_a_time_without_an_offset_is_utc(store: StoreClient) -> None:
     assert await seqs(store, to=moment.removesuffix("Z")) == [1]
 
 
+async def test_a_day_is_a_whole_day_of_utc(store: StoreClient, admin: asyncpg.Connection) -> None:
+    for request_id in ("order-1", "order-2", "order-3"):
+        await store.created(request_id)
+    days = (
+        "2026-11-27 12:00",
+        "2026-11-28 00:00",
+        "2026-11-28 23:59:59.999999",
+        "2026-11-29 00:00",
+    )
+    for seq, moment in enumerate(days, start=1):
+        await admin.execute(
+            "UPDATE store_credit_transactions SET created_at = $2::text::timestamptz"
+            " WHERE store_id = $1 AND seq = $3",
+            store.store_id,
+            f"{moment}+00",
+            seq,
+        )
+    day = "2026-11-28"
+    assert await seqs(store, from_=day, to=day) == [3, 2]
+    assert await seqs(store, from_=day) == [4, 3, 2]
+    assert await seqs(store, to=day) == [3, 2, 1]
+    assert await seqs(store, from_="2026-11-28T00:00:00.000001", to=day) == [3]
+    assert await seqs(store, to="2026-11-28T24:00") == [3, 2, 1]
+    assert await seqs(store, from_=f"{day}+05:30", to=f"{day}+05:30") == [2]
+    assert await seqs(store, from_="2026-11-30", to="9999-12-31") == []
+    by_operator = await operator_of(store).get(
+        f"/stores/{store.store_id}/transactions", from_=day, to=day
+    )
+    assert [item["seq"] for item in data_of(by_operator)["items"]] == [3, 2]
+
+
+async def test_a_plus_sign_that_was_not_encoded_is_a_plus_sign(store: StoreClient) -> None:
+    await store.created("order-1")
+    [moment] = [item["created_at"] for item in await items(store, request_id="order-1")]
+    in_india = datetime.fromisoformat(moment) + timedelta(hours=5, minutes=30)
+    for offset in ("+05:30", "+0530", "%2B05:30", "%2b0530"):
+        query = f"from={in_india:%Y-%m-%dT%H:%M:%S.%f}{offset}"
+        assert [item["seq"] for item in await listed(store, query)] == [2], query
+
+
+async def test_a_time_that_ends_before_it_begins_is_refused(store: StoreClient) -> None:
+    for from_, to in (
+        ("2026-11-29", "2026-11-28"),
+        ("2026-11-29T12:00Z", "2026-11-29T11:59Z"),
+        ("2026-11-29T12:00-05:00", "2026-11-29T12:00Z"),
+    ):
+        answer = await store.get(PATH, from_=from_, to=to)
+        [detail] = error_of(answer, 400, "VALIDATION_ERROR")["details"]
+        assert (detail["key"], detail["source"]) == ("to", "query")
+    assert await seqs(store, from_="2026-11-29T12:00", to="2026-11-29T12:00") == []
+
+
 async def test_csv_has_the_same_rows(store: StoreClient) -> None:
     await store.created('with, comma and "quotes"')
     answer = await store.get(PATH, headers={"Accept": "text/csv"})
@@ -164,12 +228,16 @@ async def test_bad_queries_are_refused(store: StoreClient) -> None:
         "request_id=%00",
         "request_id=" + "r" * 201,
         "from=yesterday",
-        "from=2026-01-01",
+        "from=2026-01",
+        "from=",
         "from=2026-13-01T00:00:00Z",
         "from=2026-01-01T00:00:00%2B99:00",
         "from=0001-01-01T00:00:00%2B14:00",
         "to=9999-12-31T23:59:59-14:00",
         "to=99999999999999999999",
+        "to=1795948200000",
+        "to=0000-01-01",
+        "to=" + "9" * 65,
         "limit=0",
         "limit=101",
         "cursor=garbage",

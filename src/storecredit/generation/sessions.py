@@ -20,6 +20,16 @@ _COLUMNS: Final = (
     " attempts, created_at, started_at, completed_at"
 )
 
+# A request's session is the one its credit was taken for: the ledger has one such movement, of one
+# of two types, and finds it by its key. The two conditions of the second say "equals" past the
+# index of all overages, which would be walked.
+_OF_REQUEST: Final = """AND session_id = coalesce(
+    (SELECT t.session_id FROM store_credit_transactions t
+     WHERE t.store_id = $1 AND t.request_id = $4 AND t.type = 'deduction'),
+    (SELECT t.session_id FROM store_credit_transactions t
+     WHERE t.store_id = $1 AND t.request_id = $4 AND t.type >= 'overage' AND t.type <= 'overage'))
+"""
+
 
 class SessionStatus(StrEnum):
     """queued -> processing -> completed | failed; the last two are final."""
@@ -112,10 +122,16 @@ class Sessions:
         status: SessionStatus | None,
         limit: int,
         before: UUID | None = None,
+        request_id: str | None = None,
     ) -> SessionPage:
-        """This store's sessions, newest first (their ids are in order of time)."""
+        """This store's sessions, newest first (their ids are in order of time).
+
+        `request_id`: only the session that this request made, if it made one.
+        """
         limit = min(limit, PAGE_MAX)
-        wanted = _of_status(status)
+        wanted, args = _of_status(status), []
+        if request_id is not None:
+            wanted, args = f"{_OF_REQUEST} {wanted}", [request_id]
         rows = await self._database.fetch(
             f"SELECT {_COLUMNS} FROM store_generation_sessions"  # noqa: S608 - constants
             f" WHERE store_id = $1 AND session_id < $2 {wanted}"
@@ -123,6 +139,7 @@ class Sessions:
             store_id,
             before or UUID(int=2**128 - 1),
             limit + 1,
+            *args,
         )
         items = tuple(_session(row) for row in rows[:limit])
         return SessionPage(items, items[-1].session_id if len(rows) > limit else None)

@@ -29,7 +29,15 @@ from storecredit.web.bodies import Body
 from storecredit.web.envelope import Envelope, ErrorCode, Failure, not_found
 from storecredit.web.faults import Check, nearest
 from storecredit.web.openapi import example, operator_errors
-from storecredit.web.paging import PAGE_DEFAULT, Cursor, Limit, movement_filter, uuid_cursor
+from storecredit.web.paging import (
+    PAGE_DEFAULT,
+    Limit,
+    SeqCursor,
+    UuidCursor,
+    WantedRequest,
+    movement_filter,
+    uuid_cursor,
+)
 from storecredit.web.parts import Parts
 
 
@@ -193,7 +201,7 @@ async def create_store(
 
 @get("/stores", summary="List stores", operation_id="listStores", responses=operator_errors())
 async def list_stores(
-    parts: NamedDependency[Parts], limit: Limit = PAGE_DEFAULT, cursor: Cursor = None
+    parts: NamedDependency[Parts], limit: Limit = PAGE_DEFAULT, cursor: UuidCursor = None
 ) -> Envelope[StoreList]:
     """All stores, newest first."""
     page = await parts.stores.list(limit, uuid_cursor(cursor))
@@ -292,7 +300,7 @@ async def list_transactions(
     store_id: FromPath[UUID],
     wanted: NamedDependency[MovementFilter],
     limit: Limit = PAGE_DEFAULT,
-    cursor: Cursor = None,
+    cursor: SeqCursor = None,
 ) -> Envelope[TransactionPage]:
     """As the store reads it: newest first."""
     await known_store(parts, store_id)
@@ -310,14 +318,21 @@ async def list_generations(
     parts: NamedDependency[Parts],
     store_id: FromPath[UUID],
     status: FromQuery[SessionStatus | None] = None,
+    request_id: WantedRequest = None,
     limit: Limit = PAGE_DEFAULT,
-    cursor: Cursor = None,
+    cursor: UuidCursor = None,
 ) -> Envelope[GenerationPage]:
-    """As the store reads them: newest first."""
+    """As the store reads them: newest first; with `request_id` the one that this request made."""
     await known_store(parts, store_id)
     return Envelope(
         await generation_page(
-            parts, store_id, link_base(request, parts), status=status, limit=limit, cursor=cursor
+            parts,
+            store_id,
+            link_base(request, parts),
+            status=status,
+            request_id=request_id,
+            limit=limit,
+            cursor=cursor,
         )
     )
 

@@ -43,8 +43,10 @@ from storecredit.web.headers import CREDITS_REMAINING
 from storecredit.web.openapi import example, store_errors
 from storecredit.web.paging import (
     PAGE_DEFAULT,
-    Cursor,
     Limit,
+    SeqCursor,
+    UuidCursor,
+    WantedRequest,
     movement_filter,
     seq_cursor,
     uuid_cursor,
@@ -281,16 +283,18 @@ async def list_generations(
     request: Request[Any, Any, Any],
     parts: NamedDependency[Parts],
     status: FromQuery[SessionStatus | None] = None,
+    request_id: WantedRequest = None,
     limit: Limit = PAGE_DEFAULT,
-    cursor: Cursor = None,
+    cursor: UuidCursor = None,
 ) -> Envelope[GenerationPage]:
-    """The store's generations, newest first."""
+    """The store's generations, newest first; with `request_id` the one that this request made."""
     return Envelope(
         await generation_page(
             parts,
             caller_of(request.scope).store_id,
             link_base(request, parts),
             status=status,
+            request_id=request_id,
             limit=limit,
             cursor=cursor,
         )
@@ -303,12 +307,17 @@ async def generation_page(
     base_url: str,
     *,
     status: SessionStatus | None,
+    request_id: str | None,
     limit: int,
     cursor: str | None,
 ) -> GenerationPage:
     """One page of a store's generations, as both the store and the operator see it."""
     page = await parts.sessions.list(
-        store_id, status=status, limit=limit, before=uuid_cursor(cursor)
+        store_id,
+        status=status,
+        limit=limit,
+        before=uuid_cursor(cursor),
+        request_id=request_id,
     )
     return GenerationPage(
         [generation_view(session, parts, base_url) for session in page.items],
@@ -397,7 +406,7 @@ async def list_transactions(
     parts: NamedDependency[Parts],
     wanted: NamedDependency[MovementFilter],
     limit: Limit = PAGE_DEFAULT,
-    cursor: Cursor = None,
+    cursor: SeqCursor = None,
 ) -> Response[Envelope[TransactionPage]] | Response[str]:
     """The store's ledger, newest first; as CSV with `Accept: text/csv`."""
     page = await transaction_page(
