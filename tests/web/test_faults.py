@@ -171,7 +171,7 @@ async def test_unknown_query_parameters_are_refused_at_every_door(
     [
         ("Status=queued", "Status", "Unknown parameter. Did you mean `status`?"),
         ("state=queued", "state", "Unknown parameter. Did you mean `status`?"),
-        ("page=2", "page", "Unknown parameter. Known: `status`, `limit`, `cursor`."),
+        ("page=2", "page", "Unknown parameter. Known: `status`, `request_id`, `limit`, `cursor`."),
         ("limit=1&limit=2", "limit", "This parameter is taken once, and was sent more than once."),
         ("status=QUEUED", "status", None),
         ("status=null", "status", None),

@@ -63,7 +63,6 @@ async def test_everything_that_is_allowed_is_taken_at_its_largest(store: StoreCl
         image_urls=[IMAGE] * 9 + ["https://images.example/a.png"],
         prompt="p" * 4000,
         metadata=metadata,
-        colour="an unknown field is ignored",
     )
     session_id = data_of(answer, 201)["session_id"]
     assert (await store.generation(session_id))["metadata"] == metadata

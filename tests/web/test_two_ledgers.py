@@ -93,7 +93,7 @@ async def test_a_store_moves_nothing_of_the_user_with_its_id(twins: Twins) -> No
     before = await twins.of_users()
     await ask_everything(twins.store)
     for _ in range(12):
-        await twins.store.created(user_id=str(twins.user.user_id))
+        await twins.store.created(metadata={"user_id": str(twins.user.user_id)})
     assert await twins.store.balance() == 87
     assert await twins.of_users() == before
     assert await twins.user.balance() == 10
