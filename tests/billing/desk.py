@@ -62,14 +62,19 @@ class Desk:
         return started
 
     async def paid(
-        self, owner: Owner, order: Order | None = None, request_id: str = "order"
+        self,
+        owner: Owner,
+        order: Order | None = None,
+        request_id: str = "order",
+        *,
+        coupon_percent: int = 0,
     ) -> tuple[Event, ...]:
         """What Paddle tells once a checkout is paid; not told yet."""
         if order is None:
             store = owner.kind is OwnerKind.STORE
             order = CreditsOrder(100) if store else PackOrder(self.pack_id)
         opened = await self.opened(owner, order, request_id)
-        return self.paddle.account.pay(opened.transaction_id)
+        return self.paddle.account.pay(opened.transaction_id, coupon_percent=coupon_percent)
 
     async def subscribed(self, owner: Owner, plan: str = "growth") -> str:
         """The id of a subscription whose first month is booked."""

@@ -15,6 +15,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from fractions import Fraction
 from random import Random
 from typing import Any
 
@@ -107,6 +108,10 @@ class Account:
         self.transactions: dict[str, Entity] = {}
         self.subscriptions: dict[str, Entity] = {}
         self.adjustments: dict[str, Entity] = {}
+        self.discount_percents: dict[str, int] = {}
+        """By the discount's id."""
+        self.billed_later: dict[str, list[Entity]] = {}
+        """Lines that go onto a subscription's next bill."""
         self.events: list[Event] = []
         self._latest = datetime(2020, 1, 1, tzinfo=UTC)
         self._ids = Ids(time.time_ns() if seed is None else seed)
@@ -115,23 +120,34 @@ class Account:
         """A draft transaction for those items (`{"price", "quantity"}`, the price with product)."""
         transaction = self._transaction(items, currency, custom_data, origin="api")
         transaction["checkout"] = {"url": f"{self.checkout_page}?_ptxn={transaction['id']}"}
-        self._happened("transaction.created", transaction)
+        self.happened("transaction.created", transaction)
         return transaction
 
-    def pay(self, transaction_id: str) -> tuple[Event, ...]:
-        """The buyer completes the checkout: it is paid; a subscription that it sells begins."""
+    def pay(self, transaction_id: str, *, coupon_percent: int = 0) -> tuple[Event, ...]:
+        """The buyer completes the checkout: it is paid; a subscription that it sells begins.
+
+        A coupon takes its percentage off this transaction.
+        """
         first = len(self.events)
         transaction = self.transactions[transaction_id]
         if transaction["status"] not in ("draft", "ready"):
             raise ValueError(f"{transaction_id} is {transaction['status']}")
         transaction["customer_id"] = self._ids("ctm")
         transaction["address_id"] = self._ids("add")
+        if coupon_percent:
+            self._take_off(transaction, self.discount(coupon_percent))
         self._move(transaction, "ready")
         self._move(transaction, "paid")
         if any(item["price"]["billing_cycle"] for item in transaction["items"]):
             self._subscribe(transaction)
         self._complete(transaction)
         return tuple(self.events[first:])
+
+    def discount(self, percent: int) -> str:
+        """The id of a discount: a coupon, or for a subscription that is to be kept."""
+        id_ = self._ids("dsc")
+        self.discount_percents[id_] = percent
+        return id_
 
     def cancel_transaction(self, transaction_id: str) -> tuple[Event, ...]:
         """It will never be paid."""
@@ -142,7 +158,7 @@ class Account:
     def charge(self, subscription_id: str, items: Sequence[Entity], currency: str) -> Entity:
         """Charge the subscription's payment method now; the transaction that is paid."""
         subscription = self.subscriptions[subscription_id]
-        return self._collect(subscription, items, currency, "subscription_charge")
+        return self.collect(subscription, items, currency, "subscription_charge")
 
     def renew(self, subscription_id: str, *, paid: bool = True) -> tuple[Event, ...]:
         """The next month begins; without `paid` its payment fails, and it is past due."""
@@ -151,7 +167,7 @@ class Account:
         period = subscription["current_billing_period"]
         starts_at = datetime.fromisoformat(period["ends_at"])
         self._set_period(subscription, starts_at)
-        self._happened("subscription.updated", subscription)
+        self.happened("subscription.updated", subscription)
         self._collect_month(subscription, paid=paid)
         if not paid:
             self.change_subscription(subscription_id, "past_due")
@@ -177,9 +193,9 @@ class Account:
         if status == "canceled":
             subscription |= {"canceled_at": now, "next_billed_at": None}
             subscription["current_billing_period"] = None
-        self._happened("subscription.updated", subscription)
+        self.happened("subscription.updated", subscription)
         if status != "active":
-            self._happened(f"subscription.{status}", subscription)
+            self.happened(f"subscription.{status}", subscription)
         elif before == "paused":
             self._resume(subscription)
         return tuple(self.events[first:])
@@ -188,7 +204,7 @@ class Account:
         """Out of a pause begins a new month, paid at once."""
         subscription["paused_at"] = None
         self._set_period(subscription, self.now())
-        self._happened("subscription.resumed", subscription)
+        self.happened("subscription.resumed", subscription)
         self._collect_month(subscription)
 
     def adjust(
@@ -204,7 +220,8 @@ class Account:
         Refunds wait for Paddle's approval, unless `status` says otherwise; the rest is approved.
         """
         transaction = self.transactions[transaction_id]
-        whole = int(transaction["details"]["totals"]["subtotal"])
+        totals = transaction["details"]["totals"]
+        whole = int(totals["subtotal"]) - int(totals["discount"])
         adjustment = entities.adjustment(
             transaction,
             self._totals(whole if subtotal is None else subtotal),
@@ -216,20 +233,21 @@ class Account:
             "status": status or ("pending_approval" if action == "refund" else "approved"),
         }
         self.adjustments[adjustment["id"]] = adjustment
-        return self._happened("adjustment.created", adjustment)
+        return self.happened("adjustment.created", adjustment)
 
     def decide(self, adjustment_id: str, status: str) -> Event:
         """Paddle approves or rejects a refund, or an adjustment is reversed."""
         adjustment = self.adjustments[adjustment_id]
         adjustment |= {"status": status, "updated_at": rfc3339(self.now())}
-        return self._happened("adjustment.updated", adjustment)
+        return self.happened("adjustment.updated", adjustment)
 
     def now(self) -> datetime:
         """The time, later at each call."""
         self._latest = max(datetime.now(UTC), self._latest + timedelta(milliseconds=1))
         return self._latest
 
-    def _happened(self, event_type: str, entity: Entity, **more: object) -> Event:
+    def happened(self, event_type: str, entity: Entity, **more: object) -> Event:
+        """Paddle notifies of it."""
         data = {key: value for key, value in entity.items() if key != "management_urls"}
         event = Event(self._ids("evt"), event_type, rfc3339(self.now()), copy.deepcopy(data | more))
         self.events.append(event)
@@ -240,8 +258,8 @@ class Account:
         if status in ("billed", "paid", "completed") and not transaction["billed_at"]:
             transaction["billed_at"] = transaction["updated_at"]
         if status != "billed":
-            self._happened("transaction.updated", transaction)
-        self._happened(f"transaction.{status}", transaction)
+            self.happened("transaction.updated", transaction)
+        self.happened(f"transaction.{status}", transaction)
 
     def _complete(self, transaction: Entity) -> None:
         total = transaction["details"]["totals"]["total"]
@@ -255,10 +273,11 @@ class Account:
             {"price": item["price"] | {"product": item["product"]}, "quantity": item["quantity"]}
             for item in subscription["items"]
         ]
+        items += self.billed_later.pop(subscription["id"], [])
         currency = subscription["currency_code"]
-        self._collect(subscription, items, currency, "subscription_recurring", paid=paid)
+        self.collect(subscription, items, currency, "subscription_recurring", paid=paid)
 
-    def _collect(
+    def collect(
         self,
         subscription: Entity,
         items: Sequence[Entity],
@@ -267,7 +286,10 @@ class Account:
         *,
         paid: bool = True,
     ) -> Entity:
-        """A transaction of a subscription, billed and then paid by what is on file."""
+        """A transaction of a subscription, billed and then paid by what is on file.
+
+        An item may have a `proration`, and a quantity below zero if it is given back.
+        """
         transaction = self._transaction(items, currency, subscription["custom_data"], origin)
         transaction |= {
             "subscription_id": subscription["id"],
@@ -277,13 +299,15 @@ class Account:
             "checkout": {"url": f"{self.checkout_page}?_ptxn={transaction['id']}"},
             "status": "billed",
         }
-        self._happened("transaction.created", transaction)
+        if subscription["discount"] is not None:
+            self._take_off(transaction, subscription["discount"]["id"])
+        self.happened("transaction.created", transaction)
         self._move(transaction, "billed")
         if paid:
             self._move(transaction, "paid")
             self._complete(transaction)
         else:
-            self._happened("transaction.payment_failed", transaction)
+            self.happened("transaction.payment_failed", transaction)
             self._move(transaction, "past_due")
         return transaction
 
@@ -303,8 +327,8 @@ class Account:
         transaction["subscription_id"] = subscription["id"]
         transaction["billing_period"] = copy.deepcopy(subscription["current_billing_period"])
         # Of all subscription events only this one names the transaction.
-        self._happened("subscription.created", subscription, transaction_id=transaction["id"])
-        self._happened("subscription.activated", subscription)
+        self.happened("subscription.created", subscription, transaction_id=transaction["id"])
+        self.happened("subscription.activated", subscription)
 
     def _set_period(self, subscription: Entity, starts_at: datetime) -> None:
         starts, ends = rfc3339(starts_at), rfc3339(month_after(starts_at))
@@ -323,7 +347,11 @@ class Account:
             "currency_code": currency,
             "custom_data": custom_data,
             "items": [
-                {"price": line.pop("price"), "quantity": line["quantity"], "proration": None}
+                {
+                    "price": line.pop("price"),
+                    "quantity": line["quantity"],
+                    "proration": line["proration"],
+                }
                 for line in lines
             ],
             "details": self._details(lines, currency),
@@ -338,36 +366,52 @@ class Account:
         price.setdefault("id", self._ids("pri"))
         product.setdefault("id", self._ids("pro"))
         price = entities.price(price, product["id"], now)
-        unit = int(price["unit_price"]["amount"])
+        proration = item.get("proration")
+        part = Fraction(1) if proration is None else Fraction(proration["rate"])
+        unit = int(int(price["unit_price"]["amount"]) * part)
         return {
             "id": self._ids("txnitm"),
             "price": price,
             "price_id": price["id"],
             "quantity": item["quantity"],
-            "proration": None,
+            "proration": proration,
             "tax_rate": str(self.tax_percent / 100),
             "unit_totals": self._totals(unit),
             "totals": self._totals(unit * item["quantity"]),
             "product": entities.product(product, now),
         }
 
-    def _totals(self, subtotal: int) -> Entity:
-        tax = subtotal * self.tax_percent // 100
+    def _totals(self, subtotal: int, discount: int = 0) -> Entity:
+        tax = (subtotal - discount) * self.tax_percent // 100
         return {
             "subtotal": str(subtotal),
-            "discount": "0",
+            "discount": str(discount),
             "tax": str(tax),
-            "total": str(subtotal + tax),
+            "total": str(subtotal - discount + tax),
         }
 
+    def _take_off(self, transaction: Entity, discount_id: str) -> None:
+        """A discount leaves the subtotals alone."""
+        percent = self.discount_percents[discount_id]
+        lines = transaction["details"]["line_items"]
+        for line in lines:
+            subtotal = int(line["totals"]["subtotal"])
+            line["totals"] = self._totals(subtotal, subtotal * percent // 100)
+        transaction["discount_id"] = discount_id
+        transaction["details"] = self._details(lines, transaction["currency_code"])
+
     def _details(self, lines: Sequence[Entity], currency: str) -> Entity:
-        totals = self._totals(sum(int(line["totals"]["subtotal"]) for line in lines))
+        totals = self._totals(
+            sum(int(line["totals"]["subtotal"]) for line in lines),
+            sum(int(line["totals"]["discount"]) for line in lines),
+        )
+        due = max(0, int(totals["total"]))
         grand = {
             "credit": "0",
-            "credit_to_balance": "0",
-            "balance": totals["total"],
-            "grand_total": totals["total"],
-            "grand_total_tax": totals["tax"],
+            "credit_to_balance": str(due - int(totals["total"])),
+            "balance": str(due),
+            "grand_total": str(due),
+            "grand_total_tax": str(max(0, int(totals["tax"]))),
             "fee": None,
             "earnings": None,
             "currency_code": currency,

@@ -73,7 +73,7 @@ LESS: tuple[dict[str, object], ...] = (
     {"details.totals.subtotal": "0"},
     {"details.totals.subtotal": "-1800"},
     {"details.totals.subtotal": "1799"},
-    {"details.totals.discount": "1800"},
+    {"details.totals.discount": "1801"},
     {"details.totals.discount": "-1"},
     {"details.totals.subtotal": "0", "details.totals.discount": "1800"},
     {"currency_code": "IDR"},

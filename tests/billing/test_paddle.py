@@ -92,7 +92,11 @@ async def test_a_checkout_offers_one_price_and_one_quantity(
         "collection_mode": "automatic",
     }
     transaction = paddle.account.transactions[opened.transaction_id]
-    assert opened == OpenedTransaction(transaction["id"], transaction["checkout"]["url"])
+    assert opened == OpenedTransaction(
+        transaction["id"],
+        transaction["checkout"]["url"],
+        transaction["items"][0]["price"]["id"],
+    )
     assert transaction["details"]["totals"]["subtotal"] == str(250 * 18)
 
 
@@ -313,7 +317,7 @@ async def test_an_answer_with_more_and_less_than_documented_is_read() -> None:
     }
     async with answering(json_answer(answer, 201)) as (gateway, _):
         opened = await gateway.create_transaction(CREDITS)
-    assert opened == OpenedTransaction("txn_1", "https://pay")
+    assert opened == OpenedTransaction("txn_1", "https://pay", None)
 
 
 async def test_a_transaction_without_a_checkout_tells_what_to_set() -> None:

@@ -75,22 +75,24 @@ async def test_a_renewal_of_the_first_period_adds_nothing(desk: Desk) -> None:
     assert await desk.status(twin) == "set_aside"
 
 
-async def test_a_renewal_at_another_price_is_set_aside(desk: Desk) -> None:
+async def test_a_renewal_that_cannot_be_is_set_aside(desk: Desk) -> None:
     store = await desk.store()
     subscription_id = await desk.subscribed(store)
+    impossible: tuple[dict[str, object], ...] = (
+        {"billing_period": None},
+        {"details.totals.discount": "9901"},
+        {"details.totals.discount": "-1"},
+        {"details.line_items.0.quantity": 1_000_000_000},
+        {"details.line_items.0.quantity": 0},
+        {"details.line_items": []},
+    )
     events = [
-        completed(desk.paddle.account.renew(subscription_id)).altered(lies)
-        for lies in (
-            {"details.totals.subtotal": "100"},
-            {"currency_code": "EUR"},
-            {"details.totals.discount": "100"},
-            {"billing_period": None},
-        )
+        completed(desk.paddle.account.renew(subscription_id)).altered(lies) for lies in impossible
     ]
 
     await desk.told(events)
 
-    assert [await desk.status(event) for event in events] == ["set_aside"] * 4
+    assert [await desk.status(event) for event in events] == ["set_aside"] * 6
     assert await desk.balance(store) == 800
 
 

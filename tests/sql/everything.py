@@ -170,7 +170,8 @@ async def subscribe(connection: Connection, store_id: UUID) -> None:
             subscription_id,
         ),
         await connection.fetchval(
-            "SELECT book_subscription_period($1, $2, '2026-11-05', 4900, 'USD', now())",
+            """SELECT book_subscription_payment(
+                   $1, $2, '2026-11-05', 'starter', 350, 4900, 'USD', now())""",
             f"txn_second_{store_id}",
             subscription_id,
         ),

@@ -36,6 +36,7 @@ MIGRATIONS = (
     "0008_hot_updates",
     "0009_verification",
     "0010_anonymous_users",
+    "0011_plan_changes",
 )
 
 # Whatever a migration makes, one line each; rights in order of name, since a right that is taken

@@ -35,6 +35,7 @@ _Amount = Annotated[int, msgspec.Meta(ge=1, le=AMOUNT_MAX)]
 _Credits = Annotated[int, msgspec.Meta(ge=1, le=CREDITS_MAX)]
 _Key = Annotated[str, msgspec.Meta(pattern="^[a-z0-9_-]{1,50}$")]
 _Title = Annotated[str, msgspec.Meta(min_length=1, max_length=100)]
+_PriceId = Annotated[str, msgspec.Meta(pattern=r"^pri_[a-z0-9]{1,64}\Z")]
 _Currency = Annotated[str, msgspec.Meta(pattern="^[A-Z]{3}$")]
 
 
@@ -44,13 +45,18 @@ class CatalogueError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A subscription of a store: so many credits each month."""
+    """A subscription of a store: so many credits each month.
+
+    `paddle_price_ids`: prices in Paddle's catalogue that are this plan, by which a subscription
+    can be changed to it at Paddle.
+    """
 
     name: str
     credits: int
     amount: int
     currency: str
     overage_unit_amount: int
+    paddle_price_ids: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +85,10 @@ class Catalogue:
     def plan(self, name: str) -> Plan | None:
         """The plan of that name; None: there is none."""
         return next((plan for plan in self.plans if plan.name == name), None)
+
+    def plan_of_price(self, price_id: str) -> Plan | None:
+        """The plan that a price in Paddle's catalogue is; None: it is none."""
+        return next((plan for plan in self.plans if price_id in plan.paddle_price_ids), None)
 
     def pack(self, pack_id: str) -> Pack | None:
         """The pack of that id; None: there is none."""
@@ -115,6 +125,7 @@ class _PlanEntry(msgspec.Struct, forbid_unknown_fields=True):
     credits: _Credits
     amount: _Amount
     overage_unit_amount: _Amount
+    paddle_price_ids: Annotated[list[_PriceId], msgspec.Meta(max_length=ENTRIES_MAX)] = []
 
 
 class _PackEntry(msgspec.Struct, forbid_unknown_fields=True):
@@ -147,12 +158,20 @@ def _read(file: Path) -> _File:
 def _catalogue(file: _File) -> Catalogue:
     _refuse_twice("plan", (plan.name for plan in file.plans))
     _refuse_twice("pack", (pack.pack_id for pack in file.packs))
+    _refuse_twice("price", (price for plan in file.plans for price in plan.paddle_price_ids))
     if any(plan.name == PAY_AS_YOU_GO for plan in file.plans):
         raise CatalogueError(f'no plan may be called "{PAY_AS_YOU_GO}".')
     _refuse_too_little(file)
     return Catalogue(
         plans=tuple(
-            Plan(plan.name, plan.credits, plan.amount, file.currency, plan.overage_unit_amount)
+            Plan(
+                name=plan.name,
+                credits=plan.credits,
+                amount=plan.amount,
+                currency=file.currency,
+                overage_unit_amount=plan.overage_unit_amount,
+                paddle_price_ids=tuple(plan.paddle_price_ids),
+            )
             for plan in file.plans
         ),
         packs=tuple(

@@ -183,10 +183,11 @@ class Checkouts:
             said = refused.detail.rstrip(".")
             return NotOnSale(f"Paddle charges nothing so small: {said}. Nothing was sold.")
         row = await self._database.fetchrow(
-            "SELECT * FROM attach_checkout($1, $2, $3)",
+            "SELECT * FROM attach_checkout($1, $2, $3, $4)",
             checkout["checkout_id"],
             made.transaction_id,
             made.checkout_url,
+            made.price_id,
         )
         assert row is not None, "attach_checkout returns one row"
         log.info(

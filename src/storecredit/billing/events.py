@@ -21,14 +21,8 @@ from storecredit.billing.messages import (
     read_references,
 )
 from storecredit.billing.ownership import is_ours
-from storecredit.billing.settlement import (
-    Ignored,
-    NotYet,
-    Processed,
-    SetAside,
-    Verdict,
-    settle,
-)
+from storecredit.billing.settlement import settle
+from storecredit.billing.verdicts import Ignored, NotYet, Processed, SetAside, Verdict
 from storecredit.postgres.job_queue import Job, JobQueue, TryAgainLater, enqueue
 from storecredit.postgres.pool import Connection, Database, DatabaseUnavailable, Record
 from storecredit.settings import Settings
@@ -59,7 +53,7 @@ class PaddleEvents:
     def __init__(self, database: Database, settings: Settings, catalogue: Catalogue) -> None:
         self._database = database
         self._settings = settings
-        self._plans = [plan.name for plan in catalogue.plans]
+        self._catalogue = catalogue
         self._queue = JobQueue(database, ENTRYPOINT)
 
     async def receive(self, body: bytes) -> Receipt:
@@ -97,11 +91,14 @@ class PaddleEvents:
         return receipt
 
     async def retry(self, event_id: str) -> bool:
-        """Process anew an event that was set aside; false: there is none such."""
+        """Process anew an event that was set aside, and all others of the same problem.
+
+        false: there is none such.
+        """
         async with self._database.acquire() as connection, connection.transaction():
             found = await connection.fetchval("SELECT retry_paddle_event($1)", event_id)
             if found:
-                await enqueue(connection, ENTRYPOINT, [_job(event_id)])
+                await enqueue(connection, ENTRYPOINT, [_job(each) for each in found])
         return bool(found)
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -194,24 +191,29 @@ class PaddleEvents:
             return SetAside(
                 f"It cannot be read: {error}. Try it again after an upgrade, or book it by hand."
             )
-        return await settle(connection, content, event["occurred_at"], self._plans)
+        return await settle(connection, content, event["occurred_at"], self._catalogue)
 
     async def _conclude(
         self, connection: Connection, event: Record, verdict: Verdict
     ) -> float | None:
+        subject: str | None = None
         match verdict:
             case Processed(note):
                 status, reason = "processed", note
             case Ignored(reason):
                 status = "ignored"
-            case SetAside(reason):
+            case SetAside(reason, subject):
                 status = "set_aside"
             case NotYet(reason):
                 return await self._note(connection, event["event_id"], reason)
             case _:
                 assert_never(verdict)
         await connection.fetchval(
-            "SELECT settle_paddle_event($1, $2, $3)", event["event_id"], status, reason
+            "SELECT settle_paddle_event($1, $2, $3, $4)",
+            event["event_id"],
+            status,
+            reason,
+            subject,
         )
         say = log.error if status == "set_aside" else log.info
         say("paddle_event_settled", event_type=event["event_type"], status=status, reason=reason)

@@ -9,6 +9,7 @@ a version that knows more can read what an earlier one could not.
 import re
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
+from fractions import Fraction
 from types import MappingProxyType
 from typing import Annotated, Final
 from uuid import UUID
@@ -30,6 +31,9 @@ Amount = (
 could, and is not read.) https://developer.paddle.com/api-reference/about/data-types"""
 Digits = Annotated[str, msgspec.Meta(pattern=r"^[0-9]{1,15}\Z")]
 RequestId = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
+Rate = Annotated[str, msgspec.Meta(pattern=r"^[0-9]{1,4}(\.[0-9]{1,20})?\Z")]
+Quantity = Annotated[int, msgspec.Meta(ge=-1_000_000_000, le=1_000_000_000)]
+"""Below zero: taken off the subscription again."""
 Marker = Annotated[str, msgspec.Meta(pattern=r"^[a-z_]{1,40}(:[0-9a-f-]{1,40}){1,3}\Z")]
 Time = Annotated[datetime, msgspec.Meta(tz=True)]
 
@@ -91,10 +95,39 @@ class Totals(Part, frozen=True):
     discount: Amount | None = None
 
 
+class Proration(Part, frozen=True):
+    """The part of a period that a line is for."""
+
+    rate: Rate
+
+
+class Line(Part, frozen=True):
+    """A line of a transaction as it was billed; below zero, it gives money back."""
+
+    price_id: PaddleId | None = None
+    quantity: Quantity | None = None
+    proration: Proration | None = None
+    totals: Totals | None = None
+
+    @property
+    def units(self) -> Fraction:
+        """How many whole periods of its price it is for, in parts; negative if given back.
+
+        Paddle says that quantities and amounts of a line may be negative
+        (https://developer.paddle.com/changelog/2024/proration-improvements): either is enough.
+        """
+        quantity = 1 if self.quantity is None else self.quantity
+        subtotal = 0 if self.totals is None else int(self.totals.subtotal)
+        sign = -1 if quantity < 0 or subtotal < 0 else 1
+        rate = Fraction(1) if self.proration is None else Fraction(self.proration.rate)
+        return sign * abs(quantity) * rate
+
+
 class Details(Part, frozen=True):
     """How a transaction's amount comes about."""
 
     totals: Totals | None = None
+    line_items: Annotated[tuple[Line, ...], msgspec.Meta(max_length=ITEMS_MAX)] | None = None
 
 
 class ChargeMark(Part, frozen=True):
@@ -103,16 +136,30 @@ class ChargeMark(Part, frozen=True):
     storecredit_charge: Marker | None = None
 
 
+class BillingCycle(Part, frozen=True):
+    """How often a price is billed."""
+
+    interval: Word
+    frequency: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]
+
+
 class Price(Part, frozen=True):
     """What an item costs."""
 
+    id: PaddleId | None = None
+    billing_cycle: BillingCycle | None = None
     custom_data: ChargeMark | None = None
 
 
 class Item(Part, frozen=True):
-    """One line of a transaction."""
+    """What a transaction is for, or a subscription is of."""
 
     price: Price | None = None
+    quantity: Quantity | None = None
+    recurring: bool | None = None
+
+
+Items = Annotated[tuple[Item, ...], msgspec.Meta(max_length=ITEMS_MAX)]
 
 
 class Transaction(Part, frozen=True, tag_field="kind", tag="transaction"):
@@ -125,7 +172,7 @@ class Transaction(Part, frozen=True, tag_field="kind", tag="transaction"):
     subscription_id: PaddleId | None = None
     billing_period: Period | None = None
     custom_data: CustomData | None = None
-    items: Annotated[tuple[Item, ...], msgspec.Meta(max_length=ITEMS_MAX)] | None = None
+    items: Items | None = None
 
     def __post_init__(self) -> None:
         _in_capitals(self)
@@ -137,7 +184,10 @@ class Transaction(Part, frozen=True, tag_field="kind", tag="transaction"):
 
     @property
     def subtotal(self) -> int:
-        """What was paid for, before tax. Only of one that has totals."""
+        """What it costs before tax and discount; below zero if more is given back than sold.
+
+        Only of one that has totals.
+        """
         assert self.totals is not None, "settle looks first"
         return int(self.totals.subtotal)
 
@@ -146,6 +196,22 @@ class Transaction(Part, frozen=True, tag_field="kind", tag="transaction"):
         """What was taken off. Only of one that has totals."""
         assert self.totals is not None, "settle looks first"
         return int(self.totals.discount or 0)
+
+    @property
+    def paid(self) -> int:
+        """What was paid before tax; 0 if money was given back. Only of one that has totals."""
+        return max(0, self.subtotal - self.discount)
+
+    @property
+    def lines(self) -> tuple[tuple[Price, Line], ...]:
+        """What was billed, each line with its price as far as that is told."""
+        prices = {item.price.id: item.price for item in self.items or () if item.price is not None}
+        lines = self.details.line_items if self.details is not None else None
+        return tuple(
+            (prices.get(line.price_id, Price(id=line.price_id)), line)
+            for line in lines or ()
+            if line.quantity != 0
+        )
 
     @property
     def markers(self) -> tuple[str, ...]:
@@ -163,6 +229,7 @@ class Subscription(Part, frozen=True, tag_field="kind", tag="subscription"):
     transaction_id: PaddleId | None = None
     current_billing_period: Period | None = None
     custom_data: CustomData | None = None
+    items: Items | None = None
 
 
 class Adjustment(Part, frozen=True, tag_field="kind", tag="adjustment"):

@@ -77,10 +77,11 @@ class PaddleMisconfigured(Exception):
 
 @dataclass(frozen=True, slots=True)
 class OpenedTransaction:
-    """A checkout that waits to be paid, under Paddle's id for it."""
+    """A checkout that waits to be paid, under Paddle's id for it; likewise the price it is at."""
 
     transaction_id: str
     checkout_url: str
+    price_id: str | None
 
 
 class Paddle:
@@ -158,7 +159,7 @@ class Paddle:
             raise PaddleRefused(
                 "no_checkout_url", "Set a default payment link in Paddle's dashboard."
             )
-        return OpenedTransaction(opened.id, opened.checkout.url)
+        return OpenedTransaction(opened.id, opened.checkout.url, opened.price_id)
 
     def _charge_subscription(self, subscription_id: str, charge: Charge) -> None:
         # Any 2xx is a charge that was made; what the answer says of the subscription is not used.

@@ -189,6 +189,7 @@ class _Checkout(msgspec.Struct):
 
 
 class _Price(msgspec.Struct):
+    id: str | None = None
     custom_data: object = None
 
 
@@ -204,6 +205,12 @@ class Transaction(msgspec.Struct):
     collection_mode: str = "automatic"
     checkout: _Checkout | None = None
     items: list[_Item] | None = None
+
+    @property
+    def price_id(self) -> str | None:
+        """The price of its first item."""
+        priced = [item.price.id for item in self.items or [] if item.price is not None]
+        return priced[0] if priced else None
 
     def is_being_collected(self) -> bool:
         """Whether it is neither paid nor past due; an invoice that was sent counts as done."""

@@ -17,6 +17,7 @@ from storecredit.ledger.owners import Owner
 from storecredit.postgres.pool import Database, Record
 
 PROBLEMS_MAX: Final = 100
+TRANSACTIONS_MAX: Final = 100
 
 _EVENTS: Final = "status = 'set_aside' OR status = 'failing'"
 _CLAWBACKS: Final = "taken < credits AND dismissed_at IS NULL"
@@ -27,10 +28,11 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class EventProblem:
-    """An event that is failing or was set aside.
+    """An event that is failing or was set aside, the first of those that are the same problem.
 
     `about` is what was read of it: ids, amounts, status; of one that cannot be read, what is kept.
-    None: nothing is.
+    None: nothing is. `transaction_ids`: the payments that the problem is about, oldest first, at
+    most `TRANSACTIONS_MAX`; each can be booked by hand.
     """
 
     event_id: str
@@ -41,6 +43,7 @@ class EventProblem:
     attempts: int
     reason: str | None
     about: dict[str, object] | None
+    transaction_ids: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +107,8 @@ class Problems:
     async def count(self) -> dict[str, int]:
         """How many there are of each kind, all of them. Raises DatabaseUnavailable."""
         row = await self._database.fetchrow(
-            f"""SELECT (SELECT count(*) FROM paddle_events WHERE {_EVENTS}) AS events,
+            f"""SELECT (SELECT count(DISTINCT coalesce(subject, event_id))
+                    FROM paddle_events WHERE {_EVENTS}) AS events,
                    (SELECT count(*) FROM clawbacks WHERE {_CLAWBACKS}) AS clawbacks,
                    (SELECT count(*) FROM store_overage_bills WHERE {_BILLS}) AS bills"""  # noqa: S608 - constants
         )
@@ -114,18 +118,29 @@ class Problems:
     async def dismiss(self, problem_id: str) -> bool:
         """Show an event or clawback no longer, once it was dealt with; false: there is none such.
 
-        `problem_id` is the event's or the adjustment's id. No credits move.
+        `problem_id` is the event's or the adjustment's id; all events of the same problem go with
+        it. No credits move.
         """
         return bool(await self._database.fetchval("SELECT dismiss_billing_problem($1)", problem_id))
 
     async def events(self) -> Listed[EventProblem]:
-        """Events that are failing or were set aside."""
+        """Events that are failing or were set aside; those about the same subject once."""
         rows = await self._database.fetch(
-            f"""SELECT event_id, event_type, occurred_at, received_at, status, attempts, reason,
-                   content
-               FROM paddle_events WHERE {_EVENTS}
-               ORDER BY received_at DESC LIMIT $1""",  # noqa: S608 - a constant
+            f"""SELECT e.event_id, e.event_type, e.occurred_at, e.received_at, e.status, e.attempts,
+                   e.reason, e.content, p.transaction_ids
+               FROM (
+                   SELECT (array_agg(event_id ORDER BY received_at, event_id))[1] AS event_id,
+                       (array_agg(content ->> 'id' ORDER BY received_at, event_id)
+                           FILTER (WHERE event_type = 'transaction.completed'
+                                   AND content IS NOT NULL))[:$2] AS transaction_ids,
+                       max(received_at) AS newest
+                   FROM paddle_events WHERE {_EVENTS}
+                   GROUP BY coalesce(subject, event_id)
+                   ORDER BY newest DESC LIMIT $1
+               ) p JOIN paddle_events e USING (event_id)
+               ORDER BY p.newest DESC""",  # noqa: S608 - a constant
             PROBLEMS_MAX + 1,
+            TRANSACTIONS_MAX,
         )
         return _listed([_event(row) for row in rows])
 
@@ -166,6 +181,7 @@ def _event(row: Record) -> EventProblem:
         attempts=row["attempts"],
         reason=row["reason"],
         about=_about(row["event_type"], row["content"]),
+        transaction_ids=tuple(each for each in row["transaction_ids"] or () if each is not None),
     )
 
 

@@ -1,13 +1,14 @@
 """What an event of Paddle's comes to: booked, ignored, set aside for the operator, or not yet.
 
-Everything that is booked is booked by one SQL function (`sql/functions/billing.sql`) from our own
+Everything that is booked is booked by one SQL function (`sql/functions/`) from our own
 record of the sale. Here what Paddle says is compared with that record, and each difference gets a
 sentence for the operator: ids and amounts, never a text that came from outside.
 
 | event | comes to |
 |---|---|
 | `transaction.completed` of a checkout | its credits, once |
-| … `origin: subscription_recurring` | the period's credits, once |
+| … `origin: subscription_recurring` | the period's credits, once (`subscription_settlement`) |
+| … `origin: subscription_update` | the credits of a change within a period, or less of them |
 | … `origin: subscription_charge` | the payment of an overage bill |
 | `subscription.*` | the subscription's state and the store's tier |
 | `adjustment.*`, approved refund or chargeback | credits taken back |
@@ -15,13 +16,12 @@ sentence for the operator: ids and amounts, never a text that came from outside.
 | … a chargeback that was reversed, and all other actions | shown to the operator |
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, assert_never
 
 import msgspec
 
+from storecredit.billing.catalogue import Catalogue
 from storecredit.billing.messages import (
     Adjustment,
     Content,
@@ -30,55 +30,26 @@ from storecredit.billing.messages import (
     Transaction,
 )
 from storecredit.billing.overage_charge import marked_overage
+from storecredit.billing.subscription_settlement import settle_payment, settle_state
 from storecredit.billing.subscriptions import SubscriptionStatus
+from storecredit.billing.verdicts import Ignored, NotYet, Processed, SetAside, Verdict, booking
 from storecredit.postgres.pool import Connection, Record
 
 BOOKED_ACTIONS: Final = frozenset({"refund", "chargeback"})
 _STATUSES: Final = frozenset(SubscriptionStatus)
 
 
-@dataclass(frozen=True, slots=True)
-class Processed:
-    """It was booked, now or before."""
-
-    note: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Ignored:
-    """Nothing follows from it."""
-
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class SetAside:
-    """It does not fit our records; a person has to look at it."""
-
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class NotYet:
-    """What it is about is not known yet: events arrive in any order."""
-
-    reason: str
-
-
-Verdict = Processed | Ignored | SetAside | NotYet
-
-
 async def settle(
-    connection: Connection, content: Content, occurred_at: datetime, plans: Sequence[str]
+    connection: Connection, content: Content, occurred_at: datetime, catalogue: Catalogue
 ) -> Verdict:
-    """Book what the content says, in the caller's transaction; `plans` are on sale."""
+    """Book what the content says, in the caller's transaction."""
     match content:
         case Transaction(origin="subscription_payment_method_change"):
             return Ignored("A means of payment was replaced; nothing was sold.")
         case Transaction(totals=None):
             return SetAside(f"Transaction {content.id} does not say what was paid.")
-        case Transaction(origin="subscription_recurring"):
-            return await _renewal(connection, content, occurred_at)
+        case Transaction(origin="subscription_recurring" | "subscription_update"):
+            return await settle_payment(connection, content, occurred_at, catalogue)
         case Transaction(origin="subscription_charge"):
             return await _overage(connection, content, occurred_at)
         case Transaction():
@@ -86,7 +57,7 @@ async def settle(
         case Subscription(status=status) if status not in _STATUSES:
             return SetAside(f"Subscription {content.id} has a status not known here: {status}.")
         case Subscription():
-            return await _state(connection, content, occurred_at, plans)
+            return await settle_state(connection, content, occurred_at, catalogue)
         case Adjustment():
             return await _adjustment(connection, content)
         case _:
@@ -105,15 +76,16 @@ async def _purchase(connection: Connection, paid: Transaction, paid_at: datetime
     if differences:
         return _unlike(paid, f"checkout {checkout['checkout_id']}", differences)
     outcome = await connection.fetchval(
-        "SELECT book_checkout($1, $2, $3, $4, $5, $6)",
+        "SELECT book_checkout($1, $2, $3, $4, $5, $6, $7)",
         paid.id,
         paid.subscription_id,
         paid.billing_period.starts_at if paid.billing_period else None,
         paid.subtotal,
         paid.currency_code,
         paid_at,
+        paid.discount,
     )
-    return _verdict(outcome, paid)
+    return booking(outcome, paid)
 
 
 async def _without_checkout(connection: Connection, paid: Transaction) -> Verdict:
@@ -125,29 +97,6 @@ async def _without_checkout(connection: Connection, paid: Transaction) -> Verdic
     if waiting:
         return NotYet(f"No checkout of ours is for transaction {paid.id} (yet).")
     return SetAside(f"No checkout of ours is for transaction {paid.id}.")
-
-
-async def _renewal(connection: Connection, paid: Transaction, paid_at: datetime) -> Verdict:
-    subscription = await connection.fetchrow(
-        "SELECT * FROM store_subscriptions WHERE paddle_subscription_id = $1", paid.subscription_id
-    )
-    if subscription is None:
-        return NotYet(f"Subscription {paid.subscription_id} is not known (yet).")
-    differences = _differences(subscription, paid)
-    if paid.billing_period is None:
-        differences.append("it names no period")
-    if differences or paid.billing_period is None:
-        return _unlike(paid, f"subscription {paid.subscription_id}", differences)
-    outcome = await connection.fetchval(
-        "SELECT book_subscription_period($1, $2, $3, $4, $5, $6)",
-        paid.id,
-        paid.subscription_id,
-        paid.billing_period.starts_at,
-        paid.subtotal,
-        paid.currency_code,
-        paid_at,
-    )
-    return _verdict(outcome, paid)
 
 
 async def _overage(connection: Connection, paid: Transaction, paid_at: datetime) -> Verdict:
@@ -162,33 +111,38 @@ async def _overage(connection: Connection, paid: Transaction, paid_at: datetime)
     )
     if subscription is None:
         return NotYet(f"Subscription {paid.subscription_id} is not known (yet).")
-    differences = [f"{paid.discount} were taken off"] if paid.discount != 0 else []
+    differences = _discount_differences(paid)
     if subscription["store_id"] != store_id:
         differences.append("it is marked for another store")
     if differences:
         return _unlike(paid, "the overage bill", differences)
     outcome = await connection.fetchval(
-        "SELECT book_overage_payment($1, $2, $3, $4, $5, $6)",
+        "SELECT book_overage_payment($1, $2, $3, $4, $5, $6, $7)",
         paid.id,
         paid.subscription_id,
         period,
         paid.subtotal,
         paid.currency_code,
         paid_at,
+        paid.discount,
     )
-    return _verdict(outcome, paid)
+    return booking(outcome, paid)
 
 
 def _differences(sold: Record, paid: Transaction) -> list[str]:
-    """What was paid otherwise than it was sold, in words."""
-    differences = []
+    """What is otherwise than it was sold, in words. A discount is not: you grant it at Paddle."""
+    differences = _discount_differences(paid)
     if paid.subtotal != sold["amount"]:
         differences.append(f"the subtotal is {paid.subtotal}, not {sold['amount']}")
     if paid.currency_code != sold["currency"]:
         differences.append(f"the currency is {paid.currency_code}, not {sold['currency']}")
-    if paid.discount != 0:
-        differences.append(f"{paid.discount} were taken off")
     return differences
+
+
+def _discount_differences(paid: Transaction) -> list[str]:
+    """No discount is below zero or more than the price."""
+    possible = 0 <= paid.discount <= max(0, paid.subtotal)
+    return [] if possible else [f"{paid.discount} were taken off"]
 
 
 def _other_claims(checkout: Record, claims: CustomData | None) -> list[str]:
@@ -203,67 +157,6 @@ def _other_claims(checkout: Record, claims: CustomData | None) -> list[str]:
 
 def _unlike(paid: Transaction, sold: str, differences: list[str]) -> SetAside:
     return SetAside(f"Transaction {paid.id} is not what {sold} sold: {'; '.join(differences)}.")
-
-
-def _verdict(outcome: str, paid: Transaction) -> Verdict:
-    match outcome:
-        case "booked":
-            return Processed()
-        case "already_booked":
-            return Processed("Booked before.")
-        case "unknown_subscription":
-            return NotYet(f"Subscription {paid.subscription_id} is not known (yet).")
-        case "unknown_transaction" | "unknown_bill" | "mismatch":
-            return SetAside(f"Transaction {paid.id} is not what was sold.")
-        case "period_paid":
-            return SetAside(
-                f"Transaction {paid.id} pays what another transaction has paid: refund one of them."
-            )
-        case "conflict":
-            return SetAside(
-                f"Transaction {paid.id} was paid, but its request id has added other credits: "
-                "add these under another one."
-            )
-        case _:
-            raise AssertionError(f"a booking has no outcome {outcome}")
-
-
-async def _state(
-    connection: Connection,
-    subscription: Subscription,
-    occurred_at: datetime,
-    plans: Sequence[str],
-) -> Verdict:
-    claims = subscription.custom_data or CustomData()
-    period = subscription.current_billing_period
-    outcome = await connection.fetchval(
-        "SELECT apply_subscription_state($1, $2, $3, $4, $5, $6, $7, $8, $9)",
-        subscription.id,
-        subscription.transaction_id,
-        claims.checkout_id,
-        claims.store_id,
-        subscription.status,
-        occurred_at,
-        period.starts_at if period else None,
-        period.ends_at if period else None,
-        plans,
-    )
-    match outcome:
-        case "applied":
-            return Processed()
-        case "stale":
-            return Ignored("A state that is as new or newer was applied before.")
-        case "unknown_subscription":
-            return NotYet(f"Subscription {subscription.id} is not known (yet).")
-        case "unknown_checkout":
-            return SetAside(f"No checkout of ours began subscription {subscription.id}.")
-        case "mismatch":
-            return SetAside(
-                f"Subscription {subscription.id} names another store, checkout or transaction than "
-                "our record."
-            )
-        case _:
-            raise AssertionError(f"a subscription's state has no outcome {outcome}")
 
 
 async def _adjustment(connection: Connection, adjustment: Adjustment) -> Verdict:

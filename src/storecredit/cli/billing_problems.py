@@ -100,7 +100,7 @@ def retry(
     database_url: DatabaseUrl = None,
     json: Json = False,
 ) -> None:
-    """Look again at an event that was set aside; the running worker does."""
+    """Look again at an event that was set aside, and all of the same problem; the worker does."""
 
     async def act(_rooms: Rooms, billing: "Billing") -> dict[str, Any]:
         if not await billing.events.retry(event_id):
@@ -126,7 +126,7 @@ def dismiss(
     database_url: DatabaseUrl = None,
     json: Json = False,
 ) -> None:
-    """Show an event or clawback no longer, which you have dealt with; no credits move."""
+    """Show an event (all of the same problem) or clawback no longer; no credits move."""
 
     async def act(_rooms: Rooms, billing: "Billing") -> dict[str, Any]:
         if not await billing.problems.dismiss(problem_id):

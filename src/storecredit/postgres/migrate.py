@@ -42,6 +42,7 @@ FUNCTION_FILES: Final = (
     "user_ledger",
     "user_generation",
     "billing",
+    "subscriptions",
     "verify_ledgers",
     "verify_sums",
     "verify_rows",

@@ -17,7 +17,8 @@ DECLARE
         'raise_credit_error', 'overage_bill_lock',
         'settle_plain_deductions', 'settle_plain_failures', 'lock_sessions_across_stores',
         'lock_user_credits', 'write_user_movement', 'refuse_bad_user_request',
-        'settle_user_deduction', 'settle_user_refund'];
+        'settle_user_deduction', 'settle_user_refund',
+        'take_back_after_downgrade', 'take_what_downgrades_missed'];
     functions CONSTANT text[] := ARRAY[
         'create_store', 'update_store',
         'create_store_api_key', 'update_store_api_key', 'revoke_store_api_key',
@@ -42,7 +43,7 @@ DECLARE
         'fail_generation', 'fail_generations_across_users', 'forget_generation_result',
         'open_checkout', 'attach_checkout', 'receive_paddle_event', 'settle_paddle_event',
         'note_paddle_event_failure', 'retry_paddle_event', 'dismiss_billing_problem',
-        'book_checkout', 'book_subscription_period', 'book_overage_payment', 'book_adjustment',
+        'book_checkout', 'book_subscription_payment', 'book_overage_payment', 'book_adjustment',
         'apply_subscription_state',
         'ledger_owners', 'ledger_credits', 'ledger_movements', 'ledger_sessions',
         'fingerprint_of_state', 'fingerprint_of_generation', 'fingerprint_of_bill',

@@ -21,6 +21,8 @@ class EventView(msgspec.Struct, frozen=True):
     """An event of Paddle's that keeps failing or was set aside; nothing was booked for it.
 
     `about` is what was read of it: ids, amounts, status; of one that cannot be read, what is kept.
+    `transaction_ids`: the payments that it is about; the same problem is shown once, though it may
+    come with each month's payment.
     """
 
     event_id: str
@@ -31,6 +33,7 @@ class EventView(msgspec.Struct, frozen=True):
     attempts: int
     reason: str | None
     about: dict[str, Any] | None
+    transaction_ids: list[str]
 
 
 class ShortClawbackView(msgspec.Struct, frozen=True):
@@ -146,6 +149,7 @@ def _event_view(event: EventProblem) -> EventView:
         attempts=event.attempts,
         reason=event.reason,
         about=event.about,
+        transaction_ids=list(event.transaction_ids),
     )
 
 

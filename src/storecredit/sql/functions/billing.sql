@@ -1,11 +1,13 @@
--- Checkouts, payments, adjustments and events: how money becomes credits, and back.
+-- Checkouts, payments, adjustments and events: how money becomes credits, and back. Those of
+-- subscriptions stand in subscriptions.sql.
 --
--- What a payment is worth, and to whom, is read from the checkout or subscription that we recorded;
--- what Paddle says is compared with it, and never booked. Each function books in its one
+-- What a payment is worth, and to whom, is our own record: the checkout that was opened, the price
+-- that is known for a plan's. What was paid for it, and goes back, is as Paddle says. Each function books in its one
 -- transaction the payment and the ledger's row, or neither, and answers what it came to: called
 -- again with the same ids it changes nothing.
 --
--- Lock order: a checkout, payment, bill or store row first, then the buyer's credit row.
+-- Lock order: a checkout, subscription, payment, bill or store row first, then the buyer's credit
+-- row.
 
 CREATE OR REPLACE FUNCTION open_checkout(
     p_checkout_id uuid,
@@ -85,14 +87,16 @@ COMMENT ON FUNCTION
 CREATE OR REPLACE FUNCTION attach_checkout(
     p_checkout_id uuid,
     p_transaction_id text,
-    p_checkout_url text
+    p_checkout_url text,
+    p_price_id text DEFAULT NULL
 )
 RETURNS checkouts
 LANGUAGE plpgsql
 SECURITY DEFINER
 SET search_path = public, pg_temp
 AS $$
--- Purpose: tie a checkout to the transaction that Paddle made for it: the first one, for ever.
+-- Purpose: tie a checkout to the transaction that Paddle made for it, and to the price it made
+--   with it: the first one, for ever. By that price a subscription is known for what was sold.
 -- Locks: the checkout's row. Idempotent: a later transaction changes nothing.
 -- Outcomes: the checkout with the transaction that is attached; null: no such checkout.
 -- Errors: unique_violation for a transaction that belongs to another checkout.
@@ -100,14 +104,15 @@ DECLARE
     v_checkout checkouts;
 BEGIN
     UPDATE checkouts c
-    SET paddle_transaction_id = p_transaction_id, checkout_url = p_checkout_url
+    SET paddle_transaction_id = p_transaction_id, checkout_url = p_checkout_url,
+        paddle_price_id = p_price_id
     WHERE c.checkout_id = p_checkout_id AND c.paddle_transaction_id IS NULL;
     SELECT c.* INTO v_checkout FROM checkouts c WHERE c.checkout_id = p_checkout_id;
     RETURN v_checkout;
 END;
 $$;
-COMMENT ON FUNCTION attach_checkout(uuid, text, text) IS
-    'Ties a checkout to its transaction at Paddle, once, and returns it as it is then.';
+COMMENT ON FUNCTION attach_checkout(uuid, text, text, text) IS
+    'Ties a checkout to its transaction and price at Paddle, once, and returns it as it is then.';
 
 CREATE OR REPLACE FUNCTION book_checkout(
     p_transaction_id text,
@@ -115,7 +120,8 @@ CREATE OR REPLACE FUNCTION book_checkout(
     p_period_starts_at timestamptz,
     p_amount bigint,
     p_currency text,
-    p_paid_at timestamptz
+    p_paid_at timestamptz,
+    p_discount bigint DEFAULT 0
 )
 RETURNS text
 LANGUAGE plpgsql
@@ -123,10 +129,12 @@ SECURITY DEFINER
 SET search_path = public, pg_temp
 AS $$
 -- Purpose: a checkout was paid: its payment, and its credits in the buyer's ledger under its
---   request id, as purchase or as a subscription's first period.
--- Locks: the checkout's row, then the buyer's credit row. Idempotent by transaction.
--- Outcomes: booked | already_booked | unknown_transaction | mismatch (amount, currency or kind are
---   not those of the checkout) | period_paid (another transaction paid this period)
+--   request id, as purchase or as a subscription's first period. A discount, which the operator
+--   grants at Paddle, takes nothing from the credits: it makes the payment that may go back less.
+-- Locks: the checkout's row, its subscription's, then the buyer's credit row. Idempotent by
+--   transaction.
+-- Outcomes: booked | already_booked | unknown_transaction | mismatch (amount before the discount,
+--   currency or kind are not those of the checkout, or the discount is more than that) | period_paid (another transaction paid this period)
 --   | conflict (the request id has added other credits). Only `booked` writes.
 -- Errors: those of add_store_credits and add_credits, but for request_conflict.
 DECLARE
@@ -141,6 +149,7 @@ BEGIN
     ELSIF EXISTS (SELECT FROM payments p WHERE p.paddle_transaction_id = p_transaction_id) THEN
         RETURN 'already_booked';
     ELSIF (p_amount, p_currency) IS DISTINCT FROM (v_checkout.amount, v_checkout.currency)
+        OR (p_discount BETWEEN 0 AND p_amount) IS NOT TRUE
         OR (p_subscription_id IS NOT NULL AND v_checkout.purchase_type <> 'subscription') THEN
         RETURN 'mismatch';
     ELSIF v_checkout.purchase_type = 'subscription' AND EXISTS (
@@ -150,6 +159,8 @@ BEGIN
         RETURN 'period_paid';
     END IF;
 
+    PERFORM FROM store_subscriptions s
+    WHERE s.paddle_subscription_id = p_subscription_id FOR UPDATE;
     v_what := CASE v_checkout.purchase_type WHEN 'credits' THEN 'purchase' ELSE 'subscription' END;
     BEGIN
         IF v_checkout.store_id IS NOT NULL THEN
@@ -174,82 +185,15 @@ BEGIN
         (p_transaction_id, v_checkout.store_id, v_checkout.user_id, v_checkout.checkout_id,
          p_subscription_id, p_paid_at,
          CASE v_what WHEN 'subscription' THEN p_period_starts_at END, v_what, v_checkout.credits,
-         v_checkout.amount, v_checkout.currency, v_checkout.request_id);
-    RETURN 'booked';
-END;
-$$;
-COMMENT ON FUNCTION book_checkout(text, text, timestamptz, bigint, text, timestamptz) IS
-    'Books a paid checkout and adds its credits, once. Outcome: booked, already_booked, '
-    'unknown_transaction, mismatch, period_paid, conflict; only booked writes.';
-
-CREATE OR REPLACE FUNCTION book_subscription_period(
-    p_transaction_id text,
-    p_subscription_id text,
-    p_period_starts_at timestamptz,
-    p_amount bigint,
-    p_currency text,
-    p_paid_at timestamptz
-)
-RETURNS text
-LANGUAGE plpgsql
-SECURITY DEFINER
-SET search_path = public, pg_temp
-AS $$
--- Purpose: a further period of a subscription was paid: its payment, and its credits in the
---   store's ledger, under a request id that names subscription and period.
--- Locks: the subscription's row, then the store's credit row. Idempotent by transaction, and by
---   period: two transactions for one period add once.
--- Outcomes: booked | already_booked | unknown_subscription (it may be known later)
---   | mismatch (amount or currency are not the subscription's) | period_paid (by another
---   transaction) | conflict (the request id has added other credits). Only `booked` writes.
--- Errors: those of add_store_credits, but for request_conflict.
-DECLARE
-    v_subscription store_subscriptions;
-    v_request_id text;
-    v_added boolean;
-BEGIN
-    SELECT s.* INTO v_subscription FROM store_subscriptions s
-    WHERE s.paddle_subscription_id = p_subscription_id FOR UPDATE;
-    IF NOT FOUND THEN
-        RETURN 'unknown_subscription';
-    ELSIF EXISTS (SELECT FROM payments p WHERE p.paddle_transaction_id = p_transaction_id) THEN
-        RETURN 'already_booked';
-    ELSIF p_period_starts_at IS NULL OR (p_amount, p_currency)
-        IS DISTINCT FROM (v_subscription.amount, v_subscription.currency) THEN
-        RETURN 'mismatch';
-    ELSIF EXISTS (
-        SELECT FROM payments p
-        WHERE p.paddle_subscription_id = p_subscription_id
-          AND p.period_starts_at = p_period_starts_at AND p.kind = 'subscription') THEN
-        RETURN 'period_paid';
-    END IF;
-
-    v_request_id := format('subscription:%s:%s', p_subscription_id,
-        to_char(p_period_starts_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'));
-    BEGIN
-        v_added := add_store_credits(v_subscription.store_id, v_subscription.credits::int,
-            'subscription', v_request_id, 'Subscription: ' || v_subscription.plan);
-    EXCEPTION WHEN SQLSTATE 'SC004' THEN
-        v_added := false;
-    END;
-    IF NOT v_added THEN
-        RETURN 'conflict';
-    END IF;
-
-    INSERT INTO payments
-        (paddle_transaction_id, store_id, checkout_id, paddle_subscription_id, paid_at,
-         period_starts_at, kind, credits, amount, currency, request_id)
-    VALUES
-        (p_transaction_id, v_subscription.store_id, v_subscription.checkout_id, p_subscription_id,
-         p_paid_at, p_period_starts_at, 'subscription', v_subscription.credits,
-         v_subscription.amount, v_subscription.currency, v_request_id);
+         v_checkout.amount - p_discount, v_checkout.currency, v_checkout.request_id);
+    PERFORM take_what_downgrades_missed(p_transaction_id, p_subscription_id, v_checkout.credits);
     RETURN 'booked';
 END;
 $$;
 COMMENT ON FUNCTION
-    book_subscription_period(text, text, timestamptz, bigint, text, timestamptz) IS
-    'Books a paid period of a subscription and adds its credits, once per period. Outcome: booked, '
-    'already_booked, unknown_subscription, mismatch, period_paid, conflict; only booked writes.';
+    book_checkout(text, text, timestamptz, bigint, text, timestamptz, bigint) IS
+    'Books a paid checkout and adds its credits, once. Outcome: booked, already_booked, '
+    'unknown_transaction, mismatch, period_paid, conflict; only booked writes.';
 
 CREATE OR REPLACE FUNCTION book_overage_payment(
     p_transaction_id text,
@@ -257,7 +201,8 @@ CREATE OR REPLACE FUNCTION book_overage_payment(
     p_period date,
     p_amount bigint,
     p_currency text,
-    p_paid_at timestamptz
+    p_paid_at timestamptz,
+    p_discount bigint DEFAULT 0
 )
 RETURNS text
 LANGUAGE plpgsql
@@ -266,8 +211,8 @@ SET search_path = public, pg_temp
 AS $$
 -- Purpose: a store paid its overage of one month. No credits move: they were used before.
 -- Locks: the bill's row, then the store's credit row against deletion. Idempotent by transaction.
--- Outcomes: booked | already_booked | unknown_subscription | unknown_bill | mismatch (amount or
---   currency are not the bill's) | period_paid (by another transaction). Only `booked` writes.
+-- Outcomes: booked | already_booked | unknown_subscription | unknown_bill | mismatch (amount
+--   before the discount or currency are not the bill's, or the discount is more than that) | period_paid (by another transaction). Only `booked` writes.
 DECLARE
     v_store_id uuid;
     v_bill store_overage_bills;
@@ -283,7 +228,8 @@ BEGIN
         RETURN 'unknown_bill';
     ELSIF EXISTS (SELECT FROM payments p WHERE p.paddle_transaction_id = p_transaction_id) THEN
         RETURN 'already_booked';
-    ELSIF (p_amount, p_currency) IS DISTINCT FROM (v_bill.amount, v_bill.currency) THEN
+    ELSIF (p_amount, p_currency) IS DISTINCT FROM (v_bill.amount, v_bill.currency)
+        OR (p_discount BETWEEN 0 AND p_amount) IS NOT TRUE THEN
         RETURN 'mismatch';
     ELSIF v_bill.paddle_transaction_id <> p_transaction_id OR EXISTS (
         SELECT FROM payments p
@@ -299,11 +245,12 @@ BEGIN
          currency, request_id)
     VALUES
         (p_transaction_id, v_store_id, p_subscription_id, p_paid_at, 'overage', v_bill.credits,
-         v_bill.amount, v_bill.currency, v_bill.request_id);
+         v_bill.amount - p_discount, v_bill.currency, v_bill.request_id);
     RETURN 'booked';
 END;
 $$;
-COMMENT ON FUNCTION book_overage_payment(text, text, date, bigint, text, timestamptz) IS
+COMMENT ON FUNCTION
+    book_overage_payment(text, text, date, bigint, text, timestamptz, bigint) IS
     'Books the payment of a store''s overage bill; moves no credits. Outcome: booked, '
     'already_booked, unknown_subscription, unknown_bill, mismatch, period_paid.';
 
@@ -356,7 +303,10 @@ BEGIN
     FROM clawbacks c WHERE c.paddle_transaction_id = p_transaction_id;
     credits := CASE
         WHEN v_payment.kind = 'overage' THEN 0
-        WHEN p_is_full OR v_amount >= v_payment.amount THEN v_payment.credits - v_credits
+        WHEN p_is_full THEN v_payment.credits - v_credits
+        -- Nothing was paid, and so nothing can have gone back but the tax.
+        WHEN v_payment.amount = 0 THEN 0
+        WHEN v_amount >= v_payment.amount THEN v_payment.credits - v_credits
         -- A full one before may have asked for more than its amount's share.
         ELSE greatest(0, floor(v_payment.credits * v_amount / v_payment.amount) - v_credits) END;
     taken := CASE
@@ -376,100 +326,6 @@ $$;
 COMMENT ON FUNCTION book_adjustment(text, text, text, boolean, bigint, text) IS
     'Takes back the credits of a payment that was refunded or charged back, in proportion and never '
     'below zero, once. Outcome: booked, already_booked, unknown_payment, mismatch.';
-
-CREATE OR REPLACE FUNCTION apply_subscription_state(
-    p_subscription_id text,
-    p_transaction_id text,
-    p_checkout_id uuid,
-    p_store_id uuid,
-    p_status text,
-    p_occurred_at timestamptz,
-    p_period_starts_at timestamptz,
-    p_period_ends_at timestamptz,
-    p_plans text[]
-)
-RETURNS text
-LANGUAGE plpgsql
-SECURITY DEFINER
-SET search_path = public, pg_temp
-AS $$
--- Purpose: keep what Paddle says of a subscription, and let the store's tier follow it. Of the
---   transaction, checkout and store that Paddle names, null is no claim.
--- The tier is the plan of the store's largest subscription that is paid for (active, trialing,
---   past_due), else 'default'. A tier that is neither 'default' nor a plan (one of p_plans, which
---   are on sale, or one that the store ever subscribed to) was set by the operator's hand, stays.
--- Locks: the store's row. Idempotent: a state that is no newer than the one applied is `stale`.
--- Which checkout began it is known from its transaction alone: custom data can be written by the
---   buyer, and that of a dearer checkout would bring a dearer plan's tier.
--- Outcomes: applied | stale | unknown_subscription (it may be known later: no transaction is named)
---   | unknown_checkout (none of ours began it) | mismatch (it claims another store or checkout than
---   our record says, or a checkout that began another subscription).
--- Errors: check_violation for an unknown status.
-DECLARE
-    v_checkout checkouts;
-    v_tier text;
-    v_tier_before text;
-BEGIN
-    SELECT c.* INTO v_checkout FROM store_subscriptions s JOIN checkouts c USING (checkout_id)
-    WHERE s.paddle_subscription_id = p_subscription_id;
-    IF NOT FOUND AND p_transaction_id IS NULL THEN
-        RETURN 'unknown_subscription';
-    ELSIF NOT FOUND THEN
-        SELECT c.* INTO v_checkout FROM checkouts c
-        WHERE c.paddle_transaction_id = p_transaction_id;
-    END IF;
-    IF v_checkout.checkout_id IS NULL THEN
-        RETURN 'unknown_checkout';
-    ELSIF v_checkout.purchase_type <> 'subscription'
-        OR p_transaction_id <> v_checkout.paddle_transaction_id
-        OR p_checkout_id <> v_checkout.checkout_id
-        OR p_store_id <> v_checkout.store_id THEN
-        RETURN 'mismatch';
-    END IF;
-
-    SELECT s.tier INTO v_tier_before FROM stores s
-    WHERE s.store_id = v_checkout.store_id FOR UPDATE;
-    IF EXISTS (
-        SELECT FROM store_subscriptions s
-        WHERE s.store_id = v_checkout.store_id AND s.checkout_id = v_checkout.checkout_id
-          AND s.paddle_subscription_id <> p_subscription_id) THEN
-        RETURN 'mismatch';
-    END IF;
-    INSERT INTO store_subscriptions AS s
-        (store_id, paddle_subscription_id, checkout_id, occurred_at, period_starts_at,
-         period_ends_at, status, plan, credits, amount, currency)
-    VALUES
-        (v_checkout.store_id, p_subscription_id, v_checkout.checkout_id, p_occurred_at,
-         p_period_starts_at, p_period_ends_at, p_status, v_checkout.plan, v_checkout.credits,
-         v_checkout.amount, v_checkout.currency)
-    ON CONFLICT (store_id, paddle_subscription_id) DO UPDATE
-    SET occurred_at = excluded.occurred_at, status = excluded.status,
-        -- A canceled subscription has no current period; its last one stays known.
-        period_starts_at = coalesce(excluded.period_starts_at, s.period_starts_at),
-        period_ends_at = coalesce(excluded.period_ends_at, s.period_ends_at)
-    WHERE s.occurred_at < excluded.occurred_at;
-    IF NOT FOUND THEN
-        RETURN 'stale';
-    END IF;
-
-    v_tier := coalesce(
-        (SELECT s.plan FROM store_subscriptions s
-         WHERE s.store_id = v_checkout.store_id
-           AND s.status IN ('active', 'trialing', 'past_due')
-         ORDER BY s.credits DESC, s.plan LIMIT 1),
-        'default');
-    IF v_tier <> v_tier_before AND (v_tier_before = ANY (p_plans || 'default'::text) OR EXISTS (
-        SELECT FROM store_subscriptions s
-        WHERE s.store_id = v_checkout.store_id AND s.plan = v_tier_before)) THEN
-        PERFORM update_store(v_checkout.store_id, p_tier => v_tier);
-    END IF;
-    RETURN 'applied';
-END;
-$$;
-COMMENT ON FUNCTION apply_subscription_state(
-    text, text, uuid, uuid, text, timestamptz, timestamptz, timestamptz, text[]) IS
-    'Keeps the newest state of a subscription; the store''s tier follows it unless the operator set '
-    'it by hand. Outcome: applied, stale, unknown_subscription, unknown_checkout, mismatch.';
 
 CREATE OR REPLACE FUNCTION receive_paddle_event(
     p_event_id text,
@@ -504,25 +360,28 @@ COMMENT ON FUNCTION receive_paddle_event(text, text, timestamptz, json, text, te
 CREATE OR REPLACE FUNCTION settle_paddle_event(
     p_event_id text,
     p_status text,
-    p_reason text DEFAULT NULL
+    p_reason text DEFAULT NULL,
+    p_subject text DEFAULT NULL
 )
 RETURNS boolean
 LANGUAGE plpgsql
 SECURITY DEFINER
 SET search_path = public, pg_temp
 AS $$
--- Purpose: say what became of an event: processed, ignored or set_aside.
+-- Purpose: say what became of an event: processed, ignored or set_aside. Events that are set aside
+--   with the same subject are one problem.
 -- Locks: the event's row. Idempotent: the first settlement stays.
 -- Outcomes: true: settled now; false: no such event, or it was settled.
 -- Errors: check_violation for a status that settles nothing.
 BEGIN
     UPDATE paddle_events e
-    SET status = p_status, reason = p_reason, settled_at = now(), attempts = e.attempts + 1
+    SET status = p_status, reason = p_reason, subject = p_subject, settled_at = now(),
+        attempts = e.attempts + 1
     WHERE e.event_id = p_event_id AND e.status IN ('received', 'failing');
     RETURN FOUND;
 END;
 $$;
-COMMENT ON FUNCTION settle_paddle_event(text, text, text) IS
+COMMENT ON FUNCTION settle_paddle_event(text, text, text, text) IS
     'Settles an event as processed, ignored or set_aside. true: now; false: unknown or settled.';
 
 CREATE OR REPLACE FUNCTION note_paddle_event_failure(
@@ -564,13 +423,16 @@ LANGUAGE plpgsql
 SECURITY DEFINER
 SET search_path = public, pg_temp
 AS $$
--- Purpose: the operator has dealt with an event that was set aside (its id), or with credits that
---   could not be taken back (the adjustment's id); it is no longer shown. Moves no credits.
--- Locks: the row. Idempotent.
+-- Purpose: the operator has dealt with an event that was set aside (its id; others with the same
+--   subject go with it), or with credits that could not be taken back (the adjustment's id); it is
+--   no longer shown. Moves no credits.
+-- Locks: the rows. Idempotent.
 -- Outcomes: true: dismissed now; false: there is no such problem.
 BEGIN
     UPDATE paddle_events e SET status = 'ignored', settled_at = now()
-    WHERE e.event_id = p_id AND e.status = 'set_aside';
+    FROM paddle_events x
+    WHERE x.event_id = p_id AND x.status = 'set_aside' AND e.status = 'set_aside'
+      AND (e.event_id = p_id OR e.subject = x.subject);
     IF FOUND THEN
         RETURN true;
     END IF;
@@ -586,21 +448,31 @@ COMMENT ON FUNCTION dismiss_billing_problem(text) IS
 CREATE OR REPLACE FUNCTION retry_paddle_event(
     p_event_id text
 )
-RETURNS boolean
+RETURNS text[]
 LANGUAGE plpgsql
 SECURITY DEFINER
 SET search_path = public, pg_temp
 AS $$
--- Purpose: process an event anew that was set aside, with all its attempts before it.
--- Locks: the event's row. Idempotent.
--- Outcomes: true: it is to be processed; false: no such event, it is not set aside, or nothing is
---   kept of it that could be processed.
+-- Purpose: process an event anew that was set aside, with all its attempts before it, and with it
+--   all that were set aside with the same subject.
+-- Locks: the events' rows. Idempotent.
+-- Outcomes: the events that are to be processed; none: no such event, it is not set aside, or
+--   nothing is kept of it that could be processed.
+DECLARE
+    v_events text[];
 BEGIN
-    UPDATE paddle_events e
-    SET status = 'received', attempts = 0, settled_at = NULL
-    WHERE e.event_id = p_event_id AND e.status = 'set_aside' AND e.content IS NOT NULL;
-    RETURN FOUND;
+    WITH retried AS (
+        UPDATE paddle_events e
+        SET status = 'received', attempts = 0, settled_at = NULL, subject = NULL
+        FROM paddle_events x
+        WHERE x.event_id = p_event_id AND x.status = 'set_aside' AND x.content IS NOT NULL
+          AND e.status = 'set_aside' AND e.content IS NOT NULL
+          AND (e.event_id = p_event_id OR e.subject = x.subject)
+        RETURNING e.event_id)
+    SELECT coalesce(array_agg(r.event_id ORDER BY r.event_id), '{}') INTO v_events FROM retried r;
+    RETURN v_events;
 END;
 $$;
 COMMENT ON FUNCTION retry_paddle_event(text) IS
-    'Lets an event that was set aside be processed anew. false: unknown, not set aside, or empty.';
+    'Lets an event that was set aside be processed anew, and others with the same subject. Returns '
+    'them; none: unknown, not set aside, or empty.';

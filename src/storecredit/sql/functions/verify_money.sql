@@ -39,7 +39,8 @@ RETURNS TABLE (
     detail text)
 LANGUAGE sql STABLE PARALLEL SAFE
 AS $$
--- Purpose: name each payment without its movement: of the same owner, request and credits.
+-- Purpose: name each payment without its movement: of the same owner, request and credits. One for
+--   no credits has none.
     SELECT 'payment_not_booked', p.store_id, p.user_id, m.seq, p.request_id, NULL::uuid,
         format('payment %s (%s) is for %s credits, but its movement %s',
             p.paddle_transaction_id, p.kind, p.credits,
@@ -52,7 +53,7 @@ AS $$
           AND x.type = CASE p.kind WHEN 'overage' THEN 'overage_bill' ELSE p.kind END
         LIMIT 1
     ) m ON true
-    WHERE m.amount IS DISTINCT FROM p.credits
+    WHERE p.credits IS DISTINCT FROM coalesce(m.amount, 0)
     ORDER BY p.paddle_transaction_id;
 $$;
 COMMENT ON FUNCTION find_payment_discrepancies() IS

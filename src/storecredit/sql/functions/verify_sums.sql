@@ -276,13 +276,12 @@ AS $$
 -- Purpose: count the payments without their movement, of the rows in [p_from, p_until) on disk.
 --   Not the other way round: the operator may book a purchase that came in by another way.
     SELECT count(*), 0::numeric + count(*) FILTER (
-        WHERE (
-            SELECT true FROM public.ledger_movements() m
+        WHERE p.credits IS DISTINCT FROM coalesce((
+            SELECT m.amount FROM public.ledger_movements() m
             WHERE m.owner_kind = CASE WHEN p.store_id IS NULL THEN 'user' ELSE 'store' END
               AND m.owner_id = coalesce(p.store_id, p.user_id) AND m.request_id = p.request_id
               AND m.type = CASE p.kind WHEN 'overage' THEN 'overage_bill' ELSE p.kind END
-              AND m.amount = p.credits
-            LIMIT 1) IS NOT TRUE)
+            LIMIT 1), 0))
     FROM public.payments p
     WHERE p.ctid >= p_from AND p.ctid < p_until;
 $$;

@@ -1,0 +1,101 @@
+"""Which plan a price at Paddle is, and how many credits the lines of a transaction are worth.
+
+By our own record alone: the price that Paddle made for our checkout, or one that the catalogue
+names as a plan's (`paddle_price_ids`). Never by an amount, a name or a description.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Final
+
+from storecredit.billing.catalogue import Catalogue
+from storecredit.billing.messages import BillingCycle, Item, Price, Transaction
+from storecredit.postgres.pool import Record
+
+MONTHLY: Final = BillingCycle("month", 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What a subscription is for: so many credits a month, for `amount` before tax."""
+
+    plan: str
+    credits: int
+    amount: int
+    currency: str
+
+
+@dataclass(frozen=True, slots=True)
+class Worth:
+    """What a transaction's lines come to.
+
+    `credits` for the plans among them; below zero: more is given back than added. `plan` is that of
+    the line with most, None without any. `unknown`: the prices that are no plan; `is_open`: some
+    of those stand for a part of a period, so that what they add or give back cannot be told.
+    """
+
+    credits: int
+    plan: str | None
+    unknown: tuple[str, ...]
+    is_open: bool
+
+
+class PlanPrices:
+    """Knows prices by the catalogue and by the checkout that began a subscription."""
+
+    def __init__(self, catalogue: Catalogue, sold: Record | None) -> None:
+        self._catalogue = catalogue
+        self._sold = sold
+
+    def terms(self, price: Price) -> Terms | None:
+        """What the price is by our record; None: no plan that is billed each month."""
+        sold = self._sold
+        if price.id is None:
+            return None
+        if sold is not None and price.id == sold["paddle_price_id"]:
+            return Terms(sold["plan"], sold["credits"], sold["amount"], sold["currency"])
+        plan = self._catalogue.plan_of_price(price.id)
+        if plan is None or price.billing_cycle not in (None, MONTHLY):
+            return None
+        return Terms(plan.name, plan.credits, plan.amount, plan.currency)
+
+    def worth(self, billed: Transaction) -> Worth:
+        """What was bought: of each line its plan's credits × quantity × the part of the period.
+
+        Rounded towards zero, over all lines together: never a part of a credit too many is given
+        or taken.
+        """
+        total, most, plan = Fraction(0), Fraction(0), None
+        unknown: list[str] = []
+        is_open = False
+        for price, line in billed.lines:
+            terms = self.terms(price)
+            if terms is None:
+                unknown.append(price.id or "a price without an id")
+                is_open = is_open or line.proration is not None
+                continue
+            credits = line.units * terms.credits
+            total += credits
+            if plan is None or credits > most:
+                plan, most = terms.plan, credits
+        return Worth(int(total), plan, tuple(sorted(set(unknown))), is_open)
+
+    def terms_of_items(self, items: Iterable[Item]) -> Terms | None:
+        """What a subscription's items come to each month; None: no plan is among them."""
+        found = [
+            (terms, 1 if item.quantity is None else item.quantity)
+            for item in items
+            if item.recurring is not False and item.price is not None and item.quantity != 0
+            for terms in [self.terms(item.price)]
+            if terms is not None
+        ]
+        if not found:
+            return None
+        largest, _ = max(found, key=lambda each: each[0].credits)
+        return Terms(
+            plan=largest.plan,
+            credits=sum(terms.credits * quantity for terms, quantity in found),
+            amount=sum(terms.amount * quantity for terms, quantity in found),
+            currency=largest.currency,
+        )
