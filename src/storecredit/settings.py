@@ -54,7 +54,7 @@ class Settings(BaseSettings):
     data_dir: Path = Path("data")
     """Embedded PostgreSQL and result images live here."""
     database_url: SecretStr | None = None
-    """An external PostgreSQL 15 or later; unset: the embedded one in `data_dir`."""
+    """An external PostgreSQL 15 or later, as your provider prints it; unset: the embedded one."""
     redis_url: SecretStr | None = None
     """Shared rate limits for several processes; unset: counted in this process's memory."""
 

@@ -12,6 +12,7 @@ from structlog.testing import capture_logs
 
 from storecredit.billing.assembly import Billing
 from storecredit.ledger.owners import Owner
+from storecredit.postgres.database_url import DatabaseUrl
 from storecredit.postgres.pool import Database
 from storecredit.settings import Settings
 from tests.billing.desk import Desk, completed, desk_of
@@ -305,7 +306,8 @@ def test_the_log_says_which_setting_billing_lacks(
     settings = Settings.model_validate(paddle.settings() | lacking)
     with capture_logs() as logs:
         # Nothing is asked of the database to find this out.
-        billing = Billing.from_settings(settings, Database("", cast("asyncpg.Pool", None)))
+        nowhere = DatabaseUrl.read("postgresql://")
+        billing = Billing.from_settings(settings, Database(nowhere, cast("asyncpg.Pool", None)))
     assert not billing.is_on
     missing = [f"STORECREDIT_PADDLE_{name.upper()}" for name in absent]
     assert logs == [

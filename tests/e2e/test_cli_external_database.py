@@ -84,6 +84,28 @@ def test_a_url_that_is_none_is_told_and_not_quoted(new_storecredit: Storecredit)
         assert "same" not in told
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        "serve --port 0",
+        "serve --port 0 --migrate",
+        "worker",
+        "migrate",
+        "verify",
+        "key list x",
+        "demo",
+    ],
+)
+def test_a_parameter_that_cannot_be_obeyed_is_named_by_every_command(
+    new_storecredit: Storecredit, command: str
+) -> None:
+    command = command.replace(" x", " 0198a5f0-7d50-7cc3-98c5-c3d5a0a4b1e2")
+    url = f"postgres://open:{PASSWORD}@db.example:6543/store?pgbouncer=true"
+    told = new_storecredit(*command.split(), STORECREDIT_DATABASE_URL=url).sentence()
+    assert told.startswith("Error: Drop pgbouncer from the database URL")
+    assert "sesame" not in told
+
+
 async def test_a_database_that_is_not_there_is_told(
     new_storecredit: Storecredit, server_url: str
 ) -> None:

@@ -2,6 +2,7 @@
 
 import asyncpg
 
+from storecredit.postgres.database_url import DatabaseUrl
 from storecredit.postgres.pool import Connection, Database
 
 
@@ -18,7 +19,7 @@ async def rows_read(connection: Connection, query: str, *args: object) -> int:
 class Recorder(Database):
     """The application's database, remembering each statement and its arguments."""
 
-    def __init__(self, url: str, pool: asyncpg.Pool) -> None:
+    def __init__(self, url: DatabaseUrl, pool: asyncpg.Pool) -> None:
         super().__init__(url, pool)
         self.statements: list[tuple[str, tuple[object, ...]]] = []
 

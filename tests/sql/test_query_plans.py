@@ -27,7 +27,7 @@ from storecredit.ledger.owners import Owner
 from storecredit.ledger.store_credits import MovementFilter, StoreCredits
 from storecredit.postgres.job_queue import JobQueue
 from storecredit.postgres.listener import Listener
-from storecredit.postgres.pool import Connection, Database
+from storecredit.postgres.pool import Connection, Database, read_url
 from storecredit.settings import Settings
 from storecredit.stores.api_keys import ApiKeys, new_key
 from storecredit.telemetry import Metrics
@@ -110,7 +110,7 @@ def loaded_url(books_url: str) -> str:
 @pytest.fixture
 async def recorder(loaded_url: str) -> AsyncIterator[Recorder]:
     opened = await Database.open(loaded_url)
-    yield Recorder(loaded_url, opened.pool)
+    yield Recorder(read_url(loaded_url), opened.pool)
     await opened.close()
 
 

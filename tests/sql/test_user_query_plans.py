@@ -19,7 +19,7 @@ from storecredit.generation.sweep import Sweep
 from storecredit.ledger.owners import Owner
 from storecredit.ledger.user_credits import UserCredits
 from storecredit.postgres.job_queue import JobQueue
-from storecredit.postgres.pool import Database
+from storecredit.postgres.pool import Database, read_url
 from storecredit.settings import Settings
 from storecredit.telemetry import Metrics
 from tests.sql.reading import Recorder, rows_read
@@ -166,7 +166,7 @@ async def test_a_function_reads_the_rows_of_its_items_only(
 @pytest.fixture
 async def recorder(loaded_url: str) -> AsyncIterator[Recorder]:
     opened = await Database.open(loaded_url)
-    yield Recorder(loaded_url, opened.pool)
+    yield Recorder(read_url(loaded_url), opened.pool)
     await opened.close()
 
 

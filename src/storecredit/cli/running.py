@@ -9,7 +9,6 @@ from contextlib import asynccontextmanager
 from dataclasses import asdict
 from importlib import import_module
 from typing import TYPE_CHECKING, Annotated, Final
-from urllib.parse import urlsplit
 
 import typer
 
@@ -230,8 +229,11 @@ def _print_banner(settings: "Settings", url: str) -> None:
         return
     where = f"embedded PostgreSQL in {settings.data_dir.resolve()}"
     if settings.database_url is not None:
+        from storecredit.postgres.database_url import DatabaseUrl
+
         # Never the URL itself: it may hold a password.
-        host = urlsplit(settings.database_url.get_secret_value()).hostname or "this machine"
+        hosts = DatabaseUrl.read(settings.database_url.get_secret_value()).hosts
+        host = ", ".join(hosts) or "this machine"
         where = f"PostgreSQL on {host}; result images in {settings.data_dir.resolve()}"
     output.note(
         f"storecredit {storecredit.__version__} serves on {url}, documented at {url}/api/docs\n"

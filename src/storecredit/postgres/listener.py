@@ -34,7 +34,7 @@ PING_INTERVAL_SECONDS = 0.3
 PING_TIMEOUT_SECONDS = 2.0
 """A slower answer ends the connection. Longer than the lease: a slow answer makes caches rest for
 a moment, and only a dead connection makes them start from nothing."""
-CONNECT_TIMEOUT_SECONDS = 5.0
+LISTEN_TIMEOUT_SECONDS = 5.0
 CLOSE_TIMEOUT_SECONDS = 0.5
 BACKOFF_FIRST_SECONDS = 0.1
 BACKOFF_MAX_SECONDS = 2.0
@@ -100,10 +100,10 @@ class Listener:
 
     async def _listen(self) -> None:
         """Connect, listen and renew the lease until the connection is lost."""
-        async with asyncio.timeout(CONNECT_TIMEOUT_SECONDS):
+        async with asyncio.timeout(self._database.connect_seconds):
             connection = await self._database.connect()
         try:
-            async with asyncio.timeout(CONNECT_TIMEOUT_SECONDS):
+            async with asyncio.timeout(LISTEN_TIMEOUT_SECONDS):
                 await connection.add_listener(self._channel, self._hear)
             self._tell(EVERYTHING)
             while True:

@@ -10,18 +10,20 @@ import hashlib
 from dataclasses import dataclass
 from enum import StrEnum
 from importlib import metadata, resources
-from typing import Final
-from urllib.parse import urlsplit, urlunsplit
+from typing import Any, Final
 
 import asyncpg
 
 from storecredit import sql, telemetry
+from storecredit.postgres.database_url import DatabaseUrl
 from storecredit.postgres.pool import (
     APP_ROLE,
     Connection,
     DatabaseMisconfigured,
+    DatabaseUnavailable,
     check_version,
     connect,
+    read_url,
     translated,
 )
 
@@ -107,12 +109,13 @@ async def migrate(url: str, *, app_may_login: bool = False) -> Migrated:
     `app_may_login` lets the application's role log in by itself (the embedded database, whose
     socket only its owner reaches). Raises DatabaseUnavailable, DatabaseMisconfigured.
     """
-    connection = await connect(url, as_app=False)
+    target = read_url(url)
+    connection = await connect(target, as_app=False)
     try:
         with translated():
             check_version(connection.get_server_version().major)
             await connection.execute("SELECT pg_advisory_lock($1)", _MIGRATION_LOCK)
-            return await _migrate_locked(connection, url, app_may_login=app_may_login)
+            return await _migrate_locked(connection, target, app_may_login=app_may_login)
     except asyncpg.InsufficientPrivilegeError as error:
         raise _may_not_migrate(str(error)) from error
     finally:
@@ -120,7 +123,7 @@ async def migrate(url: str, *, app_may_login: bool = False) -> Migrated:
 
 
 async def _migrate_locked(
-    connection: asyncpg.Connection, url: str, *, app_may_login: bool
+    connection: asyncpg.Connection, url: DatabaseUrl, *, app_may_login: bool
 ) -> Migrated:
     expected = fingerprint()
     if await schema_state(connection) is SchemaState.CURRENT:
@@ -183,32 +186,56 @@ async def _install_job_queue(connection: asyncpg.Connection) -> None:
     await queries.optimize_autovacuum()
 
 
-def _apply_migrations(url: str) -> tuple[str, ...]:
+def _apply_migrations(url: DatabaseUrl) -> tuple[str, ...]:
     # The tool and its driver serve migrations only; a start that has none to apply is quicker.
     import psycopg.errors  # noqa: PLC0415 - see above
-    import yoyo  # noqa: PLC0415 - see above
 
-    parts = urlsplit(url)
-    backend = yoyo.get_backend(urlunsplit(parts._replace(scheme="postgresql+psycopg")))
     try:
-        with resources.as_file(resources.files(sql) / "migrations") as folder:
-            migrations = yoyo.read_migrations(str(folder))
-            # This process alone migrates here: a lock of the tool's is what a killed one left.
-            backend.break_lock()
-            with backend.lock():
-                pending = backend.to_apply(migrations)
-                backend.apply_migrations(pending)
-                return tuple(migration.id for migration in pending)
+        backend = _backend(url)
+    except psycopg.OperationalError as error:
+        raise DatabaseUnavailable(f"PostgreSQL is not available: {_first_line(error)}") from error
+    try:
+        return _apply_pending(backend)
     except psycopg.errors.InsufficientPrivilege as error:
         raise _may_not_migrate(str(error)) from error
     finally:
         backend.connection.close()
 
 
+def _backend(url: DatabaseUrl) -> Any:
+    """The tool's connection, by the parameters that its driver takes: it reads no URL itself."""
+    from yoyo.backends import get_backend_class  # noqa: PLC0415 - see above
+    from yoyo.connections import DatabaseURI  # noqa: PLC0415 - see above
+    from yoyo.migrations import default_migration_table  # noqa: PLC0415 - see above
+
+    scheme = "postgresql+psycopg"
+    place = DatabaseURI(scheme, None, None, None, None, url.libpq.get("dbname"), dict(url.libpq))
+    backend = get_backend_class(scheme)(place, default_migration_table)
+    backend.init_database()
+    return backend
+
+
+def _apply_pending(backend: Any) -> tuple[str, ...]:
+    import yoyo  # noqa: PLC0415 - see above
+
+    with resources.as_file(resources.files(sql) / "migrations") as folder:
+        migrations = yoyo.read_migrations(str(folder))
+        # This process alone migrates here: a lock of the tool's is what a killed one left.
+        backend.break_lock()
+        with backend.lock():
+            pending = backend.to_apply(migrations)
+            backend.apply_migrations(pending)
+            return tuple(migration.id for migration in pending)
+
+
+def _first_line(error: object) -> str:
+    """After it an error goes into details."""
+    return str(error).splitlines()[0]
+
+
 def _may_not_migrate(reason: str) -> DatabaseMisconfigured:
-    # After its first line an error goes into details.
     return DatabaseMisconfigured(
-        f"This login may not migrate the database ({reason.splitlines()[0]}): use the "
+        f"This login may not migrate the database ({_first_line(reason)}): use the "
         f"database's owner, with the right to create roles or to grant {APP_ROLE}."
     )
 

@@ -18,8 +18,9 @@ from typing import Any, Final
 import asyncpg
 import asyncpg.pool
 
+from storecredit.postgres.database_url import UNREADABLE, DatabaseUrl, WrongDatabaseUrl
+
 APP_ROLE: Final = "storecredit_app"
-CONNECT_TIMEOUT_SECONDS: Final = 5.0
 COMMAND_TIMEOUT_SECONDS: Final = 10.0
 OLDEST_SUPPORTED: Final = 15
 
@@ -84,55 +85,56 @@ def translated() -> Iterator[None]:
         raise DatabaseUnavailable(f"PostgreSQL is not available: {reason}") from error
 
 
-async def connect(url: str, *, as_app: bool = True) -> asyncpg.Connection:
+async def connect(url: str | DatabaseUrl, *, as_app: bool = True) -> asyncpg.Connection:
     """Open one connection; as the application's role unless `as_app` is false (migrations).
 
     Raises DatabaseUnavailable, or DatabaseMisconfigured when the login is refused.
     """
+    target = read_url(url) if isinstance(url, str) else url
     try:
         with translated():
             return await asyncpg.connect(
-                url,
-                timeout=CONNECT_TIMEOUT_SECONDS,
+                **target.asyncpg,
+                timeout=target.connect_seconds,
                 command_timeout=COMMAND_TIMEOUT_SECONDS if as_app else None,
-                server_settings=_session_settings(as_app=as_app),
+                server_settings=_session_settings(target, as_app=as_app),
             )
     except (
-        asyncpg.InvalidAuthorizationSpecificationError,  # 28xxx: password, role, pg_hba
-        asyncpg.InvalidCatalogNameError,  # 3D000: no such database
-        asyncpg.InsufficientPrivilegeError,  # 42501: may not become the role
-        asyncpg.InvalidParameterValueError,  # 22023: the role does not exist
-        asyncpg.UndefinedObjectError,  # 42704: the URL sets a parameter that there is not
+        asyncpg.PostgresError,  # password, role, pg_hba, no such database or setting
         asyncpg.ClientConfigurationError,
-        ValueError,  # a URL that is none
-        OverflowError,  # a port that is none
+        ValueError,
     ) as error:
-        raise DatabaseMisconfigured(_login_advice(error)) from error
+        raise DatabaseMisconfigured(_login_advice(error, target)) from error
 
 
-def _session_settings(*, as_app: bool) -> dict[str, str]:
-    settings = {"application_name": "storecredit"}
-    if as_app:
-        # As a start-up parameter the role is what RESET ROLE returns to.
-        settings["role"] = APP_ROLE
-    return settings
+def read_url(url: str) -> DatabaseUrl:
+    """What a database URL says. Raises DatabaseMisconfigured."""
+    try:
+        return DatabaseUrl.read(url)
+    except WrongDatabaseUrl as error:
+        raise DatabaseMisconfigured(str(error)) from error
 
 
-def _login_advice(error: Exception) -> str:
-    if "role" in str(error) and APP_ROLE in str(error):
+def _session_settings(url: DatabaseUrl, *, as_app: bool) -> dict[str, str]:
+    # As a start-up parameter the role is what RESET ROLE returns to.
+    return {**url.server_settings, "role": APP_ROLE} if as_app else {**url.server_settings}
+
+
+def _login_advice(error: Exception, url: DatabaseUrl) -> str:
+    said = str(error).split("\n", maxsplit=1)[0]  # what follows is advice on the server
+    if "role" in said and APP_ROLE in said:
         return (
-            f"The database has no usable role {APP_ROLE} ({error}): run `storecredit migrate` with "
+            f"The database has no usable role {APP_ROLE} ({said}): run `storecredit migrate` with "
             f"this database URL, or grant {APP_ROLE} to the login role."
         )
     if isinstance(error, asyncpg.PostgresError):
-        return f"PostgreSQL refuses the connection: {error}. Check the database URL."
+        for name in url.server_settings:
+            if f'"{name}"' in said:
+                return f"Drop {name} from the database URL, or mend it: PostgreSQL says {said}."
+        return f"PostgreSQL refuses the connection: {said}. Check the database URL."
     if isinstance(error, asyncpg.ClientConfigurationError):
-        return f"The database URL cannot be used: {error}."
-    # The error itself may quote a part of the password.
-    return (
-        "The database URL cannot be read: it is like postgresql://user:password@host:5432/name, "
-        "with special characters in the password percent-encoded."
-    )
+        return f"The database URL cannot be used: {said}."
+    return UNREADABLE  # the error itself may quote a part of the password
 
 
 class Database:
@@ -142,26 +144,30 @@ class Database:
     DatabaseMisconfigured; every method raises DatabaseUnavailable when the database is away.
     """
 
-    def __init__(self, url: str, pool: asyncpg.Pool) -> None:
+    def __init__(self, url: DatabaseUrl, pool: asyncpg.Pool) -> None:
         self._url = url
         self._pool = pool
 
     @classmethod
     async def open(cls, url: str, *, pool_max: int = 8) -> "Database":
         """Connect, check the server's version, and keep at most `pool_max` connections."""
-        probe = await connect(url)
-        await probe.close()
-        check_version(probe.get_server_version().major)
+        target = read_url(url)
+        probe = await connect(target)
+        try:
+            check_version(probe.get_server_version().major)
+            await _check_role(probe)
+        finally:
+            await probe.close()
         pool = asyncpg.create_pool(
-            url,
+            **target.asyncpg,
             min_size=0,
             max_size=pool_max,
-            timeout=CONNECT_TIMEOUT_SECONDS,
+            timeout=target.connect_seconds,
             command_timeout=COMMAND_TIMEOUT_SECONDS,
-            server_settings=_session_settings(as_app=True),
+            server_settings=_session_settings(target, as_app=True),
         )
         await pool
-        return cls(url, pool)
+        return cls(target, pool)
 
     async def close(self) -> None:
         """Close every connection; those in use are given five seconds, then cut."""
@@ -190,7 +196,7 @@ class Database:
     async def acquire(self) -> AsyncIterator[Connection]:
         """A connection from the pool, for a transaction of several statements."""
         with translated():
-            async with self._pool.acquire(timeout=CONNECT_TIMEOUT_SECONDS) as connection:
+            async with self._pool.acquire(timeout=self._url.connect_seconds) as connection:
                 yield connection
 
     async def connect(self) -> asyncpg.Connection:
@@ -198,9 +204,28 @@ class Database:
         return await connect(self._url)
 
     @property
+    def connect_seconds(self) -> int:
+        """How long a connection may take to be made."""
+        return self._url.connect_seconds
+
+    @property
     def pool(self) -> asyncpg.Pool:
         """The driver's pool, for this room only (the job queue works on it)."""
         return self._pool
+
+
+async def _check_role(connection: asyncpg.Connection) -> None:
+    """Raise DatabaseMisconfigured if somebody in between keeps start-up parameters to himself.
+
+    The session would work as the login, which may be the owner of the tables.
+    """
+    with translated():
+        role = await connection.fetchval("SELECT current_user")
+    if role != APP_ROLE:
+        raise DatabaseMisconfigured(
+            f"The session works as {role}, although {APP_ROLE} was asked for: a pooler in between "
+            "does not pass the role on. Name the server's direct address in the database URL."
+        )
 
 
 def check_version(major: int) -> None:

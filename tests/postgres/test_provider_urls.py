@@ -1,0 +1,126 @@
+"""Database URLs as providers print them, on a real PostgreSQL: for the service and for migrations.
+
+Each spelling migrates an empty database, which psycopg does, and is then worked on through asyncpg.
+"""
+
+import socket
+from collections.abc import AsyncIterator
+from pathlib import Path
+from uuid import uuid4
+
+import asyncpg
+import pytest
+
+from storecredit.postgres.database_url import DatabaseUrl
+from storecredit.postgres.migrate import migrate
+from storecredit.postgres.pool import Database, DatabaseMisconfigured, DatabaseUnavailable
+from tests.conftest import with_database
+from tests.postgres.tls_front import tls_front
+
+
+@pytest.fixture
+async def empty_url(server_url: str) -> AsyncIterator[str]:
+    """A superuser's URL of a database without a table."""
+    name = f"test_{uuid4().hex}"
+    connection = await asyncpg.connect(server_url)
+    await connection.execute(f"CREATE DATABASE {name} TEMPLATE template0")
+    yield with_database(server_url, name)
+    await connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    await connection.close()
+
+
+@pytest.fixture
+async def login(empty_url: str) -> AsyncIterator[str]:
+    """A superuser with an odd name and password, percent-encoded."""
+    connection = await asyncpg.connect(empty_url)
+    name = f"me@corp {uuid4().hex}"
+    await connection.execute(f"CREATE ROLE \"{name}\" SUPERUSER LOGIN PASSWORD 'open/sesame:@%'")
+    yield f"{name.replace('@', '%40').replace(' ', '%20')}:open%2Fsesame%3A%40%25"
+    await connection.execute(f'REASSIGN OWNED BY "{name}" TO CURRENT_USER')
+    await connection.execute(f'DROP OWNED BY "{name}"; DROP ROLE "{name}"')
+    await connection.close()
+
+
+async def assert_served(url: str) -> None:
+    """Migrated through one driver, worked on through the other, with the same settings."""
+    assert (await migrate(url)).applied
+    database = await Database.open(url)
+    try:
+        assert await database.fetchval("SELECT current_user") == "storecredit_app"
+        assert await database.fetchval("SHOW application_name") == "shop"
+        assert await database.fetchval("SHOW lock_timeout") == "7s"
+        assert await database.fetchval("SHOW statement_timeout") == "9s"
+    finally:
+        await database.close()
+
+
+SESSION = "application_name=shop&options=-c%20lock_timeout%3D7s&statement_timeout=9s"
+MARKS = (
+    "supa=base-pooler.x&connect_timeout=10&target_session_attrs=read-write&channel_binding=prefer"
+)
+
+
+def on_loopback(login: str, hosts: str, empty_url: str, parameters: str) -> str:
+    database = DatabaseUrl.read(empty_url).libpq["dbname"]
+    return f"postgres://{login}@{hosts}/{database}?{SESSION}&{MARKS}&{parameters}"
+
+
+@pytest.mark.parametrize("parameters", ["sslmode=require", "ssl=true", "sslmode=prefer"])
+async def test_a_server_with_tls_is_taken(
+    empty_url: str, login: str, tmp_path: Path, parameters: str
+) -> None:
+    async with tls_front(empty_url, tmp_path) as port:
+        await assert_served(on_loopback(login, f"localhost:{port}", empty_url, parameters))
+
+
+@pytest.mark.parametrize("certificates", ["file", "system"])
+async def test_a_server_is_made_sure_of_by_both_drivers(
+    empty_url: str,
+    login: str,
+    tmp_path: Path,
+    certificates: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with tls_front(empty_url, tmp_path) as port:
+        file = tmp_path / "ca.pem"
+        if certificates == "system":
+            monkeypatch.setenv("SSL_CERT_FILE", str(file))
+        root = "system" if certificates == "system" else str(file)
+        sure = f"sslmode=verify-full&sslrootcert={root}"
+        url = on_loopback(login, f"localhost:{port}", empty_url, sure)
+        await assert_served(url)
+        # The certificate does not name the address.
+        elsewhere = url.replace("@localhost:", "@127.0.0.1:")
+        for use in (migrate, Database.open):
+            with pytest.raises(DatabaseUnavailable, match=r"(?i)certificate"):
+                await use(elsewhere)
+
+
+async def test_a_server_that_is_not_the_first_of_several_is_found(
+    empty_url: str, login: str, tmp_path: Path
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        away = free.getsockname()[1]
+    async with tls_front(empty_url, tmp_path) as port:
+        hosts = f"localhost:{away},localhost:{port}"
+        await assert_served(on_loopback(login, hosts, empty_url, "sslmode=require"))
+
+
+async def test_the_same_server_without_tls_is_taken(empty_url: str) -> None:
+    """By its socket, or as the server of the tests is named."""
+    query = "&" if "?" in empty_url else "?"
+    await assert_served(f"{empty_url}{query}{SESSION}&{MARKS}&sslmode=disable")
+
+
+@pytest.mark.parametrize(
+    "parameter", ["sslmod=require", "max_connections=5", "statement_timeout=soon", "options=x"]
+)
+async def test_what_the_server_does_not_take_is_named(server_url: str, parameter: str) -> None:
+    query = "&" if "?" in server_url else "?"
+    name = parameter.partition("=")[0]
+    for use in (migrate, Database.open):
+        with pytest.raises(DatabaseMisconfigured) as raised:
+            await use(f"{server_url}{query}{parameter}")
+        if name != "options":
+            assert str(raised.value).startswith(f"Drop {name} from the database URL")
+        assert "\n" not in str(raised.value)

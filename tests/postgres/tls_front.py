@@ -1,0 +1,101 @@
+"""TLS before a PostgreSQL that speaks none: what a provider's server is to a client.
+
+PostgreSQL behind it is the real one, and so is TLS; a certificate of its own names `localhost`.
+"""
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from storecredit.postgres.database_url import PORT, DatabaseUrl
+
+CHUNK_BYTES = 64 * 1024
+SSL_REQUEST_BYTES = 8
+
+
+@asynccontextmanager
+async def tls_front(url: str, directory: Path) -> AsyncIterator[int]:
+    """A port on `localhost` with TLS alone, before the server of `url`.
+
+    `ca.pem` in `directory` is the certificate to trust.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(_write_certificate(directory), directory / "key.pem")
+    pumps: set[asyncio.Task[None]] = set()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readexactly(SSL_REQUEST_BYTES)
+        writer.write(b"S")
+        await writer.drain()
+        try:
+            await writer.start_tls(context)
+        except (ssl.SSLError, ConnectionError):
+            writer.close()  # who does not trust the certificate says so and goes
+            return
+        behind_reader, behind_writer = await _connect(url)
+        for source, sink in ((reader, behind_writer), (behind_reader, writer)):
+            pumps.add(asyncio.create_task(_pump(source, sink)))
+
+    server = await asyncio.start_server(serve, "localhost", 0)
+    port = server.sockets[0].getsockname()[1]
+    try:
+        yield port
+    finally:
+        server.close()
+        for pump in pumps:
+            pump.cancel()
+        await asyncio.gather(*pumps, return_exceptions=True)
+
+
+async def _connect(url: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    place = DatabaseUrl.read(url).libpq
+    host, port = place["host"], place.get("port", str(PORT))
+    if host.startswith("/"):
+        return await asyncio.open_unix_connection(f"{host}/.s.PGSQL.{port}")
+    return await asyncio.open_connection(host, int(port))
+
+
+async def _pump(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+    try:
+        while chunk := await source.read(CHUNK_BYTES):
+            sink.write(chunk)
+            await sink.drain()
+    except ConnectionError:
+        pass  # either side may go at any moment
+    finally:
+        sink.close()
+
+
+def _write_certificate(directory: Path) -> Path:
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(hours=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    (directory / "key.pem").write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+    )
+    file = directory / "ca.pem"
+    file.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    return file
