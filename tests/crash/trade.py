@@ -28,6 +28,7 @@ from tests.crash.waiting import until
 STARTER_CREDITS = 10_000
 PLAN, PLAN_CREDITS = "growth", 800
 PACK, PACK_CREDITS = "medium", 60
+CREDITS_MIN = 4
 CREDITS_MAX = 500
 IMAGE_URL = "https://images.example/a.png"
 PACKS = 0.1
@@ -153,7 +154,7 @@ class TradingLoad(Load):
             await self._want(account, What.SUBSCRIPTION, PLAN_CREDITS)
         while not self._stopping.is_set():
             await asyncio.sleep(self._random.uniform(0, BUYING_WAIT_MAX_SECONDS))
-            await self._want(account, What.CREDITS, self._random.randint(1, CREDITS_MAX))
+            await self._want(account, What.CREDITS, self._random.randint(CREDITS_MIN, CREDITS_MAX))
 
     async def _want(self, buyer: Account | Shopper, what: What, credits: int) -> None:
         wanted = Wanted(buyer, what, f"want-{len(self.wanted) + 1}", credits)
