@@ -166,8 +166,8 @@ class Settings(BaseSettings):
     """Model of the openai generator."""
     allow_private_hosts: bool = False
     """Let image URLs point at private, loopback and link-local addresses."""
-    image_max_bytes: int = Field(default=10 * 1024 * 1024, ge=1024)
-    """Size of one input or result image, at most."""
+    image_max_bytes: int = Field(default=25 * 1024 * 1024, ge=1024)
+    """Size of one input or result image, at most; a phone's 48 megapixels come to 10 to 20 MB."""
     image_fetch_timeout_seconds: float = Field(default=15.0, gt=0)
     """Time limit of fetching one input image, redirects included."""
 

@@ -18,6 +18,7 @@ import msgspec
 from PIL import Image
 
 from storecredit.generation.generators import GenerationRequest, Generator, load_generator
+from storecredit.generation.images import ImageFetcher, Resolver, system_resolver
 from storecredit.settings import Settings
 
 
@@ -157,6 +158,29 @@ def noise(size: tuple[int, int]) -> bytes:
 
 def data_url(content: bytes, kind: str = "png") -> str:
     return f"data:image/{kind};base64,{b64encode(content).decode()}"
+
+
+FETCHED_MAX_BYTES = 10_000
+
+
+@asynccontextmanager
+async def fetcher(
+    *,
+    allow_private_hosts: bool = True,
+    timeout_seconds: float = 30.0,
+    trusted_host: str | None = None,
+    resolve: Resolver = system_resolver,
+) -> AsyncIterator[ImageFetcher]:
+    """Fetches images of up to `FETCHED_MAX_BYTES`, for as long as the block lasts."""
+    opened = ImageFetcher(
+        max_bytes=FETCHED_MAX_BYTES,
+        timeout_seconds=timeout_seconds,
+        allow_private_hosts=allow_private_hosts,
+        trusted_host=trusted_host,
+        resolve=resolve,
+    )
+    yield opened
+    await opened.aclose()
 
 
 SESSION = UUID("22222222-2222-4222-8222-222222222222")

@@ -1,7 +1,9 @@
 """An image that was made and paid for is read in whatever form the answer holds it."""
 
+import gzip
+import zlib
 from base64 import b64encode, encodebytes, urlsafe_b64encode
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -229,6 +231,18 @@ async def test_of_several_the_first_that_can_be_read_is_taken(name: str) -> None
         contents = several(server)
         for _ in several(server):
             assert (await generator_.generate(a_request())).content == PNG
+
+
+@pytest.mark.parametrize("compress, coding", [(gzip.compress, "gzip"), (zlib.compress, "deflate")])
+async def test_an_answer_compressed_unasked_is_read_within_limits(
+    name: str, compress: Callable[[bytes], bytes], coding: str
+) -> None:
+    sent = [compress(JSON), compress(JSON + b" " * 9_000_000)]
+    answer = [Answer(body=body, headers={"Content-Encoding": coding}) for body in sent]
+    async with asked(name, lambda _: answer.pop(0), image_max_bytes=10_000) as (generator_, _):
+        assert (await generator_.generate(a_request())).content == PNG
+        with pytest.raises(GenerationFailed, match=r"answer is (too large|larger than)"):
+            await generator_.generate(a_request())
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -122,6 +122,7 @@ def _begins(segment: bytes, named: tuple[int, bytes]) -> bool:
 
 # WebP: RFC 9649
 
+_RIFF_FRAME_BYTES = 8  # of the whole file: its name and its length
 _WEBP_HEADER_BYTES = 10  # of each kind, what is looked at
 
 
@@ -139,6 +140,24 @@ def webp_size(content: bytes) -> tuple[int, int]:
         width, height = struct.unpack_from("<HH", body, 6)
         return width & 0x3FFF, height & 0x3FFF
     return 0, 0
+
+
+# All forms
+
+_GIF_END = b";"  # GIF 89a, section 27
+
+
+def ends_whole(content: bytes) -> bool:
+    """Whether a file ends where its own form says that it ends; False where it does not say."""
+    if content.startswith(b"\x89PNG"):
+        return content.endswith(_PNG_END)
+    if content.startswith(b"\xff\xd8"):
+        return content.endswith(_JPEG_END)
+    if content.startswith(b"GIF8"):
+        return content.endswith(_GIF_END)
+    if content.startswith(b"RIFF"):
+        return len(content) >= int.from_bytes(content[4:8], "little") + _RIFF_FRAME_BYTES
+    return False
 
 
 # Exif: JEITA CP-3451; its frame is that of TIFF 6.0

@@ -9,10 +9,10 @@ memory: let `ImageDecoder` call it.
 
 import asyncio
 import struct
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
+from functools import partial
 from io import BytesIO
 from typing import Concatenate, ParamSpec, TypeVar
 
@@ -32,7 +32,7 @@ from storecredit.generation.image_forms import read_image
 PIXELS_MAX = 80_000_000
 """Phones take pictures of 48 to 64 million. Decoded, such a PNG is 320 MB; a WebP of that size
 takes four times as much while it is decoded, which is the most of all forms."""
-DECODED_AT_ONCE_MAX = 2
+SMALL_AT_ONCE_MAX = 2
 LARGE_PIXELS = 8_000_000
 """Of images of more pixels only one is decoded at a time."""
 BAND_PIXELS = 1_000_000
@@ -117,13 +117,14 @@ def _too_many_pixels() -> ImageUnreadable:
 class ImageDecoder:
     """Decodes in threads of its own; one for all that a worker does, since it bounds the memory.
 
-    That is the memory of one image of `PIXELS_MAX` and of `DECODED_AT_ONCE_MAX - 1` that are not
-    large. A thread holds its place until it is done, also if nobody waits for it any more.
+    That is the memory of one image of `PIXELS_MAX`, and of `SMALL_AT_ONCE_MAX` that are not large.
+    A thread is busy until it is done, also if nobody waits for it any more.
     """
 
     def __init__(self) -> None:
-        self._threads = ThreadPoolExecutor(DECODED_AT_ONCE_MAX, "image-decoding")
-        self._large = threading.Lock()
+        self._small = ThreadPoolExecutor(SMALL_AT_ONCE_MAX, "image-decoding")
+        # One thread, and always the same: each keeps for itself what it has freed.
+        self._large = ThreadPoolExecutor(1, "large-image-decoding")
 
     async def run(
         self,
@@ -134,23 +135,15 @@ class ImageDecoder:
     ) -> T:
         """What a function of this module makes of an image; raises `ImageUnreadable`."""
         loop = asyncio.get_running_loop()
+        large = await loop.run_in_executor(self._small, is_large, content)
         return await loop.run_in_executor(
-            self._threads, lambda: self._in_turn(decode, content, *more, **names)
+            self._large if large else self._small, partial(decode, content, *more, **names)
         )
-
-    def _in_turn(
-        self,
-        decode: Callable[Concatenate[bytes, P], T],
-        content: bytes,
-        *more: P.args,
-        **names: P.kwargs,
-    ) -> T:
-        with self._large if is_large(content) else nullcontext():
-            return decode(content, *more, **names)
 
     def close(self) -> None:
         """Take on no more; what is under way ends by itself."""
-        self._threads.shutdown(wait=False)
+        self._small.shutdown(wait=False)
+        self._large.shutdown(wait=False)
 
 
 def is_large(content: bytes) -> bool:

@@ -4,7 +4,8 @@ Hides redirects, name resolution and the HTTP client. Promises that every connec
 address that was checked before: the name is resolved once per hop, all its addresses are
 checked, and the connection is made to one of them, so a name that resolves differently a moment
 later (DNS rebinding) gains nothing. Size and time are limited while the body arrives; proxies,
-`.netrc` and cookies are not used, and nothing is decompressed.
+`.netrc` and cookies are not used. What a server says about the body is not believed where the body
+itself can be asked; only a length over the limit is.
 """
 
 import asyncio
@@ -17,7 +18,10 @@ from ipaddress import ip_address
 import httpx
 
 from storecredit import __version__
+from storecredit.generation.content_coding import decoded_body
+from storecredit.generation.image_containers import ends_whole
 from storecredit.generation.image_errors import ImageRefused, ImageUnavailable, too_large
+from storecredit.generation.image_forms import media_type_of
 from storecredit.generation.images import FetchLimits, Resolver, check_web_url, is_public
 
 CONNECT_TIMEOUT_SECONDS = 5.0
@@ -26,7 +30,8 @@ CONNECTIONS_MAX = 100
 
 _HEADERS = {
     "User-Agent": f"storecredit/{__version__}",
-    "Accept": "image/png, image/jpeg, image/webp",
+    # Some servers refuse who does not take everything.
+    "Accept": "image/png, image/jpeg, image/webp, image/gif, image/avif, image/bmp, */*;q=0.1",
     "Accept-Encoding": "identity",
 }
 _REDIRECTS = frozenset(
@@ -38,6 +43,7 @@ _REDIRECTS = frozenset(
         HTTPStatus.PERMANENT_REDIRECT,
     }
 )
+_SUCCESS = frozenset({HTTPStatus.OK, HTTPStatus.NON_AUTHORITATIVE_INFORMATION})
 _TEMPORARY = frozenset(
     {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS}
 )
@@ -140,17 +146,25 @@ class ImageDownload:
             return await self._body(response)
 
     async def _body(self, response: httpx.Response) -> bytes:
-        if response.headers.get("Content-Encoding", "identity").lower() != "identity":
-            raise ImageRefused("was sent compressed, which was not asked for.")
         announced = response.headers.get("Content-Length", "0")
         if announced.isdecimal() and int(announced) > self._limits.max_bytes:
             raise too_large(self._limits.max_bytes)
         content = bytearray()
-        async for chunk in response.aiter_raw():
-            content += chunk
-            if len(content) > self._limits.max_bytes:
-                raise too_large(self._limits.max_bytes)
-        return bytes(content)
+        try:
+            async for chunk in response.aiter_raw():
+                content += chunk
+                if len(content) > self._limits.max_bytes:
+                    raise too_large(self._limits.max_bytes)
+        except httpx.RemoteProtocolError:
+            # It ended before the length that was announced, or without the last chunk.
+            if not ends_whole(bytes(content)):
+                raise
+        return self._decoded(bytes(content), response.headers.get("Content-Encoding"))
+
+    def _decoded(self, content: bytes, coding: str | None) -> bytes:
+        if media_type_of(content) is not None:
+            return content  # whatever else was said of it
+        return decoded_body(content, coding, self._limits.max_bytes)
 
 
 def _redirect_target(response: httpx.Response, url: httpx.URL) -> httpx.URL:
@@ -163,5 +177,5 @@ def _redirect_target(response: httpx.Response, url: httpx.URL) -> httpx.URL:
 def _check_status(status: int) -> None:
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR or status in _TEMPORARY:
         raise ImageUnavailable(f"could not be had: its server answered with status {status}.")
-    if status != HTTPStatus.OK:
+    if status not in _SUCCESS:
         raise ImageRefused(f"could not be had: its server answered with status {status}.")

@@ -17,6 +17,7 @@ from http import HTTPStatus
 import httpx
 import msgspec
 
+from storecredit.generation.content_coding import decoded_body
 from storecredit.generation.generators import (
     GeneratedImage,
     GenerationFailed,
@@ -27,6 +28,7 @@ from storecredit.generation.generators import (
     status_failure,
 )
 from storecredit.generation.generators.result_images import ResultReader
+from storecredit.generation.image_errors import ImageUnreadable
 from storecredit.generation.image_forms import canonical_data_url, is_data_url
 from storecredit.generation.sessions import FailureCode
 from storecredit.settings import Settings
@@ -93,7 +95,11 @@ class HttpGenerator:
             body += chunk
             if len(body) > self._results.answer_max_bytes:
                 raise GenerationFailed("The generator's answer is too large.")
-        return bytes(body)
+        coding = response.headers.get("Content-Encoding")
+        try:
+            return decoded_body(bytes(body), coding, self._results.answer_max_bytes)
+        except ImageUnreadable as unreadable:
+            raise GenerationFailed(f"The generator's answer {unreadable}") from unreadable
 
     def _passed_on(self, url: str) -> str:
         return canonical_data_url(url, self._image_max_bytes) if is_data_url(url) else url
