@@ -3,6 +3,8 @@
 Tests fail while one of them is stale.
 """
 
+import re
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,12 @@ from pydantic.fields import FieldInfo
 from pydantic_core import to_json
 
 from storecredit.settings import Settings
+from storecredit.web import trpc_types
 from storecredit.web.app import openapi_document
+from storecredit.web.procedures import ERRORS, PROCEDURES
+from storecredit.web.trpc_calls import Procedure
+from storecredit.web.trpc_errors import STATUS_AND_NUMBER, TrpcCode
+from storecredit.web.typescript import one_line
 
 DOCS = Path(__file__).parent
 # Set by one process for another, never by people.
@@ -46,8 +53,70 @@ def _default(field: FieldInfo) -> str:
     return f"`{value:g}`" if isinstance(value, float) else f"`{value}`"
 
 
+PROCEDURES_BEGIN = "<!-- Made by `make docs`, from the table of procedures. -->\n"
+PROCEDURES_END = "<!-- End of what is made. -->\n"
+
+
+def b2c_page(kept: str) -> str:
+    """The page for the app's developers, with the part about the procedures written anew."""
+    before, _, rest = kept.partition(PROCEDURES_BEGIN)
+    _, _, after = rest.partition(PROCEDURES_END)
+    return before + PROCEDURES_BEGIN + _procedures() + PROCEDURES_END + after
+
+
+def _procedures() -> str:
+    """What can be called, what it gives, and the errors that any call can end in."""
+    calls = "\n".join(_procedure_row(path, it) for path, it in PROCEDURES.items())
+    results = "\n".join(
+        f"| `{name}` | {_code(type_)} | {_cell(words)} |"
+        for name, type_, words in trpc_types.results()
+    )
+    return f"""
+| procedure | kind | input | result | what it does, and the errors of its own |
+|---|---|---|---|---|
+{calls}
+
+| result | what it holds | |
+|---|---|---|
+{results}
+
+| error of any procedure | status | |
+|---|---|---|
+{_error_rows(ERRORS)}
+
+"""
+
+
+def _procedure_row(path: str, procedure: Procedure[Any]) -> str:
+    input_ = _code(procedure.input.type) if procedure.input else ""
+    result = trpc_types.typed(trpc_types.result_of(procedure))
+    words = _cell(trpc_types.told(procedure.run))
+    errors = " ".join(f"`{code}`: {why}." for code, why in procedure.errors.items())
+    kind = procedure.kind.name.lower()
+    return f"| `{path}` | {kind} | {input_} | `{result}` | {f'{words} {errors}'.strip()} |"
+
+
+def _error_rows(errors: Mapping[TrpcCode, str]) -> str:
+    return "\n".join(
+        f"| `{code}` | {STATUS_AND_NUMBER[code][0]} | {why} |" for code, why in errors.items()
+    )
+
+
+def _cell(lines: Iterable[str]) -> str:
+    return " ".join(filter(None, lines)).replace("|", "\\|")
+
+
+def _code(type_: str) -> str:
+    """A type in a cell of a table."""
+    text = re.sub(r" \| undefined\b", "", one_line(type_))
+    return f"`{text}`".replace("|", "\\|")
+
+
 def main() -> None:
     """Write every page."""
+    b2c = (DOCS / "b2c.md").read_text(encoding="utf-8")
+    (DOCS / "b2c.md").write_text(b2c_page(b2c), encoding="utf-8")
+    (DOCS / "trpc.d.ts").write_text(trpc_types.module(), encoding="utf-8")
     (DOCS / "settings.md").write_text(settings_page(), encoding="utf-8")
     (DOCS / "openapi.json").write_bytes(openapi_document())
 

@@ -116,10 +116,47 @@ async def reference(data: dict[str, Any]) -> AsyncIterator[int]:
 
 async def run_app(*arguments: str) -> None:
     """Run the scenario of tests/trpc/app.mjs; raises AssertionError with what it says."""
+    await run_script("app.mjs", *arguments)
+
+
+async def run_script(script: str, *arguments: str) -> str:
+    """What a script of tests/trpc prints; raises AssertionError with it, if it fails."""
+    return await _said(node(), script, *arguments)
+
+
+async def compiled(directory: Path, **options: object) -> str:
+    """Compile the TypeScript in a directory against the real client; what the compiler says.
+
+    As strictly as it can: also what the packages declare is looked at. Emitted as .js beside it.
+    """
+    command = [node(), "node_modules/.bin/tsc", "-p", str(directory)]
+    modules = directory / "node_modules"
+    if not modules.exists():
+        modules.symlink_to(DIRECTORY / "node_modules")
+    (directory / "package.json").write_text('{"type": "module"}')
+    settings = {
+        "compilerOptions": {
+            "strict": True,
+            "skipLibCheck": False,
+            "exactOptionalPropertyTypes": True,
+            "noUncheckedIndexedAccess": True,
+            "target": "es2022",
+            # What @trpc/server itself declares needs the last of them.
+            "lib": ["es2023", "dom", "dom.iterable", "esnext.disposable"],
+            "types": [],
+            "module": "preserve",
+            "moduleResolution": "bundler",
+        }
+        | options,
+        "include": ["*.ts"],
+    }
+    (directory / "tsconfig.json").write_bytes(msgspec.json.encode(settings))
+    return await _said(*command)
+
+
+async def _said(*command: str) -> str:
     process = await asyncio.create_subprocess_exec(
-        node(),
-        "app.mjs",
-        *arguments,
+        *command,
         cwd=DIRECTORY,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
@@ -132,3 +169,4 @@ async def run_app(*arguments: str) -> None:
             process.kill()
             await process.wait()
     assert process.returncode == 0, said.decode()
+    return said.decode()

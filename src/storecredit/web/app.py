@@ -86,6 +86,7 @@ def routes(*, serves_metrics: bool = True) -> list[Any]:
         public.ready,  # GET /health/ready
         *([public.metrics] if serves_metrics else []),  # GET /metrics
         public.result,  # GET /results/{token}
+        public.trpc_types,  # GET /api/trpc.d.ts
         public.docs,  # GET /api/docs
         public.operator_docs,  # GET /api/docs/operator
         public.docs_asset,  # GET /api/docs/{name}

@@ -6,11 +6,8 @@ results are the app's; it is `trpc.py` that knows how they travel.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, Final, assert_never
 from uuid import UUID, uuid5
-
-import msgspec
 
 from storecredit.billing import checkouts
 from storecredit.generation.images import refusal
@@ -21,15 +18,25 @@ from storecredit.generation.lifecycle import (
     Replayed,
     RequestConflict,
 )
-from storecredit.generation.sessions import FailureCode, Session, SessionStatus
+from storecredit.generation.sessions import Session, SessionStatus
 from storecredit.ledger.outcomes import UserMovementType
 from storecredit.ledger.owners import Owner
 from storecredit.ledger.user_credits import UserMovement
 from storecredit.web.b2b import IMAGES_MAX, METADATA_TEXT_MAX, result_url
 from storecredit.web.parts import Parts
+from storecredit.web.procedure_views import (
+    BalanceView,
+    Checkout,
+    GenerationQueued,
+    GenerationView,
+    PackView,
+    StatsView,
+    TransactionView,
+)
 from storecredit.web.trpc_calls import Kind, Procedure
 from storecredit.web.trpc_errors import TrpcCode, TrpcError, bad_request
 from storecredit.web.trpc_inputs import (
+    about,
     choice,
     fields,
     integer,
@@ -61,72 +68,6 @@ class Caller:
     def owner(self) -> Owner:
         """The owner of what this user has."""
         return Owner.user(self.user_id)
-
-
-class BalanceView(msgspec.Struct, frozen=True):
-    """A user's credits: had, ever given, spent (deductions less refunds); when they last moved."""
-
-    balance: int
-    total_earned: int
-    total_spent: int
-    updated_at: datetime
-
-
-class TransactionView(msgspec.Struct, frozen=True):
-    """One movement of a user's credits; what took them is below zero."""
-
-    id: UUID
-    amount: int
-    type: UserMovementType
-    description: str
-    created_at: datetime
-
-
-class PackView(msgspec.Struct, frozen=True):
-    """Credits on sale; `amount` is in the currency's smallest unit (cents), without tax."""
-
-    id: str
-    name: str
-    credits: int
-    amount: int
-    currency: str
-
-
-class Checkout(msgspec.Struct, frozen=True, rename="camel"):
-    """Where to pay; the credits come once Paddle says that it is paid."""
-
-    checkout_url: str
-    transaction_id: str
-
-
-class GenerationView(msgspec.Struct, frozen=True):
-    """One generation session of a user."""
-
-    id: UUID
-    status: SessionStatus
-    result_url: str | None
-    error_code: FailureCode | None
-    error_message: str | None
-    created_at: datetime
-    started_at: datetime | None
-    completed_at: datetime | None
-
-
-class StatsView(msgspec.Struct, frozen=True):
-    """How many generations a user has."""
-
-    total: int
-    completed: int
-    active: int
-    failed: int
-
-
-class GenerationQueued(msgspec.Struct, frozen=True, rename="camel"):
-    """One credit was taken and the generation queued, now or by this very request before."""
-
-    session_id: UUID
-    status: SessionStatus = SessionStatus.QUEUED
-    message: str = "Your generation has been queued."
 
 
 async def get_balance(caller: Caller, _input: None) -> BalanceView:
@@ -288,6 +229,22 @@ async def get_stats(caller: Caller, _input: None) -> StatsView:
     return StatsView(stats.total, stats.completed, stats.active, stats.failed)
 
 
+IMAGE: Final = about("a PNG, JPEG or WebP image, as https, http or data URL", string)
+USED_ID: Final = "the request id was used for another request; nothing was done"
+
+ERRORS: Final[Mapping[TrpcCode, str]] = {
+    TrpcCode.BAD_REQUEST: "the request or its input is not as described here; of an input the "
+    "message is zod's list of issues, as JSON",
+    TrpcCode.UNAUTHORIZED: "no valid token: sign in again",
+    TrpcCode.NOT_FOUND: "there is no such procedure, or the service cannot tell users apart",
+    TrpcCode.PAYLOAD_TOO_LARGE: "the body is too large",
+    TrpcCode.UNSUPPORTED_MEDIA_TYPE: "the body is no JSON (FormData, a file)",
+    TrpcCode.METHOD_NOT_SUPPORTED: "a mutation was called as a query, or as a subscription",
+    TrpcCode.INTERNAL_SERVER_ERROR: "a mistake of ours, and in the log",
+    TrpcCode.SERVICE_UNAVAILABLE: "not now: send it again with the same request id",
+}
+"""What can come of any procedure beside its own."""
+
 PROCEDURES: Final[Mapping[str, Procedure[Caller]]] = {
     "credits.getBalance": Procedure(Kind.QUERY, get_balance),
     "credits.getTransactions": Procedure(
@@ -302,17 +259,34 @@ PROCEDURES: Final[Mapping[str, Procedure[Caller]]] = {
         ),
     ),
     "credits.getPacks": Procedure(Kind.QUERY, get_packs),
-    "credits.purchase": Procedure(Kind.MUTATION, purchase, fields(packId=string)),
+    "credits.purchase": Procedure(
+        Kind.MUTATION,
+        purchase,
+        fields(packId=about("the id of a pack that credits.getPacks lists", string)),
+        {
+            TrpcCode.CONFLICT: USED_ID,
+            TrpcCode.PRECONDITION_FAILED: "nothing is sold here: no payment provider is set up",
+        },
+    ),
     "generation.create": Procedure(
         Kind.MUTATION,
         create_generation,
         fields(
-            modelImageUrl=string,
-            outfitImageUrl=maybe(string),
-            accessories=maybe(items(fields(type=string, url=string))),
+            modelImageUrl=IMAGE,
+            outfitImageUrl=maybe(IMAGE),
+            accessories=maybe(items(fields(type=about("what it is", string), url=IMAGE))),
         ),
+        {
+            TrpcCode.PAYMENT_REQUIRED: "no credit is left; nothing was done",
+            TrpcCode.CONFLICT: USED_ID,
+        },
     ),
-    "generation.getById": Procedure(Kind.QUERY, get_generation, fields(sessionId=uuid)),
+    "generation.getById": Procedure(
+        Kind.QUERY,
+        get_generation,
+        fields(sessionId=uuid),
+        {TrpcCode.NOT_FOUND: "the user has no such generation"},
+    ),
     "generation.getHistory": Procedure(
         Kind.QUERY,
         get_history,
@@ -327,4 +301,5 @@ PROCEDURES: Final[Mapping[str, Procedure[Caller]]] = {
     ),
     "generation.getStats": Procedure(Kind.QUERY, get_stats),
 }
-"""Every procedure, its kind and what its input must be; None: none is looked at."""
+"""Every procedure: its kind, what its input must be (None: none is looked at), what it does, and
+the errors of its own. The published types and the page about them are made of this table."""

@@ -15,6 +15,7 @@ from storecredit.postgres.migrate import SchemaState, schema_state
 from storecredit.web.envelope import Envelope, ErrorCode, not_found, unavailable
 from storecredit.web.openapi import public_errors
 from storecredit.web.parts import Parts
+from storecredit.web.trpc_types import module
 
 DOCS_PAGE: Final = """<!doctype html>
 <html lang="en">
@@ -129,6 +130,12 @@ async def result(parts: NamedDependency[Parts], token: FromPath[str]) -> Respons
         media_type=image.media_type,
         headers={"Cache-Control": "private", "X-Content-Type-Options": "nosniff"},
     )
+
+
+@get("/api/trpc.d.ts", media_type=MediaType.TEXT, include_in_schema=False)
+async def trpc_types() -> str:
+    """The types of `/api/trpc` for an app's compiler, as in docs/trpc.d.ts."""
+    return module()
 
 
 @get("/api/docs", media_type=MediaType.HTML, include_in_schema=False)

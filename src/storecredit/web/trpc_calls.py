@@ -5,7 +5,7 @@ Nothing is called here, and no input is looked at before somebody asks for it.
 
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Final, Generic, TypeVar
 from urllib.parse import parse_qsl, unquote_to_bytes
@@ -39,11 +39,16 @@ METHODS: Final = {Kind.QUERY: ("GET", "POST"), Kind.MUTATION: ("POST",)}
 
 @dataclass(frozen=True, slots=True)
 class Procedure(Generic[C]):
-    """What can be called, what its input must be (None: it takes none), and what it does."""
+    """What can be called, what its input must be (None: it takes none), and what it does.
+
+    `errors` are those of its own, each with what it means. What it gives is what `run` says that it
+    returns, what it is for is what `run` says of itself.
+    """
 
     kind: Kind
     run: Callable[[C, Any], Awaitable[object]]
     input: Check | None = None
+    errors: Mapping[TrpcCode, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

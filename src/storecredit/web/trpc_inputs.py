@@ -2,32 +2,48 @@
 
 A small part of zod 4, for the inputs there are: an app that reads the issues out of an error's
 message (`JSON.parse(error.message)`) finds them as zod writes them. Every issue of an input is
-found, not only the first. Fields that nobody asked for are left out.
+found, not only the first. Fields that nobody asked for are left out. Each part also knows its
+TypeScript type, so that what is published (`trpc_types.py`) is what is checked.
 """
 
 import json
 import re
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from datetime import datetime
 from math import inf, isfinite
 from typing import Any, Final
 
 from storecredit.web.superjson import UNDEFINED, Foreign, Undefined
 from storecredit.web.trpc_errors import TrpcError, bad_request
+from storecredit.web.typescript import Field, object_type, sentence, union_type
 
 INTEGER_MAX: Final = 2**53 - 1
 """`Number.MAX_SAFE_INTEGER`: beyond it JavaScript's numbers are not exact."""
 
 Path = tuple[str | int, ...]
 Issues = list[dict[str, Any]]
-Check = Callable[[Any, Path, Issues], Any]
+Run = Callable[[Any, Path, Issues], Any]
 """Takes a value and where it stands; notes what is wrong with it, else returns it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """What a value must be: as it is checked, and as it is told.
+
+    `type` is TypeScript's, `note` what that cannot say. `is_optional`: a field may be left out.
+    """
+
+    run: Run
+    type: str
+    note: str = ""
+    is_optional: bool = False
 
 
 def checked(check: Check, value: Any) -> Any:
     """The input as its procedure takes it. Raises TrpcError, its message the issues as JSON."""
     issues: Issues = []
-    value = check(value, (), issues)
+    value = check.run(value, (), issues)
     if issues:
         raise _bad_input(issues)
     return value
@@ -40,50 +56,64 @@ def _bad_input(issues: Issues) -> TrpcError:
 def fields(**checks: Check) -> Check:
     """An object with these fields."""
 
-    def check(value: Any, path: Path, issues: Issues) -> Any:
+    def run(value: Any, path: Path, issues: Issues) -> Any:
         if not isinstance(value, dict):
             return _wrong_type("object", value, path, issues)
         return {
-            name: check_field(value.get(name, UNDEFINED), (*path, name), issues)
-            for name, check_field in checks.items()
+            name: check.run(value.get(name, UNDEFINED), (*path, name), issues)
+            for name, check in checks.items()
         }
 
-    return check
+    return Check(run, object_type(_field(name, check) for name, check in checks.items()))
+
+
+def _field(name: str, check: Check) -> Field:
+    notes = [sentence(check.note)] if check.note else []
+    return Field(name, check.type, notes, check.is_optional)
 
 
 def items(check_item: Check) -> Check:
     """An array of such things."""
 
-    def check(value: Any, path: Path, issues: Issues) -> Any:
+    def run(value: Any, path: Path, issues: Issues) -> Any:
         if not isinstance(value, list):
             return _wrong_type("array", value, path, issues)
-        return [check_item(item, (*path, place), issues) for place, item in enumerate(value)]
+        return [check_item.run(item, (*path, place), issues) for place, item in enumerate(value)]
 
-    return check
+    return Check(run, f"Array<{check_item.type}>")
 
 
-def otherwise(default: Any, check_given: Check) -> Check:
+def otherwise(default: Any, given: Check) -> Check:
     """As given; where nothing is, the default, checked as if it had been given."""
 
-    def check(value: Any, path: Path, issues: Issues) -> Any:
-        return check_given(default if value is UNDEFINED else value, path, issues)
+    def run(value: Any, path: Path, issues: Issues) -> Any:
+        return given.run(default if value is UNDEFINED else value, path, issues)
 
-    return check
+    notes = [given.note, f"{default} if left out" if isinstance(default, int) else ""]
+    note = "; ".join(filter(None, notes))
+    return Check(run, f"{given.type} | undefined", note, is_optional=True)
 
 
-def maybe(check_given: Check) -> Check:
+def maybe(given: Check) -> Check:
     """None where there is nothing, or null."""
 
-    def check(value: Any, path: Path, issues: Issues) -> Any:
-        return None if value is None or value is UNDEFINED else check_given(value, path, issues)
+    def run(value: Any, path: Path, issues: Issues) -> Any:
+        return None if value is None or value is UNDEFINED else given.run(value, path, issues)
 
-    return check
+    return Check(run, f"{given.type} | null | undefined", given.note, is_optional=True)
 
 
-def string(value: Any, path: Path, issues: Issues) -> Any:
-    """Any string."""
+def about(note: str, given: Check) -> Check:
+    """The same, with a word on what it is for."""
+    return replace(given, note="; ".join(filter(None, [note, given.note])))
+
+
+def _string(value: Any, path: Path, issues: Issues) -> Any:
     return value if isinstance(value, str) else _wrong_type("string", value, path, issues)
 
+
+string: Final = Check(_string, "string")
+"""Any string."""
 
 # Of any version that RFC 9562 knows, the nil and the max UUID; zod's own expression.
 _UUID_PATTERN: Final = (
@@ -93,8 +123,7 @@ _UUID_PATTERN: Final = (
 _UUID: Final = re.compile(_UUID_PATTERN.removesuffix("$") + r"\Z")
 
 
-def uuid(value: Any, path: Path, issues: Issues) -> Any:
-    """A UUID's usual spelling."""
+def _uuid(value: Any, path: Path, issues: Issues) -> Any:
     if not isinstance(value, str):
         return _wrong_type("string", value, path, issues)
     if not _UUID.match(value):
@@ -104,10 +133,14 @@ def uuid(value: Any, path: Path, issues: Issues) -> Any:
     return value
 
 
+uuid: Final = Check(_uuid, "string", "a UUID")
+"""A UUID's usual spelling."""
+
+
 def choice(*values: str) -> Check:
     """One of these strings."""
 
-    def check(value: Any, path: Path, issues: Issues) -> Any:
+    def run(value: Any, path: Path, issues: Issues) -> Any:
         if value not in values:
             expected = "|".join(f'"{name}"' for name in values)
             message = f"Invalid option: expected one of {expected}"
@@ -115,13 +148,13 @@ def choice(*values: str) -> Check:
             issues.append(what | {"path": path, "message": message})
         return value
 
-    return check
+    return Check(run, union_type(values))
 
 
 def integer(minimum: int, maximum: int | None = None) -> Check:
     """A whole number within bounds, however it was written."""
 
-    def check(value: Any, path: Path, issues: Issues) -> Any:
+    def run(value: Any, path: Path, issues: Issues) -> Any:
         if _type_of(value) != "number":
             return _wrong_type("number", value, path, issues)
         if value != int(value):
@@ -134,7 +167,8 @@ def integer(minimum: int, maximum: int | None = None) -> Check:
             _out_of_bounds("big", {"maximum": maximum}, f"<={maximum}", path, issues)
         return int(value)
 
-    return check
+    bounds = f"from {minimum}" if maximum is None else f"from {minimum} to {maximum}"
+    return Check(run, "number", f"a whole number {bounds}")
 
 
 def _wrong_type(

@@ -1,0 +1,78 @@
+"""What the procedures give: results in the app's names and forms, as its client gets them.
+
+Their docstrings are published with their types (`trpc_types.py`).
+"""
+
+from datetime import datetime
+from uuid import UUID
+
+import msgspec
+
+from storecredit.generation.sessions import FailureCode, SessionStatus
+from storecredit.ledger.outcomes import UserMovementType
+
+
+class BalanceView(msgspec.Struct, frozen=True):
+    """A user's credits: had, ever given, spent (deductions less refunds); when they last moved."""
+
+    balance: int
+    total_earned: int
+    total_spent: int
+    updated_at: datetime
+
+
+class TransactionView(msgspec.Struct, frozen=True):
+    """One movement of a user's credits; what took them is below zero."""
+
+    id: UUID
+    amount: int
+    type: UserMovementType
+    description: str
+    created_at: datetime
+
+
+class PackView(msgspec.Struct, frozen=True):
+    """Credits on sale; `amount` is in the currency's smallest unit (cents), without tax."""
+
+    id: str
+    name: str
+    credits: int
+    amount: int
+    currency: str
+
+
+class Checkout(msgspec.Struct, frozen=True, rename="camel"):
+    """Where to pay; the credits come once Paddle says that it is paid."""
+
+    checkout_url: str
+    transaction_id: str
+
+
+class GenerationView(msgspec.Struct, frozen=True):
+    """One generation session of a user."""
+
+    id: UUID
+    status: SessionStatus
+    result_url: str | None
+    error_code: FailureCode | None
+    error_message: str | None
+    created_at: datetime
+    started_at: datetime | None
+    completed_at: datetime | None
+
+
+class StatsView(msgspec.Struct, frozen=True):
+    """How many generations a user has."""
+
+    total: int
+    completed: int
+    active: int
+    failed: int
+
+
+class GenerationQueued(msgspec.Struct, frozen=True, rename="camel"):
+    """One credit was taken and the generation queued, now or by this very request before."""
+
+    session_id: UUID
+    status: SessionStatus = SessionStatus.QUEUED
+    message: str = "Your generation has been queued."

@@ -1,0 +1,133 @@
+"""The client of docs/b2c.md, as it stands there, behind a proxy that loses answers.
+
+The proxy is a real one on loopback: it has the service's whole answer before it loses any of it, so
+all that was asked for was done, and the app does not know.
+"""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import httpx
+import msgspec
+import pytest
+
+from storecredit.service import Service
+from storecredit.web.trpc_types import module
+from tests.e2e.reader import Page
+from tests.web.node import compiled, run_script, served
+from tests.web.rows import Rows
+from tests.web.users import UserClient
+from tests.worker.stand_ins import Answer, Received, StandIn, data_url, picture, stand_in
+
+ADDRESS = "http://127.0.0.1:8080"
+"""What the reader of the page replaces."""
+IMAGES = [data_url(picture(colour=colour)) for colour in ("red", "green", "blue")]
+Loss = Callable[[bytes], bytes | None]
+HOP_BY_HOP = {"host", "connection", "content-length", "accept-encoding"}
+
+
+@asynccontextmanager
+async def losing(
+    service: Service, first: Callable[[bytes], bytes | None]
+) -> AsyncIterator[StandIn]:
+    """A proxy to the service: of the first answer `first` says what still arrives, None: nothing.
+
+    The connection then breaks. All other answers arrive.
+    """
+    async with served(service) as port, httpx.AsyncClient() as upstream:
+
+        async def forward(asked: Received) -> Answer:
+            is_first = len(proxy.received) == 1
+            kept = {name: it for name, it in asked.headers.items() if name not in HOP_BY_HOP}
+            target = urlsplit(asked.path)
+            answer = await upstream.request(
+                asked.method,
+                f"http://127.0.0.1:{port}{target.path}",
+                params=target.query,
+                headers=kept,
+                content=asked.body,
+            )
+            arrives = first(answer.content) if is_first else answer.content
+            if arrives is None:
+                return Answer(break_off=True)
+            headers = {"Content-Type": answer.headers["content-type"]}
+            return Answer(answer.status_code, arrives, headers, length=len(answer.content))
+
+        async with stand_in(forward) as proxy:
+            yield proxy
+
+
+async def made(directory: Path, proxy: StandIn, user: UserClient, *images: str) -> list[str]:
+    """The sessions that the page's client says were made."""
+    client = Page("docs/b2c.md").blocks("ts")[0]
+    assert client.count(ADDRESS) == 1
+    (directory / "storecredit.d.ts").write_text(module())
+    (directory / "credits.ts").write_text(client.replace(ADDRESS, proxy.url("")))
+    assert await compiled(directory) == ""
+    said = await run_script("retries.mjs", str(directory / "credits.js"), user.token, *images)
+    return msgspec.json.decode(said, type=list[str])
+
+
+def lines(count: int) -> Loss:
+    """So many lines of a stream."""
+    return lambda content: b"".join(content.splitlines(keepends=True)[:count])
+
+
+def calls_of(proxy: StandIn) -> list[int]:
+    """How many calls each request had."""
+    return [urlsplit(asked.path).path.count(",") + 1 for asked in proxy.received]
+
+
+@pytest.mark.parametrize(
+    "first, retried",
+    [
+        (lambda _: None, 3),
+        (lambda _: b"", 3),
+        (lines(1), 3),
+        (lines(1 + 3), 2),
+        (lambda content: content[:-1], 1),
+        (lambda content: content, 0),
+    ],
+    ids=["no answer", "its head", "no result", "one result", "all but a byte", "all"],
+)
+async def test_an_answer_that_is_lost_costs_nothing_and_the_app_sees_success(
+    service: Service,
+    user: UserClient,
+    rows: Rows,
+    tmp_path: Path,
+    first: Loss,
+    retried: int,
+) -> None:
+    async with losing(service, first) as proxy:
+        sessions = await made(tmp_path, proxy, user, *IMAGES)
+
+    together, *again = calls_of(proxy)
+    assert (together, sum(again)) == (3, retried), "grouped anew, by the client's own clock"
+    assert await user.balance() == 7
+    jobs = await rows.jobs()
+    assert sorted(job["session_id"] for job in jobs) == sorted(sessions)
+    ids = proxy.received[0].headers["x-request-id"].split(",")
+    assert {job["request_id"] for job in jobs} == set(ids)
+
+
+async def test_two_operations_of_one_input_are_two_requests(
+    service: Service, user: UserClient, rows: Rows, tmp_path: Path
+) -> None:
+    async with losing(service, lambda _: None) as proxy:
+        sessions = await made(tmp_path, proxy, user, IMAGES[0], IMAGES[0])
+
+    assert len(set(sessions)) == 2
+    assert await user.balance() == 8
+    assert len(await rows.jobs()) == 2
+
+
+async def test_what_is_answered_for_good_is_not_tried_again(
+    service: Service, user: UserClient, tmp_path: Path
+) -> None:
+    async with losing(service, lambda content: content) as proxy:
+        with pytest.raises(AssertionError, match="BAD_REQUEST"):
+            await made(tmp_path, proxy, user, "ftp://images.example/a.png")
+
+    assert len(proxy.received) == 1

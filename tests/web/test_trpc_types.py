@@ -1,0 +1,84 @@
+"""The published types of `/api/trpc`, by TypeScript's compiler and against what is answered."""
+
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from msgspec import inspect
+
+from storecredit.web.procedures import PROCEDURES
+from storecredit.web.trpc_types import module, result_of, typed
+from tests.e2e.reader import Page
+from tests.web.node import DIRECTORY, compiled
+from tests.web.users import UserClient
+from tests.web.users import result_of as given_by
+
+NODE_NEXT = {"module": "nodenext", "moduleResolution": "nodenext"}
+
+
+async def test_they_are_served_to_anybody(api: httpx.AsyncClient) -> None:
+    answer = await api.get("/api/trpc.d.ts")
+    assert answer.status_code == 200
+    assert answer.headers["content-type"] == "text/plain; charset=utf-8"
+    assert answer.text == module()
+
+
+async def test_an_app_compiles_with_them_and_its_mistakes_do_not(tmp_path: Path) -> None:
+    (tmp_path / "storecredit.d.ts").write_text(module())
+    (tmp_path / "typed.ts").write_text((DIRECTORY / "typed.ts").read_text())
+    assert await compiled(tmp_path, noEmit=True) == ""
+
+    for name in ("typed.ts", "storecredit.d.ts"):
+        path = tmp_path / name
+        path.write_text(path.read_text().replace("'./storecredit'", "'./storecredit.js'"))
+    assert await compiled(tmp_path, noEmit=True, **NODE_NEXT) == ""
+
+
+async def test_a_field_of_another_type_is_seen(tmp_path: Path) -> None:
+    declared = module().replace("updated_at: Date;", "updated_at: string;")
+    (tmp_path / "storecredit.d.ts").write_text(declared)
+    (tmp_path / "typed.ts").write_text((DIRECTORY / "typed.ts").read_text())
+    with pytest.raises(AssertionError, match=r"typed\.ts"):
+        await compiled(tmp_path, noEmit=True)
+
+
+async def test_the_clients_on_the_page_compile(tmp_path: Path) -> None:
+    (tmp_path / "storecredit.d.ts").write_text(module())
+    client, use = Page("docs/b2c.md").blocks("ts")
+    (tmp_path / "credits.ts").write_text(client)
+    (tmp_path / "use.ts").write_text(use)
+    assert await compiled(tmp_path, noEmit=True) == ""
+
+
+async def test_what_is_answered_is_of_the_published_types(user: UserClient) -> None:
+    session_id = await user.created()
+    inputs: dict[str, object] = {"generation.getById": {"sessionId": session_id}}
+    for path, procedure in PROCEDURES.items():
+        if procedure.kind.name == "QUERY":
+            answer = await user.query(path, *([inputs[path]] if path in inputs else []))
+            value = given_by(answer)
+            assert problems(value, result_of(procedure)) == []
+            assert value or value == 0
+
+
+def problems(value: Any, type_: inspect.Type) -> list[str]:
+    """Where a value is not of this type."""
+    match type_:
+        case inspect.StructType(fields=fields):
+            wanted = [field.encode_name for field in fields]
+            if not isinstance(value, dict) or list(value) != wanted:
+                return [f"{value} has other fields than {wanted}"]
+            return [it for field in fields for it in problems(value[field.encode_name], field.type)]
+        case inspect.ListType(item_type=item):
+            return [it for each in value for it in problems(each, item)]
+        case inspect.UnionType(types=types):
+            found = [problems(value, each) for each in types]
+            return [] if [] in found else [it for each in found for it in each]
+        case inspect.EnumType(cls=cls):
+            return [] if value in list(cls) else [f"{value} is no {cls}"]
+        case _:
+            names = {"number": int, "string": str, "Date": datetime, "null": type(None)}
+            is_right = type(value) is names[typed(type_)]
+            return [] if is_right else [f"{value!r} is no {typed(type_)}"]
