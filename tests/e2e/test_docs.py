@@ -56,7 +56,11 @@ def test_the_b2c_page_answers_as_shown(
         commands = B2C.block("TOKEN=$(").replace("127.0.0.1:8080", f"127.0.0.1:{port}")
         first = results(run(commands, environment, tmp_path))
         again = results(run(commands, environment, tmp_path))
+        types = B2C.block("curl -s -o").replace("127.0.0.1:8080", f"127.0.0.1:{port}")
+        run(types, environment, tmp_path)
 
+    kept = Path("docs/trpc.d.ts").read_text(encoding="utf-8")
+    assert (tmp_path / "storecredit.d.ts").read_text(encoding="utf-8") == kept
     (shown,) = B2C.blocks("json")
     balance, created, transactions = first
     assert shape(balance) == shape(json.loads(shown))
@@ -220,6 +224,7 @@ def test_the_paddle_page_sets_up_sells_and_shows_what_needs_a_look(
             [
                 ["export", "STORECREDIT_JWT_SECRET=a-secret-of-32-characters-or-more"],
                 ["TOKEN=$(python3", "-"],
+                ["curl", "-s"],
             ],
         ),
         (

@@ -13,7 +13,9 @@ const { token, batchMax, balance, transactions, packs, generations, stats } =
   superjson.parse(given);
 
 // Not a development server: no stack in its errors.
-const t = initTRPC.context().create({ transformer: superjson, isDev: false });
+const t = initTRPC
+  .context()
+  .create({ transformer: superjson, isDev: false, sse: { enabled: false } });
 
 const procedure = t.procedure.use(({ ctx, next }) => {
   if (ctx.authorization !== `Bearer ${token}`) {
@@ -31,6 +33,7 @@ const notFound = () =>
   new TRPCError({ code: 'NOT_FOUND', message: 'There is no such generation.' });
 
 const router = t.router({
+  watch: procedure.subscription(async function* () {}),
   credits: t.router({
     getBalance: procedure.query(() => balance),
     getTransactions: procedure

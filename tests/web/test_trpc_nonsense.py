@@ -14,7 +14,7 @@ from uuid import uuid4
 import asyncpg
 import httpx
 
-from storecredit.web.procedures import PROCEDURES
+from storecredit.web.procedures import ERRORS, PROCEDURES
 from storecredit.web.trpc_calls import Kind
 from tests.nonsense import nonsense
 from tests.web.doors import IMAGE, Operator, StoreClient, bearer, error_of
@@ -64,6 +64,11 @@ async def send_all(user: UserClient, requests: Sequence[tuple[str, str, bytes]])
         shapes = answer.json()
         for shape in shapes if isinstance(shapes, list) else [shapes]:
             assert set(shape) in ({"result"}, {"error"})
+            if "error" in shape:
+                data = shape["error"]["json"]["data"]
+                known = PROCEDURES.get(data.get("path"))
+                described = {*ERRORS, *(known.errors if known else ())}
+                assert data["code"] in described, "each error is one that is published"
         assert "Traceback" not in answer.text
         return answer.status_code
 

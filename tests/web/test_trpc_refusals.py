@@ -1,0 +1,124 @@
+"""What `/api/trpc` does not serve is refused in a form the client reads, and nothing is done."""
+
+import json
+
+import asyncpg
+import httpx
+import pytest
+
+from storecredit.postgres.pool import Database
+from storecredit.service import Service, assembled
+from storecredit.settings import Settings
+from storecredit.web.procedures import PROCEDURES
+from storecredit.web.superjson import deserialize
+from tests.web.conftest import LogStream
+from tests.web.doors import IMAGE, bearer
+from tests.web.node import reference, run_script, served
+from tests.web.rows import Rows
+from tests.web.users import TRPC, UserClient, refusal_of, user_of
+
+CREATE = "generation.create"
+EVENTS = "text/event-stream"
+
+
+def said(answer: httpx.Response) -> dict[str, object]:
+    """The error that the events of an answer are."""
+    assert answer.status_code == 200
+    assert answer.headers["content-type"] == EVENTS
+    assert answer.headers["cache-control"] == "no-cache, no-transform"
+    connected, error, end = answer.text.split("\n\n\n")
+    assert (connected, end) == ("event: connected\ndata: {}", "")
+    event, data = error.split("\n")
+    assert event == "event: serialized-error"
+    shape: dict[str, object] = deserialize(json.loads(data.removeprefix("data: ")))
+    return shape
+
+
+async def test_a_subscription_is_refused_before_anything_is_done(
+    user: UserClient, rows: Rows, admin: asyncpg.Connection
+) -> None:
+    headers = {"Accept": EVENTS, "X-Request-Id": "order-1"}
+    for path in (*PROCEDURES, "nothing", "", f"{CREATE},{CREATE}?batch=1"):
+        for method in ("GET", "POST", "PATCH"):
+            answer = await user.send(
+                method, path, {"json": {"modelImageUrl": IMAGE}}, headers=headers
+            )
+            assert said(answer)["data"] == {"code": "METHOD_NOT_SUPPORTED", "httpStatus": 405}
+    assert await rows.jobs() == []
+    assert await admin.fetchval("SELECT count(*) FROM users") == 0
+
+
+async def test_what_else_is_wrong_with_it_is_said_in_its_form_too(user: UserClient) -> None:
+    answer = await user.query(CREATE, headers={"Accept": EVENTS, "X-Request-Id": "a,"})
+    assert said(answer)["data"] == {"code": "BAD_REQUEST", "httpStatus": 400}
+    assert answer.headers["x-request-id"].startswith("req_")
+
+
+@pytest.mark.parametrize(
+    "accept", ["*/*", "text/html, application/json", "text/event-streams", "x/text/event-stream"]
+)
+async def test_who_asks_for_no_events_asks_for_no_subscription(
+    user: UserClient, accept: str
+) -> None:
+    answer = await user.query("credits.getPacks", headers={"Accept": accept})
+    assert answer.status_code == 200
+    assert answer.headers["content-type"] == "application/json"
+
+
+async def test_it_is_the_form_of_the_real_server(service: Service, api: httpx.AsyncClient) -> None:
+    user = user_of(api)
+    headers = bearer(user.token) | {"Accept": EVENTS}
+    async with (
+        reference({"token": user.token}) as theirs,
+        served(service) as ours,
+        httpx.AsyncClient(headers=headers) as client,
+    ):
+        answers = [
+            await client.get(f"http://127.0.0.1:{port}{TRPC}/watch") for port in (ours, theirs)
+        ]
+    (our_error, their_error) = map(said, answers)
+    assert isinstance(their_error["data"], dict)
+    assert their_error["data"].pop("path") == "watch", "here it is said to the whole request"
+    assert our_error.pop("message")
+    assert their_error.pop("message")
+    assert our_error == their_error
+    for name in ("vary", "x-accel-buffering"):
+        assert answers[0].headers[name] == answers[1].headers[name]
+
+
+@pytest.mark.parametrize(
+    "content_type", ["multipart/form-data; boundary=x", "application/octet-stream", "text/plain"]
+)
+async def test_a_body_that_is_no_json_is_refused_before_anything_is_done(
+    user: UserClient, rows: Rows, content_type: str
+) -> None:
+    for path in (CREATE, f"{CREATE}?batch=1", "credits.getBalance"):
+        answer = await user.send(
+            "POST", path, {"json": {"modelImageUrl": IMAGE}}, headers={"Content-Type": content_type}
+        )
+        message = refusal_of(answer, 415, "UNSUPPORTED_MEDIA_TYPE")
+        assert "application/json" in message
+    assert await rows.jobs() == []
+
+
+async def test_the_official_client_learns_what_is_not_served(
+    service: Service, user: UserClient, rows: Rows
+) -> None:
+    async with served(service) as port:
+        url = f"http://127.0.0.1:{port}{TRPC}"
+        await run_script("refusals.mjs", url, "unserved", user.token, IMAGE)
+    assert await user.balance() == 10
+    assert await rows.jobs() == []
+
+
+async def test_the_official_client_learns_that_no_users_are_served(
+    settings: Settings, database: Database, log: LogStream, rows: Rows
+) -> None:
+    assert log.lines() == []
+    async with (
+        assembled(settings.model_copy(update={"jwt_secret": None}), database) as service,
+        served(service) as port,
+    ):
+        url = f"http://127.0.0.1:{port}{TRPC}"
+        await run_script("refusals.mjs", url, "off", "x.y.z", IMAGE)
+    assert await rows.jobs() == []
