@@ -16,8 +16,8 @@ PAGE_MAX: Final = 100
 OFFSET_MAX: Final = 2**63 - 1
 """What PostgreSQL can count to: nobody has that many sessions."""
 _COLUMNS: Final = (
-    "session_id, status, request_id, result_key, error_code, error_message, metadata,"
-    " attempts, created_at, started_at, completed_at"
+    "session_id, status, request_id, result_key, error_code, error_message, generator_message,"
+    " metadata, attempts, created_at, started_at, completed_at"
 )
 
 # A request's session is the one its credit was taken for: the ledger has one such movement, of one
@@ -29,6 +29,10 @@ _OF_REQUEST: Final = """AND session_id = coalesce(
     (SELECT t.session_id FROM store_credit_transactions t
      WHERE t.store_id = $1 AND t.request_id = $4 AND t.type >= 'overage' AND t.type <= 'overage'))
 """
+
+
+FAILURE_TEXT_MAX: Final = 500
+"""Characters of what is said about a failure, to the store and to the operator."""
 
 
 class SessionStatus(StrEnum):
@@ -63,9 +67,39 @@ class FailureCode(StrEnum):
     GENERATION_FAILED = "GENERATION_FAILED"
 
 
+def printable(text: str, characters_max: int) -> str:
+    """The text as it can be stored and shown, cut: one line, nothing in it that does not print.
+
+    PostgreSQL stores no NUL, and UTF-8 has no form for half a surrogate pair.
+    """
+    spaced = "".join(" " if character.isspace() else character for character in text)
+    shown = "".join(character for character in spaced if character.isprintable())
+    return " ".join(shown.split())[:characters_max]
+
+
+class Failure(msgspec.Struct, frozen=True):
+    """Why a session fails: for the store, and in the generator's own words for the operator."""
+
+    code: FailureCode
+    message: str
+    generator_message: str | None = None
+
+    def storable(self) -> "Failure":
+        """The same, its texts as they can be stored."""
+        said = self.generator_message
+        return Failure(
+            self.code,
+            printable(self.message, FAILURE_TEXT_MAX),
+            None if said is None else printable(said, FAILURE_TEXT_MAX),
+        )
+
+
 @dataclass(frozen=True, slots=True)
 class Session:
-    """One generation. A failed one was refunded in the same statement."""
+    """One generation. A failed one was refunded in the same statement.
+
+    `generator_message` is for the operator alone.
+    """
 
     session_id: UUID
     status: SessionStatus
@@ -73,6 +107,7 @@ class Session:
     result_key: str | None
     error_code: FailureCode | None
     error_message: str | None
+    generator_message: str | None
     metadata: dict[str, str] | None
     attempts: int
     created_at: datetime
@@ -197,6 +232,7 @@ def _session(row: Record) -> Session:
         result_key=row["result_key"],
         error_code=FailureCode(row["error_code"]) if row["error_code"] else None,
         error_message=row["error_message"],
+        generator_message=row["generator_message"],
         metadata=None if metadata is None else msgspec.json.decode(metadata, type=dict[str, str]),
         attempts=row["attempts"],
         created_at=row["created_at"],

@@ -7,14 +7,13 @@ session; attempts, waits and time limits are the worker's.
       ModerationBlocked       never retried, the store gets its credit back
       GenerationFailed        never retried, likewise
       GeneratorUnavailable    worth another attempt
+        GeneratorBusy         likewise, and this one does not count
     GeneratorNotConfigured    at start-up: the settings name no usable generator
 """
 
 import asyncio
-import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from http import HTTPStatus
 from importlib.metadata import EntryPoint, entry_points
 from typing import Protocol, TypeVar
 from uuid import UUID
@@ -29,7 +28,6 @@ ENTRY_POINTS = "storecredit.generators"
 """Other packages offer generators in this entry-point group: callables that take `Settings`."""
 T = TypeVar("T")
 FETCHES_AT_ONCE_MAX = 4
-RETRY_AFTER_MAX_SECONDS = 60.0
 
 # Written as entry points so that a generator and what it needs are imported only when chosen.
 _BUILT_IN = {
@@ -108,6 +106,13 @@ class GeneratorUnavailable(AttemptFailed):
     ) -> None:
         super().__init__(message, code, generator_message=generator_message)
         self.retry_after_seconds = retry_after_seconds
+
+
+class GeneratorBusy(GeneratorUnavailable):
+    """The generator's rate limit is reached and it asks to be asked later: no attempt was made.
+
+    `retry_after_seconds` is None where it does not say how much later.
+    """
 
 
 class GeneratorNotConfigured(Exception):
@@ -200,26 +205,3 @@ def image_refused(name: str, refused: ImageRefused) -> GenerationFailed:
         else FailureCode.IMAGE_UNREACHABLE
     )
     return GenerationFailed(f"{name} {refused}", code)
-
-
-def status_failure(
-    service: str, status: int, retry_after: str | None
-) -> GeneratorUnavailable | GenerationFailed:
-    """What an answer with an error status means: 429 and 5xx pass, anything else stays wrong.
-
-    `service` names who answered, for the message; `retry_after` is its Retry-After header.
-    """
-    message = f"{service} answered with status {status}."
-    if status == HTTPStatus.TOO_MANY_REQUESTS or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        return GeneratorUnavailable(message, retry_after_seconds=_seconds(retry_after))
-    return GenerationFailed(message, FailureCode.GENERATOR_REJECTED)
-
-
-def _seconds(retry_after: str | None) -> float | None:
-    """Retry-After in its form of seconds (RFC 9110, section 10.2.3), within a maximum.
-
-    Its other form, a date, is read as none: the worker's own waits serve as well.
-    """
-    if retry_after is None or not re.fullmatch("[0-9]{1,9}", retry_after):
-        return None
-    return min(float(retry_after), RETRY_AFTER_MAX_SECONDS)

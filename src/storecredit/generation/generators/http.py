@@ -4,8 +4,12 @@ Hides its wire format. One `POST` with `{"session_id", "request_id", "image_urls
 
     2xx  {"image_base64"} or {"image_url"}                    the image
     422  {"code": "MODERATION_BLOCKED", "message"}            moderation, never retried
+    429 with Retry-After                                      asked again then, as often as need be
     429, 5xx, time-out, broken connection                     worth another attempt
-    anything else                                             a processing error
+    anything else                                             a refusal, never retried
+
+What services behind it say of moderation, quota and waits is understood too, as they say it
+(`error_answers.py`).
 
 Promises that no answer, however large or odd, harms the worker. Other forms of an image in the
 answer, and what holds for its URL, are in `result_images.py`. Image URLs are passed on as they
@@ -19,22 +23,23 @@ import msgspec
 
 from storecredit.generation.content_coding import decoded_body
 from storecredit.generation.generators import (
+    AttemptFailed,
     GeneratedImage,
     GenerationFailed,
     GenerationRequest,
     GeneratorNotConfigured,
     GeneratorUnavailable,
     ModerationBlocked,
-    status_failure,
 )
+from storecredit.generation.generators.error_answers import failure_of, read_error
 from storecredit.generation.generators.result_images import ResultReader
 from storecredit.generation.image_errors import ImageUnreadable
 from storecredit.generation.image_forms import canonical_data_url, is_data_url
-from storecredit.generation.sessions import FailureCode
+from storecredit.generation.sessions import FAILURE_TEXT_MAX, FailureCode, printable
 from storecredit.settings import Settings
 
 CONNECT_TIMEOUT_SECONDS = 10.0
-MESSAGE_MAX_CHARACTERS = 500
+NAME = "The generator"
 
 
 class _Refusal(msgspec.Struct):
@@ -48,7 +53,7 @@ class HttpGenerator:
     def __init__(self, settings: Settings) -> None:
         self._url = _checked_url(settings.generator_url)
         self._image_max_bytes = settings.image_max_bytes
-        self._results = ResultReader(settings, "The generator", str(self._url), self._url.host)
+        self._results = ResultReader(settings, NAME, str(self._url), self._url.host)
         timeout_seconds = settings.generation_timeout_seconds
         self._client = httpx.AsyncClient(
             timeout=httpx.Timeout(
@@ -94,6 +99,8 @@ class HttpGenerator:
         async for chunk in response.aiter_raw():
             body += chunk
             if len(body) > self._results.answer_max_bytes:
+                if not response.is_success:
+                    break  # its status says enough
                 raise GenerationFailed("The generator's answer is too large.")
         coding = response.headers.get("Content-Encoding")
         try:
@@ -119,28 +126,22 @@ def _checked_url(url: str | None) -> httpx.URL:
     return parsed
 
 
-def _failure(
-    response: httpx.Response, body: bytes
-) -> ModerationBlocked | GeneratorUnavailable | GenerationFailed:
+def _failure(response: httpx.Response, body: bytes) -> AttemptFailed:
     """What an answer without success means."""
+    answer = read_error(response.status_code, response.headers, body)
     if response.status_code == HTTPStatus.UNPROCESSABLE_ENTITY:
         reason = _moderation_reason(body)
-        if reason is not None:
-            return ModerationBlocked(reason)
-    return status_failure(
-        "The generator", response.status_code, response.headers.get("Retry-After")
-    )
+        if reason:
+            return ModerationBlocked(reason, generator_message=answer.generator_message)
+    return failure_of(NAME, answer)
 
 
 def _moderation_reason(body: bytes) -> str | None:
-    """The message of a moderation block, fit to be stored and shown; None if it is none."""
+    """What the operator's own generator tells the store of a moderation block, if it is one."""
     try:
         refusal = msgspec.json.decode(body, type=_Refusal)
     except (msgspec.DecodeError, UnicodeDecodeError):
         return None
-    if refusal.code != "MODERATION_BLOCKED":
+    if refusal.code != "MODERATION_BLOCKED" or not isinstance(refusal.message, str):
         return None
-    message = refusal.message if isinstance(refusal.message, str) else ""
-    # PostgreSQL stores no NUL, and a log line or a page needs no other control character.
-    shown = "".join(character for character in message if character.isprintable())
-    return shown[:MESSAGE_MAX_CHARACTERS] or "The generator's moderation blocked this request."
+    return printable(refusal.message, FAILURE_TEXT_MAX)

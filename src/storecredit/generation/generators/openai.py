@@ -1,8 +1,8 @@
 """The generator that asks OpenAI's Images API, or another service that speaks it.
 
 Hides the official client and its errors. One request to `images/edits` with all input images;
-the client's own retries are off, since attempts are the worker's. What the service says about
-an error goes to the log as status and code only: its sentences may quote the prompt or a key.
+the client's own retries are off, since attempts and waits are the worker's. What the service
+says about an error goes to the log as status and code only: its sentences may quote the prompt.
 
 The forms in which such services answer the image are in `result_images.py`.
 """
@@ -20,10 +20,9 @@ from storecredit.generation.generators import (
     GenerationRequest,
     GeneratorNotConfigured,
     GeneratorUnavailable,
-    ModerationBlocked,
     fetch_input_images,
-    status_failure,
 )
+from storecredit.generation.generators.error_answers import failure_of, read_error
 from storecredit.generation.generators.result_images import ResultReader
 from storecredit.generation.image_decoding import ImageDecoder, as_png
 from storecredit.generation.image_forms import InputImage
@@ -43,7 +42,7 @@ DEFAULT_PROMPT = (
     "Arrange the given images into one photorealistic portrait picture. "
     "Keep every product recognisable: its shape, colour, pattern and proportions."
 )
-MODERATION_CODES = frozenset({"moderation_blocked", "content_policy_violation"})
+NAME = "The image service"
 
 log = telemetry.get_logger("generation.openai")
 
@@ -57,12 +56,13 @@ class OpenAIGenerator:
                 "The generator 'openai' needs a key: set STORECREDIT_OPENAI_API_KEY."
             )
         base_url = settings.openai_base_url or BASE_URL
-        self._results = ResultReader(settings, "The image service", base_url, _host(base_url))
+        self._key = settings.openai_api_key.get_secret_value()
+        self._results = ResultReader(settings, NAME, base_url, _host(base_url), secret=self._key)
         self._model = settings.openai_model
         self._decoder = ImageDecoder()
         timeout_seconds = settings.generation_timeout_seconds
         self._client = openai.AsyncOpenAI(
-            api_key=settings.openai_api_key.get_secret_value(),
+            api_key=self._key,
             base_url=base_url,
             max_retries=0,
             timeout=openai.Timeout(
@@ -112,7 +112,10 @@ class OpenAIGenerator:
         except (openai.APIConnectionError, httpx2.RequestError):
             raise GeneratorUnavailable("The image service could not be reached.") from None
         except openai.APIStatusError as error:
-            raise _failure(error) from None
+            answer = read_error(
+                error.status_code, error.response.headers, error.response.content, secret=self._key
+            )
+            raise failure_of(NAME, answer) from None
         except openai.OpenAIError as error:
             log.warning("openai_client_failed", error=type(error).__name__)
             raise GenerationFailed("The image service could not be used.") from None
@@ -134,15 +137,3 @@ def _host(base_url: str) -> str:
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise GeneratorNotConfigured("STORECREDIT_OPENAI_BASE_URL is no http or https URL.")
     return parts.hostname
-
-
-def _failure(
-    error: openai.APIStatusError,
-) -> ModerationBlocked | GeneratorUnavailable | GenerationFailed:
-    """What an error answer means; moderation is told by its code, whatever its status."""
-    if error.code in MODERATION_CODES:
-        return ModerationBlocked("The image service's moderation blocked this request.")
-    log.warning("openai_answered_error", status=error.status_code, code=error.code)
-    return status_failure(
-        "The image service", error.status_code, error.response.headers.get("Retry-After")
-    )

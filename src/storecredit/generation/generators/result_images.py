@@ -21,6 +21,7 @@ import asyncio
 import json
 import re
 from collections.abc import Iterator
+from http import HTTPStatus
 from urllib.parse import urljoin
 
 from storecredit.generation.generators import (
@@ -28,6 +29,7 @@ from storecredit.generation.generators import (
     GenerationFailed,
     GeneratorUnavailable,
 )
+from storecredit.generation.generators.error_answers import failure_in_success, read_error
 from storecredit.generation.image_decoding import ImageDecoder, as_png, verify_image
 from storecredit.generation.image_errors import ImageRefused, ImageUnavailable, ImageUnreadable
 from storecredit.generation.image_forms import decode_base64, is_data_url, media_type_of, read_image
@@ -70,10 +72,13 @@ _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*:", re.IGNORECASE)  # RFC 3986, 3.1; no 
 class ResultReader:
     """Reads the answers of one generator, which `service` names in sentences."""
 
-    def __init__(self, settings: Settings, service: str, address: str, host: str) -> None:
+    def __init__(
+        self, settings: Settings, service: str, address: str, host: str, *, secret: str = ""
+    ) -> None:
         self.answer_max_bytes = 2 * (settings.image_max_bytes * 4 // 3) + ANSWER_SLACK_BYTES
         """Enough for base64 that was escaped or broken into lines, and for a second picture."""
         self._service = service
+        self._secret = secret
         self._address = address
         self._max_bytes = settings.image_max_bytes
         self._backoff_seconds = settings.generator_backoff_seconds
@@ -89,8 +94,15 @@ class ResultReader:
         """The image in the body of an answer.
 
         Raises `GenerationFailed` if there is none that can be used, `GeneratorUnavailable` if one
-        could not be had this time.
+        could not be had this time; and what an error in its place means (`error_answers.py`).
         """
+        try:
+            return await self._image(body)
+        except GenerationFailed as failed:
+            answer = read_error(HTTPStatus.OK, {}, body, secret=self._secret)
+            raise failure_in_success(self._service, answer, failed) from failed
+
+    async def _image(self, body: bytes) -> GeneratedImage:
         found = await asyncio.to_thread(self._found, body)
         if not found:
             raise GenerationFailed(f"{self._service}'s answer holds no image.")
