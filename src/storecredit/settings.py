@@ -174,6 +174,8 @@ class Settings(BaseSettings):
     # Results
     result_retention_seconds: float = Field(default=6 * HOUR_SECONDS, gt=0)
     """How long a result image is kept."""
+    generator_message_retention_seconds: float = Field(default=168 * HOUR_SECONDS, gt=0)
+    """How long a generator's own words about a failure are kept; they may quote the prompt."""
     result_link_seconds: float = Field(default=900.0, gt=0)
     """How long a link to a result image works."""
     signing_key: SecretStr | None = Field(default=None, min_length=16)

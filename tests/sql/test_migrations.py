@@ -37,6 +37,7 @@ MIGRATIONS = (
     "0009_verification",
     "0010_anonymous_users",
     "0011_plan_changes",
+    "0012_generator_messages",
 )
 
 # Whatever a migration makes, one line each; rights in order of name, since a right that is taken

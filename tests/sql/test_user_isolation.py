@@ -25,7 +25,9 @@ STORE_CALLS = (
     "start_store_generations('{owner}', ARRAY['{begun}'::uuid])",
     "complete_store_generation('{owner}', '{begun}', 'k')",
     "fail_store_generation('{owner}', '{begun}', 'E', 'e')",
+    "postpone_store_generation('{owner}', '{begun}', 'said', true)",
     "forget_store_generation_result('{owner}', '{done}')",
+    "forget_store_generator_message('{owner}', '{done}')",
     "update_store('{owner}', p_name => 'Other')",
 )
 USER_CALLS = (
@@ -44,7 +46,9 @@ USER_CALLS = (
     "fail_generation('{owner}', '{begun}', 'E', 'e')",
     """fail_generations_across_users(
         ARRAY['{owner}'::uuid], ARRAY['{begun}'::uuid], '{{E}}', '{{e}}')""",
+    "postpone_generation('{owner}', '{begun}', 'said', true)",
     "forget_generation_result('{owner}', '{done}')",
+    "forget_generator_message('{owner}', '{done}')",
 )
 # With which a user comes to be: it changes nothing of one who is there.
 USER_MAKING = "ensure_user('{owner}', 10)"
@@ -98,6 +102,7 @@ async def make_store(app: asyncpg.Connection, ids: Ids) -> None:
         """create_store_generations('{owner}', ARRAY['{begun}', '{done}']::uuid[],
             '{{begun,done}}', ARRAY[sha256('c'), sha256('c')], '{{NULL,NULL}}', '{{NULL,NULL}}')""",
         "start_store_generations('{owner}', ARRAY['{begun}', '{done}']::uuid[])",
+        "postpone_store_generation('{owner}', '{done}', 'said', false)",
         "complete_store_generation('{owner}', '{done}', 'k')",
     ):
         await call(app, text, ids)
@@ -110,6 +115,7 @@ async def make_user(app: asyncpg.Connection, ids: Ids) -> None:
         "create_generation('{owner}', '{done}', 'done', sha256('c'), NULL, NULL)",
         "start_generation('{owner}', '{begun}')",
         "start_generation('{owner}', '{done}')",
+        "postpone_generation('{owner}', '{done}', 'said', false)",
         "complete_generation('{owner}', '{done}', 'k')",
     ):
         await call(app, text, ids)
@@ -155,7 +161,7 @@ async def test_a_store_is_no_user(
     await make_store(app, ids)
     of_store = await rows_of(books, "store_id", ids.owner)
 
-    if re.match("start|complete|forget", text):
+    if re.match("start|postpone|complete|forget", text):
         await call(app, text, ids)  # answers not_found
     else:
         assert await sqlstate_of(call(app, text, ids)) == "SC008"
@@ -172,7 +178,7 @@ async def test_a_user_is_no_store(
     await make_user(app, ids)
     of_user = await rows_of(books, "user_id", ids.owner)
 
-    if re.match("start|complete|forget|update|set", text):
+    if re.match("start|postpone|complete|forget|update|set", text):
         await call(app, text, ids)  # answers not_found or false
     else:
         assert await sqlstate_of(call(app, text, ids)) == "SC001"

@@ -233,7 +233,7 @@ async def test_the_sweep_reads_open_sessions_only(recorder: Recorder, data_dir: 
     await sweep.sweep()
 
     reads = [sent for sent in recorder.statements if f"FROM {SESSIONS}" in sent[0]]
-    assert len(reads) == 4, "those overdue, those without a job, old results, the figures"
+    assert len(reads) == 5, "overdue, without a job, old results, old messages, the figures"
     async with recorder.acquire() as connection, connection.transaction():
         for query, args in reads:
             # Each open session and, where the question is whether it has one, its job.

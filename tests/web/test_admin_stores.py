@@ -1,6 +1,7 @@
 """`/api/admin/stores` and `/api/admin/stores/{store_id}`."""
 
 from datetime import datetime
+from typing import Any
 
 import asyncpg
 
@@ -192,6 +193,12 @@ async def test_a_store_that_does_not_exist_is_not_found(operator: Operator) -> N
         error_of(await operator.get(f"{path}/generations"), 404, "NOT_FOUND")
 
 
+def as_the_store(page: dict[str, Any]) -> dict[str, Any]:
+    """The page without what is for the operator alone."""
+    items = [{k: v for k, v in item.items() if k != "generator_message"} for item in page["items"]]
+    return page | {"items": items}
+
+
 async def test_the_operator_reads_a_stores_lists_as_the_store_does(operator: Operator) -> None:
     store, other = await operator.store(), await operator.store()
     for _ in range(3):
@@ -202,11 +209,11 @@ async def test_the_operator_reads_a_stores_lists_as_the_store_does(operator: Ope
         ("generations", "/api/v1/generations"),
     ):
         page = data_of(await operator.get(f"/stores/{store.store_id}/{path}", limit=2))
-        assert page == data_of(await store.get(own, limit=2))
+        assert as_the_store(page) == data_of(await store.get(own, limit=2))
         rest = data_of(
             await operator.get(f"/stores/{store.store_id}/{path}", cursor=page["next_cursor"])
         )
-        assert rest == data_of(await store.get(own, cursor=page["next_cursor"]))
+        assert as_the_store(rest) == data_of(await store.get(own, cursor=page["next_cursor"]))
     deductions = await operator.get(f"/stores/{store.store_id}/transactions", type_="deduction")
     assert len(data_of(deductions)["items"]) == 3
     queued = await operator.get(f"/stores/{store.store_id}/generations", status="queued")

@@ -10,7 +10,7 @@ from uuid import uuid4
 import asyncpg
 from PIL import Image
 
-from storecredit.generation.generators import GeneratedImage, GenerationRequest
+from storecredit.generation.generators import GeneratedImage, GenerationRequest, Generator
 from storecredit.generation.lifecycle import Created, GenerationInput, GenerationJob
 from storecredit.generation.worker import Worker
 from storecredit.ledger.owners import Owner
@@ -50,7 +50,7 @@ class ScriptedGenerator:
 
 @asynccontextmanager
 async def working(
-    service: Service, generator: ScriptedGenerator, **changes: float
+    service: Service, generator: Generator, **changes: float
 ) -> AsyncIterator[asyncio.Event]:
     settings = service.parts.settings.model_copy(update=changes)
     worker = Worker(
@@ -70,8 +70,13 @@ async def working(
         await running
 
 
-async def create(service: Service, owner: Owner, request_id: str = "req-1") -> GenerationJob:
-    input_ = GenerationInput(("https://images.example/a.png",), "a red hat")
+async def create(
+    service: Service,
+    owner: Owner,
+    request_id: str = "req-1",
+    image_url: str = "https://images.example/a.png",
+) -> GenerationJob:
+    input_ = GenerationInput((image_url,), "a red hat")
     outcome = await service.parts.lifecycle.create(owner, request_id, input_, None)
     assert isinstance(outcome, Created)
     return GenerationJob(owner, outcome.session_id, request_id)

@@ -141,9 +141,16 @@ async def test_a_limits_reset_is_a_wait_where_nothing_else_is(kind: str) -> None
         },
     }
     assert await waits(kind, answers) == {
-        "requests": 62.5, "tokens": 0.12, "both": 62.5, "neither": None, "asked": 3,
-        "12s": 12, "1.5s": 1.5, "600ms": 0.6,
-        "1h1m1s": RETRY_AFTER_MAX_SECONDS, "a minute": None,
+        "requests": 62.5,
+        "tokens": 0.12,
+        "both": 62.5,
+        "neither": None,
+        "asked": 3,
+        "12s": 12,
+        "1.5s": 1.5,
+        "600ms": 0.6,
+        "1h1m1s": RETRY_AFTER_MAX_SECONDS,
+        "a minute": None,
     }
 
 
@@ -162,7 +169,8 @@ async def test_a_rate_limit_is_told_by_its_code_or_its_wait(kind: str) -> None:
 
     assert {name: type(error) for name, error in failed.items()} == {
         **dict.fromkeys(told, GeneratorBusy),
-        "nothing": GeneratorUnavailable, "503": GeneratorUnavailable,
+        "nothing": GeneratorUnavailable,
+        "503": GeneratorUnavailable,
     }
 
 

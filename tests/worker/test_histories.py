@@ -6,7 +6,14 @@ import asyncpg
 import pytest
 
 from storecredit.generation.lifecycle import GenerationJob
-from storecredit.generation.sessions import OFFSET_MAX, FailureCode, Sessions, SessionStatus, Stats
+from storecredit.generation.sessions import (
+    OFFSET_MAX,
+    Failure,
+    FailureCode,
+    Sessions,
+    SessionStatus,
+    Stats,
+)
 from storecredit.ledger.owners import Owner
 from storecredit.service import Service
 from tests.worker.owners import store, user
@@ -41,7 +48,9 @@ async def _so_far(service: Service, person: Owner, place: int) -> GenerationJob:
     if ENDINGS[place] == "completed":
         assert await lifecycle.complete(job, f"{person.id}/{job.session_id}.png")
     if ENDINGS[place] == "failed":
-        assert await lifecycle.fail_and_refund(job, FailureCode.MODERATION_BLOCKED, "Blocked.")
+        assert await lifecycle.fail_and_refund(
+            job, Failure(FailureCode.MODERATION_BLOCKED, "Blocked.")
+        )
     return job
 
 

@@ -13,7 +13,7 @@ import structlog
 from storecredit import telemetry
 from storecredit.generation.generators import GenerationFailed, GeneratorUnavailable
 from storecredit.generation.lifecycle import ENTRYPOINT, GenerationJob
-from storecredit.generation.sessions import FailureCode
+from storecredit.generation.sessions import Failure, FailureCode
 from storecredit.ledger.outcomes import Addition, UserAdditionType
 from storecredit.ledger.owners import Owner
 from storecredit.postgres import job_queue
@@ -28,6 +28,8 @@ from tests.worker.scripted import (
     ended,
     working,
 )
+
+NO = Failure(FailureCode.GENERATION_FAILED, "No.")
 
 
 @pytest.fixture
@@ -62,8 +64,8 @@ async def test_of_two_with_one_id_only_the_one_whose_generation_fails_is_refunde
     jobs = await both(service, namesakes)
     failing, other = namesakes[place], namesakes[1 - place]
     lifecycle = service.parts.lifecycle
-    assert await lifecycle.fail_and_refund(jobs[place], FailureCode.GENERATION_FAILED, "No.")
-    assert not await lifecycle.fail_and_refund(jobs[place], FailureCode.GENERATION_FAILED, "No.")
+    assert await lifecycle.fail_and_refund(jobs[place], NO)
+    assert not await lifecycle.fail_and_refund(jobs[place], NO)
     assert await failing.movements("req-1") == TAKEN_AND_GIVEN_BACK
     assert await failing.balance() == OPENING
     assert await other.movements("req-1") == TAKEN
@@ -79,9 +81,7 @@ async def test_a_session_is_out_of_reach_under_the_other_kinds_name(
         mistaken = GenerationJob(books.owner, others.session_id, others.request_id)
         assert await service.parts.sessions.get(books.owner, others.session_id) is None
         assert not await service.parts.lifecycle.complete(mistaken, "no result")
-        assert not await service.parts.lifecycle.fail_and_refund(
-            mistaken, FailureCode.GENERATION_FAILED, "No."
-        )
+        assert not await service.parts.lifecycle.fail_and_refund(mistaken, NO)
         assert await books.movements("req-1") == TAKEN
     for books, job in zip(namesakes, jobs, strict=True):
         assert (await books.session(job))["status"] == "queued"

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import asyncpg
 
+from storecredit.generation.generators import GenerationFailed
 from storecredit.ledger.owners import Owner
 from storecredit.service import Service
 from tests.worker.owners import OPENING, Books, store, user
@@ -65,6 +66,26 @@ async def test_results_are_deleted_when_their_retention_is_over(
     session = await service.parts.sessions.get(owner, old.session_id)
     assert session is not None
     assert (session.status, session.result_key) == ("completed", None)
+
+
+async def test_what_a_generator_said_is_forgotten_after_its_retention_and_not_before(
+    service: Service, owner: Owner, books: Books
+) -> None:
+    said = GenerationFailed("No.", generator_message="400 A red hat?")
+    async with working(service, ScriptedGenerator([said] * 2)):
+        old = await create(service, owner, "req-1")
+        new = await create(service, owner, "req-2")
+        for job in (old, new):
+            await ended(books, job)
+    week_minutes = 7 * 24 * 60
+    await books.make_older("completed_at", week_minutes + 1, old)
+    await books.make_older("completed_at", week_minutes - 1, new)
+    await service.sweep.sweep()
+    rows = [await books.session(job) for job in (old, new)]
+    assert [row["generator_message"] for row in rows] == [None, "400 A red hat?"]
+    assert {(row["error_code"], row["error_message"]) for row in rows} == {
+        ("GENERATION_FAILED", "No.")
+    }
 
 
 async def test_what_a_killed_process_left_among_the_results_is_deleted_and_new_files_are_not(

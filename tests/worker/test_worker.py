@@ -12,7 +12,7 @@ from storecredit.generation.generators import (
     GeneratorUnavailable,
     ModerationBlocked,
 )
-from storecredit.generation.sessions import FailureCode
+from storecredit.generation.sessions import Failure, FailureCode
 from storecredit.ledger.owners import Owner
 from storecredit.service import Service
 from tests.worker.owners import Books
@@ -142,7 +142,9 @@ async def test_a_result_that_comes_after_the_refund_is_thrown_away(
     job = await create(service, owner)
 
     async def meanwhile_given_up() -> None:
-        await service.parts.lifecycle.fail_and_refund(job, FailureCode.GENERATION_FAILED, "Late.")
+        await service.parts.lifecycle.fail_and_refund(
+            job, Failure(FailureCode.GENERATION_FAILED, "Late.")
+        )
 
     async with working(service, ScriptedGenerator([meanwhile_given_up])) as stop:
         await ended(books, job)
@@ -175,7 +177,7 @@ async def test_a_worker_that_is_stopped_finishes_what_it_has_begun(
 async def test_a_generator_that_asks_for_patience_is_given_it(
     service: Service, owner: Owner, books: Books
 ) -> None:
-    generator = ScriptedGenerator([GeneratorUnavailable("busy", retry_after_seconds=3600)])
+    generator = ScriptedGenerator([GeneratorUnavailable("busy", retry_after_seconds=3300)])
     async with working(service, generator):
         job = await create(service, owner)
         async with asyncio.timeout(WAIT_MAX_SECONDS):

@@ -25,9 +25,11 @@ class Kind:
     create: str
     """Creates a batch and queues the jobs of what was created: one statement, one transaction."""
     start: str
+    postpone: str
     complete: str
     fail: str
     forget_result: str
+    forget_message: str
 
 
 # The queue's name and, for each item, its job stand behind what the function takes. A batch that
@@ -49,9 +51,11 @@ KINDS: Final[Mapping[OwnerKind, Kind]] = MappingProxyType(
             commits="",
             create=_CREATE.format(function="create_generations_across_stores"),
             start="SELECT * FROM start_generations_across_stores($1, $2)",
+            postpone="SELECT * FROM postpone_store_generation($1, $2, $3, $4)",
             complete="SELECT * FROM complete_generations_across_stores($1, $2, $3)",
-            fail="SELECT * FROM fail_generations_across_stores($1, $2, $3, $4)",
+            fail="SELECT * FROM fail_generations_across_stores($1, $2, $3, $4, $5)",
             forget_result="SELECT forget_store_generation_result($1, $2)",
+            forget_message="SELECT forget_store_generator_message($1, $2)",
         ),
         OwnerKind.USER: Kind(
             sessions="generation_sessions",
@@ -59,9 +63,11 @@ KINDS: Final[Mapping[OwnerKind, Kind]] = MappingProxyType(
             commits="user_",
             create=_CREATE.format(function="create_generations_across_users"),
             start="SELECT * FROM start_generations_across_users($1, $2)",
+            postpone="SELECT * FROM postpone_generation($1, $2, $3, $4)",
             complete="SELECT * FROM complete_generations_across_users($1, $2, $3)",
-            fail="SELECT * FROM fail_generations_across_users($1, $2, $3, $4)",
+            fail="SELECT * FROM fail_generations_across_users($1, $2, $3, $4, $5)",
             forget_result="SELECT forget_generation_result($1, $2)",
+            forget_message="SELECT forget_generator_message($1, $2)",
         ),
     }
 )

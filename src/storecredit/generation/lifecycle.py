@@ -16,7 +16,7 @@ import msgspec
 from uuid_utils.compat import uuid7
 
 from storecredit.generation.kinds import KINDS, Kind
-from storecredit.generation.sessions import FailureCode, SessionStatus
+from storecredit.generation.sessions import FAILURE_TEXT_MAX, Failure, SessionStatus, printable
 from storecredit.ledger.owners import Owner
 from storecredit.postgres import job_queue
 from storecredit.postgres.group_commit import Bounds, GroupCommit
@@ -27,7 +27,6 @@ from storecredit.telemetry import Metrics
 CREDITS_PER_GENERATION: Final = 1
 ENTRYPOINT: Final = "generation"
 """Where the jobs of generations wait in the job queue."""
-ERROR_MESSAGE_MAX: Final = 500
 
 ChargedAs = Literal["balance", "overage"]
 """What a generation's credit was taken from: what the owner had, or what it may use beyond."""
@@ -121,6 +120,13 @@ class Ended(msgspec.Struct, frozen=True):
     outcome: str
 
 
+class Postponed(msgspec.Struct, frozen=True):
+    """Another attempt is to be made: how long ago the session was created, and first begun."""
+
+    seconds_open: float
+    seconds_begun: float
+
+
 class _Create(msgspec.Struct, frozen=True):
     owner: Owner
     session_id: UUID
@@ -138,8 +144,7 @@ class _Complete(msgspec.Struct, frozen=True):
 
 class _Fail(msgspec.Struct, frozen=True):
     job: GenerationJob
-    code: FailureCode
-    message: str
+    failure: Failure
 
 
 class _Commits:
@@ -183,6 +188,7 @@ class Lifecycle:
     """Creates, starts, completes and fails generations. `open()` before use, `close()` after."""
 
     def __init__(self, database: Database, settings: Settings, metrics: Metrics) -> None:
+        self._database = database
         self._metrics = metrics
         self._commits = {
             owner_kind: _Commits(kind, database, settings, metrics)
@@ -244,13 +250,33 @@ class Lifecycle:
             self._metrics.generations.labels("completed").inc()
         return outcome == "completed"
 
-    async def fail_and_refund(self, job: GenerationJob, code: FailureCode, message: str) -> bool:
+    async def postpone(
+        self, job: GenerationJob, generator_message: str | None, *, counts: bool
+    ) -> Postponed | Ended:
+        """An attempt made no image and there will be another; `counts` says if this one does.
+
+        Not sent again if its outcome is unknown: an attempt may then count that need not have.
+        Raises DatabaseUnavailable.
+        """
+        row = await self._database.fetchrow(
+            KINDS[job.owner.kind].postpone,
+            job.owner.id,
+            job.session_id,
+            generator_message and printable(generator_message, FAILURE_TEXT_MAX),
+            counts,
+        )
+        if row is None:
+            raise AssertionError("postponing a generation has one outcome")
+        if row["outcome"] != "postponed":
+            return Ended(row["outcome"])
+        return Postponed(row["seconds_open"], row["seconds_begun"])
+
+    async def fail_and_refund(self, job: GenerationJob, failure: Failure) -> bool:
         """Mark the session failed and give its credit back. False: it had ended before."""
         commit = self._commits[job.owner.kind].fail
-        fail = _Fail(job, code, message[:ERROR_MESSAGE_MAX])
-        outcome = await commit.submit(job.owner.id, fail)
+        outcome = await commit.submit(job.owner.id, _Fail(job, failure.storable()))
         if outcome == "failed":
-            self._metrics.generations.labels(code.value.lower()).inc()
+            self._metrics.generations.labels(failure.code.value.lower()).inc()
             self._metrics.credits_refunded.inc(CREDITS_PER_GENERATION)
         return outcome == "failed"
 
@@ -327,8 +353,9 @@ async def _fail_all(kind: Kind, connection: Connection, items: Sequence[_Fail]) 
         kind.fail,
         [item.job.owner.id for item in items],
         [item.job.session_id for item in items],
-        [item.code.value for item in items],
-        [item.message for item in items],
+        [item.failure.code.value for item in items],
+        [item.failure.message for item in items],
+        [item.failure.generator_message for item in items],
     )
     return [row["outcome"] for row in _in_order(rows)]
 

@@ -1,8 +1,8 @@
 """The sweep: nothing is forgotten, whatever died.
 
 At every interval it makes a new job for each open session that has none, fails and refunds each
-session that is past its deadline, and deletes results whose retention is over. Any number of
-processes may sweep at once.
+session that is past its deadline, and deletes results, and what generators said, when their
+retention is over. Any number of processes may sweep at once.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ from typing import Final
 from storecredit import telemetry
 from storecredit.generation.kinds import KINDS
 from storecredit.generation.lifecycle import ENTRYPOINT, GenerationJob, Lifecycle
-from storecredit.generation.sessions import FailureCode
+from storecredit.generation.sessions import Failure, FailureCode
 from storecredit.generation.storage import ResultStore
 from storecredit.ledger.owners import Owner, OwnerKind
 from storecredit.postgres import job_queue
@@ -60,7 +60,12 @@ class Sweep:
 
     async def sweep(self) -> None:
         """One round; each part takes at most `ROUND_MAX` rows, and fails by itself alone."""
-        for part in (self._fail_overdue, self._requeue_orphans, self._delete_old_results):
+        for part in (
+            self._fail_overdue,
+            self._requeue_orphans,
+            self._delete_old_results,
+            self._forget_old_messages,
+        ):
             for kind in KINDS:
                 await self._by_itself(part.__name__, part(kind))
         for work in (self._delete_strays, self._queue.forget_old_log, self._measure):
@@ -87,7 +92,8 @@ class Sweep:
     async def _fail(self, job: GenerationJob) -> None:
         try:
             refunded = await self._lifecycle.fail_and_refund(
-                job, FailureCode.GENERATION_FAILED, "The generation was not finished in time."
+                job,
+                Failure(FailureCode.GENERATION_FAILED, "The generation was not finished in time."),
             )
         except StatementRefused as refused:
             # Its credit was never taken: `storecredit verify` names it. The others go on.
@@ -138,6 +144,18 @@ class Sweep:
         for row in rows:
             await self._results.delete(row["result_key"])
             await self._database.fetchval(kind.forget_result, row["owner_id"], row["session_id"])
+
+    async def _forget_old_messages(self, owner_kind: OwnerKind) -> None:
+        kind = KINDS[owner_kind]
+        rows = await self._database.fetch(
+            f"""SELECT {kind.owner_id} AS owner_id, session_id FROM {kind.sessions}
+               WHERE generator_message IS NOT NULL AND completed_at < now() - $1::interval
+               ORDER BY completed_at LIMIT $2""",  # noqa: S608 - constants
+            timedelta(seconds=self._settings.generator_message_retention_seconds),
+            ROUND_MAX,
+        )
+        for row in rows:
+            await self._database.fetchval(kind.forget_message, row["owner_id"], row["session_id"])
 
     async def _delete_strays(self) -> None:
         if time.monotonic() < self._strays_due_at:

@@ -2,7 +2,8 @@
 
 A worker never deducts; it refunds on failure only. Attempts are counted in the session's row, so
 an attempt whose worker died counts like one that failed, and a session ends after
-`generator_attempts` of them either way.
+`generator_attempts` of them either way. Only the attempts at which a generator asks to be asked
+later are taken back: they are waited out until the session's deadline.
 """
 
 import asyncio
@@ -11,14 +12,22 @@ from typing import Final
 
 from storecredit import telemetry
 from storecredit.generation.generators import (
+    AttemptFailed,
     GenerationFailed,
     GenerationRequest,
     Generator,
+    GeneratorBusy,
     GeneratorUnavailable,
     ModerationBlocked,
 )
-from storecredit.generation.lifecycle import Ended, GenerationJob, Lifecycle, Started
-from storecredit.generation.sessions import FailureCode
+from storecredit.generation.lifecycle import (
+    Ended,
+    GenerationJob,
+    Lifecycle,
+    Postponed,
+    Started,
+)
+from storecredit.generation.sessions import Failure, FailureCode
 from storecredit.generation.storage import ResultStore
 from storecredit.postgres.group_commit import OutcomeUnknown, WaitingLineFull
 from storecredit.postgres.job_queue import JobQueue, TryAgainLater
@@ -28,6 +37,10 @@ from storecredit.settings import Settings
 log = telemetry.get_logger("generation.worker")
 
 DATABASE_RETRY_SECONDS: Final = 1.0
+BUSY_BACKOFF_SHARE: Final = 0.25
+"""A generator that stays busy is left alone for this share of the time since the first attempt,
+even if it asks for less."""
+BUSY_BACKOFF_MAX_SECONDS: Final = 30.0
 
 
 class Worker:
@@ -75,9 +88,7 @@ class Worker:
                 log.info("generation_already_ended", outcome=outcome)
             case Started(attempt, _) if attempt > self._settings.generator_attempts:
                 # Its attempts were used up by workers that died over it.
-                await self._fail(
-                    job, FailureCode.GENERATION_FAILED, "The generation did not finish.", attempt
-                )
+                await self._fail(job, GenerationFailed("The generation did not finish."), attempt)
             case Started() as started:
                 await self._generate(job, started)
 
@@ -97,26 +108,27 @@ class Worker:
             outcome = "completed"
         except ModerationBlocked as blocked:
             outcome = "moderation_blocked"
-            await self._fail(job, blocked.code, str(blocked), started.attempt)
+            await self._fail(job, blocked, started.attempt)
             return
         except GenerationFailed as failed:
             outcome = "failed"
-            await self._fail(job, failed.code, str(failed), started.attempt)
+            await self._fail(job, failed, started.attempt)
             return
         except GeneratorUnavailable as unavailable:
             outcome = "unavailable"
-            await self._try_again_or_fail(job, started.attempt, unavailable)
+            await self._try_again_or_fail(job, unavailable, started.attempt)
             return
         except TimeoutError:
             outcome = "unavailable"
-            await self._try_again_or_fail(job, started.attempt, _timed_out())
+            late = GeneratorUnavailable(
+                "The generation took too long.", FailureCode.GENERATOR_TIMEOUT
+            )
+            await self._try_again_or_fail(job, late, started.attempt)
             return
         except Exception:
             # A defect of a generator must not keep the credit; the trace is for the operator.
             log.exception("generator_broke", attempt=started.attempt)
-            await self._fail(
-                job, FailureCode.GENERATION_FAILED, "The generator broke.", started.attempt
-            )
+            await self._fail(job, GenerationFailed("The generator broke."), started.attempt)
             return
         finally:
             self._metrics.generation_seconds.labels(outcome).observe(time.monotonic() - began)
@@ -130,24 +142,43 @@ class Worker:
             log.warning("result_not_wanted", attempt=attempt)
 
     async def _try_again_or_fail(
-        self, job: GenerationJob, attempt: int, error: GeneratorUnavailable
+        self, job: GenerationJob, error: GeneratorUnavailable, attempt: int
     ) -> None:
-        if attempt < self._settings.generator_attempts:
-            wait = self._settings.generator_backoff_seconds * 2 ** (attempt - 1)
-            if error.retry_after_seconds is not None:
-                wait = max(wait, error.retry_after_seconds)
-            log.warning(
-                "attempt_failed", attempt=attempt, again_in_seconds=wait, code=error.code.value
-            )
-            raise TryAgainLater(wait) from error
-        await self._fail(job, error.code, str(error), attempt)
+        counts = not isinstance(error, GeneratorBusy)
+        if counts and attempt >= self._settings.generator_attempts:
+            await self._fail(job, error, attempt)
+            return
+        match await self._lifecycle.postpone(job, error.generator_message, counts=counts):
+            case Ended(outcome):
+                log.info("generation_already_ended", outcome=outcome)
+            case Postponed(seconds_open, seconds_begun):
+                wait = self._wait(error, attempt, seconds_begun)
+                if seconds_open + wait > self._settings.generation_deadline_seconds:
+                    # It would be given up while it waits: the credit comes back now.
+                    await self._fail(job, error, attempt)
+                    return
+                log.warning(
+                    "attempt_failed" if counts else "attempt_put_off",
+                    attempt=attempt,
+                    again_in_seconds=round(wait, 3),
+                    code=error.code.value,
+                )
+                raise TryAgainLater(wait) from error
 
-    async def _fail(
-        self, job: GenerationJob, code: FailureCode, message: str, attempt: int
-    ) -> None:
-        refunded = await self._lifecycle.fail_and_refund(job, code, message)
-        log.info("generation_failed", code=code.value, attempt=attempt, refunded=refunded)
+    def _wait(self, error: GeneratorUnavailable, attempt: int, seconds_begun: float) -> float:
+        """Seconds until the next attempt: the back-off, or what the generator asks for if longer.
 
+        Attempts that count double the back-off. Those that do not are without number: they come
+        more seldom the longer the generator has been busy, and end with the deadline.
+        """
+        if isinstance(error, GeneratorBusy):
+            grown = min(seconds_begun * BUSY_BACKOFF_SHARE, BUSY_BACKOFF_MAX_SECONDS)
+            backoff = max(self._settings.generator_backoff_seconds, grown)
+        else:
+            backoff = self._settings.generator_backoff_seconds * 2 ** (attempt - 1)
+        return max(backoff, error.retry_after_seconds or 0.0)
 
-def _timed_out() -> GeneratorUnavailable:
-    return GeneratorUnavailable("The generation took too long.", FailureCode.GENERATOR_TIMEOUT)
+    async def _fail(self, job: GenerationJob, error: AttemptFailed, attempt: int) -> None:
+        failure = Failure(error.code, str(error), error.generator_message)
+        refunded = await self._lifecycle.fail_and_refund(job, failure)
+        log.info("generation_failed", code=error.code.value, attempt=attempt, refunded=refunded)

@@ -7,9 +7,8 @@ from uuid import UUID
 import msgspec
 from litestar import Request, Response, get, patch, post
 from litestar.di import NamedDependency, Provide
-from litestar.params import FromPath, FromQuery, JSONBody
+from litestar.params import FromPath, JSONBody
 
-from storecredit.generation.sessions import SessionStatus
 from storecredit.ledger.discrepancies import DiscrepancyKind
 from storecredit.ledger.outcomes import Addition, AdditionType
 from storecredit.ledger.store_credits import AMOUNT_MAX, Balance, MovementFilter
@@ -18,13 +17,7 @@ from storecredit.settings import Settings
 from storecredit.stores.stores import Store
 from storecredit.web.access import REQUEST_ID_MAX, is_request_id, visit_of
 from storecredit.web.admin_keys import Origins, known_store, no_nul, refusing
-from storecredit.web.b2b import (
-    GenerationPage,
-    TransactionPage,
-    generation_page,
-    link_base,
-    transaction_page,
-)
+from storecredit.web.b2b import TransactionPage, transaction_page
 from storecredit.web.bodies import Body
 from storecredit.web.envelope import Envelope, ErrorCode, Failure, not_found
 from storecredit.web.faults import Check, nearest
@@ -34,7 +27,6 @@ from storecredit.web.paging import (
     Limit,
     SeqCursor,
     UuidCursor,
-    WantedRequest,
     movement_filter,
     uuid_cursor,
 )
@@ -305,36 +297,6 @@ async def list_transactions(
     """As the store reads it: newest first."""
     await known_store(parts, store_id)
     return Envelope(await transaction_page(parts, store_id, wanted, limit=limit, cursor=cursor))
-
-
-@get(
-    "/stores/{store_id:uuid}/generations",
-    summary="List a store's generations",
-    operation_id="listStoreGenerations",
-    responses=operator_errors(ErrorCode.NOT_FOUND),
-)
-async def list_generations(
-    request: Request[Any, Any, Any],
-    parts: NamedDependency[Parts],
-    store_id: FromPath[UUID],
-    status: FromQuery[SessionStatus | None] = None,
-    request_id: WantedRequest = None,
-    limit: Limit = PAGE_DEFAULT,
-    cursor: UuidCursor = None,
-) -> Envelope[GenerationPage]:
-    """As the store reads them: newest first; with `request_id` the one that this request made."""
-    await known_store(parts, store_id)
-    return Envelope(
-        await generation_page(
-            parts,
-            store_id,
-            link_base(request, parts),
-            status=status,
-            request_id=request_id,
-            limit=limit,
-            cursor=cursor,
-        )
-    )
 
 
 @get(

@@ -11,6 +11,7 @@ from litestar.types import ASGIApp, ExceptionHandlersMap
 from storecredit.web import (
     admin,
     admin_billing,
+    admin_generations,
     admin_keys,
     b2b,
     b2c,
@@ -65,7 +66,7 @@ def routes(*, serves_metrics: bool = True) -> list[Any]:
                 admin_keys.rotate_key,  # POST  /stores/{store_id}/keys/{key_id}/rotate
                 admin.add_credits,  # POST  /stores/{store_id}/credits
                 admin.list_transactions,  # GET   /stores/{store_id}/transactions
-                admin.list_generations,  # GET   /stores/{store_id}/generations
+                admin_generations.list_generations,  # GET   /stores/{store_id}/generations
                 billing.create_store_checkout,  # POST  /stores/{store_id}/checkout
                 billing.list_store_subscriptions,  # GET   /stores/{store_id}/subscriptions
                 admin_billing.list_problems,  # GET   /billing/problems

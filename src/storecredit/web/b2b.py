@@ -288,40 +288,19 @@ async def list_generations(
     cursor: UuidCursor = None,
 ) -> Envelope[GenerationPage]:
     """The store's generations, newest first; with `request_id` the one that this request made."""
-    return Envelope(
-        await generation_page(
-            parts,
-            caller_of(request.scope).store_id,
-            link_base(request, parts),
-            status=status,
-            request_id=request_id,
-            limit=limit,
-            cursor=cursor,
-        )
-    )
-
-
-async def generation_page(
-    parts: Parts,
-    store_id: UUID,
-    base_url: str,
-    *,
-    status: SessionStatus | None,
-    request_id: str | None,
-    limit: int,
-    cursor: str | None,
-) -> GenerationPage:
-    """One page of a store's generations, as both the store and the operator see it."""
     page = await parts.sessions.list(
-        store_id,
+        caller_of(request.scope).store_id,
         status=status,
         limit=limit,
         before=uuid_cursor(cursor),
         request_id=request_id,
     )
-    return GenerationPage(
-        [generation_view(session, parts, base_url) for session in page.items],
-        str(page.next_before) if page.next_before else None,
+    base_url = link_base(request, parts)
+    return Envelope(
+        GenerationPage(
+            [generation_view(session, parts, base_url) for session in page.items],
+            str(page.next_before) if page.next_before else None,
+        )
     )
 
 

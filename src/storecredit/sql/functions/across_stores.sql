@@ -110,11 +110,13 @@ $$;
 COMMENT ON FUNCTION create_generations_across_stores(uuid[], uuid[], text[], bytea[], json[], json[])
     IS 'create_store_generations for a batch that spans several stores.';
 
+DROP FUNCTION IF EXISTS fail_generations_across_stores(uuid[], uuid[], text[], text[]);
 CREATE OR REPLACE FUNCTION fail_generations_across_stores(
     p_store_ids uuid[],
     p_session_ids uuid[],
     p_error_codes text[],
-    p_error_messages text[]
+    p_error_messages text[],
+    p_generator_messages text[] DEFAULT '{}'
 )
 RETURNS TABLE (ord int, outcome text, balance bigint)
 LANGUAGE plpgsql
@@ -124,7 +126,7 @@ AS $$
 -- Purpose: fail_store_generations for a batch of several stores. `ord` is the place in the batch.
 DECLARE
     v_balances bigint[] := settle_plain_failures(
-        p_store_ids, p_session_ids, p_error_codes, p_error_messages);
+        p_store_ids, p_session_ids, p_error_codes, p_error_messages, p_generator_messages);
     store record;
 BEGIN
     RETURN QUERY
@@ -138,10 +140,11 @@ BEGIN
         SELECT i.store_id, array_agg(i.n::int ORDER BY i.n) AS ords,
             array_agg(i.session_id ORDER BY i.n) AS session_ids,
             array_agg(i.error_code ORDER BY i.n) AS error_codes,
-            array_agg(i.error_message ORDER BY i.n) AS error_messages
-        FROM unnest(p_store_ids, p_session_ids, p_error_codes, p_error_messages, v_balances)
-            WITH ORDINALITY
-            AS i (store_id, session_id, error_code, error_message, balance, n)
+            array_agg(i.error_message ORDER BY i.n) AS error_messages,
+            array_agg(i.generator_message ORDER BY i.n) AS generator_messages
+        FROM unnest(p_store_ids, p_session_ids, p_error_codes, p_error_messages,
+                    p_generator_messages, v_balances) WITH ORDINALITY
+            AS i (store_id, session_id, error_code, error_message, generator_message, balance, n)
         WHERE i.balance IS NULL
         GROUP BY i.store_id
         ORDER BY i.store_id
@@ -149,11 +152,12 @@ BEGIN
         RETURN QUERY
         SELECT store.ords[f.ord], f.outcome, f.balance
         FROM fail_store_generations(
-            store.store_id, store.session_ids, store.error_codes, store.error_messages) f;
+            store.store_id, store.session_ids, store.error_codes, store.error_messages,
+            store.generator_messages) f;
     END LOOP;
 END;
 $$;
-COMMENT ON FUNCTION fail_generations_across_stores(uuid[], uuid[], text[], text[]) IS
+COMMENT ON FUNCTION fail_generations_across_stores(uuid[], uuid[], text[], text[], text[]) IS
     'fail_store_generations for a batch that spans several stores.';
 
 CREATE OR REPLACE FUNCTION start_generations_across_stores(p_store_ids uuid[], p_session_ids uuid[])

@@ -159,11 +159,13 @@ COMMENT ON FUNCTION create_store_generations(uuid, uuid[], text[], bytea[], json
     'Outcome per item: created, replayed, insufficient, conflict; charged_as: balance or overage. '
     'Idempotent by request id.';
 
+DROP FUNCTION IF EXISTS fail_store_generations(uuid, uuid[], text[], text[]);
 CREATE OR REPLACE FUNCTION fail_store_generations(
     p_store_id uuid,
     p_session_ids uuid[],
     p_error_codes text[],
-    p_error_messages text[]
+    p_error_messages text[],
+    p_generator_messages text[] DEFAULT '{}'
 )
 RETURNS TABLE (ord int, outcome text, balance bigint)
 LANGUAGE plpgsql
@@ -191,6 +193,7 @@ BEGIN
     p_session_ids := p_session_ids[:];
     p_error_codes := p_error_codes[:];
     p_error_messages := p_error_messages[:];
+    p_generator_messages := p_generator_messages[:];
     SELECT c.balance INTO v_balance
     FROM store_credits c WHERE c.store_id = p_store_id FOR UPDATE;
     IF NOT FOUND THEN
@@ -206,7 +209,8 @@ BEGIN
     LOOP
         UPDATE store_generation_sessions s
         SET status = 'failed', completed_at = now(), input = NULL,
-            error_code = p_error_codes[item.n], error_message = p_error_messages[item.n]
+            error_code = p_error_codes[item.n], error_message = p_error_messages[item.n],
+            generator_message = coalesce(p_generator_messages[item.n], s.generator_message)
         WHERE s.store_id = p_store_id AND s.session_id = item.session_id
           AND s.status IN ('queued', 'processing')
         RETURNING s.request_id INTO v_request_id;
@@ -240,15 +244,17 @@ BEGIN
     FROM unnest(v_outcomes) WITH ORDINALITY AS o (outcome, n);
 END;
 $$;
-COMMENT ON FUNCTION fail_store_generations(uuid, uuid[], text[], text[]) IS
+COMMENT ON FUNCTION fail_store_generations(uuid, uuid[], text[], text[], text[]) IS
     'Marks sessions of one store failed and gives their credits back, in one statement. '
     'Outcome per item: failed, already_failed, already_completed, not_found.';
 
+DROP FUNCTION IF EXISTS fail_store_generation(uuid, uuid, text, text);
 CREATE OR REPLACE FUNCTION fail_store_generation(
     p_store_id uuid,
     p_session_id uuid,
     p_error_code text,
-    p_error_message text
+    p_error_message text,
+    p_generator_message text DEFAULT NULL
 )
 RETURNS text
 LANGUAGE sql
@@ -257,9 +263,10 @@ SET search_path = public, pg_temp
 AS $$
 -- Purpose, locks, outcomes, errors: as fail_store_generations, for one session.
     SELECT f.outcome FROM fail_store_generations(
-        p_store_id, ARRAY[p_session_id], ARRAY[p_error_code], ARRAY[p_error_message]) f;
+        p_store_id, ARRAY[p_session_id], ARRAY[p_error_code], ARRAY[p_error_message],
+        ARRAY[p_generator_message]) f;
 $$;
-COMMENT ON FUNCTION fail_store_generation(uuid, uuid, text, text) IS
+COMMENT ON FUNCTION fail_store_generation(uuid, uuid, text, text, text) IS
     'Marks one session failed and gives its credit back. '
     'Outcome: failed, already_failed, already_completed, not_found.';
 
@@ -311,6 +318,44 @@ $$;
 COMMENT ON FUNCTION start_store_generations(uuid, uuid[]) IS
     'A worker begins an attempt at sessions of one store. '
     'Outcome per item: started, already_completed, already_failed, not_found.';
+
+CREATE OR REPLACE FUNCTION postpone_store_generation(
+    p_store_id uuid,
+    p_session_id uuid,
+    p_generator_message text,
+    p_counts boolean
+)
+RETURNS TABLE (outcome text, seconds_open float8, seconds_begun float8)
+LANGUAGE plpgsql
+SECURITY DEFINER
+SET search_path = public, pg_temp
+AS $$
+-- Purpose: an attempt at a session made no image and another will be made: note what the generator
+--   said (null: as before), and, if the attempt does not count, take it back.
+-- Locks: the session. Not idempotent: each call takes back one attempt.
+-- Outcomes: postponed | already_completed | already_failed | not_started | not_found.
+--   `seconds_open` is how long ago the session was created, `seconds_begun` how long ago its first
+--   attempt began.
+BEGIN
+    UPDATE store_generation_sessions s
+    SET generator_message = coalesce(p_generator_message, s.generator_message),
+        attempts = CASE WHEN p_counts THEN s.attempts ELSE greatest(s.attempts - 1, 0) END
+    WHERE s.store_id = p_store_id AND s.session_id = p_session_id AND s.status = 'processing'
+    RETURNING 'postponed', extract(epoch FROM now() - s.created_at)::float8,
+        extract(epoch FROM now() - s.started_at)::float8
+    INTO outcome, seconds_open, seconds_begun;
+    IF NOT FOUND THEN
+        SELECT CASE s.status WHEN 'queued' THEN 'not_started' ELSE 'already_' || s.status END
+        INTO outcome FROM store_generation_sessions s
+        WHERE s.store_id = p_store_id AND s.session_id = p_session_id;
+        outcome := coalesce(outcome, 'not_found');
+    END IF;
+    RETURN NEXT;
+END;
+$$;
+COMMENT ON FUNCTION postpone_store_generation(uuid, uuid, text, boolean) IS
+    'Another attempt at a session will be made later; one that does not count is taken back. '
+    'Outcome: postponed, already_completed, already_failed, not_started, not_found.';
 
 CREATE OR REPLACE FUNCTION complete_store_generations(
     p_store_id uuid,
@@ -398,3 +443,21 @@ END;
 $$;
 COMMENT ON FUNCTION forget_store_generation_result(uuid, uuid) IS
     'Forgets the result of a session whose retention is over. true: there was one.';
+
+CREATE OR REPLACE FUNCTION forget_store_generator_message(p_store_id uuid, p_session_id uuid)
+RETURNS boolean
+LANGUAGE plpgsql
+SECURITY DEFINER
+SET search_path = public, pg_temp
+AS $$
+-- Purpose: what the generator said about a session need not be known any longer.
+-- Locks: the session. Idempotent. Returns whether there was something to forget.
+BEGIN
+    UPDATE store_generation_sessions s SET generator_message = NULL
+    WHERE s.store_id = p_store_id AND s.session_id = p_session_id
+      AND s.generator_message IS NOT NULL;
+    RETURN FOUND;
+END;
+$$;
+COMMENT ON FUNCTION forget_store_generator_message(uuid, uuid) IS
+    'Forgets what the generator said about a session. true: there was something.';

@@ -106,11 +106,13 @@ COMMENT ON FUNCTION settle_plain_deductions(
     'Writes the deductions, and sessions, of the stores whose items in a batch are all plain. '
     'Per item: the balance after it; null: not plain, nothing was written.';
 
+DROP FUNCTION IF EXISTS settle_plain_failures(uuid[], uuid[], text[], text[]);
 CREATE OR REPLACE FUNCTION settle_plain_failures(
     p_store_ids uuid[],
     p_session_ids uuid[],
     p_error_codes text[],
-    p_error_messages text[]
+    p_error_messages text[],
+    p_generator_messages text[]
 )
 RETURNS bigint[]
 LANGUAGE plpgsql
@@ -149,8 +151,9 @@ BEGIN
                 WHERE t.store_id = i.store_id AND t.request_id = s.request_id
                   AND t.type = 'refund'
                 ORDER BY t.type LIMIT 1), false) AS is_special
-        FROM unnest(p_store_ids, p_session_ids, p_error_codes, p_error_messages) WITH ORDINALITY
-            AS i (store_id, session_id, error_code, error_message, n)
+        FROM unnest(p_store_ids, p_session_ids, p_error_codes, p_error_messages,
+                    p_generator_messages) WITH ORDINALITY
+            AS i (store_id, session_id, error_code, error_message, generator_message, n)
         LEFT JOIN unnest(v_store_ids, v_ctids, v_before, v_seqs)
             AS c (store_id, credit_ctid, balance, last_seq) ON c.store_id = i.store_id
         LEFT JOIN LATERAL (
@@ -173,7 +176,8 @@ BEGIN
     ), session AS (
         UPDATE store_generation_sessions s
         SET status = 'failed', completed_at = now(), input = NULL,
-            error_code = p.error_code, error_message = p.error_message
+            error_code = p.error_code, error_message = p.error_message,
+            generator_message = coalesce(p.generator_message, s.generator_message)
         FROM placed p
         WHERE p.is_plain AND s.ctid = p.session_ctid
         RETURNING s.session_id
@@ -201,7 +205,7 @@ BEGIN
     RETURN v_balances;
 END;
 $$;
-COMMENT ON FUNCTION settle_plain_failures(uuid[], uuid[], text[], text[]) IS
+COMMENT ON FUNCTION settle_plain_failures(uuid[], uuid[], text[], text[], text[]) IS
     'Fails and refunds the sessions of the stores whose items in a batch are all plain. '
     'Per item: the store''s balance after the call; null: not plain, nothing was written.';
 

@@ -103,6 +103,44 @@ COMMENT ON FUNCTION start_generation(uuid, uuid) IS
     'A worker begins an attempt at a user''s session. '
     'Outcome: started, already_completed, already_failed, not_found.';
 
+CREATE OR REPLACE FUNCTION postpone_generation(
+    p_user_id uuid,
+    p_session_id uuid,
+    p_generator_message text,
+    p_counts boolean
+)
+RETURNS TABLE (outcome text, seconds_open float8, seconds_begun float8)
+LANGUAGE plpgsql
+SECURITY DEFINER
+SET search_path = public, pg_temp
+AS $$
+-- Purpose: an attempt at a session made no image and another will be made: note what the generator
+--   said (null: as before), and, if the attempt does not count, take it back.
+-- Locks: the session. Not idempotent: each call takes back one attempt.
+-- Outcomes: postponed | already_completed | already_failed | not_started | not_found.
+--   `seconds_open` is how long ago the session was created, `seconds_begun` how long ago its first
+--   attempt began.
+BEGIN
+    UPDATE generation_sessions s
+    SET generator_message = coalesce(p_generator_message, s.generator_message),
+        attempts = CASE WHEN p_counts THEN s.attempts ELSE greatest(s.attempts - 1, 0) END
+    WHERE s.user_id = p_user_id AND s.session_id = p_session_id AND s.status = 'processing'
+    RETURNING 'postponed', extract(epoch FROM now() - s.created_at)::float8,
+        extract(epoch FROM now() - s.started_at)::float8
+    INTO outcome, seconds_open, seconds_begun;
+    IF NOT FOUND THEN
+        SELECT CASE s.status WHEN 'queued' THEN 'not_started' ELSE 'already_' || s.status END
+        INTO outcome FROM generation_sessions s
+        WHERE s.user_id = p_user_id AND s.session_id = p_session_id;
+        outcome := coalesce(outcome, 'not_found');
+    END IF;
+    RETURN NEXT;
+END;
+$$;
+COMMENT ON FUNCTION postpone_generation(uuid, uuid, text, boolean) IS
+    'Another attempt at a user''s session will be made later; one that does not count is taken back. '
+    'Outcome: postponed, already_completed, already_failed, not_started, not_found.';
+
 CREATE OR REPLACE FUNCTION complete_generation(
     p_user_id uuid,
     p_session_id uuid,
@@ -140,11 +178,13 @@ COMMENT ON FUNCTION complete_generation(uuid, uuid, text) IS
     'A user''s session has its result. '
     'Outcome: completed, already_completed, already_failed, not_started, not_found.';
 
+DROP FUNCTION IF EXISTS fail_generation(uuid, uuid, text, text);
 CREATE OR REPLACE FUNCTION fail_generation(
     p_user_id uuid,
     p_session_id uuid,
     p_error_code text,
-    p_error_message text
+    p_error_message text,
+    p_generator_message text DEFAULT NULL
 )
 RETURNS TABLE (outcome text, balance bigint)
 LANGUAGE plpgsql
@@ -164,7 +204,8 @@ BEGIN
     balance := lock_user_credits(p_user_id);
     UPDATE generation_sessions s
     SET status = 'failed', completed_at = now(), input = NULL,
-        error_code = p_error_code, error_message = p_error_message
+        error_code = p_error_code, error_message = p_error_message,
+        generator_message = coalesce(p_generator_message, s.generator_message)
     WHERE s.user_id = p_user_id AND s.session_id = p_session_id
       AND s.status IN ('queued', 'processing')
     RETURNING s.request_id INTO v_request_id;
@@ -182,7 +223,7 @@ BEGIN
     RETURN NEXT;
 END;
 $$;
-COMMENT ON FUNCTION fail_generation(uuid, uuid, text, text) IS
+COMMENT ON FUNCTION fail_generation(uuid, uuid, text, text, text) IS
     'Marks a user''s session failed and gives its credit back, in one statement. '
     'Outcome: failed, already_failed, already_completed, not_found.';
 
@@ -202,6 +243,24 @@ END;
 $$;
 COMMENT ON FUNCTION forget_generation_result(uuid, uuid) IS
     'Forgets the result of a user''s session whose retention is over. true: there was one.';
+
+CREATE OR REPLACE FUNCTION forget_generator_message(p_user_id uuid, p_session_id uuid)
+RETURNS boolean
+LANGUAGE plpgsql
+SECURITY DEFINER
+SET search_path = public, pg_temp
+AS $$
+-- Purpose: what the generator said about a session need not be known any longer.
+-- Locks: the session. Idempotent. Returns whether there was something to forget.
+BEGIN
+    UPDATE generation_sessions s SET generator_message = NULL
+    WHERE s.user_id = p_user_id AND s.session_id = p_session_id
+      AND s.generator_message IS NOT NULL;
+    RETURN FOUND;
+END;
+$$;
+COMMENT ON FUNCTION forget_generator_message(uuid, uuid) IS
+    'Forgets what the generator said about a user''s session. true: there was something.';
 
 CREATE OR REPLACE FUNCTION create_generations_across_users(
     p_user_ids uuid[],
@@ -294,11 +353,13 @@ $$;
 COMMENT ON FUNCTION complete_generations_across_users(uuid[], uuid[], text[]) IS
     'complete_generation for a batch that spans several users, in ascending order.';
 
+DROP FUNCTION IF EXISTS fail_generations_across_users(uuid[], uuid[], text[], text[]);
 CREATE OR REPLACE FUNCTION fail_generations_across_users(
     p_user_ids uuid[],
     p_session_ids uuid[],
     p_error_codes text[],
-    p_error_messages text[]
+    p_error_messages text[],
+    p_generator_messages text[] DEFAULT '{}'
 )
 RETURNS TABLE (ord int, outcome text, balance bigint)
 LANGUAGE plpgsql
@@ -311,16 +372,18 @@ DECLARE
 BEGIN
     FOR item IN
         SELECT i.*
-        FROM unnest(p_user_ids, p_session_ids, p_error_codes, p_error_messages)
-            WITH ORDINALITY AS i (user_id, session_id, error_code, error_message, n)
+        FROM unnest(p_user_ids, p_session_ids, p_error_codes, p_error_messages,
+                    p_generator_messages) WITH ORDINALITY
+            AS i (user_id, session_id, error_code, error_message, generator_message, n)
         ORDER BY i.user_id, i.session_id, i.n
     LOOP
         RETURN QUERY
         SELECT item.n::int, f.outcome, f.balance
         FROM fail_generation(
-            item.user_id, item.session_id, item.error_code, item.error_message) f;
+            item.user_id, item.session_id, item.error_code, item.error_message,
+            item.generator_message) f;
     END LOOP;
 END;
 $$;
-COMMENT ON FUNCTION fail_generations_across_users(uuid[], uuid[], text[], text[]) IS
+COMMENT ON FUNCTION fail_generations_across_users(uuid[], uuid[], text[], text[], text[]) IS
     'fail_generation for a batch that spans several users, in ascending order.';
