@@ -50,6 +50,8 @@ def _default(field: FieldInfo) -> str:
         return f"`{int(value)}`"
     if isinstance(value, dict):
         return f"`{to_json(value).decode()}`"
+    if isinstance(value, tuple):
+        return f"`{','.join(value)}`"
     return f"`{value:g}`" if isinstance(value, float) else f"`{value}`"
 
 

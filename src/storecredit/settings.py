@@ -7,7 +7,7 @@ in capitals), else the default here. Names carry their unit last.
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import Field, IPvAnyNetwork, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 HOUR_SECONDS = 3600.0
@@ -19,6 +19,9 @@ AWS's application load balancer keeps 60 s (its idle timeout), nginx 60 s (keepa
 upstream), Google's 600 s (backend keepalive timeout), Cloudflare 900 s (proxy idle timeout), Envoy
 an hour (idle_timeout): as their documentation said in 2026.
 """
+
+
+ForwardedHeader = Literal["x-forwarded-proto", "x-forwarded-host", "forwarded"]
 
 
 class Settings(BaseSettings):
@@ -49,6 +52,10 @@ class Settings(BaseSettings):
     """Whether `serve` also runs queued generations."""
     public_url: str | None = None
     """Base of the links handed out (result images); default: the address the request came to."""
+    trusted_proxies: Annotated[tuple[IPvAnyNetwork, ...], NoDecode] = ()
+    """Proxies whose `forwarded_headers` links follow: addresses or networks; comma-separated."""
+    forwarded_headers: Annotated[tuple[ForwardedHeader, ...], NoDecode] = ("x-forwarded-proto",)
+    """Those the proxies set themselves: x-forwarded-proto, x-forwarded-host, forwarded."""
 
     # Where it keeps things
     data_dir: Path = Path("data")
@@ -187,7 +194,14 @@ class Settings(BaseSettings):
     log_format: Literal["auto", "json", "console"] = "auto"
     """auto: readable on a terminal, JSON lines elsewhere."""
 
-    @field_validator("blocked_terms", "jwks_algorithms", "trpc_origins", mode="before")
+    @field_validator(
+        "blocked_terms",
+        "forwarded_headers",
+        "jwks_algorithms",
+        "trpc_origins",
+        "trusted_proxies",
+        mode="before",
+    )
     @classmethod
     def _split_terms(cls, value: object) -> object:
         if isinstance(value, str):

@@ -49,6 +49,9 @@ async def test_a_store_is_made_with_its_credits_and_first_key(
     )
     data = data_of(answer, 201)
     assert set(data) == VIEW | {"api_key", "key_id"}
+    address = answer.headers["location"]
+    assert address == f"/api/admin/stores/{data['store_id']}"
+    assert data_of(await operator.get(address.removeprefix("/api/admin")))["name"] == "Hats & Co"
     assert data["name"] == "Hats & Co"
     assert data["shop_domain"] == "hats.example"
     assert (data["tier"], data["status"]) == ("unlimited", "active")

@@ -46,6 +46,24 @@ async def test_a_generation_is_queued_for_one_credit(store: StoreClient, rows: R
     assert job["request_id"] == "order-1"
 
 
+async def test_its_address_is_told_and_leads_to_it(store: StoreClient) -> None:
+    for status in (201, 200):  # made, and replayed
+        answer = await store.create("order-1")
+        session_id = data_of(answer, status)["session_id"]
+        assert answer.headers["location"] == f"/api/v1/generation/{session_id}"
+        assert (await store.generation(session_id))["request_id"] == "order-1"
+
+
+async def test_its_address_is_the_public_one_where_that_is_set(
+    service: Service, settings: Settings, store: StoreClient
+) -> None:
+    public = settings.model_copy(update={"public_url": "https://api.example/credits/"})
+    parts = replace(service.parts, settings=public)
+    async with http_client(replace(service, parts=parts)) as elsewhere:
+        answer = await replace(store, http=elsewhere).create()
+    assert answer.headers["location"].startswith("https://api.example/credits/api/v1/generation/")
+
+
 async def test_a_request_without_an_id_is_given_one(store: StoreClient, rows: Rows) -> None:
     answer = await store.create()
     request_id = data_of(answer, 201)["request_id"]

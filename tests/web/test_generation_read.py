@@ -2,6 +2,8 @@
 
 import re
 
+import asyncpg
+
 from tests.web.checklist import (
     UNKNOWN,
     assert_only_a_working_key_is_let_in,
@@ -33,6 +35,24 @@ async def test_a_queued_generation_is_told_with_every_field(store: StoreClient) 
         "started_at": None,
         "completed_at": None,
     }
+
+
+async def test_until_it_has_ended_it_is_told_when_to_look_again(
+    store: StoreClient, admin: asyncpg.Connection, worker: WorkerStarter
+) -> None:
+    session_id = await store.created()
+    for age_seconds, wait_seconds in ((-5, 1), (0, 1), (20, 10), (3000, 15)):
+        await admin.execute(
+            "UPDATE store_generation_sessions SET created_at = now() - $1 * interval '1 s'",
+            age_seconds,
+        )
+        answer = await store.get(PATH.format(session_id))
+        assert data_of(answer)["status"] == "queued"
+        # It grew a little older on the way.
+        assert wait_seconds <= int(answer.headers["retry-after"]) <= wait_seconds + 5
+    async with worker():
+        await store.ended(session_id)
+    assert "retry-after" not in (await store.get(PATH.format(session_id))).headers
 
 
 async def test_a_completed_one_has_a_link_and_its_times(

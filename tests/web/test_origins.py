@@ -29,7 +29,8 @@ async def test_a_listed_origin_may_call_and_read_the_answer(shop: StoreClient) -
     assert answer.headers["vary"] == "Origin"
     exposed = answer.headers["access-control-expose-headers"].lower().split(", ")
     assert {"x-request-id", "retry-after", "ratelimit", "x-ratelimit-limit"} <= set(exposed)
-    assert {"idempotent-replayed", "x-next-cursor"} <= set(exposed)
+    assert {"idempotent-replayed", "x-next-cursor", "x-credits-remaining"} <= set(exposed)
+    assert {"location", "ratelimit-policy", "x-ratelimit-remaining"} <= set(exposed)
     assert "access-control-allow-credentials" not in answer.headers
 
 

@@ -1,7 +1,6 @@
 """`GET /results/{token}`: the signed link to a result image."""
 
 import io
-from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -14,7 +13,7 @@ from pydantic import SecretStr
 from storecredit.generation.storage import ResultStore
 from storecredit.service import Service
 from storecredit.settings import Settings
-from tests.web.conftest import WorkerStarter, http_client
+from tests.web.conftest import WorkerStarter
 from tests.web.doors import StoreClient, error_of
 
 
@@ -113,18 +112,37 @@ async def test_the_sweep_deletes_a_result_after_its_retention(
     assert results == []
 
 
-async def test_links_lead_to_the_public_address_where_one_is_set(
-    service: Service, settings: Settings, store: StoreClient, completed: dict[str, str]
+async def test_a_page_of_any_origin_can_read_and_show_it(
+    api: httpx.AsyncClient, completed: dict[str, str]
 ) -> None:
-    public = settings.model_copy(update={"public_url": "https://images.example/"})
-    parts = replace(service.parts, settings=public)
-    async with http_client(replace(service, parts=parts)) as elsewhere:
-        generation = await replace(store, http=elsewhere).generation(completed["session_id"])
-    assert generation["result_url"].startswith("https://images.example/results/")
+    page = {"Origin": "https://any.example"}
+    for link, status in ((completed["result_url"], 200), ("/results/none", 404)):
+        for asked in (page, {}):
+            answer = await api.get(link, headers=asked)
+            assert answer.status_code == status
+            assert answer.headers["access-control-allow-origin"] == "*"
+            assert answer.headers["cross-origin-resource-policy"] == "cross-origin"
+            assert "X-Request-Id" in answer.headers["access-control-expose-headers"]
+            assert "access-control-allow-credentials" not in answer.headers
+
+
+async def test_a_preflight_for_it_is_answered_to_any_origin(api: httpx.AsyncClient) -> None:
+    asks = {
+        "Origin": "https://any.example",
+        "Access-Control-Request-Method": "GET",
+        "Access-Control-Request-Headers": "x-request-id,range",
+    }
+    answer = await api.options("/results/token", headers=asks)
+    assert (answer.status_code, answer.content) == (204, b"")
+    assert answer.headers["access-control-allow-origin"] == "*"
+    assert {"GET", "HEAD"} <= set(answer.headers["access-control-allow-methods"].split(", "))
+    assert answer.headers["access-control-allow-headers"] == "x-request-id,range"
+    plain = await api.options("/results/token")
+    assert set(plain.headers["allow"].split(", ")) == {"GET", "HEAD", "OPTIONS"}
 
 
 async def test_other_methods_are_refused(api: httpx.AsyncClient) -> None:
     for method in ("POST", "PUT", "DELETE"):
         answer = await api.request(method, "/results/token")
         error_of(answer, 405, "METHOD_NOT_ALLOWED")
-        assert set(answer.headers["allow"].split(", ")) == {"GET", "OPTIONS"}
+        assert set(answer.headers["allow"].split(", ")) == {"GET", "HEAD", "OPTIONS"}

@@ -27,7 +27,8 @@ from storecredit.settings import Settings
 from storecredit.stores.api_keys import ApiKeys, Caller, RefusalCause, Refused
 from storecredit.stores.rate_limits import RateLimits
 from storecredit.web.envelope import ErrorCode, Failure, answer_to, invalid, not_found
-from storecredit.web.headers import SentHeaders, bearer_of, cors, encoded, rate_limit
+from storecredit.web.headers import OPEN_TO_ALL, SentHeaders, bearer_of, cors, encoded, rate_limit
+from storecredit.web.links import address_asked
 from storecredit.web.route_templates import RouteTemplates
 from storecredit.web.trpc_errors import of_failure, refused
 
@@ -36,6 +37,7 @@ HTTP: Final = ScopeType.HTTP
 B2B: Final = "/api/v1"
 ADMIN: Final = "/api/admin"
 B2C: Final = "/api/trpc"
+RESULTS: Final = "/results"
 CREATE_PATH: Final = "/api/v1/generation/create"
 KEYED_PATHS: Final = frozenset({CREATE_PATH, "/api/v1/billing/checkout"})
 """Where an Idempotency-Key takes the place of X-Request-Id."""
@@ -43,7 +45,7 @@ REQUEST_ID_MAX: Final = 200
 PREFLIGHT_SECONDS: Final = 600
 METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"})
 """Counted by name. Anybody can make up another, and each name would be one more time series."""
-ALLOWED_METHODS: Final = "GET, POST, OPTIONS"
+ALLOWED_METHODS: Final = "GET, HEAD, POST, OPTIONS"
 ALLOWED_HEADERS: Final = "Authorization, Content-Type, Idempotency-Key, X-Request-Id, Accept"
 
 
@@ -100,6 +102,7 @@ class Access:
         self._rate_limits = rate_limits
         self._admin_token = settings.admin_token
         self._own_host = urlsplit(settings.public_url).netloc if settings.public_url else None
+        self._settings = settings
         self._serves_users = settings.serves_users
         self._users_origins = frozenset(settings.trpc_origins)
         self._requests = telemetry.Requests(metrics, "web.access")
@@ -144,8 +147,10 @@ class Access:
             await self._admit_store(scope, headers, visit)
         elif path.startswith(f"{ADMIN}/"):
             self._admit_operator(headers)
-        elif _is_b2c(path):
+        elif is_b2c(path):
             return await self._admit_app(scope, headers, visit, send)
+        elif path.startswith(f"{RESULTS}/"):
+            return await _open_to_all(scope, headers, visit, send)
         return True
 
     async def _admit_store(self, scope: HTTPScope, headers: SentHeaders, visit: Visit) -> None:
@@ -159,7 +164,7 @@ class Access:
         visit.caller = caller
 
         origin = headers.get(b"origin")
-        if origin is not None and not self._serves_itself(origin, headers):
+        if origin is not None and not self._serves_itself(origin, scope):
             if not caller.allows(origin):
                 raise Failure(
                     ErrorCode.DOMAIN_MISMATCH,
@@ -191,13 +196,13 @@ class Access:
                 telemetry.bind(store_id=str(store_id))
             raise
 
-    def _serves_itself(self, origin: str, headers: SentHeaders) -> bool:
+    def _serves_itself(self, origin: str, scope: HTTPScope) -> bool:
         """Whether a page of ours asks (the documentation): no key needs to list our own origin.
 
         Host and port are compared, not the scheme: behind a proxy that ends TLS we see another.
         """
-        own_host = self._own_host or headers.get(b"host")
-        return bool(own_host) and origin.partition("://")[2] == own_host
+        own_host = self._own_host or address_asked(scope, self._settings)[1]
+        return origin.partition("://")[2] == own_host
 
     def _admit_operator(self, headers: SentHeaders) -> None:
         token = self._admin_token.get_secret_value() if self._admin_token else ""
@@ -241,7 +246,7 @@ class Access:
 
     async def _answer(self, failure: Failure, scope: HTTPScope, send: Send) -> None:
         """Answer a request that did not get as far as its handler, in the form its caller reads."""
-        if _is_b2c(scope["path"]):
+        if is_b2c(scope["path"]):
             accept = visit_of(scope).sent.get(b"accept")
             answered = refused(of_failure(failure), accept=accept, headers=failure.headers)
             status, body, headers = answered.status, answered.body, answered.raw_headers()
@@ -262,7 +267,8 @@ class Access:
         self._requests.record(method, route, visit.status, seconds)
 
 
-def _is_b2c(path: str) -> bool:
+def is_b2c(path: str) -> bool:
+    """Whether this is an address of tRPC."""
     return path == B2C or path.startswith(f"{B2C}/")
 
 
@@ -275,7 +281,7 @@ def _request_id(path: str, headers: SentHeaders) -> tuple[str, Failure | None]:
         return f"req_{uuid4()}", None
     # The space around a value is none of it (RFC 9110, 5.5); the parser leaves what follows it.
     request_id = _unquoted(sent.strip(" \t")) if is_keyed else sent.strip(" \t")
-    ids = call_ids(request_id) if _is_b2c(path) else [request_id]
+    ids = call_ids(request_id) if is_b2c(path) else [request_id]
     if all(map(is_request_id, ids)) and headers.stands_once(name):
         return request_id, None
     return f"req_{uuid4()}", invalid(
@@ -328,6 +334,16 @@ def _refused(cause: RefusalCause) -> Failure:
             )
         case _:
             assert_never(cause)
+
+
+async def _open_to_all(scope: HTTPScope, headers: SentHeaders, visit: Visit, send: Send) -> bool:
+    """A link is all that a result needs, so a page of any origin may read it."""
+    visit.headers.extend(OPEN_TO_ALL)
+    if scope["method"] != "OPTIONS" or b"access-control-request-method" not in headers:
+        return True
+    asked = headers.get(b"access-control-request-headers")
+    await _allow(visit, send, headers=ALLOWED_HEADERS if asked is None else asked)
+    return False
 
 
 async def _allow(visit: Visit, send: Send, *, headers: str) -> None:

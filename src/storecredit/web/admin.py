@@ -21,6 +21,7 @@ from storecredit.web.b2b import TransactionPage, transaction_page
 from storecredit.web.bodies import Body
 from storecredit.web.envelope import Envelope, ErrorCode, Failure, not_found
 from storecredit.web.faults import Check, nearest
+from storecredit.web.links import location
 from storecredit.web.openapi import example, operator_errors
 from storecredit.web.paging import (
     PAGE_DEFAULT,
@@ -170,7 +171,7 @@ class Verification(msgspec.Struct, frozen=True):
 )
 async def create_store(
     request: Request[Any, Any, Any], parts: NamedDependency[Parts], data: JSONBody[StoreBody]
-) -> Envelope[StoreMade]:
+) -> Response[Envelope[StoreMade]]:
     """Makes the store, its credit row, its opening credits and its first API key."""
     with refusing():
         store = await parts.stores.create(
@@ -186,9 +187,11 @@ async def create_store(
     if issued is None:
         raise not_found("store")
     view = await _read_store(parts, store)
-    return Envelope(
-        StoreMade(**msgspec.structs.asdict(view), api_key=issued.key, key_id=issued.api_key.key_id)
+    made = StoreMade(
+        **msgspec.structs.asdict(view), api_key=issued.key, key_id=issued.api_key.key_id
     )
+    address = location(f"/api/admin/stores/{store.store_id}", parts)
+    return Response(Envelope(made), headers={"Location": address})
 
 
 @get("/stores", summary="List stores", operation_id="listStores", responses=operator_errors())

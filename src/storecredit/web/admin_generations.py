@@ -10,8 +10,9 @@ from litestar.params import FromPath, FromQuery
 
 from storecredit.generation.sessions import Session, SessionStatus
 from storecredit.web.admin_keys import known_store
-from storecredit.web.b2b import Generation, generation_view, link_base
+from storecredit.web.b2b import Generation, generation_view
 from storecredit.web.envelope import Envelope, ErrorCode
+from storecredit.web.links import link_base
 from storecredit.web.openapi import operator_errors
 from storecredit.web.paging import PAGE_DEFAULT, Limit, UuidCursor, WantedRequest, uuid_cursor
 from storecredit.web.parts import Parts
@@ -60,7 +61,7 @@ async def list_generations(
         before=uuid_cursor(cursor),
         request_id=request_id,
     )
-    base_url = link_base(request, parts)
+    base_url = link_base(request.scope, parts)
     return Envelope(
         OperatorGenerationPage(
             [_operator_view(session, parts, base_url) for session in page.items],

@@ -23,6 +23,7 @@ from storecredit.web.access import B2C, Access
 from storecredit.web.bodies import JsonRequest
 from storecredit.web.direct import Direct, DirectRoute
 from storecredit.web.envelope import answer_to
+from storecredit.web.head import HeadAsGet, allow_head
 from storecredit.web.openapi_document import document, document_handler
 from storecredit.web.parts import Parts
 from storecredit.web.queries import QueryCheck
@@ -112,7 +113,7 @@ def create_app(parts: Parts, *, is_direct: bool = True) -> ASGIApp:
         parts, [*routes(serves_metrics=serves_metrics), document_handler(openapi_document)]
     )
     return Access(
-        Direct(framework, parts, direct_routes() if is_direct else {}),
+        HeadAsGet(Direct(framework, parts, direct_routes() if is_direct else {})),
         parts.api_keys,
         parts.rate_limits,
         parts.settings,
@@ -123,7 +124,7 @@ def create_app(parts: Parts, *, is_direct: bool = True) -> ASGIApp:
 
 def create_metrics_app(parts: Parts) -> ASGIApp:
     """`/metrics` and nothing else, for an address of its own; its requests are not counted."""
-    return _framework(parts, [public.metrics])
+    return HeadAsGet(_framework(parts, [public.metrics]))
 
 
 def _framework(parts: Parts, route_handlers: Sequence[Any]) -> Litestar:
@@ -136,6 +137,7 @@ def _framework(parts: Parts, route_handlers: Sequence[Any]) -> Litestar:
         dependencies={"parts": Provide(provide_parts)},
         state=State({"settings": parts.settings}),
         exception_handlers=_exception_handlers(),
+        before_send=[allow_head],
         openapi_config=None,
         request_class=JsonRequest,
         request_max_body_size=parts.settings.body_max_bytes,

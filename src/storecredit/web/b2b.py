@@ -35,11 +35,11 @@ from storecredit.web.envelope import (
     ErrorCode,
     Failure,
     Success,
-    invalid,
     not_found,
 )
 from storecredit.web.faults import Check
 from storecredit.web.headers import CREDITS_REMAINING
+from storecredit.web.links import link_base, location
 from storecredit.web.openapi import example, store_errors
 from storecredit.web.paging import (
     PAGE_DEFAULT,
@@ -56,6 +56,8 @@ from storecredit.web.parts import Parts
 IMAGES_MAX: Final = 10
 PROMPT_MAX: Final = 4000
 METADATA_MAX: Final = 20
+RETRY_MIN_SECONDS: Final = 1
+RETRY_MAX_SECONDS: Final = 15
 METADATA_TEXT_MAX: Final = 500
 
 EXAMPLE_IMAGE: Final = (
@@ -214,11 +216,12 @@ async def create(scope: HTTPScope, parts: Parts, body: CreateBody) -> Success[Ge
     match outcome:
         case Created(session_id, balance, charged_as):
             made = _created(session_id, SessionStatus.QUEUED, request_id, balance, charged_as)
-            return Success(made, 201, {CREDITS_REMAINING: str(balance)})
+            headers = {CREDITS_REMAINING: str(balance), "Location": _location(session_id, parts)}
+            return Success(made, 201, headers)
         case Replayed(session_id, status, balance, charged_as):
             made = _created(session_id, status, request_id, balance, charged_as)
-            again = {CREDITS_REMAINING: str(balance), "Idempotent-Replayed": "true"}
-            return Success(made, 200, again)
+            headers = {CREDITS_REMAINING: str(balance), "Location": _location(session_id, parts)}
+            return Success(made, 200, {**headers, "Idempotent-Replayed": "true"})
         case InsufficientCredits():
             raise _insufficient(outcome, scope, parts)
         case RequestConflict():
@@ -235,8 +238,7 @@ def _insufficient(outcome: InsufficientCredits, scope: HTTPScope, parts: Parts) 
     fields: dict[str, Any] = {"balance": outcome.balance, "required": outcome.required}
     buy_url = parts.settings.buy_url
     if buy_url is None and parts.signatures is not None:
-        base_url = link_base(Request(scope), parts).rstrip("/")
-        buy_url = f"{base_url}/api/v1/billing/checkout"
+        buy_url = f"{link_base(scope, parts)}/api/v1/billing/checkout"
     if buy_url is not None:
         fields["buy_url"] = buy_url
     return Failure(
@@ -245,6 +247,10 @@ def _insufficient(outcome: InsufficientCredits, scope: HTTPScope, parts: Parts) 
         fields,
         {CREDITS_REMAINING: str(outcome.balance)},
     )
+
+
+def _location(session_id: UUID, parts: Parts) -> str:
+    return location(f"/api/v1/generation/{session_id}", parts)
 
 
 def _created(
@@ -264,13 +270,30 @@ def _created(
 )
 async def get_generation(
     request: Request[Any, Any, Any], parts: NamedDependency[Parts], session_id: FromPath[UUID]
-) -> Envelope[Generation]:
-    """Its status, and once completed a link to the result image that expires."""
+) -> Response[Envelope[Generation]]:
+    """Its status, and once completed a link to the result image that expires.
+
+    Until it has ended, Retry-After says when to look again.
+    """
     owner = Owner.store(caller_of(request.scope).store_id)
     session = await parts.sessions.get(owner, session_id)
     if session is None:
         raise not_found("generation")
-    return Envelope(generation_view(session, parts, link_base(request, parts)))
+    view = generation_view(session, parts, link_base(request.scope, parts))
+    return Response(Envelope(view), headers=_looking_again(session))
+
+
+def _looking_again(session: Session) -> dict[str, str]:
+    """When to ask again for a generation that has not ended: after half of its age so far.
+
+    Most take seconds and some minutes: who asks so learns of the end before half of the time has
+    passed again that it took, and asks about ten times in the first minute.
+    """
+    if session.status not in {SessionStatus.QUEUED, SessionStatus.PROCESSING}:
+        return {}
+    age = datetime.now(UTC) - session.created_at
+    seconds = min(max(int(age.total_seconds() / 2), RETRY_MIN_SECONDS), RETRY_MAX_SECONDS)
+    return {"Retry-After": str(seconds)}
 
 
 @get(
@@ -295,7 +318,7 @@ async def list_generations(
         before=uuid_cursor(cursor),
         request_id=request_id,
     )
-    base_url = link_base(request, parts)
+    base_url = link_base(request.scope, parts)
     return Envelope(
         GenerationPage(
             [generation_view(session, parts, base_url) for session in page.items],
@@ -327,17 +350,7 @@ def result_url(result_key: str | None, parts: Parts, base_url: str) -> str | Non
     if result_key is None:
         return None
     token = parts.results.sign(result_key, lifetime_seconds=parts.settings.result_link_seconds)
-    return f"{base_url.rstrip('/')}/results/{token}"
-
-
-def link_base(request: Request[Any, Any, Any], parts: Parts) -> str:
-    """What links handed out begin with: the setting, or the address the request came to."""
-    if parts.settings.public_url is not None:
-        return parts.settings.public_url
-    try:
-        return str(request.base_url)
-    except ValueError:
-        raise invalid("The Host header names no host and port.") from None
+    return f"{base_url}/results/{token}"
 
 
 @get(

@@ -16,8 +16,8 @@ from litestar.types.asgi_types import HTTPResponseBodyEvent, HTTPResponseStartEv
 
 from storecredit import telemetry
 from storecredit.web.access import B2C, call_ids, visit_of
-from storecredit.web.b2b import link_base
 from storecredit.web.headers import RawHeaders, bearer_of
+from storecredit.web.links import link_base
 from storecredit.web.parts import Parts
 from storecredit.web.procedures import PROCEDURES, Caller
 from storecredit.web.trpc import Streamed, answer
@@ -101,7 +101,7 @@ async def _entered(
         raise TrpcError(TrpcCode.UNAUTHORIZED, "Sign in: this needs a valid token.")
     telemetry.bind(user_id=str(user.user_id))
     await parts.users.ensure(user.user_id, is_anonymous=user.is_anonymous)
-    base_url = link_base(request, parts)
+    base_url = link_base(request.scope, parts)
 
     def caller(request_id: str) -> Caller:
         telemetry.bind(request_id=request_id)

@@ -13,7 +13,8 @@ RawHeaders = list[tuple[bytes, bytes]]
 
 EXPOSED_HEADERS: Final = (
     "X-Request-Id, Idempotent-Replayed, Retry-After, X-RateLimit-Limit, X-RateLimit-Remaining, "
-    "X-RateLimit-Reset, RateLimit, RateLimit-Policy, X-Next-Cursor, X-Credits-Remaining"
+    "X-RateLimit-Reset, RateLimit, RateLimit-Policy, X-Next-Cursor, X-Credits-Remaining, "
+    "Location"
 )
 
 
@@ -37,6 +38,10 @@ class SentHeaders:
         """The value of a header, by its name in lower case."""
         value = self._first.get(name)
         return None if value is None else value.decode("latin-1")
+
+    def all(self, name: bytes) -> list[str]:
+        """The values of a header, one for each time it stands there."""
+        return [value.decode("latin-1") for each, value in self._all if each == name]
 
     def stands_once(self, name: bytes) -> bool:
         """Whether a header is there, and not twice."""
@@ -69,6 +74,14 @@ def cors(origin: str) -> RawHeaders:
         ("access-control-expose-headers", EXPOSED_HEADERS),
         ("vary", "Origin"),
     )
+
+
+OPEN_TO_ALL: Final = encoded(
+    ("access-control-allow-origin", "*"),
+    ("access-control-expose-headers", "X-Request-Id"),
+    ("cross-origin-resource-policy", "cross-origin"),
+)
+"""What lets any page read and show the answer; it may send no cookies, and there are none."""
 
 
 def rate_limit(state: RateLimitState) -> RawHeaders:

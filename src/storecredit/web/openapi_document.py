@@ -70,12 +70,13 @@ def _header(description: str, kind: str = "string") -> dict[str, Any]:
 
 _ANSWER_HEADERS: Final = {
     "X-Request-Id": _header("The request's id, sent or made; logs and ledger have it, too."),
-    "Retry-After": _header("Seconds after which to try again.", "integer"),
+    "Retry-After": _header("Seconds after which to try or to look again.", "integer"),
     "WWW-Authenticate": _header("`Bearer`: send a key or token."),
     "Idempotent-Replayed": _header(
         "`true`: this request was answered before; nothing new is done."
     ),
     "X-Credits-Remaining": _header("The store's balance.", "integer"),
+    "Location": _header("The address of what was made (a URI reference: RFC 9110, 10.2.2)."),
     "X-RateLimit-Limit": _header("Requests in the window that is nearest to its end.", "integer"),
     "X-RateLimit-Remaining": _header("How many of them are left.", "integer"),
     "X-RateLimit-Reset": _header("When that window begins anew, in Unix seconds.", "integer"),
@@ -93,6 +94,13 @@ _BALANCE_KNOWN: Final = {
     "getBalance": {"200"},
 }
 """The answers that say how many credits are left, by operation."""
+_OF_ANSWER: Final = {
+    ("createGeneration", "200"): ("Location",),
+    ("createGeneration", "201"): ("Location",),
+    ("getGeneration", "200"): ("Retry-After",),
+    ("createStore", "201"): ("Location",),
+}
+"""What further answers carry, by operation and status."""
 
 
 def document(routes: Sequence[Any]) -> bytes:
@@ -209,6 +217,7 @@ def _add_answer_headers(operation: dict[str, Any]) -> None:
             names.append("Idempotent-Replayed")
         if status in _BALANCE_KNOWN.get(operation["operationId"], ()):
             names.append("X-Credits-Remaining")
+        names += _OF_ANSWER.get((operation["operationId"], status), ())
         said = answer.setdefault("headers", {})
         said |= {name: {"$ref": f"#/components/headers/{name}"} for name in names}
 

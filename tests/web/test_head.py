@@ -1,0 +1,95 @@
+"""HEAD wherever GET is served: the status and the headers of the GET, and no body."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import httpx
+import msgspec
+import pytest
+
+from storecredit.service import Service
+from storecredit.web.app import create_metrics_app, openapi_document
+from tests.web.conftest import LogStream
+from tests.web.doors import OPERATOR_TOKEN, Operator, StoreClient, bearer
+from tests.web.wire import Wire, request
+
+NO_ID = "00000000-0000-0000-0000-000000000000"
+UNDOCUMENTED = (
+    "/metrics",
+    "/api/docs",
+    "/api/docs/operator",
+    "/api/docs/swagger-ui.css",
+    "/api/openapi.json",
+    "/nothing",
+    "/api/v1/nothing",
+)
+OF_THE_MOMENT = {"x-request-id", "x-ratelimit-remaining", "ratelimit"}
+"""Headers that differ between any two answers."""
+
+
+def readable() -> Iterator[str]:
+    """Every path that GET is documented for, and those that are not documented."""
+    paths: dict[str, Any] = msgspec.json.decode(openapi_document())["paths"]
+    for path, operations in paths.items():
+        if "get" in operations:
+            yield path
+    yield from UNDOCUMENTED
+
+
+@pytest.mark.parametrize("path", sorted(readable()))
+async def test_head_is_answered_as_get_without_the_body(
+    operator: Operator, store: StoreClient, log: LogStream, path: str
+) -> None:
+    await store.created()
+    own = path.format(
+        store_id=store.store_id, session_id=NO_ID, token="none", problem_id=1, event_id="evt_1"
+    )
+    for headers in ({}, bearer(store.api_key), bearer(OPERATOR_TOKEN), {"Accept": "text/csv"}):
+        key = bearer(store.api_key) if "Accept" in headers else {}
+        got = await operator.http.get(own, headers={**key, **headers})
+        head = await operator.http.head(own, headers={**key, **headers})
+        assert head.status_code == got.status_code
+        assert head.content == b""
+        assert lasting(head) == lasting(got)
+        if path != "/metrics":  # which counts what it is asked
+            assert head.headers.get("content-length") == got.headers.get("content-length")
+    assert "HEAD" in {line["method"] for line in log.events("request")}
+
+
+def lasting(answer: httpx.Response) -> Mapping[str, str]:
+    left_out = OF_THE_MOMENT | {"content-length"}
+    return {name: value for name, value in answer.headers.items() if name not in left_out}
+
+
+async def test_it_uses_up_the_rate_limit_as_get_does(operator: Operator) -> None:
+    store = await operator.store(tier="tight")
+    statuses = [(await store.send("HEAD", "/api/v1/credits/balance")).status_code for _ in range(3)]
+    assert statuses == [200, 200, 429]
+
+
+async def test_where_only_post_is_served_it_is_not(store: StoreClient) -> None:
+    for path in ("/api/v1/generation/create", "/webhooks/paddle"):
+        answer = await store.send("HEAD", path)
+        assert (answer.status_code, answer.content) == (405, b"")
+        assert set(answer.headers["allow"].split(", ")) == {"POST", "OPTIONS"}
+
+
+async def test_on_the_wire_no_body_follows(wire: Wire, key: str) -> None:
+    connection = await wire.connect()
+    for path in ("/api/v1/credits/balance", "/api/v1/generations", "/api/docs", "/metrics"):
+        await connection.send(request("HEAD", path, key))
+        head = await connection.answer(has_body=False)
+        assert head.status == 200
+        assert int(head.headers["content-length"]) > 0
+        await connection.send(request("GET", path, key))
+        assert len((await connection.answer()).body) > 0
+
+
+async def test_metrics_on_an_address_of_their_own_are_served_so_too(service: Service) -> None:
+    app: Any = create_metrics_app(service.parts)
+    transport = httpx.ASGITransport(app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://metrics.test") as client:
+        head = await client.head("/metrics")
+        assert (head.status_code, head.content) == (200, b"")
+        other = await client.post("/metrics")
+        assert set(other.headers["allow"].split(", ")) == {"GET", "HEAD", "OPTIONS"}
