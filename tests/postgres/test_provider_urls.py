@@ -15,7 +15,7 @@ from storecredit.postgres.database_url import DatabaseUrl
 from storecredit.postgres.migrate import migrate
 from storecredit.postgres.pool import Database, DatabaseMisconfigured, DatabaseUnavailable
 from tests.conftest import with_database
-from tests.postgres.tls_front import tls_front
+from tests.postgres.fronts import deaf_pooler, tls_front
 
 
 @pytest.fixture
@@ -124,3 +124,14 @@ async def test_what_the_server_does_not_take_is_named(server_url: str, parameter
         if name != "options":
             assert str(raised.value).startswith(f"Drop {name} from the database URL")
         assert "\n" not in str(raised.value)
+
+
+async def test_a_pooler_that_keeps_the_role_back_is_noticed_at_the_start(
+    database_url: str,
+) -> None:
+    """Else the service would work as the login, here the owner of the tables."""
+    async with deaf_pooler(database_url) as port:
+        place = DatabaseUrl.read(database_url).libpq
+        url = f"postgresql://{place['user']}@localhost:{port}/{place['dbname']}?sslmode=disable"
+        with pytest.raises(DatabaseMisconfigured, match="does not pass the role on"):
+            await Database.open(url)

@@ -111,6 +111,15 @@ async def test_a_server_without_a_free_connection_is_unavailable(use: Open) -> N
 
 
 @BOTH
+async def test_a_pooler_that_takes_no_start_up_parameters_is_a_misconfiguration(use: Open) -> None:
+    """PgBouncer's words, and the SQLSTATE under which it says that a server is away, too."""
+    async with stand_in(refusal("08P01", "unsupported startup parameter: role")) as url:
+        said = await sentence(DatabaseMisconfigured, use, url)
+    assert "unsupported startup parameter: role" in said
+    assert "direct address" in said
+
+
+@BOTH
 async def test_a_wrong_password_is_a_misconfiguration(use: Open) -> None:
     reason = 'password authentication failed for user "someone"'
     async with stand_in(refusal("28P01", reason)) as url:

@@ -33,6 +33,9 @@ _AWAY: Final = frozenset({"25P03", "25P04"})
 # serialization_failure, deadlock_detected, lock_not_available: the same statement may succeed now.
 _TRANSIENT: Final = frozenset({"40001", "40P01", "55P03"})
 
+# PgBouncer's words, under the SQLSTATE of whatever it cannot do now (08P01).
+_NOT_PASSED_ON: Final = "unsupported startup parameter"
+
 Connection = asyncpg.Connection | asyncpg.pool.PoolConnectionProxy
 Record = asyncpg.Record
 
@@ -105,6 +108,13 @@ async def connect(url: str | DatabaseUrl, *, as_app: bool = True) -> asyncpg.Con
         ValueError,
     ) as error:
         raise DatabaseMisconfigured(_login_advice(error, target)) from error
+    except DatabaseUnavailable as error:
+        if _NOT_PASSED_ON not in str(error):
+            raise
+        raise DatabaseMisconfigured(
+            f"{error}, says a pooler in between: name the server's direct address in the database "
+            "URL."
+        ) from error
 
 
 def read_url(url: str) -> DatabaseUrl:

@@ -1,11 +1,12 @@
-"""TLS before a PostgreSQL that speaks none: what a provider's server is to a client.
+"""What a provider may have put before PostgreSQL: TLS, or a pooler that keeps something back.
 
 PostgreSQL behind it is the real one, and so is TLS; a certificate of its own names `localhost`.
 """
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator
+import struct
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -19,6 +20,8 @@ from storecredit.postgres.database_url import PORT, DatabaseUrl
 CHUNK_BYTES = 64 * 1024
 SSL_REQUEST_BYTES = 8
 
+Greet = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[bytes | None]]
+
 
 @asynccontextmanager
 async def tls_front(url: str, directory: Path) -> AsyncIterator[int]:
@@ -28,18 +31,53 @@ async def tls_front(url: str, directory: Path) -> AsyncIterator[int]:
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(_write_certificate(directory), directory / "key.pem")
-    pumps: set[asyncio.Task[None]] = set()
 
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def greet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bytes | None:
         await reader.readexactly(SSL_REQUEST_BYTES)
         writer.write(b"S")
         await writer.drain()
         try:
             await writer.start_tls(context)
         except (ssl.SSLError, ConnectionError):
-            writer.close()  # who does not trust the certificate says so and goes
+            return None  # who does not trust the certificate says so and goes
+        return b""
+
+    async with _front(url, greet) as port:
+        yield port
+
+
+@asynccontextmanager
+async def deaf_pooler(url: str) -> AsyncIterator[int]:
+    """A port before the server of `url` where the role that a session asks for is not passed on.
+
+    As PgBouncer does it with `ignore_startup_parameters = role`.
+    """
+
+    async def greet(reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> bytes:
+        (length,) = struct.unpack("!i", await reader.readexactly(4))
+        packet = await reader.readexactly(length - 4)
+        version, pairs = packet[:4], packet[4:].removesuffix(b"\0\0").split(b"\0")
+        named = dict(zip(pairs[::2], pairs[1::2], strict=True))
+        del named[b"role"]
+        body = b"".join(name + b"\0" + value + b"\0" for name, value in named.items()) + b"\0"
+        return struct.pack("!i", len(version) + len(body) + 4) + version + body
+
+    async with _front(url, greet) as port:
+        yield port
+
+
+@asynccontextmanager
+async def _front(url: str, greet: Greet) -> AsyncIterator[int]:
+    """A port on `localhost`; `greet` says what the server hears first, None: it hears nothing."""
+    pumps: set[asyncio.Task[None]] = set()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        first = await greet(reader, writer)
+        if first is None:
+            writer.close()
             return
         behind_reader, behind_writer = await _connect(url)
+        behind_writer.write(first)
         for source, sink in ((reader, behind_writer), (behind_reader, writer)):
             pumps.add(asyncio.create_task(_pump(source, sink)))
 
