@@ -3,12 +3,14 @@
 import signal
 import socket
 from collections.abc import Sequence
+from pathlib import Path
 
 import httpx
 import psutil
 import pytest
 
 from tests.e2e.conftest import Serving, Storecredit, until
+from tests.e2e.reader import Page, running
 from tests.web.scrapes import Samples, samples_in, total
 
 LIVE = {"method": "GET", "route": "/health/live", "status": "200"}
@@ -51,6 +53,8 @@ def test_several_processes_count_as_one_and_a_dead_one_leaves_no_ghost(
     assert total(before, "requests_total", **LIVE) == 3
     assert total(before, "request_seconds_count", route="/health/live") == 3
 
+    directory = Path(processes[1].environ()["STORECREDIT_METRICS_DIR"])
+    files = {file.name for file in directory.iterdir()}
     processes[1].kill()
     ask_each(serving, processes_of(serving, 4))
     after = scraped(url)
@@ -59,7 +63,9 @@ def test_several_processes_count_as_one_and_a_dead_one_leaves_no_ghost(
     assert sorted(gauges, key=str) == [{"status": "processing"}, {"status": "queued"}]
     assert len(after["storecredit_queue_oldest_job_seconds"]) == 1
     assert set(after) == set(before)
+    assert {file.name for file in directory.iterdir()} == files, "however many have died"
     assert serving.stop(signal.SIGTERM) == 0
+    assert not directory.exists()
 
 
 def test_each_of_several_processes_tells_of_all(storecredit: Storecredit) -> None:
@@ -80,6 +86,17 @@ def test_a_worker_alone_has_metrics_where_it_is_told(storecredit: Storecredit) -
     assert total(samples, "stores_at_zero") == 0
     assert samples["storecredit_verify_discrepancies"] == [({}, 0)], "the command recorded it"
     assert worker.stop() == 0
+
+
+def test_the_page_moves_them_as_it_says(
+    tmp_path: Path, environment: dict[str, str], port: int
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        own_port = free.getsockname()[1]
+    page = Page("docs/metrics.md").block("STORECREDIT_METRICS_ADDRESS")
+    with running(page.replace(":9090", f":{own_port}"), environment, tmp_path / "log", tmp_path):
+        assert total(scraped(f"http://127.0.0.1:{own_port}"), "requests_total") >= 1
+        assert httpx.get(f"http://127.0.0.1:{port}/metrics").status_code == 404
 
 
 def test_an_address_that_is_taken_or_none_is_told(storecredit: Storecredit) -> None:

@@ -1,8 +1,12 @@
 """The pages of docs/ that are made from the code are those that are checked in."""
 
+import re
+
 from docs.write import DOCS, b2c_page, settings_page
 from storecredit.settings import Settings
+from storecredit.telemetry import Metrics
 from storecredit.web.trpc_types import module
+from tests.web.scrapes import DATABASE_GAUGES
 
 
 def test_the_settings_page_is_not_stale() -> None:
@@ -21,3 +25,15 @@ def test_what_is_said_of_the_procedures_is_not_stale() -> None:
 
 def test_every_setting_says_what_it_does() -> None:
     assert [name for name, field in Settings.model_fields.items() if not field.description] == []
+
+
+def test_the_metrics_page_has_every_metric_and_no_other() -> None:
+    page = (DOCS / "metrics.md").read_text(encoding="utf-8")
+    shown = dict(re.findall(r"^\| `(storecredit_\w+)` \| ([\w, ]*)\|", page, re.MULTILINE))
+    counted = {
+        f"{family.name}_total" if family.type == "counter" else family.name
+        for family in Metrics().registry.collect()
+    }
+    assert set(shown) == counted | DATABASE_GAUGES
+    for name in set(re.findall(r"storecredit_\w+", page)) - set(shown):
+        raise AssertionError(f"there is no {name}")
