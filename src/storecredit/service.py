@@ -87,6 +87,7 @@ async def assembled(settings: Settings, database: Database) -> AsyncIterator[Ser
         subscriptions=billing.subscriptions,
         paddle_events=billing.events,
         problems=billing.problems,
+        bookings=billing.bookings,
         signatures=billing.signatures,
     )
     sweep = Sweep(database, lifecycle, results, queue, settings, metrics)

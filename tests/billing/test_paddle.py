@@ -263,9 +263,9 @@ async def test_a_cancelled_subscription_is_not_charged(
 
 @pytest.mark.parametrize("id_", ["", "sub_1/../transactions", "sub_1?x=1", "SUB_1", "sub_é"])
 async def test_what_is_no_id_is_not_sent(paddle: PaddleStandIn, gateway: Paddle, id_: str) -> None:
-    with pytest.raises(PaddleRefused, match="no_subscription_id"):
+    with pytest.raises(PaddleRefused, match="no_paddle_id"):
         await gateway.charge_subscription(id_, CHARGE)
-    with pytest.raises(PaddleRefused, match="no_subscription_id"):
+    with pytest.raises(PaddleRefused, match="no_paddle_id"):
         await gateway.find_charge(id_, CHARGE.marker, long_ago())
     assert paddle.requests == []
 

@@ -37,6 +37,7 @@ async def test_the_stores_doors_hold_the_checklist(
         ("GET", f"/stores/{UUID(int=7)}/subscriptions"),
         ("GET", "/billing/problems"),
         ("POST", "/billing/problems/evt_1/dismiss"),
+        ("POST", "/billing/transactions/txn_1/book"),
         ("POST", "/billing/events/evt_1/retry"),
     ],
 )

@@ -47,6 +47,7 @@ ENDPOINTS = {
     "GET /api/admin/stores/{store_id}/subscriptions",
     "GET /api/admin/billing/problems",
     "POST /api/admin/billing/problems/{problem_id}/dismiss",
+    "POST /api/admin/billing/transactions/{transaction_id}/book",
     "POST /api/admin/billing/events/{event_id}/retry",
     "GET /api/admin/verify",
 }

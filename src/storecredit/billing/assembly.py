@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from storecredit import telemetry
+from storecredit.billing.bookings import Bookings
 from storecredit.billing.catalogue import Catalogue, load_catalogue
 from storecredit.billing.checkouts import Checkouts
 from storecredit.billing.events import PaddleEvents
@@ -30,6 +31,7 @@ class Billing:
     checkouts: Checkouts
     events: PaddleEvents
     problems: Problems
+    bookings: Bookings
     subscriptions: Subscriptions
     paddle: Paddle | None
     overage: OverageBilling | None
@@ -47,6 +49,7 @@ class Billing:
             checkouts=Checkouts(database, paddle, catalogue),
             events=PaddleEvents(database, settings, catalogue),
             problems=Problems(database),
+            bookings=Bookings(database, paddle),
             subscriptions=Subscriptions(database),
             paddle=paddle,
             overage=None

@@ -163,11 +163,16 @@ Items = Annotated[tuple[Item, ...], msgspec.Meta(max_length=ITEMS_MAX)]
 
 
 class Transaction(Part, frozen=True, tag_field="kind", tag="transaction"):
-    """A completed transaction (https://developer.paddle.com/webhooks/transactions)."""
+    """A transaction, in events a completed one.
+
+    https://developer.paddle.com/api-reference/transactions
+    """
 
     id: PaddleId
     origin: Word
     currency_code: Currency
+    status: Word | None = None
+    billed_at: Time | None = None
     details: Details | None = None
     subscription_id: PaddleId | None = None
     billing_period: Period | None = None
@@ -176,6 +181,8 @@ class Transaction(Part, frozen=True, tag_field="kind", tag="transaction"):
 
     def __post_init__(self) -> None:
         _in_capitals(self)
+        if self.billed_at is not None:
+            _check_calendar(self.billed_at)
 
     @property
     def totals(self) -> Totals | None:
@@ -320,6 +327,14 @@ def read_content(event_type: str, kept: str) -> Content:
     copy = msgspec.json.decode(kept)
     try:
         return msgspec.convert(copy, type=CONTENT_TYPES[event_type])
+    except msgspec.ValidationError as error:
+        raise UnreadableContent(_said(error)) from None
+
+
+def read_transaction(entity: dict[str, object]) -> Transaction:
+    """A transaction as the API has it, read as an event's is. Raises UnreadableContent."""
+    try:
+        return msgspec.convert(_REDACTION.copy(entity), type=Transaction)
     except msgspec.ValidationError as error:
         raise UnreadableContent(_said(error)) from None
 

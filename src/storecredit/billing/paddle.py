@@ -1,4 +1,4 @@
-"""Paddle Billing's API, as much of it as is used here: open a checkout, charge a subscription.
+"""Paddle Billing's API, as much of it as is used here: checkouts, charges, and looking for them.
 
     PaddleUnavailable    Paddle did not do it, or nobody knows whether it did
     PaddleRefused        Paddle did not do it and would not the next time either; code, detail
@@ -21,6 +21,7 @@ The SDK blocks, and takes 0.3 s to load: it is loaded at the first request, in a
 
 https://developer.paddle.com/api-reference/transactions/create-transaction
 https://developer.paddle.com/api-reference/transactions/list-transactions
+https://developer.paddle.com/api-reference/transactions/get-transaction
 https://developer.paddle.com/api-reference/subscriptions/create-subscription-charge
 https://developer.paddle.com/api-reference/about/errors
 """
@@ -34,7 +35,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Self, TypeVar
 from urllib.parse import urlsplit
 
+from storecredit.billing.messages import Transaction, UnreadableContent, read_transaction
 from storecredit.billing.paddle_wire import (
+    OneEntity,
     OneTransaction,
     PaddleRefused,
     PaddleUnavailable,
@@ -64,6 +67,9 @@ CLOCK_MARGIN = timedelta(days=1)
 """How far before `since` a charge is looked for, as our clock and Paddle's may differ."""
 MARKER = "storecredit_charge"
 """Where in a charged price's custom data the marker stands."""
+
+UNKNOWN_ENTITY = frozenset({"not_found", "entity_not_found"})
+"""What Paddle answers where there is nothing of an id (https://developer.paddle.com/errors)."""
 
 STOPPING = "The service is stopping; nothing was sent to Paddle."
 PADDLE_ID = re.compile(r"[a-z]{2,8}_[a-z0-9]{1,64}", re.ASCII)
@@ -128,6 +134,13 @@ class Paddle:
         """
         return await self._run(lambda: self._find_charge(subscription_id, marker, since))
 
+    async def find_transaction(self, transaction_id: str) -> Transaction | None:
+        """The transaction as it is now; None: there is none such.
+
+        Raises PaddleUnavailable, PaddleRefused.
+        """
+        return await self._run(lambda: self._find_transaction(transaction_id))
+
     async def close(self) -> None:
         """Wait for requests under way; those that wait for a thread are never sent."""
         self._closing = True
@@ -187,6 +200,18 @@ class Paddle:
             after = page.data[-1].id
         raise PaddleUnavailable("The subscription has too many transactions to look through.")
 
+    def _find_transaction(self, transaction_id: str) -> Transaction | None:
+        try:
+            answer = self._wire.client().get_raw(f"/transactions/{_checked_id(transaction_id)}")
+        except PaddleRefused as refusal:
+            if refusal.code in UNKNOWN_ENTITY:
+                return None
+            raise
+        try:
+            return read_transaction(read(answer, OneEntity).data)
+        except UnreadableContent:
+            raise PaddleUnavailable("Paddle's answer could not be read.") from None
+
 
 def _requests() -> Any:
     from storecredit.billing import paddle_requests  # noqa: PLC0415 - loads the SDK
@@ -194,11 +219,11 @@ def _requests() -> Any:
     return paddle_requests
 
 
-def _checked_id(subscription_id: str) -> str:
+def _checked_id(id_: str) -> str:
     """It becomes part of a path."""
-    if not PADDLE_ID.fullmatch(subscription_id):
-        raise PaddleRefused("no_subscription_id", "That is no id of a subscription at Paddle.")
-    return subscription_id
+    if not PADDLE_ID.fullmatch(id_):
+        raise PaddleRefused("no_paddle_id", "That is no id of anything at Paddle.")
+    return id_
 
 
 def _checked_url(base_url: str) -> str:

@@ -230,6 +230,12 @@ class OneTransaction(msgspec.Struct):
     data: Transaction
 
 
+class OneEntity(msgspec.Struct):
+    """An answer with one entity, whatever it is."""
+
+    data: dict[str, object]
+
+
 class _Pagination(msgspec.Struct):
     has_more: bool
 

@@ -1,4 +1,7 @@
-"""`storecredit billing`: what is on sale, checkouts, subscriptions; see also `billing_problems`."""
+"""`storecredit billing`: what is on sale, checkouts, subscriptions.
+
+See also `billing_problems` and `billing_booking`.
+"""
 
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any, assert_never
@@ -6,7 +9,7 @@ from uuid import UUID, uuid4
 
 import typer
 
-from storecredit.cli import billing_problems, output
+from storecredit.cli import billing_booking, billing_problems, output
 from storecredit.cli.database import Rooms, against_billing
 from storecredit.cli.options import (
     DatabaseUrl,
@@ -33,6 +36,7 @@ SUBSCRIPTION_COLUMNS = (
 
 app = typer.Typer(help="Purchases through Paddle, and overage.", no_args_is_help=True)
 billing_problems.add_to(app)
+billing_booking.add_to(app)
 
 
 @app.command("plans")

@@ -1,4 +1,7 @@
-"""`storecredit billing problems`, `retry`, `dismiss`: what billing could not settle by itself."""
+"""`storecredit billing problems`, `retry`, `dismiss`: what billing could not settle by itself.
+
+`billing_booking` has the command that books it by hand.
+"""
 
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -14,7 +17,9 @@ if TYPE_CHECKING:
     from storecredit.billing.assembly import Billing
     from storecredit.billing.problems import Found, ShortClawback
 
-EVENT_COLUMNS = ("event_id", "event_type", "status", "attempts", "received_at", "reason")
+EVENT_COLUMNS = (
+    *("event_id", "event_type", "status", "attempts", "received_at", "transactions", "reason"),
+)
 CLAWBACK_COLUMNS = ("adjustment_id", "owner", "credits", "taken", "action", "created_at")
 BILL_COLUMNS = ("store_id", "month", "credits", "price", "attempts", "last_error")
 OWNER_KINDS: Final = ("store", "user")
@@ -82,7 +87,10 @@ def _show_problems(found: "Found") -> None:
         (
             "Events of Paddle's for which nothing was booked:",
             EVENT_COLUMNS,
-            [asdict(event) for event in found.events.items],
+            [
+                {**asdict(event), "transactions": ", ".join(event.transaction_ids)}
+                for event in found.events.items
+            ],
         ),
         ("Credits that could not be taken back:", CLAWBACK_COLUMNS, clawbacks),
         ("Overage that could not be charged so far:", BILL_COLUMNS, bills),

@@ -16,12 +16,12 @@ from storecredit.cli.options import (
     Json,
     Limit,
     StoreId,
+    description_text,
     request_id_text,
     settings_of,
 )
 from storecredit.cli.problems import Failed, unknown_store
 
-DESCRIPTION_MAX = 500
 COLUMNS = ("seq", "created_at", "type", "amount", "balance_after", "request_id", "description")
 
 # As ledger.outcomes lists them; named here so that `--help` does not load the ledger.
@@ -40,12 +40,6 @@ MovementName = Literal[
 ]
 
 app = typer.Typer(help="Credits, which stores spend.", no_args_is_help=True)
-
-
-def _description(text: str) -> str:
-    if len(text) > DESCRIPTION_MAX:
-        raise typer.BadParameter(f"at most {DESCRIPTION_MAX} characters, not {len(text)}")
-    return text
 
 
 @app.command("add")
@@ -67,7 +61,7 @@ def add(
         ),
     ] = None,
     description: Annotated[
-        str, typer.Option("--description", parser=_description, help="Stands in the ledger.")
+        str, typer.Option("--description", parser=description_text, help="Stands in the ledger.")
     ] = "",
     data_dir: DataDir = None,
     database_url: DatabaseUrl = None,

@@ -14,6 +14,7 @@ PAGE_DEFAULT: Final = 50
 PAGE_MAX: Final = 100
 CREDITS_MAX: Final = 1_000_000_000
 REQUEST_ID_MAX: Final = 200
+DESCRIPTION_MAX: Final = 500
 
 _FLAGS: Final = ("host", "port", "processes", "data_dir", "database_url")
 
@@ -31,6 +32,13 @@ def request_id_text(text: str) -> str:
         raise typer.BadParameter(
             f"a request id has 1 to {REQUEST_ID_MAX} printable ASCII characters"
         )
+    return text
+
+
+def description_text(text: str) -> str:
+    """What can stand in the ledger."""
+    if len(text) > DESCRIPTION_MAX:
+        raise typer.BadParameter(f"at most {DESCRIPTION_MAX} characters, not {len(text)}")
     return text
 
 

@@ -45,6 +45,7 @@ FUNCTION_FILES: Final = (
     "user_generation",
     "billing",
     "subscriptions",
+    "bookings",
     "verify_ledgers",
     "verify_sums",
     "verify_rows",

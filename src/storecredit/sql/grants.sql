@@ -46,7 +46,7 @@ DECLARE
         'open_checkout', 'attach_checkout', 'receive_paddle_event', 'settle_paddle_event',
         'note_paddle_event_failure', 'retry_paddle_event', 'dismiss_billing_problem',
         'book_checkout', 'book_subscription_payment', 'book_overage_payment', 'book_adjustment',
-        'apply_subscription_state',
+        'apply_subscription_state', 'book_transaction',
         'ledger_owners', 'ledger_credits', 'ledger_movements', 'ledger_sessions',
         'fingerprint_of_state', 'fingerprint_of_generation', 'fingerprint_of_bill',
         'total_weight', 'is_possible_movement', 'balance_change',

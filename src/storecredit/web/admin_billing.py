@@ -1,18 +1,23 @@
 """`/api/admin/billing`: what the operator must look at, and what can be done about it."""
 
 from datetime import date, datetime
-from typing import Any
+from typing import Annotated, Any, assert_never
 from uuid import UUID
 
 import msgspec
-from litestar import get, post
+from litestar import Response, get, post
 from litestar.di import NamedDependency
-from litestar.params import FromPath
+from litestar.params import FromPath, JSONBody
 
+from storecredit.billing.bookings import BOOKED_BY_HAND, Booked, NotBooked
 from storecredit.billing.problems import EventProblem, ShortClawback, UnpaidBill
-from storecredit.ledger.owners import OwnerKind
-from storecredit.web.envelope import Envelope, ErrorCode, not_found
-from storecredit.web.openapi import operator_errors
+from storecredit.ledger.owners import Owner, OwnerKind
+from storecredit.ledger.store_credits import AMOUNT_MAX
+from storecredit.web.admin_keys import no_nul
+from storecredit.web.bodies import Body
+from storecredit.web.envelope import Envelope, ErrorCode, Failure, invalid, not_found
+from storecredit.web.faults import Check
+from storecredit.web.openapi import example, operator_errors
 from storecredit.web.paging import utc
 from storecredit.web.parts import Parts
 
@@ -84,6 +89,32 @@ class ProblemDismissed(msgspec.Struct, frozen=True):
     dismissed: bool
 
 
+class BookingBody(Body, frozen=True):
+    """How many credits a transaction is worth.
+
+    `store_id` or `user_id` is needed where no checkout or subscription says whose it is.
+    """
+
+    credits: Annotated[int, msgspec.Meta(ge=1, le=AMOUNT_MAX)]
+    description: Annotated[str, msgspec.Meta(max_length=500), Check(no_nul)] = ""
+    store_id: UUID | None = None
+    user_id: UUID | None = None
+
+
+class BookingView(msgspec.Struct, frozen=True):
+    """A transaction that was booked by hand, for a store or an end user; the other is null.
+
+    `amount` is what was paid, before tax and in the currency's smallest unit.
+    """
+
+    transaction_id: str
+    store_id: UUID | None
+    user_id: UUID | None
+    credits: int
+    amount: int
+    currency: str
+
+
 @get(
     "/billing/problems",
     summary="What billing could not settle by itself",
@@ -137,6 +168,73 @@ async def dismiss_problem(
     if not await parts.problems.dismiss(problem_id):
         raise not_found("event or clawback among the problems")
     return Envelope(ProblemDismissed(problem_id, dismissed=True))
+
+
+@post(
+    "/billing/transactions/{transaction_id:str}/book",
+    summary="Book a transaction by hand",
+    operation_id="bookTransaction",
+    responses=operator_errors(
+        ErrorCode.NOT_FOUND, ErrorCode.IDEMPOTENCY_CONFLICT, ErrorCode.SERVICE_UNAVAILABLE
+    ),
+    **example({"credits": 5000, "description": "Custom plan, November"}),
+)
+async def book_transaction(
+    parts: NamedDependency[Parts], transaction_id: FromPath[str], data: JSONBody[BookingBody]
+) -> Response[Envelope[BookingView]]:
+    """Adds credits for what was paid at Paddle and is no plan, pack or checkout of ours.
+
+    Once per transaction; sent again with the same credits, it changes nothing. What was paid is as
+    Paddle says, so that a refund takes its share back. Its problem is settled.
+    """
+    outcome = await parts.bookings.book(
+        transaction_id, data.credits, data.description or BOOKED_BY_HAND, _owner(data)
+    )
+    match outcome:
+        case Booked():
+            return Response(
+                Envelope(_booking_view(outcome)),
+                status_code=200 if outcome.replayed else 201,
+                headers={"Idempotent-Replayed": "true"} if outcome.replayed else None,
+            )
+        case NotBooked.UNKNOWN_TRANSACTION:
+            raise not_found("transaction at Paddle that says what was paid")
+        case NotBooked.NOT_COMPLETED:
+            raise invalid("The transaction is not completed: nothing was paid. Nothing was booked.")
+        case NotBooked.OTHER_OWNER:
+            raise invalid("The transaction is another store's or user's. Nothing was booked.")
+        case NotBooked.UNKNOWN_OWNER:
+            raise invalid(
+                "No record says whose the transaction is: name a `store_id` or `user_id` that is "
+                "known. Nothing was booked."
+            )
+        case NotBooked.ALREADY_BOOKED | NotBooked.CONFLICT:
+            raise Failure(
+                ErrorCode.IDEMPOTENCY_CONFLICT,
+                "The transaction has been booked, for other credits than these. Nothing was added.",
+            )
+        case _:
+            assert_never(outcome)
+
+
+def _owner(data: BookingBody) -> Owner | None:
+    if data.store_id is not None and data.user_id is not None:
+        raise invalid("Name `store_id` or `user_id`, one of the two.")
+    if data.store_id is not None:
+        return Owner.store(data.store_id)
+    return None if data.user_id is None else Owner.user(data.user_id)
+
+
+def _booking_view(booked: Booked) -> BookingView:
+    owner = booked.owner
+    return BookingView(
+        transaction_id=booked.transaction_id,
+        store_id=owner.id if owner.kind is OwnerKind.STORE else None,
+        user_id=owner.id if owner.kind is OwnerKind.USER else None,
+        credits=booked.credits,
+        amount=booked.amount,
+        currency=booked.currency,
+    )
 
 
 def _event_view(event: EventProblem) -> EventView:

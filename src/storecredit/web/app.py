@@ -72,6 +72,7 @@ def routes(*, serves_metrics: bool = True) -> list[Any]:
                 billing.list_store_subscriptions,  # GET   /stores/{store_id}/subscriptions
                 admin_billing.list_problems,  # GET   /billing/problems
                 admin_billing.dismiss_problem,  # POST  /billing/problems/{problem_id}/dismiss
+                admin_billing.book_transaction,  # POST  /billing/transactions/{id}/book
                 admin_billing.retry_event,  # POST  /billing/events/{event_id}/retry
                 admin.verify,  # GET   /verify
             ],

@@ -56,6 +56,7 @@ _PARAMETERS: Final = {
     "session_id": "The generation, as its creation named it.",
     "problem_id": "The problem, as the list of problems names it.",
     "event_id": "The payment provider's event, as the list of problems names it.",
+    "transaction_id": "The payment, by the provider's id, as the list of problems names it.",
     "token": "What a generation's `result_url` ends with.",
     "status": "Only those of this status.",
     "type": "Only movements of this type.",

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from storecredit.billing.bookings import Bookings
 from storecredit.billing.catalogue import Catalogue
 from storecredit.billing.checkouts import Checkouts
 from storecredit.billing.events import PaddleEvents
@@ -49,4 +50,5 @@ class Parts:
     subscriptions: Subscriptions
     paddle_events: PaddleEvents
     problems: Problems
+    bookings: Bookings
     signatures: Signatures | None

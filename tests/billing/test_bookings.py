@@ -1,0 +1,205 @@
+"""What is no plan of ours, booked by the operator: through the doors of operator and Paddle."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import pytest
+
+from storecredit.billing.checkouts import PlanOrder
+from storecredit.ledger.owners import Owner, OwnerKind
+from storecredit.ledger.verify import verify
+from tests.billing.desk import Desk, completed
+from tests.billing.paddle_account import Event
+from tests.billing.paddle_changes import Mode, change_items, price
+from tests.billing.paddle_stand_in import Failure
+from tests.billing.sales import Movement, everything
+from tests.web.doors import Operator, data_of, error_of
+
+
+@pytest.fixture
+async def operator(desk: Desk) -> AsyncIterator[Operator]:
+    async with httpx.AsyncClient(base_url=desk.url) as http:
+        yield Operator(http)
+
+
+def path_of(transaction_id: str) -> str:
+    return f"/billing/transactions/{transaction_id}/book"
+
+
+async def custom_renewals(desk: Desk, store: Owner, months: int = 1) -> list[Event]:
+    """Payments of a subscription for what no catalogue names; its first month, for 800, is ours."""
+    subscription_id = await desk.subscribed(store)
+    account = desk.paddle.account
+    custom = [(price("pri_01custom", 50000), 1)]
+    await desk.told(change_items(account, subscription_id, custom, Mode.DO_NOT_BILL))
+    renewals = []
+    for _ in range(months):
+        events = account.renew(subscription_id)
+        await desk.told(events)
+        renewals.append(completed(events))
+    return renewals
+
+
+async def test_a_payment_for_no_plan_is_booked_once_and_its_problem_is_settled(
+    desk: Desk, operator: Operator
+) -> None:
+    store = await desk.store()
+    (renewal,) = await custom_renewals(desk, store)
+    [problem] = data_of(await operator.get("/billing/problems"))["events"]
+    [transaction_id] = problem["transaction_ids"]
+
+    body: dict[str, Any] = {"credits": 5000, "description": "Custom plan, November"}
+    booked = data_of(await operator.post(path_of(transaction_id), **body), 201)
+
+    assert booked == {
+        "transaction_id": renewal.data["id"],
+        "store_id": str(store.id),
+        "user_id": None,
+        "credits": 5000,
+        "amount": 50000,
+        "currency": "USD",
+    }
+    again = await operator.post(path_of(transaction_id), **body, store_id=str(store.id))
+    assert data_of(again) == booked
+    assert again.headers["idempotent-replayed"] == "true"
+    assert (await desk.ledger(store))[-1] == Movement(
+        "purchase", 5000, 5800, f"booking:{transaction_id}"
+    )
+    described = await desk.admin.fetchval(
+        "SELECT description FROM store_credit_transactions ORDER BY seq DESC LIMIT 1"
+    )
+    assert described == "Custom plan, November"
+    assert data_of(await operator.get("/billing/problems"))["events"] == []
+    assert (await desk.event(renewal))["reason"] == "Booked by hand."
+    assert (await verify(desk.database, every_row=True)).discrepancies == ()
+
+
+async def test_a_refund_finds_what_was_booked_by_hand(desk: Desk, operator: Operator) -> None:
+    store = await desk.store()
+    (renewal,) = await custom_renewals(desk, store)
+    transaction_id = renewal.data["id"]
+    data_of(await operator.post(path_of(transaction_id), credits=1000), 201)
+
+    account = desk.paddle.account
+    await desk.told([account.adjust(transaction_id, status="approved", subtotal=12500)])
+    assert await desk.balance(store) == 800 + 750
+    await desk.told([account.adjust(transaction_id, "chargeback")])
+    assert await desk.balance(store) == 800
+    assert (await verify(desk.database, every_row=True)).discrepancies == ()
+
+
+async def test_of_several_months_each_is_booked_by_itself(desk: Desk, operator: Operator) -> None:
+    store = await desk.store()
+    renewals = await custom_renewals(desk, store, months=3)
+    [problem] = data_of(await operator.get("/billing/problems"))["events"]
+    assert problem["transaction_ids"] == [event.data["id"] for event in renewals]
+
+    for left, transaction_id in zip((2, 1, 0), problem["transaction_ids"], strict=True):
+        data_of(await operator.post(path_of(transaction_id), credits=100), 201)
+        shown = data_of(await operator.get("/billing/problems"))["events"]
+        assert [len(each["transaction_ids"]) for each in shown] == ([left] if left else [])
+    assert await desk.balance(store) == 800 + 300
+
+
+@pytest.mark.parametrize("kind", list(OwnerKind))
+async def test_a_purchase_that_differs_from_its_checkout_is_booked_for_its_buyer(
+    desk: Desk, operator: Operator, kind: OwnerKind
+) -> None:
+    buyer = await (desk.store() if kind is OwnerKind.STORE else desk.user())
+    before = await desk.balance(buyer)
+    event = completed(await desk.paid(buyer)).altered({"details.totals.subtotal": "100"})
+    await desk.told([event])
+    assert await desk.status(event) == "set_aside"
+
+    booked = data_of(await operator.post(path_of(event.data["id"]), credits=3), 201)
+
+    assert booked[f"{kind}_id"] == str(buyer.id)
+    assert (booked["amount"], await desk.balance(buyer)) == (100, before + 3)
+    assert (await verify(desk.database, every_row=True)).discrepancies == ()
+
+
+async def test_what_no_event_has_told_is_asked_of_paddle(desk: Desk, operator: Operator) -> None:
+    store = await desk.store()
+    first = completed(await desk.paid(store))
+
+    booked = data_of(await operator.post(path_of(first.data["id"]), credits=70), 201)
+    await desk.told([first])
+
+    assert (booked["amount"], await desk.balance(store)) == (1800, 70)
+    assert await desk.status(first) == "processed"
+    assert len(desk.paddle.sent("GET", first.data["id"])) == 1
+
+
+async def test_a_sale_that_no_record_knows_is_booked_for_whom_the_operator_names(
+    desk: Desk, operator: Operator
+) -> None:
+    store, user = await desk.store(), await desk.user()
+    bought = [completed(await desk.paid(store, request_id=f"order-{n}")) for n in range(2)]
+    await desk.admin.execute("UPDATE checkouts SET paddle_transaction_id = NULL")
+    path, other_path = (path_of(event.data["id"]) for event in bought)
+
+    error_of(await operator.post(path, credits=5), 400, "VALIDATION_ERROR")
+    error_of(await operator.post(path, credits=5, store_id=str(uuid4())), 400, "VALIDATION_ERROR")
+    both = {"store_id": str(store.id), "user_id": str(user.id)}
+    error_of(await operator.post(path, credits=5, **both), 400, "VALIDATION_ERROR")
+    before = await desk.balance(user)
+    data_of(await operator.post(path, credits=5, store_id=str(store.id)), 201)
+    data_of(await operator.post(other_path, credits=6, user_id=str(user.id)), 201)
+
+    assert (await desk.balance(store), await desk.balance(user)) == (5, before + 6)
+
+
+async def test_what_cannot_be_booked_is_refused_and_nothing_is_written(
+    desk: Desk, operator: Operator
+) -> None:
+    store, other, user = await desk.store(), await desk.store(), await desk.user()
+    unpaid = await desk.opened(store, PlanOrder("growth"), "unpaid")
+    ours = completed(await desk.paid(store))
+    await desk.told([ours])
+    differs = completed(await desk.paid(store, request_id="differs")).altered(
+        {"details.totals.subtotal": "100"}
+    )
+    await desk.told([differs])
+    by_hand = completed(await desk.paid(store, request_id="by-hand"))
+    data_of(await operator.post(path_of(by_hand.data["id"]), credits=5), 201)
+    before = await everything(desk.admin)
+
+    for transaction_id, body, status, code in (
+        (unpaid.transaction_id, {}, 400, "VALIDATION_ERROR"),
+        ("txn_01unknown", {}, 404, "NOT_FOUND"),
+        ("sub_01unknown", {}, 404, "NOT_FOUND"),
+        ("txn_..%2Fsubscriptions", {}, 404, "NOT_FOUND"),
+        (ours.data["id"], {}, 422, "IDEMPOTENCY_CONFLICT"),
+        (by_hand.data["id"], {"credits": 6}, 422, "IDEMPOTENCY_CONFLICT"),
+        (by_hand.data["id"], {"store_id": str(other.id)}, 400, "VALIDATION_ERROR"),
+        (differs.data["id"], {"store_id": str(other.id)}, 400, "VALIDATION_ERROR"),
+        (differs.data["id"], {"user_id": str(user.id)}, 400, "VALIDATION_ERROR"),
+        (differs.data["id"], {"credits": 0}, 400, "VALIDATION_ERROR"),
+        (differs.data["id"], {"credits": 2**31}, 400, "VALIDATION_ERROR"),
+        (differs.data["id"], {"description": "x" * 501}, 400, "VALIDATION_ERROR"),
+    ):
+        answer = await operator.post(path_of(transaction_id), **({"credits": 5} | body))
+        error_of(answer, status, code)
+    desk.paddle.failures.append(Failure.REFUSE_503)
+    error_of(await operator.post(path_of("txn_01other"), credits=5), 503, "SERVICE_UNAVAILABLE")
+    assert await everything(desk.admin) == before
+
+
+async def test_bookings_at_once_and_with_the_event_add_once(desk: Desk, operator: Operator) -> None:
+    store = await desk.store()
+    event = completed(await desk.paid(store))
+    path = path_of(event.data["id"])
+
+    answers = await asyncio.gather(
+        *(operator.post(path, credits=100) for _ in range(4)),
+        *(desk.webhooks.send(event) for _ in range(2)),
+    )
+    await desk.settled()
+
+    assert {answer.status_code for answer in answers} <= {200, 201, 422}
+    assert await desk.balance(store) == 100
+    assert await desk.admin.fetchval("SELECT count(*) FROM payments") == 1
+    assert (await verify(desk.database, every_row=True)).discrepancies == ()
