@@ -121,15 +121,32 @@ async def run_app(*arguments: str) -> None:
 
 async def run_script(script: str, *arguments: str) -> str:
     """What a script of tests/trpc prints; raises AssertionError with it, if it fails."""
-    return await _said(node(), script, *arguments)
+    process = await asyncio.create_subprocess_exec(
+        node(),
+        script,
+        *arguments,
+        cwd=DIRECTORY,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    try:
+        async with asyncio.timeout(ANSWER_SECONDS_MAX):
+            said, _ = await process.communicate()
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    assert process.returncode == 0, said.decode()
+    return said.decode()
 
 
-async def compiled(directory: Path, **options: object) -> str:
+def compiled(directory: Path, **options: object) -> str:
     """Compile the TypeScript in a directory against the real client; what the compiler says.
 
-    As strictly as it can: also what the packages declare is looked at. Emitted as .js beside it.
+    As strictly as it can: also what the packages declare is looked at. Nothing, if it finds no
+    mistake; then there is JavaScript beside it.
     """
-    command = [node(), "node_modules/.bin/tsc", "-p", str(directory)]
+    compile_ = [node(), "node_modules/.bin/tsc", "-p", str(directory)]
     modules = directory / "node_modules"
     if not modules.exists():
         modules.symlink_to(DIRECTORY / "node_modules")
@@ -151,22 +168,4 @@ async def compiled(directory: Path, **options: object) -> str:
         "include": ["*.ts"],
     }
     (directory / "tsconfig.json").write_bytes(msgspec.json.encode(settings))
-    return await _said(*command)
-
-
-async def _said(*command: str) -> str:
-    process = await asyncio.create_subprocess_exec(
-        *command,
-        cwd=DIRECTORY,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-    )
-    try:
-        async with asyncio.timeout(ANSWER_SECONDS_MAX):
-            said, _ = await process.communicate()
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-    assert process.returncode == 0, said.decode()
-    return said.decode()
+    return _run(compile_).stdout

@@ -221,6 +221,8 @@ async def test_the_apps_pages_may_call_and_read_the_answer(user: UserClient) -> 
     for page in (
         await user.query(BALANCE, headers={"Origin": APP_ORIGIN}),
         await user.query("nothing", headers={"Origin": APP_ORIGIN}),
+        await user.query(BALANCE, headers={"Origin": APP_ORIGIN, "X-Request-Id": "a,"}),
+        await user.query(BALANCE, headers={"Origin": APP_ORIGIN, "trpc-accept": JSONL}),
         await UserClient(user.http, uuid4(), "").query(BALANCE, headers={"Origin": APP_ORIGIN}),
     ):
         assert page.headers["access-control-allow-origin"] == APP_ORIGIN

@@ -59,14 +59,23 @@ async def losing(
             yield proxy
 
 
-async def made(directory: Path, proxy: StandIn, user: UserClient, *images: str) -> list[str]:
-    """The sessions that the page's client says were made."""
-    client = Page("docs/b2c.md").blocks("ts")[0]
-    assert client.count(ADDRESS) == 1
+@pytest.fixture(scope="module")
+def client(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page's client, compiled as it stands there."""
+    directory = tmp_path_factory.mktemp("client")
     (directory / "storecredit.d.ts").write_text(module())
-    (directory / "credits.ts").write_text(client.replace(ADDRESS, proxy.url("")))
-    assert await compiled(directory) == ""
-    said = await run_script("retries.mjs", str(directory / "credits.js"), user.token, *images)
+    (directory / "credits.ts").write_text(Page("docs/b2c.md").blocks("ts")[0])
+    assert compiled(directory) == ""
+    return directory / "credits.js"
+
+
+async def made(client: Path, proxy: StandIn, user: UserClient, *images: str) -> list[str]:
+    """The sessions that the page's client says were made."""
+    program = client.read_text()
+    assert program.count(ADDRESS) == 1
+    own = client.with_name(f"credits-{proxy.port}.js")
+    own.write_text(program.replace(ADDRESS, proxy.url("")))
+    said = await run_script("retries.mjs", str(own), user.token, *images)
     return msgspec.json.decode(said, type=list[str])
 
 
@@ -96,12 +105,12 @@ async def test_an_answer_that_is_lost_costs_nothing_and_the_app_sees_success(
     service: Service,
     user: UserClient,
     rows: Rows,
-    tmp_path: Path,
+    client: Path,
     first: Loss,
     retried: int,
 ) -> None:
     async with losing(service, first) as proxy:
-        sessions = await made(tmp_path, proxy, user, *IMAGES)
+        sessions = await made(client, proxy, user, *IMAGES)
 
     together, *again = calls_of(proxy)
     assert (together, sum(again)) == (3, retried), "grouped anew, by the client's own clock"
@@ -113,10 +122,10 @@ async def test_an_answer_that_is_lost_costs_nothing_and_the_app_sees_success(
 
 
 async def test_two_operations_of_one_input_are_two_requests(
-    service: Service, user: UserClient, rows: Rows, tmp_path: Path
+    service: Service, user: UserClient, rows: Rows, client: Path
 ) -> None:
     async with losing(service, lambda _: None) as proxy:
-        sessions = await made(tmp_path, proxy, user, IMAGES[0], IMAGES[0])
+        sessions = await made(client, proxy, user, IMAGES[0], IMAGES[0])
 
     assert len(set(sessions)) == 2
     assert await user.balance() == 8
@@ -124,10 +133,10 @@ async def test_two_operations_of_one_input_are_two_requests(
 
 
 async def test_what_is_answered_for_good_is_not_tried_again(
-    service: Service, user: UserClient, tmp_path: Path
+    service: Service, user: UserClient, client: Path
 ) -> None:
     async with losing(service, lambda content: content) as proxy:
         with pytest.raises(AssertionError, match="BAD_REQUEST"):
-            await made(tmp_path, proxy, user, "ftp://images.example/a.png")
+            await made(client, proxy, user, "ftp://images.example/a.png")
 
     assert len(proxy.received) == 1

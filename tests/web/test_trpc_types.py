@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import pytest
 from msgspec import inspect
 
 from storecredit.web.procedures import PROCEDURES
@@ -25,31 +24,30 @@ async def test_they_are_served_to_anybody(api: httpx.AsyncClient) -> None:
     assert answer.text == module()
 
 
-async def test_an_app_compiles_with_them_and_its_mistakes_do_not(tmp_path: Path) -> None:
+def test_an_app_compiles_with_them_and_its_mistakes_do_not(tmp_path: Path) -> None:
     (tmp_path / "storecredit.d.ts").write_text(module())
     (tmp_path / "typed.ts").write_text((DIRECTORY / "typed.ts").read_text())
-    assert await compiled(tmp_path, noEmit=True) == ""
+    assert compiled(tmp_path, noEmit=True) == ""
 
     for name in ("typed.ts", "storecredit.d.ts"):
         path = tmp_path / name
         path.write_text(path.read_text().replace("'./storecredit'", "'./storecredit.js'"))
-    assert await compiled(tmp_path, noEmit=True, **NODE_NEXT) == ""
+    assert compiled(tmp_path, noEmit=True, **NODE_NEXT) == ""
 
 
-async def test_a_field_of_another_type_is_seen(tmp_path: Path) -> None:
+def test_a_field_of_another_type_is_seen(tmp_path: Path) -> None:
     declared = module().replace("updated_at: Date;", "updated_at: string;")
     (tmp_path / "storecredit.d.ts").write_text(declared)
     (tmp_path / "typed.ts").write_text((DIRECTORY / "typed.ts").read_text())
-    with pytest.raises(AssertionError, match=r"typed\.ts"):
-        await compiled(tmp_path, noEmit=True)
+    assert "typed.ts" in compiled(tmp_path, noEmit=True)
 
 
-async def test_the_clients_on_the_page_compile(tmp_path: Path) -> None:
+def test_the_clients_on_the_page_compile(tmp_path: Path) -> None:
     (tmp_path / "storecredit.d.ts").write_text(module())
     client, use = Page("docs/b2c.md").blocks("ts")
     (tmp_path / "credits.ts").write_text(client)
     (tmp_path / "use.ts").write_text(use)
-    assert await compiled(tmp_path, noEmit=True) == ""
+    assert compiled(tmp_path, noEmit=True) == ""
 
 
 async def test_what_is_answered_is_of_the_published_types(user: UserClient) -> None:

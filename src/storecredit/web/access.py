@@ -27,7 +27,15 @@ from storecredit.settings import Settings
 from storecredit.stores.api_keys import ApiKeys, Caller, RefusalCause, Refused
 from storecredit.stores.rate_limits import RateLimits
 from storecredit.web.envelope import ErrorCode, Failure, answer_to, invalid, not_found
-from storecredit.web.headers import OPEN_TO_ALL, SentHeaders, bearer_of, cors, encoded, rate_limit
+from storecredit.web.headers import (
+    OPEN_TO_ALL,
+    RawHeaders,
+    SentHeaders,
+    bearer_of,
+    cors,
+    encoded,
+    rate_limit,
+)
 from storecredit.web.links import address_asked
 from storecredit.web.route_templates import RouteTemplates
 from storecredit.web.trpc_errors import of_failure, refused
@@ -127,6 +135,8 @@ class Access:
         send = visit.send_through(send)
         try:
             if wrong is not None:
+                if is_b2c(path):
+                    visit.headers.extend(self._users_cors(headers))
                 await self._answer(wrong, scope, send)
             elif await self._let_in(scope, headers, visit, send):
                 await self._app(scope, receive, send)
@@ -221,20 +231,25 @@ class Access:
 
         It is not refused for it: an app served from our own address names its origin, too.
         """
-        origin = headers.get(b"origin")
-        is_listed = origin in self._users_origins
-        if origin is not None and is_listed:
-            # The page's fetch may be set to send cookies: there are none here to be abused.
-            visit.headers.extend([*cors(origin), (b"access-control-allow-credentials", b"true")])
+        readable = self._users_cors(headers)
+        visit.headers.extend(readable)
         if scope["method"] != "OPTIONS" or b"access-control-request-method" not in headers:
             if not self._serves_users:
                 raise not_found("address: it is off (no STORECREDIT_JWT_SECRET or _JWKS_URL)")
             return True
-        if not is_listed:
+        if not readable:
             raise Failure(ErrorCode.DOMAIN_MISMATCH, "This origin is not listed.")
         asked = headers.get(b"access-control-request-headers")
         await _allow(visit, send, headers=ALLOWED_HEADERS if asked is None else asked)
         return False
+
+    def _users_cors(self, headers: SentHeaders) -> RawHeaders:
+        """What lets a page of the app read the answer; nothing for an origin not listed."""
+        origin = headers.get(b"origin")
+        if origin is None or origin not in self._users_origins:
+            return []
+        # The page's fetch may be set to send cookies: there are none here to be abused.
+        return [*cors(origin), (b"access-control-allow-credentials", b"true")]
 
     async def _preflight(self, headers: SentHeaders, visit: Visit, send: Send) -> None:
         """A preflight carries no key: it is answered for an origin that some active key lists."""

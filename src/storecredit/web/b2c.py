@@ -21,7 +21,7 @@ from storecredit.web.links import link_base
 from storecredit.web.parts import Parts
 from storecredit.web.procedures import PROCEDURES, Caller
 from storecredit.web.trpc import Streamed, answer
-from storecredit.web.trpc_calls import Asked
+from storecredit.web.trpc_calls import Asked, parameters_of
 from storecredit.web.trpc_errors import Answered, TrpcCode, TrpcError
 
 PATHS: Final = ["/", "/{path:path}"]
@@ -52,7 +52,7 @@ def _asked(request: Request[Any, Any, Any]) -> Asked:
     return Asked(
         method=request.method,
         path=raw_path.partition(f"{B2C}/")[2].removesuffix("/"),
-        query=request.scope["query_string"].decode("utf-8", "replace"),
+        parameters=parameters_of(request.scope["query_string"].decode("utf-8", "replace")),
         request_ids=call_ids(visit_of(request.scope).request_id),
         content_type=request.headers.get("content-type"),
         accept=request.headers.get("accept"),

@@ -55,12 +55,13 @@ class Procedure(Generic[C]):
 class Asked:
     """A request. `path` is what follows the address of the door, percent-encoded as it came.
 
-    `request_ids` are those that were sent: one for each call, or one for the request.
+    `parameters` are those of its query, `request_ids` those that were sent: one for each call, or
+    one for the request.
     """
 
     method: str
     path: str
-    query: str
+    parameters: Mapping[str, str]
     request_ids: Sequence[str]
     content_type: str | None
     accept: str | None
@@ -70,7 +71,7 @@ class Asked:
     @property
     def is_batch(self) -> bool:
         """Whether it is an array that is to be answered."""
-        return _parameter(self.query, "batch") == "1"
+        return self.parameters.get("batch") == "1"
 
     @property
     def wants_stream(self) -> bool:
@@ -83,6 +84,11 @@ class Asked:
     def is_subscription(self) -> bool:
         """Whether it is an EventSource that asks (HTML, 9.2.2): a subscription."""
         return subscribes(self.accept)
+
+
+def parameters_of(query: str) -> dict[str, str]:
+    """The parameters of a query; of one that stands there twice the first counts."""
+    return dict(reversed(parse_qsl(query, keep_blank_values=True)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +164,7 @@ async def inputs_of(asked: Asked, calls: Sequence[Call[C]]) -> Mapping[int, Any]
     if not any(isinstance(it.target, Procedure) and it.target.input for it in calls):
         return {}
     if asked.method == Kind.QUERY.value:
-        text: str | bytes = _parameter(asked.query, "input") or ""
+        text: str | bytes = asked.parameters.get("input", "")
     else:
         text = await asked.body()
     if not text:
@@ -197,9 +203,3 @@ def _decoded(path: str) -> str:
     except UnicodeDecodeError:
         pass  # said below
     raise bad_request(f'Invalid URL-encoding in path "{path}"')
-
-
-def _parameter(query: str, name: str) -> str | None:
-    """The first value of that name."""
-    pairs = parse_qsl(query, keep_blank_values=True)
-    return next((value for key, value in pairs if key == name), None)
