@@ -10,6 +10,7 @@ parent is gone without a word.
 import asyncio
 import contextlib
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -75,13 +76,19 @@ def _listen(host: str, port: int, setting: str) -> socket.socket:
 def counting_together(settings: Settings) -> Iterator[Settings]:
     """The settings with a directory, for as long as it lasts, where all processes count together.
 
-    A new one, so nothing of processes that are gone is in it. One process alone needs none.
+    A new one, so nothing of processes that are gone is in it. One process alone needs none. If the
+    parent, who made it, is gone without a word, its children remove it.
     """
-    if settings.processes == 1:
-        yield settings
+    if settings.processes > 1:
+        with tempfile.TemporaryDirectory(prefix="storecredit-metrics-") as directory:
+            yield settings.model_copy(update={"metrics_dir": Path(directory)})
         return
-    with tempfile.TemporaryDirectory(prefix="storecredit-metrics-") as directory:
-        yield settings.model_copy(update={"metrics_dir": Path(directory)})
+    try:
+        yield settings
+    finally:
+        if settings.metrics_dir is not None and os.getppid() != settings.parent_pid:
+            # Who is still at its last requests has its files open.
+            shutil.rmtree(settings.metrics_dir, ignore_errors=True)
 
 
 def inherited(listen_fd: int) -> socket.socket:

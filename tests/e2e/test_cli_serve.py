@@ -203,9 +203,12 @@ def test_several_processes_answer_on_one_address_and_end_together(
 def test_processes_whose_parent_is_killed_end_by_themselves(storecredit: Storecredit) -> None:
     serving = storecredit.serve("--processes", 2)
     (child,) = await_all(serving, 2)
+    metrics = Path(child.environ()["STORECREDIT_METRICS_DIR"])
+    assert metrics.is_dir()
 
     serving.process.kill()
 
     until(lambda: has_ended(child), "the child has ended")
     until(lambda: not processes_naming(storecredit.data_dir), "PostgreSQL has ended with it")
     assert serving.events("parent_gone")
+    assert not metrics.exists()

@@ -157,6 +157,7 @@ def test_a_pooler_in_transaction_mode_is_told_what_it_lacks() -> None:
         (f"postgres://{LOGIN}@h/d?target_session_attrs=writer", "target_session_attrs"),
         (f"postgres://{LOGIN}@h/d?connect_timeout=soon", "connect_timeout"),
         (f"postgres://{LOGIN}@h/d?sslrootcert=/no/such/file.pem", "sslrootcert"),
+        (f"postgres://{LOGIN}@h/d?sslmode=verify-full", "sslrootcert=system"),
         ("", "postgresql://"),
         (f"psql 'postgresql://{LOGIN}@h/d'", "postgresql://"),
         (f"mysql://{LOGIN}@h/d", "postgresql://"),

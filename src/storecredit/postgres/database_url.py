@@ -269,12 +269,27 @@ def _for_both(said: Mapping[str, str]) -> dict[str, str]:
     if found.get("sslrootcert") == "system":
         # psycopg's own OpenSSL looks where nothing is: both are given the machine's file.
         found |= {"sslrootcert": _certificates_of_the_machine(), "sslmode": "verify-full"}
+    elif found.get("sslmode", "").startswith("verify") and not _knows_whom_to_trust(found):
+        raise WrongDatabaseUrl(
+            f"The database URL cannot be used: sslmode={found['sslmode']} needs certificates to "
+            "trust; add sslrootcert=system for those of this machine, or the path of a file."
+        )
     for name in _FILES:
         if name in found and not Path(found[name]).is_file():
             raise WrongDatabaseUrl(
                 f"The database URL cannot be used: there is no file where {name} says."
             )
     return found
+
+
+def _knows_whom_to_trust(for_both: Mapping[str, str]) -> bool:
+    """Both drivers look in the same places."""
+    return (
+        "sslrootcert" in for_both
+        or "service" in for_both
+        or "PGSSLROOTCERT" in os.environ
+        or Path("~/.postgresql/root.crt").expanduser().is_file()
+    )
 
 
 def _certificates_of_the_machine() -> str:
