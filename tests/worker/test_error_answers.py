@@ -1,5 +1,6 @@
 """Quota, waits and refusals as image services tell them, to both generators."""
 
+import gzip
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
@@ -200,6 +201,25 @@ WORDS = {
 async def test_the_generators_words_are_kept_in_one_line_of_500_characters(kind: str) -> None:
     failed = await failures(kind, WORDS)
     assert [error.generator_message for error in failed.values()] == list(WORDS)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_of_an_error_without_end_the_beginning_is_read(kind: str) -> None:
+    endless = Answer(400, b"y" * 200_000, length=None, hang=True)
+    failed = await failure(kind, endless)
+    assert (failed.code, failed.generator_message) == ("GENERATOR_REJECTED", "400 " + "y" * 496)
+
+
+async def test_an_error_that_does_not_decompress_is_judged_by_its_status() -> None:
+    headers = {"Content-Encoding": "gzip"}
+    answers = {
+        "broken": Answer(503, b"\x1f\x8b and no more", headers),
+        "large": Answer(503, gzip.compress(b"y" * 200_000), headers),
+        "whole": Answer(503, gzip.compress(b'{"error": {"message": "Away"}}'), headers),
+    }
+    failed = await failures("http", answers)
+    assert {error.code for error in failed.values()} == {"GENERATOR_UNAVAILABLE"}
+    assert failed["whole"].generator_message == "503 Away"
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -31,7 +31,7 @@ from storecredit.generation.generators import (
     GeneratorUnavailable,
     ModerationBlocked,
 )
-from storecredit.generation.generators.error_answers import failure_of, read_error
+from storecredit.generation.generators.error_answers import BODY_MAX_BYTES, failure_of, read_error
 from storecredit.generation.generators.result_images import ResultReader
 from storecredit.generation.image_errors import ImageUnreadable
 from storecredit.generation.image_forms import canonical_data_url, is_data_url
@@ -95,17 +95,20 @@ class HttpGenerator:
         return body
 
     async def _read(self, response: httpx.Response) -> bytes:
+        """The body; of an answer without success the beginning, and compressed if it must be."""
+        bytes_max = self._results.answer_max_bytes if response.is_success else BODY_MAX_BYTES
         body = bytearray()
         async for chunk in response.aiter_raw():
             body += chunk
-            if len(body) > self._results.answer_max_bytes:
-                if not response.is_success:
-                    break  # its status says enough
-                raise GenerationFailed("The generator's answer is too large.")
-        coding = response.headers.get("Content-Encoding")
+            if len(body) > bytes_max:
+                if response.is_success:
+                    raise GenerationFailed("The generator's answer is too large.")
+                break  # its status and its first words say enough
         try:
-            return decoded_body(bytes(body), coding, self._results.answer_max_bytes)
+            return decoded_body(bytes(body), response.headers.get("Content-Encoding"), bytes_max)
         except ImageUnreadable as unreadable:
+            if not response.is_success:
+                return bytes(body)
             raise GenerationFailed(f"The generator's answer {unreadable}") from unreadable
 
     def _passed_on(self, url: str) -> str:

@@ -22,7 +22,7 @@ from storecredit.generation.generators import (
     GeneratorUnavailable,
     fetch_input_images,
 )
-from storecredit.generation.generators.error_answers import failure_of, read_error
+from storecredit.generation.generators.error_answers import BODY_MAX_BYTES, failure_of, read_error
 from storecredit.generation.generators.result_images import ResultReader
 from storecredit.generation.image_decoding import ImageDecoder, as_png
 from storecredit.generation.image_forms import InputImage
@@ -65,6 +65,9 @@ class OpenAIGenerator:
             api_key=self._key,
             base_url=base_url,
             max_retries=0,
+            http_client=openai.DefaultAsyncHttpxClient(
+                event_hooks={"response": [_bound_error_body]}
+            ),
             timeout=openai.Timeout(
                 timeout_seconds, connect=min(timeout_seconds, CONNECT_TIMEOUT_SECONDS)
             ),
@@ -127,6 +130,31 @@ class OpenAIGenerator:
             if len(body) > self._results.answer_max_bytes:
                 raise GenerationFailed("The image service's answer is too large.")
         return bytes(body)
+
+
+class _Beginning(httpx2.AsyncByteStream):
+    """The first bytes of a body: no more is read than is looked at."""
+
+    def __init__(self, stream: httpx2.AsyncByteStream, bytes_max: int) -> None:
+        self._stream = stream
+        self._bytes_max = bytes_max
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        read = 0
+        async for chunk in self._stream:
+            yield chunk
+            read += len(chunk)
+            if read > self._bytes_max:
+                return
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()
+
+
+async def _bound_error_body(response: httpx2.Response) -> None:
+    """The client reads the whole body of an error, whatever its size, before it raises one."""
+    if response.is_error and isinstance(response.stream, httpx2.AsyncByteStream):
+        response.stream = _Beginning(response.stream, BODY_MAX_BYTES)
 
 
 def _host(base_url: str) -> str:
