@@ -3,8 +3,8 @@
 Hides the many forms in which services, and the proxies before them, say the same four things:
 moderation blocks this request; the account has no quota left; ask again later; no. Codes decide,
 in any spelling (`content_filter`, `contentFilter`), wherever an error object has its codes; a
-sentence decides only where a service sends no code, and only by how it begins. So neither a
-prompt that is quoted nor a moderation that is out of order is taken for a block.
+sentence decides only by how it begins. So neither a prompt that is quoted nor a moderation that is
+out of order is taken for a block.
 
 Where the forms are from: OpenAI's and Azure's error references, Gemini's `GenerateContentResponse`
 and Imagen's `raiFilteredReason`, LiteLLM's exception mapping, OpenRouter's and fal's error pages,
