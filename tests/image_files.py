@@ -69,6 +69,42 @@ def webp_that_declares(size: tuple[int, int]) -> bytes:
     return small[:24] + width + height + small[30:]
 
 
+def gif_that_declares(size: tuple[int, int]) -> bytes:
+    """A small GIF whose screen (GIF 89a, section 18) has a size."""
+    small = saved(halves(), "GIF")
+    return small[:6] + struct.pack("<HH", *size) + small[10:]
+
+
+def bmp_that_declares(size: tuple[int, int]) -> bytes:
+    """A small BMP whose header declares a size."""
+    small = saved(halves(), "BMP")
+    return small[:18] + struct.pack("<ii", *size) + small[26:]
+
+
+_ADAM7 = (
+    (0, 0, 8, 8),
+    (4, 0, 8, 8),
+    (0, 4, 4, 8),
+    (2, 0, 4, 4),
+    (0, 2, 2, 4),
+    (1, 0, 2, 2),
+    (0, 1, 1, 2),
+)
+
+
+def interlaced_png(image: Image.Image) -> bytes:
+    """The grey image as an interlaced PNG (https://www.w3.org/TR/png-3/#8InterlaceMethods)."""
+    pixels = image.tobytes()
+    rows = b"".join(
+        b"\0" + pixels[y * image.width + left : (y + 1) * image.width : step_x]
+        for left, top, step_x, step_y in _ADAM7
+        for y in range(top, image.height, step_y)
+    )
+    header = png_chunk(b"IHDR", struct.pack(">IIBBBBB", *image.size, 8, 0, 0, 0, 1))
+    data = png_chunk(b"IDAT", zlib.compress(rows))
+    return b"\x89PNG\r\n\x1a\n" + header + data + png_chunk(b"IEND", b"")
+
+
 def jpeg_with(segment: bytes, *, jpeg: bytes | None = None) -> bytes:
     """A JPEG with something more after its first segment."""
     whole = saved(halves(), "JPEG", quality=95) if jpeg is None else jpeg

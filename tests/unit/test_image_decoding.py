@@ -22,7 +22,10 @@ from storecredit.generation.image_errors import ImageUnreadable
 from storecredit.generation.image_forms import READABLE
 from tests.image_files import (
     KINDS,
+    bmp_that_declares,
+    gif_that_declares,
     halves,
+    interlaced_png,
     jpeg_segment,
     jpeg_with,
     png_chunk,
@@ -157,6 +160,10 @@ def test_a_jpeg_of_every_mode_is_shown(mode: str, progressive: bool) -> None:
     assert_halves(saved(halves(mode=mode), "JPEG", quality=95, progressive=progressive))
 
 
+def test_an_interlaced_png_is_shown() -> None:
+    assert_halves(interlaced_png(halves(mode="L")))
+
+
 def test_a_png_of_sixteen_bits_a_colour_is_shown() -> None:
     rows = b"".join(b"\0" + shade * 48 * 3 for shade in [b"\0\0"] * 24 + [b"\xff\xff"] * 24)
     header = png_chunk(b"IHDR", struct.pack(">IIBBBBB", 48, 48, 16, 2, 0, 0, 0))
@@ -258,7 +265,9 @@ def test_what_only_begins_like_an_image_is_refused() -> None:
         verify_image(b"a text")
 
 
-@pytest.mark.parametrize("declares", [png_that_declares, webp_that_declares])
+@pytest.mark.parametrize(
+    "declares", [png_that_declares, webp_that_declares, gif_that_declares, bmp_that_declares]
+)
 @pytest.mark.parametrize("size", [(16_000, 16_000), (PIXELS_MAX // 10_000 + 1, 10_000)])
 def test_a_decompression_bomb_is_refused_from_its_header(
     declares: object, size: tuple[int, int]

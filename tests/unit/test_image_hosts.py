@@ -75,6 +75,12 @@ async def test_a_compressed_body_is_read_whatever_its_server_calls_it(
     [
         (gzip.compress(b"\0" * 5_000_000, mtime=0), "gzip", "is larger than 10,000 bytes."),
         (zlib.compress(b"\0" * 5_000_000), "deflate", "is larger than 10,000 bytes."),
+        # Its end is damaged, and nobody comes to see it.
+        (
+            gzip.compress(b"\0" * 5_000_000, mtime=0)[:-9] + b"x" * 9,
+            "gzip",
+            "is larger than 10,000 bytes.",
+        ),
         (b"nothing of the kind", "deflate", "was sent compressed, and does not decompress."),
         (b"nothing of the kind", "br", f"is no {READABLE} image."),
         (gzip.compress(b"", mtime=0), "gzip", "is empty."),

@@ -53,7 +53,7 @@ def test_ten_pictures_of_a_phone_take_the_memory_of_one(tmp_path: Path) -> None:
     png, jpeg = tmp_path / "a.png", tmp_path / "b.jpg"
     png.write_bytes(large_png())
     jpeg.write_bytes(saved(Image.new("L", PHONE, "grey"), "JPEG"))
-    names = [str(name) for name in [png] * 3 + [jpeg] * 7]
+    names = [str(name) for name in [png] * 2 + [jpeg] * 8]
 
     run = subprocess.run(
         [sys.executable, "-c", MAKE_A_BOARD, *names], capture_output=True, text=True, check=True
