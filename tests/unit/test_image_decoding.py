@@ -7,7 +7,7 @@ from contextlib import suppress
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image, PngImagePlugin
+from PIL import Image, ImageCms, PngImagePlugin
 
 from storecredit.generation import image_decoding
 from storecredit.generation.image_decoding import (
@@ -118,6 +118,29 @@ def test_sound_exif_says_which_side_is_up(kind: str) -> None:
 
     assert_halves(content, upside_down=True)
     assert grey_at(fitted_image(as_png(content), ROOM), 3) == pytest.approx(255, abs=4)
+
+
+def profile_of_swapped_colours() -> bytes:
+    """A colour profile by which red is blue, and blue is red."""
+    srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    return srgb.replace(b"rXYZ", b"sXYZ").replace(b"bXYZ", b"rXYZ").replace(b"sXYZ", b"bXYZ")
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "AVIF"])
+@pytest.mark.parametrize("mode", ["RGB", "RGBA"])
+def test_colours_are_what_the_profile_says(kind: str, mode: str) -> None:
+    image = Image.new("RGB", (48, 48), "red").convert("RGB" if kind == "JPEG" else mode)
+    profile = profile_of_swapped_colours()
+    content = saved(image, kind, icc_profile=profile, quality=95)
+
+    for shown in (fitted_image(content, ROOM), fitted_image(as_png(content), ROOM)):
+        assert colour_at(shown, 12, 12)[:3] == pytest.approx((0, 0, 255), abs=16)
+
+
+@pytest.mark.parametrize("mode", ["CMYK", "L"])
+def test_a_profile_of_another_colour_space_says_nothing(mode: str) -> None:
+    image = halves(mode=mode)
+    assert_halves(saved(image, "JPEG", icc_profile=profile_of_swapped_colours(), quality=95))
 
 
 def test_of_two_exif_the_first_counts() -> None:

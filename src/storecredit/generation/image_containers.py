@@ -9,15 +9,19 @@ are passed on as they are.
 
 import struct
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass
+
+ICC_MAX_BYTES = 4 * 1024 * 1024
+"""Of a colour profile; those of printing presses come to two megabytes."""
 
 
 @dataclass(frozen=True, slots=True)
-class BareImage:
-    """An image file without what is not needed to decode it, and its Exif (see `orientation`)."""
+class Beside:
+    """What stands beside the pixels and is used: Exif (see `orientation`), the colour profile."""
 
-    content: bytes
     exif: bytes = b""
+    icc: bytes = b""
 
 
 # PNG: https://www.w3.org/TR/png-3/#5Chunk-layout
@@ -27,17 +31,18 @@ _PNG_CHUNK_FRAME_BYTES = 12  # length, type and checksum
 _PNG_CRITICAL = frozenset({b"IHDR", b"PLTE", b"IDAT"})
 _PNG_TRANSPARENCY = b"tRNS"
 _PNG_EXIF = b"eXIf"
+_PNG_PROFILE = b"iCCP"
 _PNG_END = struct.pack(">I4sI", 0, b"IEND", zlib.crc32(b"IEND"))
 
 
-def bare_png(content: bytes) -> BareImage:
+def bare_png(content: bytes) -> tuple[bytes, Beside]:
     """The PNG with its critical chunks and its transparency alone, and with an end.
 
-    Transparency or Exif with a wrong checksum counts as absent, as section 13.1 has it. A chunk
-    that is cut short ends the file.
+    Transparency, Exif or a profile with a wrong checksum counts as absent, as section 13.1 has it.
+    A chunk that is cut short ends the file.
     """
     kept = [content[:_PNG_SIGNATURE_BYTES]]
-    exif = b""
+    exif = icc = b""
     at = _PNG_SIGNATURE_BYTES
     while at + _PNG_CHUNK_FRAME_BYTES <= len(content):
         length, kind = struct.unpack_from(">I4s", content, at)
@@ -49,9 +54,22 @@ def bare_png(content: bytes) -> BareImage:
             kept.append(chunk)
         elif kind == _PNG_EXIF and _is_sound(chunk):
             exif = chunk[8:-4]
+        elif kind == _PNG_PROFILE and _is_sound(chunk):
+            icc = _png_profile(chunk[8:-4])
     if at <= len(content):
         kept.append(_PNG_END)
-    return BareImage(b"".join(kept), exif)
+    return b"".join(kept), Beside(exif, icc)
+
+
+def _png_profile(data: bytes) -> bytes:
+    """The profile in an iCCP chunk: a name, a zero byte, the method, and zlib's data."""
+    compressed = data[data.find(b"\0") + 2 :]
+    try:
+        decompressor = zlib.decompressobj()
+        profile = decompressor.decompress(compressed, ICC_MAX_BYTES)
+    except zlib.error:
+        return b""
+    return profile if decompressor.eof else b""
 
 
 def _is_sound(chunk: bytes) -> bool:
@@ -62,23 +80,23 @@ def _is_sound(chunk: bytes) -> bool:
 
 _JPEG_START_BYTES = 2
 _JPEG_END = b"\xff\xd9"
-_START_OF_SCAN = 0xDA
-_END_OF_IMAGE = 0xD9
+_SCANS = frozenset({0xDA, 0xD9})  # start of a scan; end of the image, which then has none
 _NO_SEGMENT = frozenset({0x00, 0x01, *range(0xD0, 0xD9), 0xFF})  # or no marker: 0 and fill bytes
 _APPLICATION_OR_COMMENT = frozenset({*range(0xE0, 0xF0), 0xFE})
 _USED = ((0xE0, b"JFIF\0"), (0xEE, b"Adobe"))  # how colours are stored
 _EXIF = (0xE1, b"Exif\0\0")
+_PROFILE = (0xE2, b"ICC_PROFILE\0")  # ICC.1, B.4: then number and count, a byte each
 _ODD_BITS = b"\x55" * 64
 
 
-def bare_jpeg(content: bytes) -> BareImage:
+def bare_jpeg(content: bytes) -> tuple[bytes, Beside]:
     """The first picture of a JPEG without what is not needed to show it, and with an end.
 
     Left out are comments, and application segments other than JFIF and Adobe; of several Exif the
     first counts. Where the end was missing, a decoder now shows what is there, as browsers do.
     """
-    head, exif, scans = _jpeg_parts(content)
-    return BareImage(head + scans + _JPEG_END, exif)
+    head, beside, scans = _jpeg_parts(content)
+    return head + scans + _JPEG_END, beside
 
 
 def jpeg_end_probe(content: bytes) -> bytes | None:
@@ -93,31 +111,41 @@ def jpeg_end_probe(content: bytes) -> bytes | None:
     return head + scans.rstrip(b"\xff") + _ODD_BITS + _JPEG_END
 
 
-def _jpeg_parts(content: bytes) -> tuple[bytes, bytes, bytes]:
-    """What is needed of what stands before the first scan, Exif, and all from that scan on."""
+def _jpeg_parts(content: bytes) -> tuple[bytes, Beside, bytes]:
+    """What is needed of what stands before the first scan, and all from that scan on."""
     kept = [content[:_JPEG_START_BYTES]]
+    profile: list[bytes] = []
+    exif = scans = b""
+    for segment in _jpeg_segments(content):
+        if segment[1] in _SCANS:
+            scans = segment
+        elif segment[1] not in _APPLICATION_OR_COMMENT or _begins(segment, *_USED):
+            kept.append(segment)
+        elif _begins(segment, _PROFILE):
+            profile.append(segment[4:].removeprefix(_PROFILE[1]))
+        elif _begins(segment, _EXIF) and not exif:
+            exif = segment[4:].removeprefix(_EXIF[1])
+    icc = b"".join(part[2:] for part in sorted(profile))
+    return b"".join(kept), Beside(exif, icc if len(icc) <= ICC_MAX_BYTES else b""), scans
+
+
+def _jpeg_segments(content: bytes) -> Iterator[bytes]:
+    """The segments, each with its marker; as the last one all from the first scan on."""
     at = _JPEG_START_BYTES
-    exif = b""
     while (at := content.find(b"\xff", at)) >= 0 and at + 4 <= len(content):
-        marker = content[at + 1]
-        if marker in (_START_OF_SCAN, _END_OF_IMAGE):
-            return b"".join(kept), exif, content[at:]
-        if marker in _NO_SEGMENT:
+        if content[at + 1] in _SCANS:
+            yield content[at:]
+            return
+        if content[at + 1] in _NO_SEGMENT:
             at += 1
             continue
         segment = content[at : at + 2 + int.from_bytes(content[at + 2 : at + 4])]
         at += max(len(segment), 2)
-        if not exif and _begins(segment, _EXIF):
-            exif = segment[4:].removeprefix(_EXIF[1])
-        is_used = any(_begins(segment, used) for used in _USED)
-        if is_used or marker not in _APPLICATION_OR_COMMENT:
-            kept.append(segment)
-    return b"".join(kept), exif, b""
+        yield segment
 
 
-def _begins(segment: bytes, named: tuple[int, bytes]) -> bool:
-    marker, name = named
-    return segment[1] == marker and segment.startswith(name, 4)
+def _begins(segment: bytes, *named: tuple[int, bytes]) -> bool:
+    return any(segment[1] == marker and segment.startswith(name, 4) for marker, name in named)
 
 
 # WebP: RFC 9649

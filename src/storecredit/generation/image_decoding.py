@@ -18,8 +18,9 @@ from typing import Concatenate, ParamSpec, TypeVar
 
 from PIL import Image, ImageFile
 
+from storecredit.generation.image_colours import in_srgb, plain_mode
 from storecredit.generation.image_containers import (
-    BareImage,
+    Beside,
     bare_jpeg,
     bare_png,
     jpeg_end_probe,
@@ -55,6 +56,7 @@ _FORMATS = {
     "image/bmp": "BMP",
 }
 _BARE = {"image/png": bare_png, "image/jpeg": bare_jpeg}
+_BARE_FORMATS = frozenset({"PNG", "JPEG"})
 
 # By what Exif says which way up an image is (JEITA CP-3451, section 4.6.4): how to set it upright.
 _TURNS = {
@@ -85,24 +87,30 @@ _BOMBS = (Image.DecompressionBombError, Image.DecompressionBombWarning)
 
 
 @contextmanager
-def _opened(content: bytes) -> Iterator[tuple[ImageFile.ImageFile, int]]:
-    """The image, with its header read and its pixels not, and its orientation.
+def _opened(content: bytes) -> Iterator[tuple[ImageFile.ImageFile, Beside]]:
+    """The image, with its header read and its pixels not, and what stands beside them.
 
     Errors in the block count as its own.
     """
     media_type = read_image(content).media_type
-    bare = _BARE.get(media_type, BareImage)(content)
+    strip = _BARE.get(media_type)
+    bare, beside = (content, Beside()) if strip is None else strip(content)
     if media_type == "image/webp":
         _check_pixels(webp_size(content))  # opening one takes the memory of its pixels, twice
     try:
-        with Image.open(BytesIO(bare.content), formats=(_FORMATS[media_type],)) as image:
+        with Image.open(BytesIO(bare), formats=(_FORMATS[media_type],)) as image:
             _check_pixels(image.size)
-            # Pillow reads Exif with warnings; of these two forms even as it opens them.
-            yield image, orientation(bare.exif or image.info.get("exif") or b"")
+            yield image, _beside(beside, image)
     except _BOMBS:
         raise _too_many_pixels() from None
     except _DAMAGED as error:
         raise ImageUnreadable("is damaged and cannot be read.") from error
+
+
+def _beside(beside: Beside, image: Image.Image) -> Beside:
+    if image.format in _BARE_FORMATS:
+        return beside
+    return Beside(image.info.get("exif") or b"", image.info.get("icc_profile") or b"")
 
 
 def _check_pixels(size: Size) -> None:
@@ -161,7 +169,8 @@ def fitted_image(content: bytes, room: Size) -> Image.Image:
     Of a PNG, JPEG or GIF that is cut short, what is there is shown, as browsers show it. Raises
     `ImageUnreadable`.
     """
-    with _opened(content) as (image, turned):
+    with _opened(content) as (image, beside):
+        turned = orientation(beside.exif)
         if turned in _LYING:
             room = room[1], room[0]
         # A large JPEG decodes at a fraction of its size.
@@ -169,10 +178,11 @@ def fitted_image(content: bytes, room: Size) -> Image.Image:
         shown_rows = _load(image)
         scale = min(room[0] / image.width, room[1] / image.height)
         size = max(1, round(image.width * scale)), max(1, round(image.height * scale))
+        shown = shown_rows / image.height
         reduced = _reduced(image, size)
-        if shown_rows < image.height:
-            reduced = _without_end(reduced, shown_rows / image.height)
-    fitted = reduced.resize(size, Image.Resampling.LANCZOS)
+        fitted = in_srgb(reduced.resize(size, Image.Resampling.LANCZOS), beside.icc)
+    if shown < 1:
+        fitted = _without_end(fitted, shown)
     return fitted.transpose(_TURNS[turned]) if turned in _TURNS else fitted
 
 
@@ -190,11 +200,14 @@ def _load(image: ImageFile.ImageFile) -> int:
 
 
 def _reduced(image: Image.Image, size: Size) -> Image.Image:
-    """The image in its colours, no smaller than `REDUCING_GAP` times `size` if it was larger."""
-    factor = max(1, min(image.width // size[0], image.height // size[1]) // REDUCING_GAP)
-    rows = max(1, BAND_PIXELS // (image.width * factor)) * factor
+    """The image in a plain mode, no smaller than `REDUCING_GAP` times `size` if it was larger."""
+    across = max(1, image.width // size[0] // REDUCING_GAP)
+    down = max(1, image.height // size[1] // REDUCING_GAP)
+    rows = max(1, BAND_PIXELS // (image.width * down)) * down
     bands = [
-        _colours(image.crop((0, top, image.width, min(top + rows, image.height)))).reduce(factor)
+        plain_mode(image.crop((0, top, image.width, min(top + rows, image.height)))).reduce(
+            (across, down)
+        )
         for top in range(0, image.height, rows)
     ]
     return bands[0] if len(bands) == 1 else _stacked(bands)
@@ -208,15 +221,6 @@ def _stacked(bands: Sequence[Image.Image]) -> Image.Image:
         whole.paste(band, (0, top))
         top += band.height
     return whole
-
-
-def _colours(image: Image.Image) -> Image.Image:
-    """The image as RGB, or as RGBA if parts of it are transparent."""
-    if image.mode.startswith("I"):
-        # 16-bit greys: converted at once, Pillow clips them to 8 bits instead of scaling.
-        image = image.convert("I").point(lambda grey: grey / 256).convert("L")
-    mode = "RGBA" if image.has_transparency_data else "RGB"
-    return image if image.mode == mode else image.convert(mode)
 
 
 def _without_end(image: Image.Image, shown: float) -> Image.Image:
@@ -253,9 +257,10 @@ def _check_end(content: bytes, image: Image.Image) -> None:
 
 def as_png(content: bytes) -> bytes:
     """The image as an upright PNG of the same size; raises `ImageUnreadable`."""
-    with _opened(content) as (image, turned):
+    with _opened(content) as (image, beside):
         image.load()
-        shown = _colours(image)
+        shown = in_srgb(plain_mode(image), beside.icc)
+        turned = orientation(beside.exif)
         if turned in _TURNS:
             shown = shown.transpose(_TURNS[turned])
         png = BytesIO()
