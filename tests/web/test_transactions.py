@@ -1,7 +1,5 @@
 """`GET /api/v1/credits/transactions`."""
 
-import csv
-import io
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -162,52 +160,6 @@ async def test_a_time_that_ends_before_it_begins_is_refused(store: StoreClient) 
         [detail] = error_of(answer, 400, "VALIDATION_ERROR")["details"]
         assert (detail["key"], detail["source"]) == ("to", "query")
     assert await seqs(store, from_="2026-11-29T12:00", to="2026-11-29T12:00") == []
-
-
-async def test_csv_has_the_same_rows(store: StoreClient) -> None:
-    await store.created('with, comma and "quotes"')
-    answer = await store.get(PATH, headers={"Accept": "text/csv"})
-    assert answer.status_code == 200
-    assert answer.headers["content-type"] == "text/csv; charset=utf-8"
-    assert "x-next-cursor" not in answer.headers
-    table = list(csv.DictReader(io.StringIO(answer.text)))
-    told = [
-        {name: "" if value is None else str(value) for name, value in item.items()}
-        for item in await items(store)
-    ]
-    assert list(table[0]) == FIELDS
-    assert table == told
-
-
-async def test_csv_gives_its_cursor_in_a_header(store: StoreClient) -> None:
-    await store.created()
-    answer = await store.get(PATH, headers={"Accept": "text/csv"}, limit=1)
-    cursor = answer.headers["x-next-cursor"]
-    assert len(answer.text.splitlines()) == 2
-    assert await seqs(store, cursor=cursor) == [1]
-
-
-async def test_json_is_answered_unless_csv_is_preferred(store: StoreClient) -> None:
-    json, table = "application/json", "text/csv; charset=utf-8"
-    for accept, answered in {
-        "*/*": json,
-        "application/json": json,
-        "text/csv;q=0.5, application/json": json,
-        "application/json;q=0.5, text/csv": table,
-        "text/*": table,
-        "image/png": json,
-        "no media type": json,
-        "": json,
-    }.items():
-        answer = await store.get(PATH, headers={"Accept": accept})
-        assert answer.status_code == 200, accept
-        assert answer.headers["content-type"] == answered, accept
-
-
-async def test_errors_are_json_also_where_csv_was_asked_for(store: StoreClient) -> None:
-    answer = await store.get(PATH, headers={"Accept": "text/csv"}, limit=0)
-    assert answer.status_code == 400
-    assert answer.headers["content-type"] == "application/json"
 
 
 async def test_another_stores_movements_are_absent_whatever_is_asked_for(

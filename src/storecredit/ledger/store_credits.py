@@ -4,7 +4,7 @@ Deductions and refunds are not here: they happen together with the work they pay
 `storecredit.generation.lifecycle`.
 """
 
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -20,8 +20,13 @@ from storecredit.ledger.outcomes import (
 from storecredit.postgres.pool import Connection, Database, Record, StatementRefused
 
 PAGE_MAX: Final = 100
+WINDOW: Final = 1000
+"""How many movements of a whole ledger are looked at by one statement."""
 AMOUNT_MAX: Final = 1_000_000_000
 OVERAGE_LIMIT_MAX: Final = 1_000_000_000
+_COLUMNS: Final = (
+    "seq, type, amount, balance_after, request_id, session_id, description, created_at"
+)
 
 
 class CreditRowMissing(Exception):
@@ -156,9 +161,7 @@ class StoreCredits:
             source = """(SELECT * FROM store_credit_transactions
                          WHERE store_id = $1 AND request_id = $4 OFFSET 0) t"""
         rows = await self._database.fetch(
-            f"""SELECT seq, type, amount, balance_after, request_id, session_id, description,
-                   created_at
-               FROM {source}
+            f"""SELECT {_COLUMNS} FROM {source}
                WHERE store_id = $1
                  AND ($2::bigint IS NULL OR seq < $2)
                  AND ($3::text IS NULL OR type = $3)
@@ -176,6 +179,40 @@ class StoreCredits:
         )
         items = tuple(_movement(row) for row in rows[:limit])
         return MovementPage(items, items[-1].seq if len(rows) > limit else None)
+
+    async def whole_ledger(
+        self, store_id: UUID, wanted: MovementFilter
+    ) -> AsyncGenerator[tuple[Movement, ...]]:
+        """The store's ledger, newest first, as it stands at the first step: no page, all of it.
+
+        Each step reads what is wanted of the next `WINDOW` movements, which may be none. Between
+        the steps no connection is held and no snapshot is kept open: rows of a ledger never change
+        and have no gaps, and those that are added meanwhile stand above where the reading began.
+        """
+        if wanted.request_id is not None:
+            yield (await self.movements(store_id, wanted, limit=PAGE_MAX)).items
+            return
+        newest = await self._database.fetchval(
+            "SELECT seq FROM store_credit_transactions WHERE store_id = $1"
+            " ORDER BY seq DESC LIMIT 1",
+            store_id,
+        )
+        for last in range(newest or 0, 0, -WINDOW):
+            rows = await self._database.fetch(
+                f"""SELECT {_COLUMNS} FROM store_credit_transactions
+                   WHERE store_id = $1 AND seq > $2 AND seq <= $3
+                     AND ($4::text IS NULL OR type = $4)
+                     AND ($5::timestamptz IS NULL OR created_at >= $5)
+                     AND ($6::timestamptz IS NULL OR created_at < $6)
+                   ORDER BY seq DESC""",  # noqa: S608 - constants
+                store_id,
+                last - WINDOW,
+                last,
+                wanted.type.value if wanted.type else None,
+                wanted.from_,
+                wanted.to,
+            )
+            yield tuple(_movement(row) for row in rows)
 
 
 async def balances_of(

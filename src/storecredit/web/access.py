@@ -66,6 +66,7 @@ class Visit:
     caller: Caller | None = None
     headers: list[tuple[bytes, bytes]] = field(default_factory=list)
     status: int = HTTPStatus.INTERNAL_SERVER_ERROR
+    is_answer_begun: bool = False
 
     def send_through(self, send: Send) -> Send:
         """`send`, adding this visit's headers to the answer and noting its status."""
@@ -73,6 +74,7 @@ class Visit:
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 self.status = message["status"]
+                self.is_answer_begun = True
                 message["headers"] = [*message["headers"], *self.headers]
             await send(message)
 
@@ -141,7 +143,11 @@ class Access:
             elif await self._let_in(scope, headers, visit, send):
                 await self._app(scope, receive, send)
         except Exception as error:  # noqa: BLE001 - it becomes the answer
-            await self._answer(answer_to(error), scope, send)
+            failure = answer_to(error)
+            if not visit.is_answer_begun:
+                await self._answer(failure, scope, send)
+            # Else it is too late for another answer. What is left without its end, the server
+            # breaks off, so that nobody takes it for whole.
         finally:
             self._record(scope, visit, time.monotonic() - began)
 

@@ -6,18 +6,17 @@ from uuid import UUID
 
 import msgspec
 from litestar import Request, Response, get, patch, post
-from litestar.di import NamedDependency, Provide
+from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody
 
 from storecredit.ledger.discrepancies import DiscrepancyKind
 from storecredit.ledger.outcomes import Addition, AdditionType
-from storecredit.ledger.store_credits import AMOUNT_MAX, Balance, MovementFilter
+from storecredit.ledger.store_credits import AMOUNT_MAX, Balance
 from storecredit.ledger.verify import verify as verify_ledger
 from storecredit.settings import Settings
 from storecredit.stores.stores import Store
 from storecredit.web.access import REQUEST_ID_MAX, is_request_id, visit_of
 from storecredit.web.admin_keys import Origins, known_store, no_nul, refusing
-from storecredit.web.b2b import TransactionPage, transaction_page
 from storecredit.web.bodies import Body
 from storecredit.web.envelope import Envelope, ErrorCode, Failure, not_found
 from storecredit.web.faults import Check, nearest
@@ -26,9 +25,7 @@ from storecredit.web.openapi import example, operator_errors
 from storecredit.web.paging import (
     PAGE_DEFAULT,
     Limit,
-    SeqCursor,
     UuidCursor,
-    movement_filter,
     uuid_cursor,
 )
 from storecredit.web.parts import Parts
@@ -281,25 +278,6 @@ async def add_credits(
             )
         case _:
             assert_never(outcome)
-
-
-@get(
-    "/stores/{store_id:uuid}/transactions",
-    summary="Read a store's ledger",
-    operation_id="listStoreTransactions",
-    dependencies={"wanted": Provide(movement_filter)},
-    responses=operator_errors(ErrorCode.NOT_FOUND),
-)
-async def list_transactions(
-    parts: NamedDependency[Parts],
-    store_id: FromPath[UUID],
-    wanted: NamedDependency[MovementFilter],
-    limit: Limit = PAGE_DEFAULT,
-    cursor: SeqCursor = None,
-) -> Envelope[TransactionPage]:
-    """As the store reads it: newest first."""
-    await known_store(parts, store_id)
-    return Envelope(await transaction_page(parts, store_id, wanted, limit=limit, cursor=cursor))
 
 
 @get(

@@ -17,6 +17,7 @@ from storecredit.web import (
     b2c,
     billing,
     public,
+    transactions,
     webhooks,
 )
 from storecredit.web.access import B2C, Access
@@ -43,7 +44,7 @@ def routes(*, serves_metrics: bool = True) -> list[Any]:
                 b2b.get_generation,  # GET  /generation/{session_id}
                 b2b.list_generations,  # GET  /generations
                 b2b.get_balance,  # GET  /credits/balance
-                b2b.list_transactions,  # GET  /credits/transactions
+                transactions.list_transactions,  # GET  /credits/transactions
                 billing.create_checkout,  # POST /billing/checkout
                 billing.list_plans,  # GET  /billing/plans
                 billing.list_subscriptions,  # GET  /billing/subscriptions
@@ -66,7 +67,7 @@ def routes(*, serves_metrics: bool = True) -> list[Any]:
                 admin_keys.revoke_key,  # DELETE /stores/{store_id}/keys/{key_id}
                 admin_keys.rotate_key,  # POST  /stores/{store_id}/keys/{key_id}/rotate
                 admin.add_credits,  # POST  /stores/{store_id}/credits
-                admin.list_transactions,  # GET   /stores/{store_id}/transactions
+                transactions.list_store_transactions,  # GET   /stores/{store_id}/transactions
                 admin_generations.list_generations,  # GET   /stores/{store_id}/generations
                 billing.create_store_checkout,  # POST  /stores/{store_id}/checkout
                 billing.list_store_subscriptions,  # GET   /stores/{store_id}/subscriptions

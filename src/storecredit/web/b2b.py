@@ -1,14 +1,12 @@
 """`/api/v1`: what stores call with their API key. Parse, one call, one row of the envelope."""
 
-import csv
-import io
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final, Literal, assert_never
 from uuid import UUID
 
 import msgspec
 from litestar import Request, Response, get, post
-from litestar.di import NamedDependency, Provide
+from litestar.di import NamedDependency
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import FromPath, FromQuery, JSONBody
 from litestar.types import HTTPScope
@@ -24,9 +22,7 @@ from storecredit.generation.lifecycle import (
     RequestConflict,
 )
 from storecredit.generation.sessions import FailureCode, Session, SessionStatus
-from storecredit.ledger.outcomes import MovementType
 from storecredit.ledger.owners import Owner
-from storecredit.ledger.store_credits import Movement, MovementFilter
 from storecredit.settings import Settings
 from storecredit.web.access import caller_of, visit_of
 from storecredit.web.bodies import Body
@@ -44,11 +40,8 @@ from storecredit.web.openapi import example, store_errors
 from storecredit.web.paging import (
     PAGE_DEFAULT,
     Limit,
-    SeqCursor,
     UuidCursor,
     WantedRequest,
-    movement_filter,
-    seq_cursor,
     uuid_cursor,
 )
 from storecredit.web.parts import Parts
@@ -140,26 +133,6 @@ class BalanceView(msgspec.Struct, frozen=True, omit_defaults=True):
     total_clawed_back: int | None = None
     overage_used: int | None = None
     overage_limit: int | None = None
-
-
-class Transaction(msgspec.Struct, frozen=True):
-    """One movement of a store's credits."""
-
-    seq: int
-    type: MovementType
-    amount: int
-    balance_after: int
-    request_id: str
-    session_id: UUID | None
-    description: str
-    created_at: datetime
-
-
-class TransactionPage(msgspec.Struct, frozen=True):
-    """Movements, newest first."""
-
-    items: list[Transaction]
-    next_cursor: str | None
 
 
 class Health(msgspec.Struct, frozen=True):
@@ -377,76 +350,6 @@ async def balance(scope: HTTPScope, parts: Parts) -> Success[BalanceView]:
             view, overage_used=credits.overage_used, overage_limit=credits.overage_limit
         )
     return Success(view, headers={CREDITS_REMAINING: str(credits.balance)})
-
-
-@get(
-    "/credits/transactions",
-    summary="Read the ledger",
-    operation_id="listTransactions",
-    dependencies={"wanted": Provide(movement_filter)},
-    responses={
-        200: ResponseSpec(
-            Envelope[TransactionPage],
-            description="Movements, newest first; as CSV with `Accept: text/csv`",
-            generate_examples=False,
-        ),
-        **store_errors(),
-    },
-)
-async def list_transactions(
-    request: Request[Any, Any, Any],
-    parts: NamedDependency[Parts],
-    wanted: NamedDependency[MovementFilter],
-    limit: Limit = PAGE_DEFAULT,
-    cursor: SeqCursor = None,
-) -> Response[Envelope[TransactionPage]] | Response[str]:
-    """The store's ledger, newest first; as CSV with `Accept: text/csv`."""
-    page = await transaction_page(
-        parts,
-        caller_of(request.scope).store_id,
-        wanted,
-        limit=limit,
-        cursor=cursor,
-    )
-    if request.accept.best_match(["application/json", "text/csv"]) == "text/csv":
-        return _csv(page)
-    return Response(Envelope(page))
-
-
-async def transaction_page(
-    parts: Parts, store_id: UUID, wanted: MovementFilter, *, limit: int, cursor: str | None
-) -> TransactionPage:
-    """One page of a store's ledger, as both the store and the operator see it."""
-    page = await parts.credits.movements(
-        store_id, wanted, limit=limit, before_seq=seq_cursor(cursor)
-    )
-    return TransactionPage(
-        [_transaction(movement) for movement in page.items],
-        str(page.next_before_seq) if page.next_before_seq else None,
-    )
-
-
-def _transaction(movement: Movement) -> Transaction:
-    return Transaction(
-        seq=movement.seq,
-        type=movement.type,
-        amount=movement.amount,
-        balance_after=movement.balance_after,
-        request_id=movement.request_id,
-        session_id=movement.session_id,
-        description=movement.description,
-        created_at=_utc(movement.created_at),
-    )
-
-
-def _csv(page: TransactionPage) -> Response[str]:
-    text = io.StringIO()
-    writer = csv.writer(text)
-    writer.writerow(Transaction.__struct_fields__)
-    for item in page.items:
-        writer.writerow(msgspec.to_builtins(getattr(item, name)) for name in item.__struct_fields__)
-    headers = {"X-Next-Cursor": page.next_cursor} if page.next_cursor else None
-    return Response(text.getvalue(), media_type="text/csv", headers=headers)
 
 
 @get("/health", summary="Check the key", operation_id="getHealth", responses=store_errors())

@@ -11,7 +11,7 @@ from typing import Any, Final, Generic, TypeVar
 
 import msgspec
 from litestar import Response
-from litestar.exceptions import HTTPException
+from litestar.exceptions import HTTPException, LitestarException
 
 from storecredit import telemetry
 from storecredit.billing.paddle import PaddleRefused, PaddleUnavailable
@@ -177,6 +177,8 @@ INTERNAL: Final = Failure(
 
 def answer_to(error: Exception) -> Failure:
     """The answer to a request that ended in an exception; what is ours to mend is logged."""
+    if type(error) is LitestarException and isinstance(error.__cause__, Exception):
+        error = error.__cause__  # it came after the answer had begun
     failure = failure_of(error)
     if failure is None:
         log.error("request_broke", exc_info=error)

@@ -63,6 +63,14 @@ _FORMS: Final = (
 )
 
 Limit = Annotated[int, QueryParameter(ge=1, le=PAGE_MAX, description="How many items at most.")]
+OptionalLimit = Annotated[
+    int | None,
+    QueryParameter(
+        ge=1,
+        le=PAGE_MAX,
+        description=f"How many items at most; {PAGE_DEFAULT} unless given, and of CSV all.",
+    ),
+]
 SeqCursor = Annotated[str | None, _CURSOR, _given_out(seq_cursor)]
 UuidCursor = Annotated[str | None, _CURSOR, _given_out(uuid_cursor)]
 WantedRequest = Annotated[
