@@ -24,7 +24,7 @@ from storecredit.generation.storage import ResultStore
 from storecredit.generation.sweep import Sweep
 from storecredit.ledger.outcomes import MovementType
 from storecredit.ledger.owners import Owner
-from storecredit.ledger.store_credits import MovementFilter, StoreCredits
+from storecredit.ledger.store_credits import WINDOW, MovementFilter, StoreCredits
 from storecredit.postgres.job_queue import JobQueue
 from storecredit.postgres.listener import Listener
 from storecredit.postgres.pool import Connection, Database, read_url
@@ -38,6 +38,8 @@ SMALL_STORE_SESSIONS = 10
 LARGE_STORE_SESSIONS = 10_000
 LARGE_STORE = UUID("01999999-0000-7000-8000-000000000000")
 SMALL_STORE = UUID(hashlib.md5(b"store 1", usedforsecurity=False).hexdigest())
+LEDGER = LARGE_STORE_SESSIONS + LARGE_STORE_SESSIONS // 5
+"""Movements of the large store: each session's deduction or overage, and every fifth's return."""
 BATCH = 10
 ROWS_PER_ITEM_MAX = 6
 """One of each: credit row, deduction, refund, session; and room for a row read twice."""
@@ -167,6 +169,25 @@ async def test_a_page_of_the_ledger_reads_one_page(
 
     assert len(page.items) == PAGE
     assert await rows_read_after_small_stores(recorder) == PAGE + 1
+
+
+@pytest.mark.parametrize("type_", [None, MovementType.REFUND, MovementType.GRANT])
+async def test_the_whole_ledger_is_read_once_a_window_at_a_time(
+    recorder: Recorder, type_: MovementType | None
+) -> None:
+    windows = StoreCredits(recorder).whole_ledger(LARGE_STORE, MovementFilter(type=type_))
+    read, seqs = 0, []
+    async for window in windows:
+        seqs += [movement.seq for movement in window]
+        query, args = recorder.sent
+        async with recorder.acquire() as connection, connection.transaction():
+            read_now = await rows_read(connection, query, *args)
+        assert read_now <= WINDOW
+        read += read_now
+
+    assert seqs == sorted(seqs, reverse=True)
+    assert len(seqs) == {None: LEDGER, MovementType.REFUND: 1200}.get(type_, 0)
+    assert read == LEDGER
 
 
 @pytest.mark.parametrize("type_", [None, MovementType.REFUND])
