@@ -20,8 +20,8 @@ from storecredit.ledger.outcomes import (
 from storecredit.postgres.pool import Connection, Database, Record, StatementRefused
 
 PAGE_MAX: Final = 100
-WINDOW: Final = 1000
-"""How many movements of a whole ledger are looked at by one statement."""
+WINDOW: Final = 500
+"""How many movements of a whole ledger are looked at by one statement: work of milliseconds."""
 AMOUNT_MAX: Final = 1_000_000_000
 OVERAGE_LIMIT_MAX: Final = 1_000_000_000
 _COLUMNS: Final = (

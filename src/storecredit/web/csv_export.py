@@ -35,11 +35,15 @@ log = telemetry.get_logger("web.csv_export")
 # Those of ASCII, and what full-width, small and mathematical forms of them are taken for.
 _FORMULA: Final = "[=+\\-@\uff1d\uff0b\uff0d\uff20\ufe66\ufe62\ufe63\ufe6b\u2212]"
 _STARTS_CELL: Final = re.compile(rf"[\t\r\n]|[\s\"]*{_FORMULA}")
+_PLAIN: Final = re.compile(r"\w[^;|\t\r\n]*")
+"""What nearly every text is: neither of the others can match in it."""
 _MAY_START_CELL: Final = re.compile(rf"([;|\t\r\n][\s\"]*)(?={_FORMULA})")
 
 
 def harmless(text: str) -> str:
     """The text of a cell, so that no spreadsheet takes it for a formula."""
+    if _PLAIN.fullmatch(text):
+        return text
     text = _MAY_START_CELL.sub(r"\1'", text)
     return f"'{text}" if _STARTS_CELL.match(text) else text
 
