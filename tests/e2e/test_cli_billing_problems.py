@@ -180,7 +180,7 @@ def test_a_subscription_is_listed_and_a_second_one_refused(
 
 def test_credits_that_could_not_be_taken_back_are_shown(shop: Shop, store: dict[str, Any]) -> None:
     store_id = store["store_id"]
-    transaction_id = shop.bought(store_id, "--credits", 2)
+    transaction_id = shop.bought(store_id, "--credits", 4)
     spent = httpx.post(
         f"{shop.serving.url}/api/v1/generation/create",
         headers={"Authorization": f"Bearer {store['api_key']}"},
@@ -194,19 +194,19 @@ def test_credits_that_could_not_be_taken_back_are_shown(shop: Shop, store: dict[
     assert set(found) == fields("ProblemsView")
     (clawback,) = [each for each in found["clawbacks"] if each["store_id"] == store_id]
     assert set(clawback) == fields("ShortClawbackView")
-    assert (clawback["credits"], clawback["taken"], clawback["user_id"]) == (2, 1, None)
+    assert (clawback["credits"], clawback["taken"], clawback["user_id"]) == (4, 3, None)
     row = row_of(shop("billing", "problems"), f"store {store_id}")
     assert "chargeback" in row
     assert shop("billing", "dismiss", clawback["adjustment_id"]).status == 0
     assert store_id not in shop("billing", "problems").output
     history = shop("credits", "history", store_id, "--type", "clawback", "--json").json()
-    assert [each["amount"] for each in history["items"]] == [1]
+    assert [each["amount"] for each in history["items"]] == [3]
 
 
 def test_an_event_that_was_set_aside_is_shown_and_looked_at_again(
     shop: Shop, store: dict[str, Any]
 ) -> None:
-    transaction_id = shop.bought(store["store_id"], "--credits", 2)
+    transaction_id = shop.bought(store["store_id"], "--credits", 4)
     (event_id,) = shop.paddle.tell(
         "adjust", transaction_id=transaction_id, action="chargeback_reverse"
     )

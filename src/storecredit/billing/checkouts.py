@@ -181,7 +181,7 @@ class Checkouts:
             # The catalogue's least charge is not the one that Paddle has for its currency.
             log.warning("catalogue_sells_too_little", plan=checkout["plan"], said=refused.detail)
             said = refused.detail.rstrip(".")
-            return NotOnSale(f"Paddle charges nothing so small: {said}. Nothing was sold.")
+            return NotOnSale(f"Paddle charges nothing so small: {said}.")
         row = await self._database.fetchrow(
             "SELECT * FROM attach_checkout($1, $2, $3, $4)",
             checkout["checkout_id"],
@@ -226,7 +226,7 @@ class Checkouts:
         catalogue = self._catalogue
         if not catalogue.credits_min <= count <= catalogue.credits_max:
             least, most = catalogue.credits_min, catalogue.credits_max
-            return NotOnSale(f"Credits are sold {least:,} to {most:,} at a time. Nothing was sold.")
+            return NotOnSale(f"Credits are sold {least:,} to {most:,} at a time.")
         amount = count * catalogue.credit_unit_amount
         return _Terms(PurchaseType.CREDITS, PAY_AS_YOU_GO, count, amount, catalogue.currency)
 

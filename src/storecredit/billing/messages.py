@@ -30,7 +30,8 @@ Amount = (
 """In the currency's smallest unit, as a string. (A number can mean nothing else; one with decimals
 could, and is not read.) https://developer.paddle.com/api-reference/about/data-types"""
 Digits = Annotated[str, msgspec.Meta(pattern=r"^[0-9]{1,15}\Z")]
-RequestId = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
+RequestId = Annotated[str, msgspec.Meta(pattern=r"^[^\x00-\x1f\x7f]{1,200}\Z")]
+"""Whoever opens the checkout's page can write it, and PostgreSQL reads no NUL out of JSON."""
 Rate = Annotated[str, msgspec.Meta(pattern=r"^[0-9]{1,4}(\.[0-9]{1,20})?\Z")]
 Quantity = Annotated[int, msgspec.Meta(ge=-1_000_000_000, le=1_000_000_000)]
 """Below zero: taken off the subscription again."""
