@@ -1,13 +1,6 @@
-"""Clients that offer to upgrade are served, and their bodies read: curl, the JDK's, and by hand.
+"""Clients that offer to upgrade are served, and their bodies read: curl, the JDK's, and by hand."""
 
-Without curl or a JDK (11 or later: `java` runs a source file) those tests are skipped, and say so;
-with STORECREDIT_TEST_CLIENTS=required, as in .ci/run, they fail instead.
-"""
-
-import asyncio
 import json
-import os
-import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -15,12 +8,11 @@ from typing import Any
 import pytest
 
 from tests.web.doors import CREATE
-from tests.web.relay import Relay, relay_to
+from tests.web.real_clients import Relay, relay_to, said_by
 from tests.web.rows import Rows
 from tests.web.wire import BODY, Wire, request
 
 CREATE_TWICE = Path(__file__).resolve().parents[1] / "jdk" / "CreateTwice.java"
-CLIENT_SECONDS_MAX = 60.0
 OFFER = ("Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAMAAABkAAQA")
 
 
@@ -28,26 +20,6 @@ OFFER = ("Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings:
 async def relay(wire: Wire) -> AsyncIterator[Relay]:
     async with relay_to(wire.port) as running:
         yield running
-
-
-async def said_by(client: str, *arguments: str) -> str:
-    """What a real client prints."""
-    if not shutil.which(client):
-        if os.environ.get("STORECREDIT_TEST_CLIENTS") == "required":
-            pytest.fail(f"{client} is not here")
-        pytest.skip(f"NOT SEEN WITH A REAL CLIENT: {client} is not here")
-    process = await asyncio.create_subprocess_exec(
-        client, *arguments, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
-    )
-    try:
-        async with asyncio.timeout(CLIENT_SECONDS_MAX):
-            said, errors = await process.communicate()
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-    assert process.returncode == 0, errors.decode()
-    return said.decode()
 
 
 def created(line: str) -> dict[str, Any]:

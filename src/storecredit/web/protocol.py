@@ -65,8 +65,9 @@ class BoundedProtocol(HttpToolsProtocol):
         try:
             self._read(data)
         except HttpParserError:
+            self.logger.warning("Invalid HTTP request received.")
             # What is no HTTP request is answered in the envelope, too.
-            self._refuse(invalid("Invalid HTTP request received."))
+            self._refuse(invalid("What came is no HTTP request, or none that can be read."))
         if self._awaits_head and self._head_bytes > HEAD_MAX_BYTES:
             self._refuse(
                 invalid("The headers of the request are too large."),

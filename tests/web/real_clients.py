@@ -1,11 +1,49 @@
-"""A relay on loopback, to see what a client sends and over how many connections."""
+"""Real clients and servers of others, and a relay that shows what a client sends.
+
+Those are curl, a JDK (11 or later: `java` runs a source file) and nginx. Without one of them its
+tests are skipped, and say so; with STORECREDIT_TEST_CLIENTS=required, as in .ci/run, they fail.
+"""
 
 import asyncio
 import contextlib
+import os
+import shutil
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
+import pytest
+
 READ_MAX = 64 * 1024
+CLIENT_SECONDS_MAX = 60.0
+
+
+def program(name: str) -> str:
+    """Where it is."""
+    found = shutil.which(name)
+    if found is None:
+        if os.environ.get("STORECREDIT_TEST_CLIENTS") == "required":
+            pytest.fail(f"{name} is not here")
+        pytest.skip(f"NOT SEEN WITH THE REAL {name}: it is not here")
+    return found
+
+
+async def said_by(client: str, *arguments: str) -> str:
+    """What a real client prints."""
+    process = await asyncio.create_subprocess_exec(
+        program(client),
+        *arguments,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    try:
+        async with asyncio.timeout(CLIENT_SECONDS_MAX):
+            said, errors = await process.communicate()
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    assert process.returncode == 0, errors.decode()
+    return said.decode()
 
 
 @dataclass(slots=True)
