@@ -6,9 +6,11 @@ from typing import Any
 import httpx
 import msgspec
 import pytest
+from litestar.types import Receive, Scope, Send
 
 from storecredit.service import Service
 from storecredit.web.app import create_metrics_app, openapi_document
+from storecredit.web.head import HeadAsGet
 from tests.web.conftest import LogStream
 from tests.web.doors import OPERATOR_TOKEN, Operator, StoreClient, bearer
 from tests.web.wire import Wire, request
@@ -93,3 +95,16 @@ async def test_metrics_on_an_address_of_their_own_are_served_so_too(service: Ser
         assert (head.status_code, head.content) == (200, b"")
         other = await client.post("/metrics")
         assert set(other.headers["allow"].split(", ")) == {"GET", "HEAD", "OPTIONS"}
+
+
+async def test_who_streams_an_answer_learns_that_nobody_listens() -> None:
+    async def endless(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        while (await receive())["type"] != "http.disconnect":
+            await send({"type": "http.response.body", "body": b"x", "more_body": True})
+
+    app: Any = HeadAsGet(endless)
+    transport = httpx.ASGITransport(app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://api.test") as client:
+        head = await client.head("/endless")
+    assert (head.status_code, head.content) == (200, b"")
