@@ -105,6 +105,15 @@ async def test_what_a_client_sends_through_a_proxy_is_not_taken_for_the_proxys(a
         assert base_of(answer) == "http://shop.example", sent
 
 
+async def test_our_own_pages_are_known_by_the_same_address(ask: Asked) -> None:
+    """The documentation calls the API from there: no key has to list that origin."""
+    page = ("Origin", "https://told.example")
+    named = {"trusted_proxies": PROXY, "forwarded_headers": ALL}
+    data_of(await ask(page, *TOLD, **named))
+    error_of(await ask(page, *TOLD, peer="10.0.0.6", **named), 403, "DOMAIN_MISMATCH")
+    error_of(await ask(page, *TOLD), 403, "DOMAIN_MISMATCH")
+
+
 async def test_headers_that_name_no_address_are_refused(ask: Asked) -> None:
     every = {"trusted_proxies": PROXY, "forwarded_headers": (*ALL, *RFC_7239)}
     for name, value in (
