@@ -158,6 +158,15 @@ async def test_json_is_answered_unless_csv_is_preferred(
             assert answer.headers["content-type"] == answered, accept
 
 
+async def test_a_head_is_that_of_the_file_and_reads_no_more_of_it(
+    store: StoreClient,
+) -> None:
+    answer = await store.send("HEAD", PATH, headers=CSV)
+    assert (answer.status_code, answer.content) == (200, b"")
+    assert answer.headers["content-type"] == MEDIA_TYPE
+    assert "content-disposition" in answer.headers
+
+
 async def test_errors_are_json_also_where_csv_was_asked_for(
     service: Service, store: StoreClient, log: LogStream
 ) -> None:

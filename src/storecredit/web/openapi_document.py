@@ -78,6 +78,8 @@ _ANSWER_HEADERS: Final = {
     ),
     "X-Credits-Remaining": _header("The store's balance.", "integer"),
     "Location": _header("The address of what was made (a URI reference: RFC 9110, 10.2.2)."),
+    "X-Next-Cursor": _header("Of a page of CSV: `next_cursor`, which CSV has no place for."),
+    "Content-Disposition": _header("Of a whole file: its name."),
     "X-RateLimit-Limit": _header("Requests in the window that is nearest to its end.", "integer"),
     "X-RateLimit-Remaining": _header("How many of them are left.", "integer"),
     "X-RateLimit-Reset": _header("When that window begins anew, in Unix seconds.", "integer"),
@@ -100,8 +102,12 @@ _OF_ANSWER: Final = {
     ("createGeneration", "201"): ("Location",),
     ("getGeneration", "200"): ("Retry-After",),
     ("createStore", "201"): ("Location",),
+    ("listTransactions", "200"): ("X-Next-Cursor", "Content-Disposition"),
+    ("listStoreTransactions", "200"): ("X-Next-Cursor", "Content-Disposition"),
 }
 """What further answers carry, by operation and status."""
+_AS_CSV: Final = frozenset({"listTransactions", "listStoreTransactions"})
+"""What is answered as CSV, too, to who asks for it. JSON stands first: clients take the first."""
 
 
 def document(routes: Sequence[Any]) -> bytes:
@@ -123,6 +129,8 @@ def document(routes: Sequence[Any]) -> bytes:
     for operation in _operations(schema["paths"]):
         _add_parameters(operation)
         _add_answer_headers(operation)
+        if operation["operationId"] in _AS_CSV:
+            operation["responses"]["200"]["content"]["text/csv"] = {"schema": {"type": "string"}}
         if operation["operationId"] in examples:
             [content] = operation["requestBody"]["content"].values()
             content["example"] = examples[operation["operationId"]]
