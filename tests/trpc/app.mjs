@@ -38,15 +38,17 @@ const ways = {
 const atOnce = { httpLink: 5, methodOverrideAlone: 5, maxURLLength: 2 }[way] ?? 1;
 let requests = 0;
 
-function client(authorization, headers = {}) {
+function client(authorization, headers = {}, answered = () => {}) {
   return createTRPCClient({
     links: ways[way]({
       url,
       transformer: superjson,
       headers: { ...(authorization && { authorization }), ...headers },
-      fetch(...asked) {
+      async fetch(...asked) {
         requests += 1;
-        return fetch(...asked);
+        const answer = await fetch(...asked);
+        answered();
+        return answer;
       },
     }),
   });
@@ -113,8 +115,13 @@ assert.deepEqual(
   [-1, -1],
 );
 
-// A request id that the app sends makes a retry the same request.
-const named = client(`Bearer ${token}`, { 'x-request-id': `order-${way}` });
+// A request id that the app sends makes a retry the same request, also if the app went away as soon
+// as the first answer began.
+const id = { 'x-request-id': `order-${way}` };
+const leaving = new AbortController();
+const left = client(`Bearer ${token}`, id, () => leaving.abort());
+await assert.rejects(left.generation.create.mutate(input, { signal: leaving.signal }), /abort/i);
+const named = client(`Bearer ${token}`, id);
 const once = await named.generation.create.mutate(input);
 assert.deepEqual(await named.generation.create.mutate(input), once);
 assert.equal((await app.credits.getBalance.query()).balance, 7);
