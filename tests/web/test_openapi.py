@@ -153,6 +153,28 @@ async def test_everything_is_described_and_shortly_named(document: dict[str, Any
     assert '"null", "string"' not in json.dumps(document), "an enum that lists null"
 
 
+async def test_what_stores_read_is_described_field_by_field(document: dict[str, Any]) -> None:
+    schemas = document["components"]["schemas"]
+    plain = {"session_id", "status", "type", "description", "timestamp", "created_at", "error_code"}
+    for name in (
+        "CreateBody",
+        "GenerationCreated",
+        "Generation",
+        "BalanceView",
+        "Transaction",
+        "Health",
+    ):
+        for field, schema in schemas[name]["properties"].items():
+            assert field in plain or schema.get("description"), f"{name}.{field}"
+
+
+async def test_the_ledger_is_documented_as_csv_too(document: dict[str, Any]) -> None:
+    for path in ("/api/v1/credits/transactions", "/api/admin/stores/{store_id}/transactions"):
+        answer = document["paths"][path]["get"]["responses"]["200"]
+        assert set(answer["content"]) == {"application/json", "text/csv"}
+        assert "X-Next-Cursor" in answer["headers"]
+
+
 async def test_headers_that_answers_carry_are_documented(
     document: dict[str, Any], operator: Operator
 ) -> None:

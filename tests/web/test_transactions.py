@@ -69,6 +69,19 @@ async def test_the_ledger_is_told_newest_first_as_it_stands(
     assert told == (await rows.ledger(store.store_id))[::-1]
 
 
+async def test_the_balance_is_told_where_the_page_begins_with_the_newest_movement(
+    store: StoreClient, operator: Operator
+) -> None:
+    for _ in range(2):
+        await store.created()
+    first = await store.get(PATH, limit=2)
+    assert first.headers["x-credits-remaining"] == "98"
+    empty = await operator.store(credits=0)
+    assert (await empty.get(PATH)).headers["x-credits-remaining"] == "0"
+    for wanted in ({"cursor": data_of(first)["next_cursor"]}, {"type_": "grant"}):
+        assert "x-credits-remaining" not in (await store.get(PATH, **wanted)).headers
+
+
 async def test_pages_follow_each_other_without_gap_or_repetition(store: StoreClient) -> None:
     for _ in range(4):
         await store.created()

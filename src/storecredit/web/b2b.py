@@ -36,7 +36,7 @@ from storecredit.web.envelope import (
 from storecredit.web.faults import Check
 from storecredit.web.headers import CREDITS_REMAINING
 from storecredit.web.links import link_base, location
-from storecredit.web.openapi import example, store_errors
+from storecredit.web.openapi import example, said, store_errors
 from storecredit.web.paging import (
     PAGE_DEFAULT,
     Limit,
@@ -77,23 +77,36 @@ ImageUrl = Annotated[str, Check(_image_refusal)]
 class CreateBody(Body, frozen=True):
     """A request for one generation."""
 
-    image_urls: Annotated[list[ImageUrl], msgspec.Meta(min_length=1, max_length=IMAGES_MAX)]
-    prompt: Annotated[str, msgspec.Meta(max_length=PROMPT_MAX)] | None = None
-    metadata: Annotated[dict[Text, Text], msgspec.Meta(max_length=METADATA_MAX)] | None = None
+    image_urls: Annotated[
+        list[ImageUrl],
+        msgspec.Meta(
+            min_length=1,
+            max_length=IMAGES_MAX,
+            description="What it is made of: `https:`, `http:` or `data:image/…` addresses.",
+        ),
+    ]
+    prompt: Annotated[
+        Annotated[str, msgspec.Meta(max_length=PROMPT_MAX)] | None,
+        said("What to make of them."),
+    ] = None
+    metadata: Annotated[
+        Annotated[dict[Text, Text], msgspec.Meta(max_length=METADATA_MAX)] | None,
+        said("Yours: returned as it was sent."),
+    ] = None
 
 
 class GenerationCreated(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A generation was queued, or had been by this very request.
+    """A generation was queued, or had been by this very request."""
 
-    `charged_as` stands there where the credit came from beyond the balance.
-    """
-
-    session_id: UUID
+    session_id: Annotated[UUID, said("The generation's id, to read it by.")]
     status: SessionStatus
-    request_id: str
-    credits_charged: int
-    balance: int
-    charged_as: Literal["overage"] | None = None
+    request_id: Annotated[str, said("The request id: the same one again is the same generation.")]
+    credits_charged: Annotated[int, said("What it costs; given back if it fails.")]
+    balance: Annotated[int, said("The credits that are left.")]
+    charged_as: Annotated[
+        Literal["overage"] | None,
+        said("`overage`: it was taken from beyond the balance; left out otherwise."),
+    ] = None
 
 
 class Generation(msgspec.Struct, frozen=True):
@@ -101,45 +114,47 @@ class Generation(msgspec.Struct, frozen=True):
 
     session_id: UUID
     status: SessionStatus
-    request_id: str
-    result_url: str | None
+    request_id: Annotated[str, said("The request that created it.")]
+    result_url: Annotated[str | None, said("The result image, by a link that expires.")]
     error_code: FailureCode | None
-    error_message: str | None
-    credits_charged: int
-    credits_refunded: int
-    metadata: dict[str, str] | None
+    error_message: Annotated[str | None, said("Why it failed, in words.")]
+    credits_charged: Annotated[int, said("What was taken for it.")]
+    credits_refunded: Annotated[int, said("What was given back: all of it when it failed.")]
+    metadata: Annotated[dict[str, str] | None, said("As it was sent.")]
     created_at: datetime
-    started_at: datetime | None
-    completed_at: datetime | None
+    started_at: Annotated[datetime | None, said("When the first attempt began.")]
+    completed_at: Annotated[datetime | None, said("When it ended, completed or failed.")]
 
 
 class GenerationPage(msgspec.Struct, frozen=True):
     """Generations, newest first."""
 
     items: list[Generation]
-    next_cursor: str | None
+    next_cursor: Annotated[str | None, said("The `cursor` of the next page; null: there is none.")]
 
 
 class BalanceView(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A store's credits: had, ever given, spent (deductions less refunds).
+    """A store's credits."""
 
-    Where credits were taken back (a payment was): how many. Where overage is on, or something of it
-    is not billed yet: what was used beyond, and its limit.
-    """
-
-    balance: int
-    total_purchased: int
-    total_spent: int
-    total_clawed_back: int | None = None
-    overage_used: int | None = None
-    overage_limit: int | None = None
+    balance: Annotated[int, said("The credits that can be spent.")]
+    total_purchased: Annotated[int, said("All that ever came in: bought, subscribed, granted.")]
+    total_spent: Annotated[int, said("What was spent, less what was refunded.")]
+    total_clawed_back: Annotated[
+        int | None, said("What was taken back with a payment; left out where nothing was.")
+    ] = None
+    overage_used: Annotated[
+        int | None, said("What was used beyond the balance and is not billed; left out without.")
+    ] = None
+    overage_limit: Annotated[
+        int | None, said("How much may be used beyond the balance; left out without overage.")
+    ] = None
 
 
 class Health(msgspec.Struct, frozen=True):
     """The key works."""
 
-    status: str
-    store_id: UUID
+    status: Annotated[str, said("`ok`")]
+    store_id: Annotated[UUID, said("The store whose key it is.")]
     timestamp: datetime
 
 

@@ -95,6 +95,8 @@ _OF_STATUS: Final = {
 _BALANCE_KNOWN: Final = {
     "createGeneration": {"200", "201", "402"},
     "getBalance": {"200"},
+    "listTransactions": {"200"},
+    "listStoreTransactions": {"200"},
 }
 """The answers that say how many credits are left, by operation."""
 _OF_ANSWER: Final = {
@@ -237,9 +239,9 @@ def _mended(part: Any) -> Any:
     Short names; null beside an enum instead of in it; a file as OpenAPI 3.0 wrote it.
     """
     match part:
-        case {"enum": [*values], "type": [*_]} if None in values:
-            some = {**part, "type": "string", "enum": [each for each in values if each is not None]}
-            return {"oneOf": [some, {"type": "null"}]}
+        case {"enum": [*values], "type": [*_], **words} if None in values:
+            some = {"type": "string", "enum": [each for each in values if each is not None]}
+            return {**words, "oneOf": [some, {"type": "null"}]}
         case {"application/octet-stream": {"schema": _}}:
             return {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
         case dict():

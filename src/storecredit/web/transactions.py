@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID
 
 import msgspec
@@ -17,7 +17,8 @@ from storecredit.web.access import caller_of
 from storecredit.web.admin_keys import known_store
 from storecredit.web.csv_export import CsvFile, csv_page, lines, struct_lines, wants_csv
 from storecredit.web.envelope import Envelope, ErrorCode
-from storecredit.web.openapi import operator_errors, store_errors
+from storecredit.web.headers import CREDITS_REMAINING
+from storecredit.web.openapi import operator_errors, said, store_errors
 from storecredit.web.paging import (
     PAGE_DEFAULT,
     OptionalLimit,
@@ -31,12 +32,12 @@ from storecredit.web.parts import Parts
 class Transaction(msgspec.Struct, frozen=True):
     """One movement of a store's credits."""
 
-    seq: int
+    seq: Annotated[int, said("Its place in the store's ledger: 1, 2, 3 without gaps.")]
     type: MovementType
-    amount: int
-    balance_after: int
-    request_id: str
-    session_id: UUID | None
+    amount: Annotated[int, said("How many credits, always above 0: the type gives the sign.")]
+    balance_after: Annotated[int, said("The balance after it.")]
+    request_id: Annotated[str, said("The request that caused it.")]
+    session_id: Annotated[UUID | None, said("The generation that it was for, if any.")]
     description: str
     created_at: datetime
 
@@ -45,7 +46,7 @@ class TransactionPage(msgspec.Struct, frozen=True):
     """Movements, newest first."""
 
     items: list[Transaction]
-    next_cursor: str | None
+    next_cursor: Annotated[str | None, said("The `cursor` of the next page; null: there is none.")]
 
 
 Answer = Response[Envelope[TransactionPage]] | Response[bytes] | CsvFile
@@ -119,7 +120,14 @@ async def _answer(
     page = await _page(parts, store_id, wanted, limit=limit or PAGE_DEFAULT, cursor=cursor)
     if is_csv:
         return csv_page(Transaction.__struct_fields__, page.items, page.next_cursor)
-    return Response(Envelope(page))
+    return Response(Envelope(page), headers=_remaining(page, wanted, cursor))
+
+
+def _remaining(page: TransactionPage, wanted: MovementFilter, cursor: str | None) -> dict[str, str]:
+    """What the newest movement left, where the page begins with it."""
+    if cursor is not None or wanted != MovementFilter():
+        return {}
+    return {CREDITS_REMAINING: str(page.items[0].balance_after if page.items else 0)}
 
 
 async def _page(
