@@ -3,6 +3,7 @@
 import re
 
 from docs.write import DOCS, b2c_page, settings_page
+from storecredit.generation.sessions import FailureCode
 from storecredit.settings import Settings
 from storecredit.telemetry import Metrics
 from storecredit.web.trpc_types import module
@@ -25,6 +26,13 @@ def test_what_is_said_of_the_procedures_is_not_stale() -> None:
 
 def test_every_setting_says_what_it_does() -> None:
     assert [name for name, field in Settings.model_fields.items() if not field.description] == []
+
+
+def test_the_page_on_generators_has_every_code_of_a_failure_and_no_other() -> None:
+    page = (DOCS / "generators.md").read_text(encoding="utf-8")
+    assert re.findall(r"^\| `([A-Z_]+)` \|", page, re.MULTILINE) == list(FailureCode)
+    for variable in re.findall(r"STORECREDIT_(\w+)", page):
+        assert variable.lower() in Settings.model_fields
 
 
 def test_the_metrics_page_has_every_metric_and_no_other() -> None:
