@@ -30,6 +30,7 @@ from storecredit.postgres.pool import (
 log = telemetry.get_logger("postgres.migrate")
 
 FUNCTION_FILES: Final = (
+    "superseded",
     "errors",
     "ledger",
     "additions",

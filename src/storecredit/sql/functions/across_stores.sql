@@ -53,9 +53,6 @@ $$;
 COMMENT ON FUNCTION deduct_credits_across_stores(uuid[], int[], text[], text[], uuid[]) IS
     'deduct_store_credits_many for a batch that spans several stores.';
 
--- It answered with a column less once, which CREATE OR REPLACE cannot change.
-DROP FUNCTION IF EXISTS
-    create_generations_across_stores(uuid[], uuid[], text[], bytea[], json[], json[]);
 CREATE OR REPLACE FUNCTION create_generations_across_stores(
     p_store_ids uuid[],
     p_session_ids uuid[],
@@ -110,7 +107,6 @@ $$;
 COMMENT ON FUNCTION create_generations_across_stores(uuid[], uuid[], text[], bytea[], json[], json[])
     IS 'create_store_generations for a batch that spans several stores.';
 
-DROP FUNCTION IF EXISTS fail_generations_across_stores(uuid[], uuid[], text[], text[]);
 CREATE OR REPLACE FUNCTION fail_generations_across_stores(
     p_store_ids uuid[],
     p_session_ids uuid[],

@@ -4,8 +4,6 @@
 -- Lock order, for all of them: stores ascending; within a store the credit row, then its session
 -- rows ascending. Batches therefore cannot deadlock each other.
 
--- It answered with a column less once, which CREATE OR REPLACE cannot change.
-DROP FUNCTION IF EXISTS create_store_generations(uuid, uuid[], text[], bytea[], json[], json[]);
 CREATE OR REPLACE FUNCTION create_store_generations(
     p_store_id uuid,
     p_session_ids uuid[],
@@ -159,7 +157,6 @@ COMMENT ON FUNCTION create_store_generations(uuid, uuid[], text[], bytea[], json
     'Outcome per item: created, replayed, insufficient, conflict; charged_as: balance or overage. '
     'Idempotent by request id.';
 
-DROP FUNCTION IF EXISTS fail_store_generations(uuid, uuid[], text[], text[]);
 CREATE OR REPLACE FUNCTION fail_store_generations(
     p_store_id uuid,
     p_session_ids uuid[],
@@ -248,7 +245,6 @@ COMMENT ON FUNCTION fail_store_generations(uuid, uuid[], text[], text[], text[])
     'Marks sessions of one store failed and gives their credits back, in one statement. '
     'Outcome per item: failed, already_failed, already_completed, not_found.';
 
-DROP FUNCTION IF EXISTS fail_store_generation(uuid, uuid, text, text);
 CREATE OR REPLACE FUNCTION fail_store_generation(
     p_store_id uuid,
     p_session_id uuid,

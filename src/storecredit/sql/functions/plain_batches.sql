@@ -106,7 +106,6 @@ COMMENT ON FUNCTION settle_plain_deductions(
     'Writes the deductions, and sessions, of the stores whose items in a batch are all plain. '
     'Per item: the balance after it; null: not plain, nothing was written.';
 
-DROP FUNCTION IF EXISTS settle_plain_failures(uuid[], uuid[], text[], text[]);
 CREATE OR REPLACE FUNCTION settle_plain_failures(
     p_store_ids uuid[],
     p_session_ids uuid[],

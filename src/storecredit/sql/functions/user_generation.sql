@@ -5,11 +5,6 @@
 -- ascending. The functions across users go through their batch in that order and decide nothing;
 -- they are for a single node. On a cluster sharded by user, call the functions for one.
 
--- These two answered with a column less once, which CREATE OR REPLACE cannot change.
-DROP FUNCTION IF EXISTS create_generation(uuid, uuid, text, bytea, json, json);
-DROP FUNCTION IF EXISTS
-    create_generations_across_users(uuid[], uuid[], text[], bytea[], json[], json[]);
-
 CREATE OR REPLACE FUNCTION create_generation(
     p_user_id uuid,
     p_session_id uuid,
@@ -178,7 +173,6 @@ COMMENT ON FUNCTION complete_generation(uuid, uuid, text) IS
     'A user''s session has its result. '
     'Outcome: completed, already_completed, already_failed, not_started, not_found.';
 
-DROP FUNCTION IF EXISTS fail_generation(uuid, uuid, text, text);
 CREATE OR REPLACE FUNCTION fail_generation(
     p_user_id uuid,
     p_session_id uuid,
@@ -353,7 +347,6 @@ $$;
 COMMENT ON FUNCTION complete_generations_across_users(uuid[], uuid[], text[]) IS
     'complete_generation for a batch that spans several users, in ascending order.';
 
-DROP FUNCTION IF EXISTS fail_generations_across_users(uuid[], uuid[], text[], text[]);
 CREATE OR REPLACE FUNCTION fail_generations_across_users(
     p_user_ids uuid[],
     p_session_ids uuid[],

@@ -4,6 +4,3 @@
 ALTER TABLE users ADD COLUMN is_bonus_withheld boolean NOT NULL DEFAULT false;
 COMMENT ON COLUMN users.is_bonus_withheld IS
     'The starter credits are still to be given, once the user is no longer anonymous.';
-
--- Its result says more now: the functions, which are applied next, make it anew.
-DROP FUNCTION IF EXISTS ensure_user(uuid, int);

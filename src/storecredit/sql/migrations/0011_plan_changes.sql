@@ -35,14 +35,3 @@ CREATE INDEX paddle_events_of_transaction ON paddle_events ((content ->> 'id'))
 COMMENT ON COLUMN paddle_events.subject IS
     'What a problem is about, where the same one comes again each month: events that are set aside '
     'with the same subject are one problem.';
-
--- Their arguments or results have changed; with both at hand a call would be ambiguous.
-DROP FUNCTION IF EXISTS attach_checkout(uuid, text, text);
-DROP FUNCTION IF EXISTS book_checkout(text, text, timestamptz, bigint, text, timestamptz);
-DROP FUNCTION IF EXISTS
-    book_subscription_period(text, text, timestamptz, bigint, text, timestamptz);
-DROP FUNCTION IF EXISTS book_overage_payment(text, text, date, bigint, text, timestamptz);
-DROP FUNCTION IF EXISTS apply_subscription_state(
-    text, text, uuid, uuid, text, timestamptz, timestamptz, timestamptz, text[]);
-DROP FUNCTION IF EXISTS settle_paddle_event(text, text, text);
-DROP FUNCTION IF EXISTS retry_paddle_event(text);
