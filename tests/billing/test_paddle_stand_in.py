@@ -22,6 +22,7 @@ from storecredit.billing.sales import Charge, Sale
 from storecredit.billing.signature import Signatures
 from storecredit.settings import Settings
 from tests.billing.paddle_account import Account, Event, month_after
+from tests.billing.paddle_changes import Mode, change_plan, keep_with_discount
 from tests.billing.paddle_stand_in import PaddleStandIn
 from tests.worker.stand_ins import Answer, StandIn, stand_in
 
@@ -77,6 +78,12 @@ def a_life() -> list[Event]:
     account.renew(subscription, paid=False)
     unpaid = next(t for t in account.transactions.values() if t["status"] == "past_due")
     account.recover(unpaid["id"])
+    for mode in Mode:
+        change_plan(account, subscription, "scale", mode)
+    change_plan(account, subscription, "starter")
+    keep_with_discount(account, subscription, 30)
+    account.renew(subscription)
+    account.pay(opened(account, monthly=False), coupon_percent=100)
     account.change_subscription(subscription, "paused")
     account.change_subscription(subscription, "active")
     account.change_subscription(subscription, "canceled")

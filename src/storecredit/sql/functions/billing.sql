@@ -303,11 +303,11 @@ BEGIN
     FROM clawbacks c WHERE c.paddle_transaction_id = p_transaction_id;
     credits := CASE
         WHEN v_payment.kind = 'overage' THEN 0
-        WHEN p_is_full THEN v_payment.credits - v_credits
+        WHEN p_is_full THEN greatest(0, v_payment.credits - v_credits)
         -- Nothing was paid, and so nothing can have gone back but the tax.
         WHEN v_payment.amount = 0 THEN 0
-        WHEN v_amount >= v_payment.amount THEN v_payment.credits - v_credits
-        -- A full one before may have asked for more than its amount's share.
+        -- A full one, or a downgrade, before may have asked for more than its amount's share.
+        WHEN v_amount >= v_payment.amount THEN greatest(0, v_payment.credits - v_credits)
         ELSE greatest(0, floor(v_payment.credits * v_amount / v_payment.amount) - v_credits) END;
     taken := CASE
         WHEN credits = 0 THEN 0
