@@ -8,7 +8,7 @@ import json
 import re
 import socket
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -170,6 +170,16 @@ def paddle(port: int) -> Iterator[Paddle]:
         yield running
 
 
+def booked_by_hand(read: Callable[..., str], paddle: Paddle) -> str:
+    """What the page's command says of a purchase that was paid, and of which nothing was told."""
+    checkout = "curl -s http://127.0.0.1:8080/api/v1/billing/checkout"
+    (opened,) = results(read(checkout, **{"purchase-17": "purchase-18"}))
+    transaction_id = opened["data"]["transaction_id"]
+    paddle.tell("deliver", on=False)
+    paddle.tell("pay", transaction_id=transaction_id)
+    return read("storecredit billing book", **{"$TRANSACTION_ID": transaction_id})
+
+
 def test_the_paddle_page_sets_up_sells_and_shows_what_needs_a_look(
     tmp_path: Path, environment: dict[str, str], port: int, paddle: Paddle
 ) -> None:
@@ -215,6 +225,10 @@ def test_the_paddle_page_sets_up_sells_and_shows_what_needs_a_look(
         assert event_id in run(f"{exports}{dismiss} {event_id}", reader, tmp_path)
         assert read("storecredit billing problems") == ""
 
+        booked = booked_by_hand(read, paddle)
+        assert re.search(r"^credits +5000$", booked, re.MULTILINE)
+        assert re.search(r"^price +90\.00 USD$", booked, re.MULTILINE)
+
 
 @pytest.mark.parametrize(
     "page, beginnings",
@@ -235,6 +249,7 @@ def test_the_paddle_page_sets_up_sells_and_shows_what_needs_a_look(
                 ["curl", "-s"],
                 ["storecredit", "billing"],
                 ["storecredit", "billing"],
+                ["storecredit", "billing"],
                 ["storecredit", "store"],
             ],
         ),
@@ -244,4 +259,4 @@ def test_every_block_of_commands_is_run_by_one_of_these_tests(
     page: Page, beginnings: list[list[str]]
 ) -> None:
     assert [text.split()[0:2] for text in page.blocks()] == beginnings
-    assert set(re.findall(r"^```(\w+)", page.text, re.MULTILINE)) <= {"sh", "json", "ts"}
+    assert set(re.findall(r"^```(\w+)", page.text, re.MULTILINE)) <= {*("sh", "json", "ts", "toml")}
