@@ -27,8 +27,9 @@ HONEST_ENDS = {
     "GENERATOR_REJECTED": {Plan.FAILS},
     # Its first asking may have been the last attempt, if workers died over those before.
     "GENERATOR_UNAVAILABLE": {Plan.IS_AWAY, Plan.IS_AWAY_AT_FIRST},
-    "GENERATOR_TIMEOUT": {Plan.HANGS_AT_FIRST},
-    # Any attempt may have died with its worker, and there are only so many.
+    # Any attempt may have died with its worker, and there are only so many; and while everything
+    # starts again at once, any may take too long.
+    "GENERATOR_TIMEOUT": set(Plan),
     "GENERATION_FAILED": set(Plan),
 }
 """What the generator was to do with a request whose session ended so."""
