@@ -159,6 +159,39 @@ async def test_a_page_that_overwrites_our_custom_data_hides_no_payment(desk: Des
     assert (await desk.service.parts.problems.find()).none
 
 
+async def test_what_came_before_anything_told_that_it_is_ours_is_looked_at_again(
+    desk: Desk,
+) -> None:
+    """Its custom data overwritten, and the first events of its subscription delivered last."""
+    store = await desk.store()
+    account = desk.paddle.account
+    opened = await desk.opened(store, PlanOrder("growth"), "plan")
+    account.transactions[opened.transaction_id]["custom_data"] = {"utm_source": "mail"}
+    first = account.pay(opened.transaction_id)
+    (subscription_id,) = account.subscriptions
+    renewal = completed(account.renew(subscription_id))
+    refund = account.adjust(renewal.data["id"], status="approved")
+    canceled = only(
+        account.change_subscription(subscription_id, "canceled"), "subscription.canceled"
+    )
+    early = [canceled, refund, renewal]
+    await desk.told(early)
+    assert {await desk.status(event) for event in early} == {"ignored"}
+
+    await desk.told(first)
+    await desk.service.parts.paddle_events.requeue_orphans()
+    await desk.settled()
+    for event in early:
+        # The wait of the refund for its payment may have been over.
+        await desk.service.parts.paddle_events.retry(event.event_id)
+    await desk.settled()
+
+    assert {await desk.status(event) for event in early} == {"processed"}
+    assert await desk.balance(store) == 800
+    assert await desk.tier(store) == "default"
+    assert (await desk.service.parts.problems.find()).none
+
+
 async def test_a_payment_that_comes_before_its_checkout_is_attached_waits_for_it(
     desk: Desk,
 ) -> None:

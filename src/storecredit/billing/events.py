@@ -128,7 +128,11 @@ class PaddleEvents:
             raise TryAgainLater(wait_seconds)
 
     async def requeue_orphans(self) -> int:
-        """Make a job for each unsettled event that has none; how many there were."""
+        """Make a job for each unsettled event that has none; how many there were.
+
+        Among them are those that were ignored before their subscription was known for ours.
+        """
+        await self._database.fetchval("SELECT reopen_foreign_paddle_events()")
         rows = await self._database.fetch(
             """SELECT e.event_id FROM paddle_events e
                WHERE e.status IN ('received', 'failing')
@@ -184,8 +188,9 @@ class PaddleEvents:
         """What the event comes to; whose it is comes first, so that others' may be of any form."""
         event_type, kept = event["event_type"], event["content"]
         try:
-            if not await is_ours(connection, read_references(event_type, kept)):
-                return Ignored(NOT_OURS)
+            names = read_references(event_type, kept)
+            if not await is_ours(connection, names):
+                return Ignored(NOT_OURS, names.subscription_id)
             content = read_content(event_type, kept)
         except UnreadableContent as error:
             return SetAside(
@@ -197,10 +202,11 @@ class PaddleEvents:
         self, connection: Connection, event: Record, verdict: Verdict
     ) -> float | None:
         subject: str | None = None
+        foreign: str | None = None
         match verdict:
             case Processed(note):
                 status, reason = "processed", note
-            case Ignored(reason):
+            case Ignored(reason, foreign):
                 status = "ignored"
             case SetAside(reason, subject):
                 status = "set_aside"
@@ -209,11 +215,12 @@ class PaddleEvents:
             case _:
                 assert_never(verdict)
         await connection.fetchval(
-            "SELECT settle_paddle_event($1, $2, $3, $4)",
+            "SELECT settle_paddle_event($1, $2, $3, $4, $5)",
             event["event_id"],
             status,
             reason,
             subject,
+            foreign,
         )
         say = log.error if status == "set_aside" else log.info
         say("paddle_event_settled", event_type=event["event_type"], status=status, reason=reason)

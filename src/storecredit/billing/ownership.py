@@ -5,7 +5,9 @@ the same webhook and in any form. A thing is ours if a record of ours names it: 
 price decides. The record of a checkout is made before Paddle is asked for a transaction, and its
 id goes along in the custom data, which a subscription and its renewals inherit
 (https://developer.paddle.com/build/transactions/custom-data): so an event of ours is known for
-ours also before the event that it should have followed.
+ours also before the event that it should have followed. (A page can overwrite the custom data of a
+checkout that it opens. What is ignored therefore keeps the subscription it names, and is looked at
+again when that turns out to be ours.)
 """
 
 from storecredit.billing.messages import References

@@ -14,9 +14,10 @@ class Processed:
 
 @dataclass(frozen=True, slots=True)
 class Ignored:
-    """Nothing follows from it."""
+    """Nothing follows from it; of what is not ours, the subscription that it names."""
 
     reason: str
+    foreign_subscription_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

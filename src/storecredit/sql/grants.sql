@@ -44,6 +44,7 @@ DECLARE
         'fail_generation', 'fail_generations_across_users', 'postpone_generation',
         'forget_generation_result', 'forget_generator_message',
         'open_checkout', 'attach_checkout', 'receive_paddle_event', 'settle_paddle_event',
+        'reopen_foreign_paddle_events',
         'note_paddle_event_failure', 'retry_paddle_event', 'dismiss_billing_problem',
         'book_checkout', 'book_subscription_payment', 'book_overage_payment', 'book_adjustment',
         'apply_subscription_state', 'book_transaction',
