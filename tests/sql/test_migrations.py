@@ -38,6 +38,7 @@ MIGRATIONS = (
     "0010_anonymous_users",
     "0011_plan_changes",
     "0012_generator_messages",
+    "0013_foreign_events",
 )
 
 # Whatever a migration makes, one line each; rights in order of name, since a right that is taken
