@@ -8,6 +8,3 @@ CREATE INDEX foreign_paddle_events ON paddle_events (foreign_subscription_id)
 COMMENT ON COLUMN paddle_events.foreign_subscription_id IS
     'The subscription that an event names which is about nothing of ours. Null: it is ours, or names '
     'none.';
-
--- Its arguments have changed; with both at hand a call would be ambiguous.
-DROP FUNCTION IF EXISTS settle_paddle_event(text, text, text, text);
