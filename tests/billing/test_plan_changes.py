@@ -84,6 +84,22 @@ async def test_in_whatever_order_it_is_told_the_newest_plan_holds_and_each_bill_
     assert (await desk.service.parts.problems.find()).none
 
 
+async def test_a_checkout_of_which_no_price_is_known_is_known_by_what_it_was_sold_for(
+    desk: Desk,
+) -> None:
+    store = await desk.store()
+    subscription_id = await desk.subscribed(store, "growth")
+    # As checkouts were kept at first.
+    await desk.admin.execute("UPDATE checkouts SET paddle_price_id = NULL")
+    account = desk.paddle.account
+
+    await desk.told(account.renew(subscription_id))
+    assert await desk.balance(store) == 2 * 800
+    await desk.told(change_plan(account, subscription_id, "scale", rate="0.5"))
+    assert (await desk.balance(store), await desk.tier(store)) == (2 * 800 + 500, "scale")
+    assert (await desk.service.parts.problems.find()).none
+
+
 async def test_a_prorated_upgrade_adds_its_part_once_and_a_refund_takes_it_back(
     desk: Desk,
 ) -> None:

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from storecredit.billing.catalogue import Catalogue, CatalogueError, load_catalogue
-from storecredit.billing.messages import Item, Transaction, read_transaction
+from storecredit.billing.messages import Item, Price, Transaction, read_transaction
 from storecredit.billing.plan_prices import PlanPrices, Terms, Worth
 from storecredit.postgres.pool import Record
 from tests.billing.paddle_changes import PLANS_FILE
@@ -134,6 +134,38 @@ def test_without_a_checkout_the_catalogue_alone_names_prices(catalogue: Catalogu
     prices = PlanPrices(catalogue, sold)
     assert prices.worth(billed((OWN, 1, None, 8900))).plan is None
     assert prices.worth(billed((GROWTH, 1, None, 9900))).credits == 800
+
+
+@pytest.mark.parametrize(
+    "told, is_known",
+    [
+        ({}, True),
+        ({"unit_price": {"amount": "8900", "currency_code": "usd"}}, True),
+        ({"unit_price": {"amount": "8901", "currency_code": "USD"}}, False),
+        ({"unit_price": {"amount": "8900", "currency_code": "EUR"}}, False),
+        ({"unit_price": None}, False),
+        ({"billing_cycle": YEARLY}, False),
+        ({"billing_cycle": None}, False),
+    ],
+)
+@pytest.mark.parametrize("own", [None, OWN])
+def test_an_amount_is_asked_only_where_a_checkout_knows_no_price(
+    catalogue: Catalogue, own: str | None, told: dict[str, Any], is_known: bool
+) -> None:
+    sold: Any = {
+        "paddle_price_id": own,
+        "plan": "growth",
+        "credits": 700,
+        "amount": 8900,
+        "currency": "USD",
+    }
+    usual = {
+        "id": OTHER,
+        "unit_price": {"amount": "8900", "currency_code": "USD"},
+        "billing_cycle": MONTHLY,
+    }
+    terms = PlanPrices(catalogue, sold).terms(msgspec.convert(usual | told, type=Price))
+    assert (terms is not None) == (is_known and own is None)
 
 
 @pytest.mark.parametrize(

@@ -144,10 +144,18 @@ class BillingCycle(Part, frozen=True):
     frequency: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]
 
 
+class Money(Part, frozen=True):
+    """So much, in that currency."""
+
+    amount: Amount
+    currency_code: Currency | None = None
+
+
 class Price(Part, frozen=True):
     """What an item costs."""
 
     id: PaddleId | None = None
+    unit_price: Money | None = None
     billing_cycle: BillingCycle | None = None
     custom_data: ChargeMark | None = None
 

@@ -1,7 +1,8 @@
 """Which plan a price at Paddle is, and how many credits the lines of a transaction are worth.
 
 By our own record alone: the price that Paddle made for our checkout, or one that the catalogue
-names as a plan's (`paddle_price_ids`). Never by an amount, a name or a description.
+names as a plan's (`paddle_price_ids`). Never by a name or a description; and by its amount only
+where our record has no more than that: checkouts were once kept without their price's id.
 """
 
 from collections.abc import Iterable
@@ -54,8 +55,10 @@ class PlanPrices:
         if price.id is None:
             return None
         if sold is not None and price.id == sold["paddle_price_id"]:
-            return Terms(sold["plan"], sold["credits"], sold["amount"], sold["currency"])
+            return _terms_of(sold)
         plan = self._catalogue.plan_of_price(price.id)
+        if plan is None and sold is not None and _is_what_was_sold(price, sold):
+            return _terms_of(sold)
         if plan is None or price.billing_cycle not in (None, MONTHLY):
             return None
         return Terms(plan.name, plan.credits, plan.amount, plan.currency)
@@ -99,3 +102,16 @@ class PlanPrices:
             amount=sum(terms.amount * quantity for terms, quantity in found),
             currency=largest.currency,
         )
+
+
+def _terms_of(sold: Record) -> Terms:
+    return Terms(sold["plan"], sold["credits"], sold["amount"], sold["currency"])
+
+
+def _is_what_was_sold(price: Price, sold: Record) -> bool:
+    """Whether a checkout of which no price is known was for such a one, by amount and currency."""
+    unit = price.unit_price
+    if sold["paddle_price_id"] is not None or unit is None or unit.currency_code is None:
+        return False
+    costs = (int(unit.amount), unit.currency_code.upper())
+    return price.billing_cycle == MONTHLY and costs == (sold["amount"], sold["currency"])
