@@ -91,6 +91,68 @@ async def test_a_refund_finds_what_was_booked_by_hand(desk: Desk, operator: Oper
     assert (await verify(desk.database, every_row=True)).discrepancies == ()
 
 
+async def test_a_refund_that_was_no_concern_of_ours_takes_the_credits_of_a_later_booking(
+    desk: Desk, operator: Operator
+) -> None:
+    store = await desk.store()
+    bought = completed(await desk.paid(store))
+    await desk.admin.execute("DELETE FROM checkouts")
+    account, transaction_id = desk.paddle.account, bought.data["id"]
+    refund = account.adjust(transaction_id, status="approved", subtotal=450)
+    await desk.told([bought, refund])
+    assert (await desk.status(bought), await desk.status(refund)) == ("ignored", "ignored")
+
+    data_of(await operator.post(path_of(transaction_id), credits=8, store_id=str(store.id)), 201)
+    await desk.service.parts.paddle_events.requeue_orphans()
+    await desk.settled()
+
+    assert await desk.balance(store) == 6, "a quarter went back"
+    assert (await desk.status(bought), await desk.status(refund)) == ("processed", "processed")
+    assert (await verify(desk.database, every_row=True)).discrepancies == ()
+
+
+async def test_what_is_booked_before_its_event_comes_is_no_problem_when_it_comes(
+    desk: Desk, operator: Operator
+) -> None:
+    store = await desk.store()
+    subscription_id = await desk.subscribed(store)
+    account = desk.paddle.account
+    custom = [(price("pri_01custom", 50000), 1)]
+    await desk.told(change_items(account, subscription_id, custom, Mode.DO_NOT_BILL))
+    renewal = account.renew(subscription_id)
+    path = path_of(completed(renewal).data["id"])
+    data_of(await operator.post(path, credits=5000), 201)
+
+    await desk.told(renewal)
+
+    assert await desk.balance(store) == 800 + 5000
+    assert await desk.status(completed(renewal)) == "processed"
+    assert data_of(await operator.get("/billing/problems"))["events"] == []
+
+
+async def test_what_an_earlier_version_kept_of_an_event_is_enough_to_book_it(
+    desk: Desk, operator: Operator
+) -> None:
+    store = await desk.store()
+    (renewal,) = await custom_renewals(desk, store)
+    await desk.admin.execute(
+        """UPDATE paddle_events SET content = json_build_object(
+               'kind', 'transaction', 'id', content -> 'id', 'origin', content -> 'origin',
+               'currency_code', content -> 'currency_code',
+               'details', json_build_object('totals', json_build_object(
+                   'subtotal', content #> '{details,totals,subtotal}')),
+               'subscription_id', content -> 'subscription_id',
+               'billing_period', content -> 'billing_period')
+           WHERE event_id = $1""",
+        renewal.event_id,
+    )
+
+    booked = data_of(await operator.post(path_of(renewal.data["id"]), credits=5000), 201)
+
+    assert booked["amount"] == 50000
+    assert await desk.balance(store) == 800 + 5000
+
+
 async def test_of_several_months_each_is_booked_by_itself(desk: Desk, operator: Operator) -> None:
     store = await desk.store()
     renewals = await custom_renewals(desk, store, months=3)

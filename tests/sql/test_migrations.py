@@ -39,6 +39,7 @@ MIGRATIONS = (
     "0011_plan_changes",
     "0012_generator_messages",
     "0013_foreign_events",
+    "0014_foreign_transactions",
 )
 
 # Whatever a migration makes, one line each; rights in order of name, since a right that is taken

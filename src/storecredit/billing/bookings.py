@@ -11,6 +11,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
+import msgspec
+
 from storecredit import telemetry
 from storecredit.billing.checkouts import owner_of
 from storecredit.billing.messages import Transaction, UnreadableContent, read_content
@@ -115,6 +117,9 @@ class Bookings:
             return None
         if not isinstance(said, Transaction) or said.totals is None:
             return None
+        if said.status is None:
+            # The event's type says it; earlier versions kept no status.
+            said = msgspec.structs.replace(said, status=COMPLETED)
         return _Paid(said, row["occurred_at"])
 
     async def _asked(self, transaction_id: str) -> _Paid | None:

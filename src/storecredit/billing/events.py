@@ -130,7 +130,8 @@ class PaddleEvents:
     async def requeue_orphans(self) -> int:
         """Make a job for each unsettled event that has none; how many there were.
 
-        Among them are those that were ignored before their subscription was known for ours.
+        Among them are those that were ignored before their subscription was known for ours, or
+        their transaction was booked by hand.
         """
         await self._database.fetchval("SELECT reopen_foreign_paddle_events()")
         rows = await self._database.fetch(
@@ -190,7 +191,7 @@ class PaddleEvents:
         try:
             names = read_references(event_type, kept)
             if not await is_ours(connection, names):
-                return Ignored(NOT_OURS, names.subscription_id)
+                return Ignored(NOT_OURS, names.subscription_id, names.transaction_id)
             content = read_content(event_type, kept)
         except UnreadableContent as error:
             return SetAside(
@@ -202,12 +203,12 @@ class PaddleEvents:
         self, connection: Connection, event: Record, verdict: Verdict
     ) -> float | None:
         subject: str | None = None
-        foreign: str | None = None
+        foreign: tuple[str | None, str | None] = (None, None)
         match verdict:
             case Processed(note):
                 status, reason = "processed", note
-            case Ignored(reason, foreign):
-                status = "ignored"
+            case Ignored(reason, subscription_id, transaction_id):
+                status, foreign = "ignored", (subscription_id, transaction_id)
             case SetAside(reason, subject):
                 status = "set_aside"
             case NotYet(reason):
@@ -215,12 +216,12 @@ class PaddleEvents:
             case _:
                 assert_never(verdict)
         await connection.fetchval(
-            "SELECT settle_paddle_event($1, $2, $3, $4, $5)",
+            "SELECT settle_paddle_event($1, $2, $3, $4, $5, $6)",
             event["event_id"],
             status,
             reason,
             subject,
-            foreign,
+            *foreign,
         )
         say = log.error if status == "set_aside" else log.info
         say("paddle_event_settled", event_type=event["event_type"], status=status, reason=reason)

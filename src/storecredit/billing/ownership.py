@@ -7,7 +7,8 @@ id goes along in the custom data, which a subscription and its renewals inherit
 (https://developer.paddle.com/build/transactions/custom-data): so an event of ours is known for
 ours also before the event that it should have followed. (A page can overwrite the custom data of a
 checkout that it opens. What is ignored therefore keeps the subscription it names, and is looked at
-again when that turns out to be ours.)
+again when that turns out to be ours; likewise the transaction, which the operator may book by hand
+after its refund was ignored.)
 """
 
 from storecredit.billing.messages import References

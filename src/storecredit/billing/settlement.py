@@ -46,14 +46,8 @@ async def settle(
     match content:
         case Transaction(origin="subscription_payment_method_change"):
             return Ignored("A means of payment was replaced; nothing was sold.")
-        case Transaction(totals=None):
-            return SetAside(f"Transaction {content.id} does not say what was paid.")
-        case Transaction(origin="subscription_recurring" | "subscription_update"):
-            return await settle_payment(connection, content, occurred_at, catalogue)
-        case Transaction(origin="subscription_charge"):
-            return await _overage(connection, content, occurred_at)
         case Transaction():
-            return await _purchase(connection, content, occurred_at)
+            return await _transaction(connection, content, occurred_at, catalogue)
         case Subscription(status=status) if status not in _STATUSES:
             return SetAside(f"Subscription {content.id} has a status not known here: {status}.")
         case Subscription():
@@ -62,6 +56,30 @@ async def settle(
             return await _adjustment(connection, content)
         case _:
             assert_never(content)
+
+
+async def _transaction(
+    connection: Connection, paid: Transaction, paid_at: datetime, catalogue: Catalogue
+) -> Verdict:
+    if await _is_booked(connection, paid):
+        return Processed("Booked before.")
+    if paid.totals is None:
+        return SetAside(f"Transaction {paid.id} does not say what was paid.")
+    match paid.origin:
+        case "subscription_recurring" | "subscription_update":
+            return await settle_payment(connection, paid, paid_at, catalogue)
+        case "subscription_charge":
+            return await _overage(connection, paid, paid_at)
+        case _:
+            return await _purchase(connection, paid, paid_at)
+
+
+async def _is_booked(connection: Connection, paid: Transaction) -> bool:
+    """By an event before this one, or by hand: then our record says no more what it is."""
+    found: bool = await connection.fetchval(
+        "SELECT EXISTS (SELECT FROM payments WHERE paddle_transaction_id = $1)", paid.id
+    )
+    return found
 
 
 async def _purchase(connection: Connection, paid: Transaction, paid_at: datetime) -> Verdict:

@@ -14,10 +14,11 @@ class Processed:
 
 @dataclass(frozen=True, slots=True)
 class Ignored:
-    """Nothing follows from it; of what is not ours, the subscription that it names."""
+    """Nothing follows from it; of what is not ours, the subscription and transaction it names."""
 
     reason: str
     foreign_subscription_id: str | None = None
+    foreign_transaction_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

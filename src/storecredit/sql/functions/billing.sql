@@ -362,7 +362,8 @@ CREATE OR REPLACE FUNCTION settle_paddle_event(
     p_status text,
     p_reason text DEFAULT NULL,
     p_subject text DEFAULT NULL,
-    p_foreign_subscription_id text DEFAULT NULL
+    p_foreign_subscription_id text DEFAULT NULL,
+    p_foreign_transaction_id text DEFAULT NULL
 )
 RETURNS boolean
 LANGUAGE plpgsql
@@ -370,19 +371,21 @@ SECURITY DEFINER
 SET search_path = public, pg_temp
 AS $$
 -- Purpose: say what became of an event: processed, ignored or set_aside. Events that are set aside
---   with the same subject are one problem. One that is not ours keeps the subscription it names.
+--   with the same subject are one problem. One that is not ours keeps the subscription and the
+--   transaction it names.
 -- Locks: the event's row. Idempotent: the first settlement stays.
 -- Outcomes: true: settled now; false: no such event, or it was settled.
 -- Errors: check_violation for a status that settles nothing.
 BEGIN
     UPDATE paddle_events e
     SET status = p_status, reason = p_reason, subject = p_subject, settled_at = now(),
-        attempts = e.attempts + 1, foreign_subscription_id = p_foreign_subscription_id
+        attempts = e.attempts + 1, foreign_subscription_id = p_foreign_subscription_id,
+        foreign_transaction_id = p_foreign_transaction_id
     WHERE e.event_id = p_event_id AND e.status IN ('received', 'failing');
     RETURN FOUND;
 END;
 $$;
-COMMENT ON FUNCTION settle_paddle_event(text, text, text, text, text) IS
+COMMENT ON FUNCTION settle_paddle_event(text, text, text, text, text, text) IS
     'Settles an event as processed, ignored or set_aside. true: now; false: unknown or settled.';
 
 CREATE OR REPLACE FUNCTION reopen_foreign_paddle_events()
@@ -391,23 +394,32 @@ LANGUAGE plpgsql
 SECURITY DEFINER
 SET search_path = public, pg_temp
 AS $$
--- Purpose: events were ignored as not ours, and the subscription that they name is known by now:
---   they are to be processed.
+-- Purpose: events were ignored as not ours, and the subscription that they name is known by now,
+--   or the operator has booked their transaction: they are to be processed.
 -- Locks: their rows. Idempotent: each is reopened once.
 -- Outcomes: how many there were.
 DECLARE
-    v_reopened bigint;
+    v_subscribed bigint;
+    v_booked bigint;
 BEGIN
     UPDATE paddle_events e
-    SET status = 'received', attempts = 0, settled_at = NULL, foreign_subscription_id = NULL
+    SET status = 'received', attempts = 0, settled_at = NULL, foreign_subscription_id = NULL,
+        foreign_transaction_id = NULL
     FROM store_subscriptions s
     WHERE e.foreign_subscription_id = s.paddle_subscription_id AND e.status = 'ignored';
-    GET DIAGNOSTICS v_reopened = ROW_COUNT;
-    RETURN v_reopened;
+    GET DIAGNOSTICS v_subscribed = ROW_COUNT;
+    UPDATE paddle_events e
+    SET status = 'received', attempts = 0, settled_at = NULL, foreign_subscription_id = NULL,
+        foreign_transaction_id = NULL
+    FROM payments p
+    WHERE e.foreign_transaction_id = p.paddle_transaction_id AND e.status = 'ignored';
+    GET DIAGNOSTICS v_booked = ROW_COUNT;
+    RETURN v_subscribed + v_booked;
 END;
 $$;
 COMMENT ON FUNCTION reopen_foreign_paddle_events() IS
-    'Lets events be processed that were ignored as not ours, and whose subscription is known by now.';
+    'Lets events be processed that were ignored as not ours, and whose subscription is known by now, '
+    'or whose transaction was booked by hand.';
 
 CREATE OR REPLACE FUNCTION note_paddle_event_failure(
     p_event_id text,

@@ -13,6 +13,7 @@ DROP FUNCTION IF EXISTS
         text, text, uuid, uuid, text, timestamptz, timestamptz, timestamptz, text[]);
 DROP FUNCTION IF EXISTS settle_paddle_event(text, text, text);
 DROP FUNCTION IF EXISTS settle_paddle_event(text, text, text, text);
+DROP FUNCTION IF EXISTS settle_paddle_event(text, text, text, text, text);
 DROP FUNCTION IF EXISTS retry_paddle_event(text);
 DROP FUNCTION IF EXISTS create_store_generations(uuid, uuid[], text[], bytea[], json[], json[]);
 DROP FUNCTION IF EXISTS fail_store_generations(uuid, uuid[], text[], text[]);
