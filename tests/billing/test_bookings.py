@@ -11,7 +11,7 @@ import pytest
 from storecredit.billing.checkouts import PlanOrder
 from storecredit.ledger.owners import Owner, OwnerKind
 from storecredit.ledger.verify import verify
-from tests.billing.desk import Desk, completed
+from tests.billing.desk import Desk, completed, only
 from tests.billing.paddle_account import Event
 from tests.billing.paddle_changes import Mode, change_items, price
 from tests.billing.paddle_stand_in import Failure
@@ -109,6 +109,24 @@ async def test_a_refund_that_was_no_concern_of_ours_takes_the_credits_of_a_later
     assert await desk.balance(store) == 6, "a quarter went back"
     assert (await desk.status(bought), await desk.status(refund)) == ("processed", "processed")
     assert (await verify(desk.database, every_row=True)).discrepancies == ()
+
+
+async def test_a_subscription_is_not_ours_because_its_first_payment_was_booked_by_hand(
+    desk: Desk, operator: Operator
+) -> None:
+    store = await desk.store()
+    begun = await desk.paid(store, PlanOrder("growth"))
+    await desk.admin.execute("DELETE FROM checkouts")
+    await desk.told(begun)
+
+    path = path_of(completed(begun).data["id"])
+    data_of(await operator.post(path, credits=8, store_id=str(store.id)), 201)
+    await desk.service.parts.paddle_events.requeue_orphans()
+    await desk.settled()
+
+    assert await desk.status(only(begun, "subscription.created")) == "ignored"
+    assert await desk.status(completed(begun)) == "processed"
+    assert (await desk.balance(store), await desk.tier(store)) == (8, "default")
 
 
 async def test_what_is_booked_before_its_event_comes_is_no_problem_when_it_comes(

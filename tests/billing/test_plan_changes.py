@@ -100,6 +100,40 @@ async def test_a_checkout_of_which_no_price_is_known_is_known_by_what_it_was_sol
     assert (await desk.service.parts.problems.find()).none
 
 
+@pytest.mark.parametrize(
+    "subtotal, status, balance", [(9900, "processed", 1600), (9901, "set_aside", 800)]
+)
+async def test_a_discounted_renewal_that_was_kept_without_its_lines_is_booked_by_retry(
+    desk: Desk, subtotal: int, status: str, balance: int
+) -> None:
+    store = await desk.store()
+    subscription_id = await desk.subscribed(store, "growth")
+    renewal = completed(desk.paddle.account.renew(subscription_id))
+    # As an earlier version kept it, and set it aside.
+    await desk.admin.execute(
+        """INSERT INTO paddle_events
+               (event_id, event_type, occurred_at, status, settled_at, content)
+           VALUES ($1, $2, now(), 'set_aside', now(), json_build_object(
+               'kind', 'transaction', 'id', $3::text, 'origin', 'subscription_recurring',
+               'currency_code', 'USD', 'subscription_id', $4::text,
+               'details', json_build_object('totals', json_build_object(
+                   'subtotal', $5::text, 'discount', '990')),
+               'billing_period', json_build_object('starts_at', $6::text, 'ends_at', $7::text)))""",
+        renewal.event_id,
+        renewal.event_type,
+        renewal.data["id"],
+        subscription_id,
+        str(subtotal),
+        renewal.data["billing_period"]["starts_at"],
+        renewal.data["billing_period"]["ends_at"],
+    )
+
+    assert await desk.service.parts.paddle_events.retry(renewal.event_id)
+    await desk.settled()
+
+    assert (await desk.status(renewal), await desk.balance(store)) == (status, balance)
+
+
 async def test_a_prorated_upgrade_adds_its_part_once_and_a_refund_takes_it_back(
     desk: Desk,
 ) -> None:

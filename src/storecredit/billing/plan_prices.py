@@ -69,6 +69,9 @@ class PlanPrices:
         Rounded towards zero, over all lines together: never a part of a credit too many is given
         or taken.
         """
+        if self._is_a_period_without_lines(billed):
+            assert self._sold is not None, "it was compared with that"
+            return Worth(self._sold["credits"], self._sold["plan"], (), is_open=False)
         total, most, plan = Fraction(0), Fraction(0), None
         unknown: list[str] = []
         is_open = False
@@ -83,6 +86,17 @@ class PlanPrices:
             if plan is None or credits > most:
                 plan, most = terms.plan, credits
         return Worth(int(total), plan, tuple(sorted(set(unknown))), is_open)
+
+    def _is_a_period_without_lines(self, billed: Transaction) -> bool:
+        """Whether it is one of what was sold, as far as an event says that was kept without lines.
+
+        Earlier versions kept no more of it than its amount.
+        """
+        if self._sold is None or billed.details is None or billed.details.line_items is not None:
+            return False
+        costs = (billed.subtotal, billed.currency_code)
+        is_period = billed.origin == "subscription_recurring"
+        return is_period and costs == (self._sold["amount"], self._sold["currency"])
 
     def terms_of_items(self, items: Iterable[Item]) -> Terms | None:
         """What a subscription's items come to each month; None: no plan is among them."""

@@ -412,7 +412,9 @@ BEGIN
     SET status = 'received', attempts = 0, settled_at = NULL, foreign_subscription_id = NULL,
         foreign_transaction_id = NULL
     FROM payments p
-    WHERE e.foreign_transaction_id = p.paddle_transaction_id AND e.status = 'ignored';
+    WHERE e.foreign_transaction_id = p.paddle_transaction_id AND e.status = 'ignored'
+      -- Its subscription, of which it may be the first payment, is no more ours than before.
+      AND e.event_type NOT LIKE 'subscription.%';
     GET DIAGNOSTICS v_booked = ROW_COUNT;
     RETURN v_subscribed + v_booked;
 END;
