@@ -227,6 +227,8 @@ async def test_keys_that_are_not_for_this_are_left_out() -> None:
         {"kty": "RSA", "n": 5, "e": []},
         {"kty": ["RSA"], "kid": "odd"},
         {"kty": "EC", "crv": "P-999", "kid": "odd"},
+        {"kty": "oct", "kid": "odd"},
+        jwk("ES256", "odd") | {"alg": "none"},
         jwk("ES256", "odd") | {"x": "AAAA"},
         jwk("ES256", "odd") | {"kid": ["odd"]},
         jwk("ES256", "enc", use="enc"),

@@ -163,6 +163,6 @@ def _key(entry: Any, algorithms: frozenset[str]) -> jwt.PyJWK | None:
         return None
     try:
         key = jwt.PyJWK(entry)
-    except (jwt.PyJWTError, TypeError, ValueError):
-        return None
+    except (jwt.PyJWTError, LookupError, NotImplementedError, TypeError, ValueError):
+        return None  # all that PyJWT raises for a key it cannot take
     return key if key.algorithm_name in algorithms else None
