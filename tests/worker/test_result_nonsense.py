@@ -59,6 +59,16 @@ def test_an_answer_is_an_image_or_a_sentence(body: bytes) -> None:
         assert str(outcome).startswith(("The generator's answer ", "The generator's image "))
 
 
+@pytest.mark.parametrize("parameters, is_read", [(";a=1" * 22, True), (";a=1" * 23, False)])
+def test_the_head_of_an_image_in_prose_has_a_maximum(parameters: str, *, is_read: bool) -> None:
+    """Else a text of many heads is read for each of them to its end."""
+    url = data_url(PNG).replace("image/png", f"image/png{parameters}")
+
+    outcome = read(msgspec.json.encode({"content": f"Here it is: ![A room]({url})"}))
+
+    assert isinstance(outcome, GeneratedImage) == is_read
+
+
 def shown() -> list[str]:
     """The answers that the page shows, in its second table."""
     table = PAGE.read_text(encoding="utf-8").partition("## Images that come back")[2]

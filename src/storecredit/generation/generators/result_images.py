@@ -63,7 +63,13 @@ What else is in an answer (`input`, `parameters`, `prompt`) may name images that
 """
 _PROSE = frozenset({"message", "content", "text"})
 """Names whose text may speak of an image, rather than be one."""
-_IN_PROSE = re.compile(r"data:image/[^\s,\"')]*,[A-Za-z0-9+/_=%-]+|(?<=\]\()https?://[^\s)]+")
+_HEAD_MAX_CHARACTERS = 100
+"""Of what stands between `data:image/` and the comma in prose. Without a maximum, prose that begins
+many of them is read in the square of its length, and nothing else runs meanwhile."""
+_IN_PROSE = re.compile(
+    rf"data:image/[^\s,\"')]{{0,{_HEAD_MAX_CHARACTERS}}},[A-Za-z0-9+/_=%-]+"
+    r"|(?<=\]\()https?://[^\s)]+"
+)
 """A `data:` URL, or the target of a Markdown link."""
 
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*:", re.IGNORECASE)  # RFC 3986, 3.1; no base64 has a colon
