@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from storecredit.web.superjson import (
     ANNOTATIONS_MAX,
+    PATH_MAX_CHARACTERS,
     UNDEFINED,
     Foreign,
     NotSuperjson,
@@ -103,7 +104,7 @@ def test_a_time_is_written_in_utc_with_milliseconds() -> None:
         ({"json": {"a": 1}, "meta": meta({"b.c": ["undefined"]})}, {"a": 1}),
         ({"json": [1], "meta": meta({"5": ["undefined"]})}, [1]),
         ({"json": [1], "meta": meta({"x": ["undefined"]})}, [1]),
-        ({"json": [1], "meta": meta({"9" * 5000: ["undefined"]})}, [1]),
+        ({"json": [1], "meta": meta({"9" * PATH_MAX_CHARACTERS: ["undefined"]})}, [1]),
         ({"json": [1, None], "meta": meta({"1": ["undefined"]})}, [1, UNDEFINED]),
         ({"json": {"a.b": "x"}, "meta": meta({"a\\.b": ["undefined"]})}, {"a.b": UNDEFINED}),
         ({"json": {"a\\b": "x"}, "meta": meta({"a\\\\b": ["URL"]})}, {"a\\b": Foreign("URL")}),
@@ -169,6 +170,10 @@ def test_reading_what_is_not_a_number() -> None:
         {"json": {}, "meta": {"referentialEqualities": [["a"]]}},
         {"json": {}, "meta": meta({str(n): ["undefined"] for n in range(ANNOTATIONS_MAX + 1)})},
         {"json": {}, "meta": {"referentialEqualities": {"a": ["b"] * (ANNOTATIONS_MAX + 1)}}},
+        {"json": {}, "meta": meta({"a" * (PATH_MAX_CHARACTERS + 1): ["undefined"]})},
+        {"json": {}, "meta": meta({"." * 200: {"." * 200: ["undefined"]}})},
+        {"json": {}, "meta": {"referentialEqualities": {"a": ["b" * (PATH_MAX_CHARACTERS + 1)]}}},
+        {"json": {}, "meta": {"referentialEqualities": {"a" * (PATH_MAX_CHARACTERS + 1): ["b"]}}},
     ],
 )
 def test_what_is_not_of_this_form_is_refused(payload: Any) -> None:

@@ -21,6 +21,9 @@ import msgspec
 
 ANNOTATIONS_MAX: Final = 1000
 """Values of one input that JSON has no type for; more of them are nobody's."""
+PATH_MAX_CHARACTERS: Final = 250
+"""Of where one of them stands. Each path is walked by itself, so that long ones would add up to
+minutes in which nothing else is served."""
 VERSION: Final = 1
 """Of how paths are written; without it a backslash escapes nothing but a dot."""
 PLACE_DIGITS_MAX: Final = 10
@@ -149,6 +152,8 @@ def _annotations(tree: Any, origin: Path, *, is_legacy: bool) -> Iterator[tuple[
     if isinstance(children, dict):
         for name, child in children.items():
             below = (*origin, *_read(name, is_legacy=is_legacy))
+            if len(below) > PATH_MAX_CHARACTERS:  # each name but one has a dot
+                raise NotSuperjson(_LONG_PATH)
             yield from _annotations(child, below, is_legacy=is_legacy)
     if is_node:
         yield origin, tree[0]
@@ -165,12 +170,17 @@ def _equalities(tree: Any, *, is_legacy: bool) -> Iterator[tuple[Path, Path]]:
             yield _read(copy, is_legacy=is_legacy), _read(original, is_legacy=is_legacy)
 
 
+_LONG_PATH: Final = (
+    f"The input's annotations have a path of more than {PATH_MAX_CHARACTERS} characters."
+)
 _TOKEN: Final = re.compile(r"\\(?P<escaped>.?)|(?P<dot>\.)|[^.\\]+", re.DOTALL)
 _LEGACY_TOKEN: Final = re.compile(r"\\(?P<escaped>\.)|(?P<dot>\.)|\\|[^.\\]+")
 
 
 def _read(written: str, *, is_legacy: bool) -> Path:
     """The names of a path, which dots part; a backslash escapes a dot or (not legacy) itself."""
+    if len(written) > PATH_MAX_CHARACTERS:
+        raise NotSuperjson(_LONG_PATH)
     names = [""]
     for token in (_LEGACY_TOKEN if is_legacy else _TOKEN).finditer(written):
         if token["dot"]:
