@@ -2,8 +2,8 @@
 
 A small part of zod 4, for the inputs there are: an app that reads the issues out of an error's
 message (`JSON.parse(error.message)`) finds them as zod writes them. Every issue of an input is
-found, not only the first. Fields that nobody asked for are left out. Each part also knows its
-TypeScript type, so that what is published (`trpc_types.py`) is what is checked.
+found, not only the first, up to a maximum. Fields that nobody asked for are left out. Each part
+also knows its TypeScript type, so that what is published (`trpc_types.py`) is what is checked.
 """
 
 import json
@@ -20,6 +20,10 @@ from storecredit.web.typescript import Field, object_type, sentence, union_type
 
 INTEGER_MAX: Final = 2**53 - 1
 """`Number.MAX_SAFE_INTEGER`: beyond it JavaScript's numbers are not exact."""
+
+ISSUES_MAX: Final = 50
+"""How many are found before no further item of an array is looked at. An issue is a hundred times
+as long as the item that it is about."""
 
 Path = tuple[str | int, ...]
 Issues = list[dict[str, Any]]
@@ -78,7 +82,12 @@ def items(check_item: Check) -> Check:
     def run(value: Any, path: Path, issues: Issues) -> Any:
         if not isinstance(value, list):
             return _wrong_type("array", value, path, issues)
-        return [check_item.run(item, (*path, place), issues) for place, item in enumerate(value)]
+        taken = []
+        for place, item in enumerate(value):
+            if len(issues) >= ISSUES_MAX:
+                break  # it is refused anyway
+            taken.append(check_item.run(item, (*path, place), issues))
+        return taken
 
     return Check(run, f"Array<{check_item.type}>")
 
