@@ -127,3 +127,16 @@ async def test_an_offer_is_bound_by_the_limits_of_a_head(wire: Wire) -> None:
     await connection.send(request("GET", "/health/live", *OFFER, "X-Long: " + "x" * 70_000)[:-2])
     assert (await connection.answer()).status == 431
     assert await connection.is_closed()
+
+
+async def test_what_stands_around_chunks_is_bound_as_a_head_is(wire: Wire, key: str) -> None:
+    for offer in ((), OFFER):
+        for around in (b"\r\n" + b"X-Trailer: x\r\n" * 6000, b";" + b"x" * 70_000):
+            connection = await wire.connect()
+            asked = (*offer, "Transfer-Encoding: chunked", "Expect: 100-continue")
+            head = request("POST", CREATE, key, *asked)
+            await connection.send(head + b"%x\r\n%b\r\n0" % (len(BODY), BODY))
+            assert (await connection.answer(has_body=False)).status == 100  # all that is read
+            await connection.send(around)
+            assert (await connection.answer()).status == 431
+            assert await connection.is_closed()

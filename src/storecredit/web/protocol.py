@@ -1,6 +1,7 @@
 """One HTTP connection (uvicorn's, on httptools), with the bounds and the manners it leaves out.
 
-- A request's head may be of any size and take any time there; here it has a maximum of both.
+- A request's head may be of any size and take any time there; here it has a maximum of both, and
+  trailer fields and what else stands around the chunks of a body one of size.
 - An offer to upgrade is ignored, for no other protocol is spoken here (RFC 9110, 7.8): the request
   is served with its body, and so are those after it. There, the body is lost.
 - Idle connections are kept long, so there is a maximum of connections: beyond it, the one that has
@@ -23,6 +24,7 @@ from storecredit.web.bodies import note_body
 from storecredit.web.envelope import ErrorCode, Failure, invalid, unavailable
 
 HEAD_MAX_BYTES: Final = 64 * 1024
+"""Also of what comes after a head or a piece of a body, until the next of them."""
 HEAD_MAX_SECONDS: Final = 30.0
 CONNECTIONS_MAX: Final = 10_000
 """Of one process. An idle one holds a descriptor and some 20 KB of memory."""
@@ -39,8 +41,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._awaits_head = True
-        self._head_bytes = 0
+        self._framing_bytes = 0  # came since the last head or piece of a body
         self._head_began_at: float | None = None
         self._head_timer: asyncio.TimerHandle | None = None
         self._last_words: bytes | None = None
@@ -60,17 +61,16 @@ class BoundedProtocol(HttpToolsProtocol):
         """Read what came; requests begin and end in it at any place."""
         if self._last_words is not None:
             return
-        if self._awaits_head:
-            self._head_bytes += len(data)
+        self._framing_bytes += len(data)
         try:
             self._read(data)
         except HttpParserError:
             self.logger.warning("Invalid HTTP request received.")
             # What is no HTTP request is answered in the envelope, too.
             self._refuse(invalid("What came is no HTTP request, or none that can be read."))
-        if self._awaits_head and self._head_bytes > HEAD_MAX_BYTES:
+        if self._framing_bytes > HEAD_MAX_BYTES:
             self._refuse(
-                invalid("The headers of the request are too large."),
+                invalid("The headers of the request, or its trailers, are too large."),
                 HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
             )
 
@@ -105,21 +105,24 @@ class BoundedProtocol(HttpToolsProtocol):
         """The first byte of a request: its time begins."""
         self._unset_keepalive_if_required()
         super().on_message_begin()
-        self._awaits_head = True
         self._head_began_at = self.loop.time()
 
     def on_headers_complete(self) -> None:
         """The head is there; its body has bounds of its own."""
         if self.parser.should_upgrade():
             return  # to be read again
-        self._awaits_head = False
         self._head_began_at = None
-        self._head_bytes = 0
+        self._framing_bytes = 0
         note_body(self.scope["state"], is_awaited=True)
         super().on_headers_complete()
         self.headers = []  # what comes now is a trailer, and the scope keeps the list it has
         if self.scope["method"] != "HEAD":  # to which a head is the whole answer
             self.cycle.transport = _Joined(self.transport)  # type: ignore[assignment]  # all it uses
+
+    def on_body(self, body: bytes) -> None:
+        """A piece of the body; its size is bounded where it is read."""
+        self._framing_bytes = 0
+        super().on_body(body)
 
     def on_message_complete(self) -> None:
         """The body is there as well."""
