@@ -112,12 +112,12 @@ def stop_on_signals(stop: asyncio.Event) -> None:
         nonlocal begun_at
         if begun_at is None:
             begun_at = loop.time()
-            log.info("stopping", signal=received.name)
             stop.set()
+            log.info("stopping", signal=received.name)
         # One Ctrl-C may arrive twice, from the terminal and from a parent that passes it on.
         elif received is signal.SIGINT and loop.time() - begun_at >= IMPATIENCE_SECONDS and main:
-            log.warning("stopping_at_once")
             main.cancel()
+            log.warning("stopping_at_once")
 
     for received in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(received, begin_to_stop, received)
@@ -127,8 +127,8 @@ async def stop_with_parent(parent_pid: int, stop: asyncio.Event) -> None:
     """Set `stop` once the parent is gone: an orphan is given another parent (wait(2))."""
     while not stop.is_set():
         if os.getppid() != parent_pid:
-            log.warning("parent_gone", parent_pid=parent_pid)
             stop.set()
+            log.warning("parent_gone", parent_pid=parent_pid)
         await _pause(stop)
 
 

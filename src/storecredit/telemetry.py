@@ -9,13 +9,13 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final, TextIO
+from typing import TYPE_CHECKING, Any, Final, TextIO, cast
 
 import msgspec
 import structlog
@@ -78,7 +78,7 @@ def configure(log_format: str, log_level: str, stream: TextIO | None = None) -> 
         processors=processors,
         wrapper_class=structlog.make_filtering_bound_logger(level),
         # Line and line break in one write: two would be two system calls, and may be torn apart.
-        logger_factory=structlog.WriteLoggerFactory(target),
+        logger_factory=structlog.WriteLoggerFactory(cast("TextIO", _Tolerant(target))),
         cache_logger_on_first_use=False,
     )
     handler = logging.StreamHandler(target)
@@ -91,6 +91,24 @@ def configure(log_format: str, log_level: str, stream: TextIO | None = None) -> 
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(max(level, logging.WARNING))
+
+
+class _Tolerant:
+    """A stream that may be gone: whoever read it has ended, or its disk is full.
+
+    A line is lost then. Credits, and a signal to stop, are not to depend on it.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> None:
+        with suppress(OSError):
+            self._stream.write(text)
+
+    def flush(self) -> None:
+        with suppress(OSError):
+            self._stream.flush()
 
 
 def _complete(

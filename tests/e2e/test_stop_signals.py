@@ -43,7 +43,9 @@ class Start:
         self.port = port
         self.process: subprocess.Popen[bytes] | None = None
 
-    async def __call__(self, generator_url: str) -> "subprocess.Popen[bytes]":
+    async def __call__(
+        self, generator_url: str, log: int | None = None
+    ) -> "subprocess.Popen[bytes]":
         environment = {name: value for name, value in os.environ.items() if "CREDIT" not in name}
         environment |= {
             "STORECREDIT_GENERATOR": "http",
@@ -54,6 +56,7 @@ class Start:
         self.process = process = subprocess.Popen(
             [sys.executable, "-m", "storecredit", "serve", *where],
             env=environment,
+            stderr=log,
             start_new_session=True,
         )
         async with httpx.AsyncClient() as client, asyncio.timeout(WAIT_MAX_SECONDS):
@@ -123,4 +126,14 @@ async def test_ctrl_c_again_a_moment_later_cuts_off_what_was_waited_for(start: S
         assert process.poll() is None, "it waits for the generation it has begun"
         process.send_signal(signal.SIGINT)
         assert await exit_status(process) == 130
+    assert start.servers() == []
+
+
+async def test_it_serves_and_stops_although_nobody_reads_its_log_any_more(start: Start) -> None:
+    process = await start("http://127.0.0.1:9/generate", log=subprocess.PIPE)
+    assert process.stderr is not None
+    process.stderr.close()
+    await begin_a_generation(start.address)
+    process.send_signal(signal.SIGTERM)
+    assert await exit_status(process) == 0
     assert start.servers() == []
