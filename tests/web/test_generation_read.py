@@ -124,3 +124,13 @@ async def test_other_methods_are_refused(store: StoreClient) -> None:
 
 async def test_reads_are_limited(operator: Operator) -> None:
     await assert_reads_are_limited(operator, PATH.format(UNKNOWN))
+
+
+async def test_another_id_than_a_sessions_is_told_where_it_can_be_found(
+    store: StoreClient,
+) -> None:
+    await store.created("order-1001")
+    for name in ("order-1001", "123", "%00", "a%20b"):
+        error = error_of(await store.get(PATH.format(name)), 404, "NOT_FOUND")
+        assert "/api/v1/generations?request_id=" in error["message"]
+        assert name not in error["message"]

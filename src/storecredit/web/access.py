@@ -350,8 +350,8 @@ def _refused(cause: RefusalCause) -> Failure:
         case RefusalCause.SUSPENDED:
             return Failure(
                 ErrorCode.STORE_SUSPENDED,
-                "This store is suspended: its keys work again when it is resumed. Its credits are "
-                "kept.",
+                "This store is suspended by whoever runs this service. Its credits are kept, and "
+                "its keys work again when it is resumed.",
             )
         case _:
             assert_never(cause)

@@ -8,7 +8,7 @@ import msgspec
 from litestar import Request, Response, get, post
 from litestar.di import NamedDependency
 from litestar.openapi.datastructures import ResponseSpec
-from litestar.params import FromPath, FromQuery, JSONBody
+from litestar.params import FromQuery, JSONBody, PathParameter
 from litestar.types import HTTPScope
 
 from storecredit.generation.images import refusal
@@ -231,10 +231,15 @@ def _insufficient(outcome: InsufficientCredits, scope: HTTPScope, parts: Parts) 
         fields["buy_url"] = buy_url
     return Failure(
         ErrorCode.INSUFFICIENT_CREDITS,
-        "The store has not enough credits for this. Nothing was charged.",
+        "The store has not enough credits for this. Nothing was charged; the same request may be "
+        f"sent again once there are. {_where_to_buy(buy_url)}",
         fields,
         {CREDITS_REMAINING: str(outcome.balance)},
     )
+
+
+def _where_to_buy(buy_url: str | None) -> str:
+    return "Whoever runs this service adds credits." if buy_url is None else "Buy at `buy_url`."
 
 
 def _location(session_id: UUID, parts: Parts) -> str:
@@ -251,20 +256,28 @@ def _created(
 
 
 @get(
-    "/generation/{session_id:uuid}",
+    "/generation/{session_id:str}",
     summary="Read a generation",
     operation_id="getGeneration",
     responses=store_errors(ErrorCode.NOT_FOUND),
 )
 async def get_generation(
-    request: Request[Any, Any, Any], parts: NamedDependency[Parts], session_id: FromPath[UUID]
+    request: Request[Any, Any, Any],
+    parts: NamedDependency[Parts],
+    session_id: Annotated[str, PathParameter(format="uuid")],
 ) -> Response[Envelope[Generation]]:
     """Its status, and once completed a link to the result image that expires.
 
     Until it has ended, Retry-After says when to look again.
     """
     owner = Owner.store(caller_of(request.scope).store_id)
-    session = await parts.sessions.get(owner, session_id)
+    try:
+        session = await parts.sessions.get(owner, UUID(session_id))
+    except ValueError:
+        raise not_found(
+            "generation: its address ends with the session_id, a UUID. By the request's id it is "
+            "found at /api/v1/generations?request_id=…"
+        ) from None
     if session is None:
         raise not_found("generation")
     view = generation_view(session, parts, link_base(request.scope, parts))
