@@ -36,6 +36,8 @@ STAND_IN = STORECREDIT_PADDLE_API_URL=http://127.0.0.1:$(PADDLE_PORT) \
 # A shell that Ctrl-C ends leaves what it has begun: this one outlives it, to end the stand-in.
 shop: $(RUNTIME) ## Run with a stand-in for Paddle on port 8090: purchases that nobody pays
 	@trap : INT; trap 'kill $$PADDLE' EXIT; \
+	echo 'For `storecredit billing` in another terminal, paste this there:'; \
+	echo 'export $(STAND_IN)'; echo; \
 	$(BIN)/python -m tests.billing.paddle_stand_in --port $(PADDLE_PORT) >/dev/null \
 		--webhook-url http://127.0.0.1:$(SHOP_PORT)/webhooks/paddle & PADDLE=$$!; \
 	$(STAND_IN) $(BIN)/storecredit serve --demo --port $(SHOP_PORT) $(ARGS)

@@ -98,8 +98,10 @@ export interface Stats {
 
 /**
  * Any call can be refused with:
- * - BAD_REQUEST (400): the request or its input is not as described here; of an input
- *   the message is zod's list of issues, as JSON.
+ * - BAD_REQUEST (400): the request or its input is not as described here. Where fields
+ *   are missing, of another type or out of bounds, the message is zod's list of issues,
+ *   as JSON; what else is wrong (an image that cannot be used, a pack that is not sold)
+ *   is told in a sentence.
  * - UNAUTHORIZED (401): no valid token: sign in again.
  * - NOT_FOUND (404): there is no such procedure, or the service cannot tell users
  *   apart.
@@ -141,14 +143,14 @@ export type AppRouter = TRPCBuiltRouter<
        * - CONFLICT (409): the request id was used for another request; nothing was done.
        */
       create: Mutation<{
-        /** A PNG, JPEG or WebP image, as https, http or data URL. */
+        /** A PNG, JPEG, WebP, GIF, AVIF or BMP image, as https, http or data URL. */
         modelImageUrl: string;
-        /** A PNG, JPEG or WebP image, as https, http or data URL. */
+        /** A PNG, JPEG, WebP, GIF, AVIF or BMP image, as https, http or data URL. */
         outfitImageUrl?: string | null | undefined;
         accessories?: Array<{
           /** What it is. */
           type: string;
-          /** A PNG, JPEG or WebP image, as https, http or data URL. */
+          /** A PNG, JPEG, WebP, GIF, AVIF or BMP image, as https, http or data URL. */
           url: string;
         }> | null | undefined;
       }, GenerationQueued>;

@@ -94,6 +94,29 @@ def test_store_list_and_show_print_stores_with_their_credits(
     assert {"Hats", "active", "5"} <= set(row.split())
 
 
+def test_store_update_changes_what_is_given_and_nothing_else(
+    running: Storecredit, store: dict[str, Any]
+) -> None:
+    update = ("store", "update", store["store_id"])
+    moved = running(*update, "--tier", "growth", "--json").json()
+    assert set(moved) == fields("StoreView")
+    assert moved == {name: store[name] for name in moved} | {
+        "tier": "growth",
+        "updated_at": moved["updated_at"],
+    }
+    renamed = running(*update, "--name", "Caps", "--shop-domain", "caps.example", "--json").json()
+    assert (renamed["name"], renamed["shop_domain"]) == ("Caps", "caps.example")
+    assert (renamed["tier"], renamed["balance"]) == ("growth", 5)
+
+    assert "--shop-domain" in running(*update).sentence(2)
+    refused = running(*update, "--name", "Berets", "--tier", "gold").sentence(2)
+    for each in ("'gold'", "default", "growth", "Nothing was changed"):
+        assert each in refused
+    assert running("store", "show", store["store_id"], "--json").json() == renamed
+    unknown = running("store", "update", store["key_id"], "--name", "x")
+    assert "There is no store" in unknown.sentence()
+
+
 def test_store_suspend_and_resume_switch_its_keys(
     running: Storecredit, serving: Serving, store: dict[str, Any]
 ) -> None:

@@ -39,6 +39,8 @@ def test_an_unknown_store_or_key_is_named(new_storecredit: Storecredit, database
     [
         ("store show nonsense", "STORE_ID"),
         (f"credits add {NOBODY} 0", "AMOUNT"),
+        (f"credits add {NOBODY} -50", "greater than or equal to 1"),
+        (f"credits add {NOBODY} 5 --tpye refund", "--tpye"),
         (f"credits add {NOBODY} 5 --type refund", "--type"),
         (f"credits add {NOBODY} 5 --request-id é", "--request-id"),
         (f"key create {NOBODY} --origin nonsense", "--origin"),

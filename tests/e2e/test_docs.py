@@ -1,7 +1,8 @@
 """Every command in docs/ does what its page says: the blocks are run as they stand.
 
 What a reader is told to replace is replaced here: the key, the store's id, the event's, Paddle's
-secrets. Beside that only the ports, which may be taken.
+secrets. Beside that only the ports, which may be taken. What the
+app's page installs is what tests/web/test_trpc_types.py compiles its client with, and nothing else.
 """
 
 import json
@@ -149,6 +150,20 @@ def test_make_shop_sells_as_its_lines_say_and_ctrl_c_leaves_nothing_behind(
             pass
 
 
+def test_the_line_that_make_shop_prints_lets_a_second_terminal_sell(
+    tmp_path: Path, environment: dict[str, str], port: int, paddle_port: int
+) -> None:
+    checkout = PADDLE.block("storecredit billing checkout")
+    with shop(environment, tmp_path, port, paddle_port) as log:
+        key_in(log)
+        printed = log.read_text()
+        (export,) = re.findall(r"^export STORECREDIT_PADDLE_.*$", printed, re.MULTILINE)
+        (store_id,) = re.findall(r"The store Demo \(([0-9a-f-]{36})\)", printed)
+        sold = run(f"{export}\nSTORE_ID={store_id}\n{checkout}", environment, tmp_path)
+    assert f"127.0.0.1:{paddle_port}" in sold
+    assert "99.00 USD" in sold
+
+
 def test_the_checkouts_address_opens_in_a_browser(
     tmp_path: Path, environment: dict[str, str], port: int, paddle_port: int
 ) -> None:
@@ -238,6 +253,7 @@ def test_the_paddle_page_sets_up_sells_and_shows_what_needs_a_look(
             [
                 ["export", "STORECREDIT_JWT_SECRET=a-secret-of-32-characters-or-more"],
                 ["TOKEN=$(python3", "-"],
+                ["npm", "i"],
                 ["curl", "-s"],
             ],
         ),

@@ -1,5 +1,6 @@
 """The published types of `/api/trpc`, by TypeScript's compiler and against what is answered."""
 
+import re
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from msgspec import inspect
 from storecredit.web.procedures import PROCEDURES
 from storecredit.web.trpc_types import module, result_of, typed
 from tests.e2e.reader import Page
-from tests.web.node import DIRECTORY, compiled
+from tests.web.node import DIRECTORY, compiled, node
 from tests.web.users import UserClient
 from tests.web.users import result_of as given_by
 
@@ -42,9 +43,16 @@ def test_a_field_of_another_type_is_seen(tmp_path: Path) -> None:
     assert "typed.ts" in compiled(tmp_path, noEmit=True)
 
 
-def test_the_clients_on_the_page_compile(tmp_path: Path) -> None:
+def test_the_clients_on_the_page_compile_with_what_it_installs(tmp_path: Path) -> None:
+    page = Page("docs/b2c.md")
+    installed = re.sub(r"^npm i( -D)?", "", page.block("npm i"), flags=re.MULTILINE).split()
+    node()
+    for name in installed:  # by their names and no others, as pnpm does it
+        package = tmp_path / "node_modules" / name
+        package.parent.mkdir(parents=True, exist_ok=True)
+        package.symlink_to(DIRECTORY / "node_modules" / name)
     (tmp_path / "storecredit.d.ts").write_text(module())
-    client, use = Page("docs/b2c.md").blocks("ts")
+    client, use = page.blocks("ts")
     (tmp_path / "credits.ts").write_text(client)
     (tmp_path / "use.ts").write_text(use)
     assert compiled(tmp_path, noEmit=True) == ""

@@ -193,8 +193,8 @@ def _checked(outcome: "Start", store_id: UUID) -> "Opened":
             raise unknown_store(store_id)
         case checkouts.BillingOff():
             raise Misused(
-                "Billing is off: set STORECREDIT_PADDLE_API_KEY and "
-                "STORECREDIT_PADDLE_WEBHOOK_SECRET."
+                "Billing is off in this terminal: set STORECREDIT_PADDLE_API_KEY and "
+                "STORECREDIT_PADDLE_WEBHOOK_SECRET here as the service has them."
             )
         case _:
             assert_never(outcome)

@@ -42,12 +42,18 @@ MovementName = Literal[
 app = typer.Typer(help="Credits, which stores spend.", no_args_is_help=True)
 
 
-@app.command("add")
+# A negative amount is no unknown option, but one that is out of range: that is what is to be said.
+@app.command("add", context_settings={"ignore_unknown_options": True})
 def add(
     store_id: StoreId,
     amount: Annotated[
         int,
-        typer.Argument(metavar="AMOUNT", min=1, max=CREDITS_MAX, help="How many credits."),
+        typer.Argument(
+            metavar="AMOUNT",
+            min=1,
+            max=CREDITS_MAX,
+            help="How many credits; none can be taken back by hand.",
+        ),
     ],
     type_: Annotated[AdditionName, typer.Option("--type", help="How they come in.")] = "grant",
     request_id: Annotated[

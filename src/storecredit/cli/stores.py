@@ -1,4 +1,4 @@
-"""`storecredit store`: make, list, show, suspend and resume stores."""
+"""`storecredit store`: make, list, show, change, suspend and resume stores."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict
@@ -108,6 +108,26 @@ def show(
     output.record(against(settings, act), json=json)
 
 
+@app.command("update")
+def update(
+    store_id: StoreId,
+    name: Annotated[str | None, typer.Option("--name", help="What people call it.")] = None,
+    shop_domain: Annotated[
+        str | None, typer.Option("--shop-domain", help="The shop's domain name.")
+    ] = None,
+    tier: Annotated[str | None, typer.Option("--tier", help="Which rate limits it has.")] = None,
+    data_dir: DataDir = None,
+    database_url: DatabaseUrl = None,
+    json: Json = False,
+) -> None:
+    """Change a store's name, domain or tier; what is not given stays as it is."""
+    if name is None and shop_domain is None and tier is None:
+        raise Misused("Give what to change: --name, --shop-domain or --tier.")
+    act = _changing(store_id, name=name, shop_domain=shop_domain, tier=tier)
+    settings = settings_of(data_dir=data_dir, database_url=database_url)
+    output.record(against(settings, act), json=json)
+
+
 @app.command("suspend")
 def suspend(
     store_id: StoreId,
@@ -117,7 +137,7 @@ def suspend(
 ) -> None:
     """Refuse all of a store's API keys, within a second; its credits stay."""
     settings = settings_of(data_dir=data_dir, database_url=database_url)
-    output.record(against(settings, _changing(store_id, "suspended")), json=json)
+    output.record(against(settings, _changing(store_id, status="suspended")), json=json)
 
 
 @app.command("resume")
@@ -129,7 +149,7 @@ def resume(
 ) -> None:
     """Let a suspended store's API keys work again."""
     settings = settings_of(data_dir=data_dir, database_url=database_url)
-    output.record(against(settings, _changing(store_id, "active")), json=json)
+    output.record(against(settings, _changing(store_id, status="active")), json=json)
 
 
 @app.command("overage")
@@ -155,10 +175,20 @@ def overage(
 
 
 def _changing(
-    store_id: UUID, status: Literal["active", "suspended"]
+    store_id: UUID,
+    *,
+    name: str | None = None,
+    shop_domain: str | None = None,
+    tier: str | None = None,
+    status: Literal["active", "suspended"] | None = None,
 ) -> Callable[[Rooms], Awaitable[dict[str, Any]]]:
     async def act(rooms: Rooms) -> dict[str, Any]:
-        store = await rooms.stores.update(store_id, status=status)
+        try:
+            store = await rooms.stores.update(
+                store_id, name=name, shop_domain=shop_domain, tier=tier, status=status
+            )
+        except ValueError as error:
+            raise Misused(f"{error}. Nothing was changed.") from error
         if store is None:
             raise unknown_store(store_id)
         return _view(store, await rooms.credits.balance(store_id))

@@ -10,6 +10,7 @@ from typing import Any, Final, assert_never
 from uuid import UUID, uuid5
 
 from storecredit.billing import checkouts
+from storecredit.generation.image_forms import READABLE
 from storecredit.generation.images import refusal
 from storecredit.generation.lifecycle import (
     Created,
@@ -229,12 +230,13 @@ async def get_stats(caller: Caller, _input: None) -> StatsView:
     return StatsView(stats.total, stats.completed, stats.active, stats.failed)
 
 
-IMAGE: Final = about("a PNG, JPEG or WebP image, as https, http or data URL", string)
+IMAGE: Final = about(f"a {READABLE} image, as https, http or data URL", string)
 USED_ID: Final = "the request id was used for another request; nothing was done"
 
 ERRORS: Final[Mapping[TrpcCode, str]] = {
-    TrpcCode.BAD_REQUEST: "the request or its input is not as described here; of an input the "
-    "message is zod's list of issues, as JSON",
+    TrpcCode.BAD_REQUEST: "the request or its input is not as described here. Where fields are "
+    "missing, of another type or out of bounds, the message is zod's list of issues, as JSON; what "
+    "else is wrong (an image that cannot be used, a pack that is not sold) is told in a sentence",
     TrpcCode.UNAUTHORIZED: "no valid token: sign in again",
     TrpcCode.NOT_FOUND: "there is no such procedure, or the service cannot tell users apart",
     TrpcCode.PAYLOAD_TOO_LARGE: "the body is too large",
