@@ -86,7 +86,7 @@ class StoreClient:
     async def create_raw(self, content: bytes, **headers: str) -> httpx.Response:
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         return await self.send(
-            "POST", CREATE, headers={"Content-Type": "application/json"} | named, content=content
+            "POST", CREATE, headers={"content-type": "application/json"} | named, content=content
         )
 
     async def created(self, request_id: str | None = None, **body: Any) -> str:

@@ -17,7 +17,12 @@ from storecredit.web.direct import Direct
 from storecredit.web.headers import SentHeaders
 from tests.web.conftest import LogStream
 from tests.web.doors import CREATE, IMAGE, Operator, StoreClient
-from tests.web.test_generation_create_input import NO_BODY_OF_THIS_KIND, WRONG_FIELDS, body
+from tests.web.test_generation_create_input import (
+    NO_BODY_OF_THIS_KIND,
+    NO_JSON,
+    WRONG_FIELDS,
+    body,
+)
 from tests.web.test_honest_reads import lose_credit_row
 
 BALANCE = "/api/v1/credits/balance"
@@ -134,6 +139,10 @@ HISTORY: Mapping[str, Asked] = {
     **{f"metadata {text!r}": create(content=body(metadata={"a": text})) for text in TEXTS},
     **{name: create(content=content) for name, content in NO_BODY_OF_THIS_KIND.items()},
     **{name: create(content=content) for name, (content, _) in WRONG_FIELDS.items()},
+    **{
+        name: create(("content-type", content_type), content=content)
+        for name, (content_type, content, _) in NO_JSON.items()
+    },
     "a balance at the end": read(),
 }
 

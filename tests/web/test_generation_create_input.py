@@ -75,8 +75,50 @@ async def test_a_body_that_cannot_be_read_is_refused(store: StoreClient) -> None
     for name, content in NO_BODY_OF_THIS_KIND.items():
         answer = await store.create_raw(content)
         assert answer.status_code == 400, f"{name}: {answer.text}"
-        error_of(answer, 400, "VALIDATION_ERROR")
+        error = error_of(answer, 400, "VALIDATION_ERROR")
+        assert error["message"].endswith("Nothing was charged or changed."), name
+        [detail] = error["details"]
+        assert detail["source"] == "body", name
+        assert detail["message"].endswith("."), name
         assert SECRET not in answer.text, name
+
+
+FORM = b"image_urls=swordfish"
+PARTS = b'--swordfish\r\nContent-Disposition: form-data; name="image"\r\n\r\n\xff\xd8\r\n'
+NO_JSON: Mapping[str, tuple[str, bytes, str]] = {
+    "a form": ("application/x-www-form-urlencoded", FORM, "application/x-www-form-urlencoded"),
+    "files": ("Multipart/Form-Data; boundary=swordfish", PARTS, "multipart/form-data"),
+    "a text": ("text/plain", b"\xffswordfish", "text/plain"),
+    "a picture": ("image/png", PNG, "image/png"),
+}
+
+
+@pytest.mark.usefixtures("nothing_lost")
+async def test_a_form_or_file_is_told_by_its_media_type(store: StoreClient) -> None:
+    for name, (content_type, content, told) in NO_JSON.items():
+        answer = await store.create_raw(content, content_type=content_type)
+        error = error_of(answer, 400, "VALIDATION_ERROR")
+        said = f"The body is {told}; send JSON, with images as URLs or data: URLs."
+        assert error["message"] == f"{said} Nothing was charged or changed.", name
+        assert error["details"] == [{"source": "body", "message": said}], name
+        assert SECRET not in answer.text, name
+
+
+@pytest.mark.usefixtures("nothing_lost")
+async def test_a_media_type_that_nobody_knows_is_not_repeated(store: StoreClient) -> None:
+    answer = await store.create_raw(FORM, content_type="application/swordfish")
+    [detail] = error_of(answer, 400, "VALIDATION_ERROR")["details"]
+    assert detail["message"].startswith("JSON is malformed")
+    assert SECRET not in answer.text
+
+
+@pytest.mark.usefixtures("nothing_lost")
+async def test_broken_json_that_curl_calls_a_form_is_told_as_json(store: StoreClient) -> None:
+    answer = await store.create_raw(
+        b' {"image_urls": [}', content_type="application/x-www-form-urlencoded"
+    )
+    [detail] = error_of(answer, 400, "VALIDATION_ERROR")["details"]
+    assert detail["message"].startswith("JSON is malformed")
 
 
 WRONG_FIELDS: Mapping[str, tuple[bytes, str]] = {
@@ -213,7 +255,10 @@ async def test_every_image_that_cannot_be_used_is_named(store: StoreClient) -> N
 async def test_a_body_of_five_megabytes_is_too_large(store: StoreClient) -> None:
     answer = await store.create_raw(body(prompt="p" * 5_000_000))
     error = error_of(answer, 413, "PAYLOAD_TOO_LARGE")
-    assert error["message"] == "The body is larger than 4,194,304 bytes."
+    assert error["message"] == (
+        "The body is larger than 4,194,304 bytes. Nothing was charged: send a large image by its "
+        "https URL, or make it smaller."
+    )
 
 
 async def test_a_body_at_the_limit_is_read(store: StoreClient) -> None:

@@ -198,7 +198,8 @@ class Access:
             if not state.allowed:
                 raise Failure(
                     ErrorCode.RATE_LIMIT_EXCEEDED,
-                    f"Too many requests; try again in {state.retry_after_seconds} s.",
+                    f"Too many requests; try again in {state.retry_after_seconds} s. Nothing was "
+                    "charged: the same request may be sent again with the same request id.",
                     headers={"Retry-After": str(state.retry_after_seconds)},
                 )
 

@@ -6,20 +6,36 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 from litestar import Request
-from litestar.exceptions import InternalServerException
+from litestar.exceptions import InternalServerException, SerializationException
 from litestar.exceptions.http_exceptions import RequestEntityTooLarge
 from litestar.types import HTTPScope, Receive, Scope
 from litestar.types.asgi_types import HTTPRequestEvent, ReceiveMessage
 
 from storecredit.web.access import visit_of
-from storecredit.web.envelope import ErrorCode, Failure, invalid
-from storecredit.web.faults import details_of, faults_of
+from storecredit.web.envelope import INVALID_BODY, ErrorCode, Failure, invalid
+from storecredit.web.faults import Fault, details_of, faults_of
 
 T = TypeVar("T")
 
 BODY_MAX_SECONDS: Final = 60.0
-INVALID_BODY: Final = "The body is not valid: see `details`. Nothing was charged or changed."
 _AWAITED: Final = "body_awaited"
+_OTHER_MEDIA_TYPES: Final = frozenset(
+    {
+        "multipart/form-data",
+        "application/x-www-form-urlencoded",
+        "application/octet-stream",
+        "application/xml",
+        "text/xml",
+        "text/csv",
+        "text/plain",
+        "image/gif",
+        "image/jpeg",
+        "image/png",
+        "image/webp",
+    }
+)
+"""What a body that is no JSON may be told to be; any other text is the sender's own."""
+_JSON_STARTS: Final = (b"{", b"[")
 
 
 def note_body(state: dict[str, Any], *, is_awaited: bool) -> None:
@@ -37,7 +53,15 @@ async def _in_time(reading: Coroutine[Any, Any, T]) -> T:
         async with asyncio.timeout(BODY_MAX_SECONDS):
             return await reading
     except TimeoutError:
-        raise invalid(f"The body did not arrive within {BODY_MAX_SECONDS:g} s.") from None
+        raise unreadable(f"The body did not arrive within {BODY_MAX_SECONDS:g} s.") from None
+
+
+def unreadable(message: str) -> Failure:
+    """400: there is nothing that could be read; `message` says why, for it is all there is to say.
+
+    `/api/trpc` and the webhooks show no details.
+    """
+    return invalid(f"{message} Nothing was charged or changed.", [Fault("", message).detail("body")])
 
 
 class Body(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -55,28 +79,41 @@ class JsonRequest(Request[Any, Any, Any]):
         except RequestEntityTooLarge:
             bytes_max = self.route_handler.resolve_request_max_body_size()
             raise Failure(
-                ErrorCode.PAYLOAD_TOO_LARGE, f"The body is larger than {bytes_max:,} bytes."
+                ErrorCode.PAYLOAD_TOO_LARGE,
+                f"The body is larger than {bytes_max:,} bytes. Nothing was charged: send a large "
+                "image by its https URL, or make it smaller.",
             ) from None
         except InternalServerException:
-            raise invalid("The body did not arrive whole.") from None
+            raise unreadable("The body did not arrive whole.") from None
 
     async def json(self) -> Any:
         """The body's content, fit for its handler.
 
-        Raises Failure for broken UTF-8 and for absurd nesting, and one for all that is wrong in it.
+        Raises Failure for what is no JSON, and one for all that is wrong in it.
         """
         try:
             content = await super().json()
-        except UnicodeDecodeError:
-            raise invalid("The body is not UTF-8.") from None
         except RecursionError:
-            raise invalid("The body is nested too deeply.") from None
+            raise unreadable("The body is nested too deeply.") from None
+        except (SerializationException, UnicodeDecodeError) as error:
+            raise unreadable(await self._why_no_json(error)) from None
         taken = self.route_handler.parsed_data_field
         if taken is not None:
             faults = faults_of(content, taken.annotation, self.app.state["settings"])
             if details := details_of(faults, "body"):
                 raise invalid(INVALID_BODY, details)
         return content
+
+    async def _why_no_json(self, error: Exception) -> str:
+        """A form or a file is told by its media type: where in it JSON ends helps nobody.
+
+        curl calls every body a form, so that one which begins as JSON is told as broken JSON.
+        """
+        media_type = self.headers.get("content-type", "").partition(";")[0].strip().lower()
+        starts_as_json = (await self.body()).lstrip().startswith(_JSON_STARTS)
+        if media_type in _OTHER_MEDIA_TYPES and not starts_as_json:
+            return f"The body is {media_type}; send JSON, with images as URLs or data: URLs."
+        return "The body is not UTF-8." if isinstance(error, UnicodeDecodeError) else f"{error}."
 
 
 class DirectBody:

@@ -28,6 +28,7 @@ log = telemetry.get_logger("web.envelope")
 RETRY_AFTER_SECONDS: Final = 1
 JSON: Final = "application/json"
 VALUE_UNKNOWN: Final = "Invalid enum value"
+INVALID_BODY: Final = "The body is not valid: see `details`. Nothing was charged or changed."
 
 
 class Envelope(msgspec.Struct, Generic[T], frozen=True):
@@ -235,9 +236,11 @@ def _failure_of_framework(error: HTTPException) -> Failure:
                 headers={"Allow": allow} if allow else {},
             )
         case ErrorCode.PAYLOAD_TOO_LARGE:
-            return Failure(code, "The body is too large.")
+            return Failure(code, "The body is too large. Nothing was charged or changed.")
         case None if error.status_code < HTTPStatus.INTERNAL_SERVER_ERROR:
-            return invalid("The request is not valid.", _details(error))
+            details = _details(error)
+            is_of_body = bool(details) and all(detail.get("source") == "body" for detail in details)
+            return invalid(INVALID_BODY if is_of_body else "The request is not valid.", details)
         case _:
             return INTERNAL
 
@@ -260,6 +263,6 @@ def _detail(entry: dict[str, Any]) -> dict[str, str]:
     if source == "body" and key == "data":
         key = ""
         if message == "'data'":
-            message = "The body is empty"
+            message = "The body is empty: send JSON."
     found = {"key": key, "source": source, "message": message}
     return {name: value for name, value in found.items() if value}

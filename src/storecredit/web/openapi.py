@@ -3,6 +3,7 @@
 The document is made in `openapi_document.py`.
 """
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
@@ -32,6 +33,24 @@ MEANING: Final[dict[ErrorCode, str]] = {
 }
 """What each error code says, in the document."""
 
+SHOWN_FIELDS: Final[dict[ErrorCode, dict[str, Any]]] = {
+    ErrorCode.VALIDATION_ERROR: {
+        "details": [
+            {
+                "key": "image_urls",
+                "source": "body",
+                "message": "Missing: the field `image_urls` is required.",
+            }
+        ]
+    },
+    ErrorCode.INSUFFICIENT_CREDITS: {
+        "balance": 0,
+        "required": 1,
+        "buy_url": "https://credits.example/buy",
+    },
+}
+"""What stands beside code and message in the example of an error."""
+
 _ALWAYS: Final = (
     ErrorCode.VALIDATION_ERROR,
     ErrorCode.INTERNAL_ERROR,
@@ -47,6 +66,16 @@ def said(words: str) -> msgspec.Meta:
 def example(body: dict[str, Any]) -> dict[str, Any]:
     """The option of a handler that shows `body` as an example; a test sends it."""
     return {EXAMPLE: body}
+
+
+def error_examples(codes: Sequence[ErrorCode]) -> dict[str, dict[str, Any]]:
+    """An answer for each code, in the form of an OpenAPI media type's `examples`."""
+    shown = {}
+    for code in codes:
+        message = f"{MEANING[code][:1].upper()}{MEANING[code][1:]}."
+        error = {"code": code.value, "message": message, **SHOWN_FIELDS.get(code, {})}
+        shown[code.value] = {"summary": MEANING[code], "value": {"data": None, "error": error}}
+    return shown
 
 
 def public_errors(*codes: ErrorCode) -> dict[int, ResponseSpec]:
