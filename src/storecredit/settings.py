@@ -6,6 +6,7 @@ in capitals), else the default here. Names carry their unit last.
 
 from pathlib import Path
 from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import Field, IPvAnyNetwork, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -214,6 +215,20 @@ class Settings(BaseSettings):
         host, _, port = (value or "localhost:0").rpartition(":")
         if not host or not port.isdecimal() or int(port) > PORT_MAX:
             raise ValueError("it is a host and a port, like 127.0.0.1:9090 or [::1]:9090")
+        return value
+
+    @field_validator("public_url")
+    @classmethod
+    def _web_address(cls, value: str | None) -> str | None:
+        if not value:
+            return None
+        try:
+            address = urlsplit(value)
+            is_whole = address.scheme in {"http", "https"} and bool(address.hostname)
+        except ValueError:
+            is_whole = False
+        if not is_whole:
+            raise ValueError("it is an address with its scheme, like https://credits.example")
         return value
 
     @model_validator(mode="after")

@@ -45,6 +45,7 @@ def test_an_unknown_store_or_key_is_named(new_storecredit: Storecredit, database
         (f"credits add {NOBODY} 5 --request-id é", "--request-id"),
         (f"key create {NOBODY} --origin nonsense", "--origin"),
         (f"key create {NOBODY} --expires-at soon", "--expires-at"),
+        (f"key create {NOBODY} --expires-at 2020-01-01", "--expires-at"),
         ("store create --name N", "--shop-domain"),
         ("store list --limit 101", "--limit"),
         ("sell", "sell"),
@@ -63,6 +64,10 @@ def test_a_wrong_argument_is_named(new_storecredit: Storecredit, command: str, n
     [
         ("STORECREDIT_PORT", "99999"),
         ("STORECREDIT_PROCESSES", "0"),
+        ("STORECREDIT_PUBLIC_URL", "same.example"),
+        ("STORECREDIT_PUBLIC_URL", "ftp://same.example"),
+        ("STORECREDIT_PUBLIC_URL", "https:///same"),
+        ("STORECREDIT_PUBLIC_URL", "http://[same"),
         ("STORECREDIT_RATE_LIMITS", "open sesame"),
         ("STORECREDIT_SIGNING_KEY", "open sesame"),
     ],

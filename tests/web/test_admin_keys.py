@@ -63,6 +63,8 @@ async def test_a_key_that_cannot_be_is_refused(
         {"allowed_origins": ["shop.example"]},
         {"allowed_origins": ["https://a.example", "ftp//"]},
         {"expires_at": "tomorrow"},
+        {"expires_at": "2020-01-01T00:00:00Z"},
+        {"expires_at": datetime.now(UTC).isoformat()},
         {"expires_at": "9999-12-31T23:59:59-14:00"},
         {"expires_at": "0001-01-01T00:00:00+14:00"},
     ):

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import msgspec
 import pytest
 
-from storecredit.web.envelope import STATUS, ErrorCode
+from storecredit.web.envelope import STATUS, ErrorCode, ErrorEnvelope
 from storecredit.web.openapi import MEANING
 from storecredit.web.public import DOCS_PARTS
 from tests.web.checklist import UNKNOWN
@@ -113,6 +114,29 @@ async def test_every_error_is_documented_in_the_envelope(document: dict[str, Any
             assert {(status, code) for code in codes} <= known, path
             schema = response["content"]["application/json"]["schema"]
             assert schema == {"$ref": "#/components/schemas/ErrorEnvelope"}, path
+
+
+async def test_every_error_is_shown_as_it_is_answered(
+    document: dict[str, Any], operator: Operator
+) -> None:
+    for _, path, operation in operations(document):
+        for status, response in operation["responses"].items():
+            if int(status) < 400:
+                continue
+            examples = response["content"]["application/json"]["examples"]
+            assert list(examples) == re.findall(r"`([A-Z_]+)`", response["description"]), path
+            for code, shown in examples.items():
+                error = msgspec.convert(shown["value"], ErrorEnvelope).error
+                assert (str(STATUS[error.code]), error.code) == (status, code), path
+                assert error.message.endswith("."), path
+                told = {"VALIDATION_ERROR": {"details"}}.get(code, set())
+                told = {"INSUFFICIENT_CREDITS": {"balance", "required", "buy_url"}}.get(code, told)
+                assert set(shown["value"]["error"]) == {"code", "message"} | told, path
+    create = document["paths"]["/api/v1/generation/create"]["post"]
+    responses = create["responses"]["400"]["content"]["application/json"]["examples"]
+    answer = await (await operator.store()).create_raw(b"{}")
+    shown = responses["VALIDATION_ERROR"]["value"]["error"]["details"]
+    assert shown == answer.json()["error"]["details"]
 
 
 async def test_every_error_code_is_listed(document: dict[str, Any]) -> None:
@@ -251,15 +275,20 @@ async def test_answers_have_exactly_the_documented_fields(
         assert set(data_of(answer, answer.status_code)) == expected, path
 
 
-@pytest.mark.parametrize("path, tag", [("/api/docs", "stores"), ("/api/docs/operator", "operator")])
+@pytest.mark.parametrize(
+    "path, tag, scheme",
+    [("/api/docs", "stores", "api_key"), ("/api/docs/operator", "operator", "admin_token")],
+)
 async def test_the_pages_are_served_from_here_alone(
-    api: httpx.AsyncClient, path: str, tag: str
+    api: httpx.AsyncClient, path: str, tag: str, scheme: str
 ) -> None:
     page = await api.get(path)
     assert page.status_code == 200
     assert page.headers["content-type"] == "text/html; charset=utf-8"
     assert "//" not in page.text, "no address of any other host"
     assert f'const shown = ["{tag}"' in page.text
+    assert f'const scheme = "{scheme}"' in page.text
+    assert '<link rel="icon" href="data:,">' in page.text, "no request for an icon"
     links = re.findall(r'href="(/api[a-z./]*)"', page.text)
     for link in links:
         assert (await api.get(link)).status_code == 200, link

@@ -1,6 +1,6 @@
 """`storecredit key`: make, list, change, revoke and rotate a store's API keys."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -50,6 +50,8 @@ def create(
     json: Json = False,
 ) -> None:
     """Give a store one more API key, which is shown this once."""
+    if expires_at is not None and expires_at <= datetime.now(UTC):
+        raise Misused("--expires-at is past: the key would never work. Nothing was made.")
 
     async def act(rooms: Rooms) -> dict[str, Any]:
         try:

@@ -1,7 +1,9 @@
 """`storecredit serve`, `worker` and `migrate`: what runs the service and prepares its database."""
 
 import asyncio
+import difflib
 import gc
+import os
 import socket
 import sys
 from collections.abc import Coroutine
@@ -16,7 +18,7 @@ import storecredit
 from storecredit.cli import output
 from storecredit.cli.database import quiet, rooms
 from storecredit.cli.demo import BLOCKED_TERM, make_first_store, url_of
-from storecredit.cli.options import DatabaseUrl, DataDir, Json, settings_of
+from storecredit.cli.options import DatabaseUrl, DataDir, Json, settings_of, variable_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -104,10 +106,29 @@ def _run(settings: "Settings", main: Coroutine[None, None, None]) -> None:
     from storecredit import telemetry
 
     telemetry.configure(settings.log_format, settings.log_level)
+    if settings.parent_pid is None:
+        _warn_of_unknown_variables()
     # A batch makes thousands of objects that all live until it is committed: at Python's default
     # of 700 it is looked through again and again, for a fifth of the time of a generation.
     gc.set_threshold(*CYCLES_LOOKED_FOR_AFTER)
     uvloop.run(main)
+
+
+def _warn_of_unknown_variables() -> None:
+    """A misspelt variable sets nothing: name it and the nearest that there is, never its value."""
+    from storecredit import telemetry
+    from storecredit.settings import Settings
+
+    known = [variable_of(field) for field in Settings.model_fields]
+    for name in sorted(os.environ):
+        # The settings are read whichever way their variables are written.
+        plain = name.upper()
+        if plain.startswith(variable_of("")) and plain not in known:
+            if not plain.startswith(variable_of("test_")):
+                nearest = difflib.get_close_matches(plain, known, n=1)
+                telemetry.get_logger("cli.running").warning(
+                    "setting_unknown", variable=name, nearest=nearest[0] if nearest else None
+                )
 
 
 async def _serve(settings: "Settings", *, migrate_external: bool, demo: bool) -> None:

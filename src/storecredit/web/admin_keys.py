@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated
 from uuid import UUID
 
@@ -43,10 +43,10 @@ def _origin_refusal(origin: str, _settings: Settings) -> str | None:
 
 def _expiry_refusal(moment: datetime, _settings: Settings) -> str | None:
     try:
-        utc(moment)
+        is_past = utc(moment) <= datetime.now(UTC)
     except OverflowError:
         return "This time is beyond the years 1 to 9999."
-    return None
+    return "This time is past: the key would never work." if is_past else None
 
 
 Label = Annotated[str, msgspec.Meta(max_length=LABEL_LENGTH_MAX), Check(no_nul)]

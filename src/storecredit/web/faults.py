@@ -63,6 +63,11 @@ def unknown_name(name: str, known: Mapping[str, Any], what: str, key: str) -> Fa
     return Fault(key if len(key) <= NAME_MAX else f"{key[:NAME_MAX]}…", message)
 
 
+def missing(name: str, key: str) -> Fault:
+    """A field that must stand in the body, and does not."""
+    return Fault(key, f"Missing: the field `{name}` is required.")
+
+
 def nearest(name: str, known: Mapping[str, Any]) -> str | None:
     """The known name that is most like `name`; None: none is."""
     plain = {_plain(each): each for each in known}
@@ -114,7 +119,7 @@ def _faults_of_struct(
         if name in value:
             yield from faults_of(value[name], field.type, settings, _below(key, name))
         elif field.required:
-            yield Fault(_below(key, name), f"Missing: the field `{name}` is required.")
+            yield missing(name, _below(key, name))
 
 
 def _faults_of_items(value: list[Any], type_: Any, settings: Settings, key: str) -> Iterator[Fault]:

@@ -3,11 +3,11 @@
 The document is made in `openapi_document.py`.
 """
 
-from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
 from litestar.openapi.datastructures import ResponseSpec
+from litestar.openapi.spec import Example
 
 from storecredit.web.envelope import STATUS, ErrorCode, ErrorEnvelope
 
@@ -33,16 +33,7 @@ MEANING: Final[dict[ErrorCode, str]] = {
 }
 """What each error code says, in the document."""
 
-SHOWN_FIELDS: Final[dict[ErrorCode, dict[str, Any]]] = {
-    ErrorCode.VALIDATION_ERROR: {
-        "details": [
-            {
-                "key": "image_urls",
-                "source": "body",
-                "message": "Missing: the field `image_urls` is required.",
-            }
-        ]
-    },
+_SHOWN_FIELDS: Final[dict[ErrorCode, dict[str, Any]]] = {
     ErrorCode.INSUFFICIENT_CREDITS: {
         "balance": 0,
         "required": 1,
@@ -68,24 +59,25 @@ def example(body: dict[str, Any]) -> dict[str, Any]:
     return {EXAMPLE: body}
 
 
-def error_examples(codes: Sequence[ErrorCode]) -> dict[str, dict[str, Any]]:
-    """An answer for each code, in the form of an OpenAPI media type's `examples`."""
-    shown = {}
-    for code in codes:
-        message = f"{MEANING[code][:1].upper()}{MEANING[code][1:]}."
-        error = {"code": code.value, "message": message, **SHOWN_FIELDS.get(code, {})}
-        shown[code.value] = {"summary": MEANING[code], "value": {"data": None, "error": error}}
-    return shown
+def error_example(code: ErrorCode, details: list[dict[str, str]]) -> dict[str, Any]:
+    """An OpenAPI Example Object of the error; `details` stand in that of a 400."""
+    words = MEANING[code]
+    fields = {"details": details} if code is ErrorCode.VALIDATION_ERROR else _SHOWN_FIELDS.get(code)
+    error = {"code": code.value, "message": f"{words[:1].upper()}{words[1:]}.", **(fields or {})}
+    return {"summary": words, "value": {"data": None, "error": error}}
 
 
 def public_errors(*codes: ErrorCode) -> dict[int, ResponseSpec]:
     """The error answers of an endpoint that anybody may ask."""
     of_status: dict[int, list[ErrorCode]] = {}
-    for code in (*codes, *_ALWAYS):
+    for code in dict.fromkeys((*codes, *_ALWAYS)):
         of_status.setdefault(STATUS[code], []).append(code)
     return {
         status: ResponseSpec(
-            ErrorEnvelope, description=_description(those), generate_examples=False
+            ErrorEnvelope,
+            description=_description(those),
+            generate_examples=False,
+            examples=[Example(id=code.value) for code in those],
         )
         for status, those in of_status.items()
     }

@@ -18,7 +18,9 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.openapi.config import OpenAPIConfig
 from litestar.openapi.spec import Components, SecurityScheme, Tag
 
-from storecredit.web.openapi import EXAMPLE
+from storecredit.web.envelope import ErrorCode
+from storecredit.web.faults import missing, unknown_name
+from storecredit.web.openapi import EXAMPLE, error_example
 from storecredit.web.parts import Parts
 
 PATH: Final = "/api/openapi.json"
@@ -129,6 +131,7 @@ def document(routes: Sequence[Any]) -> bytes:
     _describe(schemas)
     examples = _examples(described)
     for operation in _operations(schema["paths"]):
+        _show_errors(operation, schemas)
         _add_parameters(operation)
         _add_answer_headers(operation)
         if operation["operationId"] in _AS_CSV:
@@ -204,6 +207,26 @@ def _describe(schemas: dict[str, dict[str, Any]]) -> None:
         words = inspect.cleandoc(schema.get("description", "")) or said.get(name)
         if words:
             schema["description"] = words
+
+
+def _show_errors(operation: dict[str, Any], schemas: dict[str, dict[str, Any]]) -> None:
+    """Each error answer by its codes; the framework's own rendering drops null and adds an id."""
+    details = [_fault_of(operation, schemas)]
+    for answer in operation["responses"].values():
+        for content in answer.get("content", {}).values():
+            if shown := content.get("examples"):
+                shown |= {code: error_example(ErrorCode(code), details) for code in shown}
+
+
+def _fault_of(operation: dict[str, Any], schemas: dict[str, dict[str, Any]]) -> dict[str, str]:
+    """A detail that this very operation could answer: a field left out, else a name not known."""
+    for content in operation.get("requestBody", {}).get("content", {}).values():
+        body = schemas.get(content["schema"].get("$ref", "").rpartition("/")[2], {})
+        for name in body.get("required", ()):
+            return missing(name, name).detail("body")
+    parameters = operation.get("parameters", ())
+    taken = {each["name"]: each for each in parameters if each["in"] == "query"}
+    return unknown_name("colour", taken, "parameter", "colour").detail("query")
 
 
 def _add_parameters(operation: dict[str, Any]) -> None:

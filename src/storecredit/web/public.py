@@ -22,6 +22,7 @@ DOCS_PAGE: Final = """<!doctype html>
 <head>
 <meta charset="utf-8">
 <title>storecredit API</title>
+<link rel="icon" href="data:,">
 <link rel="stylesheet" href="/api/docs/swagger-ui.css">
 </head>
 <body>
@@ -33,12 +34,16 @@ DOCS_PAGE: Final = """<!doctype html>
 <script src="/api/docs/swagger-ui-bundle.js"></script>
 <script>
 const shown = {shown};
+const scheme = {scheme};
 fetch("/api/openapi.json").then((answer) => answer.json()).then((spec) => {
   for (const [path, operations] of Object.entries(spec.paths)) {
     const [operation] = Object.values(operations);
     if (!operation.tags.some((tag) => shown.includes(tag))) delete spec.paths[path];
   }
   spec.tags = spec.tags.filter((tag) => shown.includes(tag.name));
+  for (const name of Object.keys(spec.components.securitySchemes)) {
+    if (name !== scheme) delete spec.components.securitySchemes[name];
+  }
   SwaggerUIBundle({
     spec, dom_id: "#docs", tryItOutEnabled: true, persistAuthorization: true,
     defaultModelsExpandDepth: -1,
@@ -53,6 +58,8 @@ DOCS_PARTS: Final = {
     "operator": ("operator", "webhooks", "health"),
 }
 """What each page shows, by the tags of the operations: a store sees nothing of the operator's."""
+DOCS_SCHEMES: Final = {"stores": "api_key", "operator": "admin_token"}
+"""What the reader of each page authorizes with."""
 DOCS_ASSETS: Final = {
     "swagger-ui.css": "text/css",
     "swagger-ui-bundle.js": "text/javascript",
@@ -151,7 +158,8 @@ async def operator_docs() -> str:
 
 
 def _docs_page(part: str) -> str:
-    return DOCS_PAGE.replace("{shown}", msgspec.json.encode(DOCS_PARTS[part]).decode())
+    page = DOCS_PAGE.replace("{shown}", msgspec.json.encode(DOCS_PARTS[part]).decode())
+    return page.replace("{scheme}", msgspec.json.encode(DOCS_SCHEMES[part]).decode())
 
 
 @get("/api/docs/{name:str}", include_in_schema=False)
