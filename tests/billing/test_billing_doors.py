@@ -324,9 +324,14 @@ async def test_without_paddle_billing_is_off_and_says_so(
         desk_of(paddle, database_url, admin, data_dir, **off) as desk,
         httpx.AsyncClient(base_url=desk.url) as http,
     ):
-        store = await Operator(http).store()
+        operator = Operator(http)
+        store = await operator.store()
         refused = error_of(
             await store.send("POST", CHECKOUT, json={"credits": 1}), 404, "NOT_FOUND"
+        )
+        assert refused["message"] == "Nothing is sold here."
+        refused = error_of(
+            await operator.post(f"/stores/{store.store_id}/checkout", credits=1), 404, "NOT_FOUND"
         )
         assert "billing is off" in refused["message"]
         assert "STORECREDIT_PADDLE_WEBHOOK_SECRET" in refused["message"]

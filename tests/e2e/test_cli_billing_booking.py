@@ -52,5 +52,9 @@ def test_what_is_not_paid_or_not_there_is_not_booked(till: Till) -> None:
     assert "not completed" in told
     unknown = till("billing", "book", "txn_01unknown", "--credits", 50).sentence()
     assert "no such transaction" in unknown
+    off = {"STORECREDIT_PADDLE_API_KEY": ""}
+    unasked = till("billing", "book", "txn_01unknown", "--credits", 50, **off).sentence()
+    assert "Paddle cannot be asked: billing is off." in unasked
+    assert unasked.endswith("Nothing was booked.")
     both = ("--store", till.store_id, "--user", NOBODY)
     assert "one of the two" in till("billing", "book", "txn_1", "--credits", 5, *both).sentence(2)

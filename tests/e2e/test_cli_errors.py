@@ -81,6 +81,20 @@ def test_a_wrong_setting_is_told_by_its_variable_and_not_by_its_value(
     assert not new_storecredit.data_dir.exists()
 
 
+def test_a_misspelt_setting_is_told_with_the_nearest_and_without_its_value(
+    new_storecredit: Storecredit, database_url: str
+) -> None:
+    misspelt = {"STORECREDIT_PORTS": "swordfish", "storecredit_xyzzy": "swordfish"}
+    known = {"storecredit_log_level": "warning", "STORECREDIT_TEST_SEED": "7"}
+    worker = new_storecredit.start("worker", "--database-url", database_url, **misspelt, **known)
+    first = worker.await_event("setting_unknown")
+    assert (first["level"], first["nearest"]) == ("warning", "STORECREDIT_PORT")
+    worker.stop()
+    told = {event["variable"]: event["nearest"] for event in worker.events("setting_unknown")}
+    assert told == {"STORECREDIT_PORTS": "STORECREDIT_PORT", "storecredit_xyzzy": None}
+    assert all("swordfish" not in str(event) for event in worker.log)
+
+
 def test_a_wrong_flag_is_told_by_its_name(new_storecredit: Storecredit) -> None:
     assert "--port" in new_storecredit("serve", "--port", 99999).sentence(2)
 

@@ -49,6 +49,8 @@ class NotBooked(StrEnum):
 
     UNKNOWN_TRANSACTION = "unknown_transaction"
     """Neither an event that is kept nor Paddle knows it, or neither says what was paid."""
+    NOT_ASKED = "not_asked"
+    """No event that is kept says what was paid; billing is off, so that Paddle cannot be asked."""
     NOT_COMPLETED = "not_completed"
     """It is not paid."""
     ALREADY_BOOKED = "already_booked"
@@ -89,7 +91,8 @@ class Bookings:
             return NotBooked.UNKNOWN_TRANSACTION
         paid = await self._kept(transaction_id) or await self._asked(transaction_id)
         if paid is None or paid.said.totals is None:
-            return NotBooked.UNKNOWN_TRANSACTION
+            is_asked = self._paddle is not None
+            return NotBooked.UNKNOWN_TRANSACTION if is_asked else NotBooked.NOT_ASKED
         if paid.said.status != COMPLETED:
             return NotBooked.NOT_COMPLETED
         row = await self._record(paid, credits, description, owner)

@@ -110,6 +110,11 @@ def _why(reason: "NotBooked") -> str:
     match reason:
         case NotBooked.UNKNOWN_TRANSACTION:
             return "Paddle has no such transaction, or it does not say what was paid."
+        case NotBooked.NOT_ASKED:
+            return (
+                "No event of that transaction was kept, and Paddle cannot be asked: billing is "
+                "off. Set STORECREDIT_PADDLE_API_KEY and STORECREDIT_PADDLE_WEBHOOK_SECRET."
+            )
         case NotBooked.NOT_COMPLETED:
             return "The transaction is not completed: nothing was paid."
         case NotBooked.ALREADY_BOOKED | NotBooked.CONFLICT:

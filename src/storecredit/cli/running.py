@@ -119,16 +119,15 @@ def _warn_of_unknown_variables() -> None:
     from storecredit import telemetry
     from storecredit.settings import Settings
 
-    known = [variable_of(field) for field in Settings.model_fields]
+    log = telemetry.get_logger("cli.running")
+    prefix, known = variable_of(""), Settings.model_fields
     for name in sorted(os.environ):
-        # The settings are read whichever way their variables are written.
+        # The settings are read in capitals or small letters alike.
         plain = name.upper()
-        if plain.startswith(variable_of("")) and plain not in known:
-            if not plain.startswith(variable_of("test_")):
-                nearest = difflib.get_close_matches(plain, known, n=1)
-                telemetry.get_logger("cli.running").warning(
-                    "setting_unknown", variable=name, nearest=nearest[0] if nearest else None
-                )
+        field = plain.removeprefix(prefix).lower()
+        if plain.startswith(prefix) and not field.startswith("test_") and field not in known:
+            nearest = [variable_of(near) for near in difflib.get_close_matches(field, known, n=1)]
+            log.warning("setting_unknown", variable=name, nearest=nearest[0] if nearest else None)
 
 
 async def _serve(settings: "Settings", *, migrate_external: bool, demo: bool) -> None:

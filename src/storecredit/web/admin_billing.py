@@ -199,6 +199,12 @@ async def book_transaction(
             )
         case NotBooked.UNKNOWN_TRANSACTION:
             raise not_found("transaction at Paddle that says what was paid")
+        case NotBooked.NOT_ASKED:
+            raise not_found(
+                "transaction among the events that were kept, and Paddle cannot be asked: billing "
+                "is off (STORECREDIT_PADDLE_API_KEY and STORECREDIT_PADDLE_WEBHOOK_SECRET switch "
+                "it on)"
+            )
         case NotBooked.NOT_COMPLETED:
             raise invalid("The transaction is not completed: nothing was paid. Nothing was booked.")
         case NotBooked.OTHER_OWNER:

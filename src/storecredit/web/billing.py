@@ -121,7 +121,9 @@ async def create_checkout(
     request: Request[Any, Any, Any], parts: NamedDependency[Parts], data: JSONBody[CheckoutBody]
 ) -> Response[Envelope[CheckoutView]]:
     """Opens a checkout. The credits come when it is paid. The request id makes a retry safe."""
-    return await _open(request, parts, caller_of(request.scope).store_id, data)
+    # What switches billing on is no concern of a store's.
+    off = Failure(ErrorCode.NOT_FOUND, "Nothing is sold here.")
+    return await _open(request, parts, caller_of(request.scope).store_id, data, off)
 
 
 @post(
@@ -139,11 +141,15 @@ async def create_store_checkout(
 ) -> Response[Envelope[CheckoutView]]:
     """As the store itself would; whoever has the address of the checkout can pay it."""
     await known_store(parts, store_id)
-    return await _open(request, parts, store_id, data)
+    return await _open(request, parts, store_id, data, billing_off())
 
 
 async def _open(
-    request: Request[Any, Any, Any], parts: Parts, store_id: UUID, data: CheckoutBody
+    request: Request[Any, Any, Any],
+    parts: Parts,
+    store_id: UUID,
+    data: CheckoutBody,
+    off: Failure,
 ) -> Response[Envelope[CheckoutView]]:
     request_id = visit_of(request.scope).request_id
     outcome = await parts.checkouts.start(Owner.store(store_id), _order(data), request_id)
@@ -171,7 +177,7 @@ async def _open(
         case UnknownBuyer():
             raise not_found("store")
         case BillingOff():
-            raise billing_off()
+            raise off
         case _:
             assert_never(outcome)
 

@@ -21,6 +21,11 @@ from storecredit.settings import Settings
 FAULTS_MAX: Final = 50
 NAME_MAX: Final = 100
 """How much of a name nobody knows is looked at and told."""
+ALIKE_MIN: Final = 0.65
+"""How like a known name (difflib's ratio) one is taken for it: `state` and `status` have 0.73.
+
+`format` and `from` have 0.6, and whoever sends the one does not mean the other.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +76,7 @@ def missing(name: str, key: str) -> Fault:
 def nearest(name: str, known: Mapping[str, Any]) -> str | None:
     """The known name that is most like `name`; None: none is."""
     plain = {_plain(each): each for each in known}
-    found = difflib.get_close_matches(_plain(name[:NAME_MAX]), plain, n=1)
+    found = difflib.get_close_matches(_plain(name[:NAME_MAX]), plain, n=1, cutoff=ALIKE_MIN)
     return plain[found[0]] if found else None
 
 
