@@ -182,6 +182,11 @@ async def test_a_query_that_nobody_asked_for_is_refused(store: StoreClient) -> N
         assert message is None or detail["message"] == message
 
 
+async def test_no_far_fetched_name_is_proposed(store: StoreClient) -> None:
+    [detail] = details(await store.get("/api/v1/credits/transactions", format="csv"))
+    assert detail["message"].startswith("Unknown parameter. Known: "), "not `from`"
+
+
 async def test_a_value_that_is_nearly_one_of_the_list_is_told(store: StoreClient) -> None:
     [detail] = details(await store.get("/api/v1/generations", status="Queued"))
     assert detail["message"] == (

@@ -61,7 +61,8 @@ def unreadable(message: str) -> Failure:
 
     `/api/trpc` and the webhooks show no details.
     """
-    return invalid(f"{message} Nothing was charged or changed.", [Fault("", message).detail("body")])
+    detail = Fault("", message).detail("body")
+    return invalid(f"{message} Nothing was charged or changed.", [detail])
 
 
 class Body(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
