@@ -9,7 +9,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -102,13 +102,18 @@ class _Tolerant:
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
 
+    # Each request writes a line: `suppress` would double what that takes.
     def write(self, text: str) -> None:
-        with suppress(OSError):
+        try:
             self._stream.write(text)
+        except OSError:
+            return
 
     def flush(self) -> None:
-        with suppress(OSError):
+        try:
             self._stream.flush()
+        except OSError:
+            return
 
 
 def _complete(
