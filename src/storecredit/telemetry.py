@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final, TextIO, cast
+from typing import TYPE_CHECKING, Any, Final, TextIO
 
 import msgspec
 import structlog
@@ -77,8 +77,7 @@ def configure(log_format: str, log_level: str, stream: TextIO | None = None) -> 
     structlog.configure(
         processors=processors,
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        # Line and line break in one write: two would be two system calls, and may be torn apart.
-        logger_factory=structlog.WriteLoggerFactory(cast("TextIO", _Tolerant(target))),
+        logger_factory=lambda *_names: _TolerantLogger(target),
         cache_logger_on_first_use=False,
     )
     handler = logging.StreamHandler(target)
@@ -93,27 +92,26 @@ def configure(log_format: str, log_level: str, stream: TextIO | None = None) -> 
     root.setLevel(max(level, logging.WARNING))
 
 
-class _Tolerant:
-    """A stream that may be gone: whoever read it has ended, or its disk is full.
+class _TolerantLogger:
+    """structlog's WriteLogger, for a stream that may be gone: its reader ended, its disk is full.
 
-    A line is lost then. Credits, and a signal to stop, are not to depend on it.
+    A line is lost then. Credits, and a signal to stop, are not to depend on it. Line and line break
+    are one write: two would be two system calls, and may be torn apart.
     """
 
     def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
+        self._write = stream.write
+        self._flush = stream.flush
 
-    # Each request writes a line: `suppress` would double what that takes.
-    def write(self, text: str) -> None:
+    def msg(self, message: str) -> None:
+        # Each request writes a line: `suppress` would double what that takes.
         try:
-            self._stream.write(text)
+            self._write(message + "\n")
+            self._flush()
         except OSError:
             return
 
-    def flush(self) -> None:
-        try:
-            self._stream.flush()
-        except OSError:
-            return
+    log = debug = info = warn = warning = error = critical = fatal = exception = msg
 
 
 def _complete(

@@ -171,7 +171,11 @@ class Access:
 
     async def _admit_store(self, scope: HTTPScope, headers: SentHeaders, visit: Visit) -> None:
         key = bearer_of(headers.get(b"authorization"))
-        caller = await self._authenticated(key) if key else None
+        try:
+            caller = await self._api_keys.authenticate(key) if key else None
+        except DatabaseUnavailable:
+            self._name_in_log(key or "")
+            raise
         if caller is None:
             raise _unauthenticated("Send a valid API key: `Authorization: Bearer sc_live_…`.")
         telemetry.bind(store_id=str(caller.store_id))
@@ -203,15 +207,11 @@ class Access:
                     headers={"Retry-After": str(state.retry_after_seconds)},
                 )
 
-    async def _authenticated(self, key: str) -> Caller | Refused | None:
-        try:
-            return await self._api_keys.authenticate(key)
-        except DatabaseUnavailable:
-            # For the log line alone: whom it was that could not be served.
-            store_id = self._api_keys.last_known_store(key)
-            if store_id is not None:
-                telemetry.bind(store_id=str(store_id))
-            raise
+    def _name_in_log(self, key: str) -> None:
+        """For the log line alone: whom it was that could not be served."""
+        store_id = self._api_keys.last_known_store(key)
+        if store_id is not None:
+            telemetry.bind(store_id=str(store_id))
 
     def _serves_itself(self, origin: str, scope: HTTPScope) -> bool:
         """Whether a page of ours asks (the documentation): no key needs to list our own origin.
