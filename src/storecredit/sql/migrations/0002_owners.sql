@@ -1,35 +1,8 @@
--- Stores, their credits and their API keys.
--- depends:
-
--- The credit row comes first and every store refers to its own: a store without credits cannot be
--- written. Half of each page stays free so that a changed balance finds room beside the old one
--- and no index is touched (heap-only tuples: https://www.postgresql.org/docs/18/storage-hot.html).
-CREATE TABLE store_credits (
-    store_id uuid PRIMARY KEY,
-    balance bigint NOT NULL DEFAULT 0,
-    total_purchased bigint NOT NULL DEFAULT 0,
-    total_spent bigint NOT NULL DEFAULT 0,
-    last_seq bigint NOT NULL DEFAULT 0,
-    CONSTRAINT balance_not_negative CHECK (balance >= 0),
-    CONSTRAINT total_purchased_not_negative CHECK (total_purchased >= 0),
-    CONSTRAINT total_spent_not_negative CHECK (total_spent >= 0),
-    CONSTRAINT last_seq_not_negative CHECK (last_seq >= 0),
-    CONSTRAINT balance_follows_from_totals CHECK (balance = total_purchased - total_spent)
-) WITH (fillfactor = 50);
-
-COMMENT ON TABLE store_credits IS
-    'What each store has: one row per store, made together with it. Written by functions only.';
-COMMENT ON COLUMN store_credits.balance IS
-    'Credits the store can spend now.';
-COMMENT ON COLUMN store_credits.total_purchased IS
-    'Everything ever added: purchases, subscriptions, grants.';
-COMMENT ON COLUMN store_credits.total_spent IS
-    'Deductions less refunds.';
-COMMENT ON COLUMN store_credits.last_seq IS
-    'The seq of the store''s newest ledger row; 0 before the first.';
+-- Who owns credits: stores with their API keys, and end users. Each refers to its own account: an owner
+-- without credits cannot be written, nor one whose account is of the other kind.
 
 CREATE TABLE stores (
-    store_id uuid PRIMARY KEY REFERENCES store_credits (store_id),
+    store_id uuid PRIMARY KEY,
     created_at timestamptz NOT NULL DEFAULT now(),
     updated_at timestamptz NOT NULL DEFAULT now(),
     name text NOT NULL CONSTRAINT name_has_a_length CHECK (length(name) BETWEEN 1 AND 200),
@@ -38,9 +11,10 @@ CREATE TABLE stores (
     tier text NOT NULL DEFAULT 'default'
         CONSTRAINT tier_has_a_length CHECK (length(tier) BETWEEN 1 AND 50),
     status text NOT NULL DEFAULT 'active'
-        CONSTRAINT status_is_known CHECK (status IN ('active', 'suspended'))
+        CONSTRAINT status_is_known CHECK (status IN ('active', 'suspended')),
+    owner_kind text NOT NULL GENERATED ALWAYS AS ('store') STORED,
+    FOREIGN KEY (store_id, owner_kind) REFERENCES accounts (owner_id, owner_kind)
 );
-
 COMMENT ON TABLE stores IS
     'The customers. Written by functions only.';
 COMMENT ON COLUMN stores.store_id IS
@@ -81,3 +55,15 @@ COMMENT ON COLUMN store_api_keys.key_start IS
     'The first 12 characters of the key, so that people can tell one from another.';
 COMMENT ON COLUMN store_api_keys.allowed_origins IS
     'Web origins (scheme://host[:port], lower case) whose pages may use the key; empty: none.';
+
+CREATE TABLE users (
+    user_id uuid PRIMARY KEY,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    is_bonus_withheld boolean NOT NULL DEFAULT false,
+    owner_kind text NOT NULL GENERATED ALWAYS AS ('user') STORED,
+    FOREIGN KEY (user_id, owner_kind) REFERENCES accounts (owner_id, owner_kind)
+);
+COMMENT ON TABLE users IS
+    'The end users; the id is the subject of their token. Written by functions only.';
+COMMENT ON COLUMN users.is_bonus_withheld IS
+    'The starter credits are still to be given, once the user is no longer anonymous.';
