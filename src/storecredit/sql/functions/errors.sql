@@ -4,7 +4,6 @@
 CREATE OR REPLACE FUNCTION raise_credit_error(p_error text, p_detail text)
 RETURNS void
 LANGUAGE plpgsql
-SET search_path = public, pg_temp
 AS $$
 -- Purpose: end the statement with one of the known errors. Locks: none. Never returns.
 BEGIN
@@ -32,6 +31,8 @@ BEGIN
         WHEN 'invalid_overage' THEN
             RAISE EXCEPTION 'no such overage limit, month, price or currency: %', p_detail
                 USING ERRCODE = 'SC009';
+        WHEN 'unknown_account' THEN
+            RAISE EXCEPTION 'unknown account: %', p_detail USING ERRCODE = 'SC010';
     END CASE;
 END;
 $$;

@@ -6,7 +6,7 @@ CREATE OR REPLACE FUNCTION enqueue_jobs(p_entrypoint text, p_keys text[], p_payl
 RETURNS void
 LANGUAGE sql
 SECURITY DEFINER
-SET search_path = public, pg_temp
+SET search_path FROM CURRENT
 AS $$
 -- Purpose: add jobs in the caller's transaction; none is made while a job of the same key lives.
 -- Locks: none. Idempotent by key, as long as the job lives.

@@ -15,29 +15,29 @@ CREATE OR REPLACE FUNCTION create_store(
 RETURNS stores
 LANGUAGE plpgsql
 SECURITY DEFINER
-SET search_path = public, pg_temp
+SET search_path FROM CURRENT
 AS $$
--- Purpose: make a store, its credit row and its opening credits, or nothing at all.
+-- Purpose: make a store, its account and its opening credits, or nothing at all.
 -- Locks: the new rows. Idempotency: none; a store id is used once (unique_violation).
 -- Outcomes: the new store, active. With p_credits > 0 a grant of that many stands in its ledger
 --   under p_request_id.
 -- Errors: invalid_amount (p_credits < 0), invalid_request_id (only where there are credits),
 --   check_violation for a name, domain or tier of the wrong length.
 DECLARE
+    v_account_id bigint := open_account('store', p_store_id);
     v_store stores;
 BEGIN
-    INSERT INTO store_credits (store_id) VALUES (p_store_id);
     INSERT INTO stores (store_id, name, shop_domain, tier)
     VALUES (p_store_id, p_name, p_shop_domain, p_tier)
     RETURNING * INTO v_store;
     IF coalesce(p_credits, 0) <> 0 THEN
-        PERFORM add_store_credits(p_store_id, p_credits, 'grant', p_request_id, 'Opening credits');
+        PERFORM add_to_account(v_account_id, p_credits, 'grant', p_request_id, 'Opening credits');
     END IF;
     RETURN v_store;
 END;
 $$;
 COMMENT ON FUNCTION create_store(uuid, text, text, text, int, text) IS
-    'Makes a store with its credit row and opening credits, and returns it. Not idempotent: a store '
+    'Makes a store with its account and opening credits, and returns it. Not idempotent: a store '
     'id is used once. Errors: SC002 credits below 0, SC003 request id.';
 
 CREATE OR REPLACE FUNCTION update_store(
@@ -50,7 +50,7 @@ CREATE OR REPLACE FUNCTION update_store(
 RETURNS boolean
 LANGUAGE plpgsql
 SECURITY DEFINER
-SET search_path = public, pg_temp
+SET search_path FROM CURRENT
 AS $$
 -- Purpose: change what is given of a store; null leaves as it was. Announced.
 -- Locks: the store's row. Idempotent.
@@ -86,7 +86,7 @@ CREATE OR REPLACE FUNCTION create_store_api_key(
 RETURNS boolean
 LANGUAGE plpgsql
 SECURITY DEFINER
-SET search_path = public, pg_temp
+SET search_path FROM CURRENT
 AS $$
 -- Purpose: give a store one more API key, known by its hash. Announced.
 -- Locks: the new row; the store's row against deletion. Idempotency: none; a key id is used once
@@ -118,7 +118,7 @@ CREATE OR REPLACE FUNCTION update_store_api_key(
 RETURNS boolean
 LANGUAGE plpgsql
 SECURITY DEFINER
-SET search_path = public, pg_temp
+SET search_path FROM CURRENT
 AS $$
 -- Purpose: change what is given of a key that works; null leaves as it was. Announced.
 -- Locks: the key's row. Idempotent.
@@ -148,7 +148,7 @@ CREATE OR REPLACE FUNCTION revoke_store_api_key(
 RETURNS boolean
 LANGUAGE plpgsql
 SECURITY DEFINER
-SET search_path = public, pg_temp
+SET search_path FROM CURRENT
 AS $$
 -- Purpose: make a key useless, for ever. Announced.
 -- Locks: the key's row. Idempotent: revoked_at keeps the first time.
@@ -178,7 +178,7 @@ CREATE OR REPLACE FUNCTION rotate_store_api_key(
 RETURNS boolean
 LANGUAGE plpgsql
 SECURITY DEFINER
-SET search_path = public, pg_temp
+SET search_path FROM CURRENT
 AS $$
 -- Purpose: replace a key: a new one with the same label and origins and no expiry, while the old
 --   one works for the grace time and no longer (at once: 0 or less; never longer than it had).

@@ -1,4 +1,4 @@
--- End users (B2C): made with their credits at their first authenticated call.
+-- End users (B2C): made with their account at their first authenticated call.
 
 CREATE OR REPLACE FUNCTION ensure_user(
     p_user_id uuid,
@@ -8,11 +8,11 @@ CREATE OR REPLACE FUNCTION ensure_user(
 RETURNS text
 LANGUAGE plpgsql
 SECURITY DEFINER
-SET search_path = public, pg_temp
+SET search_path FROM CURRENT
 AS $$
--- Purpose: make an end user, its credit row and its starter credits, or nothing at all.
+-- Purpose: make an end user, its account and its starter credits, or nothing at all.
 --   p_withhold: not the credits yet; they are given at the first call without it.
--- Locks: the new rows; for a user from whom credits are withheld the user's row, then its credits.
+-- Locks: the new rows; for a user from whom credits are withheld the user's row, then its account.
 --   Idempotent by user: of several first calls at once one makes the user, the others wait here until
 --   that one has committed, and make the user themselves if it was undone. Of several calls that
 --   would give what was withheld, one does.
@@ -21,13 +21,14 @@ AS $$
 --   withheld stands there now. there: nothing was to do, whatever it was given then.
 -- Errors: invalid_amount (p_starter_credits < 0, also for a user who is there).
 DECLARE
+    v_account_id bigint;
     outcome text := 'made';
 BEGIN
     IF p_starter_credits < 0 THEN
         PERFORM raise_credit_error('invalid_amount', p_starter_credits::text);
     END IF;
-    INSERT INTO user_credits (user_id) VALUES (p_user_id) ON CONFLICT (user_id) DO NOTHING;
-    IF FOUND THEN
+    v_account_id := open_account('user', p_user_id);
+    IF v_account_id IS NOT NULL THEN
         INSERT INTO users (user_id, is_bonus_withheld) VALUES (p_user_id, p_withhold);
     ELSIF p_withhold THEN
         RETURN 'there';
@@ -39,13 +40,13 @@ BEGIN
         END IF;
     END IF;
     IF p_starter_credits > 0 AND NOT p_withhold THEN
-        PERFORM add_credits(
-            p_user_id, p_starter_credits, 'signup_bonus', 'signup', 'Starter credits');
+        PERFORM add_to_account(
+            coalesce(v_account_id, account_of('user', p_user_id)), p_starter_credits, 'signup_bonus', 'signup', 'Starter credits');
     END IF;
     RETURN outcome;
 END;
 $$;
 COMMENT ON FUNCTION ensure_user(uuid, int, boolean) IS
-    'Makes an end user with its credit row and starter credits, exactly once; withheld credits are '
+    'Makes an end user with its account and starter credits, exactly once; withheld credits are '
     'given at the first call that no longer withholds them. '
     'made, given or there. Errors: SC002 starter credits below 0.';

@@ -7,7 +7,7 @@ CREATE OR REPLACE FUNCTION record_verification(
 RETURNS boolean
 LANGUAGE plpgsql
 SECURITY DEFINER
-SET search_path = public, pg_temp
+SET search_path FROM CURRENT
 AS $$
 -- Purpose: keep when everything was recomputed from the ledgers, and how much did not agree.
 -- Locks: the one row. Idempotent: of several runs the one that looked last is kept, in whatever

@@ -19,7 +19,8 @@ COMMENT ON TABLE accounts IS
 COMMENT ON COLUMN accounts.overage_limit IS
     'Credits the owner may use beyond its balance until they are billed; 0: overage is off.';
 
--- What each type of movement does, and what it is: the rows stand in functions/movement_types.sql.
+-- What each type of movement does, and what it is. All else derives from these rows: the functions
+-- of movement_types.sql, `storecredit verify`, the documents, the tests.
 CREATE TABLE movement_types (
     type text PRIMARY KEY,
     added smallint NOT NULL,
@@ -41,6 +42,32 @@ COMMENT ON COLUMN movement_types.role IS
     'them out again. bill: closes the overage used so far.';
 COMMENT ON COLUMN movement_types.returns IS
     'The type of charge that a return gives back.';
+
+INSERT INTO movement_types
+    (type, added, spent, clawed_back, overage_used, role, returns, owner_kinds, description)
+VALUES
+    ('deduction', 0, 1, 0, 0, 'charge', NULL, '{store,user}',
+     'Credits taken from the balance for work.'),
+    ('refund', 0, -1, 0, 0, 'return', 'deduction', '{store,user}',
+     'A deduction given back, for work that came to nothing.'),
+    ('purchase', 1, 0, 0, 0, 'addition', NULL, '{store,user}',
+     'Credits bought.'),
+    ('subscription', 1, 0, 0, 0, 'addition', NULL, '{store}',
+     'The credits of a subscription''s period, or of a change within one.'),
+    ('grant', 1, 0, 0, 0, 'addition', NULL, '{store,user}',
+     'Credits that the operator gave.'),
+    ('signup_bonus', 1, 0, 0, 0, 'addition', NULL, '{user}',
+     'The credits that an end user starts with.'),
+    ('clawback', 0, 0, 1, 0, 'clawback', NULL, '{store,user}',
+     'Credits taken back because their payment was given back.'),
+    ('overage', 0, 0, 0, 1, 'charge', NULL, '{store}',
+     'Credits used for work beyond the balance, to be billed.'),
+    ('overage_bill', 0, 0, 0, -1, 'bill', NULL, '{store}',
+     'All overage used so far is closed into one bill.'),
+    ('overage_refund', 0, 0, 0, -1, 'return', 'overage', '{store}',
+     'Overage given back before it was billed.'),
+    ('overage_credit', 1, 0, 0, 0, 'return', 'overage', '{store}',
+     'Overage given back after it was billed, as credits.');
 
 CREATE TABLE movements (
     account_id bigint NOT NULL,

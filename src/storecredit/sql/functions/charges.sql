@@ -1,0 +1,231 @@
+-- Charges: credits taken for work, from the balance or, where the owner may, beyond it.
+
+CREATE OR REPLACE FUNCTION look_up_requests(
+    p_account_ids bigint[],
+    p_amounts int[],
+    p_request_ids text[],
+    OUT are_known boolean[],
+    OUT firsts int[],
+    OUT are_fresh boolean
+)
+LANGUAGE plpgsql
+AS $$
+-- Purpose: what a batch says before anything is decided. are_fresh: no movement has any of its request
+--   ids, and none stands twice in it. Else, per item: whether a movement has its request id, and the
+--   place at which its request stands first in the batch.
+-- Locks: none; the caller holds the accounts'. Errors: invalid_amount, invalid_request_id.
+DECLARE
+    v_are_valid boolean;
+BEGIN
+    SELECT array_agg((
+               SELECT true FROM movements m
+               WHERE m.account_id = i.account_id AND m.request_id = i.request_id
+               ORDER BY m.type LIMIT 1)),
+        bool_and(coalesce(i.amount >= 1 AND length(i.request_id) BETWEEN 1 AND 200, false))
+    INTO are_known, v_are_valid
+    FROM unnest(p_account_ids, p_amounts, p_request_ids) AS i (account_id, amount, request_id);
+    IF NOT v_are_valid THEN
+        PERFORM refuse_bad_items(p_amounts, p_request_ids);
+    END IF;
+    are_fresh := NOT true = ANY (are_known) IS TRUE;
+    IF cardinality(p_account_ids) > 1 THEN
+        are_fresh := are_fresh AND cardinality(p_account_ids) = (
+            SELECT count(*) FROM (
+                SELECT DISTINCT i.account_id, i.request_id
+                FROM unnest(p_account_ids, p_request_ids) AS i (account_id, request_id)) d);
+    END IF;
+    IF NOT are_fresh THEN
+        SELECT array_agg(w.first_n ORDER BY w.n) INTO firsts
+        FROM (SELECT i.n, min(i.n) OVER (PARTITION BY i.account_id, i.request_id)::int AS first_n
+              FROM unnest(p_account_ids, p_request_ids) WITH ORDINALITY
+                  AS i (account_id, request_id, n)) w;
+    END IF;
+END;
+$$;
+COMMENT ON FUNCTION look_up_requests(bigint[], int[], text[]) IS
+    'Whether the ledger knows the requests of a batch, and which stand twice in it. '
+    'Errors: SC002 amount, SC003 request id.';
+
+CREATE OR REPLACE FUNCTION refuse_bad_items(p_amounts int[], p_request_ids text[])
+RETURNS void
+LANGUAGE plpgsql
+AS $$
+-- Purpose: refuse a batch for its first item that no movement can be made of. Locks: none.
+-- Errors: invalid_amount, invalid_request_id.
+BEGIN
+    FOR i IN 1 .. cardinality(p_amounts) LOOP
+        IF p_amounts[i] IS NULL OR p_amounts[i] < 1 THEN
+            PERFORM raise_credit_error('invalid_amount', coalesce(p_amounts[i]::text, 'null'));
+        ELSIF p_request_ids[i] IS NULL OR length(p_request_ids[i]) NOT BETWEEN 1 AND 200 THEN
+            PERFORM raise_credit_error('invalid_request_id', '');
+        END IF;
+    END LOOP;
+END;
+$$;
+COMMENT ON FUNCTION refuse_bad_items(int[], text[]) IS
+    'Refuses an amount below 1 (SC002) and a request id of the wrong length (SC003).';
+
+CREATE OR REPLACE FUNCTION charge_accounts(
+    p_account_ids bigint[],
+    p_amounts int[],
+    p_request_ids text[],
+    p_session_ids uuid[],
+    p_descriptions text[],
+    OUT outcomes text[],
+    OUT balances bigint[]
+)
+LANGUAGE plpgsql
+AS $$
+-- Purpose: take credits for requests of any accounts, in order. The one place that decides whether
+--   a request is paid for, and from what: from the account's balance and its own overage limit.
+-- Locks: the accounts, ascending. The items come in ascending order of their accounts, and every
+--   array counts from 1. Idempotent by (account, request id).
+-- Outcomes: deducted | overage (the balance is 0 and the limit has room: to be billed, the balance
+--   stays 0) | already_deducted (this request had taken the same amount, either way) | conflict (it
+--   had taken another amount) | insufficient (nothing written). And the balance after each item.
+-- Errors: unknown_account; invalid_amount and invalid_request_id (the whole batch is refused).
+DECLARE
+    v_accounts record := lock_accounts(p_account_ids);
+    v_requests record := look_up_requests(p_account_ids, p_amounts, p_request_ids);
+    v_are_fresh boolean := v_requests.are_fresh;
+    v_account bigint; k int := 0; v_amount int;
+    v_seq bigint; v_balance bigint; v_spent bigint; v_clawed bigint; v_used bigint; v_limit bigint;
+    v_outcome text; v_type text; v_effect int[]; v_last_type text;
+    v_places int[] := '{}'; v_types text[] := '{}'; v_seqs bigint[] := '{}'; v_afters bigint[] := '{}';
+    v_spents bigint[] := '{}'; v_claweds bigint[] := '{}'; v_useds bigint[] := '{}';
+BEGIN
+    outcomes := '{}';
+    balances := '{}';
+    FOR i IN 1 .. cardinality(p_account_ids) LOOP
+        IF v_account IS DISTINCT FROM p_account_ids[i] THEN
+            v_account := p_account_ids[i];
+            k := k + 1;
+            IF v_accounts.account_ids[k] IS DISTINCT FROM v_account THEN
+                PERFORM refuse_account(p_account_ids, i);
+            END IF;
+            v_seq := v_accounts.seqs[k]; v_balance := v_accounts.balances[k];
+            v_spent := v_accounts.spents[k]; v_clawed := v_accounts.clawed_backs[k];
+            v_used := v_accounts.overages_used[k]; v_limit := v_accounts.overage_limits[k];
+        END IF;
+        v_amount := p_amounts[i];
+        v_outcome := NULL;
+        IF NOT v_are_fresh THEN
+            v_outcome := charged_before(v_account, p_request_ids[i], v_amount,
+                v_requests.are_known[i], outcomes[v_requests.firsts[i]],
+                p_amounts[v_requests.firsts[i]]);
+        END IF;
+        IF v_outcome IS NULL THEN
+            -- A balance that would pay for a part pays nothing: no request is paid for in two ways.
+            v_type := CASE WHEN v_amount <= v_balance THEN 'deduction'
+                WHEN v_balance = 0 AND v_amount <= v_limit - v_used THEN 'overage' END;
+            IF v_type IS NULL THEN
+                v_outcome := 'insufficient';
+            ELSE
+                IF v_type IS DISTINCT FROM v_last_type THEN
+                    v_effect := movement_effect(v_type);
+                    v_last_type := v_type;
+                END IF;
+                v_outcome := CASE v_type WHEN 'overage' THEN 'overage' ELSE 'deducted' END;
+                v_seq := v_seq + 1;
+                v_balance := v_balance + v_effect[1] * v_amount;
+                v_spent := v_spent + v_effect[3] * v_amount;
+                v_used := v_used + v_effect[5] * v_amount;
+                v_places := v_places || i; v_types := v_types || v_type; v_seqs := v_seqs || v_seq;
+                v_afters := v_afters || v_balance; v_spents := v_spents || v_spent;
+                v_claweds := v_claweds || v_clawed; v_useds := v_useds || v_used;
+            END IF;
+        END IF;
+        outcomes := outcomes || v_outcome;
+        balances := balances || v_balance;
+    END LOOP;
+    IF cardinality(v_places) > 0 THEN
+        PERFORM append_movements(v_places, v_types, v_seqs, v_afters, v_spents, v_claweds, v_useds,
+            p_account_ids, p_amounts, p_request_ids, p_session_ids, p_descriptions);
+    END IF;
+END;
+$$;
+COMMENT ON FUNCTION charge_accounts(bigint[], int[], text[], uuid[], text[]) IS
+    'Takes credits for requests of any accounts, in order. '
+    'Outcome per item: deducted, overage, already_deducted, conflict, insufficient.';
+
+CREATE OR REPLACE FUNCTION charged_before(
+    p_account_id bigint,
+    p_request_id text,
+    p_amount int,
+    p_is_known boolean,
+    p_first_outcome text,
+    p_first_amount int
+)
+RETURNS text
+LANGUAGE plpgsql
+AS $$
+-- Purpose: what an item comes to whose request was charged before: in the ledger, or earlier in this very
+--   batch, with that outcome. Locks: none. Returns: already_deducted, conflict, or insufficient (a
+--   request is refused once per batch); null: it was not charged before.
+DECLARE
+    v_amount bigint;
+BEGIN
+    IF p_is_known THEN
+        -- Perhaps as a grant, which is no matter of ours.
+        SELECT m.amount INTO v_amount FROM movements m
+        WHERE m.account_id = p_account_id AND m.request_id = p_request_id
+          AND movement_role(m.type) = 'charge'
+        ORDER BY m.type LIMIT 1;
+    END IF;
+    IF v_amount IS NULL AND p_first_outcome = 'insufficient' THEN
+        RETURN 'insufficient';
+    ELSIF v_amount IS NULL AND p_first_outcome IS NOT NULL THEN
+        v_amount := p_first_amount;
+    END IF;
+    RETURN CASE WHEN v_amount = p_amount THEN 'already_deducted'
+        WHEN v_amount IS NOT NULL THEN 'conflict' END;
+END;
+$$;
+COMMENT ON FUNCTION charged_before(bigint, text, int, boolean, text, int) IS
+    'What an item comes to whose request was charged before; null: it was not.';
+
+CREATE OR REPLACE FUNCTION refuse_account(p_account_ids bigint[], p_place int)
+RETURNS void
+LANGUAGE plpgsql
+AS $$
+-- Purpose: refuse a batch whose account at a place is not the next one that is locked. Never returns.
+-- Errors: unknown_account; an assertion where the caller has not sorted its items.
+BEGIN
+    IF p_account_ids[p_place] < p_account_ids[p_place - 1] THEN
+        RAISE EXCEPTION 'the items are not in ascending order of their accounts'
+            USING ERRCODE = 'assert_failure';
+    END IF;
+    PERFORM raise_credit_error('unknown_account', coalesce(p_account_ids[p_place]::text, 'null'));
+END;
+$$;
+COMMENT ON FUNCTION refuse_account(bigint[], int) IS
+    'Refuses a batch for an account that there is not (SC010), or that is out of order.';
+
+CREATE OR REPLACE FUNCTION deduct_from_accounts(
+    p_account_ids bigint[],
+    p_amounts int[],
+    p_request_ids text[],
+    p_descriptions text[]
+)
+RETURNS TABLE (ord int, outcome text, balance bigint)
+LANGUAGE plpgsql
+SECURITY DEFINER
+SET search_path FROM CURRENT
+SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off
+AS $$
+-- Purpose: take credits for requests that are no generations. `ord` is the place in the batch.
+-- Locks, order, outcomes, errors: as charge_accounts. Idempotent by (account, request id).
+DECLARE
+    v_charged record := charge_accounts(p_account_ids[:], p_amounts[:], p_request_ids[:],
+        array_fill(NULL::uuid, ARRAY[cardinality(p_account_ids)]), p_descriptions[:]);
+BEGIN
+    RETURN QUERY
+    SELECT c.n::int, c.outcome, c.balance
+    FROM unnest(v_charged.outcomes, v_charged.balances) WITH ORDINALITY AS c (outcome, balance, n);
+END;
+$$;
+COMMENT ON FUNCTION deduct_from_accounts(bigint[], int[], text[], text[]) IS
+    'Takes credits of any accounts, in ascending order, for requests that are no generations. '
+    'Outcome per item: deducted, overage, already_deducted, conflict, insufficient. '
+    'Errors: SC010 unknown account, SC002 amount, SC003 request id. Idempotent by request id.';

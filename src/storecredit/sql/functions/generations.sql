@@ -1,0 +1,183 @@
+-- Generations: work and the credit that pays for it change together, in one statement, so that no crash
+-- can part the money from the work.
+--
+-- Lock order, for all of them: accounts ascending, then sessions ascending. Batches therefore never
+-- wait for each other in a circle.
+
+CREATE OR REPLACE FUNCTION create_generations(
+    p_account_ids bigint[],
+    p_session_ids uuid[],
+    p_request_ids text[],
+    p_fingerprints bytea[],
+    p_inputs json[],
+    p_metadatas json[],
+    p_entrypoint text,
+    p_payloads bytea[]
+)
+RETURNS TABLE (
+    ord int, outcome text, session_id uuid, status text, balance bigint, charged_as text)
+LANGUAGE plpgsql
+SECURITY DEFINER
+SET search_path FROM CURRENT
+SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off
+AS $$
+-- Purpose: for requests of any accounts: replay check, charge of 1 credit, session, job. `ord` is
+--   the place in the batch.
+-- Locks: the accounts, ascending; the items come in that order. Idempotent by (account, request id).
+-- Outcomes: created | replayed (the session this request made before, with its current status)
+--   | insufficient (nothing written) | conflict (the request id was used for another request).
+--   Of what was created, now or before, `charged_as` says from what: balance | overage.
+-- Errors: unknown_account, invalid_request_id.
+DECLARE
+    v_count CONSTANT int := cardinality(p_account_ids);
+    v_charged record := charge_accounts(
+        p_account_ids[:], array_fill(1, ARRAY[v_count]), p_request_ids[:], p_session_ids[:],
+        array_fill('Image generation'::text, ARRAY[v_count]));
+BEGIN
+    INSERT INTO sessions (account_id, session_id, request_id, fingerprint, input, metadata)
+    SELECT i.account_id, i.session_id, i.request_id, i.fingerprint, i.input, i.metadata
+    FROM unnest(v_charged.outcomes, p_account_ids, p_session_ids, p_request_ids, p_fingerprints,
+                p_inputs, p_metadatas)
+        AS i (outcome, account_id, session_id, request_id, fingerprint, input, metadata)
+    WHERE i.outcome IN ('deducted', 'overage');
+    INSERT INTO pgqueuer (priority, entrypoint, payload, dedupe_key, status)
+    SELECT 0, p_entrypoint, i.payload, i.session_id::text, 'queued'
+    FROM unnest(v_charged.outcomes, p_session_ids, p_payloads) AS i (outcome, session_id, payload)
+    WHERE i.outcome IN ('deducted', 'overage');
+
+    IF v_charged.outcomes && '{already_deducted,conflict}'::text[] THEN
+        RETURN QUERY
+        SELECT * FROM answer_generations(
+            p_account_ids[:], p_session_ids[:], p_request_ids[:], p_fingerprints[:],
+            v_charged.outcomes, v_charged.balances);
+    ELSE
+        RETURN QUERY
+        SELECT i.n::int, CASE i.outcome WHEN 'insufficient' THEN i.outcome ELSE 'created' END,
+            CASE WHEN i.outcome <> 'insufficient' THEN i.session_id END,
+            CASE WHEN i.outcome <> 'insufficient' THEN 'queued' END, i.balance,
+            CASE i.outcome WHEN 'deducted' THEN 'balance' WHEN 'overage' THEN 'overage' END
+        FROM unnest(v_charged.outcomes, v_charged.balances, p_session_ids) WITH ORDINALITY
+            AS i (outcome, balance, session_id, n);
+    END IF;
+END;
+$$;
+COMMENT ON FUNCTION create_generations(
+    bigint[], uuid[], text[], bytea[], json[], json[], text, bytea[]) IS
+    'For requests of any accounts, in ascending order: replay check, charge of one credit, session, '
+    'job. Outcome per item: created, replayed, insufficient, conflict; charged_as: balance or '
+    'overage. Idempotent by request id. Errors: SC010 unknown account, SC003 request id.';
+
+CREATE OR REPLACE FUNCTION answer_generations(
+    p_account_ids bigint[],
+    p_session_ids uuid[],
+    p_request_ids text[],
+    p_fingerprints bytea[],
+    p_outcomes text[],
+    p_balances bigint[]
+)
+RETURNS TABLE (
+    ord int, outcome text, session_id uuid, status text, balance bigint, charged_as text)
+LANGUAGE plpgsql
+AS $$
+-- Purpose: what create_generations answers to a batch of which some requests were charged before: each
+--   is looked up with the session its credit was taken for. Locks: none; the caller holds them.
+DECLARE
+    v_charge record;
+    v_fingerprint bytea;
+BEGIN
+    FOR i IN 1 .. cardinality(p_account_ids) LOOP
+        ord := i;
+        balance := p_balances[i];
+        SELECT m.session_id, m.type INTO v_charge FROM movements m
+        WHERE m.account_id = p_account_ids[i] AND m.request_id = p_request_ids[i]
+          AND movement_role(m.type) = 'charge'
+        ORDER BY m.type LIMIT 1;
+        SELECT s.session_id, s.status, s.fingerprint INTO session_id, status, v_fingerprint
+        FROM sessions s
+        WHERE s.account_id = p_account_ids[i] AND s.session_id = v_charge.session_id LIMIT 1;
+        outcome := CASE
+            WHEN p_outcomes[i] = 'insufficient' THEN 'insufficient'
+            WHEN p_outcomes[i] IN ('deducted', 'overage') THEN 'created'
+            -- Credits taken under this id without a session were taken by a direct call.
+            WHEN v_fingerprint = p_fingerprints[i] THEN 'replayed'
+            ELSE 'conflict' END;
+        charged_as := CASE WHEN outcome NOT IN ('created', 'replayed') THEN NULL
+            WHEN v_charge.type = 'overage' THEN 'overage' ELSE 'balance' END;
+        RETURN NEXT;
+    END LOOP;
+END;
+$$;
+COMMENT ON FUNCTION answer_generations(bigint[], uuid[], text[], bytea[], text[], bigint[]) IS
+    'What create_generations answers to a batch of which some requests were charged before.';
+
+CREATE OR REPLACE FUNCTION fail_generations(
+    p_account_ids bigint[],
+    p_session_ids uuid[],
+    p_error_codes text[],
+    p_error_messages text[],
+    p_generator_messages text[]
+)
+RETURNS TABLE (ord int, outcome text)
+LANGUAGE plpgsql
+SECURITY DEFINER
+SET search_path FROM CURRENT
+SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off
+AS $$
+-- Purpose: mark sessions failed and give their credits back, as balance or as overage. `ord` is the
+--   place in the batch.
+-- Locks: the accounts, ascending, then the sessions, ascending. Idempotent by session.
+-- Outcomes: failed (and refunded) | already_failed | already_completed | not_found.
+-- Errors: no_deduction when a session's credit was never taken: the whole batch is refused, because
+--   that state has no honest outcome (`storecredit verify` names it).
+DECLARE
+    v_sessions record;
+    v_places int[];
+    v_account_ids bigint[];
+    v_request_ids text[];
+    v_returned record;
+    v_lost int;
+BEGIN
+    PERFORM FROM (SELECT FROM accounts a WHERE a.account_id = ANY (p_account_ids)
+                  ORDER BY a.account_id FOR NO KEY UPDATE) a;
+    v_sessions := lock_sessions(p_account_ids, p_session_ids);
+    -- Of several items for one session the first in the batch ends it.
+    SELECT array_agg(i.place), array_agg(i.account_id), array_agg(i.request_id)
+    INTO v_places, v_account_ids, v_request_ids
+    FROM (SELECT min(u.n)::int AS place, u.account_id, u.request_id
+          FROM unnest(p_account_ids, v_sessions.row_ids, v_sessions.request_ids,
+                      v_sessions.statuses) WITH ORDINALITY
+              AS u (account_id, row_id, request_id, status, n)
+          WHERE u.status IN ('queued', 'processing')
+          GROUP BY u.account_id, u.row_id, u.request_id
+          ORDER BY u.account_id, min(u.n)) i;
+    IF v_places IS NOT NULL THEN
+        UPDATE sessions s
+        SET status = 'failed', completed_at = now(), input = NULL, error_code = i.error_code,
+            error_message = i.error_message,
+            generator_message = coalesce(i.generator_message, s.generator_message)
+        FROM (SELECT v_sessions.row_ids[u.place] AS row_id, p_error_codes[u.place] AS error_code,
+                  p_error_messages[u.place] AS error_message,
+                  p_generator_messages[u.place] AS generator_message
+              FROM unnest(v_places) AS u (place)) i
+        WHERE s.ctid = i.row_id;
+        v_returned := return_charges(
+            v_account_ids, array_fill(1, ARRAY[cardinality(v_places)]), v_request_ids,
+            array_fill('Image generation failed'::text, ARRAY[cardinality(v_places)]));
+        v_lost := coalesce(array_position(v_returned.outcomes, 'no_deduction'),
+            array_position(v_returned.outcomes, 'exceeds_deduction'));
+        IF v_lost IS NOT NULL THEN
+            PERFORM raise_credit_error('no_deduction', v_request_ids[v_lost]);
+        END IF;
+    END IF;
+    RETURN QUERY
+    SELECT i.n::int, CASE WHEN i.n = ANY (v_places) THEN 'failed'
+        WHEN i.status IN ('queued', 'processing') THEN 'already_failed'
+        ELSE coalesce('already_' || i.status, 'not_found') END
+    FROM unnest(v_sessions.statuses) WITH ORDINALITY AS i (status, n);
+END;
+$$;
+COMMENT ON FUNCTION fail_generations(bigint[], uuid[], text[], text[], text[]) IS
+    'Marks sessions failed and gives their credits back, in one statement. '
+    'Outcome per item: failed, already_failed, already_completed, not_found.';

@@ -1,0 +1,70 @@
+-- The one writer of movements. Who calls it holds the accounts' locks and has decided what is to be;
+-- the table refuses what cannot be: a second movement after the same one, a second of one type under one
+-- request, anything below zero.
+
+CREATE OR REPLACE FUNCTION append_movements(
+    p_places int[],
+    p_types text[],
+    p_seqs bigint[],
+    p_balances bigint[],
+    p_spents bigint[],
+    p_clawed_backs bigint[],
+    p_overages_used bigint[],
+    p_account_ids bigint[],
+    p_amounts int[],
+    p_request_ids text[],
+    p_session_ids uuid[],
+    p_descriptions text[]
+)
+RETURNS void
+LANGUAGE plpgsql
+AS $$
+-- Purpose: write the movements at these places of a batch. The first seven arrays have one element
+--   per movement: its place in the batch, its type, and the account's state after it; the others one
+--   per item of the batch.
+-- Locks: none of its own. Not idempotent. Errors: those of the table.
+BEGIN
+    INSERT INTO movements
+        (account_id, seq, type, amount, balance_after, spent_after, clawed_back_after,
+         overage_used_after, request_id, session_id, description)
+    SELECT p_account_ids[m.place], m.seq, m.type, p_amounts[m.place], m.balance, m.spent,
+        nullif(m.clawed_back, 0), nullif(m.overage_used, 0), p_request_ids[m.place],
+        p_session_ids[m.place], coalesce(p_descriptions[m.place], '')
+    FROM unnest(p_places, p_types, p_seqs, p_balances, p_spents, p_clawed_backs, p_overages_used)
+        AS m (place, type, seq, balance, spent, clawed_back, overage_used);
+END;
+$$;
+COMMENT ON FUNCTION append_movements(
+    int[], text[], bigint[], bigint[], bigint[], bigint[], bigint[],
+    bigint[], int[], text[], uuid[], text[]) IS
+    'Writes movements that the caller has decided on, with the state of their accounts after each.';
+
+CREATE OR REPLACE FUNCTION append_movement(
+    p_account_id bigint,
+    p_type text,
+    p_amount bigint,
+    p_request_id text,
+    p_description text
+)
+RETURNS bigint
+LANGUAGE plpgsql
+AS $$
+-- Purpose: write one movement that belongs to no session. Locks: the account. Not idempotent.
+-- Returns: its seq. Errors: unknown_account; those of the table.
+DECLARE
+    v_effect int[] := movement_effect(p_type);
+    v_before record := lock_account(p_account_id);
+BEGIN
+    PERFORM append_movements(
+        ARRAY[1], ARRAY[p_type], ARRAY[v_before.seq + 1],
+        ARRAY[v_before.balance + v_effect[1] * p_amount],
+        ARRAY[v_before.spent + v_effect[3] * p_amount],
+        ARRAY[v_before.clawed_back + v_effect[4] * p_amount],
+        ARRAY[v_before.overage_used + v_effect[5] * p_amount],
+        ARRAY[p_account_id], ARRAY[p_amount::int], ARRAY[p_request_id], ARRAY[NULL::uuid],
+        ARRAY[p_description]);
+    RETURN v_before.seq + 1;
+END;
+$$;
+COMMENT ON FUNCTION append_movement(bigint, text, bigint, text, text) IS
+    'Writes one movement of no session, after the newest of its account, and returns its seq.';

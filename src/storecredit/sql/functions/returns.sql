@@ -1,0 +1,161 @@
+-- Returns: what a request had taken is given back, at most once and at most as much.
+
+CREATE OR REPLACE FUNCTION look_up_charges(
+    p_account_ids bigint[],
+    p_request_ids text[],
+    OUT types text[],
+    OUT amounts bigint[],
+    OUT seqs bigint[],
+    OUT session_ids uuid[],
+    OUT are_returned boolean[],
+    OUT firsts int[]
+)
+LANGUAGE plpgsql
+AS $$
+-- Purpose: per item, the charge of its request (null: there is none), whether it was given back, and
+--   the place at which the request stands first in the batch. Locks: none; the caller holds the
+--   accounts'. Errors: none.
+BEGIN
+    SELECT array_agg(c.type), array_agg(c.amount), array_agg(c.seq), array_agg(c.session_id),
+        array_agg((
+            SELECT true FROM movements m
+            WHERE m.account_id = i.account_id AND m.request_id = i.request_id
+              AND movement_role(m.type) = 'return'
+            ORDER BY m.type LIMIT 1))
+    INTO types, amounts, seqs, session_ids, are_returned
+    FROM unnest(p_account_ids, p_request_ids) AS i (account_id, request_id)
+    LEFT JOIN LATERAL (
+        SELECT m.type, m.amount, m.seq, m.session_id FROM movements m
+        WHERE m.account_id = i.account_id AND m.request_id = i.request_id
+          AND movement_role(m.type) = 'charge'
+        ORDER BY m.type LIMIT 1) c ON true;
+    IF cardinality(p_account_ids) > 1 THEN
+        SELECT array_agg(w.first_n ORDER BY w.n) INTO firsts
+        FROM (SELECT i.n, min(i.n) OVER (PARTITION BY i.account_id, i.request_id)::int AS first_n
+              FROM unnest(p_account_ids, p_request_ids) WITH ORDINALITY
+                  AS i (account_id, request_id, n)) w;
+    ELSE
+        firsts := ARRAY[1];
+    END IF;
+END;
+$$;
+COMMENT ON FUNCTION look_up_charges(bigint[], text[]) IS
+    'The charges of the requests of a batch, and whether they were given back.';
+
+CREATE OR REPLACE FUNCTION return_charges(
+    p_account_ids bigint[],
+    p_amounts int[],
+    p_request_ids text[],
+    p_descriptions text[],
+    OUT outcomes text[],
+    OUT balances bigint[]
+)
+LANGUAGE plpgsql
+AS $$
+-- Purpose: give back what requests of any accounts had taken, in order. A deduction comes back to
+--   the balance (`refund`). What was used beyond it comes off the overage used (`overage_refund`)
+--   or, once billed, is given as credits (`overage_credit`).
+-- Locks: the accounts, ascending. The items come in ascending order of their accounts, and every
+--   array counts from 1. Idempotent by (account, request id), whichever way it came back.
+-- Outcomes: refunded | already_refunded | no_deduction | exceeds_deduction. And the balance after
+--   each item. Errors: unknown_account; invalid_amount (the whole batch is refused).
+DECLARE
+    v_accounts record := lock_accounts(p_account_ids);
+    v_charges record := look_up_charges(p_account_ids, p_request_ids);
+    v_account bigint; k int := 0; v_amount int; v_first int;
+    v_seq bigint; v_balance bigint; v_spent bigint; v_clawed bigint; v_used bigint;
+    v_outcome text; v_type text; v_effect int[]; v_session_ids uuid[] := v_charges.session_ids;
+    v_places int[] := '{}'; v_types text[] := '{}'; v_seqs bigint[] := '{}'; v_afters bigint[] := '{}';
+    v_spents bigint[] := '{}'; v_claweds bigint[] := '{}'; v_useds bigint[] := '{}';
+BEGIN
+    outcomes := '{}';
+    balances := '{}';
+    FOR i IN 1 .. cardinality(p_account_ids) LOOP
+        IF v_account IS DISTINCT FROM p_account_ids[i] THEN
+            v_account := p_account_ids[i];
+            k := k + 1;
+            IF v_accounts.account_ids[k] IS DISTINCT FROM v_account THEN
+                PERFORM refuse_account(p_account_ids, i);
+            END IF;
+            v_seq := v_accounts.seqs[k]; v_balance := v_accounts.balances[k];
+            v_spent := v_accounts.spents[k]; v_clawed := v_accounts.clawed_backs[k];
+            v_used := v_accounts.overages_used[k];
+        END IF;
+        v_amount := p_amounts[i];
+        v_first := v_charges.firsts[i];
+        IF v_amount IS NULL OR v_amount < 1 THEN
+            PERFORM raise_credit_error('invalid_amount', coalesce(v_amount::text, 'null'));
+        END IF;
+        v_outcome := CASE WHEN v_charges.amounts[i] IS NULL THEN 'no_deduction'
+            WHEN v_amount > v_charges.amounts[i] THEN 'exceeds_deduction'
+            WHEN v_charges.are_returned[i] OR v_first < i AND v_first = ANY (v_places) THEN 'already_refunded'
+            ELSE 'refunded' END;
+        IF v_outcome = 'refunded' THEN
+            v_type := CASE WHEN v_charges.types[i] = 'deduction' THEN 'refund'
+                WHEN is_billed(v_account, v_charges.seqs[i]) THEN 'overage_credit'
+                ELSE 'overage_refund' END;
+            v_effect := movement_effect(v_type);
+            v_seq := v_seq + 1;
+            v_balance := v_balance + v_effect[1] * v_amount;
+            v_spent := v_spent + v_effect[3] * v_amount;
+            v_used := v_used + v_effect[5] * v_amount;
+            v_places := v_places || i; v_types := v_types || v_type; v_seqs := v_seqs || v_seq;
+            v_afters := v_afters || v_balance; v_spents := v_spents || v_spent;
+            v_claweds := v_claweds || v_clawed; v_useds := v_useds || v_used;
+        END IF;
+        outcomes := outcomes || v_outcome;
+        balances := balances || v_balance;
+    END LOOP;
+    IF cardinality(v_places) > 0 THEN
+        PERFORM append_movements(v_places, v_types, v_seqs, v_afters, v_spents, v_claweds, v_useds,
+            p_account_ids, p_amounts, p_request_ids, v_session_ids, p_descriptions);
+    END IF;
+END;
+$$;
+COMMENT ON FUNCTION return_charges(bigint[], int[], text[], text[]) IS
+    'Gives back what requests of any accounts had taken, in order. '
+    'Outcome per item: refunded, already_refunded, no_deduction, exceeds_deduction.';
+
+CREATE OR REPLACE FUNCTION is_billed(p_account_id bigint, p_seq bigint)
+RETURNS boolean
+LANGUAGE plpgsql
+AS $$
+-- Purpose: whether overage at a place of the ledger stands on a bill: the newest bill has billed
+--   every overage before it. Locks: none; the caller holds the account's.
+BEGIN
+    RETURN coalesce(p_seq < (
+        SELECT b.seq FROM overage_bills b WHERE b.account_id = p_account_id
+        ORDER BY b.account_id DESC, b.period DESC LIMIT 1), false);
+END;
+$$;
+COMMENT ON FUNCTION is_billed(bigint, bigint) IS
+    'Whether overage at a place of an account''s ledger stands on a bill.';
+
+CREATE OR REPLACE FUNCTION refund_to_accounts(
+    p_account_ids bigint[],
+    p_amounts int[],
+    p_request_ids text[],
+    p_descriptions text[]
+)
+RETURNS TABLE (ord int, outcome text, balance bigint)
+LANGUAGE plpgsql
+SECURITY DEFINER
+SET search_path FROM CURRENT
+SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off
+AS $$
+-- Purpose: give back what requests had taken. `ord` is the place in the batch.
+-- Locks, order, outcomes, errors: as return_charges. Idempotent by (account, request id).
+DECLARE
+    v_returned record := return_charges(
+        p_account_ids[:], p_amounts[:], p_request_ids[:], p_descriptions[:]);
+BEGIN
+    RETURN QUERY
+    SELECT r.n::int, r.outcome, r.balance
+    FROM unnest(v_returned.outcomes, v_returned.balances) WITH ORDINALITY AS r (outcome, balance, n);
+END;
+$$;
+COMMENT ON FUNCTION refund_to_accounts(bigint[], int[], text[], text[]) IS
+    'Gives back what requests of any accounts, in ascending order, had taken; each once. '
+    'Outcome per item: refunded, already_refunded, no_deduction, exceeds_deduction. '
+    'Errors: SC010 unknown account, SC002 amount.';
