@@ -205,27 +205,27 @@ CREATE OR REPLACE FUNCTION deduct_from_accounts(
     p_account_ids bigint[],
     p_amounts int[],
     p_request_ids text[],
-    p_descriptions text[]
+    p_descriptions text[],
+    OUT outcomes text[],
+    OUT balances bigint[]
 )
-RETURNS TABLE (ord int, outcome text, balance bigint)
 LANGUAGE plpgsql
 SECURITY DEFINER
 SET search_path FROM CURRENT
 SET plan_cache_mode = force_generic_plan
 SET enable_seqscan = off
 AS $$
--- Purpose: take credits for requests that are no generations. `ord` is the place in the batch.
+-- Purpose: take credits for requests that are no generations.
 -- Locks, order, outcomes, errors: as charge_accounts. Idempotent by (account, request id).
 DECLARE
     v_charged record := charge_accounts(p_account_ids[:], p_amounts[:], p_request_ids[:],
         array_fill(NULL::uuid, ARRAY[cardinality(p_account_ids)]), p_descriptions[:]);
 BEGIN
-    RETURN QUERY
-    SELECT c.n::int, c.outcome, c.balance
-    FROM unnest(v_charged.outcomes, v_charged.balances) WITH ORDINALITY AS c (outcome, balance, n);
+    outcomes := v_charged.outcomes;
+    balances := v_charged.balances;
 END;
 $$;
 COMMENT ON FUNCTION deduct_from_accounts(bigint[], int[], text[], text[]) IS
     'Takes credits of any accounts, in ascending order, for requests that are no generations. '
-    'Outcome per item: deducted, overage, already_deducted, conflict, insufficient. '
-    'Errors: SC010 unknown account, SC002 amount, SC003 request id. Idempotent by request id.';
+    'Per item its outcome (deducted, overage, already_deducted, conflict, insufficient) and the balance '
+    'after it. Errors: SC010 unknown account, SC002 amount, SC003 request id. Idempotent by request id.';

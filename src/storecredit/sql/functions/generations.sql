@@ -12,28 +12,30 @@ CREATE OR REPLACE FUNCTION create_generations(
     p_inputs json[],
     p_metadatas json[],
     p_entrypoint text,
-    p_payloads bytea[]
+    p_payloads bytea[],
+    OUT outcomes text[],
+    OUT session_ids uuid[],
+    OUT statuses text[],
+    OUT balances bigint[],
+    OUT charged_as text[]
 )
-RETURNS TABLE (
-    ord int, outcome text, session_id uuid, status text, balance bigint, charged_as text)
 LANGUAGE plpgsql
 SECURITY DEFINER
 SET search_path FROM CURRENT
 SET plan_cache_mode = force_generic_plan
 SET enable_seqscan = off
 AS $$
--- Purpose: for requests of any accounts: replay check, charge of 1 credit, session, job. `ord` is
---   the place in the batch.
+-- Purpose: for requests of any accounts: replay check, charge of 1 credit, session, job.
 -- Locks: the accounts, ascending; the items come in that order. Idempotent by (account, request id).
 -- Outcomes: created | replayed (the session this request made before, with its current status)
---   | insufficient (nothing written) | conflict (the request id was used for another request).
---   Of what was created, now or before, `charged_as` says from what: balance | overage.
+--   | insufficient (nothing written) | conflict (the request id was used for another request). And
+--   the balance after each item. Of what was created, now or before, `charged_as` says from what:
+--   balance | overage.
 -- Errors: unknown_account, invalid_request_id.
 DECLARE
-    v_count CONSTANT int := cardinality(p_account_ids);
-    v_charged record := charge_accounts(
-        p_account_ids[:], array_fill(1, ARRAY[v_count]), p_request_ids[:], p_session_ids[:],
-        array_fill('Image generation'::text, ARRAY[v_count]));
+    v_count CONSTANT int[] := ARRAY[cardinality(p_account_ids)];
+    v_charged record := charge_accounts(p_account_ids[:], array_fill(1, v_count), p_request_ids[:],
+        p_session_ids[:], array_fill('Image generation'::text, v_count));
 BEGIN
     INSERT INTO sessions (account_id, session_id, request_id, fingerprint, input, metadata)
     SELECT i.account_id, i.session_id, i.request_id, i.fingerprint, i.input, i.metadata
@@ -41,75 +43,75 @@ BEGIN
                 p_inputs, p_metadatas)
         AS i (outcome, account_id, session_id, request_id, fingerprint, input, metadata)
     WHERE i.outcome IN ('deducted', 'overage');
+    -- No job of a session just made can live: what enqueue_jobs guards against needs no look-up.
     INSERT INTO pgqueuer (priority, entrypoint, payload, dedupe_key, status)
     SELECT 0, p_entrypoint, i.payload, i.session_id::text, 'queued'
     FROM unnest(v_charged.outcomes, p_session_ids, p_payloads) AS i (outcome, session_id, payload)
     WHERE i.outcome IN ('deducted', 'overage');
 
-    IF v_charged.outcomes && '{already_deducted,conflict}'::text[] THEN
-        RETURN QUERY
-        SELECT * FROM answer_generations(
-            p_account_ids[:], p_session_ids[:], p_request_ids[:], p_fingerprints[:],
-            v_charged.outcomes, v_charged.balances);
+    balances := v_charged.balances;
+    IF 'deducted' = ALL (v_charged.outcomes) THEN
+        outcomes := array_fill('created'::text, v_count);
+        session_ids := p_session_ids;
+        statuses := array_fill('queued'::text, v_count);
+        charged_as := array_fill('balance'::text, v_count);
     ELSE
-        RETURN QUERY
-        SELECT i.n::int, CASE i.outcome WHEN 'insufficient' THEN i.outcome ELSE 'created' END,
-            CASE WHEN i.outcome <> 'insufficient' THEN i.session_id END,
-            CASE WHEN i.outcome <> 'insufficient' THEN 'queued' END, i.balance,
-            CASE i.outcome WHEN 'deducted' THEN 'balance' WHEN 'overage' THEN 'overage' END
-        FROM unnest(v_charged.outcomes, v_charged.balances, p_session_ids) WITH ORDINALITY
-            AS i (outcome, balance, session_id, n);
+        SELECT a.outcomes, a.session_ids, a.statuses, a.charged_as
+        INTO outcomes, session_ids, statuses, charged_as
+        FROM answer_generations(
+            p_account_ids[:], p_request_ids[:], p_fingerprints[:], v_charged.outcomes) a;
     END IF;
 END;
 $$;
 COMMENT ON FUNCTION create_generations(
     bigint[], uuid[], text[], bytea[], json[], json[], text, bytea[]) IS
     'For requests of any accounts, in ascending order: replay check, charge of one credit, session, '
-    'job. Outcome per item: created, replayed, insufficient, conflict; charged_as: balance or '
-    'overage. Idempotent by request id. Errors: SC010 unknown account, SC003 request id.';
+    'job. Per item its outcome (created, replayed, insufficient, conflict), session, status, balance, '
+    'and what it was charged as (balance or overage). '
+    'Idempotent by request id. Errors: SC010 unknown account, SC003 request id.';
 
 CREATE OR REPLACE FUNCTION answer_generations(
     p_account_ids bigint[],
-    p_session_ids uuid[],
     p_request_ids text[],
     p_fingerprints bytea[],
-    p_outcomes text[],
-    p_balances bigint[]
+    p_charge_outcomes text[],
+    OUT outcomes text[],
+    OUT session_ids uuid[],
+    OUT statuses text[],
+    OUT charged_as text[]
 )
-RETURNS TABLE (
-    ord int, outcome text, session_id uuid, status text, balance bigint, charged_as text)
 LANGUAGE plpgsql
 AS $$
--- Purpose: what create_generations answers to a batch of which some requests were charged before: each
---   is looked up with the session its credit was taken for. Locks: none; the caller holds them.
+-- Purpose: what create_generations answers to a batch that was not simply all paid from balances: each
+--   request is looked up with the session its credit was taken for. Locks: none; the caller's hold.
 DECLARE
     v_charge record;
-    v_fingerprint bytea;
+    v_session record;
+    v_outcome text;
 BEGIN
     FOR i IN 1 .. cardinality(p_account_ids) LOOP
-        ord := i;
-        balance := p_balances[i];
-        SELECT m.session_id, m.type INTO v_charge FROM movements m
+        SELECT m.type, m.session_id INTO v_charge FROM movements m
         WHERE m.account_id = p_account_ids[i] AND m.request_id = p_request_ids[i]
           AND movement_role(m.type) = 'charge'
         ORDER BY m.type LIMIT 1;
-        SELECT s.session_id, s.status, s.fingerprint INTO session_id, status, v_fingerprint
-        FROM sessions s
+        SELECT s.session_id, s.status, s.fingerprint INTO v_session FROM sessions s
         WHERE s.account_id = p_account_ids[i] AND s.session_id = v_charge.session_id LIMIT 1;
-        outcome := CASE
-            WHEN p_outcomes[i] = 'insufficient' THEN 'insufficient'
-            WHEN p_outcomes[i] IN ('deducted', 'overage') THEN 'created'
-            -- Credits taken under this id without a session were taken by a direct call.
-            WHEN v_fingerprint = p_fingerprints[i] THEN 'replayed'
+        v_outcome := CASE
+            WHEN p_charge_outcomes[i] = 'insufficient' THEN 'insufficient'
+            WHEN p_charge_outcomes[i] IN ('deducted', 'overage') THEN 'created'
+            -- Credits that were taken under this id by a direct call have no session.
+            WHEN v_session.fingerprint = p_fingerprints[i] THEN 'replayed'
             ELSE 'conflict' END;
-        charged_as := CASE WHEN outcome NOT IN ('created', 'replayed') THEN NULL
+        outcomes[i] := v_outcome;
+        session_ids[i] := v_session.session_id;
+        statuses[i] := v_session.status;
+        charged_as[i] := CASE WHEN v_outcome IN ('insufficient', 'conflict') THEN NULL
             WHEN v_charge.type = 'overage' THEN 'overage' ELSE 'balance' END;
-        RETURN NEXT;
     END LOOP;
 END;
 $$;
-COMMENT ON FUNCTION answer_generations(bigint[], uuid[], text[], bytea[], text[], bigint[]) IS
-    'What create_generations answers to a batch of which some requests were charged before.';
+COMMENT ON FUNCTION answer_generations(bigint[], text[], bytea[], text[]) IS
+    'What create_generations answers to a batch that was not simply all paid from balances.';
 
 CREATE OR REPLACE FUNCTION fail_generations(
     p_account_ids bigint[],

@@ -135,27 +135,27 @@ CREATE OR REPLACE FUNCTION refund_to_accounts(
     p_account_ids bigint[],
     p_amounts int[],
     p_request_ids text[],
-    p_descriptions text[]
+    p_descriptions text[],
+    OUT outcomes text[],
+    OUT balances bigint[]
 )
-RETURNS TABLE (ord int, outcome text, balance bigint)
 LANGUAGE plpgsql
 SECURITY DEFINER
 SET search_path FROM CURRENT
 SET plan_cache_mode = force_generic_plan
 SET enable_seqscan = off
 AS $$
--- Purpose: give back what requests had taken. `ord` is the place in the batch.
+-- Purpose: give back what requests had taken.
 -- Locks, order, outcomes, errors: as return_charges. Idempotent by (account, request id).
 DECLARE
     v_returned record := return_charges(
         p_account_ids[:], p_amounts[:], p_request_ids[:], p_descriptions[:]);
 BEGIN
-    RETURN QUERY
-    SELECT r.n::int, r.outcome, r.balance
-    FROM unnest(v_returned.outcomes, v_returned.balances) WITH ORDINALITY AS r (outcome, balance, n);
+    outcomes := v_returned.outcomes;
+    balances := v_returned.balances;
 END;
 $$;
 COMMENT ON FUNCTION refund_to_accounts(bigint[], int[], text[], text[]) IS
-    'Gives back what requests of any accounts, in ascending order, had taken; each once. '
-    'Outcome per item: refunded, already_refunded, no_deduction, exceeds_deduction. '
+    'Gives back what requests of any accounts, in ascending order, had taken; each once. Per item its '
+    'outcome (refunded, already_refunded, no_deduction, exceeds_deduction) and the balance after it. '
     'Errors: SC010 unknown account, SC002 amount.';
