@@ -187,8 +187,9 @@ async def _apply(
     if older:
         await public_tables.move(connection)
         notes.append("The tables of the earlier storecredit were moved out of the schema public.")
+    current = recorded.interface if recorded else None
     chosen = await interface.choose(
-        connection, interface_schema, recorded.interface if recorded else None, recorded is None
+        connection, interface_schema, current, is_first=recorded is None
     )
     await interface.make(connection, chosen)
     await connection.execute(_read("grants.sql"))
