@@ -55,6 +55,11 @@ BEGIN
                 role, false AS is_writers
             FROM (SELECT role FROM reader UNION ALL SELECT 'storecredit_writer') r
             UNION ALL
+            SELECT DISTINCT 'USAGE', format('SCHEMA %I', n.nspname), u.role, false
+            FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace, reader u
+            WHERE p.proowner = 'storecredit_writer'::regrole AND n.nspname <> current_schema()
+              AND NOT has_schema_privilege(u.role, n.oid, 'USAGE')
+            UNION ALL
             SELECT 'SELECT', format('TABLE %s', r.name), u.role, r.is_writers
             FROM relation r, reader u WHERE NOT r.is_sequence AND NOT r.is_of_jobs
             UNION ALL
