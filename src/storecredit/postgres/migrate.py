@@ -1,26 +1,34 @@
 """Brings a database to the schema of this version, and tells whether it has it.
 
-Tables and indexes are numbered migrations, each run once (yoyo-migrations). Functions and
-privileges are current text, applied whole after them in one transaction whenever any SQL file
-changed. The job queue's tables are PgQueuer's own, installed and upgraded by it.
+All of it is one transaction on one connection: roles, tables, the job queue's tables (PgQueuer's
+own, installed and upgraded by it), functions, the interface for outside callers, privileges. So it
+is there whole or not at all, and the lock that keeps a second migration waiting ends with it.
+
+Tables and indexes are numbered migrations, each run once. Functions and privileges are current
+text, applied whole whenever any SQL file changed. Nobody keeps a list of them: every file counts,
+and what `storecredit_writer` owns is ours.
 """
 
-import asyncio
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from importlib import metadata, resources
-from typing import Any, Final
+from importlib.resources.abc import Traversable
+from typing import Final
 
 import asyncpg
 
 from storecredit import sql, telemetry
-from storecredit.postgres.database_url import DatabaseUrl
+from storecredit.postgres import interface, public_tables
 from storecredit.postgres.pool import (
     APP_ROLE,
+    SCHEMA,
+    SEARCH_PATH,
+    WRITER_ROLE,
     Connection,
     DatabaseMisconfigured,
-    DatabaseUnavailable,
     check_version,
     connect,
     read_url,
@@ -29,30 +37,6 @@ from storecredit.postgres.pool import (
 
 log = telemetry.get_logger("postgres.migrate")
 
-FUNCTION_FILES: Final = (
-    "superseded",
-    "errors",
-    "ledger",
-    "additions",
-    "stores",
-    "generation",
-    "plain_batches",
-    "across_stores",
-    "jobs",
-    "overage",
-    "overage_charge",
-    "users",
-    "user_ledger",
-    "user_generation",
-    "billing",
-    "subscriptions",
-    "bookings",
-    "verify_ledgers",
-    "verify_sums",
-    "verify_rows",
-    "verify_money",
-    "verification",
-)
 SEPARATE_SET_RIGHT: Final = 16
 # Any fixed number, the same for every storecredit: one migration at a time per database.
 _MIGRATION_LOCK: Final = 7_235_411_909
@@ -68,10 +52,25 @@ class SchemaState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Migrated:
-    """The migrations that were applied, oldest first; `changed` is false if nothing was to do."""
+    """What a migration did: `applied` names its numbered files, oldest first.
+
+    `changed` is false if nothing was to do. `interface` is the schema with the views and functions
+    for outside callers, if there is one; `notes` are sentences for the operator.
+    """
 
     applied: tuple[str, ...]
     changed: bool
+    interface: str | None
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Recorded:
+    """The row of `schema_version`."""
+
+    migration: str
+    fingerprint: str
+    interface: str | None
 
 
 def newest_migration() -> str:
@@ -82,11 +81,8 @@ def newest_migration() -> str:
 def fingerprint() -> str:
     """A hash of all SQL this version applies, its job queue's version included."""
     digest = hashlib.sha256(metadata.version("pgqueuer").encode())
-    for name in _migration_names():
-        digest.update(_read("migrations", f"{name}.sql").encode())
-    for name in FUNCTION_FILES:
-        digest.update(_read("functions", f"{name}.sql").encode())
-    digest.update(_read("grants.sql").encode())
+    for name, text in _sql_files(resources.files(sql)):
+        digest.update(f"{name}\0{text}\0".encode())
     return digest.hexdigest()
 
 
@@ -94,85 +90,195 @@ async def schema_state(connection: Connection) -> SchemaState:
     """Compare the database's newest migration with this version's.
 
     A database migrated further by a newer storecredit counts as current: during a rolling upgrade
-    old processes go on working.
+    old processes go on working. One of a build whose tables were in `public` is outdated.
     """
-    if await connection.fetchval("SELECT to_regclass('public.storecredit_schema')") is None:
-        return SchemaState.MISSING
-    newest = await connection.fetchval("SELECT migration FROM storecredit_schema")
-    if newest is None or newest < newest_migration():
+    recorded = await _recorded(connection)
+    if recorded is not None:
+        outdated = recorded.migration < newest_migration()
+        return SchemaState.OUTDATED if outdated else SchemaState.CURRENT
+    if await public_tables.are_there(connection):
         return SchemaState.OUTDATED
-    return SchemaState.CURRENT
+    return SchemaState.MISSING
 
 
-async def migrate(url: str, *, app_may_login: bool = False) -> Migrated:
+async def migrate(
+    url: str, *, interface_schema: str | None = None, app_may_login: bool = False
+) -> Migrated:
     """Apply whatever the database lacks; nothing when it has everything, or is of a newer version.
 
     `url` logs in as the owner-to-be of the tables, with the right to create roles.
-    `app_may_login` lets the application's role log in by itself (the embedded database, whose
-    socket only its owner reaches). Raises DatabaseUnavailable, DatabaseMisconfigured.
+    `interface_schema` is where the views and functions for outside callers are to be: a schema's
+    name, `interface.NONE`, or None for where they are, at first `public` if their names are free
+    there. `app_may_login` lets the application's role log in by itself (the embedded database,
+    whose socket only its owner reaches). Raises DatabaseUnavailable, DatabaseMisconfigured; nothing
+    has been changed then.
     """
-    target = read_url(url)
-    connection = await connect(target, as_app=False)
+    connection = await connect(read_url(url), as_app=False)
     try:
         with translated():
             check_version(connection.get_server_version().major)
-            await connection.execute("SELECT pg_advisory_lock($1)", _MIGRATION_LOCK)
-            return await _migrate_locked(connection, target, app_may_login=app_may_login)
+            # Once more, should a pooler have kept it to itself: nothing may be made elsewhere.
+            await connection.execute(f"SET search_path = {SEARCH_PATH}")
+            return await _migrate(connection, interface_schema, app_may_login=app_may_login)
     except asyncpg.InsufficientPrivilegeError as error:
         raise _may_not_migrate(str(error)) from error
     finally:
         await connection.close()
 
 
-async def _migrate_locked(
-    connection: asyncpg.Connection, url: DatabaseUrl, *, app_may_login: bool
+async def _migrate(
+    connection: asyncpg.Connection, interface_schema: str | None, *, app_may_login: bool
 ) -> Migrated:
-    expected = fingerprint()
-    if await schema_state(connection) is SchemaState.CURRENT:
-        # The functions of a newer storecredit stay: its processes may be at work already.
-        stands = "SELECT fingerprint = $1 OR migration > $2 FROM storecredit_schema"
-        if await connection.fetchval(stands, expected, newest_migration()):
-            return Migrated(applied=(), changed=False)
-    if not await connection.fetchval("SELECT has_schema_privilege('public', 'CREATE')"):
-        raise _may_not_migrate("it may not create tables in the schema public")
-    await _ensure_app_role(connection, app_may_login=app_may_login)
-    applied = await asyncio.to_thread(_apply_migrations, url)
-    await _install_job_queue(connection)
-    async with connection.transaction():
-        await connection.execute("SET LOCAL check_function_bodies = off")
-        for name in FUNCTION_FILES:
-            await connection.execute(_read("functions", f"{name}.sql"))
-        await connection.execute(_read("grants.sql"))
-        await connection.execute(
-            """INSERT INTO storecredit_schema (migration, fingerprint) VALUES ($1, $2)
-               ON CONFLICT (only_row) DO UPDATE
-               SET migration = greatest(storecredit_schema.migration, excluded.migration),
-                   fingerprint = excluded.fingerprint, migrated_at = now()""",
-            newest_migration(),
-            expected,
-        )
-    log.info("database_migrated", applied=list(applied))
-    return Migrated(applied=applied, changed=True)
-
-
-async def _ensure_app_role(connection: asyncpg.Connection, *, app_may_login: bool) -> None:
-    # Roles belong to the whole server: another database's migration may be making the same one,
-    # and somebody with more rights may have made it for this login.
-    await connection.execute(
-        f"""DO $$ BEGIN
-                IF to_regrole('{APP_ROLE}') IS NULL THEN
-                    CREATE ROLE {APP_ROLE} NOLOGIN;
-                END IF;
-            EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL;
-            END $$"""
+    unchanged = await _unchanged(connection, interface_schema)
+    if unchanged is not None:
+        return unchanged
+    # Read committed: what is looked at after waiting is what the one before has left.
+    async with connection.transaction(isolation="read_committed"):
+        await connection.execute("SELECT pg_advisory_xact_lock($1)", _MIGRATION_LOCK)
+        unchanged = await _unchanged(connection, interface_schema)
+        if unchanged is not None:
+            return unchanged
+        await _without_time_limits(connection)
+        migrated = await _apply(connection, interface_schema, app_may_login=app_may_login)
+    log.info(
+        "database_migrated",
+        applied=list(migrated.applied),
+        interface=migrated.interface,
+        notes=list(migrated.notes),
     )
-    # From then on, who made a role may grant it, but not yet act as it.
-    separate = connection.get_server_version().major >= SEPARATE_SET_RIGHT
-    right = "SET" if separate else "MEMBER"
-    if not await connection.fetchval("SELECT pg_has_role(current_user, $1, $2)", APP_ROLE, right):
-        await connection.execute(f"GRANT {APP_ROLE} TO CURRENT_USER")
+    return migrated
+
+
+async def _unchanged(
+    connection: asyncpg.Connection, interface_schema: str | None
+) -> Migrated | None:
+    """What to say if the database has everything, or is of a newer version; else None."""
+    recorded = await _recorded(connection)
+    if recorded is None:
+        return None
+    # The functions of a newer storecredit stay: its processes may be at work already.
+    is_newer = recorded.migration > newest_migration()
+    moves = interface.moves(interface_schema, recorded.interface)
+    if is_newer and moves:
+        raise DatabaseMisconfigured(
+            "The database was migrated by a newer storecredit: move the interface with that one."
+        )
+    if is_newer or (recorded.fingerprint == fingerprint() and not moves):
+        return Migrated(applied=(), changed=False, interface=recorded.interface)
+    return None
+
+
+async def _apply(
+    connection: asyncpg.Connection, interface_schema: str | None, *, app_may_login: bool
+) -> Migrated:
+    recorded = await _recorded(connection)
+    older = recorded is None and await public_tables.are_there(connection)
+    if older:
+        await public_tables.refuse_unless_known(connection)
+    await _ensure_role(connection, WRITER_ROLE)
+    await _ensure_role(connection, APP_ROLE)
     if app_may_login:
         await connection.execute(f"ALTER ROLE {APP_ROLE} LOGIN")
+    await _ensure_schema(connection, is_new=recorded is None)
+    applied = await _apply_migrations(connection, recorded.migration if recorded else "")
+    await _install_job_queue(connection)
+    await _make_functions(connection)
+    notes = []
+    if older:
+        await public_tables.move(connection)
+        notes.append("The tables of the earlier storecredit were moved out of the schema public.")
+    current = recorded.interface if recorded else None
+    chosen = await interface.choose(
+        connection, interface_schema, current, is_first=recorded is None
+    )
+    await interface.make(connection, chosen)
+    await connection.execute(_read("grants.sql"))
+    await _record(connection, chosen.schema)
+    if chosen.note:
+        notes.append(chosen.note)
+    return Migrated(applied=applied, changed=True, interface=chosen.schema, notes=tuple(notes))
+
+
+async def _without_time_limits(connection: asyncpg.Connection) -> None:
+    """For this transaction: a host may limit what a login's statements take, and ledgers grow."""
+    await connection.execute(
+        """SELECT set_config(name, '0', true) FROM pg_settings
+           WHERE name IN ('statement_timeout', 'transaction_timeout', 'lock_timeout')"""
+    )
+
+
+async def _recorded(connection: Connection) -> _Recorded | None:
+    if await connection.fetchval("SELECT to_regclass('schema_version')") is None:
+        return None
+    row = await connection.fetchrow("SELECT migration, fingerprint, interface FROM schema_version")
+    return _Recorded(**row) if row else None
+
+
+async def _record(connection: asyncpg.Connection, interface_schema: str | None) -> None:
+    await connection.execute(
+        """INSERT INTO schema_version (migration, fingerprint, interface) VALUES ($1, $2, $3)
+           ON CONFLICT (only_row) DO UPDATE
+           SET migration = excluded.migration, fingerprint = excluded.fingerprint,
+               interface = excluded.interface, migrated_at = now()""",
+        newest_migration(),
+        fingerprint(),
+        interface_schema,
+    )
+
+
+async def _ensure_role(connection: asyncpg.Connection, role: str) -> None:
+    # Roles belong to the whole server: another database's migration may be making the same one,
+    # and somebody with more rights may have made it for this login. From 16 on, who made a role may
+    # grant it, but not yet act as it.
+    separate = connection.get_server_version().major >= SEPARATE_SET_RIGHT
+    right = "SET" if separate else "MEMBER"
+    await connection.execute(
+        f"""DO $$ BEGIN
+                IF to_regrole('{role}') IS NULL THEN
+                    CREATE ROLE {role} NOLOGIN;
+                END IF;
+            EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL;
+            END $$;
+            DO $$ BEGIN
+                IF NOT pg_has_role(current_user, '{role}', '{right}') THEN
+                    GRANT {role} TO CURRENT_USER;
+                END IF;
+            EXCEPTION WHEN unique_violation THEN NULL;
+            END $$"""
+    )
+
+
+async def _ensure_schema(connection: asyncpg.Connection, *, is_new: bool) -> None:
+    if await connection.fetchval("SELECT to_regnamespace($1)", SCHEMA) is None:
+        await connection.execute(f"CREATE SCHEMA {SCHEMA}")
+    elif is_new:
+        await _refuse_what_is_not_ours(connection)
+    # Until the privileges at the end: what belongs to the writer is made by it.
+    await connection.execute(f"GRANT USAGE, CREATE ON SCHEMA {SCHEMA} TO {WRITER_ROLE}")
+
+
+async def _refuse_what_is_not_ours(connection: asyncpg.Connection) -> None:
+    names = await connection.fetchval(
+        """SELECT string_agg(o.name, ', ' ORDER BY o.name) FROM (
+               SELECT relname::text AS name FROM pg_class WHERE relnamespace = $1::regnamespace
+                   AND relkind NOT IN ('i', 'I', 't')
+               UNION ALL
+               SELECT proname::text FROM pg_proc WHERE pronamespace = $1::regnamespace
+               LIMIT 5) o""",
+        SCHEMA,
+    )
+    if names is not None:
+        raise DatabaseMisconfigured(
+            f"The schema {SCHEMA} has something that is not ours ({names}), and nothing of it was "
+            "touched: rename that schema, or use another database."
+        )
+
+
+async def _apply_migrations(connection: asyncpg.Connection, newest: str) -> tuple[str, ...]:
+    pending = tuple(name for name in _migration_names() if name > newest)
+    for name in pending:
+        await connection.execute(_read("migrations", f"{name}.sql"))
+    return pending
 
 
 async def _install_job_queue(connection: asyncpg.Connection) -> None:
@@ -183,68 +289,61 @@ async def _install_job_queue(connection: asyncpg.Connection) -> None:
     if await queries.schema_is_installed():
         await queries.upgrade()
     else:
-        async with connection.transaction():
-            await queries.install()
+        await queries.install()
     await queries.optimize_autovacuum()
 
 
-def _apply_migrations(url: DatabaseUrl) -> tuple[str, ...]:
-    # The tool and its driver serve migrations only; a start that has none to apply is quicker.
-    import psycopg.errors  # noqa: PLC0415 - see above
+async def _make_functions(connection: asyncpg.Connection) -> None:
+    """Every function anew, owned by the writer, whose rights they have."""
+    await connection.execute(
+        f"GRANT SELECT ON ALL TABLES IN SCHEMA {SCHEMA} TO {WRITER_ROLE};"
+        f"SET LOCAL ROLE {WRITER_ROLE};"
+        "SET LOCAL check_function_bodies = off"
+    )
+    ours = await connection.fetchval(
+        """SELECT string_agg(oid::regprocedure::text, ', ') FROM pg_proc
+           WHERE pronamespace = $1::regnamespace AND proowner = $2::regrole""",
+        SCHEMA,
+        WRITER_ROLE,
+    )
+    if ours is not None:
+        await connection.execute(f"DROP FUNCTION {ours}")
+    for name, text in _sql_files(resources.files(sql) / "functions"):
+        with _told_of(name):
+            await connection.execute(text)
+    await connection.execute("RESET ROLE")
 
+
+@contextmanager
+def _told_of(name: str) -> Iterator[None]:
+    """Add to an error of the server which file it is about."""
     try:
-        backend = _backend(url)
-    except psycopg.OperationalError as error:
-        raise DatabaseUnavailable(f"PostgreSQL is not available: {_first_line(error)}") from error
-    try:
-        return _apply_pending(backend)
-    except psycopg.errors.InsufficientPrivilege as error:
-        raise _may_not_migrate(str(error)) from error
-    finally:
-        backend.connection.close()
-
-
-def _backend(url: DatabaseUrl) -> Any:
-    """The tool's connection, by the parameters that its driver takes: it reads no URL itself."""
-    from yoyo.backends import get_backend_class  # noqa: PLC0415 - see above
-    from yoyo.connections import DatabaseURI  # noqa: PLC0415 - see above
-    from yoyo.migrations import default_migration_table  # noqa: PLC0415 - see above
-
-    scheme = "postgresql+psycopg"
-    place = DatabaseURI(scheme, None, None, None, None, url.libpq.get("dbname"), dict(url.libpq))
-    backend = get_backend_class(scheme)(place, default_migration_table)
-    backend.init_database()
-    return backend
-
-
-def _apply_pending(backend: Any) -> tuple[str, ...]:
-    import yoyo  # noqa: PLC0415 - see above
-
-    with resources.as_file(resources.files(sql) / "migrations") as folder:
-        migrations = yoyo.read_migrations(str(folder))
-        # This process alone migrates here: a lock of the tool's is what a killed one left.
-        backend.break_lock()
-        with backend.lock():
-            pending = backend.to_apply(migrations)
-            backend.apply_migrations(pending)
-            return tuple(migration.id for migration in pending)
-
-
-def _first_line(error: object) -> str:
-    """After it an error goes into details."""
-    return str(error).splitlines()[0]
+        yield
+    except asyncpg.PostgresError as error:
+        error.add_note(f"in functions/{name}")
+        raise
 
 
 def _may_not_migrate(reason: str) -> DatabaseMisconfigured:
     return DatabaseMisconfigured(
-        f"This login may not migrate the database ({_first_line(reason)}): use the "
-        f"database's owner, with the right to create roles or to grant {APP_ROLE}."
+        f"This login may not migrate the database ({reason.splitlines()[0]}): use the "
+        f"database's owner, with the right to create roles or to grant {APP_ROLE} and "
+        f"{WRITER_ROLE}."
     )
 
 
 def _migration_names() -> list[str]:
-    folder = resources.files(sql) / "migrations"
-    return sorted(entry.name[:-4] for entry in folder.iterdir() if entry.name.endswith(".sql"))
+    return [name[:-4] for name, _ in _sql_files(resources.files(sql) / "migrations")]
+
+
+def _sql_files(folder: Traversable, above: str = "") -> Iterator[tuple[str, str]]:
+    """Path and text of every SQL file below a folder, in order of their paths."""
+    for entry in sorted(folder.iterdir(), key=lambda entry: entry.name):
+        path = f"{above}{entry.name}"
+        if entry.is_dir():
+            yield from _sql_files(entry, f"{path}/")
+        elif path.endswith(".sql"):
+            yield path, entry.read_text(encoding="utf-8")
 
 
 def _read(*path: str) -> str:

@@ -1,4 +1,4 @@
-"""Connections to PostgreSQL, all of them working as the role `storecredit_app`.
+"""Connections to PostgreSQL, all of them working as the role `storecredit_app` in our schema.
 
 Hides the driver and its many exceptions. What can go wrong is said in three ways:
 
@@ -21,6 +21,11 @@ import asyncpg.pool
 from storecredit.postgres.database_url import UNREADABLE, DatabaseUrl, WrongDatabaseUrl
 
 APP_ROLE: Final = "storecredit_app"
+WRITER_ROLE: Final = "storecredit_writer"
+"""Owns the functions, and may do what they do; nobody logs in as it."""
+SCHEMA: Final = "storecredit"
+SEARCH_PATH: Final = f"{SCHEMA}, pg_temp"
+"""Named here only: no statement says where a table is. What a session makes for itself comes last."""
 COMMAND_TIMEOUT_SECONDS: Final = 10.0
 OLDEST_SUPPORTED: Final = 15
 
@@ -126,8 +131,9 @@ def read_url(url: str) -> DatabaseUrl:
 
 
 def _session_settings(url: DatabaseUrl, *, as_app: bool) -> dict[str, str]:
-    # As a start-up parameter the role is what RESET ROLE returns to.
-    return {**url.server_settings, "role": APP_ROLE} if as_app else {**url.server_settings}
+    # As start-up parameters they are what RESET returns to.
+    ours = {"search_path": SEARCH_PATH} | ({"role": APP_ROLE} if as_app else {})
+    return {**url.server_settings, **ours}
 
 
 def _login_advice(error: Exception, url: DatabaseUrl) -> str:
@@ -165,7 +171,7 @@ class Database:
         probe = await connect(target)
         try:
             check_version(probe.get_server_version().major)
-            await _check_role(probe)
+            await _check_session(probe)
         finally:
             await probe.close()
         pool = asyncpg.create_pool(
@@ -224,17 +230,24 @@ class Database:
         return self._pool
 
 
-async def _check_role(connection: asyncpg.Connection) -> None:
+async def _check_session(connection: asyncpg.Connection) -> None:
     """Raise DatabaseMisconfigured if somebody in between keeps start-up parameters to himself.
 
-    The session would work as the login, which may be the owner of the tables.
+    The session would work as the login, which may be the owner of the tables, or elsewhere.
     """
     with translated():
         role = await connection.fetchval("SELECT current_user")
+        search_path = await connection.fetchval("SELECT current_setting('search_path')")
     if role != APP_ROLE:
         raise DatabaseMisconfigured(
             f"The session works as {role}, although {APP_ROLE} was asked for: a pooler in between "
             "does not pass the role on. Name the server's direct address in the database URL."
+        )
+    if search_path != SEARCH_PATH:
+        raise DatabaseMisconfigured(
+            f"The session looks for tables in {search_path}, although {SCHEMA} was asked for: a "
+            "pooler in between does not pass the search_path on. Name the server's direct address "
+            "in the database URL."
         )
 
 

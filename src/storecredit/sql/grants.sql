@@ -1,115 +1,100 @@
--- Who may do what, applied after the functions at every migration; running it again changes nothing.
+-- Who may do what, applied last at every migration; running it again changes nothing. No list is kept:
+-- ours is what stands in our schema, and the interface is what the writer owns elsewhere.
 --
+-- storecredit_writer owns the functions and lends them its rights: it writes every table but the
+--   ledger, to which it only adds, and those that a migration writes.
 -- storecredit_app, the application's role: read the tables, call the functions, work the job queue.
--- Nobody else but the owner: hosted PostgreSQL may hand new tables and functions to its own roles
--- by default (Supabase does: anon, authenticated, service_role), and a balance that can be written
--- around the functions proves nothing.
+--   It may call what has the writer's rights (SECURITY DEFINER) and what only reads. The other
+--   functions are parts of those.
+-- service_role, where a host has such a backend role (Supabase): read and call the same, but for the
+--   job queue.
+-- Nobody else but the owner: hosted PostgreSQL may hand new tables and functions to its own roles by
+-- default (Supabase does: anon, authenticated, service_role), and a balance that can be written around
+-- the functions proves nothing.
 
 DO $$
 DECLARE
-    tables CONSTANT text[] := ARRAY[
-        'stores', 'store_api_keys', 'store_credits', 'store_credit_transactions',
-        'store_generation_sessions', 'store_overage_bills',
-        'users', 'user_credits', 'credit_transactions', 'generation_sessions',
-        'checkouts', 'store_subscriptions', 'payments', 'clawbacks', 'paddle_events',
-        'last_verification', 'storecredit_schema'];
-    internal CONSTANT text[] := ARRAY[
-        'raise_credit_error', 'overage_bill_lock',
-        'settle_plain_deductions', 'settle_plain_failures', 'lock_sessions_across_stores',
-        'lock_user_credits', 'write_user_movement', 'refuse_bad_user_request',
-        'settle_user_deduction', 'settle_user_refund',
-        'take_back_after_downgrade', 'take_what_downgrades_missed'];
-    functions CONSTANT text[] := ARRAY[
-        'create_store', 'update_store',
-        'create_store_api_key', 'update_store_api_key', 'revoke_store_api_key',
-        'rotate_store_api_key',
-        'add_store_credits', 'deduct_store_credits', 'deduct_store_credits_many',
-        'refund_store_credits', 'refund_store_credits_many',
-        'deduct_credits_across_stores', 'enqueue_jobs',
-        'create_store_generations', 'create_generations_across_stores',
-        'start_store_generations', 'start_generations_across_stores',
-        'complete_store_generation', 'complete_store_generations',
-        'complete_generations_across_stores',
-        'fail_store_generation', 'fail_store_generations', 'fail_generations_across_stores',
-        'postpone_store_generation', 'forget_store_generation_result',
-        'forget_store_generator_message',
-        'claw_back_store_credits', 'set_store_overage_limit',
-        'close_store_overage', 'lock_store_overage_bill', 'begin_store_overage_charge',
-        'accept_store_overage_charge', 'record_store_overage_charge',
-        'note_store_overage_failure',
-        'ensure_user', 'add_credits', 'deduct_credits', 'refund_credits', 'claw_back_credits',
-        'create_generation', 'create_generations_across_users',
-        'start_generation', 'start_generations_across_users',
-        'complete_generation', 'complete_generations_across_users',
-        'fail_generation', 'fail_generations_across_users', 'postpone_generation',
-        'forget_generation_result', 'forget_generator_message',
-        'open_checkout', 'attach_checkout', 'receive_paddle_event', 'settle_paddle_event',
-        'reopen_foreign_paddle_events',
-        'note_paddle_event_failure', 'retry_paddle_event', 'dismiss_billing_problem',
-        'book_checkout', 'book_subscription_payment', 'book_overage_payment', 'book_adjustment',
-        'apply_subscription_state', 'book_transaction',
-        'ledger_owners', 'ledger_credits', 'ledger_movements', 'ledger_sessions',
-        'fingerprint_of_state', 'fingerprint_of_generation', 'fingerprint_of_bill',
-        'total_weight', 'is_possible_movement', 'balance_change',
-        'sum_owners', 'sum_credits', 'sum_movements', 'sum_sessions', 'sum_overage_bills',
-        'sum_payments', 'sum_clawbacks',
-        'find_owner_discrepancies', 'find_movement_discrepancies', 'find_session_discrepancies',
-        'find_bill_discrepancies', 'find_payment_discrepancies', 'find_clawback_discrepancies',
-        'record_verification'];
-    job_tables CONSTANT text[] := ARRAY[
-        'pgqueuer', 'pgqueuer_log', 'pgqueuer_statistics', 'pgqueuer_schedules'];
-    migration_tables CONSTANT text[] := ARRAY[
-        '_yoyo_migration', '_yoyo_log', '_yoyo_version', 'yoyo_lock'];
-    relations CONSTANT oid[] := (
-        SELECT array_agg(c.oid) FROM pg_class c
-        WHERE c.relnamespace = 'public'::regnamespace
-          AND c.relname = ANY (tables || job_tables || migration_tables));
-    sequences CONSTANT oid[] := (
-        SELECT array_agg(s.oid) FROM pg_class s
-        JOIN pg_depend d ON d.objid = s.oid AND d.deptype IN ('a', 'i')
-        WHERE s.relkind = 'S' AND d.refobjid = ANY (relations));
-    item record;
+    statement record;
 BEGIN
-    FOR item IN
-        SELECT c.oid::regclass AS relation, a.grantee
-        FROM pg_class c, aclexplode(c.relacl) a
-        WHERE c.oid = ANY (relations || sequences) AND a.grantee <> c.relowner
-        UNION
-        SELECT c.oid::regclass, a.grantee
-        FROM pg_class c JOIN pg_attribute k ON k.attrelid = c.oid, aclexplode(k.attacl) a
-        WHERE c.oid = ANY (relations) AND a.grantee <> c.relowner
+    FOR statement IN
+        WITH relation AS (
+            SELECT c.oid::regclass AS name, c.relkind = 'S' AS is_sequence, c.relacl AS acl,
+                c.relowner = w.role AS is_writers, c.relname ~ '^pgqueuer' AS is_of_jobs,
+                c.relname = 'movements' AS is_ledger,
+                c.relname IN ('movement_types', 'schema_version') AS is_migrations, c.relowner, c.oid
+            FROM pg_class c, (SELECT 'storecredit_writer'::regrole::oid AS role) w
+            WHERE c.relkind IN ('r', 'p', 'v', 'm', 'S')
+              AND (c.relnamespace = current_schema()::regnamespace OR c.relowner = w.role)
+        ), routine AS (
+            SELECT p.oid::regprocedure AS name, p.proowner, p.proowner = w.role AS is_writers,
+                coalesce(p.proacl, acldefault('f', p.proowner)) AS acl,
+                p.proowner = w.role AND (p.prosecdef OR p.provolatile <> 'v'
+                    OR p.pronamespace <> current_schema()::regnamespace) AS is_called
+            FROM pg_proc p, (SELECT 'storecredit_writer'::regrole::oid AS role) w
+            WHERE p.pronamespace = current_schema()::regnamespace OR p.proowner = w.role
+        ), given AS (
+            SELECT format('SCHEMA %I', n.nspname) AS object, a.grantee, false AS is_writers
+            FROM pg_namespace n, aclexplode(n.nspacl) a
+            WHERE n.nspname = current_schema() AND a.grantee <> n.nspowner
+            UNION
+            -- ON TABLE covers views, sequences, and the grants of single columns.
+            SELECT format('TABLE %s', r.name), a.grantee, r.is_writers
+            FROM relation r, aclexplode(r.acl) a WHERE a.grantee <> r.relowner
+            UNION
+            SELECT format('TABLE %s', r.name), a.grantee, r.is_writers
+            FROM relation r JOIN pg_attribute k ON k.attrelid = r.oid, aclexplode(k.attacl) a
+            WHERE a.grantee <> r.relowner
+            UNION
+            SELECT format('ROUTINE %s', f.name), a.grantee, f.is_writers
+            FROM routine f, aclexplode(f.acl) a WHERE a.grantee <> f.proowner
+        ), reader AS (
+            SELECT r.rolname AS role, r.rolname = 'storecredit_app' AS is_app
+            FROM pg_roles r WHERE r.rolname IN ('storecredit_app', 'service_role')
+        ), granted AS (
+            SELECT 'USAGE' AS rights, format('SCHEMA %I', current_schema()) AS object,
+                role, false AS is_writers
+            FROM (SELECT role FROM reader UNION ALL SELECT 'storecredit_writer') r
+            UNION ALL
+            SELECT DISTINCT 'USAGE', format('SCHEMA %I', n.nspname), u.role, false
+            FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace, reader u
+            WHERE p.proowner = 'storecredit_writer'::regrole AND n.nspname <> current_schema()
+              AND NOT has_schema_privilege(u.role, n.oid, 'USAGE')
+            UNION ALL
+            SELECT 'SELECT', format('TABLE %s', r.name), u.role, r.is_writers
+            FROM relation r, reader u WHERE NOT r.is_sequence AND NOT r.is_of_jobs
+            UNION ALL
+            SELECT CASE WHEN r.is_sequence THEN 'USAGE'
+                    ELSE 'SELECT, INSERT, UPDATE, DELETE' END,
+                format('%s %s', CASE WHEN r.is_sequence THEN 'SEQUENCE' ELSE 'TABLE' END, r.name),
+                u.role, r.is_writers
+            FROM relation r, reader u WHERE r.is_of_jobs AND u.is_app
+            UNION ALL
+            SELECT CASE WHEN r.is_sequence THEN 'USAGE'
+                    WHEN r.is_migrations THEN 'SELECT'
+                    WHEN r.is_ledger THEN 'SELECT, INSERT'
+                    ELSE 'SELECT, INSERT, UPDATE, DELETE' END,
+                format('%s %s', CASE WHEN r.is_sequence THEN 'SEQUENCE' ELSE 'TABLE' END, r.name),
+                'storecredit_writer', false
+            FROM relation r WHERE NOT r.is_writers
+            UNION ALL
+            SELECT 'EXECUTE', format('ROUTINE %s', f.name), u.role, f.is_writers
+            FROM routine f, reader u WHERE f.is_called
+        )
+        SELECT format('REVOKE ALL ON %s FROM %s CASCADE', g.object,
+                CASE g.grantee WHEN 0 THEN 'PUBLIC' ELSE g.grantee::regrole::text END) AS text,
+            g.is_writers, 1 AS step
+        FROM given g
+        UNION ALL
+        SELECT format('GRANT %s ON %s TO %I', g.rights, g.object, g.role), g.is_writers, 2
+        FROM granted g
+        ORDER BY is_writers, step
     LOOP
-        -- ON TABLE covers sequences, and the grants of single columns.
-        EXECUTE format('REVOKE ALL ON TABLE %s FROM %s', item.relation,
-            CASE item.grantee WHEN 0 THEN 'PUBLIC' ELSE item.grantee::regrole::text END);
+        -- Rights are given and taken by who owns the thing.
+        IF statement.is_writers AND current_user <> 'storecredit_writer' THEN
+            SET LOCAL ROLE storecredit_writer;
+        END IF;
+        EXECUTE statement.text;
     END LOOP;
-    FOR item IN
-        SELECT DISTINCT p.oid::regprocedure AS function, a.grantee
-        FROM pg_proc p, aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) a
-        WHERE p.pronamespace = 'public'::regnamespace
-          AND p.proname = ANY (functions || internal) AND a.grantee <> p.proowner
-    LOOP
-        EXECUTE format('REVOKE ALL ON FUNCTION %s FROM %s', item.function,
-            CASE item.grantee WHEN 0 THEN 'PUBLIC' ELSE item.grantee::regrole::text END);
-    END LOOP;
-
-    FOR item IN
-        SELECT r.rolname AS role FROM pg_roles r
-        WHERE r.rolname IN ('storecredit_app', 'service_role')
-    LOOP
-        EXECUTE format('GRANT USAGE ON SCHEMA public TO %I', item.role);
-        EXECUTE (SELECT format('GRANT SELECT ON %s TO %I', string_agg(format('%I', t), ', '), item.role)
-                 FROM unnest(tables) t);
-        EXECUTE (SELECT format('GRANT EXECUTE ON FUNCTION %s TO %I',
-                     string_agg(p.oid::regprocedure::text, ', '), item.role)
-                 FROM pg_proc p
-                 WHERE p.pronamespace = 'public'::regnamespace AND p.proname = ANY (functions));
-    END LOOP;
-    EXECUTE (SELECT format('GRANT SELECT, INSERT, UPDATE, DELETE ON %s TO storecredit_app',
-                 string_agg(format('%I', t), ', '))
-             FROM unnest(job_tables) t);
-    EXECUTE (SELECT format('GRANT USAGE ON SEQUENCE %s TO storecredit_app',
-                 string_agg(s::regclass::text, ', '))
-             FROM unnest(sequences) s);
+    RESET ROLE;
 END;
 $$;

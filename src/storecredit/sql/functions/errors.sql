@@ -3,9 +3,10 @@
 
 CREATE OR REPLACE FUNCTION raise_credit_error(p_error text, p_detail text)
 RETURNS void
-LANGUAGE plpgsql
+LANGUAGE plpgsql STABLE
 AS $$
 -- Purpose: end the statement with one of the known errors. Locks: none. Never returns.
+--   Stable, for those that have their caller's rights: whoever may call them may call it, too.
 BEGIN
     CASE p_error
         WHEN 'unknown_store' THEN

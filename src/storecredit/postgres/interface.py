@@ -1,0 +1,185 @@
+"""The interface in SQL for callers outside: views and functions in a schema the operator names.
+
+It is made of `interface.sql`, and all of it belongs to `storecredit_writer`: what is ours there is
+known by its owner, and nothing of anybody else's is ever replaced or dropped. Which schema it is
+stands in `schema_version`, and stays until another one is asked for.
+"""
+
+from dataclasses import dataclass
+from importlib import resources
+from typing import Final
+
+import asyncpg
+
+from storecredit import sql
+from storecredit.postgres.pool import SCHEMA, WRITER_ROLE, DatabaseMisconfigured
+
+NONE: Final = "none"
+"""To be asked for instead of a schema's name: no interface."""
+DEFAULT: Final = "public"
+NAME_MAX_BYTES: Final = 63
+NAMES_SAID_MAX: Final = 5
+
+# Where the interface is made once more, and undone, to see what is in it.
+_TRIAL: Final = "storecredit_interface_trial"
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Where the interface is to be, None for nowhere; `note` is a sentence for the operator."""
+
+    schema: str | None
+    note: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Names:
+    """What the interface consists of; functions with the types of their arguments."""
+
+    views: list[str]
+    functions: list[str]
+
+
+def moves(asked: str | None, current: str | None) -> bool:
+    """Whether what is asked for differs from where the interface is."""
+    return asked is not None and (None if asked == NONE else asked) != current
+
+
+async def choose(
+    connection: asyncpg.Connection, asked: str | None, current: str | None, *, is_first: bool
+) -> Choice:
+    """Where the interface is to be: where it was asked for, else where it is, else the default.
+
+    A default whose names are taken is left out, with a note. Raises DatabaseMisconfigured if a
+    schema that was asked for, or that it is in, cannot have it.
+    """
+    if asked == NONE:
+        return Choice(None)
+    if asked is None and is_first:
+        taken = await _taken(connection, DEFAULT)
+        if taken is None:
+            return Choice(DEFAULT)
+        return Choice(
+            None,
+            f"No interface for other programs was made: the schema {DEFAULT} {taken}; nothing of "
+            "it was touched. `storecredit migrate --interface NAME` puts the views and functions "
+            "into another schema.",
+        )
+    schema = asked if asked is not None else current
+    if schema is None:
+        return Choice(None)
+    _refuse_unusable(schema)
+    taken = await _taken(connection, schema)
+    if taken is not None:
+        raise DatabaseMisconfigured(
+            f"The schema {schema} {taken}, and nothing was changed: choose another one with "
+            f"`storecredit migrate --interface NAME`, or `--interface {NONE}`."
+        )
+    return Choice(schema)
+
+
+async def make(connection: asyncpg.Connection, choice: Choice) -> None:
+    """Have the interface where it was chosen, as this version has it, and nowhere else."""
+    names = _Names([], [])
+    if choice.schema is not None:
+        names = await _made_on_trial(connection)
+        await _create(connection, choice.schema)
+    await _drop_all_but(connection, choice.schema, names)
+
+
+def _refuse_unusable(schema: str) -> None:
+    if schema == SCHEMA or schema.startswith("pg_") or schema == "information_schema":
+        raise DatabaseMisconfigured(
+            f"The interface cannot be in the schema {schema}: name another one, which is made "
+            "unless it is there."
+        )
+    if not schema or len(schema.encode()) > NAME_MAX_BYTES:
+        raise DatabaseMisconfigured(
+            f"The name of a schema has 1 to {NAME_MAX_BYTES} bytes: name another one for the "
+            "interface."
+        )
+
+
+async def _taken(connection: asyncpg.Connection, schema: str) -> str | None:
+    """What speaks against the interface in this schema, as the end of a sentence."""
+    if await connection.fetchval("SELECT to_regnamespace(quote_ident($1))", schema) is None:
+        return None if schema != DEFAULT else "is not there"
+    names = await _made_on_trial(connection)
+    others = await connection.fetch(_OTHERS, schema, names.views, names.functions, WRITER_ROLE)
+    if others:
+        said = [row["name"] for row in others[:NAMES_SAID_MAX]]
+        more = ", …" if len(others) > NAMES_SAID_MAX else ""
+        return f"has something of its own named {', '.join(said)}{more}"
+    may = "SELECT has_schema_privilege($1, 'CREATE WITH GRANT OPTION')"
+    if schema == DEFAULT and not await connection.fetchval(may, schema):
+        return "may not be used by this login"
+    return None
+
+
+# A view is a type, too: it needs a name that neither a table, an index nor a type has.
+_OTHERS: Final = """
+    SELECT c.relname::text AS name FROM pg_class c
+    WHERE c.relnamespace = quote_ident($1)::regnamespace AND c.relname = ANY ($2::text[])
+      AND c.relowner <> $4::text::regrole
+    UNION
+    SELECT t.typname::text FROM pg_type t
+    WHERE t.typnamespace = quote_ident($1)::regnamespace AND t.typname = ANY ($2::text[])
+      AND t.typowner <> $4::text::regrole
+    UNION
+    SELECT p.proname || '()' FROM pg_proc p
+    WHERE p.pronamespace = quote_ident($1)::regnamespace
+      AND p.proname || p.proargtypes::text = ANY ($3::text[])
+      AND p.proowner <> $4::text::regrole
+    ORDER BY name"""
+
+
+async def _made_on_trial(connection: asyncpg.Connection) -> _Names:
+    """What is in the interface, by making it where nothing else is, and undoing that."""
+    trial = connection.transaction()
+    await trial.start()
+    try:
+        await _create(connection, _TRIAL)
+        views = await connection.fetch(
+            "SELECT relname::text FROM pg_class WHERE relnamespace = $1::text::regnamespace",
+            _TRIAL,
+        )
+        functions = await connection.fetch(
+            """SELECT proname || proargtypes::text FROM pg_proc
+               WHERE pronamespace = $1::text::regnamespace""",
+            _TRIAL,
+        )
+    finally:
+        await trial.rollback()
+    return _Names([row[0] for row in views], [row[0] for row in functions])
+
+
+async def _create(connection: asyncpg.Connection, schema: str) -> None:
+    """Make the interface in a schema, which is made if it is not there."""
+    name = await connection.fetchval("SELECT quote_ident($1)", schema)
+    if await connection.fetchval("SELECT to_regnamespace($1)", name) is None:
+        await connection.execute(f"CREATE SCHEMA {name}")
+    text = resources.files(sql).joinpath("interface.sql").read_text(encoding="utf-8")
+    await connection.execute(
+        f"GRANT USAGE, CREATE ON SCHEMA {name} TO {WRITER_ROLE}; SET LOCAL ROLE {WRITER_ROLE}"
+    )
+    await connection.execute(text.replace("{interface}", name))
+    await connection.execute(f"RESET ROLE; REVOKE ALL ON SCHEMA {name} FROM {WRITER_ROLE}")
+
+
+async def _drop_all_but(connection: asyncpg.Connection, schema: str | None, kept: _Names) -> None:
+    """Drop what is ours outside our schema: where the interface was, and what it had before."""
+    for row in await connection.fetch(_OURS, SCHEMA, WRITER_ROLE, schema, kept.views, kept.functions):
+        await connection.execute(f"SET LOCAL ROLE {WRITER_ROLE}; DROP {row['object']}; RESET ROLE")
+
+
+_OURS: Final = """
+    SELECT format('FUNCTION %s', p.oid::regprocedure) AS object, 1 AS step
+    FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
+    WHERE p.proowner = $2::text::regrole AND n.nspname <> $1::text
+      AND (n.nspname = $3::text AND p.proname || p.proargtypes::text = ANY ($5::text[])) IS NOT TRUE
+    UNION ALL
+    SELECT format('VIEW %s', c.oid::regclass), 2
+    FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+    WHERE c.relkind = 'v' AND c.relowner = $2::text::regrole AND n.nspname <> $1::text
+      AND (n.nspname = $3::text AND c.relname = ANY ($4::text[])) IS NOT TRUE
+    ORDER BY step"""
