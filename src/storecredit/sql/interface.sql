@@ -159,9 +159,9 @@ RETURNS boolean
 LANGUAGE sql
 SET search_path FROM CURRENT
 AS $$
-    SELECT CASE d.outcome
+    SELECT CASE d.outcomes[1]
         WHEN 'conflict' THEN raise_credit_error('request_conflict', p_request_id) IS NULL
-        ELSE d.outcome <> 'insufficient' END
+        ELSE d.outcomes[1] <> 'insufficient' END
     FROM deduct_from_accounts(
         ARRAY[account_of('store', p_store_id)], ARRAY[p_amount], ARRAY[p_request_id],
         ARRAY[p_description]) d;
@@ -206,11 +206,11 @@ RETURNS boolean
 LANGUAGE sql
 SET search_path FROM CURRENT
 AS $$
-    SELECT CASE r.outcome
+    SELECT CASE r.outcomes[1]
         WHEN 'no_deduction' THEN raise_credit_error('no_deduction', p_request_id) IS NULL
         WHEN 'exceeds_deduction'
             THEN raise_credit_error('refund_exceeds_deduction', p_request_id) IS NULL
-        ELSE r.outcome = 'refunded' END
+        ELSE r.outcomes[1] = 'refunded' END
     FROM refund_to_accounts(
         ARRAY[account_of('store', p_store_id)], ARRAY[p_amount], ARRAY[p_request_id],
         ARRAY[p_description]) r;
@@ -229,11 +229,12 @@ RETURNS TABLE (ord int, outcome text, balance bigint)
 LANGUAGE sql
 SET search_path FROM CURRENT
 AS $$
-    SELECT r.ord, r.outcome, r.balance
+    SELECT c.n::int, c.outcome, c.balance
     FROM refund_to_accounts(
         array_fill(account_of('store', p_store_id),
             ARRAY[greatest(cardinality(p_amounts), cardinality(p_request_ids), 0)]),
-        p_amounts, p_request_ids, p_descriptions) r;
+        p_amounts, p_request_ids, p_descriptions) r,
+        unnest(r.outcomes, r.balances) WITH ORDINALITY AS c (outcome, balance, n);
 $$;
 COMMENT ON FUNCTION {interface}.refund_store_credits_many(uuid, int[], text[], text[]) IS
     'Gives back what several requests of one store had taken, in order. Outcome per item: refunded, '
@@ -303,9 +304,9 @@ RETURNS boolean
 LANGUAGE sql
 SET search_path FROM CURRENT
 AS $$
-    SELECT CASE d.outcome
+    SELECT CASE d.outcomes[1]
         WHEN 'conflict' THEN raise_credit_error('request_conflict', p_request_id) IS NULL
-        ELSE d.outcome <> 'insufficient' END
+        ELSE d.outcomes[1] <> 'insufficient' END
     FROM deduct_from_accounts(
         ARRAY[account_of('user', p_user_id)], ARRAY[p_amount], ARRAY[p_request_id],
         ARRAY[p_description]) d;
@@ -325,11 +326,11 @@ RETURNS boolean
 LANGUAGE sql
 SET search_path FROM CURRENT
 AS $$
-    SELECT CASE r.outcome
+    SELECT CASE r.outcomes[1]
         WHEN 'no_deduction' THEN raise_credit_error('no_deduction', p_request_id) IS NULL
         WHEN 'exceeds_deduction'
             THEN raise_credit_error('refund_exceeds_deduction', p_request_id) IS NULL
-        ELSE r.outcome = 'refunded' END
+        ELSE r.outcomes[1] = 'refunded' END
     FROM refund_to_accounts(
         ARRAY[account_of('user', p_user_id)], ARRAY[p_amount], ARRAY[p_request_id],
         ARRAY[p_description]) r;
