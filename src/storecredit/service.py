@@ -21,8 +21,7 @@ from storecredit.generation.storage import ResultStore
 from storecredit.generation.sweep import Sweep
 from storecredit.generation.worker import Worker
 from storecredit.ledger.balance_reads import BalanceReads
-from storecredit.ledger.store_credits import StoreCredits
-from storecredit.ledger.user_credits import UserCredits
+from storecredit.ledger.credits import Credits
 from storecredit.postgres.job_queue import JobQueue
 from storecredit.postgres.listener import Listener
 from storecredit.postgres.pool import Database
@@ -61,16 +60,16 @@ async def assembled(settings: Settings, database: Database) -> AsyncIterator[Ser
     balances = BalanceReads(database, settings, metrics)
     results = ResultStore(settings.data_dir, settings.signing_key)
     billing = Billing.from_settings(settings, database)
-    store_credits = StoreCredits(database)
+    credits = Credits(database)
     parts = Parts(
         settings=settings,
         metrics=metrics,
-        gauges=Gauges(database, store_credits, billing.problems),
+        gauges=Gauges(database, credits, billing.problems),
         database=database,
         stores=Stores(database, tiers=settings.rate_limits),
         api_keys=ApiKeys(database, listener),
         rate_limits=RateLimits(settings),
-        credits=store_credits,
+        credits=credits,
         balances=balances,
         tokens=Tokens(settings),
         users=Users(
@@ -78,7 +77,6 @@ async def assembled(settings: Settings, database: Database) -> AsyncIterator[Ser
             settings.starter_credits,
             anonymous_too=settings.anonymous_starter_credits,
         ),
-        user_credits=UserCredits(database),
         sessions=Sessions(database),
         lifecycle=lifecycle,
         results=results,

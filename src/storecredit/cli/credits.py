@@ -78,8 +78,8 @@ def add(
 
     async def act(rooms: Rooms) -> dict[str, Any]:
         added = await _added(rooms, store_id, amount, type_, cause, description)
-        credits = await rooms.credits.balance(store_id)
-        return {"added": added, "balance": credits.balance, "request_id": cause}
+        credits = await rooms.balance(store_id)
+        return {"added": added, "balance": credits["balance"], "request_id": cause}
 
     outcome = against(settings_of(data_dir=data_dir, database_url=database_url), act)
     if json:
@@ -103,11 +103,12 @@ async def _added(
 ) -> bool:
     """Whether credits were added now; false: this request had added them before."""
     from storecredit.ledger.outcomes import Addition, AdditionType
+    from storecredit.ledger.owners import Owner
     from storecredit.postgres.pool import DatabaseUnavailable
 
     try:
         outcome = await rooms.credits.add(
-            store_id, amount, AdditionType(type_), request_id, description
+            Owner.store(store_id), amount, AdditionType(type_), request_id, description
         )
     except DatabaseUnavailable as error:
         raise Failed(
@@ -141,7 +142,7 @@ def balance(
 
     async def act(rooms: Rooms) -> dict[str, Any]:
         await rooms.store(store_id)
-        return asdict(await rooms.credits.balance(store_id))
+        return {**await rooms.balance(store_id)}
 
     settings = settings_of(data_dir=data_dir, database_url=database_url)
     output.record(against(settings, act), json=json)
@@ -167,12 +168,15 @@ def history(
     """Show a store's ledger, newest first."""
 
     async def act(rooms: Rooms) -> dict[str, Any]:
+        from storecredit.ledger.credits import MovementFilter
         from storecredit.ledger.outcomes import MovementType
-        from storecredit.ledger.store_credits import MovementFilter
+        from storecredit.ledger.owners import Owner
 
         await rooms.store(store_id)
         wanted = MovementFilter(MovementType(type_) if type_ else None, request_id)
-        found = await rooms.credits.movements(store_id, wanted, limit=limit, before_seq=cursor)
+        found = await rooms.credits.movements(
+            Owner.store(store_id), wanted, limit=limit, before_seq=cursor
+        )
         return {
             "items": [asdict(movement) for movement in found.items],
             "next_cursor": str(found.next_before_seq) if found.next_before_seq else None,

@@ -5,7 +5,7 @@ takes; it is made only for the commands that say so.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from storecredit.billing.assembly import Billing
-    from storecredit.ledger.store_credits import StoreCredits
+    from storecredit.ledger.credits import Credits
     from storecredit.postgres.pool import Database
     from storecredit.settings import Settings
     from storecredit.stores.api_keys import ApiKeys
@@ -31,7 +31,7 @@ class Rooms:
     database: "Database"
     stores: "Stores"
     api_keys: "ApiKeys"
-    credits: "StoreCredits"
+    credits: "Credits"
 
     async def store(self, store_id: "UUID") -> "Store":
         """The store of this id. Raises `Failed` where there is none."""
@@ -39,6 +39,28 @@ class Rooms:
         if store is None:
             raise unknown_store(store_id)
         return store
+
+    async def balance(self, store_id: "UUID") -> dict[str, int]:
+        """A store's credits, as the operator's API shows them."""
+        return (await self.balances([store_id]))[store_id]
+
+    async def balances(self, store_ids: "Sequence[UUID]") -> "dict[UUID, dict[str, int]]":
+        """The credits of several stores."""
+        from storecredit.ledger.owners import OwnerKind
+
+        return {
+            store_id: {
+                "balance": credits.balance,
+                "total_purchased": credits.total_added,
+                "total_spent": credits.total_spent,
+                "total_clawed_back": credits.total_clawed_back,
+                "overage_used": credits.overage_used,
+                "overage_limit": credits.overage_limit,
+            }
+            for store_id, credits in (
+                await self.credits.balances(OwnerKind.STORE, store_ids)
+            ).items()
+        }
 
 
 def against(
@@ -78,7 +100,7 @@ async def _against(
 
 def rooms(database: "Database", settings: "Settings") -> Rooms:
     """The rooms over one database."""
-    from storecredit.ledger.store_credits import StoreCredits
+    from storecredit.ledger.credits import Credits
     from storecredit.postgres.listener import Listener
     from storecredit.stores.api_keys import CHANNEL, ApiKeys
     from storecredit.stores.stores import Stores
@@ -88,7 +110,7 @@ def rooms(database: "Database", settings: "Settings") -> Rooms:
         Stores(database, tiers=settings.rate_limits),
         # It listens to nothing: a command authenticates nobody, so nothing is cached.
         ApiKeys(database, Listener(database, CHANNEL)),
-        StoreCredits(database),
+        Credits(database),
     )
 
 

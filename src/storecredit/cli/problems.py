@@ -84,7 +84,7 @@ def _of_the_service(error: Exception) -> Problem | None:
     from storecredit.billing.catalogue import CatalogueError
     from storecredit.billing.paddle import PaddleMisconfigured
     from storecredit.generation.generators import GeneratorNotConfigured
-    from storecredit.ledger.store_credits import CreditRowMissing
+    from storecredit.ledger.credits import AccountMissing
     from storecredit.ledger.verify import DiscrepancyUnnamed
     from storecredit.processes import CannotListen
 
@@ -93,7 +93,7 @@ def _of_the_service(error: Exception) -> Problem | None:
             return Problem(str(error))
         case GeneratorNotConfigured() | CatalogueError() | PaddleMisconfigured():
             return Problem(str(error), MISUSED)
-        case CreditRowMissing():
+        case AccountMissing():
             return Problem(f"{error}. Run `storecredit verify`, and restore it from a backup.")
         case _:
             return None

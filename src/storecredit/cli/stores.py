@@ -23,7 +23,6 @@ from storecredit.cli.options import (
 from storecredit.cli.problems import Misused, unknown_store
 
 if TYPE_CHECKING:
-    from storecredit.ledger.store_credits import Balance
     from storecredit.stores.stores import Store
 
 COLUMNS = ("store_id", "name", "shop_domain", "tier", "status", "balance")
@@ -77,7 +76,7 @@ def list_stores(
 
     async def act(rooms: Rooms) -> dict[str, Any]:
         stores = await rooms.stores.list(limit, cursor)
-        balances = await rooms.credits.balances([store.store_id for store in stores.items])
+        balances = await rooms.balances([store.store_id for store in stores.items])
         items = [_view(store, balances[store.store_id]) for store in stores.items]
         return {
             "items": items,
@@ -102,7 +101,7 @@ def show(
     """Show a store and its credits."""
 
     async def act(rooms: Rooms) -> dict[str, Any]:
-        return _view(await rooms.store(store_id), await rooms.credits.balance(store_id))
+        return _view(await rooms.store(store_id), await rooms.balance(store_id))
 
     settings = settings_of(data_dir=data_dir, database_url=database_url)
     output.record(against(settings, act), json=json)
@@ -168,7 +167,7 @@ def overage(
     async def act(rooms: Rooms) -> dict[str, Any]:
         if not await rooms.credits.set_overage_limit(store_id, limit):
             raise unknown_store(store_id)
-        return _view(await rooms.store(store_id), await rooms.credits.balance(store_id))
+        return _view(await rooms.store(store_id), await rooms.balance(store_id))
 
     settings = settings_of(data_dir=data_dir, database_url=database_url)
     output.record(against(settings, act), json=json)
@@ -191,7 +190,7 @@ def _changing(
             raise Misused(f"{error}. Nothing was changed.") from error
         if store is None:
             raise unknown_store(store_id)
-        return _view(store, await rooms.credits.balance(store_id))
+        return _view(store, await rooms.balance(store_id))
 
     return act
 
@@ -219,12 +218,12 @@ async def made(
     )
     if issued is None:
         raise unknown_store(store.store_id)
-    view = _view(store, await rooms.credits.balance(store.store_id))
+    view = _view(store, await rooms.balance(store.store_id))
     return {**view, "api_key": issued.key, "key_id": issued.api_key.key_id}
 
 
-def _view(store: "Store", credits: "Balance") -> dict[str, Any]:
+def _view(store: "Store", credits: dict[str, int]) -> dict[str, Any]:
     """A store as the operator's API shows it."""
     fields = asdict(store)
     moments = {name: fields.pop(name) for name in ("created_at", "updated_at")}
-    return {**fields, **asdict(credits), **moments}
+    return {**fields, **credits, **moments}

@@ -1,23 +1,20 @@
 """The life of a generation: take a credit, make an image, or give the credit back.
 
 Every step is one call of a SQL function that changes work and credits together; steps of many
-generations share a transaction (group commit). Create and refund stand side by side here as they
-do in `sql/functions/generation.sql`. Stores and end users have functions and group commits of
-their own (`kinds.py`): their credits never meet in one statement.
+generations, of stores and end users alike, share a transaction (group commit). Create and refund
+stand side by side here as they do in `sql/functions/generations.sql`.
 """
 
 import hashlib
 from collections.abc import Sequence
-from functools import partial
 from typing import Final, Literal, assert_never
 from uuid import UUID
 
 import msgspec
 from uuid_utils.compat import uuid7
 
-from storecredit.generation.kinds import KINDS, Kind
 from storecredit.generation.sessions import FAILURE_TEXT_MAX, Failure, SessionStatus, printable
-from storecredit.ledger.owners import Owner
+from storecredit.ledger.owners import Account, Owner, OwnerKind
 from storecredit.postgres import job_queue
 from storecredit.postgres.group_commit import Bounds, GroupCommit
 from storecredit.postgres.pool import Connection, Database, Record
@@ -42,14 +39,15 @@ class GenerationInput(msgspec.Struct, frozen=True):
 class GenerationJob(msgspec.Struct, frozen=True):
     """A queued "look at this session"."""
 
-    owner: Owner
+    account: Account
     session_id: UUID
     request_id: str
 
     def names(self) -> dict[str, str]:
-        """What names it, in the queue and in every log line about it."""
+        """What names it in every log line about it."""
+        owner = self.account.owner
         return {
-            KINDS[self.owner.kind].owner_id: str(self.owner.id),
+            owner.kind.id_name: str(owner.id),
             "session_id": str(self.session_id),
             "request_id": self.request_id,
         }
@@ -57,20 +55,20 @@ class GenerationJob(msgspec.Struct, frozen=True):
     def queued(self) -> job_queue.Job:
         """The job as the queue keeps it, one alive per session.
 
-        Its form stays as it is: processes of another version may work on the same queue.
+        Its form stays as it is: what waits in the queue outlives the process that put it there.
         """
-        return job_queue.Job(str(self.session_id), msgspec.json.encode(self.names()))
+        payload = self.names() | {"account_id": str(self.account.id)}
+        return job_queue.Job(str(self.session_id), msgspec.json.encode(payload))
 
     @classmethod
     def from_payload(cls, payload: bytes) -> "GenerationJob":
         """The job as it was queued. Raises ValueError for what names no owner, or two."""
         names = msgspec.json.decode(payload, type=dict[str, str])
         (owner,) = (
-            Owner(owner_kind, UUID(names[kind.owner_id]))
-            for owner_kind, kind in KINDS.items()
-            if kind.owner_id in names
+            Owner(kind, UUID(names[kind.id_name])) for kind in OwnerKind if kind.id_name in names
         )
-        return cls(owner, UUID(names["session_id"]), names["request_id"])
+        account = Account(int(names["account_id"]), owner)
+        return cls(account, UUID(names["session_id"]), names["request_id"])
 
 
 class Created(msgspec.Struct, frozen=True):
@@ -128,7 +126,7 @@ class Postponed(msgspec.Struct, frozen=True):
 
 
 class _Create(msgspec.Struct, frozen=True):
-    owner: Owner
+    account_id: int
     session_id: UUID
     request_id: str
     fingerprint: bytes
@@ -148,11 +146,9 @@ class _Fail(msgspec.Struct, frozen=True):
 
 
 class _Commits:
-    """The four steps of one kind of owner's generations, each a group commit."""
+    """The four steps of generations that change the ledger or a session, each a group commit."""
 
-    def __init__(
-        self, kind: Kind, database: Database, settings: Settings, metrics: Metrics
-    ) -> None:
+    def __init__(self, database: Database, settings: Settings, metrics: Metrics) -> None:
         many = Bounds(
             lanes=settings.commit_lanes,
             batch_max=settings.commit_batch_max,
@@ -161,19 +157,16 @@ class _Commits:
         )
         # A worker's steps need no lanes: they are as many as its attempts under way.
         one = Bounds(1, many.batch_max, many.waiting_max, many.deadline_seconds)
-        named = kind.commits
         self.create: GroupCommit[_Create, CreateOutcome] = GroupCommit(
-            f"{named}create", database, partial(_create_all, kind), many, metrics
+            "create", database, _create_all, many, metrics
         )
         self.start: GroupCommit[GenerationJob, Started | Ended] = GroupCommit(
-            f"{named}start", database, partial(_start_all, kind), one, metrics
+            "start", database, _start_all, one, metrics
         )
         self.complete: GroupCommit[_Complete, str] = GroupCommit(
-            f"{named}complete", database, partial(_complete_all, kind), one, metrics
+            "complete", database, _complete_all, one, metrics
         )
-        self.fail: GroupCommit[_Fail, str] = GroupCommit(
-            f"{named}fail", database, partial(_fail_all, kind), one, metrics
-        )
+        self.fail: GroupCommit[_Fail, str] = GroupCommit("fail", database, _fail_all, one, metrics)
 
     async def open(self) -> None:
         for commit in (self.create, self.start, self.complete, self.fail):
@@ -190,24 +183,19 @@ class Lifecycle:
     def __init__(self, database: Database, settings: Settings, metrics: Metrics) -> None:
         self._database = database
         self._metrics = metrics
-        self._commits = {
-            owner_kind: _Commits(kind, database, settings, metrics)
-            for owner_kind, kind in KINDS.items()
-        }
+        self._commits = _Commits(database, settings, metrics)
 
     async def open(self) -> None:
-        """Begin to serve; what no owner of a kind asks for opens no connection."""
-        for commits in self._commits.values():
-            await commits.open()
+        """Begin to serve; what nobody asks for opens no connection."""
+        await self._commits.open()
 
     async def close(self) -> None:
         """Finish what is under way, then end."""
-        for commits in self._commits.values():
-            await commits.close()
+        await self._commits.close()
 
     async def create(
         self,
-        owner: Owner,
+        account: Account,
         request_id: str,
         input_: GenerationInput,
         metadata: dict[str, str] | None,
@@ -216,9 +204,9 @@ class Lifecycle:
 
         Raises WaitingLineFull, OutcomeUnknown, DatabaseUnavailable.
         """
-        job = GenerationJob(owner, uuid7(), request_id)
+        job = GenerationJob(account, uuid7(), request_id)
         item = _Create(
-            owner=owner,
+            account_id=account.id,
             session_id=job.session_id,
             request_id=request_id,
             fingerprint=_fingerprint(input_, metadata),
@@ -226,7 +214,7 @@ class Lifecycle:
             metadata=None if metadata is None else msgspec.json.encode(metadata).decode(),
             job=job.queued().payload,
         )
-        outcome = await self._commits[owner.kind].create.submit(owner.id, item)
+        outcome = await self._commits.create.submit(account.id, item)
         match outcome:
             case Created():
                 self._metrics.credits_deducted.inc(CREDITS_PER_GENERATION)
@@ -240,12 +228,11 @@ class Lifecycle:
 
     async def start(self, job: GenerationJob) -> Started | Ended:
         """Begin an attempt at a session."""
-        return await self._commits[job.owner.kind].start.submit(job.owner.id, job)
+        return await self._commits.start.submit(job.account.id, job)
 
     async def complete(self, job: GenerationJob, result_key: str) -> bool:
         """The result is stored. False: the session had ended otherwise; it is not wanted."""
-        commit = self._commits[job.owner.kind].complete
-        outcome = await commit.submit(job.owner.id, _Complete(job, result_key))
+        outcome = await self._commits.complete.submit(job.account.id, _Complete(job, result_key))
         if outcome == "completed":
             self._metrics.generations.labels("completed").inc()
         return outcome == "completed"
@@ -259,8 +246,8 @@ class Lifecycle:
         Raises DatabaseUnavailable.
         """
         row = await self._database.fetchrow(
-            KINDS[job.owner.kind].postpone,
-            job.owner.id,
+            "SELECT * FROM postpone_generation($1, $2, $3, $4)",
+            job.account.id,
             job.session_id,
             generator_message and printable(generator_message, FAILURE_TEXT_MAX),
             counts,
@@ -273,8 +260,7 @@ class Lifecycle:
 
     async def fail_and_refund(self, job: GenerationJob, failure: Failure) -> bool:
         """Mark the session failed and give its credit back. False: it had ended before."""
-        commit = self._commits[job.owner.kind].fail
-        outcome = await commit.submit(job.owner.id, _Fail(job, failure.storable()))
+        outcome = await self._commits.fail.submit(job.account.id, _Fail(job, failure.storable()))
         if outcome == "failed":
             self._metrics.generations.labels(failure.code.value.lower()).inc()
             self._metrics.credits_refunded.inc(CREDITS_PER_GENERATION)
@@ -287,33 +273,43 @@ def _fingerprint(input_: GenerationInput, metadata: dict[str, str] | None) -> by
     return hashlib.sha256(content).digest()
 
 
-async def _create_all(
-    kind: Kind, connection: Connection, items: Sequence[_Create]
-) -> Sequence[CreateOutcome]:
-    rows = await connection.fetch(
-        kind.create,
-        [item.owner.id for item in items],
-        [item.session_id for item in items],
-        [item.request_id for item in items],
-        [item.fingerprint for item in items],
-        [item.input for item in items],
-        [item.metadata for item in items],
+async def _create_all(connection: Connection, items: Sequence[_Create]) -> Sequence[CreateOutcome]:
+    places = _ascending([item.account_id for item in items])
+    ordered = [items[place] for place in places]
+    row = await connection.fetchrow(
+        "SELECT * FROM create_generations($1, $2, $3, $4, $5, $6, $7, $8)",
+        [item.account_id for item in ordered],
+        [item.session_id for item in ordered],
+        [item.request_id for item in ordered],
+        [item.fingerprint for item in ordered],
+        [item.input for item in ordered],
+        [item.metadata for item in ordered],
         ENTRYPOINT,
-        [item.job for item in items],
+        [item.job for item in ordered],
     )
-    return [_create_outcome(row) for row in _in_order(rows)]
+    if row is None:
+        raise AssertionError("creating generations has one answer")
+    answers = map(
+        _create_outcome,
+        row["outcomes"],
+        row["session_ids"],
+        row["statuses"],
+        row["balances"],
+        row["charged_as"],
+    )
+    return _as_sent(places, list(answers))
 
 
-def _create_outcome(row: Record) -> CreateOutcome:
-    match row["outcome"]:
+def _create_outcome(
+    outcome: str, session_id: UUID, status: str, balance: int, charged_as: ChargedAs
+) -> CreateOutcome:
+    match outcome:
         case "created":
-            return Created(row["session_id"], row["balance"], row["charged_as"])
+            return Created(session_id, balance, charged_as)
         case "replayed":
-            return Replayed(
-                row["session_id"], SessionStatus(row["status"]), row["balance"], row["charged_as"]
-            )
+            return Replayed(session_id, SessionStatus(status), balance, charged_as)
         case "insufficient":
-            return InsufficientCredits(row["balance"])
+            return InsufficientCredits(balance)
         case "conflict":
             return RequestConflict()
         case other:
@@ -321,11 +317,11 @@ def _create_outcome(row: Record) -> CreateOutcome:
 
 
 async def _start_all(
-    kind: Kind, connection: Connection, jobs: Sequence[GenerationJob]
+    connection: Connection, jobs: Sequence[GenerationJob]
 ) -> Sequence[Started | Ended]:
     rows = await connection.fetch(
-        kind.start,
-        [job.owner.id for job in jobs],
+        "SELECT * FROM start_generations($1, $2)",
+        [job.account.id for job in jobs],
         [job.session_id for job in jobs],
     )
     return [
@@ -336,22 +332,20 @@ async def _start_all(
     ]
 
 
-async def _complete_all(
-    kind: Kind, connection: Connection, items: Sequence[_Complete]
-) -> Sequence[str]:
+async def _complete_all(connection: Connection, items: Sequence[_Complete]) -> Sequence[str]:
     rows = await connection.fetch(
-        kind.complete,
-        [item.job.owner.id for item in items],
+        "SELECT * FROM complete_generations($1, $2, $3)",
+        [item.job.account.id for item in items],
         [item.job.session_id for item in items],
         [item.result_key for item in items],
     )
     return [row["outcome"] for row in _in_order(rows)]
 
 
-async def _fail_all(kind: Kind, connection: Connection, items: Sequence[_Fail]) -> Sequence[str]:
+async def _fail_all(connection: Connection, items: Sequence[_Fail]) -> Sequence[str]:
     rows = await connection.fetch(
-        kind.fail,
-        [item.job.owner.id for item in items],
+        "SELECT * FROM fail_generations($1, $2, $3, $4, $5)",
+        [item.job.account.id for item in items],
         [item.job.session_id for item in items],
         [item.failure.code.value for item in items],
         [item.failure.message for item in items],
@@ -362,3 +356,17 @@ async def _fail_all(kind: Kind, connection: Connection, items: Sequence[_Fail]) 
 
 def _in_order(rows: Sequence[Record]) -> list[Record]:
     return sorted(rows, key=lambda row: int(row["ord"]))
+
+
+def _ascending(account_ids: Sequence[int]) -> list[int]:
+    """The places of a batch in ascending order of their accounts, as the ledger wants its items.
+
+    Of one account they stay in order of arrival.
+    """
+    return sorted(range(len(account_ids)), key=account_ids.__getitem__)
+
+
+def _as_sent(places: Sequence[int], answers: Sequence[CreateOutcome]) -> list[CreateOutcome]:
+    """The answers to the items at these places, in the order in which the items were sent."""
+    sent = dict(zip(places, answers, strict=True))
+    return [sent[place] for place in range(len(places))]

@@ -8,8 +8,6 @@ from uuid import UUID
 
 import msgspec
 
-from storecredit.generation.kinds import KINDS
-from storecredit.ledger.owners import Owner
 from storecredit.postgres.pool import Database, Record
 
 PAGE_MAX: Final = 100
@@ -20,14 +18,12 @@ _COLUMNS: Final = (
     " metadata, attempts, created_at, started_at, completed_at"
 )
 
-# A request's session is the one its credit was taken for: the ledger has one such movement, of one
-# of two types, and finds it by its key. The two conditions of the second say "equals" past the
-# index of all overages, which would be walked.
-_OF_REQUEST: Final = """AND session_id = coalesce(
-    (SELECT t.session_id FROM store_credit_transactions t
-     WHERE t.store_id = $1 AND t.request_id = $4 AND t.type = 'deduction'),
-    (SELECT t.session_id FROM store_credit_transactions t
-     WHERE t.store_id = $1 AND t.request_id = $4 AND t.type >= 'overage' AND t.type <= 'overage'))
+# A request's session is the one its credit was taken for: the ledger has one such movement, and finds
+# it by its key.
+_OF_REQUEST: Final = """AND session_id = (
+    SELECT m.session_id FROM movements m
+    WHERE m.account_id = $1 AND m.request_id = $4 AND movement_role(m.type) = 'charge'
+    ORDER BY m.type LIMIT 1)
 """
 
 
@@ -125,7 +121,7 @@ class SessionPage:
 
 @dataclass(frozen=True, slots=True)
 class Stats:
-    """How many sessions an end user has; `active` are those that have not ended."""
+    """How many sessions an account has; `active` are those that have not ended."""
 
     total: int
     completed: int
@@ -134,32 +130,30 @@ class Stats:
 
 
 class Sessions:
-    """Reads the sessions of one owner at a time; another's are as absent as unknown ones."""
+    """Reads the sessions of one account at a time; another's are as absent as unknown ones."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def get(self, owner: Owner, session_id: UUID) -> Session | None:
-        """One session of this owner, or None."""
-        kind = KINDS[owner.kind]
+    async def get(self, account_id: int, session_id: UUID) -> Session | None:
+        """One session of this account, or None."""
         row = await self._database.fetchrow(
-            f"SELECT {_COLUMNS} FROM {kind.sessions}"  # noqa: S608 - constants
-            f" WHERE {kind.owner_id} = $1 AND session_id = $2",
-            owner.id,
+            f"SELECT {_COLUMNS} FROM sessions WHERE account_id = $1 AND session_id = $2",  # noqa: S608 - constants
+            account_id,
             session_id,
         )
         return None if row is None else _session(row)
 
     async def list(
         self,
-        store_id: UUID,
+        account_id: int,
         *,
         status: SessionStatus | None,
         limit: int,
         before: UUID | None = None,
         request_id: str | None = None,
     ) -> SessionPage:
-        """This store's sessions, newest first (their ids are in order of time).
+        """This account's sessions, newest first (their ids are in order of time).
 
         `request_id`: only the session that this request made, if it made one.
         """
@@ -168,10 +162,10 @@ class Sessions:
         if request_id is not None:
             wanted, args = f"{_OF_REQUEST} {wanted}", [request_id]
         rows = await self._database.fetch(
-            f"SELECT {_COLUMNS} FROM store_generation_sessions"  # noqa: S608 - constants
-            f" WHERE store_id = $1 AND session_id < $2 {wanted}"
+            f"SELECT {_COLUMNS} FROM sessions"  # noqa: S608 - constants
+            f" WHERE account_id = $1 AND session_id < $2 {wanted}"
             " ORDER BY session_id DESC LIMIT $3",
-            store_id,
+            account_id,
             before or UUID(int=2**128 - 1),
             limit + 1,
             *args,
@@ -180,28 +174,28 @@ class Sessions:
         return SessionPage(items, items[-1].session_id if len(rows) > limit else None)
 
     async def history(
-        self, user_id: UUID, *, status: SessionStatus | None, limit: int, offset: int
+        self, account_id: int, *, status: SessionStatus | None, limit: int, offset: int
     ) -> tuple[Session, ...]:
-        """This end user's sessions, newest first, from the `offset`-th on."""
+        """This account's sessions, newest first, from the `offset`-th on."""
         wanted = _of_status(status)
         rows = await self._database.fetch(
-            f"SELECT {_COLUMNS} FROM generation_sessions"  # noqa: S608 - constants
-            f" WHERE user_id = $1 {wanted} ORDER BY session_id DESC LIMIT $2 OFFSET $3",
-            user_id,
+            f"SELECT {_COLUMNS} FROM sessions"  # noqa: S608 - constants
+            f" WHERE account_id = $1 {wanted} ORDER BY session_id DESC LIMIT $2 OFFSET $3",
+            account_id,
             min(limit, PAGE_MAX),
             min(offset, OFFSET_MAX),
         )
         return tuple(_session(row) for row in rows)
 
-    async def stats(self, user_id: UUID) -> Stats:
-        """How many sessions this end user has, by what became of them."""
+    async def stats(self, account_id: int) -> Stats:
+        """How many sessions this account has, by what became of them."""
         row = await self._database.fetchrow(
             """SELECT count(*) AS total,
                    count(*) FILTER (WHERE status = 'completed') AS completed,
                    count(*) FILTER (WHERE status IN ('queued', 'processing')) AS active,
                    count(*) FILTER (WHERE status = 'failed') AS failed
-               FROM generation_sessions WHERE user_id = $1""",
-            user_id,
+               FROM sessions WHERE account_id = $1""",
+            account_id,
         )
         if row is None:
             raise AssertionError("an aggregate without GROUP BY has one row")

@@ -12,11 +12,10 @@ from datetime import timedelta
 from typing import Final
 
 from storecredit import telemetry
-from storecredit.generation.kinds import KINDS
 from storecredit.generation.lifecycle import ENTRYPOINT, GenerationJob, Lifecycle
 from storecredit.generation.sessions import Failure, FailureCode
 from storecredit.generation.storage import ResultStore
-from storecredit.ledger.owners import Owner, OwnerKind
+from storecredit.ledger.owners import Account, Owner, OwnerKind
 from storecredit.postgres import job_queue
 from storecredit.postgres.group_commit import OutcomeUnknown, WaitingLineFull
 from storecredit.postgres.pool import Database, DatabaseUnavailable, StatementRefused
@@ -65,11 +64,11 @@ class Sweep:
             self._requeue_orphans,
             self._delete_old_results,
             self._forget_old_messages,
+            self._delete_strays,
+            self._queue.forget_old_log,
+            self._measure,
         ):
-            for kind in KINDS:
-                await self._by_itself(part.__name__, part(kind))
-        for work in (self._delete_strays, self._queue.forget_old_log, self._measure):
-            await self._by_itself(work.__name__, work())
+            await self._by_itself(part.__name__, part())
 
     async def _by_itself(self, name: str, part: Awaitable[None]) -> None:
         try:
@@ -80,9 +79,8 @@ class Sweep:
             # A result that cannot be deleted must not keep a credit from being given back.
             log.exception("sweep_failed", part=name)
 
-    async def _fail_overdue(self, owner_kind: OwnerKind) -> None:
+    async def _fail_overdue(self) -> None:
         for job in await self._open_jobs(
-            owner_kind,
             "AND s.created_at < now() - $2::interval",
             timedelta(seconds=self._settings.generation_deadline_seconds),
         ):
@@ -101,9 +99,8 @@ class Sweep:
         else:
             log.warning("generation_overdue", refunded=refunded)
 
-    async def _requeue_orphans(self, owner_kind: OwnerKind) -> None:
+    async def _requeue_orphans(self) -> None:
         orphans = await self._open_jobs(
-            owner_kind,
             """AND NOT EXISTS (SELECT FROM pgqueuer q
                                WHERE q.dedupe_key = s.session_id::text
                                  AND q.status IN ('queued', 'picked'))""",
@@ -115,47 +112,52 @@ class Sweep:
         for job in orphans:
             log.warning("session_without_job", **job.names())
 
-    async def _open_jobs(
-        self, owner_kind: OwnerKind, condition: str, *args: object
-    ) -> list[GenerationJob]:
-        kind = KINDS[owner_kind]
+    async def _open_jobs(self, condition: str, *args: object) -> list[GenerationJob]:
         rows = await self._database.fetch(
-            f"SELECT s.{kind.owner_id} AS owner_id, s.session_id, s.request_id"  # noqa: S608 - constants
-            f" FROM {kind.sessions} s"
-            f" WHERE s.completed_at IS NULL {condition}"
-            f" ORDER BY s.{kind.owner_id}, s.session_id LIMIT $1",
+            f"""SELECT o.*, a.owner_kind, a.owner_id FROM (
+                   SELECT s.account_id, s.session_id, s.request_id FROM sessions s
+                   WHERE s.completed_at IS NULL {condition}
+                   ORDER BY s.account_id, s.session_id LIMIT $1
+               ) o JOIN accounts a USING (account_id)
+               ORDER BY o.account_id, o.session_id""",  # noqa: S608 - constants
             ROUND_MAX,
             *args,
         )
         return [
-            GenerationJob(Owner(owner_kind, row["owner_id"]), row["session_id"], row["request_id"])
+            GenerationJob(
+                Account(row["account_id"], Owner(OwnerKind(row["owner_kind"]), row["owner_id"])),
+                row["session_id"],
+                row["request_id"],
+            )
             for row in rows
         ]
 
-    async def _delete_old_results(self, owner_kind: OwnerKind) -> None:
-        kind = KINDS[owner_kind]
+    async def _delete_old_results(self) -> None:
         rows = await self._database.fetch(
-            f"""SELECT {kind.owner_id} AS owner_id, session_id, result_key FROM {kind.sessions}
+            """SELECT account_id, session_id, result_key FROM sessions
                WHERE result_key IS NOT NULL AND completed_at < now() - $1::interval
-               ORDER BY completed_at LIMIT $2""",  # noqa: S608 - constants
+               ORDER BY completed_at LIMIT $2""",
             timedelta(seconds=self._settings.result_retention_seconds),
             ROUND_MAX,
         )
         for row in rows:
             await self._results.delete(row["result_key"])
-            await self._database.fetchval(kind.forget_result, row["owner_id"], row["session_id"])
+            await self._database.fetchval(
+                "SELECT forget_result($1, $2)", row["account_id"], row["session_id"]
+            )
 
-    async def _forget_old_messages(self, owner_kind: OwnerKind) -> None:
-        kind = KINDS[owner_kind]
+    async def _forget_old_messages(self) -> None:
         rows = await self._database.fetch(
-            f"""SELECT {kind.owner_id} AS owner_id, session_id FROM {kind.sessions}
+            """SELECT account_id, session_id FROM sessions
                WHERE generator_message IS NOT NULL AND completed_at < now() - $1::interval
-               ORDER BY completed_at LIMIT $2""",  # noqa: S608 - constants
+               ORDER BY completed_at LIMIT $2""",
             timedelta(seconds=self._settings.generator_message_retention_seconds),
             ROUND_MAX,
         )
         for row in rows:
-            await self._database.fetchval(kind.forget_message, row["owner_id"], row["session_id"])
+            await self._database.fetchval(
+                "SELECT forget_generator_message($1, $2)", row["account_id"], row["session_id"]
+            )
 
     async def _delete_strays(self) -> None:
         if time.monotonic() < self._strays_due_at:
@@ -172,11 +174,10 @@ class Sweep:
         depth = await self._queue.depth()
         self._metrics.queue_oldest_seconds.set(depth.oldest_seconds)
         open_by_status = dict.fromkeys(("queued", "processing"), 0)
-        for kind in KINDS.values():
-            for row in await self._database.fetch(
-                f"""SELECT status, count(*) AS sessions FROM {kind.sessions}
-                   WHERE completed_at IS NULL GROUP BY status"""  # noqa: S608 - a constant
-            ):
-                open_by_status[row["status"]] += row["sessions"]
+        for row in await self._database.fetch(
+            """SELECT status, count(*) AS sessions FROM sessions
+               WHERE completed_at IS NULL GROUP BY status"""
+        ):
+            open_by_status[row["status"]] = row["sessions"]
         for status, sessions in open_by_status.items():
             self._metrics.queue_depth.labels(status).set(sessions)

@@ -104,7 +104,7 @@ class Worker:
         try:
             async with asyncio.timeout(self._settings.generation_timeout_seconds):
                 image = await self._generator.generate(request)
-            result_key = await self._results.save(job.owner.id, job.session_id, image)
+            result_key = await self._results.save(job.account.owner.id, job.session_id, image)
             outcome = "completed"
         except ModerationBlocked as blocked:
             outcome = "moderation_blocked"

@@ -1,4 +1,4 @@
-"""Balances of stores, many read by one statement.
+"""Balances, many read by one statement.
 
 Requests that arrive while a read is under way share the next one, as deductions share their
 commits: a balance is never older than the request that asks for it, and a busy service asks the
@@ -7,9 +7,9 @@ database once for many.
 
 from collections.abc import Sequence
 from typing import Final
-from uuid import UUID
 
-from storecredit.ledger.store_credits import Balance, CreditRowMissing, balances_of
+from storecredit.ledger.credits import AccountMissing, Balance, balances_of
+from storecredit.ledger.owners import Account
 from storecredit.postgres.group_commit import Bounds, GroupCommit, OutcomeUnknown
 from storecredit.postgres.pool import Connection, Database, DatabaseUnavailable
 from storecredit.settings import Settings
@@ -30,7 +30,7 @@ class BalanceReads:
             waiting_max=settings.commit_waiting_max,
             deadline_seconds=min(DEADLINE_SECONDS, settings.commit_deadline_seconds),
         )
-        self._reads: GroupCommit[UUID, Balance | None] = GroupCommit(
+        self._reads: GroupCommit[int, Balance | None] = GroupCommit(
             "balance", database, _read, bounds, metrics
         )
 
@@ -42,20 +42,20 @@ class BalanceReads:
         """Finish what is under way, then end."""
         await self._reads.stop()
 
-    async def read(self, store_id: UUID) -> Balance:
-        """The store's credits, as of after this call.
+    async def read(self, account: Account) -> Balance:
+        """The account's credits, as of after this call.
 
-        Raises CreditRowMissing, DatabaseUnavailable, WaitingLineFull.
+        Raises AccountMissing, DatabaseUnavailable, WaitingLineFull.
         """
         try:
-            balance = await self._reads.submit(store_id, store_id)
+            balance = await self._reads.submit(account.id, account.id)
         except OutcomeUnknown as error:
             raise DatabaseUnavailable(f"the balance could not be read: {error}") from error
         if balance is None:
-            raise CreditRowMissing(f"store {store_id} has no credit row")
+            raise AccountMissing(f"{account.owner.kind} {account.owner.id} has no account")
         return balance
 
 
-async def _read(connection: Connection, store_ids: Sequence[UUID]) -> Sequence[Balance | None]:
-    found = await balances_of(connection, list(set(store_ids)))
-    return [found.get(store_id) for store_id in store_ids]
+async def _read(connection: Connection, account_ids: Sequence[int]) -> Sequence[Balance | None]:
+    found = await balances_of(connection, list(set(account_ids)))
+    return [found.get(account_id) for account_id in account_ids]

@@ -22,6 +22,7 @@ class CreditError(StrEnum):
     INVALID_TYPE = "SC007"
     UNKNOWN_USER = "SC008"
     INVALID_OVERAGE = "SC009"
+    UNKNOWN_ACCOUNT = "SC010"
 
 
 class Addition(StrEnum):
@@ -35,7 +36,7 @@ class Addition(StrEnum):
 
 
 class AdditionType(StrEnum):
-    """How credits come in to a store."""
+    """How credits come in; an end user has no subscription."""
 
     PURCHASE = "purchase"
     SUBSCRIPTION = "subscription"
@@ -43,12 +44,23 @@ class AdditionType(StrEnum):
 
 
 class MovementType(StrEnum):
-    """Every type of row in a store's ledger.
+    """Every type of movement; what each does stands in the table `movement_types`."""
 
-    Deductions and clawbacks take credits. Refunds, purchases, subscriptions, grants and
-    `overage_credit` (overage given back after it was billed) give them. `overage`,
-    `overage_refund` and `overage_bill` leave the balance alone: they count what is used beyond it.
-    """
+    DEDUCTION = "deduction"
+    REFUND = "refund"
+    PURCHASE = "purchase"
+    SUBSCRIPTION = "subscription"
+    GRANT = "grant"
+    SIGNUP_BONUS = "signup_bonus"
+    CLAWBACK = "clawback"
+    OVERAGE = "overage"
+    OVERAGE_REFUND = "overage_refund"
+    OVERAGE_CREDIT = "overage_credit"
+    OVERAGE_BILL = "overage_bill"
+
+
+class StoreMovementType(StrEnum):
+    """The types of movement that a store's account can have."""
 
     DEDUCTION = "deduction"
     REFUND = "refund"
@@ -60,28 +72,6 @@ class MovementType(StrEnum):
     OVERAGE_REFUND = "overage_refund"
     OVERAGE_CREDIT = "overage_credit"
     OVERAGE_BILL = "overage_bill"
-
-
-class UserAdditionType(StrEnum):
-    """How credits come in to an end user."""
-
-    SIGNUP_BONUS = "signup_bonus"
-    PURCHASE = "purchase"
-    GRANT = "grant"
-
-
-class UserMovementType(StrEnum):
-    """Every type of row in the end users' ledger, by the names the app shows.
-
-    generation (a deduction) and clawback take credits, the others give them.
-    """
-
-    GENERATION = "generation"
-    REFUND = "refund"
-    SIGNUP_BONUS = "signup_bonus"
-    PURCHASE = "purchase"
-    GRANT = "grant"
-    CLAWBACK = "clawback"
 
 
 def credit_error(error: StatementRefused) -> CreditError:

@@ -1,10 +1,9 @@
 """Group commit: requests that arrive while a batch is under way form the next batch.
 
 There is no timer: an idle service adds no delay, a busy one fills its batches. One batch is one
-transaction; each caller gets its own outcome. The same owner (a store, or an end user) always goes
-to the same lane, so two lanes never wait for each other's credit row. While several owners are
-served, none has more than its share of a batch: who sends two hundred requests at once makes its
-own wait, and those of an owner with a few are in the next batch, which is soon done.
+transaction; each caller gets its own outcome. The same account always goes to the same lane, so two
+lanes never wait for each other's lock. While several accounts are served, none has more than its share of a batch: who sends two hundred requests at once makes its
+own wait, and those of an account with a few are in the next batch, which is soon done.
 
 What can go wrong, and what the caller sees:
 
@@ -24,7 +23,6 @@ from collections import Counter, OrderedDict, deque
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, Generic, TypeVar
-from uuid import UUID
 
 from storecredit import telemetry
 from storecredit.postgres.pool import (
@@ -44,7 +42,7 @@ RETRY_WAIT_SECONDS: Final = 0.05
 BATCH_TIMEOUT_SECONDS: Final = 5.0
 CLOSE_TIMEOUT_SECONDS: Final = 1.0
 SHARES: Final = 4
-"""What a batch is divided into while there is more than one owner; each has one share at most."""
+"""What a batch is divided into while there is more than one account; each has one share at most."""
 
 
 class WaitingLineFull(Exception):
@@ -63,25 +61,25 @@ class _Entry(Generic[Item, Outcome]):
 
 
 class _Lane(Generic[Item, Outcome]):
-    """The waiting lines of some owners and the one connection that serves them."""
+    """The waiting lines of some accounts and the one connection that serves them."""
 
     def __init__(self) -> None:
-        self._lines: OrderedDict[UUID, deque[_Entry[Item, Outcome]]] = OrderedDict()
+        self._lines: OrderedDict[int, deque[_Entry[Item, Outcome]]] = OrderedDict()
         self.waiting = 0
         self.wake = asyncio.Event()
         self.connection: Connection | None = None
 
-    def add(self, owner_id: UUID, entry: _Entry[Item, Outcome]) -> None:
-        """Put an entry last in its owner's line."""
-        line = self._lines.get(owner_id)
+    def add(self, account_id: int, entry: _Entry[Item, Outcome]) -> None:
+        """Put an entry last in its account's line."""
+        line = self._lines.get(account_id)
         if line is None:
-            line = self._lines[owner_id] = deque()
+            line = self._lines[account_id] = deque()
         line.append(entry)
         self.waiting += 1
         self.wake.set()
 
     def take(self, size_max: int, share_max: int) -> list[_Entry[Item, Outcome]]:
-        """The next batch: of each owner, in turns, at most its share, in its entries' order."""
+        """The next batch: of each account, in turns, at most its share, in its entries' order."""
         lines = self._lines
         if self.waiting <= min(size_max, share_max):
             batch = [entry for line in lines.values() for entry in line]
@@ -89,13 +87,13 @@ class _Lane(Generic[Item, Outcome]):
         else:
             batch = []
             for _ in range(share_max):
-                for owner_id in list(lines)[: size_max - len(batch)]:
-                    line = lines[owner_id]
+                for account_id in list(lines)[: size_max - len(batch)]:
+                    line = lines[account_id]
                     batch.append(line.popleft())
                     if line:
-                        lines.move_to_end(owner_id)
+                        lines.move_to_end(account_id)
                     else:
-                        del lines[owner_id]
+                        del lines[account_id]
         self.waiting -= len(batch)
         return batch
 
@@ -147,7 +145,7 @@ class GroupCommit(Generic[Item, Outcome]):
         self._lanes: list[_Lane[Item, Outcome]] = [_Lane() for _ in range(bounds.lanes)]
         self._tasks: list[asyncio.Task[None]] = []
         self._waiting = 0
-        self._owners: Counter[UUID] = Counter()
+        self._accounts: Counter[int] = Counter()
         self._closing = False
 
     async def start(self) -> None:
@@ -172,7 +170,7 @@ class GroupCommit(Generic[Item, Outcome]):
             _fail(left, OutcomeUnknown("the service stopped before it could commit"))
         await asyncio.gather(*(lane.close() for lane in self._lanes))
 
-    async def submit(self, owner_id: UUID, item: Item) -> Outcome:
+    async def submit(self, account_id: int, item: Item) -> Outcome:
         """Hand in one item and wait for its own outcome.
 
         Raises WaitingLineFull, OutcomeUnknown, DatabaseUnavailable or DatabaseMisconfigured (never
@@ -180,19 +178,19 @@ class GroupCommit(Generic[Item, Outcome]):
         """
         if self._closing or self._waiting >= self._bounds.waiting_max:
             raise WaitingLineFull(f"{self._waiting} requests are waiting")
-        lane = self._lanes[owner_id.int % len(self._lanes)]
+        lane = self._lanes[account_id % len(self._lanes)]
         entry: _Entry[Item, Outcome] = _Entry(
             item, asyncio.get_running_loop().create_future(), time.monotonic()
         )
-        lane.add(owner_id, entry)
+        lane.add(account_id, entry)
         self._waiting += 1
-        self._owners[owner_id] += 1
+        self._accounts[account_id] += 1
         try:
             return await entry.outcome
         finally:
-            self._owners[owner_id] -= 1
-            if not self._owners[owner_id]:
-                del self._owners[owner_id]
+            self._accounts[account_id] -= 1
+            if not self._accounts[account_id]:
+                del self._accounts[account_id]
 
     async def _serve(self, lane: _Lane[Item, Outcome]) -> None:
         while lane.waiting or not self._closing:
@@ -212,7 +210,7 @@ class GroupCommit(Generic[Item, Outcome]):
 
     def _next_batch(self, lane: _Lane[Item, Outcome]) -> list[_Entry[Item, Outcome]]:
         size_max = self._bounds.batch_max
-        is_alone = len(self._owners) <= 1
+        is_alone = len(self._accounts) <= 1
         batch = lane.take(size_max, size_max if is_alone else max(1, size_max // SHARES))
         self._batch_size.observe(len(batch))
         self._wait_seconds.observe(time.monotonic() - batch[0].entered_at)

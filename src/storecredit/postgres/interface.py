@@ -168,7 +168,9 @@ async def _create(connection: asyncpg.Connection, schema: str) -> None:
 
 async def _drop_all_but(connection: asyncpg.Connection, schema: str | None, kept: _Names) -> None:
     """Drop what is ours outside our schema: where the interface was, and what it had before."""
-    for row in await connection.fetch(_OURS, SCHEMA, WRITER_ROLE, schema, kept.views, kept.functions):
+    for row in await connection.fetch(
+        _OURS, SCHEMA, WRITER_ROLE, schema, kept.views, kept.functions
+    ):
         await connection.execute(f"SET LOCAL ROLE {WRITER_ROLE}; DROP {row['object']}; RESET ROLE")
 
 

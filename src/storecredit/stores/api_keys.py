@@ -53,12 +53,13 @@ _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 _PORT_MAX: Final = 65535
 
 CALLER_BY_HASH: Final = """
-SELECT k.store_id, k.key_id, s.tier, k.allowed_origins, k.expires_at,
+SELECT k.store_id, a.account_id, k.key_id, s.tier, k.allowed_origins, k.expires_at,
     extract(epoch FROM k.expires_at - now())::float8 AS expires_in_seconds,
     CASE WHEN k.revoked_at IS NOT NULL THEN 'revoked'
          WHEN k.expires_at <= now() THEN 'expired'
          WHEN s.status <> 'active' THEN 'suspended' END AS refused_as
 FROM store_api_keys k JOIN stores s ON s.store_id = k.store_id
+    JOIN accounts a ON a.owner_id = k.store_id AND a.owner_kind = 'store'
 WHERE k.key_hash = $1
 LIMIT 1"""
 LONGEST_LISTING: Final = """
@@ -98,6 +99,7 @@ class Caller:
     """Who sends an authenticated request: what its API key says, and nothing else can change."""
 
     store_id: UUID
+    account_id: int
     key_id: UUID
     tier: str
     allowed_origins: frozenset[str]
@@ -287,6 +289,7 @@ class ApiKeys:
             return Answer(Refused(row["store_id"], RefusalCause(row["refused_as"])), 0.0)
         caller = Caller(
             store_id=row["store_id"],
+            account_id=row["account_id"],
             key_id=row["key_id"],
             tier=row["tier"],
             allowed_origins=frozenset(row["allowed_origins"]),

@@ -6,6 +6,7 @@ while the user was anonymous, and that a user is taken for known only after the 
 so.
 """
 
+from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
 
@@ -18,6 +19,14 @@ log = telemetry.get_logger("users")
 
 KNOWN_MAX: Final = 20_000
 """Ids remembered: a few megabytes. Who was forgotten costs one more call, no more."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """`is_settled`: the starter credits were given, or there are none; else withheld so far."""
+
+    account_id: int
+    is_settled: bool
 
 
 class Users:
@@ -38,23 +47,25 @@ class Users:
         self._database = database
         self._starter_credits = starter_credits
         self._anonymous_too = anonymous_too
-        # Whether the starter credits are settled, or withheld so far.
-        self._known: LRUCache[UUID, bool] = LRUCache(known_max)
+        self._known: LRUCache[UUID, _Known] = LRUCache(known_max)
 
-    async def ensure(self, user_id: UUID, *, is_anonymous: bool = False) -> None:
+    async def ensure(self, user_id: UUID, *, is_anonymous: bool = False) -> int:
         """Make the account if there is none yet, and give what was withheld and no longer is.
 
-        Nobody's account is ever deleted: who is known stays so, and costs nothing. Raises
-        DatabaseUnavailable.
+        Returns the account's id. Nobody's account is ever deleted: who is known stays so, and costs
+        nothing. Raises DatabaseUnavailable.
         """
         withhold = is_anonymous and not self._anonymous_too
-        is_settled = self._known.get(user_id)
-        if is_settled or (is_settled is False and withhold):
-            return
-        outcome = await self._database.fetchval(
-            "SELECT ensure_user($1, $2, $3)", user_id, self._starter_credits, withhold
+        known = self._known.get(user_id)
+        if known is not None and (known.is_settled or withhold):
+            return known.account_id
+        row = await self._database.fetchrow(
+            "SELECT * FROM ensure_user($1, $2, $3)", user_id, self._starter_credits, withhold
         )
-        self._known[user_id] = not withhold
+        if row is None:
+            raise AssertionError("making a user has one answer")
+        outcome, account_id = row
+        known = self._known[user_id] = _Known(account_id, is_settled=not withhold)
         credits = 0 if withhold else self._starter_credits
         match outcome:
             case "made":
@@ -65,3 +76,4 @@ class Users:
                 pass
             case _:
                 raise AssertionError(f"ensure_user has no outcome {outcome!r}")
+        return known.account_id

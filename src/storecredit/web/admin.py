@@ -9,9 +9,10 @@ from litestar import Request, Response, get, patch, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody
 
+from storecredit.ledger.credits import AMOUNT_MAX, Balance
 from storecredit.ledger.discrepancies import DiscrepancyKind
 from storecredit.ledger.outcomes import Addition, AdditionType
-from storecredit.ledger.store_credits import AMOUNT_MAX, Balance
+from storecredit.ledger.owners import Owner, OwnerKind
 from storecredit.ledger.verify import verify as verify_ledger
 from storecredit.settings import Settings
 from storecredit.stores.stores import Store
@@ -197,7 +198,9 @@ async def list_stores(
 ) -> Envelope[StoreList]:
     """All stores, newest first."""
     page = await parts.stores.list(limit, uuid_cursor(cursor))
-    balances = await parts.credits.balances([store.store_id for store in page.items])
+    balances = await parts.credits.balances(
+        OwnerKind.STORE, [store.store_id for store in page.items]
+    )
     return Envelope(
         StoreList(
             [_store_view(store, balances[store.store_id]) for store in page.items],
@@ -258,11 +261,11 @@ async def add_credits(
 ) -> Response[Envelope[CreditsAdded]]:
     """Adds credits once per request id; sending it again changes nothing."""
     outcome = await parts.credits.add(
-        store_id, data.amount, data.type, data.request_id, data.description
+        Owner.store(store_id), data.amount, data.type, data.request_id, data.description
     )
     match outcome:
         case Addition.ADDED | Addition.ALREADY_ADDED:
-            credits = await parts.credits.balance(store_id)
+            credits = await parts.credits.balance(Owner.store(store_id))
             added = outcome is Addition.ADDED
             return Response(
                 Envelope(CreditsAdded(added, credits.balance, data.request_id)),
@@ -306,7 +309,7 @@ async def verify(parts: NamedDependency[Parts]) -> Envelope[Verification]:
 
 
 async def _read_store(parts: Parts, store: Store) -> StoreView:
-    return _store_view(store, await parts.credits.balance(store.store_id))
+    return _store_view(store, await parts.credits.balance(Owner.store(store.store_id)))
 
 
 def _store_view(store: Store, credits: Balance) -> StoreView:
@@ -317,7 +320,7 @@ def _store_view(store: Store, credits: Balance) -> StoreView:
         tier=store.tier,
         status=store.status,
         balance=credits.balance,
-        total_purchased=credits.total_purchased,
+        total_purchased=credits.total_added,
         total_spent=credits.total_spent,
         total_clawed_back=credits.total_clawed_back,
         overage_used=credits.overage_used,

@@ -11,8 +11,8 @@ from litestar.params import FromPath, JSONBody
 
 from storecredit.billing.bookings import BOOKED_BY_HAND, Booked, NotBooked
 from storecredit.billing.problems import EventProblem, ShortClawback, UnpaidBill
+from storecredit.ledger.credits import AMOUNT_MAX
 from storecredit.ledger.owners import Owner, OwnerKind
-from storecredit.ledger.store_credits import AMOUNT_MAX
 from storecredit.web.admin_keys import no_nul
 from storecredit.web.bodies import Body
 from storecredit.web.envelope import Envelope, ErrorCode, Failure, invalid, not_found

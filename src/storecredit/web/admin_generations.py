@@ -9,6 +9,7 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery
 
 from storecredit.generation.sessions import Session, SessionStatus
+from storecredit.ledger.owners import Owner
 from storecredit.web.admin_keys import known_store
 from storecredit.web.b2b import Generation, generation_view
 from storecredit.web.envelope import Envelope, ErrorCode
@@ -55,7 +56,7 @@ async def list_generations(
     """
     await known_store(parts, store_id)
     page = await parts.sessions.list(
-        store_id,
+        await parts.credits.account_id(Owner.store(store_id)),
         status=status,
         limit=limit,
         before=uuid_cursor(cursor),

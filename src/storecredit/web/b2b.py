@@ -22,7 +22,7 @@ from storecredit.generation.lifecycle import (
     RequestConflict,
 )
 from storecredit.generation.sessions import FailureCode, Session, SessionStatus
-from storecredit.ledger.owners import Owner
+from storecredit.ledger.owners import Account, Owner
 from storecredit.settings import Settings
 from storecredit.web.access import caller_of, visit_of
 from storecredit.web.bodies import Body
@@ -196,7 +196,7 @@ async def create(scope: HTTPScope, parts: Parts, body: CreateBody) -> Success[Ge
     """The whole of `create_generation`, without the framework: a direct route."""
     request_id = visit_of(scope).request_id
     outcome = await parts.lifecycle.create(
-        Owner.store(caller_of(scope).store_id),
+        account_of(scope),
         request_id,
         GenerationInput(tuple(body.image_urls), body.prompt),
         body.metadata,
@@ -219,6 +219,12 @@ async def create(scope: HTTPScope, parts: Parts, body: CreateBody) -> Success[Ge
             )
         case _:
             assert_never(outcome)
+
+
+def account_of(scope: HTTPScope) -> Account:
+    """The account of the store whose key was sent."""
+    caller = caller_of(scope)
+    return Account(caller.account_id, Owner.store(caller.store_id))
 
 
 def _insufficient(outcome: InsufficientCredits, scope: HTTPScope, parts: Parts) -> Failure:
@@ -270,9 +276,9 @@ async def get_generation(
 
     Until it has ended, Retry-After says when to look again.
     """
-    owner = Owner.store(caller_of(request.scope).store_id)
+    account_id = caller_of(request.scope).account_id
     try:
-        session = await parts.sessions.get(owner, UUID(session_id))
+        session = await parts.sessions.get(account_id, UUID(session_id))
     except ValueError:
         raise not_found(
             "generation: its address ends with the session_id, a UUID. By the request's id it is "
@@ -313,7 +319,7 @@ async def list_generations(
 ) -> Envelope[GenerationPage]:
     """The store's generations, newest first; with `request_id` the one that this request made."""
     page = await parts.sessions.list(
-        caller_of(request.scope).store_id,
+        caller_of(request.scope).account_id,
         status=status,
         limit=limit,
         before=uuid_cursor(cursor),
@@ -369,8 +375,8 @@ async def get_balance(
 
 async def balance(scope: HTTPScope, parts: Parts) -> Success[BalanceView]:
     """The whole of `get_balance`, without the framework: a direct route."""
-    credits = await parts.balances.read(caller_of(scope).store_id)
-    view = BalanceView(credits.balance, credits.total_purchased, credits.total_spent)
+    credits = await parts.balances.read(account_of(scope))
+    view = BalanceView(credits.balance, credits.total_added, credits.total_spent)
     if credits.total_clawed_back:
         view = msgspec.structs.replace(view, total_clawed_back=credits.total_clawed_back)
     if credits.overage_limit or credits.overage_used:

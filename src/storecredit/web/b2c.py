@@ -15,6 +15,7 @@ from litestar.types import ASGIApp, Receive, Scope, Send
 from litestar.types.asgi_types import HTTPResponseBodyEvent, HTTPResponseStartEvent
 
 from storecredit import telemetry
+from storecredit.ledger.owners import Account, Owner
 from storecredit.web.access import B2C, call_ids, visit_of
 from storecredit.web.headers import RawHeaders, bearer_of
 from storecredit.web.links import link_base
@@ -100,11 +101,12 @@ async def _entered(
     if user is None:
         raise TrpcError(TrpcCode.UNAUTHORIZED, "Sign in: this needs a valid token.")
     telemetry.bind(user_id=str(user.user_id))
-    await parts.users.ensure(user.user_id, is_anonymous=user.is_anonymous)
+    account_id = await parts.users.ensure(user.user_id, is_anonymous=user.is_anonymous)
+    account = Account(account_id, Owner.user(user.user_id))
     base_url = link_base(request.scope, parts)
 
     def caller(request_id: str) -> Caller:
         telemetry.bind(request_id=request_id)
-        return Caller(user.user_id, request_id, parts, base_url)
+        return Caller(account, request_id, parts, base_url)
 
     return caller

@@ -15,7 +15,7 @@ from litestar.exceptions import HTTPException, LitestarException
 
 from storecredit import telemetry
 from storecredit.billing.paddle import PaddleRefused, PaddleUnavailable
-from storecredit.ledger.store_credits import CreditRowMissing
+from storecredit.ledger.credits import AccountMissing
 from storecredit.postgres.group_commit import OutcomeUnknown, WaitingLineFull
 from storecredit.postgres.pool import DatabaseUnavailable
 from storecredit.stores.rate_limits import RateLimitsUnavailable
@@ -205,7 +205,7 @@ def failure_of(error: BaseException) -> Failure | None:
             return unavailable("The service is not available right now. Nothing was charged.")
         case PaddleUnavailable() | PaddleRefused():
             return _failure_of_paddle(error)
-        case CreditRowMissing():
+        case AccountMissing():
             return Failure(ErrorCode.INTERNAL_ERROR, "The balance cannot be read.")
         case HTTPException():
             return _failure_of_framework(error)

@@ -16,7 +16,7 @@ from prometheus_client.metrics_core import Metric
 from storecredit import telemetry
 from storecredit.billing.problems import Problems
 from storecredit.ledger import verification
-from storecredit.ledger.store_credits import StoreCredits
+from storecredit.ledger.credits import Credits
 from storecredit.postgres.pool import Database, DatabaseUnavailable
 
 ANSWER_MAX_SECONDS: Final = 2.0
@@ -33,7 +33,7 @@ class Gauges:
     def __init__(
         self,
         database: Database,
-        credits: StoreCredits,
+        credits: Credits,
         problems: Problems,
         *,
         clock: Callable[[], float] = time.monotonic,

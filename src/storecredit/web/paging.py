@@ -7,8 +7,8 @@ from uuid import UUID
 
 from litestar.params import QueryParameter
 
-from storecredit.ledger.outcomes import MovementType
-from storecredit.ledger.store_credits import MovementFilter
+from storecredit.ledger.credits import MovementFilter
+from storecredit.ledger.outcomes import MovementType, StoreMovementType
 from storecredit.settings import Settings
 from storecredit.web.envelope import invalid
 from storecredit.web.faults import Check
@@ -102,7 +102,7 @@ To = Annotated[
 
 
 async def movement_filter(
-    type_: Annotated[MovementType | None, QueryParameter(name="type")] = None,
+    type_: Annotated[StoreMovementType | None, QueryParameter(name="type")] = None,
     request_id: WantedRequest = None,
     from_: From = None,
     to: To = None,
@@ -113,7 +113,8 @@ async def movement_filter(
     if first is not None and last is not None and last.is_over_before(first.start):
         message = "`to` is before `from`."
         raise invalid(message, [{"key": "to", "source": "query", "message": message}])
-    return MovementFilter(type_, request_id, first and first.start, last and last.end)
+    wanted = None if type_ is None else MovementType(type_.value)
+    return MovementFilter(wanted, request_id, first and first.start, last and last.end)
 
 
 def utc(moment: datetime) -> datetime:

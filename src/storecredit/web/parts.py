@@ -13,8 +13,7 @@ from storecredit.generation.lifecycle import Lifecycle
 from storecredit.generation.sessions import Sessions
 from storecredit.generation.storage import ResultStore
 from storecredit.ledger.balance_reads import BalanceReads
-from storecredit.ledger.store_credits import StoreCredits
-from storecredit.ledger.user_credits import UserCredits
+from storecredit.ledger.credits import Credits
 from storecredit.postgres.pool import Database
 from storecredit.settings import Settings
 from storecredit.stores.api_keys import ApiKeys
@@ -37,11 +36,10 @@ class Parts:
     stores: Stores
     api_keys: ApiKeys
     rate_limits: RateLimits
-    credits: StoreCredits
+    credits: Credits
     balances: BalanceReads
     tokens: Tokens
     users: Users
-    user_credits: UserCredits
     sessions: Sessions
     lifecycle: Lifecycle
     results: ResultStore

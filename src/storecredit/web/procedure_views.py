@@ -4,12 +4,34 @@ Their docstrings are published with their types (`trpc_types.py`).
 """
 
 from datetime import datetime
+from enum import StrEnum
 from uuid import UUID
 
 import msgspec
 
 from storecredit.generation.sessions import FailureCode, SessionStatus
-from storecredit.ledger.outcomes import UserMovementType
+from storecredit.ledger.outcomes import MovementType
+
+
+class UserMovementType(StrEnum):
+    """Every type of movement of an end user, by the names the app shows.
+
+    generation (a deduction) and clawback take credits, the others give them.
+    """
+
+    GENERATION = "generation"
+    REFUND = "refund"
+    SIGNUP_BONUS = "signup_bonus"
+    PURCHASE = "purchase"
+    GRANT = "grant"
+    CLAWBACK = "clawback"
+
+
+def shown_to_users(type_: MovementType) -> UserMovementType:
+    """The name by which the app knows a type of movement."""
+    if type_ is MovementType.DEDUCTION:
+        return UserMovementType.GENERATION
+    return UserMovementType(type_.value)
 
 
 class BalanceView(msgspec.Struct, frozen=True):

@@ -20,9 +20,9 @@ from storecredit.generation.lifecycle import (
     RequestConflict,
 )
 from storecredit.generation.sessions import Session, SessionStatus
-from storecredit.ledger.outcomes import UserMovementType
-from storecredit.ledger.owners import Owner
-from storecredit.ledger.user_credits import UserMovement
+from storecredit.ledger.credits import Movement
+from storecredit.ledger.outcomes import MovementType
+from storecredit.ledger.owners import Account, Owner
 from storecredit.web.b2b import IMAGES_MAX, METADATA_TEXT_MAX, result_url
 from storecredit.web.parts import Parts
 from storecredit.web.procedure_views import (
@@ -33,6 +33,7 @@ from storecredit.web.procedure_views import (
     PackView,
     StatsView,
     TransactionView,
+    shown_to_users,
 )
 from storecredit.web.trpc_calls import Kind, Procedure
 from storecredit.web.trpc_errors import TrpcCode, TrpcError, bad_request
@@ -52,7 +53,7 @@ TRANSACTIONS_MAX: Final = 100
 TRANSACTIONS_DEFAULT: Final = 50
 HISTORY_MAX: Final = 50
 HISTORY_DEFAULT: Final = 20
-TAKING: Final = frozenset({UserMovementType.GENERATION, UserMovementType.CLAWBACK})
+TAKING: Final = frozenset({MovementType.DEDUCTION, MovementType.CLAWBACK})
 """The movements that take credits: the app shows their amounts below zero."""
 
 
@@ -60,39 +61,37 @@ TAKING: Final = frozenset({UserMovementType.GENERATION, UserMovementType.CLAWBAC
 class Caller:
     """Who calls, under which request id, and what there is to answer with."""
 
-    user_id: UUID
+    account: Account
     request_id: str
     parts: Parts
     link_base: str
 
     @property
     def owner(self) -> Owner:
-        """The owner of what this user has."""
-        return Owner.user(self.user_id)
+        """Whose the account is."""
+        return self.account.owner
 
 
 async def get_balance(caller: Caller, _input: None) -> BalanceView:
     """The user's credits now; if they cannot be read, an error, never a made-up zero."""
-    credits = await caller.parts.user_credits.balance(caller.user_id)
-    return BalanceView(
-        credits.balance, credits.total_earned, credits.total_spent, credits.updated_at
-    )
+    credits = await caller.parts.credits.balance(caller.owner)
+    return BalanceView(credits.balance, credits.total_added, credits.total_spent, credits.moved_at)
 
 
 async def get_transactions(caller: Caller, page: dict[str, int]) -> list[TransactionView]:
     """The user's ledger, newest first."""
-    movements = await caller.parts.user_credits.movements(
-        caller.user_id, limit=page["limit"], offset=page["offset"]
+    movements = await caller.parts.credits.movements_from(
+        caller.owner, limit=page["limit"], offset=page["offset"]
     )
-    return [_transaction(caller.user_id, movement) for movement in movements]
+    return [_transaction(caller.owner.id, movement) for movement in movements]
 
 
-def _transaction(user_id: UUID, movement: UserMovement) -> TransactionView:
+def _transaction(user_id: UUID, movement: Movement) -> TransactionView:
     """The ledger numbers a user's rows; the app wants an id of each, the same every time."""
     return TransactionView(
         id=uuid5(user_id, str(movement.seq)),
         amount=-movement.amount if movement.type in TAKING else movement.amount,
-        type=movement.type,
+        type=shown_to_users(movement.type),
         description=movement.description,
         created_at=movement.created_at,
     )
@@ -132,7 +131,7 @@ async def create_generation(caller: Caller, asked: dict[str, Any]) -> Generation
     images = _images(asked)
     _check_images(images, caller.parts)
     outcome = await caller.parts.lifecycle.create(
-        caller.owner,
+        caller.account,
         caller.request_id,
         GenerationInput(tuple(images.values())),
         _accessory_types(asked),
@@ -194,7 +193,7 @@ def _accessory_types(asked: dict[str, Any]) -> dict[str, str] | None:
 
 async def get_generation(caller: Caller, asked: dict[str, str]) -> GenerationView:
     """One of the user's generations; another's is as absent as an unknown one."""
-    session = await caller.parts.sessions.get(caller.owner, UUID(asked["sessionId"]))
+    session = await caller.parts.sessions.get(caller.account.id, UUID(asked["sessionId"]))
     if session is None:
         raise TrpcError(TrpcCode.NOT_FOUND, "There is no such generation.")
     return _generation(session, caller)
@@ -203,7 +202,7 @@ async def get_generation(caller: Caller, asked: dict[str, str]) -> GenerationVie
 async def get_history(caller: Caller, asked: dict[str, Any]) -> list[GenerationView]:
     """The user's generations, newest first."""
     sessions = await caller.parts.sessions.history(
-        caller.user_id,
+        caller.account.id,
         status=None if asked["status"] is None else SessionStatus(asked["status"]),
         limit=asked["limit"],
         offset=asked["offset"],
@@ -226,7 +225,7 @@ def _generation(session: Session, caller: Caller) -> GenerationView:
 
 async def get_stats(caller: Caller, _input: None) -> StatsView:
     """How many generations the user has, by what became of them."""
-    stats = await caller.parts.sessions.stats(caller.user_id)
+    stats = await caller.parts.sessions.stats(caller.account.id)
     return StatsView(stats.total, stats.completed, stats.active, stats.failed)
 
 

@@ -11,8 +11,9 @@ from litestar.di import NamedDependency, Provide
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import FromPath
 
-from storecredit.ledger.outcomes import MovementType
-from storecredit.ledger.store_credits import Movement, MovementFilter
+from storecredit.ledger.credits import Movement, MovementFilter
+from storecredit.ledger.outcomes import StoreMovementType
+from storecredit.ledger.owners import Owner
 from storecredit.web.access import caller_of
 from storecredit.web.admin_keys import known_store
 from storecredit.web.csv_export import CsvFile, csv_page, lines, struct_lines, wants_csv
@@ -33,7 +34,7 @@ class Transaction(msgspec.Struct, frozen=True):
     """One movement of a store's credits."""
 
     seq: Annotated[int, said("Its place in the store's ledger: 1, 2, 3 without gaps.")]
-    type: MovementType
+    type: StoreMovementType
     amount: Annotated[int, said("How many credits, always above 0: the type gives the sign.")]
     balance_after: Annotated[int, said("The balance after it.")]
     request_id: Annotated[str, said("The request that caused it.")]
@@ -134,7 +135,7 @@ async def _page(
     parts: Parts, store_id: UUID, wanted: MovementFilter, *, limit: int, cursor: str | None
 ) -> TransactionPage:
     page = await parts.credits.movements(
-        store_id, wanted, limit=limit, before_seq=seq_cursor(cursor)
+        Owner.store(store_id), wanted, limit=limit, before_seq=seq_cursor(cursor)
     )
     return TransactionPage(
         [_transaction(movement) for movement in page.items],
@@ -143,7 +144,7 @@ async def _page(
 
 
 async def _whole(parts: Parts, store_id: UUID, wanted: MovementFilter) -> CsvFile:
-    windows = parts.credits.whole_ledger(store_id, wanted)
+    windows = parts.credits.whole_ledger(Owner.store(store_id), wanted)
     # Before the answer begins: what cannot be read now is an error like any other.
     first = await anext(windows, None) or ()
 
@@ -159,7 +160,7 @@ async def _whole(parts: Parts, store_id: UUID, wanted: MovementFilter) -> CsvFil
 def _transaction(movement: Movement) -> Transaction:
     return Transaction(
         seq=movement.seq,
-        type=movement.type,
+        type=StoreMovementType(movement.type.value),
         amount=movement.amount,
         balance_after=movement.balance_after,
         request_id=movement.request_id,

@@ -3,9 +3,10 @@
 CREATE OR REPLACE FUNCTION ensure_user(
     p_user_id uuid,
     p_starter_credits int,
-    p_withhold boolean DEFAULT false
+    p_withhold boolean DEFAULT false,
+    OUT outcome text,
+    OUT account_id bigint
 )
-RETURNS text
 LANGUAGE plpgsql
 SECURITY DEFINER
 SET search_path FROM CURRENT
@@ -19,31 +20,29 @@ AS $$
 -- Outcomes: made: now; with p_starter_credits > 0 and nothing withheld a signup_bonus of that many
 --   stands in its ledger under the request id 'signup'. given: the user was there, and what was
 --   withheld stands there now. there: nothing was to do, whatever it was given then.
+--   account_id: the user's account.
 -- Errors: invalid_amount (p_starter_credits < 0, also for a user who is there).
-DECLARE
-    v_account_id bigint;
-    outcome text := 'made';
 BEGIN
     IF p_starter_credits < 0 THEN
         PERFORM raise_credit_error('invalid_amount', p_starter_credits::text);
     END IF;
-    v_account_id := open_account('user', p_user_id);
-    IF v_account_id IS NOT NULL THEN
+    outcome := 'made';
+    account_id := open_account('user', p_user_id);
+    IF account_id IS NOT NULL THEN
         INSERT INTO users (user_id, is_bonus_withheld) VALUES (p_user_id, p_withhold);
-    ELSIF p_withhold THEN
-        RETURN 'there';
     ELSE
-        outcome := 'given';
-        UPDATE users SET is_bonus_withheld = false WHERE user_id = p_user_id AND is_bonus_withheld;
-        IF NOT FOUND THEN
-            RETURN 'there';
+        outcome := 'there';
+        account_id := account_of('user', p_user_id);
+        IF NOT p_withhold THEN
+            UPDATE users SET is_bonus_withheld = false
+            WHERE user_id = p_user_id AND is_bonus_withheld;
+            outcome := CASE WHEN FOUND THEN 'given' ELSE 'there' END;
         END IF;
     END IF;
-    IF p_starter_credits > 0 AND NOT p_withhold THEN
+    IF outcome <> 'there' AND p_starter_credits > 0 AND NOT p_withhold THEN
         PERFORM add_to_account(
-            coalesce(v_account_id, account_of('user', p_user_id)), p_starter_credits, 'signup_bonus', 'signup', 'Starter credits');
+            account_id, p_starter_credits, 'signup_bonus', 'signup', 'Starter credits');
     END IF;
-    RETURN outcome;
 END;
 $$;
 COMMENT ON FUNCTION ensure_user(uuid, int, boolean) IS
