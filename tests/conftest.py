@@ -21,6 +21,9 @@ from storecredit.postgres.migrate import fingerprint, migrate
 from storecredit.postgres.pool import Database
 
 SERVER_URL = os.environ.get("STORECREDIT_TEST_DATABASE_URL")
+# A test's own sessions see what outside callers see, and behind it what is internal. The service's name
+# their search path themselves.
+SEARCH_PATH = "public, storecredit"
 # Any fixed number: one test process makes the template, the others wait for it.
 TEMPLATE_LOCK = 1_835_004_821
 MEMORY_MIN_BYTES = 6 * 2**30
@@ -99,6 +102,7 @@ async def database_url(server_url: str, template: str) -> AsyncIterator[str]:
     try:
         # Copied as files, which costs less than half of writing all of it to the WAL.
         await connection.execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy")
+        await connection.execute(f"ALTER DATABASE {name} SET search_path = {SEARCH_PATH}")
         yield with_database(server_url, name)
     finally:
         await connection.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")

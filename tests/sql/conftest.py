@@ -14,6 +14,7 @@ import asyncpg
 import pytest
 
 from storecredit.postgres.pool import connect
+from tests.conftest import SEARCH_PATH
 
 
 @pytest.fixture(scope="module")
@@ -22,6 +23,7 @@ def books_url(server_url: str, template: str) -> Iterator[str]:
     name = f"test_{uuid4().hex}"
     copy = f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy"
     asyncio.run(_execute(server_url, copy))
+    asyncio.run(_execute(server_url, f"ALTER DATABASE {name} SET search_path = {SEARCH_PATH}"))
     yield urlunsplit(urlsplit(server_url)._replace(path=f"/{name}"))
     asyncio.run(_execute(server_url, f"DROP DATABASE {name} WITH (FORCE)"))
 
@@ -47,6 +49,7 @@ async def _execute(url: str, statement: str) -> None:
 async def app(books_url: str) -> AsyncIterator[asyncpg.Connection]:
     """A connection to the module's database that works as the application's role."""
     connection = await connect(books_url)
+    await connection.execute(f"SET search_path = {SEARCH_PATH}")
     yield connection
     await connection.close()
 

@@ -18,8 +18,8 @@ _COLUMNS: Final = (
     " metadata, attempts, created_at, started_at, completed_at"
 )
 
-# A request's session is the one its credit was taken for: the ledger has one such movement, and finds
-# it by its key.
+# A request's session is the one its credit was taken for: the ledger has one such movement, which
+# its key finds.
 _OF_REQUEST: Final = """AND session_id = (
     SELECT m.session_id FROM movements m
     WHERE m.account_id = $1 AND m.request_id = $4 AND movement_role(m.type) = 'charge'

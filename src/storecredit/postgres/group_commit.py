@@ -2,8 +2,9 @@
 
 There is no timer: an idle service adds no delay, a busy one fills its batches. One batch is one
 transaction; each caller gets its own outcome. The same account always goes to the same lane, so two
-lanes never wait for each other's lock. While several accounts are served, none has more than its share of a batch: who sends two hundred requests at once makes its
-own wait, and those of an account with a few are in the next batch, which is soon done.
+lanes never wait for each other's lock. While several accounts are served, none has more than its
+share of a batch: who sends two hundred requests at once makes its own wait, and those of an account
+with a few are in the next batch, which is soon done.
 
 What can go wrong, and what the caller sees:
 
