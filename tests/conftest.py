@@ -113,10 +113,15 @@ async def database(database_url: str) -> AsyncIterator[Database]:
     await opened.close()
 
 
+async def connect_as_superuser(url: str) -> asyncpg.Connection:
+    """A connection that finds our tables first, and the interface where it is by default."""
+    return await asyncpg.connect(url, server_settings={"search_path": "storecredit, public"})
+
+
 @pytest.fixture
 async def admin(database_url: str) -> AsyncIterator[asyncpg.Connection]:
     """A superuser's connection to the fresh database, for reading rows back and tampering."""
-    connection = await asyncpg.connect(database_url)
+    connection = await connect_as_superuser(database_url)
     yield connection
     await connection.close()
 
