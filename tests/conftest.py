@@ -117,10 +117,15 @@ async def database(database_url: str) -> AsyncIterator[Database]:
     await opened.close()
 
 
+async def connect_as_superuser(url: str) -> asyncpg.Connection:
+    """A connection that finds the interface first, where it is by default, and our tables behind it."""
+    return await asyncpg.connect(url, server_settings={"search_path": SEARCH_PATH})
+
+
 @pytest.fixture
 async def admin(database_url: str) -> AsyncIterator[asyncpg.Connection]:
     """A superuser's connection to the fresh database, for reading rows back and tampering."""
-    connection = await asyncpg.connect(database_url)
+    connection = await connect_as_superuser(database_url)
     yield connection
     await connection.close()
 

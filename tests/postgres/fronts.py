@@ -93,11 +93,11 @@ async def _front(url: str, greet: Greet) -> AsyncIterator[int]:
 
 
 async def _connect(url: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    place = DatabaseUrl.read(url).libpq
-    host, port = place["host"], place.get("port", str(PORT))
+    place = DatabaseUrl.read(url).asyncpg
+    (host,), (port,) = place["host"], place.get("port", [PORT])
     if host.startswith("/"):
         return await asyncio.open_unix_connection(f"{host}/.s.PGSQL.{port}")
-    return await asyncio.open_connection(host, int(port))
+    return await asyncio.open_connection(host, port)
 
 
 async def _pump(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:

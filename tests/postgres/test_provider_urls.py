@@ -1,6 +1,6 @@
 """Database URLs as providers print them, on a real PostgreSQL: for the service and for migrations.
 
-Each spelling migrates an empty database, which psycopg does, and is then worked on through asyncpg.
+Each spelling migrates an empty database and is then worked on.
 """
 
 import socket
@@ -42,7 +42,7 @@ async def login(empty_url: str) -> AsyncIterator[str]:
 
 
 async def assert_served(url: str) -> None:
-    """Migrated through one driver, worked on through the other, with the same settings."""
+    """Migrated and worked on, with the settings that the URL names."""
     assert (await migrate(url)).applied
     database = await Database.open(url)
     try:
@@ -61,7 +61,7 @@ MARKS = (
 
 
 def on_loopback(login: str, hosts: str, empty_url: str, parameters: str) -> str:
-    database = DatabaseUrl.read(empty_url).libpq["dbname"]
+    database = DatabaseUrl.read(empty_url).asyncpg["database"]
     return f"postgres://{login}@{hosts}/{database}?{SESSION}&{MARKS}&{parameters}"
 
 
@@ -131,7 +131,7 @@ async def test_a_pooler_that_keeps_the_role_back_is_noticed_at_the_start(
 ) -> None:
     """Else the service would work as the login, here the owner of the tables."""
     async with deaf_pooler(database_url) as port:
-        place = DatabaseUrl.read(database_url).libpq
-        url = f"postgresql://{place['user']}@localhost:{port}/{place['dbname']}?sslmode=disable"
+        place = DatabaseUrl.read(database_url).asyncpg
+        url = f"postgresql://{place['user']}@localhost:{port}/{place['database']}?sslmode=disable"
         with pytest.raises(DatabaseMisconfigured, match="does not pass the role on"):
             await Database.open(url)

@@ -14,7 +14,7 @@ import asyncpg
 import pytest
 
 from storecredit.postgres.pool import connect
-from tests.conftest import SEARCH_PATH
+from tests.conftest import SEARCH_PATH, connect_as_superuser
 
 
 @pytest.fixture(scope="module")
@@ -57,6 +57,6 @@ async def app(books_url: str) -> AsyncIterator[asyncpg.Connection]:
 @pytest.fixture
 async def books(books_url: str) -> AsyncIterator[asyncpg.Connection]:
     """A superuser's connection to the module's database, to read rows back and to tamper."""
-    connection = await asyncpg.connect(books_url)
+    connection = await connect_as_superuser(books_url)
     yield connection
     await connection.close()

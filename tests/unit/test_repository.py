@@ -87,7 +87,6 @@ def test_a_room_that_no_layer_names_is_refused(package_copy: Path, name: str) ->
         ("postgres/planted.py", "import storecredit.web", LAYER_CONTRACT),
         ("ledger/planted.py", "from asyncpg import Connection", DRIVER_CONTRACT),
         ("generation/planted.py", "import pgqueuer", DRIVER_CONTRACT),
-        ("ledger/planted.py", "import psycopg", DRIVER_CONTRACT),
         ("generation/planted.py", "from litestar import get", FRAMEWORK_CONTRACT),
         ("generation/planted.py", "import uvicorn", SERVER_CONTRACT),
     ],

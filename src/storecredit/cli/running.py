@@ -85,19 +85,35 @@ def worker(data_dir: DataDir = None, database_url: DatabaseUrl = None) -> None:
     _run(settings, _work(settings))
 
 
-def migrate(data_dir: DataDir = None, database_url: DatabaseUrl = None, json: Json = False) -> None:
+def migrate(
+    data_dir: DataDir = None,
+    database_url: DatabaseUrl = None,
+    interface: Annotated[
+        str | None,
+        typer.Option(
+            "--interface",
+            metavar="SCHEMA",
+            help="Where the views and functions for other programs are to be; `none`: nowhere.",
+            show_default="where they are; at first public, if their names are free there",
+        ),
+    ] = None,
+    json: Json = False,
+) -> None:
     """Bring the database to this version; changes nothing when it is."""
     settings = settings_of(data_dir=data_dir, database_url=database_url)
     quiet(settings)
-    migrated = asyncio.run(_migrate(settings))
+    migrated = asyncio.run(_migrate(settings, interface))
     if json:
         output.as_json(asdict(migrated))
-    elif migrated.applied:
+        return
+    if migrated.applied:
         typer.echo(f"Applied {', '.join(migrated.applied)}, functions and privileges.")
     elif migrated.changed:
         typer.echo("No migration was to be applied; functions and privileges were renewed.")
     else:
         typer.echo("The database was up to date: nothing was to do.")
+    for note in migrated.notes:
+        typer.echo(note)
 
 
 def _run(settings: "Settings", main: Coroutine[None, None, None]) -> None:
@@ -229,16 +245,20 @@ async def _work(settings: "Settings") -> None:
         await service.work(settings, database, stop, metrics_listening=metrics_listening)
 
 
-async def _migrate(settings: "Settings") -> "Migrated":
+async def _migrate(settings: "Settings", interface: str | None) -> "Migrated":
     from storecredit.postgres.embedded import EmbeddedPostgres
     from storecredit.postgres.migrate import migrate as migrate_database
 
     if settings.database_url is not None:
-        return await migrate_database(settings.database_url.get_secret_value())
+        return await migrate_database(
+            settings.database_url.get_secret_value(), interface_schema=interface
+        )
     postgres = EmbeddedPostgres(settings.data_dir)
     await postgres.start()
     try:
-        return await migrate_database(postgres.admin_url, app_may_login=True)
+        return await migrate_database(
+            postgres.admin_url, interface_schema=interface, app_may_login=True
+        )
     finally:
         await postgres.stop()
 

@@ -1,11 +1,10 @@
-"""A database URL as providers print it, and what each of our drivers is told of it.
+"""A database URL as providers print it, and what our driver is told of it.
 
-The service talks through asyncpg, migrations through psycopg, and the two read a URL differently:
-each knows parameters that the other takes for errors, or for settings of the server. So it is read
-here, once, in the meaning that libpq gives it
-(https://www.postgresql.org/docs/18/libpq-connect.html#LIBPQ-CONNSTRING), and each is handed what it
-understands. Promises that a parameter is obeyed by both or refused by name: none is left out that
-means something. No message holds a value of the URL, as it may be a part of the password.
+Providers print URLs for libpq, and the driver, asyncpg, reads them otherwise: what it does not know
+it takes for a setting of the server, or leaves out. So a URL is read here, in the meaning that libpq
+gives it (https://www.postgresql.org/docs/18/libpq-connect.html#LIBPQ-CONNSTRING), and the driver is
+handed what it understands. Promises that a parameter is obeyed or refused by name: none is left out
+that means something. No message holds a value of the URL, as it may be a part of the password.
 """
 
 import os
@@ -32,15 +31,13 @@ UNREADABLE: Final = (
 
 _SSL_MODES: Final = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 _SESSION_KINDS: Final = ("any", "read-write", "read-only", "primary", "standby", "prefer-standby")
-# Where a server's socket may be, if no host is named: asyncpg's list, as psycopg has another.
-_USUAL_HOSTS: Final = ("/run/postgresql", "/var/run/postgresql", "/tmp", "localhost")  # noqa: S108
 
-# What both drivers understand alike.
-_FOR_BOTH: Final = frozenset(
+# What the driver understands as libpq does.
+_FOR_THE_DRIVER: Final = frozenset(
     {
         *("sslmode", "sslnegotiation", "sslcert", "sslkey", "sslpassword", "sslrootcert", "sslcrl"),
         *("ssl_min_protocol_version", "ssl_max_protocol_version"),
-        *("target_session_attrs", "passfile", "service", "krbsrvname"),
+        *("target_session_attrs", "passfile", "service", "krbsrvname", "gsslib"),
     }
 )
 _FILES: Final = ("sslrootcert", "sslcert", "sslkey", "sslcrl")
@@ -56,12 +53,13 @@ _GRANTED: Final = {
     "gssencmode": {"disable", "prefer"},
     "load_balance_hosts": {"disable"},
     "replication": {"false", "off", "no", "0"},
-    "schema": {"public"},
+    # Prisma names the schema of its own tables; ours has its name.
+    "schema": {"public", "storecredit"},
     "sslcompression": {"0"},
     "sslsni": {"1"},
 }
 _OWN_POOL: Final = "it is about the pool of another program, and ours is STORECREDIT_POOL_MAX"
-_NOT_OBEYED: Final = "our drivers cannot both obey it"
+_NOT_OBEYED: Final = "our driver cannot obey it"
 # Why a parameter is to be dropped, and what to do instead.
 _REFUSED: Final = {
     "pgbouncer": "it says that a pooler in transaction mode is in between, through which LISTEN, "
@@ -73,14 +71,14 @@ _REFUSED: Final = {
     "pool_timeout": _OWN_POOL,
     "statement_cache_size": "our driver's is not to be set",
     "client_encoding": "we speak UTF-8",
-    "schema": "the tables are in the schema public",
+    "schema": "the tables are in the schema storecredit",
     "sslaccept": "sslmode says it",
     "hostaddr": "give the address as the host",
     "replication": "we send statements",
     "load_balance_hosts": "hosts are tried in their order",
     **dict.fromkeys(
         (
-            *("gssencmode", "gssdelegation", "gsslib", "sslcompression", "sslsni", "sslcertmode"),
+            *("gssencmode", "gssdelegation", "sslcompression", "sslsni", "sslcertmode"),
             *("sslcrldir", "sslkeylogfile", "requirepeer", "require_auth", "keepalives"),
             *("keepalives_idle", "keepalives_interval", "keepalives_count", "tcp_user_timeout"),
             *("min_protocol_version", "max_protocol_version", "scram_client_key"),
@@ -98,12 +96,10 @@ class WrongDatabaseUrl(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class DatabaseUrl:
-    """What a database URL says, for each driver in the form that it takes."""
+    """What a database URL says, in the form that the driver takes."""
 
     asyncpg: Mapping[str, Any] = field(repr=False)
     """Place, login, TLS and choice of the host, as arguments of asyncpg's."""
-    libpq: Mapping[str, str] = field(repr=False)
-    """All of it, as parameters of libpq's, which psycopg takes."""
     server_settings: Mapping[str, str]
     """What the session is to begin with, `application_name` among it."""
     connect_seconds: int
@@ -145,10 +141,8 @@ def _read(url: str) -> DatabaseUrl:
     place = _place(parts.netloc, unquote(parts.path[1:]), said)
     connect_seconds = _connect_seconds(said)
     settings = _server_settings(said)
-    for_both = _for_both(said)
     return DatabaseUrl(
-        asyncpg=_asyncpg(place, for_both),
-        libpq=_libpq(place, for_both, settings, connect_seconds),
+        asyncpg=_asyncpg(place, _for_the_driver(said)),
         server_settings=settings,
         connect_seconds=connect_seconds,
         hosts=place.hosts,
@@ -255,11 +249,11 @@ def _server_settings(said: dict[str, str]) -> dict[str, str]:
     `options` is among it, as in the protocol.
     """
     fallback = said.pop("fallback_application_name", APPLICATION_NAME)
-    others = {name: said.pop(name) for name in [*said] if name not in _FOR_BOTH}
+    others = {name: said.pop(name) for name in [*said] if name not in _FOR_THE_DRIVER}
     return {"application_name": fallback} | others
 
 
-def _for_both(said: Mapping[str, str]) -> dict[str, str]:
+def _for_the_driver(said: Mapping[str, str]) -> dict[str, str]:
     for name, choices in _CHOICES.items():
         if said.get(name, choices[0]) not in choices:
             raise WrongDatabaseUrl(
@@ -267,7 +261,7 @@ def _for_both(said: Mapping[str, str]) -> dict[str, str]:
             )
     found = dict(said)
     if found.get("sslrootcert") == "system":
-        # psycopg's own OpenSSL looks where nothing is: both are given the machine's file.
+        # The driver knows files only.
         found |= {"sslrootcert": _certificates_of_the_machine(), "sslmode": "verify-full"}
     elif found.get("sslmode", "").startswith("verify") and not _knows_whom_to_trust(found):
         raise WrongDatabaseUrl(
@@ -282,11 +276,11 @@ def _for_both(said: Mapping[str, str]) -> dict[str, str]:
     return found
 
 
-def _knows_whom_to_trust(for_both: Mapping[str, str]) -> bool:
-    """Both drivers look in the same places."""
+def _knows_whom_to_trust(parameters: Mapping[str, str]) -> bool:
+    """The driver looks in the same places as libpq."""
     return (
-        "sslrootcert" in for_both
-        or "service" in for_both
+        "sslrootcert" in parameters
+        or "service" in parameters
         or "PGSSLROOTCERT" in os.environ
         or Path("~/.postgresql/root.crt").expanduser().is_file()
     )
@@ -302,7 +296,7 @@ def _certificates_of_the_machine() -> str:
     return file
 
 
-def _asyncpg(place: _Place, for_both: Mapping[str, str]) -> dict[str, Any]:
+def _asyncpg(place: _Place, parameters: Mapping[str, str]) -> dict[str, Any]:
     arguments = {
         "user": place.user,
         "password": place.password,
@@ -310,39 +304,6 @@ def _asyncpg(place: _Place, for_both: Mapping[str, str]) -> dict[str, Any]:
         "host": list(place.hosts),
         "port": list(place.ports) if place.hosts else next(iter(place.ports), None),
         # Files of TLS can be named in a URL only.
-        "dsn": f"postgresql://?{urlencode(for_both, quote_via=quote)}" if for_both else None,
+        "dsn": f"postgresql://?{urlencode(parameters, quote_via=quote)}" if parameters else None,
     }
     return {name: value for name, value in arguments.items() if value}
-
-
-def _libpq(
-    place: _Place,
-    for_both: Mapping[str, str],
-    settings: Mapping[str, str],
-    connect_seconds: int,
-) -> dict[str, str]:
-    hosts = place.hosts
-    if not hosts and "service" not in for_both and "PGHOST" not in os.environ:
-        hosts = _USUAL_HOSTS
-    parameters = {
-        "user": place.user,
-        "password": place.password,
-        "dbname": place.database,
-        "host": ",".join(hosts),
-        "port": ",".join(map(str, place.ports)),
-        "connect_timeout": str(connect_seconds),
-        "application_name": settings["application_name"],
-        "options": _options(settings),
-        **for_both,
-    }
-    return {name: value for name, value in parameters.items() if value}
-
-
-def _options(settings: Mapping[str, str]) -> str:
-    """Settings of the session as libpq passes them on; a space and a backslash are escaped."""
-    pieces = [settings["options"]] if "options" in settings else []
-    for name, value in settings.items():
-        if name not in {"options", "application_name"}:
-            escaped = value.replace("\\", "\\\\").replace(" ", "\\ ")
-            pieces.append(f"-c {name}={escaped}")
-    return " ".join(pieces)

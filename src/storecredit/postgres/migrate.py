@@ -181,12 +181,12 @@ async def _apply(
         await connection.execute(f"ALTER ROLE {APP_ROLE} LOGIN")
     await _ensure_schema(connection, is_new=recorded is None)
     applied = await _apply_migrations(connection, recorded.migration if recorded else "")
-    await _install_job_queue(connection)
-    await _make_functions(connection)
     notes = []
     if older:
         await public_tables.move(connection)
         notes.append("The tables of the earlier storecredit were moved out of the schema public.")
+    await _install_job_queue(connection)
+    await _make_functions(connection)
     current = recorded.interface if recorded else None
     chosen = await interface.choose(
         connection, interface_schema, current, is_first=recorded is None

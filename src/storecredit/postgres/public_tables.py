@@ -1,8 +1,35 @@
-"""The upgrade of a database of the build whose tables were in the schema `public`."""
+"""The upgrade of a database of the build before: its tables were in the schema `public`.
+
+What is there is taken for ours only if it is exactly what that build had made, and moved only if
+every ledger follows: a balance that the movements do not come to would be made right by moving
+them, and nobody would ever see it again.
+"""
+
+from importlib import resources
+from typing import Final
 
 import asyncpg
 
-from storecredit.postgres.pool import Connection
+from storecredit import sql
+from storecredit.postgres.pool import Connection, DatabaseMisconfigured
+
+MIGRATION: Final = "0014_foreign_transactions"
+"""The last one of that build."""
+_OURS: Final = (
+    *("stores", "store_api_keys", "store_credits", "store_credit_transactions"),
+    *("store_generation_sessions", "store_overage_bills", "store_subscriptions"),
+    *("users", "user_credits", "credit_transactions", "generation_sessions"),
+    *("checkouts", "payments", "clawbacks", "paddle_events"),
+    *("last_verification", "storecredit_schema"),
+)
+# Tables, columns and their types as that build had made them, in order of their names.
+_COLUMNS_MD5: Final = "fdeee7d96dbf374164626a1e049a0ea0"
+_COLUMNS: Final = """
+    SELECT md5(string_agg(format('%s.%s %s', c.relname, a.attname,
+        format_type(a.atttypid, a.atttypmod)), ',' ORDER BY c.relname, a.attname))
+    FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid
+    WHERE c.relnamespace = 'public'::regnamespace AND c.relkind = 'r'
+      AND c.relname = ANY ($1::text[]) AND a.attnum > 0 AND NOT a.attisdropped"""
 
 
 async def are_there(connection: Connection) -> bool:
@@ -14,8 +41,43 @@ async def are_there(connection: Connection) -> bool:
 
 
 async def refuse_unless_known(connection: asyncpg.Connection) -> None:
-    raise NotImplementedError
+    """Raise DatabaseMisconfigured unless the tables are as the build before has left them."""
+    if await connection.fetchval(_COLUMNS, _OURS) == _COLUMNS_MD5:
+        newest = await connection.fetchval("SELECT migration FROM public.storecredit_schema")
+        if newest == MIGRATION:
+            return
+    raise DatabaseMisconfigured(
+        "The schema public has storecredit's tables, but not as its last build before this one "
+        f"left them (migration {MIGRATION}), and nothing was changed: run `storecredit migrate` of "
+        "that build first, and take out columns of your own."
+    )
 
 
 async def move(connection: asyncpg.Connection) -> None:
-    raise NotImplementedError
+    """Move every row into today's tables, and drop the old ones; the new ones are there, empty.
+
+    Raises DatabaseMisconfigured for a ledger that does not follow, or if something of somebody
+    else's depends on the old tables; the caller's transaction is to be undone then.
+    """
+    await connection.execute(_read("1_lock.sql"))
+    await connection.execute(_read("2_accounts.sql"))
+    unproven = await connection.fetchrow(_read("3_unproven.sql"))
+    if unproven is not None:
+        raise DatabaseMisconfigured(
+            f"The credits of {unproven['owner_kind']} {unproven['owner_id']} do not follow from "
+            "its ledger, and nothing was changed: run `storecredit verify` of the build before, "
+            "and migrate once it finds nothing."
+        )
+    await connection.execute(_read("4_rows.sql"))
+    try:
+        await connection.execute(_read("5_drop.sql"))
+    except asyncpg.DependentObjectsStillExistError as error:
+        what = (error.detail or str(error)).splitlines()[0]
+        raise DatabaseMisconfigured(
+            f"Something of yours depends on what storecredit had made in the schema public "
+            f"({what}), and nothing was changed: drop it, migrate, and make it anew on the views."
+        ) from error
+
+
+def _read(name: str) -> str:
+    return resources.files(sql).joinpath("from_public", name).read_text(encoding="utf-8")
