@@ -14,7 +14,7 @@ from storecredit.generation.image_forms import (
     decode_data_url,
     media_type_of,
 )
-from storecredit.generation.images import refusal
+from storecredit.generation.image_sources import refusal
 from tests.image_files import KINDS, halves, saved
 from tests.worker.stand_ins import data_url, noise
 

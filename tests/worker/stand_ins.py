@@ -18,7 +18,8 @@ import msgspec
 from PIL import Image
 
 from storecredit.generation.generators import GenerationRequest, Generator, load_generator
-from storecredit.generation.images import ImageFetcher, Resolver, system_resolver
+from storecredit.generation.image_fetching import ImageFetcher
+from storecredit.generation.image_sources import Resolver, system_resolver
 from storecredit.settings import Settings
 
 

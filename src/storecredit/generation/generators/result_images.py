@@ -32,8 +32,9 @@ from storecredit.generation.generators import (
 from storecredit.generation.generators.error_answers import failure_in_success, read_error
 from storecredit.generation.image_decoding import ImageDecoder, as_png, verify_image
 from storecredit.generation.image_errors import ImageRefused, ImageUnavailable, ImageUnreadable
+from storecredit.generation.image_fetching import ImageFetcher
 from storecredit.generation.image_forms import decode_base64, is_data_url, media_type_of, read_image
-from storecredit.generation.images import URL_MAX_CHARACTERS, ImageFetcher
+from storecredit.generation.image_sources import URL_MAX_CHARACTERS
 from storecredit.settings import Settings
 
 ANSWER_SLACK_BYTES = 64 * 1024
