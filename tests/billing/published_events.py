@@ -20,7 +20,7 @@ from paddle_billing.Notifications.Entities.Shared import CustomData
 from paddle_billing.PaddleStrEnum import PaddleStrEnumMeta
 from paddle_billing.Undefined import Undefined
 
-from storecredit.billing.redaction import KEPT
+from storecredit.billing.paddle.redaction import KEPT
 from tests.billing.paddle_account import Event
 
 ID = "01hv8wptq8987qeep44cyrewp9"

@@ -22,7 +22,7 @@ from storecredit.billing.checkouts import (
     RequestConflict,
     UnknownBuyer,
 )
-from storecredit.billing.paddle import Paddle, PaddleRefused, PaddleUnavailable
+from storecredit.billing.paddle.gateway import Paddle, PaddleRefused, PaddleUnavailable
 from storecredit.ledger.owners import Owner, OwnerKind
 from storecredit.postgres.pool import Database
 from tests.billing.paddle_stand_in import Failure, PaddleStandIn

@@ -12,7 +12,7 @@ import pytest
 from storecredit.billing.catalogue import load_catalogue
 from storecredit.billing.overage import OverageBilling
 from storecredit.billing.overage_charge import NO_SUBSCRIPTION, overage_marker
-from storecredit.billing.paddle import Paddle as Gateway
+from storecredit.billing.paddle.gateway import Paddle as Gateway
 from storecredit.postgres.pool import Database
 from storecredit.settings import Settings
 from tests.billing.overages import (

@@ -17,9 +17,9 @@ from paddle_billing.Notifications.Entities.Adjustment import Adjustment
 from paddle_billing.Notifications.Entities.Subscription import Subscription
 from paddle_billing.Notifications.Entities.Transaction import Transaction
 
-from storecredit.billing.paddle import Paddle
+from storecredit.billing.paddle.gateway import Paddle
+from storecredit.billing.paddle.signature import Signatures
 from storecredit.billing.sales import Charge, Sale
-from storecredit.billing.signature import Signatures
 from storecredit.settings import Settings
 from tests.billing.paddle_account import Account, Event, month_after
 from tests.billing.paddle_changes import Mode, change_plan, keep_with_discount

@@ -11,7 +11,7 @@ from paddle_billing.Notifications.Entities.SubscriptionCreated import Subscripti
 from paddle_billing.Notifications.Entities.Transaction import Transaction
 
 from storecredit.billing.checkouts import PlanOrder
-from storecredit.billing.messages import CONTENT_TYPES
+from storecredit.billing.paddle.messages import CONTENT_TYPES
 from tests.billing.desk import Desk, completed, only
 from tests.billing.paddle_account import Event
 from tests.billing.published_events import (

@@ -4,7 +4,7 @@ import logging
 
 import pytest
 
-from storecredit.billing.signature import Signatures
+from storecredit.billing.paddle.signature import Signatures
 from storecredit.settings import Settings
 from tests.billing.paddle_webhooks import sign
 

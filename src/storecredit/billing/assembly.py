@@ -11,11 +11,11 @@ from storecredit import telemetry
 from storecredit.billing.bookings import Bookings
 from storecredit.billing.catalogue import Catalogue, load_catalogue
 from storecredit.billing.checkouts import Checkouts
-from storecredit.billing.events import PaddleEvents
 from storecredit.billing.overage import OverageBilling
-from storecredit.billing.paddle import Paddle
+from storecredit.billing.paddle.events import PaddleEvents
+from storecredit.billing.paddle.gateway import Paddle
+from storecredit.billing.paddle.signature import Signatures
 from storecredit.billing.problems import Problems
-from storecredit.billing.signature import Signatures
 from storecredit.billing.subscriptions import Subscriptions
 from storecredit.postgres.pool import Database
 from storecredit.settings import Settings

@@ -15,8 +15,8 @@ import msgspec
 
 from storecredit import telemetry
 from storecredit.billing.checkouts import owner_of
-from storecredit.billing.messages import Transaction, UnreadableContent, read_content
-from storecredit.billing.paddle import Paddle
+from storecredit.billing.paddle.gateway import Paddle
+from storecredit.billing.paddle.messages import Transaction, UnreadableContent, read_content
 from storecredit.ledger.owners import Owner, OwnerKind
 from storecredit.postgres.pool import Database, Record
 

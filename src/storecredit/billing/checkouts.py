@@ -16,7 +16,7 @@ from uuid_utils.compat import uuid7
 
 from storecredit import telemetry
 from storecredit.billing.catalogue import PAY_AS_YOU_GO, Catalogue
-from storecredit.billing.paddle import Paddle, PaddleRefused
+from storecredit.billing.paddle.gateway import Paddle, PaddleRefused
 from storecredit.billing.sales import Sale
 from storecredit.ledger.owners import Owner, OwnerKind
 from storecredit.postgres.pool import Database, Record

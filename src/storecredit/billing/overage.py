@@ -25,7 +25,7 @@ from uuid import UUID
 from storecredit import telemetry
 from storecredit.billing.catalogue import Catalogue
 from storecredit.billing.overage_charge import NO_SUBSCRIPTION, Attempt, Bill
-from storecredit.billing.paddle import Paddle
+from storecredit.billing.paddle.gateway import Paddle
 from storecredit.postgres.pool import Connection, Database, DatabaseUnavailable, translated
 from storecredit.settings import Settings
 

@@ -11,7 +11,7 @@ from typing import Final
 from uuid import UUID
 
 from storecredit import telemetry
-from storecredit.billing.paddle import Paddle, PaddleRefused, PaddleUnavailable
+from storecredit.billing.paddle.gateway import Paddle, PaddleRefused, PaddleUnavailable
 from storecredit.billing.sales import Charge
 from storecredit.postgres.pool import Connection
 from storecredit.settings import Settings

@@ -12,7 +12,7 @@ from uuid import UUID
 import msgspec
 
 from storecredit.billing.checkouts import owner_of
-from storecredit.billing.messages import UnreadableContent, read_content
+from storecredit.billing.paddle.messages import UnreadableContent, read_content
 from storecredit.ledger.owners import Owner
 from storecredit.postgres.pool import Database, Record
 

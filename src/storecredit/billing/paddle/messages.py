@@ -16,7 +16,7 @@ from uuid import UUID
 
 import msgspec
 
-from storecredit.billing.redaction import Redaction
+from storecredit.billing.paddle.redaction import Redaction
 
 _PADDLE_ID: Final = re.compile(r"[a-z]{2,20}_[A-Za-z0-9]{1,64}", re.ASCII)
 PaddleId = Annotated[str, msgspec.Meta(pattern=rf"^{_PADDLE_ID.pattern}\Z")]
@@ -132,7 +132,7 @@ class Details(Part, frozen=True):
 
 
 class ChargeMark(Part, frozen=True):
-    """The custom data of a price: it marks a charge of ours (`storecredit.billing.paddle`)."""
+    """The custom data of a price: it marks a charge of ours (`storecredit.billing.paddle.gateway`)."""
 
     storecredit_charge: Marker | None = None
 

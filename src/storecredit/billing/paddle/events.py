@@ -13,16 +13,16 @@ from typing import Final, assert_never
 
 from storecredit import telemetry
 from storecredit.billing.catalogue import Catalogue
-from storecredit.billing.messages import (
+from storecredit.billing.paddle.messages import (
     UnreadableContent,
     keep,
     read_content,
     read_event,
     read_references,
 )
-from storecredit.billing.ownership import is_ours
-from storecredit.billing.settlement import settle
-from storecredit.billing.verdicts import Ignored, NotYet, Processed, SetAside, Verdict
+from storecredit.billing.paddle.ownership import is_ours
+from storecredit.billing.paddle.settlement import settle
+from storecredit.billing.paddle.verdicts import Ignored, NotYet, Processed, SetAside, Verdict
 from storecredit.postgres.job_queue import Job, JobQueue, TryAgainLater, enqueue
 from storecredit.postgres.pool import Connection, Database, DatabaseUnavailable, Record
 from storecredit.settings import Settings

@@ -2,7 +2,7 @@
 
 Hides the HTTP client and Paddle's error format. Promises that a request is sent at most once, that
 an answer is of bounded size and time, and that each outcome but success is one of two exceptions.
-`paddle.py` says why this is not left to the SDK.
+`gateway.py` says why this is not left to the SDK.
 """
 
 import logging

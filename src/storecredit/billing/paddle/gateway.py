@@ -35,8 +35,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Self, TypeVar
 from urllib.parse import urlsplit
 
-from storecredit.billing.messages import Transaction, UnreadableContent, read_transaction
-from storecredit.billing.paddle_wire import (
+from storecredit.billing.paddle.messages import Transaction, UnreadableContent, read_transaction
+from storecredit.billing.paddle.wire import (
     OneEntity,
     OneTransaction,
     PaddleRefused,
@@ -214,9 +214,9 @@ class Paddle:
 
 
 def _requests() -> Any:
-    from storecredit.billing import paddle_requests  # noqa: PLC0415 - loads the SDK
+    from storecredit.billing.paddle import requests  # noqa: PLC0415 - loads the SDK
 
-    return paddle_requests
+    return requests
 
 
 def _checked_id(id_: str) -> str:
