@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from storecredit.billing.checkouts import BillingOff, CreditsOrder, PlanOrder
-from storecredit.billing.paddle.messages import keep, read_event
+from storecredit.billing.paddle.reading import keep, read_event
 from tests.billing.desk import Desk, completed, desk_of
 from tests.billing.paddle_stand_in import PaddleStandIn
 from tests.billing.paddle_webhooks import sign

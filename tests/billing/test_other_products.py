@@ -11,7 +11,7 @@ from uuid import uuid4
 import pytest
 
 from storecredit.billing.checkouts import CreditsOrder, PlanOrder
-from storecredit.billing.overage_charge import overage_marker
+from storecredit.billing.paddle.charge_marker import overage_marker
 from tests.billing.desk import Desk, completed, only
 from tests.billing.paddle_account import Event
 

@@ -11,7 +11,8 @@ import pytest
 
 from storecredit.billing.catalogue import load_catalogue
 from storecredit.billing.overage import OverageBilling
-from storecredit.billing.overage_charge import NO_SUBSCRIPTION, overage_marker
+from storecredit.billing.overage_charge import NO_SUBSCRIPTION
+from storecredit.billing.paddle.charge_marker import overage_marker
 from storecredit.billing.paddle.gateway import Paddle as Gateway
 from storecredit.postgres.pool import Database
 from storecredit.settings import Settings

@@ -7,14 +7,8 @@ import msgspec
 import pytest
 
 from storecredit.billing.paddle import events as reading
-from storecredit.billing.paddle.messages import (
-    CONTENT_TYPES,
-    Content,
-    UnreadableContent,
-    keep,
-    read_content,
-    read_event,
-)
+from storecredit.billing.paddle.messages import CONTENT_TYPES, Content
+from storecredit.billing.paddle.reading import UnreadableContent, keep, read_content, read_event
 from storecredit.billing.paddle.redaction import KEPT, REMOVED
 from tests.billing.desk import Desk, completed, only
 from tests.billing.sales import Movement

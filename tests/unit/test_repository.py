@@ -42,6 +42,8 @@ LAYER_CONTRACT = "Imports go down only"
 CIRCLE_CONTRACT = "Nothing imports in a circle"
 DRIVER_CONTRACT = "Only postgres knows the driver"
 FRAMEWORK_CONTRACT = "Only web knows the HTTP framework"
+BILLING_CONTRACT = "Billing knows Paddle through its room"
+PADDLE_CONTRACT = "Only billing.paddle knows Paddle's SDK"
 SERVER_CONTRACT = "Only web and service know the HTTP server"
 AN_UPPER = "import storecredit.generation.image_forms"
 """Of a module that imports image_errors."""
@@ -98,6 +100,8 @@ def test_a_room_that_no_layer_names_is_refused(package_copy: Path, name: str) ->
         ("ledger/planted.py", "import psycopg", DRIVER_CONTRACT),
         ("generation/planted.py", "from litestar import get", FRAMEWORK_CONTRACT),
         ("generation/planted.py", "import uvicorn", SERVER_CONTRACT),
+        ("billing/paddle/planted.py", "import storecredit.billing.checkouts", BILLING_CONTRACT),
+        ("cli/planted.py", "import paddle_billing", PADDLE_CONTRACT),
     ],
 )
 def test_a_forbidden_import_is_refused(

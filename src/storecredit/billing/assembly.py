@@ -14,6 +14,7 @@ from storecredit.billing.checkouts import Checkouts
 from storecredit.billing.overage import OverageBilling
 from storecredit.billing.paddle.events import PaddleEvents
 from storecredit.billing.paddle.gateway import Paddle
+from storecredit.billing.paddle.payments import Payments
 from storecredit.billing.paddle.signature import Signatures
 from storecredit.billing.problems import Problems
 from storecredit.billing.subscriptions import Subscriptions
@@ -49,7 +50,7 @@ class Billing:
             checkouts=Checkouts(database, paddle, catalogue),
             events=PaddleEvents(database, settings, catalogue),
             problems=Problems(database),
-            bookings=Bookings(database, paddle),
+            bookings=Bookings(database, Payments(database, paddle)),
             subscriptions=Subscriptions(database),
             paddle=paddle,
             overage=None

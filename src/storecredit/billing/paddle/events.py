@@ -13,14 +13,14 @@ from typing import Final, assert_never
 
 from storecredit import telemetry
 from storecredit.billing.catalogue import Catalogue
-from storecredit.billing.paddle.messages import (
+from storecredit.billing.paddle.ownership import is_ours
+from storecredit.billing.paddle.reading import (
     UnreadableContent,
     keep,
     read_content,
     read_event,
     read_references,
 )
-from storecredit.billing.paddle.ownership import is_ours
 from storecredit.billing.paddle.settlement import settle
 from storecredit.billing.paddle.verdicts import Ignored, NotYet, Processed, SetAside, Verdict
 from storecredit.postgres.job_queue import Job, JobQueue, TryAgainLater, enqueue

@@ -22,7 +22,7 @@ from typing import Final, assert_never
 import msgspec
 
 from storecredit.billing.catalogue import Catalogue
-from storecredit.billing.overage_charge import marked_overage
+from storecredit.billing.paddle.charge_marker import marked_overage
 from storecredit.billing.paddle.messages import (
     Adjustment,
     Content,
