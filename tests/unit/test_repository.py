@@ -143,6 +143,13 @@ def test_a_package_that_imports_a_module_that_imports_it_is_a_circle(
     assert set(import_circle("planted_circle")) == {"planted_circle", "planted_circle.inner"}
 
 
+def test_only_postgres_and_its_sql_name_a_table_of_the_job_queue() -> None:
+    package = ROOT / "src" / "storecredit"
+    naming = {path for path in package.rglob("*.py") if "pgqueuer" in path.read_text()}
+    assert package / "postgres" / "job_queue.py" in naming
+    assert [path for path in naming if path.parent.name != "postgres"] == []
+
+
 def repository_files() -> Iterator[Path]:
     """Every file here that .gitignore does not name; works without git and outside a clone."""
     patterns = ["/.git/", *(ROOT / ".gitignore").read_text().split()]

@@ -20,6 +20,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from datetime import date, timedelta
+from functools import partial
 from typing import Final
 from uuid import UUID
 
@@ -27,6 +28,7 @@ from storecredit import telemetry
 from storecredit.billing.catalogue import Catalogue
 from storecredit.billing.overage_charge import NO_SUBSCRIPTION, Attempt, Bill
 from storecredit.billing.paddle.gateway import Paddle
+from storecredit.postgres.pacing import every
 from storecredit.postgres.pool import Connection, Database, DatabaseUnavailable, translated
 from storecredit.settings import Settings
 
@@ -100,10 +102,7 @@ class OverageBilling:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Bill at once and then at every interval, until `stop` is set."""
-        while not stop.is_set():
-            await self.run_once(stop)
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(stop.wait(), self._settings.billing_interval_seconds)
+        await every(self._settings.billing_interval_seconds, stop, partial(self.run_once, stop))
 
     async def run_once(self, stop: asyncio.Event | None = None) -> None:
         """One round; each part fails by itself alone."""

@@ -13,6 +13,7 @@ from storecredit import telemetry
 from storecredit.billing.paddle.charge_marker import overage_marker
 from storecredit.billing.paddle.gateway import Paddle, PaddleRefused, PaddleUnavailable
 from storecredit.billing.sales import Charge
+from storecredit.postgres.pacing import backoff
 from storecredit.postgres.pool import Connection
 from storecredit.settings import Settings
 
@@ -178,8 +179,8 @@ class Attempt:
         )
 
     def _backoff_seconds(self) -> float:
-        doubled = self._settings.billing_backoff_seconds * 2.0 ** min(self._bill.attempts, 30)
-        return min(doubled, BACKOFF_MAX_SECONDS)
+        first_seconds = self._settings.billing_backoff_seconds
+        return backoff(first_seconds, self._bill.attempts + 1, BACKOFF_MAX_SECONDS)
 
 
 def _refusal(refused: PaddleRefused) -> str:
