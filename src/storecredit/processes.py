@@ -45,7 +45,7 @@ class CannotListen(Exception):
 
 def listen(settings: Settings) -> socket.socket:
     """Take the address to serve on, before anything else is started. Raises CannotListen."""
-    return _listen(settings.host, settings.port, "--port")
+    return listen_on(settings.host, settings.port, "--port")
 
 
 def listen_for_metrics(settings: Settings) -> socket.socket | None:
@@ -56,10 +56,11 @@ def listen_for_metrics(settings: Settings) -> socket.socket | None:
     if settings.metrics_address is None or settings.parent_pid is not None:
         return None
     host, _, port = settings.metrics_address.rpartition(":")
-    return _listen(host.strip("[]"), int(port), "STORECREDIT_METRICS_ADDRESS")
+    return listen_on(host.strip("[]"), int(port), "STORECREDIT_METRICS_ADDRESS")
 
 
-def _listen(host: str, port: int, setting: str) -> socket.socket:
+def listen_on(host: str, port: int, setting: str) -> socket.socket:
+    """Take that address; `setting` names it to the operator. Raises CannotListen."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         return socket.create_server((host, port), family=family, backlog=BACKLOG)

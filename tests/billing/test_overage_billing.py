@@ -9,6 +9,7 @@ from uuid import UUID
 import asyncpg
 import pytest
 
+from stand_ins.paddle.api import Failure
 from storecredit.billing.catalogue import load_catalogue
 from storecredit.billing.overage import OverageBilling
 from storecredit.billing.overage_charge import NO_SUBSCRIPTION
@@ -25,7 +26,6 @@ from tests.billing.overages import (
     subscribe,
     use_overage,
 )
-from tests.billing.paddle_stand_in import Failure
 from tests.crash.waiting import until
 
 CREDITS = 10

@@ -10,6 +10,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from structlog.testing import capture_logs
 
+from stand_ins.http_server import Answer, Handler, StandIn, json_answer, stand_in
+from stand_ins.paddle.api import API_KEY, Failure, PaddleStandIn
 from storecredit.billing.paddle.gateway import (
     THREADS_MAX,
     WAITING_MAX,
@@ -22,9 +24,7 @@ from storecredit.billing.paddle.gateway import (
 from storecredit.billing.paddle.wire import ANSWER_MAX_BYTES
 from storecredit.billing.sales import Charge, Sale
 from storecredit.settings import Settings
-from tests.billing.paddle_stand_in import API_KEY, Failure, PaddleStandIn
 from tests.listening import until
-from tests.worker.stand_ins import Answer, Handler, StandIn, json_answer, stand_in
 
 CREDITS = Sale(
     "Credits", 250, 18, "USD", monthly=False, custom_data={"buyer": "b-1", "request_id": "r-1"}

@@ -15,8 +15,7 @@ from storecredit.generation.image_forms import (
     media_type_of,
 )
 from storecredit.generation.image_sources import refusal
-from tests.image_files import KINDS, halves, saved
-from tests.worker.stand_ins import data_url, noise
+from tests.image_files import KINDS, data_url, halves, noise, saved
 
 MAX_BYTES = 10_000
 PNG = noise((50, 50))
