@@ -28,19 +28,8 @@ help: ## List the targets
 run: $(RUNTIME) ## Start the service with its own PostgreSQL, worker and a demo store (ARGS="--port 9000")
 	@exec $(BIN)/storecredit serve --demo $(ARGS)
 
-# What the stand-in is started with; neither is a secret.
-STAND_IN = STORECREDIT_PADDLE_API_URL=http://127.0.0.1:$(PADDLE_PORT) \
-	STORECREDIT_PADDLE_API_KEY=pdl_sdbx_apikey_not_a_real_one \
-	STORECREDIT_PADDLE_WEBHOOK_SECRET=pdl_ntfset_not_a_real_one
-
-# A shell that Ctrl-C ends leaves what it has begun: this one outlives it, to end the stand-in.
 shop: $(RUNTIME) ## Run with a stand-in for Paddle on port 8090: purchases that nobody pays
-	@trap : INT; trap 'kill $$PADDLE' EXIT; \
-	echo 'For `storecredit billing` in another terminal, paste this there:'; \
-	echo 'export $(STAND_IN)'; echo; \
-	$(BIN)/python -m tests.billing.paddle_stand_in --port $(PADDLE_PORT) >/dev/null \
-		--webhook-url http://127.0.0.1:$(SHOP_PORT)/webhooks/paddle & PADDLE=$$!; \
-	$(STAND_IN) $(BIN)/storecredit serve --demo --port $(SHOP_PORT) $(ARGS)
+	@exec $(BIN)/python -m stand_ins.shop --port $(SHOP_PORT) --paddle-port $(PADDLE_PORT) $(ARGS)
 
 test: $(DEV) ## Run every test but the torture (ARGS="-k refund", PROCESSES=1)
 	$(PYTEST) -n $(PROCESSES) --maxprocesses 8 --dist worksteal

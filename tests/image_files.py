@@ -2,8 +2,10 @@
 
 import struct
 import zlib
+from base64 import b64encode
 from collections.abc import Iterator
 from io import BytesIO
+from random import Random
 
 from PIL import Image
 
@@ -17,6 +19,29 @@ KINDS = {
     "BMP": "image/bmp",
 }
 """Pillow's name of each form that is read, and its media type."""
+
+
+def picture(
+    kind: str = "PNG",
+    size: tuple[int, int] = (40, 30),
+    colour: str = "red",
+) -> bytes:
+    """A small image file in one colour."""
+    file = BytesIO()
+    Image.new("RGB", size, colour).save(file, kind)
+    return file.getvalue()
+
+
+def noise(size: tuple[int, int]) -> bytes:
+    """A PNG that does not compress: about three bytes for each pixel."""
+    file = BytesIO()
+    data = Random(7).randbytes(size[0] * size[1] * 3)
+    Image.frombytes("RGB", size, data).save(file, "PNG")
+    return file.getvalue()
+
+
+def data_url(content: bytes, kind: str = "png") -> str:
+    return f"data:image/{kind};base64,{b64encode(content).decode()}"
 
 
 def halves(size: tuple[int, int] = (48, 48), mode: str = "RGB") -> Image.Image:

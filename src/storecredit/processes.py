@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Final
 
 from storecredit import telemetry
+from storecredit.postgres.pacing import backoff, every
 from storecredit.settings import Settings
 
 BACKLOG: Final = 2048
@@ -44,7 +45,7 @@ class CannotListen(Exception):
 
 def listen(settings: Settings) -> socket.socket:
     """Take the address to serve on, before anything else is started. Raises CannotListen."""
-    return _listen(settings.host, settings.port, "--port")
+    return listen_on(settings.host, settings.port, "--port")
 
 
 def listen_for_metrics(settings: Settings) -> socket.socket | None:
@@ -55,10 +56,11 @@ def listen_for_metrics(settings: Settings) -> socket.socket | None:
     if settings.metrics_address is None or settings.parent_pid is not None:
         return None
     host, _, port = settings.metrics_address.rpartition(":")
-    return _listen(host.strip("[]"), int(port), "STORECREDIT_METRICS_ADDRESS")
+    return listen_on(host.strip("[]"), int(port), "STORECREDIT_METRICS_ADDRESS")
 
 
-def _listen(host: str, port: int, setting: str) -> socket.socket:
+def listen_on(host: str, port: int, setting: str) -> socket.socket:
+    """Take that address; `setting` names it to the operator. Raises CannotListen."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         return socket.create_server((host, port), family=family, backlog=BACKLOG)
@@ -125,11 +127,13 @@ def stop_on_signals(stop: asyncio.Event) -> None:
 
 async def stop_with_parent(parent_pid: int, stop: asyncio.Event) -> None:
     """Set `stop` once the parent is gone: an orphan is given another parent (wait(2))."""
-    while not stop.is_set():
+
+    async def look() -> None:
         if os.getppid() != parent_pid:
             stop.set()
             log.warning("parent_gone", parent_pid=parent_pid)
-        await _pause(stop)
+
+    await every(POLL_SECONDS, stop, look)
 
 
 async def keep_running(settings: Settings, listening: socket.socket, stop: asyncio.Event) -> None:
@@ -143,18 +147,15 @@ async def keep_running(settings: Settings, listening: socket.socket, stop: async
             advice="a store may call up to so many times its limits; set STORECREDIT_REDIS_URL",
         )
     children = [_Child(settings, listening, number) for number in range(1, settings.processes)]
+
+    async def tend() -> None:
+        for child in children:
+            child.tend()
+
     try:
-        while not stop.is_set():
-            for child in children:
-                child.tend()
-            await _pause(stop)
+        await every(POLL_SECONDS, stop, tend)
     finally:
         await _end(children)
-
-
-async def _pause(stop: asyncio.Event) -> None:
-    with contextlib.suppress(TimeoutError):
-        await asyncio.wait_for(stop.wait(), POLL_SECONDS)
 
 
 async def _end(children: "list[_Child]") -> None:
@@ -178,7 +179,8 @@ class _Child:
     process: "subprocess.Popen[bytes] | None" = None
     started_at: float = 0.0
     next_start_at: float = 0.0
-    pause_seconds: float = RESTART_PAUSE_FIRST_SECONDS
+    deaths: int = 0
+    """In a row, each young but the first."""
 
     def tend(self) -> None:
         """Start it if it is due, and notice if it died."""
@@ -191,17 +193,13 @@ class _Child:
         status = self.process.poll()
         if status is None:
             return
-        if now - self.started_at >= STEADY_SECONDS:
-            self.pause_seconds = RESTART_PAUSE_FIRST_SECONDS
+        self.deaths = 1 if now - self.started_at >= STEADY_SECONDS else self.deaths + 1
+        seconds = backoff(RESTART_PAUSE_FIRST_SECONDS, self.deaths, RESTART_PAUSE_MAX_SECONDS)
         log.error(
-            "process_died",
-            pid=self.process.pid,
-            exit_status=status,
-            next_start_seconds=self.pause_seconds,
+            "process_died", pid=self.process.pid, exit_status=status, next_start_seconds=seconds
         )
         self.process = None
-        self.next_start_at = now + self.pause_seconds
-        self.pause_seconds = min(2 * self.pause_seconds, RESTART_PAUSE_MAX_SECONDS)
+        self.next_start_at = now + seconds
 
     def lives(self) -> bool:
         """Whether it has not ended."""

@@ -6,10 +6,10 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from storecredit.billing.paddle import Paddle
+from stand_ins.paddle.api import PaddleStandIn, paddle_stand_in
+from storecredit.billing.paddle.gateway import Paddle
 from storecredit.settings import Settings
 from tests.billing.desk import Desk, desk_of
-from tests.billing.paddle_stand_in import PaddleStandIn, paddle_stand_in
 
 
 @pytest.fixture

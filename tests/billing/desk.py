@@ -10,6 +10,9 @@ from typing import Any
 import asyncpg
 from pydantic import SecretStr
 
+from stand_ins.paddle.account import Event
+from stand_ins.paddle.api import PaddleStandIn
+from stand_ins.paddle.webhooks import Webhooks
 from storecredit.billing.checkouts import (
     Checkouts,
     CreditsOrder,
@@ -24,9 +27,6 @@ from storecredit.postgres.pool import Database
 from storecredit.processes import listen
 from storecredit.service import Service, serve
 from storecredit.settings import Settings
-from tests.billing.paddle_account import Event
-from tests.billing.paddle_stand_in import PaddleStandIn
-from tests.billing.paddle_webhooks import Webhooks
 from tests.billing.sales import Movement, balance_of, ledger_of, open_owner
 from tests.web.doors import OPERATOR_TOKEN
 

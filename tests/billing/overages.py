@@ -9,11 +9,11 @@ from uuid import UUID, uuid4
 
 import asyncpg
 
-from tests.billing.paddle_account import Account
-from tests.billing.paddle_entities import Entity
-from tests.billing.paddle_stand_in import API_KEY, WEBHOOK_SECRET, PaddleStandIn
+from stand_ins.http_server import Answer, Received, stand_in
+from stand_ins.paddle.account import Account
+from stand_ins.paddle.api import API_KEY, WEBHOOK_SECRET, PaddleStandIn
+from stand_ins.paddle.entities import Entity
 from tests.sql.books import open_store
-from tests.worker.stand_ins import Answer, Received, stand_in
 
 LIMIT = 1000
 

@@ -8,9 +8,9 @@ https://developer.paddle.com/changelog/2024/proration-improvements
 from collections.abc import Sequence
 from enum import StrEnum
 
-from tests.billing import paddle_entities as entities
-from tests.billing.paddle_account import Account, Event, rfc3339
-from tests.billing.paddle_entities import Entity
+from stand_ins.paddle import entities
+from stand_ins.paddle.account import Account, Event, rfc3339
+from stand_ins.paddle.entities import Entity
 
 CATALOGUE = {
     "starter": ("pri_01starter", 4900),

@@ -20,8 +20,8 @@ from paddle_billing.Notifications.Entities.Shared import CustomData
 from paddle_billing.PaddleStrEnum import PaddleStrEnumMeta
 from paddle_billing.Undefined import Undefined
 
-from storecredit.billing.redaction import KEPT
-from tests.billing.paddle_account import Event
+from stand_ins.paddle.account import Event
+from storecredit.billing.paddle.redaction import KEPT
 
 ID = "01hv8wptq8987qeep44cyrewp9"
 NOON = "2026-11-01T12:00:00.000000Z"

@@ -6,7 +6,7 @@ from datetime import date
 import pytest
 
 from storecredit.billing.checkouts import CreditsOrder
-from storecredit.billing.overage_charge import overage_marker
+from storecredit.billing.paddle.charge_marker import overage_marker
 from storecredit.ledger.owners import Owner, OwnerKind
 from tests.billing.desk import Desk, completed
 from tests.billing.sales import Movement

@@ -10,13 +10,13 @@ import httpx
 import pytest
 from structlog.testing import capture_logs
 
+from stand_ins.paddle.api import LEAST_CHARGE, Failure, PaddleStandIn
 from storecredit.billing.assembly import Billing
 from storecredit.ledger.owners import Owner
 from storecredit.postgres.database_url import DatabaseUrl
 from storecredit.postgres.pool import Database
 from storecredit.settings import Settings
 from tests.billing.desk import Desk, completed, desk_of
-from tests.billing.paddle_stand_in import LEAST_CHARGE, Failure, PaddleStandIn
 from tests.billing.sales import Movement
 from tests.web.doors import Operator, data_of, error_of
 

@@ -8,13 +8,13 @@ from uuid import uuid4
 import httpx
 import pytest
 
+from stand_ins.paddle.account import Event
+from stand_ins.paddle.api import Failure
 from storecredit.billing.checkouts import PlanOrder
 from storecredit.ledger.owners import Owner, OwnerKind
 from storecredit.ledger.verify import verify
 from tests.billing.desk import Desk, completed, only
-from tests.billing.paddle_account import Event
 from tests.billing.paddle_changes import Mode, change_items, price
-from tests.billing.paddle_stand_in import Failure
 from tests.billing.sales import Movement, everything
 from tests.web.doors import Operator, data_of, error_of
 

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
+from stand_ins.paddle.webhooks import sign
 from storecredit.billing.checkouts import CreditsOrder, Opened, PackOrder, PlanOrder
 from storecredit.ledger.owners import Owner
 from tests.billing.desk import Desk, completed, only
-from tests.billing.paddle_webhooks import sign
 from tests.billing.sales import Movement, everything
 from tests.web.doors import error_of
 

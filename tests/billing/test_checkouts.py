@@ -8,6 +8,7 @@ from uuid import uuid4
 import asyncpg
 import pytest
 
+from stand_ins.paddle.api import Failure, PaddleStandIn
 from storecredit.billing.catalogue import Catalogue, load_catalogue
 from storecredit.billing.checkouts import (
     BillingOff,
@@ -22,10 +23,9 @@ from storecredit.billing.checkouts import (
     RequestConflict,
     UnknownBuyer,
 )
-from storecredit.billing.paddle import Paddle, PaddleRefused, PaddleUnavailable
+from storecredit.billing.paddle.gateway import Paddle, PaddleRefused, PaddleUnavailable
 from storecredit.ledger.owners import Owner, OwnerKind
 from storecredit.postgres.pool import Database
-from tests.billing.paddle_stand_in import Failure, PaddleStandIn
 from tests.billing.sales import open_owner
 
 CATALOGUE = load_catalogue()

@@ -10,11 +10,11 @@ import asyncpg
 import httpx
 import pytest
 
+from stand_ins.paddle.api import PaddleStandIn
+from stand_ins.paddle.webhooks import sign
 from storecredit.billing.checkouts import BillingOff, CreditsOrder, PlanOrder
-from storecredit.billing.messages import keep, read_event
+from storecredit.billing.paddle.reading import keep, read_event
 from tests.billing.desk import Desk, completed, desk_of
-from tests.billing.paddle_stand_in import PaddleStandIn
-from tests.billing.paddle_webhooks import sign
 from tests.billing.sales import Movement, everything
 from tests.web.doors import data_of, error_of
 

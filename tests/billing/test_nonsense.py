@@ -16,11 +16,11 @@ import httpx
 import pytest
 import structlog
 
+from stand_ins.paddle.account import Event
+from stand_ins.paddle.webhooks import sign
 from storecredit import telemetry
 from storecredit.billing.checkouts import PlanOrder
 from tests.billing.desk import Desk, completed, only
-from tests.billing.paddle_account import Event
-from tests.billing.paddle_webhooks import sign
 from tests.nonsense import nonsense
 
 AT_ONCE = 8

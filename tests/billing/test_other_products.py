@@ -10,10 +10,10 @@ from uuid import uuid4
 
 import pytest
 
+from stand_ins.paddle.account import Event
 from storecredit.billing.checkouts import CreditsOrder, PlanOrder
-from storecredit.billing.overage_charge import overage_marker
+from storecredit.billing.paddle.charge_marker import overage_marker
 from tests.billing.desk import Desk, completed, only
-from tests.billing.paddle_account import Event
 
 SHAPES: tuple[Any, ...] = (
     None,

@@ -9,10 +9,12 @@ from uuid import UUID
 import asyncpg
 import pytest
 
+from stand_ins.paddle.api import Failure
 from storecredit.billing.catalogue import load_catalogue
 from storecredit.billing.overage import OverageBilling
-from storecredit.billing.overage_charge import NO_SUBSCRIPTION, overage_marker
-from storecredit.billing.paddle import Paddle as Gateway
+from storecredit.billing.overage_charge import NO_SUBSCRIPTION
+from storecredit.billing.paddle.charge_marker import overage_marker
+from storecredit.billing.paddle.gateway import Paddle as Gateway
 from storecredit.postgres.pool import Database
 from storecredit.settings import Settings
 from tests.billing.overages import (
@@ -24,7 +26,6 @@ from tests.billing.overages import (
     subscribe,
     use_overage,
 )
-from tests.billing.paddle_stand_in import Failure
 from tests.crash.waiting import until
 
 CREDITS = 10

@@ -10,7 +10,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from structlog.testing import capture_logs
 
-from storecredit.billing.paddle import (
+from stand_ins.http_server import Answer, Handler, StandIn, json_answer, stand_in
+from stand_ins.paddle.api import API_KEY, Failure, PaddleStandIn
+from storecredit.billing.paddle.gateway import (
     THREADS_MAX,
     WAITING_MAX,
     OpenedTransaction,
@@ -19,12 +21,10 @@ from storecredit.billing.paddle import (
     PaddleRefused,
     PaddleUnavailable,
 )
-from storecredit.billing.paddle_wire import ANSWER_MAX_BYTES
+from storecredit.billing.paddle.wire import ANSWER_MAX_BYTES
 from storecredit.billing.sales import Charge, Sale
 from storecredit.settings import Settings
-from tests.billing.paddle_stand_in import API_KEY, Failure, PaddleStandIn
 from tests.listening import until
-from tests.worker.stand_ins import Answer, Handler, StandIn, json_answer, stand_in
 
 CREDITS = Sale(
     "Credits", 250, 18, "USD", monthly=False, custom_data={"buyer": "b-1", "request_id": "r-1"}
@@ -438,8 +438,8 @@ def test_an_address_that_is_none_stops_the_start(url: str) -> None:
 def test_a_service_that_never_asks_paddle_does_not_load_the_sdk() -> None:
     code = (
         "import sys\n"
-        "from storecredit.billing.paddle import Paddle\n"
-        "from storecredit.billing.signature import Signatures\n"
+        "from storecredit.billing.paddle.gateway import Paddle\n"
+        "from storecredit.billing.paddle.signature import Signatures\n"
         "from storecredit.settings import Settings\n"
         "Signatures(Settings()); Paddle('k', 'https://api.paddle.com', 1.0)\n"
         "sys.exit('paddle_billing' in sys.modules)"

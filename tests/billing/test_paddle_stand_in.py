@@ -17,14 +17,14 @@ from paddle_billing.Notifications.Entities.Adjustment import Adjustment
 from paddle_billing.Notifications.Entities.Subscription import Subscription
 from paddle_billing.Notifications.Entities.Transaction import Transaction
 
-from storecredit.billing.paddle import Paddle
+from stand_ins.http_server import Answer, StandIn, stand_in
+from stand_ins.paddle.account import Account, Event, month_after
+from stand_ins.paddle.api import PaddleStandIn
+from storecredit.billing.paddle.gateway import Paddle
+from storecredit.billing.paddle.signature import Signatures
 from storecredit.billing.sales import Charge, Sale
-from storecredit.billing.signature import Signatures
 from storecredit.settings import Settings
-from tests.billing.paddle_account import Account, Event, month_after
 from tests.billing.paddle_changes import Mode, change_plan, keep_with_discount
-from tests.billing.paddle_stand_in import PaddleStandIn
-from tests.worker.stand_ins import Answer, StandIn, stand_in
 
 ROOT = Path(__file__).resolve().parents[2]
 ENTITIES: dict[str, Any] = {
@@ -270,7 +270,7 @@ async def in_a_process(*options: str) -> AsyncIterator[dict[str, str]]:
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
-        "tests.billing.paddle_stand_in",
+        "stand_ins.paddle",
         *options,
         cwd=ROOT,
         stdout=asyncio.subprocess.PIPE,

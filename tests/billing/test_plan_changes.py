@@ -7,6 +7,7 @@ from random import Random
 import asyncpg
 import pytest
 
+from stand_ins.paddle.api import PaddleStandIn
 from storecredit.billing.checkouts import PlanOrder
 from storecredit.ledger.verify import verify
 from tests.billing.desk import Desk, completed, desk_of, only
@@ -18,7 +19,6 @@ from tests.billing.paddle_changes import (
     change_plan,
     price,
 )
-from tests.billing.paddle_stand_in import PaddleStandIn
 
 
 @pytest.fixture

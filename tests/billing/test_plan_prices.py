@@ -7,8 +7,9 @@ import msgspec
 import pytest
 
 from storecredit.billing.catalogue import Catalogue, CatalogueError, load_catalogue
-from storecredit.billing.messages import Item, Price, Transaction, read_transaction
-from storecredit.billing.plan_prices import PlanPrices, Terms, Worth
+from storecredit.billing.paddle.messages import Item, Price, Transaction
+from storecredit.billing.paddle.plan_prices import PlanPrices, Terms, Worth
+from storecredit.billing.paddle.reading import read_transaction
 from storecredit.postgres.pool import Record
 from tests.billing.paddle_changes import PLANS_FILE
 

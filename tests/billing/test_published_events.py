@@ -10,10 +10,10 @@ from paddle_billing.Notifications.Entities.Adjustment import Adjustment
 from paddle_billing.Notifications.Entities.SubscriptionCreated import SubscriptionCreated
 from paddle_billing.Notifications.Entities.Transaction import Transaction
 
+from stand_ins.paddle.account import Event
 from storecredit.billing.checkouts import PlanOrder
-from storecredit.billing.messages import CONTENT_TYPES
+from storecredit.billing.paddle.messages import CONTENT_TYPES
 from tests.billing.desk import Desk, completed, only
-from tests.billing.paddle_account import Event
 from tests.billing.published_events import (
     Optionals,
     entity_of,

@@ -26,8 +26,8 @@ from paddle_billing.Notifications.Entities.Transaction import Transaction as Tra
 from paddle_billing.PaddleStrEnum import PaddleStrEnumMeta
 from paddle_billing.Undefined import Undefined
 
-from storecredit.billing import paddle_wire
-from storecredit.billing.messages import Adjustment, CustomData, Subscription, Transaction
+from storecredit.billing.paddle import wire
+from storecredit.billing.paddle.messages import Adjustment, CustomData, Subscription, Transaction
 from storecredit.billing.subscriptions import SubscriptionStatus
 from tests.web.node import node
 
@@ -38,14 +38,14 @@ IN_PYTHON: Final[tuple[tuple[type[msgspec.Struct], type], ...]] = (
     (Subscription, SubscriptionNews),
     (Subscription, SubscriptionCreated),
     (Adjustment, AdjustmentNews),
-    (paddle_wire.Transaction, ApiTransaction),
+    (wire.Transaction, ApiTransaction),
 )
 IN_TYPESCRIPT: Final[tuple[tuple[type[msgspec.Struct], str], ...]] = (
     (Transaction, "ITransactionNotificationResponse"),
     (Subscription, "ISubscriptionNotificationResponse"),
     (Subscription, "ISubscriptionCreatedNotificationResponse"),
     (Adjustment, "IAdjustmentNotificationResponse"),
-    (paddle_wire.Transaction, "ITransactionResponse"),
+    (wire.Transaction, "ITransactionResponse"),
 )
 
 

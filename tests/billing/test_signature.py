@@ -4,9 +4,9 @@ import logging
 
 import pytest
 
-from storecredit.billing.signature import Signatures
+from stand_ins.paddle.webhooks import sign
+from storecredit.billing.paddle.signature import Signatures
 from storecredit.settings import Settings
-from tests.billing.paddle_webhooks import sign
 
 SECRET = "pdl_ntfset_not_a_real_one"
 BODY = '{"event_id":"evt_1","name":"Zoë"}'.encode()

@@ -6,16 +6,10 @@ from collections.abc import Callable
 import msgspec
 import pytest
 
-from storecredit.billing import events as reading
-from storecredit.billing.messages import (
-    CONTENT_TYPES,
-    Content,
-    UnreadableContent,
-    keep,
-    read_content,
-    read_event,
-)
-from storecredit.billing.redaction import KEPT, REMOVED
+from storecredit.billing.paddle import events as reading
+from storecredit.billing.paddle.messages import CONTENT_TYPES, Content
+from storecredit.billing.paddle.reading import UnreadableContent, keep, read_content, read_event
+from storecredit.billing.paddle.redaction import KEPT, REMOVED
 from tests.billing.desk import Desk, completed, only
 from tests.billing.sales import Movement
 

@@ -9,10 +9,10 @@ import asyncpg
 import httpx
 import pytest
 
+from stand_ins.paddle.account import Event
+from stand_ins.paddle.api import PaddleStandIn
 from storecredit.billing.checkouts import PlanOrder
 from tests.billing.desk import Desk, completed, desk_of
-from tests.billing.paddle_account import Event
-from tests.billing.paddle_stand_in import PaddleStandIn
 from tests.billing.sales import Movement
 from tests.web.doors import Operator, bearer
 

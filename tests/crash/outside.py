@@ -12,14 +12,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from random import Random
 
-from tests.worker.stand_ins import (
-    Answer,
-    Received,
-    data_url,
-    json_answer,
-    picture,
-    stand_in,
-)
+from stand_ins.http_server import Answer, Received, json_answer, stand_in
+from tests.image_files import data_url, picture
 
 DELAY_MAX_SECONDS = 0.3
 """So that a kill finds attempts under way."""

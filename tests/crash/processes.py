@@ -17,7 +17,7 @@ from typing import Any
 import msgspec
 import psutil
 
-import tests
+import stand_ins
 from storecredit.postgres.embedded import APP_ROLE, EmbeddedPostgres
 from tests.crash.waiting import POLL_SECONDS, until
 
@@ -117,9 +117,9 @@ class Processes:
         return self._launch("storecredit", command, given, stdout)
 
     def launch_outside(self, module: str, *options: str) -> tuple[RunningProcess, Path]:
-        """Start a module of the tests that is no part of the service; where its output goes."""
+        """Start a module that is no part of the service; where its output goes."""
         output = self._directory / f"output-{len(self._started)}"
-        paths = [str(Path(tests.__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
+        paths = [str(Path(stand_ins.__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
         with output.open("wb") as stdout:
             process = self._launch(
                 module, options, {"PYTHONPATH": os.pathsep.join(paths)}, stdout.fileno()

@@ -31,7 +31,7 @@ class Shop:
     async def open(cls, processes: Processes, client: httpx.AsyncClient, seed: str) -> "Shop":
         """Start it; returns when it can be reached."""
         process, output = processes.launch_outside(
-            "tests.billing.paddle_stand_in",
+            "stand_ins.paddle",
             *("--webhook-url", NOWHERE, "--duplicates", SHARE_DELIVERED_TWICE),
             *("--shuffle", "--seed", str(sum(seed.encode()))),
         )

@@ -7,12 +7,13 @@ from uuid import UUID
 
 import pytest
 
+from stand_ins.http_server import Answer, Received, json_answer, stand_in
 from tests.crash.audit import books_of, drained
 from tests.crash.deployment import Deployment
 from tests.crash.processes import START_MAX_SECONDS, STOP_MAX_SECONDS
 from tests.crash.waiting import until
+from tests.image_files import data_url, picture
 from tests.sql.books import assert_books_balance, snapshot
-from tests.worker.stand_ins import Answer, Received, data_url, json_answer, picture, stand_in
 
 pytestmark = pytest.mark.timeout(300)
 

@@ -10,7 +10,7 @@ from uuid import uuid4
 import asyncpg
 import httpx
 
-from tests.billing.paddle_stand_in import API_KEY, WEBHOOK_SECRET
+from stand_ins.paddle.api import API_KEY, WEBHOOK_SECRET
 from tests.crash.audit import books_of
 from tests.crash.deployment import ADMIN_TOKEN, Deployment
 from tests.crash.load import Load

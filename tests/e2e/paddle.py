@@ -34,7 +34,7 @@ class Paddle:
         }
 
     def tell(self, what: str, **asked: object) -> Sequence[str]:
-        """Have something happen at Paddle (see `paddle_control.py`); the events it makes."""
+        """Have something happen there (`stand_ins/paddle/control.py`); the events it makes."""
         answer = httpx.post(f"{self.url}/control/{what}", json=asked)
         events: Sequence[str] = answer.raise_for_status().json()["events"]
         return events
@@ -49,7 +49,7 @@ class Paddle:
 def paddle_process(*arguments: str) -> Iterator[Paddle]:
     """Run it on a free port until the block ends."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "tests.billing.paddle_stand_in", *arguments],
+        [sys.executable, "-m", "stand_ins.paddle", *arguments],
         cwd=ROOT,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,

@@ -11,7 +11,7 @@ import asyncpg
 import httpx
 import pytest
 
-from storecredit.billing.messages import CONTENT_TYPES
+from storecredit.billing.paddle.messages import CONTENT_TYPES
 from tests.billing.overages import store_with_overage
 from tests.billing.sales import NOON
 from tests.e2e.conftest import Done, Serving, Storecredit, storecredit_in, until

@@ -20,7 +20,7 @@ import pytest
 
 from tests.e2e.conftest import processes_naming, until
 from tests.e2e.paddle import Paddle, paddle_process
-from tests.e2e.reader import RUN_MAX_SECONDS, Page, as_installed, key_in, run, running
+from tests.e2e.reader import ROOT, RUN_MAX_SECONDS, Page, as_installed, key_in, run, running
 
 B2C = Page("docs/b2c.md")
 PADDLE = Page("docs/paddle.md")
@@ -93,7 +93,7 @@ def shop(
 
 def stand_ins(port: int) -> list[psutil.Process]:
     """The processes that stand in for Paddle on this port."""
-    return processes_naming(f"paddle_stand_in --port {port}")
+    return processes_naming(f"--paddle-port {port}")
 
 
 def lines_to_paste(log: Path) -> str:
@@ -148,6 +148,33 @@ def test_make_shop_sells_as_its_lines_say_and_ctrl_c_leaves_nothing_behind(
     for each in (port, paddle_port):
         with socket.create_server(("127.0.0.1", each)):
             pass
+
+
+@pytest.mark.parametrize("taken", ["SHOP_PORT", "PADDLE_PORT"])
+def test_make_shop_on_a_taken_port_says_so_in_one_sentence_and_starts_nothing(
+    tmp_path: Path, environment: dict[str, str], port: int, paddle_port: int, taken: str
+) -> None:
+    ports = {"SHOP_PORT": port, "PADDLE_PORT": paddle_port}
+    command = as_installed(PADDLE.block("make shop")).split()
+    with socket.create_server(("127.0.0.1", ports[taken])):
+        refused = subprocess.run(
+            [*command, *(f"{name}={number}" for name, number in ports.items())],
+            env=environment,
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=RUN_MAX_SECONDS,
+            check=False,
+        )
+    said, *by_make = refused.stderr.splitlines()
+    assert said == (
+        f"Cannot listen on 127.0.0.1 port {ports[taken]}: Address already in use."
+        f" Choose another with `make shop {taken}=…`."
+    )
+    assert [line.startswith("make: ***") for line in by_make] == [True]
+    assert (refused.stdout, refused.returncode) == ("", 2)
+    assert not (tmp_path / "data").exists()
+    assert stand_ins(paddle_port) == []
 
 
 def test_the_line_that_make_shop_prints_lets_a_second_terminal_sell(

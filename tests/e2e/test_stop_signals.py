@@ -14,7 +14,8 @@ import httpx
 import psutil
 import pytest
 
-from tests.worker.stand_ins import Answer, data_url, picture, stand_in
+from stand_ins.http_server import Answer, stand_in
+from tests.image_files import data_url, picture
 
 WAIT_MAX_SECONDS = 60.0
 TOKEN = "operator-token-for-tests"

@@ -1,10 +1,7 @@
 """The job queue on real PostgreSQL: a job goes in with its data, and is seen to whatever dies."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
 from pathlib import Path
-from uuid import uuid4
 
 import asyncpg
 import pytest
@@ -12,95 +9,24 @@ import pytest
 from storecredit.generation.lifecycle import ENTRYPOINT, Created, GenerationInput
 from storecredit.ledger.owners import Owner
 from storecredit.postgres import job_queue
-from storecredit.postgres.job_queue import Job, JobQueue, QueueDepth, TryAgainLater, enqueue
+from storecredit.postgres.job_queue import (
+    Job,
+    JobQueue,
+    QueueDepth,
+    TryAgainLater,
+    enqueue,
+    without_job,
+)
 from storecredit.postgres.pool import Database
 from storecredit.service import assembled
 from storecredit.settings import Settings
-from tests.postgres.commits import WAIT_MAX_SECONDS, until
+from tests.postgres.commits import until
+from tests.postgres.queued_jobs import Handled, Held, add, die_over, keys, working
 
 
 @pytest.fixture
 def queue(database: Database) -> JobQueue:
     return JobQueue(database, ENTRYPOINT)
-
-
-async def add(database: Database, *keys: str) -> None:
-    async with database.acquire() as connection, connection.transaction():
-        await enqueue(connection, ENTRYPOINT, [Job(key, key.encode()) for key in keys])
-
-
-async def keys(admin: asyncpg.Connection) -> list[str]:
-    rows = await admin.fetch("SELECT dedupe_key FROM pgqueuer ORDER BY id")
-    return [row["dedupe_key"] for row in rows]
-
-
-class Handled:
-    """What a worker was given, in order; `then` is what it does about it."""
-
-    def __init__(self, then: Callable[[str], Awaitable[None]] | None = None) -> None:
-        self.keys: list[str] = []
-        self._then = then
-
-    async def __call__(self, payload: bytes) -> None:
-        self.keys.append(payload.decode())
-        if self._then is not None:
-            await self._then(payload.decode())
-
-    async def times(self, count: int) -> None:
-        async def is_so() -> bool:
-            return len(self.keys) >= count
-
-        await until(is_so)
-
-
-class Held:
-    """Jobs that do not end before they are let go."""
-
-    def __init__(self) -> None:
-        self.go_on = asyncio.Event()
-        self.ended: list[str] = []
-
-    async def __call__(self, key: str) -> None:
-        await self.go_on.wait()
-        self.ended.append(key)
-
-
-@asynccontextmanager
-async def working(
-    queue: JobQueue,
-    handled: Handled,
-    *,
-    concurrency: int = 4,
-    heartbeat_timeout_seconds: float = 30,
-    drain_seconds: float = WAIT_MAX_SECONDS,
-) -> AsyncIterator[asyncio.Event]:
-    """A worker of the queue; at the end it is stopped, and has to end."""
-    stop = asyncio.Event()
-    running = asyncio.create_task(
-        queue.run(
-            handled,
-            stop=stop,
-            concurrency=concurrency,
-            heartbeat_timeout_seconds=heartbeat_timeout_seconds,
-            drain_seconds=drain_seconds,
-        )
-    )
-    try:
-        yield stop
-    finally:
-        stop.set()
-        await asyncio.wait_for(running, 2 * WAIT_MAX_SECONDS)
-
-
-async def die_over(admin: asyncpg.Connection, key: str, *, silent_for: str) -> None:
-    """What a worker leaves behind that was killed in the middle of a job."""
-    await admin.execute(
-        """UPDATE pgqueuer SET status = 'picked', queue_manager_id = $2,
-               heartbeat = now() - $3::text::interval WHERE dedupe_key = $1""",
-        key,
-        uuid4(),
-        silent_for,
-    )
 
 
 async def test_a_job_is_there_when_its_transaction_was_committed_and_only_then(
@@ -117,6 +43,22 @@ async def test_a_job_is_there_when_its_transaction_was_committed_and_only_then(
         assert await keys(admin) == []
         await transaction.commit()
     assert await keys(admin) == ["committed"]
+
+
+async def test_who_has_no_job_that_waits_or_is_worked_on_is_found_without_one(
+    database: Database, queue: JobQueue, admin: asyncpg.Connection
+) -> None:
+    handled = Handled()
+    await add(database, "done")
+    async with working(queue, handled):
+        await handled.times(1)
+    await add(database, "waits", "is worked on")
+    await die_over(admin, "is worked on", silent_for="1 hour")
+    found = await database.fetch(
+        f"SELECT o.key FROM unnest($1::text[]) o (key) WHERE {without_job('o.key')}",
+        ["waits", "is worked on", "done", "never had one"],
+    )
+    assert [row["key"] for row in found] == ["done", "never had one"]
 
 
 async def test_to_enqueue_nothing_is_no_mistake(

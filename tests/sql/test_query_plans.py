@@ -17,7 +17,7 @@ import pytest
 
 from storecredit.billing.catalogue import load_catalogue
 from storecredit.billing.overage import OverageBilling
-from storecredit.billing.paddle import Paddle
+from storecredit.billing.paddle.gateway import Paddle
 from storecredit.generation.lifecycle import ENTRYPOINT, Lifecycle
 from storecredit.generation.sessions import Sessions, SessionStatus
 from storecredit.generation.storage import ResultStore

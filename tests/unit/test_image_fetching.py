@@ -5,16 +5,10 @@ from collections.abc import Sequence
 
 import pytest
 
+from stand_ins.http_server import Answer, Received, stand_in
 from storecredit.generation.image_errors import ImageRefused, ImageUnavailable
-from tests.worker.stand_ins import (
-    FETCHED_MAX_BYTES,
-    Answer,
-    Received,
-    data_url,
-    fetcher,
-    picture,
-    stand_in,
-)
+from tests.image_files import data_url, picture
+from tests.worker.generators import FETCHED_MAX_BYTES, fetcher
 
 PNG = picture()
 KINDS = {"png": picture("PNG"), "jpeg": picture("JPEG"), "webp": picture("WEBP")}

@@ -14,9 +14,8 @@ from storecredit.generation.image_forms import (
     decode_data_url,
     media_type_of,
 )
-from storecredit.generation.images import refusal
-from tests.image_files import KINDS, halves, saved
-from tests.worker.stand_ins import data_url, noise
+from storecredit.generation.image_sources import refusal
+from tests.image_files import KINDS, data_url, halves, noise, saved
 
 MAX_BYTES = 10_000
 PNG = noise((50, 50))

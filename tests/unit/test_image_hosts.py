@@ -5,10 +5,11 @@ import zlib
 
 import pytest
 
+from stand_ins.http_server import Answer, stand_in
 from storecredit.generation.image_errors import ImageUnavailable, ImageUnreadable
 from storecredit.generation.image_forms import READABLE
-from tests.image_files import KINDS, halves, saved
-from tests.worker.stand_ins import Answer, fetcher, picture, stand_in
+from tests.image_files import KINDS, halves, picture, saved
+from tests.worker.generators import fetcher
 
 INSTEAD = f"which cannot be read: send a {READABLE} image."
 PNG = picture()

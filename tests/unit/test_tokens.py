@@ -11,6 +11,7 @@ import pytest
 from pydantic import SecretStr
 from structlog.testing import capture_logs
 
+from stand_ins.http_server import Answer, json_answer, stand_in
 from storecredit.settings import Settings
 from storecredit.users import token_keys
 from storecredit.users.token_keys import FetchedKeys
@@ -30,7 +31,6 @@ from tests.unit.tokens import (
     raw,
     signed,
 )
-from tests.worker.stand_ins import Answer, json_answer, stand_in
 
 
 def secret_tokens(**changes: object) -> Tokens:

@@ -4,6 +4,7 @@ import jwt
 import pytest
 from pydantic import SecretStr
 
+from stand_ins.http_server import Answer
 from storecredit.users import token_keys
 from storecredit.users.tokens import TokenKeysUnavailable, TokenUser
 from tests.unit.tokens import (
@@ -20,7 +21,6 @@ from tests.unit.tokens import (
     raw,
     signed,
 )
-from tests.worker.stand_ins import Answer
 
 BOTH = {"jwt_secret": SecretStr(SECRET)}
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx
 
-from tests.worker.stand_ins import data_url, picture
+from tests.image_files import data_url, picture
 
 OPERATOR_TOKEN = "the-operators-token"
 CREATE = "/api/v1/generation/create"

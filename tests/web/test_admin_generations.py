@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
+from stand_ins.http_server import json_answer, stand_in
 from tests.web.conftest import WorkerStarter
 from tests.web.doors import Operator, StoreClient, data_of
-from tests.worker.stand_ins import json_answer, stand_in
 
 QUOTA = {"error": {"code": "insufficient_quota", "message": "Check your plan. Prompt: a red hat"}}
 SAID = "429 insufficient_quota: Check your plan. Prompt: a red hat"

@@ -6,10 +6,11 @@ from collections.abc import AsyncIterator, Mapping
 
 import pytest
 
+from stand_ins.http_server import Answer, Received, json_answer, stand_in
+from tests.image_files import data_url, picture
 from tests.web.conftest import WorkerStarter
 from tests.web.doors import CREATE, IMAGE, StoreClient, data_of, error_of
 from tests.web.rows import Rows
-from tests.worker.stand_ins import Answer, Received, data_url, json_answer, picture, stand_in
 
 PNG = picture()
 SECRET = "swordfish"

@@ -4,6 +4,7 @@ import re
 
 import asyncpg
 
+from stand_ins.http_server import json_answer, stand_in
 from tests.web.checklist import (
     UNKNOWN,
     assert_only_a_working_key_is_let_in,
@@ -12,7 +13,6 @@ from tests.web.checklist import (
 )
 from tests.web.conftest import WorkerStarter
 from tests.web.doors import Operator, StoreClient, data_of, error_of
-from tests.worker.stand_ins import json_answer, stand_in
 
 PATH = "/api/v1/generation/{}"
 MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")

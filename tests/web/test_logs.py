@@ -9,11 +9,12 @@ from typing import Any
 import asyncpg
 import httpx
 
+from stand_ins.http_server import Answer, stand_in
 from storecredit import telemetry
 from storecredit.service import Service
+from tests.image_files import data_url, picture
 from tests.web.conftest import LogStream, WorkerStarter, http_client
 from tests.web.doors import OPERATOR_TOKEN, Operator, StoreClient, bearer, error_of
-from tests.worker.stand_ins import Answer, data_url, picture, stand_in
 
 PROMPT = "a hat for the swordfish ball"
 URL = "https://swordfish.example/private/portrait.png?signature=swordfish"

@@ -4,11 +4,11 @@ from email.message import EmailMessage
 
 import httpx
 
+from stand_ins.http_server import json_answer, stand_in
 from storecredit.service import Service
 from tests.web.conftest import WorkerStarter
 from tests.web.doors import Operator, StoreClient
 from tests.web.scrapes import Samples, samples_in, total
-from tests.worker.stand_ins import json_answer, stand_in
 
 BALANCE = {"method": "GET", "route": "/api/v1/credits/balance"}
 CREATE = {"method": "POST", "route": "/api/v1/generation/create"}

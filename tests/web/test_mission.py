@@ -4,12 +4,12 @@ import asyncio
 from collections import Counter
 from typing import Any
 
+from stand_ins.http_server import Answer, json_answer, stand_in
 from storecredit.generation.sessions import SessionStatus
 from storecredit.service import Service
 from tests.web.conftest import LogStream, WorkerStarter
 from tests.web.doors import Operator, StoreClient, data_of, error_of
 from tests.web.rows import Rows
-from tests.worker.stand_ins import Answer, json_answer, stand_in
 
 
 def movement(seq: int, type_: str, balance_after: int, session_id: str) -> dict[str, Any]:

@@ -12,10 +12,10 @@ import asyncpg
 import httpx
 from pydantic import SecretStr
 
+from stand_ins.paddle.api import paddle_stand_in
 from tests.billing.desk import Desk, desk_of
-from tests.billing.paddle_stand_in import paddle_stand_in
+from tests.image_files import data_url
 from tests.web.users import JWT_SECRET, UserClient, ended, refusal_of, result_of, user_of
-from tests.worker.stand_ins import data_url
 
 BROKEN = data_url(b"\x89PNG\r\n\x1a\nand then nothing that an image would have")
 """An image at first sight, which is all that the door looks at."""

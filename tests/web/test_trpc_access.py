@@ -12,6 +12,7 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from stand_ins.http_server import Answer, json_answer, stand_in
 from storecredit.postgres.pool import Database
 from storecredit.service import assembled
 from storecredit.settings import Settings
@@ -32,7 +33,6 @@ from tests.web.users import (
     token_of,
     user_of,
 )
-from tests.worker.stand_ins import Answer, json_answer, stand_in
 
 BALANCE = "credits.getBalance"
 CREATE = "generation.create"

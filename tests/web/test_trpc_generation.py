@@ -10,8 +10,10 @@ import asyncpg
 import httpx
 import pytest
 
+from stand_ins.http_server import Answer, stand_in
 from storecredit.service import Service
 from storecredit.web.b2b import METADATA_TEXT_MAX
+from tests.image_files import data_url, picture
 from tests.web.conftest import LogStream, WorkerStarter
 from tests.web.doors import IMAGE
 from tests.web.rows import Rows
@@ -25,7 +27,6 @@ from tests.web.users import (
     result_of,
     user_of,
 )
-from tests.worker.stand_ins import Answer, data_url, picture, stand_in
 
 CREATE = "generation.create"
 BY_ID = "generation.getById"

@@ -10,9 +10,9 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
+from stand_ins.paddle.api import Failure, paddle_stand_in
 from storecredit.ledger.owners import Owner
 from tests.billing.desk import Desk, desk_of
-from tests.billing.paddle_stand_in import Failure, paddle_stand_in
 from tests.web.users import (
     JWT_SECRET,
     UserClient,

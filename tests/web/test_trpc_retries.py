@@ -13,13 +13,14 @@ import httpx
 import msgspec
 import pytest
 
+from stand_ins.http_server import Answer, Received, StandIn, stand_in
 from storecredit.service import Service
 from storecredit.web.trpc_types import module
 from tests.e2e.reader import Page
+from tests.image_files import data_url, picture
 from tests.web.node import compiled, run_script, served
 from tests.web.rows import Rows
 from tests.web.users import UserClient
-from tests.worker.stand_ins import Answer, Received, StandIn, data_url, picture, stand_in
 
 ADDRESS = "http://127.0.0.1:8080"
 """What the reader of the page replaces."""

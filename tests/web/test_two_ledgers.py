@@ -12,13 +12,13 @@ import asyncpg
 import httpx
 import pytest
 
+from stand_ins.http_server import Answer, stand_in
 from storecredit.web.procedures import PROCEDURES
 from storecredit.web.trpc_calls import Kind
 from tests.web.conftest import WorkerStarter
 from tests.web.doors import CREATE, IMAGE, OPERATOR_TOKEN, Operator, StoreClient, data_of, error_of
 from tests.web.rows import Rows
 from tests.web.users import UserClient, ended, refusal_of, result_of, user_of
-from tests.worker.stand_ins import Answer, stand_in
 
 OF_STORES = (
     "SELECT to_jsonb(t) FROM store_credits t UNION ALL"

@@ -5,8 +5,9 @@ from typing import Final
 
 import pytest
 
+from stand_ins.http_server import Answer, stand_in
 from storecredit.generation.generators import AttemptFailed
-from tests.worker.stand_ins import Answer, a_request, generator, stand_in
+from tests.worker.generators import a_request, generator
 
 KEY: Final = "sk-not-a-real-key"
 PROMPT: Final = "A quiet room"

@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from stand_ins.http_server import Answer, Received, json_answer, stand_in
 from storecredit.generation.generators import (
     AttemptFailed,
     GeneratedImage,
@@ -18,6 +19,8 @@ from storecredit.generation.sessions import FAILURE_TEXT_MAX, Failure, FailureCo
 from storecredit.generation.worker import BUSY_BACKOFF_MAX_SECONDS
 from storecredit.ledger.owners import Owner, OwnerKind
 from storecredit.service import Service
+from tests.image_files import picture
+from tests.worker.generators import generator
 from tests.worker.owners import Books
 from tests.worker.scripted import (
     TAKEN,
@@ -28,7 +31,6 @@ from tests.worker.scripted import (
     ended,
     working,
 )
-from tests.worker.stand_ins import Answer, Received, generator, json_answer, picture, stand_in
 
 SAID = "429 rate_limit_exceeded: Slow down."
 

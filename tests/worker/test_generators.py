@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from stand_ins.http_server import Answer, Received, stand_in
 from storecredit.generation.generators import (
     GenerationFailed,
     GeneratorNotConfigured,
@@ -19,16 +20,8 @@ from storecredit.generation.generators import (
 from storecredit.generation.generators.collage import BACKGROUND, BOARD_SIZE, MARGIN, cells
 from storecredit.generation.image_forms import READABLE
 from storecredit.settings import Settings
-from tests.worker.stand_ins import (
-    Answer,
-    Received,
-    a_request,
-    data_url,
-    generator,
-    noise,
-    picture,
-    stand_in,
-)
+from tests.image_files import data_url, noise, picture
+from tests.worker.generators import a_request, generator
 
 PNG = picture()
 OPENAI = {"generator": "openai", "openai_api_key": "sk-not-a-real-key"}

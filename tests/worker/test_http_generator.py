@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from stand_ins.http_server import Answer, Handler, Received, StandIn, json_answer, stand_in
 from storecredit.generation.generators import (
     GenerationFailed,
     Generator,
@@ -13,20 +14,8 @@ from storecredit.generation.generators import (
     GeneratorUnavailable,
     ModerationBlocked,
 )
-from tests.worker.stand_ins import (
-    SESSION,
-    Answer,
-    Handler,
-    Received,
-    StandIn,
-    a_request,
-    data_url,
-    generator,
-    json_answer,
-    noise,
-    picture,
-    stand_in,
-)
+from tests.image_files import data_url, noise, picture
+from tests.worker.generators import SESSION, a_request, generator
 
 PNG = picture()
 SECRET = "sk-not-a-real-key"

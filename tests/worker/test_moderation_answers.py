@@ -2,13 +2,13 @@
 
 import pytest
 
+from stand_ins.http_server import Answer, json_answer
 from storecredit.generation.generators import (
     GenerationFailed,
     GeneratorUnavailable,
     ModerationBlocked,
 )
 from tests.worker.asking import KINDS, failures
-from tests.worker.stand_ins import Answer, json_answer
 
 SAFETY = "Your request was rejected as a result of our safety system."
 FILTERED = {"sexual": {"filtered": True, "severity": "high"}, "hate": {"filtered": False}}

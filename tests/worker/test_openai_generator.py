@@ -8,24 +8,15 @@ from contextlib import asynccontextmanager
 import pytest
 from structlog.testing import capture_logs
 
+from stand_ins.http_server import Answer, Handler, Received, StandIn, json_answer, stand_in
 from storecredit.generation.generators import (
     GenerationFailed,
     Generator,
     GeneratorUnavailable,
     ModerationBlocked,
 )
-from tests.worker.stand_ins import (
-    Answer,
-    Handler,
-    Received,
-    StandIn,
-    a_request,
-    data_url,
-    generator,
-    json_answer,
-    picture,
-    stand_in,
-)
+from tests.image_files import data_url, picture
+from tests.worker.generators import a_request, generator
 
 PNG = picture()
 SECRET = "sk-not-a-real-key"

@@ -10,26 +10,15 @@ from typing import Any
 import msgspec
 import pytest
 
+from stand_ins.http_server import Answer, Handler, Received, StandIn, json_answer, stand_in
 from storecredit.generation.generators import (
     AttemptFailed,
     GenerationFailed,
     Generator,
     GeneratorUnavailable,
 )
-from tests.image_files import KINDS, halves, png_chunk, png_with, saved
-from tests.worker.stand_ins import (
-    Answer,
-    Handler,
-    Received,
-    StandIn,
-    a_request,
-    data_url,
-    generator,
-    json_answer,
-    noise,
-    picture,
-    stand_in,
-)
+from tests.image_files import KINDS, data_url, halves, noise, picture, png_chunk, png_with, saved
+from tests.worker.generators import a_request, generator
 
 PNG = noise((50, 50))
 BASE64 = b64encode(PNG).decode()

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from storecredit.generation.generators import AttemptFailed, GeneratedImage
 from storecredit.generation.generators.result_images import ResultReader
 from storecredit.settings import Settings
-from tests.worker.stand_ins import data_url, noise, picture
+from tests.image_files import data_url, noise, picture
 
 PNG = noise((50, 50))
 PAGE = Path(__file__).parents[2] / "docs" / "images.md"

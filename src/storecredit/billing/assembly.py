@@ -11,11 +11,12 @@ from storecredit import telemetry
 from storecredit.billing.bookings import Bookings
 from storecredit.billing.catalogue import Catalogue, load_catalogue
 from storecredit.billing.checkouts import Checkouts
-from storecredit.billing.events import PaddleEvents
 from storecredit.billing.overage import OverageBilling
-from storecredit.billing.paddle import Paddle
+from storecredit.billing.paddle.events import PaddleEvents
+from storecredit.billing.paddle.gateway import Paddle
+from storecredit.billing.paddle.payments import Payments
+from storecredit.billing.paddle.signature import Signatures
 from storecredit.billing.problems import Problems
-from storecredit.billing.signature import Signatures
 from storecredit.billing.subscriptions import Subscriptions
 from storecredit.postgres.pool import Database
 from storecredit.settings import Settings
@@ -49,7 +50,7 @@ class Billing:
             checkouts=Checkouts(database, paddle, catalogue),
             events=PaddleEvents(database, settings, catalogue),
             problems=Problems(database),
-            bookings=Bookings(database, paddle),
+            bookings=Bookings(database, Payments(database, paddle)),
             subscriptions=Subscriptions(database),
             paddle=paddle,
             overage=None

@@ -1,32 +1,24 @@
 """Books by hand what was paid at Paddle and is nothing that our record knows.
 
 The operator says how many credits a transaction is worth; what was paid for them, and in which
-currency, is as Paddle says: by the event that is kept of it, else Paddle itself is asked. So a
-later refund or chargeback finds its payment, and takes its share of the credits back.
+currency, is as Paddle says (`paddle/payments.py`). So a later refund or chargeback finds its
+payment, and takes its share of the credits back.
 """
 
-import re
 from dataclasses import dataclass
-from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
-import msgspec
-
 from storecredit import telemetry
 from storecredit.billing.checkouts import owner_of
-from storecredit.billing.messages import Transaction, UnreadableContent, read_content
-from storecredit.billing.paddle import Paddle
+from storecredit.billing.paddle.payments import Payment, Payments, is_transaction_id
 from storecredit.ledger.owners import Owner, OwnerKind
 from storecredit.postgres.pool import Database, Record
 
 log = telemetry.get_logger("billing.bookings")
 
-COMPLETED: Final = "completed"
 BOOKED_BY_HAND: Final = "Booked by hand"
 """Stands in the ledger where the operator says no more."""
-_EVENT: Final = "transaction.completed"
-_TRANSACTION_ID: Final = re.compile(r"txn_[A-Za-z0-9]{1,64}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,20 +55,12 @@ class NotBooked(StrEnum):
     """Its request id has added other credits."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Paid:
-    """What Paddle says of a transaction."""
-
-    said: Transaction
-    at: datetime | None
-
-
 class Bookings:
     """Books by hand."""
 
-    def __init__(self, database: Database, paddle: Paddle | None) -> None:
+    def __init__(self, database: Database, payments: Payments) -> None:
         self._database = database
-        self._paddle = paddle
+        self._payments = payments
 
     async def book(
         self, transaction_id: str, credits: int, description: str, owner: Owner | None = None
@@ -87,13 +71,13 @@ class Bookings:
         where no checkout or subscription of ours says whose it is. Raises DatabaseUnavailable,
         PaddleUnavailable, PaddleRefused: nothing was booked, or it may be sent again.
         """
-        if not _TRANSACTION_ID.fullmatch(transaction_id):
+        if not is_transaction_id(transaction_id):
             return NotBooked.UNKNOWN_TRANSACTION
-        paid = await self._kept(transaction_id) or await self._asked(transaction_id)
-        if paid is None or paid.said.totals is None:
-            is_asked = self._paddle is not None
+        paid = await self._payments.find(transaction_id)
+        if paid is None:
+            is_asked = self._payments.can_ask
             return NotBooked.UNKNOWN_TRANSACTION if is_asked else NotBooked.NOT_ASKED
-        if paid.said.status != COMPLETED:
+        if not paid.completed:
             return NotBooked.NOT_COMPLETED
         row = await self._record(paid, credits, description, owner)
         match row["outcome"]:
@@ -103,49 +87,20 @@ class Bookings:
             case outcome:
                 return NotBooked(outcome)
 
-    async def _kept(self, transaction_id: str) -> _Paid | None:
-        """By its event; None: there is none that can be read and says what was paid."""
-        row = await self._database.fetchrow(
-            """SELECT occurred_at, content FROM paddle_events
-               WHERE event_type = $1 AND content ->> 'id' = $2
-               ORDER BY received_at LIMIT 1""",
-            _EVENT,
-            transaction_id,
-        )
-        if row is None:
-            return None
-        try:
-            said = read_content(_EVENT, row["content"])
-        except UnreadableContent:
-            return None
-        if not isinstance(said, Transaction) or said.totals is None:
-            return None
-        if said.status is None:
-            # The event's type says it; earlier versions kept no status.
-            said = msgspec.structs.replace(said, status=COMPLETED)
-        return _Paid(said, row["occurred_at"])
-
-    async def _asked(self, transaction_id: str) -> _Paid | None:
-        """By Paddle itself; None: it knows none such, or billing is off."""
-        if self._paddle is None:
-            return None
-        said = await self._paddle.find_transaction(transaction_id)
-        return None if said is None else _Paid(said, said.billed_at)
-
     async def _record(
-        self, paid: _Paid, credits: int, description: str, owner: Owner | None
+        self, paid: Payment, credits: int, description: str, owner: Owner | None
     ) -> Record:
         row = await self._database.fetchrow(
             """SELECT b.outcome, (b.payment).*
                FROM book_transaction($1, $2, $3, $4, $5, $6, $7, coalesce($8, now()), $9) b""",
-            paid.said.id,
-            paid.said.subscription_id,
+            paid.transaction_id,
+            paid.subscription_id,
             owner.id if owner is not None and owner.kind is OwnerKind.STORE else None,
             owner.id if owner is not None and owner.kind is OwnerKind.USER else None,
             credits,
-            paid.said.paid,
-            paid.said.currency_code,
-            paid.at,
+            paid.amount,
+            paid.currency,
+            paid.paid_at,
             description,
         )
         assert row is not None, "book_transaction returns one row"

@@ -9,28 +9,19 @@ is attached to it.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final, assert_never
+from typing import assert_never
 from uuid import UUID
 
 from uuid_utils.compat import uuid7
 
 from storecredit import telemetry
 from storecredit.billing.catalogue import PAY_AS_YOU_GO, Catalogue
-from storecredit.billing.paddle import Paddle, PaddleRefused
+from storecredit.billing.paddle.gateway import Paddle, PaddleRefused
 from storecredit.billing.sales import Sale
 from storecredit.ledger.owners import Owner, OwnerKind
 from storecredit.postgres.pool import Database, Record
 
 log = telemetry.get_logger("billing.checkouts")
-
-TOO_LITTLE: Final = frozenset(
-    {
-        "transaction_balance_less_than_charge_limit",
-        "transaction_recurring_balance_less_than_charge_limit",
-    }
-)
-"""Paddle's codes for an amount that it does not charge
-(https://developer.paddle.com/errors/overview)."""
 
 
 class PurchaseType(StrEnum):
@@ -176,7 +167,7 @@ class Checkouts:
         try:
             made = await paddle.create_transaction(_sale(checkout))
         except PaddleRefused as refused:
-            if refused.code not in TOO_LITTLE:
+            if not refused.is_too_little:
                 raise
             # The catalogue's least charge is not the one that Paddle has for its currency.
             log.warning("catalogue_sells_too_little", plan=checkout["plan"], said=refused.detail)

@@ -4,12 +4,13 @@ Once a month (UTC, by the database's clock) what each store used beyond its bala
 a bill; each open bill is charged through the store's subscription. Paddle takes no idempotency key
 and does not say which transaction a charge became, so every charge carries a marker, and:
 
-1. Whoever works on a bill holds its lock, in a session of its own, until the end is written down.
+1. Whoever works on a bill holds its lock, on a connection of its own, until the end is written
+   down.
 2. If a charge was ever sent, it is looked for first, by its marker. One that is found is recorded.
 3. One that is not found may still be on its way, or not be listed yet: until
    `overage_settle_seconds` after it was begun nobody concludes that it does not exist. After an
    answer that said yes, nobody ever does.
-4. The attempt is committed as begun, in the session that holds the lock. Then it is sent.
+4. The attempt is committed as begun, on the connection that holds the lock. Then it is sent.
 
 So a process may be killed anywhere: a lock that is free again means that nobody is about to send,
 and the bill tells whether something was sent. Any number of processes may do this at once.
@@ -19,13 +20,15 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from datetime import date, timedelta
+from functools import partial
 from typing import Final
 from uuid import UUID
 
 from storecredit import telemetry
 from storecredit.billing.catalogue import Catalogue
 from storecredit.billing.overage_charge import NO_SUBSCRIPTION, Attempt, Bill
-from storecredit.billing.paddle import Paddle
+from storecredit.billing.paddle.gateway import Paddle
+from storecredit.postgres.pacing import every
 from storecredit.postgres.pool import Connection, Database, DatabaseUnavailable, translated
 from storecredit.settings import Settings
 
@@ -99,10 +102,7 @@ class OverageBilling:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Bill at once and then at every interval, until `stop` is set."""
-        while not stop.is_set():
-            await self.run_once(stop)
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(stop.wait(), self._settings.billing_interval_seconds)
+        await every(self._settings.billing_interval_seconds, stop, partial(self.run_once, stop))
 
     async def run_once(self, stop: asyncio.Event | None = None) -> None:
         """One round; each part fails by itself alone."""
@@ -155,34 +155,38 @@ class OverageBilling:
         due = await self._database.fetch(_DUE, ROUND_MAX)
         if not due:
             return
-        async with self._session() as session:
+        async with self._connection() as connection:
             for row in due:
-                if stop.is_set() or not await self._settle(session, row["store_id"], row["period"]):
+                if stop.is_set() or not await self._settle(
+                    connection, row["store_id"], row["period"]
+                ):
                     return
 
     @contextlib.asynccontextmanager
-    async def _session(self) -> AsyncIterator[Connection]:
-        """A connection of its own, whose session holds the locks; with it they go."""
-        session = await self._database.connect()
+    async def _connection(self) -> AsyncIterator[Connection]:
+        """A connection of its own, which holds the locks; with it they go."""
+        connection = await self._database.connect()
         try:
             with translated():
-                yield session
+                yield connection
         finally:
-            # Without waiting: the end of the session is what matters.
-            session.terminate()
+            # Without waiting: that it ends is what matters.
+            connection.terminate()
 
-    async def _settle(self, session: Connection, store_id: UUID, period: date) -> bool:
+    async def _settle(self, connection: Connection, store_id: UUID, period: date) -> bool:
         """Bring one bill forward under its lock; false: Paddle is away."""
-        if not await session.fetchval("SELECT lock_store_overage_bill($1, $2)", store_id, period):
+        if not await connection.fetchval(
+            "SELECT lock_store_overage_bill($1, $2)", store_id, period
+        ):
             log.info("overage_bill_locked", store_id=str(store_id))
             return True
         settle = timedelta(seconds=self._settings.overage_settle_seconds)
-        row = await session.fetchrow(_BILL, store_id, period, settle)
+        row = await connection.fetchrow(_BILL, store_id, period, settle)
         try:
             if row is None:
                 return True
             bill = Bill(**row)
             with telemetry.bound(store_id=str(store_id), request_id=bill.request_id):
-                return await Attempt(session, self._paddle, self._settings, bill).make()
+                return await Attempt(connection, self._paddle, self._settings, bill).make()
         finally:
-            await session.execute("SELECT pg_advisory_unlock_all()")
+            await connection.execute("SELECT pg_advisory_unlock_all()")

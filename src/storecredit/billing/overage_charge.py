@@ -3,7 +3,6 @@
 `storecredit.billing.overage` says in which order things are done, and why that makes one charge.
 """
 
-import re
 import time
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -11,17 +10,16 @@ from typing import Final
 from uuid import UUID
 
 from storecredit import telemetry
-from storecredit.billing.paddle import Paddle, PaddleRefused, PaddleUnavailable
+from storecredit.billing.paddle.charge_marker import overage_marker
+from storecredit.billing.paddle.gateway import Paddle, PaddleRefused, PaddleUnavailable
 from storecredit.billing.sales import Charge
+from storecredit.postgres.pacing import backoff
 from storecredit.postgres.pool import Connection
 from storecredit.settings import Settings
 
 log = telemetry.get_logger("billing.overage")
 
 BACKOFF_MAX_SECONDS: Final = 3600.0
-DECLINED: Final = "subscription_payment_declined"
-"""Paddle's code for a card that was not charged
-(https://developer.paddle.com/errors/subscriptions/subscription_payment_declined)."""
 DECLINED_WAIT_SECONDS: Final = 24 * 3600.0
 """A declined card is not tried every hour: card networks count that against its seller."""
 NO_SUBSCRIPTION: Final = "The store has no active subscription to charge."
@@ -67,29 +65,13 @@ class Bill:
         )
 
 
-_MARKER: Final = re.compile(
-    r"overage_bill:([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}):([0-9]{4}-(?:0[1-9]|1[0-2]))"
-)
-
-
-def overage_marker(store_id: UUID, period: date) -> str:
-    """The marker in the charge of one store and month."""
-    return f"overage_bill:{store_id}:{period:%Y-%m}"
-
-
-def marked_overage(marker: str) -> tuple[UUID, date] | None:
-    """The store and month that a marker names; None: it is no marker of overage."""
-    found = _MARKER.fullmatch(marker)
-    if found is None or found[2].startswith("0000"):
-        return None
-    return UUID(found[1]), date.fromisoformat(f"{found[2]}-01")
-
-
 class Attempt:
     """What one process does about one bill while it holds the lock."""
 
-    def __init__(self, session: Connection, paddle: Paddle, settings: Settings, bill: Bill) -> None:
-        self._session = session
+    def __init__(
+        self, connection: Connection, paddle: Paddle, settings: Settings, bill: Bill
+    ) -> None:
+        self._connection = connection
         self._paddle = paddle
         self._settings = settings
         self._bill = bill
@@ -143,7 +125,7 @@ class Attempt:
         except PaddleRefused as refused:
             await self._refused(refused)
             return
-        await self._session.fetchval(
+        await self._connection.fetchval(
             "SELECT accept_store_overage_charge($1, $2)", self._bill.store_id, self._bill.period
         )
         if not await self._found(subscription_id):
@@ -153,7 +135,7 @@ class Attempt:
             )
 
     async def _begin(self, subscription_id: str) -> bool:
-        begun: bool = await self._session.fetchval(
+        begun: bool = await self._connection.fetchval(
             "SELECT begin_store_overage_charge($1, $2, $3, $4)",
             self._bill.store_id,
             self._bill.period,
@@ -164,16 +146,15 @@ class Attempt:
         return begun
 
     async def _refused(self, refused: PaddleRefused) -> None:
-        declined = refused.code == DECLINED
         await self._note(
             _refusal(refused),
-            DECLINED_WAIT_SECONDS if declined else self._backoff_seconds(),
+            DECLINED_WAIT_SECONDS if refused.is_declined else self._backoff_seconds(),
             nothing_was_charged=True,
         )
 
     async def _record(self, transaction_id: str) -> None:
         bill = self._bill
-        recorded = await self._session.fetchval(
+        recorded = await self._connection.fetchval(
             "SELECT record_store_overage_charge($1, $2, $3)",
             bill.store_id,
             bill.period,
@@ -188,7 +169,7 @@ class Attempt:
         self, reason: str, wait_seconds: float, *, nothing_was_charged: bool = False
     ) -> None:
         log.warning("overage_not_charged", reason=reason, attempts=self._bill.attempts)
-        await self._session.fetchval(
+        await self._connection.fetchval(
             "SELECT note_store_overage_failure($1, $2, $3, $4, $5)",
             self._bill.store_id,
             self._bill.period,
@@ -198,8 +179,8 @@ class Attempt:
         )
 
     def _backoff_seconds(self) -> float:
-        doubled = self._settings.billing_backoff_seconds * 2.0 ** min(self._bill.attempts, 30)
-        return min(doubled, BACKOFF_MAX_SECONDS)
+        first_seconds = self._settings.billing_backoff_seconds
+        return backoff(first_seconds, self._bill.attempts + 1, BACKOFF_MAX_SECONDS)
 
 
 def _refusal(refused: PaddleRefused) -> str:

@@ -9,10 +9,9 @@ from datetime import date, datetime
 from typing import Final, Generic, TypeVar
 from uuid import UUID
 
-import msgspec
-
 from storecredit.billing.checkouts import owner_of
-from storecredit.billing.messages import UnreadableContent, read_content
+from storecredit.billing.paddle.messages import COMPLETED_EVENT
+from storecredit.billing.paddle.reading import about
 from storecredit.ledger.owners import Owner
 from storecredit.postgres.pool import Database, Record
 
@@ -131,7 +130,7 @@ class Problems:
                FROM (
                    SELECT (array_agg(event_id ORDER BY received_at, event_id))[1] AS event_id,
                        (array_agg(content ->> 'id' ORDER BY received_at, event_id)
-                           FILTER (WHERE event_type = 'transaction.completed'
+                           FILTER (WHERE event_type = $3
                                    AND content IS NOT NULL))[:$2] AS transaction_ids,
                        max(received_at) AS newest
                    FROM paddle_events WHERE {_EVENTS}
@@ -141,6 +140,7 @@ class Problems:
                ORDER BY p.newest DESC""",  # noqa: S608 - a constant
             PROBLEMS_MAX + 1,
             TRANSACTIONS_MAX,
+            COMPLETED_EVENT,
         )
         return _listed([_event(row) for row in rows])
 
@@ -180,19 +180,9 @@ def _event(row: Record) -> EventProblem:
         status=row["status"],
         attempts=row["attempts"],
         reason=row["reason"],
-        about=_about(row["event_type"], row["content"]),
+        about=None if row["content"] is None else about(row["event_type"], row["content"]),
         transaction_ids=tuple(each for each in row["transaction_ids"] or () if each is not None),
     )
-
-
-def _about(event_type: str, kept: str | None) -> dict[str, object] | None:
-    if kept is None:
-        return None
-    try:
-        read: dict[str, object] = msgspec.to_builtins(read_content(event_type, kept))
-    except UnreadableContent:
-        return msgspec.json.decode(kept, type=dict[str, object])
-    return read
 
 
 def _clawback(row: Record) -> ShortClawback:

@@ -158,7 +158,7 @@ def _order(plan: str | None, credits: int | None) -> "Order":
 
 
 async def _opened(billing: "Billing", store_id: UUID, order: "Order", request_id: str) -> "Opened":
-    from storecredit.billing.paddle import PaddleRefused, PaddleUnavailable
+    from storecredit.billing.paddle.gateway import PaddleRefused, PaddleUnavailable
     from storecredit.ledger.owners import Owner
 
     try:

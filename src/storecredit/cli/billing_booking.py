@@ -79,7 +79,7 @@ async def _booked(
 ) -> "Booked":
     """The booking, now or before. Raises `Failed`."""
     from storecredit.billing.bookings import BOOKED_BY_HAND, NotBooked
-    from storecredit.billing.paddle import PaddleRefused, PaddleUnavailable
+    from storecredit.billing.paddle.gateway import PaddleRefused, PaddleUnavailable
 
     try:
         outcome = await billing.bookings.book(

@@ -82,7 +82,7 @@ def _of_the_database(error: Exception) -> Problem | None:
 
 def _of_the_service(error: Exception) -> Problem | None:
     from storecredit.billing.catalogue import CatalogueError
-    from storecredit.billing.paddle import PaddleMisconfigured
+    from storecredit.billing.paddle.gateway import PaddleMisconfigured
     from storecredit.generation.generators import GeneratorNotConfigured
     from storecredit.ledger.credits import AccountMissing
     from storecredit.ledger.verify import DiscrepancyUnnamed

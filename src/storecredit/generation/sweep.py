@@ -18,6 +18,7 @@ from storecredit.generation.storage import ResultStore
 from storecredit.ledger.owners import Account, Owner, OwnerKind
 from storecredit.postgres import job_queue
 from storecredit.postgres.group_commit import OutcomeUnknown, WaitingLineFull
+from storecredit.postgres.pacing import every
 from storecredit.postgres.pool import Database, DatabaseUnavailable, StatementRefused
 from storecredit.settings import Settings
 
@@ -50,12 +51,7 @@ class Sweep:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Sweep at once and then at every interval, until `stop` is set."""
-        while not stop.is_set():
-            await self.sweep()
-            try:
-                await asyncio.wait_for(stop.wait(), self._settings.sweep_interval_seconds)
-            except TimeoutError:
-                continue
+        await every(self._settings.sweep_interval_seconds, stop, self.sweep)
 
     async def sweep(self) -> None:
         """One round; each part takes at most `ROUND_MAX` rows, and fails by itself alone."""
@@ -100,11 +96,7 @@ class Sweep:
             log.warning("generation_overdue", refunded=refunded)
 
     async def _requeue_orphans(self) -> None:
-        orphans = await self._open_jobs(
-            """AND NOT EXISTS (SELECT FROM pgqueuer q
-                               WHERE q.dedupe_key = s.session_id::text
-                                 AND q.status IN ('queued', 'picked'))""",
-        )
+        orphans = await self._open_jobs(f\"AND {job_queue.without_job('s.session_id::text')}\")
         if not orphans:
             return
         async with self._database.acquire() as connection, connection.transaction():

@@ -31,6 +31,7 @@ from storecredit.generation.sessions import Failure, FailureCode
 from storecredit.generation.storage import ResultStore
 from storecredit.postgres.group_commit import OutcomeUnknown, WaitingLineFull
 from storecredit.postgres.job_queue import JobQueue, TryAgainLater
+from storecredit.postgres.pacing import backoff
 from storecredit.postgres.pool import DatabaseUnavailable
 from storecredit.settings import Settings
 
@@ -173,10 +174,15 @@ class Worker:
         """
         if isinstance(error, GeneratorBusy):
             grown = min(seconds_begun * BUSY_BACKOFF_SHARE, BUSY_BACKOFF_MAX_SECONDS)
-            backoff = max(self._settings.generator_backoff_seconds, grown)
+            seconds = max(self._settings.generator_backoff_seconds, grown)
         else:
-            backoff = self._settings.generator_backoff_seconds * 2 ** (attempt - 1)
-        return max(backoff, error.retry_after_seconds or 0.0)
+            # A wait as long as the deadline is the end of the session, as any longer one is.
+            seconds = backoff(
+                self._settings.generator_backoff_seconds,
+                attempt,
+                self._settings.generation_deadline_seconds,
+            )
+        return max(seconds, error.retry_after_seconds or 0.0)
 
     async def _fail(self, job: GenerationJob, error: AttemptFailed, attempt: int) -> None:
         failure = Failure(error.code, str(error), error.generator_message)

@@ -40,6 +40,7 @@ from storecredit.postgres.cluster import (
     lives,
     open_private,
 )
+from storecredit.postgres.pacing import backoff
 from storecredit.telemetry import get_logger
 
 __all__ = ["EmbeddedPostgres", "EmbeddedPostgresError", "NoCluster"]
@@ -137,14 +138,15 @@ class EmbeddedPostgres:
 
         A failed start is logged and tried again, after pauses that double up to a maximum.
         """
-        pause = SUPERVISE_INTERVAL_SECONDS
+        failures, pause = 0, SUPERVISE_INTERVAL_SECONDS
         while self._users_lock is not None:
             await asyncio.sleep(pause)
             try:
                 await self._revive()
-                pause = SUPERVISE_INTERVAL_SECONDS
+                failures, pause = 0, SUPERVISE_INTERVAL_SECONDS
             except EmbeddedPostgresError as error:
-                pause = min(2 * pause, RESTART_PAUSE_MAX_SECONDS)
+                failures += 1
+                pause = backoff(SUPERVISE_INTERVAL_SECONDS, failures + 1, RESTART_PAUSE_MAX_SECONDS)
                 # The sentence says it all; the trace that TRY400 asks for would bury it.
                 log.error(  # noqa: TRY400
                     "postgres_restart_failed", reason=str(error), next_try_seconds=pause

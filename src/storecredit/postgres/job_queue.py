@@ -17,6 +17,7 @@ from pgqueuer.models import Job as PickedJob
 from pgqueuer.queries import Queries
 
 from storecredit import telemetry
+from storecredit.postgres.pacing import pause
 from storecredit.postgres.pool import Connection, Database, DatabaseUnavailable, translated
 
 log = telemetry.get_logger("postgres.job_queue")
@@ -68,6 +69,19 @@ async def enqueue(connection: Connection, entrypoint: str, jobs: Sequence[Job]) 
         )
 
 
+def without_job(key: str) -> str:
+    """The SQL condition that no job lives whose key is `key`, a text expression of the query.
+
+    A row that has work to be done and no job is an orphan: its worker was lost, or gave up. Whoever
+    keeps such rows looks for them with this, and makes their jobs anew.
+    """
+    # The predicate of PgQueuer's unique index on dedupe_key, which then answers.
+    return (
+        f"NOT EXISTS (SELECT FROM pgqueuer j WHERE j.dedupe_key = {key}"
+        " AND j.status IN ('queued', 'picked'))"
+    )
+
+
 class JobQueue:
     """Runs the jobs of one entrypoint of one database."""
 
@@ -112,7 +126,7 @@ class JobQueue:
             finally:
                 stopping.cancel()
                 await _cut_off(running)
-            await _wait_for(stop, RESTART_WAIT_SECONDS)
+            await pause(RESTART_WAIT_SECONDS, stop)
 
     async def depth(self) -> QueueDepth:
         """How much waits in the queue now."""
@@ -176,10 +190,3 @@ async def _cut_off(running: asyncio.Task[None]) -> None:
             await asyncio.gather(running, return_exceptions=True)
             return
     log.error("jobs_do_not_end", waited_seconds=CUT_OFF_ATTEMPTS_MAX * CUT_OFF_WAIT_SECONDS)
-
-
-async def _wait_for(event: asyncio.Event, seconds: float) -> None:
-    try:
-        await asyncio.wait_for(event.wait(), timeout=seconds)
-    except TimeoutError:
-        return

@@ -21,6 +21,7 @@ from collections.abc import Callable
 
 import asyncpg
 
+from storecredit.postgres.pacing import backoff
 from storecredit.postgres.pool import Database, DatabaseError
 from storecredit.telemetry import get_logger
 
@@ -95,8 +96,7 @@ class Listener:
                     cause=repr(error),
                     failures=self._failures,
                 )
-            exponent = min(self._failures - 1, 10)
-            await asyncio.sleep(min(BACKOFF_FIRST_SECONDS * 2**exponent, BACKOFF_MAX_SECONDS))
+            await asyncio.sleep(backoff(BACKOFF_FIRST_SECONDS, self._failures, BACKOFF_MAX_SECONDS))
 
     async def _listen(self) -> None:
         """Connect, listen and renew the lease until the connection is lost."""

@@ -11,7 +11,7 @@ from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import FromQuery, JSONBody, PathParameter
 from litestar.types import HTTPScope
 
-from storecredit.generation.images import refusal
+from storecredit.generation.image_sources import refusal
 from storecredit.generation.lifecycle import (
     CREDITS_PER_GENERATION,
     ChargedAs,

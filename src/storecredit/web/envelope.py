@@ -14,7 +14,7 @@ from litestar import Response
 from litestar.exceptions import HTTPException, LitestarException
 
 from storecredit import telemetry
-from storecredit.billing.paddle import PaddleRefused, PaddleUnavailable
+from storecredit.billing.paddle.gateway import PaddleRefused, PaddleUnavailable
 from storecredit.ledger.credits import AccountMissing
 from storecredit.postgres.group_commit import OutcomeUnknown, WaitingLineFull
 from storecredit.postgres.pool import DatabaseUnavailable

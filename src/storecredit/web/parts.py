@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from storecredit.billing.bookings import Bookings
 from storecredit.billing.catalogue import Catalogue
 from storecredit.billing.checkouts import Checkouts
-from storecredit.billing.events import PaddleEvents
+from storecredit.billing.paddle.events import PaddleEvents
+from storecredit.billing.paddle.signature import Signatures
 from storecredit.billing.problems import Problems
-from storecredit.billing.signature import Signatures
 from storecredit.billing.subscriptions import Subscriptions
 from storecredit.generation.lifecycle import Lifecycle
 from storecredit.generation.sessions import Sessions

@@ -11,7 +11,7 @@ from uuid import UUID, uuid5
 
 from storecredit.billing import checkouts
 from storecredit.generation.image_forms import READABLE
-from storecredit.generation.images import refusal
+from storecredit.generation.image_sources import refusal
 from storecredit.generation.lifecycle import (
     Created,
     GenerationInput,

@@ -11,8 +11,8 @@ import msgspec
 from litestar import Request, post
 from litestar.di import NamedDependency
 
-from storecredit.billing.events import Receipt
-from storecredit.billing.messages import MalformedEvent
+from storecredit.billing.paddle.events import Receipt
+from storecredit.billing.paddle.reading import MalformedEvent
 from storecredit.web.envelope import Envelope, ErrorCode, Failure, billing_off, invalid
 from storecredit.web.openapi import public_errors
 from storecredit.web.parts import Parts

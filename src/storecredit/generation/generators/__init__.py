@@ -19,8 +19,8 @@ from typing import Protocol, TypeVar
 from uuid import UUID
 
 from storecredit.generation.image_errors import ImageRefused, ImageUnavailable, ImageUnreadable
+from storecredit.generation.image_fetching import ImageFetcher
 from storecredit.generation.image_forms import InputImage
-from storecredit.generation.images import ImageFetcher
 from storecredit.generation.sessions import FailureCode
 from storecredit.settings import Settings
 

@@ -21,8 +21,8 @@ from storecredit.generation.generators import (
     fetch_input_images,
 )
 from storecredit.generation.image_decoding import ImageDecoder, fitted_image
+from storecredit.generation.image_fetching import ImageFetcher
 from storecredit.generation.image_forms import InputImage
-from storecredit.generation.images import ImageFetcher
 from storecredit.settings import Settings
 
 BOARD_SIZE = (900, 1200)

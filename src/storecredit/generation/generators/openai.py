@@ -25,8 +25,8 @@ from storecredit.generation.generators import (
 from storecredit.generation.generators.error_answers import BODY_MAX_BYTES, failure_of, read_error
 from storecredit.generation.generators.result_images import ResultReader
 from storecredit.generation.image_decoding import ImageDecoder, as_png
+from storecredit.generation.image_fetching import ImageFetcher
 from storecredit.generation.image_forms import InputImage
-from storecredit.generation.images import ImageFetcher
 from storecredit.generation.sessions import FailureCode
 from storecredit.settings import Settings
 

@@ -32,8 +32,10 @@ from storecredit.generation.generators import (
 from storecredit.generation.generators.error_answers import failure_in_success, read_error
 from storecredit.generation.image_decoding import ImageDecoder, as_png, verify_image
 from storecredit.generation.image_errors import ImageRefused, ImageUnavailable, ImageUnreadable
+from storecredit.generation.image_fetching import ImageFetcher
 from storecredit.generation.image_forms import decode_base64, is_data_url, media_type_of, read_image
-from storecredit.generation.images import URL_MAX_CHARACTERS, ImageFetcher
+from storecredit.generation.image_sources import URL_MAX_CHARACTERS
+from storecredit.postgres.pacing import backoff
 from storecredit.settings import Settings
 
 ANSWER_SLACK_BYTES = 64 * 1024
@@ -44,6 +46,7 @@ DEPTH_MAX = 12
 """How deep in JSON images are looked for."""
 FETCHES_MAX = 3
 """How often one image is asked for that could not be had: making another costs more."""
+FETCH_BACKOFF_MAX_SECONDS = 30.0
 RESULT_TYPES = frozenset({"image/png", "image/jpeg", "image/webp"})
 """What results are stored as; another form becomes a PNG."""
 
@@ -177,7 +180,9 @@ class ResultReader:
             try:
                 return (await self._fetcher.fetch(url)).content
             except ImageUnavailable:
-                await asyncio.sleep(self._backoff_seconds * 2 ** (fetches - 1))
+                await asyncio.sleep(
+                    backoff(self._backoff_seconds, fetches, FETCH_BACKOFF_MAX_SECONDS)
+                )
         return (await self._fetcher.fetch(url)).content
 
 

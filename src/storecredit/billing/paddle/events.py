@@ -7,23 +7,23 @@ broke, is tried again after a doubling wait, in the database, and set aside afte
 """
 
 import asyncio
-import contextlib
 from enum import StrEnum
 from typing import Final, assert_never
 
 from storecredit import telemetry
 from storecredit.billing.catalogue import Catalogue
-from storecredit.billing.messages import (
+from storecredit.billing.paddle.ownership import is_ours
+from storecredit.billing.paddle.reading import (
     UnreadableContent,
     keep,
     read_content,
     read_event,
     read_references,
 )
-from storecredit.billing.ownership import is_ours
-from storecredit.billing.settlement import settle
-from storecredit.billing.verdicts import Ignored, NotYet, Processed, SetAside, Verdict
-from storecredit.postgres.job_queue import Job, JobQueue, TryAgainLater, enqueue
+from storecredit.billing.paddle.settlement import settle
+from storecredit.billing.paddle.verdicts import Ignored, NotYet, Processed, SetAside, Verdict
+from storecredit.postgres.job_queue import Job, JobQueue, TryAgainLater, enqueue, without_job
+from storecredit.postgres.pacing import backoff, every
 from storecredit.postgres.pool import Connection, Database, DatabaseUnavailable, Record
 from storecredit.settings import Settings
 
@@ -104,7 +104,9 @@ class PaddleEvents:
     async def run(self, stop: asyncio.Event) -> None:
         """Process events until `stop` is set, then finish those begun."""
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._look_for_orphans(stop))
+            group.create_task(
+                every(self._settings.billing_interval_seconds, stop, self._look_for_orphans)
+            )
             group.create_task(
                 self._queue.run(
                     self.handle,
@@ -135,12 +137,9 @@ class PaddleEvents:
         """
         await self._database.fetchval("SELECT reopen_foreign_paddle_events()")
         rows = await self._database.fetch(
-            """SELECT e.event_id FROM paddle_events e
-               WHERE e.status IN ('received', 'failing')
-                 AND NOT EXISTS (SELECT FROM pgqueuer q
-                                 WHERE q.dedupe_key = e.event_id
-                                   AND q.status IN ('queued', 'picked'))
-               ORDER BY e.received_at LIMIT $1""",
+            f"""SELECT e.event_id FROM paddle_events e
+               WHERE e.status IN ('received', 'failing') AND {without_job("e.event_id")}
+               ORDER BY e.received_at LIMIT $1""",  # noqa: S608 - a constant
             ROUND_MAX,
         )
         if rows:
@@ -149,17 +148,14 @@ class PaddleEvents:
                 await enqueue(connection, ENTRYPOINT, [_job(row["event_id"]) for row in rows])
         return len(rows)
 
-    async def _look_for_orphans(self, stop: asyncio.Event) -> None:
-        while not stop.is_set():
-            try:
-                await self.requeue_orphans()
-            except DatabaseUnavailable as error:
-                log.warning("paddle_events_not_looked_through", error=str(error))
-            except Exception:
-                # A look that broke must not keep the process from serving.
-                log.exception("looking_for_paddle_events_broke")
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(stop.wait(), self._settings.billing_interval_seconds)
+    async def _look_for_orphans(self) -> None:
+        try:
+            await self.requeue_orphans()
+        except DatabaseUnavailable as error:
+            log.warning("paddle_events_not_looked_through", error=str(error))
+        except Exception:
+            # A look that broke must not keep the process from serving.
+            log.exception("looking_for_paddle_events_broke")
 
     async def _attempt(self, event_id: str) -> float | None:
         """Book and settle; the seconds until the next attempt, None if there is to be none."""
@@ -237,8 +233,9 @@ class PaddleEvents:
         if attempts is None:
             log.error("paddle_event_set_aside", reason=reason)
             return None
-        doubled = self._settings.billing_backoff_seconds * 2.0 ** (attempts - 1)
-        wait_seconds = min(doubled, BACKOFF_MAX_SECONDS)
+        wait_seconds = backoff(
+            self._settings.billing_backoff_seconds, attempts, BACKOFF_MAX_SECONDS
+        )
         log.warning(
             "paddle_event_failing", reason=reason, attempt=attempts, again_in_seconds=wait_seconds
         )

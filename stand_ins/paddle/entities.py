@@ -13,6 +13,7 @@ Entity = dict[str, Any]
 
 
 def transaction(id_: str, now: str) -> Entity:
+    """One that was opened just now."""
     return {
         "id": id_,
         "status": "draft",
@@ -39,6 +40,7 @@ def transaction(id_: str, now: str) -> Entity:
 
 
 def price(given: Entity, product_id: str, now: str) -> Entity:
+    """A price that came with an item (non-catalogue), as it is answered."""
     return {
         "product_id": product_id,
         "type": "custom",
@@ -57,6 +59,7 @@ def price(given: Entity, product_id: str, now: str) -> Entity:
 
 
 def product(given: Entity, now: str) -> Entity:
+    """A product that came with an item (non-catalogue), as it is answered."""
     return {
         "type": "custom",
         "description": None,
@@ -70,6 +73,7 @@ def product(given: Entity, now: str) -> Entity:
 
 
 def subscription(id_: str, transaction: Entity, now: str) -> Entity:
+    """The one that the transaction begins."""
     return {
         "id": id_,
         "status": "active",
@@ -102,6 +106,7 @@ def subscription(id_: str, transaction: Entity, now: str) -> Entity:
 
 
 def subscription_item(item: Entity, product: Entity, now: str) -> Entity:
+    """An item of a transaction, as the subscription has it."""
     return {
         "status": "active",
         "quantity": item["quantity"],
@@ -117,6 +122,7 @@ def subscription_item(item: Entity, product: Entity, now: str) -> Entity:
 
 
 def payment(amount: str, ids: Callable[[str], str], now: str) -> Entity:
+    """One that succeeded, by a card."""
     return {
         "payment_attempt_id": "937640dd-e3dc-40df-a16c-bb75aafd8f71",
         "payment_method_id": ids("paymtd"),

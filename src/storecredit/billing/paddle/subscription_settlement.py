@@ -12,9 +12,16 @@ from datetime import datetime
 from typing import Final
 
 from storecredit.billing.catalogue import Catalogue
-from storecredit.billing.messages import CustomData, Subscription, Transaction
-from storecredit.billing.plan_prices import PlanPrices, Worth
-from storecredit.billing.verdicts import Ignored, NotYet, Processed, SetAside, Verdict, booking
+from storecredit.billing.paddle.messages import CustomData, Subscription, Transaction
+from storecredit.billing.paddle.plan_prices import PlanPrices, Worth
+from storecredit.billing.paddle.verdicts import (
+    Ignored,
+    NotYet,
+    Processed,
+    SetAside,
+    Verdict,
+    booking,
+)
 from storecredit.postgres.pool import Connection, Record
 
 CHANGE: Final = "subscription_update"

@@ -35,8 +35,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Self, TypeVar
 from urllib.parse import urlsplit
 
-from storecredit.billing.messages import Transaction, UnreadableContent, read_transaction
-from storecredit.billing.paddle_wire import (
+from storecredit.billing.paddle.messages import Transaction
+from storecredit.billing.paddle.reading import UnreadableContent, read_transaction
+from storecredit.billing.paddle.wire import (
     OneEntity,
     OneTransaction,
     PaddleRefused,
@@ -65,8 +66,6 @@ PAGE_SIZE = 30
 PAGES_MAX = 20
 CLOCK_MARGIN = timedelta(days=1)
 """How far before `since` a charge is looked for, as our clock and Paddle's may differ."""
-MARKER = "storecredit_charge"
-"""Where in a charged price's custom data the marker stands."""
 
 UNKNOWN_ENTITY = frozenset({"not_found", "entity_not_found"})
 """What Paddle answers where there is nothing of an id (https://developer.paddle.com/errors)."""
@@ -178,7 +177,7 @@ class Paddle:
         # Any 2xx is a charge that was made; what the answer says of the subscription is not used.
         self._wire.client().post_raw(
             f"/subscriptions/{_checked_id(subscription_id)}/charge",
-            _requests().charge(charge, MARKER),
+            _requests().charge(charge),
         )
 
     def _find_charge(self, subscription_id: str, marker: str, since: datetime) -> str | None:
@@ -191,7 +190,7 @@ class Paddle:
             )
             page = read(self._wire.client().get_raw("/transactions", listing), Transactions)
             for transaction in page.data:
-                if transaction.status != "canceled" and transaction.carries(MARKER, marker):
+                if transaction.status != "canceled" and transaction.carries(marker):
                     if transaction.is_being_collected():
                         raise PaddleUnavailable("The charge is still being collected.")
                     return transaction.id
@@ -214,9 +213,9 @@ class Paddle:
 
 
 def _requests() -> Any:
-    from storecredit.billing import paddle_requests  # noqa: PLC0415 - loads the SDK
+    from storecredit.billing.paddle import requests  # noqa: PLC0415 - loads the SDK
 
-    return paddle_requests
+    return requests
 
 
 def _checked_id(id_: str) -> str:

@@ -10,8 +10,8 @@ from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 
-from tests.billing.paddle_account import Refusal
-from tests.billing.paddle_entities import Entity
+from stand_ins.paddle.account import Refusal
+from stand_ins.paddle.entities import Entity
 
 T = TypeVar("T")
 
@@ -57,6 +57,8 @@ class _Price(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class Item(msgspec.Struct, forbid_unknown_fields=True):
+    """So many of what has that price."""
+
     quantity: _Quantity
     price: _Price
 
@@ -65,6 +67,8 @@ _Items = Annotated[list[Item], msgspec.Meta(min_length=1, max_length=100)]
 
 
 class NewTransaction(msgspec.Struct, forbid_unknown_fields=True):
+    """What a checkout is opened with."""
+
     items: _Items
     custom_data: dict[str, Any] | None = None
     currency_code: Annotated[str, msgspec.Meta(pattern="^[A-Z]{3}$")] = "USD"
@@ -72,12 +76,16 @@ class NewTransaction(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class Charge(msgspec.Struct, forbid_unknown_fields=True):
+    """What a subscription is charged with, once."""
+
     effective_from: Literal["immediately"]
     items: _Items
     on_payment_failure: Literal["prevent_change", "apply_change"] = "prevent_change"
 
 
 class Adjustment(msgspec.Struct, forbid_unknown_fields=True):
+    """What is given back of a transaction."""
+
     action: Literal["refund", "credit"]
     transaction_id: str
     reason: str

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from storecredit.generation.images import is_public, refusal
+from storecredit.generation.image_sources import is_public, refusal
 
 MAX_BYTES = 10_000
 

@@ -1,25 +1,16 @@
-"""Stands in for servers of the world outside: image hosts, an operator's generator, OpenAI.
+"""An HTTP server on loopback that answers as it is told, well or badly.
 
-Real HTTP/1.1 over a real socket on loopback, written by hand so that it can also misbehave:
-break off, trickle, lie about its length, redirect in circles.
+Real HTTP/1.1 over a real socket, written by hand so that it can also misbehave: break off,
+trickle, lie about its length, redirect in circles.
 """
 
 import asyncio
-from base64 import b64encode
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from io import BytesIO
-from random import Random
-from uuid import UUID
 
 import msgspec
-from PIL import Image
-
-from storecredit.generation.generators import GenerationRequest, Generator, load_generator
-from storecredit.generation.images import ImageFetcher, Resolver, system_resolver
-from storecredit.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +23,7 @@ class Received:
     body: bytes
 
     def json(self) -> dict[str, object]:
+        """The body, which is a JSON object."""
         return msgspec.json.decode(self.body, type=dict[str, object])
 
 
@@ -54,6 +46,7 @@ class Answer:
 
 
 def json_answer(content: object, status: int = 200, **headers: str) -> Answer:
+    """An answer in JSON; in the headers' names `_` stands for `-`."""
     head = {"Content-Type": "application/json"} | {
         name.replace("_", "-"): value for name, value in headers.items()
     }
@@ -72,9 +65,11 @@ class StandIn:
         self.port = 0
 
     def url(self, path: str = "/", host: str = "127.0.0.1") -> str:
+        """The address of that path here."""
         return f"http://{host}:{self.port}{path}"
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """One connection, which is one request and its answer."""
         try:
             request = await _read_request(reader)
             self.received.append(request)
@@ -135,65 +130,3 @@ async def stand_in(answer: Answer | Handler) -> AsyncIterator[StandIn]:
         for task in conversations:
             task.cancel()
         await asyncio.gather(*conversations, return_exceptions=True)
-
-
-def picture(
-    kind: str = "PNG",
-    size: tuple[int, int] = (40, 30),
-    colour: str = "red",
-) -> bytes:
-    """A small image file in one colour."""
-    file = BytesIO()
-    Image.new("RGB", size, colour).save(file, kind)
-    return file.getvalue()
-
-
-def noise(size: tuple[int, int]) -> bytes:
-    """A PNG that does not compress: about three bytes for each pixel."""
-    file = BytesIO()
-    data = Random(7).randbytes(size[0] * size[1] * 3)
-    Image.frombytes("RGB", size, data).save(file, "PNG")
-    return file.getvalue()
-
-
-def data_url(content: bytes, kind: str = "png") -> str:
-    return f"data:image/{kind};base64,{b64encode(content).decode()}"
-
-
-FETCHED_MAX_BYTES = 10_000
-
-
-@asynccontextmanager
-async def fetcher(
-    *,
-    allow_private_hosts: bool = True,
-    timeout_seconds: float = 30.0,
-    trusted_host: str | None = None,
-    resolve: Resolver = system_resolver,
-) -> AsyncIterator[ImageFetcher]:
-    """Fetches images of up to `FETCHED_MAX_BYTES`, for as long as the block lasts."""
-    opened = ImageFetcher(
-        max_bytes=FETCHED_MAX_BYTES,
-        timeout_seconds=timeout_seconds,
-        allow_private_hosts=allow_private_hosts,
-        trusted_host=trusted_host,
-        resolve=resolve,
-    )
-    yield opened
-    await opened.aclose()
-
-
-SESSION = UUID("22222222-2222-4222-8222-222222222222")
-
-
-def a_request(*image_urls: str, prompt: str | None = None) -> GenerationRequest:
-    """A request as the worker makes it; without image URLs, for one small PNG."""
-    return GenerationRequest(SESSION, "order-7", image_urls or (data_url(picture()),), prompt)
-
-
-@asynccontextmanager
-async def generator(**settings: object) -> AsyncIterator[Generator]:
-    """The generator that the settings name, for as long as the block lasts."""
-    loaded = load_generator(Settings.model_validate(settings))
-    yield loaded
-    await loaded.aclose()

@@ -1,13 +1,12 @@
-"""What of Paddle's events is read, and how.
+"""What of Paddle's events and transactions is read.
 
 The fields are those of https://developer.paddle.com/webhooks. What Paddle's reference or one of
 its SDKs calls optional or nullable may be absent or null here (`tests/billing/test_sdk_types.py`
-compares). An event is read anew at each attempt, from the copy that `redaction` has made of it: so
-a version that knows more can read what an earlier one could not.
+compares). `reading.py` reads them.
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from fractions import Fraction
 from types import MappingProxyType
@@ -16,10 +15,10 @@ from uuid import UUID
 
 import msgspec
 
-from storecredit.billing.redaction import Redaction
+from storecredit.billing.paddle.charge_marker import ChargeMark
 
-_PADDLE_ID: Final = re.compile(r"[a-z]{2,20}_[A-Za-z0-9]{1,64}", re.ASCII)
-PaddleId = Annotated[str, msgspec.Meta(pattern=rf"^{_PADDLE_ID.pattern}\Z")]
+PADDLE_ID: Final = re.compile(r"[a-z]{2,20}_[A-Za-z0-9]{1,64}", re.ASCII)
+PaddleId = Annotated[str, msgspec.Meta(pattern=rf"^{PADDLE_ID.pattern}\Z")]
 Word = Annotated[str, msgspec.Meta(pattern=r"^[a-z_]{1,60}\Z")]
 EventType = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_.-]{1,100}\Z")]
 Currency = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z]{3}\Z")]
@@ -35,12 +34,7 @@ RequestId = Annotated[str, msgspec.Meta(pattern=r"^[^\x00-\x1f\x7f]{1,200}\Z")]
 Rate = Annotated[str, msgspec.Meta(pattern=r"^[0-9]{1,4}(\.[0-9]{1,20})?\Z")]
 Quantity = Annotated[int, msgspec.Meta(ge=-1_000_000_000, le=1_000_000_000)]
 """Below zero: taken off the subscription again."""
-Marker = Annotated[str, msgspec.Meta(pattern=r"^[a-z_]{1,40}(:[0-9a-f-]{1,40}){1,3}\Z")]
 Time = Annotated[datetime, msgspec.Meta(tz=True)]
-
-
-_QUOTING: Final = ("Invalid enum value ", "Invalid value ")
-
 
 ITEMS_MAX: Final = 100
 """Lines that Paddle allows in a transaction."""
@@ -129,12 +123,6 @@ class Details(Part, frozen=True):
 
     totals: Totals | None = None
     line_items: Annotated[tuple[Line, ...], msgspec.Meta(max_length=ITEMS_MAX)] | None = None
-
-
-class ChargeMark(Part, frozen=True):
-    """The custom data of a price: it marks a charge of ours (`storecredit.billing.paddle`)."""
-
-    storecredit_charge: Marker | None = None
 
 
 class BillingCycle(Part, frozen=True):
@@ -234,7 +222,7 @@ class Transaction(Part, frozen=True, tag_field="kind", tag="transaction"):
         """Which charges of ours it holds."""
         prices = [item.price for item in self.items or () if item.price is not None]
         marks = [price.custom_data for price in prices if price.custom_data is not None]
-        return tuple(mark.storecredit_charge for mark in marks if mark.storecredit_charge)
+        return tuple(mark.marker for mark in marks if mark.marker)
 
 
 class Subscription(Part, frozen=True, tag_field="kind", tag="subscription"):
@@ -269,9 +257,10 @@ _SUBSCRIPTION_EVENTS: Final = (
     *("created", "activated", "trialing", "updated"),
     *("past_due", "paused", "resumed", "canceled"),
 )
+COMPLETED_EVENT: Final = "transaction.completed"
 CONTENT_TYPES: Final[Mapping[str, type[Content]]] = MappingProxyType(
     {
-        "transaction.completed": Transaction,
+        COMPLETED_EVENT: Transaction,
         "adjustment.created": Adjustment,
         "adjustment.updated": Adjustment,
         **{f"subscription.{name}": Subscription for name in _SUBSCRIPTION_EVENTS},
@@ -290,122 +279,3 @@ class Event(msgspec.Struct, frozen=True):
 
     def __post_init__(self) -> None:
         _check_calendar(self.occurred_at)
-
-
-class References(msgspec.Struct, frozen=True):
-    """Whatever in an event may name a thing of ours; read of any event, readable or not."""
-
-    transaction_id: str | None
-    subscription_id: str | None
-    checkout_id: UUID | None
-    markers: tuple[str, ...]
-
-
-class MalformedEvent(Exception):
-    """The body is no event of Paddle's; the message says where, without what stands there."""
-
-
-class UnreadableContent(Exception):
-    """An event of a known type lacks what it should have; the message says where."""
-
-
-def read_event(body: bytes) -> Event:
-    """The event in a webhook's body. Raises MalformedEvent."""
-    try:
-        return msgspec.json.decode(body, type=Event)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise MalformedEvent(_said(error)) from None
-
-
-def keep(event: Event) -> str | None:
-    """The copy of an event that is kept, as JSON; None for a type that is ignored.
-
-    Raises UnreadableContent: there is nothing that could be kept.
-    """
-    if event.event_type not in CONTENT_TYPES:
-        return None
-    try:
-        data = msgspec.json.decode(event.data, type=dict[str, object])
-        return msgspec.json.encode(_REDACTION.copy(data)).decode()
-    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
-        raise UnreadableContent(_said(error)) from None
-
-
-def read_content(event_type: str, kept: str) -> Content:
-    """What a copy that was kept says. Raises UnreadableContent."""
-    copy = msgspec.json.decode(kept)
-    try:
-        return msgspec.convert(copy, type=CONTENT_TYPES[event_type])
-    except msgspec.ValidationError as error:
-        raise UnreadableContent(_said(error)) from None
-
-
-def read_transaction(entity: dict[str, object]) -> Transaction:
-    """A transaction as the API has it, read as an event's is. Raises UnreadableContent."""
-    try:
-        return msgspec.convert(_REDACTION.copy(entity), type=Transaction)
-    except msgspec.ValidationError as error:
-        raise UnreadableContent(_said(error)) from None
-
-
-def read_references(event_type: str, kept: str) -> References:
-    """What a copy that was kept may have to do with us. Raises UnreadableContent: it has no id."""
-    copy = msgspec.json.decode(kept, type=_Named)
-    if (own := _id(copy.id)) is None:
-        raise UnreadableContent("Expected an id - at `$.id`")
-    type_ = CONTENT_TYPES[event_type]
-    claims = copy.custom_data
-    return References(
-        transaction_id=own if type_ is Transaction else _id(copy.transaction_id),
-        subscription_id=own if type_ is Subscription else _id(copy.subscription_id),
-        checkout_id=None if claims is None else claims.checkout_id,
-        markers=tuple(_marks(copy.items)),
-    )
-
-
-class _Named(msgspec.Struct):
-    """Of a copy, what may name things, in whatever form it has."""
-
-    id: object = None
-    transaction_id: object = None
-    subscription_id: object = None
-    custom_data: CustomData | None = None
-    items: object = None
-
-
-def _id(value: object) -> str | None:
-    return value if isinstance(value, str) and _PADDLE_ID.fullmatch(value) else None
-
-
-def _marks(items: object) -> Iterator[str]:
-    for item in items if isinstance(items, list) else []:
-        price = item.get("price") if isinstance(item, dict) else None
-        data = price.get("custom_data") if isinstance(price, dict) else None
-        if isinstance(data, dict) and isinstance(marker := data.get("storecredit_charge"), str):
-            yield marker
-
-
-def _in_form(type_: type[Part]) -> Callable[[object], object]:
-    """Keeps custom data in that form; None of any other."""
-
-    def judge(data: object) -> object:
-        try:
-            return msgspec.to_builtins(msgspec.convert(data, type=type_))
-        except msgspec.ValidationError:
-            return None
-
-    return judge
-
-
-def _claims(data: object) -> object:
-    claims = _in_form(CustomData)(data)
-    return claims if isinstance(claims, dict) and "checkout_id" in claims else None
-
-
-_REDACTION: Final = Redaction(claims=_claims, marks=_in_form(ChargeMark))
-
-
-def _said(error: Exception) -> str:
-    """What is wrong, and where; of a wrong choice the library would quote what stands there."""
-    said, at, where = str(error).rpartition(" - at ")
-    return f"Invalid value{at}{where}" if said.startswith(_QUOTING) else str(error)

@@ -11,8 +11,8 @@ again when that turns out to be ours; likewise the transaction, which the operat
 after its refund was ignored.)
 """
 
-from storecredit.billing.messages import References
-from storecredit.billing.overage_charge import marked_overage
+from storecredit.billing.paddle.charge_marker import marked_overage
+from storecredit.billing.paddle.reading import References
 from storecredit.postgres.pool import Connection
 
 # A payment names the subscription that it began, before any event of that is applied.

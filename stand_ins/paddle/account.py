@@ -21,8 +21,8 @@ from typing import Any
 
 import msgspec
 
-from tests.billing import paddle_entities as entities
-from tests.billing.paddle_entities import Entity
+from stand_ins.paddle import entities
+from stand_ins.paddle.entities import Entity
 
 ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 FEE_PERCENT = 5
@@ -81,6 +81,7 @@ class Ids:
         self._count = itertools.count(1)
 
     def __call__(self, prefix: str) -> str:
+        """A new id: of 26 characters after the prefix, later ones sorted after earlier ones."""
         stamp = (int(time.time() * 1000) << 20) | next(self._count)
         digits = [ALPHABET[(stamp >> shift) & 31] for shift in range(60, -1, -5)]
         tail = self._random.choices(ALPHABET, k=26 - 2 - len(digits))
@@ -88,10 +89,12 @@ class Ids:
 
 
 def rfc3339(moment: datetime) -> str:
+    """As Paddle writes it (RFC 3339, in UTC, with microseconds)."""
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 def month_after(moment: datetime) -> datetime:
+    """The same day of the next month, or its last one."""
     year, month = moment.year + moment.month // 12, moment.month % 12 + 1
     day = min(moment.day, calendar.monthrange(year, month)[1])
     return moment.replace(year=year, month=month, day=day)

@@ -1,4 +1,4 @@
-"""The Paddle stand-in as a process of its own: checkout page, delivery of events, remote control.
+"""The stand-in as others meet it: checkout page, delivery of events, remote control.
 
 `POST /control/<what>` with a JSON body:
 
@@ -15,11 +15,9 @@ Each answers `{"events": [event ids]}`. `GET /control/state` shows everything, a
 are still to be delivered. `GET /pay?_ptxn=…` is a checkout page with one button.
 """
 
-import argparse
 import asyncio
 import contextlib
-import json
-import sys
+import socket
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
 from random import Random
@@ -29,10 +27,10 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 import msgspec
 
-from tests.billing.paddle_account import Account, Event
-from tests.billing.paddle_stand_in import API_KEY, WEBHOOK_SECRET, Failure, PaddleStandIn
-from tests.billing.paddle_webhooks import Webhooks
-from tests.worker.stand_ins import Answer, Received, StandIn, json_answer
+from stand_ins.http_server import Answer, Received, StandIn, json_answer
+from stand_ins.paddle.account import Account, Event
+from stand_ins.paddle.api import API_KEY, WEBHOOK_SECRET, Failure, PaddleStandIn
+from stand_ins.paddle.webhooks import Webhooks
 
 RETRY_SECONDS = 0.25
 """Wait after a delivery that was not taken; Paddle's own waits go from a minute to hours."""
@@ -60,6 +58,7 @@ class Deliveries:
 
     @property
     def waiting(self) -> int:
+        """How many events were not taken yet."""
         return len(self._account.events) - self.delivered
 
     def to(self, url: str) -> None:
@@ -179,47 +178,38 @@ class Control:
         return Answer(200, page.encode(), {"Content-Type": "text/html; charset=utf-8"})
 
 
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """Where events are delivered to ("": nowhere), the share that comes twice, and the order."""
+
+    to: str = ""
+    duplicates: float = 0.0
+    shuffle: bool = False
+    seed: int = 0
+
+
 @contextlib.asynccontextmanager
-async def listening(control: Control, port: int) -> AsyncIterator[int]:
-    """Serve on that port of loopback; the port."""
-    server = StandIn(control.handle)
-    async with await asyncio.start_server(server.serve, "127.0.0.1", port) as listener:
-        yield int(listener.sockets[0].getsockname()[1])
-
-
-async def run(options: argparse.Namespace) -> None:
-    """Until killed."""
+async def paddle_on(
+    listening: socket.socket,
+    delivery: Delivery,
+    api_key: str = API_KEY,
+    webhook_secret: str = WEBHOOK_SECRET,
+) -> AsyncIterator[PaddleStandIn]:
+    """All of the stand-in, served on that socket, until the block ends."""
     account = Account("")
-    paddle = PaddleStandIn(account, options.api_key, options.webhook_secret)
+    paddle = PaddleStandIn(account, api_key, webhook_secret)
+    paddle.url = f"http://127.0.0.1:{listening.getsockname()[1]}"
+    account.checkout_page = f"{paddle.url}/pay"
     deliveries = None
-    if options.webhook_url:
-        webhooks = paddle.webhooks(options.webhook_url)
-        deliveries = Deliveries(account, webhooks, options.duplicates, Random(options.seed))
-    async with listening(Control(paddle, deliveries), options.port) as port:
-        paddle.url = f"http://127.0.0.1:{port}"
-        account.checkout_page = f"{paddle.url}/pay"
-        settings = {
-            "api_url": paddle.url,
-            "api_key": paddle.api_key,
-            "webhook_secret": paddle.webhook_secret,
-        }
-        sys.stdout.write(json.dumps(settings) + "\n")
-        sys.stdout.flush()
-        if deliveries is not None:
-            await deliveries.run(shuffle=options.shuffle)
-        await asyncio.Event().wait()
-
-
-def main() -> None:
-    """The command."""
-    parser = argparse.ArgumentParser(prog="python -m tests.billing.paddle_stand_in")
-    parser.add_argument("--port", type=int, default=0)
-    parser.add_argument("--webhook-url", default="", help="where events are delivered to")
-    parser.add_argument("--api-key", default=API_KEY)
-    parser.add_argument("--webhook-secret", default=WEBHOOK_SECRET)
-    parser.add_argument("--duplicates", type=float, default=0.0, help="share delivered twice")
-    parser.add_argument("--shuffle", action="store_true", help="deliver out of order")
-    parser.add_argument("--seed", type=int, default=0)
-    options = parser.parse_args()
-    with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(run(options))
+    if delivery.to:
+        webhooks = paddle.webhooks(delivery.to)
+        deliveries = Deliveries(account, webhooks, delivery.duplicates, Random(delivery.seed))
+    server = StandIn(Control(paddle, deliveries).handle)
+    async with (
+        await asyncio.start_server(server.serve, sock=listening),
+        asyncio.TaskGroup() as group,
+    ):
+        delivering = deliveries and group.create_task(deliveries.run(shuffle=delivery.shuffle))
+        yield paddle
+        if delivering:
+            delivering.cancel()

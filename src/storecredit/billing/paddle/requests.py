@@ -39,6 +39,7 @@ from paddle_billing.Resources.Transactions.Operations.Price import (
     TransactionNonCatalogProduct,
 )
 
+from storecredit.billing.paddle.charge_marker import charge_mark
 from storecredit.billing.sales import Charge, Sale
 
 
@@ -61,7 +62,7 @@ def transaction(sale: Sale) -> CreateTransaction:
     )
 
 
-def charge(asked: Charge, marker_name: str) -> CreateOneTimeCharge:
+def charge(asked: Charge) -> CreateOneTimeCharge:
     """A charge collected at once; if the payment is declined, none was made."""
     price = SubscriptionNonCatalogPriceWithProduct(
         description=asked.description,
@@ -69,7 +70,7 @@ def charge(asked: Charge, marker_name: str) -> CreateOneTimeCharge:
         product=SubscriptionNonCatalogProduct(asked.description, TaxCategory.Standard),
         name=asked.description,
         billing_cycle=None,
-        custom_data=CustomData({marker_name: asked.marker}),
+        custom_data=CustomData(charge_mark(asked.marker)),
         tax_mode=TaxMode.External,
         quantity=PriceQuantity(asked.quantity, asked.quantity),
     )

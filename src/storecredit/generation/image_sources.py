@@ -1,11 +1,10 @@
-"""Which image URLs are acceptable, and how an input image is fetched.
+"""Where an input image may come from: acceptable URLs, public addresses, the limits of a fetch.
 
-Hides the rules of host names and addresses. Promises that nothing is ever fetched from a private,
-loopback or link-local address unless the operator allows it, and that no message here contains the
-URL it speaks of.
+Hides the rules of host names and addresses. Promises that no message here contains the URL it
+speaks of.
 
-The door calls `refusal`, which is cheap and looks nothing up; a generator calls `ImageFetcher`.
-What they raise is in `image_errors.py`.
+The door calls `refusal`, which is cheap and looks nothing up; `image_download.py` asks the rest
+before each hop. What they raise is in `image_errors.py`.
 """
 
 import asyncio
@@ -14,19 +13,10 @@ import socket
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
-from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from storecredit.generation.image_errors import ImageRefused
-from storecredit.generation.image_forms import (
-    InputImage,
-    decode_data_url,
-    is_data_url,
-    read_image,
-)
-
-if TYPE_CHECKING:
-    from storecredit.generation.image_download import ImageDownload
+from storecredit.generation.image_forms import decode_data_url, is_data_url
 
 URL_MAX_CHARACTERS = 8192
 """Of an http or https URL: signed ones with a session's token come to some thousand. A `data:` URL
@@ -44,8 +34,8 @@ Resolver = Callable[[str, int], Awaitable[Sequence[str]]]
 def refusal(url: str, *, allow_private_hosts: bool, max_bytes: int) -> str | None:
     """Why `url` is not acceptable as an image URL, as a predicate; None: it is.
 
-    No name is looked up: `ImageFetcher` checks the addresses a name resolves to. A `data:` URL
-    is decoded: at most `max_bytes`, and of a type that can be read.
+    No name is looked up: the download checks the addresses a name resolves to. A `data:` URL is
+    decoded: at most `max_bytes`, and of a type that can be read.
     """
     if len(url) <= URL_MAX_CHARACTERS and _PLAIN_URL.fullmatch(url):
         return None
@@ -170,14 +160,14 @@ def _embedded_ipv4(address: IPv6Address) -> IPv4Address | None:
     return address.ipv4_mapped or address.sixtofour
 
 
-# Fetching
-
-
 async def system_resolver(host: str, port: int) -> Sequence[str]:
     """The addresses that this machine's resolver gives for `host`, in the order to try them."""
     loop = asyncio.get_running_loop()
     found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     return [str(sockaddr[0]) for *_, sockaddr in found]
+
+
+# Limits
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,48 +182,3 @@ class FetchLimits:
     allow_private_hosts: bool
     max_redirects: int
     trusted_host: str | None
-
-
-class ImageFetcher:
-    """Fetches images within limits: see `FetchLimits`. Close it with `aclose`."""
-
-    def __init__(
-        self,
-        *,
-        max_bytes: int,
-        timeout_seconds: float,
-        allow_private_hosts: bool,
-        max_redirects: int = REDIRECTS_MAX,
-        trusted_host: str | None = None,
-        resolve: Resolver = system_resolver,
-    ) -> None:
-        self._limits = FetchLimits(
-            max_bytes, timeout_seconds, allow_private_hosts, max_redirects, trusted_host
-        )
-        self._resolve = resolve
-        self._download: ImageDownload | None = None
-
-    async def fetch(self, url: str) -> InputImage:
-        """The image at `url`, its type told from its first bytes.
-
-        Raises `ImageRefused` or `ImageUnavailable`. Whether the image decodes is not tried here.
-        """
-        if is_data_url(url):
-            return decode_data_url(url, self._limits.max_bytes)
-        return read_image(await self._started_download().get(url))
-
-    def _started_download(self) -> "ImageDownload":
-        if self._download is None:
-            # The HTTP client costs a tenth of a second; a service that is sent data: URLs, or
-            # whose worker runs elsewhere, starts without it.
-            from storecredit.generation.image_download import (  # noqa: PLC0415 - see above
-                ImageDownload,
-            )
-
-            self._download = ImageDownload(self._limits, self._resolve)
-        return self._download
-
-    async def aclose(self) -> None:
-        """Close its connections."""
-        if self._download is not None:
-            await self._download.aclose()

@@ -22,17 +22,24 @@ from typing import Final, assert_never
 import msgspec
 
 from storecredit.billing.catalogue import Catalogue
-from storecredit.billing.messages import (
+from storecredit.billing.paddle.charge_marker import marked_overage
+from storecredit.billing.paddle.messages import (
     Adjustment,
     Content,
     CustomData,
     Subscription,
     Transaction,
 )
-from storecredit.billing.overage_charge import marked_overage
-from storecredit.billing.subscription_settlement import settle_payment, settle_state
+from storecredit.billing.paddle.subscription_settlement import settle_payment, settle_state
+from storecredit.billing.paddle.verdicts import (
+    Ignored,
+    NotYet,
+    Processed,
+    SetAside,
+    Verdict,
+    booking,
+)
 from storecredit.billing.subscriptions import SubscriptionStatus
-from storecredit.billing.verdicts import Ignored, NotYet, Processed, SetAside, Verdict, booking
 from storecredit.postgres.pool import Connection, Record
 
 BOOKED_ACTIONS: Final = frozenset({"refund", "chargeback"})

@@ -13,7 +13,7 @@ from uuid import uuid4
 
 import httpx
 
-from tests.billing.paddle_account import Event
+from stand_ins.paddle.account import Event
 
 ANSWER_LIMIT_SECONDS = 5.0
 """Paddle takes anything but a 200 within this time for a failed delivery."""

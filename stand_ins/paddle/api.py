@@ -1,15 +1,8 @@
-"""Stands in for Paddle Billing: its API, its checkout page and its webhooks, on loopback.
+"""Paddle's API over an account of the stand-in's.
 
 In a test, `async with paddle_stand_in() as paddle:` runs it in the test's own event loop; the
 account behind it (`paddle.account`) is at hand to pay, renew and refund, `paddle.failures` makes
 the API misbehave, and `paddle.webhooks(url)` delivers what happened, in order or not.
-
-As a process of its own, for tests that kill ours and for demonstrations:
-
-    python -m tests.billing.paddle_stand_in --port 0 --webhook-url http://…/webhooks/paddle
-
-prints one line of JSON (`api_url`, `api_key`, `webhook_secret`), delivers every event until it is
-taken, and obeys `POST /control/…` (see `paddle_control.py`).
 """
 
 from collections import deque
@@ -21,8 +14,10 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 from uuid import uuid4
 
-from tests.billing.paddle_account import Account, Refusal
-from tests.billing.paddle_bodies import (
+from stand_ins.http_server import Answer, Received, StandIn, json_answer, stand_in
+from stand_ins.paddle.account import Account, Refusal
+from stand_ins.paddle.entities import Entity
+from stand_ins.paddle.request_bodies import (
     Adjustment,
     Charge,
     NewTransaction,
@@ -31,12 +26,11 @@ from tests.billing.paddle_bodies import (
     invalid,
     priced_items,
 )
-from tests.billing.paddle_entities import Entity
-from tests.billing.paddle_webhooks import Webhooks
-from tests.worker.stand_ins import Answer, Received, StandIn, json_answer, stand_in
+from stand_ins.paddle.webhooks import Webhooks
 
 API_KEY = "pdl_sdbx_apikey_not_a_real_one"
 WEBHOOK_SECRET = "pdl_ntfset_not_a_real_one"
+_MISTAKES = range(400, 429)
 PER_PAGE_MAX = 30
 LEAST_CHARGE = 70
 
@@ -235,7 +229,7 @@ def _known(entities: Mapping[str, Entity], id_: str) -> Entity:
 
 def _refused(refusal: Refusal, **headers: str) -> Answer:
     error: dict[str, Any] = {
-        "type": "request_error" if refusal.status < 429 else "api_error",
+        "type": "request_error" if refusal.status in _MISTAKES else "api_error",
         "code": refusal.code,
         "detail": refusal.detail,
         "documentation_url": f"https://developer.paddle.com/errors/shared/{refusal.code}",
@@ -282,9 +276,3 @@ async def paddle_stand_in(
     async with stand_in(paddle.handle) as server:
         paddle.url = server.url("")
         yield paddle
-
-
-if __name__ == "__main__":
-    from tests.billing.paddle_control import main
-
-    main()

@@ -2,7 +2,7 @@
 
 Hides the HTTP client and Paddle's error format. Promises that a request is sent at most once, that
 an answer is of bounded size and time, and that each outcome but success is one of two exceptions.
-`paddle.py` says why this is not left to the SDK.
+`gateway.py` says why this is not left to the SDK.
 """
 
 import logging
@@ -15,6 +15,7 @@ import httpx
 import msgspec
 
 from storecredit import telemetry
+from storecredit.billing.paddle.charge_marker import marker_in
 
 CONNECT_TIMEOUT_SECONDS = 10.0
 ANSWER_MAX_BYTES = 8 * 1024 * 1024
@@ -30,6 +31,17 @@ _TEMPORARY = frozenset(
         HTTPStatus.TOO_MANY_REQUESTS,
     }
 )
+
+DECLINED = "subscription_payment_declined"
+"""A card that was not charged
+(https://developer.paddle.com/errors/subscriptions/subscription_payment_declined)."""
+TOO_LITTLE = frozenset(
+    {
+        "transaction_balance_less_than_charge_limit",
+        "transaction_recurring_balance_less_than_charge_limit",
+    }
+)
+"""An amount that is not charged (https://developer.paddle.com/errors/overview)."""
 
 log = telemetry.get_logger("billing.paddle")
 
@@ -47,6 +59,16 @@ class PaddleRefused(Exception):
         super().__init__(f"{code}: {detail}")
         self.code = code
         self.detail = detail
+
+    @property
+    def is_declined(self) -> bool:
+        """Whether the buyer's means of payment was not charged."""
+        return self.code == DECLINED
+
+    @property
+    def is_too_little(self) -> bool:
+        """Whether it is an amount that Paddle does not charge."""
+        return self.code in TOO_LITTLE
 
 
 class Wire:
@@ -218,10 +240,10 @@ class Transaction(msgspec.Struct):
             self.status == "billed" and self.collection_mode == "automatic"
         )
 
-    def carries(self, name: str, value: str) -> bool:
-        """Whether an item's price has this in its custom data."""
+    def carries(self, marker: str) -> bool:
+        """Whether an item's price is marked so."""
         found = [item.price.custom_data for item in self.items or [] if item.price is not None]
-        return any(isinstance(data, dict) and data.get(name) == value for data in found)
+        return any(marker_in(data) == marker for data in found)
 
 
 class OneTransaction(msgspec.Struct):

@@ -11,7 +11,7 @@ from fractions import Fraction
 from typing import Final
 
 from storecredit.billing.catalogue import Catalogue
-from storecredit.billing.messages import BillingCycle, Item, Price, Transaction
+from storecredit.billing.paddle.messages import BillingCycle, Item, Price, Transaction
 from storecredit.postgres.pool import Record
 
 MONTHLY: Final = BillingCycle("month", 1)

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from storecredit.billing.messages import Transaction
+from storecredit.billing.paddle.messages import Transaction
 
 
 @dataclass(frozen=True, slots=True)

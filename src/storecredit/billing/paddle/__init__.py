@@ -1,0 +1,1 @@
+"""Paddle: how it is asked, what it tells, and what follows from that in our own books."""

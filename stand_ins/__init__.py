@@ -1,0 +1,1 @@
+"""Servers on loopback in the place of what is not ours: for tests, and for a try without Paddle."""
