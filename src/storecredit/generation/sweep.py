@@ -96,7 +96,7 @@ class Sweep:
             log.warning("generation_overdue", refunded=refunded)
 
     async def _requeue_orphans(self) -> None:
-        orphans = await self._open_jobs(f\"AND {job_queue.without_job('s.session_id::text')}\")
+        orphans = await self._open_jobs(f"AND {job_queue.without_job('s.session_id::text')}")
         if not orphans:
             return
         async with self._database.acquire() as connection, connection.transaction():
