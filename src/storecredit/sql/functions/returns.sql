@@ -65,6 +65,8 @@ DECLARE
     v_account bigint; k int := 0; v_amount int; v_first int;
     v_seq bigint; v_balance bigint; v_spent bigint; v_clawed bigint; v_used bigint;
     v_outcome text; v_type text; v_effect int[]; v_session_ids uuid[] := v_charges.session_ids;
+    -- At the first place of each request in the batch: true once refunded by it.
+    v_refunded boolean[] := '{}';
     v_places int[] := '{}'; v_types text[] := '{}'; v_seqs bigint[] := '{}'; v_afters bigint[] := '{}';
     v_spents bigint[] := '{}'; v_claweds bigint[] := '{}'; v_useds bigint[] := '{}';
 BEGIN
@@ -88,13 +90,14 @@ BEGIN
         END IF;
         v_outcome := CASE WHEN v_charges.amounts[i] IS NULL THEN 'no_deduction'
             WHEN v_amount > v_charges.amounts[i] THEN 'exceeds_deduction'
-            WHEN v_charges.are_returned[i] OR v_first < i AND v_first = ANY (v_places) THEN 'already_refunded'
+            WHEN v_charges.are_returned[i] OR v_refunded[v_first] THEN 'already_refunded'
             ELSE 'refunded' END;
         IF v_outcome = 'refunded' THEN
             v_type := CASE WHEN v_charges.types[i] = 'deduction' THEN 'refund'
                 WHEN is_billed(v_account, v_charges.seqs[i]) THEN 'overage_credit'
                 ELSE 'overage_refund' END;
             v_effect := movement_effect(v_type);
+            v_refunded[v_first] := true;
             v_seq := v_seq + 1;
             v_balance := v_balance + v_effect[1] * v_amount;
             v_spent := v_spent + v_effect[3] * v_amount;
