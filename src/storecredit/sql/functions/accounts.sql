@@ -72,8 +72,8 @@ COMMENT ON FUNCTION lock_account(bigint) IS
 
 CREATE OR REPLACE FUNCTION lock_accounts(
     p_account_ids bigint[],
-    OUT account_ids bigint[], OUT overage_limits bigint[], OUT seqs bigint[], OUT balances bigint[],
-    OUT spents bigint[], OUT clawed_backs bigint[], OUT overages_used bigint[]
+    OUT account_ids bigint[], OUT seqs bigint[], OUT balances bigint[], OUT spents bigint[],
+    OUT clawed_backs bigint[], OUT overages_used bigint[]
 )
 LANGUAGE plpgsql
 AS $$
@@ -81,9 +81,8 @@ AS $$
 --   account, ascending; an account that there is not is left out.
 -- Locks: the accounts, ascending, so that two batches never wait for each other in a circle.
 BEGIN
-    SELECT array_agg(a.account_id), array_agg(a.overage_limit)
-    INTO account_ids, overage_limits
-    FROM (SELECT a.account_id, a.overage_limit FROM accounts a
+    SELECT array_agg(a.account_id) INTO account_ids
+    FROM (SELECT a.account_id FROM accounts a
           WHERE a.account_id = ANY (p_account_ids)
           ORDER BY a.account_id FOR NO KEY UPDATE) a;
     -- In a statement of its own: it sees what was committed while the first one waited.

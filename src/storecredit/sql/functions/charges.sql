@@ -1,50 +1,48 @@
 -- Charges: credits taken for work, from the balance or, where the owner may, beyond it.
 
-CREATE OR REPLACE FUNCTION look_up_requests(
-    p_account_ids bigint[],
-    p_amounts int[],
-    p_request_ids text[],
-    OUT are_known boolean[],
-    OUT firsts int[],
-    OUT are_fresh boolean
+CREATE OR REPLACE FUNCTION are_fresh(
+    p_account_ids bigint[], p_amounts int[], p_request_ids text[]
 )
+RETURNS boolean
 LANGUAGE plpgsql
 AS $$
--- Purpose: what a batch says before anything is decided. are_fresh: no movement has any of its request
---   ids, and none stands twice in it. Else, per item: whether a movement has its request id, and the
---   place at which its request stands first in the batch.
--- Locks: none; the caller holds the accounts'. Errors: invalid_amount, invalid_request_id.
-DECLARE
-    v_are_valid boolean;
+-- Purpose: whether nothing stands in the way of a batch but balances: no movement has any of its
+--   request ids, none of them stands twice in it, and each item is one that a movement can be made of.
+-- Locks: none; the caller holds the accounts'. Errors: none.
 BEGIN
-    SELECT array_agg((
-               SELECT true FROM movements m
-               WHERE m.account_id = i.account_id AND m.request_id = i.request_id
-               ORDER BY m.type LIMIT 1)),
-        bool_and(coalesce(i.amount >= 1 AND length(i.request_id) BETWEEN 1 AND 200, false))
-    INTO are_known, v_are_valid
-    FROM unnest(p_account_ids, p_amounts, p_request_ids) AS i (account_id, amount, request_id);
-    IF NOT v_are_valid THEN
-        PERFORM refuse_bad_items(p_amounts, p_request_ids);
-    END IF;
-    are_fresh := NOT true = ANY (are_known) IS TRUE;
-    IF cardinality(p_account_ids) > 1 THEN
-        are_fresh := are_fresh AND cardinality(p_account_ids) = (
+    RETURN NOT EXISTS (
+            SELECT FROM unnest(p_account_ids, p_amounts, p_request_ids)
+                AS i (account_id, amount, request_id)
+            LEFT JOIN LATERAL (
+                SELECT true AS is_known FROM movements m
+                WHERE m.account_id = i.account_id AND m.request_id = i.request_id
+                ORDER BY m.type LIMIT 1) m ON true
+            WHERE m.is_known
+                OR (i.amount >= 1 AND length(i.request_id) BETWEEN 1 AND 200) IS NOT TRUE)
+        AND (cardinality(p_account_ids) = 1 OR cardinality(p_account_ids) = (
             SELECT count(*) FROM (
                 SELECT DISTINCT i.account_id, i.request_id
-                FROM unnest(p_account_ids, p_request_ids) AS i (account_id, request_id)) d);
-    END IF;
-    IF NOT are_fresh THEN
-        SELECT array_agg(w.first_n ORDER BY w.n) INTO firsts
-        FROM (SELECT i.n, min(i.n) OVER (PARTITION BY i.account_id, i.request_id)::int AS first_n
-              FROM unnest(p_account_ids, p_request_ids) WITH ORDINALITY
-                  AS i (account_id, request_id, n)) w;
-    END IF;
+                FROM unnest(p_account_ids, p_request_ids) AS i (account_id, request_id)) d));
 END;
 $$;
-COMMENT ON FUNCTION look_up_requests(bigint[], int[], text[]) IS
-    'Whether the ledger knows the requests of a batch, and which stand twice in it. '
-    'Errors: SC002 amount, SC003 request id.';
+COMMENT ON FUNCTION are_fresh(bigint[], int[], text[]) IS
+    'Whether all requests of a batch are well-formed, unknown to the ledger, and there once.';
+
+CREATE OR REPLACE FUNCTION first_places(p_account_ids bigint[], p_request_ids text[])
+RETURNS int[]
+LANGUAGE plpgsql
+AS $$
+-- Purpose: per item of a batch, the place at which its request stands first in it. Locks: none.
+BEGIN
+    RETURN (
+        SELECT array_agg(w.first_n ORDER BY w.n)
+        FROM (SELECT i.n, min(i.n) OVER (PARTITION BY i.account_id, i.request_id)::int AS first_n
+              FROM unnest(p_account_ids, p_request_ids) WITH ORDINALITY
+                  AS i (account_id, request_id, n)) w);
+END;
+$$;
+COMMENT ON FUNCTION first_places(bigint[], text[]) IS
+    'Per item of a batch, the place at which its request stands first in it.';
 
 CREATE OR REPLACE FUNCTION refuse_bad_items(p_amounts int[], p_request_ids text[])
 RETURNS void
@@ -86,16 +84,20 @@ AS $$
 -- Errors: unknown_account; invalid_amount and invalid_request_id (the whole batch is refused).
 DECLARE
     v_accounts record := lock_accounts(p_account_ids);
-    v_requests record := look_up_requests(p_account_ids, p_amounts, p_request_ids);
-    v_are_fresh boolean := v_requests.are_fresh;
+    v_are_fresh boolean := are_fresh(p_account_ids, p_amounts, p_request_ids);
+    v_firsts int[];
     v_account bigint; k int := 0; v_amount int;
-    v_seq bigint; v_balance bigint; v_spent bigint; v_clawed bigint; v_used bigint; v_limit bigint;
+    v_seq bigint; v_balance bigint; v_spent bigint; v_clawed bigint; v_used bigint;
     v_outcome text; v_type text; v_effect int[]; v_last_type text;
     v_places int[] := '{}'; v_types text[] := '{}'; v_seqs bigint[] := '{}'; v_afters bigint[] := '{}';
     v_spents bigint[] := '{}'; v_claweds bigint[] := '{}'; v_useds bigint[] := '{}';
 BEGIN
     outcomes := '{}';
     balances := '{}';
+    IF NOT v_are_fresh THEN
+        PERFORM refuse_bad_items(p_amounts, p_request_ids);
+        v_firsts := first_places(p_account_ids, p_request_ids);
+    END IF;
     FOR i IN 1 .. cardinality(p_account_ids) LOOP
         IF v_account IS DISTINCT FROM p_account_ids[i] THEN
             v_account := p_account_ids[i];
@@ -105,19 +107,19 @@ BEGIN
             END IF;
             v_seq := v_accounts.seqs[k]; v_balance := v_accounts.balances[k];
             v_spent := v_accounts.spents[k]; v_clawed := v_accounts.clawed_backs[k];
-            v_used := v_accounts.overages_used[k]; v_limit := v_accounts.overage_limits[k];
+            v_used := v_accounts.overages_used[k];
         END IF;
         v_amount := p_amounts[i];
         v_outcome := NULL;
         IF NOT v_are_fresh THEN
             v_outcome := charged_before(v_account, p_request_ids[i], v_amount,
-                v_requests.are_known[i], outcomes[v_requests.firsts[i]],
-                p_amounts[v_requests.firsts[i]]);
+                outcomes[v_firsts[i]], p_amounts[v_firsts[i]]);
         END IF;
         IF v_outcome IS NULL THEN
             -- A balance that would pay for a part pays nothing: no request is paid for in two ways.
             v_type := CASE WHEN v_amount <= v_balance THEN 'deduction'
-                WHEN v_balance = 0 AND v_amount <= v_limit - v_used THEN 'overage' END;
+                WHEN v_balance = 0 AND v_amount <= overage_limit_of(v_account) - v_used
+                THEN 'overage' END;
             IF v_type IS NULL THEN
                 v_outcome := 'insufficient';
             ELSE
@@ -148,30 +150,41 @@ COMMENT ON FUNCTION charge_accounts(bigint[], int[], text[], uuid[], text[]) IS
     'Takes credits for requests of any accounts, in order. '
     'Outcome per item: deducted, overage, already_deducted, conflict, insufficient.';
 
+CREATE OR REPLACE FUNCTION overage_limit_of(p_account_id bigint)
+RETURNS bigint
+LANGUAGE plpgsql
+AS $$
+-- Purpose: how far an account may go beyond its balance; asked for only where the balance is 0.
+-- Locks: none; the caller holds the account's.
+BEGIN
+    RETURN (SELECT a.overage_limit FROM accounts a WHERE a.account_id = p_account_id);
+END;
+$$;
+COMMENT ON FUNCTION overage_limit_of(bigint) IS
+    'How far an account may go beyond its balance.';
+
 CREATE OR REPLACE FUNCTION charged_before(
     p_account_id bigint,
     p_request_id text,
     p_amount int,
-    p_is_known boolean,
     p_first_outcome text,
     p_first_amount int
 )
 RETURNS text
 LANGUAGE plpgsql
 AS $$
--- Purpose: what an item comes to whose request was charged before: in the ledger, or earlier in this very
---   batch, with that outcome. Locks: none. Returns: already_deducted, conflict, or insufficient (a
---   request is refused once per batch); null: it was not charged before.
+-- Purpose: what an item comes to whose request was charged before: in the ledger, or at its first place
+--   in this very batch, with that outcome. Locks: none.
+-- Returns: already_deducted, conflict, or insufficient (a request is refused once per batch); null: it
+--   was not charged before.
 DECLARE
     v_amount bigint;
 BEGIN
-    IF p_is_known THEN
-        -- Perhaps as a grant, which is no matter of ours.
-        SELECT m.amount INTO v_amount FROM movements m
-        WHERE m.account_id = p_account_id AND m.request_id = p_request_id
-          AND movement_role(m.type) = 'charge'
-        ORDER BY m.type LIMIT 1;
-    END IF;
+    -- Its id may stand there for a grant, which is no matter of ours.
+    SELECT m.amount INTO v_amount FROM movements m
+    WHERE m.account_id = p_account_id AND m.request_id = p_request_id
+      AND movement_role(m.type) = 'charge'
+    ORDER BY m.type LIMIT 1;
     IF v_amount IS NULL AND p_first_outcome = 'insufficient' THEN
         RETURN 'insufficient';
     ELSIF v_amount IS NULL AND p_first_outcome IS NOT NULL THEN
@@ -181,7 +194,7 @@ BEGIN
         WHEN v_amount IS NOT NULL THEN 'conflict' END;
 END;
 $$;
-COMMENT ON FUNCTION charged_before(bigint, text, int, boolean, text, int) IS
+COMMENT ON FUNCTION charged_before(bigint, text, int, text, int) IS
     'What an item comes to whose request was charged before; null: it was not.';
 
 CREATE OR REPLACE FUNCTION refuse_account(p_account_ids bigint[], p_place int)

@@ -29,14 +29,7 @@ BEGIN
         WHERE m.account_id = i.account_id AND m.request_id = i.request_id
           AND movement_role(m.type) = 'charge'
         ORDER BY m.type LIMIT 1) c ON true;
-    IF cardinality(p_account_ids) > 1 THEN
-        SELECT array_agg(w.first_n ORDER BY w.n) INTO firsts
-        FROM (SELECT i.n, min(i.n) OVER (PARTITION BY i.account_id, i.request_id)::int AS first_n
-              FROM unnest(p_account_ids, p_request_ids) WITH ORDINALITY
-                  AS i (account_id, request_id, n)) w;
-    ELSE
-        firsts := ARRAY[1];
-    END IF;
+    firsts := first_places(p_account_ids, p_request_ids);
 END;
 $$;
 COMMENT ON FUNCTION look_up_charges(bigint[], text[]) IS

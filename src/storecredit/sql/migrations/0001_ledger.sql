@@ -75,9 +75,8 @@ CREATE TABLE movements (
     created_at timestamptz NOT NULL DEFAULT now(),
     amount bigint NOT NULL CONSTRAINT amount_is_positive CHECK (amount > 0),
     balance_after bigint NOT NULL CONSTRAINT balance_not_negative CHECK (balance_after >= 0),
-    spent_after bigint NOT NULL CONSTRAINT spent_not_negative CHECK (spent_after >= 0),
-    clawed_back_after bigint
-        CONSTRAINT clawed_back_positive_or_null CHECK (clawed_back_after > 0),
+    spent_after bigint NOT NULL,
+    clawed_back_after bigint,
     overage_used_after bigint
         CONSTRAINT overage_used_positive_or_null CHECK (overage_used_after > 0),
     session_id uuid,
