@@ -46,7 +46,10 @@ _CATALOG = """
 
 async def catalog(connection: asyncpg.Connection) -> list[str]:
     """Every schema, table, column, constraint, index, function, with owner, comment and rights."""
-    return [row["line"] for row in await connection.fetch(_CATALOG)]
+    async with connection.transaction():
+        # So that every name is told with its schema.
+        await connection.execute("SET LOCAL search_path = ''")
+        return [row["line"] for row in await connection.fetch(_CATALOG)]
 
 
 async def rows_of(connection: asyncpg.Connection, schema: str) -> dict[str, list[str]]:
