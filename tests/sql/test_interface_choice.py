@@ -14,14 +14,14 @@ from tests.sql.catalog import catalog, rows_of
 # What an app of its own may well have, with our names and with others.
 APP = """
     CREATE TABLE public.users (id serial PRIMARY KEY, email text UNIQUE);
-    CREATE TABLE public.stores (id serial PRIMARY KEY, owner int REFERENCES public.users, name text);
+    CREATE TABLE public.stores (id serial PRIMARY KEY, owner int REFERENCES public.users, n text);
     CREATE TABLE public.store_credits (store int PRIMARY KEY REFERENCES public.stores, n int);
     CREATE TABLE public.orders (id int);
     CREATE TYPE public.payments AS ENUM ('card', 'cash');
     CREATE FUNCTION public.deduct_credits(p_user_id uuid, p_amount int, p_request_id text,
         p_description text) RETURNS boolean LANGUAGE sql AS 'SELECT false';
     INSERT INTO public.users (email) VALUES ('ann@shop.example'), ('bob@shop.example');
-    INSERT INTO public.stores (owner, name) VALUES (1, 'Hats'), (2, 'Shoes');
+    INSERT INTO public.stores (owner, n) VALUES (1, 'Hats'), (2, 'Shoes');
     INSERT INTO public.store_credits VALUES (1, 100)"""
 
 

@@ -18,7 +18,7 @@ from storecredit.postgres.migrate import (
     newest_migration,
     schema_state,
 )
-from storecredit.postgres.pool import DatabaseMisconfigured, check_version
+from storecredit.postgres.pool import DatabaseMisconfigured, DatabaseUnavailable, check_version
 from tests.conftest import connect_as_superuser
 from tests.sql.books import open_store
 from tests.sql.catalog import catalog, rows_of
@@ -68,8 +68,8 @@ async def test_a_migration_replaces_functions_and_keeps_the_rows(
                 p_request_id text, p_description text DEFAULT 'free')
             RETURNS boolean LANGUAGE sql AS 'SELECT true';
             DROP FUNCTION append_movement;
-            CREATE FUNCTION of_an_earlier_version() RETURNS int LANGUAGE sql AS 'SELECT 1';
-            ALTER FUNCTION of_an_earlier_version() OWNER TO storecredit_writer;
+            CREATE FUNCTION storecredit.of_an_earlier_version() RETURNS int LANGUAGE sql AS 'SELECT 1';
+            ALTER FUNCTION storecredit.of_an_earlier_version() OWNER TO storecredit_writer;
             CREATE VIEW public.of_an_earlier_version AS SELECT 1;
             ALTER VIEW public.of_an_earlier_version OWNER TO storecredit_writer;
             {FORGET_WHAT_WAS_APPLIED}"""
@@ -86,7 +86,7 @@ async def test_what_a_newer_version_has_made_is_left_alone(
     database_url: str, admin: asyncpg.Connection
 ) -> None:
     await admin.execute(
-        f"""CREATE OR REPLACE FUNCTION raise_credit_error(p_error text, p_detail text)
+        f"""CREATE OR REPLACE FUNCTION storecredit.raise_credit_error(p_error text, p_detail text)
             RETURNS void LANGUAGE sql AS 'SELECT';
             UPDATE schema_version SET migration = '9999_of_a_newer_version';
             {FORGET_WHAT_WAS_APPLIED}"""
@@ -140,7 +140,7 @@ async def test_a_migration_killed_halfway_leaves_nothing_and_keeps_nobody_out(
             await asyncio.sleep(0.01)
 
     await empty.execute("SELECT pg_terminate_backend($1)", pid)
-    with pytest.raises(Exception, match="terminat|closed"):
+    with pytest.raises(DatabaseUnavailable):
         await migrating
     await empty.execute(f"SELECT pg_advisory_unlock(1); {LET_GO}")
 

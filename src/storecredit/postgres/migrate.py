@@ -198,13 +198,13 @@ async def _apply(
 
 
 async def _prepare(connection: asyncpg.Connection) -> None:
-    # A host may limit what a login's statements take, and ledgers grow. Where things are made is said
-    # once more, should a pooler in between have kept it to itself.
+    # A host may limit what a login's statements take, and ledgers grow.
     await connection.execute(
-        f"""SELECT set_config(name, '0', false) FROM pg_settings
-            WHERE name IN ('statement_timeout', 'transaction_timeout', 'lock_timeout');
-            SET search_path = {SEARCH_PATH}"""
+        """SELECT set_config(name, '0', false) FROM pg_settings
+           WHERE name IN ('statement_timeout', 'transaction_timeout', 'lock_timeout')"""
     )
+    # Once more, should a pooler in between have kept it to itself.
+    await connection.execute(f"SET search_path = {SEARCH_PATH}")
 
 
 async def _recorded(connection: Connection) -> _Recorded | None:
