@@ -1,10 +1,10 @@
 """A database URL as providers print it, and what our driver is told of it.
 
 Providers print URLs for libpq, and the driver, asyncpg, reads them otherwise: what it does not know
-it takes for a setting of the server, or leaves out. So a URL is read here, in the meaning that libpq
-gives it (https://www.postgresql.org/docs/18/libpq-connect.html#LIBPQ-CONNSTRING), and the driver is
-handed what it understands. Promises that a parameter is obeyed or refused by name: none is left out
-that means something. No message holds a value of the URL, as it may be a part of the password.
+it takes for a setting of the server. So a URL is read here, in the meaning that libpq gives it
+(https://www.postgresql.org/docs/18/libpq-connect.html#LIBPQ-CONNSTRING), and the driver is handed
+what it understands. Promises that a parameter is obeyed or refused by name: none is left out that
+means something. No message holds a value of the URL, as it may be a part of the password.
 """
 
 import os

@@ -159,19 +159,30 @@ async def _create(connection: asyncpg.Connection, schema: str) -> None:
     if await connection.fetchval("SELECT to_regnamespace($1)", name) is None:
         await connection.execute(f"CREATE SCHEMA {name}")
     text = resources.files(sql).joinpath("interface.sql").read_text(encoding="utf-8")
+    may_use = "SELECT has_schema_privilege($1::text::regrole, to_regnamespace($2), 'USAGE')"
+    if not await connection.fetchval(may_use, WRITER_ROLE, name):
+        await connection.execute(f"GRANT USAGE ON SCHEMA {name} TO {WRITER_ROLE}")
     await connection.execute(
-        f"GRANT USAGE, CREATE ON SCHEMA {name} TO {WRITER_ROLE}; SET LOCAL ROLE {WRITER_ROLE}"
+        f"GRANT CREATE ON SCHEMA {name} TO {WRITER_ROLE}; SET LOCAL ROLE {WRITER_ROLE}"
     )
     await connection.execute(text.replace("{interface}", name))
-    await connection.execute(f"RESET ROLE; REVOKE ALL ON SCHEMA {name} FROM {WRITER_ROLE}")
+    await connection.execute(f"RESET ROLE; REVOKE CREATE ON SCHEMA {name} FROM {WRITER_ROLE}")
 
 
 async def _drop_all_but(connection: asyncpg.Connection, schema: str | None, kept: _Names) -> None:
     """Drop what is ours outside our schema: where the interface was, and what it had before."""
-    for row in await connection.fetch(
-        _OURS, SCHEMA, WRITER_ROLE, schema, kept.views, kept.functions
-    ):
-        await connection.execute(f"SET LOCAL ROLE {WRITER_ROLE}; DROP {row['object']}; RESET ROLE")
+    old = await connection.fetch(_OURS, SCHEMA, WRITER_ROLE, schema, kept.views, kept.functions)
+    try:
+        for row in old:
+            await connection.execute(
+                f"SET LOCAL ROLE {WRITER_ROLE}; DROP {row['object']}; RESET ROLE"
+            )
+    except asyncpg.DependentObjectsStillExistError as error:
+        what = (error.detail or str(error)).splitlines()[0]
+        raise DatabaseMisconfigured(
+            f"Something of yours depends on the interface ({what}), and nothing was changed: drop "
+            "it, migrate, and make it anew on the interface."
+        ) from error
 
 
 _OURS: Final = """

@@ -117,8 +117,7 @@ async def migrate(
     try:
         with translated():
             check_version(connection.get_server_version().major)
-            # Once more, should a pooler have kept it to itself: nothing may be made elsewhere.
-            await connection.execute(f"SET search_path = {SEARCH_PATH}")
+            await _prepare(connection)
             return await _migrate(connection, interface_schema, app_may_login=app_may_login)
     except asyncpg.InsufficientPrivilegeError as error:
         raise _may_not_migrate(str(error)) from error
@@ -138,7 +137,6 @@ async def _migrate(
         unchanged = await _unchanged(connection, interface_schema)
         if unchanged is not None:
             return unchanged
-        await _without_time_limits(connection)
         migrated = await _apply(connection, interface_schema, app_may_login=app_may_login)
     log.info(
         "database_migrated",
@@ -199,12 +197,14 @@ async def _apply(
     return Migrated(applied=applied, changed=True, interface=chosen.schema, notes=tuple(notes))
 
 
-async def _without_time_limits(connection: asyncpg.Connection) -> None:
-    """For this transaction: a host may limit what a login's statements take, and ledgers grow."""
+async def _prepare(connection: asyncpg.Connection) -> None:
+    # A host may limit what a login's statements take, and ledgers grow.
     await connection.execute(
-        """SELECT set_config(name, '0', true) FROM pg_settings
+        """SELECT set_config(name, '0', false) FROM pg_settings
            WHERE name IN ('statement_timeout', 'transaction_timeout', 'lock_timeout')"""
     )
+    # Once more, should a pooler in between have kept it to itself.
+    await connection.execute(f"SET search_path = {SEARCH_PATH}")
 
 
 async def _recorded(connection: Connection) -> _Recorded | None:

@@ -25,7 +25,7 @@ WRITER_ROLE: Final = "storecredit_writer"
 """Owns the functions, and may do what they do; nobody logs in as it."""
 SCHEMA: Final = "storecredit"
 SEARCH_PATH: Final = f"{SCHEMA}, pg_temp"
-"""Named here only: no statement says where a table is. What a session makes for itself comes last."""
+"""Said here only: no statement names a schema. What a session makes for itself comes last."""
 COMMAND_TIMEOUT_SECONDS: Final = 10.0
 OLDEST_SUPPORTED: Final = 15
 

@@ -109,6 +109,8 @@ DROP TABLE
     public.credit_transactions, public.store_generation_sessions, public.generation_sessions,
     public.last_verification, public.storecredit_schema;
 
+REVOKE USAGE ON SCHEMA public FROM storecredit_app;
+
 -- The records of the tool that applied the migrations then. Somebody else may use it here, too.
 DELETE FROM public._yoyo_migration WHERE migration_id IN (
     '0001_stores', '0002_ledger', '0003_generation', '0004_schema', '0005_overage', '0006_users',

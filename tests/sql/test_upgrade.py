@@ -1,0 +1,251 @@
+"""A database of the build before becomes one of today, with every row, or stays as it is."""
+
+import json
+from collections.abc import AsyncIterator
+from urllib.parse import urlsplit
+
+import asyncpg
+import pytest
+
+from storecredit.postgres.job_queue import Job, enqueue
+from storecredit.postgres.migrate import SchemaState, migrate, schema_state
+from storecredit.postgres.pool import Database, DatabaseMisconfigured
+from tests.conftest import connect_as_superuser, with_database
+from tests.sql.books import open_store
+from tests.sql.catalog import catalog, login, rows_of
+from tests.sql.earlier_build import load_earlier_build
+
+# What that build had beside its tables.
+NOT_SHOWN = {"last_verification", "storecredit_schema"}
+JOBS = "SELECT entrypoint, dedupe_key, status::text, attempts, payload FROM {}.pgqueuer ORDER BY id"
+COLUMNS = """
+    SELECT c.relname::text AS name,
+        array_agg(format('%s %s', a.attname, format_type(a.atttypid, a.atttypmod))
+            ORDER BY a.attnum) AS columns
+    FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid
+    WHERE c.relnamespace = 'public'::regnamespace AND a.attnum > 0 AND c.relkind = ANY ($1)
+      AND c.relname !~ 'yoyo|pgqueuer'
+    GROUP BY 1"""
+
+
+@pytest.fixture
+async def earlier_url(empty_url: str, template: str) -> str:
+    """A superuser's URL of a database of the build before."""
+    await load_earlier_build(empty_url)
+    return empty_url
+
+
+@pytest.fixture
+async def earlier(earlier_url: str) -> AsyncIterator[asyncpg.Connection]:
+    connection = await connect_as_superuser(earlier_url)
+    yield connection
+    await connection.close()
+
+
+async def columns_of(connection: asyncpg.Connection, kind: str) -> dict[str, list[str]]:
+    return {row["name"]: row["columns"] for row in await connection.fetch(COLUMNS, [kind.encode()])}
+
+
+async def test_every_row_is_there_afterwards_under_the_names_of_before(
+    earlier_url: str, earlier: asyncpg.Connection
+) -> None:
+    before, columns = await rows_of(earlier, "public"), await columns_of(earlier, "r")
+    assert all(rows for table, rows in before.items() if table in columns), "a table is empty"
+
+    migrated = await migrate(earlier_url)
+
+    assert migrated.interface == "public"
+    assert migrated.notes == (
+        "The tables of the earlier storecredit were moved out of the schema public.",
+    )
+    shown = await columns_of(earlier, "v")
+    assert shown == {name: columns[name] for name in columns.keys() - NOT_SHOWN}
+    assert await rows_of(earlier, "public") == {name: before[name] for name in shown}
+    assert (await rows_of(earlier, "storecredit"))["last_verification"] == before[
+        "last_verification"
+    ]
+
+
+async def test_nothing_of_the_earlier_build_is_left(
+    earlier_url: str, earlier: asyncpg.Connection, admin: asyncpg.Connection
+) -> None:
+    assert await schema_state(earlier) is SchemaState.OUTDATED
+
+    await migrate(earlier_url)
+
+    assert await schema_state(earlier) is SchemaState.CURRENT
+    assert await catalog(earlier) == await catalog(admin)
+    assert not (await migrate(earlier_url)).changed
+
+
+async def test_jobs_wait_on_and_name_their_account(
+    earlier_url: str, earlier: asyncpg.Connection
+) -> None:
+    before = await earlier.fetch(JOBS.format("public"))
+    log = (await rows_of(earlier, "public"))["pgqueuer_log"]
+    assert {job["entrypoint"] for job in before} == {"generation", "paddle_event"}
+    assert {job["status"] for job in before} == {"queued", "picked"}
+
+    await migrate(earlier_url)
+
+    after = await earlier.fetch(JOBS.format("storecredit"))
+    for old, new in zip(before, after, strict=True):
+        assert [*new.values()][:4] == [*old.values()][:4]
+        if new["entrypoint"] == "paddle_event":
+            assert new["payload"] == old["payload"]
+            continue
+        names = json.loads(new["payload"])
+        kind = "store" if "store_id" in names else "user"
+        account_id = await earlier.fetchval(
+            "SELECT account_id FROM accounts WHERE owner_kind = $1 AND owner_id = $2",
+            kind,
+            names[f"{kind}_id"],
+        )
+        assert names.pop("account_id") == str(account_id)
+        assert names == json.loads(old["payload"])
+    assert (await rows_of(earlier, "storecredit"))["pgqueuer_log"] == log
+    await enqueue(earlier, "paddle_event", [Job("evt_0", b""), Job("evt_new", b"evt_new")])
+    assert len(await earlier.fetch(JOBS.format("storecredit"))) == len(before) + 1
+
+
+async def test_the_service_works_on_where_the_earlier_one_stopped(
+    earlier_url: str, earlier: asyncpg.Connection
+) -> None:
+    await migrate(earlier_url)
+
+    store_id = await earlier.fetchval("SELECT store_id FROM store_credits WHERE balance > 100")
+    database = await Database.open(earlier_url)
+    async with database.acquire() as connection:
+        spend = "SELECT public.deduct_store_credits($1, $2, $3)"
+        # Requests of before are known, under what they took.
+        assert await connection.fetchval(spend, store_id, 3, "direct")
+        with pytest.raises(asyncpg.PostgresError) as raised:
+            await connection.fetchval(spend, store_id, 4, "direct")
+        assert raised.value.sqlstate == "SC004"
+        assert await connection.fetchval(spend, store_id, 1, "new")
+        refund = "SELECT public.refund_store_credits($1, 2, 'returned')"
+        assert await connection.fetchval(refund, store_id) is False
+        await open_store(connection, 1)
+    await database.close()
+    newest = await earlier.fetch(
+        """SELECT request_id, balance_after FROM store_credit_transactions
+           WHERE store_id = $1 ORDER BY seq DESC LIMIT 2""",
+        store_id,
+    )
+    assert newest[0]["request_id"] == "new"
+    assert newest[0]["balance_after"] == newest[1]["balance_after"] - 1
+
+
+STORE = "(SELECT store_id FROM public.store_credits WHERE balance = 103)"
+USER = "(SELECT user_id FROM public.user_credits WHERE balance = 2)"
+TAMPERED = [
+    f"UPDATE public.store_credits SET balance = 104 WHERE store_id = {STORE}",
+    f"""UPDATE public.store_credits SET balance = 104, total_purchased = total_purchased + 1
+        WHERE store_id = {STORE}""",
+    f"UPDATE public.store_credits SET overage_used = 1 WHERE store_id = {STORE}",
+    f"UPDATE public.store_credits SET last_seq = last_seq + 1 WHERE store_id = {STORE}",
+    f"""UPDATE public.store_credit_transactions SET balance_after = balance_after + 1
+        WHERE store_id = {STORE} AND seq = 3""",
+    f"UPDATE public.store_credit_transactions SET amount = 2 WHERE store_id = {STORE} AND seq = 3",
+    f"DELETE FROM public.store_credit_transactions WHERE store_id = {STORE} AND seq = 3",
+    f"DELETE FROM public.store_credit_transactions WHERE store_id = {STORE} AND seq = 11",
+    f"UPDATE public.store_credit_transactions SET seq = 12 WHERE store_id = {STORE} AND seq = 11",
+    f"""UPDATE public.store_credit_transactions SET type = 'signup_bonus'
+        WHERE store_id = {STORE} AND seq = 1""",
+    f"DELETE FROM public.stores WHERE store_id = {STORE}",
+    f"DELETE FROM public.store_credits WHERE store_id = {STORE}",
+    f"UPDATE public.user_credits SET balance = balance + 1 WHERE user_id = {USER}",
+    f"DELETE FROM public.credit_transactions WHERE user_id = {USER} AND seq = 1",
+    f"DELETE FROM public.users WHERE user_id = {USER}",
+]
+
+
+CONSTRAINTS = """
+    SELECT conrelid::regclass::text AS of, conname FROM pg_constraint
+    WHERE contype IN ('c', 'f') AND connamespace = 'public'::regnamespace"""
+
+
+@pytest.mark.parametrize("tampering", TAMPERED)
+async def test_a_ledger_that_does_not_follow_is_refused_with_its_owner(
+    earlier_url: str, earlier: asyncpg.Connection, tampering: str
+) -> None:
+    for row in await earlier.fetch(CONSTRAINTS):
+        await earlier.execute(f"ALTER TABLE {row['of']} DROP CONSTRAINT {row['conname']}")
+    owner = await earlier.fetchval(f"SELECT {STORE if 'store_id' in tampering else USER}")
+    assert owner is not None
+    await earlier.execute(tampering)
+    before, rows = await catalog(earlier), await rows_of(earlier, "public")
+
+    with pytest.raises(DatabaseMisconfigured) as raised:
+        await migrate(earlier_url)
+
+    assert str(owner) in str(raised.value)
+    assert "nothing was changed" in str(raised.value)
+    assert await catalog(earlier) == before
+    assert await rows_of(earlier, "public") == rows
+
+
+@pytest.mark.parametrize(
+    "change, said",
+    [
+        ("UPDATE storecredit_schema SET migration = '0013_foreign_events'", "last build before"),
+        ("UPDATE storecredit_schema SET migration = '0015_of_a_fork'", "last build before"),
+        ("DELETE FROM storecredit_schema", "last build before"),
+        ("ALTER TABLE stores ADD COLUMN notes text", "last build before"),
+        ("ALTER TABLE users ALTER COLUMN created_at TYPE timestamp", "last build before"),
+        ("DROP TABLE clawbacks", "last build before"),
+        ("CREATE VIEW rich AS SELECT * FROM store_credits WHERE balance > 100", "public.rich"),
+        ("CREATE TABLE shops (store_id uuid REFERENCES stores)", "shops"),
+        ("CREATE VIEW spent AS SELECT balance_change('deduction', 1)", "public.spent"),
+    ],
+)
+async def test_what_is_not_exactly_ours_is_refused(
+    earlier_url: str, earlier: asyncpg.Connection, change: str, said: str
+) -> None:
+    await earlier.execute(f"SET search_path = public; {change}")
+    before, rows = await catalog(earlier), await rows_of(earlier, "public")
+
+    with pytest.raises(DatabaseMisconfigured) as raised:
+        await migrate(earlier_url)
+
+    assert said in str(raised.value)
+    assert "\n" not in str(raised.value)
+    assert await catalog(earlier) == before
+    assert await rows_of(earlier, "public") == rows
+
+
+async def test_what_others_have_beside_it_stays(
+    earlier_url: str, earlier: asyncpg.Connection
+) -> None:
+    await earlier.execute(
+        """CREATE TABLE public.orders (id int);
+           CREATE FUNCTION public.balance_change(text) RETURNS int LANGUAGE sql AS 'SELECT 1';
+           INSERT INTO public._yoyo_migration (migration_hash, migration_id)
+               VALUES ('h', '0001_orders')"""
+    )
+
+    await migrate(earlier_url)
+
+    kept = {table for table in await rows_of(earlier, "public") if "yoyo" in table}
+    assert kept == {"_yoyo_migration", "_yoyo_log", "_yoyo_version", "yoyo_lock"}
+    applied = await earlier.fetch("SELECT migration_id FROM public._yoyo_migration")
+    assert [row[0] for row in applied] == ["0001_orders"]
+    assert await earlier.fetchval("SELECT public.balance_change('x')") == 1
+    assert await earlier.fetchval("SELECT count(*) FROM public.orders") == 0
+
+
+async def test_an_owner_who_is_no_superuser_can_upgrade(
+    server_url: str, template: str, admin: asyncpg.Connection
+) -> None:
+    name = "owner_of_an_earlier_build"
+    await admin.execute(f"CREATE ROLE {name} LOGIN PASSWORD '{name}'")
+    await admin.execute(f"GRANT storecredit_app, storecredit_writer TO {name}")
+    await admin.execute(f"CREATE DATABASE {name} OWNER {name} TEMPLATE template0")
+    try:
+        url = login(server_url, name)
+        assert urlsplit(with_database(server_url, name)).path == urlsplit(url).path
+        await load_earlier_build(url)
+        assert (await migrate(url)).interface == "public"
+    finally:
+        await admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
+        await admin.execute(f"DROP OWNED BY {name}; DROP ROLE {name}")
