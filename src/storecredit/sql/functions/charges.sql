@@ -64,13 +64,8 @@ COMMENT ON FUNCTION refuse_bad_items(int[], text[]) IS
     'Refuses an amount below 1 (SC002) and a request id of the wrong length (SC003).';
 
 CREATE OR REPLACE FUNCTION charge_accounts(
-    p_account_ids bigint[],
-    p_amounts int[],
-    p_request_ids text[],
-    p_session_ids uuid[],
-    p_descriptions text[],
-    OUT outcomes text[],
-    OUT balances bigint[]
+    p_account_ids bigint[], p_amounts int[], p_request_ids text[], p_session_ids uuid[],
+    p_descriptions text[], OUT outcomes text[], OUT balances bigint[]
 )
 LANGUAGE plpgsql
 AS $$
@@ -85,23 +80,20 @@ AS $$
 DECLARE
     v_accounts record := lock_accounts(p_account_ids);
     v_are_fresh boolean := are_fresh(p_account_ids, p_amounts, p_request_ids);
-    v_firsts int[];
-    v_account bigint; k int := 0; v_amount int;
+    v_firsts int[]; v_account bigint; k int := 0; v_amount int;
     v_seq bigint; v_balance bigint; v_spent bigint; v_clawed bigint; v_used bigint;
-    v_outcome text; v_type text; v_effect int[]; v_last_type text;
+    v_outcome text; v_type text; v_last_type text; v_effect int[];
     v_places int[] := '{}'; v_types text[] := '{}'; v_seqs bigint[] := '{}'; v_afters bigint[] := '{}';
     v_spents bigint[] := '{}'; v_claweds bigint[] := '{}'; v_useds bigint[] := '{}';
 BEGIN
-    outcomes := '{}';
-    balances := '{}';
+    outcomes := '{}'; balances := '{}';
     IF NOT v_are_fresh THEN
         PERFORM refuse_bad_items(p_amounts, p_request_ids);
         v_firsts := first_places(p_account_ids, p_request_ids);
     END IF;
     FOR i IN 1 .. cardinality(p_account_ids) LOOP
         IF v_account IS DISTINCT FROM p_account_ids[i] THEN
-            v_account := p_account_ids[i];
-            k := k + 1;
+            v_account := p_account_ids[i]; k := k + 1;
             IF v_accounts.account_ids[k] IS DISTINCT FROM v_account THEN
                 PERFORM refuse_account(p_account_ids, i);
             END IF;
@@ -120,16 +112,13 @@ BEGIN
             v_type := CASE WHEN v_amount <= v_balance THEN 'deduction'
                 WHEN v_balance = 0 AND v_amount <= overage_limit_of(v_account) - v_used
                 THEN 'overage' END;
-            IF v_type IS NULL THEN
-                v_outcome := 'insufficient';
-            ELSE
+            v_outcome := CASE v_type WHEN 'deduction' THEN 'deducted' WHEN 'overage' THEN 'overage'
+                ELSE 'insufficient' END;
+            IF v_type IS NOT NULL THEN
                 IF v_type IS DISTINCT FROM v_last_type THEN
-                    v_effect := movement_effect(v_type);
-                    v_last_type := v_type;
+                    v_effect := movement_effect(v_type); v_last_type := v_type;
                 END IF;
-                v_outcome := CASE v_type WHEN 'overage' THEN 'overage' ELSE 'deducted' END;
-                v_seq := v_seq + 1;
-                v_balance := v_balance + v_effect[1] * v_amount;
+                v_seq := v_seq + 1; v_balance := v_balance + v_effect[1] * v_amount;
                 v_spent := v_spent + v_effect[3] * v_amount;
                 v_used := v_used + v_effect[5] * v_amount;
                 v_places := v_places || i; v_types := v_types || v_type; v_seqs := v_seqs || v_seq;
@@ -137,13 +126,11 @@ BEGIN
                 v_claweds := v_claweds || v_clawed; v_useds := v_useds || v_used;
             END IF;
         END IF;
-        outcomes := outcomes || v_outcome;
-        balances := balances || v_balance;
+        outcomes := outcomes || v_outcome; balances := balances || v_balance;
     END LOOP;
-    IF cardinality(v_places) > 0 THEN
-        PERFORM append_movements(v_places, v_types, v_seqs, v_afters, v_spents, v_claweds, v_useds,
-            p_account_ids, p_amounts, p_request_ids, p_session_ids, p_descriptions);
-    END IF;
+    PERFORM append_movements(v_places, v_types, v_seqs, v_afters, v_spents, v_claweds, v_useds,
+        p_account_ids, p_amounts, p_request_ids, p_session_ids, p_descriptions)
+    WHERE cardinality(v_places) > 0;
 END;
 $$;
 COMMENT ON FUNCTION charge_accounts(bigint[], int[], text[], uuid[], text[]) IS

@@ -36,12 +36,8 @@ COMMENT ON FUNCTION look_up_charges(bigint[], text[]) IS
     'The charges of the requests of a batch, and whether they were given back.';
 
 CREATE OR REPLACE FUNCTION return_charges(
-    p_account_ids bigint[],
-    p_amounts int[],
-    p_request_ids text[],
-    p_descriptions text[],
-    OUT outcomes text[],
-    OUT balances bigint[]
+    p_account_ids bigint[], p_amounts int[], p_request_ids text[], p_descriptions text[],
+    OUT outcomes text[], OUT balances bigint[]
 )
 LANGUAGE plpgsql
 AS $$
@@ -63,12 +59,10 @@ DECLARE
     v_places int[] := '{}'; v_types text[] := '{}'; v_seqs bigint[] := '{}'; v_afters bigint[] := '{}';
     v_spents bigint[] := '{}'; v_claweds bigint[] := '{}'; v_useds bigint[] := '{}';
 BEGIN
-    outcomes := '{}';
-    balances := '{}';
+    outcomes := '{}'; balances := '{}';
     FOR i IN 1 .. cardinality(p_account_ids) LOOP
         IF v_account IS DISTINCT FROM p_account_ids[i] THEN
-            v_account := p_account_ids[i];
-            k := k + 1;
+            v_account := p_account_ids[i]; k := k + 1;
             IF v_accounts.account_ids[k] IS DISTINCT FROM v_account THEN
                 PERFORM refuse_account(p_account_ids, i);
             END IF;
@@ -99,8 +93,7 @@ BEGIN
             v_afters := v_afters || v_balance; v_spents := v_spents || v_spent;
             v_claweds := v_claweds || v_clawed; v_useds := v_useds || v_used;
         END IF;
-        outcomes := outcomes || v_outcome;
-        balances := balances || v_balance;
+        outcomes := outcomes || v_outcome; balances := balances || v_balance;
     END LOOP;
     IF cardinality(v_places) > 0 THEN
         PERFORM append_movements(v_places, v_types, v_seqs, v_afters, v_spents, v_claweds, v_useds,
