@@ -20,8 +20,8 @@ from storecredit.stores.callers import (
 )
 from storecredit.stores.lookups import CACHED_SECONDS_MAX
 from storecredit.stores.stores import Store, Stores
-from tests.listening import Clock, Heard, running, until
 from tests.postgres.commits import Line
+from tests.running_listener import Clock, Heard, running, until
 
 ORIGIN = "https://corner.example"
 # What the functions do, without the announcement: only then can a test see what is remembered.

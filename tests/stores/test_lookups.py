@@ -14,7 +14,7 @@ from storecredit.stores.lookups import (
     Answer,
     Lookups,
 )
-from tests.listening import Clock, running, until
+from tests.running_listener import Clock, running, until
 
 
 @pytest.fixture
