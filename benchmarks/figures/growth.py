@@ -26,7 +26,7 @@ def with_rows(bench: Bench) -> list[Result]:
 
 
 def with_stores(bench: Bench) -> list[Result]:
-    """G2: random among ever more stores; beyond 20,000 not all keys fit into the cache."""
+    """G2: random among ever more stores; beyond `CACHED_KEYS_MAX` not all keys are cached."""
     services = {f"{stores:,}": bench.service(stores=stores) for stores in STORES}
     return _curve(bench, "G2", "create, stores", services)
 

@@ -99,6 +99,7 @@ async def assembled(settings: Settings, database: Database) -> AsyncIterator[Ser
         await lifecycle.close()
         await results.close()
         await billing.close()
+        await parts.api_keys.close()
         await parts.rate_limits.close()
         await parts.tokens.close()
         await _cancelled(listening)

@@ -9,7 +9,7 @@ import pytest
 from stand_ins.paddle.api import PaddleStandIn, paddle_stand_in
 from storecredit.billing.paddle.gateway import Paddle
 from storecredit.settings import Settings
-from tests.billing.desk import Desk, desk_of
+from tests.billing.seller import Seller, running_seller
 
 
 @pytest.fixture
@@ -29,9 +29,9 @@ async def gateway(paddle: PaddleStandIn) -> AsyncIterator[Paddle]:
 
 
 @pytest.fixture
-async def desk(
+async def seller(
     paddle: PaddleStandIn, database_url: str, admin: asyncpg.Connection, data_dir: Path
-) -> AsyncIterator[Desk]:
+) -> AsyncIterator[Seller]:
     """A running service that sells through it."""
-    async with desk_of(paddle, database_url, admin, data_dir) as running:
+    async with running_seller(paddle, database_url, admin, data_dir) as running:
         yield running

@@ -8,187 +8,191 @@ import pytest
 from storecredit.billing.checkouts import CreditsOrder
 from storecredit.billing.paddle.charge_marker import overage_marker
 from storecredit.ledger.owners import Owner, OwnerKind
-from tests.billing.desk import Desk, completed
-from tests.billing.sales import Movement
+from tests.billing.seller import Seller, completed
+from tests.billing.sql_sales import Movement
 
 
-async def bought(desk: Desk, owner: Owner, request_id: str = "order") -> str:
+async def bought(seller: Seller, owner: Owner, request_id: str = "order") -> str:
     """The transaction of a purchase that is booked."""
-    events = await desk.paid(owner, request_id=request_id)
-    await desk.told(events)
+    events = await seller.paid(owner, request_id=request_id)
+    await seller.told(events)
     return str(completed(events).data["id"])
 
 
 @pytest.mark.parametrize("kind", list(OwnerKind))
-async def test_a_full_refund_takes_all_of_its_credits(desk: Desk, kind: OwnerKind) -> None:
-    owner = await (desk.store(5) if kind is OwnerKind.STORE else desk.user(5))
-    transaction_id = await bought(desk, owner)
-    before = await desk.balance(owner)
+async def test_a_full_refund_takes_all_of_its_credits(seller: Seller, kind: OwnerKind) -> None:
+    owner = await (seller.store(5) if kind is OwnerKind.STORE else seller.user(5))
+    transaction_id = await bought(seller, owner)
+    before = await seller.balance(owner)
 
-    adjusted = desk.paddle.account.adjust(transaction_id)
-    await desk.told([adjusted])
-    assert await desk.balance(owner) == before, "it waits to be approved"
-    assert await desk.status(adjusted) == "ignored"
-    approved = desk.paddle.account.decide(adjusted.data["id"], "approved")
-    await desk.told([approved, approved])
+    adjusted = seller.paddle.account.adjust(transaction_id)
+    await seller.told([adjusted])
+    assert await seller.balance(owner) == before, "it waits to be approved"
+    assert await seller.status(adjusted) == "ignored"
+    approved = seller.paddle.account.decide(adjusted.data["id"], "approved")
+    await seller.told([approved, approved])
 
-    assert await desk.balance(owner) == 5
-    assert (await desk.ledger(owner))[-1] == Movement(
+    assert await seller.balance(owner) == 5
+    assert (await seller.ledger(owner))[-1] == Movement(
         "clawback", before - 5, 5, adjusted.data["id"]
     )
-    assert (await desk.service.parts.problems.find()).none
+    assert (await seller.service.parts.problems.find()).none
 
 
-async def test_a_rejected_refund_takes_nothing(desk: Desk) -> None:
-    store = await desk.store()
-    adjusted = desk.paddle.account.adjust(await bought(desk, store))
-    rejected = desk.paddle.account.decide(adjusted.data["id"], "rejected")
+async def test_a_rejected_refund_takes_nothing(seller: Seller) -> None:
+    store = await seller.store()
+    adjusted = seller.paddle.account.adjust(await bought(seller, store))
+    rejected = seller.paddle.account.decide(adjusted.data["id"], "rejected")
 
-    await desk.told([rejected, adjusted])
+    await seller.told([rejected, adjusted])
 
-    assert await desk.status(rejected) == "ignored"
-    assert await desk.balance(store) == 100
+    assert await seller.status(rejected) == "ignored"
+    assert await seller.balance(store) == 100
 
 
-async def test_partial_refunds_take_their_share(desk: Desk) -> None:
-    store = await desk.store()
-    transaction_id = await bought(desk, store)
+async def test_partial_refunds_take_their_share(seller: Seller) -> None:
+    store = await seller.store()
+    transaction_id = await bought(seller, store)
 
     # 100 credits for 1800: a credit is 18.
     for subtotal, balance in ((17, 100), (1, 99), (900, 49), (890, 0)):
-        adjusted = desk.paddle.account.adjust(transaction_id, subtotal=subtotal, status="approved")
-        await desk.told([adjusted])
-        assert await desk.balance(store) == balance
+        adjusted = seller.paddle.account.adjust(
+            transaction_id, subtotal=subtotal, status="approved"
+        )
+        await seller.told([adjusted])
+        assert await seller.balance(store) == balance
 
 
-async def test_a_refund_of_the_tax_alone_takes_nothing(desk: Desk) -> None:
-    store = await desk.store()
-    transaction_id = await bought(desk, store)
+async def test_a_refund_of_the_tax_alone_takes_nothing(seller: Seller) -> None:
+    store = await seller.store()
+    transaction_id = await bought(seller, store)
 
-    adjusted = desk.paddle.account.adjust(transaction_id, subtotal=0, status="approved")
-    await desk.told([adjusted])
+    adjusted = seller.paddle.account.adjust(transaction_id, subtotal=0, status="approved")
+    await seller.told([adjusted])
 
-    assert await desk.status(adjusted) == "processed"
-    assert await desk.balance(store) == 100
+    assert await seller.status(adjusted) == "processed"
+    assert await seller.balance(store) == 100
 
 
-async def test_a_chargeback_takes_what_is_there_and_the_rest_is_shown(desk: Desk) -> None:
-    store = await desk.store()
-    transaction_id = await bought(desk, store)
-    await desk.database.fetchval("SELECT deduct_store_credits($1, 70, 'spent')", store.id)
+async def test_a_chargeback_takes_what_is_there_and_the_rest_is_shown(seller: Seller) -> None:
+    store = await seller.store()
+    transaction_id = await bought(seller, store)
+    await seller.database.fetchval("SELECT deduct_store_credits($1, 70, 'spent')", store.id)
 
-    adjusted = desk.paddle.account.adjust(transaction_id, "chargeback")
-    answers = await asyncio.gather(*(desk.webhooks.send(adjusted) for _ in range(10)))
-    await desk.settled()
+    adjusted = seller.paddle.account.adjust(transaction_id, "chargeback")
+    answers = await asyncio.gather(*(seller.webhooks.send(adjusted) for _ in range(10)))
+    await seller.settled()
 
     assert {answer.status_code for answer in answers} == {200}
-    assert await desk.balance(store) == 0
-    (short,) = (await desk.service.parts.problems.clawbacks()).items
+    assert await seller.balance(store) == 0
+    (short,) = (await seller.service.parts.problems.clawbacks()).items
     assert (short.adjustment_id, short.owner) == (adjusted.data["id"], store)
     assert (short.credits, short.taken, short.action) == (100, 30, "chargeback")
-    assert (await desk.event(adjusted))["reason"] == "Of 100 credits only 30 could be taken."
+    assert (await seller.event(adjusted))["reason"] == "Of 100 credits only 30 could be taken."
 
 
 async def test_a_chargeback_of_an_empty_store_takes_nothing_and_writes_no_movement(
-    desk: Desk,
+    seller: Seller,
 ) -> None:
-    store = await desk.store()
-    transaction_id = await bought(desk, store)
-    await desk.database.fetchval("SELECT deduct_store_credits($1, 100, 'spent')", store.id)
+    store = await seller.store()
+    transaction_id = await bought(seller, store)
+    await seller.database.fetchval("SELECT deduct_store_credits($1, 100, 'spent')", store.id)
 
-    await desk.told([desk.paddle.account.adjust(transaction_id, "chargeback")])
+    await seller.told([seller.paddle.account.adjust(transaction_id, "chargeback")])
 
-    assert [row.type for row in await desk.ledger(store)] == ["purchase", "deduction"]
-    (short,) = (await desk.service.parts.problems.clawbacks()).items
+    assert [row.type for row in await seller.ledger(store)] == ["purchase", "deduction"]
+    (short,) = (await seller.service.parts.problems.clawbacks()).items
     assert (short.credits, short.taken) == (100, 0)
 
 
-async def test_a_refund_that_arrives_before_its_payment_waits_for_it(desk: Desk) -> None:
-    store = await desk.store()
-    events = await desk.paid(store)
-    adjusted = desk.paddle.account.adjust(completed(events).data["id"], status="approved")
+async def test_a_refund_that_arrives_before_its_payment_waits_for_it(seller: Seller) -> None:
+    store = await seller.store()
+    events = await seller.paid(store)
+    adjusted = seller.paddle.account.adjust(completed(events).data["id"], status="approved")
 
-    assert await desk.webhooks.send_all([adjusted]) == [200]
-    await desk.told(events)
+    assert await seller.webhooks.send_all([adjusted]) == [200]
+    await seller.told(events)
 
-    assert await desk.status(adjusted) == "processed"
-    assert [row.type for row in await desk.ledger(store)] == ["purchase", "clawback"]
-    assert await desk.balance(store) == 0
+    assert await seller.status(adjusted) == "processed"
+    assert [row.type for row in await seller.ledger(store)] == ["purchase", "clawback"]
+    assert await seller.balance(store) == 0
 
 
 @pytest.mark.parametrize(
     "action",
     ["credit", "credit_reverse", "chargeback_warning", "chargeback_reverse"],
 )
-async def test_other_actions_are_shown_to_the_operator(desk: Desk, action: str) -> None:
-    store = await desk.store()
-    adjusted = desk.paddle.account.adjust(await bought(desk, store), action)
+async def test_other_actions_are_shown_to_the_operator(seller: Seller, action: str) -> None:
+    store = await seller.store()
+    adjusted = seller.paddle.account.adjust(await bought(seller, store), action)
 
-    await desk.told([adjusted])
+    await seller.told([adjusted])
 
-    (problem,) = (await desk.service.parts.problems.events()).items
+    (problem,) = (await seller.service.parts.problems.events()).items
     assert f"({action}, approved) moves no credits by itself" in str(problem.reason)
-    assert await desk.balance(store) == 100
+    assert await seller.balance(store) == 100
 
 
-async def test_a_chargeback_that_is_reversed_is_shown_to_the_operator(desk: Desk) -> None:
-    store = await desk.store()
-    adjusted = desk.paddle.account.adjust(await bought(desk, store), "chargeback")
-    reversed_ = desk.paddle.account.decide(adjusted.data["id"], "reversed")
+async def test_a_chargeback_that_is_reversed_is_shown_to_the_operator(seller: Seller) -> None:
+    store = await seller.store()
+    adjusted = seller.paddle.account.adjust(await bought(seller, store), "chargeback")
+    reversed_ = seller.paddle.account.decide(adjusted.data["id"], "reversed")
 
-    await desk.told([adjusted, reversed_])
+    await seller.told([adjusted, reversed_])
 
-    assert await desk.balance(store) == 0
-    (problem,) = (await desk.service.parts.problems.events()).items
+    assert await seller.balance(store) == 0
+    (problem,) = (await seller.service.parts.problems.events()).items
     assert problem.event_id == reversed_.event_id
 
 
-async def test_an_adjustment_that_does_not_fit_the_payment_takes_nothing(desk: Desk) -> None:
-    store = await desk.store()
-    transaction_id = await bought(desk, store)
-    adjusted = desk.paddle.account.adjust(transaction_id, status="approved")
+async def test_an_adjustment_that_does_not_fit_the_payment_takes_nothing(seller: Seller) -> None:
+    store = await seller.store()
+    transaction_id = await bought(seller, store)
+    adjusted = seller.paddle.account.adjust(transaction_id, status="approved")
     told = [adjusted.altered({"currency_code": "EUR"})]
 
-    await desk.told(told)
+    await seller.told(told)
 
-    assert await desk.status(told[0]) == "set_aside"
-    assert await desk.balance(store) == 100
+    assert await seller.status(told[0]) == "set_aside"
+    assert await seller.balance(store) == 100
 
 
-async def test_a_refund_of_overage_takes_no_credits(desk: Desk) -> None:
-    store = await desk.store()
-    subscription_id = await desk.subscribed(store)
-    await desk.database.fetchval("SELECT set_store_overage_limit($1, 100)", store.id)
-    await desk.database.fetchval("SELECT deduct_store_credits($1, 800, 'all')", store.id)
-    await desk.database.fetchval("SELECT deduct_store_credits($1, 10, 'over')", store.id)
+async def test_a_refund_of_overage_takes_no_credits(seller: Seller) -> None:
+    store = await seller.store()
+    subscription_id = await seller.subscribed(store)
+    await seller.database.fetchval("SELECT set_store_overage_limit($1, 100)", store.id)
+    await seller.database.fetchval("SELECT deduct_store_credits($1, 800, 'all')", store.id)
+    await seller.database.fetchval("SELECT deduct_store_credits($1, 10, 'over')", store.id)
     month = date(2026, 10, 1)
-    await desk.database.fetchval("SELECT close_store_overage($1, $2, 14, 'USD')", store.id, month)
-    charged = desk.paddle.account.charge(
+    await seller.database.fetchval("SELECT close_store_overage($1, $2, 14, 'USD')", store.id, month)
+    charged = seller.paddle.account.charge(
         subscription_id, [charge_item(overage_marker(store.id, month), 10, 14)], "USD"
     )
-    paid = [event for event in desk.paddle.account.events if event.data.get("id") == charged["id"]]
+    paid = [
+        event for event in seller.paddle.account.events if event.data.get("id") == charged["id"]
+    ]
 
-    await desk.told([*paid, desk.paddle.account.adjust(charged["id"], status="approved")])
+    await seller.told([*paid, seller.paddle.account.adjust(charged["id"], status="approved")])
 
-    payment = await desk.admin.fetchrow("SELECT * FROM payments WHERE kind = 'overage'")
+    payment = await seller.admin.fetchrow("SELECT * FROM payments WHERE kind = 'overage'")
     assert payment is not None
     assert (payment["amount"], payment["credits"], payment["store_id"]) == (140, 10, store.id)
-    clawback = await desk.admin.fetchrow("SELECT credits, taken FROM clawbacks")
+    clawback = await seller.admin.fetchrow("SELECT credits, taken FROM clawbacks")
     assert clawback is not None
     assert tuple(clawback) == (0, 0)
-    assert [row.type for row in await desk.ledger(store)] == [
+    assert [row.type for row in await seller.ledger(store)] == [
         "subscription",
         "deduction",
         "overage",
         "overage_bill",
     ]
-    assert (await desk.service.parts.problems.find()).none
+    assert (await seller.service.parts.problems.find()).none
 
 
-async def test_a_payment_of_overage_that_fits_no_bill_is_set_aside(desk: Desk) -> None:
-    store, other = await desk.store(), await desk.store()
-    subscription_id = await desk.subscribed(store)
-    account = desk.paddle.account
+async def test_a_payment_of_overage_that_fits_no_bill_is_set_aside(seller: Seller) -> None:
+    store, other = await seller.store(), await seller.store()
+    subscription_id = await seller.subscribed(store)
+    account = seller.paddle.account
     for marker in (
         f"overage_bill:{store.id}:2026-10",
         f"overage_bill:{store.id}:2026-99",
@@ -203,10 +207,10 @@ async def test_a_payment_of_overage_that_fits_no_bill_is_set_aside(desk: Desk) -
         and event.data["origin"] == "subscription_charge"
     ]
 
-    await desk.told(told)
+    await seller.told(told)
 
-    assert [await desk.status(event) for event in told] == ["set_aside"] * 4
-    assert await desk.admin.fetchval("SELECT count(*) FROM payments") == 1
+    assert [await seller.status(event) for event in told] == ["set_aside"] * 4
+    assert await seller.admin.fetchval("SELECT count(*) FROM payments") == 1
 
 
 def charge_item(marker: str, quantity: int, unit_amount: int) -> dict[str, object]:
@@ -224,13 +228,13 @@ def charge_item(marker: str, quantity: int, unit_amount: int) -> dict[str, objec
     }
 
 
-async def test_a_clawback_takes_from_its_own_buyer_only(desk: Desk) -> None:
-    store, other = await desk.store(), await desk.store(50)
-    transaction_id = await bought(desk, store)
-    opened = await desk.opened(other, CreditsOrder(100), "theirs")
+async def test_a_clawback_takes_from_its_own_buyer_only(seller: Seller) -> None:
+    store, other = await seller.store(), await seller.store(50)
+    transaction_id = await bought(seller, store)
+    opened = await seller.opened(other, CreditsOrder(100), "theirs")
     assert opened.transaction_id != transaction_id
 
-    await desk.told([desk.paddle.account.adjust(transaction_id, status="approved")])
+    await seller.told([seller.paddle.account.adjust(transaction_id, status="approved")])
 
-    assert await desk.balance(store) == 0
-    assert await desk.balance(other) == 50
+    assert await seller.balance(store) == 0
+    assert await seller.balance(other) == 50

@@ -16,20 +16,20 @@ from storecredit.ledger.owners import Owner
 from storecredit.postgres.database_url import DatabaseUrl
 from storecredit.postgres.pool import Database
 from storecredit.settings import Settings
-from tests.billing.desk import Desk, completed, desk_of
-from tests.billing.sales import Movement
+from tests.billing.seller import Seller, completed, running_seller
+from tests.billing.sql_sales import Movement
 from tests.web.doors import Operator, data_of, error_of
 
 CHECKOUT = "/api/v1/billing/checkout"
 
 
 @pytest.fixture
-async def operator(desk: Desk) -> AsyncIterator[Operator]:
-    async with httpx.AsyncClient(base_url=desk.url) as http:
+async def operator(seller: Seller) -> AsyncIterator[Operator]:
+    async with httpx.AsyncClient(base_url=seller.url) as http:
         yield Operator(http)
 
 
-async def test_a_store_buys_credits_with_its_key(desk: Desk, operator: Operator) -> None:
+async def test_a_store_buys_credits_with_its_key(seller: Seller, operator: Operator) -> None:
     store = await operator.store(credits=0)
 
     answer = await store.send(
@@ -43,24 +43,24 @@ async def test_a_store_buys_credits_with_its_key(desk: Desk, operator: Operator)
     assert opened["transaction_id"] in opened["checkout_url"]
     assert await store.balance() == 0
 
-    await desk.told(desk.paddle.account.pay(opened["transaction_id"]))
+    await seller.told(seller.paddle.account.pay(opened["transaction_id"]))
 
     assert await store.balance() == 500
     owner = Owner.store(UUID(store.store_id))
-    assert await desk.ledger(owner) == [Movement("purchase", 500, 500, "order-1")]
+    assert await seller.ledger(owner) == [Movement("purchase", 500, 500, "order-1")]
 
 
 async def test_a_store_without_credits_is_told_where_to_buy_them(
-    desk: Desk, operator: Operator
+    seller: Seller, operator: Operator
 ) -> None:
     store = await operator.store(credits=0)
     error = error_of(await store.create(), 402, "INSUFFICIENT_CREDITS")
-    assert error["buy_url"] == f"{desk.url}{CHECKOUT}"
+    assert error["buy_url"] == f"{seller.url}{CHECKOUT}"
     data_of(await store.send("POST", error["buy_url"], json={"credits": 5}), 201)
 
 
 async def test_a_checkout_sent_again_is_the_same_and_another_one_a_conflict(
-    desk: Desk, operator: Operator
+    seller: Seller, operator: Operator
 ) -> None:
     store = await operator.store()
     named = {"X-Request-Id": "order-1"}
@@ -73,21 +73,21 @@ async def test_a_checkout_sent_again_is_the_same_and_another_one_a_conflict(
     assert again.headers["idempotent-replayed"] == "true"
     assert "idempotent-replayed" not in first.headers
     error_of(other, 422, "IDEMPOTENCY_CONFLICT")
-    assert len(desk.paddle.account.transactions) == 1
+    assert len(seller.paddle.account.transactions) == 1
 
 
 async def test_a_store_subscribes_and_reads_its_subscription(
-    desk: Desk, operator: Operator
+    seller: Seller, operator: Operator
 ) -> None:
     store = await operator.store(credits=0, tier="default")
     opened = data_of(await store.send("POST", CHECKOUT, json={"plan": "growth"}), 201)
-    await desk.told(desk.paddle.account.pay(opened["transaction_id"]))
+    await seller.told(seller.paddle.account.pay(opened["transaction_id"]))
 
     [subscription] = data_of(await store.get("/api/v1/billing/subscriptions"))["items"]
     seen = data_of(await operator.get(f"/stores/{store.store_id}/subscriptions"))["items"]
 
     assert seen == [subscription]
-    assert subscription["subscription_id"] in desk.paddle.account.subscriptions
+    assert subscription["subscription_id"] in seller.paddle.account.subscriptions
     assert (subscription["plan"], subscription["status"]) == ("growth", "active")
     assert (subscription["credits"], subscription["amount"]) == (800, 9900)
     assert subscription["period_ends_at"].endswith("Z")
@@ -96,20 +96,22 @@ async def test_a_store_subscribes_and_reads_its_subscription(
 
     second = await store.send("POST", CHECKOUT, json={"plan": "scale"})
     assert "subscription already" in error_of(second, 400, "VALIDATION_ERROR")["message"]
-    assert len(desk.paddle.account.transactions) == 1
+    assert len(seller.paddle.account.transactions) == 1
 
-    await desk.told(
-        desk.paddle.account.change_subscription(subscription["subscription_id"], "canceled")
+    await seller.told(
+        seller.paddle.account.change_subscription(subscription["subscription_id"], "canceled")
     )
     data_of(await store.send("POST", CHECKOUT, json={"plan": "scale"}), 201)
 
 
-async def test_the_operator_starts_a_purchase_for_a_store(desk: Desk, operator: Operator) -> None:
+async def test_the_operator_starts_a_purchase_for_a_store(
+    seller: Seller, operator: Operator
+) -> None:
     store = await operator.store(credits=0)
     path = f"/stores/{store.store_id}/checkout"
 
     opened = data_of(await operator.post(path, credits=4), 201)
-    await desk.told(desk.paddle.account.pay(opened["transaction_id"]))
+    await seller.told(seller.paddle.account.pay(opened["transaction_id"]))
 
     assert await store.balance() == 4
     error_of(await operator.post(f"/stores/{uuid4()}/checkout", credits=4), 404, "NOT_FOUND")
@@ -130,19 +132,19 @@ async def test_the_operator_starts_a_purchase_for_a_store(desk: Desk, operator: 
     ],
 )
 async def test_what_is_not_on_sale_is_refused_and_nothing_is_kept(
-    desk: Desk, operator: Operator, body: dict[str, object]
+    seller: Seller, operator: Operator, body: dict[str, object]
 ) -> None:
     store = await operator.store()
 
     error_of(await store.send("POST", CHECKOUT, json=body), 400, "VALIDATION_ERROR")
 
-    assert desk.paddle.requests == []
-    assert await desk.admin.fetchval("SELECT count(*) FROM checkouts") == 0
+    assert seller.paddle.requests == []
+    assert await seller.admin.fetchval("SELECT count(*) FROM checkouts") == 0
 
 
 @pytest.mark.parametrize("credits, amount", [(1, 18), (3, 54), (4, 72)])
 async def test_what_paddle_would_not_charge_is_refused_with_the_least_number(
-    desk: Desk, operator: Operator, credits: int, amount: int
+    seller: Seller, operator: Operator, credits: int, amount: int
 ) -> None:
     store = await operator.store()
     on_sale = data_of(await store.get("/api/v1/billing/plans"))["credits"]
@@ -155,16 +157,16 @@ async def test_what_paddle_would_not_charge_is_refused_with_the_least_number(
         return
     error = error_of(answer, 400, "VALIDATION_ERROR")
     assert error["message"] == "Credits are sold 4 to 5,000 at a time."
-    assert desk.paddle.requests == []
-    assert await desk.admin.fetchval("SELECT count(*) FROM checkouts") == 0
+    assert seller.paddle.requests == []
+    assert await seller.admin.fetchval("SELECT count(*) FROM checkouts") == 0
 
 
 async def test_what_paddle_itself_finds_too_little_is_refused_in_its_words(
-    desk: Desk, operator: Operator
+    seller: Seller, operator: Operator
 ) -> None:
     """Where the least charge of the catalogue's currency is another than the catalogue says."""
     store = await operator.store()
-    desk.paddle.least_charges["USD"] = 100
+    seller.paddle.least_charges["USD"] = 100
 
     error = error_of(
         await store.send("POST", CHECKOUT, json={"credits": 5}), 400, "VALIDATION_ERROR"
@@ -176,11 +178,11 @@ async def test_what_paddle_itself_finds_too_little_is_refused_in_its_words(
 
 
 async def test_while_paddle_is_away_the_store_is_told_and_may_try_again(
-    desk: Desk, operator: Operator
+    seller: Seller, operator: Operator
 ) -> None:
     store = await operator.store()
     named = {"X-Request-Id": "order-1"}
-    desk.paddle.failures.append(Failure.REFUSE_503)
+    seller.paddle.failures.append(Failure.REFUSE_503)
 
     away = await store.send("POST", CHECKOUT, headers=named, json={"credits": 5})
     again = await store.send("POST", CHECKOUT, headers=named, json={"credits": 5})
@@ -205,13 +207,13 @@ async def test_a_store_reads_what_is_on_sale(operator: Operator) -> None:
 
 
 async def test_a_mismatch_is_shown_to_the_operator_who_may_have_it_looked_at_again(
-    desk: Desk, operator: Operator
+    seller: Seller, operator: Operator
 ) -> None:
-    store = await desk.store()
-    paid = await desk.paid(store)
+    store = await seller.store()
+    paid = await seller.paid(store)
     event = completed(paid)
     event.data["details"]["totals"]["subtotal"] = "1"
-    await desk.told(paid)
+    await seller.told(paid)
 
     problems = data_of(await operator.get("/billing/problems"))
 
@@ -220,13 +222,13 @@ async def test_a_mismatch_is_shown_to_the_operator_who_may_have_it_looked_at_aga
     assert shown["reason"].endswith(".")
     assert problems["clawbacks"] == problems["bills"] == []
     assert problems["truncated"] is False
-    assert await desk.balance(store) == 0
+    assert await seller.balance(store) == 0
 
     retried = data_of(await operator.post(f"/billing/events/{event.event_id}/retry"))
     assert retried == {"event_id": event.event_id, "retried": True}
-    await desk.settled()
-    assert await desk.status(event) == "set_aside"
-    assert await desk.balance(store) == 0
+    await seller.settled()
+    assert await seller.status(event) == "set_aside"
+    assert await seller.balance(store) == 0
     error_of(await operator.post("/billing/events/evt_unknown/retry"), 404, "NOT_FOUND")
 
     dismiss = f"/billing/problems/{event.event_id}/dismiss"
@@ -237,14 +239,14 @@ async def test_a_mismatch_is_shown_to_the_operator_who_may_have_it_looked_at_aga
 
 
 async def test_credits_that_could_not_be_taken_back_are_shown_to_the_operator(
-    desk: Desk, operator: Operator
+    seller: Seller, operator: Operator
 ) -> None:
     store = await operator.store(credits=0)
     opened = data_of(await store.send("POST", CHECKOUT, json={"credits": 10}), 201)
-    await desk.told(desk.paddle.account.pay(opened["transaction_id"]))
-    await desk.admin.fetchval("SELECT deduct_store_credits($1, 8, 'spent')", UUID(store.store_id))
+    await seller.told(seller.paddle.account.pay(opened["transaction_id"]))
+    await seller.admin.fetchval("SELECT deduct_store_credits($1, 8, 'spent')", UUID(store.store_id))
 
-    await desk.told([desk.paddle.account.adjust(opened["transaction_id"], "chargeback")])
+    await seller.told([seller.paddle.account.adjust(opened["transaction_id"], "chargeback")])
 
     [short] = data_of(await operator.get("/billing/problems"))["clawbacks"]
     assert short["store_id"] == store.store_id
@@ -321,8 +323,8 @@ async def test_without_paddle_billing_is_off_and_says_so(
 ) -> None:
     off = {"paddle_api_key": None, "paddle_webhook_secret": None}
     async with (
-        desk_of(paddle, database_url, admin, data_dir, **off) as desk,
-        httpx.AsyncClient(base_url=desk.url) as http,
+        running_seller(paddle, database_url, admin, data_dir, **off) as seller,
+        httpx.AsyncClient(base_url=seller.url) as http,
     ):
         operator = Operator(http)
         store = await operator.store()

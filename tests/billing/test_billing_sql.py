@@ -11,7 +11,7 @@ from uuid_utils.compat import uuid7
 
 from storecredit.ledger.owners import Owner, OwnerKind
 from storecredit.postgres.pool import Database
-from tests.billing.sales import (
+from tests.billing.sql_sales import (
     MONTH,
     NOON,
     Movement,

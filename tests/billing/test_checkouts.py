@@ -26,7 +26,7 @@ from storecredit.billing.checkouts import (
 from storecredit.billing.paddle.gateway import Paddle, PaddleRefused, PaddleUnavailable
 from storecredit.ledger.owners import Owner, OwnerKind
 from storecredit.postgres.pool import Database
-from tests.billing.sales import open_owner
+from tests.billing.sql_sales import open_owner
 
 CATALOGUE = load_catalogue()
 

@@ -8,72 +8,72 @@ import pytest
 from storecredit.billing.checkouts import PlanOrder
 from storecredit.ledger.owners import OwnerKind
 from storecredit.ledger.verify import verify
-from tests.billing.desk import Desk, completed
 from tests.billing.paddle_changes import keep_with_discount
+from tests.billing.seller import Seller, completed
 
 
 @pytest.mark.parametrize("kind", list(OwnerKind))
 async def test_a_purchase_with_a_coupon_adds_all_and_a_full_refund_takes_all(
-    desk: Desk, kind: OwnerKind
+    seller: Seller, kind: OwnerKind
 ) -> None:
-    buyer = await (desk.store(5) if kind is OwnerKind.STORE else desk.user(5))
-    before = await desk.balance(buyer)
-    opened = completed(await desk.paid(buyer, coupon_percent=40)).data
+    buyer = await (seller.store(5) if kind is OwnerKind.STORE else seller.user(5))
+    before = await seller.balance(buyer)
+    opened = completed(await seller.paid(buyer, coupon_percent=40)).data
 
-    await desk.told(desk.paddle.account.events)
+    await seller.told(seller.paddle.account.events)
 
-    bought = await desk.balance(buyer) - before
-    payment = await desk.admin.fetchrow("SELECT * FROM payments")
+    bought = await seller.balance(buyer) - before
+    payment = await seller.admin.fetchrow("SELECT * FROM payments")
     assert payment is not None
     price = int(opened["details"]["totals"]["subtotal"])
     assert (payment["credits"], payment["amount"]) == (bought, price - price * 40 // 100)
     # Half of what was paid is half of the credits, though it is less than a third of the price.
-    half = desk.paddle.account.adjust(
+    half = seller.paddle.account.adjust(
         opened["id"], status="approved", subtotal=payment["amount"] // 2
     )
-    await desk.told([half])
+    await seller.told([half])
     assert (
-        await desk.balance(buyer) - before
+        await seller.balance(buyer) - before
         == bought - bought * (payment["amount"] // 2) // (payment["amount"])
     )
-    await desk.told([desk.paddle.account.adjust(opened["id"], status="approved")])
-    assert await desk.balance(buyer) == before
-    assert (await verify(desk.database, every_row=True)).discrepancies == ()
-    assert (await desk.service.parts.problems.find()).none
+    await seller.told([seller.paddle.account.adjust(opened["id"], status="approved")])
+    assert await seller.balance(buyer) == before
+    assert (await verify(seller.database, every_row=True)).discrepancies == ()
+    assert (await seller.service.parts.problems.find()).none
 
 
-async def test_a_purchase_for_nothing_adds_all_of_its_credits(desk: Desk) -> None:
-    store = await desk.store()
+async def test_a_purchase_for_nothing_adds_all_of_its_credits(seller: Seller) -> None:
+    store = await seller.store()
 
-    await desk.told(await desk.paid(store, coupon_percent=100))
+    await seller.told(await seller.paid(store, coupon_percent=100))
 
-    assert await desk.balance(store) == 100
-    assert await desk.admin.fetchval("SELECT amount FROM payments") == 0
+    assert await seller.balance(store) == 100
+    assert await seller.admin.fetchval("SELECT amount FROM payments") == 0
 
 
 @pytest.mark.parametrize("percent", [15, 100])
-async def test_a_discounted_renewal_adds_all_of_its_period(desk: Desk, percent: int) -> None:
-    store = await desk.store()
-    subscription_id = await desk.subscribed(store, "growth")
-    account = desk.paddle.account
+async def test_a_discounted_renewal_adds_all_of_its_period(seller: Seller, percent: int) -> None:
+    store = await seller.store()
+    subscription_id = await seller.subscribed(store, "growth")
+    account = seller.paddle.account
 
-    await desk.told(keep_with_discount(account, subscription_id, percent))
+    await seller.told(keep_with_discount(account, subscription_id, percent))
     renewal = account.renew(subscription_id)
-    await desk.told([*renewal, *renewal])
+    await seller.told([*renewal, *renewal])
 
-    assert await desk.balance(store) == 1600
-    paid = await desk.admin.fetchval("SELECT min(amount) FROM payments")
+    assert await seller.balance(store) == 1600
+    paid = await seller.admin.fetchval("SELECT min(amount) FROM payments")
     assert paid == 9900 * (100 - percent) // 100
-    assert (await desk.service.parts.problems.find()).none
-    await desk.told([account.adjust(completed(renewal).data["id"], "chargeback")])
-    assert await desk.balance(store) == 800
-    assert (await verify(desk.database, every_row=True)).discrepancies == ()
+    assert (await seller.service.parts.problems.find()).none
+    await seller.told([account.adjust(completed(renewal).data["id"], "chargeback")])
+    assert await seller.balance(store) == 800
+    assert (await verify(seller.database, every_row=True)).discrepancies == ()
 
 
-async def test_a_subscription_that_begins_with_a_coupon(desk: Desk) -> None:
-    store = await desk.store()
+async def test_a_subscription_that_begins_with_a_coupon(seller: Seller) -> None:
+    store = await seller.store()
 
-    await desk.told(await desk.paid(store, PlanOrder("growth"), coupon_percent=50))
+    await seller.told(await seller.paid(store, PlanOrder("growth"), coupon_percent=50))
 
-    assert (await desk.balance(store), await desk.tier(store)) == (800, "growth")
-    assert await desk.admin.fetchval("SELECT amount FROM payments") == 4950
+    assert (await seller.balance(store), await seller.tier(store)) == (800, "growth")
+    assert await seller.admin.fetchval("SELECT amount FROM payments") == 4950

@@ -14,89 +14,89 @@ from stand_ins.paddle.api import PaddleStandIn
 from stand_ins.paddle.webhooks import sign
 from storecredit.billing.checkouts import BillingOff, CreditsOrder, PlanOrder
 from storecredit.billing.paddle.reading import keep, read_event
-from tests.billing.desk import Desk, completed, desk_of
-from tests.billing.sales import Movement, everything
+from tests.billing.seller import Seller, completed, running_seller
+from tests.billing.sql_sales import Movement, everything
 from tests.web.doors import data_of, error_of
 
 
-async def test_a_stores_payment_becomes_credits(desk: Desk) -> None:
-    store = await desk.store(10)
+async def test_a_stores_payment_becomes_credits(seller: Seller) -> None:
+    store = await seller.store(10)
 
-    events = await desk.paid(store, CreditsOrder(250), "invoice-7")
-    assert await desk.balance(store) == 10, "nothing is added before it is paid"
-    await desk.told(events)
+    events = await seller.paid(store, CreditsOrder(250), "invoice-7")
+    assert await seller.balance(store) == 10, "nothing is added before it is paid"
+    await seller.told(events)
 
-    assert await desk.ledger(store) == [
+    assert await seller.ledger(store) == [
         Movement("grant", 10, 10, "opening"),
         Movement("purchase", 250, 260, "invoice-7"),
     ]
-    assert await desk.status(completed(events)) == "processed"
+    assert await seller.status(completed(events)) == "processed"
     for event in events:
         if event is not completed(events):
-            assert await desk.status(event) == "ignored"
+            assert await seller.status(event) == "ignored"
 
 
-async def test_a_users_payment_becomes_credits(desk: Desk) -> None:
-    user, store = await desk.user(10), await desk.store()
-    pack = desk.service.parts.catalogue.packs[0]
+async def test_a_users_payment_becomes_credits(seller: Seller) -> None:
+    user, store = await seller.user(10), await seller.store()
+    pack = seller.service.parts.catalogue.packs[0]
 
-    await desk.told(await desk.paid(user))
+    await seller.told(await seller.paid(user))
 
-    assert (await desk.ledger(user))[1:] == [
+    assert (await seller.ledger(user))[1:] == [
         Movement("purchase", pack.credits, 10 + pack.credits, "order")
     ]
-    assert await desk.ledger(store) == []
+    assert await seller.ledger(store) == []
 
 
-async def test_an_event_that_comes_fifty_times_at_once_books_once(desk: Desk) -> None:
-    store = await desk.store()
-    event = completed(await desk.paid(store))
+async def test_an_event_that_comes_fifty_times_at_once_books_once(seller: Seller) -> None:
+    store = await seller.store()
+    event = completed(await seller.paid(store))
 
-    answers = await asyncio.gather(*(desk.webhooks.send(event) for _ in range(50)))
+    answers = await asyncio.gather(*(seller.webhooks.send(event) for _ in range(50)))
 
     assert {answer.status_code for answer in answers} == {200}
     receipts = [data_of(answer)["receipt"] for answer in answers]
     assert sorted(receipts) == ["kept"] + ["known"] * 49
-    await desk.settled()
-    assert await desk.ledger(store) == [Movement("purchase", 100, 100, "order")]
-    assert data_of(await desk.webhooks.send(event))["receipt"] == "known"
+    await seller.settled()
+    assert await seller.ledger(store) == [Movement("purchase", 100, 100, "order")]
+    assert data_of(await seller.webhooks.send(event))["receipt"] == "known"
 
 
 @pytest.mark.parametrize("seed", range(3))
 async def test_events_in_any_order_and_more_than_once_lead_to_the_same_books(
-    desk: Desk, seed: int
+    seller: Seller, seed: int
 ) -> None:
-    store, user = await desk.store(), await desk.user()
-    account = desk.paddle.account
-    events = [*await desk.paid(store, PlanOrder("growth"), "plan"), *await desk.paid(user)]
+    store, user = await seller.store(), await seller.user()
+    account = seller.paddle.account
+    events = [*await seller.paid(store, PlanOrder("growth"), "plan"), *await seller.paid(user)]
     subscription_id = next(iter(account.subscriptions))
     renewed = account.renew(subscription_id)
-    bought = await desk.paid(store, CreditsOrder(100), "more")
+    bought = await seller.paid(store, CreditsOrder(100), "more")
     adjusted = account.adjust(completed(bought).data["id"])
     events += [*renewed, *bought, adjusted, account.decide(adjusted.data["id"], "approved")]
     events += account.change_subscription(subscription_id, "canceled")
 
-    statuses = await desk.webhooks.send_all(events, copies=2, shuffle=Random(seed))
-    await desk.settled()
+    statuses = await seller.webhooks.send_all(events, copies=2, shuffle=Random(seed))
+    await seller.settled()
 
     assert set(statuses) == {200}
-    set_aside = await desk.service.parts.problems.events()
+    set_aside = await seller.service.parts.problems.events()
     for problem in set_aside.items:
         # The wait for what it is about was over; in life it is longer than a second.
-        assert await desk.service.parts.paddle_events.retry(problem.event_id)
-    await desk.settled()
-    assert (await desk.service.parts.problems.find()).none
-    movements = await desk.ledger(store)
+        assert await seller.service.parts.paddle_events.retry(problem.event_id)
+    await seller.settled()
+    assert (await seller.service.parts.problems.find()).none
+    movements = await seller.ledger(store)
     assert sorted((row.type, row.amount) for row in movements) == [
         ("clawback", 100),
         ("purchase", 100),
         ("subscription", 800),
         ("subscription", 800),
     ]
-    assert await desk.balance(store) == 1600
-    assert len(await desk.ledger(user)) == 1
-    assert await desk.tier(store) == "default"
-    assert await desk.admin.fetchval("SELECT status FROM store_subscriptions") == "canceled"
+    assert await seller.balance(store) == 1600
+    assert len(await seller.ledger(user)) == 1
+    assert await seller.tier(store) == "default"
+    assert await seller.admin.fetchval("SELECT status FROM store_subscriptions") == "canceled"
 
 
 FORGERIES: tuple[dict[str, Any], ...] = (
@@ -109,13 +109,13 @@ FORGERIES: tuple[dict[str, Any], ...] = (
 )
 
 
-async def test_a_forged_or_old_webhook_writes_nothing(desk: Desk) -> None:
-    event = completed(await desk.paid(await desk.store()))
-    before = await everything(desk.admin)
+async def test_a_forged_or_old_webhook_writes_nothing(seller: Seller) -> None:
+    event = completed(await seller.paid(await seller.store()))
+    before = await everything(seller.admin)
 
     for forgery in FORGERIES:
-        error_of(await desk.webhooks.send(event, **forgery), 401, "INVALID_SIGNATURE")
-        assert await everything(desk.admin) == before, forgery
+        error_of(await seller.webhooks.send(event, **forgery), 401, "INVALID_SIGNATURE")
+        assert await everything(seller.admin) == before, forgery
 
 
 NO_EVENTS = (
@@ -130,30 +130,30 @@ NO_EVENTS = (
 )
 
 
-async def test_what_is_no_event_writes_nothing(desk: Desk) -> None:
+async def test_what_is_no_event_writes_nothing(seller: Seller) -> None:
     for body in NO_EVENTS:
-        error = error_of(await post(desk, body), 400, "VALIDATION_ERROR")
+        error = error_of(await post(seller, body), 400, "VALIDATION_ERROR")
         assert "buyer.example" not in error["message"]
-    assert await desk.admin.fetchval("SELECT count(*) FROM paddle_events") == 0
+    assert await seller.admin.fetchval("SELECT count(*) FROM paddle_events") == 0
 
 
-async def test_the_body_has_a_largest_size(desk: Desk) -> None:
-    answer = await post(desk, b" " * (1024 * 1024 + 1))
+async def test_the_body_has_a_largest_size(seller: Seller) -> None:
+    answer = await post(seller, b" " * (1024 * 1024 + 1))
 
     error_of(answer, 413, "PAYLOAD_TOO_LARGE")
 
 
-async def test_other_methods_are_refused(desk: Desk) -> None:
+async def test_other_methods_are_refused(seller: Seller) -> None:
     async with httpx.AsyncClient() as http:
-        answer = await http.get(desk.webhooks.url)
+        answer = await http.get(seller.webhooks.url)
     error_of(answer, 405, "METHOD_NOT_ALLOWED")
 
 
-async def post(desk: Desk, body: bytes) -> httpx.Response:
+async def post(seller: Seller, body: bytes) -> httpx.Response:
     """Send a body with a good signature."""
-    headers = {"Paddle-Signature": sign(body, desk.paddle.webhook_secret, at=time.time())}
+    headers = {"Paddle-Signature": sign(body, seller.paddle.webhook_secret, at=time.time())}
     async with httpx.AsyncClient() as http:
-        return await http.post(desk.webhooks.url, content=body, headers=headers)
+        return await http.post(seller.webhooks.url, content=body, headers=headers)
 
 
 ANOTHER = "01900000-0000-7000-8000-000000000000"
@@ -174,16 +174,18 @@ MISMATCHES: tuple[tuple[dict[str, object], str], ...] = (
 )
 
 
-async def test_what_does_not_fit_our_record_is_set_aside_and_shown(desk: Desk) -> None:
-    store = await desk.store(5)
+async def test_what_does_not_fit_our_record_is_set_aside_and_shown(seller: Seller) -> None:
+    store = await seller.store(5)
     told = [
-        completed(await desk.paid(store, request_id=f"order-{place}")).altered(lies)
+        completed(await seller.paid(store, request_id=f"order-{place}")).altered(lies)
         for place, (lies, _) in enumerate(MISMATCHES)
     ]
 
-    await desk.told(told)
+    await seller.told(told)
 
-    shown = {event.event_id: event for event in (await desk.service.parts.problems.events()).items}
+    shown = {
+        event.event_id: event for event in (await seller.service.parts.problems.events()).items
+    }
     for event, (_, sentence) in zip(told, MISMATCHES, strict=True):
         problem = shown.pop(event.event_id)
         assert problem.status == "set_aside"
@@ -191,57 +193,59 @@ async def test_what_does_not_fit_our_record_is_set_aside_and_shown(desk: Desk) -
         assert problem.about is not None
         assert problem.about["kind"] == "transaction"
     assert not shown
-    assert await desk.ledger(store) == [Movement("grant", 5, 5, "opening")]
-    assert await desk.admin.fetchval("SELECT count(*) FROM payments") == 0
+    assert await seller.ledger(store) == [Movement("grant", 5, 5, "opening")]
+    assert await seller.admin.fetchval("SELECT count(*) FROM payments") == 0
 
 
 async def test_a_request_id_that_was_used_meanwhile_is_not_taken_for_the_payment(
-    desk: Desk,
+    seller: Seller,
 ) -> None:
-    store = await desk.store()
-    event = completed(await desk.paid(store))
-    await desk.database.fetchval("SELECT add_store_credits($1, 100, 'purchase', 'order')", store.id)
+    store = await seller.store()
+    event = completed(await seller.paid(store))
+    await seller.database.fetchval(
+        "SELECT add_store_credits($1, 100, 'purchase', 'order')", store.id
+    )
 
-    await desk.told([event])
+    await seller.told([event])
 
-    assert await desk.status(event) == "set_aside"
-    assert len(await desk.ledger(store)) == 1
+    assert await seller.status(event) == "set_aside"
+    assert len(await seller.ledger(store)) == 1
 
 
-async def test_an_event_that_keeps_failing_is_shown_and_can_be_tried_again(desk: Desk) -> None:
-    store = await desk.store()
-    event = completed(await desk.paid(store))
-    await desk.admin.execute("ALTER TABLE payments ADD CONSTRAINT broken CHECK (credits < 0)")
+async def test_an_event_that_keeps_failing_is_shown_and_can_be_tried_again(seller: Seller) -> None:
+    store = await seller.store()
+    event = completed(await seller.paid(store))
+    await seller.admin.execute("ALTER TABLE payments ADD CONSTRAINT broken CHECK (credits < 0)")
 
-    await desk.told([event])
+    await seller.told([event])
 
-    (problem,) = (await desk.service.parts.problems.events()).items
+    (problem,) = (await seller.service.parts.problems.events()).items
     assert (problem.status, problem.attempts) == ("set_aside", 4)
     assert problem.reason == "Processing broke: CheckViolationError."
-    assert await desk.ledger(store) == []
+    assert await seller.ledger(store) == []
 
-    await desk.admin.execute("ALTER TABLE payments DROP CONSTRAINT broken")
-    assert await desk.service.parts.paddle_events.retry(event.event_id)
-    await desk.settled()
-    assert await desk.status(event) == "processed"
-    assert await desk.ledger(store) == [Movement("purchase", 100, 100, "order")]
-    assert (await desk.service.parts.problems.find()).none
+    await seller.admin.execute("ALTER TABLE payments DROP CONSTRAINT broken")
+    assert await seller.service.parts.paddle_events.retry(event.event_id)
+    await seller.settled()
+    assert await seller.status(event) == "processed"
+    assert await seller.ledger(store) == [Movement("purchase", 100, 100, "order")]
+    assert (await seller.service.parts.problems.find()).none
 
 
-async def test_an_event_without_a_job_gets_one(desk: Desk) -> None:
-    store = await desk.store()
-    event = completed(await desk.paid(store))
+async def test_an_event_without_a_job_gets_one(seller: Seller) -> None:
+    store = await seller.store()
+    event = completed(await seller.paid(store))
     # As if the job had been lost: kept, but not queued.
-    await desk.database.fetchval(
+    await seller.database.fetchval(
         "SELECT receive_paddle_event($1, $2, now(), $3)",
         event.event_id,
         event.event_type,
         keep(read_event(event.body())),
     )
 
-    await desk.settled()
+    await seller.settled()
 
-    assert await desk.ledger(store) == [Movement("purchase", 100, 100, "order")]
+    assert await seller.ledger(store) == [Movement("purchase", 100, 100, "order")]
 
 
 async def test_without_billing_the_door_says_so(
@@ -249,26 +253,26 @@ async def test_without_billing_the_door_says_so(
 ) -> None:
     for missing in ("paddle_api_key", "paddle_webhook_secret"):
         off: dict[str, Any] = {missing: None}
-        async with desk_of(paddle, database_url, admin, data_dir, **off) as desk:
-            error = error_of(await post(desk, NO_EVENTS[0]), 404, "NOT_FOUND")
+        async with running_seller(paddle, database_url, admin, data_dir, **off) as seller:
+            error = error_of(await post(seller, NO_EVENTS[0]), 404, "NOT_FOUND")
             assert "billing is off" in error["message"]
-            started = await desk.checkouts.start(await desk.store(), CreditsOrder(1), "r")
+            started = await seller.checkouts.start(await seller.store(), CreditsOrder(1), "r")
             assert started == BillingOff()
 
 
-async def test_whenever_connections_break_each_payment_is_booked_once(desk: Desk) -> None:
-    stores = [await desk.store() for _ in range(12)]
-    told = [completed(await desk.paid(store)) for store in stores]
+async def test_whenever_connections_break_each_payment_is_booked_once(seller: Seller) -> None:
+    stores = [await seller.store() for _ in range(12)]
+    told = [completed(await seller.paid(store)) for store in stores]
     told += [
-        desk.paddle.account.adjust(event.data["id"], subtotal=900, status="approved")
+        seller.paddle.account.adjust(event.data["id"], subtotal=900, status="approved")
         for event in told
     ]
-    cutting = asyncio.create_task(cut_connections(desk.admin))
+    cutting = asyncio.create_task(cut_connections(seller.admin))
     try:
         waiting = [*told, *told]
         while waiting:
             # What is not taken is sent again, as Paddle does.
-            answers = [await desk.webhooks.send(event) for event in waiting]
+            answers = [await seller.webhooks.send(event) for event in waiting]
             assert {answer.status_code for answer in answers} <= {200, 503}
             waiting = [
                 event
@@ -278,19 +282,19 @@ async def test_whenever_connections_break_each_payment_is_booked_once(desk: Desk
     finally:
         cutting.cancel()
         await asyncio.gather(cutting, return_exceptions=True)
-    await desk.settled()
+    await seller.settled()
 
     # An adjustment may have met a connection that broke each time it looked for its payment.
-    for problem in (await desk.service.parts.problems.events()).items:
-        assert await desk.service.parts.paddle_events.retry(problem.event_id)
-    await desk.settled()
-    assert (await desk.service.parts.problems.find()).none
+    for problem in (await seller.service.parts.problems.events()).items:
+        assert await seller.service.parts.paddle_events.retry(problem.event_id)
+    await seller.settled()
+    assert (await seller.service.parts.problems.find()).none
     for store in stores:
-        assert [(row.type, row.amount) for row in await desk.ledger(store)] == [
+        assert [(row.type, row.amount) for row in await seller.ledger(store)] == [
             ("purchase", 100),
             ("clawback", 50),
         ]
-        assert await desk.balance(store) == 50
+        assert await seller.balance(store) == 50
 
 
 async def cut_connections(admin: asyncpg.Connection) -> None:
@@ -304,10 +308,10 @@ async def cut_connections(admin: asyncpg.Connection) -> None:
 
 
 async def test_only_what_is_used_of_an_event_is_kept(
-    desk: Desk, capfd: pytest.CaptureFixture[str]
+    seller: Seller, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    store, account = await desk.store(), desk.paddle.account
-    first = await desk.paid(store, PlanOrder("growth"), "plan")
+    store, account = await seller.store(), seller.paddle.account
+    first = await seller.paid(store, PlanOrder("growth"), "plan")
     renewed = account.renew(next(iter(account.subscriptions)))
     adjusted = account.adjust(completed(first).data["id"], status="approved")
     private = {
@@ -317,11 +321,11 @@ async def test_only_what_is_used_of_an_event_is_kept(
         "reason": "Jo Buyer asked for it",
     }
 
-    await desk.told([event.altered(private) for event in (*first, *renewed, adjusted)])
+    await seller.told([event.altered(private) for event in (*first, *renewed, adjusted)])
 
-    assert await desk.balance(store) == 800
-    written = str(await everything(desk.admin))
-    queued = str(await desk.admin.fetch("SELECT payload FROM pgqueuer"))
+    assert await seller.balance(store) == 800
+    written = str(await everything(seller.admin))
+    queued = str(await seller.admin.fetch("SELECT payload FROM pgqueuer"))
     logged = "".join(capfd.readouterr())
     assert "paddle_event_received" in logged
     for text in ("buyer", "Buyer", "Private", "last4", "cardholder"):

@@ -6,17 +6,17 @@ import httpx
 import msgspec
 
 from storecredit.web.app import openapi_document
-from tests.billing.desk import Desk, completed
+from tests.billing.seller import Seller, completed
 from tests.web.doors import Operator
 
 BODIES = 10
 
 
-async def test_every_example_body_runs_as_it_stands(desk: Desk) -> None:
-    async with httpx.AsyncClient(base_url=desk.url) as http:
+async def test_every_example_body_runs_as_it_stands(seller: Seller) -> None:
+    async with httpx.AsyncClient(base_url=seller.url) as http:
         operator = Operator(http)
         store = await operator.store(credits=5)
-        paid = completed(await desk.paid(await desk.store()))
+        paid = completed(await seller.paid(await seller.store()))
         names = {
             "{store_id}": store.store_id,
             "{key_id}": store.key_id,

@@ -20,8 +20,8 @@ from stand_ins.paddle.account import Event
 from stand_ins.paddle.webhooks import sign
 from storecredit import telemetry
 from storecredit.billing.checkouts import PlanOrder
-from tests.billing.desk import Desk, completed, only
-from tests.nonsense import nonsense
+from tests.billing.seller import Seller, completed, only
+from tests.fuzz_inputs import fuzz_inputs
 
 AT_ONCE = 8
 FIELDS = {
@@ -59,16 +59,16 @@ def broken(log: io.StringIO) -> list[str]:
     return [line for line in log.getvalue().splitlines() if '"exception"' in line]
 
 
-async def post_all(desk: Desk, bodies: Sequence[bytes]) -> list[int]:
+async def post_all(seller: Seller, bodies: Sequence[bytes]) -> list[int]:
     """Deliver all, signed; the statuses."""
     room = asyncio.Semaphore(AT_ONCE)
     limits = httpx.Limits(max_connections=AT_ONCE)
     async with httpx.AsyncClient(limits=limits, timeout=60) as http:
 
         async def post(body: bytes) -> int:
-            headers = {"Paddle-Signature": sign(body, desk.webhooks.secret, at=time.time())}
+            headers = {"Paddle-Signature": sign(body, seller.webhooks.secret, at=time.time())}
             async with room:
-                answer = await http.post(desk.webhooks.url, content=body, headers=headers)
+                answer = await http.post(seller.webhooks.url, content=body, headers=headers)
             assert "Traceback" not in answer.text
             return answer.status_code
 
@@ -87,12 +87,12 @@ def spoiled(event: Event, field: str, text: str, event_id: str) -> bytes:
 
 
 async def test_no_wrong_value_in_any_field_books_anything_wrong(
-    desk: Desk, log: io.StringIO
+    seller: Seller, log: io.StringIO
 ) -> None:
-    store = await desk.store()
-    bought = completed(await desk.paid(store))
-    plan = await desk.paid(store, PlanOrder("growth"), "plan")
-    adjusted = desk.paddle.account.adjust(bought.data["id"], status="approved")
+    store = await seller.store()
+    bought = completed(await seller.paid(store))
+    plan = await seller.paid(store, PlanOrder("growth"), "plan")
+    adjusted = seller.paddle.account.adjust(bought.data["id"], status="approved")
     events = {
         "transaction": bought,
         "subscription": only(plan, "subscription.created"),
@@ -103,31 +103,31 @@ async def test_no_wrong_value_in_any_field_books_anything_wrong(
         spoiled(event, field, text, next(ids))
         for kind, event in events.items()
         for place, field in enumerate(FIELDS[kind])
-        for text in nonsense(60)[place % 9 :: 9]
+        for text in fuzz_inputs(60)[place % 9 :: 9]
     ]
 
-    statuses = await post_all(desk, bodies)
-    await desk.settled()
+    statuses = await post_all(seller, bodies)
+    await seller.settled()
 
     assert set(statuses) == {200, 400}
     assert broken(log) == []
     # What was spoiled where nothing is read is what it says.
-    movements = await desk.ledger(store)
+    movements = await seller.ledger(store)
     assert [(row.type, row.amount) for row in movements] in (
         [("purchase", 100)],
         [("purchase", 100), ("clawback", 100)],
     )
-    assert await desk.balance(store) in {0, 100}
-    assert await desk.admin.fetchval("SELECT count(*) FROM payments") == 1
-    assert await desk.tier(store) in {"default", "growth"}
+    assert await seller.balance(store) in {0, 100}
+    assert await seller.admin.fetchval("SELECT count(*) FROM payments") == 1
+    assert await seller.tier(store) in {"default", "growth"}
 
 
 async def test_no_nonsense_in_the_envelope_is_more_than_refused(
-    desk: Desk, log: io.StringIO
+    seller: Seller, log: io.StringIO
 ) -> None:
-    event = completed(await desk.paid(await desk.store()))
+    event = completed(await seller.paid(await seller.store()))
     whole = json.loads(event.body())
-    texts = nonsense(100)
+    texts = fuzz_inputs(100)
     bodies = [text.encode(errors="surrogatepass") for text in texts]
     for name in ("event_id", "event_type", "occurred_at", "data"):
         for text in texts:
@@ -140,12 +140,12 @@ async def test_no_nonsense_in_the_envelope_is_more_than_refused(
     bodies += [b'{"event_id":"evt_1\\n"}', b"\xff\xfe", b"\x00", b'{"data":' * 50_000]
     bodies += [b" " * 1_000_000 + b"{}", json.dumps(whole | {"x": "y" * 1_000_000}).encode()]
 
-    statuses = await post_all(desk, bodies)
-    await desk.settled()
+    statuses = await post_all(seller, bodies)
+    await seller.settled()
 
     assert set(statuses) <= {200, 400, 401}, "401: what is no UTF-8 cannot have been signed"
     assert broken(log) == []
-    kept = await desk.admin.fetch("SELECT event_id, status FROM paddle_events")
+    kept = await seller.admin.fetch("SELECT event_id, status FROM paddle_events")
     assert {row["event_id"] for row in kept} <= {"evt_1", event.event_id}
 
 
@@ -164,11 +164,13 @@ def personal(event: Event) -> Event:
 
 
 async def test_nobody_who_paid_can_be_read_out_of_the_database_or_the_log(
-    desk: Desk, log: io.StringIO
+    seller: Seller, log: io.StringIO
 ) -> None:
-    store = await desk.store()
-    told = [*await desk.paid(store), *await desk.paid(store, PlanOrder("growth"), "plan")]
-    told.append(desk.paddle.account.adjust(completed(told[:-1][:7]).data["id"], status="approved"))
+    store = await seller.store()
+    told = [*await seller.paid(store), *await seller.paid(store, PlanOrder("growth"), "plan")]
+    told.append(
+        seller.paddle.account.adjust(completed(told[:-1][:7]).data["id"], status="approved")
+    )
     wrong: Sequence[dict[str, Any]] = [
         {field: value}
         for field in ("status", "kind", "id", "origin", "currency_code", "custom_data")
@@ -181,27 +183,27 @@ async def test_nobody_who_paid_can_be_read_out_of_the_database_or_the_log(
     bodies.append(json.dumps(json.loads(bodies[0]) | {"event_id": EMAIL}).encode())
     bodies.append(json.dumps(json.loads(bodies[0]) | {"event_type": EMAIL}).encode())
 
-    assert set(await post_all(desk, bodies)) == {200, 400}
-    await desk.settled()
+    assert set(await post_all(seller, bodies)) == {200, 400}
+    await seller.settled()
 
-    movements = {(row.type, row.amount) for row in await desk.ledger(store)}
+    movements = {(row.type, row.amount) for row in await seller.ledger(store)}
     assert movements == {("purchase", 100), ("subscription", 800), ("clawback", 100)}
-    found = f"{log.getvalue()}\n{await dump(desk)}\n{(await shown(desk))}"
-    for secret in (EMAIL, "jane.doe", NAME, STREET, desk.paddle.api_key, desk.webhooks.secret):
+    found = f"{log.getvalue()}\n{await dump(seller)}\n{(await shown(seller))}"
+    for secret in (EMAIL, "jane.doe", NAME, STREET, seller.paddle.api_key, seller.webhooks.secret):
         assert secret not in found, secret
     assert "h1=" not in found
 
 
-async def dump(desk: Desk) -> str:
+async def dump(seller: Seller) -> str:
     """Every row of every table, the queue's too."""
-    tables = await desk.admin.fetch(
+    tables = await seller.admin.fetch(
         "SELECT tablename FROM pg_tables WHERE schemaname = 'public'",
     )
-    rows = [await desk.admin.fetch(f"SELECT t::text FROM {name} t") for (name,) in tables]
-    payloads = await desk.admin.fetch("SELECT convert_from(payload, 'UTF8') FROM pgqueuer")
+    rows = [await seller.admin.fetch(f"SELECT t::text FROM {name} t") for (name,) in tables]
+    payloads = await seller.admin.fetch("SELECT convert_from(payload, 'UTF8') FROM pgqueuer")
     return "\n".join(str(row[0]) for table in (*rows, payloads) for row in table)
 
 
-async def shown(desk: Desk) -> str:
+async def shown(seller: Seller) -> str:
     """What the operator sees of problems."""
-    return str(await desk.service.parts.problems.find())
+    return str(await seller.service.parts.problems.find())

@@ -6,8 +6,8 @@ import asyncpg
 import pytest
 
 from storecredit.ledger.owners import Owner
-from tests.billing.desk import SETTLING_SECONDS_MAX, Desk, completed
 from tests.billing.overages import bills, use_overage
+from tests.billing.seller import SETTLING_SECONDS_MAX, Seller, completed
 
 GROWTH_CREDITS = 800
 CREDITS = 10
@@ -15,10 +15,10 @@ GROWTH_AMOUNT = 14 * CREDITS
 
 
 @pytest.fixture
-async def store(desk: Desk, admin: asyncpg.Connection) -> Owner:
+async def store(seller: Seller, admin: asyncpg.Connection) -> Owner:
     """A store on a plan that used up its month, and ten credits of overage after that."""
-    owner = await desk.store()
-    await desk.subscribed(owner, "growth")
+    owner = await seller.store()
+    await seller.subscribed(owner, "growth")
     deduct = "SELECT deduct_store_credits($1, $2, 'everything')"
     assert await admin.fetchval(deduct, owner.id, GROWTH_CREDITS)
     await use_overage(admin, owner.id, CREDITS, last_month=True)
@@ -36,12 +36,12 @@ async def charged(admin: asyncpg.Connection, owner: Owner) -> str:
 
 
 async def test_a_bill_is_charged_paid_and_booked_and_moves_no_credits(
-    desk: Desk, admin: asyncpg.Connection, store: Owner
+    seller: Seller, admin: asyncpg.Connection, store: Owner
 ) -> None:
     transaction_id = await charged(admin, store)
-    told = [event for event in desk.paddle.account.events if event.data["id"] == transaction_id]
-    await desk.told([*told, completed(told)])
-    assert await desk.status(completed(told)) == "processed"
+    told = [event for event in seller.paddle.account.events if event.data["id"] == transaction_id]
+    await seller.told([*told, completed(told)])
+    assert await seller.status(completed(told)) == "processed"
     payment = await admin.fetchrow(
         "SELECT * FROM payments WHERE paddle_transaction_id = $1", transaction_id
     )
@@ -50,8 +50,8 @@ async def test_a_bill_is_charged_paid_and_booked_and_moves_no_credits(
     assert (payment["kind"], payment["credits"]) == ("overage", CREDITS)
     assert payment["amount"] == bill["amount"] == GROWTH_AMOUNT
     assert payment["request_id"] == bill["request_id"]
-    assert await desk.balance(store) == 0
-    assert [movement.type for movement in await desk.ledger(store)] == [
+    assert await seller.balance(store) == 0
+    assert [movement.type for movement in await seller.ledger(store)] == [
         "subscription",
         "deduction",
         "overage",
@@ -60,7 +60,7 @@ async def test_a_bill_is_charged_paid_and_booked_and_moves_no_credits(
 
 
 async def test_billed_overage_that_failed_comes_back_as_credits(
-    desk: Desk, admin: asyncpg.Connection, store: Owner
+    seller: Seller, admin: asyncpg.Connection, store: Owner
 ) -> None:
     await charged(admin, store)
     request_id = await admin.fetchval(
@@ -68,7 +68,7 @@ async def test_billed_overage_that_failed_comes_back_as_credits(
     )
     refund = "SELECT refund_store_credits($1, $2, $3)"
     assert await admin.fetchval(refund, store.id, CREDITS, request_id)
-    assert await desk.balance(store) == CREDITS
+    assert await seller.balance(store) == CREDITS
     assert (
-        len([t for t in desk.paddle.account.transactions.values() if t["status"] != "draft"]) == 2
+        len([t for t in seller.paddle.account.transactions.values() if t["status"] != "draft"]) == 2
     )

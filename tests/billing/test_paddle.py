@@ -24,7 +24,7 @@ from storecredit.billing.paddle.gateway import (
 from storecredit.billing.paddle.wire import ANSWER_MAX_BYTES
 from storecredit.billing.sales import Charge, Sale
 from storecredit.settings import Settings
-from tests.listening import until
+from tests.running_listener import until
 
 CREDITS = Sale(
     "Credits", 250, 18, "USD", monthly=False, custom_data={"buyer": "b-1", "request_id": "r-1"}

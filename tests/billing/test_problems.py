@@ -5,7 +5,7 @@ import pytest
 from storecredit.billing.problems import PROBLEMS_MAX, Problems
 from storecredit.ledger.owners import OwnerKind
 from storecredit.postgres.pool import Database
-from tests.billing.sales import NOON, open_owner, sell
+from tests.billing.sql_sales import NOON, open_owner, sell
 
 RECEIVE = "SELECT receive_paddle_event($1, 'transaction.completed', $2, '{\"kind\": \"x\"}')"
 

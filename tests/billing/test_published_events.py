@@ -13,7 +13,6 @@ from paddle_billing.Notifications.Entities.Transaction import Transaction
 from stand_ins.paddle.account import Event
 from storecredit.billing.checkouts import PlanOrder
 from storecredit.billing.paddle.messages import CONTENT_TYPES
-from tests.billing.desk import Desk, completed, only
 from tests.billing.published_events import (
     Optionals,
     entity_of,
@@ -21,6 +20,7 @@ from tests.billing.published_events import (
     optional_fields,
     published,
 )
+from tests.billing.seller import Seller, completed, only
 
 NULLABLE_IN_TYPESCRIPT = (
     "details",
@@ -35,18 +35,18 @@ AMOUNTS = ("details", "details.totals")
 
 @pytest.mark.parametrize("optionals", list(Optionals))
 async def test_every_published_event_is_taken_and_is_no_problem(
-    desk: Desk, optionals: Optionals
+    seller: Seller, optionals: Optionals
 ) -> None:
-    await desk.store()
+    await seller.store()
     events = [published(event_type, optionals) for event_type in event_types()]
     assert {event.event_type for event in events} >= CONTENT_TYPES.keys()
     assert len(events) > 60
 
-    await desk.told(events)
+    await seller.told(events)
 
-    assert {await desk.status(event) for event in events} == {"ignored"}
-    assert (await desk.service.parts.problems.find()).none
-    kept = str(await desk.admin.fetch("SELECT content FROM paddle_events"))
+    assert {await seller.status(event) for event in events} == {"ignored"}
+    assert (await seller.service.parts.problems.find()).none
+    kept = str(await seller.admin.fetch("SELECT content FROM paddle_events"))
     assert "made up" not in kept
 
 
@@ -72,52 +72,58 @@ def lacking(event: Event, path: str, *, null: bool) -> Event:
     return replace(lacks, event_id=f"{event.event_id}{'null' if null else 'missing'}")
 
 
-async def test_a_payment_of_ours_is_booked_whatever_optional_field_it_lacks(desk: Desk) -> None:
-    store = await desk.store()
+async def test_a_payment_of_ours_is_booked_whatever_optional_field_it_lacks(seller: Seller) -> None:
+    store = await seller.store()
     paths = (*optional_fields(Transaction), *NULLABLE_IN_TYPESCRIPT)
     told: list[tuple[str, Event]] = []
     for path, null in itertools.product(paths, (True, False)):
-        bought = completed(await desk.paid(store, request_id=f"{path} {null}"))
+        bought = completed(await seller.paid(store, request_id=f"{path} {null}"))
         told.append((path, lacking(bought, path, null=null)))
 
-    await desk.told([event for _, event in told])
+    await seller.told([event for _, event in told])
 
     for path, event in told:
         status = "set_aside" if path in AMOUNTS else "processed"
-        assert await desk.status(event) == status, path
+        assert await seller.status(event) == status, path
     booked = [path for path, _ in told if path not in AMOUNTS]
-    assert await desk.balance(store) == 100 * len(booked)
-    for problem in (await desk.service.parts.problems.events()).items:
+    assert await seller.balance(store) == 100 * len(booked)
+    for problem in (await seller.service.parts.problems.events()).items:
         assert str(problem.reason).endswith(" does not say what was paid.")
 
 
-async def test_a_subscription_of_ours_begins_whatever_optional_field_it_lacks(desk: Desk) -> None:
+async def test_a_subscription_of_ours_begins_whatever_optional_field_it_lacks(
+    seller: Seller,
+) -> None:
     sent = {"transaction_id", "consent_requirements"}  # the one tells; the other is not sent here
     for path in set(optional_fields(SubscriptionCreated)) - sent:
-        store = await desk.store()
-        created = only(await desk.paid(store, PlanOrder("growth"), "plan"), "subscription.created")
+        store = await seller.store()
+        created = only(
+            await seller.paid(store, PlanOrder("growth"), "plan"), "subscription.created"
+        )
 
         null, missing = lacking(created, path, null=True), lacking(created, path, null=False)
         # One after the other: told at once, either may be the first.
-        await desk.told([null])
-        await desk.told([missing])
+        await seller.told([null])
+        await seller.told([missing])
 
         # Of two states of one moment the second to be looked at is no news.
-        assert {await desk.status(null), await desk.status(missing)} == {"processed", "ignored"}
-        assert await desk.tier(store) == "growth", path
-    assert (await desk.service.parts.problems.find()).none
+        assert {await seller.status(null), await seller.status(missing)} == {"processed", "ignored"}
+        assert await seller.tier(store) == "growth", path
+    assert (await seller.service.parts.problems.find()).none
 
 
-async def test_a_refund_of_ours_is_taken_back_whatever_optional_field_it_lacks(desk: Desk) -> None:
-    store = await desk.store()
+async def test_a_refund_of_ours_is_taken_back_whatever_optional_field_it_lacks(
+    seller: Seller,
+) -> None:
+    store = await seller.store()
     for path, null in itertools.product(optional_fields(Adjustment), (True, False)):
-        bought = completed(await desk.paid(store, request_id=f"{path} {null}"))
-        refund = desk.paddle.account.adjust(bought.data["id"], status="approved")
+        bought = completed(await seller.paid(store, request_id=f"{path} {null}"))
+        refund = seller.paddle.account.adjust(bought.data["id"], status="approved")
 
-        await desk.told([bought, lacking(refund, path, null=null)])
+        await seller.told([bought, lacking(refund, path, null=null)])
 
-        assert await desk.balance(store) == 0, path
-    assert (await desk.service.parts.problems.find()).none
+        assert await seller.balance(store) == 0, path
+    assert (await seller.service.parts.problems.find()).none
 
 
 FORMS: tuple[Mapping[str, object], ...] = (
@@ -136,18 +142,18 @@ FORMS: tuple[Mapping[str, object], ...] = (
 )
 
 
-async def test_a_payment_of_ours_is_booked_in_whatever_form_its_values_come(desk: Desk) -> None:
-    store = await desk.store()
+async def test_a_payment_of_ours_is_booked_in_whatever_form_its_values_come(seller: Seller) -> None:
+    store = await seller.store()
     told = [
-        completed(await desk.paid(store, request_id=f"order-{place}")).altered(form)
+        completed(await seller.paid(store, request_id=f"order-{place}")).altered(form)
         for place, form in enumerate(FORMS)
     ]
 
-    await desk.told(told)
+    await seller.told(told)
 
     for event, form in zip(told, FORMS, strict=True):
-        assert await desk.status(event) == "processed", form
-    assert await desk.balance(store) == 100 * len(FORMS)
+        assert await seller.status(event) == "processed", form
+    assert await seller.balance(store) == 100 * len(FORMS)
 
 
 TIMES = (
@@ -160,34 +166,36 @@ TIMES = (
 )
 
 
-async def test_a_time_is_read_in_every_spelling(desk: Desk) -> None:
-    store = await desk.store()
+async def test_a_time_is_read_in_every_spelling(seller: Seller) -> None:
+    store = await seller.store()
     told = [
-        replace(completed(await desk.paid(store, request_id=f"order-{place}")), occurred_at=moment)
+        replace(
+            completed(await seller.paid(store, request_id=f"order-{place}")), occurred_at=moment
+        )
         for place, moment in enumerate(TIMES)
     ]
 
-    await desk.told(told)
+    await seller.told(told)
 
     for event in told:
-        row = await desk.event(event)
+        row = await seller.event(event)
         assert row["status"] == "processed"
         assert f"{row['occurred_at']:%Y-%m-%d %H:%M:%S}" == "2026-11-01 12:00:00"
-    paid = await desk.admin.fetch("SELECT date_trunc('second', paid_at) FROM payments")
+    paid = await seller.admin.fetch("SELECT date_trunc('second', paid_at) FROM payments")
     assert len({row[0] for row in paid}) == 1
 
 
-async def test_a_state_that_is_not_documented_is_set_aside(desk: Desk) -> None:
-    store = await desk.store()
-    subscription_id = await desk.subscribed(store)
-    (updated, *_) = desk.paddle.account.change_subscription(subscription_id, "active")
+async def test_a_state_that_is_not_documented_is_set_aside(seller: Seller) -> None:
+    store = await seller.store()
+    subscription_id = await seller.subscribed(store)
+    (updated, *_) = seller.paddle.account.change_subscription(subscription_id, "active")
     strange = updated.altered({"status": "inactive"})
 
-    await desk.told([strange])
+    await seller.told([strange])
 
-    row = await desk.event(strange)
+    row = await seller.event(strange)
     assert row["status"] == "set_aside"
     assert row["reason"] == (
         f"Subscription {subscription_id} has a status not known here: inactive."
     )
-    assert await desk.tier(store) == "growth"
+    assert await seller.tier(store) == "growth"

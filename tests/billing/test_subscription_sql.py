@@ -9,7 +9,7 @@ import pytest
 from storecredit.ledger.owners import Owner, OwnerKind
 from storecredit.ledger.verify import verify
 from storecredit.postgres.pool import Database
-from tests.billing.sales import MONTH, NOON, balance_of, everything, open_owner, subscribe
+from tests.billing.sql_sales import MONTH, NOON, balance_of, everything, open_owner, subscribe
 
 
 async def begun(database: Database) -> Owner:

@@ -10,8 +10,8 @@ from storecredit.billing.paddle import events as reading
 from storecredit.billing.paddle.messages import CONTENT_TYPES, Content
 from storecredit.billing.paddle.reading import UnreadableContent, keep, read_content, read_event
 from storecredit.billing.paddle.redaction import KEPT, REMOVED
-from tests.billing.desk import Desk, completed, only
-from tests.billing.sales import Movement
+from tests.billing.seller import Seller, completed, only
+from tests.billing.sql_sales import Movement
 
 UNREADABLE: tuple[tuple[dict[str, object], str], ...] = (
     ({"details.totals": {}}, "`$.details.totals`"),
@@ -23,35 +23,35 @@ UNREADABLE: tuple[tuple[dict[str, object], str], ...] = (
 )
 
 
-async def test_what_cannot_be_read_is_kept_and_shown_and_can_be_tried_again(desk: Desk) -> None:
-    store = await desk.store()
+async def test_what_cannot_be_read_is_kept_and_shown_and_can_be_tried_again(seller: Seller) -> None:
+    store = await seller.store()
     for place, (lies, where) in enumerate(UNREADABLE):
-        paid = completed(await desk.paid(store, request_id=f"order-{place}"))
+        paid = completed(await seller.paid(store, request_id=f"order-{place}"))
         event = paid.altered(lies)
 
-        await desk.told([event])
+        await seller.told([event])
         # This version reads it no better the second time.
-        assert await desk.service.parts.paddle_events.retry(event.event_id)
-        await desk.settled()
+        assert await seller.service.parts.paddle_events.retry(event.event_id)
+        await seller.settled()
 
-        row = await desk.event(event)
+        row = await seller.event(event)
         assert row["status"] == "set_aside"
         assert row["reason"].startswith("It cannot be read: "), row["reason"]
         assert where in row["reason"]
         assert json.loads(row["content"])["id"] == paid.data["id"]
         assert "buyer.example" not in f"{row['reason']} {row['content']}"
-    assert await desk.ledger(store) == []
-    assert len((await desk.service.parts.problems.events()).items) == len(UNREADABLE)
+    assert await seller.ledger(store) == []
+    assert len((await seller.service.parts.problems.events()).items) == len(UNREADABLE)
 
 
-async def test_a_payment_that_does_not_say_its_amount_is_set_aside(desk: Desk) -> None:
-    store = await desk.store()
+async def test_a_payment_that_does_not_say_its_amount_is_set_aside(seller: Seller) -> None:
+    store = await seller.store()
     for place, lies in enumerate(({"details": None}, {"details.totals": None})):
-        event = completed(await desk.paid(store, request_id=f"order-{place}")).altered(lies)
+        event = completed(await seller.paid(store, request_id=f"order-{place}")).altered(lies)
 
-        await desk.told([event])
+        await seller.told([event])
 
-        row = await desk.event(event)
+        row = await seller.event(event)
         assert row["status"] == "set_aside"
         assert row["reason"] == f"Transaction {event.data['id']} does not say what was paid."
 
@@ -69,33 +69,33 @@ def narrower(field: str) -> Callable[[str, str], Content]:
 
 @pytest.mark.parametrize("field", ["details", "origin", "custom_data"])
 async def test_what_an_earlier_version_could_not_read_is_booked_after_the_upgrade(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch, field: str
+    seller: Seller, monkeypatch: pytest.MonkeyPatch, field: str
 ) -> None:
-    store = await desk.store()
-    event = completed(await desk.paid(store))
+    store = await seller.store()
+    event = completed(await seller.paid(store))
     with monkeypatch.context() as earlier:
         earlier.setattr(reading, "read_content", narrower(field))
-        await desk.told([event])
-        assert await desk.status(event) == "set_aside"
-        (problem,) = (await desk.service.parts.problems.events()).items
+        await seller.told([event])
+        assert await seller.status(event) == "set_aside"
+        (problem,) = (await seller.service.parts.problems.events()).items
         assert "Try it again after an upgrade" in str(problem.reason)
 
-    assert await desk.service.parts.paddle_events.retry(event.event_id)
-    await desk.settled()
+    assert await seller.service.parts.paddle_events.retry(event.event_id)
+    await seller.settled()
 
-    assert await desk.status(event) == "processed"
-    assert await desk.ledger(store) == [Movement("purchase", 100, 100, "order")]
-    assert (await desk.service.parts.problems.find()).none
+    assert await seller.status(event) == "processed"
+    assert await seller.ledger(store) == [Movement("purchase", 100, 100, "order")]
+    assert (await seller.service.parts.problems.find()).none
 
 
-async def test_what_is_kept_reads_as_what_was_sent(desk: Desk) -> None:
+async def test_what_is_kept_reads_as_what_was_sent(seller: Seller) -> None:
     """The copy lacks nothing that is read, of any event that is used."""
-    store = await desk.store()
-    subscription_id = await desk.subscribed(store)
-    account = desk.paddle.account
+    store = await seller.store()
+    subscription_id = await seller.subscribed(store)
+    account = seller.paddle.account
     account.renew(subscription_id)
     account.change_subscription(subscription_id, "paused")
-    paid = completed(await desk.paid(store))
+    paid = completed(await seller.paid(store))
     account.adjust(paid.data["id"], subtotal=900)
     used = [event for event in account.events if event.event_type in CONTENT_TYPES]
     assert len({event.event_type.partition(".")[0] for event in used}) == 3
@@ -153,11 +153,11 @@ PERSONAL: dict[str, object] = {
 }
 
 
-async def test_nothing_of_a_person_is_kept_wherever_it_stands(desk: Desk) -> None:
-    store = await desk.store()
-    paid = completed(await desk.paid(store))
+async def test_nothing_of_a_person_is_kept_wherever_it_stands(seller: Seller) -> None:
+    store = await seller.store()
+    paid = completed(await seller.paid(store))
     created = only(
-        desk.paddle.account.events, "transaction.created"
+        seller.paddle.account.events, "transaction.created"
     )  # of a type that is not used: nothing of it is kept
     assert keep(read_event(created.body())) is None
     spoiled = paid.altered(
@@ -187,9 +187,9 @@ async def test_nothing_of_a_person_is_kept_wherever_it_stands(desk: Desk) -> Non
         None,
         REMOVED,
     )
-    await desk.told([spoiled])
+    await seller.told([spoiled])
     # Our record knows its transaction: the buyer paid, whatever else stands there.
-    assert await desk.ledger(store) == [Movement("purchase", 100, 100, "order")]
+    assert await seller.ledger(store) == [Movement("purchase", 100, 100, "order")]
 
 
 NOTHING_TO_KEEP = ("null", "[]", '"text"', "5", "[" * 50 + "]" * 50)
@@ -197,9 +197,9 @@ NOTHING_TO_KEEP = ("null", "[]", '"text"', "5", "[" * 50 + "]" * 50)
 
 @pytest.mark.parametrize("data", NOTHING_TO_KEEP)
 async def test_what_is_no_entity_at_all_is_set_aside_without_being_kept(
-    desk: Desk, data: str
+    seller: Seller, data: str
 ) -> None:
-    event = completed(await desk.paid(await desk.store())).altered({"id": "here"})
+    event = completed(await seller.paid(await seller.store())).altered({"id": "here"})
     body = json.loads(event.body()) | {"data": "DATA"}
     kept = read_event(json.dumps(body).replace('"DATA"', data).encode())
     with pytest.raises(UnreadableContent):

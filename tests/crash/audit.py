@@ -13,8 +13,8 @@ from pathlib import Path
 import asyncpg
 
 from storecredit.postgres.embedded import EmbeddedPostgres
+from tests.crash.generator_stand_in import Generator, Plan
 from tests.crash.load import Account, Asked, Load
-from tests.crash.outside import Generator, Plan
 from tests.sql.books import assert_books_balance
 
 DRAINED_MAX_SECONDS = 90.0

@@ -16,10 +16,10 @@ import pytest
 from storecredit.postgres.embedded import EmbeddedPostgres
 from storecredit.postgres.migrate import migrate
 from tests.crash.deployment import Deployment
-from tests.crash.outside import generator_outside
+from tests.crash.generator_stand_in import generator_stand_in
+from tests.crash.paddle_process import PaddleProcess
 from tests.crash.processes import Processes
-from tests.crash.shop import Shop
-from tests.crash.trading import TradingDeployment
+from tests.crash.selling_deployment import SellingDeployment
 
 DEFAULT_SEED = "20"
 
@@ -66,13 +66,13 @@ def processes(migrated: Path, tmp_path_factory: pytest.TempPathFactory) -> Itera
 @pytest.fixture
 async def deployment(processes: Processes, seed: str) -> AsyncIterator[Deployment]:
     """An operator's service: nothing runs yet but the generator outside."""
-    async with generator_outside(seed) as generator:
+    async with generator_stand_in(seed) as generator:
         yield Deployment(processes, generator, seed)
 
 
 @pytest.fixture
-async def trading(processes: Processes, seed: str) -> AsyncIterator[TradingDeployment]:
+async def selling(processes: Processes, seed: str) -> AsyncIterator[SellingDeployment]:
     """The same, with end users and with Paddle, which runs already."""
-    async with generator_outside(seed) as generator, httpx.AsyncClient(timeout=30) as client:
-        shop = await Shop.open(processes, client, seed)
-        yield TradingDeployment(processes, generator, seed, shop)
+    async with generator_stand_in(seed) as generator, httpx.AsyncClient(timeout=30) as client:
+        paddle = await PaddleProcess.open(processes, client, seed)
+        yield SellingDeployment(processes, generator, seed, paddle)

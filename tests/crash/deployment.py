@@ -15,8 +15,8 @@ from tests.crash.audit import (
     books_of,
     drained,
 )
+from tests.crash.generator_stand_in import Generator
 from tests.crash.load import Account, Load, load_on
-from tests.crash.outside import Generator
 from tests.crash.processes import Processes, RunningProcess
 
 STORES = 3

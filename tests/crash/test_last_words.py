@@ -17,7 +17,7 @@ from storecredit.postgres.group_commit import Bounds, GroupCommit
 from storecredit.postgres.listener import EVERYTHING, Listener
 from storecredit.postgres.pool import Connection, Database, DatabaseUnavailable
 from storecredit.telemetry import Metrics
-from tests.listening import Heard, running, until
+from tests.running_listener import Heard, running, until
 
 STORE = UUID("33333333-3333-4333-8333-333333333333")
 HEARD_SECONDS = 0.1

@@ -16,7 +16,7 @@ import pytest
 from tests.crash.deployment import Deployment
 from tests.crash.load import Load
 from tests.crash.processes import RunningProcess
-from tests.crash.trading import TradingDeployment
+from tests.crash.selling_deployment import SellingDeployment
 
 pytestmark = [pytest.mark.torture, pytest.mark.timeout(3600)]
 
@@ -193,18 +193,18 @@ async def test_deaths_of_everything_in_a_row_lose_and_repeat_nothing(
 
 
 async def test_deaths_in_a_row_while_money_comes_in_lose_and_repeat_nothing(
-    trading: TradingDeployment, seed: str
+    selling: SellingDeployment, seed: str
 ) -> None:
     """With end users and purchases among the load, and Paddle delivering twice and in no order."""
-    service, worker = await trading.serve("--processes", "2"), await trading.work()
-    async with trading.trade(service) as load:
-        scene = Scene(trading, load, Random(seed), service, worker)
+    service, worker = await selling.serve("--processes", "2"), await selling.work()
+    async with selling.purchase_load(service) as load:
+        scene = Scene(selling, load, Random(seed), service, worker)
         await _suffer(scene, FATES, DEATHS_WHILE_TRADING)
-        await trading.assert_verified_by_command("--every-row")
+        await selling.assert_verified_by_command("--every-row")
         assert await scene.worker.stop() == 0, scene.worker.log_tail()
         assert await scene.service.stop() == 0, scene.service.log_tail()
     assert load.unacknowledged_wants == []
-    assert trading.processes.left_running() == []
+    assert selling.processes.left_running() == []
 
 
 async def test_one_service_outlives_many_deaths_of_postgres(

@@ -18,9 +18,9 @@ import httpx
 import psutil
 import pytest
 
-from tests.e2e.paddle import Paddle, paddle_process
-from tests.e2e.reader import BIN
-from tests.e2e.till import Till
+from tests.e2e.paddle_process import Paddle, paddle_process
+from tests.e2e.page_commands import BIN
+from tests.e2e.seller import Seller
 
 COMMAND = Path(sys.executable).with_name("storecredit")
 WAIT_MAX_SECONDS = 60.0
@@ -235,12 +235,12 @@ def paddle() -> Iterator[Paddle]:
 
 
 @pytest.fixture
-def till(new_storecredit: Storecredit, database_url: str, paddle: Paddle) -> Till:
+def seller(new_storecredit: Storecredit, database_url: str, paddle: Paddle) -> Seller:
     made = new_storecredit(
         *("store", "create", "--name", "Hats", "--shop-domain", "hats.example", "--json"),
         *("--database-url", database_url),
     ).json()
-    return Till(new_storecredit, database_url, made["store_id"], paddle)
+    return Seller(new_storecredit, database_url, made["store_id"], paddle)
 
 
 @pytest.fixture

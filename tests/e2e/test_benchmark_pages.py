@@ -11,7 +11,7 @@ import pytest
 
 from benchmarks.__main__ import parsed, wanted
 from benchmarks.figures import GROWTH, MEASUREMENTS, QUICK, Measurement
-from tests.e2e.reader import ROOT, Page
+from tests.e2e.page_commands import ROOT, Page
 
 BENCHMARKS = Page("benchmarks/README.md")
 PERFORMANCE = Page("docs/performance.md")

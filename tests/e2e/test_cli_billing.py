@@ -8,7 +8,7 @@ import pytest
 from storecredit.billing.catalogue import CATALOGUE_FILE
 from storecredit.cli.output import money
 from tests.e2e.conftest import Storecredit
-from tests.e2e.till import NOBODY, Till, fields, named, row_of
+from tests.e2e.seller import NOBODY, Seller, fields, named, row_of
 
 # What is on sale
 
@@ -67,8 +67,8 @@ def test_a_catalogue_that_cannot_be_used_is_named_with_what_is_wrong(
 
 
 @pytest.mark.parametrize("command", ["billing problems", "serve --port 0", "worker"])
-def test_nothing_runs_with_a_catalogue_that_cannot_be_used(till: Till, command: str) -> None:
-    told = till(*command.split(), STORECREDIT_PLANS_FILE="own.toml").sentence(2)
+def test_nothing_runs_with_a_catalogue_that_cannot_be_used(seller: Seller, command: str) -> None:
+    told = seller(*command.split(), STORECREDIT_PLANS_FILE="own.toml").sentence(2)
     assert "own.toml" in told
 
 
@@ -88,11 +88,11 @@ def test_amounts_are_written_as_people_write_them(amount: int, currency: str, te
 # Checkouts
 
 
-def test_checkout_opens_a_purchase_of_credits_that_can_be_repeated(till: Till) -> None:
-    order = ("billing", "checkout", till.store_id, "--credits", 500, "--request-id", "order-7")
+def test_checkout_opens_a_purchase_of_credits_that_can_be_repeated(seller: Seller) -> None:
+    order = ("billing", "checkout", seller.store_id, "--credits", 500, "--request-id", "order-7")
 
-    opened = till(*order, "--json")
-    again = till(*order)
+    opened = seller(*order, "--json")
+    again = seller(*order)
 
     view = opened.json()
     assert set(view) == fields("CheckoutView")
@@ -104,12 +104,14 @@ def test_checkout_opens_a_purchase_of_credits_that_can_be_repeated(till: Till) -
     assert (shown["price"], shown["request_id"]) == ("90.00 USD", "order-7")
     assert shown["transaction_id"] == view["transaction_id"]
     assert "nothing new was begun" in again.errors
-    (sold,) = [t for t in till.paddle.state()["transactions"] if t["id"] == view["transaction_id"]]
-    assert sold["custom_data"]["store_id"] == till.store_id
+    (sold,) = [
+        t for t in seller.paddle.state()["transactions"] if t["id"] == view["transaction_id"]
+    ]
+    assert sold["custom_data"]["store_id"] == seller.store_id
 
 
-def test_checkout_of_a_plan_names_a_request_id_of_its_own(till: Till) -> None:
-    shown = named(till("billing", "checkout", till.store_id, "--plan", "growth"))
+def test_checkout_of_a_plan_names_a_request_id_of_its_own(seller: Seller) -> None:
+    shown = named(seller("billing", "checkout", seller.store_id, "--plan", "growth"))
     assert (shown["plan"], shown["credits"], shown["price"]) == ("growth", "800", "99.00 USD")
     assert shown["purchase_type"] == "subscription"
     assert re.fullmatch(r"req_[0-9a-f-]{36}", shown["request_id"])
@@ -125,13 +127,13 @@ def test_checkout_of_a_plan_names_a_request_id_of_its_own(till: Till) -> None:
     ],
 )
 def test_an_order_that_makes_no_sense_sells_nothing(
-    till: Till, order: Sequence[object], told: str
+    seller: Seller, order: Sequence[object], told: str
 ) -> None:
-    before = len(till.paddle.state()["transactions"])
-    sentence = till("billing", "checkout", till.store_id, *order).sentence(2)
+    before = len(seller.paddle.state()["transactions"])
+    sentence = seller("billing", "checkout", seller.store_id, *order).sentence(2)
     assert told in sentence
     assert sentence.endswith("Nothing was sold.")
-    assert len(till.paddle.state()["transactions"]) == before
+    assert len(seller.paddle.state()["transactions"]) == before
 
 
 @pytest.mark.parametrize(
@@ -156,13 +158,13 @@ def test_a_wrong_argument_is_named(
     assert not new_storecredit.data_dir.exists()
 
 
-def test_a_request_id_sells_one_thing(till: Till) -> None:
-    name = ("billing", "checkout", till.store_id, "--request-id", "order-7")
-    assert till(*name, "--credits", 5).status == 0
-    assert "Nothing was sold" in till(*name, "--credits", 6).sentence()
-    granted = ("credits", "add", till.store_id, 5, "--request-id", "gift")
-    assert till(*granted).status == 0
-    told = till("billing", "checkout", till.store_id, "--credits", 5, "--request-id", "gift")
+def test_a_request_id_sells_one_thing(seller: Seller) -> None:
+    name = ("billing", "checkout", seller.store_id, "--request-id", "order-7")
+    assert seller(*name, "--credits", 5).status == 0
+    assert "Nothing was sold" in seller(*name, "--credits", 6).sentence()
+    granted = ("credits", "add", seller.store_id, 5, "--request-id", "gift")
+    assert seller(*granted).status == 0
+    told = seller("billing", "checkout", seller.store_id, "--credits", 5, "--request-id", "gift")
     assert "used for something else" in told.sentence()
 
 
@@ -174,33 +176,33 @@ def test_a_request_id_sells_one_thing(till: Till) -> None:
         ("store", "overage", NOBODY, "--limit", 5),
     ],
 )
-def test_an_unknown_store_is_named(till: Till, arguments: Sequence[object]) -> None:
-    assert NOBODY in till(*arguments).sentence()
+def test_an_unknown_store_is_named(seller: Seller, arguments: Sequence[object]) -> None:
+    assert NOBODY in seller(*arguments).sentence()
 
 
 @pytest.mark.parametrize("unset", ["API_KEY", "WEBHOOK_SECRET"])
-def test_with_billing_off_a_checkout_says_what_to_set(till: Till, unset: str) -> None:
+def test_with_billing_off_a_checkout_says_what_to_set(seller: Seller, unset: str) -> None:
     variables = {f"STORECREDIT_PADDLE_{unset}": ""}
-    told = till("billing", "checkout", till.store_id, "--credits", 5, **variables).sentence(2)
+    told = seller("billing", "checkout", seller.store_id, "--credits", 5, **variables).sentence(2)
     assert "Billing is off" in told
     assert "STORECREDIT_PADDLE_API_KEY" in told
     assert "STORECREDIT_PADDLE_WEBHOOK_SECRET" in told
 
 
-def test_where_paddle_cannot_be_reached_the_same_request_may_be_repeated(till: Till) -> None:
-    order = ("billing", "checkout", till.store_id, "--credits", 5)
-    till.paddle.tell("fail", failures=["DO_THEN_BREAK_OFF"])
+def test_where_paddle_cannot_be_reached_the_same_request_may_be_repeated(seller: Seller) -> None:
+    order = ("billing", "checkout", seller.store_id, "--credits", 5)
+    seller.paddle.tell("fail", failures=["DO_THEN_BREAK_OFF"])
 
-    told = till(*order).sentence()
+    told = seller(*order).sentence()
 
     (request_id,) = re.findall(r"--request-id (req_[0-9a-f-]{36})\.$", told)
-    repeated = till(*order, "--request-id", request_id, "--json")
+    repeated = seller(*order, "--request-id", request_id, "--json")
     assert repeated.json()["request_id"] == request_id
 
 
-def test_what_paddle_refuses_is_told_without_the_key(till: Till) -> None:
-    order = ("billing", "checkout", till.store_id, "--credits", 5)
-    told = till(*order, STORECREDIT_PADDLE_API_KEY="pdl_sdbx_apikey_another").sentence()
+def test_what_paddle_refuses_is_told_without_the_key(seller: Seller) -> None:
+    order = ("billing", "checkout", seller.store_id, "--credits", 5)
+    told = seller(*order, STORECREDIT_PADDLE_API_KEY="pdl_sdbx_apikey_another").sentence()
     assert "Paddle refuses" in told
     assert "invalid_token" in told
     assert "apikey_another" not in told
@@ -222,10 +224,10 @@ def test_what_paddle_refuses_is_told_without_the_key(till: Till) -> None:
     ],
 )
 def test_wrong_settings_are_told_by_their_variables(
-    till: Till, variables: dict[str, str], named_variables: Sequence[str]
+    seller: Seller, variables: dict[str, str], named_variables: Sequence[str]
 ) -> None:
     given = {f"STORECREDIT_{name}": value for name, value in variables.items()}
-    told = till("serve", "--port", 0, **given).sentence(2)
+    told = seller("serve", "--port", 0, **given).sentence(2)
     for name in named_variables:
         assert name in told
     assert "sesame" not in told

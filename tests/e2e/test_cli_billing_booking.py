@@ -4,8 +4,8 @@ import json
 
 import asyncpg
 
-from tests.billing.sales import NOON
-from tests.e2e.till import NOBODY, Till, fields, named, row_of
+from tests.billing.sql_sales import NOON
+from tests.e2e.seller import NOBODY, Seller, fields, named, row_of
 
 PAID = {
     "id": "txn_1",
@@ -17,7 +17,7 @@ PAID = {
 
 
 async def test_a_payment_that_fits_nothing_is_booked_for_the_store_that_is_named(
-    till: Till, admin: asyncpg.Connection
+    seller: Seller, admin: asyncpg.Connection
 ) -> None:
     await admin.fetchval(
         """SELECT receive_paddle_event(
@@ -25,36 +25,36 @@ async def test_a_payment_that_fits_nothing_is_booked_for_the_store_that_is_named
         NOON,
         json.dumps(PAID),
     )
-    assert "txn_1" in row_of(till("billing", "problems"), "evt_1")
+    assert "txn_1" in row_of(seller("billing", "problems"), "evt_1")
     book = ("billing", "book", "txn_1", "--credits", 10)
-    assert "name a --store or --user that is known" in till(*book).sentence()
-    assert "Nothing was booked" in till(*book, "--store", NOBODY).sentence()
+    assert "name a --store or --user that is known" in seller(*book).sentence()
+    assert "Nothing was booked" in seller(*book, "--store", NOBODY).sentence()
 
-    booked = till(*book, "--store", till.store_id, "--description", "By post", "--json").json()
+    booked = seller(*book, "--store", seller.store_id, "--description", "By post", "--json").json()
 
     assert set(booked) == fields("BookingView")
-    assert (booked["store_id"], booked["credits"], booked["amount"]) == (till.store_id, 10, 4000)
-    again = till(*book)
+    assert (booked["store_id"], booked["credits"], booked["amount"]) == (seller.store_id, 10, 4000)
+    again = seller(*book)
     assert named(again)["price"] == "40.00 USD"
     assert "nothing was added" in again.errors
-    assert "nothing to look at" in till("billing", "problems").errors
-    other = till("billing", "book", "txn_1", "--credits", 11).sentence()
+    assert "nothing to look at" in seller("billing", "problems").errors
+    other = seller("billing", "book", "txn_1", "--credits", 11).sentence()
     assert "booked, for other credits than these. Nothing was booked." in other
-    row = row_of(till("credits", "history", till.store_id), "booking:txn_1")
+    row = row_of(seller("credits", "history", seller.store_id), "booking:txn_1")
     assert "By post" in row
-    verified = till("verify", "--every-row")
+    verified = seller("verify", "--every-row")
     assert verified.status == 0, verified
 
 
-def test_what_is_not_paid_or_not_there_is_not_booked(till: Till) -> None:
-    opened = till("billing", "checkout", till.store_id, "--credits", 50, "--json").json()
-    told = till("billing", "book", opened["transaction_id"], "--credits", 50).sentence()
+def test_what_is_not_paid_or_not_there_is_not_booked(seller: Seller) -> None:
+    opened = seller("billing", "checkout", seller.store_id, "--credits", 50, "--json").json()
+    told = seller("billing", "book", opened["transaction_id"], "--credits", 50).sentence()
     assert "not completed" in told
-    unknown = till("billing", "book", "txn_01unknown", "--credits", 50).sentence()
+    unknown = seller("billing", "book", "txn_01unknown", "--credits", 50).sentence()
     assert "no such transaction" in unknown
     off = {"STORECREDIT_PADDLE_API_KEY": ""}
-    unasked = till("billing", "book", "txn_01unknown", "--credits", 50, **off).sentence()
+    unasked = seller("billing", "book", "txn_01unknown", "--credits", 50, **off).sentence()
     assert "Paddle cannot be asked: billing is off." in unasked
     assert unasked.endswith("Nothing was booked.")
-    both = ("--store", till.store_id, "--user", NOBODY)
-    assert "one of the two" in till("billing", "book", "txn_1", "--credits", 5, *both).sentence(2)
+    both = ("--store", seller.store_id, "--user", NOBODY)
+    assert "one of the two" in seller("billing", "book", "txn_1", "--credits", 5, *both).sentence(2)

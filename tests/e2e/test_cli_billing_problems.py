@@ -13,10 +13,10 @@ import pytest
 
 from storecredit.billing.paddle.messages import CONTENT_TYPES
 from tests.billing.overages import store_with_overage
-from tests.billing.sales import NOON
+from tests.billing.sql_sales import NOON
 from tests.e2e.conftest import Done, Serving, Storecredit, storecredit_in, until
-from tests.e2e.paddle import Paddle, paddle_process
-from tests.e2e.till import Till, fields, named, row_of
+from tests.e2e.paddle_process import Paddle, paddle_process
+from tests.e2e.seller import Seller, fields, named, row_of
 
 TOKEN = "operator"
 DOT = (
@@ -29,77 +29,77 @@ DOT = (
 
 
 async def test_store_overage_sets_the_limit_and_history_shows_what_was_used(
-    till: Till, admin: asyncpg.Connection
+    seller: Seller, admin: asyncpg.Connection
 ) -> None:
-    allowed = till("store", "overage", till.store_id, "--limit", 3, "--json").json()
+    allowed = seller("store", "overage", seller.store_id, "--limit", 3, "--json").json()
     assert set(allowed) == fields("StoreView")
     assert (allowed["balance"], allowed["overage_limit"], allowed["overage_used"]) == (0, 3, 0)
     deduct = "SELECT deduct_store_credits($1, 1, 'order-1')"
-    assert await admin.fetchval(deduct, till.store_id)
+    assert await admin.fetchval(deduct, seller.store_id)
 
-    shown = named(till("credits", "balance", till.store_id))
+    shown = named(seller("credits", "balance", seller.store_id))
     assert (shown["balance"], shown["overage_used"], shown["overage_limit"]) == ("0", "1", "3")
-    page = till("credits", "history", till.store_id, "--type", "overage", "--json").json()
+    page = seller("credits", "history", seller.store_id, "--type", "overage", "--json").json()
     (movement,) = page["items"]
     assert set(movement) == fields("Transaction")
     assert (movement["type"], movement["amount"], movement["balance_after"]) == ("overage", 1, 0)
-    row = row_of(till("credits", "history", till.store_id, "--type", "overage"), "order-1")
+    row = row_of(seller("credits", "history", seller.store_id, "--type", "overage"), "order-1")
     assert {"overage", "1", "0"} <= set(row.split())
 
-    off = named(till("store", "overage", till.store_id, "--limit", 0))
+    off = named(seller("store", "overage", seller.store_id, "--limit", 0))
     assert (off["overage_limit"], off["overage_used"]) == ("0", "1")
 
 
 # What needs a look
 
 
-def test_where_there_is_nothing_the_lists_say_so(till: Till) -> None:
-    none = till("billing", "problems")
+def test_where_there_is_nothing_the_lists_say_so(seller: Seller) -> None:
+    none = seller("billing", "problems")
     assert (none.status, none.output) == (0, "")
     assert "nothing to look at" in none.errors
-    in_json = till("billing", "problems", "--json").json()
+    in_json = seller("billing", "problems", "--json").json()
     assert in_json == {"events": [], "clawbacks": [], "bills": [], "truncated": False}
-    none = till("billing", "subscriptions", till.store_id)
+    none = seller("billing", "subscriptions", seller.store_id)
     assert (none.status, none.output) == (0, "")
     assert "no subscription" in none.errors
-    assert till("billing", "subscriptions", till.store_id, "--json").json() == {"items": []}
+    assert seller("billing", "subscriptions", seller.store_id, "--json").json() == {"items": []}
 
 
 async def test_problems_lists_overage_that_could_not_be_charged(
-    till: Till, admin: asyncpg.Connection
+    seller: Seller, admin: asyncpg.Connection
 ) -> None:
     store_id = await store_with_overage(admin, 1000)
     close = "SELECT close_store_overage($1, '2026-10-01', 18, 'USD')"
     assert await admin.fetchval(close, store_id)
     await admin.execute("UPDATE store_overage_bills SET last_error = 'declined', attempts = 2")
 
-    row = row_of(till("billing", "problems"), str(store_id))
+    row = row_of(seller("billing", "problems"), str(store_id))
     assert " 2026-10 " in row
     assert " 180.00 USD " in row
     assert row.rstrip().endswith("declined")
-    (bill,) = till("billing", "problems", "--json").json()["bills"]
+    (bill,) = seller("billing", "problems", "--json").json()["bills"]
     assert set(bill) == fields("UnpaidBillView")
     assert (bill["period"], bill["amount"], bill["attempts"]) == ("2026-10-01", 18000, 2)
 
 
 async def test_an_event_that_cannot_be_read_is_dismissed_and_not_looked_at_again(
-    till: Till, admin: asyncpg.Connection
+    seller: Seller, admin: asyncpg.Connection
 ) -> None:
     receive = "SELECT receive_paddle_event($1, 'x', $2, NULL, 'set_aside', 'Cannot be read.')"
     await admin.fetchval(receive, "evt_1", NOON)
     for event_id in ("evt_1", "evt_2"):
-        told = till("billing", "retry", event_id).sentence()
+        told = seller("billing", "retry", event_id).sentence()
         assert event_id in told
         assert "storecredit billing problems" in told
-    row = row_of(till("billing", "problems"), "evt_1")
+    row = row_of(seller("billing", "problems"), "evt_1")
     assert "set_aside" in row
     assert re.search(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\dZ", row)
 
-    dismissed = till("billing", "dismiss", "evt_1", "--json").json()
+    dismissed = seller("billing", "dismiss", "evt_1", "--json").json()
     assert dismissed == {"problem_id": "evt_1", "dismissed": True}
     assert set(dismissed) == fields("ProblemDismissed")
-    assert "nothing to look at" in till("billing", "problems").errors
-    assert "evt_1" in till("billing", "dismiss", "evt_1").sentence()
+    assert "nothing to look at" in seller("billing", "problems").errors
+    assert "evt_1" in seller("billing", "dismiss", "evt_1").sentence()
 
 
 # A whole purchase, with everything that can follow

@@ -131,13 +131,13 @@ def test_key_create_makes_a_key_with_all_that_was_asked_for(
     running: Storecredit, serving: Serving, store: dict[str, Any]
 ) -> None:
     done = running(
-        *("key", "create", store["store_id"], "--label", "till", "--expires-at", "2999-01-31"),
+        *("key", "create", store["store_id"], "--label", "seller", "--expires-at", "2999-01-31"),
         *("--origin", "https://b.example", "--origin", "http://a.example:80", "--json"),
     )
     made = done.json()
     assert set(made) == fields("KeyMade")
     assert made["allowed_origins"] == ["http://a.example", "https://b.example"]
-    assert (made["label"], made["expires_at"]) == ("till", "2999-01-31T00:00:00Z")
+    assert (made["label"], made["expires_at"]) == ("seller", "2999-01-31T00:00:00Z")
     assert balance_over_http(serving, made["api_key"]).status_code == 200
     assert "only time" in done.errors
 
@@ -160,7 +160,7 @@ def test_key_update_replaces_the_origins_of_a_key_that_goes_on_working(
     ).json()
     assert set(changed) == fields("KeyView")
     assert (changed["label"], changed["allowed_origins"]) == ("web", ["https://a.example"])
-    kept = running("key", "update", *key, "--label", "till", "--json").json()
+    kept = running("key", "update", *key, "--label", "seller", "--json").json()
     assert kept["allowed_origins"] == ["https://a.example"]
     assert running("key", "update", *key, "--no-origins", "--json").json()["allowed_origins"] == []
     assert balance_over_http(serving, store["api_key"]).status_code == 200

@@ -10,7 +10,7 @@ import psutil
 import pytest
 
 from tests.e2e.conftest import Serving, Storecredit, until
-from tests.e2e.reader import Page, running
+from tests.e2e.page_commands import Page, running
 from tests.web.scrapes import Samples, samples_in, total
 
 LIVE = {"method": "GET", "route": "/health/live", "status": "200"}

@@ -19,8 +19,8 @@ import psutil
 import pytest
 
 from tests.e2e.conftest import processes_naming, until
-from tests.e2e.paddle import Paddle, paddle_process
-from tests.e2e.reader import ROOT, RUN_MAX_SECONDS, Page, as_installed, key_in, run, running
+from tests.e2e.paddle_process import Paddle, paddle_process
+from tests.e2e.page_commands import ROOT, RUN_MAX_SECONDS, Page, as_installed, key_in, run, running
 
 B2C = Page("docs/b2c.md")
 PADDLE = Page("docs/paddle.md")

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit, urlunsplit
 import asyncpg
 import httpx
 
-from tests.e2e.reader import ROOT, Page, as_installed, key_in, run, running
+from tests.e2e.page_commands import ROOT, Page, as_installed, key_in, run, running
 
 README = Page("README.md")
 

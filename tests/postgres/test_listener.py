@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 
 from storecredit.postgres.listener import EVERYTHING, LEASE_SECONDS, Listener
 from storecredit.postgres.pool import Database
-from tests.listening import Clock, Heard, running, until
+from tests.running_listener import Clock, Heard, running, until
 
 CHANNEL = "a channel"
 

@@ -15,7 +15,7 @@ from storecredit.postgres.database_url import DatabaseUrl
 from storecredit.postgres.migrate import migrate
 from storecredit.postgres.pool import Database, DatabaseMisconfigured, DatabaseUnavailable
 from tests.conftest import with_database
-from tests.postgres.fronts import deaf_pooler, tls_front
+from tests.postgres.proxies import deaf_pooler, tls_proxy
 
 
 @pytest.fixture
@@ -69,7 +69,7 @@ def on_loopback(login: str, hosts: str, empty_url: str, parameters: str) -> str:
 async def test_a_server_with_tls_is_taken(
     empty_url: str, login: str, tmp_path: Path, parameters: str
 ) -> None:
-    async with tls_front(empty_url, tmp_path) as port:
+    async with tls_proxy(empty_url, tmp_path) as port:
         await assert_served(on_loopback(login, f"localhost:{port}", empty_url, parameters))
 
 
@@ -81,7 +81,7 @@ async def test_a_server_is_made_sure_of_by_both_drivers(
     certificates: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    async with tls_front(empty_url, tmp_path) as port:
+    async with tls_proxy(empty_url, tmp_path) as port:
         file = tmp_path / "ca.pem"
         if certificates == "system":
             monkeypatch.setenv("SSL_CERT_FILE", str(file))
@@ -101,7 +101,7 @@ async def test_a_server_that_is_not_the_first_of_several_is_found(
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         away = free.getsockname()[1]
-    async with tls_front(empty_url, tmp_path) as port:
+    async with tls_proxy(empty_url, tmp_path) as port:
         hosts = f"localhost:{away},localhost:{port}"
         await assert_served(on_loopback(login, hosts, empty_url, "sslmode=require"))
 

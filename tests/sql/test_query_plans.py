@@ -26,10 +26,10 @@ from storecredit.ledger.outcomes import MovementType
 from storecredit.ledger.owners import Owner
 from storecredit.ledger.store_credits import WINDOW, MovementFilter, StoreCredits
 from storecredit.postgres.job_queue import JobQueue
-from storecredit.postgres.listener import Listener
 from storecredit.postgres.pool import Connection, Database, read_url
 from storecredit.settings import Settings
-from storecredit.stores.api_keys import ApiKeys, new_key
+from storecredit.stores.api_keys import key_hash, new_key
+from storecredit.stores.callers import CALLERS_BY_HASH
 from storecredit.telemetry import Metrics
 from tests.sql.reading import Recorder, rows_read
 
@@ -241,11 +241,8 @@ async def test_the_session_of_a_request_is_found_by_its_ledger_key(
 
 
 async def test_a_key_is_found_by_its_hash(recorder: Recorder) -> None:
-    keys = ApiKeys(recorder, Listener(recorder, "storecredit_keys"))
-    await keys.authenticate(new_key())
-
     async with recorder.acquire() as connection:
-        plan = await plan_of(connection, *recorder.sent)
+        plan = await plan_of(connection, CALLERS_BY_HASH, [[key_hash(new_key())]])
     assert {"one_key_per_hash", "stores_pkey"} <= plan
     assert not plan & {"Seq Scan", "Sort"}
 

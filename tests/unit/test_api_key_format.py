@@ -8,14 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from storecredit.stores.api_keys import (
-    BASE62,
-    START_LENGTH,
-    is_well_formed,
-    key_hash,
-    new_key,
-    normalise_origin,
-)
+from storecredit.stores.api_keys import BASE62, START_LENGTH, is_well_formed, key_hash, new_key
+from storecredit.stores.origins import normalise_origin
 
 KEY_LENGTH = 44
 keys = st.builds(new_key)

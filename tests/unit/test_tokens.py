@@ -16,7 +16,7 @@ from storecredit.settings import Settings
 from storecredit.users import token_keys
 from storecredit.users.token_keys import FetchedKeys
 from storecredit.users.tokens import TOKEN_MAX_CHARACTERS, TokenKeysUnavailable, Tokens
-from tests.listening import Clock
+from tests.running_listener import Clock
 from tests.unit.tokens import (
     HEADER,
     SECRET,

@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from stand_ins.http_server import Answer, StandIn, json_answer, stand_in
 from storecredit.settings import Settings
 from storecredit.users.tokens import Tokens, TokenUser
-from tests.listening import Clock
+from tests.running_listener import Clock
 
 SECRET = "a secret of the app, long enough for HS256"
 USER = UUID("0198a5f0-7d50-7cc3-98c5-c3d5a0a4b1e2")

@@ -10,7 +10,7 @@ import pytest
 
 from storecredit.service import Service
 from storecredit.settings import Settings
-from storecredit.stores.api_keys import Caller
+from storecredit.stores.callers import Caller
 from storecredit.web.access import Visit
 from storecredit.web.app import create_app, direct_routes
 from storecredit.web.direct import Direct

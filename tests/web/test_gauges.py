@@ -12,7 +12,7 @@ from storecredit.postgres.pool import Database
 from storecredit.service import Service
 from storecredit.web import gauges as gauges_module
 from storecredit.web.gauges import FRESH_SECONDS, Gauges
-from tests.listening import Clock
+from tests.running_listener import Clock
 from tests.web.doors import Operator, StoreClient, data_of
 from tests.web.scrapes import DATABASE_GAUGES, Samples, samples_in
 

@@ -13,7 +13,7 @@ import httpx
 from pydantic import SecretStr
 
 from stand_ins.paddle.api import paddle_stand_in
-from tests.billing.desk import Desk, desk_of
+from tests.billing.seller import Seller, running_seller
 from tests.image_files import data_url
 from tests.web.users import JWT_SECRET, UserClient, ended, refusal_of, result_of, user_of
 
@@ -30,14 +30,14 @@ async def ledger_of(admin: asyncpg.Connection, user: UserClient) -> list[tuple[A
     return [tuple(row) for row in rows]
 
 
-async def bought(desk: Desk, user: UserClient, pack_id: str) -> None:
+async def bought(seller: Seller, user: UserClient, pack_id: str) -> None:
     """A pack, paid for; Paddle tells of it more than once, and out of order."""
     named = {"X-Request-Id": "sale-1"}
     sale = result_of(await user.mutate("credits.purchase", {"packId": pack_id}, headers=named))
     before = await user.balance()
-    events = desk.paddle.account.pay(sale["transactionId"])
+    events = seller.paddle.account.pay(sale["transactionId"])
     assert await user.balance() == before, "nothing comes before it is told"
-    await desk.told([*reversed(events), *events])
+    await seller.told([*reversed(events), *events])
 
 
 async def test_m5_end_users_get_buy_spend_and_are_refunded(
@@ -46,8 +46,8 @@ async def test_m5_end_users_get_buy_spend_and_are_refunded(
     secret = SecretStr(JWT_SECRET)
     async with (
         paddle_stand_in() as paddle,
-        desk_of(paddle, database_url, admin, data_dir, jwt_secret=secret) as desk,
-        httpx.AsyncClient(base_url=desk.url) as http,
+        running_seller(paddle, database_url, admin, data_dir, jwt_secret=secret) as seller,
+        httpx.AsyncClient(base_url=seller.url) as http,
     ):
         user, bystander = user_of(http), user_of(http)
         assert {await user.balance(), await bystander.balance()} == {10}
@@ -57,7 +57,7 @@ async def test_m5_end_users_get_buy_spend_and_are_refunded(
         assert (failed["status"], failed["error_code"]) == ("failed", "IMAGE_UNREADABLE")
 
         pack = result_of(await user.query("credits.getPacks"))[0]
-        await bought(desk, user, pack["id"])
+        await bought(seller, user, pack["id"])
         assert await user.balance() == 9 + pack["credits"]
         assert await bystander.balance() == 10
 

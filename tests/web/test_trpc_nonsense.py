@@ -16,7 +16,7 @@ import httpx
 
 from storecredit.web.procedures import ERRORS, PROCEDURES
 from storecredit.web.trpc_calls import Kind
-from tests.nonsense import nonsense
+from tests.fuzz_inputs import fuzz_inputs
 from tests.web.doors import IMAGE, Operator, StoreClient, bearer, error_of
 from tests.web.users import TRPC, UserClient, refusal_of, result_of, token_of, user_of
 
@@ -81,7 +81,7 @@ async def test_no_input_of_any_procedure_is_our_mistake(
     requests = [
         (procedure.kind.value, path, text.encode(errors="surrogatepass"))
         for path, procedure in PROCEDURES.items()
-        for place, value in enumerate(nonsense(60))
+        for place, value in enumerate(fuzz_inputs(60))
         for text in [*spoiled(INPUTS.get(path, {}), value)][place % 3 :: 3]
     ]
 
@@ -96,7 +96,7 @@ async def test_no_input_of_any_procedure_is_our_mistake(
 
 
 async def test_no_request_of_another_form_is_our_mistake(user: UserClient) -> None:
-    texts = [text.encode(errors="surrogatepass") for text in nonsense(40)]
+    texts = [text.encode(errors="surrogatepass") for text in fuzz_inputs(40)]
     paths = ("generation.getStats,credits.getPacks", "credits.getBalance", "generation.create")
     requests = [
         (kind.value, f"{path}?batch={batch}", body)

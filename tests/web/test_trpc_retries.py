@@ -16,7 +16,7 @@ import pytest
 from stand_ins.http_server import Answer, Received, StandIn, stand_in
 from storecredit.service import Service
 from storecredit.web.trpc_types import module
-from tests.e2e.reader import Page
+from tests.e2e.page_commands import Page
 from tests.image_files import data_url, picture
 from tests.web.node import compiled, run_script, served
 from tests.web.rows import Rows

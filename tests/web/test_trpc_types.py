@@ -10,7 +10,7 @@ from msgspec import inspect
 
 from storecredit.web.procedures import PROCEDURES
 from storecredit.web.trpc_types import module, result_of, typed
-from tests.e2e.reader import Page
+from tests.e2e.page_commands import Page
 from tests.web.node import DIRECTORY, compiled, node
 from tests.web.users import UserClient
 from tests.web.users import result_of as given_by

@@ -22,7 +22,7 @@ from storecredit.service import Service
 from tests.image_files import picture
 from tests.worker.generators import generator
 from tests.worker.owners import Books
-from tests.worker.scripted import (
+from tests.worker.scripted_generator import (
     TAKEN,
     TAKEN_AND_GIVEN_BACK,
     WAIT_MAX_SECONDS,

@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 from stand_ins.http_server import Answer, json_answer
 from storecredit.generation.generators import GenerationFailed, GeneratorBusy, GeneratorUnavailable
 from storecredit.generation.generators.retry_after import RETRY_AFTER_MAX_SECONDS
-from tests.worker.asking import KEY, KINDS, PROMPT, failure, failures
+from tests.worker.generator_failures import KEY, KINDS, PROMPT, failure, failures
 
 QUOTA = {
     "OpenAI": (429, {"error": {"code": "insufficient_quota", "type": "insufficient_quota"}}),

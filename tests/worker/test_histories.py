@@ -17,7 +17,7 @@ from storecredit.generation.sessions import (
 from storecredit.ledger.owners import Owner
 from storecredit.service import Service
 from tests.worker.owners import store, user
-from tests.worker.scripted import create
+from tests.worker.scripted_generator import create
 
 ENDINGS = ("completed", "failed", "processing", "queued", "queued", "failed")
 

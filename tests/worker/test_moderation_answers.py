@@ -8,7 +8,7 @@ from storecredit.generation.generators import (
     GeneratorUnavailable,
     ModerationBlocked,
 )
-from tests.worker.asking import KINDS, failures
+from tests.worker.generator_failures import KINDS, failures
 
 SAFETY = "Your request was rejected as a result of our safety system."
 FILTERED = {"sexual": {"filtered": True, "severity": "high"}, "hate": {"filtered": False}}

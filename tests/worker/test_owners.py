@@ -20,7 +20,7 @@ from storecredit.postgres import job_queue
 from storecredit.postgres.pool import Database
 from storecredit.service import Service
 from tests.worker.owners import OPENING, Books, store, user
-from tests.worker.scripted import (
+from tests.worker.scripted_generator import (
     TAKEN,
     TAKEN_AND_GIVEN_BACK,
     ScriptedGenerator,

@@ -10,7 +10,7 @@ from storecredit.generation.generators import GenerationFailed
 from storecredit.ledger.owners import Owner
 from storecredit.service import Service
 from tests.worker.owners import OPENING, Books, store, user
-from tests.worker.scripted import (
+from tests.worker.scripted_generator import (
     TAKEN_AND_GIVEN_BACK,
     ScriptedGenerator,
     create,

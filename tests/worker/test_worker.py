@@ -16,7 +16,7 @@ from storecredit.generation.sessions import Failure, FailureCode
 from storecredit.ledger.owners import Owner
 from storecredit.service import Service
 from tests.worker.owners import Books
-from tests.worker.scripted import (
+from tests.worker.scripted_generator import (
     TAKEN,
     TAKEN_AND_GIVEN_BACK,
     WAIT_MAX_SECONDS,

@@ -44,7 +44,7 @@ def description_text(text: str) -> str:
 
 def origin_text(text: str) -> str:
     """A web origin, as browsers send it."""
-    from storecredit.stores.api_keys import normalise_origin
+    from storecredit.stores.origins import normalise_origin
 
     normal = normalise_origin(text)
     if normal is None:

@@ -15,16 +15,19 @@ import zlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
-from enum import StrEnum
+from functools import partial
 from hashlib import sha256
 from typing import Final
 from uuid import UUID
 
 from uuid_utils.compat import uuid7
 
+from storecredit.postgres.kept_connections import KeptConnections
 from storecredit.postgres.listener import Listener
 from storecredit.postgres.pool import Database, Record
-from storecredit.stores.lookups import Answer, Lookups
+from storecredit.stores.callers import Caller, Refused, callers_by_hash, listed_origins
+from storecredit.stores.lookups import Lookups
+from storecredit.stores.origins import normalise_origin
 
 CHANNEL: Final = "storecredit_keys"
 """Where the functions in sql/functions/stores.sql announce a changed store, by its id."""
@@ -37,39 +40,12 @@ BASE62: Final = string.digits + string.ascii_uppercase + string.ascii_lowercase
 
 LABEL_LENGTH_MAX: Final = 100
 ORIGINS_MAX: Final = 100
-ORIGIN_LENGTH_MAX: Final = 300
 GRACE_SECONDS_MAX: Final = 30 * 24 * 3600
 PAGE_LENGTH_MAX: Final = 100
-CACHED_KEYS_MAX: Final = 20_000
+CACHED_KEYS_MAX: Final = 40_000
 CACHED_ORIGINS_MAX: Final = 5_000
 
 _FORM: Final = re.compile(rf"{PREFIX}[0-9A-Za-z]{{{RANDOM_LENGTH + CHECKSUM_LENGTH}}}")
-_ORIGIN: Final = re.compile(
-    r"(?P<scheme>[a-z][a-z0-9+.-]*)://"
-    r"(?P<host>[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::(?P<port>[0-9]{1,5}))?/?",
-    re.ASCII | re.IGNORECASE,
-)
-_DEFAULT_PORTS: Final = {"http": 80, "https": 443}
-_PORT_MAX: Final = 65535
-
-CALLER_BY_HASH: Final = """
-SELECT k.store_id, a.account_id, k.key_id, s.tier, k.allowed_origins, k.expires_at,
-    extract(epoch FROM k.expires_at - now())::float8 AS expires_in_seconds,
-    CASE WHEN k.revoked_at IS NOT NULL THEN 'revoked'
-         WHEN k.expires_at <= now() THEN 'expired'
-         WHEN s.status <> 'active' THEN 'suspended' END AS refused_as
-FROM store_api_keys k JOIN stores s ON s.store_id = k.store_id
-    JOIN accounts a ON a.owner_id = k.store_id AND a.owner_kind = 'store'
-WHERE k.key_hash = $1
-LIMIT 1"""
-LONGEST_LISTING: Final = """
-SELECT extract(epoch FROM k.expires_at - now())::float8 AS expires_in_seconds
-FROM store_api_keys k JOIN stores s ON s.store_id = k.store_id
-WHERE k.allowed_origins @> ARRAY[$1::text]
-  AND k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > now())
-  AND s.status = 'active'
-ORDER BY k.expires_at DESC NULLS FIRST
-LIMIT 1"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,39 +70,6 @@ class IssuedKey:
     key: str = field(repr=False)
 
 
-@dataclass(frozen=True, slots=True)
-class Caller:
-    """Who sends an authenticated request: what its API key says, and nothing else can change."""
-
-    store_id: UUID
-    account_id: int
-    key_id: UUID
-    tier: str
-    allowed_origins: frozenset[str]
-    expires_at: datetime | None
-
-    def allows(self, origin: str) -> bool:
-        """Whether the key lists this `Origin` header's value; an empty list lists none."""
-        return normalise_origin(origin) in self.allowed_origins
-
-
-class RefusalCause(StrEnum):
-    """Why a key that was really issued is refused; what cannot be mended comes first."""
-
-    REVOKED = "revoked"
-    EXPIRED = "expired"
-    SUSPENDED = "suspended"
-    """Its store is; the key works again when the store does."""
-
-
-@dataclass(frozen=True, slots=True)
-class Refused:
-    """The key is genuine, and does not work."""
-
-    store_id: UUID
-    cause: RefusalCause
-
-
 class ApiKeys:
     """All API keys of the database."""
 
@@ -139,13 +82,25 @@ class ApiKeys:
     ) -> None:
         """`listener` listens on `CHANNEL`; `clock` gives seconds and never goes back."""
         self._database = database
+        self._connections = KeptConnections(database)
         self._callers: Lookups[bytes, Caller | Refused] = Lookups(
-            self._look_up_caller, listener, clock=clock, cached_max=CACHED_KEYS_MAX
+            partial(callers_by_hash, self._connections),
+            listener,
+            clock=clock,
+            cached_max=CACHED_KEYS_MAX,
+            subject_of=lambda caller: caller.store_id,
         )
         self._origins: Lookups[str, bool] = Lookups(
-            self._look_up_origin, listener, clock=clock, cached_max=CACHED_ORIGINS_MAX
+            partial(listed_origins, self._connections),
+            listener,
+            clock=clock,
+            cached_max=CACHED_ORIGINS_MAX,
         )
         listener.subscribe(self._hear)
+
+    async def close(self) -> None:
+        """Close the connections that callers were looked up by."""
+        await self._connections.close()
 
     async def authenticate(self, key: str) -> Caller | Refused | None:
         """Who sends this key, or why it is refused; None: malformed or unknown.
@@ -280,40 +235,14 @@ class ApiKeys:
             raise RuntimeError("an API key vanished right after it was written")
         return _api_key(row)
 
-    async def _look_up_caller(self, digest: bytes) -> Answer[Caller | Refused] | None:
-        row = await self._database.fetchrow(CALLER_BY_HASH, digest)
-        if row is None:
-            return None
-        if row["refused_as"] is not None:
-            # As with a key that is unknown: the next request asks again.
-            return Answer(Refused(row["store_id"], RefusalCause(row["refused_as"])), 0.0)
-        caller = Caller(
-            store_id=row["store_id"],
-            account_id=row["account_id"],
-            key_id=row["key_id"],
-            tier=row["tier"],
-            allowed_origins=frozenset(row["allowed_origins"]),
-            expires_at=row["expires_at"],
-        )
-        return Answer(caller, row["expires_in_seconds"])
-
-    async def _look_up_origin(self, origin: str) -> Answer[bool] | None:
-        row = await self._database.fetchrow(LONGEST_LISTING, origin)
-        return (
-            None
-            if row is None
-            else Answer(value=True, expires_in_seconds=row["expires_in_seconds"])
-        )
-
     def _hear(self, payload: str) -> None:
         # What is no store id (EVERYTHING, or another's announcement) may mean any store.
         try:
-            store_id = UUID(payload)
+            self._callers.forget(UUID(payload))
         except ValueError:
-            store_id = None
-        self._callers.forget(lambda caller: store_id in {None, caller.store_id})
+            self._callers.forget_all()
         # Any change of any store may change who lists an origin.
-        self._origins.forget(lambda _listed: True)
+        self._origins.forget_all()
 
 
 def new_key() -> str:
@@ -331,22 +260,6 @@ def is_well_formed(key: str) -> bool:
 def key_hash(key: str) -> bytes:
     """SHA-256 of a key, 32 bytes. A fast hash is enough: 178 random bits cannot be tried out."""
     return sha256(key.encode()).digest()
-
-
-def normalise_origin(origin: str) -> str | None:
-    """The one way to write this web origin, or None for what is none (`null` included).
-
-    RFC 6454 §4 and §6.2: scheme and host in lower case, the scheme's default port left out. A
-    trailing slash, which people paste, is dropped. Hosts are ASCII (`xn--…`), as browsers send it.
-    """
-    match = _ORIGIN.fullmatch(origin) if len(origin) <= ORIGIN_LENGTH_MAX else None
-    if match is None:
-        return None
-    scheme, host = match["scheme"].lower(), match["host"].lower()
-    port = int(match["port"]) if match["port"] else _DEFAULT_PORTS.get(scheme)
-    if port == _DEFAULT_PORTS.get(scheme):
-        return f"{scheme}://{host}"
-    return f"{scheme}://{host}:{port}" if port is not None and port <= _PORT_MAX else None
 
 
 def _checksum(start: str) -> str:

@@ -24,7 +24,8 @@ from uuid_utils import uuid4
 from storecredit import telemetry
 from storecredit.postgres.pool import DatabaseUnavailable
 from storecredit.settings import Settings
-from storecredit.stores.api_keys import ApiKeys, Caller, RefusalCause, Refused
+from storecredit.stores.api_keys import ApiKeys
+from storecredit.stores.callers import Caller, RefusalCause, Refused
 from storecredit.stores.rate_limits import RateLimits
 from storecredit.web.envelope import ErrorCode, Failure, answer_to, invalid, not_found
 from storecredit.web.headers import (

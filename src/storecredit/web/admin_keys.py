@@ -18,8 +18,8 @@ from storecredit.stores.api_keys import (
     ORIGINS_MAX,
     ApiKey,
     IssuedKey,
-    normalise_origin,
 )
+from storecredit.stores.origins import normalise_origin
 from storecredit.stores.stores import Store
 from storecredit.web.bodies import Body
 from storecredit.web.envelope import Envelope, ErrorCode, Failure, invalid, not_found

@@ -6,27 +6,27 @@ credits, payments are charged back, and Paddle delivers all of it twice and in n
 
 import pytest
 
-from tests.crash.trading import TradingDeployment
+from tests.crash.selling_deployment import SellingDeployment
 
 pytestmark = pytest.mark.timeout(300)
 
 
 async def test_everything_killed_while_money_comes_in_loses_and_repeats_nothing(
-    trading: TradingDeployment,
+    selling: SellingDeployment,
 ) -> None:
-    service = await trading.serve()
-    async with trading.trade(service) as load:
-        await load.until_traded(generations=20, payments=4)
-        (await trading.processes.postmaster()).kill()
-        await load.until_traded(generations=10, payments=2)
-        (await trading.processes.postmaster()).kill()
+    service = await selling.serve()
+    async with selling.purchase_load(service) as load:
+        await load.until_bought(generations=20, payments=4)
+        (await selling.processes.postmaster()).kill()
+        await load.until_bought(generations=10, payments=2)
+        (await selling.processes.postmaster()).kill()
         service.kill()
-        service = await trading.serve()
+        service = await selling.serve()
         load.urls = [service.url]
-        await load.until_traded(generations=10, payments=1)
+        await load.until_bought(generations=10, payments=1)
         await load.stop()
         await load.ask_again()
-        await trading.assert_all_is_well(load)
-        await trading.assert_verified_by_command("--every-row")
+        await selling.assert_all_is_well(load)
+        await selling.assert_verified_by_command("--every-row")
     assert load.unacknowledged == []
     assert load.unacknowledged_wants == []

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.e2e.paddle import Paddle
+from tests.e2e.paddle_process import Paddle
 
 if TYPE_CHECKING:
     from tests.e2e.conftest import Done, Storecredit
@@ -34,7 +34,7 @@ def named(done: "Done") -> dict[str, str]:
 
 
 @dataclass(frozen=True, slots=True)
-class Till:
+class Seller:
     """The command on a database of the test's own, where there is one store and a Paddle."""
 
     command: "Storecredit"

@@ -17,7 +17,7 @@ SHARE_DELIVERED_TWICE = "0.3"
 NOWHERE = "http://127.0.0.1:9/"
 
 
-class Shop:
+class PaddleProcess:
     """The stand-in's process, and the ways to make a buyer pay."""
 
     def __init__(self, settings: dict[str, str], client: httpx.AsyncClient) -> None:
@@ -28,7 +28,9 @@ class Shop:
         self._client = client
 
     @classmethod
-    async def open(cls, processes: Processes, client: httpx.AsyncClient, seed: str) -> "Shop":
+    async def open(
+        cls, processes: Processes, client: httpx.AsyncClient, seed: str
+    ) -> "PaddleProcess":
         """Start it; returns when it can be reached."""
         process, output = processes.launch_outside(
             "stand_ins.paddle",

@@ -22,7 +22,7 @@ from tests.crash.load import (
     Account,
     Load,
 )
-from tests.crash.shop import Shop
+from tests.crash.paddle_process import PaddleProcess
 from tests.crash.waiting import until
 
 STARTER_CREDITS = 10_000
@@ -76,7 +76,7 @@ class Wanted:
         return bool(self.ids)
 
 
-class TradingLoad(Load):
+class PurchaseLoad(Load):
     """The stores' load, with end users and purchases among it."""
 
     def __init__(
@@ -85,12 +85,12 @@ class TradingLoad(Load):
         accounts: Sequence[Account],
         seed: str,
         shoppers: Sequence[Shopper],
-        shop: Shop,
+        paddle: PaddleProcess,
     ) -> None:
         super().__init__(client, accounts, seed)
         self.shoppers = shoppers
         self.wanted: dict[str, Wanted] = {}
-        self._shop = shop
+        self._paddle = paddle
 
     @property
     def unacknowledged_wants(self) -> list[Wanted]:
@@ -101,7 +101,7 @@ class TradingLoad(Load):
         wants = [wanted for wanted in self.wanted.values() if wanted.what in kinds]
         return sum(wanted.paid or wanted.what is What.GENERATION for wanted in wants)
 
-    async def until_traded(self, generations: int, payments: int) -> None:
+    async def until_bought(self, generations: int, payments: int) -> None:
         """Wait until end users were given so many more generations, and so much more was paid."""
         generated = self._count(What.GENERATION) + generations
         paid = self._count(What.PACK, What.CREDITS, What.SUBSCRIPTION) + payments
@@ -169,11 +169,11 @@ class TradingLoad(Load):
         wanted.paid = self._random.random() < PAID or wanted.what is What.SUBSCRIPTION
         if not wanted.paid:
             return
-        await self._shop.pay(transaction_id)
+        await self._paddle.pay(transaction_id)
         if wanted.what is What.SUBSCRIPTION:
-            await self._shop.renew(transaction_id)
+            await self._paddle.renew(transaction_id)
         elif self._random.random() < CHARGED_BACK:
-            await self._shop.charge_back(transaction_id)
+            await self._paddle.charge_back(transaction_id)
 
     async def _until_granted(self, wanted: Wanted) -> None:
         while True:

@@ -24,7 +24,7 @@ Greet = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[bytes |
 
 
 @asynccontextmanager
-async def tls_front(url: str, directory: Path) -> AsyncIterator[int]:
+async def tls_proxy(url: str, directory: Path) -> AsyncIterator[int]:
     """A port on `localhost` with TLS alone, before the server of `url`.
 
     `ca.pem` in `directory` is the certificate to trust.
@@ -42,7 +42,7 @@ async def tls_front(url: str, directory: Path) -> AsyncIterator[int]:
             return None  # who does not trust the certificate says so and goes
         return b""
 
-    async with _front(url, greet) as port:
+    async with _proxy(url, greet) as port:
         yield port
 
 
@@ -62,12 +62,12 @@ async def deaf_pooler(url: str) -> AsyncIterator[int]:
         body = b"".join(name + b"\0" + value + b"\0" for name, value in named.items()) + b"\0"
         return struct.pack("!i", len(version) + len(body) + 4) + version + body
 
-    async with _front(url, greet) as port:
+    async with _proxy(url, greet) as port:
         yield port
 
 
 @asynccontextmanager
-async def _front(url: str, greet: Greet) -> AsyncIterator[int]:
+async def _proxy(url: str, greet: Greet) -> AsyncIterator[int]:
     """A port on `localhost`; `greet` says what the server hears first, None: it hears nothing."""
     pumps: set[asyncio.Task[None]] = set()
 

@@ -1,4 +1,4 @@
-"""Values nobody should send, as JSON text: what a generator of tests finds, and old friends."""
+"""Values nobody should send, as JSON text: the notorious ones, and what a generator finds."""
 
 import json
 from typing import Any
@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 SURROGATE = '"\\ud800"'
-OLD_FRIENDS = (
+NOTORIOUS = (
     "null",
     "true",
     "[]",
@@ -32,8 +32,8 @@ OLD_FRIENDS = (
 """Not all of them JSON."""
 
 
-def nonsense(count: int) -> tuple[str, ...]:
-    """The old friends, and so many more, the same in every run."""
+def fuzz_inputs(count: int) -> tuple[str, ...]:
+    """The notorious ones, and so many more, the same in every run."""
     found: list[Any] = []
     leaves = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20)
     values = st.recursive(
@@ -55,4 +55,4 @@ def nonsense(count: int) -> tuple[str, ...]:
         found.append(value)
 
     collect()
-    return (*OLD_FRIENDS, *(json.dumps(value) for value in found))
+    return (*NOTORIOUS, *(json.dumps(value) for value in found))

@@ -11,16 +11,23 @@ from typing import Any
 import asyncpg
 
 from tests.crash.audit import HONEST_ENDS, PNG_SIGNATURE
+from tests.crash.generator_stand_in import Generator
 from tests.crash.load import Account
-from tests.crash.outside import Generator
-from tests.crash.trade import PLAN_CREDITS, STARTER_CREDITS, Shopper, TradingLoad, Wanted, What
+from tests.crash.purchase_load import (
+    PLAN_CREDITS,
+    STARTER_CREDITS,
+    PurchaseLoad,
+    Shopper,
+    Wanted,
+    What,
+)
 from tests.sql.user_books import assert_user_books_balance
 
 SETTLED = {"processed", "ignored"}
 
 
 async def assert_users_hold(
-    books: asyncpg.Connection, load: TradingLoad, generator: Generator, data_dir: Path
+    books: asyncpg.Connection, load: PurchaseLoad, generator: Generator, data_dir: Path
 ) -> None:
     """Each end user: one account, one deduction for what was acknowledged, one end of each."""
     for shopper in load.shoppers:
@@ -61,7 +68,7 @@ def _assert_ended(
 
 
 async def assert_money_holds(
-    books: asyncpg.Connection, load: TradingLoad, state: dict[str, Any]
+    books: asyncpg.Connection, load: PurchaseLoad, state: dict[str, Any]
 ) -> None:
     """What Paddle has, and what is booked."""
     await _assert_events_are_settled(books, state)

@@ -77,7 +77,7 @@ class Generator:
 
 
 @asynccontextmanager
-async def generator_outside(seed: str) -> AsyncIterator[Generator]:
+async def generator_stand_in(seed: str) -> AsyncIterator[Generator]:
     """The generator, served on loopback for as long as the block lasts."""
     generator = Generator(seed)
     async with stand_in(generator.answer) as server:

@@ -13,12 +13,12 @@ import httpx
 from stand_ins.paddle.api import API_KEY, WEBHOOK_SECRET
 from tests.crash.audit import books_of
 from tests.crash.deployment import ADMIN_TOKEN, Deployment
+from tests.crash.generator_stand_in import Generator
 from tests.crash.load import Load
-from tests.crash.outside import Generator
+from tests.crash.paddle_process import DELIVERED_MAX_SECONDS, PaddleProcess
 from tests.crash.processes import Processes, RunningProcess
-from tests.crash.shop import DELIVERED_MAX_SECONDS, Shop
-from tests.crash.trade import IMAGE_URL, STARTER_CREDITS, Shopper, TradingLoad
-from tests.crash.trade_audit import assert_money_holds, assert_users_hold
+from tests.crash.purchase_audit import assert_money_holds, assert_users_hold
+from tests.crash.purchase_load import IMAGE_URL, STARTER_CREDITS, PurchaseLoad, Shopper
 from tests.web.users import JWT_SECRET, token_of
 
 SHOPPERS = 3
@@ -37,40 +37,42 @@ SELLING = {
 }
 
 
-class TradingDeployment(Deployment):
+class SellingDeployment(Deployment):
     """Its stores buy, its end users generate and buy."""
 
-    def __init__(self, processes: Processes, generator: Generator, seed: str, shop: Shop) -> None:
-        super().__init__(processes, generator, seed, SELLING | shop.settings)
-        self.shop = shop
+    def __init__(
+        self, processes: Processes, generator: Generator, seed: str, paddle: PaddleProcess
+    ) -> None:
+        super().__init__(processes, generator, seed, SELLING | paddle.settings)
+        self.paddle = paddle
         users = [uuid4() for _ in range(SHOPPERS)]
         self._shoppers = [Shopper(id_, token_of(id_, exp=_later())) for id_ in users]
 
     async def serve(self, *options: str, **settings: str) -> RunningProcess:
         process = await super().serve(*options, **settings)
         self.accounts = [replace(account, buys=True) for account in self.accounts]
-        await self.shop.deliver_to(process.url)
+        await self.paddle.deliver_to(process.url)
         return process
 
     @asynccontextmanager
-    async def trade(self, *doors: RunningProcess) -> AsyncIterator[TradingLoad]:
+    async def purchase_load(self, *doors: RunningProcess) -> AsyncIterator[PurchaseLoad]:
         """The load, known for what it is."""
         async with self.load(*doors) as load:
-            assert isinstance(load, TradingLoad)
+            assert isinstance(load, PurchaseLoad)
             yield load
 
     def _new_load(self, client: httpx.AsyncClient) -> Load:
-        return TradingLoad(client, self.accounts, self._seed, self._shoppers, self.shop)
+        return PurchaseLoad(client, self.accounts, self._seed, self._shoppers, self.paddle)
 
     async def assert_all_is_well(self, load: Load) -> None:
         """Let Paddle deliver and the service drain, and judge every row."""
-        assert isinstance(load, TradingLoad)
+        assert isinstance(load, PurchaseLoad)
         async with books_of(self.processes.data_dir) as books:
             await self._delivered(books)
         await super().assert_all_is_well(load)
         async with books_of(self.processes.data_dir) as books:
             await assert_users_hold(books, load, self.generator, self.processes.data_dir)
-            await assert_money_holds(books, load, await self.shop.state())
+            await assert_money_holds(books, load, await self.paddle.state())
         self._assert_nothing_secret_is_logged()
 
     def _assert_nothing_secret_is_logged(self) -> None:
@@ -89,7 +91,7 @@ class TradingDeployment(Deployment):
         try:
             async with asyncio.timeout(DELIVERED_MAX_SECONDS):
                 while True:
-                    undelivered = (await self.shop.state())["undelivered"]
+                    undelivered = (await self.paddle.state())["undelivered"]
                     unsettled = await books.fetch(UNSETTLED)
                     if not undelivered and not unsettled:
                         return

@@ -27,7 +27,7 @@ from storecredit.postgres.pool import Database
 from storecredit.processes import listen
 from storecredit.service import Service, serve
 from storecredit.settings import Settings
-from tests.billing.sales import Movement, balance_of, ledger_of, open_owner
+from tests.billing.sql_sales import Movement, balance_of, ledger_of, open_owner
 from tests.web.doors import OPERATOR_TOKEN
 
 SETTLING_SECONDS_MAX = 60.0
@@ -35,8 +35,8 @@ UNSETTLED = "SELECT count(*) FROM paddle_events WHERE status IN ('received', 'fa
 
 
 @dataclass(frozen=True, slots=True)
-class Desk:
-    """Buy, pay, have Paddle tell of it, and read what became of it."""
+class Seller:
+    """What a buyer does, what Paddle tells of it, and what became of it."""
 
     service: Service
     paddle: PaddleStandIn
@@ -127,13 +127,13 @@ def completed(events: Sequence[Event]) -> Event:
 
 
 @asynccontextmanager
-async def desk_of(
+async def running_seller(
     paddle: PaddleStandIn,
     database_url: str,
     admin: asyncpg.Connection,
     data_dir: Path,
     **changes: Any,
-) -> AsyncIterator[Desk]:
+) -> AsyncIterator[Seller]:
     """The service, with API and worker, until the context ends."""
     settings = Settings.model_validate(
         {
@@ -169,7 +169,7 @@ async def desk_of(
     database = service.parts.database
     webhooks = paddle.webhooks(f"{url}/webhooks/paddle")
     try:
-        yield Desk(service, paddle, webhooks, url, database, admin)
+        yield Seller(service, paddle, webhooks, url, database, admin)
     finally:
         stop.set()
         await running
