@@ -4,25 +4,26 @@ Hides how a caller is let in: the token names the user, and the user's first cal
 procedure makes the account. Everything is answered in tRPC's form.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import aclosing
 from http import HTTPStatus
 from typing import Any, Final
 
 from litestar import Request, head, route
 from litestar.di import NamedDependency
-from litestar.types import ASGIApp, Receive, Scope, Send
+from litestar.types import ASGIApp, HTTPScope, Receive, Scope, Send
 from litestar.types.asgi_types import HTTPResponseBodyEvent, HTTPResponseStartEvent
 
 from storecredit import telemetry
 from storecredit.ledger.owners import Account, Owner
 from storecredit.web.access import B2C, call_ids, visit_of
+from storecredit.web.bodies import DirectBody
 from storecredit.web.headers import RawHeaders, bearer_of
 from storecredit.web.links import link_base
 from storecredit.web.parts import Parts
 from storecredit.web.procedures import PROCEDURES, Caller
 from storecredit.web.trpc import Streamed, answer
-from storecredit.web.trpc_calls import Asked, parameters_of
+from storecredit.web.trpc_calls import Asked, Unread, parameters_of
 from storecredit.web.trpc_errors import Answered, TrpcCode, TrpcError
 
 PATHS: Final = ["/", "/{path:path}"]
@@ -35,12 +36,26 @@ PATHS: Final = ["/", "/{path:path}"]
 )
 async def call(request: Request[Any, Any, Any], parts: NamedDependency[Parts]) -> ASGIApp:
     """One request of tRPC's client: a call or a batch of them."""
+    return await _answered(request.scope, request.headers.get, request.body, parts)
 
-    async def enter(paths: Sequence[str]) -> Callable[[str], Caller]:
-        return await _entered(request, parts, paths)
 
-    answered = await answer(_asked(request), PROCEDURES, enter)
-    return _sending(answered)
+async def call_directly(scope: HTTPScope, parts: Parts, body: DirectBody) -> ASGIApp | None:
+    """The whole of `call`, without the framework: a direct route. None: it is for the framework."""
+    sent = visit_of(scope).sent
+
+    def header(name: str) -> str | None:
+        return sent.get(name.encode())
+
+    async def content() -> bytes:
+        read = await body.read()
+        if read is None:
+            raise Unread
+        return bytes(read)
+
+    try:
+        return await _answered(scope, header, content, parts)
+    except Unread:
+        return None
 
 
 @head(PATHS, status_code=204, include_in_schema=False)
@@ -48,18 +63,28 @@ async def warm_up() -> None:
     """What @trpc/server answers to a HEAD request, whatever its path."""
 
 
-def _asked(request: Request[Any, Any, Any]) -> Asked:
-    raw_path = request.scope["raw_path"].decode("latin-1").partition("?")[0]
-    return Asked(
-        method=request.method,
+Header = Callable[[str], str | None]
+"""The value of a header that was sent, by its name in lower case."""
+
+
+async def _answered(
+    scope: HTTPScope, header: Header, body: Callable[[], Awaitable[bytes]], parts: Parts
+) -> ASGIApp:
+    async def enter(paths: Sequence[str]) -> Callable[[str], Caller]:
+        return await _entered(scope, header("authorization"), parts, paths)
+
+    raw_path = scope["raw_path"].decode("latin-1").partition("?")[0]
+    asked = Asked(
+        method=scope["method"],
         path=raw_path.partition(f"{B2C}/")[2].removesuffix("/"),
-        parameters=parameters_of(request.scope["query_string"].decode("utf-8", "replace")),
-        request_ids=call_ids(visit_of(request.scope).request_id),
-        content_type=request.headers.get("content-type"),
-        accept=request.headers.get("accept"),
-        trpc_accept=request.headers.get("trpc-accept"),
-        body=request.body,
+        parameters=parameters_of(scope["query_string"].decode("utf-8", "replace")),
+        request_ids=call_ids(visit_of(scope).request_id),
+        content_type=header("content-type"),
+        accept=header("accept"),
+        trpc_accept=header("trpc-accept"),
+        body=body,
     )
+    return _sending(await answer(asked, PROCEDURES, enter))
 
 
 def _sending(answered: Answered | Streamed) -> ASGIApp:
@@ -92,18 +117,18 @@ def _body(content: bytes, *, has_more: bool) -> HTTPResponseBodyEvent:
 
 
 async def _entered(
-    request: Request[Any, Any, Any], parts: Parts, paths: Sequence[str]
+    scope: HTTPScope, authorization: str | None, parts: Parts, paths: Sequence[str]
 ) -> Callable[[str], Caller]:
     """The caller of a request, for the call of each id."""
     telemetry.bind(procedures=",".join(paths))
-    token = bearer_of(request.headers.get("authorization"))
+    token = bearer_of(authorization)
     user = await parts.tokens.user(token) if token else None
     if user is None:
         raise TrpcError(TrpcCode.UNAUTHORIZED, "Sign in: this needs a valid token.")
     telemetry.bind(user_id=str(user.user_id))
     account_id = await parts.users.ensure(user.user_id, is_anonymous=user.is_anonymous)
     account = Account(account_id, Owner.user(user.user_id))
-    base_url = link_base(request.scope, parts)
+    base_url = link_base(scope, parts)
 
     def caller(request_id: str) -> Caller:
         telemetry.bind(request_id=request_id)

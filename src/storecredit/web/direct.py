@@ -29,6 +29,9 @@ from storecredit.web.parts import Parts
 
 Handler = Callable[..., Awaitable[Success[Any]]]
 """Called with scope and parts, and the body if the route has one. Raises what `envelope` knows."""
+Door = Callable[[HTTPScope, Parts, DirectBody], Awaitable[ASGIApp | None]]
+"""Called with a body that it reads itself, and gives what sends the answer; None: it is for the
+framework, and nothing was done."""
 
 
 _USUAL_HOST: Final = re.compile(r"[A-Za-z0-9.:-]*")
@@ -43,11 +46,22 @@ class DirectRoute:
     body_type: type[Body] | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class DirectDoor:
+    """A door with forms of its own, for bodies, answers and errors; `template` is its route."""
+
+    door: Door
+    template: str
+
+
 class Direct:
     """The ASGI application in front of the framework; `routes` by method and path."""
 
     def __init__(
-        self, framework: ASGIApp, parts: Parts, routes: Mapping[tuple[str, str], DirectRoute]
+        self,
+        framework: ASGIApp,
+        parts: Parts,
+        routes: Mapping[tuple[str, str], DirectRoute | DirectDoor],
     ) -> None:
         self._framework = framework
         self._parts = parts
@@ -56,7 +70,7 @@ class Direct:
         self._readers = {
             route.body_type: _BodyReader(route.body_type, parts.settings)
             for route in routes.values()
-            if route.body_type is not None
+            if isinstance(route, DirectRoute) and route.body_type is not None
         }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -65,7 +79,9 @@ class Direct:
             await self._framework(scope, receive, send)
             return
         route = self._routes.get((scope["method"], scope["path"]))
-        if (
+        if isinstance(route, DirectDoor):
+            await self._enter(route, scope, receive, send)
+        elif (
             route is None
             or scope["query_string"]
             or not _USUAL_HOST.fullmatch(visit_of(scope).sent.get(b"host") or "")
@@ -81,6 +97,19 @@ class Direct:
                 await self._framework(scope, body.given_back(), send)
             else:
                 await _write(await self._call(route, scope, decoded), send)
+
+    async def _enter(
+        self, route: DirectDoor, scope: HTTPScope, receive: Receive, send: Send
+    ) -> None:
+        answer = None
+        body = DirectBody(scope, receive, bytes_max=self._body_max_bytes)
+        if _USUAL_HOST.fullmatch(visit_of(scope).sent.get(b"host") or ""):
+            answer = await route.door(scope, self._parts, body)
+        if answer is None:
+            await self._framework(scope, body.given_back(), send)
+        else:
+            scope["path_template"] = route.template
+            await answer(scope, receive, send)
 
     async def _call(self, route: DirectRoute, scope: HTTPScope, *body: Any) -> Success[Any]:
         # Where the framework notes it, too: it is the route of the log line and of the metrics.

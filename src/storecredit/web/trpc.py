@@ -30,6 +30,7 @@ from storecredit.web.trpc_calls import (
     Asked,
     Call,
     Procedure,
+    Unread,
     allowed,
     calls_of,
     inputs_of,
@@ -80,7 +81,7 @@ async def answer(
     """Make every call of a request.
 
     `enter` is awaited once, if there is anything to call. What it raises is the answer of every
-    call, what a procedure raises that of its own.
+    call, what a procedure raises that of its own. Raises Unread, before anything is called.
     """
     if asked.is_subscription:
         error = TrpcError(TrpcCode.METHOD_NOT_SUPPORTED, NO_SUBSCRIPTIONS)
@@ -146,5 +147,7 @@ async def _entered(asked: Asked, calls: Sequence[Call[C]], enter: Enter[C]) -> M
 async def _tried(awaited: Awaitable[T]) -> T | TrpcError:
     try:
         return await awaited
+    except Unread:
+        raise
     except Exception as cause:  # noqa: BLE001 - it becomes the answer
         return trpc_error(cause)

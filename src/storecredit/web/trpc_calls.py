@@ -51,12 +51,16 @@ class Procedure(Generic[C]):
     errors: Mapping[TrpcCode, str] = field(default_factory=dict)
 
 
+class Unread(Exception):
+    """The body is for somebody else to read: nothing was called."""
+
+
 @dataclass(frozen=True, slots=True)
 class Asked:
     """A request. `path` is what follows the address of the door, percent-encoded as it came.
 
     `parameters` are those of its query, `request_ids` those that were sent: one for each call, or
-    one for the request.
+    one for the request. `body` may raise Unread.
     """
 
     method: str
