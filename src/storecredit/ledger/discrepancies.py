@@ -8,24 +8,30 @@ from uuid import UUID
 class DiscrepancyKind(StrEnum):
     """Everything that can be wrong. A deduction may be of credits or of overage, if not said."""
 
-    # An owner as a whole: its credit row against the sums of its ledger.
-    BALANCE = "balance"
-    TOTAL_PURCHASED = "total_purchased"
-    TOTAL_EARNED = "total_earned"
+    # The ledger as a whole.
+    MOVEMENTS_MISSING = "movements_missing"
+    """There are fewer movements from before the last verification than it had counted."""
+    # An owner and its account.
+    STORE_WITHOUT_ACCOUNT = "store_without_account"
+    ACCOUNT_WITHOUT_STORE = "account_without_store"
+    USER_WITHOUT_ACCOUNT = "user_without_account"
+    ACCOUNT_WITHOUT_USER = "account_without_user"
+    IMPOSSIBLE_ACCOUNT = "impossible_account"
+    MOVEMENTS_WITHOUT_ACCOUNT = "movements_without_account"
+    # A movement and the one before it: what stands after it does not follow.
+    SEQ_GAP = "seq_gap"
+    RUNNING_BALANCE = "running_balance"
     TOTAL_SPENT = "total_spent"
     TOTAL_CLAWED_BACK = "total_clawed_back"
     OVERAGE_USED = "overage_used"
-    LAST_SEQ = "last_seq"
-    STORE_WITHOUT_CREDITS = "store_without_credits"
-    CREDITS_WITHOUT_STORE = "credits_without_store"
-    USER_WITHOUT_CREDITS = "user_without_credits"
-    CREDITS_WITHOUT_USER = "credits_without_user"
-    MOVEMENTS_WITHOUT_CREDITS = "movements_without_credits"
-    # A row of the ledger.
-    SEQ_GAP = "seq_gap"
-    RUNNING_BALANCE = "running_balance"
+    # A movement alone.
     IMPOSSIBLE_MOVEMENT = "impossible_movement"
+    UNKNOWN_TYPE = "unknown_type"
+    TYPE_NOT_OF_OWNER = "type_not_of_owner"
+    """A type of movement that an owner of this kind cannot have."""
+    # A movement and the others of its request.
     REFUND_WITHOUT_DEDUCTION = "refund_without_deduction"
+    REFUND_BEFORE_DEDUCTION = "refund_before_deduction"
     REFUND_EXCEEDS_DEDUCTION = "refund_exceeds_deduction"
     CHARGED_TWICE = "charged_twice"
     """One request took credits and used overage as well."""
@@ -37,7 +43,7 @@ class DiscrepancyKind(StrEnum):
     """Overage was taken off the overage used after it had been billed: the store pays for it."""
     CREDITED_THOUGH_UNBILLED = "credited_though_unbilled"
     """Overage was given back as credits before it was billed: the store has it twice."""
-    # A row of the ledger and the generation it belongs to.
+    # A movement and the generation it belongs to.
     DEDUCTION_WITHOUT_SESSION = "deduction_without_session"
     GENERATION_AMOUNT = "generation_amount"
     SESSION_MISMATCH = "session_mismatch"
@@ -52,6 +58,8 @@ class DiscrepancyKind(StrEnum):
     """A bill closes more or less overage than was used since the one before."""
     BILL_MISMATCH = "bill_mismatch"
     """A bill's credits, month or request are not those of its movement."""
+    BILL_OUT_OF_ORDER = "bill_out_of_order"
+    """A bill was closed before that of an earlier month."""
     BILL_WITHOUT_MOVEMENT = "bill_without_movement"
     MOVEMENT_WITHOUT_BILL = "movement_without_bill"
     PAYMENT_NOT_BOOKED = "payment_not_booked"
@@ -64,7 +72,7 @@ class DiscrepancyKind(StrEnum):
 class Discrepancy:
     """One thing that is wrong, and where: at a store or at an end user; the other is None.
 
-    `detail` is a sentence with the numbers.
+    Both are None where no owner is known. `detail` is a sentence with the numbers.
     """
 
     kind: DiscrepancyKind
@@ -80,7 +88,8 @@ class Discrepancy:
 class Report:
     """What there is, and what is wrong; `truncated`: more than is named.
 
-    `movements` and `sessions` are the stores'; the end users' are counted apart.
+    `movements` and `sessions` are the stores'; the end users' are counted apart, by the newest
+    `seq` of each.
     """
 
     stores: int

@@ -1,14 +1,15 @@
-"""When the ledgers were last proven, and what came out: kept in the database, for every process.
+"""When the ledger was last proven, and what came out: kept in the database, for every process.
 
 What is kept is the last run's moment and the number of its discrepancies; what they were, only the
-run itself tells.
+run itself tells. And how many movements there were: they are never removed, so a later run that
+finds fewer from before that moment knows that some are missing.
 """
 
 from dataclasses import dataclass
 from datetime import datetime
 
 from storecredit import telemetry
-from storecredit.postgres.pool import Database, DatabaseUnavailable
+from storecredit.postgres.pool import Connection, Database, DatabaseUnavailable
 
 log = telemetry.get_logger("ledger.verification")
 
@@ -21,23 +22,44 @@ class LastVerification:
     discrepancies: int
 
 
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """How many movements there were from before a moment; there can only be more."""
+
+    at: datetime
+    movements: int
+
+
+async def settled(connection: Connection) -> Settled | None:
+    """What the last run that missed none had counted; None: there was none yet."""
+    row = await connection.fetchrow(
+        "SELECT settled_at AS at, settled_movements AS movements FROM last_verification"
+        " WHERE settled_at IS NOT NULL"
+    )
+    return None if row is None else Settled(**row)
+
+
 async def last(database: Database) -> LastVerification | None:
     """The last verification; None: there was none yet. Raises DatabaseUnavailable."""
     row = await database.fetchrow("SELECT verified_at, discrepancies FROM last_verification")
     return None if row is None else LastVerification(**row)
 
 
-async def record(database: Database, verification: LastVerification) -> None:
+async def record(
+    database: Database, verification: LastVerification, settled_movements: int | None
+) -> None:
     """Keep this one, unless a newer one is kept.
 
-    A proof stands also where it cannot be recorded (a standby, a database that goes away just
-    then): that is logged, and what was kept before stays.
+    `settled_movements`: how many there are from before its moment; None: some are missing, and
+    what was counted before stays. A proof stands also where it cannot be recorded (a standby, a
+    database that goes away just then): that is logged, and what was kept before stays.
     """
     try:
         recorded = await database.fetchval(
-            "SELECT record_verification($1, $2)",
+            "SELECT record_verification($1, $2, $3)",
             verification.verified_at,
             verification.discrepancies,
+            settled_movements,
         )
     except DatabaseUnavailable as error:
         log.warning("verification_not_recorded", reason=str(error))

@@ -33,7 +33,10 @@ CREATE TABLE movement_types (
     returns text REFERENCES movement_types,
     owner_kinds text[] NOT NULL,
     description text NOT NULL,
-    CONSTRAINT returns_return_something CHECK ((role = 'return') = (returns IS NOT NULL))
+    CONSTRAINT returns_return_something CHECK ((role = 'return') = (returns IS NOT NULL)),
+    -- `storecredit verify` looks twice at what is not a plain step between the two.
+    CONSTRAINT what_is_spent_comes_off_the_balance
+        CHECK (spent = 0 OR (added = 0 AND clawed_back = 0 AND overage_used = 0))
 );
 COMMENT ON TABLE movement_types IS
     'What one credit of each type of movement adds to the balance and to the totals of its account.';
@@ -167,7 +170,13 @@ COMMENT ON COLUMN sessions.generator_message IS
 CREATE TABLE last_verification (
     only_row boolean PRIMARY KEY DEFAULT true CONSTRAINT there_is_one_verification CHECK (only_row),
     verified_at timestamptz NOT NULL,
-    discrepancies int NOT NULL CHECK (discrepancies >= 0)
+    discrepancies int NOT NULL CHECK (discrepancies >= 0),
+    settled_at timestamptz,
+    settled_movements bigint,
+    CONSTRAINT settled_movements_have_a_time
+        CHECK ((settled_at IS NULL) = (settled_movements IS NULL))
 );
 COMMENT ON TABLE last_verification IS
     'The moment that the last verify looked at, and how many discrepancies it found.';
+COMMENT ON COLUMN last_verification.settled_movements IS
+    'How many movements there were from before `settled_at`: there can never be fewer.';

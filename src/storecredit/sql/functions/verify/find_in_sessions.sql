@@ -1,0 +1,111 @@
+-- Generation sessions and the movements that belong to them. How all find_* functions work is said in
+-- find_in_chain.sql.
+
+CREATE OR REPLACE FUNCTION find_generation_discrepancies(
+    p_after_account_id bigint, p_after_seq bigint, p_until_account_id bigint, p_until_seq bigint
+)
+RETURNS TABLE (
+    kind text, account_id bigint, seq bigint, request_id text, session_id uuid, detail text)
+LANGUAGE sql STABLE PARALLEL SAFE
+AS $$
+-- Purpose: name each movement that does not fit the session it is for. A return is for the session
+--   of its charge, whatever it says itself.
+    SELECT k.kind, m.account_id, m.seq, m.request_id, m.session_id,
+        CASE k.kind
+            WHEN 'session_mismatch' THEN CASE WHEN o.session_id IS NULL
+                THEN format('the deduction is for a session that was made by request id %L',
+                    s.request_id)
+                ELSE format('the deduction is for session %s, but its request made session %s',
+                    m.session_id, o.session_id) END
+            WHEN 'deduction_without_session' THEN format(
+                '%s deducted for a generation session that does not exist', m.amount)
+            WHEN 'generation_amount' THEN format(
+                '%s deducted for a generation, which costs 1', m.amount)
+            WHEN 'completed_but_refunded' THEN format(
+                '%s given back for a generation that completed', m.amount)
+            WHEN 'open_but_refunded' THEN format(
+                '%s given back for a generation that is still %s', m.amount, s.status)
+        END
+    FROM (
+        SELECT t.*, movement_role(t.type) AS role FROM movements t
+        WHERE (t.account_id, t.seq) > (p_after_account_id, p_after_seq)
+          AND (t.account_id, t.seq) <= (p_until_account_id, p_until_seq)
+          AND movement_role(t.type) IN ('charge', 'return')
+        ORDER BY t.account_id, t.seq
+    ) m
+    LEFT JOIN LATERAL (
+        SELECT x.session_id FROM movements x
+        WHERE m.role = 'return' AND x.account_id = m.account_id AND x.request_id = m.request_id
+          AND x.type = (SELECT t.returns FROM movement_types t WHERE t.type = m.type)
+        LIMIT 1
+    ) c ON true
+    LEFT JOIN LATERAL (
+        SELECT x.session_id, x.request_id, x.status FROM sessions x
+        WHERE x.account_id = m.account_id
+          AND x.session_id = CASE m.role WHEN 'return' THEN c.session_id ELSE m.session_id END
+        LIMIT 1
+    ) s ON true
+    LEFT JOIN LATERAL (  -- the session that the request made instead
+        SELECT x.session_id FROM sessions x
+        WHERE m.role = 'charge' AND m.session_id IS NOT NULL AND s.session_id IS NULL
+          AND x.account_id = m.account_id AND x.request_id = m.request_id
+        LIMIT 1
+    ) o ON true,
+    unnest(array_remove(CASE WHEN m.role = 'return' THEN ARRAY[
+        CASE WHEN s.status = 'completed' THEN 'completed_but_refunded'
+             WHEN s.status IN ('queued', 'processing') THEN 'open_but_refunded' END
+    ] WHEN m.session_id IS NOT NULL THEN ARRAY[
+        CASE WHEN s.session_id IS NULL AND o.session_id IS NULL THEN 'deduction_without_session'
+             WHEN s.request_id IS DISTINCT FROM m.request_id THEN 'session_mismatch' END,
+        CASE WHEN m.amount <> 1 THEN 'generation_amount' END
+    ] END, NULL)) k (kind);
+$$;
+COMMENT ON FUNCTION find_generation_discrepancies(bigint, bigint, bigint, bigint) IS
+    'Names each movement in a range of (account, seq) that does not fit its session.';
+
+CREATE OR REPLACE FUNCTION find_session_discrepancies(
+    p_after_account_id bigint, p_after_session_id uuid, p_until_account_id bigint,
+    p_until_session_id uuid
+)
+RETURNS TABLE (
+    kind text, account_id bigint, seq bigint, request_id text, session_id uuid, detail text)
+LANGUAGE sql STABLE PARALLEL SAFE
+AS $$
+-- Purpose: name what is wrong with each session after the first key, up to and with the second.
+    SELECT k.kind, s.account_id, c.seq, s.request_id, s.session_id,
+        CASE k.kind
+            WHEN 'impossible_session' THEN format('no function writes the status %L', s.status)
+            WHEN 'session_without_deduction' THEN format(
+                'this generation is %s, but nothing was deducted under its request id', s.status)
+            WHEN 'session_mismatch' THEN format(
+                'the deduction of %s under this request id was not made for this session', c.amount)
+            WHEN 'failed_but_not_refunded' THEN format(
+                'the generation failed, but its deduction of %s was not given back', c.amount)
+        END
+    FROM sessions s
+    LEFT JOIN LATERAL (
+        SELECT x.seq, x.amount, x.session_id FROM movements x
+        WHERE x.account_id = s.account_id AND x.request_id = s.request_id
+          AND movement_role(x.type) = 'charge'
+        LIMIT 1
+    ) c ON true
+    LEFT JOIN LATERAL (
+        SELECT x.seq FROM movements x
+        WHERE s.status = 'failed' AND x.account_id = s.account_id AND x.request_id = s.request_id
+          AND movement_role(x.type) = 'return'
+        LIMIT 1
+    ) r ON true,
+    unnest(array_remove(ARRAY[
+        CASE WHEN (s.status IN ('queued', 'processing', 'completed', 'failed')) IS NOT TRUE
+            THEN 'impossible_session' END,
+        CASE WHEN c.seq IS NULL THEN 'session_without_deduction'
+             WHEN c.session_id IS DISTINCT FROM s.session_id THEN 'session_mismatch' END,
+        CASE WHEN s.status = 'failed' AND c.seq IS NOT NULL AND r.seq IS NULL
+            THEN 'failed_but_not_refunded' END
+    ], NULL)) k (kind)
+    WHERE (s.account_id, s.session_id) > (p_after_account_id, p_after_session_id)
+      AND (s.account_id, s.session_id) <= (p_until_account_id, p_until_session_id)
+    ORDER BY s.account_id, s.session_id;
+$$;
+COMMENT ON FUNCTION find_session_discrepancies(bigint, uuid, bigint, uuid) IS
+    'Names what is wrong with each session in a range of (account, session_id).';

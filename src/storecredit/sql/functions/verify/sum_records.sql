@@ -1,0 +1,148 @@
+-- The sums of the tables beside the ledger; what they are is said in sum_movements.sql. All functions:
+-- locks none; read only; SECURITY INVOKER and no SET clause, so that PostgreSQL puts them into the
+-- statement that calls them.
+
+CREATE OR REPLACE FUNCTION sum_sessions(p_seed bigint, p_from tid, p_until tid)
+RETURNS TABLE (rows_read bigint, impossible numeric, generations numeric, refunds numeric)
+LANGUAGE sql STABLE PARALLEL SAFE
+AS $$
+-- Purpose: the sessions' part of the sums, from the rows in [p_from, p_until) on disk.
+    SELECT count(*),
+        0::numeric + count(*) FILTER (
+            WHERE (s.status IN ('queued', 'processing', 'completed', 'failed')) IS NOT TRUE),
+        -coalesce(sum(fingerprint_of_generation(
+            s.account_id, s.session_id, s.request_id, p_seed)), 0),
+        -coalesce(sum(fingerprint_of_generation(
+            s.account_id, s.session_id, s.request_id, p_seed)) FILTER (WHERE s.status = 'failed'), 0)
+    FROM sessions s
+    WHERE s.ctid >= p_from AND s.ctid < p_until;
+$$;
+COMMENT ON FUNCTION sum_sessions(bigint, tid, tid) IS
+    'The sessions'' part of the sums that must come to 0, from a range of their pages.';
+
+CREATE OR REPLACE FUNCTION fingerprint_of_owner(p_owner_id uuid, p_owner_kind text, p_seed bigint)
+RETURNS bigint
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+AS $$
+    SELECT hashtextextended(p_owner_kind, uuid_hash_extended(p_owner_id, p_seed));
+$$;
+COMMENT ON FUNCTION fingerprint_of_owner(uuid, text, bigint) IS
+    'A 64-bit hash of an owner and its kind, under a seed.';
+
+CREATE OR REPLACE FUNCTION sum_accounts(p_seed bigint, p_from tid, p_until tid)
+RETURNS TABLE (
+    rows_read bigint, user_movements numeric, user_sessions numeric, impossible numeric,
+    states numeric, owners numeric)
+LANGUAGE sql STABLE PARALLEL SAFE
+AS $$
+-- Purpose: the accounts' part of the sums, from the rows in [p_from, p_until) on disk: the first and
+--   the last state of each. And how many movements and sessions are end users': no movement says so.
+    SELECT count(*),
+        coalesce(sum(n.seq) FILTER (WHERE a.owner_kind = 'user'), 0),
+        coalesce(sum((SELECT count(*) FROM sessions s WHERE s.account_id = a.account_id))
+            FILTER (WHERE a.owner_kind = 'user'), 0),
+        0::numeric + count(*) FILTER (
+            WHERE (a.overage_limit >= 0) IS NOT TRUE
+                OR a.overage_limit > 0 AND (
+                    SELECT true FROM movement_types t
+                    WHERE t.overage_used > 0 AND a.owner_kind = ANY (t.owner_kinds)
+                    LIMIT 1) IS NOT TRUE),
+        coalesce(sum(fingerprint_of_state(
+                fingerprint_of_account(a.account_id, NULL, NULL, p_seed), 0, 0, 0)), 0)
+            - coalesce(sum(fingerprint_of_state(
+                fingerprint_of_account(
+                    a.account_id, n.clawed_back_after, n.overage_used_after, p_seed),
+                coalesce(n.seq, 0), coalesce(n.balance_after, 0), coalesce(n.spent_after, 0))), 0),
+        coalesce(sum(fingerprint_of_owner(a.owner_id, a.owner_kind, p_seed)), 0)
+    FROM accounts a
+    LEFT JOIN LATERAL (
+        SELECT m.seq, m.balance_after, m.spent_after, m.clawed_back_after, m.overage_used_after
+        FROM movements m WHERE m.account_id = a.account_id
+        ORDER BY m.account_id DESC, m.seq DESC LIMIT 1
+    ) n ON true
+    WHERE a.ctid >= p_from AND a.ctid < p_until;
+$$;
+COMMENT ON FUNCTION sum_accounts(bigint, tid, tid) IS
+    'The accounts'' part of the sums that must come to 0, from a range of their pages.';
+
+CREATE OR REPLACE FUNCTION sum_stores(p_seed bigint, p_from tid, p_until tid)
+RETURNS TABLE (rows_read bigint, owners numeric)
+LANGUAGE sql STABLE PARALLEL SAFE
+AS $$
+-- Purpose: the stores' part of the sums, from the rows in [p_from, p_until) on disk.
+    SELECT count(*), -coalesce(sum(fingerprint_of_owner(s.store_id, s.owner_kind, p_seed)), 0)
+    FROM stores s
+    WHERE s.ctid >= p_from AND s.ctid < p_until;
+$$;
+COMMENT ON FUNCTION sum_stores(bigint, tid, tid) IS
+    'The stores'' part of the sums that must come to 0, from a range of their pages.';
+
+CREATE OR REPLACE FUNCTION sum_users(p_seed bigint, p_from tid, p_until tid)
+RETURNS TABLE (rows_read bigint, owners numeric)
+LANGUAGE sql STABLE PARALLEL SAFE
+AS $$
+-- Purpose: the end users' part of the sums, from the rows in [p_from, p_until) on disk.
+    SELECT count(*), -coalesce(sum(fingerprint_of_owner(u.user_id, u.owner_kind, p_seed)), 0)
+    FROM users u
+    WHERE u.ctid >= p_from AND u.ctid < p_until;
+$$;
+COMMENT ON FUNCTION sum_users(bigint, tid, tid) IS
+    'The end users'' part of the sums that must come to 0, from a range of their pages.';
+
+CREATE OR REPLACE FUNCTION sum_overage_bills(p_seed bigint, p_from tid, p_until tid)
+RETURNS TABLE (rows_read bigint, impossible numeric, bills numeric)
+LANGUAGE sql STABLE PARALLEL SAFE
+AS $$
+-- Purpose: the bills' part of the sums, from the rows in [p_from, p_until) on disk. Bills follow each
+--   other in time.
+    SELECT count(*),
+        0::numeric + count(*) FILTER (
+            WHERE (b.request_id = 'overage-' || to_char(b.period, 'YYYY-MM')) IS NOT TRUE
+                OR (SELECT true FROM overage_bills x
+                    WHERE x.account_id = b.account_id AND x.period < b.period AND x.seq >= b.seq
+                    LIMIT 1)),
+        -coalesce(sum(fingerprint_of_bill(
+            b.account_id, b.seq, b.credits, b.request_id, p_seed)), 0)
+    FROM overage_bills b
+    WHERE b.ctid >= p_from AND b.ctid < p_until;
+$$;
+COMMENT ON FUNCTION sum_overage_bills(bigint, tid, tid) IS
+    'The overage bills'' part of the sums that must come to 0, from a range of their pages.';
+
+CREATE OR REPLACE FUNCTION sum_payments(p_seed bigint, p_from tid, p_until tid)
+RETURNS TABLE (rows_read bigint, unbooked numeric)
+LANGUAGE sql STABLE PARALLEL SAFE
+AS $$
+-- Purpose: count the payments without their movement, of the rows in [p_from, p_until) on disk.
+--   Not the other way round: the operator may book a purchase that came in by another way.
+    SELECT count(*), 0::numeric + count(*) FILTER (
+        WHERE p.credits IS DISTINCT FROM coalesce((
+            SELECT m.amount FROM movements m
+            WHERE m.account_id = p.account_id AND m.request_id = p.request_id
+              AND m.type = CASE p.kind WHEN 'overage' THEN 'overage_bill' ELSE p.kind END
+            LIMIT 1), 0))
+    FROM payments p
+    WHERE p.ctid >= p_from AND p.ctid < p_until;
+$$;
+COMMENT ON FUNCTION sum_payments(bigint, tid, tid) IS
+    'How many payments in a range of their pages have no movement in the ledger.';
+
+CREATE OR REPLACE FUNCTION sum_clawbacks(p_seed bigint, p_from tid, p_until tid)
+RETURNS TABLE (rows_read bigint, unbooked numeric)
+LANGUAGE sql STABLE PARALLEL SAFE
+AS $$
+-- Purpose: count the clawbacks that took anything else than their movement says, of the rows in
+--   [p_from, p_until) on disk.
+    SELECT count(*), 0::numeric + count(*) FILTER (
+        WHERE c.taken IS DISTINCT FROM coalesce((
+            SELECT m.amount FROM payments p, movements m
+            WHERE p.provider = c.provider
+              AND p.provider_transaction_id = c.provider_transaction_id
+              AND m.account_id = p.account_id AND m.request_id = c.adjustment_id
+              AND m.type = 'clawback'
+            LIMIT 1), 0))
+    FROM clawbacks c
+    WHERE c.ctid >= p_from AND c.ctid < p_until;
+$$;
+COMMENT ON FUNCTION sum_clawbacks(bigint, tid, tid) IS
+    'How many clawbacks in a range of their pages took anything else than their movement says.';
