@@ -14,30 +14,30 @@ import pytest
 
 from storecredit import sql
 from storecredit.postgres.migrate import migrate
-from storecredit.postgres.pool import APP_ROLE, Database
+from storecredit.postgres.pool import APP_ROLE, SEARCH_PATH, Database
 from tests.sql.books import open_store, sqlstate_of
 
 INSUFFICIENT_PRIVILEGE = "42501"
-# Everything of ours in the schema: its tables, those of the job queue and of the migrations, and
-# their sequences; and which rights there are on them.
-RIGHTS_ON_RELATIONS = """
-    SELECT c.relname || ': ' || p.privilege FROM pg_class c,
-        unnest('{SELECT,INSERT,UPDATE,DELETE,TRUNCATE,REFERENCES,TRIGGER}'::text[])
+# Everything of ours: the tables, those of the job queue, their sequences, the interface; and which
+# rights there are on them.
+OURS = "IN ('storecredit'::regnamespace, 'public'::regnamespace)"
+RIGHTS_ON_RELATIONS = f"""
+    SELECT c.oid::regclass || ': ' || p.privilege FROM pg_class c,
+        unnest('{{SELECT,INSERT,UPDATE,DELETE,TRUNCATE,REFERENCES,TRIGGER}}'::text[])
             AS p (privilege)
-    WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'v')
+    WHERE c.relnamespace {OURS} AND c.relkind IN ('r', 'v')
       AND (has_table_privilege($1, c.oid, p.privilege)
            OR p.privilege IN ('SELECT', 'INSERT', 'UPDATE', 'REFERENCES')
               AND has_any_column_privilege($1, c.oid, p.privilege))
     UNION ALL
-    SELECT c.relname || ': ' || p.privilege FROM pg_class c,
-        unnest('{USAGE,SELECT,UPDATE}'::text[]) AS p (privilege)
-    WHERE c.relnamespace = 'public'::regnamespace AND c.relkind = 'S'
+    SELECT c.oid::regclass || ': ' || p.privilege FROM pg_class c,
+        unnest('{{USAGE,SELECT,UPDATE}}'::text[]) AS p (privilege)
+    WHERE c.relnamespace {OURS} AND c.relkind = 'S'
       AND has_sequence_privilege($1, c.oid, p.privilege)"""
-RIGHTS_ON_FUNCTIONS = """
-    SELECT p.proname FROM pg_proc p
-    WHERE p.pronamespace = 'public'::regnamespace AND p.prorettype <> 'trigger'::regtype
-      AND has_function_privilege($1, p.oid, 'EXECUTE')"""
-FORGET_WHAT_WAS_APPLIED = "UPDATE storecredit_schema SET fingerprint = 'of another version'"
+RIGHTS_ON_FUNCTIONS = f"""
+    SELECT p.oid::regproc::text FROM pg_proc p
+    WHERE p.pronamespace {OURS} AND has_function_privilege($1, p.oid, 'EXECUTE')"""
+FORGET_WHAT_WAS_APPLIED = "UPDATE storecredit.schema_version SET fingerprint = 'another'"
 
 
 async def rights_of(connection: asyncpg.Connection, role: str) -> list[str]:
@@ -65,15 +65,19 @@ async def foreign_role(role: str, admin: asyncpg.Connection) -> AsyncIterator[st
 
 
 async def test_rights_given_by_default_are_taken_back(
-    server_url: str, role: str, empty_url: str
+    template: str, role: str, empty_url: str
 ) -> None:
     owner = await asyncpg.connect(empty_url)
-    for kind in ("TABLES", "FUNCTIONS", "SEQUENCES"):
+    for kind in ("TABLES", "FUNCTIONS", "SEQUENCES", "SCHEMAS"):
+        await owner.execute(f"ALTER DEFAULT PRIVILEGES GRANT ALL ON {kind} TO {role}")
         await owner.execute(
-            f"ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT ALL ON {kind} TO {role}"
+            f"""ALTER DEFAULT PRIVILEGES FOR ROLE storecredit_writer
+                GRANT ALL ON {kind} TO {role} WITH GRANT OPTION"""
         )
 
     await migrate(empty_url)
+    may_use = "SELECT has_schema_privilege($1, 'storecredit', 'USAGE')"
+    assert not await owner.fetchval(may_use, role)
 
     assert await rights_of(owner, role) == []
     assert await rights_of(owner, "pg_monitor") == [], "nor has anyone through PUBLIC"
@@ -83,29 +87,36 @@ async def test_rights_given_by_default_are_taken_back(
 async def test_rights_given_by_hand_are_taken_back_by_the_next_version(
     database_url: str, admin: asyncpg.Connection, foreign_role: str
 ) -> None:
-    app_before = await rights_of(admin, APP_ROLE)
+    before = [await rights_of(admin, role) for role in (APP_ROLE, "storecredit_writer")]
     await admin.execute(
-        f"""GRANT ALL ON ALL TABLES IN SCHEMA public TO {foreign_role};
-            GRANT ALL ON ALL SEQUENCES IN SCHEMA public TO {foreign_role};
-            GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA public TO {foreign_role};
-            GRANT UPDATE ON store_credits, user_credits TO PUBLIC, {APP_ROLE};
-            GRANT UPDATE (amount) ON store_credit_transactions TO {APP_ROLE};
-            GRANT EXECUTE ON FUNCTION raise_credit_error, write_user_movement
+        f"""GRANT ALL ON ALL TABLES IN SCHEMA storecredit, public TO {foreign_role};
+            GRANT ALL ON ALL SEQUENCES IN SCHEMA storecredit TO {foreign_role} WITH GRANT OPTION;
+            GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA storecredit, public TO {foreign_role};
+            GRANT UPDATE ON movements, accounts, schema_version
+                TO PUBLIC, {APP_ROLE}, storecredit_writer;
+            GRANT UPDATE (amount) ON movements TO {APP_ROLE}, storecredit_writer;
+            GRANT EXECUTE ON FUNCTION append_movement, public.deduct_credits
                 TO PUBLIC, {APP_ROLE};
+            GRANT USAGE ON SCHEMA storecredit TO {foreign_role};
+            SET ROLE {foreign_role};
+            GRANT USAGE ON SEQUENCE storecredit.pgqueuer_id_seq TO {APP_ROLE};
+            RESET ROLE;
             {FORGET_WHAT_WAS_APPLIED}"""
     )
 
     assert (await migrate(database_url)).changed
 
     assert await rights_of(admin, foreign_role) == []
-    assert await rights_of(admin, APP_ROLE) == app_before
+    after = [await rights_of(admin, role) for role in (APP_ROLE, "storecredit_writer")]
+    assert after == before
 
 
 async def test_rights_on_single_columns_are_taken_back(
     database_url: str, admin: asyncpg.Connection, foreign_role: str
 ) -> None:
     await admin.execute(
-        f"""GRANT UPDATE (balance) ON store_credits, user_credits TO {foreign_role};
+        f"""GRANT UPDATE (balance_after) ON movements TO {foreign_role};
+            GRANT SELECT (balance) ON public.store_credits TO {foreign_role};
             {FORGET_WHAT_WAS_APPLIED}"""
     )
 
@@ -124,12 +135,13 @@ async def test_the_hosters_own_backend_role_may_read_and_call(admin: asyncpg.Con
         """DO $$ BEGIN CREATE ROLE service_role;
            EXCEPTION WHEN duplicate_object THEN NULL; END $$"""
     )
-    await admin.execute("GRANT ALL ON store_credits TO service_role")
+    await admin.execute("GRANT ALL ON movements, public.store_credits TO service_role")
+    await admin.execute(f"SET LOCAL search_path = {SEARCH_PATH}")
     await admin.execute(grants)
     service, app = await rights_of(admin, "service_role"), await rights_of(admin, APP_ROLE)
     await transaction.rollback()
 
-    assert {"deduct_store_credits", "deduct_credits"} <= set(service)
+    assert {"deduct_store_credits", "deduct_credits"} <= {name.split(".")[-1] for name in service}
     assert service == [right for right in app if "pgqueuer" not in right]
 
 
@@ -144,9 +156,9 @@ async def test_a_login_that_is_no_more_than_a_member_can_run_the_application(
 
     async with database.acquire() as connection:
         store_id = await open_store(connection, 1)
-        assert await connection.fetchval("SELECT deduct_store_credits($1, 1, 'r')", store_id)
+        assert await connection.fetchval("SELECT public.deduct_store_credits($1, 1, 'r')", store_id)
         # Not even by leaving the role: behind it stands nobody who may write.
         await connection.execute("SET ROLE NONE")
-        refused = await sqlstate_of(connection.execute("UPDATE store_credits SET balance = 9"))
+        refused = await sqlstate_of(connection.execute("UPDATE accounts SET overage_limit = 9"))
         assert refused == INSUFFICIENT_PRIVILEGE
     await database.close()
