@@ -171,7 +171,8 @@ COMMENT ON FUNCTION {interface}.deduct_store_credits(uuid, int, text, text) IS
     'has room) now or before by this request; false: not enough. '
     'Errors: SC001 unknown store, SC002 amount, SC003 request id, SC004 same request, other amount.';
 
--- The only one with rights of its own: it writes for which generations the credits were taken.
+-- The only one with rights of its own: it writes for which generations the credits were taken. Where
+-- one array is shorter than the other, what it lacks is null, and refused.
 CREATE OR REPLACE FUNCTION {interface}.deduct_store_credits_many(
     p_store_id uuid,
     p_amounts int[],
@@ -188,7 +189,9 @@ AS $$
     FROM charge_accounts(
         array_fill(account_of('store', p_store_id),
             ARRAY[greatest(cardinality(p_amounts), cardinality(p_request_ids), 0)]),
-        p_amounts[:], p_request_ids[:], p_session_ids[:], p_descriptions[:]) d,
+        p_amounts[:] || array_fill(NULL::int,
+            ARRAY[greatest(cardinality(p_request_ids) - cardinality(p_amounts), 0)]),
+        p_request_ids[:], p_session_ids[:], p_descriptions[:]) d,
         unnest(d.outcomes, d.balances) WITH ORDINALITY AS c (outcome, balance, n);
 $$;
 COMMENT ON FUNCTION {interface}.deduct_store_credits_many(uuid, int[], text[], text[], uuid[]) IS
@@ -233,7 +236,9 @@ AS $$
     FROM refund_to_accounts(
         array_fill(account_of('store', p_store_id),
             ARRAY[greatest(cardinality(p_amounts), cardinality(p_request_ids), 0)]),
-        p_amounts, p_request_ids, p_descriptions) r,
+        p_amounts || array_fill(NULL::int,
+            ARRAY[greatest(cardinality(p_request_ids) - cardinality(p_amounts), 0)]),
+        p_request_ids, p_descriptions) r,
         unnest(r.outcomes, r.balances) WITH ORDINALITY AS c (outcome, balance, n);
 $$;
 COMMENT ON FUNCTION {interface}.refund_store_credits_many(uuid, int[], text[], text[]) IS
