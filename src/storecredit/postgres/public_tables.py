@@ -1,6 +1,6 @@
-"""The upgrade of a database of the build before: its tables were in the schema `public`.
+"""The upgrade of a database of the builds before: their tables were in the schema `public`.
 
-What is there is taken for ours only if it is exactly what that build had made, and moved only if
+What is there is taken for ours only if it is exactly what those builds had made, and moved only if
 every ledger follows: a balance that the movements do not come to would be made right by moving
 them, and nobody would ever see it again.
 """
@@ -15,6 +15,8 @@ from storecredit.postgres.pool import Connection, DatabaseMisconfigured
 
 MIGRATION: Final = "0014_foreign_transactions"
 """The last one of that build."""
+EARLIEST: Final = "0008_hot_updates"
+"""From here on, what is missing is columns that hold nothing yet."""
 _OURS: Final = (
     *("stores", "store_api_keys", "store_credits", "store_credit_transactions"),
     *("store_generation_sessions", "store_overage_bills", "store_subscriptions"),
@@ -41,15 +43,16 @@ async def are_there(connection: Connection) -> bool:
 
 
 async def refuse_unless_known(connection: asyncpg.Connection) -> None:
-    """Raise DatabaseMisconfigured unless the tables are as the build before has left them."""
-    if await connection.fetchval(_COLUMNS, _OURS) == _COLUMNS_MD5:
-        newest = await connection.fetchval("SELECT migration FROM public.storecredit_schema")
-        if newest == MIGRATION:
+    """Raise DatabaseMisconfigured unless the tables are as one of those builds has left them."""
+    newest = await connection.fetchval("SELECT migration FROM public.storecredit_schema")
+    if newest is not None and EARLIEST <= newest <= MIGRATION:
+        await connection.execute(_read("0_earlier.sql"))
+        if await connection.fetchval(_COLUMNS, _OURS) == _COLUMNS_MD5:
             return
     raise DatabaseMisconfigured(
-        "The schema public has storecredit's tables, but not as its last build before this one "
-        f"left them (migration {MIGRATION}), and nothing was changed: run `storecredit migrate` of "
-        "that build first, and take out columns of your own."
+        "The schema public has storecredit's tables, but not as one of its builds with migrations "
+        f"{EARLIEST} to {MIGRATION} left them, and nothing was changed: run `storecredit migrate` "
+        "of such a build first, and take out columns of your own."
     )
 
 
