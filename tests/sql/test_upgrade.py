@@ -62,9 +62,9 @@ async def test_every_row_is_there_afterwards_under_the_names_of_before(
     shown = await columns_of(earlier, "v")
     assert shown == {name: columns[name] for name in columns.keys() - NOT_SHOWN}
     assert await rows_of(earlier, "public") == {name: before[name] for name in shown}
-    [said] = before["last_verification"]
+    # That build did not count the movements.
     assert (await rows_of(earlier, "storecredit"))["last_verification"] == [
-        said.replace(")", ",,)")
+        f"{row[:-1]},,)" for row in before["last_verification"]
     ]
 
 

@@ -2,7 +2,7 @@
 
 import asyncpg
 
-from tests.sql.user_books import open_user
+from tests.sql.books import open_user
 from tests.web.checklist import (
     assert_only_the_operator_is_let_in,
     assert_other_methods_are_refused,
@@ -12,6 +12,17 @@ from tests.web.doors import Operator, StoreClient, data_of
 
 PATH = "/verify"
 FIELDS = {"kind", "store_id", "user_id", "seq", "request_id", "session_id", "detail"}
+
+
+async def tamper(admin: asyncpg.Connection, owner_id: str, change: str) -> None:
+    """Change the newest movement of an owner."""
+    await admin.execute(
+        f"""UPDATE storecredit.movements m SET {change} FROM storecredit.accounts a
+            WHERE a.owner_id = $1 AND a.account_id = m.account_id AND m.seq = (
+                SELECT max(n.seq) FROM storecredit.movements n WHERE n.account_id = m.account_id)
+        """,
+        owner_id,
+    )
 
 
 async def test_what_happened_through_the_api_adds_up(
@@ -47,11 +58,7 @@ async def test_a_balance_that_was_tampered_with_is_named(
 ) -> None:
     other = await operator.store()
     await store.created()
-    await admin.execute(
-        "UPDATE store_credits SET balance = balance + 5, total_purchased = total_purchased + 5"
-        " WHERE store_id = $1",
-        store.store_id,
-    )
+    await tamper(admin, store.store_id, "balance_after = balance_after + 5")
     data = data_of(await operator.get(PATH))
     assert data["clean"] is False
     assert data["stores"] == 2
@@ -68,13 +75,11 @@ async def test_a_balance_of_an_end_user_that_was_tampered_with_is_named(
     operator: Operator, store: StoreClient, admin: asyncpg.Connection
 ) -> None:
     user_ids = [str(await open_user(admin, 10)) for _ in range(2)]
-    await admin.execute(
-        "UPDATE user_credits SET balance = 11, total_earned = 11 WHERE user_id = $1", user_ids[0]
-    )
+    await tamper(admin, user_ids[0], "balance_after = 11, spent_after = 1")
     data = data_of(await operator.get(PATH))
     assert data["clean"] is False
     assert (data["users"], data["user_movements"]) == (2, 2)
-    assert {found["kind"] for found in data["discrepancies"]} == {"balance", "total_earned"}
+    assert {found["kind"] for found in data["discrepancies"]} == {"running_balance", "total_spent"}
     for found in data["discrepancies"]:
         assert set(found) == FIELDS
         assert (found["user_id"], found["store_id"]) == (user_ids[0], None)
@@ -84,10 +89,20 @@ async def test_a_vanished_deduction_is_named_with_its_session(
     operator: Operator, store: StoreClient, admin: asyncpg.Connection
 ) -> None:
     session_id = await store.created("order-1")
-    await admin.execute("DELETE FROM store_credit_transactions WHERE type = 'deduction'")
+    await admin.execute("DELETE FROM storecredit.movements WHERE type = 'deduction'")
     data = data_of(await operator.get(PATH))
     assert data["clean"] is False
     assert session_id in {found["session_id"] for found in data["discrepancies"]}
+
+
+async def test_a_movement_that_vanished_since_the_last_time_is_missed(
+    operator: Operator, store: StoreClient, admin: asyncpg.Connection
+) -> None:
+    assert data_of(await operator.get(PATH))["clean"]
+    await admin.execute("DELETE FROM storecredit.movements WHERE type = 'grant'")
+    [missing] = data_of(await operator.get(PATH))["discrepancies"]
+    assert missing["kind"] == "movements_missing"
+    assert (missing["store_id"], missing["user_id"]) == (None, None)
 
 
 async def test_verifying_changes_nothing_and_is_no_hindrance(
