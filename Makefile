@@ -54,7 +54,7 @@ format: $(DEV) ## Format the code and mend what the linter can mend
 	$(BIN)/ruff format
 
 docs: $(DEV) ## Write the pages of docs/ that are made from the code
-	$(BIN)/python docs/write.py
+	$(BIN)/python -m docs.write
 
 # One lock for every platform and Python version. The development lock is constrained by the other,
 # so that tests run against what is shipped. No option here writes an index address into a lock.

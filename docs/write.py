@@ -11,6 +11,7 @@ from typing import Any
 from pydantic.fields import FieldInfo
 from pydantic_core import to_json
 
+from docs.schema import schema_page
 from storecredit.settings import Settings
 from storecredit.web import trpc_types
 from storecredit.web.app import openapi_document
@@ -121,6 +122,7 @@ def main() -> None:
     (DOCS / "trpc.d.ts").write_text(trpc_types.module(), encoding="utf-8")
     (DOCS / "settings.md").write_text(settings_page(), encoding="utf-8")
     (DOCS / "openapi.json").write_bytes(openapi_document())
+    (DOCS / "schema.sql").write_text(schema_page(), encoding="utf-8")
 
 
 if __name__ == "__main__":

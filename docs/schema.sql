@@ -1,0 +1,854 @@
+-- The schema `storecredit` as a migration makes it, to be read: `make docs` writes this page. How
+-- it comes to be stands in src/storecredit/sql/. Beside these tables there are those of the job
+-- queue (PgQueuer's own) and the interface for other programs (docs/sql.md).
+
+-- One row per owner of credits, made together with it. Whoever moves credits locks it; it is
+-- hardly ever updated: what an account has stands in its newest movement.
+CREATE TABLE accounts (
+    account_id bigint NOT NULL GENERATED ALWAYS AS IDENTITY,
+    owner_id uuid NOT NULL,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    owner_kind text NOT NULL,
+    -- Credits the owner may use beyond its balance until they are billed; 0: overage is off.
+    overage_limit bigint NOT NULL DEFAULT 0,
+    PRIMARY KEY (account_id),
+    CONSTRAINT one_account_per_owner UNIQUE (owner_id, owner_kind),
+    CONSTRAINT only_stores_go_beyond CHECK (owner_kind = 'store' OR overage_limit = 0),
+    CONSTRAINT overage_limit_not_negative CHECK (overage_limit >= 0),
+    CONSTRAINT owner_kind_is_known CHECK (owner_kind = ANY (ARRAY['store', 'user']))
+);
+
+-- What one credit of each type of movement adds to the balance and to the totals of its account.
+CREATE TABLE movement_types (
+    type text NOT NULL,
+    added smallint NOT NULL,
+    spent smallint NOT NULL,
+    clawed_back smallint NOT NULL,
+    overage_used smallint NOT NULL,
+    balance smallint NOT NULL GENERATED ALWAYS AS (added - spent - clawed_back) STORED,
+    -- charge: pays for work. return: gives a charge back. addition: brings credits in. clawback:
+    -- takes them out again. bill: closes the overage used so far.
+    role text NOT NULL,
+    -- The type of charge that a return gives back.
+    returns text,
+    owner_kinds text[] NOT NULL,
+    description text NOT NULL,
+    PRIMARY KEY (type),
+    FOREIGN KEY (returns) REFERENCES movement_types(type),
+    CONSTRAINT returns_return_something CHECK ((role = 'return') = (returns IS NOT NULL)),
+    CONSTRAINT role_is_known CHECK (role = ANY (ARRAY['charge', 'return', 'addition', 'clawback',
+        'bill'])),
+    CONSTRAINT what_is_spent_comes_off_the_balance CHECK (spent = 0 OR added = 0 AND clawed_back =
+        0 AND overage_used = 0)
+);
+
+-- The ledger: append-only, seq without gaps per account. The newest movement of an account is its
+-- balance. Written by append_movements only, whose owner may insert and read, and no more.
+CREATE TABLE movements (
+    account_id bigint NOT NULL,
+    seq bigint NOT NULL,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    -- Credits moved, always positive: movement_types says what they do.
+    amount bigint NOT NULL,
+    -- What the account can spend after this movement; follows from the one before, type and
+    -- amount.
+    balance_after bigint NOT NULL,
+    -- Deductions less refunds, up to and with this movement.
+    spent_after bigint NOT NULL,
+    -- Credits taken back because their payment was given back; null: none.
+    clawed_back_after bigint,
+    -- Credits used beyond the balance and not billed yet; null: none.
+    overage_used_after bigint,
+    -- The generation session the credit was taken for; null for a direct call of a function.
+    session_id uuid,
+    type text NOT NULL,
+    -- The request that caused the movement; a refund carries that of its deduction.
+    request_id text NOT NULL,
+    description text NOT NULL DEFAULT '',
+    PRIMARY KEY (account_id, seq),
+    CONSTRAINT one_movement_of_a_type_per_request UNIQUE (account_id, request_id, type),
+    CONSTRAINT amount_is_positive CHECK (amount > 0),
+    CONSTRAINT balance_not_negative CHECK (balance_after >= 0),
+    CONSTRAINT overage_used_positive_or_null CHECK (overage_used_after > 0)
+);
+ALTER TABLE movements ALTER COLUMN account_id SET (n_distinct=-0.05);
+CREATE INDEX overage_movements ON movements (account_id, seq) WHERE type = 'overage';
+
+-- One row per generation: queued -> processing -> completed | failed. A final status never
+-- changes.
+CREATE TABLE sessions (
+    account_id bigint NOT NULL,
+    session_id uuid NOT NULL,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    started_at timestamptz,
+    completed_at timestamptz,
+    -- How often a worker started this session, less the times the generator only asked to wait.
+    attempts int NOT NULL DEFAULT 0,
+    status text NOT NULL DEFAULT 'queued',
+    request_id text NOT NULL,
+    -- SHA-256 of the request content: the same request id with other content is refused.
+    fingerprint bytea NOT NULL,
+    error_code text,
+    error_message text,
+    -- Where the result image is kept; removed when its retention is over.
+    result_key text,
+    -- What the generator said at the last attempt that made no image. It may quote the prompt: for
+    -- the operator alone, and removed when its retention is over.
+    generator_message text,
+    metadata json,
+    -- What the worker needs (image URLs, prompt); removed when the session ends.
+    input json,
+    PRIMARY KEY (account_id, session_id),
+    CONSTRAINT ended_sessions_have_a_time CHECK ((status = ANY (ARRAY['completed', 'failed'])) =
+        (completed_at IS NOT NULL)),
+    CONSTRAINT only_failed_sessions_have_an_error CHECK ((status = 'failed') = (error_code IS NOT
+        NULL))
+) WITH (fillfactor=70);
+ALTER TABLE sessions ALTER COLUMN account_id SET (n_distinct=-0.05);
+CREATE INDEX failed_sessions ON sessions (account_id, session_id) WHERE error_code IS NOT NULL;
+CREATE INDEX kept_generator_messages ON sessions (completed_at) WHERE generator_message IS NOT
+    NULL;
+CREATE INDEX kept_results ON sessions (completed_at) WHERE result_key IS NOT NULL;
+CREATE INDEX open_sessions ON sessions (account_id, session_id) WHERE completed_at IS NULL;
+
+-- The moment that the last verify looked at, and how many discrepancies it found.
+CREATE TABLE last_verification (
+    only_row boolean NOT NULL DEFAULT true,
+    verified_at timestamptz NOT NULL,
+    discrepancies int NOT NULL,
+    settled_at timestamptz,
+    -- How many movements there were from before `settled_at`: there can never be fewer.
+    settled_movements bigint,
+    PRIMARY KEY (only_row),
+    CONSTRAINT last_verification_discrepancies_check CHECK (discrepancies >= 0),
+    CONSTRAINT settled_movements_have_a_time CHECK ((settled_at IS NULL) = (settled_movements IS
+        NULL)),
+    CONSTRAINT there_is_one_verification CHECK (only_row)
+);
+
+-- The customers. Written by functions only.
+CREATE TABLE stores (
+    -- UUIDv7 made by the application: ids in order are stores in order of creation.
+    store_id uuid NOT NULL,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    updated_at timestamptz NOT NULL DEFAULT now(),
+    name text NOT NULL,
+    shop_domain text NOT NULL,
+    -- Names the rate limits of the store; the limits themselves are configuration.
+    tier text NOT NULL DEFAULT 'default',
+    -- While suspended, none of the store's API keys is accepted.
+    status text NOT NULL DEFAULT 'active',
+    owner_kind text NOT NULL GENERATED ALWAYS AS ('store') STORED,
+    PRIMARY KEY (store_id),
+    FOREIGN KEY (store_id, owner_kind) REFERENCES accounts(owner_id, owner_kind),
+    CONSTRAINT name_has_a_length CHECK (length(name) >= 1 AND length(name) <= 200),
+    CONSTRAINT shop_domain_has_a_length CHECK (length(shop_domain) >= 1 AND length(shop_domain) <=
+        253),
+    CONSTRAINT status_is_known CHECK (status = ANY (ARRAY['active', 'suspended'])),
+    CONSTRAINT tier_has_a_length CHECK (length(tier) >= 1 AND length(tier) <= 50)
+);
+
+-- API keys, of which only the hash is known. Written by functions only.
+CREATE TABLE store_api_keys (
+    store_id uuid NOT NULL,
+    key_id uuid NOT NULL,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    -- The key is refused from this moment on; null: never. A rotated key expires after its grace.
+    expires_at timestamptz,
+    -- When the key was revoked; null: it was not.
+    revoked_at timestamptz,
+    -- SHA-256 of the key.
+    key_hash bytea NOT NULL,
+    -- The first 12 characters of the key, so that people can tell one from another.
+    key_start text NOT NULL,
+    label text NOT NULL DEFAULT '',
+    -- Web origins (scheme://host[:port], lower case) whose pages may use the key; empty: none.
+    allowed_origins text[] NOT NULL DEFAULT '{}',
+    PRIMARY KEY (store_id, key_id),
+    CONSTRAINT one_key_per_hash UNIQUE (key_hash, store_id),
+    FOREIGN KEY (store_id) REFERENCES stores(store_id),
+    CONSTRAINT allowed_origins_are_few CHECK (cardinality(allowed_origins) <= 100),
+    CONSTRAINT key_hash_is_sha256 CHECK (octet_length(key_hash) = 32),
+    CONSTRAINT key_start_has_a_length CHECK (length(key_start) = 12),
+    CONSTRAINT label_has_a_length CHECK (length(label) <= 100)
+);
+CREATE INDEX store_api_keys_allowed_origins ON store_api_keys USING gin (allowed_origins);
+
+-- The end users; the id is the subject of their token. Written by functions only.
+CREATE TABLE users (
+    user_id uuid NOT NULL,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    -- The starter credits are still to be given, once the user is no longer anonymous.
+    is_bonus_withheld boolean NOT NULL DEFAULT false,
+    owner_kind text NOT NULL GENERATED ALWAYS AS ('user') STORED,
+    PRIMARY KEY (user_id),
+    FOREIGN KEY (user_id, owner_kind) REFERENCES accounts(owner_id, owner_kind)
+);
+
+-- What we asked a provider to sell: the only source of what a payment is worth in credits.
+CREATE TABLE checkouts (
+    checkout_id uuid NOT NULL,
+    account_id bigint NOT NULL,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    purchase_type text NOT NULL,
+    -- The plan or pack by its name in the catalogue.
+    plan text NOT NULL,
+    credits bigint NOT NULL,
+    amount bigint NOT NULL,
+    currency text NOT NULL,
+    request_id text NOT NULL,
+    provider text NOT NULL,
+    -- Null until the provider has answered; a payment for a transaction that no checkout names is
+    -- set aside.
+    provider_transaction_id text,
+    -- The price that the provider made for this checkout: whatever bills it later bills what was
+    -- sold.
+    provider_price_id text,
+    checkout_url text,
+    PRIMARY KEY (checkout_id),
+    CONSTRAINT one_checkout_per_request UNIQUE (account_id, request_id),
+    CONSTRAINT one_checkout_per_transaction UNIQUE (provider, provider_transaction_id),
+    FOREIGN KEY (account_id) REFERENCES accounts(account_id),
+    CONSTRAINT amount_is_positive CHECK (amount > 0),
+    CONSTRAINT credits_are_positive CHECK (credits > 0),
+    CONSTRAINT currency_is_a_code CHECK (currency ~ '^[A-Z]{3}$'),
+    CONSTRAINT purchase_type_is_known CHECK (purchase_type = ANY (ARRAY['credits',
+        'subscription'])),
+    CONSTRAINT request_id_has_a_length CHECK (length(request_id) >= 1 AND length(request_id) <=
+        200)
+);
+
+-- A store's subscriptions; plan, credits and amount are those of the checkout that began it, or of
+-- the plan it was changed to at the provider.
+CREATE TABLE subscriptions (
+    provider text NOT NULL,
+    provider_subscription_id text NOT NULL,
+    account_id bigint NOT NULL,
+    checkout_id uuid NOT NULL,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    -- When the newest event that was applied had occurred; older ones change nothing.
+    occurred_at timestamptz NOT NULL,
+    period_starts_at timestamptz,
+    period_ends_at timestamptz,
+    status text NOT NULL,
+    plan text NOT NULL,
+    credits bigint NOT NULL,
+    amount bigint NOT NULL,
+    currency text NOT NULL,
+    PRIMARY KEY (provider, provider_subscription_id),
+    CONSTRAINT one_subscription_per_checkout UNIQUE (checkout_id),
+    FOREIGN KEY (account_id) REFERENCES accounts(account_id),
+    FOREIGN KEY (checkout_id) REFERENCES checkouts(checkout_id),
+    CONSTRAINT amount_is_positive CHECK (amount > 0),
+    CONSTRAINT credits_are_positive CHECK (credits > 0),
+    CONSTRAINT currency_is_a_code CHECK (currency ~ '^[A-Z]{3}$'),
+    CONSTRAINT status_is_known CHECK (status = ANY (ARRAY['active', 'trialing', 'past_due',
+        'paused', 'canceled']))
+);
+CREATE INDEX subscriptions_of_account ON subscriptions (account_id);
+
+-- Every payment that was booked, with the credits it was booked for. Written by functions only.
+CREATE TABLE payments (
+    provider text NOT NULL,
+    provider_transaction_id text NOT NULL,
+    account_id bigint NOT NULL,
+    checkout_id uuid,
+    provider_subscription_id text,
+    paid_at timestamptz NOT NULL,
+    -- The subscription's period that was paid: each is paid once. Null: a change within a period.
+    period_starts_at timestamptz,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    kind text NOT NULL,
+    -- What it added. 0: a change within a period that was worth no credit, or took some back.
+    credits bigint NOT NULL,
+    -- What was paid, before tax and after any discount: of so much is a refund a share.
+    amount bigint NOT NULL,
+    currency text NOT NULL,
+    -- The movement that the payment led to carries it.
+    request_id text NOT NULL,
+    PRIMARY KEY (provider, provider_transaction_id),
+    CONSTRAINT one_payment_per_request UNIQUE (account_id, kind, request_id),
+    FOREIGN KEY (account_id) REFERENCES accounts(account_id),
+    CONSTRAINT amount_not_negative CHECK (amount >= 0),
+    CONSTRAINT credits_not_negative CHECK (credits >= 0),
+    CONSTRAINT kind_is_known CHECK (kind = ANY (ARRAY['purchase', 'subscription', 'overage']))
+);
+CREATE UNIQUE INDEX one_payment_per_subscription_period ON payments (provider,
+    provider_subscription_id, period_starts_at) WHERE kind = 'subscription';
+CREATE INDEX payments_of_subscription ON payments (provider, provider_subscription_id) WHERE
+    provider_subscription_id IS NOT NULL;
+
+-- Payments given back, and the credits taken back for them; credits - taken could not be taken.
+CREATE TABLE clawbacks (
+    provider text NOT NULL,
+    -- The provider's id of the adjustment. A downgrade has none: the transaction with which
+    -- credits were taken back, and a number.
+    adjustment_id text NOT NULL,
+    provider_transaction_id text NOT NULL,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    action text NOT NULL,
+    amount bigint NOT NULL,
+    credits bigint NOT NULL,
+    taken bigint NOT NULL,
+    -- When the operator had dealt with what could not be taken.
+    dismissed_at timestamptz,
+    PRIMARY KEY (provider, adjustment_id),
+    FOREIGN KEY (provider, provider_transaction_id) REFERENCES payments(provider,
+        provider_transaction_id),
+    CONSTRAINT action_is_known CHECK (action = ANY (ARRAY['refund', 'chargeback', 'downgrade'])),
+    CONSTRAINT amount_not_negative CHECK (amount >= 0),
+    CONSTRAINT credits_not_negative CHECK (credits >= 0),
+    CONSTRAINT taken_at_most_what_was_asked CHECK (taken >= 0 AND taken <= credits)
+);
+CREATE INDEX clawbacks_of_payment ON clawbacks (provider, provider_transaction_id);
+CREATE INDEX short_clawbacks ON clawbacks (created_at) WHERE taken < credits AND dismissed_at IS
+    NULL;
+
+-- Every event a provider sent, once. Written by functions only.
+CREATE TABLE provider_events (
+    provider text NOT NULL,
+    event_id text NOT NULL,
+    event_type text NOT NULL,
+    occurred_at timestamptz NOT NULL,
+    received_at timestamptz NOT NULL DEFAULT now(),
+    settled_at timestamptz,
+    attempts int NOT NULL DEFAULT 0,
+    status text NOT NULL DEFAULT 'received',
+    -- Why it was ignored or set aside, or what failed last; a sentence for the operator.
+    reason text,
+    -- What a problem is about, where the same one comes again each month: events that are set
+    -- aside with the same subject are one problem.
+    subject text,
+    -- The subscription that an event names which is about nothing of ours. Null: it is ours, or
+    -- names none.
+    foreign_subscription_id text,
+    -- The transaction that an event names which is about nothing of ours. Null: it is ours, or
+    -- names none.
+    foreign_transaction_id text,
+    -- A copy of the event without names, addresses, texts and means of payment.
+    content json,
+    PRIMARY KEY (provider, event_id),
+    CONSTRAINT settled_events_have_a_time CHECK ((status = ANY (ARRAY['processed', 'ignored',
+        'set_aside'])) = (settled_at IS NOT NULL)),
+    CONSTRAINT status_is_known CHECK (status = ANY (ARRAY['received', 'failing', 'processed',
+        'ignored', 'set_aside']))
+);
+CREATE INDEX events_of_foreign_transactions ON provider_events (foreign_transaction_id) WHERE
+    foreign_transaction_id IS NOT NULL;
+CREATE INDEX events_of_transaction ON provider_events ((content ->> 'id')) WHERE event_type =
+    'transaction.completed';
+CREATE INDEX foreign_events ON provider_events (foreign_subscription_id) WHERE
+    foreign_subscription_id IS NOT NULL;
+CREATE INDEX set_aside_events ON provider_events (received_at) WHERE status = 'set_aside';
+CREATE INDEX unsettled_events ON provider_events (received_at) WHERE status = ANY
+    (ARRAY['received', 'failing']);
+
+-- One bill per account and month for what was used beyond the balance. Written by functions only.
+CREATE TABLE overage_bills (
+    account_id bigint NOT NULL,
+    -- The first day of the month that was closed.
+    period date NOT NULL,
+    -- The movement of type overage_bill: every overage before it is billed.
+    seq bigint NOT NULL,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    -- When the next attempt may be made.
+    due_at timestamptz NOT NULL DEFAULT now(),
+    -- When a charge was last about to be sent: from then on it may exist at the provider. Null
+    -- again once the provider has refused it.
+    charge_begun_at timestamptz,
+    -- When the provider said yes: no charge is ever sent again, its transaction is only looked
+    -- for.
+    accepted_at timestamptz,
+    charged_at timestamptz,
+    credits bigint NOT NULL,
+    -- What to charge, in the currency's smallest unit.
+    amount bigint NOT NULL,
+    attempts int NOT NULL DEFAULT 0,
+    currency text NOT NULL,
+    request_id text NOT NULL,
+    provider text NOT NULL,
+    -- The subscription through which a charge was last sent: where to look for it.
+    provider_subscription_id text,
+    provider_transaction_id text,
+    -- Why it is not charged yet; a sentence for the operator.
+    last_error text,
+    PRIMARY KEY (account_id, period),
+    CONSTRAINT one_bill_per_transaction UNIQUE (provider, provider_transaction_id),
+    FOREIGN KEY (account_id) REFERENCES accounts(account_id),
+    CONSTRAINT amount_is_positive CHECK (amount > 0),
+    CONSTRAINT begun_charges_name_their_subscription CHECK (charge_begun_at IS NULL OR
+        provider_subscription_id IS NOT NULL),
+    CONSTRAINT charged_bills_name_their_transaction CHECK ((charged_at IS NULL) =
+        (provider_transaction_id IS NULL)),
+    CONSTRAINT credits_are_positive CHECK (credits > 0),
+    CONSTRAINT currency_is_a_code CHECK (currency ~ '^[A-Z]{3}$'),
+    CONSTRAINT period_is_a_month CHECK (period = date_trunc('month', period::timestamptz))
+);
+CREATE INDEX open_overage_bills ON overage_bills (due_at) WHERE charged_at IS NULL;
+
+-- The newest migration applied, and a hash of all SQL applied with it.
+CREATE TABLE schema_version (
+    only_row boolean NOT NULL DEFAULT true,
+    migration text NOT NULL,
+    fingerprint text NOT NULL,
+    -- The schema with the views and functions for outside callers; null: there are none.
+    interface text,
+    migrated_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (only_row),
+    CONSTRAINT there_is_one_row CHECK (only_row)
+);
+
+
+-- Functions that the application calls.
+
+-- Paddle has accepted the charge of a bill, which is therefore never sent again.
+FUNCTION accept_store_overage_charge(p_store_id uuid, p_period date) RETURNS boolean;
+
+-- The account of a store or a user. Errors: SC001 unknown store, SC008 unknown user.
+FUNCTION account_of(p_owner_kind text, p_owner_id uuid) RETURNS bigint;
+
+-- Adds credits to an account. true: added now; false: this request had added them. Errors: SC010
+-- unknown account, SC002 amount, SC003 request id, SC004 conflict, SC007 type.
+FUNCTION add_to_account(p_account_id bigint, p_amount int, p_type text, p_request_id text,
+    p_description text DEFAULT 'Credits added') RETURNS boolean;
+
+-- Keeps the newest state and plan of a subscription; the store's tier follows it unless the
+-- operator set it by hand. Outcome: applied, stale, unknown_subscription, unknown_checkout,
+-- mismatch.
+FUNCTION apply_subscription_state(p_subscription_id text, p_transaction_id text,
+    p_checkout_id uuid, p_store_id uuid, p_status text, p_occurred_at timestamptz,
+    p_period_starts_at timestamptz, p_period_ends_at timestamptz, p_plans text[],
+    p_plan text DEFAULT NULL, p_credits bigint DEFAULT NULL, p_amount bigint DEFAULT NULL,
+    p_currency text DEFAULT NULL) RETURNS text;
+
+-- Ties a checkout to its transaction and price at Paddle, once, and returns it as it is then.
+FUNCTION attach_checkout(p_checkout_id uuid, p_transaction_id text, p_checkout_url text,
+    p_price_id text DEFAULT NULL) RETURNS checkouts;
+
+-- Counts an attempt at charging a bill, before the charge is sent. false: it must not be sent.
+FUNCTION begin_store_overage_charge(p_store_id uuid, p_period date, p_paddle_subscription_id text,
+    p_attempts int) RETURNS boolean;
+
+-- Takes back the credits of a payment that was refunded or charged back, in proportion and never
+-- below zero, once. Outcome: booked, already_booked, unknown_payment, mismatch.
+FUNCTION book_adjustment(p_adjustment_id text, p_transaction_id text, p_action text,
+    p_is_full boolean, p_amount bigint, p_currency text) RETURNS TABLE(outcome text,
+    credits bigint, taken bigint);
+
+-- Books a paid checkout and adds its credits, once. Outcome: booked, already_booked,
+-- unknown_transaction, mismatch, period_paid, conflict; only booked writes.
+FUNCTION book_checkout(p_transaction_id text, p_subscription_id text,
+    p_period_starts_at timestamptz, p_amount bigint, p_currency text, p_paid_at timestamptz,
+    p_discount bigint DEFAULT 0) RETURNS text;
+
+-- Books the payment of a store's overage bill; moves no credits. Outcome: booked, already_booked,
+-- unknown_subscription, unknown_bill, mismatch, period_paid.
+FUNCTION book_overage_payment(p_transaction_id text, p_subscription_id text, p_period date,
+    p_amount bigint, p_currency text, p_paid_at timestamptz, p_discount bigint DEFAULT 0) RETURNS
+    text;
+
+-- Books a subscription's payment of a period (once per period) or of a change within one, and adds
+-- its credits; takes them back where they are below zero. Outcome: booked, already_booked,
+-- unknown_subscription, period_paid, conflict; only booked writes.
+FUNCTION book_subscription_payment(p_transaction_id text, p_subscription_id text,
+    p_period_starts_at timestamptz, p_plan text, p_credits bigint, p_amount bigint,
+    p_currency text, p_paid_at timestamptz) RETURNS text;
+
+-- Books a transaction of Paddle's by hand, for so many credits, once, and settles its event.
+-- Outcome: booked, replayed, already_booked, other_owner, unknown_owner, conflict.
+FUNCTION book_transaction(p_transaction_id text, p_subscription_id text, p_store_id uuid,
+    p_user_id uuid, p_credits int, p_amount bigint, p_currency text, p_paid_at timestamptz,
+    p_description text) RETURNS TABLE(outcome text, payment payments);
+
+-- Takes back credits whose payment was given back, never below zero. Returns how many were taken,
+-- now or before by this request; 0 leaves no trace. Errors: SC010 unknown account, SC002 amount,
+-- SC003 request id, SC004 same request, more taken.
+FUNCTION claw_back_from_account(p_account_id bigint, p_amount int, p_request_id text,
+    p_description text DEFAULT 'Credits clawed back') RETURNS bigint;
+
+-- Closes an account's unbilled overage into the bill of one month. true: closed now; false: this
+-- month or a later one has its bill, or nothing is used. Errors: SC010 unknown account, SC009
+-- month, price or currency.
+FUNCTION close_overage(p_account_id bigint, p_period date, p_unit_amount bigint, p_currency text,
+    p_provider text DEFAULT 'paddle') RETURNS boolean;
+
+-- Sessions have their result. Outcome per item: completed, already_completed, already_failed,
+-- not_started, not_found.
+FUNCTION complete_generations(p_account_ids bigint[], p_session_ids uuid[], p_result_keys text[])
+    RETURNS TABLE(ord int, outcome text);
+
+-- For requests of any accounts, in ascending order: replay check, charge of one credit, session,
+-- job. Per item its outcome (created, replayed, insufficient, conflict), session, status, balance,
+-- and what it was charged as (balance or overage). Idempotent by request id. Errors: SC010 unknown
+-- account, SC003 request id.
+FUNCTION create_generations(p_account_ids bigint[], p_session_ids uuid[], p_request_ids text[],
+    p_fingerprints bytea[], p_inputs json[], p_metadatas json[], p_entrypoint text,
+    p_payloads bytea[], OUT outcomes text[], OUT session_ids uuid[], OUT statuses text[],
+    OUT balances bigint[], OUT charged_as text[]) RETURNS record;
+
+-- Makes a store with its account and opening credits, and returns it. Not idempotent: a store id
+-- is used once. Errors: SC002 credits below 0, SC003 request id.
+FUNCTION create_store(p_store_id uuid, p_name text, p_shop_domain text,
+    p_tier text DEFAULT 'default', p_credits int DEFAULT 0, p_request_id text DEFAULT NULL) RETURNS
+    stores;
+
+-- Gives a store one more API key and announces it. false: no such store. Not idempotent.
+FUNCTION create_store_api_key(p_store_id uuid, p_key_id uuid, p_key_hash bytea, p_key_start text,
+    p_label text DEFAULT '', p_allowed_origins text[] DEFAULT '{}',
+    p_expires_at timestamptz DEFAULT NULL) RETURNS boolean;
+
+-- Takes credits of any accounts, in ascending order, for requests that are no generations. Per
+-- item its outcome (deducted, overage, already_deducted, conflict, insufficient) and the balance
+-- after it. Errors: SC010 unknown account, SC002 amount, SC003 request id. Idempotent by request
+-- id.
+FUNCTION deduct_from_accounts(p_account_ids bigint[], p_amounts int[], p_request_ids text[],
+    p_descriptions text[], OUT outcomes text[], OUT balances bigint[]) RETURNS record;
+
+-- The operator has dealt with an event that was set aside, or a clawback that fell short. false:
+-- there is no such problem. Moves no credits.
+FUNCTION dismiss_billing_problem(p_id text) RETURNS boolean;
+
+-- Adds jobs in the caller's transaction; one whose key has a living job is left out.
+FUNCTION enqueue_jobs(p_entrypoint text, p_keys text[], p_payloads bytea[]) RETURNS void;
+
+-- Makes an end user with its account and starter credits, exactly once; withheld credits are given
+-- at the first call that no longer withholds them. made, given or there. Errors: SC002 starter
+-- credits below 0.
+FUNCTION ensure_user(p_user_id uuid, p_starter_credits int, p_withhold boolean DEFAULT false,
+    OUT outcome text, OUT account_id bigint) RETURNS record;
+
+-- Marks sessions failed and gives their credits back, in one statement. Outcome per item: failed,
+-- already_failed, already_completed, not_found.
+FUNCTION fail_generations(p_account_ids bigint[], p_session_ids uuid[], p_error_codes text[],
+    p_error_messages text[], p_generator_messages text[]) RETURNS TABLE(ord int, outcome text);
+
+-- Names each account without its owner, or as no function makes it.
+FUNCTION find_account_discrepancies() RETURNS TABLE(kind text, account_id bigint, seq bigint,
+    request_id text, session_id uuid, detail text);
+
+-- Names each overage bill that is not what its movement says, or does not follow in time.
+FUNCTION find_bill_discrepancies() RETURNS TABLE(kind text, account_id bigint, seq bigint,
+    request_id text, session_id uuid, detail text);
+
+-- Names each movement in a range of (account, seq) that does not follow from the one before it.
+FUNCTION find_chain_discrepancies(p_after_account_id bigint, p_after_seq bigint,
+    p_until_account_id bigint, p_until_seq bigint) RETURNS TABLE(kind text, account_id bigint,
+    seq bigint, request_id text, session_id uuid, detail text);
+
+-- Names each clawback that took anything else than its movement says.
+FUNCTION find_clawback_discrepancies() RETURNS TABLE(kind text, account_id bigint, seq bigint,
+    request_id text, session_id uuid, detail text);
+
+-- Names each charge or return in a range of (account, seq) of a request that had one before.
+FUNCTION find_double_movements(p_after_account_id bigint, p_after_seq bigint,
+    p_until_account_id bigint, p_until_seq bigint) RETURNS TABLE(kind text, account_id bigint,
+    seq bigint, request_id text, session_id uuid, detail text);
+
+-- Names each movement in a range of (account, seq) that does not fit its session.
+FUNCTION find_generation_discrepancies(p_after_account_id bigint, p_after_seq bigint,
+    p_until_account_id bigint, p_until_seq bigint) RETURNS TABLE(kind text, account_id bigint,
+    seq bigint, request_id text, session_id uuid, detail text);
+
+-- Names each movement in a range of (account, seq) that no function could have written.
+FUNCTION find_impossible_movements(p_after_account_id bigint, p_after_seq bigint,
+    p_until_account_id bigint, p_until_seq bigint) RETURNS TABLE(kind text, account_id bigint,
+    seq bigint, request_id text, session_id uuid, detail text);
+
+-- Names each account with movements in a range of (account, seq) that there is not.
+FUNCTION find_movements_without_account(p_after_account_id bigint, p_after_seq bigint,
+    p_until_account_id bigint, p_until_seq bigint) RETURNS TABLE(kind text, account_id bigint,
+    seq bigint, request_id text, session_id uuid, detail text);
+
+-- Names each movement in a range of (account, seq) that closed overage without a bill.
+FUNCTION find_movements_without_bill(p_after_account_id bigint, p_after_seq bigint,
+    p_until_account_id bigint, p_until_seq bigint) RETURNS TABLE(kind text, account_id bigint,
+    seq bigint, request_id text, session_id uuid, detail text);
+
+-- Names each payment that the ledger does not know, or with other credits.
+FUNCTION find_payment_discrepancies() RETURNS TABLE(kind text, account_id bigint, seq bigint,
+    request_id text, session_id uuid, detail text);
+
+-- Names each return in a range of (account, seq) that does not fit its charge.
+FUNCTION find_return_discrepancies(p_after_account_id bigint, p_after_seq bigint,
+    p_until_account_id bigint, p_until_seq bigint) RETURNS TABLE(kind text, account_id bigint,
+    seq bigint, request_id text, session_id uuid, detail text);
+
+-- Names what is wrong with each session in a range of (account, session_id).
+FUNCTION find_session_discrepancies(p_after_account_id bigint, p_after_session_id uuid,
+    p_until_account_id bigint, p_until_session_id uuid) RETURNS TABLE(kind text, account_id bigint,
+    seq bigint, request_id text, session_id uuid, detail text);
+
+-- Names each store without an account.
+FUNCTION find_stores_without_account() RETURNS TABLE(kind text, store_id uuid, user_id uuid,
+    seq bigint, request_id text, session_id uuid, detail text);
+
+-- Names each end user without an account.
+FUNCTION find_users_without_account() RETURNS TABLE(kind text, store_id uuid, user_id uuid,
+    seq bigint, request_id text, session_id uuid, detail text);
+
+-- A 64-bit hash of an account and the parts of its state that are rarely not null, under a seed.
+FUNCTION fingerprint_of_account(p_account_id bigint, p_clawed_back double precision,
+    p_overage_used double precision, p_seed bigint) RETURNS bigint;
+
+-- A 64-bit hash of an account and a bill of its overage, under a seed.
+FUNCTION fingerprint_of_bill(p_account_id bigint, p_seq bigint, p_credits bigint,
+    p_request_id text, p_seed bigint) RETURNS bigint;
+
+-- A 64-bit hash of an account, a session and the request id of both, under a seed.
+FUNCTION fingerprint_of_generation(p_account_id bigint, p_session_id uuid, p_request_id text,
+    p_seed bigint) RETURNS bigint;
+
+-- A 64-bit hash of an owner and its kind, under a seed.
+FUNCTION fingerprint_of_owner(p_owner_id uuid, p_owner_kind text, p_seed bigint) RETURNS bigint;
+
+-- A 64-bit hash of the state of an account after a movement, given the fingerprint of the account.
+FUNCTION fingerprint_of_state(p_account bigint, p_seq bigint, p_balance double precision,
+    p_spent double precision) RETURNS bigint;
+
+-- Forgets what the generator said about a session. true: there was something.
+FUNCTION forget_generator_message(p_account_id bigint, p_session_id uuid) RETURNS boolean;
+
+-- Forgets the result of a session whose retention is over. true: there was one.
+FUNCTION forget_result(p_account_id bigint, p_session_id uuid) RETURNS boolean;
+
+-- Whether one movement, looked at alone, could have been written by the functions.
+FUNCTION is_possible_movement(p_type text, p_amount bigint, p_balance_after bigint,
+    p_spent_after bigint, p_session_id uuid) RETURNS boolean;
+
+-- Whether a movement that is not plain could, looked at alone, have been written by the functions.
+FUNCTION is_possible_rare_movement(p_type text, p_amount bigint, p_balance_after bigint,
+    p_clawed_back_after bigint, p_overage_used_after bigint) RETURNS boolean;
+
+-- Takes a bill's lock for this session (pg_advisory_unlock_all releases it). false: another
+-- session is at it.
+FUNCTION lock_store_overage_bill(p_store_id uuid, p_period date) RETURNS boolean;
+
+-- Whether a charge or return that is not plain contradicts another movement of its request.
+FUNCTION look_up_overage(p_account_id bigint, p_seq bigint, p_type text, p_amount bigint,
+    p_request_id text, p_session_id uuid) RETURNS TABLE(contradicts boolean);
+
+-- What one credit of a type of movement adds: {balance, added, spent, clawed back, overage used};
+-- null: no such type. Made from movement_types.
+FUNCTION movement_effect(p_type text) RETURNS int[];
+
+-- What a type of movement is: charge, return, addition, clawback or bill; null: no such type. Made
+-- from movement_types.
+FUNCTION movement_role(p_type text) RETURNS text;
+
+-- The movements in a range of pages, with what is worked out once for each.
+FUNCTION movements_on_disk(p_seed bigint, p_from tid, p_until tid) RETURNS
+    TABLE(created_at timestamptz, account_id bigint, account bigint, seq bigint, type text,
+    amount bigint, spent double precision, balance_after bigint, spent_after bigint,
+    clawed_back_after bigint, overage_used_after bigint, session_id uuid, request_id text);
+
+-- The movements in a range of (account, seq), with the states before them and what must follow.
+FUNCTION movements_with_predecessors(p_after_account_id bigint, p_after_seq bigint,
+    p_until_account_id bigint, p_until_seq bigint) RETURNS TABLE(account_id bigint, seq bigint,
+    type text, amount bigint, balance_after bigint, spent_after bigint, clawed_back_after bigint,
+    overage_used_after bigint, request_id text, session_id uuid, role text, seq_before numeric,
+    balance_before numeric, spent_before numeric, clawed_back_before numeric,
+    overage_used_before numeric, balance numeric, spent numeric, clawed_back numeric,
+    overage_used numeric);
+
+-- Counts a failed attempt at an event; the last one sets it aside. Returns the attempts while it
+-- is to be tried again, null once it is settled.
+FUNCTION note_paddle_event_failure(p_event_id text, p_reason text, p_attempts_max int) RETURNS int;
+
+-- Notes why a bill is not charged yet, in a sentence for the operator, and when to try again.
+FUNCTION note_store_overage_failure(p_store_id uuid, p_period date, p_error text,
+    p_retry_after interval, p_nothing_was_charged boolean) RETURNS boolean;
+
+-- Records what is about to be sold to a store or user. Outcome: opened, replayed, used (the
+-- request id has added credits by another way), subscribed, unknown_buyer. Idempotent by request
+-- id.
+FUNCTION open_checkout(p_checkout_id uuid, p_store_id uuid, p_user_id uuid, p_purchase_type text,
+    p_plan text, p_credits bigint, p_amount bigint, p_currency text, p_request_id text) RETURNS
+    TABLE(outcome text, checkout checkouts);
+
+-- The number of the advisory lock under which a bill is charged.
+FUNCTION overage_bill_lock(p_store_id uuid, p_period date) RETURNS bigint;
+
+-- Another attempt at a session will be made later; one that does not count is taken back. Outcome:
+-- postponed, already_completed, already_failed, not_started, not_found.
+FUNCTION postpone_generation(p_account_id bigint, p_session_id uuid, p_generator_message text,
+    p_counts boolean) RETURNS TABLE(outcome text, seconds_open double precision,
+    seconds_begun double precision);
+
+-- Raises one of the known credit errors; each has a SQLSTATE of class SC.
+FUNCTION raise_credit_error(p_error text, p_detail text) RETURNS void;
+
+-- Keeps an event that Paddle sent, once. true: new; false: known before.
+FUNCTION receive_paddle_event(p_event_id text, p_event_type text, p_occurred_at timestamptz,
+    p_content json, p_status text DEFAULT 'received', p_reason text DEFAULT NULL) RETURNS boolean;
+
+-- A bill was charged by this transaction. false: it had been by another, or there is no such bill.
+FUNCTION record_store_overage_charge(p_store_id uuid, p_period date, p_paddle_transaction_id text)
+    RETURNS boolean;
+
+-- Keeps the moment, the discrepancies and the number of movements of the last verification. false:
+-- the database is read-only.
+FUNCTION record_verification(p_verified_at timestamptz, p_discrepancies int,
+    p_settled_movements bigint) RETURNS boolean;
+
+-- Gives back what requests of any accounts, in ascending order, had taken; each once. Per item its
+-- outcome (refunded, already_refunded, no_deduction, exceeds_deduction) and the balance after it.
+-- Errors: SC010 unknown account, SC002 amount.
+FUNCTION refund_to_accounts(p_account_ids bigint[], p_amounts int[], p_request_ids text[],
+    p_descriptions text[], OUT outcomes text[], OUT balances bigint[]) RETURNS record;
+
+-- Lets events be processed that were ignored as not ours, and whose subscription is known by now,
+-- or whose transaction was booked by hand.
+FUNCTION reopen_foreign_paddle_events() RETURNS bigint;
+
+-- Lets an event that was set aside be processed anew, and others with the same subject. Returns
+-- them; none: unknown, not set aside, or empty.
+FUNCTION retry_paddle_event(p_event_id text) RETURNS text[];
+
+-- Revokes a key and announces it. true: revoked, now or before; false: no such key. Idempotent.
+FUNCTION revoke_store_api_key(p_store_id uuid, p_key_id uuid) RETURNS boolean;
+
+-- Replaces a working key by a new one; the old one expires after the grace time. false: no such
+-- key, or it no longer worked. Not idempotent.
+FUNCTION rotate_store_api_key(p_store_id uuid, p_key_id uuid, p_new_key_id uuid,
+    p_new_key_hash bytea, p_new_key_start text, p_grace_seconds int DEFAULT 0) RETURNS boolean;
+
+-- Sets how many credits an account may use beyond its balance until they are billed; 0: none.
+-- true: set; false: no such account. Errors: SC009 no such limit, or not for this owner.
+FUNCTION set_overage_limit(p_account_id bigint, p_overage_limit bigint) RETURNS boolean;
+
+-- Settles an event as processed, ignored or set_aside. true: now; false: unknown or settled.
+FUNCTION settle_paddle_event(p_event_id text, p_status text, p_reason text DEFAULT NULL,
+    p_subject text DEFAULT NULL, p_foreign_subscription_id text DEFAULT NULL,
+    p_foreign_transaction_id text DEFAULT NULL) RETURNS boolean;
+
+-- A worker begins an attempt at sessions. Outcome per item: started, already_completed,
+-- already_failed, not_found.
+FUNCTION start_generations(p_account_ids bigint[], p_session_ids uuid[]) RETURNS TABLE(ord int,
+    outcome text, attempts int, request_id text, created_at timestamptz, input json);
+
+-- The accounts' part of the sums that must come to 0, from a range of their pages.
+FUNCTION sum_accounts(p_seed bigint, p_from tid, p_until tid) RETURNS TABLE(rows_read bigint,
+    user_movements numeric, user_sessions numeric, impossible numeric, states numeric,
+    owners numeric);
+
+-- How many clawbacks in a range of their pages took anything else than their movement says.
+FUNCTION sum_clawbacks(p_seed bigint, p_from tid, p_until tid) RETURNS TABLE(rows_read bigint,
+    unbooked numeric);
+
+-- The movements' part of the sums that must come to 0, from a range of their pages.
+FUNCTION sum_movements(p_seed bigint, p_from tid, p_until tid) RETURNS TABLE(rows_read bigint,
+    settled bigint, late bigint, impossible numeric, states numeric, generations numeric,
+    refunds numeric, bills numeric);
+
+-- The overage bills' part of the sums that must come to 0, from a range of their pages.
+FUNCTION sum_overage_bills(p_seed bigint, p_from tid, p_until tid) RETURNS TABLE(rows_read bigint,
+    impossible numeric, bills numeric);
+
+-- How many payments in a range of their pages have no movement in the ledger.
+FUNCTION sum_payments(p_seed bigint, p_from tid, p_until tid) RETURNS TABLE(rows_read bigint,
+    unbooked numeric);
+
+-- The sessions' part of the sums that must come to 0, from a range of their pages.
+FUNCTION sum_sessions(p_seed bigint, p_from tid, p_until tid) RETURNS TABLE(rows_read bigint,
+    impossible numeric, generations numeric, refunds numeric);
+
+-- The stores' part of the sums that must come to 0, from a range of their pages.
+FUNCTION sum_stores(p_seed bigint, p_from tid, p_until tid) RETURNS TABLE(rows_read bigint,
+    owners numeric);
+
+-- The end users' part of the sums that must come to 0, from a range of their pages.
+FUNCTION sum_users(p_seed bigint, p_from tid, p_until tid) RETURNS TABLE(rows_read bigint,
+    owners numeric);
+
+-- Changes what is given of a store (null: unchanged) and announces it. false: no such store.
+FUNCTION update_store(p_store_id uuid, p_name text DEFAULT NULL, p_shop_domain text DEFAULT NULL,
+    p_tier text DEFAULT NULL, p_status text DEFAULT NULL) RETURNS boolean;
+
+-- Changes what is given of a working key (null: unchanged) and announces it. false: no such key,
+-- or it no longer works. Idempotent.
+FUNCTION update_store_api_key(p_store_id uuid, p_key_id uuid, p_label text DEFAULT NULL,
+    p_allowed_origins text[] DEFAULT NULL) RETURNS boolean;
+
+
+-- Functions that those are made of.
+
+-- What create_generations answers to a batch that was not simply all paid from balances.
+FUNCTION answer_generations(p_account_ids bigint[], p_request_ids text[], p_fingerprints bytea[],
+    p_charge_outcomes text[], OUT outcomes text[], OUT session_ids uuid[], OUT statuses text[],
+    OUT charged_as text[]) RETURNS record;
+
+-- Writes one movement of no session, after the newest of its account, and returns its seq.
+FUNCTION append_movement(p_account_id bigint, p_type text, p_amount bigint, p_request_id text,
+    p_description text) RETURNS bigint;
+
+-- Writes movements that the caller has decided on, with the state of their accounts after each.
+FUNCTION append_movements(p_places int[], p_types text[], p_seqs bigint[], p_balances bigint[],
+    p_spents bigint[], p_clawed_backs bigint[], p_overages_used bigint[], p_account_ids bigint[],
+    p_amounts int[], p_request_ids text[], p_session_ids uuid[], p_descriptions text[]) RETURNS
+    void;
+
+-- Whether all requests of a batch are well-formed, unknown to the ledger, and there once.
+FUNCTION are_fresh(p_account_ids bigint[], p_amounts int[], p_request_ids text[]) RETURNS boolean;
+
+-- Takes credits for requests of any accounts, in order. Outcome per item: deducted, overage,
+-- already_deducted, conflict, insufficient.
+FUNCTION charge_accounts(p_account_ids bigint[], p_amounts int[], p_request_ids text[],
+    p_session_ids uuid[], p_descriptions text[], OUT outcomes text[], OUT balances bigint[])
+    RETURNS record;
+
+-- What an item comes to whose request was charged before; null: it was not.
+FUNCTION charged_before(p_account_id bigint, p_request_id text, p_amount int, p_first_outcome text,
+    p_first_amount int) RETURNS text;
+
+-- Per item of a batch, the place at which its request stands first in it.
+FUNCTION first_places(p_account_ids bigint[], p_request_ids text[]) RETURNS int[];
+
+-- Whether overage at a place of an account's ledger stands on a bill.
+FUNCTION is_billed(p_account_id bigint, p_seq bigint) RETURNS boolean;
+
+-- Locks one account and returns the state after its newest movement. Errors: SC010 unknown
+-- account.
+FUNCTION lock_account(p_account_id bigint, OUT seq bigint, OUT balance bigint, OUT spent bigint,
+    OUT clawed_back bigint, OUT overage_used bigint) RETURNS record;
+
+-- Locks the accounts of a batch, ascending, and returns the state after their newest movements.
+FUNCTION lock_accounts(p_account_ids bigint[], OUT account_ids bigint[], OUT seqs bigint[],
+    OUT balances bigint[], OUT spents bigint[], OUT clawed_backs bigint[],
+    OUT overages_used bigint[]) RETURNS record;
+
+-- Waits for the sessions of a batch, ascending. Per item: ctid, status and request of its session;
+-- null: there is none.
+FUNCTION lock_sessions(p_account_ids bigint[], p_session_ids uuid[], OUT row_ids tid[],
+    OUT statuses text[], OUT request_ids text[]) RETURNS record;
+
+-- The charges of the requests of a batch, and whether they were given back.
+FUNCTION look_up_charges(p_account_ids bigint[], p_request_ids text[], OUT types text[],
+    OUT amounts bigint[], OUT seqs bigint[], OUT session_ids uuid[], OUT are_returned boolean[],
+    OUT firsts int[]) RETURNS record;
+
+-- Makes the account of a new owner and returns its id; null: the owner has one.
+FUNCTION open_account(p_owner_kind text, p_owner_id uuid) RETURNS bigint;
+
+-- How far an account may go beyond its balance.
+FUNCTION overage_limit_of(p_account_id bigint) RETURNS bigint;
+
+-- Refuses a batch for an account that there is not (SC010), or that is out of order.
+FUNCTION refuse_account(p_account_ids bigint[], p_place int) RETURNS void;
+
+-- Refuses an amount below 1 (SC002) and a request id of the wrong length (SC003).
+FUNCTION refuse_bad_items(p_amounts int[], p_request_ids text[]) RETURNS void;
+
+-- Gives back what requests of any accounts had taken, in order. Outcome per item: refunded,
+-- already_refunded, no_deduction, exceeds_deduction.
+FUNCTION return_charges(p_account_ids bigint[], p_amounts int[], p_request_ids text[],
+    p_descriptions text[], OUT outcomes text[], OUT balances bigint[]) RETURNS record;
+
+-- Takes back credits of a subscription's payments, newest first, for money that a change within a
+-- period gave back. For book_subscription_payment, which holds the rows.
+FUNCTION take_back_after_downgrade(p_transaction_id text, p_subscription_id text, p_credits bigint)
+    RETURNS void;
+
+-- Takes from credits that a subscription has just added what its earlier downgrades could not take
+-- back. For book_subscription_payment, which holds the rows.
+FUNCTION take_what_downgrades_missed(p_transaction_id text, p_subscription_id text,
+    p_credits bigint) RETURNS void;
