@@ -21,8 +21,8 @@ from storecredit.postgres.migrate import fingerprint, migrate
 from storecredit.postgres.pool import Database
 
 SERVER_URL = os.environ.get("STORECREDIT_TEST_DATABASE_URL")
-# A test's own sessions see what outside callers see, and behind it what is internal. The service's name
-# their search path themselves.
+# A test's own sessions see what outside callers see, and behind it what is internal. The service's
+# name their search path themselves.
 SEARCH_PATH = "public, storecredit"
 # Any fixed number: one test process makes the template, the others wait for it.
 TEMPLATE_LOCK = 1_835_004_821
@@ -118,7 +118,7 @@ async def database(database_url: str) -> AsyncIterator[Database]:
 
 
 async def connect_as_superuser(url: str) -> asyncpg.Connection:
-    """A connection that finds the interface first, where it is by default, and our tables behind it."""
+    """A connection that finds the interface first, and our tables behind it."""
     return await asyncpg.connect(url, server_settings={"search_path": SEARCH_PATH})
 
 

@@ -75,7 +75,7 @@ async def test_a_refund_of_the_tax_alone_takes_nothing(desk: Desk) -> None:
 async def test_a_chargeback_takes_what_is_there_and_the_rest_is_shown(desk: Desk) -> None:
     store = await desk.store()
     transaction_id = await bought(desk, store)
-    await desk.database.fetchval("SELECT deduct_store_credits($1, 70, 'spent')", store.id)
+    await desk.database.fetchval("SELECT public.deduct_store_credits($1, 70, 'spent')", store.id)
 
     adjusted = desk.paddle.account.adjust(transaction_id, "chargeback")
     answers = await asyncio.gather(*(desk.webhooks.send(adjusted) for _ in range(10)))
@@ -94,7 +94,7 @@ async def test_a_chargeback_of_an_empty_store_takes_nothing_and_writes_no_moveme
 ) -> None:
     store = await desk.store()
     transaction_id = await bought(desk, store)
-    await desk.database.fetchval("SELECT deduct_store_credits($1, 100, 'spent')", store.id)
+    await desk.database.fetchval("SELECT public.deduct_store_credits($1, 100, 'spent')", store.id)
 
     await desk.told([desk.paddle.account.adjust(transaction_id, "chargeback")])
 
@@ -158,9 +158,9 @@ async def test_an_adjustment_that_does_not_fit_the_payment_takes_nothing(desk: D
 async def test_a_refund_of_overage_takes_no_credits(desk: Desk) -> None:
     store = await desk.store()
     subscription_id = await desk.subscribed(store)
-    await desk.database.fetchval("SELECT set_store_overage_limit($1, 100)", store.id)
-    await desk.database.fetchval("SELECT deduct_store_credits($1, 800, 'all')", store.id)
-    await desk.database.fetchval("SELECT deduct_store_credits($1, 10, 'over')", store.id)
+    await desk.database.fetchval("SELECT public.set_store_overage_limit($1, 100)", store.id)
+    await desk.database.fetchval("SELECT public.deduct_store_credits($1, 800, 'all')", store.id)
+    await desk.database.fetchval("SELECT public.deduct_store_credits($1, 10, 'over')", store.id)
     month = date(2026, 10, 1)
     await desk.database.fetchval("SELECT close_store_overage($1, $2, 14, 'USD')", store.id, month)
     charged = desk.paddle.account.charge(

@@ -71,7 +71,9 @@ def sold(desk: Desk, custom_data: Any, *, monthly: bool, mark: object = None) ->
 async def ignored(desk: Desk, events: Sequence[Event]) -> None:
     """All of it is kept and ignored, at the first look."""
     await desk.told(events)
-    rows = await desk.admin.fetch("SELECT event_type, status, attempts, reason FROM paddle_events")
+    rows = await desk.admin.fetch(
+        "SELECT event_type, status, attempts, reason FROM provider_events"
+    )
     assert len(rows) == len(events)
     for row in rows:
         assert (row["status"], row["attempts"] <= 1) == ("ignored", True), dict(row)
@@ -86,7 +88,7 @@ async def test_what_was_sold_elsewhere_is_ignored(desk: Desk, *, monthly: bool) 
     await ignored(desk, events)
 
     assert [row.type for row in await desk.ledger(store)] == ["grant"]
-    written = str(await desk.admin.fetch("SELECT content, reason FROM paddle_events"))
+    written = str(await desk.admin.fetch("SELECT content, reason FROM provider_events"))
     assert "buyer.example" not in written
     assert "berlin" not in written
 
@@ -134,7 +136,7 @@ async def test_what_is_ours_waits_although_nothing_but_its_custom_data_tells(des
 
     assert await desk.status(renewal) == await desk.status(paused) == "processed"
     assert await desk.balance(store) == 1600
-    assert await desk.admin.fetchval("SELECT status FROM store_subscriptions") == "paused"
+    assert await desk.admin.fetchval("SELECT status FROM subscriptions") == "paused"
 
 
 async def test_a_page_that_overwrites_our_custom_data_hides_no_payment(desk: Desk) -> None:
@@ -198,9 +200,9 @@ async def test_a_payment_that_comes_before_its_checkout_is_attached_waits_for_it
     store = await desk.store()
     event = completed(await desk.paid(store))
     row = await desk.admin.fetchrow(
-        """UPDATE checkouts c SET paddle_transaction_id = NULL, checkout_url = NULL
+        """UPDATE checkouts c SET provider_transaction_id = NULL, checkout_url = NULL
            FROM checkouts o WHERE o.checkout_id = c.checkout_id
-           RETURNING c.checkout_id, o.paddle_transaction_id, o.checkout_url"""
+           RETURNING c.checkout_id, o.provider_transaction_id, o.checkout_url"""
     )
     assert row is not None
 

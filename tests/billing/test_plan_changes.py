@@ -90,7 +90,7 @@ async def test_a_checkout_of_which_no_price_is_known_is_known_by_what_it_was_sol
     store = await desk.store()
     subscription_id = await desk.subscribed(store, "growth")
     # As checkouts were kept at first.
-    await desk.admin.execute("UPDATE checkouts SET paddle_price_id = NULL")
+    await desk.admin.execute("UPDATE checkouts SET provider_price_id = NULL")
     account = desk.paddle.account
 
     await desk.told(account.renew(subscription_id))
@@ -111,7 +111,7 @@ async def test_a_discounted_renewal_that_was_kept_without_its_lines_is_booked_by
     renewal = completed(desk.paddle.account.renew(subscription_id))
     # As an earlier version kept it, and set it aside.
     await desk.admin.execute(
-        """INSERT INTO paddle_events
+        """INSERT INTO provider_events
                (event_id, event_type, occurred_at, status, settled_at, content)
            VALUES ($1, $2, now(), 'set_aside', now(), json_build_object(
                'kind', 'transaction', 'id', $3::text, 'origin', 'subscription_recurring',
@@ -147,7 +147,7 @@ async def test_a_prorated_upgrade_adds_its_part_once_and_a_refund_takes_it_back(
     assert await desk.balance(store) == 800 + 669
     paid = completed(events).data
     payment = await desk.admin.fetchrow(
-        "SELECT * FROM payments WHERE paddle_transaction_id = $1", paid["id"]
+        "SELECT * FROM payments WHERE provider_transaction_id = $1", paid["id"]
     )
     assert payment is not None
     assert (payment["credits"], payment["amount"]) == (669, 13326 - 6629)
@@ -234,7 +234,10 @@ async def test_up_and_down_again_and_again_brings_no_more_than_was_paid_for(desk
         spent += balance
         if balance:
             await desk.database.fetchval(
-                "SELECT deduct_store_credits($1, $2, $3)", store.id, balance, f"spent-{number}"
+                "SELECT public.deduct_store_credits($1, $2, $3)",
+                store.id,
+                balance,
+                f"spent-{number}",
             )
         await desk.told(change_plan(account, subscription_id, "starter", rate="1"))
 
@@ -276,7 +279,7 @@ async def test_a_downgrade_that_is_told_before_what_it_takes_from_takes_it_then(
 async def test_what_the_operator_forgives_is_not_taken_later(desk: Desk) -> None:
     store = await desk.store()
     subscription_id = await desk.subscribed(store, "scale")
-    await desk.database.fetchval("SELECT deduct_store_credits($1, 1800, 'all')", store.id)
+    await desk.database.fetchval("SELECT public.deduct_store_credits($1, 1800, 'all')", store.id)
     account = desk.paddle.account
     await desk.told(change_plan(account, subscription_id, "starter"))
 

@@ -21,7 +21,7 @@ async def test_the_first_payment_adds_its_period_and_sets_the_tier(desk: Desk) -
     assert subscription.status is SubscriptionStatus.ACTIVE
     assert (subscription.plan, subscription.credits, subscription.amount) == ("growth", 800, 9900)
     told = next(iter(desk.paddle.account.subscriptions.values()))
-    assert subscription.paddle_subscription_id == told["id"]
+    assert subscription.provider_subscription_id == told["id"]
     starts_at, ends_at = subscription.period_starts_at, subscription.period_ends_at
     assert starts_at is not None
     assert ends_at is not None
@@ -204,7 +204,7 @@ async def test_a_subscription_with_claims_unlike_our_record_is_set_aside(
     for place, lie in enumerate(lies):
         await desk.told([lie])
         assert await desk.status(lie) == "set_aside", place
-        await desk.admin.execute("DELETE FROM paddle_events")
+        await desk.admin.execute("DELETE FROM provider_events")
 
     assert await desk.tier(store) == await desk.tier(other) == "default"
     assert await desk.service.parts.subscriptions.of_store(store.id) == ()
