@@ -13,6 +13,8 @@ from stand_ins.http_server import Answer, Received, stand_in
 from stand_ins.paddle.account import Account
 from stand_ins.paddle.api import API_KEY, WEBHOOK_SECRET, PaddleStandIn
 from stand_ins.paddle.entities import Entity
+from storecredit.ledger.owners import Owner
+from tests.billing.sales import account_of
 from tests.sql.books import open_store
 
 LIMIT = 1000
@@ -111,15 +113,16 @@ async def use_overage(
 ) -> str:
     """One deduction beyond the balance; its request id."""
     request_id = f"over-{uuid4()}"
-    await admin.fetchval("SELECT set_store_overage_limit($1, $2)", store_id, LIMIT)
+    account_id = await account_of(admin, Owner.store(store_id))
+    assert await admin.fetchval("SELECT set_overage_limit($1, $2)", account_id, LIMIT)
     deduct = "SELECT deduct_store_credits($1, $2, $3)"
     assert await admin.fetchval(deduct, store_id, credits, request_id)
     if last_month:
         await admin.execute(
-            """UPDATE store_credit_transactions
+            """UPDATE movements
                SET created_at = date_trunc('month', now(), 'UTC') - interval '1 second'
-               WHERE store_id = $1 AND request_id = $2""",
-            store_id,
+               WHERE account_id = $1 AND request_id = $2""",
+            account_id,
             request_id,
         )
     return request_id
@@ -130,13 +133,22 @@ async def subscribe(
 ) -> None:
     """Paddle told us of the store's subscription."""
     await admin.execute(
-        """INSERT INTO store_subscriptions
-               (store_id, paddle_subscription_id, checkout_id, occurred_at, status, plan, credits,
-                amount, currency)
-           VALUES ($1, $2, $3, now(), 'active', $4, 350, 4900, 'USD')""",
+        """WITH sold AS (
+               INSERT INTO storecredit.checkouts
+                   (checkout_id, account_id, provider, purchase_type, plan, credits, amount,
+                    currency, request_id)
+               SELECT $1, a.account_id, 'paddle', 'subscription', $4, 350, 4900, 'USD', $3
+               FROM accounts a WHERE a.owner_kind = 'store' AND a.owner_id = $2
+               RETURNING *)
+           INSERT INTO subscriptions
+               (provider, provider_subscription_id, account_id, checkout_id, occurred_at, status,
+                plan, credits, amount, currency)
+           SELECT s.provider, $3, s.account_id, s.checkout_id, now(), 'active', s.plan, s.credits,
+               s.amount, s.currency
+           FROM sold s""",
+        uuid4(),
         store_id,
         subscription_id,
-        uuid4(),
         plan,
     )
 
@@ -144,8 +156,8 @@ async def subscribe(
 async def bills(admin: asyncpg.Connection, store_id: UUID) -> list[dict[str, Any]]:
     """The store's bills, oldest first."""
     rows = await admin.fetch(
-        "SELECT *, charged_at IS NOT NULL AS charged FROM store_overage_bills"
-        " WHERE store_id = $1 ORDER BY seq",
-        store_id,
+        "SELECT *, charged_at IS NOT NULL AS charged FROM overage_bills"
+        " WHERE account_id = $1 ORDER BY seq",
+        await account_of(admin, Owner.store(store_id)),
     )
     return [dict(row) for row in rows]

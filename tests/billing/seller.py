@@ -31,7 +31,7 @@ from tests.billing.sql_sales import Movement, balance_of, ledger_of, open_owner
 from tests.web.doors import OPERATOR_TOKEN
 
 SETTLING_SECONDS_MAX = 60.0
-UNSETTLED = "SELECT count(*) FROM paddle_events WHERE status IN ('received', 'failing')"
+UNSETTLED = "SELECT count(*) FROM provider_events WHERE status IN ('received', 'failing')"
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +99,7 @@ class Seller:
     async def event(self, event: Event) -> Any:
         """The row that is kept of an event."""
         return await self.admin.fetchrow(
-            "SELECT * FROM paddle_events WHERE event_id = $1", event.event_id
+            "SELECT * FROM provider_events WHERE event_id = $1", event.event_id
         )
 
     async def status(self, event: Event) -> str:

@@ -36,6 +36,16 @@ async def open_owner(database: Database, kind: OwnerKind, credits: int = 0) -> O
     return owner
 
 
+async def account_of(connection: Connection | Database, owner: Owner) -> int | None:
+    """The id of the owner's account; None: there is no such owner."""
+    account_id: int | None = await connection.fetchval(
+        "SELECT account_id FROM accounts WHERE owner_kind = $1 AND owner_id = $2",
+        owner.kind.value,
+        owner.id,
+    )
+    return account_id
+
+
 async def open_checkout(
     database: Database,
     owner: Owner,
@@ -49,10 +59,9 @@ async def open_checkout(
     """What open_checkout answers: outcome, and the checkout's columns."""
     return await database.fetchrow(
         """SELECT o.outcome, (o.checkout).*
-           FROM open_checkout($1, $2, $3, $4, $5, $6, $7, 'USD', $8) o""",
+           FROM open_checkout($1, $2, 'paddle', $3, $4, $5, $6, 'USD', $7) o""",
         uuid7(),
-        owner.id if owner.kind is OwnerKind.STORE else None,
-        owner.id if owner.kind is OwnerKind.USER else None,
+        await account_of(database, owner),
         purchase_type,
         plan,
         credits,
@@ -86,30 +95,28 @@ async def subscribe(
 
 async def ledger_of(connection: Connection, owner: Owner) -> list[Movement]:
     """Every movement of the owner, oldest first."""
-    table = "store_credit_transactions" if owner.kind is OwnerKind.STORE else "credit_transactions"
     rows = await connection.fetch(
-        f"""SELECT type, amount, balance_after, request_id FROM {table}
-            WHERE {owner.kind}_id = $1 ORDER BY seq""",
-        owner.id,
+        "SELECT type, amount, balance_after, request_id FROM movements"
+        " WHERE account_id = $1 ORDER BY seq",
+        await account_of(connection, owner),
     )
     return [Movement(*row) for row in rows]
 
 
 async def balance_of(connection: Connection, owner: Owner) -> int:
-    balance: int = await connection.fetchval(
-        f"SELECT balance FROM {owner.kind}_credits WHERE {owner.kind}_id = $1", owner.id
-    )
-    return balance
+    ledger = await ledger_of(connection, owner)
+    return ledger[-1].balance_after if ledger else 0
 
 
 async def everything(connection: Connection) -> dict[str, list[dict[str, Any]]]:
     """Whatever stands in any table of ours: equal before and after, nothing was written."""
     tables = await connection.fetch(
         """SELECT tablename FROM pg_tables
-           WHERE schemaname = 'public' AND tablename !~ '^(pgqueuer|_?yoyo)'"""
+           WHERE schemaname = 'storecredit' AND tablename !~ '^pgqueuer'"""
     )
     found = {}
     for (table,) in tables:
         rows = await connection.fetch(f"SELECT to_jsonb(t)::text AS r FROM {table} t ORDER BY 1")
         found[table] = [dict(row) for row in rows]
+    assert "movements" in found
     return found

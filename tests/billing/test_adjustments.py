@@ -77,7 +77,7 @@ async def test_a_refund_of_the_tax_alone_takes_nothing(seller: Seller) -> None:
 async def test_a_chargeback_takes_what_is_there_and_the_rest_is_shown(seller: Seller) -> None:
     store = await seller.store()
     transaction_id = await bought(seller, store)
-    await seller.database.fetchval("SELECT deduct_store_credits($1, 70, 'spent')", store.id)
+    await seller.database.fetchval("SELECT public.deduct_store_credits($1, 70, 'spent')", store.id)
 
     adjusted = seller.paddle.account.adjust(transaction_id, "chargeback")
     answers = await asyncio.gather(*(seller.webhooks.send(adjusted) for _ in range(10)))
@@ -96,7 +96,7 @@ async def test_a_chargeback_of_an_empty_store_takes_nothing_and_writes_no_moveme
 ) -> None:
     store = await seller.store()
     transaction_id = await bought(seller, store)
-    await seller.database.fetchval("SELECT deduct_store_credits($1, 100, 'spent')", store.id)
+    await seller.database.fetchval("SELECT public.deduct_store_credits($1, 100, 'spent')", store.id)
 
     await seller.told([seller.paddle.account.adjust(transaction_id, "chargeback")])
 
@@ -160,9 +160,9 @@ async def test_an_adjustment_that_does_not_fit_the_payment_takes_nothing(seller:
 async def test_a_refund_of_overage_takes_no_credits(seller: Seller) -> None:
     store = await seller.store()
     subscription_id = await seller.subscribed(store)
-    await seller.database.fetchval("SELECT set_store_overage_limit($1, 100)", store.id)
-    await seller.database.fetchval("SELECT deduct_store_credits($1, 800, 'all')", store.id)
-    await seller.database.fetchval("SELECT deduct_store_credits($1, 10, 'over')", store.id)
+    await seller.database.fetchval("SELECT public.set_store_overage_limit($1, 100)", store.id)
+    await seller.database.fetchval("SELECT public.deduct_store_credits($1, 800, 'all')", store.id)
+    await seller.database.fetchval("SELECT public.deduct_store_credits($1, 10, 'over')", store.id)
     month = date(2026, 10, 1)
     await seller.database.fetchval("SELECT close_store_overage($1, $2, 14, 'USD')", store.id, month)
     charged = seller.paddle.account.charge(

@@ -15,6 +15,7 @@ from tests.billing.sql_sales import (
     MONTH,
     NOON,
     Movement,
+    account_of,
     balance_of,
     everything,
     ledger_of,
@@ -39,7 +40,7 @@ async def book(
 ) -> str:
     return str(
         await database.fetchval(
-            "SELECT book_checkout($1, $2, $3, $4, $5, $6)",
+            "SELECT book_checkout('paddle', $1, $2, $3, $4, $5, $6)",
             *(transaction_id, subscription_id, period, amount, currency, NOON),
         )
     )
@@ -52,7 +53,8 @@ async def renew(
 ) -> str:
     return str(
         await database.fetchval(
-            """SELECT book_subscription_payment($1, 'sub_1', $2, 'growth', 800, 9900, 'USD', $3)""",
+            """SELECT book_subscription_payment(
+                   'paddle', $1, 'sub_1', $2, 'growth', 800, 9900, 'USD', $3)""",
             *(transaction_id, period, NOON),
         )
     )
@@ -68,7 +70,7 @@ async def give_back(
     currency: str = "USD",
 ) -> tuple[Any, ...]:
     row = await database.fetchrow(
-        "SELECT * FROM book_adjustment($1, $2, 'refund', $3, $4, $5)",
+        "SELECT * FROM book_adjustment('paddle', $1, $2, 'refund', $3, $4, $5)",
         *(adjustment_id, transaction_id, full, amount, currency),
     )
     assert row is not None
@@ -87,7 +89,7 @@ async def put_state(
 ) -> str:
     return str(
         await database.fetchval(
-            "SELECT apply_subscription_state($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+            "SELECT apply_subscription_state('paddle', $1, $2, $3, $4, $5, $6, $7, $8, $9)",
             *(subscription_id, transaction_id, checkout_id, store_id, status),
             *(NOON + timedelta(seconds=seconds), NOON, NOON + MONTH, PLANS),
         )
@@ -152,7 +154,7 @@ async def test_the_first_transaction_stays_attached(database: Database) -> None:
         )
     )
 
-    rows = {(row["paddle_transaction_id"], row["checkout_url"]) for row in attached if row}
+    rows = {(row["provider_transaction_id"], row["checkout_url"]) for row in attached if row}
     assert len(rows) == 1
     transaction_id, url = rows.pop()
     assert url == f"https://pay.example/{transaction_id.removeprefix('txn_')}"
@@ -172,7 +174,8 @@ async def test_a_paid_checkout_adds_its_credits_once(
     assert await ledger_of(admin, other) == []
     payment = await admin.fetchrow("SELECT * FROM payments")
     assert payment is not None
-    assert payment[f"{kind}_id"] == owner.id
+    assert payment["account_id"] == await account_of(admin, owner)
+    assert payment["provider"] == "paddle"
     assert (payment["kind"], payment["credits"], payment["amount"]) == ("purchase", 100, 1800)
     assert (payment["currency"], payment["request_id"]) == ("USD", "txn_1")
     assert payment["paid_at"] == NOON
@@ -208,7 +211,7 @@ async def test_credits_that_stand_under_the_request_id_are_not_taken_for_the_pay
     owner = await open_owner(database, OwnerKind.STORE)
     await sell(database, owner, "txn_1")
     await database.fetchval(
-        "SELECT add_store_credits($1, $2, $3, 'txn_1')", owner.id, credits, type_
+        "SELECT public.add_store_credits($1, $2, $3, 'txn_1')", owner.id, credits, type_
     )
     before = await everything(admin)
 
@@ -284,7 +287,7 @@ async def test_a_clawback_never_goes_below_zero_and_keeps_what_is_missing(
     await sell(database, owner, "txn_1")
     await book(database, "txn_1")
     spend = "deduct_store_credits" if kind is OwnerKind.STORE else "deduct_credits"
-    await database.fetchval(f"SELECT {spend}($1, 70, 'spent')", owner.id)
+    await database.fetchval(f"SELECT public.{spend}($1, 70, 'spent')", owner.id)
 
     answers = await asyncio.gather(
         *(give_back(database, "adj_1", 1800, full=True) for _ in range(8))
@@ -344,7 +347,7 @@ async def test_the_tier_follows_the_newest_state_in_whatever_order_states_arrive
     ):
         assert await put_state(database, status, seconds) == outcome
         assert await tier_of(admin, owner) == tier
-    row = await admin.fetchrow("SELECT * FROM store_subscriptions")
+    row = await admin.fetchrow("SELECT * FROM subscriptions")
     assert row is not None
     assert (row["status"], row["plan"], row["credits"]) == ("canceled", "growth", 800)
 
@@ -421,7 +424,7 @@ async def test_states_that_arrive_at_once_leave_the_newest(
         *(put_state(database, ("active", "paused")[place % 2], place) for place in range(16))
     )
 
-    assert await admin.fetchval("SELECT status FROM store_subscriptions") == "paused"
+    assert await admin.fetchval("SELECT status FROM subscriptions") == "paused"
     assert await tier_of(admin, owner) == "default"
 
 
@@ -438,7 +441,7 @@ async def test_two_subscriptions_of_a_store_change_one_after_the_other(
     async with database.acquire() as connection, connection.transaction():
         await connection.fetchval(
             """SELECT apply_subscription_state(
-                   'sub_2', NULL, NULL, NULL, 'canceled', $1, $1, $1, $2)""",
+                   'paddle', 'sub_2', NULL, NULL, NULL, 'canceled', $1, $1, $1, $2)""",
             NOON + timedelta(seconds=1),
             PLANS,
         )
@@ -458,16 +461,19 @@ async def waits_for_a_lock(admin: asyncpg.Connection) -> None:
 
 
 async def test_an_event_is_kept_once_and_settled_once(database: Database) -> None:
-    receive = "SELECT receive_paddle_event('evt_1', 'transaction.completed', $1, '{}')"
+    receive = "SELECT receive_provider_event('paddle', 'evt_1', 'transaction.completed', $1, '{}')"
     kept = await asyncio.gather(*(database.fetchval(receive, NOON) for _ in range(8)))
     assert sorted(kept) == [False] * 7 + [True]
 
-    settle = "SELECT settle_paddle_event('evt_1', $1)"
+    settle = "SELECT settle_provider_event('paddle', 'evt_1', $1)"
     assert await database.fetchval(settle, "processed") is True
     assert await database.fetchval(settle, "set_aside") is False
-    assert await database.fetchval("SELECT retry_paddle_event('evt_1')") == []
-    assert await database.fetchval("SELECT note_paddle_event_failure('evt_1', 'x', 3)") is None
-    row = await database.fetchrow("SELECT status, attempts FROM paddle_events")
+    assert await database.fetchval("SELECT retry_provider_event('paddle', 'evt_1')") == []
+    assert (
+        await database.fetchval("SELECT note_provider_event_failure('paddle', 'evt_1', 'x', 3)")
+        is None
+    )
+    row = await database.fetchrow("SELECT status, attempts FROM provider_events")
     assert row is not None
     assert tuple(row) == ("processed", 1)
 
@@ -476,22 +482,26 @@ async def test_the_last_attempt_sets_an_event_aside_until_it_is_retried(
     database: Database,
 ) -> None:
     await database.fetchval(
-        "SELECT receive_paddle_event('evt_1', 'transaction.completed', $1, '{}')", NOON
+        "SELECT receive_provider_event('paddle', 'evt_1', 'transaction.completed', $1, '{}')", NOON
     )
-    note = "SELECT note_paddle_event_failure('evt_1', 'It broke.', 3)"
-    status = "SELECT status FROM paddle_events"
+    note = "SELECT note_provider_event_failure('paddle', 'evt_1', 'It broke.', 3)"
+    status = "SELECT status FROM provider_events"
     for _ in range(2):
         assert [await database.fetchval(note) for _ in range(2)] == [1, 2]
         assert await database.fetchval(status) == "failing"
-        assert await database.fetchval("SELECT retry_paddle_event('evt_1')") == []
+        assert await database.fetchval("SELECT retry_provider_event('paddle', 'evt_1')") == []
         assert await database.fetchval(note) is None
         assert await database.fetchval(status) == "set_aside"
-        assert await database.fetchval("SELECT retry_paddle_event('evt_1')") == ["evt_1"]
+        assert await database.fetchval("SELECT retry_provider_event('paddle', 'evt_1')") == [
+            "evt_1"
+        ]
         assert await database.fetchval(status) == "received"
 
 
 async def test_an_event_of_which_nothing_is_kept_cannot_be_retried(database: Database) -> None:
     await database.fetchval(
-        "SELECT receive_paddle_event('evt_1', 'x', $1, NULL, 'set_aside', 'Unreadable.')", NOON
+        """SELECT receive_provider_event(
+               'paddle', 'evt_1', 'x', $1, NULL, 'set_aside', 'Unreadable.')""",
+        NOON,
     )
-    assert await database.fetchval("SELECT retry_paddle_event('evt_1')") == []
+    assert await database.fetchval("SELECT retry_provider_event('paddle', 'evt_1')") == []

@@ -154,7 +154,7 @@ async def test_what_an_earlier_version_kept_of_an_event_is_enough_to_book_it(
     store = await seller.store()
     (renewal,) = await custom_renewals(seller, store)
     await seller.admin.execute(
-        """UPDATE paddle_events SET content = json_build_object(
+        """UPDATE provider_events SET content = json_build_object(
                'kind', 'transaction', 'id', content -> 'id', 'origin', content -> 'origin',
                'currency_code', content -> 'currency_code',
                'details', json_build_object('totals', json_build_object(
@@ -222,7 +222,7 @@ async def test_a_sale_that_no_record_knows_is_booked_for_whom_the_operator_names
 ) -> None:
     store, user = await seller.store(), await seller.user()
     bought = [completed(await seller.paid(store, request_id=f"order-{n}")) for n in range(2)]
-    await seller.admin.execute("UPDATE checkouts SET paddle_transaction_id = NULL")
+    await seller.admin.execute("UPDATE checkouts SET provider_transaction_id = NULL")
     path, other_path = (path_of(event.data["id"]) for event in bought)
 
     error_of(await operator.post(path, credits=5), 400, "VALIDATION_ERROR")

@@ -115,7 +115,7 @@ async def test_the_custom_data_names_the_record_and_nothing_else(
 
     record = await admin.fetchrow("SELECT * FROM checkouts")
     assert record is not None
-    assert record["paddle_transaction_id"] == started.transaction_id
+    assert record["provider_transaction_id"] == started.transaction_id
     assert record["checkout_url"] == started.checkout_url
     assert transaction(paddle, started)["custom_data"] == {
         "checkout_id": str(record["checkout_id"]),
@@ -181,14 +181,14 @@ async def test_a_request_sent_many_times_at_once_sells_one_transaction(
 
     (transaction_id,) = {one.transaction_id for one in started}
     (url,) = {one.checkout_url for one in started}
-    rows = await admin.fetch("SELECT paddle_transaction_id, checkout_url FROM checkouts")
+    rows = await admin.fetch("SELECT provider_transaction_id, checkout_url FROM checkouts")
     assert [tuple(row) for row in rows] == [(transaction_id, url)]
 
 
 async def test_a_request_id_that_has_added_credits_sells_nothing(
     checkouts: Checkouts, database: Database, store: Owner, paddle: PaddleStandIn
 ) -> None:
-    await database.fetchval("SELECT add_store_credits($1, 5, 'grant', 'r')", store.id)
+    await database.fetchval("SELECT public.add_store_credits($1, 5, 'grant', 'r')", store.id)
 
     assert await checkouts.start(store, CreditsOrder(5), "r") == RequestConflict()
     assert not paddle.requests
@@ -216,11 +216,11 @@ async def test_whatever_paddle_does_the_request_can_be_sent_again(
 
     with pytest.raises(PaddleUnavailable):
         await checkouts.start(store, CreditsOrder(10), "r")
-    assert await admin.fetchval("SELECT paddle_transaction_id FROM checkouts") is None
+    assert await admin.fetchval("SELECT provider_transaction_id FROM checkouts") is None
     started = await opened(checkouts, store, CreditsOrder(10))
 
     assert len(paddle.sent("POST", "/transactions")) == 2, "nothing was repeated unasked"
-    assert await admin.fetchval("SELECT paddle_transaction_id FROM checkouts") == (
+    assert await admin.fetchval("SELECT provider_transaction_id FROM checkouts") == (
         started.transaction_id
     )
     assert started.transaction_id == list(paddle.account.transactions)[-1]

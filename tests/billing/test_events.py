@@ -96,7 +96,7 @@ async def test_events_in_any_order_and_more_than_once_lead_to_the_same_books(
     assert await seller.balance(store) == 1600
     assert len(await seller.ledger(user)) == 1
     assert await seller.tier(store) == "default"
-    assert await seller.admin.fetchval("SELECT status FROM store_subscriptions") == "canceled"
+    assert await seller.admin.fetchval("SELECT status FROM subscriptions") == "canceled"
 
 
 FORGERIES: tuple[dict[str, Any], ...] = (
@@ -134,7 +134,7 @@ async def test_what_is_no_event_writes_nothing(seller: Seller) -> None:
     for body in NO_EVENTS:
         error = error_of(await post(seller, body), 400, "VALIDATION_ERROR")
         assert "buyer.example" not in error["message"]
-    assert await seller.admin.fetchval("SELECT count(*) FROM paddle_events") == 0
+    assert await seller.admin.fetchval("SELECT count(*) FROM provider_events") == 0
 
 
 async def test_the_body_has_a_largest_size(seller: Seller) -> None:
@@ -203,7 +203,7 @@ async def test_a_request_id_that_was_used_meanwhile_is_not_taken_for_the_payment
     store = await seller.store()
     event = completed(await seller.paid(store))
     await seller.database.fetchval(
-        "SELECT add_store_credits($1, 100, 'purchase', 'order')", store.id
+        "SELECT public.add_store_credits($1, 100, 'purchase', 'order')", store.id
     )
 
     await seller.told([event])
@@ -237,7 +237,7 @@ async def test_an_event_without_a_job_gets_one(seller: Seller) -> None:
     event = completed(await seller.paid(store))
     # As if the job had been lost: kept, but not queued.
     await seller.database.fetchval(
-        "SELECT receive_paddle_event($1, $2, now(), $3)",
+        "SELECT receive_provider_event('paddle', $1, $2, now(), $3)",
         event.event_id,
         event.event_type,
         keep(read_event(event.body())),

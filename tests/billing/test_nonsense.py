@@ -145,7 +145,7 @@ async def test_no_nonsense_in_the_envelope_is_more_than_refused(
 
     assert set(statuses) <= {200, 400, 401}, "401: what is no UTF-8 cannot have been signed"
     assert broken(log) == []
-    kept = await seller.admin.fetch("SELECT event_id, status FROM paddle_events")
+    kept = await seller.admin.fetch("SELECT event_id, status FROM provider_events")
     assert {row["event_id"] for row in kept} <= {"evt_1", event.event_id}
 
 

@@ -72,7 +72,7 @@ async def ignored(seller: Seller, events: Sequence[Event]) -> None:
     """All of it is kept and ignored, at the first look."""
     await seller.told(events)
     rows = await seller.admin.fetch(
-        "SELECT event_type, status, attempts, reason FROM paddle_events"
+        "SELECT event_type, status, attempts, reason FROM provider_events"
     )
     assert len(rows) == len(events)
     for row in rows:
@@ -90,7 +90,7 @@ async def test_what_was_sold_elsewhere_is_ignored(seller: Seller, *, monthly: bo
     await ignored(seller, events)
 
     assert [row.type for row in await seller.ledger(store)] == ["grant"]
-    written = str(await seller.admin.fetch("SELECT content, reason FROM paddle_events"))
+    written = str(await seller.admin.fetch("SELECT content, reason FROM provider_events"))
     assert "buyer.example" not in written
     assert "berlin" not in written
 
@@ -140,7 +140,7 @@ async def test_what_is_ours_waits_although_nothing_but_its_custom_data_tells(
 
     assert await seller.status(renewal) == await seller.status(paused) == "processed"
     assert await seller.balance(store) == 1600
-    assert await seller.admin.fetchval("SELECT status FROM store_subscriptions") == "paused"
+    assert await seller.admin.fetchval("SELECT status FROM subscriptions") == "paused"
 
 
 async def test_a_page_that_overwrites_our_custom_data_hides_no_payment(seller: Seller) -> None:
@@ -204,9 +204,9 @@ async def test_a_payment_that_comes_before_its_checkout_is_attached_waits_for_it
     store = await seller.store()
     event = completed(await seller.paid(store))
     row = await seller.admin.fetchrow(
-        """UPDATE checkouts c SET paddle_transaction_id = NULL, checkout_url = NULL
+        """UPDATE checkouts c SET provider_transaction_id = NULL, checkout_url = NULL
            FROM checkouts o WHERE o.checkout_id = c.checkout_id
-           RETURNING c.checkout_id, o.paddle_transaction_id, o.checkout_url"""
+           RETURNING c.checkout_id, o.provider_transaction_id, o.checkout_url"""
     )
     assert row is not None
 

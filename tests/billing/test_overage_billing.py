@@ -81,7 +81,7 @@ async def store_id(admin: asyncpg.Connection, paddle: Paddle) -> UUID:
 async def pass_time(admin: asyncpg.Connection, interval: str = "2 hours") -> None:
     """Every wait of a bill is so much further on."""
     await admin.execute(
-        f"""UPDATE store_overage_bills SET due_at = due_at - interval '{interval}',
+        f"""UPDATE overage_bills SET due_at = due_at - interval '{interval}',
                charge_begun_at = charge_begun_at - interval '{interval}'"""
     )
 
@@ -96,7 +96,7 @@ async def assert_charged_once(
 ) -> None:
     bill = await the_bill(admin, store_id)
     [charge] = paddle.charges()
-    assert bill["paddle_transaction_id"] == charge["id"]
+    assert bill["provider_transaction_id"] == charge["id"]
     assert (bill["credits"], bill["amount"], bill["currency"]) == (CREDITS, amount, "USD")
     assert charge["details"]["totals"]["subtotal"] == str(amount)
     assert (bill["last_error"], bill["charged"]) == (None, True)
@@ -266,7 +266,7 @@ async def test_a_charge_counts_only_once_it_is_collected(
     await pass_time(admin)
     await billing.run_once()
     assert [made["status"] for made in paddle.charges()] == ["canceled", "completed"]
-    assert (await the_bill(admin, store_id))["paddle_transaction_id"] == paddle.charges()[1]["id"]
+    assert (await the_bill(admin, store_id))["provider_transaction_id"] == paddle.charges()[1]["id"]
 
 
 async def test_a_declined_charge_is_noted_and_tried_again_after_a_day(
@@ -308,7 +308,7 @@ async def test_a_charge_is_looked_for_where_it_was_sent_although_the_subscriptio
 ) -> None:
     paddle.api.failures.append(Failure.DO_THEN_BREAK_OFF)
     await billing.run_once()
-    await admin.execute("UPDATE store_subscriptions SET status = 'canceled'")
+    await admin.execute("UPDATE subscriptions SET status = 'canceled'")
     await subscribe(admin, store_id, paddle.subscribe())
     await pass_time(admin)
     await billing.run_once()
@@ -323,7 +323,7 @@ async def test_a_webhook_may_tell_of_the_charge_first(
     [charge] = paddle.charges()
     bill = await the_bill(admin, store_id)
     booked = await admin.fetchval(
-        "SELECT book_overage_payment($1, $2, $3, $4, 'USD', now())",
+        "SELECT book_overage_payment('paddle', $1, $2, $3, $4, 'USD', now())",
         charge["id"],
         charge["subscription_id"],
         bill["period"],
@@ -349,7 +349,7 @@ async def test_processes_at_once_charge_once(
     for _ in range(3):
         await asyncio.gather(*(each.run_once() for each in processes))
     charged = [
-        (await the_bill(admin, each))["paddle_transaction_id"] for each in [store_id, *others]
+        (await the_bill(admin, each))["provider_transaction_id"] for each in [store_id, *others]
     ]
     assert sorted(charged) == sorted(charge["id"] for charge in paddle.charges())
 
@@ -399,7 +399,7 @@ async def test_overage_after_the_closing_goes_to_the_next_bill(
     [charge] = paddle.charges()
     charge["items"][0]["price"]["custom_data"] = {"storecredit_charge": "of the month before"}
     await admin.execute(
-        """UPDATE store_overage_bills SET period = period - interval '1 month',
+        """UPDATE overage_bills SET period = period - interval '1 month',
                request_id = 'overage-before'"""
     )
     await admin.execute(
@@ -410,7 +410,7 @@ async def test_overage_after_the_closing_goes_to_the_next_bill(
     await billing.run_once()
     first, second = await bills(admin, store_id)
     assert [first["credits"], second["credits"]] == [CREDITS, CREDITS + 1]
-    assert {first["paddle_transaction_id"], second["paddle_transaction_id"]} == {
+    assert {first["provider_transaction_id"], second["provider_transaction_id"]} == {
         charge["id"] for charge in paddle.charges()
     }
 

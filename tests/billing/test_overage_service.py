@@ -32,7 +32,7 @@ async def charged(admin: asyncpg.Connection, owner: Owner) -> str:
         while not any(bill["charged"] for bill in await bills(admin, owner.id)):  # noqa: ASYNC110
             await asyncio.sleep(0.02)
     [bill] = await bills(admin, owner.id)
-    return str(bill["paddle_transaction_id"])
+    return str(bill["provider_transaction_id"])
 
 
 async def test_a_bill_is_charged_paid_and_booked_and_moves_no_credits(
@@ -43,7 +43,7 @@ async def test_a_bill_is_charged_paid_and_booked_and_moves_no_credits(
     await seller.told([*told, completed(told)])
     assert await seller.status(completed(told)) == "processed"
     payment = await admin.fetchrow(
-        "SELECT * FROM payments WHERE paddle_transaction_id = $1", transaction_id
+        "SELECT * FROM payments WHERE provider_transaction_id = $1", transaction_id
     )
     [bill] = await bills(admin, store.id)
     assert payment is not None

@@ -92,7 +92,7 @@ async def test_a_checkout_of_which_no_price_is_known_is_known_by_what_it_was_sol
     store = await seller.store()
     subscription_id = await seller.subscribed(store, "growth")
     # As checkouts were kept at first.
-    await seller.admin.execute("UPDATE checkouts SET paddle_price_id = NULL")
+    await seller.admin.execute("UPDATE checkouts SET provider_price_id = NULL")
     account = seller.paddle.account
 
     await seller.told(account.renew(subscription_id))
@@ -113,7 +113,7 @@ async def test_a_discounted_renewal_that_was_kept_without_its_lines_is_booked_by
     renewal = completed(seller.paddle.account.renew(subscription_id))
     # As an earlier version kept it, and set it aside.
     await seller.admin.execute(
-        """INSERT INTO paddle_events
+        """INSERT INTO provider_events
                (event_id, event_type, occurred_at, status, settled_at, content)
            VALUES ($1, $2, now(), 'set_aside', now(), json_build_object(
                'kind', 'transaction', 'id', $3::text, 'origin', 'subscription_recurring',
@@ -149,7 +149,7 @@ async def test_a_prorated_upgrade_adds_its_part_once_and_a_refund_takes_it_back(
     assert await seller.balance(store) == 800 + 669
     paid = completed(events).data
     payment = await seller.admin.fetchrow(
-        "SELECT * FROM payments WHERE paddle_transaction_id = $1", paid["id"]
+        "SELECT * FROM payments WHERE provider_transaction_id = $1", paid["id"]
     )
     assert payment is not None
     assert (payment["credits"], payment["amount"]) == (669, 13326 - 6629)
@@ -240,7 +240,10 @@ async def test_up_and_down_again_and_again_brings_no_more_than_was_paid_for(sell
         spent += balance
         if balance:
             await seller.database.fetchval(
-                "SELECT deduct_store_credits($1, $2, $3)", store.id, balance, f"spent-{number}"
+                "SELECT public.deduct_store_credits($1, $2, $3)",
+                store.id,
+                balance,
+                f"spent-{number}",
             )
         await seller.told(change_plan(account, subscription_id, "starter", rate="1"))
 
@@ -282,7 +285,7 @@ async def test_a_downgrade_that_is_told_before_what_it_takes_from_takes_it_then(
 async def test_what_the_operator_forgives_is_not_taken_later(seller: Seller) -> None:
     store = await seller.store()
     subscription_id = await seller.subscribed(store, "scale")
-    await seller.database.fetchval("SELECT deduct_store_credits($1, 1800, 'all')", store.id)
+    await seller.database.fetchval("SELECT public.deduct_store_credits($1, 1800, 'all')", store.id)
     account = seller.paddle.account
     await seller.told(change_plan(account, subscription_id, "starter"))
 

@@ -29,7 +29,7 @@ def catalogue(tmp_path: Path) -> Catalogue:
 def prices(catalogue: Catalogue) -> PlanPrices:
     """Those of a subscription whose checkout sold an older growth, for 700 credits."""
     sold: Any = {
-        "paddle_price_id": OWN,
+        "provider_price_id": OWN,
         "plan": "growth",
         "credits": 700,
         "amount": 8900,
@@ -154,7 +154,7 @@ def test_an_amount_is_asked_only_where_a_checkout_knows_no_price(
     catalogue: Catalogue, own: str | None, told: dict[str, Any], is_known: bool
 ) -> None:
     sold: Any = {
-        "paddle_price_id": own,
+        "provider_price_id": own,
         "plan": "growth",
         "credits": 700,
         "amount": 8900,

@@ -7,7 +7,9 @@ from storecredit.ledger.owners import OwnerKind
 from storecredit.postgres.pool import Database
 from tests.billing.sql_sales import NOON, open_owner, sell
 
-RECEIVE = "SELECT receive_paddle_event($1, 'transaction.completed', $2, '{\"kind\": \"x\"}')"
+RECEIVE = (
+    "SELECT receive_provider_event('paddle', $1, 'transaction.completed', $2, '{\"kind\": \"x\"}')"
+)
 
 
 @pytest.fixture
@@ -25,7 +27,9 @@ async def test_open_processed_and_ignored_events_are_no_problem(
     for event_id, status in (("evt_1", None), ("evt_2", "processed"), ("evt_3", "ignored")):
         await database.fetchval(RECEIVE, event_id, NOON)
         if status is not None:
-            await database.fetchval("SELECT settle_paddle_event($1, $2)", event_id, status)
+            await database.fetchval(
+                "SELECT settle_provider_event('paddle', $1, $2)", event_id, status
+            )
 
     assert (await problems.find()).none
 
@@ -35,8 +39,10 @@ async def test_failing_and_set_aside_events_are_shown_with_their_reason(
 ) -> None:
     for event_id in ("evt_1", "evt_2"):
         await database.fetchval(RECEIVE, event_id, NOON)
-    await database.fetchval("SELECT note_paddle_event_failure('evt_1', 'Not yet.', 3)")
-    await database.fetchval("SELECT settle_paddle_event('evt_2', 'set_aside', 'Unlike.')")
+    await database.fetchval("SELECT note_provider_event_failure('paddle', 'evt_1', 'Not yet.', 3)")
+    await database.fetchval(
+        "SELECT settle_provider_event('paddle', 'evt_2', 'set_aside', 'Unlike.')"
+    )
 
     events = await problems.events()
 
@@ -52,7 +58,8 @@ async def test_failing_and_set_aside_events_are_shown_with_their_reason(
 async def test_the_list_is_bounded_and_says_so(database: Database, problems: Problems) -> None:
     for place in range(PROBLEMS_MAX + 1):
         await database.fetchval(
-            "SELECT receive_paddle_event($1, 'x', $2, NULL, 'set_aside', 'Unreadable.')",
+            """SELECT receive_provider_event(
+                   'paddle', $1, 'x', $2, NULL, 'set_aside', 'Unreadable.')""",
             f"evt_{place}",
             NOON,
         )
@@ -70,13 +77,17 @@ async def test_a_clawback_is_shown_only_where_credits_are_missing(
 ) -> None:
     owner = await open_owner(database, kind)
     await sell(database, owner, "txn_1")
-    await database.fetchval("SELECT book_checkout('txn_1', NULL, NULL, 1800, 'USD', $1)", NOON)
-    refund = "SELECT outcome FROM book_adjustment($1, 'txn_1', 'refund', false, $2, 'USD')"
+    await database.fetchval(
+        "SELECT book_checkout('paddle', 'txn_1', NULL, NULL, 1800, 'USD', $1)", NOON
+    )
+    refund = (
+        "SELECT outcome FROM book_adjustment('paddle', $1, 'txn_1', 'refund', false, $2, 'USD')"
+    )
     assert await database.fetchval(refund, "adj_1", 900) == "booked"
     assert (await problems.find()).none
 
     spend = "deduct_store_credits" if kind is OwnerKind.STORE else "deduct_credits"
-    await database.fetchval(f"SELECT {spend}($1, 20, 'spent')", owner.id)
+    await database.fetchval(f"SELECT public.{spend}($1, 20, 'spent')", owner.id)
     assert await database.fetchval(refund, "adj_2", 900) == "booked"
 
     (short,) = (await problems.clawbacks()).items

@@ -46,7 +46,7 @@ async def test_every_published_event_is_taken_and_is_no_problem(
 
     assert {await seller.status(event) for event in events} == {"ignored"}
     assert (await seller.service.parts.problems.find()).none
-    kept = str(await seller.admin.fetch("SELECT content FROM paddle_events"))
+    kept = str(await seller.admin.fetch("SELECT content FROM provider_events"))
     assert "made up" not in kept
 
 

@@ -17,12 +17,13 @@ async def begun(database: Database) -> Owner:
     owner = await open_owner(database, OwnerKind.STORE)
     await subscribe(database, owner, "txn_0", "starter", credits=350, amount=4900)
     await database.fetchval(
-        "SELECT apply_subscription_state('sub_1', 'txn_0', NULL, NULL, 'active', $1, $1, $2, '{}')",
+        """SELECT apply_subscription_state(
+               'paddle', 'sub_1', 'txn_0', NULL, NULL, 'active', $1, $1, $2, '{}')""",
         NOON,
         NOON + MONTH,
     )
     booked = await database.fetchval(
-        "SELECT book_checkout('txn_0', 'sub_1', $1, 4900, 'USD', $1)", NOON
+        "SELECT book_checkout('paddle', 'txn_0', 'sub_1', $1, 4900, 'USD', $1)", NOON
     )
     assert booked == "booked"
     return owner
@@ -36,7 +37,8 @@ async def pay(
     period: datetime | None = None,
 ) -> str:
     outcome: str = await database.fetchval(
-        "SELECT book_subscription_payment($1, 'sub_1', $2, 'scale', $3, $4, 'USD', now())",
+        """SELECT book_subscription_payment(
+               'paddle', $1, 'sub_1', $2, 'scale', $3, $4, 'USD', now())""",
         *(transaction_id, period, credits, amount),
     )
     return outcome
@@ -44,7 +46,7 @@ async def pay(
 
 async def refund(database: Database, adjustment_id: str, transaction_id: str) -> str:
     outcome: str = await database.fetchval(
-        "SELECT outcome FROM book_adjustment($1, $2, 'refund', true, 0, 'USD')",
+        "SELECT outcome FROM book_adjustment('paddle', $1, $2, 'refund', true, 0, 'USD')",
         *(adjustment_id, transaction_id),
     )
     return outcome
@@ -81,7 +83,7 @@ async def test_a_change_that_is_worth_no_credit_is_a_payment_all_the_same(
 
     assert await balance_of(admin, owner) == 350
     assert (await verify(database, every_row=True)).discrepancies == ()
-    await admin.execute("UPDATE payments SET credits = 1 WHERE paddle_transaction_id = 'txn_1'")
+    await admin.execute("UPDATE payments SET credits = 1 WHERE provider_transaction_id = 'txn_1'")
     [found] = (await verify(database)).discrepancies
     assert found.kind == "payment_not_booked"
 
@@ -92,12 +94,12 @@ async def test_what_a_downgrade_takes_is_the_newest_payments_and_no_more_than_is
     owner = await begun(database)
     await pay(database, "txn_1", 450, 5000)
     await pay(database, "txn_2", 1000, 10000)
-    await database.fetchval("SELECT deduct_store_credits($1, 600, 'spent')", owner.id)
+    await database.fetchval("SELECT public.deduct_store_credits($1, 600, 'spent')", owner.id)
 
     assert await pay(database, "txn_down", -1300) == "booked"
 
     rows = await admin.fetch(
-        """SELECT paddle_transaction_id, amount, credits, taken FROM clawbacks
+        """SELECT provider_transaction_id, amount, credits, taken FROM clawbacks
            ORDER BY adjustment_id"""
     )
     assert [tuple(row) for row in rows] == [

@@ -21,7 +21,7 @@ async def test_the_first_payment_adds_its_period_and_sets_the_tier(seller: Selle
     assert subscription.status is SubscriptionStatus.ACTIVE
     assert (subscription.plan, subscription.credits, subscription.amount) == ("growth", 800, 9900)
     told = next(iter(seller.paddle.account.subscriptions.values()))
-    assert subscription.paddle_subscription_id == told["id"]
+    assert subscription.provider_subscription_id == told["id"]
     starts_at, ends_at = subscription.period_starts_at, subscription.period_ends_at
     assert starts_at is not None
     assert ends_at is not None
@@ -210,7 +210,7 @@ async def test_a_subscription_with_claims_unlike_our_record_is_set_aside(
     for place, lie in enumerate(lies):
         await seller.told([lie])
         assert await seller.status(lie) == "set_aside", place
-        await seller.admin.execute("DELETE FROM paddle_events")
+        await seller.admin.execute("DELETE FROM provider_events")
 
     assert await seller.tier(store) == await seller.tier(other) == "default"
     assert await seller.service.parts.subscriptions.of_store(store.id) == ()

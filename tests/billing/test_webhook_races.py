@@ -47,7 +47,7 @@ async def test_a_checkout_asked_for_fifty_times_at_once_is_one(seller: Seller) -
     assert {answer.status_code for answer in answers} <= {200, 201}
     told = [answer.json()["data"] for answer in answers]
     assert len({(each["transaction_id"], each["checkout_url"]) for each in told}) == 1
-    attached = await seller.admin.fetch("SELECT paddle_transaction_id FROM checkouts")
+    attached = await seller.admin.fetch("SELECT provider_transaction_id FROM checkouts")
     assert [row[0] for row in attached] == [told[0]["transaction_id"]]
 
     # Of the others that Paddle may have made, none is worth anything.
@@ -83,7 +83,7 @@ async def test_a_payment_and_its_refund_at_once_leave_nothing(seller: Seller) ->
         await seller.settled()
 
         taken = await seller.admin.fetchval(
-            "SELECT sum(taken) FROM clawbacks WHERE paddle_transaction_id = $1", paid.data["id"]
+            "SELECT sum(taken) FROM clawbacks WHERE provider_transaction_id = $1", paid.data["id"]
         )
         assert (taken, await seller.balance(store)) == (100, 0), round_
         assert [row.type for row in await seller.ledger(store)] == ["purchase", "clawback"]
@@ -119,7 +119,7 @@ async def test_states_in_the_wrong_order_at_once_end_in_the_newest(
         await seller.service.parts.paddle_events.retry(event.event_id)
     await seller.settled()
 
-    assert await seller.admin.fetchval("SELECT status FROM store_subscriptions") == "canceled"
+    assert await seller.admin.fetchval("SELECT status FROM subscriptions") == "canceled"
     assert await seller.tier(store) == "default"
     assert await seller.balance(store) == 1600, "two months were paid: out of a pause one begins"
 
@@ -127,12 +127,12 @@ async def test_states_in_the_wrong_order_at_once_end_in_the_newest(
 async def test_an_event_that_is_tried_again_while_its_job_runs_is_settled_and_booked_once(
     paddle: PaddleStandIn, database_url: str, admin: asyncpg.Connection, data_dir: Path
 ) -> None:
-    async with running_seller(paddle, database_url, admin, data_dir, billing_attempts=1) as seller:
+    async with desk_of(paddle, database_url, admin, data_dir, billing_attempts=1) as seller:
         store = await seller.store()
         event = completed(await seller.paid(store))
         await seller.admin.execute("ALTER TABLE payments ADD CONSTRAINT broken CHECK (credits < 0)")
         events = seller.service.parts.paddle_events
-        status = "SELECT status FROM paddle_events WHERE event_id = $1"
+        status = "SELECT status FROM provider_events WHERE event_id = $1"
         tried = 0
 
         async def try_again() -> None:

@@ -63,7 +63,7 @@ class Billing:
         close = f"SELECT close_store_overage($1, {month}, 16, 'USD')"
         assert await self.books.fetchval(close, self.store_id)
         async with self.books.transaction():
-            await self.books.execute("SELECT FROM store_overage_bills FOR UPDATE")
+            await self.books.execute("SELECT FROM overage_bills FOR UPDATE")
             yield
 
     async def someone_waits_for_a_lock(self) -> None:
@@ -84,7 +84,7 @@ class Billing:
         )
         [bill] = await bills(self.books, self.store_id)
         [charge] = self.paddle.charges()
-        assert (bill["paddle_transaction_id"], bill["credits"]) == (charge["id"], CREDITS)
+        assert (bill["provider_transaction_id"], bill["credits"]) == (charge["id"], CREDITS)
         assert bill["last_error"] is None
 
 

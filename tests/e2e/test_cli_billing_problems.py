@@ -71,7 +71,7 @@ async def test_problems_lists_overage_that_could_not_be_charged(
     store_id = await store_with_overage(admin, 1000)
     close = "SELECT close_store_overage($1, '2026-10-01', 18, 'USD')"
     assert await admin.fetchval(close, store_id)
-    await admin.execute("UPDATE store_overage_bills SET last_error = 'declined', attempts = 2")
+    await admin.execute("UPDATE overage_bills SET last_error = 'declined', attempts = 2")
 
     row = row_of(seller("billing", "problems"), str(store_id))
     assert " 2026-10 " in row
@@ -85,7 +85,7 @@ async def test_problems_lists_overage_that_could_not_be_charged(
 async def test_an_event_that_cannot_be_read_is_dismissed_and_not_looked_at_again(
     seller: Seller, admin: asyncpg.Connection
 ) -> None:
-    receive = "SELECT receive_paddle_event($1, 'x', $2, NULL, 'set_aside', 'Cannot be read.')"
+    receive = "SELECT receive_provider_event('paddle', $1, 'x', $2, NULL, 'set_aside', 'Cannot be read.')"
     await admin.fetchval(receive, "evt_1", NOON)
     for event_id in ("evt_1", "evt_2"):
         told = seller("billing", "retry", event_id).sentence()

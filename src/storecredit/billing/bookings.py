@@ -11,8 +11,9 @@ from typing import Final
 
 from storecredit import telemetry
 from storecredit.billing.checkouts import owner_of
+from storecredit.billing.paddle import PROVIDER
 from storecredit.billing.paddle.payments import Payment, Payments, is_transaction_id
-from storecredit.ledger.owners import Owner, OwnerKind
+from storecredit.ledger.owners import Owner
 from storecredit.postgres.pool import Database, Record
 
 log = telemetry.get_logger("billing.bookings")
@@ -91,25 +92,27 @@ class Bookings:
         self, paid: Payment, credits: int, description: str, owner: Owner | None
     ) -> Record:
         row = await self._database.fetchrow(
-            """SELECT b.outcome, (b.payment).*
-               FROM book_transaction($1, $2, $3, $4, $5, $6, $7, coalesce($8, now()), $9) b""",
+            """SELECT b.outcome, (b.payment).*, a.owner_kind, a.owner_id
+               FROM book_by_hand($1, $2, $3, $4, $5, $6, $7, $8, coalesce($9, now()), $10) b
+               LEFT JOIN accounts a ON a.account_id = (b.payment).account_id""",
+            PROVIDER,
             paid.transaction_id,
             paid.subscription_id,
-            owner.id if owner is not None and owner.kind is OwnerKind.STORE else None,
-            owner.id if owner is not None and owner.kind is OwnerKind.USER else None,
+            None if owner is None else owner.kind.value,
+            None if owner is None else owner.id,
             credits,
             paid.amount,
             paid.currency,
             paid.paid_at,
             description,
         )
-        assert row is not None, "book_transaction returns one row"
+        assert row is not None, "book_by_hand returns one row"
         return row
 
 
 def _booked(row: Record) -> Booked:
     return Booked(
-        transaction_id=row["paddle_transaction_id"],
+        transaction_id=row["provider_transaction_id"],
         owner=owner_of(row),
         credits=row["credits"],
         amount=row["amount"],

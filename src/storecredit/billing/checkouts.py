@@ -10,12 +10,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import assert_never
-from uuid import UUID
 
 from uuid_utils.compat import uuid7
 
 from storecredit import telemetry
 from storecredit.billing.catalogue import PAY_AS_YOU_GO, Catalogue
+from storecredit.billing.paddle import PROVIDER
 from storecredit.billing.paddle.gateway import Paddle, PaddleRefused
 from storecredit.billing.sales import Sale
 from storecredit.ledger.owners import Owner, OwnerKind
@@ -140,18 +140,22 @@ class Checkouts:
                 return UnknownBuyer()
             case "replayed" if not _is_same_order(row, terms):
                 return RequestConflict()
-            case _ if row["paddle_transaction_id"] is not None:
+            case _ if row["provider_transaction_id"] is not None:
                 return _opened(row, replayed=True)
             case _:
                 return await self._sell(self._paddle, row)
 
     async def _record(self, owner: Owner, terms: _Terms, request_id: str) -> Record:
         row = await self._database.fetchrow(
-            """SELECT o.outcome, (o.checkout).*
-               FROM open_checkout($1, $2, $3, $4, $5, $6, $7, $8, $9) o""",
+            """SELECT o.outcome, (o.checkout).*, $2 AS owner_kind, $3::uuid AS owner_id
+               FROM open_checkout(
+                   $1, (SELECT a.account_id FROM accounts a
+                        WHERE a.owner_kind = $2 AND a.owner_id = $3),
+                   $4, $5, $6, $7, $8, $9, $10) o""",
             uuid7(),
-            owner.id if owner.kind is OwnerKind.STORE else None,
-            owner.id if owner.kind is OwnerKind.USER else None,
+            owner.kind.value,
+            owner.id,
+            PROVIDER,
             terms.purchase_type.value,
             terms.plan,
             terms.credits,
@@ -184,7 +188,7 @@ class Checkouts:
         log.info(
             "checkout_opened",
             checkout_id=str(checkout["checkout_id"]),
-            transaction_id=row["paddle_transaction_id"],
+            transaction_id=row["provider_transaction_id"],
             plan=row["plan"],
             credits=row["credits"],
         )
@@ -252,14 +256,19 @@ def _sale(checkout: Record) -> Sale:
 
 
 def _custom_data(checkout: Record) -> dict[str, str]:
-    names = ("checkout_id", "store_id", "user_id", "purchase_type", "credits", "request_id")
-    return {name: str(checkout[name]) for name in names if checkout[name] is not None}
+    return {
+        "checkout_id": str(checkout["checkout_id"]),
+        f"{checkout['owner_kind']}_id": str(checkout["owner_id"]),
+        "purchase_type": checkout["purchase_type"],
+        "credits": str(checkout["credits"]),
+        "request_id": checkout["request_id"],
+    }
 
 
 def _opened(checkout: Record, *, replayed: bool) -> Opened:
     return Opened(
         checkout_url=checkout["checkout_url"],
-        transaction_id=checkout["paddle_transaction_id"],
+        transaction_id=checkout["provider_transaction_id"],
         purchase_type=PurchaseType(checkout["purchase_type"]),
         plan=checkout["plan"],
         credits=checkout["credits"],
@@ -274,6 +283,5 @@ def _not_on_sale(what: str, names: Sequence[str]) -> NotOnSale:
 
 
 def owner_of(row: Record) -> Owner:
-    """The buyer that a row of `checkouts` or `payments` names."""
-    store_id: UUID | None = row["store_id"]
-    return Owner.store(store_id) if store_id is not None else Owner.user(row["user_id"])
+    """Whose account it is, of a row that has its `owner_kind` and `owner_id`."""
+    return Owner(OwnerKind(row["owner_kind"]), row["owner_id"])

@@ -19,17 +19,17 @@ and the bill tells whether something was sent. Any number of processes may do th
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
-from datetime import date, timedelta
+from datetime import timedelta
 from functools import partial
 from typing import Final
-from uuid import UUID
 
 from storecredit import telemetry
 from storecredit.billing.catalogue import Catalogue
 from storecredit.billing.overage_charge import NO_SUBSCRIPTION, Attempt, Bill
+from storecredit.billing.paddle import PROVIDER
 from storecredit.billing.paddle.gateway import Paddle
 from storecredit.postgres.pacing import every
-from storecredit.postgres.pool import Connection, Database, DatabaseUnavailable, translated
+from storecredit.postgres.pool import Connection, Database, DatabaseUnavailable, Record, translated
 from storecredit.settings import Settings
 
 log = telemetry.get_logger("billing.overage")
@@ -38,54 +38,72 @@ ROUND_MAX: Final = 100
 """Stores closed at a time; bills charged, and bills noted, in one round."""
 
 # The subscription to charge: the newest that is running. Paddle charges trialing ones too.
-_SUBSCRIPTION: Final = """LEFT JOIN LATERAL (
-    SELECT s.paddle_subscription_id, s.plan FROM store_subscriptions s
-    WHERE s.store_id = c.store_id AND s.status IN ('active', 'trialing')
-    ORDER BY s.created_at DESC, s.paddle_subscription_id DESC LIMIT 1) s ON true"""
+_SUBSCRIPTION: Final = f"""LEFT JOIN LATERAL (
+    SELECT s.provider_subscription_id, s.plan FROM subscriptions s
+    WHERE s.account_id = c.account_id AND s.provider = '{PROVIDER}'
+      AND s.status IN ('active', 'trialing')
+    ORDER BY s.created_at DESC, s.provider_subscription_id DESC LIMIT 1) s ON true"""  # noqa: S608 - a constant
 
 # Stores whose oldest overage that is not billed and was not given back is from before this month.
-# A scalar subquery is asked for these stores only; a join may read all overage there ever was.
+# Those that ever used any are looked up one after another in its index: few among all, and a join
+# may read all overage there ever was.
 _TO_CLOSE: Final = f"""
-    SELECT c.store_id, c.overage_used, s.plan, p.month
+    WITH RECURSIVE user_of_overage (account_id) AS (
+        (SELECT m.account_id FROM movements m WHERE m.type = 'overage' AND m.account_id > $1
+         ORDER BY m.account_id, m.seq LIMIT 1)
+        UNION ALL
+        SELECT (SELECT m.account_id FROM movements m
+                WHERE m.type = 'overage' AND m.account_id > u.account_id
+                ORDER BY m.account_id, m.seq LIMIT 1)
+        FROM user_of_overage u WHERE u.account_id IS NOT NULL
+    )
+    SELECT c.account_id, a.owner_id AS store_id, n.overage_used, s.plan, p.month
     FROM (SELECT (m.ended - interval '1 month')::date AS month,
                  m.ended AT TIME ZONE 'UTC' AS ended_at
           FROM (SELECT date_trunc('month', now() AT TIME ZONE 'UTC') AS ended) m) p,
-         store_credits c {_SUBSCRIPTION}
-    WHERE c.overage_used > 0 AND c.store_id > $1
-      AND NOT EXISTS (SELECT FROM store_overage_bills b
-                      WHERE b.store_id = c.store_id AND b.period >= p.month)
-      AND (SELECT t.created_at FROM store_credit_transactions t
-           WHERE t.store_id = c.store_id AND t.type = 'overage'
-             AND t.seq > coalesce((SELECT b.seq FROM store_overage_bills b
-                                   WHERE b.store_id = c.store_id
+         user_of_overage c JOIN accounts a USING (account_id)
+         CROSS JOIN LATERAL (
+             SELECT m.overage_used_after AS overage_used FROM movements m
+             WHERE m.account_id = c.account_id
+             ORDER BY m.account_id DESC, m.seq DESC LIMIT 1) n {_SUBSCRIPTION}
+    WHERE n.overage_used > 0
+      AND NOT EXISTS (SELECT FROM overage_bills b
+                      WHERE b.account_id = c.account_id AND b.period >= p.month)
+      AND (SELECT m.created_at FROM movements m
+           WHERE m.account_id = c.account_id AND m.type = 'overage'
+             AND m.seq > coalesce((SELECT b.seq FROM overage_bills b
+                                   WHERE b.account_id = c.account_id
                                    ORDER BY b.period DESC LIMIT 1), 0)
-             AND NOT EXISTS (SELECT FROM store_credit_transactions r
-                             WHERE r.store_id = t.store_id AND r.request_id = t.request_id
+             AND NOT EXISTS (SELECT FROM movements r
+                             WHERE r.account_id = m.account_id AND r.request_id = m.request_id
                                AND r.type = 'overage_refund')
-           ORDER BY t.seq LIMIT 1) < p.ended_at
-    ORDER BY c.store_id LIMIT $2"""  # noqa: S608 - constants
+           ORDER BY m.seq LIMIT 1) < p.ended_at
+    ORDER BY c.account_id LIMIT $2"""  # noqa: S608 - constants
 
 _BILL: Final = f"""
-    SELECT c.store_id, c.period, c.created_at, c.credits, c.amount, c.currency, c.attempts,
-           c.request_id, c.paddle_subscription_id AS sent_through,
-           s.paddle_subscription_id AS subscription_id,
+    SELECT c.account_id, a.owner_id AS store_id, c.period, c.created_at, c.credits, c.amount,
+           c.currency, c.attempts, c.request_id, c.provider_subscription_id AS sent_through,
+           s.provider_subscription_id AS subscription_id,
            c.accepted_at IS NOT NULL AS accepted,
            c.charge_begun_at IS NOT NULL AS begun,
            coalesce(c.charge_begun_at <= now() - $3::interval, true) AS settled
-    FROM store_overage_bills c {_SUBSCRIPTION}
-    WHERE c.store_id = $1 AND c.period = $2 AND c.charged_at IS NULL AND c.due_at <= now()"""  # noqa: S608 - constants
+    FROM overage_bills c JOIN accounts a USING (account_id) {_SUBSCRIPTION}
+    WHERE c.account_id = $1 AND c.period = $2 AND c.charged_at IS NULL AND c.due_at <= now()"""  # noqa: S608 - constants
 
 # Bills that something can be done about: a charge to send, or to look for.
 _DUE: Final = f"""
-    SELECT c.store_id, c.period FROM store_overage_bills c {_SUBSCRIPTION}
-    WHERE c.charged_at IS NULL AND c.due_at <= now()
-      AND (c.paddle_subscription_id IS NOT NULL OR s.paddle_subscription_id IS NOT NULL)
+    SELECT c.account_id, a.owner_id AS store_id, c.period
+    FROM overage_bills c JOIN accounts a USING (account_id) {_SUBSCRIPTION}
+    WHERE c.provider = '{PROVIDER}' AND c.charged_at IS NULL AND c.due_at <= now()
+      AND (c.provider_subscription_id IS NOT NULL OR s.provider_subscription_id IS NOT NULL)
     ORDER BY c.due_at LIMIT $1"""  # noqa: S608 - constants
 
 _WITHOUT_SUBSCRIPTION: Final = f"""
-    SELECT c.store_id, c.period FROM store_overage_bills c {_SUBSCRIPTION}
-    WHERE c.charged_at IS NULL AND c.paddle_subscription_id IS NULL
-      AND s.paddle_subscription_id IS NULL AND c.last_error IS DISTINCT FROM $1
+    SELECT c.account_id, a.owner_id AS store_id, c.period
+    FROM overage_bills c JOIN accounts a USING (account_id) {_SUBSCRIPTION}
+    WHERE c.provider = '{PROVIDER}' AND c.charged_at IS NULL
+      AND c.provider_subscription_id IS NULL AND s.provider_subscription_id IS NULL
+      AND c.last_error IS DISTINCT FROM $1
     LIMIT $2"""  # noqa: S608 - constants
 
 
@@ -117,32 +135,35 @@ class OverageBilling:
 
     async def _close_month(self, _stop: asyncio.Event) -> None:
         """Close the month before this one for each store with overage from then or earlier."""
-        last = UUID(int=0)
+        last = 0
         while rows := await self._database.fetch(_TO_CLOSE, last, ROUND_MAX):
             for row in rows:
-                await self._close(row["store_id"], row["month"], row["plan"], row["overage_used"])
-            last = rows[-1]["store_id"]
+                await self._close(row)
+            last = rows[-1]["account_id"]
 
-    async def _close(self, store_id: UUID, month: date, plan: str | None, used: int) -> None:
+    async def _close(self, row: Record) -> None:
+        month, plan = row["month"], row["plan"]
         unit_amount = self._catalogue.overage_unit_amount(plan)
-        if used * unit_amount < self._catalogue.least_charge:
+        if row["overage_used"] * unit_amount < self._catalogue.least_charge:
             return  # Paddle would refuse it: it is left for the month after.
         closed = await self._database.fetchval(
-            "SELECT close_store_overage($1, $2, $3, $4)",
-            store_id,
+            "SELECT close_overage($1, $2, $3, $4, $5)",
+            row["account_id"],
             month,
             unit_amount,
             self._catalogue.currency,
+            PROVIDER,
         )
         if closed:
-            log.info("overage_closed", store_id=str(store_id), month=f"{month:%Y-%m}", plan=plan)
+            store_id = str(row["store_id"])
+            log.info("overage_closed", store_id=store_id, month=f"{month:%Y-%m}", plan=plan)
 
     async def _name_unchargeable(self, _stop: asyncio.Event) -> None:
         """Have the operator see which bills wait for a subscription."""
         for row in await self._database.fetch(_WITHOUT_SUBSCRIPTION, NO_SUBSCRIPTION, ROUND_MAX):
             await self._database.fetchval(
-                "SELECT note_store_overage_failure($1, $2, $3, $4, false)",
-                row["store_id"],
+                "SELECT note_overage_failure($1, $2, $3, $4, false)",
+                row["account_id"],
                 row["period"],
                 NO_SUBSCRIPTION,
                 # Due as soon as there is one.
@@ -157,9 +178,7 @@ class OverageBilling:
             return
         async with self._connection() as connection:
             for row in due:
-                if stop.is_set() or not await self._settle(
-                    connection, row["store_id"], row["period"]
-                ):
+                if stop.is_set() or not await self._settle(connection, row):
                     return
 
     @contextlib.asynccontextmanager
@@ -173,20 +192,19 @@ class OverageBilling:
             # Without waiting: that it ends is what matters.
             connection.terminate()
 
-    async def _settle(self, connection: Connection, store_id: UUID, period: date) -> bool:
+    async def _settle(self, connection: Connection, due: Record) -> bool:
         """Bring one bill forward under its lock; false: Paddle is away."""
-        if not await connection.fetchval(
-            "SELECT lock_store_overage_bill($1, $2)", store_id, period
-        ):
-            log.info("overage_bill_locked", store_id=str(store_id))
+        account_id, period, store_id = due["account_id"], due["period"], str(due["store_id"])
+        if not await connection.fetchval("SELECT lock_overage_bill($1, $2)", account_id, period):
+            log.info("overage_bill_locked", store_id=store_id)
             return True
         settle = timedelta(seconds=self._settings.overage_settle_seconds)
-        row = await connection.fetchrow(_BILL, store_id, period, settle)
+        row = await connection.fetchrow(_BILL, account_id, period, settle)
         try:
             if row is None:
                 return True
             bill = Bill(**row)
-            with telemetry.bound(store_id=str(store_id), request_id=bill.request_id):
+            with telemetry.bound(store_id=store_id, request_id=bill.request_id):
                 return await Attempt(connection, self._paddle, self._settings, bill).make()
         finally:
             await connection.execute("SELECT pg_advisory_unlock_all()")

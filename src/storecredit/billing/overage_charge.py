@@ -34,6 +34,7 @@ class Bill:
     `subscription_id`: the one to charge, None if the store has none.
     """
 
+    account_id: int
     store_id: UUID
     period: date
     created_at: datetime
@@ -126,7 +127,7 @@ class Attempt:
             await self._refused(refused)
             return
         await self._connection.fetchval(
-            "SELECT accept_store_overage_charge($1, $2)", self._bill.store_id, self._bill.period
+            "SELECT accept_overage_charge($1, $2)", self._bill.account_id, self._bill.period
         )
         if not await self._found(subscription_id):
             await self._note(
@@ -136,8 +137,8 @@ class Attempt:
 
     async def _begin(self, subscription_id: str) -> bool:
         begun: bool = await self._connection.fetchval(
-            "SELECT begin_store_overage_charge($1, $2, $3, $4)",
-            self._bill.store_id,
+            "SELECT begin_overage_charge($1, $2, $3, $4)",
+            self._bill.account_id,
             self._bill.period,
             subscription_id,
             self._bill.attempts,
@@ -155,8 +156,8 @@ class Attempt:
     async def _record(self, transaction_id: str) -> None:
         bill = self._bill
         recorded = await self._connection.fetchval(
-            "SELECT record_store_overage_charge($1, $2, $3)",
-            bill.store_id,
+            "SELECT record_overage_charge($1, $2, $3)",
+            bill.account_id,
             bill.period,
             transaction_id,
         )
@@ -170,8 +171,8 @@ class Attempt:
     ) -> None:
         log.warning("overage_not_charged", reason=reason, attempts=self._bill.attempts)
         await self._connection.fetchval(
-            "SELECT note_store_overage_failure($1, $2, $3, $4, $5)",
-            self._bill.store_id,
+            "SELECT note_overage_failure($1, $2, $3, $4, $5)",
+            self._bill.account_id,
             self._bill.period,
             reason,
             timedelta(seconds=wait_seconds),

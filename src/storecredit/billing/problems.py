@@ -10,6 +10,7 @@ from typing import Final, Generic, TypeVar
 from uuid import UUID
 
 from storecredit.billing.checkouts import owner_of
+from storecredit.billing.paddle import PROVIDER
 from storecredit.billing.paddle.messages import COMPLETED_EVENT
 from storecredit.billing.paddle.reading import about
 from storecredit.ledger.owners import Owner
@@ -106,10 +107,10 @@ class Problems:
     async def count(self) -> dict[str, int]:
         """How many there are of each kind, all of them. Raises DatabaseUnavailable."""
         row = await self._database.fetchrow(
-            f"""SELECT (SELECT count(DISTINCT coalesce(subject, event_id))
-                    FROM paddle_events WHERE {_EVENTS}) AS events,
+            f"""SELECT (SELECT count(DISTINCT (provider, coalesce(subject, event_id)))
+                    FROM provider_events WHERE {_EVENTS}) AS events,
                    (SELECT count(*) FROM clawbacks WHERE {_CLAWBACKS}) AS clawbacks,
-                   (SELECT count(*) FROM store_overage_bills WHERE {_BILLS}) AS bills"""  # noqa: S608 - constants
+                   (SELECT count(*) FROM overage_bills WHERE {_BILLS}) AS bills"""  # noqa: S608 - constants
         )
         assert row is not None, "a SELECT without FROM has one row"
         return dict(row)
@@ -120,7 +121,11 @@ class Problems:
         `problem_id` is the event's or the adjustment's id; all events of the same problem go with
         it. No credits move.
         """
-        return bool(await self._database.fetchval("SELECT dismiss_billing_problem($1)", problem_id))
+        return bool(
+            await self._database.fetchval(
+                "SELECT dismiss_billing_problem($1, $2)", PROVIDER, problem_id
+            )
+        )
 
     async def events(self) -> Listed[EventProblem]:
         """Events that are failing or were set aside; those about the same subject once."""
@@ -128,15 +133,16 @@ class Problems:
             f"""SELECT e.event_id, e.event_type, e.occurred_at, e.received_at, e.status, e.attempts,
                    e.reason, e.content, p.transaction_ids
                FROM (
-                   SELECT (array_agg(event_id ORDER BY received_at, event_id))[1] AS event_id,
+                   SELECT provider,
+                       (array_agg(event_id ORDER BY received_at, event_id))[1] AS event_id,
                        (array_agg(content ->> 'id' ORDER BY received_at, event_id)
                            FILTER (WHERE event_type = $3
                                    AND content IS NOT NULL))[:$2] AS transaction_ids,
                        max(received_at) AS newest
-                   FROM paddle_events WHERE {_EVENTS}
-                   GROUP BY coalesce(subject, event_id)
+                   FROM provider_events WHERE {_EVENTS}
+                   GROUP BY provider, coalesce(subject, event_id)
                    ORDER BY newest DESC LIMIT $1
-               ) p JOIN paddle_events e USING (event_id)
+               ) p JOIN provider_events e USING (provider, event_id)
                ORDER BY p.newest DESC""",  # noqa: S608 - a constant
             PROBLEMS_MAX + 1,
             TRANSACTIONS_MAX,
@@ -147,10 +153,11 @@ class Problems:
     async def clawbacks(self) -> Listed[ShortClawback]:
         """Clawbacks that found too few credits."""
         rows = await self._database.fetch(
-            f"""SELECT c.adjustment_id, c.paddle_transaction_id, c.action, c.credits, c.taken,
-                   c.created_at, p.store_id, p.user_id
+            f"""SELECT c.adjustment_id, c.provider_transaction_id, c.action, c.credits, c.taken,
+                   c.created_at, a.owner_kind, a.owner_id
                FROM (SELECT * FROM clawbacks WHERE {_CLAWBACKS}) c
-               JOIN payments p USING (paddle_transaction_id)
+               JOIN payments p USING (provider, provider_transaction_id)
+               JOIN accounts a USING (account_id)
                ORDER BY c.created_at DESC LIMIT $1""",  # noqa: S608 - a constant
             PROBLEMS_MAX + 1,
         )
@@ -159,9 +166,10 @@ class Problems:
     async def bills(self) -> Listed[UnpaidBill]:
         """Overage bills that could not be charged so far."""
         rows = await self._database.fetch(
-            f"""SELECT store_id, period, credits, amount, currency, attempts, last_error
-               FROM store_overage_bills WHERE {_BILLS}
-               ORDER BY period DESC, store_id LIMIT $1""",  # noqa: S608 - a constant
+            f"""SELECT a.owner_id AS store_id, b.period, b.credits, b.amount, b.currency,
+                   b.attempts, b.last_error
+               FROM overage_bills b JOIN accounts a USING (account_id) WHERE {_BILLS}
+               ORDER BY b.period DESC, b.account_id LIMIT $1""",  # noqa: S608 - a constant
             PROBLEMS_MAX + 1,
         )
         return _listed([UnpaidBill(**row) for row in rows])
@@ -188,7 +196,7 @@ def _event(row: Record) -> EventProblem:
 def _clawback(row: Record) -> ShortClawback:
     return ShortClawback(
         adjustment_id=row["adjustment_id"],
-        transaction_id=row["paddle_transaction_id"],
+        transaction_id=row["provider_transaction_id"],
         owner=owner_of(row),
         action=row["action"],
         credits=row["credits"],

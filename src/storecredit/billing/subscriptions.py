@@ -25,7 +25,7 @@ class SubscriptionStatus(StrEnum):
 class Subscription:
     """One subscription; `credits` for `amount` (the currency's smallest unit) every month."""
 
-    paddle_subscription_id: str
+    provider_subscription_id: str
     status: SubscriptionStatus
     plan: str
     credits: int
@@ -37,7 +37,7 @@ class Subscription:
 
 
 class Subscriptions:
-    """Reads the subscriptions of stores; they change by Paddle's events only."""
+    """Reads the subscriptions of stores; they change by their provider's events only."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -45,8 +45,9 @@ class Subscriptions:
     async def of_store(self, store_id: UUID) -> tuple[Subscription, ...]:
         """The store's subscriptions, newest first, at most `SUBSCRIPTIONS_MAX`."""
         rows = await self._database.fetch(
-            """SELECT * FROM store_subscriptions WHERE store_id = $1
-               ORDER BY created_at DESC, paddle_subscription_id LIMIT $2""",
+            """SELECT s.* FROM subscriptions s JOIN accounts a USING (account_id)
+               WHERE a.owner_kind = 'store' AND a.owner_id = $1
+               ORDER BY s.created_at DESC, s.provider_subscription_id LIMIT $2""",
             store_id,
             SUBSCRIPTIONS_MAX,
         )
@@ -55,7 +56,7 @@ class Subscriptions:
 
 def _subscription(row: Record) -> Subscription:
     return Subscription(
-        paddle_subscription_id=row["paddle_subscription_id"],
+        provider_subscription_id=row["provider_subscription_id"],
         status=SubscriptionStatus(row["status"]),
         plan=row["plan"],
         credits=row["credits"],

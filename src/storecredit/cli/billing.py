@@ -225,4 +225,4 @@ def subscriptions(
 def _subscription_view(subscription: "Subscription") -> dict[str, Any]:
     """A subscription as the operator's API shows it."""
     fields = asdict(subscription)
-    return {"subscription_id": fields.pop("paddle_subscription_id"), **fields}
+    return {"subscription_id": fields.pop("provider_subscription_id"), **fields}

@@ -247,7 +247,7 @@ async def _subscriptions(parts: Parts, store_id: UUID) -> SubscriptionList:
 
 def _subscription_view(subscription: Subscription) -> SubscriptionView:
     return SubscriptionView(
-        subscription_id=subscription.paddle_subscription_id,
+        subscription_id=subscription.provider_subscription_id,
         status=subscription.status,
         plan=subscription.plan,
         credits=subscription.credits,

@@ -12,6 +12,7 @@ from typing import Final, assert_never
 
 from storecredit import telemetry
 from storecredit.billing.catalogue import Catalogue
+from storecredit.billing.paddle import PROVIDER
 from storecredit.billing.paddle.ownership import is_ours
 from storecredit.billing.paddle.reading import (
     UnreadableContent,
@@ -71,7 +72,8 @@ class PaddleEvents:
             status, reason = "set_aside", f"It cannot be read, book it by hand: {error}."
         async with self._database.acquire() as connection, connection.transaction():
             is_new = await connection.fetchval(
-                "SELECT receive_paddle_event($1, $2, $3, $4, $5, $6)",
+                "SELECT receive_provider_event($1, $2, $3, $4, $5, $6, $7)",
+                PROVIDER,
                 event.event_id,
                 event.event_type,
                 event.occurred_at,
@@ -96,7 +98,9 @@ class PaddleEvents:
         false: there is none such.
         """
         async with self._database.acquire() as connection, connection.transaction():
-            found = await connection.fetchval("SELECT retry_paddle_event($1)", event_id)
+            found = await connection.fetchval(
+                "SELECT retry_provider_event($1, $2)", PROVIDER, event_id
+            )
             if found:
                 await enqueue(connection, ENTRYPOINT, [_job(each) for each in found])
         return bool(found)
@@ -135,12 +139,14 @@ class PaddleEvents:
         Among them are those that were ignored before their subscription was known for ours, or
         their transaction was booked by hand.
         """
-        await self._database.fetchval("SELECT reopen_foreign_paddle_events()")
+        await self._database.fetchval("SELECT reopen_foreign_events($1)", PROVIDER)
         rows = await self._database.fetch(
-            f"""SELECT e.event_id FROM paddle_events e
-               WHERE e.status IN ('received', 'failing') AND {without_job("e.event_id")}
-               ORDER BY e.received_at LIMIT $1""",  # noqa: S608 - a constant
+            f"""SELECT e.event_id FROM provider_events e
+                WHERE e.provider = $2 AND e.status IN ('received', 'failing')
+                  AND {without_job("e.event_id")}
+                ORDER BY e.received_at LIMIT $1""",  # noqa: S608 - a constant
             ROUND_MAX,
+            PROVIDER,
         )
         if rows:
             log.warning("paddle_events_without_job", events=len(rows))
@@ -162,8 +168,10 @@ class PaddleEvents:
         try:
             async with self._database.acquire() as connection, connection.transaction():
                 event = await connection.fetchrow(
-                    """SELECT event_id, event_type, occurred_at, content FROM paddle_events
-                       WHERE event_id = $1 AND status IN ('received', 'failing')""",
+                    """SELECT event_id, event_type, occurred_at, content FROM provider_events
+                       WHERE provider = $1 AND event_id = $2
+                         AND status IN ('received', 'failing')""",
+                    PROVIDER,
                     event_id,
                 )
                 if event is None:
@@ -212,7 +220,8 @@ class PaddleEvents:
             case _:
                 assert_never(verdict)
         await connection.fetchval(
-            "SELECT settle_paddle_event($1, $2, $3, $4, $5, $6)",
+            "SELECT settle_provider_event($1, $2, $3, $4, $5, $6, $7)",
+            PROVIDER,
             event["event_id"],
             status,
             reason,
@@ -225,7 +234,8 @@ class PaddleEvents:
 
     async def _note(self, connection: Connection, event_id: str, reason: str) -> float | None:
         attempts: int | None = await connection.fetchval(
-            "SELECT note_paddle_event_failure($1, $2, $3)",
+            "SELECT note_provider_event_failure($1, $2, $3, $4)",
+            PROVIDER,
             event_id,
             reason,
             self._settings.billing_attempts,

@@ -11,20 +11,23 @@ again when that turns out to be ours; likewise the transaction, which the operat
 after its refund was ignored.)
 """
 
+from storecredit.billing.paddle import PROVIDER
 from storecredit.billing.paddle.charge_marker import marked_overage
 from storecredit.billing.paddle.reading import References
 from storecredit.postgres.pool import Connection
 
 # A payment names the subscription that it began, before any event of that is applied.
 _NAMED = """
-    SELECT EXISTS (SELECT FROM checkouts WHERE paddle_transaction_id = $1)
-        OR EXISTS (SELECT FROM payments WHERE paddle_transaction_id = $1)
-        OR EXISTS (SELECT FROM checkouts WHERE checkout_id = $3)
-        OR EXISTS (SELECT FROM store_subscriptions WHERE paddle_subscription_id = $2)
+    SELECT EXISTS (SELECT FROM checkouts WHERE provider = $1 AND provider_transaction_id = $2)
+        OR EXISTS (SELECT FROM payments WHERE provider = $1 AND provider_transaction_id = $2)
+        OR EXISTS (SELECT FROM checkouts WHERE provider = $1 AND checkout_id = $4)
+        OR EXISTS (SELECT FROM subscriptions
+                   WHERE provider = $1 AND provider_subscription_id = $3)
         OR EXISTS (SELECT FROM payments
-                   WHERE paddle_subscription_id = $2 AND kind = 'subscription')
-        OR EXISTS (SELECT FROM unnest($4::uuid[], $5::date[]) m (store_id, period)
-                   JOIN store_overage_bills b USING (store_id, period))"""
+                   WHERE provider = $1 AND provider_subscription_id = $3 AND kind = 'subscription')
+        OR EXISTS (SELECT FROM unnest($5::uuid[], $6::date[]) m (store_id, period)
+                   JOIN accounts a ON a.owner_kind = 'store' AND a.owner_id = m.store_id
+                   JOIN overage_bills b USING (account_id, period) WHERE b.provider = $1)"""
 
 
 async def is_ours(connection: Connection, event: References) -> bool:
@@ -32,6 +35,7 @@ async def is_ours(connection: Connection, event: References) -> bool:
     marked = [bill for bill in map(marked_overage, event.markers) if bill is not None]
     found: bool = await connection.fetchval(
         _NAMED,
+        PROVIDER,
         event.transaction_id,
         event.subscription_id,
         event.checkout_id,

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
+from storecredit.billing.paddle import PROVIDER
 from storecredit.billing.paddle.gateway import Paddle
 from storecredit.billing.paddle.messages import COMPLETED_EVENT, Transaction
 from storecredit.billing.paddle.reading import UnreadableContent, read_content
@@ -58,10 +59,11 @@ class Payments:
     async def _kept(self, transaction_id: str) -> Payment | None:
         """By its event; None: there is none that can be read and says what was paid."""
         row = await self._database.fetchrow(
-            """SELECT occurred_at, content FROM paddle_events
-               WHERE event_type = $1 AND content ->> 'id' = $2
-               ORDER BY received_at LIMIT 1""",
-            COMPLETED_EVENT,
+            f"""SELECT occurred_at, content FROM provider_events
+                WHERE event_type = '{COMPLETED_EVENT}' AND content ->> 'id' = $2
+                  AND provider = $1
+                ORDER BY received_at LIMIT 1""",  # noqa: S608 - a constant, as the index has it
+            PROVIDER,
             transaction_id,
         )
         if row is None:

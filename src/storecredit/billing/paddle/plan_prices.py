@@ -54,7 +54,7 @@ class PlanPrices:
         sold = self._sold
         if price.id is None:
             return None
-        if sold is not None and price.id == sold["paddle_price_id"]:
+        if sold is not None and price.id == sold["provider_price_id"]:
             return _terms_of(sold)
         plan = self._catalogue.plan_of_price(price.id)
         if plan is None and sold is not None and _is_what_was_sold(price, sold):
@@ -125,7 +125,7 @@ def _terms_of(sold: Record) -> Terms:
 def _is_what_was_sold(price: Price, sold: Record) -> bool:
     """Whether a checkout of which no price is known was for such a one, by amount and currency."""
     unit = price.unit_price
-    if sold["paddle_price_id"] is not None or unit is None or unit.currency_code is None:
+    if sold["provider_price_id"] is not None or unit is None or unit.currency_code is None:
         return False
     costs = (int(unit.amount), unit.currency_code.upper())
     return price.billing_cycle == MONTHLY and costs == (sold["amount"], sold["currency"])

@@ -1,6 +1,6 @@
 """What an event of Paddle's comes to: booked, ignored, set aside for the operator, or not yet.
 
-Everything that is booked is booked by one SQL function (`sql/functions/`) from our own
+Everything that is booked is booked by one SQL function (`sql/functions/billing/`) from our own
 record of the sale. Here what Paddle says is compared with that record, and each difference gets a
 sentence for the operator: ids and amounts, never a text that came from outside.
 
@@ -22,6 +22,7 @@ from typing import Final, assert_never
 import msgspec
 
 from storecredit.billing.catalogue import Catalogue
+from storecredit.billing.paddle import PROVIDER
 from storecredit.billing.paddle.charge_marker import marked_overage
 from storecredit.billing.paddle.messages import (
     Adjustment,
@@ -84,14 +85,22 @@ async def _transaction(
 async def _is_booked(connection: Connection, paid: Transaction) -> bool:
     """By an event before this one, or by hand: then our record says no more what it is."""
     found: bool = await connection.fetchval(
-        "SELECT EXISTS (SELECT FROM payments WHERE paddle_transaction_id = $1)", paid.id
+        """SELECT EXISTS (
+               SELECT FROM payments WHERE provider = $1 AND provider_transaction_id = $2)""",
+        PROVIDER,
+        paid.id,
     )
     return found
 
 
 async def _purchase(connection: Connection, paid: Transaction, paid_at: datetime) -> Verdict:
     checkout = await connection.fetchrow(
-        "SELECT * FROM checkouts WHERE paddle_transaction_id = $1", paid.id
+        """SELECT c.*, CASE a.owner_kind WHEN 'store' THEN a.owner_id END AS store_id,
+               CASE a.owner_kind WHEN 'user' THEN a.owner_id END AS user_id
+           FROM checkouts c JOIN accounts a USING (account_id)
+           WHERE c.provider = $1 AND c.provider_transaction_id = $2""",
+        PROVIDER,
+        paid.id,
     )
     if checkout is None:
         return await _without_checkout(connection, paid)
@@ -101,7 +110,8 @@ async def _purchase(connection: Connection, paid: Transaction, paid_at: datetime
     if differences:
         return _unlike(paid, f"checkout {checkout['checkout_id']}", differences)
     outcome = await connection.fetchval(
-        "SELECT book_checkout($1, $2, $3, $4, $5, $6, $7)",
+        "SELECT book_checkout($1, $2, $3, $4, $5, $6, $7, $8)",
+        PROVIDER,
         paid.id,
         paid.subscription_id,
         paid.billing_period.starts_at if paid.billing_period else None,
@@ -116,7 +126,9 @@ async def _purchase(connection: Connection, paid: Transaction, paid_at: datetime
 async def _without_checkout(connection: Connection, paid: Transaction) -> Verdict:
     """Its checkout may yet be attached to it, if it is attached to nothing else."""
     waiting = paid.custom_data is not None and await connection.fetchval(
-        "SELECT paddle_transaction_id IS NULL FROM checkouts WHERE checkout_id = $1",
+        """SELECT provider_transaction_id IS NULL FROM checkouts
+           WHERE provider = $1 AND checkout_id = $2""",
+        PROVIDER,
         paid.custom_data.checkout_id,
     )
     if waiting:
@@ -131,7 +143,9 @@ async def _overage(connection: Connection, paid: Transaction, paid_at: datetime)
         return SetAside(f"Transaction {paid.id} charges a subscription, but not for overage.")
     store_id, period = found[0]
     subscription = await connection.fetchrow(
-        "SELECT store_id FROM store_subscriptions WHERE paddle_subscription_id = $1",
+        """SELECT a.owner_id AS store_id FROM subscriptions s JOIN accounts a USING (account_id)
+           WHERE s.provider = $1 AND s.provider_subscription_id = $2""",
+        PROVIDER,
         paid.subscription_id,
     )
     if subscription is None:
@@ -142,7 +156,8 @@ async def _overage(connection: Connection, paid: Transaction, paid_at: datetime)
     if differences:
         return _unlike(paid, "the overage bill", differences)
     outcome = await connection.fetchval(
-        "SELECT book_overage_payment($1, $2, $3, $4, $5, $6, $7)",
+        "SELECT book_overage_payment($1, $2, $3, $4, $5, $6, $7, $8)",
+        PROVIDER,
         paid.id,
         paid.subscription_id,
         period,
@@ -203,7 +218,8 @@ async def _adjustment(connection: Connection, adjustment: Adjustment) -> Verdict
 
 async def _clawback(connection: Connection, adjustment: Adjustment) -> Verdict:
     row = await connection.fetchrow(
-        "SELECT * FROM book_adjustment($1, $2, $3, $4, $5, $6)",
+        "SELECT * FROM book_adjustment($1, $2, $3, $4, $5, $6, $7)",
+        PROVIDER,
         adjustment.id,
         adjustment.transaction_id,
         adjustment.action,

@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Final
 
 from storecredit.billing.catalogue import Catalogue
+from storecredit.billing.paddle import PROVIDER
 from storecredit.billing.paddle.messages import CustomData, Subscription, Transaction
 from storecredit.billing.paddle.plan_prices import PlanPrices, Worth
 from storecredit.billing.paddle.verdicts import (
@@ -47,7 +48,8 @@ async def settle_payment(
         )
     period = None if paid.origin == CHANGE else paid.billing_period
     outcome = await connection.fetchval(
-        "SELECT book_subscription_payment($1, $2, $3, $4, $5, $6, $7, $8)",
+        "SELECT book_subscription_payment($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+        PROVIDER,
         paid.id,
         paid.subscription_id,
         None if period is None else period.starts_at,
@@ -98,7 +100,9 @@ async def settle_state(
     checkout = await _checkout(connection, subscription.id, subscription.transaction_id)
     terms = PlanPrices(catalogue, checkout).terms_of_items(subscription.items or ())
     outcome = await connection.fetchval(
-        "SELECT apply_subscription_state($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
+        """SELECT apply_subscription_state(
+               $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)""",
+        PROVIDER,
         subscription.id,
         subscription.transaction_id,
         claims.checkout_id,
@@ -140,11 +144,13 @@ async def _checkout(
 ) -> Record | None:
     """The checkout that began the subscription, as far as that is known."""
     return await connection.fetchrow(
-        """SELECT c.* FROM store_subscriptions s JOIN checkouts c USING (checkout_id)
-           WHERE s.paddle_subscription_id = $1
+        """SELECT c.* FROM subscriptions s JOIN checkouts c USING (checkout_id)
+           WHERE s.provider = $1 AND s.provider_subscription_id = $2
            UNION ALL
-           SELECT c.* FROM checkouts c WHERE c.paddle_transaction_id = $2
+           SELECT c.* FROM checkouts c
+           WHERE c.provider = $1 AND c.provider_transaction_id = $3
            LIMIT 1""",
+        PROVIDER,
         subscription_id,
         transaction_id,
     )

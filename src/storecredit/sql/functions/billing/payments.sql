@@ -1,0 +1,257 @@
+-- Payments: money that came in becomes credits, each payment once. One that the operator books by
+-- hand stands in bookings.sql.
+--
+-- A subscription's payment is worth what its lines are by our own record; the caller has worked that
+-- out, as `p_credits`. Of a change within a period that is the new plan's part less the old one's,
+-- and may be below zero: then money went back to the customer's balance at the provider, and credits
+-- go with it.
+
+CREATE OR REPLACE FUNCTION book_checkout(
+    p_provider text,
+    p_transaction_id text,
+    p_subscription_id text,
+    p_period_starts_at timestamptz,
+    p_amount bigint,
+    p_currency text,
+    p_paid_at timestamptz,
+    p_discount bigint DEFAULT 0
+)
+RETURNS text
+LANGUAGE plpgsql
+SECURITY DEFINER
+SET search_path FROM CURRENT
+AS $$
+-- Purpose: a checkout was paid: its payment, and its credits in the buyer's ledger under its
+--   request id, as purchase or as a subscription's first period. A discount, which the operator
+--   grants at the provider, takes nothing from the credits: it makes the payment that may go back
+--   less.
+-- Locks: the checkout's row, its subscription's, then the account. Idempotent by transaction.
+-- Outcomes: booked | already_booked | unknown_transaction | mismatch (amount before the discount,
+--   currency or kind are not those of the checkout, or the discount is more than that)
+--   | period_paid (another transaction paid this period) | conflict (the request id has added other
+--   credits). Only `booked` writes.
+-- Errors: those of add_to_account, but for request_conflict.
+DECLARE
+    v_checkout checkouts;
+    v_payment payments;
+BEGIN
+    SELECT c.* INTO v_checkout FROM checkouts c
+    WHERE c.provider = p_provider AND c.provider_transaction_id = p_transaction_id FOR UPDATE;
+    IF NOT FOUND THEN
+        RETURN 'unknown_transaction';
+    ELSIF is_booked(p_provider, p_transaction_id) THEN
+        RETURN 'already_booked';
+    ELSIF (p_amount, p_currency) IS DISTINCT FROM (v_checkout.amount, v_checkout.currency)
+        OR (p_discount BETWEEN 0 AND p_amount) IS NOT TRUE
+        OR (p_subscription_id IS NOT NULL AND v_checkout.purchase_type <> 'subscription') THEN
+        RETURN 'mismatch';
+    END IF;
+    PERFORM FROM subscriptions s
+    WHERE s.provider = p_provider AND s.provider_subscription_id = p_subscription_id FOR UPDATE;
+    v_payment.provider := p_provider;
+    v_payment.provider_transaction_id := p_transaction_id;
+    v_payment.provider_subscription_id := p_subscription_id;
+    v_payment.account_id := v_checkout.account_id;
+    v_payment.checkout_id := v_checkout.checkout_id;
+    v_payment.paid_at := p_paid_at;
+    v_payment.kind := CASE v_checkout.purchase_type
+        WHEN 'credits' THEN 'purchase' ELSE 'subscription' END;
+    v_payment.period_starts_at := CASE v_payment.kind
+        WHEN 'subscription' THEN p_period_starts_at END;
+    v_payment.credits := v_checkout.credits;
+    v_payment.amount := v_checkout.amount - p_discount;
+    v_payment.currency := v_checkout.currency;
+    v_payment.request_id := v_checkout.request_id;
+    RETURN book_payment(v_payment, initcap(v_payment.kind) || ': ' || v_checkout.plan);
+END;
+$$;
+COMMENT ON FUNCTION
+    book_checkout(text, text, text, timestamptz, bigint, text, timestamptz, bigint) IS
+    'Books a paid checkout and adds its credits, once. Outcome: booked, already_booked, '
+    'unknown_transaction, mismatch, period_paid, conflict; only booked writes.';
+
+CREATE OR REPLACE FUNCTION book_subscription_payment(
+    p_provider text,
+    p_transaction_id text,
+    p_subscription_id text,
+    p_period_starts_at timestamptz,
+    p_plan text,
+    p_credits bigint,
+    p_amount bigint,
+    p_currency text,
+    p_paid_at timestamptz
+)
+RETURNS text
+LANGUAGE plpgsql
+SECURITY DEFINER
+SET search_path FROM CURRENT
+AS $$
+-- Purpose: a subscription was billed: the payment, and its credits in the store's ledger. For a
+--   period, under a request id that names subscription and period; for a change within a period
+--   (p_period_starts_at is null), under one that names the transaction.
+-- Locks: the subscription's row, its payments, then the account. Idempotent by transaction, and by
+--   period: two transactions for one period add once.
+-- Outcomes: booked | already_booked | unknown_subscription (it may be known later)
+--   | period_paid (by another transaction) | conflict (the request id has added other credits).
+--   Only `booked` writes. Credits below zero are taken back from the subscription's payments, as
+--   far as there are any; what was missing then is taken from what the subscription adds later.
+-- Errors: those of add_to_account, but for request_conflict; check_violation for an amount below
+--   zero.
+DECLARE
+    v_subscription subscriptions;
+    v_payment payments;
+    v_outcome text;
+BEGIN
+    SELECT s.* INTO v_subscription FROM subscriptions s
+    WHERE s.provider = p_provider AND s.provider_subscription_id = p_subscription_id FOR UPDATE;
+    IF NOT FOUND THEN
+        RETURN 'unknown_subscription';
+    ELSIF is_booked(p_provider, p_transaction_id) THEN
+        RETURN 'already_booked';
+    END IF;
+    PERFORM FROM payments p
+    WHERE p.provider = p_provider AND p.provider_subscription_id = p_subscription_id
+    ORDER BY p.provider_transaction_id FOR UPDATE;
+    v_payment.provider := p_provider;
+    v_payment.provider_transaction_id := p_transaction_id;
+    v_payment.provider_subscription_id := p_subscription_id;
+    v_payment.account_id := v_subscription.account_id;
+    v_payment.checkout_id := v_subscription.checkout_id;
+    v_payment.paid_at := p_paid_at;
+    v_payment.kind := 'subscription';
+    v_payment.period_starts_at := p_period_starts_at;
+    v_payment.credits := greatest(p_credits, 0);
+    v_payment.amount := p_amount;
+    v_payment.currency := p_currency;
+    v_payment.request_id := CASE WHEN p_period_starts_at IS NULL
+        THEN 'subscription_update:' || p_transaction_id
+        ELSE format('subscription:%s:%s', p_subscription_id,
+            to_char(p_period_starts_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')) END;
+    v_outcome := book_payment(v_payment, 'Subscription: ' || p_plan);
+    IF v_outcome = 'booked' AND p_credits < 0 THEN
+        PERFORM take_back_after_downgrade(v_payment, -p_credits);
+    END IF;
+    RETURN v_outcome;
+END;
+$$;
+COMMENT ON FUNCTION book_subscription_payment(
+    text, text, text, timestamptz, text, bigint, bigint, text, timestamptz) IS
+    'Books a subscription''s payment of a period (once per period) or of a change within one, and '
+    'adds its credits; takes them back where they are below zero. Outcome: booked, already_booked, '
+    'unknown_subscription, period_paid, conflict; only booked writes.';
+
+CREATE OR REPLACE FUNCTION book_payment(p_payment payments, p_description text)
+RETURNS text
+LANGUAGE plpgsql
+AS $$
+-- Purpose: the credits of a payment that is not booked yet, and its row, or neither. Of what a
+--   subscription adds, what its downgrades missed is taken at once.
+-- Locks: the caller holds the rows that the payment came of; the account. Idempotency: the caller's.
+-- Outcomes: booked | period_paid (another transaction paid the subscription's period) | conflict
+--   (the credits that stand under its request id are not this payment's). Only `booked` writes.
+-- Errors: those of add_to_account, but for request_conflict; those of the table.
+BEGIN
+    IF p_payment.kind = 'subscription' AND EXISTS (
+        SELECT FROM payments p
+        WHERE p.provider = p_payment.provider
+          AND p.provider_subscription_id = p_payment.provider_subscription_id
+          AND p.period_starts_at = p_payment.period_starts_at AND p.kind = 'subscription') THEN
+        RETURN 'period_paid';
+    END IF;
+    IF p_payment.credits > 0 THEN
+        BEGIN
+            IF NOT add_to_account(p_payment.account_id, p_payment.credits::int, p_payment.kind,
+                p_payment.request_id, p_description) THEN
+                RETURN 'conflict';
+            END IF;
+        EXCEPTION WHEN SQLSTATE 'SC004' THEN
+            RETURN 'conflict';
+        END;
+    END IF;
+    p_payment.created_at := now();
+    INSERT INTO payments SELECT (p_payment).*;
+    IF p_payment.kind = 'subscription' AND p_payment.credits > 0 THEN
+        PERFORM take_what_downgrades_missed(p_payment);
+    END IF;
+    RETURN 'booked';
+END;
+$$;
+COMMENT ON FUNCTION book_payment(payments, text) IS
+    'Books a payment and adds its credits. Outcome: booked, period_paid, conflict; only booked '
+    'writes. For the functions that know what was paid.';
+
+CREATE OR REPLACE FUNCTION is_booked(p_provider text, p_transaction_id text)
+RETURNS boolean
+LANGUAGE plpgsql
+AS $$
+-- Purpose: whether a provider's transaction was booked. Locks: none.
+BEGIN
+    RETURN EXISTS (
+        SELECT FROM payments p
+        WHERE p.provider = p_provider AND p.provider_transaction_id = p_transaction_id);
+END;
+$$;
+COMMENT ON FUNCTION is_booked(text, text) IS
+    'Whether a provider''s transaction was booked.';
+
+CREATE OR REPLACE FUNCTION book_overage_payment(
+    p_provider text,
+    p_transaction_id text,
+    p_subscription_id text,
+    p_period date,
+    p_amount bigint,
+    p_currency text,
+    p_paid_at timestamptz,
+    p_discount bigint DEFAULT 0
+)
+RETURNS text
+LANGUAGE plpgsql
+SECURITY DEFINER
+SET search_path FROM CURRENT
+AS $$
+-- Purpose: a store paid its overage of one month. No credits move: they were used before.
+-- Locks: the bill's row, then the account against deletion. Idempotent by transaction.
+-- Outcomes: booked | already_booked | unknown_subscription | unknown_bill | mismatch (amount
+--   before the discount or currency are not the bill's, or the discount is more than that)
+--   | period_paid (by another transaction). Only `booked` writes.
+DECLARE
+    v_bill overage_bills;
+    v_account_id bigint := (
+        SELECT s.account_id FROM subscriptions s
+        WHERE s.provider = p_provider AND s.provider_subscription_id = p_subscription_id);
+BEGIN
+    IF v_account_id IS NULL THEN
+        RETURN 'unknown_subscription';
+    END IF;
+    SELECT b.* INTO v_bill FROM overage_bills b
+    WHERE b.account_id = v_account_id AND b.period = p_period FOR UPDATE;
+    IF NOT FOUND THEN
+        RETURN 'unknown_bill';
+    ELSIF is_booked(p_provider, p_transaction_id) THEN
+        RETURN 'already_booked';
+    ELSIF (p_amount, p_currency) IS DISTINCT FROM (v_bill.amount, v_bill.currency)
+        OR (p_discount BETWEEN 0 AND p_amount) IS NOT TRUE THEN
+        RETURN 'mismatch';
+    ELSIF (v_bill.provider, v_bill.provider_transaction_id) <> (p_provider, p_transaction_id)
+        OR EXISTS (
+            SELECT FROM payments p
+            WHERE p.account_id = v_account_id AND p.kind = 'overage'
+              AND p.request_id = v_bill.request_id) THEN
+        RETURN 'period_paid';
+    END IF;
+
+    -- Whoever sent the charge may have lost the answer, and need not look for it any more.
+    PERFORM record_overage_charge(v_account_id, p_period, p_transaction_id);
+    INSERT INTO payments
+        (provider, provider_transaction_id, account_id, provider_subscription_id, paid_at, kind,
+         credits, amount, currency, request_id)
+    VALUES
+        (p_provider, p_transaction_id, v_account_id, p_subscription_id, p_paid_at, 'overage',
+         v_bill.credits, v_bill.amount - p_discount, v_bill.currency, v_bill.request_id);
+    RETURN 'booked';
+END;
+$$;
+COMMENT ON FUNCTION
+    book_overage_payment(text, text, text, date, bigint, text, timestamptz, bigint) IS
+    'Books the payment of an overage bill; moves no credits. Outcome: booked, already_booked, '
+    'unknown_subscription, unknown_bill, mismatch, period_paid.';
