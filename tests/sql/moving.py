@@ -6,13 +6,13 @@ Or until they have moved so often that on a busy machine no reader of it all cou
 import asyncio
 from uuid import UUID
 
+from tests.sql.user_books import open_user
 from uuid_utils.compat import uuid7
 
 from storecredit.ledger.owners import Owner
 from storecredit.postgres.pool import Connection
 from tests.sql.books import open_store
 from tests.sql.everything import buy, create_generation
-from tests.sql.user_books import open_user
 
 MOVES_MAX = 1000
 DEDUCT = "SELECT deduct_store_credits($1, $2, $3)"

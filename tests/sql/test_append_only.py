@@ -46,7 +46,9 @@ async def test_nobody_who_works_here_can(
         # A right that one has not got oneself is handed on with a warning, and to no effect.
         await books.execute(CHANGES[change])
     else:
-        refused = await sqlstate_of(books.execute(f"SET search_path = storecredit; {CHANGES[change]}"))
+        refused = await sqlstate_of(
+            books.execute(f"SET search_path = storecredit; {CHANGES[change]}")
+        )
         assert refused == INSUFFICIENT_PRIVILEGE
 
     await books.execute("RESET ROLE; SET search_path = public, storecredit")

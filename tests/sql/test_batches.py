@@ -131,9 +131,7 @@ async def test_a_batch_of_refunds_settles_each_item_in_order(
     await assert_books_balance(books, account.owner)
 
 
-async def test_a_batch_goes_over_accounts_of_every_kind(
-    app: Connection, books: Connection
-) -> None:
+async def test_a_batch_goes_over_accounts_of_every_kind(app: Connection, books: Connection) -> None:
     store, user, poor, rich = await open_some(app, 5, 5, 0, 2**31 - 1)
 
     answers = await deduct_batch(
@@ -188,7 +186,9 @@ async def test_overage_is_for_the_account_that_may_and_in_its_turn(
     (user,) = [await open_account(app, OwnerKind.USER, 1)]
 
     items = [(1, "a"), (2, "b"), (1, "c"), (2, "b"), (1, "b")]
-    answers = await deduct_batch(app, [Item(each, *item) for each in (store, user) for item in items])
+    answers = await deduct_batch(
+        app, [Item(each, *item) for each in (store, user) for item in items]
+    )
 
     assert answers == [
         ("deducted", 0),
@@ -281,10 +281,13 @@ async def test_arrays_that_do_not_count_from_one_mean_what_they_say(
     )
 
     assert row is not None
-    assert tuple(row) == {
-        DEDUCT: ("deducted", "insufficient", 9, 10),
-        REFUND: ("refunded", "exceeds_deduction", 10, 1),
-    }[name]
+    assert (
+        tuple(row)
+        == {
+            DEDUCT: ("deducted", "insufficient", 9, 10),
+            REFUND: ("refunded", "exceeds_deduction", 10, 1),
+        }[name]
+    )
     written = await books.fetchrow(
         """SELECT request_id, description FROM movements
            WHERE account_id = $1 ORDER BY seq DESC LIMIT 1""",
@@ -351,7 +354,9 @@ async def test_an_unknown_account_refuses_the_whole_batch(
     assert [await snapshot(books, each.owner) for each in (one, other)] == before
 
 
-@pytest.mark.parametrize("order", [(1, 0), (0, 1, 0), (0, 2, 1), (1, 0, 1), (2, 1, 0), (1, 1, 0, 0)])
+@pytest.mark.parametrize(
+    "order", [(1, 0), (0, 1, 0), (0, 2, 1), (1, 0, 1), (2, 1, 0), (1, 1, 0, 0)]
+)
 async def test_items_out_of_order_are_refused_as_a_mistake_of_the_caller(
     app: Connection, books: Connection, door: Door, order: tuple[int, ...]
 ) -> None:
@@ -415,7 +420,9 @@ async def test_descriptions_that_are_not_there_are_empty(
     for function in (DEDUCT, REFUND):
         await app.execute(f"SELECT {function}($1, '{{1}}', '{{r}}', NULL)", [account.id])
 
-    written = await books.fetch("SELECT description FROM movements WHERE account_id = $1", account.id)
+    written = await books.fetch(
+        "SELECT description FROM movements WHERE account_id = $1", account.id
+    )
     assert [row["description"] for row in written] == ["Credits added", "", ""]
 
 

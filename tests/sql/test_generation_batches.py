@@ -107,7 +107,10 @@ async def test_what_one_account_may_use_beyond_its_balance_is_no_other_ones(
     app: Connection, books: Connection
 ) -> None:
     store = await open_beyond(app, 1, limit=1)
-    other, user = await open_account(app, OwnerKind.STORE, 1), await open_account(app, OwnerKind.USER, 1)
+    other, user = (
+        await open_account(app, OwnerKind.STORE, 1),
+        await open_account(app, OwnerKind.USER, 1),
+    )
 
     answers = await create_batch(
         app,
@@ -200,8 +203,11 @@ async def test_arrays_that_do_not_count_from_one_end_the_sessions_they_name(
     app: Connection, books: Connection
 ) -> None:
     store, user = await open_some(app, 2, 2)
-    items = [(account, await create_one(app, account, f"r{n}"))
-             for account in (store, user) for n in range(2)]
+    items = [
+        (account, await create_one(app, account, f"r{n}"))
+        for account in (store, user)
+        for n in range(2)
+    ]
     done, lost = [items[0], items[2]], [items[1], items[3]]
     ids = f"'[3:4]={{{store.id},{user.id}}}', '[0:1]={{{done[0][1]},{done[1][1]}}}'"
 

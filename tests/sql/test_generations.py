@@ -1,4 +1,4 @@
-"""A generation begins: replay check, deduction, session and job are one, read back from the tables."""
+"""A generation begins: replay check, deduction, session and job are one."""
 
 from typing import Any
 

@@ -137,9 +137,7 @@ async def test_kinds_of_owners_are_the_same_everywhere(books: Connection) -> Non
         ("('grant', 0, 1, 0, 0, 'charge', NULL)", "23505"),
     ],
 )
-async def test_a_type_that_cannot_be_is_refused(
-    books: Connection, row: str, sqlstate: str
-) -> None:
+async def test_a_type_that_cannot_be_is_refused(books: Connection, row: str, sqlstate: str) -> None:
     refused = books.execute(
         f"""INSERT INTO movement_types
                 (type, added, spent, clawed_back, overage_used, role, returns, owner_kinds,
