@@ -10,7 +10,7 @@ import pytest
 
 from storecredit.ledger.owners import Owner
 from storecredit.postgres.pool import Connection, connect
-from tests.billing.sales import account_of
+from tests.billing.sql_sales import account_of
 from tests.sql.books import open_store
 
 MONTH = date(2026, 9, 1)

@@ -1,14 +1,30 @@
-"""Reading the books back: what stands in the tables, whatever a function has answered."""
+"""Reading the books back: what stands in the tables, whatever a function has answered.
 
-from collections.abc import Awaitable
+The tables are read, not the views for outside callers; test_interface.py compares the two.
+"""
+
+from collections.abc import Awaitable, Mapping
 from datetime import date
-from typing import Any, NamedTuple
-from uuid import UUID
+from typing import Any, Final, NamedTuple
+from uuid import UUID, uuid4
 
 import asyncpg
 from uuid_utils.compat import uuid7
 
+from storecredit.ledger.owners import Account, Owner, OwnerKind
 from storecredit.postgres.pool import Connection
+
+OPENING: Final = "opening"
+"""The request id under which an account opens with credits."""
+
+# Before the first movement there is nothing: 0 of everything.
+_NEWEST: Final = """
+    FROM storecredit.accounts a LEFT JOIN LATERAL (
+        SELECT * FROM storecredit.movements n WHERE n.account_id = a.account_id
+        ORDER BY n.seq DESC LIMIT 1) m ON true
+    WHERE a.owner_kind = $1 AND a.owner_id = $2"""
+_OF_OWNER: Final = """account_id = (
+    SELECT account_id FROM storecredit.accounts WHERE owner_kind = $1 AND owner_id = $2)"""
 
 
 class Row(NamedTuple):
@@ -22,16 +38,16 @@ class Row(NamedTuple):
 
 
 class Credits(NamedTuple):
-    """A store's credit row."""
+    """What an account has, and in all had; its newest movement's seq, 0 before the first."""
 
     balance: int
-    total_purchased: int
+    total_added: int
     total_spent: int
     last_seq: int
 
 
 class Beyond(NamedTuple):
-    """The rest of a store's credit row: what was clawed back, and what goes beyond the balance."""
+    """The rest of an account: what was clawed back, and what goes beyond the balance."""
 
     total_clawed_back: int
     overage_limit: int
@@ -49,6 +65,19 @@ class Bill(NamedTuple):
     request_id: str
 
 
+class Effect(NamedTuple):
+    """What one credit of a type of movement does: to the balance, and to each total."""
+
+    balance: int
+    added: int
+    spent: int
+    clawed_back: int
+    overage_used: int
+
+
+# Making owners
+
+
 async def open_store(connection: Connection, credits: int = 0) -> UUID:
     """Make a store; with credits, its ledger opens with a grant under the request id 'opening'."""
     store_id = uuid7()
@@ -56,125 +85,182 @@ async def open_store(connection: Connection, credits: int = 0) -> UUID:
         "SELECT create_store($1, 'Test', 'test.example', p_credits => $2, p_request_id => $3)",
         store_id,
         credits,
-        "opening",
+        OPENING,
     )
     return store_id
 
 
-async def open_store_beyond(connection: Connection, credits: int = 0, *, limit: int) -> UUID:
-    """A store that may go `limit` credits beyond its balance."""
-    store_id = await open_store(connection, credits)
-    await connection.execute("SELECT set_store_overage_limit($1, $2)", store_id, limit)
-    return store_id
+async def open_user(connection: Connection, credits: int = 0) -> UUID:
+    """Make a user; with credits, its ledger opens with a signup_bonus under the id 'signup'."""
+    user_id = uuid4()
+    made = await connection.fetchval("SELECT outcome FROM ensure_user($1, $2)", user_id, credits)
+    assert made == "made"
+    return user_id
 
 
-async def ledger(connection: Connection, store_id: UUID) -> list[Row]:
-    """Every movement of the store, oldest first."""
+async def account_of(connection: Connection, owner: Owner) -> Account:
+    """The account of an owner who is there."""
+    account_id = await connection.fetchval(
+        "SELECT storecredit.account_of($1, $2)", owner.kind.value, owner.id
+    )
+    return Account(int(account_id), owner)
+
+
+async def open_account(
+    connection: Connection, kind: OwnerKind, credits: int = 0, *, owner_id: UUID | None = None
+) -> Account:
+    """A new owner of either kind; with credits, it opens with a grant under the id 'opening'."""
+    owner = Owner(kind, owner_id or uuid7())
+    if kind is OwnerKind.STORE:
+        await connection.execute("SELECT create_store($1, 'Test', 'test.example')", owner.id)
+    else:
+        await connection.execute("SELECT ensure_user($1, 0)", owner.id)
+    account = await account_of(connection, owner)
+    if credits:
+        await connection.execute(
+            "SELECT add_to_account($1, $2, 'grant', $3)", account.id, credits, OPENING
+        )
+    return account
+
+
+async def open_beyond(connection: Connection, credits: int = 0, *, limit: int) -> Account:
+    """A store's account that may go `limit` credits beyond its balance."""
+    account = await open_account(connection, OwnerKind.STORE, credits)
+    await connection.execute("SELECT set_overage_limit($1, $2)", account.id, limit)
+    return account
+
+
+# Reading
+
+
+async def ledger(connection: Connection, account: Account) -> list[Row]:
+    """Every movement of the account, oldest first."""
     rows = await connection.fetch(
-        """SELECT seq, type, amount, balance_after, request_id FROM store_credit_transactions
-           WHERE store_id = $1 ORDER BY seq""",
-        store_id,
+        """SELECT seq, type, amount, balance_after, request_id FROM storecredit.movements
+           WHERE account_id = $1 ORDER BY seq""",
+        account.id,
     )
     return [Row(*row) for row in rows]
 
 
-async def credits_of(connection: Connection, store_id: UUID) -> Credits:
-    """The store's credit row."""
+async def credits_of(connection: Connection, account: Account) -> Credits:
+    """What the account's newest movement says it has."""
     row = await connection.fetchrow(
-        "SELECT balance, total_purchased, total_spent, last_seq FROM store_credits"
-        " WHERE store_id = $1",
-        store_id,
+        f"""SELECT coalesce(m.balance_after, 0),
+            coalesce(m.balance_after + m.spent_after + coalesce(m.clawed_back_after, 0), 0),
+            coalesce(m.spent_after, 0), coalesce(m.seq, 0) {_NEWEST}""",
+        account.owner.kind.value,
+        account.owner.id,
     )
     assert row is not None
     return Credits(*row)
 
 
-async def beyond(connection: Connection, store_id: UUID) -> Beyond:
-    """The store's clawbacks and overage."""
+async def beyond(connection: Connection, account: Account) -> Beyond:
+    """The account's clawbacks and overage."""
     row = await connection.fetchrow(
-        "SELECT total_clawed_back, overage_limit, overage_used FROM store_credits"
-        " WHERE store_id = $1",
-        store_id,
+        f"""SELECT coalesce(m.clawed_back_after, 0), a.overage_limit,
+            coalesce(m.overage_used_after, 0) {_NEWEST}""",
+        account.owner.kind.value,
+        account.owner.id,
     )
     assert row is not None
     return Beyond(*row)
 
 
-async def bills(connection: Connection, store_id: UUID) -> list[Bill]:
-    """Every overage bill of the store, oldest first."""
+async def bills(connection: Connection, account: Account) -> list[Bill]:
+    """Every overage bill of the account, oldest first."""
     rows = await connection.fetch(
-        """SELECT period, seq, credits, amount, currency, request_id FROM store_overage_bills
-           WHERE store_id = $1 ORDER BY period""",
-        store_id,
+        """SELECT period, seq, credits, amount, currency, request_id
+           FROM storecredit.overage_bills WHERE account_id = $1 ORDER BY period""",
+        account.id,
     )
     return [Bill(*row) for row in rows]
 
 
-async def snapshot(connection: Connection, store_id: UUID) -> tuple[Any, ...]:
-    """Everything that is written of a store: equal before and after, nothing was written."""
-    sessions = await connection.fetch(
-        """SELECT to_jsonb(s) AS session FROM store_generation_sessions s
-           WHERE s.store_id = $1 ORDER BY s.session_id""",
-        store_id,
+async def snapshot(connection: Connection, owner: Owner) -> dict[str, list[Any]]:
+    """Everything that is written of an owner: equal before and after, nothing was written.
+
+    The tables are found by their columns, so that a new one is not forgotten.
+    """
+    tables = await connection.fetch(
+        """SELECT a.attrelid::regclass::text AS name, a.attname AS key
+           FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid
+           WHERE c.relkind = 'r' AND c.relnamespace = 'storecredit'::regnamespace
+             AND a.attname = ANY ($1)
+           ORDER BY 1""",
+        ["account_id", owner.kind.id_name],
     )
-    return (
-        await credits_of(connection, store_id),
-        await beyond(connection, store_id),
-        await ledger(connection, store_id),
-        await bills(connection, store_id),
-        [row["session"] for row in sessions],
+    written = {}
+    for name, key in tables:
+        of_owner = _OF_OWNER if key == "account_id" else f"$1 <> '' AND {key} = $2"
+        rows = await connection.fetch(
+            f"SELECT to_jsonb(t) AS row FROM {name} t WHERE {of_owner} ORDER BY 1",
+            owner.kind.value,
+            owner.id,
+        )
+        written[name] = [row["row"] for row in rows]
+    return written
+
+
+async def effects(connection: Connection) -> Mapping[str, Effect]:
+    """What each type of movement does, as the database says."""
+    rows = await connection.fetch(
+        """SELECT type, balance, added, spent, clawed_back, overage_used
+           FROM storecredit.movement_types"""
     )
+    return {type_: Effect(*numbers) for type_, *numbers in rows}
 
 
-# What one credit of each type does: to the balance, the credit row's totals, and overage_used.
-EFFECTS = {
-    #                  balance, purchased, spent, clawed back, overage used
-    "deduction": (-1, 0, 1, 0, 0),
-    "refund": (1, 0, -1, 0, 0),
-    "purchase": (1, 1, 0, 0, 0),
-    "subscription": (1, 1, 0, 0, 0),
-    "grant": (1, 1, 0, 0, 0),
-    "clawback": (-1, 0, 0, 1, 0),
-    "overage": (0, 0, 0, 0, 1),
-    "overage_refund": (0, 0, 0, 0, -1),
-    "overage_credit": (1, 1, 0, 0, 0),
-    "overage_bill": (0, 0, 0, 0, -1),
-}
-GIVEN_BACK = {"refund": "deduction", "overage_refund": "overage", "overage_credit": "overage"}
+# Proving
 
 
-async def assert_books_balance(connection: Connection, store_id: UUID) -> None:
-    """Recompute the store's credits from its ledger, row by row."""
-    sums = [0] * 5
-    rows = await ledger(connection, store_id)
+async def assert_books_balance(connection: Connection, owner: Owner) -> None:
+    """Recompute an owner's credits from its ledger, row by row."""
+    account = await account_of(connection, owner)
+    effect_of = await effects(connection)
+    returned_by = await _returned_by(connection)
+    sums = Effect(0, 0, 0, 0, 0)
+    rows = await ledger(connection, account)
     taken = {(row.request_id, row.type): row for row in rows}
     returned: set[str] = set()
     for place, row in enumerate(rows, start=1):
         assert row.seq == place, "seq has a gap"
         assert row.amount >= 1
-        if row.type in GIVEN_BACK:
-            origin = taken[row.request_id, GIVEN_BACK[row.type]]
+        if row.type in returned_by:
+            origin = taken[row.request_id, returned_by[row.type]]
             assert origin.seq < row.seq
             assert row.amount <= origin.amount, "more came back than was taken"
             assert row.request_id not in returned, "it came back twice"
             returned.add(row.request_id)
-        sums = [
-            so_far + sign * row.amount for so_far, sign in zip(sums, EFFECTS[row.type], strict=True)
-        ]
-        assert row.balance_after == sums[0], f"balance_after of seq {row.seq} does not follow"
+        sums = Effect(
+            *(
+                so_far + sign * row.amount
+                for so_far, sign in zip(sums, effect_of[row.type], strict=True)
+            )
+        )
+        assert row.balance_after == sums.balance, f"seq {row.seq} does not follow"
         assert min(sums) >= 0
         if row.type == "overage_bill":
-            assert sums[4] == 0, "a bill closes all that was used"
-    balance, purchased, spent, clawed_back, used = sums
-    assert await credits_of(connection, store_id) == (balance, purchased, spent, len(rows))
-    assert (await beyond(connection, store_id))._replace(overage_limit=0) == (clawed_back, 0, used)
-    await _assert_bills_are_the_ledgers(connection, store_id, rows)
+            assert sums.overage_used == 0, "a bill closes all that was used"
+    assert await credits_of(connection, account) == (*sums[:3], len(rows))
+    after = await beyond(connection, account)
+    assert (after.total_clawed_back, after.overage_used) == sums[3:]
+    await _assert_bills_are_the_ledgers(connection, account, rows)
+
+
+async def _returned_by(connection: Connection) -> dict[str, str]:
+    """What each type of return gives back."""
+    rows = await connection.fetch(
+        "SELECT type, returns FROM storecredit.movement_types WHERE returns IS NOT NULL"
+    )
+    return {row["type"]: row["returns"] for row in rows}
 
 
 async def _assert_bills_are_the_ledgers(
-    connection: Connection, store_id: UUID, rows: list[Row]
+    connection: Connection, account: Account, rows: list[Row]
 ) -> None:
-    billed = await bills(connection, store_id)
+    billed = await bills(connection, account)
     closing = [(row.seq, row.amount, row.request_id) for row in rows if row.type == "overage_bill"]
     assert [(bill.seq, bill.credits, bill.request_id) for bill in billed] == closing
     for row in rows:

@@ -1,19 +1,21 @@
-"""One fresh database per test module here, and a fresh store per test.
+"""One fresh database per test module here, and fresh owners per test.
 
-A store's rows are out of every other store's reach, which other tests prove; so tests of the
+An owner's rows are out of every other owner's reach, which other tests prove; so tests of the
 functions need no database of their own each, and can be many. Tests that change the schema or
-look at whole tables take `database_url`, a fresh database per test.
+look at whole tables take `database_url`, a fresh database per test. What holds for every kind of
+owner alike takes `kind` and runs for each.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from urllib.parse import urlsplit, urlunsplit
 from uuid import uuid4
 
 import asyncpg
 import pytest
 
-from storecredit.postgres.pool import connect
+from storecredit.ledger.owners import OwnerKind
+from storecredit.postgres.pool import Connection, connect
 from tests.conftest import SEARCH_PATH, connect_as_superuser
 
 
@@ -45,13 +47,42 @@ async def _execute(url: str, statement: str) -> None:
         await connection.close()
 
 
-@pytest.fixture
-async def app(books_url: str) -> AsyncIterator[asyncpg.Connection]:
-    """A connection to the module's database that works as the application's role."""
-    connection = await connect(books_url)
+async def connect_as_app(url: str) -> Connection:
+    """A connection that works as the application's role and finds the interface, too."""
+    connection = await connect(url)
     await connection.execute(f"SET search_path = {SEARCH_PATH}")
+    return connection
+
+
+@pytest.fixture(params=OwnerKind)
+def kind(request: pytest.FixtureRequest) -> OwnerKind:
+    """Each kind of owner in turn."""
+    return OwnerKind(request.param)
+
+
+@pytest.fixture
+async def app(books_url: str) -> AsyncIterator[Connection]:
+    """A connection to the module's database that works as the application's role."""
+    connection = await connect_as_app(books_url)
     yield connection
     await connection.close()
+
+
+Callers = Callable[[int], Awaitable[list[Connection]]]
+
+
+@pytest.fixture
+async def callers(books_url: str) -> AsyncIterator[Callers]:
+    """So many connections as `app` is one, for what happens at once."""
+    opened: list[Connection] = []
+
+    async def open_some(count: int) -> list[Connection]:
+        some = await asyncio.gather(*(connect_as_app(books_url) for _ in range(count)))
+        opened.extend(some)
+        return list(some)
+
+    yield open_some
+    await asyncio.gather(*(connection.close() for connection in opened))
 
 
 @pytest.fixture

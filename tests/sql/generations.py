@@ -1,67 +1,152 @@
 """Generation sessions in SQL, for tests: the calls a service makes, and the row they leave."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 import asyncpg
 from uuid_utils.compat import uuid7
 
+from storecredit.ledger.owners import Account
 from storecredit.postgres.pool import Connection
 
 CONTENT, OTHER_CONTENT = b"c" * 32, b"o" * 32
-INPUT = '{"image_urls":[]}'
+INPUT: Final = '{"image_urls":[]}'
+METADATA: Final = '{"order":"1"}'
+ENTRYPOINT: Final = "generate"
+CREATE: Final = "SELECT * FROM create_generations($1, $2, $3, $4, $5, $6, $7, $8)"
+
+
+Request = tuple[Account, str | None, bytes | None]
+"""One request for a generation: whose, under which id, and the fingerprint of its content."""
+
+
+class Created(NamedTuple):
+    """What a request for a generation came to."""
+
+    outcome: str
+    session_id: UUID | None
+    status: str | None
+    balance: int
+    charged_as: str | None
+
+
+async def create_batch(
+    connection: Connection, requests: Sequence[Request], ids: Sequence[UUID] | None = None
+) -> list[Created]:
+    """Ask for generations of any accounts, ascending; the answers in the requests' order."""
+    ids = ids or [uuid7() for _ in requests]
+    row = await connection.fetchrow(
+        CREATE,
+        [account.id for account, _, _ in requests],
+        ids,
+        [request_id for _, request_id, _ in requests],
+        [content for _, _, content in requests],
+        [INPUT] * len(requests),
+        [METADATA] * len(requests),
+        ENTRYPOINT,
+        [each.bytes for each in ids],
+    )
+    assert row is not None
+    names = ("outcomes", "session_ids", "statuses", "balances", "charged_as")
+    return [Created(*answer) for answer in zip(*(row[name] for name in names), strict=True)]
 
 
 async def create(
-    connection: Connection, store_id: UUID, items: Sequence[tuple[str, bytes]]
-) -> list[asyncpg.Record]:
-    return await connection.fetch(
-        "SELECT * FROM create_store_generations($1, $2, $3, $4, $5, $6)",
-        store_id,
-        [uuid7() for _ in items],
-        [request_id for request_id, _ in items],
-        [content for _, content in items],
-        [INPUT] * len(items),
-        ['{"order":"1"}'] * len(items),
-    )
+    connection: Connection, account: Account, items: Sequence[tuple[str | None, bytes]]
+) -> list[Created]:
+    """Ask for generations of one account."""
+    return await create_batch(connection, [(account, *item) for item in items])
 
 
 async def create_one(
-    connection: Connection, store_id: UUID, request_id: str = "r1", content: bytes = CONTENT
+    connection: Connection, account: Account, request_id: str = "r1", content: bytes = CONTENT
 ) -> UUID:
-    (row,) = await create(connection, store_id, [(request_id, content)])
-    assert row["outcome"] == "created"
-    return UUID(str(row["session_id"]))
+    (created,) = await create(connection, account, [(request_id, content)])
+    assert created.outcome == "created"
+    assert created.session_id is not None
+    return created.session_id
 
 
-async def start(connection: Connection, store_id: UUID, *ids: UUID) -> list[asyncpg.Record]:
-    return await connection.fetch("SELECT * FROM start_store_generations($1, $2)", store_id, ids)
-
-
-async def complete(connection: Connection, store_id: UUID, session_id: UUID, key: str = "k") -> str:
-    return str(
-        await connection.fetchval(
-            "SELECT complete_store_generation($1, $2, $3)", store_id, session_id, key
-        )
+async def start_batch(
+    connection: Connection, items: Sequence[tuple[Account, UUID | None]]
+) -> list[asyncpg.Record]:
+    rows = await connection.fetch(
+        "SELECT * FROM start_generations($1, $2) ORDER BY ord",
+        [account.id for account, _ in items],
+        [session_id for _, session_id in items],
     )
+    assert [row["ord"] for row in rows] == list(range(1, len(items) + 1))
+    return rows
 
 
-async def fail(connection: Connection, store_id: UUID, session_id: UUID) -> str:
-    return str(
-        await connection.fetchval(
-            "SELECT fail_store_generation($1, $2, 'GENERATION_FAILED', 'Broke.')",
-            store_id,
-            session_id,
-        )
+async def start(
+    connection: Connection, account: Account, *ids: UUID | None
+) -> list[asyncpg.Record]:
+    return await start_batch(connection, [(account, session_id) for session_id in ids])
+
+
+async def complete_batch(
+    connection: Connection, items: Sequence[tuple[Account, UUID | None, str]]
+) -> list[str]:
+    rows = await connection.fetch(
+        "SELECT ord, outcome FROM complete_generations($1, $2, $3) ORDER BY ord",
+        [account.id for account, _, _ in items],
+        [session_id for _, session_id, _ in items],
+        [key for _, _, key in items],
     )
+    assert [row["ord"] for row in rows] == list(range(1, len(items) + 1))
+    return [row["outcome"] for row in rows]
 
 
-async def session(connection: Connection, store_id: UUID, session_id: UUID) -> dict[str, Any]:
+async def complete(
+    connection: Connection, account: Account, session_id: UUID, key: str = "k"
+) -> str:
+    (outcome,) = await complete_batch(connection, [(account, session_id, key)])
+    return outcome
+
+
+async def fail_batch(
+    connection: Connection,
+    items: Sequence[tuple[Account, UUID | None]],
+    codes: Sequence[str] | None = None,
+    generator_messages: Sequence[str | None] | None = None,
+) -> list[str]:
+    rows = await connection.fetch(
+        "SELECT ord, outcome FROM fail_generations($1, $2, $3, $4, $5) ORDER BY ord",
+        [account.id for account, _ in items],
+        [session_id for _, session_id in items],
+        codes or ["GENERATION_FAILED"] * len(items),
+        ["Broke."] * len(items),
+        generator_messages or [None] * len(items),
+    )
+    assert [row["ord"] for row in rows] == list(range(1, len(items) + 1))
+    return [row["outcome"] for row in rows]
+
+
+async def fail(connection: Connection, account: Account, session_id: UUID) -> str:
+    (outcome,) = await fail_batch(connection, [(account, session_id)])
+    return outcome
+
+
+async def session(connection: Connection, account: Account, session_id: UUID) -> dict[str, Any]:
     row = await connection.fetchrow(
-        "SELECT * FROM store_generation_sessions WHERE store_id = $1 AND session_id = $2",
-        store_id,
+        "SELECT * FROM storecredit.sessions WHERE account_id = $1 AND session_id = $2",
+        account.id,
         session_id,
     )
     assert row is not None
     return dict(row)
+
+
+async def session_ids_paid_for(
+    connection: Connection, account: Account, type_: str = "deduction"
+) -> list[UUID | None]:
+    """The sessions that movements of a type stand for, in their order."""
+    rows = await connection.fetch(
+        "SELECT session_id FROM storecredit.movements WHERE account_id = $1 AND type = $2"
+        " ORDER BY seq",
+        account.id,
+        type_,
+    )
+    return [row["session_id"] for row in rows]

@@ -1,72 +1,57 @@
-"""Taking credits: deduct_store_credits and deduct_store_credits_many, read back from the tables."""
+"""Taking credits one request at a time, as outside callers do, read back from the tables."""
 
 from uuid import UUID, uuid4
 
-import asyncpg
 import pytest
 
+from storecredit.ledger.owners import Account, OwnerKind
+from storecredit.postgres.pool import Connection
 from tests.sql.books import (
     Row,
     assert_books_balance,
     credits_of,
     ledger,
-    open_store,
+    open_account,
     snapshot,
     sqlstate_of,
 )
+from tests.sql.interface import INTERFACES, add, claw_back, deduct, refund
 
 INT_MAX = 2**31 - 1
 BIGINT_MAX = 2**63 - 1
 
-DEDUCT = "SELECT deduct_store_credits($1, $2, $3)"
-DEDUCT_MANY = "SELECT outcome, balance FROM deduct_store_credits_many($1, $2, $3, $4, $5)"
-
-
-async def deduct_many(
-    connection: asyncpg.Connection, store_id: UUID, items: list[tuple[int | None, str | None]]
-) -> list[tuple[str, int]]:
-    amounts = [amount for amount, _ in items]
-    request_ids = [request_id for _, request_id in items]
-    nothing = [None] * len(items)
-    rows = await connection.fetch(DEDUCT_MANY, store_id, amounts, request_ids, nothing, nothing)
-    return [tuple(row) for row in rows]
-
 
 async def test_a_deduction_takes_the_credits_and_writes_one_row(
-    app: asyncpg.Connection, books: asyncpg.Connection
+    app: Connection, books: Connection, kind: OwnerKind
 ) -> None:
-    store_id = await open_store(app, 10)
+    account = await open_account(app, kind, 10)
 
-    assert await app.fetchval(DEDUCT, store_id, 3, "r1") is True
+    assert await deduct(app, account, 3, "r1") is True
 
-    assert await credits_of(books, store_id) == (7, 10, 3, 2)
-    assert await ledger(books, store_id) == [
+    assert await credits_of(books, account) == (7, 10, 3, 2)
+    assert await ledger(books, account) == [
         Row(1, "grant", 10, 10, "opening"),
         Row(2, "deduction", 3, 7, "r1"),
     ]
-    await assert_books_balance(books, store_id)
+    await assert_books_balance(books, account.owner)
 
 
 async def test_the_description_is_kept_and_has_a_default(
-    app: asyncpg.Connection, books: asyncpg.Connection
+    app: Connection, books: Connection, kind: OwnerKind
 ) -> None:
-    store_id = await open_store(app, 10)
+    account, names = await open_account(app, kind, 10), INTERFACES[kind]
 
-    await app.execute(
-        "SELECT deduct_store_credits(p_request_id => 'named', p_amount => 1, p_store_id => $1)",
-        store_id,
-    )
-    await app.execute("SELECT deduct_store_credits($1, 1, 'positional', 'A render')", store_id)
-    await app.execute(
-        """SELECT deduct_store_credits(p_store_id => $1, p_amount => 1, p_request_id => 'null',
-               p_description => NULL)""",
-        store_id,
-    )
+    for arguments in (
+        f"p_request_id => 'named', p_amount => 1, {names.argument} => $1",
+        "$1, 1, 'positional', 'A render'",
+        f"{names.argument} => $1, p_amount => 1, p_request_id => 'null', p_description => NULL",
+    ):
+        await app.execute(f"SELECT public.{names.deduct}({arguments})", account.owner.id)
 
     rows = await books.fetch(
-        "SELECT request_id, description, session_id FROM store_credit_transactions"
-        " WHERE store_id = $1 AND type = 'deduction' ORDER BY seq",
-        store_id,
+        "SELECT request_id, description, session_id FROM movements"
+        " WHERE account_id = $1 AND type = 'deduction' ORDER BY seq",
+        account.id,
     )
     assert [tuple(row) for row in rows] == [
         ("named", "Credits deducted", None),
@@ -76,76 +61,95 @@ async def test_the_description_is_kept_and_has_a_default(
 
 
 async def test_the_same_request_deducts_once(
-    app: asyncpg.Connection, books: asyncpg.Connection
+    app: Connection, books: Connection, kind: OwnerKind
 ) -> None:
-    store_id = await open_store(app, 10)
-    await app.fetchval(DEDUCT, store_id, 3, "r1")
-    before = await snapshot(books, store_id)
+    account = await open_account(app, kind, 10)
+    await deduct(app, account, 3, "r1")
+    before = await snapshot(books, account.owner)
 
-    assert await app.fetchval(DEDUCT, store_id, 3, "r1") is True
+    assert await deduct(app, account, 3, "r1") is True
 
-    assert await snapshot(books, store_id) == before
+    assert await snapshot(books, account.owner) == before
 
 
 async def test_the_same_request_with_another_amount_is_refused(
-    app: asyncpg.Connection, books: asyncpg.Connection
+    app: Connection, books: Connection, kind: OwnerKind
 ) -> None:
-    store_id = await open_store(app, 10)
-    await app.fetchval(DEDUCT, store_id, 3, "r1")
-    before = await snapshot(books, store_id)
+    account = await open_account(app, kind, 10)
+    await deduct(app, account, 3, "r1")
+    before = await snapshot(books, account.owner)
 
-    assert await sqlstate_of(app.fetchval(DEDUCT, store_id, 4, "r1")) == "SC004"
+    assert await sqlstate_of(deduct(app, account, 4, "r1")) == "SC004"
     # Also where the credits would not suffice: what the request is comes before what it costs.
-    assert await sqlstate_of(app.fetchval(DEDUCT, store_id, 100, "r1")) == "SC004"
+    assert await sqlstate_of(deduct(app, account, 100, "r1")) == "SC004"
 
-    assert await snapshot(books, store_id) == before
+    assert await snapshot(books, account.owner) == before
 
 
-async def test_a_replay_answers_true_when_nothing_is_left(app: asyncpg.Connection) -> None:
-    store_id = await open_store(app, 3)
-    await app.fetchval(DEDUCT, store_id, 3, "r1")
+async def test_a_replay_answers_true_when_nothing_is_left(app: Connection, kind: OwnerKind) -> None:
+    account = await open_account(app, kind, 3)
+    await deduct(app, account, 3, "r1")
 
-    assert await app.fetchval(DEDUCT, store_id, 3, "r1") is True
+    assert await deduct(app, account, 3, "r1") is True
 
 
 async def test_a_replay_after_the_refund_takes_nothing(
-    app: asyncpg.Connection, books: asyncpg.Connection
+    app: Connection, books: Connection, kind: OwnerKind
 ) -> None:
-    store_id = await open_store(app, 3)
-    await app.fetchval(DEDUCT, store_id, 1, "r1")
-    await app.fetchval("SELECT refund_store_credits($1, 1, 'r1')", store_id)
-    before = await snapshot(books, store_id)
+    account = await open_account(app, kind, 3)
+    await deduct(app, account, 1, "r1")
+    await refund(app, account, 1, "r1")
+    before = await snapshot(books, account.owner)
 
-    assert await app.fetchval(DEDUCT, store_id, 1, "r1") is True
+    assert await deduct(app, account, 1, "r1") is True
 
-    assert await snapshot(books, store_id) == before
-    assert (await credits_of(books, store_id)).balance == 3
+    assert await snapshot(books, account.owner) == before
+    assert (await credits_of(books, account)).balance == 3
 
 
 async def test_too_few_credits_write_nothing_and_the_request_may_come_again(
-    app: asyncpg.Connection, books: asyncpg.Connection
+    app: Connection, books: Connection, kind: OwnerKind
 ) -> None:
-    store_id = await open_store(app, 2)
-    before = await snapshot(books, store_id)
+    account = await open_account(app, kind, 2)
+    before = await snapshot(books, account.owner)
 
-    assert await app.fetchval(DEDUCT, store_id, 3, "r1") is False
-    assert await snapshot(books, store_id) == before
+    assert await deduct(app, account, 3, "r1") is False
+    assert await snapshot(books, account.owner) == before
 
-    await app.execute("SELECT add_store_credits($1, 1, 'purchase', 'order')", store_id)
-    assert await app.fetchval(DEDUCT, store_id, 3, "r1") is True
-    assert await credits_of(books, store_id) == (0, 3, 3, 3)
-    await assert_books_balance(books, store_id)
+    await add(app, account, 1, "purchase", "order")
+    assert await deduct(app, account, 3, "r1") is True
+    assert await credits_of(books, account) == (0, 3, 3, 3)
+    await assert_books_balance(books, account.owner)
 
 
-async def test_a_store_without_credits_is_refused_the_first(
-    app: asyncpg.Connection, books: asyncpg.Connection
+async def test_an_account_without_credits_is_refused_the_first(
+    app: Connection, books: Connection, kind: OwnerKind
 ) -> None:
-    store_id = await open_store(app)
+    account = await open_account(app, kind)
 
-    assert await app.fetchval(DEDUCT, store_id, 1, "r1") is False
+    assert await deduct(app, account, 1, "r1") is False
 
-    assert await credits_of(books, store_id) == (0, 0, 0, 0)
-    assert await ledger(books, store_id) == []
+    assert await credits_of(books, account) == (0, 0, 0, 0)
+    assert await ledger(books, account) == []
+
+
+@pytest.mark.parametrize("type_", ["purchase", "grant", "clawback"])
+async def test_what_came_in_or_was_taken_back_under_a_request_id_is_not_in_its_way(
+    app: Connection, books: Connection, kind: OwnerKind, type_: str
+) -> None:
+    account = await open_account(app, kind, 10)
+    if type_ == "clawback":
+        await claw_back(app, account, 4, "r1")
+    else:
+        await add(app, account, 4, type_, "r1")
+    balance = (await credits_of(books, account)).balance
+
+    assert await deduct(app, account, 3, "r1") is True
+    assert await deduct(app, account, 3, "r1") is True
+    assert await sqlstate_of(deduct(app, account, 4, "r1")) == "SC004"
+
+    assert (await credits_of(books, account)).balance == balance - 3
+    await assert_books_balance(books, account.owner)
 
 
 @pytest.mark.parametrize(
@@ -161,179 +165,118 @@ async def test_a_store_without_credits_is_refused_the_first(
     ],
 )
 async def test_a_bad_argument_is_refused_with_its_own_code(
-    app: asyncpg.Connection,
-    books: asyncpg.Connection,
+    app: Connection,
+    books: Connection,
+    kind: OwnerKind,
     amount: int | None,
     request_id: str | None,
     sqlstate: str,
 ) -> None:
-    store_id = await open_store(app, 10)
-    before = await snapshot(books, store_id)
+    account = await open_account(app, kind, 10)
+    before = await snapshot(books, account.owner)
 
-    assert await sqlstate_of(app.fetchval(DEDUCT, store_id, amount, request_id)) == sqlstate
-    # One bad item refuses its whole batch: the good ones before and after it write nothing.
-    batch = [(1, "good"), (amount, request_id), (1, "also good")]
-    assert await sqlstate_of(deduct_many(app, store_id, batch)) == sqlstate
+    assert await sqlstate_of(deduct(app, account, amount, request_id)) == sqlstate
 
-    assert await snapshot(books, store_id) == before
+    assert await snapshot(books, account.owner) == before
 
 
-@pytest.mark.parametrize("store_id", [uuid4(), None])
-async def test_an_unknown_store_is_refused(app: asyncpg.Connection, store_id: UUID | None) -> None:
-    assert await sqlstate_of(app.fetchval(DEDUCT, store_id, 1, "r1")) == "SC001"
+@pytest.mark.parametrize("owner_id", [uuid4(), None])
+async def test_an_unknown_owner_is_refused(
+    app: Connection, kind: OwnerKind, owner_id: UUID | None
+) -> None:
+    names = INTERFACES[kind]
+    call = app.execute(f"SELECT public.{names.deduct}($1, 1, 'r1')", owner_id)
+
+    assert await sqlstate_of(call) == names.unknown
 
 
 @pytest.mark.parametrize("letter", ["x", "€", "𝄞"])
 async def test_a_request_id_has_up_to_200_characters(
-    app: asyncpg.Connection, books: asyncpg.Connection, letter: str
+    app: Connection, books: Connection, kind: OwnerKind, letter: str
 ) -> None:
-    store_id = await open_store(app, 1)
+    account = await open_account(app, kind, 1)
 
-    assert await app.fetchval(DEDUCT, store_id, 1, letter * 200) is True
+    assert await deduct(app, account, 1, letter * 200) is True
 
-    assert (await ledger(books, store_id))[-1] == Row(2, "deduction", 1, 0, letter * 200)
+    assert (await ledger(books, account))[-1] == Row(2, "deduction", 1, 0, letter * 200)
 
 
 async def test_request_ids_differ_by_letter_case_and_space(
-    app: asyncpg.Connection, books: asyncpg.Connection
+    app: Connection, books: Connection, kind: OwnerKind
 ) -> None:
-    store_id = await open_store(app, 3)
+    account = await open_account(app, kind, 3)
 
     for request_id in ("r", "R", "r "):
-        assert await app.fetchval(DEDUCT, store_id, 1, request_id) is True
+        assert await deduct(app, account, 1, request_id) is True
 
-    assert (await credits_of(books, store_id)).balance == 0
+    assert (await credits_of(books, account)).balance == 0
 
 
-async def test_stores_do_not_share_request_ids_or_credits(
-    app: asyncpg.Connection, books: asyncpg.Connection
+async def test_accounts_do_not_share_request_ids_or_credits(
+    app: Connection, books: Connection, kind: OwnerKind
 ) -> None:
-    one, other = await open_store(app, 5), await open_store(app, 5)
+    one, other = await open_account(app, kind, 5), await open_account(app, kind, 5)
 
-    assert await app.fetchval(DEDUCT, one, 2, "r1") is True
-    assert await app.fetchval(DEDUCT, other, 3, "r1") is True
+    assert await deduct(app, one, 2, "r1") is True
+    assert await deduct(app, other, 3, "r1") is True
 
     assert await credits_of(books, one) == (3, 5, 2, 2)
     assert await credits_of(books, other) == (2, 5, 3, 2)
 
 
-async def test_a_batch_settles_each_item_in_order(
-    app: asyncpg.Connection, books: asyncpg.Connection
+async def test_balances_beyond_an_int_are_counted(
+    app: Connection, books: Connection, kind: OwnerKind
 ) -> None:
-    store_id = await open_store(app, 6)
-    await app.fetchval(DEDUCT, store_id, 1, "old")
+    account = await open_account(app, kind)
+    await have(books, account, BIGINT_MAX)
 
-    outcomes = await deduct_many(
-        app,
-        store_id,
-        [
-            (1, "old"),
-            (2, "old"),
-            (2, "a"),
-            (2, "a"),
-            (3, "a"),
-            (9, "b"),
-            (1, "b"),  # its first sending was refused: decided once per batch
-            (3, "c"),
-            (1, "d"),
-            (1, "old"),
-        ],
-    )
+    for n in (1, 2, 3):
+        assert await deduct(app, account, INT_MAX, f"r{n}") is True
 
-    assert outcomes == [
-        ("already_deducted", 5),
-        ("conflict", 5),
-        ("deducted", 3),
-        ("already_deducted", 3),
-        ("conflict", 3),
-        ("insufficient", 3),
-        ("insufficient", 3),
-        ("deducted", 0),
-        ("insufficient", 0),
-        ("already_deducted", 0),
-    ]
-    assert await ledger(books, store_id) == [
-        Row(1, "grant", 6, 6, "opening"),
-        Row(2, "deduction", 1, 5, "old"),
-        Row(3, "deduction", 2, 3, "a"),
-        Row(4, "deduction", 3, 0, "c"),
-    ]
-    await assert_books_balance(books, store_id)
+    assert (await credits_of(books, account)).balance == BIGINT_MAX - 3 * INT_MAX
+    await assert_books_balance(books, account.owner)
 
 
-async def test_a_batch_keeps_each_items_description_and_session(
-    app: asyncpg.Connection, books: asyncpg.Connection
-) -> None:
-    store_id = await open_store(app, 2)
-    sessions = [uuid4(), uuid4(), uuid4()]
-
-    rows = await app.fetch(
-        "SELECT ord, outcome FROM deduct_store_credits_many($1, $2, $3, $4, $5)",
-        store_id,
-        [1, 5, 1],
-        ["a", "refused", "b"],
-        ["first", "second", "third"],
-        sessions,
-    )
-
-    assert [tuple(row) for row in rows] == [(1, "deducted"), (2, "insufficient"), (3, "deducted")]
-    written = await books.fetch(
-        "SELECT request_id, description, session_id FROM store_credit_transactions"
-        " WHERE store_id = $1 AND type = 'deduction' ORDER BY seq",
-        store_id,
-    )
-    assert [tuple(row) for row in written] == [
-        ("a", "first", sessions[0]),
-        ("b", "third", sessions[2]),
-    ]
-
-
-async def test_an_empty_batch_does_nothing(
-    app: asyncpg.Connection, books: asyncpg.Connection
-) -> None:
-    store_id = await open_store(app, 1)
-    before = await snapshot(books, store_id)
-
-    assert await deduct_many(app, store_id, []) == []
-
-    assert await snapshot(books, store_id) == before
-
-
-async def test_an_array_that_does_not_count_from_one_deducts_what_it_says(
-    app: asyncpg.Connection, books: asyncpg.Connection
-) -> None:
-    store_id = await open_store(app, 10)
-
-    rows = await app.fetch(
-        """SELECT outcome, balance FROM deduct_store_credits_many(
-               $1, '[0:1]={1,500}', '[5:6]={a,b}', '[-1:0]={first,second}', '{NULL,NULL}')""",
-        store_id,
-    )
-
-    assert [tuple(row) for row in rows] == [("deducted", 9), ("insufficient", 9)]
-    assert (await ledger(books, store_id))[1:] == [Row(2, "deduction", 1, 9, "a")]
-    await assert_books_balance(books, store_id)
-
-
-async def test_amounts_add_up_beyond_an_int(
-    app: asyncpg.Connection, books: asyncpg.Connection
-) -> None:
-    store_id = await open_store(app)
+async def have(books: Connection, account: Account, balance: int) -> None:
+    """Give a new account more than any addition can: a first movement of so many credits."""
     await books.execute(
-        """UPDATE store_credits SET balance = $2, total_purchased = $2, last_seq = 1
-           WHERE store_id = $1""",
-        store_id,
-        BIGINT_MAX,
-    )
-    await books.execute(
-        """INSERT INTO store_credit_transactions
-               (store_id, seq, type, amount, balance_after, request_id)
-           VALUES ($1, 1, 'purchase', $2, $2, 'order')""",
-        store_id,
-        BIGINT_MAX,
+        """INSERT INTO movements
+               (account_id, seq, type, amount, balance_after, spent_after, request_id)
+           VALUES ($1, 1, 'purchase', $2, $2, 0, 'order')""",
+        account.id,
+        balance,
     )
 
-    outcomes = await deduct_many(app, store_id, [(INT_MAX, f"r{n}") for n in range(3)])
 
-    assert outcomes == [("deducted", BIGINT_MAX - INT_MAX * n) for n in (1, 2, 3)]
-    await assert_books_balance(books, store_id)
+async def test_an_end_users_row_tells_when_credits_last_moved(
+    app: Connection, books: Connection
+) -> None:
+    account = await open_account(app, OwnerKind.USER, 10)
+    updated_at = "SELECT updated_at FROM public.user_credits WHERE user_id = $1"
+    newest = """SELECT created_at FROM public.credit_transactions WHERE user_id = $1
+                ORDER BY seq DESC LIMIT 1"""
+    for call in (
+        "deduct_credits($1, 4, 'r')",
+        "refund_credits($1, 4, 'r')",
+        "add_credits($1, 4, 'grant', 'r')",
+        "claw_back_credits($1, 4, 'r')",
+    ):
+        before = await books.fetchval(updated_at, account.owner.id)
+        await app.execute(f"SELECT public.{call}", account.owner.id)
+        moved = await books.fetchval(updated_at, account.owner.id)
+        assert moved == await books.fetchval(newest, account.owner.id) > before, call
+
+        await app.execute(f"SELECT public.{call}", account.owner.id)
+        assert await books.fetchval(updated_at, account.owner.id) == moved, f"{call}: again"
+
+
+async def test_an_end_user_who_never_had_credits_was_updated_when_made(
+    app: Connection, books: Connection
+) -> None:
+    account = await open_account(app, OwnerKind.USER)
+
+    assert await books.fetchval(
+        """SELECT c.updated_at = u.created_at FROM public.user_credits c
+           JOIN public.users u USING (user_id) WHERE user_id = $1""",
+        account.owner.id,
+    )

@@ -1,55 +1,81 @@
 """What generators said, as the functions of a batch write it."""
 
-import asyncpg
+from storecredit.ledger.owners import OwnerKind
+from storecredit.postgres.pool import Connection
+from tests.sql.books import open_account
+from tests.sql.generations import create_one, fail_batch, session, start
 
-from tests.sql.books import open_store
-from tests.sql.generations import create_one, session, start
+POSTPONE = "SELECT outcome FROM postpone_generation($1, $2, $3, $4)"
 
 
 async def test_each_failure_of_a_batch_keeps_its_own_message(
-    app: asyncpg.Connection, books: asyncpg.Connection
+    app: Connection, books: Connection, kind: OwnerKind
 ) -> None:
-    plain, special = await open_store(app, 3), await open_store(app, 3)
-    stores, ids = [], []
-    for store_id in (plain, special):
-        for n in range(2):
-            stores.append(store_id)
-            ids.append(await create_one(app, store_id, f"r{n}"))
-        await start(app, store_id, *ids[-2:])
-    # What stands twice in a batch takes its store the way of the one-store functions.
-    stores.append(special)
-    ids.append(ids[-1])
+    items = []
+    for account in [await open_account(app, kind, 3) for _ in range(2)]:
+        ids = [await create_one(app, account, f"r{n}") for n in range(2)]
+        await start(app, account, *ids)
+        items += [(account, session_id) for session_id in ids]
 
-    await app.execute(
-        "SELECT fail_generations_across_stores($1, $2, $3, $3, $4)",
-        stores,
-        ids,
-        [f"E{n}" for n in range(5)],
-        ["plain 0", None, "special 0", "special 1", "special 1, again"],
+    outcomes = await fail_batch(
+        app,
+        [*items, items[-1]],
+        generator_messages=["one 0", None, "other 0", "other 1", "other 1, again"],
     )
 
-    said = [
-        (await session(books, store_id, session_id))["generator_message"]
-        for store_id, session_id in zip(stores[:4], ids[:4], strict=True)
-    ]
-    assert said == ["plain 0", None, "special 0", "special 1"]
+    assert outcomes == ["failed"] * 4 + ["already_failed"]
+    said = [(await session(books, *item))["generator_message"] for item in items]
+    assert said == ["one 0", None, "other 0", "other 1"]
 
 
 async def test_a_failure_without_a_message_leaves_the_last_one(
-    app: asyncpg.Connection, books: asyncpg.Connection
+    app: Connection, books: Connection, kind: OwnerKind
 ) -> None:
-    store_id = await open_store(app, 2)
-    ids = [await create_one(app, store_id, request_id) for request_id in ("r0", "r1")]
-    await start(app, store_id, *ids)
+    account = await open_account(app, kind, 2)
+    ids = [await create_one(app, account, request_id) for request_id in ("r0", "r1")]
+    await start(app, account, *ids)
     for session_id in ids:
-        await app.execute(
-            "SELECT postpone_store_generation($1, $2, 'busy', false)", store_id, session_id
-        )
+        assert await app.fetchval(POSTPONE, account.id, session_id, "busy", False) == "postponed"
 
-    await app.execute("SELECT fail_store_generation($1, $2, 'E', 'e')", store_id, ids[0])
-    await app.execute(
-        "SELECT fail_generations_across_stores($1, $2, '{E}', '{e}')", [store_id], [ids[1]]
-    )
+    await fail_batch(app, [(account, ids[0])])
+    await fail_batch(app, [(account, ids[1])], generator_messages=["gone"])
 
-    for session_id in ids:
-        assert (await session(books, store_id, session_id))["generator_message"] == "busy"
+    assert (await session(books, account, ids[0]))["generator_message"] == "busy"
+    assert (await session(books, account, ids[1]))["generator_message"] == "gone"
+
+
+async def test_a_message_is_forgotten_once_and_nothing_else_with_it(
+    app: Connection, books: Connection, kind: OwnerKind
+) -> None:
+    forget = "SELECT forget_generator_message($1, $2)"
+    account = await open_account(app, kind, 1)
+    session_id = await create_one(app, account)
+    await start(app, account, session_id)
+    assert await app.fetchval(forget, account.id, session_id) is False
+    await fail_batch(app, [(account, session_id)], generator_messages=["said"])
+    before = await session(books, account, session_id)
+
+    assert await app.fetchval(forget, account.id, session_id) is True
+    assert await app.fetchval(forget, account.id, session_id) is False
+
+    assert await session(books, account, session_id) == before | {"generator_message": None}
+
+
+async def test_an_attempt_that_only_waited_is_taken_back(
+    app: Connection, books: Connection, kind: OwnerKind
+) -> None:
+    account = await open_account(app, kind, 1)
+    session_id = await create_one(app, account)
+    assert await app.fetchval(POSTPONE, account.id, session_id, "early", True) == "not_started"
+    await start(app, account, session_id)
+    await start(app, account, session_id)
+
+    assert await app.fetchval(POSTPONE, account.id, session_id, None, True) == "postponed"
+    assert (await session(books, account, session_id))["attempts"] == 2
+    for attempts in (1, 0, 0):
+        await app.fetchval(POSTPONE, account.id, session_id, "busy", False)
+        assert (await session(books, account, session_id))["attempts"] == attempts
+
+    await fail_batch(app, [(account, session_id)])
+    assert await app.fetchval(POSTPONE, account.id, session_id, "late", True) == "already_failed"
+    assert (await session(books, account, session_id))["generator_message"] == "busy"

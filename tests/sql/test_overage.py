@@ -2,9 +2,11 @@
 
 from datetime import date
 
-import asyncpg
 import pytest
 
+from storecredit.ledger.owners import OwnerKind
+from storecredit.postgres.pool import Connection
+from tests.sql.batches import Item, deduct_batch, refund_batch
 from tests.sql.books import (
     Beyond,
     Row,
@@ -12,19 +14,18 @@ from tests.sql.books import (
     beyond,
     credits_of,
     ledger,
-    open_store_beyond,
+    open_account,
+    open_beyond,
     snapshot,
     sqlstate_of,
 )
-from tests.sql.generations import CONTENT, create, create_one, fail
+from tests.sql.generations import CONTENT, create, create_one, fail, session_ids_paid_for
+from tests.sql.interface import add, deduct, refund
 
 MARCH = date(2026, 3, 1)
 
-DEDUCT = "SELECT deduct_store_credits($1, $2, $3)"
-DEDUCT_MANY = "SELECT outcome, balance FROM deduct_store_credits_many($1, $2, $3, NULL, NULL)"
-REFUND = "SELECT refund_store_credits($1, $2, $3)"
-SET_LIMIT = "SELECT set_store_overage_limit($1, $2)"
-CLOSE = "SELECT close_store_overage($1, $2, 16, 'USD')"
+SET_LIMIT = "SELECT set_overage_limit($1, $2)"
+CLOSE = "SELECT close_overage($1, $2, 16, 'USD')"
 
 
 @pytest.mark.parametrize(
@@ -55,52 +56,51 @@ CLOSE = "SELECT close_store_overage($1, $2, 16, 'USD')"
     ],
 )
 async def test_balance_and_setting_alone_decide(
-    app: asyncpg.Connection,
-    books: asyncpg.Connection,
+    app: Connection,
+    books: Connection,
     balance: int,
     limit: int,
     used: int,
     amount: int,
     outcome: str,
 ) -> None:
-    store_id = await open_store_beyond(app, limit=used)
+    account = await open_beyond(app, limit=used)
     if used:
-        await app.execute(DEDUCT, store_id, used, "used before")
+        await deduct(app, account, used, "used before")
     if balance:
-        await app.execute("SELECT add_store_credits($1, $2, 'grant', 'x')", store_id, balance)
-    await app.execute(SET_LIMIT, store_id, limit)
-    before = await snapshot(books, store_id)
-    rows = len(await ledger(books, store_id))
+        await add(app, account, balance, "grant", "x")
+    await app.execute(SET_LIMIT, account.id, limit)
+    before = await snapshot(books, account.owner)
+    rows = len(await ledger(books, account))
 
     # Asked again and again, each time under another request id: always the same.
     for n in range(3 if outcome == "insufficient" else 1):
-        (answer,) = await app.fetch(DEDUCT_MANY, store_id, [amount], [f"r{n}"])
-        assert answer["outcome"] == outcome
+        (answer,) = await deduct_batch(app, [Item(account, amount, f"r{n}")])
+        assert answer.outcome == outcome
 
     if outcome == "insufficient":
-        assert await snapshot(books, store_id) == before
+        assert await snapshot(books, account.owner) == before
     elif outcome == "overage":
-        assert (await ledger(books, store_id))[rows:] == [Row(rows + 1, "overage", amount, 0, "r0")]
-        assert await beyond(books, store_id) == Beyond(0, limit, used + amount)
+        assert (await ledger(books, account))[rows:] == [Row(rows + 1, "overage", amount, 0, "r0")]
+        assert await beyond(books, account) == Beyond(0, limit, used + amount)
     else:
-        assert (await credits_of(books, store_id)).balance == balance - amount
-        assert await beyond(books, store_id) == Beyond(0, limit, used)
-    await assert_books_balance(books, store_id)
+        assert (await credits_of(books, account)).balance == balance - amount
+        assert await beyond(books, account) == Beyond(0, limit, used)
+    await assert_books_balance(books, account.owner)
 
 
 async def test_one_batch_goes_from_the_balance_to_the_limit_and_no_further(
-    app: asyncpg.Connection, books: asyncpg.Connection
+    app: Connection, books: Connection
 ) -> None:
-    store_id = await open_store_beyond(app, 2, limit=3)
+    account = await open_beyond(app, 2, limit=3)
 
-    outcomes = await app.fetch(
-        DEDUCT_MANY,
-        store_id,
-        [1, 3, 1, 2, 2, 1, 2, 1, 3],
-        ["a", "too much", "b", "c", "c", "c", "full", "d", "too much"],
+    amounts = [1, 3, 1, 2, 2, 1, 2, 1, 3]
+    ids = ["a", "too much", "b", "c", "c", "c", "full", "d", "too much"]
+    answers = await deduct_batch(
+        app, [Item(account, *item) for item in zip(amounts, ids, strict=True)]
     )
 
-    assert [tuple(row) for row in outcomes] == [
+    assert answers == [
         ("deducted", 1),
         ("insufficient", 1),
         ("deducted", 0),
@@ -111,209 +111,222 @@ async def test_one_batch_goes_from_the_balance_to_the_limit_and_no_further(
         ("overage", 0),
         ("insufficient", 0),
     ]
-    assert (await ledger(books, store_id))[1:] == [
+    assert (await ledger(books, account))[1:] == [
         Row(2, "deduction", 1, 1, "a"),
         Row(3, "deduction", 1, 0, "b"),
         Row(4, "overage", 2, 0, "c"),
         Row(5, "overage", 1, 0, "d"),
     ]
-    assert await credits_of(books, store_id) == (0, 2, 2, 5)
-    assert await beyond(books, store_id) == Beyond(0, 3, 3)
-    await assert_books_balance(books, store_id)
+    assert await credits_of(books, account) == (0, 2, 2, 5)
+    assert await beyond(books, account) == Beyond(0, 3, 3)
+    await assert_books_balance(books, account.owner)
 
 
 async def test_a_replay_of_overage_takes_nothing_whatever_has_become_of_it(
-    app: asyncpg.Connection, books: asyncpg.Connection
+    app: Connection, books: Connection
 ) -> None:
-    store_id = await open_store_beyond(app, limit=9)
+    account = await open_beyond(app, limit=9)
     for request_id in ("standing", "given back", "billed"):
-        assert await app.fetchval(DEDUCT, store_id, 2, request_id) is True
-    await app.execute(REFUND, store_id, 2, "given back")
-    await app.execute(CLOSE, store_id, MARCH)
-    await app.execute(REFUND, store_id, 2, "billed")
-    await app.execute(SET_LIMIT, store_id, 0)
-    before = await snapshot(books, store_id)
+        assert await deduct(app, account, 2, request_id) is True
+    await refund(app, account, 2, "given back")
+    await app.execute(CLOSE, account.id, MARCH)
+    await refund(app, account, 2, "billed")
+    await app.execute(SET_LIMIT, account.id, 0)
+    before = await snapshot(books, account.owner)
 
     for request_id in ("standing", "given back", "billed"):
-        assert await app.fetchval(DEDUCT, store_id, 2, request_id) is True
-        assert await sqlstate_of(app.fetchval(DEDUCT, store_id, 1, request_id)) == "SC004"
+        assert await deduct(app, account, 2, request_id) is True
+        assert await sqlstate_of(deduct(app, account, 1, request_id)) == "SC004"
 
-    assert await snapshot(books, store_id) == before
+    assert await snapshot(books, account.owner) == before
 
 
 async def test_overage_that_is_not_billed_comes_off_what_is_used(
-    app: asyncpg.Connection, books: asyncpg.Connection
+    app: Connection, books: Connection
 ) -> None:
-    store_id = await open_store_beyond(app, limit=5)
-    await app.execute(DEDUCT, store_id, 3, "r1")
+    account = await open_beyond(app, limit=5)
+    await deduct(app, account, 3, "r1")
 
-    assert await app.fetchval(REFUND, store_id, 2, "r1") is True
+    assert await refund(app, account, 2, "r1") is True
 
-    assert (await ledger(books, store_id))[-1] == Row(2, "overage_refund", 2, 0, "r1")
-    assert await credits_of(books, store_id) == (0, 0, 0, 2)
-    assert await beyond(books, store_id) == Beyond(0, 5, 1)
+    assert (await ledger(books, account))[-1] == Row(2, "overage_refund", 2, 0, "r1")
+    assert await credits_of(books, account) == (0, 0, 0, 2)
+    assert await beyond(books, account) == Beyond(0, 5, 1)
     # The room is there again.
-    assert await app.fetchval(DEDUCT, store_id, 4, "r2") is True
-    await assert_books_balance(books, store_id)
+    assert await deduct(app, account, 4, "r2") is True
+    await assert_books_balance(books, account.owner)
 
 
 async def test_overage_that_is_billed_comes_back_as_credits(
-    app: asyncpg.Connection, books: asyncpg.Connection
+    app: Connection, books: Connection
 ) -> None:
-    store_id = await open_store_beyond(app, limit=5)
-    await app.execute(DEDUCT, store_id, 3, "r1")
-    await app.execute(CLOSE, store_id, MARCH)
+    account = await open_beyond(app, limit=5)
+    await deduct(app, account, 3, "r1")
+    await app.execute(CLOSE, account.id, MARCH)
 
-    assert await app.fetchval(REFUND, store_id, 3, "r1") is True
+    assert await refund(app, account, 3, "r1") is True
 
-    assert (await ledger(books, store_id))[-1] == Row(3, "overage_credit", 3, 3, "r1")
-    assert await credits_of(books, store_id) == (3, 3, 0, 3)
-    assert await beyond(books, store_id) == Beyond(0, 5, 0)
-    await assert_books_balance(books, store_id)
+    assert (await ledger(books, account))[-1] == Row(3, "overage_credit", 3, 3, "r1")
+    assert await credits_of(books, account) == (3, 3, 0, 3)
+    assert await beyond(books, account) == Beyond(0, 5, 0)
+    await assert_books_balance(books, account.owner)
 
 
 async def test_overage_used_after_a_bill_is_not_billed_by_it(
-    app: asyncpg.Connection, books: asyncpg.Connection
+    app: Connection, books: Connection
 ) -> None:
-    store_id = await open_store_beyond(app, limit=5)
-    await app.execute(DEDUCT, store_id, 1, "march")
-    await app.execute(CLOSE, store_id, MARCH)
-    await app.execute(DEDUCT, store_id, 2, "april")
+    account = await open_beyond(app, limit=5)
+    await deduct(app, account, 1, "march")
+    await app.execute(CLOSE, account.id, MARCH)
+    await deduct(app, account, 2, "april")
 
-    refunds = await app.fetch(
-        "SELECT outcome, balance FROM refund_store_credits_many($1, $2, $3, NULL)",
-        store_id,
-        [2, 1, 1, 2],
-        ["april", "march", "march", "april"],
-    )
+    items = [(2, "april"), (1, "march"), (1, "march"), (2, "april")]
+    answers = await refund_batch(app, [Item(account, *item) for item in items])
 
-    assert [tuple(row) for row in refunds] == [
+    assert answers == [
         ("refunded", 0),
         ("refunded", 1),
         ("already_refunded", 1),
         ("already_refunded", 1),
     ]
-    assert [row.type for row in (await ledger(books, store_id))[-2:]] == [
+    assert [row.type for row in (await ledger(books, account))[-2:]] == [
         "overage_refund",
         "overage_credit",
     ]
-    await assert_books_balance(books, store_id)
+    await assert_books_balance(books, account.owner)
 
 
-async def test_the_newest_bill_tells_what_is_billed(
-    app: asyncpg.Connection, books: asyncpg.Connection
-) -> None:
-    store_id = await open_store_beyond(app, limit=5)
+async def test_the_newest_bill_tells_what_is_billed(app: Connection, books: Connection) -> None:
+    account = await open_beyond(app, limit=5)
     for month in (3, 4):
-        await app.execute(DEDUCT, store_id, 1, f"{month}")
-        await app.execute(CLOSE, store_id, date(2026, month, 1))
+        await deduct(app, account, 1, f"{month}")
+        await app.execute(CLOSE, account.id, date(2026, month, 1))
 
     for month in (3, 4):
-        assert await app.fetchval(REFUND, store_id, 1, f"{month}") is True
+        assert await refund(app, account, 1, f"{month}") is True
 
-    assert [row.type for row in (await ledger(books, store_id))[-2:]] == ["overage_credit"] * 2
-    await assert_books_balance(books, store_id)
+    assert [row.type for row in (await ledger(books, account))[-2:]] == ["overage_credit"] * 2
+    await assert_books_balance(books, account.owner)
 
 
 @pytest.mark.parametrize("closed", ["before", "between", "never"])
 async def test_a_second_refund_of_overage_writes_nothing(
-    app: asyncpg.Connection, books: asyncpg.Connection, closed: str
+    app: Connection, books: Connection, closed: str
 ) -> None:
-    store_id = await open_store_beyond(app, limit=5)
+    account = await open_beyond(app, limit=5)
     # The other one leaves something to bill when r1 has come back.
-    await app.execute(DEDUCT, store_id, 3, "r1")
-    await app.execute(DEDUCT, store_id, 1, "other")
+    await deduct(app, account, 3, "r1")
+    await deduct(app, account, 1, "other")
     if closed == "before":
-        await app.execute(CLOSE, store_id, MARCH)
-    assert await app.fetchval(REFUND, store_id, 2, "r1") is True
+        await app.execute(CLOSE, account.id, MARCH)
+    assert await refund(app, account, 2, "r1") is True
     if closed == "between":
-        await app.execute(CLOSE, store_id, MARCH)
-    before = await snapshot(books, store_id)
+        await app.execute(CLOSE, account.id, MARCH)
+    before = await snapshot(books, account.owner)
 
-    assert await app.fetchval(REFUND, store_id, 3, "r1") is False
-    assert await app.fetchval(REFUND, store_id, 1, "r1") is False
-    assert await sqlstate_of(app.fetchval(REFUND, store_id, 4, "r1")) == "SC006"
+    assert await refund(app, account, 3, "r1") is False
+    assert await refund(app, account, 1, "r1") is False
+    assert await sqlstate_of(refund(app, account, 4, "r1")) == "SC006"
 
-    assert await snapshot(books, store_id) == before
+    assert await snapshot(books, account.owner) == before
 
 
 async def test_a_purchase_pays_for_what_comes_and_not_for_what_was_used(
-    app: asyncpg.Connection, books: asyncpg.Connection
+    app: Connection, books: Connection
 ) -> None:
-    store_id = await open_store_beyond(app, limit=5)
-    await app.execute(DEDUCT, store_id, 4, "r1")
+    account = await open_beyond(app, limit=5)
+    await deduct(app, account, 4, "r1")
 
-    await app.execute("SELECT add_store_credits($1, 10, 'purchase', 'order')", store_id)
+    await add(app, account, 10, "purchase", "order")
 
-    assert await app.fetchval(DEDUCT, store_id, 1, "r2") is True
-    assert (await credits_of(books, store_id)).balance == 9
-    assert await beyond(books, store_id) == Beyond(0, 5, 4)
-    await assert_books_balance(books, store_id)
+    assert await deduct(app, account, 1, "r2") is True
+    assert (await credits_of(books, account)).balance == 9
+    assert await beyond(books, account) == Beyond(0, 5, 4)
+    await assert_books_balance(books, account.owner)
 
 
 # Generations
 
 
 async def test_a_generation_beyond_the_balance_is_made_and_carries_its_session(
-    app: asyncpg.Connection, books: asyncpg.Connection
+    app: Connection, books: Connection
 ) -> None:
-    store_id = await open_store_beyond(app, limit=1)
+    account = await open_beyond(app, limit=1)
 
-    rows = await create(app, store_id, [("r1", CONTENT), ("r2", CONTENT), ("r1", CONTENT)])
+    answers = await create(app, account, [("r1", CONTENT), ("r2", CONTENT), ("r1", CONTENT)])
 
-    assert [(row["outcome"], row["status"], row["balance"]) for row in rows] == [
-        ("created", "queued", 0),
-        ("insufficient", None, 0),
-        ("replayed", "queued", 0),
+    session_id = answers[0].session_id
+    assert answers == [
+        ("created", session_id, "queued", 0, "overage"),
+        ("insufficient", None, None, 0, None),
+        ("replayed", session_id, "queued", 0, "overage"),
     ]
-    (again,) = await create(app, store_id, [("r1", CONTENT)])
-    assert (again["outcome"], again["session_id"]) == ("replayed", rows[0]["session_id"])
-    written = await books.fetch(
-        "SELECT type, session_id FROM store_credit_transactions WHERE store_id = $1", store_id
-    )
-    assert [tuple(row) for row in written] == [("overage", rows[0]["session_id"])]
-    assert await books.fetchval(
-        "SELECT count(*) = 1 FROM store_generation_sessions WHERE store_id = $1", store_id
-    )
-    await assert_books_balance(books, store_id)
+    assert await create(app, account, [("r1", CONTENT)]) == answers[2:]
+    assert await session_ids_paid_for(books, account, "overage") == [session_id]
+    sessions = "SELECT count(*) FROM sessions WHERE account_id = $1"
+    assert await books.fetchval(sessions, account.id) == 1
+    await assert_books_balance(books, account.owner)
 
 
 @pytest.mark.parametrize(
     "billed, type_, balance", [(False, "overage_refund", 0), (True, "overage_credit", 1)]
 )
 async def test_a_failed_generation_gives_its_overage_back_once(
-    app: asyncpg.Connection, books: asyncpg.Connection, billed: bool, type_: str, balance: int
+    app: Connection, books: Connection, billed: bool, type_: str, balance: int
 ) -> None:
-    store_id = await open_store_beyond(app, limit=1)
-    session_id = await create_one(app, store_id)
+    account = await open_beyond(app, limit=1)
+    session_id = await create_one(app, account)
     if billed:
-        await app.execute(CLOSE, store_id, MARCH)
+        await app.execute(CLOSE, account.id, MARCH)
 
-    assert await fail(app, store_id, session_id) == "failed"
-    before = await snapshot(books, store_id)
-    assert await fail(app, store_id, session_id) == "already_failed"
+    assert await fail(app, account, session_id) == "failed"
+    before = await snapshot(books, account.owner)
+    assert await fail(app, account, session_id) == "already_failed"
 
-    assert await snapshot(books, store_id) == before
-    assert (await credits_of(books, store_id)).balance == balance
-    assert (await beyond(books, store_id)).overage_used == 0
-    written = await books.fetchrow(
-        "SELECT type, session_id FROM store_credit_transactions WHERE store_id = $1"
-        " ORDER BY seq DESC LIMIT 1",
-        store_id,
-    )
-    assert written is not None
-    assert tuple(written) == (type_, session_id)
-    await assert_books_balance(books, store_id)
+    assert await snapshot(books, account.owner) == before
+    assert (await credits_of(books, account)).balance == balance
+    assert (await beyond(books, account)).overage_used == 0
+    assert (await ledger(books, account))[-1].type == type_
+    assert await session_ids_paid_for(books, account, type_) == [session_id]
+    await assert_books_balance(books, account.owner)
 
 
 async def test_overage_taken_by_a_direct_call_makes_no_session(
-    app: asyncpg.Connection, books: asyncpg.Connection
+    app: Connection, books: Connection
 ) -> None:
-    store_id = await open_store_beyond(app, limit=5)
-    await app.execute(DEDUCT, store_id, 1, "r1")
-    before = await snapshot(books, store_id)
+    account = await open_beyond(app, limit=5)
+    await deduct(app, account, 1, "r1")
+    before = await snapshot(books, account.owner)
 
-    (row,) = await create(app, store_id, [("r1", CONTENT)])
+    (answer,) = await create(app, account, [("r1", CONTENT)])
 
-    assert row["outcome"] == "conflict"
-    assert await snapshot(books, store_id) == before
+    assert answer.outcome == "conflict"
+    assert await snapshot(books, account.owner) == before
+
+
+# Who may not
+
+
+async def test_an_end_user_never_goes_beyond_its_balance(
+    app: Connection, books: Connection
+) -> None:
+    account = await open_account(app, OwnerKind.USER, 1)
+
+    for limit in (1, 2**31 - 1):
+        assert await sqlstate_of(app.fetchval(SET_LIMIT, account.id, limit)) == "SC009"
+    # It has none, which may be said.
+    assert await app.fetchval(SET_LIMIT, account.id, 0) is True
+
+    assert await deduct(app, account, 1, "r1") is True
+    assert await deduct(app, account, 1, "r2") is False
+    assert await app.fetchval(CLOSE, account.id, MARCH) is False
+    assert await beyond(books, account) == Beyond(0, 0, 0)
+    assert [row.type for row in await ledger(books, account)] == ["grant", "deduction"]
+
+
+@pytest.mark.parametrize("account_id", [0, None])
+async def test_an_account_that_is_not_there_has_no_limit_and_no_bill(
+    app: Connection, account_id: int | None
+) -> None:
+    assert await app.fetchval(SET_LIMIT, account_id, 5) is False
+    assert await sqlstate_of(app.fetchval(CLOSE, account_id, MARCH)) == "SC010"

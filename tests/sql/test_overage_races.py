@@ -2,13 +2,12 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator
 from datetime import date
 
-import asyncpg
 import pytest
 
-from storecredit.postgres.pool import Connection, connect
+from storecredit.postgres.pool import Connection
+from tests.sql.batches import Item, deduct_batch
 from tests.sql.books import (
     Beyond,
     assert_books_balance,
@@ -16,46 +15,44 @@ from tests.sql.books import (
     bills,
     credits_of,
     ledger,
-    open_store_beyond,
+    open_beyond,
 )
+from tests.sql.conftest import Callers
 from tests.sql.generations import CONTENT, create, create_one, fail
+from tests.sql.interface import refund
 
 CONNECTIONS = 12
 RACES = 25
 MARCH = date(2026, 3, 1)
 
-DEDUCT_MANY = "SELECT outcome FROM deduct_store_credits_many($1, $2, $3, NULL, NULL)"
-REFUND = "SELECT refund_store_credits($1, 1, $2)"
-SET_LIMIT = "SELECT set_store_overage_limit($1, $2)"
-CLOSE = "SELECT close_store_overage($1, $2, 16, 'USD')"
+SET_LIMIT = "SELECT set_overage_limit($1, $2)"
+CLOSE = "SELECT close_overage($1, $2, 16, 'USD')"
 
 
 @pytest.fixture
-async def many(books_url: str) -> AsyncIterator[list[Connection]]:
+async def many(callers: Callers) -> list[Connection]:
     """Several connections of the application."""
-    connections = await asyncio.gather(*(connect(books_url) for _ in range(CONNECTIONS)))
-    yield list(connections)
-    await asyncio.gather(*(connection.close() for connection in connections))
+    return await callers(CONNECTIONS)
 
 
 @pytest.mark.parametrize("credits", [0, 4])
 @pytest.mark.parametrize("places", [0, 1, 5])
 async def test_at_the_edge_as_many_go_beyond_as_there_are_places(
     many: list[Connection],
-    app: asyncpg.Connection,
-    books: asyncpg.Connection,
+    app: Connection,
+    books: Connection,
     places: int,
     credits: int,
 ) -> None:
-    store_id = await open_store_beyond(app, credits, limit=places)
+    account = await open_beyond(app, credits, limit=places)
 
     async def ask(n: int, connection: Connection) -> list[str]:
         """Three batches of each connection, some of one request and some of two."""
         outcomes: list[str] = []
         for turn in range(3):
             ids = [f"{n} {turn} {item}" for item in range(1 + (n + turn) % 2)]
-            rows = await connection.fetch(DEDUCT_MANY, store_id, [1] * len(ids), ids)
-            outcomes += [row["outcome"] for row in rows]
+            answers = await deduct_batch(connection, [Item(account, 1, each) for each in ids])
+            outcomes += [answer.outcome for answer in answers]
         return outcomes
 
     asked = await asyncio.gather(*(ask(n, connection) for n, connection in enumerate(many)))
@@ -64,104 +61,104 @@ async def test_at_the_edge_as_many_go_beyond_as_there_are_places(
     assert outcomes["deducted"] == credits
     assert outcomes["overage"] == places
     assert outcomes.total() == outcomes["insufficient"] + credits + places
-    assert await beyond(books, store_id) == Beyond(0, places, places)
-    assert (await credits_of(books, store_id)).balance == 0
+    assert await beyond(books, account) == Beyond(0, places, places)
+    assert (await credits_of(books, account)).balance == 0
     # First all that the balance pays for, then what goes beyond it: no other order is possible.
-    types = [row.type for row in await ledger(books, store_id) if row.request_id != "opening"]
+    types = [row.type for row in await ledger(books, account) if row.request_id != "opening"]
     assert types == ["deduction"] * credits + ["overage"] * places
-    await assert_books_balance(books, store_id)
+    await assert_books_balance(books, account.owner)
 
 
 async def test_one_request_sent_by_all_at_once_goes_beyond_once(
-    many: list[Connection], app: asyncpg.Connection, books: asyncpg.Connection
+    many: list[Connection], app: Connection, books: Connection
 ) -> None:
-    store_id = await open_store_beyond(app, limit=5)
+    account = await open_beyond(app, limit=5)
 
     answers = await asyncio.gather(
-        *(create(connection, store_id, [("r1", CONTENT)]) for connection in many)
+        *(create(connection, account, [("r1", CONTENT)]) for connection in many)
     )
 
-    outcomes = sorted(rows[0]["outcome"] for rows in answers)
+    outcomes = sorted(created.outcome for (created,) in answers)
     assert outcomes == ["created"] + ["replayed"] * (CONNECTIONS - 1)
-    assert (await beyond(books, store_id)).overage_used == 1
-    await assert_books_balance(books, store_id)
+    assert (await beyond(books, account)).overage_used == 1
+    await assert_books_balance(books, account.owner)
 
 
 async def test_overage_comes_back_once_while_its_month_is_closed(
-    many: list[Connection], app: asyncpg.Connection, books: asyncpg.Connection
+    many: list[Connection], app: Connection, books: Connection
 ) -> None:
     for race in range(RACES):
-        store_id = await open_store_beyond(app, limit=2)
-        session_id = await create_one(app, store_id, "r1")
+        account = await open_beyond(app, limit=2)
+        session_id = await create_one(app, account, "r1")
         # Something to bill also where r1 has come back before.
-        await app.fetch(DEDUCT_MANY, store_id, [1], ["other"])
+        await deduct_batch(app, [Item(account, 1, "other")])
 
         first, last = many[race % 4], many[4 + race % 4]
         closed, failed, *refunds = await asyncio.gather(
-            first.fetchval(CLOSE, store_id, MARCH),
-            last.fetchval("SELECT fail_store_generation($1, $2, 'E', '')", store_id, session_id),
-            *(each.fetchval(REFUND, store_id, "r1") for each in many[8:]),
+            first.fetchval(CLOSE, account.id, MARCH),
+            fail(last, account, session_id),
+            *(refund(each, account, 1, "r1") for each in many[8:]),
         )
 
         assert closed is True
         assert failed == "failed"
         back = [
             row.type
-            for row in await ledger(books, store_id)
+            for row in await ledger(books, account)
             if row.type in {"refund", "overage_refund", "overage_credit"}
         ]
         assert len(back) == 1, "it came back once, whoever gave it back"
         assert refunds.count(True) <= 1
         # Billed and given as credits, or neither.
         billed = {"overage_refund": 1, "overage_credit": 2}[back[0]]
-        assert [bill.credits for bill in await bills(books, store_id)] == [billed]
-        assert (await credits_of(books, store_id)).balance == billed - 1
-        assert (await beyond(books, store_id)).overage_used == 0
-        assert await fail(app, store_id, session_id) == "already_failed"
-        await assert_books_balance(books, store_id)
+        assert [bill.credits for bill in await bills(books, account)] == [billed]
+        assert (await credits_of(books, account)).balance == billed - 1
+        assert (await beyond(books, account)).overage_used == 0
+        assert await fail(app, account, session_id) == "already_failed"
+        await assert_books_balance(books, account.owner)
 
 
 async def test_a_month_closed_by_all_at_once_is_one_bill(
-    many: list[Connection], app: asyncpg.Connection, books: asyncpg.Connection
+    many: list[Connection], app: Connection, books: Connection
 ) -> None:
-    store_id = await open_store_beyond(app, limit=100)
-    await app.fetch(DEDUCT_MANY, store_id, [7], ["before"])
+    account = await open_beyond(app, limit=100)
+    await deduct_batch(app, [Item(account, 7, "before")])
 
     answers = await asyncio.gather(
         *(
-            connection.fetchval(CLOSE, store_id, MARCH)
+            connection.fetchval(CLOSE, account.id, MARCH)
             if n % 2
-            else connection.fetch(DEDUCT_MANY, store_id, [1], [f"r{n}"])
+            else deduct_batch(connection, [Item(account, 1, f"r{n}")])
             for n, connection in enumerate(many)
         )
     )
 
     assert answers[1::2].count(True) == 1
-    (bill,) = await bills(books, store_id)
-    used = (await beyond(books, store_id)).overage_used
+    (bill,) = await bills(books, account)
+    used = (await beyond(books, account)).overage_used
     assert bill.credits + used == 7 + CONNECTIONS // 2
-    await assert_books_balance(books, store_id)
+    await assert_books_balance(books, account.owner)
 
 
 async def test_a_limit_lowered_at_once_lets_through_what_came_before_it(
-    many: list[Connection], app: asyncpg.Connection, books: asyncpg.Connection
+    many: list[Connection], app: Connection, books: Connection
 ) -> None:
-    store_id = await open_store_beyond(app, limit=100)
+    account = await open_beyond(app, limit=100)
 
     answers = await asyncio.gather(
         *(
-            connection.fetch(DEDUCT_MANY, store_id, [1], [f"r{n}"])
+            deduct_batch(connection, [Item(account, 1, f"r{n}")])
             for n, connection in enumerate(many[:6])
         ),
-        many[6].fetchval(SET_LIMIT, store_id, 0),
+        many[6].fetchval(SET_LIMIT, account.id, 0),
         *(
-            connection.fetch(DEDUCT_MANY, store_id, [1], [f"s{n}"])
+            deduct_batch(connection, [Item(account, 1, f"s{n}")])
             for n, connection in enumerate(many[7:])
         ),
     )
-    outcomes = [rows[0]["outcome"] for rows in answers if rows is not True]
-    (after,) = await app.fetch(DEDUCT_MANY, store_id, [1], ["after"])
+    outcomes = [each[0].outcome for each in answers if isinstance(each, list)]
+    (after,) = await deduct_batch(app, [Item(account, 1, "after")])
 
-    assert after["outcome"] == "insufficient"
-    assert await beyond(books, store_id) == Beyond(0, 0, outcomes.count("overage"))
-    await assert_books_balance(books, store_id)
+    assert after.outcome == "insufficient"
+    assert await beyond(books, account) == Beyond(0, 0, outcomes.count("overage"))
+    await assert_books_balance(books, account.owner)

@@ -14,6 +14,7 @@ from uuid import UUID, uuid4
 
 import asyncpg
 import pytest
+from storecredit.ledger.store_credits import WINDOW, MovementFilter, StoreCredits
 
 from storecredit.billing.catalogue import load_catalogue
 from storecredit.billing.overage import OverageBilling
@@ -24,7 +25,6 @@ from storecredit.generation.storage import ResultStore
 from storecredit.generation.sweep import Sweep
 from storecredit.ledger.outcomes import MovementType
 from storecredit.ledger.owners import Owner
-from storecredit.ledger.store_credits import WINDOW, MovementFilter, StoreCredits
 from storecredit.postgres.job_queue import JobQueue
 from storecredit.postgres.pool import Connection, Database, read_url
 from storecredit.settings import Settings

@@ -1,4 +1,4 @@
-"""Giving credits back: refund_store_credits and its plural, read back from the tables."""
+"""Giving credits back one request at a time, as outside callers do, read back from the tables."""
 
 import asyncio
 from uuid import UUID, uuid4
@@ -6,131 +6,97 @@ from uuid import UUID, uuid4
 import asyncpg
 import pytest
 
-from storecredit.postgres.pool import connect
+from storecredit.ledger.owners import OwnerKind
+from storecredit.postgres.pool import Connection
 from tests.sql.books import (
     Row,
     assert_books_balance,
     credits_of,
     ledger,
-    open_store,
+    open_account,
     snapshot,
     sqlstate_of,
 )
+from tests.sql.conftest import Callers
+from tests.sql.generations import create_one
+from tests.sql.interface import INTERFACES, claw_back, deduct, refund
 
 INT_MAX = 2**31 - 1
 RACES = 30
 
-DEDUCT = "SELECT deduct_store_credits($1, $2, $3)"
-REFUND = "SELECT refund_store_credits($1, $2, $3)"
-
-
-async def refund_many(
-    connection: asyncpg.Connection, store_id: UUID, items: list[tuple[int | None, str | None]]
-) -> list[tuple[int, str, int]]:
-    rows = await connection.fetch(
-        "SELECT ord, outcome, balance FROM refund_store_credits_many($1, $2, $3, $4)",
-        store_id,
-        [amount for amount, _ in items],
-        [request_id for _, request_id in items],
-        [None] * len(items),
-    )
-    return [tuple(row) for row in rows]
-
 
 async def test_a_refund_returns_the_credits_under_the_same_request(
-    app: asyncpg.Connection, books: asyncpg.Connection
+    app: Connection, books: Connection, kind: OwnerKind
 ) -> None:
-    store_id = await open_store(app, 10)
-    await app.fetchval(DEDUCT, store_id, 3, "r1")
+    account = await open_account(app, kind, 10)
+    await deduct(app, account, 3, "r1")
 
-    assert await app.fetchval(REFUND, store_id, 3, "r1") is True
+    assert await refund(app, account, 3, "r1") is True
 
-    assert await credits_of(books, store_id) == (10, 10, 0, 3)
-    assert (await ledger(books, store_id))[1:] == [
+    assert await credits_of(books, account) == (10, 10, 0, 3)
+    assert (await ledger(books, account))[1:] == [
         Row(2, "deduction", 3, 7, "r1"),
         Row(3, "refund", 3, 10, "r1"),
     ]
-    await assert_books_balance(books, store_id)
+    await assert_books_balance(books, account.owner)
 
 
 async def test_a_second_refund_answers_false_and_writes_nothing(
-    app: asyncpg.Connection, books: asyncpg.Connection
+    app: Connection, books: Connection, kind: OwnerKind
 ) -> None:
-    store_id = await open_store(app, 10)
-    await app.fetchval(DEDUCT, store_id, 3, "r1")
-    await app.fetchval(REFUND, store_id, 3, "r1")
-    before = await snapshot(books, store_id)
+    account = await open_account(app, kind, 10)
+    await deduct(app, account, 3, "r1")
+    await refund(app, account, 3, "r1")
+    before = await snapshot(books, account.owner)
 
-    assert await app.fetchval(REFUND, store_id, 3, "r1") is False
+    assert await refund(app, account, 3, "r1") is False
 
-    assert await snapshot(books, store_id) == before
+    assert await snapshot(books, account.owner) == before
 
 
 async def test_less_than_was_deducted_may_come_back_but_only_once(
-    app: asyncpg.Connection, books: asyncpg.Connection
+    app: Connection, books: Connection, kind: OwnerKind
 ) -> None:
-    store_id = await open_store(app, 10)
-    await app.fetchval(DEDUCT, store_id, 5, "r1")
+    account = await open_account(app, kind, 10)
+    await deduct(app, account, 5, "r1")
 
-    assert await app.fetchval(REFUND, store_id, 2, "r1") is True
-    before = await snapshot(books, store_id)
-    assert await app.fetchval(REFUND, store_id, 2, "r1") is False
-    assert await app.fetchval(REFUND, store_id, 3, "r1") is False
-    assert await app.fetchval(REFUND, store_id, 5, "r1") is False
+    assert await refund(app, account, 2, "r1") is True
+    before = await snapshot(books, account.owner)
+    for amount in (2, 3, 5):
+        assert await refund(app, account, amount, "r1") is False
 
-    assert await snapshot(books, store_id) == before
-    assert await credits_of(books, store_id) == (7, 10, 3, 3)
-    await assert_books_balance(books, store_id)
+    assert await snapshot(books, account.owner) == before
+    assert await credits_of(books, account) == (7, 10, 3, 3)
+    await assert_books_balance(books, account.owner)
 
 
-async def test_the_description_is_kept_and_has_a_default(
-    app: asyncpg.Connection, books: asyncpg.Connection
+async def test_a_refund_carries_its_description_and_the_session_of_its_deduction(
+    app: Connection, books: Connection, kind: OwnerKind
 ) -> None:
-    store_id = await open_store(app, 10)
+    account, names = await open_account(app, kind, 10), INTERFACES[kind]
+    session_id = await create_one(app, account, "made")
     for request_id in ("named", "positional", "null"):
-        await app.fetchval(DEDUCT, store_id, 1, request_id)
+        await deduct(app, account, 1, request_id)
 
-    await app.execute(
-        "SELECT refund_store_credits(p_amount => 1, p_request_id => 'named', p_store_id => $1)",
-        store_id,
-    )
-    await app.execute("SELECT refund_store_credits($1, 1, 'positional', 'Blocked')", store_id)
-    await app.execute(
-        """SELECT refund_store_credits(p_store_id => $1, p_amount => 1, p_request_id => 'null',
-               p_description => NULL)""",
-        store_id,
-    )
+    for arguments in (
+        "$1, 1, 'made'",
+        f"p_amount => 1, p_request_id => 'named', {names.argument} => $1",
+        "$1, 1, 'positional', 'Blocked'",
+        f"{names.argument} => $1, p_amount => 1, p_request_id => 'null', p_description => NULL",
+    ):
+        await app.execute(f"SELECT public.{names.refund}({arguments})", account.owner.id)
 
     rows = await books.fetch(
-        "SELECT request_id, description FROM store_credit_transactions"
-        " WHERE store_id = $1 AND type = 'refund' ORDER BY seq",
-        store_id,
+        "SELECT request_id, description, session_id FROM movements"
+        " WHERE account_id = $1 AND type = 'refund' ORDER BY seq",
+        account.id,
     )
     assert [tuple(row) for row in rows] == [
-        ("named", "Credits refunded"),
-        ("positional", "Blocked"),
-        ("null", ""),
+        ("made", "Credits refunded", session_id),
+        ("named", "Credits refunded", None),
+        ("positional", "Blocked", None),
+        ("null", "", None),
     ]
-
-
-async def test_a_refund_carries_the_session_of_its_deduction(
-    app: asyncpg.Connection, books: asyncpg.Connection
-) -> None:
-    store_id, session_id = await open_store(app, 2), uuid4()
-    await app.execute(
-        "SELECT deduct_store_credits_many($1, '{1,1}', '{a,b}', '{NULL,NULL}', $2)",
-        store_id,
-        [None, session_id],
-    )
-
-    await refund_many(app, store_id, [(1, "b"), (1, "a")])
-
-    rows = await books.fetch(
-        "SELECT request_id, session_id FROM store_credit_transactions"
-        " WHERE store_id = $1 AND type = 'refund' ORDER BY seq",
-        store_id,
-    )
-    assert [tuple(row) for row in rows] == [("b", session_id), ("a", None)]
 
 
 @pytest.mark.parametrize(
@@ -145,169 +111,103 @@ async def test_a_refund_carries_the_session_of_its_deduction(
         (1, "never", "SC005"),
         (1, "opening", "SC005"),
         (1, "refused", "SC005"),
+        (1, "clawed back", "SC005"),
         (1, None, "SC005"),
         (1, "", "SC005"),
         (1, "x" * 300, "SC005"),
     ],
 )
 async def test_what_cannot_be_refunded_is_refused_with_its_own_code(
-    app: asyncpg.Connection,
-    books: asyncpg.Connection,
+    app: Connection,
+    books: Connection,
+    kind: OwnerKind,
     amount: int | None,
     request_id: str | None,
     sqlstate: str,
 ) -> None:
-    store_id = await open_store(app, 10)
-    await app.fetchval(DEDUCT, store_id, 3, "taken")
-    await app.fetchval(DEDUCT, store_id, 2, "returned too")
-    await app.fetchval(REFUND, store_id, 2, "returned too")
-    await app.fetchval(DEDUCT, store_id, 100, "refused")
-    before = await snapshot(books, store_id)
+    account = await open_account(app, kind, 10)
+    await deduct(app, account, 3, "taken")
+    await deduct(app, account, 2, "returned too")
+    await refund(app, account, 2, "returned too")
+    await deduct(app, account, 100, "refused")
+    await claw_back(app, account, 1, "clawed back")
+    before = await snapshot(books, account.owner)
 
-    assert await sqlstate_of(app.fetchval(REFUND, store_id, amount, request_id)) == sqlstate
+    assert await sqlstate_of(refund(app, account, amount, request_id)) == sqlstate
 
-    assert await snapshot(books, store_id) == before
+    assert await snapshot(books, account.owner) == before
 
 
-async def test_another_stores_deduction_cannot_be_refunded(
-    app: asyncpg.Connection, books: asyncpg.Connection
+async def test_another_accounts_deduction_cannot_be_refunded(
+    app: Connection, books: Connection, kind: OwnerKind
 ) -> None:
-    owner, other = await open_store(app, 5), await open_store(app, 5)
-    await app.fetchval(DEDUCT, owner, 5, "r1")
+    owner, other = await open_account(app, kind, 5), await open_account(app, kind, 5)
+    await deduct(app, owner, 5, "r1")
 
-    assert await sqlstate_of(app.fetchval(REFUND, other, 5, "r1")) == "SC005"
+    assert await sqlstate_of(refund(app, other, 5, "r1")) == "SC005"
 
     assert (await credits_of(books, owner)).balance == 0
     assert (await credits_of(books, other)).balance == 5
 
 
-@pytest.mark.parametrize("store_id", [uuid4(), None])
-async def test_an_unknown_store_is_refused(app: asyncpg.Connection, store_id: UUID | None) -> None:
-    assert await sqlstate_of(app.fetchval(REFUND, store_id, 1, "r1")) == "SC001"
-
-
-async def test_a_batch_settles_each_item_in_order(
-    app: asyncpg.Connection, books: asyncpg.Connection
+@pytest.mark.parametrize("owner_id", [uuid4(), None])
+async def test_an_unknown_owner_is_refused(
+    app: Connection, kind: OwnerKind, owner_id: UUID | None
 ) -> None:
-    store_id = await open_store(app, 10)
-    for amount, request_id in [(1, "old"), (3, "a"), (2, "b")]:
-        await app.fetchval(DEDUCT, store_id, amount, request_id)
-    await app.fetchval(REFUND, store_id, 1, "old")
+    names = INTERFACES[kind]
+    call = app.execute(f"SELECT public.{names.refund}($1, 1, 'r1')", owner_id)
 
-    outcomes = await refund_many(
-        app,
-        store_id,
-        [
-            (1, "old"),
-            (5, "a"),  # too much does not use the request up
-            (2, "a"),
-            (3, "a"),
-            (4, "a"),
-            (1, "never"),
-            (1, "never"),
-            (2, "b"),
-            (2, "b"),
-        ],
-    )
-
-    assert outcomes == [
-        (1, "already_refunded", 5),
-        (2, "exceeds_deduction", 5),
-        (3, "refunded", 7),
-        (4, "already_refunded", 7),
-        (5, "exceeds_deduction", 7),
-        (6, "no_deduction", 7),
-        (7, "no_deduction", 7),
-        (8, "refunded", 9),
-        (9, "already_refunded", 9),
-    ]
-    assert (await ledger(books, store_id))[-2:] == [
-        Row(6, "refund", 2, 7, "a"),
-        Row(7, "refund", 2, 9, "b"),
-    ]
-    await assert_books_balance(books, store_id)
+    assert await sqlstate_of(call) == names.unknown
 
 
-async def test_one_bad_amount_refuses_the_whole_batch(
-    app: asyncpg.Connection, books: asyncpg.Connection
+async def test_a_refund_after_a_clawback_gives_back_what_was_deducted(
+    app: Connection, books: Connection, kind: OwnerKind
 ) -> None:
-    store_id = await open_store(app, 10)
-    await app.fetchval(DEDUCT, store_id, 3, "r1")
-    before = await snapshot(books, store_id)
+    account = await open_account(app, kind, 10)
+    await deduct(app, account, 6, "r1")
+    await claw_back(app, account, 10, "r1")
 
-    assert await sqlstate_of(refund_many(app, store_id, [(3, "r1"), (0, "r1")])) == "SC002"
+    assert await refund(app, account, 6, "r1") is True
 
-    assert await snapshot(books, store_id) == before
-
-
-async def test_an_empty_batch_does_nothing(
-    app: asyncpg.Connection, books: asyncpg.Connection
-) -> None:
-    store_id = await open_store(app, 1)
-    before = await snapshot(books, store_id)
-
-    assert await refund_many(app, store_id, []) == []
-
-    assert await snapshot(books, store_id) == before
-
-
-async def test_an_array_that_does_not_count_from_one_refunds_what_it_says(
-    app: asyncpg.Connection, books: asyncpg.Connection
-) -> None:
-    store_id = await open_store(app, 10)
-    await app.fetchval(DEDUCT, store_id, 1, "a")
-    await app.fetchval(DEDUCT, store_id, 9, "b")
-
-    rows = await app.fetch(
-        """SELECT outcome, balance FROM refund_store_credits_many(
-               $1, '[0:1]={1,10}', '[5:6]={a,b}', '[-1:0]={first,second}')""",
-        store_id,
-    )
-
-    assert [tuple(row) for row in rows] == [("refunded", 1), ("exceeds_deduction", 1)]
-    assert (await ledger(books, store_id))[-1] == Row(4, "refund", 1, 1, "a")
-    await assert_books_balance(books, store_id)
+    assert await credits_of(books, account) == (6, 10, 0, 4)
+    await assert_books_balance(books, account.owner)
 
 
 async def test_of_twenty_refunds_at_once_one_is_made(
-    books_url: str, app: asyncpg.Connection, books: asyncpg.Connection
+    callers: Callers, app: Connection, books: Connection, kind: OwnerKind
 ) -> None:
-    store_id = await open_store(app, 5)
-    await app.fetchval(DEDUCT, store_id, 5, "r1")
-    connections = await asyncio.gather(*(connect(books_url) for _ in range(20)))
+    account = await open_account(app, kind, 5)
+    await deduct(app, account, 5, "r1")
 
     answers = await asyncio.gather(
-        *(connection.fetchval(REFUND, store_id, 5, "r1") for connection in connections)
+        *(refund(connection, account, 5, "r1") for connection in await callers(20))
     )
-    await asyncio.gather(*(connection.close() for connection in connections))
 
     assert sorted(answers) == [False] * 19 + [True]
-    assert await credits_of(books, store_id) == (5, 5, 0, 3)
-    await assert_books_balance(books, store_id)
+    assert await credits_of(books, account) == (5, 5, 0, 3)
+    await assert_books_balance(books, account.owner)
 
 
 async def test_a_refund_that_races_its_deduction_comes_after_it_or_is_refused(
-    books_url: str, app: asyncpg.Connection, books: asyncpg.Connection
+    callers: Callers, app: Connection, books: Connection, kind: OwnerKind
 ) -> None:
-    store_id = await open_store(app, RACES)
-    other = await connect(books_url)
+    account = await open_account(app, kind, RACES)
+    (other,) = await callers(1)
     refunds = 0
 
     for race in range(RACES):
         request_id = f"r{race}"
-        answers: list[object] = await asyncio.gather(
-            app.fetchval(DEDUCT, store_id, 1, request_id),
-            other.fetchval(REFUND, store_id, 1, request_id),
+        deducted, refunded = await asyncio.gather(
+            deduct(app, account, 1, request_id),
+            refund(other, account, 1, request_id),
             return_exceptions=True,
         )
-        deducted, refunded = answers
         assert deducted is True
         if isinstance(refunded, asyncpg.PostgresError):
             assert refunded.sqlstate == "SC005"
         else:
             assert refunded is True
             refunds += 1
-    await other.close()
 
-    assert (await credits_of(books, store_id)).balance == refunds
-    await assert_books_balance(books, store_id)
+    assert (await credits_of(books, account)).balance == refunds
+    await assert_books_balance(books, account.owner)

@@ -1,48 +1,66 @@
 """End users are made at their first call: ensure_user, read back from the tables."""
 
 import asyncio
+from typing import Any
 from uuid import UUID, uuid4
 
-import asyncpg
 import pytest
 
-from storecredit.postgres.pool import connect
-from tests.sql.books import Row, sqlstate_of
-from tests.sql.user_books import (
-    assert_user_books_balance,
+from storecredit.ledger.owners import Owner
+from storecredit.postgres.pool import Connection
+from tests.sql.books import (
+    Credits,
+    Row,
+    account_of,
+    assert_books_balance,
+    credits_of,
+    ledger,
     open_user,
-    user_credits_of,
-    user_ledger,
-    user_snapshot,
+    snapshot,
+    sqlstate_of,
 )
+from tests.sql.conftest import Callers
+from tests.sql.generations import create_one
 
-NOTHING: list[list[object]] = [[], [], [], []]
 RACES = 20
 WAIT_SECONDS = 60
 
-ENSURE = "SELECT ensure_user($1, $2)"
+ENSURE = "SELECT outcome FROM ensure_user($1, $2)"
+WITHHOLD = "SELECT outcome FROM ensure_user($1, $2, true)"
+
+
+async def user_ledger(connection: Connection, user_id: UUID) -> list[Row]:
+    return await ledger(connection, await account_of(connection, Owner.user(user_id)))
+
+
+async def user_credits_of(connection: Connection, user_id: UUID) -> Credits:
+    return await credits_of(connection, await account_of(connection, Owner.user(user_id)))
+
+
+async def user_snapshot(connection: Connection, user_id: UUID) -> dict[str, list[Any]]:
+    return await snapshot(connection, Owner.user(user_id))
 
 
 async def test_the_first_call_makes_the_user_with_its_starter_credits(
-    app: asyncpg.Connection, books: asyncpg.Connection
+    app: Connection, books: Connection
 ) -> None:
     user_id = uuid4()
 
     assert await app.fetchval(ENSURE, user_id, 10) == "made"
 
-    assert await user_credits_of(books, user_id) == (10, 10, 0, 0, 1)
+    assert await user_credits_of(books, user_id) == (10, 10, 0, 1)
     assert await user_ledger(books, user_id) == [Row(1, "signup_bonus", 10, 10, "signup")]
     assert await books.fetchval("SELECT count(*) FROM users WHERE user_id = $1", user_id) == 1
-    description = "SELECT description FROM credit_transactions WHERE user_id = $1"
+    description = "SELECT description FROM public.credit_transactions WHERE user_id = $1"
     assert await books.fetchval(description, user_id) == "Starter credits"
 
 
 @pytest.mark.parametrize("starter_credits", [0, 10, 500, None])
 async def test_every_further_call_changes_nothing(
-    app: asyncpg.Connection, books: asyncpg.Connection, starter_credits: int | None
+    app: Connection, books: Connection, starter_credits: int | None
 ) -> None:
     user_id = await open_user(app, 10)
-    await app.execute("SELECT deduct_credits($1, 10, 'r1')", user_id)
+    await app.execute("SELECT public.deduct_credits($1, 10, 'r1')", user_id)
     before = await user_snapshot(books, user_id)
 
     assert await app.fetchval(ENSURE, user_id, starter_credits) == "there"
@@ -52,7 +70,7 @@ async def test_every_further_call_changes_nothing(
 
 @pytest.mark.parametrize("starter_credits", [0, None])
 async def test_without_starter_credits_nothing_stands_in_the_ledger(
-    app: asyncpg.Connection, books: asyncpg.Connection, starter_credits: int | None
+    app: Connection, books: Connection, starter_credits: int | None
 ) -> None:
     user_id = uuid4()
 
@@ -60,29 +78,29 @@ async def test_without_starter_credits_nothing_stands_in_the_ledger(
     # Nor do credits come later, when the setting was changed.
     assert await app.fetchval(ENSURE, user_id, 10) == "there"
 
-    assert await user_credits_of(books, user_id) == (0, 0, 0, 0, 0)
+    assert await user_credits_of(books, user_id) == (0, 0, 0, 0)
     assert await user_ledger(books, user_id) == []
 
 
 @pytest.mark.parametrize("user_id, sqlstate", [(uuid4(), "SC002"), (None, "SC002")])
 async def test_negative_starter_credits_make_no_user(
-    app: asyncpg.Connection, books: asyncpg.Connection, user_id: UUID | None, sqlstate: str
+    app: Connection, books: Connection, user_id: UUID | None, sqlstate: str
 ) -> None:
     assert await sqlstate_of(app.fetchval(ENSURE, user_id, -1)) == sqlstate
 
     if user_id:
-        assert await user_snapshot(books, user_id) == NOTHING
+        assert not any((await user_snapshot(books, user_id)).values())
 
 
-async def test_nobody_is_no_user(app: asyncpg.Connection) -> None:
+async def test_nobody_is_no_user(app: Connection) -> None:
     not_null_violation = "23502"
     assert await sqlstate_of(app.fetchval(ENSURE, None, 10)) == not_null_violation
 
 
 async def test_of_twenty_first_calls_at_once_one_makes_the_user(
-    books_url: str, books: asyncpg.Connection
+    callers: Callers, books: Connection
 ) -> None:
-    connections = await asyncio.gather(*(connect(books_url) for _ in range(20)))
+    connections = await callers(20)
     for _ in range(RACES):
         user_id = uuid4()
 
@@ -92,33 +110,31 @@ async def test_of_twenty_first_calls_at_once_one_makes_the_user(
 
         assert sorted(answers) == ["made"] + ["there"] * 19
         assert await user_ledger(books, user_id) == [Row(1, "signup_bonus", 10, 10, "signup")]
-        assert await user_credits_of(books, user_id) == (10, 10, 0, 0, 1)
-    await asyncio.gather(*(connection.close() for connection in connections))
+        assert await user_credits_of(books, user_id) == (10, 10, 0, 1)
 
 
 async def test_a_call_that_was_not_first_answers_once_the_user_is_there_entirely(
-    books_url: str, app: asyncpg.Connection, books: asyncpg.Connection
+    callers: Callers, app: Connection, books: Connection
 ) -> None:
-    user_id, other = uuid4(), await connect(books_url)
+    user_id, (other,) = uuid4(), await callers(1)
     making = app.transaction()
     await making.start()
     assert await app.fetchval(ENSURE, user_id, 10) == "made"
 
     second = asyncio.create_task(other.fetchval(ENSURE, user_id, 10))
     await wait_until_blocked(books, other)
-    assert await user_snapshot(books, user_id) == NOTHING
+    assert not any((await user_snapshot(books, user_id)).values())
     await making.commit()
 
     assert await second == "there"
-    assert await other.fetchval("SELECT deduct_credits($1, 10, 'r1')", user_id) is True
-    await assert_user_books_balance(books, user_id)
-    await other.close()
+    assert await other.fetchval("SELECT public.deduct_credits($1, 10, 'r1')", user_id) is True
+    await assert_books_balance(books, Owner.user(user_id))
 
 
 async def test_a_user_whose_making_was_undone_is_made_by_the_call_that_waited(
-    books_url: str, app: asyncpg.Connection, books: asyncpg.Connection
+    callers: Callers, app: Connection, books: Connection
 ) -> None:
-    user_id, other = uuid4(), await connect(books_url)
+    user_id, (other,) = uuid4(), await callers(1)
     making = app.transaction()
     await making.start()
     assert await app.fetchval(ENSURE, user_id, 10) == "made"
@@ -129,17 +145,15 @@ async def test_a_user_whose_making_was_undone_is_made_by_the_call_that_waited(
 
     assert await second == "made"
     assert await user_ledger(books, user_id) == [Row(1, "signup_bonus", 7, 7, "signup")]
-    await other.close()
 
 
 async def test_of_several_calls_that_would_give_what_was_withheld_one_does(
-    books_url: str, app: asyncpg.Connection, books: asyncpg.Connection
+    callers: Callers, app: Connection, books: Connection
 ) -> None:
-    withholding = "SELECT ensure_user($1, $2, true)"
-    user_id, other = uuid4(), await connect(books_url)
-    assert await app.fetchval(withholding, user_id, 10) == "made"
-    assert await app.fetchval(withholding, user_id, 10) == "there"
-    assert await user_credits_of(books, user_id) == (0, 0, 0, 0, 0)
+    user_id, (other,) = uuid4(), await callers(1)
+    assert await app.fetchval(WITHHOLD, user_id, 10) == "made"
+    assert await app.fetchval(WITHHOLD, user_id, 10) == "there"
+    assert await user_credits_of(books, user_id) == (0, 0, 0, 0)
     giving = app.transaction()
     await giving.start()
     assert await app.fetchval(ENSURE, user_id, 10) == "given"
@@ -149,13 +163,12 @@ async def test_of_several_calls_that_would_give_what_was_withheld_one_does(
     await giving.commit()
 
     assert await second == "there"
-    assert await app.fetchval(withholding, user_id, 10) == "there"
+    assert await app.fetchval(WITHHOLD, user_id, 10) == "there"
     assert await user_ledger(books, user_id) == [Row(1, "signup_bonus", 10, 10, "signup")]
-    await assert_user_books_balance(books, user_id)
-    await other.close()
+    await assert_books_balance(books, Owner.user(user_id))
 
 
-async def wait_until_blocked(books: asyncpg.Connection, waiting: asyncpg.Connection) -> None:
+async def wait_until_blocked(books: Connection, waiting: Connection) -> None:
     """Return once the other connection waits for a lock that somebody holds."""
     blocked = "SELECT cardinality(pg_blocking_pids($1)) > 0"
     async with asyncio.timeout(WAIT_SECONDS):
@@ -165,13 +178,42 @@ async def wait_until_blocked(books: asyncpg.Connection, waiting: asyncpg.Connect
 
 
 async def test_signing_up_is_not_in_the_way_of_other_requests(
-    app: asyncpg.Connection, books: asyncpg.Connection
+    app: Connection, books: Connection
 ) -> None:
     user_id = await open_user(app, 3)
 
-    assert await app.fetchval("SELECT deduct_credits($1, 1, 'signup')", user_id) is True
-    refused = await sqlstate_of(app.fetchval("SELECT refund_credits($1, 3, 'signup')", user_id))
+    assert await app.fetchval("SELECT public.deduct_credits($1, 1, 'signup')", user_id) is True
+    refused = await sqlstate_of(
+        app.fetchval("SELECT public.refund_credits($1, 3, 'signup')", user_id)
+    )
     assert refused == "SC006", "the bonus is nothing that could be given back"
-    assert await app.fetchval("SELECT refund_credits($1, 1, 'signup')", user_id) is True
+    assert await app.fetchval("SELECT public.refund_credits($1, 1, 'signup')", user_id) is True
 
-    await assert_user_books_balance(books, user_id)
+    await assert_books_balance(books, Owner.user(user_id))
+
+
+async def test_the_account_is_told_whoever_made_it(app: Connection, books: Connection) -> None:
+    user_id = uuid4()
+
+    rows = [await app.fetchrow("SELECT * FROM ensure_user($1, 10)", user_id) for _ in range(2)]
+
+    account = await account_of(books, Owner.user(user_id))
+    assert [tuple(row) for row in rows if row] == [("made", account.id), ("there", account.id)]
+
+
+async def test_first_calls_and_everything_after_them_at_once_make_sound_books(
+    callers: Callers, books: Connection
+) -> None:
+    users = [uuid4() for _ in range(5)]
+
+    async def come_and_generate(connection: Connection, n: int) -> None:
+        for user_id in users if n % 2 else users[::-1]:
+            await connection.fetchval(ENSURE, user_id, 10)
+            account = await account_of(connection, Owner.user(user_id))
+            await create_one(connection, account, f"r{n}")
+
+    await asyncio.gather(*(come_and_generate(each, n) for n, each in enumerate(await callers(8))))
+
+    for user_id in users:
+        assert await user_credits_of(books, user_id) == (2, 10, 8, 9)
+        await assert_books_balance(books, Owner.user(user_id))

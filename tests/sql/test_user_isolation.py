@@ -6,10 +6,10 @@ from uuid import UUID
 
 import asyncpg
 import pytest
+from tests.sql.user_generations import session as user_session
 from uuid_utils.compat import uuid7
 
 from tests.sql.books import sqlstate_of
-from tests.sql.user_generations import session as user_session
 
 # {owner}: a store and a user; {begun}, {done}: a session of each of them, under the request ids
 # 'begun' and 'done'. Each call changes something of its own kind.

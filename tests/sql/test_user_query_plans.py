@@ -11,13 +11,13 @@ from uuid import UUID, uuid4
 
 import asyncpg
 import pytest
+from storecredit.ledger.user_credits import UserCredits
 
 from storecredit.generation.lifecycle import ENTRYPOINT, Lifecycle
 from storecredit.generation.sessions import Sessions, SessionStatus, Stats
 from storecredit.generation.storage import ResultStore
 from storecredit.generation.sweep import Sweep
 from storecredit.ledger.owners import Owner
-from storecredit.ledger.user_credits import UserCredits
 from storecredit.postgres.job_queue import JobQueue
 from storecredit.postgres.pool import Database, read_url
 from storecredit.settings import Settings

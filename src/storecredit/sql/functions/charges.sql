@@ -48,10 +48,10 @@ CREATE OR REPLACE FUNCTION refuse_bad_items(p_amounts int[], p_request_ids text[
 RETURNS void
 LANGUAGE plpgsql
 AS $$
--- Purpose: refuse a batch for its first item that no movement can be made of. Locks: none.
--- Errors: invalid_amount, invalid_request_id.
+-- Purpose: refuse a batch for its first item that no movement can be made of. What an array is too
+--   short for is null. Locks: none. Errors: invalid_amount, invalid_request_id.
 BEGIN
-    FOR i IN 1 .. cardinality(p_amounts) LOOP
+    FOR i IN 1 .. greatest(cardinality(p_amounts), cardinality(p_request_ids)) LOOP
         IF p_amounts[i] IS NULL OR p_amounts[i] < 1 THEN
             PERFORM raise_credit_error('invalid_amount', coalesce(p_amounts[i]::text, 'null'));
         ELSIF p_request_ids[i] IS NULL OR length(p_request_ids[i]) NOT BETWEEN 1 AND 200 THEN
@@ -91,10 +91,10 @@ BEGIN
         PERFORM refuse_bad_items(p_amounts, p_request_ids);
         v_firsts := first_places(p_account_ids, p_request_ids);
     END IF;
-    FOR i IN 1 .. cardinality(p_account_ids) LOOP
-        IF v_account IS DISTINCT FROM p_account_ids[i] THEN
+    FOR i IN 1 .. greatest(cardinality(p_account_ids), cardinality(p_amounts)) LOOP
+        IF v_account IS NULL OR v_account IS DISTINCT FROM p_account_ids[i] THEN
             v_account := p_account_ids[i]; k := k + 1;
-            IF v_accounts.account_ids[k] IS DISTINCT FROM v_account THEN
+            IF v_account IS NULL OR v_accounts.account_ids[k] IS DISTINCT FROM v_account THEN
                 PERFORM refuse_account(p_account_ids, i);
             END IF;
             v_seq := v_accounts.seqs[k]; v_balance := v_accounts.balances[k];
@@ -191,7 +191,9 @@ AS $$
 -- Purpose: refuse a batch whose account at a place is not the next one that is locked. Never returns.
 -- Errors: unknown_account; an assertion where the caller has not sorted its items.
 BEGIN
-    IF p_account_ids[p_place] < p_account_ids[p_place - 1] THEN
+    PERFORM FROM generate_series(2, cardinality(p_account_ids)) n
+    WHERE p_account_ids[n] < p_account_ids[n - 1];
+    IF FOUND THEN
         RAISE EXCEPTION 'the items are not in ascending order of their accounts'
             USING ERRCODE = 'assert_failure';
     END IF;
@@ -199,7 +201,7 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION refuse_account(bigint[], int) IS
-    'Refuses a batch for an account that there is not (SC010), or that is out of order.';
+    'Refuses a batch for an account that there is not (SC010), or for its order.';
 
 CREATE OR REPLACE FUNCTION deduct_from_accounts(
     p_account_ids bigint[],
@@ -219,7 +221,7 @@ AS $$
 -- Locks, order, outcomes, errors: as charge_accounts. Idempotent by (account, request id).
 DECLARE
     v_charged record := charge_accounts(p_account_ids[:], p_amounts[:], p_request_ids[:],
-        array_fill(NULL::uuid, ARRAY[cardinality(p_account_ids)]), p_descriptions[:]);
+        NULL, p_descriptions[:]);
 BEGIN
     outcomes := v_charged.outcomes;
     balances := v_charged.balances;

@@ -52,7 +52,7 @@ BEGIN
     balances := v_charged.balances;
     IF 'deducted' = ALL (v_charged.outcomes) THEN
         outcomes := array_fill('created'::text, v_count);
-        session_ids := p_session_ids;
+        session_ids := p_session_ids[:];
         statuses := array_fill('queued'::text, v_count);
         charged_as := array_fill('balance'::text, v_count);
     ELSE
@@ -140,6 +140,10 @@ DECLARE
     v_request_ids text[];
     v_returned record;
     v_lost int;
+    -- Counted from 1, as the places are.
+    v_codes text[] := p_error_codes[:];
+    v_messages text[] := p_error_messages[:];
+    v_sayings text[] := p_generator_messages[:];
 BEGIN
     PERFORM FROM (SELECT FROM accounts a WHERE a.account_id = ANY (p_account_ids)
                   ORDER BY a.account_id FOR NO KEY UPDATE) a;
@@ -159,9 +163,8 @@ BEGIN
         SET status = 'failed', completed_at = now(), input = NULL, error_code = i.error_code,
             error_message = i.error_message,
             generator_message = coalesce(i.generator_message, s.generator_message)
-        FROM (SELECT v_sessions.row_ids[u.place] AS row_id, p_error_codes[u.place] AS error_code,
-                  p_error_messages[u.place] AS error_message,
-                  p_generator_messages[u.place] AS generator_message
+        FROM (SELECT v_sessions.row_ids[u.place] AS row_id, v_codes[u.place] AS error_code,
+                  v_messages[u.place] AS error_message, v_sayings[u.place] AS generator_message
               FROM unnest(v_places) AS u (place)) i
         WHERE s.ctid = i.row_id;
         v_returned := return_charges(

@@ -60,10 +60,10 @@ DECLARE
     v_spents bigint[] := '{}'; v_claweds bigint[] := '{}'; v_useds bigint[] := '{}';
 BEGIN
     outcomes := '{}'; balances := '{}';
-    FOR i IN 1 .. cardinality(p_account_ids) LOOP
-        IF v_account IS DISTINCT FROM p_account_ids[i] THEN
+    FOR i IN 1 .. greatest(cardinality(p_account_ids), cardinality(p_amounts)) LOOP
+        IF v_account IS NULL OR v_account IS DISTINCT FROM p_account_ids[i] THEN
             v_account := p_account_ids[i]; k := k + 1;
-            IF v_accounts.account_ids[k] IS DISTINCT FROM v_account THEN
+            IF v_account IS NULL OR v_accounts.account_ids[k] IS DISTINCT FROM v_account THEN
                 PERFORM refuse_account(p_account_ids, i);
             END IF;
             v_seq := v_accounts.seqs[k]; v_balance := v_accounts.balances[k];
