@@ -102,7 +102,7 @@ async def test_what_a_killed_process_left_among_the_results_is_deleted_and_new_f
     assert list((data_dir / "results").rglob("*")) == [result.parent, result]
 
 
-async def test_a_result_that_cannot_be_deleted_keeps_no_result_of_the_other_kind(
+async def test_a_result_that_cannot_be_deleted_keeps_no_result_of_another_owner(
     service: Service, admin: asyncpg.Connection, data_dir: Path
 ) -> None:
     accounts = [await store(service), await user(service)]
