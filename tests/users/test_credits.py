@@ -47,8 +47,8 @@ async def owner(request: pytest.FixtureRequest, database: Database) -> Owner:
 
 async def spend(database: Database, owner: Owner, amount: int, description: str) -> None:
     await database.fetchval(
-        "SELECT outcomes FROM deduct_from_accounts(ARRAY[account_of($1, $2)], ARRAY[$3::int], ARRAY['spend'],"
-        " ARRAY[$4])",
+        "SELECT outcomes FROM deduct_from_accounts("
+        "ARRAY[account_of($1, $2)], ARRAY[$3::int], ARRAY['spend'], ARRAY[$4])",
         owner.kind,
         owner.id,
         amount,
@@ -58,8 +58,8 @@ async def spend(database: Database, owner: Owner, amount: int, description: str)
 
 async def give_back(database: Database, owner: Owner, amount: int, description: str) -> None:
     await database.fetchval(
-        "SELECT outcomes FROM refund_to_accounts(ARRAY[account_of($1, $2)], ARRAY[$3::int], ARRAY['spend'],"
-        " ARRAY[$4])",
+        "SELECT outcomes FROM refund_to_accounts("
+        "ARRAY[account_of($1, $2)], ARRAY[$3::int], ARRAY['spend'], ARRAY[$4])",
         owner.kind,
         owner.id,
         amount,
