@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from urllib.parse import urlsplit, urlunsplit
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import asyncpg
 import pytest
@@ -21,8 +21,8 @@ from storecredit.postgres.pool import Connection, Database
 from storecredit.telemetry import Metrics
 from tests.postgres.commits import WAIT_MAX_SECONDS, Rows
 
-STORE = UUID(int=0)
-NEXT_LANES_STORE = UUID(int=1)
+ACCOUNT = 0
+NEXT_LANES_ACCOUNT = 1
 BOUNDS = Bounds(lanes=1, batch_max=100, waiting_max=1000, deadline_seconds=30)
 Commit = GroupCommit[int, str]
 
@@ -70,10 +70,10 @@ async def serving(database: Database, rows: Rows, bounds: Bounds = BOUNDS) -> As
 
 
 async def hand_in(
-    commit: Commit, items: Iterable[int], store_id: UUID = STORE
+    commit: Commit, items: Iterable[int], account_id: int = ACCOUNT
 ) -> list[asyncio.Task[str]]:
     """Submit the items, each by a caller of its own, and return once all of them stand in line."""
-    callers = [asyncio.create_task(commit.submit(store_id, item)) for item in items]
+    callers = [asyncio.create_task(commit.submit(account_id, item)) for item in items]
     await asyncio.sleep(0)
     return callers
 
@@ -97,7 +97,7 @@ async def test_every_caller_gets_the_outcome_of_its_own_item(
 ) -> None:
     items = range(1, 201)
     async with serving(database, rows, replace(BOUNDS, lanes=3, batch_max=7)) as commit:
-        callers = [commit.submit(UUID(int=item), item) for item in items]
+        callers = [commit.submit(item, item) for item in items]
         assert await asyncio.gather(*callers) == outcomes(items)
     written = [item for items in await rows.transactions() for item in items]
     assert sorted(written) == list(items)
@@ -123,14 +123,14 @@ async def test_a_batch_is_never_larger_than_its_maximum(database: Database, rows
     assert await rows.transactions() == [[1], [2, 3, 4], [5, 6, 7], [8]]
 
 
-async def test_none_of_several_owners_has_more_than_its_share_of_a_batch(
+async def test_none_of_several_accounts_has_more_than_its_share_of_a_batch(
     database: Database, rows: Rows
 ) -> None:
     async with serving(database, rows, replace(BOUNDS, batch_max=8)) as commit:
         first = await hold_up(commit, rows)
         many = await hand_in(commit, range(2, 16))
-        few = await hand_in(commit, [21, 22, 23], NEXT_LANES_STORE)
-        another = await hand_in(commit, [31], UUID(int=2))
+        few = await hand_in(commit, [21, 22, 23], NEXT_LANES_ACCOUNT)
+        another = await hand_in(commit, [31], 2)
         rows.gate.set()
         told = await asyncio.gather(first, *many, *few, *another)
         assert told == outcomes([1, *range(2, 16), 21, 22, 23, 31])
@@ -147,7 +147,7 @@ async def test_none_of_several_owners_has_more_than_its_share_of_a_batch(
 async def test_one_lane_works_on_one_connection(database: Database, rows: Rows) -> None:
     async with serving(database, rows) as commit:
         for item in range(1, 6):
-            await commit.submit(STORE, item)
+            await commit.submit(ACCOUNT, item)
     assert len(await rows.transactions()) == 5
     assert await rows.backends() == 1
 
@@ -160,7 +160,7 @@ async def test_a_bad_item_fails_alone(database: Database, rows: Rows) -> None:
         assert await asyncio.gather(*[first, good, other]) == outcomes([1, 2, 4])
         with pytest.raises(asyncpg.CheckViolationError):
             await bad
-        assert await commit.submit(STORE, 5) == "outcome of 5"
+        assert await commit.submit(ACCOUNT, 5) == "outcome of 5"
     assert rows.batches[1] == [2, -3, 4]
     assert await rows.transactions() == [[1], [2], [4], [5]]
 
@@ -176,8 +176,8 @@ async def test_a_settle_function_that_leaves_an_outcome_out_is_a_defect_and_ends
     await rows.make_table()
     async with serving(database, rows) as commit:
         with pytest.raises(AssertionError):
-            await commit.submit(STORE, 13)
-        assert await commit.submit(STORE, 14) == "outcome of 14"
+            await commit.submit(ACCOUNT, 13)
+        assert await commit.submit(ACCOUNT, 14) == "outcome of 14"
     assert await rows.transactions() == [[13], [14]]
 
 
@@ -187,22 +187,22 @@ async def test_a_full_waiting_line_refuses_at_once_and_sends_nothing(
     async with serving(database, rows, replace(BOUNDS, waiting_max=3)) as commit:
         first = await hold_up(commit, rows)
         others = await hand_in(commit, [2, 3])
-        for store_id in (STORE, NEXT_LANES_STORE):
+        for account_id in (ACCOUNT, NEXT_LANES_ACCOUNT):
             with pytest.raises(WaitingLineFull):
-                await commit.submit(store_id, 4)
+                await commit.submit(account_id, 4)
         rows.gate.set()
         await asyncio.gather(*[first, *others])
-        assert await commit.submit(STORE, 5) == "outcome of 5"
+        assert await commit.submit(ACCOUNT, 5) == "outcome of 5"
     assert await rows.transactions() == [[1], [2, 3], [5]]
 
 
-async def test_a_lane_that_is_held_up_holds_up_its_own_stores_only(
+async def test_a_lane_that_is_held_up_holds_up_its_own_accounts_only(
     database: Database, rows: Rows
 ) -> None:
     async with serving(database, rows, replace(BOUNDS, lanes=2)) as commit:
         first = await hold_up(commit, rows)
         (behind,) = await hand_in(commit, [2])
-        assert await commit.submit(NEXT_LANES_STORE, 3) == "outcome of 3"
+        assert await commit.submit(NEXT_LANES_ACCOUNT, 3) == "outcome of 3"
         assert not first.done()
         assert not behind.done()
         rows.gate.set()
@@ -237,12 +237,12 @@ async def test_stopping_finishes_what_waits_and_takes_nothing_new(
         stopping = asyncio.create_task(commit.stop())
         await asyncio.sleep(0)
         with pytest.raises(WaitingLineFull):
-            await commit.submit(STORE, 6)
+            await commit.submit(ACCOUNT, 6)
         rows.gate.set()
         await stopping
         assert [caller.result() for caller in (first, *others)] == outcomes(range(1, 6))
         with pytest.raises(WaitingLineFull):
-            await commit.submit(STORE, 7)
+            await commit.submit(ACCOUNT, 7)
     assert await rows.transactions() == [[1], [2, 3], [4, 5]]
 
 
@@ -280,9 +280,9 @@ async def test_a_transaction_that_never_succeeds_is_given_up_at_its_deadline(
     async with serving(database, rows, replace(BOUNDS, deadline_seconds=0.2)) as commit:
         rows.errors = ["40001"] * 10_000
         with pytest.raises(OutcomeUnknown):
-            await commit.submit(STORE, 1)
+            await commit.submit(ACCOUNT, 1)
         rows.errors = []
-        assert await commit.submit(STORE, 2) == "outcome of 2"
+        assert await commit.submit(ACCOUNT, 2) == "outcome of 2"
     assert await rows.transactions() == [[2]]
 
 
@@ -310,7 +310,7 @@ async def test_of_two_transactions_in_a_deadlock_both_are_settled_in_the_end(
     rows = Crossing(admin)
     await rows.make_table()
     async with serving(database, rows, replace(BOUNDS, lanes=2)) as commit:
-        first, second = commit.submit(STORE, 1), commit.submit(NEXT_LANES_STORE, 2)
+        first, second = commit.submit(ACCOUNT, 1), commit.submit(NEXT_LANES_ACCOUNT, 2)
         assert await asyncio.gather(*[first, second]) == outcomes([1, 2])
     assert len(begun) == 3, "there was no deadlock"
     assert sorted(await rows.transactions()) == [[1], [2]]

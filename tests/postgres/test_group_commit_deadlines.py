@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
-from uuid import UUID
 
 import asyncpg
 import pytest
@@ -14,7 +13,7 @@ from storecredit.postgres.pool import Connection, Database, DatabaseUnavailable
 from storecredit.telemetry import Metrics
 from tests.postgres.commits import WAIT_MAX_SECONDS, Rows
 
-STORE = UUID(int=0)
+ACCOUNT = 0
 DEADLINE_SECONDS = 0.2
 BOUNDS = Bounds(lanes=1, batch_max=3, waiting_max=100, deadline_seconds=DEADLINE_SECONDS)
 Settle = Callable[[Connection, Sequence[int]], Awaitable[Sequence[str]]]
@@ -32,7 +31,7 @@ async def serving(database: Database, settle: Settle) -> AsyncIterator[GroupComm
 
 
 async def hand_in(commit: GroupCommit[int, str], *items: int) -> list[asyncio.Task[str]]:
-    callers = [asyncio.create_task(commit.submit(STORE, item)) for item in items]
+    callers = [asyncio.create_task(commit.submit(ACCOUNT, item)) for item in items]
     await asyncio.sleep(0)
     return callers
 
@@ -54,7 +53,7 @@ async def test_what_waited_past_its_deadline_is_refused_and_never_sent(
 
         assert await held == "outcome of 1"
         refusals = await asyncio.gather(*late, return_exceptions=True)
-        assert await commit.submit(STORE, 10) == "outcome of 10"
+        assert await commit.submit(ACCOUNT, 10) == "outcome of 10"
 
     assert {type(refusal) for refusal in refusals} == {DatabaseUnavailable}
     assert rows.batches == [[1], [10]]
@@ -104,11 +103,11 @@ async def test_an_idle_lane_sets_no_timer_and_takes_the_next_request_at_once(
     async with serving(database, settle) as commit:
         with monkeypatch.context() as patched:
             patched.setattr(loop, "call_at", remember)
-            assert await commit.submit(STORE, 1) == "outcome of 1"
+            assert await commit.submit(ACCOUNT, 1) == "outcome of 1"
             for _ in range(10):
                 await asyncio.sleep(0)
         assert timers, "a batch under way has its time limits"
         assert [timer for timer in timers if not timer.cancelled()] == []
-        assert await commit.submit(STORE, 2) == "outcome of 2"
+        assert await commit.submit(ACCOUNT, 2) == "outcome of 2"
 
     assert sent == [[1], [2]]

@@ -7,7 +7,7 @@ import asyncpg
 import pytest
 
 from storecredit.generation.lifecycle import ENTRYPOINT, Created, GenerationInput
-from storecredit.ledger.owners import Owner
+from storecredit.ledger.owners import Account, Owner
 from storecredit.postgres import job_queue
 from storecredit.postgres.job_queue import (
     Job,
@@ -213,8 +213,9 @@ async def test_a_job_that_is_cut_off_at_the_end_of_the_drain_is_found_by_the_swe
         store = await service.parts.stores.create(
             name="Shop", shop_domain="shop.example", credit_count=1, request_id="opening"
         )
+        owner = Owner.store(store.store_id)
         made = await service.parts.lifecycle.create(
-            Owner.store(store.store_id),
+            Account(await service.parts.credits.account_id(owner), owner),
             "req-1",
             GenerationInput(("https://images.example/a.png",)),
             None,

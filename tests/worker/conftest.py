@@ -1,4 +1,4 @@
-"""The assembled service on real PostgreSQL, and an owner of each kind."""
+"""The assembled service on real PostgreSQL, and an account of each kind."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from storecredit.ledger.owners import Owner, OwnerKind
+from storecredit.ledger.owners import Account, OwnerKind
 from storecredit.postgres.pool import Database
 from storecredit.service import Service, assembled
 from storecredit.settings import Settings
@@ -31,11 +31,11 @@ async def service(settings: Settings, database: Database) -> AsyncIterator[Servi
 
 
 @pytest.fixture(params=list(OwnerKind))
-async def owner(request: pytest.FixtureRequest, service: Service) -> Owner:
+async def account(request: pytest.FixtureRequest, service: Service) -> Account:
     """A store and, in a run of its own, an end user: each with ten credits."""
     return await (store if request.param is OwnerKind.STORE else user)(service)
 
 
 @pytest.fixture
-def books(owner: Owner, admin: asyncpg.Connection) -> Books:
-    return Books(owner, admin)
+def books(account: Account, admin: asyncpg.Connection) -> Books:
+    return Books(account, admin)

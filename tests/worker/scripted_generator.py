@@ -13,7 +13,7 @@ from PIL import Image
 from storecredit.generation.generators import GeneratedImage, GenerationRequest, Generator
 from storecredit.generation.lifecycle import Created, GenerationInput, GenerationJob
 from storecredit.generation.worker import Worker
-from storecredit.ledger.owners import Owner
+from storecredit.ledger.owners import Account
 from storecredit.service import Service
 from tests.worker.owners import Books
 
@@ -72,14 +72,14 @@ async def working(
 
 async def create(
     service: Service,
-    owner: Owner,
+    account: Account,
     request_id: str = "req-1",
     image_url: str = "https://images.example/a.png",
 ) -> GenerationJob:
     input_ = GenerationInput((image_url,), "a red hat")
-    outcome = await service.parts.lifecycle.create(owner, request_id, input_, None)
+    outcome = await service.parts.lifecycle.create(account, request_id, input_, None)
     assert isinstance(outcome, Created)
-    return GenerationJob(owner, outcome.session_id, request_id)
+    return GenerationJob(account, outcome.session_id, request_id)
 
 
 async def ended(books: Books, job: GenerationJob) -> asyncpg.Record:

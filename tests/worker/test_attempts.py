@@ -17,11 +17,11 @@ from storecredit.generation.generators import (
 from storecredit.generation.lifecycle import Ended, GenerationJob, Postponed
 from storecredit.generation.sessions import FAILURE_TEXT_MAX, Failure, FailureCode
 from storecredit.generation.worker import BUSY_BACKOFF_MAX_SECONDS
-from storecredit.ledger.owners import Owner, OwnerKind
+from storecredit.ledger.owners import Account
 from storecredit.service import Service
 from tests.image_files import picture
 from tests.worker.generators import generator
-from tests.worker.owners import Books
+from tests.worker.owners import Books, store, user
 from tests.worker.scripted_generator import (
     TAKEN,
     TAKEN_AND_GIVEN_BACK,
@@ -36,13 +36,13 @@ SAID = "429 rate_limit_exceeded: Slow down."
 
 
 async def test_a_busy_generator_uses_up_no_attempts(
-    service: Service, owner: Owner, books: Books
+    service: Service, account: Account, books: Books
 ) -> None:
     busy = GeneratorBusy("busy", generator_message=SAID, retry_after_seconds=0.01)
     away = GeneratorUnavailable("away")
     generator = ScriptedGenerator([busy, away, busy, away, busy, busy])
     async with working(service, generator):
-        row = await ended(books, await create(service, owner))
+        row = await ended(books, await create(service, account))
     assert row["status"] == "completed"
     assert (len(generator.requests), row["attempts"]) == (7, 3)
     assert await books.movements("req-1") == TAKEN
@@ -72,10 +72,10 @@ class AwayOrBusy:
 
 
 async def test_the_wait_is_what_was_asked_for_or_the_back_off_if_longer(
-    service: Service, books: Books, owner: Owner
+    service: Service, books: Books, account: Account
 ) -> None:
     for name, (_, begun_minutes_ago, _) in WAITS.items():
-        job = await create(service, owner, name)
+        job = await create(service, account, name)
         if begun_minutes_ago:
             await service.parts.lifecycle.start(job)
             await books.make_older("started_at", begun_minutes_ago, job)
@@ -102,11 +102,11 @@ async def waits_of(books: Books) -> dict[str, float]:
 
 @pytest.mark.parametrize("error", [GeneratorBusy, GeneratorUnavailable])
 async def test_a_wait_past_the_deadline_gives_the_credit_back_at_once(
-    service: Service, owner: Owner, books: Books, error: type[GeneratorUnavailable]
+    service: Service, account: Account, books: Books, error: type[GeneratorUnavailable]
 ) -> None:
     generator = ScriptedGenerator([error("busy", generator_message=SAID, retry_after_seconds=120)])
     async with working(service, generator, generation_deadline_seconds=100):
-        row = await ended(books, await create(service, owner))
+        row = await ended(books, await create(service, account))
     assert (row["error_code"], row["error_message"]) == ("GENERATOR_UNAVAILABLE", "busy")
     assert row["generator_message"] == SAID
     assert await books.movements("req-1") == TAKEN_AND_GIVEN_BACK
@@ -125,42 +125,42 @@ async def test_a_wait_past_the_deadline_gives_the_credit_back_at_once(
     ids=["moderation", "quota", "image"],
 )
 async def test_a_failure_keeps_its_code_and_the_generators_words(
-    service: Service, owner: Owner, books: Books, error: AttemptFailed, code: str
+    service: Service, account: Account, books: Books, error: AttemptFailed, code: str
 ) -> None:
     async with working(service, ScriptedGenerator([error])):
-        row = await ended(books, await create(service, owner))
+        row = await ended(books, await create(service, account))
     assert (row["error_code"], row["error_message"]) == (code, "No.")
     assert row["generator_message"] == error.generator_message
     assert await books.movements("req-1") == TAKEN_AND_GIVEN_BACK
 
 
 async def test_the_last_words_stay_when_a_later_attempt_has_none(
-    service: Service, owner: Owner, books: Books
+    service: Service, account: Account, books: Books
 ) -> None:
     away = GeneratorUnavailable("away", generator_message="503 Away")
     busy = GeneratorBusy("busy", generator_message=SAID)
     async with working(service, ScriptedGenerator([away, busy])):
-        row = await ended(books, await create(service, owner))
+        row = await ended(books, await create(service, account))
     assert (row["status"], row["generator_message"]) == ("completed", SAID)
 
 
 async def test_words_that_cannot_be_stored_keep_no_credit(
-    service: Service, owner: Owner, books: Books
+    service: Service, account: Account, books: Books
 ) -> None:
     words = "a\0b\ud800\n" + "\U0001f600" * 600
     error = GenerationFailed(words, generator_message=words)
     async with working(service, ScriptedGenerator([error])):
-        row = await ended(books, await create(service, owner))
+        row = await ended(books, await create(service, account))
     shown = "ab " + "\U0001f600" * (FAILURE_TEXT_MAX - 3)
     assert (row["error_message"], row["generator_message"]) == (shown, shown)
     assert await books.movements("req-1") == TAKEN_AND_GIVEN_BACK
 
 
 async def test_an_attempt_is_put_off_while_the_session_is_open_only(
-    service: Service, owner: Owner, books: Books
+    service: Service, account: Account, books: Books
 ) -> None:
     lifecycle = service.parts.lifecycle
-    job = await create(service, owner)
+    job = await create(service, account)
     assert await lifecycle.postpone(job, SAID, counts=True) == Ended("not_started")
     for _ in range(2):
         await lifecycle.start(job)
@@ -177,12 +177,11 @@ async def test_an_attempt_is_put_off_while_the_session_is_open_only(
 
 
 async def test_a_session_is_put_off_under_its_own_owner_only(
-    service: Service, owner: Owner, books: Books
+    service: Service, account: Account, books: Books
 ) -> None:
-    job = await create(service, owner)
+    job = await create(service, account)
     await service.parts.lifecycle.start(job)
-    for kind in OwnerKind:
-        other = Owner(kind, job.session_id if kind is owner.kind else owner.id)
+    for other in (await store(service), await user(service)):
         mistaken = GenerationJob(other, job.session_id, job.request_id)
         outcome = await service.parts.lifecycle.postpone(mistaken, "other", counts=False)
         assert outcome == Ended("not_found")
@@ -192,7 +191,7 @@ async def test_a_session_is_put_off_under_its_own_owner_only(
 
 @pytest.mark.parametrize("kind", ["http", "openai"])
 async def test_a_real_rate_limit_is_waited_out_and_ends_in_an_image(
-    service: Service, owner: Owner, books: Books, kind: str
+    service: Service, account: Account, books: Books, kind: str
 ) -> None:
     busy = json_answer({"error": {"code": "rate_limit_exceeded"}}, 429, retry_after_ms="20")
     answers = [busy, busy, busy]
@@ -209,7 +208,7 @@ async def test_a_real_rate_limit_is_waited_out_and_ends_in_an_image(
         given: dict[str, object] = {"generator": kind, "allow_private_hosts": True}
         given |= {"generator_url": outside.url(), "openai_base_url": outside.url("/v1")}
         async with generator(**given, openai_api_key="sk-not-a-real-key") as real:
-            job = await create(service, owner, image_url=outside.url("/in.png"))
+            job = await create(service, account, image_url=outside.url("/in.png"))
             async with working(service, real):
                 row = await ended(books, job)
     assert (row["status"], row["attempts"]) == ("completed", 1)

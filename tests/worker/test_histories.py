@@ -1,8 +1,5 @@
 """What an end user sees of its generations: the history in pages, and the counts."""
 
-from uuid import uuid4
-
-import asyncpg
 import pytest
 
 from storecredit.generation.lifecycle import GenerationJob
@@ -14,16 +11,17 @@ from storecredit.generation.sessions import (
     SessionStatus,
     Stats,
 )
-from storecredit.ledger.owners import Owner
+from storecredit.ledger.owners import Account
 from storecredit.service import Service
 from tests.worker.owners import store, user
 from tests.worker.scripted_generator import create
 
+UNKNOWN_ACCOUNT = 2**62
 ENDINGS = ("completed", "failed", "processing", "queued", "queued", "failed")
 
 
 @pytest.fixture
-async def person(service: Service) -> Owner:
+async def person(service: Service) -> Account:
     return await user(service)
 
 
@@ -33,20 +31,20 @@ def sessions(service: Service) -> Sessions:
 
 
 @pytest.fixture
-async def jobs(service: Service, person: Owner) -> list[GenerationJob]:
+async def jobs(service: Service, person: Account) -> list[GenerationJob]:
     """One generation of each of `ENDINGS`, oldest first; others have some as well."""
     for other in (await user(service), await store(service)):
         await create(service, other)
     return [await _so_far(service, person, place) for place in range(len(ENDINGS))]
 
 
-async def _so_far(service: Service, person: Owner, place: int) -> GenerationJob:
+async def _so_far(service: Service, person: Account, place: int) -> GenerationJob:
     lifecycle = service.parts.lifecycle
     job = await create(service, person, f"req-{place}")
     if ENDINGS[place] != "queued":
         await lifecycle.start(job)
     if ENDINGS[place] == "completed":
-        assert await lifecycle.complete(job, f"{person.id}/{job.session_id}.png")
+        assert await lifecycle.complete(job, f"{person.owner.id}/{job.session_id}.png")
     if ENDINGS[place] == "failed":
         assert await lifecycle.fail_and_refund(
             job, Failure(FailureCode.MODERATION_BLOCKED, "Blocked.")
@@ -55,7 +53,7 @@ async def _so_far(service: Service, person: Owner, place: int) -> GenerationJob:
 
 
 async def test_the_history_is_newest_first_and_in_pages(
-    sessions: Sessions, person: Owner, jobs: list[GenerationJob]
+    sessions: Sessions, person: Account, jobs: list[GenerationJob]
 ) -> None:
     newest_first = [job.session_id for job in reversed(jobs)]
 
@@ -72,7 +70,7 @@ async def test_the_history_is_newest_first_and_in_pages(
 
 @pytest.mark.parametrize("status", list(SessionStatus))
 async def test_the_history_of_one_status_holds_no_other(
-    sessions: Sessions, person: Owner, jobs: list[GenerationJob], status: SessionStatus
+    sessions: Sessions, person: Account, jobs: list[GenerationJob], status: SessionStatus
 ) -> None:
     found = await sessions.history(person.id, status=status, limit=50, offset=0)
     assert {session.status for session in found} == {status}
@@ -82,34 +80,35 @@ async def test_the_history_of_one_status_holds_no_other(
 
 
 async def test_a_session_in_the_history_is_the_one_that_is_read_alone(
-    sessions: Sessions, person: Owner, jobs: list[GenerationJob]
+    sessions: Sessions, person: Account, jobs: list[GenerationJob]
 ) -> None:
     for session in await sessions.history(person.id, status=None, limit=50, offset=0):
-        assert await sessions.get(person, session.session_id) == session
-    failed = await sessions.get(person, jobs[1].session_id)
+        assert await sessions.get(person.id, session.session_id) == session
+    failed = await sessions.get(person.id, jobs[1].session_id)
     assert failed is not None
     assert failed.error_code is FailureCode.MODERATION_BLOCKED
 
 
 async def test_the_counts_are_those_of_this_user_alone(
-    sessions: Sessions, person: Owner, jobs: list[GenerationJob]
+    sessions: Sessions, person: Account, jobs: list[GenerationJob]
 ) -> None:
     expected = Stats(total=len(jobs), completed=1, active=3, failed=2)
     assert await sessions.stats(person.id) == expected
 
 
 async def test_who_never_generated_anything_has_an_empty_history(
-    sessions: Sessions, jobs: list[GenerationJob]
+    service: Service, sessions: Sessions, jobs: list[GenerationJob]
 ) -> None:
     assert jobs
-    nobody = uuid4()
-    assert await sessions.history(nobody, status=None, limit=50, offset=0) == ()
-    assert await sessions.stats(nobody) == Stats(0, 0, 0, 0)
+    newcomer = await user(service)
+    for account_id in (newcomer.id, UNKNOWN_ACCOUNT):
+        assert await sessions.history(account_id, status=None, limit=50, offset=0) == ()
+        assert await sessions.stats(account_id) == Stats(0, 0, 0, 0)
 
 
-async def test_another_users_session_is_absent(
-    service: Service, sessions: Sessions, jobs: list[GenerationJob], admin: asyncpg.Connection
+async def test_another_accounts_session_is_absent(
+    service: Service, sessions: Sessions, jobs: list[GenerationJob]
 ) -> None:
-    other = await user(service)
-    for job in jobs:
-        assert await sessions.get(other, job.session_id) is None
+    for other in (await user(service), await store(service)):
+        for job in jobs:
+            assert await sessions.get(other.id, job.session_id) is None

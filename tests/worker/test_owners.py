@@ -12,10 +12,10 @@ import structlog
 
 from storecredit import telemetry
 from storecredit.generation.generators import GenerationFailed, GeneratorUnavailable
-from storecredit.generation.lifecycle import ENTRYPOINT, GenerationJob
+from storecredit.generation.lifecycle import ENTRYPOINT, Ended, GenerationJob
 from storecredit.generation.sessions import Failure, FailureCode
-from storecredit.ledger.outcomes import Addition, UserAdditionType
-from storecredit.ledger.owners import Owner
+from storecredit.ledger.outcomes import Addition, AdditionType
+from storecredit.ledger.owners import Account
 from storecredit.postgres import job_queue
 from storecredit.postgres.pool import Database
 from storecredit.service import Service
@@ -36,12 +36,12 @@ NO = Failure(FailureCode.GENERATION_FAILED, "No.")
 async def namesakes(service: Service, admin: asyncpg.Connection) -> tuple[Books, Books]:
     """A store and an end user with the same id."""
     shop = await store(service)
-    return Books(shop, admin), Books(await user(service, shop.id), admin)
+    return Books(shop, admin), Books(await user(service, shop.owner.id), admin)
 
 
 async def both(service: Service, namesakes: tuple[Books, Books]) -> list[GenerationJob]:
     """A generation of each, asked for under the same request id."""
-    return [await create(service, books.owner) for books in namesakes]
+    return [await create(service, books.account) for books in namesakes]
 
 
 async def test_of_two_with_one_id_and_one_request_id_each_pays_for_its_own(
@@ -78,8 +78,9 @@ async def test_a_session_is_out_of_reach_under_the_other_kinds_name(
 ) -> None:
     jobs = await both(service, namesakes)
     for books, others in zip(namesakes, reversed(jobs), strict=True):
-        mistaken = GenerationJob(books.owner, others.session_id, others.request_id)
-        assert await service.parts.sessions.get(books.owner, others.session_id) is None
+        mistaken = GenerationJob(books.account, others.session_id, others.request_id)
+        assert await service.parts.sessions.get(books.account.id, others.session_id) is None
+        assert await service.parts.lifecycle.start(mistaken) == Ended("not_found")
         assert not await service.parts.lifecycle.complete(mistaken, "no result")
         assert not await service.parts.lifecycle.fail_and_refund(mistaken, NO)
         assert await books.movements("req-1") == TAKEN
@@ -92,9 +93,9 @@ async def test_a_hundred_generations_of_both_kinds_that_fail_and_complete_add_up
 ) -> None:
     each = 50
     shop = await store(service, credit_count=each)
-    person = await user(service, shop.id)
-    added = await service.parts.user_credits.add(
-        person.id, each - OPENING, UserAdditionType.GRANT, "more", ""
+    person = await user(service, shop.owner.id)
+    added = await service.parts.credits.add(
+        person.owner, each - OPENING, AdditionType.GRANT, "more", ""
     )
     assert added is Addition.ADDED
     script: list[Exception | Callable[[], Awaitable[None]]] = [
@@ -103,16 +104,17 @@ async def test_a_hundred_generations_of_both_kinds_that_fail_and_complete_add_up
     async with working(service, ScriptedGenerator(script)):
         jobs = await asyncio.gather(
             *(
-                create(service, owner, f"busy-{place}")
+                create(service, account, f"busy-{place}")
                 for place in range(each)
-                for owner in (shop, person)
+                for account in (shop, person)
             )
         )
-        rows = [(job.owner, await ended(Books(job.owner, admin), job)) for job in jobs]
+        rows = [(job.account, await ended(Books(job.account, admin), job)) for job in jobs]
     assert sum(row["status"] == "failed" for _, row in rows) == 34
-    for owner in (shop, person):
-        failed = [row["request_id"] for of, row in rows if (of, row["status"]) == (owner, "failed")]
-        books = Books(owner, admin)
+    for account in (shop, person):
+        of_it = [row for of, row in rows if of == account]
+        failed = [row["request_id"] for row in of_it if row["status"] == "failed"]
+        books = Books(account, admin)
         assert await books.balance() == len(failed)
         for place in range(each):
             request_id = f"busy-{place}"
@@ -127,36 +129,36 @@ async def _nothing() -> None:
 # Jobs
 
 
-async def test_a_stores_job_has_the_form_that_processes_of_the_version_before_read(
-    service: Service, admin: asyncpg.Connection
+async def test_a_queued_job_has_the_form_that_other_processes_read(
+    service: Service, account: Account, admin: asyncpg.Connection
 ) -> None:
-    job = await create(service, await store(service))
+    job = await create(service, account)
     payload = await admin.fetchval("SELECT payload FROM pgqueuer")
     assert payload.decode() == (
-        f'{{"store_id":"{job.owner.id}","session_id":"{job.session_id}","request_id":"req-1"}}'
+        f'{{"{account.owner.kind}_id":"{account.owner.id}","session_id":"{job.session_id}",'
+        f'"request_id":"req-1","account_id":"{account.id}"}}'
     )
 
 
-async def test_a_job_queued_by_a_process_of_the_version_before_is_done(
-    service: Service, database: Database, admin: asyncpg.Connection
+async def test_a_job_in_the_form_that_a_migration_leaves_is_done(
+    service: Service, database: Database, account: Account, books: Books
 ) -> None:
-    job = await create(service, await store(service))
-    await admin.execute("DELETE FROM pgqueuer")
-    payload = {
-        "store_id": job.owner.id,
-        "session_id": job.session_id,
-        "request_id": job.request_id,
-    }
-    queued = job_queue.Job(str(job.session_id), msgspec.json.encode(payload))
+    job = await create(service, account)
+    await books.connection.execute("DELETE FROM pgqueuer")
+    payload = (
+        f'{{"{account.owner.kind}_id": "{account.owner.id}", "account_id": "{account.id}",'
+        f' "request_id": "{job.request_id}", "session_id": "{job.session_id}"}}'
+    )
+    queued = job_queue.Job(str(job.session_id), payload.encode())
     async with database.acquire() as connection:
         await job_queue.enqueue(connection, ENTRYPOINT, [queued])
     async with working(service, ScriptedGenerator()):
-        row = await ended(Books(job.owner, admin), job)
+        row = await ended(books, job)
     assert row["status"] == "completed"
 
 
-async def test_a_job_comes_out_of_the_queue_as_it_went_in(owner: Owner) -> None:
-    job = GenerationJob(owner, owner.id, "req-1")
+async def test_a_job_comes_out_of_the_queue_as_it_went_in(account: Account) -> None:
+    job = GenerationJob(account, account.owner.id, "req-1")
     assert GenerationJob.from_payload(job.queued().payload) == job
 
 
@@ -165,13 +167,16 @@ async def test_a_job_comes_out_of_the_queue_as_it_went_in(owner: Owner) -> None:
     [
         b"",
         b"[]",
-        b'{"session_id":"1","request_id":"r"}',
-        b'{"store_id":"%(id)s","user_id":"%(id)s","session_id":"%(id)s","request_id":"r"}',
-        b'{"user_id":"nobody","session_id":"%(id)s","request_id":"r"}',
+        b'{%(rest)s,"account_id":"1"}',
+        b'{%(rest)s,"account_id":"1","store_id":"%(id)s","user_id":"%(id)s"}',
+        b'{%(rest)s,"account_id":"1","user_id":"nobody"}',
+        b'{%(rest)s,"account_id":"one","user_id":"%(id)s"}',
+        b'{%(rest)s,"user_id":"%(id)s"}',
     ],
-    ids=["nothing", "a list", "no owner", "two owners", "no id"],
+    ids=["nothing", "a list", "no owner", "two owners", "no id", "no account id", "no account"],
 )
 def test_what_is_no_job_is_refused(payload: bytes) -> None:
+    payload = payload.replace(b"%(rest)s", b'"session_id":"%(id)s","request_id":"r"')
     payload = payload.replace(b"%(id)s", b"22222222-2222-4222-8222-222222222222")
     with pytest.raises(ValueError):  # noqa: PT011 - the messages are Python's and msgspec's
         GenerationJob.from_payload(payload)
@@ -194,15 +199,15 @@ def log() -> Iterator[io.StringIO]:
 
 
 async def test_every_line_about_a_generation_names_its_owner_and_its_request(
-    log: io.StringIO, service: Service, owner: Owner, books: Books
+    log: io.StringIO, service: Service, account: Account, books: Books
 ) -> None:
     script: list[Exception | Callable[[], Awaitable[None]]] = [GeneratorUnavailable("away")] * 3
     async with working(service, ScriptedGenerator(script)):
-        job = await create(service, owner)
+        job = await create(service, account)
         await ended(books, job)
-    overdue = await create(service, owner, "req-2")
+    overdue = await create(service, account, "req-2")
     await books.make_older("created_at", 61, overdue)
-    orphan = await create(service, owner, "req-3")
+    orphan = await create(service, account, "req-3")
     await books.connection.execute("DELETE FROM pgqueuer")
     await service.sweep.sweep()
     lines = [msgspec.json.decode(line) for line in log.getvalue().splitlines()]
@@ -219,7 +224,7 @@ async def test_every_line_about_a_generation_names_its_owner_and_its_request(
         assert {key: line.get(key) for key in ("store_id", "user_id")} == {
             "store_id": None,
             "user_id": None,
-            books.tables.id: str(owner.id),
+            f"{account.owner.kind}_id": str(account.owner.id),
         }
         assert (line["session_id"], line["request_id"]) == (
             str(named.session_id),

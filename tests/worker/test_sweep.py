@@ -7,7 +7,7 @@ from pathlib import Path
 import asyncpg
 
 from storecredit.generation.generators import GenerationFailed
-from storecredit.ledger.owners import Owner
+from storecredit.ledger.owners import Account
 from storecredit.service import Service
 from tests.worker.owners import OPENING, Books, store, user
 from tests.worker.scripted_generator import (
@@ -20,9 +20,9 @@ from tests.worker.scripted_generator import (
 
 
 async def test_a_session_without_a_job_gets_one_from_the_sweep(
-    service: Service, owner: Owner, books: Books
+    service: Service, account: Account, books: Books
 ) -> None:
-    job = await create(service, owner)
+    job = await create(service, account)
     await books.connection.execute("DELETE FROM pgqueuer")
     await service.sweep.sweep()
     async with working(service, ScriptedGenerator()):
@@ -31,17 +31,17 @@ async def test_a_session_without_a_job_gets_one_from_the_sweep(
 
 
 async def test_the_sweep_makes_no_second_job_for_a_session_that_has_one(
-    service: Service, owner: Owner, books: Books
+    service: Service, account: Account, books: Books
 ) -> None:
-    await create(service, owner)
+    await create(service, account)
     await service.sweep.sweep()
     assert await books.connection.fetchval("SELECT count(*) FROM pgqueuer") == 1
 
 
 async def test_a_generation_past_its_deadline_is_refunded_without_any_worker(
-    service: Service, owner: Owner, books: Books
+    service: Service, account: Account, books: Books
 ) -> None:
-    job = await create(service, owner)
+    job = await create(service, account)
     await books.make_older("created_at", 61, job)
     await service.sweep.sweep()
     await service.sweep.sweep()
@@ -52,29 +52,29 @@ async def test_a_generation_past_its_deadline_is_refunded_without_any_worker(
 
 
 async def test_results_are_deleted_when_their_retention_is_over(
-    service: Service, owner: Owner, books: Books, data_dir: Path
+    service: Service, account: Account, books: Books, data_dir: Path
 ) -> None:
     async with working(service, ScriptedGenerator()):
-        old = await create(service, owner, "old")
-        new = await create(service, owner, "new")
+        old = await create(service, account, "old")
+        new = await create(service, account, "new")
         await ended(books, old)
         await ended(books, new)
     await books.make_older("completed_at", 361, old)
     await service.sweep.sweep()
     kept = list((data_dir / "results").rglob("*.png"))
     assert [path.stem for path in kept] == [str(new.session_id)]
-    session = await service.parts.sessions.get(owner, old.session_id)
+    session = await service.parts.sessions.get(account.id, old.session_id)
     assert session is not None
     assert (session.status, session.result_key) == ("completed", None)
 
 
 async def test_what_a_generator_said_is_forgotten_after_its_retention_and_not_before(
-    service: Service, owner: Owner, books: Books
+    service: Service, account: Account, books: Books
 ) -> None:
     said = GenerationFailed("No.", generator_message="400 A red hat?")
     async with working(service, ScriptedGenerator([said] * 2)):
-        old = await create(service, owner, "req-1")
-        new = await create(service, owner, "req-2")
+        old = await create(service, account, "req-1")
+        new = await create(service, account, "req-2")
         for job in (old, new):
             await ended(books, job)
     week_minutes = 7 * 24 * 60
@@ -89,10 +89,10 @@ async def test_what_a_generator_said_is_forgotten_after_its_retention_and_not_be
 
 
 async def test_what_a_killed_process_left_among_the_results_is_deleted_and_new_files_are_not(
-    service: Service, owner: Owner, books: Books, data_dir: Path
+    service: Service, account: Account, books: Books, data_dir: Path
 ) -> None:
     async with working(service, ScriptedGenerator()):
-        await ended(books, await create(service, owner))
+        await ended(books, await create(service, account))
     (result,) = (data_dir / "results").rglob("*.png")
     draft = result.with_name(".left.draft")
     draft.write_bytes(b"half an ima")
@@ -102,28 +102,28 @@ async def test_what_a_killed_process_left_among_the_results_is_deleted_and_new_f
     assert list((data_dir / "results").rglob("*")) == [result.parent, result]
 
 
-async def test_a_result_that_cannot_be_deleted_keeps_no_result_of_the_other_kind(
+async def test_a_result_that_cannot_be_deleted_keeps_no_result_of_another_owner(
     service: Service, admin: asyncpg.Connection, data_dir: Path
 ) -> None:
-    owners = [await store(service), await user(service)]
+    accounts = [await store(service), await user(service)]
     async with working(service, ScriptedGenerator()):
-        for owner in owners:
-            job = await create(service, owner)
-            await ended(Books(owner, admin), job)
-            await Books(owner, admin).make_older("completed_at", 361, job)
-    (result,) = (data_dir / "results" / str(owners[0].id)).iterdir()
+        for account in accounts:
+            job = await create(service, account)
+            await ended(Books(account, admin), job)
+            await Books(account, admin).make_older("completed_at", 361, job)
+    (result,) = (data_dir / "results" / str(accounts[0].owner.id)).iterdir()
     result.unlink()
     # A directory cannot be unlinked like a file.
     (result / "in the way").mkdir(parents=True)
     await service.sweep.sweep()
-    assert not list((data_dir / "results" / str(owners[1].id)).iterdir())
+    assert not list((data_dir / "results" / str(accounts[1].owner.id)).iterdir())
 
 
 async def test_open_generations_of_both_kinds_are_counted_together(service: Service) -> None:
-    for owner in (await store(service), await user(service)):
-        started = await create(service, owner, "started")
+    for account in (await store(service), await user(service)):
+        started = await create(service, account, "started")
         await service.parts.lifecycle.start(started)
-        await create(service, owner, "queued")
+        await create(service, account, "queued")
     await service.sweep.sweep()
     depth = service.parts.metrics.registry.get_sample_value
     assert depth("storecredit_queue_depth", {"status": "queued"}) == 2

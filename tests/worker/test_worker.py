@@ -13,7 +13,7 @@ from storecredit.generation.generators import (
     ModerationBlocked,
 )
 from storecredit.generation.sessions import Failure, FailureCode
-from storecredit.ledger.owners import Owner
+from storecredit.ledger.owners import Account
 from storecredit.service import Service
 from tests.worker.owners import Books
 from tests.worker.scripted_generator import (
@@ -29,11 +29,11 @@ from tests.worker.scripted_generator import (
 
 
 async def test_a_completed_generation_keeps_its_credit_and_has_a_result_that_opens(
-    service: Service, owner: Owner, books: Books
+    service: Service, account: Account, books: Books
 ) -> None:
     generator = ScriptedGenerator()
     async with working(service, generator):
-        job = await create(service, owner)
+        job = await create(service, account)
         row = await ended(books, job)
     assert row["status"] == "completed"
     assert row["input"] is None
@@ -55,11 +55,11 @@ async def test_a_completed_generation_keeps_its_credit_and_has_a_result_that_ope
     ids=["moderation", "processing error", "refused"],
 )
 async def test_a_final_failure_gives_the_credit_back_at_the_first_attempt(
-    service: Service, owner: Owner, books: Books, error: Exception, code: str
+    service: Service, account: Account, books: Books, error: Exception, code: str
 ) -> None:
     generator = ScriptedGenerator([error])
     async with working(service, generator):
-        row = await ended(books, await create(service, owner))
+        row = await ended(books, await create(service, account))
     assert (row["status"], row["error_code"], row["error_message"]) == ("failed", code, str(error))
     assert row["attempts"] == len(generator.requests) == 1
     assert await books.movements("req-1") == TAKEN_AND_GIVEN_BACK
@@ -67,32 +67,32 @@ async def test_a_final_failure_gives_the_credit_back_at_the_first_attempt(
 
 
 async def test_a_generator_that_is_away_is_tried_three_times_then_the_credit_comes_back(
-    service: Service, owner: Owner, books: Books
+    service: Service, account: Account, books: Books
 ) -> None:
     generator = ScriptedGenerator([GeneratorUnavailable("away")] * 3)
     async with working(service, generator):
-        row = await ended(books, await create(service, owner))
+        row = await ended(books, await create(service, account))
     assert (row["status"], row["error_code"]) == ("failed", "GENERATOR_UNAVAILABLE")
     assert row["attempts"] == len(generator.requests) == 3
     assert await books.movements("req-1") == TAKEN_AND_GIVEN_BACK
 
 
 async def test_a_generator_that_comes_back_completes_on_the_next_attempt(
-    service: Service, owner: Owner, books: Books
+    service: Service, account: Account, books: Books
 ) -> None:
     generator = ScriptedGenerator([GeneratorUnavailable("away")])
     async with working(service, generator):
-        row = await ended(books, await create(service, owner))
+        row = await ended(books, await create(service, account))
     assert (row["status"], row["attempts"]) == ("completed", 2)
     assert await books.movements("req-1") == TAKEN
 
 
 async def test_an_attempt_past_its_time_limit_counts_as_one_that_failed(
-    service: Service, owner: Owner, books: Books
+    service: Service, account: Account, books: Books
 ) -> None:
     generator = ScriptedGenerator([asyncio.Event().wait] * 3)  # type: ignore[list-item]  # any awaitable
     async with working(service, generator, generation_timeout_seconds=0.05):
-        row = await ended(books, await create(service, owner))
+        row = await ended(books, await create(service, account))
     assert (row["status"], row["error_code"]) == ("failed", "GENERATOR_TIMEOUT")
     assert row["error_message"] == "The generation took too long."
     assert row["attempts"] == 3
@@ -100,20 +100,20 @@ async def test_an_attempt_past_its_time_limit_counts_as_one_that_failed(
 
 
 async def test_a_generator_that_breaks_gives_the_credit_back_and_shows_no_trace_to_the_store(
-    service: Service, owner: Owner, books: Books
+    service: Service, account: Account, books: Books
 ) -> None:
     generator = ScriptedGenerator([KeyError("secret internals")])
     async with working(service, generator):
-        row = await ended(books, await create(service, owner))
+        row = await ended(books, await create(service, account))
     assert row["status"] == "failed"
     assert "secret" not in row["error_message"]
     assert await books.movements("req-1") == TAKEN_AND_GIVEN_BACK
 
 
 async def test_a_dead_workers_generation_is_picked_up_by_another(
-    service: Service, owner: Owner, books: Books
+    service: Service, account: Account, books: Books
 ) -> None:
-    job = await create(service, owner)
+    job = await create(service, account)
     await die_over(service, books.connection, job)
     generator = ScriptedGenerator()
     async with working(service, generator):
@@ -123,9 +123,9 @@ async def test_a_dead_workers_generation_is_picked_up_by_another(
 
 
 async def test_a_generation_that_kills_every_worker_is_given_up_and_refunded(
-    service: Service, owner: Owner, books: Books
+    service: Service, account: Account, books: Books
 ) -> None:
-    job = await create(service, owner)
+    job = await create(service, account)
     for _ in range(3):
         await die_over(service, books.connection, job)
     generator = ScriptedGenerator()
@@ -137,9 +137,9 @@ async def test_a_generation_that_kills_every_worker_is_given_up_and_refunded(
 
 
 async def test_a_result_that_comes_after_the_refund_is_thrown_away(
-    service: Service, owner: Owner, books: Books, data_dir: Path
+    service: Service, account: Account, books: Books, data_dir: Path
 ) -> None:
-    job = await create(service, owner)
+    job = await create(service, account)
 
     async def meanwhile_given_up() -> None:
         await service.parts.lifecycle.fail_and_refund(
@@ -157,7 +157,7 @@ async def test_a_result_that_comes_after_the_refund_is_thrown_away(
 
 
 async def test_a_worker_that_is_stopped_finishes_what_it_has_begun(
-    service: Service, owner: Owner, books: Books
+    service: Service, account: Account, books: Books
 ) -> None:
     begun, go_on = asyncio.Event(), asyncio.Event()
 
@@ -166,7 +166,7 @@ async def test_a_worker_that_is_stopped_finishes_what_it_has_begun(
         await go_on.wait()
 
     async with working(service, ScriptedGenerator([wait_in_the_middle])) as stop:
-        job = await create(service, owner)
+        job = await create(service, account)
         await begun.wait()
         stop.set()
         go_on.set()
@@ -175,11 +175,11 @@ async def test_a_worker_that_is_stopped_finishes_what_it_has_begun(
 
 
 async def test_a_generator_that_asks_for_patience_is_given_it(
-    service: Service, owner: Owner, books: Books
+    service: Service, account: Account, books: Books
 ) -> None:
     generator = ScriptedGenerator([GeneratorUnavailable("busy", retry_after_seconds=3300)])
     async with working(service, generator):
-        job = await create(service, owner)
+        job = await create(service, account)
         async with asyncio.timeout(WAIT_MAX_SECONDS):
             while True:
                 if await books.connection.fetchval("SELECT attempts FROM pgqueuer"):

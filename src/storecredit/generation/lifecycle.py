@@ -36,6 +36,14 @@ class GenerationInput(msgspec.Struct, frozen=True):
     prompt: str | None = None
 
 
+class _Queued(msgspec.Struct, frozen=True):
+    account_id: str
+    session_id: UUID
+    request_id: str
+    store_id: UUID | None = None
+    user_id: UUID | None = None
+
+
 class GenerationJob(msgspec.Struct, frozen=True):
     """A queued "look at this session"."""
 
@@ -62,13 +70,11 @@ class GenerationJob(msgspec.Struct, frozen=True):
 
     @classmethod
     def from_payload(cls, payload: bytes) -> "GenerationJob":
-        """The job as it was queued. Raises ValueError for what names no owner, or two."""
-        names = msgspec.json.decode(payload, type=dict[str, str])
-        (owner,) = (
-            Owner(kind, UUID(names[kind.id_name])) for kind in OwnerKind if kind.id_name in names
-        )
-        account = Account(int(names["account_id"]), owner)
-        return cls(account, UUID(names["session_id"]), names["request_id"])
+        """The job as it was queued. Raises ValueError for what is none, and for two owners."""
+        queued = msgspec.json.decode(payload, type=_Queued)
+        ids = {OwnerKind.STORE: queued.store_id, OwnerKind.USER: queued.user_id}
+        (owner,) = (Owner(kind, id_) for kind, id_ in ids.items() if id_ is not None)
+        return cls(Account(int(queued.account_id), owner), queued.session_id, queued.request_id)
 
 
 class Created(msgspec.Struct, frozen=True):

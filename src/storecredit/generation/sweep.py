@@ -133,7 +133,12 @@ class Sweep:
             ROUND_MAX,
         )
         for row in rows:
-            await self._results.delete(row["result_key"])
+            try:
+                await self._results.delete(row["result_key"])
+            except OSError:
+                # It stays due; the others must not stay with it.
+                log.exception("result_not_deleted", session_id=str(row["session_id"]))
+                continue
             await self._database.fetchval(
                 "SELECT forget_result($1, $2)", row["account_id"], row["session_id"]
             )
