@@ -12,7 +12,7 @@ import pytest
 from stand_ins.paddle.account import Event
 from stand_ins.paddle.api import PaddleStandIn
 from storecredit.billing.checkouts import PlanOrder
-from tests.billing.seller import Seller, completed, running_seller
+from tests.billing.seller import Seller, completed
 from tests.billing.sql_sales import Movement
 from tests.web.doors import Operator, bearer
 

@@ -85,7 +85,9 @@ async def test_problems_lists_overage_that_could_not_be_charged(
 async def test_an_event_that_cannot_be_read_is_dismissed_and_not_looked_at_again(
     seller: Seller, admin: asyncpg.Connection
 ) -> None:
-    receive = "SELECT receive_provider_event('paddle', $1, 'x', $2, NULL, 'set_aside', 'Cannot be read.')"
+    receive = (
+        "SELECT receive_provider_event('paddle', $1, 'x', $2, NULL, 'set_aside', 'Cannot be read.')"
+    )
     await admin.fetchval(receive, "evt_1", NOON)
     for event_id in ("evt_1", "evt_2"):
         told = seller("billing", "retry", event_id).sentence()

@@ -10,11 +10,11 @@ from uuid import uuid4
 import asyncpg
 import httpx
 import pytest
+from storecredit.ledger.store_credits import AMOUNT_MAX
 
 from storecredit.cli import credits as credits_commands
 from storecredit.cli import options
 from storecredit.ledger.outcomes import AdditionType, MovementType
-from storecredit.ledger.store_credits import AMOUNT_MAX
 from tests.e2e.conftest import Serving, Storecredit, processes_naming, storecredit_in
 
 API = json.loads((Path(__file__).parents[2] / "docs" / "openapi.json").read_bytes())
