@@ -43,9 +43,10 @@ class Rows:
 
     async def make_table(self) -> None:
         await self._admin.execute(
-            """DROP TABLE IF EXISTS effects;
-               CREATE TABLE effects (place serial, item int CHECK (item > 0), backend int);
-               GRANT ALL ON effects, effects_place_seq TO storecredit_app"""
+            """DROP TABLE IF EXISTS storecredit.effects;
+               CREATE TABLE storecredit.effects
+                   (place serial, item int CHECK (item > 0), backend int);
+               GRANT ALL ON storecredit.effects, storecredit.effects_place_seq TO storecredit_app"""
         )
 
     async def settle(self, connection: Connection, items: Sequence[int]) -> Sequence[str]:
@@ -69,14 +70,14 @@ class Rows:
     async def transactions(self) -> list[list[int]]:
         """The items that were committed, by transaction, both in the order they were written."""
         rows = await self._admin.fetch(
-            """SELECT array_agg(item ORDER BY place) AS items FROM effects
+            """SELECT array_agg(item ORDER BY place) AS items FROM storecredit.effects
                GROUP BY xmin::text ORDER BY min(place)"""
         )
         return [row["items"] for row in rows]
 
     async def backends(self) -> int:
         """How many connections wrote."""
-        count = await self._admin.fetchval("SELECT count(DISTINCT backend) FROM effects")
+        count = await self._admin.fetchval("SELECT count(DISTINCT backend) FROM storecredit.effects")
         assert isinstance(count, int)
         return count
 

@@ -6,6 +6,8 @@ from typing import Any
 
 import asyncpg
 
+ACCOUNT = "(SELECT account_id FROM accounts WHERE owner_kind = 'store' AND owner_id = $1)"
+COMES_IN = ("purchase", "subscription", "grant", "overage_credit")
 LEDGER_COLUMNS = "seq, type, amount, balance_after, request_id, session_id::text"
 
 
@@ -16,11 +18,14 @@ class Rows:
     connection: asyncpg.Connection
 
     async def credits(self, store_id: str) -> dict[str, Any]:
-        """The store's credit row."""
+        """What the store's newest movement left, and what came in, summed up."""
         row = await self.connection.fetchrow(
-            "SELECT balance, total_purchased, total_spent, last_seq FROM store_credits"
-            " WHERE store_id = $1",
+            f"""SELECT balance_after AS balance, spent_after AS total_spent, seq AS last_seq,
+                    (coalesce(sum(amount) FILTER (WHERE type = ANY ($2)) OVER (), 0))::bigint
+                        AS total_purchased
+                FROM movements WHERE account_id = {ACCOUNT} ORDER BY seq DESC LIMIT 1""",
             store_id,
+            COMES_IN,
         )
         assert row is not None
         return dict(row)
@@ -28,7 +33,7 @@ class Rows:
     async def ledger(self, store_id: str, *types: str) -> list[dict[str, Any]]:
         """The store's movements, oldest first; only of these types, if any are named."""
         rows = await self.connection.fetch(
-            f"SELECT {LEDGER_COLUMNS} FROM store_credit_transactions WHERE store_id = $1"
+            f"SELECT {LEDGER_COLUMNS} FROM movements WHERE account_id = {ACCOUNT}"
             " AND (cardinality($2::text[]) = 0 OR type = ANY ($2)) ORDER BY seq",
             store_id,
             types,
@@ -36,9 +41,9 @@ class Rows:
         return [dict(row) for row in rows]
 
     async def deductions(self) -> int:
-        """How many deductions there are, of all stores."""
+        """How many deductions there are, of all accounts."""
         count: int = await self.connection.fetchval(
-            "SELECT count(*) FROM store_credit_transactions WHERE type = 'deduction'"
+            "SELECT count(*) FROM movements WHERE type = 'deduction'"
         )
         return count
 
@@ -46,7 +51,7 @@ class Rows:
         """The store's generation sessions, oldest first."""
         rows = await self.connection.fetch(
             "SELECT session_id::text, status, request_id, error_code, attempts, input, result_key"
-            " FROM store_generation_sessions WHERE store_id = $1 ORDER BY session_id",
+            f" FROM sessions WHERE account_id = {ACCOUNT} ORDER BY session_id",
             store_id,
         )
         return [dict(row) for row in rows]
@@ -60,11 +65,11 @@ class Rows:
         """How many rows every table has."""
         tables = await self.connection.fetch(
             "SELECT relname FROM pg_class"
-            " WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace"
+            " WHERE relkind = 'r' AND relnamespace = 'storecredit'::regnamespace"
         )
         return {
             table["relname"]: await self.connection.fetchval(
-                f'SELECT count(*) FROM "{table["relname"]}"'
+                f'SELECT count(*) FROM storecredit."{table["relname"]}"'
             )
             for table in tables
         }

@@ -82,7 +82,7 @@ async def test_the_last_verification_is_told_by_every_process(
     [(_, moment)] = samples["storecredit_verify_timestamp_seconds"]
     assert before.timestamp() <= moment <= (await admin.fetchval("SELECT now()")).timestamp()
 
-    await admin.execute("UPDATE storecredit.movements SET balance_after = 99")
+    await admin.execute("UPDATE movements SET balance_after = 99")
     found = data_of(await operator.get("/verify"))["discrepancies"]
     clock.now += FRESH_SECONDS
     samples = await told(service, gauges)
@@ -94,8 +94,8 @@ async def test_of_several_verifications_the_one_that_looked_last_is_kept(
     database: Database,
 ) -> None:
     newer = LastVerification(NOON, 3)
-    await record(database, newer, 7)
-    await record(database, LastVerification(NOON - timedelta(hours=1), 0), 9)
+    await record(database, newer)
+    await record(database, LastVerification(NOON - timedelta(hours=1), 0))
     assert await last(database) == newer
 
 
@@ -131,7 +131,7 @@ async def test_a_gauge_that_takes_too_long_is_left_out_alone(
 ) -> None:
     monkeypatch.setattr(gauges_module, "ANSWER_MAX_SECONDS", 0.5)
     async with admin.transaction():
-        await admin.execute("LOCK TABLE store_credits IN ACCESS EXCLUSIVE MODE")
+        await admin.execute("LOCK TABLE movements IN ACCESS EXCLUSIVE MODE")
         samples = await told(service, gauges)
     assert DATABASE_GAUGES & set(samples) == {"storecredit_billing_problems"}
 

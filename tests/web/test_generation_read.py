@@ -43,7 +43,7 @@ async def test_until_it_has_ended_it_is_told_when_to_look_again(
     session_id = await store.created()
     for age_seconds, wait_seconds in ((-5, 1), (0, 1), (20, 10), (3000, 15)):
         await admin.execute(
-            "UPDATE store_generation_sessions SET created_at = now() - $1 * interval '1 s'",
+            "UPDATE sessions SET created_at = now() - $1 * interval '1 s'",
             age_seconds,
         )
         answer = await store.get(PATH.format(session_id))

@@ -51,7 +51,7 @@ async def test_a_service_that_works_says_so_to_anybody(api: httpx.AsyncClient) -
 async def test_a_database_that_was_migrated_by_an_older_version_is_not_ready(
     api: httpx.AsyncClient, admin: asyncpg.Connection
 ) -> None:
-    await admin.execute("UPDATE storecredit_schema SET migration = '0000_before'")
+    await admin.execute("UPDATE schema_version SET migration = '0000_before'")
     answer = await api.get("/health/ready")
     assert "migrate" in error_of(answer, 503, "SERVICE_UNAVAILABLE")["message"]
     assert int(answer.headers["retry-after"]) >= 1

@@ -25,10 +25,15 @@ CUTS = 10
 RETRIES_MAX = 20
 
 
-async def lose_credit_row(admin: asyncpg.Connection, store: StoreClient) -> None:
+async def lose_account(admin: asyncpg.Connection, store: StoreClient) -> None:
     """What the tables forbid, done past them: only a superuser can switch the rules off."""
     await admin.execute("SET session_replication_role = replica")
-    await admin.execute("DELETE FROM store_credits WHERE store_id = $1", store.store_id)
+    await admin.execute("DELETE FROM accounts WHERE owner_id = $1", store.store_id)
+
+
+async def hide_movements(admin: asyncpg.Connection) -> None:
+    """Nobody but a superuser can read the ledger any more."""
+    await admin.execute("REVOKE SELECT ON movements FROM storecredit_app, storecredit_writer")
 
 
 def assert_logged(log: LogStream, answer: httpx.Response, store: StoreClient, cause: str) -> None:
@@ -40,37 +45,82 @@ def assert_logged(log: LogStream, answer: httpx.Response, store: StoreClient, ca
     assert cause in f"{line['cause']}: {line['error']}"
 
 
-async def test_m9_a_store_without_a_credit_row_is_an_error_and_never_a_zero(
-    store: StoreClient, admin: asyncpg.Connection, log: LogStream
+def assert_broke(log: LogStream, answer: httpx.Response, store: StoreClient, cause: str) -> None:
+    """The log names the store, the request and, with its trace, the cause."""
+    [line] = log.events("request_broke")
+    assert line["store_id"] == store.store_id
+    assert line["request_id"] == answer.headers["x-request-id"]
+    assert cause in line["exception"]
+    log.forget()
+
+
+@pytest.mark.parametrize("is_known", [False, True], ids=["new", "known"])
+async def test_m9_a_store_without_an_account_is_an_error_and_never_a_zero(
+    store: StoreClient, admin: asyncpg.Connection, log: LogStream, *, is_known: bool
 ) -> None:
-    await lose_credit_row(admin, store)
+    if is_known:
+        assert await store.balance() == 100
+    await lose_account(admin, store)
     answer = await store.get(BALANCE, headers={"X-Request-Id": "trace-1"})
     error_of(answer, 500, "INTERNAL_ERROR")
     assert "0" not in answer.text
     assert answer.headers["x-request-id"] == "trace-1"
-    assert_logged(log, answer, store, "CreditRowMissing: store")
+    assert_logged(log, answer, store, "AccountMissing: store")
+
+
+async def test_m9_a_ledger_that_cannot_be_read_is_an_error_and_never_a_zero(
+    store: StoreClient, admin: asyncpg.Connection, log: LogStream
+) -> None:
+    await hide_movements(admin)
+    answer = await store.get(BALANCE, headers={"X-Request-Id": "trace-1"})
+    error_of(answer, 500, "INTERNAL_ERROR")
+    assert "0" not in answer.text
+    assert_broke(log, answer, store, "InsufficientPrivilege")
 
 
 async def test_m9_the_operator_is_told_so_too(
-    operator: Operator, store: StoreClient, admin: asyncpg.Connection
+    operator: Operator, store: StoreClient, admin: asyncpg.Connection, log: LogStream
 ) -> None:
-    await lose_credit_row(admin, store)
-    for path in ("/stores", f"/stores/{store.store_id}"):
+    paths = ("/stores", f"/stores/{store.store_id}")
+    await hide_movements(admin)
+    for path in paths:
+        error_of(await operator.get(path), 500, "INTERNAL_ERROR")
+    log.forget()
+    await admin.execute("GRANT SELECT ON movements TO storecredit_app")
+    await lose_account(admin, store)
+    for path in paths:
         error_of(await operator.get(path), 500, "INTERNAL_ERROR")
 
 
-async def test_m9_nothing_is_created_for_a_store_without_a_credit_row(
-    store: StoreClient, admin: asyncpg.Connection, log: LogStream
+@pytest.mark.parametrize("is_known", [False, True], ids=["new", "known"])
+async def test_m9_nothing_is_created_for_a_store_without_an_account(
+    store: StoreClient, admin: asyncpg.Connection, log: LogStream, *, is_known: bool
 ) -> None:
-    await lose_credit_row(admin, store)
+    if is_known:
+        assert await store.balance() == 100
+    await lose_account(admin, store)
     answer = await store.create()
     error_of(answer, 500, "INTERNAL_ERROR")
-    [line] = log.events("request_broke")
-    assert line["store_id"] == store.store_id
-    assert line["request_id"] == answer.headers["x-request-id"]
-    assert "StatementRefused" in line["exception"]
-    log.forget()
-    assert await admin.fetchval("SELECT count(*) FROM store_generation_sessions") == 0
+    if is_known:
+        assert_broke(log, answer, store, "StatementRefused")
+    else:
+        assert_logged(log, answer, store, "AccountMissing: store")
+    await assert_nothing_created(admin)
+
+
+async def test_m9_nothing_is_created_where_the_newest_movement_cannot_be_read(
+    store: StoreClient, admin: asyncpg.Connection, log: LogStream
+) -> None:
+    await hide_movements(admin)
+    answer = await store.create()
+    error_of(answer, 500, "INTERNAL_ERROR")
+    assert_broke(log, answer, store, "InsufficientPrivilege")
+    await assert_nothing_created(admin)
+
+
+async def assert_nothing_created(admin: asyncpg.Connection) -> None:
+    assert await admin.fetchval("SELECT count(*) FROM movements WHERE type <> 'grant'") == 0
+    assert await admin.fetchval("SELECT count(*) FROM sessions") == 0
     assert await admin.fetchval("SELECT count(*) FROM pgqueuer") == 0
 
 

@@ -114,7 +114,7 @@ async def test_what_the_sweep_does_for_a_request_names_it(
     await service.sweep.sweep()
     [line] = log.events("session_without_job")
     assert (line["request_id"], line["store_id"]) == ("orphan", store.store_id)
-    await admin.execute("UPDATE store_generation_sessions SET created_at = '2020-01-01'")
+    await admin.execute("UPDATE sessions SET created_at = '2020-01-01'")
     await service.sweep.sweep()
     [line] = log.events("generation_overdue")
     assert (line["request_id"], line["store_id"]) == ("orphan", store.store_id)
@@ -160,9 +160,7 @@ async def test_no_secret_is_logged_when_the_database_refuses_the_row(
     store: StoreClient, admin: asyncpg.Connection, log: LogStream
 ) -> None:
     """PostgreSQL quotes the whole row that broke a rule; the log must not."""
-    await admin.execute(
-        "ALTER TABLE store_generation_sessions ADD CONSTRAINT broken CHECK (request_id <> 'bad')"
-    )
+    await admin.execute("ALTER TABLE sessions ADD CONSTRAINT broken CHECK (request_id <> 'bad')")
     answer = await store.create("bad", prompt=PROMPT, image_urls=[URL, data_url(PICTURE)])
     error_of(answer, 500, "INTERNAL_ERROR")
     [line] = log.events("request_broke")

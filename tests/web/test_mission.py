@@ -200,7 +200,9 @@ async def allow_overage(rows: Rows, store: StoreClient, limit: int) -> None:
 
 async def overage_used(rows: Rows, store: StoreClient) -> int:
     used: int = await rows.connection.fetchval(
-        "SELECT overage_used FROM store_credits WHERE store_id = $1", store.store_id
+        """SELECT coalesce(overage_used_after, 0) FROM movements
+           WHERE account_id = account_of('store', $1) ORDER BY seq DESC LIMIT 1""",
+        store.store_id,
     )
     return used
 
@@ -387,7 +389,7 @@ async def test_refund_against_refund_gives_one_refund(
 ) -> None:
     """Two workers and a sweep past every deadline, all after the same generations."""
     session_ids = [await store.created(f"order-{place}", prompt="forbidden") for place in range(20)]
-    await rows.connection.execute("UPDATE store_generation_sessions SET created_at = '2020-01-01'")
+    await rows.connection.execute("UPDATE sessions SET created_at = '2020-01-01'")
     async with worker(), worker():
         await asyncio.gather(service.sweep.sweep(), service.sweep.sweep())
         for session_id in session_ids:

@@ -101,7 +101,7 @@ async def test_the_sweep_deletes_a_result_after_its_retention(
     await service.sweep.sweep()
     assert (await api.get(completed["result_url"])).status_code == 200, "not before its time"
     await admin.execute(
-        "UPDATE store_generation_sessions SET completed_at = completed_at - $1 * interval '1 s'",
+        "UPDATE sessions SET completed_at = completed_at - $1 * interval '1 s'",
         settings.result_retention_seconds,
     )
     await service.sweep.sweep()

@@ -134,8 +134,8 @@ async def test_a_day_is_a_whole_day_of_utc(store: StoreClient, admin: asyncpg.Co
     )
     for seq, moment in enumerate(days, start=1):
         await admin.execute(
-            "UPDATE store_credit_transactions SET created_at = $2::text::timestamptz"
-            " WHERE store_id = $1 AND seq = $3",
+            "UPDATE movements SET created_at = $2::text::timestamptz"
+            " WHERE account_id = account_of('store', $1) AND seq = $3",
             store.store_id,
             f"{moment}+00",
             seq,

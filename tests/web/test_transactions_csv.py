@@ -11,8 +11,8 @@ from typing import Any
 import asyncpg
 import httpx
 import pytest
-from storecredit.ledger.store_credits import WINDOW
 
+from storecredit.ledger.credits import WINDOW
 from storecredit.service import Service
 from storecredit.web import csv_export
 from storecredit.web.app import create_app

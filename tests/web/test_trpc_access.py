@@ -128,7 +128,7 @@ async def test_a_stranger_learns_nothing_of_their_input(
         error_in(shape, 401, "UNAUTHORIZED", CREATE)
     answer = await stranger.send("POST", CREATE, "x" * 5_000_000)
     refusal_of(answer, 401, "UNAUTHORIZED", CREATE)
-    assert await admin.fetchval("SELECT count(*) FROM credit_transactions") == 0
+    assert await admin.fetchval("SELECT count(*) FROM movements") == 0
 
 
 @dataclass(frozen=True, slots=True)

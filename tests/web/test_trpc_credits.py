@@ -1,6 +1,7 @@
 """`credits.*` of `/api/trpc`: an end user's balance and ledger."""
 
 import asyncio
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
@@ -8,7 +9,11 @@ import asyncpg
 import httpx
 import pytest
 
+from storecredit.postgres.pool import Database
+from storecredit.service import assembled
+from storecredit.settings import Settings
 from storecredit.web.superjson import UNDEFINED
+from tests.web.conftest import LogStream, http_client
 from tests.web.doors import IMAGE
 from tests.web.users import UserClient, refusal_of, result_of, user_of
 
@@ -143,13 +148,34 @@ async def test_another_users_credits_are_out_of_reach(api: httpx.AsyncClient) ->
 
 
 async def test_a_balance_that_cannot_be_read_is_an_error_never_a_zero(
-    user: UserClient, admin: asyncpg.Connection
+    user: UserClient, admin: asyncpg.Connection, log: LogStream
 ) -> None:
     await user.balance()
-    await admin.execute("ALTER TABLE user_credits RENAME TO gone")
-    await admin.execute("CREATE VIEW user_credits AS SELECT * FROM gone WHERE false")
-    await admin.execute("GRANT SELECT ON user_credits TO storecredit_app")
+    await admin.execute("REVOKE SELECT ON movements FROM storecredit_app")
     refusal_of(await user.query(BALANCE), 500, "INTERNAL_SERVER_ERROR", BALANCE)
+    assert "InsufficientPrivilege" in log.events("request_broke")[0]["exception"]
+    log.forget()
+
+
+async def test_an_account_that_is_lost_is_an_error_never_a_zero_and_never_made_again(
+    user: UserClient,
+    admin: asyncpg.Connection,
+    log: LogStream,
+    settings: Settings,
+    database: Database,
+) -> None:
+    await user.balance()
+    await admin.execute("SET session_replication_role = replica")
+    await admin.execute("DELETE FROM accounts")
+    refusal_of(await user.query(BALANCE), 500, "INTERNAL_SERVER_ERROR", BALANCE)
+    [line] = log.events("request_not_served")
+    assert line["cause"] == "AccountMissing"
+    # Of a process that has not met the user, too.
+    async with assembled(settings, database) as other, http_client(other) as api:
+        answer = await replace(user, http=api).query(BALANCE)
+        refusal_of(answer, 500, "INTERNAL_SERVER_ERROR", BALANCE)
+    assert await admin.fetchval("SELECT count(*) FROM accounts") == 0
+    log.forget()
 
 
 async def test_an_account_is_made_by_a_batch_once(api: httpx.AsyncClient) -> None:

@@ -50,9 +50,7 @@ async def test_the_images_are_model_outfit_accessories_in_order(
 ) -> None:
     hats = [{"type": "hat", "url": HAT}, {"type": "bag", "url": IMAGE}]
     await user.created("order-1", outfitImageUrl="https://a.example/outfit.png", accessories=hats)
-    row = await admin.fetchrow(
-        "SELECT input->'image_urls' AS urls, metadata FROM generation_sessions"
-    )
+    row = await admin.fetchrow("SELECT input->'image_urls' AS urls, metadata FROM sessions")
     assert row is not None
     assert row["urls"].count("data:") == 3
     places = [row["urls"].index(url) for url in (IMAGE, "https://a.example/outfit.png", HAT)]
@@ -200,7 +198,7 @@ async def test_a_failed_generation_is_refunded_once(
     user: UserClient, worker: WorkerStarter, service: Service, admin: asyncpg.Connection
 ) -> None:
     session_ids = [await user.created(f"order-{place}") for place in range(3)]
-    await admin.execute("UPDATE generation_sessions SET created_at = '2020-01-01'")
+    await admin.execute("UPDATE sessions SET created_at = '2020-01-01'")
     async with (
         stand_in(Answer(500)) as outside,
         worker(generator="http", generator_url=outside.url()),

@@ -179,4 +179,4 @@ async def test_first_calls_on_twenty_connections_give_ten_generations(
     assert [tuple(row) for row in rows] == [("signup_bonus", 10)] + [
         ("generation", balance) for balance in range(9, -1, -1)
     ]
-    assert await admin.fetchval("SELECT count(*) FROM generation_sessions") == 10
+    assert await admin.fetchval("SELECT count(*) FROM sessions") == 10

@@ -75,7 +75,7 @@ async def queued(rows: Rows, count: int) -> None:
 async def test_a_result_does_not_wait_for_the_others(
     app: UserClient, admin: asyncpg.Connection
 ) -> None:
-    lock = await locked(admin, "generation_sessions")
+    lock = await locked(admin, "sessions")
     async with streamed(app, "generation.getStats,credits.getPacks") as chunks:
         first = [(await anext(chunks))[0] for _ in range(3)]
         await lock.commit()
@@ -87,7 +87,7 @@ async def test_a_result_does_not_wait_for_the_others(
 async def test_an_error_does_not_wait_either(
     app: UserClient, admin: asyncpg.Connection, rows: Rows
 ) -> None:
-    lock = await locked(admin, "generation_sessions")
+    lock = await locked(admin, "sessions")
     async with streamed(app, f"{CREATE},{CREATE}", {"0": GOOD, "1": {"json": {}}}) as chunks:
         place, status, [[result]] = await anext(chunks)
         assert (place, status) == (1, 0)
@@ -101,7 +101,7 @@ async def test_an_error_does_not_wait_either(
 async def test_an_app_that_goes_away_is_charged_for_what_was_made_and_finds_it_again(
     app: UserClient, admin: asyncpg.Connection, rows: Rows
 ) -> None:
-    lock = await locked(admin, "generation_sessions")
+    lock = await locked(admin, "sessions")
     async with streamed(app, f"{CREATE},{CREATE}", {"0": GOOD, "1": GOOD}):
         pass  # the head has come, and the app hangs up
     await lock.commit()

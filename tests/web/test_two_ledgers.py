@@ -20,17 +20,13 @@ from tests.web.doors import CREATE, IMAGE, OPERATOR_TOKEN, Operator, StoreClient
 from tests.web.rows import Rows
 from tests.web.users import UserClient, ended, refusal_of, result_of, user_of
 
-OF_STORES = (
-    "SELECT to_jsonb(t) FROM store_credits t UNION ALL"
-    " SELECT to_jsonb(t) FROM store_credit_transactions t UNION ALL"
-    " SELECT to_jsonb(t) FROM store_generation_sessions t UNION ALL"
-    " SELECT to_jsonb(t) FROM store_overage_bills t"
-)
-OF_USERS = (
-    "SELECT to_jsonb(t) FROM user_credits t UNION ALL"
-    " SELECT to_jsonb(t) FROM credit_transactions t UNION ALL"
-    " SELECT to_jsonb(t) FROM generation_sessions t UNION ALL"
-    " SELECT to_jsonb(t) FROM users t"
+OF_ACCOUNT = (
+    "SELECT to_jsonb(t) FROM accounts t WHERE account_id = $1 UNION ALL"
+    " SELECT to_jsonb(t) FROM movements t WHERE account_id = $1 UNION ALL"
+    " SELECT to_jsonb(t) FROM sessions t WHERE account_id = $1 UNION ALL"
+    " SELECT to_jsonb(t) FROM checkouts t WHERE account_id = $1 UNION ALL"
+    " SELECT to_jsonb(t) FROM payments t WHERE account_id = $1 UNION ALL"
+    " SELECT to_jsonb(t) FROM overage_bills t WHERE account_id = $1"
 )
 INPUTS: dict[str, Any] = {
     "credits.purchase": {"packId": "small"},
@@ -48,13 +44,19 @@ class Twins:
     user: UserClient
     admin: asyncpg.Connection
 
-    async def of_stores(self) -> list[str]:
-        """Every row in which a store has or moves anything."""
-        return sorted(row[0] for row in await self.admin.fetch(OF_STORES))
+    async def of_store(self) -> list[str]:
+        """Every row in which the store has or moves anything."""
+        return await self._of("store", self.store.store_id)
 
-    async def of_users(self) -> list[str]:
-        """Every row in which a user has or moves anything."""
-        return sorted(row[0] for row in await self.admin.fetch(OF_USERS))
+    async def of_user(self) -> list[str]:
+        """Every row in which the user has or moves anything."""
+        return await self._of("user", self.user.user_id)
+
+    async def _of(self, kind: str, owner_id: object) -> list[str]:
+        account_id = await self.admin.fetchval("SELECT account_of($1, $2)", kind, owner_id)
+        rows = sorted(row[0] for row in await self.admin.fetch(OF_ACCOUNT, account_id))
+        assert len(rows) >= 2, "the account, and what it was opened with"
+        return rows
 
 
 @pytest.fixture
@@ -79,23 +81,23 @@ async def ask_everything(store: StoreClient) -> list[httpx.Response]:
 
 
 async def test_a_user_moves_nothing_of_the_store_with_its_id(twins: Twins) -> None:
-    before = await twins.of_stores()
+    before = await twins.of_store()
     await call_everything(twins.user)
     for _ in range(12):
         await twins.user.create(store_id=twins.store.store_id)
     assert await twins.user.balance() == 0
     refusal_of(await twins.user.create(), 402, "PAYMENT_REQUIRED", "generation.create")
-    assert await twins.of_stores() == before
+    assert await twins.of_store() == before
     assert await twins.store.balance() == 100
 
 
 async def test_a_store_moves_nothing_of_the_user_with_its_id(twins: Twins) -> None:
-    before = await twins.of_users()
+    before = await twins.of_user()
     await ask_everything(twins.store)
     for _ in range(12):
         await twins.store.created(metadata={"user_id": str(twins.user.user_id)})
     assert await twins.store.balance() == 87
-    assert await twins.of_users() == before
+    assert await twins.of_user() == before
     assert await twins.user.balance() == 10
 
 
@@ -136,16 +138,16 @@ async def test_the_sessions_of_one_are_absent_for_the_other(twins: Twins) -> Non
 
 
 async def test_the_key_of_a_store_opens_nothing_of_users(twins: Twins) -> None:
-    before = (await twins.of_stores(), await twins.of_users())
+    before = (await twins.of_store(), await twins.of_user())
     for secret in (twins.store.api_key, OPERATOR_TOKEN):
         impostor = UserClient(twins.store.http, twins.user.user_id, secret)
         for path, answer in zip(PROCEDURES, await call_everything(impostor), strict=True):
             refusal_of(answer, 401, "UNAUTHORIZED", path)
-    assert (await twins.of_stores(), await twins.of_users()) == before
+    assert (await twins.of_store(), await twins.of_user()) == before
 
 
 async def test_the_token_of_a_user_opens_nothing_of_stores(twins: Twins) -> None:
-    before = (await twins.of_stores(), await twins.of_users())
+    before = (await twins.of_store(), await twins.of_user())
     store = twins.store
     impostor = StoreClient(store.http, store.store_id, store.key_id, twins.user.token)
     for answer in await ask_everything(impostor):
@@ -155,7 +157,7 @@ async def test_the_token_of_a_user_opens_nothing_of_stores(twins: Twins) -> None
     both = {"Authorization": f"Bearer {twins.user.token}", "X-Api-Key": store.api_key}
     answer = await store.http.post(CREATE, headers=both, json={"image_urls": [IMAGE]})
     error_of(answer, 401, "INVALID_API_KEY")
-    assert (await twins.of_stores(), await twins.of_users()) == before
+    assert (await twins.of_store(), await twins.of_user()) == before
 
 
 async def test_the_operator_adds_to_stores_by_the_stores_door_only(

@@ -27,7 +27,7 @@ CROSS JOIN LATERAL (
              WHEN k.expires_at <= now() THEN 'expired'
              WHEN s.status <> 'active' THEN 'suspended' END AS refused_as
     FROM store_api_keys k JOIN stores s ON s.store_id = k.store_id
-        JOIN accounts a ON a.owner_id = k.store_id AND a.owner_kind = 'store'
+        LEFT JOIN accounts a ON a.owner_id = k.store_id AND a.owner_kind = 'store'
     WHERE k.key_hash = asked.key_hash
     LIMIT 1
 ) AS found"""
@@ -51,11 +51,12 @@ NO_ORIGINS: Final[frozenset[str]] = frozenset()
 class Caller(msgspec.Struct, frozen=True, gc=False):
     """Who sends an authenticated request: what its API key says, and nothing else can change.
 
-    Kept for each key that is in use: it holds what a request needs, and no more.
+    Kept for each key that is in use: it holds what a request needs, and no more. `account_id` None:
+    the store's account is lost, impossible by construction, and the key no less genuine for it.
     """
 
     store_id: UUID
-    account_id: int
+    account_id: int | None
     tier: str
     allowed_origins: frozenset[str]
 
@@ -101,7 +102,7 @@ async def listed_origins(
 
 def _whose(
     store_id: UUID,
-    account_id: int,
+    account_id: int | None,
     tier: str,
     allowed_origins: list[str],
     expires_in_seconds: float | None,

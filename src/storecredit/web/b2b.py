@@ -22,6 +22,7 @@ from storecredit.generation.lifecycle import (
     RequestConflict,
 )
 from storecredit.generation.sessions import FailureCode, Session, SessionStatus
+from storecredit.ledger.credits import AccountMissing
 from storecredit.ledger.owners import Account, Owner
 from storecredit.settings import Settings
 from storecredit.web.access import caller_of, visit_of
@@ -222,8 +223,10 @@ async def create(scope: HTTPScope, parts: Parts, body: CreateBody) -> Success[Ge
 
 
 def account_of(scope: HTTPScope) -> Account:
-    """The account of the store whose key was sent."""
+    """The account of the store whose key was sent. Raises AccountMissing."""
     caller = caller_of(scope)
+    if caller.account_id is None:
+        raise AccountMissing(f"store {caller.store_id} has no account")
     return Account(caller.account_id, Owner.store(caller.store_id))
 
 
@@ -276,7 +279,7 @@ async def get_generation(
 
     Until it has ended, Retry-After says when to look again.
     """
-    account_id = caller_of(request.scope).account_id
+    account_id = account_of(request.scope).id
     try:
         session = await parts.sessions.get(account_id, UUID(session_id))
     except ValueError:
@@ -319,7 +322,7 @@ async def list_generations(
 ) -> Envelope[GenerationPage]:
     """The store's generations, newest first; with `request_id` the one that this request made."""
     page = await parts.sessions.list(
-        caller_of(request.scope).account_id,
+        account_of(request.scope).id,
         status=status,
         limit=limit,
         before=uuid_cursor(cursor),
