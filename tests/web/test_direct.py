@@ -23,7 +23,7 @@ from tests.web.test_generation_create_input import (
     WRONG_FIELDS,
     body,
 )
-from tests.web.test_honest_reads import lose_credit_row
+from tests.web.test_honest_reads import lose_account
 
 BALANCE = "/api/v1/credits/balance"
 SHOP = "https://shop.example"
@@ -213,7 +213,7 @@ async def test_what_cannot_be_read_is_told_the_same(
 ) -> None:
     direct, framework = [create_app(service.parts, is_direct=is_it) for is_it in (True, False)]
     store = await operator.store()
-    await lose_credit_row(admin, store)
+    await lose_account(admin, store)
     for asked in (create(), read()):
         answered = await ask(direct, store, asked)
         assert answered.status == 500

@@ -220,8 +220,8 @@ async def test_a_failed_generation_is_refunded_once(
 async def test_the_history_and_its_figures(user: UserClient, admin: asyncpg.Connection) -> None:
     created = [await user.created() for _ in range(4)][::-1]
     await admin.execute(
-        "SELECT fail_generations_across_users($1, $2, $3, $4)",
-        [user.user_id],
+        "SELECT fail_generations(ARRAY[account_of('user', $1)], $2, $3, $4, ARRAY[NULL]::text[])",
+        user.user_id,
         [UUID(created[0])],
         ["GENERATION_FAILED"],
         ["No."],

@@ -18,6 +18,9 @@ from uuid import UUID
 import httpx
 import pytest
 
+from storecredit.generation.lifecycle import GenerationJob
+from storecredit.generation.sessions import Failure, FailureCode
+from storecredit.ledger.owners import Account, Owner
 from storecredit.service import Service
 from storecredit.web.trpc_calls import BATCH_MAX
 from tests.web.doors import bearer
@@ -133,22 +136,16 @@ class Pair:
 async def history_of(service: Service, user: UserClient) -> dict[str, Any]:
     """Give a user some history; what the reference needs to know to answer alike."""
     sessions = [await user.created() for _ in range(4)]
-    fetch = service.parts.database.fetch
-    for function, extra in (
-        ("start_generations_across_users($1, $2)", ()),
-        ("complete_generations_across_users($1, $2, $3)", ([f"{user.user_id}/{sessions[0]}.png"],)),
-    ):
-        await fetch(f"SELECT * FROM {function}", [user.user_id], [UUID(sessions[0])], *extra)
-    await fetch(
-        "SELECT * FROM fail_generations_across_users($1, $2, $3, $4)",
-        [user.user_id],
-        [UUID(sessions[1])],
-        ["MODERATION_BLOCKED"],
-        ["The request was blocked: \u201chat\u201d."],
+    account = Account(await service.parts.users.ensure(user.user_id), Owner.user(user.user_id))
+    completed, failed, started = (
+        GenerationJob(account, UUID(session_id), "") for session_id in sessions[:3]
     )
-    await fetch(
-        "SELECT * FROM start_generations_across_users($1, $2)", [user.user_id], [UUID(sessions[2])]
-    )
+    lifecycle = service.parts.lifecycle
+    await lifecycle.start(completed)
+    assert await lifecycle.complete(completed, f"{user.user_id}/{sessions[0]}.png")
+    blocked = Failure(FailureCode.MODERATION_BLOCKED, "The request was blocked: \u201chat\u201d.")
+    assert await lifecycle.fail_and_refund(failed, blocked)
+    await lifecycle.start(started)
     names = ("balance", "transactions", "packs", "generations", "stats")
     paths = ("credits.getBalance", TX, "credits.getPacks", HISTORY, "generation.getStats")
     return {

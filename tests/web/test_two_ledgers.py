@@ -21,12 +21,12 @@ from tests.web.rows import Rows
 from tests.web.users import UserClient, ended, refusal_of, result_of, user_of
 
 OF_ACCOUNT = (
-    "SELECT to_jsonb(t) FROM accounts t WHERE account_id = $1 UNION ALL"
-    " SELECT to_jsonb(t) FROM movements t WHERE account_id = $1 UNION ALL"
-    " SELECT to_jsonb(t) FROM sessions t WHERE account_id = $1 UNION ALL"
-    " SELECT to_jsonb(t) FROM checkouts t WHERE account_id = $1 UNION ALL"
-    " SELECT to_jsonb(t) FROM payments t WHERE account_id = $1 UNION ALL"
-    " SELECT to_jsonb(t) FROM overage_bills t WHERE account_id = $1"
+    "SELECT to_jsonb(t) FROM storecredit.accounts t WHERE account_id = $1 UNION ALL"
+    " SELECT to_jsonb(t) FROM storecredit.movements t WHERE account_id = $1 UNION ALL"
+    " SELECT to_jsonb(t) FROM storecredit.sessions t WHERE account_id = $1 UNION ALL"
+    " SELECT to_jsonb(t) FROM storecredit.checkouts t WHERE account_id = $1 UNION ALL"
+    " SELECT to_jsonb(t) FROM storecredit.payments t WHERE account_id = $1 UNION ALL"
+    " SELECT to_jsonb(t) FROM storecredit.overage_bills t WHERE account_id = $1"
 )
 INPUTS: dict[str, Any] = {
     "credits.purchase": {"packId": "small"},
