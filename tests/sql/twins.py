@@ -136,8 +136,7 @@ class Play:
         )
         if "outcomes" in rows[0]:
             # One row of arrays.
-            rows = list(zip(*rows[0], strict=True))
-            return [self._named(row) for row in rows]
+            return [self._named(answer) for answer in zip(*rows[0], strict=True)]
         return [self._named(row[1:]) for row in sorted(map(tuple, rows))]
 
     async def _arrays(self, function: str, items: Sequence[Item]) -> list[list[Any]]:
