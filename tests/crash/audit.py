@@ -12,6 +12,7 @@ from pathlib import Path
 
 import asyncpg
 
+from storecredit.ledger.owners import Owner
 from storecredit.postgres.embedded import EmbeddedPostgres
 from tests.crash.generator_stand_in import Generator, Plan
 from tests.crash.load import Account, Asked, Load
@@ -97,7 +98,7 @@ async def assert_books_hold(
     for asked in load.asked.values():
         asked_by_store[asked.account].append(asked)
     for account, asked_all in asked_by_store.items():
-        await assert_books_balance(books, account.store_id)
+        await assert_books_balance(books, Owner.store(account.store_id))
         await _assert_store_holds(books, account, asked_all, generator, data_dir)
 
 

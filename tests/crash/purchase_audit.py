@@ -10,6 +10,7 @@ from typing import Any
 
 import asyncpg
 
+from storecredit.ledger.owners import Owner
 from tests.crash.audit import HONEST_ENDS, PNG_SIGNATURE
 from tests.crash.generator_stand_in import Generator
 from tests.crash.load import Account
@@ -21,7 +22,7 @@ from tests.crash.purchase_load import (
     Wanted,
     What,
 )
-from tests.sql.user_books import assert_user_books_balance
+from tests.sql.books import assert_books_balance
 
 SETTLED = {"processed", "ignored"}
 
@@ -31,7 +32,7 @@ async def assert_users_hold(
 ) -> None:
     """Each end user: one account, one deduction for what was acknowledged, one end of each."""
     for shopper in load.shoppers:
-        await assert_user_books_balance(books, shopper.user_id)
+        await assert_books_balance(books, Owner.user(shopper.user_id))
         wants = {
             wanted.request_id: wanted
             for wanted in load.wanted.values()

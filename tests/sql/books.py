@@ -1,6 +1,6 @@
 """Reading the books back: what stands in the tables, whatever a function has answered.
 
-The tables are read, not the views for outside callers; test_interface.py compares the two.
+The tables are read, not the views for outside callers; test_interface_batches.py compares the two.
 """
 
 from collections.abc import Awaitable, Mapping
