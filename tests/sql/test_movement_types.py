@@ -38,16 +38,32 @@ async def test_every_type_does_what_is_known_of_it(books: Connection) -> None:
 
 async def test_the_functions_made_of_the_table_say_the_same(books: Connection) -> None:
     rows = await books.fetch(
-        "SELECT type, movement_effect(type), role, movement_role(type) FROM movement_types"
+        """SELECT type, movement_effect(type), movement_spent(type), role, movement_role(type)
+           FROM movement_types"""
     )
     effect_of = await effects(books)
 
-    for type_, effect, role, made_role in rows:
+    for type_, effect, spent, role, made_role in rows:
         assert tuple(effect) == effect_of[type_], type_
+        assert spent == effect_of[type_].spent, type_
         assert made_role == role, type_
-    nothing = await books.fetchrow("SELECT movement_effect('gift'), movement_role('gift')")
+    nothing = await books.fetchrow(
+        "SELECT movement_effect('gift'), movement_spent('gift'), movement_role('gift')"
+    )
     assert nothing is not None
-    assert tuple(nothing) == (None, None)
+    assert tuple(nothing) == (None, None, None)
+
+
+async def test_what_verify_does_not_look_up_has_one_effect_and_is_for_every_owner(
+    books: Connection,
+) -> None:
+    rows = await books.fetch("SELECT type, owner_kinds FROM movement_types WHERE spent <> 0")
+    effect_of = await effects(books)
+
+    for type_, owner_kinds in rows:
+        spent = effect_of[type_].spent
+        assert effect_of[type_] == Effect(-spent, 0, spent, 0, 0), type_
+        assert set(owner_kinds) == BOTH, type_
 
 
 async def test_what_is_had_is_what_came_in_less_what_was_spent_and_taken_back(

@@ -108,7 +108,7 @@ AS $$
                 CASE WHEN movement_role(t.type) IS NULL THEN NULL
                      WHEN t.seq < 1 OR t.amount < 1 OR NOT is_possible_movement(
                             t.type, t.amount, t.balance_after, t.spent_after, t.session_id)
-                        OR (movement_effect(t.type))[3] = 0 AND NOT is_possible_rare_movement(
+                        OR movement_spent(t.type) = 0 AND NOT is_possible_rare_movement(
                             t.type, t.amount, t.balance_after, t.clawed_back_after,
                             CASE movement_role(t.type) WHEN 'bill' THEN NULL
                                 ELSE t.overage_used_after END)

@@ -20,7 +20,7 @@
 -- clawback or bill knows of them. `settled` and `late` count movements by their time, for that:
 -- those from before the last verification must not have become fewer.
 --
--- What a type does follows from movement_effect and movement_role. A movement that moves credits
+-- What a type does follows from movement_effect, movement_spent and movement_role. A movement that moves credits
 -- between the balance and what was spent is plain; the others are rare beside these, and each is
 -- looked up with those it belongs to. So is what was given back of a direct deduction, but neither
 -- a deduction nor what a generation was given back. Look-ups are scalar, with LIMIT 1: an EXISTS
@@ -160,7 +160,7 @@ AS $$
     SELECT t.created_at, t.account_id,
         fingerprint_of_account(
             t.account_id, t.clawed_back_after, t.overage_used_after, p_seed),
-        t.seq, t.type, t.amount, (movement_effect(t.type))[3] * t.amount::float8, t.balance_after,
+        t.seq, t.type, t.amount, movement_spent(t.type) * t.amount::float8, t.balance_after,
         t.spent_after, t.clawed_back_after, t.overage_used_after, t.session_id, t.request_id
     FROM movements t
     WHERE t.ctid >= p_from AND t.ctid < p_until
@@ -179,7 +179,7 @@ AS $$
     SELECT count(*),
         count(*) - count(*) FILTER (
             WHERE m.created_at >= (SELECT l.settled_at FROM last_verification l)),
-        count(*) FILTER (WHERE m.created_at >= now()),
+        count(*) FILTER (WHERE m.created_at >= (SELECT now())),
         0::numeric + count(*) FILTER (
             WHERE NOT is_possible_movement(
                     m.type, m.amount, m.balance_after, m.spent_after, m.session_id)
