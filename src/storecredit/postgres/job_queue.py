@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
+import asyncpg
 from pgqueuer.core.qm import QueueManager
 from pgqueuer.db import AsyncpgPoolDriver
 from pgqueuer.errors import RetryRequested
@@ -80,6 +81,20 @@ def without_job(key: str) -> str:
         f"NOT EXISTS (SELECT FROM pgqueuer j WHERE j.dedupe_key = {key}"
         " AND j.status IN ('queued', 'picked'))"
     )
+
+
+async def install_tables(connection: asyncpg.Connection) -> None:
+    """Make the library's tables in the connection's schema, or bring them to its version.
+
+    In the caller's transaction. Here, because two threads cannot import the library at once: its
+    modules refer to each other. Whoever needs it imports this module, which Python does once.
+    """
+    queries = Queries.from_asyncpg_connection(connection)
+    if await queries.schema_is_installed():
+        await queries.upgrade()
+    else:
+        await queries.install()
+    await queries.optimize_autovacuum()
 
 
 class JobQueue:

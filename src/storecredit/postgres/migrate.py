@@ -183,7 +183,10 @@ async def _apply(
     if older:
         await public_tables.move(connection)
         notes.append("The tables of the earlier storecredit were moved out of the schema public.")
-    await _install_job_queue(connection)
+    # Half of what a command loads, and needed only where something is to be migrated.
+    from storecredit.postgres.job_queue import install_tables  # noqa: PLC0415 - see above
+
+    await install_tables(connection)
     await _make_functions(connection)
     current = recorded.interface if recorded else None
     chosen = await interface.choose(
@@ -279,18 +282,6 @@ async def _apply_migrations(connection: asyncpg.Connection, newest: str) -> tupl
     for name in pending:
         await connection.execute(_read("migrations", f"{name}.sql"))
     return pending
-
-
-async def _install_job_queue(connection: asyncpg.Connection) -> None:
-    # Half of what a command loads, and needed only where something is to be migrated.
-    from pgqueuer.queries import Queries  # noqa: PLC0415 - see above
-
-    queries = Queries.from_asyncpg_connection(connection)
-    if await queries.schema_is_installed():
-        await queries.upgrade()
-    else:
-        await queries.install()
-    await queries.optimize_autovacuum()
 
 
 async def _make_functions(connection: asyncpg.Connection) -> None:
