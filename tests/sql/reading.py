@@ -1,5 +1,8 @@
 """What a statement costs: the rows it reads; and which statements the application sends."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
 import asyncpg
 
 from storecredit.postgres.database_url import DatabaseUrl
@@ -35,3 +38,36 @@ class Recorder(Database):
     async def fetchrow(self, query: str, *args: object) -> asyncpg.Record | None:
         self.statements.append((query, args))
         return await super().fetchrow(query, *args)
+
+
+async def buffers_read(connection: Connection, query: str, *args: object) -> dict[str, int]:
+    """How many pages of each table and index a statement reads, functions included.
+
+    The statement is undone. Nobody else may work on the database.
+    """
+    before = await _buffers(connection)
+    async with undone(connection):
+        await connection.fetch(query, *args)
+    after = await _buffers(connection)
+    return {name: read - before.get(name, 0) for name, read in after.items()}
+
+
+@asynccontextmanager
+async def undone(connection: Connection) -> AsyncIterator[None]:
+    """A transaction that is rolled back."""
+    transaction = connection.transaction()
+    await transaction.start()
+    try:
+        yield
+    finally:
+        await transaction.rollback()
+
+
+async def _buffers(connection: Connection) -> dict[str, int]:
+    await connection.execute("SELECT pg_stat_force_next_flush()")
+    rows = await connection.fetch(
+        """SELECT relname, heap_blks_hit + heap_blks_read FROM pg_statio_user_tables
+           UNION ALL
+           SELECT indexrelname, idx_blks_hit + idx_blks_read FROM pg_statio_user_indexes"""
+    )
+    return {name: int(read) for name, read in rows}

@@ -1,126 +1,203 @@
-"""A plan that was made while the tables were empty reads no more rows when they have grown.
+"""No look-up reads more pages when an account has grown, whatever ANALYZE saw before it did.
 
 A connection keeps its plans for as long as nothing tells it that they are outdated. In an empty
-table every way to a row costs the same, and most of them cost the whole table later.
+table every way to a row costs the same, and most of them cost the whole table later. And where
+every account has one movement, both keys of the ledger promise one row: by one of them that
+becomes the account's whole ledger.
 """
 
-import hashlib
-from collections.abc import AsyncIterator
-from uuid import UUID
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import suppress
+from typing import Any, NamedTuple
+from uuid import uuid4
 
 import asyncpg
 import pytest
-from uuid_utils.compat import uuid7
 
-from storecredit.postgres.pool import connect
-from tests.sql.reading import rows_read
+from storecredit.generation.sessions import Sessions
+from storecredit.ledger.credits import Credits, MovementFilter, balances_of
+from storecredit.ledger.owners import Owner
+from storecredit.postgres.pool import Database, connect, read_url
+from tests.sql.growing import OVERAGE_EVERY, TABLES, grow, make_accounts, session_of
+from tests.sql.reading import Recorder, buffers_read, undone
 
-STORES = 300
-SESSIONS = 3
 BATCH = 10
-ROWS_PER_ITEM_MAX = 8
-"""Credit row, session, deduction, refund; each perhaps once to lock it and once to read it."""
-PRINT = hashlib.sha256(b"content").digest()
-TABLES = ("store_credits", "store_credit_transactions", "store_generation_sessions", "pgqueuer")
-CREATE = "SELECT * FROM create_generations_across_stores($1, $2, $3, $4, $5, $5)"
-DEDUCT = "SELECT * FROM deduct_credits_across_stores($1, $2, $3, $4, $5)"
-START = "SELECT * FROM start_generations_across_stores($1, $2)"
-COMPLETE = "SELECT * FROM complete_generations_across_stores($1, $2, $3)"
-FAIL = "SELECT * FROM fail_generations_across_stores($1, $2, $3, $3)"
+PAGES_PER_ITEM_MAX = 15
+"""Of one table or index: three levels, for at most three look-ups of an item, and room. A plan that
+walks through a grown account reads hundreds."""
+PAGE = 10
+"""Rows of a list."""
+PRINT = b"f" * 32
+
+Call = tuple[str, tuple[Any, ...]]
 
 
-async def use_all(app: asyncpg.Connection, store_ids: list[UUID], name: str) -> None:
-    """Each function once, and so each statement planned, by a batch of the given stores."""
-    one, other = [uuid7() for _ in store_ids], [uuid7() for _ in store_ids]
-    for sessions, kind in ((one, "one"), (other, "other")):
-        await app.fetch(
-            CREATE,
-            store_ids,
-            sessions,
-            [f"{name} {kind}"] * len(store_ids),
-            [PRINT] * len(store_ids),
-            [None] * len(store_ids),
+class Statistics(NamedTuple):
+    """What ANALYZE saw, if it ran: so many accounts of so many movements; one grows by so many."""
+
+    accounts: int
+    movements: int
+    growth: int = 10_000
+    is_analysed: bool = True
+
+
+def one_each(accounts: list[int], name: str) -> Iterator[Call]:
+    """Each plural door, by one request of each place: new ones, known ones, and beyond."""
+    nothing: list[None] = [None] * len(accounts)
+    ones, prints = [1] * len(accounts), [PRINT] * len(accounts)
+    new = [f"{name} {place}" for place in range(len(accounts))]
+    places: list[int] = [accounts[:place].count(each) for place, each in enumerate(accounts)]
+    taken = [f"r{place * OVERAGE_EVERY + 2}" for place in places]
+    beyond = [f"r{(place + 1) * OVERAGE_EVERY}" for place in places]
+    deduct, refund = (
+        f"SELECT * FROM {door}($1, $2, $3, $4)"
+        for door in ("deduct_from_accounts", "refund_to_accounts")
+    )
+    create = "SELECT * FROM create_generations($1, $2, $3, $4, $5, $5, 'generation', $6)"
+    for requests in (new, taken, beyond):
+        yield deduct, (accounts, ones, requests, nothing)
+        yield refund, (accounts, ones, requests, nothing)
+        ids = [uuid4() for _ in accounts]
+        yield create, (accounts, ids, requests, prints, nothing, nothing)
+    for requests in (taken, beyond):
+        sessions = [session_of(*item) for item in zip(accounts, requests, strict=True)]
+        yield "SELECT * FROM start_generations($1, $2)", (accounts, sessions)
+        yield "SELECT * FROM complete_generations($1, $2, $3)", (accounts, sessions, new)
+        yield (
+            "SELECT * FROM fail_generations($1, $2, $3, $3, $4)",
+            (accounts, sessions, new, nothing),
         )
-    await app.fetch(START, store_ids + store_ids, one + other)
-    await app.fetch(COMPLETE, store_ids, one, ["key"] * len(store_ids))
-    await app.fetch(FAIL, store_ids, other, ["CODE"] * len(store_ids))
 
 
-@pytest.fixture(params=["fresh", "analysed"])
-async def early(
-    request: pytest.FixtureRequest, database_url: str
-) -> AsyncIterator[tuple[asyncpg.Connection, list[UUID]]]:
-    """A connection that has planned everything on empty tables, which then grew unseen."""
-    admin = await asyncpg.connect(database_url)
+def singular(account: int, name: str) -> Iterator[Call]:
+    """Each door for one account."""
+    session = session_of(account, "r2")
+    for request in (name, "r2"):
+        yield "SELECT add_to_account($1, 1, 'grant', $2)", (account, request)
+        yield "SELECT claw_back_from_account($1, 1, $2)", (account, request)
+    yield "SELECT set_overage_limit($1, 5)", (account,)
+    yield "SELECT close_overage($1, '2026-01-01', 16, 'USD')", (account,)
+    yield "SELECT * FROM postpone_generation($1, $2, 'busy', false)", (account, session)
+    yield "SELECT forget_result($1, $2)", (account, session)
+    yield "SELECT forget_generator_message($1, $2)", (account, session)
+
+
+@pytest.fixture(
+    params=[
+        Statistics(0, 0, is_analysed=False),
+        Statistics(0, 0),
+        Statistics(1, 1),
+        Statistics(100, 1),
+        Statistics(2000, 1, growth=100_000),
+        Statistics(200, 10),
+        Statistics(5, 1000),
+        Statistics(1, 100_000),
+    ],
+    ids=lambda seen: f"{seen.accounts} of {seen.movements}" if seen.is_analysed else "never",
+)
+def seen(request: pytest.FixtureRequest) -> Statistics:
+    """What ANALYZE saw, and how much an account grows after it."""
+    statistics: Statistics = request.param
+    return statistics
+
+
+@pytest.fixture
+async def accounts(seen: Statistics, admin: asyncpg.Connection) -> list[int]:
+    """Accounts of a database that was analysed as they stand, or never, and will not be again."""
     for table in TABLES:
         await admin.execute(f"ALTER TABLE {table} SET (autovacuum_enabled = off)")
-    if request.param == "analysed":
-        await admin.execute("VACUUM ANALYZE")
-    app = await connect(database_url)
-    # What is refused for its store writes nothing, but has been planned all the same.
-    for refused in (
-        (CREATE, [uuid7()], [uuid7()], ["r"], [PRINT], [None]),
-        (DEDUCT, [uuid7()], [1], ["r"], ["d"], [None]),
-        (FAIL, [uuid7()], [uuid7()], ["CODE"]),
-    ):
-        with pytest.raises(asyncpg.PostgresError):
-            await app.fetch(*refused)
-    await app.fetch(START, [uuid7()], [uuid7()])
-    await app.fetch(COMPLETE, [uuid7()], [uuid7()], ["key"])
-    store_ids = [uuid7() for _ in range(STORES)]
-    await admin.execute(
-        "INSERT INTO store_credits (store_id, balance, total_purchased)"
-        " SELECT id, 1000, 1000 FROM unnest($1::uuid[]) AS u (id)",
-        store_ids,
-    )
-    for place in range(SESSIONS):
-        await use_all(app, store_ids, f"load {place}")
-    yield app, store_ids
-    await app.close()
-    await admin.close()
+    ids = await make_accounts(admin, seen.accounts)
+    await grow(admin, ids, 1, seen.movements)
+    if seen.is_analysed:
+        await admin.execute("ANALYZE")
+    missing = max(0, BATCH + 1 - len(ids))
+    return sorted(ids + await make_accounts(admin, missing))
 
 
-async def test_no_function_across_stores_reads_more_when_the_tables_have_grown(
-    early: tuple[asyncpg.Connection, list[UUID]],
+@pytest.fixture
+async def early(database_url: str, accounts: list[int]) -> AsyncIterator[asyncpg.Connection]:
+    """A connection that has planned everything before the account grew."""
+    connection = await connect(database_url)
+    for batch in (accounts[:BATCH], accounts[:1]):
+        for query, arguments in (*one_each(batch, "early"), *singular(batch[0], "early")):
+            async with undone(connection):
+                # What is not there yet is refused, and has been looked for all the same.
+                with suppress(asyncpg.PostgresError):
+                    await connection.fetch(query, *arguments)
+    yield connection
+    await connection.close()
+
+
+async def test_no_door_reads_more_when_an_account_has_grown(
+    early: asyncpg.Connection,
+    accounts: list[int],
+    seen: Statistics,
+    admin: asyncpg.Connection,
+    database_url: str,
 ) -> None:
-    app, store_ids = early
-    some = store_ids[::30][:BATCH]
-    sessions, others = [uuid7() for _ in some], [uuid7() for _ in some]
-    keys = ["x"] * BATCH
-    batches: dict[str, tuple[object, ...]] = {
-        DEDUCT: (some, [1] * BATCH, ["mine"] * BATCH, keys, [None] * BATCH),
-        CREATE: (some, sessions, ["r"] * BATCH, [PRINT] * BATCH, [None] * BATCH),
-        START: (some, sessions),
-        COMPLETE: (some, sessions, keys),
-        FAIL: (some, others, keys),
-    }
-    for call, arguments in batches.items():
-        if call == FAIL:
-            prints, nothing = [PRINT] * BATCH, [None] * BATCH
-            await app.fetch(CREATE, some, others, ["f"] * BATCH, prints, nothing)
-        async with app.transaction():
-            read = await rows_read(app, call, *arguments)
-        assert read <= ROWS_PER_ITEM_MAX * BATCH, (call, read)
-
-
-async def test_no_function_across_stores_reads_more_for_one_large_store(
-    early: tuple[asyncpg.Connection, list[UUID]],
-) -> None:
-    app, store_ids = early
-    large = [store_ids[0]] * BATCH
-    prints, nothing = [PRINT] * BATCH, [None] * BATCH
-    batches = [[uuid7() for _ in range(BATCH)] for _ in range(50)]
-    for place, sessions in enumerate(batches):
-        names = [f"{place} {n}" for n in range(BATCH)]
-        await app.fetch(CREATE, large, sessions, names, prints, nothing)
-    names = [f"new {n}" for n in range(BATCH)]
-    calls: list[tuple[str, tuple[object, ...]]] = [
-        (CREATE, (large, [uuid7() for _ in range(BATCH)], names, prints, nothing)),
-        (START, (large, batches[20])),
-        (COMPLETE, (large, batches[20], names)),
-        (FAIL, (large, batches[30], ["CODE"] * BATCH)),
+    first = accounts[0]
+    await grow_by(admin, first, seen.growth)
+    # The others have what the doors look for.
+    for account in accounts[1:BATCH]:
+        await grow_by(admin, account, 2 * OVERAGE_EVERY)
+    late = await connect(database_url)
+    calls = [
+        *((each, BATCH) for each in one_each([first] * BATCH, "one")),
+        *((each, BATCH) for each in one_each(accounts[:BATCH], "many")),
+        *((each, 1) for each in (*one_each([first], "alone"), *singular(first, "alone"))),
     ]
-    for call, arguments in calls:
-        async with app.transaction():
-            read = await rows_read(app, call, *arguments)
-        assert read <= ROWS_PER_ITEM_MAX * BATCH, (call, read)
+    for connection in (early, late):
+        for (query, arguments), items in calls:
+            read = await buffers_read(connection, query, *arguments)
+            most = {
+                name: pages for name, pages in read.items() if pages > PAGES_PER_ITEM_MAX * items
+            }
+            assert not most, (query, arguments, most)
+    await late.close()
+
+
+async def grow_by(admin: asyncpg.Connection, account: int, count: int) -> None:
+    has = await admin.fetchval("SELECT count(*) FROM movements WHERE account_id = $1", account)
+    await grow(admin, [account], has + 1, has + count)
+
+
+def assert_few(read: dict[str, int], most: int, query: str) -> None:
+    """No table or index had more of its pages read than that, and some were."""
+    assert not {name: pages for name, pages in read.items() if pages > most}, query
+    assert sum(read.values()) > 0, query
+
+
+async def sent_by(database_url: str, read: Callable[[Recorder], Awaitable[None]]) -> list[Call]:
+    """The statements that reading sends."""
+    opened = await Database.open(database_url)
+    recorder = Recorder(read_url(database_url), opened.pool)
+    await read(recorder)
+    await opened.close()
+    return recorder.statements
+
+
+async def test_no_look_up_reads_more_when_an_account_has_grown(
+    accounts: list[int], seen: Statistics, admin: asyncpg.Connection, database_url: str
+) -> None:
+    first = accounts[0]
+    owner_id = await admin.fetchval("SELECT owner_id FROM accounts WHERE account_id = $1", first)
+
+    async def look_up(recorder: Recorder) -> None:
+        await balances_of(recorder, [first])
+        await Credits(recorder).balance(Owner.store(owner_id))
+        await Sessions(recorder).get(first, session_of(first, "r2"))
+        await Sessions(recorder).list(first, status=None, limit=PAGE, request_id="r2")
+        wanted = MovementFilter(request_id="r2")
+        await Credits(recorder).movements(Owner.store(owner_id), wanted, limit=PAGE)
+
+    statements = await sent_by(database_url, look_up)
+    early, late = await connect(database_url), await connect(database_url)
+    # After five executions PostgreSQL may keep a plan for any arguments.
+    for query, arguments in statements * 7:
+        await early.fetch(query, *arguments)
+    await grow_by(admin, first, seen.growth)
+    for connection in (early, late):
+        for query, arguments in statements:
+            assert_few(await buffers_read(connection, query, *arguments), PAGES_PER_ITEM_MAX, query)
+    await early.close()
+    await late.close()

@@ -26,6 +26,9 @@ WRITER_ROLE: Final = "storecredit_writer"
 SCHEMA: Final = "storecredit"
 SEARCH_PATH: Final = f"{SCHEMA}, pg_temp"
 """Said here only: no statement names a schema. What a session makes for itself comes last."""
+# A plan lives as long as its connection, or until ANALYZE: one made while a table held a page would
+# read all of it when it has grown. The service looks rows up: an index serves all its statements.
+_APP_SETTINGS: Final = {"role": APP_ROLE, "enable_seqscan": "off", "enable_bitmapscan": "off"}
 COMMAND_TIMEOUT_SECONDS: Final = 10.0
 OLDEST_SUPPORTED: Final = 15
 
@@ -132,7 +135,7 @@ def read_url(url: str) -> DatabaseUrl:
 
 def _session_settings(url: DatabaseUrl, *, as_app: bool) -> dict[str, str]:
     # As start-up parameters they are what RESET returns to.
-    ours = {"search_path": SEARCH_PATH} | ({"role": APP_ROLE} if as_app else {})
+    ours = {"search_path": SEARCH_PATH} | (_APP_SETTINGS if as_app else {})
     return {**url.server_settings, **ours}
 
 

@@ -23,6 +23,9 @@ CREATE OR REPLACE FUNCTION account_of(p_owner_kind text, p_owner_id uuid)
 RETURNS bigint
 LANGUAGE plpgsql STABLE
 SET search_path FROM CURRENT
+SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off
+SET enable_bitmapscan = off
 AS $$
 -- Purpose: whose account it is, once, before anything is asked of it. Locks: none.
 -- Errors: unknown_store, unknown_user.
@@ -105,6 +108,9 @@ RETURNS boolean
 LANGUAGE plpgsql
 SECURITY DEFINER
 SET search_path FROM CURRENT
+SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off
+SET enable_bitmapscan = off
 AS $$
 -- Purpose: how many credits an account may use beyond its balance until they are billed; 0: none.
 --   A limit below what is used already takes nothing back: the next request is refused.

@@ -11,6 +11,9 @@ RETURNS boolean
 LANGUAGE plpgsql
 SECURITY DEFINER
 SET search_path FROM CURRENT
+SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off
+SET enable_bitmapscan = off
 AS $$
 -- Purpose: add credits: a purchase, a subscription's period, a grant, a bonus.
 -- Locks: the account. Idempotent by (account, request id).
@@ -58,6 +61,9 @@ RETURNS bigint
 LANGUAGE plpgsql
 SECURITY DEFINER
 SET search_path FROM CURRENT
+SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off
+SET enable_bitmapscan = off
 AS $$
 -- Purpose: take back credits whose payment was refunded or charged back; never below zero.
 -- Locks: the account. Idempotent by (account, request id).
@@ -72,7 +78,8 @@ BEGIN
     PERFORM refuse_bad_items(ARRAY[p_amount], ARRAY[coalesce(p_request_id, '')]);
     v_account := lock_account(p_account_id);
     SELECT m.amount INTO v_taken FROM movements m
-    WHERE m.account_id = p_account_id AND m.request_id = p_request_id AND m.type = 'clawback'
+    WHERE m.account_id = p_account_id AND m.request_id = p_request_id
+      AND movement_role(m.type) = 'clawback'
     ORDER BY m.type LIMIT 1;
     IF v_taken > p_amount THEN
         PERFORM raise_credit_error('request_conflict', p_request_id);

@@ -216,6 +216,7 @@ SECURITY DEFINER
 SET search_path FROM CURRENT
 SET plan_cache_mode = force_generic_plan
 SET enable_seqscan = off
+SET enable_bitmapscan = off
 AS $$
 -- Purpose: take credits for requests that are no generations.
 -- Locks, order, outcomes, errors: as charge_accounts. Idempotent by (account, request id).

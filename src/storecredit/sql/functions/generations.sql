@@ -24,6 +24,7 @@ SECURITY DEFINER
 SET search_path FROM CURRENT
 SET plan_cache_mode = force_generic_plan
 SET enable_seqscan = off
+SET enable_bitmapscan = off
 AS $$
 -- Purpose: for requests of any accounts: replay check, charge of 1 credit, session, job.
 -- Locks: the accounts, ascending; the items come in that order. Idempotent by (account, request id).
@@ -126,6 +127,7 @@ SECURITY DEFINER
 SET search_path FROM CURRENT
 SET plan_cache_mode = force_generic_plan
 SET enable_seqscan = off
+SET enable_bitmapscan = off
 AS $$
 -- Purpose: mark sessions failed and give their credits back, as balance or as overage. `ord` is the
 --   place in the batch.

@@ -12,6 +12,9 @@ RETURNS boolean
 LANGUAGE plpgsql
 SECURITY DEFINER
 SET search_path FROM CURRENT
+SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off
+SET enable_bitmapscan = off
 AS $$
 -- Purpose: close what an account used beyond its balance into the bill of one month: everything
 --   that is not billed yet, at one price per credit. What is given back later is given as credits.

@@ -133,6 +133,7 @@ SECURITY DEFINER
 SET search_path FROM CURRENT
 SET plan_cache_mode = force_generic_plan
 SET enable_seqscan = off
+SET enable_bitmapscan = off
 AS $$
 -- Purpose: give back what requests had taken.
 -- Locks, order, outcomes, errors: as return_charges. Idempotent by (account, request id).

@@ -44,6 +44,7 @@ SECURITY DEFINER
 SET search_path FROM CURRENT
 SET plan_cache_mode = force_generic_plan
 SET enable_seqscan = off
+SET enable_bitmapscan = off
 AS $$
 -- Purpose: a worker begins an attempt at each of these sessions. `ord` is the place in the batch.
 -- Locks: the sessions, ascending. Not idempotent: each call counts one attempt.
@@ -88,6 +89,7 @@ SECURITY DEFINER
 SET search_path FROM CURRENT
 SET plan_cache_mode = force_generic_plan
 SET enable_seqscan = off
+SET enable_bitmapscan = off
 AS $$
 -- Purpose: sessions have their result; of several results for one session the first in the batch
 --   stands. `ord` is the place in the batch.
@@ -136,6 +138,9 @@ RETURNS TABLE (outcome text, seconds_open float8, seconds_begun float8)
 LANGUAGE plpgsql
 SECURITY DEFINER
 SET search_path FROM CURRENT
+SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off
+SET enable_bitmapscan = off
 AS $$
 -- Purpose: an attempt at a session made no image and another will be made: note what the generator
 --   said (null: as before), and, if the attempt does not count, take it back.
@@ -169,6 +174,9 @@ RETURNS boolean
 LANGUAGE plpgsql
 SECURITY DEFINER
 SET search_path FROM CURRENT
+SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off
+SET enable_bitmapscan = off
 AS $$
 -- Purpose: the result image of a session is deleted; its session stays completed.
 -- Locks: the session. Idempotent. Returns whether there was a result to forget.
@@ -186,6 +194,9 @@ RETURNS boolean
 LANGUAGE plpgsql
 SECURITY DEFINER
 SET search_path FROM CURRENT
+SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off
+SET enable_bitmapscan = off
 AS $$
 -- Purpose: what the generator said about a session need not be known any longer.
 -- Locks: the session. Idempotent. Returns whether there was something to forget.

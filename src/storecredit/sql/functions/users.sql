@@ -10,6 +10,9 @@ CREATE OR REPLACE FUNCTION ensure_user(
 LANGUAGE plpgsql
 SECURITY DEFINER
 SET search_path FROM CURRENT
+SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off
+SET enable_bitmapscan = off
 AS $$
 -- Purpose: make an end user, its account and its starter credits, or nothing at all.
 --   p_withhold: not the credits yet; they are given at the first call without it.
