@@ -8,7 +8,7 @@ import pytest
 from storecredit.ledger.owners import OwnerKind
 from storecredit.ledger.verify import verify
 from storecredit.postgres.pool import Database, StatementRefused
-from tests.billing.sales import MONTH, NOON, account_of, balance_of, open_owner
+from tests.billing.sql_sales import MONTH, NOON, account_of, balance_of, open_owner
 
 PROVIDERS = ("paddle", "other")
 INVALID_TYPE = "SC007"

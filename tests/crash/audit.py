@@ -12,7 +12,9 @@ from pathlib import Path
 
 import asyncpg
 
+from storecredit.ledger.owners import Owner
 from storecredit.postgres.embedded import EmbeddedPostgres
+from tests.conftest import connect_as_superuser
 from tests.crash.generator_stand_in import Generator, Plan
 from tests.crash.load import Account, Asked, Load
 from tests.sql.books import assert_books_balance
@@ -44,7 +46,7 @@ async def books_of(data_dir: Path) -> AsyncIterator[asyncpg.Connection]:
     postgres = EmbeddedPostgres(data_dir)
     await postgres.start(create=False)
     try:
-        connection = await asyncpg.connect(postgres.admin_url)
+        connection = await connect_as_superuser(postgres.admin_url)
         try:
             yield connection
         finally:
@@ -97,7 +99,7 @@ async def assert_books_hold(
     for asked in load.asked.values():
         asked_by_store[asked.account].append(asked)
     for account, asked_all in asked_by_store.items():
-        await assert_books_balance(books, account.store_id)
+        await assert_books_balance(books, Owner.store(account.store_id))
         await _assert_store_holds(books, account, asked_all, generator, data_dir)
 
 

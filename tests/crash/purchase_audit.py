@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import asyncpg
+from tests.sql.user_books import assert_user_books_balance
 
 from tests.crash.audit import HONEST_ENDS, PNG_SIGNATURE
 from tests.crash.generator_stand_in import Generator
@@ -21,7 +22,6 @@ from tests.crash.purchase_load import (
     Wanted,
     What,
 )
-from tests.sql.user_books import assert_user_books_balance
 
 SETTLED = {"processed", "ignored"}
 
