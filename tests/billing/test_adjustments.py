@@ -9,7 +9,7 @@ from storecredit.billing.checkouts import CreditsOrder
 from storecredit.billing.paddle.charge_marker import overage_marker
 from storecredit.ledger.owners import Owner, OwnerKind
 from tests.billing.seller import Seller, completed
-from tests.billing.sql_sales import Movement
+from tests.billing.sql_sales import Movement, account_of
 
 
 async def bought(seller: Seller, owner: Owner, request_id: str = "order") -> str:
@@ -164,7 +164,8 @@ async def test_a_refund_of_overage_takes_no_credits(seller: Seller) -> None:
     await seller.database.fetchval("SELECT public.deduct_store_credits($1, 800, 'all')", store.id)
     await seller.database.fetchval("SELECT public.deduct_store_credits($1, 10, 'over')", store.id)
     month = date(2026, 10, 1)
-    await seller.database.fetchval("SELECT close_store_overage($1, $2, 14, 'USD')", store.id, month)
+    account_id = await account_of(seller.database, store)
+    await seller.database.fetchval("SELECT close_overage($1, $2, 14, 'USD')", account_id, month)
     charged = seller.paddle.account.charge(
         subscription_id, [charge_item(overage_marker(store.id, month), 10, 14)], "USD"
     )
@@ -176,7 +177,7 @@ async def test_a_refund_of_overage_takes_no_credits(seller: Seller) -> None:
 
     payment = await seller.admin.fetchrow("SELECT * FROM payments WHERE kind = 'overage'")
     assert payment is not None
-    assert (payment["amount"], payment["credits"], payment["store_id"]) == (140, 10, store.id)
+    assert (payment["amount"], payment["credits"], payment["account_id"]) == (140, 10, account_id)
     clawback = await seller.admin.fetchrow("SELECT credits, taken FROM clawbacks")
     assert clawback is not None
     assert tuple(clawback) == (0, 0)

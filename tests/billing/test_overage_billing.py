@@ -15,6 +15,7 @@ from storecredit.billing.overage import OverageBilling
 from storecredit.billing.overage_charge import NO_SUBSCRIPTION
 from storecredit.billing.paddle.charge_marker import overage_marker
 from storecredit.billing.paddle.gateway import Paddle as Gateway
+from storecredit.ledger.owners import Owner
 from storecredit.postgres.pool import Database
 from storecredit.settings import Settings
 from tests.billing.overages import (
@@ -26,6 +27,7 @@ from tests.billing.overages import (
     subscribe,
     use_overage,
 )
+from tests.billing.sql_sales import account_of
 from tests.crash.waiting import until
 
 CREDITS = 10
@@ -127,7 +129,8 @@ async def test_overage_of_this_month_is_not_closed_yet(
 ) -> None:
     fresh = await store_with_overage(admin, CREDITS)
     await admin.execute(
-        "UPDATE store_credit_transactions SET created_at = now() WHERE store_id = $1", fresh
+        "UPDATE movements SET created_at = now() WHERE account_id = $1",
+        await account_of(admin, Owner.store(fresh)),
     )
     returned = await store_with_overage(admin, CREDITS)
     request_id = await admin.fetchval(
@@ -378,9 +381,7 @@ async def test_after_two_months_of_standstill_there_is_one_bill(
     billing: OverageBilling, paddle: Paddle, admin: asyncpg.Connection
 ) -> None:
     store_id = await store_with_overage(admin, CREDITS - 5)
-    await admin.execute(
-        "UPDATE store_credit_transactions SET created_at = created_at - interval '2 months'"
-    )
+    await admin.execute("UPDATE movements SET created_at = created_at - interval '2 months'")
     await use_overage(admin, store_id, 5, last_month=True)
     await subscribe(admin, store_id, paddle.subscribe())
     await billing.run_once()
@@ -403,7 +404,7 @@ async def test_overage_after_the_closing_goes_to_the_next_bill(
                request_id = 'overage-before'"""
     )
     await admin.execute(
-        """UPDATE store_credit_transactions SET created_at = created_at - interval '1 month',
+        """UPDATE movements SET created_at = created_at - interval '1 month',
                request_id = replace(request_id, 'overage-', 'before-')"""
     )
     await billing.run_once()

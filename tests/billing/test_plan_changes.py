@@ -114,8 +114,8 @@ async def test_a_discounted_renewal_that_was_kept_without_its_lines_is_booked_by
     # As an earlier version kept it, and set it aside.
     await seller.admin.execute(
         """INSERT INTO provider_events
-               (event_id, event_type, occurred_at, status, settled_at, content)
-           VALUES ($1, $2, now(), 'set_aside', now(), json_build_object(
+               (provider, event_id, event_type, occurred_at, status, settled_at, content)
+           VALUES ('paddle', $1, $2, now(), 'set_aside', now(), json_build_object(
                'kind', 'transaction', 'id', $3::text, 'origin', 'subscription_recurring',
                'currency_code', 'USD', 'subscription_id', $4::text,
                'details', json_build_object('totals', json_build_object(

@@ -12,7 +12,7 @@ import pytest
 from stand_ins.paddle.account import Event
 from stand_ins.paddle.api import PaddleStandIn
 from storecredit.billing.checkouts import PlanOrder
-from tests.billing.seller import Seller, completed
+from tests.billing.seller import Seller, completed, running_seller
 from tests.billing.sql_sales import Movement
 from tests.web.doors import Operator, bearer
 
@@ -127,7 +127,7 @@ async def test_states_in_the_wrong_order_at_once_end_in_the_newest(
 async def test_an_event_that_is_tried_again_while_its_job_runs_is_settled_and_booked_once(
     paddle: PaddleStandIn, database_url: str, admin: asyncpg.Connection, data_dir: Path
 ) -> None:
-    async with seller_of(paddle, database_url, admin, data_dir, billing_attempts=1) as seller:
+    async with running_seller(paddle, database_url, admin, data_dir, billing_attempts=1) as seller:
         store = await seller.store()
         event = completed(await seller.paid(store))
         await seller.admin.execute("ALTER TABLE payments ADD CONSTRAINT broken CHECK (credits < 0)")

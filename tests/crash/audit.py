@@ -14,6 +14,7 @@ import asyncpg
 
 from storecredit.ledger.owners import Owner
 from storecredit.postgres.embedded import EmbeddedPostgres
+from tests.conftest import connect_as_superuser
 from tests.crash.generator_stand_in import Generator, Plan
 from tests.crash.load import Account, Asked, Load
 from tests.sql.books import assert_books_balance
@@ -45,7 +46,7 @@ async def books_of(data_dir: Path) -> AsyncIterator[asyncpg.Connection]:
     postgres = EmbeddedPostgres(data_dir)
     await postgres.start(create=False)
     try:
-        connection = await asyncpg.connect(postgres.admin_url)
+        connection = await connect_as_superuser(postgres.admin_url)
         try:
             yield connection
         finally:

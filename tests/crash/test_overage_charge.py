@@ -60,7 +60,7 @@ class Billing:
     async def beginning_is_slow(self) -> AsyncIterator[None]:
         """While the block lasts no charge of the store's bill can be begun."""
         month = "(date_trunc('month', now() AT TIME ZONE 'UTC') - interval '1 month')::date"
-        close = f"SELECT close_store_overage($1, {month}, 16, 'USD')"
+        close = f"SELECT close_overage(account_of('store', $1), {month}, 16, 'USD')"
         assert await self.books.fetchval(close, self.store_id)
         async with self.books.transaction():
             await self.books.execute("SELECT FROM overage_bills FOR UPDATE")

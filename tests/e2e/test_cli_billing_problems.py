@@ -69,7 +69,7 @@ async def test_problems_lists_overage_that_could_not_be_charged(
     seller: Seller, admin: asyncpg.Connection
 ) -> None:
     store_id = await store_with_overage(admin, 1000)
-    close = "SELECT close_store_overage($1, '2026-10-01', 18, 'USD')"
+    close = "SELECT close_overage(account_of('store', $1), '2026-10-01', 18, 'USD')"
     assert await admin.fetchval(close, store_id)
     await admin.execute("UPDATE overage_bills SET last_error = 'declined', attempts = 2")
 

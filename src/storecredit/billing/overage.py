@@ -73,7 +73,7 @@ _TO_CLOSE: Final = f"""
            WHERE m.account_id = c.account_id AND m.type = 'overage'
              AND m.seq > coalesce((SELECT b.seq FROM overage_bills b
                                    WHERE b.account_id = c.account_id
-                                   ORDER BY b.period DESC LIMIT 1), 0)
+                                   ORDER BY b.account_id DESC, b.period DESC LIMIT 1), 0)
              AND NOT EXISTS (SELECT FROM movements r
                              WHERE r.account_id = m.account_id AND r.request_id = m.request_id
                                AND r.type = 'overage_refund')

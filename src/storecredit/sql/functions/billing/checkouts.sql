@@ -79,10 +79,12 @@ LANGUAGE plpgsql
 AS $$
 -- Purpose: whether a request has added credits to an account. Locks: none.
 BEGIN
-    RETURN EXISTS (
-        SELECT FROM movements m
-        WHERE m.account_id = p_account_id AND m.request_id = p_request_id
-          AND movement_role(m.type) = 'addition');
+    -- In the order of the requests' index, so that no statistics choose another one.
+    PERFORM FROM movements m
+    WHERE m.account_id = p_account_id AND m.request_id = p_request_id
+      AND movement_role(m.type) = 'addition'
+    ORDER BY m.type LIMIT 1;
+    RETURN FOUND;
 END;
 $$;
 COMMENT ON FUNCTION has_added(bigint, text) IS

@@ -1,10 +1,10 @@
 -- Charging a bill for overage: exactly once, although the provider takes no idempotency key.
 --
 -- A charge is begun (committed) before it is sent. Whoever sends holds the bill's lock on that very
--- connection, from before it looked whether the charge exists until the end is written down. The lock
--- is an advisory one of the session, because it has to outlive the commits in between, which a
--- row's lock does not, and must not keep a webhook from writing the transaction into the row. A
--- process that is killed loses it with its connection; one that only stands still keeps it.
+-- connection, from before it looked whether the charge exists until the end is written down. It is an
+-- advisory lock of the connection, because it has to outlive the commits in between, which a row's
+-- lock does not, and must not keep a webhook from writing the transaction into the row. A process that
+-- is killed loses it with its connection; one that only stands still keeps it.
 
 CREATE OR REPLACE FUNCTION overage_bill_lock(p_account_id bigint, p_period date)
 RETURNS bigint
@@ -23,13 +23,13 @@ LANGUAGE sql
 SECURITY DEFINER
 SET search_path FROM CURRENT
 AS $$
--- Purpose: take the bill's lock for this session, until it is released or the session ends.
+-- Purpose: take the bill's lock for this connection, until it is released or the connection ends.
 -- Locks: the bill's advisory lock; never waits. Returns whether it was free.
     SELECT pg_try_advisory_lock(overage_bill_lock(p_account_id, p_period));
 $$;
 COMMENT ON FUNCTION lock_overage_bill(bigint, date) IS
-    'Takes a bill''s lock for this session (pg_advisory_unlock_all releases it). '
-    'false: another session is at it.';
+    'Takes a bill''s lock for this connection (pg_advisory_unlock_all releases it). '
+    'false: another connection is at it.';
 
 CREATE OR REPLACE FUNCTION begin_overage_charge(
     p_account_id bigint,
@@ -45,7 +45,7 @@ AS $$
 -- Purpose: count one more attempt at charging a bill; the charge may be sent once it is committed.
 -- Locks: the bill. Not idempotent: `p_attempts` is the count on which it was decided to send.
 -- Outcomes: true: send it. false: do not. The bill is charged or accepted, another attempt was
---   begun since, or this session does not hold the bill's lock (a pooler gave it another one).
+--   begun since, or this connection does not hold the bill's lock (a pooler gave it another one).
 BEGIN
     UPDATE overage_bills b
     SET attempts = b.attempts + 1, charge_begun_at = now(),
@@ -122,8 +122,8 @@ LANGUAGE plpgsql
 SECURITY DEFINER
 SET search_path FROM CURRENT
 AS $$
--- Purpose: say why a bill is not charged yet, and when to try again. `p_nothing_was_charged`: the provider
---   refused the attempt, so it need not be waited for.
+-- Purpose: say why a bill is not charged yet, and when to try again. `p_nothing_was_charged`: the
+--   provider refused the attempt, so it need not be waited for.
 -- Locks: the bill. Idempotent. Returns false if the bill is charged, or there is no such bill.
 BEGIN
     UPDATE overage_bills b
