@@ -1,7 +1,6 @@
 """Query parameters that several lists share: how many, from where, and which."""
 
 from collections.abc import Callable
-from datetime import UTC, datetime
 from typing import Annotated, Final
 from uuid import UUID
 
@@ -114,8 +113,3 @@ async def movement_filter(
         message = "`to` is before `from`."
         raise invalid(message, [{"key": "to", "source": "query", "message": message}])
     return MovementFilter(type_, request_id, first and first.start, last and last.end)
-
-
-def utc(moment: datetime) -> datetime:
-    """The moment as UTC, which it is if it has no offset. Raises OverflowError for no such year."""
-    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
