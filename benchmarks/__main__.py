@@ -24,7 +24,8 @@ from rich.text import Text
 
 from benchmarks import machine, report
 from benchmarks.bench import Bench
-from benchmarks.figures import ALL, GROWTH, MEASUREMENTS, QUICK, Measurement
+from benchmarks.builds import is_a_build
+from benchmarks.figures import ALL, BUILDS, GROWTH, MEASUREMENTS, QUICK, Measurement
 from benchmarks.load import NO_WRK, wrk_path
 from benchmarks.processes import ROOT
 from benchmarks.results import NotMeasured, Result, Verdict
@@ -102,6 +103,12 @@ def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("figures", nargs="*", metavar="FIGURE", help="F1 …; default: all F and L")
     parser.add_argument("--quick", action="store_true", help=f"{', '.join(QUICK)} in short rounds")
     parser.add_argument("--growth", action="store_true", help="how cost grows: G1, G2, G3")
+    parser.add_argument(
+        "--against",
+        type=Path,
+        metavar="CHECKOUT",
+        help=f"this build against that one, a checkout with its own .venv: {names(BUILDS)}",
+    )
     parser.add_argument("--rounds", type=at_least_one, help="default 5; with --quick 3")
     parser.add_argument(
         "--seconds", type=at_least_one, help="of each measurement; default 2; --quick 1"
@@ -110,7 +117,11 @@ def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     options.figures = [name.upper() for name in options.figures]
     unknown = set(options.figures) - {name for each in ALL for name in each.figures}
     if unknown:
-        parser.error(f"there is no figure {', '.join(sorted(unknown))}; there are {known()}")
+        parser.error(f"there is no figure {', '.join(sorted(unknown))}; there are {names(ALL)}")
+    if options.against is not None:
+        options.against = options.against.resolve()
+        if not is_a_build(options.against):
+            parser.error(f"{options.against} is no checkout with a .venv and benchmarks")
     return options
 
 
@@ -121,12 +132,27 @@ def at_least_one(text: str) -> int:
     return int(text)
 
 
-def known() -> str:
-    """The names of all figures, as F1–F12: those of one letter have the numbers from 1 on."""
+def names(measurements: Sequence[Measurement]) -> str:
+    """The names of their figures, those of one letter that follow each other as F1–F12."""
     numbers: dict[str, list[int]] = {}
-    for name in (name for each in ALL for name in each.figures):
+    for name in (name for each in measurements for name in each.figures):
         numbers.setdefault(name[0], []).append(int(name[1:]))
-    return ", ".join(f"{letter}1–{letter}{max(each)}" for letter, each in numbers.items())
+    return ", ".join(
+        f"{letter}{first}" if first == last else f"{letter}{first}–{letter}{last}"
+        for letter, each in numbers.items()
+        for first, last in runs(sorted(each))
+    )
+
+
+def runs(numbers: Sequence[int]) -> list[tuple[int, int]]:
+    """The first and last of those that follow each other, of numbers in order."""
+    found: list[tuple[int, int]] = []
+    for number in numbers:
+        if found and found[-1][1] == number - 1:
+            found[-1] = (found[-1][0], number)
+        else:
+            found.append((number, number))
+    return found
 
 
 def wanted(options: argparse.Namespace) -> frozenset[str]:
@@ -135,7 +161,7 @@ def wanted(options: argparse.Namespace) -> frozenset[str]:
         return frozenset(options.figures)
     if options.quick:
         return frozenset(QUICK)
-    chosen = GROWTH if options.growth else MEASUREMENTS
+    chosen = BUILDS if options.against else GROWTH if options.growth else MEASUREMENTS
     return frozenset(name for each in chosen for name in each.figures)
 
 
@@ -162,29 +188,30 @@ def measure(options: argparse.Namespace, scratch: Path, results: list[Result]) -
             if each in without_wrk:
                 results += not_measured(each, figures, NO_WRK)
             else:
-                results += one(each, plan(options), figures, scratch, bar, task)
+                results += one(each, options, figures, scratch, bar, task)
             bar.advance(task)
 
 
 def one(
     measurement: Measurement,
-    how: Plan,
+    options: argparse.Namespace,
     figures: frozenset[str],
     scratch: Path,
     bar: Progress,
     task: TaskID,
 ) -> list[Result]:
     """One measurement; of one that fails, the reason for each of its figures."""
-    names = [name for name in measurement.figures if name in figures]
-    label = ", ".join(names)
+    wanted_here = [name for name in measurement.figures if name in figures]
+    label = ", ".join(wanted_here)
     began = time.monotonic()
-    with tempfile.TemporaryDirectory(prefix=f"{names[0]}-", dir=scratch) as directory:
+    with tempfile.TemporaryDirectory(prefix=f"{wanted_here[0]}-", dir=scratch) as directory:
 
         def say(step: str) -> None:
             bar.update(task, description=f"{label}: {step}")
 
         try:
-            results = measurement.measure(Bench(how, figures, Path(directory), say))
+            bench = Bench(plan(options), figures, Path(directory), say, options.against)
+            results = measurement.measure(bench)
         except FAILURES as failure:
             why = reason(failure)
             bar.console.print(Text(f"{label}: not measured: {why}"), soft_wrap=True)

@@ -26,20 +26,22 @@ class NotMeasured(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Goal:
-    """A bound, given on one side."""
+    """A bound, given on one side: of the median, or of every round."""
 
     at_least: float | None = None
     at_most: float | None = None
+    in_every_round: bool = False
 
-    def is_met_by(self, value: float) -> bool:
-        """Whether the value lies on the right side of the bound."""
-        above = self.at_least is None or value >= self.at_least
-        return above and (self.at_most is None or value <= self.at_most)
+    def is_met_by(self, spread: "Spread") -> bool:
+        """Whether what counts lies on the right side of the bound."""
+        if self.at_least is not None:
+            return (spread.least if self.in_every_round else spread.median) >= self.at_least
+        assert self.at_most is not None
+        return (spread.greatest if self.in_every_round else spread.median) <= self.at_most
 
     def __str__(self) -> str:
-        if self.at_least is not None:
-            return f"≥ {self.at_least:,g}"
-        return f"≤ {self.at_most:,g}"
+        bound = f"≤ {self.at_most:,g}" if self.at_least is None else f"≥ {self.at_least:,g}"
+        return f"each {bound}" if self.in_every_round else bound
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,12 +96,12 @@ class Result:
 
     @property
     def verdict(self) -> Verdict:
-        """The median decides."""
+        """The median decides, unless the goal is every round's."""
         if self.spread is None:
             return Verdict.NOT_MEASURED
         if self.goal is None:
             return Verdict.SHOWN
-        return Verdict.MET if self.goal.is_met_by(self.spread.median) else Verdict.MISSED
+        return Verdict.MET if self.goal.is_met_by(self.spread) else Verdict.MISSED
 
 
 def ratios(of: Sequence[float], to: Sequence[float]) -> tuple[float, ...]:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
+Name = TypeVar("Name")
 Measured = TypeVar("Measured")
 
 
@@ -23,12 +24,12 @@ class Plan:
 
 def interleaved(
     plan: Plan,
-    contenders: Mapping[str, Callable[[], Measured]],
+    contenders: Mapping[Name, Callable[[], Measured]],
     *,
     on_step: Callable[[str], None] = lambda _: None,
-) -> dict[str, list[Measured]]:
+) -> dict[Name, list[Measured]]:
     """Measure every contender once per round; the values of each, in the order of the rounds."""
-    measured: dict[str, list[Measured]] = {name: [] for name in contenders}
+    measured: dict[Name, list[Measured]] = {name: [] for name in contenders}
     for number in range(plan.rounds):
         for name in order_of_round(list(contenders), number):
             on_step(f"round {number + 1} of {plan.rounds}: {name}")
@@ -36,7 +37,7 @@ def interleaved(
     return measured
 
 
-def order_of_round(names: list[str], number: int) -> list[str]:
+def order_of_round(names: list[Name], number: int) -> list[Name]:
     """Each round begins with another contender, so that none always follows the same one."""
     first = number % len(names)
     turned = names[first:] + names[:first]

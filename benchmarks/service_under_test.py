@@ -4,7 +4,7 @@ The service is one API process with default settings, without a worker (`--no-wo
 the default level going to a file.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -111,7 +111,11 @@ class ServiceUnderTest:
 
 @contextmanager
 def service_on(
-    database: DatabaseUnderTest, keys: Path, *, processes: int = 1
+    database: DatabaseUnderTest,
+    keys: Path,
+    *,
+    processes: int = 1,
+    settings: Mapping[str, str] | None = None,
 ) -> Iterator[ServiceUnderTest]:
     """The service, ready; its keys are cached."""
     port = free_port()
@@ -119,7 +123,7 @@ def service_on(
     log_path = database.data_dir.parent / f"serve-{port}.log"
     command = [STORECREDIT, "serve", "--no-worker", "--port", str(port)]
     command += ["--data-dir", str(database.data_dir), "--processes", str(processes)]
-    with started(command, log_path) as process:
+    with started(command, log_path, settings) as process:
         await_answer(url + HEALTH_PATH, process, log_path)
         service = ServiceUnderTest(url, process.pid, database, keys)
         service.cache_keys(len(keys.read_text().split()))

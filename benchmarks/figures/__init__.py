@@ -8,16 +8,20 @@ from benchmarks.figures import (
     alone,
     balance,
     batches,
+    builds,
     create,
     growth,
     latency,
     ledger,
     long_ledger,
     memory,
+    open_snapshot,
     start,
     storm,
+    trpc,
     worker,
 )
+from benchmarks.one_build import DEDUCT
 from benchmarks.results import Result
 
 
@@ -60,6 +64,11 @@ MEASUREMENTS = (
     Measurement(
         {"F12": "from `storecredit serve` to the first 201"}, start.measure, needs_wrk=False
     ),
+    Measurement(
+        {"F18": "create after further batches under an open snapshot, against none"},
+        open_snapshot.measure,
+    ),
+    Measurement({"F19": "tRPC generation.create against a store's create"}, trpc.measure),
     Measurement({"L1": "99 of 100 creates (p99)"}, latency.under_load),
     Measurement({"L2": "a store's p99 beside a loud one, against alone"}, latency.fairness),
     Measurement({"L3": "creates in a storm of refunds, against alone"}, storm.measure),
@@ -69,5 +78,10 @@ GROWTH = (
     Measurement({"G2": "create, stores"}, growth.with_stores),
     Measurement({"G3": "create, API processes"}, growth.with_processes),
 )
-ALL = (*MEASUREMENTS, *GROWTH)
+BUILDS = tuple(
+    Measurement({each.figure: each.what}, each.measure, needs_wrk=each.kind != DEDUCT)
+    for each in builds.COMPARISONS
+)
+"""Measured only with `--against`."""
+ALL = (*MEASUREMENTS, *GROWTH, *BUILDS)
 QUICK = ("F1", "F4", "F6")

@@ -1,9 +1,8 @@
-"""F8: how long one create takes with nothing else going on, against the empty endpoint.
+"""F8: how long one create takes with nothing else going on, against what it cannot do without.
 
-One connection, one request after the other.
+One connection, one request after the other. A create is a request and a commit: it stands beside
+the sum of an empty endpoint's time and a commit's that writes next to nothing.
 """
-
-from dataclasses import replace
 
 from benchmarks.bench import WARM_UP_SECONDS, Bench
 from benchmarks.load import LoadReport
@@ -20,31 +19,34 @@ def measure(bench: Bench) -> list[Result]:
         commits: list[float] = []
 
         def create() -> LoadReport:
-            # What of it is the disk's: each create is one commit.
             commits.append(service.database.commit_seconds() * 1e6)
             return service.create(bench.plan.seconds, connections=1).report
 
         measured = bench.rounds({"empty": lambda: empty.run(bench.plan.seconds), "create": create})
-    half = _result(measured, "p50", "half of all creates, one at a time", Goal(at_most=4))
-    alone = medians({"a commit alone, µs": commits})
     return [
-        replace(half, absolute={**half.absolute, **alone}),
-        _result(measured, "p99", "99 of 100 creates, one at a time", None),
+        _result(measured, commits, "p50", "half of all creates, one at a time", Goal(at_most=1.25)),
+        _result(measured, commits, "p99", "99 of 100 creates, one at a time", None),
     ]
 
 
 def _result(
-    measured: dict[str, list[LoadReport]], percentile: str, what: str, goal: Goal | None
+    measured: dict[str, list[LoadReport]],
+    commits: list[float],
+    percentile: str,
+    what: str,
+    goal: Goal | None,
 ) -> Result:
     times = {
         name: [float(getattr(report, percentile)) for report in reports]
         for name, reports in measured.items()
     }
+    needed = [empty + commit for empty, commit in zip(times["empty"], commits, strict=True)]
+    shown = times | {"a commit alone": commits}
     return Result(
         figure="F8",
-        what=f"{what} ({percentile}), against an empty endpoint",
+        what=f"{what} ({percentile}), against an empty endpoint and a commit alone",
         unit="×",
         goal=goal,
-        rounds=ratios(times["create"], times["empty"]),
-        absolute={f"{name}, µs": time for name, time in medians(times).items()},
+        rounds=ratios(times["create"], needed),
+        absolute={f"{name}, µs": time for name, time in medians(shown).items()},
     )

@@ -64,7 +64,7 @@ def one_store(bench: Bench) -> list[Result]:
     what = "deductions by the ledger alone, one store, against the textbook's"
     with bench.database() as database:
         measured = _measured(bench, database, stores=1, clients=(CLIENTS, FEW_CLIENTS))
-    result = _result("F4", what, Goal(at_least=5), measured)
+    result = _result("F4", what, Goal(at_least=22), measured)
     few = f"{what} with {FEW_CLIENTS} clients, its best on one row"
     results = [result, _result("F4", few, None, measured, clients=FEW_CLIENTS)]
     if bench.plan.short:
@@ -81,7 +81,7 @@ def many_stores(bench: Bench) -> list[Result]:
     what = f"deductions by the ledger alone, random among {STORES:,} stores, against the textbook's"
     with bench.database() as database:
         measured = _measured(bench, database, stores=STORES)
-    return [_result("F5", what, Goal(at_least=1.5), measured)]
+    return [_result("F5", what, Goal(at_least=2.2), measured)]
 
 
 def _on_a_slow_disk(bench: Bench, what: str) -> Result:

@@ -41,7 +41,7 @@ def _creates(bench: Bench, long: ServiceUnderTest) -> Result:
     return Result(
         figure="F7",
         what="create, one hot store, with 10 million ledger rows, against none",
-        goal=Goal(at_least=0.9),
+        goal=Goal(at_least=0.95),
         rounds=ratios(measured["10 million rows"], measured["no rows"]),
         absolute=per_second(measured) | medians(cpu),
     )
@@ -61,7 +61,7 @@ def _proofs(bench: Bench, long: ServiceUnderTest) -> Result:
         figure="F11",
         what="`storecredit verify`, ledger rows/s, the whole command",
         unit="/s",
-        goal=Goal(at_least=500_000),
+        goal=Goal(at_least=2_000_000),
         rounds=tuple(rates),
         absolute=medians({"without the command's start, /s": alone}),
     )

@@ -13,7 +13,7 @@ from benchmarks.service_under_test import ServiceUnderTest
 
 SAMPLES = 5
 IDLE_SECONDS = 1.0
-API_GOAL, POSTGRES_GOAL = Goal(at_most=120), Goal(at_most=300)
+API_GOAL, POSTGRES_GOAL = Goal(at_most=100), Goal(at_most=150)
 
 
 def measure(bench: Bench) -> list[Result]:

@@ -36,9 +36,13 @@ def rate(bench: Bench, load: Load) -> float:
 
 
 def shares(
-    figure: str, what: str, goal: Goal, name: str, measured: Mapping[str, Sequence[float]]
+    figure: str,
+    what: str,
+    goals: tuple[Goal, Goal | None],
+    name: str,
+    measured: Mapping[str, Sequence[float]],
 ) -> list[Result]:
-    """The rate of `name` beside both: of the framework's endpoint, with the goal, and of none."""
+    """The rate of `name` beside both, each with its goal: the framework's endpoint, and none."""
 
     def share(beside: str, of: str, goal: Goal | None) -> Result:
         return Result(
@@ -50,6 +54,6 @@ def shares(
         )
 
     return [
-        share(EMPTY, "an empty endpoint", goal),
-        share(BARE, "a bare ASGI application on the same server", None),
+        share(EMPTY, "an empty endpoint", goals[0]),
+        share(BARE, "a bare ASGI application on the same server", goals[1]),
     ]

@@ -34,8 +34,8 @@ def measure(bench: Bench) -> list[Result]:
         seconds, _ = _first_created(directory, key=key)
         existing.append(seconds)
     return [
-        _result("on a new data directory", new, Goal(at_most=2)),
-        _result("on an existing data directory", existing, Goal(at_most=1)),
+        _result("on a new data directory", new, Goal(at_most=1.5)),
+        _result("on an existing data directory", existing, Goal(at_most=0.8)),
     ]
 
 

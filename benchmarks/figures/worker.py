@@ -41,7 +41,7 @@ def measure(bench: Bench) -> list[Result]:
             figure="F9",
             what="generations through queue and worker, of one store, nothing to generate",
             unit="/s",
-            goal=Goal(at_least=2_000),
+            goal=Goal(at_least=4_000),
             rounds=tuple(rates),
             notes=(f"STORECREDIT_WORKER_CONCURRENCY={CONCURRENCY}",),
         )

@@ -10,8 +10,12 @@ from rich.console import Console
 
 from benchmarks import report
 from benchmarks.__main__ import measure, parsed, plan, reason, wanted
-from benchmarks.database_under_test import Counts
+from benchmarks.bench import Bench
+from benchmarks.builds import measuring
+from benchmarks.database_under_test import Counts, store_id
 from benchmarks.figures import ALL, QUICK
+from benchmarks.figures.batches import BATCH, Drawn
+from benchmarks.figures.builds import COMPARISONS
 from benchmarks.figures.ledger import Deducted, textbook_report
 from benchmarks.load import NO_WRK, report_in
 from benchmarks.results import (
@@ -80,6 +84,15 @@ def test_a_goal_is_met_on_its_side(goal: Goal | None, value: float, verdict: Ver
     assert Result("F", "", goal=goal, rounds=(value,)).verdict is verdict
 
 
+def test_a_goal_of_every_round_is_missed_by_one() -> None:
+    most = Goal(at_most=3, in_every_round=True)
+    assert Result("L2", "", goal=most, rounds=(1.0, 3.0, 2.0)).verdict is Verdict.MET
+    assert Result("L2", "", goal=most, rounds=(1.0, 3.1, 2.0)).verdict is Verdict.MISSED
+    least = Goal(at_least=3, in_every_round=True)
+    assert Result("L2", "", goal=least, rounds=(4.0, 2.9, 5.0)).verdict is Verdict.MISSED
+    assert str(most) == "each ≤ 3"
+
+
 def test_what_has_no_value_is_neither_met_nor_missed() -> None:
     assert Result("F1", "", goal=Goal(at_least=0.0)).verdict is Verdict.NOT_MEASURED
 
@@ -146,7 +159,8 @@ def test_the_json_file_holds_every_round_and_the_machine(tmp_path: Path) -> None
     assert written["plan"] == {"rounds": 3, "seconds": 1, "quick": True}
     assert first["rounds"] == [0.4, 0.6, 0.7]
     assert first["spread"] == {"median": 0.6, "least": 0.4, "greatest": 0.7}
-    assert (first["goal"], first["verdict"]) == ({"at_least": 0.5, "at_most": None}, "met")
+    goal = {"at_least": 0.5, "at_most": None, "in_every_round": False}
+    assert (first["goal"], first["verdict"]) == (goal, "met")
     assert first["absolute"] == {"create, /s": {"median": 9.0, "rounds": [8.0, 9.0, 12.0]}}
     assert (second["verdict"], second["notes"]) == ("not measured", ["why"])
 
@@ -163,7 +177,8 @@ def test_figures_are_chosen_by_name_or_all_or_the_quick_ones() -> None:
 @pytest.mark.parametrize(
     "arguments, said",
     [
-        (["F99"], "there is no figure F99; there are F1–F12, L1–L3, G1–G3"),
+        (["F99"], "there is no figure F99; there are F1–F12, F18–F19, L1–L3, G1–G3, B1–B5"),
+        (["--against", "/nowhere"], "/nowhere is no checkout with a .venv and benchmarks"),
         (["--rounds", "0"], "0 is not a whole number of at least 1"),
         (["--seconds", "-1"], "-1 is not a whole number of at least 1"),
         (["--seconds", "short"], "short is not a whole number of at least 1"),
@@ -188,6 +203,38 @@ def test_without_wrk_it_is_said_first_and_the_lines_keep_their_titles(
         ("balance", (NO_WRK,)),
     ]
     assert capsys.readouterr().err.startswith(f"{NO_WRK}; not measured without it: F1, F3")
+
+
+def test_another_build_is_named_before_it_is_compared_with(tmp_path: Path) -> None:
+    (tmp_path / ".venv" / "bin").mkdir(parents=True)
+    (tmp_path / ".venv" / "bin" / "python").touch()
+    (tmp_path / "benchmarks").mkdir()
+    options = parsed(["--against", str(tmp_path)])
+    assert options.against == tmp_path
+    assert wanted(options) == {"B1", "B2", "B3", "B4", "B5"}
+    bench = Bench(PLAN, frozenset({"B1"}), tmp_path, lambda _step: None)
+    with pytest.raises(NotMeasured, match="name its checkout with --against"):
+        COMPARISONS[0].measure(bench)
+
+
+def test_a_build_that_cannot_be_started_is_no_measurement(tmp_path: Path) -> None:
+    (tmp_path / ".venv" / "bin").mkdir(parents=True)
+    (tmp_path / ".venv" / "bin" / "python").symlink_to("/bin/false")
+    with (
+        pytest.raises(NotMeasured, match="cannot be measured"),
+        measuring(tmp_path, "create", 1, tmp_path),
+    ):
+        pass
+
+
+def test_every_store_is_drawn_once_before_any_comes_again_and_its_rows_follow() -> None:
+    drawn = Drawn(1, 10 * BATCH)
+    batches = [drawn.batch() for _ in range(20)]
+    for begin, seq in ((0, 2), (10, 3)):
+        ten = batches[begin : begin + 10]
+        assert len({each for ids, _ in ten for each in ids}) == 10 * BATCH
+        assert {each for _, seqs in ten for each in seqs} == {seq}
+    assert Drawn(1, 1).batch() == ([store_id(1)] * BATCH, list(range(2, BATCH + 2)))
 
 
 def test_our_own_reasons_come_without_the_name_of_their_class() -> None:

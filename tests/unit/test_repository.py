@@ -50,6 +50,10 @@ AN_UPPER = "import storecredit.generation.image_forms"
 """Of a module that imports image_errors."""
 
 
+NAMED = re.compile(r"`([a-z_0-9/]+(?:/|\.py))`")
+"""A folder or module, as a page names it."""
+
+
 def lint_imports(package_parent: Path) -> tuple[int, str]:
     """Check the import contracts of the copy of storecredit in `package_parent`."""
     checked = subprocess.run(
@@ -142,6 +146,17 @@ def test_a_package_that_imports_a_module_that_imports_it_is_a_circle(
     (package / "inner.py").write_text("import planted_circle\n")
     monkeypatch.syspath_prepend(tmp_path)
     assert set(import_circle("planted_circle")) == {"planted_circle", "planted_circle.inner"}
+
+
+def test_the_page_about_the_tests_names_what_there_is() -> None:
+    tests = ROOT / "tests"
+    text = (tests / "README.md").read_text()
+    named = {ROOT / name if name == "stand_ins/" else tests / name for name in NAMED.findall(text)}
+    assert [path for path in named if not path.exists()] == []
+    folders = {path.parent for path in tests.glob("*/*") if path.parent.name[0] not in "._"}
+    assert folders <= named
+    rows = re.findall(r"^\| (M\d+) \|", text, flags=re.MULTILINE)
+    assert rows == [f"M{number}" for number in range(1, 13)]
 
 
 def test_only_postgres_and_its_sql_name_a_table_of_the_job_queue() -> None:

@@ -1,4 +1,7 @@
-"""Rows of the acceptance table, each driven through the HTTP door and read back from the tables."""
+"""What the service is for, driven through the HTTP door and read back from the tables.
+
+M1 … M12 are the rows of the table in tests/README.md.
+"""
 
 import asyncio
 from collections import Counter

@@ -230,7 +230,7 @@ class GroupCommit(Generic[Item, Outcome]):
                 sent = True
                 outcomes = await self._transact(lane.connection, batch)
             except Exception as error:  # noqa: BLE001 - it becomes the outcome of who caused it
-                # Who is not let in has learnt nothing about the items, nor what became of them.
+                # Where the connection could not be made, or was lost, no item is to blame.
                 if lane.connection is None or isinstance(error, DatabaseUnavailable):
                     lane.drop_connection()
                 elif not is_transient(error):

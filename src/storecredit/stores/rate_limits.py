@@ -158,7 +158,8 @@ class RateLimits:
         remaining = [
             max(0, limit - count) for (limit, _), (count, _) in zip(policies, windows, strict=True)
         ]
-        # Fewest remaining first (a window that refuses has none), of equals the one that ends last.
+        # The window that binds has the fewest requests left: none, if it refuses. If two have
+        # equally few, it is the one that ends later.
         binding = min(range(len(policies)), key=lambda i: (remaining[i], -windows[i][1]))
         ends_in_seconds = windows[binding][1]
         return RateLimitState(

@@ -17,8 +17,8 @@ from storecredit.web.admin_keys import no_nul
 from storecredit.web.bodies import Body
 from storecredit.web.envelope import Envelope, ErrorCode, Failure, invalid, not_found
 from storecredit.web.faults import Check
+from storecredit.web.moments import utc
 from storecredit.web.openapi import example, operator_errors
-from storecredit.web.paging import utc
 from storecredit.web.parts import Parts
 
 

@@ -24,8 +24,8 @@ from storecredit.stores.stores import Store
 from storecredit.web.bodies import Body
 from storecredit.web.envelope import Envelope, ErrorCode, Failure, invalid, not_found
 from storecredit.web.faults import Check
+from storecredit.web.moments import utc
 from storecredit.web.openapi import example, operator_errors
-from storecredit.web.paging import utc
 from storecredit.web.parts import Parts
 
 
@@ -126,7 +126,7 @@ async def create_key(
             store_id,
             label=data.label,
             allowed_origins=data.allowed_origins,
-            expires_at=utc(data.expires_at) if data.expires_at else None,
+            expires_at=data.expires_at and utc(data.expires_at),
         )
     if issued is None:
         raise not_found("store")

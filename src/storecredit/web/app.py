@@ -20,7 +20,7 @@ from storecredit.web import (
     transactions,
     webhooks,
 )
-from storecredit.web.access import B2C, Access
+from storecredit.web.access import B2C, CREATE_PATH, Access
 from storecredit.web.bodies import JsonRequest
 from storecredit.web.direct import Direct, DirectDoor, DirectRoute
 from storecredit.web.envelope import answer_to
@@ -100,7 +100,7 @@ def routes(*, serves_metrics: bool = True) -> list[Any]:
 def direct_routes() -> dict[tuple[str, str], DirectRoute | DirectDoor]:
     """Those of the doors above that are served without the framework, by method and path."""
     return {
-        ("POST", "/api/v1/generation/create"): DirectRoute(b2b.create, b2b.CreateBody),
+        ("POST", CREATE_PATH): DirectRoute(b2b.create, b2b.CreateBody),
         ("GET", "/api/v1/credits/balance"): DirectRoute(b2b.balance),
         ("POST", "/api/trpc/generation.create"): DirectDoor(b2c.call_directly, f"{B2C}/{{path}}"),
     }

@@ -37,6 +37,7 @@ from storecredit.web.envelope import (
 from storecredit.web.faults import Check
 from storecredit.web.headers import CREDITS_REMAINING
 from storecredit.web.links import link_base, location
+from storecredit.web.moments import utc
 from storecredit.web.openapi import example, said, store_errors
 from storecredit.web.paging import (
     PAGE_DEFAULT,
@@ -349,9 +350,9 @@ def generation_view(session: Session, parts: Parts, base_url: str) -> Generation
         credits_charged=CREDITS_PER_GENERATION,
         credits_refunded=(CREDITS_PER_GENERATION if session.status is SessionStatus.FAILED else 0),
         metadata=session.metadata,
-        created_at=_utc(session.created_at),
-        started_at=_utc(session.started_at) if session.started_at else None,
-        completed_at=_utc(session.completed_at) if session.completed_at else None,
+        created_at=utc(session.created_at),
+        started_at=session.started_at and utc(session.started_at),
+        completed_at=session.completed_at and utc(session.completed_at),
     )
 
 
@@ -393,7 +394,3 @@ async def balance(scope: HTTPScope, parts: Parts) -> Success[BalanceView]:
 async def get_health(request: Request[Any, Any, Any]) -> Envelope[Health]:
     """The key works and the store is active."""
     return Envelope(Health("ok", caller_of(request.scope).store_id, datetime.now(UTC)))
-
-
-def _utc(moment: datetime) -> datetime:
-    return moment.astimezone(UTC)

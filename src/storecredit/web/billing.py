@@ -28,8 +28,8 @@ from storecredit.web.access import caller_of, visit_of
 from storecredit.web.admin_keys import known_store, wrong
 from storecredit.web.bodies import Body
 from storecredit.web.envelope import Envelope, ErrorCode, Failure, billing_off, not_found
+from storecredit.web.moments import utc
 from storecredit.web.openapi import example, operator_errors, store_errors
-from storecredit.web.paging import utc
 from storecredit.web.parts import Parts
 
 PlanName = Annotated[str, msgspec.Meta(min_length=1, max_length=50)]
@@ -253,11 +253,7 @@ def _subscription_view(subscription: Subscription) -> SubscriptionView:
         credits=subscription.credits,
         amount=subscription.amount,
         currency=subscription.currency,
-        period_starts_at=_utc(subscription.period_starts_at),
-        period_ends_at=_utc(subscription.period_ends_at),
+        period_starts_at=subscription.period_starts_at and utc(subscription.period_starts_at),
+        period_ends_at=subscription.period_ends_at and utc(subscription.period_ends_at),
         created_at=utc(subscription.created_at),
     )
-
-
-def _utc(moment: datetime | None) -> datetime | None:
-    return None if moment is None else utc(moment)

@@ -77,6 +77,11 @@ def span(text: str) -> Span:
         return Span(start, None)
 
 
+def utc(moment: datetime) -> datetime:
+    """The moment as UTC, which it is if it has no offset. Raises OverflowError for no such year."""
+    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
 def _start(parts: re.Match[str]) -> datetime:
     month, day = parts["month"], parts["day"]
     if parts["monthday"] is not None:

@@ -1,7 +1,6 @@
 """Query parameters that several lists share: how many, from where, and which."""
 
 from collections.abc import Callable
-from datetime import UTC, datetime
 from typing import Annotated, Final
 from uuid import UUID
 
@@ -115,8 +114,3 @@ async def movement_filter(
         raise invalid(message, [{"key": "to", "source": "query", "message": message}])
     wanted = None if type_ is None else MovementType(type_.value)
     return MovementFilter(wanted, request_id, first and first.start, last and last.end)
-
-
-def utc(moment: datetime) -> datetime:
-    """The moment as UTC, which it is if it has no offset. Raises OverflowError for no such year."""
-    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)

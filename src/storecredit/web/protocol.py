@@ -33,7 +33,7 @@ ROOM_PARTS: Final = 100
 DESCRIPTORS_KEPT: Final = 256
 """What connections leave of the process's descriptors, for the database, images and the log."""
 CONTINUE: Final = b"HTTP/1.1 100 "
-"""How an answer begins that comes before the answer."""
+"""How an interim response begins, which the final one still follows (RFC 9110, 15.2)."""
 
 
 class BoundedProtocol(HttpToolsProtocol):

@@ -1,7 +1,7 @@
 """`GET …/transactions`: a store's ledger as store and operator read it, in pages or whole."""
 
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -19,6 +19,7 @@ from storecredit.web.admin_keys import known_store
 from storecredit.web.csv_export import CsvFile, csv_page, lines, struct_lines, wants_csv
 from storecredit.web.envelope import Envelope, ErrorCode
 from storecredit.web.headers import CREDITS_REMAINING
+from storecredit.web.moments import utc
 from storecredit.web.openapi import operator_errors, said, store_errors
 from storecredit.web.paging import (
     PAGE_DEFAULT,
@@ -166,5 +167,5 @@ def _transaction(movement: Movement) -> Transaction:
         request_id=movement.request_id,
         session_id=movement.session_id,
         description=movement.description,
-        created_at=movement.created_at.astimezone(UTC),
+        created_at=utc(movement.created_at),
     )

@@ -142,7 +142,10 @@ def _target(path: str, procedure: Procedure[C] | None, method: str) -> Procedure
 
 
 def allowed(calls: Sequence[Call[C]], procedures: Mapping[str, Procedure[C]]) -> str | None:
-    """The methods that would have done, which a 405 has to name (RFC 9110, 15.5.6)."""
+    """The methods that a procedure takes which was called by another; None: none was.
+
+    They are for the `Allow` header, which a 405 must have (RFC 9110, 15.5.6).
+    """
     for call in calls:
         if isinstance(call.target, TrpcError) and call.path in procedures:
             return ", ".join(METHODS[procedures[call.path].kind])
