@@ -77,7 +77,9 @@ class Rows:
 
     async def backends(self) -> int:
         """How many connections wrote."""
-        count = await self._admin.fetchval("SELECT count(DISTINCT backend) FROM storecredit.effects")
+        count = await self._admin.fetchval(
+            "SELECT count(DISTINCT backend) FROM storecredit.effects"
+        )
         assert isinstance(count, int)
         return count
 
