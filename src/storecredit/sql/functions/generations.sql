@@ -115,10 +115,7 @@ COMMENT ON FUNCTION answer_generations(bigint[], text[], bytea[], text[]) IS
     'What create_generations answers to a batch that was not simply all paid from balances.';
 
 CREATE OR REPLACE FUNCTION fail_generations(
-    p_account_ids bigint[],
-    p_session_ids uuid[],
-    p_error_codes text[],
-    p_error_messages text[],
+    p_account_ids bigint[], p_session_ids uuid[], p_error_codes text[], p_error_messages text[],
     p_generator_messages text[]
 )
 RETURNS TABLE (ord int, outcome text)
