@@ -12,9 +12,9 @@ from pathlib import Path
 
 import asyncpg
 
-from storecredit.ledger.owners import Owner
+from storecredit.ledger.owners import OwnerKind
 from storecredit.postgres.embedded import EmbeddedPostgres
-from tests.conftest import connect_as_superuser
+from tests.conftest import SEARCH_PATH
 from tests.crash.generator_stand_in import Generator, Plan
 from tests.crash.load import Account, Asked, Load
 from tests.sql.books import assert_books_balance
@@ -46,7 +46,9 @@ async def books_of(data_dir: Path) -> AsyncIterator[asyncpg.Connection]:
     postgres = EmbeddedPostgres(data_dir)
     await postgres.start(create=False)
     try:
-        connection = await connect_as_superuser(postgres.admin_url)
+        connection = await asyncpg.connect(
+            postgres.admin_url, server_settings={"search_path": SEARCH_PATH}
+        )
         try:
             yield connection
         finally:
@@ -57,13 +59,9 @@ async def books_of(data_dir: Path) -> AsyncIterator[asyncpg.Connection]:
 
 async def drained(books: asyncpg.Connection) -> None:
     """Wait until every session has ended."""
-    open_sessions = """SELECT s.*, q.status AS job, q.heartbeat, q.execute_after
-                       FROM (SELECT session_id, request_id, status, attempts, created_at
-                             FROM store_generation_sessions
-                             UNION ALL
-                             SELECT session_id, request_id, status, attempts, created_at
-                             FROM generation_sessions) s
-                       LEFT JOIN pgqueuer q ON q.dedupe_key = s.session_id::text
+    open_sessions = """SELECT s.session_id, s.request_id, s.status, s.attempts, s.created_at,
+                           q.status AS job, q.heartbeat, q.execute_after
+                       FROM sessions s LEFT JOIN pgqueuer q ON q.dedupe_key = s.session_id::text
                        WHERE s.status IN ('queued', 'processing')"""
     rows: list[asyncpg.Record] = []
     try:
@@ -83,9 +81,7 @@ async def assert_nothing_half_done(data_dir: Path, generator: Generator) -> None
     async with books_of(data_dir) as books:
         picked = await books.fetch("SELECT * FROM pgqueuer WHERE status = 'picked'")
         assert picked == [], f"nobody works on {picked}"
-        begun = await books.fetch(
-            "SELECT * FROM store_generation_sessions WHERE status = 'processing'"
-        )
+        begun = await books.fetch("SELECT * FROM sessions WHERE status = 'processing'")
     for session in begun:
         plan = generator.plan(session["request_id"])
         assert plan in WORTH_ANOTHER_ATTEMPT, f"planned: {plan}; left: {dict(session)}"
@@ -94,32 +90,40 @@ async def assert_nothing_half_done(data_dir: Path, generator: Generator) -> None
 async def assert_books_hold(
     books: asyncpg.Connection, load: Load, generator: Generator, data_dir: Path
 ) -> None:
-    """Judge every row of every store that the load asked for."""
-    asked_by_store: dict[Account, list[Asked]] = {account: [] for account in load.accounts}
+    """Judge every row of every account that the load asked for."""
+    asked_by_account: dict[Account, list[Asked]] = {account: [] for account in load.accounts}
     for asked in load.asked.values():
-        asked_by_store[asked.account].append(asked)
-    for account, asked_all in asked_by_store.items():
-        await assert_books_balance(books, Owner.store(account.store_id))
-        await _assert_store_holds(books, account, asked_all, generator, data_dir)
+        asked_by_account[asked.account].append(asked)
+    for account, asked_all in asked_by_account.items():
+        account_id = await books.fetchval(
+            "SELECT account_id FROM accounts WHERE owner_kind = $1 AND owner_id = $2",
+            account.owner.kind,
+            account.owner.id,
+        )
+        if account_id is None:
+            assert account.owner.kind is OwnerKind.USER, "a store was made with its account"
+            assert not any(asked.acknowledged for asked in asked_all)
+            continue
+        await assert_books_balance(books, account.owner)
+        await _assert_account_holds(books, account, account_id, asked_all, generator, data_dir)
 
 
-async def _assert_store_holds(
+async def _assert_account_holds(
     books: asyncpg.Connection,
     account: Account,
+    account_id: int,
     asked_all: list[Asked],
     generator: Generator,
     data_dir: Path,
 ) -> None:
     movements = await books.fetch(
-        "SELECT type, amount, request_id, session_id FROM store_credit_transactions"
-        " WHERE store_id = $1",
-        account.store_id,
+        "SELECT type, amount, request_id, session_id, balance_after FROM movements"
+        " WHERE account_id = $1 ORDER BY seq",
+        account_id,
     )
     sessions = {
         row["request_id"]: row
-        for row in await books.fetch(
-            "SELECT * FROM store_generation_sessions WHERE store_id = $1", account.store_id
-        )
+        for row in await books.fetch("SELECT * FROM sessions WHERE account_id = $1", account_id)
     }
     taken = Counter(row["request_id"] for row in movements if row["type"] == "deduction")
     given_back = Counter(row["request_id"] for row in movements if row["type"] == "refund")
@@ -135,9 +139,7 @@ async def _assert_store_holds(
         assert given_back[request_id] == refunds, f"{request_id} ended in {dict(session)}"
         if session["status"] == "completed":
             _assert_result_is_kept(data_dir, session)
-    balance = await books.fetchval(
-        "SELECT balance FROM store_credits WHERE store_id = $1", account.store_id
-    )
+    balance = movements[-1]["balance_after"]
     added = sum(row["amount"] for row in movements if row["type"] in ADDED)
     clawed_back = sum(row["amount"] for row in movements if row["type"] == "clawback")
     assert account.buys or added == clawed_back == 0

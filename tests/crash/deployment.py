@@ -1,5 +1,9 @@
-"""The service as an operator deploys it: processes on one data directory, stores, a generator."""
+"""The service as an operator deploys it: processes on one data directory, and a generator.
 
+Whoever asks is half stores, half end users, and each user bears the id of a store.
+"""
+
+import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from types import MappingProxyType
@@ -9,6 +13,7 @@ from uuid import UUID
 import httpx
 import msgspec
 
+from storecredit.ledger.owners import Owner
 from tests.crash.audit import (
     assert_books_hold,
     assert_nothing_half_done,
@@ -18,9 +23,11 @@ from tests.crash.audit import (
 from tests.crash.generator_stand_in import Generator
 from tests.crash.load import Account, Load, load_on
 from tests.crash.processes import Processes, RunningProcess
+from tests.web.users import JWT_SECRET, token_of
 
 STORES = 3
 OPENING_CREDITS = 100_000
+TOKEN_SECONDS = 24 * 3600
 ADMIN_TOKEN = "operator-of-the-crash-tests"
 OPERATOR = {"Authorization": f"Bearer {ADMIN_TOKEN}"}
 
@@ -37,7 +44,7 @@ BRIEF_WAITS = {
 
 
 class Deployment:
-    """Starts the service's processes, makes stores, sends load, and looks into the books."""
+    """Starts the service's processes, makes accounts, sends load, and looks into the books."""
 
     def __init__(
         self,
@@ -53,6 +60,8 @@ class Deployment:
         self._seed = seed
         self._environment = BRIEF_WAITS | {
             "STORECREDIT_ADMIN_TOKEN": ADMIN_TOKEN,
+            "STORECREDIT_JWT_SECRET": JWT_SECRET,
+            "STORECREDIT_STARTER_CREDITS": str(OPENING_CREDITS),
             "STORECREDIT_GENERATOR": "http",
             "STORECREDIT_GENERATOR_URL": generator.url,
             "STORECREDIT_LOG_FORMAT": "json",
@@ -60,13 +69,14 @@ class Deployment:
         }
 
     async def serve(self, *options: str, **settings: str) -> RunningProcess:
-        """`storecredit serve` on a free port; the first one makes the stores.
+        """`storecredit serve` on a free port; the first one makes the accounts.
 
         `settings` by their names, in place of the usual ones.
         """
         process = await self._start("serve", "--port", "0", *options, settings=settings)
         if not self.accounts:
-            self.accounts = [await _make_store(process.url, place) for place in range(STORES)]
+            stores = [await _make_store(process.url, place) for place in range(STORES)]
+            self.accounts = [*stores, *(_namesake(store) for store in stores)]
         return process
 
     def launch(self) -> RunningProcess:
@@ -91,7 +101,7 @@ class Deployment:
             answer = await client.post(
                 "/api/v1/generation/create",
                 headers={
-                    "Authorization": f"Bearer {account.api_key}",
+                    "Authorization": f"Bearer {account.secret}",
                     "X-Request-Id": request_id,
                 },
                 json={"image_urls": ["https://images.example/a.png"]},
@@ -159,4 +169,10 @@ async def _make_store(url: str, place: int) -> Account:
         )
     assert answer.status_code == 201, answer.text
     made = answer.json()["data"]
-    return Account(UUID(made["store_id"]), made["api_key"], OPENING_CREDITS)
+    return Account(Owner.store(UUID(made["store_id"])), made["api_key"], OPENING_CREDITS)
+
+
+def _namesake(store: Account) -> Account:
+    """An end user with the store's id, who signs in when it first asks for anything."""
+    token = token_of(store.owner.id, exp=int(time.time()) + TOKEN_SECONDS)
+    return Account(Owner.user(store.owner.id), token, OPENING_CREDITS)

@@ -1,4 +1,6 @@
-"""Stores that keep asking for generations, with the same request id until it is acknowledged.
+"""Stores and end users who keep asking for generations, each by its own door.
+
+They send the same request id until it is acknowledged.
 
 That is what clients are told to do. Keeps what was asked and what was answered, and notices every
 answer that no outage excuses.
@@ -12,12 +14,15 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from random import Random
 from typing import Any, TypeVar
+from urllib.parse import quote
 from uuid import UUID
 
 import httpx
 
+from storecredit.ledger.owners import Owner, OwnerKind
 from tests.crash.waiting import until
 
+IMAGE_URL = "https://images.example/a.png"
 CONNECTIONS = 16
 CLIENT_TIMEOUT_SECONDS = 30.0
 ACKNOWLEDGED_MAX_SECONDS = 60.0
@@ -32,10 +37,11 @@ REPLAYED = 10
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """A store, as its own server knows it."""
+    """A store as its own server knows it, or an end user as the app does."""
 
-    store_id: UUID
-    api_key: str
+    owner: Owner
+    secret: str
+    """The store's API key, the user's token."""
     credits: int
     buys: bool = False
     """Whether more is added to its credits meanwhile, and taken back."""
@@ -143,19 +149,18 @@ class Load:
 
     async def _send(self, asked: Asked) -> bool:
         """Send one request; whether it was acknowledged."""
-        answer = await self._call(
-            "POST",
-            "/api/v1/generation/create",
-            asked.account.api_key,
-            headers={"X-Request-Id": asked.request_id},
-            json={"image_urls": ["https://images.example/a.png"], "prompt": asked.request_id},
-        )
+        path, body = _creation(asked)
+        headers = {"X-Request-Id": asked.request_id}
+        answer = await self._call("POST", path, asked.account.secret, headers=headers, json=body)
         if answer is None:
             return False
         asked.answers.append(answer.status_code)
         if answer.status_code not in {HTTPStatus.CREATED, HTTPStatus.OK}:
             self._check_refusal(answer)
             return False
+        if asked.account.owner.kind is OwnerKind.USER:
+            asked.session_ids.add(UUID(_given(answer)["sessionId"]))
+            return True
         data = answer.json()["data"]
         replayed = answer.headers.get("Idempotent-Replayed") == "true"
         if data["request_id"] != asked.request_id or replayed is not (answer.status_code == 200):
@@ -172,31 +177,40 @@ class Load:
             await asyncio.sleep(READ_INTERVAL_SECONDS)
 
     async def _read_balance(self, account: Account) -> None:
-        data = await self._read("/api/v1/credits/balance", account)
+        is_user = account.owner.kind is OwnerKind.USER
+        data = await self._read(
+            "/api/trpc/credits.getBalance" if is_user else "/api/v1/credits/balance", account
+        )
         if data is None:
             return
-        clawed_back = data["total_purchased"] - data["total_spent"] - data["balance"]
-        bought = data["total_purchased"] - account.credits
+        added = data["total_earned" if is_user else "total_purchased"]
+        clawed_back = added - data["total_spent"] - data["balance"]
+        bought = added - account.credits
         if min(clawed_back, bought) < 0 or (not account.buys and (clawed_back or bought)):
             self.wrong.append(f"the balance was answered {data}")
 
     async def _read_session(self, asked: Asked) -> None:
         """What was acknowledged is there, and once it has ended it stays as it is."""
         (session_id,) = asked.session_ids
-        data = await self._read(f"/api/v1/generation/{session_id}", asked.account)
+        path = f"/api/v1/generation/{session_id}"
+        if asked.account.owner.kind is OwnerKind.USER:
+            named = quote(f'{{"json":{{"sessionId":"{session_id}"}}}}')
+            path = f"/api/trpc/generation.getById?input={named}"
+        data = await self._read(path, asked.account)
         if data is None:
             return
         end = data["status"] if data["status"] in {"completed", "failed"} else None
-        if asked.end not in {None, end} or data["credits_refunded"] != (end == "failed"):
+        # An end user is told so by the status alone.
+        refunded = data.get("credits_refunded", end == "failed")
+        if asked.end not in {None, end} or refunded != (end == "failed"):
             self.wrong.append(f"{asked} was answered {data}")
         asked.end = end
 
     async def _read(self, path: str, account: Account) -> dict[str, Any] | None:
         """The answer's data; None while there is an outage."""
-        answer = await self._call("GET", path, account.api_key)
+        answer = await self._call("GET", path, account.secret)
         if answer is not None and answer.status_code == HTTPStatus.OK:
-            data: dict[str, Any] = answer.json()["data"]
-            return data
+            return _given(answer)
         if answer is not None:
             self._check_refusal(answer)
         return None
@@ -204,8 +218,7 @@ class Load:
     def _check_refusal(self, answer: httpx.Response) -> None:
         """During an outage 503 is right, and says when to come back; nothing else ever is."""
         if answer.status_code != HTTPStatus.SERVICE_UNAVAILABLE or (
-            answer.json()["error"]["code"] != "SERVICE_UNAVAILABLE"
-            or int(answer.headers["Retry-After"]) < 1
+            _code(answer) != "SERVICE_UNAVAILABLE" or int(answer.headers["Retry-After"]) < 1
         ):
             self.wrong.append(f"{answer.status_code} {answer.text}")
 
@@ -228,6 +241,27 @@ class Load:
             return None
         self.statuses[answer.status_code] += 1
         return answer
+
+
+def _creation(asked: Asked) -> tuple[str, Any]:
+    """Where a generation is asked for by such an owner, and with what."""
+    if asked.account.owner.kind is OwnerKind.USER:
+        return "/api/trpc/generation.create", {"json": {"modelImageUrl": IMAGE_URL}}
+    body = {"image_urls": [IMAGE_URL], "prompt": asked.request_id}
+    return "/api/v1/generation/create", body
+
+
+def _given(answer: httpx.Response) -> dict[str, Any]:
+    """What a call gave, by either door."""
+    body = answer.json()
+    given: dict[str, Any] = body["result"]["data"]["json"] if "result" in body else body["data"]
+    return given
+
+
+def _code(answer: httpx.Response) -> str:
+    """Why a call was refused, by either door."""
+    error = answer.json()["error"]
+    return str(error["json"]["data"]["code"] if "json" in error else error["code"])
 
 
 L = TypeVar("L", bound=Load)

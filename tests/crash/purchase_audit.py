@@ -41,12 +41,12 @@ async def assert_users_hold(
         sessions = {
             row["request_id"]: row
             for row in await books.fetch(
-                "SELECT * FROM generation_sessions WHERE user_id = $1", shopper.user_id
+                "SELECT * FROM sessions WHERE account_id = account_of('user', $1)", shopper.user_id
             )
         }
-        moved = await _moved(books, "credit_transactions", "user_id", shopper.user_id)
+        moved = await _moved(books, Owner.user(shopper.user_id))
         assert moved["signup_bonus"] == {"signup": STARTER_CREDITS}
-        assert set(moved["generation"]) == set(sessions)
+        assert set(moved["deduction"]) == set(sessions)
         assert set(sessions) <= set(wants)
         for request_id, wanted in wants.items():
             session = sessions.get(request_id)
@@ -83,9 +83,9 @@ async def assert_money_holds(
         _assert_is_what_was_wanted(completed[id_], payment, by_transaction)
     await _assert_clawed_back(books, state, payments)
     for account in load.accounts:
-        await _assert_added(books, "store_credit_transactions", account, payments)
+        await _assert_added(books, account.owner, payments)
     for shopper in load.shoppers:
-        await _assert_added(books, "credit_transactions", shopper, payments)
+        await _assert_added(books, _owner_of(shopper), payments)
 
 
 def _is_completed(transaction: dict[str, Any]) -> bool:
@@ -110,7 +110,8 @@ def _assert_is_what_was_wanted(
     assert wanted.paid, f"{wanted} was booked"
     assert payment["credits"] == wanted.credits
     assert payment["request_id"] == wanted.request_id
-    assert _owner_of(payment) == _id_of(wanted.buyer)
+    owner = _owner_of(wanted.buyer)
+    assert payment[owner.kind.id_name] == owner.id
 
 
 async def _assert_clawed_back(
@@ -124,33 +125,30 @@ async def _assert_clawed_back(
 
 
 async def _assert_added(
-    books: asyncpg.Connection,
-    table: str,
-    buyer: Account | Shopper,
-    payments: dict[str, asyncpg.Record],
+    books: asyncpg.Connection, owner: Owner, payments: dict[str, asyncpg.Record]
 ) -> None:
     """The ledger's rows are those of the buyer's payments and adjustments, one each."""
-    column = "store_id" if isinstance(buyer, Account) else "user_id"
-    moved = await _moved(books, table, column, _id_of(buyer))
-    own = [row for row in payments.values() if row[column] == _id_of(buyer)]
+    column = owner.kind.id_name
+    moved = await _moved(books, owner)
+    own = [row for row in payments.values() if row[column] == owner.id]
     paid = {row["request_id"]: row["credits"] for row in own}
     assert moved["purchase"] | moved["subscription"] == paid
     assert len(moved["purchase"]) + len(moved["subscription"]) == len(own)
     taken = await books.fetch(
         f"""SELECT c.adjustment_id, c.taken FROM clawbacks c
             JOIN payments p USING (paddle_transaction_id) WHERE p.{column} = $1""",
-        _id_of(buyer),
+        owner.id,
     )
     assert moved["clawback"] == {row["adjustment_id"]: row["taken"] for row in taken}
 
 
-async def _moved(
-    books: asyncpg.Connection, table: str, column: str, id_: object
-) -> dict[str, Counter[str]]:
+async def _moved(books: asyncpg.Connection, owner: Owner) -> dict[str, Counter[str]]:
     """Of each type of movement, what moved under which request id."""
     found: dict[str, Counter[str]] = {}
     rows = await books.fetch(
-        f"SELECT type, request_id, amount FROM {table} WHERE {column} = $1", id_
+        "SELECT type, request_id, amount FROM movements WHERE account_id = account_of($1, $2)",
+        owner.kind,
+        owner.id,
     )
     for type_, request_id, amount in rows:
         found.setdefault(type_, Counter())[request_id] += amount
@@ -164,9 +162,5 @@ class _Absent(dict[str, Counter[str]]):
         return Counter()
 
 
-def _owner_of(payment: asyncpg.Record) -> object:
-    return payment["store_id"] or payment["user_id"]
-
-
-def _id_of(buyer: Account | Shopper) -> object:
-    return buyer.store_id if isinstance(buyer, Account) else buyer.user_id
+def _owner_of(buyer: Account | Shopper) -> Owner:
+    return buyer.owner if isinstance(buyer, Account) else Owner.user(buyer.user_id)

@@ -15,6 +15,7 @@ import httpx
 
 from tests.crash.load import (
     ACKNOWLEDGED_MAX_SECONDS,
+    IMAGE_URL,
     REPLAYED,
     RETRY_WAIT_SECONDS,
     SENT_TWICE_AT_ONCE,
@@ -30,7 +31,6 @@ PLAN, PLAN_CREDITS = "growth", 800
 PACK, PACK_CREDITS = "medium", 60
 CREDITS_MIN = 4
 CREDITS_MAX = 500
-IMAGE_URL = "https://images.example/a.png"
 PACKS = 0.1
 """The share of what end users want that is a pack, not a generation."""
 PAID = 0.9
@@ -185,7 +185,7 @@ class PurchaseLoad(Load):
         """Send it once; whether it was answered well."""
         path, body = _request(wanted)
         buyer = wanted.buyer
-        secret = buyer.api_key if isinstance(buyer, Account) else buyer.token
+        secret = buyer.secret if isinstance(buyer, Account) else buyer.token
         headers = {"X-Request-Id": wanted.request_id}
         answer = await self._call("POST", path, secret, headers=headers, json=body)
         if answer is None:

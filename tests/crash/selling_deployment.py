@@ -11,14 +11,15 @@ import asyncpg
 import httpx
 
 from stand_ins.paddle.api import API_KEY, WEBHOOK_SECRET
+from storecredit.ledger.owners import OwnerKind
 from tests.crash.audit import books_of
 from tests.crash.deployment import ADMIN_TOKEN, Deployment
 from tests.crash.generator_stand_in import Generator
-from tests.crash.load import Load
+from tests.crash.load import IMAGE_URL, Load
 from tests.crash.paddle_process import DELIVERED_MAX_SECONDS, PaddleProcess
 from tests.crash.processes import Processes, RunningProcess
 from tests.crash.purchase_audit import assert_money_holds, assert_users_hold
-from tests.crash.purchase_load import IMAGE_URL, STARTER_CREDITS, PurchaseLoad, Shopper
+from tests.crash.purchase_load import STARTER_CREDITS, PurchaseLoad, Shopper
 from tests.web.users import JWT_SECRET, token_of
 
 SHOPPERS = 3
@@ -50,7 +51,8 @@ class SellingDeployment(Deployment):
 
     async def serve(self, *options: str, **settings: str) -> RunningProcess:
         process = await super().serve(*options, **settings)
-        self.accounts = [replace(account, buys=True) for account in self.accounts]
+        stores = [each for each in self.accounts if each.owner.kind is OwnerKind.STORE]
+        self.accounts = [replace(store, buys=True) for store in stores]
         await self.paddle.deliver_to(process.url)
         return process
 
@@ -80,7 +82,7 @@ class SellingDeployment(Deployment):
         logged = self.processes.logs()
         assert b'"event":"paddle_event_settled"' in logged
         secrets = [shopper.token for shopper in self._shoppers]
-        secrets += [account.api_key for account in self.accounts]
+        secrets += [account.secret for account in self.accounts]
         secrets += [JWT_SECRET, ADMIN_TOKEN, API_KEY, WEBHOOK_SECRET, CARDHOLDER, IMAGE_URL]
         for secret in secrets:
             assert secret.encode() not in logged, secret

@@ -9,7 +9,6 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from urllib.parse import parse_qs, urlsplit
-from uuid import UUID
 
 import pytest
 
@@ -19,7 +18,7 @@ from storecredit.postgres.pool import Connection, Database, DatabaseUnavailable
 from storecredit.telemetry import Metrics
 from tests.running_listener import Heard, running, until
 
-STORE = UUID("33333333-3333-4333-8333-333333333333")
+ACCOUNT = 3
 HEARD_SECONDS = 0.1
 """For the driver to read them while idle; read with an answer, they must have the same effect."""
 
@@ -127,10 +126,10 @@ async def test_a_batch_that_meets_last_words_is_committed_on_a_new_connection(
         database = await Database.open(carrier.url, pool_max=2)
         commit = GroupCommit("echo", database, _echo, Bounds(1, 10, 100, 10.0), Metrics())
         await commit.start()
-        assert await commit.submit(STORE, 1) == 1
+        assert await commit.submit(ACCOUNT, 1) == 1
         carrier.say_last_words()
         await asyncio.sleep(HEARD_SECONDS)
-        assert await commit.submit(STORE, 2) == 2
+        assert await commit.submit(ACCOUNT, 2) == 2
         await commit.stop()
         await database.close()
 

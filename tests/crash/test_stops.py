@@ -8,7 +8,6 @@ from uuid import UUID
 import pytest
 
 from stand_ins.http_server import Answer, Received, json_answer, stand_in
-from storecredit.ledger.owners import Owner
 from tests.crash.audit import books_of, drained
 from tests.crash.deployment import Deployment
 from tests.crash.processes import START_MAX_SECONDS, STOP_MAX_SECONDS
@@ -148,15 +147,13 @@ async def test_a_stopped_worker_that_goes_on_changes_nothing_of_what_another_end
         await generator.until_asked(2)
         async with books_of(deployment.processes.data_dir) as books:
             await drained(books)
-            ended = await snapshot(books, Owner.store(account.store_id))
+            ended = await snapshot(books, account.owner)
             generator.first_goes_on.set()
             stopped.go_on()
             assert await stopped.stop() == 0, stopped.log_tail()
-            assert await snapshot(books, Owner.store(account.store_id)) == ended
-            await assert_books_balance(books, Owner.store(account.store_id))
-            refunds = await books.fetch(
-                "SELECT request_id FROM store_credit_transactions WHERE type = 'refund'"
-            )
+            assert await snapshot(books, account.owner) == ended
+            await assert_books_balance(books, account.owner)
+            refunds = await books.fetch("SELECT request_id FROM movements WHERE type = 'refund'")
     assert {row["request_id"] for row in refunds} == {
         request_id for request_id in sessions if request_id.endswith("blocked")
     }
