@@ -36,10 +36,11 @@ class Addition(StrEnum):
 
 
 class AdditionType(StrEnum):
-    """How credits come in; an end user has no subscription."""
+    """How credits come in."""
 
     PURCHASE = "purchase"
     SUBSCRIPTION = "subscription"
+    """To a store only."""
     GRANT = "grant"
 
 
@@ -60,7 +61,12 @@ class MovementType(StrEnum):
 
 
 class StoreMovementType(StrEnum):
-    """The types of movement that a store's account can have."""
+    """Every type of movement of a store's credits.
+
+    Deductions and clawbacks take credits. Refunds, purchases, subscriptions, grants and
+    `overage_credit` (overage given back after it was billed) give them. `overage`,
+    `overage_refund` and `overage_bill` leave the balance alone: they count what is used beyond it.
+    """
 
     DEDUCTION = "deduction"
     REFUND = "refund"

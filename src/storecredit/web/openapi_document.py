@@ -18,6 +18,7 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.openapi.config import OpenAPIConfig
 from litestar.openapi.spec import Components, SecurityScheme, Tag
 
+from storecredit.ledger.outcomes import StoreMovementType
 from storecredit.web.envelope import ErrorCode
 from storecredit.web.faults import missing, unknown_name
 from storecredit.web.openapi import EXAMPLE, error_example
@@ -35,6 +36,8 @@ _TAGS: Final = {
 }
 """In the order in which people read them: stores first."""
 
+# Stores know no other movements than a store's.
+_PUBLISHED_AS: Final = {StoreMovementType.__name__: "MovementType"}
 _READ_IN_ORDER: Final = ("openapi", "info", "servers", "tags", "paths", "components")
 
 _REQUEST_ID: Final = {
@@ -280,4 +283,7 @@ def _mended(part: Any) -> Any:
 def _short(name: str) -> str:
     """`Envelope_storecredit.web.b2b.Health_`, also in a reference, as `HealthEnvelope`."""
     start, found, rest = name.partition("Envelope_storecredit.")
-    return f"{start}{rest.rpartition('.')[2].removesuffix('_')}Envelope" if found else name
+    if found:
+        return f"{start}{rest.rpartition('.')[2].removesuffix('_')}Envelope"
+    path, slash, last = name.rpartition("/")
+    return f"{path}{slash}{_PUBLISHED_AS.get(last, last)}"
