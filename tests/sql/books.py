@@ -3,6 +3,7 @@
 The tables are read, not the views for outside callers; test_interface_batches.py compares the two.
 """
 
+import itertools
 from collections.abc import Awaitable, Mapping
 from datetime import date
 from typing import Any, Final, NamedTuple
@@ -121,6 +122,15 @@ async def open_account(
             "SELECT add_to_account($1, $2, 'grant', $3)", account.id, credits, OPENING
         )
     return account
+
+
+async def open_some(connection: Connection, *credits: int) -> list[Account]:
+    """Accounts of a store, a user, a store, a user …, in ascending order of their ids."""
+    kinds = itertools.cycle([OwnerKind.STORE, OwnerKind.USER])
+    return [
+        await open_account(connection, kind, count)
+        for kind, count in zip(kinds, credits, strict=False)
+    ]
 
 
 async def open_beyond(connection: Connection, credits: int = 0, *, limit: int) -> Account:

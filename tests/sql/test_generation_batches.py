@@ -14,6 +14,7 @@ from tests.sql.books import (
     ledger,
     open_account,
     open_beyond,
+    open_some,
     snapshot,
     sqlstate_of,
 )
@@ -33,15 +34,6 @@ from tests.sql.generations import (
 )
 
 ASSERT_FAILURE = "P0004"
-
-
-async def open_some(connection: Connection, *credits: int) -> list[Account]:
-    """Accounts of a store, a user, a store, a user …, in ascending order of their ids."""
-    kinds = [OwnerKind.STORE, OwnerKind.USER] * len(credits)
-    return [
-        await open_account(connection, kind, count)
-        for kind, count in zip(kinds, credits, strict=False)
-    ]
 
 
 async def test_a_batch_answers_each_request_at_its_place(

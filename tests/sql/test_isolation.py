@@ -19,7 +19,7 @@ from tests.sql.twins import BATCHES, KINDS, OUTSIDE, SINGLES, Item, Play, Step
 
 REQUESTS = 4
 """So few that batches are full of replays, doubles and conflicts."""
-EXAMPLES = 80
+EXAMPLES = 50
 # $1: a store and a user of one id, who have both asked for what is refunded here. Each call changes
 # something of its own kind.
 STORE_CALLS = (
