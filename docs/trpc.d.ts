@@ -24,7 +24,7 @@ export interface Balance {
 }
 
 /**
- * Every type of row in the end users' ledger, by the names the app shows.
+ * Every type of movement of an end user, by the names the app shows.
  * generation (a deduction) and clawback take credits, the others give them.
  */
 export type UserMovementType = 'generation' | 'refund' | 'signup_bonus' | 'purchase' | 'grant' | 'clawback';
