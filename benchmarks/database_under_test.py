@@ -42,7 +42,7 @@ _CREATE_KEYS = """
 """
 _COUNTS = """
     SELECT (SELECT sum(total_spent) FROM store_credits)::bigint,
-        (SELECT count(*) FROM store_generation_sessions WHERE status IN ('queued', 'processing')),
+        (SELECT count(*) FROM sessions WHERE status IN ('queued', 'processing')),
         (SELECT count(*) FROM pgqueuer)
 """
 _BUSY = """
@@ -50,12 +50,12 @@ _BUSY = """
 """
 # What the worker would have done by now, less its time: nothing waits, nothing is left to vacuum.
 _SETTLE = (
-    """UPDATE store_generation_sessions
+    """UPDATE sessions
        SET status = 'completed', started_at = now(), completed_at = now(), attempts = 1,
            input = NULL
        WHERE status IN ('queued', 'processing')""",
     "DELETE FROM pgqueuer",
-    "VACUUM store_credits, store_generation_sessions, pgqueuer",
+    "VACUUM movements, sessions, pgqueuer",
 )
 
 
@@ -179,7 +179,9 @@ def database_in(data_dir: Path) -> Iterator[DatabaseUnderTest]:
         asyncio.run(migrate(postgres.admin_url, app_may_login=True))
         pid = postgres.pid()
         assert pid is not None
-        with psycopg.connect(postgres.admin_url, autocommit=True) as admin:
+        # Our tables first, and behind them what callers outside see.
+        path = "-c search_path=storecredit,public"
+        with psycopg.connect(postgres.admin_url, autocommit=True, options=path) as admin:
             yield DatabaseUnderTest(data_dir, postgres.admin_url, postgres.app_url, pid, admin)
     finally:
         asyncio.run(postgres.stop())

@@ -12,15 +12,16 @@ ROWS_PER_STORE = 1_000
 
 _LENGTHS = """
     CREATE TEMPORARY TABLE lengths AS
-    SELECT l.store_id, l.number, l.length
+    SELECT a.account_id, l.number, l.length
     FROM unnest(%s::uuid[], %s::bigint[], %s::bigint[]) AS l (store_id, number, length)
+    JOIN accounts a ON a.owner_id = l.store_id AND a.owner_kind = 'store'
 """
 # In the order of the application's session ids: a store's older ones before its newer ones.
 _MOVEMENTS = """
-    INSERT INTO store_credit_transactions
-        (store_id, seq, created_at, type, amount, balance_after, request_id, session_id,
-         description)
-    SELECT l.store_id, n, now() - interval '1 day', 'deduction', 1, %s - (n - 1),
+    INSERT INTO movements
+        (account_id, seq, created_at, type, amount, balance_after, spent_after, request_id,
+         session_id, description)
+    SELECT l.account_id, n, now() - interval '1 day', 'deduction', 1, %s - (n - 1), n - 1,
         'req_' || gen_random_uuid(),
         CASE WHEN n %% 10 = 0 THEN ('01900000-0000-7000-8001-'
             || lpad(to_hex(l.number * 10000000 + n), 12, '0'))::uuid END,
@@ -28,21 +29,16 @@ _MOVEMENTS = """
     FROM lengths l, generate_series(2, l.length) AS n
 """
 _SESSIONS = """
-    INSERT INTO store_generation_sessions
-        (store_id, session_id, created_at, started_at, completed_at, attempts, status, request_id,
-         fingerprint)
-    SELECT t.store_id, t.session_id, t.created_at, t.created_at, t.created_at, 1, 'completed',
-        t.request_id, sha256(t.request_id::bytea)
-    FROM store_credit_transactions t WHERE t.session_id IS NOT NULL
-"""
-_CREDITS = """
-    UPDATE store_credits c
-    SET balance = c.balance - (l.length - 1), total_spent = l.length - 1, last_seq = l.length
-    FROM lengths l WHERE c.store_id = l.store_id
+    INSERT INTO sessions
+        (account_id, session_id, created_at, started_at, completed_at, attempts, status,
+         request_id, fingerprint)
+    SELECT m.account_id, m.session_id, m.created_at, m.created_at, m.created_at, 1, 'completed',
+        m.request_id, sha256(m.request_id::bytea)
+    FROM movements m WHERE m.session_id IS NOT NULL
 """
 _KEYS = """
     SELECT conname, pg_get_constraintdef(oid) FROM pg_constraint
-    WHERE conrelid = 'store_credit_transactions'::regclass AND contype IN ('p', 'u')
+    WHERE conrelid = 'movements'::regclass AND contype IN ('p', 'u')
     ORDER BY contype
 """
 
@@ -70,12 +66,11 @@ def write_history(database: DatabaseUnderTest, rows: int) -> list[str]:
     unique = admin.execute(_KEYS).fetchall()
     admin.execute("SET maintenance_work_mem = '512MB'")
     for name, _ in unique:
-        admin.execute(f'ALTER TABLE store_credit_transactions DROP CONSTRAINT "{name}"')
+        admin.execute(f'ALTER TABLE movements DROP CONSTRAINT "{name}"')
     admin.execute(_MOVEMENTS, (CREDITS,))
     for name, definition in unique:
-        admin.execute(f'ALTER TABLE store_credit_transactions ADD CONSTRAINT "{name}" {definition}')
+        admin.execute(f'ALTER TABLE movements ADD CONSTRAINT "{name}" {definition}')
     admin.execute(_SESSIONS)
-    admin.execute(_CREDITS)
     # As a ledger that grew over months would be: known to the planner, written to its disk.
     admin.execute("VACUUM ANALYZE")
     admin.execute("CHECKPOINT")

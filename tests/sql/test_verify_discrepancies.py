@@ -102,7 +102,7 @@ async def with_everything(admin: asyncpg.Connection, kind: OwnerKind) -> Account
     return accounts[1]
 
 
-@pytest.mark.parametrize("what, kind", zip(IN_A_LEDGER, cycle(OwnerKind), strict=False))
+@pytest.mark.parametrize("what, kind", list(zip(IN_A_LEDGER, cycle(OwnerKind), strict=False)))
 async def test_tampering_with_a_ledger_is_named(
     what: str,
     kind: OwnerKind,

@@ -4,6 +4,7 @@ import re
 
 from docs.write import DOCS, b2c_page, settings_page
 from storecredit.generation.sessions import FailureCode
+from storecredit.ledger.discrepancies import DiscrepancyKind
 from storecredit.settings import Settings
 from storecredit.telemetry import Metrics
 from storecredit.web.trpc_types import module
@@ -33,6 +34,16 @@ def test_the_page_on_generators_has_every_code_of_a_failure_and_no_other() -> No
     assert re.findall(r"^\| `([A-Z_]+)` \|", page, re.MULTILINE) == list(FailureCode)
     for variable in re.findall(r"STORECREDIT_(\w+)", page):
         assert variable.lower() in Settings.model_fields
+
+
+def test_the_page_on_verify_has_every_kind_of_discrepancy_and_no_other() -> None:
+    page = (DOCS / "verify.md").read_text(encoding="utf-8")
+    named = [
+        kind
+        for kinds in re.findall(r"^\| (`[a-z_`, ]+`) \|", page, re.MULTILINE)
+        for kind in re.findall(r"\w+", kinds)
+    ]
+    assert sorted(named) == sorted(DiscrepancyKind)
 
 
 def test_the_metrics_page_has_every_metric_and_no_other() -> None:

@@ -129,7 +129,10 @@ class CreditsAdded(msgspec.Struct, frozen=True):
 
 
 class DiscrepancyView(msgspec.Struct, frozen=True):
-    """One thing that does not add up, at a store or at an end user; the other is null."""
+    """One thing that does not add up, at a store or at an end user; the other is null.
+
+    Both are null where no owner is known.
+    """
 
     kind: DiscrepancyKind
     store_id: UUID | None
@@ -141,7 +144,7 @@ class DiscrepancyView(msgspec.Struct, frozen=True):
 
 
 class Verification(msgspec.Struct, frozen=True):
-    """What was recomputed from the ledgers, and what does not agree with them.
+    """What was recomputed from the ledger, and what does not agree with it.
 
     `movements` and `sessions` are the stores'; the end users' are counted apart.
     """

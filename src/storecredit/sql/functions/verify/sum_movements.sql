@@ -52,6 +52,7 @@ CREATE OR REPLACE FUNCTION fingerprint_of_state(
 RETURNS bigint
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 AS $$
+-- Only what was spent is never hashed as 0: of two states, the same numbers in other places differ.
     SELECT hashfloat8extended(p_spent + 0.5, hashfloat8extended(p_balance, p_account # p_seq));
 $$;
 COMMENT ON FUNCTION fingerprint_of_state(bigint, bigint, float8, float8) IS
@@ -63,6 +64,7 @@ CREATE OR REPLACE FUNCTION fingerprint_of_generation(
 RETURNS bigint
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 AS $$
+-- The same of a movement and of its session.
     SELECT hashtextextended(p_request_id,
         uuid_hash_extended(p_session_id, hashfloat8extended(p_account_id, p_seed)));
 $$;
@@ -75,6 +77,7 @@ CREATE OR REPLACE FUNCTION fingerprint_of_bill(
 RETURNS bigint
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 AS $$
+-- The same of a bill and of its movement.
     SELECT hashtextextended(p_request_id, hashfloat8extended(p_credits + 0.5::float8,
         hashfloat8extended(p_account_id, p_seed) # p_seq));
 $$;

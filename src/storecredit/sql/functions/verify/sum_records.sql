@@ -24,6 +24,7 @@ CREATE OR REPLACE FUNCTION fingerprint_of_owner(p_owner_id uuid, p_owner_kind te
 RETURNS bigint
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 AS $$
+-- The same of an owner and of its account.
     SELECT hashtextextended(p_owner_kind, uuid_hash_extended(p_owner_id, p_seed));
 $$;
 COMMENT ON FUNCTION fingerprint_of_owner(uuid, text, bigint) IS
