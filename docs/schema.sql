@@ -72,6 +72,7 @@ CREATE TABLE movements (
     CONSTRAINT overage_used_positive_or_null CHECK (overage_used_after > 0)
 );
 ALTER TABLE movements ALTER COLUMN account_id SET (n_distinct=-0.05);
+ALTER TABLE movements ALTER COLUMN request_id SET (n_distinct=-0.5);
 CREATE INDEX overage_movements ON movements (account_id, seq) WHERE type = 'overage';
 
 -- One row per generation: queued -> processing -> completed | failed. A final status never
@@ -401,8 +402,8 @@ CREATE TABLE schema_version (
 
 -- Functions that the application calls.
 
--- Paddle has accepted the charge of a bill, which is therefore never sent again.
-FUNCTION accept_store_overage_charge(p_store_id uuid, p_period date) RETURNS boolean;
+-- The provider has accepted the charge of a bill, which is therefore never sent again.
+FUNCTION accept_overage_charge(p_account_id bigint, p_period date) RETURNS boolean;
 
 -- The account of a store or a user. Errors: SC001 unknown store, SC008 unknown user.
 FUNCTION account_of(p_owner_kind text, p_owner_id uuid) RETURNS bigint;
@@ -415,50 +416,51 @@ FUNCTION add_to_account(p_account_id bigint, p_amount int, p_type text, p_reques
 -- Keeps the newest state and plan of a subscription; the store's tier follows it unless the
 -- operator set it by hand. Outcome: applied, stale, unknown_subscription, unknown_checkout,
 -- mismatch.
-FUNCTION apply_subscription_state(p_subscription_id text, p_transaction_id text,
+FUNCTION apply_subscription_state(p_provider text, p_subscription_id text, p_transaction_id text,
     p_checkout_id uuid, p_store_id uuid, p_status text, p_occurred_at timestamptz,
     p_period_starts_at timestamptz, p_period_ends_at timestamptz, p_plans text[],
     p_plan text DEFAULT NULL, p_credits bigint DEFAULT NULL, p_amount bigint DEFAULT NULL,
     p_currency text DEFAULT NULL) RETURNS text;
 
--- Ties a checkout to its transaction and price at Paddle, once, and returns it as it is then.
+-- Ties a checkout to its transaction and price at the provider, once, and returns it as it is
+-- then.
 FUNCTION attach_checkout(p_checkout_id uuid, p_transaction_id text, p_checkout_url text,
     p_price_id text DEFAULT NULL) RETURNS checkouts;
 
 -- Counts an attempt at charging a bill, before the charge is sent. false: it must not be sent.
-FUNCTION begin_store_overage_charge(p_store_id uuid, p_period date, p_paddle_subscription_id text,
+FUNCTION begin_overage_charge(p_account_id bigint, p_period date, p_subscription_id text,
     p_attempts int) RETURNS boolean;
 
 -- Takes back the credits of a payment that was refunded or charged back, in proportion and never
 -- below zero, once. Outcome: booked, already_booked, unknown_payment, mismatch.
-FUNCTION book_adjustment(p_adjustment_id text, p_transaction_id text, p_action text,
-    p_is_full boolean, p_amount bigint, p_currency text) RETURNS TABLE(outcome text,
+FUNCTION book_adjustment(p_provider text, p_adjustment_id text, p_transaction_id text,
+    p_action text, p_is_full boolean, p_amount bigint, p_currency text) RETURNS TABLE(outcome text,
     credits bigint, taken bigint);
+
+-- Books a provider's transaction by hand, for so many credits, once, and settles its event.
+-- Outcome: booked, replayed, already_booked, other_owner, unknown_owner, conflict.
+FUNCTION book_by_hand(p_provider text, p_transaction_id text, p_subscription_id text,
+    p_owner_kind text, p_owner_id uuid, p_credits int, p_amount bigint, p_currency text,
+    p_paid_at timestamptz, p_description text) RETURNS TABLE(outcome text, payment payments);
 
 -- Books a paid checkout and adds its credits, once. Outcome: booked, already_booked,
 -- unknown_transaction, mismatch, period_paid, conflict; only booked writes.
-FUNCTION book_checkout(p_transaction_id text, p_subscription_id text,
+FUNCTION book_checkout(p_provider text, p_transaction_id text, p_subscription_id text,
     p_period_starts_at timestamptz, p_amount bigint, p_currency text, p_paid_at timestamptz,
     p_discount bigint DEFAULT 0) RETURNS text;
 
--- Books the payment of a store's overage bill; moves no credits. Outcome: booked, already_booked,
+-- Books the payment of an overage bill; moves no credits. Outcome: booked, already_booked,
 -- unknown_subscription, unknown_bill, mismatch, period_paid.
-FUNCTION book_overage_payment(p_transaction_id text, p_subscription_id text, p_period date,
-    p_amount bigint, p_currency text, p_paid_at timestamptz, p_discount bigint DEFAULT 0) RETURNS
-    text;
+FUNCTION book_overage_payment(p_provider text, p_transaction_id text, p_subscription_id text,
+    p_period date, p_amount bigint, p_currency text, p_paid_at timestamptz,
+    p_discount bigint DEFAULT 0) RETURNS text;
 
 -- Books a subscription's payment of a period (once per period) or of a change within one, and adds
 -- its credits; takes them back where they are below zero. Outcome: booked, already_booked,
 -- unknown_subscription, period_paid, conflict; only booked writes.
-FUNCTION book_subscription_payment(p_transaction_id text, p_subscription_id text,
+FUNCTION book_subscription_payment(p_provider text, p_transaction_id text, p_subscription_id text,
     p_period_starts_at timestamptz, p_plan text, p_credits bigint, p_amount bigint,
     p_currency text, p_paid_at timestamptz) RETURNS text;
-
--- Books a transaction of Paddle's by hand, for so many credits, once, and settles its event.
--- Outcome: booked, replayed, already_booked, other_owner, unknown_owner, conflict.
-FUNCTION book_transaction(p_transaction_id text, p_subscription_id text, p_store_id uuid,
-    p_user_id uuid, p_credits int, p_amount bigint, p_currency text, p_paid_at timestamptz,
-    p_description text) RETURNS TABLE(outcome text, payment payments);
 
 -- Takes back credits whose payment was given back, never below zero. Returns how many were taken,
 -- now or before by this request; 0 leaves no trace. Errors: SC010 unknown account, SC002 amount,
@@ -506,7 +508,7 @@ FUNCTION deduct_from_accounts(p_account_ids bigint[], p_amounts int[], p_request
 
 -- The operator has dealt with an event that was set aside, or a clawback that fell short. false:
 -- there is no such problem. Moves no credits.
-FUNCTION dismiss_billing_problem(p_id text) RETURNS boolean;
+FUNCTION dismiss_billing_problem(p_provider text, p_id text) RETURNS boolean;
 
 -- Adds jobs in the caller's transaction; one whose key has a living job is left out.
 FUNCTION enqueue_jobs(p_entrypoint text, p_keys text[], p_payloads bytea[]) RETURNS void;
@@ -619,9 +621,9 @@ FUNCTION is_possible_movement(p_type text, p_amount bigint, p_balance_after bigi
 FUNCTION is_possible_rare_movement(p_type text, p_amount bigint, p_balance_after bigint,
     p_clawed_back_after bigint, p_overage_used_after bigint) RETURNS boolean;
 
--- Takes a bill's lock for this session (pg_advisory_unlock_all releases it). false: another
--- session is at it.
-FUNCTION lock_store_overage_bill(p_store_id uuid, p_period date) RETURNS boolean;
+-- Takes a bill's lock for this connection (pg_advisory_unlock_all releases it). false: another
+-- connection is at it.
+FUNCTION lock_overage_bill(p_account_id bigint, p_period date) RETURNS boolean;
 
 -- Whether a charge or return that is not plain contradicts another movement of its request.
 FUNCTION look_up_overage(p_account_id bigint, p_seq bigint, p_type text, p_amount bigint,
@@ -634,6 +636,10 @@ FUNCTION movement_effect(p_type text) RETURNS int[];
 -- What a type of movement is: charge, return, addition, clawback or bill; null: no such type. Made
 -- from movement_types.
 FUNCTION movement_role(p_type text) RETURNS text;
+
+-- What one credit of a type of movement adds to what was spent, for who asks every movement; null:
+-- no such type. Made from movement_types.
+FUNCTION movement_spent(p_type text) RETURNS int;
 
 -- The movements in a range of pages, with what is worked out once for each.
 FUNCTION movements_on_disk(p_seed bigint, p_from tid, p_until tid) RETURNS
@@ -650,23 +656,23 @@ FUNCTION movements_with_predecessors(p_after_account_id bigint, p_after_seq bigi
     overage_used_before numeric, balance numeric, spent numeric, clawed_back numeric,
     overage_used numeric);
 
--- Counts a failed attempt at an event; the last one sets it aside. Returns the attempts while it
--- is to be tried again, null once it is settled.
-FUNCTION note_paddle_event_failure(p_event_id text, p_reason text, p_attempts_max int) RETURNS int;
-
 -- Notes why a bill is not charged yet, in a sentence for the operator, and when to try again.
-FUNCTION note_store_overage_failure(p_store_id uuid, p_period date, p_error text,
+FUNCTION note_overage_failure(p_account_id bigint, p_period date, p_error text,
     p_retry_after interval, p_nothing_was_charged boolean) RETURNS boolean;
 
--- Records what is about to be sold to a store or user. Outcome: opened, replayed, used (the
--- request id has added credits by another way), subscribed, unknown_buyer. Idempotent by request
--- id.
-FUNCTION open_checkout(p_checkout_id uuid, p_store_id uuid, p_user_id uuid, p_purchase_type text,
-    p_plan text, p_credits bigint, p_amount bigint, p_currency text, p_request_id text) RETURNS
-    TABLE(outcome text, checkout checkouts);
+-- Counts a failed attempt at an event; the last one sets it aside. Returns the attempts while it
+-- is to be tried again, null once it is settled.
+FUNCTION note_provider_event_failure(p_provider text, p_event_id text, p_reason text,
+    p_attempts_max int) RETURNS int;
+
+-- Records what is about to be sold to an account. Outcome: opened, replayed, used (the request id
+-- has added credits by another way), subscribed, unknown_buyer. Idempotent by request id.
+FUNCTION open_checkout(p_checkout_id uuid, p_account_id bigint, p_provider text,
+    p_purchase_type text, p_plan text, p_credits bigint, p_amount bigint, p_currency text,
+    p_request_id text) RETURNS TABLE(outcome text, checkout checkouts);
 
 -- The number of the advisory lock under which a bill is charged.
-FUNCTION overage_bill_lock(p_store_id uuid, p_period date) RETURNS bigint;
+FUNCTION overage_bill_lock(p_account_id bigint, p_period date) RETURNS bigint;
 
 -- Another attempt at a session will be made later; one that does not count is taken back. Outcome:
 -- postponed, already_completed, already_failed, not_started, not_found.
@@ -677,13 +683,14 @@ FUNCTION postpone_generation(p_account_id bigint, p_session_id uuid, p_generator
 -- Raises one of the known credit errors; each has a SQLSTATE of class SC.
 FUNCTION raise_credit_error(p_error text, p_detail text) RETURNS void;
 
--- Keeps an event that Paddle sent, once. true: new; false: known before.
-FUNCTION receive_paddle_event(p_event_id text, p_event_type text, p_occurred_at timestamptz,
-    p_content json, p_status text DEFAULT 'received', p_reason text DEFAULT NULL) RETURNS boolean;
+-- Keeps an event that a provider sent, once. true: new; false: known before.
+FUNCTION receive_provider_event(p_provider text, p_event_id text, p_event_type text,
+    p_occurred_at timestamptz, p_content json, p_status text DEFAULT 'received',
+    p_reason text DEFAULT NULL) RETURNS boolean;
 
 -- A bill was charged by this transaction. false: it had been by another, or there is no such bill.
-FUNCTION record_store_overage_charge(p_store_id uuid, p_period date, p_paddle_transaction_id text)
-    RETURNS boolean;
+FUNCTION record_overage_charge(p_account_id bigint, p_period date, p_transaction_id text) RETURNS
+    boolean;
 
 -- Keeps the moment, the discrepancies and the number of movements of the last verification. false:
 -- the database is read-only.
@@ -696,13 +703,16 @@ FUNCTION record_verification(p_verified_at timestamptz, p_discrepancies int,
 FUNCTION refund_to_accounts(p_account_ids bigint[], p_amounts int[], p_request_ids text[],
     p_descriptions text[], OUT outcomes text[], OUT balances bigint[]) RETURNS record;
 
+-- Tells a process of an earlier build, in its own terms, that the database is not for it.
+FUNCTION refuse_earlier_build() RETURNS text;
+
 -- Lets events be processed that were ignored as not ours, and whose subscription is known by now,
 -- or whose transaction was booked by hand.
-FUNCTION reopen_foreign_paddle_events() RETURNS bigint;
+FUNCTION reopen_foreign_events(p_provider text) RETURNS bigint;
 
 -- Lets an event that was set aside be processed anew, and others with the same subject. Returns
 -- them; none: unknown, not set aside, or empty.
-FUNCTION retry_paddle_event(p_event_id text) RETURNS text[];
+FUNCTION retry_provider_event(p_provider text, p_event_id text) RETURNS text[];
 
 -- Revokes a key and announces it. true: revoked, now or before; false: no such key. Idempotent.
 FUNCTION revoke_store_api_key(p_store_id uuid, p_key_id uuid) RETURNS boolean;
@@ -717,9 +727,10 @@ FUNCTION rotate_store_api_key(p_store_id uuid, p_key_id uuid, p_new_key_id uuid,
 FUNCTION set_overage_limit(p_account_id bigint, p_overage_limit bigint) RETURNS boolean;
 
 -- Settles an event as processed, ignored or set_aside. true: now; false: unknown or settled.
-FUNCTION settle_paddle_event(p_event_id text, p_status text, p_reason text DEFAULT NULL,
-    p_subject text DEFAULT NULL, p_foreign_subscription_id text DEFAULT NULL,
-    p_foreign_transaction_id text DEFAULT NULL) RETURNS boolean;
+FUNCTION settle_provider_event(p_provider text, p_event_id text, p_status text,
+    p_reason text DEFAULT NULL, p_subject text DEFAULT NULL,
+    p_foreign_subscription_id text DEFAULT NULL, p_foreign_transaction_id text DEFAULT NULL)
+    RETURNS boolean;
 
 -- A worker begins an attempt at sessions. Outcome per item: started, already_completed,
 -- already_failed, not_found.
@@ -790,6 +801,14 @@ FUNCTION append_movements(p_places int[], p_types text[], p_seqs bigint[], p_bal
 -- Whether all requests of a batch are well-formed, unknown to the ledger, and there once.
 FUNCTION are_fresh(p_account_ids bigint[], p_amounts int[], p_request_ids text[]) RETURNS boolean;
 
+-- Books a payment and adds its credits. Outcome: booked, period_paid, conflict; only booked
+-- writes. For the functions that know what was paid.
+FUNCTION book_payment(p_payment payments, p_description text) RETURNS text;
+
+-- Books a payment that the operator has named, and settles its event. Outcome: booked,
+-- already_booked, conflict. For book_by_hand.
+FUNCTION book_payment_by_hand(p_payment payments, p_description text) RETURNS text;
+
 -- Takes credits for requests of any accounts, in order. Outcome per item: deducted, overage,
 -- already_deducted, conflict, insufficient.
 FUNCTION charge_accounts(p_account_ids bigint[], p_amounts int[], p_request_ids text[],
@@ -800,11 +819,24 @@ FUNCTION charge_accounts(p_account_ids bigint[], p_amounts int[], p_request_ids 
 FUNCTION charged_before(p_account_id bigint, p_request_id text, p_amount int, p_first_outcome text,
     p_first_amount int) RETURNS text;
 
+-- How many of a payment's credits go with an amount of it that goes back.
+FUNCTION credits_of_adjustment(p_payment payments, p_is_full boolean, p_amount bigint) RETURNS
+    bigint;
+
 -- Per item of a batch, the place at which its request stands first in it.
 FUNCTION first_places(p_account_ids bigint[], p_request_ids text[]) RETURNS int[];
 
+-- Lets a store's tier follow its subscriptions. For apply_subscription_state.
+FUNCTION follow_subscriptions(p_account_id bigint, p_plans text[]) RETURNS void;
+
+-- Whether a request has added credits to an account.
+FUNCTION has_added(p_account_id bigint, p_request_id text) RETURNS boolean;
+
 -- Whether overage at a place of an account's ledger stands on a bill.
 FUNCTION is_billed(p_account_id bigint, p_seq bigint) RETURNS boolean;
+
+-- Whether a provider's transaction was booked.
+FUNCTION is_booked(p_provider text, p_transaction_id text) RETURNS boolean;
 
 -- Locks one account and returns the state after its newest movement. Errors: SC010 unknown
 -- account.
@@ -832,7 +864,10 @@ FUNCTION open_account(p_owner_kind text, p_owner_id uuid) RETURNS bigint;
 -- How far an account may go beyond its balance.
 FUNCTION overage_limit_of(p_account_id bigint) RETURNS bigint;
 
--- Refuses a batch for an account that there is not (SC010), or that is out of order.
+-- The payment of a provider's transaction; null: none is booked.
+FUNCTION payment_of(p_provider text, p_transaction_id text) RETURNS payments;
+
+-- Refuses a batch for an account that there is not (SC010), or for its order.
 FUNCTION refuse_account(p_account_ids bigint[], p_place int) RETURNS void;
 
 -- Refuses an amount below 1 (SC002) and a request id of the wrong length (SC003).
@@ -843,12 +878,20 @@ FUNCTION refuse_bad_items(p_amounts int[], p_request_ids text[]) RETURNS void;
 FUNCTION return_charges(p_account_ids bigint[], p_amounts int[], p_request_ids text[],
     p_descriptions text[], OUT outcomes text[], OUT balances bigint[]) RETURNS record;
 
+-- The checkout that began a subscription, and locks its store. Outcome: null,
+-- unknown_subscription, unknown_checkout, mismatch. For apply_subscription_state.
+FUNCTION subscribing_checkout(p_provider text, p_subscription_id text, p_transaction_id text,
+    p_checkout_id uuid, p_store_id uuid, OUT outcome text, OUT checkout checkouts) RETURNS record;
+
+-- Takes credits of a payment back, never below zero, and writes the clawback. Returns how many
+-- were taken.
+FUNCTION take_back(p_payment payments, p_adjustment_id text, p_action text, p_amount bigint,
+    p_credits bigint) RETURNS bigint;
+
 -- Takes back credits of a subscription's payments, newest first, for money that a change within a
 -- period gave back. For book_subscription_payment, which holds the rows.
-FUNCTION take_back_after_downgrade(p_transaction_id text, p_subscription_id text, p_credits bigint)
-    RETURNS void;
+FUNCTION take_back_after_downgrade(p_payment payments, p_credits bigint) RETURNS void;
 
 -- Takes from credits that a subscription has just added what its earlier downgrades could not take
--- back. For book_subscription_payment, which holds the rows.
-FUNCTION take_what_downgrades_missed(p_transaction_id text, p_subscription_id text,
-    p_credits bigint) RETURNS void;
+-- back. For book_payment.
+FUNCTION take_what_downgrades_missed(p_payment payments) RETURNS void;
