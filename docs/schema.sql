@@ -703,6 +703,9 @@ FUNCTION record_verification(p_verified_at timestamptz, p_discrepancies int,
 FUNCTION refund_to_accounts(p_account_ids bigint[], p_amounts int[], p_request_ids text[],
     p_descriptions text[], OUT outcomes text[], OUT balances bigint[]) RETURNS record;
 
+-- Tells a process of an earlier build, in its own terms, that the database is not for it.
+FUNCTION refuse_earlier_build() RETURNS text;
+
 -- Lets events be processed that were ignored as not ours, and whose subscription is known by now,
 -- or whose transaction was booked by hand.
 FUNCTION reopen_foreign_events(p_provider text) RETURNS bigint;

@@ -184,6 +184,9 @@ async def test_what_others_made_on_the_interface_outlives_a_migration_and_stops_
     await empty.execute(
         """CREATE VIEW public.poor_stores AS
                SELECT store_id FROM public.store_credits WHERE balance < 10;
+           CREATE VIEW public.charges AS
+               SELECT seq FROM storecredit.movements
+               WHERE storecredit.movement_role(type) = 'charge';
            CREATE TABLE public.reports (store_credits public.store_credits);
            UPDATE schema_version SET fingerprint = 'of another version'"""
     )

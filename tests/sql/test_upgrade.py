@@ -60,8 +60,11 @@ async def test_every_row_is_there_afterwards_under_the_names_of_before(
         "The tables of the earlier storecredit were moved out of the schema public.",
     )
     shown = await columns_of(earlier, "v")
+    assert shown.pop("storecredit_schema") == ["migration text", "fingerprint text"]
     assert shown == {name: columns[name] for name in columns.keys() - NOT_SHOWN}
-    assert await rows_of(earlier, "public") == {name: before[name] for name in shown}
+    after = await rows_of(earlier, "public")
+    assert after.pop("storecredit_schema") == []
+    assert after == {name: before[name] for name in shown}
     # That build did not count the movements.
     assert (await rows_of(earlier, "storecredit"))["last_verification"] == [
         f"{row[:-1]},,)" for row in before["last_verification"]
@@ -159,6 +162,19 @@ async def test_the_service_works_on_where_the_earlier_one_stopped(
     )
     assert newest[0]["request_id"] == "new"
     assert newest[0]["balance_after"] == newest[1]["balance_after"] - 1
+
+
+async def test_a_process_of_the_earlier_build_is_refused_before_it_makes_anything(
+    database_url: str,
+) -> None:
+    asked = "SELECT migration FROM public.storecredit_schema"
+    for role in ({}, {"role": "storecredit_app"}):
+        connection = await asyncpg.connect(
+            database_url, server_settings={"application_name": "storecredit", **role}
+        )
+        with pytest.raises(asyncpg.CannotConnectNowError, match="a later storecredit"):
+            await connection.fetchval(asked)
+        await connection.close()
 
 
 STORE = "(SELECT store_id FROM public.store_credits WHERE balance = 103)"

@@ -291,9 +291,13 @@ async def _make_functions(connection: asyncpg.Connection) -> None:
         f"SET LOCAL ROLE {WRITER_ROLE};"
         "SET LOCAL check_function_bodies = off"
     )
+    # What a view is made of stays, and is replaced where it stands.
     ours = await connection.fetchval(
-        """SELECT string_agg(oid::regprocedure::text, ', ') FROM pg_proc
-           WHERE pronamespace = $1::regnamespace AND proowner = $2::regrole""",
+        """SELECT string_agg(p.oid::regprocedure::text, ', ') FROM pg_proc p
+           WHERE p.pronamespace = $1::regnamespace AND p.proowner = $2::regrole
+             AND NOT EXISTS (
+                 SELECT FROM pg_depend d
+                 WHERE d.refclassid = 'pg_proc'::regclass AND d.refobjid = p.oid)""",
         SCHEMA,
         WRITER_ROLE,
     )

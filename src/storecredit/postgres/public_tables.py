@@ -36,8 +36,10 @@ _COLUMNS: Final = """
 
 async def are_there(connection: Connection) -> bool:
     """Whether an earlier build has migrated this database, and no later one."""
+    # Today there is a view of this name.
     there: bool = await connection.fetchval(
-        "SELECT to_regclass('public.storecredit_schema') IS NOT NULL"
+        """SELECT EXISTS (SELECT FROM pg_class
+           WHERE oid = to_regclass('public.storecredit_schema') AND relkind = 'r')"""
     )
     return there
 
