@@ -74,9 +74,10 @@ _TO_CLOSE: Final = f"""
              AND m.seq > coalesce((SELECT b.seq FROM overage_bills b
                                    WHERE b.account_id = c.account_id
                                    ORDER BY b.account_id DESC, b.period DESC LIMIT 1), 0)
-             AND NOT EXISTS (SELECT FROM movements r
-                             WHERE r.account_id = m.account_id AND r.request_id = m.request_id
-                               AND r.type = 'overage_refund')
+             -- Not EXISTS: that may be planned as a hash of all the account's refunds.
+             AND (SELECT true FROM movements r
+                  WHERE r.account_id = m.account_id AND r.request_id = m.request_id
+                    AND r.type = 'overage_refund' LIMIT 1) IS NULL
            ORDER BY m.seq LIMIT 1) < p.ended_at
     ORDER BY c.account_id LIMIT $2"""  # noqa: S608 - constants
 

@@ -251,9 +251,11 @@ class Credits:
         )
         for last in range(newest or 0, 0, -WINDOW):
             rows = await self._database.fetch(
-                f"""SELECT {_COLUMNS} FROM movements
-                   WHERE account_id = {_ACCOUNT} AND seq > $3 AND seq <= $4
-                     AND ($5::text IS NULL OR type = $5)
+                # OFFSET 0 has the window found first, by its index: not all that is of a type.
+                f"""SELECT {_COLUMNS} FROM (
+                       SELECT * FROM movements
+                       WHERE account_id = {_ACCOUNT} AND seq > $3 AND seq <= $4 OFFSET 0) t
+                   WHERE ($5::text IS NULL OR type = $5)
                      AND ($6::timestamptz IS NULL OR created_at >= $6)
                      AND ($7::timestamptz IS NULL OR created_at < $7)
                    ORDER BY seq DESC""",  # noqa: S608 - constants
