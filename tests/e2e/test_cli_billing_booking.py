@@ -20,7 +20,7 @@ async def test_a_payment_that_fits_nothing_is_booked_for_the_store_that_is_named
     seller: Seller, admin: asyncpg.Connection
 ) -> None:
     await admin.fetchval(
-        """SELECT receive_provider_event('paddle', 
+        """SELECT receive_provider_event('paddle',
                'evt_1', 'transaction.completed', $1, $2, 'set_aside', 'It is no plan.')""",
         NOON,
         json.dumps(PAID),
