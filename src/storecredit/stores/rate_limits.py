@@ -12,20 +12,22 @@ windows, up to twice a minute's limit around the end of a minute, is bounded by 
 Both windows are checked and used up in one step, which the strategies of the `limits` library
 (5.8) cannot do: they take one window at a time, so that one of two processes racing for the hour's
 last request would use up its minute for nothing. One step is also what the hot path can afford.
-Measured on two cores: in memory 8 µs a request however many stores there are, against 24 µs with
-one store and 207 µs with 10,000 (that library's memory storage walks all keys to expire them);
-through Redis a third of the time, one round trip against five.
+Measured on two cores: in memory 3 to 4 µs of CPU a request however many stores there are, against
+24 µs with one store and 207 µs with 10,000 (that library's memory storage walks all keys to expire
+them); through Redis a third of the time, one round trip against five. Both windows of a store stand
+together, in the standard library's OrderedDict: 220 bytes, where a cachetools.TLRUCache of single
+windows took 610 and 11 µs.
 """
 
 import asyncio
 import math
 import time
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Final, Literal, Protocol
 from uuid import UUID
 
-from cachetools import TLRUCache
+import msgspec
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
@@ -38,9 +40,10 @@ MINUTE_SECONDS: Final = 60
 HOUR_SECONDS: Final = 3600
 DEFAULT_TIER: Final = "default"
 
-WINDOWS_MAX: Final = 200_000
-"""Windows counted in memory: four for each store that both creates and reads within an hour. Beyond
-that the longest unused one is forgotten."""
+STORES_MAX: Final = 50_000
+"""Stores whose creates are counted in memory, and as many whose reads are. Beyond that the one
+whose last request is the longest ago is forgotten."""
+LAPSED_AT_ONCE: Final = 2
 REDIS_CONNECTIONS_MAX: Final = 32
 REDIS_TIMEOUT_SECONDS: Final = 0.5
 REDIS_REST_SECONDS: Final = 1.0
@@ -58,8 +61,7 @@ class RateLimitsUnavailable(Exception):
     """Redis cannot be asked, and the settings say that no request may pass then."""
 
 
-@dataclass(frozen=True, slots=True)
-class RateLimitState:
+class RateLimitState(msgspec.Struct, frozen=True, gc=False):
     """What one request met. The figures are those of one window, the binding one.
 
     Refused: of the windows that refuse, the one that ends last. Allowed: the one with the fewest
@@ -76,12 +78,11 @@ class RateLimitState:
     policies: tuple[Policy, ...]
 
 
-@dataclass(slots=True)
-class _Window:
-    """Requests let through since it began, this one included, and when it ends."""
+class _Window(msgspec.Struct, gc=False):
+    """Requests let through since it began, and when it ends; with none, it has not begun."""
 
-    count: int
-    ends_at: float
+    count: int = 0
+    ends_at: float = 0.0
 
 
 class _Windows(Protocol):
@@ -155,18 +156,17 @@ class RateLimits:
     def _state(
         self, policies: tuple[Policy, ...], windows: list[tuple[int, float]], *, allowed: bool
     ) -> RateLimitState:
-        remaining = [
-            max(0, limit - count) for (limit, _), (count, _) in zip(policies, windows, strict=True)
-        ]
-        # The window that binds has the fewest requests left: none, if it refuses. If two have
-        # equally few, it is the one that ends later.
-        binding = min(range(len(policies)), key=lambda i: (remaining[i], -windows[i][1]))
-        ends_in_seconds = windows[binding][1]
+        # Fewest remaining first (a window that refuses has none), of equals the one that ends last.
+        remaining, minus_ends_in, limit, seconds = min(
+            (max(0, limit - count), -ends_in, limit, seconds)
+            for (limit, seconds), (count, ends_in) in zip(policies, windows, strict=True)
+        )
+        ends_in_seconds = -minus_ends_in
         return RateLimitState(
             allowed=allowed,
-            limit=policies[binding][0],
-            window_seconds=policies[binding][1],
-            remaining=remaining[binding],
+            limit=limit,
+            window_seconds=seconds,
+            remaining=remaining,
             reset_at=math.ceil(self._unix_time() + ends_in_seconds),
             retry_after_seconds=max(1, math.ceil(ends_in_seconds)),
             policies=policies,
@@ -181,33 +181,57 @@ def _policies(limits: tuple[int, int] | None, factor: int) -> tuple[Policy, ...]
 
 
 class _LocalWindows:
-    """Windows in this process's memory."""
+    """Windows in this process's memory; of each budget the store that was unused longest first."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
-        self._windows: TLRUCache[tuple[UUID, Budget, int], _Window] = TLRUCache(
-            WINDOWS_MAX, ttu=lambda _key, window, _now: window.ends_at, timer=clock
-        )
+        self._stores: dict[Budget, OrderedDict[UUID, tuple[_Window, ...]]] = {
+            "create": OrderedDict(),
+            "read": OrderedDict(),
+        }
 
     async def take(
         self, store_id: UUID, budget: Budget, policies: Sequence[Policy]
     ) -> tuple[bool, list[tuple[int, float]]]:
         # No await in here: on one event loop that makes it one step.
         now = self._clock()
-        keys = [(store_id, budget, seconds) for _, seconds in policies]
-        windows = [self._windows.get(key) or _Window(0, now + key[2]) for key in keys]
-        allowed = all(
-            window.count < limit for window, (limit, _) in zip(windows, policies, strict=True)
-        )
+        stores = self._stores[budget]
+        windows = stores.get(store_id)
+        if windows is None:
+            _make_room(stores, now)
+            windows = stores[store_id] = tuple(_Window() for _ in policies)
+        else:
+            stores.move_to_end(store_id)
+        allowed = True
+        for window, (limit, seconds) in zip(windows, policies, strict=True):
+            if not window.count or window.ends_at <= now:
+                window.count, window.ends_at = 0, now + seconds
+            if window.count >= limit:
+                allowed = False
         if allowed:
-            for key, window in zip(keys, windows, strict=True):
+            for window in windows:
                 window.count += 1
-                if window.count == 1:
-                    self._windows[key] = window
         return allowed, [(window.count, window.ends_at - now) for window in windows]
 
     async def close(self) -> None:
-        self._windows.clear()
+        for stores in self._stores.values():
+            stores.clear()
+
+
+def _make_room(stores: "OrderedDict[UUID, tuple[_Window, ...]]", now: float) -> None:
+    """Forget the longest unused if there are too many, and a few that count nothing any more.
+
+    More than come in, so that what is over goes; few at once, so that nobody waits for it.
+    """
+    if len(stores) >= STORES_MAX:
+        stores.popitem(last=False)
+    for _ in range(LAPSED_AT_ONCE):
+        longest_unused = next(iter(stores), None)
+        if longest_unused is None or any(
+            window.count and window.ends_at > now for window in stores[longest_unused]
+        ):
+            return
+        del stores[longest_unused]
 
 
 class _SharedWindows:
