@@ -1,34 +1,20 @@
-"""A migration beside a service that is at work: both wait for each other's locks in one order."""
+"""A migration beside a service that is at work: neither waits for the other in a circle."""
 
 import asyncio
-from importlib import resources
-from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
-import yoyo
 from uuid_utils.compat import uuid7
 
-from storecredit import sql
 from storecredit.postgres.migrate import migrate
+from tests.conftest import connect_as_superuser
+from tests.sql.books import open_store
+from tests.sql.earlier_build import load_earlier_build
 
 WAITS_MAX_SECONDS = 20.0
 WAITS_FOR_A_LOCK = """
     SELECT count(*) FROM pg_stat_activity
     WHERE datname = current_database() AND wait_event_type = 'Lock'
 """
-
-
-def migrate_until(url: str, first_left_out: str) -> None:
-    """Bring an empty database to where an older version had left it."""
-    backend = yoyo.get_backend(urlunsplit(urlsplit(url)._replace(scheme="postgresql+psycopg")))
-    try:
-        with resources.as_file(resources.files(sql) / "migrations") as folder:
-            known = yoyo.read_migrations(str(folder))
-            older = known.filter(lambda migration: str(migration.id) < first_left_out)
-            with backend.lock():
-                backend.apply_migrations(backend.to_apply(older))
-    finally:
-        backend.connection.close()
 
 
 async def until_somebody_waits(onlooker: asyncpg.Connection) -> None:
@@ -38,25 +24,59 @@ async def until_somebody_waits(onlooker: asyncpg.Connection) -> None:
             await asyncio.sleep(0.01)
 
 
-async def test_0008_waits_for_a_create_under_way_and_the_create_never_for_it(
-    empty_url: str,
+async def test_the_upgrade_waits_for_a_create_under_way_and_the_create_never_for_it(
+    empty_url: str, template: str
 ) -> None:
-    """A create holds its credit row and then writes its session: so must the migration wait."""
-    await asyncio.to_thread(migrate_until, empty_url, "0008")
-    service, onlooker = await asyncpg.connect(empty_url), await asyncpg.connect(empty_url)
-    store_id = uuid7()
-    await service.execute("INSERT INTO store_credits (store_id) VALUES ($1)", store_id)
+    """A create of that build holds its credit row and then writes its session."""
+    await load_earlier_build(empty_url)
+    service, onlooker = [await asyncpg.connect(empty_url) for _ in range(2)]
+    store_id = await service.fetchval("SELECT store_id FROM public.store_credits LIMIT 1")
     async with service.transaction():
-        await service.execute("SELECT FROM store_credits WHERE store_id = $1 FOR UPDATE", store_id)
+        await service.execute(
+            "SELECT FROM public.store_credits WHERE store_id = $1 FOR UPDATE", store_id
+        )
         migrating = asyncio.create_task(migrate(empty_url))
         await until_somebody_waits(onlooker)
         await service.execute(
-            "INSERT INTO store_generation_sessions (store_id, session_id, request_id, fingerprint)"
-            " VALUES ($1, $2, 'r', $3)",
+            "SELECT public.create_store_generations($1, $2, $3, $4, $5, $6)",
             store_id,
-            uuid7(),
-            bytes(32),
+            [uuid7()],
+            ["under way"],
+            [bytes(32)],
+            ["{}"],
+            [None],
         )
-    assert "0008_hot_updates" in (await migrating).applied
+    assert (await migrating).changed
+    moved = "SELECT count(*) FROM storecredit.sessions WHERE request_id = 'under way'"
+    assert await onlooker.fetchval(moved) == 1
     await service.close()
     await onlooker.close()
+
+
+async def test_functions_are_made_anew_while_they_are_called(
+    database_url: str, admin: asyncpg.Connection
+) -> None:
+    store_id = await open_store(admin, 1000)
+    service = await connect_as_superuser(database_url)
+    spent = 0
+    stop = asyncio.Event()
+
+    async def spend() -> None:
+        nonlocal spent
+        while not stop.is_set():
+            assert await service.fetchval(
+                "SELECT deduct_store_credits($1, 1, $2)", store_id, f"r{spent}"
+            )
+            spent += 1
+
+    spending = asyncio.create_task(spend())
+    for number in range(5):
+        await admin.execute("UPDATE schema_version SET fingerprint = $1", f"another {number}")
+        assert (await migrate(database_url)).changed
+    stop.set()
+    await spending
+    await service.close()
+
+    assert spent > 5
+    balance = "SELECT balance FROM store_credits WHERE store_id = $1"
+    assert await admin.fetchval(balance, store_id) == 1000 - spent

@@ -10,7 +10,7 @@ and what `storecredit_writer` owns is ours.
 """
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
@@ -285,28 +285,56 @@ async def _apply_migrations(connection: asyncpg.Connection, newest: str) -> tupl
 
 
 async def _make_functions(connection: asyncpg.Connection) -> None:
-    """Every function anew, owned by the writer, whose rights they have."""
+    """Every function as it is now, owned by the writer, whose rights they have; no other is left.
+
+    One that was there is replaced where it stands: whoever is calling it goes on with the new one.
+    """
     await connection.execute(
         f"GRANT SELECT ON ALL TABLES IN SCHEMA {SCHEMA} TO {WRITER_ROLE};"
         f"SET LOCAL ROLE {WRITER_ROLE};"
         "SET LOCAL check_function_bodies = off"
     )
-    # What a view is made of stays, and is replaced where it stands.
-    ours = await connection.fetchval(
-        """SELECT string_agg(p.oid::regprocedure::text, ', ') FROM pg_proc p
-           WHERE p.pronamespace = $1::regnamespace AND p.proowner = $2::regrole
-             AND NOT EXISTS (
-                 SELECT FROM pg_depend d
-                 WHERE d.refclassid = 'pg_proc'::regclass AND d.refobjid = p.oid)""",
-        SCHEMA,
-        WRITER_ROLE,
-    )
-    if ours is not None:
-        await connection.execute(f"DROP FUNCTION {ours}")
+    before = await _functions(connection)
+    try:
+        async with connection.transaction():
+            await _apply_functions(connection)
+    except asyncpg.InvalidFunctionDefinitionError:
+        # One answers in another form than before, which needs a new one in its place.
+        await _drop_functions(connection, await _functions(connection))
+        await _apply_functions(connection)
+    after = await _functions(connection)
+    await _drop_functions(connection, {oid for oid in before if before[oid] == after.get(oid)})
+    await connection.execute("RESET ROLE")
+
+
+async def _apply_functions(connection: asyncpg.Connection) -> None:
     for name, text in _sql_files(resources.files(sql) / "functions"):
         with _told_of(name):
             await connection.execute(text)
-    await connection.execute("RESET ROLE")
+
+
+async def _functions(connection: asyncpg.Connection) -> dict[int, str]:
+    """Our functions, and for each which transaction has last written it."""
+    rows = await connection.fetch(
+        """SELECT oid, xmin::text FROM pg_proc
+           WHERE pronamespace = $1::regnamespace AND proowner = $2::regrole""",
+        SCHEMA,
+        WRITER_ROLE,
+    )
+    return {row["oid"]: row["xmin"] for row in rows}
+
+
+async def _drop_functions(connection: asyncpg.Connection, oids: Iterable[int]) -> None:
+    """Drop these, but for those of which a view is made."""
+    names = await connection.fetchval(
+        """SELECT string_agg(p.oid::regprocedure::text, ', ') FROM pg_proc p
+           WHERE p.oid = ANY ($1::oid[]) AND NOT EXISTS (
+               SELECT FROM pg_depend d
+               WHERE d.refclassid = 'pg_proc'::regclass AND d.refobjid = p.oid)""",
+        list(oids),
+    )
+    if names is not None:
+        await connection.execute(f"DROP FUNCTION {names}")
 
 
 @contextmanager

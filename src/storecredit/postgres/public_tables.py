@@ -5,6 +5,7 @@ every ledger follows: a balance that the movements do not come to would be made 
 them, and nobody would ever see it again.
 """
 
+import contextlib
 from importlib import resources
 from typing import Final
 
@@ -47,10 +48,13 @@ async def are_there(connection: Connection) -> bool:
 async def refuse_unless_known(connection: asyncpg.Connection) -> None:
     """Raise DatabaseMisconfigured unless the tables are as one of those builds has left them."""
     newest = await connection.fetchval("SELECT migration FROM public.storecredit_schema")
-    if newest is not None and EARLIEST <= newest <= MIGRATION:
-        await connection.execute(_read("0_earlier.sql"))
-        if await connection.fetchval(_COLUMNS, _OURS) == _COLUMNS_MD5:
-            return
+    if newest is not None and EARLIEST <= newest < MIGRATION:
+        with contextlib.suppress(asyncpg.UndefinedTableError):
+            async with connection.transaction():
+                await connection.execute(_read("0_earlier.sql"))
+                newest = MIGRATION
+    if newest == MIGRATION and await connection.fetchval(_COLUMNS, _OURS) == _COLUMNS_MD5:
+        return
     raise DatabaseMisconfigured(
         "The schema public has storecredit's tables, but not as one of its builds with migrations "
         f"{EARLIEST} to {MIGRATION} left them, and nothing was changed: run `storecredit migrate` "
