@@ -56,7 +56,7 @@ async def test_the_upgrade_waits_for_a_create_under_way_and_the_create_never_for
 async def test_functions_are_made_anew_while_they_are_called(
     database_url: str, admin: asyncpg.Connection
 ) -> None:
-    store_id = await open_store(admin, 1000)
+    store_id = await open_store(admin, 1_000_000)
     service = await connect_as_superuser(database_url)
     spent = 0
     stop = asyncio.Event()
@@ -79,4 +79,4 @@ async def test_functions_are_made_anew_while_they_are_called(
 
     assert spent > 5
     balance = "SELECT balance FROM store_credits WHERE store_id = $1"
-    assert await admin.fetchval(balance, store_id) == 1000 - spent
+    assert await admin.fetchval(balance, store_id) == 1_000_000 - spent
