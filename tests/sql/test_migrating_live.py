@@ -1,62 +1,52 @@
-"""A migration beside a service that is at work: both wait for each other's locks in one order."""
+"""A migration beside a service that is at work: neither waits for the other's money."""
 
 import asyncio
-from importlib import resources
-from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
-import yoyo
-from uuid_utils.compat import uuid7
 
-from storecredit import sql
 from storecredit.postgres.migrate import migrate
+from storecredit.postgres.pool import Database
+from tests.sql.books import open_store
 
-WAITS_MAX_SECONDS = 20.0
-WAITS_FOR_A_LOCK = """
-    SELECT count(*) FROM pg_stat_activity
-    WHERE datname = current_database() AND wait_event_type = 'Lock'
-"""
-
-
-def migrate_until(url: str, first_left_out: str) -> None:
-    """Bring an empty database to where an older version had left it."""
-    backend = yoyo.get_backend(urlunsplit(urlsplit(url)._replace(scheme="postgresql+psycopg")))
-    try:
-        with resources.as_file(resources.files(sql) / "migrations") as folder:
-            known = yoyo.read_migrations(str(folder))
-            older = known.filter(lambda migration: str(migration.id) < first_left_out)
-            with backend.lock():
-                backend.apply_migrations(backend.to_apply(older))
-    finally:
-        backend.connection.close()
+RENEWALS = 3
+WAITS_MAX_SECONDS = 30.0
+SPEND = "SELECT public.deduct_store_credits($1, 1, $2)"
 
 
-async def until_somebody_waits(onlooker: asyncpg.Connection) -> None:
-    async with asyncio.timeout(WAITS_MAX_SECONDS):
-        # The server tells nobody when a session begins to wait.
-        while not await onlooker.fetchval(WAITS_FOR_A_LOCK):  # noqa: ASYNC110 - see above
-            await asyncio.sleep(0.01)
-
-
-async def test_0008_waits_for_a_create_under_way_and_the_create_never_for_it(
-    empty_url: str,
+async def test_functions_are_renewed_while_a_transaction_holds_an_account(
+    database_url: str, database: Database, admin: asyncpg.Connection
 ) -> None:
-    """A create holds its credit row and then writes its session: so must the migration wait."""
-    await asyncio.to_thread(migrate_until, empty_url, "0008")
-    service, onlooker = await asyncpg.connect(empty_url), await asyncpg.connect(empty_url)
-    store_id = uuid7()
-    await service.execute("INSERT INTO store_credits (store_id) VALUES ($1)", store_id)
-    async with service.transaction():
-        await service.execute("SELECT FROM store_credits WHERE store_id = $1 FOR UPDATE", store_id)
-        migrating = asyncio.create_task(migrate(empty_url))
-        await until_somebody_waits(onlooker)
-        await service.execute(
-            "INSERT INTO store_generation_sessions (store_id, session_id, request_id, fingerprint)"
-            " VALUES ($1, $2, 'r', $3)",
-            store_id,
-            uuid7(),
-            bytes(32),
-        )
-    assert "0008_hot_updates" in (await migrating).applied
-    await service.close()
-    await onlooker.close()
+    store_id = await open_store(admin, 2)
+    async with database.acquire() as connection, connection.transaction():
+        assert await connection.fetchval(SPEND, store_id, "before")
+        await admin.execute("UPDATE schema_version SET fingerprint = 'of another version'")
+        async with asyncio.timeout(WAITS_MAX_SECONDS):
+            assert (await migrate(database_url)).changed
+        assert await connection.fetchval(SPEND, store_id, "after")
+    assert await admin.fetchval("SELECT balance FROM store_credits") == 0
+
+
+async def test_a_service_that_is_at_work_meets_one_version_or_the_other(
+    database_url: str, database: Database, admin: asyncpg.Connection
+) -> None:
+    store_id = await open_store(admin, 1_000_000)
+    migrated = asyncio.Event()
+
+    async def spend(name: str) -> int:
+        taken = 0
+        async with database.acquire() as connection:
+            while not migrated.is_set():
+                assert await connection.fetchval(SPEND, store_id, f"{name} {taken}")
+                taken += 1
+        return taken
+
+    spending = [asyncio.create_task(spend(name)) for name in ("a", "b", "c")]
+    for _ in range(RENEWALS):
+        await admin.execute("UPDATE schema_version SET fingerprint = 'of another version'")
+        assert (await migrate(database_url)).changed
+    migrated.set()
+    taken = sum(await asyncio.gather(*spending))
+
+    assert taken > 0
+    assert await admin.fetchval("SELECT total_spent FROM store_credits") == taken
+    assert await admin.fetchval("SELECT count(*) FROM movements") == taken + 1
