@@ -1,7 +1,6 @@
 """The errors of the credit functions: one list in SQL, one in Python, and they are the same."""
 
 import re
-from importlib import resources
 
 import asyncpg
 import pytest
@@ -14,7 +13,7 @@ RAISE = "SELECT raise_credit_error($1, 'x')"
 
 
 def test_sql_and_python_name_the_same_errors() -> None:
-    text = resources.files(sql).joinpath("functions", "errors.sql").read_text()
+    text = sql.text("functions/errors.sql")
     in_sql = re.findall(r"WHEN '(\w+)' THEN\s+RAISE [^;]*ERRCODE = '(\w+)'", text)
 
     assert in_sql == [(error.name.lower(), error.value) for error in CreditError]

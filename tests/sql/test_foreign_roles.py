@@ -5,7 +5,6 @@ their own, or takes everything back.
 """
 
 from collections.abc import AsyncIterator
-from importlib import resources
 from urllib.parse import urlsplit, urlunsplit
 from uuid import uuid4
 
@@ -126,7 +125,7 @@ async def test_rights_on_single_columns_are_taken_back(
 
 
 async def test_the_hosters_own_backend_role_may_read_and_call(admin: asyncpg.Connection) -> None:
-    grants = resources.files(sql).joinpath("grants.sql").read_text()
+    grants = sql.text("grants.sql")
 
     # Rolled back, so that no other database of this server ever meets the role.
     transaction = admin.transaction()

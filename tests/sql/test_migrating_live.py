@@ -6,11 +6,15 @@ import asyncpg
 from uuid_utils.compat import uuid7
 
 from storecredit.postgres.migrate import migrate
-from tests.conftest import connect_as_superuser
+from storecredit.postgres.pool import Database
 from tests.sql.books import open_store
 from tests.sql.earlier_build import load_earlier_build
 
-WAITS_MAX_SECONDS = 20.0
+RENEWALS = 3
+WAITS_MAX_SECONDS = 30.0
+SPEND = "SELECT public.deduct_store_credits($1, 1, $2)"
+
+
 WAITS_FOR_A_LOCK = """
     SELECT count(*) FROM pg_stat_activity
     WHERE datname = current_database() AND wait_event_type = 'Lock'
@@ -53,30 +57,40 @@ async def test_the_upgrade_waits_for_a_create_under_way_and_the_create_never_for
     await onlooker.close()
 
 
-async def test_functions_are_made_anew_while_they_are_called(
-    database_url: str, admin: asyncpg.Connection
+async def test_functions_are_renewed_while_a_transaction_holds_an_account(
+    database_url: str, database: Database, admin: asyncpg.Connection
+) -> None:
+    store_id = await open_store(admin, 2)
+    async with database.acquire() as connection, connection.transaction():
+        assert await connection.fetchval(SPEND, store_id, "before")
+        await admin.execute("UPDATE schema_version SET fingerprint = 'of another version'")
+        async with asyncio.timeout(WAITS_MAX_SECONDS):
+            assert (await migrate(database_url)).changed
+        assert await connection.fetchval(SPEND, store_id, "after")
+    assert await admin.fetchval("SELECT balance FROM store_credits") == 0
+
+
+async def test_a_service_that_is_at_work_meets_one_version_or_the_other(
+    database_url: str, database: Database, admin: asyncpg.Connection
 ) -> None:
     store_id = await open_store(admin, 1_000_000)
-    service = await connect_as_superuser(database_url)
-    spent = 0
-    stop = asyncio.Event()
+    migrated = asyncio.Event()
 
-    async def spend() -> None:
-        nonlocal spent
-        while not stop.is_set():
-            assert await service.fetchval(
-                "SELECT deduct_store_credits($1, 1, $2)", store_id, f"r{spent}"
-            )
-            spent += 1
+    async def spend(name: str) -> int:
+        taken = 0
+        async with database.acquire() as connection:
+            while not migrated.is_set():
+                assert await connection.fetchval(SPEND, store_id, f"{name} {taken}")
+                taken += 1
+        return taken
 
-    spending = asyncio.create_task(spend())
-    for number in range(5):
-        await admin.execute("UPDATE schema_version SET fingerprint = $1", f"another {number}")
+    spending = [asyncio.create_task(spend(name)) for name in ("a", "b", "c")]
+    for _ in range(RENEWALS):
+        await admin.execute("UPDATE schema_version SET fingerprint = 'of another version'")
         assert (await migrate(database_url)).changed
-    stop.set()
-    await spending
-    await service.close()
+    migrated.set()
+    taken = sum(await asyncio.gather(*spending))
 
-    assert spent > 5
-    balance = "SELECT balance FROM store_credits WHERE store_id = $1"
-    assert await admin.fetchval(balance, store_id) == 1_000_000 - spent
+    assert taken > 0
+    assert await admin.fetchval("SELECT total_spent FROM store_credits") == taken
+    assert await admin.fetchval("SELECT count(*) FROM movements") == taken + 1

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import AsyncIterator
-from importlib import resources
 from typing import Any
 
 import asyncpg
@@ -20,7 +19,7 @@ INSUFFICIENT_PRIVILEGE = "42501"
 @pytest.fixture
 async def backend(admin: asyncpg.Connection) -> AsyncIterator[asyncpg.Connection]:
     """A superuser in a database of which `service_role` and `anon` know, until the test ends."""
-    grants = resources.files(sql).joinpath("grants.sql").read_text()
+    grants = sql.text("grants.sql")
     # Rolled back, so that no other database of this server ever meets the roles.
     transaction = admin.transaction()
     await transaction.start()

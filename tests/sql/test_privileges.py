@@ -42,7 +42,9 @@ FUNCTIONS = """
     WHERE p.proowner = 'storecredit_writer'::regrole
        OR p.pronamespace = 'storecredit'::regnamespace AND p.proname !~ 'pgqueuer'"""
 # What a function may set besides: how it is planned, never what it may do.
-PLANNING = {"plan_cache_mode=force_generic_plan", "enable_seqscan=off"}
+PLANNING = {
+    *("plan_cache_mode=force_generic_plan", "enable_seqscan=off", "enable_bitmapscan=off"),
+}
 
 
 @pytest.mark.parametrize("act", FORBIDDEN)

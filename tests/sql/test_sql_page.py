@@ -2,7 +2,6 @@
 
 import json
 import re
-from importlib import resources
 from uuid import UUID
 
 import asyncpg
@@ -31,7 +30,7 @@ async def test_every_statement_and_call_answers_as_shown(admin: asyncpg.Connecti
     # Rolled back, so that no other database of this server ever meets the role.
     await admin.execute("CREATE ROLE service_role")
     await admin.execute(f"SET LOCAL search_path = {SEARCH_PATH}")
-    await admin.execute(resources.files(sql).joinpath("grants.sql").read_text())
+    await admin.execute(sql.text("grants.sql"))
     await admin.execute("SET LOCAL search_path = public")
 
     blocks = re.findall(r"^```(sql|http)\n(.*?)^```", PAGE.text, re.DOTALL | re.MULTILINE)

@@ -6,7 +6,6 @@ stands in `schema_version`, and stays until another one is asked for.
 """
 
 from dataclasses import dataclass
-from importlib import resources
 from typing import Final
 
 import asyncpg
@@ -158,7 +157,7 @@ async def _create(connection: asyncpg.Connection, schema: str) -> None:
     name = await connection.fetchval("SELECT quote_ident($1)", schema)
     if await connection.fetchval("SELECT to_regnamespace($1)", name) is None:
         await connection.execute(f"CREATE SCHEMA {name}")
-    text = resources.files(sql).joinpath("interface.sql").read_text(encoding="utf-8")
+    text = sql.text("interface.sql")
     may_use = "SELECT has_schema_privilege($1::text::regrole, to_regnamespace($2), 'USAGE')"
     if not await connection.fetchval(may_use, WRITER_ROLE, name):
         await connection.execute(f"GRANT USAGE ON SCHEMA {name} TO {WRITER_ROLE}")
@@ -172,17 +171,8 @@ async def _create(connection: asyncpg.Connection, schema: str) -> None:
 async def _drop_all_but(connection: asyncpg.Connection, schema: str | None, kept: _Names) -> None:
     """Drop what is ours outside our schema: where the interface was, and what it had before."""
     old = await connection.fetch(_OURS, SCHEMA, WRITER_ROLE, schema, kept.views, kept.functions)
-    try:
-        for row in old:
-            await connection.execute(
-                f"SET LOCAL ROLE {WRITER_ROLE}; DROP {row['object']}; RESET ROLE"
-            )
-    except asyncpg.DependentObjectsStillExistError as error:
-        what = (error.detail or str(error)).splitlines()[0]
-        raise DatabaseMisconfigured(
-            f"Something of yours depends on the interface ({what}), and nothing was changed: drop "
-            "it, migrate, and make it anew on the interface."
-        ) from error
+    for row in old:
+        await connection.execute(f"SET LOCAL ROLE {WRITER_ROLE}; DROP {row['object']}; RESET ROLE")
 
 
 _OURS: Final = """

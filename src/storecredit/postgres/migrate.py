@@ -10,18 +10,17 @@ and what `storecredit_writer` owns is ours.
 """
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
-from importlib import metadata, resources
-from importlib.resources.abc import Traversable
+from importlib import metadata
 from typing import Final
 
 import asyncpg
 
 from storecredit import sql, telemetry
-from storecredit.postgres import interface, public_tables
+from storecredit.postgres import functions, interface, public_tables
 from storecredit.postgres.pool import (
     APP_ROLE,
     SCHEMA,
@@ -81,7 +80,7 @@ def newest_migration() -> str:
 def fingerprint() -> str:
     """A hash of all SQL this version applies, its job queue's version included."""
     digest = hashlib.sha256(metadata.version("pgqueuer").encode())
-    for name, text in _sql_files(resources.files(sql)):
+    for name, text in sql.files():
         digest.update(f"{name}\0{text}\0".encode())
     return digest.hexdigest()
 
@@ -115,7 +114,7 @@ async def migrate(
     """
     connection = await connect(read_url(url), as_app=False)
     try:
-        with translated():
+        with translated(), _told_of_dependents():
             check_version(connection.get_server_version().major)
             await _prepare(connection)
             return await _migrate(connection, interface_schema, app_may_login=app_may_login)
@@ -187,13 +186,13 @@ async def _apply(
     from storecredit.postgres.job_queue import install_tables  # noqa: PLC0415 - see above
 
     await install_tables(connection)
-    await _make_functions(connection)
+    await functions.make(connection)
     current = recorded.interface if recorded else None
     chosen = await interface.choose(
         connection, interface_schema, current, is_first=recorded is None
     )
     await interface.make(connection, chosen)
-    await connection.execute(_read("grants.sql"))
+    await connection.execute(sql.text("grants.sql"))
     await _record(connection, chosen.schema)
     if chosen.note:
         notes.append(chosen.note)
@@ -280,71 +279,20 @@ async def _refuse_what_is_not_ours(connection: asyncpg.Connection) -> None:
 async def _apply_migrations(connection: asyncpg.Connection, newest: str) -> tuple[str, ...]:
     pending = tuple(name for name in _migration_names() if name > newest)
     for name in pending:
-        await connection.execute(_read("migrations", f"{name}.sql"))
+        await connection.execute(sql.text(f"migrations/{name}.sql"))
     return pending
 
 
-async def _make_functions(connection: asyncpg.Connection) -> None:
-    """Every function as it is now, owned by the writer, whose rights they have; no other is left.
-
-    One that was there is replaced where it stands: whoever is calling it goes on with the new one.
-    """
-    await connection.execute(
-        f"GRANT SELECT ON ALL TABLES IN SCHEMA {SCHEMA} TO {WRITER_ROLE};"
-        f"SET LOCAL ROLE {WRITER_ROLE};"
-        "SET LOCAL check_function_bodies = off"
-    )
-    before = await _functions(connection)
-    try:
-        async with connection.transaction():
-            await _apply_functions(connection)
-    except asyncpg.InvalidFunctionDefinitionError:
-        # One answers in another form than before, which needs a new one in its place.
-        await _drop_functions(connection, await _functions(connection))
-        await _apply_functions(connection)
-    after = await _functions(connection)
-    await _drop_functions(connection, {oid for oid in before if before[oid] == after.get(oid)})
-    await connection.execute("RESET ROLE")
-
-
-async def _apply_functions(connection: asyncpg.Connection) -> None:
-    for name, text in _sql_files(resources.files(sql) / "functions"):
-        with _told_of(name):
-            await connection.execute(text)
-
-
-async def _functions(connection: asyncpg.Connection) -> dict[int, str]:
-    """Our functions, and for each which transaction has last written it."""
-    rows = await connection.fetch(
-        """SELECT oid, xmin::text FROM pg_proc
-           WHERE pronamespace = $1::regnamespace AND proowner = $2::regrole""",
-        SCHEMA,
-        WRITER_ROLE,
-    )
-    return {row["oid"]: row["xmin"] for row in rows}
-
-
-async def _drop_functions(connection: asyncpg.Connection, oids: Iterable[int]) -> None:
-    """Drop these, but for those of which a view is made."""
-    names = await connection.fetchval(
-        """SELECT string_agg(p.oid::regprocedure::text, ', ') FROM pg_proc p
-           WHERE p.oid = ANY ($1::oid[]) AND NOT EXISTS (
-               SELECT FROM pg_depend d
-               WHERE d.refclassid = 'pg_proc'::regclass AND d.refobjid = p.oid)""",
-        list(oids),
-    )
-    if names is not None:
-        await connection.execute(f"DROP FUNCTION {names}")
-
-
 @contextmanager
-def _told_of(name: str) -> Iterator[None]:
-    """Add to an error of the server which file it is about."""
+def _told_of_dependents() -> Iterator[None]:
     try:
         yield
-    except asyncpg.PostgresError as error:
-        error.add_note(f"in functions/{name}")
-        raise
+    except asyncpg.DependentObjectsStillExistError as error:
+        what = (error.detail or str(error)).splitlines()[0]
+        raise DatabaseMisconfigured(
+            f"Something of yours depends on what is to be dropped ({what}), and nothing was "
+            "changed: drop it, migrate, and make it anew on the interface (docs/sql.md)."
+        ) from error
 
 
 def _may_not_migrate(reason: str) -> DatabaseMisconfigured:
@@ -356,18 +304,4 @@ def _may_not_migrate(reason: str) -> DatabaseMisconfigured:
 
 
 def _migration_names() -> list[str]:
-    return [name[:-4] for name, _ in _sql_files(resources.files(sql) / "migrations")]
-
-
-def _sql_files(folder: Traversable, above: str = "") -> Iterator[tuple[str, str]]:
-    """Path and text of every SQL file below a folder, in order of their paths."""
-    for entry in sorted(folder.iterdir(), key=lambda entry: entry.name):
-        path = f"{above}{entry.name}"
-        if entry.is_dir():
-            yield from _sql_files(entry, f"{path}/")
-        elif path.endswith(".sql"):
-            yield path, entry.read_text(encoding="utf-8")
-
-
-def _read(*path: str) -> str:
-    return resources.files(sql).joinpath(*path).read_text(encoding="utf-8")
+    return [name.removesuffix(".sql") for name, _ in sql.files("migrations")]

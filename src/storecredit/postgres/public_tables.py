@@ -6,7 +6,6 @@ them, and nobody would ever see it again.
 """
 
 import contextlib
-from importlib import resources
 from typing import Final
 
 import asyncpg
@@ -51,7 +50,7 @@ async def refuse_unless_known(connection: asyncpg.Connection) -> None:
     if newest is not None and EARLIEST <= newest < MIGRATION:
         with contextlib.suppress(asyncpg.UndefinedTableError):
             async with connection.transaction():
-                await connection.execute(_read("0_earlier.sql"))
+                await connection.execute(sql.text("from_public/0_earlier.sql"))
                 newest = MIGRATION
     if newest == MIGRATION and await connection.fetchval(_COLUMNS, _OURS) == _COLUMNS_MD5:
         return
@@ -65,28 +64,17 @@ async def refuse_unless_known(connection: asyncpg.Connection) -> None:
 async def move(connection: asyncpg.Connection) -> None:
     """Move every row into today's tables, and drop the old ones; the new ones are there, empty.
 
-    Raises DatabaseMisconfigured for a ledger that does not follow, or if something of somebody
-    else's depends on the old tables; the caller's transaction is to be undone then.
+    Raises DatabaseMisconfigured for a ledger that does not follow; the caller's transaction is to
+    be undone then.
     """
-    await connection.execute(_read("1_lock.sql"))
-    await connection.execute(_read("2_accounts.sql"))
-    unproven = await connection.fetchrow(_read("3_unproven.sql"))
+    await connection.execute(sql.text("from_public/1_lock.sql"))
+    await connection.execute(sql.text("from_public/2_accounts.sql"))
+    unproven = await connection.fetchrow(sql.text("from_public/3_unproven.sql"))
     if unproven is not None:
         raise DatabaseMisconfigured(
             f"The credits of {unproven['owner_kind']} {unproven['owner_id']} do not follow from "
             "its ledger, and nothing was changed: run `storecredit verify` of the build before, "
             "and migrate once it finds nothing."
         )
-    await connection.execute(_read("4_rows.sql"))
-    try:
-        await connection.execute(_read("5_drop.sql"))
-    except asyncpg.DependentObjectsStillExistError as error:
-        what = (error.detail or str(error)).splitlines()[0]
-        raise DatabaseMisconfigured(
-            f"Something of yours depends on what storecredit had made in the schema public "
-            f"({what}), and nothing was changed: drop it, migrate, and make it anew on the views."
-        ) from error
-
-
-def _read(name: str) -> str:
-    return resources.files(sql).joinpath("from_public", name).read_text(encoding="utf-8")
+    await connection.execute(sql.text("from_public/4_rows.sql"))
+    await connection.execute(sql.text("from_public/5_drop.sql"))

@@ -1,0 +1,76 @@
+"""Makes the functions in SQL: all files of `sql/functions/`, current text, owned by the writer.
+
+Nobody keeps a list of them: what `storecredit_writer` owns in our schema is ours.
+"""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
+import asyncpg
+
+from storecredit import sql
+from storecredit.postgres.pool import SCHEMA, WRITER_ROLE
+
+
+async def make(connection: asyncpg.Connection) -> None:
+    """Every function as it is today, owned by the writer, whose rights it has; no others of ours.
+
+    One that was there is replaced where it stands, and not dropped: a service may be at work, and
+    what it is just calling would not be found.
+    """
+    await connection.execute(
+        f"GRANT SELECT ON ALL TABLES IN SCHEMA {SCHEMA} TO {WRITER_ROLE};"
+        "SET LOCAL check_function_bodies = off;"
+        f"SET LOCAL ROLE {WRITER_ROLE}"
+    )
+    before = await _ours(connection)
+    try:
+        async with connection.transaction():
+            await _apply_files(connection)
+    except asyncpg.InvalidFunctionDefinitionError:
+        # One answers in another form than before: a new one has to take its place.
+        await _drop(connection, before)
+        await _apply_files(connection)
+    after = await _ours(connection)
+    await _drop(connection, [oid for oid in before if before[oid] == after.get(oid)])
+    await connection.execute("RESET ROLE")
+
+
+async def _ours(connection: asyncpg.Connection) -> dict[int, str]:
+    """Our functions, and which transaction has last written each."""
+    rows = await connection.fetch(
+        """SELECT oid, xmin::text FROM pg_proc
+           WHERE pronamespace = $1::text::regnamespace AND proowner = $2::text::regrole""",
+        SCHEMA,
+        WRITER_ROLE,
+    )
+    return {row["oid"]: row["xmin"] for row in rows}
+
+
+async def _drop(connection: asyncpg.Connection, oids: Iterable[int]) -> None:
+    """Drop these, but for those of which a view is made."""
+    names = await connection.fetchval(
+        """SELECT string_agg(p.oid::regprocedure::text, ', ') FROM pg_proc p
+           WHERE p.oid = ANY ($1::oid[]) AND NOT EXISTS (
+               SELECT FROM pg_depend d
+               WHERE d.refclassid = 'pg_proc'::regclass AND d.refobjid = p.oid)""",
+        list(oids),
+    )
+    if names is not None:
+        await connection.execute(f"DROP FUNCTION {names}")
+
+
+async def _apply_files(connection: asyncpg.Connection) -> None:
+    for name, text in sql.files("functions"):
+        with _told_of(name):
+            await connection.execute(text)
+
+
+@contextmanager
+def _told_of(name: str) -> Iterator[None]:
+    """Add to an error of the server which file it is about."""
+    try:
+        yield
+    except asyncpg.PostgresError as error:
+        error.add_note(f"in functions/{name}")
+        raise
