@@ -68,7 +68,8 @@ async def test_a_migration_replaces_functions_and_keeps_the_rows(
                 p_request_id text, p_description text DEFAULT 'free')
             RETURNS boolean LANGUAGE sql AS 'SELECT true';
             DROP FUNCTION append_movement;
-            CREATE FUNCTION storecredit.of_an_earlier_version() RETURNS int LANGUAGE sql AS 'SELECT 1';
+            CREATE FUNCTION storecredit.of_an_earlier_version() RETURNS int
+                LANGUAGE sql AS 'SELECT 1';
             ALTER FUNCTION storecredit.of_an_earlier_version() OWNER TO storecredit_writer;
             CREATE VIEW public.of_an_earlier_version AS SELECT 1;
             ALTER VIEW public.of_an_earlier_version OWNER TO storecredit_writer;
