@@ -22,6 +22,7 @@ from benchmarks.processes import STORECREDIT, run
 from benchmarks.results import NotMeasured
 from storecredit.postgres.embedded import EmbeddedPostgres
 from storecredit.postgres.migrate import migrate
+from storecredit.postgres.pool import SCHEMA
 from storecredit.stores.api_keys import START_LENGTH, key_hash, new_key
 
 CREDITS = 1_000_000_000
@@ -29,6 +30,8 @@ HOT_STORE = 1
 """The number of the store that one-store figures use; the others count on from there."""
 SEEDED_AT_ONCE = 10_000
 COMMITS = 50
+IN_OUR_SCHEMA = f"-c search_path={SCHEMA}"
+"""The option of a session that finds our tables and functions by their names alone."""
 QUIET_SECONDS = 0.2
 QUIET_MAX_SECONDS = 30.0
 
@@ -40,9 +43,16 @@ _CREATE_KEYS = """
     SELECT count(*) FILTER (WHERE create_store_api_key(k.id, k.id, k.hash, k.start))
     FROM unnest(%s::uuid[], %s::bytea[], %s::text[]) AS k (id, hash, start)
 """
+_ACCOUNTS = """
+    SELECT account_id FROM accounts
+    WHERE owner_kind = 'store' AND owner_id = ANY (%s::uuid[]) ORDER BY owner_id
+"""
+# What an account has spent stands in its newest movement.
 _COUNTS = """
-    SELECT (SELECT sum(total_spent) FROM store_credits)::bigint,
-        (SELECT count(*) FROM sessions WHERE status IN ('queued', 'processing')),
+    SELECT (SELECT coalesce(sum(m.spent_after), 0) FROM accounts a CROSS JOIN LATERAL (
+                SELECT n.spent_after FROM movements n WHERE n.account_id = a.account_id
+                ORDER BY n.account_id DESC, n.seq DESC LIMIT 1) m)::bigint,
+        (SELECT count(*) FROM sessions WHERE completed_at IS NULL),
         (SELECT count(*) FROM pgqueuer)
 """
 _BUSY = """
@@ -53,7 +63,7 @@ _SETTLE = (
     """UPDATE sessions
        SET status = 'completed', started_at = now(), completed_at = now(), attempts = 1,
            input = NULL
-       WHERE status IN ('queued', 'processing')""",
+       WHERE completed_at IS NULL""",
     "DELETE FROM pgqueuer",
     "VACUUM movements, sessions, pgqueuer",
 )
@@ -125,6 +135,11 @@ class DatabaseUnderTest:
             keys += new
         return keys
 
+    def account_ids(self, first: int, count: int) -> list[int]:
+        """The accounts of so many stores from number `first` on, in the order of their numbers."""
+        ids = [store_id(number) for number in range(first, first + count)]
+        return [account_id for (account_id,) in self.admin.execute(_ACCOUNTS, (ids,))]
+
     def counts(self) -> Counts:
         """What is there now."""
         row = self.admin.execute(_COUNTS).fetchone()
@@ -179,9 +194,7 @@ def database_in(data_dir: Path) -> Iterator[DatabaseUnderTest]:
         asyncio.run(migrate(postgres.admin_url, app_may_login=True))
         pid = postgres.pid()
         assert pid is not None
-        # Our tables first, and behind them what callers outside see.
-        path = "-c search_path=storecredit,public"
-        with psycopg.connect(postgres.admin_url, autocommit=True, options=path) as admin:
+        with psycopg.connect(postgres.admin_url, autocommit=True, options=IN_OUR_SCHEMA) as admin:
             yield DatabaseUnderTest(data_dir, postgres.admin_url, postgres.app_url, pid, admin)
     finally:
         asyncio.run(postgres.stop())

@@ -14,8 +14,6 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
-from uuid import UUID
 
 import uvloop
 
@@ -25,27 +23,30 @@ from benchmarks.load import settle_down
 from benchmarks.processes import run
 from benchmarks.results import Goal, NotMeasured, Result, per_second, ratios
 from benchmarks.slow_disk import CannotSimulate, database_on_a_slow_disk
+from benchmarks.textbook import open_textbook, prove_textbook, textbook_spent
 from storecredit.postgres.cluster import POSTGRES_BIN
 from storecredit.postgres.group_commit import Bounds, GroupCommit
 from storecredit.postgres.pool import Connection, Database
 from storecredit.settings import Settings
 from storecredit.telemetry import Metrics
 
-BASELINE = Path(__file__).parents[1] / "baselines" / "textbook.sql"
 CALLERS = 64
 CLIENTS = 32
 FEW_CLIENTS = 2
 """How many are the textbook's best on one row."""
 STORES = 10_000
 DEDUCT = """
-    SELECT ord, outcome
-    FROM deduct_credits_across_stores($1::uuid[], $2::int[], $3::text[], $4::text[], $5::uuid[])
+    SELECT outcomes
+    FROM deduct_from_accounts($1::bigint[], $2::int[], $3::text[], $4::text[])
+"""
+ACCOUNTS = """
+    SELECT account_id FROM accounts WHERE owner_kind = 'store' AND owner_id = ANY ($1::uuid[])
 """
 # A store's id is made from its number in the statement; that is a millionth of a second.
 TEXTBOOK = """\
 \\set store random({first}, {last})
 \\set request random(1, 9000000000000000000)
-SELECT textbook_deduct(
+SELECT textbook.deduct(
     ('01900000-0000-7000-8000-' || lpad(to_hex(:store::int), 12, '0'))::uuid, 1,
     'textbook-' || :request::bigint);
 """
@@ -55,7 +56,7 @@ SELECT textbook_deduct(
 class Deduction:
     """One request for one credit."""
 
-    store_id: UUID
+    account_id: int
     request_id: str
 
 
@@ -98,20 +99,21 @@ def _measured(
     bench: Bench, database: DatabaseUnderTest, *, stores: int, clients: tuple[int, ...] = (CLIENTS,)
 ) -> dict[str, list[float]]:
     """Deductions per second of the ledger, and of the textbook with so many clients each."""
-    sides = 1 + len(clients)
-    bench.say(f"seeding {sides * stores:,} stores")
-    database.add_stores(sides * stores)
-    database.admin.execute(BASELINE.read_bytes())
+    bench.say(f"seeding {(1 + len(clients)) * stores:,} stores")
+    database.add_stores(stores)
+    open_textbook(database, HOT_STORE, len(clients) * stores)
     seconds = bench.plan.seconds
     contenders = {
         "ledger": partial(counted, database, partial(deduct, database.app_url, stores, seconds))
     }
     # Stores of their own for each side: their ledgers grow alike.
-    for number, count in enumerate(clients, start=1):
+    for number, count in enumerate(clients):
         first = HOT_STORE + number * stores
         call = partial(textbook, database, first, stores, seconds, clients=count)
-        contenders[_textbook(count)] = partial(counted, database, call)
-    return bench.rounds(contenders)
+        contenders[_textbook(count)] = partial(counted, database, call, spent=textbook_spent)
+    measured = bench.rounds(contenders)
+    prove_textbook(database)
+    return measured
 
 
 def _textbook(clients: int) -> str:
@@ -144,13 +146,22 @@ class Deducted:
     per_second: float
 
 
-def counted(database: DatabaseUnderTest, measure: Callable[[], Deducted]) -> float:
+def ledger_spent(database: DatabaseUnderTest) -> int:
+    """How many credits all stores have spent, by our ledger."""
+    return database.counts().spent
+
+
+def counted(
+    database: DatabaseUnderTest,
+    measure: Callable[[], Deducted],
+    spent: Callable[[DatabaseUnderTest], int] = ledger_spent,
+) -> float:
     """Measure, and hold what was said to be taken against what is gone. Raises NotMeasured."""
-    before = database.counts().spent
+    before = spent(database)
     deducted = measure()
-    spent = database.counts().spent - before
-    if spent != deducted.count:
-        raise NotMeasured(f"{deducted.count} deductions were reported, and {spent} were made")
+    gone = spent(database) - before
+    if gone != deducted.count:
+        raise NotMeasured(f"{deducted.count} deductions were reported, and {gone} were made")
     database.settle()
     settle_down()
     return deducted.per_second
@@ -171,20 +182,24 @@ async def _deduct(url: str, stores: int, seconds: float) -> Deducted:
         deadline_seconds=settings.commit_deadline_seconds,
     )
     database = await Database.open(url)
+    ids = [store_id(HOT_STORE + number) for number in range(stores)]
+    accounts = [row["account_id"] for row in await database.fetch(ACCOUNTS, ids)]
     commit: GroupCommit[Deduction, str] = GroupCommit("bench", database, settle, bounds, Metrics())
     await commit.start()
     try:
         # Opens the lanes' connections, as a service that runs has them open.
-        warm = await _callers(commit, stores, 0.2)
+        warm = await _callers(commit, accounts, 0.2)
         began = time.monotonic()
-        count = await _callers(commit, stores, seconds)
+        count = await _callers(commit, accounts, seconds)
         return Deducted(warm + count, count / (time.monotonic() - began))
     finally:
         await commit.stop()
         await database.close()
 
 
-async def _callers(commit: GroupCommit[Deduction, str], stores: int, seconds: float) -> int:
+async def _callers(
+    commit: GroupCommit[Deduction, str], accounts: Sequence[int], seconds: float
+) -> int:
     """So many callers, each with one request after the other; how many were answered."""
     until = time.monotonic() + seconds
     run, numbers = uuid.uuid4().hex[:16], itertools.count()
@@ -192,8 +207,9 @@ async def _callers(commit: GroupCommit[Deduction, str], stores: int, seconds: fl
     async def caller() -> int:
         answered = 0
         while time.monotonic() < until:
-            store = store_id(HOT_STORE + (random.randrange(stores) if stores > 1 else 0))
-            outcome = await commit.submit(store, Deduction(store, _request_id(run, next(numbers))))
+            account = random.choice(accounts)
+            deduction = Deduction(account, _request_id(run, next(numbers)))
+            outcome = await commit.submit(account, deduction)
             if outcome != "deducted":
                 raise NotMeasured(f"a deduction ended as {outcome!r}")
             answered += 1
@@ -208,18 +224,18 @@ def _request_id(run: str, number: int) -> str:
 
 
 async def settle(connection: Connection, items: Sequence[Deduction]) -> Sequence[str]:
-    """One batch: one call of the ledger's function, whatever its stores are."""
-    rows = await connection.fetch(
+    """One batch: one call of the ledger's function, its items by account, as the service sends."""
+    places = sorted(range(len(items)), key=lambda place: items[place].account_id)
+    answers = await connection.fetchval(
         DEDUCT,
-        [item.store_id for item in items],
+        [items[place].account_id for place in places],
         [1] * len(items),
-        [item.request_id for item in items],
+        [items[place].request_id for place in places],
         ["Credits deducted"] * len(items),
-        [None] * len(items),
     )
     outcomes = [""] * len(items)
-    for ord_, outcome in rows:
-        outcomes[ord_ - 1] = outcome
+    for place, outcome in zip(places, answers, strict=True):
+        outcomes[place] = outcome
     return outcomes
 
 

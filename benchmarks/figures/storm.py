@@ -23,13 +23,13 @@ REFUNDS_MIN = 10_000
 REFUNDS_PER_SECOND = 7_500
 """How many are queued for each second of load: more than a worker gives back in it."""
 MS = 1e-3
-_REFUNDS = "SELECT count(*) FROM store_credit_transactions WHERE type = 'refund'"
-_OWED = """SELECT count(*) FROM store_generation_sessions s
+_REFUNDS = "SELECT count(*) FROM movements WHERE type = 'refund'"
+_OWED = """SELECT count(*) FROM sessions s
     WHERE s.status = 'failed' AND NOT EXISTS (
-        SELECT FROM store_credit_transactions t WHERE t.store_id = s.store_id
+        SELECT FROM movements t WHERE t.account_id = s.account_id
           AND t.request_id = s.request_id AND t.type = 'refund')"""
-_STORMY = """SELECT count(*) FROM store_generation_sessions
-    WHERE store_id = %s AND status IN ('queued', 'processing')"""
+_STORMY = """SELECT count(*) FROM sessions
+    WHERE account_id = account_of('store', %s) AND completed_at IS NULL"""
 
 
 def measure(bench: Bench) -> list[Result]:

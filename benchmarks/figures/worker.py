@@ -22,7 +22,7 @@ CREATE_SECONDS_MAX = 60
 WORK_SECONDS_MAX = 180
 _DONE = """
     SELECT count(*), extract(epoch FROM max(completed_at) - min(started_at))::float8
-    FROM store_generation_sessions WHERE created_at >= %s AND status = 'completed'
+    FROM sessions WHERE created_at >= %s AND status = 'completed'
 """
 
 

@@ -10,11 +10,11 @@ from uuid import uuid4
 import asyncpg
 import httpx
 import pytest
-from storecredit.ledger.store_credits import AMOUNT_MAX
 
 from storecredit.cli import credits as credits_commands
 from storecredit.cli import options
-from storecredit.ledger.outcomes import AdditionType, MovementType
+from storecredit.ledger.credits import AMOUNT_MAX
+from storecredit.ledger.outcomes import AdditionType
 from tests.e2e.conftest import Serving, Storecredit, processes_naming, storecredit_in
 
 API = json.loads((Path(__file__).parents[2] / "docs" / "openapi.json").read_bytes())
@@ -246,9 +246,7 @@ async def test_verify_is_clean_until_a_balance_is_tampered_with(
     assert "End users: 0, movements: 0," in clean.output
     assert "All of it agrees" in clean.output
 
-    await admin.execute(
-        "UPDATE store_credits SET balance = balance + 1, total_purchased = total_purchased + 1"
-    )
+    await admin.execute("UPDATE movements SET balance_after = balance_after + 1")
 
     found = new_storecredit("verify", *where)
     assert found.status == 1
@@ -267,13 +265,13 @@ async def test_verify_names_an_end_user_whose_credits_were_tampered_with(
 ) -> None:
     user_id = uuid4()
     await admin.execute("SELECT ensure_user($1, 10)", user_id)
-    await admin.execute("UPDATE user_credits SET last_seq = 2")
+    await admin.execute("UPDATE movements SET seq = 2")
 
     found = new_storecredit("verify", "--database-url", database_url)
 
     assert found.status == 1
     assert "End users: 1, movements: 1," in found.output
-    assert re.search(rf"last_seq +– +{user_id} ", found.output)
+    assert re.search(rf"seq_gap +– +{user_id} ", found.output)
 
 
 def test_without_a_running_service_commands_start_postgresql_and_stop_it(

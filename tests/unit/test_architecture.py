@@ -1,4 +1,4 @@
-"""ARCHITECTURE.md and the SQL keep to what they say: what is named runs, and functions stay short."""
+"""ARCHITECTURE.md and the SQL keep to what they say: what is named runs, functions stay short."""
 
 import re
 from pathlib import Path

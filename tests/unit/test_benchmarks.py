@@ -12,7 +12,7 @@ from benchmarks import report
 from benchmarks.__main__ import measure, parsed, plan, reason, wanted
 from benchmarks.bench import Bench
 from benchmarks.builds import measuring
-from benchmarks.database_under_test import Counts, store_id
+from benchmarks.database_under_test import Counts
 from benchmarks.figures import ALL, QUICK
 from benchmarks.figures.batches import BATCH, Drawn
 from benchmarks.figures.builds import COMPARISONS
@@ -228,13 +228,14 @@ def test_a_build_that_cannot_be_started_is_no_measurement(tmp_path: Path) -> Non
 
 
 def test_every_store_is_drawn_once_before_any_comes_again_and_its_rows_follow() -> None:
-    drawn = Drawn(1, 10 * BATCH)
+    drawn = Drawn(list(range(1, 10 * BATCH + 1)))
     batches = [drawn.batch() for _ in range(20)]
     for begin, seq in ((0, 2), (10, 3)):
         ten = batches[begin : begin + 10]
         assert len({each for ids, _ in ten for each in ids}) == 10 * BATCH
         assert {each for _, seqs in ten for each in seqs} == {seq}
-    assert Drawn(1, 1).batch() == ([store_id(1)] * BATCH, list(range(2, BATCH + 2)))
+    assert all(ids == sorted(ids) for ids, _ in batches)
+    assert Drawn([7]).batch() == ([7] * BATCH, list(range(2, BATCH + 2)))
 
 
 def test_our_own_reasons_come_without_the_name_of_their_class() -> None:

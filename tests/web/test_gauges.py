@@ -94,8 +94,8 @@ async def test_of_several_verifications_the_one_that_looked_last_is_kept(
     database: Database,
 ) -> None:
     newer = LastVerification(NOON, 3)
-    await record(database, newer)
-    await record(database, LastVerification(NOON - timedelta(hours=1), 0))
+    await record(database, newer, None)
+    await record(database, LastVerification(NOON - timedelta(hours=1), 0), None)
     assert await last(database) == newer
 
 
