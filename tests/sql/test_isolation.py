@@ -1,6 +1,7 @@
 """Accounts never meet: not those of a store and a user of one id, and not in a batch."""
 
 import asyncio
+import re
 from collections.abc import Sequence
 from uuid import UUID
 
@@ -115,6 +116,20 @@ async def test_every_function_for_outside_callers_is_called_here(books: Connecti
 
     called = {(INTERFACES[kind].argument, call.partition("(")[0]) for kind, call in CALLS}
     assert {(row["argument"], row["proname"]) for row in functions} == called
+
+
+async def test_no_outside_function_for_one_kind_names_the_other(books: Connection) -> None:
+    functions = await books.fetch(
+        """SELECT p.proname, p.prosrc, p.proargnames[1] AS argument FROM pg_proc p
+           WHERE p.pronamespace = 'public'::regnamespace
+             AND p.proowner = 'storecredit_writer'::regrole"""
+    )
+    kinds = {names.argument: kind.value for kind, names in INTERFACES.items()}
+
+    assert len(functions) == len(CALLS)
+    for name, source, argument in functions:
+        named = set(re.findall(r"'(store|user)'", source))
+        assert named == {kinds[argument]}, name
 
 
 async def make_both(app: Connection, owner_id: UUID) -> list[Account]:
