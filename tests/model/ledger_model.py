@@ -6,6 +6,7 @@ refused within the batch.
 Everything but the overage limit and the prices of bills follows from the movements.
 """
 
+from collections import Counter
 from dataclasses import dataclass, field
 from datetime import date
 from uuid import UUID
@@ -68,9 +69,11 @@ class AccountModel:
     bills: list[BillRow] = field(default_factory=list)
     overage_limit: int = 0
     sessions: dict[UUID, SessionModel] = field(default_factory=dict)
+    moved: Counter[str] = field(default_factory=Counter)
+    """Credits by type of movement."""
 
     def total(self, *types: str) -> int:
-        return sum(row.amount for row in self.rows if row.type in types)
+        return sum(self.moved[type_] for type_ in types)
 
     @property
     def balance(self) -> int:
@@ -104,6 +107,7 @@ class AccountModel:
     ) -> None:
         row = MovementRow(len(self.rows) + 1, type_, amount, request_id, session_id)
         self.rows.append(row)
+        self.moved[type_] += amount
         assert min(self.balance, self.spent, self.overage_used) >= 0
         self.rows[-1] = row._replace(
             balance_after=self.balance,
