@@ -313,7 +313,7 @@ async def test_m10_a_failed_overage_that_is_billed_comes_back_as_a_credit(
     store = await operator.store(credits=0)
     await allow_overage(rows, store, 1)
     session_id = await store.created("order-1", prompt="forbidden")
-    close = "SELECT close_store_overage($1, '2026-09-01', 18, 'USD')"
+    close = "SELECT close_overage(account_of('store', $1), '2026-09-01', 18, 'USD')"
     assert await rows.connection.fetchval(close, store.store_id)
     async with worker():
         await store.ended(session_id)
