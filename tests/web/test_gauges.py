@@ -55,7 +55,7 @@ async def test_billing_problems_are_counted_by_kind(
 ) -> None:
     for number in range(2):
         await database.fetchval(
-            "SELECT receive_paddle_event($1, 'x', $2, NULL, 'set_aside', 'Unreadable.')",
+            "SELECT receive_provider_event('paddle', $1, 'x', $2, NULL, 'set_aside', 'x')",
             f"evt_{number}",
             NOON,
         )
