@@ -873,6 +873,9 @@ FUNCTION refuse_account(p_account_ids bigint[], p_place int) RETURNS void;
 -- Refuses an amount below 1 (SC002) and a request id of the wrong length (SC003).
 FUNCTION refuse_bad_items(p_amounts int[], p_request_ids text[]) RETURNS void;
 
+-- Refuses to write to a view of the interface.
+FUNCTION refuse_to_write() RETURNS trigger;
+
 -- Gives back what requests of any accounts had taken, in order. Outcome per item: refunded,
 -- already_refunded, no_deduction, exceeds_deduction.
 FUNCTION return_charges(p_account_ids bigint[], p_amounts int[], p_request_ids text[],

@@ -70,9 +70,19 @@ async def test_the_application_may_read_the_interface_but_not(
         statement = FORBIDDEN[act].format(table=view["name"], column=view["column"])
         assert await sqlstate_of(app.execute(statement)) in {
             INSUFFICIENT_PRIVILEGE,
-            "55000",  # of a view that nobody can write
-            "0A000",
+            "0A000",  # MERGE, which PostgreSQL 15 does not know for a view
         }, view["name"]
+
+
+async def test_not_even_the_owner_writes_to_the_ledger_through_a_view(
+    books: asyncpg.Connection,
+) -> None:
+    await open_store(books, 10)
+    for statement in (
+        "UPDATE public.store_credits SET balance = 1000",
+        "DELETE FROM public.store_credit_transactions",
+    ):
+        assert await sqlstate_of(books.execute(statement)) == INSUFFICIENT_PRIVILEGE
 
 
 @pytest.mark.parametrize("act", [act for act in FORBIDDEN if act not in {"insert", "copy into"}])

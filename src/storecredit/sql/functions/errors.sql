@@ -39,3 +39,17 @@ END;
 $$;
 COMMENT ON FUNCTION raise_credit_error(text, text) IS
     'Raises one of the known credit errors; each has a SQLSTATE of class SC.';
+
+CREATE OR REPLACE FUNCTION refuse_to_write()
+RETURNS trigger
+LANGUAGE plpgsql
+AS $$
+-- Purpose: tell who writes to a view of the interface, and has the right to, that credits are moved by
+--   functions only. Locks: none. Never returns.
+BEGIN
+    RAISE EXCEPTION 'permission denied for view %: it is written by functions only', TG_TABLE_NAME
+        USING ERRCODE = 'insufficient_privilege';
+END;
+$$;
+COMMENT ON FUNCTION refuse_to_write() IS
+    'Refuses to write to a view of the interface.';
