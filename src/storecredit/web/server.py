@@ -5,6 +5,7 @@ Signals are left to the service, which has more to stop than HTTP. What a connec
 """
 
 import contextlib
+import socket
 from collections.abc import Iterator
 from typing import Final
 
@@ -15,6 +16,8 @@ from storecredit.settings import IDLE_CONNECTION_SECONDS
 from storecredit.web.protocol import BoundedProtocol
 
 DRAIN_SECONDS: Final = 10
+ACCEPTED_AT_ONCE: Final = 16
+"""New connections taken in one turn of the event loop, at most."""
 
 
 def http_server(
@@ -42,6 +45,20 @@ def http_server(
 
 
 class _Server(uvicorn.Server):
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        # libuv takes one connection from a listening socket in a turn of the event loop, and a turn
+        # of a busy server takes 10 ms and more: who came new to it waited for seconds behind two
+        # hundred others. The same socket under several numbers is served as many times in a turn.
+        if sockets is not None:
+            sockets = [each for first in sockets for each in _under_several_numbers(first)]
+        await super().startup(sockets)
+
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
+
+
+def _under_several_numbers(first: socket.socket) -> Iterator[socket.socket]:
+    yield first
+    for _ in range(ACCEPTED_AT_ONCE - 1):
+        yield first.dup()
