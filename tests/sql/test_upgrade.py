@@ -6,11 +6,15 @@ from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
+from pydantic import SecretStr
 
+from storecredit.generation.lifecycle import GenerationJob
 from storecredit.ledger.verify import verify
 from storecredit.postgres.job_queue import Job, enqueue
 from storecredit.postgres.migrate import SchemaState, migrate, schema_state
+from storecredit.postgres.opening import open_database
 from storecredit.postgres.pool import Database, DatabaseMisconfigured
+from storecredit.settings import Settings
 from tests.conftest import connect_as_superuser, with_database
 from tests.sql.books import open_store
 from tests.sql.catalog import catalog, login, rows_of
@@ -129,6 +133,8 @@ async def test_jobs_wait_on_and_name_their_account(
             kind,
             names[f"{kind}_id"],
         )
+        job = GenerationJob.from_payload(new["payload"])
+        assert (job.account.id, str(job.session_id)) == (account_id, new["dedupe_key"])
         assert names.pop("account_id") == str(account_id)
         assert names == json.loads(old["payload"])
     assert (await rows_of(earlier, "storecredit"))["pgqueuer_log"] == log
@@ -143,6 +149,8 @@ async def test_the_service_works_on_where_the_earlier_one_stopped(
 
     store_id = await earlier.fetchval("SELECT store_id FROM store_credits WHERE balance > 100")
     database = await Database.open(earlier_url)
+    proven = await verify(database, every_row=True)
+    assert (proven.clean, proven.stores, proven.users) == (True, 6, 5)
     async with database.acquire() as connection:
         spend = "SELECT public.deduct_store_credits($1, $2, $3)"
         # Requests of before are known, under what they took.
@@ -154,6 +162,7 @@ async def test_the_service_works_on_where_the_earlier_one_stopped(
         refund = "SELECT public.refund_store_credits($1, 2, 'returned')"
         assert await connection.fetchval(refund, store_id) is False
         await open_store(connection, 1)
+    assert (await verify(database)).clean
     await database.close()
     newest = await earlier.fetch(
         """SELECT request_id, balance_after FROM store_credit_transactions
@@ -162,6 +171,16 @@ async def test_the_service_works_on_where_the_earlier_one_stopped(
     )
     assert newest[0]["request_id"] == "new"
     assert newest[0]["balance_after"] == newest[1]["balance_after"] - 1
+
+
+async def test_the_service_refuses_the_earlier_tables_and_says_what_to_do(
+    earlier_url: str, earlier: asyncpg.Connection
+) -> None:
+    before = await catalog(earlier)
+    with pytest.raises(DatabaseMisconfigured, match="older storecredit: run `storecredit migrate`"):
+        async with open_database(Settings(database_url=SecretStr(earlier_url))):
+            raise AssertionError("it was opened")
+    assert await catalog(earlier) == before
 
 
 async def test_a_process_of_the_earlier_build_is_refused_before_it_makes_anything(
