@@ -234,6 +234,15 @@ IN_REQUESTS: dict[str, Tampering] = {
         "UPDATE sessions SET status = 'paused' WHERE {account} AND request_id = 'queued'",
         {(K.IMPOSSIBLE_SESSION, 4, "queued")},
     ),
+    "an ended session that keeps its input": (
+        """UPDATE sessions SET input = '{{"prompt": "a hat"}}'
+           WHERE {account} AND request_id = 'failed'""",
+        {(K.IMPOSSIBLE_SESSION, 3, "failed")},
+    ),
+    "fewer attempts than none": (
+        "UPDATE sessions SET attempts = -1 WHERE {account} AND request_id = 'working'",
+        {(K.IMPOSSIBLE_SESSION, 5, "working")},
+    ),
 }
 
 # {kind} is `store` or `user`.

@@ -192,6 +192,9 @@ RETURNS TABLE (ord int, outcome text, balance bigint)
 LANGUAGE sql
 SECURITY DEFINER
 SET search_path FROM CURRENT
+SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off
+SET enable_bitmapscan = off
 AS $$
     SELECT c.n::int, c.outcome, c.balance
     FROM charge_accounts(

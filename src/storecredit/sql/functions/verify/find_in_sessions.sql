@@ -74,7 +74,10 @@ AS $$
 -- Purpose: name what is wrong with each session after the first key, up to and with the second.
     SELECT k.kind, s.account_id, c.seq, s.request_id, s.session_id,
         CASE k.kind
-            WHEN 'impossible_session' THEN format('no function writes the status %L', s.status)
+            WHEN 'impossible_session' THEN CASE WHEN is_possible_session(s.status, 0, NULL)
+                THEN format('no function leaves a %s session after %s attempts %s', s.status,
+                    s.attempts, CASE WHEN s.input IS NULL THEN 'without' ELSE 'with' END || ' input')
+                ELSE format('no function writes the status %L', s.status) END
             WHEN 'session_without_deduction' THEN format(
                 'this generation is %s, but nothing was deducted under its request id', s.status)
             WHEN 'session_mismatch' THEN format(
@@ -96,7 +99,7 @@ AS $$
         LIMIT 1
     ) r ON true,
     unnest(array_remove(ARRAY[
-        CASE WHEN (s.status IN ('queued', 'processing', 'completed', 'failed')) IS NOT TRUE
+        CASE WHEN NOT is_possible_session(s.status, s.attempts, s.input)
             THEN 'impossible_session' END,
         CASE WHEN c.seq IS NULL THEN 'session_without_deduction'
              WHEN c.session_id IS DISTINCT FROM s.session_id THEN 'session_mismatch' END,

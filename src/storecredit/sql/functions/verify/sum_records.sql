@@ -2,6 +2,18 @@
 -- locks none; read only; SECURITY INVOKER and no SET clause, so that PostgreSQL puts them into the
 -- statement that calls them.
 
+CREATE OR REPLACE FUNCTION is_possible_session(p_status text, p_attempts int, p_input json)
+RETURNS boolean
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+AS $$
+-- What the worker needed goes with the end of the session.
+    SELECT (CASE p_status WHEN 'queued' THEN true WHEN 'processing' THEN true
+            WHEN 'completed' THEN p_input IS NULL WHEN 'failed' THEN p_input IS NULL END
+        AND p_attempts >= 0) IS TRUE;
+$$;
+COMMENT ON FUNCTION is_possible_session(text, int, json) IS
+    'Whether one session, looked at alone, could have been left by the functions.';
+
 CREATE OR REPLACE FUNCTION sum_sessions(p_seed bigint, p_from tid, p_until tid)
 RETURNS TABLE (rows_read bigint, impossible numeric, generations numeric, refunds numeric)
 LANGUAGE sql STABLE PARALLEL SAFE
@@ -9,7 +21,7 @@ AS $$
 -- Purpose: the sessions' part of the sums, from the rows in [p_from, p_until) on disk.
     SELECT count(*),
         0::numeric + count(*) FILTER (
-            WHERE (s.status IN ('queued', 'processing', 'completed', 'failed')) IS NOT TRUE),
+            WHERE NOT is_possible_session(s.status, s.attempts, s.input)),
         -coalesce(sum(fingerprint_of_generation(
             s.account_id, s.session_id, s.request_id, p_seed)), 0),
         -coalesce(sum(fingerprint_of_generation(
