@@ -16,7 +16,7 @@ from storecredit.stores.lookups import Answer
 from storecredit.stores.origins import normalise_origin
 
 # Both are asked for many at once. LIMIT 1 keeps each to its own walk down an index, whatever the
-# planner believes of the tables.
+# planner believes of the tables; OFFSET 0, that it begins with the keys and not with the stores.
 CALLERS_BY_HASH: Final = """
 SELECT asked.place, found.*
 FROM unnest($1::bytea[]) WITH ORDINALITY AS asked (key_hash, place)
@@ -36,10 +36,12 @@ SELECT asked.place, found.expires_in_seconds
 FROM unnest($1::text[]) WITH ORDINALITY AS asked (origin, place)
 CROSS JOIN LATERAL (
     SELECT extract(epoch FROM k.expires_at - now())::float8 AS expires_in_seconds
-    FROM store_api_keys k JOIN stores s ON s.store_id = k.store_id
-    WHERE k.allowed_origins @> ARRAY[asked.origin]
-      AND k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > now())
-      AND s.status = 'active'
+    FROM (
+        SELECT l.store_id, l.expires_at FROM store_api_keys l
+        WHERE l.allowed_origins @> ARRAY[asked.origin]
+          AND l.revoked_at IS NULL AND (l.expires_at IS NULL OR l.expires_at > now())
+        OFFSET 0
+    ) k JOIN stores s ON s.store_id = k.store_id AND s.status = 'active'
     ORDER BY k.expires_at DESC NULLS FIRST
     LIMIT 1
 ) AS found"""
