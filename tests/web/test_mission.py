@@ -27,7 +27,7 @@ def movement(seq: int, type_: str, balance_after: int, session_id: str) -> dict[
 
 
 async def assert_nothing_adds_up_wrong(rows: Rows, store: StoreClient) -> None:
-    """Every balance follows from the row before; the credit row is the sum of all."""
+    """Every balance follows from the row before; the newest is the sum of all."""
     balance, taken, beyond = 0, 0, 0
     for seq, row in enumerate(await rows.ledger(store.store_id), start=1):
         overage = {"overage": 1, "overage_refund": -1, "overage_bill": -1}.get(row["type"])

@@ -1,6 +1,6 @@
 """The stores themselves: make, find, list, change.
 
-Hides the SQL. Promises that a store comes into being together with its credit row and its opening
+Hides the SQL. Promises that a store comes into being together with its account and its opening
 credits or not at all, and that a change is announced to every process, so that a suspended store's
 keys stop working everywhere within a second.
 """

@@ -173,7 +173,7 @@ class Verification(msgspec.Struct, frozen=True):
 async def create_store(
     request: Request[Any, Any, Any], parts: NamedDependency[Parts], data: JSONBody[StoreBody]
 ) -> Response[Envelope[StoreMade]]:
-    """Makes the store, its credit row, its opening credits and its first API key."""
+    """Makes the store, its account, its opening credits and its first API key."""
     with refusing():
         store = await parts.stores.create(
             name=data.name,
