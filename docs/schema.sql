@@ -621,6 +621,9 @@ FUNCTION is_possible_movement(p_type text, p_amount bigint, p_balance_after bigi
 FUNCTION is_possible_rare_movement(p_type text, p_amount bigint, p_balance_after bigint,
     p_clawed_back_after bigint, p_overage_used_after bigint) RETURNS boolean;
 
+-- Whether one session, looked at alone, could have been left by the functions.
+FUNCTION is_possible_session(p_status text, p_attempts int, p_input json) RETURNS boolean;
+
 -- Takes a bill's lock for this connection (pg_advisory_unlock_all releases it). false: another
 -- connection is at it.
 FUNCTION lock_overage_bill(p_account_id bigint, p_period date) RETURNS boolean;
