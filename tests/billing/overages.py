@@ -15,7 +15,7 @@ from stand_ins.paddle.api import API_KEY, WEBHOOK_SECRET, PaddleStandIn
 from stand_ins.paddle.entities import Entity
 from storecredit.ledger.owners import Owner
 from tests.billing.sql_sales import account_of
-from tests.sql.books import open_store
+from tests.sql.ledgers import open_store
 
 LIMIT = 1000
 

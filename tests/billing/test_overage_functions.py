@@ -11,7 +11,7 @@ import pytest
 from storecredit.ledger.owners import Owner
 from storecredit.postgres.pool import Connection, connect
 from tests.billing.sql_sales import account_of
-from tests.sql.books import open_store
+from tests.sql.ledgers import open_store
 
 MONTH = date(2026, 9, 1)
 LOCK = "SELECT lock_overage_bill($1, $2)"

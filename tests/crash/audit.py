@@ -17,7 +17,7 @@ from storecredit.postgres.embedded import EmbeddedPostgres
 from tests.conftest import SEARCH_PATH
 from tests.crash.generator_stand_in import Generator, Plan
 from tests.crash.load import Account, Asked, Load
-from tests.sql.books import assert_books_balance
+from tests.sql.ledgers import assert_books_balance
 
 DRAINED_MAX_SECONDS = 90.0
 POLL_SECONDS = 0.05

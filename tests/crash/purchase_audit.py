@@ -22,7 +22,7 @@ from tests.crash.purchase_load import (
     Wanted,
     What,
 )
-from tests.sql.books import assert_books_balance
+from tests.sql.ledgers import assert_books_balance
 
 SETTLED = {"processed", "ignored"}
 

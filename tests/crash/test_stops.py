@@ -13,7 +13,7 @@ from tests.crash.deployment import Deployment
 from tests.crash.processes import START_MAX_SECONDS, STOP_MAX_SECONDS
 from tests.crash.waiting import until
 from tests.image_files import data_url, picture
-from tests.sql.books import assert_books_balance, snapshot
+from tests.sql.ledgers import assert_books_balance, snapshot
 
 pytestmark = pytest.mark.timeout(300)
 

@@ -10,7 +10,9 @@ from storecredit.ledger.credits import AMOUNT_MAX, AccountMissing, Credits
 from storecredit.ledger.outcomes import Addition, AdditionType
 from storecredit.ledger.owners import Owner, OwnerKind
 from storecredit.postgres.pool import Connection, Database
-from tests.sql.books import (
+from tests.sql.conftest import Callers
+from tests.sql.interface import INTERFACES, add, deduct
+from tests.sql.ledgers import (
     Row,
     account_of,
     assert_books_balance,
@@ -21,8 +23,6 @@ from tests.sql.books import (
     snapshot,
     sqlstate_of,
 )
-from tests.sql.conftest import Callers
-from tests.sql.interface import INTERFACES, add, deduct
 
 INT_MAX = 2**31 - 1
 BIGINT_MAX = 2**63 - 1

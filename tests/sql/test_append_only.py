@@ -4,8 +4,8 @@ import pytest
 
 from storecredit.ledger.owners import OwnerKind
 from storecredit.postgres.pool import APP_ROLE, Connection
-from tests.sql.books import ledger, open_account, sqlstate_of
 from tests.sql.interface import deduct
+from tests.sql.ledgers import ledger, open_account, sqlstate_of
 
 WRITER = "storecredit_writer"
 INSUFFICIENT_PRIVILEGE = "42501"

@@ -7,7 +7,7 @@ import pytest
 from storecredit.ledger.owners import Account, OwnerKind
 from storecredit.postgres.pool import Connection
 from tests.sql.batches import DEDUCT, REFUND, Answer, Item, deduct_batch, refund_batch
-from tests.sql.books import open_account, open_some, snapshot, sqlstate_of
+from tests.sql.ledgers import open_account, open_some, snapshot, sqlstate_of
 
 Door = Callable[[Connection, Sequence[Item]], Awaitable[list[Answer]]]
 

@@ -5,7 +5,9 @@ import asyncio
 from storecredit.ledger.owners import Owner, OwnerKind
 from storecredit.postgres.pool import Connection
 from tests.sql.batches import Item, deduct_batch, refund_batch
-from tests.sql.books import (
+from tests.sql.conftest import Callers
+from tests.sql.interface import add, claw_back
+from tests.sql.ledgers import (
     Row,
     account_of,
     assert_books_balance,
@@ -16,8 +18,6 @@ from tests.sql.books import (
     open_beyond,
     open_some,
 )
-from tests.sql.conftest import Callers
-from tests.sql.interface import add, claw_back
 
 
 async def test_a_batch_settles_each_item_in_order(

@@ -7,7 +7,9 @@ import pytest
 
 from storecredit.ledger.owners import OwnerKind
 from storecredit.postgres.pool import Connection
-from tests.sql.books import (
+from tests.sql.conftest import Callers
+from tests.sql.interface import INTERFACES, add, claw_back, deduct
+from tests.sql.ledgers import (
     Beyond,
     Row,
     assert_books_balance,
@@ -18,8 +20,6 @@ from tests.sql.books import (
     snapshot,
     sqlstate_of,
 )
-from tests.sql.conftest import Callers
-from tests.sql.interface import INTERFACES, add, claw_back, deduct
 
 INT_MAX = 2**31 - 1
 

@@ -7,9 +7,9 @@ import pytest
 
 from storecredit.ledger.owners import OwnerKind
 from storecredit.postgres.pool import Connection
-from tests.sql.books import open_account, open_beyond, sqlstate_of
 from tests.sql.generations import create_one
 from tests.sql.interface import deduct
+from tests.sql.ledgers import open_account, open_beyond, sqlstate_of
 
 CHECK_VIOLATION = "23514"
 UNIQUE_VIOLATION = "23505"

@@ -6,7 +6,8 @@ import pytest
 
 from storecredit.ledger.owners import Account, OwnerKind
 from storecredit.postgres.pool import Connection
-from tests.sql.books import (
+from tests.sql.interface import INTERFACES, add, claw_back, deduct, refund
+from tests.sql.ledgers import (
     Row,
     assert_books_balance,
     credits_of,
@@ -15,7 +16,6 @@ from tests.sql.books import (
     snapshot,
     sqlstate_of,
 )
-from tests.sql.interface import INTERFACES, add, claw_back, deduct, refund
 
 INT_MAX = 2**31 - 1
 BIGINT_MAX = 2**63 - 1

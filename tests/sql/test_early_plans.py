@@ -18,8 +18,8 @@ from storecredit.generation.sessions import Sessions
 from storecredit.ledger.credits import Credits, MovementFilter, balances_of
 from storecredit.ledger.owners import Owner
 from storecredit.postgres.pool import Database, connect, read_url
-from tests.sql.growing import OVERAGE_EVERY, TABLES, grow, make_accounts, session_of
-from tests.sql.reading import Recorder, buffers_read, undone
+from tests.sql.ledger_growth import OVERAGE_EVERY, TABLES, grow, make_accounts, session_of
+from tests.sql.statement_costs import Recorder, buffers_read, undone
 
 BATCH = 10
 PAGES_PER_ITEM_MAX = 15

@@ -9,7 +9,7 @@ import pytest
 
 from storecredit import sql
 from storecredit.ledger.outcomes import CreditError
-from tests.sql.books import sqlstate_of
+from tests.sql.ledgers import sqlstate_of
 
 RAISE = "SELECT raise_credit_error($1, 'x')"
 

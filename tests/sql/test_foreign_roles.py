@@ -14,7 +14,7 @@ import pytest
 from storecredit import sql
 from storecredit.postgres.migrate import migrate
 from storecredit.postgres.pool import APP_ROLE, SEARCH_PATH, Database
-from tests.sql.books import open_store, sqlstate_of
+from tests.sql.ledgers import open_store, sqlstate_of
 
 INSUFFICIENT_PRIVILEGE = "42501"
 # Everything of ours: the tables, those of the job queue, their sequences, the interface; and which

@@ -7,17 +7,6 @@ from uuid_utils.compat import uuid7
 
 from storecredit.ledger.owners import Account, OwnerKind
 from storecredit.postgres.pool import Connection
-from tests.sql.books import (
-    assert_books_balance,
-    beyond,
-    credits_of,
-    ledger,
-    open_account,
-    open_beyond,
-    open_some,
-    snapshot,
-    sqlstate_of,
-)
 from tests.sql.generations import (
     CONTENT,
     CREATE,
@@ -31,6 +20,17 @@ from tests.sql.generations import (
     fail_batch,
     session,
     start_batch,
+)
+from tests.sql.ledgers import (
+    assert_books_balance,
+    beyond,
+    credits_of,
+    ledger,
+    open_account,
+    open_beyond,
+    open_some,
+    snapshot,
+    sqlstate_of,
 )
 
 ASSERT_FAILURE = "P0004"

@@ -7,15 +7,6 @@ from uuid_utils.compat import uuid7
 
 from storecredit.ledger.owners import OwnerKind
 from storecredit.postgres.pool import Connection
-from tests.sql.books import (
-    Row,
-    assert_books_balance,
-    credits_of,
-    ledger,
-    open_account,
-    snapshot,
-    sqlstate_of,
-)
 from tests.sql.generations import (
     CONTENT,
     INPUT,
@@ -30,6 +21,15 @@ from tests.sql.generations import (
     start_batch,
 )
 from tests.sql.interface import refund
+from tests.sql.ledgers import (
+    Row,
+    assert_books_balance,
+    credits_of,
+    ledger,
+    open_account,
+    snapshot,
+    sqlstate_of,
+)
 
 
 async def test_each_start_counts_an_attempt_and_hands_out_the_input(

@@ -7,15 +7,6 @@ from uuid_utils.compat import uuid7
 
 from storecredit.ledger.owners import Account, Owner, OwnerKind
 from storecredit.postgres.pool import Connection
-from tests.sql.books import (
-    Row,
-    assert_books_balance,
-    credits_of,
-    ledger,
-    open_account,
-    snapshot,
-    sqlstate_of,
-)
 from tests.sql.generations import (
     CONTENT,
     ENTRYPOINT,
@@ -33,6 +24,15 @@ from tests.sql.generations import (
     start,
 )
 from tests.sql.interface import add, deduct, refund
+from tests.sql.ledgers import (
+    Row,
+    assert_books_balance,
+    credits_of,
+    ledger,
+    open_account,
+    snapshot,
+    sqlstate_of,
+)
 
 JOBS = "SELECT entrypoint, payload, dedupe_key, status::text FROM pgqueuer WHERE dedupe_key = $1"
 

@@ -2,8 +2,8 @@
 
 from storecredit.ledger.owners import OwnerKind
 from storecredit.postgres.pool import Connection
-from tests.sql.books import open_account
 from tests.sql.generations import create_one, fail_batch, session, start
+from tests.sql.ledgers import open_account
 
 POSTPONE = "SELECT outcome FROM postpone_generation($1, $2, $3, $4)"
 

@@ -8,7 +8,7 @@ import asyncpg
 import pytest
 from uuid_utils.compat import uuid7
 
-from tests.sql.books import open_store, sqlstate_of
+from tests.sql.ledgers import open_store, sqlstate_of
 
 NOBODY = UUID(int=0)
 

@@ -4,7 +4,9 @@ import pytest
 
 from storecredit.ledger.owners import Account, OwnerKind
 from storecredit.postgres.pool import Connection
-from tests.sql.books import (
+from tests.sql.generations import create_one
+from tests.sql.interface import INTERFACES, claw_back, deduct, refund
+from tests.sql.ledgers import (
     Row,
     assert_books_balance,
     beyond,
@@ -15,8 +17,6 @@ from tests.sql.books import (
     snapshot,
     sqlstate_of,
 )
-from tests.sql.generations import create_one
-from tests.sql.interface import INTERFACES, claw_back, deduct, refund
 
 DEDUCT_MANY = "SELECT outcome, balance FROM public.deduct_store_credits_many($1, $2, $3, $4, $5)"
 REFUND_MANY = "SELECT outcome, balance FROM public.refund_store_credits_many($1, $2, $3, $4)"

@@ -8,8 +8,8 @@ import pytest
 from storecredit.postgres.migrate import migrate
 from storecredit.postgres.pool import Database, DatabaseMisconfigured
 from tests.conftest import connect_as_superuser
-from tests.sql.books import open_store
 from tests.sql.catalog import catalog, rows_of
+from tests.sql.ledgers import open_store
 
 # What an app of its own may well have, with our names and with others.
 APP = """

@@ -4,8 +4,8 @@ import asyncpg
 import pytest
 from uuid_utils.compat import uuid7
 
-from tests.sql.books import open_store
-from tests.sql.reading import rows_read
+from tests.sql.ledgers import open_store
+from tests.sql.statement_costs import rows_read
 
 MOVEMENTS = 3_000
 # What the planner itself looks up: the least and the greatest value of a key.

@@ -13,10 +13,10 @@ from uuid_utils.compat import uuid7
 from storecredit.ledger.owners import Account, Owner, OwnerKind
 from storecredit.postgres.pool import Connection
 from tests.conftest import connect_as_superuser
-from tests.sql.books import account_of, open_account, snapshot, sqlstate_of
 from tests.sql.generations import complete, create_one, session, start
 from tests.sql.interface import INTERFACES, claw_back, deduct, refund
-from tests.sql.twins import BATCHES, KINDS, OUTSIDE, SINGLES, Item, Play, Step
+from tests.sql.ledgers import account_of, open_account, snapshot, sqlstate_of
+from tests.sql.paired_owners import BATCHES, KINDS, OUTSIDE, SINGLES, Item, Play, Step
 
 REQUESTS = 4
 """So few that batches are full of replays, doubles and conflicts."""

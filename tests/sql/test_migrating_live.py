@@ -7,8 +7,8 @@ from uuid_utils.compat import uuid7
 
 from storecredit.postgres.migrate import migrate
 from storecredit.postgres.pool import Database
-from tests.sql.books import open_store
 from tests.sql.earlier_build import load_earlier_build
+from tests.sql.ledgers import open_store
 
 RENEWALS = 3
 WAITS_MAX_SECONDS = 30.0

@@ -10,8 +10,8 @@ import pytest
 from storecredit.postgres.migrate import migrate
 from storecredit.postgres.pool import APP_ROLE, WRITER_ROLE, Database, DatabaseMisconfigured
 from tests.conftest import with_database
-from tests.sql.books import open_store, sqlstate_of
 from tests.sql.catalog import catalog, login
+from tests.sql.ledgers import open_store, sqlstate_of
 
 ROLES = f"{APP_ROLE}, {WRITER_ROLE}"
 FORGET_WHAT_WAS_APPLIED = "UPDATE storecredit.schema_version SET fingerprint = 'another'"

@@ -20,8 +20,8 @@ from storecredit.postgres.migrate import (
 )
 from storecredit.postgres.pool import DatabaseMisconfigured, DatabaseUnavailable, check_version
 from tests.conftest import connect_as_superuser
-from tests.sql.books import open_store
 from tests.sql.catalog import catalog, rows_of
+from tests.sql.ledgers import open_store
 
 FORGET_WHAT_WAS_APPLIED = "UPDATE schema_version SET fingerprint = 'of another version'"
 MIGRATIONS = ("0001_ledger", "0002_owners", "0003_billing", "0004_schema_version")

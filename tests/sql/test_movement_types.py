@@ -6,7 +6,7 @@ from storecredit.ledger.outcomes import AdditionType, MovementType, StoreMovemen
 from storecredit.ledger.owners import OwnerKind
 from storecredit.postgres.pool import Connection
 from storecredit.web.procedure_views import UserMovementType, shown_to_users
-from tests.sql.books import Effect, effects, sqlstate_of
+from tests.sql.ledgers import Effect, effects, sqlstate_of
 
 BOTH, STORES, USERS = {"store", "user"}, {"store"}, {"user"}
 # Written down by hand, so that a change of the table is noticed: balance, added, spent, clawed

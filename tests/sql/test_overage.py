@@ -7,7 +7,9 @@ import pytest
 from storecredit.ledger.owners import OwnerKind
 from storecredit.postgres.pool import Connection
 from tests.sql.batches import Item, deduct_batch, refund_batch
-from tests.sql.books import (
+from tests.sql.generations import CONTENT, create, create_one, fail, session_ids_paid_for
+from tests.sql.interface import add, deduct, refund
+from tests.sql.ledgers import (
     Beyond,
     Row,
     assert_books_balance,
@@ -19,8 +21,6 @@ from tests.sql.books import (
     snapshot,
     sqlstate_of,
 )
-from tests.sql.generations import CONTENT, create, create_one, fail, session_ids_paid_for
-from tests.sql.interface import add, deduct, refund
 
 MARCH = date(2026, 3, 1)
 

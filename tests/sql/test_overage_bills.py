@@ -10,7 +10,8 @@ from storecredit.ledger.credits import OVERAGE_LIMIT_MAX
 from storecredit.ledger.credits import Credits as LedgerCredits
 from storecredit.ledger.owners import OwnerKind
 from storecredit.postgres.pool import Connection, Database
-from tests.sql.books import (
+from tests.sql.interface import add, deduct, refund
+from tests.sql.ledgers import (
     Beyond,
     Bill,
     Row,
@@ -24,7 +25,6 @@ from tests.sql.books import (
     snapshot,
     sqlstate_of,
 )
-from tests.sql.interface import add, deduct, refund
 
 BIGINT_MAX = 2**63 - 1
 MARCH, APRIL = date(2026, 3, 1), date(2026, 4, 1)

@@ -8,7 +8,10 @@ import pytest
 
 from storecredit.postgres.pool import Connection
 from tests.sql.batches import Item, deduct_batch
-from tests.sql.books import (
+from tests.sql.conftest import Callers
+from tests.sql.generations import CONTENT, create, create_one, fail
+from tests.sql.interface import refund
+from tests.sql.ledgers import (
     Beyond,
     assert_books_balance,
     beyond,
@@ -17,9 +20,6 @@ from tests.sql.books import (
     ledger,
     open_beyond,
 )
-from tests.sql.conftest import Callers
-from tests.sql.generations import CONTENT, create, create_one, fail
-from tests.sql.interface import refund
 
 CONNECTIONS = 12
 RACES = 25

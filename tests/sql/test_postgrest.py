@@ -10,7 +10,7 @@ from uuid_utils.compat import uuid7
 
 from storecredit import sql
 from storecredit.postgres.pool import SEARCH_PATH
-from tests.sql.books import open_store, sqlstate_of
+from tests.sql.ledgers import open_store, sqlstate_of
 from tests.sql.postgrest import rpc
 
 INSUFFICIENT_PRIVILEGE = "42501"

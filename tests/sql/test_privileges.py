@@ -4,7 +4,7 @@ import asyncpg
 import pytest
 
 from storecredit.postgres.pool import APP_ROLE, WRITER_ROLE, Database, connect
-from tests.sql.books import open_store, sqlstate_of
+from tests.sql.ledgers import open_store, sqlstate_of
 
 INSUFFICIENT_PRIVILEGE = "42501"
 FORBIDDEN = {

@@ -29,7 +29,7 @@ from storecredit.settings import Settings
 from storecredit.stores.api_keys import key_hash, new_key
 from storecredit.stores.callers import CALLERS_BY_HASH
 from storecredit.telemetry import Metrics
-from tests.sql.reading import Recorder, rows_read
+from tests.sql.statement_costs import Recorder, rows_read
 
 SMALL_ACCOUNTS = 1000
 SMALL_SESSIONS = 10

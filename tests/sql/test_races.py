@@ -5,13 +5,6 @@ from typing import Any
 
 from storecredit.ledger.owners import Account, OwnerKind
 from storecredit.postgres.pool import Connection
-from tests.sql.books import (
-    Row,
-    assert_books_balance,
-    credits_of,
-    ledger,
-    open_account,
-)
 from tests.sql.conftest import Callers
 from tests.sql.generations import (
     CONTENT,
@@ -28,6 +21,13 @@ from tests.sql.generations import (
     start_batch,
 )
 from tests.sql.interface import add, claw_back, deduct, refund
+from tests.sql.ledgers import (
+    Row,
+    assert_books_balance,
+    credits_of,
+    ledger,
+    open_account,
+)
 
 RACES = 25
 

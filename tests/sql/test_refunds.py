@@ -8,7 +8,10 @@ import pytest
 
 from storecredit.ledger.owners import OwnerKind
 from storecredit.postgres.pool import Connection
-from tests.sql.books import (
+from tests.sql.conftest import Callers
+from tests.sql.generations import create_one
+from tests.sql.interface import INTERFACES, claw_back, deduct, refund
+from tests.sql.ledgers import (
     Row,
     assert_books_balance,
     credits_of,
@@ -17,9 +20,6 @@ from tests.sql.books import (
     snapshot,
     sqlstate_of,
 )
-from tests.sql.conftest import Callers
-from tests.sql.generations import create_one
-from tests.sql.interface import INTERFACES, claw_back, deduct, refund
 
 INT_MAX = 2**31 - 1
 RACES = 30

@@ -16,9 +16,9 @@ from storecredit.postgres.opening import open_database
 from storecredit.postgres.pool import Database, DatabaseMisconfigured
 from storecredit.settings import Settings
 from tests.conftest import connect_as_superuser, with_database
-from tests.sql.books import open_store
 from tests.sql.catalog import catalog, login, rows_of
 from tests.sql.earlier_build import WITH_0008, load_earlier_build
+from tests.sql.ledgers import open_store
 
 # What that build had beside its tables.
 NOT_SHOWN = {"last_verification", "storecredit_schema"}

@@ -8,7 +8,9 @@ import pytest
 
 from storecredit.ledger.owners import Owner
 from storecredit.postgres.pool import Connection
-from tests.sql.books import (
+from tests.sql.conftest import Callers
+from tests.sql.generations import create_one
+from tests.sql.ledgers import (
     Credits,
     Row,
     account_of,
@@ -19,8 +21,6 @@ from tests.sql.books import (
     snapshot,
     sqlstate_of,
 )
-from tests.sql.conftest import Callers
-from tests.sql.generations import create_one
 
 RACES = 20
 WAIT_SECONDS = 60

@@ -13,9 +13,9 @@ from storecredit.ledger.owners import Account, OwnerKind
 from storecredit.ledger.verification import last
 from storecredit.ledger.verify import DiscrepancyUnnamed, Progress, verify
 from storecredit.postgres.pool import Connection, Database, connect
-from tests.sql.books import open_account, open_user
-from tests.sql.everything import buy, open_with_everything, open_with_overage, subscribe
-from tests.sql.moving import make_buyers, move_credits, move_overage
+from tests.sql.constant_movements import make_buyers, move_credits, move_overage
+from tests.sql.full_accounts import buy, open_with_everything, open_with_overage, subscribe
+from tests.sql.ledgers import open_account, open_user
 
 PROVISIONS = 1_000_000
 NOTHING = Report(

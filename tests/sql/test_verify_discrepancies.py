@@ -12,14 +12,14 @@ from storecredit.ledger.owners import Account, OwnerKind
 from storecredit.ledger.verification import last
 from storecredit.ledger.verify import verify
 from storecredit.postgres.pool import Database
-from tests.sql.books import open_account
-from tests.sql.everything import (
+from tests.sql.full_accounts import (
     allow_anything,
     buy,
     deduct,
     open_with_everything,
     open_with_overage,
 )
+from tests.sql.ledgers import open_account
 from tests.sql.tampering import IN_OWNERS, IN_REQUESTS, IN_THE_CHAIN, Named
 from tests.sql.tampering_with_money import IN_MONEY, IN_OVERAGE
 

@@ -9,7 +9,7 @@ import pytest
 from storecredit.ledger.owners import Account, OwnerKind
 from storecredit.ledger.verify import verify
 from storecredit.postgres.pool import Connection, Database
-from tests.sql.everything import (
+from tests.sql.full_accounts import (
     allow_anything,
     buy,
     open_with_everything,

@@ -10,7 +10,7 @@ import pytest
 from storecredit.ledger.owners import OwnerKind
 from storecredit.ledger.verify import READ_RANGES_ONLY
 from storecredit.postgres.pool import Database
-from tests.sql.books import open_account
+from tests.sql.ledgers import open_account
 from tests.sql.test_verify import PROVISIONS, deduct_often
 
 Explain = Callable[[str], Awaitable[str]]

@@ -24,7 +24,7 @@ from storecredit.service import Service, assembled
 from storecredit.settings import Settings
 from storecredit.web.app import create_app
 from tests.web.doors import OPERATOR_TOKEN, Operator, StoreClient
-from tests.web.rows import Rows
+from tests.web.table_rows import Rows
 from tests.web.users import APP_ORIGIN, JWT_SECRET, UserClient, user_of
 from tests.web.wire import Wire, request, running_wire
 

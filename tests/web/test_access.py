@@ -27,7 +27,7 @@ from tests.web.doors import (
     data_of,
     error_of,
 )
-from tests.web.rows import Rows
+from tests.web.table_rows import Rows
 
 BALANCE = "/api/v1/credits/balance"
 SHOP = "https://shop.example"

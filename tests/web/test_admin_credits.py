@@ -8,7 +8,7 @@ from tests.web.checklist import (
     assert_other_methods_are_refused,
 )
 from tests.web.doors import Operator, StoreClient, data_of, error_of
-from tests.web.rows import Rows
+from tests.web.table_rows import Rows
 
 
 def credits_of(store: StoreClient) -> str:

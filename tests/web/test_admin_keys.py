@@ -11,7 +11,7 @@ from tests.web.checklist import (
     assert_other_methods_are_refused,
 )
 from tests.web.doors import REVOCATION_SECONDS, Operator, StoreClient, data_of, error_of
-from tests.web.rows import Rows
+from tests.web.table_rows import Rows
 
 VIEW = {
     "key_id",

@@ -13,7 +13,7 @@ from tests.web.checklist import (
     assert_other_methods_are_refused,
 )
 from tests.web.doors import Operator, StoreClient, data_of, error_of
-from tests.web.rows import Rows
+from tests.web.table_rows import Rows
 
 VIEW = {
     "store_id",

@@ -2,7 +2,7 @@
 
 import asyncpg
 
-from tests.sql.books import open_user
+from tests.sql.ledgers import open_user
 from tests.web.checklist import (
     assert_only_the_operator_is_let_in,
     assert_other_methods_are_refused,

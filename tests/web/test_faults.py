@@ -15,7 +15,7 @@ from storecredit.web.faults import FAULTS_MAX, NAME_MAX
 from storecredit.web.parts import Parts
 from tests.web.checklist import UNKNOWN
 from tests.web.doors import CREATE, IMAGE, Operator, StoreClient, data_of, error_of
-from tests.web.rows import Rows
+from tests.web.table_rows import Rows
 
 DOCUMENT = "/api/openapi.json"
 

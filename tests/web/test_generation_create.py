@@ -14,7 +14,7 @@ from tests.web.checklist import (
 )
 from tests.web.conftest import WorkerStarter, http_client
 from tests.web.doors import CREATE, IMAGE, Operator, StoreClient, data_of, error_of
-from tests.web.rows import Rows
+from tests.web.table_rows import Rows
 
 
 async def test_a_generation_is_queued_for_one_credit(store: StoreClient, rows: Rows) -> None:

@@ -10,7 +10,7 @@ from stand_ins.http_server import Answer, Received, json_answer, stand_in
 from tests.image_files import data_url, picture
 from tests.web.conftest import WorkerStarter
 from tests.web.doors import CREATE, IMAGE, StoreClient, data_of, error_of
-from tests.web.rows import Rows
+from tests.web.table_rows import Rows
 
 PNG = picture()
 SECRET = "swordfish"

@@ -16,8 +16,8 @@ from storecredit.settings import Settings
 from storecredit.stores.api_keys import new_key
 from tests.web.conftest import LogStream, http_client
 from tests.web.doors import Operator, StoreClient, data_of, error_of
-from tests.web.rows import Rows
 from tests.web.scrapes import DATABASE_GAUGES, samples_in, total
+from tests.web.table_rows import Rows
 from tests.web.users import Calls, refusal_of, user_of
 
 BALANCE = "/api/v1/credits/balance"

@@ -12,7 +12,7 @@ from storecredit.generation.sessions import SessionStatus
 from storecredit.service import Service
 from tests.web.conftest import LogStream, WorkerStarter
 from tests.web.doors import Operator, StoreClient, data_of, error_of
-from tests.web.rows import Rows
+from tests.web.table_rows import Rows
 
 
 def movement(seq: int, type_: str, balance_after: int, session_id: str) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from storecredit.service import Service
 from storecredit.settings import Settings
 from tests.web.conftest import http_client
 from tests.web.doors import CREATE, REVOCATION_SECONDS, Operator, StoreClient, data_of, error_of
-from tests.web.rows import Rows
+from tests.web.table_rows import Rows
 
 BALANCE = "/api/v1/credits/balance"
 SHOP = "https://shop.example"

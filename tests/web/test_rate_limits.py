@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from storecredit.settings import Settings
 from tests.web.doors import Operator, StoreClient, data_of, error_of
-from tests.web.rows import Rows
+from tests.web.table_rows import Rows
 
 BALANCE = "/api/v1/credits/balance"
 

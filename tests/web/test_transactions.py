@@ -13,7 +13,7 @@ from tests.web.checklist import (
 )
 from tests.web.conftest import WorkerStarter
 from tests.web.doors import Operator, StoreClient, data_of, error_of
-from tests.web.rows import Rows
+from tests.web.table_rows import Rows
 
 PATH = "/api/v1/credits/transactions"
 FIELDS = [

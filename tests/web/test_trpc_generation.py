@@ -16,7 +16,7 @@ from storecredit.web.b2b import METADATA_TEXT_MAX
 from tests.image_files import data_url, picture
 from tests.web.conftest import LogStream, WorkerStarter
 from tests.web.doors import IMAGE
-from tests.web.rows import Rows
+from tests.web.table_rows import Rows
 from tests.web.users import (
     UserClient,
     body_of,

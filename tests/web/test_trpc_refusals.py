@@ -14,7 +14,7 @@ from storecredit.web.superjson import deserialize
 from tests.web.conftest import LogStream
 from tests.web.doors import IMAGE, bearer
 from tests.web.node import reference, run_script, served
-from tests.web.rows import Rows
+from tests.web.table_rows import Rows
 from tests.web.users import TRPC, UserClient, refusal_of, user_of
 
 CREATE = "generation.create"

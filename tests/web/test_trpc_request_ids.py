@@ -9,7 +9,7 @@ import pytest
 from storecredit.web.trpc_calls import JSONL
 from tests.image_files import data_url, picture
 from tests.web.doors import IMAGE, StoreClient
-from tests.web.rows import Rows
+from tests.web.table_rows import Rows
 from tests.web.users import UserClient, body_of, error_in, refusal_of, result_in, result_of
 
 CREATE = "generation.create"

@@ -19,7 +19,7 @@ from storecredit.web.trpc_types import module
 from tests.e2e.page_commands import Page
 from tests.image_files import data_url, picture
 from tests.web.node import compiled, run_script, served
-from tests.web.rows import Rows
+from tests.web.table_rows import Rows
 from tests.web.users import UserClient
 
 ADDRESS = "http://127.0.0.1:8080"

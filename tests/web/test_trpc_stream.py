@@ -17,7 +17,7 @@ from storecredit.web.superjson import deserialize
 from storecredit.web.trpc_calls import JSONL
 from tests.web.doors import IMAGE, bearer
 from tests.web.node import served
-from tests.web.rows import Rows
+from tests.web.table_rows import Rows
 from tests.web.users import TRPC, UserClient, body_of, error_in, result_in
 
 CREATE = "generation.create"

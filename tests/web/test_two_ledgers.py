@@ -17,7 +17,7 @@ from storecredit.web.procedures import PROCEDURES
 from storecredit.web.trpc_calls import Kind
 from tests.web.conftest import WorkerStarter
 from tests.web.doors import CREATE, IMAGE, OPERATOR_TOKEN, Operator, StoreClient, data_of, error_of
-from tests.web.rows import Rows
+from tests.web.table_rows import Rows
 from tests.web.users import UserClient, ended, refusal_of, result_of, user_of
 
 OF_ACCOUNT = (

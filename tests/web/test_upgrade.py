@@ -9,7 +9,7 @@ import pytest
 
 from tests.web.doors import CREATE
 from tests.web.real_clients import Relay, relay_to, said_by
-from tests.web.rows import Rows
+from tests.web.table_rows import Rows
 from tests.web.wire import BODY, Wire, request
 
 CREATE_TWICE = Path(__file__).resolve().parents[1] / "jdk" / "CreateTwice.java"

@@ -7,7 +7,7 @@ import pytest
 from storecredit.web import bodies, protocol
 from tests.web.conftest import LogStream
 from tests.web.doors import CREATE, OPERATOR_TOKEN
-from tests.web.rows import Rows
+from tests.web.table_rows import Rows
 from tests.web.wire import ANSWER_SECONDS_MAX, BODY, Wire, request
 
 

@@ -4,8 +4,8 @@ from uuid_utils.compat import uuid7
 
 from storecredit.ledger.owners import Account, OwnerKind
 from storecredit.postgres.pool import Connection
-from tests.sql.books import open_account, open_beyond
 from tests.sql.generations import complete, create_one, fail, start
+from tests.sql.ledgers import open_account, open_beyond
 
 SCHEMA = "storecredit"
 

@@ -16,8 +16,8 @@ from uuid_utils.compat import uuid7
 
 from storecredit.ledger.owners import Account, OwnerKind
 from storecredit.postgres.pool import Connection
-from tests.sql.books import open_account
 from tests.sql.interface import INTERFACES
+from tests.sql.ledgers import open_account
 
 KINDS: Final = (OwnerKind.STORE, OwnerKind.USER, OwnerKind.STORE)
 """Of the accounts, in ascending order of their ids; the first two may be of one id."""

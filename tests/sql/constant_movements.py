@@ -7,9 +7,9 @@ import asyncio
 
 from storecredit.ledger.owners import Account, OwnerKind
 from storecredit.postgres.pool import Connection
-from tests.sql.books import open_account
-from tests.sql.everything import buy, deduct, refund
+from tests.sql.full_accounts import buy, deduct, refund
 from tests.sql.generations import complete, create_one, fail, start
+from tests.sql.ledgers import open_account
 
 MOVES_MAX = 1000
 
