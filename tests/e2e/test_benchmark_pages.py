@@ -10,7 +10,7 @@ import subprocess
 import pytest
 
 from benchmarks.__main__ import parsed, wanted
-from benchmarks.figures import GROWTH, MEASUREMENTS, QUICK, Measurement
+from benchmarks.figures import BUILDS, GROWTH, MEASUREMENTS, QUICK, Measurement
 from tests.e2e.page_commands import ROOT, Page
 
 BENCHMARKS = Page("benchmarks/README.md")
@@ -38,12 +38,18 @@ def measured_by(command: str) -> set[str]:
 
 @pytest.mark.parametrize(
     "place, figures",
-    [(0, names(MEASUREMENTS)), (1, {"F1"}), (2, set(QUICK)), (3, names(GROWTH))],
+    [
+        (0, names(MEASUREMENTS)),
+        (1, {"F1"}),
+        (2, set(QUICK)),
+        (3, names(GROWTH)),
+        (4, names(BUILDS)),
+    ],
 )
 def test_a_command_measures_what_its_comment_says(place: int, figures: set[str]) -> None:
     (block,) = BENCHMARKS.blocks()
     commands = block.splitlines()
-    assert len(commands) == 4
+    assert len(commands) == 5
     assert measured_by(commands[place]) == figures
 
 

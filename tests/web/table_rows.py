@@ -27,7 +27,9 @@ class Rows:
             store_id,
             COMES_IN,
         )
-        assert row is not None
+        if row is None:
+            assert await self.connection.fetchval(f"SELECT {ACCOUNT}", store_id) is not None
+            return {"balance": 0, "total_purchased": 0, "total_spent": 0, "last_seq": 0}
         return dict(row)
 
     async def ledger(self, store_id: str, *types: str) -> list[dict[str, Any]]:
