@@ -28,8 +28,14 @@ def processes_of(serving: Serving, starts: int) -> list[psutil.Process]:
     return [parent, *(child for child in parent.children() if "serve" in child.cmdline())]
 
 
-def ask_each(serving: Serving, processes: Sequence[psutil.Process]) -> None:
-    """One request to each process, which is alone with the socket meanwhile."""
+def ask_each(
+    serving: Serving, processes: Sequence[psutil.Process], metrics_url: str, counted: int
+) -> None:
+    """One request to each process, which is alone with the socket meanwhile.
+
+    A process counts a request after it has answered: until as many are counted, they are waited
+    for.
+    """
     for asked in processes:
         others = [process for process in processes if process != asked]
         for other in others:
@@ -37,6 +43,10 @@ def ask_each(serving: Serving, processes: Sequence[psutil.Process]) -> None:
         httpx.get(f"{serving.url}/health/live").raise_for_status()
         for other in others:
             other.send_signal(signal.SIGCONT)
+    until(
+        lambda: total(scraped(metrics_url), "requests_total", **LIVE) == counted,
+        f"{counted} requests are counted",
+    )
 
 
 def test_several_processes_count_as_one_and_a_dead_one_leaves_no_ghost(
@@ -48,7 +58,7 @@ def test_several_processes_count_as_one_and_a_dead_one_leaves_no_ghost(
     assert httpx.get(f"{serving.url}/metrics").status_code == 404
     assert httpx.get(f"{url}/health/live").status_code == 404
 
-    ask_each(serving, processes)
+    ask_each(serving, processes, url, 3)
     before = scraped(url)
     assert total(before, "requests_total", **LIVE) == 3
     assert total(before, "request_seconds_count", route="/health/live") == 3
@@ -56,7 +66,7 @@ def test_several_processes_count_as_one_and_a_dead_one_leaves_no_ghost(
     directory = Path(processes[1].environ()["STORECREDIT_METRICS_DIR"])
     files = {file.name for file in directory.iterdir()}
     processes[1].kill()
-    ask_each(serving, processes_of(serving, 4))
+    ask_each(serving, processes_of(serving, 4), url, 6)
     after = scraped(url)
     assert total(after, "requests_total", **LIVE) == 6, "no counter falls"
     gauges = [labels for labels, _ in after["storecredit_queue_depth"]]
@@ -71,7 +81,7 @@ def test_several_processes_count_as_one_and_a_dead_one_leaves_no_ghost(
 def test_each_of_several_processes_tells_of_all(storecredit: Storecredit) -> None:
     serving = storecredit.serve("--processes", 2)
     processes = processes_of(serving, 2)
-    ask_each(serving, processes)
+    ask_each(serving, processes, serving.url, 2)
     for suspended in processes:
         suspended.send_signal(signal.SIGSTOP)
         assert total(scraped(serving.url), "requests_total", **LIVE) == 2
