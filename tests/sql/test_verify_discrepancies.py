@@ -286,8 +286,8 @@ async def test_missing_movements_are_named_until_they_are_back(
         await deduct(admin, account, 1, str(uuid4()))
         (missing,) = (await verify(database)).discrepancies
         assert missing.detail == (
-            f"of the 11 movements from before {verified.verified_at.isoformat()}, which a former"
-            " verify counted, 2 are missing"
+            f"of the 11 movements from before {verified.verified_at.isoformat()}, which an"
+            " earlier `verify` counted, 2 are missing"
         )
 
     await admin.execute("DELETE FROM movements WHERE seq >= 10")

@@ -1,6 +1,9 @@
 """The pages of docs/ that are made from the code are those that are checked in."""
 
 import re
+from pathlib import Path
+
+import pytest
 
 from docs.write import DOCS, b2c_page, settings_page
 from storecredit.generation.sessions import FailureCode
@@ -9,6 +12,32 @@ from storecredit.settings import Settings
 from storecredit.telemetry import Metrics
 from storecredit.web.trpc_types import module
 from tests.web.scrapes import DATABASE_GAUGES
+
+ROOT = DOCS.parent
+PAGES = sorted(
+    str(page.relative_to(ROOT))
+    for folder in (ROOT, DOCS, ROOT / "tests", ROOT / "benchmarks")
+    for page in folder.glob("*.md")
+)
+
+
+def addresses_in_titles(page: Path) -> set[str]:
+    """What a link may name after `#`: the headings of a page, as GitHub makes addresses of them."""
+    headings = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_every_link_leads_somewhere(name: str) -> None:
+    page = ROOT / name
+    links = re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8"))
+    for link in links:
+        if re.match(r"\w+:", link):
+            continue
+        path, _, title = link.partition("#")
+        target = page.parent / path if path else page
+        assert target.exists(), link
+        assert not title or title in addresses_in_titles(target), link
 
 
 def test_the_settings_page_is_not_stale() -> None:

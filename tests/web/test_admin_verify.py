@@ -103,6 +103,7 @@ async def test_a_movement_that_vanished_since_the_last_time_is_missed(
     [missing] = data_of(await operator.get(PATH))["discrepancies"]
     assert missing["kind"] == "movements_missing"
     assert (missing["store_id"], missing["user_id"]) == (None, None)
+    assert missing["detail"].endswith(", which an earlier `verify` counted, 1 is missing")
 
 
 async def test_verifying_changes_nothing_and_is_no_hindrance(

@@ -32,26 +32,29 @@ def add_to(app: typer.Typer) -> None:
 def book(
     transaction_id: Annotated[
         str,
-        typer.Argument(metavar="TRANSACTION", help="Paddle's id of it, as `problems` lists it."),
+        typer.Argument(
+            metavar="TRANSACTION",
+            help="Paddle's id of the transaction; `storecredit billing problems` lists it.",
+        ),
     ],
     credits: Annotated[
-        int, typer.Option("--credits", min=1, max=CREDITS_MAX, help="How many it is worth.")
+        int, typer.Option("--credits", min=1, max=CREDITS_MAX, help="How many to add for it.")
     ],
     description: Annotated[
         str, typer.Option("--description", parser=description_text, help="Stands in the ledger.")
     ] = "",
     store_id: Annotated[
         UUID | None,
-        typer.Option("--store", help="Whose it is, where no checkout or subscription says so."),
+        typer.Option("--store", help="Who gets them, where no checkout or subscription says so."),
     ] = None,
-    user_id: Annotated[UUID | None, typer.Option("--user", help="Or which end user's.")] = None,
+    user_id: Annotated[UUID | None, typer.Option("--user", help="Or which end user.")] = None,
     data_dir: DataDir = None,
     database_url: DatabaseUrl = None,
     json: Json = False,
 ) -> None:
-    """Add credits for a transaction that is no plan or checkout of yours; once, whoever repeats it.
+    """Add credits for what was paid at Paddle and fits no plan or checkout; repeated, only once.
 
-    What was paid is as Paddle says, so that a refund takes its share of the credits back.
+    The price is what Paddle says was paid, so that a refund takes its share of the credits back.
     """
     if store_id is not None and user_id is not None:
         raise Misused("Name --store or --user, one of the two. Nothing was booked.")

@@ -52,7 +52,7 @@ def add(
             metavar="AMOUNT",
             min=1,
             max=CREDITS_MAX,
-            help="How many credits; none can be taken back by hand.",
+            help="How many credits. No command takes credits back.",
         ),
     ],
     type_: Annotated[AdditionName, typer.Option("--type", help="How they come in.")] = "grant",

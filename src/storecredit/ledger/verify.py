@@ -218,8 +218,8 @@ class _Run:
             self.settled = self._movements - self._counts["late"]
             return
         detail = (
-            f"of the {before.movements} movements from before {before.at.isoformat()}, which a "
-            f"former verify counted, {missing} are missing"
+            f"of the {before.movements} movements from before {before.at.isoformat()}, which an "
+            f"earlier `verify` counted, {missing} {'is' if missing == 1 else 'are'} missing"
         )
         self._found.append(
             Discrepancy(DiscrepancyKind.MOVEMENTS_MISSING, None, None, None, None, None, detail)
