@@ -29,6 +29,7 @@ from tests.billing.overages import (
 )
 from tests.billing.sql_sales import account_of
 from tests.crash.waiting import until
+from tests.sql.ledgers import open_store
 
 CREDITS = 10
 STARTER_AMOUNT = 16 * CREDITS
@@ -414,6 +415,19 @@ async def test_overage_after_the_closing_goes_to_the_next_bill(
     assert {first["provider_transaction_id"], second["provider_transaction_id"]} == {
         charge["id"] for charge in paddle.charges()
     }
+
+
+async def test_overage_that_came_back_in_part_is_closed_for_the_rest(
+    billing: OverageBilling, paddle: Paddle, admin: asyncpg.Connection
+) -> None:
+    store_id = await open_store(admin)
+    request_id = await use_overage(admin, store_id, 5, last_month=True)
+    await admin.execute("SELECT refund_store_credits($1, 1, $2)", store_id, request_id)
+    await subscribe(admin, store_id, paddle.subscribe())
+
+    await billing.run_once()
+
+    assert [bill["credits"] for bill in await bills(admin, store_id)] == [4]
 
 
 async def test_one_stores_trouble_is_not_anothers(

@@ -192,6 +192,34 @@ async def test_signing_up_is_not_in_the_way_of_other_requests(
     await assert_books_balance(books, Owner.user(user_id))
 
 
+@pytest.mark.parametrize("type_", ["grant", "purchase"])
+async def test_a_user_who_used_the_bonus_id_is_given_what_was_withheld(
+    app: Connection, books: Connection, type_: str
+) -> None:
+    user_id = uuid4()
+    assert await app.fetchval(WITHHOLD, user_id, 5) == "made"
+    add = "SELECT public.add_credits($1, 3, $2, 'signup')"
+    assert await app.fetchval(add, user_id, type_) is True
+
+    assert await app.fetchval(ENSURE, user_id, 5) == "given"
+
+    assert await app.fetchval(add, user_id, type_) is False
+    assert await user_ledger(books, user_id) == [
+        Row(1, type_, 3, 3, "signup"),
+        Row(2, "signup_bonus", 5, 8, "signup"),
+    ]
+
+
+async def test_what_is_bought_under_the_id_of_the_bonus_is_added(
+    app: Connection, books: Connection
+) -> None:
+    user_id = await open_user(app, 5)
+
+    assert await app.fetchval("SELECT public.add_credits($1, 3, 'purchase', 'signup')", user_id)
+
+    assert (await user_credits_of(books, user_id)).balance == 8
+
+
 async def test_the_account_is_told_whoever_made_it(app: Connection, books: Connection) -> None:
     user_id = uuid4()
 

@@ -77,7 +77,7 @@ _TO_CLOSE: Final = f"""
              -- Not EXISTS: that may be planned as a hash of all the account's refunds.
              AND (SELECT true FROM movements r
                   WHERE r.account_id = m.account_id AND r.request_id = m.request_id
-                    AND r.type = 'overage_refund' LIMIT 1) IS NULL
+                    AND r.type = 'overage_refund' AND r.amount >= m.amount LIMIT 1) IS NULL
            ORDER BY m.seq LIMIT 1) < p.ended_at
     ORDER BY c.account_id LIMIT $2"""  # noqa: S608 - constants
 

@@ -28,7 +28,13 @@ SEARCH_PATH: Final = f"{SCHEMA}, pg_temp"
 """Said here only: no statement names a schema. What a session makes for itself comes last."""
 # A plan lives as long as its connection, or until ANALYZE: one made while a table held a page would
 # read all of it when it has grown. The service looks rows up: an index serves all its statements.
-_APP_SETTINGS: Final = {"role": APP_ROLE, "enable_seqscan": "off", "enable_bitmapscan": "off"}
+_APP_SETTINGS: Final = {
+    "role": APP_ROLE,
+    "enable_seqscan": "off",
+    "enable_bitmapscan": "off",
+    # A snapshot of before the wait for an account's lock would not show what was moved meanwhile.
+    "default_transaction_isolation": "read committed",
+}
 COMMAND_TIMEOUT_SECONDS: Final = 10.0
 OLDEST_SUPPORTED: Final = 15
 

@@ -37,6 +37,8 @@ BEGIN
     SELECT m.type, m.amount INTO v_before FROM movements m
     WHERE m.account_id = p_account_id AND m.request_id = p_request_id
       AND movement_role(m.type) = 'addition'
+      -- No request brings the starter credits: what others bring under the same id is another matter.
+      AND (m.type = 'signup_bonus') = (p_type = 'signup_bonus')
     ORDER BY m.type LIMIT 1;
     IF NOT FOUND THEN
         PERFORM append_movement(p_account_id, p_type, p_amount, p_request_id, p_description);

@@ -14,7 +14,8 @@ CREATE OR REPLACE FUNCTION append_movements(
     p_amounts int[],
     p_request_ids text[],
     p_session_ids uuid[],
-    p_descriptions text[]
+    p_descriptions text[],
+    p_is_guarded boolean DEFAULT false
 )
 RETURNS void
 LANGUAGE plpgsql
@@ -22,8 +23,21 @@ AS $$
 -- Purpose: write the movements at these places of a batch. The first seven arrays have one element
 --   per movement: its place in the batch, its type, and the account's state after it; the others one
 --   per item of the batch.
--- Locks: none of its own. Not idempotent. Errors: those of the table.
+-- Locks: none of its own. Not idempotent. Errors: those of the table; serialization_failure where the
+--   caller's transaction is none of READ COMMITTED, and its snapshot is older than the movement that
+--   was the newest: the key refuses to follow the one before, and the transaction is to be run again.
 BEGIN
+    IF NOT p_is_guarded AND current_setting('transaction_isolation') <> 'read committed' THEN
+        BEGIN
+            PERFORM append_movements(p_places, p_types, p_seqs, p_balances, p_spents,
+                p_clawed_backs, p_overages_used, p_account_ids, p_amounts, p_request_ids,
+                p_session_ids, p_descriptions, p_is_guarded => true);
+            RETURN;
+        EXCEPTION WHEN unique_violation THEN
+            RAISE EXCEPTION 'credits of this account have moved since this transaction began: run it again'
+                USING ERRCODE = 'serialization_failure';
+        END;
+    END IF;
     INSERT INTO movements
         (account_id, seq, type, amount, balance_after, spent_after, clawed_back_after,
          overage_used_after, request_id, session_id, description)
@@ -36,7 +50,7 @@ END;
 $$;
 COMMENT ON FUNCTION append_movements(
     int[], text[], bigint[], bigint[], bigint[], bigint[], bigint[],
-    bigint[], int[], text[], uuid[], text[]) IS
+    bigint[], int[], text[], uuid[], text[], boolean) IS
     'Writes movements that the caller has decided on, with the state of their accounts after each.';
 
 CREATE OR REPLACE FUNCTION append_movement(

@@ -87,6 +87,9 @@ BEGIN
     END IF;
     RETURN v_outcome;
 EXCEPTION WHEN unique_violation THEN
+    IF payment_of(p_payment.provider, p_payment.provider_transaction_id) IS NULL THEN
+        RAISE;
+    END IF;
     RETURN 'already_booked';
 END;
 $$;

@@ -82,7 +82,7 @@ BEGIN
     -- In the order of the requests' index, so that no statistics choose another one.
     PERFORM FROM movements m
     WHERE m.account_id = p_account_id AND m.request_id = p_request_id
-      AND movement_role(m.type) = 'addition'
+      AND movement_role(m.type) = 'addition' AND m.type <> 'signup_bonus'
     ORDER BY m.type LIMIT 1;
     RETURN FOUND;
 END;
