@@ -383,7 +383,7 @@ async def test_after_two_months_of_standstill_there_is_one_bill(
 ) -> None:
     store_id = await store_with_overage(admin, CREDITS - 5)
     await admin.execute("UPDATE movements SET created_at = created_at - interval '2 months'")
-    await use_overage(admin, store_id, 5, last_month=True)
+    await use_overage(admin, store_id, CREDITS + 1, last_month=True)
     await subscribe(admin, store_id, paddle.subscribe())
     await billing.run_once()
     await billing.run_once()
@@ -421,13 +421,13 @@ async def test_overage_that_came_back_in_part_is_closed_for_the_rest(
     billing: OverageBilling, paddle: Paddle, admin: asyncpg.Connection
 ) -> None:
     store_id = await open_store(admin)
-    request_id = await use_overage(admin, store_id, 5, last_month=True)
+    request_id = await use_overage(admin, store_id, CREDITS + 1, last_month=True)
     await admin.execute("SELECT refund_store_credits($1, 1, $2)", store_id, request_id)
     await subscribe(admin, store_id, paddle.subscribe())
 
     await billing.run_once()
 
-    assert [bill["credits"] for bill in await bills(admin, store_id)] == [4]
+    assert [bill["credits"] for bill in await bills(admin, store_id)] == [CREDITS]
 
 
 async def test_one_stores_trouble_is_not_anothers(

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Literal
 
 import asyncpg
 import pytest
@@ -12,7 +13,8 @@ from tests.conftest import connect_as_superuser
 from tests.sql.ledgers import account_of, assert_books_balance, ledger, open_store, sqlstate_of
 
 SERIALIZATION_FAILURE = "40001"
-LEVELS = ("repeatable_read", "serializable")
+Level = Literal["repeatable_read", "serializable"]
+LEVELS: tuple[Level, ...] = ("repeatable_read", "serializable")
 CALLS = (
     "deduct_store_credits($1, 1, 'mine')",
     "add_store_credits($1, 1, 'grant', 'mine')",
@@ -31,7 +33,7 @@ async def other(books_url: str) -> AsyncIterator[asyncpg.Connection]:
 @pytest.mark.parametrize("call", CALLS)
 @pytest.mark.parametrize("level", LEVELS)
 async def test_a_movement_on_an_older_snapshot_is_to_be_tried_again(
-    books: asyncpg.Connection, other: asyncpg.Connection, level: str, call: str
+    books: asyncpg.Connection, other: asyncpg.Connection, level: Level, call: str
 ) -> None:
     store_id = await open_store(books, 10)
     await books.execute("SELECT deduct_store_credits($1, 1, 'before')", store_id)
