@@ -383,7 +383,7 @@ async def test_after_two_months_of_standstill_there_is_one_bill(
 ) -> None:
     store_id = await store_with_overage(admin, CREDITS - 5)
     await admin.execute("UPDATE movements SET created_at = created_at - interval '2 months'")
-    await use_overage(admin, store_id, CREDITS + 1, last_month=True)
+    await use_overage(admin, store_id, 5, last_month=True)
     await subscribe(admin, store_id, paddle.subscribe())
     await billing.run_once()
     await billing.run_once()
