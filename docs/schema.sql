@@ -726,7 +726,7 @@ FUNCTION rotate_store_api_key(p_store_id uuid, p_key_id uuid, p_new_key_id uuid,
     p_new_key_hash bytea, p_new_key_start text, p_grace_seconds int DEFAULT 0) RETURNS boolean;
 
 -- Sets how many credits an account may use beyond its balance until they are billed; 0: none.
--- true: set; false: no such account. Errors: SC009 no such limit, or not for this owner.
+-- true: set; false: no such account. Errors: SC009 no such overage limit, or none for this owner.
 FUNCTION set_overage_limit(p_account_id bigint, p_overage_limit bigint) RETURNS boolean;
 
 -- Settles an event as processed, ignored or set_aside. true: now; false: unknown or settled.

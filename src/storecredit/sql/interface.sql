@@ -306,7 +306,7 @@ AS $$
 $$;
 COMMENT ON FUNCTION {interface}.set_store_overage_limit(uuid, bigint) IS
     'Sets how many credits a store may use beyond its balance until they are billed; 0: none. '
-    'true: set; false: no such store. Errors: SC009 no such limit.';
+    'true: set; false: no such store. Errors: SC009 no such overage limit.';
 
 -- End users.
 

@@ -130,4 +130,5 @@ END;
 $$;
 COMMENT ON FUNCTION set_overage_limit(bigint, bigint) IS
     'Sets how many credits an account may use beyond its balance until they are billed; 0: none. '
-    'true: set; false: no such account. Errors: SC009 no such limit, or not for this owner.';
+    'true: set; false: no such account. Errors: SC009 no such overage limit, '
+    'or none for this owner.';
