@@ -17,6 +17,10 @@ from tests.conftest import with_database
 from tests.e2e.conftest import WAIT_MAX_SECONDS, Storecredit
 
 PASSWORD = "open%2Fsesame"
+NOT_MIGRATED = (
+    "Error: The database has not been migrated: run `storecredit migrate`, or"
+    " `storecredit serve --migrate`."
+)
 
 
 @pytest.fixture
@@ -35,7 +39,7 @@ async def test_an_external_database_is_told_to_be_migrated_first(
 ) -> None:
     for command in ("demo", "serve --port 0"):
         told = new_storecredit(*command.split(), "--database-url", empty_url).sentence()
-        assert "storecredit migrate" in told
+        assert told.startswith(NOT_MIGRATED)
 
 
 async def test_an_external_database_is_migrated_and_worked_on(
@@ -163,6 +167,25 @@ async def test_a_wrong_password_is_told_and_never_shown(
     told = new_storecredit("store", "list", "--database-url", wrong).sentence()
     assert "password authentication failed" in told
     assert "barley" not in told
+
+
+@pytest.mark.parametrize(
+    "change, said",
+    [
+        # What a login finds where nobody ever migrated, and where that was another database.
+        ("ALTER ROLE storecredit_app RENAME TO another", 'role "storecredit_app" does not exist'),
+        ("REVOKE storecredit_app FROM open", 'permission denied to set role "storecredit_app"'),
+    ],
+)
+async def test_a_login_without_the_services_role_is_told_to_migrate_first(
+    new_storecredit: Storecredit, guarded_url: str, change: str, said: str
+) -> None:
+    admin = await asyncpg.connect(guarded_url.replace(f"open:{PASSWORD}@", "postgres@"))
+    await admin.execute(change)
+    await admin.close()
+    told = new_storecredit("store", "list", "--database-url", guarded_url).sentence()
+    assert told.startswith(NOT_MIGRATED)
+    assert said in told
 
 
 @contextmanager

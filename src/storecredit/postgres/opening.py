@@ -10,7 +10,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 from storecredit.postgres.embedded import EmbeddedPostgres
 from storecredit.postgres.migrate import SchemaState, migrate, schema_state
-from storecredit.postgres.pool import Database, DatabaseMisconfigured
+from storecredit.postgres.pool import MIGRATE_FIRST, Database, DatabaseMisconfigured
 from storecredit.settings import Settings
 
 
@@ -63,9 +63,7 @@ async def _require_schema(database: Database) -> None:
             return
         case SchemaState.OUTDATED:
             raise DatabaseMisconfigured(
-                "The database was migrated by an older storecredit: run `storecredit migrate`."
+                f"The database was migrated by an older storecredit: {MIGRATE_FIRST}."
             )
         case SchemaState.MISSING:
-            raise DatabaseMisconfigured(
-                "The database has no storecredit tables yet: run `storecredit migrate`."
-            )
+            raise DatabaseMisconfigured(f"The database has not been migrated: {MIGRATE_FIRST}.")

@@ -37,6 +37,8 @@ _APP_SETTINGS: Final = {
 }
 COMMAND_TIMEOUT_SECONDS: Final = 10.0
 OLDEST_SUPPORTED: Final = 15
+MIGRATE_FIRST: Final = "run `storecredit migrate`, or `storecredit serve --migrate`"
+"""What the operator is to do."""
 
 # SQLSTATEs that say "not now" (PostgreSQL documentation, appendix A). By class: connection
 # exception, insufficient resources, operator intervention (a cancelled statement too), system
@@ -149,8 +151,8 @@ def _login_advice(error: Exception, url: DatabaseUrl) -> str:
     said = str(error).split("\n", maxsplit=1)[0]  # what follows is advice on the server
     if "role" in said and APP_ROLE in said:
         return (
-            f"The database has no usable role {APP_ROLE} ({said}): run `storecredit migrate` with "
-            f"this database URL, or grant {APP_ROLE} to the login role."
+            f"The database has not been migrated: {MIGRATE_FIRST}. Or this login may not work as "
+            f"{APP_ROLE}, and is to be granted it. PostgreSQL says {said}."
         )
     if isinstance(error, asyncpg.PostgresError):
         for name in url.server_settings:
