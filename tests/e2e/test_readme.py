@@ -4,6 +4,7 @@ What a reader is told to replace is replaced here: the key, the address, the dat
 """
 
 import asyncio
+import json
 import re
 import subprocess
 from pathlib import Path
@@ -29,9 +30,12 @@ def test_make_run_serves_a_demo_store_and_the_examples_answer_as_shown(
 
         create = adapted(README.block("KEY="))
         first = run(create, environment, tmp_path)
-        assert '"credits_charged":1' in first
-        assert '"balance":99' in first
-        assert run(create, environment, tmp_path) != ""
+        assert first.startswith("HTTP/1.1 201 ")
+        assert '"credits_charged":1,"balance":99}' in first
+        again = run(create, environment, tmp_path)
+        assert again.startswith("HTTP/1.1 200 ")
+        assert "idempotent-replayed: true" in again.lower()
+        assert re.findall("session_id.*?,", again) == re.findall("session_id.*?,", first)
         reads = f"KEY={key}\n" + adapted(
             README.block("curl -s http://127.0.0.1:8080/api/v1/credits")
         )
@@ -58,11 +62,9 @@ def test_the_admin_token_switches_the_operators_api_on(
     tmp_path: Path, environment: dict[str, str], port: int
 ) -> None:
     with running(README.block("STORECREDIT_ADMIN_TOKEN"), environment, tmp_path / "log", tmp_path):
-        answer = httpx.get(
-            f"http://127.0.0.1:{port}/api/admin/stores",
-            headers={"Authorization": "Bearer choose-a-long-one"},
-        )
-        assert answer.json() == {"data": {"items": [], "next_cursor": None}, "error": None}
+        asked = README.block("curl -s http://127.0.0.1:8080/api/admin")
+        answer = run(asked.replace("127.0.0.1:8080", f"127.0.0.1:{port}"), environment, tmp_path)
+        assert json.loads(answer) == {"data": {"items": [], "next_cursor": None}, "error": None}
 
 
 def test_your_own_postgresql_is_migrated_and_served(
@@ -107,6 +109,7 @@ def test_every_block_of_commands_is_run_by_one_of_these_tests() -> None:
         ["curl", "-s"],
         ["export", 'PATH="$PWD/.venv/bin:$PATH"'],
         ["STORECREDIT_ADMIN_TOKEN=choose-a-long-one", "storecredit"],
+        ["curl", "-s"],
         [
             "export",
             "STORECREDIT_DATABASE_URL=postgresql://owner:password@db.example:5432/storecredit",
