@@ -17,6 +17,7 @@ from tests.conftest import with_database
 from tests.e2e.conftest import WAIT_MAX_SECONDS, Storecredit
 
 PASSWORD = "open%2Fsesame"
+INTERFACE_IN = "Views and functions for other programs are in the schema"
 NOT_MIGRATED = (
     "Error: The database has not been migrated: run `storecredit migrate`, or"
     " `storecredit serve --migrate`."
@@ -48,11 +49,13 @@ async def test_an_external_database_is_migrated_and_worked_on(
     where = {"STORECREDIT_DATABASE_URL": empty_url}
     migrated = new_storecredit("migrate", **where)
     assert migrated.status == 0
-    assert "0001_ledger" in migrated.output
+    assert migrated.output.startswith("Applied 0001_ledger, ")
+    assert migrated.output.endswith(f"{INTERFACE_IN} public.\n")
     assert new_storecredit("migrate", "--json", **where).json() == {
         "applied": [],
         "changed": False,
         "interface": "public",
+        "interface_before": "public",
         "notes": [],
     }
     made = new_storecredit(
@@ -62,6 +65,25 @@ async def test_an_external_database_is_migrated_and_worked_on(
     report = new_storecredit("verify", "--json", **where).json()
     assert (report["stores"], report["movements"]) == (1, 1)
     assert not new_storecredit.data_dir.exists()
+
+
+async def test_where_the_interface_has_moved_to_and_from_is_told(
+    new_storecredit: Storecredit, empty_url: str
+) -> None:
+    where = {"STORECREDIT_DATABASE_URL": empty_url}
+    assert new_storecredit("migrate", **where).status == 0
+
+    moved = new_storecredit("migrate", "--interface", "credits", **where)
+    gone = new_storecredit("migrate", "--interface", "none", **where)
+    back = new_storecredit("migrate", "--interface", "public", **where)
+
+    _, now, before = moved.output.splitlines()
+    assert now == f"{INTERFACE_IN} credits."
+    assert before.startswith("They were in the schema public, which stays, without them: ")
+    _, nowhere, before = gone.output.splitlines()
+    assert nowhere == "Views and functions for other programs are nowhere now."
+    assert before.startswith("They were in the schema credits, which stays, without them: ")
+    assert back.output.endswith(f"{INTERFACE_IN} public.\n")
 
 
 async def test_an_app_in_the_same_database_is_told_of_and_left_alone(
@@ -75,6 +97,7 @@ async def test_an_app_in_the_same_database_is_told_of_and_left_alone(
     assert "The schema public has something of its own named users" in refused
     migrated = new_storecredit("migrate", **where)
     assert migrated.status == 0
+    assert migrated.output.count("other programs") == 1
     assert "nothing of it was touched" in migrated.output
     moved = new_storecredit("migrate", "--interface", "credits", "--json", **where).json()
     assert (moved["changed"], moved["interface"]) == (True, "credits")

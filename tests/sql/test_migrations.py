@@ -39,20 +39,24 @@ async def empty(empty_url: str) -> AsyncIterator[asyncpg.Connection]:
 async def test_a_second_migration_changes_nothing(
     empty_url: str, empty: asyncpg.Connection
 ) -> None:
-    assert await migrate(empty_url) == Migrated(MIGRATIONS, changed=True, interface="public")
+    assert await migrate(empty_url) == Migrated(
+        MIGRATIONS, changed=True, interface="public", interface_before=None
+    )
     made = await catalog(empty)
     row = await empty.fetchrow("SELECT * FROM schema_version")
     assert row is not None
     assert (row["migration"], row["fingerprint"]) == (newest_migration(), fingerprint())
 
-    unchanged = Migrated((), changed=False, interface="public")
+    unchanged = Migrated((), changed=False, interface="public", interface_before="public")
     assert await migrate(empty_url) == unchanged
     assert await migrate(empty_url, interface_schema="public") == unchanged
     assert await empty.fetchrow("SELECT * FROM schema_version") == row
     assert await catalog(empty) == made
 
     await empty.execute(FORGET_WHAT_WAS_APPLIED)
-    assert await migrate(empty_url) == Migrated((), changed=True, interface="public")
+    assert await migrate(empty_url) == Migrated(
+        (), changed=True, interface="public", interface_before="public"
+    )
     assert await catalog(empty) == made
     assert await empty.fetchval("SELECT fingerprint FROM schema_version") == fingerprint()
 
@@ -94,7 +98,7 @@ async def test_what_a_newer_version_has_made_is_left_alone(
     )
     newer = await catalog(admin)
 
-    unchanged = Migrated((), changed=False, interface="public")
+    unchanged = Migrated((), changed=False, interface="public", interface_before="public")
     assert await migrate(database_url) == unchanged
     with pytest.raises(DatabaseMisconfigured, match="by a newer storecredit"):
         await migrate(database_url, interface_schema="elsewhere")

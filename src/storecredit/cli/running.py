@@ -21,7 +21,7 @@ from storecredit.cli.demo import BLOCKED_TERM, make_first_store, url_of
 from storecredit.cli.options import DatabaseUrl, DataDir, Json, settings_of, variable_of
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterator
     from types import ModuleType
 
     from storecredit.postgres.migrate import Migrated
@@ -106,14 +106,31 @@ def migrate(
     if json:
         output.as_json(asdict(migrated))
         return
-    if migrated.applied:
-        typer.echo(f"Applied {', '.join(migrated.applied)}, functions and privileges.")
-    elif migrated.changed:
-        typer.echo("No migration was to be applied; functions and privileges were renewed.")
+    for sentence in _done_by(migrated):
+        typer.echo(sentence)
+
+
+def _done_by(migrated: "Migrated") -> "Iterator[str]":
+    """What a migration did, in sentences."""
+    if not migrated.changed:
+        yield "The database was up to date: nothing was to do."
+    elif migrated.applied:
+        yield f"Applied {', '.join(migrated.applied)}, functions and privileges."
     else:
-        typer.echo("The database was up to date: nothing was to do.")
-    for note in migrated.notes:
-        typer.echo(note)
+        yield "No migration was to be applied; functions and privileges were renewed."
+    yield from migrated.notes
+    if not migrated.changed:
+        return
+    now, before = migrated.interface, migrated.interface_before
+    if now is not None:
+        yield f"Views and functions for other programs are in the schema {now}."
+    if before not in (now, None):
+        if now is None:
+            yield "Views and functions for other programs are nowhere now."
+        yield (
+            f"They were in the schema {before}, which stays, without them: whoever calls them "
+            "there is refused from now on."
+        )
 
 
 def _run(settings: "Settings", main: Coroutine[None, None, None]) -> None:

@@ -54,12 +54,14 @@ class Migrated:
     """What a migration did: `applied` names its numbered files, oldest first.
 
     `changed` is false if nothing was to do. `interface` is the schema with the views and functions
-    for outside callers, if there is one; `notes` are sentences for the operator.
+    for outside callers, if there is one; `interface_before` is where they were, if they were
+    anywhere. `notes` are sentences for the operator.
     """
 
     applied: tuple[str, ...]
     changed: bool
     interface: str | None
+    interface_before: str | None
     notes: tuple[str, ...] = ()
 
 
@@ -161,7 +163,8 @@ async def _unchanged(
             "The database was migrated by a newer storecredit: move the interface with that one."
         )
     if is_newer or (recorded.fingerprint == fingerprint() and not moves):
-        return Migrated(applied=(), changed=False, interface=recorded.interface)
+        there = recorded.interface
+        return Migrated(applied=(), changed=False, interface=there, interface_before=there)
     return None
 
 
@@ -196,7 +199,13 @@ async def _apply(
     await _record(connection, chosen.schema)
     if chosen.note:
         notes.append(chosen.note)
-    return Migrated(applied=applied, changed=True, interface=chosen.schema, notes=tuple(notes))
+    return Migrated(
+        applied,
+        changed=True,
+        interface=chosen.schema,
+        interface_before=current,
+        notes=tuple(notes),
+    )
 
 
 async def _prepare(connection: asyncpg.Connection) -> None:
