@@ -1,9 +1,11 @@
 """`storecredit serve` and `worker`: started, used as their output says, stopped."""
 
 import json
+import os
 import re
 import signal
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ from tests.e2e.conftest import (
     processes_naming,
     until,
 )
+from tests.e2e.page_commands import run, running
 
 TOKEN = "operator"
 DOT = (
@@ -112,6 +115,23 @@ def test_a_second_start_keeps_the_data_and_says_how_to_get_another_key(
         )
         assert answer.json()["data"]["balance"] == 100
     assert len(storecredit("store", "list", "--json").json()["items"]) == 1
+
+
+def test_the_commands_for_another_key_and_store_can_be_pasted_where_no_path_leads_to_them(
+    tmp_path: Path, environment: dict[str, str], port: int
+) -> None:
+    there = environment | {"PATH": os.defpath}
+    elsewhere = {name: each for name, each in there.items() if "STORECREDIT" not in name}
+    run(f"{sys.executable} -m storecredit demo", there, tmp_path)
+
+    serve = f"{sys.executable} -m storecredit serve --demo --port {port}"
+    with running(serve, there, tmp_path / "log", tmp_path) as log:
+        until(lambda: "For another demo store" in log.read_text(), "a remark")
+        commands = re.findall(r"^For another [\w ]+: +(.+)$", log.read_text(), re.MULTILINE)
+        key, store = [run(command, elsewhere, tmp_path) for command in commands]
+
+    assert "sc_live_" in key
+    assert f"API=http://127.0.0.1:{port}/api/v1\n" in store
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])

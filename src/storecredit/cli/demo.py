@@ -124,18 +124,21 @@ async def make_store(rooms: Rooms, settings: "Settings") -> dict[str, Any]:
     )
 
 
-async def make_first_store(rooms: Rooms, api_url: str, settings: "Settings") -> None:
-    """Make and show a demo store if there are no stores; else say how to get at one."""
+async def make_first_store(rooms: Rooms, url: str, settings: "Settings") -> None:
+    """Make and show a demo store if there are no stores; else say how to get at one.
+
+    `url` is where the service listens.
+    """
     stores = (await rooms.stores.list(STORES_LOOKED_THROUGH)).items
     if not stores:
-        show(await make_store(rooms, settings), api_url, settings)
+        show(await make_store(rooms, settings), settings.public_url or url, settings)
         return
     store_id = next((str(each.store_id) for each in stores if each.name == NAME), "STORE_ID")
     where = "" if settings.database_url else _data_dir_flag(settings.data_dir)
     output.note(
         "There are stores already; the demo store's API key was shown when it was made.\n"
         f"For another key:        {_command()} key create {store_id}{where}\n"
-        f"For another demo store: {_command()} demo{where}"
+        f"For another demo store: {_port_variable(url, settings)}{_command()} demo{where}"
     )
 
 
@@ -186,7 +189,15 @@ def _nobody_pays(settings: "Settings") -> bool:
 
 def _command() -> str:
     """This command as it can be typed here: by its name, or by its path where that is not found."""
-    return "storecredit" if shutil.which("storecredit") else shlex.quote(sys.argv[0])
+    if shutil.which("storecredit"):
+        return "storecredit"
+    return shlex.quote(str(Path(sys.executable).with_name("storecredit")))
+
+
+def _port_variable(url: str, settings: "Settings") -> str:
+    """What tells a command of another terminal where the service listens, if it has to be told."""
+    port, default = urlsplit(url).port, type(settings).model_fields["port"].default
+    return "" if port == default else f"STORECREDIT_PORT={port} "
 
 
 def _data_dir_flag(data_dir: Path) -> str:

@@ -243,7 +243,7 @@ async def _beside(
     _print_banner(settings, url)
     if demo:
         database = running.parts.database
-        await make_first_store(rooms(database, settings), settings.public_url or url, settings)
+        await make_first_store(rooms(database, settings), url, settings)
     await processes.keep_running(settings, listening, stop)
 
 
