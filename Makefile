@@ -28,7 +28,7 @@ help: ## List the targets
 run: $(RUNTIME) ## Start the service with its own PostgreSQL, worker and a demo store (ARGS="--port 9000")
 	@exec $(BIN)/storecredit serve --demo $(ARGS)
 
-shop: $(RUNTIME) ## Run with a stand-in for Paddle on port 8090: purchases that nobody pays
+shop: $(RUNTIME) ## Run with a stand-in for Paddle on port 8090, in data/shop: purchases that nobody pays
 	@exec $(BIN)/python -m stand_ins.shop --port $(SHOP_PORT) --paddle-port $(PADDLE_PORT) $(ARGS)
 
 test: $(DEV) ## Run every test but the torture (ARGS="-k refund", PROCESSES=1)

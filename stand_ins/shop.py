@@ -2,6 +2,7 @@
 
 `make shop` runs it. The service is a process of its own that knows nothing of this, and takes the
 options that are not known here. The shop ends when it does, and hands on what it is told to stop.
+Its data is not that of `make run`, where there may be a store already, unless it is told where.
 """
 
 import argparse
@@ -11,11 +12,13 @@ import shlex
 import signal
 import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from stand_ins.paddle.control import Delivery, paddle_on
 from storecredit.processes import CannotListen, listen_on
 
 HOST = "127.0.0.1"
+DATA_DIR = Path("data/shop")
 
 
 async def keep(port: int, paddle_port: int, options: Sequence[str]) -> int:
@@ -27,10 +30,19 @@ async def keep(port: int, paddle_port: int, options: Sequence[str]) -> int:
     async with paddle_on(listening, delivery) as paddle:
         variables = {
             f"STORECREDIT_{name}".upper(): value for name, value in paddle.settings().items()
-        }
+        } | _data_dir(options)
         sys.stdout.write(_invitation(variables))
         sys.stdout.flush()
         return await _serve(variables, ("--demo", "--port", str(port), *options))
+
+
+def _data_dir(options: Sequence[str]) -> dict[str, str]:
+    """The variable that says where the shop's data is, where nobody says so."""
+    variable, flag = "STORECREDIT_DATA_DIR", "--data-dir"
+    is_named = variable in map(str.upper, os.environ) or any(
+        option == flag or option.startswith(f"{flag}=") for option in options
+    )
+    return {} if is_named else {variable: str(DATA_DIR.resolve())}
 
 
 def _invitation(variables: Mapping[str, str]) -> str:

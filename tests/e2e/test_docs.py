@@ -9,6 +9,7 @@ import json
 import re
 import socket
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -189,6 +190,24 @@ def test_the_line_that_make_shop_prints_lets_a_second_terminal_sell(
         sold = run(f"{export}\nSTORE_ID={store_id}\n{checkout}", environment, tmp_path)
     assert f"127.0.0.1:{paddle_port}" in sold
     assert "99.00 USD" in sold
+
+
+def test_the_shop_has_data_of_its_own_beside_that_of_make_run(
+    tmp_path: Path, environment: dict[str, str], port: int, paddle_port: int
+) -> None:
+    del environment["STORECREDIT_DATA_DIR"]
+    run("storecredit demo", environment, tmp_path)
+    command = f"{sys.executable} -m stand_ins.shop --port {port} --paddle-port {paddle_port}"
+    there = environment | {"PYTHONPATH": str(ROOT)}
+
+    with running(command, there, tmp_path / "log", tmp_path) as log:
+        lines_to_paste(log)
+        printed = log.read_text()
+        (export,) = re.findall(r"^export STORECREDIT_PADDLE_.*$", printed, re.MULTILINE)
+        (store_id,) = re.findall(r"The store Demo \(([0-9a-f-]{36})\)", printed)
+        assert store_id in run(f"{export}\nstorecredit store list", environment, Path("/"))
+    assert "A purchase of 50 credits" in printed
+    assert store_id not in run("storecredit store list", environment, tmp_path)
 
 
 def test_the_checkouts_address_opens_in_a_browser(
