@@ -183,19 +183,6 @@ async def test_the_service_refuses_the_earlier_tables_and_says_what_to_do(
     assert await catalog(earlier) == before
 
 
-async def test_a_process_of_the_earlier_build_is_refused_before_it_makes_anything(
-    database_url: str,
-) -> None:
-    asked = "SELECT migration FROM public.storecredit_schema"
-    for role in ({}, {"role": "storecredit_app"}):
-        connection = await asyncpg.connect(
-            database_url, server_settings={"application_name": "storecredit", **role}
-        )
-        with pytest.raises(asyncpg.CannotConnectNowError, match="a later storecredit"):
-            await connection.fetchval(asked)
-        await connection.close()
-
-
 STORE = "(SELECT store_id FROM public.store_credits WHERE balance = 103)"
 USER = "(SELECT user_id FROM public.user_credits WHERE balance = 2)"
 TAMPERED = [

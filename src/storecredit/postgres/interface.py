@@ -19,6 +19,9 @@ DEFAULT: Final = "public"
 NAME_MAX_BYTES: Final = 63
 NAMES_SAID_MAX: Final = 5
 
+# Where the build before had its tables, and the one by which it knows them.
+_GUARDED: Final = "public"
+_GUARD: Final = "storecredit_schema"
 # Where the interface is made once more, and undone, to see what is in it.
 _TRIAL: Final = "storecredit_interface_trial"
 
@@ -33,10 +36,11 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class _Names:
-    """What the interface consists of; functions with the types of their arguments."""
+    """What the interface consists of; `signatures` are functions with their arguments' types."""
 
     views: list[str]
     functions: list[str]
+    signatures: list[str]
 
 
 def moves(asked: str | None, current: str | None) -> bool:
@@ -79,11 +83,24 @@ async def choose(
 
 async def make(connection: asyncpg.Connection, choice: Choice) -> None:
     """Have the interface where it was chosen, as this version has it, and nowhere else."""
-    names = _Names([], [])
+    names = _Names([], [], [])
     if choice.schema is not None:
         names = await _made_on_trial(connection)
         await _create(connection, choice.schema)
     await _drop_all_but(connection, choice.schema, names)
+
+
+async def make_guard(connection: asyncpg.Connection) -> None:
+    """Have the view in `public` that keeps the build before out, wherever the interface is.
+
+    Where its name is taken, that build finds no table of its own; and where this login may not make
+    it, that build may make none either.
+    """
+    if await connection.fetchval("SELECT to_regnamespace($1)", _GUARDED) is None:
+        return
+    others = await connection.fetch(_OTHERS, _GUARDED, [_GUARD], [], WRITER_ROLE)
+    if not others and await _may_create(connection, _GUARDED):
+        await _make_in(connection, _GUARDED, sql.text("guard.sql").format(schema=_GUARDED))
 
 
 def _refuse_unusable(schema: str) -> None:
@@ -109,13 +126,20 @@ async def _taken(connection: asyncpg.Connection, schema: str) -> str | None:
         said = [row["name"] for row in others[:NAMES_SAID_MAX]]
         more = ", …" if len(others) > NAMES_SAID_MAX else ""
         return f"has something of its own named {', '.join(said)}{more}"
-    may = "SELECT has_schema_privilege($1, 'CREATE WITH GRANT OPTION')"
-    if schema == DEFAULT and not await connection.fetchval(may, schema):
+    if schema == DEFAULT and not await _may_create(connection, schema):
         return "may not be used by this login"
     return None
 
 
-# A view is a type, too: it needs a name that neither a table, an index nor a type has.
+async def _may_create(connection: asyncpg.Connection, schema: str) -> bool:
+    """Whether this login may make something there, and let the writer do so."""
+    may = "SELECT has_schema_privilege($1, 'CREATE WITH GRANT OPTION')"
+    answer: bool = await connection.fetchval(may, schema)
+    return answer
+
+
+# A view is a type, too: it needs a name that neither a table, an index nor a type has. And a
+# function with other arguments takes the name as well: beside ours, calls of it might fit both.
 _OTHERS: Final = """
     SELECT c.relname::text AS name FROM pg_class c
     WHERE c.relnamespace = quote_ident($1)::regnamespace AND c.relname = ANY ($2::text[])
@@ -127,8 +151,7 @@ _OTHERS: Final = """
     UNION
     SELECT p.proname || '()' FROM pg_proc p
     WHERE p.pronamespace = quote_ident($1)::regnamespace
-      AND p.proname || p.proargtypes::text = ANY ($3::text[])
-      AND p.proowner <> $4::text::regrole
+      AND p.proname = ANY ($3::text[]) AND p.proowner <> $4::text::regrole
     ORDER BY name"""
 
 
@@ -143,13 +166,15 @@ async def _made_on_trial(connection: asyncpg.Connection) -> _Names:
             _TRIAL,
         )
         functions = await connection.fetch(
-            """SELECT proname || proargtypes::text FROM pg_proc
+            """SELECT proname::text, proname || proargtypes::text FROM pg_proc
                WHERE pronamespace = $1::text::regnamespace""",
             _TRIAL,
         )
     finally:
         await trial.rollback()
-    return _Names([row[0] for row in views], [row[0] for row in functions])
+    return _Names(
+        [row[0] for row in views], [row[0] for row in functions], [row[1] for row in functions]
+    )
 
 
 async def _create(connection: asyncpg.Connection, schema: str) -> None:
@@ -157,20 +182,41 @@ async def _create(connection: asyncpg.Connection, schema: str) -> None:
     name = await connection.fetchval("SELECT quote_ident($1)", schema)
     if await connection.fetchval("SELECT to_regnamespace($1)", name) is None:
         await connection.execute(f"CREATE SCHEMA {name}")
-    text = sql.text("interface.sql")
+    await _make_in(connection, name, sql.text("interface.sql").replace("{interface}", name))
+
+
+async def _make_in(connection: asyncpg.Connection, name: str, text: str) -> None:
+    """Run SQL as the writer in a schema, where it may make things meanwhile; `name` is quoted."""
     may_use = "SELECT has_schema_privilege($1::text::regrole, to_regnamespace($2), 'USAGE')"
     if not await connection.fetchval(may_use, WRITER_ROLE, name):
         await connection.execute(f"GRANT USAGE ON SCHEMA {name} TO {WRITER_ROLE}")
     await connection.execute(
         f"GRANT CREATE ON SCHEMA {name} TO {WRITER_ROLE}; SET LOCAL ROLE {WRITER_ROLE}"
     )
-    await connection.execute(text.replace("{interface}", name))
+    await connection.execute(text)
+    # Who may write to a view would else do so with the writer's rights, or be told that no view of
+    # its kind can be written.
+    for row in await connection.fetch(_VIEWS, name, WRITER_ROLE):
+        await connection.execute(
+            f"""CREATE OR REPLACE TRIGGER written_by_functions_only
+                INSTEAD OF INSERT OR UPDATE OR DELETE ON {row["view"]}
+                FOR EACH ROW EXECUTE FUNCTION refuse_to_write()"""
+        )
     await connection.execute(f"RESET ROLE; REVOKE CREATE ON SCHEMA {name} FROM {WRITER_ROLE}")
+
+
+_VIEWS: Final = """
+    SELECT c.oid::regclass::text AS view FROM pg_class c
+    WHERE c.relnamespace = to_regnamespace($1) AND c.relkind = 'v'
+      AND c.relowner = $2::text::regrole"""
 
 
 async def _drop_all_but(connection: asyncpg.Connection, schema: str | None, kept: _Names) -> None:
     """Drop what is ours outside our schema: where the interface was, and what it had before."""
-    old = await connection.fetch(_OURS, SCHEMA, WRITER_ROLE, schema, kept.views, kept.functions)
+    guard = f"{_GUARDED}.{_GUARD}"
+    old = await connection.fetch(
+        _OURS, SCHEMA, WRITER_ROLE, schema, kept.views, kept.signatures, guard
+    )
     for row in old:
         await connection.execute(f"SET LOCAL ROLE {WRITER_ROLE}; DROP {row['object']}; RESET ROLE")
 
@@ -185,4 +231,5 @@ _OURS: Final = """
     FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
     WHERE c.relkind = 'v' AND c.relowner = $2::text::regrole AND n.nspname <> $1::text
       AND (n.nspname = $3::text AND c.relname = ANY ($4::text[])) IS NOT TRUE
+      AND c.oid IS DISTINCT FROM to_regclass($6)
     ORDER BY step"""

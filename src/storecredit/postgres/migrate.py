@@ -9,7 +9,9 @@ text, applied whole whenever any SQL file changed. Nobody keeps a list of them: 
 and what `storecredit_writer` owns is ours.
 """
 
+import asyncio
 import hashlib
+import itertools
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -39,6 +41,8 @@ log = telemetry.get_logger("postgres.migrate")
 SEPARATE_SET_RIGHT: Final = 16
 # Any fixed number, the same for every storecredit: one migration at a time per database.
 _MIGRATION_LOCK: Final = 7_235_411_909
+TRIES_MAX: Final = 5
+_PAUSE_SECONDS: Final = 0.2
 
 
 class SchemaState(StrEnum):
@@ -91,7 +95,8 @@ async def schema_state(connection: Connection) -> SchemaState:
     """Compare the database's newest migration with this version's.
 
     A database migrated further by a newer storecredit counts as current: during a rolling upgrade
-    old processes go on working. One of a build whose tables were in `public` is outdated.
+    old processes go on working. One of a build whose tables were in `public` is outdated. Raises
+    DatabaseMisconfigured if there are both.
     """
     recorded = await _recorded(connection)
     if recorded is not None:
@@ -119,11 +124,29 @@ async def migrate(
         with translated(), _told_of_dependents():
             check_version(connection.get_server_version().major)
             await _prepare(connection)
-            return await _migrate(connection, interface_schema, app_may_login=app_may_login)
+            return await _try_to_migrate(connection, interface_schema, app_may_login=app_may_login)
     except asyncpg.InsufficientPrivilegeError as error:
         raise _may_not_migrate(str(error)) from error
     finally:
         await connection.close()
+
+
+async def _try_to_migrate(
+    connection: asyncpg.Connection, interface_schema: str | None, *, app_may_login: bool
+) -> Migrated:
+    """Migrate, and once more if another program and this one waited for each other."""
+    for attempt in itertools.count(1):
+        try:
+            return await _migrate(connection, interface_schema, app_may_login=app_may_login)
+        except (asyncpg.DeadlockDetectedError, asyncpg.SerializationError) as error:
+            log.warning("migration_interrupted", error=str(error), attempt=attempt)
+            if attempt == TRIES_MAX:
+                raise DatabaseMisconfigured(
+                    f"Another program was in the way of the migration {TRIES_MAX} times ({error}), "
+                    "and nothing was changed: stop what works on this database, and migrate again."
+                ) from error
+        await asyncio.sleep(_PAUSE_SECONDS)
+    raise AssertionError("it counts on")
 
 
 async def _migrate(
@@ -174,6 +197,7 @@ async def _apply(
     recorded = await _recorded(connection)
     older = recorded is None and await public_tables.are_there(connection)
     if older:
+        await public_tables.lock(connection)
         await public_tables.refuse_unless_known(connection)
     await _ensure_role(connection, WRITER_ROLE)
     await _ensure_role(connection, APP_ROLE)
@@ -195,6 +219,7 @@ async def _apply(
         connection, interface_schema, current, is_first=recorded is None
     )
     await interface.make(connection, chosen)
+    await interface.make_guard(connection)
     await connection.execute(sql.text("grants.sql"))
     await _record(connection, chosen.schema)
     if chosen.note:
@@ -222,7 +247,15 @@ async def _recorded(connection: Connection) -> _Recorded | None:
     if await connection.fetchval("SELECT to_regclass('schema_version')") is None:
         return None
     row = await connection.fetchrow("SELECT migration, fingerprint, interface FROM schema_version")
-    return _Recorded(**row) if row else None
+    if row is None:
+        return None
+    if await public_tables.are_there(connection):
+        raise DatabaseMisconfigured(
+            "An earlier storecredit has made tables of its own in the schema public, beside the "
+            "ledger of this one, and nothing was changed: stop it, see what it wrote there, and "
+            "drop them."
+        )
+    return _Recorded(**row)
 
 
 async def _record(connection: asyncpg.Connection, interface_schema: str | None) -> None:

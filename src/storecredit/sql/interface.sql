@@ -147,14 +147,6 @@ FROM provider_events e WHERE e.provider = 'paddle';
 COMMENT ON VIEW {interface}.paddle_events IS
     'Every event that Paddle sent, once.';
 
--- Not for callers: what the build before looks for in `public`. It finds a row, and is refused; whoever
--- else looks finds none.
-CREATE OR REPLACE VIEW {interface}.storecredit_schema AS
-SELECT refuse_earlier_build() AS migration, '' AS fingerprint
-WHERE current_setting('application_name') = 'storecredit';
-COMMENT ON VIEW {interface}.storecredit_schema IS
-    'Keeps a process of an earlier build from making tables of its own here.';
-
 -- Stores.
 
 CREATE OR REPLACE FUNCTION {interface}.deduct_store_credits(
@@ -391,19 +383,3 @@ COMMENT ON FUNCTION {interface}.claw_back_credits(uuid, int, text, text) IS
     'Takes back credits whose payment was given back, never below zero. Returns how many were '
     'taken, now or before by this request; 0 leaves no trace. '
     'Errors: SC008 unknown user, SC002 amount, SC003 request id, SC004 same request, more taken.';
-
--- Whoever writes to a view is told that he may not, as of a table: without this, that it cannot be done.
-DO $$
-DECLARE
-    item record;
-BEGIN
-    FOR item IN
-        SELECT c.oid::regclass AS name FROM pg_class c
-        WHERE c.relnamespace = $name${interface}$name$::regnamespace AND c.relkind = 'v'
-          AND c.relowner = current_user::regrole AND pg_relation_is_updatable(c.oid, false) = 0
-    LOOP
-        EXECUTE format('CREATE OR REPLACE TRIGGER written_by_functions_only '
-            'INSTEAD OF INSERT OR UPDATE OR DELETE ON %s FOR EACH ROW EXECUTE FUNCTION refuse_to_write()', item.name);
-    END LOOP;
-END;
-$$;

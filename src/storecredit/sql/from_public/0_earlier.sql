@@ -1,14 +1,7 @@
 -- What the last builds before this one had added, for a database that none of them has seen since: from
--- migration 0008 on. Rows are moved by it into tables that know no more of them.
+-- migration 0008 on. Rows are moved by it into tables that know no more of them. Nobody else is
+-- at these tables until the end.
 
--- Nobody writes until the end, as in 1_lock.sql and in its order.
-LOCK TABLE
-    public.stores, public.store_api_keys, public.users, public.checkouts, public.store_subscriptions,
-    public.payments, public.clawbacks, public.paddle_events, public.store_overage_bills,
-    public.store_credits, public.user_credits, public.store_credit_transactions,
-    public.credit_transactions, public.store_generation_sessions, public.generation_sessions,
-    public.pgqueuer
-IN ACCESS EXCLUSIVE MODE;
 ALTER TABLE public.users ADD COLUMN IF NOT EXISTS is_bonus_withheld boolean NOT NULL DEFAULT false;
 ALTER TABLE public.checkouts ADD COLUMN IF NOT EXISTS paddle_price_id text;
 ALTER TABLE public.paddle_events

@@ -1,16 +1,7 @@
 -- A database of the build whose tables were in `public`, as its migration 0014 left them, becomes one of
 -- today: its rows become accounts, movements and all else. In one transaction with the rest of the
--- migration, step by step in these files; 3_unproven.sql alone is a question, and stops it.
-
--- Nobody writes until the end. In the order of those who may be at work: what a payment is about before
--- the credits, then their ledger, the sessions and the jobs.
-LOCK TABLE
-    public.stores, public.store_api_keys, public.users, public.checkouts, public.store_subscriptions,
-    public.payments, public.clawbacks, public.paddle_events, public.store_overage_bills,
-    public.store_credits, public.user_credits, public.store_credit_transactions,
-    public.credit_transactions, public.store_generation_sessions, public.generation_sessions,
-    public.pgqueuer
-IN ACCESS EXCLUSIVE MODE;
+-- migration, step by step in these files; 3_unproven.sql alone is a question, and stops it. Nobody
+-- else is at these tables until the end.
 
 -- The job queue moves as it is, with its jobs.
 DO $$
