@@ -26,11 +26,11 @@ SETTINGS = {
     "STORECREDIT_STARTER_CREDITS": "1000000",
 }
 _COUNTS = """
-    SELECT (SELECT coalesce(sum(total_spent), 0) FROM user_credits)::bigint,
-        (SELECT count(*) FROM generation_sessions WHERE status IN ('queued', 'processing'))
+    SELECT (SELECT count(*) FROM movements WHERE type = 'deduction'),
+        (SELECT count(*) FROM sessions WHERE status IN ('queued', 'processing'))
 """
 _SETTLE = """
-    UPDATE generation_sessions
+    UPDATE sessions
     SET status = 'completed', started_at = now(), completed_at = now(), attempts = 1, input = NULL
     WHERE status IN ('queued', 'processing')
 """
