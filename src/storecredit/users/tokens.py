@@ -9,8 +9,13 @@ both kinds are about: both may be configured. Then a token that names a publishe
 that key alone, and any other by the secret, with HS256, as tokens of the old kind name no key or
 one that is not published. What the secret did not sign may name a key that was published a moment
 ago, or none where there is only one: it is looked for as without a secret.
+
+Whom a token names is remembered for a while, since verifying it costs more than all else of a call,
+and an app sends the same one with every call for an hour: never past its own end, and never for
+longer than `VERIFIED_SECONDS`, so that a key which its issuer takes back lets nobody in for longer.
 """
 
+import hashlib
 import time
 import warnings
 from base64 import urlsafe_b64encode
@@ -21,6 +26,7 @@ from typing import Any, Final, Protocol
 from uuid import UUID
 
 import jwt
+from cachetools import LRUCache
 from jwt.warnings import InsecureKeyLengthWarning
 from pydantic import SecretStr
 
@@ -38,6 +44,10 @@ SECRET_MIN_BYTES: Final = 32
 cannot be made to notice: a shorter one works, and the log says what it is worth."""
 LEEWAY_SECONDS: Final = 5.0
 """How far the issuer's clock may be from ours."""
+VERIFIED_SECONDS: Final = 30.0
+"""How long a token that was verified is not verified again."""
+VERIFIED_MAX: Final = 20_000
+"""Tokens remembered, by their hash: a few megabytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +60,12 @@ class TokenUser:
 
     user_id: UUID
     is_anonymous: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Verified:
+    user: TokenUser
+    usable_until: float
 
 
 class TokenKeys(Protocol):
@@ -69,7 +85,9 @@ class Tokens:
     """Verifies the tokens of end users, of the kinds that the settings name."""
 
     def __init__(self, settings: Settings, *, clock: Callable[[], float] = time.monotonic) -> None:
-        """`clock` gives the seconds by which fetched keys grow old, and never goes back."""
+        """`clock` gives the seconds by which what is remembered grows old, and never goes back."""
+        self._clock = clock
+        self._verified: LRUCache[bytes, _Verified] = LRUCache(VERIFIED_MAX)
         self._keys = _keys(settings, clock)
         self._audience = settings.jwt_audience
         self._issuer = settings.jwt_issuer
@@ -84,15 +102,28 @@ class Tokens:
         """
         if self._keys is None or len(token) > TOKEN_MAX_CHARACTERS:
             return None
+        digest = hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
+        verified = self._verified.get(digest)
+        if verified is not None and self._clock() < verified.usable_until:
+            return verified.user
+        claims = await self._verify(token, self._keys)
+        user = None if claims is None else _user(claims)
+        if claims is not None and user is not None:
+            lasts_seconds = min(VERIFIED_SECONDS, int(claims["exp"]) + LEEWAY_SECONDS - time.time())
+            self._verified[digest] = _Verified(user, self._clock() + lasts_seconds)
+        return user
+
+    async def _verify(self, token: str, of: TokenKeys) -> dict[str, Any] | None:
+        """What a token says that is valid; else None."""
         try:
             header = jwt.get_unverified_header(token)
         except (jwt.PyJWTError, UnicodeError):
             return None
-        async with aclosing(self._keys.keys(header.get("kid"))) as keys:
+        async with aclosing(of.keys(header.get("kid"))) as keys:
             async for key in keys:
                 claims = self._claims(token, key)
                 if claims is not None:
-                    return _user(claims)
+                    return claims
         return None
 
     async def close(self) -> None:

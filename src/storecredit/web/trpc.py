@@ -95,7 +95,13 @@ async def answer(
     make = await _entered(asked, calls, enter)
     if asked.wants_stream:
         return Streamed(trpc_stream.lines(calls, make), headers)
-    results = await asyncio.gather(*(make(call) for call in calls))
+    # Most requests are one call, which needs no task of its own.
+    alone = calls[0] if len(calls) == 1 else None
+    results = (
+        [await make(alone)]
+        if alone is not None
+        else await asyncio.gather(*(make(call) for call in calls))
+    )
     return _at_once(asked, calls, results, headers)
 
 
