@@ -2,11 +2,11 @@
 
 import time
 
+import jwt
 import pytest
 from pydantic import SecretStr
 
 from storecredit.settings import Settings
-from storecredit.users import tokens as module
 from storecredit.users.tokens import LEEWAY_SECONDS, VERIFIED_SECONDS, Tokens
 from tests.running_listener import Clock
 from tests.unit.tokens import SECRET, SIGNED_IN, hs256, issuer, jwk, signed
@@ -16,13 +16,13 @@ from tests.unit.tokens import SECRET, SIGNED_IN, hs256, issuer, jwk, signed
 def verified(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The tokens that were really verified, in order."""
     seen: list[str] = []
-    decode = module.jwt.decode
+    decode = jwt.decode
 
     def recorded(token: str, *args: object, **options: object) -> object:
         seen.append(token)
         return decode(token, *args, **options)  # type: ignore[arg-type]  # passed on as it came
 
-    monkeypatch.setattr(module.jwt, "decode", recorded)
+    monkeypatch.setattr(jwt, "decode", recorded)
     return seen
 
 
