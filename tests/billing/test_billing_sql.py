@@ -118,16 +118,24 @@ async def test_a_checkout_is_opened_once_per_request_of_its_buyer(
 async def test_a_request_id_that_has_added_credits_opens_no_checkout(
     database: Database, admin: asyncpg.Connection, kind: OwnerKind
 ) -> None:
-    owner, other = await open_owner(database, kind, 10), await open_owner(database, kind)
-    used = "opening" if kind is OwnerKind.STORE else "signup"
+    owner, other = await open_owner(database, kind), await open_owner(database, kind)
+    await database.fetchval(
+        "SELECT add_to_account($1, 10, 'purchase', 'used')", await account_of(database, owner)
+    )
 
-    assert (await open_checkout(database, owner, used))["outcome"] == "used"
-    assert (await open_checkout(database, other, used))["outcome"] == "opened"
+    assert (await open_checkout(database, owner, "used"))["outcome"] == "used"
+    assert (await open_checkout(database, other, "used"))["outcome"] == "opened"
 
     await sell(database, owner, "txn_1")
     assert await book(database, "txn_1") == "booked"
     assert (await open_checkout(database, owner, "txn_1"))["outcome"] == "replayed"
     assert await admin.fetchval("SELECT count(*) FROM checkouts") == 2
+
+
+async def test_the_sign_up_bonus_leaves_its_request_id_to_a_checkout(database: Database) -> None:
+    owner = await open_owner(database, OwnerKind.USER, 10)
+
+    assert (await open_checkout(database, owner, "signup"))["outcome"] == "opened"
 
 
 @KINDS

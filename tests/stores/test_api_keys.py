@@ -25,7 +25,7 @@ from tests.running_listener import Clock, Heard, running, until
 
 ORIGIN = "https://corner.example"
 # What the functions do, without the announcement: only then can a test see what is remembered.
-REVOKE_UNANNOUNCED = "UPDATE store_api_keys SET revoked_at = now()"
+REVOKE_UNANNOUNCED = "UPDATE storecredit.store_api_keys SET revoked_at = now()"
 
 
 @pytest.fixture
@@ -90,7 +90,7 @@ async def test_a_new_key_says_whose_it_is(
 async def test_of_a_key_only_its_hash_and_its_start_are_kept(
     api_keys: ApiKeys, issued: IssuedKey, admin: asyncpg.Connection
 ) -> None:
-    row = await admin.fetchval("SELECT store_api_keys::text FROM store_api_keys")
+    row = await admin.fetchval("SELECT k::text FROM storecredit.store_api_keys k")
     assert issued.key[:12] in row
     assert issued.key[12:] not in row
     assert issued.key not in repr(issued)
@@ -312,11 +312,12 @@ async def test_a_look_up_uses_its_index(
     admin: asyncpg.Connection, store: Store, query: str, argument: object, index: str
 ) -> None:
     await admin.execute(
-        "INSERT INTO store_api_keys (store_id, key_id, key_hash, key_start, allowed_origins)"
+        "INSERT INTO storecredit.store_api_keys"
+        " (store_id, key_id, key_hash, key_start, allowed_origins)"
         " SELECT $1, gen_random_uuid(), sha256(n::text::bytea), 'sc_live_abcd',"
         "   ARRAY['https://' || n || '.example'] FROM generate_series(1, 5000) n",
         store.store_id,
     )
-    await admin.execute("VACUUM ANALYZE store_api_keys")
+    await admin.execute("VACUUM ANALYZE storecredit.store_api_keys")
     plan = await admin.fetch(f"EXPLAIN {query}", argument)
     assert index in "\n".join(row[0] for row in plan)

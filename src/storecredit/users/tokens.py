@@ -109,7 +109,9 @@ class Tokens:
         claims = await self._verify(token, self._keys)
         user = None if claims is None else _user(claims)
         if claims is not None and user is not None:
-            lasts_seconds = min(VERIFIED_SECONDS, int(claims["exp"]) + LEEWAY_SECONDS - time.time())
+            now = time.time()
+            # An end may be too far away for a float: it is compared, and not added to.
+            lasts_seconds = min(int(claims["exp"]), now + VERIFIED_SECONDS) - now
             self._verified[digest] = _Verified(user, self._clock() + lasts_seconds)
         return user
 
