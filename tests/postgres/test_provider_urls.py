@@ -133,5 +133,5 @@ async def test_a_pooler_that_keeps_the_role_back_is_noticed_at_the_start(
     async with deaf_pooler(database_url) as port:
         place = DatabaseUrl.read(database_url).asyncpg
         url = f"postgresql://{place['user']}@localhost:{port}/{place['database']}?sslmode=disable"
-        with pytest.raises(DatabaseMisconfigured, match="does not pass the role on"):
+        with pytest.raises(DatabaseMisconfigured, match=r"role is .*, not storecredit_app"):
             await Database.open(url)

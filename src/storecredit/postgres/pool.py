@@ -13,11 +13,13 @@ Anything else the driver raises is a defect and passes through unchanged.
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from functools import partial
 from typing import Any, Final
 
 import asyncpg
 import asyncpg.pool
 
+from storecredit.postgres import poolers
 from storecredit.postgres.database_url import UNREADABLE, DatabaseUrl, WrongDatabaseUrl
 
 APP_ROLE: Final = "storecredit_app"
@@ -35,6 +37,7 @@ _APP_SETTINGS: Final = {
     # A snapshot of before the wait for an account's lock would not show what was moved meanwhile.
     "default_transaction_isolation": "read committed",
 }
+_ASKED_FOR: Final = {"search_path": SEARCH_PATH} | _APP_SETTINGS
 COMMAND_TIMEOUT_SECONDS: Final = 10.0
 OLDEST_SUPPORTED: Final = 15
 MIGRATE_FIRST: Final = "run `storecredit migrate`, or `storecredit serve --migrate`"
@@ -48,9 +51,6 @@ _AWAY_CLASSES: Final = frozenset({"08", "53", "57", "58"})
 _AWAY: Final = frozenset({"25P03", "25P04"})
 # serialization_failure, deadlock_detected, lock_not_available: the same statement may succeed now.
 _TRANSIENT: Final = frozenset({"40001", "40P01", "55P03"})
-
-# PgBouncer's words, under the SQLSTATE of whatever it cannot do now (08P01).
-_NOT_PASSED_ON: Final = "unsupported startup parameter"
 
 Connection = asyncpg.Connection | asyncpg.pool.PoolConnectionProxy
 Record = asyncpg.Record
@@ -125,12 +125,10 @@ async def connect(url: str | DatabaseUrl, *, as_app: bool = True) -> asyncpg.Con
     ) as error:
         raise DatabaseMisconfigured(_login_advice(error, target)) from error
     except DatabaseUnavailable as error:
-        if _NOT_PASSED_ON not in str(error):
+        sentence = poolers.refusal_of_parameters(str(error))
+        if sentence is None:
             raise
-        raise DatabaseMisconfigured(
-            f"{error}, says a pooler in between: name the server's direct address in the database "
-            "URL."
-        ) from error
+        raise DatabaseMisconfigured(sentence) from error
 
 
 def read_url(url: str) -> DatabaseUrl:
@@ -143,7 +141,7 @@ def read_url(url: str) -> DatabaseUrl:
 
 def _session_settings(url: DatabaseUrl, *, as_app: bool) -> dict[str, str]:
     # As start-up parameters they are what RESET returns to.
-    ours = {"search_path": SEARCH_PATH} | (_APP_SETTINGS if as_app else {})
+    ours = _ASKED_FOR if as_app else {"search_path": SEARCH_PATH}
     return {**url.server_settings, **ours}
 
 
@@ -182,7 +180,9 @@ class Database:
         probe = await connect(target)
         try:
             check_version(probe.get_server_version().major)
-            await _check_session(probe)
+            with _sessions_fit():
+                await poolers.refuse_unfit(probe, _ASKED_FOR)
+                await poolers.refuse_shared_sessions(probe, partial(connect, target))
         finally:
             await probe.close()
         pool = asyncpg.create_pool(
@@ -241,25 +241,13 @@ class Database:
         return self._pool
 
 
-async def _check_session(connection: asyncpg.Connection) -> None:
-    """Raise DatabaseMisconfigured if somebody in between keeps start-up parameters to himself.
-
-    The session would work as the login, which may be the owner of the tables, or elsewhere.
-    """
-    with translated():
-        role = await connection.fetchval("SELECT current_user")
-        search_path = await connection.fetchval("SELECT current_setting('search_path')")
-    if role != APP_ROLE:
-        raise DatabaseMisconfigured(
-            f"The session works as {role}, although {APP_ROLE} was asked for: a pooler in between "
-            "does not pass the role on. Name the server's direct address in the database URL."
-        )
-    if search_path != SEARCH_PATH:
-        raise DatabaseMisconfigured(
-            f"The session looks for tables in {search_path}, although {SCHEMA} was asked for: a "
-            "pooler in between does not pass the search_path on. Name the server's direct address "
-            "in the database URL."
-        )
+@contextmanager
+def _sessions_fit() -> Iterator[None]:
+    try:
+        with translated():
+            yield
+    except poolers.UnfitSession as error:
+        raise DatabaseMisconfigured(str(error)) from error
 
 
 def check_version(major: int) -> None:
