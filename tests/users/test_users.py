@@ -13,6 +13,7 @@ import pytest
 import structlog
 
 from storecredit import telemetry
+from storecredit.postgres.listener import EVERYTHING
 from storecredit.postgres.pool import Database, DatabaseUnavailable
 from storecredit.users.users import Users
 
@@ -84,6 +85,19 @@ async def test_a_user_who_is_known_asks_nothing_of_the_database(database_url: st
     await users.ensure(user_id)
     with pytest.raises(DatabaseUnavailable):
         await users.ensure(uuid4())
+
+
+async def test_after_a_new_connection_the_database_is_asked_again(database_url: str) -> None:
+    """Another server may be behind it, one that gave the account's number to another user."""
+    database = await Database.open(database_url)
+    users, user_id = Users(database, STARTER_CREDITS), uuid4()
+    account_id = await users.ensure(user_id)
+    users.hear(str(uuid4()))
+    await database.close()
+    assert await users.ensure(user_id) == account_id
+    users.hear(EVERYTHING)
+    with pytest.raises(DatabaseUnavailable):
+        await users.ensure(user_id)
 
 
 async def test_a_user_whom_the_database_could_not_make_is_not_taken_for_known(

@@ -3,7 +3,8 @@
 Hides which ids are known to have an account. Promises that a user has its starter credits exactly
 once however many calls, objects and processes race for the first, also when they were withheld
 while the user was anonymous, and that a user is taken for known only after the database has said
-so.
+so: this database, since one that took over may not have had the user, and may give the number of
+its account to another.
 """
 
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from uuid import UUID
 from cachetools import LRUCache
 
 from storecredit import telemetry
+from storecredit.postgres.listener import EVERYTHING
 from storecredit.postgres.pool import Database
 
 log = telemetry.get_logger("users")
@@ -48,24 +50,33 @@ class Users:
         self._starter_credits = starter_credits
         self._anonymous_too = anonymous_too
         self._known: LRUCache[UUID, _Known] = LRUCache(known_max)
+        self._connections_heard = 0
+
+    def hear(self, payload: str) -> None:
+        """What a listener tells: after a new connection nobody is known."""
+        if payload == EVERYTHING:
+            self._connections_heard += 1
+            self._known.clear()
 
     async def ensure(self, user_id: UUID, *, is_anonymous: bool = False) -> int:
         """Make the account if there is none yet, and give what was withheld and no longer is.
 
-        Returns the account's id. Nobody's account is ever deleted: who is known stays so, and costs
-        nothing. Raises DatabaseUnavailable.
+        Returns the account's id. Nobody's account is ever deleted: who is known costs nothing.
+        Raises DatabaseUnavailable.
         """
         withhold = is_anonymous and not self._anonymous_too
         known = self._known.get(user_id)
         if known is not None and (known.is_settled or withhold):
             return known.account_id
+        connections_heard = self._connections_heard
         row = await self._database.fetchrow(
             "SELECT * FROM ensure_user($1, $2, $3)", user_id, self._starter_credits, withhold
         )
         if row is None:
             raise AssertionError("making a user has one answer")
         outcome, account_id = row
-        known = self._known[user_id] = _Known(account_id, is_settled=not withhold)
+        if connections_heard == self._connections_heard:
+            self._known[user_id] = _Known(account_id, is_settled=not withhold)
         credits = 0 if withhold else self._starter_credits
         match outcome:
             case "made":
@@ -76,4 +87,4 @@ class Users:
                 pass
             case _:
                 raise AssertionError(f"ensure_user has no outcome {outcome!r}")
-        return known.account_id
+        return int(account_id)

@@ -41,6 +41,9 @@ BEGIN
             WHERE user_id = p_user_id AND is_bonus_withheld;
             outcome := CASE WHEN FOUND THEN 'given' ELSE 'there' END;
         END IF;
+        -- Whoever is told the account's id keeps it: standbys have to have it, too
+        -- (billing/checkouts.sql).
+        PERFORM FROM accounts a WHERE a.account_id = ensure_user.account_id FOR KEY SHARE;
     END IF;
     IF outcome <> 'there' AND p_starter_credits > 0 AND NOT p_withhold THEN
         PERFORM lock_account(account_id);

@@ -47,6 +47,10 @@ BEGIN
         WHEN coalesce(v_recorded, v_named) IS NULL THEN 'unknown_owner' END;
     IF outcome = 'other_owner' THEN
         payment := NULL;
+    ELSIF outcome = 'replayed' THEN
+        -- An answer stands on what standbys have, too (checkouts.sql).
+        PERFORM FROM payments p
+        WHERE p.provider = p_provider AND p.provider_transaction_id = p_transaction_id FOR KEY SHARE;
     ELSIF outcome IS NULL THEN
         payment := (p_provider, p_transaction_id, coalesce(v_recorded, v_named),
             v_checkout.checkout_id, p_subscription_id, p_paid_at, NULL, now(), 'purchase',

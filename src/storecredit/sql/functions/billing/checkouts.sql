@@ -6,6 +6,11 @@
 -- it came to: called again with the same ids it changes nothing. Ids of a provider are unique with it
 -- only: every look-up by one names the provider.
 --
+-- Who is told that it was done before is told so only once synchronous standbys have it, too: it may be
+-- seen here before that, after a crash of this server, or after a wait for them was cancelled. PostgreSQL
+-- waits for them in transactions that write. So what such an answer stands on is locked FOR KEY SHARE,
+-- which writes, and waits for nobody but who deletes the row.
+--
 -- Lock order: a checkout, subscription, payment, bill or store row first, then the buyer's account.
 
 CREATE OR REPLACE FUNCTION open_checkout(
@@ -25,7 +30,7 @@ SECURITY DEFINER
 SET search_path FROM CURRENT
 AS $$
 -- Purpose: record what is about to be sold, before the provider is asked.
--- Locks: the new row; the buyer's account against deletion. Idempotent by (account, request id).
+-- Locks: the row; the buyer's account against deletion. Idempotent by (account, request id).
 -- Outcomes: opened | replayed (the checkout this request opened before; whether it is the same
 --   order is for the caller to compare) | used (the request id has added credits by another way)
 --   | subscribed (a subscription, and the store has one that runs) | unknown_buyer. `checkout` is
@@ -40,7 +45,7 @@ BEGIN
         PERFORM raise_credit_error('invalid_type', p_purchase_type);
     END IF;
     SELECT c.* INTO checkout FROM checkouts c
-    WHERE c.account_id = p_account_id AND c.request_id = p_request_id;
+    WHERE c.account_id = p_account_id AND c.request_id = p_request_id FOR KEY SHARE;
     v_is_subscribed := p_purchase_type = 'subscription' AND EXISTS (
         SELECT FROM subscriptions s WHERE s.account_id = p_account_id AND s.status <> 'canceled');
     outcome := CASE
@@ -61,7 +66,7 @@ BEGIN
         IF NOT FOUND THEN
             -- Another call of the same request was first, and has committed by now.
             SELECT c.* INTO checkout FROM checkouts c
-            WHERE c.account_id = p_account_id AND c.request_id = p_request_id;
+            WHERE c.account_id = p_account_id AND c.request_id = p_request_id FOR KEY SHARE;
             outcome := 'replayed';
         END IF;
     END IF;
@@ -113,7 +118,7 @@ BEGIN
     SET provider_transaction_id = p_transaction_id, checkout_url = p_checkout_url,
         provider_price_id = p_price_id
     WHERE c.checkout_id = p_checkout_id AND c.provider_transaction_id IS NULL;
-    SELECT c.* INTO v_checkout FROM checkouts c WHERE c.checkout_id = p_checkout_id;
+    SELECT c.* INTO v_checkout FROM checkouts c WHERE c.checkout_id = p_checkout_id FOR KEY SHARE;
     RETURN v_checkout;
 END;
 $$;

@@ -15,9 +15,11 @@ SECURITY DEFINER
 SET search_path FROM CURRENT
 AS $$
 -- Purpose: keep an event that a provider sent; settled at once when it is not ours to process.
--- Locks: the new row. Idempotent by (provider, event id).
+-- Locks: the row, in a way that waits for nobody. Idempotent by (provider, event id).
 -- Outcomes: true: new; false: it was kept before, and is as it was.
 -- Errors: check_violation for an unknown status.
+DECLARE
+    v_is_new boolean;
 BEGIN
     INSERT INTO provider_events
         (provider, event_id, event_type, occurred_at, content, status, reason, settled_at)
@@ -25,7 +27,13 @@ BEGIN
         (p_provider, p_event_id, p_event_type, p_occurred_at, p_content, p_status, p_reason,
          CASE WHEN p_status IN ('processed', 'ignored', 'set_aside') THEN now() END)
     ON CONFLICT (provider, event_id) DO NOTHING;
-    RETURN FOUND;
+    v_is_new := FOUND;
+    IF NOT v_is_new THEN
+        -- An answer stands on what standbys have, too (checkouts.sql).
+        PERFORM FROM provider_events e
+        WHERE e.provider = p_provider AND e.event_id = p_event_id FOR KEY SHARE;
+    END IF;
+    RETURN v_is_new;
 END;
 $$;
 COMMENT ON FUNCTION
