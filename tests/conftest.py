@@ -42,7 +42,7 @@ def server_url(testrun_uid: str) -> Iterator[str]:
         return
     # Not below pytest's own directory: as root, another run of pytest shuts that one to the
     # server's user.
-    directory = _roomy_memory() / f"storecredit-tests-{testrun_uid}"
+    directory = roomy_memory() / f"storecredit-tests-{testrun_uid}"
     directory.mkdir(exist_ok=True)
     postgres = EmbeddedPostgres(directory)
     asyncio.run(postgres.start())
@@ -53,7 +53,7 @@ def server_url(testrun_uid: str) -> Iterator[str]:
         shutil.rmtree(directory, ignore_errors=True)
 
 
-def _roomy_memory() -> Path:
+def roomy_memory() -> Path:
     """Memory as a file system, where there is enough: copying a database takes a tenth there."""
     memory = Path("/dev/shm")  # noqa: S108 - the directory made in it is the run's own
     if memory.is_dir() and shutil.disk_usage(memory).free >= MEMORY_MIN_BYTES:
