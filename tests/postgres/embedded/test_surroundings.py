@@ -9,6 +9,7 @@ import asyncpg
 import pytest
 
 from storecredit.postgres import cluster as postgres_cluster
+from storecredit.postgres import system_user
 from storecredit.postgres.embedded import EmbeddedPostgres, EmbeddedPostgresError, NoCluster
 from tests.postgres.embedded.clusters import (
     ask,
@@ -166,7 +167,7 @@ def test_without_the_system_user_root_is_told_what_to_do(
 ) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     # No name of a user: nothing that could make one does.
-    monkeypatch.setattr(postgres_cluster, "SYSTEM_USER", "no:user")
+    monkeypatch.setattr(system_user, "SYSTEM_USER", "no:user")
     sentence = "refuses to run as root, .*no:user .* could not be made: .+ Make that user"
     with pytest.raises(EmbeddedPostgresError, match=sentence):
-        postgres_cluster.Account.of(empty_dir)
+        system_user.Account.of(empty_dir)

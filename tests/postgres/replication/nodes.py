@@ -20,7 +20,8 @@ from typing import Any, Final
 import asyncpg
 import psutil
 
-from storecredit.postgres.cluster import POSTGRES_BIN, Account
+from storecredit.postgres.cluster import POSTGRES_BIN
+from storecredit.postgres.system_user import Account
 from tests.crash.waiting import until_true
 
 DATABASE: Final = "storecredit"
