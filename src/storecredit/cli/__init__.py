@@ -15,7 +15,18 @@ from typing import Annotated, Final
 import typer
 
 import storecredit
-from storecredit.cli import billing, credits, demo, keys, problems, running, stores, verification
+from storecredit.cli import (
+    backup,
+    billing,
+    credits,
+    demo,
+    keys,
+    problems,
+    psql,
+    running,
+    stores,
+    verification,
+)
 
 INTERRUPTED: Final = 130
 """128 + SIGINT, as a shell counts it."""
@@ -34,6 +45,8 @@ app = typer.Typer(
 running.add_to(app)
 demo.add_to(app)
 verification.add_to(app)
+backup.add_to(app)
+psql.add_to(app)
 app.add_typer(stores.app, name="store")
 app.add_typer(keys.app, name="key")
 app.add_typer(credits.app, name="credits")

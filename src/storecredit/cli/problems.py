@@ -57,7 +57,7 @@ def expected(error: Exception) -> Problem | None:
             # A room that checks a setting of its own names the variable.
             return Problem(str(error), MISUSED)
         case _:
-            return _of_the_database(error) or _of_the_service(error)
+            return _of_the_database(error) or _of_a_backup(error) or _of_the_service(error)
 
 
 def _of_the_database(error: Exception) -> Problem | None:
@@ -76,6 +76,22 @@ def _of_the_database(error: Exception) -> Problem | None:
             return Problem(f"{str(error).rstrip('.')}. {advice}")
         case StatementRefused():
             return Problem(f"The database refuses: {error}. Nothing was changed.")
+        case _:
+            return None
+
+
+def _of_a_backup(error: Exception) -> Problem | None:
+    from storecredit.backups.places import NoSuchBackup, PlaceInUse
+    from storecredit.backups.restoring import CannotRestore
+    from storecredit.postgres.base_backup import DamagedBackup
+    from storecredit.postgres.client_programs import ProgramFailed
+    from storecredit.postgres.recovery import TargetNotReached
+
+    match error:
+        case DamagedBackup() | TargetNotReached():
+            return Problem(f"{error} Nothing was restored.")
+        case NoSuchBackup() | PlaceInUse() | CannotRestore() | ProgramFailed():
+            return Problem(str(error))
         case _:
             return None
 

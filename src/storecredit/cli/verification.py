@@ -4,7 +4,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -16,6 +16,7 @@ from storecredit.cli.problems import FAILED
 if TYPE_CHECKING:
     from storecredit.ledger.discrepancies import Report
     from storecredit.ledger.verify import Progress
+    from storecredit.settings import Settings
 
 COLUMNS = ("kind", "store_id", "user_id", "seq", "request_id", "session_id", "detail")
 
@@ -39,6 +40,19 @@ def verify(
     json: Json = False,
 ) -> None:
     """Prove every balance from the ledger; exit status 1 if something does not agree."""
+    report = verified(
+        settings_of(data_dir=data_dir, database_url=database_url), every_row=every_row
+    )
+    if json:
+        output.as_json(as_fields(report))
+    else:
+        print_report(report)
+    if not report.clean:
+        raise typer.Exit(FAILED)
+
+
+def verified(settings: "Settings", *, every_row: bool = False) -> "Report":
+    """What verifying the database of these settings finds; its progress is shown on a terminal."""
 
     async def act(rooms: Rooms) -> "Report":
         from storecredit.ledger.verify import verify as verify_ledger
@@ -46,16 +60,16 @@ def verify(
         with _progress_bar() as on_progress:
             return await verify_ledger(rooms.database, every_row=every_row, on_progress=on_progress)
 
-    report = against(settings_of(data_dir=data_dir, database_url=database_url), act)
-    if json:
-        output.as_json({"clean": report.clean, **asdict(report)})
-    else:
-        _print(report)
-    if not report.clean:
-        raise typer.Exit(FAILED)
+    return against(settings, act)
 
 
-def _print(report: "Report") -> None:
+def as_fields(report: "Report") -> dict[str, Any]:
+    """A report as `--json` prints it."""
+    return {"clean": report.clean, **asdict(report)}
+
+
+def print_report(report: "Report") -> None:
+    """A report for people."""
     typer.echo(
         f"Stores: {report.stores}, movements: {report.movements}, "
         f"generation sessions: {report.sessions}."

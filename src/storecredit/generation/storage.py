@@ -26,6 +26,9 @@ from storecredit.generation.durable_files import (
 )
 from storecredit.generation.generators import GeneratedImage
 
+RESULTS = "results"
+SIGNING_KEY = "signing.key"
+"""What a data directory has of this module, beside the database."""
 SIGNING_KEY_BYTES = 32
 SIGNING_KEY_MIN_CHARACTERS = 16
 TOKEN_MAX_CHARACTERS = 512
@@ -45,7 +48,7 @@ class ResultStore:
     """
 
     def __init__(self, data_dir: Path, signing_key: SecretStr | None) -> None:
-        self._results_dir = data_dir / "results"
+        self._results_dir = data_dir / RESULTS
         self._files = DurableFiles()
         secret = _kept_signing_key(data_dir) if signing_key is None else _checked(signing_key)
         self._serializer = URLSafeSerializer(
@@ -125,7 +128,7 @@ def _checked(signing_key: SecretStr) -> bytes:
 
 def _kept_signing_key(data_dir: Path) -> bytes:
     """The key in `<data_dir>/signing.key`; the first process to come makes it."""
-    path = data_dir / "signing.key"
+    path = data_dir / SIGNING_KEY
     if not path.exists():
         make_directory(data_dir)
         draft = Draft(path, secrets.token_bytes(SIGNING_KEY_BYTES))

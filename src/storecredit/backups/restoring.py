@@ -1,0 +1,176 @@
+"""Makes a data directory of a backup, to the moment of the backup or a later one.
+
+Everything is proved first, unpacked beside its place, and recovered there. Then come the results
+and the signing key, and the database last: with its name the restore is done, and before that
+there is none. A restore that was killed can be run again: what it left is removed, or is found as
+it is to be.
+"""
+
+import asyncio
+import os
+import shutil
+import tarfile
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from storecredit.backups import manifest
+from storecredit.backups.manifest import DATABASE, MANIFEST, RESULTS, SIGNING_KEY, Manifest
+from storecredit.backups.places import Directory, NoSuchBackup
+from storecredit.generation import storage
+from storecredit.postgres import base_backup
+from storecredit.postgres.base_backup import DamagedBackup
+from storecredit.postgres.cluster import POSTGRES_VERSION, open_private
+from storecredit.postgres.embedded import EmbeddedPostgres
+from storecredit.postgres.recovery import Recovered, Target, recover
+from storecredit.postgres.system_user import Account
+
+OnProgress = Callable[[str, int, int | None], None]
+
+PROVING: Final = "Proving the backup"
+
+
+class CannotRestore(Exception):
+    """It cannot be restored here; the message is a sentence for people."""
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """What was restored: from which backup, and to which moment of it."""
+
+    backup: str
+    manifest: Manifest
+    target: Target
+    recovered: Recovered
+
+
+async def restore(backup: str, data_dir: Path, target: Target, on_progress: OnProgress) -> Restored:
+    """Restore a backup, or the newest one of a place, into a data directory without a database.
+
+    Complete and on disk when this returns; before, the data directory has no database. Raises
+    `NoSuchBackup`, `DamagedBackup`, `CannotRestore`, `TargetNotReached`, `EmbeddedPostgresError`.
+    """
+    place, name = _chosen(backup, target)
+    with place.fetched(name) as directory:
+        made = await asyncio.to_thread(_proved, directory, on_progress)
+        async with EmbeddedPostgres(data_dir).kept_unused():
+            _refuse_what_is_there(data_dir, directory, made)
+            recovered = await _restore(directory, made, data_dir, target)
+    return Restored(name, made, target, recovered)
+
+
+def _chosen(backup: str, target: Target) -> tuple[Directory, str]:
+    """The backup that was named, or of a place the newest that is not too new for the target."""
+    path = Path(backup).resolve()
+    if (path / MANIFEST).exists():
+        return Directory(path.parent), path.name
+    place = Directory(path)
+    names = place.names()
+    if not names:
+        raise NoSuchBackup(
+            f"There is no backup in {path}: neither is it one, with a {MANIFEST}, nor has it any."
+        )
+    for name in reversed(names):
+        if target.moment is None or place.manifest(name).ended_at <= target.moment:
+            return place, name
+    raise NoSuchBackup(f"Every backup in {path} is newer than {target.moment}.")
+
+
+def _proved(directory: Path, on_progress: OnProgress) -> Manifest:
+    made = manifest.read(directory)
+    if made.postgres_major != POSTGRES_VERSION:
+        raise CannotRestore(
+            f"{directory} has the files of PostgreSQL {made.postgres_major}, and this release "
+            f"brings {POSTGRES_VERSION}: restore it with the release that made it "
+            f"({made.storecredit}), and upgrade then."
+        )
+    done = 0
+
+    def on_bytes(more: int) -> None:
+        nonlocal done
+        done += more
+        on_progress(PROVING, done, made.bytes)
+
+    manifest.prove(directory, made, on_bytes)
+    return made
+
+
+def _refuse_what_is_there(data_dir: Path, directory: Path, made: Manifest) -> None:
+    if (data_dir / "postgres").exists():
+        raise CannotRestore(
+            f"{data_dir} has a database, and nothing was changed: name an empty data directory "
+            f"with --data-dir, or move {data_dir / 'postgres'} away."
+        )
+    key = data_dir / storage.SIGNING_KEY
+    if (
+        made.has(SIGNING_KEY)
+        and key.exists()
+        and key.read_bytes() != (directory / SIGNING_KEY).read_bytes()
+    ):
+        raise CannotRestore(
+            f"{key} is another key than the backup's, and nothing was changed: move it away."
+        )
+
+
+async def _restore(directory: Path, made: Manifest, data_dir: Path, target: Target) -> Recovered:
+    # The name of what a killed start leaves, so that any later one removes it.
+    staging = Path(tempfile.mkdtemp(prefix="postgres.new-", dir=data_dir))
+    try:
+        account = await asyncio.to_thread(Account.of, staging / "postgres")
+        account.own(staging)
+        await asyncio.to_thread(
+            base_backup.unpack, directory / DATABASE, staging / "postgres", account
+        )
+        recovered = await recover(staging, account, target)
+        await asyncio.to_thread(_put_in_place, directory, made, staging, data_dir)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+    return recovered
+
+
+def _put_in_place(directory: Path, made: Manifest, staging: Path, data_dir: Path) -> None:
+    if made.results is not None:
+        _unpack_results(directory / RESULTS, data_dir / storage.RESULTS)
+    if made.has(SIGNING_KEY):
+        _put(data_dir / storage.SIGNING_KEY, (directory / SIGNING_KEY).read_bytes())
+    (staging / "postgres").rename(data_dir / "postgres")
+    _sync(data_dir)
+
+
+def _unpack_results(archive: Path, directory: Path) -> None:
+    """Put back the images that are not there; with the times that say when they expire."""
+    made = {directory}
+    directory.mkdir(mode=0o700, exist_ok=True)
+    with tarfile.open(archive, "r:") as members:
+        for member in members:
+            path = directory / member.name
+            content = members.extractfile(member)
+            if content is None or path.parent.parent != directory or ".." in path.parts:
+                raise DamagedBackup(f"{RESULTS} has something that is no result: {member.name}.")
+            path.parent.mkdir(mode=0o700, exist_ok=True)
+            made.add(path.parent)
+            if not path.exists():
+                _put(path, content.read())
+                os.utime(path, (member.mtime, member.mtime))
+    for each in made:
+        _sync(each)
+
+
+def _put(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all; durable when its directory is synced."""
+    draft = path.with_name(f".{path.name}.restored")
+    with open(draft, "wb", opener=open_private) as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    draft.replace(path)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

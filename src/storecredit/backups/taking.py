@@ -1,0 +1,147 @@
+"""Takes a backup: the database while it works, then the signing key, and the results if wanted.
+
+In this order: a result is saved before its session is completed, so every completed generation in
+the copy of the database has its image among the results, unless it has been deleted since.
+"""
+
+import asyncio
+import contextlib
+import os
+import tarfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import storecredit
+from storecredit.backups import manifest
+from storecredit.backups.manifest import DATABASE, FORMAT, RESULTS, SIGNING_KEY, Manifest
+from storecredit.backups.places import Directory, name_of
+from storecredit.generation import storage
+from storecredit.postgres import base_backup
+from storecredit.postgres.base_backup import Copied
+from storecredit.postgres.cluster import open_private
+from storecredit.postgres.embedded import EmbeddedPostgres
+from storecredit.settings import Settings
+
+OnProgress = Callable[[str, int, int | None], None]
+"""Called with what is being done, how many bytes of it are, and of how many if that is known."""
+
+COPYING: Final = "Copying the database"
+KEEPING: Final = "Copying the results"
+READING: Final = "Reading it back"
+
+
+def _nobody_watches(what: str, done: int, expected: int | None) -> None:
+    """Progress that nobody asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A backup that was taken: its name, where it is, and what it says of itself."""
+
+    name: str
+    where: str
+    manifest: Manifest
+    deleted: tuple[str, ...]
+
+
+async def take(
+    settings: Settings,
+    place: Directory,
+    *,
+    results: bool,
+    keep: int | None = None,
+    on_progress: OnProgress = _nobody_watches,
+) -> Taken:
+    """Put a backup into `place`: complete and on disk when this returns, or not there at all.
+
+    `keep`: how many backups the place is to have then; older ones are deleted. Raises what
+    starting the database raises, `ProgramFailed`, `PlaceInUse`, `OSError`.
+    """
+    with place.draft() as draft:
+        copied = await _copy_database(settings, draft / DATABASE, on_progress)
+        _copy_signing_key(settings.data_dir, draft)
+        images = None
+        if results:
+            images = await asyncio.to_thread(_copy_results, settings.data_dir, draft, on_progress)
+        made = await asyncio.to_thread(_seal, draft, copied, images, on_progress)
+        name = name_of(made.begun_at)
+        where = place.publish(draft, name)
+        deleted = tuple(place.names()[:-keep]) if keep else ()
+        for each in deleted:
+            place.delete(each)
+    return Taken(name, where, made, deleted)
+
+
+async def _copy_database(settings: Settings, directory: Path, on_progress: OnProgress) -> Copied:
+    postgres = EmbeddedPostgres(settings.data_dir)
+    await postgres.start(create=False)
+    try:
+        return await base_backup.take(
+            postgres.admin_url,
+            directory,
+            lambda done, expected: on_progress(COPYING, done, expected),
+        )
+    finally:
+        await postgres.stop()
+
+
+def _copy_signing_key(data_dir: Path, draft: Path) -> None:
+    """With STORECREDIT_SIGNING_KEY there need not be one here."""
+    try:
+        key = (data_dir / storage.SIGNING_KEY).read_bytes()
+    except FileNotFoundError:
+        return
+    with open(draft / SIGNING_KEY, "xb", opener=open_private) as file:
+        file.write(key)
+
+
+def _copy_results(data_dir: Path, draft: Path, on_progress: OnProgress) -> int:
+    """How many images were copied. Those that are deleted meanwhile have expired."""
+    count = size = 0
+    with (
+        open(draft / RESULTS, "xb", opener=open_private) as file,
+        tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT) as archive,
+    ):
+        for path in _images(data_dir / storage.RESULTS):
+            with contextlib.suppress(FileNotFoundError), path.open("rb") as image:
+                entry = archive.gettarinfo(arcname=f"{path.parent.name}/{path.name}", fileobj=image)
+                archive.addfile(entry, image)
+                count, size = count + 1, size + entry.size
+                on_progress(KEEPING, size, None)
+    return count
+
+
+def _images(directory: Path) -> Iterator[Path]:
+    # A draft's name begins with a dot.
+    return (path for path in directory.glob("*/*") if not path.name.startswith("."))
+
+
+def _seal(draft: Path, copied: Copied, results: int | None, on_progress: OnProgress) -> Manifest:
+    for path in (path for path in draft.rglob("*") if path.is_file()):
+        with path.open("rb") as file:
+            os.fsync(file.fileno())
+    read = 0
+
+    def on_bytes(more: int) -> None:
+        nonlocal read
+        read += more
+        on_progress(READING, read, None)
+
+    return manifest.write(
+        draft,
+        Manifest(
+            format=FORMAT,
+            kind="physical",
+            storecredit=storecredit.__version__,
+            schema=copied.schema,
+            postgres=copied.postgres,
+            system_identifier=copied.system_identifier,
+            begun_at=copied.begun_at,
+            ended_at=copied.ended_at,
+            wal=copied.wal,
+            results=results,
+            files=manifest.describe(draft, on_bytes),
+        ),
+    )

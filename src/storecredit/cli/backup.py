@@ -1,0 +1,191 @@
+"""`storecredit backup` and `storecredit restore`: the database, the signing key, the results."""
+
+import asyncio
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+from storecredit.cli import output
+from storecredit.cli.database import quiet
+from storecredit.cli.options import DataDir, Json, settings_of
+from storecredit.cli.problems import FAILED
+from storecredit.cli.verification import as_fields, print_report, verified
+
+if TYPE_CHECKING:
+    from storecredit.backups.manifest import Manifest
+    from storecredit.backups.restoring import Restored
+    from storecredit.backups.taking import Taken
+
+KEEP_MAX: Final = 10_000
+
+OnProgress = Callable[[str, int, int | None], None]
+
+TO_MIND: Final = (
+    "Before you serve: what happened after that moment is forgotten here, and not by others. A "
+    "request sent again takes its credit again, open generations run again or are refunded, and "
+    "charges for overage should be looked up at Paddle first: docs/backup.md has the list."
+)
+
+
+def add_to(app: typer.Typer) -> None:
+    """Put this module's commands into the command line."""
+    app.command("backup")(backup)
+    app.command("restore")(restore)
+
+
+def backup(
+    directory: Annotated[
+        str,
+        typer.Argument(
+            metavar="DIR", help="Where backups are kept; each becomes a directory of its own there."
+        ),
+    ],
+    data_dir: DataDir = None,
+    results: Annotated[
+        bool, typer.Option("--results", help="With the result images that are still kept.")
+    ] = False,
+    keep: Annotated[
+        int | None,
+        typer.Option(
+            "--keep",
+            min=1,
+            max=KEEP_MAX,
+            help="How many backups DIR is to have then; older ones are deleted.",
+            show_default="all",
+        ),
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Back up the embedded database and the signing key, while the service works or rests."""
+    from storecredit.backups.places import place_of
+    from storecredit.backups.taking import take
+
+    settings = settings_of(data_dir=data_dir)
+    quiet(settings)
+    with _progress_bar() as on_progress:
+        taken = asyncio.run(
+            take(settings, place_of(directory), results=results, keep=keep, on_progress=on_progress)
+        )
+    if json:
+        placed = {"name": taken.name, "where": taken.where, "deleted": taken.deleted}
+        output.as_json(placed | _facts(taken.manifest))
+    else:
+        _print_taken(taken)
+
+
+def restore(
+    backup: Annotated[
+        str,
+        typer.Argument(
+            metavar="BACKUP", help="A backup, or where backups are kept: then the newest of them."
+        ),
+    ],
+    data_dir: DataDir = None,
+    json: Json = False,
+) -> None:
+    """Restore a backup into a data directory without a database, and verify it."""
+    from storecredit.backups.restoring import restore as restore_backup
+    from storecredit.postgres.recovery import Target
+
+    settings = settings_of(data_dir=data_dir)
+    quiet(settings)
+    target = Target()
+    with _progress_bar() as on_progress:
+        restored = asyncio.run(restore_backup(backup, settings.data_dir, target, on_progress))
+    report = verified(settings)
+    if json:
+        output.as_json(_restored_facts(restored) | {"verified": as_fields(report)})
+    else:
+        _print_restored(restored, settings.data_dir)
+        print_report(report)
+        output.note(TO_MIND)
+    if not report.clean:
+        raise typer.Exit(FAILED)
+
+
+def _print_taken(taken: "Taken") -> None:
+    made = taken.manifest
+    typer.echo(
+        f"Backed up to {taken.where}: {_size(made.bytes)}, as of {_moment(made.ended_at)}, "
+        f"{_with(made)}."
+    )
+    if taken.deleted:
+        typer.echo(f"Deleted: {', '.join(taken.deleted)}.")
+    output.note(
+        "Whoever reads it can read what the data directory holds, and sign links to results: keep "
+        "it as private."
+    )
+
+
+def _print_restored(restored: "Restored", data_dir: "Path") -> None:
+    made = restored.manifest
+    typer.echo(f"Restored {restored.backup} into {data_dir}, {_with(made)}.")
+    typer.echo(f"It is as of {_moment(made.ended_at)}.")
+
+
+def _facts(made: "Manifest") -> dict[str, Any]:
+    """A manifest as `--json` prints it."""
+    from storecredit.backups.manifest import SIGNING_KEY
+
+    return {
+        "kind": made.kind,
+        "storecredit": made.storecredit,
+        "schema": made.schema,
+        "postgres": made.postgres,
+        "begun_at": made.begun_at,
+        "ended_at": made.ended_at,
+        "bytes": made.bytes,
+        "signing_key": made.has(SIGNING_KEY),
+        "results": made.results,
+    }
+
+
+def _restored_facts(restored: "Restored") -> dict[str, Any]:
+    """What was restored, as `--json` prints it."""
+    return {
+        "name": restored.backup,
+        "as_of": restored.manifest.ended_at,
+        "last_transaction_at": restored.recovered.last_transaction_at,
+        "timeline": restored.recovered.timeline,
+        "backup": _facts(restored.manifest),
+    }
+
+
+def _with(made: "Manifest") -> str:
+    """What is in a backup beside the database."""
+    from storecredit.backups.manifest import SIGNING_KEY
+
+    key = "with the signing key" if made.has(SIGNING_KEY) else "without a signing key"
+    return f"{key} and {made.results or 'no'} result images"
+
+
+def _moment(at: datetime) -> str:
+    return f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S}Z"
+
+
+def _size(size: int) -> str:
+    from rich.filesize import decimal
+
+    return decimal(size)
+
+
+@contextmanager
+def _progress_bar() -> Iterator[OnProgress]:
+    """What to call with the progress; it is shown where somebody watches."""
+    if not sys.stderr.isatty():
+        yield lambda *_: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("Beginning", total=None)
+        yield lambda what, done, expected: bar.update(
+            task, description=what, completed=done, total=expected
+        )
