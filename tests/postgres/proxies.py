@@ -93,8 +93,8 @@ async def _proxy(url: str, greet: Greet) -> AsyncIterator[int]:
 
 
 async def _connect(url: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    place = DatabaseUrl.read(url).asyncpg
-    (host,), (port,) = place["host"], place.get("port", [PORT])
+    (place,) = DatabaseUrl.read(url).servers
+    host, port = place["host"], place.get("port", PORT)
     if host.startswith("/"):
         return await asyncio.open_unix_connection(f"{host}/.s.PGSQL.{port}")
     return await asyncio.open_connection(host, port)

@@ -101,13 +101,14 @@ async def test_an_idle_lane_sets_no_timer_and_takes_the_next_request_at_once(
         return timers[-1]
 
     async with serving(database, settle) as commit:
+        assert await commit.submit(ACCOUNT, 1) == "outcome of 1"
         with monkeypatch.context() as patched:
             patched.setattr(loop, "call_at", remember)
-            assert await commit.submit(ACCOUNT, 1) == "outcome of 1"
+            assert await commit.submit(ACCOUNT, 2) == "outcome of 2"
             for _ in range(10):
                 await asyncio.sleep(0)
         assert timers, "a batch under way has its time limits"
         assert [timer for timer in timers if not timer.cancelled()] == []
-        assert await commit.submit(ACCOUNT, 2) == "outcome of 2"
+        assert await commit.submit(ACCOUNT, 3) == "outcome of 3"
 
-    assert sent == [[1], [2]]
+    assert sent == [[1], [2], [3]]

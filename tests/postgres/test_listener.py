@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit, urlunsplit
@@ -188,7 +188,10 @@ class DeafSession(asyncpg.Connection):
 class PooledDatabase(Database):
     url: str
 
-    async def connect(self) -> asyncpg.Connection:
+    async def connect(
+        self,
+        settings: Mapping[str, str] | None = None,  # noqa: ARG002 - as in Database
+    ) -> asyncpg.Connection:
         return await asyncpg.connect(self.url, connection_class=DeafSession)
 
 

@@ -61,7 +61,7 @@ MARKS = (
 
 
 def on_loopback(login: str, hosts: str, empty_url: str, parameters: str) -> str:
-    database = DatabaseUrl.read(empty_url).asyncpg["database"]
+    database = DatabaseUrl.read(empty_url).servers[0]["database"]
     return f"postgres://{login}@{hosts}/{database}?{SESSION}&{MARKS}&{parameters}"
 
 
@@ -131,7 +131,7 @@ async def test_a_pooler_that_keeps_the_role_back_is_noticed_at_the_start(
 ) -> None:
     """Else the service would work as the login, here the owner of the tables."""
     async with deaf_pooler(database_url) as port:
-        place = DatabaseUrl.read(database_url).asyncpg
+        (place,) = DatabaseUrl.read(database_url).servers
         url = f"postgresql://{place['user']}@localhost:{port}/{place['database']}?sslmode=disable"
         with pytest.raises(DatabaseMisconfigured, match=r"role is .*, not storecredit_app"):
             await Database.open(url)

@@ -1,5 +1,6 @@
 """Database URLs as providers print them: what the driver is told, and what is refused by name."""
 
+from itertools import zip_longest
 from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
 
@@ -11,7 +12,6 @@ USER, PASSWORD = "u", "open/sesame"
 LOGIN = "u:open%2Fsesame"
 TLS = {"sslmode": "require"}
 OPTIONS = {"options": "e=x"}
-PRIMARY = {"target_session_attrs": "primary"}
 
 
 def read(url: str) -> DatabaseUrl:
@@ -44,7 +44,7 @@ PRINTED: list[tuple[str, str, str, dict[str, str]]] = [
     ("h.ondigitalocean.com:25060/d?sslmode=require", "h.ondigitalocean.com", "25060", TLS),
     ("h.aivencloud.com:12691/d?sslmode=require", "h.aivencloud.com", "12691", TLS),
     # Several hosts, in the address and as parameters
-    ("a:5433,b/d?target_session_attrs=primary", "a,b", "5433,5432", PRIMARY),
+    ("a:5433,b/d?target_session_attrs=primary", "a,b", "5433,5432", {}),
     ("/d?host=a,b&port=1,2", "a,b", "1,2", {}),
     ("/d?host=a,b&port=7", "a,b", "7,7", {}),
     # Other kinds of address
@@ -65,15 +65,19 @@ def test_the_driver_is_told_all_of_it(
 ) -> None:
     url = read(f"postgresql://{LOGIN}@{address}")
 
-    arguments = dict(url.asyncpg)
-    dsn = urlsplit(arguments.pop("dsn", ""))
+    servers = [dict(arguments) for arguments in url.servers]
+    (written,) = {arguments.pop("dsn", "") for arguments in servers}
+    dsn = urlsplit(written)
     assert (dsn.netloc, dsn.path) == ("", "")
     said = dict(parse_qsl(dsn.query)) | dict(url.server_settings)
     said |= {"connect_timeout": str(url.connect_seconds)}
     assert said == {"connect_timeout": "5", "application_name": "storecredit"} | told
-    login = {"user": USER, "password": PASSWORD}
-    numbers = {"port": [int(number) for number in port.split(",")]} if port else {}
-    assert arguments == login | {"database": "d", "host": host.split(",")} | numbers
+    shared = {"user": USER, "password": PASSWORD, "database": "d", "target_session_attrs": "any"}
+    ports = port.split(",") if port else []
+    assert servers == [
+        shared | {"host": name} | ({"port": int(number)} if number else {})
+        for name, number in zip_longest(host.split(","), ports)
+    ]
     assert PASSWORD not in repr(url)
 
 
@@ -114,11 +118,11 @@ def test_a_connection_may_take_as_long_as_the_url_says(said: str, seconds: int) 
 
 def test_a_login_is_decoded_once_and_a_plus_is_a_plus() -> None:
     url = read("postgres://me%40corp:%2525+%40%3A%5B@h/d%2Fe?application_name=a+b")
-    assert url.asyncpg["user"] == "me@corp"
-    assert url.asyncpg["password"] == "%25+@:["
-    assert url.asyncpg["database"] == "d/e"
+    assert url.servers[0]["user"] == "me@corp"
+    assert url.servers[0]["password"] == "%25+@:["
+    assert url.servers[0]["database"] == "d/e"
     assert url.server_settings["application_name"] == "a+b"
-    assert read("postgres://me@corp:p@h/d").asyncpg["user"] == "me@corp"
+    assert read("postgres://me@corp:p@h/d").servers[0]["user"] == "me@corp"
 
 
 @pytest.mark.parametrize(
@@ -180,7 +184,7 @@ def test_the_certificates_of_the_machine_are_a_file(
     file.touch()
     monkeypatch.setenv("SSL_CERT_FILE", str(file))
     url = read("postgres://h/d?sslmode=verify-full&sslrootcert=system")
-    assert dict(parse_qsl(urlsplit(url.asyncpg["dsn"]).query)) == {
+    assert dict(parse_qsl(urlsplit(url.servers[0]["dsn"]).query)) == {
         "sslrootcert": str(file),
         "sslmode": "verify-full",
     }

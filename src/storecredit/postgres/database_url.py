@@ -30,18 +30,18 @@ UNREADABLE: Final = (
 )
 
 _SSL_MODES: Final = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
-_SESSION_KINDS: Final = ("any", "read-write", "read-only", "primary", "standby", "prefer-standby")
+# Of target_session_attrs: those under which a server that takes writes is among the right ones.
+_SESSION_KINDS: Final = ("any", "read-write", "primary")
 
 # What the driver understands as libpq does.
 _FOR_THE_DRIVER: Final = frozenset(
     {
         *("sslmode", "sslnegotiation", "sslcert", "sslkey", "sslpassword", "sslrootcert", "sslcrl"),
         *("ssl_min_protocol_version", "ssl_max_protocol_version"),
-        *("target_session_attrs", "passfile", "service", "krbsrvname", "gsslib"),
+        *("passfile", "service", "krbsrvname", "gsslib"),
     }
 )
 _FILES: Final = ("sslrootcert", "sslcert", "sslkey", "sslcrl")
-_CHOICES: Final = {"sslmode": _SSL_MODES, "target_session_attrs": _SESSION_KINDS}
 
 # Marks that providers leave for software of their own; they ask nothing of a client like ours.
 _MARKS: Final = frozenset({"supa", "workaround", "uselibpqcompat"})
@@ -98,11 +98,14 @@ class WrongDatabaseUrl(ValueError):
 class DatabaseUrl:
     """What a database URL says, in the form that the driver takes."""
 
-    asyncpg: Mapping[str, Any] = field(repr=False)
-    """Place, login, TLS and choice of the host, as arguments of asyncpg's."""
+    servers: tuple[Mapping[str, Any], ...] = field(repr=False)
+    """Of each server its place, the login and TLS, as arguments of asyncpg's; in their order."""
     server_settings: Mapping[str, str]
     """What the session is to begin with, `application_name` among it."""
     connect_seconds: int
+    """For one server to be reached, and to let us in."""
+    must_be_writable: bool
+    """Whether a primary that takes no writes by default is to be passed over, too."""
     hosts: tuple[str, ...]
     """Names, addresses or socket directories, in the order in which they are tried."""
 
@@ -140,11 +143,18 @@ def _read(url: str) -> DatabaseUrl:
     said = _parameters(parts.query)
     place = _place(parts.netloc, unquote(parts.path[1:]), said)
     connect_seconds = _connect_seconds(said)
+    session_kind = said.pop("target_session_attrs", "any")
+    if session_kind not in _SESSION_KINDS:
+        raise WrongDatabaseUrl(
+            "The database URL cannot be used: credits are written, so that target_session_attrs is "
+            f"one of {', '.join(_SESSION_KINDS)}."
+        )
     settings = _server_settings(said)
     return DatabaseUrl(
-        asyncpg=_asyncpg(place, _for_the_driver(said)),
+        servers=_servers(place, _for_the_driver(said)),
         server_settings=settings,
         connect_seconds=connect_seconds,
+        must_be_writable=session_kind == "read-write",
         hosts=place.hosts,
     )
 
@@ -190,6 +200,10 @@ def _place(netloc: str, path: str, said: dict[str, str]) -> _Place:
     login, _, address = netloc.rpartition("@")
     user, _, password = login.partition(":")
     named = {name: said.pop(name, "") for name in ("user", "password", "host", "port")}
+    if not (address or named["host"] or "service" in said or "PGSERVICE" in os.environ):
+        # It may name several, and a port for each.
+        named["host"] = os.environ.get("PGHOST", "")
+        named["port"] = named["port"] or os.environ.get("PGPORT", "")
     names = (path, said.pop("dbname", ""), said.pop("database", ""))
     # What stands in the address goes before the parameters, as in asyncpg.
     hosts = [_host_and_port(each) for each in (address or named["host"]).split(",") if each]
@@ -254,11 +268,10 @@ def _server_settings(said: dict[str, str]) -> dict[str, str]:
 
 
 def _for_the_driver(said: Mapping[str, str]) -> dict[str, str]:
-    for name, choices in _CHOICES.items():
-        if said.get(name, choices[0]) not in choices:
-            raise WrongDatabaseUrl(
-                f"The database URL cannot be used: {name} is one of {', '.join(choices)}."
-            )
+    if said.get("sslmode", _SSL_MODES[0]) not in _SSL_MODES:
+        raise WrongDatabaseUrl(
+            f"The database URL cannot be used: sslmode is one of {', '.join(_SSL_MODES)}."
+        )
     found = dict(said)
     if found.get("sslrootcert") == "system":
         # The driver knows files only.
@@ -296,14 +309,21 @@ def _certificates_of_the_machine() -> str:
     return file
 
 
-def _asyncpg(place: _Place, parameters: Mapping[str, str]) -> dict[str, Any]:
-    arguments = {
+def _servers(place: _Place, parameters: Mapping[str, str]) -> tuple[dict[str, Any], ...]:
+    shared = {
         "user": place.user,
         "password": place.password,
         "database": place.database,
-        "host": list(place.hosts),
-        "port": list(place.ports) if place.hosts else next(iter(place.ports), None),
         # Files of TLS can be named in a URL only.
         "dsn": f"postgresql://?{urlencode(parameters, quote_via=quote)}" if parameters else None,
+        # We look ourselves, at every server; PGTARGETSESSIONATTRS may say otherwise.
+        "target_session_attrs": "any",
     }
-    return {name: value for name, value in arguments.items() if value}
+    shared = {name: value for name, value in shared.items() if value}
+    ports = {"port": place.ports[0]} if place.ports else {}
+    if not place.hosts:
+        return (shared | ports,)
+    return tuple(
+        shared | {"host": host} | ({"port": port} if port else {})
+        for host, port in zip_longest(place.hosts, place.ports)
+    )

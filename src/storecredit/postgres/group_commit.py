@@ -12,24 +12,35 @@ What can go wrong, and what the caller sees:
 - it waited longer than its deadline: `DatabaseUnavailable`, nothing was sent;
 - one item is bad: the batch is rolled back and its items are tried one by one, so that only the
   bad one fails, with its own exception;
+- somebody else holds a row that one account needs: the batch is rolled back and the accounts are
+  tried one by one. Those that are held up go into a lane of their own, the siding, until they are
+  free, and make nobody else wait;
 - the connection breaks: whether the transaction was committed is unknown. The batch is sent again
   on a new connection (request ids make that safe) until the outcome is known, or until an item's
-  deadline passes: then `OutcomeUnknown`.
+  deadline passes: then `OutcomeUnknown`;
+- the server does not answer (a synchronous standby is away, a disk hangs): the lane waits for it,
+  on the connection it has, for another one would only wait beside it. Items are told at their
+  deadline what is known of them.
 """
 
 import asyncio
 import contextlib
 import time
 from collections import Counter, OrderedDict, deque
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, Generic, TypeVar
+
+import asyncpg
 
 from storecredit import telemetry
 from storecredit.postgres.pool import (
     Connection,
     Database,
+    DatabaseError,
     DatabaseUnavailable,
+    DoubtfulCommits,
+    LockTimedOut,
     is_transient,
     translated,
 )
@@ -41,7 +52,17 @@ Outcome = TypeVar("Outcome")
 
 RETRY_WAIT_SECONDS: Final = 0.05
 BATCH_TIMEOUT_SECONDS: Final = 5.0
+"""A batch that has no answer after so long is stalled; it is looked at again as often."""
+LATE_CHECK_SECONDS: Final = 0.25
+"""How often, while a batch is stalled, those are looked for whose deadline has passed."""
 CLOSE_TIMEOUT_SECONDS: Final = 1.0
+LOCK_WAIT: Final = "1s"
+"""How long a batch waits for a lock: what others of ours hold is free within milliseconds."""
+LOCK_GLANCE: Final = "50ms"
+"""How long it waits once it is known that somebody is in the way."""
+HELD_UP_MAX: Final = 1000
+"""Accounts that are remembered as held up; of more, the oldest goes back to its lane."""
+_STOPPED: Final = "the service stopped before it could commit"
 SHARES: Final = 4
 """What a batch is divided into while there is more than one account; each has one share at most."""
 
@@ -54,30 +75,60 @@ class OutcomeUnknown(Exception):
     """The database went away and did not come back in time: send the same request id again."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Entry(Generic[Item, Outcome]):
+    account_id: int
     item: Item
     outcome: asyncio.Future[Outcome]
     entered_at: float
+    is_in_doubt: bool = False
+    """Whether it was sent, and nobody knows what became of it."""
+
+    def fail(self, error: Exception) -> None:
+        """Tell the caller, unless he has been told."""
+        if not self.outcome.done():
+            self.outcome.set_exception(OutcomeUnknown(str(error)) if self.is_in_doubt else error)
+
+
+Batch = Sequence[_Entry[Item, Outcome]]
 
 
 class _Lane(Generic[Item, Outcome]):
     """The waiting lines of some accounts and the one connection that serves them."""
 
-    def __init__(self) -> None:
+    def __init__(self, lock_wait: str) -> None:
         self._lines: OrderedDict[int, deque[_Entry[Item, Outcome]]] = OrderedDict()
+        self._settings = {"lock_timeout": lock_wait}
+        self.lock_wait = lock_wait
         self.waiting = 0
         self.wake = asyncio.Event()
-        self.connection: Connection | None = None
+        self.task: asyncio.Task[None] | None = None
+        self.is_closing = False
+        self.connection: asyncpg.Connection | None = None
+        self.doubts = DoubtfulCommits()
 
-    def add(self, account_id: int, entry: _Entry[Item, Outcome]) -> None:
+    def add(self, entry: _Entry[Item, Outcome]) -> None:
         """Put an entry last in its account's line."""
-        line = self._lines.get(account_id)
+        line = self._lines.get(entry.account_id)
         if line is None:
-            line = self._lines[account_id] = deque()
+            line = self._lines[entry.account_id] = deque()
         line.append(entry)
         self.waiting += 1
         self.wake.set()
+
+    def put_back(self, entries: Iterable[_Entry[Item, Outcome]]) -> None:
+        """Put one account's entries first in its line, in their order, and the line last."""
+        back = deque(entries)
+        if back:
+            account_id = back[0].account_id
+            self.waiting += len(back)
+            back.extend(self._lines.pop(account_id, ()))
+            self._lines[account_id] = back
+            self.wake.set()
+
+    def has(self, account_id: int) -> bool:
+        """Whether anything waits in this account's line."""
+        return account_id in self._lines
 
     def take(self, size_max: int, share_max: int) -> list[_Entry[Item, Outcome]]:
         """The next batch: of each account, in turns, at most its share, in its entries' order."""
@@ -97,6 +148,36 @@ class _Lane(Generic[Item, Outcome]):
                         del lines[account_id]
         self.waiting -= len(batch)
         return batch
+
+    def take_line(self, account_id: int) -> deque[_Entry[Item, Outcome]]:
+        """All that waits in one account's line."""
+        line = self._lines.pop(account_id, deque())
+        self.waiting -= len(line)
+        return line
+
+    def take_until(self, entered_at: float) -> list[_Entry[Item, Outcome]]:
+        """What entered at that moment or before."""
+        taken = []
+        for account_id in list(self._lines):
+            line = self._lines[account_id]
+            while line and line[0].entered_at <= entered_at:
+                taken.append(line.popleft())
+            if not line:
+                del self._lines[account_id]
+        self.waiting -= len(taken)
+        return taken
+
+    async def connect(self, database: Database) -> asyncpg.Connection:
+        """Its connection, made anew if there is none."""
+        if self.connection is None:
+            self.connection = await database.connect(self._settings)
+            self.connection.add_log_listener(self.doubts)
+        return self.connection
+
+    def finish(self) -> None:
+        """Have its task end when nothing waits any longer."""
+        self.is_closing = True
+        self.wake.set()
 
     def drop_connection(self) -> None:
         connection, self.connection = self.connection, None
@@ -143,33 +224,39 @@ class GroupCommit(Generic[Item, Outcome]):
         self._bounds = bounds
         self._batch_size = metrics.commit_batch_size.labels(operation)
         self._wait_seconds = metrics.commit_wait_seconds.labels(operation)
-        self._lanes: list[_Lane[Item, Outcome]] = [_Lane() for _ in range(bounds.lanes)]
-        self._tasks: list[asyncio.Task[None]] = []
+        self._lanes: list[_Lane[Item, Outcome]] = [_Lane(LOCK_WAIT) for _ in range(bounds.lanes)]
+        self._siding: _Lane[Item, Outcome] = _Lane(LOCK_GLANCE)
+        self._held_up: OrderedDict[int, None] = OrderedDict()
         self._waiting = 0
         self._accounts: Counter[int] = Counter()
         self._closing = False
 
     async def start(self) -> None:
         """Begin to serve; connections are opened when first needed."""
-        self._tasks = [
-            asyncio.create_task(self._serve(lane), name=f"group-commit-{self._operation}")
-            for lane in self._lanes
-        ]
+        for lane in self._all_lanes():
+            name = f"group-commit-{self._operation}"
+            lane.task = asyncio.create_task(self._serve(lane), name=name)
 
     async def stop(self) -> None:
         """Take nothing new, finish what waits (at most the deadline long), then end."""
         self._closing = True
-        for lane in self._lanes:
-            lane.wake.set()
-        if self._tasks:
-            _, late = await asyncio.wait(self._tasks, timeout=self._bounds.deadline_seconds + 1)
-            for task in late:
-                task.cancel()
-            await asyncio.gather(*self._tasks, return_exceptions=True)
-        for lane in self._lanes:
-            left = lane.take(lane.waiting, lane.waiting)
-            _fail(left, OutcomeUnknown("the service stopped before it could commit"))
-        await asyncio.gather(*(lane.close() for lane in self._lanes))
+        give_up_at = time.monotonic() + self._bounds.deadline_seconds + 1
+        await self._finish(self._lanes, give_up_at)
+        # Only now: the last batch of a lane may have put something into it.
+        await self._finish([self._siding], give_up_at)
+        for lane in self._all_lanes():
+            _fail(lane.take(lane.waiting, lane.waiting), OutcomeUnknown(_STOPPED))
+        await asyncio.gather(*(lane.close() for lane in self._all_lanes()))
+
+    async def _finish(self, lanes: Sequence[_Lane[Item, Outcome]], give_up_at: float) -> None:
+        for lane in lanes:
+            lane.finish()
+        tasks = [lane.task for lane in lanes if lane.task is not None]
+        if tasks:
+            await asyncio.wait(tasks, timeout=max(0.0, give_up_at - time.monotonic()))
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     async def submit(self, account_id: int, item: Item) -> Outcome:
         """Hand in one item and wait for its own outcome.
@@ -179,11 +266,12 @@ class GroupCommit(Generic[Item, Outcome]):
         """
         if self._closing or self._waiting >= self._bounds.waiting_max:
             raise WaitingLineFull(f"{self._waiting} requests are waiting")
-        lane = self._lanes[account_id % len(self._lanes)]
+        is_held_up = account_id in self._held_up
+        lane = self._siding if is_held_up else self._lanes[account_id % len(self._lanes)]
         entry: _Entry[Item, Outcome] = _Entry(
-            item, asyncio.get_running_loop().create_future(), time.monotonic()
+            account_id, item, asyncio.get_running_loop().create_future(), time.monotonic()
         )
-        lane.add(account_id, entry)
+        lane.add(entry)
         self._waiting += 1
         self._accounts[account_id] += 1
         try:
@@ -194,7 +282,7 @@ class GroupCommit(Generic[Item, Outcome]):
                 del self._accounts[account_id]
 
     async def _serve(self, lane: _Lane[Item, Outcome]) -> None:
-        while lane.waiting or not self._closing:
+        while lane.waiting or not lane.is_closing:
             if not lane.waiting:
                 lane.wake.clear()
                 await lane.wake.wait()
@@ -204,10 +292,13 @@ class GroupCommit(Generic[Item, Outcome]):
                 await self._run(lane, batch)
             except asyncio.CancelledError:
                 lane.drop_connection()
+                _fail(batch, OutcomeUnknown(_STOPPED))
                 raise
             finally:
                 self._waiting -= len(batch)
-                _fail(batch, OutcomeUnknown("the service stopped before it could commit"))
+
+    def _all_lanes(self) -> tuple[_Lane[Item, Outcome], ...]:
+        return (*self._lanes, self._siding)
 
     def _next_batch(self, lane: _Lane[Item, Outcome]) -> list[_Entry[Item, Outcome]]:
         size_max = self._bounds.batch_max
@@ -217,88 +308,184 @@ class GroupCommit(Generic[Item, Outcome]):
         self._wait_seconds.observe(time.monotonic() - batch[0].entered_at)
         return batch
 
-    async def _run(
-        self, lane: _Lane[Item, Outcome], batch: Sequence[_Entry[Item, Outcome]]
-    ) -> None:
-        """Settle a batch to the end: every entry has its outcome when this returns."""
+    async def _run(self, lane: _Lane[Item, Outcome], batch: Batch[Item, Outcome]) -> None:
+        """Settle a batch: every entry has its outcome when this returns, or waits in the siding."""
         batch = self._refuse_the_late(batch)
-        sent = False
         while batch:
             try:
-                if lane.connection is None:
-                    lane.connection = await self._database.connect()
-                sent = True
-                outcomes = await self._transact(lane.connection, batch)
+                outcomes = await self._transact(lane, batch)
+            except LockTimedOut as error:
+                await self._part(lane, batch, error)
+                return
             except Exception as error:  # noqa: BLE001 - it becomes the outcome of who caused it
                 # Where the connection could not be made, or was lost, no item is to blame.
                 if lane.connection is None or isinstance(error, DatabaseUnavailable):
+                    _doubt(batch if lane.connection is not None else ())
                     lane.drop_connection()
                 elif not is_transient(error):
                     await self._isolate(lane, batch, error)
                     return
-                batch = self._give_up_on_the_late(batch, error, sent=sent)
+                batch = self._give_up_on_the_late(batch, error)
                 await asyncio.sleep(RETRY_WAIT_SECONDS)
             else:
                 for entry, outcome in zip(batch, outcomes, strict=True):
                     if not entry.outcome.done():
                         entry.outcome.set_result(outcome)
+                self._release(batch)
                 return
 
+    async def _transact(
+        self, lane: _Lane[Item, Outcome], batch: Batch[Item, Outcome]
+    ) -> Sequence[Outcome]:
+        connection = await lane.connect(self._database)
+        with translated(), self._watched(lane, batch):
+            outcomes = await self._settle(connection, [entry.item for entry in batch])
+            lane.doubts.refuse()
+            # A defect, and the transaction stands; request ids make it safe to ask again.
+            if len(outcomes) != len(batch):
+                raise AssertionError(
+                    f"{self._operation}: {len(outcomes)} outcomes of {len(batch)} items"
+                )
+            return outcomes
+
     async def _isolate(
-        self,
-        lane: _Lane[Item, Outcome],
-        batch: Sequence[_Entry[Item, Outcome]],
-        error: Exception,
+        self, lane: _Lane[Item, Outcome], batch: Batch[Item, Outcome], error: Exception
     ) -> None:
         """The batch was rolled back for one bad item: try each alone; only the bad one fails."""
         if len(batch) == 1:
-            _fail(batch, error)
+            batch[0].fail(error)
             return
         for entry in batch:
             await self._run(lane, [entry])
 
-    async def _transact(
-        self, connection: Connection, batch: Sequence[_Entry[Item, Outcome]]
-    ) -> Sequence[Outcome]:
-        with translated():
-            async with asyncio.timeout(BATCH_TIMEOUT_SECONDS):
-                outcomes = await self._settle(connection, [entry.item for entry in batch])
-                # A defect, and the transaction stands; request ids make it safe to ask again.
-                if len(outcomes) != len(batch):
-                    raise AssertionError(
-                        f"{self._operation}: {len(outcomes)} outcomes of {len(batch)} items"
-                    )
-                return outcomes
+    async def _part(
+        self, lane: _Lane[Item, Outcome], batch: Batch[Item, Outcome], error: LockTimedOut
+    ) -> None:
+        """The batch was rolled back, as somebody else holds what it locks: try each account alone.
 
-    def _refuse_the_late(
-        self, batch: Sequence[_Entry[Item, Outcome]]
-    ) -> list[_Entry[Item, Outcome]]:
-        """Fail, unsent, the entries whose deadline passed in line; return the others.
+        What is held up waits in the siding, and lets all others pass.
+        """
+        by_account: dict[int, list[_Entry[Item, Outcome]]] = {}
+        for entry in batch:
+            by_account.setdefault(entry.account_id, []).append(entry)
+        if len(by_account) > 1:
+            await self._wait_for_locks(lane, LOCK_GLANCE)
+            for entries in by_account.values():
+                await self._run(lane, entries)
+            await self._wait_for_locks(lane, lane.lock_wait)
+            return
+        log.warning("account_held_up", operation=self._operation, error=str(error))
+        self._put_aside(lane, self._refuse_the_late(batch))
+        if lane is self._siding:
+            await asyncio.sleep(RETRY_WAIT_SECONDS)
+
+    def _put_aside(self, lane: _Lane[Item, Outcome], batch: Batch[Item, Outcome]) -> None:
+        """Have one account's entries, and what waits behind them, served in the siding."""
+        self._waiting += len(batch)
+        for account_id in {entry.account_id for entry in batch}:
+            self._held_up[account_id] = None
+            behind = () if lane is self._siding else lane.take_line(account_id)
+            self._siding.put_back([*batch, *behind])
+        while len(self._held_up) > HELD_UP_MAX:
+            self._held_up.popitem(last=False)
+
+    def _release(self, batch: Batch[Item, Outcome]) -> None:
+        """Whoever is served is no longer held up, once nothing of it waits in the siding."""
+        if self._held_up:
+            for entry in batch:
+                if not self._siding.has(entry.account_id):
+                    self._held_up.pop(entry.account_id, None)
+
+    async def _wait_for_locks(self, lane: _Lane[Item, Outcome], wait: str) -> None:
+        """How long the lane's connection is to wait for a lock, if there is one still."""
+        if lane.connection is not None:
+            try:
+                with translated():
+                    await lane.connection.execute(f"SET lock_timeout = '{wait}'")
+            except DatabaseUnavailable:
+                lane.drop_connection()
+
+    @contextlib.contextmanager
+    def _watched(self, lane: _Lane[Item, Outcome], batch: Batch[Item, Outcome]) -> Iterator[None]:
+        """Look after a batch that has no answer for long. Costs a timer while all is well."""
+        watching: list[asyncio.Task[None]] = []
+
+        def begin() -> None:
+            watching.append(asyncio.create_task(self._watch(lane, batch), name="stalled-batch"))
+
+        timer = asyncio.get_running_loop().call_later(BATCH_TIMEOUT_SECONDS, begin)
+        try:
+            yield
+        finally:
+            timer.cancel()
+            for task in watching:
+                task.cancel()
+
+    async def _watch(self, lane: _Lane[Item, Outcome], batch: Batch[Item, Outcome]) -> None:
+        """Tell those their deadline who wait for a stalled batch, until it is known to be lost."""
+        log.warning("batch_stalled", operation=self._operation, size=len(batch))
+        _doubt(batch)
+        error = DatabaseUnavailable("the database does not answer")
+        looked_at = -BATCH_TIMEOUT_SECONDS
+        while (connection := lane.connection) is not None:
+            self._fail_the_late(batch, error)
+            late_since = time.monotonic() - self._bounds.deadline_seconds
+            too_late = lane.take_until(late_since)
+            self._waiting -= len(too_late)
+            _fail(too_late, error)
+            if time.monotonic() - looked_at >= BATCH_TIMEOUT_SECONDS:
+                if not await self._is_at_work(connection):
+                    # Whoever waits for the answer is told that the connection is lost.
+                    connection.terminate()
+                    return
+                looked_at = time.monotonic()
+            await asyncio.sleep(LATE_CHECK_SECONDS)
+
+    async def _is_at_work(self, connection: asyncpg.Connection) -> bool:
+        """Whether the server has not finished the batch; it is waited for if nobody can say."""
+        try:
+            return await self._database.is_at_work(connection)
+        except DatabaseError as error:
+            log.warning("stalled_batch_unseen", operation=self._operation, error=str(error))
+            return True
+
+    def _refuse_the_late(self, batch: Batch[Item, Outcome]) -> list[_Entry[Item, Outcome]]:
+        """Fail the entries whose deadline passed in line; return the others.
 
         Else each would be tried once more, and behind a database that does not answer the last in
         line would wait for all the time-outs before it.
         """
-        oldest = time.monotonic() - self._bounds.deadline_seconds
-        late = [entry for entry in batch if entry.entered_at <= oldest]
-        if late:
-            log.warning("waited_too_long", operation=self._operation, size=len(late))
-            _fail(late, DatabaseUnavailable("the database is too slow; nothing of this was sent"))
-        return [entry for entry in batch if entry.entered_at > oldest]
+        error = DatabaseUnavailable("the database is too slow; nothing of this was sent")
+        late = self._fail_the_late(batch, error)
+        if not late:
+            return list(batch)
+        log.warning("waited_too_long", operation=self._operation, size=len(late))
+        return [entry for entry in batch if entry not in late]
 
     def _give_up_on_the_late(
-        self, batch: Sequence[_Entry[Item, Outcome]], error: Exception, *, sent: bool
+        self, batch: Batch[Item, Outcome], error: Exception
     ) -> list[_Entry[Item, Outcome]]:
         """Fail the entries whose deadline has passed; return those worth another attempt."""
         log.warning(
             "batch_not_settled", operation=self._operation, size=len(batch), error=str(error)
         )
-        oldest = time.monotonic() - self._bounds.deadline_seconds
-        late = [entry for entry in batch if entry.entered_at <= oldest or entry.outcome.done()]
-        _fail(late, OutcomeUnknown(str(error)) if sent else error)
+        is_told = isinstance(error, DatabaseError)
+        self._fail_the_late(batch, error if is_told else DatabaseUnavailable(str(error)))
         return [entry for entry in batch if not entry.outcome.done()]
+
+    def _fail_the_late(self, batch: Batch[Item, Outcome], error: Exception) -> Batch[Item, Outcome]:
+        """Fail the entries whose deadline has passed, and return them."""
+        oldest = time.monotonic() - self._bounds.deadline_seconds
+        late = [entry for entry in batch if entry.entered_at <= oldest]
+        _fail(late, error)
+        return late
 
 
 def _fail(entries: Iterable[_Entry[Item, Outcome]], error: Exception) -> None:
     for entry in entries:
-        if not entry.outcome.done():
-            entry.outcome.set_exception(error)
+        entry.fail(error)
+
+
+def _doubt(batch: Iterable[_Entry[Item, Outcome]]) -> None:
+    for entry in batch:
+        entry.is_in_doubt = True

@@ -30,9 +30,7 @@ from storecredit.postgres.pool import (
     WRITER_ROLE,
     Connection,
     DatabaseMisconfigured,
-    check_version,
     connect,
-    read_url,
     translated,
 )
 
@@ -119,10 +117,9 @@ async def migrate(
     whose socket only its owner reaches). Raises DatabaseUnavailable, DatabaseMisconfigured; nothing
     has been changed then.
     """
-    connection = await connect(read_url(url), as_app=False)
+    connection = await connect(url, as_app=False)
     try:
         with translated(), _told_of_dependents():
-            check_version(connection.get_server_version().major)
             await _prepare(connection)
             return await _try_to_migrate(connection, interface_schema, app_may_login=app_may_login)
     except asyncpg.InsufficientPrivilegeError as error:

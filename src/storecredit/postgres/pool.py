@@ -3,7 +3,9 @@
 Hides the driver and its many exceptions. What can go wrong is said in three ways:
 
     DatabaseError
-    ├── DatabaseUnavailable   away, starting up, connection lost, no answer in time
+    ├── DatabaseUnavailable   away, starting up, a standby, connection lost, no answer in time
+    │   ├── LockTimedOut      somebody else holds what was to be locked; nothing was done
+    │   └── CommitInDoubt     done here, and perhaps on no standby: a failover may undo it
     ├── DatabaseMisconfigured reachable, but not usable: one sentence says what to do
     └── StatementRefused      a function of ours refused; `sqlstate` says which of the known errors
 
@@ -11,9 +13,8 @@ Anything else the driver raises is a defect and passes through unchanged.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
-from functools import partial
 from typing import Any, Final
 
 import asyncpg
@@ -36,6 +37,8 @@ _APP_SETTINGS: Final = {
     "enable_bitmapscan": "off",
     # A snapshot of before the wait for an account's lock would not show what was moved meanwhile.
     "default_transaction_isolation": "read committed",
+    # `DoubtfulCommits` has to hear a warning.
+    "client_min_messages": "warning",
 }
 _ASKED_FOR: Final = {"search_path": SEARCH_PATH} | _APP_SETTINGS
 COMMAND_TIMEOUT_SECONDS: Final = 10.0
@@ -46,11 +49,14 @@ MIGRATE_FIRST: Final = "run `storecredit migrate`, or `storecredit serve --migra
 # SQLSTATEs that say "not now" (PostgreSQL documentation, appendix A). By class: connection
 # exception, insufficient resources, operator intervention (a cancelled statement too), system
 # error; and of a session ended for its time: idle_in_transaction_session_timeout and
-# transaction_timeout.
+# transaction_timeout; and of a server that only reads for now: read_only_sql_transaction.
 _AWAY_CLASSES: Final = frozenset({"08", "53", "57", "58"})
-_AWAY: Final = frozenset({"25P03", "25P04"})
-# serialization_failure, deadlock_detected, lock_not_available: the same statement may succeed now.
-_TRANSIENT: Final = frozenset({"40001", "40P01", "55P03"})
+_AWAY: Final = frozenset({"25P03", "25P04", "25006"})
+_LOCK_NOT_AVAILABLE: Final = "55P03"
+# serialization_failure, deadlock_detected: the same statement may succeed now.
+_TRANSIENT: Final = frozenset({"40001", "40P01"})
+
+_NOT_AVAILABLE: Final = "PostgreSQL is not available: "
 
 Connection = asyncpg.Connection | asyncpg.pool.PoolConnectionProxy
 Record = asyncpg.Record
@@ -61,7 +67,18 @@ class DatabaseError(Exception):
 
 
 class DatabaseUnavailable(DatabaseError):
-    """PostgreSQL is away, starting up, out of connections, or did not answer in time."""
+    """PostgreSQL is away, starting up, a standby, out of connections, or did not answer in time."""
+
+
+class LockTimedOut(DatabaseUnavailable):
+    """Somebody else holds what was to be locked; the transaction is rolled back."""
+
+
+class CommitInDoubt(DatabaseUnavailable):
+    """Committed here, but PostgreSQL stopped waiting for the synchronous standby to have it, too.
+
+    A failover may undo it. The same request sent again waits for the standby anew.
+    """
 
 
 class DatabaseMisconfigured(DatabaseError):
@@ -92,8 +109,10 @@ def translated() -> Iterator[None]:
         sqlstate = error.sqlstate or ""
         if sqlstate.startswith("SC"):
             raise StatementRefused(sqlstate, str(error)) from error
+        if sqlstate == _LOCK_NOT_AVAILABLE:
+            raise LockTimedOut(f"another transaction is in the way: {error}") from error
         if sqlstate in _AWAY or sqlstate[:2] in _AWAY_CLASSES:
-            raise DatabaseUnavailable(f"PostgreSQL is not available: {error}") from error
+            raise DatabaseUnavailable(f"{_NOT_AVAILABLE}{error}") from error
         raise
     except (asyncpg.DataError, asyncpg.ClientConfigurationError):
         raise  # a wrong argument: a defect, although the driver counts it as an interface error
@@ -101,34 +120,110 @@ def translated() -> Iterator[None]:
         # InternalClientError: among others, the connection is told to be closed, and not closed
         # yet ("another operation is in progress"). Whatever it is, the connection is not usable.
         reason = str(error) or type(error).__name__
-        raise DatabaseUnavailable(f"PostgreSQL is not available: {reason}") from error
+        raise DatabaseUnavailable(f"{_NOT_AVAILABLE}{reason}") from error
 
 
-async def connect(url: str | DatabaseUrl, *, as_app: bool = True) -> asyncpg.Connection:
-    """Open one connection; as the application's role unless `as_app` is false (migrations).
+class DoubtfulCommits:
+    """Hears on a connection whether PostgreSQL ended a wait for its synchronous standby early.
 
-    Raises DatabaseUnavailable, or DatabaseMisconfigured when the login is refused.
+    When somebody cancels a session that waits (pg_cancel_backend, statement_timeout, a client),
+    the server answers success, with a warning: the transaction is committed here, and might not be
+    on the standby. Its words are translated; the name of the function that says so, in PostgreSQL's
+    src/backend/replication/syncrep.c, is not.
     """
-    target = read_url(url) if isinstance(url, str) else url
-    try:
-        with translated():
-            return await asyncpg.connect(
-                **target.asyncpg,
-                timeout=target.connect_seconds,
-                command_timeout=COMMAND_TIMEOUT_SECONDS if as_app else None,
-                server_settings=_session_settings(target, as_app=as_app),
-            )
-    except (
-        asyncpg.PostgresError,  # password, role, pg_hba, no such database or setting
-        asyncpg.ClientConfigurationError,
-        ValueError,
-    ) as error:
-        raise DatabaseMisconfigured(_login_advice(error, target)) from error
-    except DatabaseUnavailable as error:
-        sentence = poolers.refusal_of_parameters(str(error))
-        if sentence is None:
-            raise
-        raise DatabaseMisconfigured(sentence) from error
+
+    def __init__(self) -> None:
+        self._heard = False
+
+    def __call__(self, _connection: object, message: object) -> None:
+        """Take a message of the server's; asyncpg hands it on before the statement's own answer."""
+        if getattr(message, "server_source_function", None) == "SyncRepWaitForLSN":
+            self._heard = True
+
+    def refuse(self) -> None:
+        """Raise CommitInDoubt if there was one since the last time."""
+        if self._heard:
+            self._heard = False
+            raise CommitInDoubt("PostgreSQL stopped waiting for its synchronous standby")
+
+
+class Servers:
+    """The servers that one URL names: connections are made to the one that takes writes now.
+
+    They are asked in their order, each within its own time limit, and first of all the one that it
+    was last. One that is away, silent, starting up or a standby is passed over; one that refuses
+    the login is not, as it would be of no use to ask another.
+    """
+
+    def __init__(self, url: DatabaseUrl) -> None:
+        self._url = url
+        self._primary = 0
+
+    @property
+    def connect_seconds(self) -> int:
+        """How long a connection may take to be made: all servers may have to be asked."""
+        return self._url.connect_seconds * len(self._url.servers)
+
+    async def connect(
+        self, *, as_app: bool = True, settings: Mapping[str, str] | None = None
+    ) -> asyncpg.Connection:
+        """Open one connection; as the application's role unless `as_app` is false.
+
+        `settings` are the session's, besides ours. Raises DatabaseUnavailable, or
+        DatabaseMisconfigured when the login is refused.
+        """
+        count = len(self._url.servers)
+        refusals: list[str] = []
+        for number in range(self._primary, self._primary + count):
+            place = number % count
+            try:
+                connection = await self._connect_to(place, as_app=as_app, settings=settings or {})
+            except DatabaseUnavailable as error:
+                if count == 1:
+                    raise
+                host = self._url.servers[place].get("host")
+                refusals.append(f"{host}: {str(error).removeprefix(_NOT_AVAILABLE)}")
+            else:
+                self._primary = place
+                return connection
+        raise DatabaseUnavailable(f"{_NOT_AVAILABLE}{'; '.join(refusals)}")
+
+    async def _connect_to(
+        self, place: int, *, as_app: bool, settings: Mapping[str, str]
+    ) -> asyncpg.Connection:
+        url = self._url
+        try:
+            with translated():
+                async with asyncio.timeout(url.connect_seconds):
+                    connection: asyncpg.Connection = await asyncpg.connect(
+                        **url.servers[place],
+                        command_timeout=COMMAND_TIMEOUT_SECONDS if as_app else None,
+                        server_settings={**_session_settings(url, as_app=as_app), **settings},
+                    )
+                    try:
+                        await _check_session(connection, url, as_app=as_app)
+                    except BaseException:
+                        connection.terminate()
+                        raise
+                    return connection
+        except (
+            asyncpg.PostgresError,  # password, role, pg_hba, no such database or setting
+            asyncpg.ClientConfigurationError,
+            ValueError,
+        ) as error:
+            raise DatabaseMisconfigured(_login_advice(error, url)) from error
+        except poolers.UnfitSession as error:
+            raise DatabaseMisconfigured(str(error)) from error
+        except DatabaseUnavailable as error:
+            sentence = poolers.refusal_of_parameters(str(error))
+            if sentence is None:
+                raise
+            raise DatabaseMisconfigured(sentence) from error
+
+
+async def connect(url: str, *, as_app: bool = True) -> asyncpg.Connection:
+    """Open one connection, as `Servers` does."""
+    return await Servers(read_url(url)).connect(as_app=as_app)
 
 
 def read_url(url: str) -> DatabaseUrl:
@@ -143,6 +238,23 @@ def _session_settings(url: DatabaseUrl, *, as_app: bool) -> dict[str, str]:
     # As start-up parameters they are what RESET returns to.
     ours = _ASKED_FOR if as_app else {"search_path": SEARCH_PATH}
     return {**url.server_settings, **ours}
+
+
+async def _check_session(connection: asyncpg.Connection, url: DatabaseUrl, *, as_app: bool) -> None:
+    """Raise DatabaseUnavailable of a server that takes no writes now, UnfitSession of a pooler."""
+    check_version(connection.get_server_version().major)
+    # Servers say both of themselves at the start; a pooler may not.
+    said = connection.get_settings()
+    is_standby = getattr(said, "in_hot_standby", None)
+    if is_standby is None:
+        is_standby = await connection.fetchval("SHOW in_hot_standby")
+    if is_standby == "on":
+        raise DatabaseUnavailable(f"{_NOT_AVAILABLE}this server is a standby, and takes no writes")
+    only_reads = getattr(said, "default_transaction_read_only", "off") == "on"
+    if only_reads and url.must_be_writable:
+        raise DatabaseUnavailable(f"{_NOT_AVAILABLE}this server takes no writes for now")
+    if as_app:
+        await poolers.refuse_unfit(connection, _ASKED_FOR)
 
 
 def _login_advice(error: Exception, url: DatabaseUrl) -> str:
@@ -169,32 +281,27 @@ class Database:
     DatabaseMisconfigured; every method raises DatabaseUnavailable when the database is away.
     """
 
-    def __init__(self, url: DatabaseUrl, pool: asyncpg.Pool) -> None:
-        self._url = url
-        self._pool = pool
+    def __init__(self, servers: Servers, pool_max: int) -> None:
+        self._servers = servers
+        self._pool = asyncpg.create_pool(
+            connect=self._connect_for_pool, min_size=0, max_size=pool_max
+        )
 
     @classmethod
     async def open(cls, url: str, *, pool_max: int = 8) -> "Database":
-        """Connect, check the server's version, and keep at most `pool_max` connections."""
-        target = read_url(url)
-        probe = await connect(target)
+        """Connect at once, and keep at most `pool_max` connections."""
+        servers = Servers(read_url(url))
+        probe = await servers.connect()
         try:
-            check_version(probe.get_server_version().major)
-            with _sessions_fit():
-                await poolers.refuse_unfit(probe, _ASKED_FOR)
-                await poolers.refuse_shared_sessions(probe, partial(connect, target))
+            with translated():
+                await poolers.refuse_shared_sessions(probe, servers.connect)
+        except poolers.UnfitSession as error:
+            raise DatabaseMisconfigured(str(error)) from error
         finally:
             await probe.close()
-        pool = asyncpg.create_pool(
-            **target.asyncpg,
-            min_size=0,
-            max_size=pool_max,
-            timeout=target.connect_seconds,
-            command_timeout=COMMAND_TIMEOUT_SECONDS,
-            server_settings=_session_settings(target, as_app=True),
-        )
-        await pool
-        return cls(target, pool)
+        database = cls(servers, pool_max)
+        await database.pool
+        return database
 
     async def close(self) -> None:
         """Close every connection; those in use are given five seconds, then cut."""
@@ -221,33 +328,65 @@ class Database:
 
     @asynccontextmanager
     async def acquire(self) -> AsyncIterator[Connection]:
-        """A connection from the pool, for a transaction of several statements."""
-        with translated():
-            async with self._pool.acquire(timeout=self._url.connect_seconds) as connection:
-                yield connection
+        """A connection from the pool, for a transaction of several statements.
 
-    async def connect(self) -> asyncpg.Connection:
-        """A dedicated connection outside the pool; the caller closes it."""
-        return await connect(self._url)
+        Raises CommitInDoubt at the end if what was committed may not be kept.
+        """
+        doubts = DoubtfulCommits()
+        with translated():
+            async with self._pool.acquire(timeout=self.connect_seconds) as connection:
+                connection.add_log_listener(doubts)
+                try:
+                    yield connection
+                finally:
+                    connection.remove_log_listener(doubts)
+        doubts.refuse()
+
+    async def connect(self, settings: Mapping[str, str] | None = None) -> asyncpg.Connection:
+        """A dedicated connection outside the pool, with these settings of the session besides ours.
+
+        The caller closes it.
+        """
+        return await self._servers.connect(settings=settings)
+
+    async def is_at_work(self, connection: asyncpg.Connection) -> bool:
+        """Whether the server is still busy with what was asked on a connection that is silent.
+
+        Not so if the server is another one by now, or waits for us: then the question or the answer
+        was lost on its way, and the session that is left behind is ended.
+        """
+        # As the login itself: only it sees what its sessions do.
+        looking = await self._servers.connect(as_app=False)
+        try:
+            with translated():
+                return await _is_active(looking, connection.get_server_pid())
+        finally:
+            looking.terminate()
 
     @property
     def connect_seconds(self) -> int:
         """How long a connection may take to be made."""
-        return self._url.connect_seconds
+        return self._servers.connect_seconds
 
     @property
     def pool(self) -> asyncpg.Pool:
         """The driver's pool, for this room only (the job queue works on it)."""
         return self._pool
 
+    async def _connect_for_pool(self, *_args: object, **_options: object) -> asyncpg.Connection:
+        """What the pool calls for a new connection, with arguments for a connection of its own."""
+        return await self._servers.connect()
 
-@contextmanager
-def _sessions_fit() -> Iterator[None]:
-    try:
-        with translated():
-            yield
-    except poolers.UnfitSession as error:
-        raise DatabaseMisconfigured(str(error)) from error
+
+async def _is_active(connection: asyncpg.Connection, pid: int) -> bool:
+    """Whether the session with this process id works; ended if it is there and does not."""
+    state = await connection.fetchval(
+        "SELECT coalesce(state, '') FROM pg_stat_activity WHERE pid = $1", pid
+    )
+    if state is None or state in {"active", "disabled"}:
+        return state is not None
+    await connection.fetchval("SELECT pg_terminate_backend($1)", pid)
+    return False
 
 
 def check_version(major: int) -> None:

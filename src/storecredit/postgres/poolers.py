@@ -72,7 +72,8 @@ async def refuse_shared_sessions(
     try:
         for _ in range(_ROUNDS):
             # Twice: one that lends what has been idle longest gives another each time.
-            if await _backend_pid(connection) != pid or await _backend_pid(other) == pid:
+            met = {await _backend_pid(connection), await _backend_pid(connection)}
+            if met != {pid} or await _backend_pid(other) == pid:
                 raise UnfitSession(
                     f"The database URL leads to {WHO} in transaction or statement mode, where "
                     f"LISTEN, session locks and prepared statements do not work: {ADVICE}."

@@ -36,7 +36,7 @@ class PgBouncer:
 
     def url(self, login: str) -> str:
         """The database of the server's URL, by PgBouncer, for somebody in `login`."""
-        database = DatabaseUrl.read(self.server_url).asyncpg["database"]
+        database = DatabaseUrl.read(self.server_url).servers[0]["database"]
         return f"postgresql://{login}@127.0.0.1:{self.port}/{database}"
 
     def with_settings(self, **settings: object) -> "PgBouncer":
@@ -45,8 +45,8 @@ class PgBouncer:
 
     def configuration(self) -> str:
         """What it reads at its start."""
-        place = DatabaseUrl.read(self.server_url).asyncpg
-        (host,), (port,) = place["host"], place.get("port", [PORT])
+        (place,) = DatabaseUrl.read(self.server_url).servers
+        host, port = place["host"], place.get("port", PORT)
         settings = {
             "listen_addr": "127.0.0.1",
             "listen_port": self.port,
@@ -61,7 +61,7 @@ class PgBouncer:
 
     def _user(self) -> str:
         """As root it does not run. Who owns the server's socket may go there, nobody else."""
-        host = DatabaseUrl.read(self.server_url).asyncpg["host"][0]
+        host = DatabaseUrl.read(self.server_url).servers[0]["host"]
         return Path(host).owner() if host.startswith("/") else "nobody"
 
     @asynccontextmanager
