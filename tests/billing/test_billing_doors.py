@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import cast
 from uuid import UUID, uuid4
 
 import asyncpg
@@ -14,7 +13,7 @@ from stand_ins.paddle.api import LEAST_CHARGE, Failure, PaddleStandIn
 from storecredit.billing.assembly import Billing
 from storecredit.ledger.owners import Owner
 from storecredit.postgres.database_url import DatabaseUrl
-from storecredit.postgres.pool import Database
+from storecredit.postgres.pool import Database, Servers
 from storecredit.settings import Settings
 from tests.billing.seller import Seller, completed, running_seller
 from tests.billing.sql_sales import Movement
@@ -308,8 +307,8 @@ def test_the_log_says_which_setting_billing_lacks(
     settings = Settings.model_validate(paddle.settings() | lacking)
     with capture_logs() as logs:
         # Nothing is asked of the database to find this out.
-        nowhere = DatabaseUrl.read("postgresql://")
-        billing = Billing.from_settings(settings, Database(nowhere, cast("asyncpg.Pool", None)))
+        nowhere = Servers(DatabaseUrl.read("postgresql://"))
+        billing = Billing.from_settings(settings, Database(nowhere, pool_max=1))
     assert not billing.is_on
     missing = [f"STORECREDIT_PADDLE_{name.upper()}" for name in absent]
     assert logs == [

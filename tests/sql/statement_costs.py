@@ -5,8 +5,7 @@ from contextlib import asynccontextmanager
 
 import asyncpg
 
-from storecredit.postgres.database_url import DatabaseUrl
-from storecredit.postgres.pool import Connection, Database
+from storecredit.postgres.pool import Connection, Database, Servers
 
 
 async def rows_read(connection: Connection, query: str, *args: object) -> int:
@@ -22,8 +21,8 @@ async def rows_read(connection: Connection, query: str, *args: object) -> int:
 class Recorder(Database):
     """The application's database, remembering each statement and its arguments."""
 
-    def __init__(self, url: DatabaseUrl, pool: asyncpg.Pool) -> None:
-        super().__init__(url, pool)
+    def __init__(self, servers: Servers, pool_max: int) -> None:
+        super().__init__(servers, pool_max)
         self.statements: list[tuple[str, tuple[object, ...]]] = []
 
     @property

@@ -17,7 +17,7 @@ import pytest
 from storecredit.generation.sessions import Sessions
 from storecredit.ledger.credits import Credits, MovementFilter, balances_of
 from storecredit.ledger.owners import Owner
-from storecredit.postgres.pool import Database, connect, read_url
+from storecredit.postgres.pool import connect
 from tests.sql.ledger_growth import OVERAGE_EVERY, TABLES, grow, make_accounts, session_of
 from tests.sql.statement_costs import Recorder, buffers_read, undone
 
@@ -169,10 +169,9 @@ def assert_few(read: dict[str, int], most: int, query: str) -> None:
 
 async def sent_by(database_url: str, read: Callable[[Recorder], Awaitable[None]]) -> list[Call]:
     """The statements that reading sends."""
-    opened = await Database.open(database_url)
-    recorder = Recorder(read_url(database_url), opened.pool)
+    recorder = await Recorder.open(database_url)
     await read(recorder)
-    await opened.close()
+    await recorder.close()
     return recorder.statements
 
 

@@ -24,7 +24,7 @@ from storecredit.ledger.credits import WINDOW, Credits, MovementFilter, balances
 from storecredit.ledger.outcomes import MovementType
 from storecredit.ledger.owners import Owner
 from storecredit.postgres.job_queue import JobQueue
-from storecredit.postgres.pool import Connection, Database, connect, read_url
+from storecredit.postgres.pool import Connection, connect
 from storecredit.settings import Settings
 from storecredit.stores.api_keys import key_hash, new_key
 from storecredit.stores.callers import CALLERS_BY_HASH
@@ -115,9 +115,9 @@ def loaded_url(books_url: str) -> str:
 
 @pytest.fixture
 async def recorder(loaded_url: str) -> AsyncIterator[Recorder]:
-    opened = await Database.open(loaded_url)
-    yield Recorder(read_url(loaded_url), opened.pool)
-    await opened.close()
+    recorder = await Recorder.open(loaded_url)
+    yield recorder
+    await recorder.close()
 
 
 @pytest.fixture

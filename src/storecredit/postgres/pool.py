@@ -15,7 +15,7 @@ Anything else the driver raises is a defect and passes through unchanged.
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import asyncpg
 import asyncpg.pool
@@ -288,7 +288,7 @@ class Database:
         )
 
     @classmethod
-    async def open(cls, url: str, *, pool_max: int = 8) -> "Database":
+    async def open(cls, url: str, *, pool_max: int = 8) -> Self:
         """Connect at once, and keep at most `pool_max` connections."""
         servers = Servers(read_url(url))
         probe = await servers.connect()
