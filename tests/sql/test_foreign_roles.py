@@ -11,7 +11,7 @@ from uuid import uuid4
 import asyncpg
 import pytest
 
-from storecredit import sql
+from storecredit.postgres import privileges
 from storecredit.postgres.migrate import migrate
 from storecredit.postgres.pool import APP_ROLE, SEARCH_PATH, Database
 from tests.sql.ledgers import open_store, sqlstate_of
@@ -125,8 +125,6 @@ async def test_rights_on_single_columns_are_taken_back(
 
 
 async def test_the_hosters_own_backend_role_may_read_and_call(admin: asyncpg.Connection) -> None:
-    grants = sql.text("grants.sql")
-
     # Rolled back, so that no other database of this server ever meets the role.
     transaction = admin.transaction()
     await transaction.start()
@@ -136,7 +134,7 @@ async def test_the_hosters_own_backend_role_may_read_and_call(admin: asyncpg.Con
     )
     await admin.execute("GRANT ALL ON movements, public.store_credits TO service_role")
     await admin.execute(f"SET LOCAL search_path = {SEARCH_PATH}")
-    await admin.execute(grants)
+    await privileges.mend_rights(admin)
     service, app = await rights_of(admin, "service_role"), await rights_of(admin, APP_ROLE)
     await transaction.rollback()
 

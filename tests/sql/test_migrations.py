@@ -10,21 +10,20 @@ import asyncpg
 import pytest
 
 from storecredit import sql
-from storecredit.postgres.migrate import (
-    Migrated,
+from storecredit.postgres.migrate import Migrated, migrate
+from storecredit.postgres.pool import DatabaseMisconfigured, DatabaseUnavailable, check_version
+from storecredit.postgres.schema_version import (
     SchemaState,
     fingerprint,
-    migrate,
     newest_migration,
     schema_state,
 )
-from storecredit.postgres.pool import DatabaseMisconfigured, DatabaseUnavailable, check_version
 from tests.conftest import connect_as_superuser
 from tests.sql.catalog import catalog, rows_of
 from tests.sql.ledgers import open_store
 
 FORGET_WHAT_WAS_APPLIED = "UPDATE schema_version SET fingerprint = 'of another version'"
-MIGRATIONS = ("0001_ledger", "0002_owners", "0003_billing", "0004_schema_version")
+MIGRATIONS = ("0001_ledger", "0002_owners", "0003_billing", "0004_schema_version", "0005_shape")
 WAITS_MAX_SECONDS = 20.0
 SQL = Path(sql.__path__[0])
 

@@ -11,9 +11,10 @@ from pydantic import SecretStr
 from storecredit.generation.lifecycle import GenerationJob
 from storecredit.ledger.verify import verify
 from storecredit.postgres.job_queue import Job, enqueue
-from storecredit.postgres.migrate import SchemaState, migrate, schema_state
+from storecredit.postgres.migrate import migrate
 from storecredit.postgres.opening import open_database
 from storecredit.postgres.pool import Database, DatabaseMisconfigured
+from storecredit.postgres.schema_version import SchemaState, schema_state
 from storecredit.settings import Settings
 from tests.conftest import connect_as_superuser, with_database
 from tests.sql.catalog import catalog, login, rows_of

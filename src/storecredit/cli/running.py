@@ -118,6 +118,7 @@ def _done_by(migrated: "Migrated") -> "Iterator[str]":
         yield f"Applied {', '.join(migrated.applied)}, functions and privileges."
     else:
         yield "No migration was to be applied; functions and privileges were renewed."
+    yield from migrated.renewed
     yield from migrated.notes
     if not migrated.changed:
         return

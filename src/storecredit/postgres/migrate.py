@@ -10,45 +10,46 @@ and what `storecredit_writer` owns is ours.
 """
 
 import asyncio
-import hashlib
 import itertools
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from enum import StrEnum
-from importlib import metadata
 from typing import Final
 
 import asyncpg
 
 from storecredit import sql, telemetry
-from storecredit.postgres import functions, interface, public_tables
+from storecredit.postgres import (
+    functions,
+    interface,
+    privileges,
+    public_tables,
+    schema_version,
+    shape,
+)
 from storecredit.postgres.pool import (
     APP_ROLE,
     SCHEMA,
     SEARCH_PATH,
     WRITER_ROLE,
-    Connection,
     DatabaseMisconfigured,
     connect,
     translated,
 )
+from storecredit.postgres.schema_version import (
+    Recorded,
+    fingerprint,
+    migration_names,
+    newest_migration,
+)
 
 log = telemetry.get_logger("postgres.migrate")
 
-SEPARATE_SET_RIGHT: Final = 16
 # Any fixed number, the same for every storecredit: one migration at a time per database.
 _MIGRATION_LOCK: Final = 7_235_411_909
 TRIES_MAX: Final = 5
+NAMES_SAID_MAX: Final = 5
 _PAUSE_SECONDS: Final = 0.2
-
-
-class SchemaState(StrEnum):
-    """How a database's schema stands to this version of storecredit."""
-
-    CURRENT = "current"
-    OUTDATED = "outdated"
-    MISSING = "missing"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,52 +58,16 @@ class Migrated:
 
     `changed` is false if nothing was to do. `interface` is the schema with the views and functions
     for outside callers, if there is one; `interface_before` is where they were, if they were
-    anywhere. `notes` are sentences for the operator.
+    anywhere. `renewed` says in sentences which roles, owners and rights were not what they ought to
+    be, and are now; `notes` are further sentences for the operator.
     """
 
     applied: tuple[str, ...]
     changed: bool
     interface: str | None
     interface_before: str | None
+    renewed: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class _Recorded:
-    """The row of `schema_version`."""
-
-    migration: str
-    fingerprint: str
-    interface: str | None
-
-
-def newest_migration() -> str:
-    """The name of this version's last migration."""
-    return _migration_names()[-1]
-
-
-def fingerprint() -> str:
-    """A hash of all SQL this version applies, its job queue's version included."""
-    digest = hashlib.sha256(metadata.version("pgqueuer").encode())
-    for name, text in sql.files():
-        digest.update(f"{name}\0{text}\0".encode())
-    return digest.hexdigest()
-
-
-async def schema_state(connection: Connection) -> SchemaState:
-    """Compare the database's newest migration with this version's.
-
-    A database migrated further by a newer storecredit counts as current: during a rolling upgrade
-    old processes go on working. One of a build whose tables were in `public` is outdated. Raises
-    DatabaseMisconfigured if there are both.
-    """
-    recorded = await _recorded(connection)
-    if recorded is not None:
-        outdated = recorded.migration < newest_migration()
-        return SchemaState.OUTDATED if outdated else SchemaState.CURRENT
-    if await public_tables.are_there(connection):
-        return SchemaState.OUTDATED
-    return SchemaState.MISSING
 
 
 async def migrate(
@@ -149,30 +114,32 @@ async def _try_to_migrate(
 async def _migrate(
     connection: asyncpg.Connection, interface_schema: str | None, *, app_may_login: bool
 ) -> Migrated:
-    unchanged = await _unchanged(connection, interface_schema)
+    unchanged = await _unchanged(connection, interface_schema, app_may_login=app_may_login)
     if unchanged is not None:
         return unchanged
     # Read committed: what is looked at after waiting is what the one before has left.
     async with connection.transaction(isolation="read_committed"):
         await connection.execute("SELECT pg_advisory_xact_lock($1)", _MIGRATION_LOCK)
-        unchanged = await _unchanged(connection, interface_schema)
+        unchanged = await _unchanged(connection, interface_schema, app_may_login=app_may_login)
         if unchanged is not None:
             return unchanged
         migrated = await _apply(connection, interface_schema, app_may_login=app_may_login)
-    log.info(
-        "database_migrated",
-        applied=list(migrated.applied),
-        interface=migrated.interface,
-        notes=list(migrated.notes),
-    )
+    if migrated.changed:
+        log.info(
+            "database_migrated",
+            applied=list(migrated.applied),
+            interface=migrated.interface,
+            renewed=list(migrated.renewed),
+            notes=list(migrated.notes),
+        )
     return migrated
 
 
 async def _unchanged(
-    connection: asyncpg.Connection, interface_schema: str | None
+    connection: asyncpg.Connection, interface_schema: str | None, *, app_may_login: bool
 ) -> Migrated | None:
     """What to say if the database has everything, or is of a newer version; else None."""
-    recorded = await _recorded(connection)
+    recorded = await schema_version.read(connection)
     if recorded is None:
         return None
     # The functions of a newer storecredit stay: its processes may be at work already.
@@ -182,30 +149,85 @@ async def _unchanged(
         raise DatabaseMisconfigured(
             "The database was migrated by a newer storecredit: move the interface with that one."
         )
-    if is_newer or (recorded.fingerprint == fingerprint() and not moves):
-        there = recorded.interface
-        return Migrated(applied=(), changed=False, interface=there, interface_before=there)
-    return None
+    there = recorded.interface
+    if is_newer:
+        await _refuse_faults(connection)
+    elif (
+        moves
+        or recorded.fingerprint != fingerprint()
+        or not _is_right(recorded, await shape.look(connection), app_may_login=app_may_login)
+    ):
+        return None
+    return Migrated(applied=(), changed=False, interface=there, interface_before=there)
+
+
+def _is_right(recorded: Recorded, there: shape.Shape, *, app_may_login: bool) -> bool:
+    """Whether all is as the last migration left it, and usable by this login."""
+    may_login = there.app_may_login or not app_may_login
+    return recorded.shape == there.hash and there.may_act_as_both and may_login
+
+
+async def _refuse_faults(connection: asyncpg.Connection) -> None:
+    """What a newer storecredit has made is its own to mend."""
+    found = await privileges.fault(connection)
+    if found is not None:
+        raise DatabaseMisconfigured(
+            f"The database was migrated by a newer storecredit, and {found}: run `storecredit "
+            "migrate` of that one."
+        )
 
 
 async def _apply(
     connection: asyncpg.Connection, interface_schema: str | None, *, app_may_login: bool
 ) -> Migrated:
-    recorded = await _recorded(connection)
+    recorded = await schema_version.read(connection)
     older = recorded is None and await public_tables.are_there(connection)
     if older:
         await public_tables.lock(connection)
         await public_tables.refuse_unless_known(connection)
-    await _ensure_role(connection, WRITER_ROLE)
-    await _ensure_role(connection, APP_ROLE)
-    if app_may_login:
-        await connection.execute(f"ALTER ROLE {APP_ROLE} LOGIN")
+    before = await shape.look(connection)
+    renewed = await privileges.mend_roles(connection, app_may_login=app_may_login)
+    if recorded is not None:
+        renewed += await _mend(connection, recorded)
     await _ensure_schema(connection, is_new=recorded is None)
     applied = await _apply_migrations(connection, recorded.migration if recorded else "")
     notes = []
     if older:
         await public_tables.move(connection)
         notes.append("The tables of the earlier storecredit were moved out of the schema public.")
+    made = await shape.made(connection)
+    chosen = await _make(connection, interface_schema, recorded)
+    there = await shape.look(connection)
+    await schema_version.write(connection, chosen.schema, there.hash)
+    if chosen.note:
+        notes.append(chosen.note)
+    if recorded is None:
+        renewed = ()
+    is_mended = _is_of_this_version(recorded, interface_schema)
+    if is_mended:
+        renewed += _told_of_changes(made, await shape.made(connection))
+    return Migrated(
+        applied,
+        changed=not is_mended or there.hash != before.hash or bool(renewed),
+        interface=chosen.schema,
+        interface_before=recorded.interface if recorded else None,
+        renewed=renewed,
+        notes=tuple(notes),
+    )
+
+
+async def _mend(connection: asyncpg.Connection, recorded: Recorded) -> tuple[str, ...]:
+    """Have what was migrated before belong to whom it ought to, and be open to nobody else."""
+    done = [name for name in migration_names() if name <= recorded.migration]
+    await shape.refuse_incomplete(connection, done)
+    owners = await privileges.mend_owners(connection, recorded.interface)
+    return owners + await privileges.mend_rights(connection)
+
+
+async def _make(
+    connection: asyncpg.Connection, interface_schema: str | None, recorded: Recorded | None
+) -> interface.Choice:
+    """Make all that is made anew each time: what is no table of ours, and who may do what."""
     # Half of what a command loads, and needed only where something is to be migrated.
     from storecredit.postgres.job_queue import install_tables  # noqa: PLC0415 - see above
 
@@ -217,17 +239,23 @@ async def _apply(
     )
     await interface.make(connection, chosen)
     await interface.make_guard(connection)
-    await connection.execute(sql.text("grants.sql"))
-    await _record(connection, chosen.schema)
-    if chosen.note:
-        notes.append(chosen.note)
-    return Migrated(
-        applied,
-        changed=True,
-        interface=chosen.schema,
-        interface_before=current,
-        notes=tuple(notes),
-    )
+    await privileges.mend_rights(connection)
+    return chosen
+
+
+def _is_of_this_version(recorded: Recorded | None, interface_schema: str | None) -> bool:
+    """Whether it has been migrated by this version, with the interface where it is asked for."""
+    if recorded is None or recorded.fingerprint != fingerprint():
+        return False
+    return not interface.moves(interface_schema, recorded.interface)
+
+
+def _told_of_changes(
+    before: dict[tuple[str, str], str], after: dict[tuple[str, str], str]
+) -> tuple[str, ...]:
+    """What had to be made anew, although it had been made before."""
+    anew = [thing for thing, text in after.items() if before.get(thing) != text]
+    return (f"Made anew {shape.counted(anew)}.",) if anew else ()
 
 
 async def _prepare(connection: asyncpg.Connection) -> None:
@@ -240,55 +268,6 @@ async def _prepare(connection: asyncpg.Connection) -> None:
     await connection.execute(f"SET search_path = {SEARCH_PATH}")
 
 
-async def _recorded(connection: Connection) -> _Recorded | None:
-    if await connection.fetchval("SELECT to_regclass('schema_version')") is None:
-        return None
-    row = await connection.fetchrow("SELECT migration, fingerprint, interface FROM schema_version")
-    if row is None:
-        return None
-    if await public_tables.are_there(connection):
-        raise DatabaseMisconfigured(
-            "An earlier storecredit has made tables of its own in the schema public, beside the "
-            "ledger of this one, and nothing was changed: stop it, see what it wrote there, and "
-            "drop them."
-        )
-    return _Recorded(**row)
-
-
-async def _record(connection: asyncpg.Connection, interface_schema: str | None) -> None:
-    await connection.execute(
-        """INSERT INTO schema_version (migration, fingerprint, interface) VALUES ($1, $2, $3)
-           ON CONFLICT (only_row) DO UPDATE
-           SET migration = excluded.migration, fingerprint = excluded.fingerprint,
-               interface = excluded.interface, migrated_at = now()""",
-        newest_migration(),
-        fingerprint(),
-        interface_schema,
-    )
-
-
-async def _ensure_role(connection: asyncpg.Connection, role: str) -> None:
-    # Roles belong to the whole server: another database's migration may be making the same one,
-    # and somebody with more rights may have made it for this login. From 16 on, who made a role may
-    # grant it, but not yet act as it.
-    separate = connection.get_server_version().major >= SEPARATE_SET_RIGHT
-    right = "SET" if separate else "MEMBER"
-    await connection.execute(
-        f"""DO $$ BEGIN
-                IF to_regrole('{role}') IS NULL THEN
-                    CREATE ROLE {role} NOLOGIN;
-                END IF;
-            EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL;
-            END $$;
-            DO $$ BEGIN
-                IF NOT pg_has_role(current_user, '{role}', '{right}') THEN
-                    GRANT {role} TO CURRENT_USER;
-                END IF;
-            EXCEPTION WHEN unique_violation THEN NULL;
-            END $$"""
-    )
-
-
 async def _ensure_schema(connection: asyncpg.Connection, *, is_new: bool) -> None:
     if await connection.fetchval("SELECT to_regnamespace($1)", SCHEMA) is None:
         await connection.execute(f"CREATE SCHEMA {SCHEMA}")
@@ -299,24 +278,43 @@ async def _ensure_schema(connection: asyncpg.Connection, *, is_new: bool) -> Non
 
 
 async def _refuse_what_is_not_ours(connection: asyncpg.Connection) -> None:
-    names = await connection.fetchval(
-        """SELECT string_agg(o.name, ', ' ORDER BY o.name) FROM (
-               SELECT relname::text AS name FROM pg_class WHERE relnamespace = $1::regnamespace
-                   AND relkind NOT IN ('i', 'I', 't')
-               UNION ALL
-               SELECT proname::text FROM pg_proc WHERE pronamespace = $1::regnamespace
-               LIMIT 5) o""",
+    there = await connection.fetch(
+        """SELECT relname::text AS name FROM pg_class WHERE relnamespace = $1::regnamespace
+               AND relkind NOT IN ('i', 'I', 't')
+           UNION
+           SELECT proname::text FROM pg_proc WHERE pronamespace = $1::regnamespace
+           ORDER BY name""",
         SCHEMA,
     )
-    if names is not None:
+    names = [row["name"] for row in there]
+    if "schema_version" in names and not await _may_read(connection):
         raise DatabaseMisconfigured(
-            f"The schema {SCHEMA} has something that is not ours ({names}), and nothing of it was "
-            "touched: rename that schema, or use another database."
+            f"The schema {SCHEMA} belongs to somebody else, and this login may not read it: "
+            "migrate as its owner."
+        )
+    if set(names) & {"movements", *privileges.names().functions}:
+        raise DatabaseMisconfigured(
+            f"The schema {SCHEMA} has a part of what a migration makes, and does not say of which, "
+            "as after a restore that stopped halfway; nothing of it was touched: drop that schema, "
+            "and restore again."
+        )
+    if names:
+        raise DatabaseMisconfigured(
+            f"The schema {SCHEMA} has something that is not ours "
+            f"({', '.join(names[:NAMES_SAID_MAX])}), and nothing of it was touched: rename that "
+            "schema, or use another database."
         )
 
 
+async def _may_read(connection: asyncpg.Connection) -> bool:
+    may_read: bool = await connection.fetchval(
+        "SELECT coalesce(has_table_privilege(to_regclass('schema_version'), 'SELECT'), false)"
+    )
+    return may_read
+
+
 async def _apply_migrations(connection: asyncpg.Connection, newest: str) -> tuple[str, ...]:
-    pending = tuple(name for name in _migration_names() if name > newest)
+    pending = tuple(name for name in migration_names() if name > newest)
     for name in pending:
         await connection.execute(sql.text(f"migrations/{name}.sql"))
     return pending
@@ -340,7 +338,3 @@ def _may_not_migrate(reason: str) -> DatabaseMisconfigured:
         f"database's owner, with the right to create roles or to grant {APP_ROLE} and "
         f"{WRITER_ROLE}."
     )
-
-
-def _migration_names() -> list[str]:
-    return [name.removesuffix(".sql") for name, _ in sql.files("migrations")]

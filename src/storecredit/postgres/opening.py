@@ -8,9 +8,11 @@ import contextlib
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
+from storecredit.postgres import privileges
 from storecredit.postgres.embedded import EmbeddedPostgres
-from storecredit.postgres.migrate import SchemaState, migrate, schema_state
+from storecredit.postgres.migrate import migrate
 from storecredit.postgres.pool import MIGRATE_FIRST, Database, DatabaseMisconfigured
+from storecredit.postgres.schema_version import SchemaState, schema_state
 from storecredit.settings import Settings
 
 
@@ -57,6 +59,7 @@ async def _kept_running(postgres: EmbeddedPostgres) -> AsyncIterator[None]:
 
 async def _require_schema(database: Database) -> None:
     async with database.acquire() as connection:
+        await privileges.require(connection)
         state = await schema_state(connection)
     match state:
         case SchemaState.CURRENT:
