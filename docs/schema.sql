@@ -395,6 +395,8 @@ CREATE TABLE schema_version (
     -- The schema with the views and functions for outside callers; null: there are none.
     interface text,
     migrated_at timestamptz NOT NULL DEFAULT now(),
+    -- A hash of what there was when it was migrated: owners, rights, functions, keys.
+    shape text,
     PRIMARY KEY (only_row),
     CONSTRAINT there_is_one_row CHECK (only_row)
 );

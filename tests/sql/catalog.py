@@ -19,9 +19,9 @@ _CATALOG = """
         (SELECT string_agg(a::text, ' ' ORDER BY a::text) FROM aclexplode(c.relacl) a))
     FROM n JOIN pg_class c ON c.relnamespace = n.oid WHERE c.relkind IN ('r', 'v', 'S')
     UNION ALL
-    SELECT format('column %s.%s.%s %s %s %s %s', n.nspname, c.relname, a.attname,
+    SELECT format('column %s.%s.%s %s %s %s %s %s', n.nspname, c.relname, a.attname,
         format_type(a.atttypid, a.atttypmod), a.attnotnull, a.attoptions,
-        pg_get_expr(d.adbin, d.adrelid))
+        pg_get_expr(d.adbin, d.adrelid), nullif(a.attacl, '{}'))
     FROM n JOIN pg_class c ON c.relnamespace = n.oid JOIN pg_attribute a ON a.attrelid = c.oid
     LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
     WHERE c.relkind = 'r' AND a.attnum > 0

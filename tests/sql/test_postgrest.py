@@ -8,7 +8,7 @@ import asyncpg
 import pytest
 from uuid_utils.compat import uuid7
 
-from storecredit import sql
+from storecredit.postgres import privileges
 from storecredit.postgres.pool import SEARCH_PATH
 from tests.sql.ledgers import open_store, sqlstate_of
 from tests.sql.postgrest import rpc
@@ -19,7 +19,6 @@ INSUFFICIENT_PRIVILEGE = "42501"
 @pytest.fixture
 async def backend(admin: asyncpg.Connection) -> AsyncIterator[asyncpg.Connection]:
     """A superuser in a database of which `service_role` and `anon` know, until the test ends."""
-    grants = sql.text("grants.sql")
     # Rolled back, so that no other database of this server ever meets the roles.
     transaction = admin.transaction()
     await transaction.start()
@@ -29,7 +28,7 @@ async def backend(admin: asyncpg.Connection) -> AsyncIterator[asyncpg.Connection
                 EXCEPTION WHEN duplicate_object THEN NULL; END $$"""
         )
     await admin.execute(f"SET LOCAL search_path = {SEARCH_PATH}")
-    await admin.execute(grants)
+    await privileges.mend_rights(admin)
     yield admin
     await transaction.rollback()
 

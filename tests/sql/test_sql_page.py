@@ -6,7 +6,7 @@ from uuid import UUID
 
 import asyncpg
 
-from storecredit import sql
+from storecredit.postgres import privileges
 from storecredit.postgres.migrate import migrate
 from storecredit.postgres.pool import SEARCH_PATH
 from tests.e2e.page_commands import Page
@@ -30,7 +30,7 @@ async def test_every_statement_and_call_answers_as_shown(admin: asyncpg.Connecti
     # Rolled back, so that no other database of this server ever meets the role.
     await admin.execute("CREATE ROLE service_role")
     await admin.execute(f"SET LOCAL search_path = {SEARCH_PATH}")
-    await admin.execute(sql.text("grants.sql"))
+    await privileges.mend_rights(admin)
     await admin.execute("SET LOCAL search_path = public")
 
     blocks = re.findall(r"^```(sql|http)\n(.*?)^```", PAGE.text, re.DOTALL | re.MULTILINE)

@@ -1,12 +1,13 @@
-"""Brings a database to the schema of this version, and tells whether it has it.
+"""Brings a database to the schema of this version.
 
 All of it is one transaction on one connection: roles, tables, the job queue's tables (PgQueuer's
 own, installed and upgraded by it), functions, the interface for outside callers, privileges. So it
 is there whole or not at all, and the lock that keeps a second migration waiting ends with it.
 
 Tables and indexes are numbered migrations, each run once. Functions and privileges are current
-text, applied whole whenever any SQL file changed. Nobody keeps a list of them: every file counts,
-and what `storecredit_writer` owns is ours.
+text, applied whole whenever any SQL file changed, or what there is in the database is not what the
+last migration left: a restore may leave out owners, rights or functions. Nobody keeps a list of
+them: every file counts, and what `storecredit_writer` owns is ours.
 """
 
 import asyncio
@@ -73,7 +74,9 @@ class Migrated:
 async def migrate(
     url: str, *, interface_schema: str | None = None, app_may_login: bool = False
 ) -> Migrated:
-    """Apply whatever the database lacks; nothing when it has everything, or is of a newer version.
+    """Apply whatever the database lacks, and mend what in it is not as it ought to be.
+
+    Nothing when it has everything, or is of a newer version.
 
     `url` logs in as the owner-to-be of the tables, with the right to create roles.
     `interface_schema` is where the views and functions for outside callers are to be: a schema's

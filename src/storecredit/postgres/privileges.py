@@ -36,6 +36,8 @@ _FAULTS: Final = {
     "open": "everybody may call the function {name}{others}, which writes credits",
     "owned": f"the function {{name}}{{others}} belongs to {{role}} and not to {WRITER_ROLE}, so "
     "the ledger is not guarded",
+    "owns": "the role {role} owns {name}{others}, so the ledger is not guarded",
+    "is_above": "the role {name}{others} has power over other roles, so the ledger is not guarded",
     "acts_as": "the role {role} may act as {name}{others}, so the ledger is not guarded",
     "writes": "the role {role} may write to the table {name}{others} itself, so the ledger is not "
     "guarded",
@@ -44,6 +46,7 @@ _FAULTS: Final = {
     "enters_not": "the role {role} may not use the schema {name}",
     "reads_not": "the role {role} may not read the table {name}{others}",
     "calls_not": "the role {role} may not call the function {name}{others}",
+    "lacks": "the function {name}{others} is missing",
 }
 
 
@@ -184,6 +187,8 @@ async def fault(connection: Connection) -> str | None:
         sql.text("privileges/faults.sql"),
         SCHEMA,
         ours.functions,
+        # Another version has functions of its own.
+        recorded is not None and recorded.fingerprint == schema_version.fingerprint(),
         recorded and recorded.interface,
         ours.interface_functions,
         _KNOWN_BY,

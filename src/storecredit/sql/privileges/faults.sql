@@ -1,7 +1,7 @@
 -- Why nobody should work on this database: each row lets somebody write credits around the functions, or
 -- keeps the application from its work. Asked at every start, as the application's role; what opens most
--- comes first. $1: our schema; $2: the functions' names; $3: the interface's schema, $4 its functions;
--- $5: the setting by which each of these is known.
+-- comes first. $1: our schema; $2: the functions' names; $3: whether they are all to be there; $4: the
+-- interface's schema, $5 its functions; $6: the setting by which each of these is known.
 
 WITH ours AS (
     SELECT n.oid AS schema, n.nspname AS name, n.nspowner AS owner,
@@ -17,11 +17,12 @@ WITH ours AS (
         p.proowner = o.writer OR p.pronamespace <> o.schema OR p.proname = ANY ($2::text[]) AS is_known
     FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace, ours o
     WHERE p.pronamespace = o.schema OR p.proowner = o.writer
-       OR n.nspname = $3 AND p.proname = ANY ($4::text[]) AND p.proconfig @> ARRAY[$5::text]
+       OR n.nspname = $4 AND p.proname = ANY ($5::text[]) AND p.proconfig @> ARRAY[$6::text]
 ), above AS (
     SELECT r.oid, r.rolname AS name FROM pg_roles r
     WHERE r.rolsuper OR r.rolcreaterole
-       OR r.rolname IN ('pg_write_all_data', 'pg_execute_server_program', 'pg_write_server_files')
+       OR r.rolname IN ('storecredit_writer', 'pg_write_all_data', 'pg_execute_server_program',
+           'pg_write_server_files')
        OR r.oid IN (SELECT owner FROM relation UNION SELECT owner FROM ours)
 ), fault AS (
     SELECT 1 AS place, 'open' AS what, f.name, NULL AS role
@@ -31,36 +32,46 @@ WITH ours AS (
     SELECT 2, 'owned', f.name, pg_get_userbyid(f.owner)
     FROM routine f, ours o WHERE f.is_known AND f.owner IS DISTINCT FROM o.writer
     UNION ALL
-    SELECT 3, 'acts_as', a.name, r.rolname
+    SELECT 3, 'owns', t.name, r.rolname
+    FROM (SELECT name, owner FROM relation UNION ALL SELECT name, owner FROM ours) t,
+        ours o JOIN pg_roles r ON r.oid IN (o.app, o.writer)
+    WHERE t.owner = r.oid
+    UNION ALL
+    SELECT 4, 'is_above', r.rolname, NULL
+    FROM ours o JOIN pg_roles r ON r.oid IN (o.app, o.writer) WHERE r.rolsuper OR r.rolcreaterole
+    UNION ALL
+    SELECT 5, 'acts_as', a.name, r.rolname
     FROM ours o JOIN pg_roles r ON r.oid IN (o.app, o.writer), above a
-    WHERE pg_has_role(r.oid, a.oid, 'MEMBER')
+    WHERE a.oid <> r.oid AND pg_has_role(r.oid, a.oid, 'MEMBER')
     UNION ALL
-    SELECT 3, 'acts_as', 'storecredit_writer', 'storecredit_app'
-    FROM ours o WHERE pg_has_role(o.app, o.writer, 'MEMBER')
-    UNION ALL
-    SELECT 4, 'writes', t.name, 'storecredit_app'
+    SELECT 6, 'writes', t.name, 'storecredit_app'
     FROM relation t, ours o
     WHERE has_table_privilege(o.app, t.oid, 'INSERT, UPDATE, DELETE, TRUNCATE, TRIGGER')
        OR has_any_column_privilege(o.app, t.oid, 'INSERT, UPDATE')
     UNION ALL
-    SELECT 4, 'writes', t.name, 'storecredit_writer'
+    SELECT 6, 'writes', t.name, 'storecredit_writer'
     FROM relation t, ours o
     WHERE t.relname = 'movements'
       AND (has_table_privilege(o.writer, t.oid, 'UPDATE, DELETE, TRUNCATE, TRIGGER')
            OR has_any_column_privilege(o.writer, t.oid, 'UPDATE'))
     UNION ALL
-    SELECT 5, 'creates', o.name, 'storecredit_app'
+    SELECT 7, 'creates', o.name, 'storecredit_app'
     FROM ours o WHERE has_schema_privilege(o.app, o.schema, 'CREATE')
     UNION ALL
-    SELECT 6, 'enters_not', o.name, 'storecredit_app'
+    SELECT 8, 'enters_not', o.name, 'storecredit_app'
     FROM ours o WHERE NOT has_schema_privilege(o.app, o.schema, 'USAGE')
     UNION ALL
-    SELECT 7, 'reads_not', t.name, 'storecredit_app'
+    SELECT 9, 'reads_not', t.name, 'storecredit_app'
     FROM relation t, ours o WHERE NOT has_table_privilege(o.app, t.oid, 'SELECT')
     UNION ALL
-    SELECT 8, 'calls_not', f.name, 'storecredit_app'
+    SELECT 10, 'calls_not', f.name, 'storecredit_app'
     FROM routine f, ours o
     WHERE f.is_known AND f.prosecdef AND NOT has_function_privilege(o.app, f.oid, 'EXECUTE')
+    UNION ALL
+    SELECT 11, 'lacks', format('%I.%I', o.name, n.name), NULL
+    FROM unnest($2::text[]) n (name), ours o
+    WHERE $3 AND NOT EXISTS (
+        SELECT FROM pg_proc p WHERE p.pronamespace = o.schema AND p.proname = n.name)
 )
 SELECT what, name, role::text, count(*) OVER (PARTITION BY what, role) - 1 AS others
 FROM fault ORDER BY place, name LIMIT 1
