@@ -99,6 +99,11 @@ class Line:
         self.cut = asyncio.Event()
         self.speaks = asyncio.Event()
         self.speaks.set()
+        self._era = 0
+
+    def swallow(self) -> None:
+        """Deliver nothing any longer on the connections that there are, as a lost route does."""
+        self._era += 1
 
     @property
     def url(self) -> str:
@@ -168,11 +173,13 @@ class Line:
     async def _chunks(
         self, source: asyncio.StreamReader, sink: asyncio.StreamWriter
     ) -> AsyncIterator[bytes]:
+        era = self._era
         try:
             while chunk := await source.read(2**16):
                 await self.speaks.wait()
-                yield chunk
-                await sink.drain()
+                if era == self._era:
+                    yield chunk
+                    await sink.drain()
         except OSError as error:
             # One side is gone; so is the other in a moment.
             log.debug("line_lost", error=str(error))

@@ -1,0 +1,119 @@
+"""A batch that has no answer: it is waited for while the server works on it, and then only."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from storecredit.postgres import group_commit
+from storecredit.postgres.group_commit import Bounds, GroupCommit, OutcomeUnknown
+from storecredit.postgres.pool import Connection, Database, DatabaseUnavailable
+from storecredit.telemetry import Metrics
+from tests.postgres.commits import WAIT_MAX_SECONDS, Line, Rows, until
+
+GATE = 7
+BOUNDS = Bounds(lanes=1, batch_max=10, waiting_max=100, deadline_seconds=WAIT_MAX_SECONDS)
+IMPATIENT = Bounds(lanes=1, batch_max=10, waiting_max=100, deadline_seconds=0.2)
+OURS = (
+    "FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'storecredit'"
+)
+Commit = GroupCommit[int, str]
+
+
+@pytest.fixture(autouse=True)
+def looked_at_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(group_commit, "BATCH_TIMEOUT_SECONDS", 0.05)
+    monkeypatch.setattr(group_commit, "LATE_CHECK_SECONDS", 0.01)
+
+
+class Gated(Rows):
+    """Its transactions wait in the server, behind a gate that is no lock of theirs."""
+
+    async def settle(self, connection: Connection, items: Sequence[int]) -> Sequence[str]:
+        await connection.execute("SET lock_timeout = 0")
+        await connection.execute("SELECT pg_advisory_lock_shared($1)", GATE)
+        await connection.execute("SELECT pg_advisory_unlock_shared($1)", GATE)
+        return await super().settle(connection, items)
+
+
+@pytest.fixture
+async def rows(admin: asyncpg.Connection) -> Gated:
+    made = Gated(admin)
+    await made.make_table()
+    return made
+
+
+@asynccontextmanager
+async def serving(database: Database, rows: Rows, bounds: Bounds) -> AsyncIterator[Commit]:
+    commit = Commit("test", database, rows.settle, bounds, Metrics())
+    await commit.start()
+    try:
+        async with asyncio.timeout(WAIT_MAX_SECONDS):
+            yield commit
+    finally:
+        await commit.stop()
+
+
+@asynccontextmanager
+async def shut(admin: asyncpg.Connection) -> AsyncIterator[None]:
+    await admin.execute("SELECT pg_advisory_lock($1)", GATE)
+    try:
+        yield
+    finally:
+        await admin.execute("SELECT pg_advisory_unlock($1)", GATE)
+
+
+async def test_a_batch_that_the_server_works_on_is_waited_for_on_its_one_connection(
+    database: Database, rows: Gated, admin: asyncpg.Connection
+) -> None:
+    async with serving(database, rows, BOUNDS) as commit:
+        async with shut(admin):
+            waiting = [asyncio.create_task(commit.submit(0, item)) for item in range(1, 4)]
+            await asyncio.sleep(0.5)  # many times the time after which it is looked at
+            assert not any(each.done() for each in waiting)
+            assert await admin.fetchval(f"SELECT count(*) {OURS} AND wait_event = 'advisory'") == 1
+        told = await asyncio.gather(*waiting)
+    assert told == [f"outcome of {item}" for item in range(1, 4)]
+    assert await rows.transactions() == [[1, 2, 3]]
+    assert rows.batches == [[1, 2, 3]]
+
+
+async def test_who_waits_past_the_deadline_is_told_what_is_known_while_the_batch_goes_on(
+    database: Database, rows: Gated, admin: asyncpg.Connection
+) -> None:
+    async with serving(database, rows, IMPATIENT) as commit:
+        async with shut(admin):
+            sent = asyncio.create_task(commit.submit(0, 1))
+            await until(
+                lambda: admin.fetchval(f"SELECT count(*) {OURS} AND wait_event = 'advisory'")
+            )
+            in_line = [asyncio.create_task(commit.submit(0, item)) for item in (2, 3)]
+            with pytest.raises(OutcomeUnknown):
+                await sent
+            for each in in_line:
+                with pytest.raises(DatabaseUnavailable):
+                    await each
+        # What was sent is done, as the caller may find out; what was in line never was sent.
+        await until(rows.transactions)
+        assert await commit.submit(0, 4) == "outcome of 4"
+    assert await rows.transactions() == [[1], [4]]
+    assert await rows.backends() == 1
+
+
+async def test_a_batch_whose_answer_was_lost_is_sent_again_and_leaves_no_session_behind(
+    database_url: str, rows: Rows, admin: asyncpg.Connection, tmp_path: Path
+) -> None:
+    line = Line(database_url, tmp_path)
+    async with line.open():
+        database = await Database.open(line.url)
+        async with serving(database, rows, BOUNDS) as commit:
+            assert await commit.submit(0, 1) == "outcome of 1"
+            (lost,) = await admin.fetch(f"SELECT pid {OURS} AND query LIKE '%pg_advisory%'")
+            line.swallow()
+            assert await commit.submit(0, 2) == "outcome of 2"
+        await database.close()
+    assert {1, 2} == {item for items in await rows.transactions() for item in items}
+    assert not await admin.fetch("SELECT FROM pg_stat_activity WHERE pid = $1", lost["pid"])
