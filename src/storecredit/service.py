@@ -8,7 +8,7 @@ finished, then the commits; the database is closed by whoever opened it.
 import asyncio
 import contextlib
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
@@ -35,6 +35,7 @@ from storecredit.web.app import create_app, create_metrics_app
 from storecredit.web.gauges import Gauges
 from storecredit.web.parts import Parts
 from storecredit.web.server import http_server
+from storecredit.web.starting import starting_app
 
 log = telemetry.get_logger("service")
 
@@ -103,6 +104,19 @@ async def assembled(settings: Settings, database: Database) -> AsyncIterator[Ser
         await parts.rate_limits.close()
         await parts.tokens.close()
         await _cancelled(listening)
+
+
+async def answer_starting(listening: Sequence[socket.socket]) -> None:
+    """Tell whoever asks that the service starts, until cancelled; the sockets stay open."""
+    http = http_server(starting_app)
+    serving = asyncio.create_task(
+        http.serve(sockets=[each.dup() for each in listening]), name="http-starting"
+    )
+    try:
+        await asyncio.wait({serving})
+    finally:
+        http.should_exit = True
+        await serving
 
 
 async def serve(

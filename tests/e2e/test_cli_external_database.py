@@ -117,16 +117,6 @@ async def test_serve_migrates_an_external_database_when_told_to(
     assert not (new_storecredit.data_dir / "postgres").exists()
 
 
-def test_a_server_that_is_away_is_told(new_storecredit: Storecredit) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    url = f"postgresql://open:{PASSWORD}@127.0.0.1:{port}/store"
-    for command in ("store list", "migrate"):
-        told = new_storecredit(*command.split(), "--database-url", url).sentence()
-        assert "PostgreSQL is not available" in told
-        assert "sesame" not in told
-
-
 def test_a_url_that_is_none_is_told_and_not_quoted(new_storecredit: Storecredit) -> None:
     for url in ("postgresql://open:/sesame@127.0.0.1/store", "mysql://open:sesame@127.0.0.1/x"):
         told = new_storecredit("store", "list", STORECREDIT_DATABASE_URL=url).sentence()

@@ -95,6 +95,8 @@ class Line:
         """Cut the line once: the server never hears of a batch, or commits it and is not heard."""
         self.is_away = False
         """Whether who connects now is hung up on."""
+        self.turned_away = asyncio.Event()
+        """Somebody was hung up on."""
         self.is_away_after_the_cut = False
         self.cut = asyncio.Event()
         self.speaks = asyncio.Event()
@@ -126,6 +128,7 @@ class Line:
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if self.is_away:
+            self.turned_away.set()
             writer.close()
             return
         upstream = await self._connect()

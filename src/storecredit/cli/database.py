@@ -7,8 +7,10 @@ takes; it is made only for the commands that say so.
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
+from storecredit.cli import output
 from storecredit.cli.problems import unknown_store
 
 if TYPE_CHECKING:
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
 
     from storecredit.billing.assembly import Billing
     from storecredit.ledger.credits import Credits
+    from storecredit.postgres.opening import Wait
     from storecredit.postgres.pool import Database
     from storecredit.settings import Settings
     from storecredit.stores.api_keys import ApiKeys
@@ -94,8 +97,20 @@ async def _against(
 ) -> T:
     from storecredit.postgres.opening import open_database
 
-    async with open_database(settings, create=create) as database:
+    async with open_database(settings, create=create, wait=a_moment()) as database:
         return await act(rooms(database, settings))
+
+
+def a_moment() -> "Wait":
+    """What a command waits for a database that is away; whoever watches is told."""
+    from storecredit.postgres.opening import COMMAND_WAIT_SECONDS, Wait
+
+    return Wait(partial(note_the_wait, COMMAND_WAIT_SECONDS))
+
+
+def note_the_wait(seconds: float, reason: str) -> None:
+    """Tell people what is waited for."""
+    output.note(f"{reason.rstrip('.')}. Waiting for it, up to {seconds:g} s.")
 
 
 def rooms(database: "Database", settings: "Settings") -> Rooms:

@@ -1,31 +1,30 @@
 """`storecredit serve`, `worker` and `migrate`: what runs the service and prepares its database."""
 
 import asyncio
+import contextlib
 import difflib
 import gc
 import os
 import socket
 import sys
 from collections.abc import Coroutine
-from contextlib import asynccontextmanager
 from dataclasses import asdict
-from importlib import import_module
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 import storecredit
 from storecredit.cli import output
-from storecredit.cli.database import quiet, rooms
+from storecredit.cli.database import a_moment, quiet, rooms
 from storecredit.cli.demo import BLOCKED_TERM, make_first_store, url_of
 from storecredit.cli.options import DatabaseUrl, DataDir, Json, settings_of, variable_of
+from storecredit.cli.starting import loaded
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
-    from types import ModuleType
+    from collections.abc import Iterator
 
     from storecredit.postgres.migrate import Migrated
-    from storecredit.postgres.pool import Database
     from storecredit.service import Service
     from storecredit.settings import Settings
 
@@ -138,6 +137,7 @@ def _run(settings: "Settings", main: Coroutine[None, None, None]) -> None:
     import uvloop
 
     from storecredit import telemetry
+    from storecredit.postgres.opening import OpeningStopped
 
     telemetry.configure(settings.log_format, settings.log_level)
     if settings.parent_pid is None:
@@ -145,7 +145,8 @@ def _run(settings: "Settings", main: Coroutine[None, None, None]) -> None:
     # A batch makes thousands of objects that all live until it is committed: at Python's default
     # of 700 it is looked through again and again, for a fifth of the time of a generation.
     gc.set_threshold(*CYCLES_LOOKED_FOR_AFTER)
-    uvloop.run(main)
+    with contextlib.suppress(OpeningStopped):
+        uvloop.run(main)
 
 
 def _warn_of_unknown_variables() -> None:
@@ -183,15 +184,25 @@ async def _serve_one(settings: "Settings", *, migrate_external: bool, demo: bool
     )
     metrics_listening = processes.listen_for_metrics(settings)
     beside: list[asyncio.Task[None]] = []
+    if settings.parent_pid is not None:
+        tied = processes.stop_with_parent(settings.parent_pid, stop)
+        beside.append(asyncio.create_task(tied))
 
     def on_ready(running: "Service") -> None:
         _spare_what_stays()
-        task = asyncio.create_task(_beside(running, settings, listening, stop, demo=demo))
-        task.add_done_callback(lambda task: _stop_if_broken(task, stop))
-        beside.append(task)
+        if settings.parent_pid is None:
+            task = asyncio.create_task(_beside(running, settings, listening, stop, demo=demo))
+            task.add_done_callback(lambda task: _stop_if_broken(task, stop))
+            beside.append(task)
 
+    # Where several processes share the address, the one that others wait for answers meanwhile.
+    starting = [listening] if settings.parent_pid is None else []
+    starting += [metrics_listening] if metrics_listening else []
     try:
-        async with _loaded(settings, migrate_external=migrate_external) as (service, database):
+        async with loaded(settings, stop, starting, migrate_external=migrate_external) as (
+            service,
+            database,
+        ):
             await service.serve(
                 settings,
                 database,
@@ -211,21 +222,6 @@ def _spare_what_stays() -> None:
     gc.freeze()
 
 
-@asynccontextmanager
-async def _loaded(
-    settings: "Settings", *, migrate_external: bool = False
-) -> "AsyncIterator[tuple[ModuleType, Database]]":
-    """The service's module, loaded while the database starts, and the database.
-
-    A new database is made by other processes, for the most part: both can be waited for at once.
-    """
-    from storecredit.postgres.opening import open_database
-
-    loading = asyncio.create_task(asyncio.to_thread(import_module, "storecredit.service"))
-    async with open_database(settings, migrate_external=migrate_external) as database:
-        yield await loading, database
-
-
 async def _beside(
     running: "Service",
     settings: "Settings",
@@ -237,9 +233,6 @@ async def _beside(
     """What a serving process does beside serving: say where, show the demo, tend further ones."""
     from storecredit import processes
 
-    if settings.parent_pid is not None:
-        await processes.stop_with_parent(settings.parent_pid, stop)
-        return
     url = url_of(*listening.getsockname()[:2])
     _print_banner(settings, url)
     if demo:
@@ -259,18 +252,20 @@ async def _work(settings: "Settings") -> None:
     stop = asyncio.Event()
     processes.stop_on_signals(stop)
     metrics_listening = processes.listen_for_metrics(settings)
-    async with _loaded(settings) as (service, database):
+    starting = [metrics_listening] if metrics_listening else []
+    async with loaded(settings, stop, starting) as (service, database):
         await service.work(settings, database, stop, metrics_listening=metrics_listening)
 
 
 async def _migrate(settings: "Settings", interface: str | None) -> "Migrated":
     from storecredit.postgres.embedded import EmbeddedPostgres
     from storecredit.postgres.migrate import migrate as migrate_database
+    from storecredit.postgres.opening import once_there
 
     if settings.database_url is not None:
-        return await migrate_database(
-            settings.database_url.get_secret_value(), interface_schema=interface
-        )
+        url = settings.database_url.get_secret_value()
+        migrating = partial(migrate_database, url, interface_schema=interface)
+        return await once_there(migrating, a_moment(), is_quick=False)
     postgres = EmbeddedPostgres(settings.data_dir)
     await postgres.start()
     try:

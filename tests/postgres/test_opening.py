@@ -1,0 +1,81 @@
+"""How an external database is opened that is away, comes back, or cannot be used."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+
+from storecredit.postgres.opening import OpeningStopped, Wait, open_database
+from storecredit.postgres.pool import DatabaseMisconfigured, DatabaseUnavailable
+from storecredit.settings import Settings
+from tests.conftest import with_database
+from tests.postgres.commits import Line
+
+LONG_SECONDS = 3600.0
+NOBODY = "postgresql://open:sesame@127.0.0.1:1/store"
+"""Where no server listens."""
+
+
+def settings_for(url: str) -> Settings:
+    return Settings(database_url=SecretStr(url))
+
+
+async def opened(url: str, wait: Wait | None) -> bool:
+    async with open_database(settings_for(url), wait=wait) as database:
+        return bool(await database.fetchval("SELECT current_user = 'storecredit_app'"))
+
+
+async def test_it_is_opened_once_it_is_there_and_told_of_once(
+    database_url: str, tmp_path: Path
+) -> None:
+    line = Line(database_url, tmp_path)
+    told: list[str] = []
+    is_told = asyncio.Event()
+
+    def tell(reason: str) -> None:
+        told.append(reason)
+        is_told.set()
+
+    opening = asyncio.create_task(opened(line.url, Wait(tell, LONG_SECONDS)))
+    await is_told.wait()
+    line.is_away = True
+    async with line.open():
+        await line.turned_away.wait()
+        line.is_away = False
+        assert await opening
+    assert len(told) == 1
+    assert told[0].startswith("PostgreSQL is not available: ")
+
+
+@pytest.mark.parametrize("url", [NOBODY, "postgresql://open@no-such-host.invalid/store"])
+async def test_one_that_is_away_is_an_error_at_once_for_who_does_not_wait(url: str) -> None:
+    """A name without an address may get one: the host is about to start."""
+    with pytest.raises(DatabaseUnavailable):
+        await opened(url, None)
+
+
+async def test_a_wait_that_is_stopped_ends(database_url: str, tmp_path: Path) -> None:
+    """Also while a connection is under way to a server that says nothing."""
+    line = Line(database_url, tmp_path)
+    line.speaks.clear()
+    stop = asyncio.Event()
+    told: list[str] = []
+
+    def tell(reason: str) -> None:
+        told.append(reason)
+        stop.set()
+
+    async with line.open():
+        with pytest.raises(OpeningStopped):
+            await opened(f"{line.url}&connect_timeout=60", Wait(tell, LONG_SECONDS, stop))
+    assert told == ["PostgreSQL does not answer"]
+
+
+@pytest.mark.parametrize("name", ["nowhere", "postgres"])
+async def test_one_that_cannot_be_used_is_not_waited_for(server_url: str, name: str) -> None:
+    """There is no such database, or it has not been migrated."""
+    told: list[str] = []
+    with pytest.raises(DatabaseMisconfigured):
+        await opened(with_database(server_url, name), Wait(told.append, LONG_SECONDS))
+    assert told == []
