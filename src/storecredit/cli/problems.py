@@ -63,6 +63,7 @@ def expected(error: Exception) -> Problem | None:
 def _of_the_database(error: Exception) -> Problem | None:
     from storecredit.postgres.embedded import EmbeddedPostgresError
     from storecredit.postgres.pool import (
+        CommitInDoubt,
         DatabaseMisconfigured,
         DatabaseUnavailable,
         StatementRefused,
@@ -71,6 +72,9 @@ def _of_the_database(error: Exception) -> Problem | None:
     match error:
         case DatabaseMisconfigured() | EmbeddedPostgresError():
             return Problem(str(error))
+        case CommitInDoubt():
+            advice = "It is done unless a failover undoes it: look, before you run this again."
+            return Problem(f"{error}. {advice}")
         case DatabaseUnavailable():
             advice = "Check that it runs, and that the database URL names it."
             return Problem(f"{str(error).rstrip('.')}. {advice}")

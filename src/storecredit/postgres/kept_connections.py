@@ -13,6 +13,8 @@ import asyncpg
 from storecredit.postgres.pool import Database, DatabaseUnavailable, Record, translated
 
 CLOSE_TIMEOUT_SECONDS: Final = 1.0
+SETTINGS: Final = {"statement_timeout": "10s"}
+"""Who is given up on while he waits in the server leaves it by himself; nothing is written here."""
 
 
 class KeptConnections:
@@ -28,7 +30,7 @@ class KeptConnections:
         Raises DatabaseUnavailable, DatabaseMisconfigured. Whatever ends the statement early,
         cancellation too, ends the connection.
         """
-        connection = self._usable() or await self._database.connect()
+        connection = self._usable() or await self._database.connect(SETTINGS)
         try:
             with translated():
                 rows: list[Record] = await connection.fetch(query, *args)

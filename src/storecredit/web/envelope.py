@@ -17,7 +17,7 @@ from storecredit import telemetry
 from storecredit.billing.paddle.gateway import PaddleRefused, PaddleUnavailable
 from storecredit.ledger.credits import AccountMissing
 from storecredit.postgres.group_commit import OutcomeUnknown, WaitingLineFull
-from storecredit.postgres.pool import DatabaseUnavailable
+from storecredit.postgres.pool import CommitInDoubt, DatabaseUnavailable
 from storecredit.stores.rate_limits import RateLimitsUnavailable
 from storecredit.users.token_keys import TokenKeysUnavailable
 
@@ -194,7 +194,7 @@ def failure_of(error: BaseException) -> Failure | None:
     match error:
         case Failure():
             return error
-        case OutcomeUnknown():
+        case OutcomeUnknown() | CommitInDoubt():
             return unavailable(
                 "The database did not answer in time. Send the same request with the same request "
                 "id again: it will be done once, whether or not this attempt was."
@@ -202,7 +202,10 @@ def failure_of(error: BaseException) -> Failure | None:
         case WaitingLineFull():
             return unavailable("Too many requests are waiting. Nothing was charged; try again.")
         case DatabaseUnavailable() | RateLimitsUnavailable() | TokenKeysUnavailable():
-            return unavailable("The service is not available right now. Nothing was charged.")
+            return unavailable(
+                "The service is not available right now. Nothing was charged; send the same "
+                "request with the same request id again."
+            )
         case PaddleUnavailable() | PaddleRefused():
             return _failure_of_paddle(error)
         case AccountMissing():
