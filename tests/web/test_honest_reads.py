@@ -1,5 +1,6 @@
 """M9: what cannot be read is an error that says so, in the answer and in the log; never a zero."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -196,6 +197,8 @@ async def test_m9_the_app_is_told_so_in_the_form_it_reads(
     database = await Database.open(postgres.app_url)
     async with assembled(settings, database) as service, http_client(service) as api:
         known, unknown = user_of(api), user_of(api)
+        while not service.listener.is_fresh():  # noqa: ASYNC110 - it sets no event
+            await asyncio.sleep(0.01)
         assert await known.balance() == 10
         await postgres.stop()
         log.forget()

@@ -105,6 +105,7 @@ class _Lane(Generic[Item, Outcome]):
         self.task: asyncio.Task[None] | None = None
         self.is_closing = False
         self.connection: asyncpg.Connection | None = None
+        self.backend_pid = 0
         self.doubts = DoubtfulCommits()
 
     def add(self, entry: _Entry[Item, Outcome]) -> None:
@@ -170,8 +171,15 @@ class _Lane(Generic[Item, Outcome]):
     async def connect(self, database: Database) -> asyncpg.Connection:
         """Its connection, made anew if there is none."""
         if self.connection is None:
-            self.connection = await database.connect(self._settings)
-            self.connection.add_log_listener(self.doubts)
+            connection = await database.connect(self._settings)
+            try:
+                with translated():
+                    connection.add_log_listener(self.doubts)
+                    self.backend_pid = await connection.fetchval("SELECT pg_backend_pid()")
+            except BaseException:
+                connection.terminate()
+                raise
+            self.connection = connection
         return self.connection
 
     def finish(self) -> None:
@@ -434,17 +442,17 @@ class GroupCommit(Generic[Item, Outcome]):
             self._waiting -= len(too_late)
             _fail(too_late, error)
             if time.monotonic() - looked_at >= BATCH_TIMEOUT_SECONDS:
-                if not await self._is_at_work(connection):
+                if not await self._is_at_work(lane.backend_pid):
                     # Whoever waits for the answer is told that the connection is lost.
                     connection.terminate()
                     return
                 looked_at = time.monotonic()
             await asyncio.sleep(LATE_CHECK_SECONDS)
 
-    async def _is_at_work(self, connection: asyncpg.Connection) -> bool:
+    async def _is_at_work(self, backend_pid: int) -> bool:
         """Whether the server has not finished the batch; it is waited for if nobody can say."""
         try:
-            return await self._database.is_at_work(connection)
+            return await self._database.is_at_work(backend_pid)
         except DatabaseError as error:
             log.warning("stalled_batch_unseen", operation=self._operation, error=str(error))
             return True

@@ -349,8 +349,10 @@ class Database:
         """
         return await self._servers.connect(settings=settings)
 
-    async def is_at_work(self, connection: asyncpg.Connection) -> bool:
-        """Whether the server is still busy with what was asked on a connection that is silent.
+    async def is_at_work(self, backend_pid: int) -> bool:
+        """Whether the server is still busy with what was asked in a session that is silent.
+
+        `backend_pid` is what `pg_backend_pid()` said in it; a pooler tells the driver another one.
 
         Not so if the server is another one by now, or waits for us: then the question or the answer
         was lost on its way, and the session that is left behind is ended.
@@ -359,7 +361,7 @@ class Database:
         looking = await self._servers.connect(as_app=False)
         try:
             with translated():
-                return await _is_active(looking, connection.get_server_pid())
+                return await _is_active(looking, backend_pid)
         finally:
             looking.terminate()
 
