@@ -11,8 +11,9 @@ import httpx
 
 from storecredit.ledger.owners import Owner
 from tests.crash.load import Account, Load, load_on
+from tests.crash.waiting import until_true
 from tests.e2e.conftest import Serving, Storecredit
-from tests.postgres.replication.nodes import Node
+from tests.postgres.replication.nodes import WAIT_MAX_SECONDS, Node
 
 CREDITS: Final = 10_000
 CREATE: Final = "/api/v1/generation/create"
@@ -31,6 +32,17 @@ class Shop:
     async def create(self, client: httpx.AsyncClient, request_id: str) -> httpx.Response:
         headers = {"Authorization": f"Bearer {self.api_key}", "X-Request-Id": request_id}
         return await client.post(CREATE, headers=headers, json=BODY)
+
+    async def answered(self, client: httpx.AsyncClient, request_id: str) -> httpx.Response:
+        """Ask until the answer is another than "not now"; that answer."""
+        answers: list[httpx.Response] = []
+
+        async def is_answered() -> bool:
+            answers.append(await self.create(client, request_id))
+            return answers[-1].status_code != httpx.codes.SERVICE_UNAVAILABLE
+
+        await until_true(is_answered, "it is answered", WAIT_MAX_SECONDS, lambda: answers[-1].text)
+        return answers[-1]
 
     def load(self, client: httpx.AsyncClient) -> Load:
         """Its clients, each of whom sends a request again until it is acknowledged."""

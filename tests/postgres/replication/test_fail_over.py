@@ -2,8 +2,6 @@
 
 import asyncio
 
-import pytest
-
 from tests.e2e.conftest import Storecredit
 from tests.postgres.replication.callers import BRIEF_WAITS, Shop, assert_verified
 from tests.postgres.replication.nodes import Pair
@@ -11,13 +9,12 @@ from tests.postgres.replication.nodes import Pair
 A_FEW = 15
 
 
-@pytest.mark.parametrize("parameters", [{"target_session_attrs": "primary"}])
 async def test_what_was_acknowledged_outlives_the_primary_and_the_switch_back(
-    pair: Pair, shop: Shop, command: Storecredit, parameters: dict[str, str]
+    pair: Pair, shop: Shop, command: Storecredit
 ) -> None:
     first, second = pair.nodes
     await pair.make_synchronous()
-    url = pair.url(**parameters)
+    url = pair.url()
     serving = command.serve("--no-worker", STORECREDIT_DATABASE_URL=url, **BRIEF_WAITS)
     async with shop.asking(serving) as load:
         await load.until_acknowledged(A_FEW)

@@ -1,0 +1,110 @@
+"""A batch that cannot end holds few connections, and holds nobody up but who it is about."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import asyncpg
+import httpx
+import pytest
+from pydantic import SecretStr
+
+from storecredit.postgres import group_commit
+from storecredit.postgres.pool import Database
+from storecredit.service import assembled
+from storecredit.settings import Settings
+from tests.postgres.replication.callers import Shop, assert_refused_for_now
+from tests.postgres.replication.nodes import Pair
+from tests.web.conftest import http_client
+from tests.web.doors import OPERATOR_TOKEN, Operator, StoreClient
+
+WAVES = 2
+ATTEMPTS = 5
+CONNECTIONS_MAX = 8
+OURS = "FROM pg_stat_activity WHERE application_name = 'storecredit'"
+
+
+@pytest.fixture
+async def api(
+    pair: Pair, data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[httpx.AsyncClient]:
+    """The application with one lane, which soon sees that it is held up."""
+    monkeypatch.setattr(group_commit, "BATCH_TIMEOUT_SECONDS", 0.2)
+    monkeypatch.setattr(group_commit, "LOCK_WAIT", "200ms")
+    settings = Settings(
+        data_dir=data_dir,
+        admin_token=SecretStr(OPERATOR_TOKEN),
+        commit_lanes=1,
+        commit_deadline_seconds=1,
+    )
+    database = await Database.open(pair.primary.url)
+    async with assembled(settings, database) as service, http_client(service) as client:
+        yield client
+    await database.close()
+
+
+async def connections(admin: asyncpg.Connection) -> int:
+    count: int = await admin.fetchval(f"SELECT count(*) {OURS}")
+    return count
+
+
+async def ask_in_vain(store: StoreClient, name: str, times: int) -> None:
+    """At once: each is told at its own deadline."""
+    asked = (store.create(f"{name}-{place}") for place in range(times))
+    for answer in await asyncio.gather(*asked):
+        assert_refused_for_now(answer)
+
+
+@contextlib.asynccontextmanager
+async def account_locked(admin: asyncpg.Connection, shop: Shop) -> AsyncIterator[None]:
+    """Another session has the account of a store, and does not let go."""
+    async with admin.transaction():
+        await admin.execute(
+            "SELECT FROM storecredit.accounts WHERE owner_id = $1 FOR UPDATE", shop.store_id
+        )
+        yield
+
+
+@pytest.fixture
+async def admin(pair: Pair) -> AsyncIterator[asyncpg.Connection]:
+    connection = await asyncpg.connect(pair.primary.url)
+    yield connection
+    await connection.close()
+
+
+async def test_no_connections_pile_up_while_the_standby_is_away(
+    pair: Pair, shop: Shop, api: httpx.AsyncClient, admin: asyncpg.Connection
+) -> None:
+    await pair.make_synchronous()
+    store = StoreClient(api, str(shop.store_id), "", shop.api_key)
+    assert (await store.create("before")).status_code == 201
+    pair.standby.stand_still()
+
+    await ask_in_vain(store, "first", 1)
+    few = await connections(admin)
+    for wave in range(WAVES):
+        await ask_in_vain(store, f"wave-{wave}", ATTEMPTS)
+        assert await connections(admin) <= few
+
+    pair.standby.go_on()
+    assert (await store.create("first-0")).status_code == 200
+
+
+async def test_a_locked_account_holds_up_no_other_owner(
+    shop: Shop, api: httpx.AsyncClient, admin: asyncpg.Connection
+) -> None:
+    blocked = StoreClient(api, str(shop.store_id), "", shop.api_key)
+    other = await Operator(api).store(credits=10_000)
+    created = []
+    async with account_locked(admin, shop):
+        for wave in range(WAVES):
+            asking = asyncio.create_task(ask_in_vain(blocked, f"wave-{wave}", ATTEMPTS))
+            while not asking.done():
+                created.append((await other.create()).status_code)
+            await asking
+        # Its lane, the siding, the listener, and who was asked for keys and stores.
+        assert await connections(admin) <= CONNECTIONS_MAX
+    assert set(created) == {201}
+    assert len(created) > WAVES * ATTEMPTS
+    assert (await blocked.create("wave-0-0")).status_code == 201
