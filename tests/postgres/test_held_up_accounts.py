@@ -28,7 +28,7 @@ OURS = (
 @pytest.fixture(autouse=True)
 def short_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody here holds a lock for a moment only."""
-    monkeypatch.setattr(group_commit, "LOCK_WAIT", "100ms")
+    monkeypatch.setattr(group_commit, "LOCK_WAIT_MS", 100)
 
 
 @pytest.fixture

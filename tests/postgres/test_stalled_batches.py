@@ -28,16 +28,25 @@ Commit = GroupCommit[int, str]
 def looked_at_soon(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(group_commit, "BATCH_TIMEOUT_SECONDS", 0.05)
     monkeypatch.setattr(group_commit, "LATE_CHECK_SECONDS", 0.01)
+    # The gate is a lock, and stands for a wait of another kind.
+    monkeypatch.setattr(group_commit, "LOCK_WAIT_MS", 0)
 
 
 class Gated(Rows):
     """Its transactions wait in the server, behind a gate that is no lock of theirs."""
 
     async def settle(self, connection: Connection, items: Sequence[int]) -> Sequence[str]:
-        await connection.execute("SET lock_timeout = 0")
-        await connection.execute("SELECT pg_advisory_lock_shared($1)", GATE)
-        await connection.execute("SELECT pg_advisory_unlock_shared($1)", GATE)
-        return await super().settle(connection, items)
+        self.batches.append(list(items))
+        # One statement, as the service's: between two the server would not be at work.
+        await connection.execute(
+            """WITH gate AS MATERIALIZED (SELECT pg_advisory_xact_lock_shared($2) AS passed)
+               INSERT INTO effects (item, backend)
+               SELECT item, pg_backend_pid() FROM gate, unnest($1::int[]) AS given (item)
+               WHERE passed IS NOT NULL""",
+            items,
+            GATE,
+        )
+        return [f"outcome of {item}" for item in items]
 
 
 @pytest.fixture

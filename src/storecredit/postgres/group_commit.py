@@ -26,20 +26,18 @@ What can go wrong, and what the caller sees:
 import asyncio
 import contextlib
 import time
-from collections import Counter, OrderedDict, deque
+from collections import Counter, OrderedDict
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final, Generic, TypeVar
-
-import asyncpg
+from typing import Final, Generic
 
 from storecredit import telemetry
+from storecredit.postgres.lanes import Batch, Entry, Item, Lane, Outcome
 from storecredit.postgres.pool import (
     Connection,
     Database,
     DatabaseError,
     DatabaseUnavailable,
-    DoubtfulCommits,
     LockTimedOut,
     is_transient,
     translated,
@@ -47,19 +45,19 @@ from storecredit.postgres.pool import (
 
 log = telemetry.get_logger("postgres.group_commit")
 
-Item = TypeVar("Item")
-Outcome = TypeVar("Outcome")
-
 RETRY_WAIT_SECONDS: Final = 0.05
 BATCH_TIMEOUT_SECONDS: Final = 5.0
 """A batch that has no answer after so long is stalled; it is looked at again as often."""
 LATE_CHECK_SECONDS: Final = 0.25
 """How often, while a batch is stalled, those are looked for whose deadline has passed."""
-CLOSE_TIMEOUT_SECONDS: Final = 1.0
-LOCK_WAIT: Final = "1s"
+LOCK_WAIT_MS: Final = 1000
 """How long a batch waits for a lock: what others of ours hold is free within milliseconds."""
-LOCK_GLANCE: Final = "50ms"
-"""How long it waits once it is known that somebody is in the way."""
+LOCK_GLANCE_MS: Final = 50
+"""How long it waits once it is known that somebody is in the way.
+
+In the siding twice as long after each time in vain, as what is slow is not held; LOCK_WAIT_MS at
+most.
+"""
 HELD_UP_MAX: Final = 1000
 """Accounts that are remembered as held up; of more, the oldest goes back to its lane."""
 _STOPPED: Final = "the service stopped before it could commit"
@@ -73,131 +71,6 @@ class WaitingLineFull(Exception):
 
 class OutcomeUnknown(Exception):
     """The database went away and did not come back in time: send the same request id again."""
-
-
-@dataclass(slots=True, eq=False)
-class _Entry(Generic[Item, Outcome]):
-    account_id: int
-    item: Item
-    outcome: asyncio.Future[Outcome]
-    entered_at: float
-    is_in_doubt: bool = False
-    """Whether it was sent, and nobody knows what became of it."""
-
-    def fail(self, error: Exception) -> None:
-        """Tell the caller, unless he has been told."""
-        if not self.outcome.done():
-            self.outcome.set_exception(OutcomeUnknown(str(error)) if self.is_in_doubt else error)
-
-
-Batch = Sequence[_Entry[Item, Outcome]]
-
-
-class _Lane(Generic[Item, Outcome]):
-    """The waiting lines of some accounts and the one connection that serves them."""
-
-    def __init__(self, lock_wait: str) -> None:
-        self._lines: OrderedDict[int, deque[_Entry[Item, Outcome]]] = OrderedDict()
-        self._settings = {"lock_timeout": lock_wait}
-        self.lock_wait = lock_wait
-        self.waiting = 0
-        self.wake = asyncio.Event()
-        self.task: asyncio.Task[None] | None = None
-        self.is_closing = False
-        self.connection: asyncpg.Connection | None = None
-        self.backend_pid = 0
-        self.doubts = DoubtfulCommits()
-
-    def add(self, entry: _Entry[Item, Outcome]) -> None:
-        """Put an entry last in its account's line."""
-        line = self._lines.get(entry.account_id)
-        if line is None:
-            line = self._lines[entry.account_id] = deque()
-        line.append(entry)
-        self.waiting += 1
-        self.wake.set()
-
-    def put_back(self, entries: Iterable[_Entry[Item, Outcome]]) -> None:
-        """Put one account's entries first in its line, in their order, and the line last."""
-        back = deque(entries)
-        if back:
-            account_id = back[0].account_id
-            self.waiting += len(back)
-            back.extend(self._lines.pop(account_id, ()))
-            self._lines[account_id] = back
-            self.wake.set()
-
-    def has(self, account_id: int) -> bool:
-        """Whether anything waits in this account's line."""
-        return account_id in self._lines
-
-    def take(self, size_max: int, share_max: int) -> list[_Entry[Item, Outcome]]:
-        """The next batch: of each account, in turns, at most its share, in its entries' order."""
-        lines = self._lines
-        if self.waiting <= min(size_max, share_max):
-            batch = [entry for line in lines.values() for entry in line]
-            lines.clear()
-        else:
-            batch = []
-            for _ in range(share_max):
-                for account_id in list(lines)[: size_max - len(batch)]:
-                    line = lines[account_id]
-                    batch.append(line.popleft())
-                    if line:
-                        lines.move_to_end(account_id)
-                    else:
-                        del lines[account_id]
-        self.waiting -= len(batch)
-        return batch
-
-    def take_line(self, account_id: int) -> deque[_Entry[Item, Outcome]]:
-        """All that waits in one account's line."""
-        line = self._lines.pop(account_id, deque())
-        self.waiting -= len(line)
-        return line
-
-    def take_until(self, entered_at: float) -> list[_Entry[Item, Outcome]]:
-        """What entered at that moment or before."""
-        taken = []
-        for account_id in list(self._lines):
-            line = self._lines[account_id]
-            while line and line[0].entered_at <= entered_at:
-                taken.append(line.popleft())
-            if not line:
-                del self._lines[account_id]
-        self.waiting -= len(taken)
-        return taken
-
-    async def connect(self, database: Database) -> asyncpg.Connection:
-        """Its connection, made anew if there is none."""
-        if self.connection is None:
-            connection = await database.connect(self._settings)
-            try:
-                with translated():
-                    connection.add_log_listener(self.doubts)
-                    self.backend_pid = await connection.fetchval("SELECT pg_backend_pid()")
-            except BaseException:
-                connection.terminate()
-                raise
-            self.connection = connection
-        return self.connection
-
-    def finish(self) -> None:
-        """Have its task end when nothing waits any longer."""
-        self.is_closing = True
-        self.wake.set()
-
-    def drop_connection(self) -> None:
-        connection, self.connection = self.connection, None
-        if connection is not None:
-            connection.terminate()
-
-    async def close(self) -> None:
-        """Take leave of the server; one that does not answer keeps nobody from stopping."""
-        connection, self.connection = self.connection, None
-        if connection is not None:
-            with contextlib.suppress(DatabaseUnavailable), translated():
-                await connection.close(timeout=CLOSE_TIMEOUT_SECONDS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,8 +105,8 @@ class GroupCommit(Generic[Item, Outcome]):
         self._bounds = bounds
         self._batch_size = metrics.commit_batch_size.labels(operation)
         self._wait_seconds = metrics.commit_wait_seconds.labels(operation)
-        self._lanes: list[_Lane[Item, Outcome]] = [_Lane(LOCK_WAIT) for _ in range(bounds.lanes)]
-        self._siding: _Lane[Item, Outcome] = _Lane(LOCK_GLANCE)
+        self._lanes: list[Lane[Item, Outcome]] = [Lane(LOCK_WAIT_MS) for _ in range(bounds.lanes)]
+        self._siding: Lane[Item, Outcome] = Lane(LOCK_GLANCE_MS)
         self._held_up: OrderedDict[int, None] = OrderedDict()
         self._waiting = 0
         self._accounts: Counter[int] = Counter()
@@ -256,7 +129,7 @@ class GroupCommit(Generic[Item, Outcome]):
             _fail(lane.take(lane.waiting, lane.waiting), OutcomeUnknown(_STOPPED))
         await asyncio.gather(*(lane.close() for lane in self._all_lanes()))
 
-    async def _finish(self, lanes: Sequence[_Lane[Item, Outcome]], give_up_at: float) -> None:
+    async def _finish(self, lanes: Sequence[Lane[Item, Outcome]], give_up_at: float) -> None:
         for lane in lanes:
             lane.finish()
         tasks = [lane.task for lane in lanes if lane.task is not None]
@@ -276,7 +149,7 @@ class GroupCommit(Generic[Item, Outcome]):
             raise WaitingLineFull(f"{self._waiting} requests are waiting")
         is_held_up = account_id in self._held_up
         lane = self._siding if is_held_up else self._lanes[account_id % len(self._lanes)]
-        entry: _Entry[Item, Outcome] = _Entry(
+        entry: Entry[Item, Outcome] = Entry(
             account_id, item, asyncio.get_running_loop().create_future(), time.monotonic()
         )
         lane.add(entry)
@@ -289,7 +162,7 @@ class GroupCommit(Generic[Item, Outcome]):
             if not self._accounts[account_id]:
                 del self._accounts[account_id]
 
-    async def _serve(self, lane: _Lane[Item, Outcome]) -> None:
+    async def _serve(self, lane: Lane[Item, Outcome]) -> None:
         while lane.waiting or not lane.is_closing:
             if not lane.waiting:
                 lane.wake.clear()
@@ -298,17 +171,18 @@ class GroupCommit(Generic[Item, Outcome]):
             batch = self._next_batch(lane)
             try:
                 await self._run(lane, batch)
-            except asyncio.CancelledError:
+            except BaseException:
+                # Who waits in the siding is told so, too; sent he will be all the same.
                 lane.drop_connection()
                 _fail(batch, OutcomeUnknown(_STOPPED))
                 raise
             finally:
                 self._waiting -= len(batch)
 
-    def _all_lanes(self) -> tuple[_Lane[Item, Outcome], ...]:
+    def _all_lanes(self) -> tuple[Lane[Item, Outcome], ...]:
         return (*self._lanes, self._siding)
 
-    def _next_batch(self, lane: _Lane[Item, Outcome]) -> list[_Entry[Item, Outcome]]:
+    def _next_batch(self, lane: Lane[Item, Outcome]) -> list[Entry[Item, Outcome]]:
         size_max = self._bounds.batch_max
         is_alone = len(self._accounts) <= 1
         batch = lane.take(size_max, size_max if is_alone else max(1, size_max // SHARES))
@@ -316,7 +190,7 @@ class GroupCommit(Generic[Item, Outcome]):
         self._wait_seconds.observe(time.monotonic() - batch[0].entered_at)
         return batch
 
-    async def _run(self, lane: _Lane[Item, Outcome], batch: Batch[Item, Outcome]) -> None:
+    async def _run(self, lane: Lane[Item, Outcome], batch: Batch[Item, Outcome]) -> None:
         """Settle a batch: every entry has its outcome when this returns, or waits in the siding."""
         batch = self._refuse_the_late(batch)
         while batch:
@@ -339,11 +213,12 @@ class GroupCommit(Generic[Item, Outcome]):
                 for entry, outcome in zip(batch, outcomes, strict=True):
                     if not entry.outcome.done():
                         entry.outcome.set_result(outcome)
-                self._release(batch)
+                if self._held_up:
+                    await self._release(lane, batch)
                 return
 
     async def _transact(
-        self, lane: _Lane[Item, Outcome], batch: Batch[Item, Outcome]
+        self, lane: Lane[Item, Outcome], batch: Batch[Item, Outcome]
     ) -> Sequence[Outcome]:
         connection = await lane.connect(self._database)
         with translated(), self._watched(lane, batch):
@@ -357,7 +232,7 @@ class GroupCommit(Generic[Item, Outcome]):
             return outcomes
 
     async def _isolate(
-        self, lane: _Lane[Item, Outcome], batch: Batch[Item, Outcome], error: Exception
+        self, lane: Lane[Item, Outcome], batch: Batch[Item, Outcome], error: Exception
     ) -> None:
         """The batch was rolled back for one bad item: try each alone; only the bad one fails."""
         if len(batch) == 1:
@@ -367,54 +242,53 @@ class GroupCommit(Generic[Item, Outcome]):
             await self._run(lane, [entry])
 
     async def _part(
-        self, lane: _Lane[Item, Outcome], batch: Batch[Item, Outcome], error: LockTimedOut
+        self, lane: Lane[Item, Outcome], batch: Batch[Item, Outcome], error: LockTimedOut
     ) -> None:
         """The batch was rolled back, as somebody else holds what it locks: try each account alone.
 
         What is held up waits in the siding, and lets all others pass.
         """
-        by_account: dict[int, list[_Entry[Item, Outcome]]] = {}
+        by_account: dict[int, list[Entry[Item, Outcome]]] = {}
         for entry in batch:
             by_account.setdefault(entry.account_id, []).append(entry)
-        if len(by_account) > 1:
-            await self._wait_for_locks(lane, LOCK_GLANCE)
-            for entries in by_account.values():
-                await self._run(lane, entries)
-            await self._wait_for_locks(lane, lane.lock_wait)
+        if len(by_account) == 1:
+            await self._put_aside(lane, self._refuse_the_late(batch), error)
             return
-        log.warning("account_held_up", operation=self._operation, error=str(error))
-        self._put_aside(lane, self._refuse_the_late(batch))
-        if lane is self._siding:
-            await asyncio.sleep(RETRY_WAIT_SECONDS)
+        waited_ms = lane.lock_wait_ms
+        if lane is not self._siding:
+            await lane.wait_for_locks(LOCK_GLANCE_MS)
+        for entries in by_account.values():
+            await self._run(lane, entries)
+        if lane is not self._siding:
+            await lane.wait_for_locks(waited_ms)
 
-    def _put_aside(self, lane: _Lane[Item, Outcome], batch: Batch[Item, Outcome]) -> None:
+    async def _put_aside(
+        self, lane: Lane[Item, Outcome], batch: Batch[Item, Outcome], error: LockTimedOut
+    ) -> None:
         """Have one account's entries, and what waits behind them, served in the siding."""
         self._waiting += len(batch)
         for account_id in {entry.account_id for entry in batch}:
+            if account_id not in self._held_up:
+                log.warning("account_held_up", operation=self._operation, error=str(error))
             self._held_up[account_id] = None
             behind = () if lane is self._siding else lane.take_line(account_id)
             self._siding.put_back([*batch, *behind])
         while len(self._held_up) > HELD_UP_MAX:
             self._held_up.popitem(last=False)
+        if lane is self._siding:
+            await lane.wait_for_locks(min(2 * lane.lock_wait_ms, LOCK_WAIT_MS))
+            await asyncio.sleep(RETRY_WAIT_SECONDS)
 
-    def _release(self, batch: Batch[Item, Outcome]) -> None:
+    async def _release(self, lane: Lane[Item, Outcome], batch: Batch[Item, Outcome]) -> None:
         """Whoever is served is no longer held up, once nothing of it waits in the siding."""
-        if self._held_up:
-            for entry in batch:
-                if not self._siding.has(entry.account_id):
-                    self._held_up.pop(entry.account_id, None)
-
-    async def _wait_for_locks(self, lane: _Lane[Item, Outcome], wait: str) -> None:
-        """How long the lane's connection is to wait for a lock, if there is one still."""
-        if lane.connection is not None:
-            try:
-                with translated():
-                    await lane.connection.execute(f"SET lock_timeout = '{wait}'")
-            except DatabaseUnavailable:
-                lane.drop_connection()
+        for entry in batch:
+            if not self._siding.has(entry.account_id):
+                self._held_up.pop(entry.account_id, None)
+        if lane is self._siding:
+            await lane.wait_for_locks(LOCK_GLANCE_MS)
 
     @contextlib.contextmanager
-    def _watched(self, lane: _Lane[Item, Outcome], batch: Batch[Item, Outcome]) -> Iterator[None]:
+    def _watched(self, lane: Lane[Item, Outcome], batch: Batch[Item, Outcome]) -> Iterator[None]:
         """Look after a batch that has no answer for long. Costs a timer while all is well."""
         watching: list[asyncio.Task[None]] = []
 
@@ -429,7 +303,7 @@ class GroupCommit(Generic[Item, Outcome]):
             for task in watching:
                 task.cancel()
 
-    async def _watch(self, lane: _Lane[Item, Outcome], batch: Batch[Item, Outcome]) -> None:
+    async def _watch(self, lane: Lane[Item, Outcome], batch: Batch[Item, Outcome]) -> None:
         """Tell those their deadline who wait for a stalled batch, until it is known to be lost."""
         log.warning("batch_stalled", operation=self._operation, size=len(batch))
         _doubt(batch)
@@ -457,7 +331,7 @@ class GroupCommit(Generic[Item, Outcome]):
             log.warning("stalled_batch_unseen", operation=self._operation, error=str(error))
             return True
 
-    def _refuse_the_late(self, batch: Batch[Item, Outcome]) -> list[_Entry[Item, Outcome]]:
+    def _refuse_the_late(self, batch: Batch[Item, Outcome]) -> list[Entry[Item, Outcome]]:
         """Fail the entries whose deadline passed in line; return the others.
 
         Else each would be tried once more, and behind a database that does not answer the last in
@@ -472,7 +346,7 @@ class GroupCommit(Generic[Item, Outcome]):
 
     def _give_up_on_the_late(
         self, batch: Batch[Item, Outcome], error: Exception
-    ) -> list[_Entry[Item, Outcome]]:
+    ) -> list[Entry[Item, Outcome]]:
         """Fail the entries whose deadline has passed; return those worth another attempt."""
         log.warning(
             "batch_not_settled", operation=self._operation, size=len(batch), error=str(error)
@@ -489,11 +363,11 @@ class GroupCommit(Generic[Item, Outcome]):
         return late
 
 
-def _fail(entries: Iterable[_Entry[Item, Outcome]], error: Exception) -> None:
+def _fail(entries: Iterable[Entry[Item, Outcome]], error: Exception) -> None:
     for entry in entries:
-        entry.fail(error)
+        entry.fail(OutcomeUnknown(str(error)) if entry.is_in_doubt else error)
 
 
-def _doubt(batch: Iterable[_Entry[Item, Outcome]]) -> None:
+def _doubt(batch: Iterable[Entry[Item, Outcome]]) -> None:
     for entry in batch:
         entry.is_in_doubt = True
