@@ -65,6 +65,8 @@ class Settings(BaseSettings):
     """An external PostgreSQL 15 or later, as your provider prints it; unset: the embedded one."""
     database_wait_seconds: float = Field(default=60.0, ge=0)
     """How long `serve` and `worker` wait at their start for an external database that is away."""
+    wal_archive: Path | None = None
+    """Keeps all that the embedded PostgreSQL writes, to restore to any moment; unset: not kept."""
     redis_url: SecretStr | None = None
     """Shared rate limits for several processes; unset: counted in this process's memory."""
 

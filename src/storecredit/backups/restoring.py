@@ -7,12 +7,14 @@ it is to be.
 """
 
 import asyncio
+import dataclasses
 import os
 import shutil
 import tarfile
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -21,11 +23,13 @@ from storecredit.backups.manifest import DATABASE, MANIFEST, RESULTS, SIGNING_KE
 from storecredit.backups.places import Directory, NoSuchBackup
 from storecredit.generation import storage
 from storecredit.postgres import base_backup
-from storecredit.postgres.base_backup import DamagedBackup
+from storecredit.postgres.base_backup import DamagedBackup, WalRange
 from storecredit.postgres.cluster import POSTGRES_VERSION, open_private
 from storecredit.postgres.embedded import EmbeddedPostgres
 from storecredit.postgres.recovery import Recovered, Target, recover
 from storecredit.postgres.system_user import Account
+from storecredit.postgres.wal_archive import ArchiveUnusable, Replay, WalArchive
+from storecredit.settings import Settings
 
 OnProgress = Callable[[str, int, int | None], None]
 
@@ -46,18 +50,23 @@ class Restored:
     recovered: Recovered
 
 
-async def restore(backup: str, data_dir: Path, target: Target, on_progress: OnProgress) -> Restored:
+async def restore(
+    backup: str, settings: Settings, target: Target, on_progress: OnProgress
+) -> Restored:
     """Restore a backup, or the newest one of a place, into a data directory without a database.
 
     Complete and on disk when this returns; before, the data directory has no database. Raises
-    `NoSuchBackup`, `DamagedBackup`, `CannotRestore`, `TargetNotReached`, `EmbeddedPostgresError`.
+    `NoSuchBackup`, `DamagedBackup`, `CannotRestore`, `TargetNotReached`, `ArchiveUnusable`,
+    `EmbeddedPostgresError`.
     """
+    data_dir = settings.data_dir
     place, name = _chosen(backup, target)
     with place.fetched(name) as directory:
         made = await asyncio.to_thread(_proved, directory, on_progress)
+        replay, target = _replay(made, settings.wal_archive, target)
         async with EmbeddedPostgres(data_dir).kept_unused():
             _refuse_what_is_there(data_dir, directory, made)
-            recovered = await _restore(directory, made, data_dir, target)
+            recovered = await _restore(directory, made, settings, target, replay)
     return Restored(name, made, target, recovered)
 
 
@@ -75,7 +84,7 @@ def _chosen(backup: str, target: Target) -> tuple[Directory, str]:
     for name in reversed(names):
         if target.moment is None or place.manifest(name).ended_at <= target.moment:
             return place, name
-    raise NoSuchBackup(f"Every backup in {path} is newer than {target.moment}.")
+    raise NoSuchBackup(f"Every backup in {path} is newer than {target.moment:%Y-%m-%dT%H:%M:%S%z}.")
 
 
 def _proved(directory: Path, on_progress: OnProgress) -> Manifest:
@@ -114,7 +123,52 @@ def _refuse_what_is_there(data_dir: Path, directory: Path, made: Manifest) -> No
         )
 
 
-async def _restore(directory: Path, made: Manifest, data_dir: Path, target: Target) -> Recovered:
+def _replay(
+    made: Manifest, wal_archive: Path | None, target: Target
+) -> tuple[Replay | None, Target]:
+    """What of the archive is to be replayed, on one timeline of it."""
+    if wal_archive is None:
+        if target.goes_beyond_the_backup:
+            raise CannotRestore(
+                "Only a WAL archive leads beyond the moment of a backup: name it in "
+                "STORECREDIT_WAL_ARCHIVE."
+            )
+        return None, target
+    if made.wal is None:
+        raise CannotRestore("This backup is a dump, which no WAL archive leads on from.")
+    archive = WalArchive(wal_archive, made.system_identifier)
+    if not target.goes_beyond_the_backup:
+        # Its histories only: the restored server's timeline is to be none of theirs.
+        return dataclasses.replace(archive.replay(made.wal, made.wal.timeline), segments=()), target
+    timeline = _timeline(archive, made.wal, target)
+    replay = archive.replay(made.wal, timeline)
+    if replay.gap is not None and (target.to_the_end or not replay.segments):
+        raise ArchiveUnusable(
+            f"{archive.directory} lacks the segment {replay.gap}. Restore to a moment before it, "
+            "or from a newer backup."
+        )
+    return replay, dataclasses.replace(target, timeline=timeline)
+
+
+def _timeline(archive: WalArchive, wal: WalRange, target: Target) -> int:
+    found = archive.timelines_after(wal)
+    if target.timeline in found:
+        return target.timeline
+    if len(found) == 1 and target.timeline is None:
+        return found[0]
+    if not found:
+        raise ArchiveUnusable(f"{archive.directory} has nothing that follows on this backup.")
+    raise ArchiveUnusable(
+        f"After this backup {archive.directory} has the timelines "
+        f"{', '.join(map(str, found))}: each restored database begins one. Say which is to be "
+        "replayed: --timeline."
+    )
+
+
+async def _restore(
+    directory: Path, made: Manifest, settings: Settings, target: Target, replay: Replay | None
+) -> Recovered:
+    data_dir = settings.data_dir
     # The name of what a killed start leaves, so that any later one removes it.
     staging = Path(tempfile.mkdtemp(prefix="postgres.new-", dir=data_dir))
     try:
@@ -123,7 +177,11 @@ async def _restore(directory: Path, made: Manifest, data_dir: Path, target: Targ
         await asyncio.to_thread(
             base_backup.unpack, directory / DATABASE, staging / "postgres", account
         )
-        recovered = await recover(staging, account, target)
+        if replay is not None:
+            put = partial(base_backup.put, account=account)
+            await asyncio.to_thread(replay.copy, staging / "postgres" / "pg_wal", put)
+        is_archived = settings.wal_archive is not None
+        recovered = await recover(staging, account, target, is_archived=is_archived)
         await asyncio.to_thread(_put_in_place, directory, made, staging, data_dir)
     finally:
         shutil.rmtree(staging, ignore_errors=True)

@@ -22,6 +22,7 @@ from storecredit.postgres import base_backup
 from storecredit.postgres.base_backup import Copied
 from storecredit.postgres.cluster import open_private
 from storecredit.postgres.embedded import EmbeddedPostgres
+from storecredit.postgres.wal_archive import WalArchive, position
 from storecredit.settings import Settings
 
 OnProgress = Callable[[str, int, int | None], None]
@@ -56,7 +57,8 @@ async def take(
 ) -> Taken:
     """Put a backup into `place`: complete and on disk when this returns, or not there at all.
 
-    `keep`: how many backups the place is to have then; older ones are deleted. Raises what
+    `keep`: how many backups the place is to have then; older ones are deleted, and of the WAL
+    archive what none of those that stay is followed by. Raises what
     starting the database raises, `ProgramFailed`, `PlaceInUse`, `OSError`.
     """
     with place.draft() as draft:
@@ -71,6 +73,8 @@ async def take(
         deleted = tuple(place.names()[:-keep]) if keep else ()
         for each in deleted:
             place.delete(each)
+        if keep and settings.wal_archive is not None:
+            await asyncio.to_thread(_prune_archive, settings.wal_archive, place, made)
     return Taken(name, where, made, deleted)
 
 
@@ -85,6 +89,18 @@ async def _copy_database(settings: Settings, directory: Path, on_progress: OnPro
         )
     finally:
         await postgres.stop()
+
+
+def _prune_archive(directory: Path, place: Directory, newest: Manifest) -> None:
+    """Delete the WAL that no backup in `place` of this cluster is followed by."""
+    kept = (place.manifest(name) for name in place.names())
+    starts = [
+        each.wal
+        for each in kept
+        if each.wal is not None and each.system_identifier == newest.system_identifier
+    ]
+    oldest = min(starts, key=lambda wal: position(wal.start))
+    WalArchive(directory, newest.system_identifier).prune(oldest)
 
 
 def _copy_signing_key(data_dir: Path, draft: Path) -> None:

@@ -12,16 +12,18 @@ import typer
 
 from storecredit.cli import output
 from storecredit.cli.database import quiet
-from storecredit.cli.options import DataDir, Json, settings_of
-from storecredit.cli.problems import FAILED
+from storecredit.cli.options import DataDir, Json, moment, settings_of
+from storecredit.cli.problems import FAILED, Misused
 from storecredit.cli.verification import as_fields, print_report, verified
 
 if TYPE_CHECKING:
     from storecredit.backups.manifest import Manifest
     from storecredit.backups.restoring import Restored
     from storecredit.backups.taking import Taken
+    from storecredit.postgres.recovery import Target
 
 KEEP_MAX: Final = 10_000
+LATEST, BACKUP = "latest", "backup"
 
 OnProgress = Callable[[str, int, int | None], None]
 
@@ -86,18 +88,37 @@ def restore(
         ),
     ],
     data_dir: DataDir = None,
+    to: Annotated[
+        str | None,
+        typer.Option(
+            "--to",
+            metavar="MOMENT",
+            help="A moment (2026-11-30T05:00:00Z; without an offset it is UTC), `latest`: all that "
+            "the WAL archive has, or `backup`: the end of the backup.",
+            show_default="latest, if there is a WAL archive",
+        ),
+    ] = None,
+    timeline: Annotated[
+        int | None,
+        typer.Option(
+            "--timeline",
+            min=1,
+            help="Which timeline of the WAL archive is replayed, if it has several.",
+            show_default="the only one",
+        ),
+    ] = None,
     json: Json = False,
 ) -> None:
     """Restore a backup into a data directory without a database, and verify it."""
     from storecredit.backups.restoring import restore as restore_backup
-    from storecredit.postgres.recovery import Target
 
     settings = settings_of(data_dir=data_dir)
     quiet(settings)
-    target = Target()
+    target = _target(to or (LATEST if settings.wal_archive else BACKUP), timeline)
     with _progress_bar() as on_progress:
-        restored = asyncio.run(restore_backup(backup, settings.data_dir, target, on_progress))
-    report = verified(settings)
+        restored = asyncio.run(restore_backup(backup, settings, target, on_progress))
+    # A look only: what is looked at and thrown away is to begin no timeline in the archive.
+    report = verified(settings.model_copy(update={"wal_archive": None}))
     if json:
         output.as_json(_restored_facts(restored) | {"verified": as_fields(report)})
     else:
@@ -106,6 +127,19 @@ def restore(
         output.note(TO_MIND)
     if not report.clean:
         raise typer.Exit(FAILED)
+
+
+def _target(to: str, timeline: int | None) -> "Target":
+    from storecredit.postgres.recovery import Target
+
+    if to in {BACKUP, LATEST}:
+        return Target(to_the_end=to == LATEST, timeline=timeline)
+    try:
+        return Target(moment=moment(to), timeline=timeline)
+    except ValueError:
+        raise Misused(
+            f"--to is a moment like 2026-11-30T05:00:00Z, `{LATEST}` or `{BACKUP}`, not {to!r}."
+        ) from None
 
 
 def _print_taken(taken: "Taken") -> None:
@@ -125,7 +159,7 @@ def _print_taken(taken: "Taken") -> None:
 def _print_restored(restored: "Restored", data_dir: "Path") -> None:
     made = restored.manifest
     typer.echo(f"Restored {restored.backup} into {data_dir}, {_with(made)}.")
-    typer.echo(f"It is as of {_moment(made.ended_at)}.")
+    typer.echo(_as_of(restored))
 
 
 def _facts(made: "Manifest") -> dict[str, Any]:
@@ -149,11 +183,21 @@ def _restored_facts(restored: "Restored") -> dict[str, Any]:
     """What was restored, as `--json` prints it."""
     return {
         "name": restored.backup,
-        "as_of": restored.manifest.ended_at,
+        "moment": restored.target.moment,
         "last_transaction_at": restored.recovered.last_transaction_at,
         "timeline": restored.recovered.timeline,
         "backup": _facts(restored.manifest),
     }
+
+
+def _as_of(restored: "Restored") -> str:
+    last, target = restored.recovered.last_transaction_at, restored.target
+    replayed = f"; the last transaction that was replayed is of {_moment(last)}" if last else ""
+    if target.moment is not None:
+        return f"It is as of {_moment(target.moment)}{replayed}."
+    if target.to_the_end:
+        return f"It has all that the WAL archive has{replayed}."
+    return f"It is as of the end of the backup, {_moment(restored.manifest.ended_at)}."
 
 
 def _with(made: "Manifest") -> str:

@@ -90,9 +90,10 @@ def _of_a_backup(error: Exception) -> Problem | None:
     from storecredit.postgres.base_backup import DamagedBackup
     from storecredit.postgres.client_programs import ProgramFailed
     from storecredit.postgres.recovery import TargetNotReached
+    from storecredit.postgres.wal_archive import ArchiveUnusable
 
     match error:
-        case DamagedBackup() | TargetNotReached():
+        case DamagedBackup() | TargetNotReached() | ArchiveUnusable():
             return Problem(f"{error} Nothing was restored.")
         case NoSuchBackup() | PlaceInUse() | CannotRestore() | ProgramFailed():
             return Problem(str(error))

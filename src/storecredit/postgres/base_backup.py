@@ -7,6 +7,7 @@ byte, the one that the server sent: by the manifest that the server wrote, which
 
 import asyncio
 import hashlib
+import io
 import json
 import os
 import tarfile
@@ -126,6 +127,12 @@ def unpack(directory: Path, cluster: Path, account: Account) -> None:
     for path, checksum in expected.items():
         if found.get(path) != checksum:
             raise DamagedBackup(f"The file {path} is not the one that was backed up.")
+
+
+def put(path: Path, content: bytes, account: Account) -> None:
+    """Put a file into a cluster that is being unpacked, instead of one that may be there."""
+    path.unlink(missing_ok=True)
+    _write(path, io.BytesIO(content).read, account)
 
 
 def _unpack_archive(archive: Path, directory: Path, account: Account) -> dict[str, str]:

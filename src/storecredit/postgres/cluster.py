@@ -48,6 +48,8 @@ SERVER_SETTINGS = {
     "wal_compression": "off",
     "max_wal_size": "2GB",
     "checkpoint_timeout": "15min",
+    # Of no effect without a WAL archive; an archive that is away must not fill the disk.
+    "max_slot_wal_keep_size": "4GB",
     "jit": "off",
     "idle_in_transaction_session_timeout": "60s",
     "timezone": "UTC",

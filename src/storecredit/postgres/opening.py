@@ -27,6 +27,7 @@ from storecredit.postgres.pool import (
     DatabaseUnavailable,
 )
 from storecredit.postgres.schema_version import SchemaState, schema_state
+from storecredit.postgres.wal_receiver import WalReceiver
 from storecredit.settings import Settings
 
 COMMAND_WAIT_SECONDS: Final = 5.0
@@ -82,7 +83,10 @@ async def open_database(
                 settings.data_dir.mkdir(parents=True, exist_ok=True)
             await postgres.start(create=create)
             stack.push_async_callback(postgres.stop)
-            await stack.enter_async_context(_kept_running(postgres))
+            await stack.enter_async_context(_kept_on(postgres.supervise()))
+            if settings.wal_archive is not None:
+                receiver = WalReceiver(settings.data_dir, postgres.admin_url, settings.wal_archive)
+                await stack.enter_async_context(_kept_on(receiver.keep_receiving()))
             prepare = partial(migrate, postgres.admin_url, app_may_login=True)
             url = postgres.app_url
         opened = partial(_opened, settings, url, prepare)
@@ -182,14 +186,14 @@ async def _opened(
 
 
 @asynccontextmanager
-async def _kept_running(postgres: EmbeddedPostgres) -> AsyncIterator[None]:
-    supervisor = asyncio.create_task(postgres.supervise(), name="postgres-supervisor")
+async def _kept_on(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    task = asyncio.create_task(work)
     try:
         yield
     finally:
-        supervisor.cancel()
+        task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
-            await supervisor
+            await task
 
 
 async def _require_schema(database: Database, *, is_looked_at: bool) -> None:

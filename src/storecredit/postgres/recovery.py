@@ -21,6 +21,7 @@ import asyncpg
 from storecredit.postgres.cluster import Cluster
 from storecredit.postgres.embedded import EmbeddedPostgres
 from storecredit.postgres.system_user import Account, EmbeddedPostgresError
+from storecredit.postgres.wal_receiver import make_slot
 
 POLL_SECONDS: Final = 0.05
 LOG_MAX_BYTES: Final = 1024 * 1024
@@ -30,7 +31,7 @@ _SIGNAL: Final = "recovery.signal"
 _SETTINGS: Final = "postgresql.auto.conf"
 _NOT_REACHED: Final = "recovery ended before configured recovery target was reached"
 _TOO_EARLY: Final = "requested recovery stop point is before consistent recovery point"
-_LAST_TRANSACTION: Final = re.compile(r"last completed transaction was at log time (\S+ \S+)")
+_LAST_TRANSACTION: Final = re.compile(r"last completed transaction was at log time (\S+ [\d:.]+)")
 
 
 class TargetNotReached(Exception):
@@ -47,6 +48,11 @@ class Target:
     moment: datetime | None = None
     to_the_end: bool = False
     timeline: int | None = None
+
+    @property
+    def goes_beyond_the_backup(self) -> bool:
+        """Whether it takes more WAL than a backup brings along."""
+        return self.to_the_end or self.moment is not None
 
     def settings(self) -> str:
         """The same in PostgreSQL's words."""
@@ -70,10 +76,13 @@ class Recovered:
     """The end of what was replayed, as an LSN."""
 
 
-async def recover(directory: Path, account: Account, target: Target) -> Recovered:
+async def recover(
+    directory: Path, account: Account, target: Target, *, is_archived: bool
+) -> Recovered:
     """Recover the cluster in `<directory>/postgres` and shut it down, ready for its place.
 
-    Raises `TargetNotReached`, or `EmbeddedPostgresError` with the end of the server's log.
+    `is_archived`: what it writes from here on is to be in a WAL archive. Raises
+    `TargetNotReached`, or `EmbeddedPostgresError` with the end of the server's log.
     """
     cluster = Cluster(directory)
     settings = cluster.path / _SETTINGS
@@ -84,7 +93,7 @@ async def recover(directory: Path, account: Account, target: Target) -> Recovere
     postgres = EmbeddedPostgres(directory)
     try:
         await postgres.start(create=False)
-        recovered = await _end_of_recovery(postgres)
+        recovered = await _end_of_recovery(postgres, is_archived=is_archived)
     except (EmbeddedPostgresError, asyncpg.PostgresError, OSError) as error:
         raise _reason(cluster, target) or error from error
     finally:
@@ -93,11 +102,13 @@ async def recover(directory: Path, account: Account, target: Target) -> Recovere
     return recovered
 
 
-async def _end_of_recovery(postgres: EmbeddedPostgres) -> Recovered:
+async def _end_of_recovery(postgres: EmbeddedPostgres, *, is_archived: bool) -> Recovered:
     connection = await asyncpg.connect(postgres.admin_url, timeout=CONNECT_SECONDS)
     try:
         while await connection.fetchval("SELECT pg_is_in_recovery()"):  # noqa: ASYNC110 - polled
             await asyncio.sleep(POLL_SECONDS)
+        if is_archived:
+            await make_slot(connection)
         row = await connection.fetchrow(
             """SELECT pg_last_xact_replay_timestamp(), pg_last_wal_replay_lsn()::text,
                       (SELECT timeline_id FROM pg_control_checkpoint())"""
