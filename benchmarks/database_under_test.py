@@ -22,7 +22,7 @@ from benchmarks.processes import STORECREDIT, run
 from benchmarks.results import NotMeasured
 from storecredit.postgres.embedded import EmbeddedPostgres
 from storecredit.postgres.migrate import migrate
-from storecredit.postgres.pool import SCHEMA
+from storecredit.postgres.servers import SCHEMA
 from storecredit.stores.api_keys import START_LENGTH, key_hash, new_key
 
 CREDITS = 1_000_000_000

@@ -13,7 +13,7 @@ import asyncpg
 
 from storecredit.postgres.embedded import EmbeddedPostgres
 from storecredit.postgres.migrate import migrate
-from storecredit.postgres.pool import SCHEMA, WRITER_ROLE, connect
+from storecredit.postgres.servers import SCHEMA, WRITER_ROLE, connect
 
 COLUMNS = 99
 """And a comma."""

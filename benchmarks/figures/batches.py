@@ -19,7 +19,7 @@ from benchmarks.bench import Bench
 from benchmarks.database_under_test import CREDITS, HOT_STORE, DatabaseUnderTest
 from benchmarks.load import settle_down
 from benchmarks.results import Goal, NotMeasured, Result, per_second, ratios
-from storecredit.postgres.pool import SCHEMA
+from storecredit.postgres.servers import SCHEMA
 
 BATCH = 1_000
 STORES = 10_000

@@ -8,7 +8,7 @@ import pytest
 
 from stand_ins.paddle.api import PaddleStandIn, paddle_stand_in
 from storecredit.billing.paddle.gateway import Paddle
-from storecredit.postgres.pool import SCHEMA
+from storecredit.postgres.servers import SCHEMA
 from storecredit.settings import Settings
 from tests.billing.seller import Seller, running_seller
 

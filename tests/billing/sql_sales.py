@@ -7,7 +7,8 @@ from uuid import UUID
 from uuid_utils.compat import uuid7
 
 from storecredit.ledger.owners import Owner, OwnerKind
-from storecredit.postgres.pool import Connection, Database
+from storecredit.postgres.pool import Database
+from storecredit.postgres.servers import Connection
 
 NOON = datetime(2026, 11, 1, 12, tzinfo=UTC)
 MONTH = timedelta(days=30)

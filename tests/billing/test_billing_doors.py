@@ -13,7 +13,8 @@ from stand_ins.paddle.api import LEAST_CHARGE, Failure, PaddleStandIn
 from storecredit.billing.assembly import Billing
 from storecredit.ledger.owners import Owner
 from storecredit.postgres.database_url import DatabaseUrl
-from storecredit.postgres.pool import Database, Servers
+from storecredit.postgres.pool import Database
+from storecredit.postgres.servers import Servers
 from storecredit.settings import Settings
 from tests.billing.seller import Seller, completed, running_seller
 from tests.billing.sql_sales import Movement

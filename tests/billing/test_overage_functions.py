@@ -9,7 +9,7 @@ import asyncpg
 import pytest
 
 from storecredit.ledger.owners import Owner
-from storecredit.postgres.pool import Connection, connect
+from storecredit.postgres.servers import Connection, connect
 from tests.billing.sql_sales import account_of
 from tests.sql.ledgers import open_store
 

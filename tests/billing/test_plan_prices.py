@@ -10,7 +10,7 @@ from storecredit.billing.catalogue import Catalogue, CatalogueError, load_catalo
 from storecredit.billing.paddle.messages import Item, Price, Transaction
 from storecredit.billing.paddle.plan_prices import PlanPrices, Terms, Worth
 from storecredit.billing.paddle.reading import read_transaction
-from storecredit.postgres.pool import Record
+from storecredit.postgres.servers import Record
 from tests.billing.paddle_changes import PLANS_FILE
 
 OWN = "pri_01own"

@@ -7,7 +7,8 @@ import pytest
 
 from storecredit.ledger.owners import OwnerKind
 from storecredit.ledger.verify import verify
-from storecredit.postgres.pool import Database, StatementRefused
+from storecredit.postgres.errors import StatementRefused
+from storecredit.postgres.pool import Database
 from tests.billing.sql_sales import MONTH, NOON, account_of, balance_of, open_owner
 
 PROVIDERS = ("paddle", "other")

@@ -12,9 +12,11 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from storecredit.postgres.errors import DatabaseUnavailable
 from storecredit.postgres.group_commit import Bounds, GroupCommit
 from storecredit.postgres.listener import EVERYTHING, Listener
-from storecredit.postgres.pool import Connection, Database, DatabaseUnavailable
+from storecredit.postgres.pool import Database
+from storecredit.postgres.servers import Connection
 from storecredit.telemetry import Metrics
 from tests.running_listener import Heard, running, until
 

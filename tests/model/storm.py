@@ -14,7 +14,8 @@ import asyncpg
 from uuid_utils.compat import uuid7
 
 from storecredit.ledger.owners import OwnerKind
-from storecredit.postgres.pool import DatabaseUnavailable, connect
+from storecredit.postgres.errors import DatabaseUnavailable
+from storecredit.postgres.servers import connect
 from tests.model.ledger_model import AccountModel
 
 BATCH_MAX = 20

@@ -5,7 +5,7 @@ from datetime import date
 from typing import NamedTuple
 from uuid import UUID
 
-from storecredit.postgres.pool import Connection
+from storecredit.postgres.servers import Connection
 
 
 class MovementRow(NamedTuple):

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from storecredit.postgres.pool import connect
+from storecredit.postgres.servers import connect
 from tests.conftest import SEARCH_PATH
 from tests.model.ledger_machine import LedgerMachine
 

@@ -14,7 +14,7 @@ import pytest
 from uuid_utils.compat import uuid7
 
 from storecredit.ledger.owners import Owner, OwnerKind
-from storecredit.postgres.pool import connect
+from storecredit.postgres.servers import connect
 from tests.conftest import SEARCH_PATH
 from tests.model.ledger_model import CHARGES, RETURNS, AccountModel
 from tests.model.storm import Caller, Told, cut_off

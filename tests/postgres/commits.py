@@ -9,7 +9,7 @@ from urllib.parse import parse_qs, unquote, urlsplit, urlunsplit
 
 import asyncpg
 
-from storecredit.postgres.pool import Connection
+from storecredit.postgres.servers import Connection
 from storecredit.telemetry import get_logger
 
 log = get_logger("tests.commits")

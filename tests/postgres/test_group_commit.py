@@ -11,13 +11,15 @@ import asyncpg
 import pytest
 
 from storecredit.postgres import group_commit
+from storecredit.postgres.errors import DatabaseUnavailable
 from storecredit.postgres.group_commit import (
     Bounds,
     GroupCommit,
     OutcomeUnknown,
     WaitingLineFull,
 )
-from storecredit.postgres.pool import Connection, Database, DatabaseUnavailable
+from storecredit.postgres.pool import Database
+from storecredit.postgres.servers import Connection
 from storecredit.telemetry import Metrics
 from tests.postgres.commits import WAIT_MAX_SECONDS, Rows
 

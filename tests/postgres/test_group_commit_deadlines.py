@@ -8,8 +8,10 @@ from typing import Any
 import asyncpg
 import pytest
 
+from storecredit.postgres.errors import DatabaseUnavailable
 from storecredit.postgres.group_commit import Bounds, GroupCommit
-from storecredit.postgres.pool import Connection, Database, DatabaseUnavailable
+from storecredit.postgres.pool import Database
+from storecredit.postgres.servers import Connection
 from storecredit.telemetry import Metrics
 from tests.postgres.commits import WAIT_MAX_SECONDS, Rows
 

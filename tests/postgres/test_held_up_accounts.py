@@ -12,7 +12,8 @@ from storecredit.generation.lifecycle import Created, GenerationInput, Lifecycle
 from storecredit.ledger.credits import Credits
 from storecredit.ledger.owners import Account, Owner
 from storecredit.postgres import group_commit
-from storecredit.postgres.pool import Database, DatabaseUnavailable
+from storecredit.postgres.errors import DatabaseUnavailable
+from storecredit.postgres.pool import Database
 from storecredit.settings import Settings
 from storecredit.stores.stores import Stores
 from storecredit.telemetry import Metrics

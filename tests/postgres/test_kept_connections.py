@@ -7,8 +7,10 @@ from collections.abc import AsyncIterator
 import asyncpg
 import pytest
 
+from storecredit.postgres.errors import DatabaseUnavailable
 from storecredit.postgres.kept_connections import KeptConnections
-from storecredit.postgres.pool import APP_ROLE, Database, DatabaseUnavailable
+from storecredit.postgres.pool import Database
+from storecredit.postgres.servers import APP_ROLE
 
 WHO = "SELECT pg_backend_pid() AS pid, current_user::text AS role"
 LOCK = 7

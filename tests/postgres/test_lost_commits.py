@@ -20,8 +20,9 @@ from storecredit.generation.lifecycle import (
 )
 from storecredit.ledger.credits import Credits
 from storecredit.ledger.owners import Account, Owner
+from storecredit.postgres.errors import DatabaseUnavailable, StatementRefused
 from storecredit.postgres.group_commit import OutcomeUnknown
-from storecredit.postgres.pool import Database, DatabaseUnavailable, StatementRefused
+from storecredit.postgres.pool import Database
 from storecredit.settings import Settings
 from storecredit.stores.stores import Stores
 from storecredit.telemetry import Metrics

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
+from storecredit.postgres.errors import DatabaseMisconfigured, DatabaseUnavailable
 from storecredit.postgres.opening import OpeningStopped, Wait, open_database
-from storecredit.postgres.pool import DatabaseMisconfigured, DatabaseUnavailable
 from storecredit.settings import Settings
 from tests.conftest import with_database
 from tests.postgres.commits import Line

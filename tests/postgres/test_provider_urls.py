@@ -12,8 +12,9 @@ import asyncpg
 import pytest
 
 from storecredit.postgres.database_url import DatabaseUrl
+from storecredit.postgres.errors import DatabaseMisconfigured, DatabaseUnavailable
 from storecredit.postgres.migrate import migrate
-from storecredit.postgres.pool import Database, DatabaseMisconfigured, DatabaseUnavailable
+from storecredit.postgres.pool import Database
 from tests.conftest import with_database
 from tests.postgres.proxies import deaf_pooler, tls_proxy
 

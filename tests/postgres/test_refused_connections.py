@@ -10,13 +10,10 @@ from uuid import uuid4
 import asyncpg
 import pytest
 
+from storecredit.postgres.errors import DatabaseMisconfigured, DatabaseUnavailable
 from storecredit.postgres.migrate import migrate
-from storecredit.postgres.pool import (
-    APP_ROLE,
-    Database,
-    DatabaseMisconfigured,
-    DatabaseUnavailable,
-)
+from storecredit.postgres.pool import Database
+from storecredit.postgres.servers import APP_ROLE
 
 Open = Callable[[str], Awaitable[object]]
 SSL_REQUEST = struct.pack("!ii", 8, 80877103)

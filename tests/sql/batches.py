@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from storecredit.ledger.owners import Account
-from storecredit.postgres.pool import Connection
+from storecredit.postgres.servers import Connection
 
 
 class Item(NamedTuple):

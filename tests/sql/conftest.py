@@ -15,7 +15,7 @@ import asyncpg
 import pytest
 
 from storecredit.ledger.owners import OwnerKind
-from storecredit.postgres.pool import Connection, connect
+from storecredit.postgres.servers import Connection, connect
 from tests.conftest import SEARCH_PATH, connect_as_superuser
 
 

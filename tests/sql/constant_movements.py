@@ -6,7 +6,7 @@ Or until they have moved so often that on a busy machine no reader of it all cou
 import asyncio
 
 from storecredit.ledger.owners import Account, OwnerKind
-from storecredit.postgres.pool import Connection
+from storecredit.postgres.servers import Connection
 from tests.sql.full_accounts import buy, deduct, refund
 from tests.sql.generations import complete, create_one, fail, start
 from tests.sql.ledgers import open_account

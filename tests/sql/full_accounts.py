@@ -3,7 +3,7 @@
 from uuid_utils.compat import uuid7
 
 from storecredit.ledger.owners import Account, OwnerKind
-from storecredit.postgres.pool import Connection
+from storecredit.postgres.servers import Connection
 from tests.sql.generations import complete, create_one, fail, start
 from tests.sql.ledgers import open_account, open_beyond
 

@@ -8,7 +8,7 @@ import asyncpg
 from uuid_utils.compat import uuid7
 
 from storecredit.ledger.owners import Account
-from storecredit.postgres.pool import Connection
+from storecredit.postgres.servers import Connection
 
 CONTENT, OTHER_CONTENT = b"c" * 32, b"o" * 32
 INPUT: Final = '{"image_urls":[]}'

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from storecredit.ledger.owners import Account, OwnerKind
-from storecredit.postgres.pool import Connection
+from storecredit.postgres.servers import Connection
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ import asyncpg
 from uuid_utils.compat import uuid7
 
 from storecredit.ledger.owners import Account, Owner, OwnerKind
-from storecredit.postgres.pool import Connection
+from storecredit.postgres.servers import Connection
 
 OPENING: Final = "opening"
 """The request id under which an account opens with credits."""

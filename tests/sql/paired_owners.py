@@ -15,7 +15,7 @@ import asyncpg
 from uuid_utils.compat import uuid7
 
 from storecredit.ledger.owners import Account, OwnerKind
-from storecredit.postgres.pool import Connection
+from storecredit.postgres.servers import Connection
 from tests.sql.interface import INTERFACES
 from tests.sql.ledgers import open_account
 

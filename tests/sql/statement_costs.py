@@ -5,7 +5,8 @@ from contextlib import asynccontextmanager
 
 import asyncpg
 
-from storecredit.postgres.pool import Connection, Database, Servers
+from storecredit.postgres.pool import Database
+from storecredit.postgres.servers import Connection, Servers
 
 
 async def rows_read(connection: Connection, query: str, *args: object) -> int:

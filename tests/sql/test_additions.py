@@ -9,7 +9,8 @@ from uuid_utils.compat import uuid7
 from storecredit.ledger.credits import AMOUNT_MAX, AccountMissing, Credits
 from storecredit.ledger.outcomes import Addition, AdditionType
 from storecredit.ledger.owners import Owner, OwnerKind
-from storecredit.postgres.pool import Connection, Database
+from storecredit.postgres.pool import Database
+from storecredit.postgres.servers import Connection
 from tests.sql.conftest import Callers
 from tests.sql.interface import INTERFACES, add, deduct
 from tests.sql.ledgers import (

@@ -3,7 +3,7 @@
 import pytest
 
 from storecredit.ledger.owners import OwnerKind
-from storecredit.postgres.pool import APP_ROLE, Connection
+from storecredit.postgres.servers import APP_ROLE, Connection
 from tests.sql.interface import deduct
 from tests.sql.ledgers import ledger, open_account, sqlstate_of
 

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Sequence
 import pytest
 
 from storecredit.ledger.owners import Account, OwnerKind
-from storecredit.postgres.pool import Connection
+from storecredit.postgres.servers import Connection
 from tests.sql.batches import DEDUCT, REFUND, Answer, Item, deduct_batch, refund_batch
 from tests.sql.ledgers import open_account, open_some, snapshot, sqlstate_of
 

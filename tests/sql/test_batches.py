@@ -3,7 +3,7 @@
 import asyncio
 
 from storecredit.ledger.owners import Owner, OwnerKind
-from storecredit.postgres.pool import Connection
+from storecredit.postgres.servers import Connection
 from tests.sql.batches import Item, deduct_batch, refund_batch
 from tests.sql.conftest import Callers
 from tests.sql.interface import add, claw_back

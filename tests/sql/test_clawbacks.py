@@ -6,7 +6,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from storecredit.ledger.owners import OwnerKind
-from storecredit.postgres.pool import Connection
+from storecredit.postgres.servers import Connection
 from tests.sql.conftest import Callers
 from tests.sql.interface import INTERFACES, add, claw_back, deduct
 from tests.sql.ledgers import (

@@ -6,7 +6,7 @@ from uuid import uuid4
 import pytest
 
 from storecredit.ledger.owners import OwnerKind
-from storecredit.postgres.pool import Connection
+from storecredit.postgres.servers import Connection
 from tests.sql.generations import create_one
 from tests.sql.interface import deduct
 from tests.sql.ledgers import open_account, open_beyond, sqlstate_of

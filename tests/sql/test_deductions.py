@@ -5,7 +5,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from storecredit.ledger.owners import Account, OwnerKind
-from storecredit.postgres.pool import Connection
+from storecredit.postgres.servers import Connection
 from tests.sql.interface import INTERFACES, add, claw_back, deduct, refund
 from tests.sql.ledgers import (
     Row,

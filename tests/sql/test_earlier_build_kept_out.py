@@ -5,8 +5,8 @@ from collections.abc import AsyncIterator
 import asyncpg
 import pytest
 
+from storecredit.postgres.errors import DatabaseMisconfigured
 from storecredit.postgres.migrate import migrate
-from storecredit.postgres.pool import DatabaseMisconfigured
 from storecredit.postgres.schema_version import schema_state
 from tests.conftest import connect_as_superuser
 from tests.sql.catalog import catalog, login

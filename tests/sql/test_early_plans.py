@@ -17,7 +17,7 @@ import pytest
 from storecredit.generation.sessions import Sessions
 from storecredit.ledger.credits import Credits, MovementFilter, balances_of
 from storecredit.ledger.owners import Owner
-from storecredit.postgres.pool import connect
+from storecredit.postgres.servers import connect
 from tests.sql.ledger_growth import OVERAGE_EVERY, TABLES, grow, make_accounts, session_of
 from tests.sql.statement_costs import Recorder, buffers_read, undone
 

@@ -13,7 +13,8 @@ import pytest
 
 from storecredit.postgres import privileges
 from storecredit.postgres.migrate import migrate
-from storecredit.postgres.pool import APP_ROLE, SEARCH_PATH, Database
+from storecredit.postgres.pool import Database
+from storecredit.postgres.servers import APP_ROLE, SEARCH_PATH
 from tests.sql.ledgers import open_store, sqlstate_of
 
 INSUFFICIENT_PRIVILEGE = "42501"

@@ -6,7 +6,7 @@ import pytest
 from uuid_utils.compat import uuid7
 
 from storecredit.ledger.owners import Account, OwnerKind
-from storecredit.postgres.pool import Connection
+from storecredit.postgres.servers import Connection
 from tests.sql.generations import (
     CONTENT,
     CREATE,

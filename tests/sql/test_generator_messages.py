@@ -1,7 +1,7 @@
 """What generators said, as the functions of a batch write it."""
 
 from storecredit.ledger.owners import OwnerKind
-from storecredit.postgres.pool import Connection
+from storecredit.postgres.servers import Connection
 from tests.sql.generations import create_one, fail_batch, session, start
 from tests.sql.ledgers import open_account
 

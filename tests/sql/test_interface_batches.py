@@ -3,7 +3,7 @@
 import pytest
 
 from storecredit.ledger.owners import Account, OwnerKind
-from storecredit.postgres.pool import Connection
+from storecredit.postgres.servers import Connection
 from tests.sql.generations import create_one
 from tests.sql.interface import INTERFACES, claw_back, deduct, refund
 from tests.sql.ledgers import (

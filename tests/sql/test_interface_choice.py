@@ -5,8 +5,9 @@ from collections.abc import AsyncIterator
 import asyncpg
 import pytest
 
+from storecredit.postgres.errors import DatabaseMisconfigured
 from storecredit.postgres.migrate import migrate
-from storecredit.postgres.pool import Database, DatabaseMisconfigured
+from storecredit.postgres.pool import Database
 from tests.conftest import connect_as_superuser
 from tests.sql.catalog import catalog, rows_of
 from tests.sql.ledgers import open_store

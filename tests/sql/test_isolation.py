@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from uuid_utils.compat import uuid7
 
 from storecredit.ledger.owners import Account, Owner, OwnerKind
-from storecredit.postgres.pool import Connection
+from storecredit.postgres.servers import Connection
 from tests.conftest import connect_as_superuser
 from tests.sql.generations import complete, create_one, session, start
 from tests.sql.interface import INTERFACES, claw_back, deduct, refund

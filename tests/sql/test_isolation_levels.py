@@ -8,7 +8,7 @@ import asyncpg
 import pytest
 
 from storecredit.ledger.owners import Owner
-from storecredit.postgres.pool import connect
+from storecredit.postgres.servers import connect
 from tests.conftest import connect_as_superuser
 from tests.sql.ledgers import account_of, assert_books_balance, ledger, open_store, sqlstate_of
 

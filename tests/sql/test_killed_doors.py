@@ -14,7 +14,7 @@ import asyncpg
 import pytest
 from uuid_utils.compat import uuid7
 
-from storecredit.postgres.pool import connect
+from storecredit.postgres.servers import connect
 from tests.conftest import SEARCH_PATH
 
 Call = tuple[str, tuple[Any, ...]]

@@ -8,9 +8,10 @@ import pytest
 from pydantic import SecretStr
 
 from storecredit.postgres import privileges
+from storecredit.postgres.errors import DatabaseMisconfigured
 from storecredit.postgres.migrate import migrate
 from storecredit.postgres.opening import open_database
-from storecredit.postgres.pool import SCHEMA, SEARCH_PATH, DatabaseMisconfigured
+from storecredit.postgres.servers import SCHEMA, SEARCH_PATH
 from storecredit.settings import Settings
 from tests.sql.catalog import catalog
 

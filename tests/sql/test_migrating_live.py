@@ -7,8 +7,9 @@ import pytest
 from uuid_utils.compat import uuid7
 
 from storecredit.postgres import public_tables
+from storecredit.postgres.errors import DatabaseMisconfigured
 from storecredit.postgres.migrate import migrate
-from storecredit.postgres.pool import Database, DatabaseMisconfigured
+from storecredit.postgres.pool import Database
 from storecredit.postgres.schema_version import SchemaState, schema_state
 from tests.sql.catalog import catalog
 from tests.sql.earlier_build import load_earlier_build

@@ -7,8 +7,10 @@ from uuid import uuid4
 import asyncpg
 import pytest
 
+from storecredit.postgres.errors import DatabaseMisconfigured
 from storecredit.postgres.migrate import migrate
-from storecredit.postgres.pool import APP_ROLE, WRITER_ROLE, Database, DatabaseMisconfigured
+from storecredit.postgres.pool import Database
+from storecredit.postgres.servers import APP_ROLE, WRITER_ROLE
 from tests.conftest import with_database
 from tests.sql.catalog import catalog, login
 from tests.sql.ledgers import open_store, sqlstate_of

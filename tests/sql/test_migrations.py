@@ -10,14 +10,15 @@ import asyncpg
 import pytest
 
 from storecredit import sql
+from storecredit.postgres.errors import DatabaseMisconfigured, DatabaseUnavailable
 from storecredit.postgres.migrate import Migrated, migrate
-from storecredit.postgres.pool import DatabaseMisconfigured, DatabaseUnavailable, check_version
 from storecredit.postgres.schema_version import (
     SchemaState,
     fingerprint,
     newest_migration,
     schema_state,
 )
+from storecredit.postgres.servers import check_version
 from tests.conftest import connect_as_superuser
 from tests.sql.catalog import catalog, rows_of
 from tests.sql.ledgers import open_store

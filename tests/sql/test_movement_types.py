@@ -4,7 +4,7 @@ import pytest
 
 from storecredit.ledger.outcomes import AdditionType, MovementType, StoreMovementType
 from storecredit.ledger.owners import OwnerKind
-from storecredit.postgres.pool import Connection
+from storecredit.postgres.servers import Connection
 from storecredit.web.procedure_views import UserMovementType, shown_to_users
 from tests.sql.ledgers import Effect, effects, sqlstate_of
 

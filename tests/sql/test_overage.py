@@ -5,7 +5,7 @@ from datetime import date
 import pytest
 
 from storecredit.ledger.owners import OwnerKind
-from storecredit.postgres.pool import Connection
+from storecredit.postgres.servers import Connection
 from tests.sql.batches import Item, deduct_batch, refund_batch
 from tests.sql.generations import CONTENT, create, create_one, fail, session_ids_paid_for
 from tests.sql.interface import add, deduct, refund

@@ -9,7 +9,8 @@ import pytest
 from storecredit.ledger.credits import OVERAGE_LIMIT_MAX
 from storecredit.ledger.credits import Credits as LedgerCredits
 from storecredit.ledger.owners import OwnerKind
-from storecredit.postgres.pool import Connection, Database
+from storecredit.postgres.pool import Database
+from storecredit.postgres.servers import Connection
 from tests.sql.interface import add, deduct, refund
 from tests.sql.ledgers import (
     Beyond,

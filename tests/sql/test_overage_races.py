@@ -6,7 +6,7 @@ from datetime import date
 
 import pytest
 
-from storecredit.postgres.pool import Connection
+from storecredit.postgres.servers import Connection
 from tests.sql.batches import Item, deduct_batch
 from tests.sql.conftest import Callers
 from tests.sql.generations import CONTENT, create, create_one, fail

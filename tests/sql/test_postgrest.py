@@ -9,7 +9,7 @@ import pytest
 from uuid_utils.compat import uuid7
 
 from storecredit.postgres import privileges
-from storecredit.postgres.pool import SEARCH_PATH
+from storecredit.postgres.servers import SEARCH_PATH
 from tests.sql.ledgers import open_store, sqlstate_of
 from tests.sql.postgrest import rpc
 

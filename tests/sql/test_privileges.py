@@ -3,7 +3,8 @@
 import asyncpg
 import pytest
 
-from storecredit.postgres.pool import APP_ROLE, WRITER_ROLE, Database, connect
+from storecredit.postgres.pool import Database
+from storecredit.postgres.servers import APP_ROLE, WRITER_ROLE, connect
 from tests.sql.ledgers import open_store, sqlstate_of
 
 INSUFFICIENT_PRIVILEGE = "42501"

@@ -24,7 +24,7 @@ from storecredit.ledger.credits import WINDOW, Credits, MovementFilter, balances
 from storecredit.ledger.outcomes import MovementType
 from storecredit.ledger.owners import Owner
 from storecredit.postgres.job_queue import JobQueue
-from storecredit.postgres.pool import Connection, connect
+from storecredit.postgres.servers import Connection, connect
 from storecredit.settings import Settings
 from storecredit.stores.api_keys import key_hash, new_key
 from storecredit.stores.callers import CALLERS_BY_HASH

@@ -4,7 +4,7 @@ import asyncio
 from typing import Any
 
 from storecredit.ledger.owners import Account, OwnerKind
-from storecredit.postgres.pool import Connection
+from storecredit.postgres.servers import Connection
 from tests.sql.conftest import Callers
 from tests.sql.generations import (
     CONTENT,

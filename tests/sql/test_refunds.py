@@ -7,7 +7,7 @@ import asyncpg
 import pytest
 
 from storecredit.ledger.owners import OwnerKind
-from storecredit.postgres.pool import Connection
+from storecredit.postgres.servers import Connection
 from tests.sql.conftest import Callers
 from tests.sql.generations import create_one
 from tests.sql.interface import INTERFACES, claw_back, deduct, refund

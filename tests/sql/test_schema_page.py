@@ -4,7 +4,7 @@ import asyncpg
 
 from docs.schema import schema_text
 from docs.write import DOCS
-from storecredit.postgres.pool import connect
+from storecredit.postgres.servers import connect
 
 
 async def test_the_page_of_the_schema_is_not_stale(database_url: str) -> None:

@@ -8,7 +8,7 @@ import asyncpg
 
 from storecredit.postgres import privileges
 from storecredit.postgres.migrate import migrate
-from storecredit.postgres.pool import SEARCH_PATH
+from storecredit.postgres.servers import SEARCH_PATH
 from tests.e2e.page_commands import Page
 from tests.sql.postgrest import rpc
 

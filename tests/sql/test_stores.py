@@ -9,7 +9,8 @@ import asyncpg
 import pytest
 from uuid_utils.compat import uuid7
 
-from storecredit.postgres.pool import Database, StatementRefused
+from storecredit.postgres.errors import StatementRefused
+from storecredit.postgres.pool import Database
 from storecredit.stores.api_keys import CHANNEL
 from storecredit.stores.stores import Store, Stores
 

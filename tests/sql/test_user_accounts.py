@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from storecredit.ledger.owners import Owner
-from storecredit.postgres.pool import Connection
+from storecredit.postgres.servers import Connection
 from tests.sql.conftest import Callers
 from tests.sql.generations import create_one
 from tests.sql.ledgers import (

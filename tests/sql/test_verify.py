@@ -12,7 +12,8 @@ from storecredit.ledger.discrepancies import DiscrepancyKind, Report
 from storecredit.ledger.owners import Account, OwnerKind
 from storecredit.ledger.verification import last
 from storecredit.ledger.verify import DiscrepancyUnnamed, Progress, verify
-from storecredit.postgres.pool import Connection, Database, connect
+from storecredit.postgres.pool import Database
+from storecredit.postgres.servers import Connection, connect
 from tests.sql.constant_movements import make_buyers, move_credits, move_overage
 from tests.sql.full_accounts import buy, open_with_everything, open_with_overage, subscribe
 from tests.sql.ledgers import open_account, open_user

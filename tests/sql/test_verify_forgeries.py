@@ -8,7 +8,8 @@ import pytest
 
 from storecredit.ledger.owners import Account, OwnerKind
 from storecredit.ledger.verify import verify
-from storecredit.postgres.pool import Connection, Database
+from storecredit.postgres.pool import Database
+from storecredit.postgres.servers import Connection
 from tests.sql.full_accounts import (
     allow_anything,
     buy,

@@ -8,8 +8,9 @@ from uuid import uuid4
 import asyncpg
 import pytest
 
+from storecredit.postgres.errors import DatabaseUnavailable
 from storecredit.postgres.listener import LEASE_SECONDS, Listener
-from storecredit.postgres.pool import Database, DatabaseUnavailable
+from storecredit.postgres.pool import Database
 from storecredit.stores.api_keys import CHANNEL, ApiKeys, IssuedKey, new_key
 from storecredit.stores.callers import (
     CALLERS_BY_HASH,

@@ -5,8 +5,9 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 
 import pytest
 
+from storecredit.postgres.errors import DatabaseUnavailable
 from storecredit.postgres.listener import Listener
-from storecredit.postgres.pool import Database, DatabaseUnavailable
+from storecredit.postgres.pool import Database
 from storecredit.stores.lookups import (
     ASKED_AT_ONCE_MAX,
     CACHED_SECONDS_MAX,

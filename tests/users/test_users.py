@@ -13,8 +13,9 @@ import pytest
 import structlog
 
 from storecredit import telemetry
+from storecredit.postgres.errors import DatabaseUnavailable
 from storecredit.postgres.listener import EVERYTHING
-from storecredit.postgres.pool import Database, DatabaseUnavailable
+from storecredit.postgres.pool import Database
 from storecredit.users.users import Users
 
 STARTER_CREDITS = 10

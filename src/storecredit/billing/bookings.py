@@ -14,7 +14,8 @@ from storecredit.billing.checkouts import owner_of
 from storecredit.billing.paddle import PROVIDER
 from storecredit.billing.paddle.payments import Payment, Payments, is_transaction_id
 from storecredit.ledger.owners import Owner
-from storecredit.postgres.pool import Database, Record
+from storecredit.postgres.pool import Database
+from storecredit.postgres.servers import Record
 
 log = telemetry.get_logger("billing.bookings")
 

@@ -19,7 +19,8 @@ from storecredit.billing.paddle import PROVIDER
 from storecredit.billing.paddle.gateway import Paddle, PaddleRefused
 from storecredit.billing.sales import Sale
 from storecredit.ledger.owners import Owner, OwnerKind
-from storecredit.postgres.pool import Database, Record
+from storecredit.postgres.pool import Database
+from storecredit.postgres.servers import Record
 
 log = telemetry.get_logger("billing.checkouts")
 

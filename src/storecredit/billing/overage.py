@@ -28,8 +28,10 @@ from storecredit.billing.catalogue import Catalogue
 from storecredit.billing.overage_charge import NO_SUBSCRIPTION, Attempt, Bill
 from storecredit.billing.paddle import PROVIDER
 from storecredit.billing.paddle.gateway import Paddle
+from storecredit.postgres.errors import DatabaseUnavailable, translated
 from storecredit.postgres.pacing import every
-from storecredit.postgres.pool import Connection, Database, DatabaseUnavailable, Record, translated
+from storecredit.postgres.pool import Database
+from storecredit.postgres.servers import Connection, Record
 from storecredit.settings import Settings
 
 log = telemetry.get_logger("billing.overage")

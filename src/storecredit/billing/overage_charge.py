@@ -14,7 +14,7 @@ from storecredit.billing.paddle.charge_marker import overage_marker
 from storecredit.billing.paddle.gateway import Paddle, PaddleRefused, PaddleUnavailable
 from storecredit.billing.sales import Charge
 from storecredit.postgres.pacing import backoff
-from storecredit.postgres.pool import Connection
+from storecredit.postgres.servers import Connection
 from storecredit.settings import Settings
 
 log = telemetry.get_logger("billing.overage")

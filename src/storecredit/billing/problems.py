@@ -14,7 +14,8 @@ from storecredit.billing.paddle import PROVIDER
 from storecredit.billing.paddle.messages import COMPLETED_EVENT
 from storecredit.billing.paddle.reading import about
 from storecredit.ledger.owners import Owner
-from storecredit.postgres.pool import Database, Record
+from storecredit.postgres.pool import Database
+from storecredit.postgres.servers import Record
 
 PROBLEMS_MAX: Final = 100
 TRANSACTIONS_MAX: Final = 100

@@ -104,7 +104,7 @@ async def _added(
     """Whether credits were added now; false: this request had added them before."""
     from storecredit.ledger.outcomes import Addition, AdditionType
     from storecredit.ledger.owners import Owner
-    from storecredit.postgres.pool import DatabaseUnavailable
+    from storecredit.postgres.errors import DatabaseUnavailable
 
     try:
         outcome = await rooms.credits.add(

@@ -62,7 +62,7 @@ def expected(error: Exception) -> Problem | None:
 
 def _of_the_database(error: Exception) -> Problem | None:
     from storecredit.postgres.embedded import EmbeddedPostgresError
-    from storecredit.postgres.pool import (
+    from storecredit.postgres.errors import (
         CommitInDoubt,
         DatabaseMisconfigured,
         DatabaseUnavailable,

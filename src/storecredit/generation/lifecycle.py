@@ -17,7 +17,8 @@ from storecredit.generation.sessions import FAILURE_TEXT_MAX, Failure, SessionSt
 from storecredit.ledger.owners import Account, Owner, OwnerKind
 from storecredit.postgres import job_queue
 from storecredit.postgres.group_commit import Bounds, GroupCommit
-from storecredit.postgres.pool import Connection, Database, Record
+from storecredit.postgres.pool import Database
+from storecredit.postgres.servers import Connection, Record
 from storecredit.settings import Settings
 from storecredit.telemetry import Metrics
 

@@ -8,7 +8,8 @@ from uuid import UUID
 
 import msgspec
 
-from storecredit.postgres.pool import Database, Record
+from storecredit.postgres.pool import Database
+from storecredit.postgres.servers import Record
 
 PAGE_MAX: Final = 100
 OFFSET_MAX: Final = 2**63 - 1

@@ -17,9 +17,10 @@ from storecredit.generation.sessions import Failure, FailureCode
 from storecredit.generation.storage import ResultStore
 from storecredit.ledger.owners import Account, Owner, OwnerKind
 from storecredit.postgres import job_queue
+from storecredit.postgres.errors import DatabaseUnavailable, StatementRefused
 from storecredit.postgres.group_commit import OutcomeUnknown, WaitingLineFull
 from storecredit.postgres.pacing import every
-from storecredit.postgres.pool import Database, DatabaseUnavailable, StatementRefused
+from storecredit.postgres.pool import Database
 from storecredit.settings import Settings
 
 log = telemetry.get_logger("generation.sweep")

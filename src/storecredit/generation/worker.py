@@ -29,10 +29,10 @@ from storecredit.generation.lifecycle import (
 )
 from storecredit.generation.sessions import Failure, FailureCode
 from storecredit.generation.storage import ResultStore
+from storecredit.postgres.errors import DatabaseUnavailable
 from storecredit.postgres.group_commit import OutcomeUnknown, WaitingLineFull
 from storecredit.postgres.job_queue import JobQueue, TryAgainLater
 from storecredit.postgres.pacing import backoff
-from storecredit.postgres.pool import DatabaseUnavailable
 from storecredit.settings import Settings
 
 log = telemetry.get_logger("generation.worker")

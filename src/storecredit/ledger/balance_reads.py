@@ -10,8 +10,10 @@ from typing import Final
 
 from storecredit.ledger.credits import AccountMissing, Balance, balances_of
 from storecredit.ledger.owners import Account
+from storecredit.postgres.errors import DatabaseUnavailable
 from storecredit.postgres.group_commit import Bounds, GroupCommit, OutcomeUnknown
-from storecredit.postgres.pool import Connection, Database, DatabaseUnavailable
+from storecredit.postgres.pool import Database
+from storecredit.postgres.servers import Connection
 from storecredit.settings import Settings
 from storecredit.telemetry import Metrics
 

@@ -18,7 +18,9 @@ from storecredit.ledger.outcomes import (
     credit_error,
 )
 from storecredit.ledger.owners import Owner, OwnerKind
-from storecredit.postgres.pool import Connection, Database, Record, StatementRefused
+from storecredit.postgres.errors import StatementRefused
+from storecredit.postgres.pool import Database
+from storecredit.postgres.servers import Connection, Record
 
 PAGE_MAX: Final = 100
 WINDOW: Final = 500

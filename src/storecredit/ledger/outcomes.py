@@ -7,7 +7,7 @@ here; a test holds the two lists together.
 
 from enum import StrEnum
 
-from storecredit.postgres.pool import StatementRefused
+from storecredit.postgres.errors import StatementRefused
 
 
 class CreditError(StrEnum):

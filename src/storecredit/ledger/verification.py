@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from storecredit import telemetry
-from storecredit.postgres.pool import Connection, Database, DatabaseUnavailable
+from storecredit.postgres.errors import DatabaseUnavailable
+from storecredit.postgres.pool import Database
+from storecredit.postgres.servers import Connection
 
 log = telemetry.get_logger("ledger.verification")
 

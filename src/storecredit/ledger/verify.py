@@ -24,7 +24,8 @@ from uuid import UUID
 
 from storecredit.ledger.discrepancies import Discrepancy, DiscrepancyKind, Report
 from storecredit.ledger.verification import LastVerification, Settled, record, settled
-from storecredit.postgres.pool import Connection, Database
+from storecredit.postgres.pool import Database
+from storecredit.postgres.servers import Connection
 
 DISCREPANCIES_MAX: Final = 1000
 SLICE_PAGES: Final = 4096

@@ -23,7 +23,8 @@ from storecredit.postgres.client_programs import (
     connection_variables,
     run,
 )
-from storecredit.postgres.pool import Connection, connect, translated
+from storecredit.postgres.errors import translated
+from storecredit.postgres.servers import Connection, connect
 from storecredit.postgres.system_user import Account
 
 SERVER_MANIFEST: Final = "backup_manifest"

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import asyncpg
 
 from storecredit import sql
-from storecredit.postgres.pool import SCHEMA, WRITER_ROLE
+from storecredit.postgres.servers import SCHEMA, WRITER_ROLE
 
 
 async def make(connection: asyncpg.Connection) -> None:

@@ -32,16 +32,16 @@ from dataclasses import dataclass
 from typing import Final, Generic
 
 from storecredit import telemetry
-from storecredit.postgres.lanes import Batch, Entry, Item, Lane, Outcome
-from storecredit.postgres.pool import (
-    Connection,
-    Database,
+from storecredit.postgres.errors import (
     DatabaseError,
     DatabaseUnavailable,
     LockTimedOut,
     is_transient,
     translated,
 )
+from storecredit.postgres.lanes import Batch, Entry, Item, Lane, Outcome
+from storecredit.postgres.pool import Database
+from storecredit.postgres.servers import Connection
 
 log = telemetry.get_logger("postgres.group_commit")
 

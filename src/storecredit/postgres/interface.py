@@ -11,7 +11,8 @@ from typing import Final
 import asyncpg
 
 from storecredit import sql
-from storecredit.postgres.pool import SCHEMA, WRITER_ROLE, DatabaseMisconfigured
+from storecredit.postgres.errors import DatabaseMisconfigured
+from storecredit.postgres.servers import SCHEMA, WRITER_ROLE
 
 NONE: Final = "none"
 """To be asked for instead of a schema's name: no interface."""

@@ -18,8 +18,10 @@ from pgqueuer.models import Job as PickedJob
 from pgqueuer.queries import Queries
 
 from storecredit import telemetry
+from storecredit.postgres.errors import DatabaseUnavailable, translated
 from storecredit.postgres.pacing import pause
-from storecredit.postgres.pool import Connection, Database, DatabaseUnavailable, translated
+from storecredit.postgres.pool import Database
+from storecredit.postgres.servers import Connection
 
 log = telemetry.get_logger("postgres.job_queue")
 

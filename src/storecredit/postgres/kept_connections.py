@@ -10,7 +10,9 @@ from typing import Final
 
 import asyncpg
 
-from storecredit.postgres.pool import Database, DatabaseUnavailable, Record, translated
+from storecredit.postgres.errors import DatabaseUnavailable, translated
+from storecredit.postgres.pool import Database
+from storecredit.postgres.servers import Record
 
 CLOSE_TIMEOUT_SECONDS: Final = 1.0
 SETTINGS: Final = {"statement_timeout": "10s"}

@@ -9,7 +9,9 @@ from typing import Final, Generic, TypeVar
 
 import asyncpg
 
-from storecredit.postgres.pool import Database, DatabaseUnavailable, DoubtfulCommits, translated
+from storecredit.postgres.errors import DatabaseUnavailable, translated
+from storecredit.postgres.pool import Database
+from storecredit.postgres.servers import DoubtfulCommits
 
 Item = TypeVar("Item")
 Outcome = TypeVar("Outcome")

@@ -21,8 +21,9 @@ from collections.abc import Callable
 
 import asyncpg
 
+from storecredit.postgres.errors import DatabaseError
 from storecredit.postgres.pacing import backoff
-from storecredit.postgres.pool import Database, DatabaseError
+from storecredit.postgres.pool import Database
 from storecredit.telemetry import get_logger
 
 log = get_logger("postgres.listener")

@@ -28,21 +28,14 @@ from storecredit.postgres import (
     schema_version,
     shape,
 )
-from storecredit.postgres.pool import (
-    APP_ROLE,
-    SCHEMA,
-    SEARCH_PATH,
-    WRITER_ROLE,
-    DatabaseMisconfigured,
-    connect,
-    translated,
-)
+from storecredit.postgres.errors import DatabaseMisconfigured, translated
 from storecredit.postgres.schema_version import (
     Recorded,
     fingerprint,
     migration_names,
     newest_migration,
 )
+from storecredit.postgres.servers import APP_ROLE, SCHEMA, SEARCH_PATH, WRITER_ROLE, connect
 
 log = telemetry.get_logger("postgres.migrate")
 

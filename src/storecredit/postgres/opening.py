@@ -18,15 +18,12 @@ from typing import Any, Final, TypeVar
 
 from storecredit.postgres import privileges
 from storecredit.postgres.embedded import EmbeddedPostgres
+from storecredit.postgres.errors import DatabaseMisconfigured, DatabaseUnavailable
 from storecredit.postgres.migrate import Migrated, migrate
 from storecredit.postgres.pacing import backoff
-from storecredit.postgres.pool import (
-    MIGRATE_FIRST,
-    Database,
-    DatabaseMisconfigured,
-    DatabaseUnavailable,
-)
+from storecredit.postgres.pool import Database
 from storecredit.postgres.schema_version import SchemaState, schema_state
+from storecredit.postgres.servers import MIGRATE_FIRST
 from storecredit.postgres.wal_receiver import WalReceiver
 from storecredit.settings import Settings
 

@@ -13,14 +13,14 @@ import asyncpg
 
 from storecredit import sql
 from storecredit.postgres import schema_version, shape
-from storecredit.postgres.pool import (
+from storecredit.postgres.errors import DatabaseMisconfigured
+from storecredit.postgres.servers import (
     APP_ROLE,
     MIGRATE_FIRST,
     SCHEMA,
     SEARCH_PATH,
     WRITER_ROLE,
     Connection,
-    DatabaseMisconfigured,
 )
 
 GUARD: Final = "public.storecredit_schema"

@@ -12,7 +12,8 @@ from typing import Final
 import asyncpg
 
 from storecredit import sql
-from storecredit.postgres.pool import Connection, DatabaseMisconfigured
+from storecredit.postgres.errors import DatabaseMisconfigured
+from storecredit.postgres.servers import Connection
 
 MIGRATION: Final = "0014_foreign_transactions"
 """The last one of that build."""

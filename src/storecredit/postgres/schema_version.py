@@ -9,7 +9,8 @@ import asyncpg
 
 from storecredit import sql
 from storecredit.postgres import public_tables
-from storecredit.postgres.pool import Connection, DatabaseMisconfigured
+from storecredit.postgres.errors import DatabaseMisconfigured
+from storecredit.postgres.servers import Connection
 
 
 class SchemaState(StrEnum):

@@ -13,13 +13,8 @@ from typing import Final
 import asyncpg
 
 from storecredit import sql
-from storecredit.postgres.pool import (
-    SCHEMA,
-    SEARCH_PATH,
-    WRITER_ROLE,
-    Connection,
-    DatabaseMisconfigured,
-)
+from storecredit.postgres.errors import DatabaseMisconfigured
+from storecredit.postgres.servers import SCHEMA, SEARCH_PATH, WRITER_ROLE, Connection
 
 SEPARATE_SET_RIGHT: Final = 16
 """From here on, whoever is a member of a role may be kept from acting as it."""

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterator, Sequence
 
 from storecredit.postgres.client_programs import connection_variables, program
-from storecredit.postgres.pool import SEARCH_PATH
+from storecredit.postgres.servers import SEARCH_PATH
 
 SIGNALLED = 128
 """As a shell counts a program that a signal has ended."""

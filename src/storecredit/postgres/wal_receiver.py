@@ -23,8 +23,9 @@ import psutil
 
 from storecredit.postgres.client_programs import connection_variables, program
 from storecredit.postgres.cluster import LAUNCH_SCRIPT, lives, open_private
+from storecredit.postgres.errors import DatabaseError, translated
 from storecredit.postgres.pacing import backoff
-from storecredit.postgres.pool import Connection, DatabaseError, connect, translated
+from storecredit.postgres.servers import Connection, connect
 from storecredit.postgres.wal_archive import (
     SEGMENT_BYTES,
     ArchiveUnusable,

@@ -24,7 +24,8 @@ from uuid_utils.compat import uuid7
 
 from storecredit.postgres.kept_connections import KeptConnections
 from storecredit.postgres.listener import Listener
-from storecredit.postgres.pool import Database, Record
+from storecredit.postgres.pool import Database
+from storecredit.postgres.servers import Record
 from storecredit.stores.callers import Caller, Refused, callers_by_hash, listed_origins
 from storecredit.stores.lookups import Lookups
 from storecredit.stores.origins import normalise_origin

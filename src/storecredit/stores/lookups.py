@@ -17,8 +17,8 @@ from typing import Final, Generic, TypeVar
 
 import msgspec
 
+from storecredit.postgres.errors import DatabaseUnavailable
 from storecredit.postgres.listener import LEASE_SECONDS, Listener
-from storecredit.postgres.pool import DatabaseUnavailable
 
 CACHED_SECONDS_MAX: Final = 60.0
 CALLERS_MAX: Final = 5_000

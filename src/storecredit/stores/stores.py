@@ -13,7 +13,8 @@ from uuid import UUID
 
 from uuid_utils.compat import uuid7
 
-from storecredit.postgres.pool import Database, Record
+from storecredit.postgres.pool import Database
+from storecredit.postgres.servers import Record
 
 NAME_LENGTH_MAX = 200
 SHOP_DOMAIN_LENGTH_MAX = 253

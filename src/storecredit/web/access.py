@@ -22,7 +22,7 @@ from litestar.utils import normalize_path
 from uuid_utils import uuid4
 
 from storecredit import telemetry
-from storecredit.postgres.pool import DatabaseUnavailable
+from storecredit.postgres.errors import DatabaseUnavailable
 from storecredit.settings import Settings
 from storecredit.stores.api_keys import ApiKeys
 from storecredit.stores.callers import Caller, RefusalCause, Refused

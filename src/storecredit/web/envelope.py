@@ -16,8 +16,8 @@ from litestar.exceptions import HTTPException, LitestarException
 from storecredit import telemetry
 from storecredit.billing.paddle.gateway import PaddleRefused, PaddleUnavailable
 from storecredit.ledger.credits import AccountMissing
+from storecredit.postgres.errors import CommitInDoubt, DatabaseUnavailable
 from storecredit.postgres.group_commit import OutcomeUnknown, WaitingLineFull
-from storecredit.postgres.pool import CommitInDoubt, DatabaseUnavailable
 from storecredit.stores.rate_limits import RateLimitsUnavailable
 from storecredit.users.token_keys import TokenKeysUnavailable
 

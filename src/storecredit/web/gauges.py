@@ -17,7 +17,8 @@ from storecredit import telemetry
 from storecredit.billing.problems import Problems
 from storecredit.ledger import verification
 from storecredit.ledger.credits import Credits
-from storecredit.postgres.pool import Database, DatabaseUnavailable
+from storecredit.postgres.errors import DatabaseUnavailable
+from storecredit.postgres.pool import Database
 
 ANSWER_MAX_SECONDS: Final = 2.0
 """How long a scrape waits for each gauge; Prometheus itself waits for 10 s in all."""

@@ -5,7 +5,8 @@ import asyncio
 import asyncpg
 import pytest
 
-from storecredit.postgres.pool import Database, DatabaseMisconfigured
+from storecredit.postgres.errors import DatabaseMisconfigured
+from storecredit.postgres.pool import Database
 from tests.postgres.poolers.pgbouncer import PARAMETERS, PgBouncer, pgbouncer
 
 SAYS_WHAT_TO_DO = "name the server's direct address in the database URL, or set the pooler up as"

@@ -23,9 +23,11 @@ from storecredit.billing.paddle.reading import (
 )
 from storecredit.billing.paddle.settlement import settle
 from storecredit.billing.paddle.verdicts import Ignored, NotYet, Processed, SetAside, Verdict
+from storecredit.postgres.errors import DatabaseUnavailable
 from storecredit.postgres.job_queue import Job, JobQueue, TryAgainLater, enqueue, without_job
 from storecredit.postgres.pacing import backoff, every
-from storecredit.postgres.pool import Connection, Database, DatabaseUnavailable, Record
+from storecredit.postgres.pool import Database
+from storecredit.postgres.servers import Connection, Record
 from storecredit.settings import Settings
 
 log = telemetry.get_logger("billing.events")

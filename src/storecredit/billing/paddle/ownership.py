@@ -14,7 +14,7 @@ after its refund was ignored.)
 from storecredit.billing.paddle import PROVIDER
 from storecredit.billing.paddle.charge_marker import marked_overage
 from storecredit.billing.paddle.reading import References
-from storecredit.postgres.pool import Connection
+from storecredit.postgres.servers import Connection
 
 # A payment names the subscription that it began, before any event of that is applied.
 _NAMED = """

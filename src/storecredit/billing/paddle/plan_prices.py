@@ -12,7 +12,7 @@ from typing import Final
 
 from storecredit.billing.catalogue import Catalogue
 from storecredit.billing.paddle.messages import BillingCycle, Item, Price, Transaction
-from storecredit.postgres.pool import Record
+from storecredit.postgres.servers import Record
 
 MONTHLY: Final = BillingCycle("month", 1)
 

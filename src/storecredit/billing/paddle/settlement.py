@@ -41,7 +41,7 @@ from storecredit.billing.paddle.verdicts import (
     booking,
 )
 from storecredit.billing.subscriptions import SubscriptionStatus
-from storecredit.postgres.pool import Connection, Record
+from storecredit.postgres.servers import Connection, Record
 
 BOOKED_ACTIONS: Final = frozenset({"refund", "chargeback"})
 _STATUSES: Final = frozenset(SubscriptionStatus)

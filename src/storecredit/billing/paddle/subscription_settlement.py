@@ -23,7 +23,7 @@ from storecredit.billing.paddle.verdicts import (
     Verdict,
     booking,
 )
-from storecredit.postgres.pool import Connection, Record
+from storecredit.postgres.servers import Connection, Record
 
 CHANGE: Final = "subscription_update"
 """Where a transaction comes from that bills a change within a period."""

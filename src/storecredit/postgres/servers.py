@@ -1,0 +1,207 @@
+"""The servers that a database URL names, and the sessions that are opened on them.
+
+Every connection is made here: to the server that takes writes now, as the role `storecredit_app` in
+our schema, with our settings, and seen to have them.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Final
+
+import asyncpg
+import asyncpg.pool
+
+from storecredit.postgres import poolers
+from storecredit.postgres.database_url import UNREADABLE, DatabaseUrl, WrongDatabaseUrl
+from storecredit.postgres.errors import (
+    NOT_AVAILABLE,
+    CommitInDoubt,
+    DatabaseMisconfigured,
+    DatabaseUnavailable,
+    translated,
+)
+
+APP_ROLE: Final = "storecredit_app"
+WRITER_ROLE: Final = "storecredit_writer"
+"""Owns the functions, and may do what they do; nobody logs in as it."""
+SCHEMA: Final = "storecredit"
+SEARCH_PATH: Final = f"{SCHEMA}, pg_temp"
+"""Said here only: no statement names a schema. What a session makes for itself comes last."""
+# A plan lives as long as its connection, or until ANALYZE: one made while a table held a page would
+# read all of it when it has grown. The service looks rows up: an index serves all its statements.
+_APP_SETTINGS: Final = {
+    "role": APP_ROLE,
+    "enable_seqscan": "off",
+    "enable_bitmapscan": "off",
+    # A snapshot of before the wait for an account's lock would not show what was moved meanwhile.
+    "default_transaction_isolation": "read committed",
+    # `DoubtfulCommits` has to hear a warning.
+    "client_min_messages": "warning",
+}
+_ASKED_FOR: Final = {"search_path": SEARCH_PATH} | _APP_SETTINGS
+COMMAND_TIMEOUT_SECONDS: Final = 10.0
+OLDEST_SUPPORTED: Final = 15
+MIGRATE_FIRST: Final = "run `storecredit migrate`, or `storecredit serve --migrate`"
+"""What the operator is to do."""
+
+Connection = asyncpg.Connection | asyncpg.pool.PoolConnectionProxy
+Record = asyncpg.Record
+
+
+class DoubtfulCommits:
+    """Hears on a connection whether PostgreSQL ended a wait for its synchronous standby early.
+
+    When somebody cancels a session that waits (pg_cancel_backend, or a client's request), the
+    server answers success, with a warning: the transaction is committed here, and might not be
+    on the standby. Its words are translated; the name of the function that says so, in PostgreSQL's
+    src/backend/replication/syncrep.c, is not.
+    """
+
+    def __init__(self) -> None:
+        self._heard = False
+
+    def __call__(self, _connection: object, message: object) -> None:
+        """Take a message of the server's; asyncpg hands it on before the statement's own answer."""
+        if getattr(message, "server_source_function", None) == "SyncRepWaitForLSN":
+            self._heard = True
+
+    def refuse(self) -> None:
+        """Raise CommitInDoubt if there was one since the last time."""
+        if self._heard:
+            self._heard = False
+            raise CommitInDoubt("PostgreSQL stopped waiting for its synchronous standby")
+
+
+class Servers:
+    """The servers that one URL names: connections are made to the one that takes writes now.
+
+    They are asked in their order, each within its own time limit, and first of all the one that it
+    was last. One that is away, silent, starting up or a standby is passed over; one that refuses
+    the login is not, as it would be of no use to ask another.
+    """
+
+    def __init__(self, url: DatabaseUrl) -> None:
+        self._url = url
+        self._primary = 0
+
+    @property
+    def connect_seconds(self) -> int:
+        """How long a connection may take to be made: all servers may have to be asked."""
+        return self._url.connect_seconds * len(self._url.servers)
+
+    async def connect(
+        self, *, as_app: bool = True, settings: Mapping[str, str] | None = None
+    ) -> asyncpg.Connection:
+        """Open one connection; as the application's role unless `as_app` is false.
+
+        `settings` are the session's, besides ours. Raises DatabaseUnavailable, or
+        DatabaseMisconfigured when the login is refused.
+        """
+        count = len(self._url.servers)
+        refusals: list[str] = []
+        for number in range(self._primary, self._primary + count):
+            place = number % count
+            try:
+                connection = await self._connect_to(place, as_app=as_app, settings=settings or {})
+            except DatabaseUnavailable as error:
+                if count == 1:
+                    raise
+                host = self._url.servers[place].get("host")
+                refusals.append(f"{host}: {str(error).removeprefix(NOT_AVAILABLE)}")
+            else:
+                self._primary = place
+                return connection
+        raise DatabaseUnavailable(f"{NOT_AVAILABLE}{'; '.join(refusals)}")
+
+    async def _connect_to(
+        self, place: int, *, as_app: bool, settings: Mapping[str, str]
+    ) -> asyncpg.Connection:
+        url = self._url
+        try:
+            with translated():
+                async with asyncio.timeout(url.connect_seconds):
+                    connection: asyncpg.Connection = await asyncpg.connect(
+                        **url.servers[place],
+                        command_timeout=COMMAND_TIMEOUT_SECONDS if as_app else None,
+                        server_settings={**_session_settings(url, as_app=as_app), **settings},
+                    )
+                    try:
+                        await _check_session(connection, url, as_app=as_app)
+                    except BaseException:
+                        connection.terminate()
+                        raise
+                    return connection
+        except (
+            asyncpg.PostgresError,  # password, role, pg_hba, no such database or setting
+            asyncpg.ClientConfigurationError,
+            ValueError,
+        ) as error:
+            raise DatabaseMisconfigured(_login_advice(error, url)) from error
+        except poolers.UnfitSession as error:
+            raise DatabaseMisconfigured(str(error)) from error
+        except DatabaseUnavailable as error:
+            sentence = poolers.refusal_of_parameters(str(error))
+            if sentence is None:
+                raise
+            raise DatabaseMisconfigured(sentence) from error
+
+
+async def connect(url: str, *, as_app: bool = True) -> asyncpg.Connection:
+    """Open one connection, as `Servers` does."""
+    return await Servers(read_url(url)).connect(as_app=as_app)
+
+
+def read_url(url: str) -> DatabaseUrl:
+    """What a database URL says. Raises DatabaseMisconfigured."""
+    try:
+        return DatabaseUrl.read(url)
+    except WrongDatabaseUrl as error:
+        raise DatabaseMisconfigured(str(error)) from error
+
+
+def _session_settings(url: DatabaseUrl, *, as_app: bool) -> dict[str, str]:
+    # As start-up parameters they are what RESET returns to.
+    ours = _ASKED_FOR if as_app else {"search_path": SEARCH_PATH}
+    return {**url.server_settings, **ours}
+
+
+async def _check_session(connection: asyncpg.Connection, url: DatabaseUrl, *, as_app: bool) -> None:
+    """Raise DatabaseUnavailable of a server that takes no writes now, UnfitSession of a pooler."""
+    check_version(connection.get_server_version().major)
+    # Servers say both of themselves at the start; a pooler may not.
+    said = connection.get_settings()
+    is_standby = getattr(said, "in_hot_standby", None)
+    if is_standby is None:
+        is_standby = await connection.fetchval("SHOW in_hot_standby")
+    if is_standby == "on":
+        raise DatabaseUnavailable(f"{NOT_AVAILABLE}this server is a standby, and takes no writes")
+    only_reads = getattr(said, "default_transaction_read_only", "off") == "on"
+    if only_reads and url.must_be_writable:
+        raise DatabaseUnavailable(f"{NOT_AVAILABLE}this server takes no writes for now")
+    if as_app:
+        await poolers.refuse_unfit(connection, _ASKED_FOR)
+
+
+def _login_advice(error: Exception, url: DatabaseUrl) -> str:
+    said = str(error).split("\n", maxsplit=1)[0]  # what follows is advice on the server
+    if "role" in said and APP_ROLE in said:
+        return (
+            f"The database has not been migrated: {MIGRATE_FIRST}. Or this login may not work as "
+            f"{APP_ROLE}, and is to be granted it. PostgreSQL says {said}."
+        )
+    if isinstance(error, asyncpg.PostgresError):
+        for name in url.server_settings:
+            if f'"{name}"' in said:
+                return f"Drop {name} from the database URL, or mend it: PostgreSQL says {said}."
+        return f"PostgreSQL refuses the connection: {said}. Check the database URL."
+    if isinstance(error, asyncpg.ClientConfigurationError):
+        return f"The database URL cannot be used: {said}."
+    return UNREADABLE  # the error itself may quote a part of the password
+
+
+def check_version(major: int) -> None:
+    """Raise DatabaseMisconfigured when the server is older than what is supported."""
+    if major < OLDEST_SUPPORTED:
+        raise DatabaseMisconfigured(
+            f"PostgreSQL {major} is too old: storecredit needs {OLDEST_SUPPORTED} or later."
+        )
