@@ -6,22 +6,25 @@ import asyncpg
 
 # Whatever a migration makes, one line each; rights in order of name, since a right that is taken
 # and given again may change its place.
-_CATALOG = """
+_RIGHT = (
+    """concat_ws(' ', a.grantor::regrole, a.grantee::regrole, a.privilege_type, a.is_grantable)"""
+)
+_CATALOG = f"""
     WITH n AS (SELECT oid, nspname, nspowner, nspacl FROM pg_namespace
                WHERE nspname !~ '^pg_' AND nspname <> 'information_schema')
     SELECT format('schema %s of %s %s', n.nspname, n.nspowner::regrole,
-        (SELECT string_agg(a::text, ' ' ORDER BY a::text) FROM aclexplode(n.nspacl) a)) AS line
+        (SELECT string_agg({_RIGHT}, ' ' ORDER BY {_RIGHT}) FROM aclexplode(n.nspacl) a)) AS line
     FROM n
     UNION ALL
     SELECT format('%s %s.%s of %s %s %s %s %s', c.relkind, n.nspname, c.relname,
         c.relowner::regrole, c.reloptions, obj_description(c.oid, 'pg_class'),
         CASE c.relkind WHEN 'v' THEN pg_get_viewdef(c.oid) END,
-        (SELECT string_agg(a::text, ' ' ORDER BY a::text) FROM aclexplode(c.relacl) a))
+        (SELECT string_agg({_RIGHT}, ' ' ORDER BY {_RIGHT}) FROM aclexplode(c.relacl) a))
     FROM n JOIN pg_class c ON c.relnamespace = n.oid WHERE c.relkind IN ('r', 'v', 'S')
     UNION ALL
     SELECT format('column %s.%s.%s %s %s %s %s %s', n.nspname, c.relname, a.attname,
         format_type(a.atttypid, a.atttypmod), a.attnotnull, a.attoptions,
-        pg_get_expr(d.adbin, d.adrelid), nullif(a.attacl, '{}'))
+        pg_get_expr(d.adbin, d.adrelid), nullif(a.attacl, '{{}}'))
     FROM n JOIN pg_class c ON c.relnamespace = n.oid JOIN pg_attribute a ON a.attrelid = c.oid
     LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
     WHERE c.relkind = 'r' AND a.attnum > 0
@@ -39,17 +42,21 @@ _CATALOG = """
     UNION ALL
     SELECT format('function %s.%s of %s %s %s %s', n.nspname, p.oid::regprocedure,
         p.proowner::regrole, md5(pg_get_functiondef(p.oid)), obj_description(p.oid, 'pg_proc'),
-        (SELECT string_agg(a::text, ' ' ORDER BY a::text) FROM aclexplode(p.proacl) a))
+        (SELECT string_agg({_RIGHT}, ' ' ORDER BY {_RIGHT}) FROM aclexplode(p.proacl) a))
     FROM n JOIN pg_proc p ON p.pronamespace = n.oid
     ORDER BY 1"""
 
 
 async def catalog(connection: asyncpg.Connection) -> list[str]:
     """Every schema, table, column, constraint, index, function, with owner, comment and rights."""
-    async with connection.transaction():
+    looking = connection.transaction()
+    await looking.start()
+    try:
         # So that every name is told with its schema.
         await connection.execute("SET LOCAL search_path = ''")
         return [row["line"] for row in await connection.fetch(_CATALOG)]
+    finally:
+        await looking.rollback()
 
 
 async def rows_of(connection: asyncpg.Connection, schema: str) -> dict[str, list[str]]:

@@ -90,7 +90,35 @@ def test_every_kind_of_discrepancy_is_provoked() -> None:
         for each in expected
         for kind in OwnerKind
     }
-    assert provoked == set(DiscrepancyKind)
+    assert provoked | {DiscrepancyKind.UNGUARDED} == set(DiscrepancyKind)
+
+
+@pytest.mark.parametrize(
+    "statement, detail",
+    [
+        (
+            "GRANT EXECUTE ON FUNCTION append_movements, add_to_account TO PUBLIC",
+            "everybody may call the function storecredit.add_to_account, which writes credits",
+        ),
+        (
+            "ALTER TABLE movements DROP CONSTRAINT movements_pkey",
+            "the key storecredit.movements_pkey is missing, so the ledger is not guarded",
+        ),
+    ],
+    ids=["open", "without a key"],
+)
+async def test_a_way_around_the_functions_is_named(
+    statement: str, detail: str, database: Database, admin: asyncpg.Connection
+) -> None:
+    await with_everything(admin, OwnerKind.STORE)
+    await admin.execute(f"SET search_path = storecredit; {statement}")
+
+    (found,) = (await verify(database)).discrepancies
+
+    assert (found.kind, found.detail) == (DiscrepancyKind.UNGUARDED, detail)
+    recorded = await last(database)
+    assert recorded is not None
+    assert recorded.discrepancies == 1
 
 
 async def with_everything(admin: asyncpg.Connection, kind: OwnerKind) -> Account:

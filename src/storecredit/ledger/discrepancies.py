@@ -11,6 +11,8 @@ class DiscrepancyKind(StrEnum):
     # The ledger as a whole.
     MOVEMENTS_MISSING = "movements_missing"
     """There are fewer movements from before the last verification than it had counted."""
+    UNGUARDED = "unguarded"
+    """Somebody may write credits around the functions, or the application may not do its work."""
     # An owner and its account.
     STORE_WITHOUT_ACCOUNT = "store_without_account"
     ACCOUNT_WITHOUT_STORE = "account_without_store"

@@ -24,6 +24,7 @@ from uuid import UUID
 
 from storecredit.ledger.discrepancies import Discrepancy, DiscrepancyKind, Report
 from storecredit.ledger.verification import LastVerification, Settled, record, settled
+from storecredit.postgres import privileges
 from storecredit.postgres.pool import Database
 from storecredit.postgres.servers import Connection
 
@@ -158,6 +159,7 @@ async def verify(
         run = _Run(connection, on_progress or (lambda _: None), every_row=every_row)
         await run.sum_up()
         run.compare(await settled(connection))
+        run.unguarded = await privileges.fault(connection)
         if run.looks_at_rows:
             await run.find()
     await record(database, LastVerification(verified_at, run.discrepancies), run.settled)
@@ -184,6 +186,8 @@ class _Run:
         self._found: list[Discrepancy] = []
         self.settled: int | None = None
         """Movements from before this run; None: some that a former run had counted are missing."""
+        self.unguarded: str | None = None
+        """How credits can be written around the functions; None: they cannot."""
 
     @property
     def differs(self) -> bool:
@@ -256,14 +260,22 @@ class _Run:
             user_movements=user_movements,
             user_sessions=self._counts["user_sessions"],
             payments=self._rows["payments"],
-            discrepancies=tuple(self._found[:DISCREPANCIES_MAX]),
+            discrepancies=(*self._of_the_guard, *self._found[:DISCREPANCIES_MAX]),
             truncated=self._is_full,
         )
 
     @property
     def discrepancies(self) -> int:
         """How many were found, 1 if none could be named; `DISCREPANCIES_MAX`: at least so many."""
-        return min(len(self._found), DISCREPANCIES_MAX) or int(self.differs)
+        found = len(self._of_the_guard) + min(len(self._found), DISCREPANCIES_MAX)
+        return found or int(self.differs)
+
+    @property
+    def _of_the_guard(self) -> tuple[Discrepancy, ...]:
+        if self.unguarded is None:
+            return ()
+        kind = DiscrepancyKind.UNGUARDED
+        return (Discrepancy(kind, None, None, None, None, None, self.unguarded),)
 
     @property
     def _movements(self) -> int:

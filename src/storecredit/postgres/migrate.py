@@ -194,7 +194,6 @@ async def _apply(
     made = await shape.made(connection)
     chosen = await _make(connection, interface_schema, recorded)
     there = await shape.look(connection)
-    await schema_version.write(connection, chosen.schema, there.hash)
     if chosen.note:
         notes.append(chosen.note)
     if recorded is None:
@@ -202,9 +201,14 @@ async def _apply(
     is_mended = _is_of_this_version(recorded, interface_schema)
     if is_mended:
         renewed += _told_of_changes(made, await shape.made(connection))
+    changed = not is_mended or there.hash != before.hash or bool(renewed)
+    if changed:
+        await schema_version.write(connection, chosen.schema, there.hash)
+    else:
+        await schema_version.keep_shape(connection, there.hash)
     return Migrated(
         applied,
-        changed=not is_mended or there.hash != before.hash or bool(renewed),
+        changed=changed,
         interface=chosen.schema,
         interface_before=recorded.interface if recorded else None,
         renewed=renewed,

@@ -46,6 +46,7 @@ _FAULTS: Final = {
     "enters_not": "the role {role} may not use the schema {name}",
     "reads_not": "the role {role} may not read the table {name}{others}",
     "calls_not": "the role {role} may not call the function {name}{others}",
+    "lacks_key": "the key {name}{others} is missing, so the ledger is not guarded",
     "lacks": "the function {name}{others} is missing",
 }
 

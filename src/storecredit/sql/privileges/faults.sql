@@ -68,7 +68,15 @@ WITH ours AS (
     FROM routine f, ours o
     WHERE f.is_known AND f.prosecdef AND NOT has_function_privilege(o.app, f.oid, 'EXECUTE')
     UNION ALL
-    SELECT 11, 'lacks', format('%I.%I', o.name, n.name), NULL
+    -- Without these no lock that failed would be noticed.
+    SELECT 11, 'lacks_key', format('%I.%I', o.name, k.name), NULL
+    FROM ours o, unnest(ARRAY['movements_pkey', 'one_movement_of_a_type_per_request', 'sessions_pkey',
+        'accounts_pkey', 'one_account_per_owner']) k (name)
+    WHERE NOT EXISTS (
+        SELECT FROM pg_class c JOIN pg_index i ON i.indexrelid = c.oid
+        WHERE c.relnamespace = o.schema AND c.relname = k.name AND i.indisunique AND i.indisvalid)
+    UNION ALL
+    SELECT 12, 'lacks', format('%I.%I', o.name, n.name), NULL
     FROM unnest($2::text[]) n (name), ours o
     WHERE $3 AND NOT EXISTS (
         SELECT FROM pg_proc p WHERE p.pronamespace = o.schema AND p.proname = n.name)

@@ -75,7 +75,8 @@ WITH relation AS (
     UNION ALL
     -- What else others may in the interface's schema is not ours to say.
     SELECT DISTINCT 'SCHEMA', n.oid, u.role, NULL, 'USAGE'
-    FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace, reader u
+    FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace,
+        (SELECT role FROM reader UNION ALL SELECT 'storecredit_writer'::regrole) u
     WHERE p.proowner = 'storecredit_writer'::regrole AND n.nspname <> current_schema()
       AND NOT has_schema_privilege(u.role, n.oid, 'USAGE')
 )
