@@ -16,6 +16,8 @@ from typing import Final
 
 import asyncpg
 
+from storecredit.postgres import poolers
+
 # SQLSTATEs that say "not now" (PostgreSQL documentation, appendix A). By class: connection
 # exception, insufficient resources, operator intervention (a cancelled statement too), system
 # error; and of a session ended for its time: idle_in_transaction_session_timeout and
@@ -80,6 +82,9 @@ def translated() -> Iterator[None]:
         if sqlstate == _LOCK_NOT_AVAILABLE:
             raise LockTimedOut(f"another transaction is in the way: {error}") from error
         if sqlstate in _AWAY or sqlstate[:2] in _AWAY_CLASSES:
+            refusal = poolers.refusal(str(error))
+            if refusal is not None:
+                raise DatabaseMisconfigured(refusal) from error
             raise DatabaseUnavailable(f"{NOT_AVAILABLE}{error}") from error
         raise
     except (asyncpg.DataError, asyncpg.ClientConfigurationError):

@@ -12,9 +12,10 @@ them: every file counts, and what `storecredit_writer` owns is ours.
 
 import asyncio
 import itertools
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 import asyncpg
@@ -29,19 +30,19 @@ from storecredit.postgres import (
     shape,
 )
 from storecredit.postgres.errors import DatabaseMisconfigured, translated
+from storecredit.postgres.migration_locks import Onlooker, prepared, take_turn, tried_again
 from storecredit.postgres.schema_version import (
     Recorded,
     fingerprint,
     migration_names,
     newest_migration,
 )
-from storecredit.postgres.servers import APP_ROLE, SCHEMA, SEARCH_PATH, WRITER_ROLE, connect
+from storecredit.postgres.servers import APP_ROLE, SCHEMA, WRITER_ROLE, connect
 
 log = telemetry.get_logger("postgres.migrate")
 
-# Any fixed number, the same for every storecredit: one migration at a time per database.
-_MIGRATION_LOCK: Final = 7_235_411_909
 TRIES_MAX: Final = 5
+CLOSE_TIMEOUT_SECONDS: Final = 5.0
 NAMES_SAID_MAX: Final = 5
 _PAUSE_SECONDS: Final = 0.2
 
@@ -79,26 +80,29 @@ async def migrate(
     has been changed then.
     """
     connection = await connect(url, as_app=False)
+    onlooker = Onlooker(url)
     try:
         with translated(), _told_of_dependents():
-            await _prepare(connection)
-            return await _try_to_migrate(connection, interface_schema, app_may_login=app_may_login)
+            unchanged, apply = (
+                lambda: _unchanged(connection, interface_schema, app_may_login=app_may_login),
+                lambda: _apply(connection, interface_schema, app_may_login=app_may_login),
+            )
+            migrating = partial(_migrate, connection, onlooker, unchanged, apply)
+            return await tried_again(partial(_out_of_circles, migrating), onlooker)
     except asyncpg.InsufficientPrivilegeError as error:
         raise _may_not_migrate(str(error)) from error
     finally:
-        await connection.close()
+        await connection.close(timeout=CLOSE_TIMEOUT_SECONDS)
 
 
-async def _try_to_migrate(
-    connection: asyncpg.Connection, interface_schema: str | None, *, app_may_login: bool
-) -> Migrated:
+async def _out_of_circles(attempt: Callable[[], Awaitable[Migrated]]) -> Migrated:
     """Migrate, and once more if another program and this one waited for each other."""
-    for attempt in itertools.count(1):
+    for number in itertools.count(1):
         try:
-            return await _migrate(connection, interface_schema, app_may_login=app_may_login)
+            return await attempt()
         except (asyncpg.DeadlockDetectedError, asyncpg.SerializationError) as error:
-            log.warning("migration_interrupted", error=str(error), attempt=attempt)
-            if attempt == TRIES_MAX:
+            log.warning("migration_interrupted", error=str(error), attempt=number)
+            if number == TRIES_MAX:
                 raise DatabaseMisconfigured(
                     f"Another program was in the way of the migration {TRIES_MAX} times ({error}), "
                     "and nothing was changed: stop what works on this database, and migrate again."
@@ -108,18 +112,22 @@ async def _try_to_migrate(
 
 
 async def _migrate(
-    connection: asyncpg.Connection, interface_schema: str | None, *, app_may_login: bool
+    connection: asyncpg.Connection,
+    onlooker: Onlooker,
+    unchanged: Callable[[], Awaitable[Migrated | None]],
+    apply: Callable[[], Awaitable[Migrated]],
 ) -> Migrated:
-    unchanged = await _unchanged(connection, interface_schema, app_may_login=app_may_login)
-    if unchanged is not None:
-        return unchanged
-    # Read committed: what is looked at after waiting is what the one before has left.
-    async with connection.transaction(isolation="read_committed"):
-        await connection.execute("SELECT pg_advisory_xact_lock($1)", _MIGRATION_LOCK)
-        unchanged = await _unchanged(connection, interface_schema, app_may_login=app_may_login)
-        if unchanged is not None:
-            return unchanged
-        migrated = await _apply(connection, interface_schema, app_may_login=app_may_login)
+    # A transaction of its own: what it reads must not be in the way of the migration before.
+    async with prepared(connection):
+        found = await unchanged()
+    if found is not None:
+        return found
+    async with prepared(connection), onlooker.watching(connection):
+        await take_turn(connection, onlooker)
+        found = await unchanged()
+        if found is not None:
+            return found
+        migrated = await apply()
     if migrated.changed:
         log.info(
             "database_migrated",
@@ -258,16 +266,6 @@ def _told_of_changes(
     return (f"Made anew {shape.counted(anew)}.",) if anew else ()
 
 
-async def _prepare(connection: asyncpg.Connection) -> None:
-    # A host may limit what a login's statements take, and ledgers grow.
-    await connection.execute(
-        """SELECT set_config(name, '0', false) FROM pg_settings
-           WHERE name IN ('statement_timeout', 'transaction_timeout', 'lock_timeout')"""
-    )
-    # Once more, should a pooler in between have kept it to itself.
-    await connection.execute(f"SET search_path = {SEARCH_PATH}")
-
-
 async def _ensure_schema(connection: asyncpg.Connection, *, is_new: bool) -> None:
     if await connection.fetchval("SELECT to_regnamespace($1)", SCHEMA) is None:
         await connection.execute(f"CREATE SCHEMA {SCHEMA}")
@@ -307,10 +305,8 @@ async def _refuse_what_is_not_ours(connection: asyncpg.Connection) -> None:
 
 
 async def _may_read(connection: asyncpg.Connection) -> bool:
-    may_read: bool = await connection.fetchval(
-        "SELECT coalesce(has_table_privilege(to_regclass('schema_version'), 'SELECT'), false)"
-    )
-    return may_read
+    may_read = "SELECT has_table_privilege(to_regclass('schema_version'), 'SELECT')"
+    return bool(await connection.fetchval(may_read))
 
 
 async def _apply_migrations(connection: asyncpg.Connection, newest: str) -> tuple[str, ...]:

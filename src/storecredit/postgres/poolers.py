@@ -28,6 +28,11 @@ _TOO_QUIET: Final = "error"
 _ROUNDS: Final = 5
 """More than enough for a pooler at rest, which is found out in the first one."""
 
+_REFUSALS: Final = {
+    "unsupported startup parameter": "that does not take what a session asks for at its start",
+    "transaction blocks not allowed in statement pooling mode": "in statement mode",
+}
+
 
 class UnfitSession(Exception):
     """A pooler makes sessions unusable for us; the message is one sentence for the operator."""
@@ -82,19 +87,17 @@ async def refuse_shared_sessions(
         await other.close()
 
 
-def refusal_of_parameters(reason: str) -> str | None:
-    """The sentence for a connection that ended with `reason`; None: no pooler's words are in it.
+def refusal(reason: str) -> str | None:
+    """The sentence for an error that says `reason`; None: these are no pooler's words.
 
-    PgBouncer knows few start-up parameters and refuses others, under the SQLSTATE of whatever it
-    cannot do now (08P01).
+    PgBouncer's are in src/client.c and src/objects.c, under the SQLSTATEs of connections that end
+    (class 08), as of a server that is away.
     """
-    _, words, name = reason.partition("unsupported startup parameter")
-    if not words:
-        return None
-    return (
-        f"The database URL leads to {WHO} that does not take what a session asks for at its start "
-        f"({words}{name}): {ADVICE}."
-    )
+    for words, meaning in _REFUSALS.items():
+        _, found, rest = reason.partition(words)
+        if found:
+            return f"The database URL leads to {WHO} {meaning} ({found}{rest}): {ADVICE}."
+    return None
 
 
 def _expression(name: str) -> str:

@@ -40,6 +40,8 @@ _APP_SETTINGS: Final = {
 }
 _ASKED_FOR: Final = {"search_path": SEARCH_PATH} | _APP_SETTINGS
 COMMAND_TIMEOUT_SECONDS: Final = 10.0
+STATEMENTS_KEPT: Final = 100
+"""Prepared statements of a connection, at most."""
 OLDEST_SUPPORTED: Final = 15
 MIGRATE_FIRST: Final = "run `storecredit migrate`, or `storecredit serve --migrate`"
 """What the operator is to do."""
@@ -124,6 +126,8 @@ class Servers:
                         **url.servers[place],
                         command_timeout=COMMAND_TIMEOUT_SECONDS if as_app else None,
                         server_settings={**_session_settings(url, as_app=as_app), **settings},
+                        # What a migration prepares must not stay in a pooler's session.
+                        statement_cache_size=STATEMENTS_KEPT if as_app else 0,
                     )
                     try:
                         await _check_session(connection, url, as_app=as_app)
@@ -139,11 +143,6 @@ class Servers:
             raise DatabaseMisconfigured(_login_advice(error, url)) from error
         except poolers.UnfitSession as error:
             raise DatabaseMisconfigured(str(error)) from error
-        except DatabaseUnavailable as error:
-            sentence = poolers.refusal_of_parameters(str(error))
-            if sentence is None:
-                raise
-            raise DatabaseMisconfigured(sentence) from error
 
 
 async def connect(url: str, *, as_app: bool = True) -> asyncpg.Connection:
