@@ -25,6 +25,7 @@ from storecredit.cli import (
     psql,
     running,
     stores,
+    upgrading,
     verification,
 )
 
@@ -47,6 +48,7 @@ demo.add_to(app)
 verification.add_to(app)
 backup.add_to(app)
 psql.add_to(app)
+upgrading.add_to(app)
 app.add_typer(stores.app, name="store")
 app.add_typer(keys.app, name="key")
 app.add_typer(credits.app, name="credits")

@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from importlib import metadata
 from pathlib import Path
 
@@ -31,6 +32,7 @@ SOCKET_PATH_MAX_BYTES = 100
 """A socket address holds 104 bytes on macOS and 108 on Linux (unix(4), unix(7))."""
 NO_PROCESS = 2**31 - 1
 """A process id that no system gives away (Linux up to 2**22, macOS up to 99998)."""
+KILL_TIMEOUT_SECONDS, KILL_POLL_SECONDS = 10.0, 0.01
 LOG_MAX_BYTES = 10 * 1024 * 1024
 LOG_TAIL_BYTES, LOG_TAIL_LINES = 4096, 15
 
@@ -79,9 +81,10 @@ class NoCluster(EmbeddedPostgresError):
 class Cluster:
     """The cluster on disk and the processes that run on it; knows nothing of users and waiting."""
 
-    def __init__(self, data_dir: Path) -> None:
+    def __init__(self, data_dir: Path, programs: Path = POSTGRES_BIN) -> None:
         self.data_dir = data_dir.resolve()
         self.path = self.data_dir / "postgres"
+        self.programs = programs
         self.log_path = self.data_dir / "postgres.log"
         # It stands in the arguments of the postmaster and in the title of each of its children.
         digest = hashlib.sha256(os.fsencode(self.path)).hexdigest()
@@ -89,35 +92,66 @@ class Cluster:
 
     def exists(self) -> bool:
         """Whether a cluster of this PostgreSQL version is there."""
+        version = self.version()
+        if version is None:
+            kept = self.kept()
+            if kept:
+                raise EmbeddedPostgresError(
+                    f"There is no {self.path}, but {kept[-1]}, which an upgrade keeps. Nothing was "
+                    "changed; if the upgrade was cut short, `storecredit upgrade-postgres` does it "
+                    "anew, and if no database is wanted, move that one away."
+                )
+            return False
+        if version != POSTGRES_VERSION:
+            raise self.of_another_version(version)
+        return True
+
+    def of_another_version(self, version: int) -> EmbeddedPostgresError:
+        """What to say of a cluster that this release cannot run."""
+        how = (
+            "bring it up with `storecredit upgrade-postgres`"
+            if version < POSTGRES_VERSION
+            else f"use a release of storecredit that brings PostgreSQL {version}"
+        )
+        return EmbeddedPostgresError(
+            f"{self.path} was made by PostgreSQL {version}, and this release brings "
+            f"{POSTGRES_VERSION}. Nothing was changed; {how} (docs/embedded.md)."
+        )
+
+    def version(self) -> int | None:
+        """The major version of PostgreSQL that made the cluster; None if there is none."""
         try:
-            version = (self.path / "PG_VERSION").read_text().strip()
+            return int((self.path / "PG_VERSION").read_text())
         except FileNotFoundError:
             if self.path.exists() and any(self.path.iterdir()):
                 raise EmbeddedPostgresError(
                     f"{self.path} holds files, but no PostgreSQL cluster. Nothing was changed; "
                     "move it away, or choose another data directory."
                 ) from None
-            return False
-        if version != str(POSTGRES_VERSION):
-            raise EmbeddedPostgresError(
-                f"{self.path} was made by PostgreSQL {version}, and this release brings "
-                f"{POSTGRES_VERSION}. Nothing was changed; dump it with PostgreSQL {version} "
-                "(pg_dump) and restore it into a new data directory."
-            )
-        return True
+            return None
 
-    def create(self, account: Account) -> None:
-        """Make the cluster: complete and synced to disk under its name, or not at all."""
+    def kept(self) -> list[Path]:
+        """Where upgrades have kept the clusters before, the oldest version first."""
+        return sorted(self.data_dir.glob("postgres.old-[0-9][0-9]"))
+
+    def keeping_place(self, version: int) -> Path:
+        """Where an upgrade keeps the cluster of this version."""
+        return self.data_dir / f"postgres.old-{version}"
+
+    def create(self, account: Account, *options: str) -> None:
+        """Make the cluster: complete and synced to disk under its name, or not at all.
+
+        `options` are initdb's, beyond those that every cluster is made with.
+        """
         fresh = Path(tempfile.mkdtemp(prefix="postgres.new-", dir=self.data_dir))
+        initdb = str(self.programs / "initdb")
         try:
             account.own(fresh)
             account.reach(fresh)
-            account.reach(POSTGRES_BIN / "initdb")
-            account.run(
-                str(POSTGRES_BIN / "initdb"), *INITDB_OPTIONS, "-D", str(fresh), capture_output=True
-            )
+            account.reach(Path(initdb))
+            account.run(initdb, *INITDB_OPTIONS, *options, "-D", str(fresh), capture_output=True)
             fresh.rename(self.path)
-            _sync_directory(self.data_dir)
+            sync_directory(self.data_dir)
         except subprocess.CalledProcessError as error:
             said = error.stderr.decode(errors="replace").strip()
             raise EmbeddedPostgresError(
@@ -127,8 +161,9 @@ class Cluster:
             shutil.rmtree(fresh, ignore_errors=True)
 
     def clear_abandoned(self) -> None:
-        """Remove what a killed `create` left; for the holder of the start lock."""
+        """Remove what a killed `create` or upgrade left; for the holder of the start lock."""
         for abandoned in self.data_dir.glob("postgres.new-*"):
+            _end_programs_on(abandoned, self.path)
             shutil.rmtree(abandoned, ignore_errors=True)
 
     def find_socket_dir(self, account: Account) -> Path:
@@ -165,7 +200,7 @@ class Cluster:
 
     def launch(self, account: Account, socket_dir: Path) -> int:
         """Start a postmaster, detached from this process; returns its process id at once."""
-        for path in (POSTGRES_BIN / "postgres", self.path, socket_dir):
+        for path in (self.programs / "postgres", self.path, socket_dir):
             account.reach(path)
         settings = SERVER_SETTINGS | {
             "cluster_name": self._name,
@@ -177,7 +212,7 @@ class Cluster:
         with open(self.log_path, "ab", opener=open_private) as server_log:
             shell = account.run(
                 *("/bin/sh", "-c", LAUNCH_SCRIPT, "sh"),
-                *(str(POSTGRES_BIN / "postgres"), "-D", str(self.path), *options),
+                *(str(self.programs / "postgres"), "-D", str(self.path), *options),
                 stdout=subprocess.PIPE,
                 stderr=server_log,
             )
@@ -257,12 +292,32 @@ def open_private(path: str | Path, flags: int) -> int:
     return os.open(path, flags | os.O_CREAT, 0o600)
 
 
-def _sync_directory(path: Path) -> None:
+def sync_directory(path: Path) -> None:
+    """Make what was renamed in a directory durable."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _end_programs_on(abandoned: Path, cluster: Path) -> None:
+    """Kill what a killed process of ours left at work on a directory of its own.
+
+    And what it left to start or stop the server of the cluster beside it, but no such server.
+    """
+    programs = {path.name for path in POSTGRES_BIN.iterdir()}
+    left = []
+    for process in psutil.process_iter(["name", "cmdline"]):
+        arguments = " ".join(process.info["cmdline"] or [])
+        starts = process.info["name"] == "pg_ctl" and str(cluster) in arguments
+        if starts or (process.info["name"] in programs and str(abandoned) in arguments):
+            left.append(process)
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+    give_up = time.monotonic() + KILL_TIMEOUT_SECONDS
+    while any(map(lives, left)) and time.monotonic() < give_up:
+        time.sleep(KILL_POLL_SECONDS)
 
 
 def _is_stranger(pid: int) -> bool:

