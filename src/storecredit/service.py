@@ -62,10 +62,6 @@ async def assembled(settings: Settings, database: Database) -> AsyncIterator[Ser
     results = ResultStore(settings.data_dir, settings.signing_key)
     billing = Billing.from_settings(settings, database)
     credits = Credits(database)
-    users = Users(
-        database, settings.starter_credits, anonymous_too=settings.anonymous_starter_credits
-    )
-    listener.subscribe(users.hear)
     parts = Parts(
         settings=settings,
         metrics=metrics,
@@ -77,7 +73,12 @@ async def assembled(settings: Settings, database: Database) -> AsyncIterator[Ser
         credits=credits,
         balances=balances,
         tokens=Tokens(settings),
-        users=users,
+        users=Users(
+            database,
+            settings.starter_credits,
+            anonymous_too=settings.anonymous_starter_credits,
+            listener=listener,
+        ),
         sessions=Sessions(database),
         lifecycle=lifecycle,
         results=results,

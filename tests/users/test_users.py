@@ -14,9 +14,10 @@ import structlog
 
 from storecredit import telemetry
 from storecredit.postgres.errors import DatabaseUnavailable
-from storecredit.postgres.listener import EVERYTHING
+from storecredit.postgres.listener import EVERYTHING, Listener
 from storecredit.postgres.pool import Database
 from storecredit.users.users import Users
+from tests.running_listener import Heard, running, until
 
 STARTER_CREDITS = 10
 PROCESSES = 4
@@ -88,17 +89,24 @@ async def test_a_user_who_is_known_asks_nothing_of_the_database(database_url: st
         await users.ensure(uuid4())
 
 
-async def test_after_a_new_connection_the_database_is_asked_again(database_url: str) -> None:
-    """Another server may be behind it, one that gave the account's number to another user."""
-    database = await Database.open(database_url)
-    users, user_id = Users(database, STARTER_CREDITS), uuid4()
-    account_id = await users.ensure(user_id)
-    users.hear(str(uuid4()))
-    await database.close()
-    assert await users.ensure(user_id) == account_id
-    users.hear(EVERYTHING)
+async def test_nobody_is_known_while_the_database_may_be_another_one(database: Database) -> None:
+    """One that took over may not have had the user, and give the account's number to another."""
+    listener = Listener(database, "nothing_is_told")
+    heard = Heard(listener)
+    users, user_id = Users(database, STARTER_CREDITS, listener=listener), uuid4()
+    async with running(listener):
+        assert await heard.next() == EVERYTHING
+        await until(listener.is_fresh)
+        account_id = await users.ensure(user_id)
+        await database.close()
+        assert await users.ensure(user_id) == account_id, "and nothing is asked"
     with pytest.raises(DatabaseUnavailable):
         await users.ensure(user_id)
+    async with running(listener):
+        assert await heard.next() == EVERYTHING
+        await until(listener.is_fresh)
+        with pytest.raises(DatabaseUnavailable):
+            await users.ensure(user_id)
 
 
 async def test_a_user_whom_the_database_could_not_make_is_not_taken_for_known(

@@ -14,7 +14,7 @@ from uuid import UUID
 from cachetools import LRUCache
 
 from storecredit import telemetry
-from storecredit.postgres.listener import EVERYTHING
+from storecredit.postgres.listener import EVERYTHING, Listener
 from storecredit.postgres.pool import Database
 
 log = telemetry.get_logger("users")
@@ -41,22 +41,21 @@ class Users:
         *,
         anonymous_too: bool = True,
         known_max: int = KNOWN_MAX,
+        listener: Listener | None = None,
     ) -> None:
         """`starter_credits` are what a new user is given; 0: nothing.
 
-        `anonymous_too` False: who is anonymous is given them later, once that is over.
+        `anonymous_too` False: who is anonymous is given them later, once that is over. `listener`
+        knows whether the database is still the one that was asked; None: it never changes.
         """
         self._database = database
         self._starter_credits = starter_credits
         self._anonymous_too = anonymous_too
         self._known: LRUCache[UUID, _Known] = LRUCache(known_max)
+        self._listener = listener
         self._connections_heard = 0
-
-    def hear(self, payload: str) -> None:
-        """What a listener tells: after a new connection nobody is known."""
-        if payload == EVERYTHING:
-            self._connections_heard += 1
-            self._known.clear()
+        if listener is not None:
+            listener.subscribe(self._hear)
 
     async def ensure(self, user_id: UUID, *, is_anonymous: bool = False) -> int:
         """Make the account if there is none yet, and give what was withheld and no longer is.
@@ -65,7 +64,7 @@ class Users:
         Raises DatabaseUnavailable.
         """
         withhold = is_anonymous and not self._anonymous_too
-        known = self._known.get(user_id)
+        known = self._known.get(user_id) if self._is_sure() else None
         if known is not None and (known.is_settled or withhold):
             return known.account_id
         connections_heard = self._connections_heard
@@ -88,3 +87,11 @@ class Users:
             case _:
                 raise AssertionError(f"ensure_user has no outcome {outcome!r}")
         return int(account_id)
+
+    def _is_sure(self) -> bool:
+        return self._listener is None or self._listener.is_fresh()
+
+    def _hear(self, payload: str) -> None:
+        if payload == EVERYTHING:
+            self._connections_heard += 1
+            self._known.clear()

@@ -27,7 +27,7 @@ async def test_a_service_on_a_standby_says_not_now_until_its_promotion(
         await pair.standby.promote()
         promoted_at = time.monotonic()
         replay = await shop.answered(client, "before")
-        print(f"taken up {time.monotonic() - promoted_at:.2f} s after the promotion")  # noqa: T201
+        print(f"taken up {time.monotonic() - promoted_at:.2f} s later")  # noqa: T201 - shown with -s
         assert replay.status_code == 200
         assert (await shop.answered(client, "meanwhile")).status_code == 201
         assert (await client.get("/health/ready")).status_code == 200
