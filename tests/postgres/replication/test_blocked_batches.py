@@ -31,7 +31,7 @@ async def api(
 ) -> AsyncIterator[httpx.AsyncClient]:
     """The application with one lane, which soon sees that it is held up."""
     monkeypatch.setattr(group_commit, "BATCH_TIMEOUT_SECONDS", 0.2)
-    monkeypatch.setattr(group_commit, "LOCK_WAIT", "200ms")
+    monkeypatch.setattr(group_commit, "LOCK_WAIT_MS", 200)
     settings = Settings(
         data_dir=data_dir,
         admin_token=SecretStr(OPERATOR_TOKEN),

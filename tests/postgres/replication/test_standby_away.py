@@ -15,7 +15,7 @@ import httpx
 import pytest
 
 from stand_ins.paddle.api import paddle_stand_in
-from storecredit.postgres import group_commit, pool
+from storecredit.postgres import group_commit, servers
 from storecredit.postgres.group_commit import OutcomeUnknown
 from tests.billing.seller import running_seller
 from tests.postgres.replication.callers import Shop
@@ -30,7 +30,7 @@ POLL_SECONDS = 0.02
 @pytest.fixture
 def soon_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody waits longer than it takes to see that the standby is waited for."""
-    monkeypatch.setattr(pool, "COMMAND_TIMEOUT_SECONDS", 2.0)
+    monkeypatch.setattr(servers, "COMMAND_TIMEOUT_SECONDS", 2.0)
     monkeypatch.setattr(group_commit, "BATCH_TIMEOUT_SECONDS", 1.0)
 
 
