@@ -50,6 +50,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     """The last migration of the database, if it was migrated."""
     postgres: str
     system_identifier: str
+    """Of a physical one, the number that initdb gave the server's files."""
     begun_at: datetime
     ended_at: datetime
     wal: WalRange | None

@@ -22,10 +22,12 @@ from storecredit.backups import manifest
 from storecredit.backups.manifest import DATABASE, MANIFEST, RESULTS, SIGNING_KEY, Manifest
 from storecredit.backups.places import Directory, NoSuchBackup
 from storecredit.generation import storage
-from storecredit.postgres import base_backup
+from storecredit.generation.durable_files import make_directory
+from storecredit.postgres import base_backup, dump
 from storecredit.postgres.base_backup import DamagedBackup, WalRange
 from storecredit.postgres.cluster import POSTGRES_VERSION, open_private
 from storecredit.postgres.embedded import EmbeddedPostgres
+from storecredit.postgres.migrate import migrate
 from storecredit.postgres.recovery import Recovered, Target, recover
 from storecredit.postgres.system_user import Account
 from storecredit.postgres.wal_archive import ArchiveUnusable, Replay, WalArchive
@@ -47,7 +49,8 @@ class Restored:
     backup: str
     manifest: Manifest
     target: Target
-    recovered: Recovered
+    recovered: Recovered | None
+    """None of a dump."""
 
 
 async def restore(
@@ -59,15 +62,35 @@ async def restore(
     `NoSuchBackup`, `DamagedBackup`, `CannotRestore`, `TargetNotReached`, `ArchiveUnusable`,
     `EmbeddedPostgresError`.
     """
-    data_dir = settings.data_dir
     place, name = _chosen(backup, target)
     with place.fetched(name) as directory:
         made = await asyncio.to_thread(_proved, directory, on_progress)
-        replay, target = _replay(made, settings.wal_archive, target)
-        async with EmbeddedPostgres(data_dir).kept_unused():
-            _refuse_what_is_there(data_dir, directory, made)
-            recovered = await _restore(directory, made, settings, target, replay)
+        chosen = _Chosen(directory, made, settings)
+        if settings.database_url is not None:
+            recovered = None
+            await _load_external(chosen, settings.database_url.get_secret_value(), target)
+        else:
+            replay, target = _replay(made, settings.wal_archive, target)
+            async with EmbeddedPostgres(settings.data_dir).kept_unused():
+                recovered = await _restore(chosen, target, replay)
     return Restored(name, made, target, recovered)
+
+
+@dataclass(frozen=True, slots=True)
+class _Chosen:
+    """A backup that was proved, and where it is to go."""
+
+    directory: Path
+    manifest: Manifest
+    settings: Settings
+
+    @property
+    def data_dir(self) -> Path:
+        return self.settings.data_dir
+
+    @property
+    def database(self) -> Path:
+        return self.directory / DATABASE
 
 
 def _chosen(backup: str, target: Target) -> tuple[Directory, str]:
@@ -89,7 +112,7 @@ def _chosen(backup: str, target: Target) -> tuple[Directory, str]:
 
 def _proved(directory: Path, on_progress: OnProgress) -> Manifest:
     made = manifest.read(directory)
-    if made.postgres_major != POSTGRES_VERSION:
+    if made.kind == "physical" and made.postgres_major != POSTGRES_VERSION:
         raise CannotRestore(
             f"{directory} has the files of PostgreSQL {made.postgres_major}, and this release "
             f"brings {POSTGRES_VERSION}: restore it with the release that made it "
@@ -106,17 +129,12 @@ def _proved(directory: Path, on_progress: OnProgress) -> Manifest:
     return made
 
 
-def _refuse_what_is_there(data_dir: Path, directory: Path, made: Manifest) -> None:
-    if (data_dir / "postgres").exists():
-        raise CannotRestore(
-            f"{data_dir} has a database, and nothing was changed: name an empty data directory "
-            f"with --data-dir, or move {data_dir / 'postgres'} away."
-        )
-    key = data_dir / storage.SIGNING_KEY
+def _refuse_another_key(chosen: _Chosen) -> None:
+    key = chosen.data_dir / storage.SIGNING_KEY
     if (
-        made.has(SIGNING_KEY)
+        chosen.manifest.has(SIGNING_KEY)
         and key.exists()
-        and key.read_bytes() != (directory / SIGNING_KEY).read_bytes()
+        and key.read_bytes() != (chosen.directory / SIGNING_KEY).read_bytes()
     ):
         raise CannotRestore(
             f"{key} is another key than the backup's, and nothing was changed: move it away."
@@ -127,15 +145,17 @@ def _replay(
     made: Manifest, wal_archive: Path | None, target: Target
 ) -> tuple[Replay | None, Target]:
     """What of the archive is to be replayed, on one timeline of it."""
-    if wal_archive is None:
+    if made.wal is None or wal_archive is None:
+        if made.wal is None and (target.moment is not None or target.timeline is not None):
+            raise CannotRestore("A dump leads to its own moment only: leave out --to.")
+        if made.wal is None:
+            return None, Target()
         if target.goes_beyond_the_backup:
             raise CannotRestore(
                 "Only a WAL archive leads beyond the moment of a backup: name it in "
                 "STORECREDIT_WAL_ARCHIVE."
             )
         return None, target
-    if made.wal is None:
-        raise CannotRestore("This backup is a dump, which no WAL archive leads on from.")
     archive = WalArchive(wal_archive, made.system_identifier)
     if not target.goes_beyond_the_backup:
         # Its histories only: the restored server's timeline is to be none of theirs.
@@ -165,36 +185,77 @@ def _timeline(archive: WalArchive, wal: WalRange, target: Target) -> int:
     )
 
 
-async def _restore(
-    directory: Path, made: Manifest, settings: Settings, target: Target, replay: Replay | None
-) -> Recovered:
-    data_dir = settings.data_dir
+async def _load_external(chosen: _Chosen, url: str, target: Target) -> None:
+    if chosen.manifest.kind == "physical":
+        raise CannotRestore(
+            "This backup has the files of a server, which go into a data directory only: restore "
+            "it without a database URL, and move the database by `storecredit backup --dump`."
+        )
+    if target.goes_beyond_the_backup:
+        raise CannotRestore("A dump leads to its own moment only: leave out --to.")
+    await asyncio.to_thread(_refuse_another_key, chosen)
+    await asyncio.to_thread(_put_beside, chosen)
+    await dump.load(url, chosen.database)
+    await migrate(url)
+
+
+async def _restore(chosen: _Chosen, target: Target, replay: Replay | None) -> Recovered | None:
+    """Make the database beside its place, and put it there last of all."""
+    if (chosen.data_dir / "postgres").exists():
+        raise CannotRestore(
+            f"{chosen.data_dir} has a database, and nothing was changed: name an empty data "
+            f"directory with --data-dir, or move {chosen.data_dir / 'postgres'} away."
+        )
+    await asyncio.to_thread(_refuse_another_key, chosen)
     # The name of what a killed start leaves, so that any later one removes it.
-    staging = Path(tempfile.mkdtemp(prefix="postgres.new-", dir=data_dir))
+    staging = Path(tempfile.mkdtemp(prefix="postgres.new-", dir=chosen.data_dir))
     try:
         account = await asyncio.to_thread(Account.of, staging / "postgres")
         account.own(staging)
-        await asyncio.to_thread(
-            base_backup.unpack, directory / DATABASE, staging / "postgres", account
-        )
-        if replay is not None:
-            put = partial(base_backup.put, account=account)
-            await asyncio.to_thread(replay.copy, staging / "postgres" / "pg_wal", put)
-        is_archived = settings.wal_archive is not None
-        recovered = await recover(staging, account, target, is_archived=is_archived)
-        await asyncio.to_thread(_put_in_place, directory, made, staging, data_dir)
+        if chosen.manifest.kind == "logical":
+            recovered = None
+            await _load_embedded(chosen, staging)
+        else:
+            recovered = await _unpack(chosen, staging, account, target, replay)
+        await asyncio.to_thread(_put_beside, chosen)
+        (staging / "postgres").rename(chosen.data_dir / "postgres")
+        await asyncio.to_thread(_sync, chosen.data_dir)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
     return recovered
 
 
-def _put_in_place(directory: Path, made: Manifest, staging: Path, data_dir: Path) -> None:
-    if made.results is not None:
-        _unpack_results(directory / RESULTS, data_dir / storage.RESULTS)
-    if made.has(SIGNING_KEY):
-        _put(data_dir / storage.SIGNING_KEY, (directory / SIGNING_KEY).read_bytes())
-    (staging / "postgres").rename(data_dir / "postgres")
-    _sync(data_dir)
+async def _load_embedded(chosen: _Chosen, staging: Path) -> None:
+    postgres = EmbeddedPostgres(staging)
+    await postgres.start()
+    try:
+        await dump.load(postgres.admin_url, chosen.database)
+        await migrate(postgres.admin_url, app_may_login=True)
+    finally:
+        await postgres.stop()
+
+
+async def _unpack(
+    chosen: _Chosen, staging: Path, account: Account, target: Target, replay: Replay | None
+) -> Recovered:
+    cluster = staging / "postgres"
+    await asyncio.to_thread(base_backup.unpack, chosen.database, cluster, account)
+    if replay is not None:
+        put = partial(base_backup.put, account=account)
+        await asyncio.to_thread(replay.copy, cluster / "pg_wal", put)
+    is_archived = chosen.settings.wal_archive is not None
+    return await recover(staging, account, target, is_archived=is_archived)
+
+
+def _put_beside(chosen: _Chosen) -> None:
+    """What stands beside the database; of no use to anybody until that is there."""
+    make_directory(chosen.data_dir)
+    if chosen.manifest.results is not None:
+        _unpack_results(chosen.directory / RESULTS, chosen.data_dir / storage.RESULTS)
+    if chosen.manifest.has(SIGNING_KEY):
+        key = (chosen.directory / SIGNING_KEY).read_bytes()
+        _put(chosen.data_dir / storage.SIGNING_KEY, key)
+        _sync(chosen.data_dir)
 
 
 def _unpack_results(archive: Path, directory: Path) -> None:

@@ -19,6 +19,7 @@ from storecredit.backups.manifest import DATABASE, FORMAT, RESULTS, SIGNING_KEY,
 from storecredit.backups.places import Directory, name_of
 from storecredit.generation import storage
 from storecredit.postgres import base_backup
+from storecredit.postgres import dump as dumps
 from storecredit.postgres.base_backup import Copied
 from storecredit.postgres.cluster import open_private
 from storecredit.postgres.embedded import EmbeddedPostgres
@@ -52,17 +53,19 @@ async def take(
     place: Directory,
     *,
     results: bool,
+    dump: bool = False,
     keep: int | None = None,
     on_progress: OnProgress = _nobody_watches,
 ) -> Taken:
     """Put a backup into `place`: complete and on disk when this returns, or not there at all.
 
+    `dump`: rather a dump than a copy of the server's files; of an external database, always.
     `keep`: how many backups the place is to have then; older ones are deleted, and of the WAL
     archive what none of those that stay is followed by. Raises what
     starting the database raises, `ProgramFailed`, `PlaceInUse`, `OSError`.
     """
     with place.draft() as draft:
-        copied = await _copy_database(settings, draft / DATABASE, on_progress)
+        copied = await _copy_database(settings, draft / DATABASE, on_progress, dump=dump)
         _copy_signing_key(settings.data_dir, draft)
         images = None
         if results:
@@ -78,10 +81,16 @@ async def take(
     return Taken(name, where, made, deleted)
 
 
-async def _copy_database(settings: Settings, directory: Path, on_progress: OnProgress) -> Copied:
+async def _copy_database(
+    settings: Settings, directory: Path, on_progress: OnProgress, *, dump: bool
+) -> Copied:
+    if settings.database_url is not None:
+        return await dumps.take(settings.database_url.get_secret_value(), directory)
     postgres = EmbeddedPostgres(settings.data_dir)
     await postgres.start(create=False)
     try:
+        if dump:
+            return await dumps.take(postgres.admin_url, directory)
         return await base_backup.take(
             postgres.admin_url,
             directory,
@@ -149,7 +158,7 @@ def _seal(draft: Path, copied: Copied, results: int | None, on_progress: OnProgr
         draft,
         Manifest(
             format=FORMAT,
-            kind="physical",
+            kind="physical" if copied.wal else "logical",
             storecredit=storecredit.__version__,
             schema=copied.schema,
             postgres=copied.postgres,

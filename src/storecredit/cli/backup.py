@@ -5,14 +5,13 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
 from storecredit.cli import output
 from storecredit.cli.database import quiet
-from storecredit.cli.options import DataDir, Json, moment, settings_of
+from storecredit.cli.options import DatabaseUrl, DataDir, Json, moment, settings_of
 from storecredit.cli.problems import FAILED, Misused
 from storecredit.cli.verification import as_fields, print_report, verified
 
@@ -48,6 +47,15 @@ def backup(
         ),
     ],
     data_dir: DataDir = None,
+    database_url: DatabaseUrl = None,
+    dump: Annotated[
+        bool,
+        typer.Option(
+            "--dump",
+            help="A dump, which goes into any PostgreSQL, instead of a copy of the embedded "
+            "server's files, which a WAL archive can follow.",
+        ),
+    ] = False,
     results: Annotated[
         bool, typer.Option("--results", help="With the result images that are still kept.")
     ] = False,
@@ -63,15 +71,22 @@ def backup(
     ] = None,
     json: Json = False,
 ) -> None:
-    """Back up the embedded database and the signing key, while the service works or rests."""
+    """Back up database and signing key, while the service works or rests."""
     from storecredit.backups.places import place_of
     from storecredit.backups.taking import take
 
-    settings = settings_of(data_dir=data_dir)
+    settings = settings_of(data_dir=data_dir, database_url=database_url)
     quiet(settings)
     with _progress_bar() as on_progress:
         taken = asyncio.run(
-            take(settings, place_of(directory), results=results, keep=keep, on_progress=on_progress)
+            take(
+                settings,
+                place_of(directory),
+                results=results,
+                dump=dump,
+                keep=keep,
+                on_progress=on_progress,
+            )
         )
     if json:
         placed = {"name": taken.name, "where": taken.where, "deleted": taken.deleted}
@@ -88,6 +103,7 @@ def restore(
         ),
     ],
     data_dir: DataDir = None,
+    database_url: DatabaseUrl = None,
     to: Annotated[
         str | None,
         typer.Option(
@@ -109,10 +125,10 @@ def restore(
     ] = None,
     json: Json = False,
 ) -> None:
-    """Restore a backup into a data directory without a database, and verify it."""
+    """Restore a backup where there is no database of ours yet, and verify it."""
     from storecredit.backups.restoring import restore as restore_backup
 
-    settings = settings_of(data_dir=data_dir)
+    settings = settings_of(data_dir=data_dir, database_url=database_url)
     quiet(settings)
     target = _target(to or (LATEST if settings.wal_archive else BACKUP), timeline)
     with _progress_bar() as on_progress:
@@ -122,7 +138,8 @@ def restore(
     if json:
         output.as_json(_restored_facts(restored) | {"verified": as_fields(report)})
     else:
-        _print_restored(restored, settings.data_dir)
+        where = "the external database" if settings.database_url else str(settings.data_dir)
+        _print_restored(restored, where)
         print_report(report)
         output.note(TO_MIND)
     if not report.clean:
@@ -156,9 +173,9 @@ def _print_taken(taken: "Taken") -> None:
     )
 
 
-def _print_restored(restored: "Restored", data_dir: "Path") -> None:
+def _print_restored(restored: "Restored", where: str) -> None:
     made = restored.manifest
-    typer.echo(f"Restored {restored.backup} into {data_dir}, {_with(made)}.")
+    typer.echo(f"Restored {restored.backup} ({made.kind}) into {where}, {_with(made)}.")
     typer.echo(_as_of(restored))
 
 
@@ -181,17 +198,19 @@ def _facts(made: "Manifest") -> dict[str, Any]:
 
 def _restored_facts(restored: "Restored") -> dict[str, Any]:
     """What was restored, as `--json` prints it."""
+    recovered = restored.recovered
     return {
         "name": restored.backup,
         "moment": restored.target.moment,
-        "last_transaction_at": restored.recovered.last_transaction_at,
-        "timeline": restored.recovered.timeline,
+        "last_transaction_at": recovered.last_transaction_at if recovered else None,
+        "timeline": recovered.timeline if recovered else None,
         "backup": _facts(restored.manifest),
     }
 
 
 def _as_of(restored: "Restored") -> str:
-    last, target = restored.recovered.last_transaction_at, restored.target
+    recovered, target = restored.recovered, restored.target
+    last = recovered.last_transaction_at if recovered else None
     replayed = f"; the last transaction that was replayed is of {_moment(last)}" if last else ""
     if target.moment is not None:
         return f"It is as of {_moment(target.moment)}{replayed}."

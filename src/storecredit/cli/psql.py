@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from storecredit.cli.database import quiet
-from storecredit.cli.options import DataDir, settings_of
+from storecredit.cli.options import DatabaseUrl, DataDir, settings_of
 
 if TYPE_CHECKING:
     from storecredit.settings import Settings
@@ -23,6 +23,7 @@ def add_to(app: typer.Typer) -> None:
 def psql(
     context: typer.Context,
     data_dir: DataDir = None,
+    database_url: DatabaseUrl = None,
     admin: Annotated[
         bool,
         typer.Option(
@@ -34,7 +35,7 @@ def psql(
 
     Further arguments are psql's own: `storecredit psql -c 'TABLE stores'`.
     """
-    settings = settings_of(data_dir=data_dir)
+    settings = settings_of(data_dir=data_dir, database_url=database_url)
     quiet(settings)
     status = asyncio.run(_run(settings, context.args, admin=admin))
     raise typer.Exit(status)
@@ -44,6 +45,9 @@ async def _run(settings: "Settings", arguments: list[str], *, admin: bool) -> in
     from storecredit.postgres.embedded import EmbeddedPostgres
     from storecredit.postgres.terminal import run_psql
 
+    if settings.database_url is not None:
+        url = settings.database_url.get_secret_value()
+        return await run_psql(url, arguments, read_only=not admin)
     postgres = EmbeddedPostgres(settings.data_dir)
     await postgres.start(create=False)
     try:

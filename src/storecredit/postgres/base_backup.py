@@ -20,8 +20,8 @@ from typing import Any, Final
 from storecredit.postgres.client_programs import (
     OnProgress,
     ProgramFailed,
-    connection_variables,
     run,
+    variables_of,
 )
 from storecredit.postgres.errors import translated
 from storecredit.postgres.servers import Connection, connect
@@ -53,7 +53,8 @@ class Copied:
     """What was copied, and when, by the server's clock.
 
     What had been committed at `begun_at` is in the copy, what came after `ended_at` is not.
-    `schema`: the last migration of the database, None if it has none.
+    `schema`: the last migration of the database, None if it has none. `wal`: what makes a copy of
+    files consistent; a dump needs none.
     """
 
     postgres: str
@@ -61,7 +62,7 @@ class Copied:
     schema: str | None
     begun_at: datetime
     ended_at: datetime
-    wal: WalRange
+    wal: WalRange | None
 
 
 async def take(admin_url: str, directory: Path, on_progress: OnProgress | None = None) -> Copied:
@@ -101,7 +102,7 @@ async def _copy(admin_url: str, directory: Path, on_progress: OnProgress | None)
         # The least effort: the service wants the processor, too.
         *("--compress=client-gzip:1", "--manifest-checksums=SHA256", "--label=storecredit"),
         *("--progress", "--no-password"),
-        variables=connection_variables(admin_url),
+        variables=variables_of(admin_url),
         on_progress=on_progress,
     )
     others = {*await asyncio.to_thread(os.listdir, directory)} - _TOOK

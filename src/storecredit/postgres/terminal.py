@@ -8,8 +8,8 @@ import signal
 import sys
 from collections.abc import Iterator, Sequence
 
-from storecredit.postgres.client_programs import connection_variables, program
-from storecredit.postgres.servers import SEARCH_PATH
+from storecredit.postgres.client_programs import program, variables_of
+from storecredit.postgres.servers import APP_ROLE, SEARCH_PATH
 
 SIGNALLED = 128
 """As a shell counts a program that a signal has ended."""
@@ -18,18 +18,17 @@ SIGNALLED = 128
 async def run_psql(url: str, arguments: Sequence[str], *, read_only: bool) -> int:
     """Run psql to its end; its exit status. It finds our tables without a schema's name.
 
-    `read_only`: every transaction is, until one says otherwise.
+    `read_only`: as the service's role, and every transaction is, until one says otherwise.
     """
-    settings = [f"search_path={SEARCH_PATH.replace(' ', '')}"]
+    settings = {"search_path": SEARCH_PATH}
     if read_only:
-        settings.append("default_transaction_read_only=on")
+        settings |= {"role": APP_ROLE, "default_transaction_read_only": "on"}
     own = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
-    options = " ".join(f"-c {setting}" for setting in settings)
     with _interrupts_left_to_it():
         process = await asyncio.create_subprocess_exec(
             _psql(),
             *arguments,
-            env=own | connection_variables(url) | {"PGOPTIONS": options},
+            env=own | variables_of(url, **settings),
         )
         status = await process.wait()
     return status if status >= 0 else SIGNALLED - status

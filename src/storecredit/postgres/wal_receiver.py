@@ -21,7 +21,7 @@ from typing import Final
 import asyncpg
 import psutil
 
-from storecredit.postgres.client_programs import connection_variables, program
+from storecredit.postgres.client_programs import program, variables_of
 from storecredit.postgres.cluster import LAUNCH_SCRIPT, lives, open_private
 from storecredit.postgres.errors import DatabaseError, translated
 from storecredit.postgres.pacing import backoff
@@ -132,7 +132,7 @@ class WalReceiver:
                 ],
                 check=True,
                 cwd="/",
-                env={"LC_ALL": "C", "PATH": os.defpath} | connection_variables(self._admin_url),
+                env={"LC_ALL": "C", "PATH": os.defpath} | variables_of(self._admin_url),
                 pass_fds=[lock],
                 start_new_session=True,
                 stdout=subprocess.PIPE,

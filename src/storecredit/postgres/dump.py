@@ -1,0 +1,132 @@
+"""A dump of our schema, which goes into any PostgreSQL, of another major version too: pg_dump.
+
+Hides the tools. Promises that a dump goes into a database whole or not at all. It has the tables
+and functions of our schema and nobody's rights: `migrate` makes those, and the interface, anew.
+"""
+
+import asyncio
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+
+from storecredit.postgres.base_backup import Copied, schema_of
+from storecredit.postgres.client_programs import (
+    ProgramFailed,
+    last_words,
+    run,
+    started,
+    stop,
+    variables_of,
+)
+from storecredit.postgres.pool import SCHEMA, DatabaseMisconfigured, connect, translated
+
+DUMP: Final = "storecredit.dump"
+_PIECE_BYTES: Final = 1024 * 1024
+_HEAD_BYTES: Final = 16 * 1024
+# pg_restore 18 sets it whatever the server; it came with PostgreSQL 17.
+_SET_TRANSACTION_TIMEOUT: Final = b"\nSET transaction_timeout = 0;\n"
+_HAS_TRANSACTION_TIMEOUT: Final = 17
+
+
+async def take(url: str, directory: Path) -> Copied:
+    """Dump our schema from one snapshot into `directory`, which is made.
+
+    Nobody waits for it but migrations. Raises `ProgramFailed`, DatabaseUnavailable,
+    DatabaseMisconfigured if there is nothing of ours.
+    """
+    await asyncio.to_thread(directory.mkdir, 0o700)
+    connection = await connect(url, as_app=False)
+    try:
+        with translated():
+            schema = await schema_of(connection)
+            if schema is None:
+                raise DatabaseMisconfigured("There is nothing of storecredit in this database.")
+            begun_at: datetime = await connection.fetchval("SELECT clock_timestamp()")
+            await run(
+                "pg_dump",
+                *("--format=custom", "--compress=gzip:1", f"--schema={SCHEMA}", "--no-owner"),
+                *("--no-privileges", "--no-password", "--file", directory / DUMP),
+                variables=variables_of(url),
+            )
+            ended_at: datetime = await connection.fetchval("SELECT clock_timestamp()")
+            postgres: str = await connection.fetchval("SHOW server_version")
+    finally:
+        await connection.close()
+    return Copied(postgres, "", schema, begun_at, ended_at, wal=None)
+
+
+async def load(url: str, directory: Path) -> None:
+    """Put a dump into a database that has nothing of ours; all of it, or nothing.
+
+    To be followed by `migrate`. Raises `ProgramFailed`, DatabaseUnavailable, DatabaseMisconfigured.
+    """
+    connection = await connect(url, as_app=False)
+    try:
+        with translated():
+            if await connection.fetchval("SELECT to_regnamespace($1)", SCHEMA) is not None:
+                raise DatabaseMisconfigured(
+                    f"The database has a schema {SCHEMA}, and nothing was changed: name an empty "
+                    "database, or rename the schema."
+                )
+            major = connection.get_server_version().major
+    finally:
+        await connection.close()
+    await _pass_on(url, directory / DUMP, has_timeout=major >= _HAS_TRANSACTION_TIMEOUT)
+
+
+async def _pass_on(url: str, dump: Path, *, has_timeout: bool) -> None:
+    """Have pg_restore write SQL, and psql run it as one transaction."""
+    reader = await started("pg_restore", "--no-owner", "--no-privileges", "--file=-", dump)
+    writer = await started(
+        *("psql", "--no-psqlrc", "--quiet", "--single-transaction", "--set=ON_ERROR_STOP=1"),
+        *("--no-password", "--output=/dev/null", "--file=-"),
+        variables=variables_of(url),
+    )
+    try:
+        said = asyncio.gather(_all(reader.stderr), _all(writer.stderr))
+        await _pump(reader, writer, has_timeout=has_timeout)
+        if await reader.wait() == 0 and writer.stdin is not None:
+            # Only now does psql commit.
+            writer.stdin.close()
+            await writer.wait()
+        else:
+            await stop(writer)
+        of_reader, of_writer = await said
+    finally:
+        await stop(reader)
+        await stop(writer)
+    for name, process, words in (
+        ("psql", writer, of_writer),
+        ("pg_restore", reader, of_reader),
+    ):
+        if process.returncode != 0:
+            raise ProgramFailed(f"The dump could not be restored. {name} says: {last_words(words)}")
+
+
+async def _pump(
+    reader: asyncio.subprocess.Process, writer: asyncio.subprocess.Process, *, has_timeout: bool
+) -> None:
+    source, sink = reader.stdout, writer.stdin
+    if source is None or sink is None:
+        raise AssertionError("both are pipes")
+    head = b""
+    while len(head) < _HEAD_BYTES and (piece := await source.read(_PIECE_BYTES)):
+        head += piece
+    piece = head if has_timeout else head.replace(_SET_TRANSACTION_TIMEOUT, b"\n", 1)
+    try:
+        while piece:
+            sink.write(piece)
+            await sink.drain()
+            piece = await source.read(_PIECE_BYTES)
+    except (BrokenPipeError, ConnectionResetError):
+        # psql has given up, and says why.
+        await stop(reader)
+
+
+async def _all(stream: asyncio.StreamReader | None) -> bytes:
+    if stream is None:
+        raise AssertionError("it is a pipe")
+    said = b""
+    while piece := await stream.read(_PIECE_BYTES):
+        said = (said + piece)[-_HEAD_BYTES:]
+    return said
