@@ -1,0 +1,57 @@
+"""One backup with everything in it, to be copied and damaged."""
+
+import asyncio
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from storecredit.backups.places import Directory
+from storecredit.backups.taking import take
+from storecredit.generation.storage import ResultStore
+from storecredit.postgres.embedded import EmbeddedPostgres
+from storecredit.postgres.migrate import migrate
+from storecredit.settings import Settings
+from tests.postgres.embedded.clusters import new_directory
+
+RESULT = f"{uuid4()}/{uuid4()}.png"
+
+
+@pytest.fixture(scope="module")
+def directory() -> Iterator[Path]:
+    """Of a short path, that the server's user can reach also when another run shuts pytest's."""
+    directory = new_directory()
+    yield directory
+    shutil.rmtree(directory)
+
+
+@pytest.fixture(scope="module")
+def whole(directory: Path) -> Path:
+    """A backup of database, signing key and one result."""
+    data_dir = directory / "data"
+    ResultStore(data_dir, None)
+    image = data_dir / "results" / RESULT
+    image.parent.mkdir(parents=True)
+    image.write_bytes(b"an image")
+    os.utime(image, (1_700_000_000, 1_700_000_000))
+
+    async def make() -> str:
+        postgres = EmbeddedPostgres(data_dir)
+        await postgres.start()
+        try:
+            await migrate(postgres.admin_url, app_may_login=True)
+        finally:
+            await postgres.stop()
+        settings = Settings(data_dir=data_dir)
+        return (await take(settings, Directory(directory / "backups"), results=True)).where
+
+    return Path(asyncio.run(make()))
+
+
+@pytest.fixture
+def backup(whole: Path, tmp_path: Path) -> Path:
+    """A copy of it, of the test's own."""
+    return Path(shutil.copytree(whole, tmp_path / whole.name))
