@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from storecredit.backups import manifest
-from storecredit.backups.places import NoSuchBackup
+from storecredit.backups.names import NoSuchBackup
 from storecredit.backups.restoring import CannotRestore, Restored, restore
 from storecredit.postgres.base_backup import DamagedBackup
 from storecredit.postgres.recovery import Target

@@ -1,6 +1,6 @@
 """Where backups are kept: several of them in one place, each by its name.
 
-A name sorts by the moment of its backup. Promises that a backup is in its place whole or not at
+Promises that a backup is in its place whole or not at
 all: it is made under another name, synced to disk, and renamed; that two commands do not put
 backups into one place at once; and that what a killed one left is removed by the next.
 """
@@ -8,38 +8,53 @@ backups into one place at once; and that what a killed one left is removed by th
 import contextlib
 import fcntl
 import os
-import re
 import secrets
 import shutil
 from collections.abc import Iterator
-from datetime import datetime
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 from storecredit.backups import manifest
 from storecredit.backups.manifest import MANIFEST, Manifest
+from storecredit.backups.names import NAME, PlaceUnusable
 
-_NAME: Final = re.compile(r"storecredit-\d{8}T\d{6}\.\d{3}Z")
+S3_SCHEME: Final = "s3://"
+
 _DRAFT, _DELETED = ".new-", ".deleted-"
 _LOCK: Final = ".lock"
 
 
-class NoSuchBackup(Exception):
-    """There is no backup that was asked for; the message is a sentence for people."""
+class Place(Protocol):
+    """Where several backups are kept, each by its name."""
+
+    def draft(self) -> AbstractContextManager[Path]:
+        """An empty directory, this user's alone, to make a backup in; gone afterwards."""
+
+    def publish(self, draft: Path, name: str) -> str:
+        """Give a finished backup its name, durably; where it is."""
+
+    def names(self) -> list[str]:
+        """The complete backups, oldest first."""
+
+    def manifest(self, name: str) -> Manifest:
+        """What a backup says of itself. Raises `DamagedBackup`."""
+
+    def fetch(self, name: str, room: Path) -> Path:
+        """The directory of a backup; it may have been brought into `room`."""
+
+    def delete(self, name: str) -> None:
+        """Remove a backup: as one, at once."""
 
 
-class PlaceInUse(Exception):
-    """Another command puts a backup there; the message is a sentence for people."""
+def place_of(text: str) -> Place:
+    """The place that a command names. Raises `PlaceUnusable`."""
+    if text.startswith(S3_SCHEME):
+        # Only who asks for it waits for the library to be loaded.
+        from storecredit.backups.bucket import Bucket  # noqa: PLC0415 - see above
 
-
-def place_of(text: str) -> "Directory":
-    """The place that a command names."""
+        return Bucket(text)
     return Directory(Path(text))
-
-
-def name_of(begun_at: datetime) -> str:
-    """What a backup of this moment is called."""
-    return f"storecredit-{begun_at:%Y%m%dT%H%M%S}.{begun_at.microsecond // 1000:03}Z"
 
 
 class Directory:
@@ -79,7 +94,7 @@ class Directory:
             return sorted(
                 entry.name
                 for entry in self.path.iterdir()
-                if _NAME.fullmatch(entry.name) and (entry / MANIFEST).exists()
+                if NAME.fullmatch(entry.name) and (entry / MANIFEST).exists()
             )
         return []
 
@@ -87,10 +102,9 @@ class Directory:
         """What a backup says of itself. Raises `DamagedBackup`."""
         return manifest.read(self.path / name)
 
-    @contextlib.contextmanager
-    def fetched(self, name: str) -> Iterator[Path]:
+    def fetch(self, name: str, room: Path) -> Path:  # noqa: ARG002 - nothing needs any room
         """The directory of a backup."""
-        yield self.path / name
+        return self.path / name
 
     def delete(self, name: str) -> None:
         """Remove a backup: as one, at once."""
@@ -102,7 +116,7 @@ class Directory:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise PlaceInUse(
+            raise PlaceUnusable(
                 f"Another backup into {self.path} is under way: wait until it is done."
             ) from None
 

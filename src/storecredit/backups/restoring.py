@@ -20,7 +20,8 @@ from typing import Final
 
 from storecredit.backups import manifest
 from storecredit.backups.manifest import DATABASE, MANIFEST, RESULTS, SIGNING_KEY, Manifest
-from storecredit.backups.places import Directory, NoSuchBackup
+from storecredit.backups.names import NAME, NoSuchBackup
+from storecredit.backups.places import Place, place_of
 from storecredit.generation import storage
 from storecredit.generation.durable_files import make_directory
 from storecredit.postgres import base_backup, dump
@@ -62,8 +63,9 @@ async def restore(
     `NoSuchBackup`, `DamagedBackup`, `CannotRestore`, `TargetNotReached`, `ArchiveUnusable`,
     `EmbeddedPostgresError`.
     """
-    place, name = _chosen(backup, target)
-    with place.fetched(name) as directory:
+    place, name = await asyncio.to_thread(_chosen, backup, target)
+    with tempfile.TemporaryDirectory(prefix="storecredit-restore-") as room:
+        directory = await asyncio.to_thread(place.fetch, name, Path(room))
         made = await asyncio.to_thread(_proved, directory, on_progress)
         chosen = _Chosen(directory, made, settings)
         if settings.database_url is not None:
@@ -93,21 +95,23 @@ class _Chosen:
         return self.directory / DATABASE
 
 
-def _chosen(backup: str, target: Target) -> tuple[Directory, str]:
+def _chosen(backup: str, target: Target) -> tuple[Place, str]:
     """The backup that was named, or of a place the newest that is not too new for the target."""
-    path = Path(backup).resolve()
-    if (path / MANIFEST).exists():
-        return Directory(path.parent), path.name
-    place = Directory(path)
+    above, _, last = backup.rstrip("/").rpartition("/")
+    if NAME.fullmatch(last) and last in (place := place_of(above or ".")).names():
+        return place, last
+    place = place_of(backup)
     names = place.names()
     if not names:
         raise NoSuchBackup(
-            f"There is no backup in {path}: neither is it one, with a {MANIFEST}, nor has it any."
+            f"There is no backup in {backup}: neither is it one, with a {MANIFEST}, nor has it any."
         )
     for name in reversed(names):
         if target.moment is None or place.manifest(name).ended_at <= target.moment:
             return place, name
-    raise NoSuchBackup(f"Every backup in {path} is newer than {target.moment:%Y-%m-%dT%H:%M:%S%z}.")
+    raise NoSuchBackup(
+        f"Every backup in {backup} is newer than {target.moment:%Y-%m-%dT%H:%M:%S%z}."
+    )
 
 
 def _proved(directory: Path, on_progress: OnProgress) -> Manifest:

@@ -16,7 +16,8 @@ from typing import Final
 import storecredit
 from storecredit.backups import manifest
 from storecredit.backups.manifest import DATABASE, FORMAT, RESULTS, SIGNING_KEY, Manifest
-from storecredit.backups.places import Directory, name_of
+from storecredit.backups.names import name_of
+from storecredit.backups.places import Place
 from storecredit.generation import storage
 from storecredit.postgres import base_backup
 from storecredit.postgres import dump as dumps
@@ -32,6 +33,7 @@ OnProgress = Callable[[str, int, int | None], None]
 COPYING: Final = "Copying the database"
 KEEPING: Final = "Copying the results"
 READING: Final = "Reading it back"
+PUTTING: Final = "Putting it in its place"
 
 
 def _nobody_watches(what: str, done: int, expected: int | None) -> None:
@@ -50,7 +52,7 @@ class Taken:
 
 async def take(
     settings: Settings,
-    place: Directory,
+    place: Place,
     *,
     results: bool,
     dump: bool = False,
@@ -62,7 +64,7 @@ async def take(
     `dump`: rather a dump than a copy of the server's files; of an external database, always.
     `keep`: how many backups the place is to have then; older ones are deleted, and of the WAL
     archive what none of those that stay is followed by. Raises what
-    starting the database raises, `ProgramFailed`, `PlaceInUse`, `OSError`.
+    starting the database raises, `ProgramFailed`, `PlaceUnusable`, `OSError`.
     """
     with place.draft() as draft:
         copied = await _copy_database(settings, draft / DATABASE, on_progress, dump=dump)
@@ -72,10 +74,11 @@ async def take(
             images = await asyncio.to_thread(_copy_results, settings.data_dir, draft, on_progress)
         made = await asyncio.to_thread(_seal, draft, copied, images, on_progress)
         name = name_of(made.begun_at)
-        where = place.publish(draft, name)
-        deleted = tuple(place.names()[:-keep]) if keep else ()
+        on_progress(PUTTING, 0, None)
+        where = await asyncio.to_thread(place.publish, draft, name)
+        deleted = tuple((await asyncio.to_thread(place.names))[:-keep]) if keep else ()
         for each in deleted:
-            place.delete(each)
+            await asyncio.to_thread(place.delete, each)
         if keep and settings.wal_archive is not None:
             await asyncio.to_thread(_prune_archive, settings.wal_archive, place, made)
     return Taken(name, where, made, deleted)
@@ -100,7 +103,7 @@ async def _copy_database(
         await postgres.stop()
 
 
-def _prune_archive(directory: Path, place: Directory, newest: Manifest) -> None:
+def _prune_archive(directory: Path, place: Place, newest: Manifest) -> None:
     """Delete the WAL that no backup in `place` of this cluster is followed by."""
     kept = (place.manifest(name) for name in place.names())
     starts = [

@@ -40,10 +40,12 @@ def add_to(app: typer.Typer) -> None:
 
 
 def backup(
-    directory: Annotated[
+    place: Annotated[
         str,
         typer.Argument(
-            metavar="DIR", help="Where backups are kept; each becomes a directory of its own there."
+            metavar="DIR|S3",
+            help="Where backups are kept, each by a name of its own: a directory, or "
+            "s3://bucket/prefix.",
         ),
     ],
     data_dir: DataDir = None,
@@ -65,7 +67,7 @@ def backup(
             "--keep",
             min=1,
             max=KEEP_MAX,
-            help="How many backups DIR is to have then; older ones are deleted.",
+            help="How many backups are to be there then; older ones are deleted.",
             show_default="all",
         ),
     ] = None,
@@ -81,7 +83,7 @@ def backup(
         taken = asyncio.run(
             take(
                 settings,
-                place_of(directory),
+                place_of(place),
                 results=results,
                 dump=dump,
                 keep=keep,

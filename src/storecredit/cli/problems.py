@@ -85,7 +85,7 @@ def _of_the_database(error: Exception) -> Problem | None:
 
 
 def _of_a_backup(error: Exception) -> Problem | None:
-    from storecredit.backups.places import NoSuchBackup, PlaceInUse
+    from storecredit.backups.names import NoSuchBackup, PlaceUnusable
     from storecredit.backups.restoring import CannotRestore
     from storecredit.postgres.base_backup import DamagedBackup
     from storecredit.postgres.client_programs import ProgramFailed
@@ -95,7 +95,7 @@ def _of_a_backup(error: Exception) -> Problem | None:
     match error:
         case DamagedBackup() | TargetNotReached() | ArchiveUnusable():
             return Problem(f"{error} Nothing was restored.")
-        case NoSuchBackup() | PlaceInUse() | CannotRestore() | ProgramFailed():
+        case NoSuchBackup() | PlaceUnusable() | CannotRestore() | ProgramFailed():
             return Problem(str(error))
         case _:
             return None

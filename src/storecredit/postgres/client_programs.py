@@ -18,7 +18,8 @@ from urllib.parse import parse_qsl, urlsplit
 
 from storecredit.postgres.cluster import POSTGRES_BIN
 from storecredit.postgres.database_url import DatabaseUrl
-from storecredit.postgres.pool import DatabaseMisconfigured, read_url
+from storecredit.postgres.errors import DatabaseMisconfigured
+from storecredit.postgres.servers import read_url
 
 SAID_MAX_BYTES: Final = 4096
 SAID_MAX_LINES: Final = 3

@@ -18,7 +18,8 @@ from storecredit.postgres.client_programs import (
     stop,
     variables_of,
 )
-from storecredit.postgres.pool import SCHEMA, DatabaseMisconfigured, connect, translated
+from storecredit.postgres.errors import DatabaseMisconfigured, translated
+from storecredit.postgres.servers import SCHEMA, connect
 
 DUMP: Final = "storecredit.dump"
 _PIECE_BYTES: Final = 1024 * 1024
