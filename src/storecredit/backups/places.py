@@ -18,6 +18,7 @@ from typing import Final, Protocol
 from storecredit.backups import manifest
 from storecredit.backups.manifest import MANIFEST, Manifest
 from storecredit.backups.names import NAME, PlaceUnusable
+from storecredit.postgres.cluster import sync_directory
 
 S3_SCHEME: Final = "s3://"
 
@@ -83,9 +84,9 @@ class Directory:
     def publish(self, draft: Path, name: str) -> str:
         """Give a finished backup its name, durably; where it is."""
         for directory in (*(path for path in draft.rglob("*") if path.is_dir()), draft):
-            _sync(directory)
+            sync_directory(directory)
         draft.rename(self.path / name)
-        _sync(self.path)
+        sync_directory(self.path)
         return str(self.path / name)
 
     def names(self) -> list[str]:
@@ -124,11 +125,3 @@ class Directory:
         for prefix in (_DRAFT, _DELETED):
             for left in self.path.glob(f"{prefix}*"):
                 shutil.rmtree(left, ignore_errors=True)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -26,7 +26,7 @@ from storecredit.generation import storage
 from storecredit.generation.durable_files import make_directory
 from storecredit.postgres import base_backup, dump
 from storecredit.postgres.base_backup import DamagedBackup, WalRange
-from storecredit.postgres.cluster import POSTGRES_VERSION, open_private
+from storecredit.postgres.cluster import POSTGRES_VERSION, open_private, sync_directory
 from storecredit.postgres.embedded import EmbeddedPostgres
 from storecredit.postgres.migrate import migrate
 from storecredit.postgres.recovery import Recovered, Target, recover
@@ -223,7 +223,7 @@ async def _restore(chosen: _Chosen, target: Target, replay: Replay | None) -> Re
             recovered = await _unpack(chosen, staging, account, target, replay)
         await asyncio.to_thread(_put_beside, chosen)
         (staging / "postgres").rename(chosen.data_dir / "postgres")
-        await asyncio.to_thread(_sync, chosen.data_dir)
+        await asyncio.to_thread(sync_directory, chosen.data_dir)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
     return recovered
@@ -259,7 +259,7 @@ def _put_beside(chosen: _Chosen) -> None:
     if chosen.manifest.has(SIGNING_KEY):
         key = (chosen.directory / SIGNING_KEY).read_bytes()
         _put(chosen.data_dir / storage.SIGNING_KEY, key)
-        _sync(chosen.data_dir)
+        sync_directory(chosen.data_dir)
 
 
 def _unpack_results(archive: Path, directory: Path) -> None:
@@ -278,7 +278,7 @@ def _unpack_results(archive: Path, directory: Path) -> None:
                 _put(path, content.read())
                 os.utime(path, (member.mtime, member.mtime))
     for each in made:
-        _sync(each)
+        sync_directory(each)
 
 
 def _put(path: Path, content: bytes) -> None:
@@ -289,11 +289,3 @@ def _put(path: Path, content: bytes) -> None:
         file.flush()
         os.fsync(file.fileno())
     draft.replace(path)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
