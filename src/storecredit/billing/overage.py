@@ -17,8 +17,6 @@ and the bill tells whether something was sent. Any number of processes may do th
 """
 
 import asyncio
-import contextlib
-from collections.abc import AsyncIterator
 from datetime import timedelta
 from functools import partial
 from typing import Final
@@ -28,10 +26,10 @@ from storecredit.billing.catalogue import Catalogue
 from storecredit.billing.overage_charge import NO_SUBSCRIPTION, Attempt, Bill
 from storecredit.billing.paddle import PROVIDER
 from storecredit.billing.paddle.gateway import Paddle
-from storecredit.postgres.errors import DatabaseUnavailable, translated
+from storecredit.postgres.errors import DatabaseUnavailable
 from storecredit.postgres.pacing import every
-from storecredit.postgres.pool import Database
-from storecredit.postgres.servers import Connection, Record
+from storecredit.postgres.pool import Database, DedicatedConnection
+from storecredit.postgres.servers import Record
 from storecredit.settings import Settings
 
 log = telemetry.get_logger("billing.overage")
@@ -179,23 +177,13 @@ class OverageBilling:
         due = await self._database.fetch(_DUE, ROUND_MAX)
         if not due:
             return
-        async with self._connection() as connection:
+        # It holds the bills' locks.
+        async with self._database.dedicated() as connection:
             for row in due:
                 if stop.is_set() or not await self._settle(connection, row):
                     return
 
-    @contextlib.asynccontextmanager
-    async def _connection(self) -> AsyncIterator[Connection]:
-        """A connection of its own, which holds the locks; with it they go."""
-        connection = await self._database.connect()
-        try:
-            with translated():
-                yield connection
-        finally:
-            # Without waiting: that it ends is what matters.
-            connection.terminate()
-
-    async def _settle(self, connection: Connection, due: Record) -> bool:
+    async def _settle(self, connection: DedicatedConnection, due: Record) -> bool:
         """Bring one bill forward under its lock; false: Paddle is away."""
         account_id, period, store_id = due["account_id"], due["period"], str(due["store_id"])
         if not await connection.fetchval("SELECT lock_overage_bill($1, $2)", account_id, period):
@@ -210,4 +198,4 @@ class OverageBilling:
             with telemetry.bound(store_id=store_id, request_id=bill.request_id):
                 return await Attempt(connection, self._paddle, self._settings, bill).make()
         finally:
-            await connection.execute("SELECT pg_advisory_unlock_all()")
+            await connection.fetchval("SELECT pg_advisory_unlock_all()")

@@ -14,7 +14,7 @@ from storecredit.billing.paddle.charge_marker import overage_marker
 from storecredit.billing.paddle.gateway import Paddle, PaddleRefused, PaddleUnavailable
 from storecredit.billing.sales import Charge
 from storecredit.postgres.pacing import backoff
-from storecredit.postgres.servers import Connection
+from storecredit.postgres.pool import DedicatedConnection
 from storecredit.settings import Settings
 
 log = telemetry.get_logger("billing.overage")
@@ -70,7 +70,7 @@ class Attempt:
     """What one process does about one bill while it holds the lock."""
 
     def __init__(
-        self, connection: Connection, paddle: Paddle, settings: Settings, bill: Bill
+        self, connection: DedicatedConnection, paddle: Paddle, settings: Settings, bill: Bill
     ) -> None:
         self._connection = connection
         self._paddle = paddle

@@ -18,6 +18,32 @@ from storecredit.postgres.servers import (
 )
 
 
+class DedicatedConnection:
+    """One connection beside the pool, whose every statement is a transaction by itself.
+
+    Its methods raise what `Database.acquire` raises: CommitInDoubt, too.
+    """
+
+    def __init__(self, connection: asyncpg.Connection) -> None:
+        self._connection = connection
+        self._doubts = DoubtfulCommits()
+        connection.add_log_listener(self._doubts)
+
+    async def fetchrow(self, query: str, *args: object) -> Record | None:
+        """The first row of one statement, or None."""
+        with translated():
+            row = await self._connection.fetchrow(query, *args)
+        self._doubts.refuse()
+        return row
+
+    async def fetchval(self, query: str, *args: object) -> Any:
+        """The first column of the first row of one statement, or None."""
+        with translated():
+            value = await self._connection.fetchval(query, *args)
+        self._doubts.refuse()
+        return value
+
+
 class Database:
     """A pool of connections to one database, each working as `storecredit_app`.
 
@@ -92,6 +118,16 @@ class Database:
         The caller closes it.
         """
         return await self._servers.connect(settings=settings)
+
+    @asynccontextmanager
+    async def dedicated(self) -> AsyncIterator[DedicatedConnection]:
+        """A connection beside the pool, until the context ends; with it go the session's locks."""
+        connection = await self.connect()
+        try:
+            yield DedicatedConnection(connection)
+        finally:
+            # Without waiting: that it ends is what matters.
+            connection.terminate()
 
     async def is_at_work(self, backend_pid: int) -> bool:
         """Whether the server is still busy with what was asked in a session that is silent.

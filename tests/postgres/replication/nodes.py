@@ -5,6 +5,7 @@ port and primary stand on its command line, since `pg_rewind` brings the other's
 Promises that nothing outlives `end`: every process is ended by its number.
 """
 
+import asyncio
 import contextlib
 import os
 import shlex
@@ -12,7 +13,7 @@ import shutil
 import signal
 import socket
 import subprocess
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -22,12 +23,13 @@ import psutil
 
 from storecredit.postgres.cluster import POSTGRES_BIN
 from storecredit.postgres.system_user import Account
-from tests.crash.waiting import until_true
+from tests.crash.waiting import POLL_SECONDS, until_true
 
 DATABASE: Final = "storecredit"
 USER: Final = "postgres"
 WAIT_MAX_SECONDS: Final = 30.0
 STANDBY_NAME: Final = "standby"
+WAITING_FOR_STANDBY: Final = "FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
 
 # Loopback only, and thrown away: no passwords, and no waiting for the disk. Small, to be copied.
 INITDB_OPTIONS: Final = (
@@ -206,6 +208,26 @@ class Node:
         except subprocess.CalledProcessError as error:
             said = (error.stdout + error.stderr).decode(errors="replace")
             raise AssertionError(f"{program} failed: {said}\n{self.log_tail()}") from error
+
+
+@contextlib.asynccontextmanager
+async def waits_cancelled(primary: Node) -> AsyncIterator[None]:
+    """Somebody cancels every statement that waits for the standby."""
+    admin = await asyncpg.connect(primary.url)
+
+    async def cancel() -> None:
+        while True:
+            await admin.execute(f"SELECT pg_cancel_backend(pid) {WAITING_FOR_STANDBY}")
+            await asyncio.sleep(POLL_SECONDS)
+
+    cancelling = asyncio.create_task(cancel())
+    try:
+        yield
+    finally:
+        cancelling.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await cancelling
+        admin.terminate()
 
 
 def url_of(*nodes: Node, **parameters: str) -> str:

@@ -6,7 +6,6 @@ ends with success and a warning; after a restart there is nothing left to wait f
 """
 
 import asyncio
-import contextlib
 from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 
@@ -20,11 +19,8 @@ from storecredit.postgres.group_commit import OutcomeUnknown
 from tests.billing.seller import running_seller
 from tests.postgres.replication.callers import Shop
 from tests.postgres.replication.doors import Answer, Doors
-from tests.postgres.replication.nodes import WAIT_MAX_SECONDS, Node, Pair
+from tests.postgres.replication.nodes import WAIT_MAX_SECONDS, Node, Pair, waits_cancelled
 from tests.web.users import JWT_SECRET
-
-WAITING = "FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
-POLL_SECONDS = 0.02
 
 
 @pytest.fixture
@@ -55,26 +51,6 @@ async def doors(pair: Pair, shop: Shop, data_dir: Path) -> AsyncIterator[Doors]:
         await admin.close()
         yield await Doors.open(seller, http, shop)
         pair.standby.go_on()
-
-
-@contextlib.asynccontextmanager
-async def waits_cancelled(primary: Node) -> AsyncIterator[None]:
-    """Somebody cancels every statement that waits for the standby."""
-    admin = await asyncpg.connect(primary.url)
-
-    async def cancel() -> None:
-        while True:
-            await admin.execute(f"SELECT pg_cancel_backend(pid) {WAITING}")
-            await asyncio.sleep(POLL_SECONDS)
-
-    cancelling = asyncio.create_task(cancel())
-    try:
-        yield
-    finally:
-        cancelling.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await cancelling
-        admin.terminate()
 
 
 async def told_in_turn(primary: Node, asked: Mapping[str, Callable[[], Answer]]) -> dict[str, int]:
