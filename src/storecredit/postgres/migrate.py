@@ -199,27 +199,22 @@ async def _apply(
     if older:
         await public_tables.move(connection)
         notes.append("The tables of the earlier storecredit were moved out of the schema public.")
-    made = await shape.made(connection)
-    chosen = await _make(connection, interface_schema, recorded)
-    there = await shape.look(connection)
+    chosen, made_anew = await _make(connection, interface_schema, recorded)
     if chosen.note:
         notes.append(chosen.note)
-    if recorded is None:
-        renewed = ()
-    is_mended = _is_of_this_version(recorded, interface_schema)
-    if is_mended:
-        renewed += _told_of_changes(made, await shape.made(connection))
-    changed = not is_mended or there.hash != before.hash or bool(renewed)
-    if changed:
-        await schema_version.write(connection, chosen.schema, there.hash)
-    else:
-        await schema_version.keep_shape(connection, there.hash)
+    after = await shape.look(connection)
+    # Where this version had been, whatever was not as it had left it is worth a word.
+    was_here = _is_of_this_version(recorded, interface_schema)
+    if was_here:
+        renewed += made_anew
+    changed = not was_here or after.hash != before.hash or bool(renewed)
+    await schema_version.write(connection, chosen.schema, after.hash, changed=changed)
     return Migrated(
         applied,
         changed=changed,
         interface=chosen.schema,
         interface_before=recorded.interface if recorded else None,
-        renewed=renewed,
+        renewed=renewed if recorded else (),
         notes=tuple(notes),
     )
 
@@ -234,11 +229,15 @@ async def _mend(connection: asyncpg.Connection, recorded: Recorded) -> tuple[str
 
 async def _make(
     connection: asyncpg.Connection, interface_schema: str | None, recorded: Recorded | None
-) -> interface.Choice:
-    """Make all that is made anew each time: what is no table of ours, and who may do what."""
+) -> tuple[interface.Choice, tuple[str, ...]]:
+    """Make all that is made anew each time: what is no table of ours, and who may do what.
+
+    Where the interface is then, and a sentence on what was missing or had been changed.
+    """
     # Half of what a command loads, and needed only where something is to be migrated.
     from storecredit.postgres.job_queue import install_tables  # noqa: PLC0415 - see above
 
+    before = await shape.made(connection)
     await install_tables(connection)
     await functions.make(connection)
     current = recorded.interface if recorded else None
@@ -248,7 +247,9 @@ async def _make(
     await interface.make(connection, chosen)
     await interface.make_guard(connection)
     await privileges.mend_rights(connection)
-    return chosen
+    after = await shape.made(connection)
+    anew = [thing for thing, text in after.items() if before.get(thing) != text]
+    return chosen, (f"Made anew {shape.counted(anew)}.",) if anew else ()
 
 
 def _is_of_this_version(recorded: Recorded | None, interface_schema: str | None) -> bool:
@@ -256,14 +257,6 @@ def _is_of_this_version(recorded: Recorded | None, interface_schema: str | None)
     if recorded is None or recorded.fingerprint != fingerprint():
         return False
     return not interface.moves(interface_schema, recorded.interface)
-
-
-def _told_of_changes(
-    before: dict[tuple[str, str], str], after: dict[tuple[str, str], str]
-) -> tuple[str, ...]:
-    """What had to be made anew, although it had been made before."""
-    anew = [thing for thing, text in after.items() if before.get(thing) != text]
-    return (f"Made anew {shape.counted(anew)}.",) if anew else ()
 
 
 async def _ensure_schema(connection: asyncpg.Connection, *, is_new: bool) -> None:

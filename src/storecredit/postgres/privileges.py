@@ -6,6 +6,8 @@ each migration and at each start, and not what a migration once wrote down.
 """
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
@@ -121,8 +123,12 @@ async def mend_roles(
             await _unless_done_by_another(connection, f"CREATE ROLE {role.role} NOLOGIN")
             said.append(f"Made the role {role.role}.")
     for role in await _roles(connection):
+        if not role.may_be_acted_as:
+            await _unless_done_by_another(connection, f"GRANT {role.role} TO CURRENT_USER")
+            said.append(f"Made this login a member of {role.role}.")
         for change, sentence in _changes(role, app_may_login=app_may_login):
-            await _unless_done_by_another(connection, change)
+            with _left_to_others(change):
+                await _unless_done_by_another(connection, change)
             said.append(sentence)
     return tuple(said)
 
@@ -138,7 +144,9 @@ async def mend_owners(connection: asyncpg.Connection, interface: str | None) -> 
     if schemas:
         await connection.execute(f"GRANT CREATE ON SCHEMA {schemas} TO {WRITER_ROLE}")
     for each in found:
-        await connection.execute(f"ALTER {each.kind} {each.name} OWNER TO {each.wanted}")
+        change = f"ALTER {each.kind} {each.name} OWNER TO {each.wanted}"
+        with _left_to_others(change, f"it belongs to {each.owner}"):
+            await connection.execute(change)
     if schemas:
         await connection.execute(f"REVOKE CREATE ON SCHEMA {schemas} FROM {WRITER_ROLE}")
     return tuple(
@@ -223,6 +231,18 @@ async def _rights(connection: Connection) -> list[_Right]:
     return [_Right(**row) for row in await connection.fetch(sql.text("privileges/rights.sql"))]
 
 
+@contextmanager
+def _left_to_others(change: str, why: str | None = None) -> Iterator[None]:
+    try:
+        yield
+    except asyncpg.InsufficientPrivilegeError as error:
+        raise DatabaseMisconfigured(
+            f"This login may not migrate the database, since it may not {change} "
+            f"({why or str(error).splitlines()[0]}), and nothing was changed: migrate once as a "
+            "superuser, or as who may."
+        ) from error
+
+
 async def _unless_done_by_another(connection: asyncpg.Connection, statement: str) -> None:
     await connection.execute(
         f"""DO $$ BEGIN {statement};
@@ -240,10 +260,6 @@ def _changes(role: _Role, *, app_may_login: bool) -> list[tuple[str, str]]:
         (f"REVOKE {above} FROM {role.role}", f"Took the role {role.role} out of {above}.")
         for above in role.member_of
     ]
-    if not role.may_be_acted_as:
-        changes.append(
-            (f"GRANT {role.role} TO CURRENT_USER", f"Made this login a member of {role.role}.")
-        )
     if app_may_login and role.role == APP_ROLE and not role.may_login:
         changes.append((f"ALTER ROLE {APP_ROLE} LOGIN", f"Let the role {APP_ROLE} log in."))
     return changes

@@ -87,22 +87,26 @@ async def read(connection: Connection) -> Recorded | None:
 
 
 async def write(
-    connection: asyncpg.Connection, interface_schema: str | None, shape_hash: str | None
+    connection: asyncpg.Connection,
+    interface_schema: str | None,
+    shape_hash: str | None,
+    *,
+    changed: bool,
 ) -> None:
-    """Record that this version has migrated the database, and what there is now."""
+    """Record that this version has migrated the database, and what there is now.
+
+    Unless something was `changed`, the moment stays that of the migration before.
+    """
     await connection.execute(
         """INSERT INTO schema_version (migration, fingerprint, interface, shape)
            VALUES ($1, $2, $3, $4)
            ON CONFLICT (only_row) DO UPDATE
            SET migration = excluded.migration, fingerprint = excluded.fingerprint,
-               interface = excluded.interface, shape = excluded.shape, migrated_at = now()""",
+               interface = excluded.interface, shape = excluded.shape,
+               migrated_at = CASE WHEN $5 THEN now() ELSE schema_version.migrated_at END""",
         newest_migration(),
         fingerprint(),
         interface_schema,
         shape_hash,
+        changed,
     )
-
-
-async def keep_shape(connection: asyncpg.Connection, shape_hash: str | None) -> None:
-    """Record what there is now, where nothing had to be migrated."""
-    await connection.execute("UPDATE schema_version SET shape = $1", shape_hash)

@@ -18,8 +18,9 @@ from storecredit.postgres.servers import SCHEMA, SEARCH_PATH, WRITER_ROLE, Conne
 
 SEPARATE_SET_RIGHT: Final = 16
 """From here on, whoever is a member of a role may be kept from acting as it."""
-# Where the tables are made once more, and undone, to see what is in them.
-_TRIAL: Final = "storecredit_tables_trial"
+# Where the tables are made once more, and undone, to see what is in them: it takes no right that
+# an owner of our schema alone would not have.
+_TRIAL: Final = "pg_temp"
 NAMES_SAID_MAX: Final = 3
 _NOUNS: Final = {"ROUTINE": "function"}
 _MADE: Final = """
@@ -108,10 +109,11 @@ async def _made_on_trial(connection: asyncpg.Connection, migrations: Iterable[st
     trial = connection.transaction()
     await trial.start()
     try:
-        await connection.execute(f"CREATE SCHEMA {_TRIAL}; SET LOCAL search_path = {_TRIAL}")
+        await connection.execute(f"SET LOCAL search_path = {_TRIAL}")
         for name in migrations:
             await connection.execute(sql.text(f"migrations/{name}.sql"))
         await connection.execute(f"SET LOCAL search_path = {SEARCH_PATH}")
-        return [row["part"] for row in await connection.fetch(_PARTS, _TRIAL)]
+        trial_schema = await connection.fetchval("SELECT pg_my_temp_schema()::regnamespace::text")
+        return [row["part"] for row in await connection.fetch(_PARTS, trial_schema)]
     finally:
         await trial.rollback()

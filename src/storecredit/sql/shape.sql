@@ -36,7 +36,7 @@ WITH ours AS (
     FROM ours o JOIN pg_constraint k ON k.connamespace = o.schema
     UNION ALL
     SELECT concat_ws(' ', 'function', p.pronamespace = o.schema, p.proname, p.proargtypes,
-        pg_get_userbyid(p.proowner), p.proacl, p.prosecdef, p.provolatile, p.proconfig, p.prosrc)
+        pg_get_userbyid(p.proowner), p.proacl, p.prosecdef, p.provolatile, p.proconfig, md5(p.prosrc))
     FROM ours o JOIN pg_proc p ON p.pronamespace = o.schema OR p.proowner = o.writer
 )
 SELECT
