@@ -9,6 +9,7 @@ from uuid import uuid4
 import asyncpg
 import pytest
 
+from storecredit.postgres.errors import DatabaseMisconfigured
 from storecredit.postgres.migrate import migrate
 from storecredit.postgres.servers import APP_ROLE, WRITER_ROLE
 from tests.conftest import connect_as_superuser, with_database
@@ -108,6 +109,42 @@ async def test_a_restored_dump_is_a_migration_away_from_work(
     await assert_same(source, target)
     assert not (await migrate(target.url)).changed
     await assert_works(target.url, target.admin_url, source.store, data_dir)
+
+
+GIVE_TABLES = """DO $$ DECLARE each text; BEGIN
+    FOR each IN SELECT oid::regclass FROM pg_class
+        WHERE relnamespace = 'storecredit'::regnamespace AND relkind = 'r'
+    LOOP EXECUTE format('ALTER TABLE %s OWNER TO {login}', each); END LOOP; END $$"""
+
+
+@pytest.mark.parametrize("target", ["psql by an owner"], indirect=True)
+async def test_what_a_superuser_restored_for_an_owner_is_his_to_mend(
+    source: Source, target: Target, data_dir: Path
+) -> None:
+    source.programs.pg_restore(target.admin_url, source.dump(*CUSTOM))
+    assert "The schema storecredit belongs to somebody else" in await refusal_to_migrate(target)
+
+    # As where the owner's name was in the dump, and the writer's role was missing.
+    await run(
+        target.admin_url,
+        f"ALTER SCHEMA storecredit OWNER TO {target.login}",
+        GIVE_TABLES.format(login=target.login),
+    )
+    assert f"(it belongs to {SUPERUSER}), and nothing was changed: migrate once as a superuser" in (
+        await refusal_to_migrate(target)
+    )
+
+    assert (await migrate(target.admin_url)).changed
+    await run(target.admin_url, f"GRANT {APP_ROLE}, {WRITER_ROLE} TO {target.login}")
+    assert not (await migrate(target.url)).changed
+    await assert_works(target.url, target.admin_url, source.store, data_dir)
+
+
+async def refusal_to_migrate(target: Target) -> str:
+    with pytest.raises(DatabaseMisconfigured) as raised:
+        await migrate(target.url)
+    assert "\n" not in str(raised.value)
+    return str(raised.value)
 
 
 async def assert_same(source: Source, target: Target) -> None:
