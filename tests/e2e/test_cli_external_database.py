@@ -56,6 +56,7 @@ async def test_an_external_database_is_migrated_and_worked_on(
         "changed": False,
         "interface": "public",
         "interface_before": "public",
+        "renewed": [],
         "notes": [],
     }
     made = new_storecredit(
@@ -65,6 +66,28 @@ async def test_an_external_database_is_migrated_and_worked_on(
     report = new_storecredit("verify", "--json", **where).json()
     assert (report["stores"], report["movements"]) == (1, 1)
     assert not new_storecredit.data_dir.exists()
+
+
+async def test_a_function_that_is_open_to_everybody_is_told_until_it_is_closed(
+    new_storecredit: Storecredit, empty_url: str
+) -> None:
+    where = {"STORECREDIT_DATABASE_URL": empty_url}
+    assert new_storecredit("migrate", **where).status == 0
+    connection = await asyncpg.connect(empty_url)
+    await connection.execute("GRANT EXECUTE ON FUNCTION storecredit.add_to_account TO PUBLIC")
+    await connection.close()
+
+    for command in ("serve --port 0", "worker", "verify"):
+        assert new_storecredit(*command.split(), **where).sentence() == (
+            "Error: Everybody may call the function storecredit.add_to_account, which writes "
+            "credits: run `storecredit migrate`, or `storecredit serve --migrate`."
+        )
+    mended = new_storecredit("migrate", **where).output.splitlines()
+    assert mended[:2] == [
+        "No migration was to be applied; functions and privileges were renewed.",
+        "Closed to everybody: 1 function (add_to_account).",
+    ]
+    assert new_storecredit("verify", **where).status == 0
 
 
 async def test_where_the_interface_has_moved_to_and_from_is_told(
