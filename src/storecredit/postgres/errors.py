@@ -79,6 +79,8 @@ def translated() -> Iterator[None]:
         sqlstate = error.sqlstate or ""
         if sqlstate.startswith("SC"):
             raise StatementRefused(sqlstate, str(error)) from error
+        if poolers.betrays_sharing(error):
+            raise DatabaseUnavailable(poolers.SHARED) from error
         if sqlstate == _LOCK_NOT_AVAILABLE:
             raise LockTimedOut(f"another transaction is in the way: {error}") from error
         if sqlstate in _AWAY or sqlstate[:2] in _AWAY_CLASSES:

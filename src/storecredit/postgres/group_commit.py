@@ -142,8 +142,8 @@ class GroupCommit(Generic[Item, Outcome]):
     async def submit(self, account_id: int, item: Item) -> Outcome:
         """Hand in one item and wait for its own outcome.
 
-        Raises WaitingLineFull, OutcomeUnknown, DatabaseUnavailable or DatabaseMisconfigured (never
-        sent), or what `settle` raised for this item alone.
+        Raises WaitingLineFull, OutcomeUnknown, DatabaseUnavailable (never sent), or what `settle`
+        raised for this item alone.
         """
         if self._closing or self._waiting >= self._bounds.waiting_max:
             raise WaitingLineFull(f"{self._waiting} requests are waiting")

@@ -29,8 +29,8 @@ class KeptConnections:
     async def fetch(self, query: str, *args: object) -> list[Record]:
         """All rows of one statement that changes nothing, in the session neither.
 
-        Raises DatabaseUnavailable, DatabaseMisconfigured. Whatever ends the statement early,
-        cancellation too, ends the connection.
+        Raises DatabaseUnavailable. Whatever ends the statement early, cancellation too, ends the
+        connection.
         """
         connection = self._usable() or await self._database.connect(SETTINGS)
         try:

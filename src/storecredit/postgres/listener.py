@@ -21,6 +21,7 @@ from collections.abc import Callable
 
 import asyncpg
 
+from storecredit.postgres import poolers
 from storecredit.postgres.errors import DatabaseError
 from storecredit.postgres.pacing import backoff
 from storecredit.postgres.pool import Database
@@ -92,10 +93,11 @@ class Listener:
                 await self._listen()
             except (*CONNECTION_LOST, NotListening) as error:
                 self._failures += 1
+                cause = poolers.SHARED if poolers.betrays_sharing(error) else repr(error)
                 log.warning(
                     "listener_lost",
                     channel=self._channel,
-                    cause=repr(error),
+                    cause=cause,
                     failures=self._failures,
                 )
             await asyncio.sleep(backoff(BACKOFF_FIRST_SECONDS, self._failures, BACKOFF_MAX_SECONDS))
@@ -122,7 +124,7 @@ class Listener:
             # Not just SELECT 1: behind a pooler another session could answer, one that is deaf.
             is_listening = await connection.fetchval(IS_LISTENING, self._channel)
         if not is_listening:
-            raise NotListening("connect storecredit to PostgreSQL directly or by session pooling")
+            raise NotListening(poolers.SHARED)
         self._sure_until = asked_at + LEASE_SECONDS
         self._failures = 0
 

@@ -1,14 +1,14 @@
 """A pool of connections to the database, and single ones beside it."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Self
 
 import asyncpg
 
 from storecredit.postgres import poolers
-from storecredit.postgres.errors import DatabaseMisconfigured, translated
+from storecredit.postgres.errors import DatabaseMisconfigured, DatabaseUnavailable, translated
 from storecredit.postgres.servers import (
     Connection,
     DoubtfulCommits,
@@ -48,7 +48,8 @@ class Database:
     """A pool of connections to one database, each working as `storecredit_app`.
 
     `await Database.open(url)` connects at once and fails with DatabaseUnavailable or
-    DatabaseMisconfigured; every method raises DatabaseUnavailable when the database is away.
+    DatabaseMisconfigured; every method raises DatabaseUnavailable when the database is away, or no
+    longer to be used.
     """
 
     def __init__(self, servers: Servers, pool_max: int) -> None:
@@ -117,7 +118,8 @@ class Database:
 
         The caller closes it.
         """
-        return await self._servers.connect(settings=settings)
+        with _not_now():
+            return await self._servers.connect(settings=settings)
 
     @asynccontextmanager
     async def dedicated(self) -> AsyncIterator[DedicatedConnection]:
@@ -138,7 +140,8 @@ class Database:
         was lost on its way, and the session that is left behind is ended.
         """
         # As the login itself: only it sees what its sessions do.
-        looking = await self._servers.connect(as_app=False)
+        with _not_now():
+            looking = await self._servers.connect(as_app=False)
         try:
             with translated():
                 return await _is_active(looking, backend_pid)
@@ -157,7 +160,20 @@ class Database:
 
     async def _connect_for_pool(self, *_args: object, **_options: object) -> asyncpg.Connection:
         """What the pool calls for a new connection, with arguments for a connection of its own."""
-        return await self._servers.connect()
+        with _not_now():
+            return await self._servers.connect()
+
+
+@contextmanager
+def _not_now() -> Iterator[None]:
+    """What could be used when it was opened has been changed, and may be changed back.
+
+    A password, a right, a pooler: whoever asks is told to come again, and the log says why.
+    """
+    try:
+        yield
+    except DatabaseMisconfigured as error:
+        raise DatabaseUnavailable(str(error)) from error
 
 
 async def _is_active(connection: asyncpg.Connection, pid: int) -> bool:

@@ -22,6 +22,10 @@ ADVICE: Final = (
 )
 """What the operator is to do."""
 WHO: Final = "a pooler (PgBouncer or its like)"
+SHARED: Final = (
+    f"The database URL leads to {WHO} in transaction or statement mode, where LISTEN, locks of a "
+    f"session and prepared statements do not work: {ADVICE}."
+)
 
 # The one level that keeps a WARNING back (PostgreSQL documentation, 19.11.1).
 _TOO_QUIET: Final = "error"
@@ -79,12 +83,17 @@ async def refuse_shared_sessions(
             # Twice: one that lends what has been idle longest gives another each time.
             met = {await _backend_pid(connection), await _backend_pid(connection)}
             if met != {pid} or await _backend_pid(other) == pid:
-                raise UnfitSession(
-                    f"The database URL leads to {WHO} in transaction or statement mode, where "
-                    f"LISTEN, session locks and prepared statements do not work: {ADVICE}."
-                )
+                raise UnfitSession(SHARED)
     finally:
         await other.close()
+
+
+def betrays_sharing(error: BaseException) -> bool:
+    """Whether what a connection prepared is gone, or there before: it was another session's."""
+    return isinstance(
+        error,
+        asyncpg.InvalidSQLStatementNameError | asyncpg.DuplicatePreparedStatementError,
+    )
 
 
 def refusal(reason: str) -> str | None:

@@ -125,12 +125,13 @@ class Servers:
                     connection: asyncpg.Connection = await asyncpg.connect(
                         **url.servers[place],
                         command_timeout=COMMAND_TIMEOUT_SECONDS if as_app else None,
-                        server_settings={**_session_settings(url, as_app=as_app), **settings},
+                        server_settings=_session_settings(url, as_app=as_app),
                         # What a migration prepares must not stay in a pooler's session.
                         statement_cache_size=STATEMENTS_KEPT if as_app else 0,
                     )
                     try:
                         await _check_session(connection, url, as_app=as_app)
+                        await _set(connection, settings)
                     except BaseException:
                         connection.terminate()
                         raise
@@ -179,6 +180,14 @@ async def _check_session(connection: asyncpg.Connection, url: DatabaseUrl, *, as
         raise DatabaseUnavailable(f"{NOT_AVAILABLE}this server takes no writes for now")
     if as_app:
         await poolers.refuse_unfit(connection, _ASKED_FOR)
+
+
+async def _set(connection: asyncpg.Connection, settings: Mapping[str, str]) -> None:
+    """By statements: poolers know few start-up parameters."""
+    if settings:
+        await connection.execute(
+            "; ".join(f"SET {name} = '{value}'" for name, value in settings.items())
+        )
 
 
 def _login_advice(error: Exception, url: DatabaseUrl) -> str:

@@ -43,8 +43,8 @@ class PgBouncer:
         """The same place, set up otherwise."""
         return replace(self, settings=self.settings | settings)
 
-    def configuration(self) -> str:
-        """What it reads at its start."""
+    def configuration(self, options: str) -> str:
+        """What it reads at its start; `options` are the databases'."""
         (place,) = DatabaseUrl.read(self.server_url).servers
         host, port = place["host"], place.get("port", PORT)
         settings = {
@@ -57,7 +57,8 @@ class PgBouncer:
             "user": self._user() if os.geteuid() == 0 else None,
         } | self.settings
         lines = (f"{name} = {value}" for name, value in settings.items() if value is not None)
-        return "\n".join(("[databases]", f"* = host={host} port={port}", "[pgbouncer]", *lines, ""))
+        database = f"* = host={host} port={port} {options}"
+        return "\n".join(("[databases]", database, "[pgbouncer]", *lines, ""))
 
     def _user(self) -> str:
         """As root it does not run. Who owns the server's socket may go there, nobody else."""
@@ -65,10 +66,10 @@ class PgBouncer:
         return Path(host).owner() if host.startswith("/") else "nobody"
 
     @asynccontextmanager
-    async def running(self, *logins: str) -> AsyncIterator["PgBouncer"]:
+    async def running(self, *logins: str, options: str = "") -> AsyncIterator["PgBouncer"]:
         """It runs, and lets these roles in."""
         (self.directory / "logins").write_text("".join(f'"{login}" ""\n' for login in logins))
-        (self.directory / "ini").write_text(self.configuration())
+        (self.directory / "ini").write_text(self.configuration(options))
         if os.geteuid() == 0:
             shutil.chown(self.directory, self._user())
         process = await asyncio.create_subprocess_exec(

@@ -1,13 +1,18 @@
 """What of PgBouncer's sessions is taken, and what is refused in one sentence that names it."""
 
 import asyncio
+from functools import partial
 
 import asyncpg
 import pytest
+from structlog.testing import capture_logs
 
-from storecredit.postgres.errors import DatabaseMisconfigured
+from storecredit.postgres.errors import DatabaseMisconfigured, DatabaseUnavailable
+from storecredit.postgres.listener import Listener
 from storecredit.postgres.pool import Database
+from storecredit.postgres.servers import connect
 from tests.postgres.poolers.pgbouncer import PARAMETERS, PgBouncer, pgbouncer
+from tests.running_listener import running, until
 
 SAYS_WHAT_TO_DO = "name the server's direct address in the database URL, or set the pooler up as"
 
@@ -105,3 +110,48 @@ async def test_a_pooler_that_shares_sessions_out_is_refused(
         async with made.running(login) as bouncer:
             await use_at_once(bouncer.url(login), idle)
             assert "in transaction or statement mode" in await refusal(bouncer.url(login))
+
+
+async def test_what_a_connect_query_sets_is_gone_for_the_second_who_uses_the_session(
+    keeping_parameters: PgBouncer, admin: asyncpg.Connection, login: str
+) -> None:
+    """PgBouncer resets sessions (DISCARD ALL), and runs the query once."""
+    await admin.execute(f"ALTER ROLE {login} RESET search_path")
+    query = "connect_query='SET search_path = storecredit, pg_temp'"
+    once = keeping_parameters.with_settings(default_pool_size=1)
+    async with once.running(login, options=query) as bouncer:
+        connection = await connect(bouncer.url(login))
+        await connection.close()
+        assert "search_path is" in await refusal(bouncer.url(login))
+
+
+async def test_a_pool_takes_no_session_that_became_unfit_and_goes_on_when_it_is_mended(
+    keeping_parameters: PgBouncer, admin: asyncpg.Connection, login: str
+) -> None:
+    async with keeping_parameters.running(login) as bouncer:
+        database = await Database.open(bouncer.url(login))
+        assert await database.fetchval("SELECT current_user") == "storecredit_app"
+    await admin.execute(f"ALTER ROLE {login} RESET role")
+    async with keeping_parameters.running(login):
+        for use in (partial(database.fetchval, "SELECT 1"), database.connect):
+            with pytest.raises(DatabaseUnavailable, match=f"role is {login}, not storecredit_app"):
+                await use()
+    await admin.execute(f"ALTER ROLE {login} SET role = storecredit_app")
+    async with keeping_parameters.running(login):
+        assert await database.fetchval("SELECT current_user") == "storecredit_app"
+        await database.close()
+
+
+async def test_sessions_that_are_shared_out_from_now_on_are_named_in_the_log(
+    keeping_parameters: PgBouncer, login: str
+) -> None:
+    shares = keeping_parameters.with_settings(pool_mode="transaction", server_round_robin=1)
+    async with keeping_parameters.running(login) as bouncer:
+        database = await Database.open(bouncer.url(login))
+    with capture_logs() as logs:
+        async with shares.running(login):
+            await use_at_once(bouncer.url(login), 3)
+            async with running(Listener(database, "a channel")):
+                await until(lambda: any("transaction or statement" in str(line) for line in logs))
+            await database.close()
+    assert {line["event"] for line in logs} == {"listener_lost"}
