@@ -1,6 +1,7 @@
 """What goes wrong as expected is told in one sentence on standard error, with the exit status."""
 
 import socket
+from pathlib import Path
 
 import pytest
 
@@ -20,6 +21,17 @@ def test_where_there_is_no_database_a_command_says_so_and_makes_none(
     assert "no database" in told
     assert str(new_storecredit.data_dir) in told
     assert not new_storecredit.data_dir.exists()
+
+
+@pytest.mark.parametrize("command", ["serve", "worker", "migrate", "verify", "backup backups"])
+def test_a_data_directory_that_is_a_file_is_named(
+    new_storecredit: Storecredit, tmp_path: Path, command: str
+) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    told = new_storecredit(*command.split(), "--data-dir", file).sentence()
+    assert str(file) in told
+    assert "Not a directory" in told or "File exists" in told
 
 
 def test_an_unknown_store_or_key_is_named(new_storecredit: Storecredit, database_url: str) -> None:

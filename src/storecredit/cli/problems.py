@@ -3,6 +3,7 @@
 Whatever `expected` does not know is a defect: its traceback is shown.
 """
 
+import os
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -56,6 +57,9 @@ def expected(error: Exception) -> Problem | None:
         case ValueError() if str(error).startswith(variable_of("")):
             # A room that checks a setting of its own names the variable.
             return Problem(str(error), MISUSED)
+        case OSError() if error.filename is not None:
+            reason = error.strerror or type(error).__name__
+            return Problem(f"{os.fsdecode(error.filename)} cannot be used: {reason}.")
         case _:
             return _of_the_database(error) or _of_a_backup(error) or _of_the_service(error)
 
