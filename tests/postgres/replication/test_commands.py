@@ -24,10 +24,12 @@ GOES_ON: Final = ("serve", "worker")
 """Commands that do not end by themselves."""
 ARGUMENTS: Final = {
     "amount": "5",
+    "backup": "no-backups",
     "credits": "5",
     "event_id": "evt_01",
     "limit": "7",
     "name": "Shoes",
+    "place": "backups",
     "problem_id": "evt_01",
     "shop_domain": "shoes.example",
     "transaction_id": "txn_01hv8wptq8987qeep44cyrewp9",
@@ -44,8 +46,9 @@ ENDS: Final = {
     "billing checkout": 2,
     "billing dismiss": 1,
     "billing retry": 1,
+    "restore": 1,
 }
-"""Exit statuses other than 0: billing is off, and there is no such event or transaction."""
+"""Exit statuses other than 0: billing is off, there is no such event or transaction, no backup."""
 
 
 def commands(group: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, Any]]:
