@@ -94,9 +94,10 @@ TAMPERINGS = {
         "Renewed the rights of storecredit_app on 2 tables (accounts, schema_version).",
     ),
     "not callable": (
-        "REVOKE EXECUTE ON FUNCTION create_generations FROM storecredit_app",
-        "the role storecredit_app may not call the function storecredit.create_generations",
-        "Renewed the rights of storecredit_app on 1 function (create_generations).",
+        """REVOKE EXECUTE ON FUNCTION create_generations, movement_role,
+               public.deduct_credits FROM storecredit_app""",
+        "the role storecredit_app may not call the function public.deduct_credits (and 2 more)",
+        "Renewed the rights of storecredit_app on 3 functions (create_generations, movement_role, ",
     ),
 }
 
@@ -207,6 +208,29 @@ async def stranger(admin: asyncpg.Connection) -> AsyncIterator[str]:
     await admin.execute(f"CREATE ROLE {name}")
     yield name
     await admin.execute(f"DROP OWNED BY {name}; DROP ROLE {name}")
+
+
+@pytest.mark.parametrize(
+    "given, told",
+    [
+        ("UPDATE ON storecredit.movements", "may write to the table storecredit.movements itself"),
+        (
+            "INSERT (amount) ON storecredit.movements",
+            "may write to the table storecredit.movements itself",
+        ),
+        ("CREATE ON SCHEMA storecredit", "may make functions in the schema storecredit"),
+    ],
+)
+async def test_a_stranger_who_may_write_credits_keeps_the_service_from_starting(
+    database_url: str, admin: asyncpg.Connection, stranger: str, given: str, told: str
+) -> None:
+    await admin.execute(f"GRANT {given} TO {stranger}")
+
+    assert (await refusal_to_open(database_url)).startswith(
+        f"The role {stranger} {told}, so the ledger is not guarded: "
+    )
+    assert (await migrate(database_url)).changed
+    await opened(database_url)
 
 
 async def test_what_an_operator_adds_is_nothing_to_mend(

@@ -4,15 +4,17 @@
 -- interface's schema, $5 its functions; $6: the setting by which each of these is known.
 
 WITH ours AS (
-    SELECT n.oid AS schema, n.nspname AS name, n.nspowner AS owner,
+    SELECT n.oid AS schema, n.nspname AS name, n.nspowner AS owner, n.nspacl AS acl,
         to_regrole('storecredit_app')::oid AS app, to_regrole('storecredit_writer')::oid AS writer
     FROM pg_namespace n WHERE n.nspname = $1
 ), relation AS (
-    SELECT c.oid, c.relname, format('%I.%I', o.name, c.relname) AS name, c.relowner AS owner
+    SELECT c.oid, c.relname, format('%I.%I', o.name, c.relname) AS name, c.relowner AS owner,
+        c.relacl AS acl
     FROM pg_class c JOIN ours o ON c.relnamespace = o.schema
     WHERE c.relkind IN ('r', 'p') AND c.relname !~ '^pgqueuer'
 ), routine AS (
     SELECT p.oid, format('%I.%I', n.nspname, p.proname) AS name, p.proowner AS owner, p.prosecdef,
+        p.prosecdef OR p.provolatile <> 'v' OR p.pronamespace <> o.schema AS is_called,
         coalesce(p.proacl, acldefault('f', p.proowner)) AS acl,
         p.proowner = o.writer OR p.pronamespace <> o.schema OR p.proname = ANY ($2::text[]) AS is_known
     FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace, ours o
@@ -55,6 +57,22 @@ WITH ours AS (
       AND (has_table_privilege(o.writer, t.oid, 'UPDATE, DELETE, TRUNCATE, TRIGGER')
            OR has_any_column_privilege(o.writer, t.oid, 'UPDATE'))
     UNION ALL
+    -- Whoever else was given a right, as by a host to its own roles; `storecredit_app` has everybody's.
+    SELECT 6, 'writes', t.name, pg_get_userbyid(t.grantee)
+    FROM ours o, (
+        SELECT r.name, r.owner, g.grantee, g.privilege_type FROM relation r, aclexplode(r.acl) g
+        UNION
+        SELECT r.name, r.owner, g.grantee, g.privilege_type
+        FROM relation r JOIN pg_attribute k ON k.attrelid = r.oid, aclexplode(k.attacl) g
+        ) t
+    WHERE t.grantee NOT IN (0, t.owner, o.app, o.writer)
+      AND t.privilege_type IN ('INSERT', 'UPDATE', 'DELETE', 'TRUNCATE', 'TRIGGER')
+    GROUP BY t.name, t.grantee
+    UNION ALL
+    SELECT 7, 'creates', o.name, pg_get_userbyid(a.grantee)
+    FROM ours o, aclexplode(o.acl) a
+    WHERE a.privilege_type = 'CREATE' AND a.grantee NOT IN (0, o.owner, o.app)
+    UNION ALL
     SELECT 7, 'creates', o.name, 'storecredit_app'
     FROM ours o WHERE has_schema_privilege(o.app, o.schema, 'CREATE')
     UNION ALL
@@ -66,7 +84,7 @@ WITH ours AS (
     UNION ALL
     SELECT 10, 'calls_not', f.name, 'storecredit_app'
     FROM routine f, ours o
-    WHERE f.is_known AND f.prosecdef AND NOT has_function_privilege(o.app, f.oid, 'EXECUTE')
+    WHERE f.is_known AND f.is_called AND NOT has_function_privilege(o.app, f.oid, 'EXECUTE')
     UNION ALL
     -- Without these no lock that failed would be noticed.
     SELECT 11, 'lacks_key', format('%I.%I', o.name, k.name), NULL
