@@ -31,6 +31,7 @@ GUARD: Final = "public.storecredit_schema"
 _KNOWN_BY: Final = f"search_path={SEARCH_PATH}"
 # Whatever we make has its words.
 _FUNCTION: Final = re.compile(r"^COMMENT ON FUNCTION\s+(\w+)", re.MULTILINE)
+_TABLE: Final = re.compile(r"^CREATE TABLE (\w+)", re.MULTILINE)
 _OF_INTERFACE: Final = re.compile(
     r"^COMMENT ON (VIEW|FUNCTION)\s+\{interface\}\.(\w+)", re.MULTILINE
 )
@@ -55,8 +56,9 @@ _FAULTS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """What the SQL of this version makes: functions in our schema, and the interface."""
+    """What the SQL of this version makes: tables and functions of our schema, and the interface."""
 
+    tables: tuple[str, ...]
     functions: tuple[str, ...]
     interface_views: tuple[str, ...]
     interface_functions: tuple[str, ...]
@@ -99,9 +101,11 @@ class _Right:
 
 def names() -> Names:
     """What this version makes, by the names that its SQL has."""
+    tables = {name for _, text in sql.files("migrations") for name in _TABLE.findall(text)}
     functions = {name for _, text in sql.files("functions") for name in _FUNCTION.findall(text)}
     interface = _OF_INTERFACE.findall(sql.text("interface.sql"))
     return Names(
+        tuple(sorted(tables)),
         tuple(sorted(functions)),
         tuple(name for kind, name in interface if kind == "VIEW"),
         tuple(name for kind, name in interface if kind == "FUNCTION"),
@@ -195,6 +199,7 @@ async def fault(connection: Connection) -> str | None:
     row = await connection.fetchrow(
         sql.text("privileges/faults.sql"),
         SCHEMA,
+        ours.tables,
         ours.functions,
         # Another version has functions of its own.
         recorded is not None and recorded.fingerprint == schema_version.fingerprint(),

@@ -65,13 +65,20 @@ async def schema_state(connection: Connection) -> SchemaState:
     return SchemaState.MISSING
 
 
+async def may_read(connection: Connection) -> bool:
+    """Whether the row can be read: the table is there, and open to this role."""
+    # Null where there is no such table.
+    readable = "SELECT has_table_privilege(to_regclass('schema_version'), 'SELECT') IS TRUE"
+    answer: bool = await connection.fetchval(readable)
+    return answer
+
+
 async def read(connection: Connection) -> Recorded | None:
     """The row, None if there is none, or none that this role may read.
 
     Raises DatabaseMisconfigured if an earlier build has made tables of its own beside ours.
     """
-    may_read = "SELECT has_table_privilege(to_regclass('schema_version'), 'SELECT')"
-    if not await connection.fetchval(may_read):
+    if not await may_read(connection):
         return None
     # A migration may still have to add the newest columns.
     row = await connection.fetchrow("SELECT * FROM schema_version")

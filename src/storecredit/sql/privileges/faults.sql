@@ -1,7 +1,7 @@
 -- Why nobody should work on this database: each row lets somebody write credits around the functions, or
 -- keeps the application from its work. Asked at every start, as the application's role; what opens most
--- comes first. $1: our schema; $2: the functions' names; $3: whether they are all to be there; $4: the
--- interface's schema, $5 its functions; $6: the setting by which each of these is known.
+-- comes first. $1: our schema; $2: the tables' names, $3 the functions'; $4: whether these are all to be
+-- there; $5: the interface's schema, $6 its functions; $7: the setting by which each of these is known.
 
 WITH ours AS (
     SELECT n.oid AS schema, n.nspname AS name, n.nspowner AS owner, n.nspacl AS acl,
@@ -11,15 +11,15 @@ WITH ours AS (
     SELECT c.oid, c.relname, format('%I.%I', o.name, c.relname) AS name, c.relowner AS owner,
         c.relacl AS acl
     FROM pg_class c JOIN ours o ON c.relnamespace = o.schema
-    WHERE c.relkind IN ('r', 'p') AND c.relname !~ '^pgqueuer'
+    WHERE c.relname = ANY ($2::text[])
 ), routine AS (
     SELECT p.oid, format('%I.%I', n.nspname, p.proname) AS name, p.proowner AS owner, p.prosecdef,
         p.prosecdef OR p.provolatile <> 'v' OR p.pronamespace <> o.schema AS is_called,
         coalesce(p.proacl, acldefault('f', p.proowner)) AS acl,
-        p.proowner = o.writer OR p.pronamespace <> o.schema OR p.proname = ANY ($2::text[]) AS is_known
+        p.proowner = o.writer OR p.pronamespace <> o.schema OR p.proname = ANY ($3::text[]) AS is_known
     FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace, ours o
     WHERE p.pronamespace = o.schema OR p.proowner = o.writer
-       OR n.nspname = $4 AND p.proname = ANY ($5::text[]) AND p.proconfig @> ARRAY[$6::text]
+       OR n.nspname = $5 AND p.proname = ANY ($6::text[]) AND p.proconfig @> ARRAY[$7::text]
 ), above AS (
     SELECT r.oid, r.rolname AS name FROM pg_roles r
     WHERE r.rolsuper OR r.rolcreaterole
@@ -95,8 +95,8 @@ WITH ours AS (
         WHERE c.relnamespace = o.schema AND c.relname = k.name AND i.indisunique AND i.indisvalid)
     UNION ALL
     SELECT 12, 'lacks', format('%I.%I', o.name, n.name), NULL
-    FROM unnest($2::text[]) n (name), ours o
-    WHERE $3 AND NOT EXISTS (
+    FROM unnest($3::text[]) n (name), ours o
+    WHERE $4 AND NOT EXISTS (
         SELECT FROM pg_proc p WHERE p.pronamespace = o.schema AND p.proname = n.name)
 )
 SELECT what, name, role::text, count(*) OVER (PARTITION BY what, role) - 1 AS others
