@@ -12,7 +12,7 @@ NOBODY = "0198f9b0-0000-7000-8000-000000000000"
 
 @pytest.mark.parametrize(
     "command",
-    ["verify", f"credits add {NOBODY} 5"],
+    ["verify", f"credits add {NOBODY} 5", "upgrade-postgres"],
 )
 def test_where_there_is_no_database_a_command_says_so_and_makes_none(
     new_storecredit: Storecredit, command: str
@@ -32,6 +32,12 @@ def test_a_data_directory_that_is_a_file_is_named(
     told = new_storecredit(*command.split(), "--data-dir", file).sentence()
     assert str(file) in told
     assert "Not a directory" in told or "File exists" in told
+
+
+def test_an_external_database_is_upgraded_by_its_own_tools(new_storecredit: Storecredit) -> None:
+    url = "postgresql://owner@db.example/storecredit"
+    told = new_storecredit("upgrade-postgres", STORECREDIT_DATABASE_URL=url).sentence(2)
+    assert "STORECREDIT_DATABASE_URL names a PostgreSQL of your own" in told
 
 
 def test_an_unknown_store_or_key_is_named(new_storecredit: Storecredit, database_url: str) -> None:

@@ -172,6 +172,9 @@ class _Work:
         # Not in the directory that is to go: by its name `clear_abandoned` knows what to kill, and
         # the old server, if it runs by then, is to be shut down.
         sockets = self._old.find_socket_dir(self._account)
+        for left in sockets.glob(".s.PGSQL.*"):
+            # Of a killed server: its process id may be a stranger's by now, and count as alive.
+            left.unlink()
         await self._run(
             *("pg_upgrade", "--username", SUPERUSER, "--socketdir", str(sockets), *_SYNC),
             *("--old-bindir", str(self._old.programs), "--new-bindir", str(POSTGRES_BIN)),

@@ -3,6 +3,7 @@
 import fcntl
 import re
 import shutil
+import subprocess
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -67,6 +68,15 @@ def storecredit(old_dir: Path) -> Iterator[Storecredit]:
 
 
 @pytest.fixture
+def stranger(old_dir: Path) -> "Iterator[subprocess.Popen[bytes]]":
+    """Another process of the user that PostgreSQL runs as."""
+    manner = Account.of(old_dir / "postgres").manner()
+    with subprocess.Popen(["cat"], stdin=subprocess.PIPE, **manner) as process:
+        yield process
+        process.kill()
+
+
+@pytest.fixture
 def full_disk(monkeypatch: pytest.MonkeyPatch) -> None:
     """No room for a copy: the last that is looked at before an upgrade begins."""
     monkeypatch.setattr(shutil, "disk_usage", lambda _: DiskUsage(2**20))
@@ -99,7 +109,7 @@ def tell(step: str) -> None:
 
 
 async def test_a_killed_upgrade_is_run_again_and_brings_every_row(
-    storecredit: Storecredit, old_dir: Path
+    storecredit: Storecredit, old_dir: Path, stranger: "subprocess.Popen[bytes]"
 ) -> None:
     arguments = ("upgrade-postgres", "--old-bin", OLD_BIN)
     cut_short = storecredit.start(*arguments)
@@ -107,6 +117,10 @@ async def test_a_killed_upgrade_is_run_again_and_brings_every_row(
     cut_short.process.kill()
     cut_short.process.wait()
     assert version_of(old_dir / "postgres") == str(OLD_VERSION)
+    # As a server that is killed with the machine leaves it; its number is a stranger's by now.
+    lock = old_dir / "postgres" / ".s.PGSQL.50432.lock"
+    lock.unlink(missing_ok=True)
+    lock.write_text(f"{stranger.pid}\n")
     with pytest.raises(EmbeddedPostgresError, match="with `storecredit upgrade-postgres`"):
         await EmbeddedPostgres(old_dir).start()
 
@@ -194,6 +208,12 @@ async def test_killed_between_the_two_renames_the_old_one_comes_back(
 async def test_a_kept_one_is_not_replaced(old_dir: Path) -> None:
     (old_dir / "postgres.old-16").mkdir()
     with pytest.raises(EmbeddedPostgresError, match=r"postgres\.old-16 is there already"):
+        await upgrade(old_dir, prove_nothing, old_programs=OLD_BIN, tell=tell)
+
+
+async def test_tablespaces_are_refused(old_dir: Path) -> None:
+    (old_dir / "postgres" / "pg_tblspc" / "16500").mkdir()
+    with pytest.raises(EmbeddedPostgresError, match=r"has tablespaces.*Nothing was changed"):
         await upgrade(old_dir, prove_nothing, old_programs=OLD_BIN, tell=tell)
 
 
