@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import socket
 import subprocess
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -13,13 +14,26 @@ import psutil
 import pytest
 
 from storecredit.postgres.embedded import EmbeddedPostgres
-from tests.e2e.conftest import COMMAND, Serving, Storecredit, has_ended, until
+from tests.e2e.conftest import (
+    COMMAND,
+    WAIT_MAX_SECONDS,
+    Serving,
+    Storecredit,
+    has_ended,
+    until,
+)
 from tests.postgres.commits import Line
 
 T = TypeVar("T")
 NOBODY = "postgresql://open:sesame@127.0.0.1:1/store"
 """Where no server listens."""
 LONG = {"STORECREDIT_DATABASE_WAIT_SECONDS": "3600"}
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        number: int = free.getsockname()[1]
+        return number
 
 
 async def apart(act: Callable[[], T]) -> T:
@@ -52,7 +66,8 @@ async def test_a_service_that_is_there_before_its_database_waits_and_says_so(
 ) -> None:
     where = {"STORECREDIT_DATABASE_URL": stopped.app_url} | LONG
     serving = new_storecredit.start("serve", "--port", port, **where)
-    working = new_storecredit.start("worker", **where)
+    metrics = {"STORECREDIT_METRICS_ADDRESS": f"127.0.0.1:{free_port()}"}
+    working = new_storecredit.start("worker", **where, **metrics)
     for each in (serving, working):
         told = each.await_event("database_awaited")
         assert told["level"] == "warning"
@@ -60,11 +75,12 @@ async def test_a_service_that_is_there_before_its_database_waits_and_says_so(
         assert "PostgreSQL is not available" in told["reason"]
 
     # What a load balancer and a client see meanwhile: an answer.
-    with httpx.Client(base_url=f"http://127.0.0.1:{port}") as client:
+    with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=WAIT_MAX_SECONDS) as client:
         assert client.get("/health/live").json() == {"data": {"status": "ok"}, "error": None}
         for answer in (
             client.get("/health/ready"),
             client.head("/health/ready"),
+            client.get(f"http://{metrics['STORECREDIT_METRICS_ADDRESS']}/metrics"),
             client.post("/api/v1/generation/create", json={"image_urls": ["x" * 100_000]}),
         ):
             assert answer.status_code == 503
@@ -76,6 +92,8 @@ async def test_a_service_that_is_there_before_its_database_waits_and_says_so(
         assert serving.await_event("serving")
         assert working.await_event("working")
         assert client.get("/health/ready").status_code == 200
+        gauges = client.get(f"http://{metrics['STORECREDIT_METRICS_ADDRESS']}/metrics")
+        assert gauges.status_code == 200
 
     for each in (serving, working):
         assert await apart(each.stop) == 0

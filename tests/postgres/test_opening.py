@@ -3,11 +3,14 @@
 import asyncio
 from pathlib import Path
 
+import psutil
 import pytest
 from pydantic import SecretStr
 
+from storecredit.postgres.embedded import EmbeddedPostgres
 from storecredit.postgres.errors import DatabaseMisconfigured, DatabaseUnavailable
 from storecredit.postgres.opening import OpeningStopped, Wait, open_database
+from storecredit.postgres.pool import Database
 from storecredit.settings import Settings
 from tests.conftest import with_database
 from tests.postgres.commits import Line
@@ -79,3 +82,23 @@ async def test_one_that_cannot_be_used_is_not_waited_for(server_url: str, name: 
     with pytest.raises(DatabaseMisconfigured):
         await opened(with_database(server_url, name), Wait(told.append, LONG_SECONDS))
     assert told == []
+
+
+def kill_background_writer(data_dir: Path) -> None:
+    """The server ends all sessions, recovers, and goes on."""
+    pid = EmbeddedPostgres(data_dir).pid()
+    assert pid is not None
+    children = psutil.Process(pid).children()
+    (writer,) = [each for each in children if "background writer" in " ".join(each.cmdline())]
+    writer.kill()
+
+
+async def test_a_command_beside_an_embedded_server_that_recovers_gets_through(
+    data_dir: Path,
+) -> None:
+    settings = Settings(data_dir=data_dir)
+    told: list[str] = []
+    async with open_database(settings):
+        kill_background_writer(data_dir)
+        async with open_database(settings, wait=Wait(told.append, LONG_SECONDS)) as beside:
+            assert isinstance(beside, Database)

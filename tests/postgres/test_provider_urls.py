@@ -12,7 +12,7 @@ import asyncpg
 import pytest
 
 from storecredit.postgres.database_url import DatabaseUrl
-from storecredit.postgres.errors import DatabaseMisconfigured, DatabaseUnavailable
+from storecredit.postgres.errors import DatabaseMisconfigured
 from storecredit.postgres.migrate import migrate
 from storecredit.postgres.pool import Database
 from tests.conftest import with_database
@@ -93,7 +93,7 @@ async def test_a_server_is_made_sure_of_by_both_drivers(
         # The certificate does not name the address.
         elsewhere = url.replace("@localhost:", "@127.0.0.1:")
         for use in (migrate, Database.open):
-            with pytest.raises(DatabaseUnavailable, match=r"(?i)certificate"):
+            with pytest.raises(DatabaseMisconfigured, match=r"(?i)certificate.*sslrootcert"):
                 await use(elsewhere)
 
 

@@ -117,6 +117,14 @@ async def test_a_pooler_that_takes_no_start_up_parameters_is_a_misconfiguration(
 
 
 @BOTH
+async def test_a_server_without_tls_is_a_misconfiguration_where_tls_is_a_must(use: Open) -> None:
+    async with stand_in(b"") as url:
+        said = await sentence(DatabaseMisconfigured, use, f"{url}?sslmode=require")
+    assert "rejected SSL" in said
+    assert "sslmode" in said
+
+
+@BOTH
 async def test_a_wrong_password_is_a_misconfiguration(use: Open) -> None:
     reason = 'password authentication failed for user "someone"'
     async with stand_in(refusal("28P01", reason)) as url:

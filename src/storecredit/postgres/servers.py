@@ -5,6 +5,7 @@ our schema, with our settings, and seen to have them.
 """
 
 import asyncio
+import ssl
 from collections.abc import Mapping
 from typing import Final
 
@@ -107,6 +108,7 @@ class Servers:
                 connection = await self._connect_to(place, as_app=as_app, settings=settings or {})
             except DatabaseUnavailable as error:
                 if count == 1:
+                    _refuse_wrong_tls(error)
                     raise
                 host = self._url.servers[place].get("host")
                 refusals.append(f"{host}: {str(error).removeprefix(NOT_AVAILABLE)}")
@@ -205,6 +207,17 @@ def _login_advice(error: Exception, url: DatabaseUrl) -> str:
     if isinstance(error, asyncpg.ClientConfigurationError):
         return f"The database URL cannot be used: {said}."
     return UNREADABLE  # the error itself may quote a part of the password
+
+
+def _refuse_wrong_tls(error: DatabaseUnavailable) -> None:
+    """Raise DatabaseMisconfigured where no wait helps, although nobody was let in."""
+    said = str(error).removeprefix(NOT_AVAILABLE)
+    # The driver's words (asyncpg, connect_utils.py) for a server that has no TLS.
+    if isinstance(error.__cause__, ssl.SSLCertVerificationError) or "rejected SSL" in said:
+        raise DatabaseMisconfigured(
+            f"PostgreSQL cannot be reached as the database URL wants it ({said}): mend sslmode, "
+            "sslrootcert or the host's name."
+        ) from error
 
 
 def check_version(major: int) -> None:

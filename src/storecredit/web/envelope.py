@@ -16,7 +16,7 @@ from litestar.exceptions import HTTPException, LitestarException
 from storecredit import telemetry
 from storecredit.billing.paddle.gateway import PaddleRefused, PaddleUnavailable
 from storecredit.ledger.credits import AccountMissing
-from storecredit.postgres.errors import CommitInDoubt, DatabaseUnavailable
+from storecredit.postgres.errors import CommitInDoubt, DatabaseMisconfigured, DatabaseUnavailable
 from storecredit.postgres.group_commit import OutcomeUnknown, WaitingLineFull
 from storecredit.stores.rate_limits import RateLimitsUnavailable
 from storecredit.users.token_keys import TokenKeysUnavailable
@@ -201,7 +201,13 @@ def failure_of(error: BaseException) -> Failure | None:
             )
         case WaitingLineFull():
             return unavailable("Too many requests are waiting. Nothing was charged; try again.")
-        case DatabaseUnavailable() | RateLimitsUnavailable() | TokenKeysUnavailable():
+        # Misconfigured: the migrations or the pooler have been changed under a running service.
+        case (
+            DatabaseUnavailable()
+            | DatabaseMisconfigured()
+            | RateLimitsUnavailable()
+            | TokenKeysUnavailable()
+        ):
             return unavailable(
                 "The service is not available right now. Nothing was charged; send the same "
                 "request with the same request id again."

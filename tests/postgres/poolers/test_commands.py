@@ -90,6 +90,7 @@ async def test_a_service_works_in_session_mode_and_through_restarts_and_never_as
     "mode, parameters, command, said",
     [
         ("session", "", "serve --port 0", "unsupported startup parameter"),
+        ("session", "", "migrate", "unsupported startup parameter: search_path"),
         ("transaction", PARAMETERS, "worker", "in transaction or statement mode"),
         ("statement", PARAMETERS, "store list", "in transaction or statement mode"),
     ],
