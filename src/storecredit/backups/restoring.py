@@ -63,7 +63,16 @@ async def restore(
     `NoSuchBackup`, `DamagedBackup`, `CannotRestore`, `TargetNotReached`, `ArchiveUnusable`,
     `EmbeddedPostgresError`.
     """
-    place, name = await asyncio.to_thread(_chosen, backup, target)
+    try:
+        place, name = await asyncio.to_thread(_chosen, backup, target)
+        return await _restored(place, name, settings, target, on_progress)
+    except OSError as error:
+        raise CannotRestore(f"Nothing was restored: {error}.") from error
+
+
+async def _restored(
+    place: Place, name: str, settings: Settings, target: Target, on_progress: OnProgress
+) -> Restored:
     with tempfile.TemporaryDirectory(prefix="storecredit-restore-") as room:
         directory = await asyncio.to_thread(place.fetch, name, Path(room))
         made = await asyncio.to_thread(_proved, directory, on_progress)

@@ -16,7 +16,7 @@ from typing import Final
 import storecredit
 from storecredit.backups import manifest
 from storecredit.backups.manifest import DATABASE, FORMAT, RESULTS, SIGNING_KEY, Manifest
-from storecredit.backups.names import name_of
+from storecredit.backups.names import PlaceUnusable, name_of
 from storecredit.backups.places import Place
 from storecredit.generation import storage
 from storecredit.postgres import base_backup
@@ -47,7 +47,6 @@ class Taken:
     name: str
     where: str
     manifest: Manifest
-    deleted: tuple[str, ...]
 
 
 async def take(
@@ -56,32 +55,52 @@ async def take(
     *,
     results: bool,
     dump: bool = False,
-    keep: int | None = None,
     on_progress: OnProgress = _nobody_watches,
 ) -> Taken:
     """Put a backup into `place`: complete and on disk when this returns, or not there at all.
 
     `dump`: rather a dump than a copy of the server's files; of an external database, always.
-    `keep`: how many backups the place is to have then; older ones are deleted, and of the WAL
-    archive what none of those that stay is followed by. Raises what
-    starting the database raises, `ProgramFailed`, `PlaceUnusable`, `OSError`.
+    Raises what starting the database raises, `ProgramFailed`, `PlaceUnusable`.
     """
-    with place.draft() as draft:
-        copied = await _copy_database(settings, draft / DATABASE, on_progress, dump=dump)
-        _copy_signing_key(settings.data_dir, draft)
-        images = None
-        if results:
-            images = await asyncio.to_thread(_copy_results, settings.data_dir, draft, on_progress)
-        made = await asyncio.to_thread(_seal, draft, copied, images, on_progress)
-        name = name_of(made.begun_at)
-        on_progress(PUTTING, 0, None)
-        where = await asyncio.to_thread(place.publish, draft, name)
-        deleted = tuple((await asyncio.to_thread(place.names))[:-keep]) if keep else ()
-        for each in deleted:
-            await asyncio.to_thread(place.delete, each)
-        if keep and settings.wal_archive is not None:
-            await asyncio.to_thread(_prune_archive, settings.wal_archive, place, made)
-    return Taken(name, where, made, deleted)
+    try:
+        with place.draft() as draft:
+            copied = await _copy_database(settings, draft / DATABASE, on_progress, dump=dump)
+            _copy_signing_key(settings.data_dir, draft)
+            images = None
+            if results:
+                images = await asyncio.to_thread(
+                    _copy_results, settings.data_dir, draft, on_progress
+                )
+            made = await asyncio.to_thread(_seal, draft, copied, images, on_progress)
+            on_progress(PUTTING, 0, None)
+            name = name_of(made.begun_at)
+            where = await asyncio.to_thread(place.publish, draft, name)
+    except OSError as error:
+        raise PlaceUnusable(f"The backup could not be made: {error}.") from error
+    return Taken(name, where, made)
+
+
+def prune(settings: Settings, place: Place, taken: Taken, keep: int) -> list[str]:
+    """Delete all but the newest `keep` backups; their names.
+
+    And of the WAL archive, what none of those that stay is followed by. Raises `PlaceUnusable`,
+    `DamagedBackup` if one that stays cannot say which WAL it needs: then all WAL stays.
+    """
+    try:
+        deleted = place.names()[:-keep]
+        for name in deleted:
+            place.delete(name)
+        if settings.wal_archive is not None and taken.manifest.wal is not None:
+            kept = [place.manifest(name) for name in place.names()]
+            identifier = taken.manifest.system_identifier
+            needed = [
+                made.wal for made in kept if made.wal and made.system_identifier == identifier
+            ]
+            oldest = min((*needed, taken.manifest.wal), key=lambda wal: position(wal.start))
+            WalArchive(settings.wal_archive, identifier).prune(oldest)
+    except OSError as error:
+        raise PlaceUnusable(f"Older backups could not be deleted: {error}.") from error
+    return deleted
 
 
 async def _copy_database(
@@ -101,18 +120,6 @@ async def _copy_database(
         )
     finally:
         await postgres.stop()
-
-
-def _prune_archive(directory: Path, place: Place, newest: Manifest) -> None:
-    """Delete the WAL that no backup in `place` of this cluster is followed by."""
-    kept = (place.manifest(name) for name in place.names())
-    starts = [
-        each.wal
-        for each in kept
-        if each.wal is not None and each.system_identifier == newest.system_identifier
-    ]
-    oldest = min(starts, key=lambda wal: position(wal.start))
-    WalArchive(directory, newest.system_identifier).prune(oldest)
 
 
 def _copy_signing_key(data_dir: Path, draft: Path) -> None:

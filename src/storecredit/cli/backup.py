@@ -75,26 +75,29 @@ def backup(
 ) -> None:
     """Back up database and signing key, while the service works or rests."""
     from storecredit.backups.places import place_of
-    from storecredit.backups.taking import take
+    from storecredit.backups.taking import prune, take
 
     settings = settings_of(data_dir=data_dir, database_url=database_url)
     quiet(settings)
+    kept_in = place_of(place)
     with _progress_bar() as on_progress:
         taken = asyncio.run(
             take(
                 settings,
-                place_of(place),
+                kept_in,
                 results=results,
                 dump=dump,
-                keep=keep,
                 on_progress=on_progress,
             )
         )
-    if json:
-        placed = {"name": taken.name, "where": taken.where, "deleted": taken.deleted}
-        output.as_json(placed | _facts(taken.manifest))
-    else:
+    if not json:
         _print_taken(taken)
+    deleted = prune(settings, kept_in, taken, keep) if keep else []
+    if json:
+        placed = {"name": taken.name, "where": taken.where, "deleted": deleted}
+        output.as_json(placed | _facts(taken.manifest))
+    elif deleted:
+        typer.echo(f"Deleted: {', '.join(deleted)}.")
 
 
 def restore(
@@ -167,8 +170,6 @@ def _print_taken(taken: "Taken") -> None:
         f"Backed up to {taken.where}: {_size(made.bytes)}, as of {_moment(made.ended_at)}, "
         f"{_with(made)}."
     )
-    if taken.deleted:
-        typer.echo(f"Deleted: {', '.join(taken.deleted)}.")
     output.note(
         "Whoever reads it can read what the data directory holds, and sign links to results: keep "
         "it as private."

@@ -97,9 +97,9 @@ def _of_a_backup(error: Exception) -> Problem | None:
     from storecredit.postgres.wal_archive import ArchiveUnusable
 
     match error:
-        case DamagedBackup() | TargetNotReached() | ArchiveUnusable():
+        case TargetNotReached() | ArchiveUnusable():
             return Problem(f"{error} Nothing was restored.")
-        case NoSuchBackup() | PlaceUnusable() | CannotRestore() | ProgramFailed():
+        case DamagedBackup() | NoSuchBackup() | PlaceUnusable() | CannotRestore() | ProgramFailed():
             return Problem(str(error))
         case _:
             return None

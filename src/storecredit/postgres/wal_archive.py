@@ -102,10 +102,16 @@ class WalArchive:
                 chosen[segment.number] = segment
         # The backup itself has what is before the end of its WAL.
         first, last = position(wal.end) // SEGMENT_BYTES, max(chosen, default=-1)
-        needed = range(first, max(first, last) + 1)
-        missing = next((number for number in needed if number not in chosen), None)
-        kept = [chosen[number] for number in needed if missing is None or number < missing]
-        gap = None if missing is None else Segment(timeline, missing, self.directory).name
+        kept: list[Segment] = []
+        gap = None
+        for number in range(first, max(first, last) + 1):
+            found = chosen.get(number)
+            if found is not None:
+                kept.append(found)
+            # One that was never filled, and has another one after it, is a gap in itself.
+            if found is None or (found.is_partial and number < last):
+                gap = Segment(timeline, number, self.directory).name
+                break
         return Replay(tuple(kept), tuple(self._histories()), gap)
 
     def prune(self, oldest: WalRange) -> int:
