@@ -20,7 +20,7 @@ from tests.postgres.embedded.clusters import new_directory
 RESULT = f"{uuid4()}/{uuid4()}.png"
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def directory() -> Iterator[Path]:
     """Of a short path, that the server's user can reach also when another run shuts pytest's."""
     directory = new_directory()
@@ -28,7 +28,7 @@ def directory() -> Iterator[Path]:
     shutil.rmtree(directory)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def whole(directory: Path) -> Path:
     """A backup of database, signing key and one result."""
     data_dir = directory / "data"

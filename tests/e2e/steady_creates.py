@@ -1,6 +1,5 @@
 """A store's server that asks for one generation after the other, while something else goes on."""
 
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -10,7 +9,7 @@ from typing import Any
 
 import httpx
 
-from tests.e2e.conftest import WAIT_MAX_SECONDS, Serving, until
+from tests.e2e.conftest import WAIT_MAX_SECONDS, until
 
 DOT = (
     "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAgAAAAICAIAAABLbSncAAAAFUlEQVR42mNUq+hjwAaY"
@@ -55,16 +54,6 @@ class Client:
         answer = self.request("GET", "/api/v1/credits/balance").raise_for_status()
         return int(answer.json()["data"]["balance"])
 
-    def result_link(self, session_id: str) -> str:
-        """Path and query of the link to a generation's image, once it is made."""
-        give_up = time.monotonic() + WAIT_MAX_SECONDS
-        while time.monotonic() < give_up:
-            answer = self.request("GET", f"/api/v1/generation/{session_id}").raise_for_status()
-            if link := answer.json()["data"].get("result_url"):
-                return httpx.URL(link).raw_path.decode()
-            time.sleep(0.05)
-        raise AssertionError(f"{session_id} was not completed")
-
     @contextmanager
     def creating(self) -> Iterator[None]:
         """Ask for generations, one after the other, for as long as the block lasts."""
@@ -95,9 +84,3 @@ class Client:
                 self.done.append(Create(request_id, session_id, sent_at, datetime.now(UTC)))
         except (AssertionError, httpx.HTTPError) as failure:
             self.failure = failure
-
-
-def new_client(serving: Serving, token: str, credits: int) -> Client:
-    """The server of a new store without rate limits."""
-    made = serving.made_store(token, tier="unlimited", credits=credits)
-    return Client(serving.url, made["api_key"])

@@ -129,6 +129,10 @@ def unpack(directory: Path, cluster: Path, account: Account) -> None:
     for path, checksum in expected.items():
         if found.get(path) != checksum:
             raise DamagedBackup(f"The file {path} is not the one that was backed up.")
+    # A socket in the cluster's directory has a lock file, which is copied and names a server that
+    # may well be alive: PostgreSQL would take it for this cluster's.
+    for lock in cluster.glob(".s.PGSQL.*"):
+        lock.unlink()
 
 
 def put(path: Path, content: bytes, account: Account) -> None:
