@@ -57,6 +57,8 @@ async def _fill(cluster: Cluster, account: Account) -> None:
     connection = await asyncpg.connect(url)
     for role in ("storecredit_app", "storecredit_writer"):
         await connection.execute(f"CREATE ROLE {role}")
+    # As the archive of the WAL has one.
+    await connection.execute("SELECT pg_create_physical_replication_slot('archive', true)")
     await connection.close()
     await load_earlier_build(url)
     await migrate(url, app_may_login=True)

@@ -68,6 +68,15 @@ def storecredit(old_dir: Path) -> Iterator[Storecredit]:
 
 
 @pytest.fixture
+def unread_dir(empty_dir: Path) -> Path:
+    """What is looked at before PostgreSQL is, and no more: of version 16."""
+    for part in ("postgres/pg_tblspc", "postgres/base"):
+        (empty_dir / part).mkdir(parents=True)
+    (empty_dir / "postgres" / "PG_VERSION").write_text("16\n")
+    return empty_dir
+
+
+@pytest.fixture
 def stranger(old_dir: Path) -> "Iterator[subprocess.Popen[bytes]]":
     """Another process of the user that PostgreSQL runs as."""
     manner = Account.of(old_dir / "postgres").manner()
@@ -175,65 +184,65 @@ async def test_what_pg_upgrade_refuses_is_told_and_leaves_the_old_one(old_dir: P
     assert processes_naming(old_dir) == []
 
 
-async def test_where_somebody_uses_it_it_is_left_alone(old_dir: Path) -> None:
-    with (old_dir / "postgres.users.lock").open("w") as users:
+async def test_where_somebody_uses_it_it_is_left_alone(unread_dir: Path) -> None:
+    with (unread_dir / "postgres.users.lock").open("w") as users:
         fcntl.flock(users, fcntl.LOCK_SH)
         with pytest.raises(EmbeddedPostgresError, match="is in use, and nothing was changed"):
-            await upgrade(old_dir, prove_nothing, old_programs=OLD_BIN, tell=tell)
+            await upgrade(unread_dir, prove_nothing, old_programs=OLD_BIN, tell=tell)
 
 
-async def test_without_room_for_both_nothing_is_begun(old_dir: Path, full_disk: None) -> None:
-    before = names_in(old_dir)
+async def test_without_room_for_both_nothing_is_begun(unread_dir: Path, full_disk: None) -> None:
+    before = names_in(unread_dir)
     sentence = r"needs 0\.\d GiB in .*, where 0\.0 GiB are free\. Nothing was changed"
     with pytest.raises(EmbeddedPostgresError, match=sentence):
-        await upgrade(old_dir, prove_nothing, old_programs=OLD_BIN, tell=tell)
-    assert names_in(old_dir) == before
+        await upgrade(unread_dir, prove_nothing, old_programs=OLD_BIN, tell=tell)
+    assert names_in(unread_dir) == before
 
 
 async def test_killed_between_the_two_renames_the_old_one_comes_back(
-    old_dir: Path, full_disk: None
+    unread_dir: Path, full_disk: None
 ) -> None:
-    (old_dir / "postgres").rename(old_dir / "postgres.old-16")
-    (old_dir / "postgres.new-upgrade").mkdir()
+    (unread_dir / "postgres").rename(unread_dir / "postgres.old-16")
+    (unread_dir / "postgres.new-upgrade").mkdir()
     # Above all, no empty database is made in its place.
     with pytest.raises(EmbeddedPostgresError, match=r"no .*/postgres, but .*/postgres\.old-16"):
-        await EmbeddedPostgres(old_dir).start()
+        await EmbeddedPostgres(unread_dir).start()
 
     with pytest.raises(EmbeddedPostgresError, match=r"where 0\.0 GiB are free"):
-        await upgrade(old_dir, prove_nothing, old_programs=OLD_BIN, tell=tell)
-    assert names_in(old_dir) == {"postgres"}
-    assert version_of(old_dir / "postgres") == str(OLD_VERSION)
+        await upgrade(unread_dir, prove_nothing, old_programs=OLD_BIN, tell=tell)
+    assert names_in(unread_dir) == {"postgres"}
+    assert version_of(unread_dir / "postgres") == str(OLD_VERSION)
 
 
-async def test_a_kept_one_is_not_replaced(old_dir: Path) -> None:
-    (old_dir / "postgres.old-16").mkdir()
+async def test_a_kept_one_is_not_replaced(unread_dir: Path) -> None:
+    (unread_dir / "postgres.old-16").mkdir()
     with pytest.raises(EmbeddedPostgresError, match=r"postgres\.old-16 is there already"):
-        await upgrade(old_dir, prove_nothing, old_programs=OLD_BIN, tell=tell)
+        await upgrade(unread_dir, prove_nothing, old_programs=OLD_BIN, tell=tell)
 
 
-async def test_tablespaces_are_refused(old_dir: Path) -> None:
-    (old_dir / "postgres" / "pg_tblspc" / "16500").mkdir()
+async def test_tablespaces_are_refused(unread_dir: Path) -> None:
+    (unread_dir / "postgres" / "pg_tblspc" / "16500").mkdir()
     with pytest.raises(EmbeddedPostgresError, match=r"has tablespaces.*Nothing was changed"):
-        await upgrade(old_dir, prove_nothing, old_programs=OLD_BIN, tell=tell)
+        await upgrade(unread_dir, prove_nothing, old_programs=OLD_BIN, tell=tell)
 
 
 async def test_the_programs_of_before_are_found_or_asked_for(
-    old_dir: Path, empty_dir: Path, full_disk: None, monkeypatch: pytest.MonkeyPatch
+    unread_dir: Path, tmp_path: Path, full_disk: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def refused(named: Path | None) -> str:
         with pytest.raises(EmbeddedPostgresError) as raised:
-            await upgrade(old_dir, prove_nothing, old_programs=named, tell=tell)
+            await upgrade(unread_dir, prove_nothing, old_programs=named, tell=tell)
         return str(raised.value)
 
-    monkeypatch.setattr(upgrade_module, "INSTALLED", (f"{empty_dir}/{{}}/bin",))
+    monkeypatch.setattr(upgrade_module, "INSTALLED", (f"{tmp_path}/{{}}/bin",))
     assert "are not where packages put them. Nothing was changed" in await refused(None)
-    assert f"are not in {empty_dir}. Nothing was changed" in await refused(empty_dir)
+    assert f"are not in {tmp_path}. Nothing was changed" in await refused(tmp_path)
     wrong = await refused(POSTGRES_BIN)
     assert "was made by PostgreSQL 16, and " in wrong
     assert " has 18.6. Nothing was changed" in wrong
 
-    (empty_dir / "16").mkdir()
-    (empty_dir / "16" / "bin").symlink_to(OLD_BIN)
+    (tmp_path / "16").mkdir()
+    (tmp_path / "16" / "bin").symlink_to(OLD_BIN)
     assert "where 0.0 GiB are free" in await refused(None)
 
 
