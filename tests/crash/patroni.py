@@ -152,12 +152,16 @@ class Patroni:
                 process.kill()
         psutil.wait_procs(processes, timeout=START_MAX_SECONDS)
 
-    def kill(self, member: Member) -> None:
-        """SIGKILL to Patroni and to PostgreSQL, as when the machine is gone."""
+    def kill_patroni(self, member: Member) -> None:
+        """SIGKILL to Patroni alone: its PostgreSQL goes on, as it was."""
         assert member.process is not None
         member.process.kill()
         member.process.wait()
         member.process = None
+
+    def kill(self, member: Member) -> None:
+        """SIGKILL to Patroni and to PostgreSQL, as when the machine is gone."""
+        self.kill_patroni(member)
         self.kill_postgres(member)
 
     async def switch_over(self) -> None:

@@ -7,7 +7,7 @@ import os
 import statistics
 import tempfile
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
 from random import Random
@@ -26,8 +26,6 @@ from tests.e2e.page_commands import BIN, run
 
 pytestmark = [pytest.mark.torture, pytest.mark.timeout(3600)]
 
-FAIL_OVERS = 10
-SWITCH_OVERS = 2
 A_WHILE = 100
 DATABASE = "storecredit"
 
@@ -91,11 +89,53 @@ def processes(tmp_path: Path) -> Iterator[Processes]:
     started.end_all()
 
 
+def _migrate_as_the_page_says(patroni: Patroni, directory: Path) -> None:
+    """With the page's URL, but for its addresses."""
+    servers = ",".join(f"10.0.0.{number}:5432" for number in (1, 2, 3))
+    commands = PAGE.block("export STORECREDIT_DATABASE_URL").replace("storecredit serve\n", "")
+    assert servers in commands
+    environment = {"PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}
+    run(commands.replace(servers, patroni.servers), environment, directory)
+
+
+async def postgres_and_patroni_killed(patroni: Patroni) -> None:
+    leader = await patroni.leader()
+    patroni.kill(leader)
+    await patroni.until_led_by_another(leader)
+    patroni.start_member(leader)
+
+
+async def postgres_killed(patroni: Patroni) -> None:
+    leader = await patroni.leader()
+    patroni.kill_postgres(leader)
+    await patroni.until_led_by_another(leader)
+
+
+async def patroni_killed(patroni: Patroni) -> None:
+    """Until it is back there are two primaries, and the service is at the old one."""
+    leader = await patroni.leader()
+    patroni.kill_patroni(leader)
+    await patroni.until_led_by_another(leader)
+    patroni.start_member(leader)
+
+
+async def switched_over(patroni: Patroni) -> None:
+    await patroni.switch_over()
+
+
+MOVES: list[Callable[[Patroni], Awaitable[None]]] = [
+    *(5 * [postgres_and_patroni_killed, postgres_killed]),
+    patroni_killed,
+    *(2 * [switched_over]),
+]
+
+
 async def test_ten_fail_overs_lose_and_double_nothing(
     patroni: Patroni, processes: Processes, tmp_path: Path, seed: str
 ) -> None:
     url = patroni.url("storecredit", DATABASE)
-    random, silences = Random(seed), []
+    random = Random(seed)
+    silences: list[tuple[str, float]] = []
     async with generator_stand_in(seed) as generator:
         settings = {
             "STORECREDIT_DATABASE_URL": url,
@@ -107,11 +147,12 @@ async def test_ten_fail_overs_lose_and_double_nothing(
         service = await deployment.serve()
         async with deployment.load(service) as load:
             assert isinstance(load, TimedLoad)
-            for place in range(FAIL_OVERS + SWITCH_OVERS):
+            for move in MOVES:
                 await load.until_acknowledged(random.randint(1, A_WHILE))
-                began, what = time.monotonic(), await _move(patroni, place)
+                began = time.monotonic()
+                await move(patroni)
                 await load.until_acknowledged(A_WHILE)
-                silences.append((what, load.longest_silence(began)))
+                silences.append((move.__name__, load.longest_silence(began)))
                 await patroni.until_whole()
                 assert all(member.name in patroni.patronictl("list") for member in patroni.members)
             await load.stop()
@@ -124,33 +165,6 @@ async def test_ten_fail_overs_lose_and_double_nothing(
         assert load.unacknowledged == []
         assert await service.stop() == 0, service.log_tail()
     print(_report(load, silences))  # noqa: T201 - what it is run for; shown with -s
-
-
-def _migrate_as_the_page_says(patroni: Patroni, directory: Path) -> None:
-    """With the page's URL, but for its addresses."""
-    servers = ",".join(f"10.0.0.{number}:5432" for number in (1, 2, 3))
-    commands = PAGE.block("export STORECREDIT_DATABASE_URL").replace("storecredit serve\n", "")
-    assert servers in commands
-    environment = {"PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}
-    run(commands.replace(servers, patroni.servers), environment, directory)
-
-
-async def _move(patroni: Patroni, place: int) -> str:
-    """Have another server become the primary; how."""
-    if place >= FAIL_OVERS:
-        await patroni.switch_over()
-        return "switch-over"
-    leader = await patroni.leader()
-    if place % 2:
-        patroni.kill_postgres(leader)
-        what = "PostgreSQL killed"
-    else:
-        patroni.kill(leader)
-        what = "PostgreSQL and its Patroni killed"
-    await patroni.until_led_by_another(leader)
-    if leader.process is None:
-        patroni.start_member(leader)
-    return what
 
 
 def _report(load: TimedLoad, silences: list[tuple[str, float]]) -> str:

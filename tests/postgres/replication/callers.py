@@ -1,6 +1,6 @@
 """Who calls the service while its database moves, and what of it must be in the ledger."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
@@ -22,6 +22,18 @@ BODY: Final = {"image_urls": ["https://images.example/a.png"]}
 BRIEF_WAITS: Final = {"STORECREDIT_COMMIT_DEADLINE_SECONDS": "1"}
 
 
+async def served(ask: Callable[[], Awaitable[httpx.Response]]) -> httpx.Response:
+    """Ask until the answer is another than "not now"; that answer."""
+    answers: list[httpx.Response] = []
+
+    async def is_served() -> bool:
+        answers.append(await ask())
+        return answers[-1].status_code != httpx.codes.SERVICE_UNAVAILABLE
+
+    await until_true(is_served, "it is served", WAIT_MAX_SECONDS, lambda: answers[-1].text)
+    return answers[-1]
+
+
 @dataclass(frozen=True, slots=True)
 class Shop:
     """A store with a key, and credits for all that is asked."""
@@ -35,14 +47,7 @@ class Shop:
 
     async def answered(self, client: httpx.AsyncClient, request_id: str) -> httpx.Response:
         """Ask until the answer is another than "not now"; that answer."""
-        answers: list[httpx.Response] = []
-
-        async def is_answered() -> bool:
-            answers.append(await self.create(client, request_id))
-            return answers[-1].status_code != httpx.codes.SERVICE_UNAVAILABLE
-
-        await until_true(is_answered, "it is answered", WAIT_MAX_SECONDS, lambda: answers[-1].text)
-        return answers[-1]
+        return await served(lambda: self.create(client, request_id))
 
     def load(self, client: httpx.AsyncClient) -> Load:
         """Its clients, each of whom sends a request again until it is acknowledged."""

@@ -1,6 +1,6 @@
 """A primary and a standby for each test, with a store in them; made once, and copied.
 
-The same servers with every version of PostgreSQL are not needed: it is the service that is tested.
+Of the embedded server's version alone: it is the service that is tested here.
 """
 
 import asyncio

@@ -16,7 +16,7 @@ async def test_a_service_on_a_standby_says_not_now_until_its_promotion(
     url = pair.url(target_session_attrs="primary")
     serving = command.serve("--no-worker", STORECREDIT_DATABASE_URL=url, **BRIEF_WAITS)
     async with httpx.AsyncClient(base_url=serving.url) as client:
-        assert (await shop.create(client, "before")).status_code == 201
+        assert (await shop.answered(client, "before")).status_code == 201
         pair.primary.kill()
 
         assert_refused_for_now(await shop.create(client, "meanwhile"))

@@ -17,7 +17,7 @@ from stand_ins.paddle.api import paddle_stand_in
 from storecredit.postgres import group_commit, servers
 from storecredit.postgres.group_commit import OutcomeUnknown
 from tests.billing.seller import running_seller
-from tests.postgres.replication.callers import Shop
+from tests.postgres.replication.callers import Shop, served
 from tests.postgres.replication.doors import Answer, Doors
 from tests.postgres.replication.nodes import WAIT_MAX_SECONDS, Node, Pair, waits_cancelled
 from tests.web.users import JWT_SECRET
@@ -70,7 +70,7 @@ async def assert_done_once_the_standby_is_back(doors: Doors, pair: Pair) -> None
     pair.standby.go_on()
     await pair.primary.until_synchronous()
     asked = doors.replayable()
-    told = {name: (await ask()).status_code for name, ask in asked.items()}
+    told = {name: (await served(ask)).status_code for name, ask in asked.items()}
     assert set(told.values()) <= {200, 201}, told
     admin = await asyncpg.connect(pair.primary.url)
     await doors.assert_done_once(admin)
