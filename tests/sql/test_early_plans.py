@@ -200,3 +200,13 @@ async def test_no_look_up_reads_more_when_an_account_has_grown(
             assert_few(await buffers_read(connection, query, *arguments), PAGES_PER_ITEM_MAX, query)
     await early.close()
     await late.close()
+
+
+async def test_no_plan_is_compiled_whatever_it_is_said_to_cost(database_url: str) -> None:
+    """Before 18, what reads a whole table although it should not is dear enough to be compiled."""
+    compiling = f"{database_url}{'&' if '?' in database_url else '?'}jit=on"
+    connection = await connect(compiling)
+    await connection.execute("CREATE TEMP TABLE without_index AS SELECT 1")
+    plan = await connection.fetch("EXPLAIN (ANALYZE) SELECT count(*) FROM without_index")
+    await connection.close()
+    assert [row[0] for row in plan if "JIT" in row[0]] == []

@@ -34,6 +34,9 @@ _APP_SETTINGS: Final = {
     "role": APP_ROLE,
     "enable_seqscan": "off",
     "enable_bitmapscan": "off",
+    # Before 18 a plan that has to read a whole table all the same is counted as 10^10 dear, and
+    # would be compiled for it: a second for reading a table of one row.
+    "jit": "off",
     # A snapshot of before the wait for an account's lock would not show what was moved meanwhile.
     "default_transaction_isolation": "read committed",
     # `DoubtfulCommits` has to hear a warning.

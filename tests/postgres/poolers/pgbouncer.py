@@ -19,7 +19,7 @@ from tests.web.real_clients import program
 
 START_SECONDS_MAX = 30.0
 PARAMETERS = (
-    "role,search_path,enable_seqscan,enable_bitmapscan,default_transaction_isolation,"
+    "role,search_path,enable_seqscan,enable_bitmapscan,jit,default_transaction_isolation,"
     "client_min_messages"
 )
 """What the service asks for at the start of a session."""

@@ -64,6 +64,7 @@ async def test_a_pooler_that_keeps_the_role_back_does_not_let_us_work_as_the_own
         ),
         ("enable_seqscan = on", "enable_seqscan is on, not off"),
         ("enable_bitmapscan = on", "enable_bitmapscan is on, not off"),
+        ("jit = on", "jit is on, not off"),
     ],
 )
 async def test_each_setting_that_is_not_what_was_asked_for_is_named(
