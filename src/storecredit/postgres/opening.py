@@ -111,8 +111,7 @@ async def once_there(
             except DatabaseUnavailable as error:
                 left = give_up_at - asyncio.get_running_loop().time()
                 if left <= 0:
-                    reason = str(error).rstrip(".")
-                    waited = f"waited {wait.seconds:g} s for it"
+                    reason, waited = str(error).rstrip("."), f"waited {wait.seconds:g} s for it"
                     raise DatabaseUnavailable(f"{reason} ({waited})") from error
                 away(str(error))
             pause = backoff(RETRY_FIRST_SECONDS, attempt, RETRY_MAX_SECONDS)

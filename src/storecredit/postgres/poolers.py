@@ -42,14 +42,19 @@ class UnfitSession(Exception):
     """A pooler makes sessions unusable for us; the message is one sentence for the operator."""
 
 
-async def refuse_unfit(connection: asyncpg.Connection, asked_for: Mapping[str, str]) -> None:
+async def refuse_unfit(
+    connection: asyncpg.Connection, asked_for: Mapping[str, str], *, also: Sequence[str] = ()
+) -> list[str]:
     """See that a session has what it asked for at its start, by one round trip.
 
     `asked_for` are names and values of settings as SHOW prints them; of `role` it is the current
     user that is compared, and `client_min_messages` may be anything that lets a WARNING through.
-    Raises UnfitSession, which names all that differs, and what the driver raises.
+    Returns the values of the SQL expressions in `also`, as text: a pooler goes on telling each new
+    connection what it heard of the server at first (ParameterStatus). Raises UnfitSession, which
+    names all that differs, and what the driver raises.
     """
-    found = await _row(connection, [_expression(name) for name in asked_for])
+    row = await _row(connection, [*map(_expression, asked_for), *also])
+    found, others = row[: len(asked_for)], row[len(asked_for) :]
     faults = [
         f"{name} is {value}, not {asked_for[name]}"
         for name, value in zip(asked_for, found, strict=True)
@@ -60,6 +65,7 @@ async def refuse_unfit(connection: asyncpg.Connection, asked_for: Mapping[str, s
             f"The session does not have what it asked for ({'; '.join(faults)}), as {WHO} in "
             f"between does not pass it on: {ADVICE}."
         )
+    return others
 
 
 async def refuse_shared_sessions(

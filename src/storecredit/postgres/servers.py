@@ -43,6 +43,7 @@ _APP_SETTINGS: Final = {
     "client_min_messages": "warning",
 }
 _ASKED_FOR: Final = {"search_path": SEARCH_PATH} | _APP_SETTINGS
+_TAKES_WRITES: Final = ("pg_is_in_recovery()", "current_setting('default_transaction_read_only')")
 COMMAND_TIMEOUT_SECONDS: Final = 10.0
 STATEMENTS_KEPT: Final = 100
 """Prepared statements of a connection, at most."""
@@ -173,18 +174,13 @@ def _session_settings(url: DatabaseUrl, *, as_app: bool) -> dict[str, str]:
 async def _check_session(connection: asyncpg.Connection, url: DatabaseUrl, *, as_app: bool) -> None:
     """Raise DatabaseUnavailable of a server that takes no writes now, UnfitSession of a pooler."""
     check_version(connection.get_server_version().major)
-    # Servers say both of themselves at the start; a pooler may not.
-    said = connection.get_settings()
-    is_standby = getattr(said, "in_hot_standby", None)
-    if is_standby is None:
-        is_standby = await connection.fetchval("SHOW in_hot_standby")
-    if is_standby == "on":
+    # Servers say both of themselves at the start; a pooler says what it once heard.
+    asked_for = _ASKED_FOR if as_app else {}
+    is_standby, only_reads = await poolers.refuse_unfit(connection, asked_for, also=_TAKES_WRITES)
+    if is_standby == "t":
         raise DatabaseUnavailable(f"{NOT_AVAILABLE}this server is a standby, and takes no writes")
-    only_reads = getattr(said, "default_transaction_read_only", "off") == "on"
-    if only_reads and url.must_be_writable:
+    if only_reads == "on" and url.must_be_writable:
         raise DatabaseUnavailable(f"{NOT_AVAILABLE}this server takes no writes for now")
-    if as_app:
-        await poolers.refuse_unfit(connection, _ASKED_FOR)
 
 
 async def _set(connection: asyncpg.Connection, settings: Mapping[str, str]) -> None:
