@@ -84,7 +84,7 @@ def translated() -> Iterator[None]:
         if sqlstate == _LOCK_NOT_AVAILABLE:
             raise LockTimedOut(f"another transaction is in the way: {error}") from error
         if sqlstate in _AWAY or sqlstate[:2] in _AWAY_CLASSES:
-            refusal = poolers.refusal(str(error))
+            refusal = poolers.refusal(str(error)) if sqlstate.startswith("08") else None
             if refusal is not None:
                 raise DatabaseMisconfigured(refusal) from error
             raise DatabaseUnavailable(f"{NOT_AVAILABLE}{error}") from error

@@ -32,10 +32,19 @@ _TOO_QUIET: Final = "error"
 _ROUNDS: Final = 5
 """More than enough for a pooler at rest, which is found out in the first one."""
 
+_LOGIN_ADVICE: Final = "check the database URL, and what the pooler knows of its login and database"
 _REFUSALS: Final = {
-    "unsupported startup parameter": "that does not take what a session asks for at its start",
-    "transaction blocks not allowed in statement pooling mode": "in statement mode",
+    "unsupported startup parameter": (
+        "that does not take what a session asks for at its start",
+        ADVICE,
+    ),
+    "transaction blocks not allowed in statement pooling mode": ("in statement mode", ADVICE),
+    **dict.fromkeys(
+        ("authentication failed", "does not exist", "no such database", "no such user"),
+        ("that lets nobody in by it", _LOGIN_ADVICE),
+    ),
 }
+"""PgBouncer's words, or the server's passed on by it: what is the matter, and what to do."""
 
 
 class UnfitSession(Exception):
@@ -103,15 +112,15 @@ def betrays_sharing(error: BaseException) -> bool:
 
 
 def refusal(reason: str) -> str | None:
-    """The sentence for an error that says `reason`; None: these are no pooler's words.
+    """The sentence for an error that says `reason`; None: no pooler refuses for good with it.
 
-    PgBouncer's are in src/client.c and src/objects.c, under the SQLSTATEs of connections that end
-    (class 08), as of a server that is away.
+    For errors of class 08, connection exception: PgBouncer gives its own (src/client.c) and those
+    of the server's log-in (src/server.c) the code 08P01, as if the server were away.
     """
-    for words, meaning in _REFUSALS.items():
-        _, found, rest = reason.partition(words)
-        if found:
-            return f"The database URL leads to {WHO} {meaning} ({found}{rest}): {ADVICE}."
+    said = reason.split("\n", maxsplit=1)[0]
+    for words, (meaning, advice) in _REFUSALS.items():
+        if words in said:
+            return f"The database URL leads to {WHO} {meaning} ({said}): {advice}."
     return None
 
 

@@ -11,6 +11,7 @@ from storecredit.postgres.errors import DatabaseMisconfigured, DatabaseUnavailab
 from storecredit.postgres.listener import Listener
 from storecredit.postgres.pool import Database
 from storecredit.postgres.servers import connect
+from tests.conftest import with_database
 from tests.postgres.poolers.pgbouncer import PARAMETERS, PgBouncer, pgbouncer
 from tests.running_listener import running, until
 
@@ -92,6 +93,27 @@ async def test_a_login_that_brings_its_settings_along_works_in_session_mode(
             await database.close()
             assert row is not None
             assert tuple(row) == ("storecredit_app", login, "storecredit, pg_temp")
+
+
+@pytest.mark.parametrize(
+    "login, database, said",
+    [
+        ("nobody_here", "", '"trust" authentication failed'),
+        ("", "nowhere", 'database "nowhere" does not exist'),
+    ],
+)
+async def test_a_login_that_gets_nowhere_is_told_as_one_and_not_waited_for(
+    keeping_parameters: PgBouncer, owner: str, login: str, database: str, said: str
+) -> None:
+    """PgBouncer tells both by the same code as a server that is away."""
+    async with keeping_parameters.running(owner) as bouncer:
+        url = bouncer.url(login or owner)
+        if database:
+            url = with_database(url, database)
+        with pytest.raises(DatabaseMisconfigured) as raised:
+            await Database.open(url)
+    assert f"({said})" in str(raised.value)
+    assert "check the database URL" in str(raised.value)
 
 
 @pytest.mark.parametrize("mode", ["transaction", "statement"])
