@@ -8,7 +8,6 @@ import contextlib
 import os
 import re
 import shutil
-import signal
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +20,7 @@ import psutil
 from storecredit.postgres.system_user import Account
 from tests.crash.waiting import until_true
 from tests.e2e.page_commands import Page
-from tests.postgres.replication.nodes import free_port
+from tests.postgres.replication.nodes import end_server, free_port, server_processes
 
 PAGE: Final = Page("docs/high-availability.md")
 ETCD: Final = Path("/usr/bin/etcd")
@@ -30,6 +29,7 @@ PATRONICTL: Final = Path("/usr/bin/patronictl")
 POSTGRES: Final = Path("/usr/lib/postgresql/15/bin/postgres")
 NEEDED: Final = (ETCD, PATRONI, PATRONICTL, POSTGRES)
 INSTALLED_AT: Final = "/etc/patroni/storecredit.yml"
+THROWN_AWAY: Final = "{unix_socket_directories: '', fsync: 'off', dynamic_shared_memory_type: mmap}"
 NAMES: Final = ("pg1", "pg2", "pg3")
 START_MAX_SECONDS: Final = 120.0
 MOVED_MAX_SECONDS: Final = 180.0
@@ -56,12 +56,7 @@ class Member:
 
     def postgres(self) -> list[psutil.Process]:
         """The postmaster and its children."""
-        with contextlib.suppress(FileNotFoundError, psutil.NoSuchProcess, ValueError):
-            pid = int((self.data / "postmaster.pid").read_text().splitlines()[0])
-            postmaster = psutil.Process(pid)
-            if postmaster.name() == "postgres" and str(self.data) in postmaster.cmdline():
-                return [postmaster, *postmaster.children(recursive=True)]
-        return []
+        return server_processes(self.data)
 
 
 @dataclass(slots=True)
@@ -237,9 +232,7 @@ class Patroni:
             if member.process is not None:
                 member.process.kill()
                 member.process.wait()
-            for process in member.postgres():
-                with contextlib.suppress(psutil.NoSuchProcess):
-                    process.send_signal(signal.SIGKILL)
+            end_server(member.data)
         if self._etcd is not None:
             self._etcd.kill()
             self._etcd.wait()
@@ -275,7 +268,7 @@ class Patroni:
             "10.0.0.11:2379": f"127.0.0.1:{self.etcd_ports[0]}",
             "10.0.0.0/24": "127.0.0.1/32",
             "/var/lib/postgresql/storecredit": str(member.data),
-            "  pg_hba:": "  parameters: {unix_socket_directories: '', fsync: 'off'}\n  pg_hba:",
+            "  pg_hba:": f"  parameters: {THROWN_AWAY}\n  pg_hba:",
         }
         settings = self._page
         for said, here in own.items():

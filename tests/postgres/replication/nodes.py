@@ -28,6 +28,7 @@ from tests.crash.waiting import POLL_SECONDS, until_true
 DATABASE: Final = "storecredit"
 USER: Final = "postgres"
 WAIT_MAX_SECONDS: Final = 30.0
+END_MAX_SECONDS: Final = 5.0
 STANDBY_NAME: Final = "standby"
 WAITING_FOR_STANDBY: Final = "FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
 
@@ -98,9 +99,9 @@ class Node:
 
     def stand_still(self) -> None:
         """SIGSTOP to all of its processes: its connections stay, and nobody answers."""
-        (postmaster,) = self._processes()[:1]
+        (postmaster,) = server_processes(self.data)[:1]
         postmaster.suspend()
-        self._stood_still = self._processes()
+        self._stood_still = server_processes(self.data)
         for process in self._stood_still:
             process.suspend()
 
@@ -164,11 +165,9 @@ class Node:
         self.start()
 
     def end(self) -> None:
-        """Whatever state it is in: no process of it is left."""
+        """Whatever state it is in: no process and no memory of it is left."""
         self.go_on()
-        for process in self._processes():
-            with contextlib.suppress(psutil.NoSuchProcess):
-                process.send_signal(signal.SIGKILL)
+        end_server(self.data)
 
     @property
     def log_path(self) -> Path:
@@ -180,15 +179,6 @@ class Node:
             self.log_path.read_text(errors="replace").splitlines() if self.log_path.exists() else []
         )
         return f"--- the server on port {self.port} logged last:\n" + "\n".join(lines[-15:])
-
-    def _processes(self) -> list[psutil.Process]:
-        """The postmaster, then its children; none of a server that is not running."""
-        with contextlib.suppress(FileNotFoundError, psutil.NoSuchProcess):
-            pid = int((self.data / "postmaster.pid").read_text().splitlines()[0])
-            postmaster = psutil.Process(pid)
-            if postmaster.name() == "postgres" and str(self.data) in postmaster.cmdline():
-                return [postmaster, *postmaster.children(recursive=True)]
-        return []
 
     def _pg_ctl(self, action: str, *options: str) -> None:
         self._run(
@@ -235,6 +225,33 @@ def url_of(*nodes: Node, **parameters: str) -> str:
     hosts = ",".join(node.address for node in nodes)
     query = "&".join(f"{name}={value}" for name, value in parameters.items())
     return f"postgresql://{USER}@{hosts}/{DATABASE}" + (f"?{query}" if query else "")
+
+
+def server_processes(data: Path) -> list[psutil.Process]:
+    """The postmaster, then its children; none of a server that is not running."""
+    with contextlib.suppress(FileNotFoundError, psutil.NoSuchProcess, ValueError):
+        pid = int((data / "postmaster.pid").read_text().splitlines()[0])
+        postmaster = psutil.Process(pid)
+        if postmaster.name() == "postgres" and str(data) in postmaster.cmdline():
+            return [postmaster, *postmaster.children(recursive=True)]
+    return []
+
+
+def end_server(data: Path) -> None:
+    """End it at once, and give back the shared memory of one that was killed before.
+
+    A system has few segments, and one that nobody uses any more stays until it is removed.
+    """
+    processes = server_processes(data)
+    for process in processes[:1]:
+        process.send_signal(signal.SIGQUIT)
+    _, late = psutil.wait_procs(processes, timeout=END_MAX_SECONDS)
+    for process in late:
+        process.kill()
+    with contextlib.suppress(FileNotFoundError, IndexError):
+        # Its key and its id (src/include/utils/pidfile.h).
+        segment = (data / "postmaster.pid").read_text().splitlines()[6].split()[1]
+        subprocess.run(["ipcrm", "--shmem-id", segment], capture_output=True, check=False)
 
 
 def make_cluster(directory: Path) -> Node:
