@@ -22,6 +22,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final
 
+import asyncpg
+
 from storecredit.postgres.cluster import (
     LOG_TAIL_LINES,
     PORT,
@@ -132,12 +134,12 @@ class _Work:
         before, after = _version_of(self._old.programs), _version_of(POSTGRES_BIN)
         tell(f"Reading every row under PostgreSQL {before}")
         async with self._running(self._old_server) as host:
-            contents = await contents_of(host, PORT, SUPERUSER)
+            contents = await self._read(host)
         tell(f"Copying the database for PostgreSQL {after}")
         await self._copy()
         tell(f"Reading every row under PostgreSQL {after}")
         async with self._running(self._new_server) as host:
-            self._refuse_difference(contents, await contents_of(host, PORT, SUPERUSER))
+            self._refuse_difference(contents, await self._read(host))
             await self._run("vacuumdb", *_connection(host), "--all", *_MISSING_STATISTICS)
             tell("Migrating it, and proving the ledger")
             await migrate(self._new_server.url(SUPERUSER), app_may_login=True)
@@ -161,6 +163,14 @@ class _Work:
             yield str(server.socket_dir)
         finally:
             await server.shut_down()
+
+    async def _read(self, host: str) -> Contents:
+        try:
+            return await contents_of(host, PORT, SUPERUSER)
+        except asyncpg.PostgresError as error:
+            raise EmbeddedPostgresError(
+                f"A table could not be read: {error}. {self._old.path} is as it was."
+            ) from error
 
     async def _copy(self) -> None:
         control = self._control_data()

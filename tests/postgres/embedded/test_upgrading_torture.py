@@ -128,6 +128,25 @@ async def test_a_row_less_does_not_take_over(
     assert version_of(old_dir / "postgres") == "16"
 
 
+async def test_a_damaged_table_is_told_of_and_not_copied(old_dir: Path) -> None:
+    cluster = Cluster(old_dir, OLD_BIN)
+    server = Server(cluster, "storecredit")
+    await server.bring_up(Account.of(cluster.path))
+    connection = await asyncpg.connect(server.url("postgres"))
+    file = await connection.fetchval("SELECT pg_relation_filepath('storecredit.movements')")
+    await connection.close()
+    await server.shut_down()
+    with (cluster.path / file).open("r+b") as table:
+        table.write(b"\xff" * 64)
+
+    async def prove(url: str) -> None:
+        raise AssertionError(f"there is nothing to prove at {url}")
+
+    with pytest.raises(EmbeddedPostgresError, match=r"could not be read: invalid page .*as it was"):
+        await upgrading.upgrade(old_dir, prove, old_programs=OLD_BIN, tell=lambda _: None)
+    assert names_in(old_dir) == {"postgres"}
+
+
 async def test_a_killed_one_of_debian_is_upgraded_by_what_its_package_left(
     debian_dir: Path,
 ) -> None:
