@@ -49,13 +49,18 @@ PLANNING: Final = {
 }
 
 
-async def let_through(app: asyncpg.Connection, act: str) -> list[str]:
-    """The tables to which the application may do what it may not; each can be read, or it fails."""
+async def read_all(app: asyncpg.Connection) -> None:
+    """Fails where the application may not read a table."""
     tables = await app.fetch(TABLES)
     assert len(tables) > 12
-    done = []
     for table in tables:
-        assert await app.fetchval(f"SELECT count(*) >= 0 FROM {table['name']}")
+        await app.fetchval(f"SELECT count(*) FROM {table['name']}")
+
+
+async def let_through(app: asyncpg.Connection, act: str) -> list[str]:
+    """The tables to which the application may do what it may not."""
+    done = []
+    for table in await app.fetch(TABLES):
         statement = FORBIDDEN[act].format(table=table["name"], column=table["column"])
         sqlstate = await sqlstate_of(app.execute(statement))
         if sqlstate != INSUFFICIENT_PRIVILEGE:
@@ -141,6 +146,7 @@ async def assert_guarded(
     connection: asyncpg.Connection, app: asyncpg.Connection, interface: str
 ) -> None:
     """All of it, as `test_privileges.py` has it one by one."""
+    await read_all(app)
     for act in FORBIDDEN:
         through = await let_through(app, act)
         assert through == [], f"{act}: {through}"

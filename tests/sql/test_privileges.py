@@ -14,6 +14,7 @@ from tests.sql.guard import (
     let_through,
     open_to_everyone,
     powers_of,
+    read_all,
     rights_on_the_ledger,
 )
 from tests.sql.ledgers import open_store, sqlstate_of
@@ -23,6 +24,7 @@ from tests.sql.ledgers import open_store, sqlstate_of
 async def test_the_application_may_read_every_table_but_not(
     app: asyncpg.Connection, act: str
 ) -> None:
+    await read_all(app)
     assert await let_through(app, act) == []
 
 

@@ -38,11 +38,8 @@ class Way:
 
 NO_ROLE = "The database has not been migrated: run `storecredit migrate`"
 OPEN = "Everybody may call the function "
-OWNED = "The function "
 WAYS = {
     "psql": Way(PLAIN, (), with_roles=False, as_owner=False, refused=NO_ROLE),
-    "psql by an owner": Way(PLAIN, (), with_roles=False, as_owner=True, refused=NO_ROLE),
-    "psql by an owner, roles": Way(PLAIN, (), with_roles=True, as_owner=True, refused=OWNED),
     "pg_restore": Way(CUSTOM, (), with_roles=False, as_owner=False, refused=NO_ROLE),
     "-O -x by an owner": Way(
         CUSTOM, WITHOUT_BOTH, with_roles=False, as_owner=True, refused=NO_ROLE
@@ -117,7 +114,7 @@ GIVE_TABLES = """DO $$ DECLARE each text; BEGIN
     LOOP EXECUTE format('ALTER TABLE %s OWNER TO {login}', each); END LOOP; END $$"""
 
 
-@pytest.mark.parametrize("target", ["psql by an owner"], indirect=True)
+@pytest.mark.parametrize("target", ["-O -x by an owner"], indirect=True)
 async def test_what_a_superuser_restored_for_an_owner_is_his_to_mend(
     source: Source, target: Target, data_dir: Path
 ) -> None:
