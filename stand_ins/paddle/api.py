@@ -62,7 +62,8 @@ class PaddleStandIn:
         self.account = account
         self.api_key = api_key
         self.webhook_secret = webhook_secret
-        self.failures: deque[Failure] = deque()
+        self.failures: deque[Failure | None] = deque()
+        """Of the next requests, in turn; None: that one succeeds."""
         """What becomes of the next requests; then they succeed again."""
         self.least_charges: dict[str, int] = {}
         """What it charges at least, where that is not `LEAST_CHARGE`."""

@@ -89,6 +89,11 @@ async def pass_time(admin: asyncpg.Connection, interval: str = "2 hours") -> Non
     )
 
 
+def fail_the_charge(paddle: Paddle, failure: Failure) -> None:
+    """Let the next charge fail; it is looked for before it is sent."""
+    paddle.api.failures.extend((None, failure))
+
+
 async def the_bill(admin: asyncpg.Connection, store_id: UUID) -> dict[str, Any]:
     [bill] = await bills(admin, store_id)
     return bill
@@ -181,7 +186,7 @@ async def test_a_charge_whose_answer_is_lost_is_found(
     store_id: UUID,
     lost: Failure,
 ) -> None:
-    paddle.api.failures.append(lost)
+    fail_the_charge(paddle, lost)
     await billing.run_once()
     bill = await the_bill(admin, store_id)
     assert (bill["charged"], bill["attempts"]) == (False, 1)
@@ -213,7 +218,7 @@ async def test_a_charge_that_was_not_made_is_sent_again_once_that_is_certain(
     store_id: UUID,
     lost: Failure,
 ) -> None:
-    paddle.api.failures.append(lost)
+    fail_the_charge(paddle, lost)
     for _ in range(3):
         await billing.run_once()
         await pass_time(admin, "1 second")
@@ -229,7 +234,7 @@ async def test_a_charge_that_is_listed_late_is_waited_for(
     billing: OverageBilling, paddle: Paddle, admin: asyncpg.Connection, store_id: UUID
 ) -> None:
     paddle.lists_charges = False
-    paddle.api.failures.append(Failure.DO_THEN_BREAK_OFF)
+    fail_the_charge(paddle, Failure.DO_THEN_BREAK_OFF)
     for _ in range(3):
         await billing.run_once()
         await pass_time(admin, "1 minute")
@@ -257,7 +262,7 @@ async def test_a_charge_that_paddle_accepted_is_never_sent_again(
 async def test_a_charge_counts_only_once_it_is_collected(
     billing: OverageBilling, paddle: Paddle, admin: asyncpg.Connection, store_id: UUID
 ) -> None:
-    paddle.api.failures.append(Failure.DO_THEN_BREAK_OFF)
+    fail_the_charge(paddle, Failure.DO_THEN_BREAK_OFF)
     await billing.run_once()
     [charge] = paddle.charges()
     charge["status"] = "billed"
@@ -276,7 +281,7 @@ async def test_a_charge_counts_only_once_it_is_collected(
 async def test_a_declined_charge_is_noted_and_tried_again_after_a_day(
     billing: OverageBilling, paddle: Paddle, admin: asyncpg.Connection, store_id: UUID
 ) -> None:
-    paddle.api.failures.append(Failure.DECLINE)
+    fail_the_charge(paddle, Failure.DECLINE)
     await billing.run_once()
     for _ in range(3):
         await pass_time(admin)
@@ -293,7 +298,7 @@ async def test_a_refusal_to_list_is_no_refusal_to_charge(
     billing: OverageBilling, paddle: Paddle, admin: asyncpg.Connection, store_id: UUID
 ) -> None:
     paddle.lists_charges = False
-    paddle.api.failures.append(Failure.DO_THEN_BREAK_OFF)
+    fail_the_charge(paddle, Failure.DO_THEN_BREAK_OFF)
     await billing.run_once()
     key, paddle.api.api_key = paddle.api.api_key, "another"
     await pass_time(admin, "1 minute")
@@ -310,7 +315,7 @@ async def test_a_refusal_to_list_is_no_refusal_to_charge(
 async def test_a_charge_is_looked_for_where_it_was_sent_although_the_subscription_has_changed(
     billing: OverageBilling, paddle: Paddle, admin: asyncpg.Connection, store_id: UUID
 ) -> None:
-    paddle.api.failures.append(Failure.DO_THEN_BREAK_OFF)
+    fail_the_charge(paddle, Failure.DO_THEN_BREAK_OFF)
     await billing.run_once()
     await admin.execute("UPDATE subscriptions SET status = 'canceled'")
     await subscribe(admin, store_id, paddle.subscribe())
@@ -319,10 +324,22 @@ async def test_a_charge_is_looked_for_where_it_was_sent_although_the_subscriptio
     await assert_charged_once(admin, paddle, store_id)
 
 
+async def test_a_database_that_was_restored_to_before_the_charge_does_not_charge_again(
+    billing: OverageBilling, paddle: Paddle, admin: asyncpg.Connection, store_id: UUID
+) -> None:
+    await billing.run_once()
+    # The month was not closed yet at the moment that was restored.
+    await admin.execute("DELETE FROM overage_bills")
+    await admin.execute("DELETE FROM movements WHERE type = 'overage_bill'")
+    await billing.run_once()
+    await assert_charged_once(admin, paddle, store_id)
+    assert len(paddle.api.sent("POST", "/charge")) == 1
+
+
 async def test_a_webhook_may_tell_of_the_charge_first(
     billing: OverageBilling, paddle: Paddle, admin: asyncpg.Connection, store_id: UUID
 ) -> None:
-    paddle.api.failures.append(Failure.DO_THEN_BREAK_OFF)
+    fail_the_charge(paddle, Failure.DO_THEN_BREAK_OFF)
     await billing.run_once()
     [charge] = paddle.charges()
     bill = await the_bill(admin, store_id)

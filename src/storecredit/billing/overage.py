@@ -6,7 +6,8 @@ and does not say which transaction a charge became, so every charge carries a ma
 
 1. Whoever works on a bill holds its lock, on a connection of its own, until the end is written
    down.
-2. If a charge was ever sent, it is looked for first, by its marker. One that is found is recorded.
+2. A charge is looked for first, by its marker, also if none was ever sent: a database that was
+   restored to an earlier moment would not know. One that is found is recorded.
 3. One that is not found may still be on its way, or not be listed yet: until
    `overage_settle_seconds` after it was begun nobody concludes that it does not exist. After an
    answer that said yes, nobody ever does.
@@ -82,8 +83,8 @@ _TO_CLOSE: Final = f"""
     ORDER BY c.account_id LIMIT $2"""  # noqa: S608 - constants
 
 _BILL: Final = f"""
-    SELECT c.account_id, a.owner_id AS store_id, c.period, c.created_at, c.credits, c.amount,
-           c.currency, c.attempts, c.request_id, c.provider_subscription_id AS sent_through,
+    SELECT c.account_id, a.owner_id AS store_id, c.period, c.credits, c.amount, c.currency,
+           c.attempts, c.request_id, c.provider_subscription_id AS sent_through,
            s.provider_subscription_id AS subscription_id,
            c.accepted_at IS NOT NULL AS accepted,
            c.charge_begun_at IS NOT NULL AS begun,

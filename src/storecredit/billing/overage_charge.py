@@ -5,7 +5,7 @@
 
 import time
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Final
 from uuid import UUID
 
@@ -22,6 +22,7 @@ log = telemetry.get_logger("billing.overage")
 BACKOFF_MAX_SECONDS: Final = 3600.0
 DECLINED_WAIT_SECONDS: Final = 24 * 3600.0
 """A declined card is not tried every hour: card networks count that against its seller."""
+MONTH_MAX_DAYS: Final = 31
 NO_SUBSCRIPTION: Final = "The store has no active subscription to charge."
 
 
@@ -37,7 +38,6 @@ class Bill:
     account_id: int
     store_id: UUID
     period: date
-    created_at: datetime
     credits: int
     amount: int
     currency: str
@@ -53,6 +53,12 @@ class Bill:
     def marker(self) -> str:
         """What names this bill's charge at Paddle."""
         return overage_marker(self.store_id, self.period)
+
+    @property
+    def month_ended_at(self) -> datetime:
+        """No charge for the month was sent before; bill's own `created_at` may be a later one's."""
+        first = datetime(self.period.year, self.period.month, 1, tzinfo=UTC)
+        return (first + timedelta(days=MONTH_MAX_DAYS)).replace(day=1)
 
     @property
     def charge(self) -> Charge:
@@ -81,7 +87,10 @@ class Attempt:
         """Record, look, wait or send, whichever it is; false: Paddle is away."""
         bill = self._bill
         try:
-            if bill.sent_through is not None and await self._found(bill.sent_through):
+            # Before the first sending, too: a database that was restored to an earlier moment does
+            # not know what it has sent since.
+            through = bill.sent_through or bill.subscription_id
+            if through is not None and await self._found(through):
                 return True
             if bill.accepted or not bill.settled:
                 await self._wait_for_listing()
@@ -99,7 +108,7 @@ class Attempt:
 
     async def _found(self, subscription_id: str) -> bool:
         transaction_id = await self._paddle.find_charge(
-            subscription_id, self._bill.marker, self._bill.created_at
+            subscription_id, self._bill.marker, self._bill.month_ended_at
         )
         if transaction_id is not None:
             await self._record(transaction_id)

@@ -28,8 +28,8 @@ OnProgress = Callable[[str, int, int | None], None]
 
 TO_MIND: Final = (
     "Before you serve: what happened after that moment is forgotten here, and not by others. A "
-    "request sent again takes its credit again, open generations run again or are refunded, and "
-    "charges for overage should be looked up at Paddle first: docs/backup.md has the list."
+    "request sent again takes its credit again, open generations run again or are refunded, revoked "
+    "keys work again, and what Paddle told is to be replayed: docs/backup.md has the list."
 )
 
 
