@@ -108,6 +108,18 @@ async def test_a_deleted_backup_is_none_from_the_first_moment_on(
     assert {key.split("/")[2] for key in s3.objects} == {backup.name}
 
 
+async def test_missing_credentials_are_told_as_such(
+    monkeypatch: pytest.MonkeyPatch, server: StandIn
+) -> None:
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+    # Where there is no role either: nothing listens at this address.
+    monkeypatch.setenv("AWS_METADATA_ENDPOINT", "http://127.0.0.1:9/")
+    bucket = await asyncio.to_thread(Bucket, URL)
+    with pytest.raises(PlaceUnusable, match="there are no credentials: set AWS_ACCESS_KEY_ID"):
+        await asyncio.to_thread(bucket.names)
+
+
 async def test_what_the_store_refuses_is_told_without_the_secret(
     server: StandIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:

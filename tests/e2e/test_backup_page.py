@@ -122,7 +122,7 @@ def restored_to_the_moment(reader: Reader, history: History) -> None:
     to = PAGE.block("storecredit restore backups --data-dir restored --to")
     archived = {"STORECREDIT_WAL_ARCHIVE": str(reader.archive)}
     said = reader.does(to, {"2026-11-30T05:00:00Z": history.moment.isoformat()}, archived)
-    assert "with the signing key and no result images" in said
+    assert "with the signing key, without result images" in said
     keys = [reader.directory / name / "signing.key" for name in ("data", "restored")]
     assert keys[0].read_bytes() == keys[1].read_bytes()
     assert "All of it agrees." in said

@@ -27,6 +27,7 @@ CHUNK_BYTES: Final = 8 * 1024 * 1024
 ABANDONED_AFTER: Final = timedelta(days=1)
 """What has no manifest so long after it was begun is no longer under way."""
 _RETRY: "Final[RetryConfig]" = {"max_retries": 5, "retry_timeout": timedelta(seconds=60)}
+_ROLES_AT: Final = "/latest/api/token"
 _REQUEST_TIMEOUT: Final = "60s"
 
 
@@ -116,6 +117,9 @@ class Bucket:
             yield
         except (BaseError, FileNotFoundError, ValueError) as error:
             reason = str(error).strip().splitlines()[0]
+            # Where nobody names a key, the machine's role is asked for at this address.
+            if _ROLES_AT in reason:
+                reason = "there are no credentials: set AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY"
             raise PlaceUnusable(f"{self.url} cannot be used: {reason}.") from error
 
 

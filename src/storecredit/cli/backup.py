@@ -28,8 +28,8 @@ OnProgress = Callable[[str, int, int | None], None]
 
 TO_MIND: Final = (
     "Before you serve: what happened after that moment is forgotten here, and not by others. A "
-    "request sent again takes its credit again, open generations run again or are refunded, revoked "
-    "keys work again, and what Paddle told is to be replayed: docs/backup.md has the list."
+    "request sent again takes its credit again, open generations run again or are refunded, "
+    "revoked keys work again, and what Paddle told is to be replayed: docs/backup.md has the list."
 )
 
 
@@ -226,8 +226,9 @@ def _with(made: "Manifest") -> str:
     """What is in a backup beside the database."""
     from storecredit.backups.manifest import SIGNING_KEY
 
-    key = "with the signing key" if made.has(SIGNING_KEY) else "without a signing key"
-    return f"{key} and {made.results or 'no'} result images"
+    key = "with" if made.has(SIGNING_KEY) else "without"
+    images = "without" if made.results is None else f"with {made.results}"
+    return f"{key} the signing key, {images} result images"
 
 
 def _moment(at: datetime) -> str:
@@ -247,11 +248,15 @@ def _progress_bar() -> Iterator[OnProgress]:
         yield lambda *_: None
         return
     from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
+    from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("Beginning", total=None)
-        yield lambda what, done, expected: bar.update(
-            task, description=what, completed=done, total=expected
-        )
+        tasks: dict[str, TaskID] = {}
+
+        def show(what: str, done: int, expected: int | None) -> None:
+            if what not in tasks:
+                tasks[what] = bar.add_task(what, total=expected)
+            bar.update(tasks[what], completed=done, total=expected)
+
+        yield show
