@@ -10,9 +10,10 @@ import httpx
 import pytest
 
 from storecredit.postgres.pool import Database
-from storecredit.service import assembled
+from storecredit.service import Service, assembled
 from storecredit.settings import Settings
 from storecredit.web.superjson import UNDEFINED
+from tests.running_listener import until
 from tests.web.conftest import LogStream, http_client
 from tests.web.doors import IMAGE
 from tests.web.users import UserClient, refusal_of, result_of, user_of
@@ -163,7 +164,9 @@ async def test_an_account_that_is_lost_is_an_error_never_a_zero_and_never_made_a
     log: LogStream,
     settings: Settings,
     database: Database,
+    service: Service,
 ) -> None:
+    await until(service.listener.is_fresh)  # from then on a user is remembered
     await user.balance()
     await admin.execute("SET session_replication_role = replica")
     await admin.execute("DELETE FROM accounts")
