@@ -94,5 +94,6 @@ def translated() -> Iterator[None]:
     except (asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, TimeoutError) as error:
         # InternalClientError: among others, the connection is told to be closed, and not closed
         # yet ("another operation is in progress"). Whatever it is, the connection is not usable.
-        reason = str(error) or type(error).__name__
+        silent = isinstance(error, TimeoutError) and "no answer in time"
+        reason = str(error) or silent or type(error).__name__
         raise DatabaseUnavailable(f"{NOT_AVAILABLE}{reason}") from error
