@@ -212,15 +212,15 @@ async def test_m9_the_app_is_told_so_in_the_form_it_reads(
         assert len({line["user_id"] for line in log.events("request_not_served")}) == 2
 
         refusal_of(await known.create(), 503, "SERVICE_UNAVAILABLE", "generation.create")
+        # Who asks is not known for sure while the database may be another one: all of a batch is
+        # refused at once.
         log.forget()
         calls: Calls = [("credits.getTransactions", {}), ("credits.getBalance", None)]
-        await known.batch("GET", calls, headers={"X-Request-Id": "trace-2"})
-        ids = {line["request_id"] for line in log.events("request_not_served")}
-        assert ids == {"trace-2", "trace-2:1"}
-        batch = await known.batch("GET", [("credits.getTransactions", {}), ("nothing", {})])
+        batch = await known.batch("GET", calls, headers={"X-Request-Id": "trace-2"})
+        assert {line["request_id"] for line in log.events("request_not_served")} == {"trace-2"}
         assert [shape["error"]["json"]["data"]["httpStatus"] for shape in batch.json()] == [
             503,
-            404,
+            503,
         ]
         refusal_of(
             await user_of(api, aud="").query("credits.getBalance"),
