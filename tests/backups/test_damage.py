@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import shutil
 import tarfile
 from pathlib import Path
 
@@ -109,7 +108,7 @@ async def test_a_file_that_the_server_did_not_send_is_noticed_by_the_servers_own
     with tarfile.open(archive) as packed:
         packed.extractall(files, filter="data")
     (files / "PG_VERSION").write_text("18 \n")
-    with tarfile.open(archive, "w:gz") as packed:
+    with tarfile.open(archive, "w:gz", compresslevel=1) as packed:
         packed.add(files, arcname=".")
     sealed_anew(backup)
     assert "PG_VERSION is not the one that was backed up" in await refusal(backup, tmp_path)
@@ -136,5 +135,3 @@ async def test_a_signing_key_that_is_another_one_is_not_replaced(
         f"{key} is another key than the backup's, and nothing was changed: move it away."
     )
     assert key.read_bytes() == b"x" * 32
-    shutil.copy(backup / "signing.key", key)
-    await restored(backup, tmp_path)

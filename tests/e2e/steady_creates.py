@@ -16,7 +16,7 @@ DOT = (
     "GHCAwSkBAO6oATye9rWzAAAAAElFTkSuQmCC"
 )
 
-THINK_SECONDS = 0.02
+THINK_SECONDS = 0.15
 
 
 @dataclass(frozen=True, slots=True)
