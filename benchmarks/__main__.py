@@ -31,7 +31,7 @@ from benchmarks.processes import ROOT
 from benchmarks.results import NotMeasured, Result, Verdict
 from benchmarks.rounds import Plan
 from storecredit import telemetry
-from storecredit.postgres.embedded import EmbeddedPostgresError
+from storecredit.postgres.embedded.embedded_postgres import EmbeddedPostgresError
 from storecredit.postgres.errors import DatabaseError
 
 QUICK_PLAN = Plan(rounds=3, seconds=1, short=True)

@@ -20,8 +20,8 @@ import psycopg
 
 from benchmarks.processes import STORECREDIT, run
 from benchmarks.results import NotMeasured
-from storecredit.postgres.embedded import EmbeddedPostgres
-from storecredit.postgres.migrate import migrate
+from storecredit.postgres.embedded.embedded_postgres import EmbeddedPostgres
+from storecredit.postgres.schema.migrate import migrate
 from storecredit.postgres.servers import SCHEMA
 from storecredit.stores.api_keys import START_LENGTH, key_hash, new_key
 

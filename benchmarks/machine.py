@@ -12,7 +12,7 @@ import psutil
 
 import storecredit
 from benchmarks.processes import ROOT
-from storecredit.postgres.cluster import POSTGRES_BIN
+from storecredit.postgres.embedded.cluster import POSTGRES_BIN
 
 Description = dict[str, str | int | float]
 SYNCS = 200

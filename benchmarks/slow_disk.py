@@ -13,7 +13,7 @@ from unittest.mock import patch
 
 from benchmarks.database_under_test import DatabaseUnderTest, database_in
 from benchmarks.results import NotMeasured
-from storecredit.postgres import system_user
+from storecredit.postgres.embedded import system_user
 
 SOURCE = Path(__file__).with_name("slow_disk.c")
 LIBRARY = "slow_disk.so"

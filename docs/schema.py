@@ -11,8 +11,8 @@ from tempfile import TemporaryDirectory
 
 import asyncpg
 
-from storecredit.postgres.embedded import EmbeddedPostgres
-from storecredit.postgres.migrate import migrate
+from storecredit.postgres.embedded.embedded_postgres import EmbeddedPostgres
+from storecredit.postgres.schema.migrate import migrate
 from storecredit.postgres.servers import SCHEMA, WRITER_ROLE, connect
 
 COLUMNS = 99

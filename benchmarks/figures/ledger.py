@@ -24,7 +24,7 @@ from benchmarks.processes import run
 from benchmarks.results import Goal, NotMeasured, Result, per_second, ratios
 from benchmarks.slow_disk import CannotSimulate, database_on_a_slow_disk
 from benchmarks.textbook import open_textbook, prove_textbook, textbook_spent
-from storecredit.postgres.cluster import POSTGRES_BIN
+from storecredit.postgres.embedded.cluster import POSTGRES_BIN
 from storecredit.postgres.group_commit import Bounds, GroupCommit
 from storecredit.postgres.pool import Database
 from storecredit.postgres.servers import Connection

@@ -12,8 +12,8 @@ import pytest
 from storecredit.backups.places import Directory
 from storecredit.backups.taking import take
 from storecredit.generation.storage import ResultStore
-from storecredit.postgres.embedded import EmbeddedPostgres
-from storecredit.postgres.migrate import migrate
+from storecredit.postgres.embedded.embedded_postgres import EmbeddedPostgres
+from storecredit.postgres.schema.migrate import migrate
 from storecredit.settings import Settings
 from tests.postgres.embedded.clusters import new_directory
 

@@ -11,8 +11,8 @@ import pytest
 from storecredit.backups import manifest
 from storecredit.backups.names import NoSuchBackup
 from storecredit.backups.restoring import CannotRestore, Restored, restore
-from storecredit.postgres.base_backup import DamagedBackup
-from storecredit.postgres.recovery import Target
+from storecredit.postgres.programs.base_backup import DamagedBackup
+from storecredit.postgres.programs.recovery import Target
 from storecredit.settings import Settings
 from tests.backups.conftest import RESULT
 

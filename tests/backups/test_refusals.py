@@ -17,10 +17,14 @@ from storecredit.backups.places import Directory
 from storecredit.backups.restoring import CannotRestore, restore
 from storecredit.backups.taking import Taken, prune, take
 from storecredit.ledger.verify import verify
-from storecredit.postgres.embedded import EmbeddedPostgres, EmbeddedPostgresError, NoCluster
+from storecredit.postgres.embedded.embedded_postgres import (
+    EmbeddedPostgres,
+    EmbeddedPostgresError,
+    NoCluster,
+)
 from storecredit.postgres.errors import DatabaseMisconfigured
 from storecredit.postgres.pool import Database
-from storecredit.postgres.recovery import Target
+from storecredit.postgres.programs.recovery import Target
 from storecredit.settings import Settings
 from tests.postgres.embedded.clusters import new_directory
 

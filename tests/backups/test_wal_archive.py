@@ -5,8 +5,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from storecredit.postgres.base_backup import WalRange
-from storecredit.postgres.wal_archive import ArchiveUnusable, WalArchive
+from storecredit.postgres.programs.base_backup import WalRange
+from storecredit.postgres.programs.wal_archive import ArchiveUnusable, WalArchive
 
 CLUSTER = "7713828555035050873"
 BACKUP = WalRange(timeline=1, start="0/2000028", end="0/3000100")

@@ -13,7 +13,7 @@ from pathlib import Path
 import asyncpg
 
 from storecredit.ledger.owners import OwnerKind
-from storecredit.postgres.embedded import EmbeddedPostgres
+from storecredit.postgres.embedded.embedded_postgres import EmbeddedPostgres
 from tests.conftest import SEARCH_PATH
 from tests.crash.generator_stand_in import Generator, Plan
 from tests.crash.load import Account, Asked, Load

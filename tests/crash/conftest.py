@@ -13,8 +13,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from storecredit.postgres.embedded import EmbeddedPostgres
-from storecredit.postgres.migrate import migrate
+from storecredit.postgres.embedded.embedded_postgres import EmbeddedPostgres
+from storecredit.postgres.schema.migrate import migrate
 from tests.crash.deployment import Deployment
 from tests.crash.generator_stand_in import generator_stand_in
 from tests.crash.paddle_process import PaddleProcess

@@ -17,7 +17,7 @@ import asyncpg
 import httpx
 import psutil
 
-from storecredit.postgres.system_user import Account
+from storecredit.postgres.embedded.system_user import Account
 from tests.crash.waiting import until_true
 from tests.e2e.page_commands import Page
 from tests.postgres.replication.nodes import end_server, free_port, server_processes

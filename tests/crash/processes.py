@@ -18,7 +18,7 @@ import msgspec
 import psutil
 
 import stand_ins
-from storecredit.postgres.embedded import APP_ROLE, EmbeddedPostgres
+from storecredit.postgres.embedded.embedded_postgres import APP_ROLE, EmbeddedPostgres
 from tests.crash.waiting import POLL_SECONDS, until
 
 START_MAX_SECONDS = 60.0

@@ -12,7 +12,7 @@ from uuid import uuid4
 import asyncpg
 import pytest
 
-from storecredit.postgres.embedded import EmbeddedPostgres
+from storecredit.postgres.embedded.embedded_postgres import EmbeddedPostgres
 from tests.conftest import with_database
 from tests.e2e.conftest import WAIT_MAX_SECONDS, Storecredit
 

@@ -13,7 +13,7 @@ import httpx
 import psutil
 import pytest
 
-from storecredit.postgres.embedded import EmbeddedPostgres
+from storecredit.postgres.embedded.embedded_postgres import EmbeddedPostgres
 from tests.e2e.conftest import (
     COMMAND,
     WAIT_MAX_SECONDS,

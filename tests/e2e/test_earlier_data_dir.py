@@ -17,7 +17,7 @@ from typing import Any
 import httpx
 import pytest
 
-from storecredit.postgres.system_user import Account
+from storecredit.postgres.embedded.system_user import Account
 from tests.e2e.conftest import Storecredit, storecredit_in, until
 from tests.postgres.embedded.clusters import new_directory
 

@@ -7,7 +7,7 @@ import psutil
 import pytest
 from pydantic import SecretStr
 
-from storecredit.postgres.embedded import EmbeddedPostgres
+from storecredit.postgres.embedded.embedded_postgres import EmbeddedPostgres
 from storecredit.postgres.errors import DatabaseMisconfigured, DatabaseUnavailable
 from storecredit.postgres.opening import OpeningStopped, Wait, open_database
 from storecredit.postgres.pool import Database

@@ -13,8 +13,8 @@ import pytest
 
 from storecredit.postgres.database_url import DatabaseUrl
 from storecredit.postgres.errors import DatabaseMisconfigured
-from storecredit.postgres.migrate import migrate
 from storecredit.postgres.pool import Database
+from storecredit.postgres.schema.migrate import migrate
 from tests.conftest import with_database
 from tests.postgres.proxies import deaf_pooler, tls_proxy
 

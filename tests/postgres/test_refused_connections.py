@@ -11,8 +11,8 @@ import asyncpg
 import pytest
 
 from storecredit.postgres.errors import DatabaseMisconfigured, DatabaseUnavailable
-from storecredit.postgres.migrate import migrate
 from storecredit.postgres.pool import Database
+from storecredit.postgres.schema.migrate import migrate
 from storecredit.postgres.servers import APP_ROLE
 
 Open = Callable[[str], Awaitable[object]]

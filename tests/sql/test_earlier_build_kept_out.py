@@ -6,8 +6,8 @@ import asyncpg
 import pytest
 
 from storecredit.postgres.errors import DatabaseMisconfigured
-from storecredit.postgres.migrate import migrate
-from storecredit.postgres.schema_version import schema_state
+from storecredit.postgres.schema.migrate import migrate
+from storecredit.postgres.schema.schema_version import schema_state
 from tests.conftest import connect_as_superuser
 from tests.sql.catalog import catalog, login
 from tests.sql.earlier_build import load_earlier_build

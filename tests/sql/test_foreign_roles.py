@@ -11,9 +11,9 @@ from uuid import uuid4
 import asyncpg
 import pytest
 
-from storecredit.postgres import privileges
-from storecredit.postgres.migrate import migrate
 from storecredit.postgres.pool import Database
+from storecredit.postgres.schema import privileges
+from storecredit.postgres.schema.migrate import migrate
 from storecredit.postgres.servers import APP_ROLE, SEARCH_PATH
 from tests.sql.ledgers import open_store, sqlstate_of
 

@@ -6,8 +6,8 @@ import asyncpg
 import pytest
 
 from storecredit.postgres.errors import DatabaseMisconfigured
-from storecredit.postgres.migrate import migrate
 from storecredit.postgres.pool import Database
+from storecredit.postgres.schema.migrate import migrate
 from tests.conftest import connect_as_superuser
 from tests.sql.catalog import catalog, rows_of
 from tests.sql.ledgers import open_store

@@ -3,7 +3,7 @@
 import asyncpg
 import pytest
 
-from storecredit.postgres import privileges
+from storecredit.postgres.schema import privileges
 from storecredit.postgres.servers import SCHEMA, SEARCH_PATH
 from tests.sql.catalog import catalog
 from tests.sql.guard import TABLES

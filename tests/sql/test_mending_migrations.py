@@ -9,9 +9,9 @@ from pydantic import SecretStr
 
 from storecredit.ledger.verify import verify
 from storecredit.postgres.errors import DatabaseMisconfigured
-from storecredit.postgres.migrate import migrate
 from storecredit.postgres.opening import open_database
 from storecredit.postgres.pool import Database
+from storecredit.postgres.schema.migrate import migrate
 from storecredit.postgres.servers import SEARCH_PATH
 from storecredit.settings import Settings
 from tests.sql.catalog import catalog

@@ -6,11 +6,11 @@ import asyncpg
 import pytest
 from uuid_utils.compat import uuid7
 
-from storecredit.postgres import public_tables
 from storecredit.postgres.errors import DatabaseMisconfigured
-from storecredit.postgres.migrate import migrate
 from storecredit.postgres.pool import Database
-from storecredit.postgres.schema_version import SchemaState, schema_state
+from storecredit.postgres.schema import public_tables
+from storecredit.postgres.schema.migrate import migrate
+from storecredit.postgres.schema.schema_version import SchemaState, schema_state
 from tests.sql.catalog import catalog
 from tests.sql.earlier_build import load_earlier_build
 from tests.sql.ledgers import open_store

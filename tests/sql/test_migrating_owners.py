@@ -8,8 +8,8 @@ import asyncpg
 import pytest
 
 from storecredit.postgres.errors import DatabaseMisconfigured
-from storecredit.postgres.migrate import migrate
 from storecredit.postgres.pool import Database
+from storecredit.postgres.schema.migrate import migrate
 from storecredit.postgres.servers import APP_ROLE, WRITER_ROLE
 from tests.conftest import with_database
 from tests.sql.catalog import catalog, login

@@ -8,10 +8,10 @@ import asyncpg
 import pytest
 from structlog.testing import capture_logs
 
-from storecredit.postgres import migration_locks
 from storecredit.postgres.errors import DatabaseMisconfigured
-from storecredit.postgres.migrate import migrate
-from storecredit.postgres.migration_locks import Onlooker, prepared, take_turn
+from storecredit.postgres.schema import migration_locks
+from storecredit.postgres.schema.migrate import migrate
+from storecredit.postgres.schema.migration_locks import Onlooker, prepared, take_turn
 from storecredit.postgres.servers import connect
 from tests.sql.catalog import catalog
 

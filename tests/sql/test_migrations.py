@@ -11,8 +11,8 @@ import pytest
 
 from storecredit import sql
 from storecredit.postgres.errors import DatabaseMisconfigured, DatabaseUnavailable
-from storecredit.postgres.migrate import Migrated, migrate
-from storecredit.postgres.schema_version import (
+from storecredit.postgres.schema.migrate import Migrated, migrate
+from storecredit.postgres.schema.schema_version import (
     SchemaState,
     fingerprint,
     newest_migration,

@@ -8,7 +8,7 @@ import asyncpg
 import pytest
 from uuid_utils.compat import uuid7
 
-from storecredit.postgres import privileges
+from storecredit.postgres.schema import privileges
 from storecredit.postgres.servers import SEARCH_PATH
 from tests.sql.ledgers import open_store, sqlstate_of
 from tests.sql.postgrest import rpc

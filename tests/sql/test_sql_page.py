@@ -6,8 +6,8 @@ from uuid import UUID
 
 import asyncpg
 
-from storecredit.postgres import privileges
-from storecredit.postgres.migrate import migrate
+from storecredit.postgres.schema import privileges
+from storecredit.postgres.schema.migrate import migrate
 from storecredit.postgres.servers import SEARCH_PATH
 from tests.e2e.page_commands import Page
 from tests.sql.postgrest import rpc

@@ -12,10 +12,10 @@ from storecredit.generation.lifecycle import GenerationJob
 from storecredit.ledger.verify import verify
 from storecredit.postgres.errors import DatabaseMisconfigured
 from storecredit.postgres.job_queue import Job, enqueue
-from storecredit.postgres.migrate import migrate
 from storecredit.postgres.opening import open_database
 from storecredit.postgres.pool import Database
-from storecredit.postgres.schema_version import SchemaState, schema_state
+from storecredit.postgres.schema.migrate import migrate
+from storecredit.postgres.schema.schema_version import SchemaState, schema_state
 from storecredit.settings import Settings
 from tests.conftest import connect_as_superuser, with_database
 from tests.sql.catalog import catalog, login, rows_of

@@ -3,7 +3,7 @@
 import re
 import subprocess
 
-from storecredit.postgres.cluster import POSTGRES_BIN, POSTGRES_VERSION
+from storecredit.postgres.embedded.cluster import POSTGRES_BIN, POSTGRES_VERSION
 from tests.unit.test_repository import ROOT, RUNTIME_LOCK
 
 

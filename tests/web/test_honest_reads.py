@@ -9,9 +9,9 @@ import asyncpg
 import httpx
 import pytest
 
-from storecredit.postgres.embedded import EmbeddedPostgres
-from storecredit.postgres.migrate import migrate
+from storecredit.postgres.embedded.embedded_postgres import EmbeddedPostgres
 from storecredit.postgres.pool import Database
+from storecredit.postgres.schema.migrate import migrate
 from storecredit.service import assembled
 from storecredit.settings import Settings
 from storecredit.stores.api_keys import new_key

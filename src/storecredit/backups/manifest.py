@@ -14,8 +14,8 @@ from typing import Final, Literal
 
 import msgspec
 
-from storecredit.postgres.base_backup import READ_BYTES, DamagedBackup, WalRange
-from storecredit.postgres.cluster import open_private
+from storecredit.postgres.embedded.cluster import open_private
+from storecredit.postgres.programs.base_backup import READ_BYTES, DamagedBackup, WalRange
 
 FORMAT: Final = 1
 MANIFEST: Final = "manifest.json"

@@ -18,7 +18,7 @@ from typing import Final, Protocol
 from storecredit.backups import manifest
 from storecredit.backups.manifest import MANIFEST, Manifest
 from storecredit.backups.names import NAME, PlaceUnusable
-from storecredit.postgres.cluster import sync_directory
+from storecredit.postgres.embedded.cluster import sync_directory
 
 S3_SCHEME: Final = "s3://"
 

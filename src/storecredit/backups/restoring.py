@@ -24,14 +24,14 @@ from storecredit.backups.names import NAME, NoSuchBackup
 from storecredit.backups.places import Place, place_of
 from storecredit.generation import storage
 from storecredit.generation.durable_files import make_directory
-from storecredit.postgres import base_backup, dump
-from storecredit.postgres.base_backup import DamagedBackup, WalRange
-from storecredit.postgres.cluster import POSTGRES_VERSION, open_private, sync_directory
-from storecredit.postgres.embedded import EmbeddedPostgres
-from storecredit.postgres.migrate import migrate
-from storecredit.postgres.recovery import Recovered, Target, recover
-from storecredit.postgres.system_user import Account
-from storecredit.postgres.wal_archive import ArchiveUnusable, Replay, WalArchive
+from storecredit.postgres.embedded.cluster import POSTGRES_VERSION, open_private, sync_directory
+from storecredit.postgres.embedded.embedded_postgres import EmbeddedPostgres
+from storecredit.postgres.embedded.system_user import Account
+from storecredit.postgres.programs import base_backup, dump
+from storecredit.postgres.programs.base_backup import DamagedBackup, WalRange
+from storecredit.postgres.programs.recovery import Recovered, Target, recover
+from storecredit.postgres.programs.wal_archive import ArchiveUnusable, Replay, WalArchive
+from storecredit.postgres.schema.migrate import migrate
 from storecredit.settings import Settings
 
 OnProgress = Callable[[str, int, int | None], None]

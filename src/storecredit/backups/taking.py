@@ -19,12 +19,12 @@ from storecredit.backups.manifest import DATABASE, FORMAT, RESULTS, SIGNING_KEY,
 from storecredit.backups.names import PlaceUnusable, name_of
 from storecredit.backups.places import Place
 from storecredit.generation import storage
-from storecredit.postgres import base_backup
-from storecredit.postgres import dump as dumps
-from storecredit.postgres.base_backup import Copied
-from storecredit.postgres.cluster import open_private
-from storecredit.postgres.embedded import EmbeddedPostgres
-from storecredit.postgres.wal_archive import WalArchive, position
+from storecredit.postgres.embedded.cluster import open_private
+from storecredit.postgres.embedded.embedded_postgres import EmbeddedPostgres
+from storecredit.postgres.programs import base_backup
+from storecredit.postgres.programs import dump as dumps
+from storecredit.postgres.programs.base_backup import Copied
+from storecredit.postgres.programs.wal_archive import WalArchive, position
 from storecredit.settings import Settings
 
 OnProgress = Callable[[str, int, int | None], None]

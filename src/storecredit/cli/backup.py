@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from storecredit.backups.manifest import Manifest
     from storecredit.backups.restoring import Restored
     from storecredit.backups.taking import Taken
-    from storecredit.postgres.recovery import Target
+    from storecredit.postgres.programs.recovery import Target
 
 KEEP_MAX: Final = 10_000
 LATEST, BACKUP = "latest", "backup"
@@ -152,7 +152,7 @@ def restore(
 
 
 def _target(to: str, timeline: int | None) -> "Target":
-    from storecredit.postgres.recovery import Target
+    from storecredit.postgres.programs.recovery import Target
 
     if to in {BACKUP, LATEST}:
         return Target(to_the_end=to == LATEST, timeline=timeline)

@@ -65,7 +65,7 @@ def expected(error: Exception) -> Problem | None:
 
 
 def _of_the_database(error: Exception) -> Problem | None:
-    from storecredit.postgres.embedded import EmbeddedPostgresError
+    from storecredit.postgres.embedded.embedded_postgres import EmbeddedPostgresError
     from storecredit.postgres.errors import (
         CommitInDoubt,
         DatabaseMisconfigured,
@@ -91,10 +91,10 @@ def _of_the_database(error: Exception) -> Problem | None:
 def _of_a_backup(error: Exception) -> Problem | None:
     from storecredit.backups.names import NoSuchBackup, PlaceUnusable
     from storecredit.backups.restoring import CannotRestore
-    from storecredit.postgres.base_backup import DamagedBackup
-    from storecredit.postgres.client_programs import ProgramFailed
-    from storecredit.postgres.recovery import TargetNotReached
-    from storecredit.postgres.wal_archive import ArchiveUnusable
+    from storecredit.postgres.programs.base_backup import DamagedBackup
+    from storecredit.postgres.programs.client_programs import ProgramFailed
+    from storecredit.postgres.programs.recovery import TargetNotReached
+    from storecredit.postgres.programs.wal_archive import ArchiveUnusable
 
     match error:
         case TargetNotReached() | ArchiveUnusable():

@@ -42,8 +42,8 @@ def psql(
 
 
 async def _run(settings: "Settings", arguments: list[str], *, admin: bool) -> int:
-    from storecredit.postgres.embedded import EmbeddedPostgres
-    from storecredit.postgres.terminal import run_psql
+    from storecredit.postgres.embedded.embedded_postgres import EmbeddedPostgres
+    from storecredit.postgres.programs.terminal import run_psql
 
     if settings.database_url is not None:
         url = settings.database_url.get_secret_value()

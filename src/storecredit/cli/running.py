@@ -24,7 +24,7 @@ from storecredit.cli.starting import loaded
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from storecredit.postgres.migrate import Migrated
+    from storecredit.postgres.schema.migrate import Migrated
     from storecredit.service import Service
     from storecredit.settings import Settings
 
@@ -258,9 +258,9 @@ async def _work(settings: "Settings") -> None:
 
 
 async def _migrate(settings: "Settings", interface: str | None) -> "Migrated":
-    from storecredit.postgres.embedded import EmbeddedPostgres
-    from storecredit.postgres.migrate import migrate as migrate_database
+    from storecredit.postgres.embedded.embedded_postgres import EmbeddedPostgres
     from storecredit.postgres.opening import once_there
+    from storecredit.postgres.schema.migrate import migrate as migrate_database
 
     if settings.database_url is not None:
         url = settings.database_url.get_secret_value()

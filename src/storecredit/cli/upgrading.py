@@ -14,7 +14,7 @@ from storecredit.cli.problems import FAILED, Misused
 
 if TYPE_CHECKING:
     from storecredit.ledger.discrepancies import Report
-    from storecredit.postgres.upgrade import Upgraded
+    from storecredit.postgres.embedded.upgrade import Upgraded
     from storecredit.settings import Settings
 
 
@@ -76,8 +76,8 @@ async def _upgrade(
     settings: "Settings", old_bin: Path | None
 ) -> "tuple[Upgraded | None, Report | None]":
     from storecredit.ledger.verify import verify
+    from storecredit.postgres.embedded.upgrade import upgrade
     from storecredit.postgres.pool import Database
-    from storecredit.postgres.upgrade import upgrade
 
     report = None
 

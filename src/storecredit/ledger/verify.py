@@ -24,8 +24,8 @@ from uuid import UUID
 
 from storecredit.ledger.discrepancies import Discrepancy, DiscrepancyKind, Report
 from storecredit.ledger.verification import LastVerification, Settled, record, settled
-from storecredit.postgres import privileges
 from storecredit.postgres.pool import Database
+from storecredit.postgres.schema import privileges
 from storecredit.postgres.servers import Connection
 
 DISCREPANCIES_MAX: Final = 1000

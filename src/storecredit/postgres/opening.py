@@ -16,15 +16,15 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final, TypeVar
 
-from storecredit.postgres import privileges
-from storecredit.postgres.embedded import EmbeddedPostgres
+from storecredit.postgres.embedded.embedded_postgres import EmbeddedPostgres
 from storecredit.postgres.errors import DatabaseMisconfigured, DatabaseUnavailable
-from storecredit.postgres.migrate import Migrated, migrate
 from storecredit.postgres.pacing import backoff
 from storecredit.postgres.pool import Database
-from storecredit.postgres.schema_version import SchemaState, schema_state
+from storecredit.postgres.programs.wal_receiver import WalReceiver
+from storecredit.postgres.schema import privileges
+from storecredit.postgres.schema.migrate import Migrated, migrate
+from storecredit.postgres.schema.schema_version import SchemaState, schema_state
 from storecredit.postgres.servers import MIGRATE_FIRST
-from storecredit.postgres.wal_receiver import WalReceiver
 from storecredit.settings import Settings
 
 COMMAND_WAIT_SECONDS: Final = 5.0

@@ -11,7 +11,7 @@ from litestar.params import FromPath
 from litestar.response import File
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from storecredit.postgres.schema_version import SchemaState, schema_state
+from storecredit.postgres.schema.schema_version import SchemaState, schema_state
 from storecredit.web.envelope import Envelope, ErrorCode, not_found, unavailable
 from storecredit.web.openapi import public_errors
 from storecredit.web.parts import Parts

@@ -14,7 +14,7 @@ from urllib.parse import parse_qs, urlsplit
 import asyncpg
 import psutil
 
-from storecredit.postgres.embedded import EmbeddedPostgres
+from storecredit.postgres.embedded.embedded_postgres import EmbeddedPostgres
 
 WAIT_MAX_SECONDS = 60.0
 
@@ -22,7 +22,7 @@ WAIT_MAX_SECONDS = 60.0
 SERVICE = """
 import asyncio, sys
 from pathlib import Path
-from storecredit.postgres.embedded import EmbeddedPostgres
+from storecredit.postgres.embedded.embedded_postgres import EmbeddedPostgres
 
 async def main():
     postgres = EmbeddedPostgres(Path(sys.argv[1]))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from storecredit.postgres.embedded import EmbeddedPostgres
+from storecredit.postgres.embedded.embedded_postgres import EmbeddedPostgres
 from tests.postgres.embedded.clusters import kill_servers, new_directory
 
 

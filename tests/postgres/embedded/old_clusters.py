@@ -12,11 +12,11 @@ from unittest.mock import patch
 import asyncpg
 import psutil
 
-from storecredit.postgres import cluster as postgres_cluster
-from storecredit.postgres.cluster import Cluster
-from storecredit.postgres.migrate import migrate
-from storecredit.postgres.server import Server
-from storecredit.postgres.system_user import Account
+from storecredit.postgres.embedded import cluster as postgres_cluster
+from storecredit.postgres.embedded.cluster import Cluster
+from storecredit.postgres.embedded.server import Server
+from storecredit.postgres.embedded.system_user import Account
+from storecredit.postgres.schema.migrate import migrate
 from tests.e2e.conftest import processes_naming
 from tests.postgres.embedded.clusters import new_directory
 from tests.sql.earlier_build import load_earlier_build

@@ -10,9 +10,10 @@ import asyncpg
 import psutil
 import pytest
 
-from storecredit.postgres import cluster as postgres_cluster
-from storecredit.postgres import embedded, server
-from storecredit.postgres.embedded import EmbeddedPostgres, EmbeddedPostgresError
+from storecredit.postgres.embedded import cluster as postgres_cluster
+from storecredit.postgres.embedded import embedded_postgres as embedded
+from storecredit.postgres.embedded import server
+from storecredit.postgres.embedded.embedded_postgres import EmbeddedPostgres, EmbeddedPostgresError
 from tests.postgres.embedded.clusters import (
     WAIT_MAX_SECONDS,
     Service,

@@ -8,9 +8,13 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from storecredit.postgres import cluster as postgres_cluster
-from storecredit.postgres import system_user
-from storecredit.postgres.embedded import EmbeddedPostgres, EmbeddedPostgresError, NoCluster
+from storecredit.postgres.embedded import cluster as postgres_cluster
+from storecredit.postgres.embedded import system_user
+from storecredit.postgres.embedded.embedded_postgres import (
+    EmbeddedPostgres,
+    EmbeddedPostgresError,
+    NoCluster,
+)
 from tests.postgres.embedded.clusters import (
     ask,
     running,

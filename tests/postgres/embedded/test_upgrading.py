@@ -13,13 +13,17 @@ import asyncpg
 import psutil
 import pytest
 
-from storecredit.postgres import upgrade as upgrade_module
-from storecredit.postgres.cluster import POSTGRES_BIN, Cluster
-from storecredit.postgres.contents import Contents, tables_of
-from storecredit.postgres.embedded import EmbeddedPostgres, EmbeddedPostgresError, NoCluster
-from storecredit.postgres.server import Server
-from storecredit.postgres.system_user import Account
-from storecredit.postgres.upgrade import upgrade
+from storecredit.postgres.embedded import upgrade as upgrade_module
+from storecredit.postgres.embedded.cluster import POSTGRES_BIN, Cluster
+from storecredit.postgres.embedded.contents import Contents, tables_of
+from storecredit.postgres.embedded.embedded_postgres import (
+    EmbeddedPostgres,
+    EmbeddedPostgresError,
+    NoCluster,
+)
+from storecredit.postgres.embedded.server import Server
+from storecredit.postgres.embedded.system_user import Account
+from storecredit.postgres.embedded.upgrade import upgrade
 from tests.e2e.conftest import Storecredit, processes_naming, storecredit_in, until
 from tests.e2e.page_commands import Page
 from tests.postgres.embedded.clusters import ask, new_directory

@@ -10,13 +10,13 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from storecredit.postgres import contents
-from storecredit.postgres import upgrade as upgrading
-from storecredit.postgres.cluster import Cluster
-from storecredit.postgres.contents import Contents
-from storecredit.postgres.embedded import EmbeddedPostgres, EmbeddedPostgresError
-from storecredit.postgres.server import Server
-from storecredit.postgres.system_user import Account
+from storecredit.postgres.embedded import contents
+from storecredit.postgres.embedded import upgrade as upgrading
+from storecredit.postgres.embedded.cluster import Cluster
+from storecredit.postgres.embedded.contents import Contents
+from storecredit.postgres.embedded.embedded_postgres import EmbeddedPostgres, EmbeddedPostgresError
+from storecredit.postgres.embedded.server import Server
+from storecredit.postgres.embedded.system_user import Account
 from tests.e2e.conftest import Storecredit, processes_naming, storecredit_in
 from tests.postgres.embedded.clusters import ask, kill_servers, new_directory
 from tests.postgres.embedded.old_clusters import (

@@ -11,11 +11,11 @@ import psutil
 import pytest
 from structlog.testing import capture_logs
 
-from storecredit.postgres import cluster
-from storecredit.postgres.base_backup import WalRange
-from storecredit.postgres.embedded import EmbeddedPostgres
-from storecredit.postgres.wal_archive import WalArchive
-from storecredit.postgres.wal_receiver import SLOT, WalReceiver
+from storecredit.postgres.embedded import cluster
+from storecredit.postgres.embedded.embedded_postgres import EmbeddedPostgres
+from storecredit.postgres.programs.base_backup import WalRange
+from storecredit.postgres.programs.wal_archive import WalArchive
+from storecredit.postgres.programs.wal_receiver import SLOT, WalReceiver
 from tests.crash.waiting import until, until_true
 
 IS_ACTIVE = "SELECT active FROM pg_replication_slots WHERE slot_name = $1"

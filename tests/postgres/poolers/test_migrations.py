@@ -8,7 +8,7 @@ import asyncpg
 import pytest
 
 from storecredit.postgres.errors import DatabaseMisconfigured
-from storecredit.postgres.migrate import migrate
+from storecredit.postgres.schema.migrate import migrate
 from tests.conftest import with_database
 from tests.postgres.poolers.pgbouncer import owner_of, pgbouncer
 

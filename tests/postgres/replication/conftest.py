@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from storecredit.postgres.listener import Listener
-from storecredit.postgres.migrate import migrate
 from storecredit.postgres.pool import Database
+from storecredit.postgres.schema.migrate import migrate
 from storecredit.stores.api_keys import CHANNEL, ApiKeys
 from storecredit.stores.stores import Stores
 from tests.conftest import roomy_memory

@@ -21,8 +21,8 @@ from typing import Any, Final
 import asyncpg
 import psutil
 
-from storecredit.postgres.cluster import POSTGRES_BIN
-from storecredit.postgres.system_user import Account
+from storecredit.postgres.embedded.cluster import POSTGRES_BIN
+from storecredit.postgres.embedded.system_user import Account
 from tests.crash.waiting import POLL_SECONDS, until_true
 
 DATABASE: Final = "storecredit"

@@ -11,8 +11,8 @@ from typing import Final
 import asyncpg
 import pytest
 
-from storecredit.postgres.cluster import POSTGRES_BIN, POSTGRES_VERSION
-from storecredit.postgres.system_user import Account
+from storecredit.postgres.embedded.cluster import POSTGRES_BIN, POSTGRES_VERSION
+from storecredit.postgres.embedded.system_user import Account
 from tests.postgres.replication.nodes import free_port
 
 SUPERUSER: Final = "postgres"

@@ -9,8 +9,8 @@ import pytest
 from storecredit.ledger.discrepancies import DiscrepancyKind
 from storecredit.ledger.verify import verify
 from storecredit.postgres.errors import DatabaseMisconfigured
-from storecredit.postgres.migrate import migrate
 from storecredit.postgres.pool import Database
+from storecredit.postgres.schema.migrate import migrate
 from tests.conftest import connect_as_superuser
 from tests.sql.catalog import catalog
 from tests.sql.ledgers import open_store

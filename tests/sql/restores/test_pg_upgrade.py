@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from storecredit.ledger.owners import Account
-from storecredit.postgres.cluster import POSTGRES_VERSION
-from storecredit.postgres.migrate import migrate
+from storecredit.postgres.embedded.cluster import POSTGRES_VERSION
+from storecredit.postgres.schema.migrate import migrate
 from storecredit.postgres.servers import OLDEST_SUPPORTED
 from tests.conftest import connect_as_superuser, roomy_memory
 from tests.sql.catalog import rows_of

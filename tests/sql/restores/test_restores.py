@@ -10,7 +10,7 @@ import asyncpg
 import pytest
 
 from storecredit.postgres.errors import DatabaseMisconfigured
-from storecredit.postgres.migrate import migrate
+from storecredit.postgres.schema.migrate import migrate
 from storecredit.postgres.servers import APP_ROLE, WRITER_ROLE
 from tests.conftest import connect_as_superuser, with_database
 from tests.sql.catalog import catalog, rows_of

@@ -21,7 +21,8 @@ from typing import Final
 import asyncpg
 
 from storecredit import sql, telemetry
-from storecredit.postgres import (
+from storecredit.postgres.errors import DatabaseMisconfigured, translated
+from storecredit.postgres.schema import (
     functions,
     interface,
     privileges,
@@ -29,9 +30,8 @@ from storecredit.postgres import (
     schema_version,
     shape,
 )
-from storecredit.postgres.errors import DatabaseMisconfigured, translated
-from storecredit.postgres.migration_locks import Onlooker, prepared, take_turn, tried_again
-from storecredit.postgres.schema_version import (
+from storecredit.postgres.schema.migration_locks import Onlooker, prepared, take_turn, tried_again
+from storecredit.postgres.schema.schema_version import (
     Recorded,
     fingerprint,
     migration_names,

@@ -24,7 +24,7 @@ from typing import BinaryIO, Final
 
 import asyncpg
 
-from storecredit.postgres.cluster import (
+from storecredit.postgres.embedded.cluster import (
     LOG_TAIL_LINES,
     PORT,
     POSTGRES_BIN,
@@ -35,11 +35,15 @@ from storecredit.postgres.cluster import (
     open_private,
     sync_directory,
 )
-from storecredit.postgres.contents import Contents, contents_of
-from storecredit.postgres.embedded import APP_ROLE, DATABASE, EmbeddedPostgres
-from storecredit.postgres.migrate import migrate
-from storecredit.postgres.server import Server, to_the_end
-from storecredit.postgres.system_user import COMMAND_TIMEOUT_SECONDS, Account, EmbeddedPostgresError
+from storecredit.postgres.embedded.contents import Contents, contents_of
+from storecredit.postgres.embedded.embedded_postgres import APP_ROLE, DATABASE, EmbeddedPostgres
+from storecredit.postgres.embedded.server import Server, to_the_end
+from storecredit.postgres.embedded.system_user import (
+    COMMAND_TIMEOUT_SECONDS,
+    Account,
+    EmbeddedPostgresError,
+)
+from storecredit.postgres.schema.migrate import migrate
 from storecredit.telemetry import get_logger
 
 INSTALLED: Final = ("/usr/lib/postgresql/{}/bin", "/usr/pgsql-{}/bin")

@@ -14,8 +14,8 @@ from typing import Final
 import asyncpg
 
 from storecredit import sql
-from storecredit.postgres import schema_version, shape
 from storecredit.postgres.errors import DatabaseMisconfigured
+from storecredit.postgres.schema import schema_version, shape
 from storecredit.postgres.servers import (
     APP_ROLE,
     MIGRATE_FIRST,

@@ -17,15 +17,15 @@ from datetime import datetime
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
-from storecredit.postgres.client_programs import (
+from storecredit.postgres.embedded.system_user import Account
+from storecredit.postgres.errors import translated
+from storecredit.postgres.programs.client_programs import (
     OnProgress,
     ProgramFailed,
     run,
     variables_of,
 )
-from storecredit.postgres.errors import translated
 from storecredit.postgres.servers import Connection, connect
-from storecredit.postgres.system_user import Account
 
 SERVER_MANIFEST: Final = "backup_manifest"
 FILES, WAL = "base.tar.gz", "pg_wal.tar.gz"

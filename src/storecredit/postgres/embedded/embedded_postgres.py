@@ -22,20 +22,20 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
-from storecredit.postgres.cluster import SUPERUSER, Cluster, NoCluster, open_private
-from storecredit.postgres.pacing import backoff
-from storecredit.postgres.server import (
+from storecredit.postgres.embedded.cluster import SUPERUSER, Cluster, NoCluster, open_private
+from storecredit.postgres.embedded.server import (
     POLL_SECONDS,
     START_TIMEOUT_SECONDS,
     STOP_TIMEOUT_SECONDS,
     Server,
     to_the_end,
 )
-from storecredit.postgres.system_user import (
+from storecredit.postgres.embedded.system_user import (
     COMMAND_TIMEOUT_SECONDS,
     Account,
     EmbeddedPostgresError,
 )
+from storecredit.postgres.pacing import backoff
 from storecredit.telemetry import get_logger
 
 __all__ = ["EmbeddedPostgres", "EmbeddedPostgresError", "NoCluster"]

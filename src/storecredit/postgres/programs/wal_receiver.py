@@ -21,17 +21,17 @@ from typing import Final
 import asyncpg
 import psutil
 
-from storecredit.postgres.client_programs import program, variables_of
-from storecredit.postgres.cluster import LAUNCH_SCRIPT, lives, open_private
+from storecredit.postgres.embedded.cluster import LAUNCH_SCRIPT, lives, open_private
 from storecredit.postgres.errors import DatabaseError, translated
 from storecredit.postgres.pacing import backoff
-from storecredit.postgres.servers import Connection, connect
-from storecredit.postgres.wal_archive import (
+from storecredit.postgres.programs.client_programs import program, variables_of
+from storecredit.postgres.programs.wal_archive import (
     SEGMENT_BYTES,
     ArchiveUnusable,
     WalArchive,
     position,
 )
+from storecredit.postgres.servers import Connection, connect
 from storecredit.telemetry import get_logger
 
 SLOT: Final = "storecredit_archive"

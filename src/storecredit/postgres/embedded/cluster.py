@@ -19,7 +19,7 @@ from pathlib import Path
 
 import psutil
 
-from storecredit.postgres.system_user import Account, EmbeddedPostgresError
+from storecredit.postgres.embedded.system_user import Account, EmbeddedPostgresError
 from storecredit.telemetry import get_logger
 
 # Its files are all that is used: its Python code is not even loaded.

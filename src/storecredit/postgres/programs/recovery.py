@@ -18,10 +18,10 @@ from typing import Final
 
 import asyncpg
 
-from storecredit.postgres.cluster import Cluster
-from storecredit.postgres.embedded import EmbeddedPostgres
-from storecredit.postgres.system_user import Account, EmbeddedPostgresError
-from storecredit.postgres.wal_receiver import make_slot
+from storecredit.postgres.embedded.cluster import Cluster
+from storecredit.postgres.embedded.embedded_postgres import EmbeddedPostgres
+from storecredit.postgres.embedded.system_user import Account, EmbeddedPostgresError
+from storecredit.postgres.programs.wal_receiver import make_slot
 
 POLL_SECONDS: Final = 0.05
 LOG_MAX_BYTES: Final = 1024 * 1024

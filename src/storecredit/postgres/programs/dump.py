@@ -9,8 +9,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final
 
-from storecredit.postgres.base_backup import Copied, schema_of
-from storecredit.postgres.client_programs import (
+from storecredit.postgres.errors import DatabaseMisconfigured, translated
+from storecredit.postgres.programs.base_backup import Copied, schema_of
+from storecredit.postgres.programs.client_programs import (
     ProgramFailed,
     last_words,
     run,
@@ -18,7 +19,6 @@ from storecredit.postgres.client_programs import (
     stop,
     variables_of,
 )
-from storecredit.postgres.errors import DatabaseMisconfigured, translated
 from storecredit.postgres.servers import SCHEMA, connect
 
 DUMP: Final = "storecredit.dump"

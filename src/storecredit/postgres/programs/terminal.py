@@ -8,7 +8,7 @@ import signal
 import sys
 from collections.abc import Iterator, Sequence
 
-from storecredit.postgres.client_programs import program, variables_of
+from storecredit.postgres.programs.client_programs import program, variables_of
 from storecredit.postgres.servers import APP_ROLE, SEARCH_PATH
 
 SIGNALLED = 128

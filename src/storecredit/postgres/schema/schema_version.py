@@ -8,8 +8,8 @@ from importlib import metadata
 import asyncpg
 
 from storecredit import sql
-from storecredit.postgres import public_tables
 from storecredit.postgres.errors import DatabaseMisconfigured
+from storecredit.postgres.schema import public_tables
 from storecredit.postgres.servers import Connection
 
 

@@ -17,8 +17,8 @@ from urllib.parse import quote
 import asyncpg
 import psutil
 
-from storecredit.postgres.cluster import PORT, SUPERUSER, Cluster, lives
-from storecredit.postgres.system_user import (
+from storecredit.postgres.embedded.cluster import PORT, SUPERUSER, Cluster, lives
+from storecredit.postgres.embedded.system_user import (
     COMMAND_TIMEOUT_SECONDS,
     Account,
     EmbeddedPostgresError,

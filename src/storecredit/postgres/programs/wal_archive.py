@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from storecredit.postgres.base_backup import WalRange
+from storecredit.postgres.programs.base_backup import WalRange
 
 SEGMENT_BYTES: Final = 16 * 1024 * 1024
 """What initdb makes of a cluster unless told otherwise, and it is not."""

@@ -16,8 +16,8 @@ from types import MappingProxyType
 from typing import Final
 from urllib.parse import parse_qsl, urlsplit
 
-from storecredit.postgres.cluster import POSTGRES_BIN
 from storecredit.postgres.database_url import DatabaseUrl
+from storecredit.postgres.embedded.cluster import POSTGRES_BIN
 from storecredit.postgres.errors import DatabaseMisconfigured
 from storecredit.postgres.servers import read_url
 

@@ -1,0 +1,1 @@
+"""PostgreSQL's own client programs, and what is done with them: copies, dumps, WAL, a terminal."""
