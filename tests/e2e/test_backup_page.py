@@ -115,7 +115,16 @@ def made_history(reader: Reader) -> History:
         receiver.kill()
         client.await_more(5)
         assert "Hats" in reader.does("storecredit psql")
+        # Another one takes its place, and has all of it when the server stops.
+        until(lambda: is_received(reader), "it is received again")
+        client.await_more(1)
     return History(client, moment)
+
+
+def is_received(reader: Reader) -> bool:
+    """Whether the server has somebody to send its WAL to."""
+    asked = "storecredit psql --admin -tAc 'SELECT count(*) FROM pg_stat_replication'"
+    return run(asked, reader.environment, reader.directory).strip() == "1"
 
 
 def restored_to_the_moment(reader: Reader, history: History) -> None:
