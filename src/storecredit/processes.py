@@ -26,6 +26,7 @@ from storecredit import telemetry
 from storecredit.postgres.pacing import backoff, every
 from storecredit.settings import Settings
 
+STOPPING: Final = (signal.SIGINT, signal.SIGTERM)
 BACKLOG: Final = 2048
 IMPATIENCE_SECONDS: Final = 1.0
 POLL_SECONDS: Final = 0.2
@@ -100,6 +101,14 @@ def inherited(listen_fd: int) -> socket.socket:
     return listening
 
 
+def hold_signals() -> None:
+    """Keep what `stop_on_signals` hears until it listens; to be called before the loop is made.
+
+    One that comes while uvloop 0.23.0 makes and starts its loop is lost, and the service goes on.
+    """
+    signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
+
+
 def stop_on_signals(stop: asyncio.Event) -> None:
     """Ctrl-C or SIGTERM stops in good order; Ctrl-C again, a moment later, no longer waits.
 
@@ -121,8 +130,9 @@ def stop_on_signals(stop: asyncio.Event) -> None:
             main.cancel()
             log.warning("stopping_at_once")
 
-    for received in (signal.SIGINT, signal.SIGTERM):
+    for received in STOPPING:
         loop.add_signal_handler(received, begin_to_stop, received)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
 
 
 async def stop_with_parent(parent_pid: int, stop: asyncio.Event) -> None:

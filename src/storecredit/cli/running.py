@@ -136,9 +136,10 @@ def _done_by(migrated: "Migrated") -> "Iterator[str]":
 def _run(settings: "Settings", main: Coroutine[None, None, None]) -> None:
     import uvloop
 
-    from storecredit import telemetry
+    from storecredit import processes, telemetry
     from storecredit.postgres.opening import OpeningStopped
 
+    processes.hold_signals()
     telemetry.configure(settings.log_format, settings.log_level)
     if settings.parent_pid is None:
         _warn_of_unknown_variables()
