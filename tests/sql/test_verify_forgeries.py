@@ -140,8 +140,14 @@ OPENERS: dict[str, tuple[Opener, dict[str, Forgeries]]] = {
     "overage": (open_with_overage, IN_OVERAGE),
     "payer": (open_store_that_pays, IN_MONEY),
 }
+# The same table and the same sums as a store's, and the longest of all.
+LONG = {("user", "movements")}
 CASES = [
-    pytest.param(open_account, table, forgeries, id=f"{name}-{table}")
+    pytest.param(
+        *(open_account, table, forgeries),
+        id=f"{name}-{table}",
+        marks=[pytest.mark.torture] if (name, table) in LONG else [],
+    )
     for name, (open_account, tables) in OPENERS.items()
     for table, forgeries in tables.items()
 ]
