@@ -5,21 +5,18 @@ the bucket and its keys, the database's URL, the moment.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from types import MappingProxyType
-from uuid import uuid4
 
-import asyncpg
 import httpx
 import psutil
 import pytest
 
 from stand_ins.http_server import stand_in
 from stand_ins.s3 import ACCESS_KEY, BUCKET, S3, SECRET_KEY
-from tests.conftest import with_database
 from tests.e2e.conftest import processes_naming, until
 from tests.e2e.page_commands import Page, run, running
 from tests.e2e.steady_creates import Client, Create
@@ -78,17 +75,6 @@ class History:
 def reader(tmp_path: Path, environment: dict[str, str]) -> Reader:
     token = {"STORECREDIT_ADMIN_TOKEN": TOKEN}
     return Reader(tmp_path, environment | token)
-
-
-@pytest.fixture
-async def empty_url(server_url: str) -> AsyncIterator[str]:
-    """A superuser's URL of a database with nothing in it."""
-    name = f"test_{uuid4().hex}"
-    connection = await asyncpg.connect(server_url)
-    await connection.execute(f"CREATE DATABASE {name} TEMPLATE template0")
-    yield with_database(server_url, name)
-    await connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
-    await connection.close()
 
 
 def receivers(archive: Path) -> list[psutil.Process]:

@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Thread
-from uuid import uuid4
 
 import asyncpg
 import pytest
@@ -22,17 +21,6 @@ NOT_MIGRATED = (
     "Error: The database has not been migrated: run `storecredit migrate`, or"
     " `storecredit serve --migrate`."
 )
-
-
-@pytest.fixture
-async def empty_url(server_url: str) -> AsyncIterator[str]:
-    """A superuser's URL of a fresh database that nobody migrated."""
-    name = f"test_{uuid4().hex}"
-    connection = await asyncpg.connect(server_url)
-    await connection.execute(f"CREATE DATABASE {name} TEMPLATE template0")
-    yield with_database(server_url, name)
-    await connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
-    await connection.close()
 
 
 async def test_an_external_database_is_told_to_be_migrated_first(

@@ -15,19 +15,7 @@ from storecredit.postgres.database_url import DatabaseUrl
 from storecredit.postgres.errors import DatabaseMisconfigured
 from storecredit.postgres.pool import Database
 from storecredit.postgres.schema.migrate import migrate
-from tests.conftest import with_database
 from tests.postgres.proxies import deaf_pooler, tls_proxy
-
-
-@pytest.fixture
-async def empty_url(server_url: str) -> AsyncIterator[str]:
-    """A superuser's URL of a database without a table."""
-    name = f"test_{uuid4().hex}"
-    connection = await asyncpg.connect(server_url)
-    await connection.execute(f"CREATE DATABASE {name} TEMPLATE template0")
-    yield with_database(server_url, name)
-    await connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
-    await connection.close()
 
 
 @pytest.fixture

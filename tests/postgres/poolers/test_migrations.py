@@ -1,15 +1,12 @@
 """A migration through PgBouncer, in whichever mode, leaves nothing behind in its sessions."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from uuid import uuid4
 
 import asyncpg
 import pytest
 
 from storecredit.postgres.errors import DatabaseMisconfigured
 from storecredit.postgres.schema.migrate import migrate
-from tests.conftest import with_database
 from tests.postgres.poolers.pgbouncer import owner_of, pgbouncer
 
 RENEW = "UPDATE storecredit.schema_version SET fingerprint = 'of another version'"
@@ -20,17 +17,6 @@ LEFT_BEHIND = """
         + (SELECT count(*) FROM pg_settings WHERE source = 'session' AND name IN
                ('search_path', 'lock_timeout', 'statement_timeout', 'transaction_timeout'))"""
 SESSIONS = 3
-
-
-@pytest.fixture
-async def empty_url(server_url: str) -> AsyncIterator[str]:
-    """A superuser's URL of a database that nobody migrated."""
-    name = f"test_{uuid4().hex}"
-    connection = await asyncpg.connect(server_url)
-    await connection.execute(f"CREATE DATABASE {name} TEMPLATE template0")
-    yield with_database(server_url, name)
-    await connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
-    await connection.close()
 
 
 @pytest.mark.parametrize("mode", ["session", "transaction"])
