@@ -53,6 +53,15 @@ ENDPOINTS = {
     "GET /api/admin/verify",
 }
 
+TOLD_BESIDE: dict[str, set[str]] = {
+    "VALIDATION_ERROR": {"details"},
+    "INSUFFICIENT_CREDITS": {"balance", "required", "buy_url"},
+    "HOLD_ENDED": {"status", "captured", "ended_at"},
+    "CAPTURE_EXCEEDS_HOLD": {"held"},
+    "REFUND_EXCEEDS_SPEND": {"refundable"},
+}
+"""What stands beside code and message of an error."""
+
 
 @pytest.fixture
 async def document(api: httpx.AsyncClient) -> dict[str, Any]:
@@ -129,8 +138,7 @@ async def test_every_error_is_shown_as_it_is_answered(
                 error = msgspec.convert(shown["value"], ErrorEnvelope).error
                 assert (str(STATUS[error.code]), error.code) == (status, code), path
                 assert error.message.endswith("."), path
-                told = {"VALIDATION_ERROR": {"details"}}.get(code, set())
-                told = {"INSUFFICIENT_CREDITS": {"balance", "required", "buy_url"}}.get(code, told)
+                told = TOLD_BESIDE.get(code, set())
                 assert set(shown["value"]["error"]) == {"code", "message"} | told, path
     create = document["paths"]["/api/v1/generation/create"]["post"]
     responses = create["responses"]["400"]["content"]["application/json"]["examples"]

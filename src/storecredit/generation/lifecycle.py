@@ -5,7 +5,6 @@ generations, of stores and end users alike, share a transaction (group commit). 
 stand side by side here as they do in `sql/functions/generations.sql`.
 """
 
-import hashlib
 from collections.abc import Sequence
 from typing import Final, Literal, assert_never
 from uuid import UUID
@@ -14,6 +13,7 @@ import msgspec
 from uuid_utils.compat import uuid7
 
 from storecredit.generation.sessions import FAILURE_TEXT_MAX, Failure, SessionStatus, printable
+from storecredit.ledger.batches import as_sent, ascending, fingerprint
 from storecredit.ledger.owners import Account, Owner, OwnerKind
 from storecredit.postgres import job_queue
 from storecredit.postgres.group_commit import Bounds, GroupCommit
@@ -156,14 +156,9 @@ class _Commits:
     """The four steps of generations that change the ledger or a session, each a group commit."""
 
     def __init__(self, database: Database, settings: Settings, metrics: Metrics) -> None:
-        many = Bounds(
-            lanes=settings.commit_lanes,
-            batch_max=settings.commit_batch_max,
-            waiting_max=settings.commit_waiting_max,
-            deadline_seconds=settings.commit_deadline_seconds,
-        )
+        many = Bounds.of(settings)
         # A worker's steps need no lanes: they are as many as its attempts under way.
-        one = Bounds(1, many.batch_max, many.waiting_max, many.deadline_seconds)
+        one = Bounds.of(settings, lanes=1)
         self.create: GroupCommit[_Create, CreateOutcome] = GroupCommit(
             "create", database, _create_all, many, metrics
         )
@@ -216,7 +211,7 @@ class Lifecycle:
             account_id=account.id,
             session_id=job.session_id,
             request_id=request_id,
-            fingerprint=_fingerprint(input_, metadata),
+            fingerprint=fingerprint(input_, metadata),
             input=msgspec.json.encode(input_).decode(),
             metadata=None if metadata is None else msgspec.json.encode(metadata).decode(),
             job=job.queued().payload,
@@ -274,14 +269,8 @@ class Lifecycle:
         return outcome == "failed"
 
 
-def _fingerprint(input_: GenerationInput, metadata: dict[str, str] | None) -> bytes:
-    """SHA-256 of the request's content; the order of metadata's keys does not matter."""
-    content = msgspec.json.encode((input_, metadata), order="deterministic")
-    return hashlib.sha256(content).digest()
-
-
 async def _create_all(connection: Connection, items: Sequence[_Create]) -> Sequence[CreateOutcome]:
-    places = _ascending([item.account_id for item in items])
+    places = ascending([item.account_id for item in items])
     ordered = [items[place] for place in places]
     row = await connection.fetchrow(
         "SELECT * FROM create_generations($1, $2, $3, $4, $5, $6, $7, $8)",
@@ -304,7 +293,7 @@ async def _create_all(connection: Connection, items: Sequence[_Create]) -> Seque
         row["balances"],
         row["charged_as"],
     )
-    return _as_sent(places, list(answers))
+    return as_sent(places, list(answers))
 
 
 def _create_outcome(
@@ -363,17 +352,3 @@ async def _fail_all(connection: Connection, items: Sequence[_Fail]) -> Sequence[
 
 def _in_order(rows: Sequence[Record]) -> list[Record]:
     return sorted(rows, key=lambda row: int(row["ord"]))
-
-
-def _ascending(account_ids: Sequence[int]) -> list[int]:
-    """The places of a batch in ascending order of their accounts, as the ledger wants its items.
-
-    Of one account they stay in order of arrival.
-    """
-    return sorted(range(len(account_ids)), key=account_ids.__getitem__)
-
-
-def _as_sent(places: Sequence[int], answers: Sequence[CreateOutcome]) -> list[CreateOutcome]:
-    """The answers to the items at these places, in the order in which the items were sent."""
-    sent = dict(zip(places, answers, strict=True))
-    return [sent[place] for place in range(len(places))]

@@ -6,6 +6,7 @@ database once for many.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
 from storecredit.ledger.credits import AccountMissing, Balance, balances_of
@@ -26,12 +27,8 @@ class BalanceReads:
     """Reads balances for many at once. `open()` before use, `close()` after."""
 
     def __init__(self, database: Database, settings: Settings, metrics: Metrics) -> None:
-        bounds = Bounds(
-            lanes=1,
-            batch_max=settings.commit_batch_max,
-            waiting_max=settings.commit_waiting_max,
-            deadline_seconds=min(DEADLINE_SECONDS, settings.commit_deadline_seconds),
-        )
+        usual = Bounds.of(settings, lanes=1)
+        bounds = replace(usual, deadline_seconds=min(DEADLINE_SECONDS, usual.deadline_seconds))
         self._reads: GroupCommit[int, Balance | None] = GroupCommit(
             "balance", database, _read, bounds, metrics
         )

@@ -42,6 +42,7 @@ from storecredit.postgres.errors import (
 from storecredit.postgres.lanes import Batch, Entry, Item, Lane, Outcome
 from storecredit.postgres.pool import Database
 from storecredit.postgres.servers import Connection
+from storecredit.settings import Settings
 
 log = telemetry.get_logger("postgres.group_commit")
 
@@ -81,6 +82,16 @@ class Bounds:
     batch_max: int
     waiting_max: int
     deadline_seconds: float
+
+    @classmethod
+    def of(cls, settings: Settings, *, lanes: int | None = None) -> "Bounds":
+        """Those of the settings; with `lanes`, with so many lanes instead."""
+        return cls(
+            lanes=settings.commit_lanes if lanes is None else lanes,
+            batch_max=settings.commit_batch_max,
+            waiting_max=settings.commit_waiting_max,
+            deadline_seconds=settings.commit_deadline_seconds,
+        )
 
 
 class GroupCommit(Generic[Item, Outcome]):

@@ -48,8 +48,10 @@ ADMIN: Final = "/api/admin"
 B2C: Final = "/api/trpc"
 RESULTS: Final = "/results"
 CREATE_PATH: Final = "/api/v1/generation/create"
+CREDITS: Final = "/api/v1/credits/"
+"""Below it, a POST moves credits."""
 KEYED_PATHS: Final = frozenset({CREATE_PATH, "/api/v1/billing/checkout"})
-"""Where an Idempotency-Key takes the place of X-Request-Id."""
+"""Where an Idempotency-Key takes the place of X-Request-Id; it does so wherever credits move."""
 REQUEST_ID_MAX: Final = 200
 PREFLIGHT_SECONDS: Final = 600
 METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"})
@@ -129,7 +131,7 @@ class Access:
         # served there, so an address is brought to its one spelling first.
         scope["path"] = path = normalize_path(scope["path"])
         headers = SentHeaders(scope["headers"])
-        request_id, wrong = _request_id(path, headers)
+        request_id, wrong = _request_id(scope, headers)
         visit = Visit(
             request_id, headers, headers=[(b"x-request-id", request_id.encode("latin-1"))]
         )
@@ -194,9 +196,8 @@ class Access:
                 )
             visit.headers.extend(cors(origin))
 
-        creates = scope["method"] == "POST" and scope["path"] == CREATE_PATH
         state = await self._rate_limits.hit(
-            caller.store_id, caller.tier, "create" if creates else "read"
+            caller.store_id, caller.tier, "create" if moves_credits(scope) else "read"
         )
         if state is not None:
             visit.headers.extend(rate_limit(state))
@@ -295,9 +296,16 @@ def is_b2c(path: str) -> bool:
     return path == B2C or path.startswith(f"{B2C}/")
 
 
-def _request_id(path: str, headers: SentHeaders) -> tuple[str, Failure | None]:
+def moves_credits(scope: HTTPScope) -> bool:
+    """Whether it is a request of a store that takes credits or gives them back."""
+    path = scope["path"]
+    return scope["method"] == "POST" and (path == CREATE_PATH or path.startswith(CREDITS))
+
+
+def _request_id(scope: HTTPScope, headers: SentHeaders) -> tuple[str, Failure | None]:
     """The request's id, and what is wrong with the one that was sent."""
-    is_keyed = path in KEYED_PATHS and b"idempotency-key" in headers
+    path = scope["path"]
+    is_keyed = b"idempotency-key" in headers and (path in KEYED_PATHS or moves_credits(scope))
     name = b"idempotency-key" if is_keyed else b"x-request-id"
     sent = headers.get(name)
     if sent is None:

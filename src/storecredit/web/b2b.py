@@ -47,6 +47,7 @@ from storecredit.web.paging import (
     uuid_cursor,
 )
 from storecredit.web.parts import Parts
+from storecredit.web.payment_required import payment_required
 
 IMAGES_MAX: Final = 10
 PROMPT_MAX: Final = 4000
@@ -63,6 +64,11 @@ EXAMPLE_IMAGE: Final = (
 
 Text = Annotated[str, msgspec.Meta(max_length=METADATA_TEXT_MAX)]
 """A short string of metadata."""
+Metadata = Annotated[
+    Annotated[dict[Text, Text], msgspec.Meta(max_length=METADATA_MAX)] | None,
+    said("Yours: returned as it was sent."),
+]
+"""What a store keeps with a request of its own."""
 
 
 def _image_refusal(url: str, settings: Settings) -> str | None:
@@ -91,10 +97,7 @@ class CreateBody(Body, frozen=True):
         Annotated[str, msgspec.Meta(max_length=PROMPT_MAX)] | None,
         said("What to make of them."),
     ] = None
-    metadata: Annotated[
-        Annotated[dict[Text, Text], msgspec.Meta(max_length=METADATA_MAX)] | None,
-        said("Yours: returned as it was sent."),
-    ] = None
+    metadata: Metadata = None
 
 
 class GenerationCreated(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -213,7 +216,7 @@ async def create(scope: HTTPScope, parts: Parts, body: CreateBody) -> Success[Ge
             headers = {CREDITS_REMAINING: str(balance), "Location": _location(session_id, parts)}
             return Success(made, 200, {**headers, "Idempotent-Replayed": "true"})
         case InsufficientCredits():
-            raise _insufficient(outcome, scope, parts)
+            raise payment_required(scope, parts, balance=outcome.balance, required=outcome.required)
         case RequestConflict():
             raise Failure(
                 ErrorCode.IDEMPOTENCY_CONFLICT,
@@ -229,27 +232,6 @@ def account_of(scope: HTTPScope) -> Account:
     if caller.account_id is None:
         raise AccountMissing(f"store {caller.store_id} has no account")
     return Account(caller.account_id, Owner.store(caller.store_id))
-
-
-def _insufficient(outcome: InsufficientCredits, scope: HTTPScope, parts: Parts) -> Failure:
-    """402, and where credits can be bought: the operator's page, else the checkout of this API."""
-    fields: dict[str, Any] = {"balance": outcome.balance, "required": outcome.required}
-    buy_url = parts.settings.buy_url
-    if buy_url is None and parts.signatures is not None:
-        buy_url = f"{link_base(scope, parts)}/api/v1/billing/checkout"
-    if buy_url is not None:
-        fields["buy_url"] = buy_url
-    return Failure(
-        ErrorCode.INSUFFICIENT_CREDITS,
-        "The store has not enough credits for this. Nothing was charged; the same request may be "
-        f"sent again once there are. {_where_to_buy(buy_url)}",
-        fields,
-        {CREDITS_REMAINING: str(outcome.balance)},
-    )
-
-
-def _where_to_buy(buy_url: str | None) -> str:
-    return "Whoever runs this service adds credits." if buy_url is None else "Buy at `buy_url`."
 
 
 def _location(session_id: UUID, parts: Parts) -> str:

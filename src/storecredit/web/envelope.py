@@ -5,6 +5,7 @@ One table says which status belongs to which error code, another which exception
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 from http import HTTPStatus
 from typing import Any, Final, Generic, TypeVar
@@ -68,7 +69,10 @@ class ErrorCode(StrEnum):
     NOT_FOUND = "NOT_FOUND"
     METHOD_NOT_ALLOWED = "METHOD_NOT_ALLOWED"
     PAYLOAD_TOO_LARGE = "PAYLOAD_TOO_LARGE"
+    HOLD_ENDED = "HOLD_ENDED"
     IDEMPOTENCY_CONFLICT = "IDEMPOTENCY_CONFLICT"
+    CAPTURE_EXCEEDS_HOLD = "CAPTURE_EXCEEDS_HOLD"
+    REFUND_EXCEEDS_SPEND = "REFUND_EXCEEDS_SPEND"
     RATE_LIMIT_EXCEEDED = "RATE_LIMIT_EXCEEDED"
     INTERNAL_ERROR = "INTERNAL_ERROR"
     SERVICE_UNAVAILABLE = "SERVICE_UNAVAILABLE"
@@ -86,7 +90,10 @@ STATUS: Final[dict[ErrorCode, int]] = {
     ErrorCode.NOT_FOUND: 404,
     ErrorCode.METHOD_NOT_ALLOWED: 405,
     ErrorCode.PAYLOAD_TOO_LARGE: 413,
+    ErrorCode.HOLD_ENDED: 409,
     ErrorCode.IDEMPOTENCY_CONFLICT: 422,
+    ErrorCode.CAPTURE_EXCEEDS_HOLD: 422,
+    ErrorCode.REFUND_EXCEEDS_SPEND: 422,
     ErrorCode.RATE_LIMIT_EXCEEDED: 429,
     ErrorCode.INTERNAL_ERROR: 500,
     ErrorCode.SERVICE_UNAVAILABLE: 503,
@@ -109,6 +116,11 @@ class ErrorBody(msgspec.Struct, frozen=True, omit_defaults=True):
     balance: int | None = None
     required: int | None = None
     buy_url: str | None = None
+    status: str | None = None
+    captured: int | None = None
+    ended_at: datetime | None = None
+    held: int | None = None
+    refundable: int | None = None
 
 
 class ErrorEnvelope(msgspec.Struct, frozen=True):

@@ -26,7 +26,10 @@ MEANING: Final[dict[ErrorCode, str]] = {
     ErrorCode.NOT_FOUND: "there is no such thing, or it is another store's",
     ErrorCode.METHOD_NOT_ALLOWED: "the address does not take that method",
     ErrorCode.PAYLOAD_TOO_LARGE: "the body is too large",
+    ErrorCode.HOLD_ENDED: "the hold has ended otherwise; `status` says how",
     ErrorCode.IDEMPOTENCY_CONFLICT: "the request id was used for something else",
+    ErrorCode.CAPTURE_EXCEEDS_HOLD: "fewer credits are held than were to be captured",
+    ErrorCode.REFUND_EXCEEDS_SPEND: "more than is left of what was spent was to be given back",
     ErrorCode.RATE_LIMIT_EXCEEDED: "too many requests; Retry-After says when to try again",
     ErrorCode.INTERNAL_ERROR: "something went wrong on our side",
     ErrorCode.SERVICE_UNAVAILABLE: "not now; the same request may be sent again",
@@ -39,6 +42,13 @@ _SHOWN_FIELDS: Final[dict[ErrorCode, dict[str, Any]]] = {
         "required": 1,
         "buy_url": "https://credits.example/buy",
     },
+    ErrorCode.HOLD_ENDED: {
+        "status": "captured",
+        "captured": 7,
+        "ended_at": "2026-11-30T10:00:00Z",
+    },
+    ErrorCode.CAPTURE_EXCEEDS_HOLD: {"held": 10},
+    ErrorCode.REFUND_EXCEEDS_SPEND: {"refundable": 3},
 }
 """What stands beside code and message in the example of an error."""
 

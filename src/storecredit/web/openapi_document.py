@@ -19,6 +19,7 @@ from litestar.openapi.config import OpenAPIConfig
 from litestar.openapi.spec import Components, SecurityScheme, Tag
 
 from storecredit.ledger.outcomes import StoreMovementType
+from storecredit.web.access import CREDITS, KEYED_PATHS
 from storecredit.web.envelope import ErrorCode
 from storecredit.web.faults import missing, unknown_name
 from storecredit.web.openapi import EXAMPLE, error_example
@@ -133,9 +134,9 @@ def document(routes: Sequence[Any]) -> bytes:
     schemas = schema["components"]["schemas"]
     _describe(schemas)
     examples = _examples(described)
-    for operation in _operations(schema["paths"]):
+    for path, method, operation in _operations(schema["paths"]):
         _show_errors(operation, schemas)
-        _add_parameters(operation)
+        _add_parameters(path, method, operation)
         _add_answer_headers(operation)
         if operation["operationId"] in _AS_CSV:
             operation["responses"]["200"]["content"]["text/csv"] = {"schema": {"type": "string"}}
@@ -179,9 +180,11 @@ def _config() -> OpenAPIConfig:
     )
 
 
-def _operations(paths: dict[str, dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    for item in paths.values():
-        yield from item.values()
+def _operations(paths: dict[str, dict[str, Any]]) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """Path, method in capitals, and operation."""
+    for path, item in paths.items():
+        for method, operation in item.items():
+            yield path, method.upper(), operation
 
 
 def _examples(described: Litestar) -> dict[str, Any]:
@@ -232,13 +235,13 @@ def _fault_of(operation: dict[str, Any], schemas: dict[str, dict[str, Any]]) -> 
     return unknown_name("colour", taken, "parameter", "colour").detail("query")
 
 
-def _add_parameters(operation: dict[str, Any]) -> None:
+def _add_parameters(path: str, method: str, operation: dict[str, Any]) -> None:
     """What every request may carry is read before any handler, so that no handler declares it."""
     parameters = operation.setdefault("parameters", [])
     for parameter in parameters:
         if "description" not in parameter:
             parameter["description"] = _PARAMETERS[parameter["name"]]
-    if operation["operationId"] in {"createGeneration", "createCheckout"}:
+    if method == "POST" and (path in KEYED_PATHS or path.startswith(CREDITS)):
         parameters.append(_IDEMPOTENCY_KEY)
     parameters.append(_REQUEST_ID)
 
