@@ -142,6 +142,8 @@ class Settings(BaseSettings):
         "unlimited": None,
     }
     """Creates allowed per (minute, hour), by tier; null: no limit. As JSON in the environment."""
+    rate_limit_spend_factor: int = Field(default=20, ge=1)
+    """Spends, their refunds and holds have a budget of their own: this many times the creates."""
     rate_limit_read_factor: int = Field(default=20, ge=1)
     """Reads have a budget of their own: this many times the creates."""
     rate_limit_fail_open: bool = True

@@ -15,7 +15,7 @@ from redis.exceptions import RedisError
 from structlog.testing import capture_logs
 
 from storecredit.settings import Settings
-from storecredit.stores.rate_limits import RateLimits, RateLimitState, RateLimitsUnavailable
+from storecredit.stores.rate_limits import Budget, RateLimits, RateLimitState, RateLimitsUnavailable
 
 STORE, OTHER_STORE = UUID(int=1), UUID(int=2)
 UNIX_NOW = 1_700_000_000.25
@@ -51,10 +51,10 @@ def local_limits(clock: Clock, **settings: object) -> RateLimits:
     )
 
 
-async def hits(limits: RateLimits, count: int, budget: str = "create") -> list[RateLimitState]:
+async def hits(limits: RateLimits, count: int, budget: Budget = "create") -> list[RateLimitState]:
     states = []
     for _ in range(count):
-        state = await limits.hit(STORE, "default", "create" if budget == "create" else "read")
+        state = await limits.hit(STORE, "default", budget)
         assert state is not None
         states.append(state)
     return states
@@ -138,9 +138,11 @@ async def test_the_window_with_the_fewest_remaining_is_told(clock: Clock) -> Non
     assert (state.window_seconds, state.remaining) == (3600, 1)
 
 
-async def test_reads_have_a_budget_of_their_own(clock: Clock) -> None:
-    limits = local_limits(clock, rate_limit_read_factor=3)
+async def test_reads_and_spends_have_budgets_of_their_own(clock: Clock) -> None:
+    limits = local_limits(clock, rate_limit_read_factor=3, rate_limit_spend_factor=2)
     await hits(limits, 5)
+    states = await hits(limits, 11, "spend")
+    assert [state.allowed for state in states] == [True] * 10 + [False]
     states = await hits(limits, 16, "read")
     assert [state.allowed for state in states] == [True] * 15 + [False]
     assert states[0].policies == ((15, 60), (36, 3600))

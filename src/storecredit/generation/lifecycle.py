@@ -6,7 +6,7 @@ stand side by side here as they do in `sql/functions/generations.sql`.
 """
 
 from collections.abc import Sequence
-from typing import Final, Literal, assert_never
+from typing import Final, assert_never
 from uuid import UUID
 
 import msgspec
@@ -14,6 +14,7 @@ from uuid_utils.compat import uuid7
 
 from storecredit.generation.sessions import FAILURE_TEXT_MAX, Failure, SessionStatus, printable
 from storecredit.ledger.batches import as_sent, ascending, fingerprint
+from storecredit.ledger.outcomes import ChargedAs
 from storecredit.ledger.owners import Account, Owner, OwnerKind
 from storecredit.postgres import job_queue
 from storecredit.postgres.group_commit import Bounds, GroupCommit
@@ -25,9 +26,6 @@ from storecredit.telemetry import Metrics
 CREDITS_PER_GENERATION: Final = 1
 ENTRYPOINT: Final = "generation"
 """Where the jobs of generations wait in the job queue."""
-
-ChargedAs = Literal["balance", "overage"]
-"""What a generation's credit was taken from: what the owner had, or what it may use beyond."""
 
 
 class GenerationInput(msgspec.Struct, frozen=True):

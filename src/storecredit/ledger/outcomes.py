@@ -6,6 +6,7 @@ here; a test holds the two lists together.
 """
 
 from enum import StrEnum
+from typing import Literal
 
 from storecredit.postgres.errors import StatementRefused
 
@@ -23,6 +24,10 @@ class CreditError(StrEnum):
     UNKNOWN_USER = "SC008"
     INVALID_OVERAGE = "SC009"
     UNKNOWN_ACCOUNT = "SC010"
+
+
+ChargedAs = Literal["balance", "overage"]
+"""What credits were taken from: what the owner had, or what it may use beyond."""
 
 
 class Addition(StrEnum):

@@ -1,4 +1,4 @@
-"""How often a store may call: so many creates and reads a minute and an hour, by tier.
+"""How often a store may call: so many creates, spends and reads a minute and an hour, by tier.
 
 Hides where the counts are kept: in this process, or in Redis for several. Promises that of the
 requests of one window exactly the limit is let through; that a request which either window refuses
@@ -41,8 +41,8 @@ HOUR_SECONDS: Final = 3600
 DEFAULT_TIER: Final = "default"
 
 STORES_MAX: Final = 50_000
-"""Stores whose creates are counted in memory, and as many whose reads are. Beyond that the one
-whose last request is the longest ago is forgotten."""
+"""Stores whose requests of one budget are counted in memory. Beyond that the one whose last request
+is the longest ago is forgotten."""
 LAPSED_AT_ONCE: Final = 2
 REDIS_CONNECTIONS_MAX: Final = 32
 REDIS_TIMEOUT_SECONDS: Final = 0.5
@@ -50,7 +50,8 @@ REDIS_REST_SECONDS: Final = 1.0
 """After a failure Redis is left alone for so long, so that requests do not queue up for it."""
 WARNING_INTERVAL_SECONDS: Final = 5.0
 
-Budget = Literal["create", "read"]
+Budget = Literal["create", "spend", "read"]
+"""What is counted apart: generations, other moves of credits, all else."""
 Policy = tuple[int, int]
 """A limit and the seconds of its window."""
 
@@ -115,10 +116,15 @@ class RateLimits:
             raise ValueError(f'STORECREDIT_RATE_LIMITS names no tier "{DEFAULT_TIER}"')
         self._unix_time = unix_time
         self._is_open = settings.rate_limit_fail_open
+        factors: dict[Budget, int] = {
+            "create": 1,
+            "spend": settings.rate_limit_spend_factor,
+            "read": settings.rate_limit_read_factor,
+        }
         self._policies = {
             (tier, budget): _policies(limits, factor)
             for tier, limits in settings.rate_limits.items()
-            for budget, factor in (("create", 1), ("read", settings.rate_limit_read_factor))
+            for budget, factor in factors.items()
         }
         url = settings.redis_url
         self._windows: _Windows = (
@@ -187,6 +193,7 @@ class _LocalWindows:
         self._clock = clock
         self._stores: dict[Budget, OrderedDict[UUID, tuple[_Window, ...]]] = {
             "create": OrderedDict(),
+            "spend": OrderedDict(),
             "read": OrderedDict(),
         }
 

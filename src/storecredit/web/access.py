@@ -18,7 +18,6 @@ from urllib.parse import urlsplit
 
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
-from litestar.utils import normalize_path
 from uuid_utils import uuid4
 
 from storecredit import telemetry
@@ -26,7 +25,7 @@ from storecredit.postgres.errors import DatabaseUnavailable
 from storecredit.settings import Settings
 from storecredit.stores.api_keys import ApiKeys
 from storecredit.stores.callers import Caller, RefusalCause, Refused
-from storecredit.stores.rate_limits import RateLimits
+from storecredit.stores.rate_limits import Budget, RateLimits
 from storecredit.web.envelope import ErrorCode, Failure, answer_to, invalid, not_found
 from storecredit.web.headers import (
     OPEN_TO_ALL,
@@ -38,6 +37,7 @@ from storecredit.web.headers import (
     rate_limit,
 )
 from storecredit.web.links import address_asked
+from storecredit.web.paths import path_of
 from storecredit.web.route_templates import RouteTemplates
 from storecredit.web.trpc_errors import of_failure, refused
 
@@ -49,7 +49,9 @@ B2C: Final = "/api/trpc"
 RESULTS: Final = "/results"
 CREATE_PATH: Final = "/api/v1/generation/create"
 CREDITS: Final = "/api/v1/credits/"
-"""Below it, a POST moves credits."""
+USERS: Final = f"{ADMIN}/users/"
+MOVED_BELOW: Final = (CREDITS, USERS)
+"""Below these, a POST moves credits: a store's own, or those of an end user."""
 KEYED_PATHS: Final = frozenset({CREATE_PATH, "/api/v1/billing/checkout"})
 """Where an Idempotency-Key takes the place of X-Request-Id; it does so wherever credits move."""
 REQUEST_ID_MAX: Final = 200
@@ -129,7 +131,7 @@ class Access:
         began = time.monotonic()
         # The framework serves //api/admin/ as /api/admin: what is checked here must be what is
         # served there, so an address is brought to its one spelling first.
-        scope["path"] = path = normalize_path(scope["path"])
+        scope["path"] = path = path_of(scope)
         headers = SentHeaders(scope["headers"])
         request_id, wrong = _request_id(scope, headers)
         visit = Visit(
@@ -196,9 +198,7 @@ class Access:
                 )
             visit.headers.extend(cors(origin))
 
-        state = await self._rate_limits.hit(
-            caller.store_id, caller.tier, "create" if moves_credits(scope) else "read"
-        )
+        state = await self._rate_limits.hit(caller.store_id, caller.tier, budget_of(scope))
         if state is not None:
             visit.headers.extend(rate_limit(state))
             if not state.allowed:
@@ -297,9 +297,16 @@ def is_b2c(path: str) -> bool:
 
 
 def moves_credits(scope: HTTPScope) -> bool:
-    """Whether it is a request of a store that takes credits or gives them back."""
+    """Whether it is a request that takes an owner's credits or gives them back."""
     path = scope["path"]
-    return scope["method"] == "POST" and (path == CREATE_PATH or path.startswith(CREDITS))
+    return scope["method"] == "POST" and (path == CREATE_PATH or path.startswith(MOVED_BELOW))
+
+
+def budget_of(scope: HTTPScope) -> Budget:
+    """What a request of a store counts as."""
+    if not moves_credits(scope):
+        return "read"
+    return "create" if scope["path"] == CREATE_PATH else "spend"
 
 
 def _request_id(scope: HTTPScope, headers: SentHeaders) -> tuple[str, Failure | None]:

@@ -14,7 +14,6 @@ from litestar.types import HTTPScope
 from storecredit.generation.image_sources import refusal
 from storecredit.generation.lifecycle import (
     CREDITS_PER_GENERATION,
-    ChargedAs,
     Created,
     GenerationInput,
     InsufficientCredits,
@@ -23,6 +22,7 @@ from storecredit.generation.lifecycle import (
 )
 from storecredit.generation.sessions import FailureCode, Session, SessionStatus
 from storecredit.ledger.credits import AccountMissing
+from storecredit.ledger.outcomes import ChargedAs
 from storecredit.ledger.owners import Account, Owner
 from storecredit.settings import Settings
 from storecredit.web.access import caller_of, visit_of

@@ -19,7 +19,7 @@ from litestar.openapi.config import OpenAPIConfig
 from litestar.openapi.spec import Components, SecurityScheme, Tag
 
 from storecredit.ledger.outcomes import StoreMovementType
-from storecredit.web.access import CREDITS, KEYED_PATHS
+from storecredit.web.access import KEYED_PATHS, MOVED_BELOW
 from storecredit.web.envelope import ErrorCode
 from storecredit.web.faults import missing, unknown_name
 from storecredit.web.openapi import EXAMPLE, error_example
@@ -241,7 +241,7 @@ def _add_parameters(path: str, method: str, operation: dict[str, Any]) -> None:
     for parameter in parameters:
         if "description" not in parameter:
             parameter["description"] = _PARAMETERS[parameter["name"]]
-    if method == "POST" and (path in KEYED_PATHS or path.startswith(CREDITS)):
+    if method == "POST" and (path in KEYED_PATHS or path.startswith(MOVED_BELOW)):
         parameters.append(_IDEMPOTENCY_KEY)
     parameters.append(_REQUEST_ID)
 
