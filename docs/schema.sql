@@ -334,10 +334,11 @@ CREATE TABLE provider_events (
     CONSTRAINT status_is_known CHECK (status = ANY (ARRAY['received', 'failing', 'processed',
         'ignored', 'set_aside']))
 );
+CREATE INDEX events_by_subject ON provider_events ((content ->> 'id'));
+CREATE INDEX events_by_transaction ON provider_events ((content ->> 'transaction_id')) WHERE
+    (content ->> 'transaction_id') IS NOT NULL;
 CREATE INDEX events_of_foreign_transactions ON provider_events (foreign_transaction_id) WHERE
     foreign_transaction_id IS NOT NULL;
-CREATE INDEX events_of_transaction ON provider_events ((content ->> 'id')) WHERE event_type =
-    'transaction.completed';
 CREATE INDEX foreign_events ON provider_events (foreign_subscription_id) WHERE
     foreign_subscription_id IS NOT NULL;
 CREATE INDEX set_aside_events ON provider_events (received_at) WHERE status = 'set_aside';

@@ -22,6 +22,7 @@ from storecredit.generation.sweep import Sweep
 from storecredit.generation.worker import Worker
 from storecredit.ledger.balance_reads import BalanceReads
 from storecredit.ledger.credits import Credits
+from storecredit.operator.requests import Requests
 from storecredit.postgres.job_queue import JobQueue
 from storecredit.postgres.listener import Listener
 from storecredit.postgres.pool import Database
@@ -80,6 +81,7 @@ async def assembled(settings: Settings, database: Database) -> AsyncIterator[Ser
             listener=listener,
         ),
         sessions=Sessions(database),
+        requests=Requests(database),
         lifecycle=lifecycle,
         results=results,
         catalogue=billing.catalogue,

@@ -23,6 +23,7 @@ from storecredit.cli import (
     keys,
     problems,
     psql,
+    requests,
     running,
     stores,
     upgrading,
@@ -52,6 +53,7 @@ upgrading.add_to(app)
 app.add_typer(stores.app, name="store")
 app.add_typer(keys.app, name="key")
 app.add_typer(credits.app, name="credits")
+app.add_typer(requests.app, name="request")
 app.add_typer(billing.app, name="billing")
 
 

@@ -3,6 +3,7 @@
     DatabaseError
     ├── DatabaseUnavailable   away, starting up, a standby, connection lost, no answer in time
     │   ├── LockTimedOut      somebody else holds what was to be locked; nothing was done
+    │   ├── StatementCancelled it took longer than it may, or somebody ended it; nothing was done
     │   └── CommitInDoubt     done here, and perhaps on no standby: a failover may undo it
     ├── DatabaseMisconfigured reachable, but not usable: one sentence says what to do
     └── StatementRefused      a function of ours refused; `sqlstate` says which of the known errors
@@ -25,6 +26,7 @@ from storecredit.postgres import poolers
 _AWAY_CLASSES: Final = frozenset({"08", "53", "57", "58"})
 _AWAY: Final = frozenset({"25P03", "25P04", "25006"})
 _LOCK_NOT_AVAILABLE: Final = "55P03"
+_QUERY_CANCELED: Final = "57014"
 # serialization_failure, deadlock_detected: the same statement may succeed now.
 _TRANSIENT: Final = frozenset({"40001", "40P01"})
 
@@ -42,6 +44,10 @@ class DatabaseUnavailable(DatabaseError):
 
 class LockTimedOut(DatabaseUnavailable):
     """Somebody else holds what was to be locked; the transaction is rolled back."""
+
+
+class StatementCancelled(DatabaseUnavailable):
+    """It took longer than `statement_timeout`, or somebody cancelled it; it is rolled back."""
 
 
 class CommitInDoubt(DatabaseUnavailable):
@@ -83,6 +89,8 @@ def translated() -> Iterator[None]:
             raise DatabaseUnavailable(poolers.SHARED) from error
         if sqlstate == _LOCK_NOT_AVAILABLE:
             raise LockTimedOut(f"another transaction is in the way: {error}") from error
+        if sqlstate == _QUERY_CANCELED:
+            raise StatementCancelled(f"{NOT_AVAILABLE}{error}") from error
         if sqlstate in _AWAY or sqlstate[:2] in _AWAY_CLASSES:
             refusal = poolers.refusal(str(error)) if sqlstate.startswith("08") else None
             if refusal is not None:

@@ -7,10 +7,11 @@ about, in the same transaction. A job whose worker died is picked up again by an
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 import asyncpg
+import msgspec
 from pgqueuer.core.qm import QueueManager
 from pgqueuer.db import AsyncpgPoolDriver
 from pgqueuer.errors import RetryRequested
@@ -50,6 +51,18 @@ class QueueDepth:
     oldest_seconds: float
 
 
+class LivingJob(msgspec.Struct, frozen=True):
+    """A job that waits (`queued`) or is worked on (`picked`).
+
+    `due_at`: not before then. `seen_at`: when its worker last said that it is at it.
+    """
+
+    status: str
+    created_at: datetime
+    due_at: datetime
+    seen_at: datetime
+
+
 class TryAgainLater(Exception):
     """Raised by a job's handler: run this job again after `delay_seconds`."""
 
@@ -83,6 +96,26 @@ def without_job(key: str) -> str:
         f"NOT EXISTS (SELECT FROM pgqueuer j WHERE j.dedupe_key = {key}"
         " AND j.status IN ('queued', 'picked'))"
     )
+
+
+async def living_jobs(
+    connection: Connection, entrypoint: str, keys: Sequence[str]
+) -> dict[str, LivingJob]:
+    """The jobs of these keys that live, by key; one without a living job is left out."""
+    rows = await connection.fetch(
+        """SELECT dedupe_key, status::text, created AS created_at, execute_after AS due_at,
+               heartbeat AS seen_at
+           FROM pgqueuer
+           WHERE entrypoint = $1 AND dedupe_key = ANY ($2) AND status IN ('queued', 'picked')""",
+        entrypoint,
+        keys,
+    )
+    return {
+        row["dedupe_key"]: LivingJob(
+            row["status"], row["created_at"], row["due_at"], row["seen_at"]
+        )
+        for row in rows
+    }
 
 
 async def install_tables(connection: asyncpg.Connection) -> None:

@@ -10,6 +10,7 @@ import asyncpg
 from storecredit.postgres import poolers
 from storecredit.postgres.errors import DatabaseMisconfigured, DatabaseUnavailable, translated
 from storecredit.postgres.servers import (
+    COMMAND_TIMEOUT_SECONDS,
     Connection,
     DoubtfulCommits,
     Record,
@@ -129,6 +130,26 @@ class Database:
             yield DedicatedConnection(connection)
         finally:
             # Without waiting: that it ends is what matters.
+            connection.terminate()
+
+    @asynccontextmanager
+    async def snapshot(self, *, statement_seconds: float) -> AsyncIterator[Connection]:
+        """A connection beside the pool that sees one moment: to read at length, and write nothing.
+
+        Raises StatementCancelled where a statement takes longer than `statement_seconds`.
+        """
+        with _not_now():
+            connection = await self._servers.connect(
+                settings={"statement_timeout": f"{statement_seconds * 1000:.0f}ms"},
+                # The server is to be the first to give up: its answer says why.
+                command_seconds=statement_seconds + COMMAND_TIMEOUT_SECONDS,
+            )
+        try:
+            with translated():
+                async with connection.transaction(isolation="repeatable_read", readonly=True):
+                    yield connection
+        finally:
+            # Without waiting: there is nothing to be kept.
             connection.terminate()
 
     async def is_at_work(self, backend_pid: int) -> bool:

@@ -97,11 +97,16 @@ class Servers:
         return self._url.connect_seconds * len(self._url.servers)
 
     async def connect(
-        self, *, as_app: bool = True, settings: Mapping[str, str] | None = None
+        self,
+        *,
+        as_app: bool = True,
+        settings: Mapping[str, str] | None = None,
+        command_seconds: float = COMMAND_TIMEOUT_SECONDS,
     ) -> asyncpg.Connection:
         """Open one connection; as the application's role unless `as_app` is false.
 
-        `settings` are the session's, besides ours. Raises DatabaseUnavailable, or
+        `settings` are the session's, besides ours; the application's statements are given up after
+        `command_seconds` unless they say otherwise. Raises DatabaseUnavailable, or
         DatabaseMisconfigured when the login is refused.
         """
         count = len(self._url.servers)
@@ -109,7 +114,12 @@ class Servers:
         for number in range(self._primary, self._primary + count):
             place = number % count
             try:
-                connection = await self._connect_to(place, as_app=as_app, settings=settings or {})
+                connection = await self._connect_to(
+                    place,
+                    as_app=as_app,
+                    settings=settings or {},
+                    command_seconds=command_seconds if as_app else None,
+                )
             except DatabaseUnavailable as error:
                 if count == 1:
                     _refuse_wrong_tls(error)
@@ -122,7 +132,12 @@ class Servers:
         raise DatabaseUnavailable(f"{NOT_AVAILABLE}{'; '.join(refusals)}")
 
     async def _connect_to(
-        self, place: int, *, as_app: bool, settings: Mapping[str, str]
+        self,
+        place: int,
+        *,
+        as_app: bool,
+        settings: Mapping[str, str],
+        command_seconds: float | None,
     ) -> asyncpg.Connection:
         url = self._url
         try:
@@ -130,7 +145,7 @@ class Servers:
                 async with asyncio.timeout(url.connect_seconds):
                     connection: asyncpg.Connection = await asyncpg.connect(
                         **url.servers[place],
-                        command_timeout=COMMAND_TIMEOUT_SECONDS if as_app else None,
+                        command_timeout=command_seconds,
                         server_settings=_session_settings(url, as_app=as_app),
                         # What a migration prepares must not stay in a pooler's session.
                         statement_cache_size=STATEMENTS_KEPT if as_app else 0,

@@ -13,6 +13,7 @@ from storecredit.web import (
     admin_billing,
     admin_generations,
     admin_keys,
+    admin_requests,
     b2b,
     b2c,
     billing,
@@ -75,6 +76,7 @@ def routes(*, serves_metrics: bool = True) -> list[Any]:
                 admin_billing.dismiss_problem,  # POST  /billing/problems/{problem_id}/dismiss
                 admin_billing.book_transaction,  # POST  /billing/transactions/{id}/book
                 admin_billing.retry_event,  # POST  /billing/events/{event_id}/retry
+                admin_requests.get_request,  # GET   /requests/{request_id}
                 admin.verify,  # GET   /verify
             ],
         ),

@@ -14,6 +14,7 @@ from storecredit.generation.sessions import Sessions
 from storecredit.generation.storage import ResultStore
 from storecredit.ledger.balance_reads import BalanceReads
 from storecredit.ledger.credits import Credits
+from storecredit.operator.requests import Requests
 from storecredit.postgres.pool import Database
 from storecredit.settings import Settings
 from storecredit.stores.api_keys import ApiKeys
@@ -41,6 +42,7 @@ class Parts:
     tokens: Tokens
     users: Users
     sessions: Sessions
+    requests: Requests
     lifecycle: Lifecycle
     results: ResultStore
     catalogue: Catalogue

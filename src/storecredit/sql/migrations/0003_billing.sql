@@ -137,8 +137,10 @@ CREATE TABLE provider_events (
 CREATE INDEX unsettled_events ON provider_events (received_at)
     WHERE status IN ('received', 'failing');
 CREATE INDEX set_aside_events ON provider_events (received_at) WHERE status = 'set_aside';
-CREATE INDEX events_of_transaction ON provider_events ((content ->> 'id'))
-    WHERE event_type = 'transaction.completed';
+-- The transaction, subscription or adjustment that an event is about, and whose adjustment it is.
+CREATE INDEX events_by_subject ON provider_events ((content ->> 'id'));
+CREATE INDEX events_by_transaction ON provider_events ((content ->> 'transaction_id'))
+    WHERE content ->> 'transaction_id' IS NOT NULL;
 CREATE INDEX foreign_events ON provider_events (foreign_subscription_id)
     WHERE foreign_subscription_id IS NOT NULL;
 CREATE INDEX events_of_foreign_transactions ON provider_events (foreign_transaction_id)

@@ -1,0 +1,74 @@
+"""`/api/admin/requests/{request_id}`: everything about a request, whoever's it is."""
+
+from typing import Annotated, Any, Final
+from urllib.parse import unquote
+from uuid import UUID
+
+from litestar import Request, get
+from litestar.di import NamedDependency
+from litestar.params import PathParameter, QueryParameter
+
+from storecredit.ledger.owners import Owner
+from storecredit.operator.records import RequestsFound
+from storecredit.postgres.errors import StatementCancelled
+from storecredit.web.access import is_request_id
+from storecredit.web.envelope import Envelope, ErrorCode, Failure, invalid, not_found, unavailable
+from storecredit.web.openapi import operator_errors
+from storecredit.web.parts import Parts
+
+OfStore = Annotated[UUID | None, QueryParameter(name="store_id", description="Only this store's.")]
+OfUser = Annotated[UUID | None, QueryParameter(name="user_id", description="Or this end user's.")]
+AnyId = Annotated[str, PathParameter(description="The id: of a request, or of what it made.")]
+_PREFIX: Final = b"/api/admin/requests/"
+_TOO_LONG: Final = (
+    "Looking through all accounts took too long. Say whose the request is: with `store_id` or "
+    "`user_id` one account is asked."
+)
+
+
+@get(
+    "/requests/{request_id:path}",
+    summary="Find everything about a request",
+    operation_id="getRequest",
+    responses=operator_errors(ErrorCode.NOT_FOUND),
+)
+async def get_request(
+    request: Request[Any, Any, Any],
+    parts: NamedDependency[Parts],
+    request_id: AnyId,
+    store_id: OfStore = None,
+    user_id: OfUser = None,
+) -> Envelope[RequestsFound]:
+    """Its movements, generation, job, sales and webhooks, of every store and end user that used it.
+
+    Taken is any id: of a request, a generation, a checkout, or what the payment provider calls a
+    transaction, subscription, adjustment or event; percent-encode what a path cannot hold. Prompts
+    and image URLs are never in it.
+    """
+    if store_id is not None and user_id is not None:
+        message = "Name a store or an end user, not both."
+        raise invalid(message, [{"key": "user_id", "source": "query", "message": message}])
+    identifier = _as_sent(request, request_id)
+    if not is_request_id(identifier):
+        raise _unknown()
+    owner = Owner.store(store_id) if store_id is not None else None
+    owner = Owner.user(user_id) if user_id is not None else owner
+    try:
+        found = await parts.requests.find(identifier, owner)
+    except StatementCancelled as error:
+        raise unavailable(_TOO_LONG) from error
+    if not (found.requests or found.events):
+        raise _unknown()
+    return Envelope(found)
+
+
+def _as_sent(request: Request[Any, Any, Any], routed: str) -> str:
+    """The id with all its slashes and spaces: the router's path has been brought into one form."""
+    raw: bytes = request.scope.get("raw_path") or b""
+    if not raw.startswith(_PREFIX):
+        return routed.strip("/")
+    return unquote(raw.removeprefix(_PREFIX).partition(b"?")[0])
+
+
+def _unknown() -> Failure:
+    return not_found("request, nor anything else of that id")

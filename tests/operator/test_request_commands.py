@@ -1,0 +1,61 @@
+"""`storecredit request show`: what it prints, and what it says where there is nothing."""
+
+import asyncio
+import json
+from pathlib import Path
+from uuid import UUID
+
+from storecredit.postgres.servers import connect
+from tests.operator.conftest import Command
+
+API = json.loads((Path(__file__).parents[2] / "docs" / "openapi.json").read_bytes())
+STORE, OTHER, USER = UUID(int=1), UUID(int=2), UUID(int=1)
+"""A user may bear a store's UUID."""
+
+
+async def _use_one_request_id(url: str) -> None:
+    connection = await connect(url)
+    for store_id, name in ((STORE, "Hats [b]"), (OTHER, "Caps")):
+        await connection.execute(
+            "SELECT create_store($1, $2, 'a.example', 'default', 10, 'opening')", store_id, name
+        )
+    await connection.execute("SELECT ensure_user($1, 10)", USER)
+    await connection.execute("SELECT public.deduct_store_credits($1, 3, 'order-7')", STORE)
+    await connection.execute("SELECT public.refund_store_credits($1, 2, 'order-7')", STORE)
+    await connection.execute("SELECT public.deduct_credits($1, 4, 'order-7')", USER)
+    await connection.close()
+
+
+def test_all_that_carries_the_id_is_printed(command: Command, database_url: str) -> None:
+    asyncio.run(_use_one_request_id(database_url))
+
+    shown = command("request", "show", " order-7 ", "--json").json()
+    assert set(shown) == set(API["components"]["schemas"]["RequestsFound"]["properties"])
+    of_store, of_user = shown["requests"]
+    assert set(of_store) == set(API["components"]["schemas"]["RequestRecord"]["properties"])
+    assert (of_store["store_id"], of_store["user_id"]) == (str(STORE), None)
+    assert (of_user["store_id"], of_user["user_id"]) == (None, str(USER))
+    types = [(each["type"], each["amount"]) for each in of_store["movements"]]
+    assert types == [("deduction", 3), ("refund", 2)]
+    assert [each["balance_after"] for each in of_user["movements"]] == [6]
+
+    text = command("request", "show", "order-7")
+    for word in (str(STORE), "Hats [b]", "store_id", "user_id", "movements", "deduction", "refund"):
+        assert word in text.output
+    assert "sessions" not in text.output, "of what there is none nothing is said"
+    assert command("request", "show", "order-7", "--user", USER, "--json").json() == {
+        **shown,
+        "requests": [of_user],
+    }
+
+
+def test_what_is_not_found_is_told_in_a_sentence(command: Command, database_url: str) -> None:
+    asyncio.run(_use_one_request_id(database_url))
+    assert "no request order-8" in command("request", "show", "order-8").sentence()
+    assert (
+        "no request order-7"
+        in command(*("request", "show", "order-7", "--store", OTHER)).sentence()
+    )
+    both = command("request", "show", "order-7", "--store", STORE, "--user", USER)
+    assert "one of the two" in both.sentence(2)
+    assert command("request", "show", "é").status == 2

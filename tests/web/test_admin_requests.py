@@ -1,0 +1,193 @@
+"""`GET /api/admin/requests/{request_id}`: everything about a request, whoever's it is."""
+
+from typing import Any
+from urllib.parse import quote
+from uuid import UUID
+
+import asyncpg
+import pytest
+
+from stand_ins.http_server import json_answer, stand_in
+from storecredit.operator import requests
+from tests.web.checklist import (
+    UNKNOWN,
+    assert_bad_queries_are_refused,
+    assert_only_the_operator_is_let_in,
+    assert_other_methods_are_refused,
+)
+from tests.web.conftest import LogStream, WorkerStarter
+from tests.web.doors import IMAGE, Operator, StoreClient, data_of, error_of
+from tests.web.users import UserClient, ended
+
+MOVEMENT = {
+    "seq",
+    "type",
+    "amount",
+    "balance_after",
+    "total_spent_after",
+    "total_clawed_back_after",
+    "overage_used_after",
+    "session_id",
+    "description",
+    "created_at",
+}
+BLOCKED = {"code": "MODERATION_BLOCKED", "message": "No hats."}
+
+
+async def found(operator: Operator, identifier: str, **query: Any) -> list[dict[str, Any]]:
+    """The requests that an id names."""
+    answer = data_of(await operator.get(f"/requests/{quote(identifier, safe='')}", **query))
+    assert answer["truncated"] is False
+    assert answer["events"] == []
+    records: list[dict[str, Any]] = answer["requests"]
+    return records
+
+
+async def test_a_generation_that_failed_is_shown_with_all_that_it_did(
+    operator: Operator, store: StoreClient, worker: WorkerStarter, log: LogStream
+) -> None:
+    async with (
+        stand_in(json_answer(BLOCKED, 422)) as outside,
+        worker(generator="http", generator_url=outside.url()),
+    ):
+        session_id = await store.created("order-7", prompt="a secret hat")
+        await store.ended(session_id)
+
+    answer = await operator.get("/requests/order-7")
+    [record] = data_of(answer)["requests"]
+
+    assert (record["request_id"], record["found_as"]) == ("order-7", ["request_id"])
+    assert (record["store_id"], record["user_id"]) == (store.store_id, None)
+    assert record["store_name"] == "A shop"
+    assert all(set(movement) == MOVEMENT for movement in record["movements"])
+    shown = [
+        (each["seq"], each["type"], each["amount"], each["balance_after"], each["session_id"])
+        for each in record["movements"]
+    ]
+    assert shown == [(2, "deduction", 1, 99, session_id), (3, "refund", 1, 100, session_id)]
+    assert [each["total_spent_after"] for each in record["movements"]] == [1, 0]
+    [session] = record["sessions"]
+    assert (session["session_id"], session["status"]) == (session_id, "failed")
+    assert (session["attempts"], session["error_code"]) == (1, "MODERATION_BLOCKED")
+    assert "No hats" in session["generator_message"]
+    assert session["job"] is None
+    for hidden in ("secret hat", IMAGE[:40]):
+        assert hidden not in answer.text
+        assert hidden not in log.getvalue()
+
+
+async def test_a_generation_that_waits_is_shown_with_its_job_and_without_its_input(
+    operator: Operator, store: StoreClient
+) -> None:
+    session_id = await store.created("order-7", prompt="a secret hat", metadata={"cart": "c"})
+
+    answer = await operator.get("/requests/order-7")
+
+    [session] = data_of(answer)["requests"][0]["sessions"]
+    assert (session["status"], session["job"]["status"]) == ("queued", "queued")
+    assert set(session["job"]) == {"status", "created_at", "due_at", "seen_at"}
+    for hidden in ("secret hat", "base64", "cart"):
+        assert hidden not in answer.text
+    [of_session] = await found(operator, session_id)
+    assert of_session["found_as"] == ["session_id"]
+    assert of_session["sessions"] == [session]
+    assert await found(operator, session_id.upper()) == [of_session]
+
+
+async def test_all_who_used_the_same_request_id_are_shown(
+    operator: Operator, store: StoreClient, user: UserClient, worker: WorkerStarter
+) -> None:
+    other = await operator.store(name="Another shop")
+    sessions = [await each.created("1") for each in (store, other)]
+    async with worker():
+        await ended(user, await user.created("1"))
+        for each, session_id in zip((store, other), sessions, strict=True):
+            await each.ended(session_id)
+    await store.created("2")
+
+    records = await found(operator, "1")
+
+    assert [record["store_id"] for record in records] == [store.store_id, other.store_id, None]
+    assert [record["user_id"] for record in records] == [None, None, str(user.user_id)]
+    assert {len(record["movements"]) for record in records} == {1}
+    assert records[2]["sessions"][0]["status"] == "completed"
+    assert await found(operator, "1", store_id=other.store_id) == [records[1]]
+    assert await found(operator, "1", user_id=str(user.user_id)) == [records[2]]
+    error_of(await operator.get("/requests/2", store_id=other.store_id), 404, "NOT_FOUND")
+    error_of(await operator.get("/requests/1", store_id=UNKNOWN), 404, "NOT_FOUND")
+
+
+async def test_a_session_that_nothing_paid_for_is_found_by_its_id(
+    operator: Operator, store: StoreClient, admin: asyncpg.Connection
+) -> None:
+    session_id = str(UUID(int=9))
+    await admin.execute(
+        """INSERT INTO storecredit.sessions (account_id, session_id, request_id, fingerprint)
+           SELECT account_id, $2, 'lost', sha256('') FROM accounts WHERE owner_id = $1""",
+        store.store_id,
+        session_id,
+    )
+    [record] = await found(operator, session_id)
+    assert (record["request_id"], record["movements"]) == ("lost", [])
+    assert [each["session_id"] for each in record["sessions"]] == [session_id]
+
+
+@pytest.mark.parametrize(
+    "request_id", ["a/b", "/a//b/", "a b%2F?c#d", "subscription:sub_1:2026-11-01T00:00:00.000000Z"]
+)
+async def test_an_id_is_taken_as_it_is_whatever_is_in_it(
+    operator: Operator, store: StoreClient, request_id: str
+) -> None:
+    path = f"/stores/{store.store_id}/credits"
+    body = {"amount": 5, "type": "grant", "request_id": request_id}
+    data_of(await operator.post(path, **body), 201)
+
+    [record] = await found(operator, request_id)
+
+    assert record["request_id"] == request_id
+    assert [each["type"] for each in record["movements"]] == ["grant"]
+
+
+async def test_more_requests_than_are_shown_are_told_of(
+    operator: Operator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("storecredit.operator.identifiers.NAMED_MAX", 2)
+    for _ in range(3):
+        await (await operator.store()).created("same")
+    answer = data_of(await operator.get("/requests/same"))
+    assert len(answer["requests"]) == 2
+    assert answer["truncated"] is True
+
+
+async def test_a_search_that_takes_too_long_is_given_up_and_says_how_to_ask_less(
+    operator: Operator,
+    store: StoreClient,
+    admin: asyncpg.Connection,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(requests, "STATEMENT_MAX_SECONDS", 0.05)
+    await store.created("order-7")
+    async with admin.transaction():
+        await admin.execute("LOCK TABLE storecredit.movements IN ACCESS EXCLUSIVE MODE")
+        answer = await operator.get("/requests/order-7")
+    told = error_of(answer, 503, "SERVICE_UNAVAILABLE")
+    assert "store_id" in told["message"]
+    assert answer.headers["retry-after"]
+    assert data_of(await operator.get("/requests/order-7"))["requests"]
+
+
+async def test_what_names_nothing_is_not_found(operator: Operator, store: StoreClient) -> None:
+    await store.created("order-7")
+    for unknown in ("order-8", "ORDER-7", "order", UNKNOWN, "x" * 201, "é", "\0", "txn_1", ""):
+        answer = await operator.get(f"/requests/{quote(unknown, safe='')}")
+        error_of(answer, 404, "NOT_FOUND")
+    await assert_bad_queries_are_refused(
+        operator, "/requests/order-7", "store_id=7", "user_id=x", "limit=1"
+    )
+    both = await operator.get("/requests/order-7", store_id=UNKNOWN, user_id=UNKNOWN)
+    assert "not both" in error_of(both, 400, "VALIDATION_ERROR")["message"]
+
+
+async def test_only_the_operator_is_let_in_and_only_to_read(operator: Operator) -> None:
+    await assert_only_the_operator_is_let_in(operator, "GET", "/requests/order-7")
+    await assert_other_methods_are_refused(operator, "/requests/order-7", "GET")
