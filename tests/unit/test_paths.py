@@ -10,6 +10,7 @@ from storecredit.web.access import budget_of
 from storecredit.web.paths import encoded_request, named_request, path_of
 
 SPEND = "/api/v1/credits/spend"
+REQUESTS = "/api/admin/requests"
 USERS_SPEND = "/api/admin/users/6f1e/spend"
 
 
@@ -27,8 +28,10 @@ def served(raw_path: str, method: str = "GET") -> str:
     "request_id",
     ["1", "order-1001", "a/b", "//", "100%", "%2F", "a b", "a?b#c", "~!@$&'()*+,;=:|\\\"", "batch"],
 )
-@pytest.mark.parametrize("before", [SPEND, USERS_SPEND])
-@pytest.mark.parametrize("after", ["", "/refund"])
+@pytest.mark.parametrize(
+    "before, after",
+    [(SPEND, ""), (SPEND, "/refund"), (USERS_SPEND, ""), (USERS_SPEND, "/refund"), (REQUESTS, "")],
+)
 def test_a_request_id_stays_one_part_whatever_its_characters(
     request_id: str, before: str, after: str
 ) -> None:

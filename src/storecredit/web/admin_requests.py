@@ -1,10 +1,9 @@
 """`/api/admin/requests/{request_id}`: everything about a request, whoever's it is."""
 
-from typing import Annotated, Any, Final
-from urllib.parse import unquote
+from typing import Annotated, Final
 from uuid import UUID
 
-from litestar import Request, get
+from litestar import get
 from litestar.di import NamedDependency
 from litestar.params import PathParameter, QueryParameter
 
@@ -15,11 +14,11 @@ from storecredit.web.access import is_request_id
 from storecredit.web.envelope import Envelope, ErrorCode, Failure, invalid, not_found, unavailable
 from storecredit.web.openapi import operator_errors
 from storecredit.web.parts import Parts
+from storecredit.web.paths import named_request
 
 OfStore = Annotated[UUID | None, QueryParameter(name="store_id", description="Only this store's.")]
 OfUser = Annotated[UUID | None, QueryParameter(name="user_id", description="Or this end user's.")]
 AnyId = Annotated[str, PathParameter(description="The id: of a request, or of what it made.")]
-_PREFIX: Final = b"/api/admin/requests/"
 _TOO_LONG: Final = (
     "Looking through all accounts took too long. Say whose the request is: with `store_id` or "
     "`user_id` one account is asked."
@@ -27,13 +26,12 @@ _TOO_LONG: Final = (
 
 
 @get(
-    "/requests/{request_id:path}",
+    "/requests/{request_id:str}",
     summary="Find everything about a request",
     operation_id="getRequest",
     responses=operator_errors(ErrorCode.NOT_FOUND),
 )
 async def get_request(
-    request: Request[Any, Any, Any],
     parts: NamedDependency[Parts],
     request_id: AnyId,
     store_id: OfStore = None,
@@ -48,7 +46,7 @@ async def get_request(
     if store_id is not None and user_id is not None:
         message = "Name a store or an end user, not both."
         raise invalid(message, [{"key": "user_id", "source": "query", "message": message}])
-    identifier = _as_sent(request, request_id)
+    identifier = named_request(request_id)
     if not is_request_id(identifier):
         raise _unknown()
     owner = Owner.store(store_id) if store_id is not None else None
@@ -60,14 +58,6 @@ async def get_request(
     if not (found.requests or found.events):
         raise _unknown()
     return Envelope(found)
-
-
-def _as_sent(request: Request[Any, Any, Any], routed: str) -> str:
-    """The id with all its slashes and spaces: the router's path has been brought into one form."""
-    raw: bytes = request.scope.get("raw_path") or b""
-    if not raw.startswith(_PREFIX):
-        return routed.strip("/")
-    return unquote(raw.removeprefix(_PREFIX).partition(b"?")[0])
 
 
 def _unknown() -> Failure:

@@ -13,7 +13,8 @@ from litestar.types import HTTPScope
 from litestar.utils import normalize_path
 
 _WITH_REQUEST_ID: Final = re.compile(
-    r"(/api/v1/credits/spend/|/api/admin/users/[^/]+/spend/)([^/]+)(/refund)?"
+    r"(/api/v1/credits/spend/|/api/admin/users/[^/]+/spend/|/api/admin/requests/)"
+    r"([^/]+)(/refund)?"
 )
 _BATCH: Final = "batch"
 """What stands in the place of a request id, and is none where it is sent to."""
@@ -22,7 +23,7 @@ _BATCH: Final = "batch"
 def path_of(scope: HTTPScope) -> str:
     """Without what slashes there are too many; a request id in it is encoded."""
     path = normalize_path(scope["path"])
-    if b"/spend/" not in scope["raw_path"]:
+    if b"/spend/" not in scope["raw_path"] and b"/requests/" not in scope["raw_path"]:
         return path
     asked = normalize_path(scope["raw_path"].decode("latin-1").partition("?")[0])
     found = _WITH_REQUEST_ID.fullmatch(asked)
