@@ -179,12 +179,29 @@ CREATE INDEX store_api_keys_allowed_origins ON store_api_keys USING gin (allowed
 CREATE TABLE users (
     user_id uuid NOT NULL,
     created_at timestamptz NOT NULL DEFAULT now(),
+    -- None of the user's tokens is accepted since then; null: they are.
+    blocked_at timestamptz,
+    -- When what is personal was removed; the row stays, so that nobody makes the user anew.
+    erased_at timestamptz,
+    -- When to look for what is left of an erased user: results on disk, and what calls wrote that
+    -- were under way. Null: there is nothing to look for.
+    erasure_due_at timestamptz,
     -- The starter credits are still to be given, once the user is no longer anonymous.
     is_bonus_withheld boolean NOT NULL DEFAULT false,
     owner_kind text NOT NULL GENERATED ALWAYS AS ('user') STORED,
+    status text NOT NULL GENERATED ALWAYS AS (
+CASE
+    WHEN erased_at IS NOT NULL THEN 'erased'
+    WHEN blocked_at IS NOT NULL THEN 'blocked'
+    ELSE 'active'
+END) STORED,
     PRIMARY KEY (user_id),
-    FOREIGN KEY (user_id, owner_kind) REFERENCES accounts(owner_id, owner_kind)
+    FOREIGN KEY (user_id, owner_kind) REFERENCES accounts(owner_id, owner_kind),
+    CONSTRAINT erasures_are_due_to_the_erased CHECK (erasure_due_at IS NULL OR erased_at IS NOT
+        NULL),
+    CONSTRAINT who_is_erased_is_blocked CHECK (erased_at IS NULL OR blocked_at IS NOT NULL)
 );
+CREATE INDEX due_erasures ON users (erasure_due_at) WHERE erasure_due_at IS NOT NULL;
 
 -- What we asked a provider to sell: the only source of what a payment is worth in credits.
 CREATE TABLE checkouts (
@@ -429,6 +446,9 @@ FUNCTION apply_subscription_state(p_provider text, p_subscription_id text, p_tra
 -- then.
 FUNCTION attach_checkout(p_checkout_id uuid, p_transaction_id text, p_checkout_url text,
     p_price_id text DEFAULT NULL) RETURNS checkouts;
+
+-- The balance that an account's movements had left by a moment; 0 before its first.
+FUNCTION balance_at(p_account_id bigint, p_at timestamptz) RETURNS bigint;
 
 -- Counts an attempt at charging a bill, before the charge is sent. false: it must not be sent.
 FUNCTION begin_overage_charge(p_account_id bigint, p_period date, p_subscription_id text,
@@ -728,6 +748,9 @@ FUNCTION revoke_store_api_key(p_store_id uuid, p_key_id uuid) RETURNS boolean;
 FUNCTION rotate_store_api_key(p_store_id uuid, p_key_id uuid, p_new_key_id uuid,
     p_new_key_hash bytea, p_new_key_start text, p_grace_seconds int DEFAULT 0) RETURNS boolean;
 
+-- The seq of an account's newest movement made at a moment or before; 0: there was none yet.
+FUNCTION seq_at(p_account_id bigint, p_at timestamptz) RETURNS bigint;
+
 -- Sets how many credits an account may use beyond its balance until they are billed; 0: none.
 -- true: set; false: no such account. Errors: SC009 no such overage limit, or none for this owner.
 FUNCTION set_overage_limit(p_account_id bigint, p_overage_limit bigint) RETURNS boolean;
@@ -737,6 +760,9 @@ FUNCTION settle_provider_event(p_provider text, p_event_id text, p_status text,
     p_reason text DEFAULT NULL, p_subject text DEFAULT NULL,
     p_foreign_subscription_id text DEFAULT NULL, p_foreign_transaction_id text DEFAULT NULL)
     RETURNS boolean;
+
+-- What an account has spent after a moment, less what was given back after it.
+FUNCTION spent_since(p_account_id bigint, p_since timestamptz) RETURNS bigint;
 
 -- A worker begins an attempt at sessions. Outcome per item: started, already_completed,
 -- already_failed, not_found.

@@ -22,6 +22,8 @@ from storecredit.generation.sweep import Sweep
 from storecredit.generation.worker import Worker
 from storecredit.ledger.balance_reads import BalanceReads
 from storecredit.ledger.credits import Credits
+from storecredit.ledger.owner_pages import OwnerPages
+from storecredit.ledger.pace import Pace
 from storecredit.operator.requests import Requests
 from storecredit.postgres.job_queue import JobQueue
 from storecredit.postgres.listener import Listener
@@ -73,6 +75,8 @@ async def assembled(settings: Settings, database: Database) -> AsyncIterator[Ser
         rate_limits=RateLimits(settings),
         credits=credits,
         balances=balances,
+        pace=Pace(database),
+        owner_pages=OwnerPages(database),
         tokens=Tokens(settings),
         users=Users(
             database,

@@ -15,7 +15,7 @@ from storecredit.cli.options import (
     DatabaseUrl,
     DataDir,
     Json,
-    StoreId,
+    StoreName,
     request_id_text,
     settings_of,
 )
@@ -104,7 +104,7 @@ def _show_catalogue(catalogue: "Catalogue") -> None:
 
 @app.command("checkout")
 def checkout(
-    store_id: StoreId,
+    store: StoreName,
     plan: Annotated[
         str | None,
         typer.Option(
@@ -134,8 +134,7 @@ def checkout(
     cause = request_id or f"req_{uuid4()}"
 
     async def act(rooms: Rooms, billing: "Billing") -> "Opened":
-        await rooms.store(store_id)
-        return await _opened(billing, store_id, order, cause)
+        return await _opened(billing, await rooms.store_id(store), order, cause)
 
     opened = asdict(against_billing(settings, act))
     replayed = opened.pop("replayed")
@@ -202,7 +201,7 @@ def _checked(outcome: "Start", store_id: UUID) -> "Opened":
 
 @app.command("subscriptions")
 def subscriptions(
-    store_id: StoreId,
+    store: StoreName,
     data_dir: DataDir = None,
     database_url: DatabaseUrl = None,
     json: Json = False,
@@ -210,8 +209,7 @@ def subscriptions(
     """List a store's subscriptions, newest first, ended ones included."""
 
     async def act(rooms: Rooms, billing: "Billing") -> "tuple[Subscription, ...]":
-        await rooms.store(store_id)
-        return await billing.subscriptions.of_store(store_id)
+        return await billing.subscriptions.of_store(await rooms.store_id(store))
 
     settings = settings_of(data_dir=data_dir, database_url=database_url)
     items = [_subscription_view(each) for each in against_billing(settings, act)]

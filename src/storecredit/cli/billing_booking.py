@@ -43,9 +43,13 @@ def book(
     description: Annotated[
         str, typer.Option("--description", parser=description_text, help="Stands in the ledger.")
     ] = "",
-    store_id: Annotated[
-        UUID | None,
-        typer.Option("--store", help="Who gets them, where no checkout or subscription says so."),
+    store: Annotated[
+        str | None,
+        typer.Option(
+            "--store",
+            metavar="STORE",
+            help="Who gets them, by id, name or domain, where no checkout or subscription says so.",
+        ),
     ] = None,
     user_id: Annotated[UUID | None, typer.Option("--user", help="Or which end user.")] = None,
     data_dir: DataDir = None,
@@ -56,10 +60,11 @@ def book(
 
     The price is what Paddle says was paid, so that a refund takes its share of the credits back.
     """
-    if store_id is not None and user_id is not None:
+    if store is not None and user_id is not None:
         raise Misused("Name --store or --user, one of the two. Nothing was booked.")
 
-    async def act(_rooms: Rooms, billing: "Billing") -> "Booked":
+    async def act(rooms: Rooms, billing: "Billing") -> "Booked":
+        store_id = None if store is None else await rooms.store_id(store)
         return await _booked(billing, transaction_id, credits, description, store_id, user_id)
 
     settings = settings_of(data_dir=data_dir, database_url=database_url)

@@ -15,7 +15,7 @@ from storecredit.cli.options import (
     DataDir,
     Json,
     Limit,
-    StoreId,
+    StoreName,
     description_text,
     request_id_text,
     settings_of,
@@ -45,7 +45,7 @@ app = typer.Typer(help="Credits, which stores spend.", no_args_is_help=True)
 # A negative amount is no unknown option, but one that is out of range: that is what is to be said.
 @app.command("add", context_settings={"ignore_unknown_options": True})
 def add(
-    store_id: StoreId,
+    store: StoreName,
     amount: Annotated[
         int,
         typer.Argument(
@@ -77,6 +77,7 @@ def add(
     cause = request_id or f"req_{uuid4()}"
 
     async def act(rooms: Rooms) -> dict[str, Any]:
+        store_id = await rooms.store_id(store)
         added = await _added(rooms, store_id, amount, type_, cause, description)
         credits = await rooms.balance(store_id)
         return {"added": added, "balance": credits["balance"], "request_id": cause}
@@ -133,7 +134,7 @@ async def _added(
 
 @app.command("balance")
 def balance(
-    store_id: StoreId,
+    store: StoreName,
     data_dir: DataDir = None,
     database_url: DatabaseUrl = None,
     json: Json = False,
@@ -141,8 +142,7 @@ def balance(
     """Show what a store has, was given, has spent (deductions less refunds) and used beyond it."""
 
     async def act(rooms: Rooms) -> dict[str, Any]:
-        await rooms.store(store_id)
-        return {**await rooms.balance(store_id)}
+        return {**await rooms.balance(await rooms.store_id(store))}
 
     settings = settings_of(data_dir=data_dir, database_url=database_url)
     output.record(against(settings, act), json=json)
@@ -150,7 +150,7 @@ def balance(
 
 @app.command("history")
 def history(
-    store_id: StoreId,
+    store: StoreName,
     limit: Limit = PAGE_DEFAULT,
     type_: Annotated[
         MovementName | None, typer.Option("--type", help="Only movements of this type.")
@@ -172,7 +172,7 @@ def history(
         from storecredit.ledger.outcomes import MovementType
         from storecredit.ledger.owners import Owner
 
-        await rooms.store(store_id)
+        store_id = await rooms.store_id(store)
         wanted = MovementFilter(MovementType(type_) if type_ else None, request_id)
         found = await rooms.credits.movements(
             Owner.store(store_id), wanted, limit=limit, before_seq=cursor

@@ -6,18 +6,21 @@ takes; it is made only for the commands that say so.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from storecredit.cli import output
-from storecredit.cli.problems import unknown_store
+from storecredit.cli.problems import Misused, ambiguous_store, unknown_store
 
 if TYPE_CHECKING:
     from uuid import UUID
 
     from storecredit.billing.assembly import Billing
-    from storecredit.ledger.credits import Credits
+    from storecredit.ledger.credits import Balance, Credits
+    from storecredit.ledger.owner_pages import OwnerFilter, OwnerPage, OwnerPages
+    from storecredit.ledger.owners import OwnerKind
+    from storecredit.ledger.pace import Pace
     from storecredit.postgres.opening import Wait
     from storecredit.postgres.pool import Database
     from storecredit.settings import Settings
@@ -35,13 +38,22 @@ class Rooms:
     stores: "Stores"
     api_keys: "ApiKeys"
     credits: "Credits"
+    pace: "Pace"
+    owner_pages: "OwnerPages"
 
-    async def store(self, store_id: "UUID") -> "Store":
-        """The store of this id. Raises `Failed` where there is none."""
-        store = await self.stores.get(store_id)
-        if store is None:
-            raise unknown_store(store_id)
-        return store
+    async def store(self, named: str) -> "Store":
+        """The store of this id, name or domain. Raises `Failed`: none; `Misused`: several."""
+        match await self.stores.named(named):
+            case ():
+                raise unknown_store(named)
+            case (store,):
+                return store
+            case several:
+                raise ambiguous_store(named, several)
+
+    async def store_id(self, named: str) -> "UUID":
+        """The id of a store; raises as `store`."""
+        return (await self.store(named)).store_id
 
     async def balance(self, store_id: "UUID") -> dict[str, int]:
         """A store's credits, as the operator's API shows them."""
@@ -51,19 +63,67 @@ class Rooms:
         """The credits of several stores."""
         from storecredit.ledger.owners import OwnerKind
 
-        return {
-            store_id: {
-                "balance": credits.balance,
-                "total_purchased": credits.total_added,
-                "total_spent": credits.total_spent,
-                "total_clawed_back": credits.total_clawed_back,
-                "overage_used": credits.overage_used,
-                "overage_limit": credits.overage_limit,
+        balances = await self.credits.balances(OwnerKind.STORE, store_ids)
+        return {store_id: _credits_view(credits) for store_id, credits in balances.items()}
+
+    async def page(
+        self,
+        kind: "OwnerKind",
+        wanted: "OwnerFilter",
+        *,
+        sort: str,
+        limit: int,
+        cursor: str | None,
+    ) -> "OwnerPage":
+        """A page of owners' ids. Raises `Misused` for a cursor that is none of this list."""
+        from storecredit.ledger.owner_pages import CursorMisplaced, OwnerSort, read_cursor
+
+        try:
+            after = None if cursor is None else read_cursor(cursor)
+        except ValueError as error:
+            raise Misused("--cursor is none: give what a page said at its end.") from error
+        try:
+            return await self.owner_pages.page(
+                kind, wanted, sort=OwnerSort(sort), limit=limit, cursor=after
+            )
+        except CursorMisplaced as error:
+            raise Misused(str(error)) from error
+
+    async def view(self, store: "Store") -> dict[str, Any]:
+        """A store as the operator's API shows it."""
+        return _view(store, await self.balance(store.store_id))
+
+    async def listed(self, stores: "Sequence[Store]") -> list[dict[str, Any]]:
+        """Several stores, likewise, and how many days their credits last."""
+        from storecredit.ledger.owners import OwnerKind
+
+        store_ids = [store.store_id for store in stores]
+        balances = await self.credits.balances(OwnerKind.STORE, store_ids)
+        days_left = await self.pace.days_left(OwnerKind.STORE, balances)
+        return [
+            {
+                **_view(store, _credits_view(balances[store.store_id])),
+                "days_left": days_left[store.store_id],
             }
-            for store_id, credits in (
-                await self.credits.balances(OwnerKind.STORE, store_ids)
-            ).items()
-        }
+            for store in stores
+        ]
+
+
+def _credits_view(credits: "Balance") -> dict[str, int]:
+    return {
+        "balance": credits.balance,
+        "total_purchased": credits.total_added,
+        "total_spent": credits.total_spent,
+        "total_clawed_back": credits.total_clawed_back,
+        "overage_used": credits.overage_used,
+        "overage_limit": credits.overage_limit,
+    }
+
+
+def _view(store: "Store", credits: dict[str, int]) -> dict[str, Any]:
+    fields = asdict(store)
+    moments = {name: fields.pop(name) for name in ("created_at", "updated_at")}
+    return {**fields, **credits, **moments}
 
 
 def against(
@@ -116,6 +176,8 @@ def note_the_wait(seconds: float, reason: str) -> None:
 def rooms(database: "Database", settings: "Settings") -> Rooms:
     """The rooms over one database."""
     from storecredit.ledger.credits import Credits
+    from storecredit.ledger.owner_pages import OwnerPages
+    from storecredit.ledger.pace import Pace
     from storecredit.postgres.listener import Listener
     from storecredit.stores.api_keys import CHANNEL, ApiKeys
     from storecredit.stores.stores import Stores
@@ -126,6 +188,8 @@ def rooms(database: "Database", settings: "Settings") -> Rooms:
         # It listens to nothing: a command authenticates nobody, so nothing is cached.
         ApiKeys(database, Listener(database, CHANNEL)),
         Credits(database),
+        Pace(database),
+        OwnerPages(database),
     )
 
 

@@ -13,7 +13,7 @@ from storecredit.cli.options import (
     Json,
     KeyId,
     Origins,
-    StoreId,
+    StoreName,
     moment,
     settings_of,
 )
@@ -32,7 +32,7 @@ app = typer.Typer(help="API keys, with which stores call.", no_args_is_help=True
 
 @app.command("create")
 def create(
-    store_id: StoreId,
+    store: StoreName,
     label: Annotated[str, typer.Option("--label", help="What it is for.")] = "",
     origin: Origins = None,
     expires_at: Annotated[
@@ -54,6 +54,7 @@ def create(
         raise Misused("--expires-at is past: the key would never work. Nothing was made.")
 
     async def act(rooms: Rooms) -> dict[str, Any]:
+        store_id = await rooms.store_id(store)
         try:
             issued = await rooms.api_keys.create(
                 store_id, label=label, allowed_origins=origin or (), expires_at=expires_at
@@ -71,7 +72,7 @@ def create(
 
 @app.command("list")
 def list_keys(
-    store_id: StoreId,
+    store: StoreName,
     data_dir: DataDir = None,
     database_url: DatabaseUrl = None,
     json: Json = False,
@@ -79,8 +80,8 @@ def list_keys(
     """List a store's newest API keys, those that stopped working included."""
 
     async def act(rooms: Rooms) -> list[dict[str, Any]]:
-        await rooms.store(store_id)
-        return [_view(key) for key in await rooms.api_keys.list(store_id)]
+        keys = await rooms.api_keys.list(await rooms.store_id(store))
+        return [_view(key) for key in keys]
 
     items = against(settings_of(data_dir=data_dir, database_url=database_url), act)
     if json:
@@ -92,7 +93,7 @@ def list_keys(
 
 @app.command("update")
 def update(
-    store_id: StoreId,
+    store: StoreName,
     key_id: KeyId,
     label: Annotated[str | None, typer.Option("--label", help="What it is for.")] = None,
     origin: Origins = None,
@@ -110,6 +111,7 @@ def update(
         raise Misused("Give what to change: --label, --origin or --no-origins.")
 
     async def act(rooms: Rooms) -> dict[str, Any]:
+        store_id = await rooms.store_id(store)
         try:
             changed = await rooms.api_keys.update(
                 store_id,
@@ -129,7 +131,7 @@ def update(
 
 @app.command("revoke")
 def revoke(
-    store_id: StoreId,
+    store: StoreName,
     key_id: KeyId,
     data_dir: DataDir = None,
     database_url: DatabaseUrl = None,
@@ -138,6 +140,7 @@ def revoke(
     """Stop an API key within a second, for ever."""
 
     async def act(rooms: Rooms) -> dict[str, Any]:
+        store_id = await rooms.store_id(store)
         if not await rooms.api_keys.revoke(store_id, key_id):
             raise _unknown_key(store_id, key_id)
         return {"key_id": key_id, "revoked": True}
@@ -148,7 +151,7 @@ def revoke(
 
 @app.command("rotate")
 def rotate(
-    store_id: StoreId,
+    store: StoreName,
     key_id: KeyId,
     grace_seconds: Annotated[
         int,
@@ -161,6 +164,7 @@ def rotate(
     """Replace an API key by one with the same label and origins, which is shown this once."""
 
     async def act(rooms: Rooms) -> dict[str, Any]:
+        store_id = await rooms.store_id(store)
         try:
             issued = await rooms.api_keys.rotate(store_id, key_id, grace_seconds=grace_seconds)
         except ValueError as error:

@@ -15,6 +15,7 @@ PAGE_MAX: Final = 100
 CREDITS_MAX: Final = 1_000_000_000
 REQUEST_ID_MAX: Final = 200
 DESCRIPTION_MAX: Final = 500
+SEARCH_MAX: Final = 253
 
 _FLAGS: Final = ("host", "port", "processes", "data_dir", "database_url")
 
@@ -39,6 +40,13 @@ def description_text(text: str) -> str:
     """What can stand in the ledger."""
     if len(text) > DESCRIPTION_MAX:
         raise typer.BadParameter(f"at most {DESCRIPTION_MAX} characters, not {len(text)}")
+    return text
+
+
+def search_text(text: str) -> str:
+    """What can be looked for."""
+    if not 1 <= len(text) <= SEARCH_MAX:
+        raise typer.BadParameter(f"1 to {SEARCH_MAX} characters, not {len(text)}")
     return text
 
 
@@ -73,8 +81,17 @@ DatabaseUrl = Annotated[
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
-StoreId = Annotated[
-    UUID, typer.Argument(metavar="STORE_ID", help="The store; `storecredit store list` lists them.")
+StoreName = Annotated[
+    str,
+    typer.Argument(
+        metavar="STORE",
+        help="The store: its id, or its name or domain where no other has the same; "
+        "`storecredit store list` lists them.",
+    ),
+]
+Cursor = Annotated[
+    str | None,
+    typer.Option("--cursor", metavar="CURSOR", help="Go on where a page ended: what it says."),
 ]
 KeyId = Annotated[
     UUID, typer.Argument(metavar="KEY_ID", help="The API key; `storecredit key list` lists them.")

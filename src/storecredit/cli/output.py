@@ -26,7 +26,7 @@ def record(fields: Mapping[str, object], *, json: bool) -> None:
         return
     width = max(map(len, fields))
     for name, value in fields.items():
-        typer.echo(f"{name:<{width}}  {_text(value)}".rstrip())
+        typer.echo(f"{name:<{width}}  {shown(value)}".rstrip())
 
 
 def page(
@@ -56,7 +56,7 @@ def table(columns: Iterable[str], items: Iterable[Mapping[str, object]]) -> None
     grid = Table(*names, box=box.SIMPLE_HEAD, pad_edge=False)
     for item in items:
         # Text, not markup: a store's name may hold brackets.
-        grid.add_row(*(Text(_text(item[name])) for name in names))
+        grid.add_row(*(Text(shown(item[name])) for name in names))
     Console(width=TABLE_WIDTH_MAX).print(grid, soft_wrap=True)
 
 
@@ -72,7 +72,8 @@ def money(amount: int, currency: str) -> str:
     return f"{amount // 100:,}.{amount % 100:02} {currency}"
 
 
-def _text(value: Any) -> str:
+def shown(value: Any) -> str:
+    """A value as people read it, on one line."""
     match value:
         case None:
             return "–"
@@ -81,7 +82,7 @@ def _text(value: Any) -> str:
         case datetime():
             return f"{value.astimezone(UTC):%Y-%m-%d %H:%M:%S}Z"
         case list() | tuple():
-            return ", ".join(map(_text, value)) or "–"
+            return ", ".join(map(shown, value)) or "–"
         case _:
             # A control character of a name must not reach the terminal.
             return "".join(

@@ -9,10 +9,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from storecredit.cli.options import flag_of, variable_of
+from storecredit.cli.output import shown
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from pydantic import ValidationError
     from pydantic_settings import SettingsError
+
+    from storecredit.stores.stores import Store
 
 FAILED: Final = 1
 MISUSED: Final = 2
@@ -34,9 +39,20 @@ class Problem:
     status: int = FAILED
 
 
-def unknown_store(store_id: object) -> Failed:
-    """No store has this id."""
-    return Failed(f"There is no store {store_id}. `storecredit store list` lists them.")
+def unknown_store(store: object) -> Failed:
+    """No store has this id, name or domain."""
+    return Failed(f"There is no store {shown(store)}. `storecredit store list` lists them.")
+
+
+def ambiguous_store(store: str, candidates: "Sequence[Store]") -> Misused:
+    """Several stores have this name or domain."""
+    listed = "; ".join(
+        f"{each.store_id} ({shown(each.name)}, {shown(each.shop_domain)})" for each in candidates
+    )
+    return Misused(
+        f"Several stores are called {shown(store)}: {listed}. "
+        "Give the id of the one that is meant. Nothing was changed."
+    )
 
 
 def expected(error: Exception) -> Problem | None:

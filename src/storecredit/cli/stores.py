@@ -1,9 +1,8 @@
 """`storecredit store`: make, list, show, change, suspend and resume stores."""
 
 from collections.abc import Awaitable, Callable
-from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated, Any, Literal
-from uuid import UUID, uuid4
+from typing import Annotated, Any, Literal
+from uuid import uuid4
 
 import typer
 
@@ -12,20 +11,23 @@ from storecredit.cli.database import Rooms, against
 from storecredit.cli.options import (
     CREDITS_MAX,
     PAGE_DEFAULT,
+    Cursor,
     DatabaseUrl,
     DataDir,
     Json,
     Limit,
     Origins,
-    StoreId,
+    StoreName,
+    search_text,
     settings_of,
 )
 from storecredit.cli.problems import Misused, unknown_store
 
-if TYPE_CHECKING:
-    from storecredit.stores.stores import Store
+COLUMNS = ("store_id", "name", "shop_domain", "tier", "status", "balance", "days_left")
 
-COLUMNS = ("store_id", "name", "shop_domain", "tier", "status", "balance")
+# As ledger.owner_pages and stores.stores list them; named here so that `--help` loads neither.
+SortName = Literal["balance", "name", "created"]
+StatusName = Literal["active", "suspended"]
 
 app = typer.Typer(help="Stores, which are your customers.", no_args_is_help=True)
 
@@ -66,34 +68,57 @@ def create(
 
 @app.command("list")
 def list_stores(
+    below: Annotated[
+        int | None,
+        typer.Option("--below", min=0, help="Only those with fewer credits than that."),
+    ] = None,
+    sort: Annotated[
+        SortName,
+        typer.Option(
+            "--sort", help="balance: the lowest first; name: A to Z; created: the newest first."
+        ),
+    ] = "created",
+    status: Annotated[
+        StatusName | None, typer.Option("--status", help="Only those of this status.")
+    ] = None,
+    tier: Annotated[str | None, typer.Option("--tier", help="Only those of this tier.")] = None,
+    search: Annotated[
+        str | None,
+        typer.Option(
+            "--search",
+            parser=search_text,
+            metavar="TEXT",
+            help="Only those with this in their name, domain or id.",
+        ),
+    ] = None,
     limit: Limit = PAGE_DEFAULT,
-    cursor: Annotated[UUID | None, typer.Option("--cursor", help="Go on after this store.")] = None,
+    cursor: Cursor = None,
     data_dir: DataDir = None,
     database_url: DatabaseUrl = None,
     json: Json = False,
 ) -> None:
-    """List stores and their credits, newest first."""
+    """List stores, their credits, and how many days those last at the pace of the last seven."""
 
     async def act(rooms: Rooms) -> dict[str, Any]:
-        stores = await rooms.stores.list(limit, cursor)
-        balances = await rooms.balances([store.store_id for store in stores.items])
-        items = [_view(store, balances[store.store_id]) for store in stores.items]
-        return {
-            "items": items,
-            "next_cursor": str(stores.next_cursor) if stores.next_cursor else None,
-        }
+        from storecredit.ledger.owner_pages import OwnerFilter
+        from storecredit.ledger.owners import OwnerKind
+
+        wanted = OwnerFilter(below=below, status=status, tier=tier, search=search)
+        page = await rooms.page(OwnerKind.STORE, wanted, sort=sort, limit=limit, cursor=cursor)
+        items = await rooms.listed(await rooms.stores.several(page.owner_ids))
+        return {"items": items, "next_cursor": page.next_cursor}
 
     found = against(settings_of(data_dir=data_dir, database_url=database_url), act)
     if json:
         output.as_json(found)
         return
-    nothing = "There are no stores. `storecredit store create` makes one."
+    nothing = "There are no such stores. `storecredit store create` makes one."
     output.page(found["items"], COLUMNS, nothing=nothing, next_cursor=found["next_cursor"])
 
 
 @app.command("show")
 def show(
-    store_id: StoreId,
+    store: StoreName,
     data_dir: DataDir = None,
     database_url: DatabaseUrl = None,
     json: Json = False,
@@ -101,7 +126,7 @@ def show(
     """Show a store and its credits."""
 
     async def act(rooms: Rooms) -> dict[str, Any]:
-        return _view(await rooms.store(store_id), await rooms.balance(store_id))
+        return await rooms.view(await rooms.store(store))
 
     settings = settings_of(data_dir=data_dir, database_url=database_url)
     output.record(against(settings, act), json=json)
@@ -109,7 +134,7 @@ def show(
 
 @app.command("update")
 def update(
-    store_id: StoreId,
+    store: StoreName,
     name: Annotated[str | None, typer.Option("--name", help="What people call it.")] = None,
     shop_domain: Annotated[
         str | None, typer.Option("--shop-domain", help="The shop's domain name.")
@@ -122,38 +147,38 @@ def update(
     """Change a store's name, domain or tier; what is not given stays as it is."""
     if name is None and shop_domain is None and tier is None:
         raise Misused("Give what to change: --name, --shop-domain or --tier.")
-    act = _changing(store_id, name=name, shop_domain=shop_domain, tier=tier)
+    act = _changing(store, name=name, shop_domain=shop_domain, tier=tier)
     settings = settings_of(data_dir=data_dir, database_url=database_url)
     output.record(against(settings, act), json=json)
 
 
 @app.command("suspend")
 def suspend(
-    store_id: StoreId,
+    store: StoreName,
     data_dir: DataDir = None,
     database_url: DatabaseUrl = None,
     json: Json = False,
 ) -> None:
     """Refuse all of a store's API keys, within a second; its credits stay."""
     settings = settings_of(data_dir=data_dir, database_url=database_url)
-    output.record(against(settings, _changing(store_id, status="suspended")), json=json)
+    output.record(against(settings, _changing(store, status="suspended")), json=json)
 
 
 @app.command("resume")
 def resume(
-    store_id: StoreId,
+    store: StoreName,
     data_dir: DataDir = None,
     database_url: DatabaseUrl = None,
     json: Json = False,
 ) -> None:
     """Let a suspended store's API keys work again."""
     settings = settings_of(data_dir=data_dir, database_url=database_url)
-    output.record(against(settings, _changing(store_id, status="active")), json=json)
+    output.record(against(settings, _changing(store, status="active")), json=json)
 
 
 @app.command("overage")
 def overage(
-    store_id: StoreId,
+    store: StoreName,
     limit: Annotated[
         int,
         typer.Option("--limit", min=0, max=CREDITS_MAX, help="Until the next bill; 0: off."),
@@ -165,16 +190,16 @@ def overage(
     """Let a store go on at a balance of zero, up to a limit; it is billed once a month."""
 
     async def act(rooms: Rooms) -> dict[str, Any]:
-        if not await rooms.credits.set_overage_limit(store_id, limit):
-            raise unknown_store(store_id)
-        return _view(await rooms.store(store_id), await rooms.balance(store_id))
+        found = await rooms.store(store)
+        await rooms.credits.set_overage_limit(found.store_id, limit)
+        return await rooms.view(found)
 
     settings = settings_of(data_dir=data_dir, database_url=database_url)
     output.record(against(settings, act), json=json)
 
 
 def _changing(
-    store_id: UUID,
+    store: str,
     *,
     name: str | None = None,
     shop_domain: str | None = None,
@@ -182,15 +207,16 @@ def _changing(
     status: Literal["active", "suspended"] | None = None,
 ) -> Callable[[Rooms], Awaitable[dict[str, Any]]]:
     async def act(rooms: Rooms) -> dict[str, Any]:
+        store_id = await rooms.store_id(store)
         try:
-            store = await rooms.stores.update(
+            changed = await rooms.stores.update(
                 store_id, name=name, shop_domain=shop_domain, tier=tier, status=status
             )
         except ValueError as error:
             raise Misused(f"{error}. Nothing was changed.") from error
-        if store is None:
+        if changed is None:
             raise unknown_store(store_id)
-        return _view(store, await rooms.balance(store_id))
+        return await rooms.view(changed)
 
     return act
 
@@ -218,12 +244,4 @@ async def made(
     )
     if issued is None:
         raise unknown_store(store.store_id)
-    view = _view(store, await rooms.balance(store.store_id))
-    return {**view, "api_key": issued.key, "key_id": issued.api_key.key_id}
-
-
-def _view(store: "Store", credits: dict[str, int]) -> dict[str, Any]:
-    """A store as the operator's API shows it."""
-    fields = asdict(store)
-    moments = {name: fields.pop(name) for name in ("created_at", "updated_at")}
-    return {**fields, **credits, **moments}
+    return {**await rooms.view(store), "api_key": issued.key, "key_id": issued.api_key.key_id}

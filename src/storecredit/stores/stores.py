@@ -5,7 +5,7 @@ credits or not at all, and that a change is announced to every process, so that 
 keys stop working everywhere within a second.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
@@ -21,6 +21,8 @@ SHOP_DOMAIN_LENGTH_MAX = 253
 """RFC 1035 §2.3.4, in text form."""
 TIER_LENGTH_MAX = 50
 PAGE_LENGTH_MAX = 100
+NAMED_MAX = 10
+"""Of stores with one name or domain so many are found; nobody can choose among more."""
 
 Status = Literal["active", "suspended"]
 
@@ -90,6 +92,36 @@ class Stores:
         """The store, or None where there is none of that id."""
         row = await self._database.fetchrow("SELECT * FROM stores WHERE store_id = $1", store_id)
         return None if row is None else _store(row)
+
+    async def several(self, store_ids: Sequence[UUID]) -> tuple[Store, ...]:
+        """The stores of these ids, in this order; one that there is not is left out."""
+        rows = await self._database.fetch(
+            "SELECT * FROM stores WHERE store_id = ANY ($1)", store_ids
+        )
+        found = {row["store_id"]: _store(row) for row in rows}
+        return tuple(found[store_id] for store_id in store_ids if store_id in found)
+
+    async def named(self, text: str) -> tuple[Store, ...]:
+        """The stores that people may mean by a text, at most `NAMED_MAX`, oldest first.
+
+        What is a UUID is an id, and nothing else. Any other text is the name of a store, or its
+        domain, whole and in any case.
+        """
+        try:
+            store = await self.get(UUID(text))
+        except ValueError:
+            pass
+        else:
+            return () if store is None else (store,)
+        if "\0" in text:
+            return ()
+        rows = await self._database.fetch(
+            "SELECT * FROM stores WHERE lower($1) IN (lower(name), lower(shop_domain))"
+            " ORDER BY store_id LIMIT $2",
+            text,
+            NAMED_MAX,
+        )
+        return tuple(_store(row) for row in rows)
 
     async def list(self, limit: int = 50, cursor: UUID | None = None) -> StorePage:
         """At most `limit` (1 to `PAGE_LENGTH_MAX`) stores, newest first, older than `cursor`."""

@@ -1,16 +1,15 @@
 """`/api/admin/stores/{store_id}/generations`: what became of a store's generations, and why."""
 
 from typing import Any
-from uuid import UUID
 
 import msgspec
 from litestar import Request, get
 from litestar.di import NamedDependency
-from litestar.params import FromPath, FromQuery
+from litestar.params import FromQuery
 
 from storecredit.generation.sessions import Session, SessionStatus
 from storecredit.ledger.owners import Owner
-from storecredit.web.admin_keys import known_store
+from storecredit.stores.stores import Store
 from storecredit.web.b2b import Generation, generation_view
 from storecredit.web.envelope import Envelope, ErrorCode
 from storecredit.web.links import link_base
@@ -36,7 +35,7 @@ class OperatorGenerationPage(msgspec.Struct, frozen=True):
 
 
 @get(
-    "/stores/{store_id:uuid}/generations",
+    "/stores/{store_id:str}/generations",
     summary="List a store's generations",
     operation_id="listStoreGenerations",
     responses=operator_errors(ErrorCode.NOT_FOUND),
@@ -44,7 +43,7 @@ class OperatorGenerationPage(msgspec.Struct, frozen=True):
 async def list_generations(
     request: Request[Any, Any, Any],
     parts: NamedDependency[Parts],
-    store_id: FromPath[UUID],
+    store: NamedDependency[Store],
     status: FromQuery[SessionStatus | None] = None,
     request_id: WantedRequest = None,
     limit: Limit = PAGE_DEFAULT,
@@ -54,9 +53,8 @@ async def list_generations(
 
     With `request_id` the one that this request made.
     """
-    await known_store(parts, store_id)
     page = await parts.sessions.list(
-        await parts.credits.account_id(Owner.store(store_id)),
+        await parts.credits.account_id(Owner.store(store.store_id)),
         status=status,
         limit=limit,
         before=uuid_cursor(cursor),

@@ -111,19 +111,19 @@ class KeyList(msgspec.Struct, frozen=True):
 
 
 @post(
-    "/stores/{store_id:uuid}/keys",
+    "/stores/{store_id:str}/keys",
     summary="Make an API key",
     operation_id="createKey",
     responses=operator_errors(ErrorCode.NOT_FOUND),
     **example({"label": "web", "allowed_origins": ["https://hats.example"]}),
 )
 async def create_key(
-    parts: NamedDependency[Parts], store_id: FromPath[UUID], data: JSONBody[KeyBody]
+    parts: NamedDependency[Parts], store: NamedDependency[Store], data: JSONBody[KeyBody]
 ) -> Envelope[KeyMade]:
     """One more key for the store, shown this once."""
     with refusing():
         issued = await parts.api_keys.create(
-            store_id,
+            store.store_id,
             label=data.label,
             allowed_origins=data.allowed_origins,
             expires_at=data.expires_at and utc(data.expires_at),
@@ -134,19 +134,21 @@ async def create_key(
 
 
 @get(
-    "/stores/{store_id:uuid}/keys",
+    "/stores/{store_id:str}/keys",
     summary="List a store's keys",
     operation_id="listKeys",
     responses=operator_errors(ErrorCode.NOT_FOUND),
 )
-async def list_keys(parts: NamedDependency[Parts], store_id: FromPath[UUID]) -> Envelope[KeyList]:
+async def list_keys(
+    parts: NamedDependency[Parts], store: NamedDependency[Store]
+) -> Envelope[KeyList]:
     """The store's keys, newest first, those that stopped working included."""
-    await known_store(parts, store_id)
-    return Envelope(KeyList([_key_view(key) for key in await parts.api_keys.list(store_id)]))
+    keys = await parts.api_keys.list(store.store_id)
+    return Envelope(KeyList([_key_view(key) for key in keys]))
 
 
 @patch(
-    "/stores/{store_id:uuid}/keys/{key_id:uuid}",
+    "/stores/{store_id:str}/keys/{key_id:uuid}",
     summary="Change an API key",
     operation_id="updateKey",
     responses=operator_errors(ErrorCode.NOT_FOUND),
@@ -154,14 +156,14 @@ async def list_keys(parts: NamedDependency[Parts], store_id: FromPath[UUID]) -> 
 )
 async def update_key(
     parts: NamedDependency[Parts],
-    store_id: FromPath[UUID],
+    store: NamedDependency[Store],
     key_id: FromPath[UUID],
     data: JSONBody[KeyChange],
 ) -> Envelope[KeyView]:
     """Its label, or the origins that may use it; the key itself stays, and so does its expiry."""
     with refusing():
         changed = await parts.api_keys.update(
-            store_id, key_id, label=data.label, allowed_origins=data.allowed_origins
+            store.store_id, key_id, label=data.label, allowed_origins=data.allowed_origins
         )
     if changed is None:
         raise not_found("API key that still works")
@@ -169,23 +171,23 @@ async def update_key(
 
 
 @delete(
-    "/stores/{store_id:uuid}/keys/{key_id:uuid}",
+    "/stores/{store_id:str}/keys/{key_id:uuid}",
     summary="Revoke an API key",
     operation_id="revokeKey",
     status_code=200,
     responses=operator_errors(ErrorCode.NOT_FOUND),
 )
 async def revoke_key(
-    parts: NamedDependency[Parts], store_id: FromPath[UUID], key_id: FromPath[UUID]
+    parts: NamedDependency[Parts], store: NamedDependency[Store], key_id: FromPath[UUID]
 ) -> Envelope[KeyRevoked]:
     """The key stops working within a second on every process, for ever."""
-    if not await parts.api_keys.revoke(store_id, key_id):
+    if not await parts.api_keys.revoke(store.store_id, key_id):
         raise not_found("API key")
     return Envelope(KeyRevoked(key_id, revoked=True))
 
 
 @post(
-    "/stores/{store_id:uuid}/keys/{key_id:uuid}/rotate",
+    "/stores/{store_id:str}/keys/{key_id:uuid}/rotate",
     summary="Replace an API key",
     operation_id="rotateKey",
     responses=operator_errors(ErrorCode.NOT_FOUND),
@@ -193,14 +195,14 @@ async def revoke_key(
 )
 async def rotate_key(
     parts: NamedDependency[Parts],
-    store_id: FromPath[UUID],
+    store: NamedDependency[Store],
     key_id: FromPath[UUID],
     data: JSONBody[RotateBody | None] = None,
 ) -> Envelope[KeyMade]:
     """A new key with the same origins; the old one works on for the grace time given."""
     with refusing():
         issued = await parts.api_keys.rotate(
-            store_id, key_id, grace_seconds=(data or RotateBody()).grace_seconds
+            store.store_id, key_id, grace_seconds=(data or RotateBody()).grace_seconds
         )
     if issued is None:
         raise not_found("API key that still works")
@@ -236,11 +238,3 @@ def refusing() -> Iterator[None]:
 def wrong(name: str, message: str) -> Failure:
     """400 for one value of the body, by its name."""
     return invalid(message, [{"key": name, "source": "body", "message": message}])
-
-
-async def known_store(parts: Parts, store_id: UUID) -> Store:
-    """The store of this id. Raises Failure for an unknown one."""
-    store = await parts.stores.get(store_id)
-    if store is None:
-        raise not_found("store")
-    return store

@@ -14,9 +14,11 @@ from storecredit.web import (
     admin_generations,
     admin_keys,
     admin_requests,
+    admin_stores,
     b2b,
     b2c,
     billing,
+    named_stores,
     public,
     transactions,
     webhooks,
@@ -55,13 +57,14 @@ def routes(*, serves_metrics: bool = True) -> list[Any]:
         Router(
             "/api/admin",
             before_request=QueryCheck(),
+            dependencies={"store": Provide(named_stores.named_store)},
             tags=["operator"],
             security=[{"admin_token": []}],
             route_handlers=[
-                admin.create_store,  # POST  /stores
-                admin.list_stores,  # GET   /stores
-                admin.get_store,  # GET   /stores/{store_id}
-                admin.update_store,  # PATCH /stores/{store_id}
+                admin_stores.create_store,  # POST  /stores
+                admin_stores.list_stores,  # GET   /stores
+                admin_stores.get_store,  # GET   /stores/{store_id}
+                admin_stores.update_store,  # PATCH /stores/{store_id}
                 admin_keys.create_key,  # POST  /stores/{store_id}/keys
                 admin_keys.list_keys,  # GET   /stores/{store_id}/keys
                 admin_keys.update_key,  # PATCH /stores/{store_id}/keys/{key_id}

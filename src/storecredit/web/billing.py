@@ -8,7 +8,7 @@ import msgspec
 from litestar import Request, Response, get, post
 from litestar.di import NamedDependency
 from litestar.openapi.datastructures import ResponseSpec
-from litestar.params import FromPath, JSONBody
+from litestar.params import JSONBody
 
 from storecredit.billing.checkouts import (
     AlreadySubscribed,
@@ -24,8 +24,9 @@ from storecredit.billing.checkouts import (
 )
 from storecredit.billing.subscriptions import Subscription, SubscriptionStatus
 from storecredit.ledger.owners import Owner
+from storecredit.stores.stores import Store
 from storecredit.web.access import caller_of, visit_of
-from storecredit.web.admin_keys import known_store, wrong
+from storecredit.web.admin_keys import wrong
 from storecredit.web.bodies import Body
 from storecredit.web.envelope import Envelope, ErrorCode, Failure, billing_off, not_found
 from storecredit.web.moments import utc
@@ -127,7 +128,7 @@ async def create_checkout(
 
 
 @post(
-    "/stores/{store_id:uuid}/checkout",
+    "/stores/{store_id:str}/checkout",
     summary="Start a purchase for a store",
     operation_id="createStoreCheckout",
     responses={**_OPENED, **operator_errors(ErrorCode.NOT_FOUND, ErrorCode.IDEMPOTENCY_CONFLICT)},
@@ -136,12 +137,11 @@ async def create_checkout(
 async def create_store_checkout(
     request: Request[Any, Any, Any],
     parts: NamedDependency[Parts],
-    store_id: FromPath[UUID],
+    store: NamedDependency[Store],
     data: JSONBody[CheckoutBody],
 ) -> Response[Envelope[CheckoutView]]:
     """As the store itself would; whoever has the address of the checkout can pay it."""
-    await known_store(parts, store_id)
-    return await _open(request, parts, store_id, data, billing_off())
+    return await _open(request, parts, store.store_id, data, billing_off())
 
 
 async def _open(
@@ -227,17 +227,16 @@ async def list_subscriptions(
 
 
 @get(
-    "/stores/{store_id:uuid}/subscriptions",
+    "/stores/{store_id:str}/subscriptions",
     summary="List a store's subscriptions",
     operation_id="listStoreSubscriptions",
     responses=operator_errors(ErrorCode.NOT_FOUND),
 )
 async def list_store_subscriptions(
-    parts: NamedDependency[Parts], store_id: FromPath[UUID]
+    parts: NamedDependency[Parts], store: NamedDependency[Store]
 ) -> Envelope[SubscriptionList]:
     """As the store reads them."""
-    await known_store(parts, store_id)
-    return Envelope(await _subscriptions(parts, store_id))
+    return Envelope(await _subscriptions(parts, store.store_id))
 
 
 async def _subscriptions(parts: Parts, store_id: UUID) -> SubscriptionList:

@@ -57,7 +57,7 @@ _IDEMPOTENCY_KEY: Final = {
 
 
 _PARAMETERS: Final = {
-    "store_id": "The store.",
+    "store_id": "The store: its id, or its name or domain (in any case) if no other has the same.",
     "key_id": "The API key.",
     "session_id": "The generation, as its creation named it.",
     "problem_id": "The problem, as the list of problems names it.",

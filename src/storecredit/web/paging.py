@@ -32,7 +32,9 @@ def uuid_cursor(cursor: str | None) -> UUID | None:
     return None if cursor is None else UUID(cursor)
 
 
-def _given_out(read: Callable[[str], object]) -> Check:
+def given_out(read: Callable[[str], object]) -> Check:
+    """Refuses a cursor that `read` raises ValueError for."""
+
     def refusal(cursor: str, _settings: Settings) -> str | None:
         try:
             read(cursor)
@@ -70,8 +72,8 @@ OptionalLimit = Annotated[
         description=f"How many items at most; {PAGE_DEFAULT} unless given, and of CSV all.",
     ),
 ]
-SeqCursor = Annotated[str | None, _CURSOR, _given_out(seq_cursor)]
-UuidCursor = Annotated[str | None, _CURSOR, _given_out(uuid_cursor)]
+SeqCursor = Annotated[str | None, _CURSOR, given_out(seq_cursor)]
+UuidCursor = Annotated[str | None, _CURSOR, given_out(uuid_cursor)]
 WantedRequest = Annotated[
     str | None,
     QueryParameter(

@@ -14,6 +14,8 @@ from storecredit.generation.sessions import Sessions
 from storecredit.generation.storage import ResultStore
 from storecredit.ledger.balance_reads import BalanceReads
 from storecredit.ledger.credits import Credits
+from storecredit.ledger.owner_pages import OwnerPages
+from storecredit.ledger.pace import Pace
 from storecredit.operator.requests import Requests
 from storecredit.postgres.pool import Database
 from storecredit.settings import Settings
@@ -39,6 +41,8 @@ class Parts:
     rate_limits: RateLimits
     credits: Credits
     balances: BalanceReads
+    pace: Pace
+    owner_pages: OwnerPages
     tokens: Tokens
     users: Users
     sessions: Sessions

@@ -9,13 +9,12 @@ import msgspec
 from litestar import Request, Response, get
 from litestar.di import NamedDependency, Provide
 from litestar.openapi.datastructures import ResponseSpec
-from litestar.params import FromPath
 
 from storecredit.ledger.credits import Movement, MovementFilter
 from storecredit.ledger.outcomes import StoreMovementType
 from storecredit.ledger.owners import Owner
+from storecredit.stores.stores import Store
 from storecredit.web.access import caller_of
-from storecredit.web.admin_keys import known_store
 from storecredit.web.csv_export import CsvFile, csv_page, lines, struct_lines, wants_csv
 from storecredit.web.envelope import Envelope, ErrorCode
 from storecredit.web.headers import CREDITS_REMAINING
@@ -89,7 +88,7 @@ async def list_transactions(
 
 
 @get(
-    "/stores/{store_id:uuid}/transactions",
+    "/stores/{store_id:str}/transactions",
     summary="Read a store's ledger",
     operation_id="listStoreTransactions",
     dependencies={"wanted": Provide(movement_filter)},
@@ -98,14 +97,13 @@ async def list_transactions(
 async def list_store_transactions(
     request: Request[Any, Any, Any],
     parts: NamedDependency[Parts],
-    store_id: FromPath[UUID],
+    store: NamedDependency[Store],
     wanted: NamedDependency[MovementFilter],
     limit: OptionalLimit = None,
     cursor: SeqCursor = None,
 ) -> Answer:
     """As the store reads it: newest first; with `Accept: text/csv` whole, as a file."""
-    await known_store(parts, store_id)
-    return await _answer(request, parts, store_id, wanted, limit, cursor)
+    return await _answer(request, parts, store.store_id, wanted, limit, cursor)
 
 
 async def _answer(

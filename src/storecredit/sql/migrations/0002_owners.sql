@@ -59,11 +59,28 @@ COMMENT ON COLUMN store_api_keys.allowed_origins IS
 CREATE TABLE users (
     user_id uuid PRIMARY KEY,
     created_at timestamptz NOT NULL DEFAULT now(),
+    blocked_at timestamptz,
+    erased_at timestamptz,
+    erasure_due_at timestamptz,
     is_bonus_withheld boolean NOT NULL DEFAULT false,
     owner_kind text NOT NULL GENERATED ALWAYS AS ('user') STORED,
-    FOREIGN KEY (user_id, owner_kind) REFERENCES accounts (owner_id, owner_kind)
+    status text NOT NULL GENERATED ALWAYS AS (
+        CASE WHEN erased_at IS NOT NULL THEN 'erased' WHEN blocked_at IS NOT NULL THEN 'blocked'
+            ELSE 'active' END) STORED,
+    FOREIGN KEY (user_id, owner_kind) REFERENCES accounts (owner_id, owner_kind),
+    CONSTRAINT who_is_erased_is_blocked CHECK (erased_at IS NULL OR blocked_at IS NOT NULL),
+    CONSTRAINT erasures_are_due_to_the_erased
+        CHECK (erasure_due_at IS NULL OR erased_at IS NOT NULL)
 );
+CREATE INDEX due_erasures ON users (erasure_due_at) WHERE erasure_due_at IS NOT NULL;
 COMMENT ON TABLE users IS
     'The end users; the id is the subject of their token. Written by functions only.';
 COMMENT ON COLUMN users.is_bonus_withheld IS
     'The starter credits are still to be given, once the user is no longer anonymous.';
+COMMENT ON COLUMN users.blocked_at IS
+    'None of the user''s tokens is accepted since then; null: they are.';
+COMMENT ON COLUMN users.erased_at IS
+    'When what is personal was removed; the row stays, so that nobody makes the user anew.';
+COMMENT ON COLUMN users.erasure_due_at IS
+    'When to look for what is left of an erased user: results on disk, and what calls wrote that were '
+    'under way. Null: there is nothing to look for.';

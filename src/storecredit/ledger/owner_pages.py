@@ -1,0 +1,230 @@
+"""Stores and end users in pages: which of them, in which order, and where a page ends.
+
+Hides the SQL and what stands in a cursor. Promises that nobody comes twice and nobody is left out
+however credits move meanwhile: pages in order of balance are all of one moment, that of the first
+page, which their cursor carries. (But for a movement that was just being committed at that moment.)
+No index on balances makes that quick, since every movement would have to be written into it: the
+newest movement of each owner that the other filters leave is looked at, 2 µs each.
+"""
+
+import contextlib
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated, Any, Final, assert_never
+from uuid import UUID
+
+import msgspec
+
+from storecredit.ledger.owners import OwnerKind
+from storecredit.postgres.pool import Database
+from storecredit.postgres.servers import Record
+
+PAGE_MAX: Final = 100
+SEARCH_LENGTH_MAX: Final = 253
+CURSOR_LENGTH_MAX: Final = 2_500
+"""A name of 200 characters may take 1,200 bytes of JSON, and four thirds of that here."""
+
+
+class OwnerSort(StrEnum):
+    """The order of a list. balance: the lowest first; name: A to Z; created: the newest first."""
+
+    BALANCE = "balance"
+    NAME = "name"
+    CREATED = "created"
+
+
+class ByAge(msgspec.Struct, frozen=True):
+    """Where a page in order of creation ended."""
+
+    owner_id: UUID
+
+
+class ByName(msgspec.Struct, frozen=True, array_like=True, tag="name"):
+    """Where a page in order of name ended."""
+
+    owner_id: UUID
+    name: str
+
+
+class ByBalance(msgspec.Struct, frozen=True, array_like=True, tag="balance"):
+    """Where a page in order of balance ended, and the moment whose balances are meant."""
+
+    owner_id: UUID
+    balance: Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+    at: Annotated[datetime, msgspec.Meta(tz=True)]
+
+
+OwnerCursor = ByAge | ByName | ByBalance
+
+
+def read_cursor(text: str) -> OwnerCursor:
+    """A cursor as it was given out. Raises ValueError for any other text."""
+    with contextlib.suppress(ValueError):
+        return ByAge(UUID(text))
+    padded = text.encode("ascii") + b"=" * (-len(text) % 4)
+    cursor = msgspec.json.decode(urlsafe_b64decode(padded), type=ByName | ByBalance)
+    if "\0" in getattr(cursor, "name", ""):
+        raise ValueError("no name has a NUL character")
+    return cursor
+
+
+def _written(cursor: OwnerCursor) -> str:
+    if isinstance(cursor, ByAge):
+        return str(cursor.owner_id)
+    return urlsafe_b64encode(msgspec.json.encode(cursor)).decode().rstrip("=")
+
+
+class CursorMisplaced(ValueError):
+    """The cursor is of a list in another order; the message is a sentence for people."""
+
+
+@dataclass(frozen=True, slots=True)
+class OwnerFilter:
+    """Which owners are wanted; None leaves a field out.
+
+    `below`: those with fewer credits than that. `search`: those with this text, in any case, in
+    their id or, of a store, in its name or domain. `tier`: of stores only.
+    """
+
+    below: int | None = None
+    status: str | None = None
+    tier: str | None = None
+    search: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OwnerPage:
+    """The ids of owners in their order; `next_cursor` continues the list, None at its end."""
+
+    owner_ids: tuple[UUID, ...]
+    next_cursor: str | None
+
+
+# Each kind of owner in one form.
+_OWNERS: Final = {
+    OwnerKind.STORE: """
+        SELECT s.store_id AS owner_id, s.owner_kind, s.status, s.tier, lower(s.name) AS name,
+            lower(s.name || E'\\n' || s.shop_domain || E'\\n' || s.store_id) AS words
+        FROM stores s""",
+    OwnerKind.USER: """
+        SELECT u.user_id AS owner_id, u.owner_kind, NULL AS tier, '' AS name, u.created_at,
+            u.status, u.user_id::text AS words
+        FROM users u""",
+}
+_ORDER: Final = {
+    (OwnerKind.STORE, OwnerSort.CREATED): "o.owner_id DESC",
+    (OwnerKind.STORE, OwnerSort.NAME): "o.name, o.owner_id",
+    (OwnerKind.STORE, OwnerSort.BALANCE): "b.balance, o.owner_id",
+    (OwnerKind.USER, OwnerSort.CREATED): "o.created_at DESC, o.owner_id DESC",
+    (OwnerKind.USER, OwnerSort.BALANCE): "b.balance, o.owner_id",
+}
+_OLDER: Final = {
+    OwnerKind.STORE: "o.owner_id < {cursor}",
+    OwnerKind.USER: """(o.created_at, o.owner_id) <
+        (SELECT u.created_at, u.user_id FROM users u WHERE u.user_id = {cursor})""",
+}
+# Of an owner whose credits have moved since, what its movements had left by then.
+_BALANCE: Final = """
+    SELECT coalesce((
+        SELECT CASE WHEN n.created_at <= {at} THEN n.balance_after
+            ELSE balance_at(a.account_id, {at}) END
+        FROM movements n WHERE n.account_id = a.account_id
+        ORDER BY n.account_id DESC, n.seq DESC LIMIT 1), 0) AS balance"""
+
+
+class OwnerPages:
+    """Lists the ids of stores and of end users."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def page(
+        self,
+        kind: OwnerKind,
+        wanted: OwnerFilter,
+        *,
+        sort: OwnerSort = OwnerSort.CREATED,
+        limit: int,
+        cursor: OwnerCursor | None = None,
+    ) -> OwnerPage:
+        """At most `limit` (1 to `PAGE_MAX`) owners of a kind, those after `cursor`.
+
+        In order of name, a store that is renamed meanwhile stands where its new name belongs.
+        Raises CursorMisplaced, ValueError (no such limit), KeyError (end users have no names),
+        DatabaseUnavailable.
+        """
+        if not 1 <= limit <= PAGE_MAX:
+            raise ValueError(f"a page has 1 to {PAGE_MAX} owners, not {limit}")
+        query = _Query(kind, wanted, sort, cursor)
+        rows = await self._database.fetch(query.text(limit + 1), *query.arguments)
+        return OwnerPage(
+            tuple(row["owner_id"] for row in rows[:limit]),
+            _written(_cursor(sort, rows[limit - 1])) if len(rows) > limit else None,
+        )
+
+
+def _cursor(sort: OwnerSort, last: Record) -> OwnerCursor:
+    match sort:
+        case OwnerSort.BALANCE:
+            return ByBalance(last["owner_id"], last["balance"], last["at"])
+        case OwnerSort.NAME:
+            return ByName(last["owner_id"], last["name"])
+        case OwnerSort.CREATED:
+            return ByAge(last["owner_id"])
+        case _:
+            assert_never(sort)
+
+
+class _Query:
+    """One statement, put together of what is asked for; what callers send are its arguments."""
+
+    def __init__(
+        self, kind: OwnerKind, wanted: OwnerFilter, sort: OwnerSort, cursor: OwnerCursor | None
+    ) -> None:
+        self.arguments: list[Any] = []
+        self._owners = _OWNERS[kind]
+        self._at = "now()"
+        self._order = _ORDER[kind, sort]
+        self._conditions = ["true", *self._after(kind, sort, cursor), *self._wanted(wanted)]
+
+    def text(self, limit: int) -> str:
+        """The statement, for so many rows: each has what a cursor in any order holds."""
+        return (
+            f"SELECT o.owner_id, o.name, b.balance, {self._at} AS at"  # noqa: S608 - constants
+            f" FROM ({self._owners}) o JOIN accounts a USING (owner_id, owner_kind)"
+            f" CROSS JOIN LATERAL ({_BALANCE.format(at=self._at)}) b"
+            f" WHERE {' AND '.join(self._conditions)} ORDER BY {self._order} LIMIT {limit}"
+        )
+
+    def _argument(self, value: object) -> str:
+        self.arguments.append(value)
+        return f"${len(self.arguments)}"
+
+    def _after(self, kind: OwnerKind, sort: OwnerSort, cursor: OwnerCursor | None) -> Iterator[str]:
+        match sort, cursor:
+            case _, None:
+                pass
+            case OwnerSort.BALANCE, ByBalance(owner_id, balance, at):
+                self._at = f"{self._argument(at)}::timestamptz"
+                place = f"{self._argument(balance)}::bigint, {self._argument(owner_id)}::uuid"
+                yield f"(b.balance, o.owner_id) > ({place})"
+            case OwnerSort.NAME, ByName(owner_id, name):
+                place = f"{self._argument(name)}::text, {self._argument(owner_id)}::uuid"
+                yield f"(o.name, o.owner_id) > ({place})"
+            case OwnerSort.CREATED, ByAge(owner_id):
+                yield _OLDER[kind].format(cursor=self._argument(owner_id))
+            case _:
+                raise CursorMisplaced(f"This cursor is of no list sorted by {sort.value}.")
+
+    def _wanted(self, wanted: OwnerFilter) -> Iterator[str]:
+        if wanted.below is not None:
+            yield f"b.balance < {self._argument(wanted.below)}::bigint"
+        if wanted.status is not None:
+            yield f"o.status = {self._argument(wanted.status)}"
+        if wanted.tier is not None:
+            yield f"o.tier = {self._argument(wanted.tier)}"
+        if wanted.search is not None:
+            yield f"position(lower({self._argument(wanted.search)}) IN o.words) > 0"

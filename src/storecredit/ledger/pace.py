@@ -1,0 +1,47 @@
+"""How long an owner's credits last if it goes on as it did."""
+
+from collections.abc import Mapping
+from typing import Final
+from uuid import UUID
+
+from storecredit.ledger.credits import Balance
+from storecredit.ledger.owners import OwnerKind
+from storecredit.postgres.pool import Database
+
+PACE_DAYS: Final = 7
+"""The days that are taken as its pace."""
+
+
+class Pace:
+    """Tells how many days are left."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def days_left(
+        self, kind: OwnerKind, balances: Mapping[UUID, Balance]
+    ) -> dict[UUID, float | None]:
+        """How many days each balance lasts at the pace of the last seven, to one decimal.
+
+        The pace is what was spent from the balance in those days less what was given back in them,
+        divided by seven: for an owner that is younger, too. None: nothing was spent, net. What was
+        used beyond the balance (overage), was clawed back or has expired is no pace. A search by
+        halves in the ledger of each owner: 20 look-ups by key for a million movements.
+        """
+        rows = await self._database.fetch(
+            """SELECT a.owner_id, spent_since(a.account_id, now() - make_interval(days => $3))
+               FROM accounts a WHERE a.owner_kind = $1 AND a.owner_id = ANY ($2)""",
+            kind,
+            list(balances),
+            PACE_DAYS,
+        )
+        spent = dict(map(tuple, rows))
+        return {
+            owner_id: days_left(balance.balance, spent.get(owner_id, 0))
+            for owner_id, balance in balances.items()
+        }
+
+
+def days_left(balance: int, spent: int) -> float | None:
+    """How many days a balance lasts if `spent` credits were spent in `PACE_DAYS` days."""
+    return round(balance * PACE_DAYS / spent, 1) if spent > 0 else None
