@@ -55,7 +55,7 @@ def test_an_unknown_store_or_key_is_named(new_storecredit: Storecredit, database
 @pytest.mark.parametrize(
     "command, named",
     [
-        ("store show nonsense", "STORE_ID"),
+        (f"key revoke {NOBODY} nonsense", "KEY_ID"),
         (f"credits add {NOBODY} 0", "AMOUNT"),
         (f"credits add {NOBODY} -50", "greater than or equal to 1"),
         (f"credits add {NOBODY} 5 --tpye refund", "--tpye"),

@@ -1,0 +1,98 @@
+"""Stores as people call them on the command line, and lists of them."""
+
+from typing import Any
+
+import pytest
+
+from tests.e2e.in_process import InProcess
+
+
+@pytest.fixture
+def storecredit(database_url: str) -> InProcess:
+    return InProcess(database_url)
+
+
+def made(storecredit: InProcess, name: str, domain: str, credits: int = 5) -> dict[str, Any]:
+    store: dict[str, Any] = storecredit(
+        *("store", "create", "--name", name, "--shop-domain", domain),
+        *("--credits", credits, "--json"),
+    ).json()
+    return store
+
+
+def test_every_command_takes_a_stores_id_name_or_domain(storecredit: InProcess) -> None:
+    store = made(storecredit, "Hats & Co", "Hats.example")
+    other = made(storecredit, "Other", "other.example")
+    for name in (store["store_id"], "hats & co", "hats.EXAMPLE"):
+        assert storecredit("store", "show", name, "--json").json()["store_id"] == store["store_id"]
+        for change in (("suspend",), ("resume",), ("update",)):
+            more = ("--tier", "growth") if change == ("update",) else ()
+            changed = storecredit("store", *change, name, *more, "--json").json()
+            assert changed["store_id"] == store["store_id"]
+        limit = storecredit("store", "overage", name, "--limit", 7, "--json").json()
+        assert (limit["store_id"], limit["overage_limit"]) == (store["store_id"], 7)
+        key = storecredit("key", "create", name, "--json").json()
+        assert key["store_id"] == store["store_id"]
+        of_key = (name, key["key_id"])
+        assert storecredit("key", "update", *of_key, "--label", "x", "--json").json()
+        assert storecredit("key", "rotate", *of_key, "--json").json()
+        assert storecredit("key", "revoke", *of_key, "--json").json()["revoked"]
+        assert len(storecredit("key", "list", name, "--json").json()["items"]) >= 3
+        assert storecredit("credits", "add", name, 1, "--json").json()["added"]
+        ledger = storecredit("credits", "history", name, "--json").json()["items"]
+        balance = storecredit("credits", "balance", name, "--json").json()["balance"]
+        assert balance == ledger[0]["balance_after"]
+        assert "no subscription" in storecredit("billing", "subscriptions", name).errors
+    assert storecredit("credits", "balance", "Hats & Co", "--json").json()["balance"] == 8
+    assert storecredit("credits", "balance", "other", "--json").json()["balance"] == 5
+    assert storecredit("store", "show", other["store_id"], "--json").json()["tier"] == "default"
+
+
+def test_a_name_that_several_have_or_none_is_told_with_what_to_do(storecredit: InProcess) -> None:
+    first = made(storecredit, "Twin", "one.example")
+    second = made(storecredit, "twin", "two.example\a")
+    booking = ("billing", "book", "txn_1", "--credits", 5, "--store")
+    for command in (("store", "suspend"), ("key", "create"), ("credits", "balance"), booking):
+        told = storecredit(*command, "TWIN").sentence(2)
+        for each in (first["store_id"], second["store_id"], "one.example", "Nothing was changed"):
+            assert each in told
+        assert "\a" not in told
+        assert (
+            "There is no store triplet. `storecredit" in storecredit(*command, "triplet").sentence()
+        )
+    for store in (first, second):
+        shown = storecredit("store", "show", store["store_id"], "--json").json()
+        assert shown["status"] == "active"
+    assert storecredit("store", "show", "ONE.example", "--json").json()["name"] == "Twin"
+
+
+def test_stores_are_listed_by_what_they_have_left(storecredit: InProcess) -> None:
+    for name, credits in (("b", 30), ("C", 10), ("a", 20)):
+        made(storecredit, name, f"{name}.example", credits)
+    storecredit("store", "suspend", "b")
+
+    def names(*options: object) -> list[str]:
+        found = storecredit("store", "list", *options, "--json").json()
+        return [item["name"] for item in found["items"]]
+
+    assert names() == ["a", "C", "b"]
+    assert names("--sort", "name") == ["a", "b", "C"]
+    assert names("--sort", "balance") == ["C", "a", "b"]
+    assert names("--below", 30, "--sort", "balance") == ["C", "a"]
+    assert names("--status", "suspended") == ["b"]
+    assert names("--tier", "growth") == []
+    assert names("--search", "B.EXAMPLE") == ["b"]
+    page = storecredit("store", "list", "--sort", "balance", "--limit", 2, "--json").json()
+    cursor = ("--cursor", page["next_cursor"])
+    assert names("--sort", "balance", *cursor) == ["b"]
+    assert {item["days_left"] for item in page["items"]} == {None}
+    table = storecredit("store", "list", "--limit", 1)
+    assert "days_left" in table.output
+    assert "--cursor" in table.errors
+    assert "sorted by name" in storecredit("store", "list", "--sort", "name", *cursor).sentence(2)
+    assert "--cursor" in storecredit("store", "list", "--cursor", "garbage").sentence(2)
+    for wrong in (("--below", -1), ("--sort", "age"), ("--status", "gone"), ("--search", "")):
+        done = storecredit("store", "list", *wrong)
+        assert (done.status, done.output) == (2, "")
+        assert wrong[0] in done.errors
+    assert "no such stores" in storecredit("store", "list", "--below", 0).errors
