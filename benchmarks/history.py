@@ -30,9 +30,10 @@ _MOVEMENTS = """
 """
 _SESSIONS = """
     INSERT INTO sessions
-        (account_id, session_id, created_at, started_at, completed_at, attempts, status,
+        (account_id, session_id, created_at, started_at, completed_at, attempts, credits, status,
          request_id, fingerprint)
-    SELECT m.account_id, m.session_id, m.created_at, m.created_at, m.created_at, 1, 'completed',
+    SELECT m.account_id, m.session_id, m.created_at, m.created_at, m.created_at, 1, m.amount,
+        'completed',
         m.request_id, sha256(m.request_id::bytea)
     FROM movements m WHERE m.session_id IS NOT NULL
 """

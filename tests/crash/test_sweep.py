@@ -32,7 +32,7 @@ async def overdue(
 ) -> GenerationJob:
     """A generation that should have ended a minute ago."""
     input_ = GenerationInput(("https://images.example/a.png",))
-    outcome = await service.parts.lifecycle.create(account, request_id, input_, None)
+    outcome = await service.parts.lifecycle.create(account, request_id, input_, None, 1)
     assert isinstance(outcome, Created)
     await admin.execute(
         """UPDATE sessions SET created_at = now() - interval '61 minutes'

@@ -235,11 +235,9 @@ class LedgerMachine(RuleBasedStateMachine):
         for door, order in zip(DOORS, (asked, sorted(asked, reverse=True)), strict=True):
             self.move_many(door, [(at, amount, request_id) for amount in order])
 
-    @rule(target=sessions, items=batches(st.tuples(places, request_ids, contents)))
-    def create(self, items: list[tuple[int, str, bytes]]) -> MultipleResults[tuple[int, UUID]]:
-        batch = [
-            (self.ids[at], uuid7(), request, content) for at, request, content in ascending(items)
-        ]
+    @rule(target=sessions, items=batches(st.tuples(places, request_ids, amounts, contents)))
+    def create(self, items: list[tuple[int, str, int, bytes]]) -> MultipleResults[tuple[int, UUID]]:
+        batch = [(self.ids[at], uuid7(), *request) for at, *request in ascending(items)]
         answers: list[Created] | None = self.agree(
             lambda: self.settle(batch, AccountModel.create_many),
             lambda: self.create_generations(batch),
@@ -261,9 +259,9 @@ class LedgerMachine(RuleBasedStateMachine):
     @rule(items=batches(st.tuples(places, request_ids)), bad=bad_request_ids | st.none())
     def create_what_is_refused(self, items: list[tuple[int, str]], bad: str | None) -> None:
         """One item that cannot be: nothing of the batch is written."""
-        batch = [(self.ids[at], uuid7(), request, b"1" * 32) for at, request in ascending(items)]
+        batch = [(self.ids[at], uuid7(), request, 1, b"1" * 32) for at, request in ascending(items)]
         last = UNKNOWN_ACCOUNT if bad is None else batch[-1][0]
-        batch.append((last, uuid7(), "a" if bad is None else bad, b"1" * 32))
+        batch.append((last, uuid7(), "a" if bad is None else bad, 1, b"1" * 32))
         error = CreditError.UNKNOWN_ACCOUNT if bad is None else CreditError.INVALID_REQUEST_ID
         self.refused_with(error, lambda: self.create_generations(batch))
 
@@ -301,12 +299,7 @@ class LedgerMachine(RuleBasedStateMachine):
         batch = [(*session, f"CODE {n}") for n, session in enumerate(ordered)]
         self.agree(
             lambda: self.settle(batch, AccountModel.fail_many),
-            lambda: [
-                outcome
-                for (outcome,) in self.call_many(
-                    "fail_generations", [(*item, "Broke.", None) for item in batch]
-                )
-            ],
+            lambda: self.call_many("fail_generations", [(*item, "Broke.", None) for item in batch]),
         )
 
     @rule(session=sessions, at=places)
@@ -315,7 +308,7 @@ class LedgerMachine(RuleBasedStateMachine):
         if other == session[0]:
             return
         failed = (other, session_id, "E", "Broke.", None)
-        assert self.call_many("fail_generations", [failed]) == [("not_found",)]
+        assert self.call_many("fail_generations", [failed]) == [("not_found", None)]
         assert self.call_many("complete_generations", [failed[:3]]) == [("not_found",)]
         assert self.call_many("start_generations", [failed[:2]])[0][0] == "not_found"
 

@@ -25,8 +25,8 @@ ADDITIONS = {
 }
 OVERAGE_LIMIT_MAX = {OwnerKind.STORE: 2**31 - 1, OwnerKind.USER: 0}
 
-Created = tuple[str, UUID | None, str | None, int, str | None]
-"""What a create answers: outcome, session, its status, balance, and what it was charged as."""
+Created = tuple[str, UUID | None, str | None, int, str | None, int | None]
+"""What a create answers: outcome, session, its status, balance, what it was charged as, credits."""
 
 
 class Refused(Exception):
@@ -43,6 +43,7 @@ class SessionModel:
 
     session_id: UUID
     request_id: str
+    credits: int
     content: bytes
     status: str = "queued"
     attempts: int = 0
@@ -56,7 +57,8 @@ class SessionModel:
     @property
     def row(self) -> SessionRow:
         return SessionRow(
-            self.request_id, self.status, self.attempts, self.result_key, self.error_code
+            *(self.request_id, self.credits, self.status),
+            *(self.attempts, self.result_key, self.error_code),
         )
 
 
@@ -218,29 +220,30 @@ class AccountModel:
             raise Refused(CreditError.REFUND_EXCEEDS_DEDUCTION)
         return outcome == "refunded"
 
-    def create_many(self, items: list[tuple[UUID, str, bytes]]) -> list[Created]:
+    def create_many(self, items: list[tuple[UUID, str, int, bytes]]) -> list[Created]:
         refused: set[str] = set()
         return [self._create(*item, refused) for item in items]
 
     def _create(
-        self, session_id: UUID, request_id: str, content: bytes, refused: set[str]
+        self, session_id: UUID, request_id: str, price: int, content: bytes, refused: set[str]
     ) -> Created:
-        charged = self._charge(1, request_id, refused, session_id)
+        charged = self._charge(price, request_id, refused, session_id)
         if charged == "insufficient":
-            return "insufficient", None, None, self.balance, None
+            return "insufficient", None, None, self.balance, None, price
         if charged in {"deducted", "overage"}:
-            self.sessions[session_id] = SessionModel(session_id, request_id, content)
+            self.sessions[session_id] = SessionModel(session_id, request_id, price, content)
         movement = self.movement(request_id, *CHARGES)
         assert movement is not None
         # What a direct call had taken has no session.
         session = self.sessions[movement.session_id] if movement.session_id else None
         if session is None:
-            return "conflict", None, None, self.balance, None
+            return "conflict", None, None, self.balance, None, None
         if session.content != content:
-            return "conflict", session.session_id, session.status, self.balance, None
+            return "conflict", session.session_id, session.status, self.balance, None, None
         outcome = "created" if charged in {"deducted", "overage"} else "replayed"
         charged_as = "balance" if movement.type == "deduction" else "overage"
-        return outcome, session.session_id, session.status, self.balance, charged_as
+        made = (session.session_id, session.status, self.balance, charged_as, session.credits)
+        return outcome, *made
 
     def start_many(self, ids: list[UUID]) -> list[tuple[str, int | None]]:
         """One (outcome, attempt) each; the same session twice is one attempt."""
@@ -273,18 +276,19 @@ class AccountModel:
             return "completed"
         return f"already_{session.status}"
 
-    def fail_many(self, items: list[tuple[UUID, str]]) -> list[str]:
+    def fail_many(self, items: list[tuple[UUID, str]]) -> list[tuple[str, int | None]]:
+        """What became of each, and the credits that went back for it."""
         return [self._fail(*item) for item in items]
 
-    def _fail(self, session_id: UUID, error_code: str) -> str:
+    def _fail(self, session_id: UUID, error_code: str) -> tuple[str, int | None]:
         session = self.sessions.get(session_id)
         if session is None:
-            return "not_found"
+            return "not_found", None
         if not session.is_open:
-            return f"already_{session.status}"
+            return f"already_{session.status}", None
         session.status, session.error_code = "failed", error_code
-        self._return(1, session.request_id)
-        return "failed"
+        self._return(session.credits, session.request_id)
+        return "failed", session.credits
 
     def forget(self, session_id: UUID) -> bool:
         session = self.sessions.get(session_id)

@@ -120,10 +120,12 @@ class Caller:
     async def _create(self) -> None:
         batch = self._batch()
         requests, ids = self._requests(len(batch)), [uuid7() for _ in batch]
+        prices = [self._random.choice((1, 1, 2, 3)) for _ in batch]
         prints = [self._random.choice(PRINTS) for _ in batch]
         nothing = [None] * len(batch)
         (row,) = await self._call(
-            "create_generations", batch, ids, requests, prints, nothing, nothing, "g", nothing
+            *("create_generations", batch, ids, requests, prices, prints),
+            *(nothing, nothing, "g", nothing),
         )
         self._count(row["outcomes"])
         for account, request, outcome, session in zip(

@@ -37,6 +37,7 @@ class SessionRow(NamedTuple):
     """A generation session."""
 
     request_id: str
+    credits: int
     status: str
     attempts: int
     result_key: str | None
@@ -97,7 +98,7 @@ async def read_back(connection: Connection, account_ids: list[int]) -> dict[int,
     for account_id, session_id, has_job, *session in await connection.fetch(
         """SELECT s.account_id, s.session_id, EXISTS (
                    SELECT FROM pgqueuer j WHERE j.dedupe_key = s.session_id::text),
-               s.request_id, s.status, s.attempts, s.result_key, s.error_code
+               s.request_id, s.credits, s.status, s.attempts, s.result_key, s.error_code
            FROM sessions s WHERE s.account_id = ANY ($1)""",
         account_ids,
     ):

@@ -85,7 +85,7 @@ def holding(accounts: Sequence[Account]) -> str:
 
 
 def ask(lifecycle: Lifecycle, account: Account, request_id: str) -> asyncio.Task[object]:
-    return asyncio.create_task(lifecycle.create(account, request_id, INPUT, None))
+    return asyncio.create_task(lifecycle.create(account, request_id, INPUT, None, 1))
 
 
 async def charged(admin: asyncpg.Connection, account: Account) -> list[str]:
@@ -139,9 +139,9 @@ async def test_who_is_held_up_past_the_deadline_is_told_that_nothing_was_done(
         async with held(database_url, holding(accounts[:1])):
             for request_id in ("a", "b"):
                 with pytest.raises(DatabaseUnavailable):
-                    await lifecycle.create(accounts[0], request_id, INPUT, None)
-            assert isinstance(await lifecycle.create(accounts[1], "c", INPUT, None), Created)
-        assert isinstance(await lifecycle.create(accounts[0], "d", INPUT, None), Created)
+                    await lifecycle.create(accounts[0], request_id, INPUT, None, 1)
+            assert isinstance(await lifecycle.create(accounts[1], "c", INPUT, None, 1), Created)
+        assert isinstance(await lifecycle.create(accounts[0], "d", INPUT, None, 1), Created)
     assert await charged(admin, accounts[0]) == ["d"]
 
 
@@ -151,7 +151,7 @@ async def test_an_account_that_is_free_again_shares_batches_as_before(
     async with creating(database, settings) as lifecycle:
         async with held(database_url, holding(accounts[:1])):
             waiting = ask(lifecycle, accounts[0], "a")
-            assert isinstance(await lifecycle.create(accounts[1], "b", INPUT, None), Created)
+            assert isinstance(await lifecycle.create(accounts[1], "b", INPUT, None, 1), Created)
         assert isinstance(await waiting, Created)
         async with held(database_url, holding(accounts[1:2])):
             # In the lane, which the first one is back in, and waits there for the second.

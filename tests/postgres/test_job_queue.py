@@ -219,6 +219,7 @@ async def test_a_job_that_is_cut_off_at_the_end_of_the_drain_is_found_by_the_swe
             "req-1",
             GenerationInput(("https://images.example/a.png",)),
             None,
+            1,
         )
         assert isinstance(made, Created)
         async with working(service.queue, cut_off, drain_seconds=0):

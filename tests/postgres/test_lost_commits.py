@@ -88,7 +88,7 @@ async def creating_over(line: Line, settings: Settings) -> AsyncIterator[Lifecyc
 
 async def create(lifecycle: Lifecycle, account: Account, *request_ids: str) -> list[CreateOutcome]:
     return await asyncio.gather(
-        *(lifecycle.create(account, request_id, INPUT, None) for request_id in request_ids)
+        *(lifecycle.create(account, request_id, INPUT, None, 1) for request_id in request_ids)
     )
 
 
@@ -319,10 +319,10 @@ async def test_an_account_that_does_not_exist_is_refused_and_its_batch_mates_are
     unknown = Account(0, Owner.store(UUID(int=7)))
     async with creating(database, one_lane) as lifecycle:
         first, refused, last, namesakes = await asyncio.gather(
-            lifecycle.create(accounts[0], "a", INPUT, None),
-            lifecycle.create(unknown, "b", INPUT, None),
-            lifecycle.create(accounts[0], "c", INPUT, None),
-            lifecycle.create(accounts[1], "a", INPUT, None),
+            lifecycle.create(accounts[0], "a", INPUT, None, 1),
+            lifecycle.create(unknown, "b", INPUT, None, 1),
+            lifecycle.create(accounts[0], "c", INPUT, None, 1),
+            lifecycle.create(accounts[1], "a", INPUT, None, 1),
             return_exceptions=True,
         )
     assert isinstance(refused, StatementRefused)

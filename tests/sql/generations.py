@@ -14,7 +14,7 @@ CONTENT, OTHER_CONTENT = b"c" * 32, b"o" * 32
 INPUT: Final = '{"image_urls":[]}'
 METADATA: Final = '{"order":"1"}'
 ENTRYPOINT: Final = "generate"
-CREATE: Final = "SELECT * FROM create_generations($1, $2, $3, $4, $5, $6, $7, $8)"
+CREATE: Final = "SELECT * FROM create_generations($1, $2, $3, $4, $5, $6, $7, $8, $9)"
 
 
 Request = tuple[Account, str | None, bytes | None]
@@ -29,18 +29,26 @@ class Created(NamedTuple):
     status: str | None
     balance: int
     charged_as: str | None
+    credits: int | None
 
 
 async def create_batch(
-    connection: Connection, requests: Sequence[Request], ids: Sequence[UUID] | None = None
+    connection: Connection,
+    requests: Sequence[Request],
+    ids: Sequence[UUID] | None = None,
+    prices: Sequence[int | None] | None = None,
 ) -> list[Created]:
-    """Ask for generations of any accounts, ascending; the answers in the requests' order."""
+    """Ask for generations of any accounts, ascending; the answers in the requests' order.
+
+    `prices`: what each costs; 1 where none are given.
+    """
     ids = ids or [uuid7() for _ in requests]
     row = await connection.fetchrow(
         CREATE,
         [account.id for account, _, _ in requests],
         ids,
         [request_id for _, request_id, _ in requests],
+        prices or [1] * len(requests),
         [content for _, _, content in requests],
         [INPUT] * len(requests),
         [METADATA] * len(requests),
@@ -48,7 +56,7 @@ async def create_batch(
         [each.bytes for each in ids],
     )
     assert row is not None
-    names = ("outcomes", "session_ids", "statuses", "balances", "charged_as")
+    names = ("outcomes", "session_ids", "statuses", "balances", "charged_as", "credits")
     return [Created(*answer) for answer in zip(*(row[name] for name in names), strict=True)]
 
 

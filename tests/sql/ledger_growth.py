@@ -25,8 +25,8 @@ _MOVEMENTS = f"""
 # The first are open; of the others every fifth has failed.
 _SESSIONS = f"""
     INSERT INTO sessions
-        (account_id, session_id, request_id, fingerprint, status, completed_at, error_code)
-    SELECT a.account_id, md5(a.account_id || ' ' || i)::uuid, 'r' || i, sha256('content'),
+        (account_id, session_id, credits, request_id, fingerprint, status, completed_at, error_code)
+    SELECT a.account_id, md5(a.account_id || ' ' || i)::uuid, 1, 'r' || i, sha256('content'),
         CASE WHEN i <= {OPEN} THEN 'queued' WHEN i % 5 = 0 THEN 'failed' ELSE 'completed' END,
         CASE WHEN i > {OPEN} THEN now() END,
         CASE WHEN i > {OPEN} AND i % 5 = 0 THEN 'GENERATION_FAILED' END

@@ -23,7 +23,7 @@ KINDS: Final = (OwnerKind.STORE, OwnerKind.USER, OwnerKind.STORE)
 """Of the accounts, in ascending order of their ids; the first two may be of one id."""
 TYPES: Final = ("purchase", "grant", "subscription", "signup_bonus")
 BATCHES: Final = {
-    "create_generations": "$1, $2, $3, $4, $5, $5, 'generate', $6",
+    "create_generations": "$1, $2, $3, $4, $5, $6, $6, 'generate', $7",
     "deduct_from_accounts": "$1, $2, $3, $4",
     "refund_to_accounts": "$1, $2, $3, $4",
     "start_generations": "$1, $2",
@@ -50,8 +50,8 @@ WRITTEN: Final = (
     """SELECT seq, type, amount, balance_after, spent_after, clawed_back_after,
         overage_used_after, request_id, description, session_id
     FROM movements WHERE account_id = $1 ORDER BY seq""",
-    """SELECT session_id, request_id, status, attempts, fingerprint, error_code, error_message,
-        result_key, generator_message
+    """SELECT session_id, request_id, status, attempts, credits, fingerprint, error_code,
+        error_message, result_key, generator_message
     FROM sessions WHERE account_id = $1 ORDER BY request_id""",
     """SELECT period, seq, credits, amount, currency, request_id
     FROM overage_bills WHERE account_id = $1 ORDER BY period""",
@@ -150,7 +150,9 @@ class Play:
                     self._requests[session_id] = item.account, f"r{item.request}"
                 prints = [hashlib.sha256(bytes([item.content])).digest() for item in items]
                 nothing = [None] * len(items)
-                return [ids, request_ids, prints, nothing, [each.bytes for each in ids]]
+                amounts = [item.amount for item in items]
+                payloads = [each.bytes for each in ids]
+                return [ids, request_ids, amounts, prints, nothing, payloads]
             case "deduct_from_accounts" | "refund_to_accounts":
                 return [[item.amount for item in items], request_ids, marks]
             case "start_generations":

@@ -176,6 +176,14 @@ IN_REQUESTS: dict[str, Tampering] = {
            WHERE {account} AND seq >= 2""",
         {(K.GENERATION_AMOUNT, 2, "done")},
     ),
+    "a generation that was to cost more": (
+        "UPDATE sessions SET credits = 2 WHERE {account} AND request_id = 'done'",
+        {(K.GENERATION_AMOUNT, 2, "done")},
+    ),
+    "a generation that failed, and was to cost more": (
+        "UPDATE sessions SET credits = 2 WHERE {account} AND request_id = 'failed'",
+        {(K.GENERATION_AMOUNT, 3, "failed"), (K.GENERATION_AMOUNT, 6, "failed")},
+    ),
     "a deduction for another session": (
         "UPDATE movements SET session_id = gen_random_uuid() WHERE {account} AND seq = 2",
         {(K.SESSION_MISMATCH, 2, "done")},
@@ -200,8 +208,9 @@ IN_REQUESTS: dict[str, Tampering] = {
     ),
     "a second session of one request": (
         """INSERT INTO sessions
-               (account_id, session_id, request_id, fingerprint, status, completed_at)
-           SELECT account_id, gen_random_uuid(), request_id, fingerprint, status, completed_at
+               (account_id, session_id, credits, request_id, fingerprint, status, completed_at)
+           SELECT account_id, gen_random_uuid(), credits, request_id, fingerprint, status,
+               completed_at
            FROM sessions WHERE {account} AND request_id = 'done'""",
         {(K.SESSION_MISMATCH, 2, "done")},
     ),
@@ -222,8 +231,8 @@ IN_REQUESTS: dict[str, Tampering] = {
         {(K.OPEN_BUT_REFUNDED, 12, "working")},
     ),
     "a free session": (
-        """INSERT INTO sessions (account_id, session_id, request_id, fingerprint)
-           VALUES ({account_id}, gen_random_uuid(), 'free', '')""",
+        """INSERT INTO sessions (account_id, session_id, credits, request_id, fingerprint)
+           VALUES ({account_id}, gen_random_uuid(), 1, 'free', '')""",
         {(K.SESSION_WITHOUT_DEDUCTION, None, "free")},
     ),
     "failed without a refund": (

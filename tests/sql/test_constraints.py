@@ -98,8 +98,8 @@ async def test_the_table_refuses_a_session_that_is_there(
     session_id = await create_one(app, account)
 
     refused = books.execute(
-        """INSERT INTO sessions (account_id, session_id, request_id, fingerprint)
-           VALUES ($1, $2, 'other', '')""",
+        """INSERT INTO sessions (account_id, session_id, credits, request_id, fingerprint)
+           VALUES ($1, $2, 1, 'other', '')""",
         account.id,
         session_id,
     )

@@ -53,12 +53,12 @@ def one_each(accounts: list[int], name: str) -> Iterator[Call]:
         f"SELECT * FROM {door}($1, $2, $3, $4)"
         for door in ("deduct_from_accounts", "refund_to_accounts")
     )
-    create = "SELECT * FROM create_generations($1, $2, $3, $4, $5, $5, 'generation', $6)"
+    create = "SELECT * FROM create_generations($1, $2, $3, $4, $5, $6, $6, 'generation', $7)"
     for requests in (new, taken, beyond):
         yield deduct, (accounts, ones, requests, nothing)
         yield refund, (accounts, ones, requests, nothing)
         ids = [uuid4() for _ in accounts]
-        yield create, (accounts, ids, requests, prints, nothing, nothing)
+        yield create, (accounts, ids, requests, ones, prints, nothing, nothing)
     for requests in (taken, beyond):
         sessions = [session_of(*item) for item in zip(accounts, requests, strict=True)]
         yield "SELECT * FROM start_generations($1, $2)", (accounts, sessions)

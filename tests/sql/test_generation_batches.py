@@ -172,13 +172,13 @@ async def test_an_empty_batch_does_nothing(app: Connection) -> None:
 async def test_arrays_that_do_not_count_from_one_mean_what_they_say(
     app: Connection, books: Connection
 ) -> None:
-    rich, poor = await open_some(app, 1, 0)
+    rich, poor = await open_some(app, 3, 0)
     one, two = uuid7(), uuid7()
 
     row = await app.fetchrow(
         f"""SELECT outcomes[1:2], session_ids[1:2] FROM create_generations(
                 '[0:1]={{{rich.id},{poor.id}}}', '[5:6]={{{one},{two}}}', '[-1:0]={{a,b}}',
-                '[2:3]={{"\\\\x{CONTENT.hex()}","\\\\x{OTHER_CONTENT.hex()}"}}',
+                '[4:5]={{3,1}}', '[2:3]={{"\\\\x{CONTENT.hex()}","\\\\x{OTHER_CONTENT.hex()}"}}',
                 '[3:4]={{1,2}}', '[7:8]={{3,4}}', 'generate', '[9:10]={{"\\\\x01","\\\\x02"}}')"""
     )
 
@@ -186,7 +186,7 @@ async def test_arrays_that_do_not_count_from_one_mean_what_they_say(
     assert tuple(row) == (["created", "insufficient"], [one, None])
     made = await session(books, rich, one)
     assert (made["request_id"], made["fingerprint"]) == ("a", CONTENT)
-    assert (made["input"], made["metadata"]) == ("1", "3")
+    assert (made["input"], made["metadata"], made["credits"]) == ("1", "3", 3)
     payload = "SELECT payload FROM pgqueuer WHERE dedupe_key = $1"
     assert await books.fetchval(payload, str(one)) == b"\x01"
 
@@ -239,7 +239,7 @@ async def test_requests_out_of_order_are_refused_as_a_mistake_of_the_caller(
     assert [await snapshot(books, each.owner) for each in accounts] == before
 
 
-@pytest.mark.parametrize("short", range(4))
+@pytest.mark.parametrize("short", range(5))
 async def test_arrays_of_unequal_length_create_nothing(
     app: Connection, books: Connection, short: int
 ) -> None:
@@ -250,12 +250,13 @@ async def test_arrays_of_unequal_length_create_nothing(
         [account.id for account in accounts],
         [uuid7(), uuid7()],
         ["r", "r"],
+        [1, 1],
         [CONTENT, CONTENT],
     ]
     arrays[short].pop()
     call = app.fetchrow(CREATE, *arrays, [INPUT] * 2, [None] * 2, ENTRYPOINT, [b"", b""])
     not_null_violation = "23502"
-    assert await sqlstate_of(call) in {"SC002", "SC003", not_null_violation}
+    assert await sqlstate_of(call) in {"SC002", "SC003", "SC010", not_null_violation}
 
     assert [await snapshot(books, each.owner) for each in accounts] == before
 

@@ -227,8 +227,8 @@ async def test_a_session_without_its_deduction_refuses_to_fail(
     account = await open_account(app, kind, 1)
     good, bad = await create_one(app, account), uuid7()
     await books.execute(
-        """INSERT INTO sessions (account_id, session_id, request_id, fingerprint)
-           VALUES ($1, $2, 'never paid', $3)""",
+        """INSERT INTO sessions (account_id, session_id, credits, request_id, fingerprint)
+           VALUES ($1, $2, 1, 'never paid', $3)""",
         account.id,
         bad,
         CONTENT,

@@ -46,7 +46,7 @@ async def test_a_generation_takes_one_credit_and_is_queued(
 
     session_id = created.session_id
     assert session_id is not None
-    assert created == Created("created", session_id, "queued", 1, "balance")
+    assert created == Created("created", session_id, "queued", 1, "balance", 1)
     assert (await ledger(books, account))[1:] == [Row(2, "deduction", 1, 1, "r1")]
     made = await session(books, account, session_id)
     assert (made["request_id"], made["fingerprint"]) == ("r1", CONTENT)
@@ -87,8 +87,8 @@ async def test_the_same_request_answers_with_its_session_at_every_status(
 
     def answers(first: str, second: str, balance: int) -> list[Created]:
         return [
-            Created("replayed", done, first, balance, "balance"),
-            Created("replayed", lost, second, balance, "balance"),
+            Created("replayed", done, first, balance, "balance", 1),
+            Created("replayed", lost, second, balance, "balance", 1),
         ]
 
     assert await replay() == answers("queued", "queued", 0)
@@ -126,7 +126,7 @@ async def test_a_request_that_deducted_directly_is_a_conflict(
         app, account, [("one", CONTENT), ("three", CONTENT), ("one", CONTENT), ("one", b"x" * 32)]
     )
 
-    assert answers == [Created("conflict", None, None, 5, None)] * 4
+    assert answers == [Created("conflict", None, None, 5, None, None)] * 4
     assert await snapshot(books, account.owner) == before
 
 
@@ -153,7 +153,7 @@ async def test_a_request_id_under_which_credits_came_in_is_free(
     session_id = await create_one(app, account, "r1")
 
     (again,) = await create(app, account, [("r1", CONTENT)])
-    assert again == Created("replayed", session_id, "queued", 1, "balance")
+    assert again == Created("replayed", session_id, "queued", 1, "balance", 1)
     assert await fail(app, account, session_id) == "failed"
     await assert_books_balance(books, account.owner)
 
@@ -165,7 +165,7 @@ async def test_too_few_credits_write_nothing_and_the_request_may_come_again(
     before = await snapshot(books, account.owner)
 
     (answer,) = await create(app, account, [("r1", CONTENT)])
-    assert answer == Created("insufficient", None, None, 0, None)
+    assert answer == Created("insufficient", None, None, 0, None, 1)
     assert await snapshot(books, account.owner) == before
 
     await add(app, account, 1, "purchase", "order")

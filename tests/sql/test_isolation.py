@@ -204,8 +204,8 @@ async def test_one_session_id_under_two_accounts_is_two_sessions(
     store, user = await make_both(app, uuid7())
     session_id = await create_one(app, store, "r1")
     await books.execute(
-        """INSERT INTO sessions (account_id, session_id, request_id, fingerprint)
-           SELECT $1, session_id, request_id, fingerprint FROM sessions
+        """INSERT INTO sessions (account_id, session_id, credits, request_id, fingerprint)
+           SELECT $1, session_id, credits, request_id, fingerprint FROM sessions
            WHERE account_id = $2 AND session_id = $3""",
         user.id,
         store.id,

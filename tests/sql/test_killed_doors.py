@@ -115,8 +115,11 @@ def calls_of(accounts: list[int], sessions: list[UUID]) -> dict[str, Call]:
         "deduct": (deduct, (accounts, ones, ["new"] * 2, nothing)),
         "refund": (refund, (accounts, ones, ["old"] * 2, nothing)),
         "create": (
-            "SELECT * FROM create_generations($1, $2, $3, $4, $5, $5, 'generation', $6)",
-            (accounts, [uuid7() for _ in accounts], ["new"] * 2, [PRINT] * 2, nothing, nothing),
+            "SELECT * FROM create_generations($1, $2, $3, $4, $5, $6, $6, 'generation', $7)",
+            (
+                *(accounts, [uuid7() for _ in accounts], ["new"] * 2),
+                *(ones, [PRINT] * 2, nothing, nothing),
+            ),
         ),
         "start": ("SELECT * FROM start_generations($1, $2)", (accounts, sessions)),
         "complete": (
@@ -170,10 +173,11 @@ async def test_a_door_killed_at_any_statement_has_written_nothing(
         nothing,
     )
     await before.fetch(
-        "SELECT * FROM create_generations($1, $2, $3, $4, $5, $5, 'generation', $6)",
+        "SELECT * FROM create_generations($1, $2, $3, $4, $5, $6, $6, 'generation', $7)",
         accounts,
         sessions,
         ["generation"] * len(accounts),
+        [1] * len(accounts),
         [PRINT] * len(accounts),
         nothing,
         nothing,

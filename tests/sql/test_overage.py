@@ -257,9 +257,9 @@ async def test_a_generation_beyond_the_balance_is_made_and_carries_its_session(
 
     session_id = answers[0].session_id
     assert answers == [
-        ("created", session_id, "queued", 0, "overage"),
-        ("insufficient", None, None, 0, None),
-        ("replayed", session_id, "queued", 0, "overage"),
+        ("created", session_id, "queued", 0, "overage", 1),
+        ("insufficient", None, None, 0, None, 1),
+        ("replayed", session_id, "queued", 0, "overage", 1),
     ]
     assert await create(app, account, [("r1", CONTENT)]) == answers[2:]
     assert await session_ids_paid_for(books, account, "overage") == [session_id]

@@ -83,9 +83,9 @@ LOAD = f"""
             generate_series(0, CASE WHEN a.owner_id = '{LARGE.id}' THEN 39 ELSE 3 END) n
         WHERE a.owner_kind = 'store';
     INSERT INTO sessions
-            (account_id, session_id, request_id, fingerprint, status, completed_at, error_code,
-             result_key)
-        SELECT account_id, session_id, request_id, sha256('same'),
+            (account_id, session_id, credits, request_id, fingerprint, status, completed_at,
+             error_code, result_key)
+        SELECT account_id, session_id, 1, request_id, sha256('same'),
             CASE WHEN i > 9900 THEN 'queued' WHEN i % 5 = 0 THEN 'failed' ELSE 'completed' END,
             CASE WHEN i <= 9900 THEN now() - interval '3 hours' END,
             CASE WHEN i <= 9900 AND i % 5 = 0 THEN 'GENERATION_FAILED' END,

@@ -53,11 +53,12 @@ def movements(*types: str) -> Forgeries:
     }
 
 
-# A session becomes another one, of another account, request or status.
+# A session becomes another one, of another account, request, price or status.
 SESSIONS: Forgeries = {
     "account_id": ANOTHER_ACCOUNT,
     "session_id": ANOTHER,
     "request_id": ("'x'",),
+    "credits": ("credits + 1", "credits - 1", str(2**31 - 1), str(-(2**31))),
     "status": (
         "CASE status WHEN 'failed' THEN 'completed' ELSE 'failed' END",
         "CASE status WHEN 'failed' THEN 'queued' ELSE 'failed' END",

@@ -22,8 +22,8 @@ GENERATE = """
     SELECT count(*) FROM create_generations(array_fill($1::bigint, ARRAY[$2::int]),
         (SELECT array_agg(gen_random_uuid()) FROM generate_series(1, $2::int) n),
         (SELECT array_agg('generation ' || n) FROM generate_series(1, $2::int) n),
-        array_fill(sha256(''), ARRAY[$2::int]), array_fill('{}'::json, ARRAY[$2::int]), NULL,
-        'generate', NULL)
+        array_fill(1, ARRAY[$2::int]), array_fill(sha256(''), ARRAY[$2::int]),
+        array_fill('{}'::json, ARRAY[$2::int]), NULL, 'generate', NULL)
 """
 
 

@@ -77,7 +77,7 @@ async def create(
     image_url: str = "https://images.example/a.png",
 ) -> GenerationJob:
     input_ = GenerationInput((image_url,), "a red hat")
-    outcome = await service.parts.lifecycle.create(account, request_id, input_, None)
+    outcome = await service.parts.lifecycle.create(account, request_id, input_, None, 1)
     assert isinstance(outcome, Created)
     return GenerationJob(account, outcome.session_id, request_id)
 

@@ -1,5 +1,7 @@
 """What is on sale: subscriptions and single credits for stores, packs for end users.
 
+And what a generation costs in credits, whether or not anything is sold here.
+
 Hides the file it is read from (TOML; `plans.toml` beside this module is the default). Promises
 that a catalogue, once loaded, makes sense: whole positive amounts, no name twice, nothing that
 Paddle would not charge. Amounts are in the currency's smallest unit and without tax, which Paddle
@@ -9,11 +11,13 @@ adds.
 import tomllib
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
 import msgspec
+
+from storecredit.billing.generation_prices import PRICE_MAX, GenerationEntry, GenerationPrices
 
 CATALOGUE_FILE = Path(__file__).with_name("plans.toml")
 PAY_AS_YOU_GO = "pay_as_you_go"
@@ -72,7 +76,7 @@ class Pack:
 
 @dataclass(frozen=True, slots=True)
 class Catalogue:
-    """Everything on sale, in one currency."""
+    """Everything on sale, in one currency, and the prices of generations, in credits."""
 
     plans: tuple[Plan, ...]
     packs: tuple[Pack, ...]
@@ -81,6 +85,7 @@ class Catalogue:
     credits_max: int = 5000
     currency: str = "USD"
     least_charge: int = LEAST_CHARGE
+    generation: GenerationPrices = field(default_factory=GenerationPrices)
 
     def plan(self, name: str) -> Plan | None:
         """The plan of that name; None: there is none."""
@@ -139,6 +144,7 @@ class _File(msgspec.Struct, forbid_unknown_fields=True):
     currency: _Currency
     pay_as_you_go: _PayAsYouGo
     least_charge: _Amount = LEAST_CHARGE
+    generation: GenerationEntry = msgspec.field(default_factory=GenerationEntry)
     plans: Annotated[list[_PlanEntry], msgspec.Meta(max_length=ENTRIES_MAX)] = []
     packs: Annotated[list[_PackEntry], msgspec.Meta(max_length=ENTRIES_MAX)] = []
 
@@ -183,7 +189,18 @@ def _catalogue(file: _File) -> Catalogue:
         credits_max=file.pay_as_you_go.credits_max,
         currency=file.currency,
         least_charge=file.least_charge,
+        generation=_generation_prices(file.generation),
     )
+
+
+def _generation_prices(entry: GenerationEntry) -> GenerationPrices:
+    prices = GenerationPrices(entry.credits, entry.options)
+    if prices.dearest > PRICE_MAX:
+        raise CatalogueError(
+            f"a generation with the dearest options costs {prices.dearest:,} credits, "
+            f"and none may cost more than {PRICE_MAX:,}."
+        )
+    return prices
 
 
 def _refuse_too_little(file: _File) -> None:

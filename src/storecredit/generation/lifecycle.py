@@ -1,4 +1,4 @@
-"""The life of a generation: take a credit, make an image, or give the credit back.
+"""The life of a generation: take its price, make an image, or give the credits back.
 
 Every step is one call of a SQL function that changes work and credits together; steps of many
 generations, of stores and end users alike, share a transaction (group commit). Create and refund
@@ -10,6 +10,7 @@ from typing import Final, assert_never
 from uuid import UUID
 
 import msgspec
+from msgspec import UNSET, UnsetType
 from uuid_utils.compat import uuid7
 
 from storecredit.generation.sessions import FAILURE_TEXT_MAX, Failure, SessionStatus, printable
@@ -23,16 +24,20 @@ from storecredit.postgres.servers import Connection, Record
 from storecredit.settings import Settings
 from storecredit.telemetry import Metrics
 
-CREDITS_PER_GENERATION: Final = 1
 ENTRYPOINT: Final = "generation"
 """Where the jobs of generations wait in the job queue."""
 
 
 class GenerationInput(msgspec.Struct, frozen=True):
-    """What the worker needs; kept in the session's row until the session ends."""
+    """What the worker needs; kept in the session's row until the session ends.
+
+    `options`: what the generator is told beside it, if anything is.
+    """
 
     image_urls: tuple[str, ...]
     prompt: str | None = None
+    # What is unset is not encoded: without options a request keeps its fingerprint.
+    options: dict[str, str] | UnsetType = UNSET
 
 
 class _Queued(msgspec.Struct, frozen=True):
@@ -77,30 +82,32 @@ class GenerationJob(msgspec.Struct, frozen=True):
 
 
 class Created(msgspec.Struct, frozen=True):
-    """One credit was taken and the generation queued."""
+    """The credits were taken and the generation queued."""
 
     session_id: UUID
     balance: int
     charged_as: ChargedAs
+    credits: int
 
 
 class Replayed(msgspec.Struct, frozen=True):
     """This very request made the session before; nothing was taken now.
 
-    `charged_as` is what was taken then.
+    `credits` and `charged_as` are what was taken then.
     """
 
     session_id: UUID
     status: SessionStatus
     balance: int
     charged_as: ChargedAs
+    credits: int
 
 
 class InsufficientCredits(msgspec.Struct, frozen=True):
     """Nothing was taken or queued."""
 
     balance: int
-    required: int = CREDITS_PER_GENERATION
+    required: int
 
 
 class RequestConflict(msgspec.Struct, frozen=True):
@@ -134,6 +141,7 @@ class _Create(msgspec.Struct, frozen=True):
     account_id: int
     session_id: UUID
     request_id: str
+    credits: int
     fingerprint: bytes
     input: str
     metadata: str | None
@@ -148,6 +156,12 @@ class _Complete(msgspec.Struct, frozen=True):
 class _Fail(msgspec.Struct, frozen=True):
     job: GenerationJob
     failure: Failure
+
+
+class _Failed(msgspec.Struct, frozen=True):
+    """`refunded`: the credits given back by this; None: the session had ended before."""
+
+    refunded: int | None
 
 
 class _Commits:
@@ -166,7 +180,9 @@ class _Commits:
         self.complete: GroupCommit[_Complete, str] = GroupCommit(
             "complete", database, _complete_all, one, metrics
         )
-        self.fail: GroupCommit[_Fail, str] = GroupCommit("fail", database, _fail_all, one, metrics)
+        self.fail: GroupCommit[_Fail, _Failed] = GroupCommit(
+            "fail", database, _fail_all, one, metrics
+        )
 
     async def open(self) -> None:
         for commit in (self.create, self.start, self.complete, self.fail):
@@ -199,9 +215,11 @@ class Lifecycle:
         request_id: str,
         input_: GenerationInput,
         metadata: dict[str, str] | None,
+        credits: int,
     ) -> CreateOutcome:
-        """Take one credit and queue a generation; the same request id answers as the first time.
+        """Take its price and queue a generation; the same request id answers as the first time.
 
+        `credits` is what it costs now, which is no part of the request: a replay stays one.
         Raises WaitingLineFull, OutcomeUnknown, DatabaseUnavailable.
         """
         job = GenerationJob(account, uuid7(), request_id)
@@ -209,6 +227,7 @@ class Lifecycle:
             account_id=account.id,
             session_id=job.session_id,
             request_id=request_id,
+            credits=credits,
             fingerprint=fingerprint(input_, metadata),
             input=msgspec.json.encode(input_).decode(),
             metadata=None if metadata is None else msgspec.json.encode(metadata).decode(),
@@ -217,7 +236,7 @@ class Lifecycle:
         outcome = await self._commits.create.submit(account.id, item)
         match outcome:
             case Created():
-                self._metrics.credits_deducted.inc(CREDITS_PER_GENERATION)
+                self._metrics.credits_deducted.inc(outcome.credits)
             case InsufficientCredits():
                 self._metrics.credits_refused.inc()
             case Replayed() | RequestConflict():
@@ -259,22 +278,24 @@ class Lifecycle:
         return Postponed(row["seconds_open"], row["seconds_begun"])
 
     async def fail_and_refund(self, job: GenerationJob, failure: Failure) -> bool:
-        """Mark the session failed and give its credit back. False: it had ended before."""
-        outcome = await self._commits.fail.submit(job.account.id, _Fail(job, failure.storable()))
-        if outcome == "failed":
-            self._metrics.generations.labels(failure.code.value.lower()).inc()
-            self._metrics.credits_refunded.inc(CREDITS_PER_GENERATION)
-        return outcome == "failed"
+        """Mark the session failed and give its credits back. False: it had ended before."""
+        failed = await self._commits.fail.submit(job.account.id, _Fail(job, failure.storable()))
+        if failed.refunded is None:
+            return False
+        self._metrics.generations.labels(failure.code.value.lower()).inc()
+        self._metrics.credits_refunded.inc(failed.refunded)
+        return True
 
 
 async def _create_all(connection: Connection, items: Sequence[_Create]) -> Sequence[CreateOutcome]:
     places = ascending([item.account_id for item in items])
     ordered = [items[place] for place in places]
     row = await connection.fetchrow(
-        "SELECT * FROM create_generations($1, $2, $3, $4, $5, $6, $7, $8)",
+        "SELECT * FROM create_generations($1, $2, $3, $4, $5, $6, $7, $8, $9)",
         [item.account_id for item in ordered],
         [item.session_id for item in ordered],
         [item.request_id for item in ordered],
+        [item.credits for item in ordered],
         [item.fingerprint for item in ordered],
         [item.input for item in ordered],
         [item.metadata for item in ordered],
@@ -290,20 +311,21 @@ async def _create_all(connection: Connection, items: Sequence[_Create]) -> Seque
         row["statuses"],
         row["balances"],
         row["charged_as"],
+        row["credits"],
     )
     return as_sent(places, list(answers))
 
 
 def _create_outcome(
-    outcome: str, session_id: UUID, status: str, balance: int, charged_as: ChargedAs
+    outcome: str, session_id: UUID, status: str, balance: int, charged_as: ChargedAs, credits: int
 ) -> CreateOutcome:
     match outcome:
         case "created":
-            return Created(session_id, balance, charged_as)
+            return Created(session_id, balance, charged_as, credits)
         case "replayed":
-            return Replayed(session_id, SessionStatus(status), balance, charged_as)
+            return Replayed(session_id, SessionStatus(status), balance, charged_as, credits)
         case "insufficient":
-            return InsufficientCredits(balance)
+            return InsufficientCredits(balance, credits)
         case "conflict":
             return RequestConflict()
         case other:
@@ -336,7 +358,7 @@ async def _complete_all(connection: Connection, items: Sequence[_Complete]) -> S
     return [row["outcome"] for row in _in_order(rows)]
 
 
-async def _fail_all(connection: Connection, items: Sequence[_Fail]) -> Sequence[str]:
+async def _fail_all(connection: Connection, items: Sequence[_Fail]) -> Sequence[_Failed]:
     rows = await connection.fetch(
         "SELECT * FROM fail_generations($1, $2, $3, $4, $5)",
         [item.job.account.id for item in items],
@@ -345,7 +367,7 @@ async def _fail_all(connection: Connection, items: Sequence[_Fail]) -> Sequence[
         [item.failure.message for item in items],
         [item.failure.generator_message for item in items],
     )
-    return [row["outcome"] for row in _in_order(rows)]
+    return [_Failed(row["credits"]) for row in _in_order(rows)]
 
 
 def _in_order(rows: Sequence[Record]) -> list[Record]:

@@ -16,10 +16,10 @@ OFFSET_MAX: Final = 2**63 - 1
 """What PostgreSQL can count to: nobody has that many sessions."""
 _COLUMNS: Final = (
     "session_id, status, request_id, result_key, error_code, error_message, generator_message,"
-    " metadata, attempts, created_at, started_at, completed_at"
+    " metadata, attempts, credits, created_at, started_at, completed_at"
 )
 
-# A request's session is the one its credit was taken for: the ledger has one such movement, which
+# A request's session is the one its credits were taken for: the ledger has one such movement, which
 # its key finds.
 _OF_REQUEST: Final = """AND session_id = (
     SELECT m.session_id FROM movements m
@@ -42,7 +42,7 @@ class SessionStatus(StrEnum):
 
 
 class FailureCode(StrEnum):
-    """Why a session failed; its credit was given back.
+    """Why a session failed; its credits were given back.
 
     MODERATION_BLOCKED: moderation refuses the prompt, the images or what came of them.
     IMAGE_UNREACHABLE: an input image could not be fetched.
@@ -93,7 +93,7 @@ class Failure(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """One generation. A failed one was refunded in the same statement.
+    """One generation. `credits` were taken for it; once it failed they were given back.
 
     `generator_message` is for the operator alone.
     """
@@ -107,9 +107,15 @@ class Session:
     generator_message: str | None
     metadata: dict[str, str] | None
     attempts: int
+    credits: int
     created_at: datetime
     started_at: datetime | None
     completed_at: datetime | None
+
+    @property
+    def credits_refunded(self) -> int:
+        """What was given back: a session that fails is refunded in the same statement."""
+        return self.credits if self.status is SessionStatus.FAILED else 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,6 +236,7 @@ def _session(row: Record) -> Session:
         generator_message=row["generator_message"],
         metadata=None if metadata is None else msgspec.json.decode(metadata, type=dict[str, str]),
         attempts=row["attempts"],
+        credits=row["credits"],
         created_at=row["created_at"],
         started_at=row["started_at"],
         completed_at=row["completed_at"],

@@ -99,6 +99,7 @@ class Worker:
             request_id=job.request_id,
             image_urls=started.input.image_urls,
             prompt=started.input.prompt,
+            options=started.input.options or {},
         )
         began = time.monotonic()
         outcome = "error"
@@ -127,7 +128,7 @@ class Worker:
             await self._try_again_or_fail(job, late, started.attempt)
             return
         except Exception:
-            # A defect of a generator must not keep the credit; the trace is for the operator.
+            # A defect of a generator must not keep the credits; the trace is for the operator.
             log.exception("generator_broke", attempt=started.attempt)
             await self._fail(job, GenerationFailed("The generator broke."), started.attempt)
             return
@@ -155,7 +156,7 @@ class Worker:
             case Postponed(seconds_open, seconds_begun):
                 wait = self._wait(error, attempt, seconds_begun)
                 if seconds_open + wait > self._settings.generation_deadline_seconds:
-                    # It would be given up while it waits: the credit comes back now.
+                    # It would be given up while it waits: the credits come back now.
                     await self._fail(job, error, attempt)
                     return
                 log.warning(

@@ -10,10 +10,11 @@ from litestar.di import NamedDependency
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import FromQuery, JSONBody, PathParameter
 from litestar.types import HTTPScope
+from msgspec import UNSET
 
+from storecredit.billing.generation_prices import OPTION_TEXT_MAX, OPTIONS_MAX
 from storecredit.generation.image_sources import refusal
 from storecredit.generation.lifecycle import (
-    CREDITS_PER_GENERATION,
     Created,
     GenerationInput,
     InsufficientCredits,
@@ -22,19 +23,21 @@ from storecredit.generation.lifecycle import (
 )
 from storecredit.generation.sessions import FailureCode, Session, SessionStatus
 from storecredit.ledger.credits import AccountMissing
-from storecredit.ledger.outcomes import ChargedAs
 from storecredit.ledger.owners import Account, Owner
 from storecredit.settings import Settings
 from storecredit.web.access import caller_of, visit_of
 from storecredit.web.bodies import Body
 from storecredit.web.envelope import (
+    INVALID_BODY,
     Envelope,
     ErrorCode,
     Failure,
     Success,
+    invalid,
     not_found,
 )
-from storecredit.web.faults import Check
+from storecredit.web.faults import Check, details_of
+from storecredit.web.generation_options import OptionsRefused, price_of
 from storecredit.web.headers import CREDITS_REMAINING
 from storecredit.web.links import link_base, location
 from storecredit.web.moments import utc
@@ -69,6 +72,8 @@ Metadata = Annotated[
     said("Yours: returned as it was sent."),
 ]
 """What a store keeps with a request of its own."""
+OptionText = Annotated[str, msgspec.Meta(max_length=OPTION_TEXT_MAX)]
+"""The name of an option, or its value."""
 
 
 def _image_refusal(url: str, settings: Settings) -> str | None:
@@ -97,6 +102,10 @@ class CreateBody(Body, frozen=True):
         Annotated[str, msgspec.Meta(max_length=PROMPT_MAX)] | None,
         said("What to make of them."),
     ] = None
+    options: Annotated[
+        Annotated[dict[OptionText, OptionText], msgspec.Meta(max_length=OPTIONS_MAX)] | None,
+        said("How to make it: names and values of the operator's price list, which may cost more."),
+    ] = None
     metadata: Metadata = None
 
 
@@ -106,7 +115,7 @@ class GenerationCreated(msgspec.Struct, frozen=True, omit_defaults=True):
     session_id: Annotated[UUID, said("The generation's id, to read it by.")]
     status: SessionStatus
     request_id: Annotated[str, said("The request id: the same one again is the same generation.")]
-    credits_charged: Annotated[int, said("What it costs; given back if it fails.")]
+    credits_charged: Annotated[int, said("What was taken for it; given back if it fails.")]
     balance: Annotated[int, said("The credits that are left.")]
     charged_as: Annotated[
         Literal["overage"] | None,
@@ -167,7 +176,7 @@ class Health(msgspec.Struct, frozen=True):
     "/generation/create",
     summary="Create a generation",
     operation_id="createGeneration",
-    response_description="One credit was taken and the generation is queued",
+    response_description="The credits were taken and the generation is queued",
     responses={
         200: ResponseSpec(
             Envelope[GenerationCreated],
@@ -193,27 +202,38 @@ async def create_generation(
     parts: NamedDependency[Parts],
     data: JSONBody[CreateBody],
 ) -> Response[Envelope[GenerationCreated]]:
-    """Takes one credit and queues the generation. The request id makes a retry safe."""
+    """Takes what it costs and queues the generation. The request id makes a retry safe."""
     return (await create(request.scope, parts, data)).response()
 
 
 async def create(scope: HTTPScope, parts: Parts, body: CreateBody) -> Success[GenerationCreated]:
     """The whole of `create_generation`, without the framework: a direct route."""
     request_id = visit_of(scope).request_id
+    account = account_of(scope)
+    credits = parts.catalogue.generation.credits
+    if body.options:
+        credits = await _price(parts, account.id, request_id, body.options)
     outcome = await parts.lifecycle.create(
-        account_of(scope),
+        account,
         request_id,
-        GenerationInput(tuple(body.image_urls), body.prompt),
+        GenerationInput(tuple(body.image_urls), body.prompt, body.options or UNSET),
         body.metadata,
+        credits,
     )
     match outcome:
-        case Created(session_id, balance, charged_as):
-            made = _created(session_id, SessionStatus.QUEUED, request_id, balance, charged_as)
-            headers = {CREDITS_REMAINING: str(balance), "Location": _location(session_id, parts)}
+        case Created(session_id):
+            made = _created(outcome, SessionStatus.QUEUED, request_id)
+            headers = {
+                CREDITS_REMAINING: str(outcome.balance),
+                "Location": _location(session_id, parts),
+            }
             return Success(made, 201, headers)
-        case Replayed(session_id, status, balance, charged_as):
-            made = _created(session_id, status, request_id, balance, charged_as)
-            headers = {CREDITS_REMAINING: str(balance), "Location": _location(session_id, parts)}
+        case Replayed(session_id, status):
+            made = _created(outcome, status, request_id)
+            headers = {
+                CREDITS_REMAINING: str(outcome.balance),
+                "Location": _location(session_id, parts),
+            }
             return Success(made, 200, {**headers, "Idempotent-Replayed": "true"})
         case InsufficientCredits():
             raise payment_required(scope, parts, balance=outcome.balance, required=outcome.required)
@@ -224,6 +244,14 @@ async def create(scope: HTTPScope, parts: Parts, body: CreateBody) -> Success[Ge
             )
         case _:
             assert_never(outcome)
+
+
+async def _price(parts: Parts, account_id: int, request_id: str, options: dict[str, str]) -> int:
+    match await price_of(parts, account_id, request_id, options):
+        case OptionsRefused(faults):
+            raise invalid(INVALID_BODY, details_of(iter(faults), "body"))
+        case credits:
+            return credits
 
 
 def account_of(scope: HTTPScope) -> Account:
@@ -238,12 +266,10 @@ def _location(session_id: UUID, parts: Parts) -> str:
     return location(f"/api/v1/generation/{session_id}", parts)
 
 
-def _created(
-    session_id: UUID, status: SessionStatus, request_id: str, balance: int, charged_as: ChargedAs
-) -> GenerationCreated:
-    beyond = charged_as if charged_as == "overage" else None
+def _created(made: Created | Replayed, status: SessionStatus, request_id: str) -> GenerationCreated:
+    beyond = made.charged_as if made.charged_as == "overage" else None
     return GenerationCreated(
-        session_id, status, request_id, CREDITS_PER_GENERATION, balance, beyond
+        made.session_id, status, request_id, made.credits, made.balance, beyond
     )
 
 
@@ -329,8 +355,8 @@ def generation_view(session: Session, parts: Parts, base_url: str) -> Generation
         result_url=result_url(session.result_key, parts, base_url),
         error_code=session.error_code,
         error_message=session.error_message,
-        credits_charged=CREDITS_PER_GENERATION,
-        credits_refunded=(CREDITS_PER_GENERATION if session.status is SessionStatus.FAILED else 0),
+        credits_charged=session.credits,
+        credits_refunded=session.credits_refunded,
         metadata=session.metadata,
         created_at=utc(session.created_at),
         started_at=session.started_at and utc(session.started_at),

@@ -71,13 +71,15 @@ class Checkout(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class GenerationView(msgspec.Struct, frozen=True):
-    """One generation session of a user."""
+    """One generation session of a user; what was taken for it, and given back when it failed."""
 
     id: UUID
     status: SessionStatus
     result_url: str | None
     error_code: FailureCode | None
     error_message: str | None
+    credits_charged: int
+    credits_refunded: int
     created_at: datetime
     started_at: datetime | None
     completed_at: datetime | None
@@ -93,7 +95,7 @@ class StatsView(msgspec.Struct, frozen=True):
 
 
 class GenerationQueued(msgspec.Struct, frozen=True, rename="camel"):
-    """One credit was taken and the generation queued, now or by this very request before."""
+    """Credits were taken and the generation queued, now or by this very request before."""
 
     session_id: UUID
     status: SessionStatus = SessionStatus.QUEUED

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from typing import Any, Final, assert_never
 from uuid import UUID, uuid5
 
+from msgspec import UNSET
+
 from storecredit.billing import checkouts
 from storecredit.generation.image_forms import READABLE
 from storecredit.generation.image_sources import refusal
@@ -24,6 +26,7 @@ from storecredit.ledger.credits import Movement
 from storecredit.ledger.outcomes import MovementType
 from storecredit.ledger.owners import Account, Owner
 from storecredit.web.b2b import IMAGES_MAX, METADATA_TEXT_MAX, result_url
+from storecredit.web.generation_options import OptionsRefused, price_of
 from storecredit.web.parts import Parts
 from storecredit.web.procedure_views import (
     BalanceView,
@@ -45,6 +48,7 @@ from storecredit.web.trpc_inputs import (
     items,
     maybe,
     otherwise,
+    record,
     string,
     uuid,
 )
@@ -127,14 +131,17 @@ async def purchase(caller: Caller, asked: dict[str, str]) -> Checkout:
 
 
 async def create_generation(caller: Caller, asked: dict[str, Any]) -> GenerationQueued:
-    """Take one credit and queue the generation; the request id makes a retry safe."""
+    """Take what it costs and queue the generation; the request id makes a retry safe."""
     images = _images(asked)
     _check_images(images, caller.parts)
+    options: dict[str, str] = asked["options"] or {}
+    credits = await _price(caller, options)
     outcome = await caller.parts.lifecycle.create(
         caller.account,
         caller.request_id,
-        GenerationInput(tuple(images.values())),
+        GenerationInput(tuple(images.values()), options=options or UNSET),
         _accessory_types(asked),
+        credits,
     )
     match outcome:
         case Created(session_id) | Replayed(session_id):
@@ -148,6 +155,14 @@ async def create_generation(caller: Caller, asked: dict[str, Any]) -> Generation
             raise _conflict("Nothing was charged")
         case _:
             assert_never(outcome)
+
+
+async def _price(caller: Caller, options: dict[str, str]) -> int:
+    priced = await price_of(caller.parts, caller.account.id, caller.request_id, options)
+    if isinstance(priced, OptionsRefused):
+        wrong = " ".join(f"{fault.key}: {fault.message}" for fault in priced.faults)
+        raise bad_request(f"{wrong} Nothing was charged.")
+    return priced
 
 
 def _conflict(effect: str) -> TrpcError:
@@ -217,6 +232,8 @@ def _generation(session: Session, caller: Caller) -> GenerationView:
         result_url=result_url(session.result_key, caller.parts, caller.link_base),
         error_code=session.error_code,
         error_message=session.error_message,
+        credits_charged=session.credits,
+        credits_refunded=session.credits_refunded,
         created_at=session.created_at,
         started_at=session.started_at,
         completed_at=session.completed_at,
@@ -276,9 +293,10 @@ PROCEDURES: Final[Mapping[str, Procedure[Caller]]] = {
             modelImageUrl=IMAGE,
             outfitImageUrl=maybe(IMAGE),
             accessories=maybe(items(fields(type=about("what it is", string), url=IMAGE))),
+            options=maybe(about("names and values of the operator's price list", record(string))),
         ),
         {
-            TrpcCode.PAYMENT_REQUIRED: "no credit is left; nothing was done",
+            TrpcCode.PAYMENT_REQUIRED: "the credits that are left do not suffice; nothing was done",
             TrpcCode.CONFLICT: USED_ID,
         },
     ),

@@ -92,6 +92,22 @@ def items(check_item: Check) -> Check:
     return Check(run, f"Array<{check_item.type}>")
 
 
+def record(check_value: Check) -> Check:
+    """An object of any names, with such values."""
+
+    def run(value: Any, path: Path, issues: Issues) -> Any:
+        if not isinstance(value, dict):
+            return _wrong_type("record", value, path, issues)
+        taken = {}
+        for name, entry in value.items():
+            if len(issues) >= ISSUES_MAX:
+                break  # it is refused anyway
+            taken[name] = check_value.run(entry, (*path, name), issues)
+        return taken
+
+    return Check(run, f"Record<string, {check_value.type}>")
+
+
 def otherwise(default: Any, given: Check) -> Check:
     """As given; where nothing is, the default, checked as if it had been given."""
 

@@ -43,7 +43,7 @@ async def assert_works(url: str, admin_url: str, account: Account, data_dir: Pat
         lifecycle = Lifecycle(database, settings, Metrics())
         await lifecycle.open()
         try:
-            assert isinstance(await lifecycle.create(account, "restored", INPUT, None), Created)
+            assert isinstance(await lifecycle.create(account, "restored", INPUT, None, 1), Created)
         finally:
             await lifecycle.close()
         async with database.acquire() as connection:

@@ -4,7 +4,7 @@ A generator makes one attempt per call and says by its exception what is to beco
 session; attempts, waits and time limits are the worker's.
 
     AttemptFailed
-      ModerationBlocked       never retried, the store gets its credit back
+      ModerationBlocked       never retried, the store gets its credits back
       GenerationFailed        never retried, likewise
       GeneratorUnavailable    worth another attempt
         GeneratorBusy         likewise, and this one does not count
@@ -13,7 +13,7 @@ session; attempts, waits and time limits are the worker's.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, entry_points
 from typing import Protocol, TypeVar
 from uuid import UUID
@@ -39,12 +39,16 @@ _BUILT_IN = {
 
 @dataclass(frozen=True, slots=True)
 class GenerationRequest:
-    """What a store asked for."""
+    """What a store asked for.
+
+    `options`: how to make it, by names and values of the operator's price list; mostly none.
+    """
 
     session_id: UUID
     request_id: str
     image_urls: tuple[str, ...]
     prompt: str | None
+    options: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 """The generator behind a URL of the operator's own: `STORECREDIT_GENERATOR_URL`.
 
-Hides its wire format. One `POST` with `{"session_id", "request_id", "image_urls", "prompt"}`:
+Hides its wire format. One `POST` with `{"session_id", "request_id", "image_urls", "prompt"}`, and
+`"options"` where the request has any:
 
     2xx  {"image_base64"} or {"image_url"}                    the image
     422  {"code": "MODERATION_BLOCKED", "message"}            moderation, never retried
@@ -75,12 +76,14 @@ class HttpGenerator:
 
     async def _ask(self, request: GenerationRequest) -> bytes:
         """The body of an answer of success; any other outcome is raised."""
-        question = {
+        question: dict[str, object] = {
             "session_id": str(request.session_id),
             "request_id": request.request_id,
             "image_urls": [self._passed_on(url) for url in request.image_urls],
             "prompt": request.prompt,
         }
+        if request.options:
+            question["options"] = dict(request.options)
         try:
             async with self._client.stream("POST", self._url, json=question) as response:
                 body = await self._read(response)

@@ -3,6 +3,8 @@
 Hides the official client and its errors. One request to `images/edits` with all input images;
 the client's own retries are off, since attempts and waits are the worker's. What the service
 says about an error goes to the log as status and code only: its sentences may quote the prompt.
+The request's options are sent as the fields of their names: `size`, `quality`, whatever the price
+list names and the service takes.
 
 The forms in which such services answer the image are in `result_images.py`.
 """
@@ -81,7 +83,9 @@ class OpenAIGenerator:
     async def generate(self, request: GenerationRequest) -> GeneratedImage:
         """The image that the service makes of the input images and the prompt."""
         images = await fetch_input_images(self._fetcher, request.image_urls, self._taken)
-        return await self._results.read(await self._ask(images, request.prompt or DEFAULT_PROMPT))
+        fields = {"size": SIZE} | dict(request.options)
+        answer = await self._ask(images, request.prompt or DEFAULT_PROMPT, fields)
+        return await self._results.read(answer)
 
     async def aclose(self) -> None:
         """Close the connections to the service and to image hosts."""
@@ -96,7 +100,9 @@ class OpenAIGenerator:
             return image
         return InputImage(await self._decoder.run(as_png, image.content), "image/png")
 
-    async def _ask(self, images: Sequence[InputImage], prompt: str) -> bytes:
+    async def _ask(
+        self, images: Sequence[InputImage], prompt: str, fields: dict[str, str]
+    ) -> bytes:
         """The body of the answer; any failure is raised."""
         files = [
             (f"image-{place}", image.content, image.media_type)
@@ -105,7 +111,7 @@ class OpenAIGenerator:
         # Errors are raised without their cause, so that no traceback quotes the service.
         try:
             async with self._client.images.with_streaming_response.edit(
-                model=self._model, image=files, prompt=prompt, size=SIZE, n=1
+                model=self._model, image=files, prompt=prompt, n=1, extra_body=fields
             ) as response:
                 return await self._read(response.iter_bytes())
         except (openai.APITimeoutError, httpx2.TimeoutException):

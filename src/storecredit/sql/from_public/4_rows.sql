@@ -10,16 +10,17 @@ JOIN accounts a ON a.owner_kind = m.owner_kind AND a.owner_id = m.owner_id
 ORDER BY a.account_id, m.seq;
 DROP VIEW pg_temp.followed_movements;
 
+-- Each was charged one credit.
 INSERT INTO sessions
-    (account_id, session_id, created_at, started_at, completed_at, attempts, status, request_id,
-     fingerprint, error_code, error_message, result_key, generator_message, metadata, input)
-SELECT a.account_id, s.session_id, s.created_at, s.started_at, s.completed_at, s.attempts, s.status,
+    (account_id, session_id, created_at, started_at, completed_at, attempts, credits, status,
+     request_id, fingerprint, error_code, error_message, result_key, generator_message, metadata, input)
+SELECT a.account_id, s.session_id, s.created_at, s.started_at, s.completed_at, s.attempts, 1, s.status,
     s.request_id, s.fingerprint, s.error_code, s.error_message, s.result_key, s.generator_message,
     s.metadata, s.input
 FROM public.store_generation_sessions s
 JOIN accounts a ON a.owner_kind = 'store' AND a.owner_id = s.store_id
 UNION ALL
-SELECT a.account_id, s.session_id, s.created_at, s.started_at, s.completed_at, s.attempts, s.status,
+SELECT a.account_id, s.session_id, s.created_at, s.started_at, s.completed_at, s.attempts, 1, s.status,
     s.request_id, s.fingerprint, s.error_code, s.error_message, s.result_key, s.generator_message,
     s.metadata, s.input
 FROM public.generation_sessions s

@@ -7,13 +7,14 @@
 CREATE OR REPLACE FUNCTION lock_sessions(
     p_account_ids bigint[],
     p_session_ids uuid[],
-    OUT row_ids tid[], OUT statuses text[], OUT request_ids text[]
+    OUT row_ids tid[], OUT statuses text[], OUT request_ids text[], OUT credits int[]
 )
 LANGUAGE plpgsql
 AS $$
 -- Purpose: wait for the sessions of a batch, and say where each stands. Locks: the sessions,
 --   ascending. Returns: per item its session's ctid, which holds until this transaction changes the
---   row, its status and its request; null: there is no such session. Errors: none of its own.
+--   row, its status, its request and what it was charged; null: there is no such session.
+--   Errors: none of its own.
 BEGIN
     PERFORM FROM (
         SELECT DISTINCT u.account_id, u.session_id
@@ -23,18 +24,18 @@ BEGIN
         SELECT FROM sessions k
         WHERE k.account_id = i.account_id AND k.session_id = i.session_id
         LIMIT 1 FOR UPDATE) s;
-    SELECT array_agg(s.row_id), array_agg(s.status), array_agg(s.request_id)
-    INTO row_ids, statuses, request_ids
+    SELECT array_agg(s.row_id), array_agg(s.status), array_agg(s.request_id), array_agg(s.credits)
+    INTO row_ids, statuses, request_ids, credits
     FROM unnest(p_account_ids, p_session_ids) AS i (account_id, session_id)
     LEFT JOIN LATERAL (
-        SELECT k.ctid AS row_id, k.status, k.request_id FROM sessions k
+        SELECT k.ctid AS row_id, k.status, k.request_id, k.credits FROM sessions k
         WHERE k.account_id = i.account_id AND k.session_id = i.session_id
         LIMIT 1) s ON true;
 END;
 $$;
 COMMENT ON FUNCTION lock_sessions(bigint[], uuid[]) IS
-    'Waits for the sessions of a batch, ascending. Per item: ctid, status and request of its session; '
-    'null: there is none.';
+    'Waits for the sessions of a batch, ascending. Per item: ctid, status, request and credits of its '
+    'session; null: there is none.';
 
 CREATE OR REPLACE FUNCTION start_generations(p_account_ids bigint[], p_session_ids uuid[])
 RETURNS TABLE (

@@ -125,6 +125,7 @@ CREATE TABLE sessions (
     started_at timestamptz,
     completed_at timestamptz,
     attempts int NOT NULL DEFAULT 0,
+    credits int NOT NULL,
     status text NOT NULL DEFAULT 'queued',
     request_id text NOT NULL,
     fingerprint bytea NOT NULL,
@@ -157,6 +158,8 @@ COMMENT ON TABLE sessions IS
     'One row per generation: queued -> processing -> completed | failed. A final status never changes.';
 COMMENT ON COLUMN sessions.fingerprint IS
     'SHA-256 of the request content: the same request id with other content is refused.';
+COMMENT ON COLUMN sessions.credits IS
+    'What it was charged, by the price list of that time; given back if it fails.';
 COMMENT ON COLUMN sessions.input IS
     'What the worker needs (image URLs, prompt); removed when the session ends.';
 COMMENT ON COLUMN sessions.attempts IS

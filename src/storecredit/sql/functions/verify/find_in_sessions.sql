@@ -20,7 +20,9 @@ AS $$
             WHEN 'deduction_without_session' THEN format(
                 '%s deducted for a generation session that does not exist', m.amount)
             WHEN 'generation_amount' THEN format(
-                '%s deducted for a generation, which costs 1', m.amount)
+                CASE m.role WHEN 'return' THEN '%s given back for a generation that was charged %s'
+                    ELSE '%s deducted for a generation that was to be charged %s' END,
+                m.amount, s.credits)
             WHEN 'completed_but_refunded' THEN format(
                 '%s given back for a generation that completed', m.amount)
             WHEN 'open_but_refunded' THEN format(
@@ -40,7 +42,7 @@ AS $$
         LIMIT 1
     ) c ON true
     LEFT JOIN LATERAL (
-        SELECT x.session_id, x.request_id, x.status FROM sessions x
+        SELECT x.session_id, x.request_id, x.status, x.credits FROM sessions x
         WHERE x.account_id = m.account_id
           AND x.session_id = CASE m.role WHEN 'return' THEN c.session_id ELSE m.session_id END
         LIMIT 1
@@ -53,11 +55,12 @@ AS $$
     ) o ON true,
     unnest(array_remove(CASE WHEN m.role = 'return' THEN ARRAY[
         CASE WHEN s.status = 'completed' THEN 'completed_but_refunded'
-             WHEN s.status IN ('queued', 'processing') THEN 'open_but_refunded' END
+             WHEN s.status IN ('queued', 'processing') THEN 'open_but_refunded' END,
+        CASE WHEN m.amount <> s.credits THEN 'generation_amount' END
     ] WHEN m.session_id IS NOT NULL THEN ARRAY[
         CASE WHEN s.session_id IS NULL AND o.session_id IS NULL THEN 'deduction_without_session'
              WHEN s.request_id IS DISTINCT FROM m.request_id THEN 'session_mismatch' END,
-        CASE WHEN m.amount <> 1 THEN 'generation_amount' END
+        CASE WHEN m.amount <> s.credits THEN 'generation_amount' END
     ] END, NULL)) k (kind);
 $$;
 COMMENT ON FUNCTION find_generation_discrepancies(bigint, bigint, bigint, bigint) IS

@@ -11,7 +11,7 @@
 --                once and left once, but for an account's first, which is all 0, and its last, that
 --                of its newest movement: reached + first = left + last. A gap, a movement taken out
 --                or put elsewhere, a number that does not follow leaves a state over.
---   generations  charges for a session = sessions, by (account, session, request)
+--   generations  charges for a session = sessions, by (account, session, request, amount)
 --   refunds      what was given back of such = failed sessions, likewise
 --   owners       stores and users = accounts, by (owner, kind)
 --   bills        bill movements = overage bills, by (account, seq, credits, request)
@@ -59,17 +59,17 @@ COMMENT ON FUNCTION fingerprint_of_state(bigint, bigint, float8, float8) IS
     'A 64-bit hash of the state of an account after a movement, given the fingerprint of the account.';
 
 CREATE OR REPLACE FUNCTION fingerprint_of_generation(
-    p_account_id bigint, p_session_id uuid, p_request_id text, p_seed bigint
+    p_account_id bigint, p_session_id uuid, p_request_id text, p_credits bigint, p_seed bigint
 )
 RETURNS bigint
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 AS $$
 -- The same of a movement and of its session.
     SELECT hashtextextended(p_request_id,
-        uuid_hash_extended(p_session_id, hashfloat8extended(p_account_id, p_seed)));
+        uuid_hash_extended(p_session_id, hashfloat8extended(p_account_id, p_seed) # p_credits));
 $$;
-COMMENT ON FUNCTION fingerprint_of_generation(bigint, uuid, text, bigint) IS
-    'A 64-bit hash of an account, a session and the request id of both, under a seed.';
+COMMENT ON FUNCTION fingerprint_of_generation(bigint, uuid, text, bigint, bigint) IS
+    'A 64-bit hash of an account, a session, the request id of both and the credits, under a seed.';
 
 CREATE OR REPLACE FUNCTION fingerprint_of_bill(
     p_account_id bigint, p_seq bigint, p_credits bigint, p_request_id text, p_seed bigint
@@ -186,7 +186,6 @@ AS $$
         0::numeric + count(*) FILTER (
             WHERE NOT is_possible_movement(
                     m.type, m.amount, m.balance_after, m.spent_after, m.session_id)
-                OR m.session_id IS NOT NULL AND m.amount <> 1
                 OR CASE WHEN m.spent > 0 THEN false
                     WHEN m.spent < 0 AND m.session_id IS NOT NULL THEN false
                     WHEN m.spent < 0 THEN (
@@ -219,9 +218,11 @@ AS $$
                 greatest(m.seq, 0) - 1,
                 m.balance_after - (movement_effect(m.type))[1] * m.amount::float8, m.spent_after))
                 FILTER (WHERE m.spent = 0), 0),
-        coalesce(sum(fingerprint_of_generation(m.account_id, m.session_id, m.request_id, p_seed))
+        coalesce(sum(fingerprint_of_generation(
+                m.account_id, m.session_id, m.request_id, m.amount, p_seed))
             FILTER (WHERE m.session_id IS NOT NULL AND movement_role(m.type) = 'charge'), 0),
-        coalesce(sum(fingerprint_of_generation(m.account_id, m.session_id, m.request_id, p_seed))
+        coalesce(sum(fingerprint_of_generation(
+                m.account_id, m.session_id, m.request_id, m.amount, p_seed))
             FILTER (WHERE m.session_id IS NOT NULL AND movement_role(m.type) <> 'charge'), 0),
         coalesce(sum(fingerprint_of_bill(m.account_id, m.seq, m.amount, m.request_id, p_seed))
             FILTER (WHERE m.spent = 0 AND movement_role(m.type) = 'bill'), 0)
