@@ -59,7 +59,7 @@ CREATE TABLE movements (
     clawed_back_after bigint,
     -- Credits used beyond the balance and not billed yet; null: none.
     overage_used_after bigint,
-    -- The generation session the credit was taken for; null for a direct call of a function.
+    -- The generation session the credits were taken for; null for a direct call of a function.
     session_id uuid,
     type text NOT NULL,
     -- The request that caused the movement; a refund carries that of its deduction.
@@ -85,6 +85,8 @@ CREATE TABLE sessions (
     completed_at timestamptz,
     -- How often a worker started this session, less the times the generator only asked to wait.
     attempts int NOT NULL DEFAULT 0,
+    -- What it was charged, by the price list of that time; given back if it fails.
+    credits int NOT NULL,
     status text NOT NULL DEFAULT 'queued',
     request_id text NOT NULL,
     -- SHA-256 of the request content: the same request id with other content is refused.
@@ -502,14 +504,16 @@ FUNCTION close_overage(p_account_id bigint, p_period date, p_unit_amount bigint,
 FUNCTION complete_generations(p_account_ids bigint[], p_session_ids uuid[], p_result_keys text[])
     RETURNS TABLE(ord int, outcome text);
 
--- For requests of any accounts, in ascending order: replay check, charge of one credit, session,
--- job. Per item its outcome (created, replayed, insufficient, conflict), session, status, balance,
--- and what it was charged as (balance or overage). Idempotent by request id. Errors: SC010 unknown
--- account, SC003 request id.
+-- For requests of any accounts, in ascending order: replay check, charge, session, job. Per item
+-- its outcome (created, replayed, insufficient, conflict), session, status, balance, what it was
+-- charged as (balance or overage), and the credits taken, or of an insufficient one its price.
+-- Idempotent by request id, whatever it costs by now. Errors: SC010 unknown account, SC002 amount,
+-- SC003 request id.
 FUNCTION create_generations(p_account_ids bigint[], p_session_ids uuid[], p_request_ids text[],
-    p_fingerprints bytea[], p_inputs json[], p_metadatas json[], p_entrypoint text,
-    p_payloads bytea[], OUT outcomes text[], OUT session_ids uuid[], OUT statuses text[],
-    OUT balances bigint[], OUT charged_as text[]) RETURNS record;
+    p_amounts int[], p_fingerprints bytea[], p_inputs json[], p_metadatas json[],
+    p_entrypoint text, p_payloads bytea[], OUT outcomes text[], OUT session_ids uuid[],
+    OUT statuses text[], OUT balances bigint[], OUT charged_as text[], OUT credits int[]) RETURNS
+    record;
 
 -- Makes a store with its account and opening credits, and returns it. Not idempotent: a store id
 -- is used once. Errors: SC002 credits below 0, SC003 request id.
@@ -542,10 +546,11 @@ FUNCTION enqueue_jobs(p_entrypoint text, p_keys text[], p_payloads bytea[]) RETU
 FUNCTION ensure_user(p_user_id uuid, p_starter_credits int, p_withhold boolean DEFAULT false,
     OUT outcome text, OUT account_id bigint) RETURNS record;
 
--- Marks sessions failed and gives their credits back, in one statement. Outcome per item: failed,
--- already_failed, already_completed, not_found.
+-- Marks sessions failed and gives back what they were charged, in one statement. Outcome per item:
+-- failed (and the credits given back), already_failed, already_completed, not_found.
 FUNCTION fail_generations(p_account_ids bigint[], p_session_ids uuid[], p_error_codes text[],
-    p_error_messages text[], p_generator_messages text[]) RETURNS TABLE(ord int, outcome text);
+    p_error_messages text[], p_generator_messages text[]) RETURNS TABLE(ord int, outcome text,
+    credits int);
 
 -- Names each account without its owner, or as no function makes it.
 FUNCTION find_account_discrepancies() RETURNS TABLE(kind text, account_id bigint, seq bigint,
@@ -619,9 +624,9 @@ FUNCTION fingerprint_of_account(p_account_id bigint, p_clawed_back double precis
 FUNCTION fingerprint_of_bill(p_account_id bigint, p_seq bigint, p_credits bigint,
     p_request_id text, p_seed bigint) RETURNS bigint;
 
--- A 64-bit hash of an account, a session and the request id of both, under a seed.
+-- A 64-bit hash of an account, a session, the request id of both and the credits, under a seed.
 FUNCTION fingerprint_of_generation(p_account_id bigint, p_session_id uuid, p_request_id text,
-    p_seed bigint) RETURNS bigint;
+    p_credits bigint, p_seed bigint) RETURNS bigint;
 
 -- A 64-bit hash of an owner and its kind, under a seed.
 FUNCTION fingerprint_of_owner(p_owner_id uuid, p_owner_kind text, p_seed bigint) RETURNS bigint;
@@ -816,9 +821,9 @@ FUNCTION update_store_api_key(p_store_id uuid, p_key_id uuid, p_label text DEFAU
 -- Functions that those are made of.
 
 -- What create_generations answers to a batch that was not simply all paid from balances.
-FUNCTION answer_generations(p_account_ids bigint[], p_request_ids text[], p_fingerprints bytea[],
-    p_charge_outcomes text[], OUT outcomes text[], OUT session_ids uuid[], OUT statuses text[],
-    OUT charged_as text[]) RETURNS record;
+FUNCTION answer_generations(p_account_ids bigint[], p_request_ids text[], p_amounts int[],
+    p_fingerprints bytea[], p_charge_outcomes text[], OUT outcomes text[], OUT session_ids uuid[],
+    OUT statuses text[], OUT charged_as text[], OUT credits int[]) RETURNS record;
 
 -- Writes one movement of no session, after the newest of its account, and returns its seq.
 FUNCTION append_movement(p_account_id bigint, p_type text, p_amount bigint, p_request_id text,
@@ -880,10 +885,10 @@ FUNCTION lock_accounts(p_account_ids bigint[], OUT account_ids bigint[], OUT seq
     OUT balances bigint[], OUT spents bigint[], OUT clawed_backs bigint[],
     OUT overages_used bigint[]) RETURNS record;
 
--- Waits for the sessions of a batch, ascending. Per item: ctid, status and request of its session;
--- null: there is none.
+-- Waits for the sessions of a batch, ascending. Per item: ctid, status, request and credits of its
+-- session; null: there is none.
 FUNCTION lock_sessions(p_account_ids bigint[], p_session_ids uuid[], OUT row_ids tid[],
-    OUT statuses text[], OUT request_ids text[]) RETURNS record;
+    OUT statuses text[], OUT request_ids text[], OUT credits int[]) RETURNS record;
 
 -- The charges of the requests of a batch, and whether they were given back.
 FUNCTION look_up_charges(p_account_ids bigint[], p_request_ids text[], OUT types text[],

@@ -56,7 +56,7 @@ export interface Checkout {
 /** queued -> processing -> completed | failed; the last two are final. */
 export type SessionStatus = 'queued' | 'processing' | 'completed' | 'failed';
 
-/** One credit was taken and the generation queued, now or by this very request before. */
+/** Credits were taken and the generation queued, now or by this very request before. */
 export interface GenerationQueued {
   sessionId: string;
   status: SessionStatus;
@@ -64,7 +64,7 @@ export interface GenerationQueued {
 }
 
 /**
- * Why a session failed; its credit was given back.
+ * Why a session failed; its credits were given back.
  * MODERATION_BLOCKED: moderation refuses the prompt, the images or what came of them.
  * IMAGE_UNREACHABLE: an input image could not be fetched.
  * IMAGE_UNREADABLE: an input image is here, and is none that can be used.
@@ -138,8 +138,8 @@ export type AppRouter = TRPCBuiltRouter<
     };
     generation: {
       /**
-       * Take one credit and queue the generation; the request id makes a retry safe.
-       * - PAYMENT_REQUIRED (402): no credit is left; nothing was done.
+       * Take what it costs and queue the generation; the request id makes a retry safe.
+       * - PAYMENT_REQUIRED (402): the credits that are left do not suffice; nothing was done.
        * - CONFLICT (409): the request id was used for another request; nothing was done.
        */
       create: Mutation<{
@@ -153,6 +153,8 @@ export type AppRouter = TRPCBuiltRouter<
           /** A PNG, JPEG, WebP, GIF, AVIF or BMP image, as https, http or data URL. */
           url: string;
         }> | null | undefined;
+        /** Names and values of the operator's price list. */
+        options?: Record<string, string> | null | undefined;
       }, GenerationQueued>;
       /**
        * One of the user's generations; another's is as absent as an unknown one.

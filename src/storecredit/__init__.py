@@ -1,3 +1,3 @@
-"""Prepaid credits for API businesses: one credit per generation, given back when it fails."""
+"""Prepaid credits for API businesses: spent on generations, given back when one fails."""
 
 __version__ = "0.1.0"

@@ -204,6 +204,7 @@ async def test_a_store_reads_what_is_on_sale(operator: Operator) -> None:
         {"plan": "scale", "credits": 1800, "amount": 19900, "overage_unit_amount": 12},
     ]
     assert catalogue["credits"] == {"unit_amount": 18, "min": 4, "max": 5000}
+    assert catalogue["generation"] == {"credits": 1, "options": {}}
 
 
 async def test_a_mismatch_is_shown_to_the_operator_who_may_have_it_looked_at_again(

@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 
 from storecredit.billing.catalogue import Catalogue, CatalogueError, Pack, Plan, load_catalogue
+from storecredit.billing.generation_prices import GenerationPrices
+from tests.e2e.page_commands import Page
 
 GOOD = """
 currency = "EUR"
@@ -73,6 +75,42 @@ def test_overage_costs_what_the_plan_says_or_a_single_credit(tmp_path: Path) -> 
 def test_an_operator_may_sell_single_credits_only(tmp_path: Path) -> None:
     catalogue = loaded(tmp_path, 'currency = "USD"\n[pay_as_you_go]\nunit_amount = 1')
     assert (catalogue.plans, catalogue.packs) == ((), ())
+
+
+def test_a_generation_costs_one_credit_unless_the_file_says_more(tmp_path: Path) -> None:
+    for prices in (load_catalogue().generation, loaded(tmp_path, GOOD).generation):
+        assert (prices, prices.price({})) == (GenerationPrices(1, {}), 1)
+    prices = loaded(tmp_path, f"{GOOD}[generation]\ncredits = 7").generation
+    assert prices.price({}) == 7
+
+
+def test_options_multiply_what_a_generation_costs(tmp_path: Path) -> None:
+    (page,) = Page("docs/prices.md").blocks("toml")
+    prices = loaded(tmp_path, GOOD + page).generation
+    assert prices.price({}) == 2
+    assert prices.price({"size": "1536x1024"}) == 4
+    assert prices.price({"quality": "high"}) == 6
+    assert prices.price({"quality": "high", "size": "1536x1024"}) == prices.dearest == 12
+
+
+@pytest.mark.parametrize(
+    "prices, told",
+    [
+        ("credits = 0", "generation.credits"),
+        ("credits = 1.5", "generation.credits"),
+        ("credits = 1_000_001", "generation.credits"),
+        ("price = 1", "generation"),
+        ("options = { size = { big = 0 } }", "generation.options"),
+        ("options = { size = {} }", "generation.options"),
+        ("options = { size = 2 }", "generation.options"),
+        ("options = { Size = { big = 2 } }", "generation.options"),
+        ("options = { size = { 'very big' = 2 } }", "generation.options"),
+        ("options = { a = { x = 1000 }, b = { x = 1, y = 1001 } }", "costs 1,001,000 credits"),
+    ],
+)
+def test_a_price_that_nobody_could_mean_is_refused(tmp_path: Path, prices: str, told: str) -> None:
+    with pytest.raises(CatalogueError, match=told):
+        loaded(tmp_path, f"{GOOD}[generation]\n{prices}")
 
 
 def test_what_costs_just_enough_is_sold(tmp_path: Path) -> None:

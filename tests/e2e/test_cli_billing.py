@@ -8,6 +8,7 @@ import pytest
 from storecredit.billing.catalogue import CATALOGUE_FILE
 from storecredit.cli.output import money
 from tests.e2e.conftest import Storecredit
+from tests.e2e.page_commands import Page
 from tests.e2e.seller import NOBODY, Seller, fields, named, row_of
 
 # What is on sale
@@ -21,6 +22,7 @@ def test_plans_shows_what_is_on_sale_without_a_database(new_storecredit: Storecr
     assert re.search(r"single credits, 4 to 5,000 at a time, for 0\.18 USD each", shown.output)
     assert "25 credits" in row_of(shown, "small")
     assert row_of(shown, "small").rstrip().endswith(" 4.99 USD")
+    assert "A generation costs 1 credit.\n" in shown.output
 
     in_json = new_storecredit("billing", "plans", "--json").json()
     assert set(in_json) == fields("CatalogueView") | {"packs"}
@@ -39,12 +41,17 @@ def test_plans_shows_what_is_on_sale_without_a_database(new_storecredit: Storecr
 def test_plans_shows_a_catalogue_of_your_own(new_storecredit: Storecredit) -> None:
     own = new_storecredit.directory / "own.toml"
     text = CATALOGUE_FILE.read_text()
+    (prices,) = Page("docs/prices.md").blocks("toml")
+    text = text.replace("[generation]\ncredits = 1\n", prices)
     own.write_text(text.replace('"USD"', '"JPY"').replace('"growth"', '"big"'))
 
     shown = new_storecredit("billing", "plans", STORECREDIT_PLANS_FILE="own.toml")
 
     assert row_of(shown, "big").split() == ["big", "800", "9,900", "JPY", "14", "JPY"]
     assert "growth" not in shown.output
+    assert "A generation costs 2 credits; " in shown.output
+    assert row_of(shown, "1536x1024").split() == ["size", "1536x1024", "2", "4"]
+    assert row_of(shown, "high").split() == ["quality", "high", "3", "6"]
 
 
 @pytest.mark.parametrize(

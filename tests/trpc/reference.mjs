@@ -51,6 +51,7 @@ const router = t.router({
           modelImageUrl: z.string(),
           outfitImageUrl: z.string().nullish(),
           accessories: z.array(z.object({ type: z.string(), url: z.string() })).nullish(),
+          options: z.record(z.string(), z.string()).nullish(),
         }),
       )
       .mutation(() => ({

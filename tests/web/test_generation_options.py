@@ -18,6 +18,7 @@ from stand_ins.http_server import json_answer, stand_in
 from storecredit.billing.catalogue import load_catalogue
 from storecredit.service import Service
 from storecredit.settings import Settings
+from tests.e2e.page_commands import Page
 from tests.image_files import data_url, picture
 from tests.web.conftest import WorkerStarter, http_client
 from tests.web.doors import IMAGE, Operator, StoreClient, data_of, error_of
@@ -29,18 +30,7 @@ PLANS = """
 currency = "USD"
 pay_as_you_go = { unit_amount = 18 }
 """
-PRICES = """
-[generation]
-credits = 2
-
-[generation.options.size]
-"512x512" = 1
-"1536x1024" = 2
-
-[generation.options.quality]
-standard = 1
-high = 3
-"""
+(PRICES,) = Page("docs/prices.md").blocks("toml")
 DEARER_AND_WITHOUT_QUALITY = """
 [generation]
 credits = 5
@@ -260,7 +250,14 @@ async def test_an_end_user_pays_the_same(user: UserClient, worker: WorkerStarter
     )
     assert await user.balance() == 4
 
-    made = result_of(await user.create("order-1", options={"quality": "high"}))
-    async with worker():
-        shown = await ended(user, made["sessionId"])
-    assert (shown["credits_charged"], shown["credits_refunded"]) == (6, 0)
+    blocked = json_answer({"code": "MODERATION_BLOCKED", "message": "No."}, 422)
+    async with (
+        stand_in(blocked) as server,
+        worker(generator="http", generator_url=server.url("/make")),
+    ):
+        for request_id, options in (("order-1", {"quality": "high"}), ("order-2", None)):
+            lost = await user.created(request_id, options=options)
+            assert (await ended(user, lost))["status"] == "failed"
+    moved = result_of(await user.query("credits.getTransactions"))
+    assert sorted(row["amount"] for row in moved) == [-6, -2, 2, 6, 10]
+    assert await user.balance() == 10

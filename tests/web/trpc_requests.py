@@ -271,6 +271,7 @@ INPUTS = [
     *mutations(CREATE, *named("outfitImageUrl", None, 5, {})),
     *mutations(CREATE, *named("accessories", None, [], {}, "x", 5, [5], [None], [[]], [{}])),
     *mutations(CREATE, {"modelImageUrl": "", "accessories": ACCESSORIES}),
+    *mutations(CREATE, *named("options", 5, "x", [], [{}], {"size": 5, "a": None}, {"a": {}})),
     *mutations(BUY, None, {}, *named("packId", None, 5, ["x"])),
     Ask(CREATE, "POST", body="{bad", engine=True),
     Ask(CREATE, "POST", body="{bad", signed_in=False),
@@ -280,6 +281,7 @@ WORK = [
     Ask(f"{CREATE},nope?batch=1", "POST", body={"0": {"json": {"modelImageUrl": IMAGE}}}),
     mutation(CREATE, {"modelImageUrl": IMAGE}),
     mutation(CREATE, {"modelImageUrl": IMAGE, "outfitImageUrl": None, "accessories": []}),
+    mutation(CREATE, {"modelImageUrl": IMAGE, "options": {}}),
     mutation(CREATE, {"modelImageUrl": IMAGE, "accessories": [{"type": "hat", "url": IMAGE}]}),
     Ask(
         f"{CREATE},{CREATE}?batch=1",

@@ -36,9 +36,10 @@ async def fetcher(
 SESSION = UUID("22222222-2222-4222-8222-222222222222")
 
 
-def a_request(*image_urls: str, prompt: str | None = None) -> GenerationRequest:
+def a_request(*image_urls: str, prompt: str | None = None, **options: str) -> GenerationRequest:
     """A request as the worker makes it; without image URLs, for one small PNG."""
-    return GenerationRequest(SESSION, "order-7", image_urls or (data_url(picture()),), prompt)
+    images = image_urls or (data_url(picture()),)
+    return GenerationRequest(SESSION, "order-7", images, prompt, options)
 
 
 @asynccontextmanager

@@ -19,6 +19,7 @@ from storecredit.generation.generators import (
 )
 from storecredit.generation.generators.collage import BACKGROUND, BOARD_SIZE, MARGIN, cells
 from storecredit.generation.image_forms import READABLE
+from storecredit.generation.sessions import FailureCode
 from storecredit.settings import Settings
 from tests.image_files import data_url, noise, picture
 from tests.worker.generators import a_request, generator
@@ -138,6 +139,30 @@ async def test_a_board_is_a_three_to_four_png_that_shows_every_image(count: int)
     for shade, (left, top, width, height) in zip(shades, cells(count), strict=True):
         assert colour_at(board, left + width / 2, top + height / 2) == shade
     assert colour_at(board, 0, 0) == BACKGROUND
+
+
+@pytest.mark.parametrize("size", [(256, 256), (4096, 256), (256, 4096), (1536, 1024)])
+@pytest.mark.parametrize("count", [1, 2, 10])
+async def test_a_board_is_of_the_size_that_is_asked_for(size: tuple[int, int], count: int) -> None:
+    shade = (20, 0, 200)
+    urls = [encoded(Image.new("RGB", (50, 50), shade))] * count
+    async with generator() as collage:
+        image = await collage.generate(a_request(*urls, size=f"{size[0]}x{size[1]}"))
+
+    board = opened(image.content)
+    assert board.size == size
+    for left, top, width, height in cells(count, size):
+        assert colour_at(board, left + width / 2, top + height / 2) == shade
+
+
+@pytest.mark.parametrize(
+    "size", ["", "large", "1024", "1024x", "0x0", "255x1024", "1024x4097", "+900x900", "99999x900"]
+)
+async def test_a_size_that_no_board_has_is_rejected(size: str) -> None:
+    async with generator() as collage:
+        with pytest.raises(GenerationFailed, match="makes no such size") as rejected:
+            await collage.generate(a_request(size=size))
+    assert rejected.value.code is FailureCode.GENERATOR_REJECTED
 
 
 @pytest.mark.parametrize("count", range(1, 11))

@@ -50,6 +50,14 @@ async def test_http_sends_the_session_and_takes_the_image_as_base64(kind: str) -
     }
 
 
+async def test_http_sends_the_options_that_there_are() -> None:
+    answer = json_answer({"image_base64": b64encode(PNG).decode()})
+    async with http_generator(answer) as (http, server):
+        await http.generate(a_request(size="1536x1024"))
+
+    assert server.received[0].json()["options"] == {"size": "1536x1024"}
+
+
 async def test_http_sends_no_prompt_as_null() -> None:
     answer = json_answer({"image_base64": b64encode(PNG).decode()})
     async with http_generator(answer) as (http, server):

@@ -74,6 +74,18 @@ async def test_openai_edits_the_input_images_into_one(kind: str) -> None:
     }
 
 
+async def test_openai_sends_the_options_as_fields_of_their_names() -> None:
+    answer = images_response(b64_json=b64encode(PNG).decode())
+    async with openai_generator(answer, openai_model="gpt-image-test") as (openai, server):
+        await openai.generate(a_request(size="1536x1024", quality="high"))
+        await openai.generate(a_request(background="opaque"))
+
+    first, second = (form(request) for request in server.received)
+    assert (first["size"], first["quality"]) == ([b"1536x1024"], [b"high"])
+    assert (second["size"], second["background"]) == ([b"1024x1536"], [b"opaque"])
+    assert "quality" not in second
+
+
 def form(request: Received) -> dict[str, list[bytes]]:
     """The fields of a multipart/form-data body (RFC 7578), by name."""
     boundary = request.headers["content-type"].partition("boundary=")[2].encode()

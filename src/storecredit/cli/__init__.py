@@ -35,7 +35,7 @@ INTERRUPTED: Final = 130
 
 app = typer.Typer(
     name="storecredit",
-    help="Prepaid credits for generations: one credit each, given back when the generation fails.",
+    help="Prepaid credits for generations, given back when a generation fails.",
     epilog="Settings come from flags, then from the environment (STORECREDIT_DATA_DIR for "
     "--data-dir, and so on), then from defaults.",
     context_settings={"help_option_names": ["-h", "--help"]},

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 PLAN_COLUMNS = ("plan", "credits", "price", "overage")
 PACK_COLUMNS = ("pack_id", "name", "credits", "price")
+OPTION_COLUMNS = ("option", "value", "times", "credits")
 SUBSCRIPTION_COLUMNS = (
     *("subscription_id", "plan", "status", "credits", "price"),
     *("period_starts_at", "period_ends_at"),
@@ -69,6 +70,7 @@ def _catalogue_view(catalogue: "Catalogue") -> dict[str, Any]:
             "min": catalogue.credits_min,
             "max": catalogue.credits_max,
         },
+        "generation": asdict(catalogue.generation),
         "packs": [asdict(pack) for pack in catalogue.packs],
     }
 
@@ -92,6 +94,7 @@ def _show_catalogue(catalogue: "Catalogue") -> None:
         f"Stores buy single credits, {catalogue.credits_min:,} to {catalogue.credits_max:,} at a "
         f"time, for {single} each; so much is overage without a plan, too.\n"
     )
+    _show_generation_prices(catalogue)
     typer.echo("End users buy packs:")
     output.table(
         PACK_COLUMNS,
@@ -100,6 +103,22 @@ def _show_catalogue(catalogue: "Catalogue") -> None:
             for pack in catalogue.packs
         ],
     )
+
+
+def _show_generation_prices(catalogue: "Catalogue") -> None:
+    prices = catalogue.generation
+    unit = "credit" if prices.credits == 1 else "credits"
+    chosen = "; with an option, and with several multiplied:" if prices.options else ".\n"
+    typer.echo(f"A generation costs {prices.credits:,} {unit}{chosen}")
+    if prices.options:
+        output.table(
+            OPTION_COLUMNS,
+            [
+                {"option": name, "value": value, "times": times, "credits": prices.credits * times}
+                for name, values in prices.options.items()
+                for value, times in values.items()
+            ],
+        )
 
 
 @app.command("checkout")

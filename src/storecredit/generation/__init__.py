@@ -1,1 +1,1 @@
-"""The product: take a credit, make an image, or give the credit back."""
+"""The product: take credits, make an image, or give the credits back."""

@@ -74,12 +74,20 @@ class CreditsOnSale(msgspec.Struct, frozen=True):
     max: int
 
 
+class GenerationPrice(msgspec.Struct, frozen=True):
+    """What a generation costs: `credits`, multiplied by what each of its options says."""
+
+    credits: int
+    options: dict[str, dict[str, int]]
+
+
 class CatalogueView(msgspec.Struct, frozen=True):
     """What a store can buy. Amounts are in the currency's smallest unit, before tax."""
 
     currency: str
     plans: list[PlanView]
     credits: CreditsOnSale
+    generation: GenerationPrice
 
 
 class SubscriptionView(msgspec.Struct, frozen=True):
@@ -197,7 +205,7 @@ def _order(data: CheckoutBody) -> Order:
     responses=store_errors(),
 )
 async def list_plans(parts: NamedDependency[Parts]) -> Envelope[CatalogueView]:
-    """The plans to subscribe to, and the price of single credits."""
+    """The plans to subscribe to, the price of single credits, and what a generation costs."""
     catalogue = parts.catalogue
     return Envelope(
         CatalogueView(
@@ -208,6 +216,10 @@ async def list_plans(parts: NamedDependency[Parts]) -> Envelope[CatalogueView]:
             ],
             CreditsOnSale(
                 catalogue.credit_unit_amount, catalogue.credits_min, catalogue.credits_max
+            ),
+            GenerationPrice(
+                catalogue.generation.credits,
+                {name: dict(values) for name, values in catalogue.generation.options.items()},
             ),
         )
     )

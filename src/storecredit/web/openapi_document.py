@@ -164,7 +164,7 @@ def _config() -> OpenAPIConfig:
     return OpenAPIConfig(
         title="storecredit",
         version=importlib.metadata.version("storecredit"),
-        description="Prepaid credits for generations: one credit each, given back when it fails.",
+        description="Prepaid credits for generations, given back when one fails.",
         tags=[Tag(name, description) for name, description in _TAGS.items()],
         use_handler_docstrings=True,
         components=Components(

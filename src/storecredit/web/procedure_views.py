@@ -71,15 +71,13 @@ class Checkout(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class GenerationView(msgspec.Struct, frozen=True):
-    """One generation session of a user; what was taken for it, and given back when it failed."""
+    """One generation session of a user."""
 
     id: UUID
     status: SessionStatus
     result_url: str | None
     error_code: FailureCode | None
     error_message: str | None
-    credits_charged: int
-    credits_refunded: int
     created_at: datetime
     started_at: datetime | None
     completed_at: datetime | None

@@ -232,8 +232,6 @@ def _generation(session: Session, caller: Caller) -> GenerationView:
         result_url=result_url(session.result_key, caller.parts, caller.link_base),
         error_code=session.error_code,
         error_message=session.error_message,
-        credits_charged=session.credits,
-        credits_refunded=session.credits_refunded,
         created_at=session.created_at,
         started_at=session.started_at,
         completed_at=session.completed_at,

@@ -116,7 +116,7 @@ COMMENT ON COLUMN movements.overage_used_after IS
 COMMENT ON COLUMN movements.request_id IS
     'The request that caused the movement; a refund carries that of its deduction.';
 COMMENT ON COLUMN movements.session_id IS
-    'The generation session the credit was taken for; null for a direct call of a function.';
+    'The generation session the credits were taken for; null for a direct call of a function.';
 
 CREATE TABLE sessions (
     account_id bigint NOT NULL,
