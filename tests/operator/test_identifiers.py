@@ -16,8 +16,9 @@ LOAD = """
             session_id)
         SELECT a.account_id, n, 'grant', 1, n, 0, 'r' || n, NULL
         FROM accounts a, generate_series(1, CASE a.account_id WHEN 1 THEN 20000 ELSE 1 END) n;
-    INSERT INTO sessions (account_id, session_id, request_id, fingerprint)
-        SELECT m.account_id, md5(m.account_id || m.request_id)::uuid, m.request_id, sha256('')
+    INSERT INTO sessions (account_id, session_id, credits, request_id, fingerprint)
+        SELECT m.account_id, md5(m.account_id || m.request_id)::uuid, m.amount, m.request_id,
+            sha256('')
         FROM movements m
 """
 
