@@ -31,10 +31,12 @@ CREATE TABLE movement_types (
     role text NOT NULL,
     -- The type of charge that a return gives back.
     returns text,
+    credit_kind text,
     owner_kinds text[] NOT NULL,
     description text NOT NULL,
     PRIMARY KEY (type),
     FOREIGN KEY (returns) REFERENCES movement_types(type),
+    CONSTRAINT credit_kind_is_known CHECK (credit_kind = ANY (ARRAY['paid', 'promo'])),
     CONSTRAINT returns_return_something CHECK ((role = 'return') = (returns IS NOT NULL)),
     CONSTRAINT role_is_known CHECK (role = ANY (ARRAY['charge', 'return', 'addition', 'clawback',
         'bill'])),

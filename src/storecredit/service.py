@@ -24,6 +24,7 @@ from storecredit.ledger.balance_reads import BalanceReads
 from storecredit.ledger.credits import Credits
 from storecredit.ledger.owner_pages import OwnerPages
 from storecredit.ledger.pace import Pace
+from storecredit.operator.report import Reports
 from storecredit.operator.requests import Requests
 from storecredit.postgres.job_queue import JobQueue
 from storecredit.postgres.listener import Listener
@@ -86,6 +87,7 @@ async def assembled(settings: Settings, database: Database) -> AsyncIterator[Ser
         ),
         sessions=Sessions(database),
         requests=Requests(database),
+        reports=Reports(database),
         lifecycle=lifecycle,
         results=results,
         catalogue=billing.catalogue,

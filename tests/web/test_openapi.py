@@ -51,6 +51,7 @@ ENDPOINTS = {
     "POST /api/admin/billing/transactions/{transaction_id}/book",
     "POST /api/admin/billing/events/{event_id}/retry",
     "GET /api/admin/requests/{request_id}",
+    "GET /api/admin/report",
     "GET /api/admin/verify",
 }
 

@@ -23,6 +23,7 @@ from storecredit.cli import (
     keys,
     problems,
     psql,
+    report,
     requests,
     running,
     stores,
@@ -46,6 +47,7 @@ app = typer.Typer(
 )
 running.add_to(app)
 demo.add_to(app)
+report.add_to(app)
 verification.add_to(app)
 backup.add_to(app)
 psql.add_to(app)

@@ -127,6 +127,7 @@ def _of_the_service(error: Exception) -> Problem | None:
     from storecredit.generation.generators import GeneratorNotConfigured
     from storecredit.ledger.credits import AccountMissing
     from storecredit.ledger.verify import DiscrepancyUnnamed
+    from storecredit.operator.figures import UnknownMovementType
     from storecredit.processes import CannotListen
 
     match error:
@@ -134,6 +135,8 @@ def _of_the_service(error: Exception) -> Problem | None:
             return Problem(str(error))
         case GeneratorNotConfigured() | CatalogueError() | PaddleMisconfigured():
             return Problem(str(error), MISUSED)
+        case UnknownMovementType():
+            return Problem(f"No report can be made: {error}.")
         case AccountMissing():
             return Problem(f"{error}. Run `storecredit verify`, and restore it from a backup.")
         case _:

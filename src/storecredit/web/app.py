@@ -13,6 +13,7 @@ from storecredit.web import (
     admin_billing,
     admin_generations,
     admin_keys,
+    admin_report,
     admin_requests,
     admin_stores,
     b2b,
@@ -79,6 +80,7 @@ def routes(*, serves_metrics: bool = True) -> list[Any]:
                 admin_billing.dismiss_problem,  # POST  /billing/problems/{problem_id}/dismiss
                 admin_billing.book_transaction,  # POST  /billing/transactions/{id}/book
                 admin_billing.retry_event,  # POST  /billing/events/{event_id}/retry
+                admin_report.get_report,  # GET   /report
                 admin_requests.get_request,  # GET   /requests/{request_id}
                 admin.verify,  # GET   /verify
             ],

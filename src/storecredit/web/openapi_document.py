@@ -66,6 +66,7 @@ _PARAMETERS: Final = {
     "token": "What a generation's `result_url` ends with.",
     "status": "Only those of this status.",
     "type": "Only movements of this type.",
+    "by": "A row for each day (of UTC), plan (a store's tier) or store; unless given, none.",
     "request_id": "Only what this request did.",
 }
 """What a parameter means that its handler does not describe: the same one everywhere."""
@@ -114,7 +115,7 @@ _OF_ANSWER: Final = {
     ("listStoreTransactions", "200"): ("X-Next-Cursor", "Content-Disposition"),
 }
 """What further answers carry, by operation and status."""
-_AS_CSV: Final = frozenset({"listTransactions", "listStoreTransactions"})
+_AS_CSV: Final = frozenset({"listTransactions", "listStoreTransactions", "getReport"})
 """What is answered as CSV, too, to who asks for it. JSON stands first: clients take the first."""
 
 

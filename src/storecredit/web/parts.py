@@ -16,6 +16,7 @@ from storecredit.ledger.balance_reads import BalanceReads
 from storecredit.ledger.credits import Credits
 from storecredit.ledger.owner_pages import OwnerPages
 from storecredit.ledger.pace import Pace
+from storecredit.operator.report import Reports
 from storecredit.operator.requests import Requests
 from storecredit.postgres.pool import Database
 from storecredit.settings import Settings
@@ -47,6 +48,7 @@ class Parts:
     users: Users
     sessions: Sessions
     requests: Requests
+    reports: Reports
     lifecycle: Lifecycle
     results: ResultStore
     catalogue: Catalogue

@@ -184,3 +184,13 @@ COMMENT ON TABLE last_verification IS
     'The moment that the last verify looked at, and how many discrepancies it found.';
 COMMENT ON COLUMN last_verification.settled_movements IS
     'How many movements there were from before `settled_at`: there can never be fewer.';
+
+ALTER TABLE movement_types ADD COLUMN credit_kind text;
+UPDATE movement_types
+SET credit_kind = CASE WHEN type IN ('grant', 'signup_bonus') THEN 'promo' ELSE 'paid' END
+WHERE role = 'addition';
+ALTER TABLE movement_types ADD CONSTRAINT additions_are_paid_or_promo CHECK (
+    CASE role WHEN 'addition' THEN coalesce(credit_kind, '') IN ('paid', 'promo')
+        ELSE credit_kind IS NULL END);
+COMMENT ON COLUMN movement_types.credit_kind IS
+    'Of an addition: paid, or promo (given without a payment). Null: it is none.';
