@@ -31,12 +31,14 @@ CREATE TABLE movement_types (
     role text NOT NULL,
     -- The type of charge that a return gives back.
     returns text,
-    credit_kind text,
     owner_kinds text[] NOT NULL,
     description text NOT NULL,
+    -- Of an addition: paid, or promo (given without a payment). Null: it is none.
+    credit_kind text,
     PRIMARY KEY (type),
     FOREIGN KEY (returns) REFERENCES movement_types(type),
-    CONSTRAINT credit_kind_is_known CHECK (credit_kind = ANY (ARRAY['paid', 'promo'])),
+    CONSTRAINT additions_are_paid_or_promo CHECK ( CASE role     WHEN 'addition' THEN
+        COALESCE(credit_kind, '') = ANY (ARRAY['paid', 'promo'])     ELSE credit_kind IS NULL END),
     CONSTRAINT returns_return_something CHECK ((role = 'return') = (returns IS NOT NULL)),
     CONSTRAINT role_is_known CHECK (role = ANY (ARRAY['charge', 'return', 'addition', 'clawback',
         'bill'])),

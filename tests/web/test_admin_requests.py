@@ -67,6 +67,7 @@ async def test_a_generation_that_failed_is_shown_with_all_that_it_did(
     assert shown == [(2, "deduction", 1, 99, session_id), (3, "refund", 1, 100, session_id)]
     assert [each["total_spent_after"] for each in record["movements"]] == [1, 0]
     [session] = record["sessions"]
+    assert session["credits_charged"] == 1
     assert (session["session_id"], session["status"]) == (session_id, "failed")
     assert (session["attempts"], session["error_code"]) == (1, "MODERATION_BLOCKED")
     assert "No hats" in session["generator_message"]
@@ -112,6 +113,7 @@ async def test_all_who_used_the_same_request_id_are_shown(
     assert {len(record["movements"]) for record in records} == {1}
     assert records[2]["sessions"][0]["status"] == "completed"
     assert await found(operator, "1", store_id=other.store_id) == [records[1]]
+    assert await found(operator, "1", store_id="another SHOP") == [records[1]]
     assert await found(operator, "1", user_id=str(user.user_id)) == [records[2]]
     error_of(await operator.get("/requests/2", store_id=other.store_id), 404, "NOT_FOUND")
     error_of(await operator.get("/requests/1", store_id=UNKNOWN), 404, "NOT_FOUND")
@@ -122,8 +124,9 @@ async def test_a_session_that_nothing_paid_for_is_found_by_its_id(
 ) -> None:
     session_id = str(UUID(int=9))
     await admin.execute(
-        """INSERT INTO storecredit.sessions (account_id, session_id, request_id, fingerprint)
-           SELECT account_id, $2, 'lost', sha256('') FROM accounts WHERE owner_id = $1""",
+        """INSERT INTO storecredit.sessions
+               (account_id, session_id, request_id, fingerprint, credits)
+           SELECT account_id, $2, 'lost', sha256(''), 1 FROM accounts WHERE owner_id = $1""",
         store.store_id,
         session_id,
     )
@@ -182,8 +185,10 @@ async def test_what_names_nothing_is_not_found(operator: Operator, store: StoreC
         answer = await operator.get(f"/requests/{quote(unknown, safe='')}")
         error_of(answer, 404, "NOT_FOUND")
     await assert_bad_queries_are_refused(
-        operator, "/requests/order-7", "store_id=7", "user_id=x", "limit=1"
+        operator, "/requests/order-7", "store_id=%00", "user_id=x", "limit=1"
     )
+    answer = await operator.get("/requests/order-7", store_id="nobody.example")
+    error_of(answer, 404, "NOT_FOUND")
     both = await operator.get("/requests/order-7", store_id=UNKNOWN, user_id=UNKNOWN)
     assert "not both" in error_of(both, 400, "VALIDATION_ERROR")["message"]
 

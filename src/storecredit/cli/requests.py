@@ -32,8 +32,13 @@ def show(
             "subscription, adjustment or event.",
         ),
     ],
-    store_id: Annotated[
-        UUID | None, typer.Option("--store", help="Only this store's; asks one account, not all.")
+    store: Annotated[
+        str | None,
+        typer.Option(
+            "--store",
+            metavar="STORE",
+            help="Only this store's, by id, name or domain; asks one account, not all.",
+        ),
     ] = None,
     user_id: Annotated[UUID | None, typer.Option("--user", help="Or this end user's.")] = None,
     data_dir: DataDir = None,
@@ -41,11 +46,11 @@ def show(
     json: Json = False,
 ) -> None:
     """Show a request: its movements, generation, job, sales and webhooks, and whose it is."""
-    if store_id is not None and user_id is not None:
+    if store is not None and user_id is not None:
         raise Misused("Name --store or --user, one of the two.")
 
     async def act(rooms: Rooms) -> "RequestsFound":
-        return await _found(rooms, identifier, store_id, user_id)
+        return await _found(rooms, identifier, store, user_id)
 
     found = against(settings_of(data_dir=data_dir, database_url=database_url), act)
     if json:
@@ -55,15 +60,16 @@ def show(
 
 
 async def _found(
-    rooms: Rooms, identifier: str, store_id: UUID | None, user_id: UUID | None
+    rooms: Rooms, identifier: str, store: str | None, user_id: UUID | None
 ) -> "RequestsFound":
     """What the id names. Raises `Failed` where it names nothing."""
     from storecredit.ledger.owners import Owner
     from storecredit.operator.requests import Requests
     from storecredit.postgres.errors import StatementCancelled
 
-    owner = Owner.store(store_id) if store_id is not None else None
-    owner = Owner.user(user_id) if user_id is not None else owner
+    owner = None if user_id is None else Owner.user(user_id)
+    if store is not None:
+        owner = Owner.store(await rooms.store_id(store))
     try:
         found = await Requests(rooms.database).find(identifier, owner)
     except StatementCancelled as error:

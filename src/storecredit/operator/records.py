@@ -35,6 +35,7 @@ class SessionRow(msgspec.Struct, frozen=True):
 
     session_id: UUID
     status: str
+    credits_charged: int
     attempts: int
     error_code: str | None
     error_message: str | None

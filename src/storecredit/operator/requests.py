@@ -63,8 +63,9 @@ _MOVEMENTS: Final = """
 """
 # Those that the movements name; `input` is not among the columns, and is not to be.
 _SESSIONS: Final = """
-    SELECT s.account_id, s.session_id, s.status, s.attempts, s.error_code,
-        s.error_message, s.generator_message, s.created_at, s.started_at, s.completed_at
+    SELECT s.account_id, s.session_id, s.status, s.credits AS credits_charged, s.attempts,
+        s.error_code, s.error_message, s.generator_message, s.created_at, s.started_at,
+        s.completed_at
     FROM unnest($1::bigint[], $2::uuid[]) p (account_id, session_id)
     JOIN sessions s USING (account_id, session_id)
     ORDER BY s.created_at LIMIT $3

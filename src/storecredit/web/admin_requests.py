@@ -11,12 +11,24 @@ from storecredit.ledger.owners import Owner
 from storecredit.operator.records import RequestsFound
 from storecredit.postgres.errors import StatementCancelled
 from storecredit.web.access import is_request_id
+from storecredit.web.admin_keys import no_nul
 from storecredit.web.envelope import Envelope, ErrorCode, Failure, invalid, not_found, unavailable
+from storecredit.web.faults import Check
+from storecredit.web.named_stores import store_called
 from storecredit.web.openapi import operator_errors
 from storecredit.web.parts import Parts
 from storecredit.web.paths import named_request
 
-OfStore = Annotated[UUID | None, QueryParameter(name="store_id", description="Only this store's.")]
+OfStore = Annotated[
+    str | None,
+    QueryParameter(
+        name="store_id",
+        min_length=1,
+        max_length=253,
+        description="Only this store's: its id, or its name or domain where no other has the same.",
+    ),
+    Check(no_nul),
+]
 OfUser = Annotated[UUID | None, QueryParameter(name="user_id", description="Or this end user's.")]
 AnyId = Annotated[str, PathParameter(description="The id: of a request, or of what it made.")]
 _TOO_LONG: Final = (
@@ -49,8 +61,9 @@ async def get_request(
     identifier = named_request(request_id)
     if not is_request_id(identifier):
         raise _unknown()
-    owner = Owner.store(store_id) if store_id is not None else None
-    owner = Owner.user(user_id) if user_id is not None else owner
+    owner = None if user_id is None else Owner.user(user_id)
+    if store_id is not None:
+        owner = Owner.store((await store_called(parts, store_id, source="query")).store_id)
     try:
         found = await parts.requests.find(identifier, owner)
     except StatementCancelled as error:
