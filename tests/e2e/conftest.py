@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -21,6 +22,7 @@ import pytest
 from tests.e2e.paddle_process import Paddle, paddle_process
 from tests.e2e.page_commands import BIN
 from tests.e2e.seller import Seller
+from tests.forked_command import ForkedCommand
 
 COMMAND = Path(sys.executable).with_name("storecredit")
 WAIT_MAX_SECONDS = 60.0
@@ -80,7 +82,7 @@ class Done:
 class Serving:
     """A command that runs until it is stopped."""
 
-    process: "subprocess.Popen[bytes]"
+    process: ForkedCommand
     output_path: Path
     log_path: Path
 
@@ -135,6 +137,7 @@ class Storecredit:
     directory: Path
     environment: dict[str, str]
     started: list[Serving] = field(default_factory=list)
+    numbers: Iterator[int] = field(default_factory=count)
 
     @property
     def data_dir(self) -> Path:
@@ -142,32 +145,22 @@ class Storecredit:
 
     def __call__(self, *arguments: object, **variables: str) -> Done:
         """Run a command to its end."""
-        done = subprocess.run(
-            [COMMAND, *map(str, arguments)],
-            cwd=self.directory,
-            env=self.environment | variables,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=WAIT_MAX_SECONDS,
-            check=False,
-        )
-        return Done(done.returncode, done.stdout, done.stderr)
+        begun = self.start(*arguments, **variables)
+        status = begun.process.wait(WAIT_MAX_SECONDS)
+        return Done(status, begun.output, begun.log_path.read_text())
 
     def start(self, *arguments: object, **variables: str) -> Serving:
         """Start a command that goes on; it is ended with the test."""
-        number = len(self.started)
+        number = next(self.numbers)
         output_path = self.directory / f"output-{number}"
         log_path = self.directory / f"log-{number}"
-        with output_path.open("wb") as output, log_path.open("wb") as log:
-            process = subprocess.Popen(
-                [COMMAND, *map(str, arguments)],
-                cwd=self.directory,
-                env=self.environment | variables,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=log,
-            )
+        process = ForkedCommand(
+            list(map(str, arguments)),
+            self.directory,
+            self.environment | variables,
+            output=output_path,
+            errors=log_path,
+        )
         self.started.append(Serving(process, output_path, log_path))
         return self.started[-1]
 

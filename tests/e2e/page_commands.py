@@ -78,12 +78,14 @@ def running(
 
 def _await_ready(process: "subprocess.Popen[bytes]", port: str, log_path: Path) -> None:
     give_up = time.monotonic() + START_MAX_SECONDS
-    while time.monotonic() < give_up and process.poll() is None:
-        try:
-            if httpx.get(f"http://127.0.0.1:{port}/health/ready").is_success:
-                return
-        except httpx.TransportError:
-            time.sleep(0.05)
+    # One client for all of it: each loads every certificate authority there is.
+    with httpx.Client(base_url=f"http://127.0.0.1:{port}") as client:
+        while time.monotonic() < give_up and process.poll() is None:
+            try:
+                if client.get("/health/ready").is_success:
+                    return
+            except httpx.TransportError:
+                time.sleep(0.05)
     raise AssertionError(f"it did not start:\n{log_path.read_text()}")
 
 

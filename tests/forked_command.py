@@ -1,0 +1,92 @@
+"""The `storecredit` command as a process of its own that has imported the service already.
+
+Half of what a command costs is importing. So one process for each test process imports the service
+and no more, and every command is a fork of it: with its own arguments, environment, directory and
+files, and with everything else that a process has. That the command starts from nothing is seen
+where readers' shells start it (`e2e/test_docs.py`, `e2e/test_readme.py`) and in `crash/`.
+"""
+
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from storecredit import cli, service
+from storecredit.backups import taking
+from storecredit.cli import main
+
+IMPORTED_FIRST = [module.__name__ for module in (cli, service, taking)]
+NAME = "storecredit"
+
+
+class ForkedCommand:
+    """One command, from when it has begun; like `subprocess.Popen`, as far as tests need that."""
+
+    def __init__(
+        self,
+        arguments: Sequence[str],
+        directory: Path,
+        environment: Mapping[str, str],
+        *,
+        output: Path,
+        errors: Path,
+    ) -> None:
+        """Begin it, with nothing to read; `output` and `errors` are made anew."""
+        for path in (output, errors):
+            path.write_bytes(b"")
+        given = (list(arguments), directory, dict(environment), output, errors)
+        self._process = _forks().Process(target=_run, args=given)
+        self._process.start()
+
+    @property
+    def pid(self) -> int:
+        assert self._process.pid is not None
+        return self._process.pid
+
+    def poll(self) -> int | None:
+        """Its exit status, if it has ended; negative: the signal that killed it."""
+        return self._process.exitcode
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Its exit status, once it has ended. Raises `subprocess.TimeoutExpired`."""
+        self._process.join(timeout)
+        status = self._process.exitcode
+        if status is None:
+            raise subprocess.TimeoutExpired(NAME, timeout or 0)
+        return status
+
+    def send_signal(self, number: signal.Signals) -> None:
+        """Nothing happens where it has ended."""
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def terminate(self) -> None:
+        self.send_signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        self.send_signal(signal.SIGKILL)
+
+
+def _forks() -> multiprocessing.context.ForkServerContext:
+    forks = multiprocessing.get_context("forkserver")
+    forks.set_forkserver_preload(IMPORTED_FIRST)
+    return forks
+
+
+def _run(
+    arguments: list[str], directory: Path, environment: dict[str, str], output: Path, errors: Path
+) -> None:
+    """What the fork does: it becomes the command."""
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    written = [os.open(path, os.O_WRONLY) for path in (output, errors)]
+    for place, descriptor in enumerate([nothing, *written]):
+        os.dup2(descriptor, place)
+        os.close(descriptor)
+    os.chdir(directory)
+    os.environ.clear()
+    os.environ.update(environment)
+    sys.argv[:] = [NAME, *arguments]
+    main()
