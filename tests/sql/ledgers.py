@@ -74,6 +74,9 @@ class Effect(NamedTuple):
     spent: int
     clawed_back: int
     overage_used: int
+    held: int = 0
+    expired: int = 0
+    removed: int = 0
 
 
 # Making owners
@@ -216,7 +219,7 @@ async def snapshot(connection: Connection, owner: Owner) -> dict[str, list[Any]]
 async def effects(connection: Connection) -> Mapping[str, Effect]:
     """What each type of movement does, as the database says."""
     rows = await connection.fetch(
-        """SELECT type, balance, added, spent, clawed_back, overage_used
+        """SELECT type, balance, added, spent, clawed_back, overage_used, held, expired, removed
            FROM storecredit.movement_types"""
     )
     return {type_: Effect(*numbers) for type_, *numbers in rows}

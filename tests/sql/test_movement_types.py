@@ -10,7 +10,7 @@ from tests.sql.ledgers import Effect, effects, sqlstate_of
 
 BOTH, STORES, USERS = {"store", "user"}, {"store"}, {"user"}
 # Written down by hand, so that a change of the table is noticed: balance, added, spent, clawed
-# back, overage used; what it is; what it gives back; whose it can be.
+# back, overage used, and held, expired, removed; what it is; what it gives back; whose it can be.
 KNOWN: dict[str, tuple[Effect, str, str | None, set[str]]] = {
     "deduction": (Effect(-1, 0, 1, 0, 0), "charge", None, BOTH),
     "refund": (Effect(1, 0, -1, 0, 0), "return", "deduction", BOTH),
@@ -23,6 +23,16 @@ KNOWN: dict[str, tuple[Effect, str, str | None, set[str]]] = {
     "overage_bill": (Effect(0, 0, 0, 0, -1), "bill", None, STORES),
     "overage_refund": (Effect(0, 0, 0, 0, -1), "return", "overage", STORES),
     "overage_credit": (Effect(1, 1, 0, 0, 0), "return", "overage", STORES),
+    "hold": (Effect(-1, 0, 0, 0, 0, held=1), "hold", None, BOTH),
+    "capture": (Effect(0, 0, 1, 0, 0, held=-1), "capture", None, BOTH),
+    "release": (Effect(1, 0, 0, 0, 0, held=-1), "release", None, BOTH),
+    "hold_expiry": (Effect(1, 0, 0, 0, 0, held=-1), "release", None, BOTH),
+    "expiry": (Effect(-1, 0, 0, 0, 0, expired=1), "expiry", None, BOTH),
+    "rollover": (Effect(0, 0, 0, 0, 0), "reissue", None, BOTH),
+    "reissue": (Effect(0, 0, 0, 0, 0), "reissue", None, BOTH),
+    "removal": (Effect(-1, 0, 0, 0, 0, removed=1), "removal", None, BOTH),
+    "transfer_out": (Effect(-1, 0, 0, 0, 0, removed=1), "removal", None, BOTH),
+    "transfer_in": (Effect(1, 1, 0, 0, 0), "receipt", None, BOTH),
 }
 
 
@@ -45,7 +55,7 @@ async def test_the_functions_made_of_the_table_say_the_same(books: Connection) -
 
     for type_, effect, spent, role, made_role in rows:
         assert tuple(effect) == effect_of[type_], type_
-        assert spent == effect_of[type_].spent, type_
+        assert spent == (effect_of[type_].spent if effect_of[type_].held == 0 else 0), type_
         assert made_role == role, type_
     nothing = await books.fetchrow(
         "SELECT movement_effect('gift'), movement_spent('gift'), movement_role('gift')"
@@ -57,7 +67,9 @@ async def test_the_functions_made_of_the_table_say_the_same(books: Connection) -
 async def test_what_verify_does_not_look_up_has_one_effect_and_is_for_every_owner(
     books: Connection,
 ) -> None:
-    rows = await books.fetch("SELECT type, owner_kinds FROM movement_types WHERE spent <> 0")
+    rows = await books.fetch(
+        "SELECT type, owner_kinds FROM movement_types WHERE movement_spent(type) <> 0"
+    )
     effect_of = await effects(books)
 
     for type_, owner_kinds in rows:
@@ -71,7 +83,8 @@ async def test_what_is_had_is_what_came_in_less_what_was_spent_and_taken_back(
 ) -> None:
     # So that no movement needs to say what was added up to it.
     for type_, effect in (await effects(books)).items():
-        assert effect.balance == effect.added - effect.spent - effect.clawed_back, type_
+        out = effect.spent + effect.clawed_back + effect.held + effect.expired + effect.removed
+        assert effect.balance == effect.added - out, type_
 
 
 async def test_no_charge_and_no_return_touches_what_was_clawed_back(books: Connection) -> None:

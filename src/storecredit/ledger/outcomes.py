@@ -24,6 +24,7 @@ class CreditError(StrEnum):
     UNKNOWN_USER = "SC008"
     INVALID_OVERAGE = "SC009"
     UNKNOWN_ACCOUNT = "SC010"
+    INVALID_TERMS = "SC011"
 
 
 ChargedAs = Literal["balance", "overage"]
@@ -63,14 +64,27 @@ class MovementType(StrEnum):
     OVERAGE_REFUND = "overage_refund"
     OVERAGE_CREDIT = "overage_credit"
     OVERAGE_BILL = "overage_bill"
+    HOLD = "hold"
+    CAPTURE = "capture"
+    RELEASE = "release"
+    HOLD_EXPIRY = "hold_expiry"
+    EXPIRY = "expiry"
+    ROLLOVER = "rollover"
+    REISSUE = "reissue"
+    REMOVAL = "removal"
+    TRANSFER_OUT = "transfer_out"
+    TRANSFER_IN = "transfer_in"
 
 
 class StoreMovementType(StrEnum):
     """Every type of movement of a store's credits.
 
-    Deductions and clawbacks take credits. Refunds, purchases, subscriptions, grants and
-    `overage_credit` (overage given back after it was billed) give them. `overage`,
-    `overage_refund` and `overage_bill` leave the balance alone: they count what is used beyond it.
+    Deductions, clawbacks, `expiry`, `removal` and `transfer_out` take credits. Refunds, purchases,
+    subscriptions, grants, `transfer_in` and `overage_credit` (overage given back after it was
+    billed) give them. A `hold` takes credits out of the balance; a `capture` spends them, a
+    `release` or `hold_expiry` brings them back. The others leave the balance alone: `overage`,
+    `overage_refund` and `overage_bill` count what is used beyond it; by a `rollover` or `reissue`
+    what is left of a grant gets another end.
     """
 
     DEDUCTION = "deduction"
@@ -83,6 +97,16 @@ class StoreMovementType(StrEnum):
     OVERAGE_REFUND = "overage_refund"
     OVERAGE_CREDIT = "overage_credit"
     OVERAGE_BILL = "overage_bill"
+    HOLD = "hold"
+    CAPTURE = "capture"
+    RELEASE = "release"
+    HOLD_EXPIRY = "hold_expiry"
+    EXPIRY = "expiry"
+    ROLLOVER = "rollover"
+    REISSUE = "reissue"
+    REMOVAL = "removal"
+    TRANSFER_OUT = "transfer_out"
+    TRANSFER_IN = "transfer_in"
 
 
 def credit_error(error: StatementRefused) -> CreditError:

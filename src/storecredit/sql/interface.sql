@@ -21,21 +21,29 @@ COMMENT ON VIEW {interface}.store_api_keys IS
 
 CREATE OR REPLACE VIEW {interface}.store_credits AS
 SELECT a.owner_id AS store_id,
-    coalesce(m.balance_after, 0) AS balance,
-    coalesce(m.balance_after + m.spent_after + coalesce(m.clawed_back_after, 0), 0)
+    coalesce(n.balance, m.balance_after, 0) AS balance,
+    coalesce(n.added, m.balance_after + m.spent_after + coalesce(m.clawed_back_after, 0)
+        + coalesce(m.held_after, 0) + coalesce(m.expired_after, 0) + coalesce(m.removed_after, 0), 0)
         AS total_purchased,
     coalesce(m.spent_after, 0) AS total_spent,
     coalesce(m.seq, 0) AS last_seq,
     coalesce(m.clawed_back_after, 0) AS total_clawed_back,
     a.overage_limit,
-    coalesce(m.overage_used_after, 0) AS overage_used
+    coalesce(m.overage_used_after, 0) AS overage_used,
+    coalesce(n.held, m.held_after, 0) AS held,
+    coalesce(n.expired, m.expired_after, 0) AS total_expired,
+    coalesce(m.removed_after, 0) AS total_removed
 FROM accounts a
 LEFT JOIN LATERAL (
     SELECT n.* FROM movements n WHERE n.account_id = a.account_id
     ORDER BY n.account_id DESC, n.seq DESC LIMIT 1) m ON true
+LEFT JOIN LATERAL (
+    SELECT s.balance, s.held, s.expired,
+        s.balance + s.spent + s.clawed_back + s.held + s.expired + s.removed AS added
+    FROM state_of_account(a.account_id) s WHERE a.next_expiry <= clock_timestamp()) n ON true
 WHERE a.owner_kind = 'store';
 COMMENT ON VIEW {interface}.store_credits IS
-    'What each store has: the state after its newest movement.';
+    'What each store has: the state after its newest movement, less what has ended since.';
 
 CREATE OR REPLACE VIEW {interface}.store_credit_transactions AS
 SELECT a.owner_id AS store_id, m.seq, m.created_at, m.amount, m.balance_after, m.session_id, m.type,
@@ -72,19 +80,27 @@ COMMENT ON VIEW {interface}.users IS
 CREATE OR REPLACE VIEW {interface}.user_credits AS
 SELECT a.owner_id AS user_id,
     coalesce(m.created_at, a.created_at) AS updated_at,
-    coalesce(m.balance_after, 0) AS balance,
-    coalesce(m.balance_after + m.spent_after + coalesce(m.clawed_back_after, 0), 0)
+    coalesce(n.balance, m.balance_after, 0) AS balance,
+    coalesce(n.added, m.balance_after + m.spent_after + coalesce(m.clawed_back_after, 0)
+        + coalesce(m.held_after, 0) + coalesce(m.expired_after, 0) + coalesce(m.removed_after, 0), 0)
         AS total_earned,
     coalesce(m.spent_after, 0) AS total_spent,
     coalesce(m.clawed_back_after, 0) AS total_clawed_back,
-    coalesce(m.seq, 0) AS last_seq
+    coalesce(m.seq, 0) AS last_seq,
+    coalesce(n.held, m.held_after, 0) AS held,
+    coalesce(n.expired, m.expired_after, 0) AS total_expired,
+    coalesce(m.removed_after, 0) AS total_removed
 FROM accounts a
 LEFT JOIN LATERAL (
     SELECT n.* FROM movements n WHERE n.account_id = a.account_id
     ORDER BY n.account_id DESC, n.seq DESC LIMIT 1) m ON true
+LEFT JOIN LATERAL (
+    SELECT s.balance, s.held, s.expired,
+        s.balance + s.spent + s.clawed_back + s.held + s.expired + s.removed AS added
+    FROM state_of_account(a.account_id) s WHERE a.next_expiry <= clock_timestamp()) n ON true
 WHERE a.owner_kind = 'user';
 COMMENT ON VIEW {interface}.user_credits IS
-    'What each end user has: the state after the newest movement.';
+    'What each end user has: the state after the newest movement, less what has ended since.';
 
 CREATE OR REPLACE VIEW {interface}.credit_transactions AS
 SELECT a.owner_id AS user_id, m.seq, m.created_at, m.amount, m.balance_after, m.session_id,

@@ -16,7 +16,8 @@ from storecredit.ledger.outcomes import MovementType
 class UserMovementType(StrEnum):
     """Every type of movement of an end user, by the names the app shows.
 
-    generation (a deduction) and clawback take credits, the others give them.
+    generation (a deduction), clawback, hold, expiry, removal and transfer_out take credits;
+    capture, rollover and reissue leave the balance as it is; the others give credits.
     """
 
     GENERATION = "generation"
@@ -25,6 +26,16 @@ class UserMovementType(StrEnum):
     PURCHASE = "purchase"
     GRANT = "grant"
     CLAWBACK = "clawback"
+    HOLD = "hold"
+    CAPTURE = "capture"
+    RELEASE = "release"
+    HOLD_EXPIRY = "hold_expiry"
+    EXPIRY = "expiry"
+    ROLLOVER = "rollover"
+    REISSUE = "reissue"
+    REMOVAL = "removal"
+    TRANSFER_OUT = "transfer_out"
+    TRANSFER_IN = "transfer_in"
 
 
 def shown_to_users(type_: MovementType) -> UserMovementType:

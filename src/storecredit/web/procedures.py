@@ -57,8 +57,19 @@ TRANSACTIONS_MAX: Final = 100
 TRANSACTIONS_DEFAULT: Final = 50
 HISTORY_MAX: Final = 50
 HISTORY_DEFAULT: Final = 20
-TAKING: Final = frozenset({MovementType.DEDUCTION, MovementType.CLAWBACK})
+TAKING: Final = frozenset(
+    {
+        MovementType.DEDUCTION,
+        MovementType.CLAWBACK,
+        MovementType.HOLD,
+        MovementType.EXPIRY,
+        MovementType.REMOVAL,
+        MovementType.TRANSFER_OUT,
+    }
+)
 """The movements that take credits: the app shows their amounts below zero."""
+NEUTRAL: Final = frozenset({MovementType.CAPTURE, MovementType.ROLLOVER, MovementType.REISSUE})
+"""The movements that leave the balance as it is: the app shows their amounts as 0."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +85,12 @@ class Caller:
     def owner(self) -> Owner:
         """Whose the account is."""
         return self.account.owner
+
+
+def _signed(movement: Movement) -> int:
+    if movement.type in NEUTRAL:
+        return 0
+    return -movement.amount if movement.type in TAKING else movement.amount
 
 
 async def get_balance(caller: Caller, _input: None) -> BalanceView:
@@ -94,7 +111,7 @@ def _transaction(user_id: UUID, movement: Movement) -> TransactionView:
     """The ledger numbers a user's rows; the app wants an id of each, the same every time."""
     return TransactionView(
         id=uuid5(user_id, str(movement.seq)),
-        amount=-movement.amount if movement.type in TAKING else movement.amount,
+        amount=_signed(movement),
         type=shown_to_users(movement.type),
         description=movement.description,
         created_at=movement.created_at,

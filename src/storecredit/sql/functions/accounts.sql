@@ -46,21 +46,25 @@ COMMENT ON FUNCTION account_of(text, uuid) IS
 CREATE OR REPLACE FUNCTION lock_account(
     p_account_id bigint,
     OUT seq bigint, OUT balance bigint, OUT spent bigint, OUT clawed_back bigint,
-    OUT overage_used bigint
+    OUT overage_used bigint, OUT held bigint, OUT expired bigint, OUT removed bigint,
+    OUT grants bigint[], OUT next_expiry timestamptz
 )
 LANGUAGE plpgsql
 AS $$
 -- Purpose: make the caller the only writer of one account until its transaction ends, and say what
---   the account has: the state after its newest movement, 0 where there is none.
+--   the account has: the state after its newest movement, 0 where there is none. What has ended
+--   since then stands in it still: see settle_account. Grants: null where nothing tells them apart.
 -- Locks: the account. Errors: unknown_account.
 BEGIN
-    PERFORM FROM accounts a WHERE a.account_id = p_account_id FOR NO KEY UPDATE;
+    SELECT a.next_expiry INTO next_expiry FROM accounts a
+    WHERE a.account_id = p_account_id FOR NO KEY UPDATE;
     IF NOT FOUND THEN
         PERFORM raise_credit_error('unknown_account', coalesce(p_account_id::text, 'null'));
     END IF;
     -- In a statement of its own: it sees what was committed while the first one waited.
-    SELECT m.seq, m.balance_after, m.spent_after, m.clawed_back_after, m.overage_used_after
-    INTO seq, balance, spent, clawed_back, overage_used
+    SELECT m.seq, m.balance_after, m.spent_after, m.clawed_back_after, m.overage_used_after,
+        m.held_after, m.expired_after, m.removed_after, m.grants_after
+    INTO seq, balance, spent, clawed_back, overage_used, held, expired, removed, grants
     FROM movements m WHERE m.account_id = p_account_id
     ORDER BY m.account_id DESC, m.seq DESC LIMIT 1;
     seq := coalesce(seq, 0);
@@ -68,6 +72,10 @@ BEGIN
     spent := coalesce(spent, 0);
     clawed_back := coalesce(clawed_back, 0);
     overage_used := coalesce(overage_used, 0);
+    held := coalesce(held, 0);
+    expired := coalesce(expired, 0);
+    removed := coalesce(removed, 0);
+    grants := grants_told_apart(grants, next_expiry);
 END;
 $$;
 COMMENT ON FUNCTION lock_account(bigint) IS
@@ -76,26 +84,34 @@ COMMENT ON FUNCTION lock_account(bigint) IS
 CREATE OR REPLACE FUNCTION lock_accounts(
     p_account_ids bigint[],
     OUT account_ids bigint[], OUT seqs bigint[], OUT balances bigint[], OUT spents bigint[],
-    OUT clawed_backs bigint[], OUT overages_used bigint[]
+    OUT clawed_backs bigint[], OUT overages_used bigint[], OUT are_plain boolean,
+    OUT next_expiries timestamptz[], OUT rests movement_rest[]
 )
 LANGUAGE plpgsql
 AS $$
 -- Purpose: lock_account for all accounts of a batch, each once. Returns: arrays, one place per
---   account, ascending; an account that there is not is left out.
+--   account, ascending; an account that there is not is left out. are_plain: of no account is there
+--   anything in next_expiries or rests, whose grants are those of the newest movement.
 -- Locks: the accounts, ascending, so that two batches never wait for each other in a circle.
 BEGIN
-    SELECT array_agg(a.account_id) INTO account_ids
-    FROM (SELECT a.account_id FROM accounts a
+    SELECT array_agg(a.account_id), array_agg(a.next_expiry), bool_and(a.next_expiry IS NULL)
+    INTO account_ids, next_expiries, are_plain
+    FROM (SELECT a.account_id, a.next_expiry FROM accounts a
           WHERE a.account_id = ANY (p_account_ids)
           ORDER BY a.account_id FOR NO KEY UPDATE) a;
     -- In a statement of its own: it sees what was committed while the first one waited.
     SELECT array_agg(coalesce(m.seq, 0)), array_agg(coalesce(m.balance_after, 0)),
         array_agg(coalesce(m.spent_after, 0)), array_agg(coalesce(m.clawed_back_after, 0)),
-        array_agg(coalesce(m.overage_used_after, 0))
-    INTO seqs, balances, spents, clawed_backs, overages_used
+        array_agg(coalesce(m.overage_used_after, 0)),
+        are_plain AND bool_and(m.rest IS NULL), array_agg(m.rest)
+    INTO seqs, balances, spents, clawed_backs, overages_used, are_plain, rests
     FROM unnest(account_ids) AS a (account_id)
     LEFT JOIN LATERAL (
-        SELECT n.seq, n.balance_after, n.spent_after, n.clawed_back_after, n.overage_used_after
+        SELECT n.seq, n.balance_after, n.spent_after, n.clawed_back_after, n.overage_used_after,
+            CASE WHEN n.grants_after IS NULL AND n.held_after IS NULL AND n.expired_after IS NULL
+                AND n.removed_after IS NULL THEN NULL
+                ELSE ROW(n.held_after, n.expired_after, n.removed_after, n.grants_after, NULL,
+                    NULL, NULL)::movement_rest END AS rest
         FROM movements n WHERE n.account_id = a.account_id
         ORDER BY n.account_id DESC, n.seq DESC LIMIT 1) m ON true;
 END;

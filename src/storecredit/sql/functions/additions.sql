@@ -5,7 +5,14 @@ CREATE OR REPLACE FUNCTION add_to_account(
     p_amount int,
     p_type text,
     p_request_id text,
-    p_description text DEFAULT 'Credits added'
+    p_description text DEFAULT 'Credits added',
+    p_expires_at timestamptz DEFAULT NULL,
+    p_kind text DEFAULT NULL,
+    p_priority int DEFAULT NULL,
+    p_grace interval DEFAULT NULL,
+    p_rollover_max bigint DEFAULT NULL,
+    p_rollover_until timestamptz DEFAULT NULL,
+    p_actor text DEFAULT NULL
 )
 RETURNS boolean
 LANGUAGE plpgsql
@@ -15,14 +22,22 @@ SET plan_cache_mode = force_generic_plan
 SET enable_seqscan = off
 SET enable_bitmapscan = off
 AS $$
--- Purpose: add credits: a purchase, a subscription's period, a grant, a bonus.
+-- Purpose: add credits: a purchase, a subscription's period, a grant, a bonus; with terms of their own.
+--   Null terms: they never expire, in the middle of the order (100); grants and bonuses are promo,
+--   all else is paid; what comes back to them after their end lives on for 30 days.
 -- Locks: the account. Idempotent by (account, request id).
 -- Outcomes: true: added now; false: this request had added the same.
 -- Errors: unknown_account, invalid_amount, invalid_type (no addition, or not for this kind of
---   owner), invalid_request_id, request_conflict (this request had added another amount, or as
---   another type).
+--   owner), invalid_request_id, invalid_terms (an end that is over, a kind there is not, a rollover
+--   of what does not expire), request_conflict (this request had added another amount, as another
+--   type, or with other terms).
 DECLARE
     v_owner_kind text := (SELECT a.owner_kind FROM accounts a WHERE a.account_id = p_account_id);
+    v_kind text := coalesce(p_kind,
+        CASE WHEN p_type IN ('grant', 'signup_bonus') THEN 'promo' ELSE 'paid' END);
+    v_priority int := coalesce(p_priority, 100);
+    v_grace interval := coalesce(p_grace, '30 days');
+    v_account record;
     v_before record;
 BEGIN
     PERFORM refuse_bad_items(ARRAY[p_amount], ARRAY[coalesce(p_request_id, '')]);
@@ -34,30 +49,51 @@ BEGIN
     END IF;
 
     PERFORM lock_account(p_account_id);
-    SELECT m.type, m.amount INTO v_before FROM movements m
+    SELECT m.type, m.amount, g.expires_at, g.kind, g.priority, g.rollover_max, g.rollover_until
+    INTO v_before
+    FROM movements m JOIN grants g USING (account_id, seq)
     WHERE m.account_id = p_account_id AND m.request_id = p_request_id
       AND movement_role(m.type) = 'addition'
       -- No request brings the starter credits: what others bring under the same id is another matter.
       AND (m.type = 'signup_bonus') = (p_type = 'signup_bonus')
     ORDER BY m.type LIMIT 1;
-    IF NOT FOUND THEN
-        PERFORM append_movement(p_account_id, p_type, p_amount, p_request_id, p_description);
-        RETURN true;
-    ELSIF v_before.type <> p_type OR v_before.amount <> p_amount THEN
-        PERFORM raise_credit_error('request_conflict', p_request_id);
+    IF FOUND THEN
+        IF (v_before.type, v_before.amount, v_before.expires_at, v_before.kind, v_before.priority,
+                v_before.rollover_max, v_before.rollover_until)
+            IS DISTINCT FROM (p_type, p_amount, p_expires_at, v_kind, v_priority, p_rollover_max,
+                p_rollover_until) THEN
+            PERFORM raise_credit_error('request_conflict', p_request_id);
+        END IF;
+        RETURN false;
+    ELSIF p_expires_at <= clock_timestamp() OR v_kind NOT IN ('paid', 'promo')
+        OR v_grace < '0'::interval OR p_rollover_max < 0
+        OR (p_rollover_max IS NULL) <> (p_rollover_until IS NULL)
+        OR p_rollover_until IS NOT NULL AND (p_rollover_until > p_expires_at) IS NOT TRUE THEN
+        PERFORM raise_credit_error('invalid_terms',
+            concat_ws(', ', p_expires_at, v_kind, p_rollover_max, p_rollover_until));
     END IF;
-    RETURN false;
+    PERFORM settle_account(p_account_id, clock_timestamp());
+    v_account := lock_account(p_account_id);
+    PERFORM append_movement(p_account_id, p_type, p_amount, p_request_id, p_description,
+        grants_after_addition(p_account_id, v_account.balance, v_account.grants, v_account.seq + 1,
+            p_amount, v_kind, v_priority, p_expires_at, v_grace, p_rollover_max, p_rollover_until),
+        p_actor => p_actor);
+    RETURN true;
 END;
 $$;
-COMMENT ON FUNCTION add_to_account(bigint, int, text, text, text) IS
-    'Adds credits to an account. true: added now; false: this request had added them. '
-    'Errors: SC010 unknown account, SC002 amount, SC003 request id, SC004 conflict, SC007 type.';
+COMMENT ON FUNCTION add_to_account(
+    bigint, int, text, text, text, timestamptz, text, int, interval, bigint, timestamptz, text) IS
+    'Adds credits to an account, with terms of their own. true: added now; false: this request had '
+    'added them. Errors: SC010 unknown account, SC002 amount, SC003 request id, SC004 conflict, SC007 '
+    'type, SC011 terms.';
 
 CREATE OR REPLACE FUNCTION claw_back_from_account(
     p_account_id bigint,
     p_amount int,
     p_request_id text,
-    p_description text DEFAULT 'Credits clawed back'
+    p_description text DEFAULT 'Credits clawed back',
+    p_origin_request_id text DEFAULT NULL,
+    p_actor text DEFAULT NULL
 )
 RETURNS bigint
 LANGUAGE plpgsql
@@ -67,7 +103,8 @@ SET plan_cache_mode = force_generic_plan
 SET enable_seqscan = off
 SET enable_bitmapscan = off
 AS $$
--- Purpose: take back credits whose payment was refunded or charged back; never below zero.
+-- Purpose: take back credits whose payment was refunded or charged back; never below zero. Those that
+--   p_origin_request_id added go first, and what is missing of them then in the order of spending.
 -- Locks: the account. Idempotent by (account, request id).
 -- Outcomes: the credits taken now, or before by this request: p_amount, or fewer where the balance
 --   did not hold as many. 0: the balance was 0; nothing is written, and the request may come again.
@@ -76,9 +113,10 @@ AS $$
 DECLARE
     v_account record;
     v_taken bigint;
+    v_origin bigint;
 BEGIN
     PERFORM refuse_bad_items(ARRAY[p_amount], ARRAY[coalesce(p_request_id, '')]);
-    v_account := lock_account(p_account_id);
+    PERFORM lock_account(p_account_id);
     SELECT m.amount INTO v_taken FROM movements m
     WHERE m.account_id = p_account_id AND m.request_id = p_request_id
       AND movement_role(m.type) = 'clawback'
@@ -86,16 +124,24 @@ BEGIN
     IF v_taken > p_amount THEN
         PERFORM raise_credit_error('request_conflict', p_request_id);
     ELSIF v_taken IS NULL THEN
+        PERFORM settle_account(p_account_id, clock_timestamp());
+        v_account := lock_account(p_account_id);
         v_taken := least(v_account.balance, p_amount);
+        v_origin := (
+            SELECT m.seq FROM movements m
+            WHERE m.account_id = p_account_id AND m.request_id = p_origin_request_id
+              AND movement_role(m.type) = 'addition' AND m.type <> 'signup_bonus'
+            ORDER BY m.type LIMIT 1);
         IF v_taken > 0 THEN
-            PERFORM append_movement(
-                p_account_id, 'clawback', v_taken, p_request_id, p_description);
+            PERFORM append_movement(p_account_id, 'clawback', v_taken, p_request_id, p_description,
+                grants_after_taking(p_account_id, v_account.balance, v_account.grants, v_taken,
+                    v_origin), v_origin, p_actor);
         END IF;
     END IF;
     RETURN v_taken;
 END;
 $$;
-COMMENT ON FUNCTION claw_back_from_account(bigint, int, text, text) IS
-    'Takes back credits whose payment was given back, never below zero. Returns how many were '
-    'taken, now or before by this request; 0 leaves no trace. '
+COMMENT ON FUNCTION claw_back_from_account(bigint, int, text, text, text, text) IS
+    'Takes back credits whose payment was given back, first those that the payment had added, never '
+    'below zero. Returns how many were taken, now or before by this request; 0 leaves no trace. '
     'Errors: SC010 unknown account, SC002 amount, SC003 request id, SC004 same request, more taken.';

@@ -65,17 +65,20 @@ COMMENT ON FUNCTION refuse_bad_items(int[], text[]) IS
 
 CREATE OR REPLACE FUNCTION charge_accounts(
     p_account_ids bigint[], p_amounts int[], p_request_ids text[], p_session_ids uuid[],
-    p_descriptions text[], OUT outcomes text[], OUT balances bigint[]
+    p_descriptions text[], p_type text DEFAULT 'deduction',
+    OUT outcomes text[], OUT balances bigint[]
 )
 LANGUAGE plpgsql
 AS $$
--- Purpose: take credits for requests of any accounts, in order. The one place that decides whether
---   a request is paid for, and from what: from the account's balance and its own overage limit.
+-- Purpose: take credits for requests of any accounts, in order; as p_type, which is a deduction or a
+--   hold. The one place that decides whether a request is paid for, and from what: from the
+--   account's balance, without what has ended by now, and for a deduction its own overage limit.
 -- Locks: the accounts, ascending. The items come in ascending order of their accounts, and every
 --   array counts from 1. Idempotent by (account, request id).
 -- Outcomes: deducted | overage (the balance is 0 and the limit has room: to be billed, the balance
 --   stays 0) | already_deducted (this request had taken the same amount, either way) | conflict (it
---   had taken another amount) | insufficient (nothing written). And the balance after each item.
+--   had taken another amount, or as something else) | insufficient (nothing written). And the balance
+--   after each item.
 -- Errors: unknown_account; invalid_amount and invalid_request_id (the whole batch is refused).
 DECLARE
     v_accounts record := lock_accounts(p_account_ids);
@@ -83,6 +86,9 @@ DECLARE
     v_firsts int[]; v_account bigint; k int := 0; v_amount int;
     v_seq bigint; v_balance bigint; v_spent bigint; v_clawed bigint; v_used bigint;
     v_outcome text; v_type text; v_last_type text; v_effect int[];
+    v_has_rest boolean := NOT v_accounts.are_plain OR p_type = 'hold';
+    v_rest movement_rest; v_next_expiry timestamptz; v_rests movement_rest[];
+    v_settled record;
     v_places int[] := '{}'; v_types text[] := '{}'; v_seqs bigint[] := '{}'; v_afters bigint[] := '{}';
     v_spents bigint[] := '{}'; v_claweds bigint[] := '{}'; v_useds bigint[] := '{}';
 BEGIN
@@ -100,19 +106,31 @@ BEGIN
             v_seq := v_accounts.seqs[k]; v_balance := v_accounts.balances[k];
             v_spent := v_accounts.spents[k]; v_clawed := v_accounts.clawed_backs[k];
             v_used := v_accounts.overages_used[k];
+            IF v_has_rest THEN
+                v_rest := v_accounts.rests[k]; v_next_expiry := v_accounts.next_expiries[k];
+                IF v_next_expiry <= clock_timestamp() THEN
+                    PERFORM settle_account(v_account, clock_timestamp());
+                    v_settled := lock_account(v_account);
+                    v_seq := v_settled.seq; v_balance := v_settled.balance;
+                    v_next_expiry := v_settled.next_expiry;
+                    v_rest := ROW(v_settled.held, v_settled.expired, v_settled.removed,
+                        v_settled.grants, NULL, NULL, NULL)::movement_rest;
+                END IF;
+            END IF;
         END IF;
         v_amount := p_amounts[i];
         v_outcome := NULL;
         IF NOT v_are_fresh THEN
-            v_outcome := charged_before(v_account, p_request_ids[i], v_amount,
+            v_outcome := charged_before(v_account, p_request_ids[i], v_amount, p_type,
                 outcomes[v_firsts[i]], p_amounts[v_firsts[i]]);
         END IF;
         IF v_outcome IS NULL THEN
             -- A balance that would pay for a part pays nothing: no request is paid for in two ways.
-            v_type := CASE WHEN v_amount <= v_balance THEN 'deduction'
-                WHEN v_balance = 0 AND v_amount <= overage_limit_of(v_account) - v_used
+            v_type := CASE WHEN v_amount <= v_balance THEN p_type
+                WHEN v_balance = 0 AND p_type = 'deduction'
+                    AND v_amount <= overage_limit_of(v_account) - v_used
                 THEN 'overage' END;
-            v_outcome := CASE v_type WHEN 'deduction' THEN 'deducted' WHEN 'overage' THEN 'overage'
+            v_outcome := CASE v_type WHEN p_type THEN 'deducted' WHEN 'overage' THEN 'overage'
                 ELSE 'insufficient' END;
             IF v_type IS NOT NULL THEN
                 IF v_type IS DISTINCT FROM v_last_type THEN
@@ -124,16 +142,24 @@ BEGIN
                 v_places := v_places || i; v_types := v_types || v_type; v_seqs := v_seqs || v_seq;
                 v_afters := v_afters || v_balance; v_spents := v_spents || v_spent;
                 v_claweds := v_claweds || v_clawed; v_useds := v_useds || v_used;
+                IF v_has_rest THEN
+                    v_rest.grants := grants_told_apart(v_rest.grants, v_next_expiry);
+                    IF v_rest.grants IS NOT NULL AND v_type <> 'overage' THEN
+                        v_rest.grants := take_from_grants(v_rest.grants, v_amount);
+                    END IF;
+                    v_rest.held := coalesce(v_rest.held, 0) + v_effect[6] * v_amount;
+                    v_rests[cardinality(v_places)] := v_rest;
+                END IF;
             END IF;
         END IF;
         outcomes := outcomes || v_outcome; balances := balances || v_balance;
     END LOOP;
     PERFORM append_movements(v_places, v_types, v_seqs, v_afters, v_spents, v_claweds, v_useds,
-        p_account_ids, p_amounts, p_request_ids, p_session_ids, p_descriptions)
+        p_account_ids, p_amounts, p_request_ids, p_session_ids, p_descriptions, v_rests)
     WHERE cardinality(v_places) > 0;
 END;
 $$;
-COMMENT ON FUNCTION charge_accounts(bigint[], int[], text[], uuid[], text[]) IS
+COMMENT ON FUNCTION charge_accounts(bigint[], int[], text[], uuid[], text[], text) IS
     'Takes credits for requests of any accounts, in order. '
     'Outcome per item: deducted, overage, already_deducted, conflict, insufficient.';
 
@@ -154,24 +180,31 @@ CREATE OR REPLACE FUNCTION charged_before(
     p_account_id bigint,
     p_request_id text,
     p_amount int,
+    p_type text,
     p_first_outcome text,
     p_first_amount int
 )
 RETURNS text
 LANGUAGE plpgsql
 AS $$
--- Purpose: what an item comes to whose request was charged before: in the ledger, or at its first place
---   in this very batch, with that outcome. Locks: none.
+-- Purpose: what an item comes to whose request was charged before, or was a hold: in the ledger, or at
+--   its first place in this very batch, with that outcome. Locks: none.
 -- Returns: already_deducted, conflict, or insufficient (a request is refused once per batch); null: it
 --   was not charged before.
 DECLARE
     v_amount bigint;
+    v_role text;
 BEGIN
-    -- Its id may stand there for a grant, which is no matter of ours.
-    SELECT m.amount INTO v_amount FROM movements m
+    -- Its id may stand there for a grant, which is no matter of ours. That of a part of a refund is
+    -- taken: what is charged can be given back under its own.
+    SELECT m.amount, movement_role(m.type) INTO v_amount, v_role FROM movements m
     WHERE m.account_id = p_account_id AND m.request_id = p_request_id
-      AND movement_role(m.type) = 'charge'
-    ORDER BY m.type LIMIT 1;
+      AND (movement_role(m.type) IN ('charge', 'hold')
+           OR movement_role(m.type) = 'return' AND m.origin_seq IS NOT NULL)
+    ORDER BY movement_role(m.type) <> 'charge', m.type LIMIT 1;
+    IF v_role <> (CASE p_type WHEN 'hold' THEN 'hold' ELSE 'charge' END) THEN
+        RETURN 'conflict';
+    END IF;
     IF v_amount IS NULL AND p_first_outcome = 'insufficient' THEN
         RETURN 'insufficient';
     ELSIF v_amount IS NULL AND p_first_outcome IS NOT NULL THEN
@@ -181,7 +214,7 @@ BEGIN
         WHEN v_amount IS NOT NULL THEN 'conflict' END;
 END;
 $$;
-COMMENT ON FUNCTION charged_before(bigint, text, int, text, int) IS
+COMMENT ON FUNCTION charged_before(bigint, text, int, text, text, int) IS
     'What an item comes to whose request was charged before; null: it was not.';
 
 CREATE OR REPLACE FUNCTION refuse_account(p_account_ids bigint[], p_place int)

@@ -34,6 +34,9 @@ BEGIN
                 USING ERRCODE = 'SC009';
         WHEN 'unknown_account' THEN
             RAISE EXCEPTION 'unknown account: %', p_detail USING ERRCODE = 'SC010';
+        WHEN 'invalid_terms' THEN
+            RAISE EXCEPTION 'no such terms of a grant or a hold: %', p_detail
+                USING ERRCODE = 'SC011';
     END CASE;
 END;
 $$;

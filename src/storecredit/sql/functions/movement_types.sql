@@ -8,10 +8,11 @@ DECLARE
     v_roles text;
 BEGIN
     SELECT string_agg(format('WHEN %L THEN %L::int[]', t.type,
-               ARRAY[t.balance, t.added, t.spent, t.clawed_back, t.overage_used]), ' '
+               ARRAY[t.balance, t.added, t.spent, t.clawed_back, t.overage_used, t.held, t.expired,
+                   t.removed]), ' '
                ORDER BY t.role <> 'charge', t.role <> 'return', t.type),
-           string_agg(format('WHEN %L THEN %s', t.type, t.spent), ' '
-               ORDER BY t.spent = 0, t.role <> 'charge', t.type),
+           string_agg(format('WHEN %L THEN %s', t.type, t.spent * (t.held = 0)::int), ' '
+               ORDER BY t.spent = 0 OR t.held <> 0, t.role <> 'charge', t.type),
            string_agg(format('WHEN %L THEN %L', t.type, t.role), ' '
                ORDER BY t.role <> 'charge', t.role <> 'return', t.type)
     INTO v_effects, v_spents, v_roles
@@ -31,11 +32,10 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION movement_effect(text) IS
-    'What one credit of a type of movement adds: {balance, added, spent, clawed back, overage used}; '
-    'null: no such type. Made from movement_types.';
+    'What one credit of a type of movement adds: {balance, added, spent, clawed back, overage used, '
+    'held, expired, removed}; null: no such type. Made from movement_types.';
 COMMENT ON FUNCTION movement_spent(text) IS
-    'What one credit of a type of movement adds to what was spent, for who asks every movement; null: no '
-    'such type. Made from movement_types.';
+    'What one credit of a type of movement moves between the balance and what was spent, for who asks '
+    'every movement; 0: it does something else; null: no such type. Made from movement_types.';
 COMMENT ON FUNCTION movement_role(text) IS
-    'What a type of movement is: charge, return, addition, clawback or bill; null: no such type. '
-    'Made from movement_types.';
+    'What a type of movement is, its role in movement_types; null: no such type. Made from there.';

@@ -15,6 +15,7 @@ CREATE OR REPLACE FUNCTION append_movements(
     p_request_ids text[],
     p_session_ids uuid[],
     p_descriptions text[],
+    p_rests movement_rest[] DEFAULT NULL,
     p_is_guarded boolean DEFAULT false
 )
 RETURNS void
@@ -31,12 +32,28 @@ BEGIN
         BEGIN
             PERFORM append_movements(p_places, p_types, p_seqs, p_balances, p_spents,
                 p_clawed_backs, p_overages_used, p_account_ids, p_amounts, p_request_ids,
-                p_session_ids, p_descriptions, p_is_guarded => true);
+                p_session_ids, p_descriptions, p_rests, p_is_guarded => true);
             RETURN;
         EXCEPTION WHEN unique_violation THEN
             RAISE EXCEPTION 'credits of this account have moved since this transaction began: run it again'
                 USING ERRCODE = 'serialization_failure';
         END;
+    END IF;
+    IF p_rests IS NOT NULL THEN
+        INSERT INTO movements
+            (account_id, seq, created_at, type, amount, balance_after, spent_after,
+             clawed_back_after, overage_used_after, held_after, expired_after, removed_after,
+             grants_after, origin_seq, actor, request_id, session_id, description)
+        SELECT p_account_ids[m.place], m.seq, coalesce(m.moved_at, now()), m.type,
+            p_amounts[m.place], m.balance, m.spent, nullif(m.clawed_back, 0),
+            nullif(m.overage_used, 0), nullif(m.held, 0), nullif(m.expired, 0),
+            nullif(m.removed, 0), m.grants, m.origin_seq, m.actor, p_request_ids[m.place],
+            p_session_ids[m.place], coalesce(p_descriptions[m.place], '')
+        FROM unnest(p_places, p_types, p_seqs, p_balances, p_spents, p_clawed_backs,
+                    p_overages_used, p_rests)
+            AS m (place, type, seq, balance, spent, clawed_back, overage_used, held, expired,
+                  removed, grants, origin_seq, actor, moved_at);
+        RETURN;
     END IF;
     INSERT INTO movements
         (account_id, seq, type, amount, balance_after, spent_after, clawed_back_after,
@@ -50,7 +67,7 @@ END;
 $$;
 COMMENT ON FUNCTION append_movements(
     int[], text[], bigint[], bigint[], bigint[], bigint[], bigint[],
-    bigint[], int[], text[], uuid[], text[], boolean) IS
+    bigint[], int[], text[], uuid[], text[], movement_rest[], boolean) IS
     'Writes movements that the caller has decided on, with the state of their accounts after each.';
 
 CREATE OR REPLACE FUNCTION append_movement(
@@ -58,12 +75,17 @@ CREATE OR REPLACE FUNCTION append_movement(
     p_type text,
     p_amount bigint,
     p_request_id text,
-    p_description text
+    p_description text,
+    p_grants bigint[] DEFAULT NULL,
+    p_origin_seq bigint DEFAULT NULL,
+    p_actor text DEFAULT NULL,
+    p_moved_at timestamptz DEFAULT NULL
 )
 RETURNS bigint
 LANGUAGE plpgsql
 AS $$
--- Purpose: write one movement that belongs to no session. Locks: the account. Not idempotent.
+-- Purpose: write one movement that belongs to no session. p_grants: what each grant has left after it,
+--   where something tells them apart. Locks: the account. Not idempotent.
 -- Returns: its seq. Errors: unknown_account; those of the table.
 DECLARE
     v_effect int[] := movement_effect(p_type);
@@ -76,9 +98,13 @@ BEGIN
         ARRAY[v_before.clawed_back + v_effect[4] * p_amount],
         ARRAY[v_before.overage_used + v_effect[5] * p_amount],
         ARRAY[p_account_id], ARRAY[p_amount::int], ARRAY[p_request_id], ARRAY[NULL::uuid],
-        ARRAY[p_description]);
+        ARRAY[p_description],
+        ARRAY[ROW(v_before.held + v_effect[6] * p_amount, v_before.expired + v_effect[7] * p_amount,
+            v_before.removed + v_effect[8] * p_amount, p_grants, p_origin_seq, p_actor,
+            p_moved_at)::movement_rest]);
     RETURN v_before.seq + 1;
 END;
 $$;
-COMMENT ON FUNCTION append_movement(bigint, text, bigint, text, text) IS
+COMMENT ON FUNCTION append_movement(
+    bigint, text, bigint, text, text, bigint[], bigint, text, timestamptz) IS
     'Writes one movement of no session, after the newest of its account, and returns its seq.';

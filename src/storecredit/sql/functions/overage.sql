@@ -40,7 +40,7 @@ BEGIN
     END IF;
     v_request_id := 'overage-' || to_char(p_period, 'YYYY-MM');
     v_seq := append_movement(p_account_id, 'overage_bill', v_account.overage_used, v_request_id,
-        'Overage of ' || to_char(p_period, 'YYYY-MM'));
+        'Overage of ' || to_char(p_period, 'YYYY-MM'), v_account.grants);
     INSERT INTO overage_bills
         (account_id, period, seq, credits, amount, currency, request_id, provider)
     VALUES

@@ -47,8 +47,8 @@ BEGIN
     END IF;
     IF outcome <> 'there' AND p_starter_credits > 0 AND NOT p_withhold THEN
         PERFORM lock_account(account_id);
-        PERFORM append_movement(
-            account_id, 'signup_bonus', p_starter_credits, 'signup', 'Starter credits')
+        PERFORM add_to_account(
+            account_id, p_starter_credits, 'signup_bonus', 'signup', 'Starter credits')
         WHERE NOT EXISTS (
             SELECT FROM movements m WHERE m.account_id = ensure_user.account_id
               AND m.request_id = 'signup' AND m.type = 'signup_bonus');

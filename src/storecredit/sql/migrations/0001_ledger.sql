@@ -9,6 +9,7 @@ CREATE TABLE accounts (
         CONSTRAINT owner_kind_is_known CHECK (owner_kind IN ('store', 'user')),
     overage_limit bigint NOT NULL DEFAULT 0
         CONSTRAINT overage_limit_not_negative CHECK (overage_limit >= 0),
+    next_expiry timestamptz,
     -- A user may bear a store's UUID: these are two accounts.
     CONSTRAINT one_account_per_owner UNIQUE (owner_id, owner_kind),
     CONSTRAINT only_stores_go_beyond CHECK (owner_kind = 'store' OR overage_limit = 0)
@@ -18,6 +19,9 @@ COMMENT ON TABLE accounts IS
     'hardly ever updated: what an account has stands in its newest movement.';
 COMMENT ON COLUMN accounts.overage_limit IS
     'Credits the owner may use beyond its balance until they are billed; 0: overage is off.';
+COMMENT ON COLUMN accounts.next_expiry IS
+    'No grant or hold of the account ends before this moment; null: none will.';
+CREATE INDEX accounts_that_expire ON accounts (next_expiry) WHERE next_expiry IS NOT NULL;
 
 -- What each type of movement does, and what it is. All else derives from these rows: the functions
 -- of movement_types.sql, `storecredit verify`, the documents, the tests.
@@ -27,22 +31,30 @@ CREATE TABLE movement_types (
     spent smallint NOT NULL,
     clawed_back smallint NOT NULL,
     overage_used smallint NOT NULL,
-    balance smallint NOT NULL GENERATED ALWAYS AS (added - spent - clawed_back) STORED,
-    role text NOT NULL CONSTRAINT role_is_known
-        CHECK (role IN ('charge', 'return', 'addition', 'clawback', 'bill')),
+    held smallint NOT NULL DEFAULT 0,
+    expired smallint NOT NULL DEFAULT 0,
+    removed smallint NOT NULL DEFAULT 0,
+    balance smallint NOT NULL
+        GENERATED ALWAYS AS (added - spent - clawed_back - held - expired - removed) STORED,
+    role text NOT NULL CONSTRAINT role_is_known CHECK (role IN (
+        'charge', 'return', 'addition', 'clawback', 'bill', 'hold', 'capture', 'release', 'expiry',
+        'reissue', 'removal', 'receipt')),
     returns text REFERENCES movement_types,
     owner_kinds text[] NOT NULL,
     description text NOT NULL,
     CONSTRAINT returns_return_something CHECK ((role = 'return') = (returns IS NOT NULL)),
     -- `storecredit verify` looks twice at what is not a plain step between the two.
-    CONSTRAINT what_is_spent_comes_off_the_balance
-        CHECK (spent = 0 OR (added = 0 AND clawed_back = 0 AND overage_used = 0))
+    CONSTRAINT what_is_spent_comes_off_the_balance CHECK (
+        spent = 0 OR held = -spent
+        OR (added, clawed_back, overage_used, held, expired, removed) = (0, 0, 0, 0, 0, 0))
 );
 COMMENT ON TABLE movement_types IS
     'What one credit of each type of movement adds to the balance and to the totals of its account.';
 COMMENT ON COLUMN movement_types.role IS
     'charge: pays for work. return: gives a charge back. addition: brings credits in. clawback: takes '
-    'them out again. bill: closes the overage used so far.';
+    'them out again. bill: closes the overage used so far. hold: sets credits aside. capture: spends '
+    'what was set aside. release: ends that. expiry: ends a grant. reissue: gives what is left of a '
+    'grant other terms. removal: the operator takes credits out. receipt: from another owner.';
 COMMENT ON COLUMN movement_types.returns IS
     'The type of charge that a return gives back.';
 
@@ -71,6 +83,41 @@ VALUES
      'Overage given back before it was billed.'),
     ('overage_credit', 1, 0, 0, 0, 'return', 'overage', '{store}',
      'Overage given back after it was billed, as credits.');
+INSERT INTO movement_types
+    (type, added, spent, clawed_back, overage_used, held, expired, removed, role, owner_kinds,
+     description)
+VALUES
+    ('hold', 0, 0, 0, 0, 1, 0, 0, 'hold', '{store,user}',
+     'Credits set aside for work that is still to be done.'),
+    ('capture', 0, 1, 0, 0, -1, 0, 0, 'capture', '{store,user}',
+     'Credits of a hold, taken for the work.'),
+    ('release', 0, 0, 0, 0, -1, 0, 0, 'release', '{store,user}',
+     'Credits of a hold that the work did not need.'),
+    ('hold_expiry', 0, 0, 0, 0, -1, 0, 0, 'release', '{store,user}',
+     'Credits of a hold whose time was over.'),
+    ('expiry', 0, 0, 0, 0, 0, 1, 0, 'expiry', '{store,user}',
+     'What was left of a grant when it expired.'),
+    ('rollover', 0, 0, 0, 0, 0, 0, 0, 'reissue', '{store,user}',
+     'What was left of a period''s grant and is carried into the next one.'),
+    ('reissue', 0, 0, 0, 0, 0, 0, 0, 'reissue', '{store,user}',
+     'What was left of a grant, given another expiry by the operator.'),
+    ('removal', 0, 0, 0, 0, 0, 0, 1, 'removal', '{store,user}',
+     'Credits that the operator took out.'),
+    ('transfer_out', 0, 0, 0, 0, 0, 0, 1, 'removal', '{store,user}',
+     'Credits that the operator moved to another owner.'),
+    ('transfer_in', 1, 0, 0, 0, 0, 0, 0, 'receipt', '{store,user}',
+     'Credits that the operator moved here from another owner.');
+
+-- What of a movement is rarely not null, as the functions hand it on.
+CREATE TYPE movement_rest AS (
+    held bigint,
+    expired bigint,
+    removed bigint,
+    grants bigint[],
+    origin_seq bigint,
+    actor text,
+    moved_at timestamptz
+);
 
 CREATE TABLE movements (
     account_id bigint NOT NULL,
@@ -82,10 +129,16 @@ CREATE TABLE movements (
     clawed_back_after bigint,
     overage_used_after bigint
         CONSTRAINT overage_used_positive_or_null CHECK (overage_used_after > 0),
+    held_after bigint,
+    expired_after bigint,
+    removed_after bigint,
+    origin_seq bigint,
     session_id uuid,
     type text NOT NULL,
     request_id text NOT NULL,
     description text NOT NULL DEFAULT '',
+    grants_after bigint[],
+    actor text,
     -- Two movements can never follow the same one, whatever the locks do.
     PRIMARY KEY (account_id, seq),
     CONSTRAINT one_movement_of_a_type_per_request UNIQUE (account_id, request_id, type)
@@ -96,6 +149,8 @@ CREATE TABLE movements (
 ALTER TABLE movements ALTER COLUMN account_id SET (n_distinct = -0.05);
 ALTER TABLE movements ALTER COLUMN request_id SET (n_distinct = -0.5);
 CREATE INDEX overage_movements ON movements (account_id, seq) WHERE type = 'overage';
+CREATE INDEX told_grants ON movements (account_id, seq) WHERE grants_after IS NOT NULL;
+CREATE INDEX movements_of_origin ON movements (account_id, origin_seq) WHERE origin_seq IS NOT NULL;
 
 -- No foreign key to accounts or movement_types: the functions hold the account's lock while they write
 -- here, and a foreign key would look its row up once more for every movement. `storecredit verify`
@@ -113,10 +168,105 @@ COMMENT ON COLUMN movements.clawed_back_after IS
     'Credits taken back because their payment was given back; null: none.';
 COMMENT ON COLUMN movements.overage_used_after IS
     'Credits used beyond the balance and not billed yet; null: none.';
+COMMENT ON COLUMN movements.held_after IS
+    'Credits set aside by holds; null: none.';
+COMMENT ON COLUMN movements.expired_after IS
+    'Credits that expired; null: none.';
+COMMENT ON COLUMN movements.removed_after IS
+    'Credits that the operator took out; null: none.';
+COMMENT ON COLUMN movements.grants_after IS
+    'What each grant has left, {seq, credits, seq, credits, ...}, in the order in which they are spent; '
+    'null: nothing tells the credits apart, and the oldest are spent first.';
+COMMENT ON COLUMN movements.origin_seq IS
+    'The movement of the same account that this one gives back, ends or carries on, where the request '
+    'id does not say so.';
+COMMENT ON COLUMN movements.actor IS
+    'Who made it, where an operator did; null: the owner itself, or the service.';
 COMMENT ON COLUMN movements.request_id IS
     'The request that caused the movement; a refund carries that of its deduction.';
 COMMENT ON COLUMN movements.session_id IS
     'The generation session the credits were taken for; null for a direct call of a function.';
+
+-- The terms of every addition. As the ledger: written once, with its movement, and never changed.
+CREATE TABLE grants (
+    account_id bigint NOT NULL,
+    seq bigint NOT NULL,
+    priority int NOT NULL DEFAULT 100,
+    kind text NOT NULL CONSTRAINT grant_kind_is_known CHECK (kind IN ('paid', 'promo')),
+    expires_at timestamptz,
+    grace interval NOT NULL DEFAULT '30 days'
+        CONSTRAINT grace_not_negative CHECK (grace >= '0'::interval),
+    rollover_max bigint CONSTRAINT rollover_not_negative CHECK (rollover_max >= 0),
+    rollover_until timestamptz,
+    PRIMARY KEY (account_id, seq),
+    CONSTRAINT rollover_has_an_end CHECK ((rollover_max IS NULL) = (rollover_until IS NULL)),
+    CONSTRAINT only_what_expires_rolls_over
+        CHECK (rollover_until IS NULL OR rollover_until > expires_at)
+);
+ALTER TABLE grants ALTER COLUMN account_id SET (n_distinct = -0.5);
+COMMENT ON TABLE grants IS
+    'The terms of each addition of credits, by the seq of its movement. How many are left stands in '
+    'movements.grants_after.';
+COMMENT ON COLUMN grants.priority IS
+    'The lower number is spent first; then what expires sooner, then promo, then the older.';
+COMMENT ON COLUMN grants.expires_at IS
+    'From this moment on it cannot be spent; null: never.';
+COMMENT ON COLUMN grants.grace IS
+    'How long credits live that come back to it when it has expired.';
+COMMENT ON COLUMN grants.rollover_max IS
+    'So many of what is left when it expires live on until rollover_until.';
+
+-- Credits taken by a request of the owner's own, for work that is done elsewhere.
+CREATE TABLE spends (
+    account_id bigint NOT NULL,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    request_id text NOT NULL,
+    fingerprint bytea NOT NULL,
+    metadata json,
+    PRIMARY KEY (account_id, request_id)
+);
+ALTER TABLE spends ALTER COLUMN account_id SET (n_distinct = -0.05);
+COMMENT ON TABLE spends IS
+    'One row per spend: what was sent with it. What was taken stands in its movement.';
+COMMENT ON COLUMN spends.fingerprint IS
+    'SHA-256 of the request content: the same request id with other content is refused.';
+COMMENT ON COLUMN spends.metadata IS
+    'The caller''s own, returned as it was sent.';
+
+CREATE TABLE holds (
+    account_id bigint NOT NULL,
+    hold_id uuid NOT NULL,
+    seq bigint NOT NULL,
+    amount bigint NOT NULL,
+    captured bigint,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    expires_at timestamptz NOT NULL,
+    ended_at timestamptz,
+    status text NOT NULL DEFAULT 'held'
+        CONSTRAINT hold_status_is_known CHECK (status IN ('held', 'captured', 'released', 'expired')),
+    request_id text NOT NULL,
+    fingerprint bytea NOT NULL,
+    description text NOT NULL DEFAULT '',
+    metadata json,
+    PRIMARY KEY (account_id, hold_id),
+    CONSTRAINT one_hold_per_request UNIQUE (account_id, request_id),
+    CONSTRAINT ended_holds_have_a_time CHECK ((status = 'held') = (ended_at IS NULL)),
+    CONSTRAINT captured_is_of_the_hold CHECK (
+        CASE status WHEN 'held' THEN captured IS NULL
+            WHEN 'captured' THEN captured BETWEEN 1 AND amount ELSE captured = 0 END)
+);
+ALTER TABLE holds ALTER COLUMN account_id SET (n_distinct = -0.05);
+ALTER TABLE holds ALTER COLUMN request_id SET (n_distinct = -0.5);
+CREATE INDEX open_holds ON holds (account_id, expires_at, hold_id) WHERE ended_at IS NULL;
+COMMENT ON TABLE holds IS
+    'One row per hold: held -> captured | released | expired. A final status never changes. One whose '
+    'time is over counts as expired, whether its row says so yet or not.';
+COMMENT ON COLUMN holds.seq IS
+    'Of its movement, which tells the grants it is of.';
+COMMENT ON COLUMN holds.captured IS
+    'How many credits were taken for the work; null: it has not ended.';
+COMMENT ON COLUMN holds.fingerprint IS
+    'SHA-256 of the request content: the same request id with other content is refused.';
 
 CREATE TABLE sessions (
     account_id bigint NOT NULL,

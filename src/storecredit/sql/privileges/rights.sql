@@ -16,7 +16,7 @@
 WITH relation AS (
     SELECT c.oid, c.relkind = 'S' AS is_sequence, c.relacl AS acl, c.relowner AS owner,
         c.relowner = w.role AS is_writers, c.relname ~ '^pgqueuer' AS is_of_jobs,
-        c.relname = 'movements' AS is_ledger,
+        c.relname IN ('movements', 'grants') AS is_ledger,
         c.relname IN ('movement_types', 'schema_version') AS is_migrations
     FROM pg_class c, (SELECT 'storecredit_writer'::regrole::oid AS role) w
     WHERE c.relkind IN ('r', 'p', 'v', 'm', 'S')

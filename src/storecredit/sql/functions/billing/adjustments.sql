@@ -99,7 +99,8 @@ DECLARE
 BEGIN
     IF p_credits > 0 THEN
         v_taken := claw_back_from_account(
-            p_payment.account_id, p_credits::int, p_adjustment_id, initcap(p_action));
+            p_payment.account_id, p_credits::int, p_adjustment_id, initcap(p_action),
+            p_payment.request_id);
     END IF;
     INSERT INTO clawbacks
         (provider, adjustment_id, provider_transaction_id, action, amount, credits, taken)

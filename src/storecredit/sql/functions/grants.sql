@@ -1,0 +1,348 @@
+-- Grants: what each addition has left, where something tells the credits of an account apart (an expiry,
+-- a priority, paid from promo). It stands in movements.grants_after as {seq, credits, seq, credits, ...},
+-- in the order in which the credits are spent. Null: nothing tells them apart, and the oldest are
+-- spent first; what each has left is worked out from the additions when somebody asks.
+
+CREATE OR REPLACE FUNCTION grants_told_apart(p_grants bigint[], p_next_expiry timestamptz)
+RETURNS bigint[]
+LANGUAGE sql IMMUTABLE
+AS $$
+-- A single grant that does not expire is like any other credits: from here on nothing is told of it.
+    SELECT CASE WHEN cardinality(p_grants) > 2 OR p_next_expiry IS NOT NULL THEN p_grants END;
+$$;
+COMMENT ON FUNCTION grants_told_apart(bigint[], timestamptz) IS
+    'The grants that the next movement has to tell of; null: none.';
+
+CREATE OR REPLACE FUNCTION take_from_grants(p_grants bigint[], p_amount bigint)
+RETURNS bigint[]
+LANGUAGE plpgsql IMMUTABLE
+AS $$
+-- Purpose: what the grants have left when so many credits are taken, the first ones first.
+-- Errors: an assertion where there are not as many.
+DECLARE
+    v_left bigint := p_amount;
+    v_place int := 2;
+    v_grants bigint[];
+BEGIN
+    WHILE v_left >= p_grants[v_place] LOOP
+        v_left := v_left - p_grants[v_place];
+        v_place := v_place + 2;
+    END LOOP;
+    v_grants := p_grants[v_place - 1:];
+    IF v_left > 0 THEN
+        IF cardinality(v_grants) < 2 THEN
+            RAISE EXCEPTION 'grants % do not hold %', p_grants, p_amount
+                USING ERRCODE = 'assert_failure';
+        END IF;
+        v_grants[2] := v_grants[2] - v_left;
+    END IF;
+    RETURN v_grants;
+END;
+$$;
+COMMENT ON FUNCTION take_from_grants(bigint[], bigint) IS
+    'What grants have left when credits are taken, the first ones first.';
+
+CREATE OR REPLACE FUNCTION add_to_grants(p_account_id bigint, p_grants bigint[], p_added bigint[])
+RETURNS bigint[]
+LANGUAGE sql STABLE
+AS $$
+-- Purpose: what the grants have left when these have more ({seq, credits, ...}; below 0: fewer), in the
+--   order in which they are spent: the lower priority, what expires sooner, promo, the older.
+    SELECT coalesce(array_agg(v.number ORDER BY g.priority, g.expires_at NULLS LAST, g.kind <> 'promo',
+        g.seq, v.place), '{}')
+    FROM (
+        SELECT a.numbers[i] AS seq, sum(a.numbers[i + 1])::bigint AS credits
+        FROM (VALUES (p_grants || p_added)) a (numbers),
+            generate_series(1, cardinality(a.numbers), 2) i
+        GROUP BY a.numbers[i]
+    ) l
+    JOIN grants g ON g.account_id = p_account_id AND g.seq = l.seq,
+    unnest(ARRAY[l.seq, l.credits]) WITH ORDINALITY v (number, place)
+    WHERE l.credits <> 0;
+$$;
+COMMENT ON FUNCTION add_to_grants(bigint, bigint[], bigint[]) IS
+    'What grants have left when some of them have more or fewer, in the order in which they are spent.';
+
+CREATE OR REPLACE FUNCTION fill_grants(
+    p_account_id bigint, p_grants bigint[], p_before_seq bigint, p_amount bigint
+)
+RETURNS bigint[]
+LANGUAGE plpgsql STABLE
+AS $$
+-- Purpose: the grants with credits that come back to what nothing told apart: the newest that
+--   does not expire and is older than p_before_seq is filled first, since the oldest are spent first.
+-- Returns: {seq, credits, ...} of what each gets.
+DECLARE
+    v_left bigint := p_amount;
+    v_part bigint;
+    v_filled bigint[] := '{}';
+    v_grant record;
+BEGIN
+    FOR v_grant IN
+        SELECT g.seq, m.amount FROM grants g JOIN movements m USING (account_id, seq)
+        WHERE g.account_id = p_account_id AND g.seq < p_before_seq AND g.expires_at IS NULL
+        ORDER BY g.account_id DESC, g.seq DESC
+    LOOP
+        EXIT WHEN v_left = 0;
+        v_part := least(v_left, v_grant.amount - credits_in_grants(p_grants, v_grant.seq));
+        IF v_part > 0 THEN
+            v_left := v_left - v_part;
+            v_filled := v_filled || ARRAY[v_grant.seq, v_part];
+        END IF;
+    END LOOP;
+    IF v_left > 0 THEN
+        RAISE EXCEPTION 'no grant before % takes % back', p_before_seq, v_left
+            USING ERRCODE = 'assert_failure';
+    END IF;
+    RETURN v_filled;
+END;
+$$;
+COMMENT ON FUNCTION fill_grants(bigint, bigint[], bigint, bigint) IS
+    'Which grants get credits back that nothing told apart when they were taken.';
+
+CREATE OR REPLACE FUNCTION credits_in_grants(p_grants bigint[], p_seq bigint)
+RETURNS bigint
+LANGUAGE sql IMMUTABLE
+AS $$
+    SELECT coalesce((
+        SELECT p_grants[i + 1] FROM generate_series(1, cardinality(p_grants), 2) i
+        WHERE p_grants[i] = p_seq LIMIT 1), 0);
+$$;
+COMMENT ON FUNCTION credits_in_grants(bigint[], bigint) IS
+    'What one grant has left; 0: nothing.';
+
+CREATE OR REPLACE FUNCTION grants_of_account(
+    p_account_id bigint, p_balance bigint, p_grants bigint[]
+)
+RETURNS bigint[]
+LANGUAGE plpgsql STABLE
+AS $$
+-- Purpose: what each grant has left, of an account with that balance: p_grants, or where nothing tells
+--   the credits apart, the newest additions, back to what the newest movement that told it
+--   had left.
+-- Locks: none. Returns: {seq, credits, ...} in the order in which they are spent.
+DECLARE
+    v_told record;
+    v_left bigint := p_balance;
+    v_part bigint;
+    v_found bigint[] := '{}';
+    v_grant record;
+BEGIN
+    IF p_grants IS NOT NULL THEN
+        RETURN p_grants;
+    END IF;
+    SELECT m.seq, m.grants_after INTO v_told FROM movements m
+    WHERE m.account_id = p_account_id AND m.grants_after IS NOT NULL
+    ORDER BY m.account_id DESC, m.seq DESC LIMIT 1;
+    FOR v_grant IN
+        SELECT g.seq, m.amount FROM grants g JOIN movements m USING (account_id, seq)
+        WHERE g.account_id = p_account_id AND g.expires_at IS NULL
+        ORDER BY g.account_id DESC, g.seq DESC
+    LOOP
+        EXIT WHEN v_left = 0;
+        v_part := least(v_left, CASE WHEN v_grant.seq > coalesce(v_told.seq, 0) THEN v_grant.amount
+            ELSE credits_in_grants(v_told.grants_after, v_grant.seq) END);
+        IF v_part > 0 THEN
+            v_left := v_left - v_part;
+            v_found := v_found || ARRAY[v_grant.seq, v_part];
+        END IF;
+    END LOOP;
+    IF v_left > 0 THEN
+        -- More came back since then than those had left.
+        v_found := v_found || fill_grants(p_account_id, v_found, v_told.seq + 1, v_left);
+    END IF;
+    RETURN add_to_grants(p_account_id, '{}', v_found);
+END;
+$$;
+COMMENT ON FUNCTION grants_of_account(bigint, bigint, bigint[]) IS
+    'What each grant of an account has left, also where nothing tells its credits apart.';
+
+CREATE OR REPLACE FUNCTION grants_taken(p_account_id bigint, p_seq bigint)
+RETURNS bigint[]
+LANGUAGE plpgsql STABLE
+AS $$
+-- Purpose: from which grants a movement took its credits: what they had before, less what they have
+--   after it. A capture took the first ones of its hold.
+-- Returns: {seq, credits, ...} in the order in which they were taken; null: nothing told them apart.
+DECLARE
+    v_movement record;
+    v_before bigint[];
+    v_taken bigint[] := '{}';
+    v_part bigint;
+BEGIN
+    SELECT m.type, m.amount, m.grants_after, m.origin_seq INTO v_movement FROM movements m
+    WHERE m.account_id = p_account_id AND m.seq = p_seq;
+    IF v_movement.type = 'capture' THEN
+        RETURN part_of_grants(grants_taken(p_account_id, v_movement.origin_seq), 0, v_movement.amount);
+    ELSIF v_movement.grants_after IS NULL THEN
+        RETURN NULL;
+    END IF;
+    v_before := (SELECT m.grants_after FROM movements m
+                 WHERE m.account_id = p_account_id AND m.seq = p_seq - 1);
+    FOR i IN 1 .. coalesce(cardinality(v_before), 0) BY 2 LOOP
+        v_part := v_before[i + 1] - credits_in_grants(v_movement.grants_after, v_before[i]);
+        IF v_part > 0 THEN
+            v_taken := v_taken || ARRAY[v_before[i], v_part];
+        END IF;
+    END LOOP;
+    RETURN v_taken;
+END;
+$$;
+COMMENT ON FUNCTION grants_taken(bigint, bigint) IS
+    'From which grants a movement took its credits; null: nothing told them apart.';
+
+CREATE OR REPLACE FUNCTION part_of_grants(p_grants bigint[], p_skipped bigint, p_amount bigint)
+RETURNS bigint[]
+LANGUAGE plpgsql IMMUTABLE
+AS $$
+-- Purpose: so many credits of these grants, in their order, after the first p_skipped.
+DECLARE
+    v_skipped bigint := p_skipped;
+    v_left bigint := p_amount;
+    v_part bigint;
+    v_result bigint[] := CASE WHEN p_grants IS NOT NULL THEN '{}'::bigint[] END;
+BEGIN
+    FOR i IN 1 .. coalesce(cardinality(p_grants), 0) BY 2 LOOP
+        v_part := least(greatest(p_grants[i + 1] - v_skipped, 0), v_left);
+        v_skipped := greatest(v_skipped - p_grants[i + 1], 0);
+        v_left := v_left - v_part;
+        IF v_part > 0 THEN
+            v_result := v_result || ARRAY[p_grants[i], v_part];
+        END IF;
+    END LOOP;
+    RETURN v_result;
+END;
+$$;
+COMMENT ON FUNCTION part_of_grants(bigint[], bigint, bigint) IS
+    'So many credits of grants, in their order, after the first ones; null of null.';
+
+CREATE OR REPLACE FUNCTION write_grant(
+    p_account_id bigint, p_seq bigint, p_kind text, p_priority int, p_expires_at timestamptz,
+    p_grace interval, p_rollover_max bigint DEFAULT NULL, p_rollover_until timestamptz DEFAULT NULL
+)
+RETURNS void
+LANGUAGE plpgsql
+AS $$
+-- Purpose: write the terms of an addition. Locks: the caller holds the account's. Not idempotent.
+-- Errors: those of the table.
+BEGIN
+    INSERT INTO grants (account_id, seq, kind, priority, expires_at, grace, rollover_max, rollover_until)
+    VALUES (p_account_id, p_seq, p_kind, p_priority, p_expires_at, p_grace, p_rollover_max,
+        p_rollover_until);
+    UPDATE accounts a SET next_expiry = least(a.next_expiry, p_expires_at)
+    WHERE a.account_id = p_account_id AND p_expires_at IS NOT NULL
+      AND (a.next_expiry <= p_expires_at) IS NOT TRUE;
+END;
+$$;
+COMMENT ON FUNCTION write_grant(
+    bigint, bigint, text, int, timestamptz, interval, bigint, timestamptz) IS
+    'Writes the terms of an addition of credits.';
+
+CREATE OR REPLACE FUNCTION give_back_to_grants(
+    p_account_id bigint, p_balance bigint, p_grants bigint[], p_next_seq bigint, p_origin_seq bigint,
+    p_taken bigint[], p_amount bigint, p_at timestamptz
+)
+RETURNS bigint[]
+LANGUAGE plpgsql
+AS $$
+-- Purpose: what the grants have left when credits come back to those they were taken from. What was
+--   taken from one that has expired meanwhile lives on for the grace of its terms, as a grant of
+--   the movement that brings it back, at p_next_seq.
+-- p_balance, p_grants: the account's, before it. p_taken: {seq, credits, ...}, p_amount together; null:
+--   nothing told them apart when they were taken at p_origin_seq.
+-- Locks: the caller holds the account's. Returns: null where nothing tells them apart, now or then.
+DECLARE
+    v_grants bigint[];
+    v_back bigint[] := '{}';
+    v_late bigint := 0;
+    v_terms grants;
+BEGIN
+    IF p_taken IS NULL AND p_grants IS NULL THEN
+        RETURN NULL;
+    END IF;
+    v_grants := grants_of_account(p_account_id, p_balance, p_grants);
+    IF p_taken IS NULL THEN
+        RETURN add_to_grants(p_account_id, v_grants,
+            fill_grants(p_account_id, v_grants, p_origin_seq, p_amount));
+    END IF;
+    FOR i IN 1 .. cardinality(p_taken) BY 2 LOOP
+        IF EXISTS (SELECT FROM grants g
+                   WHERE g.account_id = p_account_id AND g.seq = p_taken[i] AND g.expires_at <= p_at)
+        THEN
+            SELECT g.* INTO v_terms FROM grants g
+            WHERE g.account_id = p_account_id AND g.seq IN (p_taken[i], v_terms.seq)
+            ORDER BY g.grace DESC, g.seq LIMIT 1;
+            v_late := v_late + p_taken[i + 1];
+        ELSE
+            v_back := v_back || p_taken[i:i + 1];
+        END IF;
+    END LOOP;
+    IF v_late > 0 THEN
+        PERFORM write_grant(p_account_id, p_next_seq, v_terms.kind, v_terms.priority,
+            p_at + v_terms.grace, v_terms.grace);
+        v_back := v_back || ARRAY[p_next_seq, v_late];
+    END IF;
+    RETURN add_to_grants(p_account_id, v_grants, v_back);
+END;
+$$;
+COMMENT ON FUNCTION give_back_to_grants(
+    bigint, bigint, bigint[], bigint, bigint, bigint[], bigint, timestamptz) IS
+    'What grants have left when credits come back to those they were taken from; what has expired '
+    'meanwhile lives on for its grace.';
+
+CREATE OR REPLACE FUNCTION grants_after_addition(
+    p_account_id bigint, p_balance bigint, p_grants bigint[], p_seq bigint, p_amount bigint,
+    p_kind text, p_priority int DEFAULT 100, p_expires_at timestamptz DEFAULT NULL,
+    p_grace interval DEFAULT '30 days', p_rollover_max bigint DEFAULT NULL,
+    p_rollover_until timestamptz DEFAULT NULL
+)
+RETURNS bigint[]
+LANGUAGE plpgsql
+AS $$
+-- Purpose: write the terms of an addition, and say what the grants have left with it.
+-- p_balance, p_grants: the account's, before it. Locks: the caller holds the account's.
+-- Returns: null where nothing tells the credits apart: one kind, one priority, and none expires.
+DECLARE
+    v_grants bigint[];
+    v_terms int;
+BEGIN
+    PERFORM write_grant(p_account_id, p_seq, p_kind, p_priority, p_expires_at, p_grace,
+        p_rollover_max, p_rollover_until);
+    v_grants := add_to_grants(p_account_id, grants_of_account(p_account_id, p_balance, p_grants),
+        ARRAY[p_seq, p_amount]);
+    SELECT count(DISTINCT (g.priority, g.kind, g.expires_at)) INTO v_terms
+    FROM generate_series(1, cardinality(v_grants), 2) i
+    JOIN grants g ON g.account_id = p_account_id AND g.seq = v_grants[i];
+    RETURN CASE WHEN p_grants IS NOT NULL OR v_terms > 1 OR p_expires_at IS NOT NULL THEN v_grants END;
+END;
+$$;
+COMMENT ON FUNCTION grants_after_addition(
+    bigint, bigint, bigint[], bigint, bigint, text, int, timestamptz, interval, bigint, timestamptz) IS
+    'Writes the terms of an addition, and says what the grants have left with it.';
+
+CREATE OR REPLACE FUNCTION grants_after_taking(
+    p_account_id bigint, p_balance bigint, p_grants bigint[], p_amount bigint, p_first bigint
+)
+RETURNS bigint[]
+LANGUAGE plpgsql STABLE
+AS $$
+-- Purpose: what the grants have left when credits are taken that pay for nothing: those of the grant
+--   p_first before all others.
+-- p_balance, p_grants: the account's, before it. Locks: none. Returns: null where nothing tells the
+--   credits apart, and none go first.
+DECLARE
+    v_grants bigint[];
+    v_of_first bigint;
+BEGIN
+    IF p_grants IS NULL AND p_first IS NULL THEN
+        RETURN NULL;
+    END IF;
+    v_grants := grants_of_account(p_account_id, p_balance, p_grants);
+    v_of_first := least(credits_in_grants(v_grants, p_first), p_amount);
+    RETURN take_from_grants(
+        add_to_grants(p_account_id, v_grants, ARRAY[p_first, -v_of_first]),
+        p_amount - v_of_first);
+END;
+$$;
+COMMENT ON FUNCTION grants_after_taking(bigint, bigint, bigint[], bigint, bigint) IS
+    'What grants have left when credits are taken that pay for nothing, those of one grant first.';
