@@ -25,9 +25,11 @@ export interface Balance {
 
 /**
  * Every type of movement of an end user, by the names the app shows.
- * generation (a deduction) and clawback take credits, the others give them.
+ * generation (a deduction), clawback, hold, expiry, removal and transfer_out take
+ * credits;
+ * capture, rollover and reissue leave the balance as it is; the others give credits.
  */
-export type UserMovementType = 'generation' | 'refund' | 'signup_bonus' | 'purchase' | 'grant' | 'clawback';
+export type UserMovementType = 'generation' | 'refund' | 'signup_bonus' | 'purchase' | 'grant' | 'clawback' | 'hold' | 'capture' | 'release' | 'hold_expiry' | 'expiry' | 'rollover' | 'reissue' | 'removal' | 'transfer_out' | 'transfer_in';
 
 /** One movement of a user's credits; what took them is below zero. */
 export interface Transaction {
