@@ -229,14 +229,27 @@ BEGIN
     INSERT INTO grants (account_id, seq, kind, priority, expires_at, grace, rollover_max, rollover_until)
     VALUES (p_account_id, p_seq, p_kind, p_priority, p_expires_at, p_grace, p_rollover_max,
         p_rollover_until);
-    UPDATE accounts a SET next_expiry = least(a.next_expiry, p_expires_at)
-    WHERE a.account_id = p_account_id AND p_expires_at IS NOT NULL
-      AND (a.next_expiry <= p_expires_at) IS NOT TRUE;
+    PERFORM expect_expiry(p_account_id, p_expires_at);
 END;
 $$;
 COMMENT ON FUNCTION write_grant(
     bigint, bigint, text, int, timestamptz, interval, bigint, timestamptz) IS
     'Writes the terms of an addition of credits.';
+
+CREATE OR REPLACE FUNCTION expect_expiry(p_account_id bigint, p_expires_at timestamptz)
+RETURNS void
+LANGUAGE plpgsql
+AS $$
+-- Purpose: remember that something of the account ends then; null: never. Locks: the caller holds the
+--   account's. Idempotent.
+BEGIN
+    UPDATE accounts a SET next_expiry = p_expires_at
+    WHERE a.account_id = p_account_id AND p_expires_at IS NOT NULL
+      AND (a.next_expiry <= p_expires_at) IS NOT TRUE;
+END;
+$$;
+COMMENT ON FUNCTION expect_expiry(bigint, timestamptz) IS
+    'Remembers that something of an account ends at a moment.';
 
 CREATE OR REPLACE FUNCTION give_back_to_grants(
     p_account_id bigint, p_balance bigint, p_grants bigint[], p_next_seq bigint, p_origin_seq bigint,
@@ -282,6 +295,10 @@ BEGIN
             p_at + v_terms.grace, v_terms.grace);
         v_back := v_back || ARRAY[p_next_seq, v_late];
     END IF;
+    -- One that had nothing left is in nobody's mind any more.
+    PERFORM expect_expiry(p_account_id, (
+        SELECT min(g.expires_at) FROM generate_series(1, cardinality(v_back), 2) i
+        JOIN grants g ON g.account_id = p_account_id AND g.seq = v_back[i]));
     RETURN add_to_grants(p_account_id, v_grants, v_back);
 END;
 $$;
