@@ -22,6 +22,15 @@ _MOVEMENTS = f"""
     FROM accounts a, generate_series($2::int, $3::int) i
     WHERE a.account_id = ANY ($1) ORDER BY i
 """
+_OPENING = """
+    INSERT INTO movements (account_id, seq, type, amount, balance_after, spent_after, request_id)
+    SELECT a, 0, 'grant', 1000000, 1000000, 0, 'opening' FROM unnest($1::bigint[]) a
+    ON CONFLICT DO NOTHING
+"""
+_GRANTS = """
+    INSERT INTO grants (account_id, seq, kind) SELECT a, 0, 'paid' FROM unnest($1::bigint[]) a
+    ON CONFLICT DO NOTHING
+"""
 # The first are open; of the others every fifth has failed.
 _SESSIONS = f"""
     INSERT INTO sessions
@@ -50,6 +59,8 @@ async def grow(
     connection: asyncpg.Connection, account_ids: list[int], first: int, last: int
 ) -> None:
     """Write each account's movements `first` to `last`, one charge and one session each."""
+    await connection.execute(_OPENING, account_ids)
+    await connection.execute(_GRANTS, account_ids)
     await connection.execute(_MOVEMENTS, account_ids, first, last)
     await connection.execute(_SESSIONS, account_ids, first, last)
 

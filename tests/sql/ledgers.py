@@ -160,7 +160,9 @@ async def credits_of(connection: Connection, account: Account) -> Credits:
     """What the account's newest movement says it has."""
     row = await connection.fetchrow(
         f"""SELECT coalesce(m.balance_after, 0),
-            coalesce(m.balance_after + m.spent_after + coalesce(m.clawed_back_after, 0), 0),
+            coalesce(m.balance_after + m.spent_after + coalesce(m.clawed_back_after, 0)
+                + coalesce(m.held_after, 0) + coalesce(m.expired_after, 0)
+                + coalesce(m.removed_after, 0), 0),
             coalesce(m.spent_after, 0), coalesce(m.seq, 0) {_NEWEST}""",
         account.owner.kind.value,
         account.owner.id,
@@ -258,7 +260,7 @@ async def assert_books_balance(connection: Connection, owner: Owner) -> None:
             assert sums.overage_used == 0, "a bill closes all that was used"
     assert await credits_of(connection, account) == (*sums[:3], len(rows))
     after = await beyond(connection, account)
-    assert (after.total_clawed_back, after.overage_used) == sums[3:]
+    assert (after.total_clawed_back, after.overage_used) == sums[3:5]
     await _assert_bills_are_the_ledgers(connection, account, rows)
 
 

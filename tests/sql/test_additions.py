@@ -182,6 +182,9 @@ async def test_more_than_a_bigint_holds_is_refused_and_nothing_is_written(
         account.id,
         BIGINT_MAX - 10,
     )
+    await books.execute(
+        "INSERT INTO grants (account_id, seq, kind) VALUES ($1, 1, 'paid')", account.id
+    )
     before = await snapshot(books, account.owner)
 
     numeric_value_out_of_range = "22003"

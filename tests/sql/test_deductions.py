@@ -246,6 +246,9 @@ async def have(books: Connection, account: Account, balance: int) -> None:
         account.id,
         balance,
     )
+    await books.execute(
+        "INSERT INTO grants (account_id, seq, kind) VALUES ($1, 1, 'paid')", account.id
+    )
 
 
 async def test_an_end_users_row_tells_when_credits_last_moved(

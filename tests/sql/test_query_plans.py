@@ -75,6 +75,11 @@ LOAD = f"""
               SELECT account_id, 2 * i, session_id, request_id, CASE WHEN i > 8000
                   THEN 'overage_refund' WHEN i > 6000 THEN 'overage_credit' ELSE 'refund' END
               FROM load WHERE i % 5 = 0) m;
+    INSERT INTO movements (account_id, seq, type, amount, balance_after, spent_after, request_id)
+        SELECT account_id, 0, 'grant', 1000, 1, 0, 'opening' FROM accounts;
+    INSERT INTO grants (account_id, seq, kind)
+        SELECT m.account_id, m.seq, 'paid' FROM movements m JOIN movement_types t USING (type)
+        WHERE t.added > 0;
     INSERT INTO overage_bills
             (account_id, period, seq, credits, amount, currency, request_id, provider)
         SELECT a.account_id, date '2020-01-01' + make_interval(months => n), 7260 + 60 * n,
