@@ -11,12 +11,15 @@ CREATE TABLE accounts (
     owner_kind text NOT NULL,
     -- Credits the owner may use beyond its balance until they are billed; 0: overage is off.
     overage_limit bigint NOT NULL DEFAULT 0,
+    -- No grant or hold of the account ends before this moment; null: none will.
+    next_expiry timestamptz,
     PRIMARY KEY (account_id),
     CONSTRAINT one_account_per_owner UNIQUE (owner_id, owner_kind),
     CONSTRAINT only_stores_go_beyond CHECK (owner_kind = 'store' OR overage_limit = 0),
     CONSTRAINT overage_limit_not_negative CHECK (overage_limit >= 0),
     CONSTRAINT owner_kind_is_known CHECK (owner_kind = ANY (ARRAY['store', 'user']))
 );
+CREATE INDEX accounts_that_expire ON accounts (next_expiry) WHERE next_expiry IS NOT NULL;
 
 -- What one credit of each type of movement adds to the balance and to the totals of its account.
 CREATE TABLE movement_types (
@@ -25,9 +28,15 @@ CREATE TABLE movement_types (
     spent smallint NOT NULL,
     clawed_back smallint NOT NULL,
     overage_used smallint NOT NULL,
-    balance smallint NOT NULL GENERATED ALWAYS AS (added - spent - clawed_back) STORED,
+    held smallint NOT NULL DEFAULT 0,
+    expired smallint NOT NULL DEFAULT 0,
+    removed smallint NOT NULL DEFAULT 0,
+    balance smallint NOT NULL GENERATED ALWAYS AS (added - spent - clawed_back - held - expired - removed) STORED,
     -- charge: pays for work. return: gives a charge back. addition: brings credits in. clawback:
-    -- takes them out again. bill: closes the overage used so far.
+    -- takes them out again. bill: closes the overage used so far. hold: sets credits aside.
+    -- capture: spends what was set aside. release: ends that. expiry: ends a grant. reissue: gives
+    -- what is left of a grant other terms. removal: the operator takes credits out. receipt: from
+    -- another owner.
     role text NOT NULL,
     -- The type of charge that a return gives back.
     returns text,
@@ -41,9 +50,9 @@ CREATE TABLE movement_types (
         COALESCE(credit_kind, '') = ANY (ARRAY['paid', 'promo'])     ELSE credit_kind IS NULL END),
     CONSTRAINT returns_return_something CHECK ((role = 'return') = (returns IS NOT NULL)),
     CONSTRAINT role_is_known CHECK (role = ANY (ARRAY['charge', 'return', 'addition', 'clawback',
-        'bill'])),
-    CONSTRAINT what_is_spent_comes_off_the_balance CHECK (spent = 0 OR added = 0 AND clawed_back =
-        0 AND overage_used = 0)
+        'bill', 'hold', 'capture', 'release', 'expiry', 'reissue', 'removal', 'receipt'])),
+    CONSTRAINT what_is_spent_comes_off_the_balance CHECK (spent = 0 OR held = (- spent) OR added =
+        0 AND clawed_back = 0 AND overage_used = 0 AND held = 0 AND expired = 0 AND removed = 0)
 );
 
 -- The ledger: append-only, seq without gaps per account. The newest movement of an account is its
@@ -63,12 +72,26 @@ CREATE TABLE movements (
     clawed_back_after bigint,
     -- Credits used beyond the balance and not billed yet; null: none.
     overage_used_after bigint,
+    -- Credits set aside by holds; null: none.
+    held_after bigint,
+    -- Credits that expired; null: none.
+    expired_after bigint,
+    -- Credits that the operator took out; null: none.
+    removed_after bigint,
+    -- The movement of the same account that this one gives back, ends or carries on, where the
+    -- request id does not say so.
+    origin_seq bigint,
     -- The generation session the credits were taken for; null for a direct call of a function.
     session_id uuid,
     type text NOT NULL,
     -- The request that caused the movement; a refund carries that of its deduction.
     request_id text NOT NULL,
     description text NOT NULL DEFAULT '',
+    -- What each grant has left, {seq, credits, seq, credits, ...}, in the order in which they are
+    -- spent; null: nothing tells the credits apart, and the oldest are spent first.
+    grants_after bigint[],
+    -- Who made it, where an operator did; null: the owner itself, or the service.
+    actor text,
     PRIMARY KEY (account_id, seq),
     CONSTRAINT one_movement_of_a_type_per_request UNIQUE (account_id, request_id, type),
     CONSTRAINT amount_is_positive CHECK (amount > 0),
@@ -77,7 +100,79 @@ CREATE TABLE movements (
 );
 ALTER TABLE movements ALTER COLUMN account_id SET (n_distinct=-0.05);
 ALTER TABLE movements ALTER COLUMN request_id SET (n_distinct=-0.5);
+CREATE INDEX movements_of_origin ON movements (account_id, origin_seq) WHERE origin_seq IS NOT
+    NULL;
 CREATE INDEX overage_movements ON movements (account_id, seq) WHERE type = 'overage';
+CREATE INDEX told_grants ON movements (account_id, seq) WHERE grants_after IS NOT NULL;
+
+-- The terms of each addition of credits, by the seq of its movement. How many are left stands in
+-- movements.grants_after.
+CREATE TABLE grants (
+    account_id bigint NOT NULL,
+    seq bigint NOT NULL,
+    -- The lower number is spent first; then what expires sooner, then promo, then the older.
+    priority int NOT NULL DEFAULT 100,
+    kind text NOT NULL,
+    -- From this moment on it cannot be spent; null: never.
+    expires_at timestamptz,
+    -- How long credits live that come back to it when it has expired.
+    grace interval NOT NULL DEFAULT '30 days',
+    -- So many of what is left when it expires live on until rollover_until.
+    rollover_max bigint,
+    rollover_until timestamptz,
+    PRIMARY KEY (account_id, seq),
+    CONSTRAINT grace_not_negative CHECK (grace >= '00:00:00'),
+    CONSTRAINT grant_kind_is_known CHECK (kind = ANY (ARRAY['paid', 'promo'])),
+    CONSTRAINT only_what_expires_rolls_over CHECK (rollover_until IS NULL OR rollover_until >
+        expires_at),
+    CONSTRAINT rollover_has_an_end CHECK ((rollover_max IS NULL) = (rollover_until IS NULL)),
+    CONSTRAINT rollover_not_negative CHECK (rollover_max >= 0)
+);
+ALTER TABLE grants ALTER COLUMN account_id SET (n_distinct=-0.5);
+
+-- One row per spend: what was sent with it. What was taken stands in its movement.
+CREATE TABLE spends (
+    account_id bigint NOT NULL,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    request_id text NOT NULL,
+    -- SHA-256 of the request content: the same request id with other content is refused.
+    fingerprint bytea NOT NULL,
+    -- The caller's own, returned as it was sent.
+    metadata json,
+    PRIMARY KEY (account_id, request_id)
+);
+ALTER TABLE spends ALTER COLUMN account_id SET (n_distinct=-0.05);
+
+-- One row per hold: held -> captured | released | expired. A final status never changes. One whose
+-- time is over counts as expired, whether its row says so yet or not.
+CREATE TABLE holds (
+    account_id bigint NOT NULL,
+    hold_id uuid NOT NULL,
+    -- Of its movement, which tells the grants it is of.
+    seq bigint NOT NULL,
+    amount bigint NOT NULL,
+    -- How many credits were taken for the work; null: it has not ended.
+    captured bigint,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    expires_at timestamptz NOT NULL,
+    ended_at timestamptz,
+    status text NOT NULL DEFAULT 'held',
+    request_id text NOT NULL,
+    -- SHA-256 of the request content: the same request id with other content is refused.
+    fingerprint bytea NOT NULL,
+    description text NOT NULL DEFAULT '',
+    metadata json,
+    PRIMARY KEY (account_id, hold_id),
+    CONSTRAINT one_hold_per_request UNIQUE (account_id, request_id),
+    CONSTRAINT captured_is_of_the_hold CHECK ( CASE status     WHEN 'held' THEN captured IS NULL
+        WHEN 'captured' THEN captured >= 1 AND captured <= amount     ELSE captured = 0 END),
+    CONSTRAINT ended_holds_have_a_time CHECK ((status = 'held') = (ended_at IS NULL)),
+    CONSTRAINT hold_status_is_known CHECK (status = ANY (ARRAY['held', 'captured', 'released',
+        'expired']))
+);
+ALTER TABLE holds ALTER COLUMN account_id SET (n_distinct=-0.05);
+ALTER TABLE holds ALTER COLUMN request_id SET (n_distinct=-0.5);
+CREATE INDEX open_holds ON holds (account_id, expires_at, hold_id) WHERE ended_at IS NULL;
 
 -- One row per generation: queued -> processing -> completed | failed. A final status never
 -- changes.
@@ -434,10 +529,18 @@ FUNCTION accept_overage_charge(p_account_id bigint, p_period date) RETURNS boole
 -- The account of a store or a user. Errors: SC001 unknown store, SC008 unknown user.
 FUNCTION account_of(p_owner_kind text, p_owner_id uuid) RETURNS bigint;
 
--- Adds credits to an account. true: added now; false: this request had added them. Errors: SC010
--- unknown account, SC002 amount, SC003 request id, SC004 conflict, SC007 type.
+-- Adds credits to an account, with terms of their own. true: added now; false: this request had
+-- added them. Errors: SC010 unknown account, SC002 amount, SC003 request id, SC004 conflict, SC007
+-- type, SC011 terms.
 FUNCTION add_to_account(p_account_id bigint, p_amount int, p_type text, p_request_id text,
-    p_description text DEFAULT 'Credits added') RETURNS boolean;
+    p_description text DEFAULT 'Credits added', p_expires_at timestamptz DEFAULT NULL,
+    p_kind text DEFAULT NULL, p_priority int DEFAULT NULL, p_grace interval DEFAULT NULL,
+    p_rollover_max bigint DEFAULT NULL, p_rollover_until timestamptz DEFAULT NULL,
+    p_actor text DEFAULT NULL) RETURNS boolean;
+
+-- What grants have left when some of them have more or fewer, in the order in which they are
+-- spent.
+FUNCTION add_to_grants(p_account_id bigint, p_grants bigint[], p_added bigint[]) RETURNS bigint[];
 
 -- Keeps the newest state and plan of a subscription; the store's tier follows it unless the
 -- operator set it by hand. Outcome: applied, stale, unknown_subscription, unknown_checkout,
@@ -491,11 +594,12 @@ FUNCTION book_subscription_payment(p_provider text, p_transaction_id text, p_sub
     p_period_starts_at timestamptz, p_plan text, p_credits bigint, p_amount bigint,
     p_currency text, p_paid_at timestamptz) RETURNS text;
 
--- Takes back credits whose payment was given back, never below zero. Returns how many were taken,
--- now or before by this request; 0 leaves no trace. Errors: SC010 unknown account, SC002 amount,
--- SC003 request id, SC004 same request, more taken.
+-- Takes back credits whose payment was given back, first those that the payment had added, never
+-- below zero. Returns how many were taken, now or before by this request; 0 leaves no trace.
+-- Errors: SC010 unknown account, SC002 amount, SC003 request id, SC004 same request, more taken.
 FUNCTION claw_back_from_account(p_account_id bigint, p_amount int, p_request_id text,
-    p_description text DEFAULT 'Credits clawed back') RETURNS bigint;
+    p_description text DEFAULT 'Credits clawed back', p_origin_request_id text DEFAULT NULL,
+    p_actor text DEFAULT NULL) RETURNS bigint;
 
 -- Closes an account's unbilled overage into the bill of one month. true: closed now; false: this
 -- month or a later one has its bill, or nothing is used. Errors: SC010 unknown account, SC009
@@ -530,6 +634,9 @@ FUNCTION create_store_api_key(p_store_id uuid, p_key_id uuid, p_key_hash bytea, 
     p_label text DEFAULT '', p_allowed_origins text[] DEFAULT '{}',
     p_expires_at timestamptz DEFAULT NULL) RETURNS boolean;
 
+-- What one grant has left; 0: nothing.
+FUNCTION credits_in_grants(p_grants bigint[], p_seq bigint) RETURNS bigint;
+
 -- Takes credits of any accounts, in ascending order, for requests that are no generations. Per
 -- item its outcome (deducted, overage, already_deducted, conflict, insufficient) and the balance
 -- after it. Errors: SC010 unknown account, SC002 amount, SC003 request id. Idempotent by request
@@ -541,6 +648,13 @@ FUNCTION deduct_from_accounts(p_account_ids bigint[], p_amounts int[], p_request
 -- there is no such problem. Moves no credits.
 FUNCTION dismiss_billing_problem(p_provider text, p_id text) RETURNS boolean;
 
+-- Captures or releases holds of any accounts, in ascending order. Per item its outcome (ended,
+-- replayed, hold_ended, exceeds_hold, not_found), the hold as it is now, and the balance. Errors:
+-- SC010 unknown account, SC002 amount.
+FUNCTION end_holds(p_account_ids bigint[], p_hold_ids uuid[], p_actions text[], p_amounts int[],
+    OUT outcomes text[], OUT statuses text[], OUT captureds bigint[], OUT amounts bigint[],
+    OUT ended_ats timestamptz[], OUT balances bigint[]) RETURNS record;
+
 -- Adds jobs in the caller's transaction; one whose key has a living job is left out.
 FUNCTION enqueue_jobs(p_entrypoint text, p_keys text[], p_payloads bytea[]) RETURNS void;
 
@@ -550,11 +664,24 @@ FUNCTION enqueue_jobs(p_entrypoint text, p_keys text[], p_payloads bytea[]) RETU
 FUNCTION ensure_user(p_user_id uuid, p_starter_credits int, p_withhold boolean DEFAULT false,
     OUT outcome text, OUT account_id bigint) RETURNS record;
 
+-- Writes the movements of all that has ended by now in these accounts. Returns how many.
+FUNCTION expire_credits(p_account_ids bigint[]) RETURNS bigint;
+
+-- Lets a hold last so many seconds from now on, if that is longer. Outcome: extended, hold_ended,
+-- not_found. Errors: SC010 unknown account, SC011 seconds.
+FUNCTION extend_hold(p_account_id bigint, p_hold_id uuid, p_seconds int, OUT outcome text,
+    OUT status text, OUT captured bigint, OUT ended_at timestamptz, OUT expires_at timestamptz,
+    OUT balance bigint) RETURNS record;
+
 -- Marks sessions failed and gives back what they were charged, in one statement. Outcome per item:
 -- failed (and the credits given back), already_failed, already_completed, not_found.
 FUNCTION fail_generations(p_account_ids bigint[], p_session_ids uuid[], p_error_codes text[],
     p_error_messages text[], p_generator_messages text[]) RETURNS TABLE(ord int, outcome text,
     credits int);
+
+-- Which grants get credits back that nothing told apart when they were taken.
+FUNCTION fill_grants(p_account_id bigint, p_grants bigint[], p_before_seq bigint, p_amount bigint)
+    RETURNS bigint[];
 
 -- Names each account without its owner, or as no function makes it.
 FUNCTION find_account_discrepancies() RETURNS TABLE(kind text, account_id bigint, seq bigint,
@@ -645,6 +772,28 @@ FUNCTION forget_generator_message(p_account_id bigint, p_session_id uuid) RETURN
 -- Forgets the result of a session whose retention is over. true: there was one.
 FUNCTION forget_result(p_account_id bigint, p_session_id uuid) RETURNS boolean;
 
+-- What grants have left when credits are taken that pay for nothing, those of one grant first.
+FUNCTION grants_after_taking(p_account_id bigint, p_balance bigint, p_grants bigint[],
+    p_amount bigint, p_first bigint) RETURNS bigint[];
+
+-- What each grant of an account has left, also where nothing tells its credits apart.
+FUNCTION grants_of_account(p_account_id bigint, p_balance bigint, p_grants bigint[]) RETURNS
+    bigint[];
+
+-- From which grants a movement took its credits; null: nothing told them apart.
+FUNCTION grants_taken(p_account_id bigint, p_seq bigint) RETURNS bigint[];
+
+-- The grants that the next movement has to tell of; null: none.
+FUNCTION grants_told_apart(p_grants bigint[], p_next_expiry timestamptz) RETURNS bigint[];
+
+-- Sets credits of any accounts, in ascending order, aside. Per item its outcome (held, replayed,
+-- insufficient, conflict), the hold, its end, and the balance after it. Idempotent by request id.
+-- Errors: SC010 unknown account, SC002 amount, SC003 request id, SC011 seconds.
+FUNCTION hold_credits(p_account_ids bigint[], p_hold_ids uuid[], p_amounts int[],
+    p_request_ids text[], p_fingerprints bytea[], p_seconds int[], p_descriptions text[],
+    p_metadatas json[], OUT outcomes text[], OUT hold_ids uuid[], OUT expires_ats timestamptz[],
+    OUT balances bigint[]) RETURNS record;
+
 -- Whether one movement, looked at alone, could have been written by the functions.
 FUNCTION is_possible_movement(p_type text, p_amount bigint, p_balance_after bigint,
     p_spent_after bigint, p_session_id uuid) RETURNS boolean;
@@ -664,16 +813,15 @@ FUNCTION lock_overage_bill(p_account_id bigint, p_period date) RETURNS boolean;
 FUNCTION look_up_overage(p_account_id bigint, p_seq bigint, p_type text, p_amount bigint,
     p_request_id text, p_session_id uuid) RETURNS TABLE(contradicts boolean);
 
--- What one credit of a type of movement adds: {balance, added, spent, clawed back, overage used};
--- null: no such type. Made from movement_types.
+-- What one credit of a type of movement adds: {balance, added, spent, clawed back, overage used,
+-- held, expired, removed}; null: no such type. Made from movement_types.
 FUNCTION movement_effect(p_type text) RETURNS int[];
 
--- What a type of movement is: charge, return, addition, clawback or bill; null: no such type. Made
--- from movement_types.
+-- What a type of movement is, its role in movement_types; null: no such type. Made from there.
 FUNCTION movement_role(p_type text) RETURNS text;
 
--- What one credit of a type of movement adds to what was spent, for who asks every movement; null:
--- no such type. Made from movement_types.
+-- What one credit of a type of movement moves between the balance and what was spent, for who asks
+-- every movement; 0: it does something else; null: no such type. Made from movement_types.
 FUNCTION movement_spent(p_type text) RETURNS int;
 
 -- The movements in a range of pages, with what is worked out once for each.
@@ -709,6 +857,9 @@ FUNCTION open_checkout(p_checkout_id uuid, p_account_id bigint, p_provider text,
 -- The number of the advisory lock under which a bill is charged.
 FUNCTION overage_bill_lock(p_account_id bigint, p_period date) RETURNS bigint;
 
+-- So many credits of grants, in their order, after the first ones; null of null.
+FUNCTION part_of_grants(p_grants bigint[], p_skipped bigint, p_amount bigint) RETURNS bigint[];
+
 -- Another attempt at a session will be made later; one that does not count is taken back. Outcome:
 -- postponed, already_completed, already_failed, not_started, not_found.
 FUNCTION postpone_generation(p_account_id bigint, p_session_id uuid, p_generator_message text,
@@ -732,6 +883,14 @@ FUNCTION record_overage_charge(p_account_id bigint, p_period date, p_transaction
 FUNCTION record_verification(p_verified_at timestamptz, p_discrepancies int,
     p_settled_movements bigint) RETURNS boolean;
 
+-- Gives back parts of spends of any accounts, in ascending order, never more than was taken. Per
+-- item its outcome (refunded, replayed, no_spend, exceeds_spend, conflict), what was given back,
+-- what may still be, and the balance. Idempotent by request id. Errors: SC010 unknown account,
+-- SC002 amount, SC003 request id.
+FUNCTION refund_spends(p_account_ids bigint[], p_spend_request_ids text[], p_request_ids text[],
+    p_amounts int[], OUT outcomes text[], OUT amounts bigint[], OUT refundables bigint[],
+    OUT balances bigint[]) RETURNS record;
+
 -- Gives back what requests of any accounts, in ascending order, had taken; each once. Per item its
 -- outcome (refunded, already_refunded, no_deduction, exceeds_deduction) and the balance after it.
 -- Errors: SC010 unknown account, SC002 amount.
@@ -740,6 +899,12 @@ FUNCTION refund_to_accounts(p_account_ids bigint[], p_amounts int[], p_request_i
 
 -- Tells a process of an earlier build, in its own terms, that the database is not for it.
 FUNCTION refuse_earlier_build() RETURNS text;
+
+-- Takes credits out, never below zero; amount null: all. Outcome: removed, already_removed,
+-- insufficient, conflict. Errors: SC010 unknown account, SC002 amount, SC003 request id.
+FUNCTION remove_from_account(p_account_id bigint, p_amount int, p_request_id text,
+    p_description text, p_actor text, OUT outcome text, OUT removed bigint, OUT balance bigint)
+    RETURNS record;
 
 -- Lets events be processed that were ignored as not ours, and whose subscription is known by now,
 -- or whose transaction was booked by hand.
@@ -760,6 +925,12 @@ FUNCTION rotate_store_api_key(p_store_id uuid, p_key_id uuid, p_new_key_id uuid,
 -- The seq of an account's newest movement made at a moment or before; 0: there was none yet.
 FUNCTION seq_at(p_account_id bigint, p_at timestamptz) RETURNS bigint;
 
+-- Lets what is left of a grant expire at another moment, or never. Outcome: set, ended, not_found.
+-- Errors: SC010 unknown account, SC011 a moment that is over.
+FUNCTION set_grant_expiry(p_account_id bigint, p_seq bigint, p_expires_at timestamptz,
+    p_description text, p_actor text, OUT outcome text, OUT seq bigint, OUT credits bigint) RETURNS
+    record;
+
 -- Sets how many credits an account may use beyond its balance until they are billed; 0: none.
 -- true: set; false: no such account. Errors: SC009 no such overage limit, or none for this owner.
 FUNCTION set_overage_limit(p_account_id bigint, p_overage_limit bigint) RETURNS boolean;
@@ -770,6 +941,13 @@ FUNCTION settle_provider_event(p_provider text, p_event_id text, p_status text,
     p_foreign_subscription_id text DEFAULT NULL, p_foreign_transaction_id text DEFAULT NULL)
     RETURNS boolean;
 
+-- Takes credits of any accounts, in ascending order. Per item its outcome (spent, replayed,
+-- insufficient, conflict), the balance after it, and what it was charged as (balance or overage).
+-- Idempotent by request id. Errors: SC010 unknown account, SC002 amount, SC003 request id.
+FUNCTION spend_credits(p_account_ids bigint[], p_amounts int[], p_request_ids text[],
+    p_fingerprints bytea[], p_descriptions text[], p_metadatas json[], OUT outcomes text[],
+    OUT balances bigint[], OUT charged_as text[]) RETURNS record;
+
 -- What an account has spent after a moment, less what was given back after it.
 FUNCTION spent_since(p_account_id bigint, p_since timestamptz) RETURNS bigint;
 
@@ -777,6 +955,12 @@ FUNCTION spent_since(p_account_id bigint, p_since timestamptz) RETURNS bigint;
 -- already_failed, not_found.
 FUNCTION start_generations(p_account_ids bigint[], p_session_ids uuid[]) RETURNS TABLE(ord int,
     outcome text, attempts int, request_id text, created_at timestamptz, input json);
+
+-- What an account has at a moment, from its newest movement on; what has ended by then counts as
+-- ended, whether its movement is written or not.
+FUNCTION state_of_account(p_account_id bigint, p_at timestamptz DEFAULT clock_timestamp(),
+    OUT balance bigint, OUT spent bigint, OUT clawed_back bigint, OUT overage_used bigint,
+    OUT held bigint, OUT expired bigint, OUT removed bigint, OUT grants bigint[]) RETURNS record;
 
 -- The accounts' part of the sums that must come to 0, from a range of their pages.
 FUNCTION sum_accounts(p_seed bigint, p_from tid, p_until tid) RETURNS TABLE(rows_read bigint,
@@ -812,6 +996,16 @@ FUNCTION sum_stores(p_seed bigint, p_from tid, p_until tid) RETURNS TABLE(rows_r
 FUNCTION sum_users(p_seed bigint, p_from tid, p_until tid) RETURNS TABLE(rows_read bigint,
     owners numeric);
 
+-- What grants have left when credits are taken, the first ones first.
+FUNCTION take_from_grants(p_grants bigint[], p_amount bigint) RETURNS bigint[];
+
+-- Hands credits of one owner to another, both movements or neither. Outcome: transferred,
+-- already_transferred, insufficient, conflict, same_account. Errors: SC010 unknown account, SC002
+-- amount, SC003 request id.
+FUNCTION transfer_credits(p_from bigint, p_to bigint, p_amount int, p_request_id text,
+    p_description text, p_actor text, OUT outcome text, OUT from_balance bigint,
+    OUT to_balance bigint) RETURNS record;
+
 -- Changes what is given of a store (null: unchanged) and announces it. false: no such store.
 FUNCTION update_store(p_store_id uuid, p_name text DEFAULT NULL, p_shop_domain text DEFAULT NULL,
     p_tier text DEFAULT NULL, p_status text DEFAULT NULL) RETURNS boolean;
@@ -831,13 +1025,14 @@ FUNCTION answer_generations(p_account_ids bigint[], p_request_ids text[], p_amou
 
 -- Writes one movement of no session, after the newest of its account, and returns its seq.
 FUNCTION append_movement(p_account_id bigint, p_type text, p_amount bigint, p_request_id text,
-    p_description text) RETURNS bigint;
+    p_description text, p_grants bigint[] DEFAULT NULL, p_origin_seq bigint DEFAULT NULL,
+    p_actor text DEFAULT NULL, p_moved_at timestamptz DEFAULT NULL) RETURNS bigint;
 
 -- Writes movements that the caller has decided on, with the state of their accounts after each.
 FUNCTION append_movements(p_places int[], p_types text[], p_seqs bigint[], p_balances bigint[],
     p_spents bigint[], p_clawed_backs bigint[], p_overages_used bigint[], p_account_ids bigint[],
     p_amounts int[], p_request_ids text[], p_session_ids uuid[], p_descriptions text[],
-    p_is_guarded boolean DEFAULT false) RETURNS void;
+    p_rests movement_rest[] DEFAULT NULL_rest[], p_is_guarded boolean DEFAULT false) RETURNS void;
 
 -- Whether all requests of a batch are well-formed, unknown to the ledger, and there once.
 FUNCTION are_fresh(p_account_ids bigint[], p_amounts int[], p_request_ids text[]) RETURNS boolean;
@@ -853,22 +1048,50 @@ FUNCTION book_payment_by_hand(p_payment payments, p_description text) RETURNS te
 -- Takes credits for requests of any accounts, in order. Outcome per item: deducted, overage,
 -- already_deducted, conflict, insufficient.
 FUNCTION charge_accounts(p_account_ids bigint[], p_amounts int[], p_request_ids text[],
-    p_session_ids uuid[], p_descriptions text[], OUT outcomes text[], OUT balances bigint[])
-    RETURNS record;
+    p_session_ids uuid[], p_descriptions text[], p_type text DEFAULT 'deduction',
+    OUT outcomes text[], OUT balances bigint[]) RETURNS record;
 
 -- What an item comes to whose request was charged before; null: it was not.
-FUNCTION charged_before(p_account_id bigint, p_request_id text, p_amount int, p_first_outcome text,
-    p_first_amount int) RETURNS text;
+FUNCTION charged_before(p_account_id bigint, p_request_id text, p_amount int, p_type text,
+    p_first_outcome text, p_first_amount int) RETURNS text;
 
 -- How many of a payment's credits go with an amount of it that goes back.
 FUNCTION credits_of_adjustment(p_payment payments, p_is_full boolean, p_amount bigint) RETURNS
     bigint;
+
+-- Ends a hold: what is captured is spent, the rest goes back to the grants it came from.
+FUNCTION end_hold(p_account_id bigint, p_hold_id uuid, p_status text, p_captured bigint,
+    p_at timestamptz) RETURNS holds;
+
+-- Remembers that something of an account ends at a moment.
+FUNCTION expect_expiry(p_account_id bigint, p_expires_at timestamptz) RETURNS void;
+
+-- Ends a grant whose time is over. Returns how many movements were written.
+FUNCTION expire_grant(p_account_id bigint, p_seq bigint, p_at timestamptz) RETURNS bigint;
 
 -- Per item of a batch, the place at which its request stands first in it.
 FUNCTION first_places(p_account_ids bigint[], p_request_ids text[]) RETURNS int[];
 
 -- Lets a store's tier follow its subscriptions. For apply_subscription_state.
 FUNCTION follow_subscriptions(p_account_id bigint, p_plans text[]) RETURNS void;
+
+-- What grants have left when credits come back to those they were taken from; what has expired
+-- meanwhile lives on for its grace.
+FUNCTION give_back_to_grants(p_account_id bigint, p_balance bigint, p_grants bigint[],
+    p_next_seq bigint, p_origin_seq bigint, p_taken bigint[], p_amount bigint, p_at timestamptz)
+    RETURNS bigint[];
+
+-- Writes the terms of an addition, and says what the grants have left with it.
+FUNCTION grants_after_addition(p_account_id bigint, p_balance bigint, p_grants bigint[],
+    p_seq bigint, p_amount bigint, p_kind text, p_priority int DEFAULT 100,
+    p_expires_at timestamptz DEFAULT NULL, p_grace interval DEFAULT '30 days',
+    p_rollover_max bigint DEFAULT NULL, p_rollover_until timestamptz DEFAULT NULL) RETURNS
+    bigint[];
+
+-- What grants have left when a part of a charge comes back.
+FUNCTION grants_after_return(p_account_id bigint, p_balance bigint, p_grants bigint[],
+    p_next_seq bigint, p_charge_seq bigint, p_type text, p_left bigint, p_amount bigint,
+    p_at timestamptz) RETURNS bigint[];
 
 -- Whether a request has added credits to an account.
 FUNCTION has_added(p_account_id bigint, p_request_id text) RETURNS boolean;
@@ -882,12 +1105,14 @@ FUNCTION is_booked(p_provider text, p_transaction_id text) RETURNS boolean;
 -- Locks one account and returns the state after its newest movement. Errors: SC010 unknown
 -- account.
 FUNCTION lock_account(p_account_id bigint, OUT seq bigint, OUT balance bigint, OUT spent bigint,
-    OUT clawed_back bigint, OUT overage_used bigint) RETURNS record;
+    OUT clawed_back bigint, OUT overage_used bigint, OUT held bigint, OUT expired bigint,
+    OUT removed bigint, OUT grants bigint[], OUT next_expiry timestamptz) RETURNS record;
 
 -- Locks the accounts of a batch, ascending, and returns the state after their newest movements.
 FUNCTION lock_accounts(p_account_ids bigint[], OUT account_ids bigint[], OUT seqs bigint[],
     OUT balances bigint[], OUT spents bigint[], OUT clawed_backs bigint[],
-    OUT overages_used bigint[]) RETURNS record;
+    OUT overages_used bigint[], OUT are_plain boolean, OUT next_expiries timestamptz[],
+    OUT rests movement_rest[]) RETURNS record;
 
 -- Waits for the sessions of a batch, ascending. Per item: ctid, status, request and credits of its
 -- session; null: there is none.
@@ -897,7 +1122,7 @@ FUNCTION lock_sessions(p_account_ids bigint[], p_session_ids uuid[], OUT row_ids
 -- The charges of the requests of a batch, and whether they were given back.
 FUNCTION look_up_charges(p_account_ids bigint[], p_request_ids text[], OUT types text[],
     OUT amounts bigint[], OUT seqs bigint[], OUT session_ids uuid[], OUT are_returned boolean[],
-    OUT firsts int[]) RETURNS record;
+    OUT have_grants boolean[], OUT firsts int[]) RETURNS record;
 
 -- Makes the account of a new owner and returns its id; null: the owner has one.
 FUNCTION open_account(p_owner_kind text, p_owner_id uuid) RETURNS bigint;
@@ -907,6 +1132,10 @@ FUNCTION overage_limit_of(p_account_id bigint) RETURNS bigint;
 
 -- The payment of a provider's transaction; null: none is booked.
 FUNCTION payment_of(p_provider text, p_transaction_id text) RETURNS payments;
+
+-- Gives back a part of one spend. Outcome: refunded, replayed, no_spend, exceeds_spend, conflict.
+FUNCTION refund_part(p_account_id bigint, p_spend_request_id text, p_request_id text, p_amount int,
+    OUT outcome text, OUT refunded bigint, OUT refundable bigint) RETURNS record;
 
 -- Refuses a batch for an account that there is not (SC010), or for its order.
 FUNCTION refuse_account(p_account_ids bigint[], p_place int) RETURNS void;
@@ -921,6 +1150,15 @@ FUNCTION refuse_to_write() RETURNS trigger;
 -- already_refunded, no_deduction, exceeds_deduction.
 FUNCTION return_charges(p_account_ids bigint[], p_amounts int[], p_request_ids text[],
     p_descriptions text[], OUT outcomes text[], OUT balances bigint[]) RETURNS record;
+
+-- As which type of movement a charge is given back.
+FUNCTION return_type(p_charge_type text, p_account_id bigint, p_seq bigint) RETURNS text;
+
+-- How much of a charge was given back in parts.
+FUNCTION returned_in_parts(p_account_id bigint, p_seq bigint) RETURNS bigint;
+
+-- Writes the movements of all that has ended in an account by a moment. Returns how many.
+FUNCTION settle_account(p_account_id bigint, p_at timestamptz) RETURNS bigint;
 
 -- The checkout that began a subscription, and locks its store. Outcome: null,
 -- unknown_subscription, unknown_checkout, mismatch. For apply_subscription_state.
@@ -939,3 +1177,8 @@ FUNCTION take_back_after_downgrade(p_payment payments, p_credits bigint) RETURNS
 -- Takes from credits that a subscription has just added what its earlier downgrades could not take
 -- back. For book_payment.
 FUNCTION take_what_downgrades_missed(p_payment payments) RETURNS void;
+
+-- Writes the terms of an addition of credits.
+FUNCTION write_grant(p_account_id bigint, p_seq bigint, p_kind text, p_priority int,
+    p_expires_at timestamptz, p_grace interval, p_rollover_max bigint DEFAULT NULL,
+    p_rollover_until timestamptz DEFAULT NULL) RETURNS void;

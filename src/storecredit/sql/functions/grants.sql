@@ -140,7 +140,7 @@ BEGIN
         ORDER BY g.account_id DESC, g.seq DESC
     LOOP
         EXIT WHEN v_left = 0;
-        v_part := least(v_left, CASE WHEN v_grant.seq > coalesce(v_told.seq, 0) THEN v_grant.amount
+        v_part := least(v_left, CASE WHEN v_grant.seq > coalesce(v_told.seq, -1) THEN v_grant.amount
             ELSE credits_in_grants(v_told.grants_after, v_grant.seq) END);
         IF v_part > 0 THEN
             v_left := v_left - v_part;
