@@ -1,7 +1,8 @@
-"""What an account's credits come to, worked out in Python: grants that expire, holds, parts of refunds.
+"""What an account's credits come to, worked out in Python.
 
-Credits that never expire are one pool here: nothing that the ledger decides depends on which of them
-were spent. Hours are whole numbers; every operation happens at a half hour, so that no two moments meet.
+Credits that never expire are one pool here: nothing that the ledger decides depends on which of
+them were spent. Hours are whole numbers; every operation happens at a half hour, so that no two
+moments meet.
 """
 
 from dataclasses import dataclass, field

@@ -28,7 +28,8 @@ _OPENING = """
     ON CONFLICT DO NOTHING
 """
 _GRANTS = """
-    INSERT INTO grants (account_id, seq, kind) SELECT a, 0, 'paid' FROM unnest($1::bigint[]) a
+    INSERT INTO grants (account_id, seq, amount, kind)
+    SELECT a, 0, 1000000, 'paid' FROM unnest($1::bigint[]) a
     ON CONFLICT DO NOTHING
 """
 # The first are open; of the others every fifth has failed.

@@ -183,7 +183,9 @@ async def test_more_than_a_bigint_holds_is_refused_and_nothing_is_written(
         BIGINT_MAX - 10,
     )
     await books.execute(
-        "INSERT INTO grants (account_id, seq, kind) VALUES ($1, 1, 'paid')", account.id
+        "INSERT INTO grants (account_id, seq, amount, kind) VALUES ($1, 1, $2, 'paid')",
+        account.id,
+        BIGINT_MAX - 10,
     )
     before = await snapshot(books, account.owner)
 

@@ -1,4 +1,4 @@
-"""Random lives of an account, beside a model: spends, parts of refunds, holds, grants with a clock."""
+"""Random lives of an account, beside a model: spends, refunds in parts, holds, grants."""
 
 import random
 from datetime import UTC, datetime, timedelta

@@ -247,7 +247,9 @@ async def have(books: Connection, account: Account, balance: int) -> None:
         balance,
     )
     await books.execute(
-        "INSERT INTO grants (account_id, seq, kind) VALUES ($1, 1, 'paid')", account.id
+        "INSERT INTO grants (account_id, seq, amount, kind) VALUES ($1, 1, $2, 'paid')",
+        account.id,
+        balance,
     )
 
 

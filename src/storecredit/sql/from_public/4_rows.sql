@@ -10,8 +10,8 @@ JOIN accounts a ON a.owner_kind = m.owner_kind AND a.owner_id = m.owner_id
 ORDER BY a.account_id, m.seq;
 DROP VIEW pg_temp.followed_movements;
 -- Until then nothing told credits apart: all of one kind, and none expires.
-INSERT INTO grants (account_id, seq, kind)
-SELECT m.account_id, m.seq, 'paid'
+INSERT INTO grants (account_id, seq, amount, kind)
+SELECT m.account_id, m.seq, m.amount, 'paid'
 FROM movements m JOIN movement_types t USING (type) WHERE t.added > 0;
 
 -- Each was charged one credit.

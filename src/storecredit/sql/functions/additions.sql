@@ -39,6 +39,7 @@ DECLARE
     v_grace interval := coalesce(p_grace, '30 days');
     v_account record;
     v_before record;
+    v_terms grants;
 BEGIN
     PERFORM refuse_bad_items(ARRAY[p_amount], ARRAY[coalesce(p_request_id, '')]);
     PERFORM FROM movement_types t
@@ -48,18 +49,18 @@ BEGIN
         PERFORM raise_credit_error('invalid_type', coalesce(p_type, 'null'));
     END IF;
 
-    PERFORM lock_account(p_account_id);
-    SELECT m.type, m.amount, g.expires_at, g.kind, g.priority, g.rollover_max, g.rollover_until
-    INTO v_before
-    FROM movements m JOIN grants g USING (account_id, seq)
+    v_account := lock_settled_account(p_account_id);
+    SELECT m.type, m.amount, m.seq INTO v_before FROM movements m
     WHERE m.account_id = p_account_id AND m.request_id = p_request_id
       AND movement_role(m.type) = 'addition'
       -- No request brings the starter credits: what others bring under the same id is another matter.
       AND (m.type = 'signup_bonus') = (p_type = 'signup_bonus')
     ORDER BY m.type LIMIT 1;
     IF FOUND THEN
-        IF (v_before.type, v_before.amount, v_before.expires_at, v_before.kind, v_before.priority,
-                v_before.rollover_max, v_before.rollover_until)
+        SELECT g.* INTO v_terms FROM grants g
+        WHERE g.account_id = p_account_id AND g.seq = v_before.seq;
+        IF (v_before.type, v_before.amount, v_terms.expires_at, v_terms.kind, v_terms.priority,
+                v_terms.rollover_max, v_terms.rollover_until)
             IS DISTINCT FROM (p_type, p_amount, p_expires_at, v_kind, v_priority, p_rollover_max,
                 p_rollover_until) THEN
             PERFORM raise_credit_error('request_conflict', p_request_id);
@@ -72,8 +73,6 @@ BEGIN
         PERFORM raise_credit_error('invalid_terms',
             concat_ws(', ', p_expires_at, v_kind, p_rollover_max, p_rollover_until));
     END IF;
-    PERFORM settle_account(p_account_id, clock_timestamp());
-    v_account := lock_account(p_account_id);
     PERFORM append_movement(p_account_id, p_type, p_amount, p_request_id, p_description,
         grants_after_addition(p_account_id, v_account.balance, v_account.grants, v_account.seq + 1,
             p_amount, v_kind, v_priority, p_expires_at, v_grace, p_rollover_max, p_rollover_until),
@@ -116,7 +115,7 @@ DECLARE
     v_origin bigint;
 BEGIN
     PERFORM refuse_bad_items(ARRAY[p_amount], ARRAY[coalesce(p_request_id, '')]);
-    PERFORM lock_account(p_account_id);
+    v_account := lock_settled_account(p_account_id);
     SELECT m.amount INTO v_taken FROM movements m
     WHERE m.account_id = p_account_id AND m.request_id = p_request_id
       AND movement_role(m.type) = 'clawback'
@@ -124,8 +123,6 @@ BEGIN
     IF v_taken > p_amount THEN
         PERFORM raise_credit_error('request_conflict', p_request_id);
     ELSIF v_taken IS NULL THEN
-        PERFORM settle_account(p_account_id, clock_timestamp());
-        v_account := lock_account(p_account_id);
         v_taken := least(v_account.balance, p_amount);
         v_origin := (
             SELECT m.seq FROM movements m

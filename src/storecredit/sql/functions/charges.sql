@@ -109,8 +109,7 @@ BEGIN
             IF v_has_rest THEN
                 v_rest := v_accounts.rests[k]; v_next_expiry := v_accounts.next_expiries[k];
                 IF v_next_expiry <= clock_timestamp() THEN
-                    PERFORM settle_account(v_account, clock_timestamp());
-                    v_settled := lock_account(v_account);
+                    v_settled := lock_settled_account(v_account);
                     v_seq := v_settled.seq; v_balance := v_settled.balance;
                     v_next_expiry := v_settled.next_expiry;
                     v_rest := ROW(v_settled.held, v_settled.expired, v_settled.removed,

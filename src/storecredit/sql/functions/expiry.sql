@@ -54,6 +54,39 @@ $$;
 COMMENT ON FUNCTION settle_account(bigint, timestamptz) IS
     'Writes the movements of all that has ended in an account by a moment. Returns how many.';
 
+CREATE OR REPLACE FUNCTION lock_settled_account(
+    p_account_id bigint,
+    OUT seq bigint, OUT balance bigint, OUT spent bigint, OUT clawed_back bigint,
+    OUT overage_used bigint, OUT held bigint, OUT expired bigint, OUT removed bigint,
+    OUT grants bigint[], OUT next_expiry timestamptz
+)
+LANGUAGE plpgsql
+AS $$
+-- Purpose: lock_account, and what has ended by now is written first.
+-- Locks: the account. Errors: unknown_account.
+DECLARE
+    v_account record := lock_account(p_account_id);
+BEGIN
+    IF v_account.next_expiry <= clock_timestamp() THEN
+        PERFORM settle_account(p_account_id, clock_timestamp());
+        v_account := lock_account(p_account_id);
+    END IF;
+    seq := v_account.seq;
+    balance := v_account.balance;
+    spent := v_account.spent;
+    clawed_back := v_account.clawed_back;
+    overage_used := v_account.overage_used;
+    held := v_account.held;
+    expired := v_account.expired;
+    removed := v_account.removed;
+    grants := v_account.grants;
+    next_expiry := v_account.next_expiry;
+END;
+$$;
+COMMENT ON FUNCTION lock_settled_account(bigint) IS
+    'Locks one account, writes what has ended, and returns the state after its newest movement. '
+    'Errors: SC010 unknown account.';
+
 CREATE OR REPLACE FUNCTION expire_grant(p_account_id bigint, p_seq bigint, p_at timestamptz)
 RETURNS bigint
 LANGUAGE plpgsql
@@ -71,7 +104,7 @@ BEGIN
     SELECT g.* INTO v_terms FROM grants g WHERE g.account_id = p_account_id AND g.seq = p_seq;
     v_kept := least(coalesce(v_terms.rollover_max, 0), v_left);
     IF v_kept > 0 THEN
-        PERFORM write_grant(p_account_id, v_next, v_terms.kind, v_terms.priority,
+        PERFORM write_grant(p_account_id, v_next, v_kept, v_terms.kind, v_terms.priority,
             v_terms.rollover_until, v_terms.grace);
         PERFORM append_movement(p_account_id, 'rollover', v_kept, 'grant:' || p_seq,
             'Carried into the next period',

@@ -79,7 +79,7 @@ DECLARE
     v_grant record;
 BEGIN
     FOR v_grant IN
-        SELECT g.seq, m.amount FROM grants g JOIN movements m USING (account_id, seq)
+        SELECT g.seq, g.amount FROM grants g
         WHERE g.account_id = p_account_id AND g.seq < p_before_seq AND g.expires_at IS NULL
         ORDER BY g.account_id DESC, g.seq DESC
     LOOP
@@ -132,10 +132,10 @@ BEGIN
         RETURN p_grants;
     END IF;
     SELECT m.seq, m.grants_after INTO v_told FROM movements m
-    WHERE m.account_id = p_account_id AND m.grants_after IS NOT NULL
-    ORDER BY m.account_id DESC, m.seq DESC LIMIT 1;
+    WHERE m.account_id + 0 = p_account_id AND m.grants_after IS NOT NULL
+    ORDER BY m.account_id + 0 DESC, m.seq DESC LIMIT 1;
     FOR v_grant IN
-        SELECT g.seq, m.amount FROM grants g JOIN movements m USING (account_id, seq)
+        SELECT g.seq, g.amount FROM grants g
         WHERE g.account_id = p_account_id AND g.expires_at IS NULL
         ORDER BY g.account_id DESC, g.seq DESC
     LOOP
@@ -170,15 +170,18 @@ DECLARE
     v_taken bigint[] := '{}';
     v_part bigint;
 BEGIN
+    -- In the order of the key, so that no plan takes the other one.
     SELECT m.type, m.amount, m.grants_after, m.origin_seq INTO v_movement FROM movements m
-    WHERE m.account_id = p_account_id AND m.seq = p_seq;
+    WHERE m.account_id = p_account_id AND m.seq <= p_seq
+    ORDER BY m.account_id DESC, m.seq DESC LIMIT 1;
     IF v_movement.type = 'capture' THEN
         RETURN part_of_grants(grants_taken(p_account_id, v_movement.origin_seq), 0, v_movement.amount);
     ELSIF v_movement.grants_after IS NULL THEN
         RETURN NULL;
     END IF;
     v_before := (SELECT m.grants_after FROM movements m
-                 WHERE m.account_id = p_account_id AND m.seq = p_seq - 1);
+                 WHERE m.account_id = p_account_id AND m.seq < p_seq
+                 ORDER BY m.account_id DESC, m.seq DESC LIMIT 1);
     FOR i IN 1 .. coalesce(cardinality(v_before), 0) BY 2 LOOP
         v_part := v_before[i + 1] - credits_in_grants(v_movement.grants_after, v_before[i]);
         IF v_part > 0 THEN
@@ -217,7 +220,7 @@ COMMENT ON FUNCTION part_of_grants(bigint[], bigint, bigint) IS
     'So many credits of grants, in their order, after the first ones; null of null.';
 
 CREATE OR REPLACE FUNCTION write_grant(
-    p_account_id bigint, p_seq bigint, p_kind text, p_priority int, p_expires_at timestamptz,
+    p_account_id bigint, p_seq bigint, p_amount bigint, p_kind text, p_priority int, p_expires_at timestamptz,
     p_grace interval, p_rollover_max bigint DEFAULT NULL, p_rollover_until timestamptz DEFAULT NULL
 )
 RETURNS void
@@ -226,14 +229,15 @@ AS $$
 -- Purpose: write the terms of an addition. Locks: the caller holds the account's. Not idempotent.
 -- Errors: those of the table.
 BEGIN
-    INSERT INTO grants (account_id, seq, kind, priority, expires_at, grace, rollover_max, rollover_until)
-    VALUES (p_account_id, p_seq, p_kind, p_priority, p_expires_at, p_grace, p_rollover_max,
-        p_rollover_until);
+    INSERT INTO grants
+        (account_id, seq, amount, kind, priority, expires_at, grace, rollover_max, rollover_until)
+    VALUES (p_account_id, p_seq, p_amount, p_kind, p_priority, p_expires_at, p_grace,
+        p_rollover_max, p_rollover_until);
     PERFORM expect_expiry(p_account_id, p_expires_at);
 END;
 $$;
 COMMENT ON FUNCTION write_grant(
-    bigint, bigint, text, int, timestamptz, interval, bigint, timestamptz) IS
+    bigint, bigint, bigint, text, int, timestamptz, interval, bigint, timestamptz) IS
     'Writes the terms of an addition of credits.';
 
 CREATE OR REPLACE FUNCTION expect_expiry(p_account_id bigint, p_expires_at timestamptz)
@@ -291,7 +295,7 @@ BEGIN
         END IF;
     END LOOP;
     IF v_late > 0 THEN
-        PERFORM write_grant(p_account_id, p_next_seq, v_terms.kind, v_terms.priority,
+        PERFORM write_grant(p_account_id, p_next_seq, v_late, v_terms.kind, v_terms.priority,
             p_at + v_terms.grace, v_terms.grace);
         v_back := v_back || ARRAY[p_next_seq, v_late];
     END IF;
@@ -323,7 +327,7 @@ DECLARE
     v_grants bigint[];
     v_terms int;
 BEGIN
-    PERFORM write_grant(p_account_id, p_seq, p_kind, p_priority, p_expires_at, p_grace,
+    PERFORM write_grant(p_account_id, p_seq, p_amount, p_kind, p_priority, p_expires_at, p_grace,
         p_rollover_max, p_rollover_until);
     v_grants := add_to_grants(p_account_id, grants_of_account(p_account_id, p_balance, p_grants),
         ARRAY[p_seq, p_amount]);

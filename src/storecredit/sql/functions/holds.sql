@@ -51,7 +51,7 @@ BEGIN
     CROSS JOIN LATERAL (
         SELECT x.seq FROM movements x
         WHERE x.account_id = i.account_id AND x.request_id = i.request_id AND x.type = 'hold'
-        LIMIT 1) m
+        ORDER BY x.type LIMIT 1) m
     WHERE i.outcome = 'deducted';
     UPDATE accounts a SET next_expiry = least(a.next_expiry, h.expires_at)
     FROM (SELECT i.account_id, min(v_at + make_interval(secs => i.seconds)) AS expires_at
@@ -62,7 +62,7 @@ BEGIN
     balances := v_charged.balances;
     FOR i IN 1 .. coalesce(cardinality(v_charged.outcomes), 0) LOOP
         SELECT h.hold_id, h.expires_at, h.fingerprint INTO v_hold FROM holds h
-        WHERE h.account_id = p_account_ids[i] AND h.request_id = p_request_ids[i];
+        WHERE h.account_id + 0 = p_account_ids[i] AND h.request_id = p_request_ids[i];
         outcomes[i] := CASE
             WHEN v_charged.outcomes[i] = 'insufficient' THEN 'insufficient'
             WHEN v_charged.outcomes[i] = 'deducted' THEN 'held'

@@ -27,9 +27,7 @@ DECLARE
     v_account record;
 BEGIN
     PERFORM refuse_bad_items(ARRAY[coalesce(p_amount, 1)], ARRAY[coalesce(p_request_id, '')]);
-    PERFORM lock_account(p_account_id);
-    PERFORM settle_account(p_account_id, clock_timestamp());
-    v_account := lock_account(p_account_id);
+    v_account := lock_settled_account(p_account_id);
     balance := v_account.balance;
     SELECT m.amount INTO removed FROM movements m
     WHERE m.account_id = p_account_id AND m.request_id = p_request_id
@@ -98,9 +96,8 @@ BEGIN
         RETURN;
     END IF;
     PERFORM lock_account(least(p_from, p_to)), lock_account(greatest(p_from, p_to));
-    PERFORM settle_account(p_from, clock_timestamp()), settle_account(p_to, clock_timestamp());
-    v_from := lock_account(p_from);
-    v_to := lock_account(p_to);
+    v_from := lock_settled_account(p_from);
+    v_to := lock_settled_account(p_to);
     from_balance := v_from.balance;
     to_balance := v_to.balance;
     SELECT m.type, m.amount INTO v_out FROM movements m
@@ -170,9 +167,7 @@ DECLARE
     v_grants bigint[];
     v_terms grants;
 BEGIN
-    PERFORM lock_account(p_account_id);
-    PERFORM settle_account(p_account_id, clock_timestamp());
-    v_account := lock_account(p_account_id);
+    v_account := lock_settled_account(p_account_id);
     SELECT g.* INTO v_terms FROM grants g WHERE g.account_id = p_account_id AND g.seq = p_seq;
     v_grants := grants_of_account(p_account_id, v_account.balance, v_account.grants);
     credits := credits_in_grants(v_grants, p_seq);
@@ -185,7 +180,8 @@ BEGIN
         PERFORM raise_credit_error('invalid_terms', p_expires_at::text);
     END IF;
     seq := v_account.seq + 1;
-    PERFORM write_grant(p_account_id, seq, v_terms.kind, v_terms.priority, p_expires_at, v_terms.grace);
+    PERFORM write_grant(p_account_id, seq, credits, v_terms.kind, v_terms.priority, p_expires_at,
+        v_terms.grace);
     PERFORM append_movement(p_account_id, 'reissue', credits, 'grant:' || p_seq, p_description,
         add_to_grants(p_account_id, v_grants, ARRAY[p_seq, -credits, seq, credits]), p_seq, p_actor);
 END;

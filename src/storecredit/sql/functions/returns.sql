@@ -78,8 +78,7 @@ BEGIN
             v_has_rest := NOT v_accounts.are_plain;
             v_rest := v_accounts.rests[k]; v_next_expiry := v_accounts.next_expiries[k];
             IF v_next_expiry <= clock_timestamp() THEN
-                PERFORM settle_account(v_account, clock_timestamp());
-                v_settled := lock_account(v_account);
+                v_settled := lock_settled_account(v_account);
                 v_seq := v_settled.seq; v_balance := v_settled.balance;
                 v_next_expiry := v_settled.next_expiry;
                 v_rest := ROW(v_settled.held, v_settled.expired, v_settled.removed,
@@ -154,7 +153,7 @@ AS $$
 -- Purpose: how much of a charge was given back in parts. Locks: none; the caller holds the account's.
 BEGIN
     RETURN (SELECT coalesce(sum(m.amount), 0) FROM movements m
-            WHERE m.account_id = p_account_id AND m.origin_seq = p_seq
+            WHERE m.account_id + 0 = p_account_id AND m.origin_seq = p_seq
               AND movement_role(m.type) = 'return');
 END;
 $$;

@@ -149,8 +149,11 @@ CREATE TABLE movements (
 ALTER TABLE movements ALTER COLUMN account_id SET (n_distinct = -0.05);
 ALTER TABLE movements ALTER COLUMN request_id SET (n_distinct = -0.5);
 CREATE INDEX overage_movements ON movements (account_id, seq) WHERE type = 'overage';
-CREATE INDEX told_grants ON movements (account_id, seq) WHERE grants_after IS NOT NULL;
-CREATE INDEX movements_of_origin ON movements (account_id, origin_seq) WHERE origin_seq IS NOT NULL;
+-- Looked up by `account_id + 0`: no other index has that, so that none of them, which might seem as cheap
+-- while an account is small, is walked through in their place.
+CREATE INDEX told_grants ON movements ((account_id + 0), seq) WHERE grants_after IS NOT NULL;
+CREATE INDEX movements_of_origin ON movements ((account_id + 0), origin_seq)
+    WHERE origin_seq IS NOT NULL;
 
 -- No foreign key to accounts or movement_types: the functions hold the account's lock while they write
 -- here, and a foreign key would look its row up once more for every movement. `storecredit verify`
@@ -191,6 +194,7 @@ COMMENT ON COLUMN movements.session_id IS
 CREATE TABLE grants (
     account_id bigint NOT NULL,
     seq bigint NOT NULL,
+    amount bigint NOT NULL,
     priority int NOT NULL DEFAULT 100,
     kind text NOT NULL CONSTRAINT grant_kind_is_known CHECK (kind IN ('paid', 'promo')),
     expires_at timestamptz,
@@ -207,6 +211,8 @@ ALTER TABLE grants ALTER COLUMN account_id SET (n_distinct = -0.5);
 COMMENT ON TABLE grants IS
     'The terms of each addition of credits, by the seq of its movement. How many are left stands in '
     'movements.grants_after.';
+COMMENT ON COLUMN grants.amount IS
+    'How many credits it began with, as its movement says.';
 COMMENT ON COLUMN grants.priority IS
     'The lower number is spent first; then what expires sooner, then promo, then the older.';
 COMMENT ON COLUMN grants.expires_at IS
@@ -249,7 +255,6 @@ CREATE TABLE holds (
     description text NOT NULL DEFAULT '',
     metadata json,
     PRIMARY KEY (account_id, hold_id),
-    CONSTRAINT one_hold_per_request UNIQUE (account_id, request_id),
     CONSTRAINT ended_holds_have_a_time CHECK ((status = 'held') = (ended_at IS NULL)),
     CONSTRAINT captured_is_of_the_hold CHECK (
         CASE status WHEN 'held' THEN captured IS NULL
@@ -257,6 +262,7 @@ CREATE TABLE holds (
 );
 ALTER TABLE holds ALTER COLUMN account_id SET (n_distinct = -0.05);
 ALTER TABLE holds ALTER COLUMN request_id SET (n_distinct = -0.5);
+CREATE UNIQUE INDEX one_hold_per_request ON holds ((account_id + 0), request_id);
 CREATE INDEX open_holds ON holds (account_id, expires_at, hold_id) WHERE ended_at IS NULL;
 COMMENT ON TABLE holds IS
     'One row per hold: held -> captured | released | expired. A final status never changes. One whose '
