@@ -100,16 +100,18 @@ CREATE TABLE movements (
 );
 ALTER TABLE movements ALTER COLUMN account_id SET (n_distinct=-0.05);
 ALTER TABLE movements ALTER COLUMN request_id SET (n_distinct=-0.5);
-CREATE INDEX movements_of_origin ON movements (account_id, origin_seq) WHERE origin_seq IS NOT
-    NULL;
+CREATE INDEX movements_of_origin ON movements ((account_id + 0), origin_seq) WHERE origin_seq IS
+    NOT NULL;
 CREATE INDEX overage_movements ON movements (account_id, seq) WHERE type = 'overage';
-CREATE INDEX told_grants ON movements (account_id, seq) WHERE grants_after IS NOT NULL;
+CREATE INDEX told_grants ON movements ((account_id + 0), seq) WHERE grants_after IS NOT NULL;
 
 -- The terms of each addition of credits, by the seq of its movement. How many are left stands in
 -- movements.grants_after.
 CREATE TABLE grants (
     account_id bigint NOT NULL,
     seq bigint NOT NULL,
+    -- How many credits it began with, as its movement says.
+    amount bigint NOT NULL,
     -- The lower number is spent first; then what expires sooner, then promo, then the older.
     priority int NOT NULL DEFAULT 100,
     kind text NOT NULL,
@@ -163,7 +165,6 @@ CREATE TABLE holds (
     description text NOT NULL DEFAULT '',
     metadata json,
     PRIMARY KEY (account_id, hold_id),
-    CONSTRAINT one_hold_per_request UNIQUE (account_id, request_id),
     CONSTRAINT captured_is_of_the_hold CHECK ( CASE status     WHEN 'held' THEN captured IS NULL
         WHEN 'captured' THEN captured >= 1 AND captured <= amount     ELSE captured = 0 END),
     CONSTRAINT ended_holds_have_a_time CHECK ((status = 'held') = (ended_at IS NULL)),
@@ -172,6 +173,7 @@ CREATE TABLE holds (
 );
 ALTER TABLE holds ALTER COLUMN account_id SET (n_distinct=-0.05);
 ALTER TABLE holds ALTER COLUMN request_id SET (n_distinct=-0.5);
+CREATE UNIQUE INDEX one_hold_per_request ON holds ((account_id + 0), request_id);
 CREATE INDEX open_holds ON holds (account_id, expires_at, hold_id) WHERE ended_at IS NULL;
 
 -- One row per generation: queued -> processing -> completed | failed. A final status never
@@ -1119,6 +1121,13 @@ FUNCTION lock_accounts(p_account_ids bigint[], OUT account_ids bigint[], OUT seq
 FUNCTION lock_sessions(p_account_ids bigint[], p_session_ids uuid[], OUT row_ids tid[],
     OUT statuses text[], OUT request_ids text[], OUT credits int[]) RETURNS record;
 
+-- Locks one account, writes what has ended, and returns the state after its newest movement.
+-- Errors: SC010 unknown account.
+FUNCTION lock_settled_account(p_account_id bigint, OUT seq bigint, OUT balance bigint,
+    OUT spent bigint, OUT clawed_back bigint, OUT overage_used bigint, OUT held bigint,
+    OUT expired bigint, OUT removed bigint, OUT grants bigint[], OUT next_expiry timestamptz)
+    RETURNS record;
+
 -- The charges of the requests of a batch, and whether they were given back.
 FUNCTION look_up_charges(p_account_ids bigint[], p_request_ids text[], OUT types text[],
     OUT amounts bigint[], OUT seqs bigint[], OUT session_ids uuid[], OUT are_returned boolean[],
@@ -1179,6 +1188,6 @@ FUNCTION take_back_after_downgrade(p_payment payments, p_credits bigint) RETURNS
 FUNCTION take_what_downgrades_missed(p_payment payments) RETURNS void;
 
 -- Writes the terms of an addition of credits.
-FUNCTION write_grant(p_account_id bigint, p_seq bigint, p_kind text, p_priority int,
-    p_expires_at timestamptz, p_grace interval, p_rollover_max bigint DEFAULT NULL,
+FUNCTION write_grant(p_account_id bigint, p_seq bigint, p_amount bigint, p_kind text,
+    p_priority int, p_expires_at timestamptz, p_grace interval, p_rollover_max bigint DEFAULT NULL,
     p_rollover_until timestamptz DEFAULT NULL) RETURNS void;
