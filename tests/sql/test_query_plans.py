@@ -78,7 +78,8 @@ LOAD = f"""
     INSERT INTO movements (account_id, seq, type, amount, balance_after, spent_after, request_id)
         SELECT account_id, 0, 'grant', 1000, 1, 0, 'opening' FROM accounts;
     INSERT INTO grants (account_id, seq, amount, kind)
-        SELECT m.account_id, m.seq, m.amount, 'paid' FROM movements m JOIN movement_types t USING (type)
+        SELECT m.account_id, m.seq, m.amount, 'paid'
+        FROM movements m JOIN movement_types t USING (type)
         WHERE t.added > 0;
     INSERT INTO overage_bills
             (account_id, period, seq, credits, amount, currency, request_id, provider)
