@@ -319,6 +319,11 @@ CREATE TABLE checkouts (
     amount bigint NOT NULL,
     currency text NOT NULL,
     request_id text NOT NULL,
+    -- How many credits of a subscription's period live on into the next one; null: all, they do
+    -- not expire.
+    rollover_max bigint,
+    -- How long credits that are bought once can be spent; null: they do not expire.
+    expires_after_days int,
     provider text NOT NULL,
     -- Null until the provider has answered; a payment for a transaction that no checkout names is
     -- set aside.
@@ -334,10 +339,12 @@ CREATE TABLE checkouts (
     CONSTRAINT amount_is_positive CHECK (amount > 0),
     CONSTRAINT credits_are_positive CHECK (credits > 0),
     CONSTRAINT currency_is_a_code CHECK (currency ~ '^[A-Z]{3}$'),
+    CONSTRAINT days_are_positive CHECK (expires_after_days > 0),
     CONSTRAINT purchase_type_is_known CHECK (purchase_type = ANY (ARRAY['credits',
         'subscription'])),
     CONSTRAINT request_id_has_a_length CHECK (length(request_id) >= 1 AND length(request_id) <=
-        200)
+        200),
+    CONSTRAINT rollover_not_negative CHECK (rollover_max >= 0)
 );
 
 -- A store's subscriptions; plan, credits and amount are those of the checkout that began it, or of
@@ -582,7 +589,7 @@ FUNCTION book_by_hand(p_provider text, p_transaction_id text, p_subscription_id 
 -- unknown_transaction, mismatch, period_paid, conflict; only booked writes.
 FUNCTION book_checkout(p_provider text, p_transaction_id text, p_subscription_id text,
     p_period_starts_at timestamptz, p_amount bigint, p_currency text, p_paid_at timestamptz,
-    p_discount bigint DEFAULT 0) RETURNS text;
+    p_discount bigint DEFAULT 0, p_period_ends_at timestamptz DEFAULT NULL) RETURNS text;
 
 -- Books the payment of an overage bill; moves no credits. Outcome: booked, already_booked,
 -- unknown_subscription, unknown_bill, mismatch, period_paid.
@@ -595,7 +602,8 @@ FUNCTION book_overage_payment(p_provider text, p_transaction_id text, p_subscrip
 -- unknown_subscription, period_paid, conflict; only booked writes.
 FUNCTION book_subscription_payment(p_provider text, p_transaction_id text, p_subscription_id text,
     p_period_starts_at timestamptz, p_plan text, p_credits bigint, p_amount bigint,
-    p_currency text, p_paid_at timestamptz) RETURNS text;
+    p_currency text, p_paid_at timestamptz, p_period_ends_at timestamptz DEFAULT NULL,
+    p_rollover_max bigint DEFAULT NULL) RETURNS text;
 
 -- Takes back credits whose payment was given back, first those that the payment had added, never
 -- below zero. Returns how many were taken, now or before by this request; 0 leaves no trace.
@@ -855,7 +863,8 @@ FUNCTION note_provider_event_failure(p_provider text, p_event_id text, p_reason 
 -- has added credits by another way), subscribed, unknown_buyer. Idempotent by request id.
 FUNCTION open_checkout(p_checkout_id uuid, p_account_id bigint, p_provider text,
     p_purchase_type text, p_plan text, p_credits bigint, p_amount bigint, p_currency text,
-    p_request_id text) RETURNS TABLE(outcome text, checkout checkouts);
+    p_request_id text, p_rollover_max bigint DEFAULT NULL, p_expires_after_days int DEFAULT NULL)
+    RETURNS TABLE(outcome text, checkout checkouts);
 
 -- The number of the advisory lock under which a bill is charged.
 FUNCTION overage_bill_lock(p_account_id bigint, p_period date) RETURNS bigint;
@@ -1002,6 +1011,18 @@ FUNCTION sum_users(p_seed bigint, p_from tid, p_until tid) RETURNS TABLE(rows_re
 -- What grants have left when credits are taken, the first ones first.
 FUNCTION take_from_grants(p_grants bigint[], p_amount bigint) RETURNS bigint[];
 
+-- When credits that a change within a subscription's period adds expire, and how many of them live
+-- on until when. For book_subscription_payment.
+FUNCTION terms_of_change(p_subscription subscriptions, p_changed_at timestamptz,
+    p_ends_at timestamptz, p_rollover_max bigint, OUT expires_at timestamptz,
+    OUT rollover_max bigint, OUT rollover_until timestamptz) RETURNS record;
+
+-- When the credits of a subscription's period expire, and how many of them live on until when. For
+-- the functions that book payments.
+FUNCTION terms_of_period(p_starts_at timestamptz, p_ends_at timestamptz, p_rollover_max bigint,
+    OUT expires_at timestamptz, OUT rollover_max bigint, OUT rollover_until timestamptz) RETURNS
+    record;
+
 -- Hands credits of one owner to another, both movements or neither. Outcome: transferred,
 -- already_transferred, insufficient, conflict, same_account. Errors: SC010 unknown account, SC002
 -- amount, SC003 request id.
@@ -1042,7 +1063,9 @@ FUNCTION are_fresh(p_account_ids bigint[], p_amounts int[], p_request_ids text[]
 
 -- Books a payment and adds its credits. Outcome: booked, period_paid, conflict; only booked
 -- writes. For the functions that know what was paid.
-FUNCTION book_payment(p_payment payments, p_description text) RETURNS text;
+FUNCTION book_payment(p_payment payments, p_description text,
+    p_expires_at timestamptz DEFAULT NULL, p_rollover_max bigint DEFAULT NULL,
+    p_rollover_until timestamptz DEFAULT NULL) RETURNS text;
 
 -- Books a payment that the operator has named, and settles its event. Outcome: booked,
 -- already_booked, conflict. For book_by_hand.
@@ -1178,7 +1201,7 @@ FUNCTION subscribing_checkout(p_provider text, p_subscription_id text, p_transac
 -- Takes credits of a payment back, never below zero, and writes the clawback. Returns how many
 -- were taken.
 FUNCTION take_back(p_payment payments, p_adjustment_id text, p_action text, p_amount bigint,
-    p_credits bigint) RETURNS bigint;
+    p_credits bigint, p_origin_request_id text DEFAULT NULL) RETURNS bigint;
 
 -- Takes back credits of a subscription's payments, newest first, for money that a change within a
 -- period gave back. For book_subscription_payment, which holds the rows.

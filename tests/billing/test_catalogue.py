@@ -113,6 +113,34 @@ def test_a_price_that_nobody_could_mean_is_refused(tmp_path: Path, prices: str, 
         loaded(tmp_path, f"{GOOD}[generation]\n{prices}")
 
 
+@pytest.mark.parametrize(
+    "rollover, kept, shown",
+    [('"all"', None, "all"), ('"none"', 0, "none"), ("0", None, None), ("250", 250, 250)],
+)
+def test_a_plan_says_what_of_a_month_lives_on(
+    tmp_path: Path, rollover: str, kept: int | None, shown: object
+) -> None:
+    text = GOOD.replace(
+        "overage_unit_amount = 30", f"overage_unit_amount = 30\nrollover = {rollover}"
+    )
+    if shown is None:
+        with pytest.raises(CatalogueError, match=r"plans\[0\].rollover"):
+            loaded(tmp_path, text)
+        return
+    (plan,) = loaded(tmp_path, text).plans
+    assert (plan.rollover_max, plan.rollover) == (kept, shown)
+
+
+def test_what_is_bought_once_can_expire(tmp_path: Path) -> None:
+    text = GOOD.replace("amount = 199", "amount = 199\nexpires_after_days = 30")
+    text = text.replace("unit_amount = 20", "unit_amount = 20\nexpires_after_days = 365")
+    catalogue = loaded(tmp_path, text)
+    assert catalogue.packs == (Pack("few", "A few", 5, 199, "EUR", 30),)
+    assert catalogue.credits_expire_after_days == 365
+    with pytest.raises(CatalogueError, match="expires_after_days"):
+        loaded(tmp_path, text.replace("= 365", "= 0"))
+
+
 def test_what_costs_just_enough_is_sold(tmp_path: Path) -> None:
     text = GOOD.replace("amount = 199", "amount = 70").replace("amount = 500", "amount = 70")
 

@@ -1,5 +1,6 @@
 """What lines of a transaction are worth: by our record, in parts of a period, rounded once."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,15 +27,21 @@ def catalogue(tmp_path: Path) -> Catalogue:
 
 
 @pytest.fixture
-def prices(catalogue: Catalogue) -> PlanPrices:
-    """Those of a subscription whose checkout sold an older growth, for 700 credits."""
-    sold: Any = {
+def sold() -> dict[str, Any]:
+    """A checkout that sold an older growth, for 700 credits."""
+    return {
         "provider_price_id": OWN,
+        "rollover_max": None,
         "plan": "growth",
         "credits": 700,
         "amount": 8900,
         "currency": "USD",
     }
+
+
+@pytest.fixture
+def prices(catalogue: Catalogue, sold: Any) -> PlanPrices:
+    """Those of a subscription that the checkout began."""
     return PlanPrices(catalogue, sold)
 
 
@@ -130,6 +137,20 @@ def test_what_a_subscription_is_of_are_its_recurring_items(prices: PlanPrices) -
     assert prices.terms_of_items(items[2:]) is None
 
 
+@pytest.mark.parametrize("kept", [None, 0, 7])
+def test_what_lives_on_is_as_it_was_sold_or_as_the_catalogue_says_of_another_plan(
+    catalogue: Catalogue, sold: dict[str, Any], kept: int | None
+) -> None:
+    plans = tuple(replace(plan, rollover_max=100) for plan in catalogue.plans)
+    record: Any = sold | {"rollover_max": kept}
+    prices = PlanPrices(replace(catalogue, plans=plans), record)
+
+    assert prices.worth(billed((OWN, 1, None, 8900))).rollover_max == kept
+    assert prices.worth(billed((SCALE, 1, None, 19900))).rollover_max == 100
+    both = billed((SCALE, 1, "0.5", 9950), (OWN, -1, "0.5", -4450))
+    assert prices.worth(both).rollover_max == 100
+
+
 def test_without_a_checkout_the_catalogue_alone_names_prices(catalogue: Catalogue) -> None:
     sold: Record | None = None
     prices = PlanPrices(catalogue, sold)
@@ -155,6 +176,7 @@ def test_an_amount_is_asked_only_where_a_checkout_knows_no_price(
 ) -> None:
     sold: Any = {
         "provider_price_id": own,
+        "rollover_max": None,
         "plan": "growth",
         "credits": 700,
         "amount": 8900,

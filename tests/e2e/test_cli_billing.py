@@ -43,12 +43,18 @@ def test_plans_shows_a_catalogue_of_your_own(new_storecredit: Storecredit) -> No
     text = CATALOGUE_FILE.read_text()
     (prices,) = Page("docs/prices.md").blocks("toml")
     text = text.replace("[generation]\ncredits = 1\n", prices)
+    text = text.replace('"starter"\n', '"starter"\nrollover = "none"\n')
+    text = text.replace('"scale"\n', '"scale"\nrollover = 1000\n')
+    text = text.replace("= 499\n", "= 499\nexpires_after_days = 90\n")
     own.write_text(text.replace('"USD"', '"JPY"').replace('"growth"', '"big"'))
 
     shown = new_storecredit("billing", "plans", STORECREDIT_PLANS_FILE="own.toml")
 
     assert row_of(shown, "big").split() == ["big", "800", "9,900", "JPY", "14", "JPY"]
     assert "growth" not in shown.output
+    assert "A month's credits of starter expire with it, all of them." in shown.output
+    assert "of scale expire with it, but for 1,000 that live on for another." in shown.output
+    assert "Credits of the pack small expire after 90 days." in shown.output
     assert "A generation costs 2 credits; " in shown.output
     assert row_of(shown, "1536x1024").split() == ["size", "1536x1024", "2", "4"]
     assert row_of(shown, "high").split() == ["quality", "high", "3", "6"]

@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -34,13 +34,19 @@ word."""
 AMOUNT_MAX = 100_000_000
 CREDITS_MAX = 1_000_000
 ENTRIES_MAX = 100
+DAYS_MAX = 3650
 
 _Amount = Annotated[int, msgspec.Meta(ge=1, le=AMOUNT_MAX)]
 _Credits = Annotated[int, msgspec.Meta(ge=1, le=CREDITS_MAX)]
+_Days = Annotated[int, msgspec.Meta(ge=1, le=DAYS_MAX)]
 _Key = Annotated[str, msgspec.Meta(pattern="^[a-z0-9_-]{1,50}$")]
 _Title = Annotated[str, msgspec.Meta(min_length=1, max_length=100)]
 _PriceId = Annotated[str, msgspec.Meta(pattern=r"^pri_[a-z0-9]{1,64}\Z")]
 _Currency = Annotated[str, msgspec.Meta(pattern="^[A-Z]{3}$")]
+
+
+Rollover = Literal["none", "all"] | int
+"""How many of a month's credits live on into the next one."""
 
 
 class CatalogueError(Exception):
@@ -52,7 +58,8 @@ class Plan:
     """A subscription of a store: so many credits each month.
 
     `paddle_price_ids`: prices in Paddle's catalogue that are this plan, by which a subscription
-    can be changed to it at Paddle.
+    can be changed to it at Paddle. `rollover_max`: how many credits of a month live on into the
+    next one; None: all, they do not expire.
     """
 
     name: str
@@ -61,17 +68,26 @@ class Plan:
     currency: str
     overage_unit_amount: int
     paddle_price_ids: tuple[str, ...] = ()
+    rollover_max: int | None = None
+
+    @property
+    def rollover(self) -> Rollover:
+        """The same, as the file has it."""
+        if self.rollover_max is None:
+            return "all"
+        return self.rollover_max or "none"
 
 
 @dataclass(frozen=True, slots=True)
 class Pack:
-    """Credits that an end user buys once."""
+    """Credits that an end user buys once. `expires_after_days`: None: they do not expire."""
 
     pack_id: str
     name: str
     credits: int
     amount: int
     currency: str
+    expires_after_days: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +101,7 @@ class Catalogue:
     credits_max: int = 5000
     currency: str = "USD"
     least_charge: int = LEAST_CHARGE
+    credits_expire_after_days: int | None = None
     generation: GenerationPrices = field(default_factory=GenerationPrices)
 
     def plan(self, name: str) -> Plan | None:
@@ -123,6 +140,7 @@ class _PayAsYouGo(msgspec.Struct, forbid_unknown_fields=True):
     unit_amount: _Amount
     credits_min: _Credits | None = None
     credits_max: _Credits = 5000
+    expires_after_days: _Days | None = None
 
 
 class _PlanEntry(msgspec.Struct, forbid_unknown_fields=True):
@@ -131,6 +149,7 @@ class _PlanEntry(msgspec.Struct, forbid_unknown_fields=True):
     amount: _Amount
     overage_unit_amount: _Amount
     paddle_price_ids: Annotated[list[_PriceId], msgspec.Meta(max_length=ENTRIES_MAX)] = []
+    rollover: Literal["none", "all"] | _Credits = "all"
 
 
 class _PackEntry(msgspec.Struct, forbid_unknown_fields=True):
@@ -138,6 +157,7 @@ class _PackEntry(msgspec.Struct, forbid_unknown_fields=True):
     name: _Title
     credits: _Credits
     amount: _Amount
+    expires_after_days: _Days | None = None
 
 
 class _File(msgspec.Struct, forbid_unknown_fields=True):
@@ -177,11 +197,15 @@ def _catalogue(file: _File) -> Catalogue:
                 currency=file.currency,
                 overage_unit_amount=plan.overage_unit_amount,
                 paddle_price_ids=tuple(plan.paddle_price_ids),
+                rollover_max=_rollover_max(plan.rollover),
             )
             for plan in file.plans
         ),
         packs=tuple(
-            Pack(pack.pack_id, pack.name, pack.credits, pack.amount, file.currency)
+            Pack(
+                *(pack.pack_id, pack.name, pack.credits, pack.amount, file.currency),
+                expires_after_days=pack.expires_after_days,
+            )
             for pack in file.packs
         ),
         credit_unit_amount=file.pay_as_you_go.unit_amount,
@@ -189,8 +213,19 @@ def _catalogue(file: _File) -> Catalogue:
         credits_max=file.pay_as_you_go.credits_max,
         currency=file.currency,
         least_charge=file.least_charge,
+        credits_expire_after_days=file.pay_as_you_go.expires_after_days,
         generation=_generation_prices(file.generation),
     )
+
+
+def _rollover_max(rollover: Rollover) -> int | None:
+    match rollover:
+        case "all":
+            return None
+        case "none":
+            return 0
+        case count:
+            return count
 
 
 def _generation_prices(entry: GenerationEntry) -> GenerationPrices:

@@ -110,6 +110,8 @@ class _Terms:
     credits: int
     amount: int
     currency: str
+    rollover_max: int | None = None
+    expires_after_days: int | None = None
 
 
 class Checkouts:
@@ -152,7 +154,7 @@ class Checkouts:
                FROM open_checkout(
                    $1, (SELECT a.account_id FROM accounts a
                         WHERE a.owner_kind = $2 AND a.owner_id = $3),
-                   $4, $5, $6, $7, $8, $9, $10) o""",
+                   $4, $5, $6, $7, $8, $9, $10, $11, $12) o""",
             uuid7(),
             owner.kind.value,
             owner.id,
@@ -163,6 +165,8 @@ class Checkouts:
             terms.amount,
             terms.currency,
             request_id,
+            terms.rollover_max,
+            terms.expires_after_days,
         )
         assert row is not None, "open_checkout returns one row"
         return row
@@ -215,7 +219,8 @@ class Checkouts:
         if plan is None:
             return _not_on_sale("plan", [plan.name for plan in self._catalogue.plans])
         return _Terms(
-            PurchaseType.SUBSCRIPTION, plan.name, plan.credits, plan.amount, plan.currency
+            *(PurchaseType.SUBSCRIPTION, plan.name, plan.credits, plan.amount, plan.currency),
+            rollover_max=plan.rollover_max,
         )
 
     def _terms_of_credits(self, count: int) -> _Terms | NotOnSale:
@@ -224,13 +229,19 @@ class Checkouts:
             least, most = catalogue.credits_min, catalogue.credits_max
             return NotOnSale(f"Credits are sold {least:,} to {most:,} at a time.")
         amount = count * catalogue.credit_unit_amount
-        return _Terms(PurchaseType.CREDITS, PAY_AS_YOU_GO, count, amount, catalogue.currency)
+        return _Terms(
+            *(PurchaseType.CREDITS, PAY_AS_YOU_GO, count, amount, catalogue.currency),
+            expires_after_days=catalogue.credits_expire_after_days,
+        )
 
     def _terms_of_pack(self, pack_id: str) -> _Terms | NotOnSale:
         pack = self._catalogue.pack(pack_id)
         if pack is None:
             return _not_on_sale("pack", [pack.pack_id for pack in self._catalogue.packs])
-        return _Terms(PurchaseType.CREDITS, pack.pack_id, pack.credits, pack.amount, pack.currency)
+        return _Terms(
+            *(PurchaseType.CREDITS, pack.pack_id, pack.credits, pack.amount, pack.currency),
+            expires_after_days=pack.expires_after_days,
+        )
 
 
 def _is_same_order(checkout: Record, terms: _Terms) -> bool:

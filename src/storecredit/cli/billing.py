@@ -3,6 +3,7 @@
 See also `billing_problems` and `billing_booking`.
 """
 
+from collections.abc import Iterator
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any, assert_never
 from uuid import UUID, uuid4
@@ -62,6 +63,7 @@ def _catalogue_view(catalogue: "Catalogue") -> dict[str, Any]:
                 "credits": plan.credits,
                 "amount": plan.amount,
                 "overage_unit_amount": plan.overage_unit_amount,
+                "rollover": plan.rollover,
             }
             for plan in catalogue.plans
         ],
@@ -69,10 +71,18 @@ def _catalogue_view(catalogue: "Catalogue") -> dict[str, Any]:
             "unit_amount": catalogue.credit_unit_amount,
             "min": catalogue.credits_min,
             "max": catalogue.credits_max,
-        },
+        }
+        | _expiry(catalogue.credits_expire_after_days),
         "generation": asdict(catalogue.generation),
-        "packs": [asdict(pack) for pack in catalogue.packs],
+        "packs": [
+            {name: value for name, value in asdict(pack).items() if value is not None}
+            for pack in catalogue.packs
+        ],
     }
+
+
+def _expiry(days: int | None) -> dict[str, int]:
+    return {} if days is None else {"expires_after_days": days}
 
 
 def _show_catalogue(catalogue: "Catalogue") -> None:
@@ -94,6 +104,8 @@ def _show_catalogue(catalogue: "Catalogue") -> None:
         f"Stores buy single credits, {catalogue.credits_min:,} to {catalogue.credits_max:,} at a "
         f"time, for {single} each; so much is overage without a plan, too.\n"
     )
+    for sentence in _expiries(catalogue):
+        typer.echo(f"{sentence}\n")
     _show_generation_prices(catalogue)
     typer.echo("End users buy packs:")
     output.table(
@@ -103,6 +115,21 @@ def _show_catalogue(catalogue: "Catalogue") -> None:
             for pack in catalogue.packs
         ],
     )
+
+
+def _expiries(catalogue: "Catalogue") -> Iterator[str]:
+    """What does not live for ever, in words."""
+    for plan in catalogue.plans:
+        if plan.rollover_max is not None:
+            kept = f"but for {plan.rollover_max:,} that live on for another"
+            until = kept if plan.rollover_max else "all of them"
+            yield f"A month's credits of {plan.name} expire with it, {until}."
+    if catalogue.credits_expire_after_days is not None:
+        yield f"Single credits expire after {catalogue.credits_expire_after_days:,} days."
+    for pack in catalogue.packs:
+        if pack.expires_after_days is not None:
+            days = f"{pack.expires_after_days:,} days"
+            yield f"Credits of the pack {pack.pack_id} expire after {days}."
 
 
 def _show_generation_prices(catalogue: "Catalogue") -> None:

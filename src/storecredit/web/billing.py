@@ -1,7 +1,7 @@
 """Purchases: what is on sale, checkouts started by the store or the operator, subscriptions."""
 
 from datetime import datetime
-from typing import Annotated, Any, assert_never
+from typing import Annotated, Any, Literal, assert_never
 from uuid import UUID
 
 import msgspec
@@ -57,21 +57,30 @@ class CheckoutView(msgspec.Struct, frozen=True):
     request_id: str
 
 
-class PlanView(msgspec.Struct, frozen=True):
-    """A subscription on sale: so many credits each month for `amount`."""
+class PlanView(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A subscription on sale: so many credits each month for `amount`.
+
+    `rollover`: how many of a month's credits live on into the next one (`none`, or a number); left
+    out where they do not expire.
+    """
 
     plan: str
     credits: int
     amount: int
     overage_unit_amount: int
+    rollover: Literal["none", "all"] | int = "all"
 
 
-class CreditsOnSale(msgspec.Struct, frozen=True):
-    """Single credits: how many at a time, and `unit_amount` for each."""
+class CreditsOnSale(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Single credits: how many at a time, and `unit_amount` for each.
+
+    `expires_after_days`: how long they can be spent; left out where they do not expire.
+    """
 
     unit_amount: int
     min: int
     max: int
+    expires_after_days: int | None = None
 
 
 class GenerationPrice(msgspec.Struct, frozen=True):
@@ -211,11 +220,14 @@ async def list_plans(parts: NamedDependency[Parts]) -> Envelope[CatalogueView]:
         CatalogueView(
             catalogue.currency,
             [
-                PlanView(plan.name, plan.credits, plan.amount, plan.overage_unit_amount)
+                PlanView(
+                    *(plan.name, plan.credits, plan.amount, plan.overage_unit_amount), plan.rollover
+                )
                 for plan in catalogue.plans
             ],
             CreditsOnSale(
-                catalogue.credit_unit_amount, catalogue.credits_min, catalogue.credits_max
+                *(catalogue.credit_unit_amount, catalogue.credits_min, catalogue.credits_max),
+                catalogue.credits_expire_after_days,
             ),
             GenerationPrice(
                 catalogue.generation.credits,

@@ -19,12 +19,16 @@ MONTHLY: Final = BillingCycle("month", 1)
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What a subscription is for: so many credits a month, for `amount` before tax."""
+    """What a subscription is for: so many credits a month, for `amount` before tax.
+
+    `rollover_max` of them live on into the next month; None: all, they do not expire.
+    """
 
     plan: str
     credits: int
     amount: int
     currency: str
+    rollover_max: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,14 +36,16 @@ class Worth:
     """What a transaction's lines come to.
 
     `credits` for the plans among them; below zero: more is given back than added. `plan` is that of
-    the line with most, None without any. `unknown`: the prices that are no plan; `is_open`: some
-    of those stand for a part of a period, so that what they add or give back cannot be told.
+    the line with most, None without any, and `rollover_max` the plan's. `unknown`: the prices that
+    are no plan; `is_open`: some of those stand for a part of a period, so that what they add or
+    give back cannot be told.
     """
 
     credits: int
     plan: str | None
     unknown: tuple[str, ...]
     is_open: bool
+    rollover_max: int | None = None
 
 
 class PlanPrices:
@@ -61,7 +67,7 @@ class PlanPrices:
             return _terms_of(sold)
         if plan is None or price.billing_cycle not in (None, MONTHLY):
             return None
-        return Terms(plan.name, plan.credits, plan.amount, plan.currency)
+        return Terms(plan.name, plan.credits, plan.amount, plan.currency, plan.rollover_max)
 
     def worth(self, billed: Transaction) -> Worth:
         """What was bought: of each line its plan's credits × quantity × the part of the period.
@@ -71,8 +77,9 @@ class PlanPrices:
         """
         if self._is_a_period_without_lines(billed):
             assert self._sold is not None, "it was compared with that"
-            return Worth(self._sold["credits"], self._sold["plan"], (), is_open=False)
-        total, most, plan = Fraction(0), Fraction(0), None
+            sold = _terms_of(self._sold)
+            return Worth(sold.credits, sold.plan, (), is_open=False, rollover_max=sold.rollover_max)
+        total, most, largest = Fraction(0), Fraction(0), None
         unknown: list[str] = []
         is_open = False
         for price, line in billed.lines:
@@ -83,9 +90,10 @@ class PlanPrices:
                 continue
             credits = line.units * terms.credits
             total += credits
-            if plan is None or credits > most:
-                plan, most = terms.plan, credits
-        return Worth(int(total), plan, tuple(sorted(set(unknown))), is_open)
+            if largest is None or credits > most:
+                largest, most = terms, credits
+        plan, rollover_max = (largest.plan, largest.rollover_max) if largest else (None, None)
+        return Worth(int(total), plan, tuple(sorted(set(unknown))), is_open, rollover_max)
 
     def _is_a_period_without_lines(self, billed: Transaction) -> bool:
         """Whether it is one of what was sold, as far as an event says that was kept without lines.
@@ -115,11 +123,14 @@ class PlanPrices:
             credits=sum(terms.credits * quantity for terms, quantity in found),
             amount=sum(terms.amount * quantity for terms, quantity in found),
             currency=largest.currency,
+            rollover_max=largest.rollover_max,
         )
 
 
 def _terms_of(sold: Record) -> Terms:
-    return Terms(sold["plan"], sold["credits"], sold["amount"], sold["currency"])
+    return Terms(
+        *(sold["plan"], sold["credits"], sold["amount"], sold["currency"]), sold["rollover_max"]
+    )
 
 
 def _is_what_was_sold(price: Price, sold: Record) -> bool:

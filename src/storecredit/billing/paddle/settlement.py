@@ -110,7 +110,7 @@ async def _purchase(connection: Connection, paid: Transaction, paid_at: datetime
     if differences:
         return _unlike(paid, f"checkout {checkout['checkout_id']}", differences)
     outcome = await connection.fetchval(
-        "SELECT book_checkout($1, $2, $3, $4, $5, $6, $7, $8)",
+        "SELECT book_checkout($1, $2, $3, $4, $5, $6, $7, $8, $9)",
         PROVIDER,
         paid.id,
         paid.subscription_id,
@@ -119,6 +119,7 @@ async def _purchase(connection: Connection, paid: Transaction, paid_at: datetime
         paid.currency_code,
         paid_at,
         paid.discount,
+        paid.billing_period.ends_at if paid.billing_period else None,
     )
     return booking(outcome, paid)
 

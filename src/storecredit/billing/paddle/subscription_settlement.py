@@ -48,7 +48,7 @@ async def settle_payment(
         )
     period = None if paid.origin == CHANGE else paid.billing_period
     outcome = await connection.fetchval(
-        "SELECT book_subscription_payment($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+        "SELECT book_subscription_payment($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
         PROVIDER,
         paid.id,
         paid.subscription_id,
@@ -58,6 +58,8 @@ async def settle_payment(
         paid.paid,
         paid.currency_code,
         paid_at,
+        paid.billing_period.ends_at if paid.billing_period else None,
+        worth.rollover_max,
     )
     verdict = booking(outcome, paid)
     if verdict == Processed() and worth.unknown:

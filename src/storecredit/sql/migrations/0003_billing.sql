@@ -14,6 +14,8 @@ CREATE TABLE checkouts (
     currency text NOT NULL CONSTRAINT currency_is_a_code CHECK (currency ~ '^[A-Z]{3}$'),
     request_id text NOT NULL CONSTRAINT request_id_has_a_length
         CHECK (length(request_id) BETWEEN 1 AND 200),
+    rollover_max bigint CONSTRAINT rollover_not_negative CHECK (rollover_max >= 0),
+    expires_after_days int CONSTRAINT days_are_positive CHECK (expires_after_days > 0),
     provider text NOT NULL,
     provider_transaction_id text,
     provider_price_id text,
@@ -25,6 +27,11 @@ COMMENT ON TABLE checkouts IS
     'What we asked a provider to sell: the only source of what a payment is worth in credits.';
 COMMENT ON COLUMN checkouts.plan IS
     'The plan or pack by its name in the catalogue.';
+COMMENT ON COLUMN checkouts.rollover_max IS
+    'How many credits of a subscription''s period live on into the next one; null: all, they do not '
+    'expire.';
+COMMENT ON COLUMN checkouts.expires_after_days IS
+    'How long credits that are bought once can be spent; null: they do not expire.';
 COMMENT ON COLUMN checkouts.provider_transaction_id IS
     'Null until the provider has answered; a payment for a transaction that no checkout names is set aside.';
 COMMENT ON COLUMN checkouts.provider_price_id IS

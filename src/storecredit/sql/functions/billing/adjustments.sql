@@ -86,12 +86,14 @@ CREATE OR REPLACE FUNCTION take_back(
     p_adjustment_id text,
     p_action text,
     p_amount bigint,
-    p_credits bigint
+    p_credits bigint,
+    p_origin_request_id text DEFAULT NULL
 )
 RETURNS bigint
 LANGUAGE plpgsql
 AS $$
--- Purpose: take credits of a payment back, as far as the balance goes, and write it down.
+-- Purpose: take credits of a payment back, as far as the balance goes, and write it down. First those
+--   that the payment added itself, or the request that is named.
 -- Locks: the caller holds the payment's row; the account. Idempotency: the caller's, by adjustment.
 -- Returns: how many were taken.
 DECLARE
@@ -100,7 +102,7 @@ BEGIN
     IF p_credits > 0 THEN
         v_taken := claw_back_from_account(
             p_payment.account_id, p_credits::int, p_adjustment_id, initcap(p_action),
-            p_payment.request_id);
+            coalesce(p_origin_request_id, p_payment.request_id));
     END IF;
     INSERT INTO clawbacks
         (provider, adjustment_id, provider_transaction_id, action, amount, credits, taken)
@@ -110,7 +112,7 @@ BEGIN
     RETURN v_taken;
 END;
 $$;
-COMMENT ON FUNCTION take_back(payments, text, text, bigint, bigint) IS
+COMMENT ON FUNCTION take_back(payments, text, text, bigint, bigint, text) IS
     'Takes credits of a payment back, never below zero, and writes the clawback. Returns how many '
     'were taken.';
 
@@ -194,7 +196,7 @@ BEGIN
         UPDATE clawbacks c SET credits = c.credits - v_part
         WHERE c.provider = p_payment.provider AND c.adjustment_id = v_short.adjustment_id;
         PERFORM take_back(v_short.payment, p_payment.provider_transaction_id || ':' || v_number,
-            'downgrade', 0, v_part);
+            'downgrade', 0, v_part, p_payment.request_id);
         v_left := v_left - v_part;
     END LOOP;
 END;

@@ -22,7 +22,9 @@ CREATE OR REPLACE FUNCTION open_checkout(
     p_credits bigint,
     p_amount bigint,
     p_currency text,
-    p_request_id text
+    p_request_id text,
+    p_rollover_max bigint DEFAULT NULL,
+    p_expires_after_days int DEFAULT NULL
 )
 RETURNS TABLE (outcome text, checkout checkouts)
 LANGUAGE plpgsql
@@ -57,10 +59,10 @@ BEGIN
     IF outcome = 'opened' THEN
         INSERT INTO checkouts AS c
             (checkout_id, account_id, provider, purchase_type, plan, credits, amount, currency,
-             request_id)
+             request_id, rollover_max, expires_after_days)
         VALUES
             (p_checkout_id, p_account_id, p_provider, p_purchase_type, p_plan, p_credits, p_amount,
-             p_currency, p_request_id)
+             p_currency, p_request_id, p_rollover_max, p_expires_after_days)
         ON CONFLICT ON CONSTRAINT one_checkout_per_request DO NOTHING
         RETURNING c.* INTO checkout;
         IF NOT FOUND THEN
@@ -74,7 +76,7 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION
-    open_checkout(uuid, bigint, text, text, text, bigint, bigint, text, text) IS
+    open_checkout(uuid, bigint, text, text, text, bigint, bigint, text, text, bigint, int) IS
     'Records what is about to be sold to an account. Outcome: opened, replayed, used (the request '
     'id has added credits by another way), subscribed, unknown_buyer. Idempotent by request id.';
 

@@ -14,7 +14,8 @@ CREATE OR REPLACE FUNCTION book_checkout(
     p_amount bigint,
     p_currency text,
     p_paid_at timestamptz,
-    p_discount bigint DEFAULT 0
+    p_discount bigint DEFAULT 0,
+    p_period_ends_at timestamptz DEFAULT NULL
 )
 RETURNS text
 LANGUAGE plpgsql
@@ -22,9 +23,9 @@ SECURITY DEFINER
 SET search_path FROM CURRENT
 AS $$
 -- Purpose: a checkout was paid: its payment, and its credits in the buyer's ledger under its
---   request id, as purchase or as a subscription's first period. A discount, which the operator
---   grants at the provider, takes nothing from the credits: it makes the payment that may go back
---   less.
+--   request id, as purchase or as a subscription's first period. They expire as the checkout says:
+--   so many days after they came, or with the period. A discount, which the operator grants at the
+--   provider, takes nothing from the credits: it makes the payment that may go back less.
 -- Locks: the checkout's row, its subscription's, then the account. Idempotent by transaction.
 -- Outcomes: booked | already_booked | unknown_transaction | mismatch (amount before the discount,
 --   currency or kind are not those of the checkout, or the discount is more than that)
@@ -34,6 +35,7 @@ AS $$
 DECLARE
     v_checkout checkouts;
     v_payment payments;
+    v_terms record;
 BEGIN
     SELECT c.* INTO v_checkout FROM checkouts c
     WHERE c.provider = p_provider AND c.provider_transaction_id = p_transaction_id FOR UPDATE;
@@ -62,11 +64,15 @@ BEGIN
     v_payment.amount := v_checkout.amount - p_discount;
     v_payment.currency := v_checkout.currency;
     v_payment.request_id := v_checkout.request_id;
-    RETURN book_payment(v_payment, initcap(v_payment.kind) || ': ' || v_checkout.plan);
+    v_terms := terms_of_period(p_period_starts_at, p_period_ends_at, v_checkout.rollover_max);
+    RETURN book_payment(v_payment, initcap(v_payment.kind) || ': ' || v_checkout.plan,
+        CASE v_payment.kind WHEN 'subscription' THEN v_terms.expires_at
+            ELSE now() + make_interval(hours => 24 * v_checkout.expires_after_days) END,
+        v_terms.rollover_max, v_terms.rollover_until);
 END;
 $$;
 COMMENT ON FUNCTION
-    book_checkout(text, text, text, timestamptz, bigint, text, timestamptz, bigint) IS
+    book_checkout(text, text, text, timestamptz, bigint, text, timestamptz, bigint, timestamptz) IS
     'Books a paid checkout and adds its credits, once. Outcome: booked, already_booked, '
     'unknown_transaction, mismatch, period_paid, conflict; only booked writes.';
 
@@ -79,7 +85,9 @@ CREATE OR REPLACE FUNCTION book_subscription_payment(
     p_credits bigint,
     p_amount bigint,
     p_currency text,
-    p_paid_at timestamptz
+    p_paid_at timestamptz,
+    p_period_ends_at timestamptz DEFAULT NULL,
+    p_rollover_max bigint DEFAULT NULL
 )
 RETURNS text
 LANGUAGE plpgsql
@@ -88,7 +96,8 @@ SET search_path FROM CURRENT
 AS $$
 -- Purpose: a subscription was billed: the payment, and its credits in the store's ledger. For a
 --   period, under a request id that names subscription and period; for a change within a period
---   (p_period_starts_at is null), under one that names the transaction.
+--   (p_period_starts_at is null), under one that names the transaction. They expire with the
+--   period, but for p_rollover_max of them; null: they do not expire.
 -- Locks: the subscription's row, its payments, then the account. Idempotent by transaction, and by
 --   period: two transactions for one period add once.
 -- Outcomes: booked | already_booked | unknown_subscription (it may be known later)
@@ -100,6 +109,7 @@ AS $$
 DECLARE
     v_subscription subscriptions;
     v_payment payments;
+    v_terms record;
     v_outcome text;
 BEGIN
     SELECT s.* INTO v_subscription FROM subscriptions s
@@ -127,7 +137,11 @@ BEGIN
         THEN 'subscription_update:' || p_transaction_id
         ELSE format('subscription:%s:%s', p_subscription_id,
             to_char(p_period_starts_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')) END;
-    v_outcome := book_payment(v_payment, 'Subscription: ' || p_plan);
+    v_terms := CASE WHEN p_period_starts_at IS NULL
+        THEN terms_of_change(v_subscription, p_paid_at, p_period_ends_at, p_rollover_max)
+        ELSE terms_of_period(p_period_starts_at, p_period_ends_at, p_rollover_max) END;
+    v_outcome := book_payment(v_payment, 'Subscription: ' || p_plan,
+        v_terms.expires_at, v_terms.rollover_max, v_terms.rollover_until);
     IF v_outcome = 'booked' AND p_credits < 0 THEN
         PERFORM take_back_after_downgrade(v_payment, -p_credits);
     END IF;
@@ -135,17 +149,23 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION book_subscription_payment(
-    text, text, text, timestamptz, text, bigint, bigint, text, timestamptz) IS
+    text, text, text, timestamptz, text, bigint, bigint, text, timestamptz, timestamptz, bigint) IS
     'Books a subscription''s payment of a period (once per period) or of a change within one, and '
     'adds its credits; takes them back where they are below zero. Outcome: booked, already_booked, '
     'unknown_subscription, period_paid, conflict; only booked writes.';
 
-CREATE OR REPLACE FUNCTION book_payment(p_payment payments, p_description text)
+CREATE OR REPLACE FUNCTION book_payment(
+    p_payment payments,
+    p_description text,
+    p_expires_at timestamptz DEFAULT NULL,
+    p_rollover_max bigint DEFAULT NULL,
+    p_rollover_until timestamptz DEFAULT NULL
+)
 RETURNS text
 LANGUAGE plpgsql
 AS $$
--- Purpose: the credits of a payment that is not booked yet, and its row, or neither. Of what a
---   subscription adds, what its downgrades missed is taken at once.
+-- Purpose: the credits of a payment that is not booked yet, with their terms, and its row, or
+--   neither. Of what a subscription adds, what its downgrades missed is taken at once.
 -- Locks: the caller holds the rows that the payment came of; the account. Idempotency: the caller's.
 -- Outcomes: booked | period_paid (another transaction paid the subscription's period) | conflict
 --   (the credits that stand under its request id are not this payment's). Only `booked` writes.
@@ -161,7 +181,8 @@ BEGIN
     IF p_payment.credits > 0 THEN
         BEGIN
             IF NOT add_to_account(p_payment.account_id, p_payment.credits::int, p_payment.kind,
-                p_payment.request_id, p_description) THEN
+                p_payment.request_id, p_description, p_expires_at,
+                p_rollover_max => p_rollover_max, p_rollover_until => p_rollover_until) THEN
                 RETURN 'conflict';
             END IF;
         EXCEPTION WHEN SQLSTATE 'SC004' THEN
@@ -176,7 +197,7 @@ BEGIN
     RETURN 'booked';
 END;
 $$;
-COMMENT ON FUNCTION book_payment(payments, text) IS
+COMMENT ON FUNCTION book_payment(payments, text, timestamptz, bigint, timestamptz) IS
     'Books a payment and adds its credits. Outcome: booked, period_paid, conflict; only booked '
     'writes. For the functions that know what was paid.';
 

@@ -1,0 +1,257 @@
+"""Credits that expire: with their month, as the plan says, or some days after they were bought."""
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import pytest
+
+from stand_ins.paddle.account import Event
+from stand_ins.paddle.api import PaddleStandIn
+from storecredit.billing.checkouts import CreditsOrder, PlanOrder
+from storecredit.ledger.owners import Owner
+from storecredit.postgres.pool import Database
+from tests.billing.paddle_changes import PLANS_FILE, change_plan
+from tests.billing.seller import Seller, completed, running_seller
+from tests.billing.sql_sales import account_of
+
+Terms = tuple[datetime | None, int | None, datetime | None]
+NEVER: Terms = (None, None, None)
+INSTANT = timedelta(microseconds=1)
+TERMS = "SELECT * FROM terms_of_period($1, $2, $3)"
+
+
+def day(text: str) -> datetime:
+    return datetime.fromisoformat(text).replace(tzinfo=UTC)
+
+
+def rolling(plans_file: str) -> str:
+    """That catalogue, in which credits expire: of growth and scale 100 live on, of starter none."""
+    for price, rollover in (("starter", '"none"'), ("growth", "100"), ("scale", "100")):
+        named = f'name = "{price}"\n'
+        assert named in plans_file
+        plans_file = plans_file.replace(named, f"{named}rollover = {rollover}\n")
+    plans_file = plans_file.replace(
+        "unit_amount = 18\n", "unit_amount = 18\nexpires_after_days = 365\n"
+    )
+    return plans_file.replace("amount = 499\n", "amount = 499\nexpires_after_days = 30\n")
+
+
+@pytest.fixture
+async def seller(
+    paddle: PaddleStandIn, database_url: str, admin: asyncpg.Connection, data_dir: Path
+) -> AsyncIterator[Seller]:
+    """A service that sells credits that expire."""
+    file = data_dir / "plans.toml"
+    file.write_text(rolling(PLANS_FILE))
+    async with running_seller(paddle, database_url, admin, data_dir, plans_file=file) as running:
+        yield running
+
+
+# What a period's end means
+
+
+@pytest.mark.parametrize(
+    "starts_at, ends_at, next_ends_at",
+    [
+        ("2099-03-15T12:34:56", "2099-04-15T12:34:56", "2099-05-15T12:34:56"),
+        ("2099-01-31", "2099-02-28", "2099-03-31"),
+        ("2099-02-28", "2099-03-31", "2099-04-30"),
+        ("2096-01-31", "2096-02-29", "2096-03-31"),
+        ("2099-12-31", "2100-01-31", "2100-02-28"),
+        # Somebody has moved the day.
+        ("2099-01-10", "2099-01-20", "2099-02-20"),
+    ],
+)
+async def test_the_next_period_is_a_month_by_the_calendar(
+    database: Database, starts_at: str, ends_at: str, next_ends_at: str
+) -> None:
+    async def terms(kept: int | None) -> Terms:
+        return await terms_of(database, day(starts_at), day(ends_at), kept)
+
+    assert await terms(100) == (day(ends_at), 100, day(next_ends_at))
+    assert await terms(0) == (day(ends_at), None, None)
+    assert await terms(None) == NEVER
+
+
+async def test_an_end_that_nobody_has_told_or_could_mean_ends_nothing(database: Database) -> None:
+    start, end = day("2099-01-10"), day("2099-02-10")
+    far = day("9999-12-31")
+    for from_, to in ((start, None), (None, None), (end, start), (end, end), (start, far)):
+        assert await terms_of(database, from_, to, 100) == NEVER
+    assert await terms_of(database, None, end, 100) == (end, 100, day("2099-03-10"))
+
+
+@pytest.mark.parametrize("days_ago", [0, 1, 27, 31, 60, 365, 20_000])
+async def test_what_is_booked_when_its_period_is_over_ends_with_the_one_that_runs(
+    database: Database, days_ago: int
+) -> None:
+    now = datetime.now(UTC)
+    end = now - timedelta(days=days_ago)
+
+    expires_at, kept, until = await terms_of(database, end - timedelta(days=30), end, 7)
+
+    assert expires_at is not None
+    assert until is not None
+    assert now < expires_at <= now + timedelta(days=32)
+    assert kept == 7
+    assert timedelta(days=28) <= until - expires_at <= timedelta(days=31)
+
+
+async def terms_of(
+    database: Database, starts_at: datetime | None, ends_at: datetime | None, kept: int | None
+) -> Terms:
+    row = await database.fetchrow(TERMS, starts_at, ends_at, kept)
+    assert row is not None
+    expires_at, rollover_max, rollover_until = row
+    return expires_at, rollover_max, rollover_until
+
+
+# By the door
+
+
+async def balance_at(seller: Seller, owner: Owner, moment: datetime) -> int:
+    """What the owner can spend at that moment, if nothing else happens."""
+    account_id = await account_of(seller.admin, owner)
+    balance: int = await seller.admin.fetchval(
+        "SELECT balance FROM state_of_account($1, $2)", account_id, moment
+    )
+    return balance
+
+
+async def spend(seller: Seller, owner: Owner, amount: int, request_id: str = "spent") -> None:
+    account_id = await account_of(seller.admin, owner)
+    outcomes = await seller.admin.fetchval(
+        "SELECT outcomes FROM deduct_from_accounts($1, $2, $3, $4)",
+        *([account_id], [amount], [request_id], [""]),
+    )
+    assert outcomes == ["deducted"]
+
+
+def period_of(events: tuple[Event, ...]) -> tuple[datetime, datetime]:
+    """When the period that was paid begins and ends."""
+    period: dict[str, Any] = completed(events).data["billing_period"]
+    starts_at, ends_at = (datetime.fromisoformat(period[name]) for name in ("starts_at", "ends_at"))
+    return starts_at, ends_at
+
+
+async def test_what_is_left_of_a_month_ends_with_it_but_for_what_the_plan_lets_live_on(
+    seller: Seller,
+) -> None:
+    growth, starter = await seller.store(), await seller.store()
+    first = await seller.paid(growth, PlanOrder("growth"))
+    other = await seller.paid(starter, PlanOrder("starter"))
+    await seller.told([*first, *other])
+    await spend(seller, growth, 500)
+
+    _, end = period_of(first)
+    assert await balance_at(seller, growth, end - INSTANT) == 300
+    assert await balance_at(seller, growth, end) == 100
+    _, end_of_other = period_of(other)
+    assert await balance_at(seller, starter, end_of_other - INSTANT) == 350
+    assert await balance_at(seller, starter, end_of_other) == 0
+
+    renewal = seller.paddle.account.renew(next(iter(seller.paddle.account.subscriptions)))
+    await seller.told(renewal)
+    starts_again, ends_again = period_of(renewal)
+    assert starts_again == end
+    assert await balance_at(seller, growth, starts_again) == 900
+    # What lived on once does not do so again.
+    assert await balance_at(seller, growth, ends_again) == 100
+    assert (await seller.service.parts.problems.find()).none
+
+
+async def ends(seller: Seller, owner: Owner) -> list[datetime]:
+    """When the owner's credits expire, in their order in the ledger."""
+    rows = await seller.admin.fetch(
+        "SELECT expires_at FROM grants WHERE account_id = $1 ORDER BY seq",
+        await account_of(seller.admin, owner),
+    )
+    return [row["expires_at"] for row in rows]
+
+
+@pytest.mark.parametrize("spent, left", [(0, 100), (600, 100), (1250, 50), (1300, 0)])
+async def test_of_a_change_and_its_month_together_no_more_lives_on(
+    seller: Seller, spent: int, left: int
+) -> None:
+    store = await seller.store()
+    paid = await seller.paid(store, PlanOrder("growth"))
+    await seller.told(paid)
+    subscription_id = next(iter(seller.paddle.account.subscriptions))
+    await seller.told(change_plan(seller.paddle.account, subscription_id, "scale", rate="0.5"))
+    _, end = period_of(paid)
+    assert await balance_at(seller, store, end - 2 * INSTANT) == 800 + 500
+
+    if spent:
+        await spend(seller, store, spent)
+
+    assert await balance_at(seller, store, end - 2 * INSTANT) == 1300 - spent
+    assert await balance_at(seller, store, end) == left
+
+
+async def test_what_a_downgrade_missed_is_taken_from_what_the_subscription_adds(
+    seller: Seller,
+) -> None:
+    store = await seller.store()
+    account = seller.paddle.account
+    subscription_id = await seller.subscribed(store, "scale")
+    await spend(seller, store, 1800)
+    await seller.told(change_plan(account, subscription_id, "growth", rate="0.5"))
+    account_id = await account_of(seller.admin, store)
+    tomorrow = datetime.now(UTC) + timedelta(days=1)
+    await seller.admin.execute(
+        "SELECT add_to_account($1, 900, 'grant', 'gift', '', $2)", account_id, tomorrow
+    )
+
+    await seller.told(account.renew(subscription_id))
+
+    left = await seller.admin.fetchval("SELECT grants FROM state_of_account($1)", account_id)
+    assert dict(zip(left[::2], left[1::2], strict=True)) == {3: 900, 4: 800 - 500}
+
+
+async def test_what_is_bought_once_expires_after_its_days(seller: Seller) -> None:
+    store, user = await seller.store(), await seller.user()
+    before = datetime.now(UTC)
+
+    await seller.told(await seller.paid(store, CreditsOrder(100)))
+    await seller.told(await seller.paid(user))
+
+    after = datetime.now(UTC)
+    for owner, days in ((store, 365), (user, 30)):
+        (expires_at,) = await ends(seller, owner)
+        assert before + timedelta(days=days) <= expires_at <= after + timedelta(days=days)
+
+
+async def test_a_payment_given_back_takes_its_own_credits_first(seller: Seller) -> None:
+    store = await seller.store()
+    bought = await seller.paid(store, CreditsOrder(100), "bought")
+    await seller.told(bought)
+    await seller.told(await seller.paid(store, PlanOrder("starter"), "subscribed"))
+
+    account = seller.paddle.account
+    await seller.told([account.adjust(completed(bought).data["id"], status="approved")])
+
+    account_id = await account_of(seller.admin, store)
+    left = await seller.admin.fetchval("SELECT grants FROM state_of_account($1)", account_id)
+    # The month's would have been spent first: they end sooner.
+    assert left == [2, 350]
+
+
+async def test_a_month_whose_end_is_not_told_or_is_over_takes_nothing_away(seller: Seller) -> None:
+    untold, late = await seller.store(), await seller.store()
+    now = datetime.now(UTC)
+    periods = (None, (now - timedelta(days=40), now - timedelta(days=10)))
+    for store, period in zip((untold, late), periods, strict=True):
+        events = await seller.paid(store, PlanOrder("starter"))
+        told = None
+        if period is not None:
+            told = dict(zip(("starts_at", "ends_at"), map(datetime.isoformat, period), strict=True))
+        completed(events).data["billing_period"] = told
+        await seller.told(events)
+
+    assert [await seller.balance(store) for store in (untold, late)] == [350, 350]
+    assert await ends(seller, untold) == [None]
+    (expires_at,) = await ends(seller, late)
+    assert timedelta(days=15) < expires_at - now < timedelta(days=25)
