@@ -40,11 +40,10 @@ CREATE TABLE movement_types (
     role text NOT NULL,
     -- The type of charge that a return gives back.
     returns text,
-    -- Of an addition: paid, or promo (given without a payment), where its terms do not say
-    -- otherwise.
-    credit_kind text,
     owner_kinds text[] NOT NULL,
     description text NOT NULL,
+    -- Of an addition: paid, or promo (given without a payment). Null: it is none.
+    credit_kind text,
     PRIMARY KEY (type),
     FOREIGN KEY (returns) REFERENCES movement_types(type),
     CONSTRAINT additions_are_paid_or_promo CHECK ( CASE role     WHEN 'addition' THEN

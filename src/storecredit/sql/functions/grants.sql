@@ -324,13 +324,13 @@ AS $$
 -- p_balance, p_grants: the account's, before it. Locks: the caller holds the account's.
 -- Returns: null where nothing tells the credits apart: one kind, one priority, and none expires.
 DECLARE
-    v_grants bigint[];
+    -- Before the new one is there: it would be taken for the newest of those that had the balance.
+    v_grants bigint[] := grants_of_account(p_account_id, p_balance, p_grants);
     v_terms int;
 BEGIN
     PERFORM write_grant(p_account_id, p_seq, p_amount, p_kind, p_priority, p_expires_at, p_grace,
         p_rollover_max, p_rollover_until);
-    v_grants := add_to_grants(p_account_id, grants_of_account(p_account_id, p_balance, p_grants),
-        ARRAY[p_seq, p_amount]);
+    v_grants := add_to_grants(p_account_id, v_grants, ARRAY[p_seq, p_amount]);
     SELECT count(DISTINCT (g.priority, g.kind, g.expires_at)) INTO v_terms
     FROM generate_series(1, cardinality(v_grants), 2) i
     JOIN grants g ON g.account_id = p_account_id AND g.seq = v_grants[i];
