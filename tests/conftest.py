@@ -110,6 +110,26 @@ async def database_url(server_url: str, template: str) -> AsyncIterator[str]:
         await connection.close()
 
 
+@pytest.fixture(scope="module")
+def books_url(server_url: str, template: str) -> Iterator[str]:
+    """A superuser's URL of the module's database."""
+    name = f"test_{uuid4().hex}"
+    copy = f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy"
+    asyncio.run(execute(server_url, copy))
+    asyncio.run(execute(server_url, f"ALTER DATABASE {name} SET search_path = {SEARCH_PATH}"))
+    yield with_database(server_url, name)
+    asyncio.run(execute(server_url, f"DROP DATABASE {name} WITH (FORCE)"))
+
+
+async def execute(url: str, statement: str) -> None:
+    """One statement on a connection of its own."""
+    connection = await asyncpg.connect(url)
+    try:
+        await connection.execute(statement)
+    finally:
+        await connection.close()
+
+
 @pytest.fixture
 async def empty_url(server_url: str) -> AsyncIterator[str]:
     """A superuser's URL of a fresh database that nobody migrated, dropped afterwards."""

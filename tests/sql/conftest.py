@@ -7,7 +7,7 @@ owner alike takes `kind` and runs for each.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from urllib.parse import urlsplit, urlunsplit
 from uuid import uuid4
 
@@ -16,35 +16,16 @@ import pytest
 
 from storecredit.ledger.owners import OwnerKind
 from storecredit.postgres.servers import Connection, connect
-from tests.conftest import SEARCH_PATH, connect_as_superuser
-
-
-@pytest.fixture(scope="module")
-def books_url(server_url: str, template: str) -> Iterator[str]:
-    """A superuser's URL of the module's database."""
-    name = f"test_{uuid4().hex}"
-    copy = f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy"
-    asyncio.run(_execute(server_url, copy))
-    asyncio.run(_execute(server_url, f"ALTER DATABASE {name} SET search_path = {SEARCH_PATH}"))
-    yield urlunsplit(urlsplit(server_url)._replace(path=f"/{name}"))
-    asyncio.run(_execute(server_url, f"DROP DATABASE {name} WITH (FORCE)"))
+from tests.conftest import SEARCH_PATH, connect_as_superuser, execute
 
 
 @pytest.fixture
 async def empty_url(server_url: str) -> AsyncIterator[str]:
     """A superuser's URL of a fresh database in which nothing has been made yet."""
     name = f"test_{uuid4().hex}"
-    await _execute(server_url, f"CREATE DATABASE {name} TEMPLATE template0")
+    await execute(server_url, f"CREATE DATABASE {name} TEMPLATE template0")
     yield urlunsplit(urlsplit(server_url)._replace(path=f"/{name}"))
-    await _execute(server_url, f"DROP DATABASE {name} WITH (FORCE)")
-
-
-async def _execute(url: str, statement: str) -> None:
-    connection = await asyncpg.connect(url)
-    try:
-        await connection.execute(statement)
-    finally:
-        await connection.close()
+    await execute(server_url, f"DROP DATABASE {name} WITH (FORCE)")
 
 
 async def connect_as_app(url: str) -> Connection:

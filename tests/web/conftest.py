@@ -46,6 +46,11 @@ class LogStream(io.StringIO):
 @pytest.fixture
 def log() -> Iterator[LogStream]:
     """The log of this test. No request may end in an exception that nobody expected."""
+    yield from logged()
+
+
+def logged() -> Iterator[LogStream]:
+    """What is logged until the iterator ends."""
     stream = LogStream()
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
@@ -59,6 +64,10 @@ def log() -> Iterator[LogStream]:
 
 @pytest.fixture
 def settings(data_dir: Path) -> Settings:
+    return web_settings(data_dir)
+
+
+def web_settings(data_dir: Path) -> Settings:
     """Quick to give up and to retry; two tiers small enough to be used up."""
     return Settings(
         data_dir=data_dir,

@@ -17,6 +17,11 @@ class Rows:
 
     connection: asyncpg.Connection
 
+    async def account_id(self, store_id: str) -> int:
+        """The store's account."""
+        account_id: int = await self.connection.fetchval(f"SELECT {ACCOUNT}", store_id)
+        return account_id
+
     async def credits(self, store_id: str) -> dict[str, Any]:
         """What the store's newest movement left, and what came in, summed up."""
         row = await self.connection.fetchrow(

@@ -1,0 +1,33 @@
+"""Time that passes at once: all that the ledger has noted becomes so much older.
+
+The database's clock is the only one that counts, and no test waits for it. To the functions it is
+the same whether an hour passes or every moment that they stand on moves an hour back.
+"""
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Final
+
+import asyncpg
+
+_MOMENTS: Final[Mapping[str, tuple[str, ...]]] = {
+    "accounts": ("created_at", "next_expiry"),
+    "movements": ("created_at",),
+    "grants": ("expires_at", "rollover_until"),
+    "holds": ("created_at", "expires_at", "ended_at"),
+    "spends": ("created_at",),
+    "sessions": ("created_at", "started_at", "completed_at"),
+}
+
+
+async def pass_time(superuser: asyncpg.Connection, time: timedelta, *account_ids: int) -> None:
+    """Let so much time pass for these accounts; for all of them where none is named."""
+    async with superuser.transaction():
+        for table, columns in _MOMENTS.items():
+            older = ", ".join(f"{column} = {column} - $1::interval" for column in columns)
+            await superuser.execute(
+                f"UPDATE storecredit.{table} SET {older}"
+                " WHERE cardinality($2::bigint[]) = 0 OR account_id = ANY ($2)",
+                time,
+                account_ids,
+            )
