@@ -10,6 +10,7 @@ from benchmarks.figures import (
     batches,
     builds,
     create,
+    expiry,
     growth,
     latency,
     ledger,
@@ -63,6 +64,14 @@ MEASUREMENTS = (
     Measurement({"F10": "memory"}, memory.measure),
     Measurement(
         {"F12": "from `storecredit serve` to the first 201"}, start.measure, needs_wrk=False
+    ),
+    Measurement(
+        {"F13": f"a spend with {expiry.GRANTS} live grants, against one without"},
+        expiry.spends,
+        needs_wrk=False,
+    ),
+    Measurement(
+        {"F14": f"expiring {expiry.ACCOUNTS:,} grants, and creates meanwhile"}, expiry.sweep
     ),
     Measurement(
         {"F18": "create after further batches under an open snapshot, against none"},

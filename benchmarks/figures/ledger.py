@@ -168,22 +168,19 @@ def counted(
     return deducted.per_second
 
 
-def deduct(url: str, stores: int, seconds: float) -> Deducted:
-    """The group commit under its callers, on the event loop the service runs on."""
+def deduct(url: str, stores: int, seconds: float, *, first: int = HOT_STORE) -> Deducted:
+    """The group commit under its callers, on the event loop the service runs on.
+
+    Of so many stores, from number `first` on.
+    """
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(_deduct(url, stores, seconds))
+        return runner.run(_deduct(url, range(first, first + stores), seconds))
 
 
-async def _deduct(url: str, stores: int, seconds: float) -> Deducted:
-    settings = Settings()
-    bounds = Bounds(
-        lanes=settings.commit_lanes,
-        batch_max=settings.commit_batch_max,
-        waiting_max=settings.commit_waiting_max,
-        deadline_seconds=settings.commit_deadline_seconds,
-    )
+async def _deduct(url: str, numbers: Sequence[int], seconds: float) -> Deducted:
+    bounds = Bounds.of(Settings())
     database = await Database.open(url)
-    ids = [store_id(HOT_STORE + number) for number in range(stores)]
+    ids = [store_id(number) for number in numbers]
     accounts = [row["account_id"] for row in await database.fetch(ACCOUNTS, ids)]
     commit: GroupCommit[Deduction, str] = GroupCommit("bench", database, settle, bounds, Metrics())
     await commit.start()
