@@ -12,15 +12,25 @@ type Call<Input, Output> = { input: Input; output: Output; meta: object };
 type Query<Input, Output> = TRPCQueryProcedure<Call<Input, Output>>;
 type Mutation<Input, Output> = TRPCMutationProcedure<Call<Input, Output>>;
 
+/** Credits of a balance that can be spent until a moment. */
+export interface Expiring {
+  amount: number;
+  expires_at: Date;
+}
+
 /**
  * A user's credits: had, ever given, spent (deductions less refunds); when they last
  * moved.
+ * `held` (set aside, and no part of the balance) and `expiring` (the soonest first) are
+ * there only where there are any.
  */
 export interface Balance {
   balance: number;
   total_earned: number;
   total_spent: number;
   updated_at: Date;
+  held?: number;
+  expiring?: Array<Expiring>;
 }
 
 /**

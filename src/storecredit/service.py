@@ -11,6 +11,7 @@ import socket
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 
 from storecredit import telemetry
 from storecredit.billing.assembly import Billing
@@ -22,6 +23,10 @@ from storecredit.generation.sweep import Sweep
 from storecredit.generation.worker import Worker
 from storecredit.ledger.balance_reads import BalanceReads
 from storecredit.ledger.credits import Credits
+from storecredit.ledger.expiry import ExpirySweep
+from storecredit.ledger.grants import Grants
+from storecredit.ledger.hold_records import HoldRecords
+from storecredit.ledger.holds import Holds
 from storecredit.ledger.owner_pages import OwnerPages
 from storecredit.ledger.pace import Pace
 from storecredit.operator.report import Reports
@@ -51,6 +56,7 @@ class Service:
     parts: Parts
     queue: JobQueue
     sweep: Sweep
+    expiry: ExpirySweep
     listener: Listener
     billing: Billing
 
@@ -63,9 +69,10 @@ async def assembled(settings: Settings, database: Database) -> AsyncIterator[Ser
     queue = JobQueue(database, ENTRYPOINT)
     lifecycle = Lifecycle(database, settings, metrics)
     balances = BalanceReads(database, settings, metrics)
+    holds = Holds(database, settings, metrics)
     results = ResultStore(settings.data_dir, settings.signing_key)
     billing = Billing.from_settings(settings, database)
-    credits = Credits(database)
+    credits = Credits(database, timedelta(days=settings.refund_grace_days))
     parts = Parts(
         settings=settings,
         metrics=metrics,
@@ -78,6 +85,9 @@ async def assembled(settings: Settings, database: Database) -> AsyncIterator[Ser
         balances=balances,
         pace=Pace(database),
         owner_pages=OwnerPages(database),
+        holds=holds,
+        hold_records=HoldRecords(database),
+        grants=Grants(database),
         tokens=Tokens(settings),
         users=Users(
             database,
@@ -99,14 +109,16 @@ async def assembled(settings: Settings, database: Database) -> AsyncIterator[Ser
         signatures=billing.signatures,
     )
     sweep = Sweep(database, lifecycle, results, queue, settings, metrics)
+    expiry = ExpirySweep(database, settings, metrics)
     listening = asyncio.create_task(listener.run(), name="listener")
-    await lifecycle.open()
-    await balances.open()
+    committing = (lifecycle, balances, holds, expiry)
+    for part in committing:
+        await part.open()
     try:
-        yield Service(parts, queue, sweep, listener, billing)
+        yield Service(parts, queue, sweep, expiry, listener, billing)
     finally:
-        await balances.close()
-        await lifecycle.close()
+        for part in reversed(committing):
+            await part.close()
         await results.close()
         await billing.close()
         await parts.api_keys.close()
@@ -204,7 +216,10 @@ async def _background(
     """Sweep and worker, running; on the way out they finish what they have begun."""
     async with AsyncExitStack() as stack:
         generator = load_generator(settings) if worker else None
-        tasks = [asyncio.create_task(service.sweep.run(stop), name="sweep")]
+        tasks = [
+            asyncio.create_task(service.sweep.run(stop), name="sweep"),
+            asyncio.create_task(service.expiry.run(stop), name="expiry"),
+        ]
         if generator is not None:
             stack.push_async_callback(generator.aclose)
             working = Worker(

@@ -116,6 +116,10 @@ class Settings(BaseSettings):
     overage_settle_seconds: float = Field(default=600.0, gt=0)
     """How long a charge for overage whose answer was lost may take to be listed at Paddle."""
 
+    # Credits
+    refund_grace_days: int = Field(default=30, ge=0, le=3650)
+    """How long credits live on that come back when what they were taken from has expired."""
+
     # Group commit
     commit_lanes: int = Field(default=2, ge=1, le=64)
     """Batches of creates that may be under way at once; a store always uses the same lane."""

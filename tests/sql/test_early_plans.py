@@ -15,7 +15,8 @@ import asyncpg
 import pytest
 
 from storecredit.generation.sessions import Sessions
-from storecredit.ledger.credits import Credits, MovementFilter, balances_of
+from storecredit.ledger.balances import balances_of
+from storecredit.ledger.credits import Credits, MovementFilter
 from storecredit.ledger.owners import Owner
 from storecredit.postgres.servers import connect
 from tests.sql.ledger_growth import OVERAGE_EVERY, TABLES, grow, make_accounts, session_of

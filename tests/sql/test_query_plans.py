@@ -20,7 +20,8 @@ from storecredit.generation.lifecycle import ENTRYPOINT, Lifecycle
 from storecredit.generation.sessions import Sessions, SessionStatus, Stats
 from storecredit.generation.storage import ResultStore
 from storecredit.generation.sweep import Sweep
-from storecredit.ledger.credits import WINDOW, Credits, MovementFilter, balances_of
+from storecredit.ledger.balances import balances_of
+from storecredit.ledger.credits import WINDOW, Credits, MovementFilter
 from storecredit.ledger.outcomes import MovementType
 from storecredit.ledger.owners import Owner
 from storecredit.postgres.job_queue import JobQueue

@@ -26,6 +26,10 @@ export async function credits() {
   is<Equal<typeof balance, Balance>>();
   is<Equal<typeof balance.updated_at, Date>>();
   is<Equal<typeof balance.balance, number>>();
+  is<Equal<typeof balance.held, number | undefined>>();
+  // @ts-expect-error it is there only where something will expire
+  balance.expiring[0];
+  is<Equal<NonNullable<typeof balance.expiring>[number]['expires_at'], Date>>();
   // @ts-expect-error there is no such field
   balance.credits;
   // @ts-expect-error it takes no input
@@ -49,6 +53,16 @@ export async function credits() {
       case 'signup_bonus':
       case 'purchase':
       case 'grant':
+      case 'hold':
+      case 'capture':
+      case 'release':
+      case 'hold_expiry':
+      case 'expiry':
+      case 'rollover':
+      case 'reissue':
+      case 'removal':
+      case 'transfer_in':
+      case 'transfer_out':
         break;
       default:
         row.type satisfies never;

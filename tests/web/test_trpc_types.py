@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from msgspec import inspect
+from msgspec import NODEFAULT, inspect
 
 from storecredit.web.procedures import PROCEDURES
 from storecredit.web.trpc_types import module, result_of, typed
@@ -73,10 +73,16 @@ def problems(value: Any, type_: inspect.Type) -> list[str]:
     """Where a value is not of this type."""
     match type_:
         case inspect.StructType(fields=fields):
-            wanted = [field.encode_name for field in fields]
+            may_be_unset = {
+                it.encode_name for it in fields if not it.required and it.default is NODEFAULT
+            }
+            told = [
+                it for it in fields if it.encode_name in value or it.encode_name not in may_be_unset
+            ]
+            wanted = [field.encode_name for field in told]
             if not isinstance(value, dict) or list(value) != wanted:
                 return [f"{value} has other fields than {wanted}"]
-            return [it for field in fields for it in problems(value[field.encode_name], field.type)]
+            return [it for field in told for it in problems(value[field.encode_name], field.type)]
         case inspect.ListType(item_type=item):
             return [it for each in value for it in problems(each, item)]
         case inspect.UnionType(types=types):

@@ -1,7 +1,8 @@
 """`storecredit credits`: add credits to a store, and read its balance and its ledger."""
 
 from dataclasses import asdict
-from typing import Annotated, Any, Literal, assert_never
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Annotated, Any, Literal, assert_never
 from uuid import uuid4
 
 import typer
@@ -11,21 +12,28 @@ from storecredit.cli.database import Rooms, against
 from storecredit.cli.options import (
     CREDITS_MAX,
     PAGE_DEFAULT,
+    PRIORITY_MAX,
     DatabaseUrl,
     DataDir,
     Json,
     Limit,
     StoreName,
     description_text,
+    duration,
+    moment,
     request_id_text,
     settings_of,
 )
-from storecredit.cli.problems import Failed, unknown_store
+from storecredit.cli.problems import Failed, Misused, unknown_store
+
+if TYPE_CHECKING:
+    from storecredit.ledger.grants import Terms
 
 COLUMNS = ("seq", "created_at", "type", "amount", "balance_after", "request_id", "description")
 
 # As ledger.outcomes lists them; named here so that `--help` does not load the ledger.
 AdditionName = Literal["grant", "purchase", "subscription"]
+KindName = Literal["paid", "promo"]
 MovementName = Literal[
     "deduction",
     "refund",
@@ -69,16 +77,60 @@ def add(
     description: Annotated[
         str, typer.Option("--description", parser=description_text, help="Stands in the ledger.")
     ] = "",
+    expires_at: Annotated[
+        datetime | None,
+        typer.Option(
+            "--expires-at",
+            parser=moment,
+            metavar="TIME",
+            help="From then on what is left of them cannot be spent: 2027-01-31 (its first moment, "
+            "UTC) or 2027-01-31T10:30+01:00.",
+            show_default="never",
+        ),
+    ] = None,
+    expires_in: Annotated[
+        timedelta | None,
+        typer.Option(
+            "--expires-in",
+            parser=duration,
+            metavar="TIME",
+            help="The same, from now: 30d, 12h, 90m or 2w.",
+            show_default="never",
+        ),
+    ] = None,
+    kind: Annotated[
+        KindName | None,
+        typer.Option(
+            "--kind",
+            help="Of what is alike else, promo is spent first.",
+            show_default="promo for a grant, else paid",
+        ),
+    ] = None,
+    priority: Annotated[
+        int | None,
+        typer.Option(
+            "--priority",
+            min=0,
+            max=PRIORITY_MAX,
+            help="The lower number is spent first.",
+            show_default="100",
+        ),
+    ] = None,
     data_dir: DataDir = None,
     database_url: DatabaseUrl = None,
     json: Json = False,
 ) -> None:
     """Add credits to a store, once per request id."""
+    if expires_at is not None and expires_in is not None:
+        raise Misused("Give --expires-at or --expires-in, not both. Nothing was added.")
     cause = request_id or f"req_{uuid4()}"
 
     async def act(rooms: Rooms) -> dict[str, Any]:
+        from storecredit.ledger.grants import GrantKind, Terms
+
         store_id = await rooms.store_id(store)
-        added = await _added(rooms, store_id, amount, type_, cause, description)
+        terms = Terms(expires_at, expires_in, GrantKind(kind) if kind else None, priority)
+        added = await _added(rooms, store_id, amount, type_, cause, description, terms)
         credits = await rooms.balance(store_id)
         return {"added": added, "balance": credits["balance"], "request_id": cause}
 
@@ -101,6 +153,7 @@ async def _added(
     type_: AdditionName,
     request_id: str,
     description: str,
+    terms: "Terms",
 ) -> bool:
     """Whether credits were added now; false: this request had added them before."""
     from storecredit.ledger.outcomes import Addition, AdditionType
@@ -109,7 +162,7 @@ async def _added(
 
     try:
         outcome = await rooms.credits.add(
-            Owner.store(store_id), amount, AdditionType(type_), request_id, description
+            Owner.store(store_id), amount, AdditionType(type_), request_id, description, terms
         )
     except DatabaseUnavailable as error:
         raise Failed(
@@ -123,8 +176,15 @@ async def _added(
             return False
         case Addition.CONFLICT:
             raise Failed(
-                f"The request id {request_id} added another amount or type before. "
-                "Nothing was added now."
+                f"The request id {request_id} added another amount or type, or with other terms, "
+                "before. Nothing was added now."
+            )
+        case Addition.EXPIRED:
+            raise Misused("--expires-at is past: nobody could spend them. Nothing was added.")
+        case Addition.TOO_MANY_GRANTS:
+            raise Failed(
+                "The store has credits of as many additions with an expiry or a priority as can be "
+                "kept apart. Nothing was added: add them without, or once some are used up."
             )
         case Addition.UNKNOWN_OWNER:
             raise unknown_store(store_id)

@@ -7,6 +7,7 @@ takes; it is made only for the commands that say so.
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict, dataclass
+from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -17,7 +18,8 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from storecredit.billing.assembly import Billing
-    from storecredit.ledger.credits import Balance, Credits
+    from storecredit.ledger.balances import Balance
+    from storecredit.ledger.credits import Credits
     from storecredit.ledger.owner_pages import OwnerFilter, OwnerPage, OwnerPages
     from storecredit.ledger.owners import OwnerKind
     from storecredit.ledger.pace import Pace
@@ -55,11 +57,11 @@ class Rooms:
         """The id of a store; raises as `store`."""
         return (await self.store(named)).store_id
 
-    async def balance(self, store_id: "UUID") -> dict[str, int]:
+    async def balance(self, store_id: "UUID") -> dict[str, Any]:
         """A store's credits, as the operator's API shows them."""
         return (await self.balances([store_id]))[store_id]
 
-    async def balances(self, store_ids: "Sequence[UUID]") -> "dict[UUID, dict[str, int]]":
+    async def balances(self, store_ids: "Sequence[UUID]") -> "dict[UUID, dict[str, Any]]":
         """The credits of several stores."""
         from storecredit.ledger.owners import OwnerKind
 
@@ -109,7 +111,7 @@ class Rooms:
         ]
 
 
-def _credits_view(credits: "Balance") -> dict[str, int]:
+def _credits_view(credits: "Balance") -> dict[str, Any]:
     return {
         "balance": credits.balance,
         "total_purchased": credits.total_added,
@@ -117,10 +119,16 @@ def _credits_view(credits: "Balance") -> dict[str, int]:
         "total_clawed_back": credits.total_clawed_back,
         "overage_used": credits.overage_used,
         "overage_limit": credits.overage_limit,
+        "held": credits.held,
+        "total_expired": credits.total_expired,
+        "total_removed": credits.total_removed,
+        "expiring": [
+            {"amount": each.amount, "expires_at": each.expires_at} for each in credits.expiring
+        ],
     }
 
 
-def _view(store: "Store", credits: dict[str, int]) -> dict[str, Any]:
+def _view(store: "Store", credits: dict[str, Any]) -> dict[str, Any]:
     fields = asdict(store)
     moments = {name: fields.pop(name) for name in ("created_at", "updated_at")}
     return {**fields, **credits, **moments}
@@ -187,7 +195,7 @@ def rooms(database: "Database", settings: "Settings") -> Rooms:
         Stores(database, tiers=settings.rate_limits),
         # It listens to nothing: a command authenticates nobody, so nothing is cached.
         ApiKeys(database, Listener(database, CHANNEL)),
-        Credits(database),
+        Credits(database, timedelta(days=settings.refund_grace_days)),
         Pace(database),
         OwnerPages(database),
     )

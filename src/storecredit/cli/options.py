@@ -1,6 +1,7 @@
 """Options and arguments that several commands share, and the settings they add up to."""
 
-from datetime import UTC, datetime
+import re
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 from uuid import UUID
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
 PAGE_DEFAULT: Final = 50
 PAGE_MAX: Final = 100
 CREDITS_MAX: Final = 1_000_000_000
+DURATION_MAX: Final = timedelta(days=36_500)
+PRIORITY_MAX: Final = 1000
 REQUEST_ID_MAX: Final = 200
 DESCRIPTION_MAX: Final = 500
 SEARCH_MAX: Final = 253
@@ -24,6 +27,18 @@ def moment(text: str) -> datetime:
     """A point in time as ISO 8601; without an offset it is UTC."""
     parsed = datetime.fromisoformat(text)
     return parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)
+
+
+def duration(text: str) -> timedelta:
+    """A length of time, as in 30d, 12h, 90m or 2w."""
+    found = re.fullmatch(r"(\d{1,6})([wdhm])", text.strip(), re.ASCII)
+    if found is None or not int(found[1]):
+        raise typer.BadParameter("write a number and its unit: 30d (days), 12h, 90m or 2w")
+    unit = {"w": "weeks", "d": "days", "h": "hours", "m": "minutes"}[found[2]]
+    length = timedelta(**{unit: int(found[1])})
+    if length > DURATION_MAX:
+        raise typer.BadParameter(f"at most {DURATION_MAX.days:,} days")
+    return length
 
 
 def request_id_text(text: str) -> str:

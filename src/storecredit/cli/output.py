@@ -81,6 +81,8 @@ def shown(value: Any) -> str:
             return "yes" if value else "no"
         case datetime():
             return f"{value.astimezone(UTC):%Y-%m-%d %H:%M:%S}Z"
+        case {"amount": amount, "expires_at": datetime() as expires_at}:
+            return f"{amount} at {shown(expires_at)}"
         case list() | tuple():
             return ", ".join(map(shown, value)) or "–"
         case _:

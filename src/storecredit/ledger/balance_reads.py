@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
-from storecredit.ledger.credits import AccountMissing, Balance, balances_of
+from storecredit.ledger.balances import Balance, balances_of
+from storecredit.ledger.credits import AccountMissing
 from storecredit.ledger.owners import Account
 from storecredit.postgres.errors import DatabaseUnavailable
 from storecredit.postgres.group_commit import Bounds, GroupCommit, OutcomeUnknown

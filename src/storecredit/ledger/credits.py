@@ -6,10 +6,12 @@ Deductions and refunds are not here: they happen together with the work they pay
 
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
+from storecredit.ledger.balances import BALANCES, Balance, balances_of_owners
+from storecredit.ledger.grants import GRACE_DEFAULT, USUAL, Terms, has_no_room
 from storecredit.ledger.outcomes import (
     Addition,
     AdditionType,
@@ -20,7 +22,7 @@ from storecredit.ledger.outcomes import (
 from storecredit.ledger.owners import Owner, OwnerKind
 from storecredit.postgres.errors import StatementRefused
 from storecredit.postgres.pool import Database
-from storecredit.postgres.servers import Connection, Record
+from storecredit.postgres.servers import Record
 
 PAGE_MAX: Final = 100
 WINDOW: Final = 500
@@ -36,37 +38,24 @@ _COLUMNS: Final = (
 _ACCOUNT: Final = (
     "(SELECT a.account_id FROM accounts a WHERE a.owner_kind = $1 AND a.owner_id = $2)"
 )
-# What an account has is what its newest movement left: the last one in the order of its key.
-_BALANCES: Final = """
-    SELECT a.account_id, a.owner_id, a.overage_limit, m.balance_after, m.spent_after,
-        m.clawed_back_after, m.overage_used_after, coalesce(m.created_at, a.created_at) AS moved_at
-    FROM accounts a LEFT JOIN LATERAL (
-        SELECT n.balance_after, n.spent_after, n.clawed_back_after, n.overage_used_after,
-            n.created_at
-        FROM movements n WHERE n.account_id = a.account_id
-        ORDER BY n.account_id DESC, n.seq DESC LIMIT 1) m ON true
+
+# An expiry that is told by how long from now is the same one when the request is repeated: the one
+# that was written down then, give or take how long the first request waited.
+_ADD: Final = """
+    SELECT add_to_account(
+        a.account_id, $3, $4, $5, $6,
+        p_expires_at => CASE WHEN $8::float8 IS NULL THEN $7::timestamptz ELSE coalesce(
+            (SELECT g.expires_at FROM movements m JOIN grants g USING (account_id, seq)
+             WHERE m.account_id = a.account_id AND m.request_id = $5
+               AND abs(extract(epoch FROM g.expires_at - m.created_at) - $8) < 60 LIMIT 1),
+            now() + make_interval(secs => $8)) END,
+        p_kind => $9, p_priority => $10, p_grace => $11)
+    FROM account_of($1, $2) AS a (account_id)
 """
 
 
 class AccountMissing(Exception):
     """An owner without an account: impossible by construction, never answered as zero."""
-
-
-@dataclass(frozen=True, slots=True)
-class Balance:
-    """Credits an owner has, was ever given, has spent (deductions less refunds) and lost again.
-
-    `overage_used`: used beyond the balance and not billed yet; `overage_limit`: at most so many.
-    The used may exceed a limit that was lowered since. `moved_at`: when they last moved.
-    """
-
-    balance: int
-    total_added: int
-    total_spent: int
-    total_clawed_back: int
-    overage_used: int
-    overage_limit: int
-    moved_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,8 +93,10 @@ class MovementPage:
 class Credits:
     """Reads and adds to the credits of stores and end users."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, grace: timedelta = GRACE_DEFAULT) -> None:
+        """`grace`: how long credits live on that come back to what has expired meanwhile."""
         self._database = database
+        self._grace = grace
 
     async def account_id(self, owner: Owner) -> int:
         """The id of the owner's account. Raises AccountMissing, DatabaseUnavailable."""
@@ -122,40 +113,53 @@ class Credits:
 
     async def balances(self, kind: OwnerKind, owner_ids: Sequence[UUID]) -> dict[UUID, Balance]:
         """The credits of several owners of a kind at one moment; raises like `balance`."""
-        rows = await self._database.fetch(
-            f"{_BALANCES} WHERE a.owner_kind = $1 AND a.owner_id = ANY ($2)", kind, owner_ids
-        )
-        found = {row["owner_id"]: _balance(row) for row in rows}
+        found = await balances_of_owners(self._database, kind, owner_ids)
         for owner_id in owner_ids:
             if owner_id not in found:
                 raise AccountMissing(f"{kind} {owner_id} has no account")
         return found
 
     async def count_at_zero(self) -> int:
-        """How many active stores have a balance of 0. Reads every store's newest movement."""
+        """How many active stores have a balance of 0. Reads every store's newest movement.
+
+        What has ended since counts once the sweep has written it.
+        """
         # No index: one on balances would be written at every movement of credits.
         count: int = await self._database.fetchval(
-            f"""SELECT count(*) FROM ({_BALANCES} WHERE a.owner_kind = 'store') b
+            f"""SELECT count(*) FROM ({BALANCES} WHERE a.owner_kind = 'store') b
                JOIN stores s ON s.store_id = b.owner_id
-               WHERE coalesce(b.balance_after, 0) = 0 AND s.status = 'active'"""  # noqa: S608 - a constant
+               WHERE coalesce(b.balance, 0) = 0 AND s.status = 'active'"""  # noqa: S608 - a constant
         )
         return count
 
     async def add(
-        self, owner: Owner, amount: int, type_: AdditionType, request_id: str, description: str
+        self,
+        owner: Owner,
+        amount: int,
+        type_: AdditionType,
+        request_id: str,
+        description: str,
+        terms: Terms = USUAL,
     ) -> Addition:
         """Add 1 to `AMOUNT_MAX` credits, once per request id."""
         if not 1 <= amount <= AMOUNT_MAX:
             raise ValueError(f"amount must be 1 to {AMOUNT_MAX}, not {amount}")
+        if terms != USUAL and await has_no_room(self._database, owner, request_id):
+            return Addition.TOO_MANY_GRANTS
         try:
             added = await self._database.fetchval(
-                "SELECT add_to_account(account_of($1, $2), $3, $4, $5, $6)",
+                _ADD,
                 owner.kind,
                 owner.id,
                 amount,
                 type_.value,
                 request_id,
                 description,
+                terms.expires_at,
+                None if terms.expires_in is None else terms.expires_in.total_seconds(),
+                terms.kind,
+                terms.priority,
+                self._grace,
             )
         except StatementRefused as refused:
             match credit_error(refused):
@@ -163,6 +167,9 @@ class Credits:
                     return Addition.CONFLICT
                 case CreditError.UNKNOWN_STORE | CreditError.UNKNOWN_USER:
                     return Addition.UNKNOWN_OWNER
+                case CreditError.INVALID_TERMS:
+                    # The types leave nothing else that could be wrong with them.
+                    return Addition.EXPIRED
                 case _:
                     raise
         return Addition.ADDED if added else Addition.ALREADY_ADDED
@@ -270,30 +277,6 @@ class Credits:
                 wanted.to,
             )
             yield tuple(_movement(row) for row in rows)
-
-
-async def balances_of(
-    source: Database | Connection, account_ids: Sequence[int]
-) -> dict[int, Balance]:
-    """The credits of these accounts at one moment; one that there is not is left out."""
-    rows = await source.fetch(f"{_BALANCES} WHERE a.account_id = ANY ($1)", account_ids)
-    return {row["account_id"]: _balance(row) for row in rows}
-
-
-def _balance(row: Record) -> Balance:
-    balance = row["balance_after"] or 0
-    spent = row["spent_after"] or 0
-    clawed_back = row["clawed_back_after"] or 0
-    return Balance(
-        balance=balance,
-        # Nothing else changes a balance: what came in is what is there and what went out.
-        total_added=balance + spent + clawed_back,
-        total_spent=spent,
-        total_clawed_back=clawed_back,
-        overage_used=row["overage_used_after"] or 0,
-        overage_limit=row["overage_limit"],
-        moved_at=row["moved_at"],
-    )
 
 
 def _movement(row: Record) -> Movement:

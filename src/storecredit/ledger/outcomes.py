@@ -39,6 +39,10 @@ class Addition(StrEnum):
     CONFLICT = "conflict"
     UNKNOWN_OWNER = "unknown_owner"
     """No such store, or no such user."""
+    EXPIRED = "expired"
+    """Their expiry is past."""
+    TOO_MANY_GRANTS = "too_many_grants"
+    """The owner has credits of as many grants with terms of their own as it may."""
 
 
 class AdditionType(StrEnum):

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Final
 from uuid import UUID
 
-from storecredit.ledger.credits import Balance
+from storecredit.ledger.balances import Balance
 from storecredit.ledger.owners import OwnerKind
 from storecredit.postgres.pool import Database
 

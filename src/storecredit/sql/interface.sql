@@ -270,25 +270,18 @@ CREATE OR REPLACE FUNCTION {interface}.add_store_credits(
     p_amount int,
     p_type text,
     p_request_id text,
-    p_description text DEFAULT 'Credits added',
-    p_expires_at timestamptz DEFAULT NULL,
-    p_kind text DEFAULT NULL,
-    p_priority int DEFAULT NULL
+    p_description text DEFAULT 'Credits added'
 )
 RETURNS boolean
 LANGUAGE sql
 SET search_path FROM CURRENT
 AS $$
     SELECT add_to_account(
-        account_of('store', p_store_id), p_amount, p_type, p_request_id, p_description,
-        p_expires_at, p_kind, p_priority);
+        account_of('store', p_store_id), p_amount, p_type, p_request_id, p_description);
 $$;
-COMMENT ON FUNCTION {interface}.add_store_credits(
-    uuid, int, text, text, text, timestamptz, text, int) IS
-    'Adds credits as purchase, subscription or grant, with an end, a kind (paid, promo) and a priority '
-    'of their own where given. true: added now; false: this request had added them. '
-    'Errors: SC001 unknown store, SC002 amount, SC003 request id, SC004 conflict, SC007 type, SC011 '
-    'terms.';
+COMMENT ON FUNCTION {interface}.add_store_credits(uuid, int, text, text, text) IS
+    'Adds credits as purchase, subscription or grant. true: added now; false: this request had added '
+    'them. Errors: SC001 unknown store, SC002 amount, SC003 request id, SC004 conflict, SC007 type.';
 
 CREATE OR REPLACE FUNCTION {interface}.claw_back_store_credits(
     p_store_id uuid,
@@ -375,25 +368,19 @@ CREATE OR REPLACE FUNCTION {interface}.add_credits(
     p_amount int,
     p_type text,
     p_request_id text,
-    p_description text DEFAULT 'Credits added',
-    p_expires_at timestamptz DEFAULT NULL,
-    p_kind text DEFAULT NULL,
-    p_priority int DEFAULT NULL
+    p_description text DEFAULT 'Credits added'
 )
 RETURNS boolean
 LANGUAGE sql
 SET search_path FROM CURRENT
 AS $$
     SELECT add_to_account(
-        account_of('user', p_user_id), p_amount, p_type, p_request_id, p_description,
-        p_expires_at, p_kind, p_priority);
+        account_of('user', p_user_id), p_amount, p_type, p_request_id, p_description);
 $$;
-COMMENT ON FUNCTION {interface}.add_credits(
-    uuid, int, text, text, text, timestamptz, text, int) IS
-    'Adds a user''s credits as purchase, signup_bonus or grant, with an end, a kind (paid, promo) and a '
-    'priority of their own where given. true: added now; false: this request had added them. '
-    'Errors: SC008 unknown user, SC002 amount, SC003 request id, SC004 conflict, SC007 type, SC011 '
-    'terms.';
+COMMENT ON FUNCTION {interface}.add_credits(uuid, int, text, text, text) IS
+    'Adds a user''s credits as purchase, signup_bonus or grant. true: added now; false: this request '
+    'had added them. '
+    'Errors: SC008 unknown user, SC002 amount, SC003 request id, SC004 conflict, SC007 type.';
 
 CREATE OR REPLACE FUNCTION {interface}.claw_back_credits(
     p_user_id uuid,

@@ -20,6 +20,7 @@ from storecredit.web.admin_keys import no_nul
 from storecredit.web.bodies import Body
 from storecredit.web.envelope import Envelope, ErrorCode, Failure, not_found
 from storecredit.web.faults import Check
+from storecredit.web.grant_terms import ExpiresAt, Kind, Priority, refused_terms, terms_of
 from storecredit.web.openapi import example, operator_errors
 from storecredit.web.parts import Parts
 
@@ -44,6 +45,9 @@ class CreditsBody(Body, frozen=True):
     type: AdditionType
     request_id: RequestId
     description: Description = ""
+    expires_at: ExpiresAt = None
+    kind: Kind = None
+    priority: Priority = None
 
 
 class CreditsAdded(msgspec.Struct, frozen=True):
@@ -100,7 +104,12 @@ async def add_credits(
     """Adds credits once per request id; sending it again changes nothing."""
     owner = Owner.store(store.store_id)
     outcome = await parts.credits.add(
-        owner, data.amount, data.type, data.request_id, data.description
+        owner,
+        data.amount,
+        data.type,
+        data.request_id,
+        data.description,
+        terms_of(data.expires_at, data.kind, data.priority),
     )
     match outcome:
         case Addition.ADDED | Addition.ALREADY_ADDED:
@@ -116,8 +125,11 @@ async def add_credits(
         case Addition.CONFLICT:
             raise Failure(
                 ErrorCode.IDEMPOTENCY_CONFLICT,
-                "This request id added another amount or type before. Nothing was added now.",
+                "This request id added another amount or type, or with other terms, before. "
+                "Nothing was added now.",
             )
+        case Addition.EXPIRED | Addition.TOO_MANY_GRANTS:
+            raise refused_terms(outcome)
         case _:
             assert_never(outcome)
 

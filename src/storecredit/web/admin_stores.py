@@ -10,13 +10,15 @@ from litestar import Request, Response, get, patch, post
 from litestar.di import NamedDependency
 from litestar.params import FromQuery, JSONBody, QueryParameter
 
-from storecredit.ledger.credits import AMOUNT_MAX, Balance
+from storecredit.ledger.balances import Balance
+from storecredit.ledger.credits import AMOUNT_MAX
 from storecredit.ledger.owner_pages import OwnerFilter, OwnerSort
 from storecredit.ledger.owners import Owner, OwnerKind
 from storecredit.settings import Settings
 from storecredit.stores.stores import Store
 from storecredit.web.access import visit_of
 from storecredit.web.admin_keys import Origins, no_nul, refusing
+from storecredit.web.balance import ExpiringView, expiring_views
 from storecredit.web.bodies import Body
 from storecredit.web.envelope import Envelope, ErrorCode, not_found
 from storecredit.web.faults import Check, nearest
@@ -80,6 +82,10 @@ class StoreView(msgspec.Struct, frozen=True):
     total_purchased: int
     total_spent: int
     total_clawed_back: int
+    total_expired: int
+    total_removed: int
+    held: int
+    expiring: list[ExpiringView]
     overage_used: int
     overage_limit: int
     created_at: datetime
@@ -237,6 +243,10 @@ def _store_view(store: Store, credits: Balance) -> StoreView:
         total_purchased=credits.total_added,
         total_spent=credits.total_spent,
         total_clawed_back=credits.total_clawed_back,
+        total_expired=credits.total_expired,
+        total_removed=credits.total_removed,
+        held=credits.held,
+        expiring=expiring_views(credits),
         overage_used=credits.overage_used,
         overage_limit=credits.overage_limit,
         created_at=store.created_at,

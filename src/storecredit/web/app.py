@@ -12,13 +12,17 @@ from storecredit.web import (
     admin,
     admin_billing,
     admin_generations,
+    admin_holds,
     admin_keys,
     admin_report,
     admin_requests,
     admin_stores,
     b2b,
     b2c,
+    balance,
     billing,
+    grants,
+    holds,
     named_stores,
     public,
     transactions,
@@ -47,8 +51,15 @@ def routes(*, serves_metrics: bool = True) -> list[Any]:
                 b2b.create_generation,  # POST /generation/create
                 b2b.get_generation,  # GET  /generation/{session_id}
                 b2b.list_generations,  # GET  /generations
-                b2b.get_balance,  # GET  /credits/balance
+                balance.get_balance,  # GET  /credits/balance
                 transactions.list_transactions,  # GET  /credits/transactions
+                grants.list_grants,  # GET  /credits/grants
+                holds.create_hold,  # POST /credits/holds
+                holds.list_holds,  # GET  /credits/holds
+                holds.get_hold,  # GET  /credits/holds/{hold_id}
+                holds.capture_hold,  # POST /credits/holds/{hold_id}/capture
+                holds.release_hold,  # POST /credits/holds/{hold_id}/release
+                holds.extend_hold,  # POST /credits/holds/{hold_id}/extend
                 billing.create_checkout,  # POST /billing/checkout
                 billing.list_plans,  # GET  /billing/plans
                 billing.list_subscriptions,  # GET  /billing/subscriptions
@@ -74,6 +85,12 @@ def routes(*, serves_metrics: bool = True) -> list[Any]:
                 admin.add_credits,  # POST  /stores/{store_id}/credits
                 transactions.list_store_transactions,  # GET   /stores/{store_id}/transactions
                 admin_generations.list_generations,  # GET   /stores/{store_id}/generations
+                admin_holds.create_hold,  # POST  /users/{user_id}/holds
+                admin_holds.list_holds,  # GET   /users/{user_id}/holds
+                admin_holds.get_hold,  # GET   /users/{user_id}/holds/{hold_id}
+                admin_holds.capture_hold,  # POST  /users/{user_id}/holds/{hold_id}/capture
+                admin_holds.release_hold,  # POST  /users/{user_id}/holds/{hold_id}/release
+                admin_holds.extend_hold,  # POST  /users/{user_id}/holds/{hold_id}/extend
                 billing.create_store_checkout,  # POST  /stores/{store_id}/checkout
                 billing.list_store_subscriptions,  # GET   /stores/{store_id}/subscriptions
                 admin_billing.list_problems,  # GET   /billing/problems
@@ -108,7 +125,7 @@ def direct_routes() -> dict[tuple[str, str], DirectRoute | DirectDoor]:
     """Those of the doors above that are served without the framework, by method and path."""
     return {
         ("POST", CREATE_PATH): DirectRoute(b2b.create, b2b.CreateBody),
-        ("GET", "/api/v1/credits/balance"): DirectRoute(b2b.balance),
+        ("GET", "/api/v1/credits/balance"): DirectRoute(balance.balance),
         ("POST", "/api/trpc/generation.create"): DirectDoor(b2c.call_directly, f"{B2C}/{{path}}"),
     }
 

@@ -147,23 +147,6 @@ class GenerationPage(msgspec.Struct, frozen=True):
     next_cursor: Annotated[str | None, said("The `cursor` of the next page; null: there is none.")]
 
 
-class BalanceView(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A store's credits."""
-
-    balance: Annotated[int, said("The credits that can be spent.")]
-    total_purchased: Annotated[int, said("All that ever came in: bought, subscribed, granted.")]
-    total_spent: Annotated[int, said("What was spent, less what was refunded.")]
-    total_clawed_back: Annotated[
-        int | None, said("What was taken back with a payment; left out where nothing was.")
-    ] = None
-    overage_used: Annotated[
-        int | None, said("What was used beyond the balance and is not billed; left out without.")
-    ] = None
-    overage_limit: Annotated[
-        int | None, said("How much may be used beyond the balance; left out without overage.")
-    ] = None
-
-
 class Health(msgspec.Struct, frozen=True):
     """The key works."""
 
@@ -370,32 +353,6 @@ def result_url(result_key: str | None, parts: Parts, base_url: str) -> str | Non
         return None
     token = parts.results.sign(result_key, lifetime_seconds=parts.settings.result_link_seconds)
     return f"{base_url}/results/{token}"
-
-
-@get(
-    "/credits/balance",
-    summary="Read the balance",
-    operation_id="getBalance",
-    responses=store_errors(),
-)
-async def get_balance(
-    request: Request[Any, Any, Any], parts: NamedDependency[Parts]
-) -> Response[Envelope[BalanceView]]:
-    """The store's credits now; if they cannot be read, an error, never a made-up zero."""
-    return (await balance(request.scope, parts)).response()
-
-
-async def balance(scope: HTTPScope, parts: Parts) -> Success[BalanceView]:
-    """The whole of `get_balance`, without the framework: a direct route."""
-    credits = await parts.balances.read(account_of(scope))
-    view = BalanceView(credits.balance, credits.total_added, credits.total_spent)
-    if credits.total_clawed_back:
-        view = msgspec.structs.replace(view, total_clawed_back=credits.total_clawed_back)
-    if credits.overage_limit or credits.overage_used:
-        view = msgspec.structs.replace(
-            view, overage_used=credits.overage_used, overage_limit=credits.overage_limit
-        )
-    return Success(view, headers={CREDITS_REMAINING: str(credits.balance)})
 
 
 @get("/health", summary="Check the key", operation_id="getHealth", responses=store_errors())

@@ -19,6 +19,7 @@ from litestar.openapi.config import OpenAPIConfig
 from litestar.openapi.spec import Components, SecurityScheme, Tag
 
 from storecredit.ledger.outcomes import StoreMovementType
+from storecredit.web import procedure_views
 from storecredit.web.access import KEYED_PATHS, MOVED_BELOW
 from storecredit.web.envelope import ErrorCode
 from storecredit.web.faults import missing, unknown_name
@@ -58,6 +59,7 @@ _IDEMPOTENCY_KEY: Final = {
 
 _PARAMETERS: Final = {
     "store_id": "The store: its id, or its name or domain (in any case) if no other has the same.",
+    "user_id": "The end user, by the subject of the token.",
     "key_id": "The API key.",
     "session_id": "The generation, as its creation named it.",
     "problem_id": "The problem, as the list of problems names it.",
@@ -101,6 +103,14 @@ _OF_STATUS: Final = {
 }
 _BALANCE_KNOWN: Final = {
     "createGeneration": {"200", "201", "402"},
+    "createHold": {"200", "201", "402"},
+    "createUserHold": {"200", "201", "402"},
+    "captureHold": {"200"},
+    "captureUserHold": {"200"},
+    "releaseHold": {"200"},
+    "releaseUserHold": {"200"},
+    "extendHold": {"200"},
+    "extendUserHold": {"200"},
     "getBalance": {"200"},
     "listTransactions": {"200"},
     "listStoreTransactions": {"200"},
@@ -109,6 +119,14 @@ _BALANCE_KNOWN: Final = {
 _OF_ANSWER: Final = {
     ("createGeneration", "200"): ("Location",),
     ("createGeneration", "201"): ("Location",),
+    ("createHold", "200"): ("Location",),
+    ("createHold", "201"): ("Location",),
+    ("createUserHold", "200"): ("Location",),
+    ("createUserHold", "201"): ("Location",),
+    ("captureHold", "200"): ("Idempotent-Replayed",),
+    ("captureUserHold", "200"): ("Idempotent-Replayed",),
+    ("releaseHold", "200"): ("Idempotent-Replayed",),
+    ("releaseUserHold", "200"): ("Idempotent-Replayed",),
     ("getGeneration", "200"): ("Retry-After",),
     ("createStore", "201"): ("Location",),
     ("listTransactions", "200"): ("X-Next-Cursor", "Content-Disposition"),
@@ -209,6 +227,8 @@ def _describe(schemas: dict[str, dict[str, Any]]) -> None:
             each.__name__: inspect.cleandoc(each.__doc__ or "")
             for each in subclasses
             if each.__module__.startswith("storecredit.")
+            # Some bear the names of others here; they are published elsewhere (trpc_types.py).
+            and each.__module__ != procedure_views.__name__
         }
     for name, schema in schemas.items():
         words = inspect.cleandoc(schema.get("description", "")) or said.get(name)

@@ -14,6 +14,9 @@ from storecredit.generation.sessions import Sessions
 from storecredit.generation.storage import ResultStore
 from storecredit.ledger.balance_reads import BalanceReads
 from storecredit.ledger.credits import Credits
+from storecredit.ledger.grants import Grants
+from storecredit.ledger.hold_records import HoldRecords
+from storecredit.ledger.holds import Holds
 from storecredit.ledger.owner_pages import OwnerPages
 from storecredit.ledger.pace import Pace
 from storecredit.operator.report import Reports
@@ -44,6 +47,9 @@ class Parts:
     balances: BalanceReads
     pace: Pace
     owner_pages: OwnerPages
+    holds: Holds
+    hold_records: HoldRecords
+    grants: Grants
     tokens: Tokens
     users: Users
     sessions: Sessions

@@ -4,28 +4,40 @@ from typing import Any
 
 from litestar.types import HTTPScope
 
+from storecredit.ledger.owners import OwnerKind
 from storecredit.web.envelope import ErrorCode, Failure
 from storecredit.web.headers import CREDITS_REMAINING
 from storecredit.web.links import link_base
 from storecredit.web.parts import Parts
 
 
-def payment_required(scope: HTTPScope, parts: Parts, *, balance: int, required: int) -> Failure:
-    """Bought they are at the operator's page, else by the checkout of this API."""
+def payment_required(
+    scope: HTTPScope,
+    parts: Parts,
+    *,
+    balance: int,
+    required: int,
+    kind: OwnerKind = OwnerKind.STORE,
+) -> Failure:
+    """A store buys them at the operator's page, else by the checkout of this API."""
     fields: dict[str, Any] = {"balance": balance, "required": required}
-    buy_url = parts.settings.buy_url
-    if buy_url is None and parts.signatures is not None:
-        buy_url = f"{link_base(scope, parts)}/api/v1/billing/checkout"
-    if buy_url is not None:
+    where = "Whoever runs this service adds credits."
+    if kind is OwnerKind.USER:
+        where = "The user buys them in your app, or you add some."
+    elif (buy_url := _buy_url(scope, parts)) is not None:
         fields["buy_url"] = buy_url
+        where = "Buy at `buy_url`."
     return Failure(
         ErrorCode.INSUFFICIENT_CREDITS,
-        "The store has not enough credits for this. Nothing was charged; the same request may be "
-        f"sent again once there are. {_where_to_buy(buy_url)}",
+        f"The {kind.value} has not enough credits for this. Nothing was charged; the same request "
+        f"may be sent again once there are. {where}",
         fields,
         {CREDITS_REMAINING: str(balance)},
     )
 
 
-def _where_to_buy(buy_url: str | None) -> str:
-    return "Whoever runs this service adds credits." if buy_url is None else "Buy at `buy_url`."
+def _buy_url(scope: HTTPScope, parts: Parts) -> str | None:
+    buy_url = parts.settings.buy_url
+    if buy_url is None and parts.signatures is not None:
+        return f"{link_base(scope, parts)}/api/v1/billing/checkout"
+    return buy_url

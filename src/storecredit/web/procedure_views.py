@@ -45,13 +45,26 @@ def shown_to_users(type_: MovementType) -> UserMovementType:
     return UserMovementType(type_.value)
 
 
+class ExpiringView(msgspec.Struct, frozen=True):
+    """Credits of a balance that can be spent until a moment."""
+
+    amount: int
+    expires_at: datetime
+
+
 class BalanceView(msgspec.Struct, frozen=True):
-    """A user's credits: had, ever given, spent (deductions less refunds); when they last moved."""
+    """A user's credits: had, ever given, spent (deductions less refunds); when they last moved.
+
+    `held` (set aside, and no part of the balance) and `expiring` (the soonest first) are
+    there only where there are any.
+    """
 
     balance: int
     total_earned: int
     total_spent: int
     updated_at: datetime
+    held: int | msgspec.UnsetType = msgspec.UNSET
+    expiring: list[ExpiringView] | msgspec.UnsetType = msgspec.UNSET
 
 
 class TransactionView(msgspec.Struct, frozen=True):

@@ -31,6 +31,7 @@ from storecredit.web.parts import Parts
 from storecredit.web.procedure_views import (
     BalanceView,
     Checkout,
+    ExpiringView,
     GenerationQueued,
     GenerationView,
     PackView,
@@ -96,7 +97,15 @@ def _signed(movement: Movement) -> int:
 async def get_balance(caller: Caller, _input: None) -> BalanceView:
     """The user's credits now; if they cannot be read, an error, never a made-up zero."""
     credits = await caller.parts.credits.balance(caller.owner)
-    return BalanceView(credits.balance, credits.total_added, credits.total_spent, credits.moved_at)
+    expiring = [ExpiringView(each.amount, each.expires_at) for each in credits.expiring]
+    return BalanceView(
+        credits.balance,
+        credits.total_added,
+        credits.total_spent,
+        credits.moved_at,
+        held=credits.held or UNSET,
+        expiring=expiring or UNSET,
+    )
 
 
 async def get_transactions(caller: Caller, page: dict[str, int]) -> list[TransactionView]:

@@ -60,7 +60,7 @@ def serialize(value: Any) -> dict[str, Any]:
     """The value in superjson's form, of types that `msgspec.json.encode` takes.
 
     Takes None, booleans, numbers, strings, UUIDs, datetimes, sequences, mappings with string keys
-    and structs (fields by the name they are encoded with).
+    and structs (fields by the name they are encoded with; one that is unset is left out).
     """
     annotations: dict[str, list[str]] = {}
     plain = _plain(value, (), annotations)
@@ -82,8 +82,9 @@ def _plain(value: Any, path: Path, annotations: dict[str, list[str]]) -> Any:
         case msgspec.Struct():
             names = zip(value.__struct_encode_fields__, value.__struct_fields__, strict=True)
             return {
-                name: _plain(getattr(value, field), (*path, name), annotations)
+                name: _plain(item, (*path, name), annotations)
                 for name, field in names
+                if (item := getattr(value, field)) is not msgspec.UNSET
             }
         case Mapping():
             return {name: _plain(item, (*path, name), annotations) for name, item in value.items()}

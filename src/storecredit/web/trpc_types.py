@@ -10,7 +10,7 @@ from inspect import getdoc
 from textwrap import indent
 from typing import Any, Final, get_type_hints
 
-from msgspec import inspect
+from msgspec import NODEFAULT, inspect
 
 from storecredit.web.procedures import ERRORS, PROCEDURES
 from storecredit.web.trpc_calls import Kind, Procedure
@@ -122,7 +122,14 @@ def _declaration(type_: Named) -> str:
 def _body(type_: Named) -> str:
     if isinstance(type_, inspect.EnumType):
         return union_type(member.value for member in type_.cls)
-    return object_type(Field(it.encode_name, typed(it.type)) for it in type_.fields)
+    return object_type(
+        Field(it.encode_name, typed(it.type), is_optional=_may_be_unset(it)) for it in type_.fields
+    )
+
+
+def _may_be_unset(field: inspect.Field) -> bool:
+    """Whether it may be left out: msgspec tells of no default then, and does not require it."""
+    return not field.required and field.default is field.default_factory is NODEFAULT
 
 
 def _field(name: str, procedure: Procedure[Any]) -> Field:

@@ -33,7 +33,8 @@ AS $$
 --   type, or with other terms).
 DECLARE
     v_owner_kind text := (SELECT a.owner_kind FROM accounts a WHERE a.account_id = p_account_id);
-    v_kind text;
+    v_kind text := coalesce(p_kind,
+        CASE WHEN p_type IN ('grant', 'signup_bonus') THEN 'promo' ELSE 'paid' END);
     v_priority int := coalesce(p_priority, 100);
     v_grace interval := coalesce(p_grace, '30 days');
     v_account record;
@@ -41,7 +42,7 @@ DECLARE
     v_terms grants;
 BEGIN
     PERFORM refuse_bad_items(ARRAY[p_amount], ARRAY[coalesce(p_request_id, '')]);
-    SELECT coalesce(p_kind, t.credit_kind) INTO v_kind FROM movement_types t
+    PERFORM FROM movement_types t
     WHERE t.type = p_type AND t.role = 'addition'
       AND coalesce(v_owner_kind = ANY (t.owner_kinds), true);
     IF NOT FOUND THEN

@@ -143,14 +143,11 @@ BEGIN
         WHERE m.account_id = p_account_id AND m.request_id = p_spend_request_id
           AND movement_role(m.type) = 'return' AND m.origin_seq IS NULL
         ORDER BY m.type LIMIT 1), 0);
-    -- Its own id is the spend's where that is given back whole; then the spend is no other request.
-    SELECT m.type, m.amount, CASE WHEN m.origin_seq IS NULL AND p_request_id = p_spend_request_id
-        THEN v_charge.seq ELSE m.origin_seq END AS origin_seq
-    INTO v_before FROM movements m
+    SELECT m.type, m.amount, m.origin_seq INTO v_before FROM movements m
     WHERE m.account_id = p_account_id AND m.request_id = p_request_id
-      AND (movement_role(m.type) = 'return' OR p_request_id <> p_spend_request_id
-           AND movement_role(m.type) IN ('charge', 'hold'))
-    ORDER BY movement_role(m.type) <> 'return', m.type LIMIT 1;
+      AND (m.origin_seq IS NOT NULL OR p_request_id <> p_spend_request_id)
+      AND movement_role(m.type) IN ('charge', 'return', 'hold')
+    ORDER BY m.origin_seq IS NULL, m.type LIMIT 1;
     refunded := coalesce(p_amount, CASE WHEN v_before.type IS NULL THEN refundable
         ELSE v_before.amount END);
     IF v_before.type IS NOT NULL THEN

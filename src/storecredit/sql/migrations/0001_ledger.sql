@@ -40,12 +40,8 @@ CREATE TABLE movement_types (
         'charge', 'return', 'addition', 'clawback', 'bill', 'hold', 'capture', 'release', 'expiry',
         'reissue', 'removal', 'receipt')),
     returns text REFERENCES movement_types,
-    credit_kind text,
     owner_kinds text[] NOT NULL,
     description text NOT NULL,
-    CONSTRAINT additions_are_paid_or_promo CHECK (
-        CASE role WHEN 'addition' THEN coalesce(credit_kind, '') IN ('paid', 'promo')
-            ELSE credit_kind IS NULL END),
     CONSTRAINT returns_return_something CHECK ((role = 'return') = (returns IS NOT NULL)),
     -- `storecredit verify` looks twice at what is not a plain step between the two.
     CONSTRAINT what_is_spent_comes_off_the_balance CHECK (
@@ -61,34 +57,31 @@ COMMENT ON COLUMN movement_types.role IS
     'grant other terms. removal: the operator takes credits out. receipt: from another owner.';
 COMMENT ON COLUMN movement_types.returns IS
     'The type of charge that a return gives back.';
-COMMENT ON COLUMN movement_types.credit_kind IS
-    'Of an addition: paid, or promo (given without a payment), where its terms do not say otherwise.';
 
 INSERT INTO movement_types
-    (type, added, spent, clawed_back, overage_used, role, returns, credit_kind,
-     owner_kinds, description)
+    (type, added, spent, clawed_back, overage_used, role, returns, owner_kinds, description)
 VALUES
-    ('deduction', 0, 1, 0, 0, 'charge', NULL, NULL, '{store,user}',
+    ('deduction', 0, 1, 0, 0, 'charge', NULL, '{store,user}',
      'Credits taken from the balance for work.'),
-    ('refund', 0, -1, 0, 0, 'return', 'deduction', NULL, '{store,user}',
+    ('refund', 0, -1, 0, 0, 'return', 'deduction', '{store,user}',
      'A deduction given back, for work that came to nothing.'),
-    ('purchase', 1, 0, 0, 0, 'addition', NULL, 'paid', '{store,user}',
+    ('purchase', 1, 0, 0, 0, 'addition', NULL, '{store,user}',
      'Credits bought.'),
-    ('subscription', 1, 0, 0, 0, 'addition', NULL, 'paid', '{store}',
+    ('subscription', 1, 0, 0, 0, 'addition', NULL, '{store}',
      'The credits of a subscription''s period, or of a change within one.'),
-    ('grant', 1, 0, 0, 0, 'addition', NULL, 'promo', '{store,user}',
+    ('grant', 1, 0, 0, 0, 'addition', NULL, '{store,user}',
      'Credits that the operator gave.'),
-    ('signup_bonus', 1, 0, 0, 0, 'addition', NULL, 'promo', '{user}',
+    ('signup_bonus', 1, 0, 0, 0, 'addition', NULL, '{user}',
      'The credits that an end user starts with.'),
-    ('clawback', 0, 0, 1, 0, 'clawback', NULL, NULL, '{store,user}',
+    ('clawback', 0, 0, 1, 0, 'clawback', NULL, '{store,user}',
      'Credits taken back because their payment was given back.'),
-    ('overage', 0, 0, 0, 1, 'charge', NULL, NULL, '{store}',
+    ('overage', 0, 0, 0, 1, 'charge', NULL, '{store}',
      'Credits used for work beyond the balance, to be billed.'),
-    ('overage_bill', 0, 0, 0, -1, 'bill', NULL, NULL, '{store}',
+    ('overage_bill', 0, 0, 0, -1, 'bill', NULL, '{store}',
      'All overage used so far is closed into one bill.'),
-    ('overage_refund', 0, 0, 0, -1, 'return', 'overage', NULL, '{store}',
+    ('overage_refund', 0, 0, 0, -1, 'return', 'overage', '{store}',
      'Overage given back before it was billed.'),
-    ('overage_credit', 1, 0, 0, 0, 'return', 'overage', NULL, '{store}',
+    ('overage_credit', 1, 0, 0, 0, 'return', 'overage', '{store}',
      'Overage given back after it was billed, as credits.');
 INSERT INTO movement_types
     (type, added, spent, clawed_back, overage_used, held, expired, removed, role, owner_kinds,
@@ -347,3 +340,13 @@ COMMENT ON TABLE last_verification IS
     'The moment that the last verify looked at, and how many discrepancies it found.';
 COMMENT ON COLUMN last_verification.settled_movements IS
     'How many movements there were from before `settled_at`: there can never be fewer.';
+
+ALTER TABLE movement_types ADD COLUMN credit_kind text;
+UPDATE movement_types
+SET credit_kind = CASE WHEN type IN ('grant', 'signup_bonus') THEN 'promo' ELSE 'paid' END
+WHERE role = 'addition';
+ALTER TABLE movement_types ADD CONSTRAINT additions_are_paid_or_promo CHECK (
+    CASE role WHEN 'addition' THEN coalesce(credit_kind, '') IN ('paid', 'promo')
+        ELSE credit_kind IS NULL END);
+COMMENT ON COLUMN movement_types.credit_kind IS
+    'Of an addition: paid, or promo (given without a payment). Null: it is none.';

@@ -1,0 +1,145 @@
+"""What owners have: the state that an account's newest movement left, and what has ended since.
+
+A grant that expires and a hold whose time is over count as ended from their instant of the
+database's clock on, whether the movement of their end is written or not. An account of which
+nothing will end by itself is read by one statement, which looks at its newest movement and no
+further.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+from uuid import UUID
+
+from storecredit.ledger.owners import OwnerKind
+from storecredit.postgres.pool import Database
+from storecredit.postgres.servers import Connection, Record
+
+EXPIRING_MAX: Final = 100
+"""Moments at which credits expire that a balance tells of."""
+# What an account has is what its newest movement left: the last one in the order of its key.
+BALANCES: Final = """
+    SELECT a.account_id, a.owner_id, a.overage_limit, a.next_expiry,
+        m.balance_after AS balance, m.spent_after AS spent, m.clawed_back_after AS clawed_back,
+        m.overage_used_after AS overage_used, m.held_after AS held, m.expired_after AS expired,
+        m.removed_after AS removed, coalesce(m.created_at, a.created_at) AS moved_at
+    FROM accounts a LEFT JOIN LATERAL (
+        SELECT n.balance_after, n.spent_after, n.clawed_back_after, n.overage_used_after,
+            n.held_after, n.expired_after, n.removed_after, n.created_at
+        FROM movements n WHERE n.account_id = a.account_id
+        ORDER BY n.account_id DESC, n.seq DESC LIMIT 1) m ON true
+"""
+# When a grant with credits left is over. One that has ended is told of here only where its credits
+# live on: carried over, or given back after its end, and nobody has written that yet.
+ENDS_AT: Final = """CASE
+    WHEN g.expires_at IS NULL OR g.expires_at > now() THEN g.expires_at
+    WHEN g.rollover_until > now() THEN g.rollover_until
+    ELSE now() + g.grace END"""
+_STATES: Final = f"""
+    SELECT a.account_id, s.balance, s.spent, s.clawed_back, s.overage_used, s.held, s.expired,
+        s.removed, e.amounts, e.moments
+    FROM accounts a
+    CROSS JOIN LATERAL state_of_account(a.account_id, now()) s
+    CROSS JOIN LATERAL (
+        SELECT array_agg(t.amount ORDER BY t.ends_at) AS amounts,
+            array_agg(t.ends_at ORDER BY t.ends_at) AS moments
+        FROM (
+            SELECT x.ends_at, sum(x.credits)::bigint AS amount
+            FROM (
+                SELECT s.grants[i + 1] AS credits, {ENDS_AT} AS ends_at
+                FROM generate_series(1, cardinality(s.grants), 2) i
+                JOIN grants g ON g.account_id = a.account_id AND g.seq = s.grants[i]
+            ) x
+            WHERE x.ends_at IS NOT NULL
+            GROUP BY x.ends_at ORDER BY x.ends_at LIMIT {EXPIRING_MAX}
+        ) t
+    ) e
+    WHERE a.account_id = ANY ($1)
+"""  # noqa: S608 - constants
+
+
+@dataclass(frozen=True, slots=True)
+class Expiring:
+    """Credits that can be spent until a moment, and no longer from it on."""
+
+    amount: int
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Balance:
+    """What an owner can spend, and what became of all that came in.
+
+    `total_added` = `balance` + `held` + `total_spent` (less refunds) + `total_clawed_back` (with
+    their payment) + `total_expired` + `total_removed` (by the operator). `overage_used`: used
+    beyond the balance and not billed yet; `overage_limit`: at most so many. The used may exceed a
+    limit that was lowered since. `moved_at`: when they last moved. `expiring`: what of the balance
+    will end, the soonest first, one of each moment, at most `EXPIRING_MAX`.
+    """
+
+    balance: int
+    total_added: int
+    total_spent: int
+    total_clawed_back: int
+    total_expired: int
+    total_removed: int
+    held: int
+    overage_used: int
+    overage_limit: int
+    moved_at: datetime
+    expiring: tuple[Expiring, ...]
+
+
+async def balances_of(
+    source: Database | Connection, account_ids: Sequence[int]
+) -> dict[int, Balance]:
+    """The credits of these accounts; one that there is not is left out."""
+    rows = await source.fetch(f"{BALANCES} WHERE a.account_id = ANY ($1)", account_ids)
+    states = await _states(source, rows)
+    return {row["account_id"]: _balance(row, states.get(row["account_id"])) for row in rows}
+
+
+async def balances_of_owners(
+    source: Database | Connection, kind: OwnerKind, owner_ids: Sequence[UUID]
+) -> dict[UUID, Balance]:
+    """The credits of several owners of a kind; one without an account is left out."""
+    rows = await source.fetch(
+        f"{BALANCES} WHERE a.owner_kind = $1 AND a.owner_id = ANY ($2)", kind, owner_ids
+    )
+    states = await _states(source, rows)
+    return {row["owner_id"]: _balance(row, states.get(row["account_id"])) for row in rows}
+
+
+async def _states(source: Database | Connection, rows: Sequence[Record]) -> Mapping[int, Record]:
+    """The state now of those accounts of which something ends by itself."""
+    ending = [row["account_id"] for row in rows if row["next_expiry"] is not None]
+    if not ending:
+        return {}
+    return {row["account_id"]: row for row in await source.fetch(_STATES, ending)}
+
+
+def _balance(row: Record, ending: Record | None) -> Balance:
+    state = ending or row
+    balance, held = state["balance"] or 0, state["held"] or 0
+    spent, clawed_back = state["spent"] or 0, state["clawed_back"] or 0
+    expired, removed = state["expired"] or 0, state["removed"] or 0
+    return Balance(
+        balance=balance,
+        # Nothing else changes a balance: what came in is what is there and what went out.
+        total_added=balance + held + spent + clawed_back + expired + removed,
+        total_spent=spent,
+        total_clawed_back=clawed_back,
+        total_expired=expired,
+        total_removed=removed,
+        held=held,
+        overage_used=state["overage_used"] or 0,
+        overage_limit=row["overage_limit"],
+        moved_at=row["moved_at"],
+        expiring=() if ending is None else _expiring(ending),
+    )
+
+
+def _expiring(ending: Record) -> tuple[Expiring, ...]:
+    pairs = zip(ending["amounts"] or (), ending["moments"] or (), strict=True)
+    return tuple(Expiring(amount, moment) for amount, moment in pairs)

@@ -1,0 +1,114 @@
+"""The sweep of the ledger: what has ended by itself is written down, where nobody else comes by.
+
+Grants and holds end at their moment whether that is written or not, and whoever moves an account's
+credits writes it first. This is for the accounts that nobody moves: their expiries leave the ledger
+within the interval. Any number of processes may sweep at once. The accounts are settled by group
+commit, so that one which cannot be (somebody holds its lock, a defect) keeps no other waiting.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Final
+
+from storecredit import telemetry
+from storecredit.postgres.errors import DatabaseUnavailable
+from storecredit.postgres.group_commit import Bounds, GroupCommit, OutcomeUnknown, WaitingLineFull
+from storecredit.postgres.pacing import every
+from storecredit.postgres.pool import Database
+from storecredit.postgres.servers import Connection
+from storecredit.settings import Settings
+from storecredit.telemetry import Metrics
+
+log = telemetry.get_logger("ledger.expiry")
+
+BATCH_MAX: Final = 200
+"""Accounts settled in one transaction: creates of theirs wait for it."""
+ROUND_MAX: Final = 1_000_000
+"""Accounts that one round settles; others are left to the next one."""
+UNSETTLED_MAX: Final = 10_000
+"""Accounts that could not be settled in a round and are passed over in it; then it ends."""
+DEADLINE_SECONDS: Final = 2.0
+"""How long an account is tried that somebody holds up: the next round tries it again."""
+
+
+class ExpirySweep:
+    """Writes the ends of grants and holds. `open()` before use, `close()` after."""
+
+    def __init__(self, database: Database, settings: Settings, metrics: Metrics) -> None:
+        self._database = database
+        self._interval_seconds = settings.sweep_interval_seconds
+        bounds = Bounds(
+            lanes=1,
+            batch_max=BATCH_MAX,
+            waiting_max=BATCH_MAX,
+            deadline_seconds=DEADLINE_SECONDS,
+        )
+        self._settle: GroupCommit[int, None] = GroupCommit(
+            "expiry", database, _settle_all, bounds, metrics
+        )
+
+    async def open(self) -> None:
+        """Begin to serve; the connection is opened when first needed."""
+        await self._settle.start()
+
+    async def close(self) -> None:
+        """Finish what is under way, then end."""
+        await self._settle.stop()
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Sweep at once and then at every interval, until `stop` is set."""
+        await every(self._interval_seconds, stop, lambda: self.sweep(stop))
+
+    async def sweep(self, stop: asyncio.Event | None = None) -> int:
+        """One round: how many accounts were settled. It breaks off when `stop` is set."""
+        settled = 0
+        unsettled: list[int] = []
+        try:
+            while settled < ROUND_MAX and len(unsettled) < UNSETTLED_MAX:
+                due = await self._due(unsettled)
+                if not due or (stop is not None and stop.is_set()):
+                    break
+                failed = await self._settle_some(due)
+                unsettled += failed
+                settled += len(due) - len(failed)
+        except DatabaseUnavailable as error:
+            log.warning("expiry_interrupted", error=str(error))
+        if settled:
+            log.info("accounts_settled", accounts=settled)
+        return settled
+
+    async def _due(self, unsettled: Sequence[int]) -> list[int]:
+        rows = await self._database.fetch(
+            """SELECT account_id FROM accounts
+               WHERE next_expiry <= now() AND account_id <> ALL ($2)
+               ORDER BY next_expiry LIMIT $1""",
+            BATCH_MAX,
+            unsettled,
+        )
+        return [row["account_id"] for row in rows]
+
+    async def _settle_some(self, account_ids: Sequence[int]) -> list[int]:
+        """Settle these accounts; which of them could not be."""
+        outcomes = await asyncio.gather(
+            *(self._settle.submit(account_id, account_id) for account_id in account_ids),
+            return_exceptions=True,
+        )
+        failed = {
+            account_id: outcome
+            for account_id, outcome in zip(account_ids, outcomes, strict=True)
+            if outcome is not None
+        }
+        for account_id, error in failed.items():
+            if not isinstance(error, Exception):
+                raise error
+            if not isinstance(error, DatabaseUnavailable | OutcomeUnknown | WaitingLineFull):
+                log.error("account_not_settled", account_id=account_id, exc_info=error)
+        if failed:
+            first = next(iter(failed.values()))
+            log.warning("accounts_not_settled", accounts=len(failed), error=str(first))
+        return list(failed)
+
+
+async def _settle_all(connection: Connection, account_ids: Sequence[int]) -> Sequence[None]:
+    await connection.fetchval("SELECT expire_credits($1)", sorted(set(account_ids)))
+    return [None] * len(account_ids)

@@ -1,0 +1,129 @@
+"""Holds, as their owner reads them: credits set aside, and what became of them.
+
+A hold whose time is over reads as expired from that instant of the database's clock on, whether its
+end has been written down or not.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Final, assert_never
+from uuid import UUID
+
+import msgspec
+
+from storecredit.postgres.pool import Database
+from storecredit.postgres.servers import Record
+
+PAGE_MAX: Final = 100
+NEWEST: Final = UUID(int=2**128 - 1)
+"""Hold ids are in order of time: none is beyond this one."""
+_IS_OVER: Final = "ended_at IS NULL AND expires_at <= now()"
+_COLUMNS: Final = f"""hold_id, request_id, amount, description, metadata, created_at, expires_at,
+    CASE WHEN {_IS_OVER} THEN 'expired' ELSE status END AS status,
+    CASE WHEN {_IS_OVER} THEN 0 ELSE captured END AS captured,
+    CASE WHEN {_IS_OVER} THEN expires_at ELSE ended_at END AS ended_at"""
+
+
+class HoldStatus(StrEnum):
+    """held -> captured | released | expired; the last three are final."""
+
+    HELD = "held"
+    CAPTURED = "captured"
+    RELEASED = "released"
+    EXPIRED = "expired"
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """Credits set aside by one request. `captured` and `ended_at` are None until it has ended.
+
+    `captured`: how many of them were spent; the others went back to the balance when it ended.
+    """
+
+    hold_id: UUID
+    status: HoldStatus
+    request_id: str
+    amount: int
+    captured: int | None
+    description: str
+    metadata: dict[str, str] | None
+    created_at: datetime
+    expires_at: datetime
+    ended_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class HoldPage:
+    """Holds, newest first; `next_before` continues the list, None at its end."""
+
+    items: tuple[Hold, ...]
+    next_before: UUID | None
+
+
+class HoldRecords:
+    """Reads the holds of one account at a time; another's are as absent as unknown ones."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def get(self, account_id: int, hold_id: UUID) -> Hold | None:
+        """One hold of this account, or None."""
+        row = await self._database.fetchrow(
+            f"SELECT {_COLUMNS} FROM holds WHERE account_id = $1 AND hold_id = $2",  # noqa: S608 - constants
+            account_id,
+            hold_id,
+        )
+        return None if row is None else _hold(row)
+
+    async def list(
+        self,
+        account_id: int,
+        *,
+        status: HoldStatus | None,
+        limit: int,
+        before: UUID | None = None,
+    ) -> HoldPage:
+        """This account's holds, newest first; at most `PAGE_MAX` at once."""
+        limit = min(limit, PAGE_MAX)
+        rows = await self._database.fetch(
+            f"""SELECT {_COLUMNS} FROM holds
+               WHERE account_id = $1 AND hold_id < $2 {_of_status(status)}
+               ORDER BY account_id DESC, hold_id DESC LIMIT $3""",  # noqa: S608 - constants
+            account_id,
+            before or NEWEST,
+            limit + 1,
+        )
+        items = tuple(_hold(row) for row in rows[:limit])
+        return HoldPage(items, items[-1].hold_id if len(rows) > limit else None)
+
+
+def _of_status(status: HoldStatus | None) -> str:
+    """One statement per status; what is open is found by the partial index made for it."""
+    match status:
+        case None:
+            return ""
+        case HoldStatus.HELD:
+            return "AND ended_at IS NULL AND expires_at > now()"
+        case HoldStatus.EXPIRED:
+            return f"AND (status = 'expired' OR {_IS_OVER})"
+        case HoldStatus.CAPTURED | HoldStatus.RELEASED:
+            return f"AND status = '{status.value}'"
+        case _:
+            assert_never(status)
+
+
+def _hold(row: Record) -> Hold:
+    metadata = row["metadata"]
+    return Hold(
+        hold_id=row["hold_id"],
+        status=HoldStatus(row["status"]),
+        request_id=row["request_id"],
+        amount=row["amount"],
+        captured=row["captured"],
+        description=row["description"],
+        metadata=None if metadata is None else msgspec.json.decode(metadata, type=dict[str, str]),
+        created_at=row["created_at"],
+        expires_at=row["expires_at"],
+        ended_at=row["ended_at"],
+    )

@@ -1,0 +1,309 @@
+"""Credits set aside for work whose price is known when it is done: held, then captured or released.
+
+Each change is one call of a SQL function, and many share a transaction (group commit). A hold ends
+once, by whichever of capture, release and the end of its time commits first; who comes later is
+told how it ended. The database's clock is the only one.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Final, Literal
+from uuid import UUID
+
+import msgspec
+from uuid_utils.compat import uuid7
+
+from storecredit.ledger.batches import as_sent, ascending, fingerprint
+from storecredit.ledger.hold_records import HoldStatus
+from storecredit.ledger.owners import Account
+from storecredit.postgres.group_commit import Bounds, GroupCommit
+from storecredit.postgres.pool import Database
+from storecredit.postgres.servers import Connection
+from storecredit.settings import Settings
+from storecredit.telemetry import Metrics
+
+SECONDS_DEFAULT: Final = 600
+SECONDS_MAX: Final = 7 * 24 * 3600
+"""How long a hold may last, from its beginning or from when it is extended."""
+
+
+class Held(msgspec.Struct, frozen=True):
+    """The credits were set aside."""
+
+    hold_id: UUID
+    expires_at: datetime
+    balance: int
+
+
+class HoldReplayed(msgspec.Struct, frozen=True):
+    """This very request set them aside before, and that hold may have ended since."""
+
+    hold_id: UUID
+    expires_at: datetime
+    balance: int
+
+
+class Insufficient(msgspec.Struct, frozen=True):
+    """The balance does not hold as many; nothing was set aside. Overage is never held."""
+
+    balance: int
+
+
+class HoldConflict(msgspec.Struct, frozen=True):
+    """The request id was used for something else; nothing was set aside."""
+
+
+HoldOutcome = Held | HoldReplayed | Insufficient | HoldConflict
+
+
+class Ended(msgspec.Struct, frozen=True):
+    """The hold has ended as was asked for, now or (`is_replay`) by an earlier request for the same.
+
+    Of its `amount`, `captured` were spent, and the others are part of the balance again.
+    """
+
+    status: HoldStatus
+    amount: int
+    captured: int
+    ended_at: datetime
+    balance: int
+    is_replay: bool = False
+
+
+class EndedOtherwise(msgspec.Struct, frozen=True):
+    """The hold had ended before, in another way than was asked for; nothing changed."""
+
+    status: HoldStatus
+    captured: int
+    ended_at: datetime
+
+
+class ExceedsHold(msgspec.Struct, frozen=True):
+    """More was to be captured than is held; nothing changed, and the hold is alive."""
+
+    held: int
+
+
+class NoSuchHold(msgspec.Struct, frozen=True):
+    """This account has no hold of that id."""
+
+
+EndOutcome = Ended | EndedOtherwise | ExceedsHold | NoSuchHold
+
+
+class Extended(msgspec.Struct, frozen=True):
+    """The hold lasts until then, which is never sooner than before."""
+
+    expires_at: datetime
+    balance: int
+
+
+ExtendOutcome = Extended | EndedOtherwise | NoSuchHold
+
+
+class _Hold(msgspec.Struct, frozen=True):
+    account_id: int
+    hold_id: UUID
+    amount: int
+    request_id: str
+    fingerprint: bytes
+    seconds: int
+    description: str
+    metadata: str | None
+
+
+class _End(msgspec.Struct, frozen=True):
+    account_id: int
+    hold_id: UUID
+    action: Literal["capture", "release"]
+    amount: int | None = None
+
+
+class _Extend(msgspec.Struct, frozen=True):
+    account_id: int
+    hold_id: UUID
+    seconds: int
+
+
+class Holds:
+    """Sets credits aside, and ends that. `open()` before use, `close()` after."""
+
+    def __init__(self, database: Database, settings: Settings, metrics: Metrics) -> None:
+        bounds = Bounds.of(settings)
+        self._metrics = metrics
+        self._hold: GroupCommit[_Hold, HoldOutcome] = GroupCommit(
+            "hold", database, _hold_all, bounds, metrics
+        )
+        self._end: GroupCommit[_End, EndOutcome] = GroupCommit(
+            "end_hold", database, _end_all, bounds, metrics
+        )
+        self._extend: GroupCommit[_Extend, ExtendOutcome] = GroupCommit(
+            "extend_hold", database, _extend_all, Bounds.of(settings, lanes=1), metrics
+        )
+
+    async def open(self) -> None:
+        """Begin to serve; what nobody asks for opens no connection."""
+        for commit in (self._hold, self._end, self._extend):
+            await commit.start()
+
+    async def close(self) -> None:
+        """Finish what is under way, then end."""
+        for commit in (self._hold, self._end, self._extend):
+            await commit.stop()
+
+    async def hold(
+        self,
+        account: Account,
+        request_id: str,
+        amount: int,
+        *,
+        seconds: int = SECONDS_DEFAULT,
+        description: str = "",
+        metadata: dict[str, str] | None = None,
+    ) -> HoldOutcome:
+        """Set credits aside for 1 to `SECONDS_MAX` seconds, once per request id.
+
+        Raises WaitingLineFull, OutcomeUnknown, DatabaseUnavailable, as all that follows here.
+        """
+        item = _Hold(
+            account_id=account.id,
+            hold_id=uuid7(),
+            amount=amount,
+            request_id=request_id,
+            fingerprint=fingerprint(amount, seconds, description, metadata),
+            seconds=seconds,
+            description=description,
+            metadata=None if metadata is None else msgspec.json.encode(metadata).decode(),
+        )
+        outcome = await self._hold.submit(account.id, item)
+        if isinstance(outcome, Insufficient):
+            self._metrics.credits_refused.inc()
+        return outcome
+
+    async def capture(self, account: Account, hold_id: UUID, amount: int | None) -> EndOutcome:
+        """Spend `amount` of a hold, all of it if None; the rest goes back at once."""
+        item = _End(account.id, hold_id, "capture", amount)
+        outcome = await self._end.submit(account.id, item)
+        if isinstance(outcome, Ended) and not outcome.is_replay:
+            self._metrics.credits_deducted.inc(outcome.captured)
+        return outcome
+
+    async def release(self, account: Account, hold_id: UUID) -> EndOutcome:
+        """Give all of a hold back."""
+        return await self._end.submit(account.id, _End(account.id, hold_id, "release"))
+
+    async def extend(self, account: Account, hold_id: UUID, seconds: int) -> ExtendOutcome:
+        """Let a hold last so many seconds from now on, or as long as it would have if longer."""
+        return await self._extend.submit(account.id, _Extend(account.id, hold_id, seconds))
+
+
+async def _hold_all(connection: Connection, items: Sequence[_Hold]) -> Sequence[HoldOutcome]:
+    places = ascending([item.account_id for item in items])
+    ordered = [items[place] for place in places]
+    row = await connection.fetchrow(
+        "SELECT * FROM hold_credits($1, $2, $3, $4, $5, $6, $7, $8)",
+        [item.account_id for item in ordered],
+        [item.hold_id for item in ordered],
+        [item.amount for item in ordered],
+        [item.request_id for item in ordered],
+        [item.fingerprint for item in ordered],
+        [item.seconds for item in ordered],
+        [item.description for item in ordered],
+        [item.metadata for item in ordered],
+    )
+    if row is None:
+        raise AssertionError("holding credits has one answer")
+    answers = map(
+        _hold_outcome, row["outcomes"], row["hold_ids"], row["expires_ats"], row["balances"]
+    )
+    return as_sent(places, list(answers))
+
+
+def _hold_outcome(outcome: str, hold_id: UUID, expires_at: datetime, balance: int) -> HoldOutcome:
+    match outcome:
+        case "held":
+            return Held(hold_id, expires_at, balance)
+        case "replayed":
+            return HoldReplayed(hold_id, expires_at, balance)
+        case "insufficient":
+            return Insufficient(balance)
+        case "conflict":
+            return HoldConflict()
+        case other:
+            raise AssertionError(f"holding credits answered {other!r}")
+
+
+async def _end_all(connection: Connection, items: Sequence[_End]) -> Sequence[EndOutcome]:
+    places = ascending([item.account_id for item in items])
+    ordered = [items[place] for place in places]
+    row = await connection.fetchrow(
+        "SELECT * FROM end_holds($1, $2, $3, $4)",
+        [item.account_id for item in ordered],
+        [item.hold_id for item in ordered],
+        [item.action for item in ordered],
+        [item.amount for item in ordered],
+    )
+    if row is None:
+        raise AssertionError("ending holds has one answer")
+    answers = map(
+        _end_outcome,
+        row["outcomes"],
+        row["statuses"],
+        row["captureds"],
+        row["amounts"],
+        row["ended_ats"],
+        row["balances"],
+    )
+    return as_sent(places, list(answers))
+
+
+def _end_outcome(
+    outcome: str, status: str, captured: int, amount: int, ended_at: datetime, balance: int
+) -> EndOutcome:
+    match outcome:
+        case "ended" | "replayed":
+            is_replay = outcome == "replayed"
+            return Ended(HoldStatus(status), amount, captured, ended_at, balance, is_replay)
+        case "hold_ended":
+            return EndedOtherwise(HoldStatus(status), captured, ended_at)
+        case "exceeds_hold":
+            return ExceedsHold(amount)
+        case "not_found":
+            return NoSuchHold()
+        case other:
+            raise AssertionError(f"ending a hold answered {other!r}")
+
+
+async def _extend_all(connection: Connection, items: Sequence[_Extend]) -> Sequence[ExtendOutcome]:
+    places = ascending([item.account_id for item in items])
+    ordered = [items[place] for place in places]
+    rows = await connection.fetch(
+        """SELECT e.* FROM unnest($1::bigint[], $2::uuid[], $3::int[])
+               WITH ORDINALITY AS i (account_id, hold_id, seconds, place),
+               extend_hold(i.account_id, i.hold_id, i.seconds) e
+           ORDER BY i.place""",
+        [item.account_id for item in ordered],
+        [item.hold_id for item in ordered],
+        [item.seconds for item in ordered],
+    )
+    answers = [_extend_outcome(**row) for row in rows]
+    return as_sent(places, answers)
+
+
+def _extend_outcome(
+    outcome: str,
+    status: str,
+    expires_at: datetime,
+    balance: int,
+    captured: int,
+    ended_at: datetime,
+) -> ExtendOutcome:
+    match outcome:
+        case "extended":
+            return Extended(expires_at, balance)
+        case "hold_ended":
+            return EndedOtherwise(HoldStatus(status), captured, ended_at)
+        case "not_found":
+            return NoSuchHold()
+        case other:
+            raise AssertionError(f"extending a hold answered {other!r}")

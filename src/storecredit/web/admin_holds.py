@@ -1,0 +1,145 @@
+"""`/api/admin/users/{user_id}/holds`: an end user's holds, which the operator's own app makes.
+
+Bodies and answers are those of a store's doors (`holds.py`).
+"""
+
+from typing import Any
+from uuid import UUID
+
+from litestar import Request, Response, get, post
+from litestar.di import NamedDependency
+from litestar.params import FromPath, FromQuery, JSONBody
+
+from storecredit.ledger.credits import AccountMissing
+from storecredit.ledger.hold_records import HoldStatus
+from storecredit.ledger.owners import Account, Owner
+from storecredit.web import holds
+from storecredit.web.envelope import Envelope, ErrorCode, not_found
+from storecredit.web.hold_views import (
+    CaptureBody,
+    ExtendBody,
+    HoldBody,
+    HoldExtended,
+    HoldMade,
+    HoldOver,
+    HoldPage,
+    HoldView,
+)
+from storecredit.web.holds import HoldId
+from storecredit.web.openapi import operator_errors
+from storecredit.web.paging import PAGE_DEFAULT, Limit, UuidCursor
+from storecredit.web.parts import Parts
+
+
+@post(
+    "/users/{user_id:uuid}/holds",
+    summary="Hold a user's credits",
+    operation_id="createUserHold",
+    response_description="The credits are set aside",
+    responses={
+        **holds.HOLD_ANSWERS,
+        **operator_errors(ErrorCode.NOT_FOUND, *holds.HOLD_CODES),
+    },
+    **holds.HOLD_EXAMPLE,
+)
+async def create_hold(
+    request: Request[Any, Any, Any],
+    parts: NamedDependency[Parts],
+    user_id: FromPath[UUID],
+    data: JSONBody[HoldBody],
+) -> Response[Envelope[HoldMade]]:
+    """Sets credits of the user aside until they are captured or released, or their time is over."""
+    account = await _account(parts, user_id)
+    address = f"/api/admin/users/{user_id}/holds"
+    return (await holds.hold(request.scope, parts, account, data, address)).response()
+
+
+@post(
+    "/users/{user_id:uuid}/holds/{hold_id:str}/capture",
+    summary="Capture a user's hold",
+    operation_id="captureUserHold",
+    status_code=200,
+    responses=operator_errors(*holds.CAPTURE_CODES),
+    **holds.CAPTURE_EXAMPLE,
+)
+async def capture_hold(
+    parts: NamedDependency[Parts],
+    user_id: FromPath[UUID],
+    hold_id: HoldId,
+    data: JSONBody[CaptureBody | None] = None,
+) -> Response[Envelope[HoldOver]]:
+    """Spends what is held, or `amount` of it; the rest goes back to the balance at once."""
+    account = await _account(parts, user_id)
+    return (await holds.capture(parts, account, hold_id, data)).response()
+
+
+@post(
+    "/users/{user_id:uuid}/holds/{hold_id:str}/release",
+    summary="Release a user's hold",
+    operation_id="releaseUserHold",
+    status_code=200,
+    responses=operator_errors(*holds.END_CODES),
+)
+async def release_hold(
+    parts: NamedDependency[Parts], user_id: FromPath[UUID], hold_id: HoldId
+) -> Response[Envelope[HoldOver]]:
+    """Gives all that is held back to the balance."""
+    return (await holds.release(parts, await _account(parts, user_id), hold_id)).response()
+
+
+@post(
+    "/users/{user_id:uuid}/holds/{hold_id:str}/extend",
+    summary="Extend a user's hold",
+    operation_id="extendUserHold",
+    status_code=200,
+    responses=operator_errors(*holds.END_CODES),
+    **holds.EXTEND_EXAMPLE,
+)
+async def extend_hold(
+    parts: NamedDependency[Parts],
+    user_id: FromPath[UUID],
+    hold_id: HoldId,
+    data: JSONBody[ExtendBody],
+) -> Response[Envelope[HoldExtended]]:
+    """Lets the hold last so long from now on; it never ends sooner than it would have."""
+    return (await holds.extend(parts, await _account(parts, user_id), hold_id, data)).response()
+
+
+@get(
+    "/users/{user_id:uuid}/holds/{hold_id:str}",
+    summary="Read a user's hold",
+    operation_id="getUserHold",
+    responses=operator_errors(ErrorCode.NOT_FOUND),
+)
+async def get_hold(
+    parts: NamedDependency[Parts], user_id: FromPath[UUID], hold_id: HoldId
+) -> Envelope[HoldView]:
+    """What is held, or what became of it. From `expires_at` on it is `expired`."""
+    return Envelope(await holds.read_hold(parts, await _account(parts, user_id), hold_id))
+
+
+@get(
+    "/users/{user_id:uuid}/holds",
+    summary="List a user's holds",
+    operation_id="listUserHolds",
+    responses=operator_errors(ErrorCode.NOT_FOUND),
+)
+async def list_holds(
+    parts: NamedDependency[Parts],
+    user_id: FromPath[UUID],
+    status: FromQuery[HoldStatus | None] = None,
+    limit: Limit = PAGE_DEFAULT,
+    cursor: UuidCursor = None,
+) -> Envelope[HoldPage]:
+    """The user's holds, newest first."""
+    account = await _account(parts, user_id)
+    return Envelope(await holds.read_holds(parts, account, status, limit, cursor))
+
+
+async def _account(parts: Parts, user_id: UUID) -> Account:
+    """The account of a user who is there. Raises Failure for an unknown one."""
+    owner = Owner.user(user_id)
+    try:
+        return Account(await parts.credits.account_id(owner), owner)
+    except AccountMissing:
+        raise not_found("user") from None
