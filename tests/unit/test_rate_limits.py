@@ -15,6 +15,7 @@ from redis.exceptions import RedisError
 from structlog.testing import capture_logs
 
 from storecredit.settings import Settings
+from storecredit.stores import rate_limits
 from storecredit.stores.rate_limits import Budget, RateLimits, RateLimitState, RateLimitsUnavailable
 
 STORE, OTHER_STORE = UUID(int=1), UUID(int=2)
@@ -225,7 +226,9 @@ async def until_it_answers(url: str) -> None:
 
 
 @pytest.fixture
-def shared_limits(redis_url: str) -> Callable[..., RateLimits]:
+def shared_limits(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> Callable[..., RateLimits]:
+    """Redis is there, however long a busy machine takes to answer."""
+    monkeypatch.setattr(rate_limits, "REDIS_TIMEOUT_SECONDS", 30.0)
     return lambda **settings: RateLimits(
         Settings.model_validate(
             {"rate_limits": TIERS, "redis_url": SecretStr(redis_url), **settings}

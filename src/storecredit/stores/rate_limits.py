@@ -28,10 +28,6 @@ from typing import Final, Literal, Protocol
 from uuid import UUID
 
 import msgspec
-from redis.asyncio import BlockingConnectionPool, Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
 
 from storecredit.settings import Settings
 from storecredit.telemetry import get_logger
@@ -266,6 +262,13 @@ class _SharedWindows:
     """
 
     def __init__(self, url: str, clock: Callable[[], float]) -> None:
+        # A sixth of all that a service imports, and most have no Redis.
+        from redis.asyncio import BlockingConnectionPool, Redis  # noqa: PLC0415 - see above
+        from redis.asyncio.retry import Retry  # noqa: PLC0415 - see above
+        from redis.backoff import NoBackoff  # noqa: PLC0415 - see above
+        from redis.exceptions import RedisError  # noqa: PLC0415 - see above
+
+        self._failures = (RedisError, OSError)  # TimeoutError is an OSError
         self._clock = clock
         self._away_until = -math.inf
         # Waits for a free connection instead of failing; every wait ends with the time limit below.
@@ -286,7 +289,7 @@ class _SharedWindows:
         try:
             async with asyncio.timeout(REDIS_TIMEOUT_SECONDS):
                 allowed, *figures = await self._take(keys, limits)
-        except (RedisError, OSError) as error:  # TimeoutError is an OSError
+        except self._failures as error:
             self._away_until = self._clock() + REDIS_REST_SECONDS
             raise RateLimitsUnavailable(f"Redis is away: {error!r}") from error
         counts, milliseconds = figures[::2], figures[1::2]
