@@ -3,7 +3,7 @@
 Half of what a command costs is importing. So one process for each test process imports the service
 and no more, and every command is a fork of it: with its own arguments, environment, directory and
 files, and with everything else that a process has. That the command starts from nothing is seen
-where readers' shells start it (`e2e/test_docs.py`, `e2e/test_readme.py`) and in `crash/`.
+where readers' shells start it: `e2e/test_docs.py`, `e2e/test_readme.py` and the like.
 """
 
 import multiprocessing
@@ -80,6 +80,8 @@ def _run(
     arguments: list[str], directory: Path, environment: dict[str, str], output: Path, errors: Path
 ) -> None:
     """What the fork does: it becomes the command."""
+    # Of a session of its own, as a server is: no Ctrl-C for the tests is one for it.
+    os.setsid()
     nothing = os.open(os.devnull, os.O_RDONLY)
     written = [os.open(path, os.O_WRONLY) for path in (output, errors)]
     for place, descriptor in enumerate([nothing, *written]):

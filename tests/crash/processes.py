@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +20,12 @@ import psutil
 import stand_ins
 from storecredit.postgres.embedded.embedded_postgres import APP_ROLE, EmbeddedPostgres
 from tests.crash.waiting import POLL_SECONDS, until
+from tests.forked_command import ForkedCommand
 
 START_MAX_SECONDS = 60.0
 STOP_MAX_SECONDS = 60.0
 END_MAX_SECONDS = 20.0
+NOWHERE = Path(os.devnull)
 LOG_TAILS = 4
 LOG_TAIL_LINES = 30
 LOG_LINE_MAX = 1000
@@ -32,13 +34,16 @@ READY = {"serve": "serving", "worker": "working"}
 """The event that each command logs once it does its work."""
 
 
+Process = ForkedCommand | subprocess.Popen[bytes]
+
+
 class RunningProcess:
     """One `storecredit` process, and what it logs."""
 
-    def __init__(self, command: str, popen: "subprocess.Popen[bytes]", log_path: Path) -> None:
+    def __init__(self, command: str, process: Process, log_path: Path) -> None:
         self.command = command
-        self.pid = popen.pid
-        self._popen = popen
+        self.pid = process.pid
+        self._process = process
         self._log_path = log_path
 
     @property
@@ -59,24 +64,24 @@ class RunningProcess:
 
     def lives(self) -> bool:
         """Whether it has not ended."""
-        return self._popen.poll() is None
+        return self._process.poll() is None
 
     def kill(self) -> None:
         """SIGKILL; returns when it is gone."""
-        self._popen.kill()
-        self._popen.wait(END_MAX_SECONDS)
+        self._process.kill()
+        self._process.wait(END_MAX_SECONDS)
 
     def pause(self) -> None:
         """SIGSTOP: it stands still, and its connections with it."""
-        self._popen.send_signal(signal.SIGSTOP)
+        self._process.send_signal(signal.SIGSTOP)
 
     def go_on(self) -> None:
         """SIGCONT."""
-        self._popen.send_signal(signal.SIGCONT)
+        self._process.send_signal(signal.SIGCONT)
 
     async def stop(self) -> int:
         """SIGTERM; its exit status once it has drained."""
-        self._popen.terminate()
+        self._process.terminate()
         await until(
             lambda: not self.lives(), f"{self.command} stops", STOP_MAX_SECONDS, self.log_tail
         )
@@ -84,7 +89,7 @@ class RunningProcess:
 
     def exit_status(self) -> int:
         """Of a process that has ended; negative: the signal that killed it."""
-        return self._popen.wait(END_MAX_SECONDS)
+        return self._process.wait(END_MAX_SECONDS)
 
 
 class Processes:
@@ -110,49 +115,44 @@ class Processes:
         return process
 
     def launch(
-        self, *command: str, environment: Mapping[str, str], stdout: int = subprocess.DEVNULL
+        self, *command: str, environment: Mapping[str, str], output: Path = NOWHERE
     ) -> RunningProcess:
         """Start a process and wait for nothing."""
+        log_path = self._log_path(command[0])
         given = {"STORECREDIT_DATA_DIR": str(self.data_dir)} | dict(environment)
-        return self._launch("storecredit", command, given, stdout)
+        process = ForkedCommand(
+            command, self._directory, _inherited() | given, output=output, errors=log_path
+        )
+        return self._begun(command[0], process, log_path)
 
     def launch_outside(self, module: str, *options: str) -> tuple[RunningProcess, Path]:
         """Start a module that is no part of the service; where its output goes."""
         output = self._directory / f"output-{len(self._started)}"
+        log_path = self._log_path(module)
         paths = [str(Path(stand_ins.__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
-        with output.open("wb") as stdout:
-            process = self._launch(
-                module, options, {"PYTHONPATH": os.pathsep.join(paths)}, stdout.fileno()
-            )
-        return process, output
-
-    def _launch(
-        self, module: str, command: Sequence[str], environment: Mapping[str, str], stdout: int
-    ) -> RunningProcess:
-        name = command[0] if module == "storecredit" else module
-        log_path = self._directory / f"{len(self._started)}-{name}.log"
-        inherited = {
-            name: value for name, value in os.environ.items() if not name.startswith("STORECREDIT_")
-        }
-        with log_path.open("wb") as log:
+        with output.open("wb") as stdout, log_path.open("wb") as log:
             popen = subprocess.Popen(
-                [sys.executable, "-m", module, *command],
+                [sys.executable, "-m", module, *options],
                 stdin=subprocess.DEVNULL,
                 stdout=stdout,
                 stderr=log,
                 cwd=self._directory,
-                env=inherited | dict(environment),
+                env=_inherited() | {"PYTHONPATH": os.pathsep.join(paths)},
                 start_new_session=True,
             )
-        process = RunningProcess(name, popen, log_path)
-        self._started.append(process)
-        return process
+        return self._begun(module, popen, log_path), output
+
+    def _log_path(self, name: str) -> Path:
+        return self._directory / f"{len(self._started)}-{name}.log"
+
+    def _begun(self, name: str, process: Process, log_path: Path) -> RunningProcess:
+        self._started.append(RunningProcess(name, process, log_path))
+        return self._started[-1]
 
     async def run(self, *command: str, environment: Mapping[str, str]) -> tuple[int, bytes]:
         """Run a command that ends by itself: its exit status and standard output."""
         output = self._directory / f"output-{len(self._started)}"
-        with output.open("wb") as stdout:
-            process = self.launch(*command, environment=environment, stdout=stdout.fileno())
+        process = self.launch(*command, environment=environment, output=output)
         await until(
             lambda: not process.lives(), f"{command[0]} ends", STOP_MAX_SECONDS, process.log_tail
         )
@@ -197,7 +197,8 @@ class Processes:
         """What still runs on the data directory, by its command line."""
         postmaster = self._postmaster()
         server = [] if postmaster is None else [f"PostgreSQL (process {postmaster.pid})"]
-        return [" ".join(process.info["cmdline"]) for process in self._service()] + server
+        started = [process.command for process in self._started if process.lives()]
+        return started + [" ".join(process.info["cmdline"]) for process in self._further()] + server
 
     def log_tails(self) -> str:
         """The ends of the last logs."""
@@ -214,10 +215,10 @@ class Processes:
 
     def end_all(self) -> None:
         """End whatever still runs. The service first, which would start PostgreSQL again."""
-        for process in self._service():
-            process.kill()
         for started in self._started:
             started.kill()
+        for process in self._further():
+            process.kill()
         postmaster = self._postmaster()
         if postmaster is not None:
             family = [postmaster, *postmaster.children()]
@@ -228,8 +229,8 @@ class Processes:
         for late in self._working_on_files():
             late.kill()
 
-    def _service(self) -> list[psutil.Process]:
-        """Every living process that was given the data directory, started here or by another."""
+    def _further(self) -> list[psutil.Process]:
+        """Every living process that was given the data directory by another one."""
         given = ("STORECREDIT_DATA_DIR", str(self.data_dir))
         return [
             process
@@ -245,6 +246,12 @@ class Processes:
             for process in psutil.process_iter(["cmdline"])
             if any(word.startswith(f"{self.data_dir}/") for word in process.info["cmdline"] or ())
         ]
+
+
+def _inherited() -> dict[str, str]:
+    return {
+        name: value for name, value in os.environ.items() if not name.startswith("STORECREDIT_")
+    }
 
 
 def _lives(process: psutil.Process) -> bool:

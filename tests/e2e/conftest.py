@@ -7,9 +7,10 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -53,6 +54,27 @@ def has_ended(process: psutil.Process) -> bool:
         return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return True
+
+
+@contextmanager
+def standing_still(processes: Sequence[psutil.Process]) -> Iterator[None]:
+    """SIGSTOP for as long as the block lasts, from when they do stand still.
+
+    One that is only about to can still accept a connection, which then waits until it goes on.
+    """
+    for process in processes:
+        process.send_signal(signal.SIGSTOP)
+    try:
+        for process in processes:
+            until(partial(_stands_still, process), f"process {process.pid} stands still")
+        yield
+    finally:
+        for process in processes:
+            process.send_signal(signal.SIGCONT)
+
+
+def _stands_still(process: psutil.Process) -> bool:
+    return bool(process.status() == psutil.STATUS_STOPPED)
 
 
 @dataclass(frozen=True, slots=True)

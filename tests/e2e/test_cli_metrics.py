@@ -9,7 +9,7 @@ import httpx
 import psutil
 import pytest
 
-from tests.e2e.conftest import Serving, Storecredit, until
+from tests.e2e.conftest import Serving, Storecredit, standing_still, until
 from tests.e2e.page_commands import Page, running
 from tests.web.scrapes import Samples, samples_in, total
 
@@ -37,12 +37,8 @@ def ask_each(
     for.
     """
     for asked in processes:
-        others = [process for process in processes if process != asked]
-        for other in others:
-            other.send_signal(signal.SIGSTOP)
-        httpx.get(f"{serving.url}/health/live").raise_for_status()
-        for other in others:
-            other.send_signal(signal.SIGCONT)
+        with standing_still([process for process in processes if process != asked]):
+            httpx.get(f"{serving.url}/health/live").raise_for_status()
     until(
         lambda: total(scraped(metrics_url), "requests_total", **LIVE) == counted,
         f"{counted} requests are counted",
@@ -83,9 +79,8 @@ def test_each_of_several_processes_tells_of_all(storecredit: Storecredit) -> Non
     processes = processes_of(serving, 2)
     ask_each(serving, processes, serving.url, 2)
     for suspended in processes:
-        suspended.send_signal(signal.SIGSTOP)
-        assert total(scraped(serving.url), "requests_total", **LIVE) == 2
-        suspended.send_signal(signal.SIGCONT)
+        with standing_still([suspended]):
+            assert total(scraped(serving.url), "requests_total", **LIVE) == 2
 
 
 def test_a_worker_alone_has_metrics_where_it_is_told(storecredit: Storecredit) -> None:

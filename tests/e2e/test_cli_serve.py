@@ -20,6 +20,7 @@ from tests.e2e.conftest import (
     Storecredit,
     has_ended,
     processes_naming,
+    standing_still,
     until,
 )
 from tests.e2e.page_commands import run, running
@@ -201,11 +202,8 @@ def test_several_processes_answer_on_one_address_and_end_together(
     # Whoever is left alone with the socket answers.
     parent = psutil.Process(serving.process.pid)
     for suspended in ((parent, first), (parent, second), (first, second)):
-        for process in suspended:
-            process.send_signal(signal.SIGSTOP)
-        assert httpx.get(f"{serving.url}/health/live").status_code == 200
-        for process in suspended:
-            process.send_signal(signal.SIGCONT)
+        with standing_still(suspended):
+            assert httpx.get(f"{serving.url}/health/live").status_code == 200
 
     first.kill()
     await_all(serving, 4)
