@@ -8,6 +8,7 @@ import asyncio
 import os
 import shutil
 from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import gettempdir
 from urllib.parse import urlsplit, urlunsplit
@@ -28,6 +29,11 @@ SEARCH_PATH = "public, storecredit"
 # Any fixed number: one test process makes the template, the others wait for it.
 TEMPLATE_LOCK = 1_835_004_821
 MEMORY_MIN_BYTES = 6 * 2**30
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """One test process more than there are cores: some always wait, for what crashed or is away."""
+    return (os.cpu_count() or 1) + 1
 
 
 def with_database(url: str, name: str) -> str:
@@ -95,50 +101,65 @@ async def _make_template(server_url: str) -> str:
     return name
 
 
-@pytest.fixture
-async def database_url(server_url: str, template: str) -> AsyncIterator[str]:
-    """A superuser's URL of a fresh, migrated database, dropped afterwards."""
-    name = f"test_{uuid4().hex}"
-    connection = await asyncpg.connect(server_url)
-    try:
+class Databases:
+    """Makes databases over one connection for a whole test process: a new one costs a backend.
+
+    It has an event loop of its own, so that tests may have theirs.
+    """
+
+    def __init__(self, server_url: str, runner: asyncio.Runner) -> None:
+        self._server_url = server_url
+        self._runner = runner
+        self._connection = runner.run(asyncpg.connect(server_url))
+
+    @contextmanager
+    def copied(self, template: str, *, search_path: str | None = None) -> Iterator[str]:
+        """A superuser's URL of a fresh copy, which is dropped when the block ends."""
+        name = f"test_{uuid4().hex}"
         # Copied as files, which costs less than half of writing all of it to the WAL.
-        await connection.execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy")
-        await connection.execute(f"ALTER DATABASE {name} SET search_path = {SEARCH_PATH}")
-        yield with_database(server_url, name)
-    finally:
-        await connection.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
-        await connection.close()
+        self._execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy")
+        try:
+            if search_path is not None:
+                self._execute(f"ALTER DATABASE {name} SET search_path = {search_path}")
+            yield with_database(self._server_url, name)
+        finally:
+            self._execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+
+    def close(self) -> None:
+        self._runner.run(self._connection.close())
+
+    def _execute(self, statement: str) -> None:
+        self._runner.run(self._connection.execute(statement))
+
+
+@pytest.fixture(scope="session")
+def databases(server_url: str) -> Iterator[Databases]:
+    """Copies of databases. To be used where no event loop runs: in fixtures that are not async."""
+    with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
+        opened = Databases(server_url, runner)
+        yield opened
+        opened.close()
 
 
 @pytest.fixture(scope="module")
-def books_url(server_url: str, template: str) -> Iterator[str]:
+def books_url(databases: Databases, template: str) -> Iterator[str]:
     """A superuser's URL of the module's database."""
-    name = f"test_{uuid4().hex}"
-    copy = f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy"
-    asyncio.run(execute(server_url, copy))
-    asyncio.run(execute(server_url, f"ALTER DATABASE {name} SET search_path = {SEARCH_PATH}"))
-    yield with_database(server_url, name)
-    asyncio.run(execute(server_url, f"DROP DATABASE {name} WITH (FORCE)"))
-
-
-async def execute(url: str, statement: str) -> None:
-    """One statement on a connection of its own."""
-    connection = await asyncpg.connect(url)
-    try:
-        await connection.execute(statement)
-    finally:
-        await connection.close()
+    with databases.copied(template, search_path=SEARCH_PATH) as url:
+        yield url
 
 
 @pytest.fixture
-async def empty_url(server_url: str) -> AsyncIterator[str]:
+def database_url(databases: Databases, template: str) -> Iterator[str]:
+    """A superuser's URL of a fresh, migrated database, dropped afterwards."""
+    with databases.copied(template, search_path=SEARCH_PATH) as url:
+        yield url
+
+
+@pytest.fixture
+def empty_url(databases: Databases) -> Iterator[str]:
     """A superuser's URL of a fresh database that nobody migrated, dropped afterwards."""
-    name = f"test_{uuid4().hex}"
-    connection = await asyncpg.connect(server_url)
-    await connection.execute(f"CREATE DATABASE {name} TEMPLATE template0")
-    yield with_database(server_url, name)
-    await connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
-    await connection.close()
+    with databases.copied("template0") as url:
+        yield url
 
 
 @pytest.fixture

@@ -2,32 +2,21 @@
 
 import asyncio
 from collections.abc import Iterator
-from urllib.parse import urlsplit, urlunsplit
-from uuid import uuid4
 
-import asyncpg
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from storecredit.postgres.servers import connect
-from tests.conftest import SEARCH_PATH
+from tests.conftest import SEARCH_PATH, Databases
 from tests.model.ledger_machine import LedgerMachine
 
 
 @pytest.fixture
-def url(server_url: str, template: str) -> Iterator[str]:
+def url(databases: Databases, template: str) -> Iterator[str]:
     """A superuser's URL of a fresh database; each example makes accounts of its own in it."""
-    name = f"test_{uuid4().hex}"
-
-    async def execute(statement: str) -> None:
-        connection = await asyncpg.connect(server_url)
-        await connection.execute(statement)
-        await connection.close()
-
-    asyncio.run(execute(f"CREATE DATABASE {name} TEMPLATE {template}"))
-    yield urlunsplit(urlsplit(server_url)._replace(path=f"/{name}"))
-    asyncio.run(execute(f"DROP DATABASE {name} WITH (FORCE)"))
+    with databases.copied(template) as copied:
+        yield copied
 
 
 def drive(url: str, *, examples: int, steps: int) -> None:

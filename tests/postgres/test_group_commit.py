@@ -4,8 +4,6 @@ import asyncio
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from urllib.parse import urlsplit, urlunsplit
-from uuid import uuid4
 
 import asyncpg
 import pytest
@@ -21,6 +19,7 @@ from storecredit.postgres.group_commit import (
 from storecredit.postgres.pool import Database
 from storecredit.postgres.servers import Connection
 from storecredit.telemetry import Metrics
+from tests.conftest import Databases
 from tests.postgres.commits import WAIT_MAX_SECONDS, Rows
 
 ACCOUNT = 0
@@ -36,20 +35,10 @@ def patience(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="module")
-def database_url(server_url: str, template: str) -> Iterator[str]:
+def database_url(databases: Databases, template: str) -> Iterator[str]:
     """One fresh database for all tests here: each makes its table anew, and uses no other."""
-    name = f"test_{uuid4().hex}"
-    asyncio.run(execute(server_url, f"CREATE DATABASE {name} TEMPLATE {template}"))
-    yield urlunsplit(urlsplit(server_url)._replace(path=f"/{name}"))
-    asyncio.run(execute(server_url, f"DROP DATABASE {name} WITH (FORCE)"))
-
-
-async def execute(url: str, statement: str) -> None:
-    connection = await asyncpg.connect(url)
-    try:
-        await connection.execute(statement)
-    finally:
-        await connection.close()
+    with databases.copied(template) as url:
+        yield url
 
 
 @pytest.fixture

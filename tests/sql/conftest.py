@@ -8,24 +8,13 @@ owner alike takes `kind` and runs for each.
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from urllib.parse import urlsplit, urlunsplit
-from uuid import uuid4
 
 import asyncpg
 import pytest
 
 from storecredit.ledger.owners import OwnerKind
 from storecredit.postgres.servers import Connection, connect
-from tests.conftest import SEARCH_PATH, connect_as_superuser, execute
-
-
-@pytest.fixture
-async def empty_url(server_url: str) -> AsyncIterator[str]:
-    """A superuser's URL of a fresh database in which nothing has been made yet."""
-    name = f"test_{uuid4().hex}"
-    await execute(server_url, f"CREATE DATABASE {name} TEMPLATE template0")
-    yield urlunsplit(urlsplit(server_url)._replace(path=f"/{name}"))
-    await execute(server_url, f"DROP DATABASE {name} WITH (FORCE)")
+from tests.conftest import SEARCH_PATH, connect_as_superuser
 
 
 async def connect_as_app(url: str) -> Connection:
