@@ -582,7 +582,8 @@ FUNCTION book_adjustment(p_provider text, p_adjustment_id text, p_transaction_id
 -- Outcome: booked, replayed, already_booked, other_owner, unknown_owner, conflict.
 FUNCTION book_by_hand(p_provider text, p_transaction_id text, p_subscription_id text,
     p_owner_kind text, p_owner_id uuid, p_credits int, p_amount bigint, p_currency text,
-    p_paid_at timestamptz, p_description text) RETURNS TABLE(outcome text, payment payments);
+    p_paid_at timestamptz, p_description text, p_actor text DEFAULT NULL) RETURNS
+    TABLE(outcome text, payment payments);
 
 -- Books a paid checkout and adds its credits, once. Outcome: booked, already_booked,
 -- unknown_transaction, mismatch, period_paid, conflict; only booked writes.
@@ -636,8 +637,8 @@ FUNCTION create_generations(p_account_ids bigint[], p_session_ids uuid[], p_requ
 -- Makes a store with its account and opening credits, and returns it. Not idempotent: a store id
 -- is used once. Errors: SC002 credits below 0, SC003 request id.
 FUNCTION create_store(p_store_id uuid, p_name text, p_shop_domain text,
-    p_tier text DEFAULT 'default', p_credits int DEFAULT 0, p_request_id text DEFAULT NULL) RETURNS
-    stores;
+    p_tier text DEFAULT 'default', p_credits int DEFAULT 0, p_request_id text DEFAULT NULL,
+    p_actor text DEFAULT NULL) RETURNS stores;
 
 -- Gives a store one more API key and announces it. false: no such store. Not idempotent.
 FUNCTION create_store_api_key(p_store_id uuid, p_key_id uuid, p_key_hash bytea, p_key_start text,
@@ -1064,11 +1065,11 @@ FUNCTION are_fresh(p_account_ids bigint[], p_amounts int[], p_request_ids text[]
 -- writes. For the functions that know what was paid.
 FUNCTION book_payment(p_payment payments, p_description text,
     p_expires_at timestamptz DEFAULT NULL, p_rollover_max bigint DEFAULT NULL,
-    p_rollover_until timestamptz DEFAULT NULL) RETURNS text;
+    p_rollover_until timestamptz DEFAULT NULL, p_actor text DEFAULT NULL) RETURNS text;
 
 -- Books a payment that the operator has named, and settles its event. Outcome: booked,
 -- already_booked, conflict. For book_by_hand.
-FUNCTION book_payment_by_hand(p_payment payments, p_description text) RETURNS text;
+FUNCTION book_payment_by_hand(p_payment payments, p_description text, p_actor text) RETURNS text;
 
 -- Takes credits for requests of any accounts, in order. Outcome per item: deducted, overage,
 -- already_deducted, conflict, insufficient.

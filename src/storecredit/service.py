@@ -29,6 +29,8 @@ from storecredit.ledger.hold_records import HoldRecords
 from storecredit.ledger.holds import Holds
 from storecredit.ledger.owner_pages import OwnerPages
 from storecredit.ledger.pace import Pace
+from storecredit.operator.corrections import Corrections
+from storecredit.operator.owner_names import OwnerNames
 from storecredit.operator.report import Reports
 from storecredit.operator.requests import Requests
 from storecredit.postgres.job_queue import JobQueue
@@ -73,12 +75,13 @@ async def assembled(settings: Settings, database: Database) -> AsyncIterator[Ser
     results = ResultStore(settings.data_dir, settings.signing_key)
     billing = Billing.from_settings(settings, database)
     credits = Credits(database, timedelta(days=settings.refund_grace_days))
+    stores = Stores(database, tiers=settings.rate_limits)
     parts = Parts(
         settings=settings,
         metrics=metrics,
         gauges=Gauges(database, credits, billing.problems),
         database=database,
-        stores=Stores(database, tiers=settings.rate_limits),
+        stores=stores,
         api_keys=ApiKeys(database, listener),
         rate_limits=RateLimits(settings),
         credits=credits,
@@ -98,6 +101,8 @@ async def assembled(settings: Settings, database: Database) -> AsyncIterator[Ser
         sessions=Sessions(database),
         requests=Requests(database),
         reports=Reports(database),
+        corrections=Corrections(database),
+        owner_names=OwnerNames(database, stores),
         lifecycle=lifecycle,
         results=results,
         catalogue=billing.catalogue,

@@ -18,6 +18,7 @@ import storecredit
 from storecredit.cli import (
     backup,
     billing,
+    corrections,
     credits,
     demo,
     keys,
@@ -54,6 +55,7 @@ psql.add_to(app)
 upgrading.add_to(app)
 app.add_typer(stores.app, name="store")
 app.add_typer(keys.app, name="key")
+corrections.add_to(credits.app)
 app.add_typer(credits.app, name="credits")
 app.add_typer(requests.app, name="request")
 app.add_typer(billing.app, name="billing")

@@ -1,5 +1,7 @@
 """Options and arguments that several commands share, and the settings they add up to."""
 
+import getpass
+import os
 import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -18,6 +20,7 @@ DURATION_MAX: Final = timedelta(days=36_500)
 PRIORITY_MAX: Final = 1000
 REQUEST_ID_MAX: Final = 200
 DESCRIPTION_MAX: Final = 500
+ACTOR_MAX: Final = 100
 SEARCH_MAX: Final = 253
 
 _FLAGS: Final = ("host", "port", "processes", "data_dir", "database_url")
@@ -65,6 +68,24 @@ def search_text(text: str) -> str:
     return text
 
 
+def actor_text(text: str) -> str:
+    """Who does something, as the ledger names them."""
+    text = text.strip()
+    if not (1 <= len(text) <= ACTOR_MAX and text.isprintable()):
+        raise typer.BadParameter(f"a name has 1 to {ACTOR_MAX} printable characters")
+    return text
+
+
+def actor_of(name: str | None) -> str:
+    """Who does it: the name that was given, else whoever is logged in here."""
+    if name is not None:
+        return name
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # an id that nobody has given a name, as in a container
+        return f"uid {os.getuid()}"
+
+
 def origin_text(text: str) -> str:
     """A web origin, as browsers send it."""
     from storecredit.stores.origins import normalise_origin
@@ -93,6 +114,16 @@ DatabaseUrl = Annotated[
         help="A PostgreSQL of your own, 15 or later: postgresql://user@host/database. A password "
         "is safer in STORECREDIT_DATABASE_URL: everyone on this machine can read a flag.",
         show_default="the embedded one",
+    ),
+]
+Actor = Annotated[
+    str | None,
+    typer.Option(
+        "--as",
+        parser=actor_text,
+        metavar="NAME",
+        help="Who does it; stands in the ledger, for the operator alone.",
+        show_default="your login name",
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]

@@ -45,6 +45,8 @@ HTTP: Final = ScopeType.HTTP
 """What is served; named here, as looking up a member of an enum takes long."""
 B2B: Final = "/api/v1"
 ADMIN: Final = "/api/admin"
+ADMIN_ACTOR: Final = "admin"
+"""Who did what is done with the admin token, as the ledger names it."""
 B2C: Final = "/api/trpc"
 RESULTS: Final = "/results"
 CREATE_PATH: Final = "/api/v1/generation/create"

@@ -11,6 +11,7 @@ from litestar.types import ASGIApp, ExceptionHandlersMap
 from storecredit.web import (
     admin,
     admin_billing,
+    admin_corrections,
     admin_generations,
     admin_holds,
     admin_keys,
@@ -83,6 +84,9 @@ def routes(*, serves_metrics: bool = True) -> list[Any]:
                 admin_keys.revoke_key,  # DELETE /stores/{store_id}/keys/{key_id}
                 admin_keys.rotate_key,  # POST  /stores/{store_id}/keys/{key_id}/rotate
                 admin.add_credits,  # POST  /stores/{store_id}/credits
+                admin_corrections.remove_credits,  # POST  /stores/{store_id}/credits/remove
+                admin_corrections.update_grant,  # PUT   /stores/{store_id}/grants/{seq}
+                admin_corrections.transfer_credits,  # POST  /credits/transfer
                 transactions.list_store_transactions,  # GET   /stores/{store_id}/transactions
                 admin_generations.list_generations,  # GET   /stores/{store_id}/generations
                 admin_holds.create_hold,  # POST  /users/{user_id}/holds

@@ -63,6 +63,7 @@ _PARAMETERS: Final = {
     "key_id": "The API key.",
     "session_id": "The generation, as its creation named it.",
     "problem_id": "The problem, as the list of problems names it.",
+    "seq": "The grant, as the list of grants names it.",
     "event_id": "The payment provider's event, as the list of problems names it.",
     "transaction_id": "The payment, by the provider's id, as the list of problems names it.",
     "token": "What a generation's `result_url` ends with.",

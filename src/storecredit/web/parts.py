@@ -19,6 +19,8 @@ from storecredit.ledger.hold_records import HoldRecords
 from storecredit.ledger.holds import Holds
 from storecredit.ledger.owner_pages import OwnerPages
 from storecredit.ledger.pace import Pace
+from storecredit.operator.corrections import Corrections
+from storecredit.operator.owner_names import OwnerNames
 from storecredit.operator.report import Reports
 from storecredit.operator.requests import Requests
 from storecredit.postgres.pool import Database
@@ -55,6 +57,8 @@ class Parts:
     sessions: Sessions
     requests: Requests
     reports: Reports
+    corrections: Corrections
+    owner_names: OwnerNames
     lifecycle: Lifecycle
     results: ResultStore
     catalogue: Catalogue

@@ -23,8 +23,8 @@ SET enable_seqscan = off
 SET enable_bitmapscan = off
 AS $$
 -- Purpose: add credits: a purchase, a subscription's period, a grant, a bonus; with terms of their own.
---   Null terms: they never expire, in the middle of the order (100); grants and bonuses are promo,
---   all else is paid; what comes back to them after their end lives on for 30 days.
+--   Null terms: they never expire, in the middle of the order (100), paid or promo as their type is
+--   (movement_types.credit_kind); what comes back to them after their end lives on for 30 days.
 -- Locks: the account. Idempotent by (account, request id).
 -- Outcomes: true: added now; false: this request had added the same.
 -- Errors: unknown_account, invalid_amount, invalid_type (no addition, or not for this kind of

@@ -158,7 +158,8 @@ SET enable_bitmapscan = off
 AS $$
 -- Purpose: what is left of a grant expires at another moment; null: never. The ledger says so by a
 --   movement that leaves the balance as it is, whose grant takes the other's place.
--- Locks: the account. Idempotent: a grant that expires then already is left alone.
+-- Locks: the account. Idempotent: a grant that expires then already is left alone, and so is what
+--   took its place with that very end.
 -- Outcomes: set (now, or before: `seq` is the grant that ends then, `credits` what it has left)
 --   | ended (nothing is left of it) | not_found.
 -- Errors: unknown_account, invalid_terms (a moment that is over).
@@ -166,14 +167,25 @@ DECLARE
     v_account record;
     v_grants bigint[];
     v_terms grants;
+    v_before bigint;
 BEGIN
     v_account := lock_settled_account(p_account_id);
     SELECT g.* INTO v_terms FROM grants g WHERE g.account_id = p_account_id AND g.seq = p_seq;
     v_grants := grants_of_account(p_account_id, v_account.balance, v_account.grants);
     credits := credits_in_grants(v_grants, p_seq);
     seq := p_seq;
-    outcome := CASE WHEN v_terms.seq IS NULL THEN 'not_found' WHEN credits = 0 THEN 'ended'
-        ELSE 'set' END;
+    -- The newest that took its place.
+    SELECT max(m.seq) INTO v_before FROM movements m
+    WHERE m.account_id + 0 = p_account_id AND m.origin_seq = p_seq AND m.type = 'reissue';
+    IF credits = 0 AND v_before IS NOT NULL THEN
+        seq := v_before;
+        credits := credits_in_grants(v_grants, seq);
+        SELECT g.* INTO v_terms FROM grants g
+        WHERE g.account_id = p_account_id AND g.seq = v_before
+          AND g.expires_at IS NOT DISTINCT FROM p_expires_at;
+    END IF;
+    outcome := CASE WHEN credits > 0 AND v_terms.seq IS NOT NULL THEN 'set'
+        WHEN v_before IS NULL AND v_terms.seq IS NULL THEN 'not_found' ELSE 'ended' END;
     IF outcome <> 'set' OR v_terms.expires_at IS NOT DISTINCT FROM p_expires_at THEN
         RETURN;
     ELSIF p_expires_at <= clock_timestamp() THEN
@@ -182,7 +194,9 @@ BEGIN
     seq := v_account.seq + 1;
     PERFORM write_grant(p_account_id, seq, credits, v_terms.kind, v_terms.priority, p_expires_at,
         v_terms.grace);
-    PERFORM append_movement(p_account_id, 'reissue', credits, 'grant:' || p_seq, p_description,
+    -- Credits may come back to a grant that another has taken the place of: then it is done again.
+    PERFORM append_movement(p_account_id, 'reissue', credits,
+        concat_ws(':', 'grant', p_seq, CASE WHEN v_before IS NOT NULL THEN seq END), p_description,
         add_to_grants(p_account_id, v_grants, ARRAY[p_seq, -credits, seq, credits]), p_seq, p_actor);
 END;
 $$;

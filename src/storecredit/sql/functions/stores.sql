@@ -10,7 +10,8 @@ CREATE OR REPLACE FUNCTION create_store(
     p_shop_domain text,
     p_tier text DEFAULT 'default',
     p_credits int DEFAULT 0,
-    p_request_id text DEFAULT NULL
+    p_request_id text DEFAULT NULL,
+    p_actor text DEFAULT NULL
 )
 RETURNS stores
 LANGUAGE plpgsql
@@ -20,7 +21,7 @@ AS $$
 -- Purpose: make a store, its account and its opening credits, or nothing at all.
 -- Locks: the new rows. Idempotency: none; a store id is used once (unique_violation).
 -- Outcomes: the new store, active. With p_credits > 0 a grant of that many stands in its ledger
---   under p_request_id.
+--   under p_request_id, made by p_actor.
 -- Errors: invalid_amount (p_credits < 0), invalid_request_id (only where there are credits),
 --   check_violation for a name, domain or tier of the wrong length.
 DECLARE
@@ -31,12 +32,13 @@ BEGIN
     VALUES (p_store_id, p_name, p_shop_domain, p_tier)
     RETURNING * INTO v_store;
     IF coalesce(p_credits, 0) <> 0 THEN
-        PERFORM add_to_account(v_account_id, p_credits, 'grant', p_request_id, 'Opening credits');
+        PERFORM add_to_account(v_account_id, p_credits, 'grant', p_request_id, 'Opening credits',
+            p_actor => p_actor);
     END IF;
     RETURN v_store;
 END;
 $$;
-COMMENT ON FUNCTION create_store(uuid, text, text, text, int, text) IS
+COMMENT ON FUNCTION create_store(uuid, text, text, text, int, text, text) IS
     'Makes a store with its account and opening credits, and returns it. Not idempotent: a store '
     'id is used once. Errors: SC002 credits below 0, SC003 request id.';
 

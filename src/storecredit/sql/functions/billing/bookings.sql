@@ -10,7 +10,8 @@ CREATE OR REPLACE FUNCTION book_by_hand(
     p_amount bigint,
     p_currency text,
     p_paid_at timestamptz,
-    p_description text
+    p_description text,
+    p_actor text DEFAULT NULL
 )
 RETURNS TABLE (outcome text, payment payments)
 LANGUAGE plpgsql
@@ -19,8 +20,8 @@ SET search_path FROM CURRENT
 AS $$
 -- Purpose: the operator says how many credits a provider's transaction is worth: its payment, so
 --   that a refund finds it, and the credits in the buyer's ledger, as a purchase. Its event is
---   settled with it. The buyer is whose checkout or subscription it pays; an owner that is named
---   (p_owner_id is not null) must be the same, or says it where no record does.
+--   settled with it. p_actor: who says so. The buyer is whose checkout or subscription it pays; an
+--   owner that is named (p_owner_id is not null) must be the same, or says it where no record does.
 -- Locks: the checkout's row, the subscription's, then the account. Idempotent by transaction.
 -- Outcomes: booked | replayed (by hand before, for the same credits) | already_booked (for others,
 --   or by its event) | other_owner | unknown_owner (no record and nobody named, or not known)
@@ -55,7 +56,7 @@ BEGIN
         payment := (p_provider, p_transaction_id, coalesce(v_recorded, v_named),
             v_checkout.checkout_id, p_subscription_id, p_paid_at, NULL, now(), 'purchase',
             p_credits, p_amount, p_currency, v_request_id);
-        outcome := book_payment_by_hand(payment, p_description);
+        outcome := book_payment_by_hand(payment, p_description, p_actor);
         -- Another call at the same time may have booked it, for this buyer or another one.
         payment := payment_of(p_provider, p_transaction_id);
         IF outcome = 'conflict' AND payment.request_id = v_request_id THEN
@@ -66,11 +67,12 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION book_by_hand(
-    text, text, text, text, uuid, int, bigint, text, timestamptz, text) IS
+    text, text, text, text, uuid, int, bigint, text, timestamptz, text, text) IS
     'Books a provider''s transaction by hand, for so many credits, once, and settles its event. '
     'Outcome: booked, replayed, already_booked, other_owner, unknown_owner, conflict.';
 
-CREATE OR REPLACE FUNCTION book_payment_by_hand(p_payment payments, p_description text)
+CREATE OR REPLACE FUNCTION book_payment_by_hand(
+    p_payment payments, p_description text, p_actor text)
 RETURNS text
 LANGUAGE plpgsql
 AS $$
@@ -81,7 +83,7 @@ AS $$
 DECLARE
     v_outcome text;
 BEGIN
-    v_outcome := book_payment(p_payment, p_description);
+    v_outcome := book_payment(p_payment, p_description, p_actor => p_actor);
     IF v_outcome = 'booked' THEN
         UPDATE provider_events e
         SET status = 'processed', reason = 'Booked by hand.', settled_at = now()
@@ -97,7 +99,7 @@ EXCEPTION WHEN unique_violation THEN
     RETURN 'already_booked';
 END;
 $$;
-COMMENT ON FUNCTION book_payment_by_hand(payments, text) IS
+COMMENT ON FUNCTION book_payment_by_hand(payments, text, text) IS
     'Books a payment that the operator has named, and settles its event. Outcome: booked, '
     'already_booked, conflict. For book_by_hand.';
 

@@ -159,13 +159,15 @@ CREATE OR REPLACE FUNCTION book_payment(
     p_description text,
     p_expires_at timestamptz DEFAULT NULL,
     p_rollover_max bigint DEFAULT NULL,
-    p_rollover_until timestamptz DEFAULT NULL
+    p_rollover_until timestamptz DEFAULT NULL,
+    p_actor text DEFAULT NULL
 )
 RETURNS text
 LANGUAGE plpgsql
 AS $$
 -- Purpose: the credits of a payment that is not booked yet, with their terms, and its row, or
 --   neither. Of what a subscription adds, what its downgrades missed is taken at once.
+--   p_actor: who books it by hand.
 -- Locks: the caller holds the rows that the payment came of; the account. Idempotency: the caller's.
 -- Outcomes: booked | period_paid (another transaction paid the subscription's period) | conflict
 --   (the credits that stand under its request id are not this payment's). Only `booked` writes.
@@ -182,7 +184,8 @@ BEGIN
         BEGIN
             IF NOT add_to_account(p_payment.account_id, p_payment.credits::int, p_payment.kind,
                 p_payment.request_id, p_description, p_expires_at,
-                p_rollover_max => p_rollover_max, p_rollover_until => p_rollover_until) THEN
+                p_rollover_max => p_rollover_max, p_rollover_until => p_rollover_until,
+                p_actor => p_actor) THEN
                 RETURN 'conflict';
             END IF;
         EXCEPTION WHEN SQLSTATE 'SC004' THEN
@@ -197,7 +200,7 @@ BEGIN
     RETURN 'booked';
 END;
 $$;
-COMMENT ON FUNCTION book_payment(payments, text, timestamptz, bigint, timestamptz) IS
+COMMENT ON FUNCTION book_payment(payments, text, timestamptz, bigint, timestamptz, text) IS
     'Books a payment and adds its credits. Outcome: booked, period_paid, conflict; only booked '
     'writes. For the functions that know what was paid.';
 

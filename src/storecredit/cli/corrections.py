@@ -1,0 +1,254 @@
+"""`storecredit credits remove | transfer | set-expiry`: what the operator corrects by hand."""
+
+from collections.abc import Awaitable, Callable
+from contextlib import contextmanager
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated, Any, assert_never
+from uuid import uuid4
+
+import typer
+
+from storecredit.cli import output
+from storecredit.cli.database import Rooms, against
+from storecredit.cli.options import (
+    CREDITS_MAX,
+    Actor,
+    DatabaseUrl,
+    DataDir,
+    Json,
+    actor_of,
+    description_text,
+    moment,
+    request_id_text,
+    settings_of,
+)
+from storecredit.cli.problems import Failed, Misused
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from storecredit.ledger.owners import Owner
+    from storecredit.operator.corrections import Insufficient, NotDone
+
+_OWNER_HELP = (
+    "A store by id, name or domain, or an end user by id; store:ID or user:ID where an id is both."
+)
+
+
+def reason_text(text: str) -> str:
+    """Why something is done; not nothing."""
+    if not text.strip():
+        raise typer.BadParameter("say why, for the ledger")
+    return description_text(text)
+
+
+OwnerArgument = Annotated[str, typer.Argument(metavar="STORE", help=_OWNER_HELP)]
+Reason = Annotated[
+    str, typer.Option("--reason", parser=reason_text, help="Why; stands in the ledger.")
+]
+RequestId = Annotated[
+    str | None,
+    typer.Option(
+        "--request-id",
+        parser=request_id_text,
+        metavar="ID",
+        help="Done once per id: give the same again to repeat a command safely.",
+        show_default="a new one, which is printed",
+    ),
+]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Put this module's commands among those of `storecredit credits`."""
+    app.command("remove")(remove)
+    app.command("transfer")(transfer)
+    app.command("set-expiry")(set_expiry)
+
+
+def remove(
+    owner: OwnerArgument,
+    reason: Reason,
+    amount: Annotated[
+        int | None, typer.Argument(metavar="[AMOUNT]", min=1, max=CREDITS_MAX, help="How many.")
+    ] = None,
+    all_: Annotated[bool, typer.Option("--all", help="All that are there, instead.")] = False,
+    request_id: RequestId = None,
+    actor: Actor = None,
+    data_dir: DataDir = None,
+    database_url: DatabaseUrl = None,
+    json: Json = False,
+) -> None:
+    """Take credits out, never below zero; what is held stays."""
+    if all_ is (amount is not None):
+        raise Misused("Give an amount, or --all; one of the two. Nothing was removed.")
+    cause = request_id or f"req_{uuid4()}"
+
+    async def act(rooms: Rooms) -> dict[str, Any]:
+        from storecredit.operator.corrections import Corrections, Errand, Removed
+
+        whose = await _owner(rooms, owner)
+        with _in_doubt(cause):
+            outcome = await Corrections(rooms.database).remove(
+                whose, amount, Errand(cause, reason, actor_of(actor))
+            )
+        if not isinstance(outcome, Removed):
+            raise Failed(_why_not(outcome))
+        return {
+            "removed": not outcome.replayed,
+            "amount": outcome.amount,
+            "balance": outcome.balance,
+            "request_id": cause,
+        }
+
+    done = _run(act, data_dir, database_url)
+    if json:
+        output.as_json(done)
+        return
+    said = "Removed {amount}" if done["removed"] else "{amount} had been removed before"
+    typer.echo(f"{said.format_map(done)}, request id {cause}.")
+    typer.echo(f"The balance is {done['balance']}.")
+
+
+def transfer(
+    source: Annotated[str, typer.Argument(metavar="FROM", help=_OWNER_HELP)],
+    target: Annotated[str, typer.Argument(metavar="TO", help="Likewise.")],
+    amount: Annotated[
+        int, typer.Argument(metavar="AMOUNT", min=1, max=CREDITS_MAX, help="How many.")
+    ],
+    reason: Reason,
+    request_id: RequestId = None,
+    actor: Actor = None,
+    data_dir: DataDir = None,
+    database_url: DatabaseUrl = None,
+    json: Json = False,
+) -> None:
+    """Hand credits of one store or end user to another: both movements or neither."""
+    cause = request_id or f"req_{uuid4()}"
+
+    async def act(rooms: Rooms) -> dict[str, Any]:
+        from storecredit.operator.corrections import Corrections, Errand, Transferred
+
+        giver, taker = await _owner(rooms, source), await _owner(rooms, target)
+        with _in_doubt(cause):
+            outcome = await Corrections(rooms.database).transfer(
+                giver, taker, amount, Errand(cause, reason, actor_of(actor))
+            )
+        if not isinstance(outcome, Transferred):
+            raise Failed(_why_not(outcome))
+        return {
+            "transferred": not outcome.replayed,
+            "amount": outcome.amount,
+            "from_balance": outcome.from_balance,
+            "to_balance": outcome.to_balance,
+            "request_id": cause,
+        }
+
+    done = _run(act, data_dir, database_url)
+    if json:
+        output.as_json(done)
+        return
+    said = "Transferred {amount}" if done["transferred"] else "{amount} had been transferred before"
+    typer.echo(f"{said.format_map(done)}, request id {cause}.")
+    typer.echo("The balances are {from_balance} and {to_balance}.".format_map(done))
+
+
+def set_expiry(
+    owner: OwnerArgument,
+    grant: Annotated[
+        int, typer.Argument(metavar="GRANT", min=1, help="The grant's seq, as grants are listed.")
+    ],
+    expires_at: Annotated[
+        datetime | None,
+        typer.Option(
+            "--expires-at",
+            parser=moment,
+            metavar="TIME",
+            help="2027-01-31 (its first moment, UTC) or 2027-01-31T10:30+01:00.",
+        ),
+    ] = None,
+    never: Annotated[bool, typer.Option("--never", help="It does not end any more.")] = False,
+    reason: Annotated[
+        str, typer.Option("--reason", parser=description_text, help="Why; stands in the ledger.")
+    ] = "",
+    actor: Actor = None,
+    data_dir: DataDir = None,
+    database_url: DatabaseUrl = None,
+    json: Json = False,
+) -> None:
+    """Let what is left of a grant end at another time, or never."""
+    if never is (expires_at is not None):
+        raise Misused("Give --expires-at or --never, one of the two. Nothing was changed.")
+
+    async def act(rooms: Rooms) -> dict[str, Any]:
+        from storecredit.operator.corrections import Corrections, NotDone
+
+        outcome = await Corrections(rooms.database).set_expiry(
+            await _owner(rooms, owner), grant, expires_at, reason, actor_of(actor)
+        )
+        if isinstance(outcome, NotDone):
+            raise Failed(_why_not(outcome))
+        return {
+            "seq": outcome.seq,
+            "credits": outcome.credits,
+            "expires_at": outcome.expires_at,
+        }
+
+    output.record(_run(act, data_dir, database_url), json=json)
+
+
+def _run(
+    act: Callable[[Rooms], Awaitable[dict[str, Any]]], data_dir: Any, database_url: str | None
+) -> dict[str, Any]:
+    return against(settings_of(data_dir=data_dir, database_url=database_url), act)
+
+
+async def _owner(rooms: Rooms, name: str) -> "Owner":
+    """Who is meant. Raises `Failed`, or `Misused` where it may be one of several."""
+    from storecredit.operator.owner_names import OwnerNames, spelled
+
+    match await OwnerNames(rooms.database, rooms.stores).named(name):
+        case ():
+            raise Failed(
+                f"There is no store or end user {name}. `storecredit store list` lists stores."
+            )
+        case (owner,):
+            return owner
+        case several:
+            listed = ", ".join(map(spelled, several))
+            raise Misused(f"{name} is several: {listed}. Name one of them like that.")
+
+
+@contextmanager
+def _in_doubt(request_id: str) -> "Iterator[None]":
+    """Say how to repeat what may have been done, where the database gave no answer."""
+    from storecredit.postgres.errors import DatabaseUnavailable
+
+    try:
+        yield
+    except DatabaseUnavailable as error:
+        raise Failed(
+            f"{error}. It is not known whether it was done: repeat the command with "
+            f"--request-id {request_id}, which does it at most once."
+        ) from error
+
+
+def _why_not(outcome: "Insufficient | NotDone") -> str:
+    from storecredit.operator.corrections import Insufficient, NotDone
+
+    match outcome:
+        case Insufficient(balance, _):
+            return f"There are {balance} credits. Nothing was done."
+        case NotDone.CONFLICT:
+            return "This request id did something else before. Nothing was done now."
+        case NotDone.SAME_OWNER:
+            return "These are the same owner. Nothing was done."
+        case NotDone.UNKNOWN_OWNER:
+            return "There is no such store or end user any more. Nothing was done."
+        case NotDone.PAST:
+            return "That time is past. Nothing was changed."
+        case NotDone.NOT_FOUND:
+            return "There is no such grant."
+        case NotDone.ENDED:
+            return "Nothing is left of that grant: used up, ended, or another took its place."
+        case _:
+            assert_never(outcome)
