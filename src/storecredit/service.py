@@ -29,6 +29,7 @@ from storecredit.ledger.hold_records import HoldRecords
 from storecredit.ledger.holds import Holds
 from storecredit.ledger.owner_pages import OwnerPages
 from storecredit.ledger.pace import Pace
+from storecredit.ledger.spending import Spending
 from storecredit.operator.corrections import Corrections
 from storecredit.operator.owner_names import OwnerNames
 from storecredit.operator.report import Reports
@@ -70,6 +71,7 @@ async def assembled(settings: Settings, database: Database) -> AsyncIterator[Ser
     listener = Listener(database, CHANNEL)
     queue = JobQueue(database, ENTRYPOINT)
     lifecycle = Lifecycle(database, settings, metrics)
+    spending = Spending(database, settings, metrics)
     balances = BalanceReads(database, settings, metrics)
     holds = Holds(database, settings, metrics)
     results = ResultStore(settings.data_dir, settings.signing_key)
@@ -104,6 +106,7 @@ async def assembled(settings: Settings, database: Database) -> AsyncIterator[Ser
         corrections=Corrections(database),
         owner_names=OwnerNames(database, stores),
         lifecycle=lifecycle,
+        spending=spending,
         results=results,
         catalogue=billing.catalogue,
         checkouts=billing.checkouts,
@@ -116,7 +119,7 @@ async def assembled(settings: Settings, database: Database) -> AsyncIterator[Ser
     sweep = Sweep(database, lifecycle, results, queue, settings, metrics)
     expiry = ExpirySweep(database, settings, metrics)
     listening = asyncio.create_task(listener.run(), name="listener")
-    committing = (lifecycle, balances, holds, expiry)
+    committing = (lifecycle, spending, balances, holds, expiry)
     for part in committing:
         await part.open()
     try:

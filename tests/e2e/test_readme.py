@@ -36,12 +36,18 @@ def test_make_run_serves_a_demo_store_and_the_examples_answer_as_shown(
         assert again.startswith("HTTP/1.1 200 ")
         assert "idempotent-replayed: true" in again.lower()
         assert re.findall("session_id.*?,", again) == re.findall("session_id.*?,", first)
+        spends = f"KEY={key}\n" + adapted(
+            README.block("curl -s http://127.0.0.1:8080/api/v1/credits/spend")
+        )
+        for _ in range(2):
+            assert run(spends, environment, tmp_path) == README.blocks("json")[1].strip()
         reads = f"KEY={key}\n" + adapted(
-            README.block("curl -s http://127.0.0.1:8080/api/v1/credits")
+            README.block("curl -s http://127.0.0.1:8080/api/v1/credits/balance")
         )
         shown = run(reads, environment, tmp_path)
-        assert '{"data":{"balance":99,"total_purchased":100,"total_spent":1},"error":null}' in shown
+        assert README.blocks("json")[2].strip() in shown
         assert "deduction,1,99,order-1001" in shown
+        assert "deduction,5,94,call-2001" in shown
         operate = run(README.block('export PATH="$PWD/.venv/bin'), environment, tmp_path)
         assert "Hats & Co" in operate
     assert not (tmp_path / "data" / "postgres" / "postmaster.pid").exists()
@@ -106,6 +112,7 @@ def test_every_block_of_commands_is_run_by_one_of_these_tests() -> None:
         ["make", "run"],
         ["make", "test"],
         ["KEY=sc_live_…", "curl"],
+        ["curl", "-s"],
         ["curl", "-s"],
         ["export", 'PATH="$PWD/.venv/bin:$PATH"'],
         ["STORECREDIT_ADMIN_TOKEN=choose-a-long-one", "storecredit"],

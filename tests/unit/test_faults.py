@@ -34,6 +34,11 @@ class Flat(msgspec.Struct):
     words: Annotated[list[Checked], msgspec.Meta(max_length=2)] | None = None
 
 
+class Rows(msgspec.Struct):
+    rows: list[Flat]
+    inner: list[Inner] = msgspec.field(default_factory=list)
+
+
 def places(value: Any, type_: Any = Outer) -> list[str]:
     return [fault.key for fault in faults_of(value, type_, Settings())]
 
@@ -84,6 +89,18 @@ def test_checks_of_what_is_decoded_are_those_of_its_faults() -> None:
     ):
         assert [field.refuses(body, Settings()) for field in fields] == refuses
         assert bool(places(msgspec.to_builtins(body), Flat)) == any(refuses)
+
+
+def test_checks_of_the_items_of_a_list_are_those_of_its_faults() -> None:
+    checked = checked_fields(Rows)
+    for body, refuses in (
+        (Rows([]), False),
+        (Rows([Flat("yes")], [Inner("yes")]), False),
+        (Rows([Flat("yes"), Flat("yes", ["no"])]), True),
+        (Rows([], [Inner("yes"), Inner("no")]), True),
+    ):
+        assert any(each.refuses(body, Settings()) for each in checked) is refuses
+        assert bool(places(msgspec.to_builtins(body), Rows)) is refuses
 
 
 def test_a_check_that_would_be_passed_over_is_no_type_for_a_direct_route() -> None:

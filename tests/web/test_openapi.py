@@ -31,6 +31,10 @@ ENDPOINTS = {
     "POST /api/v1/credits/holds/{hold_id}/capture",
     "POST /api/v1/credits/holds/{hold_id}/release",
     "POST /api/v1/credits/holds/{hold_id}/extend",
+    "POST /api/v1/credits/spend",
+    "POST /api/v1/credits/spend/batch",
+    "GET /api/v1/credits/spend/{spend_request_id}",
+    "POST /api/v1/credits/spend/{spend_request_id}/refund",
     "POST /api/v1/billing/checkout",
     "GET /api/v1/billing/plans",
     "GET /api/v1/billing/subscriptions",
@@ -68,6 +72,9 @@ ENDPOINTS = {
     "POST /api/admin/users/{user_id}/holds/{hold_id}/capture",
     "POST /api/admin/users/{user_id}/holds/{hold_id}/release",
     "POST /api/admin/users/{user_id}/holds/{hold_id}/extend",
+    "POST /api/admin/users/{user_id}/spend",
+    "GET /api/admin/users/{user_id}/spend/{spend_request_id}",
+    "POST /api/admin/users/{user_id}/spend/{spend_request_id}/refund",
     "GET /api/admin/verify",
 }
 
@@ -213,6 +220,14 @@ async def test_what_stores_read_is_described_field_by_field(document: dict[str, 
         "BalanceView",
         "Transaction",
         "Health",
+        "SpendBody",
+        "SpendItem",
+        "SpendMade",
+        "SpendAnswer",
+        "SpendView",
+        "RefundBody",
+        "RefundMade",
+        "RefundView",
     ):
         for field, schema in schemas[name]["properties"].items():
             assert field in plain or schema.get("description"), f"{name}.{field}"

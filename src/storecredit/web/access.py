@@ -38,6 +38,7 @@ from storecredit.web.headers import (
 )
 from storecredit.web.links import address_asked
 from storecredit.web.paths import path_of
+from storecredit.web.request_ids import REQUEST_ID_MAX, is_request_id
 from storecredit.web.route_templates import RouteTemplates
 from storecredit.web.trpc_errors import of_failure, refused
 
@@ -56,7 +57,6 @@ MOVED_BELOW: Final = (CREDITS, USERS)
 """Below these, a POST moves credits: a store's own, or those of an end user."""
 KEYED_PATHS: Final = frozenset({CREATE_PATH, "/api/v1/billing/checkout"})
 """Where an Idempotency-Key takes the place of X-Request-Id; it does so wherever credits move."""
-REQUEST_ID_MAX: Final = 200
 PREFLIGHT_SECONDS: Final = 600
 METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"})
 """Counted by name. Anybody can make up another, and each name would be one more time series."""
@@ -333,12 +333,6 @@ def _request_id(scope: HTTPScope, headers: SentHeaders) -> tuple[str, Failure | 
 def call_ids(request_id: str) -> list[str]:
     """The ids of a tRPC request: as its path names its calls, so this header their ids."""
     return [each.strip(" \t") for each in request_id.split(",")]
-
-
-def is_request_id(value: str) -> bool:
-    """Whether `value` can name a request, in a header as in the body of a purchase."""
-    has_a_length = 1 <= len(value) <= REQUEST_ID_MAX and value == value.strip()
-    return has_a_length and value.isascii() and value.isprintable()
 
 
 def _unquoted(value: str) -> str:

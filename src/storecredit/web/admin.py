@@ -13,9 +13,7 @@ from storecredit.ledger.discrepancies import DiscrepancyKind
 from storecredit.ledger.outcomes import Addition, AdditionType
 from storecredit.ledger.owners import Owner
 from storecredit.ledger.verify import verify as verify_ledger
-from storecredit.settings import Settings
 from storecredit.stores.stores import Store
-from storecredit.web.access import REQUEST_ID_MAX, is_request_id
 from storecredit.web.admin_keys import no_nul
 from storecredit.web.bodies import Body
 from storecredit.web.envelope import Envelope, ErrorCode, Failure, not_found
@@ -23,18 +21,9 @@ from storecredit.web.faults import Check
 from storecredit.web.grant_terms import ExpiresAt, Kind, Priority, refused_terms, terms_of
 from storecredit.web.openapi import example, operator_errors
 from storecredit.web.parts import Parts
-
-
-def _request_id_refusal(request_id: str, _settings: Settings) -> str | None:
-    if is_request_id(request_id):
-        return None
-    return f"A request id has 1 to {REQUEST_ID_MAX} printable ASCII characters."
-
+from storecredit.web.request_ids import RequestId
 
 Amount = Annotated[int, msgspec.Meta(ge=1, le=AMOUNT_MAX)]
-RequestId = Annotated[
-    str, msgspec.Meta(min_length=1, max_length=REQUEST_ID_MAX), Check(_request_id_refusal)
-]
 Description = Annotated[str, msgspec.Meta(max_length=500), Check(no_nul)]
 
 

@@ -22,7 +22,7 @@ from storecredit.operator.owner_names import NAME_MAX, spelled
 from storecredit.settings import Settings
 from storecredit.stores.stores import Store
 from storecredit.web.access import ADMIN_ACTOR
-from storecredit.web.admin import Amount, RequestId
+from storecredit.web.admin import Amount
 from storecredit.web.admin_keys import no_nul
 from storecredit.web.bodies import Body
 from storecredit.web.envelope import Envelope, ErrorCode, Failure, invalid, not_found
@@ -31,6 +31,7 @@ from storecredit.web.moments import utc
 from storecredit.web.openapi import example, operator_errors
 from storecredit.web.paging import SEQ_DIGITS_MAX
 from storecredit.web.parts import Parts
+from storecredit.web.request_ids import RequestId
 
 
 def _reason_refusal(reason: str, _settings: Settings) -> str | None:

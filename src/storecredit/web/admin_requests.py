@@ -10,7 +10,6 @@ from litestar.params import PathParameter, QueryParameter
 from storecredit.ledger.owners import Owner
 from storecredit.operator.records import RequestsFound
 from storecredit.postgres.errors import StatementCancelled
-from storecredit.web.access import is_request_id
 from storecredit.web.admin_keys import no_nul
 from storecredit.web.envelope import Envelope, ErrorCode, Failure, invalid, not_found, unavailable
 from storecredit.web.faults import Check
@@ -18,6 +17,7 @@ from storecredit.web.named_stores import store_called
 from storecredit.web.openapi import operator_errors
 from storecredit.web.parts import Parts
 from storecredit.web.paths import named_request
+from storecredit.web.request_ids import is_request_id
 
 OfStore = Annotated[
     str | None,

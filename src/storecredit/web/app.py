@@ -17,6 +17,7 @@ from storecredit.web import (
     admin_keys,
     admin_report,
     admin_requests,
+    admin_spending,
     admin_stores,
     b2b,
     b2c,
@@ -26,6 +27,8 @@ from storecredit.web import (
     holds,
     named_stores,
     public,
+    spend_forms,
+    spending,
     transactions,
     webhooks,
 )
@@ -61,6 +64,10 @@ def routes(*, serves_metrics: bool = True) -> list[Any]:
                 holds.capture_hold,  # POST /credits/holds/{hold_id}/capture
                 holds.release_hold,  # POST /credits/holds/{hold_id}/release
                 holds.extend_hold,  # POST /credits/holds/{hold_id}/extend
+                spending.spend_credits,  # POST /credits/spend
+                spending.spend_credits_in_batch,  # POST /credits/spend/batch
+                spending.get_spend,  # GET  /credits/spend/{spend_request_id}
+                spending.refund_spend,  # POST /credits/spend/{spend_request_id}/refund
                 billing.create_checkout,  # POST /billing/checkout
                 billing.list_plans,  # GET  /billing/plans
                 billing.list_subscriptions,  # GET  /billing/subscriptions
@@ -103,6 +110,9 @@ def routes(*, serves_metrics: bool = True) -> list[Any]:
                 admin_billing.retry_event,  # POST  /billing/events/{event_id}/retry
                 admin_report.get_report,  # GET   /report
                 admin_requests.get_request,  # GET   /requests/{request_id}
+                admin_spending.spend_user_credits,  # POST  /users/{user_id}/spend
+                admin_spending.get_user_spend,  # GET   /users/{user_id}/spend/{id}
+                admin_spending.refund_user_spend,  # POST  /users/{user_id}/spend/{id}/refund
                 admin.verify,  # GET   /verify
             ],
         ),
@@ -130,6 +140,8 @@ def direct_routes() -> dict[tuple[str, str], DirectRoute | DirectDoor]:
     return {
         ("POST", CREATE_PATH): DirectRoute(b2b.create, b2b.CreateBody),
         ("GET", "/api/v1/credits/balance"): DirectRoute(balance.balance),
+        ("POST", spending.SPEND_PATH): DirectRoute(spending.spend, spend_forms.SpendBody),
+        ("POST", spending.BATCH_PATH): DirectRoute(spending.spend_batch, spend_forms.SpendBatch),
         ("POST", "/api/trpc/generation.create"): DirectDoor(b2c.call_directly, f"{B2C}/{{path}}"),
     }
 

@@ -51,7 +51,7 @@ _REQUEST_ID: Final = {
 _IDEMPOTENCY_KEY: Final = {
     "name": "Idempotency-Key",
     "in": "header",
-    "description": "Takes the place of X-Request-Id. The same id is charged once, however often it "
+    "description": "Takes the place of X-Request-Id. What it names is done once, however often it "
     "is sent.",
     "schema": {"type": "string", "minLength": 1, "maxLength": 200},
 }
@@ -86,7 +86,7 @@ _ANSWER_HEADERS: Final = {
     "Idempotent-Replayed": _header(
         "`true`: this request was answered before; nothing new is done."
     ),
-    "X-Credits-Remaining": _header("The store's balance.", "integer"),
+    "X-Credits-Remaining": _header("The balance of whose credits they are.", "integer"),
     "Location": _header("The address of what was made (a URI reference: RFC 9110, 10.2.2)."),
     "X-Next-Cursor": _header("Of a page of CSV: `next_cursor`, which CSV has no place for."),
     "Content-Disposition": _header("Of a whole file: its name."),
@@ -112,6 +112,11 @@ _BALANCE_KNOWN: Final = {
     "releaseUserHold": {"200"},
     "extendHold": {"200"},
     "extendUserHold": {"200"},
+    "spendCredits": {"200", "201", "402"},
+    "spendCreditsInBatch": {"200"},
+    "refundSpend": {"200", "201"},
+    "spendUserCredits": {"200", "201", "402"},
+    "refundUserSpend": {"200", "201"},
     "getBalance": {"200"},
     "listTransactions": {"200"},
     "listStoreTransactions": {"200"},
@@ -129,6 +134,10 @@ _OF_ANSWER: Final = {
     ("releaseHold", "200"): ("Idempotent-Replayed",),
     ("releaseUserHold", "200"): ("Idempotent-Replayed",),
     ("getGeneration", "200"): ("Retry-After",),
+    ("spendCredits", "200"): ("Location",),
+    ("spendCredits", "201"): ("Location",),
+    ("spendUserCredits", "200"): ("Location",),
+    ("spendUserCredits", "201"): ("Location",),
     ("createStore", "201"): ("Location",),
     ("listTransactions", "200"): ("X-Next-Cursor", "Content-Disposition"),
     ("listStoreTransactions", "200"): ("X-Next-Cursor", "Content-Disposition"),
@@ -157,6 +166,7 @@ def document(routes: Sequence[Any]) -> bytes:
     for path, method, operation in _operations(schema["paths"]):
         _show_errors(operation, schemas)
         _add_parameters(path, method, operation)
+        _let_body_be_left_out(operation)
         _add_answer_headers(operation)
         if operation["operationId"] in _AS_CSV:
             operation["responses"]["200"]["content"]["text/csv"] = {"schema": {"type": "string"}}
@@ -184,7 +194,8 @@ def _config() -> OpenAPIConfig:
     return OpenAPIConfig(
         title="storecredit",
         version=importlib.metadata.version("storecredit"),
-        description="Prepaid credits for generations, given back when one fails.",
+        description="Prepaid credits, spent on whatever they are to pay for, and on generations, "
+        "which give them back when they fail.",
         tags=[Tag(name, description) for name, description in _TAGS.items()],
         use_handler_docstrings=True,
         components=Components(
@@ -266,6 +277,16 @@ def _add_parameters(path: str, method: str, operation: dict[str, Any]) -> None:
     if method == "POST" and (path in KEYED_PATHS or path.startswith(MOVED_BELOW)):
         parameters.append(_IDEMPOTENCY_KEY)
     parameters.append(_REQUEST_ID)
+
+
+def _let_body_be_left_out(operation: dict[str, Any]) -> None:
+    """A body that may be null may be left out; the framework says that it is required."""
+    body = operation.get("requestBody", {})
+    for content in body.get("content", {}).values():
+        [schema, *others] = content["schema"].get("oneOf", [None])
+        if others == [{"type": "null"}]:
+            content["schema"] = schema
+            body["required"] = False
 
 
 def _add_answer_headers(operation: dict[str, Any]) -> None:

@@ -19,6 +19,7 @@ from storecredit.ledger.hold_records import HoldRecords
 from storecredit.ledger.holds import Holds
 from storecredit.ledger.owner_pages import OwnerPages
 from storecredit.ledger.pace import Pace
+from storecredit.ledger.spending import Spending
 from storecredit.operator.corrections import Corrections
 from storecredit.operator.owner_names import OwnerNames
 from storecredit.operator.report import Reports
@@ -60,6 +61,7 @@ class Parts:
     corrections: Corrections
     owner_names: OwnerNames
     lifecycle: Lifecycle
+    spending: Spending
     results: ResultStore
     catalogue: Catalogue
     checkouts: Checkouts

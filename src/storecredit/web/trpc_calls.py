@@ -13,7 +13,7 @@ from urllib.parse import parse_qsl, unquote_to_bytes
 import msgspec
 
 from storecredit.web import superjson
-from storecredit.web.access import REQUEST_ID_MAX
+from storecredit.web.request_ids import REQUEST_ID_MAX
 from storecredit.web.trpc_errors import JSON, TrpcCode, TrpcError, bad_request, subscribes
 from storecredit.web.trpc_inputs import Check
 

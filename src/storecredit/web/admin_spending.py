@@ -1,0 +1,95 @@
+"""`/api/admin/users/{user_id}/spend…`: end users' credits, which the operator's server spends.
+
+Bodies and answers are those of a store that spends its own (`spending.py`).
+"""
+
+from typing import Any
+from uuid import UUID
+
+from litestar import Request, Response, get, post
+from litestar.di import NamedDependency
+from litestar.params import FromPath, JSONBody
+
+from storecredit.ledger.credits import AccountMissing
+from storecredit.ledger.owners import Account, Owner
+from storecredit.web.access import ADMIN
+from storecredit.web.envelope import Envelope, ErrorCode, not_found
+from storecredit.web.openapi import example, operator_errors
+from storecredit.web.parts import Parts
+from storecredit.web.spend_forms import RefundBody, RefundMade, SpendBody, SpendMade, SpendView
+from storecredit.web.spending import SpendId, read_of, refund_to, replayed_as, spend_from
+
+
+@post(
+    "/users/{user_id:uuid}/spend",
+    summary="Spend a user's credits",
+    operation_id="spendUserCredits",
+    response_description="The credits were taken",
+    responses={
+        **replayed_as(SpendMade),
+        **operator_errors(
+            ErrorCode.NOT_FOUND,
+            ErrorCode.INSUFFICIENT_CREDITS,
+            ErrorCode.IDEMPOTENCY_CONFLICT,
+            ErrorCode.PAYLOAD_TOO_LARGE,
+        ),
+    },
+    **example({"amount": 5, "description": "Translation, 5 pages"}),
+)
+async def spend_user_credits(
+    request: Request[Any, Any, Any],
+    parts: NamedDependency[Parts],
+    user_id: FromPath[UUID],
+    data: JSONBody[SpendBody],
+) -> Response[Envelope[SpendMade]]:
+    """As a store spends its own. The request id makes a retry safe; it is the user's alone."""
+    account = await known_account(parts, user_id)
+    path = f"{ADMIN}/users/{user_id}/spend"
+    return (await spend_from(account, request.scope, parts, data, path)).response()
+
+
+@post(
+    "/users/{user_id:uuid}/spend/{spend_request_id:str}/refund",
+    summary="Give a user's spend back, or a part of it",
+    operation_id="refundUserSpend",
+    response_description="The credits were given back",
+    responses={
+        **replayed_as(RefundMade),
+        **operator_errors(
+            ErrorCode.NOT_FOUND, ErrorCode.IDEMPOTENCY_CONFLICT, ErrorCode.REFUND_EXCEEDS_SPEND
+        ),
+    },
+    **example({"amount": 2}),
+)
+async def refund_user_spend(
+    request: Request[Any, Any, Any],
+    parts: NamedDependency[Parts],
+    user_id: FromPath[UUID],
+    spend_request_id: SpendId,
+    data: JSONBody[RefundBody | None] = None,
+) -> Response[Envelope[RefundMade]]:
+    """In parts, if need be, never more than was taken; all that is left if no amount is sent."""
+    account = await known_account(parts, user_id)
+    return (await refund_to(account, request.scope, parts, spend_request_id, data)).response()
+
+
+@get(
+    "/users/{user_id:uuid}/spend/{spend_request_id:str}",
+    summary="Read a user's spend",
+    operation_id="getUserSpend",
+    responses=operator_errors(ErrorCode.NOT_FOUND),
+)
+async def get_user_spend(
+    parts: NamedDependency[Parts], user_id: FromPath[UUID], spend_request_id: SpendId
+) -> Envelope[SpendView]:
+    """Whether it was made, what was given back of it, and what still may be."""
+    return Envelope(await read_of(await known_account(parts, user_id), parts, spend_request_id))
+
+
+async def known_account(parts: Parts, user_id: UUID) -> Account:
+    """The account of a user who has come once. Raises Failure for an unknown one."""
+    owner = Owner.user(user_id)
+    try:
+        return Account(await parts.credits.account_id(owner), owner)
+    except AccountMissing:
+        raise not_found("user: users are made when they first come with a token") from None
