@@ -38,14 +38,16 @@ AS $$
 -- Errors: unknown_account, invalid_amount, invalid_request_id.
 DECLARE
     v_count CONSTANT int[] := ARRAY[cardinality(p_account_ids)];
-    v_charged record := charge_accounts(p_account_ids[:], p_amounts[:], p_request_ids[:],
+    -- Counted from 1, as the places are. (One more array to unnest would cost more.)
+    v_amounts CONSTANT int[] := p_amounts[:];
+    v_charged record := charge_accounts(p_account_ids[:], v_amounts, p_request_ids[:],
         p_session_ids[:], array_fill('Image generation'::text, v_count));
 BEGIN
     INSERT INTO sessions (account_id, session_id, credits, request_id, fingerprint, input, metadata)
-    SELECT i.account_id, i.session_id, i.credits, i.request_id, i.fingerprint, i.input, i.metadata
-    FROM unnest(v_charged.outcomes, p_account_ids, p_session_ids, p_amounts, p_request_ids,
-                p_fingerprints, p_inputs, p_metadatas)
-        AS i (outcome, account_id, session_id, credits, request_id, fingerprint, input, metadata)
+    SELECT i.account_id, i.session_id, v_amounts[i.n], i.request_id, i.fingerprint, i.input, i.metadata
+    FROM unnest(v_charged.outcomes, p_account_ids, p_session_ids, p_request_ids, p_fingerprints,
+                p_inputs, p_metadatas) WITH ORDINALITY
+        AS i (outcome, account_id, session_id, request_id, fingerprint, input, metadata, n)
     WHERE i.outcome IN ('deducted', 'overage');
     -- No job of a session just made can live: what enqueue_jobs guards against needs no look-up.
     INSERT INTO pgqueuer (priority, entrypoint, payload, dedupe_key, status)
@@ -59,11 +61,11 @@ BEGIN
         session_ids := p_session_ids[:];
         statuses := array_fill('queued'::text, v_count);
         charged_as := array_fill('balance'::text, v_count);
-        credits := p_amounts[:];
+        credits := v_amounts;
     ELSE
         SELECT a.outcomes, a.session_ids, a.statuses, a.charged_as, a.credits
         INTO outcomes, session_ids, statuses, charged_as, credits
-        FROM answer_generations(p_account_ids[:], p_request_ids[:], p_amounts[:],
+        FROM answer_generations(p_account_ids[:], p_request_ids[:], v_amounts,
             p_fingerprints[:], v_charged.outcomes) a;
     END IF;
 END;
