@@ -12,6 +12,7 @@ from stand_ins.paddle.account import Event
 from stand_ins.paddle.api import PaddleStandIn
 from storecredit.billing.checkouts import CreditsOrder, PlanOrder
 from storecredit.ledger.owners import Owner
+from storecredit.ledger.verify import verify
 from storecredit.postgres.pool import Database
 from tests.billing.paddle_changes import PLANS_FILE, change_plan
 from tests.billing.seller import Seller, completed, running_seller
@@ -48,6 +49,7 @@ async def seller(
     file.write_text(rolling(PLANS_FILE))
     async with running_seller(paddle, database_url, admin, data_dir, plans_file=file) as running:
         yield running
+        assert (await verify(running.database, every_row=True)).discrepancies == ()
 
 
 # What a period's end means

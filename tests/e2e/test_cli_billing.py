@@ -153,7 +153,6 @@ def test_an_order_that_makes_no_sense_sells_nothing(
     "arguments, wrong",
     [
         (("billing", "checkout", NOBODY, "--credits", 0), "--credits"),
-        (("billing", "checkout", "nonsense", "--credits", 5), "STORE_ID"),
         (("billing", "checkout", NOBODY, "--credits", 5, "--request-id", "é"), "--request-id"),
         (("billing", "retry"), "EVENT_ID"),
         (("billing", "dismiss"), "PROBLEM_ID"),
