@@ -572,6 +572,10 @@ FUNCTION balance_at(p_account_id bigint, p_at timestamptz) RETURNS bigint;
 FUNCTION begin_overage_charge(p_account_id bigint, p_period date, p_subscription_id text,
     p_attempts int) RETURNS boolean;
 
+-- Refuses all that a user asks for, and announces it. true: blocked, now or before; false: no such
+-- user. Idempotent.
+FUNCTION block_user(p_user_id uuid) RETURNS boolean;
+
 -- Takes back the credits of a payment that was refunded or charged back, in proportion and never
 -- below zero, once. Outcome: booked, already_booked, unknown_payment, mismatch.
 FUNCTION book_adjustment(p_provider text, p_adjustment_id text, p_transaction_id text,
@@ -670,10 +674,14 @@ FUNCTION end_holds(p_account_ids bigint[], p_hold_ids uuid[], p_actions text[], 
 FUNCTION enqueue_jobs(p_entrypoint text, p_keys text[], p_payloads bytea[]) RETURNS void;
 
 -- Makes an end user with its account and starter credits, exactly once; withheld credits are given
--- at the first call that no longer withholds them. made, given or there. Errors: SC002 starter
--- credits below 0.
+-- at the first call that no longer withholds them. made, given, there or blocked. Errors: SC002
+-- starter credits below 0.
 FUNCTION ensure_user(p_user_id uuid, p_starter_credits int, p_withhold boolean DEFAULT false,
     OUT outcome text, OUT account_id bigint) RETURNS record;
+
+-- Removes what is personal of a user, blocks the user and keeps the ledger; what had not ended is
+-- failed and given back. erased: now; already_erased; not_found. Idempotent.
+FUNCTION erase_user(p_user_id uuid) RETURNS text;
 
 -- Writes the movements of all that has ended by now in these accounts. Returns how many.
 FUNCTION expire_credits(p_account_ids bigint[]) RETURNS bigint;
@@ -947,6 +955,9 @@ FUNCTION set_grant_expiry(p_account_id bigint, p_seq bigint, p_expires_at timest
 -- true: set; false: no such account. Errors: SC009 no such overage limit, or none for this owner.
 FUNCTION set_overage_limit(p_account_id bigint, p_overage_limit bigint) RETURNS boolean;
 
+-- Removes what was written of an erased user since, and says whether nothing more can come.
+FUNCTION settle_erasure(p_user_id uuid, p_late interval) RETURNS boolean;
+
 -- Settles an event as processed, ignored or set_aside. true: now; false: unknown or settled.
 FUNCTION settle_provider_event(p_provider text, p_event_id text, p_status text,
     p_reason text DEFAULT NULL, p_subject text DEFAULT NULL,
@@ -1029,6 +1040,10 @@ FUNCTION terms_of_period(p_starts_at timestamptz, p_ends_at timestamptz, p_rollo
 FUNCTION transfer_credits(p_from bigint, p_to bigint, p_amount int, p_request_id text,
     p_description text, p_actor text, OUT outcome text, OUT from_balance bigint,
     OUT to_balance bigint) RETURNS record;
+
+-- Lets a blocked user in again, and announces it. unblocked, now or before; erased: stays blocked;
+-- not_found. Idempotent.
+FUNCTION unblock_user(p_user_id uuid) RETURNS text;
 
 -- Changes what is given of a store (null: unchanged) and announces it. false: no such store.
 FUNCTION update_store(p_store_id uuid, p_name text DEFAULT NULL, p_shop_domain text DEFAULT NULL,
@@ -1178,6 +1193,9 @@ FUNCTION refuse_bad_items(p_amounts int[], p_request_ids text[]) RETURNS void;
 
 -- Refuses to write to a view of the interface.
 FUNCTION refuse_to_write() RETURNS trigger;
+
+-- Ends what an account has under way and removes what its owner has sent or was told.
+FUNCTION remove_personal(p_account_id bigint) RETURNS void;
 
 -- Gives back what requests of any accounts had taken, in order. Outcome per item: refunded,
 -- already_refunded, no_deduction, exceeds_deduction.

@@ -115,6 +115,7 @@ export interface Stats {
  *   as JSON; what else is wrong (an image that cannot be used, a pack that is not sold)
  *   is told in a sentence.
  * - UNAUTHORIZED (401): no valid token: sign in again.
+ * - FORBIDDEN (403): the user is blocked; nothing was done.
  * - NOT_FOUND (404): there is no such procedure, or the service cannot tell users
  *   apart.
  * - PAYLOAD_TOO_LARGE (413): the body is too large.

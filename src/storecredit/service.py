@@ -15,6 +15,7 @@ from datetime import timedelta
 
 from storecredit import telemetry
 from storecredit.billing.assembly import Billing
+from storecredit.generation.erasure import Erasure
 from storecredit.generation.generators import load_generator
 from storecredit.generation.lifecycle import ENTRYPOINT, Lifecycle
 from storecredit.generation.sessions import Sessions
@@ -41,6 +42,7 @@ from storecredit.settings import Settings
 from storecredit.stores.api_keys import CHANNEL, ApiKeys
 from storecredit.stores.rate_limits import RateLimits
 from storecredit.stores.stores import Stores
+from storecredit.users.directory import UserDirectory
 from storecredit.users.tokens import Tokens
 from storecredit.users.users import Users
 from storecredit.web.app import create_app, create_metrics_app
@@ -100,6 +102,8 @@ async def assembled(settings: Settings, database: Database) -> AsyncIterator[Ser
             anonymous_too=settings.anonymous_starter_credits,
             listener=listener,
         ),
+        user_directory=UserDirectory(database),
+        erasure=Erasure(database, settings),
         sessions=Sessions(database),
         requests=Requests(database),
         reports=Reports(database),

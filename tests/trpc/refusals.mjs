@@ -1,5 +1,6 @@
 // What cannot be done, as the official client learns of it: node refusals.mjs <url> <what> <token>
-// <image>. `off`: the service serves no users. `unserved`: what no tRPC of it serves.
+// <image>. `off`: the service serves no users. `blocked`: the user may not come in. `unserved`: what no
+// tRPC of it serves.
 
 import assert from 'node:assert/strict';
 import {
@@ -55,9 +56,31 @@ function subscribed(path, input) {
   });
 }
 
+const links = [httpLink(options), httpBatchLink(options), httpBatchStreamLink(options)];
+links.push(httpLink(overridden), httpBatchLink(overridden), httpBatchStreamLink(overridden));
+
+if (what === 'blocked') {
+  for (const link of links) {
+    const api = createTRPCClient({ links: [link] });
+    const calls = {
+      'credits.getBalance': api.credits.getBalance.query(),
+      'credits.getTransactions': api.credits.getTransactions.query({ limit: 'not looked at' }),
+      'credits.getPacks': api.credits.getPacks.query(),
+      'credits.purchase': api.credits.purchase.mutate({ packId: 'any' }),
+      'generation.create': api.generation.create.mutate({ modelImageUrl: image }),
+      'generation.getById': api.generation.getById.query({ sessionId: 'not looked at' }),
+      'generation.getHistory': api.generation.getHistory.query(),
+      'generation.getStats': api.generation.getStats.query(),
+    };
+    const errors = Object.entries(calls).map(async ([path, call]) => [path, await errorOf(call)]);
+    for (const [path, { data, message }] of await Promise.all(errors)) {
+      assert.deepEqual(data, { code: 'FORBIDDEN', httpStatus: 403, path });
+      assert.match(message, /blocked\. Nothing was done\.$/);
+    }
+  }
+}
+
 if (what === 'off') {
-  const links = [httpLink(options), httpBatchLink(options), httpBatchStreamLink(options)];
-  links.push(httpLink(overridden), httpBatchLink(overridden), httpBatchStreamLink(overridden));
   for (const link of links) {
     const api = createTRPCClient({ links: [link] });
     const errors = await Promise.all([

@@ -29,6 +29,7 @@ from storecredit.cli import (
     running,
     stores,
     upgrading,
+    users,
     verification,
 )
 
@@ -57,6 +58,7 @@ app.add_typer(stores.app, name="store")
 app.add_typer(keys.app, name="key")
 corrections.add_to(credits.app)
 app.add_typer(credits.app, name="credits")
+app.add_typer(users.app, name="user")
 app.add_typer(requests.app, name="request")
 app.add_typer(billing.app, name="billing")
 

@@ -64,7 +64,7 @@ def book(
         raise Misused("Name --store or --user, one of the two. Nothing was booked.")
 
     async def act(rooms: Rooms, billing: "Billing") -> "Booked":
-        store_id = None if store is None else await rooms.store_id(store)
+        store_id = None if store is None else await _store_id(rooms, store)
         return await _booked(billing, transaction_id, credits, description, store_id, user_id)
 
     settings = settings_of(data_dir=data_dir, database_url=database_url)
@@ -75,6 +75,13 @@ def book(
     output.record(view, json=json)
     if booked.replayed:
         output.note("It had been booked like this before; nothing was added.")
+
+
+async def _store_id(rooms: Rooms, store: str) -> UUID:
+    try:
+        return await rooms.store_id(store)
+    except Failed as unknown:
+        raise Failed(f"{unknown} Nothing was booked.") from unknown
 
 
 async def _booked(

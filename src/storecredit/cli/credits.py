@@ -1,39 +1,41 @@
 """`storecredit credits`: add credits to a store, and read its balance and its ledger."""
 
 from dataclasses import asdict
-from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Annotated, Any, Literal, assert_never
-from uuid import uuid4
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from storecredit.cli import output
+from storecredit.cli.additions import (
+    AdditionName,
+    Description,
+    ExpiresAt,
+    ExpiresIn,
+    Kind,
+    Priority,
+    RequestId,
+    added,
+    addition_of,
+    show_added,
+)
 from storecredit.cli.database import Rooms, against
 from storecredit.cli.options import (
     CREDITS_MAX,
     PAGE_DEFAULT,
-    PRIORITY_MAX,
     DatabaseUrl,
     DataDir,
     Json,
     Limit,
     StoreName,
-    description_text,
-    duration,
-    moment,
-    request_id_text,
     settings_of,
 )
-from storecredit.cli.problems import Failed, Misused, unknown_store
 
 if TYPE_CHECKING:
-    from storecredit.ledger.grants import Terms
+    from storecredit.ledger.owners import Owner
 
 COLUMNS = ("seq", "created_at", "type", "amount", "balance_after", "request_id", "description")
 
 # As ledger.outcomes lists them; named here so that `--help` does not load the ledger.
-AdditionName = Literal["grant", "purchase", "subscription"]
-KindName = Literal["paid", "promo"]
 MovementName = Literal[
     "deduction",
     "refund",
@@ -64,132 +66,26 @@ def add(
         ),
     ],
     type_: Annotated[AdditionName, typer.Option("--type", help="How they come in.")] = "grant",
-    request_id: Annotated[
-        str | None,
-        typer.Option(
-            "--request-id",
-            parser=request_id_text,
-            metavar="ID",
-            help="Credits are added once per id: give the same again to repeat a command safely.",
-            show_default="a new one, which is printed",
-        ),
-    ] = None,
-    description: Annotated[
-        str, typer.Option("--description", parser=description_text, help="Stands in the ledger.")
-    ] = "",
-    expires_at: Annotated[
-        datetime | None,
-        typer.Option(
-            "--expires-at",
-            parser=moment,
-            metavar="TIME",
-            help="From then on what is left of them cannot be spent: 2027-01-31 (its first moment, "
-            "UTC) or 2027-01-31T10:30+01:00.",
-            show_default="never",
-        ),
-    ] = None,
-    expires_in: Annotated[
-        timedelta | None,
-        typer.Option(
-            "--expires-in",
-            parser=duration,
-            metavar="TIME",
-            help="The same, from now: 30d, 12h, 90m or 2w.",
-            show_default="never",
-        ),
-    ] = None,
-    kind: Annotated[
-        KindName | None,
-        typer.Option(
-            "--kind",
-            help="Of what is alike else, promo is spent first.",
-            show_default="promo for a grant, else paid",
-        ),
-    ] = None,
-    priority: Annotated[
-        int | None,
-        typer.Option(
-            "--priority",
-            min=0,
-            max=PRIORITY_MAX,
-            help="The lower number is spent first.",
-            show_default="100",
-        ),
-    ] = None,
+    request_id: RequestId = None,
+    description: Description = "",
+    expires_at: ExpiresAt = None,
+    expires_in: ExpiresIn = None,
+    kind: Kind = None,
+    priority: Priority = None,
     data_dir: DataDir = None,
     database_url: DatabaseUrl = None,
     json: Json = False,
 ) -> None:
     """Add credits to a store, once per request id."""
-    if expires_at is not None and expires_in is not None:
-        raise Misused("Give --expires-at or --expires-in, not both. Nothing was added.")
-    cause = request_id or f"req_{uuid4()}"
+    addition = addition_of(
+        amount, type_, request_id, description, expires_at, expires_in, kind, priority
+    )
 
     async def act(rooms: Rooms) -> dict[str, Any]:
-        from storecredit.ledger.grants import GrantKind, Terms
-
-        store_id = await rooms.store_id(store)
-        terms = Terms(expires_at, expires_in, GrantKind(kind) if kind else None, priority)
-        added = await _added(rooms, store_id, amount, type_, cause, description, terms)
-        credits = await rooms.balance(store_id)
-        return {"added": added, "balance": credits["balance"], "request_id": cause}
+        return await added(rooms, await rooms.store_owner(store), addition)
 
     outcome = against(settings_of(data_dir=data_dir, database_url=database_url), act)
-    if json:
-        output.as_json(outcome)
-    elif outcome["added"]:
-        noun = "credit" if amount == 1 else "credits"
-        typer.echo(f"Added {amount} {noun} ({type_}), request id {cause}.")
-        typer.echo(f"The balance is {outcome['balance']}.")
-    else:
-        typer.echo(f"The request id {cause} had already added them: nothing changed.")
-        typer.echo(f"The balance is {outcome['balance']}.")
-
-
-async def _added(
-    rooms: Rooms,
-    store_id: Any,
-    amount: int,
-    type_: AdditionName,
-    request_id: str,
-    description: str,
-    terms: "Terms",
-) -> bool:
-    """Whether credits were added now; false: this request had added them before."""
-    from storecredit.ledger.outcomes import Addition, AdditionType
-    from storecredit.ledger.owners import Owner
-    from storecredit.postgres.errors import DatabaseUnavailable
-
-    try:
-        outcome = await rooms.credits.add(
-            Owner.store(store_id), amount, AdditionType(type_), request_id, description, terms
-        )
-    except DatabaseUnavailable as error:
-        raise Failed(
-            f"{error}. It is not known whether the credits were added: repeat the command with "
-            f"--request-id {request_id}, which adds them at most once."
-        ) from error
-    match outcome:
-        case Addition.ADDED:
-            return True
-        case Addition.ALREADY_ADDED:
-            return False
-        case Addition.CONFLICT:
-            raise Failed(
-                f"The request id {request_id} added another amount or type, or with other terms, "
-                "before. Nothing was added now."
-            )
-        case Addition.EXPIRED:
-            raise Misused("--expires-at is past: nobody could spend them. Nothing was added.")
-        case Addition.TOO_MANY_GRANTS:
-            raise Failed(
-                "The store has credits of as many additions with an expiry or a priority as can be "
-                "kept apart. Nothing was added: add them without, or once some are used up."
-            )
-        case Addition.UNKNOWN_OWNER:
-            raise unknown_store(store_id)
-        case _:
-            assert_never(outcome)
+    show_added(outcome, addition, json=json)
 
 
 @app.command("balance")
@@ -228,21 +124,35 @@ def history(
     """Show a store's ledger, newest first."""
 
     async def act(rooms: Rooms) -> dict[str, Any]:
-        from storecredit.ledger.credits import MovementFilter
-        from storecredit.ledger.outcomes import MovementType
-        from storecredit.ledger.owners import Owner
-
-        store_id = await rooms.store_id(store)
-        wanted = MovementFilter(MovementType(type_) if type_ else None, request_id)
-        found = await rooms.credits.movements(
-            Owner.store(store_id), wanted, limit=limit, before_seq=cursor
-        )
-        return {
-            "items": [asdict(movement) for movement in found.items],
-            "next_cursor": str(found.next_before_seq) if found.next_before_seq else None,
-        }
+        owner = await rooms.store_owner(store)
+        return await history_page(rooms, owner, type_, request_id, limit, cursor)
 
     found = against(settings_of(data_dir=data_dir, database_url=database_url), act)
+    show_history(found, json=json)
+
+
+async def history_page(
+    rooms: Rooms,
+    owner: "Owner",
+    type_: str | None,
+    request_id: str | None,
+    limit: int,
+    cursor: int | None,
+) -> dict[str, Any]:
+    """A page of a ledger, as the operator's API answers it."""
+    from storecredit.ledger.credits import MovementFilter
+    from storecredit.ledger.outcomes import MovementType
+
+    wanted = MovementFilter(MovementType(type_) if type_ else None, request_id)
+    found = await rooms.credits.movements(owner, wanted, limit=limit, before_seq=cursor)
+    return {
+        "items": [asdict(movement) for movement in found.items],
+        "next_cursor": str(found.next_before_seq) if found.next_before_seq else None,
+    }
+
+
+def show_history(found: dict[str, Any], *, json: bool) -> None:
+    """Print a page of a ledger."""
     if json:
         output.as_json(found)
         return

@@ -18,16 +18,18 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from storecredit.billing.assembly import Billing
+    from storecredit.generation.erasure import Erasure
     from storecredit.ledger.balances import Balance
     from storecredit.ledger.credits import Credits
     from storecredit.ledger.owner_pages import OwnerFilter, OwnerPage, OwnerPages
-    from storecredit.ledger.owners import OwnerKind
+    from storecredit.ledger.owners import Owner, OwnerKind
     from storecredit.ledger.pace import Pace
     from storecredit.postgres.opening import Wait
     from storecredit.postgres.pool import Database
     from storecredit.settings import Settings
     from storecredit.stores.api_keys import ApiKeys
     from storecredit.stores.stores import Store, Stores
+    from storecredit.users.directory import UserDirectory
 
 T = TypeVar("T")
 
@@ -42,6 +44,8 @@ class Rooms:
     credits: "Credits"
     pace: "Pace"
     owner_pages: "OwnerPages"
+    users: "UserDirectory"
+    erasure: "Erasure"
 
     async def store(self, named: str) -> "Store":
         """The store of this id, name or domain. Raises `Failed`: none; `Misused`: several."""
@@ -56,6 +60,12 @@ class Rooms:
     async def store_id(self, named: str) -> "UUID":
         """The id of a store; raises as `store`."""
         return (await self.store(named)).store_id
+
+    async def store_owner(self, named: str) -> "Owner":
+        """The store as owner of its credits; raises as `store`."""
+        from storecredit.ledger.owners import Owner
+
+        return Owner.store(await self.store_id(named))
 
     async def balance(self, store_id: "UUID") -> dict[str, Any]:
         """A store's credits, as the operator's API shows them."""
@@ -112,13 +122,17 @@ class Rooms:
 
 
 def _credits_view(credits: "Balance") -> dict[str, Any]:
+    overage = {"overage_used": credits.overage_used, "overage_limit": credits.overage_limit}
+    return {**credits_view(credits), **overage}
+
+
+def credits_view(credits: "Balance") -> dict[str, Any]:
+    """What an owner of any kind has, as the operator's API shows it."""
     return {
         "balance": credits.balance,
         "total_purchased": credits.total_added,
         "total_spent": credits.total_spent,
         "total_clawed_back": credits.total_clawed_back,
-        "overage_used": credits.overage_used,
-        "overage_limit": credits.overage_limit,
         "held": credits.held,
         "total_expired": credits.total_expired,
         "total_removed": credits.total_removed,
@@ -183,12 +197,14 @@ def note_the_wait(seconds: float, reason: str) -> None:
 
 def rooms(database: "Database", settings: "Settings") -> Rooms:
     """The rooms over one database."""
+    from storecredit.generation.erasure import Erasure
     from storecredit.ledger.credits import Credits
     from storecredit.ledger.owner_pages import OwnerPages
     from storecredit.ledger.pace import Pace
     from storecredit.postgres.listener import Listener
     from storecredit.stores.api_keys import CHANNEL, ApiKeys
     from storecredit.stores.stores import Stores
+    from storecredit.users.directory import UserDirectory
 
     return Rooms(
         database,
@@ -198,6 +214,8 @@ def rooms(database: "Database", settings: "Settings") -> Rooms:
         Credits(database, timedelta(days=settings.refund_grace_days)),
         Pace(database),
         OwnerPages(database),
+        UserDirectory(database),
+        Erasure(database, settings),
     )
 
 

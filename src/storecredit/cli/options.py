@@ -139,6 +139,10 @@ Cursor = Annotated[
     str | None,
     typer.Option("--cursor", metavar="CURSOR", help="Go on where a page ended: what it says."),
 ]
+UserId = Annotated[
+    UUID,
+    typer.Argument(metavar="USER", help="The end user's id; `storecredit user list` lists them."),
+]
 KeyId = Annotated[
     UUID, typer.Argument(metavar="KEY_ID", help="The API key; `storecredit key list` lists them.")
 ]

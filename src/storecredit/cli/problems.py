@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pydantic import ValidationError
     from pydantic_settings import SettingsError
 
+    from storecredit.ledger.owners import Owner
     from storecredit.stores.stores import Store
 
 FAILED: Final = 1
@@ -42,6 +43,16 @@ class Problem:
 def unknown_store(store: object) -> Failed:
     """No store has this id, name or domain."""
     return Failed(f"There is no store {shown(store)}. `storecredit store list` lists them.")
+
+
+def unknown_user(user_id: object) -> Failed:
+    """No end user has this id."""
+    return Failed(f"There is no end user {user_id}. `storecredit user list` lists them.")
+
+
+def unknown_owner(owner: "Owner") -> Failed:
+    """No store or end user, whichever is meant, has this id."""
+    return unknown_user(owner.id) if owner.kind.value == "user" else unknown_store(owner.id)
 
 
 def ambiguous_store(store: str, candidates: "Sequence[Store]") -> Misused:

@@ -2,7 +2,8 @@
 
 At every interval it makes a new job for each open session that has none, fails and refunds each
 session that is past its deadline, and deletes results, and what generators said, when their
-retention is over. Any number of processes may sweep at once.
+retention is over, and what is left of users who were erased. Any number of processes may sweep at
+once.
 """
 
 import asyncio
@@ -12,6 +13,7 @@ from datetime import timedelta
 from typing import Final
 
 from storecredit import telemetry
+from storecredit.generation.erasure import Erasure
 from storecredit.generation.lifecycle import ENTRYPOINT, GenerationJob, Lifecycle
 from storecredit.generation.sessions import Failure, FailureCode
 from storecredit.generation.storage import ResultStore
@@ -46,6 +48,7 @@ class Sweep:
         self._lifecycle = lifecycle
         self._results = results
         self._queue = queue
+        self._erasure = Erasure(database, settings)
         self._settings = settings
         self._metrics = metrics
         self._strays_due_at = time.monotonic()
@@ -61,6 +64,7 @@ class Sweep:
             self._requeue_orphans,
             self._delete_old_results,
             self._forget_old_messages,
+            self._settle_erasures,
             self._delete_strays,
             self._queue.forget_old_log,
             self._measure,
@@ -156,6 +160,15 @@ class Sweep:
             await self._database.fetchval(
                 "SELECT forget_generator_message($1, $2)", row["account_id"], row["session_id"]
             )
+
+    async def _settle_erasures(self) -> None:
+        for user_id in await self._erasure.due(ROUND_MAX):
+            with telemetry.bound(user_id=str(user_id)):
+                try:
+                    await self._erasure.settle(user_id)
+                except (OSError, StatementRefused) as error:
+                    # It stays due; the others must not stay with it.
+                    log.error("erasure_not_settled", reason=str(error))  # noqa: TRY400
 
     async def _delete_strays(self) -> None:
         if time.monotonic() < self._strays_due_at:

@@ -31,7 +31,8 @@ from storecredit.stores.lookups import Lookups
 from storecredit.stores.origins import normalise_origin
 
 CHANNEL: Final = "storecredit_keys"
-"""Where the functions in sql/functions/stores.sql announce a changed store, by its id."""
+"""Where the functions in sql/functions/stores.sql announce a changed store, and those in users.sql
+a user who was blocked or let in again, each by its id."""
 
 PREFIX: Final = "sc_live_"
 RANDOM_LENGTH: Final = 30

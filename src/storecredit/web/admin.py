@@ -91,7 +91,11 @@ async def add_credits(
     parts: NamedDependency[Parts], store: NamedDependency[Store], data: JSONBody[CreditsBody]
 ) -> Response[Envelope[CreditsAdded]]:
     """Adds credits once per request id; sending it again changes nothing."""
-    owner = Owner.store(store.store_id)
+    return await added(parts, Owner.store(store.store_id), data)
+
+
+async def added(parts: Parts, owner: Owner, data: CreditsBody) -> Response[Envelope[CreditsAdded]]:
+    """Add credits to a store or an end user, and say what came of it."""
     outcome = await parts.credits.add(
         owner,
         data.amount,
@@ -103,14 +107,14 @@ async def add_credits(
     match outcome:
         case Addition.ADDED | Addition.ALREADY_ADDED:
             credits = await parts.credits.balance(owner)
-            added = outcome is Addition.ADDED
+            is_new = outcome is Addition.ADDED
             return Response(
-                Envelope(CreditsAdded(added, credits.balance, data.request_id)),
-                status_code=201 if added else 200,
-                headers=None if added else {"Idempotent-Replayed": "true"},
+                Envelope(CreditsAdded(is_new, credits.balance, data.request_id)),
+                status_code=201 if is_new else 200,
+                headers=None if is_new else {"Idempotent-Replayed": "true"},
             )
         case Addition.UNKNOWN_OWNER:
-            raise not_found("store")
+            raise not_found(owner.kind.value)
         case Addition.CONFLICT:
             raise Failure(
                 ErrorCode.IDEMPOTENCY_CONFLICT,

@@ -53,8 +53,22 @@ async def list_generations(
 
     With `request_id` the one that this request made.
     """
+    owner = Owner.store(store.store_id)
+    return await generations_of(request, parts, owner, status, request_id, limit, cursor)
+
+
+async def generations_of(
+    request: Request[Any, Any, Any],
+    parts: Parts,
+    owner: Owner,
+    status: SessionStatus | None,
+    request_id: str | None,
+    limit: int,
+    cursor: str | None,
+) -> Envelope[OperatorGenerationPage]:
+    """A page of an owner's generations, as the operator reads them."""
     page = await parts.sessions.list(
-        await parts.credits.account_id(Owner.store(store.store_id)),
+        await parts.credits.account_id(owner),
         status=status,
         limit=limit,
         before=uuid_cursor(cursor),

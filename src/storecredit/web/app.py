@@ -19,6 +19,7 @@ from storecredit.web import (
     admin_requests,
     admin_spending,
     admin_stores,
+    admin_users,
     b2b,
     b2c,
     balance,
@@ -104,6 +105,14 @@ def routes(*, serves_metrics: bool = True) -> list[Any]:
                 admin_holds.extend_hold,  # POST  /users/{user_id}/holds/{hold_id}/extend
                 billing.create_store_checkout,  # POST  /stores/{store_id}/checkout
                 billing.list_store_subscriptions,  # GET   /stores/{store_id}/subscriptions
+                admin_users.list_users,  # GET   /users
+                admin_users.get_user,  # GET   /users/{user_id}
+                transactions.list_user_transactions,  # GET   /users/{user_id}/transactions
+                admin_users.list_user_generations,  # GET   /users/{user_id}/generations
+                admin_users.add_user_credits,  # POST  /users/{user_id}/credits
+                admin_users.block_user,  # POST  /users/{user_id}/block
+                admin_users.unblock_user,  # POST  /users/{user_id}/unblock
+                admin_users.erase_user,  # POST  /users/{user_id}/erase
                 admin_billing.list_problems,  # GET   /billing/problems
                 admin_billing.dismiss_problem,  # POST  /billing/problems/{problem_id}/dismiss
                 admin_billing.book_transaction,  # POST  /billing/transactions/{id}/book

@@ -16,6 +16,7 @@ from litestar.types.asgi_types import HTTPResponseBodyEvent, HTTPResponseStartEv
 
 from storecredit import telemetry
 from storecredit.ledger.owners import Account, Owner
+from storecredit.users.users import UserBlocked
 from storecredit.web.access import B2C, call_ids, visit_of
 from storecredit.web.bodies import DirectBody
 from storecredit.web.headers import RawHeaders, bearer_of
@@ -26,6 +27,7 @@ from storecredit.web.trpc import Streamed, answer
 from storecredit.web.trpc_calls import Asked, Unread, parameters_of
 from storecredit.web.trpc_errors import Answered, TrpcCode, TrpcError
 
+BLOCKED: Final = "This user is blocked. Nothing was done."
 PATHS: Final = ["/", "/{path:path}"]
 
 
@@ -126,7 +128,10 @@ async def _entered(
     if user is None:
         raise TrpcError(TrpcCode.UNAUTHORIZED, "Sign in: this needs a valid token.")
     telemetry.bind(user_id=str(user.user_id))
-    account_id = await parts.users.ensure(user.user_id, is_anonymous=user.is_anonymous)
+    try:
+        account_id = await parts.users.ensure(user.user_id, is_anonymous=user.is_anonymous)
+    except UserBlocked:
+        raise TrpcError(TrpcCode.FORBIDDEN, BLOCKED) from None
     account = Account(account_id, Owner.user(user.user_id))
     base_url = link_base(scope, parts)
 

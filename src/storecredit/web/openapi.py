@@ -26,6 +26,7 @@ MEANING: Final[dict[ErrorCode, str]] = {
     ErrorCode.NOT_FOUND: "there is no such thing, or it is another store's",
     ErrorCode.METHOD_NOT_ALLOWED: "the address does not take that method",
     ErrorCode.PAYLOAD_TOO_LARGE: "the body is too large",
+    ErrorCode.USER_ERASED: "the user was erased, and stays blocked",
     ErrorCode.HOLD_ENDED: "the hold has ended otherwise; `status` says how",
     ErrorCode.IDEMPOTENCY_CONFLICT: "the request id was used for something else",
     ErrorCode.CAPTURE_EXCEEDS_HOLD: "fewer credits are held than were to be captured",

@@ -1,6 +1,6 @@
 """What the lists of stores and of end users have in common: filters, order, cursor."""
 
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 from litestar.params import QueryParameter
 
@@ -27,6 +27,10 @@ Sort = Annotated[
     QueryParameter(
         description="`balance`: the lowest first; `name`: A to Z; `created`: the newest first."
     ),
+]
+UserSort = Annotated[
+    Literal["balance", "created"],
+    QueryParameter(description="`balance`: the lowest first; `created`: the newest first."),
 ]
 OwnerCursorText = Annotated[
     str | None,

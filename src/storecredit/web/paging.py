@@ -108,11 +108,27 @@ async def movement_filter(
     from_: From = None,
     to: To = None,
 ) -> MovementFilter:
-    """Which movements of a ledger are wanted. Raises Failure where `to` ends before `from`."""
+    """Which movements of a store are wanted. Raises Failure where `to` ends before `from`."""
+    wanted = None if type_ is None else MovementType(type_.value)
+    return _movement_filter(wanted, request_id, from_, to)
+
+
+async def user_movement_filter(
+    type_: Annotated[MovementType | None, QueryParameter(name="type")] = None,
+    request_id: WantedRequest = None,
+    from_: From = None,
+    to: To = None,
+) -> MovementFilter:
+    """Likewise, of an end user."""
+    return _movement_filter(type_, request_id, from_, to)
+
+
+def _movement_filter(
+    type_: MovementType | None, request_id: str | None, from_: str | None, to: str | None
+) -> MovementFilter:
     first = None if from_ is None else span(from_)
     last = None if to is None else span(to)
     if first is not None and last is not None and last.is_over_before(first.start):
         message = "`to` is before `from`."
         raise invalid(message, [{"key": "to", "source": "query", "message": message}])
-    wanted = None if type_ is None else MovementType(type_.value)
-    return MovementFilter(wanted, request_id, first and first.start, last and last.end)
+    return MovementFilter(type_, request_id, first and first.start, last and last.end)

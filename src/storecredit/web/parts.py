@@ -9,6 +9,7 @@ from storecredit.billing.paddle.events import PaddleEvents
 from storecredit.billing.paddle.signature import Signatures
 from storecredit.billing.problems import Problems
 from storecredit.billing.subscriptions import Subscriptions
+from storecredit.generation.erasure import Erasure
 from storecredit.generation.lifecycle import Lifecycle
 from storecredit.generation.sessions import Sessions
 from storecredit.generation.storage import ResultStore
@@ -30,6 +31,7 @@ from storecredit.stores.api_keys import ApiKeys
 from storecredit.stores.rate_limits import RateLimits
 from storecredit.stores.stores import Stores
 from storecredit.telemetry import Metrics
+from storecredit.users.directory import UserDirectory
 from storecredit.users.tokens import Tokens
 from storecredit.users.users import Users
 from storecredit.web.gauges import Gauges
@@ -55,6 +57,8 @@ class Parts:
     grants: Grants
     tokens: Tokens
     users: Users
+    user_directory: UserDirectory
+    erasure: Erasure
     sessions: Sessions
     requests: Requests
     reports: Reports

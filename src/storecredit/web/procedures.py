@@ -278,6 +278,7 @@ ERRORS: Final[Mapping[TrpcCode, str]] = {
     "missing, of another type or out of bounds, the message is zod's list of issues, as JSON; what "
     "else is wrong (an image that cannot be used, a pack that is not sold) is told in a sentence",
     TrpcCode.UNAUTHORIZED: "no valid token: sign in again",
+    TrpcCode.FORBIDDEN: "the user is blocked; nothing was done",
     TrpcCode.NOT_FOUND: "there is no such procedure, or the service cannot tell users apart",
     TrpcCode.PAYLOAD_TOO_LARGE: "the body is too large",
     TrpcCode.UNSUPPORTED_MEDIA_TYPE: "the body is no JSON (FormData, a file)",

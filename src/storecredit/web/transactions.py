@@ -1,22 +1,23 @@
-"""`GET …/transactions`: a store's ledger as store and operator read it, in pages or whole."""
+"""`GET …/transactions`: a ledger as its store or the operator reads it, in pages or whole."""
 
 from collections.abc import AsyncIterator
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 from uuid import UUID
 
 import msgspec
 from litestar import Request, Response, get
 from litestar.di import NamedDependency, Provide
 from litestar.openapi.datastructures import ResponseSpec
+from litestar.params import FromPath
 
 from storecredit.ledger.credits import Movement, MovementFilter
-from storecredit.ledger.outcomes import StoreMovementType
-from storecredit.ledger.owners import Owner
+from storecredit.ledger.outcomes import MovementType, StoreMovementType
+from storecredit.ledger.owners import Owner, OwnerKind
 from storecredit.stores.stores import Store
 from storecredit.web.access import caller_of
 from storecredit.web.csv_export import CsvFile, csv_page, lines, struct_lines, wants_csv
-from storecredit.web.envelope import Envelope, ErrorCode
+from storecredit.web.envelope import Envelope, ErrorCode, not_found
 from storecredit.web.headers import CREDITS_REMAINING
 from storecredit.web.moments import utc
 from storecredit.web.openapi import operator_errors, said, store_errors
@@ -26,6 +27,7 @@ from storecredit.web.paging import (
     SeqCursor,
     movement_filter,
     seq_cursor,
+    user_movement_filter,
 )
 from storecredit.web.parts import Parts
 
@@ -50,14 +52,33 @@ class TransactionPage(msgspec.Struct, frozen=True):
     next_cursor: Annotated[str | None, said("The `cursor` of the next page; null: there is none.")]
 
 
-Answer = Response[Envelope[TransactionPage]] | Response[bytes] | CsvFile
+class UserTransaction(Transaction, frozen=True):
+    """One movement of an end user's credits."""
 
-_ANSWERED = {
+    # It stays in its place, in JSON and CSV.
+    type: MovementType  # type: ignore[assignment]  # only read, and never as a store's
+
+
+class UserTransactionPage(msgspec.Struct, frozen=True):
+    """Movements, newest first."""
+
+    items: list[UserTransaction]
+    next_cursor: Annotated[str | None, said("The `cursor` of the next page; null: there is none.")]
+
+
+Answer = Response[Envelope[TransactionPage]] | Response[bytes] | CsvFile
+UserAnswer = Response[Envelope[UserTransactionPage]] | Response[bytes] | CsvFile
+
+_DESCRIPTION: Final = (
+    "Movements, newest first; with `Accept: text/csv` a CSV file of all of them, or of the page "
+    "that `limit` or `cursor` asks for"
+)
+_ANSWERED: Final = {
+    200: ResponseSpec(Envelope[TransactionPage], description=_DESCRIPTION, generate_examples=False)
+}
+_USERS_ANSWERED: Final = {
     200: ResponseSpec(
-        Envelope[TransactionPage],
-        description="Movements, newest first; with `Accept: text/csv` a CSV file of all of them, "
-        "or of the page that `limit` or `cursor` asks for",
-        generate_examples=False,
+        Envelope[UserTransactionPage], description=_DESCRIPTION, generate_examples=False
     )
 }
 
@@ -84,7 +105,8 @@ async def list_transactions(
     stands a `'`. A file that could not be read to its end is broken off, without the end of its
     chunked encoding.
     """
-    return await _answer(request, parts, caller_of(request.scope).store_id, wanted, limit, cursor)
+    owner = Owner.store(caller_of(request.scope).store_id)
+    return await _answer(request, parts, owner, wanted, limit, cursor)
 
 
 @get(
@@ -103,27 +125,50 @@ async def list_store_transactions(
     cursor: SeqCursor = None,
 ) -> Answer:
     """As the store reads it: newest first; with `Accept: text/csv` whole, as a file."""
-    return await _answer(request, parts, store.store_id, wanted, limit, cursor)
+    return await _answer(request, parts, Owner.store(store.store_id), wanted, limit, cursor)
+
+
+@get(
+    "/users/{user_id:uuid}/transactions",
+    summary="Read an end user's ledger",
+    operation_id="listUserTransactions",
+    dependencies={"wanted": Provide(user_movement_filter)},
+    responses={**_USERS_ANSWERED, **operator_errors(ErrorCode.NOT_FOUND)},
+)
+async def list_user_transactions(
+    request: Request[Any, Any, Any],
+    parts: NamedDependency[Parts],
+    user_id: FromPath[UUID],
+    wanted: NamedDependency[MovementFilter],
+    limit: OptionalLimit = None,
+    cursor: SeqCursor = None,
+) -> UserAnswer:
+    """Newest first, by the ledger's own names; with `Accept: text/csv` whole, as a file."""
+    if await parts.user_directory.get(user_id) is None:
+        raise not_found("user")
+    return await _answer(request, parts, Owner.user(user_id), wanted, limit, cursor)
 
 
 async def _answer(
     request: Request[Any, Any, Any],
     parts: Parts,
-    store_id: UUID,
+    owner: Owner,
     wanted: MovementFilter,
     limit: int | None,
     cursor: str | None,
-) -> Answer:
+) -> Response[Any] | CsvFile:
     is_csv = wants_csv(request)
     if is_csv and limit is None and cursor is None:
-        return await _whole(parts, store_id, wanted)
-    page = await _page(parts, store_id, wanted, limit=limit or PAGE_DEFAULT, cursor=cursor)
+        return await _whole(parts, owner, wanted)
+    page = await _page(parts, owner, wanted, limit=limit or PAGE_DEFAULT, cursor=cursor)
     if is_csv:
         return csv_page(Transaction.__struct_fields__, page.items, page.next_cursor)
     return Response(Envelope(page), headers=_remaining(page, wanted, cursor))
 
 
-def _remaining(page: TransactionPage, wanted: MovementFilter, cursor: str | None) -> dict[str, str]:
+def _remaining(
+    page: TransactionPage | UserTransactionPage, wanted: MovementFilter, cursor: str | None
+) -> dict[str, str]:
     """What the newest movement left, where the page begins with it."""
     if cursor is not None or wanted != MovementFilter():
         return {}
@@ -131,39 +176,45 @@ def _remaining(page: TransactionPage, wanted: MovementFilter, cursor: str | None
 
 
 async def _page(
-    parts: Parts, store_id: UUID, wanted: MovementFilter, *, limit: int, cursor: str | None
-) -> TransactionPage:
-    page = await parts.credits.movements(
-        Owner.store(store_id), wanted, limit=limit, before_seq=seq_cursor(cursor)
-    )
-    return TransactionPage(
-        [_transaction(movement) for movement in page.items],
-        str(page.next_before_seq) if page.next_before_seq else None,
-    )
+    parts: Parts, owner: Owner, wanted: MovementFilter, *, limit: int, cursor: str | None
+) -> TransactionPage | UserTransactionPage:
+    page = await parts.credits.movements(owner, wanted, limit=limit, before_seq=seq_cursor(cursor))
+    next_cursor = str(page.next_before_seq) if page.next_before_seq else None
+    if owner.kind is OwnerKind.USER:
+        return UserTransactionPage(list(map(_user_transaction, page.items)), next_cursor)
+    return TransactionPage(list(map(_transaction, page.items)), next_cursor)
 
 
-async def _whole(parts: Parts, store_id: UUID, wanted: MovementFilter) -> CsvFile:
-    windows = parts.credits.whole_ledger(Owner.store(store_id), wanted)
+async def _whole(parts: Parts, owner: Owner, wanted: MovementFilter) -> CsvFile:
+    row = _user_transaction if owner.kind is OwnerKind.USER else _transaction
+    windows = parts.credits.whole_ledger(owner, wanted)
     # Before the answer begins: what cannot be read now is an error like any other.
     first = await anext(windows, None) or ()
 
     async def content() -> AsyncIterator[bytes]:
         yield lines([Transaction.__struct_fields__])
-        yield struct_lines(map(_transaction, first))
+        yield struct_lines(map(row, first))
         async for window in windows:
-            yield struct_lines(map(_transaction, window))
+            yield struct_lines(map(row, window))
 
-    return CsvFile(content(), f"transactions-{store_id}")
+    return CsvFile(content(), f"transactions-{owner.id}")
 
 
 def _transaction(movement: Movement) -> Transaction:
-    return Transaction(
-        seq=movement.seq,
-        type=StoreMovementType(movement.type.value),
-        amount=movement.amount,
-        balance_after=movement.balance_after,
-        request_id=movement.request_id,
-        session_id=movement.session_id,
-        description=movement.description,
-        created_at=utc(movement.created_at),
-    )
+    return Transaction(type=StoreMovementType(movement.type.value), **_fields(movement))
+
+
+def _user_transaction(movement: Movement) -> UserTransaction:
+    return UserTransaction(type=movement.type, **_fields(movement))
+
+
+def _fields(movement: Movement) -> dict[str, Any]:
+    return {
+        "seq": movement.seq,
+        "amount": movement.amount,
+        "balance_after": movement.balance_after,
+        "request_id": movement.request_id,
+        "session_id": movement.session_id,
+        "description": movement.description,
+        "created_at": utc(movement.created_at),
+    }
