@@ -1,6 +1,6 @@
 """What is personal of an end user, erased: in the database at once, on disk as soon as may be.
 
-Hides what that is and where it is; docs/erasure.md tells people. Promises that the ledger stays as
+Hides what that is and where it is; docs/b2c.md tells people. Promises that the ledger stays as
 it is and adds up, that generations under way are ended and given back, that whoever dies meanwhile
 leaves the rest to the sweep, and that what a call writes which was under way is removed, too.
 """
