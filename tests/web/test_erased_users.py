@@ -111,6 +111,40 @@ async def test_what_was_sent_told_and_made_is_removed_and_the_ledger_stays(
     assert (await everything(admin)).count(SECRET) == 1, "the other's accessory"
 
 
+async def test_what_was_sent_with_spends_and_holds_is_removed_and_they_end_as_they_would(
+    operator: Operator, user: UserClient, admin: asyncpg.Connection
+) -> None:
+    assert await user.balance() == 10
+    account_id = await admin.fetchval("SELECT account_of('user', $1)", user.user_id)
+    hold_id = UUID(int=9)
+    sent = "ARRAY[sha256('x')]"
+    said = f"""ARRAY['{{"for": "{SECRET}"}}'::json]"""
+    spent = await admin.fetchval(
+        f"""SELECT outcomes[1] FROM spend_credits(ARRAY[{account_id}::bigint], ARRAY[2],
+               ARRAY['s'], {sent}, ARRAY['video'], {said})"""
+    )
+    held = await admin.fetchval(
+        f"""SELECT outcomes[1] FROM hold_credits(ARRAY[{account_id}::bigint],
+               ARRAY['{hold_id}'::uuid], ARRAY[3], ARRAY['h'], {sent}, ARRAY[600],
+               ARRAY['video'], {said})"""
+    )
+    assert (spent, held) == ("spent", "held")
+    await admin.execute("UPDATE holds SET description = $1", SECRET)
+    assert SECRET in await everything(admin)
+    before = await ledger(admin)
+
+    assert (await erased(operator, user))["balance"] == 5
+
+    assert SECRET not in await everything(admin)
+    assert await ledger(admin) == before
+    captured = await admin.fetchval(
+        f"""SELECT outcomes[1] FROM end_holds(ARRAY[{account_id}::bigint],
+               ARRAY['{hold_id}'::uuid], ARRAY['capture'], ARRAY[1])"""
+    )
+    assert captured == "ended", "work that was under way is paid"
+    assert data_of(await operator.get(f"/users/{user.user_id}"))["balance"] == 7
+
+
 async def test_an_erased_user_stays_out_and_is_never_made_anew(
     settings: Settings,
     database: Database,

@@ -2,7 +2,8 @@
 
 Hides the SQL and what stands in a cursor. Promises that nobody comes twice and nobody is left out
 however credits move meanwhile: pages in order of balance are all of one moment, that of the first
-page, which their cursor carries. (But for a movement that was just being committed at that moment.)
+page, which their cursor carries. (But for a movement that was just being committed at that moment,
+or credits that had expired and no sweep had come to yet.)
 No index on balances makes that quick, since every movement would have to be written into it: the
 newest movement of each owner that the other filters leave is looked at, 2 µs each.
 """
@@ -126,11 +127,13 @@ _OLDER: Final = {
     OwnerKind.USER: """(o.created_at, o.owner_id) <
         (SELECT u.created_at, u.user_id FROM users u WHERE u.user_id = {cursor})""",
 }
-# Of an owner whose credits have moved since, what its movements had left by then.
+# Of an owner whose credits have moved since, what its movements had left by then. What has expired
+# by then counts as expired, whether its movement is written or not.
 _BALANCE: Final = """
     SELECT coalesce((
-        SELECT CASE WHEN n.created_at <= {at} THEN n.balance_after
-            ELSE balance_at(a.account_id, {at}) END
+        SELECT CASE WHEN n.created_at > {at} THEN balance_at(a.account_id, {at})
+            WHEN a.next_expiry <= {at} THEN (state_of_account(a.account_id, {at})).balance
+            ELSE n.balance_after END
         FROM movements n WHERE n.account_id = a.account_id
         ORDER BY n.account_id DESC, n.seq DESC LIMIT 1), 0) AS balance"""
 

@@ -155,7 +155,7 @@ AS $$
 -- Purpose: end what an account has under way, and remove what its owner has sent or was told. What is
 --   in a request's fingerprint cannot be read, but guessed: it goes, too. Results are on disk: where
 --   they are stays written until they are deleted.
--- Locks: the account, then its sessions. Idempotent. Errors: no_deduction.
+-- Locks: the account, then its sessions, spends and holds. Idempotent. Errors: no_deduction.
 DECLARE
     v_open uuid[];
 BEGIN
@@ -173,6 +173,11 @@ BEGIN
     SET input = NULL, metadata = NULL, error_message = NULL, generator_message = NULL,
         fingerprint = ''
     WHERE s.account_id = p_account_id AND s.fingerprint <> '';
+    UPDATE spends s SET metadata = NULL, fingerprint = ''
+    WHERE s.account_id = p_account_id AND s.fingerprint <> '';
+    -- What is held ends as it would: work may be under way that is to be paid.
+    UPDATE holds h SET description = '', metadata = NULL, fingerprint = ''
+    WHERE h.account_id = p_account_id AND h.fingerprint <> '';
     UPDATE checkouts c SET checkout_url = NULL
     WHERE c.account_id = p_account_id AND c.checkout_url IS NOT NULL;
 END;
