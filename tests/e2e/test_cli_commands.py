@@ -11,8 +11,8 @@ import asyncpg
 import httpx
 import pytest
 
+from storecredit.cli import additions, options
 from storecredit.cli import credits as credits_commands
-from storecredit.cli import options
 from storecredit.ledger.credits import AMOUNT_MAX
 from storecredit.ledger.outcomes import AdditionType, StoreMovementType
 from tests.e2e.conftest import Serving, Storecredit, processes_naming, storecredit_in
@@ -309,7 +309,7 @@ def test_demo_makes_a_store_each_time_and_prints_the_lines_to_try(running: Store
 
 
 def test_the_choices_are_those_of_the_ledger() -> None:
-    assert set(get_args(credits_commands.AdditionName)) == {each.value for each in AdditionType}
+    assert set(get_args(additions.AdditionName)) == {each.value for each in AdditionType}
     assert set(get_args(credits_commands.MovementName)) == {
         each.value for each in StoreMovementType
     }
