@@ -172,8 +172,8 @@ async def _added(rooms: Rooms, owner: "Owner", addition: Addition) -> bool:
         case outcomes.Addition.TOO_MANY_GRANTS:
             raise Failed(
                 f"This {owner.kind.value} has credits of as many additions with an expiry or a "
-                "priority as can be kept apart. Nothing was added: add them without, or once some are "
-                "used up."
+                "priority as can be kept apart. Nothing was added: add them without, or once some "
+                "are used up."
             )
         case outcomes.Addition.UNKNOWN_OWNER:
             raise unknown_owner(owner)
