@@ -7,13 +7,10 @@ import httpx
 
 from storecredit.web.paths import encoded_request
 from tests.web.doors import StoreClient, data_of
+from tests.web.holding import keyed
 
 SPEND = "/api/v1/credits/spend"
 BATCH = f"{SPEND}/batch"
-
-
-def keyed(request_id: str | None) -> dict[str, str]:
-    return {} if request_id is None else {"Idempotency-Key": request_id}
 
 
 async def spend(

@@ -145,7 +145,7 @@ BEGIN
         ORDER BY m.type LIMIT 1), 0);
     SELECT m.type, m.amount, m.origin_seq INTO v_before FROM movements m
     WHERE m.account_id = p_account_id AND m.request_id = p_request_id
-      AND (m.origin_seq IS NOT NULL OR p_request_id <> p_spend_request_id)
+      AND (movement_role(m.type) = 'return' OR p_request_id <> p_spend_request_id)
       AND movement_role(m.type) IN ('charge', 'return', 'hold')
     ORDER BY m.origin_seq IS NULL, m.type LIMIT 1;
     refunded := coalesce(p_amount, CASE WHEN v_before.type IS NULL THEN refundable

@@ -12,9 +12,13 @@ from tests.web.checklist import (
     assert_only_the_operator_is_let_in,
     assert_other_methods_are_refused,
 )
+from tests.web.credits.conftest import ONE_LOOP
 from tests.web.doors import OPERATOR_TOKEN, Operator, StoreClient, bearer, data_of, error_of
-from tests.web.spends import keyed, spend, spent
+from tests.web.holding import keyed
+from tests.web.spends import spend, spent
 from tests.web.users import UserClient, result_of, user_of
+
+pytestmark = ONE_LOOP
 
 
 def spends_of(user: UserClient, spend_id: str | None = None, after: str = "") -> str:

@@ -14,9 +14,13 @@ from tests.web.checklist import (
     assert_other_methods_are_refused,
 )
 from tests.web.conftest import LogStream
+from tests.web.credits.conftest import ONE_LOOP
 from tests.web.doors import Operator, StoreClient, data_of, error_of
-from tests.web.spends import SPEND, keyed, read, spend, spent
+from tests.web.holding import HOLDS, hold, keyed
+from tests.web.spends import SPEND, read, refund, spend, spent
 from tests.web.table_rows import Rows
+
+pytestmark = ONE_LOOP
 
 
 async def test_credits_are_taken_and_written_down(store: StoreClient, rows: Rows) -> None:
@@ -122,17 +126,32 @@ async def test_fifty_at_once_share_the_last_credits(operator: Operator, rows: Ro
     assert len(await rows.ledger(store.store_id, "deduction")) == 14
 
 
-async def test_a_request_id_belongs_to_a_generation_or_to_a_spend(
+async def test_a_request_id_belongs_to_a_generation_a_spend_a_refund_or_a_hold(
     store: StoreClient, rows: Rows
 ) -> None:
     await store.created("generation-1")
-    await spent(store, "spend-1", 1)
+    await spent(store, "spend-1", 2)
+    data_of(await refund(store, "spend-1", "refund-1", 1), 201)
+    hold_id = data_of(await hold(store, "hold-1", 1), 201)["hold_id"]
+    taken = {"generation-1", "spend-1", "refund-1", "hold-1"}
     before = await rows.counts()
-    error_of(await spend(store, "generation-1", 1), 422, "IDEMPOTENCY_CONFLICT")
-    error_of(await store.create("spend-1"), 422, "IDEMPOTENCY_CONFLICT")
-    error_of(await store.get(f"{SPEND}/generation-1"), 404, "NOT_FOUND")
-    assert await rows.counts() == before
+    for request_id in taken - {"spend-1"}:
+        for amount in (1, 2):
+            error_of(await spend(store, request_id, amount), 422, "IDEMPOTENCY_CONFLICT")
+        error_of(await store.get(f"{SPEND}/{request_id}"), 404, "NOT_FOUND")
+    for request_id in taken - {"generation-1"}:
+        error_of(await store.create(request_id), 422, "IDEMPOTENCY_CONFLICT")
+    for request_id in taken - {"hold-1"}:
+        error_of(await hold(store, request_id, 1), 422, "IDEMPOTENCY_CONFLICT")
+    for request_id in taken - {"refund-1"}:
+        answer = await refund(store, "spend-1", request_id, 1)
+        assert answer.status_code == (201 if request_id == "spend-1" else 422), request_id
+    assert await rows.counts() == before | {"movements": before["movements"] + 1}
     assert await store.balance() == 98
+    # What a hold was captured for is a spend, by the hold's name.
+    data_of(await store.send("POST", f"{HOLDS}/{hold_id}/capture"))
+    assert (await read(store, "hold-1"))["refundable"] == 1
+    error_of(await spend(store, "hold-1", 1), 422, "IDEMPOTENCY_CONFLICT")
 
 
 async def test_two_stores_may_use_the_same_request_id(operator: Operator) -> None:
@@ -170,21 +189,24 @@ async def test_other_methods_are_refused(store: StoreClient) -> None:
 async def test_it_is_counted_and_logged_without_what_it_was_for(
     store: StoreClient, service: Service, log: LogStream
 ) -> None:
-    log.forget()
+    before = counted(service.parts.metrics)
     secret: dict[str, Any] = {"description": "swordfish", "metadata": {"swordfish": "swordfish"}}
     await spent(store, "order-1", 30, **secret)
     data_of(await spend(store, "order-1", 30, **secret), 200)
     error_of(await spend(store, "order-2", 71, **secret), 402, "INSUFFICIENT_CREDITS")
-    assert [(line["request_id"], line["amount"]) for line in log.events("request")] == [
+    lines = [line for line in log.events("request") if line["route"] == SPEND]
+    assert [(line["request_id"], line["amount"]) for line in lines] == [
         ("order-1", 30),
         ("order-1", 30),
         ("order-2", 71),
     ]
     assert "swordfish" not in log.getvalue()
-    assert counted(service.parts.metrics) == (30.0, 0.0, 1.0)
+    after = counted(service.parts.metrics)
+    assert [now - then for now, then in zip(after, before, strict=True)] == [30, 0, 1]
 
 
-def counted(metrics: Metrics) -> tuple[float | None, ...]:
+def counted(metrics: Metrics) -> list[float]:
     """Credits deducted and refunded, and requests refused."""
     names = ("credits_deducted", "credits_refunded", "credits_refused")
-    return tuple(metrics.registry.get_sample_value(f"storecredit_{name}_total") for name in names)
+    value = metrics.registry.get_sample_value
+    return [value(f"storecredit_{name}_total") or 0.0 for name in names]

@@ -13,9 +13,13 @@ from tests.web.checklist import (
     assert_other_methods_are_refused,
 )
 from tests.web.conftest import LogStream
+from tests.web.credits.conftest import ONE_LOOP
 from tests.web.doors import Operator, StoreClient, data_of, error_of
+from tests.web.holding import HOLDS, hold
 from tests.web.spends import SPEND, item, read, refund, spend, spend_batch, spent
 from tests.web.table_rows import ACCOUNT, Rows
+
+pytestmark = ONE_LOOP
 
 
 async def test_it_is_given_back_in_parts_and_what_is_left_is_told(
@@ -106,6 +110,39 @@ async def test_what_is_no_spend_of_this_store_is_not_found(
     assert await rows.counts() == before
 
 
+async def test_what_a_captured_hold_took_is_given_back_in_parts(store: StoreClient) -> None:
+    made = await hold(store, "film-1", 10, description="A film", metadata={"a": "b"})
+    hold_id = data_of(made, 201)["hold_id"]
+    error_of(await refund(store, "film-1", "refund-1", 1), 404, "NOT_FOUND")
+    data_of(await store.send("POST", f"{HOLDS}/{hold_id}/capture", json={"amount": 7}))
+    part = data_of(await refund(store, "film-1", "refund-1", 3), 201)
+    assert (part["refundable"], part["balance"]) == (4, 96)
+    error = error_of(await refund(store, "film-1", "refund-2", 5), 422, "REFUND_EXCEEDS_SPEND")
+    assert error["refundable"] == 4
+    found = await read(store, "film-1")
+    told = ("amount", "charged_as", "metadata", "refunded")
+    assert [found[name] for name in told] == [7, "balance", {"a": "b"}, 3]
+
+
+async def test_beside_a_refund_by_the_function_that_knows_no_parts(
+    store: StoreClient, admin: asyncpg.Connection
+) -> None:
+    """That one stands under the spend's own id, which a part may have, too: once."""
+    for spend_id in ("order-1", "order-2"):
+        await spent(store, spend_id, 9)
+    whole = "SELECT refund_store_credits($1, 4, $2, 'By hand')"
+    await admin.execute(whole, store.store_id, "order-1")
+    found = await read(store, "order-1")
+    assert (found["refunded"], found["refundable"]) == (4, 5)
+    for amount in (4, 5, None):
+        error_of(await refund(store, "order-1", "order-1", amount), 422, "IDEMPOTENCY_CONFLICT")
+    assert data_of(await refund(store, "order-1", "refund-1"), 201)["amount"] == 5
+    part = data_of(await refund(store, "order-2", "order-2", 4), 201)
+    assert data_of(await refund(store, "order-2", "order-2", 4), 200) == part
+    error_of(await refund(store, "order-2", "order-2", 5), 422, "IDEMPOTENCY_CONFLICT")
+    assert await store.balance() == 95
+
+
 async def close_month(admin: asyncpg.Connection, store: StoreClient) -> None:
     """Bill what the store used beyond its balance."""
     await admin.execute(
@@ -188,6 +225,9 @@ async def test_only_a_working_key_is_let_in_by_post(operator: Operator, store: S
 async def test_it_is_counted_and_logged_by_what_came_back(
     store: StoreClient, service: Service, log: LogStream
 ) -> None:
+    name = "storecredit_credits_refunded_total"
+    value = service.parts.metrics.registry.get_sample_value
+    before = value(name) or 0.0
     await spent(store, "order-1", 9)
     log.forget()
     data_of(await refund(store, "order-1", "refund-1"), 201)
@@ -195,5 +235,4 @@ async def test_it_is_counted_and_logged_by_what_came_back(
     lines = log.events("request")
     assert [(line["request_id"], line["amount"]) for line in lines] == [("refund-1", 9)] * 2
     assert {line["route"] for line in lines} == {f"{SPEND}/{{spend_request_id}}/refund"}
-    refunded = service.parts.metrics.registry.get_sample_value("storecredit_credits_refunded_total")
-    assert refunded == 9
+    assert value(name) == before + 9

@@ -6,9 +6,13 @@ import asyncpg
 
 from tests.web.checklist import assert_only_a_working_key_is_let_in
 from tests.web.conftest import LogStream
+from tests.web.credits.conftest import ONE_LOOP
 from tests.web.doors import Operator, StoreClient, data_of, error_of
-from tests.web.spends import BATCH, item, keyed, read, spend, spend_batch, spent
-from tests.web.table_rows import Rows
+from tests.web.holding import keyed
+from tests.web.spends import BATCH, item, read, spend, spend_batch, spent
+from tests.web.table_rows import ACCOUNT, Rows
+
+pytestmark = ONE_LOOP
 
 
 async def test_each_spend_has_its_own_outcome_in_the_order_sent(
@@ -96,7 +100,9 @@ async def test_a_thousand_are_one_transaction_beside_which_others_are_served(
     assert {each["outcome"] for each in answers} == {"spent"}
     assert answers[-1]["balance"] == 0
     transactions = await admin.fetchval(
-        "SELECT count(DISTINCT xmin::text) FROM movements WHERE request_id LIKE 'call-%'"
+        f"""SELECT count(DISTINCT xmin::text) FROM movements
+            WHERE account_id = {ACCOUNT} AND type = 'deduction'""",
+        store.store_id,
     )
     assert transactions == 1
     assert await other.balance() == 60
@@ -156,14 +162,13 @@ async def test_it_counts_as_one_request_and_its_key_names_no_spend(
     operator: Operator, log: LogStream
 ) -> None:
     store = await operator.store(tier="tight")
-    log.forget()
     items = [item("one", 3), item("two", 4), item("three", 1000)]
     answer = await store.send("POST", BATCH, json={"items": items}, headers=keyed("batch-1"))
     assert answer.headers["x-request-id"] == "batch-1"
     assert answer.headers["x-credits-remaining"] == "93"
     limit, remaining = (answer.headers[f"x-ratelimit-{name}"] for name in ("limit", "remaining"))
     assert int(limit) - int(remaining) == 1
-    [line] = log.events("request")
+    [line] = [line for line in log.events("request") if line["route"] == BATCH]
     assert (line["request_id"], line["spends"], line["amount"]) == ("batch-1", 3, 7)
     assert (await spend_batch(store, item("batch-1", 1)))[0]["outcome"] == "spent"
 

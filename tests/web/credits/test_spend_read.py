@@ -10,8 +10,11 @@ from tests.web.checklist import (
     assert_other_methods_are_refused,
     assert_reads_are_limited,
 )
+from tests.web.credits.conftest import ONE_LOOP
 from tests.web.doors import Operator, StoreClient, data_of, error_of
 from tests.web.spends import SPEND, read, refund, spent
+
+pytestmark = ONE_LOOP
 
 
 async def test_a_spend_is_told_with_what_was_given_back(store: StoreClient) -> None:

@@ -4,11 +4,14 @@ import json
 from collections.abc import Mapping
 
 from storecredit.service import Service
+from tests.web.credits.conftest import ONE_LOOP
 from tests.web.doors import Operator, StoreClient, data_of, error_of
 from tests.web.spends import BATCH, SPEND, item, spent
 from tests.web.table_rows import Rows
 from tests.web.test_direct import ORDER, Asked, both_ways, reach
 from tests.web.test_generation_create_input import NO_BODY_OF_THIS_KIND, NO_JSON, SECRET
+
+pytestmark = ONE_LOOP
 
 
 def body(**fields: object) -> bytes:
