@@ -9,7 +9,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -19,8 +18,9 @@ import psutil
 
 import stand_ins
 from storecredit.postgres.embedded.embedded_postgres import APP_ROLE, EmbeddedPostgres
-from tests.crash.waiting import POLL_SECONDS, until
+from tests.crash.waiting import until
 from tests.forked_command import ForkedCommand
+from tests.process_ends import left_after
 
 START_MAX_SECONDS = 60.0
 STOP_MAX_SECONDS = 60.0
@@ -223,9 +223,7 @@ class Processes:
         if postmaster is not None:
             family = [postmaster, *postmaster.children()]
             postmaster.send_signal(signal.SIGQUIT)
-            give_up = time.monotonic() + END_MAX_SECONDS
-            while any(map(_lives, family)) and time.monotonic() < give_up:
-                time.sleep(POLL_SECONDS)
+            left_after(family, END_MAX_SECONDS)
         for late in self._working_on_files():
             late.kill()
 
@@ -252,13 +250,6 @@ def _inherited() -> dict[str, str]:
     return {
         name: value for name, value in os.environ.items() if not name.startswith("STORECREDIT_")
     }
-
-
-def _lives(process: psutil.Process) -> bool:
-    """Not so a zombie, which whoever adopted it may be slow to reap."""
-    with contextlib.suppress(psutil.NoSuchProcess):
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-    return False
 
 
 def _tail(log_path: Path) -> str:

@@ -48,14 +48,6 @@ def processes_naming(words: Path | str) -> list[psutil.Process]:
     return found
 
 
-def has_ended(process: psutil.Process) -> bool:
-    """Whether it runs no more; an orphan may be left a zombie by an init that reaps nobody."""
-    try:
-        return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return True
-
-
 @contextmanager
 def standing_still(processes: Sequence[psutil.Process]) -> Iterator[None]:
     """SIGSTOP for as long as the block lasts, from when they do stand still.

@@ -18,12 +18,12 @@ from tests.e2e.conftest import (
     WAIT_MAX_SECONDS,
     Serving,
     Storecredit,
-    has_ended,
     processes_naming,
     standing_still,
     until,
 )
 from tests.e2e.page_commands import run, running
+from tests.process_ends import has_ended
 
 TOKEN = "operator"
 DOT = (

@@ -19,10 +19,10 @@ from tests.e2e.conftest import (
     WAIT_MAX_SECONDS,
     Serving,
     Storecredit,
-    has_ended,
     until,
 )
 from tests.postgres.commits import Line
+from tests.process_ends import has_ended
 
 T = TypeVar("T")
 NOBODY = "postgresql://open:sesame@127.0.0.1:1/store"

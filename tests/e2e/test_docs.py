@@ -22,6 +22,7 @@ import pytest
 from tests.e2e.conftest import processes_naming, until
 from tests.e2e.paddle_process import Paddle, paddle_process
 from tests.e2e.page_commands import ROOT, RUN_MAX_SECONDS, Page, as_installed, key_in, run, running
+from tests.process_ends import left_after
 
 B2C = Page("docs/b2c.md")
 PADDLE = Page("docs/paddle.md")
@@ -143,7 +144,7 @@ def test_make_shop_sells_as_its_lines_say_and_ctrl_c_leaves_nothing_behind(
     assert (purchase["amount"], purchase["request_id"]) == (50, checkout["data"]["request_id"])
     assert balance["data"]["balance"] == 149
 
-    psutil.wait_procs(begun, timeout=RUN_MAX_SECONDS)
+    assert left_after(begun, RUN_MAX_SECONDS) == []
     assert processes_naming(tmp_path / "data") == []
     assert stand_ins(paddle_port) == []
     for each in (port, paddle_port):

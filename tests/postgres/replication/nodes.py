@@ -24,6 +24,7 @@ import psutil
 from storecredit.postgres.embedded.cluster import POSTGRES_BIN
 from storecredit.postgres.embedded.system_user import Account
 from tests.crash.waiting import POLL_SECONDS, until_true
+from tests.process_ends import left_after
 
 DATABASE: Final = "storecredit"
 USER: Final = "postgres"
@@ -94,6 +95,7 @@ class Node:
         self.stand_still()
         for process in self._stood_still:
             process.kill()
+        # Until their numbers are free: PostgreSQL takes a zombie for one that runs.
         psutil.wait_procs(self._stood_still, timeout=WAIT_MAX_SECONDS)
         self._stood_still = []
 
@@ -245,8 +247,7 @@ def end_server(data: Path) -> None:
     processes = server_processes(data)
     for process in processes[:1]:
         process.send_signal(signal.SIGQUIT)
-    _, late = psutil.wait_procs(processes, timeout=END_MAX_SECONDS)
-    for process in late:
+    for process in left_after(processes, END_MAX_SECONDS):
         process.kill()
     with contextlib.suppress(FileNotFoundError, IndexError):
         # Its key and its id (src/include/utils/pidfile.h).

@@ -15,7 +15,7 @@ async def test_a_service_on_a_standby_says_not_now_until_its_promotion(
     await pair.make_synchronous()
     url = pair.url(target_session_attrs="primary")
     serving = command.serve("--no-worker", STORECREDIT_DATABASE_URL=url, **BRIEF_WAITS)
-    async with httpx.AsyncClient(base_url=serving.url) as client:
+    async with httpx.AsyncClient(base_url=serving.url, timeout=60) as client:
         assert (await shop.answered(client, "before")).status_code == 201
         pair.primary.kill()
 
