@@ -593,7 +593,8 @@ FUNCTION book_by_hand(p_provider text, p_transaction_id text, p_subscription_id 
 -- unknown_transaction, mismatch, period_paid, conflict; only booked writes.
 FUNCTION book_checkout(p_provider text, p_transaction_id text, p_subscription_id text,
     p_period_starts_at timestamptz, p_amount bigint, p_currency text, p_paid_at timestamptz,
-    p_discount bigint DEFAULT 0, p_period_ends_at timestamptz DEFAULT NULL) RETURNS text;
+    p_discount bigint DEFAULT 0, p_period_ends_at timestamptz DEFAULT NULL,
+    p_grace interval DEFAULT NULL) RETURNS text;
 
 -- Books the payment of an overage bill; moves no credits. Outcome: booked, already_booked,
 -- unknown_subscription, unknown_bill, mismatch, period_paid.
@@ -607,7 +608,7 @@ FUNCTION book_overage_payment(p_provider text, p_transaction_id text, p_subscrip
 FUNCTION book_subscription_payment(p_provider text, p_transaction_id text, p_subscription_id text,
     p_period_starts_at timestamptz, p_plan text, p_credits bigint, p_amount bigint,
     p_currency text, p_paid_at timestamptz, p_period_ends_at timestamptz DEFAULT NULL,
-    p_rollover_max bigint DEFAULT NULL) RETURNS text;
+    p_rollover_max bigint DEFAULT NULL, p_grace interval DEFAULT NULL) RETURNS text;
 
 -- Takes back credits whose payment was given back, first those that the payment had added, never
 -- below zero. Returns how many were taken, now or before by this request; 0 leaves no trace.
@@ -1080,7 +1081,8 @@ FUNCTION are_fresh(p_account_ids bigint[], p_amounts int[], p_request_ids text[]
 -- writes. For the functions that know what was paid.
 FUNCTION book_payment(p_payment payments, p_description text,
     p_expires_at timestamptz DEFAULT NULL, p_rollover_max bigint DEFAULT NULL,
-    p_rollover_until timestamptz DEFAULT NULL, p_actor text DEFAULT NULL) RETURNS text;
+    p_rollover_until timestamptz DEFAULT NULL, p_grace interval DEFAULT NULL,
+    p_actor text DEFAULT NULL) RETURNS text;
 
 -- Books a payment that the operator has named, and settles its event. Outcome: booked,
 -- already_booked, conflict. For book_by_hand.

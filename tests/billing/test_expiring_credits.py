@@ -21,6 +21,7 @@ from tests.billing.sql_sales import account_of
 Terms = tuple[datetime | None, int | None, datetime | None]
 NEVER: Terms = (None, None, None)
 INSTANT = timedelta(microseconds=1)
+GRACE = timedelta(days=7)
 TERMS = "SELECT * FROM terms_of_period($1, $2, $3)"
 
 
@@ -47,7 +48,9 @@ async def seller(
     """A service that sells credits that expire."""
     file = data_dir / "plans.toml"
     file.write_text(rolling(PLANS_FILE))
-    async with running_seller(paddle, database_url, admin, data_dir, plans_file=file) as running:
+    async with running_seller(
+        paddle, database_url, admin, data_dir, plans_file=file, refund_grace_days=GRACE.days
+    ) as running:
         yield running
         assert (await verify(running.database, every_row=True)).discrepancies == ()
 
@@ -224,6 +227,20 @@ async def test_what_is_bought_once_expires_after_its_days(seller: Seller) -> Non
     for owner, days in ((store, 365), (user, 30)):
         (expires_at,) = await ends(seller, owner)
         assert before + timedelta(days=days) <= expires_at <= after + timedelta(days=days)
+
+
+async def test_what_comes_back_to_sold_credits_lives_on_as_long_as_the_operator_says(
+    seller: Seller,
+) -> None:
+    store = await seller.store()
+    await seller.told(await seller.paid(store, CreditsOrder(100), "bought"))
+    subscription_id = await seller.subscribed(store)
+    account = seller.paddle.account
+    await seller.told(change_plan(account, subscription_id, "scale"))
+    await seller.told(account.renew(subscription_id))
+
+    graces = await seller.admin.fetch("SELECT grace FROM grants ORDER BY seq")
+    assert [row["grace"] for row in graces] == [GRACE] * 4
 
 
 async def test_a_payment_given_back_takes_its_own_credits_first(seller: Seller) -> None:

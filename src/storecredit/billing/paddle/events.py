@@ -7,6 +7,7 @@ broke, is tried again after a doubling wait, in the database, and set aside afte
 """
 
 import asyncio
+from datetime import timedelta
 from enum import StrEnum
 from typing import Final, assert_never
 
@@ -203,7 +204,8 @@ class PaddleEvents:
             return SetAside(
                 f"It cannot be read: {error}. Try it again after an upgrade, or book it by hand."
             )
-        return await settle(connection, content, event["occurred_at"], self._catalogue)
+        grace = timedelta(days=self._settings.refund_grace_days)
+        return await settle(connection, content, event["occurred_at"], self._catalogue, grace)
 
     async def _conclude(
         self, connection: Connection, event: Record, verdict: Verdict

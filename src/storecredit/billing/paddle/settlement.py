@@ -16,7 +16,7 @@ sentence for the operator: ids and amounts, never a text that came from outside.
 | … a chargeback that was reversed, and all other actions | shown to the operator |
 """
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final, assert_never
 
 import msgspec
@@ -48,14 +48,21 @@ _STATUSES: Final = frozenset(SubscriptionStatus)
 
 
 async def settle(
-    connection: Connection, content: Content, occurred_at: datetime, catalogue: Catalogue
+    connection: Connection,
+    content: Content,
+    occurred_at: datetime,
+    catalogue: Catalogue,
+    grace: timedelta,
 ) -> Verdict:
-    """Book what the content says, in the caller's transaction."""
+    """Book what the content says, in the caller's transaction.
+
+    `grace`: how long credits live on that come back to what has expired meanwhile.
+    """
     match content:
         case Transaction(origin="subscription_payment_method_change"):
             return Ignored("A means of payment was replaced; nothing was sold.")
         case Transaction():
-            return await _transaction(connection, content, occurred_at, catalogue)
+            return await _transaction(connection, content, occurred_at, catalogue, grace)
         case Subscription(status=status) if status not in _STATUSES:
             return SetAside(f"Subscription {content.id} has a status not known here: {status}.")
         case Subscription():
@@ -67,7 +74,11 @@ async def settle(
 
 
 async def _transaction(
-    connection: Connection, paid: Transaction, paid_at: datetime, catalogue: Catalogue
+    connection: Connection,
+    paid: Transaction,
+    paid_at: datetime,
+    catalogue: Catalogue,
+    grace: timedelta,
 ) -> Verdict:
     if await _is_booked(connection, paid):
         return Processed("Booked before.")
@@ -75,11 +86,11 @@ async def _transaction(
         return SetAside(f"Transaction {paid.id} does not say what was paid.")
     match paid.origin:
         case "subscription_recurring" | "subscription_update":
-            return await settle_payment(connection, paid, paid_at, catalogue)
+            return await settle_payment(connection, paid, paid_at, catalogue, grace)
         case "subscription_charge":
             return await _overage(connection, paid, paid_at)
         case _:
-            return await _purchase(connection, paid, paid_at)
+            return await _purchase(connection, paid, paid_at, grace)
 
 
 async def _is_booked(connection: Connection, paid: Transaction) -> bool:
@@ -93,7 +104,9 @@ async def _is_booked(connection: Connection, paid: Transaction) -> bool:
     return found
 
 
-async def _purchase(connection: Connection, paid: Transaction, paid_at: datetime) -> Verdict:
+async def _purchase(
+    connection: Connection, paid: Transaction, paid_at: datetime, grace: timedelta
+) -> Verdict:
     checkout = await connection.fetchrow(
         """SELECT c.*, CASE a.owner_kind WHEN 'store' THEN a.owner_id END AS store_id,
                CASE a.owner_kind WHEN 'user' THEN a.owner_id END AS user_id
@@ -110,7 +123,7 @@ async def _purchase(connection: Connection, paid: Transaction, paid_at: datetime
     if differences:
         return _unlike(paid, f"checkout {checkout['checkout_id']}", differences)
     outcome = await connection.fetchval(
-        "SELECT book_checkout($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+        "SELECT book_checkout($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
         PROVIDER,
         paid.id,
         paid.subscription_id,
@@ -120,6 +133,7 @@ async def _purchase(connection: Connection, paid: Transaction, paid_at: datetime
         paid_at,
         paid.discount,
         paid.billing_period.ends_at if paid.billing_period else None,
+        grace,
     )
     return booking(outcome, paid)
 

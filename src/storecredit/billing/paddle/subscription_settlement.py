@@ -8,7 +8,7 @@ or taken back. A change that is billed with the next period stands among that pe
 """
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 from storecredit.billing.catalogue import Catalogue
@@ -32,7 +32,11 @@ CREDITS_MAX: Final = 2**31 - 1
 
 
 async def settle_payment(
-    connection: Connection, paid: Transaction, paid_at: datetime, catalogue: Catalogue
+    connection: Connection,
+    paid: Transaction,
+    paid_at: datetime,
+    catalogue: Catalogue,
+    grace: timedelta,
 ) -> Verdict:
     """Book a period that was paid, or a change within one."""
     checkout = await _checkout(connection, paid.subscription_id, None)
@@ -48,7 +52,7 @@ async def settle_payment(
         )
     period = None if paid.origin == CHANGE else paid.billing_period
     outcome = await connection.fetchval(
-        "SELECT book_subscription_payment($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+        "SELECT book_subscription_payment($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
         PROVIDER,
         paid.id,
         paid.subscription_id,
@@ -60,6 +64,7 @@ async def settle_payment(
         paid_at,
         paid.billing_period.ends_at if paid.billing_period else None,
         worth.rollover_max,
+        grace,
     )
     verdict = booking(outcome, paid)
     if verdict == Processed() and worth.unknown:

@@ -15,7 +15,8 @@ CREATE OR REPLACE FUNCTION book_checkout(
     p_currency text,
     p_paid_at timestamptz,
     p_discount bigint DEFAULT 0,
-    p_period_ends_at timestamptz DEFAULT NULL
+    p_period_ends_at timestamptz DEFAULT NULL,
+    p_grace interval DEFAULT NULL
 )
 RETURNS text
 LANGUAGE plpgsql
@@ -68,11 +69,11 @@ BEGIN
     RETURN book_payment(v_payment, initcap(v_payment.kind) || ': ' || v_checkout.plan,
         CASE v_payment.kind WHEN 'subscription' THEN v_terms.expires_at
             ELSE now() + make_interval(hours => 24 * v_checkout.expires_after_days) END,
-        v_terms.rollover_max, v_terms.rollover_until);
+        v_terms.rollover_max, v_terms.rollover_until, p_grace);
 END;
 $$;
-COMMENT ON FUNCTION
-    book_checkout(text, text, text, timestamptz, bigint, text, timestamptz, bigint, timestamptz) IS
+COMMENT ON FUNCTION book_checkout(
+    text, text, text, timestamptz, bigint, text, timestamptz, bigint, timestamptz, interval) IS
     'Books a paid checkout and adds its credits, once. Outcome: booked, already_booked, '
     'unknown_transaction, mismatch, period_paid, conflict; only booked writes.';
 
@@ -87,7 +88,8 @@ CREATE OR REPLACE FUNCTION book_subscription_payment(
     p_currency text,
     p_paid_at timestamptz,
     p_period_ends_at timestamptz DEFAULT NULL,
-    p_rollover_max bigint DEFAULT NULL
+    p_rollover_max bigint DEFAULT NULL,
+    p_grace interval DEFAULT NULL
 )
 RETURNS text
 LANGUAGE plpgsql
@@ -141,7 +143,7 @@ BEGIN
         THEN terms_of_change(v_subscription, p_paid_at, p_period_ends_at, p_rollover_max)
         ELSE terms_of_period(p_period_starts_at, p_period_ends_at, p_rollover_max) END;
     v_outcome := book_payment(v_payment, 'Subscription: ' || p_plan,
-        v_terms.expires_at, v_terms.rollover_max, v_terms.rollover_until);
+        v_terms.expires_at, v_terms.rollover_max, v_terms.rollover_until, p_grace);
     IF v_outcome = 'booked' AND p_credits < 0 THEN
         PERFORM take_back_after_downgrade(v_payment, -p_credits);
     END IF;
@@ -149,7 +151,8 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION book_subscription_payment(
-    text, text, text, timestamptz, text, bigint, bigint, text, timestamptz, timestamptz, bigint) IS
+    text, text, text, timestamptz, text, bigint, bigint, text, timestamptz, timestamptz, bigint,
+    interval) IS
     'Books a subscription''s payment of a period (once per period) or of a change within one, and '
     'adds its credits; takes them back where they are below zero. Outcome: booked, already_booked, '
     'unknown_subscription, period_paid, conflict; only booked writes.';
@@ -160,6 +163,7 @@ CREATE OR REPLACE FUNCTION book_payment(
     p_expires_at timestamptz DEFAULT NULL,
     p_rollover_max bigint DEFAULT NULL,
     p_rollover_until timestamptz DEFAULT NULL,
+    p_grace interval DEFAULT NULL,
     p_actor text DEFAULT NULL
 )
 RETURNS text
@@ -183,7 +187,7 @@ BEGIN
     IF p_payment.credits > 0 THEN
         BEGIN
             IF NOT add_to_account(p_payment.account_id, p_payment.credits::int, p_payment.kind,
-                p_payment.request_id, p_description, p_expires_at,
+                p_payment.request_id, p_description, p_expires_at, p_grace => p_grace,
                 p_rollover_max => p_rollover_max, p_rollover_until => p_rollover_until,
                 p_actor => p_actor) THEN
                 RETURN 'conflict';
@@ -200,7 +204,8 @@ BEGIN
     RETURN 'booked';
 END;
 $$;
-COMMENT ON FUNCTION book_payment(payments, text, timestamptz, bigint, timestamptz, text) IS
+COMMENT ON FUNCTION book_payment(
+    payments, text, timestamptz, bigint, timestamptz, interval, text) IS
     'Books a payment and adds its credits. Outcome: booked, period_paid, conflict; only booked '
     'writes. For the functions that know what was paid.';
 
