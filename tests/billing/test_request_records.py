@@ -26,7 +26,8 @@ async def test_a_purchase_is_found_by_every_id_of_it(seller: Seller) -> None:
     record = await the_one(seller, "order")
 
     assert (record.store_id, record.found_as) == (store.id, (IdentifierKind.REQUEST,))
-    assert [(each.type, each.amount) for each in record.movements] == [("purchase", 100)]
+    moved = [(each.type, each.amount, each.request_id) for each in record.movements]
+    assert moved == [("purchase", 100, "order"), ("clawback", 10, adjusted.data["id"])]
     (checkout,) = record.checkouts
     (payment,) = record.payments
     (clawback,) = record.clawbacks
@@ -55,7 +56,7 @@ async def test_a_purchase_is_found_by_every_id_of_it(seller: Seller) -> None:
     found = await seller.service.parts.requests.find(adjusted.data["id"])
     by_kind = {each.found_as: each for each in found.requests}
     assert by_kind[IdentifierKind.ADJUSTMENT,].payments == [payment]
-    (taken,) = by_kind[IdentifierKind.REQUEST,].movements
+    _, taken = by_kind[IdentifierKind.REQUEST,].movements
     assert (taken.type, taken.amount, taken.total_clawed_back_after) == ("clawback", 10, 10)
 
 

@@ -6,6 +6,8 @@ from uuid import UUID
 
 import asyncpg
 
+from tests.passing_time import pass_time
+
 FIRST_DAY = datetime(2026, 3, 1, tzinfo=UTC)
 DAYS = 10
 OWNERS = 6
@@ -40,6 +42,7 @@ async def make_ledger(admin: asyncpg.Connection, draw: random.Random) -> None:
     accounts = [row[0] for row in await admin.fetch("SELECT account_id FROM accounts")]
     for number in range(PAYMENTS):
         await _pay(admin, draw, draw.choice(accounts), f"txn_{number}")
+    await _end_grants_and_holds(admin)
     for table in ("movements", "payments", "clawbacks"):
         rows = await admin.fetch(f"SELECT ctid::text AS place FROM storecredit.{table}")
         await admin.executemany(
@@ -82,6 +85,26 @@ async def _move(
     elif what == "close":
         period = date(2026 + int(request_id[1:]), 1, 1)
         await admin.execute(CLOSE, owner, period)
+
+
+async def _end_grants_and_holds(admin: asyncpg.Connection) -> None:
+    """What draws too seldom: a hold with two ends, a grant that expires, what the operator does."""
+    await admin.execute("""
+        CREATE TEMP TABLE held AS SELECT account_id FROM accounts ORDER BY account_id OFFSET 2;
+        SELECT add_to_account(account_id, 40, 'grant', 'promo', p_expires_at => now() + '1 second')
+        FROM held;
+        SELECT FROM held, hold_credits(ARRAY[account_id], ARRAY[md5('1')::uuid], ARRAY[9],
+            ARRAY['hold 1'], ARRAY[sha256('')], ARRAY[600], NULL, NULL);
+        SELECT FROM held, hold_credits(ARRAY[account_id], ARRAY[md5('2')::uuid], ARRAY[3],
+            ARRAY['hold 2'], ARRAY[sha256('')], ARRAY[600], NULL, NULL);
+        SELECT FROM held, end_holds(ARRAY[account_id], ARRAY[md5('1')::uuid], ARRAY['capture'],
+            ARRAY[5]);
+        SELECT FROM held, remove_from_account(account_id, 2, 'fix', 'Wrong', 'ann');
+        SELECT FROM held h, held o, transfer_credits(h.account_id, o.account_id, 3,
+            'move ' || h.account_id, 'Moved', 'ann') WHERE o.account_id = h.account_id + 1;
+    """)
+    await pass_time(admin, timedelta(days=1))
+    await admin.execute("SELECT expire_credits(array_agg(account_id)) FROM held")
 
 
 async def _pay(

@@ -23,7 +23,13 @@ MOVEMENT = {
     "seq",
     "type",
     "amount",
+    "request_id",
+    "origin_seq",
     "balance_after",
+    "held_after",
+    "total_expired_after",
+    "total_removed_after",
+    "actor",
     "total_spent_after",
     "total_clawed_back_after",
     "overage_used_after",
@@ -87,7 +93,8 @@ async def test_a_generation_that_waits_is_shown_with_its_job_and_without_its_inp
     [session] = data_of(answer)["requests"][0]["sessions"]
     assert (session["status"], session["job"]["status"]) == ("queued", "queued")
     assert set(session["job"]) == {"status", "created_at", "due_at", "seen_at"}
-    for hidden in ("secret hat", "base64", "cart"):
+    assert session["metadata"] == {"cart": "c"}
+    for hidden in ("secret hat", "base64"):
         assert hidden not in answer.text
     [of_session] = await found(operator, session_id)
     assert of_session["found_as"] == ["session_id"]

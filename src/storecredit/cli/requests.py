@@ -28,7 +28,7 @@ def show(
         typer.Argument(
             metavar="REQUEST_ID",
             parser=request_id_text,
-            help="Or the id of a generation or a checkout, or what Paddle calls a transaction, "
+            help="Or the id of a generation, hold or checkout, or what Paddle calls a transaction, "
             "subscription, adjustment or event.",
         ),
     ],

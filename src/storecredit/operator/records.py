@@ -13,15 +13,25 @@ from storecredit.postgres.job_queue import LivingJob
 
 
 class MovementRow(msgspec.Struct, frozen=True):
-    """One movement of the request, and the state of its account after it."""
+    """One movement, and the state of its account after it.
+
+    `origin_seq`: the movement that it gives back, ends or carries on, which may be another
+    request's. `actor`: who made it, where an operator did.
+    """
 
     seq: int
     type: str
     amount: int
+    request_id: str
+    origin_seq: int | None
     balance_after: int
+    held_after: int
     total_spent_after: int
     total_clawed_back_after: int
+    total_expired_after: int
+    total_removed_after: int
     overage_used_after: int
+    actor: str | None
     session_id: UUID | None
     description: str
     created_at: datetime
@@ -40,10 +50,32 @@ class SessionRow(msgspec.Struct, frozen=True):
     error_code: str | None
     error_message: str | None
     generator_message: str | None
+    metadata: dict[str, str] | None
     created_at: datetime
     started_at: datetime | None
     completed_at: datetime | None
     job: LivingJob | None
+
+
+class SpendRow(msgspec.Struct, frozen=True):
+    """What was sent with a spend, besides its amount, which its movement tells."""
+
+    metadata: dict[str, str] | None
+    created_at: datetime
+
+
+class HoldRow(msgspec.Struct, frozen=True):
+    """Credits set aside; `captured` of them were spent when it ended, null: it has not."""
+
+    hold_id: UUID
+    status: str
+    amount: int
+    captured: int | None
+    description: str
+    metadata: dict[str, str] | None
+    created_at: datetime
+    expires_at: datetime
+    ended_at: datetime | None
 
 
 class CheckoutRow(msgspec.Struct, frozen=True):
@@ -117,7 +149,9 @@ class EventRow(msgspec.Struct, frozen=True):
 class RequestRecord(msgspec.Struct, frozen=True, kw_only=True):
     """A request of a store or an end user (the other is null), and all that it did.
 
-    `found_as`: what the id that was asked for is in it. Each list is in the order of time.
+    `found_as`: what the id that was asked for is in it. `movements` are those of the request, those
+    that it gives back or carries on, and those of other requests that do so with them. Each list is
+    in the order of time.
     """
 
     request_id: str
@@ -127,6 +161,8 @@ class RequestRecord(msgspec.Struct, frozen=True, kw_only=True):
     found_as: tuple[IdentifierKind, ...]
     movements: list[MovementRow] = msgspec.field(default_factory=list)
     sessions: list[SessionRow] = msgspec.field(default_factory=list)
+    spends: list[SpendRow] = msgspec.field(default_factory=list)
+    holds: list[HoldRow] = msgspec.field(default_factory=list)
     checkouts: list[CheckoutRow] = msgspec.field(default_factory=list)
     payments: list[PaymentRow] = msgspec.field(default_factory=list)
     clawbacks: list[ClawbackRow] = msgspec.field(default_factory=list)

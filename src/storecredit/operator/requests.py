@@ -6,7 +6,7 @@ here. What the generator said is (`generator_message`), for as long as it is kep
 """
 
 import asyncio
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 import msgspec
@@ -26,11 +26,13 @@ from storecredit.operator.records import (
     CheckoutRow,
     ClawbackRow,
     EventRow,
+    HoldRow,
     MovementRow,
     PaymentRow,
     RequestRecord,
     RequestsFound,
     SessionRow,
+    SpendRow,
 )
 from storecredit.postgres.job_queue import living_jobs
 from storecredit.postgres.pool import Database
@@ -50,35 +52,70 @@ _OWNERS: Final = """
     FROM accounts a LEFT JOIN stores s ON a.owner_kind = 'store' AND s.store_id = a.owner_id
     WHERE a.account_id = ANY ($1)
 """
-_MOVEMENTS: Final = """
-    SELECT m.account_id, m.request_id, m.seq, m.type, m.amount, m.balance_after,
-        m.spent_after AS total_spent_after,
-        coalesce(m.clawed_back_after, 0) AS total_clawed_back_after,
-        coalesce(m.overage_used_after, 0) AS overage_used_after,
-        m.session_id, m.description, m.created_at
-    FROM unnest($1::bigint[], $2::text[]) p (account_id, request_id), LATERAL (
-        SELECT * FROM movements n
-        WHERE n.account_id = p.account_id AND n.request_id = p.request_id OFFSET 0) m
-    ORDER BY m.account_id, m.seq LIMIT $3
+_MOVEMENT: Final = """
+    m.seq, m.type, m.amount, m.request_id, m.origin_seq, m.balance_after,
+    coalesce(m.held_after, 0) AS held_after, m.spent_after AS total_spent_after,
+    coalesce(m.clawed_back_after, 0) AS total_clawed_back_after,
+    coalesce(m.expired_after, 0) AS total_expired_after,
+    coalesce(m.removed_after, 0) AS total_removed_after,
+    coalesce(m.overage_used_after, 0) AS overage_used_after,
+    m.actor, m.session_id, m.description, m.created_at
 """
+# Its own, those that these give back or carry on, and those that do so with them.
+_MOVEMENTS: Final = f"""
+    WITH own AS MATERIALIZED (
+        SELECT p.account_id, p.request_id AS of_request, m.*
+        FROM unnest($1::bigint[], $2::text[]) p (account_id, request_id), LATERAL (
+            SELECT {_MOVEMENT} FROM movements m
+            WHERE m.account_id = p.account_id AND m.request_id = p.request_id OFFSET 0) m)
+    SELECT * FROM (
+        SELECT * FROM own
+        UNION SELECT o.account_id, o.of_request, m.* FROM own o, LATERAL (
+            SELECT {_MOVEMENT} FROM movements m
+            WHERE m.account_id = o.account_id AND m.seq <= o.origin_seq
+            ORDER BY m.account_id DESC, m.seq DESC LIMIT 1) m
+        WHERE o.origin_seq IS NOT NULL
+        UNION SELECT o.account_id, o.of_request, m.* FROM own o, LATERAL (
+            SELECT {_MOVEMENT} FROM movements m
+            WHERE m.account_id + 0 = o.account_id AND m.origin_seq = o.seq OFFSET 0) m
+    ) x
+    ORDER BY account_id, seq LIMIT $3
+"""  # noqa: S608 - constants
 # Those that the movements name; `input` is not among the columns, and is not to be.
 _SESSIONS: Final = """
     SELECT s.account_id, s.session_id, s.status, s.credits AS credits_charged, s.attempts,
-        s.error_code, s.error_message, s.generator_message, s.created_at, s.started_at,
-        s.completed_at
+        s.error_code, s.error_message, s.generator_message, s.metadata, s.created_at,
+        s.started_at, s.completed_at
     FROM unnest($1::bigint[], $2::uuid[]) p (account_id, session_id)
     JOIN sessions s USING (account_id, session_id)
     ORDER BY s.created_at LIMIT $3
 """
+_SPENDS: Final = """
+    SELECT s.account_id, s.request_id AS of_request, s.metadata, s.created_at
+    FROM unnest($1::bigint[], $2::text[]) p (account_id, request_id)
+    JOIN spends s USING (account_id, request_id)
+    ORDER BY s.created_at LIMIT $3
+"""
+_IS_OVER: Final = "h.ended_at IS NULL AND h.expires_at <= now()"
+_HOLDS: Final = f"""
+    SELECT h.account_id, h.request_id AS of_request, h.hold_id,
+        CASE WHEN {_IS_OVER} THEN 'expired' ELSE h.status END AS status, h.amount,
+        CASE WHEN {_IS_OVER} THEN 0 ELSE h.captured END AS captured, h.description, h.metadata,
+        h.created_at, h.expires_at,
+        CASE WHEN {_IS_OVER} THEN h.expires_at ELSE h.ended_at END AS ended_at
+    FROM unnest($1::bigint[], $2::text[]) p (account_id, request_id)
+    JOIN holds h ON h.account_id + 0 = p.account_id AND h.request_id = p.request_id
+    ORDER BY h.created_at LIMIT $3
+"""  # noqa: S608 - constants
 _CHECKOUTS: Final = """
-    SELECT c.account_id, c.request_id, c.checkout_id, c.purchase_type, c.plan, c.credits, c.amount,
-        c.currency, c.provider_transaction_id AS transaction_id, c.created_at
+    SELECT c.account_id, c.request_id AS of_request, c.checkout_id, c.purchase_type, c.plan,
+        c.credits, c.amount, c.currency, c.provider_transaction_id AS transaction_id, c.created_at
     FROM unnest($1::bigint[], $2::text[]) p (account_id, request_id)
     JOIN checkouts c USING (account_id, request_id)
     ORDER BY c.created_at LIMIT $3
 """
 _PAYMENTS: Final = """
-    SELECT y.account_id, y.request_id, y.provider_transaction_id AS transaction_id,
+    SELECT y.account_id, y.request_id AS of_request, y.provider_transaction_id AS transaction_id,
         y.provider_subscription_id AS subscription_id, y.kind, y.credits, y.amount, y.currency,
         y.paid_at, y.created_at
     FROM unnest($1::bigint[], $2::text[]) p (account_id, request_id)
@@ -86,7 +123,7 @@ _PAYMENTS: Final = """
     ORDER BY y.created_at LIMIT $3
 """
 _CLAWBACKS: Final = """
-    SELECT y.account_id, y.request_id, k.adjustment_id,
+    SELECT y.account_id, y.request_id AS of_request, k.adjustment_id,
         k.provider_transaction_id AS transaction_id, k.action, k.amount, k.credits, k.taken,
         k.created_at, k.dismissed_at
     FROM unnest($1::bigint[], $2::text[]) p (account_id, request_id)
@@ -95,9 +132,9 @@ _CLAWBACKS: Final = """
     ORDER BY k.created_at LIMIT $3
 """
 _BILLS: Final = """
-    SELECT b.account_id, b.request_id, b.period, b.seq, b.credits, b.amount, b.currency,
-        b.attempts, b.provider_transaction_id AS transaction_id, b.last_error, b.created_at,
-        b.charged_at
+    SELECT b.account_id, b.request_id AS of_request, b.period, b.seq, b.credits, b.amount,
+        b.currency, b.attempts, b.provider_transaction_id AS transaction_id, b.last_error,
+        b.created_at, b.charged_at
     FROM unnest($1::bigint[], $2::text[]) p (account_id, request_id)
     JOIN overage_bills b USING (account_id, request_id)
     ORDER BY b.period LIMIT $3
@@ -120,6 +157,8 @@ _EVENTS: Final = """
 # What carries a request's own ids, by the field of its record.
 _ROWS: Final[tuple[tuple[str, type[msgspec.Struct], str], ...]] = (
     ("movements", MovementRow, _MOVEMENTS),
+    ("spends", SpendRow, _SPENDS),
+    ("holds", HoldRow, _HOLDS),
     ("checkouts", CheckoutRow, _CHECKOUTS),
     ("payments", PaymentRow, _PAYMENTS),
     ("clawbacks", ClawbackRow, _CLAWBACKS),
@@ -182,8 +221,8 @@ class _Reading:
         for field, row_type, statement in _ROWS:
             rows = await self._connection.fetch(statement, accounts, request_ids, ROWS_MAX)
             for row in rows:
-                fields = dict(row)
-                record = self.records[Place(fields.pop("account_id"), fields.pop("request_id"))]
+                fields = _fields(row)
+                record = self.records[Place(fields.pop("account_id"), fields.pop("of_request"))]
                 getattr(record, field).append(row_type(**fields))
         await self._sessions()
 
@@ -208,7 +247,11 @@ class _Reading:
         """The generations that the movements are for, and the one that was asked for."""
         place_of: dict[tuple[int, UUID], Place] = {}
         for place, record in self.records.items():
-            ids = {movement.session_id for movement in record.movements}
+            ids = {
+                movement.session_id
+                for movement in record.movements
+                if movement.request_id == place.request_id
+            }
             if IdentifierKind.SESSION in record.found_as:
                 ids.add(uuid_of(self._identifier))
             place_of |= {(place.account_id, each): place for each in ids if each is not None}
@@ -222,7 +265,7 @@ class _Reading:
             self._connection, ENTRYPOINT, [str(row["session_id"]) for row in rows]
         )
         for row in rows:
-            fields = dict(row)
+            fields = _fields(row)
             place = place_of[fields.pop("account_id"), fields["session_id"]]
             job = jobs.get(str(fields["session_id"]))
             self.records[place].sessions.append(SessionRow(**fields, job=job))
@@ -236,6 +279,14 @@ class _Reading:
         if IdentifierKind.SUBSCRIPTION in record.found_as:
             ids.append(self._identifier)
         return {each for each in ids if each is not None}
+
+
+def _fields(row: Record) -> dict[str, Any]:
+    """A row's columns; the driver has JSON as its text."""
+    fields = dict(row)
+    if fields.get("metadata") is not None:
+        fields["metadata"] = msgspec.json.decode(fields["metadata"], type=dict[str, str])
+    return fields
 
 
 def _record(

@@ -51,9 +51,9 @@ async def get_request(
 ) -> Envelope[RequestsFound]:
     """Its movements, generation, job, sales and webhooks, of every store and end user that used it.
 
-    Taken is any id: of a request, a generation, a checkout, or what the payment provider calls a
-    transaction, subscription, adjustment or event; percent-encode what a path cannot hold. Prompts
-    and image URLs are never in it.
+    Taken is any id: of a request, a generation, a hold, a checkout, or what the payment provider
+    calls a transaction, subscription, adjustment or event; percent-encode what a path cannot hold.
+    Prompts and image URLs are never in it.
     """
     if store_id is not None and user_id is not None:
         message = "Name a store or an end user, not both."
