@@ -10,11 +10,9 @@ from litestar import Request, Response, get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery, JSONBody
 
-from storecredit.ledger.credits import AccountMissing
 from storecredit.ledger.hold_records import HoldStatus
-from storecredit.ledger.owners import Account, Owner
 from storecredit.web import holds
-from storecredit.web.envelope import Envelope, ErrorCode, not_found
+from storecredit.web.envelope import Envelope, ErrorCode
 from storecredit.web.hold_views import (
     CaptureBody,
     ExtendBody,
@@ -29,6 +27,7 @@ from storecredit.web.holds import HoldId
 from storecredit.web.openapi import operator_errors
 from storecredit.web.paging import PAGE_DEFAULT, Limit, UuidCursor
 from storecredit.web.parts import Parts
+from storecredit.web.user_accounts import account_of_user, charged_user
 
 
 @post(
@@ -38,7 +37,7 @@ from storecredit.web.parts import Parts
     response_description="The credits are set aside",
     responses={
         **holds.HOLD_ANSWERS,
-        **operator_errors(ErrorCode.NOT_FOUND, *holds.HOLD_CODES),
+        **operator_errors(ErrorCode.NOT_FOUND, ErrorCode.USER_ERASED, *holds.HOLD_CODES),
     },
     **holds.HOLD_EXAMPLE,
 )
@@ -49,7 +48,7 @@ async def create_hold(
     data: JSONBody[HoldBody],
 ) -> Response[Envelope[HoldMade]]:
     """Sets credits of the user aside until they are captured or released, or their time is over."""
-    account = await _account(parts, user_id)
+    account = await charged_user(parts, user_id)
     address = f"/api/admin/users/{user_id}/holds"
     return (await holds.hold(request.scope, parts, account, data, address)).response()
 
@@ -69,7 +68,7 @@ async def capture_hold(
     data: JSONBody[CaptureBody | None] = None,
 ) -> Response[Envelope[HoldOver]]:
     """Spends what is held, or `amount` of it; the rest goes back to the balance at once."""
-    account = await _account(parts, user_id)
+    account = await account_of_user(parts, user_id)
     return (await holds.capture(parts, account, hold_id, data)).response()
 
 
@@ -84,7 +83,7 @@ async def release_hold(
     parts: NamedDependency[Parts], user_id: FromPath[UUID], hold_id: HoldId
 ) -> Response[Envelope[HoldOver]]:
     """Gives all that is held back to the balance."""
-    return (await holds.release(parts, await _account(parts, user_id), hold_id)).response()
+    return (await holds.release(parts, await account_of_user(parts, user_id), hold_id)).response()
 
 
 @post(
@@ -102,7 +101,9 @@ async def extend_hold(
     data: JSONBody[ExtendBody],
 ) -> Response[Envelope[HoldExtended]]:
     """Lets the hold last so long from now on; it never ends sooner than it would have."""
-    return (await holds.extend(parts, await _account(parts, user_id), hold_id, data)).response()
+    return (
+        await holds.extend(parts, await account_of_user(parts, user_id), hold_id, data)
+    ).response()
 
 
 @get(
@@ -115,7 +116,7 @@ async def get_hold(
     parts: NamedDependency[Parts], user_id: FromPath[UUID], hold_id: HoldId
 ) -> Envelope[HoldView]:
     """What is held, or what became of it. From `expires_at` on it is `expired`."""
-    return Envelope(await holds.read_hold(parts, await _account(parts, user_id), hold_id))
+    return Envelope(await holds.read_hold(parts, await account_of_user(parts, user_id), hold_id))
 
 
 @get(
@@ -132,14 +133,5 @@ async def list_holds(
     cursor: UuidCursor = None,
 ) -> Envelope[HoldPage]:
     """The user's holds, newest first."""
-    account = await _account(parts, user_id)
+    account = await account_of_user(parts, user_id)
     return Envelope(await holds.read_holds(parts, account, status, limit, cursor))
-
-
-async def _account(parts: Parts, user_id: UUID) -> Account:
-    """The account of a user who is there. Raises Failure for an unknown one."""
-    owner = Owner.user(user_id)
-    try:
-        return Account(await parts.credits.account_id(owner), owner)
-    except AccountMissing:
-        raise not_found("user") from None

@@ -10,14 +10,13 @@ from litestar import Request, Response, get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody
 
-from storecredit.ledger.credits import AccountMissing
-from storecredit.ledger.owners import Account, Owner
 from storecredit.web.access import ADMIN
-from storecredit.web.envelope import Envelope, ErrorCode, not_found
+from storecredit.web.envelope import Envelope, ErrorCode
 from storecredit.web.openapi import example, operator_errors
 from storecredit.web.parts import Parts
 from storecredit.web.spend_forms import RefundBody, RefundMade, SpendBody, SpendMade, SpendView
 from storecredit.web.spending import SpendId, read_of, refund_to, replayed_as, spend_from
+from storecredit.web.user_accounts import account_of_user, charged_user
 
 
 @post(
@@ -26,9 +25,10 @@ from storecredit.web.spending import SpendId, read_of, refund_to, replayed_as, s
     operation_id="spendUserCredits",
     response_description="The credits were taken",
     responses={
-        **replayed_as(SpendMade),
+        **replayed_as(Envelope[SpendMade]),
         **operator_errors(
             ErrorCode.NOT_FOUND,
+            ErrorCode.USER_ERASED,
             ErrorCode.INSUFFICIENT_CREDITS,
             ErrorCode.IDEMPOTENCY_CONFLICT,
             ErrorCode.PAYLOAD_TOO_LARGE,
@@ -43,7 +43,7 @@ async def spend_user_credits(
     data: JSONBody[SpendBody],
 ) -> Response[Envelope[SpendMade]]:
     """As a store spends its own. The request id makes a retry safe; it is the user's alone."""
-    account = await known_account(parts, user_id)
+    account = await charged_user(parts, user_id)
     path = f"{ADMIN}/users/{user_id}/spend"
     return (await spend_from(account, request.scope, parts, data, path)).response()
 
@@ -54,7 +54,7 @@ async def spend_user_credits(
     operation_id="refundUserSpend",
     response_description="The credits were given back",
     responses={
-        **replayed_as(RefundMade),
+        **replayed_as(Envelope[RefundMade]),
         **operator_errors(
             ErrorCode.NOT_FOUND, ErrorCode.IDEMPOTENCY_CONFLICT, ErrorCode.REFUND_EXCEEDS_SPEND
         ),
@@ -69,7 +69,7 @@ async def refund_user_spend(
     data: JSONBody[RefundBody | None] = None,
 ) -> Response[Envelope[RefundMade]]:
     """In parts, if need be, never more than was taken; all that is left if no amount is sent."""
-    account = await known_account(parts, user_id)
+    account = await account_of_user(parts, user_id)
     return (await refund_to(account, request.scope, parts, spend_request_id, data)).response()
 
 
@@ -83,13 +83,4 @@ async def get_user_spend(
     parts: NamedDependency[Parts], user_id: FromPath[UUID], spend_request_id: SpendId
 ) -> Envelope[SpendView]:
     """Whether it was made, what was given back of it, and what still may be."""
-    return Envelope(await read_of(await known_account(parts, user_id), parts, spend_request_id))
-
-
-async def known_account(parts: Parts, user_id: UUID) -> Account:
-    """The account of a user who has come once. Raises Failure for an unknown one."""
-    owner = Owner.user(user_id)
-    try:
-        return Account(await parts.credits.account_id(owner), owner)
-    except AccountMissing:
-        raise not_found("user: users are made when they first come with a token") from None
+    return Envelope(await read_of(await account_of_user(parts, user_id), parts, spend_request_id))

@@ -97,6 +97,23 @@ async def test_a_store_of_the_same_id_and_other_users_are_apart(
     assert data_of(await spend(store, "order-1", 50), 200)["balance"] == 50
 
 
+async def test_who_is_blocked_can_be_charged_and_who_was_erased_only_given_back(
+    operator: Operator, user: UserClient
+) -> None:
+    assert await user.balance() == 10
+    data_of(await operator.post(f"/users/{user.user_id}/block"))
+    answer = await spend_for(operator, user, "order-1", 7, metadata={"for": "Ada"})
+    data_of(answer, 201)
+    data_of(await operator.post(f"/users/{user.user_id}/erase"))
+    error_of(await spend_for(operator, user, "order-2", 1), 409, "USER_ERASED")
+    held = await operator.post(f"/users/{user.user_id}/holds", amount=1)
+    error_of(held, 409, "USER_ERASED")
+    answer = await operator.send("POST", spends_of(user, "order-1", "/refund"))
+    assert data_of(answer, 201)["balance"] == 10
+    found = data_of(await operator.get(spends_of(user, "order-1")))
+    assert (found["refunded"], found["metadata"]) == (7, None)
+
+
 async def test_only_the_operator_spends_and_only_of_users_that_there_are(
     operator: Operator, user: UserClient
 ) -> None:
