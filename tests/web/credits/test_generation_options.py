@@ -6,7 +6,6 @@ import json
 from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import asyncpg
@@ -14,13 +13,14 @@ import httpx
 import pytest
 from PIL import Image
 
-from stand_ins.http_server import json_answer, stand_in
+from stand_ins.http_server import Received, json_answer, stand_in
 from storecredit.billing.catalogue import load_catalogue
 from storecredit.service import Service
 from storecredit.settings import Settings
 from tests.e2e.page_commands import Page
 from tests.image_files import data_url, picture
-from tests.web.conftest import WorkerStarter, http_client
+from tests.web.conftest import WorkerStarter, http_client, web_settings
+from tests.web.credits.conftest import ONE_LOOP
 from tests.web.doors import IMAGE, Operator, StoreClient, data_of, error_of
 from tests.web.scrapes import samples_in, total
 from tests.web.table_rows import Rows
@@ -41,23 +41,30 @@ credits = 5
 BIG = {"size": "1536x1024", "quality": "high"}
 CREATE = "generation.create"
 
+pytestmark = ONE_LOOP
 
-@pytest.fixture
-def settings(settings: Settings, data_dir: Path) -> Settings:
+
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     """The operator has a price list; nothing is sold."""
-    file = data_dir / "plans.toml"
+    directory = tmp_path_factory.mktemp("data")
+    file = directory / "plans.toml"
     file.write_text(PLANS + PRICES)
-    return settings.model_copy(update={"plans_file": file})
+    return web_settings(directory).model_copy(update={"plans_file": file})
 
 
-def repriced(
-    service: Service, data_dir: Path, prices: str
-) -> AbstractAsyncContextManager[httpx.AsyncClient]:
+def repriced(service: Service, prices: str) -> AbstractAsyncContextManager[httpx.AsyncClient]:
     """The same service after a restart with another price list."""
-    file = data_dir / "other.toml"
+    file = service.parts.settings.data_dir / "other.toml"
     file.write_text(PLANS + prices)
     parts = replace(service.parts, catalogue=load_catalogue(file))
     return http_client(replace(service, parts=parts))
+
+
+async def moved_so_far(api: httpx.AsyncClient) -> tuple[float, float]:
+    """The credits that were deducted and refunded, as the metrics count them."""
+    counted = samples_in((await api.get("/metrics")).text)
+    return total(counted, "credits_deducted_total"), total(counted, "credits_refunded_total")
 
 
 @pytest.mark.parametrize(
@@ -89,6 +96,7 @@ async def test_what_fails_gives_back_what_it_took(
     user: UserClient,
     worker: WorkerStarter,
 ) -> None:
+    before = await moved_so_far(api)
     blocked = await store.created("order-1", prompt="forbidden", options=BIG)
     assert await store.balance() == 88
 
@@ -97,9 +105,7 @@ async def test_what_fails_gives_back_what_it_took(
 
     assert (shown["credits_charged"], shown["credits_refunded"]) == (12, 12)
     assert await store.balance() == 100
-    counted = samples_in((await api.get("/metrics")).text)
-    assert total(counted, "credits_deducted_total") == 12
-    assert total(counted, "credits_refunded_total") == 12
+    assert await moved_so_far(api) == (before[0] + 12, before[1] + 12)
     [seen] = data_of(await operator.get(f"/stores/{store.store_id}/generations"))["items"]
     assert (seen["credits_charged"], seen["credits_refunded"]) == (12, 12)
     moved = data_of(await store.get("/api/v1/credits/transactions", request_id="order-1"))
@@ -165,10 +171,8 @@ async def test_options_are_short_texts(store: StoreClient, options: object, key:
     assert [detail["key"] for detail in error["details"]] == [key]
 
 
-async def test_without_a_list_no_option_is_taken(
-    service: Service, store: StoreClient, data_dir: Path
-) -> None:
-    async with repriced(service, data_dir, "") as elsewhere:
+async def test_without_a_list_no_option_is_taken(service: Service, store: StoreClient) -> None:
+    async with repriced(service, "") as elsewhere:
         there = replace(store, http=elsewhere)
         error = error_of(await there.create(options=BIG), 400, "VALIDATION_ERROR")
         assert [each["message"] for each in error["details"]] == ["No options are taken here."]
@@ -176,13 +180,13 @@ async def test_without_a_list_no_option_is_taken(
 
 
 async def test_a_replay_is_charged_nothing_whatever_the_price_by_now(
-    service: Service, store: StoreClient, data_dir: Path
+    service: Service, store: StoreClient
 ) -> None:
     plain = data_of(await store.create("plain"), 201)
     big = data_of(await store.create("big", options=BIG), 201)
     reordered = dict(reversed(BIG.items()))
 
-    async with repriced(service, data_dir, DEARER_AND_WITHOUT_QUALITY) as elsewhere:
+    async with repriced(service, DEARER_AND_WITHOUT_QUALITY) as elsewhere:
         there = replace(store, http=elsewhere)
         for made, answer in (
             (plain, await there.create("plain")),
@@ -204,9 +208,11 @@ async def test_a_request_without_options_has_the_fingerprint_that_it_always_had(
     content = [{"image_urls": [IMAGE], "prompt": "a hat"}, {"cart": "c-1"}]
     text = json.dumps(content, separators=(",", ":"))
 
-    await store.created(prompt="a hat", metadata={"cart": "c-1"}, options={})
+    session_id = await store.created(prompt="a hat", metadata={"cart": "c-1"}, options={})
 
-    known = await admin.fetchval("SELECT fingerprint FROM sessions")
+    known = await admin.fetchval(
+        "SELECT fingerprint FROM sessions WHERE session_id::text = $1", session_id
+    )
     assert known == hashlib.sha256(text.encode()).digest()
 
 
@@ -217,12 +223,17 @@ async def test_the_generator_is_told_the_options_where_there_are_any(
         stand_in(json_answer({"image_url": data_url(picture())})) as server,
         worker(generator="http", generator_url=server.url("/make")),
     ):
-        for options in (None, BIG):
-            await store.ended(await store.created(options=options))
+        ended = [await store.ended(await store.created(options=options)) for options in (None, BIG)]
 
-    told: list[dict[str, Any]] = [request.json() for request in server.received]
-    assert "options" not in told[0]
-    assert told[1]["options"] == BIG
+    told: dict[str, Any] = {each["session_id"]: each for each in map(body_of, server.received)}
+    plain, big = (told[each["session_id"]] for each in ended)
+    assert "options" not in plain
+    assert big["options"] == BIG
+
+
+def body_of(request: Received) -> dict[str, Any]:
+    body: dict[str, Any] = request.json()
+    return body
 
 
 async def test_the_collage_is_as_large_as_it_was_paid_for(
