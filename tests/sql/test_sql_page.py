@@ -86,7 +86,10 @@ async def test_the_page_names_every_view_with_its_columns_and_every_function(
         re.findall(r"^\| `(\w+\([^|]*?\))`[^|]*\|[^|]*\| (.*) \|$", PAGE.text, re.MULTILINE)
     )
     assert rows.keys() == {
-        row["signature"].replace("integer", "int").replace("::text", "") for row in functions
+        re.sub(r"::[a-z ]+", "", row["signature"])
+        .replace("integer", "int")
+        .replace("timestamp with time zone", "timestamptz")
+        for row in functions
     }
     for row in functions:
         (signature,) = [name for name in rows if name.startswith(f"{row['proname']}(")]
