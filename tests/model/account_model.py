@@ -10,21 +10,27 @@ from dataclasses import dataclass, field
 NEVER = None
 POOL_PRIORITY = 100
 GRACE_HOURS = 30 * 24
+A_MINUTE = 1 / 60
+"""A hold ends before the grants of its hour."""
 
 
 @dataclass
 class Lot:
     """What is left of a grant that expires."""
 
-    expires: int
+    expires: float
     priority: int
     is_promo: bool
     place: int
     left: int
     rollover: tuple[int, int] | None = None
     """How many live on, and until when."""
+    stands_for: "Lot | None" = None
+    """What the operator made of it, by another end."""
+    is_pool: bool = False
+    """Without an end, since the operator took it away."""
 
-    def order(self) -> tuple[int, int, bool, int]:
+    def order(self) -> tuple[int, float, bool, int]:
         """Where it stands among those that are spent."""
         return (self.priority, self.expires, not self.is_promo, self.place)
 
@@ -86,7 +92,7 @@ class AccountModel:
     def add(
         self,
         amount: int,
-        expires: int | None = NEVER,
+        expires: float | None = NEVER,
         *,
         priority: int = POOL_PRIORITY,
         is_promo: bool = False,
@@ -123,6 +129,7 @@ class AccountModel:
 
     def give_back(self, parts: list[Part], at: float) -> None:
         """To where they came from; what has expired meanwhile lives on for its grace."""
+        parts = [(_reissued(source), part) for source, part in parts]
         late = [(source, part) for source, part in parts if source and source.expires <= at]
         for source, part in parts:
             if source is None or source.expires > at:
@@ -131,7 +138,7 @@ class AccountModel:
             lot = late[0][0]
             self.add(
                 credits_in(late),
-                int(at + GRACE_HOURS),
+                at + GRACE_HOURS,
                 priority=lot.priority,
                 is_promo=lot.is_promo,
             )
@@ -154,18 +161,14 @@ class AccountModel:
         """It is later by so much: what ends by then ends in its order."""
         self.hour += hours
         while True:
-            ends: list[tuple[float, int, str | Lot]] = [
-                *(
-                    (hold.expires, 0, name)
-                    for name, hold in self.holds.items()
-                    if hold.status == "held"
-                ),
-                *((lot.expires, 1, lot) for lot in self.lots if lot.left),
+            ends: list[tuple[float, str | Lot]] = [
+                *((hold.expires - A_MINUTE, name) for name, hold in self._open_holds()),
+                *((lot.expires, lot) for lot in self.lots if lot.left),
             ]
             ended = [end for end in ends if end[0] <= self.hour]
             if not ended:
                 return
-            at, _, what = min(ended, key=lambda end: end[:2])
+            at, what = min(ended, key=lambda end: end[0])
             if isinstance(what, Lot):
                 self._expire(what)
             else:
@@ -187,6 +190,12 @@ class AccountModel:
             self.pool += credits
         else:
             source.left += credits
+
+
+def _reissued(source: Lot | None) -> Lot | None:
+    while source is not None and source.stands_for is not None:
+        source = source.stands_for
+    return None if source is None or source.is_pool else source
 
 
 def credits_in(parts: list[Part]) -> int:

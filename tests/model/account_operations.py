@@ -5,7 +5,7 @@ have been told.
 """
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Protocol
 from uuid import UUID
 
@@ -14,6 +14,22 @@ from tests.model.account_model import NEVER, AccountModel, Hold, Spend, credits_
 
 Told = tuple[object, ...]
 FINGERPRINT = b"f"
+
+
+@dataclass(frozen=True)
+class Clock:
+    """At `now` the model has `hour`; a moment is the same whenever it is asked for."""
+
+    now: datetime
+    hour: float
+
+    def moment(self, hour: int) -> datetime:
+        """When the model has a later hour."""
+        return self.now + timedelta(hours=hour - self.hour)
+
+    def seconds_until(self, hour: int) -> int:
+        """Until just before it, so that a hold ends before the grants of the hour."""
+        return int((hour - self.hour) * 3600) - 60
 
 
 class Operation(Protocol):
@@ -26,11 +42,11 @@ class Operation(Protocol):
 
 @dataclass(frozen=True)
 class Add:
-    """A grant; hours are counted from `hour`."""
+    """A grant."""
 
     name: str
     amount: int
-    hour: float
+    clock: Clock
     expires: int | None = NEVER
     priority: int = 100
     is_promo: bool = False
@@ -44,11 +60,11 @@ class Add:
                 account_id,
                 self.amount,
                 self.name,
-                None if self.expires is NEVER else _moment(self.expires - self.hour),
+                None if self.expires is NEVER else self.clock.moment(self.expires),
                 "promo" if self.is_promo else "paid",
                 self.priority,
                 self.rollover and self.rollover[0],
-                self.rollover and _moment(self.rollover[1] - self.hour),
+                self.rollover and self.clock.moment(self.rollover[1]),
             ),
         )
 
@@ -123,13 +139,14 @@ class RefundPart:
                 left,
                 model.balance,
             )
-        if self.name in model.spends or self.name in model.holds:
+        if self.name != self.spend and (self.name in model.spends or self.name in model.holds):
             return ("conflict", 0, left, model.balance)
         asked = left if self.amount is None else self.amount
         if asked > left or left == 0:
             return ("exceeds_spend", 0, left, model.balance)
         model.refund(spend, asked)
         model.refunds[self.name] = (self.spend, asked)
+        spend.is_returned |= self.name == self.spend
         return ("refunded", asked, left - asked, model.balance)
 
 
@@ -162,6 +179,7 @@ class RefundOnce:
             outcome = "refunded"
             model.refund(spend, self.amount)
             spend.is_returned = True
+            model.refunds[self.name] = (self.name, self.amount)
         return (outcome, model.balance)
 
 
@@ -172,14 +190,14 @@ class SetAside:
     name: str
     hold_id: UUID
     amount: int
-    hour: float
+    clock: Clock
     expires: int
 
     async def send(self, connection: Connection, account_id: int) -> Told:
         row = await connection.fetchrow(
             "SELECT * FROM hold_credits($1, $2, $3, $4, $5, $6, NULL, NULL)",
             [account_id], [self.hold_id], [self.amount], [self.name], [FINGERPRINT],
-            [int((self.expires - self.hour) * 3600)],
+            [self.clock.seconds_until(self.expires)],
         )  # fmt: skip
         assert row is not None
         return (row["outcomes"][0], row["balances"][0])
@@ -277,7 +295,7 @@ class Reissue:
     """What is left of a grant that expires gets another end; never where it is None."""
 
     name: str
-    hour: float
+    clock: Clock
     expires: int | None
 
     async def send(self, connection: Connection, account_id: int) -> Told:
@@ -287,7 +305,7 @@ class Reissue:
                WHERE m.account_id = $1 AND m.request_id = $2 AND m.type = 'grant'""",
             account_id,
             self.name,
-            None if self.expires is NEVER else _moment(self.expires - self.hour),
+            None if self.expires is NEVER else self.clock.moment(self.expires),
         )
         return (None,) if row is None else (row["outcome"], row["credits"])
 
@@ -298,10 +316,9 @@ class Reissue:
         left = lot.left
         if left == 0:
             return ("ended", 0)
+        if lot.expires == self.expires:
+            return ("set", left)
         lot.left = 0
-        model.add(left, self.expires, priority=lot.priority, is_promo=lot.is_promo)
+        lot.stands_for = model.add(left, self.expires, priority=lot.priority, is_promo=lot.is_promo)
+        lot.is_pool = lot.stands_for is None
         return ("set", left)
-
-
-def _moment(hours: float) -> datetime:
-    return datetime.now(UTC) + timedelta(hours=hours)

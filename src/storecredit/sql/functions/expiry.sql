@@ -175,6 +175,7 @@ DECLARE
     v_grant record;
     v_taken bigint[];
     v_late bigint[] := '{}';
+    v_seq bigint;
     v_gone bigint;
 BEGIN
     SELECT coalesce(m.balance_after, 0), coalesce(m.spent_after, 0),
@@ -204,12 +205,13 @@ BEGIN
                 fill_grants(p_account_id, grants, v_hold.seq, v_hold.amount));
         ELSE
             FOR i IN 1 .. cardinality(v_taken) BY 2 LOOP
+                v_seq := reissued_grant(p_account_id, v_taken[i]);
                 IF EXISTS (SELECT FROM grants g
-                           WHERE g.account_id = p_account_id AND g.seq = v_taken[i]
+                           WHERE g.account_id = p_account_id AND g.seq = v_seq
                              AND g.expires_at < v_hold.expires_at) THEN
-                    v_late := v_late || v_taken[i:i + 1];
+                    v_late := v_late || ARRAY[v_seq, v_taken[i + 1]];
                 ELSE
-                    grants := add_to_grants(p_account_id, grants, v_taken[i:i + 1]);
+                    grants := add_to_grants(p_account_id, grants, ARRAY[v_seq, v_taken[i + 1]]);
                 END IF;
             END LOOP;
         END IF;

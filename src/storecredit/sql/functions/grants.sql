@@ -255,6 +255,28 @@ $$;
 COMMENT ON FUNCTION expect_expiry(bigint, timestamptz) IS
     'Remembers that something of an account ends at a moment.';
 
+CREATE OR REPLACE FUNCTION reissued_grant(p_account_id bigint, p_seq bigint)
+RETURNS bigint
+LANGUAGE plpgsql STABLE
+AS $$
+-- Purpose: which grant stands for this one, after the operator gave it another expiry; else itself.
+DECLARE
+    v_seq bigint := p_seq;
+    v_next bigint := p_seq;
+BEGIN
+    WHILE v_next IS NOT NULL LOOP
+        v_seq := v_next;
+        v_next := (SELECT m.seq FROM movements m
+                   WHERE m.account_id + 0 = p_account_id AND m.origin_seq = v_seq
+                     AND m.type = 'reissue'
+                   LIMIT 1);
+    END LOOP;
+    RETURN v_seq;
+END;
+$$;
+COMMENT ON FUNCTION reissued_grant(bigint, bigint) IS
+    'Which grant stands for another one, after the operator gave that another expiry.';
+
 CREATE OR REPLACE FUNCTION give_back_to_grants(
     p_account_id bigint, p_balance bigint, p_grants bigint[], p_next_seq bigint, p_origin_seq bigint,
     p_taken bigint[], p_amount bigint, p_at timestamptz
@@ -272,6 +294,7 @@ DECLARE
     v_grants bigint[];
     v_back bigint[] := '{}';
     v_late bigint := 0;
+    v_seq bigint;
     v_terms grants;
 BEGIN
     IF p_taken IS NULL AND p_grants IS NULL THEN
@@ -283,15 +306,16 @@ BEGIN
             fill_grants(p_account_id, v_grants, p_origin_seq, p_amount));
     END IF;
     FOR i IN 1 .. cardinality(p_taken) BY 2 LOOP
+        v_seq := reissued_grant(p_account_id, p_taken[i]);
         IF EXISTS (SELECT FROM grants g
-                   WHERE g.account_id = p_account_id AND g.seq = p_taken[i] AND g.expires_at <= p_at)
+                   WHERE g.account_id = p_account_id AND g.seq = v_seq AND g.expires_at <= p_at)
         THEN
             SELECT g.* INTO v_terms FROM grants g
-            WHERE g.account_id = p_account_id AND g.seq IN (p_taken[i], v_terms.seq)
+            WHERE g.account_id = p_account_id AND g.seq IN (v_seq, v_terms.seq)
             ORDER BY g.grace DESC, g.seq LIMIT 1;
             v_late := v_late + p_taken[i + 1];
         ELSE
-            v_back := v_back || p_taken[i:i + 1];
+            v_back := v_back || ARRAY[v_seq, p_taken[i + 1]];
         END IF;
     END LOOP;
     IF v_late > 0 THEN

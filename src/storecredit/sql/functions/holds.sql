@@ -66,7 +66,8 @@ BEGIN
         outcomes[i] := CASE
             WHEN v_charged.outcomes[i] = 'insufficient' THEN 'insufficient'
             WHEN v_charged.outcomes[i] = 'deducted' THEN 'held'
-            WHEN v_hold.fingerprint = p_fingerprints[i] THEN 'replayed'
+            WHEN v_charged.outcomes[i] = 'already_deducted'
+                AND v_hold.fingerprint = p_fingerprints[i] THEN 'replayed'
             ELSE 'conflict' END;
         hold_ids[i] := CASE WHEN outcomes[i] IN ('held', 'replayed') THEN v_hold.hold_id END;
         expires_ats[i] := CASE WHEN outcomes[i] IN ('held', 'replayed') THEN v_hold.expires_at END;

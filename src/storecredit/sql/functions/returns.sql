@@ -23,7 +23,7 @@ BEGIN
         array_agg((
             SELECT true FROM movements m
             WHERE m.account_id = i.account_id AND m.request_id = i.request_id
-              AND movement_role(m.type) = 'return' AND m.origin_seq IS NULL
+              AND movement_role(m.type) = 'return'
             ORDER BY m.type LIMIT 1))
     INTO types, amounts, seqs, session_ids, have_grants, are_returned
     FROM unnest(p_account_ids, p_request_ids) AS i (account_id, request_id)

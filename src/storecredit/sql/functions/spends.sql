@@ -50,7 +50,8 @@ BEGIN
             WHEN i.outcome = 'insufficient' THEN 'insufficient'
             WHEN i.outcome IN ('deducted', 'overage') THEN 'spent'
             -- A generation's charge, or one by a direct call of a function, has no spend.
-            WHEN s.fingerprint = i.fingerprint THEN 'replayed' ELSE 'conflict' END AS outcome
+            WHEN i.outcome = 'already_deducted' AND s.fingerprint = i.fingerprint THEN 'replayed'
+            ELSE 'conflict' END AS outcome
         FROM unnest(v_charged.outcomes, p_account_ids, p_request_ids, p_fingerprints)
             WITH ORDINALITY AS i (outcome, account_id, request_id, fingerprint, n)
         LEFT JOIN LATERAL (
@@ -143,11 +144,14 @@ BEGIN
         WHERE m.account_id = p_account_id AND m.request_id = p_spend_request_id
           AND movement_role(m.type) = 'return' AND m.origin_seq IS NULL
         ORDER BY m.type LIMIT 1), 0);
-    SELECT m.type, m.amount, m.origin_seq INTO v_before FROM movements m
+    -- Under the spend's own id it may be given back, too, as by refund_to_accounts.
+    SELECT m.type, m.amount, CASE WHEN m.origin_seq IS NULL AND p_request_id = p_spend_request_id
+        THEN v_charge.seq ELSE m.origin_seq END AS origin_seq
+    INTO v_before FROM movements m
     WHERE m.account_id = p_account_id AND m.request_id = p_request_id
-      AND (movement_role(m.type) = 'return' OR p_request_id <> p_spend_request_id)
-      AND movement_role(m.type) IN ('charge', 'return', 'hold')
-    ORDER BY m.origin_seq IS NULL, m.type LIMIT 1;
+      AND (movement_role(m.type) = 'return' OR p_request_id <> p_spend_request_id
+           AND movement_role(m.type) IN ('charge', 'hold'))
+    ORDER BY movement_role(m.type) <> 'return', m.type LIMIT 1;
     refunded := coalesce(p_amount, CASE WHEN v_before.type IS NULL THEN refundable
         ELSE v_before.amount END);
     IF v_before.type IS NOT NULL THEN
