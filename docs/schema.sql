@@ -921,6 +921,9 @@ FUNCTION refund_to_accounts(p_account_ids bigint[], p_amounts int[], p_request_i
 -- Tells a process of an earlier build, in its own terms, that the database is not for it.
 FUNCTION refuse_earlier_build() RETURNS text;
 
+-- Which grant stands for another one, after the operator gave that another expiry.
+FUNCTION reissued_grant(p_account_id bigint, p_seq bigint) RETURNS bigint;
+
 -- Takes credits out, never below zero; amount null: all. Outcome: removed, already_removed,
 -- insufficient, conflict. Errors: SC010 unknown account, SC002 amount, SC003 request id.
 FUNCTION remove_from_account(p_account_id bigint, p_amount int, p_request_id text,
