@@ -129,15 +129,16 @@ class AccountModel:
 
     def give_back(self, parts: list[Part], at: float) -> None:
         """To where they came from; what has expired meanwhile lives on for its grace."""
-        parts = [(_reissued(source), part) for source, part in parts]
-        late = [(source, part) for source, part in parts if source and source.expires <= at]
-        for source, part in parts:
-            if source is None or source.expires > at:
+        late: list[tuple[Lot, int]] = []
+        for source, part in ((_reissued(source), part) for source, part in parts):
+            if source is not None and source.expires <= at:
+                late.append((source, part))
+            else:
                 self._change(source, part)
         if late:
             lot = late[0][0]
             self.add(
-                credits_in(late),
+                sum(part for _, part in late),
                 at + GRACE_HOURS,
                 priority=lot.priority,
                 is_promo=lot.is_promo,

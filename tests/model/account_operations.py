@@ -139,7 +139,11 @@ class RefundPart:
                 left,
                 model.balance,
             )
-        if self.name != self.spend and (self.name in model.spends or self.name in model.holds):
+        if self.name == self.spend:
+            is_taken = spend.is_returned
+        else:
+            is_taken = self.name in model.spends or self.name in model.holds
+        if is_taken:
             return ("conflict", 0, left, model.balance)
         asked = left if self.amount is None else self.amount
         if asked > left or left == 0:
@@ -179,7 +183,6 @@ class RefundOnce:
             outcome = "refunded"
             model.refund(spend, self.amount)
             spend.is_returned = True
-            model.refunds[self.name] = (self.name, self.amount)
         return (outcome, model.balance)
 
 

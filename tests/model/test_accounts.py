@@ -163,7 +163,7 @@ class Life:
     def _reissue(self) -> Operation:
         name = self._known({**self.model.lot_of})
         lot = self.model.lot_of.get(name)
-        ends = [self._later(60)]
+        ends: list[int | None] = [self._later(60)]
         if lot and lot.priority == POOL_PRIORITY:
             ends.append(NEVER)
         return Reissue(name, self.clock, self._chance.choice(ends))

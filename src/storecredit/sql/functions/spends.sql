@@ -144,10 +144,7 @@ BEGIN
         WHERE m.account_id = p_account_id AND m.request_id = p_spend_request_id
           AND movement_role(m.type) = 'return' AND m.origin_seq IS NULL
         ORDER BY m.type LIMIT 1), 0);
-    -- Under the spend's own id it may be given back, too, as by refund_to_accounts.
-    SELECT m.type, m.amount, CASE WHEN m.origin_seq IS NULL AND p_request_id = p_spend_request_id
-        THEN v_charge.seq ELSE m.origin_seq END AS origin_seq
-    INTO v_before FROM movements m
+    SELECT m.type, m.amount, m.origin_seq INTO v_before FROM movements m
     WHERE m.account_id = p_account_id AND m.request_id = p_request_id
       AND (movement_role(m.type) = 'return' OR p_request_id <> p_spend_request_id
            AND movement_role(m.type) IN ('charge', 'hold'))
