@@ -15,7 +15,9 @@ from storecredit.cli import additions, options
 from storecredit.cli import credits as credits_commands
 from storecredit.ledger.credits import AMOUNT_MAX
 from storecredit.ledger.outcomes import AdditionType, StoreMovementType
-from tests.e2e.conftest import Serving, Storecredit, processes_naming, storecredit_in
+from tests.e2e.conftest import Serving, Storecredit, processes_naming, storecredit_in, until
+from tests.web.doors import IMAGE, bearer
+from tests.web.users import JWT_SECRET, TRPC, token_of
 
 API = json.loads((Path(__file__).parents[2] / "docs" / "openapi.json").read_bytes())
 TOKEN = "operator"
@@ -31,7 +33,7 @@ def running(
 ) -> Iterator[Storecredit]:
     """The command beside a running service; stores of one test are in the way of no other."""
     with storecredit_in(tmp_path_factory.mktemp("running"), prepared_data_dir) as command:
-        command.serve(STORECREDIT_ADMIN_TOKEN=TOKEN)
+        command.serve(STORECREDIT_ADMIN_TOKEN=TOKEN, STORECREDIT_JWT_SECRET=JWT_SECRET)
         yield command
 
 
@@ -235,6 +237,23 @@ def test_credits_history_shows_the_ledger_newest_first(
     none = running("credits", "history", store_id, "--request-id", "three")
     assert (none.status, none.output) == (0, "")
     assert "no such movements" in none.errors
+
+
+def test_user_erase_deletes_the_results_beside_it_and_stops_the_user(
+    running: Storecredit, serving: Serving
+) -> None:
+    user_id = uuid4()
+    results = running.data_dir / "results" / str(user_id)
+    with httpx.Client(base_url=f"{serving.url}{TRPC}", headers=bearer(token_of(user_id))) as app:
+        create = {"json": {"modelImageUrl": IMAGE}}
+        assert app.post("/generation.create", json=create).status_code == 200
+        until(lambda: list(results.glob("*.png")) != [], "the result is there")
+        until(lambda: '"completed":1' in app.get("/generation.getStats").text, "it is completed")
+        erased = running("user", "erase", user_id, "--json")
+        assert (erased.json()["status"], erased.errors) == ("erased", "")
+        assert list(results.glob("*")) == []
+        until(lambda: app.get("/credits.getBalance").status_code == 403, "the user is stopped")
+    assert running("verify").status == 0
 
 
 async def test_verify_is_clean_until_a_balance_is_tampered_with(

@@ -1,7 +1,5 @@
 """`/api/admin/stores/{store}/…`: a store is named by its id, or as people call it."""
 
-import pytest
-
 from tests.web.doors import Operator, data_of, error_of
 
 
@@ -56,9 +54,9 @@ async def test_what_looks_like_an_id_is_one(operator: Operator) -> None:
     error_of(await operator.get(f"/stores/{lost}"), 404, "NOT_FOUND")
 
 
-@pytest.mark.parametrize("name", ["nobody", "%00", "Shop%", "A sho", "'; --", "%F0%9F%8E%A9"])
-async def test_a_name_that_nobody_has_is_not_found(operator: Operator, name: str) -> None:
+async def test_a_name_that_nobody_has_is_not_found(operator: Operator) -> None:
     await operator.store()
-    error_of(await operator.get(f"/stores/{name}"), 404, "NOT_FOUND")
     body = {"amount": 1, "type": "grant", "request_id": "r"}
-    error_of(await operator.post(f"/stores/{name}/credits", **body), 404, "NOT_FOUND")
+    for name in ("nobody", "%00", "Shop%", "A sho", "'; --", "%F0%9F%8E%A9"):
+        error_of(await operator.get(f"/stores/{name}"), 404, "NOT_FOUND")
+        error_of(await operator.post(f"/stores/{name}/credits", **body), 404, "NOT_FOUND")
