@@ -3,11 +3,13 @@
 import json
 import shlex
 from pathlib import Path
+from typing import get_args
 from uuid import uuid4
 
 import asyncpg
 import pytest
 
+from storecredit.cli import users as users_commands
 from tests.e2e.in_process import InProcess
 from tests.e2e.page_commands import Page
 
@@ -105,3 +107,8 @@ def test_an_unknown_user_and_a_wrong_argument_are_named(storecredit: InProcess) 
     ):
         done = storecredit("user", *wrong_words)
         assert (done.status, done.output) == (2, ""), wrong_words
+
+
+async def test_the_types_of_movements_are_those_that_users_have(admin: asyncpg.Connection) -> None:
+    types = await admin.fetch("SELECT type FROM movement_types WHERE 'user' = ANY (owner_kinds)")
+    assert set(get_args(users_commands.MovementName)) == {row["type"] for row in types}

@@ -47,6 +47,16 @@ MovementName = Literal[
     "overage_refund",
     "overage_credit",
     "overage_bill",
+    "hold",
+    "capture",
+    "release",
+    "hold_expiry",
+    "expiry",
+    "rollover",
+    "reissue",
+    "removal",
+    "transfer_out",
+    "transfer_in",
 ]
 
 app = typer.Typer(help="Credits, which stores spend.", no_args_is_help=True)

@@ -45,7 +45,24 @@ COLUMNS = ("user_id", "status", "balance", "total_purchased", "total_spent", "cr
 SortName = Literal["balance", "created"]
 StatusName = Literal["active", "blocked", "erased"]
 AdditionName = Literal["grant", "purchase"]
-MovementName = Literal["deduction", "refund", "purchase", "grant", "signup_bonus", "clawback"]
+MovementName = Literal[
+    "deduction",
+    "refund",
+    "purchase",
+    "grant",
+    "signup_bonus",
+    "clawback",
+    "hold",
+    "capture",
+    "release",
+    "hold_expiry",
+    "expiry",
+    "rollover",
+    "reissue",
+    "removal",
+    "transfer_out",
+    "transfer_in",
+]
 
 
 class BalanceUnlessSaid(TyperGroup):
