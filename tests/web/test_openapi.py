@@ -74,6 +74,8 @@ ENDPOINTS = {
     "POST /api/admin/credits/transfer",
     "GET /api/admin/requests/{request_id}",
     "GET /api/admin/report",
+    "GET /api/admin/stores/{store_id}/grants",
+    "GET /api/admin/users/{user_id}/grants",
     "POST /api/admin/users/{user_id}/holds",
     "GET /api/admin/users/{user_id}/holds",
     "GET /api/admin/users/{user_id}/holds/{hold_id}",

@@ -33,6 +33,9 @@ from storecredit.cli.options import (
 if TYPE_CHECKING:
     from storecredit.ledger.owners import Owner
 
+GRANT_COLUMNS = (
+    *("grant_id", "remaining", "amount", "kind", "priority", "expires_at", "type", "request_id"),
+)
 COLUMNS = ("seq", "created_at", "type", "amount", "balance_after", "request_id", "description")
 
 # As ledger.outcomes lists them; named here so that `--help` does not load the ledger.
@@ -112,6 +115,39 @@ def balance(
 
     settings = settings_of(data_dir=data_dir, database_url=database_url)
     output.record(against(settings, act), json=json)
+
+
+@app.command("grants")
+def grants(
+    store: StoreName,
+    limit: Limit = PAGE_DEFAULT,
+    cursor: Annotated[
+        int | None, typer.Option("--cursor", min=1, help="Go on after this grant.")
+    ] = None,
+    data_dir: DataDir = None,
+    database_url: DatabaseUrl = None,
+    json: Json = False,
+) -> None:
+    """Show what remains of each addition of credits, in the order in which they are spent."""
+
+    async def act(rooms: Rooms) -> dict[str, Any]:
+        from storecredit.ledger.grants import Grants
+        from storecredit.ledger.owners import Owner
+
+        account_id = await rooms.credits.account_id(Owner.store(await rooms.store_id(store)))
+        found = await Grants(rooms.database).list(account_id, limit=limit, after=cursor)
+        items = [asdict(grant) for grant in found.items]
+        return {
+            "items": [{"grant_id": item.pop("seq"), **item} for item in items],
+            "next_cursor": str(found.next_after) if found.next_after else None,
+        }
+
+    found = against(settings_of(data_dir=data_dir, database_url=database_url), act)
+    if json:
+        output.as_json(found)
+        return
+    nothing = "The store has no credits."
+    output.page(found["items"], GRANT_COLUMNS, nothing=nothing, next_cursor=found["next_cursor"])
 
 
 @app.command("history")

@@ -97,6 +97,8 @@ def routes(*, serves_metrics: bool = True) -> list[Any]:
                 admin_corrections.transfer_credits,  # POST  /credits/transfer
                 transactions.list_store_transactions,  # GET   /stores/{store_id}/transactions
                 admin_generations.list_generations,  # GET   /stores/{store_id}/generations
+                grants.list_store_grants,  # GET   /stores/{store_id}/grants
+                grants.list_user_grants,  # GET   /users/{user_id}/grants
                 admin_holds.create_hold,  # POST  /users/{user_id}/holds
                 admin_holds.list_holds,  # GET   /users/{user_id}/holds
                 admin_holds.get_hold,  # GET   /users/{user_id}/holds/{hold_id}

@@ -163,16 +163,11 @@ async def _answer(
     page = await _page(parts, owner, wanted, limit=limit or PAGE_DEFAULT, cursor=cursor)
     if is_csv:
         return csv_page(Transaction.__struct_fields__, page.items, page.next_cursor)
-    return Response(Envelope(page), headers=_remaining(page, wanted, cursor))
-
-
-def _remaining(
-    page: TransactionPage | UserTransactionPage, wanted: MovementFilter, cursor: str | None
-) -> dict[str, str]:
-    """What the newest movement left, where the page begins with it."""
     if cursor is not None or wanted != MovementFilter():
-        return {}
-    return {CREDITS_REMAINING: str(page.items[0].balance_after if page.items else 0)}
+        return Response(Envelope(page))
+    # Not what the newest movement left: some of that may have expired since.
+    credits = await parts.credits.balance(owner)
+    return Response(Envelope(page), headers={CREDITS_REMAINING: str(credits.balance)})
 
 
 async def _page(

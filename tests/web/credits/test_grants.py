@@ -1,12 +1,20 @@
 """`GET /api/v1/credits/grants`, and what the balance says of credits that expire."""
 
+import asyncio
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from storecredit.ledger.grants import Terms
+from storecredit.ledger.outcomes import Addition, AdditionType
+from storecredit.ledger.owners import Owner
+from storecredit.service import Service
 from tests.passing_time import pass_time
 from tests.web.checklist import (
+    UNKNOWN,
     assert_bad_queries_are_refused,
     assert_only_a_working_key_is_let_in,
+    assert_only_the_operator_is_let_in,
     assert_other_methods_are_refused,
     assert_reads_are_limited,
 )
@@ -14,6 +22,7 @@ from tests.web.credits.conftest import ONE_LOOP
 from tests.web.doors import Operator, StoreClient, data_of, error_of
 from tests.web.holding import end, held
 from tests.web.table_rows import Rows
+from tests.web.users import UserClient, result_of
 
 pytestmark = ONE_LOOP
 
@@ -139,6 +148,8 @@ async def test_the_balance_tells_what_will_expire_and_when(operator: Operator, r
     assert left["amount"] == 10
     once_expired = {"balance": 20, "total_purchased": 40, "total_spent": 1, "total_expired": 19}
     assert told == once_expired
+    ledger = await store.get("/api/v1/credits/transactions")
+    assert ledger.headers["x-credits-remaining"] == "20"
     assert await listed(store) == [("1", 10), ("4", 10)]
     assert await rows.counts() == before, "reading writes nothing"
     # The first who moves credits writes it, and that changes nothing that was told.
@@ -210,3 +221,67 @@ async def test_doors_are_shut_to_others(operator: Operator, store: StoreClient) 
     await assert_reads_are_limited(operator, GRANTS)
     other = await operator.store(credits=0)
     assert await listed(other) == []
+
+
+async def test_the_operator_reads_the_grants_of_stores_and_users(
+    operator: Operator, user: UserClient
+) -> None:
+    store = await operator.store(credits=0)
+    await added(operator, store, "old")
+    await added(operator, store, "first", priority=1)
+    of_store = f"/stores/{store.store_id}/grants"
+    assert data_of(await operator.get(of_store)) == data_of(await store.get(GRANTS))
+    page = data_of(await operator.get(of_store, limit=1))
+    assert [each["request_id"] for each in page["items"]] == ["first"]
+    rest = data_of(await operator.get(of_store, cursor=page["next_cursor"]))
+    assert [each["request_id"] for each in rest["items"]] == ["old"]
+    result_of(await user.query("credits.getBalance"))
+    of_user = f"/users/{user.user_id}/grants"
+    [bonus] = data_of(await operator.get(of_user))["items"]
+    assert (bonus["type"], bonus["kind"], bonus["remaining"]) == ("signup_bonus", "promo", 10)
+    for nobody in (f"/stores/{UNKNOWN}/grants", f"/users/{UNKNOWN}/grants"):
+        error_of(await operator.get(nobody), 404, "NOT_FOUND")
+    for path in (of_store, of_user):
+        await assert_only_the_operator_is_let_in(operator, "GET", path)
+        await assert_other_methods_are_refused(operator, path, "GET")
+
+
+async def test_of_many_that_spend_the_last_credits_of_three_grants_as_many_are_served(
+    operator: Operator, rows: Rows
+) -> None:
+    store = await operator.store(credits=0)
+    for name, amount in (("1", 3), ("2", 2), ("3", 2)):
+        await added(operator, store, name, amount=amount, expires_at=days_ahead(int(name)))
+    answers = await asyncio.gather(*(store.create() for _ in range(50)))
+    assert Counter(answer.status_code for answer in answers) == {201: 7, 402: 43}
+    assert await listed(store) == []
+    taken = await rows.connection.fetch(
+        """SELECT grants_after FROM movements WHERE account_id = $1 AND type = 'deduction'
+           ORDER BY seq""",
+        await rows.account_id(store.store_id),
+    )
+    assert [row["grants_after"] for row in taken] == [
+        [1, 2, 2, 2, 3, 2],
+        [1, 1, 2, 2, 3, 2],
+        [2, 2, 3, 2],
+        [2, 1, 3, 2],
+        [3, 2],
+        [3, 1],
+        [],
+    ]
+
+
+async def test_a_users_app_is_told_what_will_expire_as_a_date(
+    operator: Operator, user: UserClient, rows: Rows, service: Service
+) -> None:
+    result_of(await user.query("credits.getBalance"))
+    month = datetime.now(UTC) + timedelta(days=30)
+    terms = Terms(expires_at=month)
+    outcome = await service.parts.credits.add(
+        Owner.user(user.user_id), 5, AdditionType.GRANT, "a month", "", terms
+    )
+    assert outcome is Addition.ADDED
+    told = result_of(await user.query("credits.getBalance"))
+    [expiring] = told["expiring"]
+    assert (told["balance"], expiring["amount"]) == (15, 5)
+    assert abs(expiring["expires_at"] - month) < timedelta(milliseconds=1)
