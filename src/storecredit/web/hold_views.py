@@ -1,36 +1,30 @@
 """What is sent to the doors of holds, and what they answer: a store's and the operator's alike."""
 
 from datetime import datetime
-from typing import Annotated, Final
+from typing import Annotated
 from uuid import UUID
 
 import msgspec
 
-from storecredit.ledger.credits import AMOUNT_MAX
 from storecredit.ledger.hold_records import Hold, HoldStatus
 from storecredit.ledger.holds import SECONDS_DEFAULT, SECONDS_MAX
-from storecredit.web.admin_keys import no_nul
 from storecredit.web.b2b import Metadata
 from storecredit.web.bodies import Body
-from storecredit.web.faults import Check
 from storecredit.web.moments import utc
 from storecredit.web.openapi import said
+from storecredit.web.spend_forms import Amount, Description
 
-DESCRIPTION_MAX: Final = 500
-
-Amount = Annotated[int, msgspec.Meta(ge=1, le=AMOUNT_MAX)]
-Description = Annotated[str, msgspec.Meta(max_length=DESCRIPTION_MAX), Check(no_nul)]
 Seconds = Annotated[int, msgspec.Meta(ge=1, le=SECONDS_MAX)]
 
 
 class HoldBody(Body, frozen=True):
     """Credits to set aside."""
 
-    amount: Annotated[Amount, said("How many credits.")]
+    amount: Amount
     expires_in_seconds: Annotated[
         Seconds, said("When they go back by themselves, from now; at most a week.")
     ] = SECONDS_DEFAULT
-    description: Annotated[Description, said("What for; it stands in the ledger.")] = ""
+    description: Description = None
     metadata: Metadata = None
 
 

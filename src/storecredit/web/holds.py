@@ -194,7 +194,7 @@ async def hold(
         request_id,
         body.amount,
         seconds=body.expires_in_seconds,
-        description=body.description,
+        description=body.description or "",
         metadata=body.metadata,
     )
     match outcome:
