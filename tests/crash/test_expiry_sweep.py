@@ -13,7 +13,7 @@ from tests.crash.waiting import until_true
 from tests.forked_command import ForkedCommand
 from tests.passing_time import pass_time
 
-ACCOUNTS = 1000
+ACCOUNTS = 600
 MAX_SECONDS = 60.0
 EXPIRY = "movements WHERE type = 'expiry'"
 DUE = "accounts WHERE next_expiry <= now()"

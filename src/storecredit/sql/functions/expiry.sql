@@ -23,7 +23,6 @@ BEGIN
         RETURN 0;
     END IF;
     LOOP
-        v_account := lock_account(p_account_id);
         v_grants := v_account.grants;
         SELECT h.hold_id, h.expires_at INTO v_hold FROM holds h
         WHERE h.account_id = p_account_id AND h.ended_at IS NULL AND h.expires_at <= p_at
@@ -40,6 +39,7 @@ BEGIN
         ELSE
             v_count := v_count + expire_grant(p_account_id, v_grant.seq, p_at);
         END IF;
+        v_account := lock_account(p_account_id);
     END LOOP;
     UPDATE accounts a SET next_expiry = least(
         (SELECT min(g.expires_at) FROM generate_series(1, cardinality(v_grants), 2) i
@@ -110,9 +110,9 @@ BEGIN
             'Carried into the next period',
             add_to_grants(p_account_id, v_account.grants, ARRAY[p_seq, -v_kept, v_next, v_kept]),
             p_seq, NULL, p_at);
+        v_account := lock_account(p_account_id);
     END IF;
     IF v_left > v_kept THEN
-        v_account := lock_account(p_account_id);
         PERFORM append_movement(p_account_id, 'expiry', v_left - v_kept, 'grant:' || p_seq, 'Expired',
             add_to_grants(p_account_id, v_account.grants, ARRAY[p_seq, v_kept - v_left]),
             p_seq, NULL, p_at);
