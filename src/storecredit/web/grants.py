@@ -12,15 +12,15 @@ from litestar.params import FromPath
 from storecredit.ledger import grants
 from storecredit.ledger.grants import Grant, GrantKind
 from storecredit.ledger.outcomes import StoreMovementType
-from storecredit.ledger.owners import Account
+from storecredit.ledger.owners import Owner
 from storecredit.stores.stores import Store
 from storecredit.web.b2b import account_of
 from storecredit.web.envelope import Envelope, ErrorCode
 from storecredit.web.moments import utc
 from storecredit.web.openapi import operator_errors, said, store_errors
-from storecredit.web.owner_accounts import store_account, user_account
 from storecredit.web.paging import PAGE_DEFAULT, Limit, SeqCursor, seq_cursor
 from storecredit.web.parts import Parts
+from storecredit.web.user_accounts import account_of_user
 
 
 class GrantLeft(msgspec.Struct, frozen=True):
@@ -102,7 +102,8 @@ async def list_store_grants(
     cursor: SeqCursor = None,
 ) -> Envelope[OperatorGrantPage]:
     """As the store reads them: those that have credits left, in the order of spending."""
-    return await _page(parts, await store_account(parts, store.store_id), limit, cursor)
+    account_id = await parts.credits.account_id(Owner.store(store.store_id))
+    return await _page(parts, account_id, limit, cursor)
 
 
 @get(
@@ -118,13 +119,13 @@ async def list_user_grants(
     cursor: SeqCursor = None,
 ) -> Envelope[OperatorGrantPage]:
     """Those of an end user that have credits left, in the order of spending."""
-    return await _page(parts, await user_account(parts, user_id), limit, cursor)
+    return await _page(parts, (await account_of_user(parts, user_id)).id, limit, cursor)
 
 
 async def _page(
-    parts: Parts, account: Account, limit: int, cursor: str | None
+    parts: Parts, account_id: int, limit: int, cursor: str | None
 ) -> Envelope[OperatorGrantPage]:
-    page = await parts.grants.list(account.id, limit=limit, after=seq_cursor(cursor))
+    page = await parts.grants.list(account_id, limit=limit, after=seq_cursor(cursor))
     items = [OperatorGrant(**_fields(grant), type=grant.type.value) for grant in page.items]
     return Envelope(OperatorGrantPage(items, _next_cursor(page)))
 
