@@ -173,8 +173,10 @@ CREATE TABLE holds (
 );
 ALTER TABLE holds ALTER COLUMN account_id SET (n_distinct=-0.05);
 ALTER TABLE holds ALTER COLUMN request_id SET (n_distinct=-0.5);
+CREATE INDEX expired_holds ON holds (account_id, hold_id) WHERE status = 'expired';
 CREATE UNIQUE INDEX one_hold_per_request ON holds ((account_id + 0), request_id);
 CREATE INDEX open_holds ON holds (account_id, expires_at, hold_id) WHERE ended_at IS NULL;
+CREATE INDEX released_holds ON holds (account_id, hold_id) WHERE status = 'released';
 
 -- One row per generation: queued -> processing -> completed | failed. A final status never
 -- changes.

@@ -36,6 +36,13 @@ ENDS_AT: Final = """CASE
     WHEN g.expires_at IS NULL OR g.expires_at > now() THEN g.expires_at
     WHEN g.rollover_until > now() THEN g.rollover_until
     ELSE now() + g.grace END"""
+
+
+def grant_of(account_id: str, seq: str) -> str:
+    """The terms of one grant. OFFSET 0: each by its key, not all that an account ever had."""
+    return f"SELECT * FROM grants x WHERE x.account_id = {account_id} AND x.seq = {seq} OFFSET 0"  # noqa: S608 - constants
+
+
 _STATES: Final = f"""
     SELECT a.account_id, s.balance, s.spent, s.clawed_back, s.overage_used, s.held, s.expired,
         s.removed, e.amounts, e.moments
@@ -49,7 +56,7 @@ _STATES: Final = f"""
             FROM (
                 SELECT s.grants[i + 1] AS credits, {ENDS_AT} AS ends_at
                 FROM generate_series(1, cardinality(s.grants), 2) i
-                JOIN grants g ON g.account_id = a.account_id AND g.seq = s.grants[i]
+                CROSS JOIN LATERAL ({grant_of("a.account_id", "s.grants[i]")}) g
             ) x
             WHERE x.ends_at IS NOT NULL
             GROUP BY x.ends_at ORDER BY x.ends_at LIMIT {EXPIRING_MAX}

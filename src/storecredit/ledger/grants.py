@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
 
-from storecredit.ledger.balances import ENDS_AT
+from storecredit.ledger.balances import ENDS_AT, grant_of
 from storecredit.ledger.outcomes import MovementType
 from storecredit.ledger.owners import Owner
 from storecredit.postgres.pool import Database
@@ -95,7 +95,7 @@ class Grants:
                    SELECT CASE WHEN $2::bigint IS NULL THEN s.grants
                        ELSE add_to_grants($1, s.grants, ARRAY[$2::bigint, 1]) END AS grants) o
                CROSS JOIN LATERAL generate_series(1, cardinality(o.grants), 2) i
-               JOIN grants g ON g.account_id = $1 AND g.seq = o.grants[i]
+               CROSS JOIN LATERAL ({grant_of("$1", "o.grants[i]")}) g
                CROSS JOIN LATERAL (
                    SELECT n.type, n.request_id, n.description, n.created_at FROM movements n
                    WHERE n.account_id = $1 AND n.seq <= g.seq

@@ -18,6 +18,7 @@ from storecredit.postgres.servers import Record
 PAGE_MAX: Final = 100
 NEWEST: Final = UUID(int=2**128 - 1)
 """Hold ids are in order of time: none is beyond this one."""
+_OPEN: Final = "SELECT * FROM holds WHERE account_id = $1 AND ended_at IS NULL"
 _IS_OVER: Final = "ended_at IS NULL AND expires_at <= now()"
 _COLUMNS: Final = f"""hold_id, request_id, amount, description, metadata, created_at, expires_at,
     CASE WHEN {_IS_OVER} THEN 'expired' ELSE status END AS status,
@@ -87,9 +88,8 @@ class HoldRecords:
         """This account's holds, newest first; at most `PAGE_MAX` at once."""
         limit = min(limit, PAGE_MAX)
         rows = await self._database.fetch(
-            f"""SELECT {_COLUMNS} FROM holds
-               WHERE account_id = $1 AND hold_id < $2 {_of_status(status)}
-               ORDER BY account_id DESC, hold_id DESC LIMIT $3""",  # noqa: S608 - constants
+            f"""SELECT {_COLUMNS} FROM ({_of_status(status)}) h
+               WHERE hold_id < $2 ORDER BY hold_id DESC LIMIT $3""",  # noqa: S608 - constants
             account_id,
             before or NEWEST,
             limit + 1,
@@ -99,18 +99,27 @@ class HoldRecords:
 
 
 def _of_status(status: HoldStatus | None) -> str:
-    """One statement per status; what is open is found by the partial index made for it."""
+    """The holds among which a page is, found by the index that was made for their status.
+
+    OFFSET 0 has those that are open found first: few are, beside all that ever were.
+    """
     match status:
         case None:
-            return ""
+            return _newest("")
         case HoldStatus.HELD:
-            return "AND ended_at IS NULL AND expires_at > now()"
+            return f"{_OPEN} AND expires_at > now() OFFSET 0"
         case HoldStatus.EXPIRED:
-            return f"AND (status = 'expired' OR {_IS_OVER})"
+            written = _newest("AND status = 'expired'")
+            return f"({written}) UNION ALL ({_OPEN} AND expires_at <= now())"
         case HoldStatus.CAPTURED | HoldStatus.RELEASED:
-            return f"AND status = '{status.value}'"
+            return _newest(f"AND status = '{status.value}'")
         case _:
             assert_never(status)
+
+
+def _newest(condition: str) -> str:
+    return f"""SELECT * FROM holds WHERE account_id = $1 AND hold_id < $2 {condition}
+        ORDER BY account_id DESC, hold_id DESC LIMIT $3"""  # noqa: S608 - constants
 
 
 def _hold(row: Record) -> Hold:

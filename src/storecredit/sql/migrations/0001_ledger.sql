@@ -264,6 +264,9 @@ ALTER TABLE holds ALTER COLUMN account_id SET (n_distinct = -0.05);
 ALTER TABLE holds ALTER COLUMN request_id SET (n_distinct = -0.5);
 CREATE UNIQUE INDEX one_hold_per_request ON holds ((account_id + 0), request_id);
 CREATE INDEX open_holds ON holds (account_id, expires_at, hold_id) WHERE ended_at IS NULL;
+-- A list of holds of one status; captured are most.
+CREATE INDEX released_holds ON holds (account_id, hold_id) WHERE status = 'released';
+CREATE INDEX expired_holds ON holds (account_id, hold_id) WHERE status = 'expired';
 COMMENT ON TABLE holds IS
     'One row per hold: held -> captured | released | expired. A final status never changes. One whose '
     'time is over counts as expired, whether its row says so yet or not.';
