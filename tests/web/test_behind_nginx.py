@@ -21,6 +21,7 @@ from storecredit.settings import Settings
 from tests.web.conftest import LogStream
 from tests.web.doors import Operator, StoreClient
 from tests.web.real_clients import program
+from tests.web.spends import refund, spend
 from tests.web.wire import running_wire
 
 ROOT = Path(__file__).parents[2]
@@ -123,6 +124,17 @@ async def link_base(http: httpx.AsyncClient) -> str:
     return link.removesuffix(path)
 
 
+async def assert_a_spend_is_found_whatever_its_name(http: httpx.AsyncClient) -> None:
+    """A proxy that took its path apart would lead somewhere else."""
+    store = await Operator(http).store()
+    for name in ("order/7", "100%", "a//b", "%2F"):
+        made = await spend(store, name, 2)
+        assert (await refund(store, name, f"refund of {name}", 1)).status_code == 201
+        address = httpx.URL(made.headers["location"]).raw_path.decode()
+        found = (await store.get(address)).json()["data"]
+        assert (found["request_id"], found["refundable"]) == (name, 1)
+
+
 async def ended(store: StoreClient, session_id: str) -> Any:
     async with asyncio.timeout(START_SECONDS_MAX):
         while True:
@@ -148,3 +160,4 @@ async def test_links_lead_to_where_the_client_asked_whatever_it_says(
         ) as http,
     ):
         assert await link_base(http) == f"https://{HOST}"
+        await assert_a_spend_is_found_whatever_its_name(http)

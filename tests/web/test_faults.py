@@ -72,7 +72,9 @@ async def test_a_misspelt_field_is_refused_and_the_nearest_told(store: StoreClie
 @pytest.mark.usefixtures("nothing_done")
 async def test_a_field_like_no_other_is_told_which_there_are(store: StoreClient) -> None:
     [detail] = details(await store.create(colour="red"))
-    assert detail["message"] == "Unknown field. Known: `image_urls`, `prompt`, `metadata`."
+    assert detail["message"] == (
+        "Unknown field. Known: `image_urls`, `prompt`, `options`, `metadata`."
+    )
 
 
 @pytest.mark.usefixtures("nothing_done")
