@@ -127,15 +127,17 @@ _OLDER: Final = {
     OwnerKind.USER: """(o.created_at, o.owner_id) <
         (SELECT u.created_at, u.user_id FROM users u WHERE u.user_id = {cursor})""",
 }
-# Of an owner whose credits have moved since, what its movements had left by then. What has expired
-# by then counts as expired, whether its movement is written or not.
+# OFFSET 0 has it looked up once for each owner, and not wherever it is compared; where nothing asks
+# for it, not at all. Of an owner whose credits have moved since, what its movements had left by
+# then. What has expired by then counts as expired, whether its movement is written or not.
 _BALANCE: Final = """
     SELECT coalesce((
         SELECT CASE WHEN n.created_at > {at} THEN balance_at(a.account_id, {at})
             WHEN a.next_expiry <= {at} THEN (state_of_account(a.account_id, {at})).balance
             ELSE n.balance_after END
         FROM movements n WHERE n.account_id = a.account_id
-        ORDER BY n.account_id DESC, n.seq DESC LIMIT 1), 0) AS balance"""
+        ORDER BY n.account_id DESC, n.seq DESC LIMIT 1), 0) AS balance
+    OFFSET 0"""
 
 
 class OwnerPages:
