@@ -35,9 +35,10 @@ export interface Balance {
 
 /**
  * Every type of movement of an end user, by the names the app shows.
- * generation (a deduction), clawback, hold, expiry, removal and transfer_out take
- * credits;
- * capture, rollover and reissue leave the balance as it is; the others give credits.
+ * generation (any deduction, a spend too), clawback, hold, expiry, removal and
+ * transfer_out take
+ * credits; capture, rollover and reissue leave the balance as it is; the others give
+ * credits.
  */
 export type UserMovementType = 'generation' | 'refund' | 'signup_bonus' | 'purchase' | 'grant' | 'clawback' | 'hold' | 'capture' | 'release' | 'hold_expiry' | 'expiry' | 'rollover' | 'reissue' | 'removal' | 'transfer_out' | 'transfer_in';
 

@@ -16,8 +16,8 @@ from storecredit.ledger.outcomes import MovementType
 class UserMovementType(StrEnum):
     """Every type of movement of an end user, by the names the app shows.
 
-    generation (a deduction), clawback, hold, expiry, removal and transfer_out take credits;
-    capture, rollover and reissue leave the balance as it is; the others give credits.
+    generation (any deduction, a spend too), clawback, hold, expiry, removal and transfer_out take
+    credits; capture, rollover and reissue leave the balance as it is; the others give credits.
     """
 
     GENERATION = "generation"

@@ -220,7 +220,7 @@ async def refund_to(
             headers = {CREDITS_REMAINING: str(balance)}
             return _moved(made, headers, replayed=replayed)
         case NoSpend():
-            raise not_found("spend")
+            raise _no_spend()
         case ExceedsSpend(refundable):
             raise Failure(
                 ErrorCode.REFUND_EXCEEDS_SPEND,
@@ -237,11 +237,15 @@ async def refund_to(
             assert_never(outcome)
 
 
+def _no_spend() -> Failure:
+    return not_found("spend. A generation is none: its credits come back when it fails")
+
+
 def _known_request(part: str) -> str:
     """The request id in a path. Raises Failure for one that no request can have."""
     request_id = named_request(part)
     if not is_request_id(request_id):
-        raise not_found("spend")
+        raise _no_spend()
     return request_id
 
 
@@ -262,7 +266,7 @@ async def read_of(account: Account, parts: Parts, spend_part: str) -> SpendView:
     """An owner's spend. Raises Failure where there is none."""
     record = await parts.spending.read(account, _known_request(spend_part))
     if record is None:
-        raise not_found("spend")
+        raise _no_spend()
     return SpendView(
         request_id=record.request_id,
         amount=record.amount,

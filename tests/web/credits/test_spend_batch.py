@@ -1,9 +1,13 @@
 """`POST /api/v1/credits/spend/batch`: many spends in one transaction, each with its own outcome."""
 
 import asyncio
+import re
+from typing import get_args
 
 import asyncpg
 
+from storecredit.web.spend_forms import SpendAnswer
+from tests.e2e.page_commands import Page
 from tests.web.checklist import assert_only_a_working_key_is_let_in
 from tests.web.conftest import LogStream
 from tests.web.credits.conftest import ONE_LOOP
@@ -45,6 +49,15 @@ async def test_each_spend_has_its_own_outcome_in_the_order_sent(
     taken = await rows.ledger(store.store_id, "deduction")
     assert [(row["request_id"], row["amount"]) for row in taken[2:]] == [("one", 40), ("two", 50)]
     assert (await read(store, "one"))["metadata"] == {"a": "1"}
+
+
+async def test_the_batch_that_the_page_shows_is_one(store: StoreClient) -> None:
+    [shown] = Page("docs/spending.md").blocks("json")
+    answers = data_of(await store.send("POST", BATCH, content=shown))["items"]
+    assert {each["outcome"] for each in answers} == {"spent"}
+    head, *outcomes = re.findall(r"^\| `(\w+)` \|", Page("docs/spending.md").text, re.MULTILINE)
+    assert head == "outcome"
+    assert outcomes == list(get_args(SpendAnswer.__annotations__["outcome"].__origin__))
 
 
 async def test_sent_again_as_a_whole_it_takes_what_it_could_not_and_no_more(
