@@ -64,6 +64,8 @@ async def test_a_payment_for_no_plan_is_booked_once_and_its_problem_is_settled(
     }
     again = await operator.post(path_of(transaction_id), **body, store_id=str(store.id))
     assert data_of(again) == booked
+    by = "SELECT actor FROM movements WHERE request_id = $1"
+    assert await seller.admin.fetchval(by, f"booking:{transaction_id}") == "admin"
     assert again.headers["idempotent-replayed"] == "true"
     assert (await seller.ledger(store))[-1] == Movement(
         "purchase", 5000, 5800, f"booking:{transaction_id}"

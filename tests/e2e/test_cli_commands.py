@@ -230,9 +230,9 @@ def test_credits_history_shows_the_ledger_newest_first(
     rest = running(
         *("credits", "history", store_id, "--cursor", 3, "--type", "purchase", "--json")
     ).json()
-    assert set(rest) == fields("TransactionPage")
+    assert set(rest) == fields("OperatorTransactionPage")
     (one,) = rest["items"]
-    assert set(one) == fields("Transaction")
+    assert set(one) == fields("OperatorTransaction")
     assert (one["seq"], one["request_id"], one["balance_after"]) == (2, "one", 6)
     none = running("credits", "history", store_id, "--request-id", "three")
     assert (none.status, none.output) == (0, "")

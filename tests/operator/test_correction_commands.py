@@ -101,13 +101,32 @@ def test_a_grant_ends_at_another_time(command: Command, database_url: str) -> No
     changed = command(
         *change, "--expires-at", "2999-01-31", "--reason", "Extended", "--json"
     ).json()
-    assert changed == {"seq": 2, "credits": 50, "expires_at": "2999-01-31T00:00:00Z"}
+    assert changed == {"grant_id": 2, "credits": 50, "expires_at": "2999-01-31T00:00:00Z"}
     assert ledger(database_url) == [("reissue", 50, "grant:1", "Extended", getpass.getuser())]
     assert command("credits", "set-expiry", "Hats", 2, "--never").output.splitlines() == [
-        "seq         3",
+        "grant_id    3",
         "credits     50",
         "expires_at  –",
     ]
     assert "no such grant" in command("credits", "set-expiry", "Hats", 9, "--never").sentence()
     assert "past" in command(*change[:3], 3, "--expires-at", "2020-01-01").sentence()
     assert "--never" in command(*change).sentence(2)
+
+
+def test_who_adds_credits_stands_in_the_ledger_and_in_its_listing(
+    command: Command, database_url: str
+) -> None:
+    asyncio.run(_open(database_url))
+    create = ("store", "create", "--name", "Caps", "--shop-domain", "caps.example", "--credits", 5)
+    assert command(*create, "--as", "ann").status == 0
+    assert command("credits", "add", "Caps", 7, "--request-id", "g", "--as", " bob ").status == 0
+    assert command("user", "credits", "add", USER, 1, "--request-id", "u").status == 0
+
+    listed = command("credits", "history", "Caps", "--json").json()["items"]
+    assert [item["actor"] for item in listed] == ["bob", "ann"]
+    table = command("credits", "history", "Caps").output
+    assert all(name in table for name in ("actor", "ann", "bob"))
+    of_user = command("user", "history", USER, "--json").json()["items"]
+    assert [item["actor"] for item in of_user] == [getpass.getuser(), None]
+    for wrong in ("", "a\tb", "n" * 101):
+        assert command("credits", "add", "Caps", 1, "--as", wrong).status == 2

@@ -6,7 +6,7 @@ from uuid import UUID, uuid4
 import pytest
 from uuid_utils.compat import uuid7
 
-from storecredit.ledger.credits import AMOUNT_MAX, AccountMissing, Credits
+from storecredit.ledger.credits import AMOUNT_MAX, AccountMissing, Cause, Credits
 from storecredit.ledger.outcomes import Addition, AdditionType
 from storecredit.ledger.owners import Owner, OwnerKind
 from storecredit.postgres.pool import Database
@@ -264,7 +264,7 @@ async def test_the_ledger_in_python_tells_each_outcome(
     credits = Credits(database)
 
     async def add_some(owner: Owner, amount: int) -> Addition:
-        return await credits.add(owner, amount, AdditionType.PURCHASE, "order", "One")
+        return await credits.add(owner, amount, AdditionType.PURCHASE, Cause("order", "One"))
 
     assert await add_some(account.owner, AMOUNT_MAX) is Addition.ADDED
     assert await add_some(account.owner, AMOUNT_MAX) is Addition.ALREADY_ADDED

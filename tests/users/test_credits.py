@@ -10,6 +10,7 @@ from storecredit.ledger.credits import (
     OFFSET_MAX,
     PAGE_MAX,
     AccountMissing,
+    Cause,
     Credits,
 )
 from storecredit.ledger.outcomes import Addition, AdditionType, MovementType, StoreMovementType
@@ -125,7 +126,7 @@ async def test_movements_come_newest_first_and_in_pages(
 
 async def test_a_page_has_a_maximum_whoever_asks(credits: Credits, owner: Owner) -> None:
     for place in range(PAGE_MAX):
-        await credits.add(owner, 1, AdditionType.GRANT, f"grant-{place}", "")
+        await credits.add(owner, 1, AdditionType.GRANT, Cause(f"grant-{place}"))
     assert len(await credits.movements_from(owner, limit=10**6, offset=0)) == PAGE_MAX
 
 
@@ -151,7 +152,7 @@ async def test_credits_are_added_once_per_request(
     owner = await opened(database, kind)
 
     async def add(amount: int, to: Owner = owner) -> Addition:
-        return await credits.add(to, amount, type_, "pack-1", "a pack")
+        return await credits.add(to, amount, type_, Cause("pack-1", "a pack"))
 
     assert await add(5) is Addition.ADDED
     assert await add(5) is Addition.ALREADY_ADDED
@@ -166,7 +167,7 @@ async def test_an_amount_out_of_bounds_is_refused_before_the_database(
     credits: Credits, owner: Owner, amount: int
 ) -> None:
     with pytest.raises(ValueError, match="amount must be 1 to"):
-        await credits.add(owner, amount, AdditionType.GRANT, "r", "")
+        await credits.add(owner, amount, AdditionType.GRANT, Cause("r"))
 
 
 async def test_every_type_the_ledger_can_hold_has_a_name_here(admin: asyncpg.Connection) -> None:

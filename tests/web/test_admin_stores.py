@@ -202,7 +202,8 @@ async def test_a_store_that_does_not_exist_is_not_found(operator: Operator) -> N
 
 def as_the_store(page: dict[str, Any]) -> dict[str, Any]:
     """The page without what is for the operator alone."""
-    items = [{k: v for k, v in item.items() if k != "generator_message"} for item in page["items"]]
+    own = {"generator_message", "actor"}
+    items = [{k: v for k, v in item.items() if k not in own} for item in page["items"]]
     return page | {"items": items}
 
 

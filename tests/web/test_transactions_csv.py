@@ -83,11 +83,10 @@ async def test_its_rows_are_those_of_the_json(store: StoreClient) -> None:
 
 async def test_a_new_ledger_is_a_file_with_names_and_no_rows(operator: Operator) -> None:
     store = await operator.store(credits=0)
-    for answer in await both(operator, store):
-        assert table(answer) == []
-        assert answer.text == (
-            "seq,type,amount,balance_after,request_id,session_id,description,created_at\r\n"
-        )
+    names = "seq,type,amount,balance_after,request_id,session_id,description,created_at"
+    of_store, of_operator = await both(operator, store)
+    assert table(of_store) == table(of_operator) == []
+    assert (of_store.text, of_operator.text) == (f"{names}\r\n", f"{names},actor\r\n")
 
 
 async def test_filters_hold_for_the_file(

@@ -14,6 +14,7 @@ from storecredit import telemetry
 from storecredit.generation.generators import GenerationFailed, GeneratorUnavailable
 from storecredit.generation.lifecycle import ENTRYPOINT, Ended, GenerationJob
 from storecredit.generation.sessions import Failure, FailureCode
+from storecredit.ledger.credits import Cause
 from storecredit.ledger.outcomes import Addition, AdditionType
 from storecredit.ledger.owners import Account
 from storecredit.postgres import job_queue
@@ -95,7 +96,7 @@ async def test_a_hundred_generations_of_both_kinds_that_fail_and_complete_add_up
     shop = await store(service, credit_count=each)
     person = await user(service, shop.owner.id)
     added = await service.parts.credits.add(
-        person.owner, each - OPENING, AdditionType.GRANT, "more", ""
+        person.owner, each - OPENING, AdditionType.GRANT, Cause("more")
     )
     assert added is Addition.ADDED
     script: list[Exception | Callable[[], Awaitable[None]]] = [

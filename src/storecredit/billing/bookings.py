@@ -65,9 +65,15 @@ class Bookings:
         self._payments = payments
 
     async def book(
-        self, transaction_id: str, credits: int, description: str, owner: Owner | None = None
+        self,
+        transaction_id: str,
+        credits: int,
+        description: str,
+        owner: Owner | None = None,
+        *,
+        actor: str | None = None,
     ) -> Booked | NotBooked:
-        """Add so many credits for the transaction, once.
+        """Add so many credits for the transaction, once; `actor`: the operator who says so.
 
         `credits` from 1 to 2,147,483,647; `description` stands in the ledger; `owner` is needed
         where no checkout or subscription of ours says whose it is. Raises DatabaseUnavailable,
@@ -81,7 +87,7 @@ class Bookings:
             return NotBooked.UNKNOWN_TRANSACTION if is_asked else NotBooked.NOT_ASKED
         if not paid.completed:
             return NotBooked.NOT_COMPLETED
-        row = await self._record(paid, credits, description, owner)
+        row = await self._record(paid, credits, description, owner, actor)
         match row["outcome"]:
             case "booked" | "replayed" as outcome:
                 log.info("transaction_booked", transaction_id=transaction_id, outcome=outcome)
@@ -90,11 +96,17 @@ class Bookings:
                 return NotBooked(outcome)
 
     async def _record(
-        self, paid: Payment, credits: int, description: str, owner: Owner | None
+        self,
+        paid: Payment,
+        credits: int,
+        description: str,
+        owner: Owner | None,
+        actor: str | None,
     ) -> Record:
         row = await self._database.fetchrow(
             """SELECT b.outcome, (b.payment).*, a.owner_kind, a.owner_id
-               FROM book_by_hand($1, $2, $3, $4, $5, $6, $7, $8, coalesce($9, now()), $10) b
+               FROM book_by_hand(
+                   $1, $2, $3, $4, $5, $6, $7, $8, coalesce($9, now()), $10, $11) b
                LEFT JOIN accounts a ON a.account_id = (b.payment).account_id""",
             PROVIDER,
             paid.transaction_id,
@@ -106,6 +118,7 @@ class Bookings:
             paid.currency,
             paid.paid_at,
             description,
+            actor,
         )
         assert row is not None, "book_by_hand returns one row"
         return row

@@ -11,6 +11,7 @@ from storecredit.cli import output
 from storecredit.cli.database import Rooms
 from storecredit.cli.options import (
     PRIORITY_MAX,
+    actor_of,
     description_text,
     duration,
     moment,
@@ -81,7 +82,7 @@ Priority = Annotated[
 
 @dataclass(frozen=True, slots=True)
 class Addition:
-    """What is to be added, under which request id, and on which terms (`ledger.grants.Terms`)."""
+    """What is to be added, by which request and whom, on which terms (`ledger.grants.Terms`)."""
 
     amount: int
     type: AdditionName
@@ -91,6 +92,7 @@ class Addition:
     expires_in: timedelta | None
     kind: KindName | None
     priority: int | None
+    actor: str
 
 
 def addition_of(
@@ -102,12 +104,23 @@ def addition_of(
     expires_in: timedelta | None,
     kind: KindName | None,
     priority: int | None,
+    actor: str | None,
 ) -> Addition:
     """What a command's arguments ask for. Raises `Misused` where they contradict each other."""
     if expires_at is not None and expires_in is not None:
         raise Misused("Give --expires-at or --expires-in, not both. Nothing was added.")
     cause = request_id or f"req_{uuid4()}"
-    return Addition(amount, type_, cause, description, expires_at, expires_in, kind, priority)
+    return Addition(
+        amount,
+        type_,
+        cause,
+        description,
+        expires_at,
+        expires_in,
+        kind,
+        priority,
+        actor_of(actor),
+    )
 
 
 def show_added(outcome: dict[str, Any], addition: Addition, *, json: bool) -> None:
@@ -135,6 +148,7 @@ async def added(rooms: Rooms, owner: "Owner", addition: Addition) -> dict[str, A
 async def _added(rooms: Rooms, owner: "Owner", addition: Addition) -> bool:
     """Whether credits were added now; false: this request had added them before."""
     from storecredit.ledger import outcomes
+    from storecredit.ledger.credits import Cause
     from storecredit.ledger.grants import GrantKind, Terms
     from storecredit.postgres.errors import DatabaseUnavailable
 
@@ -143,8 +157,7 @@ async def _added(rooms: Rooms, owner: "Owner", addition: Addition) -> bool:
             owner,
             addition.amount,
             outcomes.AdditionType(addition.type),
-            addition.request_id,
-            addition.description,
+            Cause(addition.request_id, addition.description, addition.actor),
             Terms(
                 addition.expires_at,
                 addition.expires_in,

@@ -10,9 +10,11 @@ from storecredit.cli import output
 from storecredit.cli.database import Rooms, against_billing
 from storecredit.cli.options import (
     CREDITS_MAX,
+    Actor,
     DatabaseUrl,
     DataDir,
     Json,
+    actor_of,
     description_text,
     settings_of,
 )
@@ -52,6 +54,7 @@ def book(
         ),
     ] = None,
     user_id: Annotated[UUID | None, typer.Option("--user", help="Or which end user.")] = None,
+    actor: Actor = None,
     data_dir: DataDir = None,
     database_url: DatabaseUrl = None,
     json: Json = False,
@@ -65,7 +68,8 @@ def book(
 
     async def act(rooms: Rooms, billing: "Billing") -> "Booked":
         store_id = None if store is None else await _store_id(rooms, store)
-        return await _booked(billing, transaction_id, credits, description, store_id, user_id)
+        owner = _owner(store_id, user_id)
+        return await _booked(billing, transaction_id, credits, description, owner, actor_of(actor))
 
     settings = settings_of(data_dir=data_dir, database_url=database_url)
     booked = against_billing(settings, act)
@@ -89,8 +93,8 @@ async def _booked(
     transaction_id: str,
     credits: int,
     description: str,
-    store_id: UUID | None,
-    user_id: UUID | None,
+    owner: "Owner | None",
+    actor: str,
 ) -> "Booked":
     """The booking, now or before. Raises `Failed`."""
     from storecredit.billing.bookings import BOOKED_BY_HAND, NotBooked
@@ -98,7 +102,7 @@ async def _booked(
 
     try:
         outcome = await billing.bookings.book(
-            transaction_id, credits, description or BOOKED_BY_HAND, _owner(store_id, user_id)
+            transaction_id, credits, description or BOOKED_BY_HAND, owner, actor=actor
         )
     except PaddleUnavailable as error:
         raise Failed(

@@ -84,12 +84,13 @@ def remove(
     cause = request_id or f"req_{uuid4()}"
 
     async def act(rooms: Rooms) -> dict[str, Any]:
-        from storecredit.operator.corrections import Corrections, Errand, Removed
+        from storecredit.ledger.credits import Cause
+        from storecredit.operator.corrections import Corrections, Removed
 
         whose = await _owner(rooms, owner)
         with _in_doubt(cause):
             outcome = await Corrections(rooms.database).remove(
-                whose, amount, Errand(cause, reason, actor_of(actor))
+                whose, amount, Cause(cause, reason, actor_of(actor))
             )
         if not isinstance(outcome, Removed):
             raise Failed(_why_not(outcome))
@@ -126,12 +127,13 @@ def transfer(
     cause = request_id or f"req_{uuid4()}"
 
     async def act(rooms: Rooms) -> dict[str, Any]:
-        from storecredit.operator.corrections import Corrections, Errand, Transferred
+        from storecredit.ledger.credits import Cause
+        from storecredit.operator.corrections import Corrections, Transferred
 
         giver, taker = await _owner(rooms, source), await _owner(rooms, target)
         with _in_doubt(cause):
             outcome = await Corrections(rooms.database).transfer(
-                giver, taker, amount, Errand(cause, reason, actor_of(actor))
+                giver, taker, amount, Cause(cause, reason, actor_of(actor))
             )
         if not isinstance(outcome, Transferred):
             raise Failed(_why_not(outcome))
@@ -155,7 +157,8 @@ def transfer(
 def set_expiry(
     owner: OwnerArgument,
     grant: Annotated[
-        int, typer.Argument(metavar="GRANT", min=1, help="The grant's seq, as grants are listed.")
+        int,
+        typer.Argument(metavar="GRANT", min=1, help="Its grant_id; `credits grants` lists them."),
     ],
     expires_at: Annotated[
         datetime | None,
@@ -188,7 +191,7 @@ def set_expiry(
         if isinstance(outcome, NotDone):
             raise Failed(_why_not(outcome))
         return {
-            "seq": outcome.seq,
+            "grant_id": outcome.seq,
             "credits": outcome.credits,
             "expires_at": outcome.expires_at,
         }

@@ -22,6 +22,7 @@ from storecredit.cli.database import Rooms, against
 from storecredit.cli.options import (
     CREDITS_MAX,
     PAGE_DEFAULT,
+    Actor,
     DatabaseUrl,
     DataDir,
     Json,
@@ -36,7 +37,9 @@ if TYPE_CHECKING:
 GRANT_COLUMNS = (
     *("grant_id", "remaining", "amount", "kind", "priority", "expires_at", "type", "request_id"),
 )
-COLUMNS = ("seq", "created_at", "type", "amount", "balance_after", "request_id", "description")
+COLUMNS = (
+    *("seq", "created_at", "type", "amount", "balance_after", "request_id", "description", "actor"),
+)
 
 # As ledger.outcomes lists them; named here so that `--help` does not load the ledger.
 MovementName = Literal[
@@ -75,7 +78,7 @@ def add(
             metavar="AMOUNT",
             min=1,
             max=CREDITS_MAX,
-            help="How many credits. No command takes credits back.",
+            help="How many credits; `credits remove` takes some out.",
         ),
     ],
     type_: Annotated[AdditionName, typer.Option("--type", help="How they come in.")] = "grant",
@@ -85,13 +88,14 @@ def add(
     expires_in: ExpiresIn = None,
     kind: Kind = None,
     priority: Priority = None,
+    actor: Actor = None,
     data_dir: DataDir = None,
     database_url: DatabaseUrl = None,
     json: Json = False,
 ) -> None:
     """Add credits to a store, once per request id."""
     addition = addition_of(
-        amount, type_, request_id, description, expires_at, expires_in, kind, priority
+        amount, type_, request_id, description, expires_at, expires_in, kind, priority, actor
     )
 
     async def act(rooms: Rooms) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from storecredit.cli.database import Rooms, against
 from storecredit.cli.options import (
     CREDITS_MAX,
     PAGE_DEFAULT,
+    Actor,
     Cursor,
     DatabaseUrl,
     DataDir,
@@ -18,6 +19,7 @@ from storecredit.cli.options import (
     Limit,
     Origins,
     StoreName,
+    actor_of,
     search_text,
     settings_of,
 )
@@ -41,6 +43,7 @@ def create(
         int, typer.Option("--credits", min=0, max=CREDITS_MAX, help="Credits to begin with.")
     ] = 0,
     origin: Origins = None,
+    actor: Actor = None,
     data_dir: DataDir = None,
     database_url: DatabaseUrl = None,
     json: Json = False,
@@ -57,6 +60,7 @@ def create(
                 credit_count=credits,
                 label="first key",
                 allowed_origins=origin or (),
+                actor=actor_of(actor),
             )
         except ValueError as error:
             raise Misused(f"{error}. Nothing was made.") from error
@@ -230,14 +234,19 @@ async def made(
     credit_count: int,
     label: str,
     allowed_origins: "list[str] | tuple[()]" = (),
+    actor: str | None = None,
 ) -> dict[str, Any]:
-    """A new store and its first API key, as they are shown. Raises `ValueError` for bad texts."""
+    """A new store and its first API key, as they are shown. Raises `ValueError` for bad texts.
+
+    `actor`: the operator who makes it; None: the service itself.
+    """
     store = await rooms.stores.create(
         name=name,
         shop_domain=shop_domain,
         tier=tier,
         credit_count=credit_count,
         request_id=f"req_{uuid4()}",
+        actor=actor,
     )
     issued = await rooms.api_keys.create(
         store.store_id, label=label, allowed_origins=allowed_origins

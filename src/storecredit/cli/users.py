@@ -23,6 +23,7 @@ from storecredit.cli.database import Rooms, against, credits_view
 from storecredit.cli.options import (
     CREDITS_MAX,
     PAGE_DEFAULT,
+    Actor,
     Cursor,
     DatabaseUrl,
     DataDir,
@@ -178,13 +179,14 @@ def add(
     expires_in: ExpiresIn = None,
     kind: Kind = None,
     priority: Priority = None,
+    actor: Actor = None,
     data_dir: DataDir = None,
     database_url: DatabaseUrl = None,
     json: Json = False,
 ) -> None:
     """Add credits to an end user, once per request id."""
     addition = addition_of(
-        amount, type_, request_id, description, expires_at, expires_in, kind, priority
+        amount, type_, request_id, description, expires_at, expires_in, kind, priority, actor
     )
 
     async def act(rooms: Rooms) -> dict[str, Any]:

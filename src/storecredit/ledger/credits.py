@@ -32,7 +32,7 @@ OFFSET_MAX: Final = 2**63 - 1
 AMOUNT_MAX: Final = 1_000_000_000
 OVERAGE_LIMIT_MAX: Final = 1_000_000_000
 _COLUMNS: Final = (
-    "seq, type, amount, balance_after, request_id, session_id, description, created_at"
+    "seq, type, amount, balance_after, request_id, session_id, description, actor, created_at"
 )
 # The owner is the first two arguments of a statement.
 _ACCOUNT: Final = (
@@ -49,7 +49,7 @@ _ADD: Final = """
              WHERE m.account_id = a.account_id AND m.request_id = $5
                AND abs(extract(epoch FROM g.expires_at - m.created_at) - $8) < 60 LIMIT 1),
             now() + make_interval(secs => $8)) END,
-        p_kind => $9, p_priority => $10, p_grace => $11)
+        p_kind => $9, p_priority => $10, p_grace => $11, p_actor => $12)
     FROM account_of($1, $2) AS a (account_id)
 """
 
@@ -60,7 +60,10 @@ class AccountMissing(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Movement:
-    """One row of the ledger. `amount` is positive: the type gives the sign."""
+    """One row of the ledger. `amount` is positive: the type gives the sign.
+
+    `actor`: who made it, where an operator did; for the operator alone.
+    """
 
     seq: int
     type: MovementType
@@ -69,7 +72,17 @@ class Movement:
     request_id: str
     session_id: UUID | None
     description: str
+    actor: str | None
     created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """Why credits move: by which request, in words, and (`actor`) by which operator, if by one."""
+
+    request_id: str
+    description: str = ""
+    actor: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,14 +150,13 @@ class Credits:
         owner: Owner,
         amount: int,
         type_: AdditionType,
-        request_id: str,
-        description: str,
+        cause: Cause,
         terms: Terms = USUAL,
     ) -> Addition:
         """Add 1 to `AMOUNT_MAX` credits, once per request id."""
         if not 1 <= amount <= AMOUNT_MAX:
             raise ValueError(f"amount must be 1 to {AMOUNT_MAX}, not {amount}")
-        if terms != USUAL and await has_no_room(self._database, owner, request_id):
+        if terms != USUAL and await has_no_room(self._database, owner, cause.request_id):
             return Addition.TOO_MANY_GRANTS
         try:
             added = await self._database.fetchval(
@@ -153,13 +165,14 @@ class Credits:
                 owner.id,
                 amount,
                 type_.value,
-                request_id,
-                description,
+                cause.request_id,
+                cause.description,
                 terms.expires_at,
                 None if terms.expires_in is None else terms.expires_in.total_seconds(),
                 terms.kind,
                 terms.priority,
                 self._grace,
+                cause.actor,
             )
         except StatementRefused as refused:
             match credit_error(refused):
@@ -288,5 +301,6 @@ def _movement(row: Record) -> Movement:
         request_id=row["request_id"],
         session_id=row["session_id"],
         description=row["description"],
+        actor=row["actor"],
         created_at=row["created_at"],
     )

@@ -9,7 +9,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
-from storecredit.ledger.credits import AMOUNT_MAX
+from storecredit.ledger.credits import AMOUNT_MAX, Cause
 from storecredit.ledger.outcomes import CreditError, credit_error
 from storecredit.ledger.owners import Owner
 from storecredit.postgres.errors import StatementRefused
@@ -75,15 +75,6 @@ class ExpirySet:
     expires_at: datetime | None
 
 
-@dataclass(frozen=True, slots=True)
-class Errand:
-    """Which request it is, why it is made, and by whom."""
-
-    request_id: str
-    reason: str
-    actor: str
-
-
 class Corrections:
     """Takes credits out, hands them over, and sets when grants end."""
 
@@ -91,7 +82,7 @@ class Corrections:
         self._database = database
 
     async def remove(
-        self, owner: Owner, amount: int | None, errand: Errand
+        self, owner: Owner, amount: int | None, cause: Cause
     ) -> Removed | Insufficient | NotDone:
         """Take 1 to `AMOUNT_MAX` credits out, or (None) all that are there; never below zero.
 
@@ -105,9 +96,9 @@ class Corrections:
             owner.kind,
             owner.id,
             amount,
-            errand.request_id,
-            errand.reason,
-            errand.actor,
+            cause.request_id,
+            cause.description,
+            cause.actor,
         )
         if isinstance(row, NotDone):
             return row
@@ -120,7 +111,7 @@ class Corrections:
                 return NotDone(outcome)
 
     async def transfer(
-        self, source: Owner, target: Owner, amount: int, errand: Errand
+        self, source: Owner, target: Owner, amount: int, cause: Cause
     ) -> Transferred | Insufficient | NotDone:
         """Hand 1 to `AMOUNT_MAX` credits of `source` to `target`, both movements or neither.
 
@@ -136,9 +127,9 @@ class Corrections:
             target.kind,
             target.id,
             amount,
-            errand.request_id,
-            errand.reason,
-            errand.actor,
+            cause.request_id,
+            cause.description,
+            cause.actor,
         )
         if isinstance(row, NotDone):
             return row

@@ -66,8 +66,11 @@ class Stores:
         tier: str = "default",
         credit_count: int = 0,
         request_id: str | None = None,
+        actor: str | None = None,
     ) -> Store:
         """Make a store; `credit_count` opening credits stand in its ledger under `request_id`.
+
+        `actor`: the operator who gives them.
 
         Raises `ValueError` (a text of the wrong length; the message is fit for people),
         `StatementRefused` (no request id for the credits, or a negative count) and
@@ -76,13 +79,14 @@ class Stores:
         _check_lengths(name, shop_domain, tier)
         self._check_tier(tier)
         row = await self._database.fetchrow(
-            "SELECT * FROM create_store($1, $2, $3, $4, $5, $6)",
+            "SELECT * FROM create_store($1, $2, $3, $4, $5, $6, $7)",
             uuid7(),
             name,
             shop_domain,
             tier,
             credit_count,
             request_id,
+            actor,
         )
         if row is None:
             raise RuntimeError("create_store returned no row")

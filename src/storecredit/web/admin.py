@@ -8,12 +8,13 @@ from litestar import Response, get, post
 from litestar.di import NamedDependency
 from litestar.params import JSONBody
 
-from storecredit.ledger.credits import AMOUNT_MAX
+from storecredit.ledger.credits import AMOUNT_MAX, Cause
 from storecredit.ledger.discrepancies import DiscrepancyKind
 from storecredit.ledger.outcomes import Addition, AdditionType
 from storecredit.ledger.owners import Owner
 from storecredit.ledger.verify import verify as verify_ledger
 from storecredit.stores.stores import Store
+from storecredit.web.access import ADMIN_ACTOR
 from storecredit.web.admin_keys import no_nul
 from storecredit.web.bodies import Body
 from storecredit.web.envelope import Envelope, ErrorCode, Failure, not_found
@@ -100,8 +101,7 @@ async def added(parts: Parts, owner: Owner, data: CreditsBody) -> Response[Envel
         owner,
         data.amount,
         data.type,
-        data.request_id,
-        data.description,
+        Cause(data.request_id, data.description, ADMIN_ACTOR),
         terms_of(data.expires_at, data.kind, data.priority),
     )
     match outcome:

@@ -13,6 +13,7 @@ from storecredit.billing.bookings import BOOKED_BY_HAND, Booked, NotBooked
 from storecredit.billing.problems import EventProblem, ShortClawback, UnpaidBill
 from storecredit.ledger.credits import AMOUNT_MAX
 from storecredit.ledger.owners import Owner, OwnerKind
+from storecredit.web.access import ADMIN_ACTOR
 from storecredit.web.admin_keys import no_nul
 from storecredit.web.bodies import Body
 from storecredit.web.envelope import Envelope, ErrorCode, Failure, invalid, not_found
@@ -188,7 +189,11 @@ async def book_transaction(
     Paddle says, so that a refund takes its share back. Its problem is settled.
     """
     outcome = await parts.bookings.book(
-        transaction_id, data.credits, data.description or BOOKED_BY_HAND, _owner(data)
+        transaction_id,
+        data.credits,
+        data.description or BOOKED_BY_HAND,
+        _owner(data),
+        actor=ADMIN_ACTOR,
     )
     match outcome:
         case Booked():

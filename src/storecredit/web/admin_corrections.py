@@ -8,10 +8,10 @@ from litestar import Response, post, put
 from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody
 
+from storecredit.ledger.credits import Cause
 from storecredit.ledger.owners import Owner
 from storecredit.operator.corrections import (
     REASON_MAX,
-    Errand,
     ExpirySet,
     Insufficient,
     NotDone,
@@ -113,7 +113,7 @@ class CreditsTransferred(msgspec.Struct, frozen=True):
 class GrantChanged(msgspec.Struct, frozen=True):
     """The grant that what was left is now: `credits` of it, until `expires_at` (null: for ever)."""
 
-    seq: int
+    grant_id: int
     credits: int
     expires_at: datetime | None
 
@@ -138,7 +138,7 @@ async def remove_credits(
         message = "Give `amount`, or `all`: true; one of the two."
         raise invalid(message, [{"key": "amount", "source": "body", "message": message}])
     outcome = await parts.corrections.remove(
-        Owner.store(store.store_id), data.amount, Errand(data.request_id, data.reason, ADMIN_ACTOR)
+        Owner.store(store.store_id), data.amount, Cause(data.request_id, data.reason, ADMIN_ACTOR)
     )
     match outcome:
         case Removed(amount, balance, replayed):
@@ -168,7 +168,7 @@ async def transfer_credits(
     source = await _owner(parts, data.from_, "from")
     target = await _owner(parts, data.to, "to")
     outcome = await parts.corrections.transfer(
-        source, target, data.amount, Errand(data.request_id, data.reason, ADMIN_ACTOR)
+        source, target, data.amount, Cause(data.request_id, data.reason, ADMIN_ACTOR)
     )
     match outcome:
         case Transferred(amount, from_balance, to_balance, replayed):

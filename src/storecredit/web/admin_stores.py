@@ -16,7 +16,7 @@ from storecredit.ledger.owner_pages import OwnerFilter, OwnerSort
 from storecredit.ledger.owners import Owner, OwnerKind
 from storecredit.settings import Settings
 from storecredit.stores.stores import Store
-from storecredit.web.access import visit_of
+from storecredit.web.access import ADMIN_ACTOR, visit_of
 from storecredit.web.admin_keys import Origins, no_nul, refusing
 from storecredit.web.balance import ExpiringView, expiring_views
 from storecredit.web.bodies import Body
@@ -138,6 +138,7 @@ async def create_store(
             tier=data.tier,
             credit_count=data.credits,
             request_id=visit_of(request.scope).request_id,
+            actor=ADMIN_ACTOR,
         )
         issued = await parts.api_keys.create(
             store.store_id, label="first key", allowed_origins=data.allowed_origins

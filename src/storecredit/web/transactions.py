@@ -1,6 +1,7 @@
 """`GET …/transactions`: a ledger as its store or the operator reads it, in pages or whole."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any, Final
 from uuid import UUID
@@ -13,7 +14,7 @@ from litestar.params import FromPath
 
 from storecredit.ledger.credits import Movement, MovementFilter
 from storecredit.ledger.outcomes import MovementType, StoreMovementType
-from storecredit.ledger.owners import Owner, OwnerKind
+from storecredit.ledger.owners import Owner
 from storecredit.stores.stores import Store
 from storecredit.web.access import caller_of
 from storecredit.web.csv_export import CsvFile, csv_page, lines, struct_lines, wants_csv
@@ -52,8 +53,21 @@ class TransactionPage(msgspec.Struct, frozen=True):
     next_cursor: Annotated[str | None, said("The `cursor` of the next page; null: there is none.")]
 
 
-class UserTransaction(Transaction, frozen=True):
-    """One movement of an end user's credits."""
+class OperatorTransaction(Transaction, frozen=True):
+    """One movement of a store's credits, and who made it, where an operator did."""
+
+    actor: Annotated[str | None, said("The operator who made it; null: none did.")]
+
+
+class OperatorTransactionPage(msgspec.Struct, frozen=True):
+    """Movements, newest first."""
+
+    items: list[OperatorTransaction]
+    next_cursor: Annotated[str | None, said("The `cursor` of the next page; null: there is none.")]
+
+
+class UserTransaction(OperatorTransaction, frozen=True):
+    """One movement of an end user's credits, and who made it, where an operator did."""
 
     # It stays in its place, in JSON and CSV.
     type: MovementType  # type: ignore[assignment]  # only read, and never as a store's
@@ -67,6 +81,7 @@ class UserTransactionPage(msgspec.Struct, frozen=True):
 
 
 Answer = Response[Envelope[TransactionPage]] | Response[bytes] | CsvFile
+OperatorAnswer = Response[Envelope[OperatorTransactionPage]] | Response[bytes] | CsvFile
 UserAnswer = Response[Envelope[UserTransactionPage]] | Response[bytes] | CsvFile
 
 _DESCRIPTION: Final = (
@@ -76,11 +91,67 @@ _DESCRIPTION: Final = (
 _ANSWERED: Final = {
     200: ResponseSpec(Envelope[TransactionPage], description=_DESCRIPTION, generate_examples=False)
 }
+_OPERATORS_ANSWERED: Final = {
+    200: ResponseSpec(
+        Envelope[OperatorTransactionPage], description=_DESCRIPTION, generate_examples=False
+    )
+}
 _USERS_ANSWERED: Final = {
     200: ResponseSpec(
         Envelope[UserTransactionPage], description=_DESCRIPTION, generate_examples=False
     )
 }
+
+
+@dataclass(frozen=True, slots=True)
+class _Form:
+    """What a ledger is answered as: its movements, its pages, and the columns of its file."""
+
+    row: Callable[[Movement], Transaction]
+    page: Callable[[Any, str | None], msgspec.Struct]
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Paging:
+    """Which page is asked for, and in which form."""
+
+    limit: int | None
+    cursor: str | None
+    form: _Form
+
+
+def _transaction(movement: Movement) -> Transaction:
+    return Transaction(type=StoreMovementType(movement.type.value), **_fields(movement))
+
+
+def _operator_transaction(movement: Movement) -> OperatorTransaction:
+    type_ = StoreMovementType(movement.type.value)
+    return OperatorTransaction(type=type_, actor=movement.actor, **_fields(movement))
+
+
+def _user_transaction(movement: Movement) -> UserTransaction:
+    return UserTransaction(type=movement.type, actor=movement.actor, **_fields(movement))
+
+
+def _fields(movement: Movement) -> dict[str, Any]:
+    return {
+        "seq": movement.seq,
+        "amount": movement.amount,
+        "balance_after": movement.balance_after,
+        "request_id": movement.request_id,
+        "session_id": movement.session_id,
+        "description": movement.description,
+        "created_at": utc(movement.created_at),
+    }
+
+
+# Who made a movement is for the operator alone: a store does not learn the names of people there.
+_AS_STORE: Final = _Form(_transaction, TransactionPage, Transaction.__struct_fields__)
+_AS_OPERATOR: Final = _Form(
+    _operator_transaction, OperatorTransactionPage, OperatorTransaction.__struct_fields__
+)
+_OF_USER: Final = _Form(_user_transaction, UserTransactionPage, UserTransaction.__struct_fields__)
 
 
 @get(
@@ -106,7 +177,7 @@ async def list_transactions(
     chunked encoding.
     """
     owner = Owner.store(caller_of(request.scope).store_id)
-    return await _answer(request, parts, owner, wanted, limit, cursor)
+    return await _answer(request, parts, owner, wanted, _Paging(limit, cursor, _AS_STORE))
 
 
 @get(
@@ -114,7 +185,7 @@ async def list_transactions(
     summary="Read a store's ledger",
     operation_id="listStoreTransactions",
     dependencies={"wanted": Provide(movement_filter)},
-    responses={**_ANSWERED, **operator_errors(ErrorCode.NOT_FOUND)},
+    responses={**_OPERATORS_ANSWERED, **operator_errors(ErrorCode.NOT_FOUND)},
 )
 async def list_store_transactions(
     request: Request[Any, Any, Any],
@@ -123,9 +194,10 @@ async def list_store_transactions(
     wanted: NamedDependency[MovementFilter],
     limit: OptionalLimit = None,
     cursor: SeqCursor = None,
-) -> Answer:
-    """As the store reads it: newest first; with `Accept: text/csv` whole, as a file."""
-    return await _answer(request, parts, Owner.store(store.store_id), wanted, limit, cursor)
+) -> OperatorAnswer:
+    """As the store reads it, and who made what: newest first; as CSV whole, as a file."""
+    owner = Owner.store(store.store_id)
+    return await _answer(request, parts, owner, wanted, _Paging(limit, cursor, _AS_OPERATOR))
 
 
 @get(
@@ -146,7 +218,8 @@ async def list_user_transactions(
     """Newest first, by the ledger's own names; with `Accept: text/csv` whole, as a file."""
     if await parts.user_directory.get(user_id) is None:
         raise not_found("user")
-    return await _answer(request, parts, Owner.user(user_id), wanted, limit, cursor)
+    owner = Owner.user(user_id)
+    return await _answer(request, parts, owner, wanted, _Paging(limit, cursor, _OF_USER))
 
 
 async def _answer(
@@ -154,62 +227,38 @@ async def _answer(
     parts: Parts,
     owner: Owner,
     wanted: MovementFilter,
-    limit: int | None,
-    cursor: str | None,
+    paging: _Paging,
 ) -> Response[Any] | CsvFile:
     is_csv = wants_csv(request)
-    if is_csv and limit is None and cursor is None:
-        return await _whole(parts, owner, wanted)
-    page = await _page(parts, owner, wanted, limit=limit or PAGE_DEFAULT, cursor=cursor)
+    if is_csv and paging.limit is None and paging.cursor is None:
+        return await _whole(parts, owner, wanted, paging.form)
+    found = await parts.credits.movements(
+        owner,
+        wanted,
+        limit=paging.limit or PAGE_DEFAULT,
+        before_seq=seq_cursor(paging.cursor),
+    )
+    items = [paging.form.row(movement) for movement in found.items]
+    next_cursor = str(found.next_before_seq) if found.next_before_seq else None
     if is_csv:
-        return csv_page(Transaction.__struct_fields__, page.items, page.next_cursor)
-    if cursor is not None or wanted != MovementFilter():
+        return csv_page(paging.form.names, items, next_cursor)
+    page = paging.form.page(items, next_cursor)
+    if paging.cursor is not None or wanted != MovementFilter():
         return Response(Envelope(page))
     # Not what the newest movement left: some of that may have expired since.
     credits = await parts.credits.balance(owner)
     return Response(Envelope(page), headers={CREDITS_REMAINING: str(credits.balance)})
 
 
-async def _page(
-    parts: Parts, owner: Owner, wanted: MovementFilter, *, limit: int, cursor: str | None
-) -> TransactionPage | UserTransactionPage:
-    page = await parts.credits.movements(owner, wanted, limit=limit, before_seq=seq_cursor(cursor))
-    next_cursor = str(page.next_before_seq) if page.next_before_seq else None
-    if owner.kind is OwnerKind.USER:
-        return UserTransactionPage(list(map(_user_transaction, page.items)), next_cursor)
-    return TransactionPage(list(map(_transaction, page.items)), next_cursor)
-
-
-async def _whole(parts: Parts, owner: Owner, wanted: MovementFilter) -> CsvFile:
-    row = _user_transaction if owner.kind is OwnerKind.USER else _transaction
+async def _whole(parts: Parts, owner: Owner, wanted: MovementFilter, form: _Form) -> CsvFile:
     windows = parts.credits.whole_ledger(owner, wanted)
     # Before the answer begins: what cannot be read now is an error like any other.
     first = await anext(windows, None) or ()
 
     async def content() -> AsyncIterator[bytes]:
-        yield lines([Transaction.__struct_fields__])
-        yield struct_lines(map(row, first))
+        yield lines([form.names])
+        yield struct_lines(map(form.row, first))
         async for window in windows:
-            yield struct_lines(map(row, window))
+            yield struct_lines(map(form.row, window))
 
     return CsvFile(content(), f"transactions-{owner.id}")
-
-
-def _transaction(movement: Movement) -> Transaction:
-    return Transaction(type=StoreMovementType(movement.type.value), **_fields(movement))
-
-
-def _user_transaction(movement: Movement) -> UserTransaction:
-    return UserTransaction(type=movement.type, **_fields(movement))
-
-
-def _fields(movement: Movement) -> dict[str, Any]:
-    return {
-        "seq": movement.seq,
-        "amount": movement.amount,
-        "balance_after": movement.balance_after,
-        "request_id": movement.request_id,
-        "session_id": movement.session_id,
-        "description": movement.description,
-        "created_at": utc(movement.created_at),
-    }

@@ -5,6 +5,7 @@ from collections import Counter
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from storecredit.ledger.credits import Cause
 from storecredit.ledger.grants import Terms
 from storecredit.ledger.outcomes import Addition, AdditionType
 from storecredit.ledger.owners import Owner
@@ -278,7 +279,7 @@ async def test_a_users_app_is_told_what_will_expire_as_a_date(
     month = datetime.now(UTC) + timedelta(days=30)
     terms = Terms(expires_at=month)
     outcome = await service.parts.credits.add(
-        Owner.user(user.user_id), 5, AdditionType.GRANT, "a month", "", terms
+        Owner.user(user.user_id), 5, AdditionType.GRANT, Cause("a month"), terms
     )
     assert outcome is Addition.ADDED
     told = result_of(await user.query("credits.getBalance"))

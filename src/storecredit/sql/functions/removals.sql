@@ -174,7 +174,7 @@ BEGIN
     v_grants := grants_of_account(p_account_id, v_account.balance, v_account.grants);
     credits := credits_in_grants(v_grants, p_seq);
     seq := p_seq;
-    -- The newest that took its place.
+    -- What took its place, to which what is given back goes, too.
     SELECT max(m.seq) INTO v_before FROM movements m
     WHERE m.account_id + 0 = p_account_id AND m.origin_seq = p_seq AND m.type = 'reissue';
     IF credits = 0 AND v_before IS NOT NULL THEN
@@ -194,9 +194,7 @@ BEGIN
     seq := v_account.seq + 1;
     PERFORM write_grant(p_account_id, seq, credits, v_terms.kind, v_terms.priority, p_expires_at,
         v_terms.grace);
-    -- Credits may come back to a grant that another has taken the place of: then it is done again.
-    PERFORM append_movement(p_account_id, 'reissue', credits,
-        concat_ws(':', 'grant', p_seq, CASE WHEN v_before IS NOT NULL THEN seq END), p_description,
+    PERFORM append_movement(p_account_id, 'reissue', credits, 'grant:' || p_seq, p_description,
         add_to_grants(p_account_id, v_grants, ARRAY[p_seq, -credits, seq, credits]), p_seq, p_actor);
 END;
 $$;
