@@ -97,6 +97,13 @@ async def test_the_newest_stores_are_listed_without_a_look_at_the_others(
         assert await read_by_the_last(recorder) <= 5 * (PAGE + 1)
 
 
+async def test_an_order_of_names_looks_no_balance_up(recorder: Recorder) -> None:
+    await OwnerPages(recorder).page(
+        OwnerKind.STORE, OwnerFilter(search="SHOP"), sort=OwnerSort.NAME, limit=PAGE
+    )
+    assert await read_by_the_last(recorder) <= 3 * STORES
+
+
 async def test_the_pace_of_a_page_reads_few_rows_of_each_ledger(recorder: Recorder) -> None:
     page = await OwnerPages(recorder).page(OwnerKind.STORE, OwnerFilter(), limit=PAGE)
     balances = await Credits(recorder).balances(OwnerKind.STORE, page.owner_ids)

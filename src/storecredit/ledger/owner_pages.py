@@ -122,6 +122,11 @@ _ORDER: Final = {
     (OwnerKind.USER, OwnerSort.CREATED): "o.created_at DESC, o.owner_id DESC",
     (OwnerKind.USER, OwnerSort.BALANCE): "b.balance, o.owner_id",
 }
+_KEY: Final = {
+    OwnerSort.CREATED: "NULL",
+    OwnerSort.NAME: "o.name",
+    OwnerSort.BALANCE: "b.balance",
+}
 _OLDER: Final = {
     OwnerKind.STORE: "o.owner_id < {cursor}",
     OwnerKind.USER: """(o.created_at, o.owner_id) <
@@ -174,9 +179,9 @@ class OwnerPages:
 def _cursor(sort: OwnerSort, last: Record) -> OwnerCursor:
     match sort:
         case OwnerSort.BALANCE:
-            return ByBalance(last["owner_id"], last["balance"], last["at"])
+            return ByBalance(last["owner_id"], last["key"], last["at"])
         case OwnerSort.NAME:
-            return ByName(last["owner_id"], last["name"])
+            return ByName(last["owner_id"], last["key"])
         case OwnerSort.CREATED:
             return ByAge(last["owner_id"])
         case _:
@@ -192,13 +197,14 @@ class _Query:
         self.arguments: list[Any] = []
         self._owners = _OWNERS[kind]
         self._at = "now()"
+        self._key = _KEY[sort]
         self._order = _ORDER[kind, sort]
         self._conditions = ["true", *self._after(kind, sort, cursor), *self._wanted(wanted)]
 
     def text(self, limit: int) -> str:
-        """The statement, for so many rows: each has what a cursor in any order holds."""
+        """The statement, for so many rows: each has what a cursor in this order holds."""
         return (
-            f"SELECT o.owner_id, o.name, b.balance, {self._at} AS at"  # noqa: S608 - constants
+            f"SELECT o.owner_id, {self._key} AS key, {self._at} AS at"  # noqa: S608 - constants
             f" FROM ({self._owners}) o JOIN accounts a USING (owner_id, owner_kind)"
             f" CROSS JOIN LATERAL ({_BALANCE.format(at=self._at)}) b"
             f" WHERE {' AND '.join(self._conditions)} ORDER BY {self._order} LIMIT {limit}"
