@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from litestar import Litestar, Response, Router
-from litestar.datastructures import State
 from litestar.di import Provide
-from litestar.types import ASGIApp, ExceptionHandlersMap
+from litestar.types import ASGIApp, ExceptionHandlersMap, Scope
 
+from storecredit.settings import Settings
 from storecredit.web import (
     admin,
     admin_billing,
@@ -157,15 +157,16 @@ def direct_routes() -> dict[tuple[str, str], DirectRoute | DirectDoor]:
     }
 
 
-def create_app(parts: Parts, *, is_direct: bool = True) -> ASGIApp:
+def create_app(
+    parts: Parts, *, is_direct: bool = True, framework: Litestar | None = None
+) -> ASGIApp:
     """The whole HTTP application over a running service's parts.
 
-    `is_direct` False: the framework serves the direct routes as well, to compare.
+    `is_direct` False: the framework serves the direct routes as well, to compare. `framework`: one
+    that was made for settings like these; it serves these parts from now on.
     """
-    serves_metrics = parts.settings.metrics_address is None
-    framework = _framework(
-        parts, [*routes(serves_metrics=serves_metrics), document_handler(openapi_document)]
-    )
+    framework = framework or framework_for(parts.settings)
+    _serve(framework, parts)
     return Access(
         HeadAsGet(Direct(framework, parts, direct_routes() if is_direct else {})),
         parts.api_keys,
@@ -178,23 +179,37 @@ def create_app(parts: Parts, *, is_direct: bool = True) -> ASGIApp:
 
 def create_metrics_app(parts: Parts) -> ASGIApp:
     """`/metrics` and nothing else, for an address of its own; its requests are not counted."""
-    return HeadAsGet(_framework(parts, [public.metrics]))
+    framework = _framework(parts.settings, [public.metrics])
+    _serve(framework, parts)
+    return HeadAsGet(framework)
 
 
-def _framework(parts: Parts, route_handlers: Sequence[Any]) -> Litestar:
+def framework_for(settings: Settings) -> Litestar:
+    """Every route, over no service's parts yet: most of what an application takes to make."""
+    serves_metrics = settings.metrics_address is None
+    return _framework(
+        settings, [*routes(serves_metrics=serves_metrics), document_handler(openapi_document)]
+    )
 
-    async def provide_parts() -> Parts:
-        return parts
 
+def _serve(framework: Litestar, parts: Parts) -> None:
+    framework.state.update({"parts": parts, "settings": parts.settings})
+
+
+async def _parts(scope: Scope) -> Parts:
+    parts: Parts = scope["litestar_app"].state["parts"]
+    return parts
+
+
+def _framework(settings: Settings, route_handlers: Sequence[Any]) -> Litestar:
     return Litestar(
         route_handlers,
-        dependencies={"parts": Provide(provide_parts)},
-        state=State({"settings": parts.settings}),
+        dependencies={"parts": Provide(_parts)},
         exception_handlers=_exception_handlers(),
         before_send=[allow_head],
         openapi_config=None,
         request_class=JsonRequest,
-        request_max_body_size=parts.settings.body_max_bytes,
+        request_max_body_size=settings.body_max_bytes,
         logging_config=None,
     )
 
