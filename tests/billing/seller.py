@@ -29,6 +29,7 @@ from storecredit.service import Service, serve
 from storecredit.settings import Settings
 from tests.billing.sql_sales import Movement, balance_of, ledger_of, open_owner
 from tests.web.doors import OPERATOR_TOKEN
+from tests.web.frameworks import served_by_one_used_again
 
 SETTLING_SECONDS_MAX = 60.0
 UNSETTLED = "SELECT count(*) FROM provider_events WHERE status IN ('received', 'failing')"
@@ -157,7 +158,8 @@ async def running_seller(
 
     async def serving() -> None:
         async with open_database(settings) as database:
-            await serve(settings, database, listening, stop, on_ready=ready.set_result)
+            with served_by_one_used_again(settings):
+                await serve(settings, database, listening, stop, on_ready=ready.set_result)
 
     running = asyncio.create_task(serving())
     running.add_done_callback(lambda _: ready.done() or ready.cancel())

@@ -5,8 +5,7 @@ import io
 import json
 import logging
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
-from functools import cache
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -15,7 +14,6 @@ import httpx
 import msgspec
 import pytest
 import structlog
-from litestar import Litestar
 from pydantic import SecretStr
 
 from storecredit import telemetry
@@ -24,8 +22,9 @@ from storecredit.generation.worker import Worker
 from storecredit.postgres.pool import Database
 from storecredit.service import Service, assembled
 from storecredit.settings import Settings
-from storecredit.web.app import create_app, framework_for
+from storecredit.web.app import create_app
 from tests.web.doors import OPERATOR_TOKEN, Operator, StoreClient
+from tests.web.frameworks import framework_used_again
 from tests.web.table_rows import Rows
 from tests.web.users import APP_ORIGIN, JWT_SECRET, UserClient, user_of
 from tests.web.wire import Wire, request, running_wire
@@ -101,21 +100,6 @@ async def http_client(service: Service) -> AsyncIterator[httpx.AsyncClient]:
             transport=httpx.ASGITransport(app), base_url="http://api.test"
         ) as client:
             yield client
-
-
-@contextmanager
-def framework_used_again(settings: Settings) -> Iterator[Litestar]:
-    """The routes, by themselves half of what a test's service costs, of one that is over."""
-    idle = _idle_frameworks(settings.body_max_bytes, settings.metrics_address is None)
-    framework = idle.pop() if idle else framework_for(settings)
-    yield framework
-    idle.append(framework)
-
-
-@cache
-def _idle_frameworks(body_max_bytes: int, serves_metrics: bool) -> list[Litestar]:
-    """Those that were made for settings like these, and serve nobody."""
-    return []
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from storecredit.processes import listen
 from storecredit.service import serve
 from storecredit.settings import Settings
 from tests.web.doors import IMAGE
+from tests.web.frameworks import served_by_one_used_again
 
 ANSWER_SECONDS_MAX = 20.0
 BODY = json.dumps({"image_urls": [IMAGE]}).encode()
@@ -103,7 +104,8 @@ async def running_wire(settings: Settings) -> AsyncIterator[Wire]:
 
     async def serving() -> None:
         async with open_database(settings) as database:
-            await serve(settings, database, listening, stop)
+            with served_by_one_used_again(settings):
+                await serve(settings, database, listening, stop)
 
     running = asyncio.create_task(serving())
     wire = Wire(listening.getsockname()[1])
