@@ -1,0 +1,41 @@
+"""The commands of docs/operating.md do what the page says, in its order."""
+
+import asyncio
+import shlex
+from uuid import UUID
+
+from storecredit.postgres.servers import connect
+from tests.e2e.page_commands import Page
+from tests.operator.conftest import Command
+
+PAGE = Page("docs/operating.md")
+
+
+async def _open(url: str) -> None:
+    connection = await connect(url)
+    for number, name in enumerate(("Hats & Co", "Caps & Co"), start=1):
+        await connection.execute(
+            "SELECT create_store($1, $2, 'a.example', 'default', 100, 'opening')",
+            UUID(int=number),
+            name,
+        )
+    await connection.execute("SELECT public.deduct_store_credits($1, 3, 'order-1001')", UUID(int=1))
+    await connection.close()
+
+
+def test_every_command_of_the_page_works(command: Command, database_url: str) -> None:
+    asyncio.run(_open(database_url))
+    lines = [line for block in PAGE.blocks() for line in block.splitlines()]
+    done = [command(*shlex.split(line)[1:]) for line in lines]
+
+    assert [each.status for each in done] == [0] * 6
+    shown, by_day, by_store, removed, transferred, changed = [each.output for each in done]
+    assert "deduction" in shown
+    assert "given" in by_day
+    assert by_store.startswith("store_id,store_name,sold,given,")
+    assert "The balance is 77." in removed
+    assert "The balances are 47 and 130." in transferred
+    assert "2999-12-31" in changed
+    for name in ("Hats & Co", "Caps & Co"):
+        assert command("credits", "balance", name).status == 0
+    assert command("verify").status == 0
