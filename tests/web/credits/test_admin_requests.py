@@ -2,7 +2,7 @@
 
 from typing import Any
 from urllib.parse import quote
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import asyncpg
 import pytest
@@ -16,8 +16,11 @@ from tests.web.checklist import (
     assert_other_methods_are_refused,
 )
 from tests.web.conftest import LogStream, WorkerStarter
+from tests.web.credits.conftest import ONE_LOOP
 from tests.web.doors import IMAGE, Operator, StoreClient, data_of, error_of
 from tests.web.users import UserClient, ended
+
+pytestmark = ONE_LOOP
 
 MOVEMENT = {
     "seq",
@@ -40,6 +43,12 @@ MOVEMENT = {
 BLOCKED = {"code": "MODERATION_BLOCKED", "message": "No hats."}
 
 
+@pytest.fixture
+def order() -> str:
+    """A request id that no other test has used."""
+    return f"order-{uuid4()}"
+
+
 async def found(operator: Operator, identifier: str, **query: Any) -> list[dict[str, Any]]:
     """The requests that an id names."""
     answer = data_of(await operator.get(f"/requests/{quote(identifier, safe='')}", **query))
@@ -50,19 +59,19 @@ async def found(operator: Operator, identifier: str, **query: Any) -> list[dict[
 
 
 async def test_a_generation_that_failed_is_shown_with_all_that_it_did(
-    operator: Operator, store: StoreClient, worker: WorkerStarter, log: LogStream
+    order: str, operator: Operator, store: StoreClient, worker: WorkerStarter, log: LogStream
 ) -> None:
     async with (
         stand_in(json_answer(BLOCKED, 422)) as outside,
         worker(generator="http", generator_url=outside.url()),
     ):
-        session_id = await store.created("order-7", prompt="a secret hat")
+        session_id = await store.created(order, prompt="a secret hat")
         await store.ended(session_id)
 
-    answer = await operator.get("/requests/order-7")
+    answer = await operator.get(f"/requests/{order}")
     [record] = data_of(answer)["requests"]
 
-    assert (record["request_id"], record["found_as"]) == ("order-7", ["request_id"])
+    assert (record["request_id"], record["found_as"]) == (order, ["request_id"])
     assert (record["store_id"], record["user_id"]) == (store.store_id, None)
     assert record["store_name"] == "A shop"
     assert all(set(movement) == MOVEMENT for movement in record["movements"])
@@ -84,11 +93,11 @@ async def test_a_generation_that_failed_is_shown_with_all_that_it_did(
 
 
 async def test_a_generation_that_waits_is_shown_with_its_job_and_without_its_input(
-    operator: Operator, store: StoreClient
+    order: str, operator: Operator, store: StoreClient
 ) -> None:
-    session_id = await store.created("order-7", prompt="a secret hat", metadata={"cart": "c"})
+    session_id = await store.created(order, prompt="a secret hat", metadata={"cart": "c"})
 
-    answer = await operator.get("/requests/order-7")
+    answer = await operator.get(f"/requests/{order}")
 
     [session] = data_of(answer)["requests"][0]["sessions"]
     assert (session["status"], session["job"]["status"]) == ("queued", "queued")
@@ -103,42 +112,45 @@ async def test_a_generation_that_waits_is_shown_with_its_job_and_without_its_inp
 
 
 async def test_all_who_used_the_same_request_id_are_shown(
-    operator: Operator, store: StoreClient, user: UserClient, worker: WorkerStarter
+    order: str, operator: Operator, store: StoreClient, user: UserClient, worker: WorkerStarter
 ) -> None:
-    other = await operator.store(name="Another shop")
-    sessions = [await each.created("1") for each in (store, other)]
+    other = await operator.store(name=f"Shop {order}")
+    sessions = [await each.created(order) for each in (store, other)]
     async with worker():
-        await ended(user, await user.created("1"))
+        await ended(user, await user.created(order))
         for each, session_id in zip((store, other), sessions, strict=True):
             await each.ended(session_id)
-    await store.created("2")
+    await store.created(f"{order} 2")
 
-    records = await found(operator, "1")
+    records = await found(operator, order)
 
     assert [record["store_id"] for record in records] == [store.store_id, other.store_id, None]
     assert [record["user_id"] for record in records] == [None, None, str(user.user_id)]
     assert {len(record["movements"]) for record in records} == {1}
     assert records[2]["sessions"][0]["status"] == "completed"
-    assert await found(operator, "1", store_id=other.store_id) == [records[1]]
-    assert await found(operator, "1", store_id="another SHOP") == [records[1]]
-    assert await found(operator, "1", user_id=str(user.user_id)) == [records[2]]
-    error_of(await operator.get("/requests/2", store_id=other.store_id), 404, "NOT_FOUND")
-    error_of(await operator.get("/requests/1", store_id=UNKNOWN), 404, "NOT_FOUND")
+    assert await found(operator, order, store_id=other.store_id) == [records[1]]
+    assert await found(operator, order, store_id=f"SHOP {order}") == [records[1]]
+    assert await found(operator, order, user_id=str(user.user_id)) == [records[2]]
+    error_of(
+        await operator.get(f"/requests/{order}%202", store_id=other.store_id), 404, "NOT_FOUND"
+    )
+    error_of(await operator.get(f"/requests/{order}", store_id=UNKNOWN), 404, "NOT_FOUND")
 
 
 async def test_a_session_that_nothing_paid_for_is_found_by_its_id(
-    operator: Operator, store: StoreClient, admin: asyncpg.Connection
+    order: str, operator: Operator, store: StoreClient, admin: asyncpg.Connection
 ) -> None:
     session_id = str(UUID(int=9))
     await admin.execute(
         """INSERT INTO storecredit.sessions
                (account_id, session_id, request_id, fingerprint, credits)
-           SELECT account_id, $2, 'lost', sha256(''), 1 FROM accounts WHERE owner_id = $1""",
+           SELECT account_id, $2, $3, sha256(''), 1 FROM accounts WHERE owner_id = $1""",
         store.store_id,
         session_id,
+        order,
     )
     [record] = await found(operator, session_id)
-    assert (record["request_id"], record["movements"]) == ("lost", [])
+    assert (record["request_id"], record["movements"]) == (order, [])
     assert [each["session_id"] for each in record["sessions"]] == [session_id]
 
 
@@ -159,47 +171,60 @@ async def test_an_id_is_taken_as_it_is_whatever_is_in_it(
 
 
 async def test_more_requests_than_are_shown_are_told_of(
-    operator: Operator, monkeypatch: pytest.MonkeyPatch
+    order: str, operator: Operator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("storecredit.operator.identifiers.NAMED_MAX", 2)
     for _ in range(3):
-        await (await operator.store()).created("same")
-    answer = data_of(await operator.get("/requests/same"))
+        await (await operator.store()).created(order)
+    answer = data_of(await operator.get(f"/requests/{order}"))
     assert len(answer["requests"]) == 2
     assert answer["truncated"] is True
 
 
 async def test_a_search_that_takes_too_long_is_given_up_and_says_how_to_ask_less(
+    order: str,
     operator: Operator,
     store: StoreClient,
     admin: asyncpg.Connection,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(requests, "STATEMENT_MAX_SECONDS", 0.05)
-    await store.created("order-7")
+    await store.created(order)
     async with admin.transaction():
         await admin.execute("LOCK TABLE storecredit.movements IN ACCESS EXCLUSIVE MODE")
-        answer = await operator.get("/requests/order-7")
+        answer = await operator.get(f"/requests/{order}")
     told = error_of(answer, 503, "SERVICE_UNAVAILABLE")
     assert "store_id" in told["message"]
     assert answer.headers["retry-after"]
-    assert data_of(await operator.get("/requests/order-7"))["requests"]
+    assert data_of(await operator.get(f"/requests/{order}"))["requests"]
 
 
-async def test_what_names_nothing_is_not_found(operator: Operator, store: StoreClient) -> None:
-    await store.created("order-7")
-    for unknown in ("order-8", "ORDER-7", "order", UNKNOWN, "x" * 201, "é", "\0", "txn_1", ""):
+async def test_what_names_nothing_is_not_found(
+    order: str, operator: Operator, store: StoreClient
+) -> None:
+    await store.created(order)
+    for unknown in (
+        f"{order}8",
+        order.upper(),
+        order[:-1],
+        UNKNOWN,
+        "x" * 201,
+        "é",
+        "\0",
+        "txn_1",
+        "",
+    ):
         answer = await operator.get(f"/requests/{quote(unknown, safe='')}")
         error_of(answer, 404, "NOT_FOUND")
     await assert_bad_queries_are_refused(
-        operator, "/requests/order-7", "store_id=%00", "user_id=x", "limit=1"
+        operator, f"/requests/{order}", "store_id=%00", "user_id=x", "limit=1"
     )
-    answer = await operator.get("/requests/order-7", store_id="nobody.example")
+    answer = await operator.get(f"/requests/{order}", store_id="nobody.example")
     error_of(answer, 404, "NOT_FOUND")
-    both = await operator.get("/requests/order-7", store_id=UNKNOWN, user_id=UNKNOWN)
+    both = await operator.get(f"/requests/{order}", store_id=UNKNOWN, user_id=UNKNOWN)
     assert "not both" in error_of(both, 400, "VALIDATION_ERROR")["message"]
 
 
-async def test_only_the_operator_is_let_in_and_only_to_read(operator: Operator) -> None:
-    await assert_only_the_operator_is_let_in(operator, "GET", "/requests/order-7")
-    await assert_other_methods_are_refused(operator, "/requests/order-7", "GET")
+async def test_only_the_operator_is_let_in_and_only_to_read(order: str, operator: Operator) -> None:
+    await assert_only_the_operator_is_let_in(operator, "GET", f"/requests/{order}")
+    await assert_other_methods_are_refused(operator, f"/requests/{order}", "GET")

@@ -14,9 +14,12 @@ from tests.web.checklist import (
     assert_only_the_operator_is_let_in,
     assert_other_methods_are_refused,
 )
+from tests.web.credits.conftest import ONE_LOOP
 from tests.web.doors import Operator, StoreClient, data_of, error_of
 from tests.web.table_rows import Rows
 from tests.web.users import UserClient
+
+pytestmark = ONE_LOOP
 
 REMOVAL = {"request_id": "fix-1", "reason": "Added twice"}
 TRANSFERRED = ("transfer_in", "transfer_out")
@@ -26,11 +29,14 @@ def removal_of(store: StoreClient) -> str:
     return f"/stores/{store.store_id}/credits/remove"
 
 
-async def told(admin: asyncpg.Connection, *types: str) -> list[tuple[Any, ...]]:
-    """What the ledger says of these types of movement, in the order of accounts."""
+async def told(admin: asyncpg.Connection, store: StoreClient, *types: str) -> list[tuple[Any, ...]]:
+    """What a store's ledger says of these types of movement."""
     rows = await admin.fetch(
         """SELECT m.type, m.amount, m.balance_after, m.request_id, m.description, m.actor
-           FROM storecredit.movements m WHERE m.type = ANY ($1) ORDER BY m.account_id, m.seq""",
+           FROM storecredit.movements m JOIN accounts a USING (account_id)
+           WHERE a.owner_id = $1 AND a.owner_kind = 'store' AND m.type = ANY ($2)
+           ORDER BY m.seq""",
+        store.store_id,
         types,
     )
     return [tuple(row) for row in rows]
@@ -47,7 +53,8 @@ async def test_credits_are_taken_out_once_and_the_ledger_says_why_and_by_whom(
     assert again.headers["idempotent-replayed"] == "true"
     other = await operator.post(removal_of(store), amount=31, **REMOVAL)
     error_of(other, 422, "IDEMPOTENCY_CONFLICT")
-    assert await told(admin, "removal") == [("removal", 30, 70, "fix-1", "Added twice", "admin")]
+    [removal] = await told(admin, store, "removal")
+    assert removal == ("removal", 30, 70, "fix-1", "Added twice", "admin")
     assert await store.balance() == 70
     assert (await verify(database)).clean
 
@@ -68,7 +75,7 @@ async def test_all_credits_are_taken_out_but_none_that_are_not_there(
         402,
         "INSUFFICIENT_CREDITS",
     )
-    assert len(await told(admin, "removal")) == 1
+    assert len(await told(admin, store, "removal")) == 1
 
 
 async def test_a_removal_that_says_too_little_or_too_much_is_refused(
@@ -130,9 +137,11 @@ async def test_credits_are_handed_over_once_both_movements_under_one_request(
         422,
         "IDEMPOTENCY_CONFLICT",
     )
-    assert await told(admin, *TRANSFERRED) == [
-        ("transfer_out", 40, 60, "move-1", "A merger", "admin"),
-        ("transfer_in", 40, 45, "move-1", "A merger", "admin"),
+    assert await told(admin, store, *TRANSFERRED) == [
+        ("transfer_out", 40, 60, "move-1", "A merger", "admin")
+    ]
+    assert await told(admin, other, *TRANSFERRED) == [
+        ("transfer_in", 40, 45, "move-1", "A merger", "admin")
     ]
     to_user = transfer(store.store_id, str(user.user_id), 60, "move-2")
     assert data_of(await operator.post("/credits/transfer", **to_user), 201)["to_balance"] == 70
@@ -160,8 +169,9 @@ async def test_a_transfer_to_nobody_or_to_itself_is_refused(
 async def test_an_id_of_a_store_and_of_a_user_must_say_which(
     operator: Operator, store: StoreClient, admin: asyncpg.Connection
 ) -> None:
+    other = await operator.store()
     await admin.execute("SELECT storecredit.ensure_user($1, 10)", store.store_id)
-    answer = await operator.post("/credits/transfer", **transfer(store.store_id, "A shop", 1))
+    answer = await operator.post("/credits/transfer", **transfer(store.store_id, other.store_id, 1))
     message = error_of(answer, 400, "VALIDATION_ERROR")["message"]
     assert f"store:{store.store_id}, user:{store.store_id}" in message
     done = await operator.post(
@@ -226,7 +236,7 @@ async def test_what_is_left_of_a_grant_ends_at_another_time(
 
     assert changed == {"grant_id": seq + 1, "credits": 20, "expires_at": later}
     assert data_of(await operator.send("PUT", path, json=body)) == changed, "a replay"
-    assert await told(admin, "reissue") == [
+    assert await told(admin, store, "reissue") == [
         ("reissue", 20, 120, f"grant:{seq}", "They asked", "admin")
     ]
     never = await operator.send(
@@ -252,7 +262,7 @@ async def test_credits_that_come_back_to_a_grant_end_when_it_does_now(
     again = data_of(await operator.send("PUT", path, json=body))
 
     assert again == {"grant_id": seq + 2, "credits": 20, "expires_at": body["expires_at"]}
-    assert [row[3] for row in await told(admin, "reissue")] == [f"grant:{seq}"]
+    assert [row[3] for row in await told(admin, store, "reissue")] == [f"grant:{seq}"]
     assert await store.balance() == 120
     assert (await verify(database)).clean
 
