@@ -106,7 +106,7 @@ class Settings(BaseSettings):
     buy_url: str | None = None
     """Where your stores buy credits, told with each 402; unset: the checkout, if billing is on."""
     plans_file: Path | None = None
-    """The catalogue of plans and packs (TOML); unset: the one that comes with storecredit."""
+    """The catalogue (TOML): plans, packs, what a generation costs; unset: storecredit's own."""
     billing_attempts: int = Field(default=24, ge=1, le=100)
     """Attempts at an event of Paddle's before it is set aside for the operator."""
     billing_backoff_seconds: float = Field(default=2.0, ge=0)
