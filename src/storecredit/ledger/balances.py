@@ -18,15 +18,16 @@ from storecredit.postgres.servers import Connection, Record
 
 EXPIRING_MAX: Final = 100
 """Moments at which credits expire that a balance tells of."""
-# What an account has is what its newest movement left: the last one in the order of its key.
+# What an account has is what its newest movement left: the last one in the order of its key. Where
+# nothing of it ends by itself, nothing is held.
 BALANCES: Final = """
     SELECT a.account_id, a.owner_id, a.overage_limit, a.next_expiry,
         m.balance_after AS balance, m.spent_after AS spent, m.clawed_back_after AS clawed_back,
-        m.overage_used_after AS overage_used, m.held_after AS held, m.expired_after AS expired,
+        m.overage_used_after AS overage_used, m.expired_after AS expired,
         m.removed_after AS removed, coalesce(m.created_at, a.created_at) AS moved_at
     FROM accounts a LEFT JOIN LATERAL (
         SELECT n.balance_after, n.spent_after, n.clawed_back_after, n.overage_used_after,
-            n.held_after, n.expired_after, n.removed_after, n.created_at
+            n.expired_after, n.removed_after, n.created_at
         FROM movements n WHERE n.account_id = a.account_id
         ORDER BY n.account_id DESC, n.seq DESC LIMIT 1) m ON true
 """
@@ -127,26 +128,32 @@ async def _states(source: Database | Connection, rows: Sequence[Record]) -> Mapp
 
 
 def _balance(row: Record, ending: Record | None) -> Balance:
-    state = ending or row
-    balance, held = state["balance"] or 0, state["held"] or 0
-    spent, clawed_back = state["spent"] or 0, state["clawed_back"] or 0
-    expired, removed = state["expired"] or 0, state["removed"] or 0
+    # Unpacked, which takes less than looking each column up by its name.
+    _, _, limit, _, balance, spent, clawed_back, overage_used, expired, removed, moved_at = row
+    held = 0
+    expiring: tuple[Expiring, ...] = ()
+    if ending is not None:
+        _, balance, spent, clawed_back, overage_used, held, expired, removed, *told = ending
+        expiring = _expiring(*told)
+    balance, spent, clawed_back = balance or 0, spent or 0, clawed_back or 0
+    expired, removed = expired or 0, removed or 0
     return Balance(
-        balance=balance,
+        balance,
         # Nothing else changes a balance: what came in is what is there and what went out.
-        total_added=balance + held + spent + clawed_back + expired + removed,
-        total_spent=spent,
-        total_clawed_back=clawed_back,
-        total_expired=expired,
-        total_removed=removed,
-        held=held,
-        overage_used=state["overage_used"] or 0,
-        overage_limit=row["overage_limit"],
-        moved_at=row["moved_at"],
-        expiring=() if ending is None else _expiring(ending),
+        balance + held + spent + clawed_back + expired + removed,
+        spent,
+        clawed_back,
+        expired,
+        removed,
+        held,
+        overage_used or 0,
+        limit,
+        moved_at,
+        expiring,
     )
 
 
-def _expiring(ending: Record) -> tuple[Expiring, ...]:
-    pairs = zip(ending["amounts"] or (), ending["moments"] or (), strict=True)
-    return tuple(Expiring(amount, moment) for amount, moment in pairs)
+def _expiring(
+    amounts: Sequence[int] | None, moments: Sequence[datetime] | None
+) -> tuple[Expiring, ...]:
+    return tuple(map(Expiring, amounts or (), moments or ()))
