@@ -205,7 +205,7 @@ class _Query:
         """The statement, for so many rows: each has what a cursor in this order holds."""
         return (
             f"SELECT o.owner_id, {self._key} AS key, {self._at} AS at"  # noqa: S608 - constants
-            f" FROM ({self._owners}) o JOIN accounts a USING (owner_id, owner_kind)"
+            f" FROM ({self._owners}) o LEFT JOIN accounts a USING (owner_id, owner_kind)"
             f" CROSS JOIN LATERAL ({_BALANCE.format(at=self._at)}) b"
             f" WHERE {' AND '.join(self._conditions)} ORDER BY {self._order} LIMIT {limit}"
         )

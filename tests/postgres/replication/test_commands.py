@@ -1,5 +1,6 @@
 """Every command of the command line that opens the database, at servers that changed places."""
 
+import asyncio
 import json
 import shutil
 import sys
@@ -8,12 +9,14 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
+from uuid import uuid4
 
 import pytest
 import structlog
 import typer
 
 from storecredit import cli
+from storecredit.postgres.servers import connect
 from tests.conftest import roomy_memory
 from tests.e2e.conftest import Storecredit
 from tests.postgres.replication.callers import Shop
@@ -27,16 +30,21 @@ ARGUMENTS: Final = {
     "backup": "no-backups",
     "credits": "5",
     "event_id": "evt_01",
+    "grant": "1",
+    "identifier": "no-request",
     "limit": "7",
     "name": "Shoes",
     "place": "backups",
     "problem_id": "evt_01",
+    "reason": "by mistake",
     "shop_domain": "shoes.example",
     "transaction_id": "txn_01hv8wptq8987qeep44cyrewp9",
 }
-"""What a command cannot do without, by its name; a store and a key are there."""
+"""What a command cannot do without, by its name; a store, a key and an end user are there."""
 ONE_OF: Final = {
     "billing checkout": ["--credits", "100"],
+    "credits remove": ["1"],
+    "credits set-expiry": ["--never"],
     "key update": ["--label", "till"],
     "store update": ["--name", "Hats and more"],
 }
@@ -46,9 +54,11 @@ ENDS: Final = {
     "billing checkout": 2,
     "billing dismiss": 1,
     "billing retry": 1,
+    "request show": 1,
     "restore": 1,
 }
-"""Exit statuses other than 0: billing is off, there is no such event or transaction, no backup."""
+"""Exit statuses other than 0: billing is off, or there is no such event, transaction, request or
+backup."""
 
 
 def commands(group: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, Any]]:
@@ -108,12 +118,28 @@ def run(
     structlog.reset_defaults()
 
 
+def made_user(url: str) -> str:
+    """The id of a new end user."""
+
+    async def make() -> str:
+        connection = await connect(url)
+        user_id = uuid4()
+        await connection.execute("SELECT ensure_user($1, 10)", user_id)
+        await connection.close()
+        return str(user_id)
+
+    return asyncio.run(make())
+
+
 def words_of(name: str, shop: Shop, run: Run, url: str) -> list[str]:
     """The command with all that it needs."""
     needed = [parameter for parameter in COMMANDS[name].params if parameter.required]
-    values = ARGUMENTS | {"store_id": str(shop.store_id)}
+    store_id = str(shop.store_id)
+    values = ARGUMENTS | dict.fromkeys(("store", "owner", "source"), store_id)
+    if any(parameter.name in {"user_id", "target"} for parameter in needed):
+        values["user_id"] = values["target"] = made_user(url)
     if any(parameter.name == "key_id" for parameter in needed):
-        made = run(["key", "create", str(shop.store_id), "--json"], url)
+        made = run(["key", "create", store_id, "--json"], url)
         values["key_id"] = json.loads(made.output)["key_id"]
     words = name.split()
     for parameter in needed:
