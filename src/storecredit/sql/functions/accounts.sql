@@ -90,12 +90,11 @@ CREATE OR REPLACE FUNCTION lock_accounts(
 LANGUAGE plpgsql
 AS $$
 -- Purpose: lock_account for all accounts of a batch, each once. Returns: arrays, one place per
---   account, ascending; an account that there is not is left out. are_plain: of no account is there
---   anything in next_expiries or rests, whose grants are those of the newest movement.
+--   account, ascending; an account that there is not is left out. are_plain: of none of them is there
+--   anything else to say; else next_expiries and rests say it, with the grants of the newest movement.
 -- Locks: the accounts, ascending, so that two batches never wait for each other in a circle.
 BEGIN
-    SELECT array_agg(a.account_id), array_agg(a.next_expiry), bool_and(a.next_expiry IS NULL)
-    INTO account_ids, next_expiries, are_plain
+    SELECT array_agg(a.account_id), bool_and(a.next_expiry IS NULL) INTO account_ids, are_plain
     FROM (SELECT a.account_id, a.next_expiry FROM accounts a
           WHERE a.account_id = ANY (p_account_ids)
           ORDER BY a.account_id FOR NO KEY UPDATE) a;
@@ -103,17 +102,26 @@ BEGIN
     SELECT array_agg(coalesce(m.seq, 0)), array_agg(coalesce(m.balance_after, 0)),
         array_agg(coalesce(m.spent_after, 0)), array_agg(coalesce(m.clawed_back_after, 0)),
         array_agg(coalesce(m.overage_used_after, 0)),
-        are_plain AND bool_and(m.rest IS NULL), array_agg(m.rest)
-    INTO seqs, balances, spents, clawed_backs, overages_used, are_plain, rests
+        are_plain AND bool_and(m.grants_after IS NULL AND m.held_after IS NULL
+            AND m.expired_after IS NULL AND m.removed_after IS NULL)
+    INTO seqs, balances, spents, clawed_backs, overages_used, are_plain
     FROM unnest(account_ids) AS a (account_id)
     LEFT JOIN LATERAL (
         SELECT n.seq, n.balance_after, n.spent_after, n.clawed_back_after, n.overage_used_after,
-            CASE WHEN n.grants_after IS NULL AND n.held_after IS NULL AND n.expired_after IS NULL
-                AND n.removed_after IS NULL THEN NULL
-                ELSE ROW(n.held_after, n.expired_after, n.removed_after, n.grants_after, NULL,
-                    NULL, NULL)::movement_rest END AS rest
+            n.grants_after, n.held_after, n.expired_after, n.removed_after
         FROM movements n WHERE n.account_id = a.account_id
         ORDER BY n.account_id DESC, n.seq DESC LIMIT 1) m ON true;
+    IF NOT are_plain THEN
+        SELECT array_agg(a.next_expiry), array_agg(m.rest) INTO next_expiries, rests
+        FROM unnest(account_ids) AS i (account_id)
+        LEFT JOIN LATERAL (
+            SELECT x.next_expiry FROM accounts x WHERE x.account_id = i.account_id LIMIT 1) a ON true
+        LEFT JOIN LATERAL (
+            SELECT ROW(n.held_after, n.expired_after, n.removed_after, n.grants_after, NULL, NULL,
+                NULL)::movement_rest AS rest
+            FROM movements n WHERE n.account_id = i.account_id
+            ORDER BY n.account_id DESC, n.seq DESC LIMIT 1) m ON true;
+    END IF;
 END;
 $$;
 COMMENT ON FUNCTION lock_accounts(bigint[]) IS
