@@ -71,6 +71,8 @@ ENDPOINTS = {
     "POST /api/admin/billing/events/{event_id}/retry",
     "POST /api/admin/stores/{store_id}/credits/remove",
     "PUT /api/admin/stores/{store_id}/grants/{seq}",
+    "POST /api/admin/users/{user_id}/credits/remove",
+    "PUT /api/admin/users/{user_id}/grants/{seq}",
     "POST /api/admin/credits/transfer",
     "GET /api/admin/requests/{request_id}",
     "GET /api/admin/report",

@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime
 from typing import Annotated, Any, assert_never
+from uuid import UUID
 
 import msgspec
 from litestar import Response, post, put
@@ -134,11 +135,33 @@ async def remove_credits(
 
     With `all`, and no `amount`, all that are there.
     """
+    return await _removed(parts, Owner.store(store.store_id), data)
+
+
+@post(
+    "/users/{user_id:uuid}/credits/remove",
+    summary="Take an end user's credits out",
+    operation_id="removeUserCredits",
+    responses=operator_errors(
+        ErrorCode.NOT_FOUND, ErrorCode.INSUFFICIENT_CREDITS, ErrorCode.IDEMPOTENCY_CONFLICT
+    ),
+    **example({"amount": 5, "request_id": "correction-1002", "reason": "Added by mistake"}),
+)
+async def remove_user_credits(
+    parts: NamedDependency[Parts], user_id: FromPath[UUID], data: JSONBody[RemovalBody]
+) -> Response[Envelope[CreditsRemoved]]:
+    """As of a store: once per request id, never below zero; with `all`, all that are there."""
+    return await _removed(parts, Owner.user(user_id), data)
+
+
+async def _removed(
+    parts: Parts, owner: Owner, data: RemovalBody
+) -> Response[Envelope[CreditsRemoved]]:
     if data.all is (data.amount is not None):
         message = "Give `amount`, or `all`: true; one of the two."
         raise invalid(message, [{"key": "amount", "source": "body", "message": message}])
     outcome = await parts.corrections.remove(
-        Owner.store(store.store_id), data.amount, Cause(data.request_id, data.reason, ADMIN_ACTOR)
+        owner, data.amount, Cause(data.request_id, data.reason, ADMIN_ACTOR)
     )
     match outcome:
         case Removed(amount, balance, replayed):
@@ -196,11 +219,34 @@ async def update_grant(
     data: JSONBody[GrantChange],
 ) -> Envelope[GrantChanged]:
     """Lets what is left of a grant end at another time, or never, and says where it is now."""
+    return await _changed(parts, Owner.store(store.store_id), seq, data)
+
+
+@put(
+    "/users/{user_id:uuid}/grants/{seq:str}",
+    summary="Set when an end user's grant ends",
+    operation_id="updateUserGrant",
+    responses=operator_errors(ErrorCode.NOT_FOUND),
+    **example({"expires_at": "2999-12-31T00:00:00Z", "reason": "Extended"}),
+)
+async def update_user_grant(
+    parts: NamedDependency[Parts],
+    user_id: FromPath[UUID],
+    seq: FromPath[str],
+    data: JSONBody[GrantChange],
+) -> Envelope[GrantChanged]:
+    """As of a store: what is left of it ends at another time, or never."""
+    return await _changed(parts, Owner.user(user_id), seq, data)
+
+
+async def _changed(
+    parts: Parts, owner: Owner, seq: str, data: GrantChange
+) -> Envelope[GrantChanged]:
     if not (seq.isascii() and seq.isdigit() and len(seq) <= SEQ_DIGITS_MAX):
         raise not_found("grant")
     expires_at = None if data.expires_at is None else utc(data.expires_at)
     outcome = await parts.corrections.set_expiry(
-        Owner.store(store.store_id), int(seq), expires_at, data.reason, ADMIN_ACTOR
+        owner, int(seq), expires_at, data.reason, ADMIN_ACTOR
     )
     match outcome:
         case ExpirySet(new_seq, credits, ends_at):

@@ -94,6 +94,8 @@ def routes(*, serves_metrics: bool = True) -> list[Any]:
                 admin.add_credits,  # POST  /stores/{store_id}/credits
                 admin_corrections.remove_credits,  # POST  /stores/{store_id}/credits/remove
                 admin_corrections.update_grant,  # PUT   /stores/{store_id}/grants/{seq}
+                admin_corrections.remove_user_credits,  # POST  /users/{user_id}/credits/remove
+                admin_corrections.update_user_grant,  # PUT   /users/{user_id}/grants/{seq}
                 admin_corrections.transfer_credits,  # POST  /credits/transfer
                 transactions.list_store_transactions,  # GET   /stores/{store_id}/transactions
                 admin_generations.list_generations,  # GET   /stores/{store_id}/generations

@@ -280,9 +280,34 @@ async def test_a_grant_that_is_none_or_an_end_that_is_over_is_refused(
         error_of(answer, 400, "VALIDATION_ERROR")
 
 
+async def test_an_end_users_credits_are_corrected_likewise(
+    operator: Operator, user: UserClient, admin: asyncpg.Connection
+) -> None:
+    assert await user.balance() == 10
+    users = f"/users/{user.user_id}"
+    done = await operator.post(f"{users}/credits/remove", amount=4, **REMOVAL)
+    assert data_of(done, 201) == {
+        "removed": True,
+        "amount": 4,
+        "balance": 6,
+        "request_id": "fix-1",
+    }
+    later = {"expires_at": "2999-12-31T00:00:00Z"}
+    changed = data_of(await operator.send("PUT", f"{users}/grants/1", json=later))
+    assert (changed["credits"], changed["expires_at"]) == (6, later["expires_at"])
+    for method, path, body in (
+        ("POST", f"/users/{UNKNOWN}/credits/remove", REMOVAL | {"all": True}),
+        ("PUT", f"/users/{UNKNOWN}/grants/1", later),
+    ):
+        error_of(await operator.send(method, path, json=body), 404, "NOT_FOUND")
+    assert await user.balance() == 6
+
+
 @pytest.mark.parametrize(
     "method, path",
     [
+        ("POST", f"/users/{UNKNOWN}/credits/remove"),
+        ("PUT", f"/users/{UNKNOWN}/grants/1"),
         ("POST", f"/stores/{UNKNOWN}/credits/remove"),
         ("POST", "/credits/transfer"),
         ("PUT", f"/stores/{UNKNOWN}/grants/1"),
