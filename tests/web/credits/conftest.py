@@ -30,7 +30,8 @@ def module_log() -> Iterator[LogStream]:
 
 @pytest.fixture
 def log(module_log: LogStream) -> LogStream:
-    """What is logged from here on."""
+    """What is logged from here on; what is forgotten for it must not tell of a broken request."""
+    assert module_log.events("request_broke") == []
     module_log.forget()
     return module_log
 
@@ -45,7 +46,9 @@ async def database(books_url: str) -> AsyncIterator[Database]:
 
 @pytest.fixture(scope="module")
 def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
-    return web_settings(tmp_path_factory.mktemp("data"))
+    """Patient: here the database is never away, and a hundred requests at once may take a while."""
+    usual = web_settings(tmp_path_factory.mktemp("data"))
+    return usual.model_copy(update={"commit_deadline_seconds": 30})
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
