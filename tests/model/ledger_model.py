@@ -123,7 +123,12 @@ class AccountModel:
         check_request_id(request_id)
         if type_ not in ADDITIONS[self.owner.kind]:
             raise Refused(CreditError.INVALID_TYPE)
-        before = self.movement(request_id, *ADDITIONS[self.owner.kind])
+        # No request brings the starter credits: under its id they stand beside what others bring.
+        is_bonus = type_ == "signup_bonus"
+        alike = [
+            each for each in ADDITIONS[self.owner.kind] if (each == "signup_bonus") is is_bonus
+        ]
+        before = self.movement(request_id, *alike)
         if before is None:
             self.move(type_, amount, request_id)
         elif (before.type, before.amount) != (type_, amount):
