@@ -173,7 +173,7 @@ class Settings(BaseSettings):
     worker_drain_seconds: float = Field(default=30.0, ge=0)
     """How long a stopping worker may finish what it has begun."""
     sweep_interval_seconds: float = Field(default=10.0, gt=0)
-    """How often sessions and results that nobody looks after are looked for."""
+    """How often sessions, results and expiries that nobody looks after are looked for."""
     blocked_terms: Annotated[tuple[str, ...], NoDecode] = ()
     """Moderation of the collage generator; comma-separated in the environment."""
     openai_api_key: SecretStr | None = None
