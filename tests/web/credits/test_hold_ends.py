@@ -16,7 +16,8 @@ from tests.web.checklist import (
 )
 from tests.web.credits.conftest import ONE_LOOP
 from tests.web.doors import Operator, StoreClient, data_of, error_of
-from tests.web.holding import HOLDS, end, held, read
+from tests.web.holding import HOLDS, end, held, hold, read
+from tests.web.spends import refund
 from tests.web.table_rows import Rows
 
 pytestmark = ONE_LOOP
@@ -215,6 +216,27 @@ async def test_what_is_held_can_be_spent_from_the_moment_on_at_which_the_hold_is
         ("deduction", 1, 0),
     ]
     assert (await read(store, hold_id))["status"] == "expired"
+
+
+async def test_a_capture_is_given_back_in_parts_by_the_request_of_its_hold(
+    store: StoreClient, rows: Rows
+) -> None:
+    hold_id = data_of(await hold(store, "film-1", 30), 201)["hold_id"]
+    error_of(await refund(store, "film-1", "refund-1", 5), 404, "NOT_FOUND")
+    data_of(await end(store, hold_id, "capture", amount=20))
+    first = data_of(await refund(store, "film-1", "refund-1", 5), 201)
+    assert (first["amount"], first["refundable"], first["balance"]) == (5, 15, 85)
+    error_of(await refund(store, "film-1", "refund-2", 16), 422, "REFUND_EXCEEDS_SPEND")
+    rest = data_of(await refund(store, "film-1", "refund-2"), 201)
+    assert (rest["amount"], rest["refundable"], rest["balance"]) == (15, 0, 100)
+    assert (await read(store, hold_id))["captured"] == 20
+    assert [each[0] for each in await ledger_of(rows, store)] == [
+        "hold",
+        "capture",
+        "release",
+        "refund",
+        "refund",
+    ]
 
 
 async def test_what_is_no_hold_of_this_store_is_not_found(
