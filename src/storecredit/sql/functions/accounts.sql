@@ -89,7 +89,7 @@ CREATE OR REPLACE FUNCTION lock_accounts(
 )
 LANGUAGE plpgsql
 AS $$
--- Purpose: lock_account for all accounts of a batch, each once. Returns: arrays, one place per
+-- Purpose: lock_settled_account for all accounts of a batch, each once. Returns: arrays, one place per
 --   account, ascending; an account that there is not is left out. are_plain: of none of them is there
 --   anything else to say; else next_expiries and rests say it, with the grants of the newest movement.
 -- Locks: the accounts, ascending, so that two batches never wait for each other in a circle.
@@ -98,6 +98,9 @@ BEGIN
     FROM (SELECT a.account_id, a.next_expiry FROM accounts a
           WHERE a.account_id = ANY (p_account_ids)
           ORDER BY a.account_id FOR NO KEY UPDATE) a;
+    IF NOT are_plain THEN
+        PERFORM lock_settled_account(i.account_id) FROM unnest(account_ids) AS i (account_id);
+    END IF;
     -- In a statement of its own: it sees what was committed while the first one waited.
     SELECT array_agg(coalesce(m.seq, 0)), array_agg(coalesce(m.balance_after, 0)),
         array_agg(coalesce(m.spent_after, 0)), array_agg(coalesce(m.clawed_back_after, 0)),
@@ -125,7 +128,8 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION lock_accounts(bigint[]) IS
-    'Locks the accounts of a batch, ascending, and returns the state after their newest movements.';
+    'Locks the accounts of a batch, ascending, writes what has ended, and returns the state after their '
+    'newest movements.';
 
 CREATE OR REPLACE FUNCTION set_overage_limit(p_account_id bigint, p_overage_limit bigint)
 RETURNS boolean

@@ -33,49 +33,32 @@ AS $$
 --   type, or with other terms).
 DECLARE
     v_owner_kind text := (SELECT a.owner_kind FROM accounts a WHERE a.account_id = p_account_id);
-    v_kind text := coalesce(p_kind,
-        CASE WHEN p_type IN ('grant', 'signup_bonus') THEN 'promo' ELSE 'paid' END);
-    v_priority int := coalesce(p_priority, 100);
-    v_grace interval := coalesce(p_grace, '30 days');
-    v_account record;
-    v_before record;
     v_terms grants;
+    v_account record;
 BEGIN
     PERFORM refuse_bad_items(ARRAY[p_amount], ARRAY[coalesce(p_request_id, '')]);
-    PERFORM FROM movement_types t
+    SELECT coalesce(p_kind, t.credit_kind) INTO v_terms.kind FROM movement_types t
     WHERE t.type = p_type AND t.role = 'addition'
       AND coalesce(v_owner_kind = ANY (t.owner_kinds), true);
     IF NOT FOUND THEN
         PERFORM raise_credit_error('invalid_type', coalesce(p_type, 'null'));
     END IF;
 
+    v_terms.amount := p_amount;
+    v_terms.priority := coalesce(p_priority, 100);
+    v_terms.expires_at := p_expires_at;
+    v_terms.grace := coalesce(p_grace, '30 days');
+    v_terms.rollover_max := p_rollover_max;
+    v_terms.rollover_until := p_rollover_until;
     v_account := lock_settled_account(p_account_id);
-    SELECT m.type, m.amount, m.seq INTO v_before FROM movements m
-    WHERE m.account_id = p_account_id AND m.request_id = p_request_id
-      AND movement_role(m.type) = 'addition'
-      -- No request brings the starter credits: what others bring under the same id is another matter.
-      AND (m.type = 'signup_bonus') = (p_type = 'signup_bonus')
-    ORDER BY m.type LIMIT 1;
-    IF FOUND THEN
-        SELECT g.* INTO v_terms FROM grants g
-        WHERE g.account_id = p_account_id AND g.seq = v_before.seq;
-        IF (v_before.type, v_before.amount, v_terms.expires_at, v_terms.kind, v_terms.priority,
-                v_terms.rollover_max, v_terms.rollover_until)
-            IS DISTINCT FROM (p_type, p_amount, p_expires_at, v_kind, v_priority, p_rollover_max,
-                p_rollover_until) THEN
-            PERFORM raise_credit_error('request_conflict', p_request_id);
-        END IF;
+    IF is_added_before(p_account_id, p_request_id, p_type, v_terms) THEN
         RETURN false;
-    ELSIF p_expires_at <= clock_timestamp() OR v_kind NOT IN ('paid', 'promo')
-        OR v_grace < '0'::interval OR p_rollover_max < 0
-        OR (p_rollover_max IS NULL) <> (p_rollover_until IS NULL)
-        OR p_rollover_until IS NOT NULL AND (p_rollover_until > p_expires_at) IS NOT TRUE THEN
-        PERFORM raise_credit_error('invalid_terms',
-            concat_ws(', ', p_expires_at, v_kind, p_rollover_max, p_rollover_until));
     END IF;
+    PERFORM refuse_bad_terms(v_terms);
     PERFORM append_movement(p_account_id, p_type, p_amount, p_request_id, p_description,
         grants_after_addition(p_account_id, v_account.balance, v_account.grants, v_account.seq + 1,
-            p_amount, v_kind, v_priority, p_expires_at, v_grace, p_rollover_max, p_rollover_until),
+            p_amount, v_terms.kind, v_terms.priority, p_expires_at, v_terms.grace, p_rollover_max,
+            p_rollover_until),
         p_actor => p_actor);
     RETURN true;
 END;
@@ -85,6 +68,60 @@ COMMENT ON FUNCTION add_to_account(
     'Adds credits to an account, with terms of their own. true: added now; false: this request had '
     'added them. Errors: SC010 unknown account, SC002 amount, SC003 request id, SC004 conflict, SC007 '
     'type, SC011 terms.';
+
+CREATE OR REPLACE FUNCTION is_added_before(
+    p_account_id bigint, p_request_id text, p_type text, p_terms grants
+)
+RETURNS boolean
+LANGUAGE plpgsql
+AS $$
+-- Purpose: whether a request has added the same credits before. Locks: none; the caller holds the
+--   account's. Errors: request_conflict (another amount, as another type, or with other terms).
+DECLARE
+    v_before record;
+    v_terms grants;
+BEGIN
+    SELECT m.type, m.amount, m.seq INTO v_before FROM movements m
+    WHERE m.account_id = p_account_id AND m.request_id = p_request_id
+      AND movement_role(m.type) = 'addition'
+      -- No request brings the starter credits: what others bring under the same id is another matter.
+      AND (m.type = 'signup_bonus') = (p_type = 'signup_bonus')
+    ORDER BY m.type LIMIT 1;
+    IF NOT FOUND THEN
+        RETURN false;
+    END IF;
+    SELECT g.* INTO v_terms FROM grants g
+    WHERE g.account_id = p_account_id AND g.seq = v_before.seq;
+    IF (v_before.type, v_before.amount, v_terms.expires_at, v_terms.kind, v_terms.priority,
+            v_terms.rollover_max, v_terms.rollover_until)
+        IS DISTINCT FROM (p_type, p_terms.amount, p_terms.expires_at, p_terms.kind, p_terms.priority,
+            p_terms.rollover_max, p_terms.rollover_until) THEN
+        PERFORM raise_credit_error('request_conflict', p_request_id);
+    END IF;
+    RETURN true;
+END;
+$$;
+COMMENT ON FUNCTION is_added_before(bigint, text, text, grants) IS
+    'Whether a request has added the same credits before. Errors: SC004 others.';
+
+CREATE OR REPLACE FUNCTION refuse_bad_terms(p_terms grants)
+RETURNS void
+LANGUAGE plpgsql
+AS $$
+-- Purpose: refuse terms that no grant can have. Locks: none. Errors: invalid_terms.
+BEGIN
+    IF p_terms.expires_at <= clock_timestamp() OR p_terms.kind NOT IN ('paid', 'promo')
+        OR p_terms.grace < '0'::interval OR p_terms.rollover_max < 0
+        OR (p_terms.rollover_max IS NULL) <> (p_terms.rollover_until IS NULL)
+        OR p_terms.rollover_until IS NOT NULL
+            AND (p_terms.rollover_until > p_terms.expires_at) IS NOT TRUE THEN
+        PERFORM raise_credit_error('invalid_terms', concat_ws(', ', p_terms.expires_at, p_terms.kind,
+            p_terms.rollover_max, p_terms.rollover_until));
+    END IF;
+END;
+$$;
+COMMENT ON FUNCTION refuse_bad_terms(grants) IS
+    'Refuses terms that no grant can have (SC011).';
 
 CREATE OR REPLACE FUNCTION claw_back_from_account(
     p_account_id bigint,

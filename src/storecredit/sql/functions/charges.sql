@@ -28,12 +28,18 @@ $$;
 COMMENT ON FUNCTION are_fresh(bigint[], int[], text[]) IS
     'Whether all requests of a batch are well-formed, unknown to the ledger, and there once.';
 
-CREATE OR REPLACE FUNCTION first_places(p_account_ids bigint[], p_request_ids text[])
+CREATE OR REPLACE FUNCTION first_places(
+    p_account_ids bigint[], p_request_ids text[], p_amounts int[] DEFAULT NULL
+)
 RETURNS int[]
 LANGUAGE plpgsql
 AS $$
 -- Purpose: per item of a batch, the place at which its request stands first in it. Locks: none.
+-- Errors: where there are amounts, those of refuse_bad_items.
 BEGIN
+    IF p_amounts IS NOT NULL THEN
+        PERFORM refuse_bad_items(p_amounts, p_request_ids);
+    END IF;
     RETURN (
         SELECT array_agg(w.first_n ORDER BY w.n)
         FROM (SELECT i.n, min(i.n) OVER (PARTITION BY i.account_id, i.request_id)::int AS first_n
@@ -41,7 +47,7 @@ BEGIN
                   AS i (account_id, request_id, n)) w);
 END;
 $$;
-COMMENT ON FUNCTION first_places(bigint[], text[]) IS
+COMMENT ON FUNCTION first_places(bigint[], text[], int[]) IS
     'Per item of a batch, the place at which its request stands first in it.';
 
 CREATE OR REPLACE FUNCTION refuse_bad_items(p_amounts int[], p_request_ids text[])
@@ -65,37 +71,30 @@ COMMENT ON FUNCTION refuse_bad_items(int[], text[]) IS
 
 CREATE OR REPLACE FUNCTION charge_accounts(
     p_account_ids bigint[], p_amounts int[], p_request_ids text[], p_session_ids uuid[],
-    p_descriptions text[], p_type text DEFAULT 'deduction',
-    OUT outcomes text[], OUT balances bigint[]
+    p_descriptions text[], p_type text DEFAULT 'deduction', OUT outcomes text[], OUT balances bigint[]
 )
 LANGUAGE plpgsql
 AS $$
--- Purpose: take credits for requests of any accounts, in order; as p_type, which is a deduction or a
---   hold. The one place that decides whether a request is paid for, and from what: from the
---   account's balance, without what has ended by now, and for a deduction its own overage limit.
--- Locks: the accounts, ascending. The items come in ascending order of their accounts, and every
---   array counts from 1. Idempotent by (account, request id).
--- Outcomes: deducted | overage (the balance is 0 and the limit has room: to be billed, the balance
---   stays 0) | already_deducted (this request had taken the same amount, either way) | conflict (it
---   had taken another amount, or as something else) | insufficient (nothing written). And the balance
---   after each item.
--- Errors: unknown_account; invalid_amount and invalid_request_id (the whole batch is refused).
+-- Purpose: take credits for requests of any accounts, in order, as deductions or holds (p_type). The one
+--   place that decides whether a request is paid for, and from what: from the balance, or for a
+--   deduction from beyond it, to the account's overage limit. Locks: the accounts, ascending. The items
+--   come in that order, and every array counts from 1. Idempotent by (account, request id).
+-- Outcomes: deducted | overage (the balance is 0, and the limit has room) | already_deducted (the same
+--   amount, either way) | conflict (another, or for something else) | insufficient (nothing is written).
+--   Errors, for the whole batch: unknown_account, invalid_amount, invalid_request_id.
 DECLARE
     v_accounts record := lock_accounts(p_account_ids);
     v_are_fresh boolean := are_fresh(p_account_ids, p_amounts, p_request_ids);
-    v_firsts int[]; v_account bigint; k int := 0; v_amount int;
-    v_seq bigint; v_balance bigint; v_spent bigint; v_clawed bigint; v_used bigint;
-    v_outcome text; v_type text; v_last_type text; v_effect int[];
     v_has_rest boolean := NOT v_accounts.are_plain OR p_type = 'hold';
-    v_rest movement_rest; v_next_expiry timestamptz; v_rests movement_rest[];
-    v_settled record;
-    v_places int[] := '{}'; v_types text[] := '{}'; v_seqs bigint[] := '{}'; v_afters bigint[] := '{}';
-    v_spents bigint[] := '{}'; v_claweds bigint[] := '{}'; v_useds bigint[] := '{}';
+    v_firsts int[]; v_account bigint; k int := 0; v_amount int; v_outcome text;
+    v_type text; v_last_type text; v_effect int[]; v_rests movement_rest[];
+    v_seq bigint; v_balance bigint; v_spent bigint; v_clawed bigint; v_used bigint; v_seqs bigint[];
+    v_places int[] := '{}'; v_types text[]; v_afters bigint[]; v_spents bigint[]; v_claweds bigint[];
+    v_useds bigint[];
 BEGIN
     outcomes := '{}'; balances := '{}';
     IF NOT v_are_fresh THEN
-        PERFORM refuse_bad_items(p_amounts, p_request_ids);
-        v_firsts := first_places(p_account_ids, p_request_ids);
+        v_firsts := first_places(p_account_ids, p_request_ids, p_amounts);
     END IF;
     FOR i IN 1 .. greatest(cardinality(p_account_ids), cardinality(p_amounts)) LOOP
         IF v_account IS NULL OR v_account IS DISTINCT FROM p_account_ids[i] THEN
@@ -106,19 +105,8 @@ BEGIN
             v_seq := v_accounts.seqs[k]; v_balance := v_accounts.balances[k];
             v_spent := v_accounts.spents[k]; v_clawed := v_accounts.clawed_backs[k];
             v_used := v_accounts.overages_used[k];
-            IF v_has_rest THEN
-                v_rest := v_accounts.rests[k]; v_next_expiry := v_accounts.next_expiries[k];
-                IF v_next_expiry <= clock_timestamp() THEN
-                    v_settled := lock_settled_account(v_account);
-                    v_seq := v_settled.seq; v_balance := v_settled.balance;
-                    v_next_expiry := v_settled.next_expiry;
-                    v_rest := ROW(v_settled.held, v_settled.expired, v_settled.removed,
-                        v_settled.grants, NULL, NULL, NULL)::movement_rest;
-                END IF;
-            END IF;
         END IF;
-        v_amount := p_amounts[i];
-        v_outcome := NULL;
+        v_amount := p_amounts[i]; v_outcome := NULL;
         IF NOT v_are_fresh THEN
             v_outcome := charged_before(v_account, p_request_ids[i], v_amount, p_type,
                 outcomes[v_firsts[i]], p_amounts[v_firsts[i]]);
@@ -127,28 +115,22 @@ BEGIN
             -- A balance that would pay for a part pays nothing: no request is paid for in two ways.
             v_type := CASE WHEN v_amount <= v_balance THEN p_type
                 WHEN v_balance = 0 AND p_type = 'deduction'
-                    AND v_amount <= overage_limit_of(v_account) - v_used
-                THEN 'overage' END;
-            v_outcome := CASE v_type WHEN p_type THEN 'deducted' WHEN 'overage' THEN 'overage'
-                ELSE 'insufficient' END;
-            IF v_type IS NOT NULL THEN
-                IF v_type IS DISTINCT FROM v_last_type THEN
-                    v_effect := movement_effect(v_type); v_last_type := v_type;
-                END IF;
-                v_seq := v_seq + 1; v_balance := v_balance + v_effect[1] * v_amount;
-                v_spent := v_spent + v_effect[3] * v_amount;
-                v_used := v_used + v_effect[5] * v_amount;
-                v_places := v_places || i; v_types := v_types || v_type; v_seqs := v_seqs || v_seq;
-                v_afters := v_afters || v_balance; v_spents := v_spents || v_spent;
-                v_claweds := v_claweds || v_clawed; v_useds := v_useds || v_used;
-                IF v_has_rest THEN
-                    v_rest.grants := grants_told_apart(v_rest.grants, v_next_expiry);
-                    IF v_rest.grants IS NOT NULL AND v_type <> 'overage' THEN
-                        v_rest.grants := take_from_grants(v_rest.grants, v_amount);
-                    END IF;
-                    v_rest.held := coalesce(v_rest.held, 0) + v_effect[6] * v_amount;
-                    v_rests[cardinality(v_places)] := v_rest;
-                END IF;
+                    AND v_amount <= overage_limit_of(v_account) - v_used THEN 'overage' END;
+            v_outcome := CASE v_type WHEN p_type THEN 'deducted' ELSE coalesce(v_type, 'insufficient') END;
+        END IF;
+        IF v_outcome IN ('deducted', 'overage') THEN
+            IF v_type IS DISTINCT FROM v_last_type THEN
+                v_effect := movement_effect(v_type); v_last_type := v_type;
+            END IF;
+            v_seq := v_seq + 1; v_balance := v_balance + v_effect[1] * v_amount;
+            v_spent := v_spent + v_effect[3] * v_amount; v_used := v_used + v_effect[5] * v_amount;
+            v_places := v_places || i; v_types := v_types || v_type; v_seqs := v_seqs || v_seq;
+            v_afters := v_afters || v_balance; v_spents := v_spents || v_spent;
+            v_claweds := v_claweds || v_clawed; v_useds := v_useds || v_used;
+            IF v_has_rest THEN
+                v_accounts.rests[k] := rest_after_charge(v_accounts.rests[k], v_accounts.next_expiries[k],
+                    v_effect, v_amount);
+                v_rests[cardinality(v_places)] := v_accounts.rests[k];
             END IF;
         END IF;
         outcomes := outcomes || v_outcome; balances := balances || v_balance;
@@ -161,6 +143,28 @@ $$;
 COMMENT ON FUNCTION charge_accounts(bigint[], int[], text[], uuid[], text[], text) IS
     'Takes credits for requests of any accounts, in order. '
     'Outcome per item: deducted, overage, already_deducted, conflict, insufficient.';
+
+CREATE OR REPLACE FUNCTION rest_after_charge(
+    p_rest movement_rest, p_next_expiry timestamptz, p_effect int[], p_amount bigint
+)
+RETURNS movement_rest
+LANGUAGE plpgsql IMMUTABLE
+AS $$
+-- Purpose: what an account has besides after a charge: what each grant has left, where something tells
+--   them apart, and what is held.
+DECLARE
+    v_rest movement_rest := p_rest;
+BEGIN
+    v_rest.grants := grants_told_apart(v_rest.grants, p_next_expiry);
+    IF v_rest.grants IS NOT NULL THEN
+        v_rest.grants := take_from_grants(v_rest.grants, -p_effect[1] * p_amount);
+    END IF;
+    v_rest.held := coalesce(v_rest.held, 0) + p_effect[6] * p_amount;
+    RETURN v_rest;
+END;
+$$;
+COMMENT ON FUNCTION rest_after_charge(movement_rest, timestamptz, int[], bigint) IS
+    'What an account has besides balance, spent and overage after a charge.';
 
 CREATE OR REPLACE FUNCTION overage_limit_of(p_account_id bigint)
 RETURNS bigint

@@ -152,6 +152,50 @@ $$;
 COMMENT ON FUNCTION expire_credits(bigint[]) IS
     'Writes the movements of all that has ended by now in these accounts. Returns how many.';
 
+CREATE OR REPLACE FUNCTION holds_over(
+    p_account_id bigint, p_grants bigint[], p_at timestamptz,
+    OUT released bigint, OUT grants bigint[], OUT late bigint[]
+)
+LANGUAGE plpgsql STABLE
+AS $$
+-- Purpose: what the open holds give back whose time is over at p_at: how many credits, what the grants
+--   have left then, and of which those are that had expired before their hold was over.
+DECLARE
+    v_hold record;
+    v_taken bigint[];
+    v_seq bigint;
+BEGIN
+    released := 0;
+    grants := p_grants;
+    late := '{}';
+    FOR v_hold IN
+        SELECT h.seq, h.amount, h.expires_at FROM holds h
+        WHERE h.account_id = p_account_id AND h.ended_at IS NULL AND h.expires_at <= p_at
+        ORDER BY h.account_id, h.expires_at, h.hold_id
+    LOOP
+        released := released + v_hold.amount;
+        v_taken := grants_taken(p_account_id, v_hold.seq);
+        IF v_taken IS NULL THEN
+            grants := add_to_grants(p_account_id, grants,
+                fill_grants(p_account_id, grants, v_hold.seq, v_hold.amount));
+        ELSE
+            FOR i IN 1 .. cardinality(v_taken) BY 2 LOOP
+                v_seq := reissued_grant(p_account_id, v_taken[i]);
+                IF EXISTS (SELECT FROM grants g
+                           WHERE g.account_id = p_account_id AND g.seq = v_seq
+                             AND g.expires_at < v_hold.expires_at) THEN
+                    late := late || ARRAY[v_seq, v_taken[i + 1]];
+                ELSE
+                    grants := add_to_grants(p_account_id, grants, ARRAY[v_seq, v_taken[i + 1]]);
+                END IF;
+            END LOOP;
+        END IF;
+    END LOOP;
+END;
+$$;
+COMMENT ON FUNCTION holds_over(bigint, bigint[], timestamptz) IS
+    'What open holds give back whose time is over at a moment.';
+
 CREATE OR REPLACE FUNCTION state_of_account(
     p_account_id bigint, p_at timestamptz DEFAULT clock_timestamp(),
     OUT balance bigint, OUT spent bigint, OUT clawed_back bigint, OUT overage_used bigint,
@@ -171,11 +215,9 @@ AS $$
 -- Locks: none. grants: what each has left, {seq, credits, ...} in the order in which they are
 --   spent, also where nothing tells them apart. All 0 where there is no such account.
 DECLARE
-    v_hold record;
     v_grant record;
-    v_taken bigint[];
-    v_late bigint[] := '{}';
-    v_seq bigint;
+    v_released bigint;
+    v_late bigint[];
     v_gone bigint;
 BEGIN
     SELECT coalesce(m.balance_after, 0), coalesce(m.spent_after, 0),
@@ -192,30 +234,10 @@ BEGIN
     THEN
         RETURN;
     END IF;
-    FOR v_hold IN
-        SELECT h.seq, h.amount, h.expires_at FROM holds h
-        WHERE h.account_id = p_account_id AND h.ended_at IS NULL AND h.expires_at <= p_at
-        ORDER BY h.account_id, h.expires_at, h.hold_id
-    LOOP
-        balance := balance + v_hold.amount;
-        held := held - v_hold.amount;
-        v_taken := grants_taken(p_account_id, v_hold.seq);
-        IF v_taken IS NULL THEN
-            grants := add_to_grants(p_account_id, grants,
-                fill_grants(p_account_id, grants, v_hold.seq, v_hold.amount));
-        ELSE
-            FOR i IN 1 .. cardinality(v_taken) BY 2 LOOP
-                v_seq := reissued_grant(p_account_id, v_taken[i]);
-                IF EXISTS (SELECT FROM grants g
-                           WHERE g.account_id = p_account_id AND g.seq = v_seq
-                             AND g.expires_at < v_hold.expires_at) THEN
-                    v_late := v_late || ARRAY[v_seq, v_taken[i + 1]];
-                ELSE
-                    grants := add_to_grants(p_account_id, grants, ARRAY[v_seq, v_taken[i + 1]]);
-                END IF;
-            END LOOP;
-        END IF;
-    END LOOP;
+    SELECT h.released, h.grants, h.late INTO v_released, grants, v_late
+    FROM holds_over(p_account_id, grants, p_at) h;
+    balance := balance + v_released;
+    held := held - v_released;
     FOR v_grant IN
         SELECT g.seq, credits_in_grants(state_of_account.grants, g.seq) AS credits,
             CASE WHEN g.rollover_until > p_at THEN g.rollover_max ELSE 0 END AS kept

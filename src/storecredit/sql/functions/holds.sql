@@ -22,11 +22,10 @@ SET plan_cache_mode = force_generic_plan
 SET enable_seqscan = off
 SET enable_bitmapscan = off
 AS $$
--- Purpose: for requests of any accounts: set credits aside. Never from beyond the balance.
--- Locks: the accounts, ascending; the items come in that order. Idempotent by (account, request id).
+-- Purpose: for requests of any accounts: set credits aside, of the balance only. Locks: the accounts,
+--   ascending; the items come in that order. Idempotent by (account, request id).
 -- Outcomes: held | replayed (the hold that this request made before, which may have ended since)
---   | insufficient (nothing written) | conflict (the request id was used for something else). And the
---   balance after each item.
+--   | insufficient (nothing written) | conflict (the request id was used for something else).
 -- Errors: unknown_account, invalid_amount, invalid_request_id, invalid_terms (not 1 s to 7 days).
 DECLARE
     v_charged record;
@@ -53,11 +52,9 @@ BEGIN
         WHERE x.account_id = i.account_id AND x.request_id = i.request_id AND x.type = 'hold'
         ORDER BY x.type LIMIT 1) m
     WHERE i.outcome = 'deducted';
-    UPDATE accounts a SET next_expiry = least(a.next_expiry, h.expires_at)
-    FROM (SELECT i.account_id, min(v_at + make_interval(secs => i.seconds)) AS expires_at
-          FROM unnest(v_charged.outcomes, p_account_ids, p_seconds) AS i (outcome, account_id, seconds)
-          WHERE i.outcome = 'deducted' GROUP BY i.account_id) h
-    WHERE a.account_id = h.account_id AND (a.next_expiry <= h.expires_at) IS NOT TRUE;
+    PERFORM expect_expiry(i.account_id, min(v_at + make_interval(secs => i.seconds)))
+    FROM unnest(v_charged.outcomes, p_account_ids, p_seconds) AS i (outcome, account_id, seconds)
+    WHERE i.outcome = 'deducted' GROUP BY i.account_id;
 
     balances := v_charged.balances;
     FOR i IN 1 .. coalesce(cardinality(v_charged.outcomes), 0) LOOP

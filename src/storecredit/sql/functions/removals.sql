@@ -87,8 +87,6 @@ DECLARE
     v_to record;
     v_taken bigint[];
     v_terms record;
-    v_out record;
-    v_in record;
 BEGIN
     PERFORM refuse_bad_items(ARRAY[p_amount], ARRAY[coalesce(p_request_id, '')]);
     IF p_from = p_to THEN
@@ -100,18 +98,8 @@ BEGIN
     v_to := lock_settled_account(p_to);
     from_balance := v_from.balance;
     to_balance := v_to.balance;
-    SELECT m.type, m.amount INTO v_out FROM movements m
-    WHERE m.account_id = p_from AND m.request_id = p_request_id
-      AND movement_role(m.type) IN ('removal', 'receipt') ORDER BY m.type LIMIT 1;
-    SELECT m.type, m.amount INTO v_in FROM movements m
-    WHERE m.account_id = p_to AND m.request_id = p_request_id
-      AND movement_role(m.type) IN ('removal', 'receipt') ORDER BY m.type LIMIT 1;
-    outcome := CASE
-        WHEN v_out.type = 'transfer_out' AND v_in.type = 'transfer_in'
-            AND v_out.amount = p_amount AND v_in.amount = p_amount THEN 'already_transferred'
-        WHEN v_out.type IS NOT NULL OR v_in.type IS NOT NULL THEN 'conflict'
-        WHEN p_amount > from_balance THEN 'insufficient'
-        ELSE 'transferred' END;
+    outcome := coalesce(transferred_before(p_from, p_to, p_amount, p_request_id),
+        CASE WHEN p_amount > from_balance THEN 'insufficient' ELSE 'transferred' END);
     IF outcome <> 'transferred' THEN
         RETURN;
     END IF;
@@ -138,6 +126,36 @@ COMMENT ON FUNCTION transfer_credits(bigint, bigint, int, text, text, text) IS
     'Hands credits of one owner to another, both movements or neither. Outcome: transferred, '
     'already_transferred, insufficient, conflict, same_account. '
     'Errors: SC010 unknown account, SC002 amount, SC003 request id.';
+
+CREATE OR REPLACE FUNCTION transferred_before(
+    p_from bigint, p_to bigint, p_amount int, p_request_id text
+)
+RETURNS text
+LANGUAGE plpgsql
+AS $$
+-- Purpose: what a transfer comes to whose request id stands at either account for one, or for a removal:
+--   already_transferred | conflict; null: it does not. Locks: none; the caller holds the accounts'.
+DECLARE
+    v_out record;
+    v_in record;
+BEGIN
+    SELECT m.type, m.amount INTO v_out FROM movements m
+    WHERE m.account_id = p_from AND m.request_id = p_request_id
+      AND movement_role(m.type) IN ('removal', 'receipt')
+    ORDER BY m.type LIMIT 1;
+    SELECT m.type, m.amount INTO v_in FROM movements m
+    WHERE m.account_id = p_to AND m.request_id = p_request_id
+      AND movement_role(m.type) IN ('removal', 'receipt')
+    ORDER BY m.type LIMIT 1;
+    RETURN CASE
+        WHEN (v_out.type, v_out.amount, v_in.type, v_in.amount)
+            = ('transfer_out', p_amount, 'transfer_in', p_amount) THEN 'already_transferred'
+        WHEN v_out.type IS NOT NULL OR v_in.type IS NOT NULL THEN 'conflict' END;
+END;
+$$;
+COMMENT ON FUNCTION transferred_before(bigint, bigint, int, text) IS
+    'Whether a request has transferred the same credits (already_transferred), or was used otherwise '
+    '(conflict); null: neither.';
 
 CREATE OR REPLACE FUNCTION set_grant_expiry(
     p_account_id bigint,

@@ -9,23 +9,27 @@ CREATE OR REPLACE FUNCTION look_up_charges(
     OUT session_ids uuid[],
     OUT are_returned boolean[],
     OUT have_grants boolean[],
+    OUT lefts bigint[],
     OUT firsts int[]
 )
 LANGUAGE plpgsql
 AS $$
 -- Purpose: per item, the charge of its request (null: there is none), whether it was given back under
---   its own id, whether its grants are told, and the place at which the request stands first in the
---   batch. Locks: none; the caller holds the
+--   its own id, whether its grants are told, what was not given back in parts, and the place at which
+--   the request stands first in the batch. Locks: none; the caller holds the
 --   accounts'. Errors: none.
 BEGIN
     SELECT array_agg(c.type), array_agg(c.amount), array_agg(c.seq), array_agg(c.session_id),
         array_agg(c.grants_after IS NOT NULL),
+        -- A generation's charge is not given back in parts.
+        array_agg(c.amount - CASE WHEN c.session_id IS NULL AND c.seq IS NOT NULL
+            THEN returned_in_parts(i.account_id, c.seq) ELSE 0 END),
         array_agg((
             SELECT true FROM movements m
             WHERE m.account_id = i.account_id AND m.request_id = i.request_id
               AND movement_role(m.type) = 'return'
             ORDER BY m.type LIMIT 1))
-    INTO types, amounts, seqs, session_ids, have_grants, are_returned
+    INTO types, amounts, seqs, session_ids, have_grants, lefts, are_returned
     FROM unnest(p_account_ids, p_request_ids) AS i (account_id, request_id)
     LEFT JOIN LATERAL (
         SELECT m.type, m.amount, m.seq, m.session_id, m.grants_after FROM movements m
@@ -46,22 +50,20 @@ LANGUAGE plpgsql
 AS $$
 -- Purpose: give back what requests of any accounts had taken, in order. A deduction comes back to
 --   the balance (`refund`). What was used beyond it comes off the overage used (`overage_refund`)
---   or, once billed, is given as credits (`overage_credit`).
--- Locks: the accounts, ascending. The items come in ascending order of their accounts, and every
---   array counts from 1. Idempotent by (account, request id), whichever way it came back.
+--   or, once billed, is given as credits (`overage_credit`). Locks: the accounts, ascending. The items
+--   come in that order, and every array counts from 1. Idempotent by (account, request id).
 -- Outcomes: refunded | already_refunded | no_deduction | exceeds_deduction (or more than is left of
---   what was given back in parts). And the balance after each item. Errors: unknown_account; invalid_amount (the whole batch is refused).
+--   what was given back in parts). And the balance after each item.
+-- Errors: unknown_account; invalid_amount (the whole batch is refused).
 DECLARE
     v_accounts record := lock_accounts(p_account_ids);
     v_charges record := look_up_charges(p_account_ids, p_request_ids);
-    v_account bigint; k int := 0; v_amount int; v_first int;
+    v_account bigint; k int := 0; v_amount int; v_first int; v_left bigint;
     v_seq bigint; v_balance bigint; v_spent bigint; v_clawed bigint; v_used bigint;
     v_outcome text; v_type text; v_effect int[]; v_session_ids uuid[] := v_charges.session_ids;
+    v_has_rest boolean; v_rest movement_rest; v_rests movement_rest[];
     -- At the first place of each request in the batch: true once refunded by it.
     v_refunded boolean[] := '{}';
-    v_parts bigint; v_has_rest boolean;
-    v_rest movement_rest; v_next_expiry timestamptz; v_rests movement_rest[];
-    v_settled record;
     v_places int[] := '{}'; v_types text[] := '{}'; v_seqs bigint[] := '{}'; v_afters bigint[] := '{}';
     v_spents bigint[] := '{}'; v_claweds bigint[] := '{}'; v_useds bigint[] := '{}';
 BEGIN
@@ -74,59 +76,38 @@ BEGIN
             END IF;
             v_seq := v_accounts.seqs[k]; v_balance := v_accounts.balances[k];
             v_spent := v_accounts.spents[k]; v_clawed := v_accounts.clawed_backs[k];
-            v_used := v_accounts.overages_used[k];
+            v_used := v_accounts.overages_used[k]; v_rest := v_accounts.rests[k];
             v_has_rest := NOT v_accounts.are_plain;
-            v_rest := v_accounts.rests[k]; v_next_expiry := v_accounts.next_expiries[k];
-            IF v_next_expiry <= clock_timestamp() THEN
-                v_settled := lock_settled_account(v_account);
-                v_seq := v_settled.seq; v_balance := v_settled.balance;
-                v_next_expiry := v_settled.next_expiry;
-                v_rest := ROW(v_settled.held, v_settled.expired, v_settled.removed,
-                    v_settled.grants, NULL, NULL, NULL)::movement_rest;
-            END IF;
         END IF;
-        v_amount := p_amounts[i];
-        v_first := v_charges.firsts[i];
+        v_amount := p_amounts[i]; v_first := v_charges.firsts[i]; v_left := v_charges.lefts[i];
         IF v_amount IS NULL OR v_amount < 1 THEN
             PERFORM raise_credit_error('invalid_amount', coalesce(v_amount::text, 'null'));
         END IF;
-        -- A generation's charge is not given back in parts.
-        v_parts := CASE WHEN v_charges.session_ids[i] IS NULL AND v_charges.seqs[i] IS NOT NULL
-            THEN returned_in_parts(v_account, v_charges.seqs[i]) ELSE 0 END;
         v_outcome := CASE WHEN v_charges.amounts[i] IS NULL THEN 'no_deduction'
             WHEN v_amount > v_charges.amounts[i] THEN 'exceeds_deduction'
             WHEN v_charges.are_returned[i] OR v_refunded[v_first] THEN 'already_refunded'
-            WHEN v_amount > v_charges.amounts[i] - v_parts THEN 'exceeds_deduction'
+            WHEN v_amount > v_left THEN 'exceeds_deduction'
             ELSE 'refunded' END;
         IF v_outcome = 'refunded' THEN
             v_type := return_type(v_charges.types[i], v_account, v_charges.seqs[i]);
             IF v_has_rest OR v_charges.have_grants[i] OR v_type = 'overage_credit' THEN
                 v_has_rest := true;
-                v_rest.grants := grants_after_return(v_account, v_balance,
-                    grants_told_apart(v_rest.grants, v_next_expiry), v_seq + 1, v_charges.seqs[i],
-                    v_type, v_charges.amounts[i] - v_parts - v_amount, v_amount,
-                    clock_timestamp());
-                v_next_expiry := (SELECT a.next_expiry FROM accounts a WHERE a.account_id = v_account);
+                v_rest.grants := grants_after_return(v_account, v_balance, v_rest.grants, v_seq + 1,
+                    v_charges.seqs[i], v_type, v_left - v_amount, v_amount, clock_timestamp());
+                v_rests[cardinality(v_places) + 1] := v_rest;
             END IF;
-            v_effect := movement_effect(v_type);
-            v_refunded[v_first] := true;
-            v_seq := v_seq + 1;
-            v_balance := v_balance + v_effect[1] * v_amount;
-            v_spent := v_spent + v_effect[3] * v_amount;
-            v_used := v_used + v_effect[5] * v_amount;
+            v_effect := movement_effect(v_type); v_refunded[v_first] := true;
+            v_seq := v_seq + 1; v_balance := v_balance + v_effect[1] * v_amount;
+            v_spent := v_spent + v_effect[3] * v_amount; v_used := v_used + v_effect[5] * v_amount;
             v_places := v_places || i; v_types := v_types || v_type; v_seqs := v_seqs || v_seq;
             v_afters := v_afters || v_balance; v_spents := v_spents || v_spent;
             v_claweds := v_claweds || v_clawed; v_useds := v_useds || v_used;
-            IF v_has_rest THEN
-                v_rests[cardinality(v_places)] := v_rest;
-            END IF;
         END IF;
         outcomes := outcomes || v_outcome; balances := balances || v_balance;
     END LOOP;
-    IF cardinality(v_places) > 0 THEN
-        PERFORM append_movements(v_places, v_types, v_seqs, v_afters, v_spents, v_claweds, v_useds,
-            p_account_ids, p_amounts, p_request_ids, v_session_ids, p_descriptions, v_rests);
-    END IF;
+    PERFORM append_movements(v_places, v_types, v_seqs, v_afters, v_spents, v_claweds, v_useds,
+        p_account_ids, p_amounts, p_request_ids, v_session_ids, p_descriptions, v_rests)
+    WHERE cardinality(v_places) > 0;
 END;
 $$;
 COMMENT ON FUNCTION return_charges(bigint[], int[], text[], text[]) IS
@@ -168,14 +149,17 @@ RETURNS bigint[]
 LANGUAGE plpgsql
 AS $$
 -- Purpose: what the grants have left when p_amount of a charge comes back as p_type and p_left of it
---   stays taken: the credits taken last come back first.
+--   stays taken: the credits taken last come back first. p_grants: as the newest movement tells them.
 -- Locks: the caller holds the account's. Returns: null where nothing tells the credits apart.
+DECLARE
+    v_grants bigint[] := grants_told_apart(p_grants, (
+        SELECT a.next_expiry FROM accounts a WHERE a.account_id = p_account_id));
 BEGIN
     RETURN CASE p_type
-        WHEN 'overage_refund' THEN p_grants
+        WHEN 'overage_refund' THEN v_grants
         WHEN 'overage_credit' THEN grants_after_addition(
-            p_account_id, p_balance, p_grants, p_next_seq, p_amount, 'paid')
-        ELSE give_back_to_grants(p_account_id, p_balance, p_grants, p_next_seq, p_charge_seq,
+            p_account_id, p_balance, v_grants, p_next_seq, p_amount, 'paid')
+        ELSE give_back_to_grants(p_account_id, p_balance, v_grants, p_next_seq, p_charge_seq,
             part_of_grants(grants_taken(p_account_id, p_charge_seq), p_left, p_amount),
             p_amount, p_at) END;
 END;
