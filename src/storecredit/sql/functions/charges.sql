@@ -87,10 +87,9 @@ DECLARE
     v_are_fresh boolean := are_fresh(p_account_ids, p_amounts, p_request_ids);
     v_has_rest boolean := NOT v_accounts.are_plain OR p_type = 'hold';
     v_firsts int[]; v_account bigint; k int := 0; v_amount int; v_outcome text;
-    v_type text; v_last_type text; v_effect int[]; v_rests movement_rest[];
+    v_type text; v_last_type text; v_effect int[]; v_rests movement_rest[]; v_useds bigint[];
     v_seq bigint; v_balance bigint; v_spent bigint; v_clawed bigint; v_used bigint; v_seqs bigint[];
     v_places int[] := '{}'; v_types text[]; v_afters bigint[]; v_spents bigint[]; v_claweds bigint[];
-    v_useds bigint[];
 BEGIN
     outcomes := '{}'; balances := '{}';
     IF NOT v_are_fresh THEN

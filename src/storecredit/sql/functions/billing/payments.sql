@@ -86,10 +86,8 @@ CREATE OR REPLACE FUNCTION book_subscription_payment(
     p_credits bigint,
     p_amount bigint,
     p_currency text,
-    p_paid_at timestamptz,
-    p_period_ends_at timestamptz DEFAULT NULL,
-    p_rollover_max bigint DEFAULT NULL,
-    p_grace interval DEFAULT NULL
+    p_paid_at timestamptz, p_period_ends_at timestamptz DEFAULT NULL,
+    p_rollover_max bigint DEFAULT NULL, p_grace interval DEFAULT NULL
 )
 RETURNS text
 LANGUAGE plpgsql
@@ -106,8 +104,7 @@ AS $$
 --   | period_paid (by another transaction) | conflict (the request id has added other credits).
 --   Only `booked` writes. Credits below zero are taken back from the subscription's payments, as
 --   far as there are any; what was missing then is taken from what the subscription adds later.
--- Errors: those of add_to_account, but for request_conflict; check_violation for an amount below
---   zero.
+-- Errors: those of add_to_account, but for request_conflict; check_violation: an amount below zero.
 DECLARE
     v_subscription subscriptions;
     v_payment payments;
