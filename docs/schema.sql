@@ -816,6 +816,10 @@ FUNCTION hold_credits(p_account_ids bigint[], p_hold_ids uuid[], p_amounts int[]
     p_metadatas json[], OUT outcomes text[], OUT hold_ids uuid[], OUT expires_ats timestamptz[],
     OUT balances bigint[]) RETURNS record;
 
+-- What open holds give back whose time is over at a moment.
+FUNCTION holds_over(p_account_id bigint, p_grants bigint[], p_at timestamptz, OUT released bigint,
+    OUT grants bigint[], OUT late bigint[]) RETURNS record;
+
 -- Whether one movement, looked at alone, could have been written by the functions.
 FUNCTION is_possible_movement(p_type text, p_amount bigint, p_balance_after bigint,
     p_spent_after bigint, p_session_id uuid) RETURNS boolean;
@@ -935,6 +939,10 @@ FUNCTION remove_from_account(p_account_id bigint, p_amount int, p_request_id tex
 -- Lets events be processed that were ignored as not ours, and whose subscription is known by now,
 -- or whose transaction was booked by hand.
 FUNCTION reopen_foreign_events(p_provider text) RETURNS bigint;
+
+-- What an account has besides balance, spent and overage after a charge.
+FUNCTION rest_after_charge(p_rest movement_rest, p_next_expiry timestamptz, p_effect int[],
+    p_amount bigint) RETURNS movement_rest;
 
 -- Lets an event that was set aside be processed anew, and others with the same subject. Returns
 -- them; none: unknown, not set aside, or empty.
@@ -1118,7 +1126,8 @@ FUNCTION expect_expiry(p_account_id bigint, p_expires_at timestamptz) RETURNS vo
 FUNCTION expire_grant(p_account_id bigint, p_seq bigint, p_at timestamptz) RETURNS bigint;
 
 -- Per item of a batch, the place at which its request stands first in it.
-FUNCTION first_places(p_account_ids bigint[], p_request_ids text[]) RETURNS int[];
+FUNCTION first_places(p_account_ids bigint[], p_request_ids text[], p_amounts int[] DEFAULT NULL)
+    RETURNS int[];
 
 -- Lets a store's tier follow its subscriptions. For apply_subscription_state.
 FUNCTION follow_subscriptions(p_account_id bigint, p_plans text[]) RETURNS void;
@@ -1144,6 +1153,10 @@ FUNCTION grants_after_return(p_account_id bigint, p_balance bigint, p_grants big
 -- Whether a request has added credits to an account.
 FUNCTION has_added(p_account_id bigint, p_request_id text) RETURNS boolean;
 
+-- Whether a request has added the same credits before. Errors: SC004 others.
+FUNCTION is_added_before(p_account_id bigint, p_request_id text, p_type text, p_terms grants)
+    RETURNS boolean;
+
 -- Whether overage at a place of an account's ledger stands on a bill.
 FUNCTION is_billed(p_account_id bigint, p_seq bigint) RETURNS boolean;
 
@@ -1156,7 +1169,8 @@ FUNCTION lock_account(p_account_id bigint, OUT seq bigint, OUT balance bigint, O
     OUT clawed_back bigint, OUT overage_used bigint, OUT held bigint, OUT expired bigint,
     OUT removed bigint, OUT grants bigint[], OUT next_expiry timestamptz) RETURNS record;
 
--- Locks the accounts of a batch, ascending, and returns the state after their newest movements.
+-- Locks the accounts of a batch, ascending, writes what has ended, and returns the state after
+-- their newest movements.
 FUNCTION lock_accounts(p_account_ids bigint[], OUT account_ids bigint[], OUT seqs bigint[],
     OUT balances bigint[], OUT spents bigint[], OUT clawed_backs bigint[],
     OUT overages_used bigint[], OUT are_plain boolean, OUT next_expiries timestamptz[],
@@ -1177,7 +1191,7 @@ FUNCTION lock_settled_account(p_account_id bigint, OUT seq bigint, OUT balance b
 -- The charges of the requests of a batch, and whether they were given back.
 FUNCTION look_up_charges(p_account_ids bigint[], p_request_ids text[], OUT types text[],
     OUT amounts bigint[], OUT seqs bigint[], OUT session_ids uuid[], OUT are_returned boolean[],
-    OUT have_grants boolean[], OUT firsts int[]) RETURNS record;
+    OUT have_grants boolean[], OUT lefts bigint[], OUT firsts int[]) RETURNS record;
 
 -- Makes the account of a new owner and returns its id; null: the owner has one.
 FUNCTION open_account(p_owner_kind text, p_owner_id uuid) RETURNS bigint;
@@ -1197,6 +1211,9 @@ FUNCTION refuse_account(p_account_ids bigint[], p_place int) RETURNS void;
 
 -- Refuses an amount below 1 (SC002) and a request id of the wrong length (SC003).
 FUNCTION refuse_bad_items(p_amounts int[], p_request_ids text[]) RETURNS void;
+
+-- Refuses terms that no grant can have (SC011).
+FUNCTION refuse_bad_terms(p_terms grants) RETURNS void;
 
 -- Refuses to write to a view of the interface.
 FUNCTION refuse_to_write() RETURNS trigger;
@@ -1235,6 +1252,11 @@ FUNCTION take_back_after_downgrade(p_payment payments, p_credits bigint) RETURNS
 -- Takes from credits that a subscription has just added what its earlier downgrades could not take
 -- back. For book_payment.
 FUNCTION take_what_downgrades_missed(p_payment payments) RETURNS void;
+
+-- Whether a request has transferred the same credits (already_transferred), or was used otherwise
+-- (conflict); null: neither.
+FUNCTION transferred_before(p_from bigint, p_to bigint, p_amount int, p_request_id text) RETURNS
+    text;
 
 -- Writes the terms of an addition of credits.
 FUNCTION write_grant(p_account_id bigint, p_seq bigint, p_amount bigint, p_kind text,
