@@ -16,8 +16,9 @@ from storecredit import telemetry
 from storecredit.postgres.errors import DatabaseUnavailable
 from storecredit.postgres.listener import EVERYTHING, Listener
 from storecredit.postgres.pool import Database
-from storecredit.users.users import Users
-from tests.running_listener import Heard, running, until
+from storecredit.stores.api_keys import CHANNEL
+from storecredit.users.users import UserBlocked, Users
+from tests.running_listener import WAIT_MAX_SECONDS, Heard, running, until
 
 STARTER_CREDITS = 10
 PROCESSES = 4
@@ -107,6 +108,36 @@ async def test_nobody_is_known_while_the_database_may_be_another_one(database: D
         await until(listener.is_fresh)
         with pytest.raises(DatabaseUnavailable):
             await users.ensure(user_id)
+
+
+async def test_who_is_blocked_while_being_asked_about_is_not_taken_for_known(
+    database: Database, admin: asyncpg.Connection
+) -> None:
+    listener = Listener(database, CHANNEL)
+    heard = Heard(listener)
+    users, user_id = Users(database, STARTER_CREDITS, listener=listener), uuid4()
+    waiting = """SELECT count(*) FROM pg_locks w JOIN pg_locks h USING (pid)
+        WHERE NOT w.granted AND h.relation = 'accounts'::regclass"""
+    async with running(listener), asyncio.timeout(WAIT_MAX_SECONDS):
+        assert await heard.next() == EVERYTHING
+        await until(listener.is_fresh)
+        account_id = await Users(database, STARTER_CREDITS).ensure(user_id)
+        async with admin.transaction():
+            await admin.execute("SELECT FROM accounts WHERE account_id = $1 FOR UPDATE", account_id)
+            asking = asyncio.create_task(users.ensure(user_id))
+            while True:
+                if await database.fetchval(waiting):
+                    break
+                await asyncio.sleep(0.02)
+            assert await database.fetchval("SELECT block_user($1)", user_id)
+            assert await heard.next() == str(user_id)
+        assert await asking == account_id, "it was not blocked when it was looked at"
+        for _ in range(2):
+            with pytest.raises(UserBlocked):
+                await users.ensure(user_id)
+        assert await database.fetchval("SELECT unblock_user($1)", user_id) == "unblocked"
+        assert await heard.next() == str(user_id)
+        assert await users.ensure(user_id) == account_id
 
 
 async def test_a_user_whom_the_database_could_not_make_is_not_taken_for_known(
