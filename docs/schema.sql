@@ -562,6 +562,12 @@ FUNCTION apply_subscription_state(p_provider text, p_subscription_id text, p_tra
     p_plan text DEFAULT NULL, p_credits bigint DEFAULT NULL, p_amount bigint DEFAULT NULL,
     p_currency text DEFAULT NULL) RETURNS text;
 
+-- Whether so many credits can stand as what grants have left.
+FUNCTION are_possible_grants(p_grants bigint[], p_balance bigint) RETURNS boolean;
+
+-- Whether something tells the credits of these grants apart.
+FUNCTION are_told_apart(p_account_id bigint, p_grants bigint[]) RETURNS boolean;
+
 -- Ties a checkout to its transaction and price at the provider, once, and returns it as it is
 -- then.
 FUNCTION attach_checkout(p_checkout_id uuid, p_transaction_id text, p_checkout_url text,
@@ -612,6 +618,9 @@ FUNCTION book_subscription_payment(p_provider text, p_transaction_id text, p_sub
     p_currency text, p_paid_at timestamptz, p_period_ends_at timestamptz DEFAULT NULL,
     p_rollover_max bigint DEFAULT NULL, p_grace interval DEFAULT NULL) RETURNS text;
 
+-- Whether a movement is of one grant alone, so that it may have to tell what each has left.
+FUNCTION changes_grants(p_type text, p_origin_seq bigint) RETURNS boolean;
+
 -- Takes back credits whose payment was given back, first those that the payment had added, never
 -- below zero. Returns how many were taken, now or before by this request; 0 leaves no trace.
 -- Errors: SC010 unknown account, SC002 amount, SC003 request id, SC004 same request, more taken.
@@ -652,8 +661,20 @@ FUNCTION create_store_api_key(p_store_id uuid, p_key_id uuid, p_key_hash bytea, 
     p_label text DEFAULT '', p_allowed_origins text[] DEFAULT '{}',
     p_expires_at timestamptz DEFAULT NULL) RETURNS boolean;
 
+-- What grants had more before than after, {seq, credits, ...}, in the order in which they were
+-- spent.
+FUNCTION credits_between(p_before bigint[], p_after bigint[]) RETURNS bigint[];
+
 -- What one grant has left; 0: nothing.
 FUNCTION credits_in_grants(p_grants bigint[], p_seq bigint) RETURNS bigint;
+
+-- How many credits the grant has that a movement begins; null: it begins none.
+FUNCTION credits_of_new_grant(p_type text, p_amount bigint, p_seq bigint, p_grants_after bigint[])
+    RETURNS bigint;
+
+-- How much of a charge was given back, in parts and under its own request id.
+FUNCTION credits_returned(p_account_id bigint, p_seq bigint, p_request_id text,
+    p_until_seq bigint DEFAULT '9223372036854775807') RETURNS numeric;
 
 -- Takes credits of any accounts, in ascending order, for requests that are no generations. Per
 -- item its outcome (deducted, overage, already_deducted, conflict, insufficient) and the balance
@@ -732,6 +753,25 @@ FUNCTION find_generation_discrepancies(p_after_account_id bigint, p_after_seq bi
     p_until_account_id bigint, p_until_seq bigint) RETURNS TABLE(kind text, account_id bigint,
     seq bigint, request_id text, session_id uuid, detail text);
 
+-- Names each movement in a range of (account, seq) after which the grants have left what cannot
+-- be.
+FUNCTION find_grant_discrepancies(p_after_account_id bigint, p_after_seq bigint,
+    p_until_account_id bigint, p_until_seq bigint) RETURNS TABLE(kind text, account_id bigint,
+    seq bigint, request_id text, session_id uuid, detail text);
+
+-- Names the terms of each grant that no movement begins, or that no function writes.
+FUNCTION find_grants_without_movement() RETURNS TABLE(kind text, account_id bigint, seq bigint,
+    request_id text, session_id uuid, detail text);
+
+-- Names each hold that is not what its movements say.
+FUNCTION find_hold_discrepancies() RETURNS TABLE(kind text, account_id bigint, seq bigint,
+    request_id text, session_id uuid, detail text);
+
+-- Names each movement in a range of (account, seq) that does not fit its hold.
+FUNCTION find_hold_movements(p_after_account_id bigint, p_after_seq bigint,
+    p_until_account_id bigint, p_until_seq bigint) RETURNS TABLE(kind text, account_id bigint,
+    seq bigint, request_id text, session_id uuid, detail text);
+
 -- Names each movement in a range of (account, seq) that no function could have written.
 FUNCTION find_impossible_movements(p_after_account_id bigint, p_after_seq bigint,
     p_until_account_id bigint, p_until_seq bigint) RETURNS TABLE(kind text, account_id bigint,
@@ -761,9 +801,17 @@ FUNCTION find_session_discrepancies(p_after_account_id bigint, p_after_session_i
     p_until_account_id bigint, p_until_session_id uuid) RETURNS TABLE(kind text, account_id bigint,
     seq bigint, request_id text, session_id uuid, detail text);
 
+-- Names each spend for which nothing was charged.
+FUNCTION find_spend_discrepancies() RETURNS TABLE(kind text, account_id bigint, seq bigint,
+    request_id text, session_id uuid, detail text);
+
 -- Names each store without an account.
 FUNCTION find_stores_without_account() RETURNS TABLE(kind text, store_id uuid, user_id uuid,
     seq bigint, request_id text, session_id uuid, detail text);
+
+-- Names each transfer of which one end is missing, or of other credits.
+FUNCTION find_transfer_discrepancies() RETURNS TABLE(kind text, account_id bigint, seq bigint,
+    request_id text, session_id uuid, detail text);
 
 -- Names each end user without an account.
 FUNCTION find_users_without_account() RETURNS TABLE(kind text, store_id uuid, user_id uuid,
@@ -771,11 +819,8 @@ FUNCTION find_users_without_account() RETURNS TABLE(kind text, store_id uuid, us
 
 -- A 64-bit hash of an account and the parts of its state that are rarely not null, under a seed.
 FUNCTION fingerprint_of_account(p_account_id bigint, p_clawed_back double precision,
-    p_overage_used double precision, p_seed bigint) RETURNS bigint;
-
--- A 64-bit hash of an account and a bill of its overage, under a seed.
-FUNCTION fingerprint_of_bill(p_account_id bigint, p_seq bigint, p_credits bigint,
-    p_request_id text, p_seed bigint) RETURNS bigint;
+    p_overage_used double precision, p_held double precision, p_expired double precision,
+    p_removed double precision, p_seed bigint) RETURNS bigint;
 
 -- A 64-bit hash of an account, a session, the request id of both and the credits, under a seed.
 FUNCTION fingerprint_of_generation(p_account_id bigint, p_session_id uuid, p_request_id text,
@@ -784,9 +829,26 @@ FUNCTION fingerprint_of_generation(p_account_id bigint, p_session_id uuid, p_req
 -- A 64-bit hash of an owner and its kind, under a seed.
 FUNCTION fingerprint_of_owner(p_owner_id uuid, p_owner_kind text, p_seed bigint) RETURNS bigint;
 
+-- A 64-bit hash of an account and one record of a movement of it, under a seed.
+FUNCTION fingerprint_of_record(p_what text, p_account_id bigint, p_seq bigint, p_credits bigint,
+    p_request_id text, p_seed bigint) RETURNS bigint;
+
+-- The sum of 64-bit hashes of all records that one movement has, under a seed.
+FUNCTION fingerprint_of_records(p_account_id bigint, p_seq bigint, p_type text, p_amount bigint,
+    p_request_id text, p_origin_seq bigint, p_grants_after bigint[], p_seed bigint) RETURNS
+    numeric;
+
 -- A 64-bit hash of the state of an account after a movement, given the fingerprint of the account.
 FUNCTION fingerprint_of_state(p_account bigint, p_seq bigint, p_balance double precision,
     p_spent double precision) RETURNS bigint;
+
+-- A 64-bit hash of the state of an account before a movement that is not plain.
+FUNCTION fingerprint_of_state_before(p_account_id bigint, p_seq bigint, p_type text,
+    p_amount bigint, p_balance bigint, p_spent bigint, p_clawed_back bigint, p_overage_used bigint,
+    p_held bigint, p_expired bigint, p_removed bigint, p_seed bigint) RETURNS bigint;
+
+-- When the first of some grants, or open hold of their account, ends; null: none will.
+FUNCTION first_end(p_account_id bigint, p_grants bigint[]) RETURNS timestamptz;
 
 -- Forgets what the generator said about a session. true: there was something.
 FUNCTION forget_generator_message(p_account_id bigint, p_session_id uuid) RETURNS boolean;
@@ -798,6 +860,9 @@ FUNCTION forget_result(p_account_id bigint, p_session_id uuid) RETURNS boolean;
 FUNCTION grants_after_taking(p_account_id bigint, p_balance bigint, p_grants bigint[],
     p_amount bigint, p_first bigint) RETURNS bigint[];
 
+-- What each grant of an account had left after one of its movements.
+FUNCTION grants_at(p_account_id bigint, p_seq bigint) RETURNS bigint[];
+
 -- What each grant of an account has left, also where nothing tells its credits apart.
 FUNCTION grants_of_account(p_account_id bigint, p_balance bigint, p_grants bigint[]) RETURNS
     bigint[];
@@ -805,8 +870,14 @@ FUNCTION grants_of_account(p_account_id bigint, p_balance bigint, p_grants bigin
 -- From which grants a movement took its credits; null: nothing told them apart.
 FUNCTION grants_taken(p_account_id bigint, p_seq bigint) RETURNS bigint[];
 
+-- What grants must have left after a movement; null: nothing can follow.
+FUNCTION grants_that_follow(p_movement movements, p_before bigint[]) RETURNS bigint[];
+
 -- The grants that the next movement has to tell of; null: none.
 FUNCTION grants_told_apart(p_grants bigint[], p_next_expiry timestamptz) RETURNS bigint[];
+
+-- What grants must have left when credits have come back; null: they cannot have come back so.
+FUNCTION grants_with_return(p_movement movements, p_before bigint[]) RETURNS bigint[];
 
 -- Sets credits of any accounts, in ascending order, aside. Per item its outcome (held, replayed,
 -- insufficient, conflict), the hold, its end, and the balance after it. Idempotent by request id.
@@ -820,13 +891,26 @@ FUNCTION hold_credits(p_account_ids bigint[], p_hold_ids uuid[], p_amounts int[]
 FUNCTION holds_over(p_account_id bigint, p_grants bigint[], p_at timestamptz, OUT released bigint,
     OUT grants bigint[], OUT late bigint[]) RETURNS record;
 
+-- Whether the terms of one grant, looked at alone, could have been written by the functions.
+FUNCTION is_possible_grant(p_amount bigint, p_kind text, p_expires_at timestamptz,
+    p_grace interval, p_rollover_max bigint, p_rollover_until timestamptz) RETURNS boolean;
+
+-- Whether one hold, looked at alone, could have been left by the functions.
+FUNCTION is_possible_hold(p_status text, p_amount bigint, p_captured bigint,
+    p_created_at timestamptz, p_expires_at timestamptz, p_ended_at timestamptz) RETURNS boolean;
+
 -- Whether one movement, looked at alone, could have been written by the functions.
 FUNCTION is_possible_movement(p_type text, p_amount bigint, p_balance_after bigint,
     p_spent_after bigint, p_session_id uuid) RETURNS boolean;
 
+-- Whether a movement names the movement it comes from as the functions write it.
+FUNCTION is_possible_origin(p_type text, p_seq bigint, p_origin_seq bigint, p_request_id text)
+    RETURNS boolean;
+
 -- Whether a movement that is not plain could, looked at alone, have been written by the functions.
 FUNCTION is_possible_rare_movement(p_type text, p_amount bigint, p_balance_after bigint,
-    p_clawed_back_after bigint, p_overage_used_after bigint) RETURNS boolean;
+    p_clawed_back_after bigint, p_overage_used_after bigint, p_held_after bigint,
+    p_expired_after bigint, p_removed_after bigint) RETURNS boolean;
 
 -- Whether one session, looked at alone, could have been left by the functions.
 FUNCTION is_possible_session(p_status text, p_attempts int, p_input json) RETURNS boolean;
@@ -835,9 +919,25 @@ FUNCTION is_possible_session(p_status text, p_attempts int, p_input json) RETURN
 -- connection is at it.
 FUNCTION lock_overage_bill(p_account_id bigint, p_period date) RETURNS boolean;
 
+-- Names what is wrong with what the grants of an account have left after a movement; null:
+-- nothing.
+FUNCTION look_at_grants(p_account_id bigint, p_seq bigint, OUT kind text, OUT detail text) RETURNS
+    record;
+
+-- Whether the end of a hold contradicts the time of the hold.
+FUNCTION look_up_hold_end(p_account_id bigint, p_type text, p_request_id text,
+    p_created_at timestamptz) RETURNS TABLE(contradicts boolean);
+
 -- Whether a charge or return that is not plain contradicts another movement of its request.
 FUNCTION look_up_overage(p_account_id bigint, p_seq bigint, p_type text, p_amount bigint,
     p_request_id text, p_session_id uuid) RETURNS TABLE(contradicts boolean);
+
+-- Whether what was given back in part contradicts the charge that it names.
+FUNCTION look_up_part(p_account_id bigint, p_seq bigint, p_type text, p_origin_seq bigint,
+    p_session_id uuid) RETURNS TABLE(contradicts boolean);
+
+-- One movement of an account; null: there is none.
+FUNCTION movement_at(p_account_id bigint, p_seq bigint) RETURNS movements;
 
 -- What one credit of a type of movement adds: {balance, added, spent, clawed back, overage used,
 -- held, expired, removed}; null: no such type. Made from movement_types.
@@ -854,16 +954,23 @@ FUNCTION movement_spent(p_type text) RETURNS int;
 FUNCTION movements_on_disk(p_seed bigint, p_from tid, p_until tid) RETURNS
     TABLE(created_at timestamptz, account_id bigint, account bigint, seq bigint, type text,
     amount bigint, spent double precision, balance_after bigint, spent_after bigint,
-    clawed_back_after bigint, overage_used_after bigint, session_id uuid, request_id text);
+    clawed_back_after bigint, overage_used_after bigint, held_after bigint, expired_after bigint,
+    removed_after bigint, origin_seq bigint, grants_after bigint[], session_id uuid,
+    request_id text);
 
 -- The movements in a range of (account, seq), with the states before them and what must follow.
 FUNCTION movements_with_predecessors(p_after_account_id bigint, p_after_seq bigint,
     p_until_account_id bigint, p_until_seq bigint) RETURNS TABLE(account_id bigint, seq bigint,
     type text, amount bigint, balance_after bigint, spent_after bigint, clawed_back_after bigint,
-    overage_used_after bigint, request_id text, session_id uuid, role text, seq_before numeric,
-    balance_before numeric, spent_before numeric, clawed_back_before numeric,
-    overage_used_before numeric, balance numeric, spent numeric, clawed_back numeric,
-    overage_used numeric);
+    overage_used_after bigint, held_after bigint, expired_after bigint, removed_after bigint,
+    request_id text, session_id uuid, role text, seq_before numeric, balance_before numeric,
+    spent_before numeric, clawed_back_before numeric, overage_used_before numeric,
+    held_before numeric, expired_before numeric, removed_before numeric, balance numeric,
+    spent numeric, clawed_back numeric, overage_used numeric, held numeric, expired numeric,
+    removed numeric);
+
+-- Whether the movement after one that tells grants apart does not say what each has left.
+FUNCTION next_is_untold(p_account_id bigint, p_seq bigint, p_grants bigint[]) RETURNS boolean;
 
 -- Notes why a bill is not charged yet, in a sentence for the operator, and when to try again.
 FUNCTION note_overage_failure(p_account_id bigint, p_period date, p_error text,
@@ -881,6 +988,10 @@ FUNCTION open_checkout(p_checkout_id uuid, p_account_id bigint, p_provider text,
     p_request_id text, p_rollover_max bigint DEFAULT NULL, p_expires_after_days int DEFAULT NULL)
     RETURNS TABLE(outcome text, checkout checkouts);
 
+-- Whether a movement contradicts the one that it says it comes from.
+FUNCTION origin_contradicts(p_account_id bigint, p_seq bigint, p_type text, p_request_id text,
+    p_session_id uuid, p_origin_seq bigint) RETURNS boolean;
+
 -- The number of the advisory lock under which a bill is charged.
 FUNCTION overage_bill_lock(p_account_id bigint, p_period date) RETURNS bigint;
 
@@ -895,6 +1006,11 @@ FUNCTION postpone_generation(p_account_id bigint, p_session_id uuid, p_generator
 
 -- Raises one of the known credit errors; each has a SQLSTATE of class SC.
 FUNCTION raise_credit_error(p_error text, p_detail text) RETURNS void;
+
+-- Whether a movement that is not plain contradicts those that it belongs to.
+FUNCTION rare_movement_contradicts(p_account_id bigint, p_seq bigint, p_type text, p_amount bigint,
+    p_request_id text, p_session_id uuid, p_origin_seq bigint, p_created_at timestamptz) RETURNS
+    boolean;
 
 -- Keeps an event that a provider sent, once. true: new; false: known before.
 FUNCTION receive_provider_event(p_provider text, p_event_id text, p_event_type text,
@@ -930,6 +1046,9 @@ FUNCTION refuse_earlier_build() RETURNS text;
 -- Which grant stands for another one, after the operator gave that another expiry.
 FUNCTION reissued_grant(p_account_id bigint, p_seq bigint) RETURNS bigint;
 
+-- Which grant stood for another one at a movement, after the operator gave that another expiry.
+FUNCTION reissued_grant_at(p_account_id bigint, p_seq bigint, p_until_seq bigint) RETURNS bigint;
+
 -- Takes credits out, never below zero; amount null: all. Outcome: removed, already_removed,
 -- insufficient, conflict. Errors: SC010 unknown account, SC002 amount, SC003 request id.
 FUNCTION remove_from_account(p_account_id bigint, p_amount int, p_request_id text,
@@ -950,6 +1069,10 @@ FUNCTION retry_provider_event(p_provider text, p_event_id text) RETURNS text[];
 
 -- Revokes a key and announces it. true: revoked, now or before; false: no such key. Idempotent.
 FUNCTION revoke_store_api_key(p_store_id uuid, p_key_id uuid) RETURNS boolean;
+
+-- Which grants take credits back that nothing told apart when they were taken.
+FUNCTION room_in_grants(p_account_id bigint, p_grants bigint[], p_before_seq bigint,
+    p_amount numeric) RETURNS bigint[];
 
 -- Replaces a working key by a new one; the old one expires after the grace time. false: no such
 -- key, or it no longer worked. Not idempotent.
@@ -978,6 +1101,10 @@ FUNCTION settle_provider_event(p_provider text, p_event_id text, p_status text,
     p_foreign_subscription_id text DEFAULT NULL, p_foreign_transaction_id text DEFAULT NULL)
     RETURNS boolean;
 
+-- Whether one of these grants expires by a moment.
+FUNCTION some_grant_ends_by(p_account_id bigint, p_grants bigint[], p_at timestamptz) RETURNS
+    boolean;
+
 -- Takes credits of any accounts, in ascending order. Per item its outcome (spent, replayed,
 -- insufficient, conflict), the balance after it, and what it was charged as (balance or overage).
 -- Idempotent by request id. Errors: SC010 unknown account, SC002 amount, SC003 request id.
@@ -1002,20 +1129,28 @@ FUNCTION state_of_account(p_account_id bigint, p_at timestamptz DEFAULT clock_ti
 -- The accounts' part of the sums that must come to 0, from a range of their pages.
 FUNCTION sum_accounts(p_seed bigint, p_from tid, p_until tid) RETURNS TABLE(rows_read bigint,
     user_movements numeric, user_sessions numeric, impossible numeric, states numeric,
-    owners numeric);
+    owners numeric, held numeric);
 
 -- How many clawbacks in a range of their pages took anything else than their movement says.
 FUNCTION sum_clawbacks(p_seed bigint, p_from tid, p_until tid) RETURNS TABLE(rows_read bigint,
     unbooked numeric);
 
+-- The grants' part of the sums that must come to 0, from a range of their pages.
+FUNCTION sum_grants(p_seed bigint, p_from tid, p_until tid) RETURNS TABLE(rows_read bigint,
+    impossible numeric, records numeric);
+
+-- The holds' part of the sums that must come to 0, from a range of their pages.
+FUNCTION sum_holds(p_seed bigint, p_from tid, p_until tid) RETURNS TABLE(rows_read bigint,
+    impossible numeric, records numeric, held numeric);
+
 -- The movements' part of the sums that must come to 0, from a range of their pages.
 FUNCTION sum_movements(p_seed bigint, p_from tid, p_until tid) RETURNS TABLE(rows_read bigint,
     settled bigint, late bigint, impossible numeric, states numeric, generations numeric,
-    refunds numeric, bills numeric);
+    refunds numeric, records numeric);
 
 -- The overage bills' part of the sums that must come to 0, from a range of their pages.
 FUNCTION sum_overage_bills(p_seed bigint, p_from tid, p_until tid) RETURNS TABLE(rows_read bigint,
-    impossible numeric, bills numeric);
+    impossible numeric, records numeric);
 
 -- How many payments in a range of their pages have no movement in the ledger.
 FUNCTION sum_payments(p_seed bigint, p_from tid, p_until tid) RETURNS TABLE(rows_read bigint,
@@ -1024,6 +1159,10 @@ FUNCTION sum_payments(p_seed bigint, p_from tid, p_until tid) RETURNS TABLE(rows
 -- The sessions' part of the sums that must come to 0, from a range of their pages.
 FUNCTION sum_sessions(p_seed bigint, p_from tid, p_until tid) RETURNS TABLE(rows_read bigint,
     impossible numeric, generations numeric, refunds numeric);
+
+-- How many spends in a range of their pages have no movement in the ledger.
+FUNCTION sum_spends(p_seed bigint, p_from tid, p_until tid) RETURNS TABLE(rows_read bigint,
+    unbooked numeric);
 
 -- The stores' part of the sums that must come to 0, from a range of their pages.
 FUNCTION sum_stores(p_seed bigint, p_from tid, p_until tid) RETURNS TABLE(rows_read bigint,

@@ -15,6 +15,8 @@ import asyncpg
 import pytest
 
 from storecredit.ledger.owners import Account, OwnerKind
+from storecredit.ledger.verify import verify
+from storecredit.postgres.pool import Database
 from storecredit.postgres.servers import Connection, connect
 from tests.conftest import SEARCH_PATH, connect_as_superuser
 from tests.model.account_model import NEVER, POOL_PRIORITY, AccountModel
@@ -210,16 +212,19 @@ async def live(admin: asyncpg.Connection, pair: tuple[Connection, Connection], s
 
 
 async def test_accounts_are_what_their_models_are(
-    admin: asyncpg.Connection, pair: tuple[Connection, Connection]
+    admin: asyncpg.Connection, pair: tuple[Connection, Connection], database: Database
 ) -> None:
     for seed in range(12):
         await live(admin, pair, seed)
+        assert (await verify(database)).discrepancies == (), seed
+    assert (await verify(database, every_row=True)).discrepancies == ()
 
 
 @pytest.mark.torture
 @pytest.mark.timeout(3600)
 async def test_accounts_are_what_their_models_are_at_length(
-    admin: asyncpg.Connection, pair: tuple[Connection, Connection]
+    admin: asyncpg.Connection, pair: tuple[Connection, Connection], database: Database
 ) -> None:
     for seed in range(12, 300):
         await live(admin, pair, seed)
+    assert (await verify(database, every_row=True)).discrepancies == ()

@@ -56,11 +56,23 @@ IN_THE_CHAIN: dict[str, Tampering] = {
     ),
     "a gap": (
         "UPDATE movements SET seq = seq + 100 WHERE {account} AND seq >= 7",
-        {(K.SEQ_GAP, 107, "direct")},
+        {
+            (K.SEQ_GAP, 107, "direct"),
+            (K.MOVEMENT_WITHOUT_GRANT, 110, "bought"),
+            (K.GRANTS_LEFT, 110, "bought"),
+            (K.GRANT_WITHOUT_MOVEMENT, 10, None),
+        },
     ),
     "a ledger that does not begin with 1": (
         "UPDATE movements SET seq = seq + 100 WHERE {account}",
-        {(K.SEQ_GAP, 101, "opening")},
+        {
+            (K.SEQ_GAP, 101, "opening"),
+            (K.MOVEMENT_WITHOUT_GRANT, 101, "opening"),
+            (K.GRANT_WITHOUT_MOVEMENT, 1, None),
+            (K.MOVEMENT_WITHOUT_GRANT, 110, "bought"),
+            (K.GRANTS_LEFT, 110, "bought"),
+            (K.GRANT_WITHOUT_MOVEMENT, 10, None),
+        },
     ),
     "a movement deleted": (
         "DELETE FROM movements WHERE {account} AND seq = 7",
@@ -68,7 +80,7 @@ IN_THE_CHAIN: dict[str, Tampering] = {
     ),
     "the first movement deleted": (
         "DELETE FROM movements WHERE {account} AND seq = 1",
-        {(K.SEQ_GAP, 2, "done"), MISSING},
+        {(K.SEQ_GAP, 2, "done"), (K.GRANT_WITHOUT_MOVEMENT, 1, None), MISSING},
     ),
     "the newest movement deleted": (
         "DELETE FROM movements WHERE {account} AND seq = 11",
@@ -85,6 +97,7 @@ IN_THE_CHAIN: dict[str, Tampering] = {
         {
             (K.SESSION_WITHOUT_DEDUCTION, None, "working"),
             (K.FAILED_BUT_NOT_REFUNDED, 3, "failed"),
+            (K.GRANT_WITHOUT_MOVEMENT, 10, None),
             MISSING,
         },
     ),
@@ -99,6 +112,9 @@ IN_THE_CHAIN: dict[str, Tampering] = {
             (K.RUNNING_BALANCE, 11, "goods"),
             (K.TOTAL_SPENT, 7, "bought"),
             (K.TOTAL_SPENT, 10, "direct"),
+            (K.MOVEMENT_WITHOUT_GRANT, 7, "bought"),
+            (K.GRANTS_UNTOLD, 8, "returned"),
+            (K.GRANT_WITHOUT_MOVEMENT, 10, None),
         },
     ),
     "a refund put before its deduction, and all that follows written anew": (
@@ -116,7 +132,11 @@ IN_THE_CHAIN: dict[str, Tampering] = {
     ),
     "first running balance": (
         "UPDATE movements SET balance_after = balance_after + 7 WHERE {account}",
-        {(K.RUNNING_BALANCE, 1, "opening")},
+        {
+            (K.RUNNING_BALANCE, 1, "opening"),
+            (K.GRANTS_LEFT, 10, "bought"),
+            (K.GRANTS_LEFT, 11, "goods"),
+        },
     ),
     "first total spent": (
         "UPDATE movements SET spent_after = spent_after + 7 WHERE {account}",
@@ -125,13 +145,17 @@ IN_THE_CHAIN: dict[str, Tampering] = {
     "an amount below one": (
         """UPDATE movements SET amount = 0 WHERE {account} AND seq = 10;
            UPDATE movements SET balance_after = balance_after - 10 WHERE {account} AND seq >= 10""",
-        {(K.IMPOSSIBLE_MOVEMENT, 10, "bought")},
+        {
+            (K.IMPOSSIBLE_MOVEMENT, 10, "bought"),
+            (K.GRANT_AMOUNT, 10, "bought"),
+            (K.GRANTS_LEFT, 11, "goods"),
+        },
     ),
     "a balance below zero": (
         """UPDATE movements SET amount = 105 WHERE {account} AND seq = 11;
            UPDATE movements SET balance_after = -1, clawed_back_after = 105
            WHERE {account} AND seq = 11""",
-        {(K.IMPOSSIBLE_MOVEMENT, 11, "goods")},
+        {(K.IMPOSSIBLE_MOVEMENT, 11, "goods"), (K.GRANTS_LEFT, 11, "goods")},
     ),
     "a grant for a session": (
         """UPDATE movements SET session_id = gen_random_uuid() WHERE {account} AND seq = 1""",
@@ -160,7 +184,11 @@ IN_REQUESTS: dict[str, Tampering] = {
         """UPDATE movements SET amount = 3 WHERE {account} AND seq = 9;
            UPDATE movements SET balance_after = balance_after + 1, spent_after = spent_after - 1
            WHERE {account} AND seq >= 9""",
-        {(K.REFUND_EXCEEDS_DEDUCTION, 9, "returned")},
+        {
+            (K.REFUND_EXCEEDS_DEDUCTION, 9, "returned"),
+            (K.GRANTS_LEFT, 10, "bought"),
+            (K.GRANTS_LEFT, 11, "goods"),
+        },
     ),
     "a completed session deleted": (
         "DELETE FROM sessions WHERE {account} AND request_id = 'done'",
@@ -174,7 +202,11 @@ IN_REQUESTS: dict[str, Tampering] = {
         """UPDATE movements SET amount = 2 WHERE {account} AND seq = 2;
            UPDATE movements SET balance_after = balance_after - 1, spent_after = spent_after + 1
            WHERE {account} AND seq >= 2""",
-        {(K.GENERATION_AMOUNT, 2, "done")},
+        {
+            (K.GENERATION_AMOUNT, 2, "done"),
+            (K.GRANTS_LEFT, 10, "bought"),
+            (K.GRANTS_LEFT, 11, "goods"),
+        },
     ),
     "a generation that was to cost more": (
         "UPDATE sessions SET credits = 2 WHERE {account} AND request_id = 'done'",
@@ -267,7 +299,8 @@ IN_OWNERS: dict[str, tuple[str, set[str]]] = {
     ),
     "everything deleted": (
         """DELETE FROM {owners} WHERE {owner}; DELETE FROM accounts WHERE {account};
-           DELETE FROM sessions WHERE {account}; DELETE FROM movements WHERE {account}""",
+           DELETE FROM sessions WHERE {account}; DELETE FROM movements WHERE {account};
+           DELETE FROM grants WHERE {account}""",
         {"movements_missing"},
     ),
     "an overage limit below 0": (

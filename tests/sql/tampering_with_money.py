@@ -30,12 +30,12 @@ IN_OVERAGE: dict[str, Tampering] = {
     "overage refunded as a deduction": (
         """UPDATE movements SET type = 'refund' WHERE {account} AND seq = 13;
            UPDATE movements SET spent_after = spent_after - 2 WHERE {account} AND seq >= 13""",
-        {(K.REFUND_WITHOUT_DEDUCTION, 13, "later")},
+        {(K.REFUND_WITHOUT_DEDUCTION, 13, "later"), (K.GRANT_WITHOUT_MOVEMENT, 13, None)},
     ),
     "a generation's overage refunded as a deduction": (
         """UPDATE movements SET type = 'refund' WHERE {account} AND seq = 12;
            UPDATE movements SET spent_after = spent_after - 1 WHERE {account} AND seq >= 12""",
-        {(K.REFUND_WITHOUT_DEDUCTION, 12, "late")},
+        {(K.REFUND_WITHOUT_DEDUCTION, 12, "late"), (K.GRANT_WITHOUT_MOVEMENT, 12, None)},
     ),
     "more overage given back than was used": (
         ANOTHER_ROW.format(row="'overage_refund', 4, 0, NULL", request="'open'"),
@@ -47,7 +47,7 @@ IN_OVERAGE: dict[str, Tampering] = {
     ),
     "overage given back before its bill and after it": (
         ANOTHER_ROW.format(row="'overage_credit', 2, 2, 4", request="'returned'"),
-        {(K.REFUNDED_TWICE, 18, "returned")},
+        {(K.REFUNDED_TWICE, 18, "returned"), (K.MOVEMENT_WITHOUT_GRANT, 18, "returned")},
     ),
     "billed overage taken off what is used": (
         ANOTHER_ROW.format(row="'overage_refund', 2, 0, 2", request="'direct'"),
@@ -55,7 +55,7 @@ IN_OVERAGE: dict[str, Tampering] = {
     ),
     "credits for overage that nobody billed": (
         ANOTHER_ROW.format(row="'overage_credit', 3, 3, 4", request="'open'"),
-        {(K.CREDITED_THOUGH_UNBILLED, 18, "open")},
+        {(K.CREDITED_THOUGH_UNBILLED, 18, "open"), (K.MOVEMENT_WITHOUT_GRANT, 18, "open")},
     ),
     "overage beside a balance": (
         """UPDATE movements SET balance_after = balance_after + 1, clawed_back_after = 1
@@ -141,6 +141,8 @@ IN_OVERAGE: dict[str, Tampering] = {
             (K.BILL_WITHOUT_MOVEMENT, 11, "overage-2026-10"),
             (K.FAILED_BUT_NOT_REFUNDED, 9, "late"),
             (K.SESSION_WITHOUT_DEDUCTION, None, "queued"),
+            (K.GRANT_WITHOUT_MOVEMENT, 12, None),
+            (K.GRANT_WITHOUT_MOVEMENT, 13, None),
             MISSING,
         },
     ),
@@ -179,6 +181,7 @@ IN_MONEY: dict[str, Tampering] = {
         {
             (K.PAYMENT_NOT_BOOKED, None, "order"),
             (K.CLAWBACK_NOT_BOOKED, None, "{adjustment}"),
+            (K.GRANT_WITHOUT_MOVEMENT, 2, None),
             MISSING,
         },
     ),

@@ -4,13 +4,15 @@ Everything is recomputed from the ledger in one read-only snapshot: on a live se
 consistent moment, takes no lock that a movement of credits waits for, and raises no false alarm.
 
 First the tables are summed up, each once, in slices, in the order in which they lie on disk: sums
-of fingerprints that come to 0 when movements, sessions, accounts, owners and overage bills agree,
-and the number of payments that the ledger does not know. The equations stand in
-`sql/functions/verify/sum_movements.sql`; the chance that a discrepancy escapes a run is about 1 in
-2^64, and each run draws a new seed. Speed depends neither on how the rows of many accounts are
-mixed on disk nor on how many rows one of them has. Only when a sum is not 0 is every row looked at
-again, one by one in key order, to name what is wrong; that takes ten to fifty times as long.
-`every_row` asks for it in any case: a proof that leaves nothing to chance.
+of fingerprints that come to 0 when movements, sessions, accounts, owners, overage bills, grants and
+holds agree, and the number of payments and spends that the ledger does not know. The equations
+stand in `sql/functions/verify/sum_movements.sql`; the chance that a discrepancy escapes a run is
+about 1 in 2^64, and each run draws a new seed. Movements that tell what each grant has left, or
+name the movement they come from, are looked up with those they belong to at once. Speed depends
+neither on how the rows of many accounts are mixed on disk nor on how many rows one of them has.
+Only when a sum is not 0 is every row looked at again, one by one in key order, to name what is
+wrong; that takes ten to fifty times as long. `every_row` asks for it in any case: a proof that
+leaves nothing to chance.
 
 Movements that were taken off the end of an account's ledger break no chain. A session, payment,
 clawback or bill knows of most of them; of all that a former run has counted, their number tells.
@@ -40,7 +42,7 @@ FIND_TIMEOUT_SECONDS: Final = 3600.0
 # between the two. https://www.postgresql.org/docs/18/sql-lock.html
 _LOCK: Final = """
     LOCK TABLE accounts, movements, movement_types, sessions, stores, users, overage_bills,
-        payments, clawbacks
+        payments, clawbacks, grants, holds, spends
     IN ACCESS SHARE MODE
 """
 # Each statement reads a range by its key or by its place on disk; a plan made from stale statistics
@@ -56,6 +58,7 @@ READ_RANGES_ONLY: Final = """
     SET LOCAL enable_memoize = off;
     SET LOCAL enable_material = off;
     SET LOCAL jit = off;
+    SET LOCAL plan_cache_mode = force_generic_plan;
 """
 _PAGES: Final = """
     SELECT pg_relation_size($1::text::regclass) / current_setting('block_size')::int
@@ -69,6 +72,9 @@ _SUM: Final = {
     "overage_bills": "SELECT * FROM sum_overage_bills($1, $2, $3)",
     "payments": "SELECT * FROM sum_payments($1, $2, $3)",
     "clawbacks": "SELECT * FROM sum_clawbacks($1, $2, $3)",
+    "grants": "SELECT * FROM sum_grants($1, $2, $3)",
+    "holds": "SELECT * FROM sum_holds($1, $2, $3)",
+    "spends": "SELECT * FROM sum_spends($1, $2, $3)",
 }
 # Columns of the above that are no sums: what there is.
 _COUNTS: Final = ("rows_read", "settled", "late", "user_movements", "user_sessions")
@@ -98,6 +104,8 @@ _FIND_IN_MOVEMENTS: Final = tuple(
         "find_generation_discrepancies",
         "find_movements_without_bill",
         "find_movements_without_account",
+        "find_hold_movements",
+        "find_grant_discrepancies",
     )
 )
 _FIND_IN_SESSIONS: Final = _AT_OWNER.format(found="find_session_discrepancies($2, $3, $4, $5)")
@@ -108,6 +116,10 @@ _FIND_IN_RECORDS: Final = (
     _AT_OWNER.format(found="find_bill_discrepancies()"),
     _AT_OWNER.format(found="find_payment_discrepancies()"),
     _AT_OWNER.format(found="find_clawback_discrepancies()"),
+    _AT_OWNER.format(found="find_grants_without_movement()"),
+    _AT_OWNER.format(found="find_hold_discrepancies()"),
+    _AT_OWNER.format(found="find_spend_discrepancies()"),
+    _AT_OWNER.format(found="find_transfer_discrepancies()"),
 )
 
 _PAGE_MAX: Final = 2**32 - 1

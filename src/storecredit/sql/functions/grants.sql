@@ -44,21 +44,24 @@ COMMENT ON FUNCTION take_from_grants(bigint[], bigint) IS
 
 CREATE OR REPLACE FUNCTION add_to_grants(p_account_id bigint, p_grants bigint[], p_added bigint[])
 RETURNS bigint[]
-LANGUAGE sql STABLE
+LANGUAGE plpgsql STABLE
 AS $$
 -- Purpose: what the grants have left when these have more ({seq, credits, ...}; below 0: fewer), in the
 --   order in which they are spent: the lower priority, what expires sooner, promo, the older.
-    SELECT coalesce(array_agg(v.number ORDER BY g.priority, g.expires_at NULLS LAST, g.kind <> 'promo',
-        g.seq, v.place), '{}')
-    FROM (
-        SELECT a.numbers[i] AS seq, sum(a.numbers[i + 1])::bigint AS credits
-        FROM (VALUES (p_grants || p_added)) a (numbers),
-            generate_series(1, cardinality(a.numbers), 2) i
-        GROUP BY a.numbers[i]
-    ) l
-    JOIN grants g ON g.account_id = p_account_id AND g.seq = l.seq,
-    unnest(ARRAY[l.seq, l.credits]) WITH ORDINALITY v (number, place)
-    WHERE l.credits <> 0;
+BEGIN
+    RETURN (
+        SELECT coalesce(array_agg(v.number ORDER BY g.priority, g.expires_at NULLS LAST,
+            g.kind <> 'promo', g.seq, v.place), '{}')
+        FROM (
+            SELECT a.numbers[i] AS seq, sum(a.numbers[i + 1])::bigint AS credits
+            FROM (VALUES (p_grants || p_added)) a (numbers),
+                generate_series(1, cardinality(a.numbers), 2) i
+            GROUP BY a.numbers[i]
+        ) l
+        JOIN grants g ON g.account_id = p_account_id AND g.seq = l.seq,
+        unnest(ARRAY[l.seq, l.credits]) WITH ORDINALITY v (number, place)
+        WHERE l.credits <> 0);
+END;
 $$;
 COMMENT ON FUNCTION add_to_grants(bigint, bigint[], bigint[]) IS
     'What grants have left when some of them have more or fewer, in the order in which they are spent.';
@@ -102,11 +105,17 @@ COMMENT ON FUNCTION fill_grants(bigint, bigint[], bigint, bigint) IS
 
 CREATE OR REPLACE FUNCTION credits_in_grants(p_grants bigint[], p_seq bigint)
 RETURNS bigint
-LANGUAGE sql IMMUTABLE
+LANGUAGE plpgsql IMMUTABLE
 AS $$
-    SELECT coalesce((
-        SELECT p_grants[i + 1] FROM generate_series(1, cardinality(p_grants), 2) i
-        WHERE p_grants[i] = p_seq LIMIT 1), 0);
+-- Purpose: what one grant has left; 0: nothing.
+BEGIN
+    FOR i IN 1 .. coalesce(cardinality(p_grants), 0) BY 2 LOOP
+        IF p_grants[i] = p_seq THEN
+            RETURN p_grants[i + 1];
+        END IF;
+    END LOOP;
+    RETURN 0;
+END;
 $$;
 COMMENT ON FUNCTION credits_in_grants(bigint[], bigint) IS
     'What one grant has left; 0: nothing.';

@@ -35,9 +35,16 @@ RETURNS TABLE (
     kind text, account_id bigint, seq bigint, request_id text, session_id uuid, detail text)
 LANGUAGE sql STABLE PARALLEL SAFE
 AS $$
--- Purpose: name each account without its owner, or as no function makes it.
+-- Purpose: name each account without its owner, or as no function makes it; whose open holds are not
+--   what it holds, or that expects the next end of a grant or hold too late.
     SELECT k.kind, a.account_id, NULL::bigint, NULL::text, NULL::uuid,
         CASE k.kind
+            WHEN 'held_mismatch' THEN format(
+                'the newest movement says that %s credits are held, but the open holds are of %s',
+                coalesce(n.held_after, 0), coalesce(h.amount, 0))
+            WHEN 'expiry_not_expected' THEN format(
+                'something ends at %s, but the account expects the next end %s',
+                first_end(a.account_id, n.grants_after), coalesce('at ' || a.next_expiry, 'never'))
             WHEN 'impossible_account' THEN format(
                 'no function makes account %s: of a %s, with an overage limit of %s',
                 a.account_id, a.owner_kind, a.overage_limit)
@@ -51,7 +58,15 @@ AS $$
     LEFT JOIN LATERAL (
         SELECT true AS exists FROM users x
         WHERE a.owner_kind = 'user' AND x.user_id = a.owner_id LIMIT 1
-    ) u ON true,
+    ) u ON true
+    LEFT JOIN LATERAL (
+        SELECT x.held_after, x.grants_after FROM movements x WHERE x.account_id = a.account_id
+        ORDER BY x.account_id DESC, x.seq DESC LIMIT 1
+    ) n ON true
+    LEFT JOIN LATERAL (
+        SELECT sum(x.amount) AS amount FROM holds x
+        WHERE x.account_id = a.account_id AND x.ended_at IS NULL
+    ) h ON true,
     unnest(array_remove(ARRAY[
         CASE WHEN a.owner_kind = 'store' AND s.exists IS NULL THEN 'account_without_store'
              WHEN a.owner_kind = 'user' AND u.exists IS NULL THEN 'account_without_user' END,
@@ -60,7 +75,11 @@ AS $$
                     SELECT true FROM movement_types t
                     WHERE t.overage_used > 0 AND a.owner_kind = ANY (t.owner_kinds)
                     LIMIT 1) IS NOT TRUE
-            THEN 'impossible_account' END
+            THEN 'impossible_account' END,
+        CASE WHEN coalesce(n.held_after, 0) <> coalesce(h.amount, 0) THEN 'held_mismatch' END,
+        CASE WHEN (coalesce(a.next_expiry, 'infinity')
+                <= first_end(a.account_id, n.grants_after)) IS FALSE
+            THEN 'expiry_not_expected' END
     ], NULL)) k (kind);
 $$;
 COMMENT ON FUNCTION find_account_discrepancies() IS

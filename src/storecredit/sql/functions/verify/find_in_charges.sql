@@ -13,13 +13,15 @@ AS $$
     SELECT k.kind, m.account_id, m.seq, m.request_id, m.session_id,
         CASE k.kind
             WHEN 'refund_without_deduction' THEN format(
-                '%s given back, but nothing was deducted under this request id', m.amount)
+                '%s given back, but nothing was deducted %s', m.amount,
+                coalesce('at seq ' || m.origin_seq, 'under this request id'))
             WHEN 'overage_refund_without_overage' THEN format(
-                '%s given back as %s, but this request id used no overage', m.amount, m.type)
+                '%s given back as %s, but %s used no overage', m.amount, m.type,
+                coalesce('the movement of seq ' || m.origin_seq, 'this request id'))
             WHEN 'refund_before_deduction' THEN format(
                 '%s given back at seq %s of what was taken at seq %s', m.amount, m.seq, c.seq)
             WHEN 'refund_exceeds_deduction' THEN format(
-                '%s given back of a deduction of %s', m.amount, c.amount)
+                '%s given back of a deduction of %s', c.returned, c.amount)
             WHEN 'session_mismatch' THEN format('the refund is for session %s, its deduction for %s',
                 coalesce(m.session_id::text, 'none'), coalesce(c.session_id::text, 'none'))
             WHEN 'refunded_though_billed' THEN format(
@@ -30,10 +32,25 @@ AS $$
     FROM movements m
     LEFT JOIN LATERAL (SELECT movement_effect(m.type) AS effect OFFSET 0) e ON true
     LEFT JOIN LATERAL (
-        SELECT x.seq, x.amount, x.session_id FROM movements x
-        WHERE x.account_id = m.account_id AND x.request_id = m.request_id
+        SELECT x.seq, x.amount, x.session_id, m.amount::numeric AS returned FROM movements x
+        WHERE m.origin_seq IS NULL AND x.account_id = m.account_id AND x.request_id = m.request_id
           AND x.type = (SELECT t.returns FROM movement_types t WHERE t.type = m.type)
         LIMIT 1
+    ) w ON true
+    LEFT JOIN LATERAL (  -- what was given back in parts
+        SELECT x.seq, x.amount, x.session_id,
+            credits_returned(x.account_id, x.seq, x.request_id, m.seq) AS returned
+        FROM movements x
+        WHERE x.account_id = m.account_id AND x.seq >= m.origin_seq AND x.seq <= m.origin_seq
+          AND movement_role(x.type) IN ('charge', 'capture')
+          AND ((movement_effect(x.type))[3] = 0) = (e.effect[3] = 0)
+        LIMIT 1
+    ) p ON true
+    LEFT JOIN LATERAL (
+        SELECT coalesce(w.seq, p.seq) AS seq, coalesce(w.amount, p.amount) AS amount,
+            coalesce(w.session_id, p.session_id) AS session_id,
+            coalesce(w.returned, p.returned) AS returned
+        OFFSET 0
     ) c ON true
     LEFT JOIN LATERAL (  -- a bill between overage and what was given back of it
         SELECT x.seq FROM overage_bills x
@@ -44,8 +61,9 @@ AS $$
         CASE WHEN c.seq IS NULL THEN CASE WHEN e.effect[3] = 0
                 THEN 'overage_refund_without_overage' ELSE 'refund_without_deduction' END
              WHEN c.seq > m.seq THEN 'refund_before_deduction' END,
-        CASE WHEN m.amount > c.amount THEN 'refund_exceeds_deduction' END,
+        CASE WHEN c.returned > c.amount THEN 'refund_exceeds_deduction' END,
         CASE WHEN c.seq IS NOT NULL AND m.session_id IS DISTINCT FROM c.session_id
+                OR p.session_id IS NOT NULL
             THEN 'session_mismatch' END,
         CASE WHEN c.seq IS NULL OR e.effect[3] <> 0 THEN NULL
              WHEN e.effect[5] <> 0 AND b.seq IS NOT NULL THEN 'refunded_though_billed'
@@ -79,6 +97,8 @@ AS $$
         SELECT x.type, x.amount FROM movements x
         WHERE x.account_id = m.account_id AND x.request_id = m.request_id AND x.seq < m.seq
           AND movement_role(x.type) = movement_role(m.type)
+          -- What is given back in parts is counted together.
+          AND (movement_role(m.type) = 'charge' OR x.origin_seq IS NULL AND m.origin_seq IS NULL)
         LIMIT 1
     ) e ON true
     WHERE (m.account_id, m.seq) > (p_after_account_id, p_after_seq)

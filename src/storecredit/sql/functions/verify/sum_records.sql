@@ -46,7 +46,7 @@ COMMENT ON FUNCTION fingerprint_of_owner(uuid, text, bigint) IS
 CREATE OR REPLACE FUNCTION sum_accounts(p_seed bigint, p_from tid, p_until tid)
 RETURNS TABLE (
     rows_read bigint, user_movements numeric, user_sessions numeric, impossible numeric,
-    states numeric, owners numeric)
+    states numeric, owners numeric, held numeric)
 LANGUAGE sql STABLE PARALLEL SAFE
 AS $$
 -- Purpose: the accounts' part of the sums, from the rows in [p_from, p_until) on disk: the first and
@@ -60,17 +60,23 @@ AS $$
                 OR a.overage_limit > 0 AND (
                     SELECT true FROM movement_types t
                     WHERE t.overage_used > 0 AND a.owner_kind = ANY (t.owner_kinds)
-                    LIMIT 1) IS NOT TRUE),
+                    LIMIT 1) IS NOT TRUE
+                OR (n.grants_after IS NOT NULL OR n.held_after IS NOT NULL)
+                    AND (coalesce(a.next_expiry, 'infinity')
+                        <= first_end(a.account_id, n.grants_after)) IS FALSE),
         coalesce(sum(fingerprint_of_state(
-                fingerprint_of_account(a.account_id, NULL, NULL, p_seed), 0, 0, 0)), 0)
+                fingerprint_of_account(a.account_id, NULL, NULL, NULL, NULL, NULL, p_seed),
+                0, 0, 0)), 0)
             - coalesce(sum(fingerprint_of_state(
-                fingerprint_of_account(
-                    a.account_id, n.clawed_back_after, n.overage_used_after, p_seed),
+                fingerprint_of_account(a.account_id, n.clawed_back_after, n.overage_used_after,
+                    n.held_after, n.expired_after, n.removed_after, p_seed),
                 coalesce(n.seq, 0), coalesce(n.balance_after, 0), coalesce(n.spent_after, 0))), 0),
-        coalesce(sum(fingerprint_of_owner(a.owner_id, a.owner_kind, p_seed)), 0)
+        coalesce(sum(fingerprint_of_owner(a.owner_id, a.owner_kind, p_seed)), 0),
+        coalesce(sum(n.held_after * hashfloat8extended(a.account_id, p_seed)::numeric), 0)
     FROM accounts a
     LEFT JOIN LATERAL (
-        SELECT m.seq, m.balance_after, m.spent_after, m.clawed_back_after, m.overage_used_after
+        SELECT m.seq, m.balance_after, m.spent_after, m.clawed_back_after, m.overage_used_after,
+            m.held_after, m.expired_after, m.removed_after, m.grants_after
         FROM movements m WHERE m.account_id = a.account_id
         ORDER BY m.account_id DESC, m.seq DESC LIMIT 1
     ) n ON true
@@ -78,6 +84,24 @@ AS $$
 $$;
 COMMENT ON FUNCTION sum_accounts(bigint, tid, tid) IS
     'The accounts'' part of the sums that must come to 0, from a range of their pages.';
+
+CREATE OR REPLACE FUNCTION first_end(p_account_id bigint, p_grants bigint[])
+RETURNS timestamptz
+LANGUAGE plpgsql STABLE PARALLEL SAFE
+AS $$
+-- Purpose: when the first of these grants, or open hold of the account, ends; null: none will.
+BEGIN
+    RETURN least(
+        (SELECT min((SELECT g.expires_at FROM grants g
+                     WHERE g.account_id = p_account_id AND g.seq = p_grants[i] LIMIT 1))
+         FROM generate_series(1, coalesce(cardinality(p_grants), 0), 2) i),
+        (SELECT h.expires_at FROM holds h
+         WHERE h.account_id = p_account_id AND h.ended_at IS NULL
+         ORDER BY h.account_id, h.expires_at, h.hold_id LIMIT 1));
+END;
+$$;
+COMMENT ON FUNCTION first_end(bigint, bigint[]) IS
+    'When the first of some grants, or open hold of their account, ends; null: none will.';
 
 CREATE OR REPLACE FUNCTION sum_stores(p_seed bigint, p_from tid, p_until tid)
 RETURNS TABLE (rows_read bigint, owners numeric)
@@ -104,7 +128,7 @@ COMMENT ON FUNCTION sum_users(bigint, tid, tid) IS
     'The end users'' part of the sums that must come to 0, from a range of their pages.';
 
 CREATE OR REPLACE FUNCTION sum_overage_bills(p_seed bigint, p_from tid, p_until tid)
-RETURNS TABLE (rows_read bigint, impossible numeric, bills numeric)
+RETURNS TABLE (rows_read bigint, impossible numeric, records numeric)
 LANGUAGE sql STABLE PARALLEL SAFE
 AS $$
 -- Purpose: the bills' part of the sums, from the rows in [p_from, p_until) on disk. Bills follow each
@@ -115,8 +139,8 @@ AS $$
                 OR (SELECT true FROM overage_bills x
                     WHERE x.account_id = b.account_id AND x.period < b.period AND x.seq >= b.seq
                     LIMIT 1)),
-        -coalesce(sum(fingerprint_of_bill(
-            b.account_id, b.seq, b.credits, b.request_id, p_seed)), 0)
+        -coalesce(sum(fingerprint_of_record(
+            'overage_bill', b.account_id, b.seq, b.credits, b.request_id, p_seed)), 0)
     FROM overage_bills b
     WHERE b.ctid >= p_from AND b.ctid < p_until;
 $$;
