@@ -99,7 +99,10 @@ BEGIN
           WHERE a.account_id = ANY (p_account_ids)
           ORDER BY a.account_id FOR NO KEY UPDATE) a;
     IF NOT are_plain THEN
-        PERFORM lock_settled_account(i.account_id) FROM unnest(account_ids) AS i (account_id);
+        PERFORM settle_account(d.account_id, clock_timestamp())
+        FROM (SELECT a.account_id FROM accounts a
+              WHERE a.account_id = ANY (account_ids) AND a.next_expiry <= clock_timestamp()
+              ORDER BY a.account_id) d;
     END IF;
     -- In a statement of its own: it sees what was committed while the first one waited.
     SELECT array_agg(coalesce(m.seq, 0)), array_agg(coalesce(m.balance_after, 0)),
