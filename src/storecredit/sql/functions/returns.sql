@@ -78,6 +78,8 @@ BEGIN
             v_spent := v_accounts.spents[k]; v_clawed := v_accounts.clawed_backs[k];
             v_used := v_accounts.overages_used[k]; v_rest := v_accounts.rests[k];
             v_has_rest := NOT v_accounts.are_plain;
+            -- Once per account: what this batch has told stands in no table yet.
+            v_rest.grants := grants_told_apart(v_rest.grants, v_accounts.next_expiries[k]);
         END IF;
         v_amount := p_amounts[i]; v_first := v_charges.firsts[i]; v_left := v_charges.lefts[i];
         IF v_amount IS NULL OR v_amount < 1 THEN
@@ -149,17 +151,14 @@ RETURNS bigint[]
 LANGUAGE plpgsql
 AS $$
 -- Purpose: what the grants have left when p_amount of a charge comes back as p_type and p_left of it
---   stays taken: the credits taken last come back first. p_grants: as the newest movement tells them.
+--   stays taken: the credits taken last come back first. p_grants: null: nothing tells them apart.
 -- Locks: the caller holds the account's. Returns: null where nothing tells the credits apart.
-DECLARE
-    v_grants bigint[] := grants_told_apart(p_grants, (
-        SELECT a.next_expiry FROM accounts a WHERE a.account_id = p_account_id));
 BEGIN
     RETURN CASE p_type
-        WHEN 'overage_refund' THEN v_grants
+        WHEN 'overage_refund' THEN p_grants
         WHEN 'overage_credit' THEN grants_after_addition(
-            p_account_id, p_balance, v_grants, p_next_seq, p_amount, 'paid')
-        ELSE give_back_to_grants(p_account_id, p_balance, v_grants, p_next_seq, p_charge_seq,
+            p_account_id, p_balance, p_grants, p_next_seq, p_amount, 'paid')
+        ELSE give_back_to_grants(p_account_id, p_balance, p_grants, p_next_seq, p_charge_seq,
             part_of_grants(grants_taken(p_account_id, p_charge_seq), p_left, p_amount),
             p_amount, p_at) END;
 END;
