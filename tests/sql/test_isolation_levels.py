@@ -57,6 +57,33 @@ async def test_a_movement_on_an_older_snapshot_is_to_be_tried_again(
     await assert_books_balance(books, Owner.store(store_id))
 
 
+@pytest.mark.parametrize(
+    "call",
+    [
+        "add_to_account($1, 1, 'grant', 'mine')",
+        "set_grant_expiry($1, 1, now() + interval '1 hour', '', 'admin')",
+    ],
+)
+@pytest.mark.parametrize("level", LEVELS)
+async def test_a_grant_on_an_older_snapshot_is_to_be_tried_again(
+    books: asyncpg.Connection, other: asyncpg.Connection, level: Level, call: str
+) -> None:
+    account = await account_of(books, Owner.store(await open_store(books, 10)))
+    transaction = other.transaction(isolation=level)
+    await transaction.start()
+    await other.fetch("SELECT FROM movements WHERE account_id = $1", account.id)
+    await books.execute("SELECT add_to_account($1, 1, 'grant', 'theirs')", account.id)
+
+    refused = await sqlstate_of(other.fetch(f"SELECT {call}", account.id))
+
+    assert refused == SERIALIZATION_FAILURE
+    await transaction.rollback()
+    assert (
+        await books.fetchval("SELECT sum(amount) FROM grants WHERE account_id = $1", account.id)
+        == 11
+    )
+
+
 async def test_the_services_sessions_read_what_is_committed_whatever_the_database_says(
     database_url: str, admin: asyncpg.Connection
 ) -> None:

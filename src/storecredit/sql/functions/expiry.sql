@@ -174,22 +174,18 @@ BEGIN
         ORDER BY h.account_id, h.expires_at, h.hold_id
     LOOP
         released := released + v_hold.amount;
-        v_taken := grants_taken(p_account_id, v_hold.seq);
-        IF v_taken IS NULL THEN
-            grants := add_to_grants(p_account_id, grants,
-                fill_grants(p_account_id, grants, v_hold.seq, v_hold.amount));
-        ELSE
-            FOR i IN 1 .. cardinality(v_taken) BY 2 LOOP
-                v_seq := reissued_grant(p_account_id, v_taken[i]);
-                IF EXISTS (SELECT FROM grants g
-                           WHERE g.account_id = p_account_id AND g.seq = v_seq
-                             AND g.expires_at < v_hold.expires_at) THEN
-                    late := late || ARRAY[v_seq, v_taken[i + 1]];
-                ELSE
-                    grants := add_to_grants(p_account_id, grants, ARRAY[v_seq, v_taken[i + 1]]);
-                END IF;
-            END LOOP;
-        END IF;
+        v_taken := coalesce(grants_taken(p_account_id, v_hold.seq),
+            fill_grants(p_account_id, grants, v_hold.seq, v_hold.amount));
+        FOR i IN 1 .. cardinality(v_taken) BY 2 LOOP
+            v_seq := reissued_grant(p_account_id, v_taken[i]);
+            IF EXISTS (SELECT FROM grants g
+                       WHERE g.account_id = p_account_id AND g.seq = v_seq
+                         AND g.expires_at <= v_hold.expires_at) THEN
+                late := late || ARRAY[v_seq, v_taken[i + 1]];
+            ELSE
+                grants := add_to_grants(p_account_id, grants, ARRAY[v_seq, v_taken[i + 1]]);
+            END IF;
+        END LOOP;
     END LOOP;
 END;
 $$;

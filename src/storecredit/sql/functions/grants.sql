@@ -236,12 +236,18 @@ RETURNS void
 LANGUAGE plpgsql
 AS $$
 -- Purpose: write the terms of an addition. Locks: the caller holds the account's. Not idempotent.
--- Errors: those of the table.
+-- Errors: those of the table; serialization_failure where the caller's snapshot is older than a
+--   grant that stands there: see append_movements.
 BEGIN
     INSERT INTO grants
         (account_id, seq, amount, kind, priority, expires_at, grace, rollover_max, rollover_until)
     VALUES (p_account_id, p_seq, p_amount, p_kind, p_priority, p_expires_at, p_grace,
-        p_rollover_max, p_rollover_until);
+        p_rollover_max, p_rollover_until)
+    ON CONFLICT (account_id, seq) DO NOTHING;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'grant % of account % is there', p_seq, p_account_id
+            USING ERRCODE = 'assert_failure';
+    END IF;
     PERFORM expect_expiry(p_account_id, p_expires_at);
 END;
 $$;
@@ -275,10 +281,9 @@ DECLARE
 BEGIN
     WHILE v_next IS NOT NULL LOOP
         v_seq := v_next;
-        v_next := (SELECT m.seq FROM movements m
+        v_next := (SELECT max(m.seq) FROM movements m
                    WHERE m.account_id + 0 = p_account_id AND m.origin_seq = v_seq
-                     AND m.type = 'reissue'
-                   LIMIT 1);
+                     AND m.type = 'reissue');
     END LOOP;
     RETURN v_seq;
 END;
@@ -301,32 +306,30 @@ AS $$
 -- Locks: the caller holds the account's. Returns: null where nothing tells them apart, now or then.
 DECLARE
     v_grants bigint[];
+    v_taken bigint[];
     v_back bigint[] := '{}';
     v_late bigint := 0;
     v_seq bigint;
     v_terms grants;
 BEGIN
-    IF p_taken IS NULL AND p_grants IS NULL THEN
-        RETURN NULL;
-    END IF;
     v_grants := grants_of_account(p_account_id, p_balance, p_grants);
-    IF p_taken IS NULL THEN
-        RETURN add_to_grants(p_account_id, v_grants,
-            fill_grants(p_account_id, v_grants, p_origin_seq, p_amount));
-    END IF;
-    FOR i IN 1 .. cardinality(p_taken) BY 2 LOOP
-        v_seq := reissued_grant(p_account_id, p_taken[i]);
+    v_taken := coalesce(p_taken, fill_grants(p_account_id, v_grants, p_origin_seq, p_amount));
+    FOR i IN 1 .. cardinality(v_taken) BY 2 LOOP
+        v_seq := reissued_grant(p_account_id, v_taken[i]);
         IF EXISTS (SELECT FROM grants g
                    WHERE g.account_id = p_account_id AND g.seq = v_seq AND g.expires_at <= p_at)
         THEN
             SELECT g.* INTO v_terms FROM grants g
             WHERE g.account_id = p_account_id AND g.seq IN (v_seq, v_terms.seq)
             ORDER BY g.grace DESC, g.seq LIMIT 1;
-            v_late := v_late + p_taken[i + 1];
+            v_late := v_late + v_taken[i + 1];
         ELSE
-            v_back := v_back || ARRAY[v_seq, p_taken[i + 1]];
+            v_back := v_back || ARRAY[v_seq, v_taken[i + 1]];
         END IF;
     END LOOP;
+    IF p_taken IS NULL AND p_grants IS NULL AND v_back = v_taken THEN
+        RETURN NULL;
+    END IF;
     IF v_late > 0 THEN
         PERFORM write_grant(p_account_id, p_next_seq, v_late, v_terms.kind, v_terms.priority,
             p_at + v_terms.grace, v_terms.grace);

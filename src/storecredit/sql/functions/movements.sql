@@ -11,7 +11,7 @@ CREATE OR REPLACE FUNCTION append_movements(
     p_clawed_backs bigint[],
     p_overages_used bigint[],
     p_account_ids bigint[],
-    p_amounts int[],
+    p_amounts bigint[],
     p_request_ids text[],
     p_session_ids uuid[],
     p_descriptions text[],
@@ -67,7 +67,7 @@ END;
 $$;
 COMMENT ON FUNCTION append_movements(
     int[], text[], bigint[], bigint[], bigint[], bigint[], bigint[],
-    bigint[], int[], text[], uuid[], text[], movement_rest[], boolean) IS
+    bigint[], bigint[], text[], uuid[], text[], movement_rest[], boolean) IS
     'Writes movements that the caller has decided on, with the state of their accounts after each.';
 
 CREATE OR REPLACE FUNCTION append_movement(
@@ -97,7 +97,7 @@ BEGIN
         ARRAY[v_before.spent + v_effect[3] * p_amount],
         ARRAY[v_before.clawed_back + v_effect[4] * p_amount],
         ARRAY[v_before.overage_used + v_effect[5] * p_amount],
-        ARRAY[p_account_id], ARRAY[p_amount::int], ARRAY[p_request_id], ARRAY[NULL::uuid],
+        ARRAY[p_account_id], ARRAY[p_amount], ARRAY[p_request_id], ARRAY[NULL::uuid],
         ARRAY[p_description],
         ARRAY[ROW(v_before.held + v_effect[6] * p_amount, v_before.expired + v_effect[7] * p_amount,
             v_before.removed + v_effect[8] * p_amount, p_grants, p_origin_seq, p_actor,

@@ -212,7 +212,9 @@ BEGIN
     seq := v_account.seq + 1;
     PERFORM write_grant(p_account_id, seq, credits, v_terms.kind, v_terms.priority, p_expires_at,
         v_terms.grace);
-    PERFORM append_movement(p_account_id, 'reissue', credits, 'grant:' || p_seq, p_description,
+    -- Credits that came back to it after it was given another end are a movement of their own.
+    PERFORM append_movement(p_account_id, 'reissue', credits,
+        concat_ws(':', 'grant', p_seq, CASE WHEN v_before IS NOT NULL THEN seq END), p_description,
         add_to_grants(p_account_id, v_grants, ARRAY[p_seq, -credits, seq, credits]), p_seq, p_actor);
 END;
 $$;

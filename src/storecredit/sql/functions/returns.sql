@@ -96,6 +96,8 @@ BEGIN
                 v_has_rest := true;
                 v_rest.grants := grants_after_return(v_account, v_balance, v_rest.grants, v_seq + 1,
                     v_charges.seqs[i], v_type, v_left - v_amount, v_amount, clock_timestamp());
+                -- Those before it are there, too: an array begins where something is first put.
+                v_rests := coalesce(v_rests, array_fill(NULL::movement_rest, ARRAY[cardinality(v_places)]));
                 v_rests[cardinality(v_places) + 1] := v_rest;
             END IF;
             v_effect := movement_effect(v_type); v_refunded[v_first] := true;

@@ -1,0 +1,115 @@
+"""Credits that come back: in a batch of plain and told ones, and after their grant got another end.
+
+And amounts beyond what one request can name.
+"""
+
+from datetime import timedelta
+from typing import Any
+
+import asyncpg
+import pytest
+
+from storecredit.ledger.owners import Account, OwnerKind
+from tests.passing_time import pass_time
+from tests.sql.ledgers import open_account
+
+HOUR = timedelta(hours=1)
+LARGEST = 2**31 - 1
+
+Items = list[tuple[Account, int, str]]
+
+
+async def add(
+    books: asyncpg.Connection,
+    account: Account,
+    amount: int,
+    request_id: str,
+    lasts: timedelta | None = None,
+    priority: int = 100,
+) -> None:
+    await books.execute(
+        """SELECT add_to_account($1, $2, 'purchase', $3, p_priority => $5,
+               p_expires_at => now() + $4::interval)""",
+        account.id,
+        amount,
+        request_id,
+        lasts,
+        priority,
+    )
+
+
+async def moved(books: asyncpg.Connection, door: str, *items: tuple[Account, int, str]) -> None:
+    """Every item of a batch does what it is for."""
+    ordered: Items = sorted(items, key=lambda item: item[0].id)
+    outcomes = await books.fetchval(
+        f"SELECT outcomes FROM {door}($1, $2, $3, NULL)",
+        [account.id for account, _, _ in ordered],
+        [amount for _, amount, _ in ordered],
+        [request_id for _, _, request_id in ordered],
+    )
+    assert set(outcomes) <= {"deducted", "refunded"}
+
+
+async def grants_of(books: asyncpg.Connection, account: Account) -> dict[int, int]:
+    """What each grant has left; together it is the balance."""
+    ((balance, grants),) = await books.fetch(
+        "SELECT balance, grants FROM state_of_account($1)", account.id
+    )
+    left: dict[int, int] = dict(zip(grants[::2], grants[1::2], strict=True))
+    assert sum(left.values()) == balance
+    return left
+
+
+async def expire_at(books: asyncpg.Connection, account: Account, seq: int, end: timedelta) -> Any:
+    return await books.fetchrow(
+        "SELECT * FROM set_grant_expiry($1, $2, now() + $3::interval, 'Later', 'admin')",
+        account.id,
+        seq,
+        end,
+    )
+
+
+async def test_plain_credits_and_told_ones_come_back_in_one_batch(
+    books: asyncpg.Connection,
+) -> None:
+    plain, told = [await open_account(books, OwnerKind.STORE, 10) for _ in range(2)]
+    await add(books, told, 10, "first", priority=1)
+    await moved(books, "deduct_from_accounts", (plain, 2, "a"), (told, 13, "a"))
+    await moved(books, "deduct_from_accounts", (plain, 1, "b"), (told, 2, "b"))
+    # By now nothing tells the credits of either apart; one charge was of two grants.
+    await moved(books, "refund_to_accounts", (plain, 2, "a"), (plain, 1, "b"), (told, 13, "a"))
+    assert await grants_of(books, plain) == {1: 10}
+    assert await grants_of(books, told) == {2: 10, 1: 8}
+    await moved(books, "deduct_from_accounts", (plain, 9, "c"), (told, 11, "c"))
+    assert await grants_of(books, plain) == {1: 1}
+    assert await grants_of(books, told) == {1: 7}
+
+
+@pytest.mark.parametrize("passed", [timedelta(0), 2 * HOUR])
+async def test_what_was_taken_before_a_grant_had_an_end_comes_back_to_what_has_it(
+    books: asyncpg.Connection, passed: timedelta
+) -> None:
+    account = await open_account(books, OwnerKind.STORE, 10)
+    await moved(books, "deduct_from_accounts", (account, 4, "work"))
+    assert (await expire_at(books, account, 1, HOUR))["seq"] == 3
+    await pass_time(books, passed, account.id)
+    await moved(books, "refund_to_accounts", (account, 4, "work"))
+    assert await grants_of(books, account) == ({5: 4} if passed else {3: 10})
+    assert (await expire_at(books, account, 1, 3 * HOUR))["outcome"] == "ended"
+    ends = await books.fetch(
+        "SELECT expires_at - now() AS lasts FROM grants WHERE account_id = $1 AND seq > 1",
+        account.id,
+    )
+    assert all(end["lasts"] is not None for end in ends), "what has an end does not lose it"
+
+
+async def test_all_is_removed_however_much_it_is(books: asyncpg.Connection) -> None:
+    account = await open_account(books, OwnerKind.STORE, LARGEST)
+    await add(books, account, LARGEST, "as much again", HOUR)
+    remove = (
+        "SELECT outcome, removed, balance FROM remove_from_account($1, NULL, 'all', '', 'admin')"
+    )
+    for outcome in ("removed", "already_removed"):
+        (told,) = await books.fetch(remove, account.id)
+        assert tuple(told) == (outcome, 2 * LARGEST, 0)
+    assert await grants_of(books, account) == {}
