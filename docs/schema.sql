@@ -879,6 +879,9 @@ FUNCTION grants_told_apart(p_grants bigint[], p_next_expiry timestamptz) RETURNS
 -- What grants must have left when credits have come back; null: they cannot have come back so.
 FUNCTION grants_with_return(p_movement movements, p_before bigint[]) RETURNS bigint[];
 
+-- The grants, in their order, but for one.
+FUNCTION grants_without(p_grants bigint[], p_seq bigint) RETURNS bigint[];
+
 -- Sets credits of any accounts, in ascending order, aside. Per item its outcome (held, replayed,
 -- insufficient, conflict), the hold, its end, and the balance after it. Idempotent by request id.
 -- Errors: SC010 unknown account, SC002 amount, SC003 request id, SC011 seconds.

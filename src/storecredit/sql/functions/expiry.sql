@@ -114,8 +114,7 @@ BEGIN
     END IF;
     IF v_left > v_kept THEN
         PERFORM append_movement(p_account_id, 'expiry', v_left - v_kept, 'grant:' || p_seq, 'Expired',
-            add_to_grants(p_account_id, v_account.grants, ARRAY[p_seq, v_kept - v_left]),
-            p_seq, NULL, p_at);
+            grants_without(v_account.grants, p_seq), p_seq, NULL, p_at);
     END IF;
     RETURN (v_kept > 0)::int + (v_left > v_kept)::int;
 END;
@@ -211,10 +210,11 @@ AS $$
 -- Locks: none. grants: what each has left, {seq, credits, ...} in the order in which they are
 --   spent, also where nothing tells them apart. All 0 where there is no such account.
 DECLARE
-    v_grant record;
+    v_grants bigint[];
     v_released bigint;
     v_late bigint[];
     v_gone bigint;
+    v_ended bigint[];
 BEGIN
     SELECT coalesce(m.balance_after, 0), coalesce(m.spent_after, 0),
         coalesce(m.clawed_back_after, 0), coalesce(m.overage_used_after, 0),
@@ -230,23 +230,23 @@ BEGIN
     THEN
         RETURN;
     END IF;
-    SELECT h.released, h.grants, h.late INTO v_released, grants, v_late
+    SELECT h.released, h.grants, h.late INTO v_released, v_grants, v_late
     FROM holds_over(p_account_id, grants, p_at) h;
     balance := balance + v_released;
     held := held - v_released;
-    FOR v_grant IN
-        SELECT g.seq, credits_in_grants(state_of_account.grants, g.seq) AS credits,
-            CASE WHEN g.rollover_until > p_at THEN g.rollover_max ELSE 0 END AS kept
-        FROM generate_series(1, cardinality(state_of_account.grants), 2) i
-        JOIN grants g ON g.account_id = p_account_id AND g.seq = state_of_account.grants[i]
+    SELECT coalesce(sum(e.credits) FILTER (WHERE v.place = 1), 0), array_agg(v.number ORDER BY e.seq, v.place)
+    INTO v_gone, v_ended
+    FROM (
+        SELECT g.seq, v_grants[i + 1] - least(v_grants[i + 1],
+            CASE WHEN g.rollover_until > p_at THEN g.rollover_max ELSE 0 END) AS credits
+        FROM generate_series(1, cardinality(v_grants), 2) i
+        JOIN grants g ON g.account_id = p_account_id AND g.seq = v_grants[i]
         WHERE g.expires_at <= p_at
-    LOOP
-        v_gone := v_grant.credits - least(v_grant.kept, v_grant.credits);
-        balance := balance - v_gone;
-        expired := expired + v_gone;
-        grants := add_to_grants(p_account_id, grants, ARRAY[v_grant.seq, -v_gone]);
-    END LOOP;
-    grants := add_to_grants(p_account_id, grants, v_late);
+    ) e,
+    unnest(ARRAY[e.seq, -e.credits]) WITH ORDINALITY v (number, place);
+    balance := balance - v_gone;
+    expired := expired + v_gone;
+    grants := add_to_grants(p_account_id, v_grants, v_ended || v_late);
 END;
 $$;
 COMMENT ON FUNCTION state_of_account(bigint, timestamptz) IS

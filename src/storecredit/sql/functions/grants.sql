@@ -48,15 +48,17 @@ LANGUAGE plpgsql STABLE
 AS $$
 -- Purpose: what the grants have left when these have more ({seq, credits, ...}; below 0: fewer), in the
 --   order in which they are spent: the lower priority, what expires sooner, promo, the older.
+DECLARE
+    -- Put together once, not again for each element that is read.
+    v_numbers bigint[] := p_grants || p_added;
 BEGIN
     RETURN (
         SELECT coalesce(array_agg(v.number ORDER BY g.priority, g.expires_at NULLS LAST,
             g.kind <> 'promo', g.seq, v.place), '{}')
         FROM (
-            SELECT a.numbers[i] AS seq, sum(a.numbers[i + 1])::bigint AS credits
-            FROM (VALUES (p_grants || p_added)) a (numbers),
-                generate_series(1, cardinality(a.numbers), 2) i
-            GROUP BY a.numbers[i]
+            SELECT v_numbers[i] AS seq, sum(v_numbers[i + 1])::bigint AS credits
+            FROM generate_series(1, cardinality(v_numbers), 2) i
+            GROUP BY v_numbers[i]
         ) l
         JOIN grants g ON g.account_id = p_account_id AND g.seq = l.seq,
         unnest(ARRAY[l.seq, l.credits]) WITH ORDINALITY v (number, place)
@@ -120,6 +122,23 @@ $$;
 COMMENT ON FUNCTION credits_in_grants(bigint[], bigint) IS
     'What one grant has left; 0: nothing.';
 
+CREATE OR REPLACE FUNCTION grants_without(p_grants bigint[], p_seq bigint)
+RETURNS bigint[]
+LANGUAGE plpgsql IMMUTABLE
+AS $$
+-- Purpose: the grants, in their order, but for one. Locks: none.
+BEGIN
+    FOR i IN 1 .. coalesce(cardinality(p_grants), 0) BY 2 LOOP
+        IF p_grants[i] = p_seq THEN
+            RETURN p_grants[:i - 1] || p_grants[i + 2:];
+        END IF;
+    END LOOP;
+    RETURN p_grants;
+END;
+$$;
+COMMENT ON FUNCTION grants_without(bigint[], bigint) IS
+    'The grants, in their order, but for one.';
+
 CREATE OR REPLACE FUNCTION grants_of_account(
     p_account_id bigint, p_balance bigint, p_grants bigint[]
 )
@@ -176,8 +195,7 @@ AS $$
 DECLARE
     v_movement record;
     v_before bigint[];
-    v_taken bigint[] := '{}';
-    v_part bigint;
+    v_after bigint[];
 BEGIN
     -- In the order of the key, so that no plan takes the other one.
     SELECT m.type, m.amount, m.grants_after, m.origin_seq INTO v_movement FROM movements m
@@ -188,16 +206,19 @@ BEGIN
     ELSIF v_movement.grants_after IS NULL THEN
         RETURN NULL;
     END IF;
+    v_after := v_movement.grants_after;
     v_before := (SELECT m.grants_after FROM movements m
                  WHERE m.account_id = p_account_id AND m.seq < p_seq
                  ORDER BY m.account_id DESC, m.seq DESC LIMIT 1);
-    FOR i IN 1 .. coalesce(cardinality(v_before), 0) BY 2 LOOP
-        v_part := v_before[i + 1] - credits_in_grants(v_movement.grants_after, v_before[i]);
-        IF v_part > 0 THEN
-            v_taken := v_taken || ARRAY[v_before[i], v_part];
-        END IF;
-    END LOOP;
-    RETURN v_taken;
+    -- Each list is read once: an account may have thousands of grants.
+    RETURN (
+        SELECT coalesce(array_agg(v.number ORDER BY b.place, v.place), '{}')
+        FROM (SELECT i AS place, v_before[i] AS seq, v_before[i + 1] AS credits
+              FROM generate_series(1, cardinality(v_before), 2) i) b
+        LEFT JOIN (SELECT v_after[i] AS seq, v_after[i + 1] AS credits
+                   FROM generate_series(1, cardinality(v_after), 2) i) a USING (seq),
+        unnest(ARRAY[b.seq, b.credits - coalesce(a.credits, 0)]) WITH ORDINALITY v (number, place)
+        WHERE b.credits > coalesce(a.credits, 0));
 END;
 $$;
 COMMENT ON FUNCTION grants_taken(bigint, bigint) IS

@@ -58,10 +58,9 @@ AS $$
 DECLARE
     v_accounts record := lock_accounts(p_account_ids);
     v_charges record := look_up_charges(p_account_ids, p_request_ids);
-    v_account bigint; k int := 0; v_amount int; v_first int; v_left bigint;
-    v_seq bigint; v_balance bigint; v_spent bigint; v_clawed bigint; v_used bigint;
-    v_outcome text; v_type text; v_effect int[]; v_session_ids uuid[] := v_charges.session_ids;
-    v_has_rest boolean; v_rest movement_rest; v_rests movement_rest[];
+    v_account bigint; k int := 0; v_amount int; v_first int; v_left bigint; v_outcome text;
+    v_seq bigint; v_balance bigint; v_spent bigint; v_clawed bigint; v_used bigint; v_type text;
+    v_effect int[]; v_has_rest boolean; v_rest movement_rest; v_rests movement_rest[];
     -- At the first place of each request in the batch: true once refunded by it.
     v_refunded boolean[] := '{}';
     v_places int[] := '{}'; v_types text[] := '{}'; v_seqs bigint[] := '{}'; v_afters bigint[] := '{}';
@@ -96,7 +95,7 @@ BEGIN
                 v_has_rest := true;
                 v_rest.grants := grants_after_return(v_account, v_balance, v_rest.grants, v_seq + 1,
                     v_charges.seqs[i], v_type, v_left - v_amount, v_amount, clock_timestamp());
-                -- Those before it are there, too: an array begins where something is first put.
+                -- An array begins where something is first put: those before it are to be there, too.
                 v_rests := coalesce(v_rests, array_fill(NULL::movement_rest, ARRAY[cardinality(v_places)]));
                 v_rests[cardinality(v_places) + 1] := v_rest;
             END IF;
@@ -110,7 +109,7 @@ BEGIN
         outcomes := outcomes || v_outcome; balances := balances || v_balance;
     END LOOP;
     PERFORM append_movements(v_places, v_types, v_seqs, v_afters, v_spents, v_claweds, v_useds,
-        p_account_ids, p_amounts, p_request_ids, v_session_ids, p_descriptions, v_rests)
+        p_account_ids, p_amounts, p_request_ids, v_charges.session_ids, p_descriptions, v_rests)
     WHERE cardinality(v_places) > 0;
 END;
 $$;
