@@ -126,6 +126,7 @@ DECLARE
     v_source movements;
     v_kept numeric;
     v_late bigint := credits_in_grants(p_movement.grants_after, p_movement.seq);
+    v_taken bigint[];
     v_part record;
     v_back bigint[] := '{}';
     v_ended_at timestamptz := p_movement.created_at;
@@ -141,10 +142,6 @@ BEGIN
     v_source := CASE v_origin.type
         WHEN 'capture' THEN movement_at(p_movement.account_id, v_origin.origin_seq)
         ELSE v_origin END;
-    IF v_source.grants_after IS NULL THEN
-        RETURN add_to_grants(p_movement.account_id, p_before,
-            room_in_grants(p_movement.account_id, p_before, v_origin.seq, p_movement.amount));
-    END IF;
     -- So many of the credits that were taken stay taken.
     v_kept := CASE movement_role(p_movement.type)
         WHEN 'release' THEN coalesce((
@@ -161,17 +158,19 @@ BEGIN
     IF v_kept < 0 THEN
         RETURN NULL;
     END IF;
+    v_taken := CASE WHEN v_source.grants_after IS NULL
+        THEN room_in_grants(p_movement.account_id, p_before, v_origin.seq, p_movement.amount)
+        ELSE part_of_grants(
+            credits_between(
+                grants_at(v_source.account_id, v_source.seq - 1), v_source.grants_after),
+            v_kept::bigint, p_movement.amount) END;
     FOR v_part IN
         SELECT r.seq, r.credits,
             (SELECT g.expires_at FROM grants g
              WHERE g.account_id = p_movement.account_id AND g.seq = r.seq LIMIT 1) AS expires_at
-        FROM (SELECT part_of_grants(
-                  credits_between(
-                      grants_at(v_source.account_id, v_source.seq - 1), v_source.grants_after),
-                  v_kept::bigint, p_movement.amount) AS grants) t,
-            generate_series(1, cardinality(t.grants), 2) i,
-            LATERAL (SELECT t.grants[i + 1] AS credits, reissued_grant_at(
-                p_movement.account_id, t.grants[i], p_movement.seq) AS seq) r
+        FROM generate_series(1, cardinality(v_taken), 2) i,
+            LATERAL (SELECT v_taken[i + 1] AS credits, reissued_grant_at(
+                p_movement.account_id, v_taken[i], p_movement.seq) AS seq) r
         ORDER BY expires_at NULLS LAST
     LOOP
         IF v_late > 0 AND v_part.expires_at IS NOT NULL THEN

@@ -93,7 +93,7 @@ DECLARE
     v_follows bigint[];
     v_balance_before bigint;
 BEGIN
-    IF v_role IS NULL OR p_seq < 1 OR v_movement.amount NOT BETWEEN 1 AND 2147483647 THEN
+    IF v_role IS NULL OR p_seq < 1 OR v_movement.amount NOT BETWEEN 1 AND 4503599627370495 THEN
         RETURN;  -- that is named for itself
     END IF;
     v_balance_before := (movement_at(p_account_id, p_seq - 1)).balance_after;

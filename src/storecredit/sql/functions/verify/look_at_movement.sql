@@ -8,8 +8,9 @@ CREATE OR REPLACE FUNCTION is_possible_movement(
 RETURNS boolean
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 AS $$
--- The functions take amounts as int; a float8 holds numbers below 2^52 exactly, and a half.
-    SELECT p_amount <= 2147483647
+-- The functions take amounts as int, but remove all that there is; a float8 holds numbers below 2^52
+-- exactly, and a half.
+    SELECT (p_amount <= 2147483647 OR movement_role(p_type) = 'removal')
         AND (p_amount | p_balance_after | p_spent_after) BETWEEN 0 AND 4503599627370495
         AND (p_session_id IS NULL OR movement_role(p_type) IN ('charge', 'return')) IS TRUE;
 $$;
