@@ -52,9 +52,8 @@ AS $$
 --   the balance (`refund`). What was used beyond it comes off the overage used (`overage_refund`)
 --   or, once billed, is given as credits (`overage_credit`). Locks: the accounts, ascending. The items
 --   come in that order, and every array counts from 1. Idempotent by (account, request id).
--- Outcomes: refunded | already_refunded | no_deduction | exceeds_deduction (or more than is left of
---   what was given back in parts). And the balance after each item.
--- Errors: unknown_account; invalid_amount (the whole batch is refused).
+-- Outcomes: refunded | already_refunded | no_deduction | exceeds_deduction (or more than is left after
+--   parts). And the balance after each. Errors: unknown_account; invalid_amount (of the whole batch).
 DECLARE
     v_accounts record := lock_accounts(p_account_ids);
     v_charges record := look_up_charges(p_account_ids, p_request_ids);
