@@ -31,12 +31,13 @@ from storecredit.postgres.schema import privileges
 from storecredit.postgres.servers import Connection
 
 DISCREPANCIES_MAX: Final = 1000
-SLICE_PAGES: Final = 4096
-"""Pages of each table that one statement sums up: 32 MiB, a fraction of a second."""
+SLICE_PAGES: Final = 1024
+"""Pages of each table that one statement sums up: 8 MiB, a fraction of a second, or seconds where
+every movement tells of many grants."""
 FIND_ROWS: Final = 10_000
 """Rows that one statement looks at one by one."""
-FIND_TIMEOUT_SECONDS: Final = 3600.0
-"""For one statement that names discrepancies; the largest looks at all accounts."""
+STATEMENT_TIMEOUT_SECONDS: Final = 3600.0
+"""For one statement; the largest of those that name discrepancies looks at all accounts."""
 
 # The locks are those of any SELECT; taken before the snapshot, so that no table is rewritten
 # between the two. https://www.postgresql.org/docs/18/sql-lock.html
@@ -301,7 +302,7 @@ class _Run:
         self._on_progress(Progress(checked, total))
 
     async def _add(self, table: str, statement: str, args: tuple[object, ...]) -> None:
-        row = await self._connection.fetchrow(statement, *args)
+        row = await self._connection.fetchrow(statement, *args, timeout=STATEMENT_TIMEOUT_SECONDS)
         assert row is not None, "an aggregate has one row"
         sums = dict(row)
         self._rows[table] += sums.pop("rows_read")
@@ -323,7 +324,9 @@ class _Run:
         room = DISCREPANCIES_MAX + 1 - len(self._found)
         if room == 0:
             return
-        rows = await self._connection.fetch(statement, room, *args, timeout=FIND_TIMEOUT_SECONDS)
+        rows = await self._connection.fetch(
+            statement, room, *args, timeout=STATEMENT_TIMEOUT_SECONDS
+        )
         self._found += [
             Discrepancy(
                 kind=DiscrepancyKind(row["kind"]),
