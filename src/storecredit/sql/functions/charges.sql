@@ -28,18 +28,12 @@ $$;
 COMMENT ON FUNCTION are_fresh(bigint[], int[], text[]) IS
     'Whether all requests of a batch are well-formed, unknown to the ledger, and there once.';
 
-CREATE OR REPLACE FUNCTION first_places(
-    p_account_ids bigint[], p_request_ids text[], p_amounts int[] DEFAULT NULL
-)
+CREATE OR REPLACE FUNCTION first_places(p_account_ids bigint[], p_request_ids text[])
 RETURNS int[]
 LANGUAGE plpgsql
 AS $$
 -- Purpose: per item of a batch, the place at which its request stands first in it. Locks: none.
--- Errors: where there are amounts, those of refuse_bad_items.
 BEGIN
-    IF p_amounts IS NOT NULL THEN
-        PERFORM refuse_bad_items(p_amounts, p_request_ids);
-    END IF;
     RETURN (
         SELECT array_agg(w.first_n ORDER BY w.n)
         FROM (SELECT i.n, min(i.n) OVER (PARTITION BY i.account_id, i.request_id)::int AS first_n
@@ -47,7 +41,7 @@ BEGIN
                   AS i (account_id, request_id, n)) w);
 END;
 $$;
-COMMENT ON FUNCTION first_places(bigint[], text[], int[]) IS
+COMMENT ON FUNCTION first_places(bigint[], text[]) IS
     'Per item of a batch, the place at which its request stands first in it.';
 
 CREATE OR REPLACE FUNCTION refuse_bad_items(p_amounts int[], p_request_ids text[])
@@ -93,7 +87,8 @@ DECLARE
 BEGIN
     outcomes := '{}'; balances := '{}';
     IF NOT v_are_fresh THEN
-        v_firsts := first_places(p_account_ids, p_request_ids, p_amounts);
+        PERFORM refuse_bad_items(p_amounts, p_request_ids);
+        v_firsts := first_places(p_account_ids, p_request_ids);
     END IF;
     FOR i IN 1 .. greatest(cardinality(p_account_ids), cardinality(p_amounts)) LOOP
         IF v_account IS NULL OR v_account IS DISTINCT FROM p_account_ids[i] THEN
@@ -101,9 +96,8 @@ BEGIN
             IF v_account IS NULL OR v_accounts.account_ids[k] IS DISTINCT FROM v_account THEN
                 PERFORM refuse_account(p_account_ids, i);
             END IF;
-            v_seq := v_accounts.seqs[k]; v_balance := v_accounts.balances[k];
-            v_spent := v_accounts.spents[k]; v_clawed := v_accounts.clawed_backs[k];
-            v_used := v_accounts.overages_used[k];
+            v_seq := v_accounts.seqs[k]; v_balance := v_accounts.balances[k]; v_spent := v_accounts.spents[k];
+            v_clawed := v_accounts.clawed_backs[k]; v_used := v_accounts.overages_used[k];
         END IF;
         v_amount := p_amounts[i]; v_outcome := NULL;
         IF NOT v_are_fresh THEN

@@ -86,8 +86,7 @@ BEGIN
         v_outcome := CASE WHEN v_charges.amounts[i] IS NULL THEN 'no_deduction'
             WHEN v_amount > v_charges.amounts[i] THEN 'exceeds_deduction'
             WHEN v_charges.are_returned[i] OR v_refunded[v_first] THEN 'already_refunded'
-            WHEN v_amount > v_left THEN 'exceeds_deduction'
-            ELSE 'refunded' END;
+            WHEN v_amount > v_left THEN 'exceeds_deduction' ELSE 'refunded' END;
         IF v_outcome = 'refunded' THEN
             v_type := return_type(v_charges.types[i], v_account, v_charges.seqs[i]);
             IF v_has_rest OR v_charges.have_grants[i] OR v_type = 'overage_credit' THEN
