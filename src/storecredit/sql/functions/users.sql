@@ -24,10 +24,10 @@ AS $$
 --   Idempotent by user: of several first calls at once one makes the user, the others wait here until
 --   that one has committed, and make the user themselves if it was undone. Of several calls that
 --   would give what was withheld, one does. Nothing is given to who is blocked.
--- Outcomes: blocked: the user is, and may not come in. made: now; with p_starter_credits > 0 and nothing withheld a signup_bonus of that many
---   stands in its ledger under the request id 'signup'. given: the user was there, and what was
---   withheld stands there now. there: nothing was to do, whatever it was given then.
---   account_id: the user's account.
+-- Outcomes: blocked: the user is, and may not come in. made: now; with p_starter_credits > 0 and
+--   nothing withheld a signup_bonus of that many stands in its ledger under the request id 'signup'.
+--   given: the user was there, and what was withheld stands there now. there: nothing was to do,
+--   whatever it was given then. account_id: the user's account.
 -- Errors: invalid_amount (p_starter_credits < 0, also for a user who is there).
 BEGIN
     IF p_starter_credits < 0 THEN

@@ -24,11 +24,10 @@ AS $$
                 '%s given back of a deduction of %s', c.returned, c.amount)
             WHEN 'session_mismatch' THEN format('the refund is for session %s, its deduction for %s',
                 coalesce(m.session_id::text, 'none'), coalesce(c.session_id::text, 'none'))
-            WHEN 'refunded_though_billed' THEN format(
-                '%s taken off the overage used, but a bill had closed that overage', m.amount)
-            WHEN 'credited_though_unbilled' THEN format(
-                '%s given as credits for overage, but no bill had closed that overage', m.amount)
-        END
+            WHEN 'refunded_though_billed'
+                THEN m.amount || ' taken off the overage used, but a bill had closed that overage'
+            WHEN 'credited_though_unbilled'
+                THEN m.amount || ' given as credits for overage, but no bill had closed it' END
     FROM movements m
     LEFT JOIN LATERAL (SELECT movement_effect(m.type) AS effect OFFSET 0) e ON true
     LEFT JOIN LATERAL (
@@ -63,8 +62,7 @@ AS $$
              WHEN c.seq > m.seq THEN 'refund_before_deduction' END,
         CASE WHEN c.returned > c.amount THEN 'refund_exceeds_deduction' END,
         CASE WHEN c.seq IS NOT NULL AND m.session_id IS DISTINCT FROM c.session_id
-                OR p.session_id IS NOT NULL
-            THEN 'session_mismatch' END,
+                OR p.session_id IS NOT NULL THEN 'session_mismatch' END,
         CASE WHEN c.seq IS NULL OR e.effect[3] <> 0 THEN NULL
              WHEN e.effect[5] <> 0 AND b.seq IS NOT NULL THEN 'refunded_though_billed'
              WHEN e.effect[5] = 0 AND b.seq IS NULL THEN 'credited_though_unbilled' END
