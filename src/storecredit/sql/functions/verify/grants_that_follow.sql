@@ -139,9 +139,8 @@ BEGIN
     ELSE
         v_origin := movement_at(p_movement.account_id, p_movement.origin_seq);
     END IF;
-    v_source := CASE v_origin.type
-        WHEN 'capture' THEN movement_at(p_movement.account_id, v_origin.origin_seq)
-        ELSE v_origin END;
+    v_source := CASE v_origin.type WHEN 'capture'
+        THEN movement_at(p_movement.account_id, v_origin.origin_seq) ELSE v_origin END;
     -- So many of the credits that were taken stay taken.
     v_kept := CASE movement_role(p_movement.type)
         WHEN 'release' THEN coalesce((
@@ -151,9 +150,8 @@ BEGIN
         ELSE v_origin.amount - credits_returned(
             v_origin.account_id, v_origin.seq, v_origin.request_id, p_movement.seq) END;
     IF p_movement.type = 'hold_expiry' THEN
-        v_ended_at := (SELECT h.expires_at FROM holds h
-            WHERE h.account_id + 0 = p_movement.account_id
-              AND h.request_id = p_movement.request_id LIMIT 1);
+        v_ended_at := (SELECT h.expires_at FROM holds h WHERE h.request_id = p_movement.request_id
+            AND h.account_id + 0 = p_movement.account_id LIMIT 1);
     END IF;
     IF v_kept < 0 THEN
         RETURN NULL;
