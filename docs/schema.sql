@@ -1268,8 +1268,7 @@ FUNCTION expect_expiry(p_account_id bigint, p_expires_at timestamptz) RETURNS vo
 FUNCTION expire_grant(p_account_id bigint, p_seq bigint, p_at timestamptz) RETURNS bigint;
 
 -- Per item of a batch, the place at which its request stands first in it.
-FUNCTION first_places(p_account_ids bigint[], p_request_ids text[], p_amounts int[] DEFAULT NULL)
-    RETURNS int[];
+FUNCTION first_places(p_account_ids bigint[], p_request_ids text[]) RETURNS int[];
 
 -- Lets a store's tier follow its subscriptions. For apply_subscription_state.
 FUNCTION follow_subscriptions(p_account_id bigint, p_plans text[]) RETURNS void;
