@@ -8,8 +8,11 @@ from storecredit.ledger.owners import OwnerKind
 from storecredit.postgres.kept_connections import SETTINGS
 from tests.passing_time import pass_time
 from tests.sql.ledgers import open_account
+from tests.sql.statement_costs import buffers_read
 
 GRANTS = 2000
+USED_UP = 20_000
+PAGES_MAX = 30
 PARTS = 20
 
 
@@ -57,3 +60,23 @@ async def test_thousands_of_grants_are_taken_from_given_back_to_and_told_of(
         )
         assert (told["balance"], told["expired"]) == (balance, left - balance)
         assert sum(told["grants"][1::2]) == balance
+
+
+async def test_grants_that_are_used_up_are_not_read(books: asyncpg.Connection) -> None:
+    account = await open_account(books, OwnerKind.STORE)
+    await books.execute(
+        """INSERT INTO grants (account_id, seq, amount, kind)
+           SELECT $1, i, 1, 'paid' FROM generate_series(1, $2::bigint) i""",
+        account.id,
+        USED_UP,
+    )
+    await books.execute(
+        """INSERT INTO movements (account_id, seq, amount, balance_after, spent_after, type,
+               request_id, grants_after)
+           VALUES ($1, $2::bigint, 1, 2, $2 - 2, 'grant', 'newest', ARRAY[1, 1, $2, 1])""",
+        account.id,
+        USED_UP,
+    )
+    remove = "SELECT * FROM remove_from_account($1, 1, 'some', '', 'admin')"
+    read = await buffers_read(books, remove, account.id)
+    assert 0 < read["grants"] + read["grants_pkey"] <= PAGES_MAX

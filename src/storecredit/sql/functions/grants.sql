@@ -60,7 +60,10 @@ BEGIN
             FROM generate_series(1, cardinality(v_numbers), 2) i
             GROUP BY v_numbers[i]
         ) l
-        JOIN grants g ON g.account_id = p_account_id AND g.seq = l.seq,
+        -- One by one: those that are used up are not read.
+        CROSS JOIN LATERAL (
+            SELECT x.* FROM grants x
+            WHERE x.account_id = p_account_id AND x.seq = l.seq LIMIT 1) g,
         unnest(ARRAY[l.seq, l.credits]) WITH ORDINALITY v (number, place)
         WHERE l.credits <> 0);
 END;
