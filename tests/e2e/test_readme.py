@@ -39,8 +39,10 @@ def test_make_run_serves_a_demo_store_and_the_examples_answer_as_shown(
         spends = f"KEY={key}\n" + adapted(
             README.block("curl -s http://127.0.0.1:8080/api/v1/credits/spend")
         )
-        for _ in range(2):
-            assert run(spends, environment, tmp_path) == README.blocks("json")[1].strip()
+        taken, given_back = README.blocks("json")[1].splitlines()
+        assert run(spends, environment, tmp_path).splitlines() == [taken, given_back]
+        again = run(spends, environment, tmp_path)
+        assert again.splitlines() == [taken.replace('":94', '":96'), given_back]
         reads = f"KEY={key}\n" + adapted(
             README.block("curl -s http://127.0.0.1:8080/api/v1/credits/balance")
         )
@@ -48,6 +50,7 @@ def test_make_run_serves_a_demo_store_and_the_examples_answer_as_shown(
         assert README.blocks("json")[2].strip() in shown
         assert "deduction,1,99,order-1001" in shown
         assert "deduction,5,94,call-2001" in shown
+        assert "refund,2,96,refund-2001" in shown
         operate = run(README.block('export PATH="$PWD/.venv/bin'), environment, tmp_path)
         assert "Hats & Co" in operate
     assert not (tmp_path / "data" / "postgres" / "postmaster.pid").exists()
