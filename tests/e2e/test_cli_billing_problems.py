@@ -41,7 +41,8 @@ async def test_store_overage_sets_the_limit_and_history_shows_what_was_used(
     assert (shown["balance"], shown["overage_used"], shown["overage_limit"]) == ("0", "1", "3")
     page = seller("credits", "history", seller.store_id, "--type", "overage", "--json").json()
     (movement,) = page["items"]
-    assert set(movement) == fields("Transaction")
+    assert set(movement) == fields("OperatorTransaction")
+    assert movement["actor"] is None, "a deduction is nobody's"
     assert (movement["type"], movement["amount"], movement["balance_after"]) == ("overage", 1, 0)
     row = row_of(seller("credits", "history", seller.store_id, "--type", "overage"), "order-1")
     assert {"overage", "1", "0"} <= set(row.split())

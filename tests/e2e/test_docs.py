@@ -79,6 +79,50 @@ def test_the_b2c_page_answers_as_shown(
     assert again[0]["result"]["data"]["json"]["balance"] == 9
 
 
+def test_the_b2c_page_helps_a_user_and_erases_one(
+    tmp_path: Path, environment: dict[str, str], port: int
+) -> None:
+    (user_id,) = set(re.findall(r'(?:"sub": "|user erase )([0-9a-f-]{36})', B2C.text))
+    with serving(B2C.block("export STORECREDIT_JWT_SECRET"), environment, tmp_path):
+        # The page's own token is the user's: who calls is whom the operator helps.
+        calls = B2C.block("TOKEN=$(").replace("127.0.0.1:8080", f"127.0.0.1:{port}")
+        run(calls, environment, tmp_path)
+        listing, *helping, block, unblock = B2C.block("storecredit user list").splitlines()
+        # Below 1 there is none; with 9 credits it is listed first.
+        assert run(listing, environment, tmp_path) == ""
+        near = listing.replace("--below 1 ", "--below 10 ")
+        assert user_id in run(near, environment, tmp_path)
+
+        show, history, credits, add = (run(each, environment, tmp_path) for each in helping)
+        assert re.search(r"^status +active$", show, re.MULTILINE)
+        assert re.search(r"^balance +9$", show, re.MULTILINE)
+        assert {"deduction", "signup_bonus", "look-1"} <= set(history.split())
+        assert re.search(r"^total_spent +1$", credits, re.MULTILINE)
+        assert "The balance is 14." in add
+        assert "for the trouble" in run(helping[1], environment, tmp_path)
+
+        assert re.search(r"^status +blocked$", run(block, environment, tmp_path), re.MULTILINE)
+        until(lambda: is_refused(run(calls, environment, tmp_path)), "the blocked user is refused")
+        assert re.search(r"^status +active$", run(unblock, environment, tmp_path), re.MULTILINE)
+        until(lambda: not is_refused(run(calls, environment, tmp_path)), "the user is let in")
+
+        erased = run(B2C.block("storecredit user erase"), environment, tmp_path)
+        assert re.search(r"^status +erased$", erased, re.MULTILINE)
+        until(lambda: is_refused(run(calls, environment, tmp_path)), "the erased user is refused")
+        shown = run(helping[0], environment, tmp_path)
+        assert re.search(r"^erased_at +\d{4}-", shown, re.MULTILINE)
+
+
+def is_refused(shown: str) -> bool:
+    """Whether each call was refused as forbidden: a change is known within a second."""
+    codes = {
+        each["error"]["json"]["data"]["code"] if "error" in each else None
+        for each in results(shown)
+    }
+    assert codes <= {"FORBIDDEN", None}, shown
+    return codes == {"FORBIDDEN"}
+
+
 # docs/paddle.md
 
 
@@ -302,6 +346,8 @@ def test_the_paddle_page_sets_up_sells_and_shows_what_needs_a_look(
                 ["TOKEN=$(python3", "-"],
                 ["npm", "i"],
                 ["curl", "-s"],
+                ["storecredit", "user"],
+                ["storecredit", "user"],
             ],
         ),
         (

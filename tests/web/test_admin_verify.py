@@ -100,10 +100,14 @@ async def test_a_movement_that_vanished_since_the_last_time_is_missed(
 ) -> None:
     assert data_of(await operator.get(PATH))["clean"]
     await admin.execute("DELETE FROM storecredit.movements WHERE type = 'grant'")
-    [missing] = data_of(await operator.get(PATH))["discrepancies"]
+    missing, grant = data_of(await operator.get(PATH))["discrepancies"]
     assert missing["kind"] == "movements_missing"
     assert (missing["store_id"], missing["user_id"]) == (None, None)
     assert missing["detail"].endswith(", which an earlier `verify` counted, 1 is missing")
+    # The terms on which the credits came in are still there, and say whose they were.
+    assert grant["kind"] == "grant_without_movement"
+    assert (grant["store_id"], grant["seq"]) == (store.store_id, 1)
+    assert grant["detail"] == "terms of a grant of 100 credits, which no movement begins"
 
 
 async def test_verifying_changes_nothing_and_is_no_hindrance(
