@@ -77,6 +77,10 @@ async def test_grants_that_are_used_up_are_not_read(books: asyncpg.Connection) -
         account.id,
         USED_UP,
     )
-    remove = "SELECT * FROM remove_from_account($1, 1, 'some', '', 'admin')"
-    read = await buffers_read(books, remove, account.id)
-    assert 0 < read["grants"] + read["grants_pkey"] <= PAGES_MAX
+    other = await open_account(books, OwnerKind.STORE)
+    for call in (
+        "SELECT * FROM remove_from_account($1, 1, 'some', '', 'admin') WHERE $2 > 0",
+        "SELECT * FROM transfer_credits($1, $2, 1, 'some', '', 'admin')",
+    ):
+        read = await buffers_read(books, call, account.id, other.id)
+        assert 0 < read["grants"] + read["grants_pkey"] <= PAGES_MAX, call

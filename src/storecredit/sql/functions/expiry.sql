@@ -29,7 +29,8 @@ BEGIN
         ORDER BY h.account_id, h.expires_at, h.hold_id LIMIT 1;
         SELECT g.seq, g.expires_at INTO v_grant
         FROM generate_series(1, cardinality(v_grants), 2) i
-        JOIN grants g ON g.account_id = p_account_id AND g.seq = v_grants[i]
+        CROSS JOIN LATERAL (SELECT x.* FROM grants x
+            WHERE x.account_id = p_account_id AND x.seq = v_grants[i] LIMIT 1) g
         WHERE g.expires_at <= p_at
         ORDER BY g.expires_at, g.seq LIMIT 1;
         EXIT WHEN v_hold.hold_id IS NULL AND v_grant.seq IS NULL;
@@ -43,7 +44,8 @@ BEGIN
     END LOOP;
     UPDATE accounts a SET next_expiry = least(
         (SELECT min(g.expires_at) FROM generate_series(1, cardinality(v_grants), 2) i
-         JOIN grants g ON g.account_id = p_account_id AND g.seq = v_grants[i]),
+         CROSS JOIN LATERAL (SELECT x.* FROM grants x
+             WHERE x.account_id = p_account_id AND x.seq = v_grants[i] LIMIT 1) g),
         (SELECT h.expires_at FROM holds h
          WHERE h.account_id = p_account_id AND h.ended_at IS NULL
          ORDER BY h.account_id, h.expires_at, h.hold_id LIMIT 1))
@@ -240,7 +242,8 @@ BEGIN
         SELECT g.seq, v_grants[i + 1] - least(v_grants[i + 1],
             CASE WHEN g.rollover_until > p_at THEN g.rollover_max ELSE 0 END) AS credits
         FROM generate_series(1, cardinality(v_grants), 2) i
-        JOIN grants g ON g.account_id = p_account_id AND g.seq = v_grants[i]
+        CROSS JOIN LATERAL (SELECT x.* FROM grants x
+            WHERE x.account_id = p_account_id AND x.seq = v_grants[i] LIMIT 1) g
         WHERE g.expires_at <= p_at
     ) e,
     unnest(ARRAY[e.seq, -e.credits]) WITH ORDINALITY v (number, place);

@@ -362,7 +362,8 @@ BEGIN
     -- One that had nothing left is in nobody's mind any more.
     PERFORM expect_expiry(p_account_id, (
         SELECT min(g.expires_at) FROM generate_series(1, cardinality(v_back), 2) i
-        JOIN grants g ON g.account_id = p_account_id AND g.seq = v_back[i]));
+        CROSS JOIN LATERAL (SELECT x.* FROM grants x
+            WHERE x.account_id = p_account_id AND x.seq = v_back[i] LIMIT 1) g));
     RETURN add_to_grants(p_account_id, v_grants, v_back);
 END;
 $$;
@@ -393,7 +394,8 @@ BEGIN
     v_grants := add_to_grants(p_account_id, v_grants, ARRAY[p_seq, p_amount]);
     SELECT count(DISTINCT (g.priority, g.kind, g.expires_at)) INTO v_terms
     FROM generate_series(1, cardinality(v_grants), 2) i
-    JOIN grants g ON g.account_id = p_account_id AND g.seq = v_grants[i];
+    CROSS JOIN LATERAL (SELECT x.* FROM grants x
+        WHERE x.account_id = p_account_id AND x.seq = v_grants[i] LIMIT 1) g;
     RETURN CASE WHEN p_grants IS NOT NULL OR v_terms > 1 OR p_expires_at IS NOT NULL THEN v_grants END;
 END;
 $$;

@@ -109,7 +109,8 @@ BEGIN
         CASE WHEN bool_and(g.expires_at IS NOT NULL) THEN max(g.expires_at) END AS expires_at
     INTO v_terms
     FROM generate_series(1, cardinality(v_taken), 2) i
-    JOIN grants g ON g.account_id = p_from AND g.seq = v_taken[i];
+    CROSS JOIN LATERAL (SELECT x.* FROM grants x
+        WHERE x.account_id = p_from AND x.seq = v_taken[i] LIMIT 1) g;
     PERFORM append_movement(p_from, 'transfer_out', p_amount, p_request_id, p_description,
         grants_after_taking(p_from, from_balance, v_from.grants, p_amount, NULL),
         p_actor => p_actor);
