@@ -104,7 +104,7 @@ async def test_a_store_comes_with_its_account_and_its_opening_credits(
         "active",
     )
     assert await rows(admin, "SELECT * FROM store_credits") == [
-        (store.store_id, 100, 100, 0, 1, 0, 0, 0)
+        (store.store_id, 100, 100, 0, 1, *[0] * 6)
     ]
     assert await rows(
         admin,
@@ -117,7 +117,7 @@ async def test_a_store_comes_with_its_account_and_its_opening_credits(
 async def test_a_store_without_opening_credits_has_none_and_no_ledger_row(
     store: Store, admin: asyncpg.Connection
 ) -> None:
-    assert await rows(admin, "SELECT * FROM store_credits") == [(store.store_id, *[0] * 7)]
+    assert await rows(admin, "SELECT * FROM store_credits") == [(store.store_id, *[0] * 10)]
     assert await admin.fetchval("SELECT count(*) FROM store_credit_transactions") == 0
 
 
