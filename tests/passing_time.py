@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Final
 
-import asyncpg
+from storecredit.postgres.servers import Connection
 
 _MOMENTS: Final[Mapping[str, tuple[str, ...]]] = {
     "accounts": ("created_at", "next_expiry"),
@@ -20,7 +20,7 @@ _MOMENTS: Final[Mapping[str, tuple[str, ...]]] = {
 }
 
 
-async def pass_time(superuser: asyncpg.Connection, time: timedelta, *account_ids: int) -> None:
+async def pass_time(superuser: Connection, time: timedelta, *account_ids: int) -> None:
     """Let so much time pass for these accounts; for all of them where none is named."""
     async with superuser.transaction():
         for table, columns in _MOMENTS.items():

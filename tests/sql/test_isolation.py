@@ -16,7 +16,7 @@ from tests.conftest import connect_as_superuser
 from tests.sql.generations import complete, create_one, session, start
 from tests.sql.interface import INTERFACES, claw_back, deduct, refund
 from tests.sql.ledgers import account_of, open_account, snapshot, sqlstate_of
-from tests.sql.paired_owners import BATCHES, KINDS, OUTSIDE, SINGLES, Item, Play, Step
+from tests.sql.paired_owners import BATCHES, KINDS, OUTSIDE, SINGLES, STORIES, Item, Play, Step
 
 REQUESTS = 4
 """So few that batches are full of replays, doubles and conflicts."""
@@ -49,6 +49,15 @@ OF_BILLS = {
     "record_overage_charge",
     "note_overage_failure",
 }
+COMES_TO = {
+    "refund_spends": "refunded",
+    "end_holds": "ended",
+    "extend_hold": "extended",
+    "expire_credits": "ended",
+    "set_grant_expiry": "set",
+    "transfer_credits": "transferred",
+    "remove_from_account": "removed",
+}
 DOORS = """
     SELECT p.proname, p.proargnames[1] AS argument FROM pg_proc p
     WHERE p.pronamespace = $1::text::regnamespace AND p.provolatile = 'v'
@@ -68,28 +77,35 @@ ITEMS = st.builds(
 )
 # What begins and ends work comes more often than what is done now and then.
 FUNCTIONS = [*BATCHES, *BATCHES, "create_generations", "fail_generations", *SINGLES, *OUTSIDE]
+# Callers send the items in ascending order of their accounts.
+BATCH = st.lists(ITEMS, min_size=1, max_size=6).map(
+    lambda items: tuple(sorted(items, key=lambda item: item.account))
+)
 STEPS = st.lists(
     st.builds(
-        Step,
-        st.sampled_from(FUNCTIONS),
-        # Callers send the items in ascending order of their accounts.
-        st.lists(ITEMS, min_size=1, max_size=6).map(
-            lambda items: tuple(sorted(items, key=lambda item: item.account))
-        ),
+        lambda functions, items: [Step(function, items) for function in functions],
+        st.sampled_from([(function,) for function in FUNCTIONS]) | st.sampled_from(STORIES),
+        BATCH,
     ),
     min_size=1,
     max_size=8,
-)
+).map(lambda stories: [step for story in stories for step in story])
 
 
-async def play(url: str, openings: Sequence[tuple[int, int]], steps: Sequence[Step]) -> None:
+async def play(
+    url: str, openings: Sequence[tuple[int, int]], steps: Sequence[Step]
+) -> list[tuple[object, ...]]:
+    """Play both, compare them, and say what came of the last step."""
     connection = await connect_as_superuser(url)
     try:
         of_one_id = await Play.begin(connection, openings, one_id=True)
         of_their_own = await Play.begin(connection, openings, one_id=False)
+        answers = []
         for step in steps:
-            assert await of_one_id.together(step) == await of_their_own.apart(step)
+            answers = await of_one_id.together(step)
+            assert answers == await of_their_own.apart(step)
             assert await of_one_id.written() == await of_their_own.written()
+        return answers
     finally:
         await connection.close()
 
@@ -102,12 +118,23 @@ def test_a_store_and_a_user_of_one_id_fare_as_owners_of_their_own_who_were_calle
     asyncio.run(play(books_url, openings, steps))
 
 
+@pytest.mark.parametrize("story", STORIES)
+async def test_what_follows_on_another_call_comes_to_something(
+    books_url: str, story: tuple[str, ...]
+) -> None:
+    # A request of their own: one that hands credits on is used up at the account that gets them.
+    items = tuple(Item(place, place, content=0, amount=1) for place in range(len(KINDS)))
+
+    answers = await play(books_url, [(5, 0)] * len(KINDS), [Step(each, items) for each in story])
+
+    assert [answer[0] for answer in answers] == [COMES_TO[story[-1]]] * len(KINDS)
+
+
 async def test_every_door_of_an_account_is_played(books: Connection) -> None:
     doors = await books.fetch(DOORS, "storecredit")
 
-    of_accounts = {
-        row["proname"] for row in doors if row["argument"] in {"p_account_id", "p_account_ids"}
-    }
+    names = {"p_account_id", "p_account_ids", "p_from"}
+    of_accounts = {row["proname"] for row in doors if row["argument"] in names}
     assert of_accounts == {*BATCHES, *SINGLES} | OF_BILLS
 
 
