@@ -125,8 +125,14 @@ def machine_line(machine: dict[str, Any]) -> str:
         f"{machine['system']} {machine['kernel']}; Python {machine['python']}, PostgreSQL "
         f"{machine['postgresql']}; {machine['file_system']}, fdatasync in "
         f"{machine['fdatasync_microseconds']} µs; "
-        f"commit {machine['commit']}."
+        f"{_load(machine)}commit {machine['commit']}."
     )
+
+
+def _load(machine: dict[str, Any]) -> str:
+    """How busy it was with other things, if the run noted it."""
+    load = machine.get("load_average_before")
+    return "" if load is None else f"load average {load} before; "
 
 
 def document(results: Sequence[Result], machine: dict[str, Any], plan: Plan) -> dict[str, Any]:

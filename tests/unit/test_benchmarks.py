@@ -58,6 +58,12 @@ MACHINE = {
 PLAN = Plan(rounds=3, seconds=1, short=True)
 
 
+def test_the_line_of_the_machine_says_how_busy_it_was_where_that_was_noted() -> None:
+    assert "load average" not in report.machine_line(MACHINE)
+    busy = report.machine_line(MACHINE | {"load_average_before": 7.19})
+    assert busy.endswith("; load average 7.19 before; commit abc.")
+
+
 def test_a_ratio_is_taken_round_by_round() -> None:
     assert ratios([50.0, 10.0], [100.0, 40.0]) == (0.5, 0.25)
     with pytest.raises(ValueError, match="longer"):
