@@ -27,8 +27,6 @@ class Lot:
     """How many live on, and until when."""
     stands_for: "Lot | None" = None
     """What the operator made of it, by another end."""
-    is_pool: bool = False
-    """Without an end, since the operator took it away."""
 
     def order(self) -> tuple[int, float, bool, int]:
         """Where it stands among those that are spent."""
@@ -196,7 +194,7 @@ class AccountModel:
 def _reissued(source: Lot | None) -> Lot | None:
     while source is not None and source.stands_for is not None:
         source = source.stands_for
-    return None if source is None or source.is_pool else source
+    return source
 
 
 def credits_in(parts: list[Part]) -> int:

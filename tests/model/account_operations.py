@@ -295,11 +295,11 @@ class ClawBack:
 
 @dataclass(frozen=True)
 class Reissue:
-    """What is left of a grant that expires gets another end; never where it is None."""
+    """What is left of a grant that expires gets another end."""
 
     name: str
     clock: Clock
-    expires: int | None
+    expires: int
 
     async def send(self, connection: Connection, account_id: int) -> Told:
         row = await connection.fetchrow(
@@ -308,7 +308,7 @@ class Reissue:
                WHERE m.account_id = $1 AND m.request_id = $2 AND m.type = 'grant'""",
             account_id,
             self.name,
-            None if self.expires is NEVER else self.clock.moment(self.expires),
+            self.clock.moment(self.expires),
         )
         return (None,) if row is None else (row["outcome"], row["credits"])
 
@@ -318,10 +318,14 @@ class Reissue:
             return (None,)
         left = lot.left
         if left == 0:
-            return ("ended", 0)
+            # Asked again, it tells of the grant that took its place.
+            other = lot.stands_for
+            if other is None:
+                return ("ended", 0)
+            is_same = other.left > 0 and other.expires == self.expires
+            return ("set" if is_same else "ended", other.left)
         if lot.expires == self.expires:
             return ("set", left)
         lot.left = 0
         lot.stands_for = model.add(left, self.expires, priority=lot.priority, is_promo=lot.is_promo)
-        lot.is_pool = lot.stands_for is None
         return ("set", left)

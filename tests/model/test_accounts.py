@@ -19,7 +19,7 @@ from storecredit.ledger.verify import verify
 from storecredit.postgres.pool import Database
 from storecredit.postgres.servers import Connection, connect
 from tests.conftest import SEARCH_PATH, connect_as_superuser
-from tests.model.account_model import NEVER, POOL_PRIORITY, AccountModel
+from tests.model.account_model import NEVER, AccountModel
 from tests.model.account_operations import (
     Add,
     ClawBack,
@@ -163,12 +163,7 @@ class Life:
         return ClawBack(self._name(), self._chance.randint(1, 10), origin)
 
     def _reissue(self) -> Operation:
-        name = self._known({**self.model.lot_of})
-        lot = self.model.lot_of.get(name)
-        ends: list[int | None] = [self._later(60)]
-        if lot and lot.priority == POOL_PRIORITY:
-            ends.append(NEVER)
-        return Reissue(name, self.clock, self._chance.choice(ends))
+        return Reissue(self._known({**self.model.lot_of}), self.clock, self._later(60))
 
 
 @pytest.fixture

@@ -142,7 +142,7 @@ OPENERS: dict[str, tuple[Opener, dict[str, Forgeries]]] = {
     "payer": (open_store_that_pays, IN_MONEY),
 }
 # The same table and the same sums as a store's, and the longest of all.
-LONG = {("user", "movements")}
+LONG = {("user", "movements"), ("overage", "movements")}
 CASES = [
     pytest.param(
         *(open_account, table, forgeries),

@@ -372,6 +372,36 @@ COMMENT ON FUNCTION give_back_to_grants(
     'What grants have left when credits come back to those they were taken from; what has expired '
     'meanwhile lives on for its grace.';
 
+CREATE OR REPLACE FUNCTION are_terms_of_all(
+    p_account_id bigint, p_balance bigint, p_kind text, p_priority int
+)
+RETURNS boolean
+LANGUAGE plpgsql STABLE
+AS $$
+-- Purpose: whether all credits of an account whose credits nothing tells apart have this kind and
+--   priority. They are all of the same, so one grant tells: the newest, which is spent last; where
+--   a movement told what each had left since then, one that it told of. Locks: none.
+DECLARE
+    v_told record;
+    v_terms grants;
+BEGIN
+    SELECT m.seq, m.grants_after INTO v_told FROM movements m
+    WHERE m.account_id + 0 = p_account_id AND m.grants_after IS NOT NULL
+    ORDER BY m.account_id + 0 DESC, m.seq DESC LIMIT 1;
+    SELECT g.* INTO v_terms FROM grants g
+    WHERE g.account_id = p_account_id
+    ORDER BY g.account_id DESC, g.seq DESC LIMIT 1;
+    IF v_terms.seq <= v_told.seq AND cardinality(v_told.grants_after) > 0 THEN
+        SELECT g.* INTO v_terms FROM grants g
+        WHERE g.account_id = p_account_id AND g.seq = v_told.grants_after[1];
+    END IF;
+    RETURN p_balance = 0
+        OR (v_terms.kind, v_terms.priority) IS NOT DISTINCT FROM (p_kind, p_priority);
+END;
+$$;
+COMMENT ON FUNCTION are_terms_of_all(bigint, bigint, text, int) IS
+    'Whether all credits of an account that nothing tells apart have this kind and priority.';
+
 CREATE OR REPLACE FUNCTION grants_after_addition(
     p_account_id bigint, p_balance bigint, p_grants bigint[], p_seq bigint, p_amount bigint,
     p_kind text, p_priority int DEFAULT 100, p_expires_at timestamptz DEFAULT NULL,
@@ -386,17 +416,17 @@ AS $$
 -- Returns: null where nothing tells the credits apart: one kind, one priority, and none expires.
 DECLARE
     -- Before the new one is there: it would be taken for the newest of those that had the balance.
-    v_grants bigint[] := grants_of_account(p_account_id, p_balance, p_grants);
-    v_terms int;
+    v_grants bigint[];
+    v_is_like_all boolean := p_grants IS NULL AND p_expires_at IS NULL
+        AND are_terms_of_all(p_account_id, p_balance, p_kind, p_priority);
 BEGIN
+    IF NOT v_is_like_all THEN
+        v_grants := grants_of_account(p_account_id, p_balance, p_grants);
+    END IF;
     PERFORM write_grant(p_account_id, p_seq, p_amount, p_kind, p_priority, p_expires_at, p_grace,
         p_rollover_max, p_rollover_until);
-    v_grants := add_to_grants(p_account_id, v_grants, ARRAY[p_seq, p_amount]);
-    SELECT count(DISTINCT (g.priority, g.kind, g.expires_at)) INTO v_terms
-    FROM generate_series(1, cardinality(v_grants), 2) i
-    CROSS JOIN LATERAL (SELECT x.* FROM grants x
-        WHERE x.account_id = p_account_id AND x.seq = v_grants[i] LIMIT 1) g;
-    RETURN CASE WHEN p_grants IS NOT NULL OR v_terms > 1 OR p_expires_at IS NOT NULL THEN v_grants END;
+    RETURN CASE WHEN NOT v_is_like_all
+        THEN add_to_grants(p_account_id, v_grants, ARRAY[p_seq, p_amount]) END;
 END;
 $$;
 COMMENT ON FUNCTION grants_after_addition(
