@@ -565,6 +565,10 @@ FUNCTION apply_subscription_state(p_provider text, p_subscription_id text, p_tra
 -- Whether so many credits can stand as what grants have left.
 FUNCTION are_possible_grants(p_grants bigint[], p_balance bigint) RETURNS boolean;
 
+-- Whether all credits of an account that nothing tells apart have this kind and priority.
+FUNCTION are_terms_of_all(p_account_id bigint, p_balance bigint, p_kind text, p_priority int)
+    RETURNS boolean;
+
 -- Whether something tells the credits of these grants apart.
 FUNCTION are_told_apart(p_account_id bigint, p_grants bigint[]) RETURNS boolean;
 
