@@ -101,15 +101,16 @@ class Servers:
         *,
         as_app: bool = True,
         settings: Mapping[str, str] | None = None,
-        command_seconds: float = COMMAND_TIMEOUT_SECONDS,
+        command_seconds: float | None = None,
     ) -> asyncpg.Connection:
         """Open one connection; as the application's role unless `as_app` is false.
 
         `settings` are the session's, besides ours; the application's statements are given up after
-        `command_seconds` unless they say otherwise. Raises DatabaseUnavailable, or
+        `command_seconds`, COMMAND_TIMEOUT_SECONDS where it is None. Raises DatabaseUnavailable, or
         DatabaseMisconfigured when the login is refused.
         """
         count = len(self._url.servers)
+        seconds = COMMAND_TIMEOUT_SECONDS if command_seconds is None else command_seconds
         refusals: list[str] = []
         for number in range(self._primary, self._primary + count):
             place = number % count
@@ -118,7 +119,7 @@ class Servers:
                     place,
                     as_app=as_app,
                     settings=settings or {},
-                    command_seconds=command_seconds if as_app else None,
+                    command_seconds=seconds if as_app else None,
                 )
             except DatabaseUnavailable as error:
                 if count == 1:
