@@ -44,10 +44,9 @@ class Spend:
     amount: int
     left: list[Part]
     """What was not given back, in the order in which it was taken."""
-    is_generation: bool = False
     is_capture: bool = False
     is_returned: bool = False
-    """Under its own id; a generation has failed."""
+    """Under its own id."""
 
 
 @dataclass

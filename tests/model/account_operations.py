@@ -99,7 +99,7 @@ class Take:
     def expect(self, model: AccountModel) -> Told:
         known = model.spends.get(self.name)
         if known or self.name in model.holds or self.name in model.refunds:
-            is_same = known and known.amount == self.amount and not known.is_generation
+            is_same = known and known.amount == self.amount
             is_replay = is_same and not (known and known.is_capture)
             return ("replayed" if is_replay else "conflict", model.balance)
         taken = model.take(self.amount)
@@ -127,7 +127,7 @@ class RefundPart:
 
     def expect(self, model: AccountModel) -> Told:
         spend = model.spends.get(self.spend)
-        if spend is None or spend.is_generation:
+        if spend is None:
             return ("no_spend", None, None, model.balance)
         left = credits_in(spend.left)
         if self.name in model.refunds:

@@ -5,6 +5,7 @@ And amounts beyond what one request can name.
 
 from datetime import timedelta
 from typing import Any
+from uuid import uuid4
 
 import asyncpg
 import pytest
@@ -113,3 +114,27 @@ async def test_all_is_removed_however_much_it_is(books: asyncpg.Connection) -> N
         (told,) = await books.fetch(remove, account.id)
         assert tuple(told) == (outcome, 2 * LARGEST, 0)
     assert await grants_of(books, account) == {}
+
+
+async def test_what_comes_back_to_a_used_up_grant_ends_with_it(
+    books: asyncpg.Connection, kind: OwnerKind
+) -> None:
+    account = await open_account(books, kind)
+    await add(books, account, 10, "soon", HOUR)
+    await add(books, account, 20, "later", 48 * HOUR)
+    spend = "SELECT * FROM spend_credits($1, $2, $3, $4, NULL, NULL)"
+    await books.fetchrow(spend, [account.id], [10], ["work"], [b"f"])
+    hold = "SELECT * FROM hold_credits($1, $2, $3, $4, $5, $6, NULL, NULL)"
+    await books.fetchrow(hold, [account.id], [uuid4()], [5], ["aside"], [b"f"], [60])
+    await pass_time(books, timedelta(minutes=2), account.id)
+    # The hold is over; the next to end is the later grant, since nothing is left of the other.
+    assert await books.fetchval("SELECT expire_credits($1)", [account.id]) == 1
+    refund = "SELECT * FROM refund_spends($1, $2, $3, $4)"
+    await books.fetchrow(refund, [account.id], ["work"], ["back"], [None])
+
+    await pass_time(books, HOUR, account.id)
+
+    state = "SELECT balance, expired FROM state_of_account($1)"
+    assert tuple(await books.fetchrow(state, account.id) or ()) == (20, 10)
+    assert await books.fetchval("SELECT expire_credits($1)", [account.id]) == 1
+    assert tuple(await books.fetchrow(state, account.id) or ()) == (20, 10)
