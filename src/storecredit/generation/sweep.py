@@ -168,7 +168,7 @@ class Sweep:
                     await self._erasure.settle(user_id)
                 except (OSError, StatementRefused) as error:
                     # It stays due; the others must not stay with it.
-                    log.error("erasure_not_settled", reason=str(error))  # noqa: TRY400
+                    log.error("erasure_not_settled", reason=str(error))  # noqa: TRY400 - the reason says it
 
     async def _delete_strays(self) -> None:
         if time.monotonic() < self._strays_due_at:
