@@ -695,8 +695,8 @@ FUNCTION dismiss_billing_problem(p_provider text, p_id text) RETURNS boolean;
 -- replayed, hold_ended, exceeds_hold, not_found), the hold as it is now, and the balance. Errors:
 -- SC010 unknown account, SC002 amount.
 FUNCTION end_holds(p_account_ids bigint[], p_hold_ids uuid[], p_actions text[], p_amounts int[],
-    OUT outcomes text[], OUT statuses text[], OUT captureds bigint[], OUT amounts bigint[],
-    OUT ended_ats timestamptz[], OUT balances bigint[]) RETURNS record;
+    p_actors text[] DEFAULT NULL, OUT outcomes text[], OUT statuses text[], OUT captureds bigint[],
+    OUT amounts bigint[], OUT ended_ats timestamptz[], OUT balances bigint[]) RETURNS record;
 
 -- Adds jobs in the caller's transaction; one whose key has a living job is left out.
 FUNCTION enqueue_jobs(p_entrypoint text, p_keys text[], p_payloads bytea[]) RETURNS void;
@@ -891,8 +891,8 @@ FUNCTION grants_without(p_grants bigint[], p_seq bigint) RETURNS bigint[];
 -- Errors: SC010 unknown account, SC002 amount, SC003 request id, SC011 seconds.
 FUNCTION hold_credits(p_account_ids bigint[], p_hold_ids uuid[], p_amounts int[],
     p_request_ids text[], p_fingerprints bytea[], p_seconds int[], p_descriptions text[],
-    p_metadatas json[], OUT outcomes text[], OUT hold_ids uuid[], OUT expires_ats timestamptz[],
-    OUT balances bigint[]) RETURNS record;
+    p_metadatas json[], p_actors text[] DEFAULT NULL, OUT outcomes text[], OUT hold_ids uuid[],
+    OUT expires_ats timestamptz[], OUT balances bigint[]) RETURNS record;
 
 -- What open holds give back whose time is over at a moment.
 FUNCTION holds_over(p_account_id bigint, p_grants bigint[], p_at timestamptz, OUT released bigint,
@@ -1038,8 +1038,8 @@ FUNCTION record_verification(p_verified_at timestamptz, p_discrepancies int,
 -- what may still be, and the balance. Idempotent by request id. Errors: SC010 unknown account,
 -- SC002 amount, SC003 request id.
 FUNCTION refund_spends(p_account_ids bigint[], p_spend_request_ids text[], p_request_ids text[],
-    p_amounts int[], OUT outcomes text[], OUT amounts bigint[], OUT refundables bigint[],
-    OUT balances bigint[]) RETURNS record;
+    p_amounts int[], p_actors text[] DEFAULT NULL, OUT outcomes text[], OUT amounts bigint[],
+    OUT refundables bigint[], OUT balances bigint[]) RETURNS record;
 
 -- Gives back what requests of any accounts, in ascending order, had taken; each once. Per item its
 -- outcome (refunded, already_refunded, no_deduction, exceeds_deduction) and the balance after it.
@@ -1116,8 +1116,9 @@ FUNCTION some_grant_ends_by(p_account_id bigint, p_grants bigint[], p_at timesta
 -- insufficient, conflict), the balance after it, and what it was charged as (balance or overage).
 -- Idempotent by request id. Errors: SC010 unknown account, SC002 amount, SC003 request id.
 FUNCTION spend_credits(p_account_ids bigint[], p_amounts int[], p_request_ids text[],
-    p_fingerprints bytea[], p_descriptions text[], p_metadatas json[], OUT outcomes text[],
-    OUT balances bigint[], OUT charged_as text[]) RETURNS record;
+    p_fingerprints bytea[], p_descriptions text[], p_metadatas json[],
+    p_actors text[] DEFAULT NULL, OUT outcomes text[], OUT balances bigint[],
+    OUT charged_as text[]) RETURNS record;
 
 -- What an account has spent after a moment, less what was given back after it.
 FUNCTION spent_since(p_account_id bigint, p_since timestamptz) RETURNS bigint;
@@ -1231,7 +1232,8 @@ FUNCTION append_movement(p_account_id bigint, p_type text, p_amount bigint, p_re
 FUNCTION append_movements(p_places int[], p_types text[], p_seqs bigint[], p_balances bigint[],
     p_spents bigint[], p_clawed_backs bigint[], p_overages_used bigint[], p_account_ids bigint[],
     p_amounts bigint[], p_request_ids text[], p_session_ids uuid[], p_descriptions text[],
-    p_rests movement_rest[] DEFAULT NULL_rest[], p_is_guarded boolean DEFAULT false) RETURNS void;
+    p_rests movement_rest[] DEFAULT NULL_rest[], p_actors text[] DEFAULT NULL,
+    p_is_guarded boolean DEFAULT false) RETURNS void;
 
 -- Whether all requests of a batch are well-formed, unknown to the ledger, and there once.
 FUNCTION are_fresh(p_account_ids bigint[], p_amounts int[], p_request_ids text[]) RETURNS boolean;
@@ -1251,7 +1253,7 @@ FUNCTION book_payment_by_hand(p_payment payments, p_description text, p_actor te
 -- already_deducted, conflict, insufficient.
 FUNCTION charge_accounts(p_account_ids bigint[], p_amounts int[], p_request_ids text[],
     p_session_ids uuid[], p_descriptions text[], p_type text DEFAULT 'deduction',
-    OUT outcomes text[], OUT balances bigint[]) RETURNS record;
+    p_actors text[] DEFAULT NULL, OUT outcomes text[], OUT balances bigint[]) RETURNS record;
 
 -- What an item comes to whose request was charged before; null: it was not.
 FUNCTION charged_before(p_account_id bigint, p_request_id text, p_amount int, p_type text,
@@ -1263,7 +1265,7 @@ FUNCTION credits_of_adjustment(p_payment payments, p_is_full boolean, p_amount b
 
 -- Ends a hold: what is captured is spent, the rest goes back to the grants it came from.
 FUNCTION end_hold(p_account_id bigint, p_hold_id uuid, p_status text, p_captured bigint,
-    p_at timestamptz) RETURNS holds;
+    p_at timestamptz, p_actor text DEFAULT NULL) RETURNS holds;
 
 -- Remembers that something of an account ends at a moment.
 FUNCTION expect_expiry(p_account_id bigint, p_expires_at timestamptz) RETURNS void;
@@ -1349,7 +1351,7 @@ FUNCTION payment_of(p_provider text, p_transaction_id text) RETURNS payments;
 
 -- Gives back a part of one spend. Outcome: refunded, replayed, no_spend, exceeds_spend, conflict.
 FUNCTION refund_part(p_account_id bigint, p_spend_request_id text, p_request_id text, p_amount int,
-    OUT outcome text, OUT refunded bigint, OUT refundable bigint) RETURNS record;
+    p_actor text, OUT outcome text, OUT refunded bigint, OUT refundable bigint) RETURNS record;
 
 -- Refuses a batch for an account that there is not (SC010), or for its order.
 FUNCTION refuse_account(p_account_ids bigint[], p_place int) RETURNS void;

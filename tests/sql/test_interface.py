@@ -69,6 +69,21 @@ async def interface(app: asyncpg.Connection, request: pytest.FixtureRequest) -> 
     return Interface(app, request.param, user_id)
 
 
+async def test_the_ledger_tells_which_operator_made_a_movement(interface: Interface) -> None:
+    kind = "store" if interface.prefix else "user"
+    await interface.call("deduct", 1, "r1")
+    await interface.connection.execute(
+        f"SELECT add_to_account(account_of('{kind}', $1), 5, 'grant', 'sorry', p_actor => 'ann')",
+        interface.owner_id,
+    )
+    rows = await interface.connection.fetch(
+        f"""SELECT request_id, actor FROM public.{interface.prefix}credit_transactions
+            WHERE {interface.id_name} = $1 ORDER BY seq DESC LIMIT 2""",
+        interface.owner_id,
+    )
+    assert [tuple(row) for row in rows] == [("sorry", "ann"), ("r1", None)]
+
+
 async def test_every_function_does_what_it_did_with_its_defaults(interface: Interface) -> None:
     deduction = "deduction" if interface.prefix else "generation"
 

@@ -1,8 +1,15 @@
 """Who made a movement, where an operator did: told to the operator, and to no store."""
 
+import asyncio
+from datetime import timedelta
+
 import asyncpg
 
+from storecredit.web.paths import encoded_request
+from tests.passing_time import pass_time
 from tests.web.doors import OPERATOR_TOKEN, Operator, StoreClient, bearer, data_of
+from tests.web.holding import keyed
+from tests.web.spends import spend
 from tests.web.users import UserClient
 
 
@@ -64,3 +71,56 @@ async def test_the_operator_reads_who_made_what_and_the_store_does_not(
         assert "admin" not in csv.text
     listed = await user.query("credits.getTransactions")
     assert "actor" not in listed.text
+
+
+async def test_what_the_operator_spends_and_holds_for_a_user_is_the_admins(
+    operator: Operator, store: StoreClient, user: UserClient, admin: asyncpg.Connection
+) -> None:
+    """Also where it shares its batch with what stores do themselves."""
+    await user.balance()
+    of_user = f"/users/{user.user_id}"
+
+    async def held(request_id: str) -> str:
+        answer = await operator.send(
+            "POST", f"{of_user}/holds", headers=keyed(request_id), json={"amount": 2}
+        )
+        return f"{of_user}/holds/{data_of(answer, 201)['hold_id']}"
+
+    for times in ("before", "with grants told apart"):
+        for name in (f"user's, {times}", f"again, {times}"):
+            answers = await asyncio.gather(
+                *(spend(store, f"{name} {place}", 1) for place in range(2)),
+                operator.send("POST", f"{of_user}/spend", headers=keyed(name), json={"amount": 1}),
+                *(spend(store, f"{name} {place}", 1) for place in range(2, 4)),
+            )
+            assert {answer.status_code for answer in answers} == {201}
+        back = f"{of_user}/spend/{encoded_request(name)}/refund"
+        data_of(await operator.send("POST", back, headers=keyed(f"back, {times}")), 201)
+        data_of(await operator.post(f"{await held(f'captured, {times}')}/capture", amount=1))
+        data_of(await operator.send("POST", f"{await held(f'released, {times}')}/release"))
+        gift = {"amount": 5, "type": "grant", "request_id": f"gift, {times}"}
+        data_of(
+            await operator.post(f"{of_user}/credits", **gift, expires_at="2126-01-01T00:00:00Z"),
+            201,
+        )
+    await held("to expire")
+    await pass_time(admin, timedelta(minutes=11))
+    await admin.execute(
+        "SELECT storecredit.expire_credits(array_agg(account_id)) FROM storecredit.accounts"
+    )
+    rows = await admin.fetch(
+        """SELECT DISTINCT a.owner_kind, m.type, m.actor
+           FROM storecredit.movements m JOIN storecredit.accounts a USING (account_id)"""
+    )
+    assert {tuple(row) for row in rows} == {
+        ("store", "grant", "admin"),
+        ("store", "deduction", None),
+        ("user", "signup_bonus", None),
+        ("user", "deduction", "admin"),
+        ("user", "refund", "admin"),
+        ("user", "hold", "admin"),
+        ("user", "capture", "admin"),
+        ("user", "release", "admin"),
+        ("user", "grant", "admin"),
+        ("user", "hold_expiry", None),
+    }

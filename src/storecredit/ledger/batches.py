@@ -2,11 +2,19 @@
 
 import hashlib
 from collections.abc import Sequence
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import msgspec
 
 T = TypeVar("T")
+
+
+class Moved(Protocol):
+    """An item of a batch that moves credits."""
+
+    @property
+    def actor(self) -> str | None:
+        """The operator who moves them; None: their owner does."""
 
 
 def fingerprint(*content: object) -> bytes:
@@ -23,6 +31,12 @@ def ascending(account_ids: Sequence[int]) -> list[int]:
     Of one account they stay in order of arrival.
     """
     return sorted(range(len(account_ids)), key=account_ids.__getitem__)
+
+
+def actors(items: Sequence[Moved]) -> list[str | None] | None:
+    """Who makes each item of a batch; None where no operator makes any, as is the rule."""
+    named = [item.actor for item in items]
+    return named if any(named) else None
 
 
 def as_sent(places: Sequence[int], answers: Sequence[T]) -> list[T]:

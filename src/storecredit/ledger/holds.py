@@ -13,7 +13,8 @@ from uuid import UUID
 import msgspec
 from uuid_utils.compat import uuid7
 
-from storecredit.ledger.batches import as_sent, ascending, fingerprint
+from storecredit.ledger.batches import actors, as_sent, ascending, fingerprint
+from storecredit.ledger.credits import Cause
 from storecredit.ledger.hold_records import HoldStatus
 from storecredit.ledger.owners import Account
 from storecredit.postgres.group_commit import Bounds, GroupCommit
@@ -110,13 +111,15 @@ class _Hold(msgspec.Struct, frozen=True):
     seconds: int
     description: str
     metadata: str | None
+    actor: str | None
 
 
 class _End(msgspec.Struct, frozen=True):
     account_id: int
     hold_id: UUID
     action: Literal["capture", "release"]
-    amount: int | None = None
+    amount: int | None
+    actor: str | None
 
 
 class _Extend(msgspec.Struct, frozen=True):
@@ -154,11 +157,10 @@ class Holds:
     async def hold(
         self,
         account: Account,
-        request_id: str,
         amount: int,
+        cause: Cause,
         *,
         seconds: int = SECONDS_DEFAULT,
-        description: str = "",
         metadata: dict[str, str] | None = None,
     ) -> HoldOutcome:
         """Set credits aside for 1 to `SECONDS_MAX` seconds, once per request id.
@@ -169,28 +171,34 @@ class Holds:
             account_id=account.id,
             hold_id=uuid7(),
             amount=amount,
-            request_id=request_id,
-            fingerprint=fingerprint(amount, seconds, description, metadata),
+            request_id=cause.request_id,
+            fingerprint=fingerprint(amount, seconds, cause.description, metadata),
             seconds=seconds,
-            description=description,
+            description=cause.description,
             metadata=None if metadata is None else msgspec.json.encode(metadata).decode(),
+            actor=cause.actor,
         )
         outcome = await self._hold.submit(account.id, item)
         if isinstance(outcome, Insufficient):
             self._metrics.credits_refused.inc()
         return outcome
 
-    async def capture(self, account: Account, hold_id: UUID, amount: int | None) -> EndOutcome:
+    async def capture(
+        self, account: Account, hold_id: UUID, amount: int | None, actor: str | None = None
+    ) -> EndOutcome:
         """Spend `amount` of a hold, all of it if None; the rest goes back at once."""
-        item = _End(account.id, hold_id, "capture", amount)
+        item = _End(account.id, hold_id, "capture", amount, actor)
         outcome = await self._end.submit(account.id, item)
         if isinstance(outcome, Ended) and not outcome.is_replay:
             self._metrics.credits_deducted.inc(outcome.captured)
         return outcome
 
-    async def release(self, account: Account, hold_id: UUID) -> EndOutcome:
+    async def release(
+        self, account: Account, hold_id: UUID, actor: str | None = None
+    ) -> EndOutcome:
         """Give all of a hold back."""
-        return await self._end.submit(account.id, _End(account.id, hold_id, "release"))
+        item = _End(account.id, hold_id, "release", None, actor)
+        return await self._end.submit(account.id, item)
 
     async def extend(self, account: Account, hold_id: UUID, seconds: int) -> ExtendOutcome:
         """Let a hold last so many seconds from now on, or as long as it would have if longer."""
@@ -201,7 +209,7 @@ async def _hold_all(connection: Connection, items: Sequence[_Hold]) -> Sequence[
     places = ascending([item.account_id for item in items])
     ordered = [items[place] for place in places]
     row = await connection.fetchrow(
-        "SELECT * FROM hold_credits($1, $2, $3, $4, $5, $6, $7, $8)",
+        "SELECT * FROM hold_credits($1, $2, $3, $4, $5, $6, $7, $8, $9)",
         [item.account_id for item in ordered],
         [item.hold_id for item in ordered],
         [item.amount for item in ordered],
@@ -210,6 +218,7 @@ async def _hold_all(connection: Connection, items: Sequence[_Hold]) -> Sequence[
         [item.seconds for item in ordered],
         [item.description for item in ordered],
         [item.metadata for item in ordered],
+        actors(ordered),
     )
     if row is None:
         raise AssertionError("holding credits has one answer")
@@ -237,11 +246,12 @@ async def _end_all(connection: Connection, items: Sequence[_End]) -> Sequence[En
     places = ascending([item.account_id for item in items])
     ordered = [items[place] for place in places]
     row = await connection.fetchrow(
-        "SELECT * FROM end_holds($1, $2, $3, $4)",
+        "SELECT * FROM end_holds($1, $2, $3, $4, $5)",
         [item.account_id for item in ordered],
         [item.hold_id for item in ordered],
         [item.action for item in ordered],
         [item.amount for item in ordered],
+        actors(ordered),
     )
     if row is None:
         raise AssertionError("ending holds has one answer")

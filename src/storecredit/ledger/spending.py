@@ -11,7 +11,7 @@ from typing import Final, assert_never
 
 import msgspec
 
-from storecredit.ledger.batches import as_sent, ascending, fingerprint
+from storecredit.ledger.batches import actors, as_sent, ascending, fingerprint
 from storecredit.ledger.outcomes import ChargedAs
 from storecredit.ledger.owners import Account
 from storecredit.ledger.spend_records import SpendRecord, read_spend
@@ -28,12 +28,16 @@ BATCHES_WAITING_MAX: Final = 100
 
 
 class Spend(msgspec.Struct, frozen=True):
-    """What is to be taken, and why. The request id names it for ever."""
+    """What is to be taken, and why. The request id names it for ever.
+
+    `actor`: the operator who takes it; None: the owner spends it itself.
+    """
 
     request_id: str
     amount: int
     description: str = ""
     metadata: dict[str, str] | None = None
+    actor: str | None = None
 
 
 class Spent(msgspec.Struct, frozen=True):
@@ -98,12 +102,17 @@ class _Item(msgspec.Struct, frozen=True):
         content = fingerprint(spend.amount, spend.description, spend.metadata)
         return cls(account.id, spend, content)
 
+    @property
+    def actor(self) -> str | None:
+        return self.spend.actor
+
 
 class _Refund(msgspec.Struct, frozen=True):
     account_id: int
     spend_request_id: str
     request_id: str
     amount: int | None
+    actor: str | None
 
 
 class Spending:
@@ -158,13 +167,18 @@ class Spending:
         return outcomes
 
     async def refund(
-        self, account: Account, spend_request_id: str, request_id: str, amount: int | None
+        self,
+        account: Account,
+        spend_request_id: str,
+        request_id: str,
+        amount: int | None,
+        actor: str | None = None,
     ) -> RefundOutcome:
         """Give back `amount` of a spend, None: all that is left; once per request id.
 
-        Raises like `spend`.
+        `actor`: the operator who gives it back, if not the owner. Raises like `spend`.
         """
-        refund = _Refund(account.id, spend_request_id, request_id, amount)
+        refund = _Refund(account.id, spend_request_id, request_id, amount, actor)
         outcome = await self._refunds.submit(account.id, refund)
         if isinstance(outcome, Refunded) and not outcome.replayed:
             self._metrics.credits_refunded.inc(outcome.amount)
@@ -201,13 +215,14 @@ async def _spend_all(connection: Connection, items: Sequence[_Item]) -> list[Spe
     places = ascending([item.account_id for item in items])
     ordered = [items[place] for place in places]
     row = await connection.fetchrow(
-        "SELECT * FROM spend_credits($1, $2, $3, $4, $5, $6)",
+        "SELECT * FROM spend_credits($1, $2, $3, $4, $5, $6, $7)",
         [item.account_id for item in ordered],
         [item.spend.amount for item in ordered],
         [item.spend.request_id for item in ordered],
         [item.fingerprint for item in ordered],
         [item.spend.description for item in ordered],
         [_json(item.spend.metadata) for item in ordered],
+        actors(ordered),
     )
     if row is None:
         raise AssertionError("spending has one answer")
@@ -244,11 +259,12 @@ async def _refund_all(connection: Connection, items: Sequence[_Refund]) -> list[
     places = ascending([item.account_id for item in items])
     ordered = [items[place] for place in places]
     row = await connection.fetchrow(
-        "SELECT * FROM refund_spends($1, $2, $3, $4)",
+        "SELECT * FROM refund_spends($1, $2, $3, $4, $5)",
         [item.account_id for item in ordered],
         [item.spend_request_id for item in ordered],
         [item.request_id for item in ordered],
         [item.amount for item in ordered],
+        actors(ordered),
     )
     if row is None:
         raise AssertionError("refunding spends has one answer")

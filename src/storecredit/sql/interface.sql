@@ -51,7 +51,7 @@ COMMENT ON VIEW {interface}.store_credits IS
 
 CREATE OR REPLACE VIEW {interface}.store_credit_transactions AS
 SELECT a.owner_id AS store_id, m.seq, m.created_at, m.amount, m.balance_after, m.session_id, m.type,
-    m.request_id, m.description
+    m.request_id, m.description, m.actor
 FROM accounts a JOIN movements m ON m.account_id = a.account_id
 WHERE a.owner_kind = 'store';
 COMMENT ON VIEW {interface}.store_credit_transactions IS
@@ -110,7 +110,7 @@ COMMENT ON VIEW {interface}.user_credits IS
 CREATE OR REPLACE VIEW {interface}.credit_transactions AS
 SELECT a.owner_id AS user_id, m.seq, m.created_at, m.amount, m.balance_after, m.session_id,
     CASE m.type WHEN 'deduction' THEN 'generation' ELSE m.type END AS type,
-    m.request_id, m.description
+    m.request_id, m.description, m.actor
 FROM accounts a JOIN movements m ON m.account_id = a.account_id
 WHERE a.owner_kind = 'user';
 COMMENT ON VIEW {interface}.credit_transactions IS

@@ -12,6 +12,7 @@ from litestar.params import FromPath, FromQuery, JSONBody
 
 from storecredit.ledger.hold_records import HoldStatus
 from storecredit.web import holds
+from storecredit.web.access import ADMIN_ACTOR
 from storecredit.web.envelope import Envelope, ErrorCode
 from storecredit.web.hold_views import (
     CaptureBody,
@@ -50,7 +51,8 @@ async def create_hold(
     """Sets credits of the user aside until they are captured or released, or their time is over."""
     account = await charged_user(parts, user_id)
     address = f"/api/admin/users/{user_id}/holds"
-    return (await holds.hold(request.scope, parts, account, data, address)).response()
+    made = await holds.hold(request.scope, parts, account, data, address, ADMIN_ACTOR)
+    return made.response()
 
 
 @post(
@@ -69,7 +71,7 @@ async def capture_hold(
 ) -> Response[Envelope[HoldOver]]:
     """Spends what is held, or `amount` of it; the rest goes back to the balance at once."""
     account = await account_of_user(parts, user_id)
-    return (await holds.capture(parts, account, hold_id, data)).response()
+    return (await holds.capture(parts, account, hold_id, data, ADMIN_ACTOR)).response()
 
 
 @post(
@@ -83,7 +85,8 @@ async def release_hold(
     parts: NamedDependency[Parts], user_id: FromPath[UUID], hold_id: HoldId
 ) -> Response[Envelope[HoldOver]]:
     """Gives all that is held back to the balance."""
-    return (await holds.release(parts, await account_of_user(parts, user_id), hold_id)).response()
+    account = await account_of_user(parts, user_id)
+    return (await holds.release(parts, account, hold_id, ADMIN_ACTOR)).response()
 
 
 @post(

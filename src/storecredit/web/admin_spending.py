@@ -10,7 +10,7 @@ from litestar import Request, Response, get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody
 
-from storecredit.web.access import ADMIN
+from storecredit.web.access import ADMIN, ADMIN_ACTOR
 from storecredit.web.envelope import Envelope, ErrorCode
 from storecredit.web.openapi import example, operator_errors
 from storecredit.web.parts import Parts
@@ -45,7 +45,8 @@ async def spend_user_credits(
     """As a store spends its own. The request id makes a retry safe; it is the user's alone."""
     account = await charged_user(parts, user_id)
     path = f"{ADMIN}/users/{user_id}/spend"
-    return (await spend_from(account, request.scope, parts, data, path)).response()
+    spent = await spend_from(account, request.scope, parts, data, path, ADMIN_ACTOR)
+    return spent.response()
 
 
 @post(
@@ -70,7 +71,8 @@ async def refund_user_spend(
 ) -> Response[Envelope[RefundMade]]:
     """In parts, if need be, never more than was taken; all that is left if no amount is sent."""
     account = await account_of_user(parts, user_id)
-    return (await refund_to(account, request.scope, parts, spend_request_id, data)).response()
+    refunded = await refund_to(account, request.scope, parts, spend_request_id, data, ADMIN_ACTOR)
+    return refunded.response()
 
 
 @get(

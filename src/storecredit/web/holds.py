@@ -14,6 +14,7 @@ from litestar.params import FromQuery, JSONBody, PathParameter
 from litestar.types import HTTPScope
 
 from storecredit import telemetry
+from storecredit.ledger.credits import Cause
 from storecredit.ledger.hold_records import HoldStatus
 from storecredit.ledger.holds import (
     Ended,
@@ -185,16 +186,23 @@ async def list_holds(
 
 
 async def hold(
-    scope: HTTPScope, parts: Parts, account: Account, body: HoldBody, address: str
+    scope: HTTPScope,
+    parts: Parts,
+    account: Account,
+    body: HoldBody,
+    address: str,
+    actor: str | None = None,
 ) -> Success[HoldMade]:
-    """Set credits aside; `address` is that of the account's holds. Raises Failure."""
+    """Set credits aside; `address` is that of the account's holds.
+
+    `actor`: the operator who does so; None: the owner itself. Raises Failure.
+    """
     request_id = visit_of(scope).request_id
     outcome = await parts.holds.hold(
         account,
-        request_id,
         body.amount,
+        Cause(request_id, body.description or "", actor),
         seconds=body.expires_in_seconds,
-        description=body.description or "",
         metadata=body.metadata,
     )
     match outcome:
@@ -227,18 +235,24 @@ async def _status(parts: Parts, account: Account, hold_id: UUID) -> HoldStatus:
 
 
 async def capture(
-    parts: Parts, account: Account, hold_id: str, body: CaptureBody | None
+    parts: Parts,
+    account: Account,
+    hold_id: str,
+    body: CaptureBody | None,
+    actor: str | None = None,
 ) -> Success[HoldOver]:
     """Spend what is held, or some of it. Raises Failure."""
     id_ = _known_form(hold_id)
     amount = None if body is None else body.amount
-    return _over(id_, await parts.holds.capture(account, id_, amount))
+    return _over(id_, await parts.holds.capture(account, id_, amount, actor))
 
 
-async def release(parts: Parts, account: Account, hold_id: str) -> Success[HoldOver]:
+async def release(
+    parts: Parts, account: Account, hold_id: str, actor: str | None = None
+) -> Success[HoldOver]:
     """Give back what is held. Raises Failure."""
     id_ = _known_form(hold_id)
-    return _over(id_, await parts.holds.release(account, id_))
+    return _over(id_, await parts.holds.release(account, id_, actor))
 
 
 async def extend(

@@ -91,12 +91,20 @@ async def spend(scope: HTTPScope, parts: Parts, body: SpendBody) -> Success[Spen
 
 
 async def spend_from(
-    account: Account, scope: HTTPScope, parts: Parts, body: SpendBody, path: str
+    account: Account,
+    scope: HTTPScope,
+    parts: Parts,
+    body: SpendBody,
+    path: str,
+    actor: str | None = None,
 ) -> Success[SpendMade]:
-    """Spend an owner's credits; below `path` the spend can be read."""
+    """Spend an owner's credits; below `path` the spend can be read.
+
+    `actor`: the operator who spends them; None: the owner itself.
+    """
     request_id = visit_of(scope).request_id
     telemetry.bind(amount=body.amount)
-    outcome = await parts.spending.spend(account, _spend(request_id, body))
+    outcome = await parts.spending.spend(account, _spend(request_id, body, actor))
     match outcome:
         case Spent(balance, charged_as, replayed):
             made = SpendMade(request_id, body.amount, balance, charged_as)
@@ -153,8 +161,8 @@ def _moved(made: Made, headers: dict[str, str], *, replayed: bool) -> Success[Ma
     return Success(made, 201, headers)
 
 
-def _spend(request_id: str, body: SpendBody | SpendItem) -> Spend:
-    return Spend(request_id, body.amount, body.description or "", body.metadata)
+def _spend(request_id: str, body: SpendBody | SpendItem, actor: str | None = None) -> Spend:
+    return Spend(request_id, body.amount, body.description or "", body.metadata, actor)
 
 
 def _answer(spend: Spend, outcome: SpendOutcome) -> SpendAnswer:
@@ -206,12 +214,17 @@ async def refund_spend(
 
 
 async def refund_to(
-    account: Account, scope: HTTPScope, parts: Parts, spend_part: str, body: RefundBody | None
+    account: Account,
+    scope: HTTPScope,
+    parts: Parts,
+    spend_part: str,
+    body: RefundBody | None,
+    actor: str | None = None,
 ) -> Success[RefundMade]:
-    """Give back to an owner; `spend_part` of the path names the spend."""
+    """Give back to an owner; `spend_part` of the path names the spend, `actor` as of a spend."""
     spend_request_id, request_id = _known_request(spend_part), visit_of(scope).request_id
     outcome = await parts.spending.refund(
-        account, spend_request_id, request_id, body.amount if body else None
+        account, spend_request_id, request_id, body.amount if body else None, actor
     )
     match outcome:
         case Refunded(amount, refundable, balance, replayed):

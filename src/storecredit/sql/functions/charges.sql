@@ -65,7 +65,8 @@ COMMENT ON FUNCTION refuse_bad_items(int[], text[]) IS
 
 CREATE OR REPLACE FUNCTION charge_accounts(
     p_account_ids bigint[], p_amounts int[], p_request_ids text[], p_session_ids uuid[],
-    p_descriptions text[], p_type text DEFAULT 'deduction', OUT outcomes text[], OUT balances bigint[]
+    p_descriptions text[], p_type text DEFAULT 'deduction', p_actors text[] DEFAULT NULL,
+    OUT outcomes text[], OUT balances bigint[]
 )
 LANGUAGE plpgsql
 AS $$
@@ -129,11 +130,11 @@ BEGIN
         outcomes := outcomes || v_outcome; balances := balances || v_balance;
     END LOOP;
     PERFORM append_movements(v_places, v_types, v_seqs, v_afters, v_spents, v_claweds, v_useds,
-        p_account_ids, p_amounts, p_request_ids, p_session_ids, p_descriptions, v_rests)
+        p_account_ids, p_amounts, p_request_ids, p_session_ids, p_descriptions, v_rests, p_actors)
     WHERE cardinality(v_places) > 0;
 END;
 $$;
-COMMENT ON FUNCTION charge_accounts(bigint[], int[], text[], uuid[], text[], text) IS
+COMMENT ON FUNCTION charge_accounts(bigint[], int[], text[], uuid[], text[], text, text[]) IS
     'Takes credits for requests of any accounts, in order. '
     'Outcome per item: deducted, overage, already_deducted, conflict, insufficient.';
 

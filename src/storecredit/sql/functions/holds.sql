@@ -10,6 +10,7 @@ CREATE OR REPLACE FUNCTION hold_credits(
     p_seconds int[],
     p_descriptions text[],
     p_metadatas json[],
+    p_actors text[] DEFAULT NULL,
     OUT outcomes text[],
     OUT hold_ids uuid[],
     OUT expires_ats timestamptz[],
@@ -24,6 +25,7 @@ SET enable_bitmapscan = off
 AS $$
 -- Purpose: for requests of any accounts: set credits aside, of the balance only. Locks: the accounts,
 --   ascending; the items come in that order. Idempotent by (account, request id).
+-- p_actors: per item the operator who makes it; null: the owner does.
 -- Outcomes: held | replayed (the hold that this request made before, which may have ended since)
 --   | insufficient (nothing written) | conflict (the request id was used for something else).
 -- Errors: unknown_account, invalid_amount, invalid_request_id, invalid_terms (not 1 s to 7 days).
@@ -36,7 +38,7 @@ BEGIN
         PERFORM raise_credit_error('invalid_terms', 'a hold lasts 1 s to 7 days');
     END IF;
     v_charged := charge_accounts(p_account_ids[:], p_amounts[:], p_request_ids[:], NULL,
-        p_descriptions[:], 'hold');
+        p_descriptions[:], 'hold', p_actors[:]);
     v_at := clock_timestamp();
     INSERT INTO holds
         (account_id, hold_id, seq, amount, created_at, expires_at, request_id, fingerprint,
@@ -72,7 +74,7 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION hold_credits(
-    bigint[], uuid[], int[], text[], bytea[], int[], text[], json[]) IS
+    bigint[], uuid[], int[], text[], bytea[], int[], text[], json[], text[]) IS
     'Sets credits of any accounts, in ascending order, aside. Per item its outcome (held, replayed, '
     'insufficient, conflict), the hold, its end, and the balance after it. Idempotent by request id. '
     'Errors: SC010 unknown account, SC002 amount, SC003 request id, SC011 seconds.';
@@ -82,6 +84,7 @@ CREATE OR REPLACE FUNCTION end_holds(
     p_hold_ids uuid[],
     p_actions text[],
     p_amounts int[],
+    p_actors text[] DEFAULT NULL,
     OUT outcomes text[],
     OUT statuses text[],
     OUT captureds bigint[],
@@ -97,7 +100,8 @@ SET enable_seqscan = off
 SET enable_bitmapscan = off
 AS $$
 -- Purpose: capture holds (an amount, or all where it is null; the rest goes back) or release them.
--- Locks: the accounts, ascending; the items come in that order. Idempotent by hold.
+-- Locks: the accounts, ascending; the items come in that order. Idempotent by hold. p_actors: as of
+--   hold_credits.
 -- Outcomes: ended | replayed (it had ended by the same action, with the same amount) | hold_ended
 --   (otherwise: `status` says how; one whose time is over has expired) | exceeds_hold (nothing was
 --   written) | not_found. And the hold as it is now, and the balance.
@@ -128,7 +132,7 @@ BEGIN
         IF outcomes[i] = 'ended' THEN
             v_hold := end_hold(v_hold.account_id, v_hold.hold_id,
                 CASE p_actions[i] WHEN 'capture' THEN 'captured' ELSE 'released' END, v_captured,
-                v_at);
+                v_at, p_actors[i]);
         END IF;
         statuses[i] := v_hold.status;
         captureds[i] := v_hold.captured;
@@ -138,13 +142,14 @@ BEGIN
     END LOOP;
 END;
 $$;
-COMMENT ON FUNCTION end_holds(bigint[], uuid[], text[], int[]) IS
+COMMENT ON FUNCTION end_holds(bigint[], uuid[], text[], int[], text[]) IS
     'Captures or releases holds of any accounts, in ascending order. Per item its outcome (ended, '
     'replayed, hold_ended, exceeds_hold, not_found), the hold as it is now, and the balance. '
     'Errors: SC010 unknown account, SC002 amount.';
 
 CREATE OR REPLACE FUNCTION end_hold(
-    p_account_id bigint, p_hold_id uuid, p_status text, p_captured bigint, p_at timestamptz
+    p_account_id bigint, p_hold_id uuid, p_status text, p_captured bigint, p_at timestamptz,
+    p_actor text DEFAULT NULL
 )
 RETURNS holds
 LANGUAGE plpgsql
@@ -163,7 +168,7 @@ BEGIN
     RETURNING h.* INTO STRICT v_hold;
     IF p_captured > 0 THEN
         PERFORM append_movement(p_account_id, 'capture', p_captured, v_hold.request_id,
-            v_hold.description, v_account.grants, v_hold.seq);
+            v_hold.description, v_account.grants, v_hold.seq, p_actor);
         v_account := lock_account(p_account_id);
     END IF;
     v_rest := v_hold.amount - p_captured;
@@ -175,12 +180,12 @@ BEGIN
                 v_account.seq + 1, v_hold.seq,
                 part_of_grants(grants_taken(p_account_id, v_hold.seq), p_captured, v_rest),
                 v_rest, p_at),
-            v_hold.seq, NULL, v_moved_at);
+            v_hold.seq, p_actor, v_moved_at);
     END IF;
     RETURN v_hold;
 END;
 $$;
-COMMENT ON FUNCTION end_hold(bigint, uuid, text, bigint, timestamptz) IS
+COMMENT ON FUNCTION end_hold(bigint, uuid, text, bigint, timestamptz, text) IS
     'Ends a hold: what is captured is spent, the rest goes back to the grants it came from.';
 
 CREATE OR REPLACE FUNCTION extend_hold(

@@ -16,6 +16,7 @@ CREATE OR REPLACE FUNCTION append_movements(
     p_session_ids uuid[],
     p_descriptions text[],
     p_rests movement_rest[] DEFAULT NULL,
+    p_actors text[] DEFAULT NULL,
     p_is_guarded boolean DEFAULT false
 )
 RETURNS void
@@ -23,7 +24,7 @@ LANGUAGE plpgsql
 AS $$
 -- Purpose: write the movements at these places of a batch. The first seven arrays have one element
 --   per movement: its place in the batch, its type, and the account's state after it; the others one
---   per item of the batch.
+--   per item of the batch, p_rests one per movement again. p_actors: null: no operator made any.
 -- Locks: none of its own. Not idempotent. Errors: those of the table; serialization_failure where the
 --   caller's transaction is none of READ COMMITTED, and its snapshot is older than the movement that
 --   was the newest: the key refuses to follow the one before, and the transaction is to be run again.
@@ -32,14 +33,14 @@ BEGIN
         BEGIN
             PERFORM append_movements(p_places, p_types, p_seqs, p_balances, p_spents,
                 p_clawed_backs, p_overages_used, p_account_ids, p_amounts, p_request_ids,
-                p_session_ids, p_descriptions, p_rests, p_is_guarded => true);
+                p_session_ids, p_descriptions, p_rests, p_actors, p_is_guarded => true);
             RETURN;
         EXCEPTION WHEN unique_violation THEN
             RAISE EXCEPTION 'credits of this account have moved since this transaction began: run it again'
                 USING ERRCODE = 'serialization_failure';
         END;
     END IF;
-    IF p_rests IS NOT NULL THEN
+    IF p_rests IS NOT NULL OR p_actors IS NOT NULL THEN
         INSERT INTO movements
             (account_id, seq, created_at, type, amount, balance_after, spent_after,
              clawed_back_after, overage_used_after, held_after, expired_after, removed_after,
@@ -47,7 +48,8 @@ BEGIN
         SELECT p_account_ids[m.place], m.seq, coalesce(m.moved_at, now()), m.type,
             p_amounts[m.place], m.balance, m.spent, nullif(m.clawed_back, 0),
             nullif(m.overage_used, 0), nullif(m.held, 0), nullif(m.expired, 0),
-            nullif(m.removed, 0), m.grants, m.origin_seq, m.actor, p_request_ids[m.place],
+            nullif(m.removed, 0), m.grants, m.origin_seq,
+            coalesce(m.actor, p_actors[m.place]), p_request_ids[m.place],
             p_session_ids[m.place], coalesce(p_descriptions[m.place], '')
         FROM unnest(p_places, p_types, p_seqs, p_balances, p_spents, p_clawed_backs,
                     p_overages_used, p_rests)
@@ -67,7 +69,7 @@ END;
 $$;
 COMMENT ON FUNCTION append_movements(
     int[], text[], bigint[], bigint[], bigint[], bigint[], bigint[],
-    bigint[], bigint[], text[], uuid[], text[], movement_rest[], boolean) IS
+    bigint[], bigint[], text[], uuid[], text[], movement_rest[], text[], boolean) IS
     'Writes movements that the caller has decided on, with the state of their accounts after each.';
 
 CREATE OR REPLACE FUNCTION append_movement(

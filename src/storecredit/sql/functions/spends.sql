@@ -8,6 +8,7 @@ CREATE OR REPLACE FUNCTION spend_credits(
     p_fingerprints bytea[],
     p_descriptions text[],
     p_metadatas json[],
+    p_actors text[] DEFAULT NULL,
     OUT outcomes text[],
     OUT balances bigint[],
     OUT charged_as text[]
@@ -19,7 +20,8 @@ SET plan_cache_mode = force_generic_plan
 SET enable_seqscan = off
 SET enable_bitmapscan = off
 AS $$
--- Purpose: for requests of any accounts: replay check, charge, and what was sent with it.
+-- Purpose: for requests of any accounts: replay check, charge, and what was sent with it. p_actors: per
+--   item the operator who makes it; null: the owner does.
 -- Locks: the accounts, ascending; the items come in that order. Idempotent by (account, request id).
 -- Outcomes: spent | replayed | insufficient (nothing written) | conflict (the request id was used for
 --   something else). And the balance after each item; `charged_as` of what was spent, now or before:
@@ -27,7 +29,7 @@ AS $$
 -- Errors: unknown_account, invalid_amount, invalid_request_id.
 DECLARE
     v_charged record := charge_accounts(p_account_ids[:], p_amounts[:], p_request_ids[:], NULL,
-        p_descriptions[:]);
+        p_descriptions[:], p_actors => p_actors[:]);
 BEGIN
     INSERT INTO spends (account_id, request_id, fingerprint, metadata)
     SELECT i.account_id, i.request_id, i.fingerprint, i.metadata
@@ -65,7 +67,7 @@ BEGIN
         ORDER BY x.type LIMIT 1) m ON true;
 END;
 $$;
-COMMENT ON FUNCTION spend_credits(bigint[], int[], text[], bytea[], text[], json[]) IS
+COMMENT ON FUNCTION spend_credits(bigint[], int[], text[], bytea[], text[], json[], text[]) IS
     'Takes credits of any accounts, in ascending order. Per item its outcome (spent, replayed, '
     'insufficient, conflict), the balance after it, and what it was charged as (balance or overage). '
     'Idempotent by request id. Errors: SC010 unknown account, SC002 amount, SC003 request id.';
@@ -75,6 +77,7 @@ CREATE OR REPLACE FUNCTION refund_spends(
     p_spend_request_ids text[],
     p_request_ids text[],
     p_amounts int[],
+    p_actors text[] DEFAULT NULL,
     OUT outcomes text[],
     OUT amounts bigint[],
     OUT refundables bigint[],
@@ -88,7 +91,7 @@ SET enable_seqscan = off
 SET enable_bitmapscan = off
 AS $$
 -- Purpose: give back a part of a spend, or of a captured hold, by its request id; amount null: all that
---   remains. A generation's charge is given back with its generation only.
+--   remains. A generation's charge is given back with its generation only. p_actors: as of spend_credits.
 -- Locks: the accounts, ascending; the items come in that order. Idempotent by (account, request id).
 -- Outcomes: refunded | replayed (this request gave it back before) | no_spend | exceeds_spend (more
 --   than remains, or nothing does) | conflict (the request id was used for something else). What was
@@ -102,7 +105,7 @@ BEGIN
     FOR i IN 1 .. coalesce(cardinality(p_account_ids), 0) LOOP
         PERFORM refuse_bad_items(ARRAY[coalesce(p_amounts[i], 1)], ARRAY[p_request_ids[i]]);
         v_part := refund_part(
-            p_account_ids[i], p_spend_request_ids[i], p_request_ids[i], p_amounts[i]);
+            p_account_ids[i], p_spend_request_ids[i], p_request_ids[i], p_amounts[i], p_actors[i]);
         outcomes[i] := v_part.outcome;
         amounts[i] := v_part.refunded;
         refundables[i] := v_part.refundable;
@@ -110,14 +113,14 @@ BEGIN
     END LOOP;
 END;
 $$;
-COMMENT ON FUNCTION refund_spends(bigint[], text[], text[], int[]) IS
+COMMENT ON FUNCTION refund_spends(bigint[], text[], text[], int[], text[]) IS
     'Gives back parts of spends of any accounts, in ascending order, never more than was taken. Per '
     'item its outcome (refunded, replayed, no_spend, exceeds_spend, conflict), what was given back, '
     'what may still be, and the balance. Idempotent by request id. '
     'Errors: SC010 unknown account, SC002 amount, SC003 request id.';
 
 CREATE OR REPLACE FUNCTION refund_part(
-    p_account_id bigint, p_spend_request_id text, p_request_id text, p_amount int,
+    p_account_id bigint, p_spend_request_id text, p_request_id text, p_amount int, p_actor text,
     OUT outcome text, OUT refunded bigint, OUT refundable bigint
 )
 LANGUAGE plpgsql
@@ -164,7 +167,7 @@ BEGIN
             grants_after_return(p_account_id, v_account.balance, v_account.grants,
                 v_account.seq + 1, v_charge.seq, v_type,
                 refundable - refunded, refunded, v_at),
-            v_charge.seq);
+            v_charge.seq, p_actor);
         refundable := refundable - refunded;
         outcome := 'refunded';
         RETURN;
@@ -172,5 +175,5 @@ BEGIN
     refunded := CASE outcome WHEN 'replayed' THEN refunded ELSE 0 END;
 END;
 $$;
-COMMENT ON FUNCTION refund_part(bigint, text, text, int) IS
+COMMENT ON FUNCTION refund_part(bigint, text, text, int, text) IS
     'Gives back a part of one spend. Outcome: refunded, replayed, no_spend, exceeds_spend, conflict.';
