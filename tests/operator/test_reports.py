@@ -45,8 +45,8 @@ MEASURES = {
     "rollover": None,
     "reissue": None,
     "removal": "removed",
-    "transfer_out": "removed",
-    "transfer_in": "received",
+    "transfer_out": "transferred_out",
+    "transfer_in": "transferred_in",
 }
 COMES = {"purchase", "subscription", "grant", "signup_bonus", "refund", "overage_credit"}
 COMES |= {"transfer_in", "release", "hold_expiry"}
@@ -151,12 +151,13 @@ async def test_every_report_is_what_its_rows_add_up_to(
         "SELECT (SELECT sum(balance) FROM store_credits) + (SELECT sum(balance) FROM user_credits)"
     )
     assert ever.total.balance_change == balances
+    assert ever.total.transferred_in == ever.total.transferred_out
     assert 0 not in shown(ever.total).values(), "too little happens in this ledger"
 
 
 def test_a_role_that_no_report_knows_is_an_error() -> None:
     with pytest.raises(UnknownMovementType):
-        measure_of("gift", 0, None)
+        measure_of("present", "gift", 0, None)
 
 
 async def test_rows_beyond_the_most_are_told_of_and_counted_in_the_total(

@@ -15,8 +15,8 @@ from tests.web.doors import OPERATOR_TOKEN, Operator, StoreClient, bearer, data_
 from tests.web.users import UserClient
 
 COLUMNS = (
-    "sold,given,received,spent,refunded,overage,overage_returned,clawed_back,expired,removed,"
-    "balance_change"
+    "sold,given,spent,refunded,overage,overage_returned,clawed_back,expired,removed,"
+    "transferred_out,transferred_in,balance_change"
 )
 
 
@@ -76,14 +76,14 @@ async def test_a_report_is_a_file_for_spreadsheets_too(
     money = "paid_EUR,returned_EUR,paid_JPY,returned_JPY"
     assert answer.text.split("\r\n") == [
         f"store_id,store_name,{COLUMNS},{money}",
-        f"{store.store_id},'=HYPERLINK(),0,7,0,0,0,0,0,0,0,0,7,900,0,500,0",
-        ",end users,0,10,0,1,0,0,0,0,0,0,9,0,0,0,0",
+        f"{store.store_id},'=HYPERLINK(),0,7,0,0,0,0,0,0,0,0,0,7,900,0,500,0",
+        ",end users,0,10,1,0,0,0,0,0,0,0,0,9,0,0,0,0",
         "",
     ]
     total = await operator.http.get("/api/admin/report", headers=headers)
     assert total.text.split("\r\n") == [
         f"{COLUMNS},{money}",
-        "0,17,0,1,0,0,0,0,0,0,16,900,0,500,0",
+        "0,17,1,0,0,0,0,0,0,0,0,16,900,0,500,0",
         "",
     ]
 

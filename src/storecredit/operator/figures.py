@@ -25,7 +25,6 @@ class Measure(StrEnum):
 
     SOLD = "sold"
     GIVEN = "given"
-    RECEIVED = "received"
     SPENT = "spent"
     REFUNDED = "refunded"
     OVERAGE = "overage"
@@ -33,6 +32,8 @@ class Measure(StrEnum):
     CLAWED_BACK = "clawed_back"
     EXPIRED = "expired"
     REMOVED = "removed"
+    TRANSFERRED_OUT = "transferred_out"
+    TRANSFERRED_IN = "transferred_in"
 
 
 class Money(msgspec.Struct, frozen=True):
@@ -51,15 +52,15 @@ class Money(msgspec.Struct, frozen=True):
 class Figures(msgspec.Struct, frozen=True, kw_only=True):
     """Credits, and the money for them.
 
-    `sold` were bought, by purchase or subscription; `given` came without a payment. `received`
-    came from another owner; `removed` were taken out by the operator, to another owner included.
-    `overage` was used beyond a balance, and `overage_returned` of it given back. `balance_change`
-    is what all balances together grew by; credits that are held are in no balance.
+    `sold` were bought, by purchase or subscription; `given` came without a payment. `overage` was
+    used beyond a balance, and `overage_returned` of it given back. `removed` were taken out by the
+    operator. `transferred_out` went from one owner to another, `transferred_in` came from one: of
+    all owners together they are the same. `balance_change` is what all balances together grew by;
+    credits that are held are in no balance.
     """
 
     sold: int = 0
     given: int = 0
-    received: int = 0
     spent: int = 0
     refunded: int = 0
     overage: int = 0
@@ -67,6 +68,8 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
     clawed_back: int = 0
     expired: int = 0
     removed: int = 0
+    transferred_out: int = 0
+    transferred_in: int = 0
     balance_change: int = 0
     money: list[Money] = msgspec.field(default_factory=list)
 
@@ -113,9 +116,13 @@ class Effect:
     balance: int
 
 
+# Known by their types, as to `storecredit verify`: nothing else goes from one owner to another.
+_OF_TRANSFER: Final[dict[str, Measure]] = {
+    "transfer_out": Measure.TRANSFERRED_OUT,
+    "transfer_in": Measure.TRANSFERRED_IN,
+}
 _OF_ROLE: Final[dict[str, Measure | None]] = {
     "capture": Measure.SPENT,
-    "receipt": Measure.RECEIVED,
     "clawback": Measure.CLAWED_BACK,
     "expiry": Measure.EXPIRED,
     "removal": Measure.REMOVED,
@@ -126,11 +133,13 @@ _OF_ROLE: Final[dict[str, Measure | None]] = {
 }
 
 
-def measure_of(role: str, spent: int, credit_kind: str | None) -> Measure | None:
+def measure_of(type_: str, role: str, spent: int, credit_kind: str | None) -> Measure | None:
     """What a type of movement counts as, by its row of `movement_types`.
 
     None: it moves nothing in or out. Raises UnknownMovementType for a role that is not known here.
     """
+    if type_ in _OF_TRANSFER:
+        return _OF_TRANSFER[type_]
     if role == "charge":
         return Measure.SPENT if spent else Measure.OVERAGE
     if role == "return":

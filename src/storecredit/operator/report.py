@@ -110,7 +110,8 @@ class Reports:
             await connection.execute(_SETTINGS)
             effects = {
                 row["type"]: Effect(
-                    measure_of(row["role"], row["spent"], row["credit_kind"]), row["balance"]
+                    measure_of(row["type"], row["role"], row["spent"], row["credit_kind"]),
+                    row["balance"],
                 )
                 for row in await connection.fetch(_TYPES)
             }
