@@ -577,7 +577,7 @@ FUNCTION are_told_apart(p_account_id bigint, p_grants bigint[]) RETURNS boolean;
 FUNCTION attach_checkout(p_checkout_id uuid, p_transaction_id text, p_checkout_url text,
     p_price_id text DEFAULT NULL) RETURNS checkouts;
 
--- The balance that an account's movements had left by a moment; 0 before its first.
+-- The balance that an account had at a moment; 0 before its first movement.
 FUNCTION balance_at(p_account_id bigint, p_at timestamptz) RETURNS bigint;
 
 -- Counts an attempt at charging a bill, before the charge is sent. false: it must not be sent.

@@ -5,6 +5,10 @@ from datetime import UTC, datetime, timedelta
 
 import asyncpg
 
+from storecredit.ledger.owners import OwnerKind
+from tests.passing_time import pass_time
+from tests.sql.full_grants import hold, spend
+from tests.sql.ledgers import open_account
 from tests.sql.statement_costs import rows_read
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -51,3 +55,35 @@ async def test_a_look_into_the_past_reads_few_rows_of_a_long_ledger(
             at = START + timedelta(minutes=minute)
             read = await rows_read(admin, f"SELECT {function}(7, $1)", at)
             assert read <= LOOK_UPS_MAX, (function, minute)
+
+
+async def test_what_had_ended_by_a_moment_counts_as_ended_whenever_it_was_written(
+    admin: asyncpg.Connection,
+) -> None:
+    account = await open_account(admin, OwnerKind.STORE, 10)
+    for hours, kept in ((1, None), (2, 3), (30, None)):
+        await admin.execute(
+            """SELECT add_to_account($1, 5, 'purchase', 'r' || $2::int, p_expires_at =>
+                   now() + make_interval(hours => $2), p_rollover_max => $3::int,
+                   p_rollover_until => now() + make_interval(hours => 10 * $3::int))""",
+            account.id,
+            hours,
+            kept,
+        )
+    await hold(admin, account, 2, "until 2:30", 9000)
+    now = await admin.fetchval("SELECT now()")
+    balances = {0.1: 23, 1.5: 20, 2.2: 18, 3.0: 20}
+    await pass_time(admin, timedelta(hours=4), account.id)
+    for what in ("nothing is written", "the sweep has been there", "more has moved"):
+        for after, balance in balances.items():
+            at = now + timedelta(hours=after - 4)
+            told = await admin.fetchrow(
+                "SELECT balance_at($1, $2), (SELECT balance FROM state_of_account($1, $2))",
+                account.id,
+                at,
+            )
+            assert told is not None
+            assert (told[0] if what != "nothing is written" else told[1]) == balance, (what, after)
+        await admin.execute("SELECT expire_credits(ARRAY[$1::bigint])", account.id)
+        if what == "the sweep has been there":
+            await spend(admin, account, 1, "work")

@@ -12,6 +12,7 @@ from storecredit.postgres.pool import Database
 from storecredit.service import Service
 from storecredit.web import gauges as gauges_module
 from storecredit.web.gauges import FRESH_SECONDS, Gauges
+from tests.passing_time import pass_time
 from tests.running_listener import Clock
 from tests.web.doors import Operator, StoreClient, data_of
 from tests.web.scrapes import DATABASE_GAUGES, Samples, samples_in
@@ -48,6 +49,40 @@ async def test_active_stores_without_credits_are_counted(
     gone = await operator.store(credits=0)
     await operator.patch(f"/stores/{gone.store_id}", status="suspended")
     assert (await told(service, gauges))["storecredit_stores_at_zero"] == [({}, 2)]
+
+
+async def test_credits_that_have_ended_count_no_more_whether_a_sweep_has_run_or_not(
+    operator: Operator, service: Service, gauges: Gauges, clock: Clock, admin: asyncpg.Connection
+) -> None:
+    """In the gauge and in lists, whose further pages are of the moment of the first one."""
+    ids = []
+    for ending, lasting in ((5, 0), (6, 2), (1, 3), (0, 4)):
+        store = await operator.store(credits=lasting)
+        ids.append(store.store_id)
+        if ending:
+            body = {"amount": ending, "type": "purchase", "request_id": "month"}
+            path = f"/stores/{store.store_id}/credits"
+            answer = await operator.post(path, **body, expires_at="2126-01-01T00:00:00Z")
+            data_of(answer, 201)
+    assert (await told(service, gauges))["storecredit_stores_at_zero"] == [({}, 0)]
+    await pass_time(admin, timedelta(days=36_525))
+    clock.now += FRESH_SECONDS
+    assert (await told(service, gauges))["storecredit_stores_at_zero"] == [({}, 1)]
+    assert [
+        item["store_id"] for item in data_of(await operator.get("/stores", below=1))["items"]
+    ] == [ids[0]]
+
+    page = data_of(await operator.get("/stores", sort="balance", limit=2))
+    await admin.execute(
+        "SELECT storecredit.expire_credits(array_agg(account_id)) FROM storecredit.accounts"
+    )
+    rest = data_of(
+        await operator.get("/stores", sort="balance", limit=9, cursor=page["next_cursor"])
+    )
+    items = page["items"] + rest["items"]
+    assert [(item["store_id"], item["balance"]) for item in items] == list(
+        zip(ids, (0, 2, 3, 4), strict=True)
+    )
 
 
 async def test_billing_problems_are_counted_by_kind(

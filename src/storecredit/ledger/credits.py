@@ -133,15 +133,19 @@ class Credits:
         return found
 
     async def count_at_zero(self) -> int:
-        """How many active stores have a balance of 0. Reads every store's newest movement.
+        """How many active stores have a balance of 0 now.
 
-        What has ended since counts once the sweep has written it.
+        Reads every store's newest movement, and more of those of which something has ended that
+        is not written yet.
         """
         # No index: one on balances would be written at every movement of credits.
         count: int = await self._database.fetchval(
             f"""SELECT count(*) FROM ({BALANCES} WHERE a.owner_kind = 'store') b
                JOIN stores s ON s.store_id = b.owner_id
-               WHERE coalesce(b.balance, 0) = 0 AND s.status = 'active'"""  # noqa: S608 - a constant
+               WHERE s.status = 'active' AND CASE
+                   WHEN b.next_expiry <= now()
+                       THEN (SELECT x.balance FROM state_of_account(b.account_id, now()) x)
+                   ELSE coalesce(b.balance, 0) END = 0"""  # noqa: S608 - a constant
         )
         return count
 

@@ -2,8 +2,7 @@
 
 Hides the SQL and what stands in a cursor. Promises that nobody comes twice and nobody is left out
 however credits move meanwhile: pages in order of balance are all of one moment, that of the first
-page, which their cursor carries. (But for a movement that was just being committed at that moment,
-or credits that had expired and no sweep had come to yet.)
+page, which their cursor carries. (But for a movement that was just being committed then.)
 No index on balances makes that quick, since every movement would have to be written into it: the
 newest movement of each owner that the other filters leave is looked at, 2 µs each.
 """
@@ -133,8 +132,8 @@ _OLDER: Final = {
         (SELECT u.created_at, u.user_id FROM users u WHERE u.user_id = {cursor})""",
 }
 # OFFSET 0 has it looked up once for each owner, and not wherever it is compared; where nothing asks
-# for it, not at all. Of an owner whose credits have moved since, what its movements had left by
-# then. What has expired by then counts as expired, whether its movement is written or not.
+# for it, not at all. What had ended by then counts as ended, whether its movement was written by
+# then, later, or is not yet: looked at closer is who had movements since, or is to have one.
 _BALANCE: Final = """
     SELECT coalesce((
         SELECT CASE WHEN n.created_at > {at} THEN balance_at(a.account_id, {at})

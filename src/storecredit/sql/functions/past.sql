@@ -43,16 +43,34 @@ CREATE OR REPLACE FUNCTION balance_at(p_account_id bigint, p_at timestamptz)
 RETURNS bigint
 LANGUAGE plpgsql STABLE
 AS $$
--- Purpose: the balance that an account's movements had left by a moment. Locks: none.
+-- Purpose: the balance that an account had at a moment: what its movements had left by then, and what had
+--   ended by then though it was written later, before anything else was. Locks: none.
 DECLARE
     v_seq bigint := seq_at(p_account_id, p_at);
+    v_balance bigint;
+    v_next record;
 BEGIN
-    RETURN coalesce((SELECT m.balance_after FROM movements m
-                     WHERE m.account_id = p_account_id AND m.seq = v_seq), 0);
+    SELECT m.balance_after INTO v_balance FROM movements m
+    WHERE m.account_id = p_account_id AND m.seq = v_seq;
+    LOOP
+        v_seq := v_seq + 1;
+        SELECT m.balance_after, m.type, m.origin_seq, m.request_id INTO v_next FROM movements m
+        WHERE m.account_id = p_account_id AND m.seq = v_seq;
+        EXIT WHEN (CASE
+            WHEN v_next.type IN ('expiry', 'rollover') THEN (
+                SELECT g.expires_at FROM grants g
+                WHERE g.account_id = p_account_id AND g.seq = v_next.origin_seq)
+            WHEN v_next.type = 'hold_expiry' THEN (
+                SELECT h.expires_at FROM holds h
+                WHERE h.account_id + 0 = p_account_id AND h.request_id = v_next.request_id)
+            END <= p_at) IS NOT TRUE;
+        v_balance := v_next.balance_after;
+    END LOOP;
+    RETURN coalesce(v_balance, 0);
 END;
 $$;
 COMMENT ON FUNCTION balance_at(bigint, timestamptz) IS
-    'The balance that an account''s movements had left by a moment; 0 before its first.';
+    'The balance that an account had at a moment; 0 before its first movement.';
 
 CREATE OR REPLACE FUNCTION spent_since(p_account_id bigint, p_since timestamptz)
 RETURNS bigint
