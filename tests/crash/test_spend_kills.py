@@ -6,13 +6,14 @@ say, and each request stands in the ledger once.
 
 import asyncio
 from random import Random
-from typing import Any
 
 import httpx
 import pytest
 
+from storecredit.web.paths import encoded_request
 from tests.crash.deployment import Deployment
-from tests.crash.load import CLIENT_TIMEOUT_SECONDS, RETRY_WAIT_SECONDS, Account
+from tests.crash.load import CLIENT_TIMEOUT_SECONDS, Account
+from tests.crash.patient_client import PatientClient, Request
 from tests.crash.processes import RunningProcess
 from tests.web.spends import BATCH, SPEND, item
 
@@ -22,18 +23,16 @@ CLIENTS = 12
 DEATHS = 12
 ALIVE_MAX_SECONDS = 1.5
 BATCH_SIZE = 50
-DONE = {200, 201}
 
 
 class Spender:
     """One client of a store, and what it was told that was taken and given back."""
 
-    def __init__(self, http: httpx.AsyncClient, account: Account, name: str, seed: str) -> None:
+    def __init__(self, client: PatientClient, account: Account, name: str, seed: str) -> None:
         self.account = account
         self.balance_change = 0
         self.requests: list[str] = []
-        self.url = ""
-        self._http = http
+        self._client = client
         self._name = name
         self._random = Random(f"{seed} {name}")
         self._stopping = asyncio.Event()
@@ -52,14 +51,18 @@ class Spender:
 
     async def _spend_one(self) -> None:
         spend_id, amount = self._new_id(), self._random.randint(1, 9)
-        data = await self._sent(SPEND, {"amount": amount}, spend_id)
+        data = await self._client.acknowledged(
+            Request(SPEND, self.account.secret, {"amount": amount}, spend_id)
+        )
         assert data["amount"] == amount
         self.balance_change -= amount
         left = amount
         for _ in range(self._random.randint(0, 2)):
             part = self._random.randint(1, left)
-            path = f"{SPEND}/{spend_id.replace('/', '%2F')}/refund"
-            given = await self._sent(path, {"amount": part}, self._new_id())
+            path = f"{SPEND}/{encoded_request(spend_id)}/refund"
+            given = await self._client.acknowledged(
+                Request(path, self.account.secret, {"amount": part}, self._new_id())
+            )
             left -= part
             assert (given["amount"], given["refundable"]) == (part, left)
             self.balance_change += part
@@ -68,26 +71,12 @@ class Spender:
 
     async def _spend_many(self) -> None:
         items = [item(self._new_id(), self._random.randint(1, 3)) for _ in range(BATCH_SIZE)]
-        answered = (await self._sent(BATCH, {"items": items}, None))["items"]
-        assert {each["outcome"] for each in answered} <= {"spent", "replayed"}
-        assert len({each["outcome"] for each in answered}) == 1, "all of a batch, or nothing"
+        data = await self._client.acknowledged(
+            Request(BATCH, self.account.secret, {"items": items})
+        )
+        assert {each["outcome"] for each in data["items"]} <= {"spent", "replayed"}
+        assert len({each["outcome"] for each in data["items"]}) == 1, "all of a batch, or nothing"
         self.balance_change -= sum(each["amount"] for each in items)
-
-    async def _sent(self, path: str, body: dict[str, Any], request_id: str | None) -> Any:
-        """What is answered in the end."""
-        headers = {"Authorization": f"Bearer {self.account.secret}"}
-        if request_id is not None:
-            headers["Idempotency-Key"] = request_id
-        while True:
-            try:
-                answer = await self._http.post(self.url + path, headers=headers, json=body)
-            except httpx.TransportError:
-                await asyncio.sleep(RETRY_WAIT_SECONDS)
-                continue
-            if answer.status_code in DONE:
-                return answer.json()["data"]
-            assert answer.status_code == 503, answer.text
-            await asyncio.sleep(RETRY_WAIT_SECONDS)
 
 
 async def test_what_is_spent_and_given_back_while_the_service_dies_is_what_was_answered(
@@ -97,16 +86,12 @@ async def test_what_is_spent_and_given_back_while_the_service_dies_is_what_was_a
     stores = [account for account in deployment.accounts if account.owner.kind == "store"]
     random = Random(seed)
     async with httpx.AsyncClient(timeout=CLIENT_TIMEOUT_SECONDS) as http:
+        client = PatientClient(http)
+        client.url = service.url
         spenders = [
-            Spender(http, stores[place % len(stores)], f"client-{place}", seed)
+            Spender(client, stores[place % len(stores)], f"client-{place}", seed)
             for place in range(CLIENTS)
         ]
-
-        def meet(process: RunningProcess) -> None:
-            for spender in spenders:
-                spender.url = process.url
-
-        meet(service)
         async with asyncio.TaskGroup() as group:
             for spender in spenders:
                 group.create_task(spender.run())
@@ -114,12 +99,14 @@ async def test_what_is_spent_and_given_back_while_the_service_dies_is_what_was_a
                 await asyncio.sleep(random.uniform(0.1, ALIVE_MAX_SECONDS))
                 service.kill()
                 service = await deployment.serve("--no-worker")
-                meet(service)
+                client.url = service.url
             for spender in spenders:
                 spender.stop()
         for store in stores:
             own = [spender for spender in spenders if spender.account is store]
             await assert_books_are_as_answered(http, service, store, own)
+    await deployment.assert_verified(service, generations=False)
+    await deployment.assert_verified_by_command("--every-row", generations=False)
 
 
 async def assert_books_are_as_answered(
