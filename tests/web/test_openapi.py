@@ -85,6 +85,7 @@ ENDPOINTS = {
     "POST /api/admin/users/{user_id}/holds/{hold_id}/release",
     "POST /api/admin/users/{user_id}/holds/{hold_id}/extend",
     "POST /api/admin/users/{user_id}/spend",
+    "POST /api/admin/users/{user_id}/spend/batch",
     "GET /api/admin/users/{user_id}/spend/{spend_request_id}",
     "POST /api/admin/users/{user_id}/spend/{spend_request_id}/refund",
     "GET /api/admin/verify",

@@ -14,8 +14,24 @@ from storecredit.web.access import ADMIN, ADMIN_ACTOR
 from storecredit.web.envelope import Envelope, ErrorCode
 from storecredit.web.openapi import example, operator_errors
 from storecredit.web.parts import Parts
-from storecredit.web.spend_forms import RefundBody, RefundMade, SpendBody, SpendMade, SpendView
-from storecredit.web.spending import SpendId, read_of, refund_to, replayed_as, spend_from
+from storecredit.web.spend_forms import (
+    RefundBody,
+    RefundMade,
+    SpendAnswers,
+    SpendBatch,
+    SpendBody,
+    SpendMade,
+    SpendView,
+)
+from storecredit.web.spending import (
+    BATCH_EXAMPLE,
+    SpendId,
+    read_of,
+    refund_to,
+    replayed_as,
+    spend_batch_from,
+    spend_from,
+)
 from storecredit.web.user_accounts import account_of_user, charged_user
 
 
@@ -47,6 +63,25 @@ async def spend_user_credits(
     path = f"{ADMIN}/users/{user_id}/spend"
     spent = await spend_from(account, request.scope, parts, data, path, ADMIN_ACTOR)
     return spent.response()
+
+
+@post(
+    "/users/{user_id:uuid}/spend/batch",
+    status_code=200,
+    summary="Spend a user's credits, many at once",
+    operation_id="spendUserCreditsInBatch",
+    response_description="What became of each spend; look at `outcome`",
+    responses=operator_errors(
+        ErrorCode.NOT_FOUND, ErrorCode.USER_ERASED, ErrorCode.PAYLOAD_TOO_LARGE
+    ),
+    **BATCH_EXAMPLE,
+)
+async def spend_user_credits_in_batch(
+    parts: NamedDependency[Parts], user_id: FromPath[UUID], data: JSONBody[SpendBatch]
+) -> Response[Envelope[SpendAnswers]]:
+    """As a store spends its own: each by itself, in order, all in one transaction."""
+    account = await charged_user(parts, user_id)
+    return (await spend_batch_from(account, parts, data, ADMIN_ACTOR)).response()
 
 
 @post(

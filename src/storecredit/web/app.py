@@ -124,6 +124,7 @@ def routes(*, serves_metrics: bool = True) -> list[Any]:
                 admin_report.get_report,  # GET   /report
                 admin_requests.get_request,  # GET   /requests/{request_id}
                 admin_spending.spend_user_credits,  # POST  /users/{user_id}/spend
+                admin_spending.spend_user_credits_in_batch,  # POST  /users/{user_id}/spend/batch
                 admin_spending.get_user_spend,  # GET   /users/{user_id}/spend/{id}
                 admin_spending.refund_user_spend,  # POST  /users/{user_id}/spend/{id}/refund
                 admin.verify,  # GET   /verify

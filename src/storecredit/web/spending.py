@@ -52,6 +52,9 @@ from storecredit.web.spend_forms import (
 
 SPEND_PATH: Final = "/api/v1/credits/spend"
 BATCH_PATH: Final = f"{SPEND_PATH}/batch"
+BATCH_EXAMPLE: Final = example(
+    {"items": [{"request_id": "call-1", "amount": 1}, {"request_id": "call-2", "amount": 3}]}
+)
 Made = TypeVar("Made", SpendMade, RefundMade)
 
 SpendId = Annotated[str, PathParameter(description="The spend, by the request id that made it.")]
@@ -131,9 +134,7 @@ async def spend_from(
     operation_id="spendCreditsInBatch",
     response_description="What became of each spend; look at `outcome`",
     responses=store_errors(ErrorCode.PAYLOAD_TOO_LARGE),
-    **example(
-        {"items": [{"request_id": "call-1", "amount": 1}, {"request_id": "call-2", "amount": 3}]}
-    ),
+    **BATCH_EXAMPLE,
 )
 async def spend_credits_in_batch(
     request: Request[Any, Any, Any], parts: NamedDependency[Parts], data: JSONBody[SpendBatch]
@@ -148,8 +149,15 @@ async def spend_credits_in_batch(
 
 async def spend_batch(scope: HTTPScope, parts: Parts, body: SpendBatch) -> Success[SpendAnswers]:
     """The whole of `spend_credits_in_batch`, without the framework: a direct route."""
-    spends = [_spend(item.request_id, item) for item in body.items]
-    outcomes = await parts.spending.spend_many(account_of(scope), spends)
+    return await spend_batch_from(account_of(scope), parts, body)
+
+
+async def spend_batch_from(
+    account: Account, parts: Parts, body: SpendBatch, actor: str | None = None
+) -> Success[SpendAnswers]:
+    """Make an owner's spends, in order; `actor` as of a single one."""
+    spends = [_spend(item.request_id, item, actor) for item in body.items]
+    outcomes = await parts.spending.spend_many(account, spends)
     answers = [_answer(*each) for each in zip(spends, outcomes, strict=True)]
     telemetry.bind(spends=len(answers), amount=_taken(answers))
     return Success(SpendAnswers(answers), 200, {CREDITS_REMAINING: str(answers[-1].balance)})

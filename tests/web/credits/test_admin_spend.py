@@ -6,6 +6,7 @@ from uuid import UUID, uuid4
 
 import httpx
 
+from storecredit.ledger.spending import BATCH_MAX
 from storecredit.web.paths import encoded_request
 from tests.web.checklist import (
     UNKNOWN,
@@ -15,7 +16,7 @@ from tests.web.checklist import (
 from tests.web.credits.conftest import ONE_LOOP
 from tests.web.doors import OPERATOR_TOKEN, Operator, StoreClient, bearer, data_of, error_of
 from tests.web.holding import keyed
-from tests.web.spends import spend, spent
+from tests.web.spends import item, spend, spent
 from tests.web.users import UserClient, result_of, user_of
 
 pytestmark = ONE_LOOP
@@ -67,6 +68,39 @@ async def test_a_users_credits_are_spent_once_and_given_back_in_parts(
     assert (newest["type"], newest["amount"]) == ("refund", 3)
 
 
+async def test_many_are_spent_at_once_each_with_its_outcome(
+    operator: Operator, user: UserClient
+) -> None:
+    assert await user.balance() == 10
+    items = [item("one", 6), item("too much", 5), item("one", 6), item("two", 4)]
+    path = spends_of(user, after="/batch")
+    answer = await operator.send("POST", path, json={"items": items})
+    assert [(each["outcome"], each["balance"]) for each in data_of(answer)["items"]] == [
+        ("spent", 4),
+        ("insufficient", 4),
+        ("replayed", 4),
+        ("spent", 0),
+    ]
+    assert answer.headers["x-credits-remaining"] == "0"
+    movements = data_of(await operator.get(f"/users/{user.user_id}/transactions"))["items"]
+    assert [(each["request_id"], each["actor"]) for each in movements[:2]] == [
+        ("two", "admin"),
+        ("one", "admin"),
+    ]
+    again = data_of(await operator.send("POST", path, json={"items": items}))["items"]
+    assert [each["outcome"] for each in again] == [
+        "replayed",
+        "insufficient",
+        "replayed",
+        "replayed",
+    ]
+    # A spend of that name is another thing than the address.
+    error_of(await operator.get(path), 404, "NOT_FOUND")
+    too_many = [item(f"call-{place}", 1) for place in range(BATCH_MAX + 1)]
+    answer = await operator.send("POST", path, json={"items": too_many})
+    error_of(answer, 400, "VALIDATION_ERROR")
+
+
 async def test_without_enough_credits_it_is_told_of_the_user(
     operator: Operator, user: UserClient
 ) -> None:
@@ -108,6 +142,9 @@ async def test_who_is_blocked_can_be_charged_and_who_was_erased_only_given_back(
     error_of(await spend_for(operator, user, "order-2", 1), 409, "USER_ERASED")
     held = await operator.post(f"/users/{user.user_id}/holds", amount=1)
     error_of(held, 409, "USER_ERASED")
+    batch = {"items": [item("order-3", 1)]}
+    answer = await operator.send("POST", spends_of(user, after="/batch"), json=batch)
+    error_of(answer, 409, "USER_ERASED")
     answer = await operator.send("POST", spends_of(user, "order-1", "/refund"))
     assert data_of(answer, 201)["balance"] == 10
     found = data_of(await operator.get(spends_of(user, "order-1")))
@@ -123,6 +160,10 @@ async def test_only_the_operator_spends_and_only_of_users_that_there_are(
         await assert_other_methods_are_refused(operator, path, "POST")
         answer = await operator.send("POST", path, json={"amount": 1})
         error_of(answer, 404, "NOT_FOUND")
+    path = f"/users/{UNKNOWN}/spend/batch"
+    await assert_only_the_operator_is_let_in(operator, "POST", path)
+    answer = await operator.send("POST", path, json={"items": [item("order-1", 1)]})
+    error_of(answer, 404, "NOT_FOUND")
     error_of(await operator.get(f"/users/{uuid4()}/spend/order-1"), 404, "NOT_FOUND")
     error_of(await operator.send("POST", "/users/none/spend", json={"amount": 1}), 404, "NOT_FOUND")
     await user.balance()
