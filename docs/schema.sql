@@ -162,6 +162,8 @@ CREATE TABLE holds (
     request_id text NOT NULL,
     -- SHA-256 of the request content: the same request id with other content is refused.
     fingerprint bytea NOT NULL,
+    extended_by text,
+    extended_seconds int,
     description text NOT NULL DEFAULT '',
     metadata json,
     PRIMARY KEY (account_id, hold_id),
@@ -714,11 +716,12 @@ FUNCTION erase_user(p_user_id uuid) RETURNS text;
 -- Writes the movements of all that has ended by now in these accounts. Returns how many.
 FUNCTION expire_credits(p_account_ids bigint[]) RETURNS bigint;
 
--- Lets a hold last so many seconds from now on, if that is longer. Outcome: extended, hold_ended,
--- not_found. Errors: SC010 unknown account, SC011 seconds.
-FUNCTION extend_hold(p_account_id bigint, p_hold_id uuid, p_seconds int, OUT outcome text,
-    OUT status text, OUT captured bigint, OUT ended_at timestamptz, OUT expires_at timestamptz,
-    OUT balance bigint) RETURNS record;
+-- Lets a hold last so many seconds from now on, if that is longer; once per request in a row.
+-- Outcome: extended, replayed, conflict, hold_ended, not_found. Errors: SC010 unknown account,
+-- SC011 seconds.
+FUNCTION extend_hold(p_account_id bigint, p_hold_id uuid, p_seconds int, p_request_id text,
+    OUT outcome text, OUT status text, OUT captured bigint, OUT ended_at timestamptz,
+    OUT expires_at timestamptz, OUT balance bigint) RETURNS record;
 
 -- Marks sessions failed and gives back what they were charged, in one statement. Outcome per item:
 -- failed (and the credits given back), already_failed, already_completed, not_found.

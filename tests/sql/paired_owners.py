@@ -46,7 +46,7 @@ SINGLES: Final = {
     "postpone_generation": "$1, '{session}', 'said {content}', {counts}",
     "forget_result": "$1, '{session}'",
     "forget_generator_message": "$1, '{session}'",
-    "extend_hold": "$1, '{hold}', {longer}",
+    "extend_hold": "$1, '{hold}', {longer}, 'longer'",
     "remove_from_account": "$1, {amount}, '{request}', 'taken out', 'operator'",
     "transfer_credits": "$1, {other}, {amount}, '{request}', 'handed on', 'operator'",
     "set_grant_expiry": "$1, {grant}, {other_end}, 'another end', 'operator'",

@@ -51,7 +51,7 @@ class Insufficient(msgspec.Struct, frozen=True):
 
 
 class HoldConflict(msgspec.Struct, frozen=True):
-    """The request id was used for something else; nothing was set aside."""
+    """The request id was used for something else; nothing was set aside or extended."""
 
 
 HoldOutcome = Held | HoldReplayed | Insufficient | HoldConflict
@@ -93,13 +93,14 @@ EndOutcome = Ended | EndedOtherwise | ExceedsHold | NoSuchHold
 
 
 class Extended(msgspec.Struct, frozen=True):
-    """The hold lasts until then, which is never sooner than before."""
+    """The hold lasts until then, never sooner than before; `is_replay`: since this very request."""
 
     expires_at: datetime
     balance: int
+    is_replay: bool = False
 
 
-ExtendOutcome = Extended | EndedOtherwise | NoSuchHold
+ExtendOutcome = Extended | HoldConflict | EndedOtherwise | NoSuchHold
 
 
 class _Hold(msgspec.Struct, frozen=True):
@@ -126,6 +127,7 @@ class _Extend(msgspec.Struct, frozen=True):
     account_id: int
     hold_id: UUID
     seconds: int
+    request_id: str
 
 
 class Holds:
@@ -200,9 +202,15 @@ class Holds:
         item = _End(account.id, hold_id, "release", None, actor)
         return await self._end.submit(account.id, item)
 
-    async def extend(self, account: Account, hold_id: UUID, seconds: int) -> ExtendOutcome:
-        """Let a hold last so many seconds from now on, or as long as it would have if longer."""
-        return await self._extend.submit(account.id, _Extend(account.id, hold_id, seconds))
+    async def extend(
+        self, account: Account, hold_id: UUID, seconds: int, request_id: str
+    ) -> ExtendOutcome:
+        """Let a hold last so many seconds from now on, or as long as it would have if longer.
+
+        The request that extended it last is known again, and changes nothing.
+        """
+        item = _Extend(account.id, hold_id, seconds, request_id)
+        return await self._extend.submit(account.id, item)
 
 
 async def _hold_all(connection: Connection, items: Sequence[_Hold]) -> Sequence[HoldOutcome]:
@@ -288,13 +296,14 @@ async def _extend_all(connection: Connection, items: Sequence[_Extend]) -> Seque
     places = ascending([item.account_id for item in items])
     ordered = [items[place] for place in places]
     rows = await connection.fetch(
-        """SELECT e.* FROM unnest($1::bigint[], $2::uuid[], $3::int[])
-               WITH ORDINALITY AS i (account_id, hold_id, seconds, place),
-               extend_hold(i.account_id, i.hold_id, i.seconds) e
+        """SELECT e.* FROM unnest($1::bigint[], $2::uuid[], $3::int[], $4::text[])
+               WITH ORDINALITY AS i (account_id, hold_id, seconds, request_id, place),
+               extend_hold(i.account_id, i.hold_id, i.seconds, i.request_id) e
            ORDER BY i.place""",
         [item.account_id for item in ordered],
         [item.hold_id for item in ordered],
         [item.seconds for item in ordered],
+        [item.request_id for item in ordered],
     )
     answers = [_extend_outcome(**row) for row in rows]
     return as_sent(places, answers)
@@ -309,8 +318,10 @@ def _extend_outcome(
     ended_at: datetime,
 ) -> ExtendOutcome:
     match outcome:
-        case "extended":
-            return Extended(expires_at, balance)
+        case "extended" | "replayed":
+            return Extended(expires_at, balance, is_replay=outcome == "replayed")
+        case "conflict":
+            return HoldConflict()
         case "hold_ended":
             return EndedOtherwise(HoldStatus(status), captured, ended_at)
         case "not_found":

@@ -23,6 +23,7 @@ from storecredit.web.hold_views import (
     HoldOver,
     HoldPage,
     HoldView,
+    ReleaseBody,
 )
 from storecredit.web.holds import HoldId
 from storecredit.web.openapi import operator_errors
@@ -82,7 +83,10 @@ async def capture_hold(
     responses=operator_errors(*holds.END_CODES),
 )
 async def release_hold(
-    parts: NamedDependency[Parts], user_id: FromPath[UUID], hold_id: HoldId
+    parts: NamedDependency[Parts],
+    user_id: FromPath[UUID],
+    hold_id: HoldId,
+    data: JSONBody[ReleaseBody | None] = None,  # noqa: ARG001 - a field in it is a mistake
 ) -> Response[Envelope[HoldOver]]:
     """Gives all that is held back to the balance."""
     account = await account_of_user(parts, user_id)
@@ -94,19 +98,19 @@ async def release_hold(
     summary="Extend a user's hold",
     operation_id="extendUserHold",
     status_code=200,
-    responses=operator_errors(*holds.END_CODES),
+    responses=operator_errors(*holds.EXTEND_CODES),
     **holds.EXTEND_EXAMPLE,
 )
 async def extend_hold(
+    request: Request[Any, Any, Any],
     parts: NamedDependency[Parts],
     user_id: FromPath[UUID],
     hold_id: HoldId,
     data: JSONBody[ExtendBody],
 ) -> Response[Envelope[HoldExtended]]:
     """Lets the hold last so long from now on; it never ends sooner than it would have."""
-    return (
-        await holds.extend(parts, await account_of_user(parts, user_id), hold_id, data)
-    ).response()
+    account = await account_of_user(parts, user_id)
+    return (await holds.extend(request.scope, parts, account, hold_id, data)).response()
 
 
 @get(

@@ -36,6 +36,10 @@ class CaptureBody(Body, frozen=True):
     ] = None
 
 
+class ReleaseBody(Body, frozen=True):
+    """No field at all: a hold is released whole; to keep a part of it, capture that."""
+
+
 class ExtendBody(Body, frozen=True):
     """How long a hold is to last."""
 

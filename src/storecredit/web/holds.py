@@ -42,6 +42,7 @@ from storecredit.web.hold_views import (
     HoldOver,
     HoldPage,
     HoldView,
+    ReleaseBody,
     hold_view,
 )
 from storecredit.web.links import location
@@ -77,6 +78,7 @@ CAPTURE_CODES: Final = (
 )
 EXTEND_EXAMPLE: Final = example({"expires_in_seconds": 3600})
 END_CODES: Final = (ErrorCode.NOT_FOUND, ErrorCode.HOLD_ENDED)
+EXTEND_CODES: Final = (*END_CODES, ErrorCode.IDEMPOTENCY_CONFLICT)
 
 
 # A store's doors
@@ -128,7 +130,10 @@ async def capture_hold(
     responses=store_errors(*END_CODES),
 )
 async def release_hold(
-    request: Request[Any, Any, Any], parts: NamedDependency[Parts], hold_id: HoldId
+    request: Request[Any, Any, Any],
+    parts: NamedDependency[Parts],
+    hold_id: HoldId,
+    data: JSONBody[ReleaseBody | None] = None,  # noqa: ARG001 - a field in it is a mistake
 ) -> Response[Envelope[HoldOver]]:
     """Gives all that is held back to the balance."""
     return (await release(parts, account_of(request.scope), hold_id)).response()
@@ -139,7 +144,7 @@ async def release_hold(
     summary="Extend a hold",
     operation_id="extendHold",
     status_code=200,
-    responses=store_errors(*END_CODES),
+    responses=store_errors(*EXTEND_CODES),
     **EXTEND_EXAMPLE,
 )
 async def extend_hold(
@@ -148,8 +153,12 @@ async def extend_hold(
     hold_id: HoldId,
     data: JSONBody[ExtendBody],
 ) -> Response[Envelope[HoldExtended]]:
-    """Lets the hold last so long from now on; it never ends sooner than it would have."""
-    return (await extend(parts, account_of(request.scope), hold_id, data)).response()
+    """Lets the hold last so long from now on; it never ends sooner than it would have.
+
+    The request id makes a retry safe: the same one again, with nothing between, changes nothing.
+    """
+    account = account_of(request.scope)
+    return (await extend(request.scope, parts, account, hold_id, data)).response()
 
 
 @get(
@@ -256,15 +265,22 @@ async def release(
 
 
 async def extend(
-    parts: Parts, account: Account, hold_id: str, body: ExtendBody
+    scope: HTTPScope, parts: Parts, account: Account, hold_id: str, body: ExtendBody
 ) -> Success[HoldExtended]:
     """Let a hold last longer. Raises Failure."""
     id_ = _known_form(hold_id)
-    outcome = await parts.holds.extend(account, id_, body.expires_in_seconds)
+    request_id = visit_of(scope).request_id
+    outcome = await parts.holds.extend(account, id_, body.expires_in_seconds, request_id)
     match outcome:
-        case Extended(expires_at, balance):
+        case Extended(expires_at, balance, is_replay):
             extended = HoldExtended(id_, HoldStatus.HELD, utc(expires_at), balance)
-            return Success(extended, headers=_remaining(balance))
+            headers = _remaining(balance) | (REPLAYED if is_replay else {})
+            return Success(extended, headers=headers)
+        case HoldConflict():
+            raise Failure(
+                ErrorCode.IDEMPOTENCY_CONFLICT,
+                "This request extended the hold by other seconds. Nothing changed; send a new id.",
+            )
         case EndedOtherwise():
             raise _ended_otherwise(outcome)
         case NoSuchHold():

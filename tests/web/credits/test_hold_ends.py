@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 import asyncpg
+import httpx
 import pytest
 
 from tests.passing_time import pass_time
@@ -16,7 +17,7 @@ from tests.web.checklist import (
 )
 from tests.web.credits.conftest import ONE_LOOP
 from tests.web.doors import Operator, StoreClient, data_of, error_of
-from tests.web.holding import HOLDS, end, held, hold, read
+from tests.web.holding import HOLDS, end, held, hold, keyed, read
 from tests.web.spends import refund
 from tests.web.table_rows import Rows
 
@@ -164,6 +165,31 @@ async def test_a_hold_that_is_extended_lasts_longer_and_never_shorter(
         error_of(await store.send("POST", path, json=wrong), 400, "VALIDATION_ERROR")
 
 
+async def test_a_hold_is_extended_once_by_a_request(store: StoreClient, rows: Rows) -> None:
+    hold_id = await held(store, 30)
+
+    async def extend(request_id: str, seconds: int) -> httpx.Response:
+        body = {"expires_in_seconds": seconds}
+        path = f"{HOLDS}/{hold_id}/extend"
+        return await store.send("POST", path, headers=keyed(request_id), json=body)
+
+    first = data_of(await extend("longer-1", 3600))
+    await later(rows, store, seconds=60)
+    until = (await read(store, hold_id))["expires_at"]
+    assert until != first["expires_at"], "the hold is in the past by now, and so is its end"
+    again = await extend("longer-1", 3600)
+    assert again.headers["idempotent-replayed"] == "true"
+    assert data_of(again) == first | {"expires_at": until}
+    error_of(await extend("longer-1", 7200), 422, "IDEMPOTENCY_CONFLICT")
+    assert (await read(store, hold_id))["expires_at"] == until
+    more = await extend("longer-2", 3600)
+    assert "idempotent-replayed" not in more.headers
+    assert data_of(more)["expires_at"] > until
+    data_of(await end(store, hold_id, "capture"))
+    error = error_of(await extend("longer-2", 3600), 409, "HOLD_ENDED")
+    assert error["status"] == "captured"
+
+
 async def test_of_a_hundred_captures_at_once_one_takes_the_credits(
     store: StoreClient, rows: Rows
 ) -> None:
@@ -259,6 +285,15 @@ async def test_bodies_that_cannot_be_are_refused(store: StoreClient) -> None:
         path = f"{HOLDS}/{hold_id}/capture"
         error_of(await store.send("POST", path, json=wrong), 400, "VALIDATION_ERROR")
     assert data_of(await end(store, hold_id, "capture", amount=None))["captured"] == 30
+
+
+async def test_a_part_cannot_be_released(store: StoreClient) -> None:
+    hold_id = await held(store, 30)
+    error = error_of(await end(store, hold_id, "release", amount=3), 400, "VALIDATION_ERROR")
+    assert [detail["key"] for detail in error["details"]] == ["amount"]
+    assert (await read(store, hold_id))["status"] == "held"
+    answer = await store.send("POST", f"{HOLDS}/{hold_id}/release", json={})
+    assert data_of(answer)["released"] == 30
 
 
 @pytest.mark.parametrize("action", ENDS)

@@ -192,6 +192,7 @@ CREATE OR REPLACE FUNCTION extend_hold(
     p_account_id bigint,
     p_hold_id uuid,
     p_seconds int,
+    p_request_id text,
     OUT outcome text,
     OUT status text,
     OUT captured bigint,
@@ -207,8 +208,9 @@ SET enable_seqscan = off
 SET enable_bitmapscan = off
 AS $$
 -- Purpose: a hold lasts p_seconds from now on, if that is longer than it would have lasted.
--- Locks: the account, the hold's row. Sent again, it is counted from then on.
--- Outcomes: extended | hold_ended (`status` says how) | not_found.
+-- Locks: the account, the hold's row. Idempotent: the request that extended it last changes nothing.
+-- Outcomes: extended | replayed | conflict (that request, with other seconds) | hold_ended (`status`
+--   says how) | not_found.
 -- Errors: unknown_account, invalid_terms (not 1 s to 7 days).
 DECLARE
     v_at timestamptz;
@@ -219,16 +221,20 @@ BEGIN
     PERFORM lock_account(p_account_id);
     v_at := clock_timestamp();
     PERFORM settle_account(p_account_id, v_at);
-    UPDATE holds h SET expires_at = greatest(h.expires_at, v_at + make_interval(secs => p_seconds))
-    WHERE h.account_id = p_account_id AND h.hold_id = p_hold_id AND h.ended_at IS NULL;
+    UPDATE holds h SET expires_at = greatest(h.expires_at, v_at + make_interval(secs => p_seconds)),
+        extended_by = p_request_id, extended_seconds = p_seconds
+    WHERE h.account_id = p_account_id AND h.hold_id = p_hold_id AND h.ended_at IS NULL
+      AND h.extended_by IS DISTINCT FROM p_request_id;
     outcome := CASE WHEN FOUND THEN 'extended' END;
-    SELECT coalesce(outcome, 'hold_ended'), h.status, h.captured, h.ended_at, h.expires_at
+    SELECT coalesce(outcome, CASE WHEN h.ended_at IS NOT NULL THEN 'hold_ended'
+        WHEN h.extended_seconds = p_seconds THEN 'replayed' ELSE 'conflict' END), h.status, h.captured, h.ended_at, h.expires_at
     INTO outcome, status, captured, ended_at, expires_at
     FROM holds h WHERE h.account_id = p_account_id AND h.hold_id = p_hold_id;
     outcome := coalesce(outcome, 'not_found');
     balance := (lock_account(p_account_id)).balance;
 END;
 $$;
-COMMENT ON FUNCTION extend_hold(bigint, uuid, int) IS
-    'Lets a hold last so many seconds from now on, if that is longer. Outcome: extended, hold_ended, '
-    'not_found. Errors: SC010 unknown account, SC011 seconds.';
+COMMENT ON FUNCTION extend_hold(bigint, uuid, int, text) IS
+    'Lets a hold last so many seconds from now on, if that is longer; once per request in a row. '
+    'Outcome: extended, replayed, conflict, hold_ended, not_found. '
+    'Errors: SC010 unknown account, SC011 seconds.';

@@ -252,6 +252,9 @@ CREATE TABLE holds (
         CONSTRAINT hold_status_is_known CHECK (status IN ('held', 'captured', 'released', 'expired')),
     request_id text NOT NULL,
     fingerprint bytea NOT NULL,
+    -- The request that extended it last, and by how much: sent again, it is known.
+    extended_by text,
+    extended_seconds int,
     description text NOT NULL DEFAULT '',
     metadata json,
     PRIMARY KEY (account_id, hold_id),
