@@ -188,11 +188,12 @@ async def test_a_search_that_takes_too_long_is_given_up_and_says_how_to_ask_less
     admin: asyncpg.Connection,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(requests, "STATEMENT_MAX_SECONDS", 0.05)
     await store.created(order)
-    async with admin.transaction():
-        await admin.execute("LOCK TABLE storecredit.movements IN ACCESS EXCLUSIVE MODE")
-        answer = await operator.get(f"/requests/{order}")
+    with monkeypatch.context() as patch:
+        patch.setattr(requests, "STATEMENT_MAX_SECONDS", 0.05)
+        async with admin.transaction():
+            await admin.execute("LOCK TABLE storecredit.movements IN ACCESS EXCLUSIVE MODE")
+            answer = await operator.get(f"/requests/{order}")
     told = error_of(answer, 503, "SERVICE_UNAVAILABLE")
     assert "store_id" in told["message"]
     assert answer.headers["retry-after"]

@@ -84,7 +84,7 @@ DECLARE
     v_firsts int[]; v_account bigint; k int := 0; v_amount int; v_outcome text;
     v_type text; v_last_type text; v_effect int[]; v_rests movement_rest[]; v_useds bigint[];
     v_seq bigint; v_balance bigint; v_spent bigint; v_clawed bigint; v_used bigint; v_seqs bigint[];
-    v_places int[] := '{}'; v_types text[]; v_afters bigint[]; v_spents bigint[]; v_claweds bigint[];
+    v_types text[]; v_spents bigint[]; v_claweds bigint[];
 BEGIN
     outcomes := '{}'; balances := '{}';
     IF NOT v_are_fresh THEN
@@ -118,20 +118,19 @@ BEGIN
             END IF;
             v_seq := v_seq + 1; v_balance := v_balance + v_effect[1] * v_amount;
             v_spent := v_spent + v_effect[3] * v_amount; v_used := v_used + v_effect[5] * v_amount;
-            v_places := v_places || i; v_types := v_types || v_type; v_seqs := v_seqs || v_seq;
-            v_afters := v_afters || v_balance; v_spents := v_spents || v_spent;
-            v_claweds := v_claweds || v_clawed; v_useds := v_useds || v_used;
+            v_types[i] := v_type; v_seqs[i] := v_seq; v_spents[i] := v_spent;
+            v_claweds[i] := v_clawed; v_useds[i] := v_used;
             IF v_has_rest THEN
                 v_accounts.rests[k] := rest_after_charge(v_accounts.rests[k], v_accounts.next_expiries[k],
                     v_effect, v_amount);
-                v_rests[cardinality(v_places)] := v_accounts.rests[k];
+                v_rests[i] := v_accounts.rests[k];
             END IF;
         END IF;
-        outcomes := outcomes || v_outcome; balances := balances || v_balance;
+        outcomes[i] := v_outcome; balances[i] := v_balance;
     END LOOP;
-    PERFORM append_movements(v_places, v_types, v_seqs, v_afters, v_spents, v_claweds, v_useds,
+    PERFORM append_movements(v_types, v_seqs, balances, v_spents, v_claweds, v_useds,
         p_account_ids, p_amounts, p_request_ids, p_session_ids, p_descriptions, v_rests, p_actors)
-    WHERE cardinality(v_places) > 0;
+    WHERE v_types IS NOT NULL;
 END;
 $$;
 COMMENT ON FUNCTION charge_accounts(bigint[], int[], text[], uuid[], text[], text, text[]) IS

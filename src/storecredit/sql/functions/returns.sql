@@ -62,8 +62,7 @@ DECLARE
     v_effect int[]; v_has_rest boolean; v_rest movement_rest; v_rests movement_rest[];
     -- At the first place of each request in the batch: true once refunded by it.
     v_refunded boolean[] := '{}';
-    v_places int[] := '{}'; v_types text[] := '{}'; v_seqs bigint[] := '{}'; v_afters bigint[] := '{}';
-    v_spents bigint[] := '{}'; v_claweds bigint[] := '{}'; v_useds bigint[] := '{}';
+    v_types text[]; v_seqs bigint[]; v_spents bigint[]; v_claweds bigint[]; v_useds bigint[];
 BEGIN
     outcomes := '{}'; balances := '{}';
     FOR i IN 1 .. greatest(cardinality(p_account_ids), cardinality(p_amounts)) LOOP
@@ -93,22 +92,19 @@ BEGIN
                 v_has_rest := true;
                 v_rest.grants := grants_after_return(v_account, v_balance, v_rest.grants, v_seq + 1,
                     v_charges.seqs[i], v_type, v_left - v_amount, v_amount, clock_timestamp());
-                -- An array begins where something is first put: those before it are to be there, too.
-                v_rests := coalesce(v_rests, array_fill(NULL::movement_rest, ARRAY[cardinality(v_places)]));
-                v_rests[cardinality(v_places) + 1] := v_rest;
+                v_rests[i] := v_rest;
             END IF;
             v_effect := movement_effect(v_type); v_refunded[v_first] := true;
             v_seq := v_seq + 1; v_balance := v_balance + v_effect[1] * v_amount;
             v_spent := v_spent + v_effect[3] * v_amount; v_used := v_used + v_effect[5] * v_amount;
-            v_places := v_places || i; v_types := v_types || v_type; v_seqs := v_seqs || v_seq;
-            v_afters := v_afters || v_balance; v_spents := v_spents || v_spent;
-            v_claweds := v_claweds || v_clawed; v_useds := v_useds || v_used;
+            v_types[i] := v_type; v_seqs[i] := v_seq; v_spents[i] := v_spent;
+            v_claweds[i] := v_clawed; v_useds[i] := v_used;
         END IF;
-        outcomes := outcomes || v_outcome; balances := balances || v_balance;
+        outcomes[i] := v_outcome; balances[i] := v_balance;
     END LOOP;
-    PERFORM append_movements(v_places, v_types, v_seqs, v_afters, v_spents, v_claweds, v_useds,
+    PERFORM append_movements(v_types, v_seqs, balances, v_spents, v_claweds, v_useds,
         p_account_ids, p_amounts, p_request_ids, v_charges.session_ids, p_descriptions, v_rests)
-    WHERE cardinality(v_places) > 0;
+    WHERE v_types IS NOT NULL;
 END;
 $$;
 COMMENT ON FUNCTION return_charges(bigint[], int[], text[], text[]) IS
