@@ -107,14 +107,13 @@ BEGIN
     -- In a statement of its own: it sees what was committed while the first one waited.
     SELECT array_agg(coalesce(m.seq, 0)), array_agg(coalesce(m.balance_after, 0)),
         array_agg(coalesce(m.spent_after, 0)), array_agg(coalesce(m.clawed_back_after, 0)),
-        array_agg(coalesce(m.overage_used_after, 0)),
-        are_plain AND bool_and(m.grants_after IS NULL AND m.held_after IS NULL
-            AND m.expired_after IS NULL AND m.removed_after IS NULL)
+        array_agg(coalesce(m.overage_used_after, 0)), are_plain AND bool_and(m.is_plain)
     INTO seqs, balances, spents, clawed_backs, overages_used, are_plain
     FROM unnest(account_ids) AS a (account_id)
     LEFT JOIN LATERAL (
         SELECT n.seq, n.balance_after, n.spent_after, n.clawed_back_after, n.overage_used_after,
-            n.grants_after, n.held_after, n.expired_after, n.removed_after
+            n.held_after IS NULL AND n.expired_after IS NULL AND n.removed_after IS NULL
+                AND n.grants_after IS NULL AS is_plain
         FROM movements n WHERE n.account_id = a.account_id
         ORDER BY n.account_id DESC, n.seq DESC LIMIT 1) m ON true;
     IF NOT are_plain THEN
