@@ -1232,9 +1232,9 @@ FUNCTION append_movement(p_account_id bigint, p_type text, p_amount bigint, p_re
     p_actor text DEFAULT NULL, p_moved_at timestamptz DEFAULT NULL) RETURNS bigint;
 
 -- Writes movements that the caller has decided on, with the state of their accounts after each.
-FUNCTION append_movements(p_places int[], p_types text[], p_seqs bigint[], p_balances bigint[],
-    p_spents bigint[], p_clawed_backs bigint[], p_overages_used bigint[], p_account_ids bigint[],
-    p_amounts bigint[], p_request_ids text[], p_session_ids uuid[], p_descriptions text[],
+FUNCTION append_movements(p_types text[], p_seqs bigint[], p_balances bigint[], p_spents bigint[],
+    p_clawed_backs bigint[], p_overages_used bigint[], p_account_ids bigint[], p_amounts bigint[],
+    p_request_ids text[], p_session_ids uuid[], p_descriptions text[],
     p_rests movement_rest[] DEFAULT NULL_rest[], p_actors text[] DEFAULT NULL,
     p_is_guarded boolean DEFAULT false) RETURNS void;
 
