@@ -56,6 +56,9 @@ def test_credits_are_removed_once_by_whoever_is_named(command: Command, database
     )
     for wrong in ((), (5, "--all")):
         assert "--all" in command("credits", "remove", "Hats", *wrong, *REASON).sentence(2)
+    for too_few in (0, -5):
+        refused = command("credits", "remove", "Hats", too_few, *REASON)
+        assert (refused.status, "AMOUNT" in refused.errors) == (2, True), "it is no option"
     assert command("credits", "remove", "Hats", 1).status == 2, "why is not said"
     assert command("credits", "remove", "Hats", 1, "--reason", " ").status == 2
 
@@ -86,6 +89,7 @@ def test_credits_are_transferred_between_stores_and_users(
         ("transfer_out", 20, "move-1", "Added twice", "b"),
         ("transfer_in", 20, "move-1", "Added twice", "b"),
     ]
+    assert "AMOUNT" in command("credits", "transfer", "Hats", USER, -5, *REASON).errors
     itself = ("credits", "transfer", "Hats", f"store:{STORE}", 1, *REASON)
     assert "same owner" in command(*itself).sentence()
     back = command("credits", "transfer", f"user:{USER}", "hats.example", 30, *REASON)
@@ -111,6 +115,22 @@ def test_a_grant_ends_at_another_time(command: Command, database_url: str) -> No
     assert "no such grant" in command("credits", "set-expiry", "Hats", 9, "--never").sentence()
     assert "past" in command(*change[:3], 3, "--expires-at", "2020-01-01").sentence()
     assert "--never" in command(*change).sentence(2)
+    unreadable = command(*change, "--expires-at", "tomorrow")
+    assert (unreadable.status, "2027-01-31" in unreadable.errors) == (2, True)
+
+
+def test_the_grants_of_stores_and_of_users_are_listed(command: Command, database_url: str) -> None:
+    asyncio.run(_open(database_url))
+    for owner, credit_count in ((USER, 10), ("Hats", 50)):
+        listed = command("credits", "grants", owner, "--json").json()
+        assert [(each["grant_id"], each["remaining"]) for each in listed["items"]] == [
+            (1, credit_count)
+        ]
+    assert command("credits", "set-expiry", USER, 1, "--expires-at", "2999-01-31").status == 0
+    assert "2999-01-31" in command("credits", "grants", USER).output
+    nobody = command("credits", "grants", "Caps").sentence()
+    assert "no store or end user Caps" in nobody
+    assert "user list" in nobody
 
 
 def test_who_adds_credits_stands_in_the_ledger_and_in_its_listing(

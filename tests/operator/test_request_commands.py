@@ -43,10 +43,35 @@ def test_all_that_carries_the_id_is_printed(command: Command, database_url: str)
     for word in (str(STORE), "Hats [b]", "store_id", "user_id", "movements", "deduction", "refund"):
         assert word in text.output
     assert "sessions" not in text.output, "of what there is none nothing is said"
+    [head, *_] = [line for line in text.output.splitlines() if "balance_after" in line]
+    assert "total_spent_after" in head
+    for nothing in ("total_expired_after", "overage_used_after", "session_id", "actor"):
+        assert nothing not in head, "no column where nothing stands in any row"
     assert command("request", "show", "order-7", "--user", USER, "--json").json() == {
         **shown,
         "requests": [of_user],
     }
+
+
+async def _spend_all(url: str) -> None:
+    connection = await connect(url)
+    await connection.execute(
+        "SELECT create_store($1, 'Hats', 'a.example', 'default', 10, 'opening')", STORE
+    )
+    await connection.execute(
+        "SELECT spend_credits(ARRAY[account_id], '{10}', '{order-7}', ARRAY[''::bytea],"
+        """ '{""}', ARRAY['{"pages": "5"}'::json]) FROM accounts"""
+    )
+    await connection.close()
+
+
+def test_an_empty_balance_and_metadata_are_shown_as_they_are(
+    command: Command, database_url: str
+) -> None:
+    asyncio.run(_spend_all(database_url))
+    text = command("request", "show", "order-7").output
+    assert "balance_after" in text
+    assert '{"pages":"5"}' in text
 
 
 def test_what_is_not_found_is_told_in_a_sentence(command: Command, database_url: str) -> None:

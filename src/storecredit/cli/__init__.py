@@ -38,7 +38,7 @@ INTERRUPTED: Final = 130
 
 app = typer.Typer(
     name="storecredit",
-    help="Prepaid credits for generations, given back when a generation fails.",
+    help="Prepaid credits for API businesses: sold, spent, held, given back, and proven.",
     epilog="Settings come from flags, then from the environment (STORECREDIT_DATA_DIR for "
     "--data-dir, and so on), then from defaults.",
     context_settings={"help_option_names": ["-h", "--help"]},

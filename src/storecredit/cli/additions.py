@@ -14,7 +14,7 @@ from storecredit.cli.options import (
     actor_of,
     description_text,
     duration,
-    moment,
+    moment_text,
     request_id_text,
 )
 from storecredit.cli.problems import Failed, Misused, unknown_owner
@@ -43,7 +43,7 @@ ExpiresAt = Annotated[
     datetime | None,
     typer.Option(
         "--expires-at",
-        parser=moment,
+        parser=moment_text,
         metavar="TIME",
         help="From then on what is left of them cannot be spent: 2027-01-31 (its first moment, "
         "UTC) or 2027-01-31T10:30+01:00.",

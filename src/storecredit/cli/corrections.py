@@ -16,9 +16,10 @@ from storecredit.cli.options import (
     DatabaseUrl,
     DataDir,
     Json,
+    OwnerName,
     actor_of,
     description_text,
-    moment,
+    moment_text,
     request_id_text,
     settings_of,
 )
@@ -27,12 +28,7 @@ from storecredit.cli.problems import Failed, Misused
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from storecredit.ledger.owners import Owner
     from storecredit.operator.corrections import Insufficient, NotDone
-
-_OWNER_HELP = (
-    "A store by id, name or domain, or an end user by id; store:ID or user:ID where an id is both."
-)
 
 
 def reason_text(text: str) -> str:
@@ -42,10 +38,11 @@ def reason_text(text: str) -> str:
     return description_text(text)
 
 
-OwnerArgument = Annotated[str, typer.Argument(metavar="STORE", help=_OWNER_HELP)]
-Reason = Annotated[
-    str, typer.Option("--reason", parser=reason_text, help="Why; stands in the ledger.")
-]
+_REASON_HELP = "Why; stands in the ledger, where the owner can read it."
+# A negative amount is no unknown option, but one that is out of range: that is what is to be said.
+_WITH_AMOUNT = {"ignore_unknown_options": True}
+
+Reason = Annotated[str, typer.Option("--reason", parser=reason_text, help=_REASON_HELP)]
 RequestId = Annotated[
     str | None,
     typer.Option(
@@ -60,16 +57,16 @@ RequestId = Annotated[
 
 def add_to(app: typer.Typer) -> None:
     """Put this module's commands among those of `storecredit credits`."""
-    app.command("remove")(remove)
-    app.command("transfer")(transfer)
+    app.command("remove", context_settings=_WITH_AMOUNT)(remove)
+    app.command("transfer", context_settings=_WITH_AMOUNT)(transfer)
     app.command("set-expiry")(set_expiry)
 
 
 def remove(
-    owner: OwnerArgument,
+    owner: OwnerName,
     reason: Reason,
     amount: Annotated[
-        int | None, typer.Argument(metavar="[AMOUNT]", min=1, max=CREDITS_MAX, help="How many.")
+        int | None, typer.Argument(metavar="AMOUNT", min=1, max=CREDITS_MAX, help="How many.")
     ] = None,
     all_: Annotated[bool, typer.Option("--all", help="All that are there, instead.")] = False,
     request_id: RequestId = None,
@@ -87,7 +84,7 @@ def remove(
         from storecredit.ledger.credits import Cause
         from storecredit.operator.corrections import Corrections, Removed
 
-        whose = await _owner(rooms, owner)
+        whose = await rooms.owner(owner)
         with _in_doubt(cause):
             outcome = await Corrections(rooms.database).remove(
                 whose, amount, Cause(cause, reason, actor_of(actor))
@@ -111,7 +108,10 @@ def remove(
 
 
 def transfer(
-    source: Annotated[str, typer.Argument(metavar="FROM", help=_OWNER_HELP)],
+    source: Annotated[
+        str,
+        typer.Argument(metavar="FROM", help="A store or end user, named as for `credits remove`."),
+    ],
     target: Annotated[str, typer.Argument(metavar="TO", help="Likewise.")],
     amount: Annotated[
         int, typer.Argument(metavar="AMOUNT", min=1, max=CREDITS_MAX, help="How many.")
@@ -130,7 +130,7 @@ def transfer(
         from storecredit.ledger.credits import Cause
         from storecredit.operator.corrections import Corrections, Transferred
 
-        giver, taker = await _owner(rooms, source), await _owner(rooms, target)
+        giver, taker = await rooms.owner(source), await rooms.owner(target)
         with _in_doubt(cause):
             outcome = await Corrections(rooms.database).transfer(
                 giver, taker, amount, Cause(cause, reason, actor_of(actor))
@@ -155,7 +155,7 @@ def transfer(
 
 
 def set_expiry(
-    owner: OwnerArgument,
+    owner: OwnerName,
     grant: Annotated[
         int,
         typer.Argument(metavar="GRANT", min=1, help="Its grant_id; `credits grants` lists them."),
@@ -164,14 +164,14 @@ def set_expiry(
         datetime | None,
         typer.Option(
             "--expires-at",
-            parser=moment,
+            parser=moment_text,
             metavar="TIME",
             help="2027-01-31 (its first moment, UTC) or 2027-01-31T10:30+01:00.",
         ),
     ] = None,
     never: Annotated[bool, typer.Option("--never", help="It does not end any more.")] = False,
     reason: Annotated[
-        str, typer.Option("--reason", parser=description_text, help="Why; stands in the ledger.")
+        str, typer.Option("--reason", parser=description_text, help=_REASON_HELP)
     ] = "",
     actor: Actor = None,
     data_dir: DataDir = None,
@@ -186,7 +186,7 @@ def set_expiry(
         from storecredit.operator.corrections import Corrections, NotDone
 
         outcome = await Corrections(rooms.database).set_expiry(
-            await _owner(rooms, owner), grant, expires_at, reason, actor_of(actor)
+            await rooms.owner(owner), grant, expires_at, reason, actor_of(actor)
         )
         if isinstance(outcome, NotDone):
             raise Failed(_why_not(outcome))
@@ -203,22 +203,6 @@ def _run(
     act: Callable[[Rooms], Awaitable[dict[str, Any]]], data_dir: Any, database_url: str | None
 ) -> dict[str, Any]:
     return against(settings_of(data_dir=data_dir, database_url=database_url), act)
-
-
-async def _owner(rooms: Rooms, name: str) -> "Owner":
-    """Who is meant. Raises `Failed`, or `Misused` where it may be one of several."""
-    from storecredit.operator.owner_names import OwnerNames, spelled
-
-    match await OwnerNames(rooms.database, rooms.stores).named(name):
-        case ():
-            raise Failed(
-                f"There is no store or end user {name}. `storecredit store list` lists stores."
-            )
-        case (owner,):
-            return owner
-        case several:
-            listed = ", ".join(map(spelled, several))
-            raise Misused(f"{name} is several: {listed}. Name one of them like that.")
 
 
 @contextmanager
@@ -250,7 +234,7 @@ def _why_not(outcome: "Insufficient | NotDone") -> str:
         case NotDone.PAST:
             return "That time is past. Nothing was changed."
         case NotDone.NOT_FOUND:
-            return "There is no such grant."
+            return "There is no such grant; `storecredit credits grants` lists them."
         case NotDone.ENDED:
             return "Nothing is left of that grant: used up, ended, or another took its place."
         case _:

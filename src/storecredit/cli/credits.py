@@ -27,6 +27,7 @@ from storecredit.cli.options import (
     DataDir,
     Json,
     Limit,
+    OwnerName,
     StoreName,
     settings_of,
 )
@@ -123,7 +124,7 @@ def balance(
 
 @app.command("grants")
 def grants(
-    store: StoreName,
+    owner: OwnerName,
     limit: Limit = PAGE_DEFAULT,
     cursor: Annotated[
         int | None, typer.Option("--cursor", min=1, help="Go on after this grant.")
@@ -136,9 +137,8 @@ def grants(
 
     async def act(rooms: Rooms) -> dict[str, Any]:
         from storecredit.ledger.grants import Grants
-        from storecredit.ledger.owners import Owner
 
-        account_id = await rooms.credits.account_id(Owner.store(await rooms.store_id(store)))
+        account_id = await rooms.credits.account_id(await rooms.owner(owner))
         found = await Grants(rooms.database).list(account_id, limit=limit, after=cursor)
         items = [asdict(grant) for grant in found.items]
         return {
@@ -150,7 +150,7 @@ def grants(
     if json:
         output.as_json(found)
         return
-    nothing = "The store has no credits."
+    nothing = "There are no credits left."
     output.page(found["items"], GRANT_COLUMNS, nothing=nothing, next_cursor=found["next_cursor"])
 
 

@@ -12,7 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from storecredit.cli import output
-from storecredit.cli.problems import Misused, ambiguous_store, unknown_store
+from storecredit.cli.problems import Failed, Misused, ambiguous_store, unknown_store
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -66,6 +66,22 @@ class Rooms:
         from storecredit.ledger.owners import Owner
 
         return Owner.store(await self.store_id(named))
+
+    async def owner(self, named: str) -> "Owner":
+        """A store or end user. Raises `Failed`: none; `Misused`: it may be one of several."""
+        from storecredit.operator.owner_names import OwnerNames, spelled
+
+        match await OwnerNames(self.database, self.stores).named(named):
+            case ():
+                raise Failed(
+                    f"There is no store or end user {output.shown(named)}. `storecredit store "
+                    "list` lists stores, `storecredit user list` end users."
+                )
+            case (owner,):
+                return owner
+            case several:
+                listed = ", ".join(map(spelled, several))
+                raise Misused(f"{named} is several: {listed}. Name one of them like that.")
 
     async def balance(self, store_id: "UUID") -> dict[str, Any]:
         """A store's credits, as the operator's API shows them."""

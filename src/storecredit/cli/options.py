@@ -32,6 +32,16 @@ def moment(text: str) -> datetime:
     return parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)
 
 
+def moment_text(text: str) -> datetime:
+    """The same, as people are told to write it."""
+    try:
+        return moment(text)
+    except ValueError:
+        raise typer.BadParameter(
+            "write 2027-01-31 (its first moment, UTC) or 2027-01-31T10:30+01:00"
+        ) from None
+
+
 def duration(text: str) -> timedelta:
     """A length of time, as in 30d, 12h, 90m or 2w."""
     found = re.fullmatch(r"(\d{1,6})([wdhm])", text.strip(), re.ASCII)
@@ -133,6 +143,14 @@ StoreName = Annotated[
         metavar="STORE",
         help="The store: its id, or its name or domain where no other has the same; "
         "`storecredit store list` lists them.",
+    ),
+]
+OwnerName = Annotated[
+    str,
+    typer.Argument(
+        metavar="STORE",
+        help="A store by id, name or domain, or an end user by id; store:ID or user:ID where an id "
+        "is both.",
     ),
 ]
 Cursor = Annotated[

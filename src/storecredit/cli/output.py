@@ -83,6 +83,10 @@ def shown(value: Any) -> str:
             return f"{value.astimezone(UTC):%Y-%m-%d %H:%M:%S}Z"
         case {"amount": amount, "expires_at": datetime() as expires_at}:
             return f"{amount} at {shown(expires_at)}"
+        case dict():
+            import msgspec
+
+            return shown(msgspec.json.encode(value).decode())
         case list() | tuple():
             return ", ".join(map(shown, value)) or "–"
         case _:

@@ -102,7 +102,14 @@ def _print(found: "RequestsFound") -> None:
 def _print_rows(name: str, rows: list[dict[str, Any]]) -> None:
     if rows:
         typer.echo(f"\n{name.replace('_', ' ')}")
-        output.table(rows[0], rows)
+        output.table([field for field in rows[0] if _says_something(field, rows)], rows)
+
+
+def _says_something(field: str, rows: list[dict[str, Any]]) -> bool:
+    """Whether people are shown this column: not where it is empty, or a total still nothing."""
+    is_total = field.endswith("_after") and field != "balance_after"
+    nothing = (None, "", 0) if is_total else (None, "")
+    return any(row[field] not in nothing for row in rows)
 
 
 def _flat(fields: dict[str, Any]) -> dict[str, Any]:
