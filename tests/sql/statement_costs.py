@@ -1,7 +1,8 @@
 """What a statement costs: the rows it reads; and which statements the application sends."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
+from typing import Any
 
 import asyncpg
 
@@ -40,16 +41,30 @@ class Recorder(Database):
         return await super().fetchrow(query, *args)
 
 
+Call = tuple[str, tuple[Any, ...]]
+"""A statement and its arguments."""
+
+
 async def buffers_read(connection: Connection, query: str, *args: object) -> dict[str, int]:
     """How many pages of each table and index a statement reads, functions included.
 
     The statement is undone. Nobody else may work on the database.
     """
+    [read] = [read async for _, read in buffers_of_each(connection, [(query, args)])]
+    return read
+
+
+async def buffers_of_each(
+    connection: Connection, calls: Iterable[Call]
+) -> AsyncIterator[tuple[Call, dict[str, int]]]:
+    """The same of several statements, each with what it reads."""
     before = await _buffers(connection)
-    async with undone(connection):
-        await connection.fetch(query, *args)
-    after = await _buffers(connection)
-    return {name: read - before.get(name, 0) for name, read in after.items()}
+    for query, args in calls:
+        async with undone(connection):
+            await connection.fetch(query, *args)
+        after = await _buffers(connection)
+        yield (query, args), {name: read - before.get(name, 0) for name, read in after.items()}
+        before = after
 
 
 @asynccontextmanager

@@ -6,10 +6,9 @@ every account has one movement, both keys of the ledger promise one row: by one 
 becomes the account's whole ledger.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import suppress
-from typing import Any, NamedTuple
-from uuid import uuid4
+from typing import NamedTuple
 
 import asyncpg
 import pytest
@@ -17,20 +16,32 @@ import pytest
 from storecredit.generation.sessions import Sessions
 from storecredit.ledger.balances import balances_of
 from storecredit.ledger.credits import Credits, MovementFilter
+from storecredit.ledger.grants import Grants
+from storecredit.ledger.hold_records import HoldRecords, HoldStatus
 from storecredit.ledger.owners import Owner
+from storecredit.ledger.spend_records import read_spend
 from storecredit.postgres.servers import connect
-from tests.sql.ledger_growth import OVERAGE_EVERY, TABLES, grow, make_accounts, session_of
-from tests.sql.statement_costs import Recorder, buffers_read, undone
+from tests.sql.ledger_doors import one_each, singular
+from tests.sql.ledger_growth import (
+    EVERY,
+    TABLES,
+    expect_ends,
+    grow,
+    hold_of,
+    make_accounts,
+    session_of,
+)
+from tests.sql.statement_costs import Call, Recorder, buffers_of_each, buffers_read, undone
 
 BATCH = 10
-PAGES_PER_ITEM_MAX = 18
-"""Of one table or index: three levels, for at most four look-ups of an item, and room. A plan that
+PAGES_PER_ITEM_MAX = 30
+"""Of one table or index: three levels, for at most eight look-ups of an item, and room. A plan that
 walks through a grown account reads hundreds."""
+PAGES_OF_ENDS_MAX = 60
+"""Besides, where something of an account has ended: what is written of it, and what earlier calls,
+which were undone, have left of the account's row."""
 PAGE = 10
 """Rows of a list."""
-PRINT = b"f" * 32
-
-Call = tuple[str, tuple[Any, ...]]
 
 
 class Statistics(NamedTuple):
@@ -40,47 +51,6 @@ class Statistics(NamedTuple):
     movements: int
     growth: int = 10_000
     is_analysed: bool = True
-
-
-def one_each(accounts: list[int], name: str) -> Iterator[Call]:
-    """Each plural door, by one request of each place: new ones, known ones, and beyond."""
-    nothing: list[None] = [None] * len(accounts)
-    ones, prints = [1] * len(accounts), [PRINT] * len(accounts)
-    new = [f"{name} {place}" for place in range(len(accounts))]
-    places: list[int] = [accounts[:place].count(each) for place, each in enumerate(accounts)]
-    taken = [f"r{place * OVERAGE_EVERY + 2}" for place in places]
-    beyond = [f"r{(place + 1) * OVERAGE_EVERY}" for place in places]
-    deduct, refund = (
-        f"SELECT * FROM {door}($1, $2, $3, $4)"
-        for door in ("deduct_from_accounts", "refund_to_accounts")
-    )
-    create = "SELECT * FROM create_generations($1, $2, $3, $4, $5, $6, $6, 'generation', $7)"
-    for requests in (new, taken, beyond):
-        yield deduct, (accounts, ones, requests, nothing)
-        yield refund, (accounts, ones, requests, nothing)
-        ids = [uuid4() for _ in accounts]
-        yield create, (accounts, ids, requests, ones, prints, nothing, nothing)
-    for requests in (taken, beyond):
-        sessions = [session_of(*item) for item in zip(accounts, requests, strict=True)]
-        yield "SELECT * FROM start_generations($1, $2)", (accounts, sessions)
-        yield "SELECT * FROM complete_generations($1, $2, $3)", (accounts, sessions, new)
-        yield (
-            "SELECT * FROM fail_generations($1, $2, $3, $3, $4)",
-            (accounts, sessions, new, nothing),
-        )
-
-
-def singular(account: int, name: str) -> Iterator[Call]:
-    """Each door for one account."""
-    session = session_of(account, "r2")
-    for request in (name, "r2"):
-        yield "SELECT add_to_account($1, 1, 'grant', $2)", (account, request)
-        yield "SELECT claw_back_from_account($1, 1, $2)", (account, request)
-    yield "SELECT set_overage_limit($1, 5)", (account,)
-    yield "SELECT close_overage($1, '2026-01-01', 16, 'USD')", (account,)
-    yield "SELECT * FROM postpone_generation($1, $2, 'busy', false)", (account, session)
-    yield "SELECT forget_result($1, $2)", (account, session)
-    yield "SELECT forget_generator_message($1, $2)", (account, session)
 
 
 @pytest.fixture(
@@ -120,7 +90,10 @@ async def early(database_url: str, accounts: list[int]) -> AsyncIterator[asyncpg
     """A connection that has planned everything before the account grew."""
     connection = await connect(database_url)
     for batch in (accounts[:BATCH], accounts[:1]):
-        for query, arguments in (*one_each(batch, "early"), *singular(batch[0], "early")):
+        for query, arguments in (
+            *one_each(batch, "early"),
+            *singular(batch[0], accounts[BATCH], "early"),
+        ):
             async with undone(connection):
                 # What is not there yet is refused, and has been looked for all the same.
                 with suppress(asyncpg.PostgresError):
@@ -140,21 +113,26 @@ async def test_no_door_reads_more_when_an_account_has_grown(
     await grow_by(admin, first, seen.growth)
     # The others have what the doors look for.
     for account in accounts[1:BATCH]:
-        await grow_by(admin, account, 2 * OVERAGE_EVERY)
+        await grow_by(admin, account, 2 * EVERY)
     late = await connect(database_url)
-    calls = [
-        *((each, BATCH) for each in one_each([first] * BATCH, "one")),
-        *((each, BATCH) for each in one_each(accounts[:BATCH], "many")),
-        *((each, 1) for each in (*one_each([first], "alone"), *singular(first, "alone"))),
-    ]
+    one = list(one_each([first] * BATCH, "one"))
+    many = list(one_each(accounts[:BATCH], "many"))
+    alone = [*one_each([first], "alone"), *singular(first, accounts[BATCH], "alone")]
     for connection in (early, late):
-        for (query, arguments), items in calls:
-            read = await buffers_read(connection, query, *arguments)
-            most = {
-                name: pages for name, pages in read.items() if pages > PAGES_PER_ITEM_MAX * items
-            }
-            assert not most, (query, arguments, most)
+        await assert_few_of_each(connection, [*one, *many], BATCH * PAGES_PER_ITEM_MAX)
+        await assert_few_of_each(connection, alone, PAGES_PER_ITEM_MAX)
+    # As long as nothing ends by itself, much is never asked for.
+    await expect_ends(admin)
+    for connection in (early, late):
+        await assert_few_of_each(connection, alone, PAGES_PER_ITEM_MAX + PAGES_OF_ENDS_MAX)
     await late.close()
+
+
+async def assert_few_of_each(
+    connection: asyncpg.Connection, calls: Sequence[Call], most: int
+) -> None:
+    async for call, read in buffers_of_each(connection, calls):
+        assert_few(read, most, str(call))
 
 
 async def grow_by(admin: asyncpg.Connection, account: int, count: int) -> None:
@@ -189,6 +167,11 @@ async def test_no_look_up_reads_more_when_an_account_has_grown(
         await Sessions(recorder).list(first, status=None, limit=PAGE, request_id="r2")
         wanted = MovementFilter(request_id="r2")
         await Credits(recorder).movements(Owner.store(owner_id), wanted, limit=PAGE)
+        await read_spend(recorder, first, "r3")
+        await HoldRecords(recorder).get(first, hold_of(first, "r4"))
+        for status in HoldStatus:
+            await HoldRecords(recorder).list(first, status=status, limit=PAGE)
+        await Grants(recorder).list(first, limit=PAGE)
 
     statements = await sent_by(database_url, look_up)
     early, late = await connect(database_url), await connect(database_url)

@@ -18,7 +18,6 @@ from storecredit.postgres.servers import Record
 PAGE_MAX: Final = 100
 NEWEST: Final = UUID(int=2**128 - 1)
 """Hold ids are in order of time: none is beyond this one."""
-_OPEN: Final = "SELECT * FROM holds WHERE account_id = $1 AND ended_at IS NULL"
 _IS_OVER: Final = "ended_at IS NULL AND expires_at <= now()"
 _COLUMNS: Final = f"""hold_id, request_id, amount, description, metadata, created_at, expires_at,
     CASE WHEN {_IS_OVER} THEN 'expired' ELSE status END AS status,
@@ -99,22 +98,25 @@ class HoldRecords:
 
 
 def _of_status(status: HoldStatus | None) -> str:
-    """The holds among which a page is, found by the index that was made for their status.
-
-    OFFSET 0 has those that are open found first: few are, beside all that ever were.
-    """
+    """The holds among which a page is, found by the index that was made for their status."""
     match status:
         case None:
             return _newest("")
         case HoldStatus.HELD:
-            return f"{_OPEN} AND expires_at > now() OFFSET 0"
+            return _open("expires_at > now()")
         case HoldStatus.EXPIRED:
             written = _newest("AND status = 'expired'")
-            return f"({written}) UNION ALL ({_OPEN} AND expires_at <= now())"
+            return f"({written}) UNION ALL ({_open('expires_at <= now()')})"
         case HoldStatus.CAPTURED | HoldStatus.RELEASED:
             return _newest(f"AND status = '{status.value}'")
         case _:
             assert_never(status)
+
+
+def _open(condition: str) -> str:
+    # In the order of the index of those that are open: few are, beside all that ever were.
+    return f"""SELECT * FROM holds WHERE account_id = $1 AND ended_at IS NULL AND {condition}
+        ORDER BY account_id, expires_at, hold_id"""  # noqa: S608 - constants
 
 
 def _newest(condition: str) -> str:

@@ -11,7 +11,8 @@ from storecredit.postgres.pool import Database
 
 REFUNDS_MAX: Final = 100
 """Refunds of a spend that are told one by one; the ledger has all."""
-# `+ 0`: these indexes are named so, that no other look-up is planned by them.
+# `+ 0`: these indexes are named so, that no other look-up is planned by them. LIMIT 1: by the key,
+# and not by a join that may be planned to read all that the account has.
 # A charge without a session is no generation's; the hold of a capture knows what was sent with it.
 _READ: Final = """
     SELECT c.type, c.amount, c.description, c.created_at,
@@ -22,8 +23,12 @@ _READ: Final = """
           WHERE m.account_id = $1 AND m.request_id = $2 AND t.role IN ('charge', 'capture')
             AND m.session_id IS NULL
           ORDER BY m.type LIMIT 1) c
-    LEFT JOIN spends s ON s.account_id = c.account_id AND s.request_id = c.request_id
-    LEFT JOIN holds h ON h.account_id + 0 = c.account_id AND h.request_id = c.request_id
+    LEFT JOIN LATERAL (
+        SELECT x.metadata FROM spends x
+        WHERE x.account_id = c.account_id AND x.request_id = c.request_id LIMIT 1) s ON true
+    LEFT JOIN LATERAL (
+        SELECT x.metadata FROM holds x
+        WHERE x.account_id + 0 = c.account_id AND x.request_id = c.request_id LIMIT 1) h ON true
     LEFT JOIN LATERAL (
         SELECT m.* FROM movements m JOIN movement_types t ON t.type = m.type
         WHERE m.account_id + 0 = c.account_id AND t.role = 'return' AND m.origin_seq = c.seq

@@ -162,21 +162,33 @@ BEGIN
     IF p_grants IS NOT NULL THEN
         RETURN p_grants;
     END IF;
+    -- The newest are spent last. Of those that were told of, the list alone is read: an account may have
+    -- had thousands that are used up.
     SELECT m.seq, m.grants_after INTO v_told FROM movements m
     WHERE m.account_id + 0 = p_account_id AND m.grants_after IS NOT NULL
     ORDER BY m.account_id + 0 DESC, m.seq DESC LIMIT 1;
     FOR v_grant IN
         SELECT g.seq, g.amount FROM grants g
-        WHERE g.account_id = p_account_id AND g.expires_at IS NULL
+        WHERE g.account_id = p_account_id AND g.seq > coalesce(v_told.seq, -1) AND g.expires_at IS NULL
         ORDER BY g.account_id DESC, g.seq DESC
     LOOP
         EXIT WHEN v_left = 0;
-        v_part := least(v_left, CASE WHEN v_grant.seq > coalesce(v_told.seq, -1) THEN v_grant.amount
-            ELSE credits_in_grants(v_told.grants_after, v_grant.seq) END);
-        IF v_part > 0 THEN
-            v_left := v_left - v_part;
-            v_found := v_found || ARRAY[v_grant.seq, v_part];
-        END IF;
+        v_part := least(v_left, v_grant.amount);
+        v_left := v_left - v_part;
+        v_found := v_found || ARRAY[v_grant.seq, v_part];
+    END LOOP;
+    FOR v_grant IN
+        SELECT g.seq, v_told.grants_after[i + 1] AS credits
+        FROM generate_series(1, cardinality(v_told.grants_after), 2) i
+        CROSS JOIN LATERAL (SELECT x.* FROM grants x
+            WHERE x.account_id = p_account_id AND x.seq = v_told.grants_after[i] LIMIT 1) g
+        WHERE g.expires_at IS NULL
+        ORDER BY g.seq DESC
+    LOOP
+        EXIT WHEN v_left = 0;
+        v_part := least(v_left, v_grant.credits);
+        v_left := v_left - v_part;
+        v_found := v_found || ARRAY[v_grant.seq, v_part];
     END LOOP;
     IF v_left > 0 THEN
         -- More came back since then than those had left.
