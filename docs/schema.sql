@@ -693,12 +693,21 @@ FUNCTION deduct_from_accounts(p_account_ids bigint[], p_amounts int[], p_request
 -- there is no such problem. Moves no credits.
 FUNCTION dismiss_billing_problem(p_provider text, p_id text) RETURNS boolean;
 
+-- Those of some accounts of which something ends by a moment; null: none.
+FUNCTION due_accounts(p_account_ids bigint[], p_at timestamptz) RETURNS bigint[];
+
 -- Captures or releases holds of any accounts, in ascending order. Per item its outcome (ended,
 -- replayed, hold_ended, exceeds_hold, not_found), the hold as it is now, and the balance. Errors:
 -- SC010 unknown account, SC002 amount.
 FUNCTION end_holds(p_account_ids bigint[], p_hold_ids uuid[], p_actions text[], p_amounts int[],
     p_actors text[] DEFAULT NULL, OUT outcomes text[], OUT statuses text[], OUT captureds bigint[],
     OUT amounts bigint[], OUT ended_ats timestamptz[], OUT balances bigint[]) RETURNS record;
+
+-- What is to end in accounts, in order of time, with what they have now.
+FUNCTION ends_of_accounts(p_account_ids bigint[]) RETURNS TABLE(account_id bigint, seq bigint,
+    balance bigint, spent bigint, clawed_back bigint, overage_used bigint, held bigint,
+    expired bigint, removed bigint, grants bigint[], hold_expires_at timestamptz, grant_seq bigint,
+    expires_at timestamptz, rollover_max bigint, rollover_until timestamptz);
 
 -- Adds jobs in the caller's transaction; one whose key has a living job is left out.
 FUNCTION enqueue_jobs(p_entrypoint text, p_keys text[], p_payloads bytea[]) RETURNS void;
@@ -713,7 +722,8 @@ FUNCTION ensure_user(p_user_id uuid, p_starter_credits int, p_withhold boolean D
 -- failed and given back. erased: now; already_erased; not_found. Idempotent.
 FUNCTION erase_user(p_user_id uuid) RETURNS text;
 
--- Writes the movements of all that has ended by now in these accounts. Returns how many.
+-- Writes the movements of what has ended by now in these accounts, a thousand or some more at
+-- once. Returns how many; 0: nothing is left.
 FUNCTION expire_credits(p_account_ids bigint[]) RETURNS bigint;
 
 -- Lets a hold last so many seconds from now on, if that is longer; once per request in a row.
@@ -1273,8 +1283,12 @@ FUNCTION end_hold(p_account_id bigint, p_hold_id uuid, p_status text, p_captured
 -- Remembers that something of an account ends at a moment.
 FUNCTION expect_expiry(p_account_id bigint, p_expires_at timestamptz) RETURNS void;
 
--- Ends a grant whose time is over. Returns how many movements were written.
-FUNCTION expire_grant(p_account_id bigint, p_seq bigint, p_at timestamptz) RETURNS bigint;
+-- Ends the grants of accounts whose time is over, up to the end of a hold. Returns how many
+-- movements were written.
+FUNCTION expire_grants(p_account_ids bigint[], p_at timestamptz) RETURNS bigint;
+
+-- Ends the first hold of each account of which nothing else ends before it. Returns how many.
+FUNCTION expire_holds(p_account_ids bigint[], p_at timestamptz) RETURNS bigint;
 
 -- Per item of a batch, the place at which its request stands first in it.
 FUNCTION first_places(p_account_ids bigint[], p_request_ids text[]) RETURNS int[];
@@ -1382,8 +1396,13 @@ FUNCTION return_type(p_charge_type text, p_account_id bigint, p_seq bigint) RETU
 -- How much of a charge was given back in parts.
 FUNCTION returned_in_parts(p_account_id bigint, p_seq bigint) RETURNS bigint;
 
--- Writes the movements of all that has ended in an account by a moment. Returns how many.
-FUNCTION settle_account(p_account_id bigint, p_at timestamptz) RETURNS bigint;
+-- Carries credits of a grant into the next period. Returns what the grants have left then.
+FUNCTION roll_over(p_account_id bigint, p_grants bigint[], p_seq bigint, p_next_seq bigint,
+    p_amount bigint) RETURNS bigint[];
+
+-- Writes the movements of all that has ended in these accounts by a moment. Returns how many.
+FUNCTION settle_accounts(p_account_ids bigint[], p_at timestamptz, p_enough bigint DEFAULT NULL)
+    RETURNS bigint;
 
 -- The checkout that began a subscription, and locks its store. Outcome: null,
 -- unknown_subscription, unknown_checkout, mismatch. For apply_subscription_state.

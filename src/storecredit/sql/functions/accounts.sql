@@ -53,7 +53,7 @@ LANGUAGE plpgsql
 AS $$
 -- Purpose: make the caller the only writer of one account until its transaction ends, and say what
 --   the account has: the state after its newest movement, 0 where there is none. What has ended
---   since then stands in it still: see settle_account. Grants: null where nothing tells them apart.
+--   since then stands in it still: see settle_accounts. Grants: null where nothing tells them apart.
 -- Locks: the account. Errors: unknown_account.
 BEGIN
     SELECT a.next_expiry INTO next_expiry FROM accounts a
@@ -93,21 +93,20 @@ AS $$
 --   account, ascending; an account that there is not is left out. are_plain: of none of them is there
 --   anything else to say; else next_expiries and rests say it, with the grants of the newest movement.
 -- Locks: the accounts, ascending, so that two batches never wait for each other in a circle.
+DECLARE
+    v_next_expiry timestamptz;
 BEGIN
-    SELECT array_agg(a.account_id), bool_and(a.next_expiry IS NULL) INTO account_ids, are_plain
+    SELECT array_agg(a.account_id), min(a.next_expiry) INTO account_ids, v_next_expiry
     FROM (SELECT a.account_id, a.next_expiry FROM accounts a
           WHERE a.account_id = ANY (p_account_ids)
           ORDER BY a.account_id FOR NO KEY UPDATE) a;
-    IF NOT are_plain THEN
-        PERFORM settle_account(d.account_id, clock_timestamp())
-        FROM (SELECT a.account_id FROM accounts a
-              WHERE a.account_id = ANY (account_ids) AND a.next_expiry <= clock_timestamp()
-              ORDER BY a.account_id) d;
+    IF v_next_expiry <= clock_timestamp() THEN
+        PERFORM settle_accounts(account_ids, clock_timestamp());
     END IF;
     -- In a statement of its own: it sees what was committed while the first one waited.
     SELECT array_agg(coalesce(m.seq, 0)), array_agg(coalesce(m.balance_after, 0)),
         array_agg(coalesce(m.spent_after, 0)), array_agg(coalesce(m.clawed_back_after, 0)),
-        array_agg(coalesce(m.overage_used_after, 0)), are_plain AND bool_and(m.is_plain)
+        array_agg(coalesce(m.overage_used_after, 0)), v_next_expiry IS NULL AND bool_and(m.is_plain)
     INTO seqs, balances, spents, clawed_backs, overages_used, are_plain
     FROM unnest(account_ids) AS a (account_id)
     LEFT JOIN LATERAL (

@@ -118,7 +118,7 @@ BEGIN
             PERFORM raise_credit_error('invalid_amount', p_amounts[i]::text);
         END IF;
         v_at := clock_timestamp();
-        PERFORM settle_account(p_account_ids[i], v_at);
+        PERFORM settle_accounts(ARRAY[p_account_ids[i]], v_at);
         SELECT h.* INTO v_hold FROM holds h
         WHERE h.account_id = p_account_ids[i] AND h.hold_id = p_hold_ids[i];
         v_captured := CASE p_actions[i] WHEN 'capture' THEN coalesce(p_amounts[i], v_hold.amount)
@@ -220,7 +220,7 @@ BEGIN
     END IF;
     PERFORM lock_account(p_account_id);
     v_at := clock_timestamp();
-    PERFORM settle_account(p_account_id, v_at);
+    PERFORM settle_accounts(ARRAY[p_account_id], v_at);
     UPDATE holds h SET expires_at = greatest(h.expires_at, v_at + make_interval(secs => p_seconds)),
         extended_by = p_request_id, extended_seconds = p_seconds
     WHERE h.account_id = p_account_id AND h.hold_id = p_hold_id AND h.ended_at IS NULL

@@ -133,7 +133,7 @@ DECLARE
     v_before record;
     v_type text;
 BEGIN
-    PERFORM settle_account(p_account_id, v_at);
+    PERFORM settle_accounts(ARRAY[p_account_id], v_at);
     SELECT m.seq, m.type, m.amount INTO v_charge FROM movements m
     WHERE m.account_id = p_account_id AND m.request_id = p_spend_request_id
       AND movement_role(m.type) IN ('charge', 'capture') AND m.session_id IS NULL
