@@ -23,16 +23,13 @@ SET plan_cache_mode = force_generic_plan
 SET enable_seqscan = off
 SET enable_bitmapscan = off
 AS $$
--- Purpose: for requests of any accounts: set credits aside, of the balance only. Locks: the accounts,
---   ascending; the items come in that order. Idempotent by (account, request id).
--- p_actors: per item the operator who makes it; null: the owner does.
+-- Purpose: for requests of any accounts: set credits aside, of the balance only; p_actors: for which
+--   operators. Locks: the accounts, ascending, as the items come. Idempotent by (account, request id).
 -- Outcomes: held | replayed (the hold that this request made before, which may have ended since)
 --   | insufficient (nothing written) | conflict (the request id was used for something else).
 -- Errors: unknown_account, invalid_amount, invalid_request_id, invalid_terms (not 1 s to 7 days).
 DECLARE
-    v_charged record;
-    v_at timestamptz;
-    v_hold record;
+    v_charged record; v_at timestamptz; v_hold record;
 BEGIN
     IF NOT (1 <= ALL (p_seconds) AND 604800 >= ALL (p_seconds)) THEN
         PERFORM raise_credit_error('invalid_terms', 'a hold lasts 1 s to 7 days');
