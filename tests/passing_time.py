@@ -18,16 +18,19 @@ _MOMENTS: Final[Mapping[str, tuple[str, ...]]] = {
     "spends": ("created_at",),
     "sessions": ("created_at", "started_at", "completed_at"),
 }
+_NAMED: Final = "(cardinality($1::bigint[]) = 0 OR account_id = ANY ($1))"
 
 
 async def pass_time(superuser: Connection, time: timedelta, *account_ids: int) -> None:
     """Let so much time pass for these accounts; for all of them where none is named."""
     async with superuser.transaction():
+        # In the order in which all lock them, so that others may be at work meanwhile.
+        await superuser.execute(
+            f"SELECT FROM storecredit.accounts WHERE {_NAMED} ORDER BY account_id FOR UPDATE",
+            account_ids,
+        )
         for table, columns in _MOMENTS.items():
-            older = ", ".join(f"{column} = {column} - $1::interval" for column in columns)
+            older = ", ".join(f"{column} = {column} - $2::interval" for column in columns)
             await superuser.execute(
-                f"UPDATE storecredit.{table} SET {older}"
-                " WHERE cardinality($2::bigint[]) = 0 OR account_id = ANY ($2)",
-                time,
-                account_ids,
+                f"UPDATE storecredit.{table} SET {older} WHERE {_NAMED}", account_ids, time
             )
