@@ -174,6 +174,29 @@ async def test_what_is_left_of_a_month_ends_with_it_but_for_what_the_plan_lets_l
     assert await balance_at(seller, growth, ends_again) == 100
 
 
+@pytest.mark.parametrize("days, kept", [(-3, 100), (7, 100), (60, 0), (None, 0)])
+async def test_a_month_that_the_operator_ends_at_another_time_lets_as_much_live_on(
+    seller: Seller, days: int | None, kept: int
+) -> None:
+    store = await seller.store()
+    _, (_, end) = await subscribed(seller, store, "growth")
+    await spend(seller, store, 500)
+    account_id = await account_of(seller.admin, store)
+    other_end = None if days is None else end + timedelta(days=days)
+
+    await seller.admin.fetchval(
+        "SELECT outcome FROM set_grant_expiry($1, 1, $2, '', 'ann')", account_id, other_end
+    )
+
+    if other_end is None:
+        assert await balance_at(seller, store, end + timedelta(days=400)) == 300
+    else:
+        assert await balance_at(seller, store, other_end - INSTANT) == 300
+        assert await balance_at(seller, store, other_end) == kept
+        # No longer than the plan says: until the end of the next month.
+        assert await balance_at(seller, store, end + timedelta(days=61)) == 0
+
+
 async def ends(seller: Seller, owner: Owner) -> list[datetime]:
     """When the owner's credits expire, in their order in the ledger."""
     rows = await seller.admin.fetch(

@@ -327,5 +327,11 @@ class Reissue:
         if lot.expires == self.expires:
             return ("set", left)
         lot.left = 0
-        lot.stands_for = model.add(left, self.expires, priority=lot.priority, is_promo=lot.is_promo)
+        lot.stands_for = model.add(
+            left,
+            self.expires,
+            priority=lot.priority,
+            is_promo=lot.is_promo,
+            rollover=lot.rollover if lot.rollover and lot.rollover[1] > self.expires else None,
+        )
         return ("set", left)

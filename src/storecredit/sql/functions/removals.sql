@@ -176,7 +176,8 @@ SET enable_seqscan = off
 SET enable_bitmapscan = off
 AS $$
 -- Purpose: what is left of a grant expires at another moment; null: never. The ledger says so by a
---   movement that leaves the balance as it is, whose grant takes the other's place.
+--   movement that leaves the balance as it is, whose grant takes the other's place: what would have
+--   lived on of that one lives on of this one as long, unless this one ends later still.
 -- Locks: the account. Idempotent: a grant that expires then already is left alone, and so is what
 --   took its place with that very end.
 -- Outcomes: set (now, or before: `seq` is the grant that ends then, `credits` what it has left)
@@ -211,8 +212,12 @@ BEGIN
         PERFORM raise_credit_error('invalid_terms', p_expires_at::text);
     END IF;
     seq := v_account.seq + 1;
+    IF (v_terms.rollover_until > p_expires_at) IS NOT TRUE THEN
+        v_terms.rollover_max := NULL;
+        v_terms.rollover_until := NULL;
+    END IF;
     PERFORM write_grant(p_account_id, seq, credits, v_terms.kind, v_terms.priority, p_expires_at,
-        v_terms.grace);
+        v_terms.grace, v_terms.rollover_max, v_terms.rollover_until);
     -- Credits that came back to it after it was given another end are a movement of their own.
     PERFORM append_movement(p_account_id, 'reissue', credits,
         concat_ws(':', 'grant', p_seq, CASE WHEN v_before IS NOT NULL THEN seq END), p_description,
