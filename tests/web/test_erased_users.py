@@ -1,20 +1,24 @@
 """What is personal of an erased user goes, in the database and on disk; the ledger stays."""
 
 import asyncio
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import asyncpg
+import httpx
 import pytest
 
 from storecredit.generation.erasure import Erasure
 from storecredit.generation.lifecycle import Created, GenerationInput
 from storecredit.ledger.owners import Account, Owner
+from storecredit.ledger.verify import verify
 from storecredit.postgres.pool import Database
 from storecredit.service import Service, assembled
 from storecredit.settings import Settings
 from tests.image_files import data_url, picture
+from tests.passing_time import pass_time
 from tests.web.conftest import LogStream, WorkerStarter, http_client
 from tests.web.doors import ENDING_SECONDS_MAX, Operator, data_of, error_of
 from tests.web.test_blocked_users import becomes
@@ -111,24 +115,28 @@ async def test_what_was_sent_told_and_made_is_removed_and_the_ledger_stays(
     assert (await everything(admin)).count(SECRET) == 1, "the other's accessory"
 
 
-async def test_what_was_sent_with_spends_and_holds_is_removed_and_they_end_as_they_would(
+async def charge(
+    operator: Operator, user: UserClient, what: str, request_id: str
+) -> httpx.Response:
+    """The operator's app spends or holds two of the user's credits, and says what for."""
+    body = {"amount": 2, "metadata": {"for": SECRET}}
+    headers = {"Idempotency-Key": request_id}
+    return await operator.send("POST", f"/users/{user.user_id}/{what}", headers=headers, json=body)
+
+
+async def held(operator: Operator, user: UserClient, request_id: str) -> str:
+    """The path of a new hold."""
+    made = data_of(await charge(operator, user, "holds", request_id), 201)
+    return f"/users/{user.user_id}/holds/{made['hold_id']}"
+
+
+async def test_what_was_sent_with_spends_and_holds_is_removed_and_nothing_moves(
     operator: Operator, user: UserClient, admin: asyncpg.Connection
 ) -> None:
     assert await user.balance() == 10
-    account_id = await admin.fetchval("SELECT account_of('user', $1)", user.user_id)
-    hold_id = UUID(int=9)
-    sent = "ARRAY[sha256('x')]"
-    said = f"""ARRAY['{{"for": "{SECRET}"}}'::json]"""
-    spent = await admin.fetchval(
-        f"""SELECT outcomes[1] FROM spend_credits(ARRAY[{account_id}::bigint], ARRAY[2],
-               ARRAY['s'], {sent}, ARRAY['video'], {said})"""
-    )
-    held = await admin.fetchval(
-        f"""SELECT outcomes[1] FROM hold_credits(ARRAY[{account_id}::bigint],
-               ARRAY['{hold_id}'::uuid], ARRAY[3], ARRAY['h'], {sent}, ARRAY[600],
-               ARRAY['video'], {said})"""
-    )
-    assert (spent, held) == ("spent", "held")
+    data_of(await charge(operator, user, "spend", "spend-1"), 201)
+    over, open_ = [await held(operator, user, f"hold-{number}") for number in range(2)]
+    data_of(await operator.post(f"{over}/capture", amount=1))
     await admin.execute("UPDATE holds SET description = $1", SECRET)
     assert SECRET in await everything(admin)
     before = await ledger(admin)
@@ -137,12 +145,43 @@ async def test_what_was_sent_with_spends_and_holds_is_removed_and_they_end_as_th
 
     assert SECRET not in await everything(admin)
     assert await ledger(admin) == before
-    captured = await admin.fetchval(
-        f"""SELECT outcomes[1] FROM end_holds(ARRAY[{account_id}::bigint],
-               ARRAY['{hold_id}'::uuid], ARRAY['capture'], ARRAY[1])"""
-    )
-    assert captured == "ended", "work that was under way is paid"
-    assert data_of(await operator.get(f"/users/{user.user_id}"))["balance"] == 7
+    for hold, status in ((over, "captured"), (open_, "held")):
+        told = data_of(await operator.get(hold))
+        assert (told["status"], told["description"], told["metadata"]) == (status, "", None)
+    # Nor is anybody told of what was sent: not even that it was.
+    for what, request_id in (("holds", "hold-1"), ("holds", "new"), ("spend", "spend-1")):
+        error_of(await charge(operator, user, what, request_id), 409, "USER_ERASED")
+    assert await ledger(admin) == before
+    assert data_of(await operator.get("/verify"))["clean"]
+
+
+async def test_holds_of_an_erased_user_end_as_they_would(
+    service: Service,
+    database: Database,
+    operator: Operator,
+    user: UserClient,
+    admin: asyncpg.Connection,
+) -> None:
+    assert await user.balance() == 10
+    holds = [await held(operator, user, f"hold-{number}") for number in range(4)]
+    await erased(operator, user)
+    begun = len(await ledger(admin))
+    assert data_of(await operator.post(f"{holds[0]}/capture", amount=1))["captured"] == 1
+    assert data_of(await operator.send("POST", f"{holds[1]}/release"))["released"] == 2
+    data_of(await operator.post(f"{holds[2]}/extend", expires_in_seconds=3600))
+    await pass_time(admin, timedelta(minutes=10))
+    assert await service.expiry.sweep() == 1
+    assert data_of(await operator.get(holds[2]))["status"] == "held"
+    assert data_of(await operator.get(holds[3]))["status"] == "expired"
+    await pass_time(admin, timedelta(minutes=50))
+    error_of(await operator.post(f"{holds[2]}/capture"), 409, "HOLD_ENDED")
+
+    ends = await admin.fetch("SELECT type, amount FROM movements ORDER BY seq OFFSET $1", begun)
+    of_two = [("release", 2), ("hold_expiry", 2), ("hold_expiry", 2)]
+    assert [tuple(row) for row in ends] == [("capture", 1), ("release", 1), *of_two]
+    assert data_of(await operator.get(f"/users/{user.user_id}"))["balance"] == 9
+    for every_row in (False, True):
+        assert (await verify(database, every_row=every_row)).clean
 
 
 async def test_an_erased_user_stays_out_and_is_never_made_anew(
