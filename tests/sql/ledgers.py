@@ -4,8 +4,8 @@ The tables are read, not the views for outside callers; test_interface_batches.p
 """
 
 import itertools
-from collections.abc import Awaitable, Mapping
-from datetime import date
+from collections.abc import Awaitable, Mapping, Sequence
+from datetime import date, datetime, timedelta
 from typing import Any, Final, NamedTuple
 from uuid import UUID, uuid4
 
@@ -141,6 +141,22 @@ async def open_beyond(connection: Connection, credits: int = 0, *, limit: int) -
     account = await open_account(connection, OwnerKind.STORE, credits)
     await connection.execute("SELECT set_overage_limit($1, $2)", account.id, limit)
     return account
+
+
+async def add_ending(
+    connection: Connection, accounts: Sequence[Account], amount: int, *ahead: timedelta
+) -> datetime:
+    """Credits that end so long from now, for all of the accounts at once; when the last do."""
+    now: datetime = await connection.fetchval("SELECT clock_timestamp()")
+    ends = [now + each for each in ahead]
+    await connection.execute(
+        """SELECT add_to_account(a.id, $3, 'purchase', 'ends ' || e.at, p_expires_at => e.at)
+           FROM unnest($1::bigint[]) a (id), unnest($2::timestamptz[]) e (at)""",
+        [account.id for account in accounts],
+        ends,
+        amount,
+    )
+    return max(ends)
 
 
 # Reading

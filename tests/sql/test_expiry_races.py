@@ -22,7 +22,7 @@ from storecredit.postgres.servers import Connection
 from tests.passing_time import pass_time
 from tests.sql.conftest import connect_as_app
 from tests.sql.generations import CONTENT, Request, create_batch
-from tests.sql.ledgers import ledger, open_some
+from tests.sql.ledgers import add_ending, ledger, open_some
 
 CALLERS, SWEEPS = 6, 2
 ACCOUNTS, BATCH = 48, 4
@@ -172,18 +172,6 @@ async def assert_ended_once(
     return str(status)
 
 
-async def granted(admin: asyncpg.Connection, accounts: list[Account], *ahead: timedelta) -> None:
-    """Credits that end so long from now, for each of the accounts at the same instants."""
-    now = await admin.fetchval(NOW)
-    await admin.execute(
-        """SELECT add_to_account(a.id, $3, 'purchase', 'ends ' || e.at, p_expires_at => e.at)
-           FROM unnest($1::bigint[]) a (id), unnest($2::timestamptz[]) e (at)""",
-        [account.id for account in accounts],
-        [now + each for each in ahead],
-        GRANTED,
-    )
-
-
 @dataclass(frozen=True, slots=True)
 class Taken:
     """What became of one request of each account, and the clock before all of them and after."""
@@ -209,7 +197,7 @@ async def test_of_spends_creates_and_the_end_of_the_only_grant_each_credit_goes_
     database: Database, database_url: str, admin: asyncpg.Connection
 ) -> None:
     accounts = await open_some(admin, *[0] * ACCOUNTS)
-    await granted(admin, accounts, HOUR)
+    await add_ending(admin, accounts, GRANTED, HOUR)
 
     async def contest(connection: Connection, place: int, instant: datetime) -> list[Taken]:
         """One batch after the other, from before the instant to after it."""
