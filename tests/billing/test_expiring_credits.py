@@ -10,6 +10,7 @@ import pytest_asyncio
 from stand_ins.paddle.account import Event
 from stand_ins.paddle.api import paddle_stand_in
 from storecredit.billing.checkouts import CreditsOrder, PlanOrder
+from storecredit.ledger.balances import balances_of_owners
 from storecredit.ledger.owners import Owner
 from storecredit.ledger.verify import verify
 from tests.billing.paddle_changes import PLANS_FILE, change_plan
@@ -172,6 +173,30 @@ async def test_what_is_left_of_a_month_ends_with_it_but_for_what_the_plan_lets_l
     assert await balance_at(seller, growth, starts_again) == 900
     # What lived on once does not do so again.
     assert await balance_at(seller, growth, ends_again) == 100
+
+
+async def expiring(seller: Seller, store: Owner) -> list[tuple[int, datetime]]:
+    """What a store is told will expire, and when."""
+    balances = await balances_of_owners(seller.database, store.kind, [store.id])
+    return [(each.amount, each.expires_at) for each in balances[store.id].expiring]
+
+
+async def test_a_store_is_told_when_what_lives_on_ends_after_all(seller: Seller) -> None:
+    store, starter = await seller.store(), await seller.store()
+    subscription_id, (_, end) = await subscribed(seller, store, "growth")
+    _, (_, end_of_other) = await subscribed(seller, starter, "starter")
+    end_of_next: datetime = await seller.admin.fetchval(
+        "SELECT rollover_until FROM grants WHERE account_id = $1",
+        await account_of(seller.admin, store),
+    )
+
+    assert await expiring(seller, store) == [(700, end), (100, end_of_next)]
+    assert await expiring(seller, starter) == [(350, end_of_other)]
+    await seller.told(change_plan(seller.paddle.account, subscription_id, "scale", rate="0.5"))
+    both = [(500, end - INSTANT), (700, end), (100, end_of_next)]
+    assert await expiring(seller, store) == both
+    await spend(seller, store, 1250)
+    assert await expiring(seller, store) == [(50, end_of_next)]
 
 
 @pytest.mark.parametrize("days, kept", [(-3, 100), (7, 100), (60, 0), (None, 0)])

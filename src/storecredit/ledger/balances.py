@@ -55,11 +55,18 @@ _STATES: Final = f"""
         FROM (
             SELECT x.ends_at, sum(x.credits)::bigint AS amount
             FROM (
-                SELECT s.grants[i + 1] AS credits, {ENDS_AT} AS ends_at
+                SELECT p.credits, p.ends_at
                 FROM generate_series(1, cardinality(s.grants), 2) i
                 CROSS JOIN LATERAL ({grant_of("a.account_id", "s.grants[i]")}) g
+                CROSS JOIN LATERAL (
+                    SELECT CASE WHEN g.expires_at > now()
+                        THEN least(coalesce(g.rollover_max, 0), s.grants[i + 1]) ELSE 0 END AS kept
+                ) k
+                CROSS JOIN LATERAL (VALUES
+                    (s.grants[i + 1] - k.kept, {ENDS_AT}), (k.kept, g.rollover_until)
+                ) p (credits, ends_at)
             ) x
-            WHERE x.ends_at IS NOT NULL
+            WHERE x.ends_at IS NOT NULL AND x.credits > 0
             GROUP BY x.ends_at ORDER BY x.ends_at LIMIT {EXPIRING_MAX}
         ) t
     ) e
@@ -83,7 +90,8 @@ class Balance:
     their payment) + `total_expired` + `total_removed` (by the operator). `overage_used`: used
     beyond the balance and not billed yet; `overage_limit`: at most so many. The used may exceed a
     limit that was lowered since. `moved_at`: when they last moved. `expiring`: what of the balance
-    will end, the soonest first, one of each moment, at most `EXPIRING_MAX`.
+    will end, the soonest first, one of each moment, at most `EXPIRING_MAX`; what lives on then, as
+    a plan may let it, is told by the moment at which it ends after all.
     """
 
     balance: int
