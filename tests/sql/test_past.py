@@ -71,19 +71,21 @@ async def test_what_had_ended_by_a_moment_counts_as_ended_whenever_it_was_writte
             kept,
         )
     await hold(admin, account, 2, "until 2:30", 9000)
-    now = await admin.fetchval("SELECT now()")
+    started_at = await admin.fetchval("SELECT now()")
     balances = {0.1: 23, 1.5: 20, 2.2: 18, 3.0: 20}
     await pass_time(admin, timedelta(hours=4), account.id)
-    for what in ("nothing is written", "the sweep has been there", "more has moved"):
-        for after, balance in balances.items():
-            at = now + timedelta(hours=after - 4)
-            told = await admin.fetchrow(
-                "SELECT balance_at($1, $2), (SELECT balance FROM state_of_account($1, $2))",
-                account.id,
-                at,
+
+    async def told(by: str) -> dict[float, int]:
+        """The balances after so many hours."""
+        return {
+            after: await admin.fetchval(
+                f"SELECT {by}", account.id, started_at + timedelta(hours=after - 4)
             )
-            assert told is not None
-            assert (told[0] if what != "nothing is written" else told[1]) == balance, (what, after)
-        await admin.execute("SELECT expire_credits(ARRAY[$1::bigint])", account.id)
-        if what == "the sweep has been there":
-            await spend(admin, account, 1, "work")
+            for after in balances
+        }
+
+    assert await told("(state_of_account($1, $2)).balance") == balances
+    await admin.execute("SELECT expire_credits(ARRAY[$1::bigint])", account.id)
+    assert await told("balance_at($1, $2)") == balances
+    await spend(admin, account, 1, "work")
+    assert await told("balance_at($1, $2)") == balances
