@@ -15,7 +15,6 @@ from storecredit.cli.options import (
     description_text,
     duration,
     moment_text,
-    request_id_text,
 )
 from storecredit.cli.problems import Failed, Misused, unknown_owner
 
@@ -26,16 +25,6 @@ if TYPE_CHECKING:
 AdditionName = Literal["grant", "purchase", "subscription"]
 KindName = Literal["paid", "promo"]
 
-RequestId = Annotated[
-    str | None,
-    typer.Option(
-        "--request-id",
-        parser=request_id_text,
-        metavar="ID",
-        help="Credits are added once per id: give the same again to repeat a command safely.",
-        show_default="a new one, which is printed",
-    ),
-]
 Description = Annotated[
     str, typer.Option("--description", parser=description_text, help="Stands in the ledger.")
 ]

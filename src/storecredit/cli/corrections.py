@@ -17,10 +17,10 @@ from storecredit.cli.options import (
     DataDir,
     Json,
     OwnerName,
+    RequestId,
     actor_of,
     description_text,
     moment_text,
-    request_id_text,
     settings_of,
 )
 from storecredit.cli.problems import Failed, Misused
@@ -43,16 +43,6 @@ _REASON_HELP = "Why; stands in the ledger, where the owner can read it."
 _WITH_AMOUNT = {"ignore_unknown_options": True}
 
 Reason = Annotated[str, typer.Option("--reason", parser=reason_text, help=_REASON_HELP)]
-RequestId = Annotated[
-    str | None,
-    typer.Option(
-        "--request-id",
-        parser=request_id_text,
-        metavar="ID",
-        help="Done once per id: give the same again to repeat a command safely.",
-        show_default="a new one, which is printed",
-    ),
-]
 
 
 def add_to(app: typer.Typer) -> None:

@@ -13,7 +13,6 @@ from storecredit.cli.additions import (
     ExpiresIn,
     Kind,
     Priority,
-    RequestId,
     added,
     addition_of,
     show_added,
@@ -23,11 +22,14 @@ from storecredit.cli.options import (
     CREDITS_MAX,
     PAGE_DEFAULT,
     Actor,
+    BeforeSeq,
     DatabaseUrl,
     DataDir,
     Json,
     Limit,
+    OfRequest,
     OwnerName,
+    RequestId,
     StoreName,
     settings_of,
 )
@@ -147,11 +149,8 @@ def grants(
         }
 
     found = against(settings_of(data_dir=data_dir, database_url=database_url), act)
-    if json:
-        output.as_json(found)
-        return
     nothing = "There are no credits left."
-    output.page(found["items"], GRANT_COLUMNS, nothing=nothing, next_cursor=found["next_cursor"])
+    output.listing(found, GRANT_COLUMNS, nothing=nothing, json=json)
 
 
 @app.command("history")
@@ -161,12 +160,8 @@ def history(
     type_: Annotated[
         MovementName | None, typer.Option("--type", help="Only movements of this type.")
     ] = None,
-    request_id: Annotated[
-        str | None, typer.Option("--request-id", metavar="ID", help="Only those of this request.")
-    ] = None,
-    cursor: Annotated[
-        int | None, typer.Option("--cursor", min=1, help="Go on before this seq.")
-    ] = None,
+    request_id: OfRequest = None,
+    cursor: BeforeSeq = None,
     data_dir: DataDir = None,
     database_url: DatabaseUrl = None,
     json: Json = False,
@@ -203,8 +198,5 @@ async def history_page(
 
 def show_history(found: dict[str, Any], *, json: bool) -> None:
     """Print a page of a ledger."""
-    if json:
-        output.as_json(found)
-        return
     nothing = "There are no such movements."
-    output.page(found["items"], COLUMNS, nothing=nothing, next_cursor=found["next_cursor"])
+    output.listing(found, COLUMNS, nothing=nothing, json=json)

@@ -79,16 +79,13 @@ def list_keys(
 ) -> None:
     """List a store's newest API keys, those that stopped working included."""
 
-    async def act(rooms: Rooms) -> list[dict[str, Any]]:
+    async def act(rooms: Rooms) -> dict[str, Any]:
         keys = await rooms.api_keys.list(await rooms.store_id(store))
-        return [_view(key) for key in keys]
+        return {"items": [_view(key) for key in keys]}
 
-    items = against(settings_of(data_dir=data_dir, database_url=database_url), act)
-    if json:
-        output.as_json({"items": items})
-        return
+    found = against(settings_of(data_dir=data_dir, database_url=database_url), act)
     nothing = "The store has no API keys. `storecredit key create` makes one."
-    output.page(items, COLUMNS, nothing=nothing)
+    output.listing(found, COLUMNS, nothing=nothing, json=json)
 
 
 @app.command("update")

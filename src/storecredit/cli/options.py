@@ -157,6 +157,23 @@ Cursor = Annotated[
     str | None,
     typer.Option("--cursor", metavar="CURSOR", help="Go on where a page ended: what it says."),
 ]
+Below = Annotated[
+    int | None, typer.Option("--below", min=0, help="Only those with fewer credits than that.")
+]
+OfRequest = Annotated[
+    str | None, typer.Option("--request-id", metavar="ID", help="Only those of this request.")
+]
+BeforeSeq = Annotated[int | None, typer.Option("--cursor", min=1, help="Go on before this seq.")]
+RequestId = Annotated[
+    str | None,
+    typer.Option(
+        "--request-id",
+        parser=request_id_text,
+        metavar="ID",
+        help="Done once per id: give the same again to repeat a command safely.",
+        show_default="a new one, which is printed",
+    ),
+]
 UserId = Annotated[
     UUID,
     typer.Argument(metavar="USER", help="The end user's id; `storecredit user list` lists them."),

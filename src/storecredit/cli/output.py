@@ -45,6 +45,14 @@ def page(
         note(f"There are more: --cursor {next_cursor}")
 
 
+def listing(found: Mapping[str, Any], columns: Iterable[str], *, nothing: str, json: bool) -> None:
+    """The `items` that a command has found, and its `next_cursor` if it has pages."""
+    if json:
+        as_json(found)
+    else:
+        page(found["items"], columns, nothing=nothing, next_cursor=found.get("next_cursor"))
+
+
 def table(columns: Iterable[str], items: Iterable[Mapping[str, object]]) -> None:
     """A table as wide as its texts: a narrow terminal wraps its lines, and folds no identifier."""
     from rich import box

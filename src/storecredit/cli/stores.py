@@ -12,6 +12,7 @@ from storecredit.cli.options import (
     CREDITS_MAX,
     PAGE_DEFAULT,
     Actor,
+    Below,
     Cursor,
     DatabaseUrl,
     DataDir,
@@ -72,10 +73,7 @@ def create(
 
 @app.command("list")
 def list_stores(
-    below: Annotated[
-        int | None,
-        typer.Option("--below", min=0, help="Only those with fewer credits than that."),
-    ] = None,
+    below: Below = None,
     sort: Annotated[
         SortName,
         typer.Option(
@@ -113,11 +111,8 @@ def list_stores(
         return {"items": items, "next_cursor": page.next_cursor}
 
     found = against(settings_of(data_dir=data_dir, database_url=database_url), act)
-    if json:
-        output.as_json(found)
-        return
     nothing = "There are no such stores. `storecredit store create` makes one."
-    output.page(found["items"], COLUMNS, nothing=nothing, next_cursor=found["next_cursor"])
+    output.listing(found, COLUMNS, nothing=nothing, json=json)
 
 
 @app.command("show")

@@ -13,7 +13,6 @@ from storecredit.cli.additions import (
     ExpiresIn,
     Kind,
     Priority,
-    RequestId,
     added,
     addition_of,
     show_added,
@@ -24,11 +23,15 @@ from storecredit.cli.options import (
     CREDITS_MAX,
     PAGE_DEFAULT,
     Actor,
+    BeforeSeq,
+    Below,
     Cursor,
     DatabaseUrl,
     DataDir,
     Json,
     Limit,
+    OfRequest,
+    RequestId,
     UserId,
     search_text,
     settings_of,
@@ -88,10 +91,7 @@ app.add_typer(credits, name="credits")
 
 @app.command("list")
 def list_users(
-    below: Annotated[
-        int | None,
-        typer.Option("--below", min=0, help="Only those with fewer credits than that."),
-    ] = None,
+    below: Below = None,
     sort: Annotated[
         SortName,
         typer.Option("--sort", help="balance: the lowest first; created: the newest first."),
@@ -123,11 +123,8 @@ def list_users(
         return {"items": items, "next_cursor": page.next_cursor}
 
     found = against(settings_of(data_dir=data_dir, database_url=database_url), act)
-    if json:
-        output.as_json(found)
-        return
     nothing = "There are no such end users. A user's first call makes the account."
-    output.page(found["items"], COLUMNS, nothing=nothing, next_cursor=found["next_cursor"])
+    output.listing(found, COLUMNS, nothing=nothing, json=json)
 
 
 @app.command("show")
@@ -205,12 +202,8 @@ def history(
     type_: Annotated[
         MovementName | None, typer.Option("--type", help="Only movements of this type.")
     ] = None,
-    request_id: Annotated[
-        str | None, typer.Option("--request-id", metavar="ID", help="Only those of this request.")
-    ] = None,
-    cursor: Annotated[
-        int | None, typer.Option("--cursor", min=1, help="Go on before this seq.")
-    ] = None,
+    request_id: OfRequest = None,
+    cursor: BeforeSeq = None,
     data_dir: DataDir = None,
     database_url: DatabaseUrl = None,
     json: Json = False,
