@@ -1079,10 +1079,6 @@ FUNCTION remove_from_account(p_account_id bigint, p_amount int, p_request_id tex
 -- or whose transaction was booked by hand.
 FUNCTION reopen_foreign_events(p_provider text) RETURNS bigint;
 
--- What an account has besides balance, spent and overage after a charge.
-FUNCTION rest_after_charge(p_rest movement_rest, p_next_expiry timestamptz, p_effect int[],
-    p_amount bigint) RETURNS movement_rest;
-
 -- Lets an event that was set aside be processed anew, and others with the same subject. Returns
 -- them; none: unknown, not set aside, or empty.
 FUNCTION retry_provider_event(p_provider text, p_event_id text) RETURNS text[];
@@ -1384,6 +1380,10 @@ FUNCTION refuse_to_write() RETURNS trigger;
 
 -- Ends what an account has under way and removes what its owner has sent or was told.
 FUNCTION remove_personal(p_account_id bigint) RETURNS void;
+
+-- What accounts have besides balance, spent and overage after each charge of a batch.
+FUNCTION rests_after_charges(p_next_expiries timestamptz[], p_rests movement_rest[],
+    p_account_ids bigint[], p_types text[], p_amounts int[]) RETURNS movement_rest[];
 
 -- Gives back what requests of any accounts had taken, in order. Outcome per item: refunded,
 -- already_refunded, no_deduction, exceeds_deduction.

@@ -80,9 +80,8 @@ AS $$
 DECLARE
     v_accounts record := lock_accounts(p_account_ids);
     v_are_fresh boolean := are_fresh(p_account_ids, p_amounts, p_request_ids);
-    v_has_rest boolean := NOT v_accounts.are_plain OR p_type = 'hold';
     v_firsts int[]; v_account bigint; k int := 0; v_amount int; v_outcome text;
-    v_type text; v_last_type text; v_effect int[]; v_rests movement_rest[]; v_useds bigint[];
+    v_type text; v_last_type text; v_effect int[]; v_useds bigint[];
     v_seq bigint; v_balance bigint; v_spent bigint; v_clawed bigint; v_used bigint; v_seqs bigint[];
     v_types text[]; v_spents bigint[]; v_claweds bigint[];
 BEGIN
@@ -120,16 +119,13 @@ BEGIN
             v_spent := v_spent + v_effect[3] * v_amount; v_used := v_used + v_effect[5] * v_amount;
             v_types[i] := v_type; v_seqs[i] := v_seq; v_spents[i] := v_spent;
             v_claweds[i] := v_clawed; v_useds[i] := v_used;
-            IF v_has_rest THEN
-                v_accounts.rests[k] := rest_after_charge(v_accounts.rests[k], v_accounts.next_expiries[k],
-                    v_effect, v_amount);
-                v_rests[i] := v_accounts.rests[k];
-            END IF;
         END IF;
         outcomes[i] := v_outcome; balances[i] := v_balance;
     END LOOP;
     PERFORM append_movements(v_types, v_seqs, balances, v_spents, v_claweds, v_useds,
-        p_account_ids, p_amounts, p_request_ids, p_session_ids, p_descriptions, v_rests, p_actors)
+        p_account_ids, p_amounts, p_request_ids, p_session_ids, p_descriptions,
+        CASE WHEN NOT v_accounts.are_plain OR p_type = 'hold' THEN rests_after_charges(
+            v_accounts.next_expiries, v_accounts.rests, p_account_ids, v_types, p_amounts) END, p_actors)
     WHERE v_types IS NOT NULL;
 END;
 $$;
@@ -137,27 +133,47 @@ COMMENT ON FUNCTION charge_accounts(bigint[], int[], text[], uuid[], text[], tex
     'Takes credits for requests of any accounts, in order. '
     'Outcome per item: deducted, overage, already_deducted, conflict, insufficient.';
 
-CREATE OR REPLACE FUNCTION rest_after_charge(
-    p_rest movement_rest, p_next_expiry timestamptz, p_effect int[], p_amount bigint
+CREATE OR REPLACE FUNCTION rests_after_charges(
+    p_next_expiries timestamptz[], p_rests movement_rest[], p_account_ids bigint[], p_types text[],
+    p_amounts int[]
 )
-RETURNS movement_rest
-LANGUAGE plpgsql IMMUTABLE
+RETURNS movement_rest[]
+LANGUAGE plpgsql
 AS $$
--- Purpose: what an account has besides after a charge: what each grant has left, where something tells
---   them apart, and what is held.
+-- Purpose: what the accounts have besides after each charge of a batch: what is held, and what each
+--   grant has left, where something tells them apart. The first two arrays have a place per account, as
+--   the accounts stand in the third; the others one per item. A type of null: nothing is charged.
+-- Locks: none; the caller holds the accounts'. Returns: a place per item that is charged.
 DECLARE
-    v_rest movement_rest := p_rest;
+    v_rests movement_rest[]; v_rest movement_rest; v_held bigint; v_grants bigint[];
+    v_account bigint; k int := 0; v_type text; v_effect int[]; v_taken bigint;
 BEGIN
-    v_rest.grants := grants_told_apart(v_rest.grants, p_next_expiry);
-    IF v_rest.grants IS NOT NULL THEN
-        v_rest.grants := take_from_grants(v_rest.grants, -p_effect[1] * p_amount);
-    END IF;
-    v_rest.held := coalesce(v_rest.held, 0) + p_effect[6] * p_amount;
-    RETURN v_rest;
+    FOR i IN 1 .. cardinality(p_account_ids) LOOP
+        IF v_account IS DISTINCT FROM p_account_ids[i] THEN
+            v_account := p_account_ids[i]; k := k + 1;
+            v_rest := p_rests[k]; v_held := coalesce(v_rest.held, 0);
+            v_grants := grants_told_apart(v_rest.grants, p_next_expiries[k]);
+        END IF;
+        CONTINUE WHEN p_types[i] IS NULL;
+        IF v_type IS DISTINCT FROM p_types[i] THEN
+            v_type := p_types[i]; v_effect := movement_effect(v_type);
+        END IF;
+        v_held := v_held + v_effect[6] * p_amounts[i]; v_taken := -v_effect[1] * p_amounts[i];
+        -- Nearly always of the first one, which is changed where it stands.
+        IF v_grants[2] > v_taken THEN
+            v_grants[2] := v_grants[2] - v_taken;
+        ELSIF v_grants IS NOT NULL THEN
+            v_grants := take_from_grants(v_grants, v_taken);
+        END IF;
+        v_rests[i] := ROW(v_held, v_rest.expired, v_rest.removed, v_grants, NULL, NULL,
+            NULL)::movement_rest;
+    END LOOP;
+    RETURN v_rests;
 END;
 $$;
-COMMENT ON FUNCTION rest_after_charge(movement_rest, timestamptz, int[], bigint) IS
-    'What an account has besides balance, spent and overage after a charge.';
+COMMENT ON FUNCTION rests_after_charges(
+    timestamptz[], movement_rest[], bigint[], text[], int[]) IS
+    'What accounts have besides balance, spent and overage after each charge of a batch.';
 
 CREATE OR REPLACE FUNCTION overage_limit_of(p_account_id bigint)
 RETURNS bigint
