@@ -82,7 +82,7 @@ def singular(account: int, other: int, name: str) -> Iterator[Call]:
     for seq in (0, 6):
         ends = "now() + interval '1 day'"
         yield f"SELECT * FROM set_grant_expiry($1, $2, {ends}, '', 'ann')", (account, seq)
-    yield "SELECT * FROM extend_hold($1, $2, 60)", (account, hold)
+    yield "SELECT * FROM extend_hold($1, $2, 60, 'longer')", (account, hold)
     yield "SELECT * FROM state_of_account($1)", (account,)
     yield "SELECT set_overage_limit($1, 5)", (account,)
     yield "SELECT close_overage($1, '2026-01-01', 16, 'USD')", (account,)

@@ -55,7 +55,7 @@ read_until_ended() {
   done
 }
 
-echo '1. A generation of two small images takes one credit:'
+echo '1. A generation of two small images, and the credits that it takes:'
 CREATED=$(curl -s "$API/generation/create" -H "$AUTH" -H "$JSON" -d '{
   "prompt": "two tiles",
   "image_urls": [
@@ -68,10 +68,10 @@ echo '2. Its status until it has ended; then its image, in result.png:'
 read_until_ended "$(field session_id "$CREATED")"
 curl -s -o result.png "$(field result_url "$STATUS")"; ls -l result.png
 
-echo '3. The balance, one less:'
+echo '3. The balance, so many less:'
 curl -s "$API/credits/balance" -H "$AUTH"; echo
 
-echo '4. Moderation blocks this one; status, balance and ledger show its credit coming back:'
+echo '4. Moderation blocks this one; status, balance and ledger show its credits coming back:'
 BLOCKED=$(curl -s "$API/generation/create" -H "$AUTH" -H "$JSON" -d @BLOCKED@); echo "$BLOCKED"
 read_until_ended "$(field session_id "$BLOCKED")"
 curl -s "$API/credits/balance" -H "$AUTH"; echo
