@@ -119,8 +119,9 @@ class Holder:
 
     async def _extend(self, hold: ToldHold) -> None:
         seconds = self._random.choice((BRIEF_SECONDS, LONG_SECONDS))
+        body = {"expires_in_seconds": seconds}
         answer = await self._client.ask(
-            self._request(f"/holds/{hold.hold_id}/extend", {"expires_in_seconds": seconds})
+            self._request(f"/holds/{hold.hold_id}/extend", body, self._new_id())
         )
         if answer.status == HTTPStatus.OK:
             expires_at = datetime.fromisoformat(answer.told["expires_at"])

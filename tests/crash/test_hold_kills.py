@@ -27,7 +27,7 @@ from tests.crash.patient_client import PatientClient
 from tests.crash.processes import RunningProcess
 
 SWEEP_SECONDS: Final = "0.05"
-A_WHILE: Final = 60
+A_WHILE: Final = 40
 """At most so many requests are answered between one death and the next."""
 DEATHS_OF_EACH: Final = 4
 
@@ -126,7 +126,7 @@ async def test_what_is_held_and_expires_while_everything_dies_is_what_was_answer
     deployment: Deployment, seed: str
 ) -> None:
     deaths = [Scene.kill_service, Scene.kill_postgres]
-    await _survive(deployment, seed, clients=18, deaths=deaths)
+    await _survive(deployment, seed, clients=12, deaths=deaths)
 
 
 @pytest.mark.torture
