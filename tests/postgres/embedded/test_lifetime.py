@@ -150,6 +150,29 @@ async def test_a_start_waits_for_the_orphans_of_a_killed_server(
     connection.terminate()
 
 
+async def test_a_process_of_the_server_is_seen_until_it_is_gone(
+    postgres: EmbeddedPostgres, data_dir: Path
+) -> None:
+    """While it ends it has no command line any more, but shared memory still."""
+    connections = [await asyncpg.connect(postgres.admin_url) for _ in range(2)]
+    for connection in connections:
+        # The more memory it has, the longer it takes to end.
+        await connection.execute(
+            "SELECT length(set_config('test.ballast', repeat('x', 30000000), false))"
+        )
+    killed = running(postgres)
+    ending = [psutil.Process(connection.get_server_pid()) for connection in connections]
+    cluster = postgres_cluster.Cluster(data_dir)
+    killed.kill()
+    while ending:
+        for process in ending:
+            is_seen = cluster.process(process.pid) is not None
+            assert is_seen or not postgres_cluster.lives(process)
+        ending = [process for process in ending if postgres_cluster.lives(process)]
+    for connection in connections:
+        connection.terminate()
+
+
 async def test_supervision_ends_with_the_use(
     postgres: EmbeddedPostgres, data_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -262,8 +262,14 @@ class Cluster:
         )
 
     def _runs(self, process: psutil.Process) -> bool:
-        """Told by the command line, which, unlike the working directory, anyone may read."""
+        """Told by the command line, which, unlike the working directory, anyone may read.
+
+        For a moment a process has none: as it becomes a program, and as it ends, when its shared
+        memory is still in use. Whose it is cannot be told then: it may be ours.
+        """
         arguments = process.cmdline()
+        if not arguments and process.name() == "postgres":
+            return lives(process)
         is_postmaster = f"cluster_name={self._name}" in arguments
         is_child = " ".join(arguments).startswith(f"postgres: {self._name}: ")
         by_hand = process.name() == "postgres" and str(self.path) in arguments
