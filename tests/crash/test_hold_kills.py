@@ -26,7 +26,7 @@ from tests.crash.load import CLIENT_TIMEOUT_SECONDS, Account
 from tests.crash.patient_client import PatientClient
 from tests.crash.processes import RunningProcess
 
-SWEEP_SECONDS: Final = "0.05"
+SWEEP_SECONDS: Final = "0.2"
 A_WHILE: Final = 40
 """At most so many requests are answered between one death and the next."""
 DEATHS_OF_EACH: Final = 4
