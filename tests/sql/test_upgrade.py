@@ -24,9 +24,16 @@ from tests.sql.ledgers import open_store
 
 # What that build had beside its tables.
 NOT_SHOWN = {"last_verification", "storecredit_schema"}
-# What has come to the views of credits since then, last; no row of that build has any of it.
-WIDER = {"store_credits", "user_credits"}
-ADDED = ["held bigint", "total_expired bigint", "total_removed bigint"]
+# What has come to the views of credits since then, last, and what a row of that build has there.
+TOTALS = (["held bigint", "total_expired bigint", "total_removed bigint"], ",0,0,0)")
+ACTOR = (["actor text"], ",)")
+WIDER = {
+    "store_credits": TOTALS,
+    "user_credits": TOTALS,
+    "store_credit_transactions": ACTOR,
+    "credit_transactions": ACTOR,
+}
+SAME: tuple[list[str], str] = ([], ")")
 JOBS = "SELECT entrypoint, dedupe_key, status::text, attempts, payload FROM {}.pgqueuer ORDER BY id"
 COLUMNS = """
     SELECT c.relname::text AS name,
@@ -71,14 +78,12 @@ async def test_every_row_is_there_afterwards_under_the_names_of_before(
     shown = await columns_of(earlier, "v")
     assert shown.pop("storecredit_schema") == ["migration text", "fingerprint text"]
     assert shown == {
-        name: columns[name] + (ADDED if name in WIDER else [])
-        for name in columns.keys() - NOT_SHOWN
+        name: columns[name] + WIDER.get(name, SAME)[0] for name in columns.keys() - NOT_SHOWN
     }
     after = await rows_of(earlier, "public")
     assert after.pop("storecredit_schema") == []
     assert after == {
-        name: [f"{row[:-1]},0,0,0)" for row in before[name]] if name in WIDER else before[name]
-        for name in shown
+        name: [row[:-1] + WIDER.get(name, SAME)[1] for row in before[name]] for name in shown
     }
     # That build did not count the movements.
     assert (await rows_of(earlier, "storecredit"))["last_verification"] == [
