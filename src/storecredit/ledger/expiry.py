@@ -23,6 +23,8 @@ log = telemetry.get_logger("ledger.expiry")
 
 BATCH_MAX: Final = 200
 """Accounts settled in one transaction: creates of theirs wait for it."""
+DUE_MAX: Final = 10_000
+"""Accounts looked up at once: each look passes over those settled since the last vacuum."""
 ROUND_MAX: Final = 1_000_000
 """Accounts that one round settles; others are left to the next one."""
 UNSETTLED_MAX: Final = 10_000
@@ -62,15 +64,17 @@ class ExpirySweep:
     async def sweep(self, stop: asyncio.Event | None = None) -> int:
         """One round: how many accounts were settled. It breaks off when `stop` is set."""
         settled = 0
+        due: list[int] = []
         unsettled: list[int] = []
         try:
             while settled < ROUND_MAX and len(unsettled) < UNSETTLED_MAX:
-                due = await self._due(unsettled)
+                due = due or await self._due(unsettled)
                 if not due or (stop is not None and stop.is_set()):
                     break
-                failed = await self._settle_some(due)
+                batch, due = due[:BATCH_MAX], due[BATCH_MAX:]
+                failed = await self._settle_some(batch)
                 unsettled += failed
-                settled += len(due) - len(failed)
+                settled += len(batch) - len(failed)
         except DatabaseUnavailable as error:
             log.warning("expiry_interrupted", error=str(error))
         if settled:
@@ -82,7 +86,7 @@ class ExpirySweep:
             """SELECT account_id FROM accounts
                WHERE next_expiry <= now() AND account_id <> ALL ($2)
                ORDER BY next_expiry LIMIT $1""",
-            BATCH_MAX,
+            DUE_MAX,
             unsettled,
         )
         return [row["account_id"] for row in rows]
