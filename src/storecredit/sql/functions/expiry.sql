@@ -35,11 +35,12 @@ CREATE OR REPLACE FUNCTION due_accounts(p_account_ids bigint[], p_at timestamptz
 RETURNS bigint[]
 LANGUAGE plpgsql STABLE
 AS $$
--- Purpose: those of the accounts of which something ends by p_at. Locks: none. Returns: null: none.
+-- Purpose: those of the accounts of which something ends by p_at, each once; null: none. Locks: none.
 BEGIN
     -- One by one: by when they expire, all that are due would be found, and there may be any number.
     RETURN (
-        SELECT array_agg(i.account_id) FROM unnest(p_account_ids) AS i (account_id)
+        SELECT array_agg(i.account_id)
+        FROM (SELECT DISTINCT u.account_id FROM unnest(p_account_ids) AS u (account_id)) i
         CROSS JOIN LATERAL (
             SELECT x.next_expiry FROM accounts x WHERE x.account_id = i.account_id LIMIT 1) a
         WHERE a.next_expiry <= p_at);
