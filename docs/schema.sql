@@ -568,8 +568,7 @@ FUNCTION apply_subscription_state(p_provider text, p_subscription_id text, p_tra
 FUNCTION are_possible_grants(p_grants bigint[], p_balance bigint) RETURNS boolean;
 
 -- Whether all credits of an account that nothing tells apart have this kind and priority.
-FUNCTION are_terms_of_all(p_account_id bigint, p_balance bigint, p_kind text, p_priority int)
-    RETURNS boolean;
+FUNCTION are_terms_of_all(p_account_id bigint, p_kind text, p_priority int) RETURNS boolean;
 
 -- Whether something tells the credits of these grants apart.
 FUNCTION are_told_apart(p_account_id bigint, p_grants bigint[]) RETURNS boolean;
@@ -681,6 +680,9 @@ FUNCTION credits_of_new_grant(p_type text, p_amount bigint, p_seq bigint, p_gran
 -- How much of a charge was given back, in parts and under its own request id.
 FUNCTION credits_returned(p_account_id bigint, p_seq bigint, p_request_id text,
     p_until_seq bigint DEFAULT '9223372036854775807') RETURNS numeric;
+
+-- How many credits grants have together.
+FUNCTION credits_together(p_grants bigint[]) RETURNS numeric;
 
 -- Takes credits of any accounts, in ascending order, for requests that are no generations. Per
 -- item its outcome (deducted, overage, already_deducted, conflict, insufficient) and the balance
@@ -1086,7 +1088,11 @@ FUNCTION retry_provider_event(p_provider text, p_event_id text) RETURNS text[];
 -- Revokes a key and announces it. true: revoked, now or before; false: no such key. Idempotent.
 FUNCTION revoke_store_api_key(p_store_id uuid, p_key_id uuid) RETURNS boolean;
 
--- Which grants take credits back that nothing told apart when they were taken.
+-- How much room the grants between two places have, the newest first.
+FUNCTION room_between(p_account_id bigint, p_grants bigint[], p_after_seq bigint,
+    p_before_seq bigint, p_amount numeric) RETURNS bigint[];
+
+-- Which grants have room for credits that nothing told apart when they were taken.
 FUNCTION room_in_grants(p_account_id bigint, p_grants bigint[], p_before_seq bigint,
     p_amount numeric) RETURNS bigint[];
 
@@ -1214,6 +1220,10 @@ FUNCTION transfer_credits(p_from bigint, p_to bigint, p_amount int, p_request_id
 -- Lets a blocked user in again, and announces it. unblocked, now or before; erased: stays blocked;
 -- not_found. Idempotent.
 FUNCTION unblock_user(p_user_id uuid) RETURNS text;
+
+-- A grant whose kind and priority all credits had that nothing told apart at a place of the
+-- ledger.
+FUNCTION untold_terms(p_account_id bigint, p_before_seq bigint) RETURNS grants;
 
 -- Changes what is given of a store (null: unchanged) and announces it. false: no such store.
 FUNCTION update_store(p_store_id uuid, p_name text DEFAULT NULL, p_shop_domain text DEFAULT NULL,

@@ -35,7 +35,7 @@ IN_OVERAGE: dict[str, Tampering] = {
     "a generation's overage refunded as a deduction": (
         """UPDATE movements SET type = 'refund' WHERE {account} AND seq = 12;
            UPDATE movements SET spent_after = spent_after - 1 WHERE {account} AND seq >= 12""",
-        {(K.REFUND_WITHOUT_DEDUCTION, 12, "late"), (K.GRANT_WITHOUT_MOVEMENT, 12, None)},
+        {(K.REFUND_WITHOUT_DEDUCTION, 12, "late"), (K.GRANTS_LEFT, 12, "late")},
     ),
     "more overage given back than was used": (
         ANOTHER_ROW.format(row="'overage_refund', 4, 0, NULL", request="'open'"),

@@ -11,7 +11,10 @@ import asyncpg
 import pytest
 
 from storecredit.ledger.owners import Account, OwnerKind
+from storecredit.ledger.verify import verify
+from storecredit.postgres.pool import Database
 from tests.passing_time import pass_time
+from tests.sql.full_grants import give_back, spend
 from tests.sql.ledgers import open_account
 
 HOUR = timedelta(hours=1)
@@ -138,3 +141,50 @@ async def test_what_comes_back_to_a_used_up_grant_ends_with_it(
     assert tuple(await books.fetchrow(state, account.id) or ()) == (20, 10)
     assert await books.fetchval("SELECT expire_credits($1)", [account.id]) == 1
     assert tuple(await books.fetchrow(state, account.id) or ()) == (20, 10)
+
+
+async def test_what_nothing_told_apart_comes_back_to_what_it_was(
+    admin: asyncpg.Connection, database: Database
+) -> None:
+    """Paid credits stay paid, though a promo that is used up has the room, and is the newer."""
+    account = await open_account(admin, OwnerKind.STORE)
+    await add(admin, account, 100, "paid")
+    await admin.execute("SELECT add_to_account($1, 10, 'grant', 'promo')", account.id)
+    await spend(admin, account, 10, "of the promo")
+    await spend(admin, account, 5, "of what was paid")
+    assert await grants_of(admin, account) == {1: 95}
+    await give_back(admin, account, "of what was paid", 2, "while nothing tells")
+    assert await grants_of(admin, account) == {1: 97}
+    await add(admin, account, 3, "month", HOUR)
+    await give_back(admin, account, "of what was paid", 3, "while something does")
+    assert await grants_of(admin, account) == {6: 3, 1: 100}
+    assert (await verify(database)).clean
+
+
+@pytest.mark.parametrize("is_generation", [False, True], ids=["a spend", "a generation"])
+async def test_promo_goes_first_though_older_paid_credits_come_back_beside_it(
+    admin: asyncpg.Connection, database: Database, is_generation: bool
+) -> None:
+    """Of a generation the credits come back by the way of those that nothing tells apart."""
+    account = await open_account(admin, OwnerKind.STORE)
+
+    async def back(request_id: str, amount: int) -> None:
+        if is_generation:
+            await moved(admin, "refund_to_accounts", (account, amount, request_id))
+        else:
+            await give_back(admin, account, request_id, amount, f"back {request_id}")
+
+    await add(admin, account, 10, "paid")
+    await spend(admin, account, 5, "a half")
+    await spend(admin, account, 5, "the other half")
+    await admin.execute("SELECT add_to_account($1, 10, 'grant', 'promo')", account.id)
+    await spend(admin, account, 1, "a promo")
+    await back("a half", 5)
+    await spend(admin, account, 6, "of the promo")
+    assert await grants_of(admin, account) == {4: 3, 1: 5}
+    await spend(admin, account, 8, "the rest")
+    await back("the other half", 5)
+    assert await grants_of(admin, account) == {1: 5}
+    await add(admin, account, 1, "month", HOUR)
+    assert await grants_of(admin, account) == {1: 5, 10: 1}
+    assert (await verify(database)).clean

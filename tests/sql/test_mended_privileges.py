@@ -18,7 +18,7 @@ TAMPERINGS = {
     "many open": (
         "GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA storecredit TO PUBLIC",
         "everybody may call the function storecredit.accept_overage_charge (and 54 more), ",
-        "Closed to everybody: 198 functions (accept_overage_charge, account_of, add_to_account, …)",
+        "Closed to everybody: 201 functions (accept_overage_charge, account_of, add_to_account, …)",
     ),
     "interface open": (
         "GRANT EXECUTE ON FUNCTION public.deduct_store_credits_many TO PUBLIC",

@@ -71,35 +71,46 @@ $$;
 COMMENT ON FUNCTION add_to_grants(bigint, bigint[], bigint[]) IS
     'What grants have left when some of them have more or fewer, in the order in which they are spent.';
 
+CREATE OR REPLACE FUNCTION untold_terms(p_account_id bigint, p_before_seq bigint)
+RETURNS grants
+LANGUAGE plpgsql STABLE PARALLEL SAFE
+AS $$
+-- Purpose: a grant whose kind and priority all credits have that an account had before a place of its
+--   ledger, where nothing told them apart: the newest, which is spent last; where a movement told what
+--   each had left since then, one that it told of. Locks: none. Returns: null: there is none.
+DECLARE
+    v_told record;
+    v_terms grants;
+BEGIN
+    SELECT m.seq, m.grants_after INTO v_told FROM movements m
+    WHERE m.account_id + 0 = p_account_id AND m.seq < p_before_seq AND m.grants_after IS NOT NULL
+    ORDER BY m.account_id + 0 DESC, m.seq DESC LIMIT 1;
+    SELECT g.* INTO v_terms FROM grants g
+    WHERE g.account_id = p_account_id AND g.seq < p_before_seq
+    ORDER BY g.account_id DESC, g.seq DESC LIMIT 1;
+    IF v_terms.seq <= v_told.seq AND cardinality(v_told.grants_after) > 0 THEN
+        SELECT g.* INTO v_terms FROM grants g
+        WHERE g.account_id = p_account_id AND g.seq = v_told.grants_after[1];
+    END IF;
+    RETURN v_terms;
+END;
+$$;
+COMMENT ON FUNCTION untold_terms(bigint, bigint) IS
+    'A grant whose kind and priority all credits had that nothing told apart at a place of the ledger.';
+
 CREATE OR REPLACE FUNCTION fill_grants(
     p_account_id bigint, p_grants bigint[], p_before_seq bigint, p_amount bigint
 )
 RETURNS bigint[]
 LANGUAGE plpgsql STABLE
 AS $$
--- Purpose: the grants with credits that come back to what nothing told apart: the newest that
---   does not expire and is older than p_before_seq is filled first, since the oldest are spent first.
--- Returns: {seq, credits, ...} of what each gets.
+-- Purpose: which grants get so many credits back that nothing told apart when they were taken: see
+--   room_in_grants. Returns: {seq, credits, ...}. Errors: an assertion where there is not the room.
 DECLARE
-    v_left bigint := p_amount;
-    v_part bigint;
-    v_filled bigint[] := '{}';
-    v_grant record;
+    v_filled bigint[] := room_in_grants(p_account_id, p_grants, p_before_seq, p_amount);
 BEGIN
-    FOR v_grant IN
-        SELECT g.seq, g.amount FROM grants g
-        WHERE g.account_id = p_account_id AND g.seq < p_before_seq AND g.expires_at IS NULL
-        ORDER BY g.account_id DESC, g.seq DESC
-    LOOP
-        EXIT WHEN v_left = 0;
-        v_part := least(v_left, v_grant.amount - credits_in_grants(p_grants, v_grant.seq));
-        IF v_part > 0 THEN
-            v_left := v_left - v_part;
-            v_filled := v_filled || ARRAY[v_grant.seq, v_part];
-        END IF;
-    END LOOP;
-    IF v_left > 0 THEN
-        RAISE EXCEPTION 'no grant before % takes % back', p_before_seq, v_left
+    IF credits_together(v_filled) < p_amount THEN
+        RAISE EXCEPTION 'no grants before % take % back', p_before_seq, p_amount
             USING ERRCODE = 'assert_failure';
     END IF;
     RETURN v_filled;
@@ -107,6 +118,90 @@ END;
 $$;
 COMMENT ON FUNCTION fill_grants(bigint, bigint[], bigint, bigint) IS
     'Which grants get credits back that nothing told apart when they were taken.';
+
+CREATE OR REPLACE FUNCTION room_in_grants(
+    p_account_id bigint, p_grants bigint[], p_before_seq bigint, p_amount numeric
+)
+RETURNS bigint[]
+LANGUAGE plpgsql STABLE PARALLEL SAFE
+AS $$
+-- Purpose: which grants have room for credits that nothing told apart when they were taken, at
+--   p_before_seq. They came from what was added since a movement had last told what each had left, or
+--   from what it told of, all of one kind and priority; the oldest were spent first, so the newest are
+--   filled first. Of others only where these have not the room. None that expires.
+-- p_grants: what all grants have now. Returns: {seq, credits, ...}; fewer where there is not the room.
+DECLARE
+    v_told record;
+    v_filled bigint[];
+BEGIN
+    SELECT m.seq, m.grants_after INTO v_told FROM movements m
+    WHERE m.account_id + 0 = p_account_id AND m.seq < p_before_seq AND m.grants_after IS NOT NULL
+    ORDER BY m.account_id + 0 DESC, m.seq DESC LIMIT 1;
+    v_filled := room_between(
+        p_account_id, p_grants, coalesce(v_told.seq, -1), p_before_seq, p_amount);
+    FOR i IN 1 .. coalesce(cardinality(v_told.grants_after), 0) BY 2 LOOP
+        EXIT WHEN credits_together(v_filled) >= p_amount;
+        -- They stand in the order in which they are spent.
+        v_filled := v_filled || room_between(p_account_id, p_grants,
+            v_told.grants_after[cardinality(v_told.grants_after) - i] - 1,
+            v_told.grants_after[cardinality(v_told.grants_after) - i] + 1,
+            p_amount - credits_together(v_filled));
+    END LOOP;
+    IF credits_together(v_filled) < p_amount THEN
+        v_filled := v_filled || room_between(p_account_id,
+            add_to_grants(p_account_id, p_grants, v_filled), -1, coalesce(v_told.seq, -1) + 1,
+            p_amount - credits_together(v_filled));
+    END IF;
+    RETURN v_filled;
+END;
+$$;
+COMMENT ON FUNCTION room_in_grants(bigint, bigint[], bigint, numeric) IS
+    'Which grants have room for credits that nothing told apart when they were taken.';
+
+CREATE OR REPLACE FUNCTION room_between(
+    p_account_id bigint, p_grants bigint[], p_after_seq bigint, p_before_seq bigint, p_amount numeric
+)
+RETURNS bigint[]
+LANGUAGE plpgsql STABLE PARALLEL SAFE
+AS $$
+-- Purpose: so much room, or less, of the grants between two places that do not expire, the newest first.
+-- Returns: {seq, credits, ...}.
+DECLARE
+    v_left numeric := p_amount;
+    v_part numeric;
+    v_filled bigint[] := '{}';
+    v_grant record;
+BEGIN
+    FOR v_grant IN
+        SELECT g.seq, g.amount FROM grants g
+        WHERE g.account_id = p_account_id AND g.seq > p_after_seq AND g.seq < p_before_seq
+          AND g.expires_at IS NULL
+        ORDER BY g.account_id DESC, g.seq DESC
+    LOOP
+        EXIT WHEN v_left <= 0;
+        v_part := least(v_left, v_grant.amount::numeric - credits_in_grants(p_grants, v_grant.seq));
+        IF v_part > 0 THEN
+            v_left := v_left - v_part;
+            v_filled := v_filled || ARRAY[v_grant.seq, v_part::bigint];
+        END IF;
+    END LOOP;
+    RETURN v_filled;
+END;
+$$;
+COMMENT ON FUNCTION room_between(bigint, bigint[], bigint, bigint, numeric) IS
+    'How much room the grants between two places have, the newest first.';
+
+CREATE OR REPLACE FUNCTION credits_together(p_grants bigint[])
+RETURNS numeric
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+AS $$
+-- Purpose: how many credits these grants have together.
+BEGIN
+    RETURN (SELECT coalesce(sum(p_grants[i]), 0) FROM generate_series(2, cardinality(p_grants), 2) i);
+END;
+$$;
+COMMENT ON FUNCTION credits_together(bigint[]) IS
+    'How many credits grants have together.';
 
 CREATE OR REPLACE FUNCTION credits_in_grants(p_grants bigint[], p_seq bigint)
 RETURNS bigint
@@ -363,7 +458,10 @@ BEGIN
             v_back := v_back || ARRAY[v_seq, v_taken[i + 1]];
         END IF;
     END LOOP;
-    IF p_taken IS NULL AND p_grants IS NULL AND v_back = v_taken THEN
+    -- Nothing tells them apart if all credits now are of the terms that all credits had then.
+    IF p_taken IS NULL AND p_grants IS NULL AND v_back = v_taken AND EXISTS (
+        SELECT FROM untold_terms(p_account_id, p_origin_seq) g
+        JOIN untold_terms(p_account_id, p_next_seq) n USING (kind, priority)) THEN
         RETURN NULL;
     END IF;
     IF v_late > 0 THEN
@@ -384,34 +482,19 @@ COMMENT ON FUNCTION give_back_to_grants(
     'What grants have left when credits come back to those they were taken from; what has expired '
     'meanwhile lives on for its grace.';
 
-CREATE OR REPLACE FUNCTION are_terms_of_all(
-    p_account_id bigint, p_balance bigint, p_kind text, p_priority int
-)
+CREATE OR REPLACE FUNCTION are_terms_of_all(p_account_id bigint, p_kind text, p_priority int)
 RETURNS boolean
 LANGUAGE plpgsql STABLE
 AS $$
 -- Purpose: whether all credits of an account whose credits nothing tells apart have this kind and
---   priority. They are all of the same, so one grant tells: the newest, which is spent last; where
---   a movement told what each had left since then, one that it told of. Locks: none.
+--   priority, or had, if there are none: what was taken of them may come back. Locks: none.
 DECLARE
-    v_told record;
-    v_terms grants;
+    v_terms grants := untold_terms(p_account_id, 9223372036854775807);
 BEGIN
-    SELECT m.seq, m.grants_after INTO v_told FROM movements m
-    WHERE m.account_id + 0 = p_account_id AND m.grants_after IS NOT NULL
-    ORDER BY m.account_id + 0 DESC, m.seq DESC LIMIT 1;
-    SELECT g.* INTO v_terms FROM grants g
-    WHERE g.account_id = p_account_id
-    ORDER BY g.account_id DESC, g.seq DESC LIMIT 1;
-    IF v_terms.seq <= v_told.seq AND cardinality(v_told.grants_after) > 0 THEN
-        SELECT g.* INTO v_terms FROM grants g
-        WHERE g.account_id = p_account_id AND g.seq = v_told.grants_after[1];
-    END IF;
-    RETURN p_balance = 0
-        OR (v_terms.kind, v_terms.priority) IS NOT DISTINCT FROM (p_kind, p_priority);
+    RETURN v_terms.seq IS NULL OR (v_terms.kind, v_terms.priority) = (p_kind, p_priority);
 END;
 $$;
-COMMENT ON FUNCTION are_terms_of_all(bigint, bigint, text, int) IS
+COMMENT ON FUNCTION are_terms_of_all(bigint, text, int) IS
     'Whether all credits of an account that nothing tells apart have this kind and priority.';
 
 CREATE OR REPLACE FUNCTION grants_after_addition(
@@ -430,7 +513,7 @@ DECLARE
     -- Before the new one is there: it would be taken for the newest of those that had the balance.
     v_grants bigint[];
     v_is_like_all boolean := p_grants IS NULL AND p_expires_at IS NULL
-        AND are_terms_of_all(p_account_id, p_balance, p_kind, p_priority);
+        AND are_terms_of_all(p_account_id, p_kind, p_priority);
 BEGIN
     IF NOT v_is_like_all THEN
         v_grants := grants_of_account(p_account_id, p_balance, p_grants);

@@ -74,7 +74,10 @@ BEGIN
             v_seq := v_accounts.seqs[k]; v_balance := v_accounts.balances[k];
             v_spent := v_accounts.spents[k]; v_clawed := v_accounts.clawed_backs[k];
             v_used := v_accounts.overages_used[k]; v_rest := v_accounts.rests[k];
-            v_has_rest := NOT v_accounts.are_plain;
+            -- Where something ever told them apart, what comes back may have other terms than the rest.
+            v_has_rest := NOT v_accounts.are_plain OR EXISTS (
+                SELECT FROM movements m
+                WHERE m.account_id + 0 = v_account AND m.grants_after IS NOT NULL);
             -- Once per account: what this batch has told stands in no table yet.
             v_rest.grants := grants_told_apart(v_rest.grants, v_accounts.next_expiries[k]);
         END IF;

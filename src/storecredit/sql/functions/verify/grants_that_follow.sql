@@ -2,39 +2,6 @@
 -- the grants, for look_at_grants.sql. Nothing here may fail, whatever stands in the rows. All functions:
 -- locks none; read only; SECURITY INVOKER.
 
-CREATE OR REPLACE FUNCTION room_in_grants(
-    p_account_id bigint, p_grants bigint[], p_before_seq bigint, p_amount numeric
-)
-RETURNS bigint[]
-LANGUAGE plpgsql STABLE PARALLEL SAFE
-AS $$
--- Purpose: as fill_grants, where so many credits came back that nothing told apart when they were taken;
---   fewer where there is not the room.
-DECLARE
-    v_left numeric := p_amount;
-    v_part numeric;
-    v_filled bigint[] := '{}';
-    v_grant record;
-BEGIN
-    FOR v_grant IN
-        SELECT g.seq, g.amount FROM grants g
-        WHERE g.account_id = p_account_id AND g.seq < p_before_seq AND g.expires_at IS NULL
-        ORDER BY g.account_id DESC, g.seq DESC
-    LOOP
-        EXIT WHEN v_left <= 0;
-        v_part := least(v_left,
-            v_grant.amount::numeric - credits_in_grants(p_grants, v_grant.seq));
-        IF v_part > 0 THEN
-            v_left := v_left - v_part;
-            v_filled := v_filled || ARRAY[v_grant.seq, v_part::bigint];
-        END IF;
-    END LOOP;
-    RETURN v_filled;
-END;
-$$;
-COMMENT ON FUNCTION room_in_grants(bigint, bigint[], bigint, numeric) IS
-    'Which grants take credits back that nothing told apart when they were taken.';
-
 CREATE OR REPLACE FUNCTION grants_at(p_account_id bigint, p_seq bigint)
 RETURNS bigint[]
 LANGUAGE plpgsql STABLE PARALLEL SAFE
