@@ -153,6 +153,7 @@ DECLARE
     v_returned record;
     v_lost int;
     -- Counted from 1, as the places are.
+    v_session_ids uuid[] := p_session_ids[:];
     v_codes text[] := p_error_codes[:];
     v_messages text[] := p_error_messages[:];
     v_sayings text[] := p_generator_messages[:];
@@ -186,6 +187,10 @@ BEGIN
         IF v_lost IS NOT NULL THEN
             PERFORM raise_credit_error('no_deduction', v_request_ids[v_lost]);
         END IF;
+        PERFORM tell_generations(v_account_ids, (
+            SELECT array_agg(v_session_ids[u.place] ORDER BY u.n)
+            FROM unnest(v_places) WITH ORDINALITY AS u (place, n)))
+        WHERE is_heard(v_account_ids);
     END IF;
     RETURN QUERY
     SELECT i.n::int, CASE WHEN i.n = ANY (v_places) THEN 'failed'

@@ -52,16 +52,17 @@ BEGIN
             p_session_ids[n], coalesce(p_descriptions[n], '')
         FROM generate_subscripts(p_types, 1) AS n
         WHERE p_types[n] IS NOT NULL;
-        RETURN;
+    ELSE
+        INSERT INTO movements
+            (account_id, seq, type, amount, balance_after, spent_after, clawed_back_after,
+             overage_used_after, request_id, session_id, description)
+        SELECT p_account_ids[n], p_seqs[n], p_types[n], p_amounts[n], p_balances[n], p_spents[n],
+            nullif(p_clawed_backs[n], 0), nullif(p_overages_used[n], 0), p_request_ids[n],
+            p_session_ids[n], coalesce(p_descriptions[n], '')
+        FROM generate_subscripts(p_types, 1) AS n
+        WHERE p_types[n] IS NOT NULL;
     END IF;
-    INSERT INTO movements
-        (account_id, seq, type, amount, balance_after, spent_after, clawed_back_after,
-         overage_used_after, request_id, session_id, description)
-    SELECT p_account_ids[n], p_seqs[n], p_types[n], p_amounts[n], p_balances[n], p_spents[n],
-        nullif(p_clawed_backs[n], 0), nullif(p_overages_used[n], 0), p_request_ids[n],
-        p_session_ids[n], coalesce(p_descriptions[n], '')
-    FROM generate_subscripts(p_types, 1) AS n
-    WHERE p_types[n] IS NOT NULL;
+    PERFORM tell_movements(p_account_ids, p_seqs) WHERE is_heard(p_account_ids, true);
 END;
 $$;
 COMMENT ON FUNCTION append_movements(

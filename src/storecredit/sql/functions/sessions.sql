@@ -100,14 +100,21 @@ AS $$
 --   | not_started | not_found.
 DECLARE
     v_sessions record := lock_sessions(p_account_ids, p_session_ids);
+    v_ended record;
 BEGIN
-    UPDATE sessions s
-    SET status = 'completed', completed_at = now(), input = NULL, result_key = i.result_key
-    FROM (SELECT DISTINCT ON (u.row_id) u.row_id, u.result_key
-          FROM unnest(v_sessions.row_ids, p_result_keys) WITH ORDINALITY
-              AS u (row_id, result_key, n)
-          ORDER BY u.row_id, u.n) i
-    WHERE s.ctid = i.row_id AND s.status = 'processing';
+    WITH ended AS (
+        UPDATE sessions s
+        SET status = 'completed', completed_at = now(), input = NULL, result_key = i.result_key
+        FROM (SELECT DISTINCT ON (u.row_id) u.row_id, u.result_key
+              FROM unnest(v_sessions.row_ids, p_result_keys) WITH ORDINALITY
+                  AS u (row_id, result_key, n)
+              ORDER BY u.row_id, u.n) i
+        WHERE s.ctid = i.row_id AND s.status = 'processing'
+        RETURNING s.account_id, s.session_id)
+    SELECT array_agg(e.account_id) AS account_ids, array_agg(e.session_id) AS session_ids
+    INTO v_ended FROM ended e;
+    PERFORM tell_generations(v_ended.account_ids, v_ended.session_ids)
+    WHERE is_heard(v_ended.account_ids);
 
     RETURN QUERY
     SELECT i.n::int,

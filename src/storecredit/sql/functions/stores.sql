@@ -58,7 +58,10 @@ AS $$
 -- Locks: the store's row. Idempotent.
 -- Outcomes: true: changed; false: no such store.
 -- Errors: check_violation for an unknown status or a text of the wrong length.
+DECLARE
+    v_was text;
 BEGIN
+    SELECT s.status INTO v_was FROM stores s WHERE s.store_id = p_store_id FOR NO KEY UPDATE;
     UPDATE stores s
     SET name = coalesce(p_name, s.name),
         shop_domain = coalesce(p_shop_domain, s.shop_domain),
@@ -69,6 +72,8 @@ BEGIN
     IF NOT FOUND THEN
         RETURN false;
     END IF;
+    PERFORM tell_of_store('store.suspended', p_store_id, '{}')
+    WHERE p_status = 'suspended' AND v_was <> 'suspended';
     PERFORM pg_notify('storecredit_keys', p_store_id::text);
     RETURN true;
 END;
@@ -103,6 +108,8 @@ BEGIN
         (store_id, key_id, key_hash, key_start, label, allowed_origins, expires_at)
     VALUES
         (p_store_id, p_key_id, p_key_hash, p_key_start, p_label, p_allowed_origins, p_expires_at);
+    PERFORM tell_of_store('key.created', p_store_id,
+        json_build_object('key_id', p_key_id, 'expires_at', p_expires_at));
     PERFORM pg_notify('storecredit_keys', p_store_id::text);
     RETURN true;
 END;
@@ -155,13 +162,18 @@ AS $$
 -- Purpose: make a key useless, for ever. Announced.
 -- Locks: the key's row. Idempotent: revoked_at keeps the first time.
 -- Outcomes: true: the key is revoked, now or before; false: the store has no such key.
+DECLARE
+    v_was timestamptz;
 BEGIN
-    UPDATE store_api_keys k
-    SET revoked_at = coalesce(k.revoked_at, now())
-    WHERE k.store_id = p_store_id AND k.key_id = p_key_id;
+    SELECT k.revoked_at INTO v_was FROM store_api_keys k
+    WHERE k.store_id = p_store_id AND k.key_id = p_key_id FOR NO KEY UPDATE;
     IF NOT FOUND THEN
         RETURN false;
     END IF;
+    UPDATE store_api_keys k SET revoked_at = coalesce(k.revoked_at, now())
+    WHERE k.store_id = p_store_id AND k.key_id = p_key_id;
+    PERFORM tell_of_store('key.revoked', p_store_id, json_build_object('key_id', p_key_id))
+    WHERE v_was IS NULL;
     PERFORM pg_notify('storecredit_keys', p_store_id::text);
     RETURN true;
 END;
@@ -202,6 +214,8 @@ BEGIN
     END IF;
     INSERT INTO store_api_keys (store_id, key_id, key_hash, key_start, label, allowed_origins)
     VALUES (p_store_id, p_new_key_id, p_new_key_hash, p_new_key_start, v_label, v_allowed_origins);
+    PERFORM tell_of_store('key.created', p_store_id,
+        json_build_object('key_id', p_new_key_id, 'expires_at', NULL));
     PERFORM pg_notify('storecredit_keys', p_store_id::text);
     RETURN true;
 END;

@@ -31,6 +31,9 @@ BEGIN
         settled_at = coalesce(excluded.settled_at, last.settled_at),
         settled_movements = coalesce(excluded.settled_movements, last.settled_movements)
     WHERE excluded.verified_at >= last.verified_at;
+    PERFORM tell(ARRAY['verify.failed'], ARRAY[NULL::bigint],
+        ARRAY[json_build_object('verified_at', p_verified_at, 'discrepancies', p_discrepancies)])
+    WHERE p_discrepancies > 0;
     RETURN true;
 END;
 $$;
