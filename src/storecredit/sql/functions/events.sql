@@ -1,20 +1,19 @@
 -- Events: what has happened is told in the transaction in which it happens, to the endpoints that listen
 -- at that moment. So no event is told of what did not happen, and nothing that happened is not told.
 
-CREATE OR REPLACE FUNCTION is_heard(p_account_ids bigint[], p_are_movements boolean DEFAULT false)
+CREATE OR REPLACE FUNCTION is_heard(p_account_ids bigint[])
 RETURNS boolean
 LANGUAGE plpgsql
 AS $$
--- Purpose: whether anybody listens to any of these accounts; p_are_movements: to what moves its credits.
---   Locks: none: who begins to listen is told what begins after that.
+-- Purpose: whether anybody listens to any of these accounts. Locks: none: who begins to listen is told
+--   what begins after that.
 BEGIN
     RETURN EXISTS (
         SELECT FROM webhook_endpoints e
-        WHERE e.account_id = ANY (array_append(p_account_ids, 0::bigint)) AND e.status = 'enabled'
-          AND (e.hears_movements OR NOT p_are_movements));
+        WHERE e.account_id = ANY (p_account_ids || 0::bigint) AND e.status = 'enabled');
 END;
 $$;
-COMMENT ON FUNCTION is_heard(bigint[], boolean) IS
+COMMENT ON FUNCTION is_heard(bigint[]) IS
     'Whether any endpoint listens to any of these accounts.';
 
 CREATE OR REPLACE FUNCTION tell(p_types text[], p_account_ids bigint[], p_datas json[])

@@ -62,7 +62,11 @@ BEGIN
         FROM generate_subscripts(p_types, 1) AS n
         WHERE p_types[n] IS NOT NULL;
     END IF;
-    PERFORM tell_movements(p_account_ids, p_seqs) WHERE is_heard(p_account_ids, true);
+    IF EXISTS (SELECT FROM webhook_endpoints e
+               WHERE e.account_id = ANY (p_account_ids || 0::bigint) AND e.status = 'enabled'
+                 AND e.hears_movements) THEN
+        PERFORM tell_movements(p_account_ids, p_seqs);
+    END IF;
 END;
 $$;
 COMMENT ON FUNCTION append_movements(
