@@ -13,8 +13,12 @@ CREATE TABLE accounts (
     overage_limit bigint NOT NULL DEFAULT 0,
     -- No grant or hold of the account ends before this moment; null: none will.
     next_expiry timestamptz,
+    -- At or below so many credits the balance is low; 0: it never is; null: 10 % of the last
+    -- addition.
+    low_threshold bigint,
     PRIMARY KEY (account_id),
     CONSTRAINT one_account_per_owner UNIQUE (owner_id, owner_kind),
+    CONSTRAINT low_threshold_not_negative CHECK (low_threshold >= 0),
     CONSTRAINT only_stores_go_beyond CHECK (owner_kind = 'store' OR overage_limit = 0),
     CONSTRAINT overage_limit_not_negative CHECK (overage_limit >= 0),
     CONSTRAINT owner_kind_is_known CHECK (owner_kind = ANY (ARRAY['store', 'user']))
@@ -533,6 +537,123 @@ CREATE TABLE schema_version (
     CONSTRAINT there_is_one_row CHECK (only_row)
 );
 
+-- Where events are sent: URLs of stores and of the operator. Written by functions only.
+CREATE TABLE webhook_endpoints (
+    endpoint_id uuid NOT NULL,
+    -- Of the store whose events it hears; 0: the operator's, which hears those of all owners.
+    account_id bigint NOT NULL,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    updated_at timestamptz NOT NULL DEFAULT now(),
+    disabled_at timestamptz,
+    -- When the first of the attempts was made that have all failed since; null: the last one did
+    -- not.
+    failing_since timestamptz,
+    -- Of an ordered one: nothing is sent before then; null: at once.
+    resumes_at timestamptz,
+    -- It is told one event after the other, in the order of the ledger: one that fails holds the
+    -- rest up.
+    is_ordered boolean NOT NULL DEFAULT false,
+    status text NOT NULL DEFAULT 'enabled',
+    -- requested: by its owner. gone: it answered 410. failing: it had failed for five days.
+    disabled_reason text,
+    url text NOT NULL,
+    description text NOT NULL DEFAULT '',
+    -- The types of event it is told.
+    event_types text[] NOT NULL,
+    -- Whether any of them tells of a movement.
+    hears_movements boolean NOT NULL GENERATED ALWAYS AS (event_types && '{credits.low,credits.depleted,credits.added,credits.clawed_back,hold.expired,overage.started,overage.limit_reached,overage.billed}') STORED,
+    PRIMARY KEY (endpoint_id),
+    CONSTRAINT description_has_a_length CHECK (length(description) <= 200),
+    CONSTRAINT disabled_endpoints_have_a_time CHECK ((status = 'disabled') = (disabled_at IS NOT
+        NULL) AND (status = 'disabled') = (disabled_reason IS NOT NULL)),
+    CONSTRAINT disabled_reason_is_known CHECK (disabled_reason = ANY (ARRAY['requested', 'gone',
+        'failing'])),
+    CONSTRAINT endpoint_status_is_known CHECK (status = ANY (ARRAY['enabled', 'disabled'])),
+    CONSTRAINT event_types_are_few CHECK (cardinality(event_types) >= 1 AND
+        cardinality(event_types) <= 100),
+    CONSTRAINT url_has_a_length CHECK (length(url) >= 1 AND length(url) <= 2000)
+);
+CREATE INDEX endpoints_of_an_account ON webhook_endpoints (account_id, endpoint_id);
+CREATE INDEX listening_endpoints ON webhook_endpoints (account_id) WHERE status = 'enabled';
+
+-- What deliveries are signed with: by all secrets of an endpoint that have not expired.
+CREATE TABLE webhook_secrets (
+    endpoint_id uuid NOT NULL,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    -- The end of the overlap after it was replaced; null: it is the current one.
+    expires_at timestamptz,
+    secret bytea NOT NULL,
+    PRIMARY KEY (endpoint_id, created_at),
+    FOREIGN KEY (endpoint_id) REFERENCES webhook_endpoints(endpoint_id) ON DELETE CASCADE,
+    CONSTRAINT secret_is_long CHECK (octet_length(secret) = 32)
+);
+
+-- What has happened and was to be told, oldest first for each account. Kept for 30 days.
+CREATE TABLE events (
+    seq bigint NOT NULL GENERATED ALWAYS AS IDENTITY,
+    event_id uuid NOT NULL DEFAULT gen_random_uuid(),
+    -- Whose it is; null: nobody's but the operator's.
+    account_id bigint,
+    created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    type text NOT NULL,
+    -- What is told: ids and amounts, nothing personal.
+    data json NOT NULL,
+    PRIMARY KEY (seq),
+    CONSTRAINT one_event_per_id UNIQUE (event_id)
+);
+CREATE INDEX events_by_time ON events USING brin (created_at);
+
+-- One row per event and endpoint that is to be told it: pending -> delivered | failed, and pending
+-- again when it is sent anew.
+CREATE TABLE deliveries (
+    endpoint_id uuid NOT NULL,
+    -- Of its event.
+    seq bigint NOT NULL,
+    -- When it is due, or, while an attempt is under way, when that one is given up; null: it has
+    -- ended. Those of an ordered endpoint are all due at -infinity: the endpoint says when it
+    -- resumes.
+    next_attempt_at timestamptz DEFAULT '-infinity',
+    ended_at timestamptz,
+    -- How many attempts were made, over all the times it was sent.
+    attempts int NOT NULL DEFAULT 0,
+    -- How many of them failed since it was sent, or sent anew.
+    retries int NOT NULL DEFAULT 0,
+    status text NOT NULL DEFAULT 'pending',
+    PRIMARY KEY (endpoint_id, seq),
+    FOREIGN KEY (endpoint_id) REFERENCES webhook_endpoints(endpoint_id) ON DELETE CASCADE,
+    CONSTRAINT delivery_status_is_known CHECK (status = ANY (ARRAY['pending', 'delivered',
+        'failed'])),
+    CONSTRAINT pending_deliveries_are_due CHECK ((status = 'pending') = (next_attempt_at IS NOT
+        NULL) AND (status = 'pending') = (ended_at IS NULL))
+);
+CREATE INDEX due_deliveries ON deliveries (endpoint_id, next_attempt_at, seq) WHERE next_attempt_at
+    IS NOT NULL;
+
+-- Every attempt at a delivery, and what came of it. Kept for 30 days.
+CREATE TABLE delivery_attempts (
+    endpoint_id uuid NOT NULL,
+    seq bigint NOT NULL,
+    attempt int NOT NULL,
+    attempted_at timestamptz NOT NULL,
+    milliseconds int NOT NULL,
+    -- What the receiver answered; null: nothing, and `error` says why.
+    status_code int,
+    error text,
+    -- The first 500 bytes of its answer.
+    answer text,
+    PRIMARY KEY (endpoint_id, seq, attempt),
+    FOREIGN KEY (endpoint_id) REFERENCES webhook_endpoints(endpoint_id) ON DELETE CASCADE
+);
+CREATE INDEX attempts_by_time ON delivery_attempts USING brin (attempted_at);
+
+-- The grants whose owners were told that they will expire soon.
+CREATE TABLE expiry_notices (
+    account_id bigint NOT NULL,
+    seq bigint NOT NULL,
+    noticed_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (account_id, seq)
+);
+
 
 -- Functions that the application calls.
 
@@ -1003,6 +1124,10 @@ FUNCTION note_overage_failure(p_account_id bigint, p_period date, p_error text,
 FUNCTION note_provider_event_failure(p_provider text, p_event_id text, p_reason text,
     p_attempts_max int) RETURNS int;
 
+-- Tells of grants that expire within so much time, once each. Returns the last account looked at;
+-- null: there are no more.
+FUNCTION notice_expiries(p_within interval, p_after bigint, p_limit int) RETURNS bigint;
+
 -- Records what is about to be sold to an account. Outcome: opened, replayed, used (the request id
 -- has added credits by another way), subscribed, unknown_buyer. Idempotent by request id.
 FUNCTION open_checkout(p_checkout_id uuid, p_account_id bigint, p_provider text,
@@ -1282,6 +1407,11 @@ FUNCTION charged_before(p_account_id bigint, p_request_id text, p_amount int, p_
 FUNCTION credits_of_adjustment(p_payment payments, p_is_full boolean, p_amount bigint) RETURNS
     bigint;
 
+-- What an event says of the movement it tells.
+FUNCTION data_of_movement(p_event text, p_account_id bigint, p_seq bigint, p_type text,
+    p_amount bigint, p_request_id text, p_balance bigint, p_used bigint, p_threshold bigint,
+    p_limit bigint) RETURNS json;
+
 -- Ends a hold: what is captured is spent, the rest goes back to the grants it came from.
 FUNCTION end_hold(p_account_id bigint, p_hold_id uuid, p_status text, p_captured bigint,
     p_at timestamptz, p_actor text DEFAULT NULL) RETURNS holds;
@@ -1333,6 +1463,9 @@ FUNCTION is_billed(p_account_id bigint, p_seq bigint) RETURNS boolean;
 -- Whether a provider's transaction was booked.
 FUNCTION is_booked(p_provider text, p_transaction_id text) RETURNS boolean;
 
+-- Whether any endpoint listens to any of these accounts.
+FUNCTION is_heard(p_account_ids bigint[]) RETURNS boolean;
+
 -- Locks one account and returns the state after its newest movement. Errors: SC010 unknown
 -- account.
 FUNCTION lock_account(p_account_id bigint, OUT seq bigint, OUT balance bigint, OUT spent bigint,
@@ -1362,6 +1495,9 @@ FUNCTION lock_settled_account(p_account_id bigint, OUT seq bigint, OUT balance b
 FUNCTION look_up_charges(p_account_ids bigint[], p_request_ids text[], OUT types text[],
     OUT amounts bigint[], OUT seqs bigint[], OUT session_ids uuid[], OUT are_returned boolean[],
     OUT have_grants boolean[], OUT lefts bigint[], OUT firsts int[]) RETURNS record;
+
+-- At or below how many credits the balance of an account is low; 0: never.
+FUNCTION low_threshold_of(p_account_id bigint) RETURNS bigint;
 
 -- Makes the account of a new owner and returns its id; null: the owner has one.
 FUNCTION open_account(p_owner_kind text, p_owner_id uuid) RETURNS bigint;
@@ -1431,6 +1567,22 @@ FUNCTION take_back_after_downgrade(p_payment payments, p_credits bigint) RETURNS
 -- Takes from credits that a subscription has just added what its earlier downgrades could not take
 -- back. For book_payment.
 FUNCTION take_what_downgrades_missed(p_payment payments) RETURNS void;
+
+-- Writes events and their deliveries, where anybody listens.
+FUNCTION tell(p_types text[], p_account_ids bigint[], p_datas json[]) RETURNS void;
+
+-- Tells that sessions have ended.
+FUNCTION tell_generations(p_account_ids bigint[], p_session_ids uuid[]) RETURNS void;
+
+-- Tells what movements just written mean to their owners.
+FUNCTION tell_movements(p_account_ids bigint[], p_seqs bigint[]) RETURNS void;
+
+-- Tells the operator of a billing problem.
+FUNCTION tell_of_problem(p_kind text, p_provider text, p_id text, p_about text,
+    p_account_id bigint DEFAULT NULL) RETURNS void;
+
+-- Tells what became of a store or of its keys.
+FUNCTION tell_of_store(p_type text, p_store_id uuid, p_data json) RETURNS void;
 
 -- Whether a request has transferred the same credits (already_transferred), or was used otherwise
 -- (conflict); null: neither.

@@ -105,7 +105,7 @@ BEGIN
         IF m.type = 'hold_expiry' THEN
             v_told := '{hold.expired}';
         END IF;
-        IF m.balance <= v_threshold AND m.balance_before > v_threshold THEN
+        IF v_threshold > 0 AND m.balance <= v_threshold AND m.balance_before > v_threshold THEN
             v_told := v_told || 'credits.low'::text;
         END IF;
         IF m.balance = 0 AND m.balance_before > 0 THEN
@@ -212,3 +212,55 @@ END;
 $$;
 COMMENT ON FUNCTION tell_of_store(text, uuid, json) IS
     'Tells what became of a store or of its keys.';
+
+CREATE OR REPLACE FUNCTION notice_expiries(p_within interval, p_after bigint, p_limit int)
+RETURNS bigint
+LANGUAGE plpgsql
+SECURITY DEFINER
+SET search_path FROM CURRENT
+SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off
+SET enable_bitmapscan = off
+AS $$
+-- Purpose: tell of each grant that it expires within so much time, once, while it has credits left and
+--   somebody listens; of the next p_limit accounts after p_after that have something to end by then.
+-- Locks: none but the notices: nobody waits for it. Idempotent by grant.
+-- Returns: the last account that was looked at; null: there are no more.
+DECLARE
+    v_account_ids bigint[];
+    v_told record;
+BEGIN
+    SELECT array_agg(a.account_id ORDER BY a.account_id) INTO v_account_ids
+    FROM (SELECT x.account_id FROM accounts x
+          -- In order of the accounts: no index by when they expire, which would be read anew each time.
+          WHERE x.account_id > p_after AND coalesce(x.next_expiry, 'infinity') <= now() + p_within
+          ORDER BY x.account_id LIMIT p_limit) a;
+    WITH noticed AS (
+        INSERT INTO expiry_notices (account_id, seq)
+        SELECT e.account_id, e.grant_seq FROM ends_of_accounts(v_account_ids) e
+        WHERE e.expires_at > now() AND e.expires_at <= now() + p_within
+          AND EXISTS (SELECT FROM webhook_endpoints w
+                      WHERE w.account_id IN (0, e.account_id) AND w.status = 'enabled'
+                        AND 'credits.expiring' = ANY (w.event_types))
+        ON CONFLICT DO NOTHING
+        RETURNING account_id, seq)
+    SELECT array_agg('credits.expiring'::text) AS types, array_agg(n.account_id) AS account_ids,
+        array_agg(json_build_object('amount', m.credits, 'expires_at', g.expires_at)) AS datas
+    INTO v_told
+    FROM noticed n
+    CROSS JOIN LATERAL (
+        SELECT m.grants_after[l.place + 1] AS credits
+        FROM (SELECT x.grants_after FROM movements x WHERE x.account_id = n.account_id
+              ORDER BY x.account_id DESC, x.seq DESC LIMIT 1) m
+        CROSS JOIN unnest(m.grants_after) WITH ORDINALITY AS l (seq, place)
+        WHERE l.place % 2 = 1 AND l.seq = n.seq) m
+    CROSS JOIN LATERAL (
+        SELECT x.expires_at FROM grants x
+        WHERE x.account_id = n.account_id AND x.seq = n.seq LIMIT 1) g;
+    PERFORM tell(v_told.types, v_told.account_ids, v_told.datas) WHERE v_told.types IS NOT NULL;
+    RETURN v_account_ids[cardinality(v_account_ids)];
+END;
+$$;
+COMMENT ON FUNCTION notice_expiries(interval, bigint, int) IS
+    'Tells of grants that expire within so much time, once each. Returns the last account looked at; '
+    'null: there are no more.';

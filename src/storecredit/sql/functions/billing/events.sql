@@ -28,6 +28,9 @@ BEGIN
          CASE WHEN p_status IN ('processed', 'ignored', 'set_aside') THEN now() END)
     ON CONFLICT (provider, event_id) DO NOTHING;
     v_is_new := FOUND;
+    IF v_is_new AND p_status = 'set_aside' THEN
+        PERFORM tell_of_problem('event', p_provider, p_event_id, p_event_type);
+    END IF;
     IF NOT v_is_new THEN
         -- An answer stands on what standbys have, too (checkouts.sql).
         PERFORM FROM provider_events e
@@ -60,14 +63,20 @@ AS $$
 -- Locks: the event's row. Idempotent: the first settlement stays.
 -- Outcomes: true: settled now; false: no such event, or it was settled.
 -- Errors: check_violation for a status that settles nothing.
+DECLARE
+    v_event_type text;
 BEGIN
     UPDATE provider_events e
     SET status = p_status, reason = p_reason, subject = p_subject, settled_at = now(),
         attempts = e.attempts + 1, foreign_subscription_id = p_foreign_subscription_id,
         foreign_transaction_id = p_foreign_transaction_id
     WHERE e.provider = p_provider AND e.event_id = p_event_id
-      AND e.status IN ('received', 'failing');
-    RETURN FOUND;
+      AND e.status IN ('received', 'failing')
+    RETURNING e.event_type INTO v_event_type;
+    IF p_status = 'set_aside' AND v_event_type IS NOT NULL THEN
+        PERFORM tell_of_problem('event', p_provider, p_event_id, v_event_type);
+    END IF;
+    RETURN v_event_type IS NOT NULL;
 END;
 $$;
 COMMENT ON FUNCTION settle_provider_event(text, text, text, text, text, text, text) IS
@@ -90,6 +99,7 @@ AS $$
 DECLARE
     v_attempts int;
     v_status text;
+    v_event_type text;
 BEGIN
     UPDATE provider_events e
     SET attempts = e.attempts + 1,
@@ -98,7 +108,10 @@ BEGIN
         settled_at = CASE WHEN e.attempts + 1 < p_attempts_max THEN NULL ELSE now() END
     WHERE e.provider = p_provider AND e.event_id = p_event_id
       AND e.status IN ('received', 'failing')
-    RETURNING e.attempts, e.status INTO v_attempts, v_status;
+    RETURNING e.attempts, e.status, e.event_type INTO v_attempts, v_status, v_event_type;
+    IF v_status = 'set_aside' THEN
+        PERFORM tell_of_problem('event', p_provider, p_event_id, v_event_type);
+    END IF;
     RETURN CASE v_status WHEN 'failing' THEN v_attempts END;
 END;
 $$;

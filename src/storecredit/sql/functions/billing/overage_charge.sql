@@ -123,14 +123,26 @@ SECURITY DEFINER
 SET search_path FROM CURRENT
 AS $$
 -- Purpose: say why a bill is not charged yet, and when to try again. `p_nothing_was_charged`: the
---   provider refused the attempt, so it need not be waited for.
+--   provider refused the attempt, so it need not be waited for. The operator is told once per bill.
 -- Locks: the bill. Idempotent. Returns false if the bill is charged, or there is no such bill.
+DECLARE
+    v_bill overage_bills;
 BEGIN
+    SELECT b.* INTO v_bill FROM overage_bills b
+    WHERE b.account_id = p_account_id AND b.period = p_period AND b.charged_at IS NULL
+    FOR NO KEY UPDATE;
+    IF NOT FOUND THEN
+        RETURN false;
+    END IF;
+    IF v_bill.last_error IS NULL THEN
+        PERFORM tell_of_problem('overage_bill', v_bill.provider, p_period::text, 'overage_bill',
+            p_account_id);
+    END IF;
     UPDATE overage_bills b
     SET last_error = p_error, due_at = now() + p_retry_after,
         charge_begun_at = CASE WHEN p_nothing_was_charged THEN NULL ELSE b.charge_begun_at END
-    WHERE b.account_id = p_account_id AND b.period = p_period AND b.charged_at IS NULL;
-    RETURN FOUND;
+    WHERE b.account_id = p_account_id AND b.period = p_period;
+    RETURN true;
 END;
 $$;
 COMMENT ON FUNCTION note_overage_failure(bigint, date, text, interval, boolean) IS

@@ -1,5 +1,23 @@
 -- Problems: what the operator does about events that were set aside and credits that fell short.
 
+CREATE OR REPLACE FUNCTION tell_of_problem(
+    p_kind text, p_provider text, p_id text, p_about text, p_account_id bigint DEFAULT NULL
+)
+RETURNS void
+LANGUAGE plpgsql
+AS $$
+-- Purpose: tell the operator that there is something to look at: an event that was set aside, a clawback
+--   that fell short, an overage bill whose charge failed; by its id, and what it is about: the event's
+--   type, the adjustment's action. Locks: the caller holds its row.
+BEGIN
+    PERFORM tell(ARRAY['billing.problem'], ARRAY[NULL::bigint], ARRAY[json_build_object(
+        'kind', p_kind, 'provider', p_provider, 'id', p_id, 'about', p_about,
+        'store_id', (SELECT a.owner_id FROM accounts a WHERE a.account_id = p_account_id))]);
+END;
+$$;
+COMMENT ON FUNCTION tell_of_problem(text, text, text, text, bigint) IS
+    'Tells the operator of a billing problem.';
+
 CREATE OR REPLACE FUNCTION dismiss_billing_problem(p_provider text, p_id text)
 RETURNS boolean
 LANGUAGE plpgsql
