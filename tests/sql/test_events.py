@@ -1,4 +1,4 @@
-"""Events of the ledger: told in the transaction of their movement, once, and only where one listens."""
+"""Events: told in the transaction of what happened, once, and only where somebody listens."""
 
 from datetime import date, timedelta
 from typing import Final

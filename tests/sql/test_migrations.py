@@ -24,7 +24,14 @@ from tests.sql.catalog import catalog, rows_of
 from tests.sql.ledgers import open_store
 
 FORGET_WHAT_WAS_APPLIED = "UPDATE schema_version SET fingerprint = 'of another version'"
-MIGRATIONS = ("0001_ledger", "0002_owners", "0003_billing", "0004_schema_version", "0005_shape")
+MIGRATIONS = (
+    "0001_ledger",
+    "0002_owners",
+    "0003_billing",
+    "0004_schema_version",
+    "0005_shape",
+    "0006_webhooks",
+)
 WAITS_MAX_SECONDS = 20.0
 SQL = Path(sql.__path__[0])
 

@@ -147,13 +147,10 @@ AS $$
 DECLARE
     v_sessions record;
     v_places int[];
-    v_account_ids bigint[];
-    v_request_ids text[];
-    v_credits int[];
+    v_account_ids bigint[]; v_session_ids uuid[]; v_request_ids text[]; v_credits int[];
     v_returned record;
     v_lost int;
     -- Counted from 1, as the places are.
-    v_session_ids uuid[] := p_session_ids[:];
     v_codes text[] := p_error_codes[:];
     v_messages text[] := p_error_messages[:];
     v_sayings text[] := p_generator_messages[:];
@@ -162,14 +159,15 @@ BEGIN
                   ORDER BY a.account_id FOR NO KEY UPDATE) a;
     v_sessions := lock_sessions(p_account_ids, p_session_ids);
     -- Of several items for one session the first in the batch ends it.
-    SELECT array_agg(i.place), array_agg(i.account_id), array_agg(i.request_id), array_agg(i.credits)
-    INTO v_places, v_account_ids, v_request_ids, v_credits
-    FROM (SELECT min(u.n)::int AS place, u.account_id, u.request_id, u.credits
-          FROM unnest(p_account_ids, v_sessions.row_ids, v_sessions.request_ids,
-                      v_sessions.statuses, v_sessions.credits) WITH ORDINALITY
-              AS u (account_id, row_id, request_id, status, credits, n)
+    SELECT array_agg(i.place), array_agg(i.account_id), array_agg(i.session_id),
+        array_agg(i.request_id), array_agg(i.credits)
+    INTO v_places, v_account_ids, v_session_ids, v_request_ids, v_credits
+    FROM (SELECT min(u.n)::int AS place, u.account_id, u.session_id, u.request_id, u.credits
+          FROM unnest(p_account_ids, p_session_ids, v_sessions.request_ids, v_sessions.statuses,
+                      v_sessions.credits) WITH ORDINALITY
+              AS u (account_id, session_id, request_id, status, credits, n)
           WHERE u.status IN ('queued', 'processing')
-          GROUP BY u.account_id, u.row_id, u.request_id, u.credits
+          GROUP BY u.account_id, u.session_id, u.request_id, u.credits
           ORDER BY u.account_id, min(u.n)) i;
     IF v_places IS NOT NULL THEN
         UPDATE sessions s
@@ -187,10 +185,7 @@ BEGIN
         IF v_lost IS NOT NULL THEN
             PERFORM raise_credit_error('no_deduction', v_request_ids[v_lost]);
         END IF;
-        PERFORM tell_generations(v_account_ids, (
-            SELECT array_agg(v_session_ids[u.place] ORDER BY u.n)
-            FROM unnest(v_places) WITH ORDINALITY AS u (place, n)))
-        WHERE is_heard(v_account_ids);
+        PERFORM tell_generations(v_account_ids, v_session_ids) WHERE is_heard(v_account_ids);
     END IF;
     RETURN QUERY
     SELECT i.n::int, CASE WHEN i.n = ANY (v_places) THEN 'failed'
