@@ -17,13 +17,8 @@ TAMPERINGS = {
     ),
     "many open": (
         "GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA storecredit TO PUBLIC",
-<<<<<<< HEAD
-        "everybody may call the function storecredit.accept_overage_charge (and 54 more), ",
-        "Closed to everybody: 201 functions (accept_overage_charge, account_of, add_to_account, …)",
-=======
         "everybody may call the function storecredit.accept_overage_charge (and {others} more), ",
         "Closed to everybody: {all} functions (accept_overage_charge, account_of, add_to_account, …)",
->>>>>>> c0b2534 (Count the functions where a test tells how many there are)
     ),
     "interface open": (
         "GRANT EXECUTE ON FUNCTION public.deduct_store_credits_many TO PUBLIC",
