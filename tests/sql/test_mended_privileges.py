@@ -18,7 +18,7 @@ TAMPERINGS = {
     "many open": (
         "GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA storecredit TO PUBLIC",
         "everybody may call the function storecredit.accept_overage_charge (and {others} more), ",
-        "Closed to everybody: {all} functions (accept_overage_charge, account_of, add_to_account, …)",
+        "Closed to everybody: {all} functions (accept_overage_charge, account_of, add_to_account, ",
     ),
     "interface open": (
         "GRANT EXECUTE ON FUNCTION public.deduct_store_credits_many TO PUBLIC",
@@ -117,7 +117,7 @@ async def test_what_is_not_as_a_migration_leaves_it_is_told_and_mended(
 
 
 async def _functions(books: asyncpg.Connection) -> dict[str, int]:
-    """How many functions there are, and how many besides the first that write with others' rights."""
+    """How many functions there are, and besides one how many that lend their rights."""
     row = await books.fetchrow(
         """SELECT count(*) AS "all", count(*) FILTER (WHERE prosecdef) - 1 AS others FROM pg_proc
            WHERE pronamespace = 'storecredit'::regnamespace"""
