@@ -33,6 +33,7 @@ from tests.sql.ledger_growth import (
 )
 from tests.sql.statement_costs import Call, Recorder, buffers_of_each, buffers_read, undone
 
+CALLS_BETWEEN_VACUUMS = 20
 BATCH = 10
 PAGES_PER_ITEM_MAX = 30
 """Of one table or index: three levels, for at most eight look-ups of an item, and room. A plan that
@@ -119,20 +120,25 @@ async def test_no_door_reads_more_when_an_account_has_grown(
     many = list(one_each(accounts[:BATCH], "many"))
     alone = [*one_each([first], "alone"), *singular(first, accounts[BATCH], "alone")]
     for connection in (early, late):
-        await assert_few_of_each(connection, [*one, *many], BATCH * PAGES_PER_ITEM_MAX)
-        await assert_few_of_each(connection, alone, PAGES_PER_ITEM_MAX)
+        await assert_few_of_each(admin, connection, [*one, *many], BATCH * PAGES_PER_ITEM_MAX)
+        await assert_few_of_each(admin, connection, alone, PAGES_PER_ITEM_MAX)
     # As long as nothing ends by itself, much is never asked for.
     await expect_ends(admin)
     for connection in (early, late):
-        await assert_few_of_each(connection, alone, PAGES_PER_ITEM_MAX + PAGES_OF_ENDS_MAX)
+        await assert_few_of_each(admin, connection, alone, PAGES_PER_ITEM_MAX + PAGES_OF_ENDS_MAX)
     await late.close()
 
 
 async def assert_few_of_each(
-    connection: asyncpg.Connection, calls: Sequence[Call], most: int
+    admin: asyncpg.Connection, connection: asyncpg.Connection, calls: Sequence[Call], most: int
 ) -> None:
-    async for call, read in buffers_of_each(connection, calls):
-        assert_few(read, most, str(call))
+    for begin in range(0, len(calls), CALLS_BETWEEN_VACUUMS):
+        # A call that was undone leaves a dead version of its account, which others would read.
+        await admin.execute("VACUUM accounts")
+        await admin.execute("SELECT pg_stat_force_next_flush()")
+        few = calls[begin : begin + CALLS_BETWEEN_VACUUMS]
+        async for call, read in buffers_of_each(connection, few):
+            assert_few(read, most, str(call))
 
 
 async def grow_by(admin: asyncpg.Connection, account: int, count: int) -> None:
