@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from storecredit.generation.image_sources import is_public, refusal
+from storecredit.generation.image_sources import refusal
+from storecredit.outbound.addresses import is_public
 
 MAX_BYTES = 10_000
 

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from storecredit.generation.generators import GenerationRequest, Generator, load_generator
 from storecredit.generation.image_fetching import ImageFetcher
-from storecredit.generation.image_sources import Resolver, system_resolver
+from storecredit.outbound.addresses import Resolver, system_resolver
 from storecredit.settings import Settings
 from tests.image_files import data_url, picture
 

@@ -22,12 +22,8 @@ from storecredit.generation.content_coding import decoded_body
 from storecredit.generation.image_containers import ends_whole
 from storecredit.generation.image_errors import ImageRefused, ImageUnavailable, too_large
 from storecredit.generation.image_forms import media_type_of
-from storecredit.generation.image_sources import (
-    FetchLimits,
-    Resolver,
-    check_web_url,
-    is_public,
-)
+from storecredit.generation.image_sources import FetchLimits, check_web_url
+from storecredit.outbound.addresses import Resolver, is_public
 
 CONNECT_TIMEOUT_SECONDS = 5.0
 ADDRESSES_TRIED_MAX = 4

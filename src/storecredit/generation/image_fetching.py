@@ -13,12 +13,8 @@ from storecredit.generation.image_forms import (
     is_data_url,
     read_image,
 )
-from storecredit.generation.image_sources import (
-    REDIRECTS_MAX,
-    FetchLimits,
-    Resolver,
-    system_resolver,
-)
+from storecredit.generation.image_sources import REDIRECTS_MAX, FetchLimits
+from storecredit.outbound.addresses import Resolver, system_resolver
 
 if TYPE_CHECKING:
     from storecredit.generation.image_download import ImageDownload

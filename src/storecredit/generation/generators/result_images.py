@@ -34,7 +34,7 @@ from storecredit.generation.image_decoding import ImageDecoder, as_png, verify_i
 from storecredit.generation.image_errors import ImageRefused, ImageUnavailable, ImageUnreadable
 from storecredit.generation.image_fetching import ImageFetcher
 from storecredit.generation.image_forms import decode_base64, is_data_url, media_type_of, read_image
-from storecredit.generation.image_sources import URL_MAX_CHARACTERS
+from storecredit.outbound.web_urls import URL_MAX_CHARACTERS
 from storecredit.postgres.pacing import backoff
 from storecredit.settings import Settings
 
