@@ -50,6 +50,7 @@ from storecredit.web.gauges import Gauges
 from storecredit.web.parts import Parts
 from storecredit.web.server import http_server
 from storecredit.web.starting import starting_app
+from storecredit.webhooks.deliverer import Deliverer
 
 log = telemetry.get_logger("service")
 
@@ -225,7 +226,7 @@ async def _metrics_served(
 async def _background(
     service: Service, settings: Settings, stop: asyncio.Event, *, worker: bool
 ) -> AsyncIterator[None]:
-    """Sweep and worker, running; on the way out they finish what they have begun."""
+    """The sweeps, and what a worker does; on the way out they finish what they have begun."""
     async with AsyncExitStack() as stack:
         generator = load_generator(settings) if worker else None
         tasks = [
@@ -243,6 +244,11 @@ async def _background(
                 service.parts.metrics,
             )
             tasks.append(asyncio.create_task(working.run(stop), name="worker"))
+        if worker:
+            deliverer = Deliverer(service.parts.database, settings, service.parts.metrics)
+            await deliverer.open()
+            stack.push_async_callback(deliverer.close)
+            tasks.append(asyncio.create_task(deliverer.run(stop), name="deliverer"))
         if worker and service.billing.is_on:
             tasks.append(asyncio.create_task(service.billing.run(stop), name="billing"))
         for task in tasks:

@@ -183,11 +183,19 @@ class Settings(BaseSettings):
     openai_model: str = "gpt-image-2.5-flare"
     """Model of the openai generator."""
     allow_private_hosts: bool = False
-    """Let image URLs point at private, loopback and link-local addresses."""
+    """Let URLs of images and webhooks point at private, loopback and link-local addresses."""
     image_max_bytes: int = Field(default=25 * 1024 * 1024, ge=1024)
     """Size of one input or result image, at most; a phone's 48 megapixels come to 10 to 20 MB."""
     image_fetch_timeout_seconds: float = Field(default=15.0, gt=0)
     """Time limit of fetching one input image, redirects included."""
+
+    # Webhooks (what is told to stores and the operator); the worker sends them
+    webhook_timeout_seconds: float = Field(default=15.0, gt=0, le=20)
+    """Time limit of one attempt at a delivery, until its answer has come whole."""
+    webhook_concurrency: int = Field(default=1024, ge=1, le=10_000)
+    """Deliveries under way at a time, at most."""
+    webhook_endpoint_concurrency: int = Field(default=64, ge=1, le=1000)
+    """Of one endpoint, at most; of one that is failing, four."""
 
     # Results
     result_retention_seconds: float = Field(default=6 * HOUR_SECONDS, gt=0)

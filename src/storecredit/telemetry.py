@@ -231,6 +231,19 @@ class Metrics:
         self.generations = Counter(
             "storecredit_generations_total", "Generations ended.", ["outcome"], registry=registry
         )
+        self.webhook_attempts = Counter(
+            "storecredit_webhook_attempts_total",
+            "Attempts to deliver a webhook: delivered, retry (it failed and is tried again), failed"
+            " (it is given up), gone (the endpoint wants no more).",
+            ["outcome"],
+            registry=registry,
+        )
+        self.webhook_lag_seconds = Gauge(
+            "storecredit_webhook_oldest_due_seconds",
+            "For how long the webhook that has waited longest has been due; 0 when none is.",
+            registry=registry,
+            multiprocess_mode="mostrecent",
+        )
 
     def exposition(self, more: Iterable[Metric] = ()) -> bytes:
         """All of it in Prometheus' text format, and `more` that was found out for this scrape."""

@@ -1,0 +1,395 @@
+-- Deliveries: which of them are due, what came of an attempt, and what is forgotten.
+--
+-- Whoever sends takes deliveries by lease: until the lease runs out nobody else does, and if what came
+-- of it was not recorded by then, it is sent again. Locks are taken in one order, endpoints before their
+-- deliveries, each ascending; who takes deliveries waits for no lock at all.
+-- What was found and locked is updated by its ctid, as in sessions.sql.
+
+CREATE OR REPLACE FUNCTION take_deliveries(
+    p_limit int, p_share int, p_failing_share int, p_lease interval, p_after uuid,
+    p_endpoint_ids uuid[], p_under_way int[]
+)
+RETURNS TABLE (
+    endpoint_id uuid, seq bigint, attempts int, retries int, is_ordered boolean, is_failing boolean,
+    url text, secrets bytea[], event_id uuid, type text, created_at timestamptz, data json,
+    owner_kind text, owner_id uuid)
+LANGUAGE plpgsql
+SECURITY DEFINER
+SET search_path FROM CURRENT
+SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off
+SET enable_bitmapscan = off
+AS $$
+-- Purpose: lease deliveries that are due, p_limit at most: of each endpoint p_share at most, or
+--   p_failing_share if its last attempt failed, less what the caller has under way of it (a place per
+--   endpoint in the last two arrays). Endpoints come by their ids, from the one after p_after on.
+--   Those of an ordered endpoint come in the order of their events, and nobody is given any more of it
+--   before the lease runs out or is ended. Locks: what it takes; what is locked is passed over.
+-- Returns: all that an attempt needs, the secrets newest first. owner_kind null: nobody's event.
+DECLARE
+    v_endpoint record;
+    v_endpoint_id uuid := coalesce(p_after, '00000000-0000-0000-0000-000000000000');
+    v_seqs bigint[];
+    v_taken_endpoints uuid[] := '{}';
+    v_taken_seqs bigint[] := '{}';
+    v_room int;
+BEGIN
+    WHILE cardinality(v_taken_seqs) < p_limit LOOP
+        SELECT d.endpoint_id INTO v_endpoint_id FROM deliveries d
+        WHERE d.next_attempt_at IS NOT NULL AND d.endpoint_id > v_endpoint_id
+        ORDER BY d.endpoint_id, d.next_attempt_at, d.seq LIMIT 1;
+        EXIT WHEN NOT FOUND;
+        SELECT e.is_ordered, e.failing_since IS NOT NULL AS is_failing INTO v_endpoint
+        FROM webhook_endpoints e WHERE e.endpoint_id = v_endpoint_id AND e.status = 'enabled';
+        CONTINUE WHEN NOT FOUND;
+        v_room := least(p_limit - cardinality(v_taken_seqs),
+            CASE WHEN v_endpoint.is_failing THEN p_failing_share ELSE p_share END
+            - coalesce(p_under_way[array_position(p_endpoint_ids, v_endpoint_id)], 0));
+        CONTINUE WHEN v_room <= 0;
+        v_seqs := CASE WHEN v_endpoint.is_ordered
+            THEN lease_endpoint(v_endpoint_id, v_room, p_lease)
+            ELSE lease_due(v_endpoint_id, v_room, p_lease) END;
+        v_taken_endpoints := v_taken_endpoints || array_fill(v_endpoint_id, ARRAY[cardinality(v_seqs)]);
+        v_taken_seqs := v_taken_seqs || v_seqs;
+    END LOOP;
+    RETURN QUERY
+    SELECT d.endpoint_id, d.seq, d.attempts, d.retries, e.is_ordered, e.failing_since IS NOT NULL,
+        e.url, ARRAY(SELECT s.secret FROM webhook_secrets s
+            WHERE s.endpoint_id = d.endpoint_id AND (s.expires_at > now()) IS NOT FALSE
+            ORDER BY s.endpoint_id, s.created_at DESC),
+        v.event_id, v.type, v.created_at, v.data, a.owner_kind, a.owner_id
+    FROM unnest(v_taken_endpoints, v_taken_seqs) WITH ORDINALITY AS t (endpoint_id, seq, n)
+    CROSS JOIN LATERAL (SELECT * FROM deliveries x
+        WHERE x.endpoint_id = t.endpoint_id AND x.seq = t.seq LIMIT 1) d
+    CROSS JOIN LATERAL (SELECT * FROM webhook_endpoints x
+        WHERE x.endpoint_id = t.endpoint_id LIMIT 1) e
+    CROSS JOIN LATERAL (SELECT * FROM events x WHERE x.seq = t.seq LIMIT 1) v
+    LEFT JOIN LATERAL (SELECT * FROM accounts x WHERE x.account_id = v.account_id LIMIT 1) a ON true
+    ORDER BY t.n;
+END;
+$$;
+COMMENT ON FUNCTION take_deliveries(int, int, int, interval, uuid, uuid[], int[]) IS
+    'Leases deliveries that are due, with all that an attempt at each needs.';
+
+CREATE OR REPLACE FUNCTION lease_due(p_endpoint_id uuid, p_limit int, p_lease interval)
+RETURNS bigint[]
+LANGUAGE plpgsql
+AS $$
+-- Purpose: lease the deliveries of an endpoint that are due, the longest due first. Locks: those; what
+--   is locked is passed over. Returns: their events.
+DECLARE
+    v_now timestamptz := clock_timestamp();
+    v_found record;
+BEGIN
+    SELECT coalesce(array_agg(d.row_id), '{}') AS row_ids, coalesce(array_agg(d.seq), '{}') AS seqs
+    INTO v_found
+    FROM (
+        SELECT x.ctid AS row_id, x.seq FROM deliveries x
+        WHERE x.endpoint_id = p_endpoint_id AND x.next_attempt_at <= v_now
+        ORDER BY x.endpoint_id, x.next_attempt_at, x.seq LIMIT p_limit
+        FOR NO KEY UPDATE SKIP LOCKED) d;
+    UPDATE deliveries d SET next_attempt_at = v_now + p_lease WHERE d.ctid = ANY (v_found.row_ids);
+    RETURN v_found.seqs;
+END;
+$$;
+COMMENT ON FUNCTION lease_due(uuid, int, interval) IS
+    'Leases the deliveries of an endpoint that are due.';
+
+CREATE OR REPLACE FUNCTION lease_endpoint(p_endpoint_id uuid, p_limit int, p_lease interval)
+RETURNS bigint[]
+LANGUAGE plpgsql
+AS $$
+-- Purpose: lease an ordered endpoint, with its next deliveries in the order of their events. Locks: the
+--   endpoint; if it is locked it is passed over. Returns: their events.
+DECLARE
+    v_now timestamptz := clock_timestamp();
+    v_row tid;
+BEGIN
+    SELECT e.ctid INTO v_row FROM webhook_endpoints e
+    WHERE e.endpoint_id = p_endpoint_id AND e.status = 'enabled' AND e.is_ordered
+      AND (e.resumes_at > v_now) IS NOT TRUE
+    FOR NO KEY UPDATE SKIP LOCKED;
+    IF NOT FOUND THEN
+        RETURN '{}';
+    END IF;
+    UPDATE webhook_endpoints e SET resumes_at = v_now + p_lease WHERE e.ctid = v_row;
+    RETURN ARRAY(
+        SELECT d.seq FROM deliveries d
+        WHERE d.endpoint_id = p_endpoint_id AND d.next_attempt_at <= v_now
+        ORDER BY d.endpoint_id, d.next_attempt_at, d.seq LIMIT p_limit);
+END;
+$$;
+COMMENT ON FUNCTION lease_endpoint(uuid, int, interval) IS
+    'Leases an ordered endpoint with its next deliveries.';
+
+CREATE OR REPLACE FUNCTION record_attempts(
+    p_endpoint_ids uuid[], p_seqs bigint[], p_attempted_at timestamptz[], p_milliseconds int[],
+    p_status_codes int[], p_errors text[], p_answers text[], p_outcomes text[], p_waits interval[],
+    p_resumes interval[]
+)
+RETURNS text[]
+LANGUAGE plpgsql
+SECURITY DEFINER
+SET search_path FROM CURRENT
+SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off
+SET enable_bitmapscan = off
+AS $$
+-- Purpose: write down attempts and what follows from each: p_outcomes is delivered | retry (after
+--   p_waits) | failed | gone (the receiver wants no more, so the endpoint is disabled). p_resumes, of an
+--   ordered endpoint: this attempt ends its lease, and it resumes after so long; null: the lease goes on.
+--   A delivery that has ended stays so, but that what was given up can still turn out to be delivered.
+-- Locks: the endpoints, then the deliveries, each ascending. Idempotent: an attempt is known by its
+--   delivery and moment. Returns: recorded | replayed | unknown, per item.
+DECLARE
+    v_rows tid[]; v_known boolean[]; v_attempts int[]; v_statuses text[];
+BEGIN
+    PERFORM lock_deliveries(p_endpoint_ids, p_seqs);
+    SELECT array_agg(d.row_id), array_agg(d.is_known), array_agg(d.attempts + 1),
+        array_agg(CASE WHEN d.status <> 'pending' AND p_outcomes[n] <> 'delivered' THEN d.status
+            WHEN p_outcomes[n] = 'retry' THEN 'pending' WHEN p_outcomes[n] = 'gone' THEN 'failed'
+            ELSE p_outcomes[n] END)
+    INTO v_rows, v_known, v_attempts, v_statuses
+    FROM generate_subscripts(p_seqs, 1) AS n
+    LEFT JOIN LATERAL (
+        SELECT x.ctid AS row_id, x.attempts, x.status, EXISTS (SELECT FROM delivery_attempts a
+            WHERE a.endpoint_id = x.endpoint_id AND a.seq = x.seq
+              AND a.attempted_at = p_attempted_at[n]) AS is_known
+        FROM deliveries x WHERE x.endpoint_id = p_endpoint_ids[n] AND x.seq = p_seqs[n]
+        LIMIT 1) d ON true;
+    INSERT INTO delivery_attempts (endpoint_id, seq, attempt, attempted_at, milliseconds, status_code,
+        error, answer)
+    SELECT p_endpoint_ids[n], p_seqs[n], v_attempts[n], p_attempted_at[n], p_milliseconds[n],
+        p_status_codes[n], p_errors[n], p_answers[n]
+    FROM generate_subscripts(p_seqs, 1) AS n WHERE v_known[n] IS FALSE;
+    UPDATE deliveries d
+    SET attempts = i.attempts, retries = d.retries + (i.outcome <> 'delivered')::int, status = i.status,
+        ended_at = CASE WHEN i.status <> 'pending' THEN coalesce(d.ended_at, now()) END,
+        -- Of those of an ordered endpoint, which wait for nothing, it says when it resumes.
+        next_attempt_at = CASE WHEN i.status = 'pending'
+            THEN coalesce(now() + i.wait, '-infinity') END
+    FROM (
+        SELECT v_rows[n] AS row_id, v_attempts[n] AS attempts, v_statuses[n] AS status,
+            p_outcomes[n] AS outcome, p_waits[n] AS wait
+        FROM generate_subscripts(p_seqs, 1) AS n WHERE v_known[n] IS FALSE) i
+    WHERE d.ctid = i.row_id;
+    PERFORM follow_attempts(p_endpoint_ids, p_attempted_at, p_outcomes, p_resumes, v_known);
+    RETURN ARRAY(SELECT CASE v_known[n] WHEN true THEN 'replayed' WHEN false THEN 'recorded'
+        ELSE 'unknown' END FROM generate_subscripts(p_seqs, 1) AS n ORDER BY n);
+END;
+$$;
+COMMENT ON FUNCTION record_attempts(
+    uuid[], bigint[], timestamptz[], int[], int[], text[], text[], text[], interval[], interval[]) IS
+    'Writes down attempts at deliveries, and what follows from each: recorded, replayed or unknown.';
+
+CREATE OR REPLACE FUNCTION lock_deliveries(p_endpoint_ids uuid[], p_seqs bigint[])
+RETURNS void
+LANGUAGE plpgsql
+AS $$
+-- Purpose: wait for these deliveries, and before them for their endpoints. Locks: each ascending.
+BEGIN
+    PERFORM FROM (SELECT DISTINCT i.id FROM unnest(p_endpoint_ids) i (id) ORDER BY i.id) i
+    CROSS JOIN LATERAL (SELECT FROM webhook_endpoints e
+        WHERE e.endpoint_id = i.id LIMIT 1 FOR NO KEY UPDATE) e;
+    PERFORM FROM (
+        SELECT DISTINCT i.endpoint_id, i.seq
+        FROM unnest(p_endpoint_ids, p_seqs) i (endpoint_id, seq) ORDER BY i.endpoint_id, i.seq) i
+    CROSS JOIN LATERAL (SELECT FROM deliveries d
+        WHERE d.endpoint_id = i.endpoint_id AND d.seq = i.seq LIMIT 1 FOR NO KEY UPDATE) d;
+END;
+$$;
+COMMENT ON FUNCTION lock_deliveries(uuid[], bigint[]) IS
+    'Waits for deliveries, and before them for their endpoints, each ascending.';
+
+CREATE OR REPLACE FUNCTION follow_attempts(
+    p_endpoint_ids uuid[], p_attempted_at timestamptz[], p_outcomes text[], p_resumes interval[],
+    p_known boolean[]
+)
+RETURNS void
+LANGUAGE plpgsql
+AS $$
+-- Purpose: what attempts just written down mean for their endpoints: since when each fails, when an
+--   ordered one resumes, and that one which is gone, or has failed for five days, is disabled.
+--   Locks: the caller holds the endpoints'.
+DECLARE
+    v record;
+BEGIN
+    FOR v IN
+        SELECT e.endpoint_id, e.status, e.failing_since, e.resumes_at, i.is_gone, i.resumes,
+            CASE WHEN i.delivered_at IS NULL THEN coalesce(e.failing_since, i.failed_at)
+                ELSE i.failed_at END AS now_failing_since
+        FROM (
+            SELECT t.endpoint_id, t.delivered_at, bool_or(t.outcome = 'gone') AS is_gone,
+                min(t.at) FILTER (WHERE t.outcome <> 'delivered'
+                    AND (t.at > t.delivered_at) IS NOT FALSE) AS failed_at,
+                (array_agg(t.resumes ORDER BY t.at DESC) FILTER (WHERE t.resumes IS NOT NULL))[1]
+                    AS resumes
+            FROM (
+                SELECT p_endpoint_ids[n] AS endpoint_id, p_attempted_at[n] AS at,
+                    p_outcomes[n] AS outcome, p_resumes[n] AS resumes,
+                    max(p_attempted_at[n]) FILTER (WHERE p_outcomes[n] = 'delivered')
+                        OVER (PARTITION BY p_endpoint_ids[n]) AS delivered_at
+                FROM generate_subscripts(p_endpoint_ids, 1) AS n WHERE p_known[n] IS FALSE) t
+            GROUP BY t.endpoint_id, t.delivered_at) i
+        CROSS JOIN LATERAL (SELECT * FROM webhook_endpoints x
+            WHERE x.endpoint_id = i.endpoint_id LIMIT 1) e
+        ORDER BY e.endpoint_id
+    LOOP
+        IF v.now_failing_since IS DISTINCT FROM v.failing_since OR v.resumes IS NOT NULL THEN
+            UPDATE webhook_endpoints e
+            SET failing_since = v.now_failing_since,
+                resumes_at = CASE WHEN v.resumes IS NULL THEN e.resumes_at
+                    WHEN v.resumes > interval '0' THEN now() + v.resumes END
+            WHERE e.endpoint_id = v.endpoint_id;
+        END IF;
+        IF v.status = 'enabled' AND (v.is_gone OR v.now_failing_since <= now() - interval '5 days') THEN
+            PERFORM give_endpoint_up(v.endpoint_id, CASE WHEN v.is_gone THEN 'gone' ELSE 'failing' END);
+        END IF;
+    END LOOP;
+END;
+$$;
+COMMENT ON FUNCTION follow_attempts(uuid[], timestamptz[], text[], interval[], boolean[]) IS
+    'What attempts just written down mean for their endpoints.';
+
+CREATE OR REPLACE FUNCTION give_endpoint_up(p_endpoint_id uuid, p_reason text)
+RETURNS void
+LANGUAGE plpgsql
+AS $$
+-- Purpose: disable an endpoint that nothing can be delivered to, and tell the others of its owner, and
+--   the operator's. What it was still to be told is ended by end_undeliverable. Locks: the caller holds
+--   the endpoint's.
+DECLARE
+    v_account_id bigint;
+BEGIN
+    UPDATE webhook_endpoints e
+    SET status = 'disabled', disabled_at = now(), disabled_reason = p_reason, updated_at = now()
+    WHERE e.endpoint_id = p_endpoint_id
+    RETURNING nullif(e.account_id, 0) INTO v_account_id;
+    PERFORM tell(ARRAY['endpoint.disabled'], ARRAY[v_account_id],
+        ARRAY[json_build_object('endpoint_id', p_endpoint_id, 'reason', p_reason)]);
+END;
+$$;
+COMMENT ON FUNCTION give_endpoint_up(uuid, text) IS
+    'Disables an endpoint that nothing can be delivered to, and tells the others.';
+
+CREATE OR REPLACE FUNCTION end_undeliverable(p_limit int)
+RETURNS bigint
+LANGUAGE plpgsql
+SECURITY DEFINER
+SET search_path FROM CURRENT
+SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off
+SET enable_bitmapscan = off
+AS $$
+-- Purpose: end, as failed, what is still to be delivered to endpoints that are disabled or deleted; of
+--   each p_limit at most. Locks: those deliveries; what is locked is passed over. Idempotent.
+-- Returns: how many were ended.
+DECLARE
+    v_endpoint_id uuid := '00000000-0000-0000-0000-000000000000';
+    v_rows tid[];
+    v_count bigint := 0;
+BEGIN
+    LOOP
+        SELECT d.endpoint_id INTO v_endpoint_id FROM deliveries d
+        WHERE d.next_attempt_at IS NOT NULL AND d.endpoint_id > v_endpoint_id
+        ORDER BY d.endpoint_id, d.next_attempt_at, d.seq LIMIT 1;
+        EXIT WHEN NOT FOUND;
+        CONTINUE WHEN EXISTS (SELECT FROM webhook_endpoints e
+            WHERE e.endpoint_id = v_endpoint_id AND e.status = 'enabled');
+        v_rows := ARRAY(
+            SELECT d.ctid FROM deliveries d
+            WHERE d.endpoint_id = v_endpoint_id AND d.next_attempt_at IS NOT NULL
+            ORDER BY d.endpoint_id, d.next_attempt_at, d.seq LIMIT p_limit
+            FOR NO KEY UPDATE SKIP LOCKED);
+        UPDATE deliveries d SET status = 'failed', ended_at = now(), next_attempt_at = NULL
+        WHERE d.ctid = ANY (v_rows);
+        v_count := v_count + cardinality(v_rows);
+    END LOOP;
+    RETURN v_count;
+END;
+$$;
+COMMENT ON FUNCTION end_undeliverable(int) IS
+    'Ends what is still to be delivered to endpoints that are disabled or deleted. Returns how many.';
+
+CREATE OR REPLACE FUNCTION forget_events(p_limit int, p_age interval DEFAULT '30 days')
+RETURNS bigint
+LANGUAGE plpgsql
+SECURITY DEFINER
+SET search_path FROM CURRENT
+SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off
+SET enable_bitmapscan = off
+AS $$
+-- Purpose: forget the oldest events, p_limit at most, that are older than p_age, with their deliveries
+--   that ended as long ago and the attempts at those. An event stays for as long as a delivery of it
+--   does. Locks: what it deletes. Idempotent. Returns: how many events were forgotten.
+DECLARE
+    v_last bigint;
+    v_endpoint_id uuid := '00000000-0000-0000-0000-000000000000';
+    v_seqs bigint[];
+    v_kept bigint[] := '{}';
+    v_count bigint;
+BEGIN
+    SELECT max(e.seq) INTO v_last
+    FROM (SELECT x.seq, x.created_at FROM events x ORDER BY x.seq LIMIT p_limit) e
+    WHERE e.created_at < now() - p_age;
+    IF v_last IS NULL THEN
+        RETURN 0;
+    END IF;
+    LOOP
+        SELECT d.endpoint_id INTO v_endpoint_id FROM deliveries d
+        WHERE d.endpoint_id > v_endpoint_id ORDER BY d.endpoint_id, d.seq LIMIT 1;
+        EXIT WHEN NOT FOUND;
+        v_seqs := ARRAY(
+            SELECT d.seq FROM deliveries d
+            WHERE d.endpoint_id = v_endpoint_id AND d.seq <= v_last AND d.ended_at < now() - p_age
+            ORDER BY d.endpoint_id, d.seq FOR UPDATE SKIP LOCKED);
+        DELETE FROM delivery_attempts a WHERE a.endpoint_id = v_endpoint_id AND a.seq = ANY (v_seqs);
+        DELETE FROM deliveries d WHERE d.endpoint_id = v_endpoint_id AND d.seq = ANY (v_seqs);
+        v_kept := v_kept || ARRAY(
+            SELECT d.seq FROM deliveries d
+            WHERE d.endpoint_id = v_endpoint_id AND d.seq <= v_last);
+    END LOOP;
+    DELETE FROM events e WHERE e.seq <= v_last AND e.seq <> ALL (v_kept);
+    GET DIAGNOSTICS v_count = ROW_COUNT;
+    RETURN v_count;
+END;
+$$;
+COMMENT ON FUNCTION forget_events(int, interval) IS
+    'Forgets the oldest events, with their deliveries and the attempts at those. Returns how many.';
+
+CREATE OR REPLACE FUNCTION delivery_lag()
+RETURNS interval
+LANGUAGE plpgsql STABLE
+SECURITY DEFINER
+SET search_path FROM CURRENT
+SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off
+SET enable_bitmapscan = off
+AS $$
+-- Purpose: for how long the delivery that has waited longest has been due. Locks: none.
+-- Returns: 0: none is due.
+DECLARE
+    v_endpoint_id uuid := '00000000-0000-0000-0000-000000000000';
+    v_first record;
+    v_due_at timestamptz;
+    v_longest interval := '0';
+BEGIN
+    LOOP
+        SELECT d.endpoint_id, d.next_attempt_at, d.seq INTO v_first FROM deliveries d
+        WHERE d.next_attempt_at IS NOT NULL AND d.endpoint_id > v_endpoint_id
+        ORDER BY d.endpoint_id, d.next_attempt_at, d.seq LIMIT 1;
+        EXIT WHEN NOT FOUND;
+        v_endpoint_id := v_first.endpoint_id;
+        SELECT CASE WHEN e.is_ordered THEN greatest(v.created_at, e.resumes_at)
+            ELSE v_first.next_attempt_at END INTO v_due_at
+        FROM webhook_endpoints e CROSS JOIN LATERAL (
+            SELECT x.created_at FROM events x WHERE x.seq = v_first.seq LIMIT 1) v
+        WHERE e.endpoint_id = v_endpoint_id AND e.status = 'enabled';
+        v_longest := greatest(v_longest, now() - v_due_at);
+    END LOOP;
+    RETURN v_longest;
+END;
+$$;
+COMMENT ON FUNCTION delivery_lag() IS
+    'For how long the delivery that has waited longest has been due; 0: none is.';

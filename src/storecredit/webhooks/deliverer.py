@@ -1,0 +1,247 @@
+"""The deliverer: it takes what is due, sends it, and records what came of it.
+
+Promises that everything is delivered at least once: what this process has taken and does not
+record, whatever it dies of, is due again when its lease is over. One slow receiver holds up nobody
+else: an endpoint has its share of what is under way, a failing one a small one, all failing ones
+together a quarter, and the fuller it gets the smaller shares become. Any number of processes may
+deliver at once. An ordered endpoint is one process's at a time, which sends one event after
+the other.
+"""
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Sequence
+from datetime import timedelta
+from importlib import import_module
+from random import Random
+from typing import TYPE_CHECKING, Final
+from uuid import UUID
+
+from storecredit import telemetry
+from storecredit.outbound.addresses import Resolver, system_resolver
+from storecredit.postgres.errors import DatabaseUnavailable
+from storecredit.postgres.group_commit import OutcomeUnknown, WaitingLineFull
+from storecredit.postgres.pacing import every, pause
+from storecredit.postgres.pool import Database
+from storecredit.settings import Settings
+from storecredit.webhooks.answers import Answer
+from storecredit.webhooks.deliveries import (
+    LEASE,
+    RECORD_SECONDS,
+    Attempt,
+    Deliveries,
+    Delivery,
+    Outcome,
+    Room,
+)
+from storecredit.webhooks.schedule import wait_seconds
+
+if TYPE_CHECKING:
+    from storecredit.webhooks.sending import Sender
+
+log = telemetry.get_logger("webhooks.deliverer")
+
+IDLE_SECONDS: Final = 0.25
+"""How often is looked for what is due while nothing is."""
+BUSY_SECONDS: Final = 0.01
+"""The same while there is something: what is taken together is recorded together."""
+AWAY_SECONDS: Final = 1.0
+"""The same while the database is away."""
+FAILING_SHARE: Final = 4
+"""Deliveries under way to one endpoint whose last attempt failed."""
+FAILING_PART: Final = 4
+"""All failing endpoints together have at most this part of what may be under way."""
+FREE_PART: Final = 8
+"""One endpoint is given at most this part of what is free, so that there is some for the next."""
+
+
+class Deliverer:
+    """Delivers, for as long as it runs. `open()` before use, `close()` after."""
+
+    def __init__(
+        self,
+        database: Database,
+        settings: Settings,
+        metrics: telemetry.Metrics,
+        *,
+        resolve: Resolver = system_resolver,
+    ) -> None:
+        self._deliveries = Deliveries(database, settings, metrics)
+        self._sender: Sender | None = None
+        self._resolve = resolve
+        self._settings = settings
+        self._metrics = metrics
+        self._random = Random()  # noqa: S311 - jitter need not be unguessable
+        self._under_way: Counter[UUID] = Counter()
+        self._failing = 0
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def open(self) -> None:
+        """Begin to serve."""
+        await self._deliveries.open()
+
+    async def close(self) -> None:
+        """End what is still under way (its lease runs out), record what came of the rest."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._sender is not None:
+            await self._sender.close()
+        await self._deliveries.close()
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Deliver and tidy up until `stop` is set; what is under way then is finished first."""
+        tidying = asyncio.create_task(
+            every(self._settings.sweep_interval_seconds, stop, self.tidy), name="webhook-tidying"
+        )
+        after: UUID | None = None
+        while not stop.is_set():
+            try:
+                taken = await self._take(after, stop)
+            except DatabaseUnavailable as error:
+                log.warning("deliveries_not_taken", error=str(error))
+                await pause(AWAY_SECONDS, stop)
+                continue
+            after = taken[-1].endpoint_id if taken else None
+            await pause(BUSY_SECONDS if taken else IDLE_SECONDS, stop)
+        await tidying
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=self._settings.worker_drain_seconds)
+
+    async def deliver_due(self) -> int:
+        """Deliver what is due now, and wait until that is recorded: how many were attempted."""
+        count, after, stop = 0, None, asyncio.Event()
+        while taken := await self._take(after, stop):
+            await asyncio.gather(*self._tasks)
+            count, after = count + len(taken), taken[-1].endpoint_id
+        return count
+
+    async def tidy(self) -> None:
+        """End what cannot be delivered any more, forget what is old, and measure."""
+        try:
+            for what, count in (await self._deliveries.tidy()).items():
+                if count:
+                    log.info("deliveries_tidied", what=what, count=count)
+            self._metrics.webhook_lag_seconds.set(await self._deliveries.lag_seconds())
+        except DatabaseUnavailable as error:
+            log.warning("tidying_interrupted", error=str(error))
+
+    async def _take(self, after: UUID | None, stop: asyncio.Event) -> Sequence[Delivery]:
+        room = self._room()
+        if not room.total:
+            return ()
+        taken = await self._deliveries.take(room, after)
+        if not taken:
+            return ()
+        sender = await self._started_sender()
+        runs: dict[UUID, list[Delivery]] = {}
+        for delivery in taken:
+            if delivery.is_ordered:
+                runs.setdefault(delivery.endpoint_id, []).append(delivery)
+            else:
+                self._begin(sender, [delivery], stop)
+        for run in runs.values():
+            self._begin(sender, run, stop)
+        return taken
+
+    async def _started_sender(self) -> "Sender":
+        if self._sender is None:
+            # The HTTP client costs some tenths of a second: a service that tells nobody does
+            # without it, and the one that does goes on serving while it is loaded.
+            sending = await asyncio.to_thread(import_module, "storecredit.webhooks.sending")
+            self._sender = sending.Sender(
+                self._resolve,
+                timeout_seconds=self._settings.webhook_timeout_seconds,
+                allow_private_hosts=self._settings.allow_private_hosts,
+            )
+        return self._sender
+
+    def _room(self) -> Room:
+        most = self._settings.webhook_concurrency
+        free = max(0, most - self._under_way.total())
+        share = min(self._settings.webhook_endpoint_concurrency, max(1, free // FREE_PART))
+        is_full_of_failing = self._failing >= max(1, most // FAILING_PART)
+        return Room(
+            total=free,
+            share=share,
+            failing_share=0 if is_full_of_failing else min(FAILING_SHARE, share),
+            under_way=self._under_way,
+        )
+
+    def _begin(self, sender: "Sender", run: Sequence[Delivery], stop: asyncio.Event) -> None:
+        """Have these deliveries of one endpoint sent, one after the other."""
+        first = run[0]
+        self._under_way[first.endpoint_id] += len(run)
+        self._failing += len(run) if first.is_failing else 0
+        task = asyncio.create_task(self._send_run(sender, run, stop), name="webhook-delivery")
+        self._tasks.add(task)
+        task.add_done_callback(lambda done: self._end(run, done))
+
+    def _end(self, run: Sequence[Delivery], task: "asyncio.Task[None]") -> None:
+        first = run[0]
+        self._tasks.discard(task)
+        self._failing -= len(run) if first.is_failing else 0
+        self._under_way[first.endpoint_id] -= len(run)
+        if not self._under_way[first.endpoint_id]:
+            del self._under_way[first.endpoint_id]
+        if not task.cancelled() and (error := task.exception()) is not None:
+            # A defect. The lease runs out, and the next attempt says so again; the others go on.
+            log.error("delivery_broke", endpoint_id=first.endpoint_id, exc_info=error)
+
+    async def _send_run(
+        self, sender: "Sender", run: Sequence[Delivery], stop: asyncio.Event
+    ) -> None:
+        # No attempt may begin that could outlast the lease.
+        last_begin_at = (
+            time.monotonic()
+            + LEASE.total_seconds()
+            - 2 * self._settings.webhook_timeout_seconds
+            - RECORD_SECONDS
+        )
+        records = []
+        for place, delivery in enumerate(run, start=1):
+            answer = await sender.send(delivery)
+            ends = place == len(run) or stop.is_set() or time.monotonic() > last_begin_at
+            attempt = self._judged(delivery, answer, ends=ends)
+            records.append(asyncio.ensure_future(self._record(attempt)))
+            if attempt.resumes is not None:
+                break
+        await asyncio.gather(*records)
+
+    def _judged(self, delivery: Delivery, answer: Answer, *, ends: bool) -> Attempt:
+        """What follows; `ends`: nothing else of an ordered endpoint is sent after it now."""
+        wait = None
+        if answer.is_success:
+            outcome = Outcome.DELIVERED
+        elif answer.is_gone:
+            outcome = Outcome.GONE
+        else:
+            seconds = wait_seconds(delivery.retries, answer.asked_seconds, self._random)
+            wait = None if seconds is None else timedelta(seconds=seconds)
+            outcome = Outcome.FAILED if wait is None else Outcome.RETRY
+        if not delivery.is_ordered:
+            return Attempt(delivery, answer, outcome, wait=wait)
+        at_once = timedelta() if ends or outcome is not Outcome.DELIVERED else None
+        return Attempt(delivery, answer, outcome, resumes=wait or at_once)
+
+    async def _record(self, attempt: Attempt) -> None:
+        delivery, answer = attempt.delivery, attempt.answer
+        self._metrics.webhook_attempts.labels(attempt.outcome).inc()
+        fields = {
+            "endpoint_id": delivery.endpoint_id,
+            "event_id": delivery.event.event_id,
+            "event_type": delivery.event.type,
+        }
+        if attempt.outcome is not Outcome.DELIVERED:
+            log.info(
+                "delivery_failed",
+                outcome=attempt.outcome,
+                status=answer.status_code,
+                error=answer.error,
+                **fields,
+            )
+        try:
+            await self._deliveries.record(attempt)
+        except (DatabaseUnavailable, OutcomeUnknown, WaitingLineFull) as error:
+            log.warning("attempt_not_recorded", error=str(error), **fields)
