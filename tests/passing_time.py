@@ -34,3 +34,22 @@ async def pass_time(superuser: Connection, time: timedelta, *account_ids: int) -
             await superuser.execute(
                 f"UPDATE storecredit.{table} SET {older} WHERE {_NAMED}", account_ids, time
             )
+
+
+_DUE: Final[Mapping[str, tuple[str, ...]]] = {
+    "deliveries": ("next_attempt_at", "ended_at"),
+    "delivery_attempts": ("attempted_at",),
+    "webhook_endpoints": ("resumes_at", "failing_since", "disabled_at"),
+    "webhook_secrets": ("created_at", "expires_at"),
+}
+
+
+async def pass_delivery_time(superuser: Connection, time: timedelta) -> None:
+    """Let so much time pass for all that is delivered: leases, waits, failures.
+
+    Not for the events themselves: when they happened is part of what is told.
+    """
+    async with superuser.transaction():
+        for table, columns in _DUE.items():
+            older = ", ".join(f"{column} = {column} - $1::interval" for column in columns)
+            await superuser.execute(f"UPDATE storecredit.{table} SET {older}", time)

@@ -24,8 +24,8 @@ async def test_a_spend_that_leaves_little_is_told_signed_and_once(
     async with stand_in(Answer(204, length=None)) as receiver:
         endpoint = await add_endpoint(admin, store.id, receiver.url("/hook?x=%2F"))
         await admin.execute(
-            """SELECT * FROM spend_credits(ARRAY[$1::bigint], ARRAY[95], ARRAY['r'], ARRAY['\\x00'::bytea],
-                   ARRAY[''], ARRAY[NULL::json])""",
+            """SELECT * FROM spend_credits(ARRAY[$1::bigint], ARRAY[95], ARRAY['r'],
+                   ARRAY['\\x00'::bytea], ARRAY[''], ARRAY[NULL::json])""",
             store.id,
         )
         assert await deliverer.deliver_due() == 1
