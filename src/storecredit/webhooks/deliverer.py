@@ -45,7 +45,7 @@ log = telemetry.get_logger("webhooks.deliverer")
 IDLE_SECONDS: Final = 0.25
 """How often is looked for what is due while nothing is."""
 BUSY_SECONDS: Final = 0.01
-"""The same while there is something: what is taken together is recorded together."""
+"""At least so long between two looks: what is taken together is recorded together."""
 AWAY_SECONDS: Final = 1.0
 """The same while the database is away."""
 FAILING_SHARE: Final = 4
@@ -75,6 +75,7 @@ class Deliverer:
         self._random = Random()  # noqa: S311 - jitter need not be unguessable
         self._under_way: Counter[UUID] = Counter()
         self._failing = 0
+        self._has_room = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def open(self) -> None:
@@ -104,7 +105,9 @@ class Deliverer:
                 await pause(AWAY_SECONDS, stop)
                 continue
             after = taken[-1].endpoint_id if taken else None
-            await pause(BUSY_SECONDS if taken else IDLE_SECONDS, stop)
+            if not taken:
+                await self._idle(stop)
+            await pause(BUSY_SECONDS, stop)
         await tidying
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=self._settings.worker_drain_seconds)
@@ -145,6 +148,14 @@ class Deliverer:
             self._begin(sender, run, stop)
         return taken
 
+    async def _idle(self, stop: asyncio.Event) -> None:
+        """Until it is time to look again: there may be more, or there is room for more."""
+        self._has_room.clear()
+        waits = [asyncio.create_task(each.wait()) for each in (stop, self._has_room)]
+        await asyncio.wait(waits, timeout=IDLE_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+        for wait in waits:
+            wait.cancel()
+
     async def _started_sender(self) -> "Sender":
         if self._sender is None:
             # The HTTP client costs some tenths of a second: a service that tells nobody does
@@ -181,6 +192,7 @@ class Deliverer:
     def _end(self, run: Sequence[Delivery], task: "asyncio.Task[None]") -> None:
         first = run[0]
         self._tasks.discard(task)
+        self._has_room.set()
         self._failing -= len(run) if first.is_failing else 0
         self._under_way[first.endpoint_id] -= len(run)
         if not self._under_way[first.endpoint_id]:
