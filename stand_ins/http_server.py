@@ -5,6 +5,7 @@ trickle, lie about its length, redirect in circles.
 """
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -69,12 +70,16 @@ class StandIn:
         return f"http://{host}:{self.port}{path}"
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """One connection, which is one request and its answer."""
+        """One connection: one request and its answer, or more if the answer keeps it alive."""
         try:
-            request = await _read_request(reader)
-            self.received.append(request)
-            answer = self.handler(request)
-            await _send(writer, answer if isinstance(answer, Answer) else await answer)
+            is_kept = True
+            while is_kept:
+                request = await _read_request(reader)
+                self.received.append(request)
+                answered = self.handler(request)
+                answer = answered if isinstance(answered, Answer) else await answered
+                await _send(writer, answer)
+                is_kept = answer.headers.get("Connection") == "keep-alive"
         except (ConnectionError, asyncio.IncompleteReadError):
             pass  # the caller gave up, as some tests want it to
         finally:
@@ -113,7 +118,9 @@ async def _send(writer: asyncio.StreamWriter, answer: Answer) -> None:
 
 
 @asynccontextmanager
-async def stand_in(answer: Answer | Handler) -> AsyncIterator[StandIn]:
+async def stand_in(
+    answer: Answer | Handler, *, tls: ssl.SSLContext | None = None
+) -> AsyncIterator[StandIn]:
     """Run a stand-in on a free port of loopback for as long as the block lasts."""
     server = StandIn((lambda _: answer) if isinstance(answer, Answer) else answer)
     conversations: set[asyncio.Task[None]] = set()
@@ -123,7 +130,7 @@ async def stand_in(answer: Answer | Handler) -> AsyncIterator[StandIn]:
         conversations.add(task)
         task.add_done_callback(conversations.discard)
 
-    listening = await asyncio.start_server(accept, "127.0.0.1", 0)
+    listening = await asyncio.start_server(accept, "127.0.0.1", 0, ssl=tls)
     server.port = listening.sockets[0].getsockname()[1]
     async with listening:
         yield server

@@ -76,6 +76,7 @@ class Deliverer:
         self._under_way: Counter[UUID] = Counter()
         self._failing = 0
         self._has_room = asyncio.Event()
+        self._after: UUID | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def open(self) -> None:
@@ -96,15 +97,13 @@ class Deliverer:
         tidying = asyncio.create_task(
             every(self._settings.sweep_interval_seconds, stop, self.tidy), name="webhook-tidying"
         )
-        after: UUID | None = None
         while not stop.is_set():
             try:
-                taken = await self._take(after, stop)
+                taken = await self._take(stop)
             except DatabaseUnavailable as error:
                 log.warning("deliveries_not_taken", error=str(error))
                 await pause(AWAY_SECONDS, stop)
                 continue
-            after = taken[-1].endpoint_id if taken else None
             if not taken:
                 await self._idle(stop)
             await pause(BUSY_SECONDS, stop)
@@ -114,10 +113,10 @@ class Deliverer:
 
     async def deliver_due(self) -> int:
         """Deliver what is due now, and wait until that is recorded: how many were attempted."""
-        count, after, stop = 0, None, asyncio.Event()
-        while taken := await self._take(after, stop):
+        count, stop = 0, asyncio.Event()
+        while taken := await self._take(stop):
             await asyncio.gather(*self._tasks)
-            count, after = count + len(taken), taken[-1].endpoint_id
+            count += len(taken)
         return count
 
     async def tidy(self) -> None:
@@ -130,11 +129,16 @@ class Deliverer:
         except DatabaseUnavailable as error:
             log.warning("tidying_interrupted", error=str(error))
 
-    async def _take(self, after: UUID | None, stop: asyncio.Event) -> Sequence[Delivery]:
+    async def _take(self, stop: asyncio.Event) -> Sequence[Delivery]:
+        """Take what there is room for, and have it sent."""
         room = self._room()
         if not room.total:
             return ()
-        taken = await self._deliveries.take(room, after)
+        taken = await self._deliveries.take(room, self._after)
+        if not taken and self._after is not None:
+            taken = await self._deliveries.take(room, None)
+        # Where there was no room for more, the endpoints after it are next.
+        self._after = taken[-1].endpoint_id if len(taken) >= room.total else None
         if not taken:
             return ()
         sender = await self._started_sender()
