@@ -812,6 +812,9 @@ FUNCTION credits_together(p_grants bigint[]) RETURNS numeric;
 FUNCTION deduct_from_accounts(p_account_ids bigint[], p_amounts int[], p_request_ids text[],
     p_descriptions text[], OUT outcomes text[], OUT balances bigint[]) RETURNS record;
 
+-- For how long the delivery that has waited longest has been due; 0: none is.
+FUNCTION delivery_lag() RETURNS interval;
+
 -- The operator has dealt with an event that was set aside, or a clawback that fell short. false:
 -- there is no such problem. Moves no credits.
 FUNCTION dismiss_billing_problem(p_provider text, p_id text) RETURNS boolean;
@@ -825,6 +828,9 @@ FUNCTION due_accounts(p_account_ids bigint[], p_at timestamptz) RETURNS bigint[]
 FUNCTION end_holds(p_account_ids bigint[], p_hold_ids uuid[], p_actions text[], p_amounts int[],
     p_actors text[] DEFAULT NULL, OUT outcomes text[], OUT statuses text[], OUT captureds bigint[],
     OUT amounts bigint[], OUT ended_ats timestamptz[], OUT balances bigint[]) RETURNS record;
+
+-- Ends what is still to be delivered to endpoints that are disabled or deleted. Returns how many.
+FUNCTION end_undeliverable(p_limit int) RETURNS bigint;
 
 -- What is to end in accounts, in order of time, with what they have now.
 FUNCTION ends_of_accounts(p_account_ids bigint[]) RETURNS TABLE(account_id bigint, seq bigint,
@@ -989,6 +995,9 @@ FUNCTION fingerprint_of_state_before(p_account_id bigint, p_seq bigint, p_type t
 
 -- When the first of some grants, or open hold of their account, ends; null: none will.
 FUNCTION first_end(p_account_id bigint, p_grants bigint[]) RETURNS timestamptz;
+
+-- Forgets the oldest events, with their deliveries and the attempts at those. Returns how many.
+FUNCTION forget_events(p_limit int, p_age interval DEFAULT '30 days') RETURNS bigint;
 
 -- Forgets what the generator said about a session. true: there was something.
 FUNCTION forget_generator_message(p_account_id bigint, p_session_id uuid) RETURNS boolean;
@@ -1164,6 +1173,11 @@ FUNCTION receive_provider_event(p_provider text, p_event_id text, p_event_type t
     p_occurred_at timestamptz, p_content json, p_status text DEFAULT 'received',
     p_reason text DEFAULT NULL) RETURNS boolean;
 
+-- Writes down attempts at deliveries, and what follows from each: recorded, replayed or unknown.
+FUNCTION record_attempts(p_endpoint_ids uuid[], p_seqs bigint[], p_attempted_at timestamptz[],
+    p_milliseconds int[], p_status_codes int[], p_errors text[], p_answers text[],
+    p_outcomes text[], p_waits interval[], p_resumes interval[]) RETURNS text[];
+
 -- A bill was charged by this transaction. false: it had been by another, or there is no such bill.
 FUNCTION record_overage_charge(p_account_id bigint, p_period date, p_transaction_id text) RETURNS
     boolean;
@@ -1320,6 +1334,13 @@ FUNCTION sum_stores(p_seed bigint, p_from tid, p_until tid) RETURNS TABLE(rows_r
 FUNCTION sum_users(p_seed bigint, p_from tid, p_until tid) RETURNS TABLE(rows_read bigint,
     owners numeric);
 
+-- Leases deliveries that are due, with all that an attempt at each needs.
+FUNCTION take_deliveries(p_limit int, p_share int, p_failing_share int, p_lease interval,
+    p_after uuid, p_endpoint_ids uuid[], p_under_way int[]) RETURNS TABLE(endpoint_id uuid,
+    seq bigint, attempts int, retries int, is_ordered boolean, is_failing boolean, url text,
+    secrets bytea[], event_id uuid, type text, created_at timestamptz, data json, owner_kind text,
+    owner_id uuid);
+
 -- What grants have left when credits are taken, the first ones first.
 FUNCTION take_from_grants(p_grants bigint[], p_amount bigint) RETURNS bigint[];
 
@@ -1429,6 +1450,10 @@ FUNCTION expire_holds(p_account_ids bigint[], p_at timestamptz) RETURNS bigint;
 -- Per item of a batch, the place at which its request stands first in it.
 FUNCTION first_places(p_account_ids bigint[], p_request_ids text[]) RETURNS int[];
 
+-- What attempts just written down mean for their endpoints.
+FUNCTION follow_attempts(p_endpoint_ids uuid[], p_attempted_at timestamptz[], p_outcomes text[],
+    p_resumes interval[], p_known boolean[]) RETURNS void;
+
 -- Lets a store's tier follow its subscriptions. For apply_subscription_state.
 FUNCTION follow_subscriptions(p_account_id bigint, p_plans text[]) RETURNS void;
 
@@ -1437,6 +1462,9 @@ FUNCTION follow_subscriptions(p_account_id bigint, p_plans text[]) RETURNS void;
 FUNCTION give_back_to_grants(p_account_id bigint, p_balance bigint, p_grants bigint[],
     p_next_seq bigint, p_origin_seq bigint, p_taken bigint[], p_amount bigint, p_at timestamptz)
     RETURNS bigint[];
+
+-- Disables an endpoint that nothing can be delivered to, and tells the others.
+FUNCTION give_endpoint_up(p_endpoint_id uuid, p_reason text) RETURNS void;
 
 -- Writes the terms of an addition, and says what the grants have left with it.
 FUNCTION grants_after_addition(p_account_id bigint, p_balance bigint, p_grants bigint[],
@@ -1466,6 +1494,12 @@ FUNCTION is_booked(p_provider text, p_transaction_id text) RETURNS boolean;
 -- Whether any endpoint listens to any of these accounts.
 FUNCTION is_heard(p_account_ids bigint[]) RETURNS boolean;
 
+-- Leases the deliveries of an endpoint that are due.
+FUNCTION lease_due(p_endpoint_id uuid, p_limit int, p_lease interval) RETURNS bigint[];
+
+-- Leases an ordered endpoint with its next deliveries.
+FUNCTION lease_endpoint(p_endpoint_id uuid, p_limit int, p_lease interval) RETURNS bigint[];
+
 -- Locks one account and returns the state after its newest movement. Errors: SC010 unknown
 -- account.
 FUNCTION lock_account(p_account_id bigint, OUT seq bigint, OUT balance bigint, OUT spent bigint,
@@ -1478,6 +1512,9 @@ FUNCTION lock_accounts(p_account_ids bigint[], OUT account_ids bigint[], OUT seq
     OUT balances bigint[], OUT spents bigint[], OUT clawed_backs bigint[],
     OUT overages_used bigint[], OUT are_plain boolean, OUT next_expiries timestamptz[],
     OUT rests movement_rest[]) RETURNS record;
+
+-- Waits for deliveries, and before them for their endpoints, each ascending.
+FUNCTION lock_deliveries(p_endpoint_ids uuid[], p_seqs bigint[]) RETURNS void;
 
 -- Waits for the sessions of a batch, ascending. Per item: ctid, status, request and credits of its
 -- session; null: there is none.
