@@ -27,7 +27,7 @@ class Least(Random):
 
 
 def waits(random: Random) -> list[float]:
-    found = []
+    found: list[float] = []
     while (wait := wait_seconds(len(found), None, random)) is not None:
         found.append(wait)
     return found
