@@ -1383,6 +1383,9 @@ FUNCTION update_store_api_key(p_store_id uuid, p_key_id uuid, p_label text DEFAU
 
 -- Functions that those are made of.
 
+-- Has whoever waits for the end of one of these sessions look at it, once this is committed.
+FUNCTION announce_ends(p_session_ids uuid[]) RETURNS void;
+
 -- What create_generations answers to a batch that was not simply all paid from balances.
 FUNCTION answer_generations(p_account_ids bigint[], p_request_ids text[], p_amounts int[],
     p_fingerprints bytea[], p_charge_outcomes text[], OUT outcomes text[], OUT session_ids uuid[],

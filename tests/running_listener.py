@@ -22,10 +22,10 @@ class Clock:
 class Heard:
     """What a listener told, in order."""
 
-    def __init__(self, listener: Listener) -> None:
+    def __init__(self, listener: Listener, channel: str | None = None) -> None:
         self.listener = listener
         self._payloads: asyncio.Queue[str] = asyncio.Queue()
-        listener.subscribe(self._payloads.put_nowait)
+        listener.subscribe(self._payloads.put_nowait, channel)
 
     async def next(self) -> str:
         return await asyncio.wait_for(self._payloads.get(), WAIT_MAX_SECONDS)

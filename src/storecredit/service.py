@@ -15,6 +15,8 @@ from datetime import timedelta
 
 from storecredit import telemetry
 from storecredit.billing.assembly import Billing
+from storecredit.generation import endings
+from storecredit.generation.endings import Endings
 from storecredit.generation.erasure import Erasure
 from storecredit.generation.generators import load_generator
 from storecredit.generation.lifecycle import ENTRYPOINT, Lifecycle
@@ -48,6 +50,7 @@ from storecredit.users.users import Users
 from storecredit.web.app import create_app, create_metrics_app
 from storecredit.web.gauges import Gauges
 from storecredit.web.parts import Parts
+from storecredit.web.protocol import waiters_max
 from storecredit.web.server import http_server
 from storecredit.web.starting import starting_app
 from storecredit.webhooks.deliverer import Deliverer
@@ -71,7 +74,8 @@ class Service:
 async def assembled(settings: Settings, database: Database) -> AsyncIterator[Service]:
     """The parts, wired together and started; the commits under way are finished at the end."""
     metrics = telemetry.Metrics(_shared_metrics(settings))
-    listener = Listener(database, CHANNEL)
+    listener = Listener(database, CHANNEL, endings.CHANNEL)
+    sessions = Sessions(database)
     queue = JobQueue(database, ENTRYPOINT)
     lifecycle = Lifecycle(database, settings, metrics)
     spending = Spending(database, settings, metrics)
@@ -105,7 +109,8 @@ async def assembled(settings: Settings, database: Database) -> AsyncIterator[Ser
         ),
         user_directory=UserDirectory(database),
         erasure=Erasure(database, settings),
-        sessions=Sessions(database),
+        sessions=sessions,
+        endings=Endings(sessions, listener, waiters_max=waiters_max()),
         requests=Requests(database),
         reports=Reports(database),
         corrections=Corrections(database),
@@ -177,6 +182,7 @@ async def serve(
                 on_ready(service)
             await _first(stop, serving)
             http.should_exit = True
+            service.parts.endings.close()
             await serving
 
 

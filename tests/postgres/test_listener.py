@@ -14,11 +14,11 @@ from storecredit.postgres.listener import EVERYTHING, LEASE_SECONDS, Listener
 from storecredit.postgres.pool import Database
 from tests.running_listener import Clock, Heard, running, until
 
-CHANNEL = "a channel"
+CHANNEL, OTHER = "a channel", "another channel"
 
 
-async def announce(admin: asyncpg.Connection, payload: str) -> None:
-    await admin.execute("SELECT pg_notify($1, $2)", CHANNEL, payload)
+async def announce(admin: asyncpg.Connection, payload: str, channel: str = CHANNEL) -> None:
+    await admin.execute("SELECT pg_notify($1, $2)", channel, payload)
 
 
 class Link:
@@ -102,6 +102,18 @@ async def test_announcements_of_other_channels_are_not_told(
         assert await heard.next() == "ours"
 
 
+async def test_several_channels_share_a_connection(
+    database: Database, admin: asyncpg.Connection
+) -> None:
+    listener = Listener(database, CHANNEL, OTHER)
+    heard, heard_there = Heard(listener), Heard(listener, OTHER)
+    async with running(listener):
+        assert await heard.next() == await heard_there.next() == EVERYTHING
+        await announce(admin, "there", OTHER)
+        await announce(admin, "here")
+        assert (await heard.next(), await heard_there.next()) == ("here", "there")
+
+
 async def test_the_answer_to_a_query_comes_after_all_that_was_committed_before(
     database: Database, admin: asyncpg.Connection
 ) -> None:
@@ -133,7 +145,7 @@ async def test_the_lease_begins_with_an_answer_and_ends_without_one(database: Da
 async def test_a_lost_connection_is_made_anew_and_everything_may_have_changed(
     database: Database, admin: asyncpg.Connection
 ) -> None:
-    listener = Listener(database, CHANNEL)
+    listener = Listener(database, CHANNEL, OTHER)
     heard = Heard(listener)
     with capture_logs() as logs:
         async with running(listener):
@@ -149,7 +161,9 @@ async def test_a_lost_connection_is_made_anew_and_everything_may_have_changed(
             await until(listener.is_fresh)
             await announce(admin, "heard again")
             assert await heard.next() == "heard again"
-    assert [(line["event"], line["channel"]) for line in logs] == [("listener_lost", CHANNEL)]
+    assert [(line["event"], line["channels"]) for line in logs] == [
+        ("listener_lost", [CHANNEL, OTHER])
+    ]
 
 
 async def test_a_line_that_falls_silent_ends_the_lease_and_is_replaced(

@@ -244,11 +244,13 @@ async def reach(service: Service, store: StoreClient, asked: Asked) -> list[Any]
     caller = await service.parts.api_keys.authenticate(store.api_key)
     assert isinstance(caller, Caller)
     scope: Any = asked.scope(store.api_key)
-    scope["state"] = {"visit": Visit("order-1", SentHeaders(scope["headers"]), caller)}
     waiting = asked.messages()
 
     async def receive() -> Any:
         return waiting.pop(0) if waiting else GONE
+
+    visit = Visit("order-1", SentHeaders(scope["headers"]), receive, caller)
+    scope["state"] = {"visit": visit}
 
     async def send(_message: Any) -> None:
         assert not framework.reached

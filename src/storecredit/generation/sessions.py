@@ -1,5 +1,6 @@
 """Generation sessions, as the store or the end user reads them that they belong to."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -113,6 +114,11 @@ class Session:
     completed_at: datetime | None
 
     @property
+    def has_ended(self) -> bool:
+        """Whether its status is final."""
+        return self.status in {SessionStatus.COMPLETED, SessionStatus.FAILED}
+
+    @property
     def credits_refunded(self) -> int:
         """What was given back: a session that fails is refunded in the same statement."""
         return self.credits if self.status is SessionStatus.FAILED else 0
@@ -150,6 +156,19 @@ class Sessions:
             session_id,
         )
         return None if row is None else _session(row)
+
+    async def get_many(self, wanted: Sequence[tuple[int, UUID]]) -> dict[tuple[int, UUID], Session]:
+        """Sessions of any accounts, by account and session; one that there is not is left out."""
+        # Looked up one by one, whatever the planner knows of the table.
+        rows = await self._database.fetch(
+            f"""SELECT w.account_id, s.* FROM unnest($1::bigint[], $2::uuid[]) AS w (account_id, id)
+                CROSS JOIN LATERAL (
+                    SELECT {_COLUMNS} FROM sessions
+                    WHERE account_id = w.account_id AND session_id = w.id LIMIT 1) s""",  # noqa: S608 - constants
+            [account_id for account_id, _ in wanted],
+            [session_id for _, session_id in wanted],
+        )
+        return {(row["account_id"], row["session_id"]): _session(row) for row in rows}
 
     async def list(
         self,

@@ -1,7 +1,7 @@
 """What PostgreSQL announces (NOTIFY), and whether this process can be sure to have heard it all.
 
 Hides the dedicated connection, its loss and its renewal. Promises to whoever caches rows of the
-database: while `is_fresh()` is true, every announcement on the channel whose transaction was
+database: while `is_fresh()` is true, every announcement on the channels whose transaction was
 answered to its client more than `LEASE_SECONDS` ago has been handed to the subscribers. So what is
 cached, and dropped when announced, is at most that old, even when the network dies without a word.
 
@@ -43,7 +43,7 @@ BACKOFF_FIRST_SECONDS = 0.1
 BACKOFF_MAX_SECONDS = 0.5
 """A standby that is promoted serves within a second."""
 
-IS_LISTENING = "SELECT $1 IN (SELECT pg_listening_channels())"
+IS_LISTENING = "SELECT $1::text[] <@ ARRAY(SELECT pg_listening_channels())"
 
 CONNECTION_LOST = (
     DatabaseError,
@@ -62,25 +62,32 @@ class NotListening(Exception):
 
 
 class Listener:
-    """One LISTEN on a connection of its own, kept up while `run()` runs."""
+    """One connection that listens on some channels, kept up while `run()` runs."""
 
     def __init__(
-        self, database: Database, channel: str, *, clock: Callable[[], float] = time.monotonic
+        self,
+        database: Database,
+        channel: str,
+        *further: str,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """`clock` gives seconds and never goes back."""
         self._database = database
         self._channel = channel
         self._clock = clock
-        self._subscribers: list[Callable[[str], None]] = []
+        self._subscribers: dict[str, list[Callable[[str], None]]] = {
+            each: [] for each in (channel, *further)
+        }
         self._sure_until: float | None = None
         self._failures = 0
 
-    def subscribe(self, callback: Callable[[str], None]) -> None:
+    def subscribe(self, callback: Callable[[str], None], channel: str | None = None) -> None:
         """Have `callback` called with the payload of every announcement, in their order.
 
-        The payload `EVERYTHING` says that some may have been missed: forget all that is cached.
+        `channel` is one of those that are listened on; None: the first of them. The payload
+        `EVERYTHING` says that some may have been missed: forget all that is cached.
         """
-        self._subscribers.append(callback)
+        self._subscribers[channel or self._channel].append(callback)
 
     def is_fresh(self) -> bool:
         """Whether everything answered `LEASE_SECONDS` ago or earlier has been heard (the lease)."""
@@ -96,7 +103,7 @@ class Listener:
                 cause = poolers.SHARED if poolers.betrays_sharing(error) else repr(error)
                 log.warning(
                     "listener_lost",
-                    channel=self._channel,
+                    channels=list(self._subscribers),
                     cause=cause,
                     failures=self._failures,
                 )
@@ -107,8 +114,10 @@ class Listener:
         connection = await self._database.connect()
         try:
             async with asyncio.timeout(LISTEN_TIMEOUT_SECONDS):
-                await connection.add_listener(self._channel, self._hear)
-            self._tell(EVERYTHING)
+                for channel in self._subscribers:
+                    await connection.add_listener(channel, self._hear)
+            for channel in self._subscribers:
+                self._tell(channel, EVERYTHING)
             while True:
                 await self._renew_lease(connection)
                 await asyncio.sleep(PING_INTERVAL_SECONDS)
@@ -122,15 +131,15 @@ class Listener:
         asked_at = self._clock()
         async with asyncio.timeout(PING_TIMEOUT_SECONDS):
             # Not just SELECT 1: behind a pooler another session could answer, one that is deaf.
-            is_listening = await connection.fetchval(IS_LISTENING, self._channel)
+            is_listening = await connection.fetchval(IS_LISTENING, list(self._subscribers))
         if not is_listening:
             raise NotListening(poolers.SHARED)
         self._sure_until = asked_at + LEASE_SECONDS
         self._failures = 0
 
-    def _hear(self, _connection: object, _pid: object, _channel: object, payload: object) -> None:
-        self._tell(str(payload))
+    def _hear(self, _connection: object, _pid: object, channel: object, payload: object) -> None:
+        self._tell(str(channel), str(payload))
 
-    def _tell(self, payload: str) -> None:
-        for callback in self._subscribers:
+    def _tell(self, channel: str, payload: str) -> None:
+        for callback in self._subscribers[channel]:
             callback(payload)

@@ -9,6 +9,7 @@ one count. An ASGI application around the framework's, so that unknown paths, wr
 errors pass through the same door.
 """
 
+import asyncio
 import hmac
 import time
 from dataclasses import dataclass, field
@@ -61,7 +62,9 @@ PREFLIGHT_SECONDS: Final = 600
 METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"})
 """Counted by name. Anybody can make up another, and each name would be one more time series."""
 ALLOWED_METHODS: Final = "GET, HEAD, POST, OPTIONS"
-ALLOWED_HEADERS: Final = "Authorization, Content-Type, Idempotency-Key, X-Request-Id, Accept"
+ALLOWED_HEADERS: Final = (
+    "Authorization, Content-Type, Idempotency-Key, X-Request-Id, Accept, Prefer"
+)
 
 
 @dataclass(slots=True)
@@ -70,10 +73,25 @@ class Visit:
 
     request_id: str
     sent: SentHeaders
+    receive: Receive
     caller: Caller | None = None
     headers: list[tuple[bytes, bytes]] = field(default_factory=list)
     status: int = HTTPStatus.INTERNAL_SERVER_ERROR
     is_answer_begun: bool = False
+    leaving: "asyncio.Task[None] | None" = None
+    waited_seconds: float = 0.0
+    """For how much of its time it waited because it asked to."""
+
+    def left(self) -> "asyncio.Task[None]":
+        """Done when the client goes away. To be asked for once the body was read."""
+        if self.leaving is None:
+            self.leaving = asyncio.create_task(_left(self.receive), name="leaving")
+        return self.leaving
+
+    def close(self) -> None:
+        """The request is served: nobody looks whether its client goes away."""
+        if self.leaving is not None:
+            self.leaving.cancel()
 
     def send_through(self, send: Send) -> Send:
         """`send`, adding this visit's headers to the answer and noting its status."""
@@ -86,6 +104,12 @@ class Visit:
             await send(message)
 
         return send_with_headers
+
+
+async def _left(receive: Receive) -> None:
+    # What is left of a body nobody asked for; the server holds no more than a piece of it.
+    while (await receive())["type"] != "http.disconnect":
+        pass
 
 
 def visit_of(scope: Scope) -> Visit:
@@ -137,7 +161,7 @@ class Access:
         headers = SentHeaders(scope["headers"])
         request_id, wrong = _request_id(scope, headers)
         visit = Visit(
-            request_id, headers, headers=[(b"x-request-id", request_id.encode("latin-1"))]
+            request_id, headers, receive, headers=[(b"x-request-id", request_id.encode("latin-1"))]
         )
         scope.setdefault("state", {})["visit"] = visit
         telemetry.begin(request_id=request_id)
@@ -156,7 +180,8 @@ class Access:
             # Else it is too late for another answer. What is left without its end, the server
             # breaks off, so that nobody takes it for whole.
         finally:
-            self._record(scope, visit, time.monotonic() - began)
+            visit.close()
+            self._record(scope, visit, time.monotonic() - began - visit.waited_seconds)
 
     async def _let_in(
         self, scope: HTTPScope, headers: SentHeaders, visit: Visit, send: Send

@@ -10,8 +10,8 @@ from litestar.params import FromQuery
 from storecredit.generation.sessions import Session, SessionStatus
 from storecredit.ledger.owners import Owner
 from storecredit.stores.stores import Store
-from storecredit.web.b2b import Generation, generation_view
 from storecredit.web.envelope import Envelope, ErrorCode
+from storecredit.web.generation_views import Generation, generation_view
 from storecredit.web.links import link_base
 from storecredit.web.openapi import operator_errors
 from storecredit.web.paging import PAGE_DEFAULT, Limit, UuidCursor, WantedRequest, uuid_cursor

@@ -1,7 +1,7 @@
 """`/api/v1`: what stores call with their API key. Parse, one call, one row of the envelope."""
 
 from datetime import UTC, datetime
-from typing import Annotated, Any, Final, Literal, assert_never
+from typing import Annotated, Any, Final, assert_never
 from uuid import UUID
 
 import msgspec
@@ -21,7 +21,7 @@ from storecredit.generation.lifecycle import (
     Replayed,
     RequestConflict,
 )
-from storecredit.generation.sessions import FailureCode, Session, SessionStatus
+from storecredit.generation.sessions import SessionStatus
 from storecredit.ledger.credits import AccountMissing
 from storecredit.ledger.owners import Account, Owner
 from storecredit.settings import Settings
@@ -38,9 +38,16 @@ from storecredit.web.envelope import (
 )
 from storecredit.web.faults import Check, details_of
 from storecredit.web.generation_options import OptionsRefused, price_of
+from storecredit.web.generation_views import (
+    Generation,
+    GenerationCreated,
+    GenerationPage,
+    created_view,
+    generation_view,
+    looking_again,
+)
 from storecredit.web.headers import CREDITS_REMAINING
 from storecredit.web.links import link_base, location
-from storecredit.web.moments import utc
 from storecredit.web.openapi import example, said, store_errors
 from storecredit.web.paging import (
     PAGE_DEFAULT,
@@ -51,12 +58,11 @@ from storecredit.web.paging import (
 )
 from storecredit.web.parts import Parts
 from storecredit.web.payment_required import payment_required
+from storecredit.web.waiting import Wait, after_waiting, preferred_wait, waited
 
 IMAGES_MAX: Final = 10
 PROMPT_MAX: Final = 4000
 METADATA_MAX: Final = 20
-RETRY_MIN_SECONDS: Final = 1
-RETRY_MAX_SECONDS: Final = 15
 METADATA_TEXT_MAX: Final = 500
 
 EXAMPLE_IMAGE: Final = (
@@ -109,44 +115,6 @@ class CreateBody(Body, frozen=True):
     metadata: Metadata = None
 
 
-class GenerationCreated(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A generation was queued, or had been by this very request."""
-
-    session_id: Annotated[UUID, said("The generation's id, to read it by.")]
-    status: SessionStatus
-    request_id: Annotated[str, said("The request id: the same one again is the same generation.")]
-    credits_charged: Annotated[int, said("What was taken for it; given back if it fails.")]
-    balance: Annotated[int, said("The credits that are left.")]
-    charged_as: Annotated[
-        Literal["overage"] | None,
-        said("`overage`: it was taken from beyond the balance; left out otherwise."),
-    ] = None
-
-
-class Generation(msgspec.Struct, frozen=True):
-    """One generation session."""
-
-    session_id: UUID
-    status: SessionStatus
-    request_id: Annotated[str, said("The request that created it.")]
-    result_url: Annotated[str | None, said("The result image, by a link that expires.")]
-    error_code: FailureCode | None
-    error_message: Annotated[str | None, said("Why it failed, in words.")]
-    credits_charged: Annotated[int, said("What was taken for it.")]
-    credits_refunded: Annotated[int, said("What was given back: all of it when it failed.")]
-    metadata: Annotated[dict[str, str] | None, said("As it was sent.")]
-    created_at: datetime
-    started_at: Annotated[datetime | None, said("When the first attempt began.")]
-    completed_at: Annotated[datetime | None, said("When it ended, completed or failed.")]
-
-
-class GenerationPage(msgspec.Struct, frozen=True):
-    """Generations, newest first."""
-
-    items: list[Generation]
-    next_cursor: Annotated[str | None, said("The `cursor` of the next page; null: there is none.")]
-
-
 class Health(msgspec.Struct, frozen=True):
     """The key works."""
 
@@ -185,7 +153,11 @@ async def create_generation(
     parts: NamedDependency[Parts],
     data: JSONBody[CreateBody],
 ) -> Response[Envelope[GenerationCreated]]:
-    """Takes what it costs and queues the generation. The request id makes a retry safe."""
+    """Takes what it costs and queues the generation. The request id makes a retry safe.
+
+    With `Prefer: wait=30` it answers when the generation has ended, or after so many seconds, and
+    `generation` is what it is by then.
+    """
     return (await create(request.scope, parts, data)).response()
 
 
@@ -204,20 +176,13 @@ async def create(scope: HTTPScope, parts: Parts, body: CreateBody) -> Success[Ge
         credits,
     )
     match outcome:
-        case Created(session_id):
-            made = _created(outcome, SessionStatus.QUEUED, request_id)
-            headers = {
-                CREDITS_REMAINING: str(outcome.balance),
-                "Location": _location(session_id, parts),
-            }
-            return Success(made, 201, headers)
-        case Replayed(session_id, status):
-            made = _created(outcome, status, request_id)
-            headers = {
-                CREDITS_REMAINING: str(outcome.balance),
-                "Location": _location(session_id, parts),
-            }
-            return Success(made, 200, {**headers, "Idempotent-Replayed": "true"})
+        case Created():
+            made = created_view(outcome, SessionStatus.QUEUED, request_id)
+            answer = Success(made, 201, _headers(made, parts))
+        case Replayed(status=status):
+            made = created_view(outcome, status, request_id)
+            replayed = {"Idempotent-Replayed": "true"}
+            answer = Success(made, 200, _headers(made, parts) | replayed)
         case InsufficientCredits():
             raise payment_required(scope, parts, balance=outcome.balance, required=outcome.required)
         case RequestConflict():
@@ -227,6 +192,10 @@ async def create(scope: HTTPScope, parts: Parts, body: CreateBody) -> Success[Ge
             )
         case _:
             assert_never(outcome)
+    seconds = preferred_wait(visit_of(scope).sent)
+    if seconds is None:
+        return answer
+    return await after_waiting(scope, parts, account, answer, seconds)
 
 
 async def _price(parts: Parts, account_id: int, request_id: str, options: dict[str, str]) -> int:
@@ -245,15 +214,11 @@ def account_of(scope: HTTPScope) -> Account:
     return Account(caller.account_id, Owner.store(caller.store_id))
 
 
-def _location(session_id: UUID, parts: Parts) -> str:
-    return location(f"/api/v1/generation/{session_id}", parts)
-
-
-def _created(made: Created | Replayed, status: SessionStatus, request_id: str) -> GenerationCreated:
-    beyond = made.charged_as if made.charged_as == "overage" else None
-    return GenerationCreated(
-        made.session_id, status, request_id, made.credits, made.balance, beyond
-    )
+def _headers(made: GenerationCreated, parts: Parts) -> dict[str, str]:
+    return {
+        CREDITS_REMAINING: str(made.balance),
+        "Location": location(f"/api/v1/generation/{made.session_id}", parts),
+    }
 
 
 @get(
@@ -266,36 +231,29 @@ async def get_generation(
     request: Request[Any, Any, Any],
     parts: NamedDependency[Parts],
     session_id: Annotated[str, PathParameter(format="uuid")],
+    wait: Wait = None,
 ) -> Response[Envelope[Generation]]:
     """Its status, and once completed a link to the result image that expires.
 
-    Until it has ended, Retry-After says when to look again.
+    Until it has ended, Retry-After says when to look again; with `wait` it is not answered before.
     """
     account_id = account_of(request.scope).id
     try:
-        session = await parts.sessions.get(account_id, UUID(session_id))
+        id_ = UUID(session_id)
     except ValueError:
         raise not_found(
             "generation: its address ends with the session_id, a UUID. By the request's id it is "
             "found at /api/v1/generations?request_id=…"
         ) from None
+    session = (
+        await waited(parts, visit_of(request.scope), account_id, id_, wait)
+        if wait
+        else await parts.sessions.get(account_id, id_)
+    )
     if session is None:
         raise not_found("generation")
     view = generation_view(session, parts, link_base(request.scope, parts))
-    return Response(Envelope(view), headers=_looking_again(session))
-
-
-def _looking_again(session: Session) -> dict[str, str]:
-    """When to ask again for a generation that has not ended: after half of its age so far.
-
-    Most take seconds and some minutes: who asks so learns of the end before half of the time has
-    passed again that it took, and asks about ten times in the first minute.
-    """
-    if session.status not in {SessionStatus.QUEUED, SessionStatus.PROCESSING}:
-        return {}
-    age = datetime.now(UTC) - session.created_at
-    seconds = min(max(int(age.total_seconds() / 2), RETRY_MIN_SECONDS), RETRY_MAX_SECONDS)
-    return {"Retry-After": str(seconds)}
+    return Response(Envelope(view), headers=looking_again(session))
 
 
 @get(
@@ -327,32 +285,6 @@ async def list_generations(
             str(page.next_before) if page.next_before else None,
         )
     )
-
-
-def generation_view(session: Session, parts: Parts, base_url: str) -> Generation:
-    """A session as its store sees it."""
-    return Generation(
-        session_id=session.session_id,
-        status=session.status,
-        request_id=session.request_id,
-        result_url=result_url(session.result_key, parts, base_url),
-        error_code=session.error_code,
-        error_message=session.error_message,
-        credits_charged=session.credits,
-        credits_refunded=session.credits_refunded,
-        metadata=session.metadata,
-        created_at=utc(session.created_at),
-        started_at=session.started_at and utc(session.started_at),
-        completed_at=session.completed_at and utc(session.completed_at),
-    )
-
-
-def result_url(result_key: str | None, parts: Parts, base_url: str) -> str | None:
-    """A link to the result image that expires; None as long as there is no result."""
-    if result_key is None:
-        return None
-    token = parts.results.sign(result_key, lifetime_seconds=parts.settings.result_link_seconds)
-    return f"{base_url}/results/{token}"
 
 
 @get("/health", summary="Check the key", operation_id="getHealth", responses=store_errors())

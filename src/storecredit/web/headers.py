@@ -14,7 +14,7 @@ RawHeaders = list[tuple[bytes, bytes]]
 EXPOSED_HEADERS: Final = (
     "X-Request-Id, Idempotent-Replayed, Retry-After, X-RateLimit-Limit, X-RateLimit-Remaining, "
     "X-RateLimit-Reset, RateLimit, RateLimit-Policy, Content-Disposition, X-Next-Cursor, "
-    "X-Credits-Remaining, Location"
+    "X-Credits-Remaining, Location, Preference-Applied"
 )
 
 

@@ -9,6 +9,7 @@ from storecredit.billing.paddle.events import PaddleEvents
 from storecredit.billing.paddle.signature import Signatures
 from storecredit.billing.problems import Problems
 from storecredit.billing.subscriptions import Subscriptions
+from storecredit.generation.endings import Endings
 from storecredit.generation.erasure import Erasure
 from storecredit.generation.lifecycle import Lifecycle
 from storecredit.generation.sessions import Sessions
@@ -60,6 +61,7 @@ class Parts:
     user_directory: UserDirectory
     erasure: Erasure
     sessions: Sessions
+    endings: Endings
     requests: Requests
     reports: Reports
     corrections: Corrections

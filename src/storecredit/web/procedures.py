@@ -25,8 +25,9 @@ from storecredit.generation.sessions import Session, SessionStatus
 from storecredit.ledger.credits import Movement
 from storecredit.ledger.outcomes import MovementType
 from storecredit.ledger.owners import Account, Owner
-from storecredit.web.b2b import IMAGES_MAX, METADATA_TEXT_MAX, result_url
+from storecredit.web.b2b import IMAGES_MAX, METADATA_TEXT_MAX
 from storecredit.web.generation_options import OptionsRefused, price_of
+from storecredit.web.generation_views import result_url
 from storecredit.web.parts import Parts
 from storecredit.web.procedure_views import (
     BalanceView,

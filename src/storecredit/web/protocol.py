@@ -227,6 +227,11 @@ def connections_max() -> int:
     return min(CONNECTIONS_MAX, descriptors - min(DESCRIPTORS_KEPT, descriptors // 2))
 
 
+def waiters_max() -> int:
+    """How many of them may wait for something to happen: half, for the others are to be served."""
+    return connections_max() // 2
+
+
 def _no_tunnel() -> Failure:
     """To CONNECT. What follows it is for somebody else, and nothing here takes that method."""
     return Failure(

@@ -138,8 +138,8 @@ SET plan_cache_mode = force_generic_plan
 SET enable_seqscan = off
 SET enable_bitmapscan = off
 AS $$
--- Purpose: mark sessions failed and give back what they were charged, as balance or as overage. `ord`
---   is the place in the batch, `credits` what went back by this item; null: nothing.
+-- Purpose: mark sessions failed and give back what they were charged, as balance or as overage.
+--   Announced. `ord` is the place in the batch, `credits` what went back by this item; null: nothing.
 -- Locks: the accounts, ascending, then the sessions, ascending. Idempotent by session.
 -- Outcomes: failed (and refunded) | already_failed | already_completed | not_found.
 -- Errors: no_deduction when a session's credits were never taken: the whole batch is refused, because
@@ -186,6 +186,7 @@ BEGIN
             PERFORM raise_credit_error('no_deduction', v_request_ids[v_lost]);
         END IF;
         PERFORM tell_generations(v_account_ids, v_session_ids) WHERE is_heard(v_account_ids);
+        PERFORM announce_ends(v_session_ids);
     END IF;
     RETURN QUERY
     SELECT i.n::int, CASE WHEN i.n = ANY (v_places) THEN 'failed'

@@ -79,6 +79,26 @@ COMMENT ON FUNCTION start_generations(bigint[], uuid[]) IS
     'A worker begins an attempt at sessions. '
     'Outcome per item: started, already_completed, already_failed, not_found.';
 
+CREATE OR REPLACE FUNCTION announce_ends(p_session_ids uuid[])
+RETURNS void
+LANGUAGE plpgsql
+AS $$
+-- Purpose: have whoever waits for the end of one of these sessions look at it, as soon as this
+--   transaction is committed: their ids, with commas between, on the channel storecredit_ends. They are
+--   counted from 1; null: there are none. It says "look" and no more.
+-- Locks: none, but PostgreSQL lets transactions that announce commit one after the other. Idempotent.
+DECLARE
+    v_ids CONSTANT uuid[] := coalesce(p_session_ids, '{}');
+BEGIN
+    -- A payload has room for 8000 bytes: 216 ids.
+    FOR i IN 1 .. cardinality(v_ids) BY 200 LOOP
+        PERFORM pg_notify('storecredit_ends', array_to_string(v_ids[i:i + 199], ','));
+    END LOOP;
+END;
+$$;
+COMMENT ON FUNCTION announce_ends(uuid[]) IS
+    'Has whoever waits for the end of one of these sessions look at it, once this is committed.';
+
 CREATE OR REPLACE FUNCTION complete_generations(
     p_account_ids bigint[],
     p_session_ids uuid[],
@@ -93,7 +113,7 @@ SET enable_seqscan = off
 SET enable_bitmapscan = off
 AS $$
 -- Purpose: sessions have their result; of several results for one session the first in the batch
---   stands. `ord` is the place in the batch.
+--   stands. Announced. `ord` is the place in the batch.
 -- Locks: the sessions, ascending. Idempotent by (session, result key).
 -- Outcomes: completed (now, or before with this very result) | already_completed (with another
 --   result, which stands) | already_failed (and refunded; the result must be thrown away)
@@ -115,6 +135,7 @@ BEGIN
     INTO v_ended FROM ended e;
     PERFORM tell_generations(v_ended.account_ids, v_ended.session_ids)
     WHERE is_heard(v_ended.account_ids);
+    PERFORM announce_ends(v_ended.session_ids);
 
     RETURN QUERY
     SELECT i.n::int,

@@ -1,0 +1,200 @@
+"""Who waits for the end of a generation, and how they learn of it.
+
+Hides the announcements (`announce_ends()` in sql/functions/sessions.sql) and the look-ups that
+follow them. Promises that nobody who waits is overlooked: who begins to wait is on the list before
+the session is read for the first time, an announcement that cannot have been heard makes everybody
+on the list be looked up, and a look-up that fails is made again. However many wait, the database is
+asked by one statement for many of them, and not at all for those of whom nothing is announced.
+"""
+
+import asyncio
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import islice
+from typing import Final
+from uuid import UUID
+
+from storecredit import telemetry
+from storecredit.generation.sessions import Session, Sessions
+from storecredit.postgres.errors import DatabaseUnavailable
+from storecredit.postgres.listener import EVERYTHING, Listener
+from storecredit.postgres.pacing import backoff
+
+log = telemetry.get_logger("generation.endings")
+
+CHANNEL: Final = "storecredit_ends"
+"""Where functions announce that sessions have ended: their ids, with commas between."""
+WAIT_MAX_SECONDS: Final = 60
+"""How long one answer may be waited for."""
+LOOKED_UP_MAX: Final = 1000
+"""Sessions in one statement."""
+LOOK_MAX_SECONDS: Final = 5.0
+AGAIN_FIRST_SECONDS: Final = 0.1
+AGAIN_MAX_SECONDS: Final = 1.0
+
+
+class Waiter:
+    """One who waits for the end of one session.
+
+    `found` is the session once it has ended, or as it is once a last look was asked for; None: the
+    account has no such session. It raises what reading it raised, at the first look or the last.
+    """
+
+    __slots__ = ("account_id", "found", "is_known", "is_last_look", "session_id")
+
+    def __init__(self, account_id: int, session_id: UUID) -> None:
+        self.account_id = account_id
+        self.session_id = session_id
+        self.found: asyncio.Future[Session | None] = asyncio.get_running_loop().create_future()
+        self.is_known = False
+        self.is_last_look = False
+
+    def tell(self, session: Session | None, *, is_last: bool) -> None:
+        """What a look found."""
+        self.is_known = True
+        if (session is None or session.has_ended or is_last) and not self.found.done():
+            self.found.set_result(session)
+
+    def fail(self, error: Exception, *, is_last: bool) -> bool:
+        """A look failed. Whether another is to be made."""
+        if self.is_known and not is_last:
+            return True
+        if not self.found.done():
+            self.found.set_exception(error)
+        return False
+
+
+class Endings:
+    """Those who wait in this process. `close()` ends all waits, and lets nobody wait any more."""
+
+    def __init__(self, sessions: Sessions, listener: Listener, *, waiters_max: int) -> None:
+        """`listener` listens on `CHANNEL`. Of more than `waiters_max` the last do not wait."""
+        self._sessions = sessions
+        self._waiters_max = waiters_max
+        self._waiters: dict[UUID, set[Waiter]] = {}
+        self._count = 0
+        self._to_look_up: dict[Waiter, None] = {}
+        self._looking: asyncio.Task[None] | None = None
+        self._is_closed = False
+        listener.subscribe(self._hear, CHANNEL)
+
+    @property
+    def waiters(self) -> int:
+        """How many wait now."""
+        return self._count
+
+    @property
+    def has_room(self) -> bool:
+        """Whether one more may wait now."""
+        return not self._is_closed and self._count < self._waiters_max
+
+    async def wait(
+        self,
+        account_id: int,
+        session_id: UUID,
+        seconds: float,
+        *,
+        unless: "asyncio.Future[None] | None" = None,
+    ) -> Session | None:
+        """The session once it has ended, or as it is when `seconds` are over.
+
+        Or sooner: where `unless` is done, the service stops, or too many wait. None: the account
+        has no such session, which is known at once. Raises DatabaseUnavailable.
+        """
+        with self.waiting(account_id, session_id) as waiter:
+            awaited: list[asyncio.Future[Session | None] | asyncio.Future[None]] = [waiter.found]
+            if unless is not None:
+                awaited.append(unless)
+            await asyncio.wait(awaited, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+            if not waiter.found.done():
+                self.look_a_last_time(waiter)
+            return await waiter.found
+
+    @contextmanager
+    def waiting(self, account_id: int, session_id: UUID) -> Iterator[Waiter]:
+        """Somebody on the list, and looked up, until the context ends."""
+        waiter = Waiter(account_id, session_id)
+        waiter.is_last_look = not self.has_room
+        self._waiters.setdefault(session_id, set()).add(waiter)
+        self._count += 1
+        self._look_up([waiter])
+        try:
+            yield waiter
+        finally:
+            waiter.found.cancel()
+            self._to_look_up.pop(waiter, None)
+            self._count -= 1
+            of_session = self._waiters[session_id]
+            of_session.discard(waiter)
+            if not of_session:
+                del self._waiters[session_id]
+
+    def look_a_last_time(self, waiter: Waiter) -> None:
+        """Have `waiter.found` be the session as it is now."""
+        waiter.is_last_look = True
+        self._look_up([waiter])
+
+    def close(self) -> None:
+        """Tell all who wait what there is now. Returns at once; they are told a moment later."""
+        self._is_closed = True
+        for waiter in self._everybody():
+            self.look_a_last_time(waiter)
+
+    def _everybody(self) -> list[Waiter]:
+        return [waiter for of_session in self._waiters.values() for waiter in of_session]
+
+    def _hear(self, payload: str) -> None:
+        if not self._waiters:
+            return
+        if payload == EVERYTHING:
+            self._look_up(self._everybody())
+            return
+        for text in payload.split(","):
+            try:
+                session_id = UUID(text)
+            except ValueError:
+                # What another version has to say: it may be about anybody.
+                self._look_up(self._everybody())
+                return
+            self._look_up(self._waiters.get(session_id, ()))
+
+    def _look_up(self, waiters: Iterable[Waiter]) -> None:
+        self._to_look_up.update(dict.fromkeys(waiters))
+        if self._to_look_up and self._looking is None:
+            self._looking = asyncio.create_task(self._look(), name="endings")
+
+    async def _look(self) -> None:
+        failures = 0
+        try:
+            while self._to_look_up:
+                batch = list(islice(self._to_look_up, LOOKED_UP_MAX))
+                for waiter in batch:
+                    del self._to_look_up[waiter]
+                failures = 0 if await self._look_at(batch) else failures + 1
+                if failures:
+                    await asyncio.sleep(backoff(AGAIN_FIRST_SECONDS, failures, AGAIN_MAX_SECONDS))
+        finally:
+            self._looking = None
+
+    async def _look_at(self, waiters: Sequence[Waiter]) -> bool:
+        """Read the sessions of these, once. Who asks for a last look meanwhile is looked up again.
+
+        False: they could not be read.
+        """
+        last = {waiter for waiter in waiters if waiter.is_last_look}
+        try:
+            async with asyncio.timeout(LOOK_MAX_SECONDS):
+                found = await self._sessions.get_many(
+                    list({(waiter.account_id, waiter.session_id) for waiter in waiters})
+                )
+        except Exception as error:  # noqa: BLE001 - it is the answer of who waits no longer
+            if isinstance(error, TimeoutError):
+                error = DatabaseUnavailable("the database did not answer in time")
+            log.warning("endings_not_read", waiters=len(waiters), error=str(error))
+            again = [each for each in waiters if each.fail(error, is_last=each in last)]
+            self._to_look_up.update(dict.fromkeys(again))
+            return False
+        for waiter in waiters:
+            session = found.get((waiter.account_id, waiter.session_id))
+            waiter.tell(session, is_last=waiter in last)
+        return True

@@ -1,0 +1,236 @@
+"""Answers that wait: `GET /api/v1/generation/{session_id}?wait=…`, `Prefer: wait=…` on create."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+import httpx
+import pytest
+
+from storecredit.generation.lifecycle import GenerationJob
+from storecredit.generation.sessions import Failure, FailureCode
+from storecredit.ledger.owners import Account, Owner
+from storecredit.service import Service
+from tests.web.checklist import UNKNOWN
+from tests.web.conftest import WorkerStarter
+from tests.web.doors import Operator, StoreClient, data_of, error_of
+
+WAIT_MAX_SECONDS = 30.0
+"""For what is to happen at once, and would otherwise not happen before a minute is over."""
+
+
+def path(session_id: str) -> str:
+    return f"/api/v1/generation/{session_id}"
+
+
+async def waiting(service: Service, count: int = 1) -> None:
+    """Until so many wait."""
+    async with asyncio.timeout(WAIT_MAX_SECONDS):
+        while service.parts.endings.waiters != count:  # noqa: ASYNC110  # no event tells it
+            await asyncio.sleep(0.005)
+
+
+async def job_of(service: Service, store: StoreClient, session_id: str) -> GenerationJob:
+    owner = Owner.store(UUID(store.store_id))
+    account_id = await service.parts.database.fetchval(
+        "SELECT account_of('store', $1)", UUID(store.store_id)
+    )
+    return GenerationJob(Account(account_id, owner), UUID(session_id), "any")
+
+
+async def complete(service: Service, store: StoreClient, session_id: str) -> None:
+    job = await job_of(service, store, session_id)
+    await service.parts.lifecycle.start(job)
+    assert await service.parts.lifecycle.complete(job, f"{job.account.owner.id}/{session_id}.png")
+
+
+async def fail(service: Service, store: StoreClient, session_id: str) -> None:
+    job = await job_of(service, store, session_id)
+    failure = Failure(FailureCode.IMAGE_UNREADABLE, "No picture.")
+    assert await service.parts.lifecycle.fail_and_refund(job, failure)
+
+
+@asynccontextmanager
+async def asked(
+    service: Service, asking: Any, waiters: int = 1
+) -> AsyncIterator["asyncio.Task[httpx.Response]"]:
+    """A request that waits while the block runs, and is answered in time at its end."""
+    task = asyncio.create_task(asking)
+    await waiting(service, waiters)
+    try:
+        yield task
+        async with asyncio.timeout(WAIT_MAX_SECONDS):
+            await task
+    finally:
+        task.cancel()
+    await waiting(service, waiters - 1)
+
+
+async def test_a_read_that_waits_is_answered_when_the_generation_completes(
+    service: Service, store: StoreClient
+) -> None:
+    session_id = await store.created()
+    async with asked(service, store.get(path(session_id), wait=60)) as answer:
+        await complete(service, store, session_id)
+    data = data_of(await answer)
+    assert data["status"] == "completed"
+    assert data["result_url"]
+    assert "retry-after" not in (await answer).headers
+
+
+async def test_a_read_that_waits_is_answered_when_the_generation_fails(
+    service: Service, store: StoreClient
+) -> None:
+    session_id = await store.created()
+    async with asked(service, store.get(path(session_id), wait=60)) as answer:
+        await fail(service, store, session_id)
+    data = data_of(await answer)
+    assert (data["status"], data["error_code"]) == ("failed", "IMAGE_UNREADABLE")
+    assert data["credits_refunded"] == 1
+
+
+async def test_what_has_ended_is_not_waited_for(service: Service, store: StoreClient) -> None:
+    session_id = await store.created()
+    await fail(service, store, session_id)
+    async with asyncio.timeout(WAIT_MAX_SECONDS):
+        answer = await store.get(path(session_id), wait=60)
+    assert data_of(answer)["status"] == "failed"
+
+
+async def test_when_the_time_is_over_it_is_told_as_it_is_then(
+    service: Service, store: StoreClient
+) -> None:
+    session_id = await store.created()
+    async with asked(service, store.get(path(session_id), wait=1)) as answer:
+        await service.parts.lifecycle.start(await job_of(service, store, session_id))
+    assert data_of(await answer)["status"] == "processing"
+    assert (await answer).headers["retry-after"]
+    assert data_of(await store.get(path(session_id), wait=0))["status"] == "processing"
+
+
+async def test_what_is_absent_is_not_waited_for(operator: Operator) -> None:
+    owner, other = await operator.store(), await operator.store()
+    session_id = await owner.created()
+    async with asyncio.timeout(WAIT_MAX_SECONDS):
+        for absent in (session_id, UNKNOWN):
+            error_of(await other.get(path(absent), wait=60), 404, "NOT_FOUND")
+
+
+@pytest.mark.parametrize("wait", ["61", "-1", "1.5", "x", "", "30s"])
+async def test_other_waits_are_refused(store: StoreClient, wait: str) -> None:
+    error = error_of(await store.get(path(UNKNOWN), wait=wait), 400, "VALIDATION_ERROR")
+    [detail] = error["details"]
+    assert (detail["key"], detail["source"]) == ("wait", "query")
+
+
+async def test_many_wait_for_one_and_others_go_on_waiting(
+    service: Service, store: StoreClient
+) -> None:
+    first, second = await store.created(), await store.created()
+    of_first = [asyncio.create_task(store.get(path(first), wait=60)) for _ in range(3)]
+    of_second = asyncio.create_task(store.get(path(second), wait=60))
+    await waiting(service, 4)
+    async with asyncio.timeout(WAIT_MAX_SECONDS):
+        await complete(service, store, first)
+        answers = await asyncio.gather(*of_first)
+        assert {data_of(answer)["status"] for answer in answers} == {"completed"}
+        await waiting(service, 1)
+        assert not of_second.done()
+        await complete(service, store, second)
+        assert data_of(await of_second)["status"] == "completed"
+
+
+async def test_a_creation_that_waits_answers_with_its_result(
+    store: StoreClient, worker: WorkerStarter
+) -> None:
+    async with worker(), asyncio.timeout(WAIT_MAX_SECONDS):
+        answer = await store.create("order-1", headers={"Prefer": "wait=60"})
+    made = data_of(answer, 201)
+    assert answer.headers["preference-applied"] == "wait=60"
+    assert made["status"] == made["generation"]["status"] == "completed"
+    assert made["generation"]["result_url"]
+    assert made["balance"] == 99
+    assert made["generation"] == await store.generation(made["session_id"]) | {
+        "result_url": made["generation"]["result_url"]
+    }
+
+
+async def test_a_creation_that_waits_answers_with_its_failure_and_the_credits_are_back(
+    store: StoreClient, worker: WorkerStarter
+) -> None:
+    async with worker(), asyncio.timeout(WAIT_MAX_SECONDS):
+        answer = await store.create(prompt="a forbidden hat", headers={"Prefer": "wait"})
+    made = data_of(answer, 201)
+    assert (made["status"], made["balance"], made["credits_charged"]) == ("failed", 100, 1)
+    assert made["generation"]["error_code"] == "MODERATION_BLOCKED"
+    assert answer.headers["x-credits-remaining"] == "100"
+    assert await store.balance() == 100
+
+
+async def test_a_creation_whose_time_is_over_is_told_as_it_is_then(store: StoreClient) -> None:
+    answer = await store.create("order-1", headers={"Prefer": "wait=1"})
+    made = data_of(answer, 201)
+    assert made["status"] == made["generation"]["status"] == "queued"
+    assert answer.headers["preference-applied"] == "wait=1"
+
+
+async def test_a_replay_waits_too(service: Service, store: StoreClient) -> None:
+    session_id = await store.created("order-1")
+    asking = store.create("order-1", headers={"Prefer": "wait=60"})
+    async with asked(service, asking) as answer:
+        await fail(service, store, session_id)
+    made = data_of(await answer, 200)
+    assert (await answer).headers["idempotent-replayed"] == "true"
+    assert (made["session_id"], made["status"], made["balance"]) == (session_id, "failed", 100)
+    assert made["generation"]["credits_refunded"] == 1
+
+
+async def test_who_does_not_wait_is_told_no_generation(store: StoreClient) -> None:
+    for prefer in ({}, {"Prefer": "return=minimal"}, {"Prefer": "wait=soon"}):
+        answer = await store.create(headers=prefer)
+        assert "generation" not in data_of(answer, 201)
+        assert "preference-applied" not in answer.headers
+
+
+async def test_refusals_do_not_wait(operator: Operator) -> None:
+    poor = await operator.store(credits=0)
+    async with asyncio.timeout(WAIT_MAX_SECONDS):
+        answer = await poor.create(headers={"Prefer": "wait=60"})
+    error_of(answer, 402, "INSUFFICIENT_CREDITS")
+
+
+async def test_all_are_looked_up_when_the_listener_has_lost_its_connection(
+    service: Service, store: StoreClient, admin: asyncpg.Connection
+) -> None:
+    ids = [await store.created() for _ in range(5)]
+    tasks = [asyncio.create_task(store.get(path(each), wait=60)) for each in ids]
+    await waiting(service, 5)
+    # Ended without a word: what a lost connection does not hear.
+    await admin.execute(
+        "UPDATE sessions SET status = 'failed', completed_at = now(), input = NULL,"
+        " error_code = 'GENERATION_FAILED'"
+    )
+    await admin.execute(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND query LIKE '%pg_listening_channels%'"
+        " AND pid <> pg_backend_pid()"
+    )
+    async with asyncio.timeout(WAIT_MAX_SECONDS):
+        answers = await asyncio.gather(*tasks)
+    assert {data_of(answer)["status"] for answer in answers} == {"failed"}
+
+
+async def test_a_stop_answers_all_that_wait(service: Service, store: StoreClient) -> None:
+    session_id = await store.created()
+    tasks = [asyncio.create_task(store.get(path(session_id), wait=60)) for _ in range(20)]
+    await waiting(service, 20)
+    service.parts.endings.close()
+    async with asyncio.timeout(WAIT_MAX_SECONDS):
+        answers = await asyncio.gather(*tasks)
+        late = await store.get(path(session_id), wait=60)
+        created = await store.create(headers={"Prefer": "wait=60"})
+    assert {data_of(answer)["status"] for answer in [*answers, late]} == {"queued"}
+    assert "generation" not in data_of(created, 201)
