@@ -8,8 +8,7 @@ asked by one statement for many of them, and not at all for those of whom nothin
 """
 
 import asyncio
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from itertools import islice
 from typing import Final
 from uuid import UUID
@@ -101,33 +100,40 @@ class Endings:
         Or sooner: where `unless` is done, the service stops, or too many wait. None: the account
         has no such session, which is known at once. Raises DatabaseUnavailable.
         """
-        with self.waiting(account_id, session_id) as waiter:
-            awaited: list[asyncio.Future[Session | None] | asyncio.Future[None]] = [waiter.found]
-            if unless is not None:
-                awaited.append(unless)
-            await asyncio.wait(awaited, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
-            if not waiter.found.done():
-                self.look_a_last_time(waiter)
-            return await waiter.found
+        waiter = self.join(account_id, session_id)
 
-    @contextmanager
-    def waiting(self, account_id: int, session_id: UUID) -> Iterator[Waiter]:
-        """Somebody on the list, and looked up, until the context ends."""
+        def is_over(*_: object) -> None:
+            self.look_a_last_time(waiter)
+
+        timer = asyncio.get_running_loop().call_later(seconds, is_over)
+        if unless is not None:
+            unless.add_done_callback(is_over)
+        try:
+            return await waiter.found
+        finally:
+            timer.cancel()
+            if unless is not None:
+                unless.remove_done_callback(is_over)
+            self.leave(waiter)
+
+    def join(self, account_id: int, session_id: UUID) -> Waiter:
+        """Somebody on the list from now on, and looked up; to be followed by `leave`."""
         waiter = Waiter(account_id, session_id)
         waiter.is_last_look = not self.has_room
         self._waiters.setdefault(session_id, set()).add(waiter)
         self._count += 1
         self._look_up([waiter])
-        try:
-            yield waiter
-        finally:
-            waiter.found.cancel()
-            self._to_look_up.pop(waiter, None)
-            self._count -= 1
-            of_session = self._waiters[session_id]
-            of_session.discard(waiter)
-            if not of_session:
-                del self._waiters[session_id]
+        return waiter
+
+    def leave(self, waiter: Waiter) -> None:
+        """Take one who joined off the list."""
+        waiter.found.cancel()
+        self._to_look_up.pop(waiter, None)
+        self._count -= 1
+        of_session = self._waiters[waiter.session_id]
+        of_session.discard(waiter)
+        if not of_session:
+            del self._waiters[waiter.session_id]
 
     def look_a_last_time(self, waiter: Waiter) -> None:
         """Have `waiter.found` be the session as it is now."""

@@ -42,6 +42,7 @@ from storecredit.web.openapi_document import document, document_handler
 from storecredit.web.parts import Parts
 from storecredit.web.queries import QueryCheck
 from storecredit.web.route_templates import RouteTemplates
+from storecredit.web.waiting_reads import WaitingReads
 
 
 def routes(*, serves_metrics: bool = True) -> list[Any]:
@@ -170,8 +171,9 @@ def create_app(
     """
     framework = framework or framework_for(parts.settings)
     _serve(framework, parts)
+    served = Direct(WaitingReads(framework, parts), parts, direct_routes())
     return Access(
-        HeadAsGet(Direct(framework, parts, direct_routes() if is_direct else {})),
+        HeadAsGet(served if is_direct else framework),
         parts.api_keys,
         parts.rate_limits,
         parts.settings,

@@ -1,6 +1,7 @@
 """`/api/v1`: what stores call with their API key. Parse, one call, one row of the envelope."""
 
 from datetime import UTC, datetime
+from functools import partial
 from typing import Annotated, Any, Final, assert_never
 from uuid import UUID
 
@@ -11,6 +12,7 @@ from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import FromQuery, JSONBody, PathParameter
 from litestar.types import HTTPScope
 from msgspec import UNSET
+from msgspec.structs import replace
 
 from storecredit.billing.generation_prices import OPTION_TEXT_MAX, OPTIONS_MAX
 from storecredit.generation.image_sources import refusal
@@ -158,7 +160,8 @@ async def create_generation(
     With `Prefer: wait=30` it answers when the generation has ended, or after so many seconds, and
     `generation` is what it is by then.
     """
-    return (await create(request.scope, parts, data)).response()
+    made = await create(request.scope, parts, data)
+    return (await made.later() if made.later is not None else made).response()
 
 
 async def create(scope: HTTPScope, parts: Parts, body: CreateBody) -> Success[GenerationCreated]:
@@ -195,7 +198,7 @@ async def create(scope: HTTPScope, parts: Parts, body: CreateBody) -> Success[Ge
     seconds = preferred_wait(visit_of(scope).sent)
     if seconds is None:
         return answer
-    return await after_waiting(scope, parts, account, answer, seconds)
+    return replace(answer, later=partial(after_waiting, scope, parts, account, answer, seconds))
 
 
 async def _price(parts: Parts, account_id: int, request_id: str, options: dict[str, str]) -> int:
@@ -237,7 +240,14 @@ async def get_generation(
 
     Until it has ended, Retry-After says when to look again; with `wait` it is not answered before.
     """
-    account_id = account_of(request.scope).id
+    return (await read_generation(request.scope, parts, session_id, wait or 0)).response()
+
+
+async def read_generation(
+    scope: HTTPScope, parts: Parts, session_id: str, wait_seconds: int
+) -> Success[Generation]:
+    """The whole of `get_generation`, without the framework."""
+    account_id = account_of(scope).id
     try:
         id_ = UUID(session_id)
     except ValueError:
@@ -246,14 +256,14 @@ async def get_generation(
             "found at /api/v1/generations?request_id=…"
         ) from None
     session = (
-        await waited(parts, visit_of(request.scope), account_id, id_, wait)
-        if wait
+        await waited(parts, visit_of(scope), account_id, id_, wait_seconds)
+        if wait_seconds
         else await parts.sessions.get(account_id, id_)
     )
     if session is None:
         raise not_found("generation")
-    view = generation_view(session, parts, link_base(request.scope, parts))
-    return Response(Envelope(view), headers=looking_again(session))
+    view = generation_view(session, parts, link_base(scope, parts))
+    return Success(view, headers=looking_again(session, visit_of(scope).waited_seconds))
 
 
 @get(

@@ -81,14 +81,10 @@ class Direct:
         route = self._routes.get((scope["method"], scope["path"]))
         if isinstance(route, DirectDoor):
             await self._enter(route, scope, receive, send)
-        elif (
-            route is None
-            or scope["query_string"]
-            or not _USUAL_HOST.fullmatch(visit_of(scope).sent.get(b"host") or "")
-        ):
+        elif route is None or scope["query_string"] or not has_usual_host(scope):
             await self._framework(scope, receive, send)
         elif route.body_type is None:
-            await _write(await self._call(route, scope), send)
+            await write(await self._call(route, scope), send)
         else:
             body = DirectBody(scope, receive, bytes_max=self._body_max_bytes)
             try:
@@ -96,14 +92,18 @@ class Direct:
             except (_Unusual, msgspec.MsgspecError, ValueError, RecursionError):
                 await self._framework(scope, body.given_back(), send)
             else:
-                await _write(await self._call(route, scope, decoded), send)
+                success = await self._call(route, scope, decoded)
+                if success.later is not None:
+                    del body, decoded  # megabytes, perhaps
+                    success = await success.later()
+                await write(success, send)
 
     async def _enter(
         self, route: DirectDoor, scope: HTTPScope, receive: Receive, send: Send
     ) -> None:
         answer = None
         body = DirectBody(scope, receive, bytes_max=self._body_max_bytes)
-        if _USUAL_HOST.fullmatch(visit_of(scope).sent.get(b"host") or ""):
+        if has_usual_host(scope):
             answer = await route.door(scope, self._parts, body)
         if answer is None:
             await self._framework(scope, body.given_back(), send)
@@ -140,7 +140,13 @@ class _BodyReader:
         return body
 
 
-async def _write(success: Success[Any], send: Send) -> None:
+def has_usual_host(scope: HTTPScope) -> bool:
+    """Whether the framework would take the Host header, as far as can be said without it."""
+    return _USUAL_HOST.fullmatch(visit_of(scope).sent.get(b"host") or "") is not None
+
+
+async def write(success: Success[Any], send: Send) -> None:
+    """Send an answer as it stands."""
     body = success.body()
     headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
     for name, value in success.headers.items():

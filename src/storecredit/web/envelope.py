@@ -3,7 +3,7 @@
 One table says which status belongs to which error code, another which exception is which error.
 """
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -45,6 +45,8 @@ class Success(msgspec.Struct, Generic[T], frozen=True):
     data: T
     status: int = 200
     headers: Mapping[str, str] = {}
+    later: "Callable[[], Awaitable[Success[T]]] | None" = None
+    """Gives what is answered in its place, and may take long: nothing of the body is to be kept."""
 
     def body(self) -> bytes:
         """The answer's body, JSON."""

@@ -1,6 +1,7 @@
 """Generations as a store sees them: made, one, a page of them."""
 
 from datetime import UTC, datetime
+from math import ceil
 from typing import Annotated, Final, Literal
 from uuid import UUID
 
@@ -94,14 +95,16 @@ def result_url(result_key: str | None, parts: Parts, base_url: str) -> str | Non
     return f"{base_url}/results/{token}"
 
 
-def looking_again(session: Session) -> dict[str, str]:
+def looking_again(session: Session, waited_seconds: float) -> dict[str, str]:
     """When to ask again for a generation that has not ended: after half of its age so far.
 
     Most take seconds and some minutes: who asks so learns of the end before half of the time has
-    passed again that it took, and asks about ten times in the first minute.
+    passed again that it took, and asks about ten times in the first minute. Who was kept waiting
+    as long as that may ask again at once.
     """
     if session.has_ended:
         return {}
     age = datetime.now(UTC) - session.created_at
     seconds = min(max(int(age.total_seconds() / 2), RETRY_MIN_SECONDS), RETRY_MAX_SECONDS)
-    return {"Retry-After": str(seconds)}
+    left = ceil(seconds - waited_seconds)
+    return {"Retry-After": str(left)} if left > 0 else {}

@@ -94,13 +94,15 @@ async def after_waiting(
     """The answer to a creation, once the generation has ended or the time is over.
 
     At once, as if nobody had asked to wait, where too many do, or the generation cannot be read:
-    that it was made is known. What it says of the credits is so at its end as well.
+    that it was made is known. Of one that failed the credits are back, and in the balance.
     """
     if not parts.endings.has_room:
         return made
     try:
         session = await waited(parts, visit_of(scope), account.id, made.data.session_id, seconds)
-        balance = (await parts.balances.read(account)).balance
+        balance = made.data.balance
+        if session is not None and session.credits_refunded:
+            balance = (await parts.balances.read(account)).balance
     except (DatabaseUnavailable, WaitingLineFull):
         return made
     if session is None:
