@@ -6,11 +6,14 @@ import type {
   TRPCDefaultErrorShape,
   TRPCMutationProcedure,
   TRPCQueryProcedure,
+  TRPCSubscriptionProcedure,
 } from '@trpc/server';
 
 type Call<Input, Output> = { input: Input; output: Output; meta: object };
 type Query<Input, Output> = TRPCQueryProcedure<Call<Input, Output>>;
 type Mutation<Input, Output> = TRPCMutationProcedure<Call<Input, Output>>;
+type Tracked<Output> = AsyncIterable<{ id: string; data: Output }>;
+type Subscription<Input, Output> = TRPCSubscriptionProcedure<Call<Input, Tracked<Output>>>;
 
 /** Credits of a balance that can be spent until a moment. */
 export interface Expiring {
@@ -121,7 +124,8 @@ export interface Stats {
  *   apart.
  * - PAYLOAD_TOO_LARGE (413): the body is too large.
  * - UNSUPPORTED_MEDIA_TYPE (415): the body is no JSON (FormData, a file).
- * - METHOD_NOT_SUPPORTED (405): a mutation was called as a query, or as a subscription.
+ * - METHOD_NOT_SUPPORTED (405): a mutation was called as a query, or what is no
+ *   subscription as one.
  * - INTERNAL_SERVER_ERROR (500): a mistake of ours, and in the log.
  * - SERVICE_UNAVAILABLE (503): not now: send it again with the same request id.
  */
@@ -172,11 +176,14 @@ export type AppRouter = TRPCBuiltRouter<
       }, GenerationQueued>;
       /**
        * One of the user's generations; another's is as absent as an unknown one.
+       * With `wait`, once it has ended, or after so many seconds as it is then.
        * - NOT_FOUND (404): the user has no such generation.
        */
       getById: Query<{
         /** A UUID. */
         sessionId: string;
+        /** Seconds to wait for its end; a whole number from 0 to 60. */
+        wait?: number | null | undefined;
       }, Generation>;
       /** The user's generations, newest first. */
       getHistory: Query<{
@@ -188,6 +195,16 @@ export type AppRouter = TRPCBuiltRouter<
       } | undefined, Array<Generation>>;
       /** How many generations the user has, by what became of them. */
       getStats: Query<void, Stats>;
+      /**
+       * One of the user's generations, once it has ended; then the subscription completes.
+       * - NOT_FOUND (404): the user has no such generation.
+       */
+      onEnd: Subscription<{
+        /** A UUID. */
+        sessionId: string;
+        /** The client's own: the last event it has had. */
+        lastEventId?: string | null | undefined;
+      }, Generation>;
     };
   }
 >;

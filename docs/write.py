@@ -95,7 +95,7 @@ def _procedure_row(path: str, procedure: Procedure[Any]) -> str:
     result = trpc_types.typed(trpc_types.result_of(procedure))
     words = _cell(trpc_types.told(procedure.run))
     errors = " ".join(f"`{code}`: {why}." for code, why in procedure.errors.items())
-    kind = procedure.kind.name.lower()
+    kind = procedure.kind.value
     return f"| `{path}` | {kind} | {input_} | `{result}` | {f'{words} {errors}'.strip()} |"
 
 

@@ -1,8 +1,8 @@
-// The eight procedures on a real @trpc/server, over data that it is given: what storecredit's
+// The nine procedures on a real @trpc/server, over data that it is given: what storecredit's
 // answers are held against. Reads one line of JSON from stdin, prints the port it listens on.
 
 import { createInterface } from 'node:readline';
-import { initTRPC, TRPCError } from '@trpc/server';
+import { initTRPC, tracked, TRPCError } from '@trpc/server';
 import { createHTTPServer } from '@trpc/server/adapters/standalone';
 import superjson from 'superjson';
 import { z } from 'zod';
@@ -15,7 +15,11 @@ const { token, batchMax, balance, transactions, packs, generations, stats } =
 // Not a development server: no stack in its errors.
 const t = initTRPC
   .context()
-  .create({ transformer: superjson, isDev: false, sse: { enabled: false } });
+  .create({
+    transformer: superjson,
+    isDev: false,
+    sse: { client: { reconnectAfterInactivityMs: 50_000 }, ping: { enabled: true, intervalMs: 20_000 } },
+  });
 
 const procedure = t.procedure.use(({ ctx, next }) => {
   if (ctx.authorization !== `Bearer ${token}`) {
@@ -31,6 +35,12 @@ const page = (most, otherwise) => ({
 
 const notFound = () =>
   new TRPCError({ code: 'NOT_FOUND', message: 'There is no such generation.' });
+
+const generationOf = ({ sessionId }) => {
+  const found = generations.find(({ id }) => id === sessionId.toLowerCase());
+  if (!found) throw notFound();
+  return found;
+};
 
 const router = t.router({
   watch: procedure.subscription(async function* () {}),
@@ -59,12 +69,15 @@ const router = t.router({
         status: 'queued',
         message: 'Your generation has been queued.',
       })),
-    getById: procedure.input(z.object({ sessionId: z.uuid() })).query(({ input }) => {
-      const wanted = input.sessionId.toLowerCase();
-      const found = generations.find((generation) => generation.id === wanted);
-      if (!found) throw notFound();
-      return found;
-    }),
+    getById: procedure
+      .input(z.object({ sessionId: z.uuid(), wait: z.number().int().min(0).max(60).nullish() }))
+      .query(({ input }) => generationOf(input)),
+    onEnd: procedure
+      .input(z.object({ sessionId: z.uuid(), lastEventId: z.string().nullish() }))
+      .subscription(async function* ({ input }) {
+        const found = generationOf(input);
+        if (input.lastEventId !== found.id) yield tracked(found.id, found);
+      }),
     getHistory: procedure
       .input(
         z

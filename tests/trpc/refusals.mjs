@@ -71,6 +71,7 @@ if (what === 'blocked') {
       'generation.getById': api.generation.getById.query({ sessionId: 'not looked at' }),
       'generation.getHistory': api.generation.getHistory.query(),
       'generation.getStats': api.generation.getStats.query(),
+      'generation.onEnd': subscribed('generation.onEnd', {}).then((error) => Promise.reject(error)),
     };
     const errors = Object.entries(calls).map(async ([path, call]) => [path, await errorOf(call)]);
     for (const [path, { data, message }] of await Promise.all(errors)) {
@@ -108,7 +109,7 @@ if (what === 'unserved') {
     asked = 0;
     const { data, message } = await subscribed(path, input);
     assert.deepEqual(data, { code: 'METHOD_NOT_SUPPORTED', httpStatus: 405 });
-    assert.match(message, /no subscriptions/);
+    assert.match(message, /no subscription/);
     assert.equal(asked, 1);
   }
 

@@ -101,6 +101,21 @@ export async function generations(url: string) {
   // @ts-expect-error there is no such code
   session.error_code === 'MODERATION_BLOKED';
 
+  await api.generation.getById.query({ sessionId, wait: 30 });
+  // @ts-expect-error a number of seconds
+  await api.generation.getById.query({ sessionId, wait: '30' });
+
+  api.generation.onEnd.subscribe(
+    { sessionId },
+    {
+      onData(ended) {
+        is<Equal<typeof ended, { id: string; data: Generation }>>();
+      },
+    },
+  );
+  // @ts-expect-error it is no query
+  await api.generation.onEnd.query({ sessionId });
+
   await api.generation.getHistory.query();
   await api.generation.getHistory.query({ status: 'failed' });
   // @ts-expect-error there is no such status

@@ -258,8 +258,9 @@ async def test_headers_that_answers_carry_are_documented(
 ) -> None:
     store = await operator.store(tier="tight", credits=1)
     create, balance = "/api/v1/generation/create", "/api/v1/credits/balance"
+    prefer = {"Prefer": "wait=0"}
     seen = [
-        ("post", create, await store.create("order-1")),
+        ("post", create, await store.create("order-1", headers=prefer)),
         ("post", create, await store.create("order-1")),
         ("get", balance, await store.get(balance)),
         ("get", balance, await store.get(balance, headers={"Authorization": ""})),
@@ -289,7 +290,8 @@ async def test_answers_have_exactly_the_documented_fields(
     document: dict[str, Any], store: StoreClient, operator: Operator, worker: WorkerStarter
 ) -> None:
     create = "/api/v1/generation/create"
-    created, replayed = await store.create("order-1"), await store.create("order-1")
+    prefer = {"Prefer": "wait=0"}
+    created, replayed = [await store.create("order-1", headers=prefer) for _ in range(2)]
     session_id = data_of(created, 201)["session_id"]
     async with worker():
         await store.ended(session_id)

@@ -15,9 +15,10 @@ import asyncpg
 import httpx
 
 from storecredit.web.procedures import ERRORS, PROCEDURES
-from storecredit.web.trpc_calls import Kind
+from storecredit.web.trpc_calls import METHODS, Kind
 from tests.fuzz_inputs import fuzz_inputs
 from tests.web.doors import IMAGE, Operator, StoreClient, bearer, error_of
+from tests.web.events import MEDIA_TYPE, events_of, refusal_in
 from tests.web.users import TRPC, UserClient, refusal_of, result_of, token_of, user_of
 
 AT_ONCE = 8
@@ -30,8 +31,12 @@ INPUTS: dict[str, dict[str, object]] = {
         "outfitImageUrl": IMAGE,
         "accessories": [{"type": "hat", "url": IMAGE}],
     },
-    "generation.getById": {"sessionId": "3f8a1f0e-2d5f-4c4e-9b62-1d4f6f0d9b11"},
+    "generation.getById": {"sessionId": "3f8a1f0e-2d5f-4c4e-9b62-1d4f6f0d9b11", "wait": 1},
     "generation.getHistory": {"limit": 1, "offset": 0, "status": "queued"},
+    "generation.onEnd": {
+        "sessionId": "3f8a1f0e-2d5f-4c4e-9b62-1d4f6f0d9b11",
+        "lastEventId": "x",
+    },
 }
 
 
@@ -50,6 +55,12 @@ def spoiled(input_: dict[str, object], text: str) -> Iterator[str]:
             yield json.dumps({"json": input_ | {"accessories": [item]}}).replace(mark, text)
 
 
+def _shapes_in(answer: httpx.Response) -> list[dict[str, Any]]:
+    """The errors that a subscription is told; it has none if the generation is not there."""
+    errors = [each for each in events_of(answer) if each.name == "serialized-error"]
+    return [{"error": json.loads(each.data)} for each in errors]
+
+
 async def send_all(user: UserClient, requests: Sequence[tuple[str, str, bytes]]) -> set[int]:
     """Send them, some at once; the statuses of the answers, each of which is of tRPC's form."""
     room = asyncio.Semaphore(AT_ONCE)
@@ -61,7 +72,8 @@ async def send_all(user: UserClient, requests: Sequence[tuple[str, str, bytes]])
             url, content = f"{url}{'&' if '?' in url else '?'}input={quote(body)}", b""
         async with room:
             answer = await user.http.request(method, url, headers=headers, content=content)
-        shapes = answer.json()
+        is_of_events = answer.headers["content-type"] == MEDIA_TYPE
+        shapes = _shapes_in(answer) if is_of_events else answer.json()
         for shape in shapes if isinstance(shapes, list) else [shapes]:
             assert set(shape) in ({"result"}, {"error"})
             if "error" in shape:
@@ -79,7 +91,7 @@ async def test_no_input_of_any_procedure_is_our_mistake(
     user: UserClient, admin: asyncpg.Connection
 ) -> None:
     requests = [
-        (procedure.kind.value, path, text.encode(errors="surrogatepass"))
+        (METHODS[procedure.kind][0], path, text.encode(errors="surrogatepass"))
         for path, procedure in PROCEDURES.items()
         for place, value in enumerate(fuzz_inputs(60))
         for text in [*spoiled(INPUTS.get(path, {}), value)][place % 3 :: 3]
@@ -99,8 +111,8 @@ async def test_no_request_of_another_form_is_our_mistake(user: UserClient) -> No
     texts = [text.encode(errors="surrogatepass") for text in fuzz_inputs(40)]
     paths = ("generation.getStats,credits.getPacks", "credits.getBalance", "generation.create")
     requests = [
-        (kind.value, f"{path}?batch={batch}", body)
-        for kind in Kind
+        (method, f"{path}?batch={batch}", body)
+        for method in ("GET", "POST")
         for path in paths
         for batch in ("1", "0")
         for text in texts
@@ -123,6 +135,9 @@ async def test_a_stores_key_opens_nothing_for_users_and_a_users_token_nothing_fo
 ) -> None:
     intruder = UserClient(api, user.user_id, store.api_key)
     for path, procedure in PROCEDURES.items():
+        if procedure.kind is Kind.SUBSCRIPTION:
+            assert refusal_in(await intruder.query(path))["data"]["code"] == "UNAUTHORIZED"
+            continue
         send = intruder.query if procedure.kind is Kind.QUERY else intruder.mutate
         refusal_of(await send(path), 401, "UNAUTHORIZED", path)
     assert await admin.fetchval("SELECT count(*) FROM users") == 0

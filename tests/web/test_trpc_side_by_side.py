@@ -2,7 +2,7 @@
 
 Compared are status, the headers `Content-Type`, `Allow` and `Vary`, and the JSON to the last value;
 of a stream every line to the byte, but for the numbers of its chunks and for which of several
-results comes first, if several calls are made. One thing is not copied: what the real one answers
+results comes first, if several calls are made; of a subscription every event. One thing is not copied: what the real one answers
 before it has come to a call is JSON called text/plain.
 """
 
@@ -24,6 +24,7 @@ from storecredit.ledger.owners import Account, Owner
 from storecredit.service import Service
 from storecredit.web.trpc_calls import BATCH_MAX
 from tests.web.doors import bearer
+from tests.web.events import MEDIA_TYPE, events_in
 from tests.web.node import reference, served
 from tests.web.trpc_requests import (
     BATCHES,
@@ -35,10 +36,12 @@ from tests.web.trpc_requests import (
     PATHS,
     READS,
     STREAMS,
+    SUBSCRIPTIONS,
     SUPERJSON,
     TX,
     WORK,
     Ask,
+    of_ended,
     streamed,
     text,
 )
@@ -75,6 +78,8 @@ def ask(port: int, asked: Ask, token: str) -> Answer:
             "allow": answer.headers["allow"],
             "vary": answer.headers["vary"],
         }
+        if type_ == MEDIA_TYPE:
+            return answer.status, seen_headers, list(events_in(seen))
         if "\n" in seen:
             seen_headers["transfer-encoding"] = answer.headers["transfer-encoding"]
             return answer.status, seen_headers, lines_of(seen)
@@ -118,6 +123,7 @@ class Pair:
     ours: int
     theirs: int
     token: str
+    ended: list[str]
 
     async def differences(self, asked: list[Ask]) -> list[tuple[str, Answer, Answer]]:
         found = []
@@ -159,7 +165,8 @@ async def pair(service: Service, api: httpx.AsyncClient) -> AsyncIterator[Pair]:
     data = await history_of(service, user)
     data |= {"token": user.token, "batchMax": BATCH_MAX}
     async with reference(data) as theirs, served(service) as ours:
-        yield Pair(ours, theirs, user.token)
+        ended = [each["id"] for each in data["generations"] if each["completed_at"] is not None]
+        yield Pair(ours, theirs, user.token, ended)
 
 
 async def test_the_same_answers_as_the_real_server(pair: Pair) -> None:
@@ -171,3 +178,9 @@ async def test_the_same_answers_as_the_real_server(pair: Pair) -> None:
 async def test_the_same_streams_as_the_real_server(pair: Pair) -> None:
     assert await pair.differences(STREAMS) == []
     assert await pair.differences([streamed(each) for each in WORK]) == []
+
+
+async def test_the_same_events_as_the_real_server(pair: Pair) -> None:
+    completed_and_failed = [each for it in pair.ended for each in of_ended(it)]
+    assert len(pair.ended) == 2
+    assert await pair.differences(SUBSCRIPTIONS + completed_and_failed) == []

@@ -4,53 +4,20 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
-from uuid import UUID
 
 import asyncpg
 import httpx
 import pytest
 
-from storecredit.generation.lifecycle import GenerationJob
-from storecredit.generation.sessions import Failure, FailureCode
-from storecredit.ledger.owners import Account, Owner
 from storecredit.service import Service
 from tests.web.checklist import UNKNOWN
 from tests.web.conftest import WorkerStarter
 from tests.web.doors import Operator, StoreClient, data_of, error_of
-
-WAIT_MAX_SECONDS = 30.0
-"""For what is to happen at once, and would otherwise not happen before a minute is over."""
+from tests.web.waits import WAIT_MAX_SECONDS, complete, fail, start, waiting
 
 
 def path(session_id: str) -> str:
     return f"/api/v1/generation/{session_id}"
-
-
-async def waiting(service: Service, count: int = 1) -> None:
-    """Until so many wait."""
-    async with asyncio.timeout(WAIT_MAX_SECONDS):
-        while service.parts.endings.waiters != count:  # noqa: ASYNC110  # no event tells it
-            await asyncio.sleep(0.005)
-
-
-async def job_of(service: Service, store: StoreClient, session_id: str) -> GenerationJob:
-    owner = Owner.store(UUID(store.store_id))
-    account_id = await service.parts.database.fetchval(
-        "SELECT account_of('store', $1)", UUID(store.store_id)
-    )
-    return GenerationJob(Account(account_id, owner), UUID(session_id), "any")
-
-
-async def complete(service: Service, store: StoreClient, session_id: str) -> None:
-    job = await job_of(service, store, session_id)
-    await service.parts.lifecycle.start(job)
-    assert await service.parts.lifecycle.complete(job, f"{job.account.owner.id}/{session_id}.png")
-
-
-async def fail(service: Service, store: StoreClient, session_id: str) -> None:
-    job = await job_of(service, store, session_id)
-    failure = Failure(FailureCode.IMAGE_UNREADABLE, "No picture.")
-    assert await service.parts.lifecycle.fail_and_refund(job, failure)
 
 
 @asynccontextmanager
@@ -105,9 +72,9 @@ async def test_when_the_time_is_over_it_is_told_as_it_is_then(
 ) -> None:
     session_id = await store.created()
     async with asked(service, store.get(path(session_id), wait=1)) as answer:
-        await service.parts.lifecycle.start(await job_of(service, store, session_id))
+        await start(service, store, session_id)
     assert data_of(await answer)["status"] == "processing"
-    assert (await answer).headers["retry-after"]
+    assert "retry-after" not in (await answer).headers, "it may be asked for again at once"
     assert data_of(await store.get(path(session_id), wait=0))["status"] == "processing"
 
 

@@ -118,6 +118,8 @@ BATCHES = [
     Ask(f"{TX},credits.getBalance?batch=1", input="{bad", signed_in=False),
     *(Ask(f"{TX},credits.getBalance?batch=1", input=it) for it in ("[]", "5", '""', "null", "1.5")),
     Ask(f"{TX}?batch=1", input="null"),
+    Ask("generation.onEnd?batch=1", input={"0": {"json": {"sessionId": ID}}}),
+    Ask(f"generation.onEnd,{BY_ID}?batch=1", input={"0": {"json": {"sessionId": ID}}}),
     Ask(f"{BY_ID},credits.getBalance?batch=1", input={"0": {"json": {"sessionId": ID}}}),
     Ask("credits.getBalance,nope?batch=1"),
     Ask("credits.getBalance,?batch=1"),
@@ -267,6 +269,7 @@ INPUTS = [
     *queries(BY_ID, *named("sessionId", ID.replace("-", ""), f"{{{ID}}}", f"urn:uuid:{ID}")),
     *queries(BY_ID, *named("sessionId", *(str(UUID(int=it)) for it in (0, 1, 2**128 - 1)))),
     *queries(BY_ID, *named("sessionId", f"{ID[:14]}9{ID[15:]}", f"{ID[:19]}c{ID[20:]}")),
+    *queries(BY_ID, *({"sessionId": ID, "wait": it} for it in (-1, 0, 1.5, 60, 61, "5", None))),
     *mutations(CREATE, None, [], {}, *named("modelImageUrl", None, 5, [])),
     *mutations(CREATE, *named("outfitImageUrl", None, 5, {})),
     *mutations(CREATE, *named("accessories", None, [], {}, "x", 5, [5], [None], [[]], [{}])),
@@ -295,6 +298,30 @@ _ONE_BY_ONE = [
     replace(each, path=f"{each.path}?batch=1", input=each.input and {"0": each.input})
     for each in READS
 ]
+ON_END = "generation.onEnd"
+SUBSCRIPTIONS = [
+    *queries(ON_END, None, {}, *named("sessionId", None, 5, "", "x", ID)),
+    *queries(ON_END, {"sessionId": ID, "lastEventId": 5}),
+    Ask(ON_END, input={"json": {"sessionId": ID}}, signed_in=False),
+    mutation(ON_END, {"sessionId": ID}),
+]
+"""None of which has anything to wait for."""
+
+
+def of_ended(session_id: str) -> list[Ask]:
+    """Subscriptions to the end of a generation that has ended."""
+    input_ = {"sessionId": session_id}
+    had = {"Last-Event-ID": session_id}
+    return [
+        *queries(ON_END, input_, {"sessionId": session_id.upper()}),
+        *queries(ON_END, input_ | {"lastEventId": session_id}, input_ | {"lastEventId": "x"}),
+        Ask(ON_END, input={"json": input_}, headers=had),
+        Ask(ON_END, input={"json": input_ | {"lastEventId": "x"}}, headers=had),
+        Ask(f"{ON_END}?lastEventId={session_id}", input={"json": input_}),
+        mutation(ON_END, input_),
+    ]
+
+
 STREAMS = [
     *map(streamed, BATCHES + _ONE_BY_ONE + PATHS + METHODS),
     *map(streamed, READS[:2]),

@@ -4,11 +4,12 @@ Hides how a caller is let in: the token names the user, and the user's first cal
 procedure makes the account. Everything is answered in tRPC's form.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
 from http import HTTPStatus
 from typing import Any, Final
 
+import msgspec
 from litestar import Request, head, route
 from litestar.di import NamedDependency
 from litestar.types import ASGIApp, HTTPScope, Receive, Scope, Send
@@ -22,10 +23,11 @@ from storecredit.web.bodies import DirectBody
 from storecredit.web.headers import RawHeaders, bearer_of
 from storecredit.web.links import link_base
 from storecredit.web.parts import Parts
-from storecredit.web.procedures import PROCEDURES, Caller
+from storecredit.web.procedures import PROCEDURES
 from storecredit.web.trpc import Streamed, answer
-from storecredit.web.trpc_calls import Asked, Unread, parameters_of
+from storecredit.web.trpc_calls import Asked, Kind, Unread, parameters_of
 from storecredit.web.trpc_errors import Answered, TrpcCode, TrpcError
+from storecredit.web.user_calls import Caller
 
 BLOCKED: Final = "This user is blocked. Nothing was done."
 PATHS: Final = ["/", "/{path:path}"]
@@ -72,21 +74,46 @@ Header = Callable[[str], str | None]
 async def _answered(
     scope: HTTPScope, header: Header, body: Callable[[], Awaitable[bytes]], parts: Parts
 ) -> ASGIApp:
+    parameters = parameters_of(scope["query_string"].decode("utf-8", "replace"))
+
     async def enter(paths: Sequence[str]) -> Callable[[str], Caller]:
-        return await _entered(scope, header("authorization"), parts, paths)
+        token = bearer_of(header("authorization"))
+        if token is None and any(PROCEDURES[path].kind is Kind.SUBSCRIPTION for path in paths):
+            token = _token_in(parameters)
+        return await _entered(scope, token, parts, paths)
 
     raw_path = scope["raw_path"].decode("latin-1").partition("?")[0]
     asked = Asked(
         method=scope["method"],
         path=raw_path.partition(f"{B2C}/")[2].removesuffix("/"),
-        parameters=parameters_of(scope["query_string"].decode("utf-8", "replace")),
+        parameters=parameters,
         request_ids=call_ids(visit_of(scope).request_id),
         content_type=header("content-type"),
         accept=header("accept"),
         trpc_accept=header("trpc-accept"),
+        last_event_id=_last_event_id(header, parameters),
         body=body,
     )
-    return _sending(await answer(asked, PROCEDURES, enter))
+    return _sending(await answer(asked, PROCEDURES, enter, visit_of(scope).left))
+
+
+def _last_event_id(header: Header, parameters: Mapping[str, str]) -> str | None:
+    """As an EventSource sends it, or one that cannot send headers."""
+    in_query = (parameters.get(name) for name in ("lastEventId", "Last-Event-Id"))
+    return next((it for it in (header("last-event-id"), *in_query) if it is not None), None)
+
+
+def _token_in(parameters: Mapping[str, str]) -> str | None:
+    """The token of an app whose EventSource sends no headers: the client's `connectionParams`."""
+    try:
+        sent = msgspec.json.decode(parameters.get("connectionParams", "null"), type=_Connection)
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        return None
+    return sent.token
+
+
+class _Connection(msgspec.Struct, frozen=True):
+    token: str | None = None
 
 
 def _sending(answered: Answered | Streamed) -> ASGIApp:
@@ -119,11 +146,10 @@ def _body(content: bytes, *, has_more: bool) -> HTTPResponseBodyEvent:
 
 
 async def _entered(
-    scope: HTTPScope, authorization: str | None, parts: Parts, paths: Sequence[str]
+    scope: HTTPScope, token: str | None, parts: Parts, paths: Sequence[str]
 ) -> Callable[[str], Caller]:
     """The caller of a request, for the call of each id."""
     telemetry.bind(procedures=",".join(paths))
-    token = bearer_of(authorization)
     user = await parts.tokens.user(token) if token else None
     if user is None:
         raise TrpcError(TrpcCode.UNAUTHORIZED, "Sign in: this needs a valid token.")
@@ -137,6 +163,6 @@ async def _entered(
 
     def caller(request_id: str) -> Caller:
         telemetry.bind(request_id=request_id)
-        return Caller(account, request_id, parts, base_url)
+        return Caller(account, request_id, parts, base_url, visit_of(scope))
 
     return caller

@@ -18,13 +18,15 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.openapi.config import OpenAPIConfig
 from litestar.openapi.spec import Components, SecurityScheme, Tag
 
+from storecredit.generation.endings import WAIT_MAX_SECONDS
 from storecredit.ledger.outcomes import StoreMovementType
 from storecredit.web import procedure_views
-from storecredit.web.access import KEYED_PATHS, MOVED_BELOW
+from storecredit.web.access import CREATE_PATH, KEYED_PATHS, MOVED_BELOW
 from storecredit.web.envelope import ErrorCode
 from storecredit.web.faults import missing, unknown_name
 from storecredit.web.openapi import EXAMPLE, error_example
 from storecredit.web.parts import Parts
+from storecredit.web.waiting import PREFER_MAX
 
 PATH: Final = "/api/openapi.json"
 MEDIA_TYPE: Final = "application/vnd.oai.openapi+json"
@@ -54,6 +56,15 @@ _IDEMPOTENCY_KEY: Final = {
     "description": "Takes the place of X-Request-Id. What it names is done once, however often it "
     "is sent.",
     "schema": {"type": "string", "minLength": 1, "maxLength": 200},
+}
+_PREFER: Final = {
+    "name": "Prefer",
+    "in": "header",
+    "description": "`wait=30` (RFC 7240): answer when the generation has ended, or after so many "
+    f"seconds, at most {WAIT_MAX_SECONDS}; `wait` alone: after so many. Other preferences are "
+    "passed over.",
+    "schema": {"type": "string", "maxLength": PREFER_MAX},
+    "example": "wait=30",
 }
 
 
@@ -87,6 +98,7 @@ _ANSWER_HEADERS: Final = {
         "`true`: this request was answered before; nothing new is done."
     ),
     "X-Credits-Remaining": _header("The balance of whose credits they are.", "integer"),
+    "Preference-Applied": _header("`wait=30`: it was waited for, so long at most."),
     "Location": _header("The address of what was made (a URI reference: RFC 9110, 10.2.2)."),
     "X-Next-Cursor": _header("Of a page of CSV: `next_cursor`, which CSV has no place for."),
     "Content-Disposition": _header("Of a whole file: its name."),
@@ -123,8 +135,8 @@ _BALANCE_KNOWN: Final = {
 }
 """The answers that say how many credits are left, by operation."""
 _OF_ANSWER: Final = {
-    ("createGeneration", "200"): ("Location",),
-    ("createGeneration", "201"): ("Location",),
+    ("createGeneration", "200"): ("Location", "Preference-Applied"),
+    ("createGeneration", "201"): ("Location", "Preference-Applied"),
     ("createHold", "200"): ("Location",),
     ("createHold", "201"): ("Location",),
     ("createUserHold", "200"): ("Location",),
@@ -276,6 +288,8 @@ def _add_parameters(path: str, method: str, operation: dict[str, Any]) -> None:
             parameter["description"] = _PARAMETERS[parameter["name"]]
     if method == "POST" and (path in KEYED_PATHS or path.startswith(MOVED_BELOW)):
         parameters.append(_IDEMPOTENCY_KEY)
+    if path == CREATE_PATH:
+        parameters.append(_PREFER)
     parameters.append(_REQUEST_ID)
 
 

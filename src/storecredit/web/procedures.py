@@ -5,38 +5,29 @@ results are the app's; it is `trpc.py` that knows how they travel.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Final, assert_never
+from typing import Final, assert_never
 from uuid import UUID, uuid5
 
 from msgspec import UNSET
 
 from storecredit.billing import checkouts
+from storecredit.generation.endings import WAIT_MAX_SECONDS
 from storecredit.generation.image_forms import READABLE
-from storecredit.generation.image_sources import refusal
-from storecredit.generation.lifecycle import (
-    Created,
-    GenerationInput,
-    InsufficientCredits,
-    Replayed,
-    RequestConflict,
-)
-from storecredit.generation.sessions import Session, SessionStatus
+from storecredit.generation.sessions import SessionStatus
 from storecredit.ledger.credits import Movement
 from storecredit.ledger.outcomes import MovementType
-from storecredit.ledger.owners import Account, Owner
-from storecredit.web.b2b import IMAGES_MAX, METADATA_TEXT_MAX
-from storecredit.web.generation_options import OptionsRefused, price_of
-from storecredit.web.generation_views import result_url
-from storecredit.web.parts import Parts
+from storecredit.web.generation_procedures import (
+    create_generation,
+    get_generation,
+    get_history,
+    get_stats,
+    on_end,
+)
 from storecredit.web.procedure_views import (
     BalanceView,
     Checkout,
     ExpiringView,
-    GenerationQueued,
-    GenerationView,
     PackView,
-    StatsView,
     TransactionView,
     shown_to_users,
 )
@@ -54,6 +45,7 @@ from storecredit.web.trpc_inputs import (
     string,
     uuid,
 )
+from storecredit.web.user_calls import Caller, conflict
 
 TRANSACTIONS_MAX: Final = 100
 TRANSACTIONS_DEFAULT: Final = 50
@@ -72,21 +64,6 @@ TAKING: Final = frozenset(
 """The movements that take credits: the app shows their amounts below zero."""
 NEUTRAL: Final = frozenset({MovementType.CAPTURE, MovementType.ROLLOVER, MovementType.REISSUE})
 """The movements that leave the balance as it is: the app shows their amounts as 0."""
-
-
-@dataclass(frozen=True, slots=True)
-class Caller:
-    """Who calls, under which request id, and what there is to answer with."""
-
-    account: Account
-    request_id: str
-    parts: Parts
-    link_base: str
-
-    @property
-    def owner(self) -> Owner:
-        """Whose the account is."""
-        return self.account.owner
 
 
 def _signed(movement: Movement) -> int:
@@ -146,7 +123,7 @@ async def purchase(caller: Caller, asked: dict[str, str]) -> Checkout:
         case checkouts.NotOnSale(message):
             raise bad_request(message)
         case checkouts.RequestConflict():
-            raise _conflict("Nothing was sold")
+            raise conflict("Nothing was sold")
         case checkouts.BillingOff():
             raise TrpcError(
                 TrpcCode.PRECONDITION_FAILED, "Purchases are off: no payment provider is set up."
@@ -157,121 +134,8 @@ async def purchase(caller: Caller, asked: dict[str, str]) -> Checkout:
             assert_never(outcome)
 
 
-async def create_generation(caller: Caller, asked: dict[str, Any]) -> GenerationQueued:
-    """Take what it costs and queue the generation; the request id makes a retry safe."""
-    images = _images(asked)
-    _check_images(images, caller.parts)
-    options: dict[str, str] = asked["options"] or {}
-    credits = await _price(caller, options)
-    outcome = await caller.parts.lifecycle.create(
-        caller.account,
-        caller.request_id,
-        GenerationInput(tuple(images.values()), options=options or UNSET),
-        _accessory_types(asked),
-        credits,
-    )
-    match outcome:
-        case Created(session_id) | Replayed(session_id):
-            return GenerationQueued(session_id)
-        case InsufficientCredits(balance, required):
-            raise TrpcError(
-                TrpcCode.PAYMENT_REQUIRED,
-                f"Insufficient credits: you have {balance}, and this needs {required}.",
-            )
-        case RequestConflict():
-            raise _conflict("Nothing was charged")
-        case _:
-            assert_never(outcome)
-
-
-async def _price(caller: Caller, options: dict[str, str]) -> int:
-    priced = await price_of(caller.parts, caller.account.id, caller.request_id, options)
-    if isinstance(priced, OptionsRefused):
-        wrong = " ".join(f"{fault.key}: {fault.message}" for fault in priced.faults)
-        raise bad_request(f"{wrong} Nothing was charged.")
-    return priced
-
-
-def _conflict(effect: str) -> TrpcError:
-    return TrpcError(
-        TrpcCode.CONFLICT,
-        f"This request id was used for another request. {effect}; send a new id.",
-    )
-
-
-def _images(asked: dict[str, Any]) -> dict[str, str]:
-    """The image URLs by where they stood in the input: model, outfit, accessories."""
-    outfit = asked["outfitImageUrl"]
-    return (
-        {"modelImageUrl": asked["modelImageUrl"]}
-        | ({} if outfit is None else {"outfitImageUrl": outfit})
-        | {
-            f"accessories[{place}].url": accessory["url"]
-            for place, accessory in enumerate(asked["accessories"] or ())
-        }
-    )
-
-
-def _check_images(images: dict[str, str], parts: Parts) -> None:
-    if len(images) > IMAGES_MAX:
-        raise bad_request(f"More than {IMAGES_MAX} images. Nothing was charged.")
-    for name, url in images.items():
-        reason = refusal(
-            url,
-            allow_private_hosts=parts.settings.allow_private_hosts,
-            max_bytes=parts.settings.image_max_bytes,
-        )
-        if reason is not None:
-            raise bad_request(f"{name} {reason} Nothing was charged.")
-
-
-def _accessory_types(asked: dict[str, Any]) -> dict[str, str] | None:
-    """What the accessories are, kept with the session."""
-    types = [accessory["type"] for accessory in asked["accessories"] or ()]
-    if any(len(type_) > METADATA_TEXT_MAX for type_ in types):
-        raise bad_request(f"An accessory's type is longer than {METADATA_TEXT_MAX} characters.")
-    return {f"accessory_{number}": type_ for number, type_ in enumerate(types, start=1)} or None
-
-
-async def get_generation(caller: Caller, asked: dict[str, str]) -> GenerationView:
-    """One of the user's generations; another's is as absent as an unknown one."""
-    session = await caller.parts.sessions.get(caller.account.id, UUID(asked["sessionId"]))
-    if session is None:
-        raise TrpcError(TrpcCode.NOT_FOUND, "There is no such generation.")
-    return _generation(session, caller)
-
-
-async def get_history(caller: Caller, asked: dict[str, Any]) -> list[GenerationView]:
-    """The user's generations, newest first."""
-    sessions = await caller.parts.sessions.history(
-        caller.account.id,
-        status=None if asked["status"] is None else SessionStatus(asked["status"]),
-        limit=asked["limit"],
-        offset=asked["offset"],
-    )
-    return [_generation(session, caller) for session in sessions]
-
-
-def _generation(session: Session, caller: Caller) -> GenerationView:
-    return GenerationView(
-        id=session.session_id,
-        status=session.status,
-        result_url=result_url(session.result_key, caller.parts, caller.link_base),
-        error_code=session.error_code,
-        error_message=session.error_message,
-        created_at=session.created_at,
-        started_at=session.started_at,
-        completed_at=session.completed_at,
-    )
-
-
-async def get_stats(caller: Caller, _input: None) -> StatsView:
-    """How many generations the user has, by what became of them."""
-    stats = await caller.parts.sessions.stats(caller.account.id)
-    return StatsView(stats.total, stats.completed, stats.active, stats.failed)
-
-
 IMAGE: Final = about(f"a {READABLE} image, as https, http or data URL", string)
+NO_SUCH_GENERATION: Final = {TrpcCode.NOT_FOUND: "the user has no such generation"}
 USED_ID: Final = "the request id was used for another request; nothing was done"
 
 ERRORS: Final[Mapping[TrpcCode, str]] = {
@@ -283,7 +147,8 @@ ERRORS: Final[Mapping[TrpcCode, str]] = {
     TrpcCode.NOT_FOUND: "there is no such procedure, or the service cannot tell users apart",
     TrpcCode.PAYLOAD_TOO_LARGE: "the body is too large",
     TrpcCode.UNSUPPORTED_MEDIA_TYPE: "the body is no JSON (FormData, a file)",
-    TrpcCode.METHOD_NOT_SUPPORTED: "a mutation was called as a query, or as a subscription",
+    TrpcCode.METHOD_NOT_SUPPORTED: "a mutation was called as a query, or what is no "
+    "subscription as one",
     TrpcCode.INTERNAL_SERVER_ERROR: "a mistake of ours, and in the log",
     TrpcCode.SERVICE_UNAVAILABLE: "not now: send it again with the same request id",
 }
@@ -329,8 +194,11 @@ PROCEDURES: Final[Mapping[str, Procedure[Caller]]] = {
     "generation.getById": Procedure(
         Kind.QUERY,
         get_generation,
-        fields(sessionId=uuid),
-        {TrpcCode.NOT_FOUND: "the user has no such generation"},
+        fields(
+            sessionId=uuid,
+            wait=maybe(about("seconds to wait for its end", integer(0, WAIT_MAX_SECONDS))),
+        ),
+        NO_SUCH_GENERATION,
     ),
     "generation.getHistory": Procedure(
         Kind.QUERY,
@@ -345,6 +213,15 @@ PROCEDURES: Final[Mapping[str, Procedure[Caller]]] = {
         ),
     ),
     "generation.getStats": Procedure(Kind.QUERY, get_stats),
+    "generation.onEnd": Procedure(
+        Kind.SUBSCRIPTION,
+        on_end,
+        fields(
+            sessionId=uuid,
+            lastEventId=maybe(about("the client's own: the last event it has had", string)),
+        ),
+        NO_SUCH_GENERATION,
+    ),
 }
 """Every procedure: its kind, what its input must be (None: none is looked at), what it does, and
 the errors of its own. The published types and the page about them are made of this table."""

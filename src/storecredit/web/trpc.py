@@ -11,8 +11,9 @@ Hides how calls stand in a request and their answers in the response:
 The status is that of all calls if they agree, else 207. What is wrong with one call is its own
 answer; what is wrong with the request as a whole is a single error, no array. A batch that asks for
 a stream (`trpc-accept: application/jsonl`) gets each result as it ends, see `trpc_stream.py`; the
-status is 200 then, as it is sent before anything has ended. Promises that input is not looked at
-before the caller is known, and that nothing is called for a subscription: there are none.
+status is 200 then, as it is sent before anything has ended. A subscription is answered with events,
+see `trpc_events.py`. Promises that input is not looked at before the caller is known, and that
+nothing is called for an EventSource that asks for what is no subscription.
 """
 
 import asyncio
@@ -23,7 +24,7 @@ from typing import Final, TypeVar
 
 import msgspec
 
-from storecredit.web import superjson, trpc_stream
+from storecredit.web import superjson, trpc_events, trpc_stream
 from storecredit.web.headers import RawHeaders, lowered
 from storecredit.web.superjson import UNDEFINED
 from storecredit.web.trpc_calls import (
@@ -35,8 +36,11 @@ from storecredit.web.trpc_calls import (
     calls_of,
     inputs_of,
     request_id_of,
+    subscribed_to,
 )
 from storecredit.web.trpc_errors import (
+    EVENTS,
+    EVENTS_HEADERS,
     JSON,
     VARY,
     Answered,
@@ -47,9 +51,8 @@ from storecredit.web.trpc_errors import (
 )
 from storecredit.web.trpc_inputs import checked
 
-NO_SUBSCRIPTIONS: Final = (
-    "There are no subscriptions here: call this procedure as a query or a mutation. "
-    "Nothing was done."
+NO_SUBSCRIPTION: Final = (
+    "This is no subscription: call it as a query or a mutation, if it is there. Nothing was done."
 )
 
 T = TypeVar("T")
@@ -63,10 +66,11 @@ class Streamed:
 
     parts: AsyncGenerator[bytes]
     headers: Mapping[str, str]
+    media_type: str = JSON
 
     def raw_headers(self) -> RawHeaders:
         """All of the headers."""
-        return lowered({"Content-Type": JSON} | VARY | dict(self.headers))
+        return lowered({"Content-Type": self.media_type} | VARY | dict(self.headers))
 
 
 Enter = Callable[[Sequence[str]], Awaitable[Callable[[str], C]]]
@@ -76,20 +80,28 @@ Make = Callable[[Call[C]], Awaitable[object]]
 
 
 async def answer(
-    asked: Asked, procedures: Mapping[str, Procedure[C]], enter: Enter[C]
+    asked: Asked,
+    procedures: Mapping[str, Procedure[C]],
+    enter: Enter[C],
+    left: "Callable[[], asyncio.Future[None]]",
 ) -> Answered | Streamed:
     """Make every call of a request.
 
     `enter` is awaited once, if there is anything to call. What it raises is the answer of every
-    call, what a procedure raises that of its own. Raises Unread, before anything is called.
+    call, what a procedure raises that of its own. What `left` gives is done when the client of a
+    subscription has gone away. Raises Unread, before anything is called.
     """
-    if asked.is_subscription:
-        error = TrpcError(TrpcCode.METHOD_NOT_SUPPORTED, NO_SUBSCRIPTIONS)
-        return refused(error, accept=asked.accept)
     try:
         calls = calls_of(asked, procedures)
     except TrpcError as error:
         return refused(error, accept=asked.accept)
+    subscribed = subscribed_to(calls)
+    if subscribed is not None:
+        make = await _entered(asked, calls, enter)
+        return Streamed(trpc_events.events(subscribed, make, left()), EVENTS_HEADERS, EVENTS)
+    if asked.is_subscription:
+        none = TrpcError(TrpcCode.METHOD_NOT_SUPPORTED, NO_SUBSCRIPTION)
+        return refused(none, accept=asked.accept)
     allow = allowed(calls, procedures)
     headers = {"Allow": allow} if allow else {}
     make = await _entered(asked, calls, enter)

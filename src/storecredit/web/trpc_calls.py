@@ -26,15 +26,23 @@ C = TypeVar("C")
 """What a procedure is called with besides its input."""
 
 
+GET: Final = "GET"
+
+
 class Kind(Enum):
-    """Whether a procedure changes something; the value is the method it is called with."""
+    """Whether a procedure changes something, and whether its result is sent as events."""
 
-    QUERY = "GET"
-    MUTATION = "POST"
+    QUERY = "query"
+    MUTATION = "mutation"
+    SUBSCRIPTION = "subscription"
 
 
-METHODS: Final = {Kind.QUERY: ("GET", "POST"), Kind.MUTATION: ("POST",)}
-"""A query may come as POST as well, with its input in the body (the client's methodOverride)."""
+METHODS: Final = {
+    Kind.QUERY: (GET, "POST"),
+    Kind.MUTATION: ("POST",),
+    Kind.SUBSCRIPTION: (GET, "POST"),
+}
+"""What is no mutation may come as POST as well, its input in the body (methodOverride)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +50,8 @@ class Procedure(Generic[C]):
     """What can be called, what its input must be (None: it takes none), and what it does.
 
     `errors` are those of its own, each with what it means. What it gives is what `run` says that it
-    returns, what it is for is what `run` says of itself.
+    returns, what it is for is what `run` says of itself. That of a subscription gives the one event
+    it has, a `Tracked`, or None where the app has had it.
     """
 
     kind: Kind
@@ -60,7 +69,8 @@ class Asked:
     """A request. `path` is what follows the address of the door, percent-encoded as it came.
 
     `parameters` are those of its query, `request_ids` those that were sent: one for each call, or
-    one for the request. `body` may raise Unread.
+    one for the request. `last_event_id` names the last event that a subscription's client has had.
+    `body` may raise Unread.
     """
 
     method: str
@@ -70,6 +80,7 @@ class Asked:
     content_type: str | None
     accept: str | None
     trpc_accept: str | None
+    last_event_id: str | None
     body: Callable[[], Awaitable[bytes]]
 
     @property
@@ -106,13 +117,13 @@ class Call(Generic[C]):
 
 def calls_of(asked: Asked, procedures: Mapping[str, Procedure[C]]) -> list[Call[C]]:
     """The calls of a request. Raises TrpcError for what is wrong with it as a whole."""
-    if asked.method != Kind.QUERY.value:
+    if asked.method != GET:
         _check_content_type(asked.content_type)
     path = _decoded(asked.path)
     paths = path.split(",", BATCH_MAX) if asked.is_batch else [path]
     if len(paths) > BATCH_MAX:
         raise bad_request("Batch call exceeds maximum size")
-    kinds = [procedures[path].kind.name.lower() for path in paths if path in procedures]
+    kinds = [procedures[path].kind.value for path in paths if path in procedures]
     if len(set(kinds)) > 1:
         mixed = ", ".join(dict.fromkeys(kinds))
         raise bad_request(f"Cannot mix procedure types in call: {mixed}")
@@ -124,20 +135,22 @@ def calls_of(asked: Asked, procedures: Mapping[str, Procedure[C]]) -> list[Call[
             "each call, or one for all of them. Nothing was done."
         )
     return [
-        Call(index, path, _target(path, procedures.get(path), asked.method))
+        Call(index, path, _target(path, procedures.get(path), asked))
         for index, path in enumerate(paths)
     ]
 
 
-def _target(path: str, procedure: Procedure[C] | None, method: str) -> Procedure[C] | TrpcError:
+def _target(path: str, procedure: Procedure[C] | None, asked: Asked) -> Procedure[C] | TrpcError:
     if procedure is None:
         return TrpcError(TrpcCode.NOT_FOUND, f'No procedure found on path "{path}"')
-    if method not in METHODS[procedure.kind]:
-        kind = procedure.kind.name.lower()
+    if asked.method not in METHODS[procedure.kind]:
         return TrpcError(
             TrpcCode.METHOD_NOT_SUPPORTED,
-            f'Unsupported {method}-request to {kind} procedure at path "{path}"',
+            f"Unsupported {asked.method}-request to {procedure.kind.value} procedure at path "
+            f'"{path}"',
         )
+    if procedure.kind is Kind.SUBSCRIPTION and asked.is_batch:
+        return bad_request("Cannot batch subscription calls")
     return procedure
 
 
@@ -147,7 +160,10 @@ def allowed(calls: Sequence[Call[C]], procedures: Mapping[str, Procedure[C]]) ->
     They are for the `Allow` header, which a 405 must have (RFC 9110, 15.5.6).
     """
     for call in calls:
-        if isinstance(call.target, TrpcError) and call.path in procedures:
+        is_other_method = (
+            isinstance(call.target, TrpcError) and call.target.code is TrpcCode.METHOD_NOT_SUPPORTED
+        )
+        if is_other_method and call.path in procedures:
             return ", ".join(METHODS[procedures[call.path].kind])
     return None
 
@@ -170,7 +186,7 @@ async def inputs_of(asked: Asked, calls: Sequence[Call[C]]) -> Mapping[int, Any]
     """The input of each call that has one. Raises NotSuperjson, TrpcError, Failure."""
     if not any(isinstance(it.target, Procedure) and it.target.input for it in calls):
         return {}
-    if asked.method == Kind.QUERY.value:
+    if asked.method == GET:
         text: str | bytes = asked.parameters.get("input", "")
     else:
         text = await asked.body()
@@ -183,11 +199,26 @@ async def inputs_of(asked: Asked, calls: Sequence[Call[C]]) -> Mapping[int, Any]
     except RecursionError:
         raise bad_request("The input is nested too deeply.") from None
     if not asked.is_batch:
-        return {0: superjson.deserialize(content)}
+        value = superjson.deserialize(content)
+        return {0: _resumed(value, asked) if subscribed_to(calls) else value}
     if not isinstance(content, dict):
         raise bad_request('"input" needs to be an object when doing a batch call')
     places = ((call.index, str(call.index)) for call in calls)
     return {index: superjson.deserialize(content[key]) for index, key in places if key in content}
+
+
+def subscribed_to(calls: Sequence[Call[C]]) -> Call[C] | None:
+    """The call that is answered with events, if it is one; it stands alone in its request."""
+    target = calls[0].target if len(calls) == 1 else None
+    is_one = isinstance(target, Procedure) and target.kind is Kind.SUBSCRIPTION
+    return calls[0] if is_one else None
+
+
+def _resumed(value: Any, asked: Asked) -> Any:
+    """The input with the last event that was had; what a header says of it is newer."""
+    if asked.last_event_id and isinstance(value, dict):
+        return value | {"lastEventId": asked.last_event_id}
+    return value
 
 
 def _check_content_type(content_type: str | None) -> None:

@@ -124,8 +124,20 @@ def refused(
         body = msgspec.json.encode(error.shape())
         return Answered(error.status, body, headers=headers or {})
     content = msgspec.json.encode(superjson.serialize(error.content()))
-    events = b"event: connected\ndata: {}\n\n\nevent: serialized-error\ndata: %b\n\n\n" % content
+    events = CONNECTED + event("serialized-error", content)
     return Answered(HTTPStatus.OK, events, EVENTS, EVENTS_HEADERS)
+
+
+def event(name: str, data: bytes = b"") -> bytes:
+    """An event of a subscription's answer; one without a line of data would be none."""
+    return b"event: %b\ndata: %b\n\n\n" % (name.encode(), data)
+
+
+SILENCE_MAX_SECONDS: Final = 50
+"""After so long without an event the client of a subscription connects anew."""
+CONNECTED: Final = event(
+    "connected", msgspec.json.encode({"reconnectAfterInactivityMs": SILENCE_MAX_SECONDS * 1000})
+)
 
 
 def subscribes(accept: str | None) -> bool:

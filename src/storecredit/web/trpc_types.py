@@ -8,13 +8,14 @@ exports so that routers can be declared (`src/@trpc/server/index.ts`).
 from collections.abc import Iterable, Iterator, Mapping
 from inspect import getdoc
 from textwrap import indent
-from typing import Any, Final, get_type_hints
+from typing import Any, Final, get_args, get_origin, get_type_hints
 
 from msgspec import NODEFAULT, inspect
 
 from storecredit.web.procedures import ERRORS, PROCEDURES
 from storecredit.web.trpc_calls import Kind, Procedure
 from storecredit.web.trpc_errors import STATUS_AND_NUMBER, TrpcCode
+from storecredit.web.trpc_events import Tracked
 from storecredit.web.typescript import INDENT, Field, commented, object_type, union_type
 
 HEAD: Final = """\
@@ -26,11 +27,14 @@ import type {
   TRPCDefaultErrorShape,
   TRPCMutationProcedure,
   TRPCQueryProcedure,
+  TRPCSubscriptionProcedure,
 } from '@trpc/server';
 
 type Call<Input, Output> = { input: Input; output: Output; meta: object };
 type Query<Input, Output> = TRPCQueryProcedure<Call<Input, Output>>;
 type Mutation<Input, Output> = TRPCMutationProcedure<Call<Input, Output>>;
+type Tracked<Output> = AsyncIterable<{ id: string; data: Output }>;
+type Subscription<Input, Output> = TRPCSubscriptionProcedure<Call<Input, Tracked<Output>>>;
 
 """
 TAIL: Final = "\nexport {};\n"
@@ -63,8 +67,11 @@ def module() -> str:
 
 
 def result_of(procedure: Procedure[Any]) -> inspect.Type:
-    """What a procedure gives, as its function says."""
-    return inspect.type_info(get_type_hints(procedure.run)["return"])
+    """What a procedure gives, as its function says; of a subscription, what its event holds."""
+    given = get_type_hints(procedure.run)["return"]
+    if procedure.kind is Kind.SUBSCRIPTION:
+        [given] = [get_args(each)[0] for each in get_args(given) if get_origin(each) is Tracked]
+    return inspect.type_info(given)
 
 
 def results() -> Iterator[tuple[str, str, list[str]]]:
@@ -133,7 +140,7 @@ def _may_be_unset(field: inspect.Field) -> bool:
 
 
 def _field(name: str, procedure: Procedure[Any]) -> Field:
-    kind = {Kind.QUERY: "Query", Kind.MUTATION: "Mutation"}[procedure.kind]
+    kind = procedure.kind.value.capitalize()
     input_ = "void" if procedure.input is None else procedure.input.type
     call = f"{kind}<{input_}, {typed(result_of(procedure))}>"
     return Field(name, call, [*told(procedure.run), *_refusals(procedure.errors)])
