@@ -43,7 +43,6 @@ const generationOf = ({ sessionId }) => {
 };
 
 const router = t.router({
-  watch: procedure.subscription(async function* () {}),
   credits: t.router({
     getBalance: procedure.query(() => balance),
     getTransactions: procedure

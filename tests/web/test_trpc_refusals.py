@@ -1,7 +1,6 @@
 """What `/api/trpc` does not serve is refused in a form the client reads, and nothing is done."""
 
 import asyncpg
-import httpx
 import pytest
 
 from storecredit.postgres.pool import Database
@@ -10,11 +9,11 @@ from storecredit.settings import Settings
 from storecredit.web.procedures import PROCEDURES
 from storecredit.web.trpc_calls import Kind
 from tests.web.conftest import LogStream
-from tests.web.doors import IMAGE, bearer
+from tests.web.doors import IMAGE
 from tests.web.events import refusal_in
-from tests.web.node import reference, run_script, served
+from tests.web.node import run_script, served
 from tests.web.table_rows import Rows
-from tests.web.users import TRPC, UserClient, refusal_of, user_of
+from tests.web.users import TRPC, UserClient, refusal_of
 
 CREATE = "generation.create"
 EVENTS = "text/event-stream"
@@ -50,27 +49,6 @@ async def test_who_asks_for_no_events_asks_for_no_subscription(
     answer = await user.query("credits.getPacks", headers={"Accept": accept})
     assert answer.status_code == 200
     assert answer.headers["content-type"] == "application/json"
-
-
-async def test_it_is_the_form_of_the_real_server(service: Service, api: httpx.AsyncClient) -> None:
-    user = user_of(api)
-    headers = bearer(user.token) | {"Accept": EVENTS}
-    async with (
-        reference({"token": user.token}) as theirs,
-        served(service) as ours,
-        httpx.AsyncClient(headers=headers) as client,
-    ):
-        answers = [
-            await client.get(f"http://127.0.0.1:{port}{TRPC}/watch") for port in (ours, theirs)
-        ]
-    (our_error, their_error) = map(refusal_in, answers)
-    assert isinstance(their_error["data"], dict)
-    assert their_error["data"].pop("path") == "watch", "here it is said to the whole request"
-    assert our_error.pop("message")
-    assert their_error.pop("message")
-    assert our_error == their_error
-    for name in ("vary", "x-accel-buffering"):
-        assert answers[0].headers[name] == answers[1].headers[name]
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,8 @@
 
 Compared are status, the headers `Content-Type`, `Allow` and `Vary`, and the JSON to the last value;
 of a stream every line to the byte, but for the numbers of its chunks and for which of several
-results comes first, if several calls are made; of a subscription every event. One thing is not copied: what the real one answers
-before it has come to a call is JSON called text/plain.
+results comes first, if several calls are made; of a subscription every event. One thing is not
+copied: what the real one answers before it has come to a call is JSON called text/plain.
 """
 
 import asyncio
@@ -51,6 +51,8 @@ MADE = re.compile(r'"(sessionId|checkoutUrl|transactionId)":"[^"]*"')
 LINK = re.compile(r'"result_url":"[^"]*"')
 MESSAGE = re.compile(r'"message":"(?:[^"\\]|\\.)+"')
 
+OF_EVENTS = ("cache-control", "x-accel-buffering")
+
 SLIP = "text/plain;charset=UTF-8"
 
 Answer = tuple[int, dict[str, str | None], object]
@@ -79,6 +81,7 @@ def ask(port: int, asked: Ask, token: str) -> Answer:
             "vary": answer.headers["vary"],
         }
         if type_ == MEDIA_TYPE:
+            seen_headers |= {name: answer.headers[name] for name in OF_EVENTS}
             return answer.status, seen_headers, list(events_in(seen))
         if "\n" in seen:
             seen_headers["transfer-encoding"] = answer.headers["transfer-encoding"]
