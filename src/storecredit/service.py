@@ -110,7 +110,7 @@ async def assembled(settings: Settings, database: Database) -> AsyncIterator[Ser
         user_directory=UserDirectory(database),
         erasure=Erasure(database, settings),
         sessions=sessions,
-        endings=Endings(sessions, listener, waiters_max=waiters_max()),
+        endings=Endings(sessions, listener, metrics, waiters_max=waiters_max()),
         requests=Requests(database),
         reports=Reports(database),
         corrections=Corrections(database),
@@ -170,7 +170,9 @@ async def serve(
     """Run API, sweep and (unless switched off) worker until `stop` is set, then drain."""
     async with assembled(settings, database) as service:
         http = http_server(
-            create_app(service.parts), idle_connection_seconds=settings.idle_connection_seconds
+            create_app(service.parts),
+            idle_connection_seconds=settings.idle_connection_seconds,
+            end_waits=service.parts.endings.close,
         )
         async with (
             _metrics_served(service, metrics_listening, stop),
@@ -182,7 +184,6 @@ async def serve(
                 on_ready(service)
             await _first(stop, serving)
             http.should_exit = True
-            service.parts.endings.close()
             await serving
 
 

@@ -155,7 +155,8 @@ class Metrics:
     """The Prometheus metrics of one process, or of all that share a directory.
 
     Labels are closed sets (route templates, status codes, outcomes), never ids. A gauge is about
-    the whole service, so of several processes the one that set it last is right: `mostrecent`.
+    the whole service, so of several processes the one that set it last is right: `mostrecent`. Only
+    who waits, waits in one of them: `sum`.
     """
 
     def __init__(self, shared: SharedMetrics | None = None) -> None:
@@ -176,10 +177,18 @@ class Metrics:
         )
         self.request_seconds = Histogram(
             "storecredit_request_seconds",
-            "Time to answer an HTTP request.",
+            "Time to answer an HTTP request, without what it asked to be kept waiting.",
             ["route"],
             registry=registry,
         )
+        self.waiting = Gauge(
+            "storecredit_waiting",
+            "Requests and subscriptions that wait for the end of a generation.",
+            registry=registry,
+            multiprocess_mode="sum",
+        )
+        # A process that takes the place of a dead one has its numbers, and nobody who waits.
+        self.waiting.set(0)
         self.credits_deducted = Counter(
             "storecredit_credits_deducted_total",
             "Credits taken by this service's processes.",

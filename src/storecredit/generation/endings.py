@@ -66,9 +66,17 @@ class Waiter:
 class Endings:
     """Those who wait in this process. `close()` ends all waits, and lets nobody wait any more."""
 
-    def __init__(self, sessions: Sessions, listener: Listener, *, waiters_max: int) -> None:
+    def __init__(
+        self,
+        sessions: Sessions,
+        listener: Listener,
+        metrics: telemetry.Metrics,
+        *,
+        waiters_max: int,
+    ) -> None:
         """`listener` listens on `CHANNEL`. Of more than `waiters_max` the last do not wait."""
         self._sessions = sessions
+        self._metrics = metrics
         self._waiters_max = waiters_max
         self._waiters: dict[UUID, set[Waiter]] = {}
         self._count = 0
@@ -122,6 +130,7 @@ class Endings:
         waiter.is_last_look = not self.has_room
         self._waiters.setdefault(session_id, set()).add(waiter)
         self._count += 1
+        self._metrics.waiting.set(self._count)
         self._look_up([waiter])
         return waiter
 
@@ -130,6 +139,7 @@ class Endings:
         waiter.found.cancel()
         self._to_look_up.pop(waiter, None)
         self._count -= 1
+        self._metrics.waiting.set(self._count)
         of_session = self._waiters[waiter.session_id]
         of_session.discard(waiter)
         if not of_session:

@@ -4,9 +4,10 @@ Signals are left to the service, which has more to stop than HTTP. What a connec
 `protocol.py`.
 """
 
+import asyncio
 import contextlib
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Final
 
 import uvicorn
@@ -21,11 +22,15 @@ ACCEPTED_AT_ONCE: Final = 16
 
 
 def http_server(
-    app: ASGIApp, *, idle_connection_seconds: int = IDLE_CONNECTION_SECONDS
+    app: ASGIApp,
+    *,
+    idle_connection_seconds: int = IDLE_CONNECTION_SECONDS,
+    end_waits: Callable[[], None] | None = None,
 ) -> uvicorn.Server:
     """A server for the application; serve it on a socket, stop it by `should_exit`.
 
-    When it stops, idle connections are closed at once, others after the answers under way.
+    When it stops, idle connections are closed at once, others after the answers under way. Those
+    that wait for something to happen are to be given by then: `end_waits` is called for it.
     """
     config = uvicorn.Config(
         app,
@@ -41,10 +46,20 @@ def http_server(
         timeout_keep_alive=idle_connection_seconds,
         timeout_graceful_shutdown=DRAIN_SECONDS,
     )
-    return _Server(config)
+    return _Server(config, end_waits)
 
 
 class _Server(uvicorn.Server):
+    def __init__(self, config: uvicorn.Config, end_waits: Callable[[], None] | None) -> None:
+        super().__init__(config)
+        self._end_waits = end_waits
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        if self._end_waits is not None:
+            # Once each connection was told that its next answer is the last, and says so.
+            asyncio.get_running_loop().call_soon(self._end_waits)
+        await super().shutdown(sockets)
+
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         # libuv takes one connection from a listening socket in a turn of the event loop, and a turn
         # of a busy server takes 10 ms and more: who came new to it waited for seconds behind two
