@@ -54,6 +54,8 @@ from storecredit.web.protocol import waiters_max
 from storecredit.web.server import http_server
 from storecredit.web.starting import starting_app
 from storecredit.webhooks.deliverer import Deliverer
+from storecredit.webhooks.delivery_records import DeliveryRecords
+from storecredit.webhooks.endpoints import Endpoints
 
 log = telemetry.get_logger("service")
 
@@ -125,6 +127,8 @@ async def assembled(settings: Settings, database: Database) -> AsyncIterator[Ser
         problems=billing.problems,
         bookings=billing.bookings,
         signatures=billing.signatures,
+        endpoints=Endpoints(database),
+        delivery_records=DeliveryRecords(database),
     )
     sweep = Sweep(database, lifecycle, results, queue, settings, metrics)
     expiry = ExpirySweep(database, settings, metrics)

@@ -61,7 +61,7 @@ KEYED_PATHS: Final = frozenset({CREATE_PATH, "/api/v1/billing/checkout"})
 PREFLIGHT_SECONDS: Final = 600
 METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"})
 """Counted by name. Anybody can make up another, and each name would be one more time series."""
-ALLOWED_METHODS: Final = "GET, HEAD, POST, OPTIONS"
+ALLOWED_METHODS: Final = "GET, HEAD, POST, PATCH, DELETE, OPTIONS"
 ALLOWED_HEADERS: Final = (
     "Authorization, Content-Type, Idempotency-Key, X-Request-Id, Accept, Prefer"
 )

@@ -27,11 +27,12 @@ from storecredit.web import (
     grants,
     holds,
     named_stores,
+    paddle_webhooks,
     public,
     spend_forms,
     spending,
     transactions,
-    webhooks,
+    webhook_doors,
 )
 from storecredit.web.access import B2C, CREATE_PATH, Access
 from storecredit.web.bodies import JsonRequest
@@ -73,6 +74,7 @@ def routes(*, serves_metrics: bool = True) -> list[Any]:
                 billing.create_checkout,  # POST /billing/checkout
                 billing.list_plans,  # GET  /billing/plans
                 billing.list_subscriptions,  # GET  /billing/subscriptions
+                *webhook_doors.doors(webhook_doors.OWN),  # /webhooks…, as in its table
                 b2b.get_health,  # GET  /health
             ],
         ),
@@ -128,6 +130,8 @@ def routes(*, serves_metrics: bool = True) -> list[Any]:
                 admin_spending.spend_user_credits_in_batch,  # POST  /users/{user_id}/spend/batch
                 admin_spending.get_user_spend,  # GET   /users/{user_id}/spend/{id}
                 admin_spending.refund_user_spend,  # POST  /users/{user_id}/spend/{id}/refund
+                *webhook_doors.doors(webhook_doors.OPERATORS),  # /webhooks…
+                *webhook_doors.doors(webhook_doors.STORES),  # /stores/{store_id}/webhooks…
                 admin.verify,  # GET   /verify
             ],
         ),
@@ -138,7 +142,7 @@ def routes(*, serves_metrics: bool = True) -> list[Any]:
                 b2c.warm_up,  # HEAD /{anything}
             ],
         ),
-        webhooks.receive_paddle_event,  # POST /webhooks/paddle
+        paddle_webhooks.receive_paddle_event,  # POST /webhooks/paddle
         public.live,  # GET /health/live
         public.ready,  # GET /health/ready
         *([public.metrics] if serves_metrics else []),  # GET /metrics

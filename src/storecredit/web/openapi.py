@@ -27,6 +27,8 @@ MEANING: Final[dict[ErrorCode, str]] = {
     ErrorCode.METHOD_NOT_ALLOWED: "the address does not take that method",
     ErrorCode.PAYLOAD_TOO_LARGE: "the body is too large",
     ErrorCode.USER_ERASED: "the user was erased, and stays blocked",
+    ErrorCode.LIMIT_REACHED: "there are as many as there may be",
+    ErrorCode.ENDPOINT_DISABLED: "the webhook endpoint is disabled, and nothing is sent to it",
     ErrorCode.HOLD_ENDED: "the hold has ended otherwise; `status` says how",
     ErrorCode.IDEMPOTENCY_CONFLICT: "the request id was used for something else",
     ErrorCode.CAPTURE_EXCEEDS_HOLD: "fewer credits are held than were to be captured",

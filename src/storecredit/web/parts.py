@@ -36,6 +36,8 @@ from storecredit.users.directory import UserDirectory
 from storecredit.users.tokens import Tokens
 from storecredit.users.users import Users
 from storecredit.web.gauges import Gauges
+from storecredit.webhooks.delivery_records import DeliveryRecords
+from storecredit.webhooks.endpoints import Endpoints
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,3 +78,5 @@ class Parts:
     problems: Problems
     bookings: Bookings
     signatures: Signatures | None
+    endpoints: Endpoints
+    delivery_records: DeliveryRecords

@@ -1,0 +1,1 @@
+"""What is told without being asked: endpoints of stores and of the operator, events, deliveries."""

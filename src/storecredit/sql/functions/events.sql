@@ -31,7 +31,7 @@ BEGIN
         WHERE EXISTS (
             SELECT FROM webhook_endpoints w
             WHERE w.account_id IN (0, t.account_id) AND w.status = 'enabled'
-              AND t.type = ANY (w.event_types))
+              AND w.event_types && ARRAY[t.type, '*'])
         ORDER BY t.n
         RETURNING seq, account_id, type
     )
@@ -40,7 +40,7 @@ BEGIN
     FROM told t CROSS JOIN LATERAL (
         SELECT e.endpoint_id, e.is_ordered FROM webhook_endpoints e
         WHERE e.account_id IN (0, t.account_id) AND e.status = 'enabled'
-          AND t.type = ANY (e.event_types)) w;
+          AND e.event_types && ARRAY[t.type, '*']) w;
 END;
 $$;
 COMMENT ON FUNCTION tell(text[], bigint[], json[]) IS

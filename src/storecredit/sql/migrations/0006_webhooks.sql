@@ -23,7 +23,7 @@ CREATE TABLE webhook_endpoints (
         CONSTRAINT description_has_a_length CHECK (length(description) <= 200),
     event_types text[] NOT NULL
         CONSTRAINT event_types_are_few CHECK (cardinality(event_types) BETWEEN 1 AND 100),
-    hears_movements boolean NOT NULL GENERATED ALWAYS AS (event_types && '{credits.low,
+    hears_movements boolean NOT NULL GENERATED ALWAYS AS (event_types && '{*, credits.low,
         credits.depleted, credits.added, credits.clawed_back, hold.expired, overage.started,
         overage.limit_reached, overage.billed}'::text[]) STORED,
     CONSTRAINT disabled_endpoints_have_a_time CHECK (
@@ -38,7 +38,7 @@ COMMENT ON TABLE webhook_endpoints IS
 COMMENT ON COLUMN webhook_endpoints.account_id IS
     'Of the store whose events it hears; 0: the operator''s, which hears those of all owners.';
 COMMENT ON COLUMN webhook_endpoints.event_types IS
-    'The types of event it is told.';
+    'The types of event it is told; *: all that its owner may hear.';
 COMMENT ON COLUMN webhook_endpoints.hears_movements IS
     'Whether any of them tells of a movement.';
 COMMENT ON COLUMN webhook_endpoints.is_ordered IS
@@ -81,8 +81,9 @@ COMMENT ON COLUMN events.account_id IS
 COMMENT ON COLUMN events.data IS
     'What is told: ids and amounts, nothing personal.';
 
+-- Without a key that refers to the endpoint: what it tells of must not fail because that was deleted.
 CREATE TABLE deliveries (
-    endpoint_id uuid NOT NULL REFERENCES webhook_endpoints ON DELETE CASCADE,
+    endpoint_id uuid NOT NULL,
     seq bigint NOT NULL,
     next_attempt_at timestamptz DEFAULT '-infinity',
     ended_at timestamptz,
@@ -97,6 +98,7 @@ CREATE TABLE deliveries (
 );
 CREATE INDEX due_deliveries ON deliveries (endpoint_id, next_attempt_at, seq)
     WHERE next_attempt_at IS NOT NULL;
+CREATE INDEX failed_deliveries ON deliveries (endpoint_id, seq) WHERE status = 'failed';
 COMMENT ON TABLE deliveries IS
     'One row per event and endpoint that is to be told it: pending -> delivered | failed, and pending '
     'again when it is sent anew.';
@@ -111,7 +113,7 @@ COMMENT ON COLUMN deliveries.retries IS
     'How many of them failed since it was sent, or sent anew.';
 
 CREATE TABLE delivery_attempts (
-    endpoint_id uuid NOT NULL REFERENCES webhook_endpoints ON DELETE CASCADE,
+    endpoint_id uuid NOT NULL,
     seq bigint NOT NULL,
     attempt int NOT NULL,
     attempted_at timestamptz NOT NULL,

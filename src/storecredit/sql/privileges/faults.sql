@@ -80,7 +80,8 @@ WITH ours AS (
     FROM ours o WHERE NOT has_schema_privilege(o.app, o.schema, 'USAGE')
     UNION ALL
     SELECT 9, 'reads_not', t.name, 'storecredit_app'
-    FROM relation t, ours o WHERE NOT has_table_privilege(o.app, t.oid, 'SELECT')
+    FROM relation t, ours o
+    WHERE t.relname <> 'webhook_secrets' AND NOT has_table_privilege(o.app, t.oid, 'SELECT')
     UNION ALL
     SELECT 10, 'calls_not', f.name, 'storecredit_app'
     FROM routine f, ours o

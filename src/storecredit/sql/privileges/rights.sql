@@ -4,7 +4,8 @@
 --
 -- storecredit_writer owns the functions and lends them its rights: it writes every table but the
 --   ledger, to which it only adds, and those that a migration writes.
--- storecredit_app, the application's role: read the tables, call the functions, work the job queue.
+-- storecredit_app, the application's role: read the tables, but for what deliveries are signed with, call
+--   the functions, work the job queue.
 --   It may call what has the writer's rights (SECURITY DEFINER) and what only reads. The other
 --   functions are parts of those.
 -- service_role, where a host has such a backend role (Supabase): read and call the same, but for the
@@ -17,7 +18,8 @@ WITH relation AS (
     SELECT c.oid, c.relkind = 'S' AS is_sequence, c.relacl AS acl, c.relowner AS owner,
         c.relowner = w.role AS is_writers, c.relname ~ '^pgqueuer' AS is_of_jobs,
         c.relname IN ('movements', 'grants') AS is_ledger,
-        c.relname IN ('movement_types', 'schema_version') AS is_migrations
+        c.relname IN ('movement_types', 'schema_version') AS is_migrations,
+        c.relname = 'webhook_secrets' AS is_secret
     FROM pg_class c, (SELECT 'storecredit_writer'::regrole::oid AS role) w
     WHERE c.relkind IN ('r', 'p', 'v', 'm', 'S')
       AND (c.relnamespace = current_schema()::regnamespace OR c.relowner = w.role)
@@ -54,7 +56,7 @@ WITH relation AS (
     FROM (SELECT role FROM reader UNION ALL SELECT 'storecredit_writer'::regrole) u
     UNION ALL
     SELECT 'TABLE', r.oid, u.role, 'SELECT'
-    FROM relation r, reader u WHERE NOT r.is_sequence AND NOT r.is_of_jobs
+    FROM relation r, reader u WHERE NOT r.is_sequence AND NOT r.is_of_jobs AND NOT r.is_secret
     UNION ALL
     SELECT 'TABLE', r.oid, u.role,
         CASE WHEN r.is_sequence THEN 'USAGE' ELSE 'DELETE, INSERT, SELECT, UPDATE' END

@@ -1,0 +1,211 @@
+"""What became of events at an endpoint, as its owner sees it, and their being sent anew.
+
+An event's id is told as receivers see it, in `webhook-id`. Everything is kept for 30 days.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Final
+from uuid import UUID
+
+import msgspec
+
+from storecredit.postgres.pool import Database
+from storecredit.postgres.servers import Record
+from storecredit.webhooks.endpoints import Disabled
+
+PAGE_MAX: Final = 100
+ATTEMPTS_MAX: Final = 100
+"""Of one delivery, that are told; the newest."""
+RESENT_MAX: Final = 10_000
+"""By one call."""
+AFTER_ALL: Final = 2**63 - 1
+EVENT_ID_PREFIX: Final = "evt_"
+
+_COLUMNS: Final = """d.seq, v.event_id, v.type, v.created_at, d.status, d.attempts, d.ended_at,
+    CASE d.next_attempt_at WHEN '-infinity' THEN e.resumes_at ELSE d.next_attempt_at END
+        AS next_attempt_at"""
+_FROM: Final = """FROM webhook_endpoints e
+    JOIN deliveries d ON d.endpoint_id = e.endpoint_id JOIN events v ON v.seq = d.seq
+    WHERE e.account_id = $1 AND e.endpoint_id = $2"""
+
+
+class DeliveryStatus(StrEnum):
+    """pending -> delivered | failed, and pending again when it is sent anew."""
+
+    PENDING = "pending"
+    DELIVERED = "delivered"
+    FAILED = "failed"
+
+
+ENDED: Final = (DeliveryStatus.DELIVERED, DeliveryStatus.FAILED)
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """What became of one event so far. `next_attempt_at` None: at once, or it has ended."""
+
+    seq: int
+    event_id: UUID
+    type: str
+    created_at: datetime
+    status: DeliveryStatus
+    attempts: int
+    next_attempt_at: datetime | None
+    ended_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One attempt. `status_code` None: there was no answer, and `error` says why.
+
+    `answer`: the first 500 bytes of it.
+    """
+
+    attempt: int
+    attempted_at: datetime
+    milliseconds: int
+    status_code: int | None
+    error: str | None
+    answer: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryPage:
+    """Deliveries, newest event first; `next_before` continues the list, None at its end."""
+
+    items: tuple[Delivery, ...]
+    next_before: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Resent:
+    """So many deliveries are pending again; `next_after`: where to go on, None: that was all."""
+
+    count: int
+    next_after: int | None
+
+
+class DeliveryRecords:
+    """The deliveries of one endpoint at a time."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def list(
+        self,
+        account_id: int,
+        endpoint_id: UUID,
+        *,
+        status: DeliveryStatus | None = None,
+        type_: str | None = None,
+        limit: int = PAGE_MAX,
+        before: int | None = None,
+    ) -> DeliveryPage:
+        """This endpoint's deliveries, newest event first; at most `PAGE_MAX` at once."""
+        limit = min(limit, PAGE_MAX)
+        of_status = "" if status is None else f"AND d.status = '{status.value}'"
+        rows = await self._database.fetch(
+            f"""SELECT {_COLUMNS} {_FROM} AND d.seq < $3 {of_status}
+                    AND ($5::text IS NULL OR v.type = $5)
+                ORDER BY d.seq DESC LIMIT $4""",
+            account_id,
+            endpoint_id,
+            AFTER_ALL if before is None else before,
+            limit + 1,
+            type_,
+        )
+        items = tuple(_delivery(row) for row in rows[:limit])
+        return DeliveryPage(items, items[-1].seq if len(rows) > limit else None)
+
+    async def get(
+        self, account_id: int, endpoint_id: UUID, event_id: UUID
+    ) -> tuple[Delivery, tuple[Attempt, ...]] | None:
+        """One delivery and its attempts, the newest first; None: there is no such one."""
+        row = await self._database.fetchrow(
+            f"SELECT {_COLUMNS} {_FROM} AND v.event_id = $3",
+            account_id,
+            endpoint_id,
+            event_id,
+        )
+        if row is None:
+            return None
+        attempts = await self._database.fetch(
+            """SELECT attempt, attempted_at, milliseconds, status_code, error, answer
+               FROM delivery_attempts WHERE endpoint_id = $1 AND seq = $2
+               ORDER BY attempt DESC LIMIT $3""",
+            endpoint_id,
+            row["seq"],
+            ATTEMPTS_MAX,
+        )
+        return _delivery(row), tuple(msgspec.convert(dict(each), Attempt) for each in attempts)
+
+    async def resend(
+        self, account_id: int, endpoint_id: UUID, event_id: UUID
+    ) -> Disabled | Resent | None:
+        """Send one event again, at once; None: there is no such delivery, or no such endpoint."""
+        outcome = await self._database.fetchval(
+            "SELECT resend_delivery($1, $2, $3)", account_id, endpoint_id, event_id
+        )
+        match outcome:
+            case "disabled":
+                return Disabled()
+            case "not_found":
+                return None
+            case _:
+                return Resent(1, None)
+
+    async def resend_since(
+        self,
+        account_id: int,
+        endpoint_id: UUID,
+        since: datetime,
+        *,
+        status: DeliveryStatus | None = None,
+        after: int = 0,
+    ) -> Disabled | Resent | None:
+        """Send again what has happened since then and has ended (as `status`), the oldest first.
+
+        At most `RESENT_MAX` deliveries by one call. None: the owner has no such endpoint.
+        """
+        row = await self._database.fetchrow(
+            "SELECT * FROM resend_deliveries($1, $2, $3, $4, $5, $6)",
+            account_id,
+            endpoint_id,
+            since,
+            list(ENDED if status is None else (status,)),
+            after,
+            RESENT_MAX,
+        )
+        assert row is not None, "a function with OUT parameters has one row"
+        match row["outcome"]:
+            case "disabled":
+                return Disabled()
+            case "not_found":
+                return None
+            case _:
+                return Resent(row["resent"], row["last_seq"])
+
+
+def shown_event_id(event_id: UUID) -> str:
+    """An event's id as its receivers see it, in `webhook-id`."""
+    return EVENT_ID_PREFIX + event_id.hex
+
+
+def read_event_id(text: str) -> UUID:
+    """The event that is meant. Raises ValueError for what cannot be one."""
+    return UUID(text.removeprefix(EVENT_ID_PREFIX))
+
+
+def _delivery(row: Record) -> Delivery:
+    return Delivery(
+        seq=row["seq"],
+        event_id=row["event_id"],
+        type=row["type"],
+        created_at=row["created_at"],
+        status=DeliveryStatus(row["status"]),
+        attempts=row["attempts"],
+        next_attempt_at=row["next_attempt_at"],
+        ended_at=row["ended_at"],
+    )
