@@ -132,9 +132,8 @@ class ResendBody(Body, frozen=True):
         Literal["delivered", "failed"] | None, said("Only what has ended so; else both.")
     ] = None
     cursor: Annotated[
-        str | None,
-        msgspec.Meta(max_length=100, description="`next_cursor` of the answer before."),
-        given_out(seq_cursor),
+        Annotated[str, msgspec.Meta(max_length=100), given_out(seq_cursor)] | None,
+        said("`next_cursor` of the answer before."),
     ] = None
 
 

@@ -1,0 +1,126 @@
+"""What of an endpoint is refused, each fault told by its place, and nothing written."""
+
+from typing import Any
+
+import pytest
+
+from storecredit.settings import Settings
+from storecredit.webhooks.urls import url_refusal
+from tests.web.credits.conftest import ONE_LOOP
+from tests.web.doors import data_of, error_of
+from tests.web.webhooks.hooks import URL, Hooks
+
+pytestmark = ONE_LOOP
+
+REFUSED_URLS = (
+    "",
+    "hats.example/hooks",
+    "ftp://hats.example/",
+    "http://hats.example/hooks",
+    "https://",
+    "https://hats.example:0/",
+    "https://user:password@hats.example/",
+    "https://hats.example/a b",
+    "https://hats.example/a\\b",
+    "https://hats.example/\n",
+    "https://localhost/",
+    "https://shop.localhost/",
+    "https://127.0.0.1/",
+    "https://0x7f.1/",
+    "https://10.0.0.1/",
+    "https://192.168.1.1/",
+    "https://169.254.169.254/latest",
+    "https://[::1]/",
+    "https://[::ffff:10.0.0.1]/",
+    "https://hats.example/\0",
+    f"https://hats.example/{'x' * 2000}",
+)
+
+
+@pytest.mark.parametrize("url", REFUSED_URLS)
+def test_a_url_is_refused_as_that_of_an_image_and_not_repeated(url: str) -> None:
+    reason = url_refusal(url, allow_private_hosts=False)
+    assert reason is not None
+    assert reason.startswith("This ")
+    assert reason.endswith(".")
+    assert "hats" not in reason
+    assert "password@" not in reason
+
+
+@pytest.mark.parametrize(
+    "url", ["http://127.0.0.1:8000/hooks", "https://localhost/", "http://hats.example/", URL]
+)
+def test_private_hosts_and_plain_http_go_where_the_operator_allows_them(url: str) -> None:
+    assert url_refusal(url, allow_private_hosts=True) is None
+
+
+def test_what_is_no_web_address_goes_nowhere() -> None:
+    assert url_refusal("ftp://127.0.0.1/", allow_private_hosts=True) is not None
+
+
+WRONG: tuple[tuple[dict[str, Any], str], ...] = (
+    ({}, "url"),
+    ({"url": None}, "url"),
+    ({"url": 1}, "url"),
+    *(({"url": url}, "url") for url in ("http://hats.example/", "https://127.0.0.1/", "")),
+    ({"url": URL, "event_types": []}, "event_types"),
+    ({"url": URL, "event_types": "credits.low"}, "event_types"),
+    ({"url": URL, "event_types": ["credits.low", "credit.low"]}, "event_types[1]"),
+    ({"url": URL, "event_types": ["webhook.test"]}, "event_types[0]"),
+    ({"url": URL, "event_types": ["*"] * 51}, "event_types"),
+    ({"url": URL, "description": "d" * 201}, "description"),
+    ({"url": URL, "description": "a\0b"}, "description"),
+    ({"url": URL, "ordered": "perhaps"}, "ordered"),
+    ({"url": URL, "types": ["credits.low"]}, "types"),
+)
+
+
+async def test_what_cannot_be_is_refused_by_its_place(hooks: Hooks) -> None:
+    made = await hooks.made()
+    path = f"/{made['endpoint_id']}"
+    for body, key in WRONG:
+        answer = await hooks.caller.send("POST", hooks.base, json=body)
+        details = error_of(answer, 400, "VALIDATION_ERROR")["details"]
+        assert [each["key"] for each in details] == [key], body
+        assert "hats.example" not in answer.text
+        if body.get("url"):
+            answer = await hooks.caller.send("PATCH", f"{hooks.base}{path}", json=body)
+            error_of(answer, 400, "VALIDATION_ERROR")
+    answer = await hooks.send("POST", url=URL, event_types=["credit.low"])
+    assert "Did you mean `credits.low`?" in answer.text
+    [one] = await hooks.listed()
+    assert one == {name: made[name] for name in one}
+    await hooks.forget()
+
+
+async def test_an_overlap_and_a_time_that_cannot_be_are_refused(hooks: Hooks) -> None:
+    made = await hooks.made()
+    path = f"/{made['endpoint_id']}"
+    for below, body, key in (
+        ("rotate", {"overlap_seconds": -1}, "overlap_seconds"),
+        ("rotate", {"overlap_seconds": 30 * 24 * 3600 + 1}, "overlap_seconds"),
+        ("rotate", {"overlap": 1}, "overlap"),
+        ("resend", {"until": "2026-01-01T00:00:00Z"}, "until"),
+        ("resend", {"since": "yesterday"}, "since"),
+        ("resend", {"since": "0001-01-01T00:00:00+14:00"}, "since"),
+        ("resend", {"since": "2026-01-01T00:00:00Z", "status": "pending"}, "status"),
+        ("resend", {"since": "2026-01-01T00:00:00Z", "cursor": "next"}, "cursor"),
+    ):
+        answer = await hooks.send("POST", f"{path}/{below}", **body)
+        details = error_of(answer, 400, "VALIDATION_ERROR")["details"]
+        assert key in [each["key"] for each in details], body
+    for query in ({"status": "lost"}, {"type": "credit.low"}, {"limit": 101}, {"cursor": "x"}):
+        answer = await hooks.get(f"{path}/deliveries", **query)
+        [detail] = error_of(answer, 400, "VALIDATION_ERROR")["details"]
+        assert detail["key"] == next(iter(query))
+    await hooks.forget()
+
+
+async def test_where_private_hosts_are_allowed_a_receiver_may_be_on_this_machine(
+    hooks: Hooks, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    error_of(await hooks.send("POST", url="http://127.0.0.1:8000/"), 400, "VALIDATION_ERROR")
+    monkeypatch.setattr(settings, "allow_private_hosts", True)
+    made = data_of(await hooks.send("POST", url="http://127.0.0.1:8000/"), 201)
+    assert made["url"] == "http://127.0.0.1:8000/"
+    await hooks.forget()
