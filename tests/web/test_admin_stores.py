@@ -31,6 +31,7 @@ VIEW = {
     "expiring",
     "overage_used",
     "overage_limit",
+    "low_threshold",
     "created_at",
     "updated_at",
 }

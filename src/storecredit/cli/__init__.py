@@ -31,6 +31,7 @@ from storecredit.cli import (
     upgrading,
     users,
     verification,
+    webhooks,
 )
 
 INTERRUPTED: Final = 130
@@ -61,6 +62,7 @@ app.add_typer(credits.app, name="credits")
 app.add_typer(users.app, name="user")
 app.add_typer(requests.app, name="request")
 app.add_typer(billing.app, name="billing")
+app.add_typer(webhooks.app, name="webhook")
 
 
 def _print_version(wanted: bool) -> None:

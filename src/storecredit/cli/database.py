@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from storecredit.stores.api_keys import ApiKeys
     from storecredit.stores.stores import Store, Stores
     from storecredit.users.directory import UserDirectory
+    from storecredit.webhooks.delivery_records import DeliveryRecords
+    from storecredit.webhooks.endpoints import Endpoints
 
 T = TypeVar("T")
 
@@ -46,6 +48,8 @@ class Rooms:
     owner_pages: "OwnerPages"
     users: "UserDirectory"
     erasure: "Erasure"
+    endpoints: "Endpoints"
+    delivery_records: "DeliveryRecords"
 
     async def store(self, named: str) -> "Store":
         """The store of this id, name or domain. Raises `Failed`: none; `Misused`: several."""
@@ -82,6 +86,15 @@ class Rooms:
             case several:
                 listed = ", ".join(map(spelled, several))
                 raise Misused(f"{named} is several: {listed}. Name one of them like that.")
+
+    async def hearer(self, named: str | None) -> "tuple[int, UUID | None]":
+        """The account whose webhook endpoints are meant, and its store; None: the operator's."""
+        from storecredit.webhooks.endpoints import OPERATOR_ACCOUNT
+
+        if named is None:
+            return OPERATOR_ACCOUNT, None
+        owner = await self.store_owner(named)
+        return await self.credits.account_id(owner), owner.id
 
     async def balance(self, store_id: "UUID") -> dict[str, Any]:
         """A store's credits, as the operator's API shows them."""
@@ -138,8 +151,12 @@ class Rooms:
 
 
 def _credits_view(credits: "Balance") -> dict[str, Any]:
-    overage = {"overage_used": credits.overage_used, "overage_limit": credits.overage_limit}
-    return {**credits_view(credits), **overage}
+    return {
+        **credits_view(credits),
+        "overage_used": credits.overage_used,
+        "overage_limit": credits.overage_limit,
+        "low_threshold": credits.low_threshold,
+    }
 
 
 def credits_view(credits: "Balance") -> dict[str, Any]:
@@ -221,6 +238,8 @@ def rooms(database: "Database", settings: "Settings") -> Rooms:
     from storecredit.stores.api_keys import CHANNEL, ApiKeys
     from storecredit.stores.stores import Stores
     from storecredit.users.directory import UserDirectory
+    from storecredit.webhooks.delivery_records import DeliveryRecords
+    from storecredit.webhooks.endpoints import Endpoints
 
     return Rooms(
         database,
@@ -232,6 +251,8 @@ def rooms(database: "Database", settings: "Settings") -> Rooms:
         OwnerPages(database),
         UserDirectory(database),
         Erasure(database, settings),
+        Endpoints(database),
+        DeliveryRecords(database),
     )
 
 

@@ -1,6 +1,7 @@
 """`storecredit store`: make, list, show, change, suspend and resume stores."""
 
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 from uuid import uuid4
 
@@ -31,6 +32,23 @@ COLUMNS = ("store_id", "name", "shop_domain", "tier", "status", "balance", "days
 # As ledger.owner_pages and stores.stores list them; named here so that `--help` loads neither.
 SortName = Literal["balance", "name", "created"]
 StatusName = Literal["active", "suspended"]
+
+
+@dataclass(frozen=True, slots=True)
+class LowThreshold:
+    """At or below how many credits the balance is low; None: at 10 % of the last addition."""
+
+    credits: int | None
+
+
+def low_threshold_text(text: str) -> LowThreshold:
+    """A number of credits, or `default`."""
+    if text == "default":
+        return LowThreshold(None)
+    if not (text.isascii() and text.isdigit() and int(text) <= CREDITS_MAX):
+        raise typer.BadParameter(f"0 to {CREDITS_MAX:,} credits, or default")
+    return LowThreshold(int(text))
+
 
 app = typer.Typer(help="Stores, which are your customers.", no_args_is_help=True)
 
@@ -139,14 +157,26 @@ def update(
         str | None, typer.Option("--shop-domain", help="The shop's domain name.")
     ] = None,
     tier: Annotated[str | None, typer.Option("--tier", help="Which rate limits it has.")] = None,
+    low_threshold: Annotated[
+        LowThreshold | None,
+        typer.Option(
+            "--low-threshold",
+            parser=low_threshold_text,
+            metavar="CREDITS",
+            help="Webhooks are told credits.low where the balance falls to so many; 0: never; "
+            "default: at 10 % of the last addition.",
+        ),
+    ] = None,
     data_dir: DataDir = None,
     database_url: DatabaseUrl = None,
     json: Json = False,
 ) -> None:
-    """Change a store's name, domain or tier; what is not given stays as it is."""
-    if name is None and shop_domain is None and tier is None:
-        raise Misused("Give what to change: --name, --shop-domain or --tier.")
-    act = _changing(store, name=name, shop_domain=shop_domain, tier=tier)
+    """Change a store's name, domain, tier or threshold; what is not given stays as it is."""
+    if name is None and shop_domain is None and tier is None and low_threshold is None:
+        raise Misused("Give what to change: --name, --shop-domain, --tier or --low-threshold.")
+    act = _changing(
+        store, name=name, shop_domain=shop_domain, tier=tier, low_threshold=low_threshold
+    )
     settings = settings_of(data_dir=data_dir, database_url=database_url)
     output.record(against(settings, act), json=json)
 
@@ -204,6 +234,7 @@ def _changing(
     shop_domain: str | None = None,
     tier: str | None = None,
     status: Literal["active", "suspended"] | None = None,
+    low_threshold: LowThreshold | None = None,
 ) -> Callable[[Rooms], Awaitable[dict[str, Any]]]:
     async def act(rooms: Rooms) -> dict[str, Any]:
         store_id = await rooms.store_id(store)
@@ -215,6 +246,8 @@ def _changing(
             raise Misused(f"{error}. Nothing was changed.") from error
         if changed is None:
             raise unknown_store(store_id)
+        if low_threshold is not None:
+            await rooms.credits.set_low_threshold(store_id, low_threshold.credits)
         return await rooms.view(changed)
 
     return act

@@ -21,7 +21,7 @@ EXPIRING_MAX: Final = 100
 # What an account has is what its newest movement left: the last one in the order of its key. Where
 # nothing of it ends by itself, nothing is held.
 BALANCES: Final = """
-    SELECT a.account_id, a.owner_id, a.overage_limit, a.next_expiry,
+    SELECT a.account_id, a.owner_id, a.overage_limit, a.low_threshold, a.next_expiry,
         m.balance_after AS balance, m.spent_after AS spent, m.clawed_back_after AS clawed_back,
         m.overage_used_after AS overage_used, m.expired_after AS expired,
         m.removed_after AS removed, coalesce(m.created_at, a.created_at) AS moved_at
@@ -89,9 +89,10 @@ class Balance:
     `total_added` = `balance` + `held` + `total_spent` (less refunds) + `total_clawed_back` (with
     their payment) + `total_expired` + `total_removed` (by the operator). `overage_used`: used
     beyond the balance and not billed yet; `overage_limit`: at most so many. The used may exceed a
-    limit that was lowered since. `moved_at`: when they last moved. `expiring`: what of the balance
-    will end, the soonest first, one of each moment, at most `EXPIRING_MAX`; what lives on then, as
-    a plan may let it, is told by the moment at which it ends after all.
+    limit that was lowered since. `low_threshold`: at or below so many credits the balance is low;
+    0: never; None: at a tenth of the last addition. `moved_at`: when they last moved. `expiring`:
+    what of the balance will end, the soonest first, one of each moment, at most `EXPIRING_MAX`;
+    what lives on then, as a plan may let it, is told by the moment at which it ends after all.
     """
 
     balance: int
@@ -103,6 +104,7 @@ class Balance:
     held: int
     overage_used: int
     overage_limit: int
+    low_threshold: int | None
     moved_at: datetime
     expiring: tuple[Expiring, ...]
 
@@ -137,7 +139,7 @@ async def _states(source: Database | Connection, rows: Sequence[Record]) -> Mapp
 
 def _balance(row: Record, ending: Record | None) -> Balance:
     # Unpacked, which takes less than looking each column up by its name.
-    _, _, limit, _, balance, spent, clawed_back, overage_used, expired, removed, moved_at = row
+    _, _, limit, low, _, balance, spent, clawed_back, overage_used, expired, removed, moved_at = row
     held = 0
     expiring: tuple[Expiring, ...] = ()
     if ending is not None:
@@ -156,6 +158,7 @@ def _balance(row: Record, ending: Record | None) -> Balance:
         held,
         overage_used or 0,
         limit,
+        low,
         moved_at,
         expiring,
     )

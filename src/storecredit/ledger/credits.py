@@ -207,6 +207,19 @@ class Credits:
             )
         )
 
+    async def set_low_threshold(self, store_id: UUID, threshold: int | None) -> bool:
+        """Call the store's balance low at or below `threshold` credits, 0 to `AMOUNT_MAX`.
+
+        0: never; None: at a tenth of its last addition. False: there is no such store.
+        """
+        if threshold is not None and not 0 <= threshold <= AMOUNT_MAX:
+            raise ValueError(f"a low threshold is 0 to {AMOUNT_MAX}, not {threshold}")
+        return bool(
+            await self._database.fetchval(
+                f"SELECT set_low_threshold({_ACCOUNT}, $3)", OwnerKind.STORE, store_id, threshold
+            )
+        )
+
     async def movements(
         self,
         owner: Owner,

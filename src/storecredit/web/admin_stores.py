@@ -68,6 +68,7 @@ class StoreChange(Body, frozen=True):
     tier: Tier | None = None
     status: Status | None = None
     overage_limit: Credits | None = None
+    low_threshold: Credits | msgspec.UnsetType | None = msgspec.UNSET
 
 
 class StoreView(msgspec.Struct, frozen=True):
@@ -88,6 +89,13 @@ class StoreView(msgspec.Struct, frozen=True):
     expiring: list[ExpiringView]
     overage_used: int
     overage_limit: int
+    low_threshold: Annotated[
+        int | None,
+        said(
+            "At or below so many credits the balance is low, which webhooks are told; 0: never; "
+            "null: at 10 % of the last addition."
+        ),
+    ]
     created_at: datetime
     updated_at: datetime
 
@@ -201,6 +209,8 @@ async def update_store(
     """Changes what is given; suspending a store stops its keys within a second.
 
     `overage_limit` is what the store may use beyond its credits until the next bill; 0: nothing.
+    `low_threshold`: `credits.low` is told where the balance falls to it; 0: never, null: at 10 % of
+    the last addition.
     """
     with refusing():
         changed = await parts.stores.update(
@@ -214,6 +224,8 @@ async def update_store(
         raise not_found("store")
     if data.overage_limit is not None:
         await parts.credits.set_overage_limit(store.store_id, data.overage_limit)
+    if data.low_threshold is not msgspec.UNSET:
+        await parts.credits.set_low_threshold(store.store_id, data.low_threshold)
     return Envelope(await _view(parts, changed))
 
 
@@ -250,6 +262,7 @@ def _store_view(store: Store, credits: Balance) -> StoreView:
         expiring=expiring_views(credits),
         overage_used=credits.overage_used,
         overage_limit=credits.overage_limit,
+        low_threshold=credits.low_threshold,
         created_at=store.created_at,
         updated_at=store.updated_at,
     )

@@ -152,14 +152,17 @@ async def rotate_secret(
 async def enable_endpoint(
     parts: NamedDependency[Parts], hearer: NamedDependency[Hearer], endpoint_id: EndpointId
 ) -> Envelope[WebhookView]:
-    """Sends to it again: what happens from now on, and what waits for it."""
+    """Sends to it again what happens from now on. What was given up meanwhile can be resent."""
     return await _with_status(parts, hearer, endpoint_id, "enabled")
 
 
 async def disable_endpoint(
     parts: NamedDependency[Parts], hearer: NamedDependency[Hearer], endpoint_id: EndpointId
 ) -> Envelope[WebhookView]:
-    """Stops sending to it. What happens meanwhile it is never told."""
+    """Stops sending to it, and gives up what waits for it.
+
+    What happens while it is disabled it is never told.
+    """
     return await _with_status(parts, hearer, endpoint_id, "disabled")
 
 

@@ -1,7 +1,6 @@
 """Which URL may be an endpoint's; the same addresses are refused as for images."""
 
-from storecredit.generation.image_errors import ImageRefused
-from storecredit.generation.image_sources import check_web_url
+from storecredit.outbound.web_urls import UrlRefused, check_web_url
 from storecredit.webhooks.endpoints import URL_LENGTH_MAX
 
 
@@ -10,15 +9,12 @@ def url_refusal(url: str, *, allow_private_hosts: bool) -> str | None:
 
     No name is looked up: each delivery looks at what addresses it stands for then.
     """
-    if not url.lower().startswith("https://"):
-        if not allow_private_hosts:
-            return "This is no https URL."
-        if not url.lower().startswith("http://"):
-            return "This is no https or http URL."
+    if not allow_private_hosts and not url.lower().startswith("https://"):
+        return "This address is not an https URL."
     if len(url) > URL_LENGTH_MAX:
-        return f"This URL is longer than {URL_LENGTH_MAX:,} characters."
+        return f"This address has a URL longer than {URL_LENGTH_MAX:,} characters."
     try:
         check_web_url(url, allow_private_hosts=allow_private_hosts)
-    except ImageRefused as refused:
-        return f"This {refused}"
+    except UrlRefused as refused:
+        return f"This address {refused}"
     return None

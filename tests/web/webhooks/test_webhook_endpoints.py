@@ -26,8 +26,10 @@ DAY_SECONDS = 24 * 3600
 async def test_an_endpoint_is_made_with_a_secret_that_is_shown_once(
     hooks: Hooks, admin: asyncpg.Connection
 ) -> None:
-    body = {"url": URL, "event_types": ["credits.low", "key.revoked", "credits.low"]}
-    answer = await hooks.send("POST", **body, description="the shop", ordered=True)
+    types = ["credits.low", "key.revoked", "credits.low"]
+    answer = await hooks.send(
+        "POST", url=URL, event_types=types, description="the shop", ordered=True
+    )
     made = data_of(answer, 201)
     assert set(made) == VIEW | {"secret"}
     secret = made.pop("secret")
@@ -98,7 +100,8 @@ async def test_the_secrets_before_sign_along_until_the_overlap_is_over(
     assert all(seconds is not None and 3000 < seconds <= 3600 for _, seconds in living[1:])
     data_of(await hooks.send("POST", path, overlap_seconds=2 * DAY_SECONDS))
     _, (_, newer), *older = await secrets_of(admin, made["endpoint_id"])
-    assert newer is not None and newer > DAY_SECONDS
+    assert newer is not None
+    assert newer > DAY_SECONDS
     assert all(seconds is not None and seconds <= 3600 for _, seconds in older)
 
     at_once = data_of(await hooks.send("POST", path, overlap_seconds=0))

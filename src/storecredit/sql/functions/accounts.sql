@@ -161,3 +161,26 @@ COMMENT ON FUNCTION set_overage_limit(bigint, bigint) IS
     'Sets how many credits an account may use beyond its balance until they are billed; 0: none. '
     'true: set; false: no such account. Errors: SC009 no such overage limit, '
     'or none for this owner.';
+
+CREATE OR REPLACE FUNCTION set_low_threshold(p_account_id bigint, p_low_threshold bigint)
+RETURNS boolean
+LANGUAGE plpgsql
+SECURITY DEFINER
+SET search_path FROM CURRENT
+SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off
+SET enable_bitmapscan = off
+AS $$
+-- Purpose: at or below how many credits the balance of an account is low; 0: it never is; null: at a tenth
+--   of the last addition. Nothing is told of a line that is drawn anew: only crossing it is told.
+-- Locks: the account, so that every movement sees either the old line or the new one.
+-- Idempotent. Outcomes: true: it stands; false: there is no such account.
+-- Errors: check_violation below 0.
+BEGIN
+    UPDATE accounts a SET low_threshold = p_low_threshold WHERE a.account_id = p_account_id;
+    RETURN FOUND;
+END;
+$$;
+COMMENT ON FUNCTION set_low_threshold(bigint, bigint) IS
+    'Sets at or below how many credits the balance of an account is low; 0: never; null: a tenth of the '
+    'last addition. true: set; false: no such account. Idempotent.';

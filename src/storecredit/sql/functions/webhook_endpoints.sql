@@ -73,14 +73,14 @@ BEGIN
         event_types = coalesce(p_event_types, e.event_types),
         description = coalesce(p_description, e.description),
         is_ordered = coalesce(p_is_ordered, e.is_ordered),
-        -- One that is not ordered resumes each delivery by itself.
-        resumes_at = CASE WHEN coalesce(p_is_ordered, e.is_ordered) THEN e.resumes_at END,
+        resumes_at = CASE WHEN p_is_ordered = NOT e.is_ordered THEN NULL ELSE e.resumes_at END,
         updated_at = now()
     WHERE e.endpoint_id = p_endpoint_id;
-    IF p_is_ordered AND NOT v_was_ordered THEN
-        UPDATE deliveries d SET next_attempt_at = '-infinity'
-        WHERE d.endpoint_id = p_endpoint_id AND d.next_attempt_at > '-infinity';
-    END IF;
+    -- What of an ordered one is due, the endpoint says; of another each delivery by itself.
+    UPDATE deliveries d
+    SET next_attempt_at = CASE WHEN p_is_ordered THEN '-infinity' ELSE now() END
+    WHERE p_is_ordered = NOT v_was_ordered AND d.endpoint_id = p_endpoint_id
+      AND d.next_attempt_at IS NOT NULL;
     RETURN true;
 END;
 $$;
@@ -96,7 +96,7 @@ SECURITY DEFINER
 SET search_path FROM CURRENT
 AS $$
 -- Purpose: stop sending to an endpoint (disabled), or begin again (enabled), with a clean slate. While it
---   is disabled it is told nothing new; what waits for it then goes on waiting.
+--   is disabled it is told nothing new, and what waits for it is given up: that can be resent.
 -- Locks: the endpoint. Idempotent: one that has this status stays as it is.
 -- Outcomes: true: it has this status, now or before; false: the owner has no such endpoint.
 -- Errors: check_violation for an unknown status.

@@ -1,0 +1,73 @@
+"""Options and arguments of `storecredit webhook`, and what is wrong with them."""
+
+from typing import Annotated, Final
+from uuid import UUID
+
+import typer
+
+from storecredit.cli.problems import Failed
+
+DESCRIPTION_MAX: Final = 200
+
+
+def description_text(text: str) -> str:
+    """What an endpoint is for."""
+    if len(text) > DESCRIPTION_MAX:
+        raise typer.BadParameter(f"at most {DESCRIPTION_MAX} characters, not {len(text)}")
+    return text
+
+
+def event_type(text: str) -> str:
+    """A type of event that can be told."""
+    from storecredit.webhooks.event_types import EVENT_TYPES, EVERY
+
+    if text != EVERY and text not in EVENT_TYPES:
+        raise typer.BadParameter(
+            f"there is no event {text!r}; there are {', '.join(EVENT_TYPES)}, and * for all"
+        )
+    return text
+
+
+def told_event_type(text: str) -> str:
+    """A type of event that can have been told."""
+    from storecredit.webhooks.event_types import TEST
+
+    return text if text == TEST else event_type(text)
+
+
+OfStore = Annotated[
+    str | None,
+    typer.Option(
+        "--store",
+        metavar="STORE",
+        help="Of a store, by its id, name or domain.",
+        show_default="the operator's own",
+    ),
+]
+EndpointId = Annotated[
+    UUID,
+    typer.Argument(metavar="ENDPOINT_ID", help="As `storecredit webhook list` lists it."),
+]
+EventTypes = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--type",
+        parser=event_type,
+        metavar="TYPE",
+        help="A type of event to be told, as credits.low; repeatable.",
+        show_default="all of them",
+    ),
+]
+
+
+def unknown_endpoint(endpoint_id: UUID, store: str | None) -> Failed:
+    """The operator, or the store that is meant, has no such endpoint."""
+    if store is None:
+        return Failed(
+            f"The operator has no endpoint {endpoint_id}. `storecredit webhook list` lists them; "
+            "with --store it lists a store's."
+        )
+    return Failed(
+        f"The store has no endpoint {endpoint_id}. `storecredit webhook list --store STORE` lists "
+        "its endpoints."
+    )
