@@ -89,6 +89,25 @@ ENDPOINTS = {
     "GET /api/admin/users/{user_id}/spend/{spend_request_id}",
     "POST /api/admin/users/{user_id}/spend/{spend_request_id}/refund",
     "GET /api/admin/verify",
+    *(
+        f"{method} {base}/webhooks{path}"
+        for base in ("/api/v1", "/api/admin", "/api/admin/stores/{store_id}")
+        for method, path in (
+            ("GET", ""),
+            ("POST", ""),
+            ("GET", "/{endpoint_id}"),
+            ("PATCH", "/{endpoint_id}"),
+            ("DELETE", "/{endpoint_id}"),
+            ("POST", "/{endpoint_id}/rotate"),
+            ("POST", "/{endpoint_id}/enable"),
+            ("POST", "/{endpoint_id}/disable"),
+            ("POST", "/{endpoint_id}/test"),
+            ("GET", "/{endpoint_id}/deliveries"),
+            ("GET", "/{endpoint_id}/deliveries/{event_id}"),
+            ("POST", "/{endpoint_id}/deliveries/{event_id}/resend"),
+            ("POST", "/{endpoint_id}/resend"),
+        )
+    ),
 }
 
 TOLD_BESIDE: dict[str, set[str]] = {
@@ -241,6 +260,18 @@ async def test_what_stores_read_is_described_field_by_field(document: dict[str, 
         "RefundBody",
         "RefundMade",
         "RefundView",
+        "WebhookBody",
+        "WebhookChange",
+        "WebhookView",
+        "WebhookIssued",
+        "RotateSecretBody",
+        "SecretRotated",
+        "WebhookTested",
+        "DeliveryView",
+        "DeliveryAttempts",
+        "AttemptView",
+        "ResendBody",
+        "DeliveriesResent",
     ):
         for field, schema in schemas[name]["properties"].items():
             assert field in plain or schema.get("description"), f"{name}.{field}"

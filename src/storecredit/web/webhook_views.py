@@ -216,7 +216,7 @@ class AttemptView(msgspec.Struct, frozen=True):
     """One attempt at a delivery."""
 
     attempt: Annotated[int, said("The first is 1.")]
-    attempted_at: datetime
+    attempted_at: Annotated[datetime, said("When it was sent.")]
     milliseconds: Annotated[int, said("How long it took.")]
     status_code: Annotated[int | None, said("What was answered; null: nothing.")]
     error: Annotated[str | None, said("Why there was no answer.")]
