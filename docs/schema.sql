@@ -558,10 +558,10 @@ CREATE TABLE webhook_endpoints (
     disabled_reason text,
     url text NOT NULL,
     description text NOT NULL DEFAULT '',
-    -- The types of event it is told.
+    -- The types of event it is told; *: all that its owner may hear.
     event_types text[] NOT NULL,
     -- Whether any of them tells of a movement.
-    hears_movements boolean NOT NULL GENERATED ALWAYS AS (event_types && '{credits.low,credits.depleted,credits.added,credits.clawed_back,hold.expired,overage.started,overage.limit_reached,overage.billed}') STORED,
+    hears_movements boolean NOT NULL GENERATED ALWAYS AS (event_types && '{*,credits.low,credits.depleted,credits.added,credits.clawed_back,hold.expired,overage.started,overage.limit_reached,overage.billed}') STORED,
     PRIMARY KEY (endpoint_id),
     CONSTRAINT description_has_a_length CHECK (length(description) <= 200),
     CONSTRAINT disabled_endpoints_have_a_time CHECK ((status = 'disabled') = (disabled_at IS NOT
@@ -620,7 +620,6 @@ CREATE TABLE deliveries (
     retries int NOT NULL DEFAULT 0,
     status text NOT NULL DEFAULT 'pending',
     PRIMARY KEY (endpoint_id, seq),
-    FOREIGN KEY (endpoint_id) REFERENCES webhook_endpoints(endpoint_id) ON DELETE CASCADE,
     CONSTRAINT delivery_status_is_known CHECK (status = ANY (ARRAY['pending', 'delivered',
         'failed'])),
     CONSTRAINT pending_deliveries_are_due CHECK ((status = 'pending') = (next_attempt_at IS NOT
@@ -628,6 +627,7 @@ CREATE TABLE deliveries (
 );
 CREATE INDEX due_deliveries ON deliveries (endpoint_id, next_attempt_at, seq) WHERE next_attempt_at
     IS NOT NULL;
+CREATE INDEX failed_deliveries ON deliveries (endpoint_id, seq) WHERE status = 'failed';
 
 -- Every attempt at a delivery, and what came of it. Kept for 30 days.
 CREATE TABLE delivery_attempts (
@@ -641,8 +641,7 @@ CREATE TABLE delivery_attempts (
     error text,
     -- The first 500 bytes of its answer.
     answer text,
-    PRIMARY KEY (endpoint_id, seq, attempt),
-    FOREIGN KEY (endpoint_id) REFERENCES webhook_endpoints(endpoint_id) ON DELETE CASCADE
+    PRIMARY KEY (endpoint_id, seq, attempt)
 );
 CREATE INDEX attempts_by_time ON delivery_attempts USING brin (attempted_at);
 
@@ -787,6 +786,12 @@ FUNCTION create_store_api_key(p_store_id uuid, p_key_id uuid, p_key_hash bytea, 
     p_label text DEFAULT '', p_allowed_origins text[] DEFAULT '{}',
     p_expires_at timestamptz DEFAULT NULL) RETURNS boolean;
 
+-- Makes a webhook endpoint with its secret. created, or full: the owner has as many as it may
+-- have. Not idempotent.
+FUNCTION create_webhook_endpoint(p_account_id bigint, p_endpoint_id uuid, p_secret bytea,
+    p_url text, p_event_types text[], p_description text DEFAULT '',
+    p_is_ordered boolean DEFAULT false, p_endpoints_max int DEFAULT 10) RETURNS text;
+
 -- What grants had more before than after, {seq, credits, ...}, in the order in which they were
 -- spent.
 FUNCTION credits_between(p_before bigint[], p_after bigint[]) RETURNS bigint[];
@@ -811,6 +816,9 @@ FUNCTION credits_together(p_grants bigint[]) RETURNS numeric;
 -- id.
 FUNCTION deduct_from_accounts(p_account_ids bigint[], p_amounts int[], p_request_ids text[],
     p_descriptions text[], OUT outcomes text[], OUT balances bigint[]) RETURNS record;
+
+-- Removes a webhook endpoint and its secrets. false: no such endpoint.
+FUNCTION delete_webhook_endpoint(p_account_id bigint, p_endpoint_id uuid) RETURNS boolean;
 
 -- For how long the delivery that has waited longest has been due; 0: none is.
 FUNCTION delivery_lag() RETURNS interval;
@@ -1220,6 +1228,16 @@ FUNCTION remove_from_account(p_account_id bigint, p_amount int, p_request_id tex
 -- or whose transaction was booked by hand.
 FUNCTION reopen_foreign_events(p_provider text) RETURNS bigint;
 
+-- Sends events since a moment to a webhook endpoint again. pending with how many and where to go
+-- on, not_found, or disabled.
+FUNCTION resend_deliveries(p_account_id bigint, p_endpoint_id uuid, p_since timestamptz,
+    p_statuses text[], p_after bigint, p_max int, OUT outcome text, OUT resent bigint,
+    OUT last_seq bigint) RETURNS record;
+
+-- Sends one event to a webhook endpoint again, at once. pending, not_found, or disabled.
+-- Idempotent.
+FUNCTION resend_delivery(p_account_id bigint, p_endpoint_id uuid, p_event_id uuid) RETURNS text;
+
 -- Lets an event that was set aside be processed anew, and others with the same subject. Returns
 -- them; none: unknown, not set aside, or empty.
 FUNCTION retry_provider_event(p_provider text, p_event_id text) RETURNS text[];
@@ -1240,6 +1258,12 @@ FUNCTION room_in_grants(p_account_id bigint, p_grants bigint[], p_before_seq big
 FUNCTION rotate_store_api_key(p_store_id uuid, p_key_id uuid, p_new_key_id uuid,
     p_new_key_hash bytea, p_new_key_start text, p_grace_seconds int DEFAULT 0) RETURNS boolean;
 
+-- Replaces the secret of a webhook endpoint; the ones before it sign along until the overlap is
+-- over. rotated, not_found, or full. Not idempotent.
+FUNCTION rotate_webhook_secret(p_account_id bigint, p_endpoint_id uuid, p_secret bytea,
+    p_overlap_seconds int, p_secrets_max int DEFAULT 5, OUT outcome text,
+    OUT previous_expires_at timestamptz) RETURNS record;
+
 -- The seq of an account's newest movement made at a moment or before; 0: there was none yet.
 FUNCTION seq_at(p_account_id bigint, p_at timestamptz) RETURNS bigint;
 
@@ -1249,9 +1273,17 @@ FUNCTION set_grant_expiry(p_account_id bigint, p_seq bigint, p_expires_at timest
     p_description text, p_actor text, OUT outcome text, OUT seq bigint, OUT credits bigint) RETURNS
     record;
 
+-- Sets at or below how many credits the balance of an account is low; 0: never; null: a tenth of
+-- the last addition. true: set; false: no such account. Idempotent.
+FUNCTION set_low_threshold(p_account_id bigint, p_low_threshold bigint) RETURNS boolean;
+
 -- Sets how many credits an account may use beyond its balance until they are billed; 0: none.
 -- true: set; false: no such account. Errors: SC009 no such overage limit, or none for this owner.
 FUNCTION set_overage_limit(p_account_id bigint, p_overage_limit bigint) RETURNS boolean;
+
+-- Enables or disables a webhook endpoint. false: no such endpoint. Idempotent.
+FUNCTION set_webhook_endpoint_status(p_account_id bigint, p_endpoint_id uuid, p_status text)
+    RETURNS boolean;
 
 -- Removes what was written of an erased user since, and says whether nothing more can come.
 FUNCTION settle_erasure(p_user_id uuid, p_late interval) RETURNS boolean;
@@ -1356,6 +1388,10 @@ FUNCTION terms_of_period(p_starts_at timestamptz, p_ends_at timestamptz, p_rollo
     OUT expires_at timestamptz, OUT rollover_max bigint, OUT rollover_until timestamptz) RETURNS
     record;
 
+-- Tells one webhook endpoint of a test event. told with the event, not_found, or disabled.
+FUNCTION test_webhook_endpoint(p_account_id bigint, p_endpoint_id uuid, OUT outcome text,
+    OUT event_id uuid) RETURNS record;
+
 -- Hands credits of one owner to another, both movements or neither. Outcome: transferred,
 -- already_transferred, insufficient, conflict, same_account. Errors: SC010 unknown account, SC002
 -- amount, SC003 request id.
@@ -1379,6 +1415,12 @@ FUNCTION update_store(p_store_id uuid, p_name text DEFAULT NULL, p_shop_domain t
 -- or it no longer works. Idempotent.
 FUNCTION update_store_api_key(p_store_id uuid, p_key_id uuid, p_label text DEFAULT NULL,
     p_allowed_origins text[] DEFAULT NULL) RETURNS boolean;
+
+-- Changes what is given of a webhook endpoint (null: unchanged). false: no such endpoint.
+-- Idempotent.
+FUNCTION update_webhook_endpoint(p_account_id bigint, p_endpoint_id uuid, p_url text DEFAULT NULL,
+    p_event_types text[] DEFAULT NULL, p_description text DEFAULT NULL,
+    p_is_ordered boolean DEFAULT NULL) RETURNS boolean;
 
 
 -- Functions that those are made of.

@@ -1,6 +1,7 @@
 """`storecredit webhook`: endpoints of the operator's own and of a store's."""
 
 import asyncio
+import json
 from base64 import b64decode
 from typing import Any
 from uuid import UUID
@@ -128,6 +129,8 @@ def test_what_a_store_was_told_is_listed_shown_and_sent_again(command: Command, 
     event_id = items[0]["event_id"]
     assert event_id in command("webhook", "deliveries", *of).output
     one = answer(command, "deliveries", id_, event_id, "--store", "hats")
+    body = json.loads(one.pop("body"))
+    assert (body["type"], body["data"]["store_id"]) == ("key.created", store)
     assert one == items[0] | {"attempted": []}
     assert answer(command, "resend", id_, event_id, "--store", "hats") == {"resent": 1}
     assert answer(command, "resend", *of, "--since", "2020-01-01") == {"resent": 0}

@@ -29,7 +29,7 @@ from storecredit.cli.webhook_options import (
 )
 
 if TYPE_CHECKING:
-    from storecredit.webhooks.delivery_records import Attempt, Delivery, Resent
+    from storecredit.webhooks.delivery_records import Delivery, Followed, Resent
     from storecredit.webhooks.endpoints import Disabled
 
 COLUMNS = ("event_id", "type", "created_at", "status", "attempts", "next_attempt_at")
@@ -97,18 +97,18 @@ async def _first_attempt(
     rooms: Rooms, account_id: int, endpoint_id: UUID, event_id: UUID
 ) -> dict[str, Any]:
     """The delivery, once it was attempted."""
-    from storecredit.webhooks.delivery_records import shown_event_id
+    from storecredit.webhooks.messages import message_id
 
     try:
         async with asyncio.timeout(TEST_SECONDS_MAX):
             while True:
                 found = await rooms.delivery_records.get(account_id, endpoint_id, event_id)
-                if found is not None and found[1]:
-                    return _attempts_view(*found)
+                if found is not None and found.attempts:
+                    return _followed_view(found)
                 await asyncio.sleep(LOOK_SECONDS)
     except TimeoutError:
         raise Failed(
-            f"The event {shown_event_id(event_id)} was not sent within {TEST_SECONDS_MAX:g} s: "
+            f"The event {message_id(event_id)} was not sent within {TEST_SECONDS_MAX:g} s: "
             "deliveries are made where `storecredit serve` or `storecredit worker` runs. It waits "
             "for that; `storecredit webhook deliveries` shows what becomes of it."
         ) from None
@@ -234,7 +234,7 @@ def _one(endpoint_id: UUID, event_id: UUID, store: str | None) -> Any:
         found = await rooms.delivery_records.get(account_id, endpoint_id, event_id)
         if found is None:
             raise _unknown_delivery()
-        return _attempts_view(*found)
+        return _followed_view(found)
 
     return act
 
@@ -260,15 +260,17 @@ def _show(delivery: dict[str, Any], *, json: bool) -> None:
 
 def _view(delivery: "Delivery") -> dict[str, Any]:
     """A delivery as the operator's API shows it."""
-    from storecredit.webhooks.delivery_records import shown_event_id
+    from storecredit.webhooks.messages import message_id
 
     fields = asdict(delivery)
     del fields["seq"]
-    return {**fields, "event_id": shown_event_id(delivery.event_id)}
+    return {**fields, "event_id": message_id(delivery.event_id)}
 
 
-def _attempts_view(delivery: "Delivery", attempts: "tuple[Attempt, ...]") -> dict[str, Any]:
-    return {**_view(delivery), "attempted": [asdict(each) for each in attempts]}
+def _followed_view(followed: "Followed") -> dict[str, Any]:
+    """With what is sent and each attempt, likewise."""
+    attempted = [asdict(each) for each in followed.attempts]
+    return {**_view(followed.delivery), "body": followed.body, "attempted": attempted}
 
 
 def _unknown_delivery() -> Failed:

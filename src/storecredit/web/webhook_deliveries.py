@@ -78,7 +78,7 @@ async def get_delivery(
     found = await parts.delivery_records.get(hearer.account_id, id_, _named_event(event_id))
     if found is None:
         raise _no_such_delivery()
-    return Envelope(delivery_attempts(*found))
+    return Envelope(delivery_attempts(found))
 
 
 async def resend_delivery(

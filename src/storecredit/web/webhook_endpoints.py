@@ -32,7 +32,6 @@ from storecredit.web.webhook_views import (
     webhook_issued,
     webhook_view,
 )
-from storecredit.webhooks.delivery_records import shown_event_id
 from storecredit.webhooks.endpoints import (
     ENDPOINTS_MAX,
     Disabled,
@@ -43,6 +42,7 @@ from storecredit.webhooks.endpoints import (
     TooManySecrets,
 )
 from storecredit.webhooks.event_types import OPERATOR_EVENT_TYPES
+from storecredit.webhooks.messages import message_id
 
 
 async def list_endpoints(
@@ -176,7 +176,7 @@ async def test_endpoint(
         raise endpoint_disabled()
     if told is None:
         raise no_such_endpoint()
-    event_id = shown_event_id(told)
+    event_id = message_id(told)
     address = location(f"{hearer.address}/{id_}/deliveries/{event_id}", parts)
     return Response(Envelope(WebhookTested(event_id)), headers={"Location": address})
 

@@ -19,7 +19,7 @@ from storecredit.webhooks.delivery_records import (
     Attempt,
     Delivery,
     DeliveryStatus,
-    shown_event_id,
+    Followed,
 )
 from storecredit.webhooks.endpoints import (
     DESCRIPTION_LENGTH_MAX,
@@ -33,6 +33,7 @@ from storecredit.webhooks.endpoints import (
     Status,
 )
 from storecredit.webhooks.event_types import EVENT_TYPES, EVERY, TEST
+from storecredit.webhooks.messages import message_id
 from storecredit.webhooks.urls import url_refusal
 
 
@@ -226,6 +227,7 @@ class AttemptView(msgspec.Struct, frozen=True):
 class DeliveryAttempts(DeliveryView, frozen=True):
     """One event, what became of it at this endpoint, and each attempt."""
 
+    body: Annotated[str, said("What is sent, the same at every attempt.")]
     attempted: Annotated[list[AttemptView], said(f"Newest first, at most {ATTEMPTS_MAX}.")]
 
 
@@ -280,7 +282,7 @@ def secret_rotated(issued: IssuedSecret, store_id: UUID | None) -> SecretRotated
 def delivery_view(delivery: Delivery) -> DeliveryView:
     """A delivery as its endpoint's owner sees it."""
     return DeliveryView(
-        event_id=shown_event_id(delivery.event_id),
+        event_id=message_id(delivery.event_id),
         type=delivery.type,
         created_at=utc(delivery.created_at),
         status=delivery.status,
@@ -290,11 +292,12 @@ def delivery_view(delivery: Delivery) -> DeliveryView:
     )
 
 
-def delivery_attempts(delivery: Delivery, attempts: tuple[Attempt, ...]) -> DeliveryAttempts:
-    """A delivery with its attempts."""
+def delivery_attempts(followed: Followed) -> DeliveryAttempts:
+    """A delivery with what is sent and its attempts."""
     return DeliveryAttempts(
-        **msgspec.structs.asdict(delivery_view(delivery)),
-        attempted=[_attempt_view(each) for each in attempts],
+        **msgspec.structs.asdict(delivery_view(followed.delivery)),
+        body=followed.body,
+        attempted=[_attempt_view(each) for each in followed.attempts],
     )
 
 

@@ -14,6 +14,7 @@ import msgspec
 from storecredit.postgres.pool import Database
 from storecredit.postgres.servers import Record
 from storecredit.webhooks.endpoints import Disabled
+from storecredit.webhooks.messages import Event, body_of
 
 PAGE_MAX: Final = 100
 ATTEMPTS_MAX: Final = 100
@@ -22,13 +23,14 @@ RESENT_MAX: Final = 10_000
 """By one call."""
 AFTER_ALL: Final = 2**63 - 1
 EVENT_ID_PREFIX: Final = "evt_"
+"""How `messages.message_id` begins."""
 
 _COLUMNS: Final = """d.seq, v.event_id, v.type, v.created_at, d.status, d.attempts, d.ended_at,
     CASE d.next_attempt_at WHEN '-infinity' THEN e.resumes_at ELSE d.next_attempt_at END
         AS next_attempt_at"""
-_FROM: Final = """FROM webhook_endpoints e
-    JOIN deliveries d ON d.endpoint_id = e.endpoint_id JOIN events v ON v.seq = d.seq
-    WHERE e.account_id = $1 AND e.endpoint_id = $2"""
+_DELIVERIES: Final = """webhook_endpoints e
+    JOIN deliveries d ON d.endpoint_id = e.endpoint_id JOIN events v ON v.seq = d.seq"""
+_OF_ENDPOINT: Final = "e.account_id = $1 AND e.endpoint_id = $2"
 
 
 class DeliveryStatus(StrEnum):
@@ -72,6 +74,15 @@ class Attempt:
 
 
 @dataclass(frozen=True, slots=True)
+class Followed:
+    """One delivery, the `body` that is sent, and its attempts, the newest first."""
+
+    delivery: Delivery
+    body: str
+    attempts: tuple[Attempt, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class DeliveryPage:
     """Deliveries, newest event first; `next_before` continues the list, None at its end."""
 
@@ -105,11 +116,13 @@ class DeliveryRecords:
     ) -> DeliveryPage:
         """This endpoint's deliveries, newest event first; at most `PAGE_MAX` at once."""
         limit = min(limit, PAGE_MAX)
+        # As a constant: there is an index of those that failed.
         of_status = "" if status is None else f"AND d.status = '{status.value}'"
         rows = await self._database.fetch(
-            f"""SELECT {_COLUMNS} {_FROM} AND d.seq < $3 {of_status}
+            f"""SELECT {_COLUMNS} FROM {_DELIVERIES}
+                WHERE {_OF_ENDPOINT} AND d.seq < $3 {of_status}
                     AND ($5::text IS NULL OR v.type = $5)
-                ORDER BY d.seq DESC LIMIT $4""",
+                ORDER BY d.seq DESC LIMIT $4""",  # noqa: S608 - constants
             account_id,
             endpoint_id,
             AFTER_ALL if before is None else before,
@@ -119,12 +132,12 @@ class DeliveryRecords:
         items = tuple(_delivery(row) for row in rows[:limit])
         return DeliveryPage(items, items[-1].seq if len(rows) > limit else None)
 
-    async def get(
-        self, account_id: int, endpoint_id: UUID, event_id: UUID
-    ) -> tuple[Delivery, tuple[Attempt, ...]] | None:
-        """One delivery and its attempts, the newest first; None: there is no such one."""
+    async def get(self, account_id: int, endpoint_id: UUID, event_id: UUID) -> Followed | None:
+        """One delivery with all that is known of it; None: there is no such one."""
         row = await self._database.fetchrow(
-            f"SELECT {_COLUMNS} {_FROM} AND v.event_id = $3",
+            f"""SELECT {_COLUMNS}, v.data, a.owner_kind, a.owner_id
+                FROM {_DELIVERIES} LEFT JOIN accounts a ON a.account_id = v.account_id
+                WHERE {_OF_ENDPOINT} AND v.event_id = $3""",  # noqa: S608 - constants
             account_id,
             endpoint_id,
             event_id,
@@ -139,7 +152,11 @@ class DeliveryRecords:
             row["seq"],
             ATTEMPTS_MAX,
         )
-        return _delivery(row), tuple(msgspec.convert(dict(each), Attempt) for each in attempts)
+        return Followed(
+            _delivery(row),
+            _body(row),
+            tuple(msgspec.convert(dict(each), Attempt) for each in attempts),
+        )
 
     async def resend(
         self, account_id: int, endpoint_id: UUID, event_id: UUID
@@ -188,14 +205,22 @@ class DeliveryRecords:
                 return Resent(row["resent"], row["last_seq"])
 
 
-def shown_event_id(event_id: UUID) -> str:
-    """An event's id as its receivers see it, in `webhook-id`."""
-    return EVENT_ID_PREFIX + event_id.hex
-
-
 def read_event_id(text: str) -> UUID:
     """The event that is meant. Raises ValueError for what cannot be one."""
     return UUID(text.removeprefix(EVENT_ID_PREFIX))
+
+
+def _body(row: Record) -> str:
+    return body_of(
+        Event(
+            row["event_id"],
+            row["type"],
+            row["created_at"],
+            row["data"],
+            row["owner_kind"],
+            row["owner_id"],
+        )
+    )
 
 
 def _delivery(row: Record) -> Delivery:

@@ -7,7 +7,6 @@ nowhere.
 """
 
 import secrets
-from base64 import b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -19,6 +18,7 @@ from uuid_utils.compat import uuid7
 from storecredit.postgres.pool import Database
 from storecredit.postgres.servers import Record
 from storecredit.webhooks.event_types import EVERY
+from storecredit.webhooks.messages import secret_text
 
 OPERATOR_ACCOUNT: Final = 0
 """Whose endpoints the operator's own are; they hear of every owner."""
@@ -27,8 +27,6 @@ ENDPOINTS_MAX: Final = 10
 SECRETS_MAX: Final = 5
 """Of one endpoint that are valid at once, while they are replaced."""
 SECRET_BYTES: Final = 32
-WHSEC: Final = "whsec_"
-"""What every secret begins with, as it is shown."""
 URL_LENGTH_MAX: Final = 2000
 DESCRIPTION_LENGTH_MAX: Final = 200
 TYPES_MAX: Final = 50
@@ -126,7 +124,7 @@ class Endpoints:
         made = await self.get(account_id, endpoint_id)
         if made is None:
             raise RuntimeError("a webhook endpoint vanished right after it was made")
-        return IssuedSecret(made, shown_secret(secret))
+        return IssuedSecret(made, secret_text(secret))
 
     async def get(self, account_id: int, endpoint_id: UUID) -> Endpoint | None:
         """The endpoint; None: the owner has none of that id."""
@@ -214,7 +212,7 @@ class Endpoints:
         found = await self.get(account_id, endpoint_id)
         if row["outcome"] == "not_found" or found is None:
             return None
-        return IssuedSecret(found, shown_secret(secret), row["previous_expires_at"])
+        return IssuedSecret(found, secret_text(secret), row["previous_expires_at"])
 
     async def test(self, account_id: int, endpoint_id: UUID) -> UUID | Disabled | None:
         """Tell it alone of a test event, and which one; None: the owner has no such endpoint."""
@@ -226,14 +224,6 @@ class Endpoints:
             return Disabled()
         event_id: UUID | None = row["event_id"]
         return event_id
-
-
-def shown_secret(secret: bytes) -> str:
-    """A secret as receivers' libraries take it: `whsec_` and base64.
-
-    https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md
-    """
-    return WHSEC + b64encode(secret).decode("ascii")
 
 
 def _each_once(event_types: Sequence[str]) -> list[str]:

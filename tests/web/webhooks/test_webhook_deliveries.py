@@ -1,5 +1,6 @@
 """What endpoints were told, and what became of it: seen and sent again, by each set of doors."""
 
+import json
 from typing import Any
 from uuid import UUID
 
@@ -84,7 +85,16 @@ async def test_a_test_is_on_its_way_and_told_where_it_can_be_followed(hooks: Hoo
     assert delivery["ended_at"] is None
     path = answer.headers["location"].removeprefix("/api/admin")
     followed = await hooks.caller.send("GET", path)
-    assert data_of(followed) == delivery | {"attempted": []}
+    told_of = data_of(followed)
+    body = json.loads(told_of.pop("body"))
+    assert told_of == delivery | {"attempted": []}
+    of_store = {} if hooks.store_id is None else {"store_id": hooks.store_id}
+    assert body == {
+        "type": "webhook.test",
+        "version": 1,
+        "timestamp": delivery["created_at"],
+        "data": of_store | {"endpoint_id": made["endpoint_id"]},
+    }
     assert await told(hooks, other["endpoint_id"]) == []
     await hooks.forget()
 
@@ -133,6 +143,7 @@ async def test_each_attempt_is_told_with_its_answer(
     path = f"/{id_}/deliveries/{pending['event_id']}"
     delivery = data_of(await hooks.get(path))
     attempts = delivery.pop("attempted")
+    assert json.loads(delivery.pop("body"))["data"]["a"] == 1
     assert delivery == (await told(hooks, id_))[0]
     assert (delivery["status"], delivery["attempts"]) == ("delivered", 3)
     assert delivery["ended_at"] is not None
