@@ -11,6 +11,7 @@ from typing import Any
 from pydantic.fields import FieldInfo
 from pydantic_core import to_json
 
+from docs.events_page import events_page
 from docs.schema import schema_page
 from storecredit.settings import Settings
 from storecredit.web import trpc_types
@@ -19,6 +20,7 @@ from storecredit.web.procedures import ERRORS, PROCEDURES
 from storecredit.web.trpc_calls import Procedure
 from storecredit.web.trpc_errors import STATUS_AND_NUMBER, TrpcCode
 from storecredit.web.typescript import one_line
+from storecredit.webhooks.event_schemas import events_document
 
 DOCS = Path(__file__).parent
 # Set by one process for another, never by people.
@@ -122,6 +124,8 @@ def main() -> None:
     (DOCS / "trpc.d.ts").write_text(trpc_types.module(), encoding="utf-8")
     (DOCS / "settings.md").write_text(settings_page(), encoding="utf-8")
     (DOCS / "openapi.json").write_bytes(openapi_document())
+    (DOCS / "events.md").write_text(events_page(), encoding="utf-8")
+    (DOCS / "events.schema.json").write_bytes(events_document())
     (DOCS / "schema.sql").write_text(schema_page(), encoding="utf-8")
 
 

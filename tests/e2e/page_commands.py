@@ -39,6 +39,11 @@ class Page:
         assert len(found) == 1, f"{self.path}: {len(found)} blocks begin {first_words!r}"
         return found[0]
 
+    def block_of(self, language: str) -> str:
+        """Its one block in that language."""
+        [found] = self.blocks(language)
+        return found
+
 
 def as_installed(make: str) -> str:
     """A `make` that is to use the commands that are being tested.

@@ -5,12 +5,14 @@ from pathlib import Path
 
 import pytest
 
+from docs.events_page import events_page
 from docs.write import DOCS, b2c_page, settings_page
 from storecredit.generation.sessions import FailureCode
 from storecredit.ledger.discrepancies import DiscrepancyKind
 from storecredit.settings import Settings
 from storecredit.telemetry import Metrics
 from storecredit.web.trpc_types import module
+from storecredit.webhooks.event_schemas import events_document
 from tests.web.scrapes import DATABASE_GAUGES
 
 ROOT = DOCS.parent
@@ -52,6 +54,11 @@ def test_the_types_for_the_app_are_not_stale() -> None:
 def test_what_is_said_of_the_procedures_is_not_stale() -> None:
     kept = (DOCS / "b2c.md").read_text(encoding="utf-8")
     assert kept == b2c_page(kept), "run `make docs`"
+
+
+def test_what_is_said_of_events_is_not_stale() -> None:
+    assert (DOCS / "events.md").read_text(encoding="utf-8") == events_page(), "run `make docs`"
+    assert (DOCS / "events.schema.json").read_bytes() == events_document(), "run `make docs`"
 
 
 def test_every_setting_says_what_it_does() -> None:

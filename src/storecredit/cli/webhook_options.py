@@ -19,7 +19,7 @@ def description_text(text: str) -> str:
 
 def event_type(text: str) -> str:
     """A type of event that can be told."""
-    from storecredit.webhooks.event_types import EVENT_TYPES, EVERY
+    from storecredit.webhooks.catalogue import EVENT_TYPES, EVERY
 
     if text != EVERY and text not in EVENT_TYPES:
         raise typer.BadParameter(
@@ -30,7 +30,7 @@ def event_type(text: str) -> str:
 
 def told_event_type(text: str) -> str:
     """A type of event that can have been told."""
-    from storecredit.webhooks.event_types import TEST
+    from storecredit.webhooks.catalogue import TEST
 
     return text if text == TEST else event_type(text)
 

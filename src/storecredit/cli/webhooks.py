@@ -60,8 +60,8 @@ def create(
     _check(settings, url, type_, store)
 
     async def act(rooms: Rooms) -> dict[str, Any]:
+        from storecredit.webhooks.catalogue import EVERY
         from storecredit.webhooks.endpoints import ENDPOINTS_MAX, IssuedSecret
-        from storecredit.webhooks.event_types import EVERY
 
         account_id, store_id = await rooms.hearer(store)
         made = await rooms.endpoints.create(
@@ -264,7 +264,7 @@ def _check(
     settings: "Settings", url: str | None, types: list[str] | None, store: str | None
 ) -> None:
     """Refuse what cannot be; `--type` knows the names already."""
-    from storecredit.webhooks.event_types import OPERATOR_EVENT_TYPES
+    from storecredit.webhooks.catalogue import OPERATOR_EVENT_TYPES
     from storecredit.webhooks.urls import url_refusal
 
     if url is not None:

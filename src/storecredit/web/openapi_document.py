@@ -25,6 +25,7 @@ from storecredit.web.access import CREATE_PATH, KEYED_PATHS, MOVED_BELOW
 from storecredit.web.envelope import ErrorCode
 from storecredit.web.faults import missing, unknown_name
 from storecredit.web.openapi import EXAMPLE, error_example
+from storecredit.web.openapi_events import documented_event_schemas, documented_events
 from storecredit.web.parts import Parts
 from storecredit.web.waiting import PREFER_MAX
 
@@ -42,7 +43,15 @@ _TAGS: Final = {
 
 # Stores know no other movements than a store's.
 _PUBLISHED_AS: Final = {StoreMovementType.__name__: "MovementType"}
-_READ_IN_ORDER: Final = ("openapi", "info", "servers", "tags", "paths", "components")
+_READ_IN_ORDER: Final = (
+    "openapi",
+    "info",
+    "servers",
+    "tags",
+    "paths",
+    "webhooks",
+    "components",
+)
 
 _REQUEST_ID: Final = {
     "name": "X-Request-Id",
@@ -185,6 +194,11 @@ def document(routes: Sequence[Any]) -> bytes:
         if operation["operationId"] in examples:
             [content] = operation["requestBody"]["content"].values()
             content["example"] = examples[operation["operationId"]]
+    schema["webhooks"] = documented_events()
+    of_events = documented_event_schemas()
+    if twice := schemas.keys() & of_events.keys():
+        raise ValueError(f"schemas of events and of the API have the same names: {twice}")
+    schemas |= of_events
     schema["components"]["headers"] = _ANSWER_HEADERS
     schema["components"]["schemas"] = dict(sorted(schemas.items()))
     in_order = {name: _mended(schema[name]) for name in _READ_IN_ORDER}

@@ -32,6 +32,7 @@ from storecredit.web.webhook_views import (
     webhook_issued,
     webhook_view,
 )
+from storecredit.webhooks.catalogue import OPERATOR_EVENT_TYPES
 from storecredit.webhooks.endpoints import (
     ENDPOINTS_MAX,
     Disabled,
@@ -41,7 +42,6 @@ from storecredit.webhooks.endpoints import (
     TooManyEndpoints,
     TooManySecrets,
 )
-from storecredit.webhooks.event_types import OPERATOR_EVENT_TYPES
 from storecredit.webhooks.messages import message_id
 
 

@@ -13,6 +13,7 @@ from storecredit.web.faults import Check, nearest
 from storecredit.web.moments import utc
 from storecredit.web.openapi import said
 from storecredit.web.paging import given_out, seq_cursor
+from storecredit.webhooks.catalogue import EVENT_TYPES, EVERY, TEST
 from storecredit.webhooks.delivery_records import (
     ATTEMPTS_MAX,
     RESENT_MAX,
@@ -32,7 +33,6 @@ from storecredit.webhooks.endpoints import (
     IssuedSecret,
     Status,
 )
-from storecredit.webhooks.event_types import EVENT_TYPES, EVERY, TEST
 from storecredit.webhooks.messages import message_id
 from storecredit.webhooks.urls import url_refusal
 

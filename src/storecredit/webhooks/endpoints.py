@@ -17,7 +17,7 @@ from uuid_utils.compat import uuid7
 
 from storecredit.postgres.pool import Database
 from storecredit.postgres.servers import Record
-from storecredit.webhooks.event_types import EVERY
+from storecredit.webhooks.catalogue import EVERY
 from storecredit.webhooks.messages import secret_text
 
 OPERATOR_ACCOUNT: Final = 0
