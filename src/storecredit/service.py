@@ -56,6 +56,7 @@ from storecredit.web.starting import starting_app
 from storecredit.webhooks.deliverer import Deliverer
 from storecredit.webhooks.delivery_records import DeliveryRecords
 from storecredit.webhooks.endpoints import Endpoints
+from storecredit.webhooks.expiry_notices import ExpiryNotices
 
 log = telemetry.get_logger("service")
 
@@ -68,6 +69,7 @@ class Service:
     queue: JobQueue
     sweep: Sweep
     expiry: ExpirySweep
+    notices: ExpiryNotices
     listener: Listener
     billing: Billing
 
@@ -137,7 +139,8 @@ async def assembled(settings: Settings, database: Database) -> AsyncIterator[Ser
     for part in committing:
         await part.open()
     try:
-        yield Service(parts, queue, sweep, expiry, listener, billing)
+        notices = ExpiryNotices(database, settings)
+        yield Service(parts, queue, sweep, expiry, notices, listener, billing)
     finally:
         for part in reversed(committing):
             await part.close()
@@ -243,6 +246,7 @@ async def _background(
         tasks = [
             asyncio.create_task(service.sweep.run(stop), name="sweep"),
             asyncio.create_task(service.expiry.run(stop), name="expiry"),
+            asyncio.create_task(service.notices.run(stop), name="expiry-notices"),
         ]
         if generator is not None:
             stack.push_async_callback(generator.aclose)

@@ -119,6 +119,8 @@ class Settings(BaseSettings):
     # Credits
     refund_grace_days: int = Field(default=30, ge=0, le=3650)
     """How long credits live on that come back when what they were taken from has expired."""
+    expiring_notice_days: int = Field(default=7, ge=1, le=365)
+    """How long before credits expire webhooks are told of it: `credits.expiring`."""
 
     # Group commit
     commit_lanes: int = Field(default=2, ge=1, le=64)

@@ -1,4 +1,4 @@
-"""The receivers of docs/webhooks.md, run as they stand there: what they take, refuse and do once."""
+"""The receivers of docs/webhooks.md, run as they stand there: what they take, and do once."""
 
 import json
 import subprocess

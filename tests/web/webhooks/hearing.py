@@ -1,0 +1,70 @@
+"""Endpoints that hear, and whether what they are to be told is as the catalogue has it."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
+from uuid import UUID
+
+import asyncpg
+import msgspec
+from jsonschema import Draft202012Validator
+
+from storecredit.webhooks.catalogue import CATALOGUE, VERSION
+
+DOCS: Final = Path(__file__).parents[3] / "docs"
+EVENTS: Final = {event.name: event for event in CATALOGUE}
+BODIES: Final = """
+    SELECT e.type, e.created_at, e.data, a.owner_kind, a.owner_id
+    FROM storecredit.deliveries d JOIN storecredit.events e USING (seq)
+    LEFT JOIN storecredit.accounts a USING (account_id)
+    WHERE d.endpoint_id = $1 ORDER BY seq"""
+
+
+@cache
+def schema() -> Draft202012Validator:
+    """The schema of any event, as it is kept in docs/; formats are looked at, too."""
+    kept = json.loads((DOCS / "events.schema.json").read_bytes())
+    Draft202012Validator.check_schema(kept)
+    return Draft202012Validator(kept, format_checker=Draft202012Validator.FORMAT_CHECKER)
+
+
+def assert_of_the_catalogue(body: dict[str, Any]) -> None:
+    """A body is what its struct and its schema say, and nothing is in it beside."""
+    assert list(body) == ["type", "version", "timestamp", "data"]
+    assert body["version"] == VERSION
+    msgspec.convert(body["data"], EVENTS[body["type"]].data, strict=False)
+    errors = [error.message for error in schema().iter_errors(body)]
+    assert errors == [], body
+
+
+@dataclass(frozen=True, slots=True)
+class Ear:
+    """An endpoint that hears one type of event, and so tells whether that alone is enough."""
+
+    admin: asyncpg.Connection
+    endpoint_id: UUID
+
+    async def heard(self) -> Sequence[dict[str, Any]]:
+        """The bodies of what it is told, oldest first; each is of the catalogue."""
+        bodies = [_body(row) for row in await self.admin.fetch(BODIES, self.endpoint_id)]
+        for body in bodies:
+            assert_of_the_catalogue(body)
+        return bodies
+
+    async def said(self) -> Sequence[dict[str, Any]]:
+        """What those say."""
+        return [body["data"] for body in await self.heard()]
+
+
+def _body(row: asyncpg.Record) -> dict[str, Any]:
+    whose = {f"{row['owner_kind']}_id": str(row["owner_id"])} if row["owner_kind"] else {}
+    return {
+        "type": row["type"],
+        "version": VERSION,
+        "timestamp": row["created_at"].astimezone(UTC).isoformat(),
+        "data": whose | json.loads(row["data"]),
+    }
