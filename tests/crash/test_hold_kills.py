@@ -1,8 +1,8 @@
 """SIGKILL to the service and to PostgreSQL while credits are held, captured, released and expire.
 
 Clients send each request until it is answered, and the sweep runs all the while. In the end every
-answer stands in the tables, each hold has ended at most once and as was told, and `storecredit
-verify` is clean.
+answer stands in the tables, each hold has ended at most once and as was told, exactly what follows
+from the ledger was told as events, and `storecredit verify` is clean.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ import pytest
 
 from storecredit.ledger.owners import OwnerKind
 from tests.crash.audit import books_of
-from tests.crash.deployment import Deployment
+from tests.crash.deployment import OPENING_CREDITS, Deployment
 from tests.crash.hold_audit import (
     all_ends_written,
     assert_answered_as_before,
@@ -25,6 +25,7 @@ from tests.crash.hold_load import Doors, Holder
 from tests.crash.load import CLIENT_TIMEOUT_SECONDS, Account
 from tests.crash.patient_client import PatientClient
 from tests.crash.processes import RunningProcess
+from tests.sql.event_audit import EventAudit
 
 SWEEP_SECONDS: Final = "0.2"
 A_WHILE: Final = 40
@@ -88,6 +89,10 @@ async def _survive(
         accounts = deployment.accounts
         for account in accounts:
             await _sign_in(http, client.url, account)
+        async with books_of(deployment.processes.data_dir) as books:
+            audit = await EventAudit.begin(books)
+            # Where balances go to and fro.
+            await books.execute("UPDATE accounts SET low_threshold = $1", OPENING_CREDITS - 50)
         holders = [
             Holder(client, Doors.of(accounts[place % len(accounts)]), f"client-{place}", seed)
             for place in range(clients)
@@ -107,6 +112,8 @@ async def _survive(
             for account in accounts:
                 own = [holder for holder in holders if holder.account is account]
                 await assert_ledger_is_as_told(books, account, own)
+            counts = await audit.assert_told(books)
+            assert counts["credits.low"] > 0, counts
     await deployment.assert_verified(scene.service)
     await deployment.assert_verified_by_command("--every-row")
 
