@@ -1007,6 +1007,9 @@ FUNCTION first_end(p_account_id bigint, p_grants bigint[]) RETURNS timestamptz;
 -- Forgets the oldest events, with their deliveries and the attempts at those. Returns how many.
 FUNCTION forget_events(p_limit int, p_age interval DEFAULT '30 days') RETURNS bigint;
 
+-- Forgets notices of grants that have expired. Returns how many.
+FUNCTION forget_expiry_notices(p_limit int) RETURNS int;
+
 -- Forgets what the generator said about a session. true: there was something.
 FUNCTION forget_generator_message(p_account_id bigint, p_session_id uuid) RETURNS boolean;
 

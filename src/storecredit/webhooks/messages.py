@@ -11,8 +11,8 @@ from uuid import UUID
 
 import msgspec
 
-VERSION: Final = 1
-"""Of the form of all events."""
+from storecredit.webhooks.catalogue import VERSION
+
 SECRET_PREFIX: Final = "whsec_"  # noqa: S105 - how a secret begins is none
 
 

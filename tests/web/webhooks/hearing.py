@@ -3,7 +3,6 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
@@ -14,11 +13,12 @@ import msgspec
 from jsonschema import Draft202012Validator
 
 from storecredit.webhooks.catalogue import CATALOGUE, VERSION
+from storecredit.webhooks.messages import Event, body_of
 
 DOCS: Final = Path(__file__).parents[3] / "docs"
 EVENTS: Final = {event.name: event for event in CATALOGUE}
 BODIES: Final = """
-    SELECT e.type, e.created_at, e.data, a.owner_kind, a.owner_id
+    SELECT e.event_id, e.type, e.created_at, e.data, a.owner_kind, a.owner_id
     FROM storecredit.deliveries d JOIN storecredit.events e USING (seq)
     LEFT JOIN storecredit.accounts a USING (account_id)
     WHERE d.endpoint_id = $1 ORDER BY seq"""
@@ -50,7 +50,8 @@ class Ear:
 
     async def heard(self) -> Sequence[dict[str, Any]]:
         """The bodies of what it is told, oldest first; each is of the catalogue."""
-        bodies = [_body(row) for row in await self.admin.fetch(BODIES, self.endpoint_id)]
+        rows = await self.admin.fetch(BODIES, self.endpoint_id)
+        bodies = [json.loads(body_of(Event(**row))) for row in rows]
         for body in bodies:
             assert_of_the_catalogue(body)
         return bodies
@@ -58,13 +59,3 @@ class Ear:
     async def said(self) -> Sequence[dict[str, Any]]:
         """What those say."""
         return [body["data"] for body in await self.heard()]
-
-
-def _body(row: asyncpg.Record) -> dict[str, Any]:
-    whose = {f"{row['owner_kind']}_id": str(row["owner_id"])} if row["owner_kind"] else {}
-    return {
-        "type": row["type"],
-        "version": VERSION,
-        "timestamp": row["created_at"].astimezone(UTC).isoformat(),
-        "data": whose | json.loads(row["data"]),
-    }
