@@ -139,8 +139,9 @@ async def assembled(settings: Settings, database: Database) -> AsyncIterator[Ser
     for part in committing:
         await part.open()
     try:
-        notices = ExpiryNotices(database, settings)
-        yield Service(parts, queue, sweep, expiry, notices, listener, billing)
+        yield Service(
+            parts, queue, sweep, expiry, ExpiryNotices(database, settings), listener, billing
+        )
     finally:
         for part in reversed(committing):
             await part.close()

@@ -17,6 +17,7 @@ CREDITS = 100
 async def ear(admin: asyncpg.Connection, owner: Owner | None, event_type: str) -> Ear:
     """An endpoint of a store's, or of the operator's, for one type of event."""
     account = OPERATOR if owner is None else await account_of(admin, owner)
+    assert account is not None
     return Ear(admin, await listen(admin, account, event_type))
 
 
