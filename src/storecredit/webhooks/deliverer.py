@@ -99,7 +99,7 @@ class Deliverer:
         )
         while not stop.is_set():
             try:
-                taken = await self._take(stop)
+                taken = await self.take(stop)
             except DatabaseUnavailable as error:
                 log.warning("deliveries_not_taken", error=str(error))
                 await pause(AWAY_SECONDS, stop)
@@ -114,7 +114,7 @@ class Deliverer:
     async def deliver_due(self) -> int:
         """Deliver what is due now, and wait until that is recorded: how many were attempted."""
         count, stop = 0, asyncio.Event()
-        while taken := await self._take(stop):
+        while taken := await self.take(stop):
             await asyncio.gather(*self._tasks)
             count += len(taken)
         return count
@@ -129,7 +129,7 @@ class Deliverer:
         except DatabaseUnavailable as error:
             log.warning("tidying_interrupted", error=str(error))
 
-    async def _take(self, stop: asyncio.Event) -> Sequence[Delivery]:
+    async def take(self, stop: asyncio.Event) -> Sequence[Delivery]:
         """Take what there is room for, and have it sent."""
         room = self._room()
         if not room.total:
