@@ -1,0 +1,83 @@
+"""What a deliverer asks for costs by what it takes, not by what there is, whenever planned."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+import pytest
+
+from storecredit.ledger.owners import Account, OwnerKind
+from storecredit.postgres.servers import Connection, connect
+from tests.sql.deliveries import TIDY, happen, make_endpoints, record_call, take, take_call
+from tests.sql.ledgers import open_account
+from tests.sql.statement_costs import buffers_read, undone
+
+ENDPOINTS = 3
+EVENTS = 5_000
+"""Told to each endpoint: most are delivered, and all of the last endpoint's wait."""
+TAKEN = 10
+PAGES_PER_ITEM_MAX = 18
+"""As in test_early_plans.py. A plan that walks through what there is reads hundreds."""
+TABLES = ("events", "deliveries", "delivery_attempts", "webhook_endpoints", "webhook_secrets")
+
+
+@pytest.fixture
+async def store(admin: asyncpg.Connection) -> Account:
+    return await open_account(admin, OwnerKind.STORE)
+
+
+@pytest.fixture(params=["never", "empty", "few"])
+async def early(
+    request: pytest.FixtureRequest, database_url: str, admin: asyncpg.Connection, store: Account
+) -> AsyncIterator[Connection]:
+    """A connection that planned all of it when there was little; what ANALYZE saw, if it ran."""
+    for table in TABLES:
+        await admin.execute(f"ALTER TABLE storecredit.{table} SET (autovacuum_enabled = off)")
+    if request.param == "few":
+        await make_endpoints(admin, store.id, 1)
+        await happen(admin, store.id, 2)
+    if request.param != "never":
+        await admin.execute("ANALYZE")
+    connection = await connect(database_url)
+    for query, args in calls([(UUID(int=1), 1)]):
+        for _ in range(7):
+            async with undone(connection):
+                await connection.fetch(query, *args)
+    yield connection
+    await connection.close()
+
+
+def calls(items: list[tuple[UUID, int]]) -> list[tuple[str, tuple[Any, ...]]]:
+    """All that a deliverer asks."""
+    return [
+        take_call(TAKEN),
+        *(record_call(items, outcome) for outcome in ("delivered", "retry", "failed", "gone")),
+        *((query, ()) for query in TIDY),
+        ("SELECT delivery_lag()", ()),
+    ]
+
+
+@pytest.mark.parametrize("is_ordered", [False, True])
+async def test_no_call_reads_more_when_there_is_more(
+    early: Connection, admin: asyncpg.Connection, store: Account, is_ordered: bool
+) -> None:
+    await make_endpoints(admin, store.id, ENDPOINTS, is_ordered=is_ordered)
+    for _ in range(5):
+        await happen(admin, store.id, EVENTS // 5)
+    ended = """UPDATE storecredit.deliveries
+               SET status = 'delivered', ended_at = now(), next_attempt_at = NULL
+               WHERE endpoint_id < (SELECT max(endpoint_id::text)::uuid
+                                    FROM storecredit.webhook_endpoints)"""
+    await admin.execute(ended)
+    await admin.execute("VACUUM storecredit.deliveries")
+    async with undone(early):
+        rows = await take(early, TAKEN)
+    assert len(rows) == TAKEN
+    items = [(row["endpoint_id"], row["seq"]) for row in rows]
+    for query, args in calls(items):
+        read = await buffers_read(early, query, *args)
+        # A batch has at least its own look-ups, and each endpoint one.
+        most = PAGES_PER_ITEM_MAX * (TAKEN + ENDPOINTS)
+        too_many = {name: pages for name, pages in read.items() if pages > most}
+        assert not too_many, query
