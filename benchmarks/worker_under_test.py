@@ -3,7 +3,7 @@
 The generators are installed as another package's would be, as entry points on the process's path.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from subprocess import Popen
@@ -22,16 +22,19 @@ ENTRY_POINTS = f"""[storecredit.generators]
 
 
 @contextmanager
-def worker_on(database: DatabaseUnderTest, generator: str) -> Iterator[tuple[Popen[bytes], Path]]:
-    """A worker, running; the process and its log."""
+def worker_on(
+    database: DatabaseUnderTest, generator: str, settings: Mapping[str, str] | None = None
+) -> Iterator[tuple[Popen[bytes], Path]]:
+    """A worker, running; the process and its log. `settings`: what else the environment has."""
     log_path = database.data_dir.parent / "worker.log"
-    settings = {
+    changes = {
         "PYTHONPATH": _site(database.data_dir.parent / "site"),
         "STORECREDIT_GENERATOR": generator,
         "STORECREDIT_WORKER_CONCURRENCY": str(CONCURRENCY),
+        **(settings or {}),
     }
     command = [STORECREDIT, "worker", "--data-dir", str(database.data_dir)]
-    with started(command, log_path, settings) as process:
+    with started(command, log_path, changes) as process:
         yield process, log_path
 
 

@@ -20,6 +20,7 @@ from benchmarks.figures import (
     start,
     storm,
     trpc,
+    webhooks,
     worker,
 )
 from benchmarks.one_build import DEDUCT
@@ -72,6 +73,11 @@ MEASUREMENTS = (
     ),
     Measurement(
         {"F14": f"expiring {expiry.ACCOUNTS:,} grants, and creates meanwhile"}, expiry.sweep
+    ),
+    Measurement(
+        {"F16": "webhooks delivered to one receiver on loopback"},
+        webhooks.measure,
+        needs_wrk=False,
     ),
     Measurement(
         {"F18": "create after further batches under an open snapshot, against none"},
