@@ -220,9 +220,11 @@ class Deliverer:
             answer = await sender.send(delivery)
             ends = place == len(run) or stop.is_set() or time.monotonic() > last_begin_at
             attempt = self._judged(delivery, answer, ends=ends)
-            records.append(asyncio.ensure_future(self._record(attempt)))
-            if attempt.resumes is not None:
+            if place == len(run) or attempt.resumes is not None:
+                await self._record(attempt)
                 break
+            # The next one does not wait for what is written of this one.
+            records.append(asyncio.create_task(self._record(attempt), name="webhook-record"))
         await asyncio.gather(*records)
 
     def _judged(self, delivery: Delivery, answer: Answer, *, ends: bool) -> Attempt:
