@@ -480,13 +480,15 @@ CREATE INDEX set_aside_events ON provider_events (received_at) WHERE status = 's
 CREATE INDEX unsettled_events ON provider_events (received_at) WHERE status = ANY
     (ARRAY['received', 'failing']);
 
--- One bill per account and month for what was used beyond the balance. Written by functions only.
-CREATE TABLE overage_bills (
+-- What is charged through a store's subscription besides its price: one bill per month for what
+-- was used beyond the balance, and credits that the store buys by itself. Each is charged once.
+-- Written by functions only.
+CREATE TABLE subscription_charges (
     account_id bigint NOT NULL,
-    -- The first day of the month that was closed.
-    period date NOT NULL,
-    -- The movement of type overage_bill: every overage before it is billed.
-    seq bigint NOT NULL,
+    -- Of a bill: the first day of the month that was closed.
+    period date,
+    -- Of a bill: the movement of type overage_bill: every overage before it is billed.
+    seq bigint,
     created_at timestamptz NOT NULL DEFAULT now(),
     -- When the next attempt may be made.
     due_at timestamptz NOT NULL DEFAULT now(),
@@ -509,19 +511,42 @@ CREATE TABLE overage_bills (
     provider_transaction_id text,
     -- Why it is not charged yet; a sentence for the operator.
     last_error text,
-    PRIMARY KEY (account_id, period),
-    CONSTRAINT one_bill_per_transaction UNIQUE (provider, provider_transaction_id),
+    -- Of a top-up: how many the store has had with it. It names the charge at the provider, so
+    -- that a database that was restored to an earlier moment finds the one it had sent.
+    number int,
+    -- When a top-up was given up, of which nothing was charged.
+    dropped_at timestamptz,
+    -- Of a top-up: how long its credits can be spent; null: they do not expire.
+    expires_after_days int,
+    -- overage: the bill of a month. top_up: credits that are bought by themselves.
+    kind text NOT NULL GENERATED ALWAYS AS (
+CASE
+    WHEN period IS NULL THEN 'top_up'
+    ELSE 'overage'
+END) STORED,
+    PRIMARY KEY (account_id, request_id),
+    CONSTRAINT one_charge_per_number UNIQUE (account_id, number),
+    CONSTRAINT one_charge_per_transaction UNIQUE (provider, provider_transaction_id),
     FOREIGN KEY (account_id) REFERENCES accounts(account_id),
     CONSTRAINT amount_is_positive CHECK (amount > 0),
     CONSTRAINT begun_charges_name_their_subscription CHECK (charge_begun_at IS NULL OR
         provider_subscription_id IS NOT NULL),
-    CONSTRAINT charged_bills_name_their_transaction CHECK ((charged_at IS NULL) =
-        (provider_transaction_id IS NULL)),
+    CONSTRAINT charges_are_overage_or_top_ups CHECK (num_nonnulls(period, seq) = CASE     WHEN
+        number IS NULL THEN 2     ELSE 0 END),
+    CONSTRAINT charges_end_once CHECK ((charged_at IS NULL) = (provider_transaction_id IS NULL) AND
+        (charged_at IS NULL OR dropped_at IS NULL)),
     CONSTRAINT credits_are_positive CHECK (credits > 0),
     CONSTRAINT currency_is_a_code CHECK (currency ~ '^[A-Z]{3}$'),
+    CONSTRAINT days_are_positive CHECK (expires_after_days > 0),
+    CONSTRAINT number_is_positive CHECK (number > 0),
     CONSTRAINT period_is_a_month CHECK (period = date_trunc('month', period::timestamptz))
 );
-CREATE INDEX open_overage_bills ON overage_bills (due_at) WHERE charged_at IS NULL;
+CREATE UNIQUE INDEX one_bill_per_month ON subscription_charges (account_id, period) WHERE period IS
+    NOT NULL;
+CREATE UNIQUE INDEX one_top_up_under_way ON subscription_charges (account_id) WHERE period IS NULL
+    AND charged_at IS NULL AND dropped_at IS NULL;
+CREATE INDEX open_subscription_charges ON subscription_charges (kind, due_at) WHERE charged_at IS
+    NULL AND dropped_at IS NULL;
 
 -- The newest migration applied, and a hash of all SQL applied with it.
 CREATE TABLE schema_version (
@@ -656,8 +681,8 @@ CREATE TABLE expiry_notices (
 
 -- Functions that the application calls.
 
--- The provider has accepted the charge of a bill, which is therefore never sent again.
-FUNCTION accept_overage_charge(p_account_id bigint, p_period date) RETURNS boolean;
+-- The provider has accepted a charge, which is therefore never sent again.
+FUNCTION accept_subscription_charge(p_account_id bigint, p_request_id text) RETURNS boolean;
 
 -- The account of a store or a user. Errors: SC001 unknown store, SC008 unknown user.
 FUNCTION account_of(p_owner_kind text, p_owner_id uuid) RETURNS bigint;
@@ -701,8 +726,8 @@ FUNCTION attach_checkout(p_checkout_id uuid, p_transaction_id text, p_checkout_u
 -- The balance that an account had at a moment; 0 before its first movement.
 FUNCTION balance_at(p_account_id bigint, p_at timestamptz) RETURNS bigint;
 
--- Counts an attempt at charging a bill, before the charge is sent. false: it must not be sent.
-FUNCTION begin_overage_charge(p_account_id bigint, p_period date, p_subscription_id text,
+-- Counts an attempt at a charge, before it is sent. false: it must not be sent.
+FUNCTION begin_subscription_charge(p_account_id bigint, p_request_id text, p_subscription_id text,
     p_attempts int) RETURNS boolean;
 
 -- Refuses all that a user asks for, and announces it. true: blocked, now or before; false: no such
@@ -722,18 +747,18 @@ FUNCTION book_by_hand(p_provider text, p_transaction_id text, p_subscription_id 
     p_paid_at timestamptz, p_description text, p_actor text DEFAULT NULL) RETURNS
     TABLE(outcome text, payment payments);
 
+-- Books the payment of what a subscription was charged, once. Outcome: booked, already_booked,
+-- unknown_subscription, unknown_charge, mismatch, charge_paid.
+FUNCTION book_charge_payment(p_provider text, p_transaction_id text, p_subscription_id text,
+    p_request_id text, p_amount bigint, p_currency text, p_paid_at timestamptz,
+    p_discount bigint DEFAULT 0) RETURNS text;
+
 -- Books a paid checkout and adds its credits, once. Outcome: booked, already_booked,
 -- unknown_transaction, mismatch, period_paid, conflict; only booked writes.
 FUNCTION book_checkout(p_provider text, p_transaction_id text, p_subscription_id text,
     p_period_starts_at timestamptz, p_amount bigint, p_currency text, p_paid_at timestamptz,
     p_discount bigint DEFAULT 0, p_period_ends_at timestamptz DEFAULT NULL,
     p_grace interval DEFAULT NULL) RETURNS text;
-
--- Books the payment of an overage bill; moves no credits. Outcome: booked, already_booked,
--- unknown_subscription, unknown_bill, mismatch, period_paid.
-FUNCTION book_overage_payment(p_provider text, p_transaction_id text, p_subscription_id text,
-    p_period date, p_amount bigint, p_currency text, p_paid_at timestamptz,
-    p_discount bigint DEFAULT 0) RETURNS text;
 
 -- Books a subscription's payment of a period (once per period) or of a change within one, and adds
 -- its credits; takes them back where they are below zero. Outcome: booked, already_booked,
@@ -1078,9 +1103,9 @@ FUNCTION is_possible_rare_movement(p_type text, p_amount bigint, p_balance_after
 -- Whether one session, looked at alone, could have been left by the functions.
 FUNCTION is_possible_session(p_status text, p_attempts int, p_input json) RETURNS boolean;
 
--- Takes a bill's lock for this connection (pg_advisory_unlock_all releases it). false: another
+-- Takes a charge's lock for this connection (pg_advisory_unlock_all releases it). false: another
 -- connection is at it.
-FUNCTION lock_overage_bill(p_account_id bigint, p_period date) RETURNS boolean;
+FUNCTION lock_subscription_charge(p_account_id bigint, p_request_id text) RETURNS boolean;
 
 -- Names what is wrong with what the grants of an account have left after a movement; null:
 -- nothing.
@@ -1135,14 +1160,14 @@ FUNCTION movements_with_predecessors(p_after_account_id bigint, p_after_seq bigi
 -- Whether the movement after one that tells grants apart does not say what each has left.
 FUNCTION next_is_untold(p_account_id bigint, p_seq bigint, p_grants bigint[]) RETURNS boolean;
 
--- Notes why a bill is not charged yet, in a sentence for the operator, and when to try again.
-FUNCTION note_overage_failure(p_account_id bigint, p_period date, p_error text,
-    p_retry_after interval, p_nothing_was_charged boolean) RETURNS boolean;
-
 -- Counts a failed attempt at an event; the last one sets it aside. Returns the attempts while it
 -- is to be tried again, null once it is settled.
 FUNCTION note_provider_event_failure(p_provider text, p_event_id text, p_reason text,
     p_attempts_max int) RETURNS int;
+
+-- Notes why a charge is not made yet, in a sentence for the operator, and when to try again.
+FUNCTION note_subscription_charge_failure(p_account_id bigint, p_request_id text, p_error text,
+    p_retry_after interval, p_nothing_was_charged boolean) RETURNS boolean;
 
 -- Tells of grants that expire within so much time, once each. Returns the last account looked at;
 -- null: there are no more.
@@ -1158,9 +1183,6 @@ FUNCTION open_checkout(p_checkout_id uuid, p_account_id bigint, p_provider text,
 -- Whether a movement contradicts the one that it says it comes from.
 FUNCTION origin_contradicts(p_account_id bigint, p_seq bigint, p_type text, p_request_id text,
     p_session_id uuid, p_origin_seq bigint) RETURNS boolean;
-
--- The number of the advisory lock under which a bill is charged.
-FUNCTION overage_bill_lock(p_account_id bigint, p_period date) RETURNS bigint;
 
 -- So many credits of grants, in their order, after the first ones; null of null.
 FUNCTION part_of_grants(p_grants bigint[], p_skipped bigint, p_amount bigint) RETURNS bigint[];
@@ -1189,9 +1211,10 @@ FUNCTION record_attempts(p_endpoint_ids uuid[], p_seqs bigint[], p_attempted_at 
     p_milliseconds int[], p_status_codes int[], p_errors text[], p_answers text[],
     p_outcomes text[], p_waits interval[], p_resumes interval[]) RETURNS text[];
 
--- A bill was charged by this transaction. false: it had been by another, or there is no such bill.
-FUNCTION record_overage_charge(p_account_id bigint, p_period date, p_transaction_id text) RETURNS
-    boolean;
+-- A charge was made by this transaction. false: it had been by another, or there is no such
+-- charge.
+FUNCTION record_subscription_charge(p_account_id bigint, p_request_id text, p_transaction_id text)
+    RETURNS boolean;
 
 -- Keeps the moment, the discrepancies and the number of movements of the last verification. false:
 -- the database is read-only.
@@ -1323,6 +1346,9 @@ FUNCTION state_of_account(p_account_id bigint, p_at timestamptz DEFAULT clock_ti
     OUT balance bigint, OUT spent bigint, OUT clawed_back bigint, OUT overage_used bigint,
     OUT held bigint, OUT expired bigint, OUT removed bigint, OUT grants bigint[]) RETURNS record;
 
+-- The number of the advisory lock under which a subscription is charged.
+FUNCTION subscription_charge_lock(p_account_id bigint, p_request_id text) RETURNS bigint;
+
 -- The accounts' part of the sums that must come to 0, from a range of their pages.
 FUNCTION sum_accounts(p_seed bigint, p_from tid, p_until tid) RETURNS TABLE(rows_read bigint,
     user_movements numeric, user_sessions numeric, impossible numeric, states numeric,
@@ -1345,10 +1371,6 @@ FUNCTION sum_movements(p_seed bigint, p_from tid, p_until tid) RETURNS TABLE(row
     settled bigint, late bigint, impossible numeric, states numeric, generations numeric,
     refunds numeric, records numeric);
 
--- The overage bills' part of the sums that must come to 0, from a range of their pages.
-FUNCTION sum_overage_bills(p_seed bigint, p_from tid, p_until tid) RETURNS TABLE(rows_read bigint,
-    impossible numeric, records numeric);
-
 -- How many payments in a range of their pages have no movement in the ledger.
 FUNCTION sum_payments(p_seed bigint, p_from tid, p_until tid) RETURNS TABLE(rows_read bigint,
     unbooked numeric);
@@ -1364,6 +1386,10 @@ FUNCTION sum_spends(p_seed bigint, p_from tid, p_until tid) RETURNS TABLE(rows_r
 -- The stores' part of the sums that must come to 0, from a range of their pages.
 FUNCTION sum_stores(p_seed bigint, p_from tid, p_until tid) RETURNS TABLE(rows_read bigint,
     owners numeric);
+
+-- The overage bills' part of the sums that must come to 0, from a range of pages of the charges.
+FUNCTION sum_subscription_charges(p_seed bigint, p_from tid, p_until tid) RETURNS
+    TABLE(rows_read bigint, impossible numeric, records numeric);
 
 -- The end users' part of the sums that must come to 0, from a range of their pages.
 FUNCTION sum_users(p_seed bigint, p_from tid, p_until tid) RETURNS TABLE(rows_read bigint,

@@ -113,8 +113,8 @@ class Settings(BaseSettings):
     """Wait before the second attempt at an event or charge; doubled each time, an hour at most."""
     billing_interval_seconds: float = Field(default=60.0, gt=0)
     """How often events without a job, and overage to bill, are looked for."""
-    overage_settle_seconds: float = Field(default=600.0, gt=0)
-    """How long a charge for overage whose answer was lost may take to be listed at Paddle."""
+    charge_settle_seconds: float = Field(default=600.0, gt=0)
+    """How long a charge to a subscription whose answer was lost may take to be listed at Paddle."""
 
     # Credits
     refund_grace_days: int = Field(default=30, ge=0, le=3650)
@@ -254,9 +254,9 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _charges_settle_after_their_request(self) -> Self:
         # One request may take twice its time limit: until the answer begins, and until it ends.
-        if self.overage_settle_seconds < 2 * self.paddle_timeout_seconds:
+        if self.charge_settle_seconds < 2 * self.paddle_timeout_seconds:
             raise ValueError(
-                "set STORECREDIT_OVERAGE_SETTLE_SECONDS to at least twice "
+                "set STORECREDIT_CHARGE_SETTLE_SECONDS to at least twice "
                 "STORECREDIT_PADDLE_TIMEOUT_SECONDS"
             )
         return self

@@ -156,7 +156,7 @@ async def subscribe(
 async def bills(admin: asyncpg.Connection, store_id: UUID) -> list[dict[str, Any]]:
     """The store's bills, oldest first."""
     rows = await admin.fetch(
-        "SELECT *, charged_at IS NOT NULL AS charged FROM overage_bills"
+        "SELECT *, charged_at IS NOT NULL AS charged FROM subscription_charges"
         " WHERE account_id = $1 ORDER BY seq",
         await account_of(admin, Owner.store(store_id)),
     )

@@ -6,7 +6,7 @@ from datetime import date
 import pytest
 
 from storecredit.billing.checkouts import CreditsOrder
-from storecredit.billing.paddle.charge_marker import overage_marker
+from storecredit.billing.paddle.charge_marker import charge_marker
 from storecredit.ledger.owners import Owner, OwnerKind
 from tests.billing.seller import Seller, completed
 from tests.billing.sql_sales import Movement, account_of
@@ -167,7 +167,7 @@ async def test_a_refund_of_overage_takes_no_credits(seller: Seller) -> None:
     account_id = await account_of(seller.database, store)
     await seller.database.fetchval("SELECT close_overage($1, $2, 14, 'USD')", account_id, month)
     charged = seller.paddle.account.charge(
-        subscription_id, [charge_item(overage_marker(store.id, month), 10, 14)], "USD"
+        subscription_id, [charge_item(charge_marker(store.id, "overage-2026-10"), 10, 14)], "USD"
     )
     paid = [
         event for event in seller.paddle.account.events if event.data.get("id") == charged["id"]

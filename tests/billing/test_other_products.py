@@ -12,7 +12,7 @@ import pytest
 
 from stand_ins.paddle.account import Event
 from storecredit.billing.checkouts import CreditsOrder, PlanOrder
-from storecredit.billing.paddle.charge_marker import overage_marker
+from storecredit.billing.paddle.charge_marker import charge_marker
 from tests.billing.seller import Seller, completed, only
 
 SHAPES: tuple[Any, ...] = (
@@ -110,7 +110,11 @@ async def test_what_was_sold_elsewhere_is_ignored_in_whatever_form_it_is(seller:
 async def test_the_overage_of_another_installation_is_ignored(seller: Seller) -> None:
     await seller.store()
     marks: tuple[dict[str, object], ...] = (
-        {"storecredit_charge": overage_marker(uuid4(), seller.paddle.account.now().date())},
+        {
+            "storecredit_charge": charge_marker(
+                uuid4(), f"overage-{seller.paddle.account.now():%Y-%m}"
+            )
+        },
         {"storecredit_charge": 5},
         {"storecredit_charge": "overage_bill:x:0000-01"},
     )

@@ -11,10 +11,11 @@ import pytest
 
 from stand_ins.paddle.api import Failure
 from storecredit.billing.catalogue import load_catalogue
+from storecredit.billing.charge_attempt import NO_SUBSCRIPTION
 from storecredit.billing.overage import OverageBilling
-from storecredit.billing.overage_charge import NO_SUBSCRIPTION
-from storecredit.billing.paddle.charge_marker import overage_marker
+from storecredit.billing.paddle.charge_marker import charge_marker
 from storecredit.billing.paddle.gateway import Paddle as Gateway
+from storecredit.billing.subscription_charges import SubscriptionCharges
 from storecredit.ledger.owners import Owner
 from storecredit.postgres.pool import Database
 from storecredit.settings import Settings
@@ -60,7 +61,8 @@ async def process(
         gateway = Gateway.from_settings(settings)
         assert gateway is not None
         opened.append((database, gateway))
-        return OverageBilling(database, gateway, load_catalogue(), settings)
+        charges = SubscriptionCharges(database, gateway, settings)
+        return OverageBilling(database, charges, load_catalogue(), settings)
 
     yield lambda: asyncio.ensure_future(start())
     for database, gateway in opened:
@@ -84,7 +86,7 @@ async def store_id(admin: asyncpg.Connection, paddle: Paddle) -> UUID:
 async def pass_time(admin: asyncpg.Connection, interval: str = "2 hours") -> None:
     """Every wait of a bill is so much further on."""
     await admin.execute(
-        f"""UPDATE overage_bills SET due_at = due_at - interval '{interval}',
+        f"""UPDATE subscription_charges SET due_at = due_at - interval '{interval}',
                charge_begun_at = charge_begun_at - interval '{interval}'"""
     )
 
@@ -123,7 +125,7 @@ async def test_a_month_is_closed_and_charged_once(
     [item] = paddle.charges()[0]["items"]
     assert item["quantity"] == CREDITS
     assert item["price"]["custom_data"] == {
-        "storecredit_charge": overage_marker(store_id, bill["period"])
+        "storecredit_charge": charge_marker(store_id, bill["request_id"])
     }
     row = await admin.fetchrow("SELECT overage_used, balance FROM store_credits")
     assert row is not None
@@ -329,7 +331,7 @@ async def test_a_database_that_was_restored_to_before_the_charge_does_not_charge
 ) -> None:
     await billing.run_once()
     # The month was not closed yet at the moment that was restored.
-    await admin.execute("DELETE FROM overage_bills")
+    await admin.execute("DELETE FROM subscription_charges")
     await admin.execute("DELETE FROM movements WHERE type = 'overage_bill'")
     await billing.run_once()
     await assert_charged_once(admin, paddle, store_id)
@@ -344,10 +346,10 @@ async def test_a_webhook_may_tell_of_the_charge_first(
     [charge] = paddle.charges()
     bill = await the_bill(admin, store_id)
     booked = await admin.fetchval(
-        "SELECT book_overage_payment('paddle', $1, $2, $3, $4, 'USD', now())",
+        "SELECT book_charge_payment('paddle', $1, $2, $3, $4, 'USD', now())",
         charge["id"],
         charge["subscription_id"],
-        bill["period"],
+        bill["request_id"],
         STARTER_AMOUNT,
     )
     assert booked == "booked"
@@ -418,7 +420,7 @@ async def test_overage_after_the_closing_goes_to_the_next_bill(
     [charge] = paddle.charges()
     charge["items"][0]["price"]["custom_data"] = {"storecredit_charge": "of the month before"}
     await admin.execute(
-        """UPDATE overage_bills SET period = period - interval '1 month',
+        """UPDATE subscription_charges SET period = period - interval '1 month',
                request_id = 'overage-before'"""
     )
     await admin.execute(

@@ -13,12 +13,12 @@ from storecredit.postgres.servers import Connection, connect
 from tests.billing.sql_sales import account_of
 from tests.sql.ledgers import open_store
 
-MONTH = date(2026, 9, 1)
-LOCK = "SELECT lock_overage_bill($1, $2)"
-BEGIN = "SELECT begin_overage_charge($1, $2, $3, $4)"
-ACCEPT = "SELECT accept_overage_charge($1, $2)"
-RECORD = "SELECT record_overage_charge($1, $2, $3)"
-NOTE = "SELECT note_overage_failure($1, $2, $3, $4, $5)"
+MONTH = "overage-2026-09"
+LOCK = "SELECT lock_subscription_charge($1, $2)"
+BEGIN = "SELECT begin_subscription_charge($1, $2, $3, $4)"
+ACCEPT = "SELECT accept_subscription_charge($1, $2)"
+RECORD = "SELECT record_subscription_charge($1, $2, $3)"
+NOTE = "SELECT note_subscription_charge_failure($1, $2, $3, $4, $5)"
 
 
 @pytest.fixture
@@ -46,20 +46,21 @@ async def account_id(admin: asyncpg.Connection) -> int:
     return account_id
 
 
-async def open_bill(admin: asyncpg.Connection, account_id: int, month: date) -> None:
+async def open_bill(admin: asyncpg.Connection, account_id: int, month: str) -> None:
     await admin.execute(
-        """INSERT INTO overage_bills
+        """INSERT INTO subscription_charges
                (account_id, period, seq, credits, amount, currency, request_id, provider)
            VALUES ($1, $2, 1, 10, 180, 'USD', $3, 'paddle')""",
         account_id,
+        date.fromisoformat(f"{month.removeprefix('overage-')}-01"),
         month,
-        f"overage-{month:%Y-%m}",
     )
 
 
 async def bill(admin: asyncpg.Connection, account_id: int) -> dict[str, Any]:
     row = await admin.fetchrow(
-        "SELECT *, due_at - now() AS wait FROM overage_bills WHERE account_id = $1", account_id
+        "SELECT *, due_at - now() AS wait FROM subscription_charges WHERE account_id = $1",
+        account_id,
     )
     assert row is not None
     return dict(row)
@@ -90,7 +91,7 @@ async def test_no_charge_begins_on_a_connection_without_the_bills_lock(
 ) -> None:
     assert not await begin(connection, account_id)
     assert await other.fetchval(LOCK, account_id, MONTH)
-    assert await connection.fetchval(LOCK, account_id, date(2026, 8, 1)), "another bill's"
+    assert await connection.fetchval(LOCK, account_id, "overage-2026-08"), "another bill's"
     assert not await begin(connection, account_id)
     assert (await bill(admin, account_id))["attempts"] == 0
 
@@ -128,7 +129,7 @@ async def test_a_recorded_charge_stands(
     charged = await bill(admin, account_id)
     assert await connection.fetchval(RECORD, account_id, MONTH, "txn_1")
     assert not await connection.fetchval(RECORD, account_id, MONTH, "txn_2")
-    assert not await connection.fetchval(RECORD, account_id, date(2026, 8, 1), "txn_1")
+    assert not await connection.fetchval(RECORD, account_id, "overage-2026-08", "txn_1")
     assert not await begin(connection, account_id, 1)
     assert not await connection.fetchval(NOTE, account_id, MONTH, "late", timedelta(), True)
     assert await bill(admin, account_id) | {"wait": None} == charged | {"wait": None}
@@ -157,7 +158,7 @@ async def test_two_bills_of_one_store_have_locks_and_transactions_of_their_own(
     admin: asyncpg.Connection,
     account_id: int,
 ) -> None:
-    later = date(2026, 10, 1)
+    later = "overage-2026-10"
     await open_bill(admin, account_id, later)
     assert await connection.fetchval(LOCK, account_id, MONTH)
     assert await other.fetchval(LOCK, account_id, later)

@@ -47,7 +47,7 @@ class Billing:
         settings = self.paddle.api.settings()
         environment = {f"STORECREDIT_{name.upper()}": value for name, value in settings.items()}
         environment |= BRIEF_WAITS
-        environment["STORECREDIT_OVERAGE_SETTLE_SECONDS"] = str(settle_seconds)
+        environment["STORECREDIT_CHARGE_SETTLE_SECONDS"] = str(settle_seconds)
         return await self.processes.start("worker", environment=environment)
 
     async def held(self, hold: Hold) -> None:
@@ -64,7 +64,7 @@ class Billing:
         close = f"SELECT close_overage(account_of('store', $1), {month}, 16, 'USD')"
         assert await self.books.fetchval(close, self.store_id)
         async with self.books.transaction():
-            await self.books.execute("SELECT FROM overage_bills FOR UPDATE")
+            await self.books.execute("SELECT FROM subscription_charges FOR UPDATE")
             yield
 
     async def someone_waits_for_a_lock(self) -> None:
@@ -80,7 +80,7 @@ class Billing:
     async def assert_charged_once(self, *processes: RunningProcess) -> None:
         """Wait until one of them has recorded the charge, and count what Paddle has made."""
         await self._until(
-            lambda: any(process.events("overage_charged") for process in processes),
+            lambda: any(process.events("subscription_charged") for process in processes),
             "the bill is charged",
         )
         [bill] = await bills(self.books, self.store_id)
@@ -116,7 +116,7 @@ async def test_one_that_began_long_ago_sends_nothing_any_more(billing: Billing) 
         late = await billing.work()
         await billing.someone_waits_for_a_lock()
         await asyncio.sleep(SETTLE_SECONDS / 2 + 0.1)
-    await billing.logged(late, "overage_charge_too_late")
+    await billing.logged(late, "subscription_charge_too_late")
     await billing.assert_charged_once(late)
     assert len(billing.paddle.api.sent("POST", "/charge")) == 1
     [bill] = await bills(billing.books, billing.store_id)
@@ -139,7 +139,7 @@ async def test_killed_while_it_sends_and_the_charge_is_made_later(billing: Billi
     await billing.held(hold)
     killed.kill()
     successor = await billing.work(settle_seconds=BILLED_MAX_SECONDS)
-    await billing.logged(successor, "overage_not_charged")
+    await billing.logged(successor, "subscription_not_charged")
     hold.may_go_on.set()
     await billing.assert_charged_once(successor)
 
@@ -166,7 +166,7 @@ async def test_one_that_stands_still_keeps_the_others_from_it(billing: Billing) 
     await billing.held(hold)
     paused.pause()
     other = await billing.work()
-    await billing.logged(other, "overage_bill_locked")
+    await billing.logged(other, "subscription_charge_locked")
     hold.may_go_on.set()
     paused.go_on()
     await billing.assert_charged_once(paused, other)

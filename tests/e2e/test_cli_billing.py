@@ -230,8 +230,8 @@ def test_what_paddle_refuses_is_told_without_the_key(seller: Seller) -> None:
         ),
         ({"PADDLE_API_URL": "paddle"}, ["STORECREDIT_PADDLE_API_URL"]),
         (
-            {"OVERAGE_SETTLE_SECONDS": "1"},
-            ["STORECREDIT_OVERAGE_SETTLE_SECONDS", "STORECREDIT_PADDLE_TIMEOUT_SECONDS"],
+            {"CHARGE_SETTLE_SECONDS": "1"},
+            ["STORECREDIT_CHARGE_SETTLE_SECONDS", "STORECREDIT_PADDLE_TIMEOUT_SECONDS"],
         ),
     ],
 )

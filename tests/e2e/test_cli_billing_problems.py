@@ -72,7 +72,7 @@ async def test_problems_lists_overage_that_could_not_be_charged(
     store_id = await store_with_overage(admin, 1000)
     close = "SELECT close_overage(account_of('store', $1), '2026-10-01', 18, 'USD')"
     assert await admin.fetchval(close, store_id)
-    await admin.execute("UPDATE overage_bills SET last_error = 'declined', attempts = 2")
+    await admin.execute("UPDATE subscription_charges SET last_error = 'declined', attempts = 2")
 
     row = row_of(seller("billing", "problems"), str(store_id))
     assert " 2026-10 " in row

@@ -91,7 +91,7 @@ async def read_back(connection: Connection, account_ids: list[int]) -> dict[int,
         books[account_id].rows.append(MovementRow(*movement))
     for account_id, *bill in await connection.fetch(
         """SELECT account_id, period, seq, credits, amount, currency, request_id
-           FROM overage_bills WHERE account_id = ANY ($1) ORDER BY period""",
+           FROM subscription_charges WHERE account_id = ANY ($1) ORDER BY period""",
         account_ids,
     ):
         books[account_id].bills.append(BillRow(*bill))

@@ -143,7 +143,7 @@ async def subscribe(connection: Connection, account: Account) -> None:
             subscription_id,
         ),
         await connection.fetchval(
-            "SELECT book_overage_payment('paddle', $1, $2, '2026-10-01', 108, 'USD', now())",
+            "SELECT book_charge_payment('paddle', $1, $2, 'overage-2026-10', 108, 'USD', now())",
             f"txn_overage_{store_id}",
             subscription_id,
         ),

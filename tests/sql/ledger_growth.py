@@ -14,7 +14,7 @@ hold, r5 a part of r3 given back, r6 added credits, r7 was taken beyond the bala
 OPEN = 20
 TABLES = (
     *("accounts", "movements", "sessions", "grants", "spends", "holds"),
-    *("overage_bills", "pgqueuer"),
+    *("subscription_charges", "pgqueuer"),
 )
 
 # All credits that were ever added are used up, but for those of the opening.

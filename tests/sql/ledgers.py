@@ -203,7 +203,7 @@ async def bills(connection: Connection, account: Account) -> list[Bill]:
     """Every overage bill of the account, oldest first."""
     rows = await connection.fetch(
         """SELECT period, seq, credits, amount, currency, request_id
-           FROM storecredit.overage_bills WHERE account_id = $1 ORDER BY period""",
+           FROM storecredit.subscription_charges WHERE account_id = $1 ORDER BY period""",
         account.id,
     )
     return [Bill(*row) for row in rows]

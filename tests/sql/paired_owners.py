@@ -78,7 +78,7 @@ WRITTEN: Final = (
         error_message, result_key, generator_message
     FROM sessions WHERE account_id = $1 ORDER BY request_id""",
     """SELECT period, seq, credits, amount, currency, request_id
-    FROM overage_bills WHERE account_id = $1 ORDER BY period""",
+    FROM subscription_charges WHERE account_id = $1 ORDER BY period""",
     # Of its end the century: it may be counted from now on.
     """SELECT seq, amount, priority, kind, extract(century FROM expires_at)::int
     FROM grants WHERE account_id = $1 ORDER BY seq""",

@@ -99,30 +99,31 @@ IN_OVERAGE: dict[str, Tampering] = {
     ),
     "billed for more than was used": (
         """UPDATE movements SET amount = 7 WHERE {account} AND seq = 11;
-           UPDATE overage_bills SET credits = 7 WHERE {account}""",
+           UPDATE subscription_charges SET credits = 7 WHERE {account}""",
         {(K.BILL_AMOUNT, 11, "overage-2026-10")},
     ),
     "billed for less than was used, and the rest left": (
         """UPDATE movements SET amount = 5 WHERE {account} AND seq = 11;
            UPDATE movements SET overage_used_after = coalesce(overage_used_after, 0) + 1
            WHERE {account} AND seq >= 11;
-           UPDATE overage_bills SET credits = 5 WHERE {account}""",
+           UPDATE subscription_charges SET credits = 5 WHERE {account}""",
         {(K.BILL_AMOUNT, 11, "overage-2026-10")},
     ),
     "a bill of other credits": (
-        "UPDATE overage_bills SET credits = 7 WHERE {account}",
+        "UPDATE subscription_charges SET credits = 7 WHERE {account}",
         {(K.BILL_MISMATCH, 11, "overage-2026-10")},
     ),
     "a bill of another month": (
-        "UPDATE overage_bills SET period = '2026-09-01' WHERE {account}",
+        "UPDATE subscription_charges SET period = '2026-09-01' WHERE {account}",
         {(K.BILL_MISMATCH, 11, "overage-2026-10")},
     ),
     "two bills whose months are exchanged": (
         """SELECT close_overage({account_id}, '2026-11-01', 18, 'USD');
-           UPDATE overage_bills SET period = '2026-12-01' WHERE {account} AND seq = 11;
-           UPDATE overage_bills SET period = '2026-10-01', request_id = 'overage-2026-10'
+           UPDATE subscription_charges SET period = '2026-12-01', request_id = 'x'
+           WHERE {account} AND seq = 11;
+           UPDATE subscription_charges SET period = '2026-10-01', request_id = 'overage-2026-10'
            WHERE {account} AND seq = 18;
-           UPDATE overage_bills SET period = '2026-11-01', request_id = 'overage-2026-11'
+           UPDATE subscription_charges SET period = '2026-11-01', request_id = 'overage-2026-11'
            WHERE {account} AND seq = 11;
            UPDATE movements SET request_id = 'x' WHERE {account} AND seq = 11;
            UPDATE movements SET request_id = 'overage-2026-10' WHERE {account} AND seq = 18;
@@ -130,7 +131,7 @@ IN_OVERAGE: dict[str, Tampering] = {
         {(K.BILL_OUT_OF_ORDER, 11, "overage-2026-11")},
     ),
     "a bill that closes nothing": (
-        """INSERT INTO overage_bills
+        """INSERT INTO subscription_charges
                (account_id, period, seq, credits, amount, currency, request_id, provider)
            VALUES ({account_id}, '2026-11-01', 99, 4, 0, 'USD', 'overage-2026-11', 'paddle')""",
         {(K.BILL_WITHOUT_MOVEMENT, 99, "overage-2026-11")},
@@ -147,7 +148,7 @@ IN_OVERAGE: dict[str, Tampering] = {
         },
     ),
     "a bill deleted": (
-        "DELETE FROM overage_bills WHERE {account}",
+        "DELETE FROM subscription_charges WHERE {account}",
         {
             (K.MOVEMENT_WITHOUT_BILL, 11, "overage-2026-10"),
             (K.CREDITED_THOUGH_UNBILLED, 12, "late"),

@@ -185,5 +185,5 @@ async def test_the_table_refuses_an_impossible_bill(
     await deduct(app, account, 5, "r1")
     await app.execute("SELECT close_overage($1, '2026-03-01', 16, 'USD')", account.id)
 
-    update = f"UPDATE overage_bills SET {change} WHERE account_id = $1"
+    update = f"UPDATE subscription_charges SET {change} WHERE account_id = $1"
     assert await sqlstate_of(books.execute(update, account.id)) == CHECK_VIOLATION

@@ -43,11 +43,11 @@ CALLS = [(OwnerKind.STORE, call) for call in STORE_CALLS] + [
 ]
 # Doors that only a bill goes through, after close_overage has made it.
 OF_BILLS = {
-    "lock_overage_bill",
-    "begin_overage_charge",
-    "accept_overage_charge",
-    "record_overage_charge",
-    "note_overage_failure",
+    "lock_subscription_charge",
+    "begin_subscription_charge",
+    "accept_subscription_charge",
+    "record_subscription_charge",
+    "note_subscription_charge_failure",
 }
 COMES_TO = {
     "refund_spends": "refunded",

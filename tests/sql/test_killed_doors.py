@@ -20,7 +20,15 @@ from tests.conftest import SEARCH_PATH
 Call = tuple[str, tuple[Any, ...]]
 
 LOCK = 4711
-WRITTEN = ("accounts", "movements", "sessions", "overage_bills", "pgqueuer", "stores", "users")
+WRITTEN = (
+    "accounts",
+    "movements",
+    "sessions",
+    "subscription_charges",
+    "pgqueuer",
+    "stores",
+    "users",
+)
 STOPS_MAX = 100
 """More than any call of these has: one that never ends fails here."""
 PRINT = bytes(32)

@@ -8,6 +8,9 @@ from storecredit.postgres.servers import SCHEMA, SEARCH_PATH
 from tests.sql.catalog import catalog
 from tests.sql.guard import TABLES
 
+FIRST = "accept_subscription_charge"
+"""Of all functions, by name."""
+
 # What was done; why the service does not work then (None: it does); and what is said to be mended.
 TAMPERINGS = {
     "open": (
@@ -17,8 +20,8 @@ TAMPERINGS = {
     ),
     "many open": (
         "GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA storecredit TO PUBLIC",
-        "everybody may call the function storecredit.accept_overage_charge (and {others} more), ",
-        "Closed to everybody: {all} functions (accept_overage_charge, account_of, add_to_account, ",
+        f"everybody may call the function storecredit.{FIRST} (and {{others}} more), ",
+        f"Closed to everybody: {{all}} functions ({FIRST}, account_of, add_to_account, ",
     ),
     "interface open": (
         "GRANT EXECUTE ON FUNCTION public.deduct_store_credits_many TO PUBLIC",

@@ -31,6 +31,7 @@ MIGRATIONS = (
     "0004_schema_version",
     "0005_shape",
     "0006_webhooks",
+    "0007_top_up",
 )
 WAITS_MAX_SECONDS = 20.0
 SQL = Path(sql.__path__[0])

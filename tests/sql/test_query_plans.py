@@ -16,6 +16,7 @@ import pytest
 from storecredit.billing.catalogue import load_catalogue
 from storecredit.billing.overage import OverageBilling
 from storecredit.billing.paddle.gateway import Paddle
+from storecredit.billing.subscription_charges import SubscriptionCharges
 from storecredit.generation.lifecycle import ENTRYPOINT, Lifecycle
 from storecredit.generation.sessions import Sessions, SessionStatus, Stats
 from storecredit.generation.storage import ResultStore
@@ -82,10 +83,10 @@ LOAD = f"""
         SELECT m.account_id, m.seq, m.amount, 'paid'
         FROM movements m JOIN movement_types t USING (type)
         WHERE t.added > 0;
-    INSERT INTO overage_bills
+    INSERT INTO subscription_charges
             (account_id, period, seq, credits, amount, currency, request_id, provider)
         SELECT a.account_id, date '2020-01-01' + make_interval(months => n), 7260 + 60 * n,
-            1, 1, 'USD', 'x', 'paddle'
+            1, 1, 'USD', 'overage-' || n, 'paddle'
         FROM accounts a,
             generate_series(0, CASE WHEN a.owner_id = '{LARGE.id}' THEN 39 ELSE 3 END) n
         WHERE a.owner_kind = 'store';
@@ -306,7 +307,8 @@ async def test_the_sweep_reads_open_sessions_only(recorder: Recorder, data_dir: 
 
 async def test_closing_overage_reads_the_oldest_of_each_store(recorder: Recorder) -> None:
     paddle = Paddle("key", "http://127.0.0.1:1", 1)
-    billing = OverageBilling(recorder, paddle, load_catalogue(), Settings())
+    charges = SubscriptionCharges(recorder, paddle, Settings())
+    billing = OverageBilling(recorder, charges, load_catalogue(), Settings())
     await billing.run_once()
     await paddle.close()
 

@@ -98,7 +98,7 @@ IN_OVERAGE: dict[str, Forgeries] = {
         "signup_bonus",
     ),
     "sessions": SESSIONS,
-    "overage_bills": {
+    "subscription_charges": {
         "account_id": ANOTHER_ACCOUNT,
         "seq": NUMBERS,
         "credits": NUMBERS,

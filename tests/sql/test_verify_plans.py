@@ -56,7 +56,7 @@ def read_whole(plan: str) -> set[str]:
         "accounts",
         "stores",
         "users",
-        "overage_bills",
+        "subscription_charges",
         "payments",
         "clawbacks",
     ],
@@ -88,7 +88,7 @@ FINDS = [
     ("find_account_discrepancies()", "accounts_pkey"),
     ("find_stores_without_account()", "stores_pkey"),
     ("find_users_without_account()", "users_pkey"),
-    ("find_bill_discrepancies()", "overage_bills_pkey"),
+    ("find_bill_discrepancies()", "one_bill_per_month"),
     ("find_payment_discrepancies()", "payments_pkey"),
     ("find_clawback_discrepancies()", "clawbacks_pkey"),
 ]

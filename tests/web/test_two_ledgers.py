@@ -27,7 +27,7 @@ OF_ACCOUNT = (
     " SELECT to_jsonb(t) FROM storecredit.sessions t WHERE account_id = $1 UNION ALL"
     " SELECT to_jsonb(t) FROM storecredit.checkouts t WHERE account_id = $1 UNION ALL"
     " SELECT to_jsonb(t) FROM storecredit.payments t WHERE account_id = $1 UNION ALL"
-    " SELECT to_jsonb(t) FROM storecredit.overage_bills t WHERE account_id = $1"
+    " SELECT to_jsonb(t) FROM storecredit.subscription_charges t WHERE account_id = $1"
 )
 INPUTS: dict[str, Any] = {
     "credits.purchase": {"packId": "small"},

@@ -17,6 +17,7 @@ from storecredit.billing.paddle.gateway import Paddle
 from storecredit.billing.paddle.payments import Payments
 from storecredit.billing.paddle.signature import Signatures
 from storecredit.billing.problems import Problems
+from storecredit.billing.subscription_charges import SubscriptionCharges
 from storecredit.billing.subscriptions import Subscriptions
 from storecredit.postgres.pool import Database
 from storecredit.settings import Settings
@@ -55,7 +56,9 @@ class Billing:
             paddle=paddle,
             overage=None
             if paddle is None
-            else OverageBilling(database, paddle, catalogue, settings),
+            else OverageBilling(
+                database, SubscriptionCharges(database, paddle, settings), catalogue, settings
+            ),
             signatures=None if paddle is None else Signatures(settings),
         )
 

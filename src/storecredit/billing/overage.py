@@ -1,20 +1,7 @@
 """Overage is billed afterwards: one Paddle charge per store and month, exactly once.
 
 Once a month (UTC, by the database's clock) what each store used beyond its balance is closed into
-a bill; each open bill is charged through the store's subscription. Paddle takes no idempotency key
-and does not say which transaction a charge became, so every charge carries a marker, and:
-
-1. Whoever works on a bill holds its lock, on a connection of its own, until the end is written
-   down.
-2. A charge is looked for first, by its marker, also if none was ever sent: a database that was
-   restored to an earlier moment would not know. One that is found is recorded.
-3. One that is not found may still be on its way, or not be listed yet: until
-   `overage_settle_seconds` after it was begun nobody concludes that it does not exist. After an
-   answer that said yes, nobody ever does.
-4. The attempt is committed as begun, on the connection that holds the lock. Then it is sent.
-
-So a process may be killed anywhere: a lock that is free again means that nobody is about to send,
-and the bill tells whether something was sent. Any number of processes may do this at once.
+a bill; each open bill is charged through the store's subscription, as `subscription_charges` says.
 """
 
 import asyncio
@@ -24,26 +11,19 @@ from typing import Final
 
 from storecredit import telemetry
 from storecredit.billing.catalogue import Catalogue
-from storecredit.billing.overage_charge import NO_SUBSCRIPTION, Attempt, Bill
+from storecredit.billing.charge_attempt import NO_SUBSCRIPTION, ChargeKind
 from storecredit.billing.paddle import PROVIDER
-from storecredit.billing.paddle.gateway import Paddle
+from storecredit.billing.subscription_charges import RUNNING_SUBSCRIPTION, SubscriptionCharges
 from storecredit.postgres.errors import DatabaseUnavailable
 from storecredit.postgres.pacing import every
-from storecredit.postgres.pool import Database, DedicatedConnection
+from storecredit.postgres.pool import Database
 from storecredit.postgres.servers import Record
 from storecredit.settings import Settings
 
 log = telemetry.get_logger("billing.overage")
 
 ROUND_MAX: Final = 100
-"""Stores closed at a time; bills charged, and bills noted, in one round."""
-
-# The subscription to charge: the newest that is running. Paddle charges trialing ones too.
-_SUBSCRIPTION: Final = f"""LEFT JOIN LATERAL (
-    SELECT s.provider_subscription_id, s.plan FROM subscriptions s
-    WHERE s.account_id = c.account_id AND s.provider = '{PROVIDER}'
-      AND s.status IN ('active', 'trialing')
-    ORDER BY s.created_at DESC, s.provider_subscription_id DESC LIMIT 1) s ON true"""  # noqa: S608 - a constant
+"""Stores closed at a time; bills noted in one round."""
 
 # Stores whose oldest overage that is not billed and was not given back is from before this month.
 # Those that ever used any are looked up one after another in its index: few among all, and a join
@@ -66,14 +46,14 @@ _TO_CLOSE: Final = f"""
          CROSS JOIN LATERAL (
              SELECT m.overage_used_after AS overage_used FROM movements m
              WHERE m.account_id = c.account_id
-             ORDER BY m.account_id DESC, m.seq DESC LIMIT 1) n {_SUBSCRIPTION}
+             ORDER BY m.account_id DESC, m.seq DESC LIMIT 1) n {RUNNING_SUBSCRIPTION}
     WHERE n.overage_used > 0
-      AND NOT EXISTS (SELECT FROM overage_bills b
+      AND NOT EXISTS (SELECT FROM subscription_charges b
                       WHERE b.account_id = c.account_id AND b.period >= p.month)
       AND (SELECT m.created_at FROM movements m
            WHERE m.account_id = c.account_id AND m.type = 'overage'
-             AND m.seq > coalesce((SELECT b.seq FROM overage_bills b
-                                   WHERE b.account_id = c.account_id
+             AND m.seq > coalesce((SELECT b.seq FROM subscription_charges b
+                                   WHERE b.account_id = c.account_id AND b.period IS NOT NULL
                                    ORDER BY b.account_id DESC, b.period DESC LIMIT 1), 0)
              -- Not EXISTS: that may be planned as a hash of all the account's refunds.
              AND (SELECT true FROM movements r
@@ -82,28 +62,10 @@ _TO_CLOSE: Final = f"""
            ORDER BY m.seq LIMIT 1) < p.ended_at
     ORDER BY c.account_id LIMIT $2"""  # noqa: S608 - constants
 
-_BILL: Final = f"""
-    SELECT c.account_id, a.owner_id AS store_id, c.period, c.credits, c.amount, c.currency,
-           c.attempts, c.request_id, c.provider_subscription_id AS sent_through,
-           s.provider_subscription_id AS subscription_id,
-           c.accepted_at IS NOT NULL AS accepted,
-           c.charge_begun_at IS NOT NULL AS begun,
-           coalesce(c.charge_begun_at <= now() - $3::interval, true) AS settled
-    FROM overage_bills c JOIN accounts a USING (account_id) {_SUBSCRIPTION}
-    WHERE c.account_id = $1 AND c.period = $2 AND c.charged_at IS NULL AND c.due_at <= now()"""  # noqa: S608 - constants
-
-# Bills that something can be done about: a charge to send, or to look for.
-_DUE: Final = f"""
-    SELECT c.account_id, a.owner_id AS store_id, c.period
-    FROM overage_bills c JOIN accounts a USING (account_id) {_SUBSCRIPTION}
-    WHERE c.provider = '{PROVIDER}' AND c.charged_at IS NULL AND c.due_at <= now()
-      AND (c.provider_subscription_id IS NOT NULL OR s.provider_subscription_id IS NOT NULL)
-    ORDER BY c.due_at LIMIT $1"""  # noqa: S608 - constants
-
 _WITHOUT_SUBSCRIPTION: Final = f"""
-    SELECT c.account_id, a.owner_id AS store_id, c.period
-    FROM overage_bills c JOIN accounts a USING (account_id) {_SUBSCRIPTION}
-    WHERE c.provider = '{PROVIDER}' AND c.charged_at IS NULL
+    SELECT c.account_id, a.owner_id AS store_id, c.request_id
+    FROM subscription_charges c JOIN accounts a USING (account_id) {RUNNING_SUBSCRIPTION}
+    WHERE c.kind = 'overage' AND c.provider = '{PROVIDER}' AND c.charged_at IS NULL
       AND c.provider_subscription_id IS NULL AND s.provider_subscription_id IS NULL
       AND c.last_error IS DISTINCT FROM $1
     LIMIT $2"""  # noqa: S608 - constants
@@ -113,10 +75,14 @@ class OverageBilling:
     """Closes each month's overage and charges each bill once."""
 
     def __init__(
-        self, database: Database, paddle: Paddle, catalogue: Catalogue, settings: Settings
+        self,
+        database: Database,
+        charges: SubscriptionCharges,
+        catalogue: Catalogue,
+        settings: Settings,
     ) -> None:
         self._database = database
-        self._paddle = paddle
+        self._charges = charges
         self._catalogue = catalogue
         self._settings = settings
 
@@ -164,9 +130,9 @@ class OverageBilling:
         """Have the operator see which bills wait for a subscription."""
         for row in await self._database.fetch(_WITHOUT_SUBSCRIPTION, NO_SUBSCRIPTION, ROUND_MAX):
             await self._database.fetchval(
-                "SELECT note_overage_failure($1, $2, $3, $4, false)",
+                "SELECT note_subscription_charge_failure($1, $2, $3, $4, false)",
                 row["account_id"],
-                row["period"],
+                row["request_id"],
                 NO_SUBSCRIPTION,
                 # Due as soon as there is one.
                 timedelta(0),
@@ -174,29 +140,4 @@ class OverageBilling:
             log.warning("overage_without_subscription", store_id=str(row["store_id"]))
 
     async def _charge_due(self, stop: asyncio.Event) -> None:
-        """Charge what is due, the longest waiting first; not on while Paddle is away."""
-        due = await self._database.fetch(_DUE, ROUND_MAX)
-        if not due:
-            return
-        # It holds the bills' locks.
-        async with self._database.dedicated() as connection:
-            for row in due:
-                if stop.is_set() or not await self._settle(connection, row):
-                    return
-
-    async def _settle(self, connection: DedicatedConnection, due: Record) -> bool:
-        """Bring one bill forward under its lock; false: Paddle is away."""
-        account_id, period, store_id = due["account_id"], due["period"], str(due["store_id"])
-        if not await connection.fetchval("SELECT lock_overage_bill($1, $2)", account_id, period):
-            log.info("overage_bill_locked", store_id=store_id)
-            return True
-        settle = timedelta(seconds=self._settings.overage_settle_seconds)
-        row = await connection.fetchrow(_BILL, account_id, period, settle)
-        try:
-            if row is None:
-                return True
-            bill = Bill(**row)
-            with telemetry.bound(store_id=store_id, request_id=bill.request_id):
-                return await Attempt(connection, self._paddle, self._settings, bill).make()
-        finally:
-            await connection.fetchval("SELECT pg_advisory_unlock_all()")
+        await self._charges.make_due(ChargeKind.OVERAGE, stop)

@@ -22,7 +22,7 @@ TRANSACTIONS_MAX: Final = 100
 
 _EVENTS: Final = "status = 'set_aside' OR status = 'failing'"
 _CLAWBACKS: Final = "taken < credits AND dismissed_at IS NULL"
-_BILLS: Final = "charged_at IS NULL AND last_error IS NOT NULL"
+_BILLS: Final = "kind = 'overage' AND charged_at IS NULL AND last_error IS NOT NULL"
 
 T = TypeVar("T")
 
@@ -111,7 +111,7 @@ class Problems:
             f"""SELECT (SELECT count(DISTINCT (provider, coalesce(subject, event_id)))
                     FROM provider_events WHERE {_EVENTS}) AS events,
                    (SELECT count(*) FROM clawbacks WHERE {_CLAWBACKS}) AS clawbacks,
-                   (SELECT count(*) FROM overage_bills WHERE {_BILLS}) AS bills"""  # noqa: S608 - constants
+                   (SELECT count(*) FROM subscription_charges WHERE {_BILLS}) AS bills"""  # noqa: S608 - constants
         )
         assert row is not None, "a SELECT without FROM has one row"
         return dict(row)
@@ -169,7 +169,7 @@ class Problems:
         rows = await self._database.fetch(
             f"""SELECT a.owner_id AS store_id, b.period, b.credits, b.amount, b.currency,
                    b.attempts, b.last_error
-               FROM overage_bills b JOIN accounts a USING (account_id) WHERE {_BILLS}
+               FROM subscription_charges b JOIN accounts a USING (account_id) WHERE {_BILLS}
                ORDER BY b.period DESC, b.account_id LIMIT $1""",  # noqa: S608 - a constant
             PROBLEMS_MAX + 1,
         )

@@ -42,7 +42,7 @@ STATEMENT_TIMEOUT_SECONDS: Final = 3600.0
 # The locks are those of any SELECT; taken before the snapshot, so that no table is rewritten
 # between the two. https://www.postgresql.org/docs/18/sql-lock.html
 _LOCK: Final = """
-    LOCK TABLE accounts, movements, movement_types, sessions, stores, users, overage_bills,
+    LOCK TABLE accounts, movements, movement_types, sessions, stores, users, subscription_charges,
         payments, clawbacks, grants, holds, spends
     IN ACCESS SHARE MODE
 """
@@ -70,7 +70,7 @@ _SUM: Final = {
     "accounts": "SELECT * FROM sum_accounts($1, $2, $3)",
     "stores": "SELECT * FROM sum_stores($1, $2, $3)",
     "users": "SELECT * FROM sum_users($1, $2, $3)",
-    "overage_bills": "SELECT * FROM sum_overage_bills($1, $2, $3)",
+    "subscription_charges": "SELECT * FROM sum_subscription_charges($1, $2, $3)",
     "payments": "SELECT * FROM sum_payments($1, $2, $3)",
     "clawbacks": "SELECT * FROM sum_clawbacks($1, $2, $3)",
     "grants": "SELECT * FROM sum_grants($1, $2, $3)",

@@ -97,7 +97,7 @@ _BY_SALE: Final = f"""
         UNION ALL SELECT 'request_id', y.account_id, y.request_id
         FROM payments y WHERE y.request_id = $1
         UNION ALL SELECT 'request_id', b.account_id, b.request_id
-        FROM overage_bills b WHERE b.request_id = $1
+        FROM subscription_charges b WHERE b.request_id = $1
         UNION ALL SELECT 'checkout_id', c.account_id, c.request_id
         FROM checkouts c WHERE c.checkout_id::text = lower($1)
         UNION ALL SELECT 'transaction_id', c.account_id, c.request_id
@@ -105,7 +105,7 @@ _BY_SALE: Final = f"""
         UNION ALL SELECT 'transaction_id', y.account_id, y.request_id
         FROM payments y WHERE y.provider = ANY ($3) AND y.provider_transaction_id = $1
         UNION ALL SELECT 'transaction_id', b.account_id, b.request_id
-        FROM overage_bills b WHERE b.provider = ANY ($3) AND b.provider_transaction_id = $1
+        FROM subscription_charges b WHERE b.provider = ANY ($3) AND b.provider_transaction_id = $1
         UNION ALL SELECT 'subscription_id', c.account_id, c.request_id
         FROM subscriptions u JOIN checkouts c USING (checkout_id)
         WHERE u.provider = ANY ($3) AND u.provider_subscription_id = $1

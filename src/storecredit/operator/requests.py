@@ -136,7 +136,8 @@ _BILLS: Final = """
         b.currency, b.attempts, b.provider_transaction_id AS transaction_id, b.last_error,
         b.created_at, b.charged_at
     FROM unnest($1::bigint[], $2::text[]) p (account_id, request_id)
-    JOIN overage_bills b USING (account_id, request_id)
+    JOIN subscription_charges b USING (account_id, request_id)
+    WHERE b.kind = 'overage'
     ORDER BY b.period LIMIT $3
 """
 _EVENTS: Final = """

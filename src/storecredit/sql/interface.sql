@@ -71,7 +71,8 @@ SELECT a.owner_id AS store_id, b.period, b.seq, b.created_at, b.due_at, b.charge
     b.accepted_at, b.charged_at, b.credits, b.amount, b.attempts, b.currency, b.request_id,
     b.provider_subscription_id AS paddle_subscription_id,
     b.provider_transaction_id AS paddle_transaction_id, b.last_error
-FROM accounts a JOIN overage_bills b ON b.account_id = a.account_id;
+FROM accounts a JOIN subscription_charges b ON b.account_id = a.account_id
+WHERE b.period IS NOT NULL;
 COMMENT ON VIEW {interface}.store_overage_bills IS
     'One bill per store and month for what was used beyond the balance.';
 

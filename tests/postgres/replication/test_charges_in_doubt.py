@@ -9,6 +9,7 @@ import pytest
 from storecredit.billing.catalogue import load_catalogue
 from storecredit.billing.overage import OverageBilling
 from storecredit.billing.paddle.gateway import Paddle as Gateway
+from storecredit.billing.subscription_charges import SubscriptionCharges
 from storecredit.postgres.pool import Database
 from storecredit.settings import Settings
 from tests.billing.overages import Paddle, holdable_paddle, store_with_overage, subscribe
@@ -16,7 +17,7 @@ from tests.conftest import connect_as_superuser
 from tests.postgres.replication.nodes import Pair, waits_cancelled
 
 CREDITS = 10
-LATER = """UPDATE overage_bills SET due_at = due_at - interval '2 hours',
+LATER = """UPDATE subscription_charges SET due_at = due_at - interval '2 hours',
     charge_begun_at = charge_begun_at - interval '2 hours'"""
 
 
@@ -40,7 +41,8 @@ async def billed(pair: Pair) -> AsyncIterator[Billed]:
         store_id = await store_with_overage(admin, CREDITS)
         await subscribe(admin, store_id, paddle.subscribe())
         await pair.make_synchronous()
-        yield Billed(paddle, OverageBilling(database, gateway, load_catalogue(), settings), admin)
+        charges = SubscriptionCharges(database, gateway, settings)
+        yield Billed(paddle, OverageBilling(database, charges, load_catalogue(), settings), admin)
         await gateway.close()
     await database.close()
     await admin.close()
@@ -51,7 +53,9 @@ async def test_no_charge_is_sent_that_no_standby_knows_of(pair: Pair, billed: Bi
     async with waits_cancelled(pair.primary):
         for _ in range(2):
             await billed.billing.run_once()
-        assert await billed.admin.fetchval("SELECT attempts FROM overage_bills") == 1, "begun"
+        assert await billed.admin.fetchval("SELECT attempts FROM subscription_charges") == 1, (
+            "begun"
+        )
     assert billed.paddle.charges() == []
 
     pair.standby.go_on()
@@ -60,4 +64,4 @@ async def test_no_charge_is_sent_that_no_standby_knows_of(pair: Pair, billed: Bi
     await billed.billing.run_once()
     await billed.billing.run_once()
     assert len(billed.paddle.charges()) == 1
-    assert await billed.admin.fetchval("SELECT charged_at IS NOT NULL FROM overage_bills")
+    assert await billed.admin.fetchval("SELECT charged_at IS NOT NULL FROM subscription_charges")

@@ -1,4 +1,4 @@
-"""The mark by which a charge for overage is known again at Paddle.
+"""The mark by which a charge to a subscription is known again at Paddle.
 
 Paddle takes no idempotency key and does not say which transaction a charge became. So the price of
 each charge carries custom data, `{"storecredit_charge": "overage_bill:<store>:<month>"}`, that
@@ -7,7 +7,6 @@ https://developer.paddle.com/build/transactions/custom-data
 """
 
 import re
-from datetime import date
 from typing import Annotated, Final
 from uuid import UUID
 
@@ -18,8 +17,10 @@ CHARGE_KEY: Final = "storecredit_charge"
 
 Marker = Annotated[str, msgspec.Meta(pattern=r"^[a-z_]{1,40}(:[0-9a-f-]{1,40}){1,3}\Z")]
 
-_OVERAGE: Final = re.compile(
-    r"overage_bill:([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}):([0-9]{4}-(?:0[1-9]|1[0-2]))"
+_REQUEST_IDS: Final = {"overage_bill": "overage-"}
+"""How the request id of a charge begins, by the first word of its marker; both end alike."""
+_MARKER: Final = re.compile(
+    r"(overage_bill):([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}):([0-9]{1,10}(?:-[0-9]{2})?)"
 )
 
 
@@ -40,14 +41,17 @@ def marker_in(custom_data: object) -> str | None:
     return marker if isinstance(marker, str) else None
 
 
-def overage_marker(store_id: UUID, period: date) -> str:
-    """The marker in the charge of one store and month."""
-    return f"overage_bill:{store_id}:{period:%Y-%m}"
+def charge_marker(store_id: UUID, request_id: str) -> str:
+    """The marker in the charge of a store's with that request id."""
+    for word, beginning in _REQUEST_IDS.items():
+        if request_id.startswith(beginning):
+            return f"{word}:{store_id}:{request_id.removeprefix(beginning)}"
+    raise ValueError(f"no charge has the request id {request_id}")
 
 
-def marked_overage(marker: str) -> tuple[UUID, date] | None:
-    """The store and month that a marker names; None: it is no marker of overage."""
-    found = _OVERAGE.fullmatch(marker)
-    if found is None or found[2].startswith("0000"):
+def marked_charge(marker: str) -> tuple[UUID, str] | None:
+    """The store and request id that a marker names; None: it is no marker of a charge."""
+    found = _MARKER.fullmatch(marker)
+    if found is None:
         return None
-    return UUID(found[1]), date.fromisoformat(f"{found[2]}-01")
+    return UUID(found[2]), f"{_REQUEST_IDS[found[1]]}{found[3]}"

@@ -12,7 +12,7 @@ after its refund was ignored.)
 """
 
 from storecredit.billing.paddle import PROVIDER
-from storecredit.billing.paddle.charge_marker import marked_overage
+from storecredit.billing.paddle.charge_marker import marked_charge
 from storecredit.billing.paddle.reading import References
 from storecredit.postgres.servers import Connection
 
@@ -25,14 +25,15 @@ _NAMED = """
                    WHERE provider = $1 AND provider_subscription_id = $3)
         OR EXISTS (SELECT FROM payments
                    WHERE provider = $1 AND provider_subscription_id = $3 AND kind = 'subscription')
-        OR EXISTS (SELECT FROM unnest($5::uuid[], $6::date[]) m (store_id, period)
+        OR EXISTS (SELECT FROM unnest($5::uuid[], $6::text[]) m (store_id, request_id)
                    JOIN accounts a ON a.owner_kind = 'store' AND a.owner_id = m.store_id
-                   JOIN overage_bills b USING (account_id, period) WHERE b.provider = $1)"""
+                   JOIN subscription_charges b USING (account_id, request_id)
+                   WHERE b.provider = $1)"""
 
 
 async def is_ours(connection: Connection, event: References) -> bool:
-    """Whether a checkout, subscription, payment or bill of ours is named in it."""
-    marked = [bill for bill in map(marked_overage, event.markers) if bill is not None]
+    """Whether a checkout, subscription, payment or charge of ours is named in it."""
+    marked = [charge for charge in map(marked_charge, event.markers) if charge is not None]
     found: bool = await connection.fetchval(
         _NAMED,
         PROVIDER,
@@ -40,6 +41,6 @@ async def is_ours(connection: Connection, event: References) -> bool:
         event.subscription_id,
         event.checkout_id,
         [store_id for store_id, _ in marked],
-        [period for _, period in marked],
+        [request_id for _, request_id in marked],
     )
     return found

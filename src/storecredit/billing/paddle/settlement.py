@@ -9,7 +9,7 @@ sentence for the operator: ids and amounts, never a text that came from outside.
 | `transaction.completed` of a checkout | its credits, once |
 | … `origin: subscription_recurring` | the period's credits, once (`subscription_settlement`) |
 | … `origin: subscription_update` | the credits of a change within a period, or less of them |
-| … `origin: subscription_charge` | the payment of an overage bill |
+| … `origin: subscription_charge` | the payment of what we charged: an overage bill |
 | `subscription.*` | the subscription's state and the store's tier |
 | `adjustment.*`, approved refund or chargeback | credits taken back |
 | … still to be approved, or rejected | ignored |
@@ -23,7 +23,7 @@ import msgspec
 
 from storecredit.billing.catalogue import Catalogue
 from storecredit.billing.paddle import PROVIDER
-from storecredit.billing.paddle.charge_marker import marked_overage
+from storecredit.billing.paddle.charge_marker import marked_charge
 from storecredit.billing.paddle.messages import (
     Adjustment,
     Content,
@@ -88,7 +88,7 @@ async def _transaction(
         case "subscription_recurring" | "subscription_update":
             return await settle_payment(connection, paid, paid_at, catalogue, grace)
         case "subscription_charge":
-            return await _overage(connection, paid, paid_at)
+            return await _charge(connection, paid, paid_at)
         case _:
             return await _purchase(connection, paid, paid_at, grace)
 
@@ -151,12 +151,12 @@ async def _without_checkout(connection: Connection, paid: Transaction) -> Verdic
     return SetAside(f"No checkout of ours is for transaction {paid.id}.")
 
 
-async def _overage(connection: Connection, paid: Transaction, paid_at: datetime) -> Verdict:
-    """The marker that we sent with the charge names the bill: its store and month."""
-    found = [marked_overage(marker) for marker in paid.markers]
+async def _charge(connection: Connection, paid: Transaction, paid_at: datetime) -> Verdict:
+    """The marker that we sent with the charge names it: its store and request id."""
+    found = [marked_charge(marker) for marker in paid.markers]
     if len(found) != 1 or found[0] is None:
         return SetAside(f"Transaction {paid.id} charges a subscription, but not for overage.")
-    store_id, period = found[0]
+    store_id, request_id = found[0]
     subscription = await connection.fetchrow(
         """SELECT a.owner_id AS store_id FROM subscriptions s JOIN accounts a USING (account_id)
            WHERE s.provider = $1 AND s.provider_subscription_id = $2""",
@@ -169,13 +169,13 @@ async def _overage(connection: Connection, paid: Transaction, paid_at: datetime)
     if subscription["store_id"] != store_id:
         differences.append("it is marked for another store")
     if differences:
-        return _unlike(paid, "the overage bill", differences)
+        return _unlike(paid, f"the charge {request_id}", differences)
     outcome = await connection.fetchval(
-        "SELECT book_overage_payment($1, $2, $3, $4, $5, $6, $7, $8)",
+        "SELECT book_charge_payment($1, $2, $3, $4, $5, $6, $7, $8)",
         PROVIDER,
         paid.id,
         paid.subscription_id,
-        period,
+        request_id,
         paid.subtotal,
         paid.currency_code,
         paid_at,

@@ -51,9 +51,9 @@ def booking(outcome: str, paid: Transaction) -> Verdict:
             return Processed("Booked before.")
         case "unknown_subscription":
             return NotYet(f"Subscription {paid.subscription_id} is not known (yet).")
-        case "unknown_transaction" | "unknown_bill" | "mismatch":
+        case "unknown_transaction" | "unknown_charge" | "mismatch":
             return SetAside(f"Transaction {paid.id} is not what was sold.")
-        case "period_paid":
+        case "period_paid" | "charge_paid":
             return SetAside(
                 f"Transaction {paid.id} pays what another transaction has paid: refund one of them."
             )

@@ -32,6 +32,7 @@ _KNOWN_BY: Final = f"search_path={SEARCH_PATH}"
 # Whatever we make has its words.
 _FUNCTION: Final = re.compile(r"^COMMENT ON FUNCTION\s+(\w+)", re.MULTILINE)
 _TABLE: Final = re.compile(r"^CREATE TABLE (\w+)", re.MULTILINE)
+_RENAMED: Final = re.compile(r"^ALTER TABLE (\w+) RENAME TO (\w+)", re.MULTILINE)
 _OF_INTERFACE: Final = re.compile(
     r"^COMMENT ON (VIEW|FUNCTION)\s+\{interface\}\.(\w+)", re.MULTILINE
 )
@@ -101,7 +102,9 @@ class _Right:
 
 def names() -> Names:
     """What this version makes, by the names that its SQL has."""
-    tables = {name for _, text in sql.files("migrations") for name in _TABLE.findall(text)}
+    migrations = "\n".join(text for _, text in sql.files("migrations"))
+    renamed = dict(_RENAMED.findall(migrations))
+    tables = {renamed.get(name, name) for name in _TABLE.findall(migrations)}
     functions = {name for _, text in sql.files("functions") for name in _FUNCTION.findall(text)}
     interface = _OF_INTERFACE.findall(sql.text("interface.sql"))
     return Names(

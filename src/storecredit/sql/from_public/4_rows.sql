@@ -74,7 +74,7 @@ INSERT INTO provider_events
 SELECT 'paddle', event_id, event_type, occurred_at, received_at, settled_at, attempts, status, reason,
     subject, foreign_subscription_id, foreign_transaction_id, content
 FROM public.paddle_events;
-INSERT INTO overage_bills
+INSERT INTO subscription_charges
     (account_id, period, seq, created_at, due_at, charge_begun_at, accepted_at, charged_at, credits,
      amount, attempts, currency, request_id, provider, provider_subscription_id,
      provider_transaction_id, last_error)

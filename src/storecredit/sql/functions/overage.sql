@@ -34,14 +34,14 @@ BEGIN
             concat_ws(', ', p_period, p_unit_amount, p_currency));
     END IF;
     v_account := lock_account(p_account_id);
-    PERFORM FROM overage_bills b WHERE b.account_id = p_account_id AND b.period >= p_period;
+    PERFORM FROM subscription_charges b WHERE b.account_id = p_account_id AND b.period >= p_period;
     IF FOUND OR v_account.overage_used = 0 THEN
         RETURN false;
     END IF;
     v_request_id := 'overage-' || to_char(p_period, 'YYYY-MM');
     v_seq := append_movement(p_account_id, 'overage_bill', v_account.overage_used, v_request_id,
         'Overage of ' || to_char(p_period, 'YYYY-MM'), v_account.grants);
-    INSERT INTO overage_bills
+    INSERT INTO subscription_charges
         (account_id, period, seq, credits, amount, currency, request_id, provider)
     VALUES
         (p_account_id, p_period, v_seq, v_account.overage_used,

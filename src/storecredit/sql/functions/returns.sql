@@ -173,7 +173,8 @@ AS $$
 --   every overage before it. Locks: none; the caller holds the account's.
 BEGIN
     RETURN coalesce(p_seq < (
-        SELECT b.seq FROM overage_bills b WHERE b.account_id = p_account_id
+        SELECT b.seq FROM subscription_charges b
+        WHERE b.account_id = p_account_id AND b.period IS NOT NULL
         ORDER BY b.account_id DESC, b.period DESC LIMIT 1), false);
 END;
 $$;

@@ -220,11 +220,11 @@ $$;
 COMMENT ON FUNCTION is_booked(text, text) IS
     'Whether a provider''s transaction was booked.';
 
-CREATE OR REPLACE FUNCTION book_overage_payment(
+CREATE OR REPLACE FUNCTION book_charge_payment(
     p_provider text,
     p_transaction_id text,
     p_subscription_id text,
-    p_period date,
+    p_request_id text,
     p_amount bigint,
     p_currency text,
     p_paid_at timestamptz,
@@ -235,13 +235,14 @@ LANGUAGE plpgsql
 SECURITY DEFINER
 SET search_path FROM CURRENT
 AS $$
--- Purpose: a store paid its overage of one month. No credits move: they were used before.
--- Locks: the bill's row, then the account against deletion. Idempotent by transaction.
--- Outcomes: booked | already_booked | unknown_subscription | unknown_bill | mismatch (amount
---   before the discount or currency are not the bill's, or the discount is more than that)
---   | period_paid (by another transaction). Only `booked` writes.
+-- Purpose: a store paid what its subscription was charged. For overage no credits move: they were used
+--   before.
+-- Locks: the charge's row, then the account. Idempotent by transaction.
+-- Outcomes: booked | already_booked | unknown_subscription | unknown_charge | mismatch (amount
+--   before the discount or currency are not the charge's, or the discount is more than that)
+--   | charge_paid (by another transaction). Only `booked` writes.
 DECLARE
-    v_bill overage_bills;
+    v_charge subscription_charges;
     v_account_id bigint := (
         SELECT s.account_id FROM subscriptions s
         WHERE s.provider = p_provider AND s.provider_subscription_id = p_subscription_id);
@@ -249,35 +250,35 @@ BEGIN
     IF v_account_id IS NULL THEN
         RETURN 'unknown_subscription';
     END IF;
-    SELECT b.* INTO v_bill FROM overage_bills b
-    WHERE b.account_id = v_account_id AND b.period = p_period FOR UPDATE;
+    SELECT b.* INTO v_charge FROM subscription_charges b
+    WHERE b.account_id = v_account_id AND b.request_id = p_request_id FOR UPDATE;
     IF NOT FOUND THEN
-        RETURN 'unknown_bill';
+        RETURN 'unknown_charge';
     ELSIF is_booked(p_provider, p_transaction_id) THEN
         RETURN 'already_booked';
-    ELSIF (p_amount, p_currency) IS DISTINCT FROM (v_bill.amount, v_bill.currency)
+    ELSIF (p_amount, p_currency) IS DISTINCT FROM (v_charge.amount, v_charge.currency)
         OR (p_discount BETWEEN 0 AND p_amount) IS NOT TRUE THEN
         RETURN 'mismatch';
-    ELSIF (v_bill.provider, v_bill.provider_transaction_id) <> (p_provider, p_transaction_id)
+    ELSIF (v_charge.provider, v_charge.provider_transaction_id) <> (p_provider, p_transaction_id)
         OR EXISTS (
             SELECT FROM payments p
             WHERE p.account_id = v_account_id AND p.kind = 'overage'
-              AND p.request_id = v_bill.request_id) THEN
-        RETURN 'period_paid';
+              AND p.request_id = v_charge.request_id) THEN
+        RETURN 'charge_paid';
     END IF;
 
     -- Whoever sent the charge may have lost the answer, and need not look for it any more.
-    PERFORM record_overage_charge(v_account_id, p_period, p_transaction_id);
+    PERFORM record_subscription_charge(v_account_id, p_request_id, p_transaction_id);
     INSERT INTO payments
         (provider, provider_transaction_id, account_id, provider_subscription_id, paid_at, kind,
          credits, amount, currency, request_id)
     VALUES
         (p_provider, p_transaction_id, v_account_id, p_subscription_id, p_paid_at, 'overage',
-         v_bill.credits, v_bill.amount - p_discount, v_bill.currency, v_bill.request_id);
+         v_charge.credits, v_charge.amount - p_discount, v_charge.currency, v_charge.request_id);
     RETURN 'booked';
 END;
 $$;
 COMMENT ON FUNCTION
-    book_overage_payment(text, text, text, date, bigint, text, timestamptz, bigint) IS
-    'Books the payment of an overage bill; moves no credits. Outcome: booked, already_booked, '
-    'unknown_subscription, unknown_bill, mismatch, period_paid.';
+    book_charge_payment(text, text, text, text, bigint, text, timestamptz, bigint) IS
+    'Books the payment of what a subscription was charged, once. Outcome: booked, already_booked, '
+    'unknown_subscription, unknown_charge, mismatch, charge_paid.';

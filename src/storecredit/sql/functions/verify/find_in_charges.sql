@@ -52,7 +52,7 @@ AS $$
         OFFSET 0
     ) c ON true
     LEFT JOIN LATERAL (  -- a bill between overage and what was given back of it
-        SELECT x.seq FROM overage_bills x
+        SELECT x.seq FROM subscription_charges x
         WHERE e.effect[3] = 0 AND x.account_id = m.account_id AND x.seq > c.seq AND x.seq < m.seq
         LIMIT 1
     ) b ON true,

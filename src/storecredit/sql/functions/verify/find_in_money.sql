@@ -14,8 +14,8 @@ AS $$
         format('overage of %s is closed, but there is no bill for it', m.amount)
     FROM movements m
     LEFT JOIN LATERAL (
-        SELECT x.seq FROM overage_bills x
-        WHERE x.account_id = m.account_id AND x.seq = m.seq LIMIT 1
+        SELECT x.seq FROM subscription_charges x
+        WHERE x.account_id = m.account_id AND x.period IS NOT NULL AND x.seq = m.seq LIMIT 1
     ) b ON true
     WHERE (m.account_id, m.seq) > (p_after_account_id, p_after_seq)
       AND (m.account_id, m.seq) <= (p_until_account_id, p_until_seq)
@@ -39,14 +39,14 @@ AS $$
                 'its movement closed %s under request id %L', m.amount, m.request_id)
             ELSE format('the one for %s was closed after it, at seq %s',
                 to_char(e.period, 'YYYY-MM'), e.seq) END
-    FROM overage_bills b
+    FROM subscription_charges b
     LEFT JOIN LATERAL (
         SELECT x.amount, x.request_id FROM movements x
         WHERE x.account_id = b.account_id AND x.seq = b.seq AND movement_role(x.type) = 'bill'
         LIMIT 1
     ) m ON true
     LEFT JOIN LATERAL (
-        SELECT x.period, x.seq FROM overage_bills x
+        SELECT x.period, x.seq FROM subscription_charges x
         WHERE x.account_id = b.account_id AND x.period < b.period AND x.seq >= b.seq
         LIMIT 1
     ) e ON true,
@@ -57,6 +57,7 @@ AS $$
                 THEN 'bill_mismatch' END,
         CASE WHEN e.seq IS NOT NULL THEN 'bill_out_of_order' END
     ], NULL)) k (kind)
+    WHERE b.period IS NOT NULL
     ORDER BY b.account_id, b.period;
 $$;
 COMMENT ON FUNCTION find_bill_discrepancies() IS

@@ -85,8 +85,9 @@ AS $$
             SELECT c.amount >= p_amount AND c.seq < p_seq
                 AND c.session_id IS NOT DISTINCT FROM p_session_id
                 AND ((movement_effect(p_type))[5] = 0) = ((
-                    SELECT true FROM overage_bills b
-                    WHERE b.account_id = p_account_id AND b.seq > c.seq AND b.seq < p_seq
+                    SELECT true FROM subscription_charges b
+                    WHERE b.account_id = p_account_id AND b.period IS NOT NULL
+                      AND b.seq > c.seq AND b.seq < p_seq
                     LIMIT 1) IS TRUE)
             FROM movements c
             WHERE c.account_id = p_account_id AND c.request_id = p_request_id
@@ -111,8 +112,9 @@ AS $$
             AND ((movement_effect(c.type))[3] = 0) = ((movement_effect(p_type))[3] = 0)
             AND c.amount >= credits_returned(c.account_id, c.seq, c.request_id)
             AND ((movement_effect(p_type))[3] <> 0 OR ((movement_effect(p_type))[5] = 0) = ((
-                SELECT true FROM overage_bills b
-                WHERE b.account_id = p_account_id AND b.seq > c.seq AND b.seq < p_seq
+                SELECT true FROM subscription_charges b
+                WHERE b.account_id = p_account_id AND b.period IS NOT NULL
+                      AND b.seq > c.seq AND b.seq < p_seq
                 LIMIT 1) IS TRUE))
         FROM movements c WHERE c.account_id = p_account_id AND c.seq = p_origin_seq
         LIMIT 1) IS NOT TRUE;

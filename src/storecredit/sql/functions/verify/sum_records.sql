@@ -127,25 +127,27 @@ $$;
 COMMENT ON FUNCTION sum_users(bigint, tid, tid) IS
     'The end users'' part of the sums that must come to 0, from a range of their pages.';
 
-CREATE OR REPLACE FUNCTION sum_overage_bills(p_seed bigint, p_from tid, p_until tid)
+CREATE OR REPLACE FUNCTION sum_subscription_charges(p_seed bigint, p_from tid, p_until tid)
 RETURNS TABLE (rows_read bigint, impossible numeric, records numeric)
 LANGUAGE sql STABLE PARALLEL SAFE
 AS $$
--- Purpose: the bills' part of the sums, from the rows in [p_from, p_until) on disk. Bills follow each
---   other in time.
+-- Purpose: the overage bills' part of the sums, from the rows in [p_from, p_until) on disk. Bills
+--   follow each other in time.
     SELECT count(*),
         0::numeric + count(*) FILTER (
-            WHERE (b.request_id = 'overage-' || to_char(b.period, 'YYYY-MM')) IS NOT TRUE
-                OR (SELECT true FROM overage_bills x
+            WHERE b.kind = 'overage'
+                    AND (b.request_id = 'overage-' || to_char(b.period, 'YYYY-MM')) IS NOT TRUE
+                OR (SELECT true FROM subscription_charges x
                     WHERE x.account_id = b.account_id AND x.period < b.period AND x.seq >= b.seq
                     LIMIT 1)),
         -coalesce(sum(fingerprint_of_record(
-            'overage_bill', b.account_id, b.seq, b.credits, b.request_id, p_seed)), 0)
-    FROM overage_bills b
+            'overage_bill', b.account_id, b.seq, b.credits, b.request_id, p_seed))
+            FILTER (WHERE b.kind = 'overage'), 0)
+    FROM subscription_charges b
     WHERE b.ctid >= p_from AND b.ctid < p_until;
 $$;
-COMMENT ON FUNCTION sum_overage_bills(bigint, tid, tid) IS
-    'The overage bills'' part of the sums that must come to 0, from a range of their pages.';
+COMMENT ON FUNCTION sum_subscription_charges(bigint, tid, tid) IS
+    'The overage bills'' part of the sums that must come to 0, from a range of pages of the charges.';
 
 CREATE OR REPLACE FUNCTION sum_payments(p_seed bigint, p_from tid, p_until tid)
 RETURNS TABLE (rows_read bigint, unbooked numeric)
