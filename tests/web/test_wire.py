@@ -1,10 +1,12 @@
 """The real server on a real socket, spoken to in raw bytes that no HTTP client would send."""
 
 import asyncio
+import gc
 
 import pytest
 
 from storecredit.web import bodies, protocol
+from storecredit.web.access import Visit
 from tests.web.conftest import LogStream
 from tests.web.doors import CREATE, OPERATOR_TOKEN
 from tests.web.table_rows import Rows
@@ -32,6 +34,25 @@ async def test_several_requests_on_one_connection_are_answered_in_order(
     for place in range(3):
         answer = await connection.answer()
         assert (answer.status, answer.headers["x-request-id"]) == (201, f"order-{place}")
+
+
+async def test_a_request_leaves_nothing_to_the_garbage_collector(wire: Wire, key: str) -> None:
+    """A circle of references is found by looking through everything: a fifth of a request."""
+    connection = await wire.connect()
+    gc.collect()
+    gc.disable()
+    try:
+        for path in ("/api/v1/credits/balance", "/nothing"):
+            for _ in range(20):
+                await connection.send(request("GET", path, key))
+                await connection.answer()
+        for _ in range(20):
+            await connection.send(request("POST", CREATE, key, body=BODY))
+            assert (await connection.answer()).status == 201
+        left = sum(isinstance(each, Visit) for each in gc.get_objects())
+    finally:
+        gc.enable()
+    assert left < 10
 
 
 async def test_a_chunked_body_is_read(wire: Wire, key: str) -> None:
