@@ -209,6 +209,29 @@ async def test_what_has_ended_since_then_is_sent_again_page_by_page(
     assert await resend(LONG_AGO, ["failed", "delivered"], 10) == [(0, None)]
 
 
+async def test_an_ordered_endpoint_that_waits_resumes_when_no_attempt_can_be_under_way(
+    app: Connection, books: asyncpg.Connection, account: Account
+) -> None:
+    endpoint_id = await listen(books, account, "*", is_ordered=True)
+    await happen(books, account, "a")
+    event_id = await books.fetchval("SELECT event_id FROM storecredit.events ORDER BY seq DESC")
+    resend = "SELECT resend_delivery($1, $2, $3, '60 s')"
+    resumes = "SELECT resumes_at FROM storecredit.webhook_endpoints"
+
+    async def resumed_after(wait: timedelta) -> timedelta:
+        """By how much sooner it resumes now."""
+        await books.execute(
+            "UPDATE storecredit.webhook_endpoints SET resumes_at = now() + $1::interval", wait
+        )
+        before = await books.fetchval(resumes)
+        assert await app.fetchval(resend, account.id, endpoint_id, event_id) == "pending"
+        sooner: timedelta = before - await books.fetchval(resumes)
+        return sooner
+
+    assert await resumed_after(timedelta(seconds=20)) == timedelta(0)
+    assert timedelta(hours=4) < await resumed_after(timedelta(hours=5)) < timedelta(hours=5)
+
+
 async def test_a_secret_that_has_expired_is_kept_no_longer(
     app: Connection, books: asyncpg.Connection, account: Account
 ) -> None:

@@ -3,6 +3,7 @@
 An event's id is told as receivers see it, in `webhook-id`. Everything is kept for 30 days.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -13,6 +14,7 @@ import msgspec
 
 from storecredit.postgres.pool import Database
 from storecredit.postgres.servers import Record
+from storecredit.webhooks.deliveries import LEASE
 from storecredit.webhooks.endpoints import Disabled
 from storecredit.webhooks.messages import Event, body_of
 
@@ -42,6 +44,14 @@ class DeliveryStatus(StrEnum):
 
 
 ENDED: Final = (DeliveryStatus.DELIVERED, DeliveryStatus.FAILED)
+
+
+# As constants: of those that failed, and of those that are pending, there are indexes.
+_OF_STATUS: Final[Mapping[DeliveryStatus, str]] = {
+    DeliveryStatus.PENDING: "AND d.next_attempt_at IS NOT NULL",
+    DeliveryStatus.DELIVERED: "AND d.status = 'delivered'",
+    DeliveryStatus.FAILED: "AND d.status = 'failed'",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,8 +126,7 @@ class DeliveryRecords:
     ) -> DeliveryPage:
         """This endpoint's deliveries, newest event first; at most `PAGE_MAX` at once."""
         limit = min(limit, PAGE_MAX)
-        # As a constant: there is an index of those that failed.
-        of_status = "" if status is None else f"AND d.status = '{status.value}'"
+        of_status = "" if status is None else _OF_STATUS[status]
         rows = await self._database.fetch(
             f"""SELECT {_COLUMNS} FROM {_DELIVERIES}
                 WHERE {_OF_ENDPOINT} AND d.seq < $3 {of_status}
@@ -161,9 +170,12 @@ class DeliveryRecords:
     async def resend(
         self, account_id: int, endpoint_id: UUID, event_id: UUID
     ) -> Disabled | Resent | None:
-        """Send one event again, at once; None: there is no such delivery, or no such endpoint."""
+        """Send one event again, at once; None: there is no such delivery, or no such endpoint.
+
+        An ordered endpoint that waits after a failure goes on within the time of a lease.
+        """
         outcome = await self._database.fetchval(
-            "SELECT resend_delivery($1, $2, $3)", account_id, endpoint_id, event_id
+            "SELECT resend_delivery($1, $2, $3, $4)", account_id, endpoint_id, event_id, LEASE
         )
         match outcome:
             case "disabled":

@@ -220,7 +220,7 @@ COMMENT ON FUNCTION test_webhook_endpoint(bigint, uuid) IS
     'Tells one webhook endpoint of a test event. told with the event, not_found, or disabled.';
 
 CREATE OR REPLACE FUNCTION resend_delivery(
-    p_account_id bigint, p_endpoint_id uuid, p_event_id uuid
+    p_account_id bigint, p_endpoint_id uuid, p_event_id uuid, p_lease interval
 )
 RETURNS text
 LANGUAGE plpgsql
@@ -228,7 +228,8 @@ SECURITY DEFINER
 SET search_path FROM CURRENT
 AS $$
 -- Purpose: send one event to an endpoint again, or at last, at once: whatever became of it so far. Its
---   retries begin anew.
+--   retries begin anew. An ordered endpoint that waits after a failure resumes within p_lease, for as
+--   long as an attempt may be under way.
 -- Locks: the endpoint, that it is not disabled meanwhile, and the delivery. Idempotent.
 -- Outcomes: pending | not_found (no such endpoint, or the event was not to be told it, or is forgotten) |
 --   disabled (nothing changed).
@@ -248,12 +249,12 @@ BEGIN
     IF NOT FOUND THEN
         RETURN 'not_found';
     END IF;
-    UPDATE webhook_endpoints e SET resumes_at = NULL
-    WHERE e.endpoint_id = p_endpoint_id AND e.resumes_at IS NOT NULL;
+    UPDATE webhook_endpoints e SET resumes_at = now() + p_lease
+    WHERE e.endpoint_id = p_endpoint_id AND e.resumes_at > now() + p_lease;
     RETURN 'pending';
 END;
 $$;
-COMMENT ON FUNCTION resend_delivery(bigint, uuid, uuid) IS
+COMMENT ON FUNCTION resend_delivery(bigint, uuid, uuid, interval) IS
     'Sends one event to a webhook endpoint again, at once. pending, not_found, or disabled. Idempotent.';
 
 CREATE OR REPLACE FUNCTION resend_deliveries(
