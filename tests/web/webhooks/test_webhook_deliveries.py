@@ -131,20 +131,18 @@ async def test_deliveries_are_listed_newest_first_and_by_what_became_of_them(
     await hooks.forget()
 
 
-async def test_each_attempt_is_told_with_its_answer(
-    hooks: Hooks, admin: asyncpg.Connection
-) -> None:
-    id_ = (await hooks.made())["endpoint_id"]
-    await happen(admin, hooks, "key.created")
-    [pending] = await told(hooks, id_)
+async def test_each_attempt_is_told_with_its_answer(own: Hooks, admin: asyncpg.Connection) -> None:
+    id_ = (await own.made())["endpoint_id"]
+    await happen(admin, own, "key.created")
+    [pending] = await told(own, id_)
     await attempted(
         admin, id_, pending["event_id"], (None, "no answer"), (503, "later"), (200, "thanks")
     )
     path = f"/{id_}/deliveries/{pending['event_id']}"
-    delivery = data_of(await hooks.get(path))
+    delivery = data_of(await own.get(path))
     attempts = delivery.pop("attempted")
     assert json.loads(delivery.pop("body"))["data"]["a"] == 1
-    assert delivery == (await told(hooks, id_))[0]
+    assert delivery == (await told(own, id_))[0]
     assert (delivery["status"], delivery["attempts"]) == ("delivered", 3)
     assert delivery["ended_at"] is not None
     told_of = [
@@ -157,35 +155,33 @@ async def test_each_attempt_is_told_with_its_answer(
     ]
     assert attempts[0]["milliseconds"] == 7
     as_uuid = str(UUID(pending["event_id"].removeprefix("evt_")))
-    assert data_of(await hooks.get(f"/{id_}/deliveries/{as_uuid}"))["event_id"] in path
-    await hooks.forget()
+    assert data_of(await own.get(f"/{id_}/deliveries/{as_uuid}"))["event_id"] in path
 
 
 async def test_one_event_is_sent_again_whatever_became_of_it(
-    hooks: Hooks, admin: asyncpg.Connection
+    own: Hooks, admin: asyncpg.Connection
 ) -> None:
-    id_ = (await hooks.made())["endpoint_id"]
-    await happen(admin, hooks, "key.created", "key.created", "key.created")
-    pending, failed, delivered = await told(hooks, id_)
+    id_ = (await own.made())["endpoint_id"]
+    await happen(admin, own, "key.created", "key.created", "key.created")
+    pending, failed, delivered = await told(own, id_)
     await attempted(admin, id_, failed["event_id"], (410, "gone"))
     await attempted(admin, id_, delivered["event_id"], (200, "thanks"))
     for each, attempts in ((pending, 0), (failed, 1), (delivered, 1)):
         path = f"/{id_}/deliveries/{each['event_id']}"
         for _ in range(2):
-            resent = data_of(await hooks.send("POST", f"{path}/resend"))
+            resent = data_of(await own.send("POST", f"{path}/resend"))
             assert resent == {"resent": 1, "next_cursor": None}
-        found = data_of(await hooks.get(path))
+        found = data_of(await own.get(path))
         assert (found["status"], found["attempts"]) == ("pending", attempts)
         assert found["ended_at"] is None
-    await hooks.forget()
 
 
 async def test_all_that_has_ended_since_a_time_is_sent_again(
-    hooks: Hooks, admin: asyncpg.Connection
+    own: Hooks, admin: asyncpg.Connection
 ) -> None:
-    id_ = (await hooks.made())["endpoint_id"]
-    await happen(admin, hooks, "key.created", "key.created", "key.created")
-    _, failed, delivered = await told(hooks, id_)
+    id_ = (await own.made())["endpoint_id"]
+    await happen(admin, own, "key.created", "key.created", "key.created")
+    _, failed, delivered = await told(own, id_)
     await attempted(admin, id_, failed["event_id"], (500, "no"))
     await attempted(admin, id_, delivered["event_id"], (200, "thanks"))
     path = f"/{id_}/resend"
@@ -195,22 +191,21 @@ async def test_all_that_has_ended_since_a_time_is_sent_again(
         ({"since": "2026-01-01T00:00:00"}, 1),
         ({"since": "2026-01-01T00:00:00Z"}, 0),
     ):
-        resent = data_of(await hooks.send("POST", path, **body))
+        resent = data_of(await own.send("POST", path, **body))
         assert resent == {"resent": count, "next_cursor": None}, body
-    assert {each["status"] for each in await told(hooks, id_)} == {"pending"}
-    await hooks.forget()
+    assert {each["status"] for each in await told(own, id_)} == {"pending"}
 
 
 async def test_nothing_is_sent_to_one_that_is_disabled(
-    hooks: Hooks, admin: asyncpg.Connection
+    own: Hooks, admin: asyncpg.Connection
 ) -> None:
-    id_ = (await hooks.made())["endpoint_id"]
-    await happen(admin, hooks, "key.created")
-    [delivery] = await told(hooks, id_)
+    id_ = (await own.made())["endpoint_id"]
+    await happen(admin, own, "key.created")
+    [delivery] = await told(own, id_)
     await attempted(admin, id_, delivery["event_id"], (500, "no"))
-    data_of(await hooks.send("POST", f"/{id_}/disable"))
-    await happen(admin, hooks, "key.created")
-    before = await told(hooks, id_)
+    data_of(await own.send("POST", f"/{id_}/disable"))
+    await happen(admin, own, "key.created")
+    before = await told(own, id_)
     assert len(before) == 1, "what happens while it is disabled it is not told"
     event = f"/deliveries/{delivery['event_id']}"
     for path, body in (
@@ -218,24 +213,22 @@ async def test_nothing_is_sent_to_one_that_is_disabled(
         (f"{event}/resend", {}),
         ("/resend", {"since": "2026-01-01T00:00:00Z"}),
     ):
-        answer = await hooks.send("POST", f"/{id_}{path}", **body)
+        answer = await own.send("POST", f"/{id_}{path}", **body)
         error_of(answer, 409, "ENDPOINT_DISABLED")
-    assert await told(hooks, id_) == before
-    await hooks.forget()
+    assert await told(own, id_) == before
 
 
 @pytest.mark.parametrize("event_id", [UNKNOWN, f"evt_{UUID(UNKNOWN).hex}", "evt_", "1"])
 async def test_of_an_event_that_it_was_not_told_there_is_no_delivery(
-    hooks: Hooks, admin: asyncpg.Connection, event_id: str
+    own: Hooks, admin: asyncpg.Connection, event_id: str
 ) -> None:
-    deaf = await hooks.made(event_types=["hold.expired"])
+    deaf = await own.made(event_types=["hold.expired"])
     path = f"/{deaf['endpoint_id']}/deliveries/{event_id}"
-    for answer in (await hooks.get(path), await hooks.send("POST", f"{path}/resend")):
+    for answer in (await own.get(path), await own.send("POST", f"{path}/resend")):
         assert "delivery" in error_of(answer, 404, "NOT_FOUND")["message"]
-    other = (await hooks.made())["endpoint_id"]
-    await happen(admin, hooks, "key.created")
-    [delivery] = await told(hooks, other)
+    other = (await own.made())["endpoint_id"]
+    await happen(admin, own, "key.created")
+    [delivery] = await told(own, other)
     heard = f"/{deaf['endpoint_id']}/deliveries/{delivery['event_id']}"
-    error_of(await hooks.get(heard), 404, "NOT_FOUND")
-    error_of(await hooks.send("POST", f"{heard}/resend"), 404, "NOT_FOUND")
-    await hooks.forget()
+    error_of(await own.get(heard), 404, "NOT_FOUND")
+    error_of(await own.send("POST", f"{heard}/resend"), 404, "NOT_FOUND")

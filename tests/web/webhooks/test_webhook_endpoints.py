@@ -83,84 +83,80 @@ async def test_what_is_given_is_changed_and_no_more(hooks: Hooks) -> None:
 
 
 async def test_the_secrets_before_sign_along_until_the_overlap_is_over(
-    hooks: Hooks, admin: asyncpg.Connection
+    own: Hooks, admin: asyncpg.Connection
 ) -> None:
-    made = await hooks.made()
+    made = await own.made()
     path = f"/{made['endpoint_id']}/rotate"
-    first = data_of(await hooks.send("POST", path))
+    first = data_of(await own.send("POST", path))
     assert set(first) == VIEW | {"secret", "previous_expires_at"}
     until = datetime.fromisoformat(first["previous_expires_at"]) - datetime.now(UTC)
     assert timedelta(hours=23) < until <= timedelta(days=1), "a day unless given"
-    hour = data_of(await hooks.send("POST", path, overlap_seconds=3600))
+    hour = data_of(await own.send("POST", path, overlap_seconds=3600))
     living = await secrets_of(admin, made["endpoint_id"])
     shown = [each["secret"].removeprefix("whsec_") for each in (hour, first, made)]
     assert [secret for secret, _ in living] == [b64decode(each) for each in shown]
     assert living[0][1] is None
     # None lasts longer than it would have, or than it was told now.
     assert all(seconds is not None and 3000 < seconds <= 3600 for _, seconds in living[1:])
-    data_of(await hooks.send("POST", path, overlap_seconds=2 * DAY_SECONDS))
+    data_of(await own.send("POST", path, overlap_seconds=2 * DAY_SECONDS))
     _, (_, newer), *older = await secrets_of(admin, made["endpoint_id"])
     assert newer is not None
     assert newer > DAY_SECONDS
     assert all(seconds is not None and seconds <= 3600 for _, seconds in older)
 
-    at_once = data_of(await hooks.send("POST", path, overlap_seconds=0))
+    at_once = data_of(await own.send("POST", path, overlap_seconds=0))
     assert [seconds for _, seconds in await secrets_of(admin, made["endpoint_id"])] == [None]
-    assert at_once["secret"] not in (await hooks.get()).text
-    await hooks.forget()
+    assert at_once["secret"] not in (await own.get()).text
 
 
 async def test_so_many_secrets_are_valid_at_once_and_no_more(
-    hooks: Hooks, admin: asyncpg.Connection
+    own: Hooks, admin: asyncpg.Connection
 ) -> None:
-    made = await hooks.made()
+    made = await own.made()
     path = f"/{made['endpoint_id']}/rotate"
-    answers = await asyncio.gather(*(hooks.send("POST", path) for _ in range(6)))
+    answers = await asyncio.gather(*(own.send("POST", path) for _ in range(6)))
     assert sorted(answer.status_code for answer in answers) == [200] * 4 + [409] * 2
-    error = error_of(await hooks.send("POST", path), 409, "LIMIT_REACHED")
+    error = error_of(await own.send("POST", path), 409, "LIMIT_REACHED")
     assert "UTC" in error["message"]
     living = await secrets_of(admin, made["endpoint_id"])
     assert [seconds is None for _, seconds in living] == [True] + [False] * 4
-    data_of(await hooks.send("POST", path, overlap_seconds=0))
+    data_of(await own.send("POST", path, overlap_seconds=0))
     assert len(await secrets_of(admin, made["endpoint_id"])) == 1
-    await hooks.forget()
 
 
 async def test_ten_endpoints_and_no_more_however_many_come_at_once(
-    hooks: Hooks, admin: asyncpg.Connection
+    own: Hooks, admin: asyncpg.Connection
 ) -> None:
-    answers = await asyncio.gather(*(hooks.send("POST", url=URL) for _ in range(14)))
+    answers = await asyncio.gather(*(own.send("POST", url=URL) for _ in range(14)))
     assert sorted(answer.status_code for answer in answers) == [201] * 10 + [409] * 4
-    error = error_of(await hooks.send("POST", url=URL), 409, "LIMIT_REACHED")
+    error = error_of(await own.send("POST", url=URL), 409, "LIMIT_REACHED")
     assert "10" in error["message"]
-    listed = await hooks.listed()
+    listed = await own.listed()
     assert len(listed) == 10
-    data_of(await hooks.send("DELETE", f"/{listed[0]['endpoint_id']}"))
-    await hooks.made()
-    await hooks.forget()
+    data_of(await own.send("DELETE", f"/{listed[0]['endpoint_id']}"))
+    await own.made()
 
 
 async def test_one_that_is_disabled_is_enabled_with_a_clean_slate(
-    hooks: Hooks, admin: asyncpg.Connection
+    own: Hooks, admin: asyncpg.Connection
 ) -> None:
-    made = await hooks.made()
+    made = await own.made()
     path = f"/{made['endpoint_id']}"
-    disabled = data_of(await hooks.send("POST", f"{path}/disable"))
+    disabled = data_of(await own.send("POST", f"{path}/disable"))
     assert (disabled["status"], disabled["disabled_reason"]) == ("disabled", "requested")
     assert disabled["disabled_at"] is not None
-    assert data_of(await hooks.send("POST", f"{path}/disable")) == disabled, "nothing changes"
+    assert data_of(await own.send("POST", f"{path}/disable")) == disabled, "nothing changes"
     await admin.execute(
         """UPDATE storecredit.webhook_endpoints SET disabled_reason = 'failing',
            failing_since = now() WHERE endpoint_id = $1""",
         UUID(made["endpoint_id"]),
     )
-    failing = data_of(await hooks.send("POST", f"{path}/disable"))
+    failing = data_of(await own.send("POST", f"{path}/disable"))
     assert failing["disabled_reason"] == "failing", "why it was disabled first"
-    enabled = data_of(await hooks.send("POST", f"{path}/enable"))
+    enabled = data_of(await own.send("POST", f"{path}/enable"))
     assert enabled["status"] == "enabled"
     assert enabled["disabled_reason"] is enabled["disabled_at"] is enabled["failing_since"] is None
-    assert data_of(await hooks.send("POST", f"{path}/enable")) == enabled
-    await hooks.forget()
+    assert data_of(await own.send("POST", f"{path}/enable")) == enabled
 
 
 async def test_one_that_is_deleted_is_gone_with_its_secrets(
@@ -175,19 +171,18 @@ async def test_one_that_is_deleted_is_gone_with_its_secrets(
 
 
 @pytest.mark.parametrize("id_", [UNKNOWN, "webhook", "evt_1"])
-async def test_there_is_none_of_an_unknown_id(hooks: Hooks, id_: str) -> None:
-    await assert_absent(hooks, f"/{id_}")
+async def test_there_is_none_of_an_unknown_id(own: Hooks, id_: str) -> None:
+    await assert_absent(own, f"/{id_}")
 
 
-async def test_a_url_is_nowhere_in_the_log(hooks: Hooks, log: LogStream) -> None:
-    made = await hooks.made()
+async def test_a_url_is_nowhere_in_the_log(own: Hooks, log: LogStream) -> None:
+    made = await own.made()
     path = f"/{made['endpoint_id']}"
-    data_of(await hooks.send("PATCH", path, url=URL + "&x=1"))
-    data_of(await hooks.send("POST", f"{path}/rotate"))
+    data_of(await own.send("PATCH", path, url=URL + "&x=1"))
+    data_of(await own.send("POST", f"{path}/rotate"))
     error_of(
-        await hooks.send("PATCH", path, url="http://t0p-secret.example"), 400, "VALIDATION_ERROR"
+        await own.send("PATCH", path, url="http://t0p-secret.example"), 400, "VALIDATION_ERROR"
     )
-    await hooks.forget()
     assert log.events("request")
     for hidden in ("t0p-secret", "hats.example", "whsec_", made["secret"][6:]):
         assert hidden not in log.getvalue()

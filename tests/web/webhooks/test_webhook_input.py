@@ -25,26 +25,25 @@ WRONG: tuple[tuple[dict[str, Any], str], ...] = (
 )
 
 
-async def test_what_cannot_be_is_refused_by_its_place(hooks: Hooks) -> None:
-    made = await hooks.made()
+async def test_what_cannot_be_is_refused_by_its_place(own: Hooks) -> None:
+    made = await own.made()
     path = f"/{made['endpoint_id']}"
     for body, key in WRONG:
-        answer = await hooks.caller.send("POST", hooks.base, json=body)
+        answer = await own.caller.send("POST", own.base, json=body)
         details = error_of(answer, 400, "VALIDATION_ERROR")["details"]
         assert [each["key"] for each in details] == [key], body
         assert "hats.example" not in answer.text
         if body.get("url"):
-            answer = await hooks.caller.send("PATCH", f"{hooks.base}{path}", json=body)
+            answer = await own.caller.send("PATCH", f"{own.base}{path}", json=body)
             error_of(answer, 400, "VALIDATION_ERROR")
-    answer = await hooks.send("POST", url=URL, event_types=["credit.low"])
+    answer = await own.send("POST", url=URL, event_types=["credit.low"])
     assert "Did you mean `credits.low`?" in answer.text
-    [one] = await hooks.listed()
+    [one] = await own.listed()
     assert one == {name: made[name] for name in one}
-    await hooks.forget()
 
 
-async def test_an_overlap_and_a_time_that_cannot_be_are_refused(hooks: Hooks) -> None:
-    made = await hooks.made()
+async def test_an_overlap_and_a_time_that_cannot_be_are_refused(own: Hooks) -> None:
+    made = await own.made()
     path = f"/{made['endpoint_id']}"
     for below, body, key in (
         ("rotate", {"overlap_seconds": -1}, "overlap_seconds"),
@@ -56,11 +55,10 @@ async def test_an_overlap_and_a_time_that_cannot_be_are_refused(hooks: Hooks) ->
         ("resend", {"since": "2026-01-01T00:00:00Z", "status": "pending"}, "status"),
         ("resend", {"since": "2026-01-01T00:00:00Z", "cursor": "next"}, "cursor"),
     ):
-        answer = await hooks.send("POST", f"{path}/{below}", **body)
+        answer = await own.send("POST", f"{path}/{below}", **body)
         details = error_of(answer, 400, "VALIDATION_ERROR")["details"]
         assert key in [each["key"] for each in details], body
     for query in ({"status": "lost"}, {"type": "credit.low"}, {"limit": 101}, {"cursor": "x"}):
-        answer = await hooks.get(f"{path}/deliveries", **query)
+        answer = await own.get(f"{path}/deliveries", **query)
         [detail] = error_of(answer, 400, "VALIDATION_ERROR")["details"]
         assert detail["key"] == next(iter(query))
-    await hooks.forget()

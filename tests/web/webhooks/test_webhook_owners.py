@@ -17,7 +17,7 @@ OWN = "/api/v1/webhooks"
 OPERATOR_ONLY = ("billing.problem", "verify.failed")
 
 
-def own(store: StoreClient) -> Hooks:
+def own_of(store: StoreClient) -> Hooks:
     return Hooks(store, OWN, store.store_id)
 
 
@@ -33,15 +33,15 @@ async def test_another_owners_endpoint_is_as_absent_as_an_unknown_one(
     operator: Operator, store: StoreClient
 ) -> None:
     other = await operator.store()
-    made = await own(store).made()
+    made = await own_of(store).made()
     path = f"/{made['endpoint_id']}"
-    for hooks in (own(other), by_operator(operator, other), operators(operator)):
+    for hooks in (own_of(other), by_operator(operator, other), operators(operator)):
         await assert_absent(hooks, path)
         assert await hooks.listed() == []
     del made["secret"]
-    assert data_of(await own(store).get(path)) == made
+    assert data_of(await own_of(store).get(path)) == made
     of_operator = await operators(operator).made()
-    for hooks in (own(store), by_operator(operator, store)):
+    for hooks in (own_of(store), by_operator(operator, store)):
         await assert_absent(hooks, f"/{of_operator['endpoint_id']}")
     await operators(operator).forget()
 
@@ -52,12 +52,12 @@ async def test_the_operator_helps_a_store_by_its_id_or_name_and_both_see_the_sam
     store = await operator.store(name="Caps & Co")
     made = await by_operator(operator, store).made(event_types=["credits.low"])
     del made["secret"]
-    assert await own(store).listed() == [made]
+    assert await own_of(store).listed() == [made]
     by_name = Hooks(operator, "/stores/Caps%20%26%20Co/webhooks", store.store_id)
     assert await by_name.listed() == [made]
     path = f"/{made['endpoint_id']}"
     assert data_of(await by_name.send("POST", f"{path}/disable"))["status"] == "disabled"
-    assert data_of(await own(store).get(path))["status"] == "disabled"
+    assert data_of(await own_of(store).get(path))["status"] == "disabled"
     nobody = Hooks(operator, f"/stores/{UNKNOWN}/webhooks", None)
     error_of(await nobody.send("POST", url=URL), 404, "NOT_FOUND")
     error_of(await nobody.get(), 404, "NOT_FOUND")
@@ -66,7 +66,7 @@ async def test_the_operator_helps_a_store_by_its_id_or_name_and_both_see_the_sam
 async def test_a_store_hears_nothing_that_is_the_operators(
     operator: Operator, store: StoreClient
 ) -> None:
-    for hooks in (own(store), by_operator(operator, store)):
+    for hooks in (own_of(store), by_operator(operator, store)):
         made = await hooks.made()
         for send in (("POST", "", {"url": URL}), ("PATCH", f"/{made['endpoint_id']}", {})):
             method, path, body = send
@@ -74,7 +74,7 @@ async def test_a_store_hears_nothing_that_is_the_operators(
             answer = await hooks.send(method, path, **body, event_types=types)
             details = error_of(answer, 400, "VALIDATION_ERROR")["details"]
             assert [each["key"] for each in details] == ["event_types[1]", "event_types[2]"]
-    assert [each["event_types"] for each in await own(store).listed()] == [["*"], ["*"]]
+    assert [each["event_types"] for each in await own_of(store).listed()] == [["*"], ["*"]]
     mine = operators(operator)
     assert (await mine.made(event_types=[*OPERATOR_ONLY]))["event_types"] == [*OPERATOR_ONLY]
     await mine.forget()
