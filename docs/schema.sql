@@ -1262,7 +1262,8 @@ FUNCTION resend_deliveries(p_account_id bigint, p_endpoint_id uuid, p_since time
 
 -- Sends one event to a webhook endpoint again, at once. pending, not_found, or disabled.
 -- Idempotent.
-FUNCTION resend_delivery(p_account_id bigint, p_endpoint_id uuid, p_event_id uuid) RETURNS text;
+FUNCTION resend_delivery(p_account_id bigint, p_endpoint_id uuid, p_event_id uuid,
+    p_lease interval) RETURNS text;
 
 -- Lets an event that was set aside be processed anew, and others with the same subject. Returns
 -- them; none: unknown, not set aside, or empty.
