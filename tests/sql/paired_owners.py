@@ -42,6 +42,7 @@ SINGLES: Final = {
     "add_to_account": "$1, {amount}, '{type}', '{request}', p_expires_at => {end}",
     "claw_back_from_account": "$1, {amount}, '{request}'",
     "set_overage_limit": "$1, {amount}",
+    "set_low_threshold": "$1, {amount}",
     "close_overage": "$1, '{month}', 16, 'USD'",
     "postpone_generation": "$1, '{session}', 'said {content}', {counts}",
     "forget_result": "$1, '{session}'",
@@ -69,7 +70,7 @@ OUTSIDE: Final = {
     "claw_back": "$1, {amount}, '{request}'",
 }
 WRITTEN: Final = (
-    "SELECT owner_kind, overage_limit FROM accounts WHERE account_id = $1",
+    "SELECT owner_kind, overage_limit, low_threshold FROM accounts WHERE account_id = $1",
     """SELECT seq, type, amount, balance_after, spent_after, clawed_back_after,
         overage_used_after, held_after, expired_after, removed_after, grants_after, origin_seq,
         actor, request_id, description, session_id
