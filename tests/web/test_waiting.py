@@ -9,9 +9,11 @@ import asyncpg
 import httpx
 import pytest
 
+from storecredit.postgres.pool import Database
 from storecredit.service import Service
+from tests.running_listener import until
 from tests.web.checklist import UNKNOWN
-from tests.web.conftest import WorkerStarter
+from tests.web.conftest import LogStream, WorkerStarter
 from tests.web.doors import Operator, StoreClient, data_of, error_of
 from tests.web.waits import WAIT_MAX_SECONDS, complete, fail, start, waiting
 
@@ -188,6 +190,33 @@ async def test_all_are_looked_up_when_the_listener_has_lost_its_connection(
     async with asyncio.timeout(WAIT_MAX_SECONDS):
         answers = await asyncio.gather(*tasks)
     assert {data_of(answer)["status"] for answer in answers} == {"failed"}
+
+
+async def test_a_look_that_fails_is_made_again(
+    service: Service, store: StoreClient, admin: asyncpg.Connection, log: LogStream
+) -> None:
+    session_id = await store.created()
+    async with asked(service, store.get(path(session_id), wait=60)) as answer:
+        # Looked up after it: so it has been looked up.
+        error_of(await store.get(path(UNKNOWN), wait=60), 404, "NOT_FOUND")
+        await admin.execute("REVOKE SELECT ON sessions FROM storecredit_app")
+        await complete(service, store, session_id)
+        await until(lambda: len(log.events("endings_not_read")) >= 2)
+        assert not answer.done()
+        await admin.execute("GRANT SELECT ON sessions TO storecredit_app")
+    assert data_of(await answer)["status"] == "completed"
+
+
+async def test_what_cannot_be_read_is_not_waited_for(
+    service: Service, store: StoreClient, database: Database
+) -> None:
+    session_id = await store.created("order-1")
+    async with asyncio.timeout(WAIT_MAX_SECONDS):
+        # The commits have connections of their own: a generation is made, and that is told.
+        await database.close()
+        error_of(await store.get(path(session_id), wait=60), 503, "SERVICE_UNAVAILABLE")
+        answer = await store.create("order-1", headers={"Prefer": "wait=60"})
+    assert "generation" not in data_of(answer, 200)
 
 
 async def test_a_stop_answers_all_that_wait(service: Service, store: StoreClient) -> None:
