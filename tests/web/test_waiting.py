@@ -22,6 +22,11 @@ def path(session_id: str) -> str:
     return f"/api/v1/generation/{session_id}"
 
 
+async def looked_up(store: StoreClient) -> None:
+    """Until those that wait have been looked up once: who came first is looked up first."""
+    error_of(await store.get(path(UNKNOWN), wait=60), 404, "NOT_FOUND")
+
+
 @asynccontextmanager
 async def asked(
     service: Service, asking: Any, waiters: int = 1
@@ -177,6 +182,7 @@ async def test_all_are_looked_up_when_the_listener_has_lost_its_connection(
     ids = [await store.created() for _ in range(5)]
     tasks = [asyncio.create_task(store.get(path(each), wait=60)) for each in ids]
     await waiting(service, 5)
+    await looked_up(store)
     # Ended without a word: what a lost connection does not hear.
     await admin.execute(
         "UPDATE sessions SET status = 'failed', completed_at = now(), input = NULL,"
@@ -197,8 +203,7 @@ async def test_a_look_that_fails_is_made_again(
 ) -> None:
     session_id = await store.created()
     async with asked(service, store.get(path(session_id), wait=60)) as answer:
-        # Looked up after it: so it has been looked up.
-        error_of(await store.get(path(UNKNOWN), wait=60), 404, "NOT_FOUND")
+        await looked_up(store)
         await admin.execute("REVOKE SELECT ON sessions FROM storecredit_app")
         await complete(service, store, session_id)
         await until(lambda: len(log.events("endings_not_read")) >= 2)
