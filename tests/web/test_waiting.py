@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import asyncpg
@@ -11,6 +12,7 @@ import pytest
 
 from storecredit.postgres.pool import Database
 from storecredit.service import Service
+from storecredit.web.app import create_app
 from tests.running_listener import until
 from tests.web.checklist import UNKNOWN
 from tests.web.conftest import LogStream, WorkerStarter
@@ -115,6 +117,28 @@ async def test_many_wait_for_one_and_others_go_on_waiting(
         assert not of_second.done()
         await complete(service, store, second)
         assert data_of(await of_second)["status"] == "completed"
+
+
+@pytest.mark.parametrize("query", ["wait=60", "wait=1", "wait=01", "wait=%36%30", "wait=61", "w=1"])
+async def test_it_is_answered_as_through_the_framework(
+    service: Service, store: StoreClient, log: LogStream, query: str
+) -> None:
+    session_id = await store.created()
+    await fail(service, store, session_id)
+    seen = []
+    for is_direct in (True, False):
+        app: Any = create_app(service.parts, is_direct=is_direct)
+        async with httpx.AsyncClient(
+            transport=httpx.ASGITransport(app), base_url="http://api.test"
+        ) as http:
+            client = replace(store, http=http)
+            for method in ("GET", "HEAD"):
+                answer = await client.send(method, f"{path(session_id)}?{query}")
+                del answer.headers["x-request-id"]
+                route = log.events("request")[-1]["route"]
+                seen.append((method, answer.status_code, answer.headers, answer.content, route))
+    assert seen[:2] == seen[2:]
+    assert seen[0][4] == "/api/v1/generation/{session_id}"
 
 
 async def test_a_creation_that_waits_answers_with_its_result(

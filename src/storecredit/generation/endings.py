@@ -27,7 +27,8 @@ WAIT_MAX_SECONDS: Final = 60
 """How long one answer may be waited for."""
 LOOKED_UP_MAX: Final = 1000
 """Sessions in one statement."""
-LOOK_MAX_SECONDS: Final = 5.0
+LOOK_MAX_SECONDS: Final = 3.0
+"""A stop waits for two of them at most."""
 AGAIN_FIRST_SECONDS: Final = 0.1
 AGAIN_MAX_SECONDS: Final = 1.0
 
@@ -54,12 +55,13 @@ class Waiter:
         if (session is None or session.has_ended or is_last) and not self.found.done():
             self.found.set_result(session)
 
-    def fail(self, error: Exception, *, is_last: bool) -> bool:
+    def fail(self, error: Exception) -> bool:
         """A look failed. Whether another is to be made."""
-        if self.is_known and not is_last:
+        if self.found.done():
+            return False
+        if self.is_known and not self.is_last_look:
             return True
-        if not self.found.done():
-            self.found.set_exception(error)
+        self.found.set_exception(error)
         return False
 
 
@@ -207,8 +209,9 @@ class Endings:
             if isinstance(error, TimeoutError):
                 error = DatabaseUnavailable("the database did not answer in time")
             log.warning("endings_not_read", waiters=len(waiters), error=str(error))
-            again = [each for each in waiters if each.fail(error, is_last=each in last)]
-            self._to_look_up.update(dict.fromkeys(again))
+            # Nor could those be read that are next: nobody waits for one failure after the other.
+            affected = dict.fromkeys(waiters) | self._to_look_up
+            self._to_look_up = {each: None for each in affected if each.fail(error)}
             return False
         for waiter in waiters:
             session = found.get((waiter.account_id, waiter.session_id))

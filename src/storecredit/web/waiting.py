@@ -52,6 +52,8 @@ def preferred_wait(sent: SentHeaders) -> int | None:
     Without a number it is as long as may be. A preference that cannot be obeyed is passed over and
     never refused, and of one that stands there twice the first counts (RFC 7240, 2).
     """
+    if PREFER not in sent:
+        return None
     preferences = ",".join(sent.all(PREFER))
     if len(preferences) > PREFER_MAX:
         return None
