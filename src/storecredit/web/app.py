@@ -161,7 +161,8 @@ def direct_routes() -> dict[tuple[str, str], DirectRoute | DirectDoor]:
         ("GET", "/api/v1/credits/balance"): DirectRoute(balance.balance),
         ("POST", spending.SPEND_PATH): DirectRoute(spending.spend, spend_forms.SpendBody),
         ("POST", spending.BATCH_PATH): DirectRoute(spending.spend_batch, spend_forms.SpendBatch),
-        ("POST", "/api/trpc/generation.create"): DirectDoor(b2c.call_directly, f"{B2C}/{{path}}"),
+        ("POST", f"{B2C}/generation.create"): DirectDoor(b2c.call_directly, f"{B2C}/{{path}}"),
+        ("GET", f"{B2C}/generation.onEnd"): DirectDoor(b2c.call_directly, f"{B2C}/{{path}}"),
     }
 
 

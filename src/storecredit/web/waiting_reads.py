@@ -16,7 +16,7 @@ from storecredit.web.b2b import read_generation
 from storecredit.web.direct import has_usual_host, write
 from storecredit.web.parts import Parts
 
-_QUERY: Final = re.compile(rb"wait=([0-9]{1,2})")
+_QUERY: Final = re.compile(rb"wait=([1-9][0-9]?)")
 _PATH: Final = re.compile(rf"{B2B}/generation/([0-9a-f-]{{36}})")
 
 
