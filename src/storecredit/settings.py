@@ -195,7 +195,7 @@ class Settings(BaseSettings):
     webhook_timeout_seconds: float = Field(default=15.0, gt=0, le=20)
     """Time limit of one attempt at a delivery, until its answer has come whole."""
     webhook_concurrency: int = Field(default=1024, ge=1, le=10_000)
-    """Deliveries under way at a time, at most."""
+    """Deliveries under way at a time, at most; an eighth of `ulimit -n` if that is less."""
     webhook_endpoint_concurrency: int = Field(default=64, ge=1, le=1000)
     """Of one endpoint, at most; of one that is failing, four."""
 

@@ -11,7 +11,7 @@ from uuid import uuid4
 
 import pytest
 
-from stand_ins.http_server import Answer, stand_in
+from stand_ins.http_server import Answer, Received, stand_in
 from storecredit.outbound.addresses import Resolver, system_resolver
 from storecredit.webhooks.answers import Answer as Outcome
 from storecredit.webhooks.deliveries import Delivery
@@ -51,7 +51,7 @@ async def sender(
 async def sent_to(url: str, **options: Any) -> Outcome:
     """What came of one attempt; `options` are the sender's."""
     async with sender(**options) as sending:
-        return await sending.send(delivery_to(url))
+        return await sending.send(delivery_to(url), keep_connection=True)
 
 
 async def outcome_of(answer: Answer, **options: Any) -> Outcome:
@@ -149,7 +149,9 @@ async def test_cookies_are_not_kept_and_proxies_not_used(monkeypatch: pytest.Mon
         baking = Answer(headers={"Set-Cookie": "a=b; Path=/"})
         async with stand_in(baking) as receiver, sender() as sending:
             for _ in range(2):
-                assert (await sending.send(delivery_to(receiver.url()))).is_success
+                assert (
+                    await sending.send(delivery_to(receiver.url()), keep_connection=True)
+                ).is_success
     assert proxy.received == []
     assert ["cookie" in request.headers for request in receiver.received] == [False, False]
 
@@ -160,10 +162,10 @@ async def test_a_certificate_must_be_valid_for_the_host(trusted: bool, error: st
     context, trust = server_context("shop.example")
     async with stand_in(Answer(), tls=context) as receiver:
         names = Names({"shop.example": ["127.0.0.1"], "other.example": ["127.0.0.1"]})
-        async with sender(resolve=names, trust=trust if trusted else None) as sending:
-            url = receiver.url(host="shop.example").replace("http:", "https:")
-            told = await sending.send(delivery_to(url))
-            other = await sending.send(delivery_to(url.replace("shop", "other")))
+        url = receiver.url(host="shop.example").replace("http:", "https:")
+        options = {"resolve": names, "trust": trust if trusted else None}
+        told = await sent_to(url, **options)
+        other = await sent_to(url.replace("shop", "other"), **options)
     assert told.is_success is trusted
     assert (told.error or "").startswith(error or "")
     assert (other.error or "").startswith("The certificate is not valid for the host")
@@ -247,11 +249,18 @@ async def test_a_name_that_does_not_resolve_is_a_failure() -> None:
     assert told.error == "The host name does not resolve."
 
 
-async def test_a_connection_is_used_again_for_the_same_endpoint() -> None:
+@pytest.mark.parametrize("is_kept, lookups", [(True, 1), (False, 3)])
+async def test_a_connection_is_used_again_while_there_is_more_to_send(
+    is_kept: bool, lookups: int
+) -> None:
+    def answer(request: Received) -> Answer:
+        is_last = request.headers.get("connection") == "close"
+        return Answer(headers={"Connection": "close" if is_last else "keep-alive"})
+
     names = Names({"shop.example": ["127.0.0.1"]})
-    kept = Answer(headers={"Connection": "keep-alive"})
-    async with stand_in(kept) as receiver, sender(resolve=names) as sending:
+    async with stand_in(answer) as receiver, sender(resolve=names) as sending:
+        delivery = delivery_to(receiver.url(host="shop.example"))
         for _ in range(3):
-            assert (await sending.send(delivery_to(receiver.url(host="shop.example")))).is_success
+            assert (await sending.send(delivery, keep_connection=is_kept)).is_success
     assert len(receiver.received) == 3
-    assert names.asked == ["shop.example"], "it was connected to once"
+    assert len(names.asked) == lookups, "a name is looked up for each connection"

@@ -9,6 +9,7 @@ the other.
 """
 
 import asyncio
+import resource
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -52,6 +53,8 @@ FAILING_SHARE: Final = 4
 """Deliveries under way to one endpoint whose last attempt failed."""
 FAILING_PART: Final = 4
 """All failing endpoints together have at most this part of what may be under way."""
+DESCRIPTORS_PART: Final = 8
+"""So much of what `ulimit -n` allows a process is for deliveries, whatever the setting says."""
 FREE_PART: Final = 8
 """One endpoint is given at most this part of what is free, so that there is some for the next."""
 
@@ -71,6 +74,7 @@ class Deliverer:
         self._sender: Sender | None = None
         self._resolve = resolve
         self._settings = settings
+        self._most = _deliveries_max(settings.webhook_concurrency)
         self._metrics = metrics
         self._random = Random()  # noqa: S311 - jitter need not be unguessable
         self._under_way: Counter[UUID] = Counter()
@@ -173,7 +177,7 @@ class Deliverer:
         return self._sender
 
     def _room(self) -> Room:
-        most = self._settings.webhook_concurrency
+        most = self._most
         free = max(0, most - self._under_way.total())
         share = min(self._settings.webhook_endpoint_concurrency, max(1, free // FREE_PART))
         is_full_of_failing = self._failing >= max(1, most // FAILING_PART)
@@ -217,7 +221,9 @@ class Deliverer:
         )
         records = []
         for place, delivery in enumerate(run, start=1):
-            answer = await sender.send(delivery)
+            # Of an endpoint that is told seldom nothing is kept open: many have few events each.
+            keep_connection = self._under_way[delivery.endpoint_id] > 1
+            answer = await sender.send(delivery, keep_connection=keep_connection)
             ends = place == len(run) or stop.is_set() or time.monotonic() > last_begin_at
             attempt = self._judged(delivery, answer, ends=ends)
             if place == len(run) or attempt.resumes is not None:
@@ -263,3 +269,11 @@ class Deliverer:
             await self._deliveries.record(attempt)
         except (DatabaseUnavailable, OutcomeUnknown, WaitingLineFull) as error:
             log.warning("attempt_not_recorded", error=str(error), **fields)
+
+
+def _deliveries_max(wanted: int) -> int:
+    """How many may be under way in this process: each is a connection."""
+    descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if descriptors == resource.RLIM_INFINITY:
+        return wanted
+    return max(1, min(wanted, descriptors // DESCRIPTORS_PART))

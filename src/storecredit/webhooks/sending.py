@@ -80,13 +80,16 @@ class Sender:
         """Close all connections."""
         await self._session.close()
 
-    async def send(self, delivery: Delivery) -> Answer:
-        """One attempt, within the time limit. Raises nothing for what the receiver does."""
+    async def send(self, delivery: Delivery, *, keep_connection: bool) -> Answer:
+        """One attempt, within the time limit. Raises nothing for what the receiver does.
+
+        `keep_connection`: whether another delivery is soon to go the same way.
+        """
         attempt = _Attempt()
         try:
             check_web_url(delivery.url, allow_private_hosts=self._allow_private_hosts)
             async with asyncio.timeout(self._timeout_seconds):
-                await self._post(attempt, delivery)
+                await self._post(attempt, delivery, keep_connection=keep_connection)
         except UrlRefused as refused:
             return attempt.failed(f"The URL {refused}")
         except AddressRefused:
@@ -98,13 +101,16 @@ class Sender:
             return attempt.failed(_reason(error))
         return attempt.ended()
 
-    async def _post(self, attempt: "_Attempt", delivery: Delivery) -> None:
+    async def _post(
+        self, attempt: "_Attempt", delivery: Delivery, *, keep_connection: bool
+    ) -> None:
         event = delivery.event
         body = body_of(event)
+        headers = headers_of(event.event_id, body, delivery.secrets, attempt.attempted_at)
         async with self._session.post(
             URL(delivery.url, encoded=True),
             data=body.encode(),
-            headers=headers_of(event.event_id, body, delivery.secrets, attempt.attempted_at),
+            headers=headers if keep_connection else {**headers, "Connection": "close"},
             allow_redirects=False,
         ) as response:
             attempt.status_code = response.status
