@@ -86,8 +86,13 @@ async def test_processes_side_by_side_send_nothing_twice(
     async with stand_in(Answer(200)) as receiver:
         endpoint = await add_endpoint(admin, store.id, receiver.url())
         await add_credits(admin, store, *AMOUNTS)
+        # What the first has taken is not the others', answered or not.
+        taken = [len(await sender.take(asyncio.Event())) for sender in senders]
+        assert taken == [len(AMOUNTS), 0, 0]
+        await asyncio.gather(*(sender.deliver_due() for sender in senders))
+        await add_credits(admin, store, *(amount + 100 for amount in AMOUNTS))
         counts = await asyncio.gather(*(sender.deliver_due() for sender in senders))
     assert sum(counts) == len(AMOUNTS)
-    assert len({request.headers["webhook-id"] for request in receiver.received}) == len(AMOUNTS)
-    assert len(receiver.received) == len(AMOUNTS)
+    names = {request.headers["webhook-id"] for request in receiver.received}
+    assert len(names) == len(receiver.received) == 2 * len(AMOUNTS)
     assert set(await states(admin, endpoint)) == {State("delivered", 1, 0)}

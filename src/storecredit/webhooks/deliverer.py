@@ -189,20 +189,19 @@ class Deliverer:
         )
 
     def _begin(self, sender: "Sender", run: Sequence[Delivery], stop: asyncio.Event) -> None:
-        """Have these deliveries of one endpoint sent, one after the other."""
+        """Have these deliveries of one endpoint sent, one after the other: it is one under way."""
         first = run[0]
-        self._under_way[first.endpoint_id] += len(run)
-        self._failing += len(run) if first.is_failing else 0
+        self._under_way[first.endpoint_id] += 1
+        self._failing += first.is_failing
         task = asyncio.create_task(self._send_run(sender, run, stop), name="webhook-delivery")
         self._tasks.add(task)
-        task.add_done_callback(lambda done: self._end(run, done))
+        task.add_done_callback(lambda done: self._end(first, done))
 
-    def _end(self, run: Sequence[Delivery], task: "asyncio.Task[None]") -> None:
-        first = run[0]
+    def _end(self, first: Delivery, task: "asyncio.Task[None]") -> None:
         self._tasks.discard(task)
         self._has_room.set()
-        self._failing -= len(run) if first.is_failing else 0
-        self._under_way[first.endpoint_id] -= len(run)
+        self._failing -= first.is_failing
+        self._under_way[first.endpoint_id] -= 1
         if not self._under_way[first.endpoint_id]:
             del self._under_way[first.endpoint_id]
         if not task.cancelled() and (error := task.exception()) is not None:
@@ -213,25 +212,23 @@ class Deliverer:
         self, sender: "Sender", run: Sequence[Delivery], stop: asyncio.Event
     ) -> None:
         # No attempt may begin that could outlast the lease.
-        last_begin_at = (
-            time.monotonic()
-            + LEASE.total_seconds()
-            - 2 * self._settings.webhook_timeout_seconds
-            - RECORD_SECONDS
-        )
+        longest = LEASE.total_seconds() - self._settings.webhook_timeout_seconds - RECORD_SECONDS
+        last_end_at = time.monotonic() + longest - self._settings.webhook_timeout_seconds
         records = []
-        for place, delivery in enumerate(run, start=1):
-            # Of an endpoint that is told seldom nothing is kept open: many have few events each.
-            keep_connection = self._under_way[delivery.endpoint_id] > 1
-            answer = await sender.send(delivery, keep_connection=keep_connection)
-            ends = place == len(run) or stop.is_set() or time.monotonic() > last_begin_at
-            attempt = self._judged(delivery, answer, ends=ends)
-            if place == len(run) or attempt.resumes is not None:
-                await self._record(attempt)
-                break
-            # The next one does not wait for what is written of this one.
-            records.append(asyncio.create_task(self._record(attempt), name="webhook-record"))
-        await asyncio.gather(*records)
+        try:
+            for place, delivery in enumerate(run, start=1):
+                is_last = place == len(run)
+                # Of who is told seldom nothing is kept open: there may be many with one event each.
+                keep_connection = not is_last or self._under_way[delivery.endpoint_id] > 1
+                answer = await sender.send(delivery, keep_connection=keep_connection)
+                ends = is_last or stop.is_set() or time.monotonic() > last_end_at
+                attempt = self._judged(delivery, answer, ends=ends)
+                # The next one does not wait for what is written of this one.
+                records.append(asyncio.create_task(self._record(attempt), name="webhook-record"))
+                if attempt.resumes is not None:
+                    break
+        finally:
+            await asyncio.gather(*records)
 
     def _judged(self, delivery: Delivery, answer: Answer, *, ends: bool) -> Attempt:
         """What follows; `ends`: nothing else of an ordered endpoint is sent after it now."""
