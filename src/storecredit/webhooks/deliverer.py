@@ -47,6 +47,8 @@ IDLE_SECONDS: Final = 0.25
 """How often is looked for what is due while nothing is."""
 BUSY_SECONDS: Final = 0.01
 """At least so long between two looks: what is taken together is recorded together."""
+LOOKING_PART: Final = 4
+"""While nothing is due it waits at least so many times as long as looking for it took."""
 AWAY_SECONDS: Final = 1.0
 """The same while the database is away."""
 FAILING_SHARE: Final = 4
@@ -102,6 +104,7 @@ class Deliverer:
             every(self._settings.sweep_interval_seconds, stop, self.tidy), name="webhook-tidying"
         )
         while not stop.is_set():
+            began_at = time.monotonic()
             try:
                 taken = await self.take(stop)
             except DatabaseUnavailable as error:
@@ -109,7 +112,10 @@ class Deliverer:
                 await pause(AWAY_SECONDS, stop)
                 continue
             if not taken:
-                await self._idle(stop)
+                # Where looking takes long (many fail, a dump holds a snapshot) it is done less.
+                took_seconds = time.monotonic() - began_at
+                await self._idle(max(IDLE_SECONDS, LOOKING_PART * took_seconds), stop)
+                await pause(took_seconds, stop)
             await pause(BUSY_SECONDS, stop)
         await tidying
         if self._tasks:
@@ -156,11 +162,11 @@ class Deliverer:
             self._begin(sender, run, stop)
         return taken
 
-    async def _idle(self, stop: asyncio.Event) -> None:
+    async def _idle(self, seconds: float, stop: asyncio.Event) -> None:
         """Until it is time to look again: there may be more, or there is room for more."""
         self._has_room.clear()
         waits = [asyncio.create_task(each.wait()) for each in (stop, self._has_room)]
-        await asyncio.wait(waits, timeout=IDLE_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait(waits, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
         for wait in waits:
             wait.cancel()
 
