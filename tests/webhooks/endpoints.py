@@ -12,6 +12,7 @@ from stand_ins.http_server import Received
 from storecredit.ledger.owners import Account
 from storecredit.postgres.servers import Connection
 from storecredit.webhooks.messages import secret_text
+from tests.web.webhooks.hearing import assert_of_the_catalogue
 
 OPERATOR = 0
 EVENT_TYPES = ("credits.low", "credits.depleted", "credits.added", "endpoint.disabled")
@@ -100,4 +101,5 @@ async def endpoint_row(superuser: Connection, endpoint: Endpoint) -> asyncpg.Rec
 def verified(request: Received, endpoint: Endpoint) -> dict[str, Any]:
     """What a receiver reads, once the official library has found the signature right."""
     content: dict[str, Any] = Webhook(endpoint.secret).verify(request.body, dict(request.headers))
+    assert_of_the_catalogue(content)
     return content
