@@ -19,6 +19,7 @@ from benchmarks.figures import (
     open_snapshot,
     start,
     storm,
+    telling,
     trpc,
     webhooks,
     worker,
@@ -73,6 +74,10 @@ MEASUREMENTS = (
     ),
     Measurement(
         {"F14": f"expiring {expiry.ACCOUNTS:,} grants, and creates meanwhile"}, expiry.sweep
+    ),
+    Measurement(
+        {"F15": "generations of a store that listens to their end, against one that does not"},
+        telling.measure,
     ),
     Measurement(
         {"F16": "webhooks delivered to one receiver on loopback"},

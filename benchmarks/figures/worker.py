@@ -7,6 +7,7 @@ stores each result as a file, and fsyncs it.
 """
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 from benchmarks.bench import Bench
@@ -35,7 +36,7 @@ def measure(bench: Bench) -> list[Result]:
             bench.say(f"round {number + 1} of {rounds}: creating {SESSIONS:,} sessions")
             since = queue_sessions(service)
             bench.say(f"round {number + 1} of {rounds}: working")
-            rates.append(_worked_off(service.database, since))
+            rates.append(worked_off(service.database, since))
     return [
         Result(
             figure="F9",
@@ -66,9 +67,11 @@ def queue_sessions(
     return since
 
 
-def _worked_off(database: DatabaseUnderTest, since: object) -> float:
-    """Run a worker until nothing is open any more; generations per second."""
-    with worker_on(database, NOTHING) as (process, log_path):
+def worked_off(
+    database: DatabaseUnderTest, since: object, settings: Mapping[str, str] | None = None
+) -> float:
+    """Run a worker until nothing is open any more; generations per second. Raises NotMeasured."""
+    with worker_on(database, NOTHING, settings) as (process, log_path):
         give_up = time.monotonic() + WORK_SECONDS_MAX
         while database.counts().sessions:
             if process.poll() is not None or time.monotonic() > give_up:
