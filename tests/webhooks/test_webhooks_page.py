@@ -14,7 +14,10 @@ import pytest
 from standardwebhooks.webhooks import Webhook
 
 from storecredit.ledger.owners import Account
+from storecredit.postgres.pool import Database
 from storecredit.webhooks.deliverer import Deliverer
+from storecredit.webhooks.delivery_records import DeliveryRecords
+from storecredit.webhooks.endpoints import Endpoints, IssuedSecret
 from tests.e2e.page_commands import Page
 from tests.postgres.replication.nodes import free_port
 from tests.sql.full_accounts import deduct
@@ -92,6 +95,7 @@ def refusals(client: httpx.Client, endpoint: Endpoint) -> list[int]:
 async def test_a_receiver_writes_one_mail_for_each_time_that_credits_are_low(
     receiver: Callable[[Path], list[str]],
     admin: asyncpg.Connection,
+    database: Database,
     store: Account,
     deliverer: Deliverer,
     tmp_path: Path,
@@ -105,12 +109,10 @@ async def test_a_receiver_writes_one_mail_for_each_time_that_credits_are_low(
         await deduct(admin, store, 95, "Größe 7")
         assert await deliverer.deliver_due() == 1
         event_id = await admin.fetchval("SELECT event_id FROM storecredit.events")
-        resend = "SELECT storecredit.resend_delivery($1, $2, $3)"
-        await admin.fetchval(resend, store.id, endpoint.id, event_id)
+        await DeliveryRecords(database).resend(store.id, endpoint.id, event_id)
         assert await deliverer.deliver_due() == 1, "the same event once more"
         # While a secret is replaced there are two signatures, and this receiver knows the old one.
-        rotate = "SELECT outcome FROM storecredit.rotate_webhook_secret($1, $2, $3, 3600)"
-        assert await admin.fetchval(rotate, store.id, endpoint.id, b"n" * 32) == "rotated"
+        assert isinstance(await Endpoints(database).rotate(store.id, endpoint.id), IssuedSecret)
         await add_credits(admin, store, 40)
         await deduct(admin, store, 42, "second")
         assert await deliverer.deliver_due() == 2
