@@ -72,13 +72,14 @@ async def test_the_operator_is_told_whose_it_is_and_of_what_is_nobodys(
         await add_credits(admin, user, 10)
         await admin.execute(
             """SELECT storecredit.tell('{verify.failed}', ARRAY[NULL::bigint],
-                   ARRAY['{"discrepancies" : 3}'::json])"""
+                   ARRAY[json_build_object('verified_at', '2026-11-30T12:00:00Z',
+                       'discrepancies', 3)])"""
         )
         assert await deliverer.deliver_due() == 2
     contents = [verified(request, endpoint) for request in receiver.received]
     told = {content["type"]: content["data"] for content in contents}
     assert told["credits.added"]["user_id"] == str(user.owner.id)
-    assert told["verify.failed"] == {"discrepancies": 3}
+    assert told["verify.failed"] == {"verified_at": "2026-11-30T12:00:00Z", "discrepancies": 3}
 
 
 async def test_while_a_secret_is_replaced_receivers_may_know_either(

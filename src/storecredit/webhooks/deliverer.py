@@ -55,6 +55,8 @@ FAILING_SHARE: Final = 4
 """Deliveries under way to one endpoint whose last attempt failed."""
 FAILING_PART: Final = 4
 """All failing endpoints together have at most this part of what may be under way."""
+UNWRITTEN_TIMES: Final = 2
+"""With what waits to be written down there are at most so many times as many as under way."""
 DESCRIPTORS_PART: Final = 8
 """So much of what `ulimit -n` allows a process is for deliveries, whatever the setting says."""
 FREE_PART: Final = 8
@@ -184,7 +186,9 @@ class Deliverer:
 
     def _room(self) -> Room:
         most = self._most
-        free = max(0, most - self._under_way.total())
+        # What is answered and not written down yet waits for the database, not for a receiver.
+        unwritten_max = UNWRITTEN_TIMES * most
+        free = max(0, min(most - self._under_way.total(), unwritten_max - len(self._tasks)))
         share = min(self._settings.webhook_endpoint_concurrency, max(1, free // FREE_PART))
         is_full_of_failing = self._failing >= max(1, most // FAILING_PART)
         return Room(
@@ -203,13 +207,17 @@ class Deliverer:
         self._tasks.add(task)
         task.add_done_callback(lambda done: self._end(first, done))
 
-    def _end(self, first: Delivery, task: "asyncio.Task[None]") -> None:
-        self._tasks.discard(task)
-        self._has_room.set()
+    def _make_room(self, first: Delivery) -> None:
+        """These deliveries, of which this is the first, are no longer under way."""
         self._failing -= first.is_failing
         self._under_way[first.endpoint_id] -= 1
         if not self._under_way[first.endpoint_id]:
             del self._under_way[first.endpoint_id]
+        self._has_room.set()
+
+    def _end(self, first: Delivery, task: "asyncio.Task[None]") -> None:
+        self._tasks.discard(task)
+        self._has_room.set()
         if not task.cancelled() and (error := task.exception()) is not None:
             # A defect. The lease runs out, and the next attempt says so again; the others go on.
             log.error("delivery_broke", endpoint_id=first.endpoint_id, exc_info=error)
@@ -234,6 +242,7 @@ class Deliverer:
                 if attempt.resumes is not None:
                     break
         finally:
+            self._make_room(run[0])
             await asyncio.gather(*records)
 
     def _judged(self, delivery: Delivery, answer: Answer, *, ends: bool) -> Attempt:
