@@ -234,6 +234,26 @@ async def test_the_address_is_checked_where_it_is_connected_to_whatever_the_url_
     assert receiver.received == []
 
 
+@pytest.mark.parametrize(
+    "path, sent",
+    [
+        ("", "/"),
+        ("?a=b", "/?a=b"),
+        ("/a%2Fb%7Ec/../d;e?x=%C5%BC+y#part", "/a%2Fb%7Ec/../d;e?x=%C5%BC+y"),
+        ("/ścieżka?ż", "/%C5%9Bcie%C5%BCka?%C5%BC"),
+    ],
+)
+async def test_a_url_is_asked_for_as_it_was_registered(path: str, sent: str) -> None:
+    names = Names({"xn--w-uga1v8h.example": ["127.0.0.1"], "shop.example": ["127.0.0.1"]})
+    host = "shop.example" if path.isascii() else "żółw.example"
+    async with stand_in(Answer()) as receiver:
+        told = await sent_to(receiver.url(path, host=host), resolve=names)
+    assert told.is_success, told.error
+    [request] = receiver.received
+    assert request.path == sent
+    assert request.headers["host"].encode("ascii").startswith((b"xn--", b"shop."))
+
+
 async def test_a_name_that_has_moved_into_a_private_network_is_not_asked_there() -> None:
     names = Names({"shop.example": ["1.1.1.1"]}, then={"shop.example": ["127.0.0.1"]})
     assert await names("shop.example", 80) == ["1.1.1.1"], "as when it was registered"

@@ -108,7 +108,8 @@ class Sender:
         body = body_of(event)
         headers = headers_of(event.event_id, body, delivery.secrets, attempt.attempted_at)
         async with self._session.post(
-            URL(delivery.url, encoded=True),
+            # As it was registered, to the letter; what HTTP cannot carry is encoded.
+            URL(delivery.url, encoded=delivery.url.isascii()),
             data=body.encode(),
             headers=headers if keep_connection else {**headers, "Connection": "close"},
             allow_redirects=False,
