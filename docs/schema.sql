@@ -1209,7 +1209,7 @@ FUNCTION receive_provider_event(p_provider text, p_event_id text, p_event_type t
 -- Writes down attempts at deliveries, and what follows from each: recorded, replayed or unknown.
 FUNCTION record_attempts(p_endpoint_ids uuid[], p_seqs bigint[], p_attempted_at timestamptz[],
     p_milliseconds int[], p_status_codes int[], p_errors text[], p_answers text[],
-    p_outcomes text[], p_waits interval[], p_resumes interval[]) RETURNS text[];
+    p_outcomes text[], p_retries int[], p_waits interval[], p_resumes interval[]) RETURNS text[];
 
 -- A charge was made by this transaction. false: it had been by another, or there is no such
 -- charge.

@@ -11,7 +11,7 @@ from storecredit.postgres.servers import Connection
 
 LEASE: Final = timedelta(minutes=1)
 TAKE: Final = "SELECT * FROM take_deliveries($1, $2, $3, $4, $5, $6, $7)"
-RECORD: Final = "SELECT record_attempts($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)"
+RECORD: Final = "SELECT record_attempts($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)"
 TIDY: Final = ("SELECT end_undeliverable(100)", "SELECT forget_events(100)")
 
 Item = tuple[UUID, int]
@@ -68,6 +68,7 @@ def record_call(
     outcome: str,
     *,
     at: datetime | None = None,
+    retries: int = 0,
     wait: timedelta | None = None,
     resumes: timedelta | None = None,
 ) -> tuple[str, tuple[Any, ...]]:
@@ -83,6 +84,7 @@ def record_call(
         [None] * count,
         ["said"] * count,
         [outcome] * count,
+        [retries] * count,
         [wait] * count,
         [resumes] * count,
     )

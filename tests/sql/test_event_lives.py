@@ -106,6 +106,9 @@ class Life:
             )
 
     async def _hold(self, account: Account) -> None:
+        await self._hold_for(account, self._random.choice((60, 900)))
+
+    async def _hold_for(self, account: Account, seconds: int) -> None:
         hold_id = uuid4()
         outcomes = await self._app.fetchval(
             """SELECT outcomes FROM hold_credits(ARRAY[$1::bigint], ARRAY[$2::uuid], ARRAY[$3::int],
@@ -114,7 +117,7 @@ class Life:
             hold_id,
             self._random.randint(1, 30),
             self._name(),
-            self._random.choice((60, 900)),
+            seconds,
         )
         if outcomes == ["held"]:
             self._holds.append((account, hold_id))
@@ -140,10 +143,20 @@ class Life:
                     "SELECT close_overage($1, $2, 16, 'USD')", account.id, month
                 )
         else:
-            time = timedelta(minutes=self._random.randint(1, 10))
-            async with self._only_one:
-                await pass_time(self._books, time, account.id)
-            await self._app.execute("SELECT expire_credits($1)", [account.id])
+            await self._pass_time(account, self._random.randint(1, 10))
+
+    async def _pass_time(self, account: Account, minutes: int) -> None:
+        async with self._only_one:
+            await pass_time(self._books, timedelta(minutes=minutes), account.id)
+        await self._app.execute("SELECT expire_credits($1)", [account.id])
+
+    async def let_a_hold_expire(self, account: Account) -> None:
+        """What happens by chance alone, so that it is told in every life."""
+        await self._app.execute(
+            "SELECT add_to_account($1, 150, 'purchase', $2)", account.id, self._name()
+        )
+        await self._hold_for(account, 60)
+        await self._pass_time(account, 2)
 
 
 @pytest.fixture
@@ -180,5 +193,6 @@ async def test_every_crossing_is_told_once_whoever_crosses_it(
         for place, app in enumerate(await callers(CALLERS))
     ]
     await asyncio.gather(*(life.live(steps) for life in lives))
+    await lives[0].let_a_hold_expire(accounts[0])
     counts = await audit.assert_told(books)
     assert set(counts) >= {*LINES, "credits.clawed_back", "hold.expired", "overage.billed"}, counts

@@ -189,7 +189,7 @@ async def _record_all(connection: Connection, attempts: Sequence[Attempt]) -> Se
     ordered = sorted(attempts, key=lambda attempt: attempt.key)
     answers = [attempt.answer for attempt in ordered]
     await connection.fetchval(
-        "SELECT record_attempts($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+        "SELECT record_attempts($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
         [attempt.delivery.endpoint_id for attempt in ordered],
         [attempt.delivery.seq for attempt in ordered],
         [answer.attempted_at for answer in answers],
@@ -198,6 +198,7 @@ async def _record_all(connection: Connection, attempts: Sequence[Attempt]) -> Se
         [answer.error for answer in answers],
         [answer.kept for answer in answers],
         [attempt.outcome for attempt in ordered],
+        [attempt.delivery.retries for attempt in ordered],
         [attempt.wait for attempt in ordered],
         [attempt.resumes for attempt in ordered],
     )

@@ -113,6 +113,12 @@ BEGIN
         RETURN '{}';
     END IF;
     UPDATE webhook_endpoints e SET resumes_at = v_now + p_lease WHERE e.ctid = v_row;
+    -- What was told, or attempted, while it became an ordered one may say itself when it is due.
+    UPDATE deliveries d SET next_attempt_at = '-infinity'
+    WHERE d.ctid = ANY (ARRAY(
+        SELECT x.ctid FROM deliveries x
+        WHERE x.endpoint_id = p_endpoint_id AND x.next_attempt_at > '-infinity'
+        FOR NO KEY UPDATE SKIP LOCKED));
     RETURN ARRAY(
         SELECT d.seq FROM deliveries d
         WHERE d.endpoint_id = p_endpoint_id AND d.next_attempt_at <= v_now
@@ -124,8 +130,8 @@ COMMENT ON FUNCTION lease_endpoint(uuid, int, interval) IS
 
 CREATE OR REPLACE FUNCTION record_attempts(
     p_endpoint_ids uuid[], p_seqs bigint[], p_attempted_at timestamptz[], p_milliseconds int[],
-    p_status_codes int[], p_errors text[], p_answers text[], p_outcomes text[], p_waits interval[],
-    p_resumes interval[]
+    p_status_codes int[], p_errors text[], p_answers text[], p_outcomes text[], p_retries int[],
+    p_waits interval[], p_resumes interval[]
 )
 RETURNS text[]
 LANGUAGE plpgsql
@@ -136,50 +142,67 @@ SET enable_seqscan = off
 SET enable_bitmapscan = off
 AS $$
 -- Purpose: write down attempts and what follows from each: p_outcomes is delivered | retry (after
---   p_waits) | failed | gone (the receiver wants no more, so the endpoint is disabled). p_resumes, of an
---   ordered endpoint: this attempt ends its lease, and it resumes after so long; null: the lease goes on.
---   A delivery that has ended stays so, but that what was given up can still turn out to be delivered.
+--   p_waits) | failed | gone (the receiver wants no more, so the endpoint is disabled). p_retries: how
+--   many had failed before it. p_resumes, of an ordered endpoint: this attempt ends its lease, and it
+--   resumes after so long; null: the lease goes on. A delivery may have several attempts in a batch.
+--   One that has ended stays so, but that what was given up can still turn out to be delivered; and one
+--   that was sent anew meanwhile stays due, however an attempt failed that was begun before.
 -- Locks: the endpoints, then the deliveries, each ascending. Idempotent: an attempt is known by its
 --   delivery and moment. Returns: recorded | replayed | unknown, per item.
 DECLARE
-    v_rows tid[]; v_known boolean[]; v_attempts int[]; v_statuses text[];
+    v record;
 BEGIN
     PERFORM lock_deliveries(p_endpoint_ids, p_seqs);
-    SELECT array_agg(d.row_id), array_agg(d.is_known), array_agg(d.attempts + 1),
-        array_agg(CASE WHEN d.status <> 'pending' AND p_outcomes[n] <> 'delivered' THEN d.status
+    SELECT array_agg(d.row_id ORDER BY n) AS rows, array_agg(d.is_known ORDER BY n) AS known,
+        array_agg(d.attempt ORDER BY n) AS attempts, array_agg(d.is_past ORDER BY n) AS past,
+        array_agg(CASE WHEN d.is_past OR d.status <> 'pending' AND p_outcomes[n] <> 'delivered'
+                THEN d.status
             WHEN p_outcomes[n] = 'retry' THEN 'pending' WHEN p_outcomes[n] = 'gone' THEN 'failed'
-            ELSE p_outcomes[n] END)
-    INTO v_rows, v_known, v_attempts, v_statuses
-    FROM generate_subscripts(p_seqs, 1) AS n
-    LEFT JOIN LATERAL (
-        SELECT x.ctid AS row_id, x.attempts, x.status, EXISTS (SELECT FROM delivery_attempts a
-            WHERE a.endpoint_id = x.endpoint_id AND a.seq = x.seq
-              AND a.attempted_at = p_attempted_at[n]) AS is_known
-        FROM deliveries x WHERE x.endpoint_id = p_endpoint_ids[n] AND x.seq = p_seqs[n]
-        LIMIT 1) d ON true;
+            ELSE p_outcomes[n] END ORDER BY n) AS statuses,
+        array_agg(CASE WHEN d.is_past AND p_resumes[n] IS NOT NULL THEN interval '0'
+            ELSE p_resumes[n] END ORDER BY n) AS resumes
+    INTO v
+    FROM (
+        SELECT n, x.row_id, x.status, x.is_known,
+            x.retries < p_retries[n] AND p_outcomes[n] IN ('retry', 'failed') AS is_past,
+            x.attempts + row_number() OVER (PARTITION BY x.row_id, x.is_known
+                ORDER BY p_attempted_at[n], n) AS attempt
+        FROM generate_subscripts(p_seqs, 1) AS n
+        LEFT JOIN LATERAL (
+            SELECT y.ctid AS row_id, y.attempts, y.retries, y.status, EXISTS (
+                SELECT FROM delivery_attempts a WHERE a.endpoint_id = y.endpoint_id
+                  AND a.seq = y.seq AND a.attempted_at = p_attempted_at[n]) AS is_known
+            FROM deliveries y WHERE y.endpoint_id = p_endpoint_ids[n] AND y.seq = p_seqs[n]
+            LIMIT 1) x ON true) d;
     INSERT INTO delivery_attempts (endpoint_id, seq, attempt, attempted_at, milliseconds, status_code,
         error, answer)
-    SELECT p_endpoint_ids[n], p_seqs[n], v_attempts[n], p_attempted_at[n], p_milliseconds[n],
+    SELECT p_endpoint_ids[n], p_seqs[n], v.attempts[n], p_attempted_at[n], p_milliseconds[n],
         p_status_codes[n], p_errors[n], p_answers[n]
-    FROM generate_subscripts(p_seqs, 1) AS n WHERE v_known[n] IS FALSE;
+    FROM generate_subscripts(p_seqs, 1) AS n WHERE v.known[n] IS FALSE;
     UPDATE deliveries d
-    SET attempts = i.attempts, retries = d.retries + (i.outcome <> 'delivered')::int, status = i.status,
+    SET attempts = i.attempts, retries = d.retries + i.failures, status = i.status,
         ended_at = CASE WHEN i.status <> 'pending' THEN coalesce(d.ended_at, now()) END,
         -- Of those of an ordered endpoint, which wait for nothing, it says when it resumes.
-        next_attempt_at = CASE WHEN i.status = 'pending'
-            THEN coalesce(now() + i.wait, '-infinity') END
+        next_attempt_at = CASE WHEN i.status = 'pending' THEN CASE WHEN i.is_past
+            THEN d.next_attempt_at ELSE coalesce(now() + i.wait, '-infinity') END END
     FROM (
-        SELECT v_rows[n] AS row_id, v_attempts[n] AS attempts, v_statuses[n] AS status,
-            p_outcomes[n] AS outcome, p_waits[n] AS wait
-        FROM generate_subscripts(p_seqs, 1) AS n WHERE v_known[n] IS FALSE) i
+        SELECT DISTINCT ON (v.rows[n]) v.rows[n] AS row_id, v.statuses[n] AS status,
+            v.past[n] AS is_past, p_waits[n] AS wait,
+            max(v.attempts[n]) OVER of_one AS attempts,
+            count(*) FILTER (WHERE p_outcomes[n] <> 'delivered' AND NOT v.past[n]) OVER of_one
+                AS failures
+        FROM generate_subscripts(p_seqs, 1) AS n WHERE v.known[n] IS FALSE
+        WINDOW of_one AS (PARTITION BY v.rows[n])
+        ORDER BY v.rows[n], p_outcomes[n] = 'delivered' DESC, v.past[n], p_attempted_at[n] DESC) i
     WHERE d.ctid = i.row_id;
-    PERFORM follow_attempts(p_endpoint_ids, p_attempted_at, p_outcomes, p_resumes, v_known);
-    RETURN ARRAY(SELECT CASE v_known[n] WHEN true THEN 'replayed' WHEN false THEN 'recorded'
+    PERFORM follow_attempts(p_endpoint_ids, p_attempted_at, p_outcomes, v.resumes, v.known);
+    RETURN ARRAY(SELECT CASE v.known[n] WHEN true THEN 'replayed' WHEN false THEN 'recorded'
         ELSE 'unknown' END FROM generate_subscripts(p_seqs, 1) AS n ORDER BY n);
 END;
 $$;
 COMMENT ON FUNCTION record_attempts(
-    uuid[], bigint[], timestamptz[], int[], int[], text[], text[], text[], interval[], interval[]) IS
+    uuid[], bigint[], timestamptz[], int[], int[], text[], text[], text[], int[], interval[],
+    interval[]) IS
     'Writes down attempts at deliveries, and what follows from each: recorded, replayed or unknown.';
 
 CREATE OR REPLACE FUNCTION lock_deliveries(p_endpoint_ids uuid[], p_seqs bigint[])
