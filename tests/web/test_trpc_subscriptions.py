@@ -9,7 +9,7 @@ import pytest
 
 from storecredit.postgres.pool import Database
 from storecredit.service import Service
-from storecredit.web import trpc_events
+from storecredit.web import generation_procedures, trpc_events
 from storecredit.web.superjson import serialize
 from storecredit.web.trpc_errors import SILENCE_MAX_SECONDS
 from tests.web.conftest import LogStream, WorkerStarter
@@ -213,3 +213,17 @@ async def test_the_official_client_is_told_of_the_end(
         async with worker():
             await script
     await waiting(service, 0)
+
+
+async def test_the_official_client_comes_again_when_a_stream_ends_before_its_event(
+    service: Service, user: UserClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session_id = await user.created()
+    monkeypatch.setattr(generation_procedures, "SUBSCRIPTION_MAX_SECONDS", 0.1)
+    async with served(service) as port:
+        url = f"http://127.0.0.1:{port}{TRPC}"
+        script = asyncio.create_task(run_script("comes-again.mjs", url, user.token, session_id))
+        await waiting(service, 1)
+        await waiting(service, 0)
+        await fail(service, user, session_id)
+        assert json.loads(await script) == {"connected": 2, "told": ["failed"]}
