@@ -54,8 +54,7 @@ EventTypes = Annotated[
         "--type",
         parser=event_type,
         metavar="TYPE",
-        help="A type of event to be told, as credits.low; repeatable.",
-        show_default="all of them",
+        help="A type of event to be told, as credits.low, or * for all; repeatable.",
     ),
 ]
 

@@ -55,7 +55,10 @@ def create(
     database_url: DatabaseUrl = None,
     json: Json = False,
 ) -> None:
-    """Have events posted to a URL from now on; the secret that signs them is shown this once."""
+    """Have events posted to a URL from now on; the secret that signs them is shown this once.
+
+    Without --type it is told all that there are, and will be.
+    """
     settings = settings_of(data_dir=data_dir, database_url=database_url)
     _check(settings, url, type_, store)
 

@@ -77,7 +77,7 @@ class Door:
 
 _ONE: Final = "/{endpoint_id:str}"
 _DELIVERY: Final = "/{endpoint_id:str}/deliveries/{event_id:str}"
-_NOT_LIMITED: Final = (ErrorCode.NOT_FOUND, ErrorCode.LIMIT_REACHED)
+_LIMITED: Final = (ErrorCode.NOT_FOUND, ErrorCode.LIMIT_REACHED)
 _ENABLED: Final = (ErrorCode.NOT_FOUND, ErrorCode.ENDPOINT_DISABLED)
 _OK: Final = {"status_code": 200}
 
@@ -89,13 +89,16 @@ _DOORS: Final = (
         "Register a webhook endpoint{}",
         webhook_endpoints.create_endpoint,
         (ErrorCode.LIMIT_REACHED,),
-        example(
-            {
-                "url": "https://hats.example/webhooks",
-                "event_types": ["credits.low", "generation.completed"],
-                "description": "the shop's server",
-            }
-        ),
+        {
+            "response_description": "The endpoint was made; its secret is shown this once",
+            **example(
+                {
+                    "url": "https://hats.example/webhooks",
+                    "event_types": ["credits.low", "generation.completed"],
+                    "description": "the shop's server",
+                }
+            ),
+        },
     ),
     Door(
         get,
@@ -134,7 +137,7 @@ _DOORS: Final = (
         "rotate{}Secret",
         "Replace the secret of a webhook endpoint{}",
         webhook_endpoints.rotate_secret,
-        _NOT_LIMITED,
+        _LIMITED,
         {**_OK, **example({"overlap_seconds": 3600})},
     ),
     Door(
@@ -160,6 +163,7 @@ _DOORS: Final = (
         "Test a webhook endpoint{}",
         webhook_endpoints.test_endpoint,
         _ENABLED,
+        {"response_description": "The event is on its way"},
     ),
     Door(
         get,
