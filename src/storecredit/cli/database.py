@@ -132,7 +132,10 @@ class Rooms:
 
     async def view(self, store: "Store") -> dict[str, Any]:
         """A store as the operator's API shows it."""
-        return _view(store, await self.balance(store.store_id))
+        from storecredit.ledger.owners import OwnerKind
+
+        balances = await self.credits.balances(OwnerKind.STORE, [store.store_id])
+        return _view(store, balances[store.store_id])
 
     async def listed(self, stores: "Sequence[Store]") -> list[dict[str, Any]]:
         """Several stores, likewise, and how many days their credits last."""
@@ -143,7 +146,7 @@ class Rooms:
         days_left = await self.pace.days_left(OwnerKind.STORE, balances)
         return [
             {
-                **_view(store, _credits_view(balances[store.store_id])),
+                **_view(store, balances[store.store_id]),
                 "days_left": days_left[store.store_id],
             }
             for store in stores
@@ -155,7 +158,6 @@ def _credits_view(credits: "Balance") -> dict[str, Any]:
         **credits_view(credits),
         "overage_used": credits.overage_used,
         "overage_limit": credits.overage_limit,
-        "low_threshold": credits.low_threshold,
     }
 
 
@@ -175,10 +177,11 @@ def credits_view(credits: "Balance") -> dict[str, Any]:
     }
 
 
-def _view(store: "Store", credits: dict[str, Any]) -> dict[str, Any]:
+def _view(store: "Store", credits: "Balance") -> dict[str, Any]:
     fields = asdict(store)
     moments = {name: fields.pop(name) for name in ("created_at", "updated_at")}
-    return {**fields, **credits, **moments}
+    threshold = {"low_threshold": credits.low_threshold}
+    return {**fields, **_credits_view(credits), **threshold, **moments}
 
 
 def against(
