@@ -8,11 +8,14 @@ stores each result as a file, and fsyncs it.
 
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+
+import psutil
 
 from benchmarks.bench import Bench
 from benchmarks.database_under_test import DatabaseUnderTest
-from benchmarks.processes import tail
+from benchmarks.processes import cpu_seconds, tail
 from benchmarks.results import Goal, NotMeasured, Result
 from benchmarks.service_under_test import ServiceUnderTest
 from benchmarks.worker_under_test import CONCURRENCY, NOTHING, worker_on
@@ -36,7 +39,7 @@ def measure(bench: Bench) -> list[Result]:
             bench.say(f"round {number + 1} of {rounds}: creating {SESSIONS:,} sessions")
             since = queue_sessions(service)
             bench.say(f"round {number + 1} of {rounds}: working")
-            rates.append(worked_off(service.database, since))
+            rates.append(worked_off(service.database, since).per_second)
     return [
         Result(
             figure="F9",
@@ -67,19 +70,39 @@ def queue_sessions(
     return since
 
 
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What a worker did: generations per second, and CPU time per generation, in µs.
+
+    That of the worker holds its start, which is the same for everybody.
+    """
+
+    per_second: float
+    worker_microseconds: float
+    postgres_microseconds: float
+
+    @property
+    def microseconds(self) -> float:
+        """CPU time of both."""
+        return self.worker_microseconds + self.postgres_microseconds
+
+
 def worked_off(
     database: DatabaseUnderTest, since: object, settings: Mapping[str, str] | None = None
-) -> float:
-    """Run a worker until nothing is open any more; generations per second. Raises NotMeasured."""
+) -> Work:
+    """Run a worker until nothing is open any more. Raises NotMeasured."""
+    server_seconds = cpu_seconds(database.processes())
     with worker_on(database, NOTHING, settings) as (process, log_path):
         give_up = time.monotonic() + WORK_SECONDS_MAX
         while database.counts().sessions:
             if process.poll() is not None or time.monotonic() > give_up:
                 raise NotMeasured(f"the worker did not end its work: {tail(log_path)}")
             time.sleep(0.1)
+        worker_seconds = cpu_seconds([psutil.Process(process.pid)])
+        server_seconds = cpu_seconds(database.processes()) - server_seconds
     row = database.admin.execute(_DONE, (since,)).fetchone()
     assert row is not None
     count, seconds = row
     if count < SESSIONS:
         raise NotMeasured(f"of {SESSIONS} sessions {count} completed")
-    return float(count / seconds)
+    return Work(count / seconds, 1e6 * worker_seconds / count, 1e6 * server_seconds / count)
