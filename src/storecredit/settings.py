@@ -113,6 +113,8 @@ class Settings(BaseSettings):
     """Wait before the second attempt at an event or charge; doubled each time, an hour at most."""
     billing_interval_seconds: float = Field(default=60.0, gt=0)
     """How often events without a job, and overage to bill, are looked for."""
+    top_up_interval_seconds: float = Field(default=5.0, gt=0)
+    """How often stores are looked for whose balance asks for a top-up."""
     charge_settle_seconds: float = Field(default=600.0, gt=0)
     """How long a charge to a subscription whose answer was lost may take to be listed at Paddle."""
 

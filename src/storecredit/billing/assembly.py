@@ -19,6 +19,7 @@ from storecredit.billing.paddle.signature import Signatures
 from storecredit.billing.problems import Problems
 from storecredit.billing.subscription_charges import SubscriptionCharges
 from storecredit.billing.subscriptions import Subscriptions
+from storecredit.billing.top_ups import ToppingUp, TopUps
 from storecredit.postgres.pool import Database
 from storecredit.settings import Settings
 
@@ -27,7 +28,7 @@ log = telemetry.get_logger("billing.assembly")
 
 @dataclass(frozen=True, slots=True)
 class Billing:
-    """The parts of billing; `paddle`, `overage` and `signatures` are None while it is off."""
+    """The parts of billing. While it is off, what asks Paddle is None, and `signatures`."""
 
     catalogue: Catalogue
     checkouts: Checkouts
@@ -37,6 +38,8 @@ class Billing:
     subscriptions: Subscriptions
     paddle: Paddle | None
     overage: OverageBilling | None
+    top_ups: TopUps
+    topping_up: ToppingUp | None
     signatures: Signatures | None
 
     @classmethod
@@ -46,6 +49,7 @@ class Billing:
         paddle = Paddle.from_settings(settings)
         if paddle is None:
             _say_that_it_is_off(settings)
+        charges = None if paddle is None else SubscriptionCharges(database, paddle, settings)
         return cls(
             catalogue=catalogue,
             checkouts=Checkouts(database, paddle, catalogue),
@@ -55,10 +59,12 @@ class Billing:
             subscriptions=Subscriptions(database),
             paddle=paddle,
             overage=None
-            if paddle is None
-            else OverageBilling(
-                database, SubscriptionCharges(database, paddle, settings), catalogue, settings
-            ),
+            if charges is None
+            else OverageBilling(database, charges, catalogue, settings),
+            top_ups=TopUps(database, catalogue, is_billing_on=paddle is not None),
+            topping_up=None
+            if charges is None
+            else ToppingUp(database, charges, catalogue, settings),
             signatures=None if paddle is None else Signatures(settings),
         )
 
@@ -73,6 +79,8 @@ class Billing:
             tasks.create_task(self.events.run(stop), name="paddle-events")
             if self.overage is not None:
                 tasks.create_task(self.overage.run(stop), name="overage-billing")
+            if self.topping_up is not None:
+                tasks.create_task(self.topping_up.run(stop), name="topping-up")
 
     async def close(self) -> None:
         """Let requests to Paddle that are under way end."""

@@ -6,7 +6,7 @@ one charge.
 
 import time
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Final
 from uuid import UUID
@@ -14,6 +14,8 @@ from uuid import UUID
 from storecredit import telemetry
 from storecredit.billing.paddle.charge_marker import charge_marker
 from storecredit.billing.paddle.gateway import Paddle, PaddleRefused, PaddleUnavailable
+from storecredit.billing.paddle.settlement import settle_charge
+from storecredit.billing.paddle.verdicts import Ignored, NotYet, Processed, SetAside
 from storecredit.billing.sales import Charge
 from storecredit.postgres.pacing import backoff
 from storecredit.postgres.pool import DedicatedConnection
@@ -25,6 +27,9 @@ BACKOFF_MAX_SECONDS: Final = 3600.0
 DECLINED_WAIT_SECONDS: Final = 24 * 3600.0
 """A declined card is not tried every hour: card networks count that against its seller."""
 NO_SUBSCRIPTION: Final = "The store has no active subscription to charge."
+NOT_WANTED: Final = "It was not needed any more, and nothing was charged."
+PAID_STATUSES: Final = frozenset({"paid", "completed"})
+"""https://developer.paddle.com/build/transactions/transaction-lifecycle"""
 
 
 class ChargeKind(StrEnum):
@@ -39,9 +44,10 @@ class OpenCharge:
     """A charge that is not made yet; amounts are in the currency's smallest unit.
 
     `sent_through`: the subscription it was last sent through, None if it never was.
-    `begun`: it may exist at Paddle. `settled`: if so, it is listed by now. `accepted`: it exists.
-    `subscription_id`: the one to charge, None if the store has none. `sought_since`: it was not
-    sent before, not even by a database that was restored since.
+    `subscription_id`: the one to charge, None if the store has none. `is_wanted`: a bill always is,
+    a top-up while the store would still buy it. `begun`: it may exist at Paddle. `settled`: if so,
+    it is listed by now. `accepted`: it exists. `sought_since`: it was not sent before, not even by
+    a database that was restored since.
     """
 
     account_id: int
@@ -54,6 +60,7 @@ class OpenCharge:
     attempts: int
     sent_through: str | None
     subscription_id: str | None
+    is_wanted: bool
     accepted: bool
     begun: bool
     settled: bool
@@ -72,14 +79,22 @@ class OpenCharge:
     @property
     def order(self) -> Charge:
         """What Paddle is asked for."""
-        what = "Credits used beyond the balance"
         return Charge(
             marker=self.marker,
-            description=f"{what}, {self.request_id.partition('-')[2]}",
+            description=self._description,
             quantity=self.credits,
             unit_amount=self.amount // self.credits,
             currency=self.currency,
         )
+
+    @property
+    def _description(self) -> str:
+        match self.kind:
+            case ChargeKind.OVERAGE:
+                month = self.request_id.removeprefix("overage-")
+                return f"Credits used beyond the balance, {month}"
+            case ChargeKind.TOP_UP:
+                return "Credits, bought by themselves at a low balance"
 
 
 class Attempt:
@@ -108,6 +123,8 @@ class Attempt:
                 return True
             if charge.accepted or not charge.settled:
                 await self._wait_for_listing()
+            elif not charge.is_wanted:
+                await self._drop()
             elif charge.subscription_id is None:
                 await self._note(NO_SUBSCRIPTION, BACKOFF_MAX_SECONDS)
             else:
@@ -125,7 +142,7 @@ class Attempt:
             subscription_id, self._charge.marker, self._charge.sought_since
         )
         if transaction_id is not None:
-            await self._record(transaction_id)
+            await self._settle(transaction_id)
         return transaction_id is not None
 
     async def _wait_for_listing(self) -> None:
@@ -168,12 +185,51 @@ class Attempt:
         log.info("subscription_charge_begun" if begun else "subscription_charge_not_begun")
         return begun
 
+    async def _drop(self) -> None:
+        log.info("top_up_dropped", attempts=self._charge.attempts)
+        await self._connection.fetchval(
+            "SELECT drop_top_up($1, $2, $3)", *self._charge.key, NOT_WANTED
+        )
+
     async def _refused(self, refused: PaddleRefused) -> None:
+        if refused.is_declined and self._charge.kind is ChargeKind.TOP_UP:
+            log.warning("top_up_declined", attempts=self._charge.attempts)
+            await self._connection.fetchval(
+                "SELECT decline_top_up($1, $2, $3)", *self._charge.key, _refusal(refused)
+            )
+            return
         await self._note(
             _refusal(refused),
             DECLINED_WAIT_SECONDS if refused.is_declined else self._backoff_seconds(),
             nothing_was_charged=True,
         )
+
+    async def _settle(self, transaction_id: str) -> None:
+        """It exists. That of a bill is settled; a top-up's once it is paid, with its credits."""
+        match self._charge.kind:
+            case ChargeKind.OVERAGE:
+                await self._record(transaction_id)
+            case ChargeKind.TOP_UP:
+                await self._book(transaction_id)
+
+    async def _book(self, transaction_id: str) -> None:
+        """As Paddle's event does, which may have come first, or come later."""
+        paid = await self._paddle.find_transaction(transaction_id)
+        if paid is None or paid.status not in PAID_STATUSES:
+            said = "nothing of it" if paid is None else f"that it is {paid.status}"
+            await self._note(
+                f"Paddle has made the charge ({transaction_id}), and tells {said}: its credits "
+                "come once it is paid.",
+                self._backoff_seconds(),
+            )
+            return
+        grace = timedelta(days=self._settings.refund_grace_days)
+        verdict = await settle_charge(self._connection, paid, datetime.now(UTC), grace)
+        match verdict:
+            case Processed():
+                self._log_charged(transaction_id)
+            case Ignored(reason) | SetAside(reason) | NotYet(reason):
+                await self._note(reason, BACKOFF_MAX_SECONDS)
 
     async def _record(self, transaction_id: str) -> None:
         charge = self._charge
@@ -181,9 +237,18 @@ class Attempt:
             "SELECT record_subscription_charge($1, $2, $3)", *charge.key, transaction_id
         )
         if recorded:
-            log.info("subscription_charged", transaction_id=transaction_id, credits=charge.credits)
+            self._log_charged(transaction_id)
         else:
             log.error("subscription_charged_twice", transaction_id=transaction_id)
+
+    def _log_charged(self, transaction_id: str) -> None:
+        charge = self._charge
+        log.info(
+            "subscription_charged",
+            kind=charge.kind,
+            transaction_id=transaction_id,
+            credits=charge.credits,
+        )
 
     async def _note(
         self, reason: str, wait_seconds: float, *, nothing_was_charged: bool = False

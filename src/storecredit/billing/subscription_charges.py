@@ -47,6 +47,7 @@ _CHARGE: Final = f"""
     SELECT c.account_id, a.owner_id AS store_id, c.kind, c.request_id, c.credits, c.amount,
            c.currency, c.attempts, c.provider_subscription_id AS sent_through,
            s.provider_subscription_id AS subscription_id,
+           c.kind = 'overage' OR is_top_up_wanted(c.account_id) AS is_wanted,
            c.accepted_at IS NOT NULL AS accepted,
            c.charge_begun_at IS NOT NULL AS begun,
            coalesce(c.charge_begun_at <= now() - $3::interval, true) AS settled,
@@ -64,7 +65,8 @@ _DUE: Final = f"""
     FROM subscription_charges c JOIN accounts a USING (account_id) {RUNNING_SUBSCRIPTION}
     WHERE c.kind = $1 AND c.provider = '{PROVIDER}'
       AND c.charged_at IS NULL AND c.dropped_at IS NULL AND c.due_at <= now()
-      AND (c.provider_subscription_id IS NOT NULL OR s.provider_subscription_id IS NOT NULL)
+      AND (c.kind = 'top_up' OR c.provider_subscription_id IS NOT NULL
+           OR s.provider_subscription_id IS NOT NULL)
     ORDER BY c.due_at LIMIT $2"""  # noqa: S608 - constants
 
 

@@ -97,6 +97,8 @@ class DiscrepancyKind(StrEnum):
     """A bill was closed before that of an earlier month."""
     BILL_WITHOUT_MOVEMENT = "bill_without_movement"
     MOVEMENT_WITHOUT_BILL = "movement_without_bill"
+    TOP_UP_WITHOUT_PAYMENT = "top_up_without_payment"
+    """A top-up was charged, and no payment of it is booked."""
     PAYMENT_NOT_BOOKED = "payment_not_booked"
     """The ledger has no movement for a payment, or one of other credits."""
     CLAWBACK_NOT_BOOKED = "clawback_not_booked"

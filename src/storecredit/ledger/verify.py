@@ -115,6 +115,7 @@ _FIND_IN_RECORDS: Final = (
     "SELECT * FROM find_stores_without_account() LIMIT $1",
     "SELECT * FROM find_users_without_account() LIMIT $1",
     _AT_OWNER.format(found="find_bill_discrepancies()"),
+    _AT_OWNER.format(found="find_top_up_discrepancies()"),
     _AT_OWNER.format(found="find_payment_discrepancies()"),
     _AT_OWNER.format(found="find_clawback_discrepancies()"),
     _AT_OWNER.format(found="find_grants_without_movement()"),

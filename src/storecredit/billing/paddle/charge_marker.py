@@ -1,12 +1,13 @@
 """The mark by which a charge to a subscription is known again at Paddle.
 
 Paddle takes no idempotency key and does not say which transaction a charge became. So the price of
-each charge carries custom data, `{"storecredit_charge": "overage_bill:<store>:<month>"}`, that
-comes back with the transaction, in the API and in events alike.
+each charge carries custom data, `{"storecredit_charge": "overage_bill:<store>:<month>"}` or
+`"top_up:<store>:<number>"`, that comes back with the transaction, in the API and in events alike.
 https://developer.paddle.com/build/transactions/custom-data
 """
 
 import re
+from types import MappingProxyType
 from typing import Annotated, Final
 from uuid import UUID
 
@@ -17,10 +18,10 @@ CHARGE_KEY: Final = "storecredit_charge"
 
 Marker = Annotated[str, msgspec.Meta(pattern=r"^[a-z_]{1,40}(:[0-9a-f-]{1,40}){1,3}\Z")]
 
-_REQUEST_IDS: Final = {"overage_bill": "overage-"}
+_REQUEST_IDS: Final = MappingProxyType({"overage_bill": "overage-", "top_up": "top-up-"})
 """How the request id of a charge begins, by the first word of its marker; both end alike."""
 _MARKER: Final = re.compile(
-    r"(overage_bill):([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}):([0-9]{1,10}(?:-[0-9]{2})?)"
+    r"(overage_bill|top_up):([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}):([0-9]{1,10}(?:-[0-9]{2})?)"
 )
 
 

@@ -9,7 +9,7 @@ sentence for the operator: ids and amounts, never a text that came from outside.
 | `transaction.completed` of a checkout | its credits, once |
 | … `origin: subscription_recurring` | the period's credits, once (`subscription_settlement`) |
 | … `origin: subscription_update` | the credits of a change within a period, or less of them |
-| … `origin: subscription_charge` | the payment of what we charged: an overage bill |
+| … `origin: subscription_charge` | the payment of an overage bill; the credits of a top-up |
 | `subscription.*` | the subscription's state and the store's tier |
 | `adjustment.*`, approved refund or chargeback | credits taken back |
 | … still to be approved, or rejected | ignored |
@@ -41,6 +41,7 @@ from storecredit.billing.paddle.verdicts import (
     booking,
 )
 from storecredit.billing.subscriptions import SubscriptionStatus
+from storecredit.postgres.pool import DedicatedConnection
 from storecredit.postgres.servers import Connection, Record
 
 BOOKED_ACTIONS: Final = frozenset({"refund", "chargeback"})
@@ -60,7 +61,7 @@ async def settle(
     """
     match content:
         case Transaction(origin="subscription_payment_method_change"):
-            return Ignored("A means of payment was replaced; nothing was sold.")
+            return await _means_of_payment(connection, content)
         case Transaction():
             return await _transaction(connection, content, occurred_at, catalogue, grace)
         case Subscription(status=status) if status not in _STATUSES:
@@ -88,7 +89,7 @@ async def _transaction(
         case "subscription_recurring" | "subscription_update":
             return await settle_payment(connection, paid, paid_at, catalogue, grace)
         case "subscription_charge":
-            return await _charge(connection, paid, paid_at)
+            return await settle_charge(connection, paid, paid_at, grace)
         case _:
             return await _purchase(connection, paid, paid_at, grace)
 
@@ -151,11 +152,31 @@ async def _without_checkout(connection: Connection, paid: Transaction) -> Verdic
     return SetAside(f"No checkout of ours is for transaction {paid.id}.")
 
 
-async def _charge(connection: Connection, paid: Transaction, paid_at: datetime) -> Verdict:
-    """The marker that we sent with the charge names it: its store and request id."""
+async def _means_of_payment(connection: Connection, replaced: Transaction) -> Verdict:
+    """What was declined may be charged now."""
+    resumed = await connection.fetchval(
+        "SELECT resume_declined_top_up($1, $2)", PROVIDER, replaced.subscription_id
+    )
+    if resumed:
+        return Processed("A means of payment was replaced, and the store's top-up goes on.")
+    return Ignored("A means of payment was replaced; nothing was sold.")
+
+
+async def settle_charge(
+    connection: Connection | DedicatedConnection,
+    paid: Transaction,
+    paid_at: datetime,
+    grace: timedelta,
+) -> Verdict:
+    """Book what a subscription was charged by us, and has paid.
+
+    The marker that we sent with the charge names it: its store and request id.
+    """
+    if paid.totals is None:
+        return SetAside(f"Transaction {paid.id} does not say what was paid.")
     found = [marked_charge(marker) for marker in paid.markers]
     if len(found) != 1 or found[0] is None:
-        return SetAside(f"Transaction {paid.id} charges a subscription, but not for overage.")
+        return SetAside(f"Transaction {paid.id} charges a subscription, but not by us.")
     store_id, request_id = found[0]
     subscription = await connection.fetchrow(
         """SELECT a.owner_id AS store_id FROM subscriptions s JOIN accounts a USING (account_id)
@@ -171,7 +192,7 @@ async def _charge(connection: Connection, paid: Transaction, paid_at: datetime) 
     if differences:
         return _unlike(paid, f"the charge {request_id}", differences)
     outcome = await connection.fetchval(
-        "SELECT book_charge_payment($1, $2, $3, $4, $5, $6, $7, $8)",
+        "SELECT book_charge_payment($1, $2, $3, $4, $5, $6, $7, $8, $9)",
         PROVIDER,
         paid.id,
         paid.subscription_id,
@@ -180,6 +201,7 @@ async def _charge(connection: Connection, paid: Transaction, paid_at: datetime) 
         paid.currency_code,
         paid_at,
         paid.discount,
+        grace,
     )
     return booking(outcome, paid)
 

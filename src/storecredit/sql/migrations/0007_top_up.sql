@@ -46,3 +46,34 @@ COMMENT ON COLUMN subscription_charges.dropped_at IS
 COMMENT ON COLUMN subscription_charges.expires_after_days IS
     'Of a top-up: how long its credits can be spent; null: they do not expire.';
 
+CREATE TABLE top_ups (
+    account_id bigint PRIMARY KEY REFERENCES accounts,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    updated_at timestamptz NOT NULL DEFAULT now(),
+    due_at timestamptz,
+    threshold bigint NOT NULL CONSTRAINT threshold_not_negative CHECK (threshold >= 0),
+    credits int NOT NULL CONSTRAINT credits_are_positive CHECK (credits > 0),
+    max_per_day int NOT NULL CONSTRAINT day_has_a_limit CHECK (max_per_day > 0),
+    max_per_month int NOT NULL CONSTRAINT month_has_a_limit CHECK (max_per_month > 0),
+    status text NOT NULL DEFAULT 'on'
+        CONSTRAINT top_up_status_is_known CHECK (status IN ('on', 'paused')),
+    pause_reason text
+        CONSTRAINT pause_reason_is_known CHECK (pause_reason IN ('declined', 'no_subscription')),
+    CONSTRAINT paused_top_ups_say_why CHECK (
+        (status = 'paused') = (pause_reason IS NOT NULL) AND (status = 'on' OR due_at IS NULL))
+);
+-- Whether anything waits for a balance to fall is asked with every movement: the answer is this small.
+CREATE INDEX waiting_top_ups ON top_ups (account_id) WHERE status = 'on' AND due_at IS NULL;
+CREATE INDEX due_top_ups ON top_ups (due_at) WHERE due_at IS NOT NULL;
+COMMENT ON TABLE top_ups IS
+    'Which stores buy credits by themselves: at a balance of `threshold` or below, so many `credits` '
+    'through their subscription. A store that is not here does not. Written by functions only.';
+COMMENT ON COLUMN top_ups.due_at IS
+    'When to look whether credits are to be bought: set in the transaction of the movement that brings '
+    'the balance to the threshold or below; null: nothing is to be looked at.';
+COMMENT ON COLUMN top_ups.max_per_day IS
+    'How many are bought in a day at most (UTC, by the database''s clock).';
+COMMENT ON COLUMN top_ups.max_per_month IS
+    'How many are bought in a calendar month at most, likewise.';
+COMMENT ON COLUMN top_ups.pause_reason IS
+    'declined: the means of payment was. no_subscription: the store has none any more.';

@@ -228,21 +228,25 @@ CREATE OR REPLACE FUNCTION book_charge_payment(
     p_amount bigint,
     p_currency text,
     p_paid_at timestamptz,
-    p_discount bigint DEFAULT 0
+    p_discount bigint DEFAULT 0,
+    p_grace interval DEFAULT NULL
 )
 RETURNS text
 LANGUAGE plpgsql
 SECURITY DEFINER
 SET search_path FROM CURRENT
 AS $$
--- Purpose: a store paid what its subscription was charged. For overage no credits move: they were used
---   before.
+-- Purpose: a store paid what its subscription was charged. A top-up adds its credits, as a purchase. For
+--   overage none move: they were used before.
 -- Locks: the charge's row, then the account. Idempotent by transaction.
 -- Outcomes: booked | already_booked | unknown_subscription | unknown_charge | mismatch (amount
 --   before the discount or currency are not the charge's, or the discount is more than that)
---   | charge_paid (by another transaction). Only `booked` writes.
+--   | charge_paid (by another transaction) | conflict (the request id has added other credits).
+--   Only `booked` writes; `already_booked` by hand, too: that the charge was made.
+-- Errors: those of add_to_account, but for request_conflict.
 DECLARE
     v_charge subscription_charges;
+    v_payment payments;
     v_account_id bigint := (
         SELECT s.account_id FROM subscriptions s
         WHERE s.provider = p_provider AND s.provider_subscription_id = p_subscription_id);
@@ -255,6 +259,7 @@ BEGIN
     IF NOT FOUND THEN
         RETURN 'unknown_charge';
     ELSIF is_booked(p_provider, p_transaction_id) THEN
+        PERFORM record_subscription_charge(v_account_id, p_request_id, p_transaction_id);
         RETURN 'already_booked';
     ELSIF (p_amount, p_currency) IS DISTINCT FROM (v_charge.amount, v_charge.currency)
         OR (p_discount BETWEEN 0 AND p_amount) IS NOT TRUE THEN
@@ -262,23 +267,47 @@ BEGIN
     ELSIF (v_charge.provider, v_charge.provider_transaction_id) <> (p_provider, p_transaction_id)
         OR EXISTS (
             SELECT FROM payments p
-            WHERE p.account_id = v_account_id AND p.kind = 'overage'
-              AND p.request_id = v_charge.request_id) THEN
+            WHERE p.account_id = v_account_id AND p.request_id = v_charge.request_id
+              AND p.kind = CASE v_charge.kind WHEN 'overage' THEN 'overage' ELSE 'purchase' END) THEN
         RETURN 'charge_paid';
     END IF;
 
-    -- Whoever sent the charge may have lost the answer, and need not look for it any more.
-    PERFORM record_subscription_charge(v_account_id, p_request_id, p_transaction_id);
-    INSERT INTO payments
-        (provider, provider_transaction_id, account_id, provider_subscription_id, paid_at, kind,
-         credits, amount, currency, request_id)
-    VALUES
-        (p_provider, p_transaction_id, v_account_id, p_subscription_id, p_paid_at, 'overage',
-         v_charge.credits, v_charge.amount - p_discount, v_charge.currency, v_charge.request_id);
-    RETURN 'booked';
+    v_payment := (p_provider, p_transaction_id, v_account_id, NULL, p_subscription_id, p_paid_at, NULL,
+        now(), CASE v_charge.kind WHEN 'overage' THEN 'overage' ELSE 'purchase' END, v_charge.credits,
+        v_charge.amount - p_discount, v_charge.currency, v_charge.request_id);
+    RETURN book_charge(v_charge, v_payment, p_grace);
 END;
 $$;
 COMMENT ON FUNCTION
-    book_charge_payment(text, text, text, text, bigint, text, timestamptz, bigint) IS
+    book_charge_payment(text, text, text, text, bigint, text, timestamptz, bigint, interval) IS
     'Books the payment of what a subscription was charged, once. Outcome: booked, already_booked, '
-    'unknown_subscription, unknown_charge, mismatch, charge_paid.';
+    'unknown_subscription, unknown_charge, mismatch, charge_paid, conflict.';
+
+CREATE OR REPLACE FUNCTION book_charge(
+    p_charge subscription_charges, p_payment payments, p_grace interval
+)
+RETURNS text
+LANGUAGE plpgsql
+AS $$
+-- Purpose: the payment of a charge that is not booked yet, with the credits of a top-up, and that the
+--   charge was made: whoever sent it may have lost the answer, and need not look for it any more.
+-- Locks: the caller holds the charge's row; the account. Idempotency: the caller's.
+-- Outcomes: booked | conflict (nothing is written). Errors: those of book_payment.
+DECLARE
+    v_outcome text := 'booked';
+BEGIN
+    IF p_charge.kind = 'overage' THEN
+        INSERT INTO payments SELECT (p_payment).*;
+    ELSE
+        v_outcome := book_payment(p_payment, 'Top-up',
+            now() + make_interval(hours => 24 * p_charge.expires_after_days), p_grace => p_grace);
+    END IF;
+    PERFORM record_subscription_charge(
+        p_charge.account_id, p_charge.request_id, p_payment.provider_transaction_id)
+    WHERE v_outcome = 'booked';
+    RETURN v_outcome;
+END;
+$$;
+COMMENT ON FUNCTION book_charge(subscription_charges, payments, interval) IS
+    'Books the payment of a charge, and the credits of a top-up. Outcome: booked, conflict. For '
+    'book_charge_payment.';

@@ -44,8 +44,8 @@ SET search_path FROM CURRENT
 AS $$
 -- Purpose: count one more attempt at a charge; it may be sent once that is committed.
 -- Locks: the charge. Not idempotent: `p_attempts` is the count on which it was decided to send.
--- Outcomes: true: send it. false: do not. It is charged, accepted or dropped, another attempt was
---   begun since, or this connection does not hold the charge's lock (a pooler gave it another one).
+-- Outcomes: true: send it. false: do not. It is charged, accepted or dropped, a top-up that nobody
+--   wants any more, another attempt was begun since, or this connection does not hold the charge's lock (a pooler gave it another one).
 BEGIN
     UPDATE subscription_charges b
     SET attempts = b.attempts + 1, charge_begun_at = now(),
@@ -53,6 +53,8 @@ BEGIN
     WHERE b.account_id = p_account_id AND b.request_id = p_request_id
       AND b.charged_at IS NULL AND b.dropped_at IS NULL AND b.accepted_at IS NULL
       AND b.attempts = p_attempts
+      -- One that was switched off meanwhile is not sent.
+      AND (b.kind = 'overage' OR is_top_up_wanted(p_account_id))
       -- As PostgreSQL shows the lock of one bigint: its halves, and objsubid 1.
       AND EXISTS (
           SELECT FROM pg_locks l

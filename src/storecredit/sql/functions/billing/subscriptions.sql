@@ -21,10 +21,12 @@ LANGUAGE plpgsql
 SECURITY DEFINER
 SET search_path FROM CURRENT
 AS $$
--- Purpose: keep what a provider says of a subscription, and let the store's tier follow it. Of the
---   transaction, checkout and store that it names, null is no claim. p_plan and the three after it
---   are the plan that its items are now, by our record; null: none that is known, and it stays.
--- Locks: the store's row. Idempotent: a state that is no newer than the one applied is `stale`.
+-- Purpose: keep what a provider says of a subscription, and let the store's tier follow it. Its
+--   top-up is paused when none is left. Of the transaction, checkout and store that it names, null is
+--   no claim. p_plan and the three after it are the plan that its items are now, by our record; null:
+--   none that is known, and it stays.
+-- Locks: the store's row, then the account. Idempotent: a state that is no newer than the one applied is
+--   `stale`.
 -- Outcomes: applied | stale | those of subscribing_checkout.
 -- Errors: check_violation for an unknown status.
 DECLARE
@@ -58,6 +60,10 @@ BEGIN
         RETURN 'stale';
     END IF;
     PERFORM follow_subscriptions(v_checkout.account_id, v_tiers);
+    -- One that is past due may yet be paid; what has ended is charged no more.
+    PERFORM pause_top_up(v_checkout.account_id, 'no_subscription') WHERE NOT EXISTS (
+        SELECT FROM subscriptions s WHERE s.account_id = v_checkout.account_id
+          AND s.status IN ('active', 'trialing', 'past_due'));
     RETURN 'applied';
 END;
 $$;

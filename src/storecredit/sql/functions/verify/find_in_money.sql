@@ -63,6 +63,28 @@ $$;
 COMMENT ON FUNCTION find_bill_discrepancies() IS
     'Names each overage bill that is not what its movement says, or does not follow in time.';
 
+CREATE OR REPLACE FUNCTION find_top_up_discrepancies()
+RETURNS TABLE (
+    kind text, account_id bigint, seq bigint, request_id text, session_id uuid, detail text)
+LANGUAGE sql STABLE PARALLEL SAFE
+AS $$
+-- Purpose: name each top-up that was charged and of which no payment is booked.
+    SELECT 'top_up_without_payment', b.account_id, NULL::bigint, b.request_id, NULL::uuid,
+        format('a top-up of %s was charged by %s, but no such payment is booked',
+            b.credits, b.provider_transaction_id)
+    FROM subscription_charges b
+    LEFT JOIN LATERAL (
+        SELECT true AS is_booked FROM payments x
+        WHERE x.provider = b.provider AND x.provider_transaction_id = b.provider_transaction_id
+          AND x.account_id = b.account_id
+        LIMIT 1
+    ) p ON true
+    WHERE b.kind = 'top_up' AND b.charged_at IS NOT NULL AND p.is_booked IS NULL
+    ORDER BY b.account_id, b.request_id;
+$$;
+COMMENT ON FUNCTION find_top_up_discrepancies() IS
+    'Names each top-up that was charged without a payment.';
+
 CREATE OR REPLACE FUNCTION find_payment_discrepancies()
 RETURNS TABLE (
     kind text, account_id bigint, seq bigint, request_id text, session_id uuid, detail text)

@@ -132,11 +132,16 @@ RETURNS TABLE (rows_read bigint, impossible numeric, records numeric)
 LANGUAGE sql STABLE PARALLEL SAFE
 AS $$
 -- Purpose: the overage bills' part of the sums, from the rows in [p_from, p_until) on disk. Bills
---   follow each other in time.
+--   follow each other in time. Of each top-up that was charged there is the payment.
     SELECT count(*),
         0::numeric + count(*) FILTER (
             WHERE b.kind = 'overage'
                     AND (b.request_id = 'overage-' || to_char(b.period, 'YYYY-MM')) IS NOT TRUE
+                OR b.kind = 'top_up' AND b.charged_at IS NOT NULL AND (
+                    SELECT true FROM payments p
+                    WHERE p.provider = b.provider
+                      AND p.provider_transaction_id = b.provider_transaction_id
+                      AND p.account_id = b.account_id LIMIT 1) IS NULL
                 OR (SELECT true FROM subscription_charges x
                     WHERE x.account_id = b.account_id AND x.period < b.period AND x.seq >= b.seq
                     LIMIT 1)),
