@@ -678,6 +678,39 @@ CREATE TABLE expiry_notices (
     PRIMARY KEY (account_id, seq)
 );
 
+-- Which stores buy credits by themselves: at a balance of `threshold` or below, so many `credits`
+-- through their subscription. A store that is not here does not. Written by functions only.
+CREATE TABLE top_ups (
+    account_id bigint NOT NULL,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    updated_at timestamptz NOT NULL DEFAULT now(),
+    -- When to look whether credits are to be bought: set in the transaction of the movement that
+    -- brings the balance to the threshold or below; null: nothing is to be looked at.
+    due_at timestamptz,
+    threshold bigint NOT NULL,
+    credits int NOT NULL,
+    -- How many are bought in a day at most (UTC, by the database's clock).
+    max_per_day int NOT NULL,
+    -- How many are bought in a calendar month at most, likewise.
+    max_per_month int NOT NULL,
+    status text NOT NULL DEFAULT 'on',
+    -- declined: the means of payment was. no_subscription: the store has none any more.
+    pause_reason text,
+    PRIMARY KEY (account_id),
+    FOREIGN KEY (account_id) REFERENCES accounts(account_id),
+    CONSTRAINT credits_are_positive CHECK (credits > 0),
+    CONSTRAINT day_has_a_limit CHECK (max_per_day > 0),
+    CONSTRAINT month_has_a_limit CHECK (max_per_month > 0),
+    CONSTRAINT pause_reason_is_known CHECK (pause_reason = ANY (ARRAY['declined',
+        'no_subscription'])),
+    CONSTRAINT paused_top_ups_say_why CHECK ((status = 'paused') = (pause_reason IS NOT NULL) AND
+        (status = 'on' OR due_at IS NULL)),
+    CONSTRAINT threshold_not_negative CHECK (threshold >= 0),
+    CONSTRAINT top_up_status_is_known CHECK (status = ANY (ARRAY['on', 'paused']))
+);
+CREATE INDEX due_top_ups ON top_ups (due_at) WHERE due_at IS NOT NULL;
+CREATE INDEX waiting_top_ups ON top_ups (account_id) WHERE status = 'on' AND due_at IS NULL;
+
 
 -- Functions that the application calls.
 
@@ -748,10 +781,10 @@ FUNCTION book_by_hand(p_provider text, p_transaction_id text, p_subscription_id 
     TABLE(outcome text, payment payments);
 
 -- Books the payment of what a subscription was charged, once. Outcome: booked, already_booked,
--- unknown_subscription, unknown_charge, mismatch, charge_paid.
+-- unknown_subscription, unknown_charge, mismatch, charge_paid, conflict.
 FUNCTION book_charge_payment(p_provider text, p_transaction_id text, p_subscription_id text,
     p_request_id text, p_amount bigint, p_currency text, p_paid_at timestamptz,
-    p_discount bigint DEFAULT 0) RETURNS text;
+    p_discount bigint DEFAULT 0, p_grace interval DEFAULT NULL) RETURNS text;
 
 -- Books a paid checkout and adds its credits, once. Outcome: booked, already_booked,
 -- unknown_transaction, mismatch, period_paid, conflict; only booked writes.
@@ -835,6 +868,9 @@ FUNCTION credits_returned(p_account_id bigint, p_seq bigint, p_request_id text,
 -- How many credits grants have together.
 FUNCTION credits_together(p_grants bigint[]) RETURNS numeric;
 
+-- A top-up was declined: it is given up, and the store's top-up paused. false: it has ended.
+FUNCTION decline_top_up(p_account_id bigint, p_request_id text, p_reason text) RETURNS boolean;
+
 -- Takes credits of any accounts, in ascending order, for requests that are no generations. Per
 -- item its outcome (deducted, overage, already_deducted, conflict, insufficient) and the balance
 -- after it. Errors: SC010 unknown account, SC002 amount, SC003 request id. Idempotent by request
@@ -851,6 +887,9 @@ FUNCTION delivery_lag() RETURNS interval;
 -- The operator has dealt with an event that was set aside, or a clawback that fell short. false:
 -- there is no such problem. Moves no credits.
 FUNCTION dismiss_billing_problem(p_provider text, p_id text) RETURNS boolean;
+
+-- Gives a top-up up of which nothing was charged. false: it has ended.
+FUNCTION drop_top_up(p_account_id bigint, p_request_id text, p_reason text) RETURNS boolean;
 
 -- Those of some accounts of which something ends by a moment; null: none.
 FUNCTION due_accounts(p_account_ids bigint[], p_at timestamptz) RETURNS bigint[];
@@ -988,6 +1027,10 @@ FUNCTION find_spend_discrepancies() RETURNS TABLE(kind text, account_id bigint, 
 FUNCTION find_stores_without_account() RETURNS TABLE(kind text, store_id uuid, user_id uuid,
     seq bigint, request_id text, session_id uuid, detail text);
 
+-- Names each top-up that was charged without a payment.
+FUNCTION find_top_up_discrepancies() RETURNS TABLE(kind text, account_id bigint, seq bigint,
+    request_id text, session_id uuid, detail text);
+
 -- Names each transfer of which one end is missing, or of other credits.
 FUNCTION find_transfer_discrepancies() RETURNS TABLE(kind text, account_id bigint, seq bigint,
     request_id text, session_id uuid, detail text);
@@ -1103,6 +1146,9 @@ FUNCTION is_possible_rare_movement(p_type text, p_amount bigint, p_balance_after
 -- Whether one session, looked at alone, could have been left by the functions.
 FUNCTION is_possible_session(p_status text, p_attempts int, p_input json) RETURNS boolean;
 
+-- Whether a store's top-up is on and its balance low enough.
+FUNCTION is_top_up_wanted(p_account_id bigint) RETURNS boolean;
+
 -- Takes a charge's lock for this connection (pg_advisory_unlock_all releases it). false: another
 -- connection is at it.
 FUNCTION lock_subscription_charge(p_account_id bigint, p_request_id text) RETURNS boolean;
@@ -1157,6 +1203,9 @@ FUNCTION movements_with_predecessors(p_after_account_id bigint, p_after_seq bigi
     spent numeric, clawed_back numeric, overage_used numeric, held numeric, expired numeric,
     removed numeric);
 
+-- The balance after the newest movement of an account.
+FUNCTION newest_balance(p_account_id bigint) RETURNS bigint;
+
 -- Whether the movement after one that tells grants apart does not say what each has left.
 FUNCTION next_is_untold(p_account_id bigint, p_seq bigint, p_grants bigint[]) RETURNS boolean;
 
@@ -1179,6 +1228,11 @@ FUNCTION open_checkout(p_checkout_id uuid, p_account_id bigint, p_provider text,
     p_purchase_type text, p_plan text, p_credits bigint, p_amount bigint, p_currency text,
     p_request_id text, p_rollover_max bigint DEFAULT NULL, p_expires_after_days int DEFAULT NULL)
     RETURNS TABLE(outcome text, checkout checkouts);
+
+-- Decides whether a store buys credits now, and opens the charge. Outcome: opened, enough,
+-- under_way, limited, no_subscription, not_due. Errors: SC010 unknown account.
+FUNCTION open_top_up(p_account_id bigint, p_unit_amount bigint, p_currency text,
+    p_expires_after_days int, p_provider text) RETURNS text;
 
 -- Whether a movement contradicts the one that it says it comes from.
 FUNCTION origin_contradicts(p_account_id bigint, p_seq bigint, p_type text, p_request_id text,
@@ -1250,6 +1304,9 @@ FUNCTION remove_from_account(p_account_id bigint, p_amount int, p_request_id tex
     p_description text, p_actor text, OUT outcome text, OUT removed bigint, OUT balance bigint)
     RETURNS record;
 
+-- Switches a store's top-up off. false: it was not on. Errors: SC010 unknown account.
+FUNCTION remove_top_up(p_account_id bigint) RETURNS boolean;
+
 -- Lets events be processed that were ignored as not ours, and whose subscription is known by now,
 -- or whose transaction was booked by hand.
 FUNCTION reopen_foreign_events(p_provider text) RETURNS bigint;
@@ -1264,6 +1321,9 @@ FUNCTION resend_deliveries(p_account_id bigint, p_endpoint_id uuid, p_since time
 -- Idempotent.
 FUNCTION resend_delivery(p_account_id bigint, p_endpoint_id uuid, p_event_id uuid,
     p_lease interval) RETURNS text;
+
+-- Lets a declined top-up go on, once its subscription has another means of payment.
+FUNCTION resume_declined_top_up(p_provider text, p_subscription_id text) RETURNS boolean;
 
 -- Lets an event that was set aside be processed anew, and others with the same subject. Returns
 -- them; none: unknown, not set aside, or empty.
@@ -1291,6 +1351,9 @@ FUNCTION rotate_webhook_secret(p_account_id bigint, p_endpoint_id uuid, p_secret
     p_overlap_seconds int, p_secrets_max int DEFAULT 5, OUT outcome text,
     OUT previous_expires_at timestamptz) RETURNS record;
 
+-- The subscription through which a store is charged; null: it has none that runs.
+FUNCTION running_subscription(p_account_id bigint) RETURNS text;
+
 -- The seq of an account's newest movement made at a moment or before; 0: there was none yet.
 FUNCTION seq_at(p_account_id bigint, p_at timestamptz) RETURNS bigint;
 
@@ -1307,6 +1370,10 @@ FUNCTION set_low_threshold(p_account_id bigint, p_low_threshold bigint) RETURNS 
 -- Sets how many credits an account may use beyond its balance until they are billed; 0: none.
 -- true: set; false: no such account. Errors: SC009 no such overage limit, or none for this owner.
 FUNCTION set_overage_limit(p_account_id bigint, p_overage_limit bigint) RETURNS boolean;
+
+-- Switches a store's top-up on. Outcome: set, no_subscription. Errors: SC010 unknown account.
+FUNCTION set_top_up(p_account_id bigint, p_threshold bigint, p_credits int, p_max_per_day int,
+    p_max_per_month int) RETURNS text;
 
 -- Enables or disables a webhook endpoint. false: no such endpoint. Idempotent.
 FUNCTION set_webhook_endpoint_status(p_account_id bigint, p_endpoint_id uuid, p_status text)
@@ -1478,6 +1545,11 @@ FUNCTION append_movements(p_types text[], p_seqs bigint[], p_balances bigint[], 
 -- Whether all requests of a batch are well-formed, unknown to the ledger, and there once.
 FUNCTION are_fresh(p_account_ids bigint[], p_amounts int[], p_request_ids text[]) RETURNS boolean;
 
+-- Books the payment of a charge, and the credits of a top-up. Outcome: booked, conflict. For
+-- book_charge_payment.
+FUNCTION book_charge(p_charge subscription_charges, p_payment payments, p_grace interval) RETURNS
+    text;
+
 -- Books a payment and adds its credits. Outcome: booked, period_paid, conflict; only booked
 -- writes. For the functions that know what was paid.
 FUNCTION book_payment(p_payment payments, p_description text,
@@ -1617,6 +1689,10 @@ FUNCTION open_account(p_owner_kind text, p_owner_id uuid) RETURNS bigint;
 -- How far an account may go beyond its balance.
 FUNCTION overage_limit_of(p_account_id bigint) RETURNS bigint;
 
+-- Pauses a store's top-up that is on, and tells why.
+FUNCTION pause_top_up(p_account_id bigint, p_reason text,
+    p_charge subscription_charges DEFAULT NULL_charges) RETURNS void;
+
 -- The payment of a provider's transaction; null: none is booked.
 FUNCTION payment_of(p_provider text, p_transaction_id text) RETURNS payments;
 
@@ -1638,6 +1714,9 @@ FUNCTION refuse_to_write() RETURNS trigger;
 
 -- Ends what an account has under way and removes what its owner has sent or was told.
 FUNCTION remove_personal(p_account_id bigint) RETURNS void;
+
+-- Notes the top-ups that the newest movements of these accounts ask for.
+FUNCTION request_top_ups(p_account_ids bigint[]) RETURNS void;
 
 -- What accounts have besides balance, spent and overage after each charge of a batch.
 FUNCTION rests_after_charges(p_next_expiries timestamptz[], p_rests movement_rest[],

@@ -125,6 +125,7 @@ async def assembled(settings: Settings, database: Database) -> AsyncIterator[Ser
         catalogue=billing.catalogue,
         checkouts=billing.checkouts,
         subscriptions=billing.subscriptions,
+        top_ups=billing.top_ups,
         paddle_events=billing.events,
         problems=billing.problems,
         bookings=billing.bookings,

@@ -145,6 +145,7 @@ async def running_seller(
             "sweep_interval_seconds": 3600,
             "billing_backoff_seconds": 0.01,
             "billing_interval_seconds": 1,
+            "top_up_interval_seconds": 0.05,
             "billing_attempts": 4,
             # A busy machine may take its time to let a webhook in.
             "paddle_webhook_tolerance_seconds": 300,

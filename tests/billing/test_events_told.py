@@ -87,8 +87,8 @@ async def test_overage_that_is_billed_and_cannot_be_charged(
 
     await until_true(is_noted, "a bill that cannot be charged", SETTLING_SECONDS_MAX, lambda: "")
     [bill] = await bills(admin, store.id)
-    again = "SELECT note_overage_failure($1, $2, 'Declined.', '1 day', false)"
-    await seller.database.fetchval(again, await account_of(admin, store), bill["period"])
+    again = "SELECT note_subscription_charge_failure($1, $2, 'Declined.', '1 day', false)"
+    await seller.database.fetchval(again, await account_of(admin, store), bill["request_id"])
 
     expected = {"store_id": str(store.id), "credits": CREDITS, "request_id": bill["request_id"]}
     assert await billed.said() == [expected]

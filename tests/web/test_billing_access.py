@@ -46,3 +46,14 @@ async def test_the_operators_doors_hold_the_checklist(
 ) -> None:
     await assert_only_the_operator_is_let_in(operator, method, path)
     await assert_other_methods_are_refused(operator, path, method)
+
+
+async def test_the_doors_of_a_top_up_hold_the_checklist(operator: Operator) -> None:
+    methods, own = ("GET", "PUT", "DELETE"), "/api/v1/top-up"
+    of_store = f"/stores/{UUID(int=7)}/top-up"
+    for method in methods:
+        await assert_only_a_working_key_is_let_in(operator, method, own)
+        await assert_only_the_operator_is_let_in(operator, method, of_store)
+    await assert_other_methods_are_refused(await operator.store(), own, *methods)
+    await assert_other_methods_are_refused(operator, of_store, *methods)
+    await assert_reads_are_limited(operator, own)

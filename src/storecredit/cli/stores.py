@@ -7,7 +7,7 @@ from uuid import uuid4
 
 import typer
 
-from storecredit.cli import output
+from storecredit.cli import output, top_ups
 from storecredit.cli.database import Rooms, against
 from storecredit.cli.options import (
     CREDITS_MAX,
@@ -51,6 +51,7 @@ def low_threshold_text(text: str) -> LowThreshold:
 
 
 app = typer.Typer(help="Stores, which are your customers.", no_args_is_help=True)
+top_ups.add_to(app)
 
 
 @app.command("create")

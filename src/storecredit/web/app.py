@@ -31,6 +31,7 @@ from storecredit.web import (
     public,
     spend_forms,
     spending,
+    top_ups,
     transactions,
     webhook_doors,
 )
@@ -74,6 +75,9 @@ def routes(*, serves_metrics: bool = True) -> list[Any]:
                 billing.create_checkout,  # POST /billing/checkout
                 billing.list_plans,  # GET  /billing/plans
                 billing.list_subscriptions,  # GET  /billing/subscriptions
+                top_ups.get_top_up,  # GET  /top-up
+                top_ups.set_top_up,  # PUT  /top-up
+                top_ups.delete_top_up,  # DELETE /top-up
                 *webhook_doors.doors(webhook_doors.OWN),  # /webhooks…, as in its table
                 b2b.get_health,  # GET  /health
             ],
@@ -112,6 +116,9 @@ def routes(*, serves_metrics: bool = True) -> list[Any]:
                 admin_holds.extend_hold,  # POST  /users/{user_id}/holds/{hold_id}/extend
                 billing.create_store_checkout,  # POST  /stores/{store_id}/checkout
                 billing.list_store_subscriptions,  # GET   /stores/{store_id}/subscriptions
+                top_ups.get_store_top_up,  # GET   /stores/{store_id}/top-up
+                top_ups.set_store_top_up,  # PUT   /stores/{store_id}/top-up
+                top_ups.delete_store_top_up,  # DELETE /stores/{store_id}/top-up
                 admin_users.list_users,  # GET   /users
                 admin_users.get_user,  # GET   /users/{user_id}
                 transactions.list_user_transactions,  # GET   /users/{user_id}/transactions

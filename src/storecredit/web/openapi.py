@@ -27,6 +27,7 @@ MEANING: Final[dict[ErrorCode, str]] = {
     ErrorCode.METHOD_NOT_ALLOWED: "the address does not take that method",
     ErrorCode.PAYLOAD_TOO_LARGE: "the body is too large",
     ErrorCode.USER_ERASED: "the user was erased, and stays blocked",
+    ErrorCode.NO_SUBSCRIPTION: "the store has no subscription that runs, to buy through",
     ErrorCode.LIMIT_REACHED: "there are as many as there may be",
     ErrorCode.ENDPOINT_DISABLED: "the webhook endpoint is disabled, and nothing is sent to it",
     ErrorCode.HOLD_ENDED: "the hold has ended otherwise; `status` says how",

@@ -9,6 +9,7 @@ from storecredit.billing.paddle.events import PaddleEvents
 from storecredit.billing.paddle.signature import Signatures
 from storecredit.billing.problems import Problems
 from storecredit.billing.subscriptions import Subscriptions
+from storecredit.billing.top_ups import TopUps
 from storecredit.generation.endings import Endings
 from storecredit.generation.erasure import Erasure
 from storecredit.generation.lifecycle import Lifecycle
@@ -74,6 +75,7 @@ class Parts:
     catalogue: Catalogue
     checkouts: Checkouts
     subscriptions: Subscriptions
+    top_ups: TopUps
     paddle_events: PaddleEvents
     problems: Problems
     bookings: Bookings

@@ -30,6 +30,7 @@ from storecredit.webhooks.event_data import (
     OverageLimitReachedData,
     OverageStartedData,
     StoreSuspendedData,
+    TopUpFailedData,
     VerifyFailedData,
     WebhookTestData,
 )
@@ -167,6 +168,18 @@ CATALOGUE: Final = (
         "overage.billed",
         HeardBy.STORE,
         OverageBilledData(store_id=_STORE, credits=1000, request_id="overage-2026-11"),
+    ),
+    EventType(
+        "top_up.failed",
+        HeardBy.STORE,
+        TopUpFailedData(
+            store_id=_STORE,
+            reason="declined",
+            request_id="top-up-7",
+            credits=500,
+            amount=9000,
+            currency="USD",
+        ),
     ),
     EventType("store.suspended", HeardBy.STORE, StoreSuspendedData(store_id=_STORE)),
     EventType(

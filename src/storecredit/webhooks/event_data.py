@@ -151,6 +151,31 @@ class OverageBilledData(OfStore, frozen=True, kw_only=True):
     request_id: Annotated[str, Meta(description="Names the bill in the ledger.")]
 
 
+class TopUpFailedData(OfStore, frozen=True, kw_only=True):
+    """The store buys no credits by itself any more: its auto top-up is paused.
+
+    It goes on when somebody switches it on again; after a decline also when the means of payment of
+    the subscription was replaced. (One that went well is told as `credits.added`.)
+    """
+
+    reason: Annotated[
+        str,
+        Meta(
+            description="`declined`: the means of payment was, and nothing was charged. "
+            "`no_subscription`: the store has no subscription any more."
+        ),
+    ]
+    request_id: Annotated[
+        str | None, Meta(description="Names the top-up that was declined; else null.")
+    ]
+    credits: Annotated[int | None, Meta(description="How many it was to add; else null.")]
+    amount: Annotated[
+        int | None,
+        Meta(description="For how much, in the currency's smallest unit, before tax; else null."),
+    ]
+    currency: Annotated[str | None, Meta(description="In which currency; else null.")]
+
+
 class StoreSuspendedData(OfStore, frozen=True, kw_only=True):
     """The operator has suspended the store: its keys are refused until it is active again."""
 
@@ -194,18 +219,18 @@ class BillingProblemData(Struct, frozen=True, kw_only=True, forbid_unknown_field
     """Something about money needs the operator: `storecredit billing problems` says all of it.
 
     An event of the payment provider's was set aside, a payment went back of whose credits some were
-    spent already, or the charge of an overage bill failed for the first time.
+    spent already, or the charge of an overage bill or of a top-up failed for the first time.
     """
 
     kind: Annotated[
-        str, Meta(description="What it is about: `event`, `clawback` or `overage_bill`.")
+        str, Meta(description="What it is about: `event`, `clawback`, `overage_bill` or `top_up`.")
     ]
     provider: Annotated[str, Meta(description="The payment provider.")]
     id: Annotated[
         str,
         Meta(
             description="The provider's event or adjustment; of an overage bill the first day of "
-            "its month."
+            "its month, of a top-up its request id."
         ),
     ]
     about: Annotated[
@@ -214,7 +239,9 @@ class BillingProblemData(Struct, frozen=True, kw_only=True, forbid_unknown_field
             description="The type of the event; what the adjustment was: `refund`, `chargeback`, …"
         ),
     ]
-    store_id: Annotated[UUID | None, Meta(description="Of an overage bill: the store; else null.")]
+    store_id: Annotated[
+        UUID | None, Meta(description="Of an overage bill or a top-up: the store; else null.")
+    ]
 
 
 class VerifyFailedData(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -1,0 +1,88 @@
+"""`storecredit store top-up`: whether a store buys credits by itself."""
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from storecredit.cli import output
+from storecredit.cli.database import Rooms, against_billing
+from storecredit.cli.options import CREDITS_MAX, DatabaseUrl, DataDir, Json, StoreName, settings_of
+from storecredit.cli.problems import Failed, Misused
+
+if TYPE_CHECKING:
+    from storecredit.billing.assembly import Billing
+    from storecredit.billing.top_ups import TopUp
+
+
+def add_to(app: typer.Typer) -> None:
+    """Make it one of `storecredit store`'s commands."""
+    app.command("top-up")(top_up)
+
+
+def top_up(
+    store: StoreName,
+    threshold: Annotated[
+        int | None,
+        typer.Option(
+            "--threshold", min=0, max=CREDITS_MAX, help="Buy at a balance of so many or fewer."
+        ),
+    ] = None,
+    credits: Annotated[
+        int | None, typer.Option("--credits", min=1, max=CREDITS_MAX, help="Buy so many.")
+    ] = None,
+    max_per_day: Annotated[
+        int, typer.Option("--max-per-day", min=1, help="So often a day (UTC) at most.")
+    ] = 1,
+    max_per_month: Annotated[
+        int, typer.Option("--max-per-month", min=1, help="So often a month (UTC) at most.")
+    ] = 10,
+    off: Annotated[bool, typer.Option("--off", help="Buy nothing more by itself.")] = False,
+    data_dir: DataDir = None,
+    database_url: DatabaseUrl = None,
+    json: Json = False,
+) -> None:
+    """Show whether a store buys credits through its subscription when few are left.
+
+    --threshold and --credits switch it on, and let it go on where it is paused.
+    """
+    if (threshold is None) != (credits is None) or (off and threshold is not None):
+        raise Misused("Give --threshold and --credits to switch it on, or --off; else it is shown.")
+
+    async def act(rooms: Rooms, billing: "Billing") -> "TopUp":
+        from storecredit.billing.top_ups import NotSwitchedOn, TopUpSettings
+
+        store_id = await rooms.store_id(store)
+        if off:
+            return await billing.top_ups.switch_off(store_id)
+        if threshold is None or credits is None:
+            return await billing.top_ups.read(store_id)
+        wanted = TopUpSettings(threshold, credits, max_per_day, max_per_month)
+        match await billing.top_ups.switch_on(store_id, wanted):
+            case NotSwitchedOn(message, field=None):
+                raise Failed(f"{message} Nothing was changed.")
+            case NotSwitchedOn(message, field=field):
+                option = f"--{str(field).replace('_', '-')}"
+                raise Misused(f"{option}: {message} Nothing was changed.")
+            case made:
+                return made
+
+    settings = settings_of(data_dir=data_dir, database_url=database_url)
+    output.record(_view(against_billing(settings, act)), json=json)
+
+
+def _view(top_up: "TopUp") -> dict[str, Any]:
+    """As the operator's API shows it."""
+    fields = asdict(top_up)
+    settings = fields.pop("settings") or dict.fromkeys(
+        ("threshold", "credits", "max_per_day", "max_per_month")
+    )
+    order = ("amount", "currency", "bought_today", "bought_this_month")
+    return {
+        "status": fields["status"],
+        "pause_reason": fields["pause_reason"],
+        **settings,
+        **{name: fields[name] for name in order},
+        "under_way": fields["is_under_way"],
+        "updated_at": fields["updated_at"],
+    }
