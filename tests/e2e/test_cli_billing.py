@@ -158,6 +158,8 @@ def test_an_order_that_makes_no_sense_sells_nothing(
         (("billing", "dismiss"), "PROBLEM_ID"),
         (("store", "overage", NOBODY), "--limit"),
         (("store", "overage", NOBODY, "--limit", -1), "--limit"),
+        (("store", "top-up", NOBODY, "--threshold", 5), "--credits"),
+        (("store", "top-up", NOBODY, "--threshold", 5, "--credits", 5, "--off"), "--off"),
     ],
 )
 def test_a_wrong_argument_is_named(
@@ -186,6 +188,7 @@ def test_a_request_id_sells_one_thing(seller: Seller) -> None:
         ("billing", "checkout", NOBODY, "--credits", 5),
         ("billing", "subscriptions", NOBODY),
         ("store", "overage", NOBODY, "--limit", 5),
+        ("store", "top-up", NOBODY),
     ],
 )
 def test_an_unknown_store_is_named(seller: Seller, arguments: Sequence[object]) -> None:

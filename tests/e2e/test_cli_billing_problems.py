@@ -6,13 +6,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import asyncpg
 import httpx
 import pytest
 
 from storecredit.billing.paddle.messages import CONTENT_TYPES
-from tests.billing.overages import store_with_overage
+from tests.billing.overages import store_with_overage, subscribe
 from tests.billing.sql_sales import NOON
 from tests.e2e.conftest import Done, Serving, Storecredit, storecredit_in, until
 from tests.e2e.paddle_process import Paddle, paddle_process
@@ -51,6 +52,21 @@ async def test_store_overage_sets_the_limit_and_history_shows_what_was_used(
     assert (off["overage_limit"], off["overage_used"]) == ("0", "1")
 
 
+async def test_store_top_up_shows_sets_and_ends_it(
+    seller: Seller, admin: asyncpg.Connection
+) -> None:
+    command = ("store", "top-up", seller.store_id)
+    on = ("--threshold", 50, "--credits", 500)
+    assert "none that runs" in seller(*command, *on).sentence()
+    await subscribe(admin, UUID(seller.store_id), "sub_1")
+    shown = seller(*command, *on, "--json").json()
+    assert set(shown) == fields("TopUpView")
+    assert (shown["status"], shown["credits"], shown["max_per_day"]) == ("on", 500, 1)
+    assert named(seller(*command))["amount"] == "9000"
+    assert "--credits" in seller(*command, "--threshold", 50, "--credits", 3).sentence(2)
+    assert named(seller(*command, "--off"))["status"] == "off"
+
+
 # What needs a look
 
 
@@ -75,7 +91,7 @@ async def test_problems_lists_overage_that_could_not_be_charged(
     await admin.execute("UPDATE subscription_charges SET last_error = 'declined', attempts = 2")
 
     row = row_of(seller("billing", "problems"), str(store_id))
-    assert " 2026-10 " in row
+    assert " overage 2026-10 " in row
     assert " 180.00 USD " in row
     assert row.rstrip().endswith("declined")
     (bill,) = seller("billing", "problems", "--json").json()["bills"]

@@ -276,6 +276,16 @@ def paddle(port: int) -> Iterator[Paddle]:
         yield running
 
 
+def switched_on(
+    read: Callable[[str], str], subscriptions: Callable[[], str], paddle: Paddle
+) -> str:
+    """A top-up, once the store has paid for the plan that the page lets it subscribe to."""
+    subscribing = re.findall(r"\btxn_\w+", read("storecredit billing checkout"))
+    paddle.tell("pay", transaction_id=subscribing[0])
+    until(lambda: "growth" in subscriptions(), "the subscription runs")
+    return read("storecredit store top-up")
+
+
 def booked_by_hand(read: Callable[..., str], paddle: Paddle) -> str:
     """What the page's command says of a purchase that was paid, and of which nothing was told."""
     checkout = "curl -s http://127.0.0.1:8080/api/v1/billing/checkout"
@@ -317,6 +327,9 @@ def test_the_paddle_page_sets_up_sells_and_shows_what_needs_a_look(
         assert (bought["data"]["credits"], bought["data"]["amount"]) == (500, 9000)
         assert "99.00 USD" in read("storecredit billing checkout")
         assert re.search(r"^overage_limit +200$", read("storecredit store overage"), re.MULTILINE)
+        subscriptions = f"{exports}storecredit billing subscriptions {store['store_id']}"
+        topped_up = switched_on(read, lambda: run(subscriptions, reader, tmp_path), paddle)
+        assert re.search(r"^status +on$[^$]*^amount +9000$", topped_up, re.MULTILINE)
         assert read("storecredit billing problems") == ""
 
         transaction_id = bought["data"]["transaction_id"]
@@ -359,6 +372,7 @@ def test_the_paddle_page_sets_up_sells_and_shows_what_needs_a_look(
                 ["storecredit", "billing"],
                 ["storecredit", "billing"],
                 ["storecredit", "billing"],
+                ["storecredit", "store"],
                 ["storecredit", "store"],
             ],
         ),

@@ -159,6 +159,13 @@ IN_OVERAGE: dict[str, Tampering] = {
 
 # What is done to a buyer who paid, got money back and was booked, and what is then named.
 IN_MONEY: dict[str, Tampering] = {
+    "a top-up that was charged and never paid": (
+        """INSERT INTO subscription_charges
+               (account_id, number, credits, amount, currency, request_id, provider, charged_at,
+                provider_transaction_id)
+           VALUES ({account_id}, 1, 10, 180, 'USD', 'top-up-1', 'paddle', now(), 'txn_unpaid')""",
+        {(K.TOP_UP_WITHOUT_PAYMENT, None, "top-up-1")},
+    ),
     "a payment for other credits": (
         "UPDATE payments SET credits = 11 WHERE {account} AND kind = 'purchase'",
         {(K.PAYMENT_NOT_BOOKED, 2, "order")},

@@ -9,6 +9,7 @@ from datetime import date, datetime
 from typing import Final, Generic, TypeVar
 from uuid import UUID
 
+from storecredit.billing.charge_attempt import ChargeKind
 from storecredit.billing.checkouts import owner_of
 from storecredit.billing.paddle import PROVIDER
 from storecredit.billing.paddle.messages import COMPLETED_EVENT
@@ -22,7 +23,7 @@ TRANSACTIONS_MAX: Final = 100
 
 _EVENTS: Final = "status = 'set_aside' OR status = 'failing'"
 _CLAWBACKS: Final = "taken < credits AND dismissed_at IS NULL"
-_BILLS: Final = "kind = 'overage' AND charged_at IS NULL AND last_error IS NOT NULL"
+_BILLS: Final = "charged_at IS NULL AND dropped_at IS NULL AND last_error IS NOT NULL"
 
 T = TypeVar("T")
 
@@ -62,10 +63,15 @@ class ShortClawback:
 
 @dataclass(frozen=True, slots=True)
 class UnpaidBill:
-    """An overage bill whose charge failed; `amount` in the currency's smallest unit."""
+    """An overage bill or a top-up whose charge failed; `amount` in the currency's smallest unit.
+
+    `period`: the bill's month; None for a top-up.
+    """
 
     store_id: UUID
-    period: date
+    kind: ChargeKind
+    period: date | None
+    request_id: str
     credits: int
     amount: int
     currency: str
@@ -165,15 +171,15 @@ class Problems:
         return _listed([_clawback(row) for row in rows])
 
     async def bills(self) -> Listed[UnpaidBill]:
-        """Overage bills that could not be charged so far."""
+        """Overage bills and top-ups that could not be charged so far."""
         rows = await self._database.fetch(
-            f"""SELECT a.owner_id AS store_id, b.period, b.credits, b.amount, b.currency,
-                   b.attempts, b.last_error
+            f"""SELECT a.owner_id AS store_id, b.kind, b.period, b.request_id, b.credits, b.amount,
+                   b.currency, b.attempts, b.last_error
                FROM subscription_charges b JOIN accounts a USING (account_id) WHERE {_BILLS}
-               ORDER BY b.period DESC, b.account_id LIMIT $1""",  # noqa: S608 - a constant
+               ORDER BY b.created_at DESC, b.account_id LIMIT $1""",  # noqa: S608 - a constant
             PROBLEMS_MAX + 1,
         )
-        return _listed([UnpaidBill(**row) for row in rows])
+        return _listed([UnpaidBill(**{**row, "kind": ChargeKind(row["kind"])}) for row in rows])
 
 
 def _listed(found: Sequence[T]) -> Listed[T]:

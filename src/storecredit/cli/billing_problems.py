@@ -21,7 +21,7 @@ EVENT_COLUMNS = (
     *("event_id", "event_type", "status", "attempts", "received_at", "transactions", "reason"),
 )
 CLAWBACK_COLUMNS = ("adjustment_id", "owner", "credits", "taken", "action", "created_at")
-BILL_COLUMNS = ("store_id", "month", "credits", "price", "attempts", "last_error")
+BILL_COLUMNS = ("store_id", "for", "credits", "price", "attempts", "last_error")
 OWNER_KINDS: Final = ("store", "user")
 
 
@@ -78,7 +78,7 @@ def _show_problems(found: "Found") -> None:
     bills = [
         {
             **asdict(bill),
-            "month": f"{bill.period:%Y-%m}",
+            "for": bill.kind.value if bill.period is None else f"overage {bill.period:%Y-%m}",
             "price": output.money(bill.amount, bill.currency),
         }
         for bill in found.bills.items
@@ -93,7 +93,7 @@ def _show_problems(found: "Found") -> None:
             ],
         ),
         ("Credits that could not be taken back:", CLAWBACK_COLUMNS, clawbacks),
-        ("Overage that could not be charged so far:", BILL_COLUMNS, bills),
+        ("Overage and top-ups that could not be charged so far:", BILL_COLUMNS, bills),
     ):
         if items:
             typer.echo(title)

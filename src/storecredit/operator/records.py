@@ -132,6 +132,20 @@ class BillRow(msgspec.Struct, frozen=True):
     charged_at: datetime | None
 
 
+class TopUpRow(msgspec.Struct, frozen=True):
+    """Credits that a store bought by itself under the request, or was to; `dropped_at`: did not."""
+
+    credits: int
+    amount: int
+    currency: str
+    attempts: int
+    transaction_id: str | None
+    last_error: str | None
+    created_at: datetime
+    charged_at: datetime | None
+    dropped_at: datetime | None
+
+
 class EventRow(msgspec.Struct, frozen=True):
     """A webhook of the payment provider, and what became of it; `about`: the ids that it names."""
 
@@ -167,6 +181,7 @@ class RequestRecord(msgspec.Struct, frozen=True, kw_only=True):
     payments: list[PaymentRow] = msgspec.field(default_factory=list)
     clawbacks: list[ClawbackRow] = msgspec.field(default_factory=list)
     overage_bills: list[BillRow] = msgspec.field(default_factory=list)
+    top_ups: list[TopUpRow] = msgspec.field(default_factory=list)
     events: list[EventRow] = msgspec.field(default_factory=list)
 
 

@@ -33,6 +33,7 @@ from storecredit.operator.records import (
     RequestsFound,
     SessionRow,
     SpendRow,
+    TopUpRow,
 )
 from storecredit.postgres.job_queue import living_jobs
 from storecredit.postgres.pool import Database
@@ -140,6 +141,15 @@ _BILLS: Final = """
     WHERE b.kind = 'overage'
     ORDER BY b.period LIMIT $3
 """
+_TOP_UPS: Final = """
+    SELECT b.account_id, b.request_id AS of_request, b.credits, b.amount, b.currency, b.attempts,
+        b.provider_transaction_id AS transaction_id, b.last_error, b.created_at, b.charged_at,
+        b.dropped_at
+    FROM unnest($1::bigint[], $2::text[]) p (account_id, request_id)
+    JOIN subscription_charges b USING (account_id, request_id)
+    WHERE b.kind = 'top_up'
+    ORDER BY b.created_at LIMIT $3
+"""
 _EVENTS: Final = """
     SELECT e.event_id, e.event_type, array_remove(
             ARRAY[e.content ->> 'id', e.content ->> 'transaction_id'], NULL) AS about,
@@ -164,6 +174,7 @@ _ROWS: Final[tuple[tuple[str, type[msgspec.Struct], str], ...]] = (
     ("payments", PaymentRow, _PAYMENTS),
     ("clawbacks", ClawbackRow, _CLAWBACKS),
     ("overage_bills", BillRow, _BILLS),
+    ("top_ups", TopUpRow, _TOP_UPS),
 )
 
 
@@ -276,6 +287,7 @@ class _Reading:
         ids = [row.transaction_id for row in record.checkouts]
         ids += [row.transaction_id for row in record.payments]
         ids += [row.transaction_id for row in record.overage_bills]
+        ids += [row.transaction_id for row in record.top_ups]
         ids += [row.adjustment_id for row in record.clawbacks]
         if IdentifierKind.SUBSCRIPTION in record.found_as:
             ids.append(self._identifier)

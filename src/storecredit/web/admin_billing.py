@@ -10,6 +10,7 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody
 
 from storecredit.billing.bookings import BOOKED_BY_HAND, Booked, NotBooked
+from storecredit.billing.charge_attempt import ChargeKind
 from storecredit.billing.problems import EventProblem, ShortClawback, UnpaidBill
 from storecredit.ledger.credits import AMOUNT_MAX
 from storecredit.ledger.owners import Owner, OwnerKind
@@ -56,10 +57,15 @@ class ShortClawbackView(msgspec.Struct, frozen=True):
 
 
 class UnpaidBillView(msgspec.Struct, frozen=True):
-    """A store's overage of a month that could not be charged so far, and why."""
+    """What a store could not be charged so far, and why: overage of a month, or a top-up.
+
+    `period`: the month's first day; null for a top-up.
+    """
 
     store_id: UUID
-    period: date
+    kind: ChargeKind
+    period: date | None
+    request_id: str
     credits: int
     amount: int
     currency: str
@@ -123,7 +129,7 @@ class BookingView(msgspec.Struct, frozen=True):
     responses=operator_errors(),
 )
 async def list_problems(parts: NamedDependency[Parts]) -> Envelope[ProblemsView]:
-    """Events that fail or fit nothing, credits that could not be taken back, uncharged overage."""
+    """Events that fail or fit nothing, credits that could not be taken, charges not made."""
     found = await parts.problems.find()
     kinds = (found.events, found.clawbacks, found.bills)
     return Envelope(

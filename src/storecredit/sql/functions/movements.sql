@@ -62,13 +62,11 @@ BEGIN
         FROM generate_subscripts(p_types, 1) AS n
         WHERE p_types[n] IS NOT NULL;
     END IF;
-    -- One question for all who look at movements: mostly nobody does.
     IF EXISTS (SELECT FROM webhook_endpoints e
                WHERE e.account_id = ANY (p_account_ids || 0::bigint) AND e.status = 'enabled'
                  AND e.hears_movements)
-        OR EXISTS (SELECT FROM top_ups t
-                   WHERE t.account_id = ANY (p_account_ids) AND t.status = 'on'
-                     AND t.due_at IS NULL) THEN
+        OR EXISTS (SELECT FROM top_ups t WHERE t.account_id = ANY (p_account_ids)
+                   AND t.status = 'on' AND t.due_at IS NULL) THEN
         PERFORM request_top_ups(p_account_ids);
         PERFORM tell_movements(p_account_ids, p_seqs) WHERE is_heard(p_account_ids);
     END IF;
