@@ -3,15 +3,17 @@
 import re
 from collections.abc import Mapping
 from typing import Any
+from uuid import UUID
 
 import httpx
 import msgspec
 
 from storecredit.web.app import openapi_document
+from tests.billing.overages import subscribe
 from tests.billing.seller import Seller, completed
 from tests.web.doors import Operator, StoreClient
 
-BODIES = 26
+BODIES = 28
 WITHOUT = {"/api/admin/credits/transfer"}
 """It names two owners, who are others on every machine."""
 MADE_BY_PARENT = {"{hold_id}": "hold_id", "{spend_request_id}": "request_id"}

@@ -153,8 +153,12 @@ async def test_killed_between_the_charge_and_its_answer(billing: Billing) -> Non
 
 
 async def test_killed_between_the_answer_and_the_record(billing: Billing) -> None:
-    billing.paddle.at_listing = hold = Hold()
+    billing.paddle.after_charge = charged = Hold()
     killed = await billing.work()
+    await billing.held(charged)
+    # Before it had been sent, it was looked for, too.
+    billing.paddle.at_listing = hold = Hold()
+    charged.may_go_on.set()
     await billing.held(hold)
     killed.kill()
     await billing.assert_charged_once(await billing.work())

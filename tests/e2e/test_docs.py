@@ -276,14 +276,20 @@ def paddle(port: int) -> Iterator[Paddle]:
         yield running
 
 
-def switched_on(
+SUBSCRIPTIONS = "storecredit billing subscriptions $STORE_ID"
+
+
+def assert_goes_beyond_and_tops_up(
     read: Callable[[str], str], subscriptions: Callable[[], str], paddle: Paddle
-) -> str:
-    """A top-up, once the store has paid for the plan that the page lets it subscribe to."""
+) -> None:
+    """Overage, and a top-up once the store has paid for the plan that the page names."""
+    assert re.search(r"^overage_limit +200$", read("storecredit store overage"), re.MULTILINE)
     subscribing = re.findall(r"\btxn_\w+", read("storecredit billing checkout"))
     paddle.tell("pay", transaction_id=subscribing[0])
     until(lambda: "growth" in subscriptions(), "the subscription runs")
-    return read("storecredit store top-up")
+    topped_up = read("storecredit store top-up")
+    assert re.search(r"^status +on$", topped_up, re.MULTILINE)
+    assert re.search(r"^amount +9000$", topped_up, re.MULTILINE)
 
 
 def booked_by_hand(read: Callable[..., str], paddle: Paddle) -> str:
@@ -326,10 +332,11 @@ def test_the_paddle_page_sets_up_sells_and_shows_what_needs_a_look(
         assert bought["data"]["request_id"] == "purchase-17"
         assert (bought["data"]["credits"], bought["data"]["amount"]) == (500, 9000)
         assert "99.00 USD" in read("storecredit billing checkout")
-        assert re.search(r"^overage_limit +200$", read("storecredit store overage"), re.MULTILINE)
-        subscriptions = f"{exports}storecredit billing subscriptions {store['store_id']}"
-        topped_up = switched_on(read, lambda: run(subscriptions, reader, tmp_path), paddle)
-        assert re.search(r"^status +on$[^$]*^amount +9000$", topped_up, re.MULTILINE)
+        assert_goes_beyond_and_tops_up(
+            read,
+            lambda: run(f"{given}{exports}{SUBSCRIPTIONS}", reader, tmp_path),
+            paddle,
+        )
         assert read("storecredit billing problems") == ""
 
         transaction_id = bought["data"]["transaction_id"]
