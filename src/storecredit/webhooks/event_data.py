@@ -155,7 +155,7 @@ class TopUpFailedData(OfStore, frozen=True, kw_only=True):
     """The store buys no credits by itself any more: its auto top-up is paused.
 
     It goes on when somebody switches it on again; after a decline also when the means of payment of
-    the subscription was replaced. (One that went well is told as `credits.added`.)
+    the subscription was replaced. One that went well is told as `credits.added`.
     """
 
     reason: Annotated[
