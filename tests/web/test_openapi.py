@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Iterator
+from inspect import getdoc
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,11 @@ import httpx
 import msgspec
 import pytest
 
+from storecredit.operator.figures import Money
 from storecredit.web.envelope import STATUS, ErrorCode, ErrorEnvelope
 from storecredit.web.openapi import MEANING
 from storecredit.web.public import DOCS_PARTS
+from storecredit.web.transactions import Transaction
 from tests.web.checklist import UNKNOWN
 from tests.web.conftest import WorkerStarter
 from tests.web.doors import Operator, StoreClient, data_of
@@ -246,6 +249,9 @@ async def test_everything_is_described_and_shortly_named(document: dict[str, Any
         assert schema.get("description") or name.endswith("Envelope"), name
         assert None not in schema.get("enum", ())
     assert '"null", "string"' not in json.dumps(document), "an enum that lists null"
+    # Paddle's messages bear some names, too.
+    for ours in (Transaction, Money):
+        assert document["components"]["schemas"][ours.__name__]["description"] == getdoc(ours)
 
 
 async def test_what_stores_read_is_described_field_by_field(document: dict[str, Any]) -> None:

@@ -18,6 +18,7 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.openapi.config import OpenAPIConfig
 from litestar.openapi.spec import Components, SecurityScheme, Tag
 
+from storecredit.billing import paddle
 from storecredit.generation.endings import WAIT_MAX_SECONDS
 from storecredit.ledger.outcomes import StoreMovementType
 from storecredit.web import procedure_views
@@ -261,17 +262,22 @@ def _describe(schemas: dict[str, dict[str, Any]]) -> None:
     while pending:
         subclasses: list[type] = pending.pop().__subclasses__()
         pending += subclasses
-        said |= {
-            each.__name__: inspect.cleandoc(each.__doc__ or "")
-            for each in subclasses
-            if each.__module__.startswith("storecredit.")
-            # Some bear the names of others here; they are published elsewhere (trpc_types.py).
-            and each.__module__ != procedure_views.__name__
-        }
+        for each in subclasses:
+            name = each.__name__
+            if name in schemas and _is_published_here(each):
+                assert name not in said, f"two schemas are called {name}"
+                said[name] = inspect.cleandoc(each.__doc__ or "")
     for name, schema in schemas.items():
         words = inspect.cleandoc(schema.get("description", "")) or said.get(name)
         if words:
             schema["description"] = words
+
+
+def _is_published_here(struct: type) -> bool:
+    """Whether it is one of ours; some bear the names of others, and are published elsewhere."""
+    module = struct.__module__
+    is_elsewhere = module == procedure_views.__name__ or module.startswith(f"{paddle.__name__}.")
+    return module.startswith("storecredit.") and not is_elsewhere
 
 
 def _show_errors(operation: dict[str, Any], schemas: dict[str, dict[str, Any]]) -> None:
