@@ -1,0 +1,156 @@
+"""The client for `async` code, on asyncio or Trio: as `Client`, and what waits is awaited."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import wraps
+from typing import Concatenate, ParamSpec, Self, TypeVar
+
+import httpx2
+from anyio import sleep
+
+from storecredit_client import calls
+from storecredit_client.calls import Call, Page
+from storecredit_client.client import DEFAULT_POLICY, WAIT_SECONDS
+from storecredit_client.connection import REQUEST_LOST, connection_options
+from storecredit_client.exchange import (
+    Answer,
+    Conversation,
+    Lost,
+    Pause,
+    Reading,
+    Reply,
+    Request,
+    exchange,
+)
+from storecredit_client.models import Generation
+from storecredit_client.retrying import RetryPolicy
+from storecredit_client.waiting import until_ended
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def _sending(
+    make: Callable[P, Call[T]],
+) -> "Callable[Concatenate[AsyncClient, P], Awaitable[T]]":
+    """A method that makes a call, sends it, and gives what its answer holds."""
+
+    @wraps(make)
+    async def method(self: "AsyncClient", /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return (await self.send(make(*args, **kwargs))).data
+
+    return method
+
+
+def _listing(
+    make: Callable[P, Call[Page[T]]],
+) -> "Callable[Concatenate[AsyncClient, P], AsyncIterator[T]]":
+    """A method that gives the items of all pages, each page when it is come to."""
+
+    @wraps(make)
+    def method(self: "AsyncClient", /, *args: P.args, **kwargs: P.kwargs) -> AsyncIterator[T]:
+        return self.items(make(*args, **kwargs))
+
+    return method
+
+
+class AsyncClient:
+    """Calls the service at `base_url` with a store's API key. Tasks of one loop may share it.
+
+    Every method raises what `errors.py` shows. Close it, or use it as a context.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        api_key: str,
+        *,
+        policy: RetryPolicy = DEFAULT_POLICY,
+        transport: httpx2.AsyncBaseTransport | None = None,
+    ) -> None:
+        self._policy = policy
+        options = connection_options(base_url, api_key)
+        self._http = httpx2.AsyncClient(**options, transport=transport)
+
+    create_generation = _sending(calls.create_generation)
+    get_generation = _sending(calls.get_generation)
+    list_generations = _listing(calls.list_generations)
+    get_balance = _sending(calls.get_balance)
+    list_transactions = _listing(calls.list_transactions)
+    list_grants = _listing(calls.list_grants)
+    list_holds = _listing(calls.list_holds)
+    create_hold = _sending(calls.create_hold)
+    get_hold = _sending(calls.get_hold)
+    capture_hold = _sending(calls.capture_hold)
+    release_hold = _sending(calls.release_hold)
+    extend_hold = _sending(calls.extend_hold)
+    spend_credits = _sending(calls.spend_credits)
+    spend_credits_in_batch = _sending(calls.spend_credits_in_batch)
+    get_spend = _sending(calls.get_spend)
+    refund_spend = _sending(calls.refund_spend)
+    create_checkout = _sending(calls.create_checkout)
+    list_plans = _sending(calls.list_plans)
+    list_subscriptions = _sending(calls.list_subscriptions)
+    get_health = _sending(calls.get_health)
+
+    async def wait_for_generation(
+        self, session_id: str, *, timeout_seconds: float = WAIT_SECONDS
+    ) -> Generation:
+        """The generation once it has ended, completed or failed. Raises GenerationNotEnded."""
+        return await self._converse(until_ended(session_id, timeout_seconds, self._policy))
+
+    async def send(self, call: Call[T]) -> Answer[T]:
+        """The whole answer to a call that was made with `calls`."""
+        return await self._converse(exchange(call, self._policy))
+
+    async def items(self, call: Call[Page[T]]) -> AsyncIterator[T]:
+        """The items from the page of this call on."""
+        asked: Call[Page[T]] | None = call
+        while asked is not None:
+            page = (await self.send(asked)).data
+            for item in page.items:
+                yield item
+            asked = calls.following(asked, page)
+
+    async def aclose(self) -> None:
+        """Close its connections."""
+        await self._http.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_error: object) -> None:
+        await self.aclose()
+
+    async def _converse(self, conversation: Conversation[T]) -> T:
+        """Do what a conversation asks for, until it comes to its result."""
+        outcome: Reply | Lost | None = None
+        while True:
+            try:
+                step = conversation.send(outcome)
+            except StopIteration as end:
+                result: T = end.value
+                return result
+            match step:
+                case Pause(seconds):
+                    await sleep(seconds)
+                    outcome = None
+                case Request():
+                    outcome = await self._attempt(step)
+
+    async def _attempt(self, request: Request) -> Reply | Lost:
+        try:
+            async with self._http.stream(
+                request.method,
+                request.path,
+                params=request.query,
+                headers=request.headers,
+                content=request.body,
+                timeout=request.seconds,
+            ) as response:
+                reading = Reading.of(response.status_code, response.headers, request)
+                async for piece in response.aiter_bytes():
+                    if (lost := reading.take(piece)) is not None:
+                        return lost
+                return reading.reply()
+        except REQUEST_LOST as cause:
+            return Lost(str(cause) or type(cause).__name__, cause)
