@@ -24,14 +24,15 @@ from storecredit.web.app import create_app
 from storecredit.web.server import http_server
 from storecredit.web.superjson import serialize
 
-DIRECTORY: Final = Path(__file__).resolve().parents[1] / "trpc"
+ROOT: Final = Path(__file__).resolve().parents[2]
+DIRECTORY: Final = ROOT / "tests" / "trpc"
 OLDEST: Final = 20
 INSTALL_SECONDS_MAX: Final = 100
 ANSWER_SECONDS_MAX: Final = 60.0
 
 
 def node(directory: Path = DIRECTORY) -> str:
-    """The Node.js to run, with what a directory of tests asks for installed in it."""
+    """The Node.js to run, with what the package in a directory asks for installed there."""
     found = shutil.which("node")
     version = _run([found, "--version"]).stdout.strip() if found else "none"
     if not found or int(version.removeprefix("v").partition(".")[0]) < OLDEST:
@@ -53,10 +54,10 @@ def _install(directory: Path) -> None:
         try:
             installed = _run(npm, directory)
         except (OSError, subprocess.TimeoutExpired) as error:
-            _cannot(f"npm cannot install what tests/{directory.name} asks for: {error}")
+            _cannot(f"npm cannot install what {directory.relative_to(ROOT)} asks for: {error}")
         if installed.returncode:
             _cannot(
-                f"npm cannot install what tests/{directory.name} asks for: "
+                f"npm cannot install what {directory.relative_to(ROOT)} asks for: "
                 f"{installed.stderr.strip()}"
             )
         stamp.write_text(wanted)

@@ -1,0 +1,336 @@
+/** The client: a method for each operation of a store's key, and what is more than one request. */
+
+import createClient, { type Client as OpenApiClient } from "openapi-fetch";
+import { refusing } from "./answers.js";
+import { ApiError, GenerationNotEnded, StorecreditError } from "./errors.js";
+import { keyFor, retrying, structured, type Fetch } from "./fetching.js";
+import type * as api from "./openapi.js";
+import { DEFAULT_POLICY, pause, retryAfterSeconds, type RetryPolicy } from "./retrying.js";
+
+const PAGE_MAX = 100;
+/** How long the service is asked to hold an answer back until there is something to tell. */
+const WAIT_MAX_SECONDS = 30;
+const PAUSE_MIN_SECONDS = 0.25;
+const PAUSE_MAX_SECONDS = 10;
+const PAUSE_GROWTH = 1.5;
+
+export interface ClientOptions {
+  /** Where the service is, as `https://credits.example`. */
+  readonly baseUrl: string;
+  /** A store's key, `sc_live_…`. */
+  readonly apiKey: string;
+  /** What of the usual policy is to be otherwise. */
+  readonly policy?: Partial<RetryPolicy>;
+  /** What to send with in the place of the platform's own `fetch`. */
+  readonly fetch?: Fetch;
+}
+
+/** What every method takes: an end to it. */
+export interface ReadOptions {
+  readonly signal?: AbortSignal;
+}
+
+/**
+ * What a method that changes something takes, too: the name under which it is done once. It is made
+ * if it is not given, and is the same in all attempts of one call.
+ */
+export interface ChangeOptions extends ReadOptions {
+  readonly idempotencyKey?: string;
+}
+
+export interface WaitOptions extends ReadOptions {
+  /** How long to wait in all; 300 unless given. */
+  readonly timeoutSeconds?: number;
+}
+
+type Query<Operation extends keyof api.operations> = NonNullable<
+  api.operations[Operation]["parameters"]["query"]
+>;
+type Json = "application/json";
+type Page<Item> = { readonly items: readonly Item[]; readonly next_cursor: string | null };
+type Got<Data> = { readonly data?: { readonly data: Data }; readonly response: Response };
+
+/** Calls the service with a store's API key. Every method rejects with what `errors.ts` shows. */
+export class Client {
+  /**
+   * Each path of the API, typed (https://openapi-ts.dev/openapi-fetch), for who wants the headers of
+   * an answer. It sends again, waits and rejects as the methods do; the key is yours to give.
+   */
+  readonly paths: OpenApiClient<api.paths, Json>;
+
+  constructor(options: ClientOptions) {
+    const policy = { ...DEFAULT_POLICY, ...options.policy };
+    this.paths = createClient<api.paths, Json>({
+      baseUrl: checkedUrl(options.baseUrl),
+      headers: {
+        Accept: "application/json",
+        Authorization: `Bearer ${checkedKey(options.apiKey)}`,
+      },
+      // A key is for the service that it was given for, and a POST would become a GET.
+      redirect: "manual",
+      fetch: refusing(retrying(policy, options.fetch ?? ((request) => fetch(request)))),
+    });
+  }
+
+  /** Take what a generation costs, and queue it. */
+  createGeneration(body: api.CreateBody, options?: ChangeOptions): Promise<api.GenerationCreated> {
+    return data(this.paths.POST("/api/v1/generation/create", { body, ...change(options) }));
+  }
+
+  /** A generation as it is now. */
+  getGeneration(sessionId: string, options?: ReadOptions): Promise<api.Generation> {
+    const params = { path: { session_id: part(sessionId) } };
+    return data(this.paths.GET("/api/v1/generation/{session_id}", { params, ...read(options) }));
+  }
+
+  /** Generations, newest first, of all pages. */
+  listGenerations(query: Query<"listGenerations"> = {}, options?: ReadOptions) {
+    return items<api.Generation>((page) => {
+      const params = { query: { limit: PAGE_MAX, ...query, ...page } };
+      return this.paths.GET("/api/v1/generations", { params, ...read(options) });
+    });
+  }
+
+  /** What the store has, bought and spent. */
+  getBalance(options?: ReadOptions): Promise<api.BalanceView> {
+    return data(this.paths.GET("/api/v1/credits/balance", read(options)));
+  }
+
+  /** The ledger, newest first, of all pages. */
+  listTransactions(query: Query<"listTransactions"> = {}, options?: ReadOptions) {
+    return items<api.Transaction>((page) => {
+      const params = { query: { limit: PAGE_MAX, ...query, ...page } };
+      return this.paths.GET("/api/v1/credits/transactions", { params, ...read(options) });
+    });
+  }
+
+  /** Additions with credits left, in the order in which they are spent. */
+  listGrants(query: Query<"listGrants"> = {}, options?: ReadOptions) {
+    return items<api.GrantView>((page) => {
+      const params = { query: { limit: PAGE_MAX, ...query, ...page } };
+      return this.paths.GET("/api/v1/credits/grants", { params, ...read(options) });
+    });
+  }
+
+  /** Holds, newest first, of all pages. */
+  listHolds(query: Query<"listHolds"> = {}, options?: ReadOptions) {
+    return items<api.HoldView>((page) => {
+      const params = { query: { limit: PAGE_MAX, ...query, ...page } };
+      return this.paths.GET("/api/v1/credits/holds", { params, ...read(options) });
+    });
+  }
+
+  /** Set credits aside until they are captured, released, or their time is over. */
+  createHold(body: api.HoldBody, options?: ChangeOptions): Promise<api.HoldMade> {
+    return data(this.paths.POST("/api/v1/credits/holds", { body, ...change(options) }));
+  }
+
+  /** A hold, and how it ended. */
+  getHold(holdId: string, options?: ReadOptions): Promise<api.HoldView> {
+    const params = { path: { hold_id: part(holdId) } };
+    return data(this.paths.GET("/api/v1/credits/holds/{hold_id}", { params, ...read(options) }));
+  }
+
+  /** Spend `amount` of what is held, or all of it; the rest goes back. */
+  captureHold(
+    holdId: string,
+    body: api.CaptureBody = {},
+    options?: ChangeOptions,
+  ): Promise<api.HoldOver> {
+    const asked = change(options, { hold_id: part(holdId) });
+    return data(this.paths.POST("/api/v1/credits/holds/{hold_id}/capture", { body, ...asked }));
+  }
+
+  /** Give back all that is held. */
+  releaseHold(holdId: string, options?: ChangeOptions): Promise<api.HoldOver> {
+    const asked = change(options, { hold_id: part(holdId) });
+    return data(this.paths.POST("/api/v1/credits/holds/{hold_id}/release", asked));
+  }
+
+  /** Have a hold last longer, from now on; it is never shortened. */
+  extendHold(
+    holdId: string,
+    body: api.ExtendBody,
+    options?: ChangeOptions,
+  ): Promise<api.HoldExtended> {
+    const asked = change(options, { hold_id: part(holdId) });
+    return data(this.paths.POST("/api/v1/credits/holds/{hold_id}/extend", { body, ...asked }));
+  }
+
+  /** Take credits. The key is the spend's name, too: `getSpend` and `refundSpend` take it. */
+  spendCredits(body: api.SpendBody, options?: ChangeOptions): Promise<api.SpendMade> {
+    return data(this.paths.POST("/api/v1/credits/spend", { body, ...change(options) }));
+  }
+
+  /**
+   * Take credits up to a thousand times at once, each spend under its own `request_id`.
+   *
+   * Some may be refused while the others are done: look at each `outcome`. `replayed` may be the
+   * doing of this very call, by an attempt whose answer was lost.
+   */
+  spendCreditsInBatch(body: api.SpendBatch, options?: ChangeOptions): Promise<api.SpendAnswers> {
+    return data(this.paths.POST("/api/v1/credits/spend/batch", { body, ...change(options) }));
+  }
+
+  /** A spend, and what was given back of it. */
+  getSpend(spendRequestId: string, options?: ReadOptions): Promise<api.SpendView> {
+    const params = { path: { spend_request_id: part(spendRequestId) } };
+    return data(
+      this.paths.GET("/api/v1/credits/spend/{spend_request_id}", { params, ...read(options) }),
+    );
+  }
+
+  /** Give back `amount` of a spend, or all that is left. */
+  refundSpend(
+    spendRequestId: string,
+    body: api.RefundBody = {},
+    options?: ChangeOptions,
+  ): Promise<api.RefundMade> {
+    const asked = change(options, { spend_request_id: part(spendRequestId) });
+    return data(
+      this.paths.POST("/api/v1/credits/spend/{spend_request_id}/refund", { body, ...asked }),
+    );
+  }
+
+  /** An address at which to pay for a plan, or for a number of credits. */
+  createCheckout(body: api.CheckoutBody, options?: ChangeOptions): Promise<api.CheckoutView> {
+    return data(this.paths.POST("/api/v1/billing/checkout", { body, ...change(options) }));
+  }
+
+  /** What is on sale, and what a generation costs. */
+  listPlans(options?: ReadOptions): Promise<api.CatalogueView> {
+    return data(this.paths.GET("/api/v1/billing/plans", read(options)));
+  }
+
+  /** The store's subscriptions, newest first, ended ones included. */
+  listSubscriptions(options?: ReadOptions): Promise<api.SubscriptionList> {
+    return data(this.paths.GET("/api/v1/billing/subscriptions", read(options)));
+  }
+
+  /** Whether the key works. */
+  getHealth(options?: ReadOptions): Promise<api.Health> {
+    return data(this.paths.GET("/api/v1/health", read(options)));
+  }
+
+  /**
+   * The generation once it has ended, completed or failed.
+   *
+   * A service that waits is asked again at once. One that answers at once, or does not know how to
+   * wait, is asked when its answer says, else ever more seldom. Rejects with GenerationNotEnded.
+   */
+  async waitForGeneration(sessionId: string, options: WaitOptions = {}): Promise<api.Generation> {
+    const endsAt = performance.now() + (options.timeoutSeconds ?? 300) * 1000;
+    let canWait = true;
+    for (let look = 0; ; look++) {
+      const begunAt = performance.now();
+      const left = endsAt - begunAt;
+      const wait = canWait ? Math.min(Math.max(Math.floor(left / 1000), 0), WAIT_MAX_SECONDS) : 0;
+      const looked = await this.#look(sessionId, wait, options);
+      if (looked === undefined) {
+        canWait = false;
+        continue;
+      }
+      const { generation, response } = looked;
+      if (generation.completed_at !== null) {
+        return generation;
+      }
+      if (left <= 0) {
+        throw new GenerationNotEnded(generation);
+      }
+      const apart = retryAfterSeconds(response.headers) ?? apartSeconds(look);
+      const seconds = (Math.min(begunAt + apart * 1000, endsAt) - performance.now()) / 1000;
+      if (seconds > 0) {
+        await pause(seconds, options.signal);
+      }
+    }
+  }
+
+  /** One look; undefined: this service does not know how to wait. */
+  async #look(sessionId: string, wait: number, options: ReadOptions) {
+    const params = { path: { session_id: part(sessionId) } };
+    try {
+      const got = await this.paths.GET("/api/v1/generation/{session_id}", {
+        params,
+        querySerializer: () => (wait > 0 ? `wait=${wait}` : ""),
+        ...read(options),
+      });
+      return { generation: await data(Promise.resolve(got)), response: got.response };
+    } catch (error) {
+      if (wait > 0 && error instanceof ApiError && error.names("wait")) {
+        return undefined;
+      }
+      throw error;
+    }
+  }
+}
+
+/** The items of all pages, each page when it is come to; `ask` is given the cursor of a page. */
+async function* items<Item>(
+  ask: (page: { cursor?: string }) => Promise<Got<Page<Item>>>,
+): AsyncGenerator<Item, void, undefined> {
+  let asked: { cursor?: string } = {};
+  for (;;) {
+    const page = await data(ask(asked));
+    yield* page.items;
+    if (page.next_cursor === null) {
+      return;
+    }
+    if (page.next_cursor === asked.cursor) {
+      throw new StorecreditError("The list does not go on: its next page is the one that was read.");
+    }
+    asked = { cursor: page.next_cursor };
+  }
+}
+
+async function data<Data>(got: Promise<Got<Data>>): Promise<Data> {
+  const { data: envelope } = await got;
+  if (envelope === undefined) {
+    throw new TypeError("An answer of success has data: `refusing` sees to it.");
+  }
+  return envelope.data;
+}
+
+function read(options: ReadOptions = {}) {
+  return options.signal === undefined ? {} : { signal: options.signal };
+}
+
+function change(options?: ChangeOptions): {
+  params: { header: { "Idempotency-Key": string } };
+  signal?: AbortSignal;
+};
+function change<Path>(
+  options: ChangeOptions | undefined,
+  path: Path,
+): { params: { header: { "Idempotency-Key": string }; path: Path }; signal?: AbortSignal };
+function change<Path>(options: ChangeOptions = {}, path?: Path) {
+  const header = { "Idempotency-Key": structured(keyFor(options.idempotencyKey)) };
+  return { params: { header, ...(path === undefined ? {} : { path }) }, ...read(options) };
+}
+
+/** How long from one look to the next. */
+function apartSeconds(look: number): number {
+  return Math.min(PAUSE_MIN_SECONDS * PAUSE_GROWTH ** look, PAUSE_MAX_SECONDS);
+}
+
+/** One part of a path; one of dots alone leads elsewhere, however it is encoded (URL standard, 4.4). */
+function part(name: string): string {
+  if (/^\.{0,2}$/.test(name)) {
+    throw new RangeError(`${JSON.stringify(name)} is no id that an address can hold.`);
+  }
+  return name;
+}
+
+function checkedUrl(baseUrl: string): string {
+  const url = new URL(baseUrl);
+  if (!/^https?:$/.test(url.protocol) || url.search || url.hash) {
+    throw new RangeError(`The service's address is like https://credits.example, not ${baseUrl}`);
+  }
+  return baseUrl;
+}
+
+function checkedKey(apiKey: string): string {
+  if (!/^[!-~]+$/.test(apiKey)) {
+    throw new RangeError("This is no API key: it is empty, or holds a space or a line break.");
+  }
+  return apiKey;
+}
