@@ -17,10 +17,12 @@ MADE := .venv/.made
 RUNTIME := .venv/.runtime-installed
 DEV := .venv/.dev-installed
 
+TYPE_GENERATOR := tests/openapi/node_modules/.package-lock.json
+
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-builtin-rules
 .SUFFIXES:
-.PHONY: help run shop test torture bench bench-quick check format docs lock
+.PHONY: help run shop test torture bench bench-quick check format docs clients lock
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -56,6 +58,9 @@ format: $(DEV) ## Format the code and mend what the linter can mend
 docs: $(DEV) ## Write the pages of docs/ that are made from the code
 	$(BIN)/python -m docs.write
 
+clients: $(DEV) $(TYPE_GENERATOR) ## Write what of clients/ is made from docs/openapi.json; needs Node.js
+	$(BIN)/python -m clients.generate
+
 # One lock for every platform and Python version. The development lock is constrained by the other,
 # so that tests run against what is shipped. No option here writes an index address into a lock.
 UV_COMPILE := $(BIN)/uv --no-config pip compile --quiet --upgrade --universal \
@@ -85,3 +90,7 @@ $(DEV): $(RUNTIME) requirements-dev.lock
 	@echo 'Installing the development tools (once)'
 	@$(PIP) install --require-hashes -r requirements-dev.lock
 	@touch $@
+
+# npm writes this file last.
+$(TYPE_GENERATOR): tests/openapi/package-lock.json
+	npm ci --prefix tests/openapi --ignore-scripts --no-audit --no-fund --loglevel=error

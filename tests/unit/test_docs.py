@@ -18,8 +18,8 @@ from tests.web.scrapes import DATABASE_GAUGES
 ROOT = DOCS.parent
 PAGES = sorted(
     str(page.relative_to(ROOT))
-    for folder in (ROOT, DOCS, ROOT / "tests", ROOT / "benchmarks")
-    for page in folder.glob("*.md")
+    for pages in ("*.md", "docs/*.md", "tests/*.md", "benchmarks/*.md", "clients/*/*.md")
+    for page in ROOT.glob(pages)
 )
 
 
