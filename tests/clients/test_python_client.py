@@ -55,10 +55,8 @@ class Caller:
 
 
 @pytest_asyncio.fixture(loop_scope="module", params=[Client, AsyncClient])
-async def caller(
-    request: pytest.FixtureRequest, served: ServedStore, monkeypatch: pytest.MonkeyPatch
-) -> AsyncIterator[Caller]:
-    """A client of the store, through the relay; pauses are cut short."""
+async def caller(request: pytest.FixtureRequest, served: ServedStore) -> AsyncIterator[Caller]:
+    """A client of the store, through the relay."""
     kind: type[Client | AsyncClient] = request.param
     client = kind(served.relay.url, served.key, policy=QUICK)
     yield Caller(client)
@@ -206,7 +204,7 @@ async def test_the_examples_of_the_readme_run_as_they_stand(served: ServedStore)
     def read_and_run() -> str:
         said = io.StringIO()
         with contextlib.redirect_stdout(said):
-            for block in README.blocks("python")[:3]:
+            for block in README.blocks("python")[:4]:
                 text = block.replace("http://127.0.0.1:8080", served.url)
                 text = text.replace("sc_live_…", served.key)
                 text = text.replace("https://images.example/hat.png", IMAGE)
@@ -217,4 +215,4 @@ async def test_the_examples_of_the_readme_run_as_they_stand(served: ServedStore)
     assert lines[:2] == ["5 taken, 95 left", "completed, 0 given back"]
     assert lines[2:5] == ["deduction 1 94", "deduction 5 95", "grant 100 100"]
     assert lines[5] == "1000000 are needed, 94 are there"
-    assert lines[6:] == ["12 spent, 18 back", "promo 82 None"]
+    assert lines[6:] == ["12 spent, 18 back", "promo 82 None", "True True"]

@@ -215,8 +215,9 @@ export class Client {
   /**
    * The generation once it has ended, completed or failed.
    *
-   * A service that waits is asked again at once. One that answers at once, or does not know how to
-   * wait, is asked when its answer says, else ever more seldom. Rejects with GenerationNotEnded.
+   * A service that waits is asked again at once. One that answers at once (where too many wait, or
+   * an older one that does not know how) is asked when its answer says, else ever more seldom.
+   * Rejects with GenerationNotEnded.
    */
   async waitForGeneration(sessionId: string, options: WaitOptions = {}): Promise<api.Generation> {
     const endsAt = performance.now() + (options.timeoutSeconds ?? 300) * 1000;

@@ -22,9 +22,9 @@ def until_ended(
 ) -> Conversation[Generation]:
     """The generation once it has ended, completed or failed.
 
-    A service that waits is asked again at once. One that answers at once, or does not know how to
-    wait, is asked when its answer says, else ever more seldom. Raises GenerationNotEnded, and what
-    `exchange` raises.
+    A service that waits is asked again at once. One that answers at once (where too many wait, or
+    an older one that does not know how) is asked when its answer says, else ever more seldom.
+    Raises GenerationNotEnded, and what `exchange` raises.
     """
     ends_at = monotonic() + timeout_seconds
     can_wait = True
