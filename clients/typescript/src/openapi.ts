@@ -17,6 +17,9 @@ export interface paths {
         /**
          * Create a generation
          * @description Takes what it costs and queues the generation. The request id makes a retry safe.
+         *
+         *     With `Prefer: wait=30` it answers when the generation has ended, or after so many seconds, and
+         *     `generation` is what it is by then.
          */
         post: operations["createGeneration"];
         delete?: never;
@@ -36,7 +39,7 @@ export interface paths {
          * Read a generation
          * @description Its status, and once completed a link to the result image that expires.
          *
-         *     Until it has ended, Retry-After says when to look again.
+         *     Until it has ended, Retry-After says when to look again; with `wait` it is not answered before.
          */
         get: operations["getGeneration"];
         put?: never;
@@ -390,6 +393,222 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/webhooks": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List webhook endpoints
+         * @description All of them, newest first, those that are disabled included.
+         */
+        get: operations["listWebhooks"];
+        put?: never;
+        /**
+         * Register a webhook endpoint
+         * @description What happens from now on is posted to the URL; the secret is shown this once.
+         */
+        post: operations["createWebhook"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/webhooks/{endpoint_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read a webhook endpoint
+         * @description One endpoint. Its secret is not shown again.
+         */
+        get: operations["getWebhook"];
+        put?: never;
+        post?: never;
+        /**
+         * Delete a webhook endpoint
+         * @description Nothing more is sent to it, not even what waits for it, and its deliveries are gone.
+         */
+        delete: operations["deleteWebhook"];
+        options?: never;
+        head?: never;
+        /**
+         * Change a webhook endpoint
+         * @description Changes what is given. What waits for the endpoint goes to its new URL.
+         */
+        patch: operations["updateWebhook"];
+        trace?: never;
+    };
+    "/api/v1/webhooks/{endpoint_id}/rotate": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Replace the secret of a webhook endpoint
+         * @description A new secret, shown this once. Those before it sign along until the overlap is over.
+         */
+        post: operations["rotateWebhookSecret"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/webhooks/{endpoint_id}/enable": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Enable a webhook endpoint
+         * @description Sends to it again what happens from now on. What was given up meanwhile can be resent.
+         */
+        post: operations["enableWebhook"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/webhooks/{endpoint_id}/disable": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Disable a webhook endpoint
+         * @description Stops sending to it, and gives up what waits for it.
+         *
+         *     What happens while it is disabled it is never told.
+         */
+        post: operations["disableWebhook"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/webhooks/{endpoint_id}/test": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Test a webhook endpoint
+         * @description Tells it, and no other, of a `webhook.test` event, whatever types it hears.
+         */
+        post: operations["testWebhook"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/webhooks/{endpoint_id}/deliveries": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List deliveries to a webhook endpoint
+         * @description What it was told in the last 30 days, newest event first, and what became of that.
+         */
+        get: operations["listWebhookDeliveries"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/webhooks/{endpoint_id}/deliveries/{event_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read a delivery to a webhook endpoint
+         * @description One event, what became of it at this endpoint, and each attempt with its answer.
+         */
+        get: operations["getWebhookDelivery"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/webhooks/{endpoint_id}/deliveries/{event_id}/resend": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Send an event to a webhook endpoint again
+         * @description Sends one event again, or at last, at once, under the same `webhook-id`.
+         */
+        post: operations["resendWebhookDelivery"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/webhooks/{endpoint_id}/resend": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Send events since a time to a webhook endpoint again
+         * @description Sends again what has happened since a moment and was delivered or given up.
+         *
+         *     The oldest first. What is pending stays so.
+         */
+        post: operations["resendWebhookDeliveries"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/health": {
         parameters: {
             query?: never;
@@ -411,9 +630,1021 @@ export interface paths {
         trace?: never;
     };
 }
-export type webhooks = Record<string, never>;
+export interface webhooks {
+    "generation.completed": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * generation.completed
+         * @description A generation has ended and its result is there to be fetched. Heard by the store, and by the operator.
+         */
+        post: {
+            parameters: {
+                query?: never;
+                header: {
+                    /** @description Names the event: the same at every attempt, and for every endpoint. */
+                    "webhook-id": string;
+                    /** @description When this attempt was made, in Unix seconds. */
+                    "webhook-timestamp": string;
+                    /** @description `v1,` and the signature, by each secret of the endpoint that is valid, with a space between: https://www.standardwebhooks.com. */
+                    "webhook-signature": string;
+                };
+                path?: never;
+                cookie?: never;
+            };
+            requestBody: {
+                content: {
+                    "application/json": components["schemas"]["GenerationCompletedEvent"];
+                };
+            };
+            responses: {
+                /** @description No more events are wanted: the endpoint is disabled. */
+                410: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content?: never;
+                };
+                /** @description The event was taken. After any other answer, or none, it is sent again. */
+                "2XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content?: never;
+                };
+            };
+        };
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "generation.failed": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * generation.failed
+         * @description A generation has failed for good; what it cost was given back in the same transaction. Heard by the store, and by the operator.
+         */
+        post: {
+            parameters: {
+                query?: never;
+                header: {
+                    /** @description Names the event: the same at every attempt, and for every endpoint. */
+                    "webhook-id": string;
+                    /** @description When this attempt was made, in Unix seconds. */
+                    "webhook-timestamp": string;
+                    /** @description `v1,` and the signature, by each secret of the endpoint that is valid, with a space between: https://www.standardwebhooks.com. */
+                    "webhook-signature": string;
+                };
+                path?: never;
+                cookie?: never;
+            };
+            requestBody: {
+                content: {
+                    "application/json": components["schemas"]["GenerationFailedEvent"];
+                };
+            };
+            responses: {
+                /** @description No more events are wanted: the endpoint is disabled. */
+                410: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content?: never;
+                };
+                /** @description The event was taken. After any other answer, or none, it is sent again. */
+                "2XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content?: never;
+                };
+            };
+        };
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "credits.low": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * credits.low
+         * @description The balance has fallen to the threshold or below it; told by the movement that crossed it. The threshold is the store's own or, unless it has one, a tenth of the last credits added, rounded up. It is told again only after the balance has been above it. Heard by the store, and by the operator.
+         */
+        post: {
+            parameters: {
+                query?: never;
+                header: {
+                    /** @description Names the event: the same at every attempt, and for every endpoint. */
+                    "webhook-id": string;
+                    /** @description When this attempt was made, in Unix seconds. */
+                    "webhook-timestamp": string;
+                    /** @description `v1,` and the signature, by each secret of the endpoint that is valid, with a space between: https://www.standardwebhooks.com. */
+                    "webhook-signature": string;
+                };
+                path?: never;
+                cookie?: never;
+            };
+            requestBody: {
+                content: {
+                    "application/json": components["schemas"]["CreditsLowEvent"];
+                };
+            };
+            responses: {
+                /** @description No more events are wanted: the endpoint is disabled. */
+                410: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content?: never;
+                };
+                /** @description The event was taken. After any other answer, or none, it is sent again. */
+                "2XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content?: never;
+                };
+            };
+        };
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "credits.depleted": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * credits.depleted
+         * @description The balance has fallen to 0; told again only after there were credits. Heard by the store, and by the operator.
+         */
+        post: {
+            parameters: {
+                query?: never;
+                header: {
+                    /** @description Names the event: the same at every attempt, and for every endpoint. */
+                    "webhook-id": string;
+                    /** @description When this attempt was made, in Unix seconds. */
+                    "webhook-timestamp": string;
+                    /** @description `v1,` and the signature, by each secret of the endpoint that is valid, with a space between: https://www.standardwebhooks.com. */
+                    "webhook-signature": string;
+                };
+                path?: never;
+                cookie?: never;
+            };
+            requestBody: {
+                content: {
+                    "application/json": components["schemas"]["CreditsDepletedEvent"];
+                };
+            };
+            responses: {
+                /** @description No more events are wanted: the endpoint is disabled. */
+                410: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content?: never;
+                };
+                /** @description The event was taken. After any other answer, or none, it is sent again. */
+                "2XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content?: never;
+                };
+            };
+        };
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "credits.added": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * credits.added
+         * @description Credits were added: bought, paid for by a subscription, granted, or moved here. Credits that come back (a refund, the rest of a hold) are not told. Heard by the store, and by the operator.
+         */
+        post: {
+            parameters: {
+                query?: never;
+                header: {
+                    /** @description Names the event: the same at every attempt, and for every endpoint. */
+                    "webhook-id": string;
+                    /** @description When this attempt was made, in Unix seconds. */
+                    "webhook-timestamp": string;
+                    /** @description `v1,` and the signature, by each secret of the endpoint that is valid, with a space between: https://www.standardwebhooks.com. */
+                    "webhook-signature": string;
+                };
+                path?: never;
+                cookie?: never;
+            };
+            requestBody: {
+                content: {
+                    "application/json": components["schemas"]["CreditsAddedEvent"];
+                };
+            };
+            responses: {
+                /** @description No more events are wanted: the endpoint is disabled. */
+                410: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content?: never;
+                };
+                /** @description The event was taken. After any other answer, or none, it is sent again. */
+                "2XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content?: never;
+                };
+            };
+        };
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "credits.expiring": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * credits.expiring
+         * @description Credits will expire within `STORECREDIT_EXPIRING_NOTICE_DAYS` (7); told once per addition. It is looked for every hour, and of what is left then. Heard by the store, and by the operator.
+         */
+        post: {
+            parameters: {
+                query?: never;
+                header: {
+                    /** @description Names the event: the same at every attempt, and for every endpoint. */
+                    "webhook-id": string;
+                    /** @description When this attempt was made, in Unix seconds. */
+                    "webhook-timestamp": string;
+                    /** @description `v1,` and the signature, by each secret of the endpoint that is valid, with a space between: https://www.standardwebhooks.com. */
+                    "webhook-signature": string;
+                };
+                path?: never;
+                cookie?: never;
+            };
+            requestBody: {
+                content: {
+                    "application/json": components["schemas"]["CreditsExpiringEvent"];
+                };
+            };
+            responses: {
+                /** @description No more events are wanted: the endpoint is disabled. */
+                410: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content?: never;
+                };
+                /** @description The event was taken. After any other answer, or none, it is sent again. */
+                "2XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content?: never;
+                };
+            };
+        };
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "credits.clawed_back": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * credits.clawed_back
+         * @description Credits were taken back because their payment was given back. Heard by the store, and by the operator.
+         */
+        post: {
+            parameters: {
+                query?: never;
+                header: {
+                    /** @description Names the event: the same at every attempt, and for every endpoint. */
+                    "webhook-id": string;
+                    /** @description When this attempt was made, in Unix seconds. */
+                    "webhook-timestamp": string;
+                    /** @description `v1,` and the signature, by each secret of the endpoint that is valid, with a space between: https://www.standardwebhooks.com. */
+                    "webhook-signature": string;
+                };
+                path?: never;
+                cookie?: never;
+            };
+            requestBody: {
+                content: {
+                    "application/json": components["schemas"]["CreditsClawedBackEvent"];
+                };
+            };
+            responses: {
+                /** @description No more events are wanted: the endpoint is disabled. */
+                410: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content?: never;
+                };
+                /** @description The event was taken. After any other answer, or none, it is sent again. */
+                "2XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content?: never;
+                };
+            };
+        };
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "hold.expired": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * hold.expired
+         * @description A hold's time was over before anybody captured or released it: its credits are back. Heard by the store, and by the operator.
+         */
+        post: {
+            parameters: {
+                query?: never;
+                header: {
+                    /** @description Names the event: the same at every attempt, and for every endpoint. */
+                    "webhook-id": string;
+                    /** @description When this attempt was made, in Unix seconds. */
+                    "webhook-timestamp": string;
+                    /** @description `v1,` and the signature, by each secret of the endpoint that is valid, with a space between: https://www.standardwebhooks.com. */
+                    "webhook-signature": string;
+                };
+                path?: never;
+                cookie?: never;
+            };
+            requestBody: {
+                content: {
+                    "application/json": components["schemas"]["HoldExpiredEvent"];
+                };
+            };
+            responses: {
+                /** @description No more events are wanted: the endpoint is disabled. */
+                410: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content?: never;
+                };
+                /** @description The event was taken. After any other answer, or none, it is sent again. */
+                "2XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content?: never;
+                };
+            };
+        };
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "overage.started": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * overage.started
+         * @description The first credits beyond the balance were used since the last bill. Heard by the store, and by the operator.
+         */
+        post: {
+            parameters: {
+                query?: never;
+                header: {
+                    /** @description Names the event: the same at every attempt, and for every endpoint. */
+                    "webhook-id": string;
+                    /** @description When this attempt was made, in Unix seconds. */
+                    "webhook-timestamp": string;
+                    /** @description `v1,` and the signature, by each secret of the endpoint that is valid, with a space between: https://www.standardwebhooks.com. */
+                    "webhook-signature": string;
+                };
+                path?: never;
+                cookie?: never;
+            };
+            requestBody: {
+                content: {
+                    "application/json": components["schemas"]["OverageStartedEvent"];
+                };
+            };
+            responses: {
+                /** @description No more events are wanted: the endpoint is disabled. */
+                410: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content?: never;
+                };
+                /** @description The event was taken. After any other answer, or none, it is sent again. */
+                "2XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content?: never;
+                };
+            };
+        };
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "overage.limit_reached": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * overage.limit_reached
+         * @description All that the store may use beyond its balance is used. More goes once it has bought credits, or the overage is billed. Heard by the store, and by the operator.
+         */
+        post: {
+            parameters: {
+                query?: never;
+                header: {
+                    /** @description Names the event: the same at every attempt, and for every endpoint. */
+                    "webhook-id": string;
+                    /** @description When this attempt was made, in Unix seconds. */
+                    "webhook-timestamp": string;
+                    /** @description `v1,` and the signature, by each secret of the endpoint that is valid, with a space between: https://www.standardwebhooks.com. */
+                    "webhook-signature": string;
+                };
+                path?: never;
+                cookie?: never;
+            };
+            requestBody: {
+                content: {
+                    "application/json": components["schemas"]["OverageLimitReachedEvent"];
+                };
+            };
+            responses: {
+                /** @description No more events are wanted: the endpoint is disabled. */
+                410: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content?: never;
+                };
+                /** @description The event was taken. After any other answer, or none, it is sent again. */
+                "2XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content?: never;
+                };
+            };
+        };
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "overage.billed": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * overage.billed
+         * @description What was used beyond the balance was closed into a bill, which is charged next. Heard by the store, and by the operator.
+         */
+        post: {
+            parameters: {
+                query?: never;
+                header: {
+                    /** @description Names the event: the same at every attempt, and for every endpoint. */
+                    "webhook-id": string;
+                    /** @description When this attempt was made, in Unix seconds. */
+                    "webhook-timestamp": string;
+                    /** @description `v1,` and the signature, by each secret of the endpoint that is valid, with a space between: https://www.standardwebhooks.com. */
+                    "webhook-signature": string;
+                };
+                path?: never;
+                cookie?: never;
+            };
+            requestBody: {
+                content: {
+                    "application/json": components["schemas"]["OverageBilledEvent"];
+                };
+            };
+            responses: {
+                /** @description No more events are wanted: the endpoint is disabled. */
+                410: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content?: never;
+                };
+                /** @description The event was taken. After any other answer, or none, it is sent again. */
+                "2XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content?: never;
+                };
+            };
+        };
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "store.suspended": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * store.suspended
+         * @description The operator has suspended the store: its keys are refused until it is active again. Heard by the store, and by the operator.
+         */
+        post: {
+            parameters: {
+                query?: never;
+                header: {
+                    /** @description Names the event: the same at every attempt, and for every endpoint. */
+                    "webhook-id": string;
+                    /** @description When this attempt was made, in Unix seconds. */
+                    "webhook-timestamp": string;
+                    /** @description `v1,` and the signature, by each secret of the endpoint that is valid, with a space between: https://www.standardwebhooks.com. */
+                    "webhook-signature": string;
+                };
+                path?: never;
+                cookie?: never;
+            };
+            requestBody: {
+                content: {
+                    "application/json": components["schemas"]["StoreSuspendedEvent"];
+                };
+            };
+            responses: {
+                /** @description No more events are wanted: the endpoint is disabled. */
+                410: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content?: never;
+                };
+                /** @description The event was taken. After any other answer, or none, it is sent again. */
+                "2XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content?: never;
+                };
+            };
+        };
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "key.created": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * key.created
+         * @description An API key was made for the store, or takes the place of another (rotation). Heard by the store, and by the operator.
+         */
+        post: {
+            parameters: {
+                query?: never;
+                header: {
+                    /** @description Names the event: the same at every attempt, and for every endpoint. */
+                    "webhook-id": string;
+                    /** @description When this attempt was made, in Unix seconds. */
+                    "webhook-timestamp": string;
+                    /** @description `v1,` and the signature, by each secret of the endpoint that is valid, with a space between: https://www.standardwebhooks.com. */
+                    "webhook-signature": string;
+                };
+                path?: never;
+                cookie?: never;
+            };
+            requestBody: {
+                content: {
+                    "application/json": components["schemas"]["KeyCreatedEvent"];
+                };
+            };
+            responses: {
+                /** @description No more events are wanted: the endpoint is disabled. */
+                410: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content?: never;
+                };
+                /** @description The event was taken. After any other answer, or none, it is sent again. */
+                "2XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content?: never;
+                };
+            };
+        };
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "key.revoked": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * key.revoked
+         * @description An API key of the store was revoked and is refused from now on, for ever. Heard by the store, and by the operator.
+         */
+        post: {
+            parameters: {
+                query?: never;
+                header: {
+                    /** @description Names the event: the same at every attempt, and for every endpoint. */
+                    "webhook-id": string;
+                    /** @description When this attempt was made, in Unix seconds. */
+                    "webhook-timestamp": string;
+                    /** @description `v1,` and the signature, by each secret of the endpoint that is valid, with a space between: https://www.standardwebhooks.com. */
+                    "webhook-signature": string;
+                };
+                path?: never;
+                cookie?: never;
+            };
+            requestBody: {
+                content: {
+                    "application/json": components["schemas"]["KeyRevokedEvent"];
+                };
+            };
+            responses: {
+                /** @description No more events are wanted: the endpoint is disabled. */
+                410: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content?: never;
+                };
+                /** @description The event was taken. After any other answer, or none, it is sent again. */
+                "2XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content?: never;
+                };
+            };
+        };
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "endpoint.disabled": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * endpoint.disabled
+         * @description An endpoint was given up and is told nothing any more; the others of its owner hear of it. Heard by the store, and by the operator.
+         */
+        post: {
+            parameters: {
+                query?: never;
+                header: {
+                    /** @description Names the event: the same at every attempt, and for every endpoint. */
+                    "webhook-id": string;
+                    /** @description When this attempt was made, in Unix seconds. */
+                    "webhook-timestamp": string;
+                    /** @description `v1,` and the signature, by each secret of the endpoint that is valid, with a space between: https://www.standardwebhooks.com. */
+                    "webhook-signature": string;
+                };
+                path?: never;
+                cookie?: never;
+            };
+            requestBody: {
+                content: {
+                    "application/json": components["schemas"]["EndpointDisabledEvent"];
+                };
+            };
+            responses: {
+                /** @description No more events are wanted: the endpoint is disabled. */
+                410: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content?: never;
+                };
+                /** @description The event was taken. After any other answer, or none, it is sent again. */
+                "2XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content?: never;
+                };
+            };
+        };
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "billing.problem": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * billing.problem
+         * @description Something about money needs the operator: `storecredit billing problems` says all of it. An event of the payment provider's was set aside, a payment went back of whose credits some were spent already, or the charge of an overage bill failed for the first time. Heard by the operator alone.
+         */
+        post: {
+            parameters: {
+                query?: never;
+                header: {
+                    /** @description Names the event: the same at every attempt, and for every endpoint. */
+                    "webhook-id": string;
+                    /** @description When this attempt was made, in Unix seconds. */
+                    "webhook-timestamp": string;
+                    /** @description `v1,` and the signature, by each secret of the endpoint that is valid, with a space between: https://www.standardwebhooks.com. */
+                    "webhook-signature": string;
+                };
+                path?: never;
+                cookie?: never;
+            };
+            requestBody: {
+                content: {
+                    "application/json": components["schemas"]["BillingProblemEvent"];
+                };
+            };
+            responses: {
+                /** @description No more events are wanted: the endpoint is disabled. */
+                410: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content?: never;
+                };
+                /** @description The event was taken. After any other answer, or none, it is sent again. */
+                "2XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content?: never;
+                };
+            };
+        };
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "verify.failed": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * verify.failed
+         * @description `storecredit verify` has found that the ledger does not agree with itself. Heard by the operator alone.
+         */
+        post: {
+            parameters: {
+                query?: never;
+                header: {
+                    /** @description Names the event: the same at every attempt, and for every endpoint. */
+                    "webhook-id": string;
+                    /** @description When this attempt was made, in Unix seconds. */
+                    "webhook-timestamp": string;
+                    /** @description `v1,` and the signature, by each secret of the endpoint that is valid, with a space between: https://www.standardwebhooks.com. */
+                    "webhook-signature": string;
+                };
+                path?: never;
+                cookie?: never;
+            };
+            requestBody: {
+                content: {
+                    "application/json": components["schemas"]["VerifyFailedEvent"];
+                };
+            };
+            responses: {
+                /** @description No more events are wanted: the endpoint is disabled. */
+                410: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content?: never;
+                };
+                /** @description The event was taken. After any other answer, or none, it is sent again. */
+                "2XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content?: never;
+                };
+            };
+        };
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "webhook.test": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * webhook.test
+         * @description Somebody asked for a test of this endpoint; nothing else has happened. Heard by the endpoint that is tested, whatever types it hears.
+         */
+        post: {
+            parameters: {
+                query?: never;
+                header: {
+                    /** @description Names the event: the same at every attempt, and for every endpoint. */
+                    "webhook-id": string;
+                    /** @description When this attempt was made, in Unix seconds. */
+                    "webhook-timestamp": string;
+                    /** @description `v1,` and the signature, by each secret of the endpoint that is valid, with a space between: https://www.standardwebhooks.com. */
+                    "webhook-signature": string;
+                };
+                path?: never;
+                cookie?: never;
+            };
+            requestBody: {
+                content: {
+                    "application/json": components["schemas"]["WebhookTestEvent"];
+                };
+            };
+            responses: {
+                /** @description No more events are wanted: the endpoint is disabled. */
+                410: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content?: never;
+                };
+                /** @description The event was taken. After any other answer, or none, it is sent again. */
+                "2XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content?: never;
+                };
+            };
+        };
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+}
 export interface components {
     schemas: {
+        /**
+         * AttemptView
+         * @description One attempt at a delivery.
+         */
+        AttemptView: {
+            /** @description The first is 1. */
+            attempt: number;
+            /**
+             * Format: date-time
+             * @description When it was sent.
+             */
+            attempted_at: string;
+            /** @description How long it took. */
+            milliseconds: number;
+            /** @description What was answered; null: nothing. */
+            status_code: number | null;
+            /** @description Why there was no answer. */
+            error: string | null;
+            /** @description The first 500 bytes of the answer. */
+            answer: string | null;
+        };
         /**
          * BalanceView
          * @description A store's credits.
@@ -439,6 +1670,49 @@ export interface components {
             overage_used?: number | null;
             /** @description How much may be used beyond the balance; left out without overage. */
             overage_limit?: number | null;
+        };
+        /** @description Something about money needs the operator: `storecredit billing problems` says all of it. An event of the payment provider's was set aside, a payment went back of whose credits some were spent already, or the charge of an overage bill failed for the first time. */
+        BillingProblemData: {
+            /** @description What it is about: `event`, `clawback` or `overage_bill`. */
+            kind: string;
+            /** @description The payment provider. */
+            provider: string;
+            /** @description The provider's event or adjustment; of an overage bill the first day of its month. */
+            id: string;
+            /** @description The type of the event; what the adjustment was: `refund`, `chargeback`, … */
+            about: string;
+            /** @description Of an overage bill: the store; else null. */
+            store_id: string | null;
+        };
+        /**
+         * @description `billing.problem`: Something about money needs the operator: `storecredit billing problems` says all of it. An event of the payment provider's was set aside, a payment went back of whose credits some were spent already, or the charge of an overage bill failed for the first time.
+         * @example {
+         *       "type": "billing.problem",
+         *       "version": 1,
+         *       "timestamp": "2026-11-30T10:00:00Z",
+         *       "data": {
+         *         "kind": "clawback",
+         *         "provider": "paddle",
+         *         "id": "adj_01kbt8example",
+         *         "about": "refund",
+         *         "store_id": null
+         *       }
+         *     }
+         */
+        BillingProblemEvent: {
+            /** @constant */
+            type: "billing.problem";
+            /**
+             * @description Of the form of all events; it changes only if what is here does.
+             * @constant
+             */
+            version: 1;
+            /**
+             * Format: date-time
+             * @description When it happened.
+             */
+            timestamp: string;
+            data: components["schemas"]["BillingProblemData"];
         };
         /**
          * CaptureBody
@@ -498,6 +1772,252 @@ export interface components {
                 [key: string]: string;
             } | null;
         };
+        /** @description Credits were added: bought, paid for by a subscription, granted, or moved here. Credits that come back (a refund, the rest of a hold) are not told. */
+        CreditsAddedData: {
+            /**
+             * Format: uuid
+             * @description The store; left out if it is an end user's.
+             */
+            store_id?: string;
+            /**
+             * Format: uuid
+             * @description The end user; left out if it is a store's.
+             */
+            user_id?: string;
+            /** @description How many were added. */
+            amount: number;
+            /** @description How, as the ledger calls it: `purchase`, `subscription`, `grant`, `signup_bonus`, `transfer_in`. */
+            type: string;
+            /** @description What they are: `paid` or `promo`. */
+            kind: string;
+            /** @description When they expire; null: never. */
+            expires_at: string | null;
+            /** @description The credits that were left right after it. */
+            balance: number;
+            /** @description The request that did it: it names the movement. */
+            request_id: string;
+        };
+        /**
+         * @description `credits.added`: Credits were added: bought, paid for by a subscription, granted, or moved here. Credits that come back (a refund, the rest of a hold) are not told.
+         * @example {
+         *       "type": "credits.added",
+         *       "version": 1,
+         *       "timestamp": "2026-11-30T10:00:00Z",
+         *       "data": {
+         *         "store_id": "0199f3a0-7c00-7000-8000-000000000001",
+         *         "amount": 500,
+         *         "type": "purchase",
+         *         "kind": "paid",
+         *         "expires_at": null,
+         *         "balance": 520,
+         *         "request_id": "txn_01kbt8example"
+         *       }
+         *     }
+         */
+        CreditsAddedEvent: {
+            /** @constant */
+            type: "credits.added";
+            /**
+             * @description Of the form of all events; it changes only if what is here does.
+             * @constant
+             */
+            version: 1;
+            /**
+             * Format: date-time
+             * @description When it happened.
+             */
+            timestamp: string;
+            data: components["schemas"]["CreditsAddedData"];
+        };
+        /** @description Credits were taken back because their payment was given back. */
+        CreditsClawedBackData: {
+            /**
+             * Format: uuid
+             * @description The store; left out if it is an end user's.
+             */
+            store_id?: string;
+            /**
+             * Format: uuid
+             * @description The end user; left out if it is a store's.
+             */
+            user_id?: string;
+            /** @description How many were taken. */
+            amount: number;
+            /** @description The credits that were left right after it. */
+            balance: number;
+            /** @description The request that did it: it names the movement. */
+            request_id: string;
+        };
+        /**
+         * @description `credits.clawed_back`: Credits were taken back because their payment was given back.
+         * @example {
+         *       "type": "credits.clawed_back",
+         *       "version": 1,
+         *       "timestamp": "2026-11-30T10:00:00Z",
+         *       "data": {
+         *         "store_id": "0199f3a0-7c00-7000-8000-000000000001",
+         *         "amount": 500,
+         *         "balance": 20,
+         *         "request_id": "adj_01kbt8example"
+         *       }
+         *     }
+         */
+        CreditsClawedBackEvent: {
+            /** @constant */
+            type: "credits.clawed_back";
+            /**
+             * @description Of the form of all events; it changes only if what is here does.
+             * @constant
+             */
+            version: 1;
+            /**
+             * Format: date-time
+             * @description When it happened.
+             */
+            timestamp: string;
+            data: components["schemas"]["CreditsClawedBackData"];
+        };
+        /** @description The balance has fallen to 0; told again only after there were credits. */
+        CreditsDepletedData: {
+            /**
+             * Format: uuid
+             * @description The store; left out if it is an end user's.
+             */
+            store_id?: string;
+            /**
+             * Format: uuid
+             * @description The end user; left out if it is a store's.
+             */
+            user_id?: string;
+            /** @description 0. */
+            balance: number;
+            /** @description The request that did it: it names the movement. */
+            request_id: string;
+        };
+        /**
+         * @description `credits.depleted`: The balance has fallen to 0; told again only after there were credits.
+         * @example {
+         *       "type": "credits.depleted",
+         *       "version": 1,
+         *       "timestamp": "2026-11-30T10:00:00Z",
+         *       "data": {
+         *         "store_id": "0199f3a0-7c00-7000-8000-000000000001",
+         *         "balance": 0,
+         *         "request_id": "order-1051"
+         *       }
+         *     }
+         */
+        CreditsDepletedEvent: {
+            /** @constant */
+            type: "credits.depleted";
+            /**
+             * @description Of the form of all events; it changes only if what is here does.
+             * @constant
+             */
+            version: 1;
+            /**
+             * Format: date-time
+             * @description When it happened.
+             */
+            timestamp: string;
+            data: components["schemas"]["CreditsDepletedData"];
+        };
+        /** @description Credits will expire within `STORECREDIT_EXPIRING_NOTICE_DAYS` (7); told once per addition. It is looked for every hour, and of what is left then. */
+        CreditsExpiringData: {
+            /**
+             * Format: uuid
+             * @description The store; left out if it is an end user's.
+             */
+            store_id?: string;
+            /**
+             * Format: uuid
+             * @description The end user; left out if it is a store's.
+             */
+            user_id?: string;
+            /** @description How many were left of them when this was told. */
+            amount: number;
+            /**
+             * Format: date-time
+             * @description When they expire.
+             */
+            expires_at: string;
+        };
+        /**
+         * @description `credits.expiring`: Credits will expire within `STORECREDIT_EXPIRING_NOTICE_DAYS` (7); told once per addition. It is looked for every hour, and of what is left then.
+         * @example {
+         *       "type": "credits.expiring",
+         *       "version": 1,
+         *       "timestamp": "2026-11-30T10:00:00Z",
+         *       "data": {
+         *         "store_id": "0199f3a0-7c00-7000-8000-000000000001",
+         *         "amount": 120,
+         *         "expires_at": "2026-12-07T10:00:00Z"
+         *       }
+         *     }
+         */
+        CreditsExpiringEvent: {
+            /** @constant */
+            type: "credits.expiring";
+            /**
+             * @description Of the form of all events; it changes only if what is here does.
+             * @constant
+             */
+            version: 1;
+            /**
+             * Format: date-time
+             * @description When it happened.
+             */
+            timestamp: string;
+            data: components["schemas"]["CreditsExpiringData"];
+        };
+        /** @description The balance has fallen to the threshold or below it; told by the movement that crossed it. The threshold is the store's own or, unless it has one, a tenth of the last credits added, rounded up. It is told again only after the balance has been above it. */
+        CreditsLowData: {
+            /**
+             * Format: uuid
+             * @description The store; left out if it is an end user's.
+             */
+            store_id?: string;
+            /**
+             * Format: uuid
+             * @description The end user; left out if it is a store's.
+             */
+            user_id?: string;
+            /** @description The credits that were left right after it. */
+            balance: number;
+            /** @description At or below so many credits the balance is low. */
+            threshold: number;
+            /** @description The request that did it: it names the movement. */
+            request_id: string;
+        };
+        /**
+         * @description `credits.low`: The balance has fallen to the threshold or below it; told by the movement that crossed it. The threshold is the store's own or, unless it has one, a tenth of the last credits added, rounded up. It is told again only after the balance has been above it.
+         * @example {
+         *       "type": "credits.low",
+         *       "version": 1,
+         *       "timestamp": "2026-11-30T10:00:00Z",
+         *       "data": {
+         *         "store_id": "0199f3a0-7c00-7000-8000-000000000001",
+         *         "balance": 50,
+         *         "threshold": 50,
+         *         "request_id": "order-1001"
+         *       }
+         *     }
+         */
+        CreditsLowEvent: {
+            /** @constant */
+            type: "credits.low";
+            /**
+             * @description Of the form of all events; it changes only if what is here does.
+             * @constant
+             */
+            version: 1;
+            /**
+             * Format: date-time
+             * @description When it happened.
+             */
+            timestamp: string;
+            data: components["schemas"]["CreditsLowData"];
+        };
         /**
          * CreditsOnSale
          * @description Single credits: how many at a time, and `unit_amount` for each.
@@ -510,20 +2030,123 @@ export interface components {
             max: number;
             expires_after_days?: number | null;
         };
-        /** Envelope[GenerationCreated] */
-        GenerationCreatedEnvelope: {
-            data: components["schemas"]["GenerationCreated"];
-            error?: null;
+        /**
+         * DeliveriesResent
+         * @description So many deliveries are pending again.
+         */
+        DeliveriesResent: {
+            /** @description How many; at most 10,000 at once. */
+            resent: number;
+            /** @description Send it as `cursor` to go on with the rest; null: there is none. */
+            next_cursor: string | null;
         };
-        /** Envelope[GenerationPage] */
-        GenerationPageEnvelope: {
-            data: components["schemas"]["GenerationPage"];
-            error?: null;
+        /**
+         * DeliveryAttempts
+         * @description One event, what became of it at this endpoint, and each attempt.
+         */
+        DeliveryAttempts: {
+            /** @description As it stands in `webhook-id`. */
+            event_id: string;
+            /** @description The type of the event. */
+            type: string;
+            /**
+             * Format: date-time
+             * @description When it happened.
+             */
+            created_at: string;
+            /** @description `pending`: it is on its way, or will be tried again at `next_attempt_at`. */
+            status: components["schemas"]["DeliveryStatus"];
+            /** @description How often it was sent. */
+            attempts: number;
+            /** @description When it is tried again; null: at once, or never. */
+            next_attempt_at: string | null;
+            /** @description When it was delivered, or given up. */
+            ended_at: string | null;
+            /** @description What is sent, the same at every attempt. */
+            body: string;
+            /** @description Newest first, at most 100. */
+            attempted: components["schemas"]["AttemptView"][];
         };
-        /** Envelope[Generation] */
-        GenerationEnvelope: {
-            data: components["schemas"]["Generation"];
-            error?: null;
+        /**
+         * DeliveryPageView
+         * @description Deliveries, newest event first.
+         */
+        DeliveryPageView: {
+            items: components["schemas"]["DeliveryView"][];
+            /** @description The `cursor` of the next page; null: there is none. */
+            next_cursor: string | null;
+        };
+        /**
+         * DeliveryStatus
+         * @description pending -> delivered | failed, and pending again when it is sent anew.
+         * @enum {string}
+         */
+        DeliveryStatus: "pending" | "delivered" | "failed";
+        /**
+         * DeliveryView
+         * @description One event, and what became of it at this endpoint.
+         */
+        DeliveryView: {
+            /** @description As it stands in `webhook-id`. */
+            event_id: string;
+            /** @description The type of the event. */
+            type: string;
+            /**
+             * Format: date-time
+             * @description When it happened.
+             */
+            created_at: string;
+            /** @description `pending`: it is on its way, or will be tried again at `next_attempt_at`. */
+            status: components["schemas"]["DeliveryStatus"];
+            /** @description How often it was sent. */
+            attempts: number;
+            /** @description When it is tried again; null: at once, or never. */
+            next_attempt_at: string | null;
+            /** @description When it was delivered, or given up. */
+            ended_at: string | null;
+        };
+        /** @description An endpoint was given up and is told nothing any more; the others of its owner hear of it. */
+        EndpointDisabledData: {
+            /**
+             * Format: uuid
+             * @description Whose it is; left out if it is the operator's.
+             */
+            store_id?: string;
+            /**
+             * Format: uuid
+             * @description The endpoint.
+             */
+            endpoint_id: string;
+            /** @description `gone`: it answered 410. `failing`: every attempt failed for five days. */
+            reason: string;
+        };
+        /**
+         * @description `endpoint.disabled`: An endpoint was given up and is told nothing any more; the others of its owner hear of it.
+         * @example {
+         *       "type": "endpoint.disabled",
+         *       "version": 1,
+         *       "timestamp": "2026-11-30T10:00:00Z",
+         *       "data": {
+         *         "store_id": "0199f3a0-7c00-7000-8000-000000000001",
+         *         "endpoint_id": "0199f3a0-7c00-7000-8000-000000000005",
+         *         "reason": "gone"
+         *       }
+         *     }
+         */
+        EndpointDisabledEvent: {
+            /** @constant */
+            type: "endpoint.disabled";
+            /**
+             * @description Of the form of all events; it changes only if what is here does.
+             * @constant
+             */
+            version: 1;
+            /**
+             * Format: date-time
+             * @description When it happened.
+             */
+            timestamp: string;
+            data: components["schemas"]["EndpointDisabledData"];
         };
         /** Envelope[Health] */
         HealthEnvelope: {
@@ -548,6 +2171,21 @@ export interface components {
         /** Envelope[SubscriptionList] */
         SubscriptionListEnvelope: {
             data: components["schemas"]["SubscriptionList"];
+            error?: null;
+        };
+        /** Envelope[GenerationCreated] */
+        GenerationCreatedEnvelope: {
+            data: components["schemas"]["GenerationCreated"];
+            error?: null;
+        };
+        /** Envelope[GenerationPage] */
+        GenerationPageEnvelope: {
+            data: components["schemas"]["GenerationPage"];
+            error?: null;
+        };
+        /** Envelope[Generation] */
+        GenerationEnvelope: {
+            data: components["schemas"]["Generation"];
             error?: null;
         };
         /** Envelope[GrantPage] */
@@ -605,6 +2243,51 @@ export interface components {
             data: components["schemas"]["TransactionPage"];
             error?: null;
         };
+        /** Envelope[DeliveriesResent] */
+        DeliveriesResentEnvelope: {
+            data: components["schemas"]["DeliveriesResent"];
+            error?: null;
+        };
+        /** Envelope[DeliveryAttempts] */
+        DeliveryAttemptsEnvelope: {
+            data: components["schemas"]["DeliveryAttempts"];
+            error?: null;
+        };
+        /** Envelope[DeliveryPageView] */
+        DeliveryPageViewEnvelope: {
+            data: components["schemas"]["DeliveryPageView"];
+            error?: null;
+        };
+        /** Envelope[SecretRotated] */
+        SecretRotatedEnvelope: {
+            data: components["schemas"]["SecretRotated"];
+            error?: null;
+        };
+        /** Envelope[WebhookDeleted] */
+        WebhookDeletedEnvelope: {
+            data: components["schemas"]["WebhookDeleted"];
+            error?: null;
+        };
+        /** Envelope[WebhookIssued] */
+        WebhookIssuedEnvelope: {
+            data: components["schemas"]["WebhookIssued"];
+            error?: null;
+        };
+        /** Envelope[WebhookList] */
+        WebhookListEnvelope: {
+            data: components["schemas"]["WebhookList"];
+            error?: null;
+        };
+        /** Envelope[WebhookTested] */
+        WebhookTestedEnvelope: {
+            data: components["schemas"]["WebhookTested"];
+            error?: null;
+        };
+        /** Envelope[WebhookView] */
+        WebhookViewEnvelope: {
+            data: components["schemas"]["WebhookView"];
+            error?: null;
+        };
         /**
          * ErrorBody
          * @description The `error` of an answer; further fields stand beside code and message where they help.
@@ -629,7 +2312,7 @@ export interface components {
          * @description Every `error.code` an answer can have.
          * @enum {string}
          */
-        ErrorCode: "VALIDATION_ERROR" | "INVALID_API_KEY" | "API_KEY_REVOKED" | "API_KEY_EXPIRED" | "INVALID_SIGNATURE" | "INSUFFICIENT_CREDITS" | "STORE_SUSPENDED" | "DOMAIN_MISMATCH" | "NOT_FOUND" | "METHOD_NOT_ALLOWED" | "PAYLOAD_TOO_LARGE" | "HOLD_ENDED" | "USER_ERASED" | "IDEMPOTENCY_CONFLICT" | "CAPTURE_EXCEEDS_HOLD" | "REFUND_EXCEEDS_SPEND" | "RATE_LIMIT_EXCEEDED" | "INTERNAL_ERROR" | "SERVICE_UNAVAILABLE";
+        ErrorCode: "VALIDATION_ERROR" | "INVALID_API_KEY" | "API_KEY_REVOKED" | "API_KEY_EXPIRED" | "INVALID_SIGNATURE" | "INSUFFICIENT_CREDITS" | "STORE_SUSPENDED" | "DOMAIN_MISMATCH" | "NOT_FOUND" | "METHOD_NOT_ALLOWED" | "PAYLOAD_TOO_LARGE" | "HOLD_ENDED" | "USER_ERASED" | "LIMIT_REACHED" | "ENDPOINT_DISABLED" | "IDEMPOTENCY_CONFLICT" | "CAPTURE_EXCEEDS_HOLD" | "REFUND_EXCEEDS_SPEND" | "RATE_LIMIT_EXCEEDED" | "INTERNAL_ERROR" | "SERVICE_UNAVAILABLE";
         /**
          * ErrorEnvelope
          * @description An answer that is an error.
@@ -704,6 +2387,69 @@ export interface components {
             /** @description When it ended, completed or failed. */
             completed_at: string | null;
         };
+        /** @description A generation has ended and its result is there to be fetched. */
+        GenerationCompletedData: {
+            /**
+             * Format: uuid
+             * @description The store; left out if it is an end user's.
+             */
+            store_id?: string;
+            /**
+             * Format: uuid
+             * @description The end user; left out if it is a store's.
+             */
+            user_id?: string;
+            /**
+             * Format: uuid
+             * @description The generation.
+             */
+            session_id: string;
+            /** @description The request that created it. */
+            request_id: string;
+            /** @description What it cost. */
+            credits_charged: number;
+            /**
+             * Format: date-time
+             * @description When it was created.
+             */
+            created_at: string;
+            /**
+             * Format: date-time
+             * @description When it ended.
+             */
+            completed_at: string;
+        };
+        /**
+         * @description `generation.completed`: A generation has ended and its result is there to be fetched.
+         * @example {
+         *       "type": "generation.completed",
+         *       "version": 1,
+         *       "timestamp": "2026-11-30T10:00:00Z",
+         *       "data": {
+         *         "store_id": "0199f3a0-7c00-7000-8000-000000000001",
+         *         "session_id": "0199f3a0-7c00-7000-8000-000000000003",
+         *         "request_id": "order-1001",
+         *         "credits_charged": 1,
+         *         "created_at": "2026-11-30T09:59:48Z",
+         *         "completed_at": "2026-11-30T10:00:00Z"
+         *       }
+         *     }
+         */
+        GenerationCompletedEvent: {
+            /** @constant */
+            type: "generation.completed";
+            /**
+             * @description Of the form of all events; it changes only if what is here does.
+             * @constant
+             */
+            version: 1;
+            /**
+             * Format: date-time
+             * @description When it happened.
+             */
+            timestamp: string;
+            data: components["schemas"]["GenerationCompletedData"];
+        };
         /**
          * GenerationCreated
          * @description A generation was queued, or had been by this very request.
@@ -723,6 +2469,74 @@ export interface components {
             balance: number;
             /** @description `overage`: it was taken from beyond the balance; left out otherwise. */
             charged_as?: "overage" | null;
+            /** @description Of an answer that waited (`Prefer: wait`): the generation as it is by now. */
+            generation?: components["schemas"]["Generation"] | null;
+        };
+        /** @description A generation has failed for good; what it cost was given back in the same transaction. */
+        GenerationFailedData: {
+            /**
+             * Format: uuid
+             * @description The store; left out if it is an end user's.
+             */
+            store_id?: string;
+            /**
+             * Format: uuid
+             * @description The end user; left out if it is a store's.
+             */
+            user_id?: string;
+            /**
+             * Format: uuid
+             * @description The generation.
+             */
+            session_id: string;
+            /** @description The request that created it. */
+            request_id: string;
+            /** @description Why, as `error_code` of the generation says it. */
+            error_code: string;
+            /** @description What was given back: all that it cost. */
+            credits_refunded: number;
+            /**
+             * Format: date-time
+             * @description When it was created.
+             */
+            created_at: string;
+            /**
+             * Format: date-time
+             * @description When it ended.
+             */
+            completed_at: string;
+        };
+        /**
+         * @description `generation.failed`: A generation has failed for good; what it cost was given back in the same transaction.
+         * @example {
+         *       "type": "generation.failed",
+         *       "version": 1,
+         *       "timestamp": "2026-11-30T10:00:00Z",
+         *       "data": {
+         *         "store_id": "0199f3a0-7c00-7000-8000-000000000001",
+         *         "session_id": "0199f3a0-7c00-7000-8000-000000000003",
+         *         "request_id": "order-1001",
+         *         "error_code": "GENERATION_FAILED",
+         *         "credits_refunded": 1,
+         *         "created_at": "2026-11-30T09:59:48Z",
+         *         "completed_at": "2026-11-30T10:00:00Z"
+         *       }
+         *     }
+         */
+        GenerationFailedEvent: {
+            /** @constant */
+            type: "generation.failed";
+            /**
+             * @description Of the form of all events; it changes only if what is here does.
+             * @constant
+             */
+            version: 1;
+            /**
+             * Format: date-time
+             * @description When it happened.
+             */
+            timestamp: string;
+            data: components["schemas"]["GenerationFailedData"];
         };
         /**
          * GenerationPage
@@ -816,6 +2630,60 @@ export interface components {
             metadata?: {
                 [key: string]: string;
             } | null;
+        };
+        /** @description A hold's time was over before anybody captured or released it: its credits are back. */
+        HoldExpiredData: {
+            /**
+             * Format: uuid
+             * @description The store; left out if it is an end user's.
+             */
+            store_id?: string;
+            /**
+             * Format: uuid
+             * @description The end user; left out if it is a store's.
+             */
+            user_id?: string;
+            /**
+             * Format: uuid
+             * @description The hold.
+             */
+            hold_id: string;
+            /** @description How many credits came back. */
+            amount: number;
+            /** @description The credits that were left right after it. */
+            balance: number;
+            /** @description The request that made the hold. */
+            request_id: string;
+        };
+        /**
+         * @description `hold.expired`: A hold's time was over before anybody captured or released it: its credits are back.
+         * @example {
+         *       "type": "hold.expired",
+         *       "version": 1,
+         *       "timestamp": "2026-11-30T10:00:00Z",
+         *       "data": {
+         *         "store_id": "0199f3a0-7c00-7000-8000-000000000001",
+         *         "hold_id": "0199f3a0-7c00-7000-8000-000000000004",
+         *         "amount": 10,
+         *         "balance": 100,
+         *         "request_id": "call-2001"
+         *       }
+         *     }
+         */
+        HoldExpiredEvent: {
+            /** @constant */
+            type: "hold.expired";
+            /**
+             * @description Of the form of all events; it changes only if what is here does.
+             * @constant
+             */
+            version: 1;
+            /**
+             * Format: date-time
+             * @description When it happened.
+             */
+            timestamp: string;
+            data: components["schemas"]["HoldExpiredData"];
         };
         /**
          * HoldExtended
@@ -931,6 +2799,89 @@ export interface components {
             /** @description When it ended. */
             ended_at: string | null;
         };
+        /** @description An API key was made for the store, or takes the place of another (rotation). */
+        KeyCreatedData: {
+            /**
+             * Format: uuid
+             * @description The store.
+             */
+            store_id: string;
+            /**
+             * Format: uuid
+             * @description The key; never the key itself.
+             */
+            key_id: string;
+            /** @description When it expires; null: never. */
+            expires_at: string | null;
+        };
+        /**
+         * @description `key.created`: An API key was made for the store, or takes the place of another (rotation).
+         * @example {
+         *       "type": "key.created",
+         *       "version": 1,
+         *       "timestamp": "2026-11-30T10:00:00Z",
+         *       "data": {
+         *         "store_id": "0199f3a0-7c00-7000-8000-000000000001",
+         *         "key_id": "0199f3a0-7c00-7000-8000-000000000002",
+         *         "expires_at": "2026-12-30T10:00:00Z"
+         *       }
+         *     }
+         */
+        KeyCreatedEvent: {
+            /** @constant */
+            type: "key.created";
+            /**
+             * @description Of the form of all events; it changes only if what is here does.
+             * @constant
+             */
+            version: 1;
+            /**
+             * Format: date-time
+             * @description When it happened.
+             */
+            timestamp: string;
+            data: components["schemas"]["KeyCreatedData"];
+        };
+        /** @description An API key of the store was revoked and is refused from now on, for ever. */
+        KeyRevokedData: {
+            /**
+             * Format: uuid
+             * @description The store.
+             */
+            store_id: string;
+            /**
+             * Format: uuid
+             * @description The key; never the key itself.
+             */
+            key_id: string;
+        };
+        /**
+         * @description `key.revoked`: An API key of the store was revoked and is refused from now on, for ever.
+         * @example {
+         *       "type": "key.revoked",
+         *       "version": 1,
+         *       "timestamp": "2026-11-30T10:00:00Z",
+         *       "data": {
+         *         "store_id": "0199f3a0-7c00-7000-8000-000000000001",
+         *         "key_id": "0199f3a0-7c00-7000-8000-000000000002"
+         *       }
+         *     }
+         */
+        KeyRevokedEvent: {
+            /** @constant */
+            type: "key.revoked";
+            /**
+             * @description Of the form of all events; it changes only if what is here does.
+             * @constant
+             */
+            version: 1;
+            /**
+             * Format: date-time
+             * @description When it happened.
+             */
+            timestamp: string;
+            data: components["schemas"]["KeyRevokedData"];
+        };
         /**
          * MovementType
          * @description Every type of movement of a store's credits.
@@ -944,6 +2895,132 @@ export interface components {
          * @enum {string}
          */
         MovementType: "deduction" | "refund" | "purchase" | "subscription" | "grant" | "clawback" | "overage" | "overage_refund" | "overage_credit" | "overage_bill" | "hold" | "capture" | "release" | "hold_expiry" | "expiry" | "rollover" | "reissue" | "removal" | "transfer_out" | "transfer_in";
+        /** @description What was used beyond the balance was closed into a bill, which is charged next. */
+        OverageBilledData: {
+            /**
+             * Format: uuid
+             * @description The store.
+             */
+            store_id: string;
+            /** @description How many credits are on the bill. */
+            credits: number;
+            /** @description Names the bill in the ledger. */
+            request_id: string;
+        };
+        /**
+         * @description `overage.billed`: What was used beyond the balance was closed into a bill, which is charged next.
+         * @example {
+         *       "type": "overage.billed",
+         *       "version": 1,
+         *       "timestamp": "2026-11-30T10:00:00Z",
+         *       "data": {
+         *         "store_id": "0199f3a0-7c00-7000-8000-000000000001",
+         *         "credits": 1000,
+         *         "request_id": "overage-2026-11"
+         *       }
+         *     }
+         */
+        OverageBilledEvent: {
+            /** @constant */
+            type: "overage.billed";
+            /**
+             * @description Of the form of all events; it changes only if what is here does.
+             * @constant
+             */
+            version: 1;
+            /**
+             * Format: date-time
+             * @description When it happened.
+             */
+            timestamp: string;
+            data: components["schemas"]["OverageBilledData"];
+        };
+        /** @description All that the store may use beyond its balance is used. More goes once it has bought credits, or the overage is billed. */
+        OverageLimitReachedData: {
+            /**
+             * Format: uuid
+             * @description The store.
+             */
+            store_id: string;
+            /** @description How many were used and are not billed yet. */
+            overage_used: number;
+            /** @description How many the store may use. */
+            overage_limit: number;
+            /** @description The request that did it: it names the movement. */
+            request_id: string;
+        };
+        /**
+         * @description `overage.limit_reached`: All that the store may use beyond its balance is used. More goes once it has bought credits, or the overage is billed.
+         * @example {
+         *       "type": "overage.limit_reached",
+         *       "version": 1,
+         *       "timestamp": "2026-11-30T10:00:00Z",
+         *       "data": {
+         *         "store_id": "0199f3a0-7c00-7000-8000-000000000001",
+         *         "overage_used": 1000,
+         *         "overage_limit": 1000,
+         *         "request_id": "order-2051"
+         *       }
+         *     }
+         */
+        OverageLimitReachedEvent: {
+            /** @constant */
+            type: "overage.limit_reached";
+            /**
+             * @description Of the form of all events; it changes only if what is here does.
+             * @constant
+             */
+            version: 1;
+            /**
+             * Format: date-time
+             * @description When it happened.
+             */
+            timestamp: string;
+            data: components["schemas"]["OverageLimitReachedData"];
+        };
+        /** @description The first credits beyond the balance were used since the last bill. */
+        OverageStartedData: {
+            /**
+             * Format: uuid
+             * @description The store.
+             */
+            store_id: string;
+            /** @description How many were used and are not billed yet. */
+            overage_used: number;
+            /** @description How many the store may use. */
+            overage_limit: number;
+            /** @description The request that did it: it names the movement. */
+            request_id: string;
+        };
+        /**
+         * @description `overage.started`: The first credits beyond the balance were used since the last bill.
+         * @example {
+         *       "type": "overage.started",
+         *       "version": 1,
+         *       "timestamp": "2026-11-30T10:00:00Z",
+         *       "data": {
+         *         "store_id": "0199f3a0-7c00-7000-8000-000000000001",
+         *         "overage_used": 1,
+         *         "overage_limit": 1000,
+         *         "request_id": "order-1052"
+         *       }
+         *     }
+         */
+        OverageStartedEvent: {
+            /** @constant */
+            type: "overage.started";
+            /**
+             * @description Of the form of all events; it changes only if what is here does.
+             * @constant
+             */
+            version: 1;
+            /**
+             * Format: date-time
+             * @description When it happened.
+             */
+            timestamp: string;
+            data: components["schemas"]["OverageStartedData"];
+        };
         /**
          * PlanView
          * @description A subscription on sale: so many credits each month for `amount`.
@@ -1006,6 +3083,74 @@ export interface components {
          * @description No field at all: a hold is released whole; to keep a part of it, capture that.
          */
         ReleaseBody: Record<string, never>;
+        /**
+         * ResendBody
+         * @description What to send again.
+         */
+        ResendBody: {
+            /**
+             * Format: date-time
+             * @description What has happened since then.
+             */
+            since: string;
+            /** @description Only what has ended so; else both. */
+            status?: ("delivered" | "failed") | null;
+            /** @description `next_cursor` of the answer before. */
+            cursor?: string | null;
+        };
+        /**
+         * RotateSecretBody
+         * @description How long the replaced secret signs along.
+         */
+        RotateSecretBody: {
+            /**
+             * @description How long deliveries are signed with the secrets before it, too; a day unless given, 30 at most. 0: no longer.
+             * @default 86400
+             */
+            overlap_seconds: number;
+        };
+        /**
+         * SecretRotated
+         * @description An endpoint and its new secret, shown this once.
+         */
+        SecretRotated: {
+            /**
+             * Format: uuid
+             * @description The endpoint's id.
+             */
+            endpoint_id: string;
+            /** @description The store whose events it is told; null: all owners'. */
+            store_id: string | null;
+            /** @description Where events are posted to. */
+            url: string;
+            /** @description The types of event it is told; `*`: all of them. */
+            event_types: string[];
+            description: string;
+            /** @description One event after the other, in the order in which they happened: one that cannot be delivered holds up the rest. */
+            ordered: boolean;
+            /**
+             * @description Whether events are sent to it.
+             * @enum {string}
+             */
+            status: "enabled" | "disabled";
+            /** @description `requested`: somebody asked for it. `gone`: it answered 410. `failing`: every attempt failed for five days. */
+            disabled_reason: ("requested" | "gone" | "failing") | null;
+            /** @description Since when nothing is sent to it. */
+            disabled_at: string | null;
+            /** @description Since when every attempt has failed; null: the last one did not. */
+            failing_since: string | null;
+            /** Format: date-time */
+            created_at: string;
+            /**
+             * Format: date-time
+             * @description When its owner changed it last.
+             */
+            updated_at: string;
+            /** @description What its deliveries are signed with. */
+            secret: string;
+            /** @description Until when deliveries are signed with the secrets before it, too. */
+            previous_expires_at: string | null;
+        };
         /**
          * SessionStatus
          * @description queued -> processing -> completed | failed; the last two are final.
@@ -1121,6 +3266,40 @@ export interface components {
             /** @description Newest first, at most 100; the ledger has all of them. */
             refunds: components["schemas"]["RefundView"][];
         };
+        /** @description The operator has suspended the store: its keys are refused until it is active again. */
+        StoreSuspendedData: {
+            /**
+             * Format: uuid
+             * @description The store.
+             */
+            store_id: string;
+        };
+        /**
+         * @description `store.suspended`: The operator has suspended the store: its keys are refused until it is active again.
+         * @example {
+         *       "type": "store.suspended",
+         *       "version": 1,
+         *       "timestamp": "2026-11-30T10:00:00Z",
+         *       "data": {
+         *         "store_id": "0199f3a0-7c00-7000-8000-000000000001"
+         *       }
+         *     }
+         */
+        StoreSuspendedEvent: {
+            /** @constant */
+            type: "store.suspended";
+            /**
+             * @description Of the form of all events; it changes only if what is here does.
+             * @constant
+             */
+            version: 1;
+            /**
+             * Format: date-time
+             * @description When it happened.
+             */
+            timestamp: string;
+            data: components["schemas"]["StoreSuspendedData"];
+        };
         /**
          * SubscriptionList
          * @description A store's subscriptions, newest first, ended ones included.
@@ -1179,6 +3358,223 @@ export interface components {
             /** @description The `cursor` of the next page; null: there is none. */
             next_cursor: string | null;
         };
+        /** @description `storecredit verify` has found that the ledger does not agree with itself. */
+        VerifyFailedData: {
+            /**
+             * Format: date-time
+             * @description When it looked.
+             */
+            verified_at: string;
+            /** @description How many it found. */
+            discrepancies: number;
+        };
+        /**
+         * @description `verify.failed`: `storecredit verify` has found that the ledger does not agree with itself.
+         * @example {
+         *       "type": "verify.failed",
+         *       "version": 1,
+         *       "timestamp": "2026-11-30T10:00:00Z",
+         *       "data": {
+         *         "verified_at": "2026-11-30T10:00:00Z",
+         *         "discrepancies": 1
+         *       }
+         *     }
+         */
+        VerifyFailedEvent: {
+            /** @constant */
+            type: "verify.failed";
+            /**
+             * @description Of the form of all events; it changes only if what is here does.
+             * @constant
+             */
+            version: 1;
+            /**
+             * Format: date-time
+             * @description When it happened.
+             */
+            timestamp: string;
+            data: components["schemas"]["VerifyFailedData"];
+        };
+        /**
+         * WebhookBody
+         * @description A webhook endpoint to register.
+         */
+        WebhookBody: {
+            /** @description Where events are posted to: https, and no private address. */
+            url: string;
+            /** @description The types of event to be told; `*`: all that there are, and will be. */
+            event_types?: string[];
+            /**
+             * @description What it is for.
+             * @default
+             */
+            description: string;
+            /**
+             * @description One event after the other, in the order in which they happened: one that cannot be delivered holds up the rest.
+             * @default false
+             */
+            ordered: boolean;
+        };
+        /**
+         * WebhookChange
+         * @description What to change of an endpoint; what is left out stays. The types are the whole new list.
+         */
+        WebhookChange: {
+            /** @description Where events are posted to: https, and no private address. */
+            url?: string | null;
+            /** @description The types of event to be told; `*`: all that there are, and will be. */
+            event_types?: string[] | null;
+            /** @description What it is for. */
+            description?: string | null;
+            /** @description One event after the other, in the order in which they happened: one that cannot be delivered holds up the rest. */
+            ordered?: boolean | null;
+        };
+        /**
+         * WebhookDeleted
+         * @description The endpoint is no more.
+         */
+        WebhookDeleted: {
+            /**
+             * Format: uuid
+             * @description The endpoint.
+             */
+            endpoint_id: string;
+            /** @description It is. */
+            deleted: boolean;
+        };
+        /**
+         * WebhookIssued
+         * @description An endpoint and its new secret, shown this once.
+         */
+        WebhookIssued: {
+            /**
+             * Format: uuid
+             * @description The endpoint's id.
+             */
+            endpoint_id: string;
+            /** @description The store whose events it is told; null: all owners'. */
+            store_id: string | null;
+            /** @description Where events are posted to. */
+            url: string;
+            /** @description The types of event it is told; `*`: all of them. */
+            event_types: string[];
+            description: string;
+            /** @description One event after the other, in the order in which they happened: one that cannot be delivered holds up the rest. */
+            ordered: boolean;
+            /**
+             * @description Whether events are sent to it.
+             * @enum {string}
+             */
+            status: "enabled" | "disabled";
+            /** @description `requested`: somebody asked for it. `gone`: it answered 410. `failing`: every attempt failed for five days. */
+            disabled_reason: ("requested" | "gone" | "failing") | null;
+            /** @description Since when nothing is sent to it. */
+            disabled_at: string | null;
+            /** @description Since when every attempt has failed; null: the last one did not. */
+            failing_since: string | null;
+            /** Format: date-time */
+            created_at: string;
+            /**
+             * Format: date-time
+             * @description When its owner changed it last.
+             */
+            updated_at: string;
+            /** @description What its deliveries are signed with. */
+            secret: string;
+        };
+        /**
+         * WebhookList
+         * @description Webhook endpoints, newest first.
+         */
+        WebhookList: {
+            items: components["schemas"]["WebhookView"][];
+        };
+        /** @description Somebody asked for a test of this endpoint; nothing else has happened. */
+        WebhookTestData: {
+            /**
+             * Format: uuid
+             * @description Whose it is; left out if it is the operator's.
+             */
+            store_id?: string;
+            /**
+             * Format: uuid
+             * @description The endpoint that is tested.
+             */
+            endpoint_id: string;
+        };
+        /**
+         * @description `webhook.test`: Somebody asked for a test of this endpoint; nothing else has happened.
+         * @example {
+         *       "type": "webhook.test",
+         *       "version": 1,
+         *       "timestamp": "2026-11-30T10:00:00Z",
+         *       "data": {
+         *         "store_id": "0199f3a0-7c00-7000-8000-000000000001",
+         *         "endpoint_id": "0199f3a0-7c00-7000-8000-000000000005"
+         *       }
+         *     }
+         */
+        WebhookTestEvent: {
+            /** @constant */
+            type: "webhook.test";
+            /**
+             * @description Of the form of all events; it changes only if what is here does.
+             * @constant
+             */
+            version: 1;
+            /**
+             * Format: date-time
+             * @description When it happened.
+             */
+            timestamp: string;
+            data: components["schemas"]["WebhookTestData"];
+        };
+        /**
+         * WebhookTested
+         * @description The endpoint is being told of a `webhook.test` event.
+         */
+        WebhookTested: {
+            /** @description The event: its delivery says what came of it. */
+            event_id: string;
+        };
+        /**
+         * WebhookView
+         * @description A webhook endpoint; its secret is never shown again.
+         */
+        WebhookView: {
+            /**
+             * Format: uuid
+             * @description The endpoint's id.
+             */
+            endpoint_id: string;
+            /** @description The store whose events it is told; null: all owners'. */
+            store_id: string | null;
+            /** @description Where events are posted to. */
+            url: string;
+            /** @description The types of event it is told; `*`: all of them. */
+            event_types: string[];
+            description: string;
+            /** @description One event after the other, in the order in which they happened: one that cannot be delivered holds up the rest. */
+            ordered: boolean;
+            /**
+             * @description Whether events are sent to it.
+             * @enum {string}
+             */
+            status: "enabled" | "disabled";
+            /** @description `requested`: somebody asked for it. `gone`: it answered 410. `failing`: every attempt failed for five days. */
+            disabled_reason: ("requested" | "gone" | "failing") | null;
+            /** @description Since when nothing is sent to it. */
+            disabled_at: string | null;
+            /** @description Since when every attempt has failed; null: the last one did not. */
+            failing_since: string | null;
+            /** Format: date-time */
+            created_at: string;
+            /**
+             * Format: date-time
+             * @description When its owner changed it last.
+             */
+            updated_at: string;
+        };
     };
     responses: never;
     parameters: never;
@@ -1186,21 +3582,41 @@ export interface components {
     headers: never;
     pathItems: never;
 }
+export type AttemptView = components['schemas']['AttemptView'];
 export type BalanceView = components['schemas']['BalanceView'];
+export type BillingProblemData = components['schemas']['BillingProblemData'];
+export type BillingProblemEvent = components['schemas']['BillingProblemEvent'];
 export type CaptureBody = components['schemas']['CaptureBody'];
 export type CatalogueView = components['schemas']['CatalogueView'];
 export type CheckoutBody = components['schemas']['CheckoutBody'];
 export type CheckoutView = components['schemas']['CheckoutView'];
 export type CreateBody = components['schemas']['CreateBody'];
+export type CreditsAddedData = components['schemas']['CreditsAddedData'];
+export type CreditsAddedEvent = components['schemas']['CreditsAddedEvent'];
+export type CreditsClawedBackData = components['schemas']['CreditsClawedBackData'];
+export type CreditsClawedBackEvent = components['schemas']['CreditsClawedBackEvent'];
+export type CreditsDepletedData = components['schemas']['CreditsDepletedData'];
+export type CreditsDepletedEvent = components['schemas']['CreditsDepletedEvent'];
+export type CreditsExpiringData = components['schemas']['CreditsExpiringData'];
+export type CreditsExpiringEvent = components['schemas']['CreditsExpiringEvent'];
+export type CreditsLowData = components['schemas']['CreditsLowData'];
+export type CreditsLowEvent = components['schemas']['CreditsLowEvent'];
 export type CreditsOnSale = components['schemas']['CreditsOnSale'];
-export type GenerationCreatedEnvelope = components['schemas']['GenerationCreatedEnvelope'];
-export type GenerationPageEnvelope = components['schemas']['GenerationPageEnvelope'];
-export type GenerationEnvelope = components['schemas']['GenerationEnvelope'];
+export type DeliveriesResent = components['schemas']['DeliveriesResent'];
+export type DeliveryAttempts = components['schemas']['DeliveryAttempts'];
+export type DeliveryPageView = components['schemas']['DeliveryPageView'];
+export type DeliveryStatus = components['schemas']['DeliveryStatus'];
+export type DeliveryView = components['schemas']['DeliveryView'];
+export type EndpointDisabledData = components['schemas']['EndpointDisabledData'];
+export type EndpointDisabledEvent = components['schemas']['EndpointDisabledEvent'];
 export type HealthEnvelope = components['schemas']['HealthEnvelope'];
 export type BalanceViewEnvelope = components['schemas']['BalanceViewEnvelope'];
 export type CatalogueViewEnvelope = components['schemas']['CatalogueViewEnvelope'];
 export type CheckoutViewEnvelope = components['schemas']['CheckoutViewEnvelope'];
 export type SubscriptionListEnvelope = components['schemas']['SubscriptionListEnvelope'];
+export type GenerationCreatedEnvelope = components['schemas']['GenerationCreatedEnvelope'];
+export type GenerationPageEnvelope = components['schemas']['GenerationPageEnvelope'];
+export type GenerationEnvelope = components['schemas']['GenerationEnvelope'];
 export type GrantPageEnvelope = components['schemas']['GrantPageEnvelope'];
 export type HoldExtendedEnvelope = components['schemas']['HoldExtendedEnvelope'];
 export type HoldMadeEnvelope = components['schemas']['HoldMadeEnvelope'];
@@ -1212,6 +3628,15 @@ export type SpendAnswersEnvelope = components['schemas']['SpendAnswersEnvelope']
 export type SpendMadeEnvelope = components['schemas']['SpendMadeEnvelope'];
 export type SpendViewEnvelope = components['schemas']['SpendViewEnvelope'];
 export type TransactionPageEnvelope = components['schemas']['TransactionPageEnvelope'];
+export type DeliveriesResentEnvelope = components['schemas']['DeliveriesResentEnvelope'];
+export type DeliveryAttemptsEnvelope = components['schemas']['DeliveryAttemptsEnvelope'];
+export type DeliveryPageViewEnvelope = components['schemas']['DeliveryPageViewEnvelope'];
+export type SecretRotatedEnvelope = components['schemas']['SecretRotatedEnvelope'];
+export type WebhookDeletedEnvelope = components['schemas']['WebhookDeletedEnvelope'];
+export type WebhookIssuedEnvelope = components['schemas']['WebhookIssuedEnvelope'];
+export type WebhookListEnvelope = components['schemas']['WebhookListEnvelope'];
+export type WebhookTestedEnvelope = components['schemas']['WebhookTestedEnvelope'];
+export type WebhookViewEnvelope = components['schemas']['WebhookViewEnvelope'];
 export type ErrorBody = components['schemas']['ErrorBody'];
 export type ErrorCode = components['schemas']['ErrorCode'];
 export type ErrorEnvelope = components['schemas']['ErrorEnvelope'];
@@ -1219,7 +3644,11 @@ export type ExpiringView = components['schemas']['ExpiringView'];
 export type ExtendBody = components['schemas']['ExtendBody'];
 export type FailureCode = components['schemas']['FailureCode'];
 export type Generation = components['schemas']['Generation'];
+export type GenerationCompletedData = components['schemas']['GenerationCompletedData'];
+export type GenerationCompletedEvent = components['schemas']['GenerationCompletedEvent'];
 export type GenerationCreated = components['schemas']['GenerationCreated'];
+export type GenerationFailedData = components['schemas']['GenerationFailedData'];
+export type GenerationFailedEvent = components['schemas']['GenerationFailedEvent'];
 export type GenerationPage = components['schemas']['GenerationPage'];
 export type GenerationPrice = components['schemas']['GenerationPrice'];
 export type GrantKind = components['schemas']['GrantKind'];
@@ -1227,19 +3656,34 @@ export type GrantPage = components['schemas']['GrantPage'];
 export type GrantView = components['schemas']['GrantView'];
 export type Health = components['schemas']['Health'];
 export type HoldBody = components['schemas']['HoldBody'];
+export type HoldExpiredData = components['schemas']['HoldExpiredData'];
+export type HoldExpiredEvent = components['schemas']['HoldExpiredEvent'];
 export type HoldExtended = components['schemas']['HoldExtended'];
 export type HoldMade = components['schemas']['HoldMade'];
 export type HoldOver = components['schemas']['HoldOver'];
 export type HoldPage = components['schemas']['HoldPage'];
 export type HoldStatus = components['schemas']['HoldStatus'];
 export type HoldView = components['schemas']['HoldView'];
+export type KeyCreatedData = components['schemas']['KeyCreatedData'];
+export type KeyCreatedEvent = components['schemas']['KeyCreatedEvent'];
+export type KeyRevokedData = components['schemas']['KeyRevokedData'];
+export type KeyRevokedEvent = components['schemas']['KeyRevokedEvent'];
 export type MovementType = components['schemas']['MovementType'];
+export type OverageBilledData = components['schemas']['OverageBilledData'];
+export type OverageBilledEvent = components['schemas']['OverageBilledEvent'];
+export type OverageLimitReachedData = components['schemas']['OverageLimitReachedData'];
+export type OverageLimitReachedEvent = components['schemas']['OverageLimitReachedEvent'];
+export type OverageStartedData = components['schemas']['OverageStartedData'];
+export type OverageStartedEvent = components['schemas']['OverageStartedEvent'];
 export type PlanView = components['schemas']['PlanView'];
 export type PurchaseType = components['schemas']['PurchaseType'];
 export type RefundBody = components['schemas']['RefundBody'];
 export type RefundMade = components['schemas']['RefundMade'];
 export type RefundView = components['schemas']['RefundView'];
 export type ReleaseBody = components['schemas']['ReleaseBody'];
+export type ResendBody = components['schemas']['ResendBody'];
+export type RotateSecretBody = components['schemas']['RotateSecretBody'];
+export type SecretRotated = components['schemas']['SecretRotated'];
 export type SessionStatus = components['schemas']['SessionStatus'];
 export type SpendAnswer = components['schemas']['SpendAnswer'];
 export type SpendAnswers = components['schemas']['SpendAnswers'];
@@ -1248,11 +3692,24 @@ export type SpendBody = components['schemas']['SpendBody'];
 export type SpendItem = components['schemas']['SpendItem'];
 export type SpendMade = components['schemas']['SpendMade'];
 export type SpendView = components['schemas']['SpendView'];
+export type StoreSuspendedData = components['schemas']['StoreSuspendedData'];
+export type StoreSuspendedEvent = components['schemas']['StoreSuspendedEvent'];
 export type SubscriptionList = components['schemas']['SubscriptionList'];
 export type SubscriptionStatus = components['schemas']['SubscriptionStatus'];
 export type SubscriptionView = components['schemas']['SubscriptionView'];
 export type Transaction = components['schemas']['Transaction'];
 export type TransactionPage = components['schemas']['TransactionPage'];
+export type VerifyFailedData = components['schemas']['VerifyFailedData'];
+export type VerifyFailedEvent = components['schemas']['VerifyFailedEvent'];
+export type WebhookBody = components['schemas']['WebhookBody'];
+export type WebhookChange = components['schemas']['WebhookChange'];
+export type WebhookDeleted = components['schemas']['WebhookDeleted'];
+export type WebhookIssued = components['schemas']['WebhookIssued'];
+export type WebhookList = components['schemas']['WebhookList'];
+export type WebhookTestData = components['schemas']['WebhookTestData'];
+export type WebhookTestEvent = components['schemas']['WebhookTestEvent'];
+export type WebhookTested = components['schemas']['WebhookTested'];
+export type WebhookView = components['schemas']['WebhookView'];
 export type $defs = Record<string, never>;
 export interface operations {
     createGeneration: {
@@ -1261,6 +3718,11 @@ export interface operations {
             header?: {
                 /** @description Takes the place of X-Request-Id. What it names is done once, however often it is sent. */
                 "Idempotency-Key"?: string;
+                /**
+                 * @description `wait=30` (RFC 7240): answer when the generation has ended, or after so many seconds, at most 60; `wait` alone: after so many. Other preferences are passed over.
+                 * @example wait=30
+                 */
+                Prefer?: string;
                 /** @description Names the request; echoed on its answer, made if it is not sent. */
                 "X-Request-Id"?: string;
             };
@@ -1387,7 +3849,10 @@ export interface operations {
     };
     getGeneration: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description Answer when the generation has ended, or after so many seconds with what it is then. Unless given, at once. */
+                wait?: number | null;
+            };
             header?: {
                 /** @description Names the request; echoed on its answer, made if it is not sent. */
                 "X-Request-Id"?: string;
@@ -3117,6 +5582,1241 @@ export interface operations {
             };
             /** @description `STORE_SUSPENDED`: the store is suspended; `DOMAIN_MISMATCH`: the key does not list the web origin that the request came from */
             403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `RATE_LIMIT_EXCEEDED`: too many requests; Retry-After says when to try again */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `INTERNAL_ERROR`: something went wrong on our side */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `SERVICE_UNAVAILABLE`: not now; the same request may be sent again */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+        };
+    };
+    listWebhooks: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Names the request; echoed on its answer, made if it is not sent. */
+                "X-Request-Id"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Request fulfilled, document follows */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WebhookListEnvelope"];
+                };
+            };
+            /** @description `VALIDATION_ERROR`: the request is not of the documented form */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `INVALID_API_KEY`: no key or token was sent, or one that was never issued; `API_KEY_REVOKED`: the key was revoked; `API_KEY_EXPIRED`: the key has expired, or was replaced */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `STORE_SUSPENDED`: the store is suspended; `DOMAIN_MISMATCH`: the key does not list the web origin that the request came from */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `RATE_LIMIT_EXCEEDED`: too many requests; Retry-After says when to try again */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `INTERNAL_ERROR`: something went wrong on our side */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `SERVICE_UNAVAILABLE`: not now; the same request may be sent again */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+        };
+    };
+    createWebhook: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Names the request; echoed on its answer, made if it is not sent. */
+                "X-Request-Id"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "url": "https://hats.example/webhooks",
+                 *       "event_types": [
+                 *         "credits.low",
+                 *         "generation.completed"
+                 *       ],
+                 *       "description": "the shop's server"
+                 *     }
+                 */
+                "application/json": components["schemas"]["WebhookBody"];
+            };
+        };
+        responses: {
+            /** @description Document created, URL follows */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WebhookIssuedEnvelope"];
+                };
+            };
+            /** @description `VALIDATION_ERROR`: the request is not of the documented form */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `INVALID_API_KEY`: no key or token was sent, or one that was never issued; `API_KEY_REVOKED`: the key was revoked; `API_KEY_EXPIRED`: the key has expired, or was replaced */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `STORE_SUSPENDED`: the store is suspended; `DOMAIN_MISMATCH`: the key does not list the web origin that the request came from */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `LIMIT_REACHED`: there are as many as there may be */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `RATE_LIMIT_EXCEEDED`: too many requests; Retry-After says when to try again */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `INTERNAL_ERROR`: something went wrong on our side */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `SERVICE_UNAVAILABLE`: not now; the same request may be sent again */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+        };
+    };
+    getWebhook: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Names the request; echoed on its answer, made if it is not sent. */
+                "X-Request-Id"?: string;
+            };
+            path: {
+                /** @description The endpoint, as its creation named it. */
+                endpoint_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Request fulfilled, document follows */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WebhookViewEnvelope"];
+                };
+            };
+            /** @description `VALIDATION_ERROR`: the request is not of the documented form */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `INVALID_API_KEY`: no key or token was sent, or one that was never issued; `API_KEY_REVOKED`: the key was revoked; `API_KEY_EXPIRED`: the key has expired, or was replaced */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `STORE_SUSPENDED`: the store is suspended; `DOMAIN_MISMATCH`: the key does not list the web origin that the request came from */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `NOT_FOUND`: there is no such thing, or it is another store's */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `RATE_LIMIT_EXCEEDED`: too many requests; Retry-After says when to try again */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `INTERNAL_ERROR`: something went wrong on our side */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `SERVICE_UNAVAILABLE`: not now; the same request may be sent again */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+        };
+    };
+    deleteWebhook: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Names the request; echoed on its answer, made if it is not sent. */
+                "X-Request-Id"?: string;
+            };
+            path: {
+                /** @description The endpoint, as its creation named it. */
+                endpoint_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Request fulfilled, document follows */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WebhookDeletedEnvelope"];
+                };
+            };
+            /** @description `VALIDATION_ERROR`: the request is not of the documented form */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `INVALID_API_KEY`: no key or token was sent, or one that was never issued; `API_KEY_REVOKED`: the key was revoked; `API_KEY_EXPIRED`: the key has expired, or was replaced */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `STORE_SUSPENDED`: the store is suspended; `DOMAIN_MISMATCH`: the key does not list the web origin that the request came from */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `NOT_FOUND`: there is no such thing, or it is another store's */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `RATE_LIMIT_EXCEEDED`: too many requests; Retry-After says when to try again */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `INTERNAL_ERROR`: something went wrong on our side */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `SERVICE_UNAVAILABLE`: not now; the same request may be sent again */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+        };
+    };
+    updateWebhook: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Names the request; echoed on its answer, made if it is not sent. */
+                "X-Request-Id"?: string;
+            };
+            path: {
+                /** @description The endpoint, as its creation named it. */
+                endpoint_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "event_types": [
+                 *         "*"
+                 *       ]
+                 *     }
+                 */
+                "application/json": components["schemas"]["WebhookChange"];
+            };
+        };
+        responses: {
+            /** @description Request fulfilled, document follows */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WebhookViewEnvelope"];
+                };
+            };
+            /** @description `VALIDATION_ERROR`: the request is not of the documented form */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `INVALID_API_KEY`: no key or token was sent, or one that was never issued; `API_KEY_REVOKED`: the key was revoked; `API_KEY_EXPIRED`: the key has expired, or was replaced */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `STORE_SUSPENDED`: the store is suspended; `DOMAIN_MISMATCH`: the key does not list the web origin that the request came from */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `NOT_FOUND`: there is no such thing, or it is another store's */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `RATE_LIMIT_EXCEEDED`: too many requests; Retry-After says when to try again */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `INTERNAL_ERROR`: something went wrong on our side */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `SERVICE_UNAVAILABLE`: not now; the same request may be sent again */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+        };
+    };
+    rotateWebhookSecret: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Names the request; echoed on its answer, made if it is not sent. */
+                "X-Request-Id"?: string;
+            };
+            path: {
+                /** @description The endpoint, as its creation named it. */
+                endpoint_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                /**
+                 * @example {
+                 *       "overlap_seconds": 3600
+                 *     }
+                 */
+                "application/json": components["schemas"]["RotateSecretBody"];
+            };
+        };
+        responses: {
+            /** @description Request fulfilled, document follows */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SecretRotatedEnvelope"];
+                };
+            };
+            /** @description `VALIDATION_ERROR`: the request is not of the documented form */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `INVALID_API_KEY`: no key or token was sent, or one that was never issued; `API_KEY_REVOKED`: the key was revoked; `API_KEY_EXPIRED`: the key has expired, or was replaced */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `STORE_SUSPENDED`: the store is suspended; `DOMAIN_MISMATCH`: the key does not list the web origin that the request came from */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `NOT_FOUND`: there is no such thing, or it is another store's */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `LIMIT_REACHED`: there are as many as there may be */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `RATE_LIMIT_EXCEEDED`: too many requests; Retry-After says when to try again */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `INTERNAL_ERROR`: something went wrong on our side */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `SERVICE_UNAVAILABLE`: not now; the same request may be sent again */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+        };
+    };
+    enableWebhook: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Names the request; echoed on its answer, made if it is not sent. */
+                "X-Request-Id"?: string;
+            };
+            path: {
+                /** @description The endpoint, as its creation named it. */
+                endpoint_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Request fulfilled, document follows */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WebhookViewEnvelope"];
+                };
+            };
+            /** @description `VALIDATION_ERROR`: the request is not of the documented form */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `INVALID_API_KEY`: no key or token was sent, or one that was never issued; `API_KEY_REVOKED`: the key was revoked; `API_KEY_EXPIRED`: the key has expired, or was replaced */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `STORE_SUSPENDED`: the store is suspended; `DOMAIN_MISMATCH`: the key does not list the web origin that the request came from */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `NOT_FOUND`: there is no such thing, or it is another store's */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `RATE_LIMIT_EXCEEDED`: too many requests; Retry-After says when to try again */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `INTERNAL_ERROR`: something went wrong on our side */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `SERVICE_UNAVAILABLE`: not now; the same request may be sent again */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+        };
+    };
+    disableWebhook: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Names the request; echoed on its answer, made if it is not sent. */
+                "X-Request-Id"?: string;
+            };
+            path: {
+                /** @description The endpoint, as its creation named it. */
+                endpoint_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Request fulfilled, document follows */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WebhookViewEnvelope"];
+                };
+            };
+            /** @description `VALIDATION_ERROR`: the request is not of the documented form */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `INVALID_API_KEY`: no key or token was sent, or one that was never issued; `API_KEY_REVOKED`: the key was revoked; `API_KEY_EXPIRED`: the key has expired, or was replaced */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `STORE_SUSPENDED`: the store is suspended; `DOMAIN_MISMATCH`: the key does not list the web origin that the request came from */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `NOT_FOUND`: there is no such thing, or it is another store's */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `RATE_LIMIT_EXCEEDED`: too many requests; Retry-After says when to try again */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `INTERNAL_ERROR`: something went wrong on our side */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `SERVICE_UNAVAILABLE`: not now; the same request may be sent again */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+        };
+    };
+    testWebhook: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Names the request; echoed on its answer, made if it is not sent. */
+                "X-Request-Id"?: string;
+            };
+            path: {
+                /** @description The endpoint, as its creation named it. */
+                endpoint_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Document created, URL follows */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WebhookTestedEnvelope"];
+                };
+            };
+            /** @description `VALIDATION_ERROR`: the request is not of the documented form */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `INVALID_API_KEY`: no key or token was sent, or one that was never issued; `API_KEY_REVOKED`: the key was revoked; `API_KEY_EXPIRED`: the key has expired, or was replaced */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `STORE_SUSPENDED`: the store is suspended; `DOMAIN_MISMATCH`: the key does not list the web origin that the request came from */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `NOT_FOUND`: there is no such thing, or it is another store's */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `ENDPOINT_DISABLED`: the webhook endpoint is disabled, and nothing is sent to it */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `RATE_LIMIT_EXCEEDED`: too many requests; Retry-After says when to try again */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `INTERNAL_ERROR`: something went wrong on our side */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `SERVICE_UNAVAILABLE`: not now; the same request may be sent again */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+        };
+    };
+    listWebhookDeliveries: {
+        parameters: {
+            query?: {
+                /** @description Only those of this status. */
+                status?: components["schemas"]["DeliveryStatus"] | null;
+                /** @description Only events of this type. */
+                type?: string | null;
+                /** @description How many items at most. */
+                limit?: number;
+                /** @description `next_cursor` of the page before. */
+                cursor?: string | null;
+            };
+            header?: {
+                /** @description Names the request; echoed on its answer, made if it is not sent. */
+                "X-Request-Id"?: string;
+            };
+            path: {
+                /** @description The endpoint, as its creation named it. */
+                endpoint_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Request fulfilled, document follows */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DeliveryPageViewEnvelope"];
+                };
+            };
+            /** @description `VALIDATION_ERROR`: the request is not of the documented form */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `INVALID_API_KEY`: no key or token was sent, or one that was never issued; `API_KEY_REVOKED`: the key was revoked; `API_KEY_EXPIRED`: the key has expired, or was replaced */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `STORE_SUSPENDED`: the store is suspended; `DOMAIN_MISMATCH`: the key does not list the web origin that the request came from */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `NOT_FOUND`: there is no such thing, or it is another store's */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `RATE_LIMIT_EXCEEDED`: too many requests; Retry-After says when to try again */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `INTERNAL_ERROR`: something went wrong on our side */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `SERVICE_UNAVAILABLE`: not now; the same request may be sent again */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+        };
+    };
+    getWebhookDelivery: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Names the request; echoed on its answer, made if it is not sent. */
+                "X-Request-Id"?: string;
+            };
+            path: {
+                /** @description The endpoint, as its creation named it. */
+                endpoint_id: string;
+                /** @description The event, as `webhook-id` or a list of deliveries names it. */
+                event_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Request fulfilled, document follows */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DeliveryAttemptsEnvelope"];
+                };
+            };
+            /** @description `VALIDATION_ERROR`: the request is not of the documented form */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `INVALID_API_KEY`: no key or token was sent, or one that was never issued; `API_KEY_REVOKED`: the key was revoked; `API_KEY_EXPIRED`: the key has expired, or was replaced */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `STORE_SUSPENDED`: the store is suspended; `DOMAIN_MISMATCH`: the key does not list the web origin that the request came from */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `NOT_FOUND`: there is no such thing, or it is another store's */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `RATE_LIMIT_EXCEEDED`: too many requests; Retry-After says when to try again */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `INTERNAL_ERROR`: something went wrong on our side */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `SERVICE_UNAVAILABLE`: not now; the same request may be sent again */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+        };
+    };
+    resendWebhookDelivery: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Names the request; echoed on its answer, made if it is not sent. */
+                "X-Request-Id"?: string;
+            };
+            path: {
+                /** @description The endpoint, as its creation named it. */
+                endpoint_id: string;
+                /** @description The event, as `webhook-id` or a list of deliveries names it. */
+                event_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Request fulfilled, document follows */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DeliveriesResentEnvelope"];
+                };
+            };
+            /** @description `VALIDATION_ERROR`: the request is not of the documented form */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `INVALID_API_KEY`: no key or token was sent, or one that was never issued; `API_KEY_REVOKED`: the key was revoked; `API_KEY_EXPIRED`: the key has expired, or was replaced */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `STORE_SUSPENDED`: the store is suspended; `DOMAIN_MISMATCH`: the key does not list the web origin that the request came from */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `NOT_FOUND`: there is no such thing, or it is another store's */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `ENDPOINT_DISABLED`: the webhook endpoint is disabled, and nothing is sent to it */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `RATE_LIMIT_EXCEEDED`: too many requests; Retry-After says when to try again */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `INTERNAL_ERROR`: something went wrong on our side */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `SERVICE_UNAVAILABLE`: not now; the same request may be sent again */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+        };
+    };
+    resendWebhookDeliveries: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Names the request; echoed on its answer, made if it is not sent. */
+                "X-Request-Id"?: string;
+            };
+            path: {
+                /** @description The endpoint, as its creation named it. */
+                endpoint_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "since": "2026-11-29T10:00:00Z",
+                 *       "status": "failed"
+                 *     }
+                 */
+                "application/json": components["schemas"]["ResendBody"];
+            };
+        };
+        responses: {
+            /** @description Request fulfilled, document follows */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DeliveriesResentEnvelope"];
+                };
+            };
+            /** @description `VALIDATION_ERROR`: the request is not of the documented form */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `INVALID_API_KEY`: no key or token was sent, or one that was never issued; `API_KEY_REVOKED`: the key was revoked; `API_KEY_EXPIRED`: the key has expired, or was replaced */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `STORE_SUSPENDED`: the store is suspended; `DOMAIN_MISMATCH`: the key does not list the web origin that the request came from */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `NOT_FOUND`: there is no such thing, or it is another store's */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `ENDPOINT_DISABLED`: the webhook endpoint is disabled, and nothing is sent to it */
+            409: {
                 headers: {
                     [name: string]: unknown;
                 };

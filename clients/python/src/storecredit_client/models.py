@@ -4,9 +4,55 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 from storecredit_client.open_enums import StrEnum
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AttemptView:
+    """One attempt at a delivery."""
+
+    attempt: int
+    """The first is 1."""
+    attempted_at: datetime
+    """When it was sent."""
+    milliseconds: int
+    """How long it took."""
+    status_code: int | None
+    """What was answered; null: nothing."""
+    error: str | None
+    """Why there was no answer."""
+    answer: str | None
+    """The first 500 bytes of the answer."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BillingProblemData:
+    """Something about money needs the operator: `storecredit billing problems` says all of it. An event of the payment provider's was set aside, a payment went back of whose credits some were spent already, or the charge of an overage bill failed for the first time."""
+
+    kind: str
+    """What it is about: `event`, `clawback` or `overage_bill`."""
+    provider: str
+    """The payment provider."""
+    id: str
+    """The provider's event or adjustment; of an overage bill the first day of its month."""
+    about: str
+    """The type of the event; what the adjustment was: `refund`, `chargeback`, …"""
+    store_id: str | None
+    """Of an overage bill: the store; else null."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BillingProblemEvent:
+    """`billing.problem`: Something about money needs the operator: `storecredit billing problems` says all of it. An event of the payment provider's was set aside, a payment went back of whose credits some were spent already, or the charge of an overage bill failed for the first time."""
+
+    type: Literal["billing.problem"]
+    version: Literal[1]
+    """Of the form of all events; it changes only if what is here does."""
+    timestamp: datetime
+    """When it happened."""
+    data: BillingProblemData
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -46,6 +92,148 @@ class CreateBody:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class CreditsAddedData:
+    """Credits were added: bought, paid for by a subscription, granted, or moved here. Credits that come back (a refund, the rest of a hold) are not told."""
+
+    amount: int
+    """How many were added."""
+    type: str
+    """How, as the ledger calls it: `purchase`, `subscription`, `grant`, `signup_bonus`, `transfer_in`."""
+    kind: str
+    """What they are: `paid` or `promo`."""
+    expires_at: datetime | None
+    """When they expire; null: never."""
+    balance: int
+    """The credits that were left right after it."""
+    request_id: str
+    """The request that did it: it names the movement."""
+    store_id: str | None = None
+    """The store; left out if it is an end user's."""
+    user_id: str | None = None
+    """The end user; left out if it is a store's."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CreditsAddedEvent:
+    """`credits.added`: Credits were added: bought, paid for by a subscription, granted, or moved here. Credits that come back (a refund, the rest of a hold) are not told."""
+
+    type: Literal["credits.added"]
+    version: Literal[1]
+    """Of the form of all events; it changes only if what is here does."""
+    timestamp: datetime
+    """When it happened."""
+    data: CreditsAddedData
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CreditsClawedBackData:
+    """Credits were taken back because their payment was given back."""
+
+    amount: int
+    """How many were taken."""
+    balance: int
+    """The credits that were left right after it."""
+    request_id: str
+    """The request that did it: it names the movement."""
+    store_id: str | None = None
+    """The store; left out if it is an end user's."""
+    user_id: str | None = None
+    """The end user; left out if it is a store's."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CreditsClawedBackEvent:
+    """`credits.clawed_back`: Credits were taken back because their payment was given back."""
+
+    type: Literal["credits.clawed_back"]
+    version: Literal[1]
+    """Of the form of all events; it changes only if what is here does."""
+    timestamp: datetime
+    """When it happened."""
+    data: CreditsClawedBackData
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CreditsDepletedData:
+    """The balance has fallen to 0; told again only after there were credits."""
+
+    balance: int
+    """0."""
+    request_id: str
+    """The request that did it: it names the movement."""
+    store_id: str | None = None
+    """The store; left out if it is an end user's."""
+    user_id: str | None = None
+    """The end user; left out if it is a store's."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CreditsDepletedEvent:
+    """`credits.depleted`: The balance has fallen to 0; told again only after there were credits."""
+
+    type: Literal["credits.depleted"]
+    version: Literal[1]
+    """Of the form of all events; it changes only if what is here does."""
+    timestamp: datetime
+    """When it happened."""
+    data: CreditsDepletedData
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CreditsExpiringData:
+    """Credits will expire within `STORECREDIT_EXPIRING_NOTICE_DAYS` (7); told once per addition. It is looked for every hour, and of what is left then."""
+
+    amount: int
+    """How many were left of them when this was told."""
+    expires_at: datetime
+    """When they expire."""
+    store_id: str | None = None
+    """The store; left out if it is an end user's."""
+    user_id: str | None = None
+    """The end user; left out if it is a store's."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CreditsExpiringEvent:
+    """`credits.expiring`: Credits will expire within `STORECREDIT_EXPIRING_NOTICE_DAYS` (7); told once per addition. It is looked for every hour, and of what is left then."""
+
+    type: Literal["credits.expiring"]
+    version: Literal[1]
+    """Of the form of all events; it changes only if what is here does."""
+    timestamp: datetime
+    """When it happened."""
+    data: CreditsExpiringData
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CreditsLowData:
+    """The balance has fallen to the threshold or below it; told by the movement that crossed it. The threshold is the store's own or, unless it has one, a tenth of the last credits added, rounded up. It is told again only after the balance has been above it."""
+
+    balance: int
+    """The credits that were left right after it."""
+    threshold: int
+    """At or below so many credits the balance is low."""
+    request_id: str
+    """The request that did it: it names the movement."""
+    store_id: str | None = None
+    """The store; left out if it is an end user's."""
+    user_id: str | None = None
+    """The end user; left out if it is a store's."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CreditsLowEvent:
+    """`credits.low`: The balance has fallen to the threshold or below it; told by the movement that crossed it. The threshold is the store's own or, unless it has one, a tenth of the last credits added, rounded up. It is told again only after the balance has been above it."""
+
+    type: Literal["credits.low"]
+    version: Literal[1]
+    """Of the form of all events; it changes only if what is here does."""
+    timestamp: datetime
+    """When it happened."""
+    data: CreditsLowData
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class CreditsOnSale:
     """
     Single credits: how many at a time, and `unit_amount` for each.
@@ -57,6 +245,68 @@ class CreditsOnSale:
     min: int
     max: int
     expires_after_days: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DeliveriesResent:
+    """So many deliveries are pending again."""
+
+    resent: int
+    """How many; at most 10,000 at once."""
+    next_cursor: str | None
+    """Send it as `cursor` to go on with the rest; null: there is none."""
+
+
+class DeliveryStatus(StrEnum):
+    """pending -> delivered | failed, and pending again when it is sent anew."""
+
+    PENDING = "pending"
+    DELIVERED = "delivered"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DeliveryView:
+    """One event, and what became of it at this endpoint."""
+
+    event_id: str
+    """As it stands in `webhook-id`."""
+    type: str
+    """The type of the event."""
+    created_at: datetime
+    """When it happened."""
+    status: DeliveryStatus
+    """`pending`: it is on its way, or will be tried again at `next_attempt_at`."""
+    attempts: int
+    """How often it was sent."""
+    next_attempt_at: datetime | None
+    """When it is tried again; null: at once, or never."""
+    ended_at: datetime | None
+    """When it was delivered, or given up."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EndpointDisabledData:
+    """An endpoint was given up and is told nothing any more; the others of its owner hear of it."""
+
+    endpoint_id: str
+    """The endpoint."""
+    reason: str
+    """`gone`: it answered 410. `failing`: every attempt failed for five days."""
+    store_id: str | None = None
+    """Whose it is; left out if it is the operator's."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EndpointDisabledEvent:
+    """`endpoint.disabled`: An endpoint was given up and is told nothing any more; the others of its owner hear of it."""
+
+    type: Literal["endpoint.disabled"]
+    version: Literal[1]
+    """Of the form of all events; it changes only if what is here does."""
+    timestamp: datetime
+    """When it happened."""
+    data: EndpointDisabledData
 
 
 class ErrorCode(StrEnum):
@@ -75,6 +325,8 @@ class ErrorCode(StrEnum):
     PAYLOAD_TOO_LARGE = "PAYLOAD_TOO_LARGE"
     HOLD_ENDED = "HOLD_ENDED"
     USER_ERASED = "USER_ERASED"
+    LIMIT_REACHED = "LIMIT_REACHED"
+    ENDPOINT_DISABLED = "ENDPOINT_DISABLED"
     IDEMPOTENCY_CONFLICT = "IDEMPOTENCY_CONFLICT"
     CAPTURE_EXCEEDS_HOLD = "CAPTURE_EXCEEDS_HOLD"
     REFUND_EXCEEDS_SPEND = "REFUND_EXCEEDS_SPEND"
@@ -125,12 +377,78 @@ class FailureCode(StrEnum):
     GENERATION_FAILED = "GENERATION_FAILED"
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class GenerationCompletedData:
+    """A generation has ended and its result is there to be fetched."""
+
+    session_id: str
+    """The generation."""
+    request_id: str
+    """The request that created it."""
+    credits_charged: int
+    """What it cost."""
+    created_at: datetime
+    """When it was created."""
+    completed_at: datetime
+    """When it ended."""
+    store_id: str | None = None
+    """The store; left out if it is an end user's."""
+    user_id: str | None = None
+    """The end user; left out if it is a store's."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class GenerationCompletedEvent:
+    """`generation.completed`: A generation has ended and its result is there to be fetched."""
+
+    type: Literal["generation.completed"]
+    version: Literal[1]
+    """Of the form of all events; it changes only if what is here does."""
+    timestamp: datetime
+    """When it happened."""
+    data: GenerationCompletedData
+
+
 class GenerationCreatedChargedAs(StrEnum):
     """
     `overage`: it was taken from beyond the balance; left out otherwise.
     """
 
     OVERAGE = "overage"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class GenerationFailedData:
+    """A generation has failed for good; what it cost was given back in the same transaction."""
+
+    session_id: str
+    """The generation."""
+    request_id: str
+    """The request that created it."""
+    error_code: str
+    """Why, as `error_code` of the generation says it."""
+    credits_refunded: int
+    """What was given back: all that it cost."""
+    created_at: datetime
+    """When it was created."""
+    completed_at: datetime
+    """When it ended."""
+    store_id: str | None = None
+    """The store; left out if it is an end user's."""
+    user_id: str | None = None
+    """The end user; left out if it is a store's."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class GenerationFailedEvent:
+    """`generation.failed`: A generation has failed for good; what it cost was given back in the same transaction."""
+
+    type: Literal["generation.failed"]
+    version: Literal[1]
+    """Of the form of all events; it changes only if what is here does."""
+    timestamp: datetime
+    """When it happened."""
+    data: GenerationFailedData
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -173,6 +491,36 @@ class HoldBody:
     """Yours: returned as it was sent."""
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HoldExpiredData:
+    """A hold's time was over before anybody captured or released it: its credits are back."""
+
+    hold_id: str
+    """The hold."""
+    amount: int
+    """How many credits came back."""
+    balance: int
+    """The credits that were left right after it."""
+    request_id: str
+    """The request that made the hold."""
+    store_id: str | None = None
+    """The store; left out if it is an end user's."""
+    user_id: str | None = None
+    """The end user; left out if it is a store's."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HoldExpiredEvent:
+    """`hold.expired`: A hold's time was over before anybody captured or released it: its credits are back."""
+
+    type: Literal["hold.expired"]
+    version: Literal[1]
+    """Of the form of all events; it changes only if what is here does."""
+    timestamp: datetime
+    """When it happened."""
+    data: HoldExpiredData
+
+
 class HoldStatus(StrEnum):
     """held -> captured | released | expired; the last three are final."""
 
@@ -203,6 +551,52 @@ class HoldView:
     """When it is over by itself."""
     ended_at: datetime | None
     """When it ended."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class KeyCreatedData:
+    """An API key was made for the store, or takes the place of another (rotation)."""
+
+    store_id: str
+    """The store."""
+    key_id: str
+    """The key; never the key itself."""
+    expires_at: datetime | None
+    """When it expires; null: never."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class KeyCreatedEvent:
+    """`key.created`: An API key was made for the store, or takes the place of another (rotation)."""
+
+    type: Literal["key.created"]
+    version: Literal[1]
+    """Of the form of all events; it changes only if what is here does."""
+    timestamp: datetime
+    """When it happened."""
+    data: KeyCreatedData
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class KeyRevokedData:
+    """An API key of the store was revoked and is refused from now on, for ever."""
+
+    store_id: str
+    """The store."""
+    key_id: str
+    """The key; never the key itself."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class KeyRevokedEvent:
+    """`key.revoked`: An API key of the store was revoked and is refused from now on, for ever."""
+
+    type: Literal["key.revoked"]
+    version: Literal[1]
+    """Of the form of all events; it changes only if what is here does."""
+    timestamp: datetime
+    """When it happened."""
+    data: KeyRevokedData
 
 
 class MovementType(StrEnum):
@@ -237,6 +631,82 @@ class MovementType(StrEnum):
     REMOVAL = "removal"
     TRANSFER_OUT = "transfer_out"
     TRANSFER_IN = "transfer_in"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OverageBilledData:
+    """What was used beyond the balance was closed into a bill, which is charged next."""
+
+    store_id: str
+    """The store."""
+    credits: int
+    """How many credits are on the bill."""
+    request_id: str
+    """Names the bill in the ledger."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OverageBilledEvent:
+    """`overage.billed`: What was used beyond the balance was closed into a bill, which is charged next."""
+
+    type: Literal["overage.billed"]
+    version: Literal[1]
+    """Of the form of all events; it changes only if what is here does."""
+    timestamp: datetime
+    """When it happened."""
+    data: OverageBilledData
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OverageLimitReachedData:
+    """All that the store may use beyond its balance is used. More goes once it has bought credits, or the overage is billed."""
+
+    store_id: str
+    """The store."""
+    overage_used: int
+    """How many were used and are not billed yet."""
+    overage_limit: int
+    """How many the store may use."""
+    request_id: str
+    """The request that did it: it names the movement."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OverageLimitReachedEvent:
+    """`overage.limit_reached`: All that the store may use beyond its balance is used. More goes once it has bought credits, or the overage is billed."""
+
+    type: Literal["overage.limit_reached"]
+    version: Literal[1]
+    """Of the form of all events; it changes only if what is here does."""
+    timestamp: datetime
+    """When it happened."""
+    data: OverageLimitReachedData
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OverageStartedData:
+    """The first credits beyond the balance were used since the last bill."""
+
+    store_id: str
+    """The store."""
+    overage_used: int
+    """How many were used and are not billed yet."""
+    overage_limit: int
+    """How many the store may use."""
+    request_id: str
+    """The request that did it: it names the movement."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OverageStartedEvent:
+    """`overage.started`: The first credits beyond the balance were used since the last bill."""
+
+    type: Literal["overage.started"]
+    version: Literal[1]
+    """Of the form of all events; it changes only if what is here does."""
+    timestamp: datetime
+    """When it happened."""
+    data: OverageStartedData
 
 
 class PlanViewRollover(StrEnum):
@@ -305,6 +775,86 @@ class RefundView:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ReleaseBody:
     """No field at all: a hold is released whole; to keep a part of it, capture that."""
+
+
+class ResendBodyStatus(StrEnum):
+    """
+    Only what has ended so; else both.
+    """
+
+    DELIVERED = "delivered"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ResendBody:
+    """What to send again."""
+
+    since: datetime
+    """What has happened since then."""
+    status: ResendBodyStatus | None = None
+    """Only what has ended so; else both."""
+    cursor: str | None = None
+    """`next_cursor` of the answer before."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RotateSecretBody:
+    """How long the replaced secret signs along."""
+
+    overlap_seconds: int | None = 86400
+    """How long deliveries are signed with the secrets before it, too; a day unless given, 30 at most. 0: no longer."""
+
+
+class SecretRotatedStatus(StrEnum):
+    """
+    Whether events are sent to it.
+    """
+
+    ENABLED = "enabled"
+    DISABLED = "disabled"
+
+
+class SecretRotatedDisabledReason(StrEnum):
+    """
+    `requested`: somebody asked for it. `gone`: it answered 410. `failing`: every attempt failed for five days.
+    """
+
+    REQUESTED = "requested"
+    GONE = "gone"
+    FAILING = "failing"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SecretRotated:
+    """An endpoint and its new secret, shown this once."""
+
+    endpoint_id: str
+    """The endpoint's id."""
+    store_id: str | None
+    """The store whose events it is told; null: all owners'."""
+    url: str
+    """Where events are posted to."""
+    event_types: list[str]
+    """The types of event it is told; `*`: all of them."""
+    description: str
+    ordered: bool
+    """One event after the other, in the order in which they happened: one that cannot be delivered holds up the rest."""
+    status: SecretRotatedStatus
+    """Whether events are sent to it."""
+    disabled_reason: SecretRotatedDisabledReason | None
+    """`requested`: somebody asked for it. `gone`: it answered 410. `failing`: every attempt failed for five days."""
+    disabled_at: datetime | None
+    """Since when nothing is sent to it."""
+    failing_since: datetime | None
+    """Since when every attempt has failed; null: the last one did not."""
+    created_at: datetime
+    updated_at: datetime
+    """When its owner changed it last."""
+    secret: str
+    """What its deliveries are signed with."""
+    previous_expires_at: datetime | None
+    """Until when deliveries are signed with the secrets before it, too."""
 
 
 class SessionStatus(StrEnum):
@@ -439,6 +989,26 @@ class SpendView:
     """Newest first, at most 100; the ledger has all of them."""
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StoreSuspendedData:
+    """The operator has suspended the store: its keys are refused until it is active again."""
+
+    store_id: str
+    """The store."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StoreSuspendedEvent:
+    """`store.suspended`: The operator has suspended the store: its keys are refused until it is active again."""
+
+    type: Literal["store.suspended"]
+    version: Literal[1]
+    """Of the form of all events; it changes only if what is here does."""
+    timestamp: datetime
+    """When it happened."""
+    data: StoreSuspendedData
+
+
 class SubscriptionStatus(StrEnum):
     """The states of a subscription (https://developer.paddle.com/build/subscriptions)."""
 
@@ -493,6 +1063,204 @@ class TransactionPage:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class VerifyFailedData:
+    """`storecredit verify` has found that the ledger does not agree with itself."""
+
+    verified_at: datetime
+    """When it looked."""
+    discrepancies: int
+    """How many it found."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class VerifyFailedEvent:
+    """`verify.failed`: `storecredit verify` has found that the ledger does not agree with itself."""
+
+    type: Literal["verify.failed"]
+    version: Literal[1]
+    """Of the form of all events; it changes only if what is here does."""
+    timestamp: datetime
+    """When it happened."""
+    data: VerifyFailedData
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WebhookBody:
+    """A webhook endpoint to register."""
+
+    url: str
+    """Where events are posted to: https, and no private address."""
+    event_types: list[str] | None = None
+    """The types of event to be told; `*`: all that there are, and will be."""
+    description: str | None = ""
+    """What it is for."""
+    ordered: bool | None = False
+    """One event after the other, in the order in which they happened: one that cannot be delivered holds up the rest."""
+
+
+WebhookChangeUrl: TypeAlias = str
+"""Where events are posted to: https, and no private address."""
+
+
+WebhookChangeEventTypes: TypeAlias = list[str]
+"""The types of event to be told; `*`: all that there are, and will be."""
+
+
+WebhookChangeDescription: TypeAlias = str
+"""What it is for."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WebhookChange:
+    """What to change of an endpoint; what is left out stays. The types are the whole new list."""
+
+    url: WebhookChangeUrl | None = None
+    """Where events are posted to: https, and no private address."""
+    event_types: WebhookChangeEventTypes | None = None
+    """The types of event to be told; `*`: all that there are, and will be."""
+    description: WebhookChangeDescription | None = None
+    """What it is for."""
+    ordered: bool | None = None
+    """One event after the other, in the order in which they happened: one that cannot be delivered holds up the rest."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WebhookDeleted:
+    """The endpoint is no more."""
+
+    endpoint_id: str
+    """The endpoint."""
+    deleted: bool
+    """It is."""
+
+
+class WebhookIssuedStatus(StrEnum):
+    """
+    Whether events are sent to it.
+    """
+
+    ENABLED = "enabled"
+    DISABLED = "disabled"
+
+
+class WebhookIssuedDisabledReason(StrEnum):
+    """
+    `requested`: somebody asked for it. `gone`: it answered 410. `failing`: every attempt failed for five days.
+    """
+
+    REQUESTED = "requested"
+    GONE = "gone"
+    FAILING = "failing"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WebhookIssued:
+    """An endpoint and its new secret, shown this once."""
+
+    endpoint_id: str
+    """The endpoint's id."""
+    store_id: str | None
+    """The store whose events it is told; null: all owners'."""
+    url: str
+    """Where events are posted to."""
+    event_types: list[str]
+    """The types of event it is told; `*`: all of them."""
+    description: str
+    ordered: bool
+    """One event after the other, in the order in which they happened: one that cannot be delivered holds up the rest."""
+    status: WebhookIssuedStatus
+    """Whether events are sent to it."""
+    disabled_reason: WebhookIssuedDisabledReason | None
+    """`requested`: somebody asked for it. `gone`: it answered 410. `failing`: every attempt failed for five days."""
+    disabled_at: datetime | None
+    """Since when nothing is sent to it."""
+    failing_since: datetime | None
+    """Since when every attempt has failed; null: the last one did not."""
+    created_at: datetime
+    updated_at: datetime
+    """When its owner changed it last."""
+    secret: str
+    """What its deliveries are signed with."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WebhookTestData:
+    """Somebody asked for a test of this endpoint; nothing else has happened."""
+
+    endpoint_id: str
+    """The endpoint that is tested."""
+    store_id: str | None = None
+    """Whose it is; left out if it is the operator's."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WebhookTestEvent:
+    """`webhook.test`: Somebody asked for a test of this endpoint; nothing else has happened."""
+
+    type: Literal["webhook.test"]
+    version: Literal[1]
+    """Of the form of all events; it changes only if what is here does."""
+    timestamp: datetime
+    """When it happened."""
+    data: WebhookTestData
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WebhookTested:
+    """The endpoint is being told of a `webhook.test` event."""
+
+    event_id: str
+    """The event: its delivery says what came of it."""
+
+
+class WebhookViewStatus(StrEnum):
+    """
+    Whether events are sent to it.
+    """
+
+    ENABLED = "enabled"
+    DISABLED = "disabled"
+
+
+class WebhookViewDisabledReason(StrEnum):
+    """
+    `requested`: somebody asked for it. `gone`: it answered 410. `failing`: every attempt failed for five days.
+    """
+
+    REQUESTED = "requested"
+    GONE = "gone"
+    FAILING = "failing"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WebhookView:
+    """A webhook endpoint; its secret is never shown again."""
+
+    endpoint_id: str
+    """The endpoint's id."""
+    store_id: str | None
+    """The store whose events it is told; null: all owners'."""
+    url: str
+    """Where events are posted to."""
+    event_types: list[str]
+    """The types of event it is told; `*`: all of them."""
+    description: str
+    ordered: bool
+    """One event after the other, in the order in which they happened: one that cannot be delivered holds up the rest."""
+    status: WebhookViewStatus
+    """Whether events are sent to it."""
+    disabled_reason: WebhookViewDisabledReason | None
+    """`requested`: somebody asked for it. `gone`: it answered 410. `failing`: every attempt failed for five days."""
+    disabled_at: datetime | None
+    """Since when nothing is sent to it."""
+    failing_since: datetime | None
+    """Since when every attempt has failed; null: the last one did not."""
+    created_at: datetime
+    updated_at: datetime
+    """When its owner changed it last."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class BalanceView:
     """A store's credits."""
 
@@ -540,6 +1308,39 @@ class CheckoutView:
     amount: int
     currency: str
     request_id: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DeliveryAttempts:
+    """One event, what became of it at this endpoint, and each attempt."""
+
+    event_id: str
+    """As it stands in `webhook-id`."""
+    type: str
+    """The type of the event."""
+    created_at: datetime
+    """When it happened."""
+    status: DeliveryStatus
+    """`pending`: it is on its way, or will be tried again at `next_attempt_at`."""
+    attempts: int
+    """How often it was sent."""
+    next_attempt_at: datetime | None
+    """When it is tried again; null: at once, or never."""
+    ended_at: datetime | None
+    """When it was delivered, or given up."""
+    body: str
+    """What is sent, the same at every attempt."""
+    attempted: list[AttemptView]
+    """Newest first, at most 100."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DeliveryPageView:
+    """Deliveries, newest event first."""
+
+    items: list[DeliveryView]
+    next_cursor: str | None
+    """The `cursor` of the next page; null: there is none."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -600,6 +1401,8 @@ class GenerationCreated:
     """The credits that are left."""
     charged_as: GenerationCreatedChargedAs | None = None
     """`overage`: it was taken from beyond the balance; left out otherwise."""
+    generation: Generation | None = None
+    """Of an answer that waited (`Prefer: wait`): the generation as it is by now."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -704,6 +1507,13 @@ class SubscriptionList:
     """A store's subscriptions, newest first, ended ones included."""
 
     items: list[SubscriptionView]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WebhookList:
+    """Webhook endpoints, newest first."""
+
+    items: list[WebhookView]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
