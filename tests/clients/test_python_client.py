@@ -175,7 +175,9 @@ async def test_a_generation_is_waited_for(caller: Caller, served: ServedStore) -
     assert (done.status, done.credits_refunded, done.metadata) == ("completed", 0, {"order": "1"})
     assert done.result_url.startswith("http")
     assert (failed.status, failed.error_code) == ("failed", "MODERATION_BLOCKED")
-    assert await served.store.balance() == 99
+    at_once = await caller("create_generation", [IMAGE], wait=30)
+    assert (at_once.status, at_once.generation.result_url[:4]) == ("completed", "http")
+    assert await served.store.balance() == 98
 
 
 async def test_what_is_no_address_and_no_key_is_refused_before_anything_is_sent() -> None:

@@ -38,6 +38,11 @@ export interface ChangeOptions extends ReadOptions {
   readonly idempotencyKey?: string;
 }
 
+export interface CreateOptions extends ChangeOptions {
+  /** Answer when the generation has ended, or after so many seconds. */
+  readonly wait?: number;
+}
+
 export interface WaitOptions extends ReadOptions {
   /** How long to wait in all; 300 unless given. */
   readonly timeoutSeconds?: number;
@@ -72,9 +77,19 @@ export class Client {
     });
   }
 
-  /** Take what a generation costs, and queue it. */
-  createGeneration(body: api.CreateBody, options?: ChangeOptions): Promise<api.GenerationCreated> {
-    return data(this.paths.POST("/api/v1/generation/create", { body, ...change(options) }));
+  /**
+   * Take what a generation costs, and queue it.
+   *
+   * With `wait` the answer comes when it has ended, or after that many seconds, and `generation` is
+   * what it is by then; an older service, which does not wait, leaves it out.
+   */
+  createGeneration(body: api.CreateBody, options?: CreateOptions): Promise<api.GenerationCreated> {
+    const { params, ...asked } = change(options);
+    const preferred = options?.wait === undefined ? {} : { Prefer: `wait=${options.wait}` };
+    const header = { ...params.header, ...preferred };
+    return data(
+      this.paths.POST("/api/v1/generation/create", { body, params: { header }, ...asked }),
+    );
   }
 
   /** A generation as it is now. */
@@ -248,13 +263,11 @@ export class Client {
 
   /** One look; undefined: this service does not know how to wait. */
   async #look(sessionId: string, wait: number, options: ReadOptions) {
-    const params = { path: { session_id: part(sessionId) } };
+    const query = wait > 0 ? { wait } : {};
+    const params = { path: { session_id: part(sessionId) }, query };
     try {
-      const got = await this.paths.GET("/api/v1/generation/{session_id}", {
-        params,
-        querySerializer: () => (wait > 0 ? `wait=${wait}` : ""),
-        ...read(options),
-      });
+      const asked = { params, ...read(options) };
+      const got = await this.paths.GET("/api/v1/generation/{session_id}", asked);
       return { generation: await data(Promise.resolve(got)), response: got.response };
     } catch (error) {
       if (wait > 0 && error instanceof ApiError && error.names("wait")) {

@@ -84,7 +84,9 @@ async function attempted(
 
 /** How much longer the service may take, because it was asked to wait. */
 function waitSeconds(request: Request): number {
-  return Number(new URL(request.url).searchParams.get("wait") ?? 0);
+  const asked = new URL(request.url).searchParams.get("wait");
+  const preferred = /^wait=([0-9]+)$/.exec(request.headers.get("prefer") ?? "")?.[1];
+  return Number(asked ?? preferred ?? 0);
 }
 
 /** The same response, with all of its body here. */

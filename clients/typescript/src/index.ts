@@ -8,6 +8,7 @@ export {
   Client,
   type ChangeOptions,
   type ClientOptions,
+  type CreateOptions,
   type ReadOptions,
   type WaitOptions,
 } from "./client.js";

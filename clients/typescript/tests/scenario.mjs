@@ -163,6 +163,8 @@ test("a generation is waited for", async () => {
   ]);
   assert.deepEqual([done.status, done.credits_refunded], ["completed", 0]);
   assert.deepEqual([failed.status, failed.error_code], ["failed", "MODERATION_BLOCKED"]);
+  const atOnce = await client.createGeneration({ image_urls: [image] }, { wait: 30 });
+  assert.equal(atOnce.generation.status, "completed");
 });
 
 test("a service that does not know how to wait is asked again; at the end of the time it is told", async () => {

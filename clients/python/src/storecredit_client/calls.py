@@ -35,6 +35,7 @@ class Call(Generic[T_co]):
     path: str
     result: type[T_co]
     query: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
     body: Mapping[str, Any] | None = None
     idempotency_key: str | None = None
     wait_seconds: float = 0.0
@@ -73,22 +74,25 @@ def create_generation(
     prompt: str | None = None,
     options: Mapping[str, str] | None = None,
     metadata: Mapping[str, str] | None = None,
+    wait: int | None = None,
     idempotency_key: str | None = None,
 ) -> Call[models.GenerationCreated]:
-    """Take what a generation costs, and queue it."""
+    """Take what a generation costs, and queue it.
+
+    With `wait` the answer comes when it has ended, or after that many seconds, and `generation` is
+    what it is by then; of an older service, which does not wait, it is None.
+    """
     body = models.CreateBody(
         image_urls=list(image_urls),
         prompt=prompt,
         options=_copied(options),
         metadata=_copied(metadata),
     )
-    return _post(
-        "createGeneration",
-        "/api/v1/generation/create",
-        models.GenerationCreated,
-        body,
-        idempotency_key,
-    )
+    path = "/api/v1/generation/create"
+    call = _post("createGeneration", path, models.GenerationCreated, body, idempotency_key)
+    if wait is None:
+        return call
+    return dataclasses.replace(call, headers={"Prefer": f"wait={wait}"}, wait_seconds=wait)
 
 
 def get_generation(session_id: str, *, wait: int | None = None) -> Call[models.Generation]:

@@ -153,7 +153,7 @@ def _is_for_later(outcome: Reply | Lost) -> bool:
 
 
 def _request(call: Call[Any], seconds: float) -> Request:
-    headers = {"Accept": "application/json"}
+    headers = {"Accept": "application/json", **call.headers}
     body = None
     if call.body is not None:
         headers["Content-Type"] = "application/json"
