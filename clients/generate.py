@@ -24,6 +24,8 @@ SECONDS_MAX: Final = 60
 
 _STORES: Final[list[dict[str, list[str]]]] = [{"api_key": []}]
 """The security of an operation that is a store's."""
+_STORES_TAG: Final = "stores"
+"""Of an operation that is a store's, and of an event that a store may hear."""
 _SCHEMAS: Final = "#/components/schemas/"
 _HEADER: Final = "Made by `make clients` from docs/openapi.json."
 _DATACLASS: Final = {"frozen": True, "kw_only": True, "slots": True}
@@ -42,7 +44,11 @@ _MODEL_OPTIONS: Final = (
     *("--formatters", "builtin", "--disable-timestamp"),
     *("--custom-file-header", f'"""What the API takes and answers. {_HEADER}"""'),
 )
-_TYPE_OPTIONS: Final = ("--root-types", "--root-types-no-schema-prefix")
+_TYPE_OPTIONS: Final = (
+    *("--root-types", "--root-types-no-schema-prefix"),
+    # What has a default may be left out of what is sent.
+    "--default-non-nullable=false",
+)
 
 
 def stores_document(document: Mapping[str, Any]) -> dict[str, Any]:
@@ -51,12 +57,17 @@ def stores_document(document: Mapping[str, Any]) -> dict[str, Any]:
     part = {
         **document,
         "paths": {path: item for path, item in paths.items() if item},
-        "tags": [tag for tag in document["tags"] if tag["name"] == "stores"],
+        "webhooks": {
+            name: item
+            for name, item in document["webhooks"].items()
+            if item["post"]["tags"] == [_STORES_TAG]
+        },
+        "tags": [tag for tag in document["tags"] if tag["name"] == _STORES_TAG],
     }
     schemas = document["components"]["schemas"]
-    used = _used({"paths": part["paths"], "webhooks": part.get("webhooks", {})}, schemas)
+    used = _used({"paths": part["paths"], "webhooks": part["webhooks"]}, schemas)
     kept = {name: schema for name, schema in schemas.items() if name in used}
-    return part | {"components": {"schemas": kept}}
+    return part | {"components": {"schemas": kept | {"WebhookEvent": _any_event(part)}}}
 
 
 def models(document: Mapping[str, Any]) -> str:
@@ -72,7 +83,21 @@ def models(document: Mapping[str, Any]) -> str:
 def types(document: Mapping[str, Any]) -> str:
     """The TypeScript module of an OpenAPI document's operations and schemas."""
     made = _generated((str(TYPE_GENERATOR),), document, "openapi.ts", *_TYPE_OPTIONS)
-    return f"// {_HEADER}\n{made}"
+    names = "".join(f"    {json.dumps(name)},\n" for name in document["webhooks"])
+    return (
+        f"// {_HEADER}\n{made}"
+        "/** Every type of event that a store may hear. */\n"
+        f'export const eventTypes: readonly WebhookEvent["type"][] = [\n{names}];\n'
+    )
+
+
+def _any_event(document: Mapping[str, Any]) -> dict[str, Any]:
+    """The schema of whichever event of a document: the document itself has one for each."""
+    posted = [item["post"]["requestBody"]["content"] for item in document["webhooks"].values()]
+    return {
+        "description": "What an endpoint of a store's may be told.",
+        "oneOf": [content["application/json"]["schema"] for content in posted],
+    }
 
 
 def _stores_operations(item: Mapping[str, Any]) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from storecredit_client import (
     UnexpectedAnswer,
     calls,
 )
+from storecredit_client.calling import Call, following
 from storecredit_client.exchange import (
     Answer,
     Conversation,
@@ -165,7 +166,7 @@ def test_after_the_last_attempt_it_is_said_that_the_outcome_is_unknown() -> None
 
 
 def test_what_changes_something_and_has_no_key_is_sent_once() -> None:
-    call = calls.Call(operation="x", method="POST", path="/x", result=SpendMade)
+    call = Call(operation="x", method="POST", path="/x", result=SpendMade)
     with pytest.raises(NoAnswer, match="asked once"):
         held(exchange(call, POLICY), Lost("cut off"))
     with pytest.raises(UnexpectedAnswer):
@@ -280,9 +281,9 @@ def test_errors_survive_a_job_queue() -> None:
 
 def test_a_list_that_does_not_go_on_is_no_end_of_it() -> None:
     page = GrantPage(items=[], next_cursor="7")
-    second = calls.following(calls.list_grants(), page)
+    second = following(calls.list_grants(), page)
     assert second is not None
     assert second.query == {"limit": "100", "cursor": "7"}
     with pytest.raises(StorecreditError, match="does not go on"):
-        calls.following(second, page)
-    assert calls.following(second, GrantPage(items=[], next_cursor=None)) is None
+        following(second, page)
+    assert following(second, GrantPage(items=[], next_cursor=None)) is None

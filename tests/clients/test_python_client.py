@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from stand_ins.http_server import Answer
+from stand_ins.http_server import Answer, Received, stand_in
 from storecredit_client import (
     ApiError,
     AsyncClient,
@@ -22,7 +22,13 @@ from storecredit_client import (
     UnexpectedAnswer,
     calls,
 )
-from storecredit_client.models import PlanViewRollover
+from storecredit_client.models import (
+    CreditsLowEvent,
+    PlanViewRollover,
+    ResendBodyStatus,
+    WebhookTestEvent,
+)
+from storecredit_client.webhooks import verified
 from tests.clients.conftest import ServedStore
 from tests.clients.relay import too_many
 from tests.e2e.page_commands import Page
@@ -46,12 +52,12 @@ class Caller:
             return await asyncio.to_thread(called, *arguments, **named)
         return await called(*arguments, **named)
 
-    async def all(self, method: str, **named: Any) -> list[Any]:
+    async def all(self, method: str, *arguments: Any, **named: Any) -> list[Any]:
         """All items of a list."""
         listed = getattr(self.client, method)
         if isinstance(self.client, Client):
-            return await asyncio.to_thread(lambda: list(listed(**named)))
-        return [item async for item in listed(**named)]
+            return await asyncio.to_thread(lambda: list(listed(*arguments, **named)))
+        return [item async for item in listed(*arguments, **named)]
 
 
 @pytest_asyncio.fixture(loop_scope="module", params=[Client, AsyncClient])
@@ -200,6 +206,70 @@ async def test_the_key_is_checked_and_what_is_on_sale_is_read(
     with pytest.raises(ApiError, match="Nothing is sold here") as off:
         await caller("create_checkout", credits=100)
     assert off.value.code is ErrorCode.NOT_FOUND
+
+
+async def test_what_a_registered_endpoint_is_told_is_verified(
+    caller: Caller, served: ServedStore
+) -> None:
+    arrived: asyncio.Queue[Received] = asyncio.Queue()
+
+    def take(request: Received) -> Answer:
+        arrived.put_nowait(request)
+        return Answer(204)
+
+    async with stand_in(take) as receiver:
+        made = await caller("create_webhook", receiver.url(), event_types=["credits.low"])
+        assert (made.event_types, made.ordered) == (["credits.low"], False)
+        rotated = await caller("rotate_webhook_secret", made.endpoint_id, overlap_seconds=60)
+        tested = await caller("test_webhook", made.endpoint_id)
+        test = await arrived.get()
+        for secret in (made.secret, rotated.secret):
+            event = verified(test.body, test.headers, secret)
+            assert isinstance(event, WebhookTestEvent)
+            assert event.data.endpoint_id == made.endpoint_id
+        assert test.headers["webhook-id"] == tested.event_id
+        spent = await caller("spend_credits", 90)
+        low = await arrived.get()
+        event = verified(low.body, low.headers, rotated.secret)
+        assert isinstance(event, CreditsLowEvent)
+        assert (event.data.balance, event.data.request_id) == (10, spent.request_id)
+        assert event.data.store_id == served.store.store_id
+        told = await caller.all("list_webhook_deliveries", made.endpoint_id, limit=1)
+        assert [each.type for each in told] == ["credits.low", "webhook.test"]
+        of_low = await caller("get_webhook_delivery", made.endpoint_id, told[0].event_id)
+        assert of_low.body.encode() == low.body
+
+
+async def test_an_endpoint_is_changed_disabled_enabled_and_deleted(
+    caller: Caller, served: ServedStore
+) -> None:
+    made = await caller("create_webhook", "http://127.0.0.1:9/")  # nobody is there
+    tested = await caller("test_webhook", made.endpoint_id)
+    again = await caller("resend_webhook_delivery", made.endpoint_id, tested.event_id)
+    assert (again.resent, again.next_cursor) == (1, None)
+    served.relay.fates += ["lose"]
+    changed = await caller("update_webhook", made.endpoint_id, ordered=True, description="ours")
+    assert (changed.ordered, changed.description, changed.url) == (True, "ours", made.url)
+    off = await caller("disable_webhook", made.endpoint_id)
+    assert (off.status, off.disabled_reason) == ("disabled", "requested")
+    with pytest.raises(ApiError) as disabled:
+        await caller("test_webhook", made.endpoint_id)
+    assert disabled.value.code is ErrorCode.ENDPOINT_DISABLED
+    assert (await caller("enable_webhook", made.endpoint_id)).status == "enabled"
+    resent = await caller(
+        "resend_webhook_deliveries",
+        made.endpoint_id,
+        made.created_at,
+        status=ResendBodyStatus.DELIVERED,
+    )
+    assert (resent.resent, resent.next_cursor) == (0, None)
+    assert (await caller("list_webhooks")).items == [await caller("get_webhook", made.endpoint_id)]
+    served.relay.seen.clear()
+    served.relay.fates += ["lose"]
+    with pytest.raises(NoAnswer, match="asked once"):
+        await caller("delete_webhook", made.endpoint_id)
+    assert len(served.relay.seen) == 1
+    assert (await caller("list_webhooks")).items == []
 
 
 async def test_the_examples_of_the_readme_run_as_they_stand(served: ServedStore) -> None:

@@ -16,8 +16,15 @@ import pytest
 from packaging.requirements import Requirement
 
 from clients.generate import CLIENTS, DOCUMENT, MODELS, models, stores_document
-from storecredit_client import AsyncClient, Client, SpendItem, __version__, calls
-from storecredit_client.calls import Call
+from storecredit_client import (
+    AsyncClient,
+    Client,
+    SpendItem,
+    __version__,
+    calls,
+    webhook_calls,
+)
+from storecredit_client.calling import Call
 from tests.unit.test_repository import imported_names
 from tests.web.doors import IMAGE
 
@@ -46,7 +53,8 @@ def named_in_python(operation_id: str) -> str:
 
 def made(operation_id: str) -> Call[Any]:
     """The call for an operation with all that it takes."""
-    make = getattr(calls, named_in_python(operation_id))
+    where = webhook_calls if "Webhook" in operation_id else calls
+    make = getattr(where, named_in_python(operation_id))
     names = inspect.signature(make).parameters
     call: Call[Any] = make(**{name: VALUES.get(name, "a") for name in names})
     return call

@@ -1,19 +1,32 @@
 """Webhooks as the client for Python reads them, signed by the official library."""
 
 import base64
+import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from standardwebhooks import Webhook
 
+from clients.generate import DOCUMENT, stores_document
+from storecredit.webhooks.catalogue import STORE_EVENT_TYPES, TEST
 from storecredit_client import WebhookRefused
-from storecredit_client.webhooks import verified
+from storecredit_client.models import CreditsLowEvent
+from storecredit_client.webhooks import UnknownEvent, verified
 from tests.e2e.page_commands import Page
 
 SECRET = "whsec_" + base64.b64encode(bytes(range(32))).decode()
 OTHER = "whsec_" + base64.b64encode(bytes(32)).decode()
-BODY = '{"type": "credits.low", "note": "für später"}'
+BODY = '{"type": "credits.lost", "note": "für später"}'
+STORES = stores_document(json.loads(DOCUMENT.read_bytes()))
+EXAMPLES: dict[str, dict[str, Any]] = {
+    example["type"]: example
+    for name, schema in STORES["components"]["schemas"].items()
+    if name.endswith("Event")
+    for example in schema.get("examples", ())
+}
+"""An event of each type that a store may hear, as the document shows it."""
+LOW = EXAMPLES["credits.low"]
 
 
 def signed(*secrets: str, body: str = BODY, age_seconds: int = 0) -> dict[str, str]:
@@ -29,7 +42,37 @@ def signed(*secrets: str, body: str = BODY, age_seconds: int = 0) -> dict[str, s
 @pytest.mark.parametrize("secrets", [(SECRET,), (OTHER, SECRET), (SECRET, OTHER)])
 def test_what_was_signed_with_the_secret_is_read(secrets: tuple[str, ...]) -> None:
     event = verified(BODY.encode(), signed(*secrets), SECRET)
-    assert event == {"type": "credits.low", "note": "für später"}
+    assert event == UnknownEvent(body={"type": "credits.lost", "note": "für später"})
+
+
+def read(content: Any) -> Any:
+    body = json.dumps(content)
+    return verified(body.encode(), signed(SECRET, body=body), SECRET)
+
+
+def test_every_event_that_a_store_may_hear_is_of_a_type_of_its_own() -> None:
+    assert set(EXAMPLES) == {*STORE_EVENT_TYPES, TEST}
+    events = [read(example) for example in EXAMPLES.values()]
+    assert [event.type for event in events] == list(EXAMPLES)
+    assert len({type(event) for event in events} - {UnknownEvent}) == len(EXAMPLES)
+
+
+def test_an_event_is_read_by_its_fields_and_more_of_them_do_no_harm() -> None:
+    event = read(LOW | {"later": 1, "data": LOW["data"] | {"later": 1}})
+    assert isinstance(event, CreditsLowEvent)
+    assert event.data.balance == event.data.threshold == 50
+    assert event.timestamp == datetime(2026, 11, 30, 10, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("change", [{"type": "credits.lost"}, {"version": 2}])
+def test_an_event_of_a_later_version_is_read_as_it_came(change: dict[str, Any]) -> None:
+    assert read(LOW | change) == UnknownEvent(body=LOW | change)
+
+
+@pytest.mark.parametrize("change", [{"type": ["a"]}, {"version": "one"}, {"data": {}}])
+def test_what_is_no_event_is_refused_whoever_signed_it(change: dict[str, Any]) -> None:
+    with pytest.raises(WebhookRefused, match="cannot be read"):
+        read(LOW | change)
 
 
 @pytest.mark.parametrize(
@@ -70,6 +113,9 @@ def test_the_handler_of_the_readme_answers_what_it_is_to(
     [example] = [it for it in Page("clients/python/README.md").blocks("python") if "def rec" in it]
     page: dict[str, Any] = {}
     exec(example, page)  # noqa: S102 - the page's own words
+    body = json.dumps(LOW)
+    assert page["receive"](body.encode(), signed(SECRET, body=body), SECRET) == 200
+    assert capsys.readouterr().out == "Only 50 credits left\n"
     assert page["receive"](BODY.encode(), signed(SECRET), SECRET) == 200
-    assert capsys.readouterr().out == "credits.low\n"
+    assert capsys.readouterr().out == "passed over: credits.lost\n"
     assert page["receive"](BODY.encode(), signed(OTHER), SECRET) == 400

@@ -2,12 +2,24 @@
 
 import createClient, { type Client as OpenApiClient } from "openapi-fetch";
 import { refusing } from "./answers.js";
-import { ApiError, GenerationNotEnded, StorecreditError } from "./errors.js";
-import { keyFor, retrying, structured, type Fetch } from "./fetching.js";
+import {
+  change,
+  data,
+  items,
+  PAGE_MAX,
+  part,
+  read,
+  type ChangeOptions,
+  type Json,
+  type Query,
+  type ReadOptions,
+} from "./asking.js";
+import { ApiError, GenerationNotEnded } from "./errors.js";
+import { retrying, type Fetch } from "./fetching.js";
 import type * as api from "./openapi.js";
 import { DEFAULT_POLICY, pause, retryAfterSeconds, type RetryPolicy } from "./retrying.js";
+import { WebhookOperations } from "./webhook_operations.js";
 
-const PAGE_MAX = 100;
 /** How long the service is asked to hold an answer back until there is something to tell. */
 const WAIT_MAX_SECONDS = 30;
 const PAUSE_MIN_SECONDS = 0.25;
@@ -25,19 +37,6 @@ export interface ClientOptions {
   readonly fetch?: Fetch;
 }
 
-/** What every method takes: an end to it. */
-export interface ReadOptions {
-  readonly signal?: AbortSignal;
-}
-
-/**
- * What a method that changes something takes, too: the name under which it is done once. It is made
- * if it is not given, and is the same in all attempts of one call.
- */
-export interface ChangeOptions extends ReadOptions {
-  readonly idempotencyKey?: string;
-}
-
 export interface CreateOptions extends ChangeOptions {
   /** Answer when the generation has ended, or after so many seconds. */
   readonly wait?: number;
@@ -48,15 +47,8 @@ export interface WaitOptions extends ReadOptions {
   readonly timeoutSeconds?: number;
 }
 
-type Query<Operation extends keyof api.operations> = NonNullable<
-  api.operations[Operation]["parameters"]["query"]
->;
-type Json = "application/json";
-type Page<Item> = { readonly items: readonly Item[]; readonly next_cursor: string | null };
-type Got<Data> = { readonly data?: { readonly data: Data }; readonly response: Response };
-
 /** Calls the service with a store's API key. Every method rejects with what `errors.ts` shows. */
-export class Client {
+export class Client extends WebhookOperations {
   /**
    * Each path of the API, typed (https://openapi-ts.dev/openapi-fetch), for who wants the headers of
    * an answer. It sends again, waits and rejects as the methods do; the key is yours to give.
@@ -64,6 +56,7 @@ export class Client {
   readonly paths: OpenApiClient<api.paths, Json>;
 
   constructor(options: ClientOptions) {
+    super();
     const policy = { ...DEFAULT_POLICY, ...options.policy };
     this.paths = createClient<api.paths, Json>({
       baseUrl: checkedUrl(options.baseUrl),
@@ -278,60 +271,9 @@ export class Client {
   }
 }
 
-/** The items of all pages, each page when it is come to; `ask` is given the cursor of a page. */
-async function* items<Item>(
-  ask: (page: { cursor?: string }) => Promise<Got<Page<Item>>>,
-): AsyncGenerator<Item, void, undefined> {
-  let asked: { cursor?: string } = {};
-  for (;;) {
-    const page = await data(ask(asked));
-    yield* page.items;
-    if (page.next_cursor === null) {
-      return;
-    }
-    if (page.next_cursor === asked.cursor) {
-      throw new StorecreditError("The list does not go on: its next page is the one that was read.");
-    }
-    asked = { cursor: page.next_cursor };
-  }
-}
-
-async function data<Data>(got: Promise<Got<Data>>): Promise<Data> {
-  const { data: envelope } = await got;
-  if (envelope === undefined) {
-    throw new TypeError("An answer of success has data: `refusing` sees to it.");
-  }
-  return envelope.data;
-}
-
-function read(options: ReadOptions = {}) {
-  return options.signal === undefined ? {} : { signal: options.signal };
-}
-
-function change(options?: ChangeOptions): {
-  params: { header: { "Idempotency-Key": string } };
-  signal?: AbortSignal;
-};
-function change<Path>(
-  options: ChangeOptions | undefined,
-  path: Path,
-): { params: { header: { "Idempotency-Key": string }; path: Path }; signal?: AbortSignal };
-function change<Path>(options: ChangeOptions = {}, path?: Path) {
-  const header = { "Idempotency-Key": structured(keyFor(options.idempotencyKey)) };
-  return { params: { header, ...(path === undefined ? {} : { path }) }, ...read(options) };
-}
-
 /** How long from one look to the next. */
 function apartSeconds(look: number): number {
   return Math.min(PAUSE_MIN_SECONDS * PAUSE_GROWTH ** look, PAUSE_MAX_SECONDS);
-}
-
-/** One part of a path; one of dots alone leads elsewhere, however it is encoded (URL standard, 4.4). */
-function part(name: string): string {
-  if (/^\.{0,2}$/.test(name)) {
-    throw new RangeError(`${JSON.stringify(name)} is no id that an address can hold.`);
-  }
-  return name;
 }
 
 function checkedUrl(baseUrl: string): string {

@@ -4,14 +4,8 @@
  * @packageDocumentation
  */
 
-export {
-  Client,
-  type ChangeOptions,
-  type ClientOptions,
-  type CreateOptions,
-  type ReadOptions,
-  type WaitOptions,
-} from "./client.js";
+export type { ChangeOptions, ReadOptions } from "./asking.js";
+export { Client, type ClientOptions, type CreateOptions, type WaitOptions } from "./client.js";
 export {
   ApiError,
   GenerationNotEnded,

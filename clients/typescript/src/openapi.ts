@@ -393,6 +393,37 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/top-up": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read the store's auto top-up
+         * @description Whether credits are bought by themselves, how many, and how often that was so.
+         */
+        get: operations["getTopUp"];
+        /**
+         * Switch the store's auto top-up on
+         * @description Buys `credits` through the store's subscription while the balance is `threshold` or below.
+         *
+         *     At the price of single credits. One that is paused goes on. Where the balance is as low already,
+         *     credits are bought at once.
+         */
+        put: operations["setTopUp"];
+        post?: never;
+        /**
+         * Switch the store's auto top-up off
+         * @description Buys nothing more by itself; a charge that was begun is seen to its end.
+         */
+        delete: operations["deleteTopUp"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/webhooks": {
         parameters: {
             query?: never;
@@ -1236,6 +1267,61 @@ export interface webhooks {
         patch?: never;
         trace?: never;
     };
+    "top_up.failed": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * top_up.failed
+         * @description The store buys no credits by itself any more: its auto top-up is paused. It goes on when somebody switches it on again; after a decline also when the means of payment of the subscription was replaced. One that went well is told as `credits.added`. Heard by the store, and by the operator.
+         */
+        post: {
+            parameters: {
+                query?: never;
+                header: {
+                    /** @description Names the event: the same at every attempt, and for every endpoint. */
+                    "webhook-id": string;
+                    /** @description When this attempt was made, in Unix seconds. */
+                    "webhook-timestamp": string;
+                    /** @description `v1,` and the signature, by each secret of the endpoint that is valid, with a space between: https://www.standardwebhooks.com. */
+                    "webhook-signature": string;
+                };
+                path?: never;
+                cookie?: never;
+            };
+            requestBody: {
+                content: {
+                    "application/json": components["schemas"]["TopUpFailedEvent"];
+                };
+            };
+            responses: {
+                /** @description No more events are wanted: the endpoint is disabled. */
+                410: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content?: never;
+                };
+                /** @description The event was taken. After any other answer, or none, it is sent again. */
+                "2XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content?: never;
+                };
+            };
+        };
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "store.suspended": {
         parameters: {
             query?: never;
@@ -1456,116 +1542,6 @@ export interface webhooks {
         patch?: never;
         trace?: never;
     };
-    "billing.problem": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /**
-         * billing.problem
-         * @description Something about money needs the operator: `storecredit billing problems` says all of it. An event of the payment provider's was set aside, a payment went back of whose credits some were spent already, or the charge of an overage bill failed for the first time. Heard by the operator alone.
-         */
-        post: {
-            parameters: {
-                query?: never;
-                header: {
-                    /** @description Names the event: the same at every attempt, and for every endpoint. */
-                    "webhook-id": string;
-                    /** @description When this attempt was made, in Unix seconds. */
-                    "webhook-timestamp": string;
-                    /** @description `v1,` and the signature, by each secret of the endpoint that is valid, with a space between: https://www.standardwebhooks.com. */
-                    "webhook-signature": string;
-                };
-                path?: never;
-                cookie?: never;
-            };
-            requestBody: {
-                content: {
-                    "application/json": components["schemas"]["BillingProblemEvent"];
-                };
-            };
-            responses: {
-                /** @description No more events are wanted: the endpoint is disabled. */
-                410: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content?: never;
-                };
-                /** @description The event was taken. After any other answer, or none, it is sent again. */
-                "2XX": {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content?: never;
-                };
-            };
-        };
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "verify.failed": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /**
-         * verify.failed
-         * @description `storecredit verify` has found that the ledger does not agree with itself. Heard by the operator alone.
-         */
-        post: {
-            parameters: {
-                query?: never;
-                header: {
-                    /** @description Names the event: the same at every attempt, and for every endpoint. */
-                    "webhook-id": string;
-                    /** @description When this attempt was made, in Unix seconds. */
-                    "webhook-timestamp": string;
-                    /** @description `v1,` and the signature, by each secret of the endpoint that is valid, with a space between: https://www.standardwebhooks.com. */
-                    "webhook-signature": string;
-                };
-                path?: never;
-                cookie?: never;
-            };
-            requestBody: {
-                content: {
-                    "application/json": components["schemas"]["VerifyFailedEvent"];
-                };
-            };
-            responses: {
-                /** @description No more events are wanted: the endpoint is disabled. */
-                410: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content?: never;
-                };
-                /** @description The event was taken. After any other answer, or none, it is sent again. */
-                "2XX": {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content?: never;
-                };
-            };
-        };
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
     "webhook.test": {
         parameters: {
             query?: never;
@@ -1670,49 +1646,6 @@ export interface components {
             overage_used?: number | null;
             /** @description How much may be used beyond the balance; left out without overage. */
             overage_limit?: number | null;
-        };
-        /** @description Something about money needs the operator: `storecredit billing problems` says all of it. An event of the payment provider's was set aside, a payment went back of whose credits some were spent already, or the charge of an overage bill failed for the first time. */
-        BillingProblemData: {
-            /** @description What it is about: `event`, `clawback` or `overage_bill`. */
-            kind: string;
-            /** @description The payment provider. */
-            provider: string;
-            /** @description The provider's event or adjustment; of an overage bill the first day of its month. */
-            id: string;
-            /** @description The type of the event; what the adjustment was: `refund`, `chargeback`, … */
-            about: string;
-            /** @description Of an overage bill: the store; else null. */
-            store_id: string | null;
-        };
-        /**
-         * @description `billing.problem`: Something about money needs the operator: `storecredit billing problems` says all of it. An event of the payment provider's was set aside, a payment went back of whose credits some were spent already, or the charge of an overage bill failed for the first time.
-         * @example {
-         *       "type": "billing.problem",
-         *       "version": 1,
-         *       "timestamp": "2026-11-30T10:00:00Z",
-         *       "data": {
-         *         "kind": "clawback",
-         *         "provider": "paddle",
-         *         "id": "adj_01kbt8example",
-         *         "about": "refund",
-         *         "store_id": null
-         *       }
-         *     }
-         */
-        BillingProblemEvent: {
-            /** @constant */
-            type: "billing.problem";
-            /**
-             * @description Of the form of all events; it changes only if what is here does.
-             * @constant
-             */
-            version: 1;
-            /**
-             * Format: date-time
-             * @description When it happened.
-             */
-            timestamp: string;
-            data: components["schemas"]["BillingProblemData"];
         };
         /**
          * CaptureBody
@@ -2238,6 +2171,11 @@ export interface components {
             data: components["schemas"]["SpendView"];
             error?: null;
         };
+        /** Envelope[TopUpView] */
+        TopUpViewEnvelope: {
+            data: components["schemas"]["TopUpView"];
+            error?: null;
+        };
         /** Envelope[TransactionPage] */
         TransactionPageEnvelope: {
             data: components["schemas"]["TransactionPage"];
@@ -2312,7 +2250,7 @@ export interface components {
          * @description Every `error.code` an answer can have.
          * @enum {string}
          */
-        ErrorCode: "VALIDATION_ERROR" | "INVALID_API_KEY" | "API_KEY_REVOKED" | "API_KEY_EXPIRED" | "INVALID_SIGNATURE" | "INSUFFICIENT_CREDITS" | "STORE_SUSPENDED" | "DOMAIN_MISMATCH" | "NOT_FOUND" | "METHOD_NOT_ALLOWED" | "PAYLOAD_TOO_LARGE" | "HOLD_ENDED" | "USER_ERASED" | "LIMIT_REACHED" | "ENDPOINT_DISABLED" | "IDEMPOTENCY_CONFLICT" | "CAPTURE_EXCEEDS_HOLD" | "REFUND_EXCEEDS_SPEND" | "RATE_LIMIT_EXCEEDED" | "INTERNAL_ERROR" | "SERVICE_UNAVAILABLE";
+        ErrorCode: "VALIDATION_ERROR" | "INVALID_API_KEY" | "API_KEY_REVOKED" | "API_KEY_EXPIRED" | "INVALID_SIGNATURE" | "INSUFFICIENT_CREDITS" | "STORE_SUSPENDED" | "DOMAIN_MISMATCH" | "NOT_FOUND" | "METHOD_NOT_ALLOWED" | "PAYLOAD_TOO_LARGE" | "HOLD_ENDED" | "USER_ERASED" | "NO_SUBSCRIPTION" | "LIMIT_REACHED" | "ENDPOINT_DISABLED" | "IDEMPOTENCY_CONFLICT" | "CAPTURE_EXCEEDS_HOLD" | "REFUND_EXCEEDS_SPEND" | "RATE_LIMIT_EXCEEDED" | "INTERNAL_ERROR" | "SERVICE_UNAVAILABLE";
         /**
          * ErrorEnvelope
          * @description An answer that is an error.
@@ -2623,7 +2561,7 @@ export interface components {
              * @description When they go back by themselves, from now; at most a week.
              * @default 600
              */
-            expires_in_seconds: number;
+            expires_in_seconds?: number;
             /** @description What for, as the ledger shows it. */
             description?: string | null;
             /** @description Yours: returned as it was sent. */
@@ -3022,6 +2960,12 @@ export interface components {
             data: components["schemas"]["OverageStartedData"];
         };
         /**
+         * PauseReason
+         * @description Why it does not although it was switched on.
+         * @enum {string}
+         */
+        PauseReason: "declined" | "no_subscription";
+        /**
          * PlanView
          * @description A subscription on sale: so many credits each month for `amount`.
          *
@@ -3034,7 +2978,7 @@ export interface components {
             amount: number;
             overage_unit_amount: number;
             /** @default all */
-            rollover: ("none" | "all") | number;
+            rollover?: ("none" | "all") | number;
         };
         /**
          * PurchaseType
@@ -3107,7 +3051,7 @@ export interface components {
              * @description How long deliveries are signed with the secrets before it, too; a day unless given, 30 at most. 0: no longer.
              * @default 86400
              */
-            overlap_seconds: number;
+            overlap_seconds?: number;
         };
         /**
          * SecretRotated
@@ -3330,6 +3274,93 @@ export interface components {
             created_at: string;
         };
         /**
+         * TopUpBody
+         * @description At a balance of `threshold` or below, `credits` are bought, so often at most.
+         */
+        TopUpBody: {
+            threshold: number;
+            credits: number;
+            /** @default 1 */
+            max_per_day?: number;
+            /** @default 10 */
+            max_per_month?: number;
+        };
+        /** @description The store buys no credits by itself any more: its auto top-up is paused. It goes on when somebody switches it on again; after a decline also when the means of payment of the subscription was replaced. One that went well is told as `credits.added`. */
+        TopUpFailedData: {
+            /**
+             * Format: uuid
+             * @description The store.
+             */
+            store_id: string;
+            /** @description `declined`: the means of payment was, and nothing was charged. `no_subscription`: the store has no subscription any more. */
+            reason: string;
+            /** @description Names the top-up that was declined; else null. */
+            request_id: string | null;
+            /** @description How many it was to add; else null. */
+            credits: number | null;
+            /** @description For how much, in the currency's smallest unit, before tax; else null. */
+            amount: number | null;
+            /** @description In which currency; else null. */
+            currency: string | null;
+        };
+        /**
+         * @description `top_up.failed`: The store buys no credits by itself any more: its auto top-up is paused. It goes on when somebody switches it on again; after a decline also when the means of payment of the subscription was replaced. One that went well is told as `credits.added`.
+         * @example {
+         *       "type": "top_up.failed",
+         *       "version": 1,
+         *       "timestamp": "2026-11-30T10:00:00Z",
+         *       "data": {
+         *         "store_id": "0199f3a0-7c00-7000-8000-000000000001",
+         *         "reason": "declined",
+         *         "request_id": "top-up-7",
+         *         "credits": 500,
+         *         "amount": 9000,
+         *         "currency": "USD"
+         *       }
+         *     }
+         */
+        TopUpFailedEvent: {
+            /** @constant */
+            type: "top_up.failed";
+            /**
+             * @description Of the form of all events; it changes only if what is here does.
+             * @constant
+             */
+            version: 1;
+            /**
+             * Format: date-time
+             * @description When it happened.
+             */
+            timestamp: string;
+            data: components["schemas"]["TopUpFailedData"];
+        };
+        /**
+         * TopUpStatus
+         * @description Whether a store buys by itself.
+         * @enum {string}
+         */
+        TopUpStatus: "off" | "on" | "paused";
+        /**
+         * TopUpView
+         * @description A store's auto top-up. Days and months are those of UTC.
+         */
+        TopUpView: {
+            status: components["schemas"]["TopUpStatus"];
+            /** @description `declined`: the means of payment was; `no_subscription`: the store has none any more. */
+            pause_reason: components["schemas"]["PauseReason"] | null;
+            threshold: number | null;
+            credits: number | null;
+            max_per_day: number | null;
+            max_per_month: number | null;
+            /** @description What one costs today, in the currency's smallest unit, before tax. */
+            amount: number | null;
+            currency: string;
+            bought_today: number;
+            bought_this_month: number;
+            under_way: boolean;
+            updated_at: string | null;
+        };
+        /**
          * Transaction
          * @description One movement of a store's credits.
          */
@@ -3358,43 +3389,6 @@ export interface components {
             /** @description The `cursor` of the next page; null: there is none. */
             next_cursor: string | null;
         };
-        /** @description `storecredit verify` has found that the ledger does not agree with itself. */
-        VerifyFailedData: {
-            /**
-             * Format: date-time
-             * @description When it looked.
-             */
-            verified_at: string;
-            /** @description How many it found. */
-            discrepancies: number;
-        };
-        /**
-         * @description `verify.failed`: `storecredit verify` has found that the ledger does not agree with itself.
-         * @example {
-         *       "type": "verify.failed",
-         *       "version": 1,
-         *       "timestamp": "2026-11-30T10:00:00Z",
-         *       "data": {
-         *         "verified_at": "2026-11-30T10:00:00Z",
-         *         "discrepancies": 1
-         *       }
-         *     }
-         */
-        VerifyFailedEvent: {
-            /** @constant */
-            type: "verify.failed";
-            /**
-             * @description Of the form of all events; it changes only if what is here does.
-             * @constant
-             */
-            version: 1;
-            /**
-             * Format: date-time
-             * @description When it happened.
-             */
-            timestamp: string;
-            data: components["schemas"]["VerifyFailedData"];
-        };
         /**
          * WebhookBody
          * @description A webhook endpoint to register.
@@ -3408,12 +3402,12 @@ export interface components {
              * @description What it is for.
              * @default
              */
-            description: string;
+            description?: string;
             /**
              * @description One event after the other, in the order in which they happened: one that cannot be delivered holds up the rest.
              * @default false
              */
-            ordered: boolean;
+            ordered?: boolean;
         };
         /**
          * WebhookChange
@@ -3575,6 +3569,8 @@ export interface components {
              */
             updated_at: string;
         };
+        /** @description What an endpoint of a store's may be told. */
+        WebhookEvent: components["schemas"]["GenerationCompletedEvent"] | components["schemas"]["GenerationFailedEvent"] | components["schemas"]["CreditsLowEvent"] | components["schemas"]["CreditsDepletedEvent"] | components["schemas"]["CreditsAddedEvent"] | components["schemas"]["CreditsExpiringEvent"] | components["schemas"]["CreditsClawedBackEvent"] | components["schemas"]["HoldExpiredEvent"] | components["schemas"]["OverageStartedEvent"] | components["schemas"]["OverageLimitReachedEvent"] | components["schemas"]["OverageBilledEvent"] | components["schemas"]["TopUpFailedEvent"] | components["schemas"]["StoreSuspendedEvent"] | components["schemas"]["KeyCreatedEvent"] | components["schemas"]["KeyRevokedEvent"] | components["schemas"]["EndpointDisabledEvent"] | components["schemas"]["WebhookTestEvent"];
     };
     responses: never;
     parameters: never;
@@ -3584,8 +3580,6 @@ export interface components {
 }
 export type AttemptView = components['schemas']['AttemptView'];
 export type BalanceView = components['schemas']['BalanceView'];
-export type BillingProblemData = components['schemas']['BillingProblemData'];
-export type BillingProblemEvent = components['schemas']['BillingProblemEvent'];
 export type CaptureBody = components['schemas']['CaptureBody'];
 export type CatalogueView = components['schemas']['CatalogueView'];
 export type CheckoutBody = components['schemas']['CheckoutBody'];
@@ -3627,6 +3621,7 @@ export type RefundMadeEnvelope = components['schemas']['RefundMadeEnvelope'];
 export type SpendAnswersEnvelope = components['schemas']['SpendAnswersEnvelope'];
 export type SpendMadeEnvelope = components['schemas']['SpendMadeEnvelope'];
 export type SpendViewEnvelope = components['schemas']['SpendViewEnvelope'];
+export type TopUpViewEnvelope = components['schemas']['TopUpViewEnvelope'];
 export type TransactionPageEnvelope = components['schemas']['TransactionPageEnvelope'];
 export type DeliveriesResentEnvelope = components['schemas']['DeliveriesResentEnvelope'];
 export type DeliveryAttemptsEnvelope = components['schemas']['DeliveryAttemptsEnvelope'];
@@ -3675,6 +3670,7 @@ export type OverageLimitReachedData = components['schemas']['OverageLimitReached
 export type OverageLimitReachedEvent = components['schemas']['OverageLimitReachedEvent'];
 export type OverageStartedData = components['schemas']['OverageStartedData'];
 export type OverageStartedEvent = components['schemas']['OverageStartedEvent'];
+export type PauseReason = components['schemas']['PauseReason'];
 export type PlanView = components['schemas']['PlanView'];
 export type PurchaseType = components['schemas']['PurchaseType'];
 export type RefundBody = components['schemas']['RefundBody'];
@@ -3697,10 +3693,13 @@ export type StoreSuspendedEvent = components['schemas']['StoreSuspendedEvent'];
 export type SubscriptionList = components['schemas']['SubscriptionList'];
 export type SubscriptionStatus = components['schemas']['SubscriptionStatus'];
 export type SubscriptionView = components['schemas']['SubscriptionView'];
+export type TopUpBody = components['schemas']['TopUpBody'];
+export type TopUpFailedData = components['schemas']['TopUpFailedData'];
+export type TopUpFailedEvent = components['schemas']['TopUpFailedEvent'];
+export type TopUpStatus = components['schemas']['TopUpStatus'];
+export type TopUpView = components['schemas']['TopUpView'];
 export type Transaction = components['schemas']['Transaction'];
 export type TransactionPage = components['schemas']['TransactionPage'];
-export type VerifyFailedData = components['schemas']['VerifyFailedData'];
-export type VerifyFailedEvent = components['schemas']['VerifyFailedEvent'];
 export type WebhookBody = components['schemas']['WebhookBody'];
 export type WebhookChange = components['schemas']['WebhookChange'];
 export type WebhookDeleted = components['schemas']['WebhookDeleted'];
@@ -3710,6 +3709,7 @@ export type WebhookTestData = components['schemas']['WebhookTestData'];
 export type WebhookTestEvent = components['schemas']['WebhookTestEvent'];
 export type WebhookTested = components['schemas']['WebhookTested'];
 export type WebhookView = components['schemas']['WebhookView'];
+export type WebhookEvent = components['schemas']['WebhookEvent'];
 export type $defs = Record<string, never>;
 export interface operations {
     createGeneration: {
@@ -5618,6 +5618,258 @@ export interface operations {
             };
         };
     };
+    getTopUp: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Names the request; echoed on its answer, made if it is not sent. */
+                "X-Request-Id"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Request fulfilled, document follows */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TopUpViewEnvelope"];
+                };
+            };
+            /** @description `VALIDATION_ERROR`: the request is not of the documented form */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `INVALID_API_KEY`: no key or token was sent, or one that was never issued; `API_KEY_REVOKED`: the key was revoked; `API_KEY_EXPIRED`: the key has expired, or was replaced */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `STORE_SUSPENDED`: the store is suspended; `DOMAIN_MISMATCH`: the key does not list the web origin that the request came from */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `RATE_LIMIT_EXCEEDED`: too many requests; Retry-After says when to try again */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `INTERNAL_ERROR`: something went wrong on our side */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `SERVICE_UNAVAILABLE`: not now; the same request may be sent again */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+        };
+    };
+    setTopUp: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Names the request; echoed on its answer, made if it is not sent. */
+                "X-Request-Id"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "threshold": 50,
+                 *       "credits": 500,
+                 *       "max_per_day": 1,
+                 *       "max_per_month": 10
+                 *     }
+                 */
+                "application/json": components["schemas"]["TopUpBody"];
+            };
+        };
+        responses: {
+            /** @description Request fulfilled, document follows */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TopUpViewEnvelope"];
+                };
+            };
+            /** @description `VALIDATION_ERROR`: the request is not of the documented form */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `INVALID_API_KEY`: no key or token was sent, or one that was never issued; `API_KEY_REVOKED`: the key was revoked; `API_KEY_EXPIRED`: the key has expired, or was replaced */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `STORE_SUSPENDED`: the store is suspended; `DOMAIN_MISMATCH`: the key does not list the web origin that the request came from */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `NO_SUBSCRIPTION`: the store has no subscription that runs, to buy through */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `RATE_LIMIT_EXCEEDED`: too many requests; Retry-After says when to try again */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `INTERNAL_ERROR`: something went wrong on our side */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `SERVICE_UNAVAILABLE`: not now; the same request may be sent again */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+        };
+    };
+    deleteTopUp: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Names the request; echoed on its answer, made if it is not sent. */
+                "X-Request-Id"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Request fulfilled, document follows */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TopUpViewEnvelope"];
+                };
+            };
+            /** @description `VALIDATION_ERROR`: the request is not of the documented form */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `INVALID_API_KEY`: no key or token was sent, or one that was never issued; `API_KEY_REVOKED`: the key was revoked; `API_KEY_EXPIRED`: the key has expired, or was replaced */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `STORE_SUSPENDED`: the store is suspended; `DOMAIN_MISMATCH`: the key does not list the web origin that the request came from */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `RATE_LIMIT_EXCEEDED`: too many requests; Retry-After says when to try again */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `INTERNAL_ERROR`: something went wrong on our side */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `SERVICE_UNAVAILABLE`: not now; the same request may be sent again */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+        };
+    };
     listWebhooks: {
         parameters: {
             query?: never;
@@ -5721,7 +5973,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description Document created, URL follows */
+            /** @description The endpoint was made; its secret is shown this once */
             201: {
                 headers: {
                     [name: string]: unknown;
@@ -6373,7 +6625,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Document created, URL follows */
+            /** @description The event is on its way */
             201: {
                 headers: {
                     [name: string]: unknown;
@@ -6931,3 +7183,23 @@ export interface operations {
         };
     };
 }
+/** Every type of event that a store may hear. */
+export const eventTypes: readonly WebhookEvent["type"][] = [
+    "generation.completed",
+    "generation.failed",
+    "credits.low",
+    "credits.depleted",
+    "credits.added",
+    "credits.expiring",
+    "credits.clawed_back",
+    "hold.expired",
+    "overage.started",
+    "overage.limit_reached",
+    "overage.billed",
+    "top_up.failed",
+    "store.suspended",
+    "key.created",
+    "key.revoked",
+    "endpoint.disabled",
+    "webhook.test",
+];

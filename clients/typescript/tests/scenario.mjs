@@ -3,7 +3,9 @@
 // The relay passes on, loses answers and refuses as it is told (tests/clients/relay.py).
 
 import assert from "node:assert/strict";
+import { once } from "node:events";
 import { readFile } from "node:fs/promises";
+import { createServer } from "node:http";
 import { mock, test } from "node:test";
 import { Webhook } from "standardwebhooks";
 import {
@@ -233,7 +235,7 @@ test("what is no address and no key is refused before anything is sent", () => {
 test("a webhook is read if it was signed with the secret", () => {
   const secret = `whsec_${btoa("0123456789abcdef0123456789abcdef")}`;
   const other = `whsec_${btoa("abcdef0123456789abcdef0123456789")}`;
-  const body = '{"type": "credits.low", "note": "für später"}';
+  const body = '{"type": "credits.lost", "note": "für später"}';
   const signed = (text, moment = new Date(), ...secrets) => ({
     "Webhook-Id": "msg_1",
     "Webhook-Timestamp": String(Math.floor(moment.getTime() / 1000)),
@@ -241,7 +243,7 @@ test("a webhook is read if it was signed with the secret", () => {
       .map((each) => new Webhook(each).sign("msg_1", moment, text))
       .join(" "),
   });
-  const event = { type: "credits.low", note: "für später" };
+  const event = { type: "unknown", body: { type: "credits.lost", note: "für später" } };
   const bytes = new TextEncoder().encode(body);
   const headers = signed(body, new Date(), other, secret);
   assert.deepEqual(verified(body, headers, secret), event);
@@ -262,6 +264,46 @@ test("a webhook is read if it was signed with the secret", () => {
   assert.throws(() => verified(body, signed(body), "whsec_"), RangeError);
 });
 
+test("what a registered endpoint is told is verified and typed", async () => {
+  const server = createServer();
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const { port } = server.address();
+  const url = `http://127.0.0.1:${port}/`;
+  const made = await client.createWebhook({ url, event_types: ["hold.expired"] });
+  const asked = once(server, "request");
+  const { event_id } = await client.testWebhook(made.endpoint_id);
+  const [request, response] = await asked;
+  const pieces = [];
+  for await (const piece of request) {
+    pieces.push(piece);
+  }
+  response.writeHead(204).end();
+  const body = Buffer.concat(pieces);
+  const event = verified(body, request.headers, made.secret);
+  assert.equal(event.type, "webhook.test");
+  assert.equal(event.data.endpoint_id, made.endpoint_id);
+  assert.equal(request.headers["webhook-id"], event_id);
+  const [told] = await all(client.listWebhookDeliveries(made.endpoint_id));
+  assert.deepEqual([told.event_id, told.type], [event_id, "webhook.test"]);
+  assert.equal((await client.getWebhookDelivery(made.endpoint_id, event_id)).body, body.toString());
+  assert.throws(() => verified(body, request.headers, `whsec_${btoa("another")}`), WebhookRefused);
+  server.close();
+  await fates("lose");
+  const changed = await client.updateWebhook(made.endpoint_id, { ordered: true });
+  assert.deepEqual([changed.ordered, changed.url], [true, url]);
+  assert.deepEqual((await client.listWebhooks()).items, [changed]);
+  assert.equal((await client.disableWebhook(made.endpoint_id)).status, "disabled");
+  assert.equal((await client.enableWebhook(made.endpoint_id)).status, "enabled");
+  assert.notEqual((await client.rotateWebhookSecret(made.endpoint_id)).secret, made.secret);
+  const failed = { since: made.created_at, status: "failed" };
+  assert.equal((await client.resendWebhookDeliveries(made.endpoint_id, failed)).resent, 0);
+  assert.equal((await client.resendWebhookDelivery(made.endpoint_id, event_id)).resent, 1);
+  await fates("lose");
+  await assert.rejects(client.deleteWebhook(made.endpoint_id), NoAnswer);
+  await assert.rejects(client.getWebhook(made.endpoint_id), { code: "NOT_FOUND" });
+});
+
 test("the examples of the README run as they stand", async () => {
   const said = [];
   mock.method(console, "log", (...words) => said.push(words.join(" ")));
@@ -273,7 +315,8 @@ test("the examples of the README run as they stand", async () => {
   assert.match(said.at(-1), /^1000000 are needed, \d+ are there$/);
   const { receive } = await import("./made/js/made/readme-3.js");
   const secret = `whsec_${btoa("0123456789abcdef")}`;
-  const body = '{"type": "credits.low"}';
+  const low = { type: "credits.low", version: 1, data: { balance: 50 } };
+  const body = JSON.stringify(low);
   const moment = new Date();
   const headers = {
     "webhook-id": "msg_1",
@@ -283,5 +326,5 @@ test("the examples of the README run as they stand", async () => {
   const sent = (text) => new Request("http://a.example", { method: "POST", body: text, headers });
   assert.equal((await receive(sent(body), secret)).status, 200);
   assert.equal((await receive(sent("{}"), secret)).status, 400);
-  assert.equal(said.at(-1), "credits.low");
+  assert.equal(said.at(-1), "Only 50 credits left");
 });

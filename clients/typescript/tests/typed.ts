@@ -1,9 +1,11 @@
 // What the compiler accepts of an app, and what it does not: this file is compiled, and never run.
 
 import type { ApiError, Client, ErrorCode, SpendMade } from "storecredit-client";
+import type { Event } from "storecredit-client/webhooks";
 
 declare const client: Client;
 declare const error: ApiError;
+declare const event: Event;
 
 export const spent: Promise<SpendMade> = client.spendCredits({ amount: 5, metadata: { order: "1" } });
 export const beyond: "balance" | "overage" = (await spent).charged_as;
@@ -11,6 +13,12 @@ export const holds = client.listHolds({ status: "held", limit: 10 });
 export const options = { idempotencyKey: "order-1001", signal: AbortSignal.timeout(1000) };
 export const given = client.refundSpend("order-1001", { amount: 2 }, options);
 
+export const hook = client.createWebhook({ url: "https://hats.example", event_types: ["*"] });
+export const left: number = event.type === "credits.low" ? event.data.balance : 0;
+export const later: unknown = event.type === "unknown" ? event.body["type"] : event.version;
+
+// @ts-expect-error: no type of ours
+export const lost = event.type === "credits.lost";
 // @ts-expect-error: no amount
 void client.spendCredits({});
 // @ts-expect-error: no field of ours
@@ -37,6 +45,8 @@ export const isMine: Record<ErrorCode, boolean> = {
   PAYLOAD_TOO_LARGE: true,
   HOLD_ENDED: true,
   USER_ERASED: false,
+  LIMIT_REACHED: true,
+  ENDPOINT_DISABLED: true,
   IDEMPOTENCY_CONFLICT: true,
   CAPTURE_EXCEEDS_HOLD: true,
   REFUND_EXCEEDS_SPEND: true,

@@ -36,6 +36,7 @@ def documented_event_schemas() -> dict[str, dict[str, Any]]:
 def _posted(event: EventType) -> dict[str, Any]:
     reference = {"$ref": _COMPONENT.format(name=schema_name(event))}
     return {
+        "tags": ["operator" if event.heard_by is HeardBy.OPERATOR else "stores"],
         "summary": event.name,
         "description": f"{event.words} {_HEARERS[event.heard_by]}",
         "parameters": [

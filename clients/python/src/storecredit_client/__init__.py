@@ -1,8 +1,8 @@
 """storecredit from Python: prepaid credits, spent once, whatever becomes of the connection.
 
 `Client`, and `AsyncClient` for `async` code, have a method for each call. What they give is in
-`models`, what they raise in `errors`. `calls` makes calls to be sent later, or again;
-`webhooks.verified` reads what the service sends.
+`models`, what they raise in `errors`. `calls` and `webhook_calls` make calls to be
+sent later, or again; `webhooks.verified` reads what the service sends.
 """
 
 from storecredit_client.async_client import AsyncClient

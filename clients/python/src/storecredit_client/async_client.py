@@ -7,8 +7,8 @@ from typing import Concatenate, ParamSpec, Self, TypeVar
 import httpx2
 from anyio import sleep
 
-from storecredit_client import calls
-from storecredit_client.calls import Call, Page
+from storecredit_client import calls, webhook_calls
+from storecredit_client.calling import Call, Page, following
 from storecredit_client.client import DEFAULT_POLICY, WAIT_SECONDS
 from storecredit_client.connection import REQUEST_LOST, connection_options
 from storecredit_client.exchange import (
@@ -91,6 +91,19 @@ class AsyncClient:
     list_plans = _sending(calls.list_plans)
     list_subscriptions = _sending(calls.list_subscriptions)
     get_health = _sending(calls.get_health)
+    list_webhooks = _sending(webhook_calls.list_webhooks)
+    create_webhook = _sending(webhook_calls.create_webhook)
+    get_webhook = _sending(webhook_calls.get_webhook)
+    update_webhook = _sending(webhook_calls.update_webhook)
+    delete_webhook = _sending(webhook_calls.delete_webhook)
+    rotate_webhook_secret = _sending(webhook_calls.rotate_webhook_secret)
+    enable_webhook = _sending(webhook_calls.enable_webhook)
+    disable_webhook = _sending(webhook_calls.disable_webhook)
+    test_webhook = _sending(webhook_calls.test_webhook)
+    list_webhook_deliveries = _listing(webhook_calls.list_webhook_deliveries)
+    get_webhook_delivery = _sending(webhook_calls.get_webhook_delivery)
+    resend_webhook_delivery = _sending(webhook_calls.resend_webhook_delivery)
+    resend_webhook_deliveries = _sending(webhook_calls.resend_webhook_deliveries)
 
     async def wait_for_generation(
         self, session_id: str, *, timeout_seconds: float = WAIT_SECONDS
@@ -109,7 +122,7 @@ class AsyncClient:
             page = (await self.send(asked)).data
             for item in page.items:
                 yield item
-            asked = calls.following(asked, page)
+            asked = following(asked, page)
 
     async def aclose(self) -> None:
         """Close its connections."""

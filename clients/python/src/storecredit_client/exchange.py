@@ -14,7 +14,7 @@ from typing import Any, Final, Generic, Self, TypeVar
 
 import msgspec
 
-from storecredit_client.calls import Call
+from storecredit_client.calling import Call
 from storecredit_client.errors import (
     ApiError,
     NoAnswer,

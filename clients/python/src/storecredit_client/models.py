@@ -28,34 +28,6 @@ class AttemptView:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class BillingProblemData:
-    """Something about money needs the operator: `storecredit billing problems` says all of it. An event of the payment provider's was set aside, a payment went back of whose credits some were spent already, or the charge of an overage bill failed for the first time."""
-
-    kind: str
-    """What it is about: `event`, `clawback` or `overage_bill`."""
-    provider: str
-    """The payment provider."""
-    id: str
-    """The provider's event or adjustment; of an overage bill the first day of its month."""
-    about: str
-    """The type of the event; what the adjustment was: `refund`, `chargeback`, …"""
-    store_id: str | None
-    """Of an overage bill: the store; else null."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class BillingProblemEvent:
-    """`billing.problem`: Something about money needs the operator: `storecredit billing problems` says all of it. An event of the payment provider's was set aside, a payment went back of whose credits some were spent already, or the charge of an overage bill failed for the first time."""
-
-    type: Literal["billing.problem"]
-    version: Literal[1]
-    """Of the form of all events; it changes only if what is here does."""
-    timestamp: datetime
-    """When it happened."""
-    data: BillingProblemData
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
 class CaptureBody:
     """How much of a hold to spend."""
 
@@ -325,6 +297,7 @@ class ErrorCode(StrEnum):
     PAYLOAD_TOO_LARGE = "PAYLOAD_TOO_LARGE"
     HOLD_ENDED = "HOLD_ENDED"
     USER_ERASED = "USER_ERASED"
+    NO_SUBSCRIPTION = "NO_SUBSCRIPTION"
     LIMIT_REACHED = "LIMIT_REACHED"
     ENDPOINT_DISABLED = "ENDPOINT_DISABLED"
     IDEMPOTENCY_CONFLICT = "IDEMPOTENCY_CONFLICT"
@@ -709,6 +682,13 @@ class OverageStartedEvent:
     data: OverageStartedData
 
 
+class PauseReason(StrEnum):
+    """Why it does not although it was switched on."""
+
+    DECLINED = "declined"
+    NO_SUBSCRIPTION = "no_subscription"
+
+
 class PlanViewRollover(StrEnum):
     NONE = "none"
     ALL = "all"
@@ -1035,6 +1015,74 @@ class SubscriptionView:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class TopUpBody:
+    """At a balance of `threshold` or below, `credits` are bought, so often at most."""
+
+    threshold: int
+    credits: int
+    max_per_day: int | None = 1
+    max_per_month: int | None = 10
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TopUpFailedData:
+    """The store buys no credits by itself any more: its auto top-up is paused. It goes on when somebody switches it on again; after a decline also when the means of payment of the subscription was replaced. One that went well is told as `credits.added`."""
+
+    store_id: str
+    """The store."""
+    reason: str
+    """`declined`: the means of payment was, and nothing was charged. `no_subscription`: the store has no subscription any more."""
+    request_id: str | None
+    """Names the top-up that was declined; else null."""
+    credits: int | None
+    """How many it was to add; else null."""
+    amount: int | None
+    """For how much, in the currency's smallest unit, before tax; else null."""
+    currency: str | None
+    """In which currency; else null."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TopUpFailedEvent:
+    """`top_up.failed`: The store buys no credits by itself any more: its auto top-up is paused. It goes on when somebody switches it on again; after a decline also when the means of payment of the subscription was replaced. One that went well is told as `credits.added`."""
+
+    type: Literal["top_up.failed"]
+    version: Literal[1]
+    """Of the form of all events; it changes only if what is here does."""
+    timestamp: datetime
+    """When it happened."""
+    data: TopUpFailedData
+
+
+class TopUpStatus(StrEnum):
+    """Whether a store buys by itself."""
+
+    OFF = "off"
+    ON = "on"
+    PAUSED = "paused"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TopUpView:
+    """A store's auto top-up. Days and months are those of UTC."""
+
+    status: TopUpStatus
+    pause_reason: PauseReason | None
+    """`declined`: the means of payment was; `no_subscription`: the store has none any more."""
+    threshold: int | None
+    credits: int | None
+    max_per_day: int | None
+    max_per_month: int | None
+    amount: int | None
+    """What one costs today, in the currency's smallest unit, before tax."""
+    currency: str
+    bought_today: int
+    bought_this_month: int
+    under_way: bool
+    updated_at: datetime | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Transaction:
     """One movement of a store's credits."""
 
@@ -1060,28 +1108,6 @@ class TransactionPage:
     items: list[Transaction]
     next_cursor: str | None
     """The `cursor` of the next page; null: there is none."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class VerifyFailedData:
-    """`storecredit verify` has found that the ledger does not agree with itself."""
-
-    verified_at: datetime
-    """When it looked."""
-    discrepancies: int
-    """How many it found."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class VerifyFailedEvent:
-    """`verify.failed`: `storecredit verify` has found that the ledger does not agree with itself."""
-
-    type: Literal["verify.failed"]
-    version: Literal[1]
-    """Of the form of all events; it changes only if what is here does."""
-    timestamp: datetime
-    """When it happened."""
-    data: VerifyFailedData
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -1258,6 +1284,10 @@ class WebhookView:
     created_at: datetime
     updated_at: datetime
     """When its owner changed it last."""
+
+
+WebhookEvent: TypeAlias = GenerationCompletedEvent | GenerationFailedEvent | CreditsLowEvent | CreditsDepletedEvent | CreditsAddedEvent | CreditsExpiringEvent | CreditsClawedBackEvent | HoldExpiredEvent | OverageStartedEvent | OverageLimitReachedEvent | OverageBilledEvent | TopUpFailedEvent | StoreSuspendedEvent | KeyCreatedEvent | KeyRevokedEvent | EndpointDisabledEvent | WebhookTestEvent
+"""What an endpoint of a store's may be told."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
