@@ -7,6 +7,7 @@ import pytest
 
 from storecredit.web import bodies, protocol
 from storecredit.web.access import Visit
+from tests.web.checklist import UNKNOWN
 from tests.web.conftest import LogStream
 from tests.web.doors import CREATE, OPERATOR_TOKEN
 from tests.web.table_rows import Rows
@@ -42,10 +43,12 @@ async def test_a_request_leaves_nothing_to_the_garbage_collector(wire: Wire, key
     gc.collect()
     gc.disable()
     try:
-        for path in ("/api/v1/credits/balance", "/nothing"):
-            for _ in range(20):
-                await connection.send(request("GET", path, key))
-                await connection.answer()
+        refused = f"/api/v1/generation/{UNKNOWN}?wait=1"
+        for path in ("/api/v1/credits/balance", "/nothing", refused):
+            for who in (key, "Authorization: Bearer somebody-else"):
+                for _ in range(20):
+                    await connection.send(request("GET", path, who))
+                    await connection.answer()
         for _ in range(20):
             await connection.send(request("POST", CREATE, key, body=BODY))
             assert (await connection.answer()).status == 201

@@ -92,6 +92,7 @@ class Visit:
         """The request is served: nobody looks whether its client goes away."""
         if self.leaving is not None:
             self.leaving.cancel()
+            self.leaving = None
         # The server's request has the scope, which has this, which has the server's request: all of
         # it would be left to the garbage collector, at a fifth of what a request costs.
         del self.receive
@@ -177,11 +178,9 @@ class Access:
             elif await self._let_in(scope, headers, visit, send):
                 await self._app(scope, receive, send)
         except Exception as error:  # noqa: BLE001 - it becomes the answer
-            failure = answer_to(error)
-            if not visit.is_answer_begun:
-                await self._answer(failure, scope, send)
-            # Else it is too late for another answer. What is left without its end, the server
-            # breaks off, so that nobody takes it for whole.
+            # Under no name here: it knows this frame, and such a circle is left to the garbage
+            # collector with all of the request.
+            await self._answer(answer_to(error), scope, send)
         finally:
             visit.close()
             self._record(scope, visit, time.monotonic() - began - visit.waited_seconds)
@@ -299,7 +298,13 @@ class Access:
         await _allow(visit, send, headers=ALLOWED_HEADERS)
 
     async def _answer(self, failure: Failure, scope: HTTPScope, send: Send) -> None:
-        """Answer a request that did not get as far as its handler, in the form its caller reads."""
+        """Answer a request that did not get as far as its handler, in the form its caller reads.
+
+        Once an answer has begun it is too late for another. What is left without its end, the
+        server breaks off, so that nobody takes it for whole.
+        """
+        if visit_of(scope).is_answer_begun:
+            return
         if is_b2c(scope["path"]):
             accept = visit_of(scope).sent.get(b"accept")
             answered = refused(of_failure(failure), accept=accept, headers=failure.headers)
