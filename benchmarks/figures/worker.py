@@ -65,7 +65,7 @@ def queue_sessions(
     while service.database.counts().sessions < count:
         if time.monotonic() > give_up:
             raise NotMeasured(f"{count} sessions take too long to create")
-        service.load(keys=keys).run(1)
+        service.load(keys=keys).run(3)
     since: object = row[0]
     return since
 
