@@ -42,7 +42,7 @@ VALUES: dict[str, Any] = {
     "items": [SpendItem(request_id="a", amount=1)],
     "options": {"size": "large"},
     "metadata": {"order": "1"},
-    **dict.fromkeys(("amount", "credits", "expires_in_seconds", "limit", "wait"), 1),
+    **dict.fromkeys(("amount", "credits", "expires_in_seconds", "limit", "threshold", "wait"), 1),
 }
 """An argument of each name; of any other it is a text."""
 

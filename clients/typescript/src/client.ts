@@ -215,6 +215,21 @@ export class Client extends WebhookOperations {
     return data(this.paths.GET("/api/v1/billing/subscriptions", read(options)));
   }
 
+  /** Whether credits are bought by themselves, how many, and how often that was so. */
+  getTopUp(options?: ReadOptions): Promise<api.TopUpView> {
+    return data(this.paths.GET("/api/v1/top-up", read(options)));
+  }
+
+  /** Have credits bought while the balance is `threshold` or below; a paused one goes on. */
+  setTopUp(body: api.TopUpBody, options?: ReadOptions): Promise<api.TopUpView> {
+    return data(this.paths.PUT("/api/v1/top-up", { body, ...read(options) }));
+  }
+
+  /** Buy nothing more by itself; a charge that was begun is seen to its end. */
+  deleteTopUp(options?: ReadOptions): Promise<api.TopUpView> {
+    return data(this.paths.DELETE("/api/v1/top-up", read(options)));
+  }
+
   /** Whether the key works. */
   getHealth(options?: ReadOptions): Promise<api.Health> {
     return data(this.paths.GET("/api/v1/health", read(options)));

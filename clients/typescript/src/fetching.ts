@@ -14,15 +14,15 @@ class Lost extends Error {}
 /**
  * A `fetch` that keeps to a policy.
  *
- * Safe is what only reads or sets values (PATCH), and what has an idempotency key: the service does
- * that once, however often it is sent. A response that it gives is all here. Rejects with NoAnswer, and with the reason
+ * Safe is what only reads or sets values (PUT, PATCH), and what has an idempotency key: the service
+ * does that once, however often it is sent. A response that it gives is all here. Rejects with NoAnswer, and with the reason
  * of the request's signal.
  */
 export function retrying(policy: RetryPolicy, fetchOnce: Fetch): Fetch {
   return async (request) => {
     const endsAt = performance.now() + policy.totalSeconds * 1000;
     const idempotencyKey = keyOf(request);
-    const isSafe = /^(GET|PATCH)$/.test(request.method) || idempotencyKey !== undefined;
+    const isSafe = /^(GET|PUT|PATCH)$/.test(request.method) || idempotencyKey !== undefined;
     for (let attempt = 1; ; attempt++) {
       const outcome = await attempted(request, policy, fetchOnce);
       const isLost = outcome instanceof Lost;

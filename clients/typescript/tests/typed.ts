@@ -47,6 +47,7 @@ export const isMine: Record<ErrorCode, boolean> = {
   USER_ERASED: false,
   LIMIT_REACHED: true,
   ENDPOINT_DISABLED: true,
+  NO_SUBSCRIPTION: true,
   IDEMPOTENCY_CONFLICT: true,
   CAPTURE_EXCEEDS_HOLD: true,
   REFUND_EXCEEDS_SPEND: true,

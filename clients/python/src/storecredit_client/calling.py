@@ -26,7 +26,7 @@ class Call(Generic[T_co]):
     """
 
     operation: str
-    method: Literal["GET", "POST", "PATCH", "DELETE"]
+    method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
     path: str
     result: type[T_co]
     query: Mapping[str, str] = field(default_factory=dict)
@@ -39,9 +39,9 @@ class Call(Generic[T_co]):
     def is_safe(self) -> bool:
         """Whether it may be sent again while nobody knows what became of it.
 
-        Twice is as once for what reads, what sets values (PATCH), and what has a key.
+        Twice is as once for what reads, what sets values (PUT, PATCH), and what has a key.
         """
-        return self.method in {"GET", "PATCH"} or self.idempotency_key is not None
+        return self.method in {"GET", "PUT", "PATCH"} or self.idempotency_key is not None
 
 
 class Page(Protocol[T_co]):
@@ -98,7 +98,7 @@ def changing(
 
 def changing_without_key(
     operation: str,
-    method: Literal["POST", "PATCH", "DELETE"],
+    method: Literal["POST", "PUT", "PATCH", "DELETE"],
     path: str,
     result: type[ResultT],
     body: Any = None,

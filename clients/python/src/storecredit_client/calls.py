@@ -11,7 +11,15 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from storecredit_client import models
-from storecredit_client.calling import PAGE_MAX, Call, changing, copied, path_part, reading
+from storecredit_client.calling import (
+    PAGE_MAX,
+    Call,
+    changing,
+    changing_without_key,
+    copied,
+    path_part,
+    reading,
+)
 
 
 def create_generation(
@@ -228,6 +236,33 @@ def list_plans() -> Call[models.CatalogueView]:
 def list_subscriptions() -> Call[models.SubscriptionList]:
     """The store's subscriptions, newest first, ended ones included."""
     return reading("listSubscriptions", "/api/v1/billing/subscriptions", models.SubscriptionList)
+
+
+def get_top_up() -> Call[models.TopUpView]:
+    """Whether credits are bought by themselves, how many, and how often that was so."""
+    return reading("getTopUp", "/api/v1/top-up", models.TopUpView)
+
+
+def set_top_up(
+    threshold: int,
+    credits: int,
+    *,
+    max_per_day: int | None = None,
+    max_per_month: int | None = None,
+) -> Call[models.TopUpView]:
+    """Have `credits` bought while the balance is `threshold` or below; a paused one goes on."""
+    body = models.TopUpBody(
+        threshold=threshold,
+        credits=credits,
+        max_per_day=max_per_day,
+        max_per_month=max_per_month,
+    )
+    return changing_without_key("setTopUp", "PUT", "/api/v1/top-up", models.TopUpView, body)
+
+
+def delete_top_up() -> Call[models.TopUpView]:
+    """Buy nothing more by itself; a charge that was begun is seen to its end."""
+    return changing_without_key("deleteTopUp", "DELETE", "/api/v1/top-up", models.TopUpView)
 
 
 def get_health() -> Call[models.Health]:
