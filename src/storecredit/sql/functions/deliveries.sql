@@ -149,8 +149,7 @@ AS $$
 --   that was sent anew meanwhile stays due, however an attempt failed that was begun before.
 -- Locks: the endpoints, then the deliveries, each ascending. Idempotent: an attempt is known by its
 --   delivery and moment. Returns: recorded | replayed | unknown, per item.
-DECLARE
-    v record;
+DECLARE v record;
 BEGIN
     PERFORM lock_deliveries(p_endpoint_ids, p_seqs);
     SELECT array_agg(d.row_id ORDER BY n) AS rows, array_agg(d.is_known ORDER BY n) AS known,
@@ -172,8 +171,8 @@ BEGIN
             SELECT y.ctid AS row_id, y.attempts, y.retries, y.status, EXISTS (
                 SELECT FROM delivery_attempts a WHERE a.endpoint_id = y.endpoint_id
                   AND a.seq = y.seq AND a.attempted_at = p_attempted_at[n]) AS is_known
-            FROM deliveries y WHERE y.endpoint_id = p_endpoint_ids[n] AND y.seq = p_seqs[n]
-            LIMIT 1) x ON true) d;
+            FROM deliveries y WHERE y.endpoint_id = p_endpoint_ids[n] AND y.seq = p_seqs[n] LIMIT 1
+        ) x ON true) d;
     INSERT INTO delivery_attempts (endpoint_id, seq, attempt, attempted_at, milliseconds, status_code,
         error, answer)
     SELECT p_endpoint_ids[n], p_seqs[n], v.attempts[n], p_attempted_at[n], p_milliseconds[n],
@@ -187,8 +186,7 @@ BEGIN
             THEN d.next_attempt_at ELSE coalesce(now() + i.wait, '-infinity') END END
     FROM (
         SELECT DISTINCT ON (v.rows[n]) v.rows[n] AS row_id, v.statuses[n] AS status,
-            v.past[n] AS is_past, p_waits[n] AS wait,
-            max(v.attempts[n]) OVER of_one AS attempts,
+            v.past[n] AS is_past, p_waits[n] AS wait, max(v.attempts[n]) OVER of_one AS attempts,
             count(*) FILTER (WHERE p_outcomes[n] <> 'delivered' AND NOT v.past[n]) OVER of_one
                 AS failures
         FROM generate_subscripts(p_seqs, 1) AS n WHERE v.known[n] IS FALSE
