@@ -170,7 +170,7 @@ MISMATCHES: tuple[tuple[dict[str, object], str], ...] = (
     ({"custom_data.purchase_type": "subscription"}, "another purchase_type"),
     ({"custom_data.request_id": "other"}, "another request_id"),
     ({"id": "txn_01hv8wptq8987qeep44cyrewp9"}, "No checkout of ours"),
-    ({"origin": "subscription_charge"}, "not for overage"),
+    ({"origin": "subscription_charge"}, "not by us"),
 )
 
 

@@ -7,6 +7,7 @@ commit, so that one which cannot be (somebody holds its lock, a defect) keeps no
 """
 
 import asyncio
+import time
 from collections.abc import Sequence
 from typing import Final
 
@@ -29,6 +30,8 @@ ROUND_MAX: Final = 1_000_000
 """Accounts that one round settles; others are left to the next one."""
 UNSETTLED_MAX: Final = 10_000
 """Accounts that could not be settled in a round and are passed over in it; then it ends."""
+REST_SHARE: Final = 1.5
+"""After a full batch it rests so many times as long as that took: others use the database, too."""
 DEADLINE_SECONDS: Final = 2.0
 """How long an account is tried that somebody holds up: the next round tries it again."""
 
@@ -72,9 +75,12 @@ class ExpirySweep:
                 if not due or (stop is not None and stop.is_set()):
                     break
                 batch, due = due[:BATCH_MAX], due[BATCH_MAX:]
+                began = time.monotonic()
                 failed = await self._settle_some(batch)
                 unsettled += failed
                 settled += len(batch) - len(failed)
+                if len(batch) == BATCH_MAX:
+                    await asyncio.sleep((time.monotonic() - began) * REST_SHARE)
         except DatabaseUnavailable as error:
             log.warning("expiry_interrupted", error=str(error))
         if settled:

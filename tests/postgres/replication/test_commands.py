@@ -23,8 +23,8 @@ from tests.postgres.replication.callers import Shop
 from tests.postgres.replication.conftest import Base
 from tests.postgres.replication.nodes import WAIT_MAX_SECONDS, Pair, url_of
 
-GOES_ON: Final = ("serve", "worker")
-"""Commands that do not end by themselves."""
+GOES_ON: Final = ("serve", "worker", "webhook test")
+"""Commands that do not end by themselves, or wait for what a worker does."""
 ARGUMENTS: Final = {
     "amount": "5",
     "backup": "no-backups",
@@ -39,14 +39,18 @@ ARGUMENTS: Final = {
     "reason": "by mistake",
     "shop_domain": "shoes.example",
     "transaction_id": "txn_01hv8wptq8987qeep44cyrewp9",
+    "url": "https://receiver.example/hook",
 }
-"""What a command cannot do without, by its name; a store, a key and an end user are there."""
+"""What a command cannot do without, by its name; a store, a key, an endpoint and an end user are
+there."""
 ONE_OF: Final = {
     "billing checkout": ["--credits", "100"],
     "credits remove": ["1"],
     "credits set-expiry": ["--never"],
     "key update": ["--label", "till"],
     "store update": ["--name", "Hats and more"],
+    "webhook resend": ["--since", "2026-01-01"],
+    "webhook update": ["--description", "till"],
 }
 """What the command asks for though each option is optional."""
 ENDS: Final = {
@@ -141,6 +145,9 @@ def words_of(name: str, shop: Shop, run: Run, url: str) -> list[str]:
     if any(parameter.name == "key_id" for parameter in needed):
         made = run(["key", "create", store_id, "--json"], url)
         values["key_id"] = json.loads(made.output)["key_id"]
+    if any(parameter.name == "endpoint_id" for parameter in needed):
+        made = run(["webhook", "create", ARGUMENTS["url"], "--json"], url)
+        values["endpoint_id"] = json.loads(made.output)["endpoint_id"]
     words = name.split()
     for parameter in needed:
         option = [] if parameter.param_type_name == "argument" else [parameter.opts[0]]
