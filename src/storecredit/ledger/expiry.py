@@ -14,7 +14,7 @@ from typing import Final
 from storecredit import telemetry
 from storecredit.postgres.errors import DatabaseUnavailable
 from storecredit.postgres.group_commit import Bounds, GroupCommit, OutcomeUnknown, WaitingLineFull
-from storecredit.postgres.pacing import every
+from storecredit.postgres.pacing import every, pause
 from storecredit.postgres.pool import Database
 from storecredit.postgres.servers import Connection
 from storecredit.settings import Settings
@@ -80,7 +80,7 @@ class ExpirySweep:
                 unsettled += failed
                 settled += len(batch) - len(failed)
                 if len(batch) == BATCH_MAX:
-                    await asyncio.sleep((time.monotonic() - began) * REST_SHARE)
+                    await pause((time.monotonic() - began) * REST_SHARE, stop or asyncio.Event())
         except DatabaseUnavailable as error:
             log.warning("expiry_interrupted", error=str(error))
         if settled:
