@@ -904,6 +904,13 @@ FUNCTION end_holds(p_account_ids bigint[], p_hold_ids uuid[], p_actions text[], 
 -- Ends what is still to be delivered to endpoints that are disabled or deleted. Returns how many.
 FUNCTION end_undeliverable(p_limit int) RETURNS bigint;
 
+-- The endpoints of which deliveries are known.
+FUNCTION endpoints_told() RETURNS TABLE(endpoint_id uuid);
+
+-- The endpoints that something is to be delivered to, each with the delivery that is due first.
+FUNCTION endpoints_with_pending(p_after uuid) RETURNS TABLE(endpoint_id uuid,
+    next_attempt_at timestamptz, seq bigint);
+
 -- What is to end in accounts, in order of time, with what they have now.
 FUNCTION ends_of_accounts(p_account_ids bigint[]) RETURNS TABLE(account_id bigint, seq bigint,
     balance bigint, spent bigint, clawed_back bigint, overage_used bigint, held bigint,
@@ -1072,8 +1079,10 @@ FUNCTION fingerprint_of_state_before(p_account_id bigint, p_seq bigint, p_type t
 -- When the first of some grants, or open hold of their account, ends; null: none will.
 FUNCTION first_end(p_account_id bigint, p_grants bigint[]) RETURNS timestamptz;
 
--- Forgets the oldest events, with their deliveries and the attempts at those. Returns how many.
-FUNCTION forget_events(p_limit int, p_age interval DEFAULT '30 days') RETURNS bigint;
+-- Forgets old events, with their deliveries and the attempts at those. Returns how many, and after
+-- which to go on.
+FUNCTION forget_events(p_limit int, p_after bigint DEFAULT 0, p_age interval DEFAULT '30 days',
+    OUT forgotten bigint, OUT last_seq bigint) RETURNS record;
 
 -- Forgets notices of grants that have expired. Returns how many.
 FUNCTION forget_expiry_notices(p_limit int) RETURNS int;

@@ -12,7 +12,7 @@ from storecredit.postgres.servers import Connection
 LEASE: Final = timedelta(minutes=1)
 TAKE: Final = "SELECT * FROM take_deliveries($1, $2, $3, $4, $5, $6, $7)"
 RECORD: Final = "SELECT record_attempts($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)"
-TIDY: Final = ("SELECT end_undeliverable(100)", "SELECT forget_events(100)")
+TIDY: Final = ("SELECT end_undeliverable(100)", "SELECT * FROM forget_events(100)")
 
 Item = tuple[UUID, int]
 """An endpoint and an event."""

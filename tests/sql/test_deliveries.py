@@ -206,7 +206,7 @@ async def test_what_is_thirty_days_over_is_forgotten_and_nothing_else(
                next_attempt_at = now() WHERE seq = 3 AND endpoint_id = $1""",
         one,
     )
-    assert await service.fetchval("SELECT forget_events(100)") == 3
+    assert await service.fetchval("SELECT forgotten FROM forget_events(100)") == 3
     for table, left in [
         ("events", [2, 3, 6]),
         ("deliveries", [2, 3, 6, 6]),
@@ -214,7 +214,7 @@ async def test_what_is_thirty_days_over_is_forgotten_and_nothing_else(
     ]:
         rows = await admin.fetch(f"SELECT seq FROM storecredit.{table} ORDER BY seq")
         assert [row["seq"] for row in rows] == left
-    assert await service.fetchval("SELECT forget_events(100)") == 0
+    assert await service.fetchval("SELECT forgotten FROM forget_events(100)") == 0
 
 
 async def test_the_lag_is_that_of_the_longest_due(

@@ -19,6 +19,12 @@ EVENTS = 5_000
 TAKEN = 10
 PAGES_PER_ITEM_MAX = 18
 """As in test_early_plans.py. A plan that walks through what there is reads hundreds."""
+WAITING = 500
+"""Endpoints with something that is not due yet."""
+LOOK_PAGES_MAX = 3
+"""Of an index with two levels, and a page more."""
+AHEAD = 60
+"""Endpoints that PostgreSQL looks up before it is asked for them: 10, then 50."""
 TABLES = ("events", "deliveries", "delivery_attempts", "webhook_endpoints", "webhook_secrets")
 
 
@@ -44,6 +50,13 @@ async def early(
         for _ in range(7):
             async with undone(connection):
                 await connection.fetch(query, *args)
+    yield connection
+    await connection.close()
+
+
+@pytest.fixture
+async def service(database_url: str) -> AsyncIterator[Connection]:
+    connection = await connect(database_url)
     yield connection
     await connection.close()
 
@@ -81,3 +94,23 @@ async def test_no_call_reads_more_when_there_is_more(
         most = PAGES_PER_ITEM_MAX * (TAKEN + ENDPOINTS)
         too_many = {name: pages for name, pages in read.items() if pages > most}
         assert not too_many, query
+
+
+async def test_an_endpoint_that_waits_costs_a_look_into_one_index(
+    service: Connection, admin: asyncpg.Connection, store: Account
+) -> None:
+    await make_endpoints(admin, store.id, WAITING)
+    await happen(admin, store.id, 1)
+    await admin.execute(
+        "UPDATE storecredit.deliveries SET next_attempt_at = now() + interval '1 hour'"
+    )
+    await admin.execute("VACUUM storecredit.deliveries")
+    query, args = take_call(TAKEN)
+    read = await buffers_read(service, query, *args)
+    assert read.pop("due_deliveries") <= LOOK_PAGES_MAX * WAITING
+    assert max(read.values()) <= PAGES_PER_ITEM_MAX, "not for each of them"
+    # And of those that do not wait no more are looked at than are taken.
+    await admin.execute("UPDATE storecredit.deliveries SET next_attempt_at = now()")
+    await admin.execute("VACUUM storecredit.deliveries")
+    read = await buffers_read(service, query, *args)
+    assert max(read.values()) <= PAGES_PER_ITEM_MAX * AHEAD

@@ -96,6 +96,7 @@ class Deliveries:
 
     def __init__(self, database: Database, settings: Settings, metrics: Metrics) -> None:
         self._database = database
+        self._looked_at = 0
         bounds = Bounds(
             lanes=1,
             batch_max=BATCH_MAX,
@@ -145,8 +146,8 @@ class Deliveries:
         Raises DatabaseUnavailable.
         """
         return Counter(
-            ended=await self._repeated("SELECT end_undeliverable($1)"),
-            forgotten=await self._repeated("SELECT forget_events($1)"),
+            ended=await self._end_undeliverable(),
+            forgotten=await self._forget(),
         )
 
     async def lag_seconds(self) -> float:
@@ -154,12 +155,26 @@ class Deliveries:
         lag: timedelta = await self._database.fetchval("SELECT delivery_lag()")
         return lag.total_seconds()
 
-    async def _repeated(self, statement: str) -> int:
+    async def _end_undeliverable(self) -> int:
         total = 0
         for _ in range(ROUNDS_MAX):
-            count: int = await self._database.fetchval(statement, TIDIED_MAX)
+            count: int = await self._database.fetchval("SELECT end_undeliverable($1)", TIDIED_MAX)
             total += count
             if not count:
+                break
+        return total
+
+    async def _forget(self) -> int:
+        """How many events; from where it stopped on, which may be where none could be forgotten."""
+        total = 0
+        for _ in range(ROUNDS_MAX):
+            row = await self._database.fetchrow(
+                "SELECT * FROM forget_events($1, $2)", TIDIED_MAX, self._looked_at
+            )
+            assert row is not None, "a function with OUT parameters has one row"
+            self._looked_at = row["last_seq"] or 0
+            total += row["forgotten"]
+            if not row["forgotten"]:
                 break
         return total
 

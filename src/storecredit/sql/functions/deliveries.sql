@@ -1,4 +1,4 @@
--- Deliveries: which of them are due, what came of an attempt, and what is forgotten.
+-- Deliveries: which of them are due, and what came of an attempt. delivery_upkeep.sql ends and forgets them.
 --
 -- Whoever sends takes deliveries by lease: until the lease runs out nobody else does, and if what came
 -- of it was not recorded by then, it is sent again. Locks are taken in one order, endpoints before their
@@ -27,30 +27,33 @@ AS $$
 --   before the lease runs out or is ended. Locks: what it takes; what is locked is passed over.
 -- Returns: all that an attempt needs, the secrets newest first. owner_kind null: nobody's event.
 DECLARE
+    v_now timestamptz := clock_timestamp();
     v_endpoint record;
-    v_endpoint_id uuid := coalesce(p_after, '00000000-0000-0000-0000-000000000000');
     v_seqs bigint[];
     v_taken_endpoints uuid[] := '{}';
     v_taken_seqs bigint[] := '{}';
     v_room int;
 BEGIN
-    WHILE cardinality(v_taken_seqs) < p_limit LOOP
-        SELECT d.endpoint_id INTO v_endpoint_id FROM deliveries d
-        WHERE d.next_attempt_at IS NOT NULL AND d.endpoint_id > v_endpoint_id
-        ORDER BY d.endpoint_id, d.next_attempt_at, d.seq LIMIT 1;
-        EXIT WHEN NOT FOUND;
-        SELECT e.is_ordered, e.failing_since IS NOT NULL AS is_failing INTO v_endpoint
-        FROM webhook_endpoints e WHERE e.endpoint_id = v_endpoint_id AND e.status = 'enabled';
-        CONTINUE WHEN NOT FOUND;
+    FOR v_endpoint IN
+        -- Most of those that fail wait for their next attempt: each costs one look into the index.
+        SELECT p.endpoint_id, e.is_ordered, e.failing_since IS NOT NULL AS is_failing
+        FROM endpoints_with_pending(coalesce(p_after, '00000000-0000-0000-0000-000000000000')) p
+        CROSS JOIN LATERAL (SELECT * FROM webhook_endpoints x
+            WHERE x.endpoint_id = p.endpoint_id LIMIT 1) e
+        WHERE p.next_attempt_at <= v_now AND e.status = 'enabled'
+          AND (e.is_ordered AND e.resumes_at > v_now) IS NOT TRUE
+    LOOP
         v_room := least(p_limit - cardinality(v_taken_seqs),
             CASE WHEN v_endpoint.is_failing THEN p_failing_share ELSE p_share END
-            - coalesce(p_under_way[array_position(p_endpoint_ids, v_endpoint_id)], 0));
+            - coalesce(p_under_way[array_position(p_endpoint_ids, v_endpoint.endpoint_id)], 0));
         CONTINUE WHEN v_room <= 0;
         v_seqs := CASE WHEN v_endpoint.is_ordered
-            THEN lease_endpoint(v_endpoint_id, v_room, p_lease)
-            ELSE lease_due(v_endpoint_id, v_room, p_lease) END;
-        v_taken_endpoints := v_taken_endpoints || array_fill(v_endpoint_id, ARRAY[cardinality(v_seqs)]);
+            THEN lease_endpoint(v_endpoint.endpoint_id, v_room, p_lease)
+            ELSE lease_due(v_endpoint.endpoint_id, v_room, p_lease) END;
+        v_taken_endpoints := v_taken_endpoints
+            || array_fill(v_endpoint.endpoint_id, ARRAY[cardinality(v_seqs)]);
         v_taken_seqs := v_taken_seqs || v_seqs;
+        EXIT WHEN cardinality(v_taken_seqs) >= p_limit;
     END LOOP;
     RETURN QUERY
     SELECT d.endpoint_id, d.seq, d.attempts, d.retries, e.is_ordered, e.failing_since IS NOT NULL,
@@ -292,125 +295,3 @@ END;
 $$;
 COMMENT ON FUNCTION give_endpoint_up(uuid, text) IS
     'Disables an endpoint that nothing can be delivered to, and tells the others.';
-
-CREATE OR REPLACE FUNCTION end_undeliverable(p_limit int)
-RETURNS bigint
-LANGUAGE plpgsql
-SECURITY DEFINER
-SET search_path FROM CURRENT
-SET plan_cache_mode = force_generic_plan
-SET enable_seqscan = off
-SET enable_bitmapscan = off
-AS $$
--- Purpose: end, as failed, what is still to be delivered to endpoints that are disabled or deleted; of
---   each p_limit at most. Locks: those deliveries; what is locked is passed over. Idempotent.
--- Returns: how many were ended.
-DECLARE
-    v_endpoint_id uuid := '00000000-0000-0000-0000-000000000000';
-    v_rows tid[];
-    v_count bigint := 0;
-BEGIN
-    LOOP
-        SELECT d.endpoint_id INTO v_endpoint_id FROM deliveries d
-        WHERE d.next_attempt_at IS NOT NULL AND d.endpoint_id > v_endpoint_id
-        ORDER BY d.endpoint_id, d.next_attempt_at, d.seq LIMIT 1;
-        EXIT WHEN NOT FOUND;
-        CONTINUE WHEN EXISTS (SELECT FROM webhook_endpoints e
-            WHERE e.endpoint_id = v_endpoint_id AND e.status = 'enabled');
-        v_rows := ARRAY(
-            SELECT d.ctid FROM deliveries d
-            WHERE d.endpoint_id = v_endpoint_id AND d.next_attempt_at IS NOT NULL
-            ORDER BY d.endpoint_id, d.next_attempt_at, d.seq LIMIT p_limit
-            FOR NO KEY UPDATE SKIP LOCKED);
-        UPDATE deliveries d SET status = 'failed', ended_at = now(), next_attempt_at = NULL
-        WHERE d.ctid = ANY (v_rows);
-        v_count := v_count + cardinality(v_rows);
-    END LOOP;
-    RETURN v_count;
-END;
-$$;
-COMMENT ON FUNCTION end_undeliverable(int) IS
-    'Ends what is still to be delivered to endpoints that are disabled or deleted. Returns how many.';
-
-CREATE OR REPLACE FUNCTION forget_events(p_limit int, p_age interval DEFAULT '30 days')
-RETURNS bigint
-LANGUAGE plpgsql
-SECURITY DEFINER
-SET search_path FROM CURRENT
-SET plan_cache_mode = force_generic_plan
-SET enable_seqscan = off
-SET enable_bitmapscan = off
-AS $$
--- Purpose: forget the oldest events, p_limit at most, that are older than p_age, with their deliveries
---   that ended as long ago and the attempts at those. An event stays for as long as a delivery of it
---   does. Locks: what it deletes. Idempotent. Returns: how many events were forgotten.
-DECLARE
-    v_last bigint;
-    v_endpoint_id uuid := '00000000-0000-0000-0000-000000000000';
-    v_seqs bigint[];
-    v_kept bigint[] := '{}';
-    v_count bigint;
-BEGIN
-    SELECT max(e.seq) INTO v_last
-    FROM (SELECT x.seq, x.created_at FROM events x ORDER BY x.seq LIMIT p_limit) e
-    WHERE e.created_at < now() - p_age;
-    IF v_last IS NULL THEN
-        RETURN 0;
-    END IF;
-    LOOP
-        SELECT d.endpoint_id INTO v_endpoint_id FROM deliveries d
-        WHERE d.endpoint_id > v_endpoint_id ORDER BY d.endpoint_id, d.seq LIMIT 1;
-        EXIT WHEN NOT FOUND;
-        v_seqs := ARRAY(
-            SELECT d.seq FROM deliveries d
-            WHERE d.endpoint_id = v_endpoint_id AND d.seq <= v_last AND d.ended_at < now() - p_age
-            ORDER BY d.endpoint_id, d.seq FOR UPDATE SKIP LOCKED);
-        DELETE FROM delivery_attempts a WHERE a.endpoint_id = v_endpoint_id AND a.seq = ANY (v_seqs);
-        DELETE FROM deliveries d WHERE d.endpoint_id = v_endpoint_id AND d.seq = ANY (v_seqs);
-        v_kept := v_kept || ARRAY(
-            SELECT d.seq FROM deliveries d
-            WHERE d.endpoint_id = v_endpoint_id AND d.seq <= v_last);
-    END LOOP;
-    DELETE FROM events e WHERE e.seq <= v_last AND e.seq <> ALL (v_kept);
-    GET DIAGNOSTICS v_count = ROW_COUNT;
-    RETURN v_count;
-END;
-$$;
-COMMENT ON FUNCTION forget_events(int, interval) IS
-    'Forgets the oldest events, with their deliveries and the attempts at those. Returns how many.';
-
-CREATE OR REPLACE FUNCTION delivery_lag()
-RETURNS interval
-LANGUAGE plpgsql STABLE
-SECURITY DEFINER
-SET search_path FROM CURRENT
-SET plan_cache_mode = force_generic_plan
-SET enable_seqscan = off
-SET enable_bitmapscan = off
-AS $$
--- Purpose: for how long the delivery that has waited longest has been due. Locks: none.
--- Returns: 0: none is due.
-DECLARE
-    v_endpoint_id uuid := '00000000-0000-0000-0000-000000000000';
-    v_first record;
-    v_due_at timestamptz;
-    v_longest interval := '0';
-BEGIN
-    LOOP
-        SELECT d.endpoint_id, d.next_attempt_at, d.seq INTO v_first FROM deliveries d
-        WHERE d.next_attempt_at IS NOT NULL AND d.endpoint_id > v_endpoint_id
-        ORDER BY d.endpoint_id, d.next_attempt_at, d.seq LIMIT 1;
-        EXIT WHEN NOT FOUND;
-        v_endpoint_id := v_first.endpoint_id;
-        SELECT CASE WHEN e.is_ordered THEN greatest(v.created_at, e.resumes_at)
-            ELSE v_first.next_attempt_at END INTO v_due_at
-        FROM webhook_endpoints e CROSS JOIN LATERAL (
-            SELECT x.created_at FROM events x WHERE x.seq = v_first.seq LIMIT 1) v
-        WHERE e.endpoint_id = v_endpoint_id AND e.status = 'enabled';
-        v_longest := greatest(v_longest, now() - v_due_at);
-    END LOOP;
-    RETURN v_longest;
-END;
-$$;
-COMMENT ON FUNCTION delivery_lag() IS
-    'For how long the delivery that has waited longest has been due; 0: none is.';
