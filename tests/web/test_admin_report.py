@@ -91,10 +91,11 @@ async def test_a_report_is_a_file_for_spreadsheets_too(
 async def test_a_report_that_takes_too_long_is_given_up_and_says_where_it_may(
     operator: Operator, admin: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(report.Reports.make, "__kwdefaults__", {"statement_seconds": 0.05})
-    async with admin.transaction():
-        await admin.execute("LOCK TABLE storecredit.movements IN ACCESS EXCLUSIVE MODE")
-        told = error_of(await operator.get("/report"), 503, "SERVICE_UNAVAILABLE")
+    with monkeypatch.context() as patch:
+        patch.setattr(report.Reports.make, "__kwdefaults__", {"statement_seconds": 0.05})
+        async with admin.transaction():
+            await admin.execute("LOCK TABLE storecredit.movements IN ACCESS EXCLUSIVE MODE")
+            told = error_of(await operator.get("/report"), 503, "SERVICE_UNAVAILABLE")
     assert "storecredit report" in told["message"]
     assert data_of(await operator.get("/report"))["rows"] == []
 
