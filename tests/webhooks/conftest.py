@@ -7,7 +7,7 @@ import asyncpg
 import pytest
 
 from storecredit.ledger.owners import Account, OwnerKind
-from storecredit.outbound.addresses import Resolver, system_resolver
+from storecredit.outbound.addresses import Resolver
 from storecredit.postgres.pool import Database
 from storecredit.settings import Settings
 from storecredit.telemetry import Metrics
@@ -32,7 +32,7 @@ class Deliverers:
         self._stack = stack
         self.metrics = Metrics()
 
-    async def open(self, *, resolve: Resolver = system_resolver, **settings: object) -> Deliverer:
+    async def open(self, *, resolve: Resolver | None = None, **settings: object) -> Deliverer:
         """One, as another process would have it; `settings` in place of the usual ones."""
         given = {"allow_private_hosts": True, "webhook_timeout_seconds": 15.0} | settings
         made = Deliverer(

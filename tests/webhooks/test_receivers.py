@@ -12,7 +12,8 @@ from uuid import uuid4
 import pytest
 
 from stand_ins.http_server import Answer, Received, stand_in
-from storecredit.outbound.addresses import Resolver, system_resolver
+from storecredit.outbound.addresses import Resolver
+from storecredit.outbound.name_lookups import NameLookups
 from storecredit.webhooks.answers import Answer as Outcome
 from storecredit.webhooks.deliveries import Delivery
 from storecredit.webhooks.messages import Event
@@ -33,11 +34,11 @@ async def sender(
     *,
     timeout_seconds: float = 15.0,
     allow_private_hosts: bool = True,
-    resolve: Resolver = system_resolver,
+    resolve: Resolver | None = None,
     trust: ssl.SSLContext | None = None,
 ) -> AsyncIterator[Sender]:
     opened = Sender(
-        resolve,
+        resolve or NameLookups(),
         timeout_seconds=timeout_seconds,
         allow_private_hosts=allow_private_hosts,
         trust=trust,

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from storecredit.generation.generators import GenerationRequest, Generator, load_generator
 from storecredit.generation.image_fetching import ImageFetcher
-from storecredit.outbound.addresses import Resolver, system_resolver
+from storecredit.outbound.addresses import Resolver
 from storecredit.settings import Settings
 from tests.image_files import data_url, picture
 
@@ -19,7 +19,7 @@ async def fetcher(
     allow_private_hosts: bool = True,
     timeout_seconds: float = 30.0,
     trusted_host: str | None = None,
-    resolve: Resolver = system_resolver,
+    resolve: Resolver | None = None,
 ) -> AsyncIterator[ImageFetcher]:
     """Fetches images of up to `FETCHED_MAX_BYTES`, for as long as the block lasts."""
     opened = ImageFetcher(

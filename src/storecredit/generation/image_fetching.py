@@ -14,7 +14,8 @@ from storecredit.generation.image_forms import (
     read_image,
 )
 from storecredit.generation.image_sources import REDIRECTS_MAX, FetchLimits
-from storecredit.outbound.addresses import Resolver, system_resolver
+from storecredit.outbound.addresses import Resolver
+from storecredit.outbound.name_lookups import NameLookups
 
 if TYPE_CHECKING:
     from storecredit.generation.image_download import ImageDownload
@@ -31,12 +32,12 @@ class ImageFetcher:
         allow_private_hosts: bool,
         max_redirects: int = REDIRECTS_MAX,
         trusted_host: str | None = None,
-        resolve: Resolver = system_resolver,
+        resolve: Resolver | None = None,
     ) -> None:
         self._limits = FetchLimits(
             max_bytes, timeout_seconds, allow_private_hosts, max_redirects, trusted_host
         )
-        self._resolve = resolve
+        self._resolve = resolve or NameLookups()
         self._download: ImageDownload | None = None
 
     async def fetch(self, url: str) -> InputImage:

@@ -4,7 +4,6 @@ A name may lead somewhere else a moment later, so a check is worth something onl
 connection is then made to the very address that was checked.
 """
 
-import asyncio
 import socket
 from collections.abc import Awaitable, Callable, Sequence
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
@@ -54,10 +53,3 @@ def aton(host: str) -> IPv4Address | None:
         return IPv4Address(socket.inet_aton(host))
     except OSError:
         return None
-
-
-async def system_resolver(host: str, port: int) -> Sequence[str]:
-    """The addresses that this machine's resolver gives for `host`, in the order to try them."""
-    loop = asyncio.get_running_loop()
-    found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return [str(sockaddr[0]) for *_, sockaddr in found]

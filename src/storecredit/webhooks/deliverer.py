@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING, Final
 from uuid import UUID
 
 from storecredit import telemetry
-from storecredit.outbound.addresses import Resolver, system_resolver
+from storecredit.outbound.addresses import Resolver
+from storecredit.outbound.name_lookups import NameLookups
 from storecredit.postgres.errors import DatabaseUnavailable
 from storecredit.postgres.group_commit import OutcomeUnknown, WaitingLineFull
 from storecredit.postgres.pacing import every, pause
@@ -72,11 +73,11 @@ class Deliverer:
         settings: Settings,
         metrics: telemetry.Metrics,
         *,
-        resolve: Resolver = system_resolver,
+        resolve: Resolver | None = None,
     ) -> None:
         self._deliveries = Deliveries(database, settings, metrics)
         self._sender: Sender | None = None
-        self._resolve = resolve
+        self._resolve = resolve or NameLookups()
         self._settings = settings
         self._most = _deliveries_max(settings.webhook_concurrency)
         self._metrics = metrics
