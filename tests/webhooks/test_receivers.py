@@ -11,7 +11,7 @@ from uuid import uuid4
 
 import pytest
 
-from stand_ins.http_server import Answer, Received, stand_in
+from stand_ins.http_server import Answer, stand_in
 from storecredit.outbound.addresses import Resolver
 from storecredit.outbound.name_lookups import NameLookups
 from storecredit.webhooks.answers import Answer as Outcome
@@ -128,6 +128,18 @@ async def test_of_an_endless_answer_the_first_64_kib_are_read_and_500_bytes_kept
 )
 async def test_what_is_kept_of_an_answer_is_text(body: bytes, kept: str) -> None:
     assert (await outcome_of(Answer(500, body))).kept == kept
+
+
+async def test_interim_answers_are_passed_over() -> None:
+    async def hint(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 204 No Content\r\n\r\n")
+        writer.close()
+
+    listening = await asyncio.start_server(hint, "127.0.0.1", 0)
+    async with listening:
+        told = await sent_to(f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}/")
+    assert (told.status_code, told.error) == (204, None)
 
 
 async def test_what_is_not_http_is_a_failure() -> None:
@@ -271,15 +283,12 @@ async def test_a_name_that_does_not_resolve_is_a_failure() -> None:
 
 
 @pytest.mark.parametrize("is_kept, lookups", [(True, 1), (False, 3)])
-async def test_a_connection_is_used_again_while_there_is_more_to_send(
+async def test_a_connection_is_used_again_only_while_there_is_more_to_send(
     is_kept: bool, lookups: int
 ) -> None:
-    def answer(request: Received) -> Answer:
-        is_last = request.headers.get("connection") == "close"
-        return Answer(headers={"Connection": "close" if is_last else "keep-alive"})
-
     names = Names({"shop.example": ["127.0.0.1"]})
-    async with stand_in(answer) as receiver, sender(resolve=names) as sending:
+    keeping = Answer(headers={"Connection": "keep-alive"})
+    async with stand_in(keeping) as receiver, sender(resolve=names) as sending:
         delivery = delivery_to(receiver.url(host="shop.example"))
         for _ in range(3):
             assert (await sending.send(delivery, keep_connection=is_kept)).is_success

@@ -1,28 +1,30 @@
 """Sends one delivery to its URL, without trusting whoever answers.
 
 Hides the HTTP client. Promises that every connection goes to an address that was checked as it was
-made: a name is resolved once, all its addresses must be allowed, and the connection is made to one
-of them, so a name that leads elsewhere a moment later (DNS rebinding) gains nothing. A redirect is
-an answer like any other and is not followed. Time and size are limited; proxies, `.netrc` and
-cookies are not used. No message here contains the URL it speaks of.
+made (`connections.py`). A redirect is an answer like any other and is not followed. Time and size
+are limited; proxies, `.netrc` and cookies are not used. No message here contains the URL it speaks
+of.
 """
 
 import asyncio
-import socket
 import ssl
 import time
 from datetime import UTC, datetime
-from ipaddress import ip_address
 from typing import Final
 
 import aiohttp
 import httpx
-from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
-from storecredit.outbound.addresses import Resolver, is_public
+from storecredit.outbound.addresses import Resolver
 from storecredit.outbound.web_urls import UrlRefused, check_web_url
 from storecredit.webhooks.answers import Answer
+from storecredit.webhooks.connections import (
+    AddressRefused,
+    Checked,
+    closing_connector,
+    keeping_connector,
+)
 from storecredit.webhooks.deliveries import Delivery
 from storecredit.webhooks.messages import body_of
 from storecredit.webhooks.schedule import retry_after
@@ -32,14 +34,6 @@ ANSWER_MAX_BYTES: Final = 64 * 1024
 """What is read of an answer; one that is longer is cut off, and counts by its status."""
 KEPT_BYTES: Final = 500
 """What is kept of it."""
-KEEP_ALIVE_SECONDS: Final = 1.5
-"""How long an idle connection is kept: shorter than servers keep theirs, or a request meets a
-closed one. gunicorn keeps 2 s (keepalive), Node.js 5 s (server.keepAliveTimeout), uvicorn 5 s
-(timeout_keep_alive), nginx 75 s (keepalive_timeout): as their documentation said in 2026."""
-
-
-class AddressRefused(Exception):
-    """The name leads to an address that may not be connected to."""
 
 
 class Sender:
@@ -59,26 +53,14 @@ class Sender:
         """
         self._timeout_seconds = timeout_seconds
         self._allow_private_hosts = allow_private_hosts
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(
-                resolver=_CheckedResolver(resolve, allow_private_hosts),
-                use_dns_cache=False,
-                ssl=trust or httpx.create_ssl_context(),
-                # How many there are at a time is the caller's to say.
-                limit=0,
-                keepalive_timeout=KEEP_ALIVE_SECONDS,
-                socket_factory=self._socket,
-            ),
-            # One attempt has one limit, which is kept here.
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            auto_decompress=False,
-            trust_env=False,
-        )
+        checked = Checked(resolve, allow_private_hosts=allow_private_hosts)
+        context = trust or httpx.create_ssl_context()
+        self._keeping = _session(keeping_connector(checked, context))
+        self._closing = _session(closing_connector(checked, context))
 
     async def close(self) -> None:
         """Close all connections."""
-        await self._session.close()
+        await asyncio.gather(self._keeping.close(), self._closing.close())
 
     async def send(self, delivery: Delivery, *, keep_connection: bool) -> Answer:
         """One attempt, within the time limit. Raises nothing for what the receiver does.
@@ -107,11 +89,12 @@ class Sender:
         event = delivery.event
         body = body_of(event)
         headers = headers_of(event.event_id, body, delivery.secrets, attempt.attempted_at)
-        async with self._session.post(
+        session = self._keeping if keep_connection else self._closing
+        async with session.post(
             # As it was registered, to the letter; what HTTP cannot carry is encoded.
             URL(delivery.url, encoded=delivery.url.isascii()),
             data=body.encode(),
-            headers=headers if keep_connection else {**headers, "Connection": "close"},
+            headers=headers,
             allow_redirects=False,
         ) as response:
             attempt.status_code = response.status
@@ -123,12 +106,16 @@ class Sender:
                 attempt.content += chunk
             response.close()
 
-    def _socket(self, info: aiohttp.AddrInfoType) -> socket.socket:
-        """A socket for a connection to this very address, which is what is checked."""
-        family, kind, protocol, _name, address = info
-        if not self._allow_private_hosts and not is_public(ip_address(address[0])):
-            raise AddressRefused
-        return socket.socket(family, kind, protocol)
+
+def _session(connector: aiohttp.TCPConnector) -> aiohttp.ClientSession:
+    return aiohttp.ClientSession(
+        connector=connector,
+        # One attempt has one limit, which is kept here.
+        timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        auto_decompress=False,
+        trust_env=False,
+    )
 
 
 class _Attempt:
@@ -160,38 +147,6 @@ class _Attempt:
             kept=text.replace("\0", "\ufffd") if self.status_code is not None else None,
             asked_seconds=retry_after(self.retry_after, datetime.now(UTC)),
         )
-
-
-class _CheckedResolver(AbstractResolver):
-    """Resolves a name to addresses all of which may be connected to."""
-
-    def __init__(self, resolve: Resolver, allow_private_hosts: bool) -> None:  # noqa: FBT001 - a setting
-        self._resolve = resolve
-        self._allow_private_hosts = allow_private_hosts
-
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
-    ) -> list[ResolveResult]:
-        """As `AbstractResolver` has it. Raises AddressRefused, or `socket.gaierror`."""
-        assert family is socket.AF_UNSPEC, "no connector of ours asks for one family"
-        addresses = await self._resolve(host, port)
-        public = all(is_public(ip_address(address)) for address in addresses)
-        if not public and not self._allow_private_hosts:
-            raise AddressRefused
-        return [
-            ResolveResult(
-                hostname=host,
-                host=address,
-                port=port,
-                family=socket.AF_INET6 if ":" in address else socket.AF_INET,
-                proto=0,
-                flags=socket.AI_NUMERICHOST,
-            )
-            for address in addresses
-        ]
-
-    async def close(self) -> None:
-        """Nothing is held."""
 
 
 def _reason(error: aiohttp.ClientError | ValueError) -> str:
