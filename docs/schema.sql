@@ -599,7 +599,6 @@ CREATE TABLE webhook_endpoints (
     CONSTRAINT url_has_a_length CHECK (length(url) >= 1 AND length(url) <= 2000)
 );
 CREATE INDEX endpoints_of_an_account ON webhook_endpoints (account_id, endpoint_id);
-CREATE INDEX listening_endpoints ON webhook_endpoints (account_id) WHERE status = 'enabled';
 
 -- What deliveries are signed with: by all secrets of an endpoint that have not expired.
 CREATE TABLE webhook_secrets (
@@ -629,7 +628,8 @@ CREATE TABLE events (
 CREATE INDEX events_by_time ON events USING brin (created_at);
 
 -- One row per event and endpoint that is to be told it: pending -> delivered | failed, and pending
--- again when it is sent anew.
+-- again when it is sent anew. What happens while an endpoint is disabled has failed from the
+-- first.
 CREATE TABLE deliveries (
     endpoint_id uuid NOT NULL,
     -- Of its event.
@@ -1131,6 +1131,9 @@ FUNCTION hold_credits(p_account_ids bigint[], p_hold_ids uuid[], p_amounts int[]
 FUNCTION holds_over(p_account_id bigint, p_grants bigint[], p_at timestamptz, OUT released bigint,
     OUT grants bigint[], OUT late bigint[]) RETURNS record;
 
+-- A moment as events tell it: ISO 8601, in UTC.
+FUNCTION in_utc(p_moment timestamptz) RETURNS text;
+
 -- Whether the terms of one grant, looked at alone, could have been written by the functions.
 FUNCTION is_possible_grant(p_amount bigint, p_kind text, p_expires_at timestamptz,
     p_grace interval, p_rollover_max bigint, p_rollover_until timestamptz) RETURNS boolean;
@@ -1157,6 +1160,9 @@ FUNCTION is_possible_session(p_status text, p_attempts int, p_input json) RETURN
 
 -- Whether a store's top-up is on and its balance low enough.
 FUNCTION is_top_up_wanted(p_account_id bigint) RETURNS boolean;
+
+-- Whether events are written for an endpoint that was disabled then (null: it is not).
+FUNCTION keeps_events(p_disabled_at timestamptz) RETURNS boolean;
 
 -- Takes a charge's lock for this connection (pg_advisory_unlock_all releases it). false: another
 -- connection is at it.
@@ -1769,7 +1775,8 @@ FUNCTION take_back_after_downgrade(p_payment payments, p_credits bigint) RETURNS
 FUNCTION take_what_downgrades_missed(p_payment payments) RETURNS void;
 
 -- Writes events and their deliveries, where anybody listens.
-FUNCTION tell(p_types text[], p_account_ids bigint[], p_datas json[]) RETURNS void;
+FUNCTION tell(p_types text[], p_account_ids bigint[], p_datas json[], p_but uuid DEFAULT NULL)
+    RETURNS void;
 
 -- Tells that sessions have ended.
 FUNCTION tell_generations(p_account_ids bigint[], p_session_ids uuid[]) RETURNS void;

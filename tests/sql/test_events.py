@@ -1,6 +1,6 @@
 """Events: told in the transaction of what happened, once, and only where somebody listens."""
 
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Final
 
 import asyncpg
@@ -189,7 +189,7 @@ async def test_a_generation_is_told_when_it_ends_and_not_again(
     assert failed.data["credits_refunded"] == 1
 
 
-async def test_each_endpoint_hears_its_own_types_and_owner_and_none_while_it_is_disabled(
+async def test_each_endpoint_hears_its_own_types_and_owner_alone(
     app: Connection, books: asyncpg.Connection
 ) -> None:
     account = await open_account(books, OwnerKind.STORE, 10)
@@ -197,21 +197,54 @@ async def test_each_endpoint_hears_its_own_types_and_owner_and_none_while_it_is_
     low = await listen(books, account, "credits.low")
     depleted = await listen(books, account, "credits.depleted")
     neighbour = await listen(books, other, *LINES)
-    disabled = await listen(books, account, *LINES)
-    await books.execute(
-        """UPDATE storecredit.webhook_endpoints SET status = 'disabled', disabled_at = now(),
-               disabled_reason = 'requested' WHERE endpoint_id = $1""",
-        disabled,
-    )
     await deduct_ones(app, account, 10, "r")
 
-    heard = [await told(books, each) for each in (low, depleted, neighbour, disabled)]
+    heard = [await told(books, each) for each in (low, depleted, neighbour)]
     assert [[each.type for each in events] for events in heard] == [
         ["credits.low"],
         ["credits.depleted"],
         [],
-        [],
     ]
+
+
+@pytest.mark.parametrize("days_ago, kept", [(0, LINES), (29, LINES), (31, ())])
+async def test_what_one_that_is_disabled_would_have_heard_is_kept_as_failed_for_thirty_days(
+    app: Connection, books: asyncpg.Connection, days_ago: int, kept: tuple[str, ...]
+) -> None:
+    account = await open_account(books, OwnerKind.STORE, 10)
+    disabled = await listen(books, account, *LINES)
+    await books.execute(
+        """UPDATE storecredit.webhook_endpoints SET status = 'disabled',
+               disabled_at = now() - $2::interval, disabled_reason = 'failing'
+           WHERE endpoint_id = $1""",
+        disabled,
+        timedelta(days=days_ago),
+    )
+    await deduct_ones(app, account, 10, "r")
+
+    assert tuple(each.type for each in await told(books, disabled)) == kept
+    deliveries = await books.fetch(
+        """SELECT status, attempts, ended_at <= now() AS has_ended, next_attempt_at
+           FROM storecredit.deliveries WHERE endpoint_id = $1""",
+        disabled,
+    )
+    assert [tuple(row) for row in deliveries] == [("failed", 0, True, None)] * len(kept)
+
+
+@pytest.mark.parametrize("zone", ["UTC", "Asia/Kolkata"])
+async def test_moments_are_told_in_utc_whatever_zone_the_server_has(
+    app: Connection, books: asyncpg.Connection, zone: str
+) -> None:
+    account = await open_account(books, OwnerKind.STORE, 10)
+    added = await listen(books, account, "credits.added")
+    ends_at = datetime(2126, 5, 1, 12, 30, tzinfo=UTC)
+    await app.execute(f"SET timezone = '{zone}'")
+    await app.execute(
+        "SELECT add_to_account($1, 1, 'purchase', 'p', p_expires_at => $2)", account.id, ends_at
+    )
+    await app.execute("RESET timezone")
+    [event] = await told(books, added)
+    assert event.data["expires_at"] == "2126-05-01T12:30:00.000000Z"
 
 
 async def test_what_is_undone_is_not_told(app: Connection, books: asyncpg.Connection) -> None:

@@ -529,7 +529,7 @@ export interface paths {
          * Disable a webhook endpoint
          * @description Stops sending to it, and gives up what waits for it.
          *
-         *     What happens while it is disabled it is never told.
+         *     What happens while it is disabled is listed as failed, for 30 days, and can be resent then.
          */
         post: operations["disableWebhook"];
         delete?: never;
@@ -2012,6 +2012,8 @@ export interface components {
         /**
          * DeliveryStatus
          * @description pending -> delivered | failed, and pending again when it is sent anew.
+         *
+         *     What happens while an endpoint is disabled has failed from the first, without an attempt.
          * @enum {string}
          */
         DeliveryStatus: "pending" | "delivered" | "failed";

@@ -161,7 +161,7 @@ async def disable_endpoint(
 ) -> Envelope[WebhookView]:
     """Stops sending to it, and gives up what waits for it.
 
-    What happens while it is disabled it is never told.
+    What happens while it is disabled is listed as failed, for 30 days, and can be resent then.
     """
     return await _with_status(parts, hearer, endpoint_id, "disabled")
 

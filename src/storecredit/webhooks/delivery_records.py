@@ -36,7 +36,10 @@ _OF_ENDPOINT: Final = "e.account_id = $1 AND e.endpoint_id = $2"
 
 
 class DeliveryStatus(StrEnum):
-    """pending -> delivered | failed, and pending again when it is sent anew."""
+    """pending -> delivered | failed, and pending again when it is sent anew.
+
+    What happens while an endpoint is disabled has failed from the first, without an attempt.
+    """
 
     PENDING = "pending"
     DELIVERED = "delivered"

@@ -85,7 +85,7 @@ class TooManySecrets:
 
 @dataclass(frozen=True, slots=True)
 class Disabled:
-    """The endpoint is told nothing while it is disabled; nothing was changed."""
+    """The endpoint is sent nothing while it is disabled; nothing was changed."""
 
 
 class Endpoints:

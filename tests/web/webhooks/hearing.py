@@ -37,8 +37,11 @@ def schema() -> Draft202012Validator:
 
 
 def is_moment(value: object) -> bool:
-    """Whether a string is a time with its zone. Raises ValueError for what is none at all."""
-    return not isinstance(value, str) or datetime.fromisoformat(value).tzinfo is not None
+    """Whether a string is a time in UTC as all are told. Raises ValueError for what is none."""
+    if not isinstance(value, str):
+        return True
+    datetime.fromisoformat(value)
+    return value.endswith("Z")
 
 
 def assert_of_the_catalogue(body: dict[str, Any]) -> None:

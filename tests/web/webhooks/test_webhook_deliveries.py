@@ -196,7 +196,7 @@ async def test_all_that_has_ended_since_a_time_is_sent_again(
     assert {each["status"] for each in await told(own, id_)} == {"pending"}
 
 
-async def test_nothing_is_sent_to_one_that_is_disabled(
+async def test_what_one_that_is_disabled_misses_can_be_resent_once_it_is_enabled(
     own: Hooks, admin: asyncpg.Connection
 ) -> None:
     id_ = (await own.made())["endpoint_id"]
@@ -206,7 +206,9 @@ async def test_nothing_is_sent_to_one_that_is_disabled(
     data_of(await own.send("POST", f"/{id_}/disable"))
     await happen(admin, own, "key.created")
     before = await told(own, id_)
-    assert len(before) == 1, "what happens while it is disabled it is not told"
+    assert [(each["status"], each["attempts"]) for each in before] == [("failed", 0), ("failed", 1)]
+    assert before[0]["ended_at"] is not None
+    assert before[0]["next_attempt_at"] is None
     event = f"/deliveries/{delivery['event_id']}"
     for path, body in (
         ("/test", {}),
@@ -216,6 +218,11 @@ async def test_nothing_is_sent_to_one_that_is_disabled(
         answer = await own.send("POST", f"/{id_}{path}", **body)
         error_of(answer, 409, "ENDPOINT_DISABLED")
     assert await told(own, id_) == before
+
+    data_of(await own.send("POST", f"/{id_}/enable"))
+    missed = {"since": before[0]["created_at"], "status": "failed"}
+    assert data_of(await own.send("POST", f"/{id_}/resend", **missed))["resent"] == 1
+    assert [each["status"] for each in await told(own, id_)] == ["pending", "failed"]
 
 
 @pytest.mark.parametrize("event_id", [UNKNOWN, f"evt_{UUID(UNKNOWN).hex}", "evt_", "1"])

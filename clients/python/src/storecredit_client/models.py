@@ -230,7 +230,11 @@ class DeliveriesResent:
 
 
 class DeliveryStatus(StrEnum):
-    """pending -> delivered | failed, and pending again when it is sent anew."""
+    """
+    pending -> delivered | failed, and pending again when it is sent anew.
+
+    What happens while an endpoint is disabled has failed from the first, without an attempt.
+    """
 
     PENDING = "pending"
     DELIVERED = "delivered"

@@ -290,7 +290,8 @@ BEGIN
     WHERE e.endpoint_id = p_endpoint_id
     RETURNING nullif(e.account_id, 0) INTO v_account_id;
     PERFORM tell(ARRAY['endpoint.disabled'], ARRAY[v_account_id],
-        ARRAY[json_build_object('endpoint_id', p_endpoint_id, 'reason', p_reason)]);
+        ARRAY[json_build_object('endpoint_id', p_endpoint_id, 'reason', p_reason)],
+        p_but => p_endpoint_id);
 END;
 $$;
 COMMENT ON FUNCTION give_endpoint_up(uuid, text) IS

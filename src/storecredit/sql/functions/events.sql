@@ -1,5 +1,28 @@
 -- Events: what has happened is told in the transaction in which it happens, to the endpoints that listen
 -- at that moment. So no event is told of what did not happen, and nothing that happened is not told.
+-- For one that is disabled what happens is kept, as failed, so that it can be resent once it is enabled.
+
+CREATE OR REPLACE FUNCTION keeps_events(p_disabled_at timestamptz)
+RETURNS boolean
+LANGUAGE sql STABLE
+AS $$
+-- Purpose: whether what happens is written for an endpoint: while it is enabled (null), and when it is
+--   disabled for as long as what it missed can be resent whole. Locks: none.
+    SELECT p_disabled_at IS NULL OR p_disabled_at > now() - interval '30 days';
+$$;
+COMMENT ON FUNCTION keeps_events(timestamptz) IS
+    'Whether events are written for an endpoint that was disabled then (null: it is not).';
+
+CREATE OR REPLACE FUNCTION in_utc(p_moment timestamptz)
+RETURNS text
+LANGUAGE sql STABLE
+AS $$
+-- Purpose: a moment as events tell it, whatever the time zone of the server, or of who caused them.
+--   Locks: none.
+    SELECT to_char(p_moment AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"');
+$$;
+COMMENT ON FUNCTION in_utc(timestamptz) IS
+    'A moment as events tell it: ISO 8601, in UTC.';
 
 CREATE OR REPLACE FUNCTION is_heard(p_account_ids bigint[])
 RETURNS boolean
@@ -10,19 +33,22 @@ AS $$
 BEGIN
     RETURN EXISTS (
         SELECT FROM webhook_endpoints e
-        WHERE e.account_id = ANY (p_account_ids || 0::bigint) AND e.status = 'enabled');
+        WHERE e.account_id = ANY (p_account_ids || 0::bigint) AND keeps_events(e.disabled_at));
 END;
 $$;
 COMMENT ON FUNCTION is_heard(bigint[]) IS
     'Whether any endpoint listens to any of these accounts.';
 
-CREATE OR REPLACE FUNCTION tell(p_types text[], p_account_ids bigint[], p_datas json[])
+CREATE OR REPLACE FUNCTION tell(
+    p_types text[], p_account_ids bigint[], p_datas json[], p_but uuid DEFAULT NULL
+)
 RETURNS void
 LANGUAGE plpgsql
 AS $$
 -- Purpose: write the events that somebody listens to, in their order, with a delivery for each of their
---   endpoints. An account null: the operator alone is told. The data is what the event says besides
---   whose it is. Locks: the caller holds the accounts', where their order matters.
+--   endpoints (p_but excepted), which has failed already where that is disabled. An account null: the
+--   operator alone is told. The data is what the event says besides whose it is. Locks: the caller
+--   holds the accounts', where their order matters.
 BEGIN
     WITH told AS (
         INSERT INTO events (account_id, type, data)
@@ -30,20 +56,24 @@ BEGIN
         FROM unnest(p_types, p_account_ids, p_datas) WITH ORDINALITY AS t (type, account_id, data, n)
         WHERE EXISTS (
             SELECT FROM webhook_endpoints w
-            WHERE w.account_id IN (0, t.account_id) AND w.status = 'enabled'
+            WHERE w.account_id IN (0, t.account_id) AND keeps_events(w.disabled_at)
+              AND w.endpoint_id IS DISTINCT FROM p_but
               AND w.event_types && ARRAY[t.type, '*'])
         ORDER BY t.n
         RETURNING seq, account_id, type
     )
-    INSERT INTO deliveries (endpoint_id, seq, next_attempt_at)
-    SELECT w.endpoint_id, t.seq, CASE WHEN w.is_ordered THEN '-infinity' ELSE now() END
+    INSERT INTO deliveries (endpoint_id, seq, status, ended_at, next_attempt_at)
+    SELECT w.endpoint_id, t.seq, CASE w.status WHEN 'enabled' THEN 'pending' ELSE 'failed' END,
+        CASE w.status WHEN 'disabled' THEN now() END,
+        CASE WHEN w.status = 'disabled' THEN NULL WHEN w.is_ordered THEN '-infinity' ELSE now() END
     FROM told t CROSS JOIN LATERAL (
-        SELECT e.endpoint_id, e.is_ordered FROM webhook_endpoints e
-        WHERE e.account_id IN (0, t.account_id) AND e.status = 'enabled'
+        SELECT e.endpoint_id, e.status, e.is_ordered FROM webhook_endpoints e
+        WHERE e.account_id IN (0, t.account_id) AND keeps_events(e.disabled_at)
+          AND e.endpoint_id IS DISTINCT FROM p_but
           AND e.event_types && ARRAY[t.type, '*']) w;
 END;
 $$;
-COMMENT ON FUNCTION tell(text[], bigint[], json[]) IS
+COMMENT ON FUNCTION tell(text[], bigint[], json[], uuid) IS
     'Writes events and their deliveries, where anybody listens.';
 
 CREATE OR REPLACE FUNCTION low_threshold_of(p_account_id bigint)
@@ -151,7 +181,7 @@ BEGIN
         SELECT g.kind, g.expires_at INTO v_terms FROM grants g
         WHERE g.account_id = p_account_id AND g.seq = p_seq;
         RETURN json_build_object('amount', p_amount, 'type', p_type, 'kind', v_terms.kind,
-            'expires_at', v_terms.expires_at, 'balance', p_balance, 'request_id', p_request_id);
+            'expires_at', in_utc(v_terms.expires_at), 'balance', p_balance, 'request_id', p_request_id);
     WHEN 'credits.clawed_back' THEN
         RETURN json_build_object('amount', p_amount, 'balance', p_balance,
             'request_id', p_request_id);
@@ -184,11 +214,11 @@ BEGIN
     SELECT array_agg('generation.' || s.status) AS types, array_agg(s.account_id) AS account_ids,
         array_agg(CASE s.status WHEN 'completed' THEN
             json_build_object('session_id', s.session_id, 'request_id', s.request_id,
-                'credits_charged', s.credits, 'created_at', s.created_at,
-                'completed_at', s.completed_at)
+                'credits_charged', s.credits, 'created_at', in_utc(s.created_at),
+                'completed_at', in_utc(s.completed_at))
             ELSE json_build_object('session_id', s.session_id, 'request_id', s.request_id,
                 'error_code', s.error_code, 'credits_refunded', s.credits,
-                'created_at', s.created_at, 'completed_at', s.completed_at) END) AS datas
+                'created_at', in_utc(s.created_at), 'completed_at', in_utc(s.completed_at)) END) AS datas
     INTO v_told
     FROM generate_subscripts(p_session_ids, 1) AS n
     CROSS JOIN LATERAL (

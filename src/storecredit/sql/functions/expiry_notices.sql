@@ -38,7 +38,7 @@ BEGIN
         RETURNING account_id, seq)
     SELECT array_agg('credits.expiring'::text) AS types,
         array_agg(e.account_id ORDER BY e.account_id, e.expires_at, e.seq) AS account_ids,
-        array_agg(json_build_object('amount', e.amount, 'expires_at', e.expires_at)
+        array_agg(json_build_object('amount', e.amount, 'expires_at', in_utc(e.expires_at))
             ORDER BY e.account_id, e.expires_at, e.seq) AS datas
     INTO v_told
     FROM noticed n JOIN ending e ON e.account_id = n.account_id AND e.seq = n.seq;

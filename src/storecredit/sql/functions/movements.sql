@@ -63,8 +63,8 @@ BEGIN
         WHERE p_types[n] IS NOT NULL;
     END IF;
     IF EXISTS (SELECT FROM webhook_endpoints e
-               WHERE e.account_id = ANY (p_account_ids || 0::bigint) AND e.status = 'enabled'
-                 AND e.hears_movements)
+               WHERE e.account_id = ANY (p_account_ids || 0::bigint)
+                 AND keeps_events(e.disabled_at) AND e.hears_movements)
         OR EXISTS (SELECT FROM top_ups t WHERE t.account_id = ANY (p_account_ids)
                    AND t.status = 'on' AND t.due_at IS NULL) THEN
         PERFORM request_top_ups(p_account_ids);

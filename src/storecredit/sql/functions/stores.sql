@@ -109,7 +109,7 @@ BEGIN
     VALUES
         (p_store_id, p_key_id, p_key_hash, p_key_start, p_label, p_allowed_origins, p_expires_at);
     PERFORM tell_of_store('key.created', p_store_id,
-        json_build_object('key_id', p_key_id, 'expires_at', p_expires_at));
+        json_build_object('key_id', p_key_id, 'expires_at', in_utc(p_expires_at)));
     PERFORM pg_notify('storecredit_keys', p_store_id::text);
     RETURN true;
 END;

@@ -32,7 +32,8 @@ BEGIN
         settled_movements = coalesce(excluded.settled_movements, last.settled_movements)
     WHERE excluded.verified_at >= last.verified_at;
     PERFORM tell(ARRAY['verify.failed'], ARRAY[NULL::bigint],
-        ARRAY[json_build_object('verified_at', p_verified_at, 'discrepancies', p_discrepancies)])
+        ARRAY[json_build_object('verified_at', in_utc(p_verified_at),
+            'discrepancies', p_discrepancies)])
     WHERE p_discrepancies > 0;
     RETURN true;
 END;

@@ -95,8 +95,8 @@ LANGUAGE plpgsql
 SECURITY DEFINER
 SET search_path FROM CURRENT
 AS $$
--- Purpose: stop sending to an endpoint (disabled), or begin again (enabled), with a clean slate. While it
---   is disabled it is told nothing new, and what waits for it is given up: that can be resent.
+-- Purpose: stop sending to an endpoint (disabled), or begin again (enabled), with a clean slate. What waits
+--   for it, and what happens while it is disabled, is given up: that can be resent.
 -- Locks: the endpoint. Idempotent: one that has this status stays as it is.
 -- Outcomes: true: it has this status, now or before; false: the owner has no such endpoint.
 -- Errors: check_violation for an unknown status.

@@ -30,8 +30,7 @@ CREATE TABLE webhook_endpoints (
         (status = 'disabled') = (disabled_at IS NOT NULL)
         AND (status = 'disabled') = (disabled_reason IS NOT NULL))
 );
--- Whether anybody listens is asked with every movement: the answer is this small.
-CREATE INDEX listening_endpoints ON webhook_endpoints (account_id) WHERE status = 'enabled';
+-- Whether anybody listens is asked with every movement, by this.
 CREATE INDEX endpoints_of_an_account ON webhook_endpoints (account_id, endpoint_id);
 COMMENT ON TABLE webhook_endpoints IS
     'Where events are sent: URLs of stores and of the operator. Written by functions only.';
@@ -101,7 +100,7 @@ CREATE INDEX due_deliveries ON deliveries (endpoint_id, next_attempt_at, seq)
 CREATE INDEX failed_deliveries ON deliveries (endpoint_id, seq) WHERE status = 'failed';
 COMMENT ON TABLE deliveries IS
     'One row per event and endpoint that is to be told it: pending -> delivered | failed, and pending '
-    'again when it is sent anew.';
+    'again when it is sent anew. What happens while an endpoint is disabled has failed from the first.';
 COMMENT ON COLUMN deliveries.seq IS
     'Of its event.';
 COMMENT ON COLUMN deliveries.next_attempt_at IS
