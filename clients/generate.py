@@ -6,6 +6,7 @@ the types need what `npm ci` has put into tests/openapi.
 """
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -27,6 +28,8 @@ _STORES: Final[list[dict[str, list[str]]]] = [{"api_key": []}]
 _STORES_TAG: Final = "stores"
 """Of an operation that is a store's, and of an event that a store may hear."""
 _SCHEMAS: Final = "#/components/schemas/"
+_SECRET: Final = re.compile(r"^    secret: str$", re.MULTILINE)
+"""A field of a model that is told once, and to nobody else."""
 _HEADER: Final = "Made by `make clients` from docs/openapi.json."
 _DATACLASS: Final = {"frozen": True, "kw_only": True, "slots": True}
 _MODEL_OPTIONS: Final = (
@@ -77,7 +80,7 @@ def models(document: Mapping[str, Any]) -> str:
     plain = {name: it for name, it in schemas.items() if not name.endswith("Envelope")}
     narrowed = {**document, "components": {"schemas": plain}, "paths": {}}
     command = (sys.executable, "-m", "datamodel_code_generator", *_MODEL_OPTIONS)
-    return _generated(command, narrowed, "models.py")
+    return _without_secrets_in_logs(_generated(command, narrowed, "models.py"))
 
 
 def types(document: Mapping[str, Any]) -> str:
@@ -89,6 +92,13 @@ def types(document: Mapping[str, Any]) -> str:
         "/** Every type of event that a store may hear. */\n"
         f'export const eventTypes: readonly WebhookEvent["type"][] = [\n{names}];\n'
     )
+
+
+def _without_secrets_in_logs(module: str) -> str:
+    """The module, with secrets left out where a model is printed or logged."""
+    hidden, found = _SECRET.subn(r"\g<0> = field(repr=False)", module)
+    assert found, "a registered endpoint has a secret"
+    return hidden.replace("import dataclass\n", "import dataclass, field\n", 1)
 
 
 def _any_event(document: Mapping[str, Any]) -> dict[str, Any]:

@@ -4,7 +4,6 @@ import pickle
 import time
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
-from typing import TypeVar
 
 import msgspec
 import pytest
@@ -12,7 +11,6 @@ import pytest
 from storecredit_client import (
     ApiError,
     ErrorCode,
-    GenerationNotEnded,
     NoAnswer,
     RetryPolicy,
     StorecreditError,
@@ -22,7 +20,6 @@ from storecredit_client import (
 from storecredit_client.calling import Call, following
 from storecredit_client.exchange import (
     Answer,
-    Conversation,
     Lost,
     Pause,
     Reading,
@@ -32,42 +29,7 @@ from storecredit_client.exchange import (
 )
 from storecredit_client.models import ErrorBody, GrantPage, SpendMade
 from storecredit_client.retrying import retry_after
-from storecredit_client.waiting import until_ended
-
-T = TypeVar("T")
-
-POLICY = RetryPolicy(backoff_seconds=1, backoff_max_seconds=4)
-SPENT = {"request_id": "a", "amount": 5, "balance": 95, "charged_as": "balance"}
-
-
-def reply(status: int, content: object, **headers: str) -> Reply:
-    named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return Reply(status, named, msgspec.json.encode(content))
-
-
-def refusal(code: str, status: int, **fields: object) -> Reply:
-    return reply(status, {"data": None, "error": {"code": code, "message": "No.", **fields}})
-
-
-SUCCESS = reply(201, {"data": SPENT, "error": None}, x_request_id="a", x_credits_remaining="95")
-
-
-def held(conversation: Conversation[T], *outcomes: Reply | Lost) -> tuple[T, list[float]]:
-    """The result when requests end like this, and the pauses between them."""
-    pauses: list[float] = []
-    pending = list(outcomes)
-    step = next(conversation)
-    while True:
-        try:
-            match step:
-                case Request():
-                    step = conversation.send(pending.pop(0))
-                case Pause(seconds):
-                    pauses.append(seconds)
-                    step = next(conversation)
-        except StopIteration as end:
-            assert pending == []
-            return end.value, pauses
+from tests.clients.conversations import POLICY, SPENT, SUCCESS, held, refusal, reply
 
 
 def test_what_is_lost_or_refused_for_now_is_sent_again_under_the_same_key() -> None:
@@ -165,6 +127,36 @@ def test_after_the_last_attempt_it_is_said_that_the_outcome_is_unknown() -> None
         held(exchange(call, RetryPolicy(attempts_max=1)), Lost("cut off"))
 
 
+@pytest.mark.parametrize("status", [408, 429, 502, 503, 504, 520, 524])
+def test_what_stands_before_the_service_may_refuse_for_now(status: int) -> None:
+    _, pauses = held(exchange(calls.spend_credits(5), POLICY), reply(status, "a page"), SUCCESS)
+    assert len(pauses) == 1
+
+
+def test_a_redirect_is_not_followed_and_says_where_it_leads() -> None:
+    moved = reply(301, "moved", location="https://credits.example/")
+    with pytest.raises(
+        UnexpectedAnswer, match=r"301.*leads to 'https://credits.example/'"
+    ) as other:
+        held(exchange(calls.spend_credits(5), POLICY), moved)
+    assert other.value.location == "https://credits.example/"
+
+
+def test_a_message_names_what_was_at_fault() -> None:
+    faults = [{"key": "amount", "source": "body", "message": "Expected `int` >= 1."}]
+    with pytest.raises(ApiError, match=r"_ERROR: No\. \(amount: Expected `int` >= 1\.\)$"):
+        held(
+            exchange(calls.spend_credits(0), POLICY),
+            refusal("VALIDATION_ERROR", 400, details=faults),
+        )
+    told = [{"key": "credits", "source": "body", "message": "No."}]
+    with pytest.raises(ApiError, match=r"_ERROR: No\. \(credits\)$"):
+        held(
+            exchange(calls.spend_credits(0), POLICY),
+            refusal("VALIDATION_ERROR", 400, details=told),
+        )
+
+
 def test_what_changes_something_and_has_no_key_is_sent_once() -> None:
     call = Call(operation="x", method="POST", path="/x", result=SpendMade)
     with pytest.raises(NoAnswer, match="asked once"):
@@ -189,70 +181,6 @@ def test_an_answer_is_read_up_to_a_limit_and_for_a_time() -> None:
     assert reading.take(bytes(16 * 1024 * 1024)) == Lost("the answer is longer than 16777216 bytes")
     late = Reading(200, {}, ends_at=time.monotonic() - 1)
     assert late.take(b"{") == Lost("the answer did not end in time")
-
-
-GENERATION = {
-    "session_id": "01a20360-a0e0-7750-b783-f3c2cc1c92a1",
-    "status": "processing",
-    "request_id": "a",
-    "result_url": None,
-    "error_code": None,
-    "error_message": None,
-    "credits_charged": 1,
-    "credits_refunded": 0,
-    "metadata": None,
-    "created_at": "2026-11-30T10:00:00Z",
-    "started_at": None,
-    "completed_at": None,
-}
-ENDED = {**GENERATION, "status": "archived", "completed_at": "2026-11-30T10:00:07Z"}
-
-
-def look(content: object, **headers: str) -> Reply:
-    return reply(200, {"data": content, "error": None}, **headers)
-
-
-def test_a_service_that_does_not_know_how_to_wait_is_asked_again_and_again() -> None:
-    unknown = {"key": "wait", "source": "query", "message": "Unknown parameter."}
-    conversation = until_ended(str(GENERATION["session_id"]), 300, POLICY)
-    first = next(conversation)
-    assert isinstance(first, Request)
-    assert first.query == {"wait": "30"}
-    assert first.seconds == POLICY.attempt_seconds + 30
-    second = conversation.send(refusal("VALIDATION_ERROR", 400, details=[unknown]))
-    assert isinstance(second, Request)
-    assert second.query == {}
-    asked, told = conversation.send(look(GENERATION)), next(conversation)
-    assert isinstance(asked, Pause)
-    assert 0 < asked.seconds <= 0.5
-    assert isinstance(told, Request)
-    obeyed = conversation.send(look(GENERATION, retry_after="4"))
-    assert isinstance(obeyed, Pause)
-    assert 3 < obeyed.seconds <= 4
-    assert next(conversation) == second
-    with pytest.raises(StopIteration) as end:
-        conversation.send(look(ENDED))
-    assert end.value.value.status == "archived"
-
-
-def test_a_service_that_waited_is_asked_again_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    clock = [100.0]
-    monkeypatch.setattr("storecredit_client.waiting.monotonic", lambda: clock[0])
-    conversation = until_ended(str(GENERATION["session_id"]), 40, POLICY)
-    first = next(conversation)
-    clock[0] += 30
-    second = conversation.send(look(GENERATION, retry_after="15"))
-    assert isinstance(first, Request)
-    assert isinstance(second, Request)
-    assert (first.query, second.query) == ({"wait": "30"}, {"wait": "10"})
-    clock[0] += 9.5
-    assert conversation.send(look(GENERATION, retry_after="15")) == Pause(0.5)
-
-
-def test_when_the_time_is_over_the_generation_is_told_as_it_was_last_seen() -> None:
-    with pytest.raises(GenerationNotEnded, match="still processing") as over:
-        held(until_ended(str(GENERATION["session_id"]), 0, POLICY), look(GENERATION))
-    assert over.value.generation.request_id == "a"
 
 
 @pytest.mark.parametrize(

@@ -21,16 +21,18 @@ export function refusing(fetch: (request: Request) => Promise<Response>) {
     if (response.ok && isObject(content) && "data" in content) {
       return response;
     }
-    const idempotencyKey = keyOf(request);
+    const { headers, status } = response;
+    const about = {
+      idempotencyKey: keyOf(request),
+      retryAfterSeconds: isForLater(status) ? retryAfterSeconds(headers) : undefined,
+    };
     const error = !response.ok && isObject(content) ? content["error"] : undefined;
     if (!isErrorBody(error)) {
-      throw new UnexpectedAnswer(response.status, text.slice(0, BEGINNING_MAX), { idempotencyKey });
+      const location = headers.get("location") ?? undefined;
+      throw new UnexpectedAnswer(status, text.slice(0, BEGINNING_MAX), { ...about, location });
     }
-    throw new ApiError(response.status, error, {
-      idempotencyKey,
-      requestId: response.headers.get("x-request-id") ?? undefined,
-      retryAfterSeconds: isForLater(response.status) ? retryAfterSeconds(response.headers) : undefined,
-    });
+    const requestId = headers.get("x-request-id") ?? undefined;
+    throw new ApiError(status, error, { ...about, requestId });
   };
 }
 

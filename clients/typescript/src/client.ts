@@ -14,10 +14,16 @@ import {
   type Query,
   type ReadOptions,
 } from "./asking.js";
-import { ApiError, GenerationNotEnded } from "./errors.js";
+import {
+  ApiError,
+  GenerationNotEnded,
+  NoAnswer,
+  UnexpectedAnswer,
+  type StorecreditError,
+} from "./errors.js";
 import { retrying, type Fetch } from "./fetching.js";
 import type * as api from "./openapi.js";
-import { DEFAULT_POLICY, pause, retryAfterSeconds, type RetryPolicy } from "./retrying.js";
+import { DEFAULT_POLICY, isForLater, pause, retryAfterSeconds, type RetryPolicy } from "./retrying.js";
 import { WebhookOperations } from "./webhook_operations.js";
 
 /** How long the service is asked to hold an answer back until there is something to tell. */
@@ -39,6 +45,11 @@ export interface ClientOptions {
 
 export interface CreateOptions extends ChangeOptions {
   /** Answer when the generation has ended, or after so many seconds. */
+  readonly wait?: number;
+}
+
+export interface LookOptions extends ReadOptions {
+  /** Answer when the generation has ended, or after so many seconds: 60 at most. */
   readonly wait?: number;
 }
 
@@ -85,10 +96,9 @@ export class Client extends WebhookOperations {
     );
   }
 
-  /** A generation as it is now. */
-  getGeneration(sessionId: string, options?: ReadOptions): Promise<api.Generation> {
-    const params = { path: { session_id: part(sessionId) } };
-    return data(this.paths.GET("/api/v1/generation/{session_id}", { params, ...read(options) }));
+  /** A generation; with `wait` once it has ended, or after that many seconds. */
+  getGeneration(sessionId: string, options?: LookOptions): Promise<api.Generation> {
+    return data(this.#generation(sessionId, options?.wait, options));
   }
 
   /** Generations, newest first, of all pages. */
@@ -239,56 +249,64 @@ export class Client extends WebhookOperations {
    * The generation once it has ended, completed or failed.
    *
    * A service that waits is asked again at once. One that answers at once (where too many wait, or
-   * an older one that does not know how) is asked when its answer says, else ever more seldom.
-   * Rejects with GenerationNotEnded.
+   * an older one that does not know how) is asked when its answer says, else ever more seldom; and
+   * so is one that was there and is away: it is started anew, say. Rejects with GenerationNotEnded.
    */
   async waitForGeneration(sessionId: string, options: WaitOptions = {}): Promise<api.Generation> {
     const endsAt = performance.now() + (options.timeoutSeconds ?? 300) * 1000;
     let canWait = true;
+    let wasThere = false;
     for (let look = 0; ; look++) {
       const begunAt = performance.now();
       const left = endsAt - begunAt;
       const wait = canWait ? Math.min(Math.max(Math.floor(left / 1000), 0), WAIT_MAX_SECONDS) : 0;
-      const looked = await this.#look(sessionId, wait, options);
-      if (looked === undefined) {
-        canWait = false;
-        continue;
+      let nextAt: number;
+      try {
+        const got = await this.#generation(sessionId, wait > 0 ? wait : undefined, options);
+        const generation = await data(Promise.resolve(got));
+        if (generation.completed_at !== null) {
+          return generation;
+        }
+        if (left <= 0) {
+          throw new GenerationNotEnded(generation);
+        }
+        wasThere = true;
+        nextAt = begunAt + apartSeconds(retryAfterSeconds(got.response.headers), look) * 1000;
+      } catch (error) {
+        if (wait > 0 && error instanceof ApiError && error.names("wait")) {
+          canWait = false;
+          continue;
+        }
+        const now = performance.now();
+        const wanted = isAway(error) ? (error.retryAfterSeconds ?? 0) : Infinity;
+        if (!wasThere || now + wanted * 1000 >= endsAt) {
+          throw error;
+        }
+        nextAt = now + apartSeconds(wanted, look) * 1000;
       }
-      const { generation, response } = looked;
-      if (generation.completed_at !== null) {
-        return generation;
-      }
-      if (left <= 0) {
-        throw new GenerationNotEnded(generation);
-      }
-      const apart = retryAfterSeconds(response.headers) ?? apartSeconds(look);
-      const seconds = (Math.min(begunAt + apart * 1000, endsAt) - performance.now()) / 1000;
+      const seconds = (Math.min(nextAt, endsAt) - performance.now()) / 1000;
       if (seconds > 0) {
         await pause(seconds, options.signal);
       }
     }
   }
 
-  /** One look; undefined: this service does not know how to wait. */
-  async #look(sessionId: string, wait: number, options: ReadOptions) {
-    const query = wait > 0 ? { wait } : {};
+  #generation(sessionId: string, wait: number | undefined, options?: ReadOptions) {
+    const query = wait === undefined ? {} : { wait };
     const params = { path: { session_id: part(sessionId) }, query };
-    try {
-      const asked = { params, ...read(options) };
-      const got = await this.paths.GET("/api/v1/generation/{session_id}", asked);
-      return { generation: await data(Promise.resolve(got)), response: got.response };
-    } catch (error) {
-      if (wait > 0 && error instanceof ApiError && error.names("wait")) {
-        return undefined;
-      }
-      throw error;
-    }
+    return this.paths.GET("/api/v1/generation/{session_id}", { params, ...read(options) });
   }
 }
 
-/** How long from one look to the next. */
-function apartSeconds(look: number): number {
-  return Math.min(PAUSE_MIN_SECONDS * PAUSE_GROWTH ** look, PAUSE_MAX_SECONDS);
+/** Whether it may well be answered later. */
+function isAway(error: unknown): error is StorecreditError {
+  const isRefused = error instanceof ApiError || error instanceof UnexpectedAnswer;
+  return isRefused ? isForLater(error.status) : error instanceof NoAnswer;
+}
+
+/** How long from one look to the next: as is wanted, or ever longer. */
+function apartSeconds(wantedSeconds: number | undefined, look: number): number {
+  return wantedSeconds || Math.min(PAUSE_MIN_SECONDS * PAUSE_GROWTH ** look, PAUSE_MAX_SECONDS);
 }
 
 function checkedUrl(baseUrl: string): string {

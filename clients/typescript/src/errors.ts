@@ -14,14 +14,27 @@
 
 import type { ErrorBody, ErrorCode, Generation } from "./openapi.js";
 
-/** Something of this package went wrong; `idempotencyKey` is that of the call, if it has one. */
+/** What any error may be about. */
+interface About {
+  readonly idempotencyKey?: string | undefined;
+  readonly retryAfterSeconds?: number | undefined;
+  readonly cause?: unknown;
+}
+
+/**
+ * Something of this package went wrong; `idempotencyKey` is that of the call, if it has one.
+ *
+ * `retryAfterSeconds` is set where the service, or what stands before it, names a time to come back.
+ */
 export class StorecreditError extends Error {
   override readonly name: string = "StorecreditError";
   readonly idempotencyKey: string | undefined;
+  readonly retryAfterSeconds: number | undefined;
 
-  constructor(message: string, options: { idempotencyKey?: string | undefined; cause?: unknown } = {}) {
-    super(message, "cause" in options ? { cause: options.cause } : undefined);
-    this.idempotencyKey = options.idempotencyKey;
+  constructor(message: string, about: About = {}) {
+    super(message, "cause" in about ? { cause: about.cause } : undefined);
+    this.idempotencyKey = about.idempotencyKey;
+    this.retryAfterSeconds = about.retryAfterSeconds;
   }
 }
 
@@ -30,30 +43,20 @@ export class StorecreditError extends Error {
  *
  * `code` says why; a service newer than this package may have codes that `ErrorCode` does not list,
  * so a `switch` over it needs a `default`. What an error tells beside it (`balance` and `required`,
- * `refundable`, `details`, …) is in `body`. `retryAfterSeconds` is set where the service names a
- * time to come back.
+ * `refundable`, `details`, …) is in `body`; the message names each field and parameter of
+ * `details`, too.
  */
 export class ApiError extends StorecreditError {
   override readonly name = "ApiError";
   readonly status: number;
   readonly body: ErrorBody;
   readonly requestId: string | undefined;
-  readonly retryAfterSeconds: number | undefined;
 
-  constructor(
-    status: number,
-    body: ErrorBody,
-    about: {
-      idempotencyKey?: string | undefined;
-      requestId?: string | undefined;
-      retryAfterSeconds?: number | undefined;
-    } = {},
-  ) {
-    super(`${body.code}: ${body.message}`, { idempotencyKey: about.idempotencyKey });
+  constructor(status: number, body: ErrorBody, about: About & { requestId?: string | undefined } = {}) {
+    super(`${body.code}: ${body.message}${faults(body)}`, about);
     this.status = status;
     this.body = body;
     this.requestId = about.requestId;
-    this.retryAfterSeconds = about.retryAfterSeconds;
   }
 
   /** Why. */
@@ -67,20 +70,40 @@ export class ApiError extends StorecreditError {
   }
 }
 
-/** The answer is not of the service's form; `beginning` is how its body starts. */
+/** What is wrong with which field or parameter; once, where the message says it. */
+function faults(body: ErrorBody): string {
+  const named = (body.details ?? []).map(({ key, message }) =>
+    message === body.message ? key : `${key}: ${message}`,
+  );
+  return named.length === 0 ? "" : ` (${named.join("; ")})`;
+}
+
+/**
+ * The answer is not of the service's form; `beginning` is how its body starts.
+ *
+ * `location` is where it leads, if it is a redirect: none is followed.
+ */
 export class UnexpectedAnswer extends StorecreditError {
   override readonly name = "UnexpectedAnswer";
   readonly status: number;
   readonly beginning: string;
+  readonly location: string | undefined;
 
-  constructor(status: number, beginning: string, about: { idempotencyKey?: string | undefined } = {}) {
+  constructor(
+    status: number,
+    beginning: string,
+    about: About & { location?: string | undefined } = {},
+  ) {
+    const leads =
+      about.location === undefined ? "" : `, which leads to ${JSON.stringify(about.location)}`;
     super(
-      `Not an answer of storecredit: ${status}. Is the address right, and what stands before the ` +
-        `service? Its body begins: ${JSON.stringify(beginning)}`,
+      `Not an answer of storecredit: ${status}${leads}. Is the address right, and what stands ` +
+        `before the service? Its body begins: ${JSON.stringify(beginning)}`,
       about,
     );
     this.status = status;
     this.beginning = beginning;
+    this.location = about.location;
   }
 }
 
@@ -89,17 +112,13 @@ export class NoAnswer extends StorecreditError {
   override readonly name = "NoAnswer";
   readonly attempts: number;
 
-  constructor(
-    attempts: number,
-    why: string,
-    about: { idempotencyKey?: string | undefined; cause?: unknown } = {},
-  ) {
+  constructor(attempts: number, why: string, about: About = {}) {
     const again =
       about.idempotencyKey === undefined
         ? ""
         : " Whether it was done is not known: the same call with the same idempotency key tells, " +
           "and is done once.";
-    super(`No answer, asked ${attempts === 1 ? "once" : `${attempts} times`}: ${why}.${again}`, about);
+    super(`No answer, asked ${attempts === 1 ? "once" : `${attempts} times`}: ${why.replace(/\.+$/, "")}.${again}`, about);
     this.attempts = attempts;
   }
 }

@@ -5,7 +5,13 @@
  */
 
 export type { ChangeOptions, ReadOptions } from "./asking.js";
-export { Client, type ClientOptions, type CreateOptions, type WaitOptions } from "./client.js";
+export {
+  Client,
+  type ClientOptions,
+  type CreateOptions,
+  type LookOptions,
+  type WaitOptions,
+} from "./client.js";
 export {
   ApiError,
   GenerationNotEnded,

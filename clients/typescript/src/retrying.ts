@@ -25,8 +25,15 @@ export const DEFAULT_POLICY: RetryPolicy = {
   backoffMaxSeconds: 8,
 };
 
-/** Not now: the service's own word, or that of what stands before it. */
-const RETRIED_STATUSES: ReadonlySet<number> = new Set([429, 502, 503, 504]);
+/**
+ * Not now: the service's own word, or that of what stands before it.
+ *
+ * 408: a proxy that did not get the request in time. 520 to 524: Cloudflare, which has no answer of
+ * the service (https://developers.cloudflare.com/support/troubleshooting/http-status-codes/).
+ */
+const RETRIED_STATUSES: ReadonlySet<number> = new Set([
+  408, 429, 502, 503, 504, 520, 521, 522, 523, 524,
+]);
 
 export function isForLater(status: number): boolean {
   return RETRIED_STATUSES.has(status);

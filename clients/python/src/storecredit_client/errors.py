@@ -18,10 +18,21 @@ from storecredit_client.models import ErrorBody, ErrorCode, Generation
 
 
 class StorecreditError(Exception):
-    """Something went wrong; `idempotency_key` is that of the call, if it has one."""
+    """Something went wrong; `idempotency_key` is that of the call, if it has one.
 
-    def __init__(self, message: str, *, idempotency_key: str | None = None) -> None:
+    `retry_after_seconds` is set where the service, or what stands before it, names a time to come
+    back.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        retry_after_seconds: float | None = None,
+        idempotency_key: str | None = None,
+    ) -> None:
         super().__init__(message)
+        self.retry_after_seconds = retry_after_seconds
         self.idempotency_key = idempotency_key
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -43,7 +54,7 @@ class ApiError(StorecreditError):
 
     `code` says why, and a service newer than this package may have codes that `ErrorCode` does not
     list. What an error tells beside it (`balance` and `required`, `refundable`, `details`, …) is
-    in `body`. `retry_after_seconds` is set where the service names a time to come back.
+    in `body`; the message names each field and parameter of `details`, too.
     """
 
     def __init__(
@@ -55,11 +66,14 @@ class ApiError(StorecreditError):
         retry_after_seconds: float | None = None,
         idempotency_key: str | None = None,
     ) -> None:
-        super().__init__(f"{body.code}: {body.message}", idempotency_key=idempotency_key)
+        super().__init__(
+            f"{body.code}: {body.message}{_faults(body)}",
+            retry_after_seconds=retry_after_seconds,
+            idempotency_key=idempotency_key,
+        )
         self.status = status
         self.body = body
         self.request_id = request_id
-        self.retry_after_seconds = retry_after_seconds
 
     @property
     def code(self) -> ErrorCode:
@@ -71,19 +85,43 @@ class ApiError(StorecreditError):
         return any(detail.get("key") == key for detail in self.body.details or ())
 
 
-class UnexpectedAnswer(StorecreditError):
-    """The answer is not of the service's form; `beginning` is how its body starts."""
+def _faults(body: ErrorBody) -> str:
+    """What is wrong with which field or parameter; once, where the message says it."""
+    faults = [
+        detail["key"] + ("" if detail["message"] == body.message else f": {detail['message']}")
+        for detail in body.details or ()
+        if "key" in detail and "message" in detail
+    ]
+    return f" ({'; '.join(faults)})" if faults else ""
 
-    def __init__(self, status: int, beginning: str, *, idempotency_key: str | None = None) -> None:
+
+class UnexpectedAnswer(StorecreditError):
+    """The answer is not of the service's form; `beginning` is how its body starts.
+
+    `location` is where it leads, if it is a redirect: none is followed.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        beginning: str,
+        *,
+        location: str | None = None,
+        retry_after_seconds: float | None = None,
+        idempotency_key: str | None = None,
+    ) -> None:
         known = status in HTTPStatus.__members__.values()
         phrase = f" {HTTPStatus(status).phrase}" if known else ""
+        leads = "" if location is None else f", which leads to {location!r}"
         super().__init__(
-            f"Not an answer of storecredit: {status}{phrase}. Is the address right, and what "
-            f"stands before the service? Its body begins: {beginning!r}",
+            f"Not an answer of storecredit: {status}{phrase}{leads}. Is the address right, and "
+            f"what stands before the service? Its body begins: {beginning!r}",
+            retry_after_seconds=retry_after_seconds,
             idempotency_key=idempotency_key,
         )
         self.status = status
         self.beginning = beginning
+        self.location = location
 
 
 class NoAnswer(StorecreditError):
@@ -98,7 +136,7 @@ class NoAnswer(StorecreditError):
         )
         times = "once" if attempts == 1 else f"{attempts} times"
         super().__init__(
-            f"No answer, asked {times}: {why}.{again}", idempotency_key=idempotency_key
+            f"No answer, asked {times}: {why.rstrip('.')}.{again}", idempotency_key=idempotency_key
         )
         self.attempts = attempts
 

@@ -181,7 +181,7 @@ def _read(
     try:
         envelope = msgspec.json.decode(outcome.body, type=Envelope[call.result])  # type: ignore[name-defined]  # known when it runs
     except (msgspec.MsgspecError, UnicodeDecodeError) as cause:
-        raise _unexpected(outcome, key) from cause
+        raise _unexpected(outcome, wanted_seconds, key) from cause
     headers = outcome.headers
     remaining = headers.get("x-credits-remaining", "")
     return Answer(
@@ -197,7 +197,7 @@ def _error(reply: Reply, wanted_seconds: float | None, key: str | None) -> Store
     try:
         envelope = msgspec.json.decode(reply.body, type=ErrorEnvelope)
     except (msgspec.MsgspecError, UnicodeDecodeError):
-        return _unexpected(reply, key)
+        return _unexpected(reply, wanted_seconds, key)
     return ApiError(
         reply.status,
         envelope.error,
@@ -207,6 +207,11 @@ def _error(reply: Reply, wanted_seconds: float | None, key: str | None) -> Store
     )
 
 
-def _unexpected(reply: Reply, key: str | None) -> UnexpectedAnswer:
-    beginning = reply.body[:BEGINNING_MAX].decode("utf-8", "replace")
-    return UnexpectedAnswer(reply.status, beginning, idempotency_key=key)
+def _unexpected(reply: Reply, wanted_seconds: float | None, key: str | None) -> UnexpectedAnswer:
+    return UnexpectedAnswer(
+        reply.status,
+        reply.body[:BEGINNING_MAX].decode("utf-8", "replace"),
+        location=reply.headers.get("location"),
+        retry_after_seconds=wanted_seconds,
+        idempotency_key=key,
+    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal, TypeAlias
 
@@ -835,7 +835,7 @@ class SecretRotated:
     created_at: datetime
     updated_at: datetime
     """When its owner changed it last."""
-    secret: str
+    secret: str = field(repr=False)
     """What its deliveries are signed with."""
     previous_expires_at: datetime | None
     """Until when deliveries are signed with the secrets before it, too."""
@@ -1209,7 +1209,7 @@ class WebhookIssued:
     created_at: datetime
     updated_at: datetime
     """When its owner changed it last."""
-    secret: str
+    secret: str = field(repr=False)
     """What its deliveries are signed with."""
 
 

@@ -8,8 +8,12 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Final
 
-RETRIED_STATUSES: Final = frozenset({429, 502, 503, 504})
-"""Not now: the service's own word, or that of what stands before it."""
+RETRIED_STATUSES: Final = frozenset({408, 429, 502, 503, 504, *range(520, 525)})
+"""Not now: the service's own word, or that of what stands before it.
+
+408: a proxy that did not get the request in time. 520 to 524: Cloudflare, which has no answer of
+the service (https://developers.cloudflare.com/support/troubleshooting/http-status-codes/).
+"""
 
 _SECONDS: Final = re.compile(r"[0-9]+(\.[0-9]+)?")
 

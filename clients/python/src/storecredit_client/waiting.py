@@ -5,10 +5,16 @@ from time import monotonic
 from typing import Final
 
 from storecredit_client import calls
-from storecredit_client.errors import ApiError, GenerationNotEnded
-from storecredit_client.exchange import Answer, Conversation, Pause, exchange
+from storecredit_client.errors import (
+    ApiError,
+    GenerationNotEnded,
+    NoAnswer,
+    StorecreditError,
+    UnexpectedAnswer,
+)
+from storecredit_client.exchange import Conversation, Pause, exchange
 from storecredit_client.models import Generation
-from storecredit_client.retrying import RetryPolicy
+from storecredit_client.retrying import RETRIED_STATUSES, RetryPolicy
 
 WAIT_MAX_SECONDS: Final = 30
 """How long the service is asked to hold an answer back until there is something to tell."""
@@ -23,11 +29,12 @@ def until_ended(
     """The generation once it has ended, completed or failed.
 
     A service that waits is asked again at once. One that answers at once (where too many wait, or
-    an older one that does not know how) is asked when its answer says, else ever more seldom.
+    an older one that does not know how) is asked when its answer says, else ever more seldom; and
+    so is one that was there and is away: it is started anew, say.
     Raises GenerationNotEnded, and what `exchange` raises.
     """
     ends_at = monotonic() + timeout_seconds
-    can_wait = True
+    can_wait, was_there = True, False
     for look in count():
         begun_at = monotonic()
         left = ends_at - begun_at
@@ -36,24 +43,35 @@ def until_ended(
             answer = yield from exchange(
                 calls.get_generation(session_id, wait=wait or None), policy
             )
-        except ApiError as error:
-            if not (wait and error.names("wait")):
+        except StorecreditError as error:
+            if wait and isinstance(error, ApiError) and error.names("wait"):
+                can_wait = False
+                continue
+            wanted, now = error.retry_after_seconds, monotonic()
+            if not was_there or not _is_away(error) or now + (wanted or 0) >= ends_at:
                 raise
-            can_wait = False
+            yield Pause(min(_apart_seconds(wanted, look), ends_at - now))
             continue
+        was_there = True
         if answer.data.completed_at is not None:
             return answer.data
         if left <= 0:
             raise GenerationNotEnded(answer.data)
         now = monotonic()
-        next_at = min(begun_at + _apart_seconds(answer, look), ends_at)
+        next_at = min(begun_at + _apart_seconds(answer.retry_after_seconds, look), ends_at)
         if next_at > now:
             yield Pause(next_at - now)
     raise AssertionError("the count of looks has no end")
 
 
-def _apart_seconds(answer: Answer[Generation], look: int) -> float:
-    """How long from one look to the next."""
-    if answer.retry_after_seconds is not None:
-        return answer.retry_after_seconds
-    return min(PAUSE_MIN_SECONDS * PAUSE_GROWTH ** min(look, 30), PAUSE_MAX_SECONDS)
+def _is_away(error: StorecreditError) -> bool:
+    """Whether it may well be answered later."""
+    if isinstance(error, ApiError | UnexpectedAnswer):
+        return error.status in RETRIED_STATUSES
+    return isinstance(error, NoAnswer)
+
+
+def _apart_seconds(wanted_seconds: float | None, look: int) -> float:
+    """How long from one look to the next: as is wanted, or ever longer."""
+    longer = PAUSE_MIN_SECONDS * PAUSE_GROWTH ** min(look, 30)
+    return wanted_seconds or min(longer, PAUSE_MAX_SECONDS)
