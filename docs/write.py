@@ -14,12 +14,12 @@ from pydantic_core import to_json
 from docs.events_page import events_page
 from docs.schema import schema_page
 from storecredit.settings import Settings
-from storecredit.web import trpc_types
 from storecredit.web.app import openapi_document
-from storecredit.web.procedures import ERRORS, PROCEDURES
-from storecredit.web.trpc_calls import Procedure
-from storecredit.web.trpc_errors import STATUS_AND_NUMBER, TrpcCode
-from storecredit.web.typescript import one_line
+from storecredit.web.trpc import router_types
+from storecredit.web.trpc.calls import Procedure
+from storecredit.web.trpc.errors import STATUS_AND_NUMBER, TrpcCode
+from storecredit.web.trpc.procedures import ERRORS, PROCEDURES
+from storecredit.web.trpc.typescript import one_line
 from storecredit.webhooks.event_schemas import events_document
 
 DOCS = Path(__file__).parent
@@ -74,7 +74,7 @@ def _procedures() -> str:
     calls = "\n".join(_procedure_row(path, it) for path, it in PROCEDURES.items())
     results = "\n".join(
         f"| `{name}` | {_code(type_)} | {_cell(words)} |"
-        for name, type_, words in trpc_types.results()
+        for name, type_, words in router_types.results()
     )
     return f"""
 | procedure | kind | input | result | what it does, and the errors of its own |
@@ -94,8 +94,8 @@ def _procedures() -> str:
 
 def _procedure_row(path: str, procedure: Procedure[Any]) -> str:
     input_ = _code(procedure.input.type) if procedure.input else ""
-    result = trpc_types.typed(trpc_types.result_of(procedure))
-    words = _cell(trpc_types.told(procedure.run))
+    result = router_types.typed(router_types.result_of(procedure))
+    words = _cell(router_types.told(procedure.run))
     errors = " ".join(f"`{code}`: {why}." for code, why in procedure.errors.items())
     kind = procedure.kind.value
     return f"| `{path}` | {kind} | {input_} | `{result}` | {f'{words} {errors}'.strip()} |"
@@ -121,7 +121,7 @@ def main() -> None:
     """Write every page."""
     b2c = (DOCS / "b2c.md").read_text(encoding="utf-8")
     (DOCS / "b2c.md").write_text(b2c_page(b2c), encoding="utf-8")
-    (DOCS / "trpc.d.ts").write_text(trpc_types.module(), encoding="utf-8")
+    (DOCS / "trpc.d.ts").write_text(router_types.module(), encoding="utf-8")
     (DOCS / "settings.md").write_text(settings_page(), encoding="utf-8")
     (DOCS / "openapi.json").write_bytes(openapi_document())
     (DOCS / "events.md").write_text(events_page(), encoding="utf-8")

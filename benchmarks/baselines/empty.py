@@ -12,7 +12,7 @@ import uvloop
 from litestar import Litestar, get, post
 from litestar.types import ASGIApp, Receive, Scope, Send
 
-from storecredit.web.server import http_server
+from storecredit.web.http.server import http_server
 
 PATH = "/empty"
 BACKLOG = 2048

@@ -49,10 +49,10 @@ from storecredit.users.tokens import Tokens
 from storecredit.users.users import Users
 from storecredit.web.app import create_app, create_metrics_app
 from storecredit.web.gauges import Gauges
+from storecredit.web.http.protocol import waiters_max
+from storecredit.web.http.server import http_server
 from storecredit.web.parts import Parts
-from storecredit.web.protocol import waiters_max
-from storecredit.web.server import http_server
-from storecredit.web.starting import starting_app
+from storecredit.web.public.starting import starting_app
 from storecredit.webhooks.deliverer import Deliverer
 from storecredit.webhooks.delivery_records import DeliveryRecords
 from storecredit.webhooks.endpoints import Endpoints

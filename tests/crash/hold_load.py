@@ -14,7 +14,7 @@ from random import Random
 from typing import Any, Final
 
 from storecredit.ledger.owners import OwnerKind
-from storecredit.web.paths import encoded_request
+from storecredit.web.http.paths import encoded_request
 from tests.crash.deployment import ADMIN_TOKEN
 from tests.crash.load import IMAGE_URL, Account
 from tests.crash.patient_client import PatientClient, Request

@@ -10,7 +10,7 @@ from random import Random
 import httpx
 import pytest
 
-from storecredit.web.paths import encoded_request
+from storecredit.web.http.paths import encoded_request
 from tests.crash.deployment import Deployment
 from tests.crash.load import CLIENT_TIMEOUT_SECONDS, Account
 from tests.crash.patient_client import PatientClient, Request

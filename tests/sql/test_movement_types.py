@@ -5,7 +5,7 @@ import pytest
 from storecredit.ledger.outcomes import AdditionType, MovementType, StoreMovementType
 from storecredit.ledger.owners import OwnerKind
 from storecredit.postgres.servers import Connection
-from storecredit.web.procedure_views import UserMovementType, shown_to_users
+from storecredit.web.trpc.procedure_views import UserMovementType, shown_to_users
 from tests.sql.ledgers import Effect, effects, sqlstate_of
 
 BOTH, STORES, USERS = {"store", "user"}, {"store"}, {"user"}

@@ -5,7 +5,7 @@ import io
 
 import pytest
 
-from storecredit.web.csv_export import harmless, lines
+from storecredit.web.http.csv_export import harmless, lines
 
 
 @pytest.mark.parametrize(

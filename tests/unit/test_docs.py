@@ -11,7 +11,7 @@ from storecredit.generation.sessions import FailureCode
 from storecredit.ledger.discrepancies import DiscrepancyKind
 from storecredit.settings import Settings
 from storecredit.telemetry import Metrics
-from storecredit.web.trpc_types import module
+from storecredit.web.trpc.router_types import module
 from storecredit.webhooks.event_schemas import events_document
 from tests.web.scrapes import DATABASE_GAUGES
 

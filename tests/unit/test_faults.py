@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from storecredit.settings import Settings
-from storecredit.web.faults import Check, CheckedField, checked_fields, faults_of
+from storecredit.web.http.faults import Check, CheckedField, checked_fields, faults_of
 
 
 def refusal(text: str, _settings: Settings) -> str | None:

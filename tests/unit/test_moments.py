@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from storecredit.web.moments import BEYOND, IN_SECONDS, UNREADABLE, Span, span
+from storecredit.web.http.moments import BEYOND, IN_SECONDS, UNREADABLE, Span, span
 
 HALF_PAST_TEN = datetime(2026, 11, 29, 10, 30, tzinfo=UTC)
 

@@ -6,8 +6,8 @@ from urllib.parse import quote, unquote
 import pytest
 
 from storecredit.stores.rate_limits import Budget
-from storecredit.web.access import budget_of
-from storecredit.web.paths import encoded_request, named_request, path_of
+from storecredit.web.http.access import budget_of
+from storecredit.web.http.paths import encoded_request, named_request, path_of
 
 SPEND = "/api/v1/credits/spend"
 REQUESTS = "/api/admin/requests"

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from storecredit.web.periods import period
+from storecredit.web.http.periods import period
 
 NOW = datetime(2026, 11, 30, 8, 30, tzinfo=UTC)
 

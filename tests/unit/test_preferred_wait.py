@@ -2,8 +2,8 @@
 
 import pytest
 
-from storecredit.web.headers import SentHeaders
-from storecredit.web.waiting import PREFER_MAX, preferred_wait
+from storecredit.web.http.headers import SentHeaders
+from storecredit.web.resources.waiting import PREFER_MAX, preferred_wait
 
 
 def wait_of(*preferences: str) -> int | None:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from storecredit.web.superjson import (
+from storecredit.web.trpc.superjson import (
     ANNOTATIONS_MAX,
     PATH_MAX_CHARACTERS,
     UNDEFINED,

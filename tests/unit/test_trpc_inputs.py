@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from storecredit.web.trpc_errors import TrpcError
-from storecredit.web.trpc_inputs import ISSUES_MAX, checked, fields, items, string
+from storecredit.web.trpc.errors import TrpcError
+from storecredit.web.trpc.inputs import ISSUES_MAX, checked, fields, items, string
 
 
 def test_of_an_array_of_wrong_items_some_are_told() -> None:

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import httpx
 
-from storecredit.web.superjson import deserialize
+from storecredit.web.trpc.superjson import deserialize
 
 MEDIA_TYPE = "text/event-stream"
 BEGUN = ("connected", '{"reconnectAfterInactivityMs":50000}', None)

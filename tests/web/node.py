@@ -21,8 +21,8 @@ import pytest
 
 from storecredit.service import Service
 from storecredit.web.app import create_app
-from storecredit.web.server import http_server
-from storecredit.web.superjson import serialize
+from storecredit.web.http.server import http_server
+from storecredit.web.trpc.superjson import serialize
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 DIRECTORY: Final = ROOT / "tests" / "trpc"

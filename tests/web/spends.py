@@ -5,7 +5,7 @@ from typing import Any
 
 import httpx
 
-from storecredit.web.paths import encoded_request
+from storecredit.web.http.paths import encoded_request
 from tests.web.doors import StoreClient, data_of
 from tests.web.holding import keyed
 

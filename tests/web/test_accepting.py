@@ -7,7 +7,7 @@ from contextlib import ExitStack
 import uvloop
 from litestar.types import Receive, Scope, Send
 
-from storecredit.web.server import ACCEPTED_AT_ONCE, http_server
+from storecredit.web.http.server import ACCEPTED_AT_ONCE, http_server
 
 CONNECTIONS = 8 * ACCEPTED_AT_ONCE
 BACKLOG = 2 * CONNECTIONS

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import asyncpg
 
-from storecredit.web.paths import encoded_request
+from storecredit.web.http.paths import encoded_request
 from tests.passing_time import pass_time
 from tests.web.doors import OPERATOR_TOKEN, Operator, StoreClient, bearer, data_of
 from tests.web.holding import keyed

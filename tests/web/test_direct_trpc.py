@@ -7,10 +7,10 @@ from uuid import uuid4
 import msgspec
 
 from storecredit.service import Service
-from storecredit.web.access import Access
 from storecredit.web.app import create_app, direct_routes
-from storecredit.web.direct import Direct
-from storecredit.web.route_templates import RouteTemplates
+from storecredit.web.http.access import Access
+from storecredit.web.http.direct import Direct
+from storecredit.web.http.route_templates import RouteTemplates
 from tests.web.doors import IMAGE
 from tests.web.test_direct import GONE, Answered, Asked, _masked
 from tests.web.users import APP_ORIGIN, TRPC, token_of

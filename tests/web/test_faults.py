@@ -11,7 +11,7 @@ from litestar import Litestar
 from litestar.di import Provide
 
 from storecredit.web.app import routes
-from storecredit.web.faults import FAULTS_MAX, NAME_MAX
+from storecredit.web.http.faults import FAULTS_MAX, NAME_MAX
 from storecredit.web.parts import Parts
 from tests.web.checklist import UNKNOWN
 from tests.web.doors import CREATE, IMAGE, Operator, StoreClient, data_of, error_of

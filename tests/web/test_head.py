@@ -10,7 +10,7 @@ from litestar.types import Receive, Scope, Send
 
 from storecredit.service import Service
 from storecredit.web.app import create_metrics_app, openapi_document
-from storecredit.web.head import HeadAsGet
+from storecredit.web.http.head import HeadAsGet
 from tests.web.checklist import UNKNOWN
 from tests.web.conftest import LogStream
 from tests.web.doors import OPERATOR_TOKEN, Operator, StoreClient, bearer

@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator
 import pytest
 
 from storecredit.settings import Settings
-from storecredit.web import protocol
-from storecredit.web.protocol import connections_max
+from storecredit.web.http import protocol
+from storecredit.web.http.protocol import connections_max
 from tests.web.wire import Wire, request, running_wire
 
 ALIVE = request("GET", "/health/live")

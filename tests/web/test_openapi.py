@@ -12,10 +12,10 @@ import msgspec
 import pytest
 
 from storecredit.operator.figures import Money
-from storecredit.web.envelope import STATUS, ErrorCode, ErrorEnvelope
-from storecredit.web.openapi import MEANING
-from storecredit.web.public import DOCS_PARTS
-from storecredit.web.transactions import Transaction
+from storecredit.web.http.envelope import STATUS, ErrorCode, ErrorEnvelope
+from storecredit.web.http.openapi import MEANING
+from storecredit.web.public.documentation import DOCS_PARTS
+from storecredit.web.resources.transactions import Transaction
 from tests.web.checklist import UNKNOWN
 from tests.web.conftest import WorkerStarter
 from tests.web.doors import Operator, StoreClient, data_of

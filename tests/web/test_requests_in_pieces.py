@@ -16,7 +16,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from litestar.types import Receive, Scope, Send
 
-from storecredit.web.server import http_server
+from storecredit.web.http.server import http_server
 
 SMUGGLED = b"POST /smuggled HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\n1"
 HTTP2_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"

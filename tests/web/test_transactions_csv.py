@@ -14,9 +14,9 @@ import pytest
 
 from storecredit.ledger.credits import WINDOW
 from storecredit.service import Service
-from storecredit.web import csv_export
 from storecredit.web.app import create_app
-from storecredit.web.server import http_server
+from storecredit.web.http import csv_export
+from storecredit.web.http.server import http_server
 from tests.web.conftest import LogStream
 from tests.web.doors import Operator, StoreClient, bearer, data_of, error_of
 

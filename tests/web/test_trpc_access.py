@@ -16,9 +16,9 @@ from stand_ins.http_server import Answer, json_answer, stand_in
 from storecredit.postgres.pool import Database
 from storecredit.service import assembled
 from storecredit.settings import Settings
-from storecredit.web.envelope import STATUS
-from storecredit.web.trpc_calls import BATCH_MAX, JSONL
-from storecredit.web.trpc_errors import STATUS_AND_NUMBER
+from storecredit.web.http.envelope import STATUS
+from storecredit.web.trpc.calls import BATCH_MAX, JSONL
+from storecredit.web.trpc.errors import STATUS_AND_NUMBER
 from tests.web.conftest import LogStream, http_client
 from tests.web.doors import IMAGE, OPERATOR_TOKEN, Operator, bearer, error_of
 from tests.web.users import (

@@ -12,7 +12,7 @@ import pytest
 from storecredit.postgres.pool import Database
 from storecredit.service import Service, assembled
 from storecredit.settings import Settings
-from storecredit.web.superjson import UNDEFINED
+from storecredit.web.trpc.superjson import UNDEFINED
 from tests.running_listener import until
 from tests.web.conftest import LogStream, http_client
 from tests.web.doors import IMAGE

@@ -14,8 +14,8 @@ from uuid import uuid4
 import asyncpg
 import httpx
 
-from storecredit.web.procedures import ERRORS, PROCEDURES
-from storecredit.web.trpc_calls import METHODS, Kind
+from storecredit.web.trpc.calls import METHODS, Kind
+from storecredit.web.trpc.procedures import ERRORS, PROCEDURES
 from tests.fuzz_inputs import fuzz_inputs
 from tests.web.doors import IMAGE, Operator, StoreClient, bearer, error_of
 from tests.web.events import MEDIA_TYPE, events_of, refusal_in

@@ -6,8 +6,8 @@ import pytest
 from storecredit.postgres.pool import Database
 from storecredit.service import Service, assembled
 from storecredit.settings import Settings
-from storecredit.web.procedures import PROCEDURES
-from storecredit.web.trpc_calls import Kind
+from storecredit.web.trpc.calls import Kind
+from storecredit.web.trpc.procedures import PROCEDURES
 from tests.web.conftest import LogStream
 from tests.web.doors import IMAGE
 from tests.web.events import refusal_in

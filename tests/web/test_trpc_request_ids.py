@@ -6,7 +6,7 @@ from typing import Any
 import asyncpg
 import pytest
 
-from storecredit.web.trpc_calls import JSONL
+from storecredit.web.trpc.calls import JSONL
 from tests.image_files import data_url, picture
 from tests.web.doors import IMAGE, StoreClient
 from tests.web.table_rows import Rows

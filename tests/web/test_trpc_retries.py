@@ -15,7 +15,7 @@ import pytest
 
 from stand_ins.http_server import Answer, Received, StandIn, stand_in
 from storecredit.service import Service
-from storecredit.web.trpc_types import module
+from storecredit.web.trpc.router_types import module
 from tests.e2e.page_commands import Page
 from tests.image_files import data_url, picture
 from tests.web.node import compiled, run_script, served

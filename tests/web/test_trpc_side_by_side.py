@@ -22,7 +22,7 @@ from storecredit.generation.lifecycle import GenerationJob
 from storecredit.generation.sessions import Failure, FailureCode
 from storecredit.ledger.owners import Account, Owner
 from storecredit.service import Service
-from storecredit.web.trpc_calls import BATCH_MAX
+from storecredit.web.trpc.calls import BATCH_MAX
 from tests.web.doors import bearer
 from tests.web.events import MEDIA_TYPE, events_in
 from tests.web.node import reference, served

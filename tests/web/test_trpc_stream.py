@@ -13,8 +13,8 @@ import pytest
 from asyncpg.transaction import Transaction
 
 from storecredit.service import Service
-from storecredit.web.superjson import deserialize
-from storecredit.web.trpc_calls import JSONL
+from storecredit.web.trpc.calls import JSONL
+from storecredit.web.trpc.superjson import deserialize
 from tests.web.doors import IMAGE, bearer
 from tests.web.node import served
 from tests.web.table_rows import Rows

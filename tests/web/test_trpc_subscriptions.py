@@ -9,9 +9,10 @@ import pytest
 
 from storecredit.postgres.pool import Database
 from storecredit.service import Service
-from storecredit.web import generation_procedures, trpc_events
-from storecredit.web.superjson import serialize
-from storecredit.web.trpc_errors import SILENCE_MAX_SECONDS
+from storecredit.web.trpc import events as trpc_events
+from storecredit.web.trpc import generation_procedures
+from storecredit.web.trpc.errors import SILENCE_MAX_SECONDS
+from storecredit.web.trpc.superjson import serialize
 from tests.web.conftest import LogStream, WorkerStarter
 from tests.web.doors import Operator
 from tests.web.events import BEGUN, ENDED, MEDIA_TYPE, events_of, refusal_in

@@ -8,8 +8,8 @@ from typing import Any
 import httpx
 from msgspec import NODEFAULT, inspect
 
-from storecredit.web.procedures import PROCEDURES
-from storecredit.web.trpc_types import module, result_of, typed
+from storecredit.web.trpc.procedures import PROCEDURES
+from storecredit.web.trpc.router_types import module, result_of, typed
 from tests.e2e.page_commands import Page
 from tests.web.node import DIRECTORY, compiled, node
 from tests.web.users import UserClient

@@ -13,8 +13,8 @@ import httpx
 import pytest
 
 from stand_ins.http_server import Answer, stand_in
-from storecredit.web.procedures import PROCEDURES
-from storecredit.web.trpc_calls import Kind
+from storecredit.web.trpc.calls import Kind
+from storecredit.web.trpc.procedures import PROCEDURES
 from tests.web.conftest import WorkerStarter
 from tests.web.doors import CREATE, IMAGE, OPERATOR_TOKEN, Operator, StoreClient, data_of, error_of
 from tests.web.events import refusal_in

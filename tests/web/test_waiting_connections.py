@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from storecredit.service import Service
-from storecredit.web.protocol import connections_max, waiters_max
+from storecredit.web.http.protocol import connections_max, waiters_max
 from tests.web.doors import StoreClient
 from tests.web.events import events_in
 from tests.web.node import served

@@ -8,8 +8,8 @@ from typing import Any
 
 from storecredit.generation.endings import WAIT_MAX_SECONDS
 from storecredit.service import Service
-from storecredit.web.protocol import CONNECTIONS_MAX
-from storecredit.web.trpc_types import module
+from storecredit.web.http.protocol import CONNECTIONS_MAX
+from storecredit.web.trpc.router_types import module
 from tests.e2e.page_commands import Page, run
 from tests.web.conftest import WorkerStarter
 from tests.web.doors import StoreClient

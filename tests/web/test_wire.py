@@ -5,8 +5,8 @@ import gc
 
 import pytest
 
-from storecredit.web import bodies, protocol
-from storecredit.web.access import Visit
+from storecredit.web.http import bodies, protocol
+from storecredit.web.http.access import Visit
 from tests.web.checklist import UNKNOWN
 from tests.web.conftest import LogStream
 from tests.web.doors import CREATE, OPERATOR_TOKEN

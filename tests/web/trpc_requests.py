@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import quote
 from uuid import UUID
 
-from storecredit.web.trpc_calls import BATCH_MAX, JSONL
+from storecredit.web.trpc.calls import BATCH_MAX, JSONL
 from tests.web.doors import IMAGE
 from tests.web.users import TRPC
 

@@ -12,7 +12,7 @@ import httpx
 import jwt
 import msgspec
 
-from storecredit.web.superjson import UNDEFINED, deserialize, serialize
+from storecredit.web.trpc.superjson import UNDEFINED, deserialize, serialize
 from tests.web.doors import ENDING_SECONDS_MAX, IMAGE, bearer
 
 JWT_SECRET = "the secret of the app's own sign-in service"

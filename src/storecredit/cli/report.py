@@ -73,7 +73,7 @@ def _making(
     """What makes the report. Raises `Misused` for a time that cannot be read."""
     from datetime import UTC, datetime
 
-    from storecredit.web.periods import period
+    from storecredit.web.http.periods import period
 
     try:
         times = period(since, until, datetime.now(UTC))
@@ -101,7 +101,7 @@ def _making(
 
 def _print_csv(made: "Report") -> None:
     from storecredit.operator.report_table import report_table
-    from storecredit.web.csv_export import lines
+    from storecredit.web.http.csv_export import lines
 
     names, rows = report_table(made)
     typer.echo(lines([names, *rows]).decode(), nl=False)

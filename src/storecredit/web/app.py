@@ -8,43 +8,44 @@ from litestar.di import Provide
 from litestar.types import ASGIApp, ExceptionHandlersMap, Scope
 
 from storecredit.settings import Settings
-from storecredit.web import (
-    admin,
-    admin_billing,
-    admin_corrections,
-    admin_generations,
-    admin_holds,
-    admin_keys,
-    admin_report,
-    admin_requests,
-    admin_spending,
-    admin_stores,
-    admin_users,
-    b2b,
-    b2c,
-    balance,
-    billing,
+from storecredit.web.http.access import B2C, CREATE_PATH, Access
+from storecredit.web.http.bodies import JsonRequest
+from storecredit.web.http.direct import Direct, DirectDoor, DirectRoute
+from storecredit.web.http.envelope import answer_to
+from storecredit.web.http.head import HeadAsGet, allow_head
+from storecredit.web.http.queries import QueryCheck
+from storecredit.web.http.route_templates import RouteTemplates
+from storecredit.web.operator_api import (
+    billing_problems,
+    corrections,
+    credits,
+    keys,
+    named_stores,
+    report,
+    requests,
+    stores,
+    users,
+)
+from storecredit.web.operator_api import generations as store_generations
+from storecredit.web.operator_api import holds as user_holds
+from storecredit.web.operator_api import spending as user_spending
+from storecredit.web.parts import Parts
+from storecredit.web.public import documentation as public
+from storecredit.web.public import paddle_webhooks
+from storecredit.web.public.openapi_document import document, document_handler
+from storecredit.web.resources import (
     grants,
     holds,
-    named_stores,
-    paddle_webhooks,
-    public,
+    purchases,
     spend_forms,
     spending,
     top_ups,
     transactions,
-    webhook_doors,
 )
-from storecredit.web.access import B2C, CREATE_PATH, Access
-from storecredit.web.bodies import JsonRequest
-from storecredit.web.direct import Direct, DirectDoor, DirectRoute
-from storecredit.web.envelope import answer_to
-from storecredit.web.head import HeadAsGet, allow_head
-from storecredit.web.openapi_document import document, document_handler
-from storecredit.web.parts import Parts
-from storecredit.web.queries import QueryCheck
-from storecredit.web.route_templates import RouteTemplates
-from storecredit.web.waiting_reads import WaitingReads
+from storecredit.web.resources.webhooks import doors as webhook_doors
+from storecredit.web.store_api import balance, generations
+from storecredit.web.store_api.waiting_reads import WaitingReads
+from storecredit.web.trpc import door as trpc
 
 
 def routes(*, serves_metrics: bool = True) -> list[Any]:
@@ -56,9 +57,9 @@ def routes(*, serves_metrics: bool = True) -> list[Any]:
             tags=["stores"],
             security=[{"api_key": []}],
             route_handlers=[
-                b2b.create_generation,  # POST /generation/create
-                b2b.get_generation,  # GET  /generation/{session_id}
-                b2b.list_generations,  # GET  /generations
+                generations.create_generation,  # POST /generation/create
+                generations.get_generation,  # GET  /generation/{session_id}
+                generations.list_generations,  # GET  /generations
                 balance.get_balance,  # GET  /credits/balance
                 transactions.list_transactions,  # GET  /credits/transactions
                 grants.list_grants,  # GET  /credits/grants
@@ -72,14 +73,14 @@ def routes(*, serves_metrics: bool = True) -> list[Any]:
                 spending.spend_credits_in_batch,  # POST /credits/spend/batch
                 spending.get_spend,  # GET  /credits/spend/{spend_request_id}
                 spending.refund_spend,  # POST /credits/spend/{spend_request_id}/refund
-                billing.create_checkout,  # POST /billing/checkout
-                billing.list_plans,  # GET  /billing/plans
-                billing.list_subscriptions,  # GET  /billing/subscriptions
+                purchases.create_checkout,  # POST /billing/checkout
+                purchases.list_plans,  # GET  /billing/plans
+                purchases.list_subscriptions,  # GET  /billing/subscriptions
                 top_ups.get_top_up,  # GET  /top-up
                 top_ups.set_top_up,  # PUT  /top-up
                 top_ups.delete_top_up,  # DELETE /top-up
                 *webhook_doors.doors(webhook_doors.OWN),  # /webhooks…, as in its table
-                b2b.get_health,  # GET  /health
+                generations.get_health,  # GET  /health
             ],
         ),
         Router(
@@ -89,64 +90,64 @@ def routes(*, serves_metrics: bool = True) -> list[Any]:
             tags=["operator"],
             security=[{"admin_token": []}],
             route_handlers=[
-                admin_stores.create_store,  # POST  /stores
-                admin_stores.list_stores,  # GET   /stores
-                admin_stores.get_store,  # GET   /stores/{store_id}
-                admin_stores.update_store,  # PATCH /stores/{store_id}
-                admin_keys.create_key,  # POST  /stores/{store_id}/keys
-                admin_keys.list_keys,  # GET   /stores/{store_id}/keys
-                admin_keys.update_key,  # PATCH /stores/{store_id}/keys/{key_id}
-                admin_keys.revoke_key,  # DELETE /stores/{store_id}/keys/{key_id}
-                admin_keys.rotate_key,  # POST  /stores/{store_id}/keys/{key_id}/rotate
-                admin.add_credits,  # POST  /stores/{store_id}/credits
-                admin_corrections.remove_credits,  # POST  /stores/{store_id}/credits/remove
-                admin_corrections.update_grant,  # PUT   /stores/{store_id}/grants/{seq}
-                admin_corrections.remove_user_credits,  # POST  /users/{user_id}/credits/remove
-                admin_corrections.update_user_grant,  # PUT   /users/{user_id}/grants/{seq}
-                admin_corrections.transfer_credits,  # POST  /credits/transfer
+                stores.create_store,  # POST  /stores
+                stores.list_stores,  # GET   /stores
+                stores.get_store,  # GET   /stores/{store_id}
+                stores.update_store,  # PATCH /stores/{store_id}
+                keys.create_key,  # POST  /stores/{store_id}/keys
+                keys.list_keys,  # GET   /stores/{store_id}/keys
+                keys.update_key,  # PATCH /stores/{store_id}/keys/{key_id}
+                keys.revoke_key,  # DELETE /stores/{store_id}/keys/{key_id}
+                keys.rotate_key,  # POST  /stores/{store_id}/keys/{key_id}/rotate
+                credits.add_credits,  # POST  /stores/{store_id}/credits
+                corrections.remove_credits,  # POST  /stores/{store_id}/credits/remove
+                corrections.update_grant,  # PUT   /stores/{store_id}/grants/{seq}
+                corrections.remove_user_credits,  # POST  /users/{user_id}/credits/remove
+                corrections.update_user_grant,  # PUT   /users/{user_id}/grants/{seq}
+                corrections.transfer_credits,  # POST  /credits/transfer
                 transactions.list_store_transactions,  # GET   /stores/{store_id}/transactions
-                admin_generations.list_generations,  # GET   /stores/{store_id}/generations
+                store_generations.list_generations,  # GET   /stores/{store_id}/generations
                 grants.list_store_grants,  # GET   /stores/{store_id}/grants
                 grants.list_user_grants,  # GET   /users/{user_id}/grants
-                admin_holds.create_hold,  # POST  /users/{user_id}/holds
-                admin_holds.list_holds,  # GET   /users/{user_id}/holds
-                admin_holds.get_hold,  # GET   /users/{user_id}/holds/{hold_id}
-                admin_holds.capture_hold,  # POST  /users/{user_id}/holds/{hold_id}/capture
-                admin_holds.release_hold,  # POST  /users/{user_id}/holds/{hold_id}/release
-                admin_holds.extend_hold,  # POST  /users/{user_id}/holds/{hold_id}/extend
-                billing.create_store_checkout,  # POST  /stores/{store_id}/checkout
-                billing.list_store_subscriptions,  # GET   /stores/{store_id}/subscriptions
+                user_holds.create_hold,  # POST  /users/{user_id}/holds
+                user_holds.list_holds,  # GET   /users/{user_id}/holds
+                user_holds.get_hold,  # GET   /users/{user_id}/holds/{hold_id}
+                user_holds.capture_hold,  # POST  /users/{user_id}/holds/{hold_id}/capture
+                user_holds.release_hold,  # POST  /users/{user_id}/holds/{hold_id}/release
+                user_holds.extend_hold,  # POST  /users/{user_id}/holds/{hold_id}/extend
+                purchases.create_store_checkout,  # POST  /stores/{store_id}/checkout
+                purchases.list_store_subscriptions,  # GET   /stores/{store_id}/subscriptions
                 top_ups.get_store_top_up,  # GET   /stores/{store_id}/top-up
                 top_ups.set_store_top_up,  # PUT   /stores/{store_id}/top-up
                 top_ups.delete_store_top_up,  # DELETE /stores/{store_id}/top-up
-                admin_users.list_users,  # GET   /users
-                admin_users.get_user,  # GET   /users/{user_id}
+                users.list_users,  # GET   /users
+                users.get_user,  # GET   /users/{user_id}
                 transactions.list_user_transactions,  # GET   /users/{user_id}/transactions
-                admin_users.list_user_generations,  # GET   /users/{user_id}/generations
-                admin_users.add_user_credits,  # POST  /users/{user_id}/credits
-                admin_users.block_user,  # POST  /users/{user_id}/block
-                admin_users.unblock_user,  # POST  /users/{user_id}/unblock
-                admin_users.erase_user,  # POST  /users/{user_id}/erase
-                admin_billing.list_problems,  # GET   /billing/problems
-                admin_billing.dismiss_problem,  # POST  /billing/problems/{problem_id}/dismiss
-                admin_billing.book_transaction,  # POST  /billing/transactions/{id}/book
-                admin_billing.retry_event,  # POST  /billing/events/{event_id}/retry
-                admin_report.get_report,  # GET   /report
-                admin_requests.get_request,  # GET   /requests/{request_id}
-                admin_spending.spend_user_credits,  # POST  /users/{user_id}/spend
-                admin_spending.spend_user_credits_in_batch,  # POST  /users/{user_id}/spend/batch
-                admin_spending.get_user_spend,  # GET   /users/{user_id}/spend/{id}
-                admin_spending.refund_user_spend,  # POST  /users/{user_id}/spend/{id}/refund
+                users.list_user_generations,  # GET   /users/{user_id}/generations
+                users.add_user_credits,  # POST  /users/{user_id}/credits
+                users.block_user,  # POST  /users/{user_id}/block
+                users.unblock_user,  # POST  /users/{user_id}/unblock
+                users.erase_user,  # POST  /users/{user_id}/erase
+                billing_problems.list_problems,  # GET   /billing/problems
+                billing_problems.dismiss_problem,  # POST  /billing/problems/{problem_id}/dismiss
+                billing_problems.book_transaction,  # POST  /billing/transactions/{id}/book
+                billing_problems.retry_event,  # POST  /billing/events/{event_id}/retry
+                report.get_report,  # GET   /report
+                requests.get_request,  # GET   /requests/{request_id}
+                user_spending.spend_user_credits,  # POST  /users/{user_id}/spend
+                user_spending.spend_user_credits_in_batch,  # POST  /users/{user_id}/spend/batch
+                user_spending.get_user_spend,  # GET   /users/{user_id}/spend/{id}
+                user_spending.refund_user_spend,  # POST  /users/{user_id}/spend/{id}/refund
                 *webhook_doors.doors(webhook_doors.OPERATORS),  # /webhooks…
                 *webhook_doors.doors(webhook_doors.STORES),  # /stores/{store_id}/webhooks…
-                admin.verify,  # GET   /verify
+                credits.verify,  # GET   /verify
             ],
         ),
         Router(
             B2C,
             route_handlers=[
-                b2c.call,  # GET, POST /{procedures}, the names in procedures.py
-                b2c.warm_up,  # HEAD /{anything}
+                trpc.call,  # GET, POST /{procedures}, the names in procedures.py
+                trpc.warm_up,  # HEAD /{anything}
             ],
         ),
         paddle_webhooks.receive_paddle_event,  # POST /webhooks/paddle
@@ -164,12 +165,12 @@ def routes(*, serves_metrics: bool = True) -> list[Any]:
 def direct_routes() -> dict[tuple[str, str], DirectRoute | DirectDoor]:
     """Those of the doors above that are served without the framework, by method and path."""
     return {
-        ("POST", CREATE_PATH): DirectRoute(b2b.create, b2b.CreateBody),
+        ("POST", CREATE_PATH): DirectRoute(generations.create, generations.CreateBody),
         ("GET", "/api/v1/credits/balance"): DirectRoute(balance.balance),
         ("POST", spending.SPEND_PATH): DirectRoute(spending.spend, spend_forms.SpendBody),
         ("POST", spending.BATCH_PATH): DirectRoute(spending.spend_batch, spend_forms.SpendBatch),
-        ("POST", f"{B2C}/generation.create"): DirectDoor(b2c.call_directly, f"{B2C}/{{path}}"),
-        ("GET", f"{B2C}/generation.onEnd"): DirectDoor(b2c.call_directly, f"{B2C}/{{path}}"),
+        ("POST", f"{B2C}/generation.create"): DirectDoor(trpc.call_directly, f"{B2C}/{{path}}"),
+        ("GET", f"{B2C}/generation.onEnd"): DirectDoor(trpc.call_directly, f"{B2C}/{{path}}"),
     }
 
 

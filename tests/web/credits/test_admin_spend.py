@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 import httpx
 
 from storecredit.ledger.spending import BATCH_MAX
-from storecredit.web.paths import encoded_request
+from storecredit.web.http.paths import encoded_request
 from tests.web.checklist import (
     UNKNOWN,
     assert_only_the_operator_is_let_in,

@@ -6,7 +6,7 @@ from typing import get_args
 
 import asyncpg
 
-from storecredit.web.spend_forms import SpendAnswer
+from storecredit.web.resources.spend_forms import SpendAnswer
 from tests.e2e.page_commands import Page
 from tests.web.checklist import assert_only_a_working_key_is_let_in
 from tests.web.conftest import LogStream

@@ -1,0 +1,426 @@
+"""What happens to every request before its handler, in this order, once.
+
+    request id → (B2B) API key → origin → rate limit
+               → (operator) admin token
+               → (B2C) only whether it is on: a token is looked at by the calls it comes with
+
+To every answer after it: the request id echoed, rate-limit and CORS headers, one log line,
+one count. An ASGI application around the framework's, so that unknown paths, wrong methods and
+errors pass through the same door.
+"""
+
+import asyncio
+import hmac
+import time
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Any, Final, assert_never
+from urllib.parse import urlsplit
+
+from litestar.enums import ScopeType
+from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
+from uuid_utils import uuid4
+
+from storecredit import telemetry
+from storecredit.postgres.errors import DatabaseUnavailable
+from storecredit.settings import Settings
+from storecredit.stores.api_keys import ApiKeys
+from storecredit.stores.callers import Caller, RefusalCause, Refused
+from storecredit.stores.rate_limits import Budget, RateLimits
+from storecredit.web.http.envelope import ErrorCode, Failure, answer_to, invalid, not_found
+from storecredit.web.http.headers import (
+    OPEN_TO_ALL,
+    RawHeaders,
+    SentHeaders,
+    bearer_of,
+    cors,
+    encoded,
+    rate_limit,
+)
+from storecredit.web.http.links import address_asked
+from storecredit.web.http.paths import path_of
+from storecredit.web.http.request_ids import REQUEST_ID_MAX, is_request_id
+from storecredit.web.http.route_templates import RouteTemplates
+from storecredit.web.trpc.errors import of_failure, refused
+
+HTTP: Final = ScopeType.HTTP
+"""What is served; named here, as looking up a member of an enum takes long."""
+B2B: Final = "/api/v1"
+ADMIN: Final = "/api/admin"
+ADMIN_ACTOR: Final = "admin"
+"""Who did what is done with the admin token, as the ledger names it."""
+B2C: Final = "/api/trpc"
+RESULTS: Final = "/results"
+CREATE_PATH: Final = "/api/v1/generation/create"
+CREDITS: Final = "/api/v1/credits/"
+USERS: Final = f"{ADMIN}/users/"
+MOVED_BELOW: Final = (CREDITS, USERS)
+"""Below these, a POST moves credits: a store's own, or those of an end user."""
+KEYED_PATHS: Final = frozenset({CREATE_PATH, "/api/v1/billing/checkout"})
+"""Where an Idempotency-Key takes the place of X-Request-Id; it does so wherever credits move."""
+PREFLIGHT_SECONDS: Final = 600
+METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"})
+"""Counted by name. Anybody can make up another, and each name would be one more time series."""
+ALLOWED_METHODS: Final = "GET, HEAD, POST, PATCH, DELETE, OPTIONS"
+ALLOWED_HEADERS: Final = (
+    "Authorization, Content-Type, Idempotency-Key, X-Request-Id, Accept, Prefer"
+)
+
+
+@dataclass(slots=True)
+class Visit:
+    """One request on its way through: what was sent and is known, and headers of its answer."""
+
+    request_id: str
+    sent: SentHeaders
+    receive: Receive
+    caller: Caller | None = None
+    headers: list[tuple[bytes, bytes]] = field(default_factory=list)
+    status: int = HTTPStatus.INTERNAL_SERVER_ERROR
+    is_answer_begun: bool = False
+    leaving: "asyncio.Task[None] | None" = None
+    waited_seconds: float = 0.0
+    """For how much of its time it waited because it asked to."""
+
+    def left(self) -> "asyncio.Task[None]":
+        """Done when the client goes away. To be asked for once the body was read."""
+        if self.leaving is None:
+            self.leaving = asyncio.create_task(_left(self.receive), name="leaving")
+        return self.leaving
+
+    def close(self) -> None:
+        """The request is served: nobody looks whether its client goes away."""
+        if self.leaving is not None:
+            self.leaving.cancel()
+            self.leaving = None
+        # The server's request has the scope, which has this, which has the server's request: all of
+        # it would be left to the garbage collector, at a fifth of what a request costs.
+        del self.receive
+
+    def send_through(self, send: Send) -> Send:
+        """`send`, adding this visit's headers to the answer and noting its status."""
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                self.status = message["status"]
+                self.is_answer_begun = True
+                message["headers"] = [*message["headers"], *self.headers]
+            await send(message)
+
+        return send_with_headers
+
+
+async def _left(receive: Receive) -> None:
+    # What is left of a body nobody asked for; the server holds no more than a piece of it.
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+def visit_of(scope: Scope) -> Visit:
+    """The visit of a request, for its handler."""
+    visit: Visit = scope["state"]["visit"]
+    return visit
+
+
+def caller_of(scope: Scope) -> Caller:
+    """Who is asking, for a B2B handler: the API key alone decided it."""
+    caller = visit_of(scope).caller
+    if caller is None:
+        raise AssertionError("every B2B request was authenticated first")
+    return caller
+
+
+class Access:
+    """The ASGI application that lets requests in."""
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        api_keys: ApiKeys,
+        rate_limits: RateLimits,
+        settings: Settings,
+        metrics: telemetry.Metrics,
+        templates: RouteTemplates,
+    ) -> None:
+        self._app = app
+        self._api_keys = api_keys
+        self._rate_limits = rate_limits
+        self._admin_token = settings.admin_token
+        self._own_host = urlsplit(settings.public_url).netloc if settings.public_url else None
+        self._settings = settings
+        self._serves_users = settings.serves_users
+        self._users_origins = frozenset(settings.trpc_origins)
+        self._requests = telemetry.Requests(metrics, "web.access")
+        self._templates = templates
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request; other kinds of connection go to the framework."""
+        if scope["type"] != HTTP:
+            await self._app(scope, receive, send)
+            return
+        began = time.monotonic()
+        # The framework serves //api/admin/ as /api/admin: what is checked here must be what is
+        # served there, so an address is brought to its one spelling first.
+        scope["path"] = path = path_of(scope)
+        headers = SentHeaders(scope["headers"])
+        request_id, wrong = _request_id(scope, headers)
+        visit = Visit(
+            request_id, headers, receive, headers=[(b"x-request-id", request_id.encode("latin-1"))]
+        )
+        scope.setdefault("state", {})["visit"] = visit
+        telemetry.begin(request_id=request_id)
+        send = visit.send_through(send)
+        try:
+            if wrong is not None:
+                if is_b2c(path):
+                    visit.headers.extend(self._users_cors(headers))
+                await self._answer(wrong, scope, send)
+            elif await self._let_in(scope, headers, visit, send):
+                await self._app(scope, receive, send)
+        except Exception as error:  # noqa: BLE001 - it becomes the answer
+            # Under no name here: it knows this frame, and such a circle is left to the garbage
+            # collector with all of the request.
+            await self._answer(answer_to(error), scope, send)
+        finally:
+            visit.close()
+            self._record(scope, visit, time.monotonic() - began - visit.waited_seconds)
+
+    async def _let_in(
+        self, scope: HTTPScope, headers: SentHeaders, visit: Visit, send: Send
+    ) -> bool:
+        """Whether the request goes on to its handler; a preflight is answered here."""
+        path = scope["path"]
+        if path.startswith(f"{B2B}/"):
+            if scope["method"] == "OPTIONS":
+                await self._preflight(headers, visit, send)
+                return False
+            await self._admit_store(scope, headers, visit)
+        elif path.startswith(f"{ADMIN}/"):
+            self._admit_operator(headers)
+        elif is_b2c(path):
+            return await self._admit_app(scope, headers, visit, send)
+        elif path.startswith(f"{RESULTS}/"):
+            return await _open_to_all(scope, headers, visit, send)
+        return True
+
+    async def _admit_store(self, scope: HTTPScope, headers: SentHeaders, visit: Visit) -> None:
+        key = bearer_of(headers.get(b"authorization"))
+        try:
+            caller = await self._api_keys.authenticate(key) if key else None
+        except DatabaseUnavailable:
+            self._name_in_log(key or "")
+            raise
+        if caller is None:
+            raise _unauthenticated("Send a valid API key: `Authorization: Bearer sc_live_…`.")
+        telemetry.bind(store_id=str(caller.store_id))
+        if isinstance(caller, Refused):
+            raise _refused(caller.cause)
+        visit.caller = caller
+
+        origin = headers.get(b"origin")
+        if origin is not None and not self._serves_itself(origin, scope):
+            if not caller.allows(origin):
+                raise Failure(
+                    ErrorCode.DOMAIN_MISMATCH,
+                    "This API key does not list the request's origin: have the origin added, or "
+                    "call from your server.",
+                )
+            visit.headers.extend(cors(origin))
+
+        state = await self._rate_limits.hit(caller.store_id, caller.tier, budget_of(scope))
+        if state is not None:
+            visit.headers.extend(rate_limit(state))
+            if not state.allowed:
+                raise Failure(
+                    ErrorCode.RATE_LIMIT_EXCEEDED,
+                    f"Too many requests; try again in {state.retry_after_seconds} s. Nothing was "
+                    "charged: the same request may be sent again with the same request id.",
+                    headers={"Retry-After": str(state.retry_after_seconds)},
+                )
+
+    def _name_in_log(self, key: str) -> None:
+        """For the log line alone: whom it was that could not be served."""
+        store_id = self._api_keys.last_known_store(key)
+        if store_id is not None:
+            telemetry.bind(store_id=str(store_id))
+
+    def _serves_itself(self, origin: str, scope: HTTPScope) -> bool:
+        """Whether a page of ours asks (the documentation): no key needs to list our own origin.
+
+        Host and port are compared, not the scheme: behind a proxy that ends TLS we see another.
+        """
+        own_host = self._own_host or address_asked(scope, self._settings)[1]
+        return origin.partition("://")[2] == own_host
+
+    def _admit_operator(self, headers: SentHeaders) -> None:
+        token = self._admin_token.get_secret_value() if self._admin_token else ""
+        if not token:  # an empty one is none: else no token at all would equal it
+            raise not_found("address: the admin API is off (no STORECREDIT_ADMIN_TOKEN)")
+        sent = (bearer_of(headers.get(b"authorization")) or "").encode("latin-1", "replace")
+        if not hmac.compare_digest(sent, token.encode()):
+            raise _unauthenticated(
+                "Send the operator's token: `Authorization: Bearer <STORECREDIT_ADMIN_TOKEN>`."
+            )
+
+    async def _admit_app(
+        self, scope: HTTPScope, headers: SentHeaders, visit: Visit, send: Send
+    ) -> bool:
+        """Whether the request goes on. A page of an origin that is not listed cannot read it.
+
+        It is not refused for it: an app served from our own address names its origin, too.
+        """
+        readable = self._users_cors(headers)
+        visit.headers.extend(readable)
+        if scope["method"] != "OPTIONS" or b"access-control-request-method" not in headers:
+            if not self._serves_users:
+                raise not_found("address: it is off (no STORECREDIT_JWT_SECRET or _JWKS_URL)")
+            return True
+        if not readable:
+            raise Failure(ErrorCode.DOMAIN_MISMATCH, "This origin is not listed.")
+        asked = headers.get(b"access-control-request-headers")
+        await _allow(visit, send, headers=ALLOWED_HEADERS if asked is None else asked)
+        return False
+
+    def _users_cors(self, headers: SentHeaders) -> RawHeaders:
+        """What lets a page of the app read the answer; nothing for an origin not listed."""
+        origin = headers.get(b"origin")
+        if origin is None or origin not in self._users_origins:
+            return []
+        # The page's fetch may be set to send cookies: there are none here to be abused.
+        return [*cors(origin), (b"access-control-allow-credentials", b"true")]
+
+    async def _preflight(self, headers: SentHeaders, visit: Visit, send: Send) -> None:
+        """A preflight carries no key: it is answered for an origin that some active key lists."""
+        origin = headers.get(b"origin")
+        if origin is None or not await self._api_keys.origin_is_listed(origin):
+            raise Failure(ErrorCode.DOMAIN_MISMATCH, "No API key lists this origin.")
+        visit.headers.extend(cors(origin))
+        await _allow(visit, send, headers=ALLOWED_HEADERS)
+
+    async def _answer(self, failure: Failure, scope: HTTPScope, send: Send) -> None:
+        """Answer a request that did not get as far as its handler, in the form its caller reads.
+
+        Once an answer has begun it is too late for another. What is left without its end, the
+        server breaks off, so that nobody takes it for whole.
+        """
+        if visit_of(scope).is_answer_begun:
+            return
+        if is_b2c(scope["path"]):
+            accept = visit_of(scope).sent.get(b"accept")
+            answered = refused(of_failure(failure), accept=accept, headers=failure.headers)
+            status, body, headers = answered.status, answered.body, answered.raw_headers()
+        else:
+            status, body = failure.status, failure.body()
+            headers = encoded(
+                ("content-type", "application/json"),
+                ("content-length", str(len(body))),
+                *((name.lower(), value) for name, value in failure.headers.items()),
+            )
+        start: Any = {"type": "http.response.start", "status": int(status), "headers": headers}
+        await send(start)
+        await send({"type": "http.response.body", "body": body, "more_body": False})
+
+    def _record(self, scope: HTTPScope, visit: Visit, seconds: float) -> None:
+        route = scope.get("path_template") or self._templates.of(scope["path"])
+        method = scope["method"] if scope["method"] in METHODS else "other"
+        self._requests.record(method, route, visit.status, seconds)
+
+
+def is_b2c(path: str) -> bool:
+    """Whether this is an address of tRPC."""
+    return path == B2C or path.startswith(f"{B2C}/")
+
+
+def moves_credits(scope: HTTPScope) -> bool:
+    """Whether it is a request that takes an owner's credits or gives them back."""
+    path = scope["path"]
+    return scope["method"] == "POST" and (path == CREATE_PATH or path.startswith(MOVED_BELOW))
+
+
+def budget_of(scope: HTTPScope) -> Budget:
+    """What a request of a store counts as."""
+    if not moves_credits(scope):
+        return "read"
+    return "create" if scope["path"] == CREATE_PATH else "spend"
+
+
+def _request_id(scope: HTTPScope, headers: SentHeaders) -> tuple[str, Failure | None]:
+    """The request's id, and what is wrong with the one that was sent."""
+    path = scope["path"]
+    is_keyed = b"idempotency-key" in headers and (path in KEYED_PATHS or moves_credits(scope))
+    name = b"idempotency-key" if is_keyed else b"x-request-id"
+    sent = headers.get(name)
+    if sent is None:
+        return f"req_{uuid4()}", None
+    # The space around a value is none of it (RFC 9110, 5.5); the parser leaves what follows it.
+    request_id = _unquoted(sent.strip(" \t")) if is_keyed else sent.strip(" \t")
+    ids = call_ids(request_id) if is_b2c(path) else [request_id]
+    if all(map(is_request_id, ids)) and headers.stands_once(name):
+        return request_id, None
+    return f"req_{uuid4()}", invalid(
+        f"A request id is one header of 1 to {REQUEST_ID_MAX} printable ASCII characters.",
+        [{"key": name.decode(), "source": "header", "message": "not a request id"}],
+    )
+
+
+def call_ids(request_id: str) -> list[str]:
+    """The ids of a tRPC request: as its path names its calls, so this header their ids."""
+    return [each.strip(" \t") for each in request_id.split(",")]
+
+
+def _unquoted(value: str) -> str:
+    """The string of an Idempotency-Key: a structured-field string (RFC 9651, 3.3.3), or bare."""
+    if value[1:] and value[0] == value[-1] == '"':
+        return value[1:-1].replace('\\"', '"').replace("\\\\", "\\")
+    return value
+
+
+def _unauthenticated(message: str, code: ErrorCode = ErrorCode.INVALID_API_KEY) -> Failure:
+    """401. Made anew each time: a raised exception keeps the frames it passed, for ever if kept."""
+    return Failure(code, message, headers={"WWW-Authenticate": "Bearer"})
+
+
+def _refused(cause: RefusalCause) -> Failure:
+    """The answer to a key that is genuine and does not work: its holder learns which it is."""
+    match cause:
+        case RefusalCause.REVOKED:
+            return _unauthenticated(
+                "This API key was revoked. Use another, or ask for a new one.",
+                ErrorCode.API_KEY_REVOKED,
+            )
+        case RefusalCause.EXPIRED:
+            return _unauthenticated(
+                "This API key has expired, or was replaced and its time is over. Use the new one.",
+                ErrorCode.API_KEY_EXPIRED,
+            )
+        case RefusalCause.SUSPENDED:
+            return Failure(
+                ErrorCode.STORE_SUSPENDED,
+                "This store is suspended by whoever runs this service. Its credits are kept, and "
+                "its keys work again when it is resumed.",
+            )
+        case _:
+            assert_never(cause)
+
+
+async def _open_to_all(scope: HTTPScope, headers: SentHeaders, visit: Visit, send: Send) -> bool:
+    """A link is all that a result needs, so a page of any origin may read it."""
+    visit.headers.extend(OPEN_TO_ALL)
+    if scope["method"] != "OPTIONS" or b"access-control-request-method" not in headers:
+        return True
+    asked = headers.get(b"access-control-request-headers")
+    await _allow(visit, send, headers=ALLOWED_HEADERS if asked is None else asked)
+    return False
+
+
+async def _allow(visit: Visit, send: Send, *, headers: str) -> None:
+    """Answer a preflight."""
+    visit.headers.extend(
+        encoded(
+            ("access-control-allow-methods", ALLOWED_METHODS),
+            ("access-control-allow-headers", headers),
+            ("access-control-max-age", str(PREFLIGHT_SECONDS)),
+        )
+    )
+    await send({"type": "http.response.start", "status": 204, "headers": []})
+    await send({"type": "http.response.body", "body": b"", "more_body": False})

@@ -1,0 +1,55 @@
+"""HEAD wherever GET is served: status and headers of the GET, and no body (RFC 9110, 9.3.2).
+
+One application in front of all routes, so that no route declares it and none is forgotten.
+"""
+
+from typing import Any
+
+from litestar.types import ASGIApp, Message, Receive, Scope, Send
+
+from storecredit.web.http.access import HTTP, is_b2c
+
+
+class HeadAsGet:
+    """The ASGI application that asks another for GET where it is asked for HEAD itself.
+
+    Not for tRPC, whose servers answer HEAD in a way of their own.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] == HTTP and scope["method"] == "HEAD" and not is_b2c(scope["path"]):
+            # A copy: the server looks into its own to know that no body follows.
+            as_get: Any = {**scope, "method": "GET"}
+            await self._app(as_get, receive, _head_of(send))
+        else:
+            await self._app(scope, receive, send)
+
+
+def _head_of(send: Send) -> Send:
+    """`send`, ending the answer with its head: whoever streams it learns that nobody listens."""
+
+    async def send_head(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            await send(message)
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    return send_head
+
+
+async def allow_head(message: Message, scope: Scope) -> None:
+    """A hook of the framework: where an answer says that GET is allowed, it says HEAD as well."""
+    if message["type"] != "http.response.start" or is_b2c(scope["path"]):
+        return
+    message["headers"] = [
+        (name, _with_head(value)) if name.lower() == b"allow" else (name, value)
+        for name, value in message["headers"]
+    ]
+
+
+def _with_head(allow: bytes) -> bytes:
+    methods = {method.strip() for method in allow.split(b",")}
+    return b", ".join(sorted(methods | {b"HEAD"} if b"GET" in methods else methods))

@@ -1,0 +1,274 @@
+"""One HTTP connection (uvicorn's, on httptools), with the bounds and the manners it leaves out.
+
+- A request's head may be of any size and take any time there; here it has a maximum of both, and
+  trailer fields and what else stands around the chunks of a body one of size.
+- An offer to upgrade is ignored, for no other protocol is spoken here (RFC 9110, 7.8): the request
+  is served with its body, and so are those after it. There, the body is lost.
+- Idle connections are kept long, so there is a maximum of connections: beyond it, the one that has
+  been idle for longest is closed.
+- What is no request is answered after the requests that came before it, not in their place.
+- Trailer fields are never taken for header fields (RFC 9110, 6.5.1).
+"""
+
+import asyncio
+import resource
+from heapq import nsmallest
+from http import HTTPStatus
+from typing import Any, Final
+from uuid import uuid4
+
+from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+
+from storecredit.web.http.bodies import note_body
+from storecredit.web.http.envelope import ErrorCode, Failure, invalid, unavailable
+
+HEAD_MAX_BYTES: Final = 64 * 1024
+"""Also of what comes after a head or a piece of a body, until the next of them."""
+HEAD_MAX_SECONDS: Final = 30.0
+CONNECTIONS_MAX: Final = 10_000
+"""Of one process. An idle one holds a descriptor and some 20 KB of memory."""
+ROOM_PARTS: Final = 100
+"""Beyond the maximum, room is made for one hundredth of it: looking for the oldest takes long."""
+DESCRIPTORS_KEPT: Final = 256
+"""What connections leave of the process's descriptors, for the database, images and the log."""
+CONTINUE: Final = b"HTTP/1.1 100 "
+"""How an interim response begins, which the final one still follows (RFC 9110, 15.2)."""
+
+
+class BoundedProtocol(HttpToolsProtocol):
+    """One connection; a head that is too large is answered 431, one that takes too long is cut."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._framing_bytes = 0  # came since the last head or piece of a body
+        self._head_began_at: float | None = None
+        self._head_timer: asyncio.TimerHandle | None = None
+        self._last_words: bytes | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn
+        """It is idle as long as nothing is sent: load balancers connect in advance."""
+        super().connection_made(transport)
+        self.timeout_keep_alive_task = self.loop.call_later(
+            self.timeout_keep_alive, self.timeout_keep_alive_handler
+        )
+        self._watch_head()
+        most = connections_max()
+        if len(self.connections) > most:
+            self._make_room(max(1, most // ROOM_PARTS))
+
+    def data_received(self, data: bytes) -> None:
+        """Read what came; requests begin and end in it at any place."""
+        if self._last_words is not None:
+            return
+        self._framing_bytes += len(data)
+        try:
+            self._read(data)
+        except HttpParserError:
+            self.logger.warning("Invalid HTTP request received.")
+            # What is no HTTP request is answered in the envelope, too.
+            self._refuse(invalid("What came is no HTTP request, or none that can be read."))
+        if self._framing_bytes > HEAD_MAX_BYTES:
+            self._refuse(
+                invalid("The headers of the request, or its trailers, are too large."),
+                HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
+            )
+
+    def _read(self, data: bytes) -> None:
+        rest: bytes | memoryview = data
+        while rest:
+            try:
+                self.parser.feed_data(rest)
+            except HttpParserUpgrade as offer:
+                rest = memoryview(rest)[offer.args[0] :]  # no copy: a packet may be full of offers
+                if self.parser.get_method() == b"CONNECT":
+                    self._refuse(_no_tunnel())
+                    return
+                self._decline_upgrade()
+            else:
+                return
+
+    def _decline_upgrade(self) -> None:
+        """Read the head that was just read again, without its offer, by a parser of its own.
+
+        The first one ended the message at its head and cannot be told otherwise. All that it found
+        is in the new head, to the byte: both see the same request. What follows is of the new one.
+        """
+        lines = [name + b": " + value for name, value in self.headers if name != b"upgrade"]
+        version = self.parser.get_http_version().encode()
+        first = b"%b %b HTTP/%b" % (self.parser.get_method(), self.url, version)
+        self.parser = HttpRequestParser(self)
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn's
+        self.parser.feed_data(b"\r\n".join([first, *lines, b"", b""]))
+
+    def on_message_begin(self) -> None:
+        """The first byte of a request: its time begins."""
+        self._unset_keepalive_if_required()
+        super().on_message_begin()
+        self._head_began_at = self.loop.time()
+
+    def on_headers_complete(self) -> None:
+        """The head is there; its body has bounds of its own."""
+        if self.parser.should_upgrade():
+            return  # to be read again
+        self._head_began_at = None
+        self._framing_bytes = 0
+        note_body(self.scope["state"], is_awaited=True)
+        super().on_headers_complete()
+        self.headers = []  # what comes now is a trailer, and the scope keeps the list it has
+        if self.scope["method"] != "HEAD":  # to which a head is the whole answer
+            self.cycle.transport = _Joined(self.transport)  # type: ignore[assignment]  # all it uses
+
+    def on_body(self, body: bytes) -> None:
+        """A piece of the body; its size is bounded where it is read."""
+        self._framing_bytes = 0
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """The body is there as well."""
+        if self.parser.should_upgrade():
+            return
+        note_body(self.scope["state"], is_awaited=False)
+        super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        """Go on with the next request, or end if what came after the last one was none."""
+        was_last = not self.pipeline
+        super().on_response_complete()
+        if self._head_began_at is not None:  # not idle
+            self._unset_keepalive_if_required()
+        if was_last and self._last_words is not None:
+            self._end()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Nothing is awaited any more."""
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+        self._unset_keepalive_if_required()
+        super().connection_lost(exc)
+
+    def _refuse(self, failure: Failure, status: int | None = None) -> None:
+        """Take no more requests, and say why after the answers that are still due."""
+        body = failure.body()
+        status = status or failure.status
+        more = "".join(f"{name.lower()}: {value}\r\n" for name, value in failure.headers.items())
+        head = (
+            f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\n"
+            f"content-type: application/json\r\ncontent-length: {len(body)}\r\n"
+            f"x-request-id: req_{uuid4()}\r\n{more}connection: close\r\n\r\n"
+        )
+        self._end_after_answers(head.encode() + body)
+
+    def _end_after_answers(self, last_words: bytes) -> None:
+        if self._last_words is not None:
+            return
+        self._last_words = last_words
+        if self._has_answers_due():
+            self.flow.pause_reading()
+        else:
+            self._end()
+
+    def _has_answers_due(self) -> bool:
+        """Whether whole requests wait for their answer. One cut off in its body gets none."""
+        newest = self._unanswered()
+        if newest is None:
+            return False
+        if newest.more_body and self.pipeline:  # the broken one, which waits behind others
+            self.pipeline.popleft()
+            return True
+        return not newest.more_body
+
+    def _unanswered(self) -> RequestResponseCycle | None:
+        """The newest request whose head has come, unless its answer is complete."""
+        newest: RequestResponseCycle | None = self.cycle
+        return None if newest is None or newest.response_complete else newest
+
+    def _end(self) -> None:
+        newest = self._unanswered()
+        # In the middle of an answer further words would be taken for a part of it.
+        may_speak = newest is None or not newest.response_started
+        if self._last_words and may_speak and not self.transport.is_closing():
+            self.transport.write(self._last_words)
+        self.transport.close()
+
+    def _watch_head(self) -> None:
+        """Cut the connection if a head is overdue, else look again when one could be.
+
+        One timer, moved on, instead of one for each head: those would cost more than the heads.
+        """
+        began_at, now = self._head_began_at, self.loop.time()
+        left = HEAD_MAX_SECONDS if began_at is None else began_at + HEAD_MAX_SECONDS - now
+        if left > 0:
+            self._head_timer = self.loop.call_later(left, self._watch_head)
+        else:
+            self._end_after_answers(b"")
+
+    def _make_room(self, room: int) -> None:
+        """Close those that have been idle for longest, a few at once; if none is, this new one."""
+        idle_since = {
+            each: each.timeout_keep_alive_task.when()
+            for each in self.connections
+            if isinstance(each, BoundedProtocol)
+            and each.timeout_keep_alive_task is not None
+            and not each.transport.is_closing()
+        }
+        idle_since.pop(self, None)
+        for each in nsmallest(room, idle_since, key=idle_since.__getitem__):
+            each.timeout_keep_alive_handler()
+        if not idle_since:
+            self._refuse(unavailable("Too many connections are open, and all are busy. Try again."))
+
+
+def connections_max() -> int:
+    """How many one process takes: the named maximum, or what `ulimit -n` leaves if it is less."""
+    descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if descriptors == resource.RLIM_INFINITY:
+        return CONNECTIONS_MAX
+    return min(CONNECTIONS_MAX, descriptors - min(DESCRIPTORS_KEPT, descriptors // 2))
+
+
+def waiters_max() -> int:
+    """How many of them may wait for something to happen: half, for the others are to be served."""
+    return connections_max() // 2
+
+
+def _no_tunnel() -> Failure:
+    """To CONNECT. What follows it is for somebody else, and nothing here takes that method."""
+    return Failure(
+        ErrorCode.METHOD_NOT_ALLOWED,
+        "This is not a proxy: it connects nowhere.",
+        headers={"Allow": ""},
+    )
+
+
+class _Joined:
+    """Where one answer is written: its head waits for what follows, and both go out as one packet.
+
+    uvicorn writes them one after the other, and the event loop (uvloop) each at once: two system
+    calls and two packets, of a busy process's time a tenth.
+    """
+
+    __slots__ = ("_head", "_is_begun", "_transport")
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+        self._is_begun = False
+        self._head = b""
+
+    def write(self, data: bytes) -> None:
+        if self._is_begun:
+            self._transport.write(self._head + data)
+            self._head = b""
+        elif data.startswith(CONTINUE):
+            self._transport.write(data)
+        else:
+            self._is_begun = True
+            self._head = data
+
+    def is_closing(self) -> bool:
+        return self._transport.is_closing()
+
+    def close(self) -> None:
+        if self._head:
+            self.write(b"")
+        self._transport.close()

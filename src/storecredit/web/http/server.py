@@ -1,0 +1,79 @@
+"""The HTTP server (uvicorn) for an application: what it is told, and how it is stopped.
+
+Signals are left to the service, which has more to stop than HTTP. What a connection may do is in
+`protocol.py`.
+"""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Callable, Iterator
+from typing import Final
+
+import uvicorn
+from litestar.types import ASGIApp
+
+from storecredit.settings import IDLE_CONNECTION_SECONDS
+from storecredit.web.http.protocol import BoundedProtocol
+
+DRAIN_SECONDS: Final = 10
+ACCEPTED_AT_ONCE: Final = 16
+"""New connections taken in one turn of the event loop, at most."""
+
+
+def http_server(
+    app: ASGIApp,
+    *,
+    idle_connection_seconds: int = IDLE_CONNECTION_SECONDS,
+    end_waits: Callable[[], None] | None = None,
+) -> uvicorn.Server:
+    """A server for the application; serve it on a socket, stop it by `should_exit`.
+
+    When it stops, idle connections are closed at once, others after the answers under way. Those
+    that wait for something to happen are to be given by then: `end_waits` is called for it.
+    """
+    config = uvicorn.Config(
+        app,
+        http=BoundedProtocol,
+        log_config=None,
+        access_log=False,
+        lifespan="off",
+        server_header=False,
+        # Else uvicorn believes X-Forwarded-Proto and -For of whatever speaks from 127.0.0.1, or
+        # from where FORWARDED_ALLOW_IPS says. Here `links.py` reads them, of named proxies.
+        proxy_headers=False,
+        ws="none",
+        timeout_keep_alive=idle_connection_seconds,
+        timeout_graceful_shutdown=DRAIN_SECONDS,
+    )
+    return _Server(config, end_waits)
+
+
+class _Server(uvicorn.Server):
+    def __init__(self, config: uvicorn.Config, end_waits: Callable[[], None] | None) -> None:
+        super().__init__(config)
+        self._end_waits = end_waits
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        if self._end_waits is not None:
+            # Once each connection was told that its next answer is the last, and says so.
+            asyncio.get_running_loop().call_soon(self._end_waits)
+        await super().shutdown(sockets)
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        # libuv takes one connection from a listening socket in a turn of the event loop, and a turn
+        # of a busy server takes 10 ms and more: who came new to it waited for seconds behind two
+        # hundred others. The same socket under several numbers is served as many times in a turn.
+        if sockets is not None:
+            sockets = [each for first in sockets for each in _under_several_numbers(first)]
+        await super().startup(sockets)
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def _under_several_numbers(first: socket.socket) -> Iterator[socket.socket]:
+    yield first
+    for _ in range(ACCEPTED_AT_ONCE - 1):
+        yield first.dup()

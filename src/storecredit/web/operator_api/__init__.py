@@ -1,0 +1,1 @@
+"""`/api/admin`: what the operator calls, with the operator's token."""

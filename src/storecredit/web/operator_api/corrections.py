@@ -1,0 +1,307 @@
+"""Credits that the operator takes out, hands over, or lets end at another time."""
+
+from datetime import UTC, datetime
+from typing import Annotated, Any, assert_never
+from uuid import UUID
+
+import msgspec
+from litestar import Response, post, put
+from litestar.di import NamedDependency
+from litestar.params import FromPath, JSONBody
+
+from storecredit.ledger.credits import Cause
+from storecredit.ledger.owners import Owner
+from storecredit.operator.corrections import (
+    REASON_MAX,
+    ExpirySet,
+    Insufficient,
+    NotDone,
+    Removed,
+    Transferred,
+)
+from storecredit.operator.owner_names import NAME_MAX, spelled
+from storecredit.settings import Settings
+from storecredit.stores.stores import Store
+from storecredit.web.http.access import ADMIN_ACTOR
+from storecredit.web.http.bodies import Body
+from storecredit.web.http.envelope import Envelope, ErrorCode, Failure, invalid, not_found
+from storecredit.web.http.faults import Check
+from storecredit.web.http.moments import utc
+from storecredit.web.http.openapi import example, operator_errors
+from storecredit.web.http.paging import SEQ_DIGITS_MAX
+from storecredit.web.http.request_ids import RequestId
+from storecredit.web.operator_api.credits import Amount
+from storecredit.web.operator_api.keys import no_nul
+from storecredit.web.parts import Parts
+
+
+def _reason_refusal(reason: str, _settings: Settings) -> str | None:
+    return None if reason.strip() else "Say why, for the ledger."
+
+
+def _expiry_refusal(moment: datetime, _settings: Settings) -> str | None:
+    try:
+        is_past = utc(moment) <= datetime.now(UTC)
+    except OverflowError:
+        return "This time is beyond the years 1 to 9999."
+    return "This time is past." if is_past else None
+
+
+Reason = Annotated[
+    str,
+    msgspec.Meta(min_length=1, max_length=REASON_MAX, description="Why; stands in the ledger."),
+    Check(no_nul),
+    Check(_reason_refusal),
+]
+OwnerName = Annotated[
+    str,
+    msgspec.Meta(
+        min_length=1,
+        max_length=NAME_MAX,
+        description="A store by id, name or domain, or an end user by id; `store:ID` or `user:ID` "
+        "where an id is both.",
+    ),
+    Check(no_nul),
+]
+Expiry = Annotated[datetime, Check(_expiry_refusal)]
+
+
+class RemovalBody(Body, frozen=True):
+    """Credits to take out, once per request id: so many, or (`all`) what is there."""
+
+    request_id: RequestId
+    reason: Reason
+    amount: Amount | None = None
+    all: bool = False
+
+
+class TransferBody(Body, frozen=True):
+    """Credits to hand from one owner to another, once per request id."""
+
+    from_: OwnerName = msgspec.field(name="from")
+    to: OwnerName
+    amount: Amount
+    request_id: RequestId
+    reason: Reason
+
+
+class GrantChange(Body, frozen=True):
+    """When what is left of a grant is to end; null: never."""
+
+    expires_at: Expiry | None
+    reason: Annotated[str, msgspec.Meta(max_length=REASON_MAX), Check(no_nul)] = ""
+
+
+class CreditsRemoved(msgspec.Struct, frozen=True):
+    """Whether `amount` credits were taken out now, or had been by this request id."""
+
+    removed: bool
+    amount: int
+    balance: int
+    request_id: str
+
+
+class CreditsTransferred(msgspec.Struct, frozen=True):
+    """Whether `amount` credits were handed over now, or had been by this request id."""
+
+    transferred: bool
+    amount: int
+    from_balance: int
+    to_balance: int
+    request_id: str
+
+
+class GrantChanged(msgspec.Struct, frozen=True):
+    """The grant that what was left is now: `credits` of it, until `expires_at` (null: for ever)."""
+
+    grant_id: int
+    credits: int
+    expires_at: datetime | None
+
+
+@post(
+    "/stores/{store_id:str}/credits/remove",
+    summary="Take credits out",
+    operation_id="removeCredits",
+    responses=operator_errors(
+        ErrorCode.NOT_FOUND, ErrorCode.INSUFFICIENT_CREDITS, ErrorCode.IDEMPOTENCY_CONFLICT
+    ),
+    **example({"amount": 20, "request_id": "correction-1001", "reason": "Added by mistake"}),
+)
+async def remove_credits(
+    parts: NamedDependency[Parts], store: NamedDependency[Store], data: JSONBody[RemovalBody]
+) -> Response[Envelope[CreditsRemoved]]:
+    """Takes credits out once per request id, never below zero; what is held stays.
+
+    With `all`, and no `amount`, all that are there.
+    """
+    return await _removed(parts, Owner.store(store.store_id), data)
+
+
+@post(
+    "/users/{user_id:uuid}/credits/remove",
+    summary="Take an end user's credits out",
+    operation_id="removeUserCredits",
+    responses=operator_errors(
+        ErrorCode.NOT_FOUND, ErrorCode.INSUFFICIENT_CREDITS, ErrorCode.IDEMPOTENCY_CONFLICT
+    ),
+    **example({"amount": 5, "request_id": "correction-1002", "reason": "Added by mistake"}),
+)
+async def remove_user_credits(
+    parts: NamedDependency[Parts], user_id: FromPath[UUID], data: JSONBody[RemovalBody]
+) -> Response[Envelope[CreditsRemoved]]:
+    """As of a store: once per request id, never below zero; with `all`, all that are there."""
+    return await _removed(parts, Owner.user(user_id), data)
+
+
+async def _removed(
+    parts: Parts, owner: Owner, data: RemovalBody
+) -> Response[Envelope[CreditsRemoved]]:
+    if data.all is (data.amount is not None):
+        message = "Give `amount`, or `all`: true; one of the two."
+        raise invalid(message, [{"key": "amount", "source": "body", "message": message}])
+    outcome = await parts.corrections.remove(
+        owner, data.amount, Cause(data.request_id, data.reason, ADMIN_ACTOR)
+    )
+    match outcome:
+        case Removed(amount, balance, replayed):
+            view = CreditsRemoved(not replayed, amount, balance, data.request_id)
+            return _answer(view, replayed=replayed)
+        case Insufficient() | NotDone():
+            raise _refusal(outcome)
+        case _:
+            assert_never(outcome)
+
+
+@post(
+    "/credits/transfer",
+    summary="Hand credits over",
+    operation_id="transferCredits",
+    responses=operator_errors(
+        ErrorCode.NOT_FOUND, ErrorCode.INSUFFICIENT_CREDITS, ErrorCode.IDEMPOTENCY_CONFLICT
+    ),
+)
+async def transfer_credits(
+    parts: NamedDependency[Parts], data: JSONBody[TransferBody]
+) -> Response[Envelope[CreditsTransferred]]:
+    """Hands credits from one store or end user to another, both movements or neither.
+
+    They stay what they are: paid or promo, and with the latest of their ends.
+    """
+    source = await _owner(parts, data.from_, "from")
+    target = await _owner(parts, data.to, "to")
+    outcome = await parts.corrections.transfer(
+        source, target, data.amount, Cause(data.request_id, data.reason, ADMIN_ACTOR)
+    )
+    match outcome:
+        case Transferred(amount, from_balance, to_balance, replayed):
+            view = CreditsTransferred(
+                not replayed, amount, from_balance, to_balance, data.request_id
+            )
+            return _answer(view, replayed=replayed)
+        case Insufficient() | NotDone():
+            raise _refusal(outcome)
+        case _:
+            assert_never(outcome)
+
+
+@put(
+    "/stores/{store_id:str}/grants/{seq:str}",
+    summary="Set when a grant ends",
+    operation_id="updateGrant",
+    responses=operator_errors(ErrorCode.NOT_FOUND),
+    **example({"expires_at": "2999-12-31T00:00:00Z", "reason": "Extended"}),
+)
+async def update_grant(
+    parts: NamedDependency[Parts],
+    store: NamedDependency[Store],
+    seq: FromPath[str],
+    data: JSONBody[GrantChange],
+) -> Envelope[GrantChanged]:
+    """Lets what is left of a grant end at another time, or never, and says where it is now."""
+    return await _changed(parts, Owner.store(store.store_id), seq, data)
+
+
+@put(
+    "/users/{user_id:uuid}/grants/{seq:str}",
+    summary="Set when an end user's grant ends",
+    operation_id="updateUserGrant",
+    responses=operator_errors(ErrorCode.NOT_FOUND),
+    **example({"expires_at": "2999-12-31T00:00:00Z", "reason": "Extended"}),
+)
+async def update_user_grant(
+    parts: NamedDependency[Parts],
+    user_id: FromPath[UUID],
+    seq: FromPath[str],
+    data: JSONBody[GrantChange],
+) -> Envelope[GrantChanged]:
+    """As of a store: what is left of it ends at another time, or never."""
+    return await _changed(parts, Owner.user(user_id), seq, data)
+
+
+async def _changed(
+    parts: Parts, owner: Owner, seq: str, data: GrantChange
+) -> Envelope[GrantChanged]:
+    if not (seq.isascii() and seq.isdigit() and len(seq) <= SEQ_DIGITS_MAX):
+        raise not_found("grant")
+    expires_at = None if data.expires_at is None else utc(data.expires_at)
+    outcome = await parts.corrections.set_expiry(
+        owner, int(seq), expires_at, data.reason, ADMIN_ACTOR
+    )
+    match outcome:
+        case ExpirySet(new_seq, credits, ends_at):
+            return Envelope(GrantChanged(new_seq, credits, ends_at))
+        case NotDone():
+            raise _refusal(outcome)
+        case _:
+            assert_never(outcome)
+
+
+async def _owner(parts: Parts, name: str, key: str) -> Owner:
+    match await parts.owner_names.named(name):
+        case ():
+            raise not_found(f"store or end user: `{key}` names none")
+        case (owner,):
+            return owner
+        case several:
+            listed = ", ".join(map(spelled, several))
+            message = f"This names several: write which one is meant: {listed}."
+            raise invalid(message, [{"key": key, "source": "body", "message": message}])
+
+
+def _answer(view: CreditsRemoved | CreditsTransferred, *, replayed: bool) -> Response[Any]:
+    return Response(
+        Envelope(view),
+        status_code=200 if replayed else 201,
+        headers={"Idempotent-Replayed": "true"} if replayed else None,
+    )
+
+
+def _refusal(outcome: Insufficient | NotDone) -> Failure:
+    """The answer where nothing was done."""
+    match outcome:
+        case Insufficient(balance, required):
+            return Failure(
+                ErrorCode.INSUFFICIENT_CREDITS,
+                f"There are {balance} credits, and nothing was done.",
+                {"balance": balance, "required": required or 1},
+            )
+        case NotDone.CONFLICT:
+            return Failure(
+                ErrorCode.IDEMPOTENCY_CONFLICT,
+                "This request id did something else before. Nothing was done now.",
+            )
+        case NotDone.SAME_OWNER:
+            message = "`from` and `to` are the same owner. Nothing was done."
+            return invalid(message, [{"key": "to", "source": "body", "message": message}])
+        case NotDone.PAST:
+            message = "This time is past. Nothing was done."
+            return invalid(message, [{"key": "expires_at", "source": "body", "message": message}])
+        case NotDone.UNKNOWN_OWNER:
+            return not_found("store or end user")
+        case NotDone.NOT_FOUND:
+            return not_found("grant")
+        case NotDone.ENDED:
+            return not_found("grant now: it is used up, has ended, or another took its place")
+        case _:
+            assert_never(outcome)

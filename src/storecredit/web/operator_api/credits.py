@@ -1,0 +1,158 @@
+"""`/api/admin`: what the operator calls with the operator's token."""
+
+from typing import Annotated, assert_never
+from uuid import UUID
+
+import msgspec
+from litestar import Response, get, post
+from litestar.di import NamedDependency
+from litestar.params import JSONBody
+
+from storecredit.ledger.credits import AMOUNT_MAX, Cause
+from storecredit.ledger.discrepancies import DiscrepancyKind
+from storecredit.ledger.outcomes import Addition, AdditionType
+from storecredit.ledger.owners import Owner
+from storecredit.ledger.verify import verify as verify_ledger
+from storecredit.stores.stores import Store
+from storecredit.web.http.access import ADMIN_ACTOR
+from storecredit.web.http.bodies import Body
+from storecredit.web.http.envelope import Envelope, ErrorCode, Failure, not_found
+from storecredit.web.http.faults import Check
+from storecredit.web.http.openapi import example, operator_errors
+from storecredit.web.http.request_ids import RequestId
+from storecredit.web.operator_api.grant_terms import (
+    ExpiresAt,
+    Kind,
+    Priority,
+    refused_terms,
+    terms_of,
+)
+from storecredit.web.operator_api.keys import no_nul
+from storecredit.web.parts import Parts
+
+Amount = Annotated[int, msgspec.Meta(ge=1, le=AMOUNT_MAX)]
+Description = Annotated[str, msgspec.Meta(max_length=500), Check(no_nul)]
+
+
+class CreditsBody(Body, frozen=True):
+    """Credits to add, once per request id."""
+
+    amount: Amount
+    type: AdditionType
+    request_id: RequestId
+    description: Description = ""
+    expires_at: ExpiresAt = None
+    kind: Kind = None
+    priority: Priority = None
+
+
+class CreditsAdded(msgspec.Struct, frozen=True):
+    """Whether the credits were added now, or had been by this request id; the balance since."""
+
+    added: bool
+    balance: int
+    request_id: str
+
+
+class DiscrepancyView(msgspec.Struct, frozen=True):
+    """One thing that does not add up, at a store or at an end user; the other is null.
+
+    Both are null where no owner is known.
+    """
+
+    kind: DiscrepancyKind
+    store_id: UUID | None
+    user_id: UUID | None
+    seq: int | None
+    request_id: str | None
+    session_id: UUID | None
+    detail: str
+
+
+class Verification(msgspec.Struct, frozen=True):
+    """What was recomputed from the ledger, and what does not agree with it.
+
+    `movements` and `sessions` are the stores'; the end users' are counted apart.
+    """
+
+    clean: bool
+    stores: int
+    movements: int
+    sessions: int
+    users: int
+    user_movements: int
+    user_sessions: int
+    payments: int
+    discrepancies: list[DiscrepancyView]
+    truncated: bool
+
+
+@post(
+    "/stores/{store_id:str}/credits",
+    summary="Add credits",
+    operation_id="addCredits",
+    responses=operator_errors(ErrorCode.NOT_FOUND, ErrorCode.IDEMPOTENCY_CONFLICT),
+    **example({"amount": 100, "type": "grant", "request_id": "welcome-1001"}),
+)
+async def add_credits(
+    parts: NamedDependency[Parts], store: NamedDependency[Store], data: JSONBody[CreditsBody]
+) -> Response[Envelope[CreditsAdded]]:
+    """Adds credits once per request id; sending it again changes nothing."""
+    return await added(parts, Owner.store(store.store_id), data)
+
+
+async def added(parts: Parts, owner: Owner, data: CreditsBody) -> Response[Envelope[CreditsAdded]]:
+    """Add credits to a store or an end user, and say what came of it."""
+    outcome = await parts.credits.add(
+        owner,
+        data.amount,
+        data.type,
+        Cause(data.request_id, data.description, ADMIN_ACTOR),
+        terms_of(data.expires_at, data.kind, data.priority),
+    )
+    match outcome:
+        case Addition.ADDED | Addition.ALREADY_ADDED:
+            credits = await parts.credits.balance(owner)
+            is_new = outcome is Addition.ADDED
+            return Response(
+                Envelope(CreditsAdded(is_new, credits.balance, data.request_id)),
+                status_code=201 if is_new else 200,
+                headers=None if is_new else {"Idempotent-Replayed": "true"},
+            )
+        case Addition.UNKNOWN_OWNER:
+            raise not_found(owner.kind.value)
+        case Addition.CONFLICT:
+            raise Failure(
+                ErrorCode.IDEMPOTENCY_CONFLICT,
+                "This request id added another amount or type, or with other terms, before. "
+                "Nothing was added now.",
+            )
+        case Addition.EXPIRED | Addition.TOO_MANY_GRANTS:
+            raise refused_terms(outcome)
+        case _:
+            assert_never(outcome)
+
+
+@get(
+    "/verify", summary="Prove the ledger right", operation_id="verify", responses=operator_errors()
+)
+async def verify(parts: NamedDependency[Parts]) -> Envelope[Verification]:
+    """Recomputes every balance, of stores and end users, and names each discrepancy."""
+    report = await verify_ledger(parts.database)
+    return Envelope(
+        Verification(
+            clean=report.clean,
+            stores=report.stores,
+            movements=report.movements,
+            sessions=report.sessions,
+            users=report.users,
+            user_movements=report.user_movements,
+            user_sessions=report.user_sessions,
+            payments=report.payments,
+            discrepancies=[
+                msgspec.convert(found, DiscrepancyView, from_attributes=True)
+                for found in report.discrepancies
+            ],
+            truncated=report.truncated,
+        )
+    )

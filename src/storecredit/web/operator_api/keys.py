@@ -1,0 +1,240 @@
+"""`/api/admin/stores/{store_id}/keys`: a store's API keys, as the operator manages them."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Annotated
+from uuid import UUID
+
+import msgspec
+from litestar import delete, get, patch, post
+from litestar.di import NamedDependency
+from litestar.params import FromPath, JSONBody
+
+from storecredit.settings import Settings
+from storecredit.stores.api_keys import (
+    GRACE_SECONDS_MAX,
+    LABEL_LENGTH_MAX,
+    ORIGINS_MAX,
+    ApiKey,
+    IssuedKey,
+)
+from storecredit.stores.origins import normalise_origin
+from storecredit.stores.stores import Store
+from storecredit.web.http.bodies import Body
+from storecredit.web.http.envelope import Envelope, ErrorCode, Failure, invalid, not_found
+from storecredit.web.http.faults import Check
+from storecredit.web.http.moments import utc
+from storecredit.web.http.openapi import example, operator_errors
+from storecredit.web.parts import Parts
+
+
+def no_nul(text: str, _settings: Settings) -> str | None:
+    """Why a text cannot be kept: PostgreSQL has no NUL in texts."""
+    return "A text has no NUL character." if "\0" in text else None
+
+
+def _origin_refusal(origin: str, _settings: Settings) -> str | None:
+    # Looked at before a store is made, too: one whose first key is refused would stand without any.
+    if normalise_origin(origin) is None:
+        return "This is no web origin: write scheme://host or scheme://host:port."
+    return None
+
+
+def _expiry_refusal(moment: datetime, _settings: Settings) -> str | None:
+    try:
+        is_past = utc(moment) <= datetime.now(UTC)
+    except OverflowError:
+        return "This time is beyond the years 1 to 9999."
+    return "This time is past: the key would never work." if is_past else None
+
+
+Label = Annotated[str, msgspec.Meta(max_length=LABEL_LENGTH_MAX), Check(no_nul)]
+Origins = Annotated[
+    list[Annotated[str, Check(_origin_refusal)]], msgspec.Meta(max_length=ORIGINS_MAX)
+]
+Expiry = Annotated[datetime, Check(_expiry_refusal)]
+GraceSeconds = Annotated[int, msgspec.Meta(ge=0, le=GRACE_SECONDS_MAX)]
+
+
+class KeyBody(Body, frozen=True):
+    """An API key to make."""
+
+    label: Label = ""
+    allowed_origins: Origins = msgspec.field(default_factory=list)
+    expires_at: Expiry | None = None
+
+
+class KeyChange(Body, frozen=True):
+    """What to change of an API key; what is left out stays. The origins are the whole new list."""
+
+    label: Label | None = None
+    allowed_origins: Origins | None = None
+
+
+class RotateBody(Body, frozen=True):
+    """How long the replaced key works on."""
+
+    grace_seconds: GraceSeconds = 0
+
+
+class KeyView(msgspec.Struct, frozen=True):
+    """An API key, by its first characters; the key itself is kept nowhere."""
+
+    key_id: UUID
+    store_id: UUID
+    label: str
+    key_start: str
+    allowed_origins: list[str]
+    created_at: datetime
+    expires_at: datetime | None
+    revoked_at: datetime | None
+
+
+class KeyMade(KeyView, frozen=True):
+    """A new key, shown this once."""
+
+    api_key: str
+
+
+class KeyRevoked(msgspec.Struct, frozen=True):
+    """The key works no longer."""
+
+    key_id: UUID
+    revoked: bool
+
+
+class KeyList(msgspec.Struct, frozen=True):
+    """A store's keys, newest first."""
+
+    items: list[KeyView]
+
+
+@post(
+    "/stores/{store_id:str}/keys",
+    summary="Make an API key",
+    operation_id="createKey",
+    responses=operator_errors(ErrorCode.NOT_FOUND),
+    **example({"label": "web", "allowed_origins": ["https://hats.example"]}),
+)
+async def create_key(
+    parts: NamedDependency[Parts], store: NamedDependency[Store], data: JSONBody[KeyBody]
+) -> Envelope[KeyMade]:
+    """One more key for the store, shown this once."""
+    with refusing():
+        issued = await parts.api_keys.create(
+            store.store_id,
+            label=data.label,
+            allowed_origins=data.allowed_origins,
+            expires_at=data.expires_at and utc(data.expires_at),
+        )
+    if issued is None:
+        raise not_found("store")
+    return Envelope(_key_made(issued))
+
+
+@get(
+    "/stores/{store_id:str}/keys",
+    summary="List a store's keys",
+    operation_id="listKeys",
+    responses=operator_errors(ErrorCode.NOT_FOUND),
+)
+async def list_keys(
+    parts: NamedDependency[Parts], store: NamedDependency[Store]
+) -> Envelope[KeyList]:
+    """The store's keys, newest first, those that stopped working included."""
+    keys = await parts.api_keys.list(store.store_id)
+    return Envelope(KeyList([_key_view(key) for key in keys]))
+
+
+@patch(
+    "/stores/{store_id:str}/keys/{key_id:uuid}",
+    summary="Change an API key",
+    operation_id="updateKey",
+    responses=operator_errors(ErrorCode.NOT_FOUND),
+    **example({"allowed_origins": ["https://hats.example", "https://www.hats.example"]}),
+)
+async def update_key(
+    parts: NamedDependency[Parts],
+    store: NamedDependency[Store],
+    key_id: FromPath[UUID],
+    data: JSONBody[KeyChange],
+) -> Envelope[KeyView]:
+    """Its label, or the origins that may use it; the key itself stays, and so does its expiry."""
+    with refusing():
+        changed = await parts.api_keys.update(
+            store.store_id, key_id, label=data.label, allowed_origins=data.allowed_origins
+        )
+    if changed is None:
+        raise not_found("API key that still works")
+    return Envelope(_key_view(changed))
+
+
+@delete(
+    "/stores/{store_id:str}/keys/{key_id:uuid}",
+    summary="Revoke an API key",
+    operation_id="revokeKey",
+    status_code=200,
+    responses=operator_errors(ErrorCode.NOT_FOUND),
+)
+async def revoke_key(
+    parts: NamedDependency[Parts], store: NamedDependency[Store], key_id: FromPath[UUID]
+) -> Envelope[KeyRevoked]:
+    """The key stops working within a second on every process, for ever."""
+    if not await parts.api_keys.revoke(store.store_id, key_id):
+        raise not_found("API key")
+    return Envelope(KeyRevoked(key_id, revoked=True))
+
+
+@post(
+    "/stores/{store_id:str}/keys/{key_id:uuid}/rotate",
+    summary="Replace an API key",
+    operation_id="rotateKey",
+    responses=operator_errors(ErrorCode.NOT_FOUND),
+    **example({"grace_seconds": 3600}),
+)
+async def rotate_key(
+    parts: NamedDependency[Parts],
+    store: NamedDependency[Store],
+    key_id: FromPath[UUID],
+    data: JSONBody[RotateBody | None] = None,
+) -> Envelope[KeyMade]:
+    """A new key with the same origins; the old one works on for the grace time given."""
+    with refusing():
+        issued = await parts.api_keys.rotate(
+            store.store_id, key_id, grace_seconds=(data or RotateBody()).grace_seconds
+        )
+    if issued is None:
+        raise not_found("API key that still works")
+    return Envelope(_key_made(issued))
+
+
+def _key_view(key: ApiKey) -> KeyView:
+    return KeyView(
+        key_id=key.key_id,
+        store_id=key.store_id,
+        label=key.label,
+        key_start=key.key_start,
+        allowed_origins=sorted(key.allowed_origins),
+        created_at=key.created_at,
+        expires_at=key.expires_at,
+        revoked_at=key.revoked_at,
+    )
+
+
+def _key_made(issued: IssuedKey) -> KeyMade:
+    return KeyMade(**msgspec.structs.asdict(_key_view(issued.api_key)), api_key=issued.key)
+
+
+@contextmanager
+def refusing() -> Iterator[None]:
+    """A value that the stores' room refuses is the sender's mistake; its message is for people."""
+    try:
+        yield
+    except ValueError as error:
+        raise invalid(f"{error}.".replace("..", ".")) from error
+
+
+def wrong(name: str, message: str) -> Failure:
+    """400 for one value of the body, by its name."""
+    return invalid(message, [{"key": name, "source": "body", "message": message}])

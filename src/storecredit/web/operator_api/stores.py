@@ -1,0 +1,274 @@
+"""`/api/admin/stores`: stores, as the operator makes, finds and changes them."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+import msgspec
+from litestar import Request, Response, get, patch, post
+from litestar.di import NamedDependency
+from litestar.params import FromQuery, JSONBody, QueryParameter
+
+from storecredit.ledger.balances import Balance
+from storecredit.ledger.credits import AMOUNT_MAX
+from storecredit.ledger.owner_pages import OwnerFilter, OwnerSort
+from storecredit.ledger.owners import Owner, OwnerKind
+from storecredit.settings import Settings
+from storecredit.stores.stores import Store
+from storecredit.web.http.access import ADMIN_ACTOR, visit_of
+from storecredit.web.http.bodies import Body
+from storecredit.web.http.envelope import Envelope, ErrorCode, not_found
+from storecredit.web.http.faults import Check, nearest
+from storecredit.web.http.links import location
+from storecredit.web.http.openapi import example, operator_errors, said
+from storecredit.web.http.paging import PAGE_DEFAULT, Limit
+from storecredit.web.operator_api.keys import Origins, no_nul, refusing
+from storecredit.web.operator_api.owner_lists import (
+    Below,
+    OwnerCursorText,
+    Search,
+    Sort,
+    owner_page,
+)
+from storecredit.web.parts import Parts
+from storecredit.web.store_api.balance import ExpiringView, expiring_views
+
+
+def _tier_refusal(tier: str, settings: Settings) -> str | None:
+    tiers = settings.rate_limits
+    if tier in tiers:
+        return None
+    near = nearest(tier, tiers)
+    known = f"There is no such tier; there are {', '.join(f'`{each}`' for each in tiers)}."
+    return f"{known} Did you mean `{near}`?" if near else known
+
+
+Name = Annotated[str, msgspec.Meta(min_length=1, max_length=200), Check(no_nul)]
+Domain = Annotated[str, msgspec.Meta(min_length=1, max_length=253), Check(no_nul)]
+Tier = Annotated[str, msgspec.Meta(min_length=1, max_length=50), Check(_tier_refusal)]
+TierWanted = Annotated[
+    str | None,
+    QueryParameter(min_length=1, max_length=50, description="Only those of this tier."),
+    Check(no_nul),
+]
+Status = Literal["active", "suspended"]
+Credits = Annotated[int, msgspec.Meta(ge=0, le=AMOUNT_MAX)]
+
+
+class StoreBody(Body, frozen=True):
+    """A store to make, with its opening credits and the origins its first key may be used from."""
+
+    name: Name
+    shop_domain: Domain
+    tier: Tier = "default"
+    credits: Credits = 0
+    allowed_origins: Origins = msgspec.field(default_factory=list)
+
+
+class StoreChange(Body, frozen=True):
+    """What to change of a store; a field left out stays as it is."""
+
+    name: Name | None = None
+    shop_domain: Domain | None = None
+    tier: Tier | None = None
+    status: Status | None = None
+    overage_limit: Credits | None = None
+    low_threshold: Credits | msgspec.UnsetType | None = msgspec.UNSET
+
+
+class StoreView(msgspec.Struct, frozen=True):
+    """A store and its credits."""
+
+    store_id: UUID
+    name: str
+    shop_domain: str
+    tier: str
+    status: Status
+    balance: int
+    total_purchased: int
+    total_spent: int
+    total_clawed_back: int
+    total_expired: int
+    total_removed: int
+    held: int
+    expiring: list[ExpiringView]
+    overage_used: int
+    overage_limit: int
+    low_threshold: Annotated[
+        int | None,
+        said(
+            "At or below so many credits the balance is low, which webhooks are told; 0: never; "
+            "null: at 10 % of the last addition."
+        ),
+    ]
+    created_at: datetime
+    updated_at: datetime
+
+
+class StoreMade(StoreView, frozen=True):
+    """A new store; its first API key is shown this once."""
+
+    api_key: str
+    key_id: UUID
+
+
+class StoreListed(StoreView, frozen=True):
+    """A store, its credits, and how long they last."""
+
+    days_left: Annotated[
+        float | None,
+        said(
+            "How many days the balance lasts at the pace of the last seven: what was spent in them "
+            "less what was given back, divided by seven. Null: nothing was spent."
+        ),
+    ]
+
+
+class StoreList(msgspec.Struct, frozen=True):
+    """Stores in the order that was asked for."""
+
+    items: list[StoreListed]
+    next_cursor: str | None
+
+
+@post(
+    "/stores",
+    summary="Make a store",
+    operation_id="createStore",
+    responses=operator_errors(),
+    **example(
+        {"name": "Hats & Co", "shop_domain": "hats.example", "tier": "growth", "credits": 500}
+    ),
+)
+async def create_store(
+    request: Request[Any, Any, Any], parts: NamedDependency[Parts], data: JSONBody[StoreBody]
+) -> Response[Envelope[StoreMade]]:
+    """Makes the store, its account, its opening credits and its first API key."""
+    with refusing():
+        store = await parts.stores.create(
+            name=data.name,
+            shop_domain=data.shop_domain,
+            tier=data.tier,
+            credit_count=data.credits,
+            request_id=visit_of(request.scope).request_id,
+            actor=ADMIN_ACTOR,
+        )
+        issued = await parts.api_keys.create(
+            store.store_id, label="first key", allowed_origins=data.allowed_origins
+        )
+    if issued is None:
+        raise not_found("store")
+    view = await _view(parts, store)
+    made = StoreMade(
+        **msgspec.structs.asdict(view), api_key=issued.key, key_id=issued.api_key.key_id
+    )
+    address = location(f"/api/admin/stores/{store.store_id}", parts)
+    return Response(Envelope(made), headers={"Location": address})
+
+
+@get("/stores", summary="List stores", operation_id="listStores", responses=operator_errors())
+async def list_stores(
+    parts: NamedDependency[Parts],
+    below: Below = None,
+    sort: Sort = OwnerSort.CREATED,
+    status: FromQuery[Status | None] = None,
+    tier: TierWanted = None,
+    search: Search = None,
+    limit: Limit = PAGE_DEFAULT,
+    cursor: OwnerCursorText = None,
+) -> Envelope[StoreList]:
+    """Stores, newest first unless `sort` says otherwise.
+
+    Pages in order of balance go by what the stores had when the first one was asked for; what is
+    shown is what they have now.
+    """
+    wanted = OwnerFilter(below=below, status=status, tier=tier, search=search)
+    page = await owner_page(parts, OwnerKind.STORE, wanted, sort, limit, cursor)
+    stores = await parts.stores.several(page.owner_ids)
+    return Envelope(StoreList(await _listed(parts, stores), page.next_cursor))
+
+
+@get(
+    "/stores/{store_id:str}",
+    summary="Read a store",
+    operation_id="getStore",
+    responses=operator_errors(ErrorCode.NOT_FOUND),
+)
+async def get_store(
+    parts: NamedDependency[Parts], store: NamedDependency[Store]
+) -> Envelope[StoreView]:
+    """A store and its credits."""
+    return Envelope(await _view(parts, store))
+
+
+@patch(
+    "/stores/{store_id:str}",
+    summary="Change a store",
+    operation_id="updateStore",
+    responses=operator_errors(ErrorCode.NOT_FOUND),
+    **example({"tier": "scale", "overage_limit": 100}),
+)
+async def update_store(
+    parts: NamedDependency[Parts], store: NamedDependency[Store], data: JSONBody[StoreChange]
+) -> Envelope[StoreView]:
+    """Changes what is given; suspending a store stops its keys within a second.
+
+    `overage_limit` is what the store may use beyond its credits until the next bill; 0: nothing.
+    `low_threshold`: `credits.low` is told where the balance falls to it; 0: never, null: at 10 % of
+    the last addition.
+    """
+    with refusing():
+        changed = await parts.stores.update(
+            store.store_id,
+            name=data.name,
+            shop_domain=data.shop_domain,
+            tier=data.tier,
+            status=data.status,
+        )
+    if changed is None:
+        raise not_found("store")
+    if data.overage_limit is not None:
+        await parts.credits.set_overage_limit(store.store_id, data.overage_limit)
+    if data.low_threshold is not msgspec.UNSET:
+        await parts.credits.set_low_threshold(store.store_id, data.low_threshold)
+    return Envelope(await _view(parts, changed))
+
+
+async def _view(parts: Parts, store: Store) -> StoreView:
+    return _store_view(store, await parts.credits.balance(Owner.store(store.store_id)))
+
+
+async def _listed(parts: Parts, stores: Sequence[Store]) -> list[StoreListed]:
+    balances = await parts.credits.balances(OwnerKind.STORE, [store.store_id for store in stores])
+    days_left = await parts.pace.days_left(OwnerKind.STORE, balances)
+    return [
+        StoreListed(
+            **msgspec.structs.asdict(_store_view(store, balances[store.store_id])),
+            days_left=days_left[store.store_id],
+        )
+        for store in stores
+    ]
+
+
+def _store_view(store: Store, credits: Balance) -> StoreView:
+    return StoreView(
+        store_id=store.store_id,
+        name=store.name,
+        shop_domain=store.shop_domain,
+        tier=store.tier,
+        status=store.status,
+        balance=credits.balance,
+        total_purchased=credits.total_added,
+        total_spent=credits.total_spent,
+        total_clawed_back=credits.total_clawed_back,
+        total_expired=credits.total_expired,
+        total_removed=credits.total_removed,
+        held=credits.held,
+        expiring=expiring_views(credits),
+        overage_used=credits.overage_used,
+        overage_limit=credits.overage_limit,
+        low_threshold=credits.low_threshold,
+        created_at=store.created_at,
+        updated_at=store.updated_at,
+    )

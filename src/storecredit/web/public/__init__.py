@@ -1,0 +1,1 @@
+"""What needs no key: health, metrics, results, documentation, Paddle's webhooks."""

@@ -1,0 +1,1 @@
+"""What is sent, done and answered alike for more than one caller."""

@@ -1,0 +1,1 @@
+"""Webhook endpoints and what they were told: the same doors for whoever owns them."""

@@ -1,0 +1,1 @@
+"""`/api/v1`: what stores call, with an API key."""

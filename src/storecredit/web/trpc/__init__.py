@@ -1,0 +1,1 @@
+"""`/api/trpc`: what end users' apps call, in the form of tRPC's client."""
