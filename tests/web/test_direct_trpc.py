@@ -11,6 +11,7 @@ from storecredit.web.app import create_app, direct_routes
 from storecredit.web.http.access import Access
 from storecredit.web.http.direct import Direct
 from storecredit.web.http.route_templates import RouteTemplates
+from storecredit.web.trpc.errors import refusal
 from tests.web.doors import IMAGE
 from tests.web.test_direct import GONE, Answered, Asked, _masked
 from tests.web.users import APP_ORIGIN, TRPC, token_of
@@ -97,7 +98,13 @@ async def test_a_create_does_not_reach_the_framework(service: Service) -> None:
     direct = Direct(framework, service.parts, direct_routes())
     parts = service.parts
     app = Access(
-        direct, parts.api_keys, parts.rate_limits, parts.settings, parts.metrics, RouteTemplates([])
+        direct,
+        parts.api_keys,
+        parts.rate_limits,
+        parts.settings,
+        parts.metrics,
+        RouteTemplates([]),
+        refusal,
     )
     for asked in (create(), create(content=BATCH, query=b"batch=1"), create(content=b"{")):
         await ask(app, token_of(uuid4()), asked)

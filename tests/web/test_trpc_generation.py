@@ -12,7 +12,7 @@ import pytest
 
 from stand_ins.http_server import Answer, stand_in
 from storecredit.service import Service
-from storecredit.web.store_api.generations import METADATA_TEXT_MAX
+from storecredit.web.resources.metadata import METADATA_TEXT_MAX
 from tests.image_files import data_url, picture
 from tests.web.conftest import LogStream, WorkerStarter
 from tests.web.doors import IMAGE

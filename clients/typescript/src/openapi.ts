@@ -1647,6 +1647,11 @@ export interface components {
             /** @description How much may be used beyond the balance; left out without overage. */
             overage_limit?: number | null;
         };
+        /** Envelope[BalanceView] */
+        BalanceViewEnvelope: {
+            data: components["schemas"]["BalanceView"];
+            error?: null;
+        };
         /**
          * CaptureBody
          * @description How much of a hold to spend.
@@ -1664,6 +1669,11 @@ export interface components {
             plans: components["schemas"]["PlanView"][];
             credits: components["schemas"]["CreditsOnSale"];
             generation: components["schemas"]["GenerationPrice"];
+        };
+        /** Envelope[CatalogueView] */
+        CatalogueViewEnvelope: {
+            data: components["schemas"]["CatalogueView"];
+            error?: null;
         };
         /**
          * CheckoutBody
@@ -1686,6 +1696,11 @@ export interface components {
             amount: number;
             currency: string;
             request_id: string;
+        };
+        /** Envelope[CheckoutView] */
+        CheckoutViewEnvelope: {
+            data: components["schemas"]["CheckoutView"];
+            error?: null;
         };
         /**
          * CreateBody
@@ -1973,6 +1988,11 @@ export interface components {
             /** @description Send it as `cursor` to go on with the rest; null: there is none. */
             next_cursor: string | null;
         };
+        /** Envelope[DeliveriesResent] */
+        DeliveriesResentEnvelope: {
+            data: components["schemas"]["DeliveriesResent"];
+            error?: null;
+        };
         /**
          * DeliveryAttempts
          * @description One event, what became of it at this endpoint, and each attempt.
@@ -2000,6 +2020,11 @@ export interface components {
             /** @description Newest first, at most 100. */
             attempted: components["schemas"]["AttemptView"][];
         };
+        /** Envelope[DeliveryAttempts] */
+        DeliveryAttemptsEnvelope: {
+            data: components["schemas"]["DeliveryAttempts"];
+            error?: null;
+        };
         /**
          * DeliveryPageView
          * @description Deliveries, newest event first.
@@ -2008,6 +2033,11 @@ export interface components {
             items: components["schemas"]["DeliveryView"][];
             /** @description The `cursor` of the next page; null: there is none. */
             next_cursor: string | null;
+        };
+        /** Envelope[DeliveryPageView] */
+        DeliveryPageViewEnvelope: {
+            data: components["schemas"]["DeliveryPageView"];
+            error?: null;
         };
         /**
          * DeliveryStatus
@@ -2082,151 +2112,6 @@ export interface components {
              */
             timestamp: string;
             data: components["schemas"]["EndpointDisabledData"];
-        };
-        /** Envelope[Health] */
-        HealthEnvelope: {
-            data: components["schemas"]["Health"];
-            error?: null;
-        };
-        /** Envelope[BalanceView] */
-        BalanceViewEnvelope: {
-            data: components["schemas"]["BalanceView"];
-            error?: null;
-        };
-        /** Envelope[CatalogueView] */
-        CatalogueViewEnvelope: {
-            data: components["schemas"]["CatalogueView"];
-            error?: null;
-        };
-        /** Envelope[CheckoutView] */
-        CheckoutViewEnvelope: {
-            data: components["schemas"]["CheckoutView"];
-            error?: null;
-        };
-        /** Envelope[SubscriptionList] */
-        SubscriptionListEnvelope: {
-            data: components["schemas"]["SubscriptionList"];
-            error?: null;
-        };
-        /** Envelope[GenerationCreated] */
-        GenerationCreatedEnvelope: {
-            data: components["schemas"]["GenerationCreated"];
-            error?: null;
-        };
-        /** Envelope[GenerationPage] */
-        GenerationPageEnvelope: {
-            data: components["schemas"]["GenerationPage"];
-            error?: null;
-        };
-        /** Envelope[Generation] */
-        GenerationEnvelope: {
-            data: components["schemas"]["Generation"];
-            error?: null;
-        };
-        /** Envelope[GrantPage] */
-        GrantPageEnvelope: {
-            data: components["schemas"]["GrantPage"];
-            error?: null;
-        };
-        /** Envelope[HoldExtended] */
-        HoldExtendedEnvelope: {
-            data: components["schemas"]["HoldExtended"];
-            error?: null;
-        };
-        /** Envelope[HoldMade] */
-        HoldMadeEnvelope: {
-            data: components["schemas"]["HoldMade"];
-            error?: null;
-        };
-        /** Envelope[HoldOver] */
-        HoldOverEnvelope: {
-            data: components["schemas"]["HoldOver"];
-            error?: null;
-        };
-        /** Envelope[HoldPage] */
-        HoldPageEnvelope: {
-            data: components["schemas"]["HoldPage"];
-            error?: null;
-        };
-        /** Envelope[HoldView] */
-        HoldViewEnvelope: {
-            data: components["schemas"]["HoldView"];
-            error?: null;
-        };
-        /** Envelope[RefundMade] */
-        RefundMadeEnvelope: {
-            data: components["schemas"]["RefundMade"];
-            error?: null;
-        };
-        /** Envelope[SpendAnswers] */
-        SpendAnswersEnvelope: {
-            data: components["schemas"]["SpendAnswers"];
-            error?: null;
-        };
-        /** Envelope[SpendMade] */
-        SpendMadeEnvelope: {
-            data: components["schemas"]["SpendMade"];
-            error?: null;
-        };
-        /** Envelope[SpendView] */
-        SpendViewEnvelope: {
-            data: components["schemas"]["SpendView"];
-            error?: null;
-        };
-        /** Envelope[TopUpView] */
-        TopUpViewEnvelope: {
-            data: components["schemas"]["TopUpView"];
-            error?: null;
-        };
-        /** Envelope[TransactionPage] */
-        TransactionPageEnvelope: {
-            data: components["schemas"]["TransactionPage"];
-            error?: null;
-        };
-        /** Envelope[DeliveriesResent] */
-        DeliveriesResentEnvelope: {
-            data: components["schemas"]["DeliveriesResent"];
-            error?: null;
-        };
-        /** Envelope[DeliveryAttempts] */
-        DeliveryAttemptsEnvelope: {
-            data: components["schemas"]["DeliveryAttempts"];
-            error?: null;
-        };
-        /** Envelope[DeliveryPageView] */
-        DeliveryPageViewEnvelope: {
-            data: components["schemas"]["DeliveryPageView"];
-            error?: null;
-        };
-        /** Envelope[SecretRotated] */
-        SecretRotatedEnvelope: {
-            data: components["schemas"]["SecretRotated"];
-            error?: null;
-        };
-        /** Envelope[WebhookDeleted] */
-        WebhookDeletedEnvelope: {
-            data: components["schemas"]["WebhookDeleted"];
-            error?: null;
-        };
-        /** Envelope[WebhookIssued] */
-        WebhookIssuedEnvelope: {
-            data: components["schemas"]["WebhookIssued"];
-            error?: null;
-        };
-        /** Envelope[WebhookList] */
-        WebhookListEnvelope: {
-            data: components["schemas"]["WebhookList"];
-            error?: null;
-        };
-        /** Envelope[WebhookTested] */
-        WebhookTestedEnvelope: {
-            data: components["schemas"]["WebhookTested"];
-            error?: null;
-        };
-        /** Envelope[WebhookView] */
-        WebhookViewEnvelope: {
-            data: components["schemas"]["WebhookView"];
-            error?: null;
         };
         /**
          * ErrorBody
@@ -2412,6 +2297,16 @@ export interface components {
             /** @description Of an answer that waited (`Prefer: wait`): the generation as it is by now. */
             generation?: components["schemas"]["Generation"] | null;
         };
+        /** Envelope[GenerationCreated] */
+        GenerationCreatedEnvelope: {
+            data: components["schemas"]["GenerationCreated"];
+            error?: null;
+        };
+        /** Envelope[Generation] */
+        GenerationEnvelope: {
+            data: components["schemas"]["Generation"];
+            error?: null;
+        };
         /** @description A generation has failed for good; what it cost was given back in the same transaction. */
         GenerationFailedData: {
             /**
@@ -2487,6 +2382,11 @@ export interface components {
             /** @description The `cursor` of the next page; null: there is none. */
             next_cursor: string | null;
         };
+        /** Envelope[GenerationPage] */
+        GenerationPageEnvelope: {
+            data: components["schemas"]["GenerationPage"];
+            error?: null;
+        };
         /**
          * GenerationPrice
          * @description What a generation costs: `credits`, multiplied by what each of its options says.
@@ -2513,6 +2413,11 @@ export interface components {
             items: components["schemas"]["GrantView"][];
             /** @description The `cursor` of the next page; null: there is none. */
             next_cursor: string | null;
+        };
+        /** Envelope[GrantPage] */
+        GrantPageEnvelope: {
+            data: components["schemas"]["GrantPage"];
+            error?: null;
         };
         /**
          * GrantView
@@ -2551,6 +2456,11 @@ export interface components {
             store_id: string;
             /** Format: date-time */
             timestamp: string;
+        };
+        /** Envelope[Health] */
+        HealthEnvelope: {
+            data: components["schemas"]["Health"];
+            error?: null;
         };
         /**
          * HoldBody
@@ -2644,6 +2554,11 @@ export interface components {
             /** @description The credits that can be spent now. */
             balance: number;
         };
+        /** Envelope[HoldExtended] */
+        HoldExtendedEnvelope: {
+            data: components["schemas"]["HoldExtended"];
+            error?: null;
+        };
         /**
          * HoldMade
          * @description Credits were set aside, now or by this very request before.
@@ -2666,6 +2581,11 @@ export interface components {
             /** @description The request id: the same one again is the same hold. */
             request_id: string;
             status: components["schemas"]["HoldStatus"];
+        };
+        /** Envelope[HoldMade] */
+        HoldMadeEnvelope: {
+            data: components["schemas"]["HoldMade"];
+            error?: null;
         };
         /**
          * HoldOver
@@ -2692,6 +2612,11 @@ export interface components {
             /** @description The credits that can be spent now. */
             balance: number;
         };
+        /** Envelope[HoldOver] */
+        HoldOverEnvelope: {
+            data: components["schemas"]["HoldOver"];
+            error?: null;
+        };
         /**
          * HoldPage
          * @description Holds, newest first.
@@ -2700,6 +2625,11 @@ export interface components {
             items: components["schemas"]["HoldView"][];
             /** @description The `cursor` of the next page; null: there is none. */
             next_cursor: string | null;
+        };
+        /** Envelope[HoldPage] */
+        HoldPageEnvelope: {
+            data: components["schemas"]["HoldPage"];
+            error?: null;
         };
         /**
          * HoldStatus
@@ -2738,6 +2668,11 @@ export interface components {
             expires_at: string;
             /** @description When it ended. */
             ended_at: string | null;
+        };
+        /** Envelope[HoldView] */
+        HoldViewEnvelope: {
+            data: components["schemas"]["HoldView"];
+            error?: null;
         };
         /** @description An API key was made for the store, or takes the place of another (rotation). */
         KeyCreatedData: {
@@ -3012,6 +2947,11 @@ export interface components {
             /** @description The credits that there are now. */
             balance: number;
         };
+        /** Envelope[RefundMade] */
+        RefundMadeEnvelope: {
+            data: components["schemas"]["RefundMade"];
+            error?: null;
+        };
         /**
          * RefundView
          * @description A part of a spend that was given back.
@@ -3097,6 +3037,11 @@ export interface components {
             /** @description Until when deliveries are signed with the secrets before it, too. */
             previous_expires_at: string | null;
         };
+        /** Envelope[SecretRotated] */
+        SecretRotatedEnvelope: {
+            data: components["schemas"]["SecretRotated"];
+            error?: null;
+        };
         /**
          * SessionStatus
          * @description queued -> processing -> completed | failed; the last two are final.
@@ -3128,6 +3073,11 @@ export interface components {
          */
         SpendAnswers: {
             items: components["schemas"]["SpendAnswer"][];
+        };
+        /** Envelope[SpendAnswers] */
+        SpendAnswersEnvelope: {
+            data: components["schemas"]["SpendAnswers"];
+            error?: null;
         };
         /**
          * SpendBatch
@@ -3184,6 +3134,11 @@ export interface components {
              */
             charged_as: "balance" | "overage";
         };
+        /** Envelope[SpendMade] */
+        SpendMadeEnvelope: {
+            data: components["schemas"]["SpendMade"];
+            error?: null;
+        };
         /**
          * SpendView
          * @description A spend, and what was given back of it.
@@ -3211,6 +3166,11 @@ export interface components {
             refundable: number;
             /** @description Newest first, at most 100; the ledger has all of them. */
             refunds: components["schemas"]["RefundView"][];
+        };
+        /** Envelope[SpendView] */
+        SpendViewEnvelope: {
+            data: components["schemas"]["SpendView"];
+            error?: null;
         };
         /** @description The operator has suspended the store: its keys are refused until it is active again. */
         StoreSuspendedData: {
@@ -3252,6 +3212,11 @@ export interface components {
          */
         SubscriptionList: {
             items: components["schemas"]["SubscriptionView"][];
+        };
+        /** Envelope[SubscriptionList] */
+        SubscriptionListEnvelope: {
+            data: components["schemas"]["SubscriptionList"];
+            error?: null;
         };
         /**
          * SubscriptionStatus
@@ -3362,6 +3327,11 @@ export interface components {
             under_way: boolean;
             updated_at: string | null;
         };
+        /** Envelope[TopUpView] */
+        TopUpViewEnvelope: {
+            data: components["schemas"]["TopUpView"];
+            error?: null;
+        };
         /**
          * Transaction
          * @description One movement of a store's credits.
@@ -3390,6 +3360,11 @@ export interface components {
             items: components["schemas"]["Transaction"][];
             /** @description The `cursor` of the next page; null: there is none. */
             next_cursor: string | null;
+        };
+        /** Envelope[TransactionPage] */
+        TransactionPageEnvelope: {
+            data: components["schemas"]["TransactionPage"];
+            error?: null;
         };
         /**
          * WebhookBody
@@ -3438,6 +3413,11 @@ export interface components {
             /** @description It is. */
             deleted: boolean;
         };
+        /** Envelope[WebhookDeleted] */
+        WebhookDeletedEnvelope: {
+            data: components["schemas"]["WebhookDeleted"];
+            error?: null;
+        };
         /**
          * WebhookIssued
          * @description An endpoint and its new secret, shown this once.
@@ -3478,12 +3458,22 @@ export interface components {
             /** @description What its deliveries are signed with. */
             secret: string;
         };
+        /** Envelope[WebhookIssued] */
+        WebhookIssuedEnvelope: {
+            data: components["schemas"]["WebhookIssued"];
+            error?: null;
+        };
         /**
          * WebhookList
          * @description Webhook endpoints, newest first.
          */
         WebhookList: {
             items: components["schemas"]["WebhookView"][];
+        };
+        /** Envelope[WebhookList] */
+        WebhookListEnvelope: {
+            data: components["schemas"]["WebhookList"];
+            error?: null;
         };
         /** @description Somebody asked for a test of this endpoint; nothing else has happened. */
         WebhookTestData: {
@@ -3533,6 +3523,11 @@ export interface components {
             /** @description The event: its delivery says what came of it. */
             event_id: string;
         };
+        /** Envelope[WebhookTested] */
+        WebhookTestedEnvelope: {
+            data: components["schemas"]["WebhookTested"];
+            error?: null;
+        };
         /**
          * WebhookView
          * @description A webhook endpoint; its secret is never shown again.
@@ -3571,6 +3566,11 @@ export interface components {
              */
             updated_at: string;
         };
+        /** Envelope[WebhookView] */
+        WebhookViewEnvelope: {
+            data: components["schemas"]["WebhookView"];
+            error?: null;
+        };
         /** @description What an endpoint of a store's may be told. */
         WebhookEvent: components["schemas"]["GenerationCompletedEvent"] | components["schemas"]["GenerationFailedEvent"] | components["schemas"]["CreditsLowEvent"] | components["schemas"]["CreditsDepletedEvent"] | components["schemas"]["CreditsAddedEvent"] | components["schemas"]["CreditsExpiringEvent"] | components["schemas"]["CreditsClawedBackEvent"] | components["schemas"]["HoldExpiredEvent"] | components["schemas"]["OverageStartedEvent"] | components["schemas"]["OverageLimitReachedEvent"] | components["schemas"]["OverageBilledEvent"] | components["schemas"]["TopUpFailedEvent"] | components["schemas"]["StoreSuspendedEvent"] | components["schemas"]["KeyCreatedEvent"] | components["schemas"]["KeyRevokedEvent"] | components["schemas"]["EndpointDisabledEvent"] | components["schemas"]["WebhookTestEvent"];
     };
@@ -3582,10 +3582,13 @@ export interface components {
 }
 export type AttemptView = components['schemas']['AttemptView'];
 export type BalanceView = components['schemas']['BalanceView'];
+export type BalanceViewEnvelope = components['schemas']['BalanceViewEnvelope'];
 export type CaptureBody = components['schemas']['CaptureBody'];
 export type CatalogueView = components['schemas']['CatalogueView'];
+export type CatalogueViewEnvelope = components['schemas']['CatalogueViewEnvelope'];
 export type CheckoutBody = components['schemas']['CheckoutBody'];
 export type CheckoutView = components['schemas']['CheckoutView'];
+export type CheckoutViewEnvelope = components['schemas']['CheckoutViewEnvelope'];
 export type CreateBody = components['schemas']['CreateBody'];
 export type CreditsAddedData = components['schemas']['CreditsAddedData'];
 export type CreditsAddedEvent = components['schemas']['CreditsAddedEvent'];
@@ -3599,41 +3602,15 @@ export type CreditsLowData = components['schemas']['CreditsLowData'];
 export type CreditsLowEvent = components['schemas']['CreditsLowEvent'];
 export type CreditsOnSale = components['schemas']['CreditsOnSale'];
 export type DeliveriesResent = components['schemas']['DeliveriesResent'];
+export type DeliveriesResentEnvelope = components['schemas']['DeliveriesResentEnvelope'];
 export type DeliveryAttempts = components['schemas']['DeliveryAttempts'];
+export type DeliveryAttemptsEnvelope = components['schemas']['DeliveryAttemptsEnvelope'];
 export type DeliveryPageView = components['schemas']['DeliveryPageView'];
+export type DeliveryPageViewEnvelope = components['schemas']['DeliveryPageViewEnvelope'];
 export type DeliveryStatus = components['schemas']['DeliveryStatus'];
 export type DeliveryView = components['schemas']['DeliveryView'];
 export type EndpointDisabledData = components['schemas']['EndpointDisabledData'];
 export type EndpointDisabledEvent = components['schemas']['EndpointDisabledEvent'];
-export type HealthEnvelope = components['schemas']['HealthEnvelope'];
-export type BalanceViewEnvelope = components['schemas']['BalanceViewEnvelope'];
-export type CatalogueViewEnvelope = components['schemas']['CatalogueViewEnvelope'];
-export type CheckoutViewEnvelope = components['schemas']['CheckoutViewEnvelope'];
-export type SubscriptionListEnvelope = components['schemas']['SubscriptionListEnvelope'];
-export type GenerationCreatedEnvelope = components['schemas']['GenerationCreatedEnvelope'];
-export type GenerationPageEnvelope = components['schemas']['GenerationPageEnvelope'];
-export type GenerationEnvelope = components['schemas']['GenerationEnvelope'];
-export type GrantPageEnvelope = components['schemas']['GrantPageEnvelope'];
-export type HoldExtendedEnvelope = components['schemas']['HoldExtendedEnvelope'];
-export type HoldMadeEnvelope = components['schemas']['HoldMadeEnvelope'];
-export type HoldOverEnvelope = components['schemas']['HoldOverEnvelope'];
-export type HoldPageEnvelope = components['schemas']['HoldPageEnvelope'];
-export type HoldViewEnvelope = components['schemas']['HoldViewEnvelope'];
-export type RefundMadeEnvelope = components['schemas']['RefundMadeEnvelope'];
-export type SpendAnswersEnvelope = components['schemas']['SpendAnswersEnvelope'];
-export type SpendMadeEnvelope = components['schemas']['SpendMadeEnvelope'];
-export type SpendViewEnvelope = components['schemas']['SpendViewEnvelope'];
-export type TopUpViewEnvelope = components['schemas']['TopUpViewEnvelope'];
-export type TransactionPageEnvelope = components['schemas']['TransactionPageEnvelope'];
-export type DeliveriesResentEnvelope = components['schemas']['DeliveriesResentEnvelope'];
-export type DeliveryAttemptsEnvelope = components['schemas']['DeliveryAttemptsEnvelope'];
-export type DeliveryPageViewEnvelope = components['schemas']['DeliveryPageViewEnvelope'];
-export type SecretRotatedEnvelope = components['schemas']['SecretRotatedEnvelope'];
-export type WebhookDeletedEnvelope = components['schemas']['WebhookDeletedEnvelope'];
-export type WebhookIssuedEnvelope = components['schemas']['WebhookIssuedEnvelope'];
-export type WebhookListEnvelope = components['schemas']['WebhookListEnvelope'];
-export type WebhookTestedEnvelope = components['schemas']['WebhookTestedEnvelope'];
-export type WebhookViewEnvelope = components['schemas']['WebhookViewEnvelope'];
 export type ErrorBody = components['schemas']['ErrorBody'];
 export type ErrorCode = components['schemas']['ErrorCode'];
 export type ErrorEnvelope = components['schemas']['ErrorEnvelope'];
@@ -3644,23 +3621,33 @@ export type Generation = components['schemas']['Generation'];
 export type GenerationCompletedData = components['schemas']['GenerationCompletedData'];
 export type GenerationCompletedEvent = components['schemas']['GenerationCompletedEvent'];
 export type GenerationCreated = components['schemas']['GenerationCreated'];
+export type GenerationCreatedEnvelope = components['schemas']['GenerationCreatedEnvelope'];
+export type GenerationEnvelope = components['schemas']['GenerationEnvelope'];
 export type GenerationFailedData = components['schemas']['GenerationFailedData'];
 export type GenerationFailedEvent = components['schemas']['GenerationFailedEvent'];
 export type GenerationPage = components['schemas']['GenerationPage'];
+export type GenerationPageEnvelope = components['schemas']['GenerationPageEnvelope'];
 export type GenerationPrice = components['schemas']['GenerationPrice'];
 export type GrantKind = components['schemas']['GrantKind'];
 export type GrantPage = components['schemas']['GrantPage'];
+export type GrantPageEnvelope = components['schemas']['GrantPageEnvelope'];
 export type GrantView = components['schemas']['GrantView'];
 export type Health = components['schemas']['Health'];
+export type HealthEnvelope = components['schemas']['HealthEnvelope'];
 export type HoldBody = components['schemas']['HoldBody'];
 export type HoldExpiredData = components['schemas']['HoldExpiredData'];
 export type HoldExpiredEvent = components['schemas']['HoldExpiredEvent'];
 export type HoldExtended = components['schemas']['HoldExtended'];
+export type HoldExtendedEnvelope = components['schemas']['HoldExtendedEnvelope'];
 export type HoldMade = components['schemas']['HoldMade'];
+export type HoldMadeEnvelope = components['schemas']['HoldMadeEnvelope'];
 export type HoldOver = components['schemas']['HoldOver'];
+export type HoldOverEnvelope = components['schemas']['HoldOverEnvelope'];
 export type HoldPage = components['schemas']['HoldPage'];
+export type HoldPageEnvelope = components['schemas']['HoldPageEnvelope'];
 export type HoldStatus = components['schemas']['HoldStatus'];
 export type HoldView = components['schemas']['HoldView'];
+export type HoldViewEnvelope = components['schemas']['HoldViewEnvelope'];
 export type KeyCreatedData = components['schemas']['KeyCreatedData'];
 export type KeyCreatedEvent = components['schemas']['KeyCreatedEvent'];
 export type KeyRevokedData = components['schemas']['KeyRevokedData'];
@@ -3677,22 +3664,28 @@ export type PlanView = components['schemas']['PlanView'];
 export type PurchaseType = components['schemas']['PurchaseType'];
 export type RefundBody = components['schemas']['RefundBody'];
 export type RefundMade = components['schemas']['RefundMade'];
+export type RefundMadeEnvelope = components['schemas']['RefundMadeEnvelope'];
 export type RefundView = components['schemas']['RefundView'];
 export type ReleaseBody = components['schemas']['ReleaseBody'];
 export type ResendBody = components['schemas']['ResendBody'];
 export type RotateSecretBody = components['schemas']['RotateSecretBody'];
 export type SecretRotated = components['schemas']['SecretRotated'];
+export type SecretRotatedEnvelope = components['schemas']['SecretRotatedEnvelope'];
 export type SessionStatus = components['schemas']['SessionStatus'];
 export type SpendAnswer = components['schemas']['SpendAnswer'];
 export type SpendAnswers = components['schemas']['SpendAnswers'];
+export type SpendAnswersEnvelope = components['schemas']['SpendAnswersEnvelope'];
 export type SpendBatch = components['schemas']['SpendBatch'];
 export type SpendBody = components['schemas']['SpendBody'];
 export type SpendItem = components['schemas']['SpendItem'];
 export type SpendMade = components['schemas']['SpendMade'];
+export type SpendMadeEnvelope = components['schemas']['SpendMadeEnvelope'];
 export type SpendView = components['schemas']['SpendView'];
+export type SpendViewEnvelope = components['schemas']['SpendViewEnvelope'];
 export type StoreSuspendedData = components['schemas']['StoreSuspendedData'];
 export type StoreSuspendedEvent = components['schemas']['StoreSuspendedEvent'];
 export type SubscriptionList = components['schemas']['SubscriptionList'];
+export type SubscriptionListEnvelope = components['schemas']['SubscriptionListEnvelope'];
 export type SubscriptionStatus = components['schemas']['SubscriptionStatus'];
 export type SubscriptionView = components['schemas']['SubscriptionView'];
 export type TopUpBody = components['schemas']['TopUpBody'];
@@ -3700,17 +3693,24 @@ export type TopUpFailedData = components['schemas']['TopUpFailedData'];
 export type TopUpFailedEvent = components['schemas']['TopUpFailedEvent'];
 export type TopUpStatus = components['schemas']['TopUpStatus'];
 export type TopUpView = components['schemas']['TopUpView'];
+export type TopUpViewEnvelope = components['schemas']['TopUpViewEnvelope'];
 export type Transaction = components['schemas']['Transaction'];
 export type TransactionPage = components['schemas']['TransactionPage'];
+export type TransactionPageEnvelope = components['schemas']['TransactionPageEnvelope'];
 export type WebhookBody = components['schemas']['WebhookBody'];
 export type WebhookChange = components['schemas']['WebhookChange'];
 export type WebhookDeleted = components['schemas']['WebhookDeleted'];
+export type WebhookDeletedEnvelope = components['schemas']['WebhookDeletedEnvelope'];
 export type WebhookIssued = components['schemas']['WebhookIssued'];
+export type WebhookIssuedEnvelope = components['schemas']['WebhookIssuedEnvelope'];
 export type WebhookList = components['schemas']['WebhookList'];
+export type WebhookListEnvelope = components['schemas']['WebhookListEnvelope'];
 export type WebhookTestData = components['schemas']['WebhookTestData'];
 export type WebhookTestEvent = components['schemas']['WebhookTestEvent'];
 export type WebhookTested = components['schemas']['WebhookTested'];
+export type WebhookTestedEnvelope = components['schemas']['WebhookTestedEnvelope'];
 export type WebhookView = components['schemas']['WebhookView'];
+export type WebhookViewEnvelope = components['schemas']['WebhookViewEnvelope'];
 export type WebhookEvent = components['schemas']['WebhookEvent'];
 export type $defs = Record<string, never>;
 export interface operations {

@@ -12,6 +12,7 @@ errors pass through the same door.
 import asyncio
 import hmac
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any, Final, assert_never
@@ -41,7 +42,6 @@ from storecredit.web.http.links import address_asked
 from storecredit.web.http.paths import path_of
 from storecredit.web.http.request_ids import REQUEST_ID_MAX, is_request_id
 from storecredit.web.http.route_templates import RouteTemplates
-from storecredit.web.trpc.errors import of_failure, refused
 
 HTTP: Final = ScopeType.HTTP
 """What is served; named here, as looking up a member of an enum takes long."""
@@ -65,6 +65,12 @@ ALLOWED_METHODS: Final = "GET, HEAD, POST, PATCH, DELETE, OPTIONS"
 ALLOWED_HEADERS: Final = (
     "Authorization, Content-Type, Idempotency-Key, X-Request-Id, Accept, Prefer"
 )
+
+AppRefusal = Callable[[Failure, str | None], tuple[int, bytes, RawHeaders]]
+"""A refusal in the form that the app's client reads, as by the Accept header it sent.
+
+Gives status, body and headers. Handed in, as what every request passes knows no caller's forms.
+"""
 
 
 @dataclass(slots=True)
@@ -141,6 +147,7 @@ class Access:
         settings: Settings,
         metrics: telemetry.Metrics,
         templates: RouteTemplates,
+        refusal_for_apps: AppRefusal,
     ) -> None:
         self._app = app
         self._api_keys = api_keys
@@ -152,6 +159,7 @@ class Access:
         self._users_origins = frozenset(settings.trpc_origins)
         self._requests = telemetry.Requests(metrics, "web.access")
         self._templates = templates
+        self._refusal_for_apps = refusal_for_apps
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request; other kinds of connection go to the framework."""
@@ -307,8 +315,7 @@ class Access:
             return
         if is_b2c(scope["path"]):
             accept = visit_of(scope).sent.get(b"accept")
-            answered = refused(of_failure(failure), accept=accept, headers=failure.headers)
-            status, body, headers = answered.status, answered.body, answered.raw_headers()
+            status, body, headers = self._refusal_for_apps(failure, accept)
         else:
             status, body = failure.status, failure.body()
             headers = encoded(

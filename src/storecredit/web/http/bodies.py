@@ -166,3 +166,8 @@ class DirectBody:
             return taken.pop(0) if taken else await self._receive()
 
         return receive
+
+
+def wrong(name: str, message: str) -> Failure:
+    """400 for one value of the body, by its name."""
+    return invalid(message, [{"key": name, "source": "body", "message": message}])

@@ -3,7 +3,7 @@
 The framework matches the address, makes a request object, resolves parameters, and dresses the
 answer: several times the work of the request itself. A direct route is an exact method and path
 whose handler needs none of that: it is called with who asks and the decoded body, and its answer
-is written as it stands. Which routes are direct is said in the route table in `app.py`.
+is written as it stands. Which routes are direct is said in the `routes.py` of its caller.
 
 Promises that nobody can tell the difference: same status, headers and body as through the
 framework. So only the usual form of a request is served here. Any other (a body that is too large,

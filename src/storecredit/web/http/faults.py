@@ -39,6 +39,11 @@ class Check:
     refusal: Callable[[Any, Settings], str | None]
 
 
+def no_nul(text: str, _settings: Settings) -> str | None:
+    """Why a text cannot be kept: PostgreSQL has no NUL in texts."""
+    return "A text has no NUL character." if "\0" in text else None
+
+
 class Fault(NamedTuple):
     """One thing that is wrong. `key`: where, as in `image_urls[2]`; empty: with the whole."""
 

@@ -17,10 +17,9 @@ from storecredit.ledger.owners import Owner, OwnerKind
 from storecredit.web.http.access import ADMIN_ACTOR
 from storecredit.web.http.bodies import Body
 from storecredit.web.http.envelope import Envelope, ErrorCode, Failure, invalid, not_found
-from storecredit.web.http.faults import Check
+from storecredit.web.http.faults import Check, no_nul
 from storecredit.web.http.moments import utc
 from storecredit.web.http.openapi import example, operator_errors
-from storecredit.web.operator_api.keys import no_nul
 from storecredit.web.parts import Parts
 
 

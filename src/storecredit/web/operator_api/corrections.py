@@ -25,13 +25,12 @@ from storecredit.stores.stores import Store
 from storecredit.web.http.access import ADMIN_ACTOR
 from storecredit.web.http.bodies import Body
 from storecredit.web.http.envelope import Envelope, ErrorCode, Failure, invalid, not_found
-from storecredit.web.http.faults import Check
+from storecredit.web.http.faults import Check, no_nul
 from storecredit.web.http.moments import utc
 from storecredit.web.http.openapi import example, operator_errors
 from storecredit.web.http.paging import SEQ_DIGITS_MAX
 from storecredit.web.http.request_ids import RequestId
 from storecredit.web.operator_api.credits import Amount
-from storecredit.web.operator_api.keys import no_nul
 from storecredit.web.parts import Parts
 
 

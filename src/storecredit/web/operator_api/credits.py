@@ -1,23 +1,20 @@
-"""`/api/admin`: what the operator calls with the operator's token."""
+"""Credits that the operator adds, to a store or an end user."""
 
 from typing import Annotated, assert_never
-from uuid import UUID
 
 import msgspec
-from litestar import Response, get, post
+from litestar import Response, post
 from litestar.di import NamedDependency
 from litestar.params import JSONBody
 
 from storecredit.ledger.credits import AMOUNT_MAX, Cause
-from storecredit.ledger.discrepancies import DiscrepancyKind
 from storecredit.ledger.outcomes import Addition, AdditionType
 from storecredit.ledger.owners import Owner
-from storecredit.ledger.verify import verify as verify_ledger
 from storecredit.stores.stores import Store
 from storecredit.web.http.access import ADMIN_ACTOR
 from storecredit.web.http.bodies import Body
 from storecredit.web.http.envelope import Envelope, ErrorCode, Failure, not_found
-from storecredit.web.http.faults import Check
+from storecredit.web.http.faults import Check, no_nul
 from storecredit.web.http.openapi import example, operator_errors
 from storecredit.web.http.request_ids import RequestId
 from storecredit.web.operator_api.grant_terms import (
@@ -27,7 +24,6 @@ from storecredit.web.operator_api.grant_terms import (
     refused_terms,
     terms_of,
 )
-from storecredit.web.operator_api.keys import no_nul
 from storecredit.web.parts import Parts
 
 Amount = Annotated[int, msgspec.Meta(ge=1, le=AMOUNT_MAX)]
@@ -52,39 +48,6 @@ class CreditsAdded(msgspec.Struct, frozen=True):
     added: bool
     balance: int
     request_id: str
-
-
-class DiscrepancyView(msgspec.Struct, frozen=True):
-    """One thing that does not add up, at a store or at an end user; the other is null.
-
-    Both are null where no owner is known.
-    """
-
-    kind: DiscrepancyKind
-    store_id: UUID | None
-    user_id: UUID | None
-    seq: int | None
-    request_id: str | None
-    session_id: UUID | None
-    detail: str
-
-
-class Verification(msgspec.Struct, frozen=True):
-    """What was recomputed from the ledger, and what does not agree with it.
-
-    `movements` and `sessions` are the stores'; the end users' are counted apart.
-    """
-
-    clean: bool
-    stores: int
-    movements: int
-    sessions: int
-    users: int
-    user_movements: int
-    user_sessions: int
-    payments: int
-    discrepancies: list[DiscrepancyView]
-    truncated: bool
 
 
 @post(
@@ -131,28 +94,3 @@ async def added(parts: Parts, owner: Owner, data: CreditsBody) -> Response[Envel
             raise refused_terms(outcome)
         case _:
             assert_never(outcome)
-
-
-@get(
-    "/verify", summary="Prove the ledger right", operation_id="verify", responses=operator_errors()
-)
-async def verify(parts: NamedDependency[Parts]) -> Envelope[Verification]:
-    """Recomputes every balance, of stores and end users, and names each discrepancy."""
-    report = await verify_ledger(parts.database)
-    return Envelope(
-        Verification(
-            clean=report.clean,
-            stores=report.stores,
-            movements=report.movements,
-            sessions=report.sessions,
-            users=report.users,
-            user_movements=report.user_movements,
-            user_sessions=report.user_sessions,
-            payments=report.payments,
-            discrepancies=[
-                msgspec.convert(found, DiscrepancyView, from_attributes=True)
-                for found in report.discrepancies
-            ],
-            truncated=report.truncated,
-        )
-    )

@@ -1,6 +1,6 @@
 """`/api/admin/users/{user_id}/holds`: an end user's holds, which the operator's own app makes.
 
-Bodies and answers are those of a store's doors (`holds.py`).
+Bodies and answers are those of a store's doors.
 """
 
 from typing import Any

@@ -22,16 +22,11 @@ from storecredit.stores.api_keys import (
 from storecredit.stores.origins import normalise_origin
 from storecredit.stores.stores import Store
 from storecredit.web.http.bodies import Body
-from storecredit.web.http.envelope import Envelope, ErrorCode, Failure, invalid, not_found
-from storecredit.web.http.faults import Check
+from storecredit.web.http.envelope import Envelope, ErrorCode, invalid, not_found
+from storecredit.web.http.faults import Check, no_nul
 from storecredit.web.http.moments import utc
 from storecredit.web.http.openapi import example, operator_errors
 from storecredit.web.parts import Parts
-
-
-def no_nul(text: str, _settings: Settings) -> str | None:
-    """Why a text cannot be kept: PostgreSQL has no NUL in texts."""
-    return "A text has no NUL character." if "\0" in text else None
 
 
 def _origin_refusal(origin: str, _settings: Settings) -> str | None:
@@ -233,8 +228,3 @@ def refusing() -> Iterator[None]:
         yield
     except ValueError as error:
         raise invalid(f"{error}.".replace("..", ".")) from error
-
-
-def wrong(name: str, message: str) -> Failure:
-    """400 for one value of the body, by its name."""
-    return invalid(message, [{"key": name, "source": "body", "message": message}])

@@ -15,9 +15,8 @@ from storecredit.ledger.owner_pages import (
 )
 from storecredit.ledger.owners import OwnerKind
 from storecredit.web.http.envelope import invalid
-from storecredit.web.http.faults import Check
+from storecredit.web.http.faults import Check, no_nul
 from storecredit.web.http.paging import given_out
-from storecredit.web.operator_api.keys import no_nul
 from storecredit.web.parts import Parts
 
 BALANCE_MAX: Final = 2**63 - 1

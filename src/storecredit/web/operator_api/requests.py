@@ -18,11 +18,10 @@ from storecredit.web.http.envelope import (
     not_found,
     unavailable,
 )
-from storecredit.web.http.faults import Check
+from storecredit.web.http.faults import Check, no_nul
 from storecredit.web.http.openapi import operator_errors
 from storecredit.web.http.paths import named_request
 from storecredit.web.http.request_ids import is_request_id
-from storecredit.web.operator_api.keys import no_nul
 from storecredit.web.operator_api.named_stores import store_called
 from storecredit.web.parts import Parts
 

@@ -1,6 +1,6 @@
 """`/api/admin/users/{user_id}/spend…`: end users' credits, which the operator's server spends.
 
-Bodies and answers are those of a store that spends its own (`spending.py`).
+Bodies and answers are those of a store that spends its own.
 """
 
 from typing import Any

@@ -19,11 +19,11 @@ from storecredit.stores.stores import Store
 from storecredit.web.http.access import ADMIN_ACTOR, visit_of
 from storecredit.web.http.bodies import Body
 from storecredit.web.http.envelope import Envelope, ErrorCode, not_found
-from storecredit.web.http.faults import Check, nearest
+from storecredit.web.http.faults import Check, nearest, no_nul
 from storecredit.web.http.links import location
 from storecredit.web.http.openapi import example, operator_errors, said
 from storecredit.web.http.paging import PAGE_DEFAULT, Limit
-from storecredit.web.operator_api.keys import Origins, no_nul, refusing
+from storecredit.web.operator_api.keys import Origins, refusing
 from storecredit.web.operator_api.owner_lists import (
     Below,
     OwnerCursorText,
@@ -32,7 +32,7 @@ from storecredit.web.operator_api.owner_lists import (
     owner_page,
 )
 from storecredit.web.parts import Parts
-from storecredit.web.store_api.balance import ExpiringView, expiring_views
+from storecredit.web.resources.expiring_credits import ExpiringView, expiring_views
 
 
 def _tier_refusal(tier: str, settings: Settings) -> str | None:

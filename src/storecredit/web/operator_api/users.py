@@ -17,18 +17,13 @@ from storecredit.ledger.outcomes import AdditionType
 from storecredit.ledger.owner_pages import OwnerFilter, OwnerSort
 from storecredit.ledger.owners import Owner, OwnerKind
 from storecredit.users.directory import Unblocking, User, UserStatus
+from storecredit.web.http.bodies import wrong
 from storecredit.web.http.envelope import Envelope, ErrorCode, Failure, not_found
 from storecredit.web.http.moments import utc
 from storecredit.web.http.openapi import example, operator_errors, said
-from storecredit.web.http.paging import (
-    PAGE_DEFAULT,
-    Limit,
-    UuidCursor,
-    WantedRequest,
-)
+from storecredit.web.http.paging import PAGE_DEFAULT, Limit, UuidCursor, WantedRequest
 from storecredit.web.operator_api.credits import CreditsAdded, CreditsBody, added
 from storecredit.web.operator_api.generations import OperatorGenerationPage, generations_of
-from storecredit.web.operator_api.keys import wrong
 from storecredit.web.operator_api.owner_lists import (
     Below,
     OwnerCursorText,
@@ -37,7 +32,7 @@ from storecredit.web.operator_api.owner_lists import (
     owner_page,
 )
 from storecredit.web.parts import Parts
-from storecredit.web.store_api.balance import ExpiringView, expiring_views
+from storecredit.web.resources.expiring_credits import ExpiringView, expiring_views
 
 
 class UserView(msgspec.Struct, frozen=True):

@@ -1,21 +1,14 @@
-"""What needs no key: health, metrics, signed result links, the API's documentation."""
+"""`/api/docs`: the API's documentation, as pages; all of it served from here."""
 
 from pathlib import Path
 from typing import Final
 
 import msgspec
-from litestar import MediaType, Response, get
-from litestar.di import NamedDependency
-from litestar.openapi.datastructures import ResponseSpec
+from litestar import MediaType, get
 from litestar.params import FromPath
 from litestar.response import File
-from prometheus_client import CONTENT_TYPE_LATEST
 
-from storecredit.postgres.schema.schema_version import SchemaState, schema_state
-from storecredit.web.http.envelope import Envelope, ErrorCode, not_found, unavailable
-from storecredit.web.http.openapi import public_errors
-from storecredit.web.parts import Parts
-from storecredit.web.trpc.router_types import module
+from storecredit.web.http.envelope import not_found
 
 DOCS_PAGE: Final = """<!doctype html>
 <html lang="en">
@@ -64,85 +57,6 @@ DOCS_ASSETS: Final = {
     "swagger-ui.css": "text/css",
     "swagger-ui-bundle.js": "text/javascript",
 }
-
-
-class Status(msgspec.Struct, frozen=True):
-    """A health answer."""
-
-    status: str
-
-
-@get(
-    "/health/live",
-    summary="Is the process up?",
-    tags=["health"],
-    operation_id="live",
-    responses=public_errors(),
-)
-async def live() -> Envelope[Status]:
-    """Answers as long as the process serves at all."""
-    return Envelope(Status("ok"))
-
-
-@get(
-    "/health/ready",
-    summary="Can it serve requests?",
-    tags=["health"],
-    operation_id="ready",
-    responses=public_errors(),
-)
-async def ready(parts: NamedDependency[Parts]) -> Envelope[Status]:
-    """200 when the database answers and is migrated; else 503."""
-    async with parts.database.acquire() as connection:
-        state = await schema_state(connection)
-    match state:
-        case SchemaState.CURRENT:
-            return Envelope(Status("ok"))
-        case SchemaState.OUTDATED | SchemaState.MISSING:
-            raise unavailable("The database is not migrated: run `storecredit migrate`.")
-
-
-@get("/metrics", summary="Prometheus metrics", tags=["health"], include_in_schema=False)
-async def metrics(parts: NamedDependency[Parts]) -> Response[bytes]:
-    """The service's metrics in Prometheus' text format; those of the database while it answers."""
-    # The framework adds the character set to text of any kind; said twice, the header is broken.
-    media_type = CONTENT_TYPE_LATEST.removesuffix("; charset=utf-8")
-    return Response(parts.metrics.exposition(await parts.gauges.read()), media_type=media_type)
-
-
-@get(
-    "/results/{token:str}",
-    summary="Fetch a result image",
-    tags=["results"],
-    operation_id="getResult",
-    responses={
-        200: ResponseSpec(
-            bytes,
-            description="The image; its Content-Type says whether PNG, JPEG or WebP",
-            # The one media type under which client generators keep bytes as they are.
-            media_type="application/octet-stream",
-            generate_examples=False,
-        ),
-        **public_errors(ErrorCode.NOT_FOUND),
-    },
-)
-async def result(parts: NamedDependency[Parts], token: FromPath[str]) -> Response[bytes]:
-    """The image behind a signed link, until the link or the result's retention is over."""
-    key = parts.results.verify(token)
-    image = await parts.results.load(key) if key is not None else None
-    if image is None:
-        raise not_found("result, or its link has expired: read the generation for a new link")
-    return Response(
-        image.content,
-        media_type=image.media_type,
-        headers={"Cache-Control": "private", "X-Content-Type-Options": "nosniff"},
-    )
-
-
-@get("/api/trpc.d.ts", media_type=MediaType.TEXT, include_in_schema=False)
-async def trpc_types() -> str:
-    """The types of `/api/trpc` for an app's compiler, as in docs/trpc.d.ts."""
-    return module()
 
 
 @get("/api/docs", media_type=MediaType.HTML, include_in_schema=False)

@@ -9,6 +9,7 @@ import importlib.metadata
 import inspect
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
+from types import ModuleType
 from typing import Any, Final
 
 import msgspec
@@ -18,7 +19,6 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.openapi.config import OpenAPIConfig
 from litestar.openapi.spec import Components, SecurityScheme, Tag
 
-from storecredit.billing import paddle
 from storecredit.generation.endings import WAIT_MAX_SECONDS
 from storecredit.ledger.outcomes import StoreMovementType
 from storecredit.web.http.access import CREATE_PATH, KEYED_PATHS, MOVED_BELOW
@@ -28,7 +28,6 @@ from storecredit.web.http.openapi import EXAMPLE, error_example
 from storecredit.web.parts import Parts
 from storecredit.web.public.openapi_events import documented_event_schemas, documented_events
 from storecredit.web.resources.waiting import PREFER_MAX
-from storecredit.web.trpc import procedure_views
 
 PATH: Final = "/api/openapi.json"
 MEDIA_TYPE: Final = "application/vnd.oai.openapi+json"
@@ -169,8 +168,11 @@ _AS_CSV: Final = frozenset({"listTransactions", "listStoreTransactions", "getRep
 """What is answered as CSV, too, to who asks for it. JSON stands first: clients take the first."""
 
 
-def document(routes: Sequence[Any]) -> bytes:
-    """The document of these routes: indented JSON, the same bytes at every call."""
+def document(routes: Sequence[Any], *, published_elsewhere: Sequence[ModuleType]) -> bytes:
+    """The document of these routes: indented JSON, the same bytes at every call.
+
+    `published_elsewhere`: packages whose types may bear the names of types that stand in it.
+    """
 
     async def provide_parts() -> Parts:
         raise AssertionError("no handler runs to be described")
@@ -183,7 +185,7 @@ def document(routes: Sequence[Any]) -> bytes:
     )
     schema = described.openapi_schema.to_schema()
     schemas = schema["components"]["schemas"]
-    _describe(schemas)
+    _describe(schemas, tuple(f"{each.__name__}." for each in published_elsewhere))
     examples = _examples(described)
     for path, method, operation in _operations(schema["paths"]):
         _show_errors(operation, schemas)
@@ -201,8 +203,9 @@ def document(routes: Sequence[Any]) -> bytes:
         raise ValueError(f"schemas of events and of the API have the same names: {twice}")
     schemas |= of_events
     schema["components"]["headers"] = _ANSWER_HEADERS
-    schema["components"]["schemas"] = dict(sorted(schemas.items()))
     in_order = {name: _mended(schema[name]) for name in _READ_IN_ORDER}
+    # By the names that are read: the others say in which module a type stands.
+    in_order["components"]["schemas"] = dict(sorted(in_order["components"]["schemas"].items()))
     return msgspec.json.format(msgspec.json.encode(in_order), indent=2) + b"\n"
 
 
@@ -255,7 +258,7 @@ def _examples(described: Litestar) -> dict[str, Any]:
     }
 
 
-def _describe(schemas: dict[str, dict[str, Any]]) -> None:
+def _describe(schemas: dict[str, dict[str, Any]], elsewhere: tuple[str, ...]) -> None:
     """A schema says what its class's docstring says: the framework takes that of enums alone."""
     pending: list[type] = [msgspec.Struct]
     said: dict[str, str] = {}
@@ -264,7 +267,7 @@ def _describe(schemas: dict[str, dict[str, Any]]) -> None:
         pending += subclasses
         for each in subclasses:
             name = each.__name__
-            if name in schemas and _is_published_here(each):
+            if name in schemas and _is_ours(each) and not each.__module__.startswith(elsewhere):
                 assert name not in said, f"two schemas are called {name}"
                 said[name] = inspect.cleandoc(each.__doc__ or "")
     for name, schema in schemas.items():
@@ -273,11 +276,8 @@ def _describe(schemas: dict[str, dict[str, Any]]) -> None:
             schema["description"] = words
 
 
-def _is_published_here(struct: type) -> bool:
-    """Whether it is one of ours; some bear the names of others, and are published elsewhere."""
-    module = struct.__module__
-    is_elsewhere = module == procedure_views.__name__ or module.startswith(f"{paddle.__name__}.")
-    return module.startswith("storecredit.") and not is_elsewhere
+def _is_ours(struct: type) -> bool:
+    return struct.__module__.startswith("storecredit.")
 
 
 def _show_errors(operation: dict[str, Any], schemas: dict[str, dict[str, Any]]) -> None:

@@ -10,7 +10,7 @@ import msgspec
 from litestar.types import Receive, Scope, Send
 
 from storecredit.web.http.envelope import JSON, Envelope, unavailable
-from storecredit.web.public.documentation import Status
+from storecredit.web.public.health import Status
 
 LIVE_PATH: Final = "/health/live"
 LIVE: Final = msgspec.json.encode(Envelope(Status("ok")))

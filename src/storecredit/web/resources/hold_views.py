@@ -11,8 +11,8 @@ from storecredit.ledger.holds import SECONDS_DEFAULT, SECONDS_MAX
 from storecredit.web.http.bodies import Body
 from storecredit.web.http.moments import utc
 from storecredit.web.http.openapi import said
+from storecredit.web.resources.metadata import Metadata
 from storecredit.web.resources.spend_forms import Amount, Description
-from storecredit.web.store_api.generations import Metadata
 
 Seconds = Annotated[int, msgspec.Meta(ge=1, le=SECONDS_MAX)]
 

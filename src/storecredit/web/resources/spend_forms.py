@@ -10,11 +10,10 @@ from storecredit.ledger.outcomes import ChargedAs
 from storecredit.ledger.spend_records import REFUNDS_MAX
 from storecredit.ledger.spending import BATCH_MAX
 from storecredit.web.http.bodies import Body
-from storecredit.web.http.faults import Check
+from storecredit.web.http.faults import Check, no_nul
 from storecredit.web.http.openapi import said
 from storecredit.web.http.request_ids import RequestId
-from storecredit.web.operator_api.keys import no_nul
-from storecredit.web.store_api.generations import Metadata
+from storecredit.web.resources.metadata import Metadata
 
 DESCRIPTION_MAX: Final = 200
 

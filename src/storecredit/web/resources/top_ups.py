@@ -1,14 +1,11 @@
-"""Auto top-up: a store's own door, and the operator's: read it, switch it on, switch it off."""
+"""A store's auto top-up: read, switched on and off, by the store or the operator."""
 
 from dataclasses import asdict
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated
 from uuid import UUID
 
 import msgspec
-from litestar import Request, delete, get, put
-from litestar.di import NamedDependency
-from litestar.params import JSONBody
 
 from storecredit.billing.top_ups import (
     DAY_MAX,
@@ -19,13 +16,10 @@ from storecredit.billing.top_ups import (
     TopUpSettings,
     TopUpStatus,
 )
-from storecredit.stores.stores import Store
-from storecredit.web.http.access import caller_of
-from storecredit.web.http.bodies import Body
+from storecredit.web.http.bodies import Body, wrong
 from storecredit.web.http.envelope import Envelope, ErrorCode, Failure
 from storecredit.web.http.moments import utc
-from storecredit.web.http.openapi import example, operator_errors, said, store_errors
-from storecredit.web.operator_api.keys import wrong
+from storecredit.web.http.openapi import example, said
 from storecredit.web.parts import Parts
 
 Threshold = Annotated[int, msgspec.Meta(ge=0, le=THRESHOLD_MAX)]
@@ -70,97 +64,13 @@ class TopUpView(msgspec.Struct, frozen=True):
     updated_at: datetime | None
 
 
-@get(
-    "/top-up",
-    summary="Read the store's auto top-up",
-    operation_id="getTopUp",
-    responses=store_errors(),
-)
-async def get_top_up(
-    request: Request[Any, Any, Any], parts: NamedDependency[Parts]
-) -> Envelope[TopUpView]:
-    """Whether credits are bought by themselves, how many, and how often that was so."""
-    return await _read(parts, caller_of(request.scope).store_id)
-
-
-@put(
-    "/top-up",
-    summary="Switch the store's auto top-up on",
-    operation_id="setTopUp",
-    responses=store_errors(ErrorCode.NO_SUBSCRIPTION),
-    **EXAMPLE,
-)
-async def set_top_up(
-    request: Request[Any, Any, Any], parts: NamedDependency[Parts], data: JSONBody[TopUpBody]
-) -> Envelope[TopUpView]:
-    """Buys `credits` through the store's subscription while the balance is `threshold` or below.
-
-    At the price of single credits. One that is paused goes on. Where the balance is as low already,
-    credits are bought at once.
-    """
-    return await _set(parts, caller_of(request.scope).store_id, data)
-
-
-@delete(
-    "/top-up",
-    status_code=200,
-    summary="Switch the store's auto top-up off",
-    operation_id="deleteTopUp",
-    responses=store_errors(),
-)
-async def delete_top_up(
-    request: Request[Any, Any, Any], parts: NamedDependency[Parts]
-) -> Envelope[TopUpView]:
-    """Buys nothing more by itself; a charge that was begun is seen to its end."""
-    return await _delete(parts, caller_of(request.scope).store_id)
-
-
-@get(
-    "/stores/{store_id:str}/top-up",
-    summary="Read a store's auto top-up",
-    operation_id="getStoreTopUp",
-    responses=operator_errors(ErrorCode.NOT_FOUND),
-)
-async def get_store_top_up(
-    parts: NamedDependency[Parts], store: NamedDependency[Store]
-) -> Envelope[TopUpView]:
-    """As the store reads it."""
-    return await _read(parts, store.store_id)
-
-
-@put(
-    "/stores/{store_id:str}/top-up",
-    summary="Switch a store's auto top-up on",
-    operation_id="setStoreTopUp",
-    responses=operator_errors(ErrorCode.NOT_FOUND, ErrorCode.NO_SUBSCRIPTION),
-    **EXAMPLE,
-)
-async def set_store_top_up(
-    parts: NamedDependency[Parts], store: NamedDependency[Store], data: JSONBody[TopUpBody]
-) -> Envelope[TopUpView]:
-    """As the store itself would."""
-    return await _set(parts, store.store_id, data)
-
-
-@delete(
-    "/stores/{store_id:str}/top-up",
-    status_code=200,
-    summary="Switch a store's auto top-up off",
-    operation_id="deleteStoreTopUp",
-    responses=operator_errors(ErrorCode.NOT_FOUND),
-)
-async def delete_store_top_up(
-    parts: NamedDependency[Parts], store: NamedDependency[Store]
-) -> Envelope[TopUpView]:
-    """As the store itself would."""
-    return await _delete(parts, store.store_id)
-
-
-async def _read(parts: Parts, store_id: UUID) -> Envelope[TopUpView]:
+async def read_top_up(parts: Parts, store_id: UUID) -> Envelope[TopUpView]:
+    """Whether a store's is on, and how often it bought."""
     return Envelope(_view(await parts.top_ups.read(store_id)))
 
 
-async def _set(parts: Parts, store_id: UUID, data: TopUpBody) -> Envelope[TopUpView]:
+async def switch_on(parts: Parts, store_id: UUID, data: TopUpBody) -> Envelope[TopUpView]:
+    """Switch it on, or change it. Raises Failure where the store cannot be charged so."""
     wanted = TopUpSettings(**msgspec.structs.asdict(data))
     outcome = await parts.top_ups.switch_on(store_id, wanted)
     if isinstance(outcome, TopUp):
@@ -171,7 +81,8 @@ async def _set(parts: Parts, store_id: UUID, data: TopUpBody) -> Envelope[TopUpV
     raise wrong(outcome.field, message)
 
 
-async def _delete(parts: Parts, store_id: UUID) -> Envelope[TopUpView]:
+async def switch_off(parts: Parts, store_id: UUID) -> Envelope[TopUpView]:
+    """Switch it off; of a store that has none, too."""
     return Envelope(_view(await parts.top_ups.switch_off(store_id)))
 
 

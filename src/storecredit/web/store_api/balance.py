@@ -1,6 +1,5 @@
 """`GET /api/v1/credits/balance`: what a store has."""
 
-from datetime import datetime
 from typing import Annotated, Any
 
 import msgspec
@@ -11,17 +10,10 @@ from litestar.types import HTTPScope
 from storecredit.ledger.balances import Balance
 from storecredit.web.http.envelope import Envelope, Success
 from storecredit.web.http.headers import CREDITS_REMAINING
-from storecredit.web.http.moments import utc
 from storecredit.web.http.openapi import said, store_errors
 from storecredit.web.parts import Parts
-from storecredit.web.store_api.generations import account_of
-
-
-class ExpiringView(msgspec.Struct, frozen=True):
-    """Credits that can be spent until a moment."""
-
-    amount: Annotated[int, said("How many credits.")]
-    expires_at: Annotated[datetime, said("From then on they are no part of the balance.")]
+from storecredit.web.resources.expiring_credits import ExpiringView, expiring_views
+from storecredit.web.store_api.accounts import account_of
 
 
 class BalanceView(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -90,8 +82,3 @@ def _rarely_told(credits: Balance) -> dict[str, Any]:
         "held": credits.held or None,
         "expiring": expiring_views(credits) or None,
     }
-
-
-def expiring_views(credits: Balance) -> list[ExpiringView]:
-    """What of a balance will expire, the soonest first."""
-    return [ExpiringView(each.amount, utc(each.expires_at)) for each in credits.expiring]

@@ -1,6 +1,5 @@
-"""`/api/v1`: what stores call with their API key. Parse, one call, one row of the envelope."""
+"""`/api/v1/generation…`: made, read and listed, each by one call and one row of the envelope."""
 
-from datetime import UTC, datetime
 from functools import partial
 from typing import Annotated, Any, Final, assert_never
 from uuid import UUID
@@ -15,7 +14,6 @@ from msgspec import UNSET
 from msgspec.structs import replace
 
 from storecredit.billing.generation_prices import OPTION_TEXT_MAX, OPTIONS_MAX
-from storecredit.generation.image_sources import refusal
 from storecredit.generation.lifecycle import (
     Created,
     GenerationInput,
@@ -24,10 +22,7 @@ from storecredit.generation.lifecycle import (
     RequestConflict,
 )
 from storecredit.generation.sessions import SessionStatus
-from storecredit.ledger.credits import AccountMissing
-from storecredit.ledger.owners import Account, Owner
-from storecredit.settings import Settings
-from storecredit.web.http.access import caller_of, visit_of
+from storecredit.web.http.access import visit_of
 from storecredit.web.http.bodies import Body
 from storecredit.web.http.envelope import (
     INVALID_BODY,
@@ -42,14 +37,9 @@ from storecredit.web.http.faults import Check, details_of
 from storecredit.web.http.headers import CREDITS_REMAINING
 from storecredit.web.http.links import link_base, location
 from storecredit.web.http.openapi import example, said, store_errors
-from storecredit.web.http.paging import (
-    PAGE_DEFAULT,
-    Limit,
-    UuidCursor,
-    WantedRequest,
-    uuid_cursor,
-)
+from storecredit.web.http.paging import PAGE_DEFAULT, Limit, UuidCursor, WantedRequest, uuid_cursor
 from storecredit.web.parts import Parts
+from storecredit.web.resources.generation_images import IMAGES_MAX, image_refusal
 from storecredit.web.resources.generation_options import OptionsRefused, price_of
 from storecredit.web.resources.generation_views import (
     Generation,
@@ -59,13 +49,12 @@ from storecredit.web.resources.generation_views import (
     generation_view,
     looking_again,
 )
+from storecredit.web.resources.metadata import Metadata
 from storecredit.web.resources.payment_required import payment_required
 from storecredit.web.resources.waiting import Wait, after_waiting, preferred_wait, waited
+from storecredit.web.store_api.accounts import account_of
 
-IMAGES_MAX: Final = 10
 PROMPT_MAX: Final = 4000
-METADATA_MAX: Final = 20
-METADATA_TEXT_MAX: Final = 500
 
 EXAMPLE_IMAGE: Final = (
     "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAgAAAAICAIAAABLbSncAAAAFUlEQVR42mN8EevAgA0w"
@@ -73,26 +62,11 @@ EXAMPLE_IMAGE: Final = (
 )
 """A picture of eight by eight pixels."""
 
-Text = Annotated[str, msgspec.Meta(max_length=METADATA_TEXT_MAX)]
-"""A short string of metadata."""
-Metadata = Annotated[
-    Annotated[dict[Text, Text], msgspec.Meta(max_length=METADATA_MAX)] | None,
-    said("Yours: returned as it was sent."),
-]
-"""What a store keeps with a request of its own."""
 OptionText = Annotated[str, msgspec.Meta(max_length=OPTION_TEXT_MAX)]
 """The name of an option, or its value."""
 
 
-def _image_refusal(url: str, settings: Settings) -> str | None:
-    return refusal(
-        url,
-        allow_private_hosts=settings.allow_private_hosts,
-        max_bytes=settings.image_max_bytes,
-    )
-
-
-ImageUrl = Annotated[str, Check(_image_refusal)]
+ImageUrl = Annotated[str, Check(image_refusal)]
 
 
 class CreateBody(Body, frozen=True):
@@ -115,14 +89,6 @@ class CreateBody(Body, frozen=True):
         said("How to make it: names and values of the operator's price list, which may cost more."),
     ] = None
     metadata: Metadata = None
-
-
-class Health(msgspec.Struct, frozen=True):
-    """The key works."""
-
-    status: Annotated[str, said("`ok`")]
-    store_id: Annotated[UUID, said("The store whose key it is.")]
-    timestamp: datetime
 
 
 @post(
@@ -209,14 +175,6 @@ async def _price(parts: Parts, account_id: int, request_id: str, options: dict[s
             return credits
 
 
-def account_of(scope: HTTPScope) -> Account:
-    """The account of the store whose key was sent. Raises AccountMissing."""
-    caller = caller_of(scope)
-    if caller.account_id is None:
-        raise AccountMissing(f"store {caller.store_id} has no account")
-    return Account(caller.account_id, Owner.store(caller.store_id))
-
-
 def _headers(made: GenerationCreated, parts: Parts) -> dict[str, str]:
     return {
         CREDITS_REMAINING: str(made.balance),
@@ -295,9 +253,3 @@ async def list_generations(
             str(page.next_before) if page.next_before else None,
         )
     )
-
-
-@get("/health", summary="Check the key", operation_id="getHealth", responses=store_errors())
-async def get_health(request: Request[Any, Any, Any]) -> Envelope[Health]:
-    """The key works and the store is active."""
-    return Envelope(Health("ok", caller_of(request.scope).store_id, datetime.now(UTC)))

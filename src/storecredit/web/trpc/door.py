@@ -10,7 +10,7 @@ from http import HTTPStatus
 from typing import Any, Final
 
 import msgspec
-from litestar import Request, head, route
+from litestar import MediaType, Request, get, head, route
 from litestar.di import NamedDependency
 from litestar.types import ASGIApp, HTTPScope, Receive, Scope, Send
 from litestar.types.asgi_types import HTTPResponseBodyEvent, HTTPResponseStartEvent
@@ -27,6 +27,7 @@ from storecredit.web.trpc.answers import Streamed, answer
 from storecredit.web.trpc.calls import Asked, Kind, Unread, parameters_of
 from storecredit.web.trpc.errors import Answered, TrpcCode, TrpcError
 from storecredit.web.trpc.procedures import PROCEDURES
+from storecredit.web.trpc.router_types import module
 from storecredit.web.trpc.user_calls import Caller
 
 BLOCKED: Final = "This user is blocked. Nothing was done."
@@ -166,3 +167,9 @@ async def _entered(
         return Caller(account, request_id, parts, base_url, visit_of(scope))
 
     return caller
+
+
+@get("/api/trpc.d.ts", media_type=MediaType.TEXT, include_in_schema=False)
+async def declared_types() -> str:
+    """The types of `/api/trpc` for an app's compiler, as in docs/trpc.d.ts."""
+    return module()

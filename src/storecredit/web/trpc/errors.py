@@ -165,3 +165,9 @@ def trpc_error(error: Exception) -> TrpcError:
 def of_failure(failure: Failure) -> TrpcError:
     """An error of the envelope's table in tRPC's form."""
     return TrpcError(_CODE_OF_STATUS[failure.status], failure.message)
+
+
+def refusal(failure: Failure, accept: str | None) -> tuple[int, bytes, RawHeaders]:
+    """Status, body and headers of the answer to a request that was not let in."""
+    answered = refused(of_failure(failure), accept=accept, headers=failure.headers)
+    return answered.status, answered.body, answered.raw_headers()

@@ -5,7 +5,6 @@ from uuid import UUID
 
 from msgspec import UNSET
 
-from storecredit.generation.image_sources import refusal
 from storecredit.generation.lifecycle import (
     Created,
     GenerationInput,
@@ -15,10 +14,11 @@ from storecredit.generation.lifecycle import (
 )
 from storecredit.generation.sessions import Session, SessionStatus
 from storecredit.web.parts import Parts
+from storecredit.web.resources.generation_images import IMAGES_MAX, image_refusal
 from storecredit.web.resources.generation_options import OptionsRefused, price_of
 from storecredit.web.resources.generation_views import result_url
+from storecredit.web.resources.metadata import METADATA_TEXT_MAX
 from storecredit.web.resources.waiting import waited
-from storecredit.web.store_api.generations import IMAGES_MAX, METADATA_TEXT_MAX
 from storecredit.web.trpc.errors import TrpcCode, TrpcError, bad_request
 from storecredit.web.trpc.events import NotYet, Tracked
 from storecredit.web.trpc.procedure_views import GenerationQueued, GenerationView, StatsView
@@ -80,11 +80,7 @@ def _check_images(images: dict[str, str], parts: Parts) -> None:
     if len(images) > IMAGES_MAX:
         raise bad_request(f"More than {IMAGES_MAX} images. Nothing was charged.")
     for name, url in images.items():
-        reason = refusal(
-            url,
-            allow_private_hosts=parts.settings.allow_private_hosts,
-            max_bytes=parts.settings.image_max_bytes,
-        )
+        reason = image_refusal(url, parts.settings)
         if reason is not None:
             raise bad_request(f"{name} {reason} Nothing was charged.")
 

@@ -3,7 +3,7 @@
 A small part of zod 4, for the inputs there are: an app that reads the issues out of an error's
 message (`JSON.parse(error.message)`) finds them as zod writes them. Every issue of an input is
 found, not only the first, up to a maximum. Fields that nobody asked for are left out. Each part
-also knows its TypeScript type, so that what is published (`trpc_types.py`) is what is checked.
+also knows its TypeScript type, so that what is published (`router_types.py`) is what is checked.
 """
 
 import json

@@ -1,6 +1,6 @@
 """What the procedures give: results in the app's names and forms, as its client gets them.
 
-Their docstrings are published with their types (`trpc_types.py`).
+Their docstrings are published with their types (`router_types.py`).
 """
 
 from datetime import datetime

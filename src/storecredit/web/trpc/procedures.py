@@ -1,7 +1,7 @@
 """What end users can call, by the names the app knows: their credits, and their generations.
 
-Parse, one call, one row of the table: as `b2b.py` is for stores. Names and forms of inputs and
-results are the app's; it is `trpc.py` that knows how they travel.
+Parse, one call, one row of the table: as `store_api/` is for stores. Names and forms of inputs and
+results are the app's; it is `answers.py` that knows how they travel.
 """
 
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""What webhook endpoints were told, and what became of it: for the doors of `webhook_doors.py`."""
+"""What webhook endpoints were told, and what became of it: for the doors of `doors.py`."""
 
 from typing import Annotated
 from uuid import UUID

@@ -15,8 +15,8 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.openapi.datastructures import ResponseSpec
 
 from storecredit.web.http.envelope import ErrorCode
-from storecredit.web.http.openapi import example, operator_errors, store_errors
-from storecredit.web.resources.webhooks import deliveries, endpoints, hearers
+from storecredit.web.http.openapi import example
+from storecredit.web.resources.webhooks import deliveries, endpoints
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,23 +28,6 @@ class Whose:
     owner: str
     hearer: Callable[..., Any]
     errors: Callable[..., dict[int, ResponseSpec]]
-
-
-OWN: Final = Whose("/webhooks", "Webhook", "", hearers.asking_store, store_errors)
-OPERATORS: Final = Whose(
-    "/webhooks",
-    "OperatorWebhook",
-    " of the operator's",
-    hearers.the_operator,
-    operator_errors,
-)
-STORES: Final = Whose(
-    "/stores/{store_id:str}/webhooks",
-    "StoreWebhook",
-    " of a store's",
-    hearers.named_store,
-    operator_errors,
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,5 +184,5 @@ _DOORS: Final = (
 
 
 def doors(whose: Whose) -> list[HTTPRouteHandler]:
-    """The doors of one set, for the route table."""
+    """The doors of one set, for the routes of whoever has them."""
     return [door.of(whose) for door in _DOORS]

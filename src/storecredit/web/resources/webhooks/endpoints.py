@@ -1,4 +1,4 @@
-"""Webhook endpoints, registered and changed: what the doors of `webhook_doors.py` do with them."""
+"""Webhook endpoints, registered and changed: what the doors of `doors.py` do with them."""
 
 from typing import assert_never
 

@@ -1,19 +1,12 @@
 """Whose webhook endpoints an address is about, and which of them."""
 
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated
 from uuid import UUID
 
-from litestar import Request
-from litestar.di import NamedDependency
 from litestar.params import PathParameter
 
-from storecredit.ledger.owners import Owner
-from storecredit.stores.stores import Store
 from storecredit.web.http.envelope import ErrorCode, Failure, not_found
-from storecredit.web.parts import Parts
-from storecredit.web.store_api.generations import account_of
-from storecredit.webhooks.endpoints import OPERATOR_ACCOUNT
 
 EndpointId = Annotated[
     str, PathParameter(format="uuid", description="The endpoint, as its creation named it.")
@@ -27,23 +20,6 @@ class Hearer:
     account_id: int
     store_id: UUID | None
     address: str
-
-
-async def asking_store(request: Request[Any, Any, Any]) -> Hearer:
-    """The store whose key was sent."""
-    account = account_of(request.scope)
-    return Hearer(account.id, account.owner.id, "/api/v1/webhooks")
-
-
-async def the_operator() -> Hearer:
-    """The operator, who hears of every owner."""
-    return Hearer(OPERATOR_ACCOUNT, None, "/api/admin/webhooks")
-
-
-async def named_store(parts: NamedDependency[Parts], store: NamedDependency[Store]) -> Hearer:
-    """The store that an address of the operator's API names."""
-    account_id = await parts.credits.account_id(Owner.store(store.store_id))
-    return Hearer(account_id, store.store_id, f"/api/admin/stores/{store.store_id}/webhooks")
 
 
 def named_endpoint(endpoint_id: str) -> UUID:

@@ -8,11 +8,10 @@ import msgspec
 
 from storecredit.settings import Settings
 from storecredit.web.http.bodies import Body
-from storecredit.web.http.faults import Check, nearest
+from storecredit.web.http.faults import Check, nearest, no_nul
 from storecredit.web.http.moments import utc
 from storecredit.web.http.openapi import said
 from storecredit.web.http.paging import given_out, seq_cursor
-from storecredit.web.operator_api.keys import no_nul
 from storecredit.webhooks.catalogue import EVENT_TYPES, EVERY, TEST
 from storecredit.webhooks.delivery_records import (
     ATTEMPTS_MAX,

@@ -1,0 +1,50 @@
+"""Checkouts that the operator starts for a store, and the store's subscriptions."""
+
+from typing import Any
+
+from litestar import Request, Response, get, post
+from litestar.di import NamedDependency
+from litestar.params import JSONBody
+
+from storecredit.stores.stores import Store
+from storecredit.web.http.envelope import Envelope, ErrorCode, billing_off
+from storecredit.web.http.openapi import example, operator_errors
+from storecredit.web.parts import Parts
+from storecredit.web.resources.purchases import (
+    OPENED,
+    CheckoutBody,
+    CheckoutView,
+    SubscriptionList,
+    open_checkout,
+    subscriptions_of,
+)
+
+
+@post(
+    "/stores/{store_id:str}/checkout",
+    summary="Start a purchase for a store",
+    operation_id="createStoreCheckout",
+    responses={**OPENED, **operator_errors(ErrorCode.NOT_FOUND, ErrorCode.IDEMPOTENCY_CONFLICT)},
+    **example({"plan": "growth"}),
+)
+async def create_store_checkout(
+    request: Request[Any, Any, Any],
+    parts: NamedDependency[Parts],
+    store: NamedDependency[Store],
+    data: JSONBody[CheckoutBody],
+) -> Response[Envelope[CheckoutView]]:
+    """As the store itself would; whoever has the address of the checkout can pay it."""
+    return await open_checkout(request, parts, store.store_id, data, billing_off())
+
+
+@get(
+    "/stores/{store_id:str}/subscriptions",
+    summary="List a store's subscriptions",
+    operation_id="listStoreSubscriptions",
+    responses=operator_errors(ErrorCode.NOT_FOUND),
+)
+async def list_store_subscriptions(
+    parts: NamedDependency[Parts], store: NamedDependency[Store]
+) -> Envelope[SubscriptionList]:
+    """As the store reads them."""
+    return Envelope(await subscriptions_of(parts, store.store_id))

@@ -1,0 +1,40 @@
+"""`/api/admin/…webhooks`: the operator's own webhook endpoints, and those of a store."""
+
+from typing import Final
+
+from litestar.di import NamedDependency
+
+from storecredit.ledger.owners import Owner
+from storecredit.stores.stores import Store
+from storecredit.web.http.openapi import operator_errors
+from storecredit.web.parts import Parts
+from storecredit.web.resources.webhooks.doors import Whose
+from storecredit.web.resources.webhooks.hearers import Hearer
+from storecredit.webhooks.endpoints import OPERATOR_ACCOUNT
+
+
+async def the_operator() -> Hearer:
+    """The operator, who hears of every owner."""
+    return Hearer(OPERATOR_ACCOUNT, None, "/api/admin/webhooks")
+
+
+async def named_store(parts: NamedDependency[Parts], store: NamedDependency[Store]) -> Hearer:
+    """The store that an address of the operator's API names."""
+    account_id = await parts.credits.account_id(Owner.store(store.store_id))
+    return Hearer(account_id, store.store_id, f"/api/admin/stores/{store.store_id}/webhooks")
+
+
+OPERATORS: Final = Whose(
+    "/webhooks",
+    "OperatorWebhook",
+    " of the operator's",
+    the_operator,
+    operator_errors,
+)
+STORES: Final = Whose(
+    "/stores/{store_id:str}/webhooks",
+    "StoreWebhook",
+    " of a store's",
+    named_store,
+    operator_errors,
+)
