@@ -39,6 +39,7 @@ REGISTRY_HOSTS = [
 HOME_PATHS = [f"/{name}/" for name in ("home", "root", "Users", "opt", "work")]
 
 LAYER_CONTRACT = "Imports go down only"
+CALLERS_CONTRACT = "Callers' doors do not know each other"
 CIRCLE_CONTRACT = "Nothing imports in a circle"
 DRIVER_CONTRACT = "Only postgres knows the driver"
 QUEUE_CONTRACT = "Only postgres.job_queue imports PgQueuer"
@@ -107,6 +108,7 @@ def test_a_room_that_no_layer_names_is_refused(package_copy: Path, name: str) ->
         ("generation/planted.py", "import uvicorn", SERVER_CONTRACT),
         ("billing/paddle/planted.py", "import storecredit.billing.checkouts", BILLING_CONTRACT),
         ("cli/planted.py", "import paddle_billing", PADDLE_CONTRACT),
+        ("web/store_api/planted.py", "import storecredit.web.trpc", CALLERS_CONTRACT),
     ],
 )
 def test_a_forbidden_import_is_refused(

@@ -15,7 +15,7 @@ from storecredit.web.resources.purchases import (
     CheckoutBody,
     CheckoutView,
     SubscriptionList,
-    open_checkout,
+    start_checkout,
     subscriptions_of,
 )
 
@@ -34,7 +34,7 @@ async def create_store_checkout(
     data: JSONBody[CheckoutBody],
 ) -> Response[Envelope[CheckoutView]]:
     """As the store itself would; whoever has the address of the checkout can pay it."""
-    return await open_checkout(request, parts, store.store_id, data, billing_off())
+    return await start_checkout(request, parts, store.store_id, data, billing_off())
 
 
 @get(

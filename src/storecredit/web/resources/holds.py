@@ -76,12 +76,6 @@ END_CODES: Final = (ErrorCode.NOT_FOUND, ErrorCode.HOLD_ENDED)
 EXTEND_CODES: Final = (*END_CODES, ErrorCode.IDEMPOTENCY_CONFLICT)
 
 
-# A store's doors
-
-
-# What they do, for any account
-
-
 async def hold(
     scope: HTTPScope,
     parts: Parts,

@@ -81,7 +81,7 @@ OPENED: Final = {
 }
 
 
-async def open_checkout(
+async def start_checkout(
     request: Request[Any, Any, Any],
     parts: Parts,
     store_id: UUID,

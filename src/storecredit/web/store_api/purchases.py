@@ -16,7 +16,7 @@ from storecredit.web.resources.purchases import (
     CheckoutBody,
     CheckoutView,
     SubscriptionList,
-    open_checkout,
+    start_checkout,
     subscriptions_of,
 )
 
@@ -76,7 +76,7 @@ async def create_checkout(
     """Opens a checkout. The credits come when it is paid. The request id makes a retry safe."""
     # What switches billing on is no concern of a store's.
     off = Failure(ErrorCode.NOT_FOUND, "Nothing is sold here.")
-    return await open_checkout(request, parts, caller_of(request.scope).store_id, data, off)
+    return await start_checkout(request, parts, caller_of(request.scope).store_id, data, off)
 
 
 @get(
