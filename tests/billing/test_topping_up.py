@@ -1,7 +1,8 @@
 """A balance that falls to its threshold becomes one charge and one addition, whatever gets lost."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
 from datetime import timedelta
 from uuid import UUID
 
@@ -9,12 +10,7 @@ import asyncpg
 import pytest
 
 from stand_ins.paddle.api import Failure
-from storecredit.billing.catalogue import load_catalogue
-from storecredit.billing.paddle.gateway import Paddle as Gateway
-from storecredit.billing.subscription_charges import SubscriptionCharges
 from storecredit.billing.top_ups import ToppingUp
-from storecredit.postgres.pool import Database
-from storecredit.settings import Settings
 from tests.billing.overages import Hold, Paddle, holdable_paddle
 from tests.billing.topping_up import (
     AMOUNT,
@@ -29,11 +25,12 @@ from tests.billing.topping_up import (
     store_on_top_up,
     switch_on,
     top_ups,
+    topping_up_process,
 )
 
 LOW = OPENING - THRESHOLD
 
-Start = Callable[[], "asyncio.Future[ToppingUp]"]
+Start = Callable[[], Awaitable[ToppingUp]]
 
 
 @pytest.fixture
@@ -45,22 +42,12 @@ async def paddle() -> AsyncIterator[Paddle]:
 @pytest.fixture
 async def process(paddle: Paddle, database_url: str) -> AsyncIterator[Start]:
     """Makes what a process of its own has."""
-    quick = {"paddle_timeout_seconds": 0.5, "billing_backoff_seconds": 0}
-    settings = Settings.model_validate(paddle.api.settings() | quick)
-    opened: list[tuple[Database, Gateway]] = []
+    async with AsyncExitStack() as stack:
 
-    async def start() -> ToppingUp:
-        database = await Database.open(database_url)
-        gateway = Gateway.from_settings(settings)
-        assert gateway is not None
-        opened.append((database, gateway))
-        charges = SubscriptionCharges(database, gateway, settings)
-        return ToppingUp(database, charges, load_catalogue(), settings)
+        async def start() -> ToppingUp:
+            return await stack.enter_async_context(topping_up_process(paddle, database_url))
 
-    yield lambda: asyncio.ensure_future(start())
-    for database, gateway in opened:
-        await gateway.close()
-        await database.close()
+        yield start
 
 
 @pytest.fixture

@@ -1,12 +1,20 @@
 """Stores that buy credits by themselves, and what became of it."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
 import asyncpg
 
+from storecredit.billing.catalogue import load_catalogue
+from storecredit.billing.paddle.gateway import Paddle as Gateway
+from storecredit.billing.subscription_charges import SubscriptionCharges
+from storecredit.billing.top_ups import ToppingUp
 from storecredit.ledger.owners import Owner
+from storecredit.postgres.pool import Database
+from storecredit.settings import Settings
 from tests.billing.overages import Paddle, subscribe
 from tests.billing.sql_sales import account_of
 from tests.sql.ledgers import open_store
@@ -15,6 +23,21 @@ THRESHOLD = 20
 CREDITS = 100
 AMOUNT = 18 * CREDITS
 OPENING = 50
+
+
+QUICK = {"paddle_timeout_seconds": 0.5, "billing_backoff_seconds": 0}
+
+
+@asynccontextmanager
+async def topping_up_process(paddle: Paddle, database_url: str) -> AsyncIterator[ToppingUp]:
+    """What a process of its own has."""
+    settings = Settings.model_validate(paddle.api.settings() | QUICK)
+    database, gateway = await Database.open(database_url), Gateway.from_settings(settings)
+    assert gateway is not None
+    charges = SubscriptionCharges(database, gateway, settings)
+    yield ToppingUp(database, charges, load_catalogue(), settings)
+    await gateway.close()
+    await database.close()
 
 
 async def store_on_top_up(
@@ -28,14 +51,19 @@ async def store_on_top_up(
 
 
 async def switch_on(
-    admin: asyncpg.Connection, store_id: UUID, per_day: int = 2, per_month: int = 5
+    admin: asyncpg.Connection,
+    store_id: UUID,
+    per_day: int = 2,
+    per_month: int = 5,
+    *,
+    credits: int = CREDITS,
 ) -> str:
     """Let it buy from now on; what that came to."""
     outcome: str = await admin.fetchval(
         "SELECT set_top_up(account_of('store', $1), $2, $3, $4, $5)",
         store_id,
         THRESHOLD,
-        CREDITS,
+        credits,
         per_day,
         per_month,
     )

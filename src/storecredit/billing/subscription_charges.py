@@ -24,6 +24,7 @@ from storecredit import telemetry
 from storecredit.billing.charge_attempt import Attempt, ChargeKind, OpenCharge
 from storecredit.billing.paddle import PROVIDER
 from storecredit.billing.paddle.gateway import Paddle
+from storecredit.postgres.errors import LockTimedOut
 from storecredit.postgres.pool import Database, DedicatedConnection
 from storecredit.postgres.servers import Record
 from storecredit.settings import Settings
@@ -32,6 +33,8 @@ log = telemetry.get_logger("billing.subscription_charges")
 
 ROUND_MAX: Final = 100
 """Charges made in one round."""
+LOCK_TIMEOUT: Final = "2s"
+"""How long one charge waits for what others hold: its row, its account."""
 
 RUNNING_SUBSCRIPTION: Final = f"""LEFT JOIN LATERAL (
     SELECT s.provider_subscription_id, s.plan FROM subscriptions s
@@ -47,7 +50,7 @@ _CHARGE: Final = f"""
     SELECT c.account_id, a.owner_id AS store_id, c.kind, c.request_id, c.credits, c.amount,
            c.currency, c.attempts, c.provider_subscription_id AS sent_through,
            s.provider_subscription_id AS subscription_id,
-           c.kind = 'overage' OR is_top_up_wanted(c.account_id) AS is_wanted,
+           c.kind = 'overage' OR is_top_up_wanted(c.account_id, c.credits) AS is_wanted,
            c.accepted_at IS NOT NULL AS accepted,
            c.charge_begun_at IS NOT NULL AS begun,
            coalesce(c.charge_begun_at <= now() - $3::interval, true) AS settled,
@@ -87,10 +90,20 @@ class SubscriptionCharges:
         if not due:
             return
         # It holds the charges' locks.
-        async with self._database.dedicated() as connection:
+        async with self._database.dedicated({"lock_timeout": LOCK_TIMEOUT}) as connection:
             for row in due:
-                if stop.is_set() or not await self._settle(connection, row):
+                if stop.is_set() or not await self._tried(connection, row):
                     return
+
+    async def _tried(self, connection: DedicatedConnection, due: Record) -> bool:
+        """As `_settle`; one that somebody else's transaction is in the way of holds up no other."""
+        try:
+            return await self._settle(connection, due)
+        except LockTimedOut as error:
+            log.warning(
+                "subscription_charge_held_up", store_id=str(due["store_id"]), error=str(error)
+            )
+            return True
 
     async def _settle(self, connection: DedicatedConnection, due: Record) -> bool:
         """Bring one charge forward under its lock; false: Paddle is away."""

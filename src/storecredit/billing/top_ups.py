@@ -19,7 +19,7 @@ from storecredit.billing.catalogue import Catalogue
 from storecredit.billing.charge_attempt import ChargeKind
 from storecredit.billing.paddle import PROVIDER
 from storecredit.billing.subscription_charges import SubscriptionCharges
-from storecredit.postgres.errors import DatabaseUnavailable
+from storecredit.postgres.errors import DatabaseUnavailable, LockTimedOut
 from storecredit.postgres.pacing import every
 from storecredit.postgres.pool import Database
 from storecredit.settings import Settings
@@ -238,15 +238,25 @@ class ToppingUp:
         for row in await self._database.fetch(_DUE, ROUND_MAX):
             if stop.is_set():
                 return
-            outcome = await self._database.fetchval(
-                "SELECT open_top_up($1, $2, $3, $4, $5)",
-                row["account_id"],
-                self._catalogue.credit_unit_amount,
-                self._catalogue.currency,
-                self._catalogue.credits_expire_after_days,
-                PROVIDER,
-            )
-            log.info("top_up_looked_at", store_id=str(row["store_id"]), outcome=outcome)
+            store_id = str(row["store_id"])
+            try:
+                outcome = await self._open(row["account_id"])
+            except LockTimedOut as error:
+                # A store whose account somebody else holds keeps no other from buying.
+                log.warning("top_up_held_up", store_id=store_id, error=str(error))
+            else:
+                log.info("top_up_looked_at", store_id=store_id, outcome=outcome)
+
+    async def _open(self, account_id: int) -> str:
+        outcome: str = await self._database.fetchval(
+            "SELECT open_top_up($1, $2, $3, $4, $5)",
+            account_id,
+            self._catalogue.credit_unit_amount,
+            self._catalogue.currency,
+            self._catalogue.credits_expire_after_days,
+            PROVIDER,
+        )
+        return outcome
 
     async def _charge_due(self, stop: asyncio.Event) -> None:
         await self._charges.make_due(ChargeKind.TOP_UP, stop)

@@ -123,9 +123,14 @@ class Database:
             return await self._servers.connect(settings=settings)
 
     @asynccontextmanager
-    async def dedicated(self) -> AsyncIterator[DedicatedConnection]:
-        """A connection beside the pool, until the context ends; with it go the session's locks."""
-        connection = await self.connect()
+    async def dedicated(
+        self, settings: Mapping[str, str] | None = None
+    ) -> AsyncIterator[DedicatedConnection]:
+        """A connection beside the pool, until the context ends; with it go the session's locks.
+
+        `settings` of the session are besides ours.
+        """
+        connection = await self.connect(settings)
         try:
             yield DedicatedConnection(connection)
         finally:

@@ -53,8 +53,8 @@ BEGIN
     WHERE b.account_id = p_account_id AND b.request_id = p_request_id
       AND b.charged_at IS NULL AND b.dropped_at IS NULL AND b.accepted_at IS NULL
       AND b.attempts = p_attempts
-      -- One that was switched off meanwhile is not sent.
-      AND (b.kind = 'overage' OR is_top_up_wanted(p_account_id))
+      -- One that was switched off meanwhile, or to other credits, is not sent.
+      AND (b.kind = 'overage' OR is_top_up_wanted(p_account_id, b.credits))
       -- As PostgreSQL shows the lock of one bigint: its halves, and objsubid 1.
       AND EXISTS (
           SELECT FROM pg_locks l

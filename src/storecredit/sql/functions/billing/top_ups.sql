@@ -74,6 +74,19 @@ $$;
 COMMENT ON FUNCTION running_subscription(bigint) IS
     'The subscription through which a store is charged; null: it has none that runs.';
 
+CREATE OR REPLACE FUNCTION can_top_up(p_account_id bigint)
+RETURNS boolean
+LANGUAGE sql STABLE
+AS $$
+-- Purpose: whether a store may buy by itself at all: it is not suspended, and has a subscription that runs.
+-- Locks: none.
+    SELECT running_subscription(p_account_id) IS NOT NULL AND EXISTS (
+        SELECT FROM accounts a JOIN stores s ON s.store_id = a.owner_id
+        WHERE a.account_id = p_account_id AND a.owner_kind = 'store' AND s.status = 'active');
+$$;
+COMMENT ON FUNCTION can_top_up(bigint) IS
+    'Whether a store is active and has a subscription that runs.';
+
 CREATE OR REPLACE FUNCTION request_top_ups(p_account_ids bigint[])
 RETURNS void
 LANGUAGE plpgsql
@@ -114,14 +127,16 @@ SET search_path FROM CURRENT
 SET plan_cache_mode = force_generic_plan
 SET enable_seqscan = off
 SET enable_bitmapscan = off
+SET lock_timeout = '1s'
 AS $$
 -- Purpose: decide whether a store buys credits now, at this price for one; if so, the charge is to be
 --   made from now on, and no other until it has ended.
--- Locks: the account. Idempotent: of two calls, one opens.
+-- Locks: the account, not waited for for long: others are to be looked at, too. Idempotent: of two calls,
+--   one opens.
 -- Outcomes: opened | enough (the balance is above the threshold) | under_way (one is) | limited (no more
 --   today, or this month: it is looked at again when that is over) | no_subscription (none runs, or the
 --   store is suspended: looked at again in an hour) | not_due (it is off, paused, or not to be looked at).
--- Errors: unknown_account; check_violation for a price that is none.
+-- Errors: unknown_account; check_violation for a price that is none; lock_not_available.
 DECLARE
     v_account record := lock_settled_account(p_account_id);
     v_now CONSTANT timestamptz := clock_timestamp();
@@ -152,9 +167,7 @@ BEGIN
         v_until := CASE WHEN v_had.in_month >= v_top_up.max_per_month
             THEN date_trunc('month', v_month + '40 days'::interval, 'UTC')
             ELSE date_trunc('day', v_day + '30 hours'::interval, 'UTC') END;
-    ELSIF running_subscription(p_account_id) IS NULL OR NOT EXISTS (
-            SELECT FROM accounts a JOIN stores s ON s.store_id = a.owner_id
-            WHERE a.account_id = p_account_id AND s.status = 'active') THEN
+    ELSIF NOT can_top_up(p_account_id) THEN
         v_outcome := 'no_subscription';
         v_until := v_now + '1 hour'::interval;
     ELSE
@@ -174,19 +187,19 @@ COMMENT ON FUNCTION open_top_up(bigint, bigint, text, int, text) IS
     'Decides whether a store buys credits now, and opens the charge. Outcome: opened, enough, under_way, '
     'limited, no_subscription, not_due. Errors: SC010 unknown account.';
 
-CREATE OR REPLACE FUNCTION is_top_up_wanted(p_account_id bigint)
+CREATE OR REPLACE FUNCTION is_top_up_wanted(p_account_id bigint, p_credits bigint)
 RETURNS boolean
 LANGUAGE sql STABLE
 AS $$
--- Purpose: whether a store still buys by itself: it is on, the balance at its threshold or below, and a
---   subscription runs. Locks: none.
-    SELECT running_subscription(p_account_id) IS NOT NULL AND EXISTS (
+-- Purpose: whether a store still buys so many credits by itself: it is on with just these, the balance at
+--   its threshold or below, and nothing else is in the way. Locks: none.
+    SELECT can_top_up(p_account_id) AND EXISTS (
         SELECT FROM top_ups t
-        WHERE t.account_id = p_account_id AND t.status = 'on'
+        WHERE t.account_id = p_account_id AND t.status = 'on' AND t.credits = p_credits
           AND t.threshold >= newest_balance(p_account_id));
 $$;
-COMMENT ON FUNCTION is_top_up_wanted(bigint) IS
-    'Whether a store''s top-up is on and its balance low enough.';
+COMMENT ON FUNCTION is_top_up_wanted(bigint, bigint) IS
+    'Whether a store''s top-up is on for so many credits, and its balance low enough.';
 
 CREATE OR REPLACE FUNCTION drop_top_up(p_account_id bigint, p_request_id text, p_reason text)
 RETURNS boolean
