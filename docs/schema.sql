@@ -801,6 +801,9 @@ FUNCTION book_subscription_payment(p_provider text, p_transaction_id text, p_sub
     p_currency text, p_paid_at timestamptz, p_period_ends_at timestamptz DEFAULT NULL,
     p_rollover_max bigint DEFAULT NULL, p_grace interval DEFAULT NULL) RETURNS text;
 
+-- Whether a store is active and has a subscription that runs.
+FUNCTION can_top_up(p_account_id bigint) RETURNS boolean;
+
 -- Whether a movement is of one grant alone, so that it may have to tell what each has left.
 FUNCTION changes_grants(p_type text, p_origin_seq bigint) RETURNS boolean;
 
@@ -1158,8 +1161,8 @@ FUNCTION is_possible_rare_movement(p_type text, p_amount bigint, p_balance_after
 -- Whether one session, looked at alone, could have been left by the functions.
 FUNCTION is_possible_session(p_status text, p_attempts int, p_input json) RETURNS boolean;
 
--- Whether a store's top-up is on and its balance low enough.
-FUNCTION is_top_up_wanted(p_account_id bigint) RETURNS boolean;
+-- Whether a store's top-up is on for so many credits, and its balance low enough.
+FUNCTION is_top_up_wanted(p_account_id bigint, p_credits bigint) RETURNS boolean;
 
 -- Whether events are written for an endpoint that was disabled then (null: it is not).
 FUNCTION keeps_events(p_disabled_at timestamptz) RETURNS boolean;
@@ -1278,7 +1281,8 @@ FUNCTION receive_provider_event(p_provider text, p_event_id text, p_event_type t
 -- Writes down attempts at deliveries, and what follows from each: recorded, replayed or unknown.
 FUNCTION record_attempts(p_endpoint_ids uuid[], p_seqs bigint[], p_attempted_at timestamptz[],
     p_milliseconds int[], p_status_codes int[], p_errors text[], p_answers text[],
-    p_outcomes text[], p_retries int[], p_waits interval[], p_resumes interval[]) RETURNS text[];
+    p_outcomes text[], p_retries int[], p_waits interval[], p_resumes interval[],
+    p_configured_at timestamptz[]) RETURNS text[];
 
 -- A charge was made by this transaction. false: it had been by another, or there is no such
 -- charge.
@@ -1482,8 +1486,8 @@ FUNCTION sum_users(p_seed bigint, p_from tid, p_until tid) RETURNS TABLE(rows_re
 FUNCTION take_deliveries(p_limit int, p_share int, p_failing_share int, p_lease interval,
     p_after uuid, p_endpoint_ids uuid[], p_under_way int[]) RETURNS TABLE(endpoint_id uuid,
     seq bigint, attempts int, retries int, is_ordered boolean, is_failing boolean, url text,
-    secrets bytea[], event_id uuid, type text, created_at timestamptz, data json, owner_kind text,
-    owner_id uuid);
+    secrets bytea[], configured_at timestamptz, event_id uuid, type text, created_at timestamptz,
+    data json, owner_kind text, owner_id uuid);
 
 -- What grants have left when credits are taken, the first ones first.
 FUNCTION take_from_grants(p_grants bigint[], p_amount bigint) RETURNS bigint[];
@@ -1700,6 +1704,10 @@ FUNCTION low_threshold_of(p_account_id bigint) RETURNS bigint;
 
 -- Makes the account of a new owner and returns its id; null: the owner has one.
 FUNCTION open_account(p_owner_kind text, p_owner_id uuid) RETURNS bigint;
+
+-- What attempts mean for their endpoints as these are now.
+FUNCTION outcomes_by_now(p_outcomes text[], p_endpoint_ids uuid[], p_configured_at timestamptz[])
+    RETURNS text[];
 
 -- How far an account may go beyond its balance.
 FUNCTION overage_limit_of(p_account_id bigint) RETURNS bigint;

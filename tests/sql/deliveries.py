@@ -11,7 +11,7 @@ from storecredit.postgres.servers import Connection
 
 LEASE: Final = timedelta(minutes=1)
 TAKE: Final = "SELECT * FROM take_deliveries($1, $2, $3, $4, $5, $6, $7)"
-RECORD: Final = "SELECT record_attempts($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)"
+RECORD: Final = "SELECT record_attempts($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)"
 TIDY: Final = ("SELECT end_undeliverable(100)", "SELECT * FROM forget_events(100)")
 
 Item = tuple[UUID, int]
@@ -71,6 +71,7 @@ def record_call(
     retries: int = 0,
     wait: timedelta | None = None,
     resumes: timedelta | None = None,
+    configured_at: datetime | None = None,
 ) -> tuple[str, tuple[Any, ...]]:
     """The record of one attempt at each, all alike."""
     count = len(items)
@@ -87,4 +88,5 @@ def record_call(
         [retries] * count,
         [wait] * count,
         [resumes] * count,
+        [configured_at] * count,
     )

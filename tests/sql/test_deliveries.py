@@ -124,6 +124,58 @@ async def test_a_batch_says_since_when_an_endpoint_fails_by_the_order_of_its_att
     assert await admin.fetchval(since, endpoint) is None
 
 
+async def test_a_clock_that_is_behind_disables_no_endpoint(
+    service: Connection, admin: asyncpg.Connection, store: Account
+) -> None:
+    await make_endpoints(admin, store.id, 1)
+    await happen(admin, store.id, 1)
+    item = await taken_one(service)
+    await record(service, [item], "retry", at=datetime.now(UTC) - 9000 * MINUTE, wait=MINUTE)
+    [endpoint] = await admin.fetch(
+        """SELECT status, failing_since > now() - interval '5 minutes' AS is_lately
+           FROM storecredit.webhook_endpoints"""
+    )
+    assert tuple(endpoint) == ("enabled", True)
+
+
+@pytest.mark.parametrize(
+    "change, left",
+    [
+        ("SELECT update_webhook_endpoint($1, $2, 'https://moved.example/')", "enabled pending"),
+        (
+            """SELECT set_webhook_endpoint_status($1, $2, 'disabled'),
+                   set_webhook_endpoint_status($1, $2, 'enabled')""",
+            "enabled pending",
+        ),
+        ("SELECT $1::bigint, $2::uuid", "disabled failed"),
+    ],
+    ids=["moved", "enabled again", "as it was"],
+)
+@pytest.mark.parametrize("is_ordered", [False, True])
+async def test_one_that_has_changed_is_not_gone_because_the_one_before_was(
+    service: Connection,
+    admin: asyncpg.Connection,
+    store: Account,
+    change: str,
+    left: str,
+    is_ordered: bool,
+) -> None:
+    """As where the receiver that was moved answers 410 to what was under way."""
+    [endpoint] = await make_endpoints(admin, store.id, 1, is_ordered=is_ordered)
+    await happen(admin, store.id, 1)
+    [row] = await take(service)
+    await service.execute(change, store.id, endpoint)
+    options = {"resumes": timedelta() if is_ordered else None}
+    at = {"configured_at": row["configured_at"]}
+    await record(service, [(endpoint, row["seq"])], "gone", **options, **at)
+    found = await admin.fetchval(
+        """SELECT e.status || ' ' || d.status
+           FROM storecredit.webhook_endpoints e JOIN storecredit.deliveries d USING (endpoint_id)"""
+    )
+    assert found == left
+    assert len(await take(service)) == left.count("pending"), "at once"
+
+
 async def test_shares_are_kept_and_endpoints_come_by_their_ids(
     service: Connection, admin: asyncpg.Connection, store: Account
 ) -> None:
@@ -238,3 +290,16 @@ async def test_the_lag_is_that_of_the_longest_due(
     )
     await admin.execute("UPDATE storecredit.events SET created_at = now() - interval '1 day'")
     assert 1200 <= await service.fetchval(lag) < 1260
+
+
+async def test_what_failed_while_its_endpoint_ceased_to_be_ordered_has_a_lag_like_any_other(
+    service: Connection, admin: asyncpg.Connection, store: Account
+) -> None:
+    [endpoint] = await make_endpoints(admin, store.id, 1, is_ordered=True)
+    await happen(admin, store.id, 1)
+    item = await taken_one(service)
+    ceases = "SELECT update_webhook_endpoint($1, $2, p_is_ordered => false)"
+    await service.execute(ceases, store.id, endpoint)
+    await record(service, [item], "retry", resumes=MINUTE)
+    assert await service.fetchval("SELECT delivery_lag()") < MINUTE
+    assert await taken_one(service) == item

@@ -26,7 +26,9 @@ DATA = '{"balance" : 5, "note" : "żółw"}'
 
 def delivery_to(url: str, *secrets: bytes) -> Delivery:
     event = Event(uuid4(), "credits.low", datetime.now(UTC), DATA, "store", uuid4())
-    return Delivery(uuid4(), 1, 0, False, False, url, secrets or (b"s" * 32,), event)
+    return Delivery(
+        uuid4(), 1, 0, False, False, url, secrets or (b"s" * 32,), event.created_at, event
+    )
 
 
 @asynccontextmanager

@@ -4,7 +4,7 @@ import enum
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
@@ -47,6 +47,7 @@ class Delivery(msgspec.Struct, frozen=True):
 
     `retries`: how many attempts failed since it was sent, or sent anew. `is_failing`: whether the
     endpoint's last attempt failed. `secrets`: those that are valid now, the newest first.
+    `configured_at`: when the endpoint's owner changed it last.
     """
 
     endpoint_id: UUID
@@ -56,6 +57,7 @@ class Delivery(msgspec.Struct, frozen=True):
     is_failing: bool
     url: str
     secrets: tuple[bytes, ...]
+    configured_at: datetime
     event: Event
 
 
@@ -196,6 +198,7 @@ def _delivery(row: Record) -> Delivery:
         row["is_failing"],
         row["url"],
         tuple(row["secrets"]),
+        row["configured_at"],
         event,
     )
 
@@ -204,7 +207,7 @@ async def _record_all(connection: Connection, attempts: Sequence[Attempt]) -> Se
     ordered = sorted(attempts, key=lambda attempt: attempt.key)
     answers = [attempt.answer for attempt in ordered]
     await connection.fetchval(
-        "SELECT record_attempts($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+        "SELECT record_attempts($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
         [attempt.delivery.endpoint_id for attempt in ordered],
         [attempt.delivery.seq for attempt in ordered],
         [answer.attempted_at for answer in answers],
@@ -216,5 +219,6 @@ async def _record_all(connection: Connection, attempts: Sequence[Attempt]) -> Se
         [attempt.delivery.retries for attempt in ordered],
         [attempt.wait for attempt in ordered],
         [attempt.resumes for attempt in ordered],
+        [attempt.delivery.configured_at for attempt in ordered],
     )
     return [None] * len(attempts)

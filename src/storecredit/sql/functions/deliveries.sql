@@ -11,8 +11,8 @@ CREATE OR REPLACE FUNCTION take_deliveries(
 )
 RETURNS TABLE (
     endpoint_id uuid, seq bigint, attempts int, retries int, is_ordered boolean, is_failing boolean,
-    url text, secrets bytea[], event_id uuid, type text, created_at timestamptz, data json,
-    owner_kind text, owner_id uuid)
+    url text, secrets bytea[], configured_at timestamptz, event_id uuid, type text,
+    created_at timestamptz, data json, owner_kind text, owner_id uuid)
 LANGUAGE plpgsql
 SECURITY DEFINER
 SET search_path FROM CURRENT
@@ -25,7 +25,8 @@ AS $$
 --   endpoint in the last two arrays). Endpoints come by their ids, from the one after p_after on.
 --   Those of an ordered endpoint come in the order of their events, and nobody is given any more of it
 --   before the lease runs out or is ended. Locks: what it takes; what is locked is passed over.
--- Returns: all that an attempt needs, the secrets newest first. owner_kind null: nobody's event.
+-- Returns: all that an attempt needs, the secrets newest first. configured_at: when the endpoint's owner
+--   changed it last. owner_kind null: nobody's event.
 DECLARE
     v_now timestamptz := clock_timestamp();
     v_endpoint record;
@@ -60,7 +61,7 @@ BEGIN
         e.url, ARRAY(SELECT s.secret FROM webhook_secrets s
             WHERE s.endpoint_id = d.endpoint_id AND (s.expires_at > now()) IS NOT FALSE
             ORDER BY s.endpoint_id, s.created_at DESC),
-        v.event_id, v.type, v.created_at, v.data, a.owner_kind, a.owner_id
+        e.updated_at, v.event_id, v.type, v.created_at, v.data, a.owner_kind, a.owner_id
     FROM unnest(v_taken_endpoints, v_taken_seqs) WITH ORDINALITY AS t (endpoint_id, seq, n)
     CROSS JOIN LATERAL (SELECT * FROM deliveries x
         WHERE x.endpoint_id = t.endpoint_id AND x.seq = t.seq LIMIT 1) d
@@ -134,7 +135,7 @@ COMMENT ON FUNCTION lease_endpoint(uuid, int, interval) IS
 CREATE OR REPLACE FUNCTION record_attempts(
     p_endpoint_ids uuid[], p_seqs bigint[], p_attempted_at timestamptz[], p_milliseconds int[],
     p_status_codes int[], p_errors text[], p_answers text[], p_outcomes text[], p_retries int[],
-    p_waits interval[], p_resumes interval[]
+    p_waits interval[], p_resumes interval[], p_configured_at timestamptz[]
 )
 RETURNS text[]
 LANGUAGE plpgsql
@@ -147,14 +148,15 @@ AS $$
 -- Purpose: write down attempts and what follows from each: p_outcomes is delivered | retry (after
 --   p_waits) | failed | gone (the receiver wants no more, so the endpoint is disabled). p_retries: how
 --   many had failed before it. p_resumes, of an ordered endpoint: this attempt ends its lease, and it
---   resumes after so long; null: the lease goes on. A delivery may have several attempts in a batch.
---   One that has ended stays so, but that what was given up can still turn out to be delivered; and one
---   that was sent anew meanwhile stays due, however an attempt failed that was begun before.
+--   resumes after so long; null: the lease goes on. p_configured_at: of the endpoint that was asked. A
+--   delivery may have several attempts in a batch. One that has ended stays so, but that what was given
+--   up can turn out to be delivered; one sent anew meanwhile stays due, however one begun before failed.
 -- Locks: the endpoints, then the deliveries, each ascending. Idempotent: an attempt is known by its
 --   delivery and moment. Returns: recorded | replayed | unknown, per item.
 DECLARE v record;
 BEGIN
     PERFORM lock_deliveries(p_endpoint_ids, p_seqs);
+    p_outcomes := outcomes_by_now(p_outcomes, p_endpoint_ids, p_configured_at);
     SELECT array_agg(d.row_id ORDER BY n) AS rows, array_agg(d.is_known ORDER BY n) AS known,
         array_agg(d.attempt ORDER BY n) AS attempts, array_agg(d.is_past ORDER BY n) AS past,
         array_agg(CASE WHEN d.is_past OR d.status <> 'pending' AND p_outcomes[n] <> 'delivered'
@@ -203,7 +205,7 @@ END;
 $$;
 COMMENT ON FUNCTION record_attempts(
     uuid[], bigint[], timestamptz[], int[], int[], text[], text[], text[], int[], interval[],
-    interval[]) IS
+    interval[], timestamptz[]) IS
     'Writes down attempts at deliveries, and what follows from each: recorded, replayed or unknown.';
 
 CREATE OR REPLACE FUNCTION lock_deliveries(p_endpoint_ids uuid[], p_seqs bigint[])
@@ -225,6 +227,30 @@ $$;
 COMMENT ON FUNCTION lock_deliveries(uuid[], bigint[]) IS
     'Waits for deliveries, and before them for their endpoints, each ascending.';
 
+CREATE OR REPLACE FUNCTION outcomes_by_now(
+    p_outcomes text[], p_endpoint_ids uuid[], p_configured_at timestamptz[]
+)
+RETURNS text[]
+LANGUAGE plpgsql
+AS $$
+-- Purpose: what attempts mean for their endpoints as these are now. One whose owner has moved it, or
+--   enabled it again, is not gone because the one before was: it is asked again, at once.
+-- Locks: the caller holds the endpoints'.
+BEGIN
+    IF 'gone' <> ALL (p_outcomes) THEN
+        RETURN p_outcomes;
+    END IF;
+    RETURN ARRAY(
+        SELECT CASE WHEN p_outcomes[n] = 'gone' AND EXISTS (
+                SELECT FROM webhook_endpoints e
+                WHERE e.endpoint_id = p_endpoint_ids[n] AND e.updated_at <> p_configured_at[n])
+            THEN 'retry' ELSE p_outcomes[n] END
+        FROM generate_subscripts(p_outcomes, 1) AS n ORDER BY n);
+END;
+$$;
+COMMENT ON FUNCTION outcomes_by_now(text[], uuid[], timestamptz[]) IS
+    'What attempts mean for their endpoints as these are now.';
+
 CREATE OR REPLACE FUNCTION follow_attempts(
     p_endpoint_ids uuid[], p_attempted_at timestamptz[], p_outcomes text[], p_resumes interval[],
     p_known boolean[]
@@ -244,8 +270,10 @@ BEGIN
                 ELSE i.failed_at END AS now_failing_since
         FROM (
             SELECT t.endpoint_id, t.delivered_at, bool_or(t.outcome = 'gone') AS is_gone,
-                min(t.at) FILTER (WHERE t.outcome <> 'delivered'
-                    AND (t.at > t.delivered_at) IS NOT FALSE) AS failed_at,
+                -- Made just now, though the clock of whoever made them may be days behind.
+                min(greatest(t.at, now() - interval '1 minute')) FILTER (
+                    WHERE t.outcome <> 'delivered' AND (t.at > t.delivered_at) IS NOT FALSE)
+                    AS failed_at,
                 (array_agg(t.resumes ORDER BY t.at DESC) FILTER (WHERE t.resumes IS NOT NULL))[1]
                     AS resumes
             FROM (

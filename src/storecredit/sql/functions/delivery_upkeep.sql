@@ -72,8 +72,9 @@ AS $$
 -- Returns: 0: none is due.
 BEGIN
     RETURN (
-        SELECT coalesce(max(greatest(interval '0', now() - CASE WHEN e.is_ordered
-            THEN greatest(v.created_at, e.resumes_at) ELSE p.next_attempt_at END)), '0')
+        SELECT coalesce(max(greatest(interval '0', now() - CASE
+            -- Due at once: those of an ordered one, and one that was asked while it was one.
+            WHEN p.next_attempt_at = '-infinity' THEN greatest(v.created_at, e.resumes_at) ELSE p.next_attempt_at END)), '0')
         FROM endpoints_with_pending('00000000-0000-0000-0000-000000000000') p
         CROSS JOIN LATERAL (SELECT * FROM webhook_endpoints x
             WHERE x.endpoint_id = p.endpoint_id LIMIT 1) e
