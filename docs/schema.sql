@@ -179,10 +179,10 @@ CREATE TABLE holds (
 );
 ALTER TABLE holds ALTER COLUMN account_id SET (n_distinct=-0.05);
 ALTER TABLE holds ALTER COLUMN request_id SET (n_distinct=-0.5);
-CREATE INDEX expired_holds ON holds (account_id, hold_id) WHERE status = 'expired';
+CREATE INDEX expired_holds ON holds ((account_id - 0), hold_id) WHERE status = 'expired';
 CREATE UNIQUE INDEX one_hold_per_request ON holds ((account_id + 0), request_id);
-CREATE INDEX open_holds ON holds (account_id, expires_at, hold_id) WHERE ended_at IS NULL;
-CREATE INDEX released_holds ON holds (account_id, hold_id) WHERE status = 'released';
+CREATE INDEX open_holds ON holds ((account_id - 0), expires_at, hold_id) WHERE ended_at IS NULL;
+CREATE INDEX released_holds ON holds ((account_id - 0), hold_id) WHERE status = 'released';
 
 -- One row per generation: queued -> processing -> completed | failed. A final status never
 -- changes.
@@ -217,11 +217,12 @@ CREATE TABLE sessions (
         NULL))
 ) WITH (fillfactor=70);
 ALTER TABLE sessions ALTER COLUMN account_id SET (n_distinct=-0.05);
-CREATE INDEX failed_sessions ON sessions (account_id, session_id) WHERE error_code IS NOT NULL;
+CREATE INDEX failed_sessions ON sessions ((account_id + 0), session_id) WHERE error_code IS NOT
+    NULL;
 CREATE INDEX kept_generator_messages ON sessions (completed_at) WHERE generator_message IS NOT
     NULL;
 CREATE INDEX kept_results ON sessions (completed_at) WHERE result_key IS NOT NULL;
-CREATE INDEX open_sessions ON sessions (account_id, session_id) WHERE completed_at IS NULL;
+CREATE INDEX open_sessions ON sessions ((account_id + 0), session_id) WHERE completed_at IS NULL;
 
 -- The moment that the last verify looked at, and how many discrepancies it found.
 CREATE TABLE last_verification (

@@ -22,7 +22,7 @@ _COLUMNS: Final = (
 
 # A request's session is the one its credits were taken for: the ledger has one such movement, which
 # its key finds.
-_OF_REQUEST: Final = """AND session_id = (
+_OF_REQUEST: Final = """AND account_id = $1 AND session_id = (
     SELECT m.session_id FROM movements m
     WHERE m.account_id = $1 AND m.request_id = $4 AND movement_role(m.type) = 'charge'
     ORDER BY m.type LIMIT 1)
@@ -186,10 +186,9 @@ class Sessions:
         limit = min(limit, PAGE_MAX)
         wanted, args = _of_status(status), []
         if request_id is not None:
-            wanted, args = f"{_OF_REQUEST} {wanted}", [request_id]
+            wanted, args = f"{wanted} {_OF_REQUEST}", [request_id]
         rows = await self._database.fetch(
-            f"SELECT {_COLUMNS} FROM sessions"  # noqa: S608 - constants
-            f" WHERE account_id = $1 AND session_id < $2 {wanted}"
+            f"SELECT {_COLUMNS} FROM sessions WHERE {wanted} AND session_id < $2"  # noqa: S608 - constants
             " ORDER BY session_id DESC LIMIT $3",
             account_id,
             before or UUID(int=2**128 - 1),
@@ -203,10 +202,9 @@ class Sessions:
         self, account_id: int, *, status: SessionStatus | None, limit: int, offset: int
     ) -> tuple[Session, ...]:
         """This account's sessions, newest first, from the `offset`-th on."""
-        wanted = _of_status(status)
         rows = await self._database.fetch(
-            f"SELECT {_COLUMNS} FROM sessions"  # noqa: S608 - constants
-            f" WHERE account_id = $1 {wanted} ORDER BY session_id DESC LIMIT $2 OFFSET $3",
+            f"SELECT {_COLUMNS} FROM sessions WHERE {_of_status(status)}"  # noqa: S608 - constants
+            " ORDER BY session_id DESC LIMIT $2 OFFSET $3",
             account_id,
             min(limit, PAGE_MAX),
             min(offset, OFFSET_MAX),
@@ -229,16 +227,16 @@ class Sessions:
 
 
 def _of_status(status: SessionStatus | None) -> str:
-    """One statement per status, in the words of the partial index made for it."""
+    """The account's sessions of this status, in the words of the one index made for them."""
     match status:
         case None:
-            return ""
+            return "account_id = $1"
         case SessionStatus.QUEUED | SessionStatus.PROCESSING:
-            return f"AND status = '{status.value}' AND completed_at IS NULL"
+            return f"account_id + 0 = $1 AND status = '{status.value}' AND completed_at IS NULL"
         case SessionStatus.FAILED:
-            return "AND error_code IS NOT NULL"
+            return "account_id + 0 = $1 AND error_code IS NOT NULL"
         case SessionStatus.COMPLETED:
-            return "AND status = 'completed'"
+            return "account_id = $1 AND status = 'completed'"
         case _:
             assert_never(status)
 

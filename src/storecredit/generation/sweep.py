@@ -114,7 +114,7 @@ class Sweep:
             f"""SELECT o.*, a.owner_kind, a.owner_id FROM (
                    SELECT s.account_id, s.session_id, s.request_id FROM sessions s
                    WHERE s.completed_at IS NULL {condition}
-                   ORDER BY s.account_id, s.session_id LIMIT $1
+                   ORDER BY s.account_id + 0, s.session_id LIMIT $1
                ) o JOIN accounts a USING (account_id)
                ORDER BY o.account_id, o.session_id""",  # noqa: S608 - constants
             ROUND_MAX,

@@ -101,8 +101,9 @@ AS $$
         SELECT n.* FROM movements n WHERE n.account_id = i.account_id
         ORDER BY n.account_id DESC, n.seq DESC LIMIT 1) m ON true
     LEFT JOIN LATERAL (
-        SELECT x.expires_at FROM holds x WHERE x.account_id = i.account_id AND x.ended_at IS NULL
-        ORDER BY x.account_id, x.expires_at, x.hold_id LIMIT 1) h ON true
+        SELECT x.expires_at FROM holds x
+        WHERE x.account_id - 0 = i.account_id AND x.ended_at IS NULL
+        ORDER BY x.expires_at, x.hold_id LIMIT 1) h ON true
     LEFT JOIN LATERAL (
         SELECT x.seq, x.expires_at, x.rollover_max, x.rollover_until
         FROM unnest(m.grants_after) WITH ORDINALITY AS l (seq, place)
@@ -215,8 +216,8 @@ BEGIN
                   SELECT x.next_expiry FROM accounts x WHERE x.account_id = i.account_id LIMIT 1) a
               CROSS JOIN LATERAL (
                   SELECT x.account_id, x.hold_id, x.expires_at FROM holds x
-                  WHERE x.account_id = i.account_id AND x.ended_at IS NULL
-                  ORDER BY x.account_id, x.expires_at, x.hold_id LIMIT 1) h
+                  WHERE x.account_id - 0 = i.account_id AND x.ended_at IS NULL
+                  ORDER BY x.expires_at, x.hold_id LIMIT 1) h
               WHERE h.expires_at <= a.next_expiry
               ORDER BY h.account_id) f);
 END;
@@ -264,8 +265,8 @@ BEGIN
     late := '{}';
     FOR v_hold IN
         SELECT h.seq, h.amount, h.expires_at FROM holds h
-        WHERE h.account_id = p_account_id AND h.ended_at IS NULL AND h.expires_at <= p_at
-        ORDER BY h.account_id, h.expires_at, h.hold_id
+        WHERE h.account_id - 0 = p_account_id AND h.ended_at IS NULL AND h.expires_at <= p_at
+        ORDER BY h.expires_at, h.hold_id
     LOOP
         released := released + v_hold.amount;
         v_taken := coalesce(grants_taken(p_account_id, v_hold.seq),

@@ -161,7 +161,7 @@ DECLARE
 BEGIN
     PERFORM lock_account(p_account_id);
     SELECT array_agg(s.session_id ORDER BY s.session_id) INTO v_open FROM sessions s
-    WHERE s.account_id = p_account_id AND s.completed_at IS NULL;
+    WHERE s.account_id + 0 = p_account_id AND s.completed_at IS NULL;
     IF v_open IS NOT NULL THEN
         PERFORM fail_generations(
             array_fill(p_account_id, ARRAY[cardinality(v_open)]), v_open,

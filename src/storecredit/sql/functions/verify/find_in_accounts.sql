@@ -65,7 +65,7 @@ AS $$
     ) n ON true
     LEFT JOIN LATERAL (
         SELECT sum(x.amount) AS amount FROM holds x
-        WHERE x.account_id = a.account_id AND x.ended_at IS NULL
+        WHERE x.account_id - 0 = a.account_id AND x.ended_at IS NULL
     ) h ON true,
     unnest(array_remove(ARRAY[
         CASE WHEN a.owner_kind = 'store' AND s.exists IS NULL THEN 'account_without_store'

@@ -96,8 +96,8 @@ BEGIN
                      WHERE g.account_id = p_account_id AND g.seq = p_grants[i] LIMIT 1))
          FROM generate_series(1, coalesce(cardinality(p_grants), 0), 2) i),
         (SELECT h.expires_at FROM holds h
-         WHERE h.account_id = p_account_id AND h.ended_at IS NULL
-         ORDER BY h.account_id, h.expires_at, h.hold_id LIMIT 1));
+         WHERE h.account_id - 0 = p_account_id AND h.ended_at IS NULL
+         ORDER BY h.expires_at, h.hold_id LIMIT 1));
 END;
 $$;
 COMMENT ON FUNCTION first_end(bigint, bigint[]) IS
