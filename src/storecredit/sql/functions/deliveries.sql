@@ -136,8 +136,7 @@ CREATE OR REPLACE FUNCTION record_attempts(
     p_endpoint_ids uuid[], p_seqs bigint[], p_attempted_at timestamptz[], p_milliseconds int[],
     p_status_codes int[], p_errors text[], p_answers text[], p_outcomes text[], p_retries int[],
     p_waits interval[], p_resumes interval[], p_configured_at timestamptz[]
-)
-RETURNS text[]
+) RETURNS text[]
 LANGUAGE plpgsql
 SECURITY DEFINER
 SET search_path FROM CURRENT
@@ -147,10 +146,10 @@ SET enable_bitmapscan = off
 AS $$
 -- Purpose: write down attempts and what follows from each: p_outcomes is delivered | retry (after
 --   p_waits) | failed | gone (the receiver wants no more, so the endpoint is disabled). p_retries: how
---   many had failed before it. p_resumes, of an ordered endpoint: this attempt ends its lease, and it
---   resumes after so long; null: the lease goes on. p_configured_at: of the endpoint that was asked. A
---   delivery may have several attempts in a batch. One that has ended stays so, but that what was given
---   up can turn out to be delivered; one sent anew meanwhile stays due, however one begun before failed.
+--   many had failed before it. p_resumes: this attempt ends the lease of an ordered endpoint, which resumes
+--   after so long. p_configured_at: of the endpoint that was asked. A delivery may have several attempts.
+--   One that has ended stays so, but that what was given up can turn out to be delivered; one sent anew
+--   meanwhile stays due, however an attempt failed that was begun before.
 -- Locks: the endpoints, then the deliveries, each ascending. Idempotent: an attempt is known by its
 --   delivery and moment. Returns: recorded | replayed | unknown, per item.
 DECLARE v record;
