@@ -1279,7 +1279,8 @@ FUNCTION receive_provider_event(p_provider text, p_event_id text, p_event_type t
     p_occurred_at timestamptz, p_content json, p_status text DEFAULT 'received',
     p_reason text DEFAULT NULL) RETURNS boolean;
 
--- Writes down attempts at deliveries, and what follows from each: recorded, replayed or unknown.
+-- Writes down attempts at deliveries, and what follows from each: recorded, disabled, replayed or
+-- unknown.
 FUNCTION record_attempts(p_endpoint_ids uuid[], p_seqs bigint[], p_attempted_at timestamptz[],
     p_milliseconds int[], p_status_codes int[], p_errors text[], p_answers text[],
     p_outcomes text[], p_retries int[], p_waits interval[], p_resumes interval[],
@@ -1617,9 +1618,9 @@ FUNCTION expire_holds(p_account_ids bigint[], p_at timestamptz) RETURNS bigint;
 -- Per item of a batch, the place at which its request stands first in it.
 FUNCTION first_places(p_account_ids bigint[], p_request_ids text[]) RETURNS int[];
 
--- What attempts just written down mean for their endpoints.
+-- What attempts just written down mean for their endpoints. Returns what came of each.
 FUNCTION follow_attempts(p_endpoint_ids uuid[], p_attempted_at timestamptz[], p_outcomes text[],
-    p_resumes interval[], p_known boolean[]) RETURNS void;
+    p_resumes interval[], p_known boolean[]) RETURNS text[];
 
 -- Lets a store's tier follow its subscriptions. For apply_subscription_state.
 FUNCTION follow_subscriptions(p_account_id bigint, p_plans text[]) RETURNS void;

@@ -92,7 +92,7 @@ async def assembled(settings: Settings, database: Database) -> AsyncIterator[Ser
     parts = Parts(
         settings=settings,
         metrics=metrics,
-        gauges=Gauges(database, credits, billing.problems),
+        gauges=Gauges(database, credits, billing.problems, Endpoints(database)),
         database=database,
         stores=stores,
         api_keys=ApiKeys(database, listener),

@@ -7,6 +7,7 @@ Samples = dict[str, list[tuple[dict[str, str], float]]]
 
 DATABASE_GAUGES = {
     "storecredit_billing_problems",
+    "storecredit_webhook_endpoints",
     "storecredit_stores_at_zero",
     "storecredit_verify_timestamp_seconds",
     "storecredit_verify_discrepancies",

@@ -12,6 +12,7 @@ from storecredit.postgres.pool import Database
 from storecredit.service import Service
 from storecredit.web import gauges as gauges_module
 from storecredit.web.gauges import FRESH_SECONDS, Gauges
+from storecredit.webhooks.endpoints import IssuedSecret
 from tests.passing_time import pass_time
 from tests.running_listener import Clock
 from tests.web.doors import Operator, StoreClient, data_of
@@ -33,7 +34,7 @@ def clock() -> Clock:
 def gauges(service: Service, clock: Clock) -> Gauges:
     """Those of another process on the same database."""
     parts = service.parts
-    return Gauges(parts.database, parts.credits, parts.problems, clock=clock)
+    return Gauges(parts.database, parts.credits, parts.problems, parts.endpoints, clock=clock)
 
 
 async def told(service: Service, gauges: Gauges) -> Samples:
@@ -83,6 +84,30 @@ async def test_credits_that_have_ended_count_no_more_whether_a_sweep_has_run_or_
     assert [(item["store_id"], item["balance"]) for item in items] == list(
         zip(ids, (0, 2, 3, 4), strict=True)
     )
+
+
+async def test_webhook_endpoints_are_counted_by_how_they_stand(
+    service: Service, gauges: Gauges, admin: asyncpg.Connection
+) -> None:
+    """Those that somebody has disabled need nobody."""
+    for state in (
+        "failing_since = NULL",
+        "failing_since = now()",
+        "failing_since = now()",
+        *(
+            f"status = 'disabled', disabled_at = now(), disabled_reason = '{reason}'"
+            for reason in ("requested", "gone", "failing")
+        ),
+    ):
+        made = await service.parts.endpoints.create(0, url="https://hats.example/")
+        assert isinstance(made, IssuedSecret)
+        await admin.execute(
+            f"UPDATE storecredit.webhook_endpoints SET {state} WHERE endpoint_id = $1",
+            made.endpoint.endpoint_id,
+        )
+    counted = (await told(service, gauges))["storecredit_webhook_endpoints"]
+    standings = {labels["standing"]: value for labels, value in counted}
+    assert standings == {"working": 1, "failing": 2, "given_up": 2}
 
 
 async def test_billing_problems_are_counted_by_kind(
@@ -168,7 +193,10 @@ async def test_a_gauge_that_takes_too_long_is_left_out_alone(
     async with admin.transaction():
         await admin.execute("LOCK TABLE movements IN ACCESS EXCLUSIVE MODE")
         samples = await told(service, gauges)
-    assert DATABASE_GAUGES & set(samples) == {"storecredit_billing_problems"}
+    assert DATABASE_GAUGES & set(samples) == {
+        "storecredit_billing_problems",
+        "storecredit_webhook_endpoints",
+    }
 
 
 async def test_everything_is_in_one_answer(api: httpx.AsyncClient, store: StoreClient) -> None:

@@ -111,20 +111,23 @@ async def test_while_a_secret_is_replaced_receivers_may_know_either(
         verified(receiver.received[1], both[0])
 
 
-async def test_logs_hold_neither_url_nor_secret_nor_what_was_answered(
+async def test_logs_name_store_and_event_but_neither_url_nor_secret_nor_what_was_answered(
     deliverer: Deliverer,
     admin: asyncpg.Connection,
     store: Account,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    async with stand_in(Answer(500, b"an answer")) as receiver:
+    async with stand_in(Answer(410, b"an answer")) as receiver:
         endpoint = await add_endpoint(admin, store.id, receiver.url("/in-the-url"))
-        await add_credits(admin, store, 10)
+        await add_credits(admin, store, 10, 20)
         await deliverer.deliver_due()
     logged = capsys.readouterr().out
-    assert str(endpoint.id) in logged
     for private in (endpoint.secret, "in-the-url", str(receiver.port), "an answer"):
         assert private not in logged
+    events = [request.headers["webhook-id"] for request in receiver.received]
+    for known in (str(endpoint.id), str(store.owner.id), *events):
+        assert known in logged
+    assert logged.count("endpoint_disabled") == 1
 
 
 async def test_what_became_of_attempts_is_counted(

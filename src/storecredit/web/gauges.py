@@ -19,6 +19,7 @@ from storecredit.ledger import verification
 from storecredit.ledger.credits import Credits
 from storecredit.postgres.errors import DatabaseUnavailable
 from storecredit.postgres.pool import Database
+from storecredit.webhooks.endpoints import Endpoints
 
 ANSWER_MAX_SECONDS: Final = 2.0
 """How long a scrape waits for each gauge; Prometheus itself waits for 10 s in all."""
@@ -36,6 +37,7 @@ class Gauges:
         database: Database,
         credits: Credits,
         problems: Problems,
+        endpoints: Endpoints,
         *,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -43,6 +45,7 @@ class Gauges:
         self._database = database
         self._credits = credits
         self._problems = problems
+        self._endpoints = endpoints
         self._clock = clock
         self._asking = asyncio.Lock()
         self._found: tuple[Metric, ...] = ()
@@ -53,7 +56,12 @@ class Gauges:
         async with self._asking:
             now = self._clock()
             if self._asked_at is None or now - self._asked_at >= FRESH_SECONDS:
-                sources = (self._billing_problems, self._stores_at_zero, self._last_verification)
+                sources = (
+                    self._billing_problems,
+                    self._webhook_endpoints,
+                    self._stores_at_zero,
+                    self._last_verification,
+                )
                 answers = await asyncio.gather(*(_in_time(source) for source in sources))
                 self._found = tuple(metric for answer in answers for metric in answer)
                 self._asked_at = now
@@ -67,6 +75,16 @@ class Gauges:
         )
         for kind, count in (await self._problems.count()).items():
             gauge.add_metric([kind], count)
+        return [gauge]
+
+    async def _webhook_endpoints(self) -> Iterable[Metric]:
+        gauge = GaugeMetricFamily(
+            "storecredit_webhook_endpoints",
+            "Webhook endpoints: working, failing, given up (disabled because they failed).",
+            labels=["standing"],
+        )
+        for standing, count in (await self._endpoints.count()).items():
+            gauge.add_metric([standing], count)
         return [gauge]
 
     async def _stores_at_zero(self) -> Iterable[Metric]:

@@ -37,6 +37,7 @@ from storecredit.webhooks.deliveries import (
     Outcome,
     Room,
 )
+from storecredit.webhooks.messages import message_id, whose
 from storecredit.webhooks.schedule import wait_seconds
 
 if TYPE_CHECKING:
@@ -265,10 +266,12 @@ class Deliverer:
     async def _record(self, attempt: Attempt) -> None:
         delivery, answer = attempt.delivery, attempt.answer
         self._metrics.webhook_attempts.labels(attempt.outcome).inc()
+        event = delivery.event
         fields = {
             "endpoint_id": delivery.endpoint_id,
-            "event_id": delivery.event.event_id,
-            "event_type": delivery.event.type,
+            "event_id": message_id(event.event_id),
+            "event_type": event.type,
+            **whose(event),
         }
         if attempt.outcome is not Outcome.DELIVERED:
             log.info(
@@ -279,9 +282,14 @@ class Deliverer:
                 **fields,
             )
         try:
-            await self._deliveries.record(attempt)
+            is_disabled = await self._deliveries.record(attempt)
         except (DatabaseUnavailable, OutcomeUnknown, WaitingLineFull) as error:
             log.warning("attempt_not_recorded", error=str(error), **fields)
+            return
+        if is_disabled:
+            log.warning(
+                "endpoint_disabled", status=answer.status_code, error=answer.error, **fields
+            )
 
 
 def _deliveries_max(wanted: int) -> int:

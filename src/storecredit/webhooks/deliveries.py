@@ -105,7 +105,7 @@ class Deliveries:
             waiting_max=2 * settings.webhook_concurrency,
             deadline_seconds=RECORD_SECONDS,
         )
-        self._record: GroupCommit[Attempt, None] = GroupCommit(
+        self._record: GroupCommit[Attempt, bool] = GroupCommit(
             "webhook_attempt", database, _record_all, bounds, metrics
         )
 
@@ -134,13 +134,14 @@ class Deliveries:
         )
         return [_delivery(row) for row in rows]
 
-    async def record(self, attempt: Attempt) -> None:
-        """Write an attempt down, with what follows from it.
+    async def record(self, attempt: Attempt) -> bool:
+        """Write an attempt down, with what follows from it: whether its endpoint is disabled now.
 
-        Raises WaitingLineFull, OutcomeUnknown or DatabaseUnavailable: then it is sent again.
+        Told once for each time that it is. Raises WaitingLineFull, OutcomeUnknown or
+        DatabaseUnavailable: then it is sent again.
         """
         # The line of an endpoint is its own, whatever the number: so its attempts stay in order.
-        await self._record.submit(attempt.delivery.endpoint_id.int, attempt)
+        return await self._record.submit(attempt.delivery.endpoint_id.int, attempt)
 
     async def tidy(self) -> Counter[str]:
         """End what cannot be delivered any more, forget what is old; how many of each.
@@ -203,10 +204,10 @@ def _delivery(row: Record) -> Delivery:
     )
 
 
-async def _record_all(connection: Connection, attempts: Sequence[Attempt]) -> Sequence[None]:
+async def _record_all(connection: Connection, attempts: Sequence[Attempt]) -> Sequence[bool]:
     ordered = sorted(attempts, key=lambda attempt: attempt.key)
     answers = [attempt.answer for attempt in ordered]
-    await connection.fetchval(
+    outcomes = await connection.fetchval(
         "SELECT record_attempts($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
         [attempt.delivery.endpoint_id for attempt in ordered],
         [attempt.delivery.seq for attempt in ordered],
@@ -221,4 +222,9 @@ async def _record_all(connection: Connection, attempts: Sequence[Attempt]) -> Se
         [attempt.resumes for attempt in ordered],
         [attempt.delivery.configured_at for attempt in ordered],
     )
-    return [None] * len(attempts)
+    disabled = {
+        attempt.delivery.endpoint_id: attempt
+        for attempt, outcome in zip(ordered, outcomes, strict=True)
+        if outcome == "disabled"
+    }
+    return [disabled.get(attempt.delivery.endpoint_id) is attempt for attempt in attempts]

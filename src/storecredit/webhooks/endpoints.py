@@ -7,10 +7,10 @@ nowhere.
 """
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Final, Literal
+from typing import Final, Literal, get_args
 from uuid import UUID
 
 from uuid_utils.compat import uuid7
@@ -35,6 +35,8 @@ OVERLAP_SECONDS_MAX: Final = 30 * 24 * 3600
 
 Status = Literal["enabled", "disabled"]
 DisabledReason = Literal["requested", "gone", "failing"]
+Standing = Literal["working", "failing", "given_up"]
+"""Of an endpoint: its last attempt was taken, or failed; it was disabled because it failed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +127,19 @@ class Endpoints:
         if made is None:
             raise RuntimeError("a webhook endpoint vanished right after it was made")
         return IssuedSecret(made, secret_text(secret))
+
+    async def count(self) -> Mapping[Standing, int]:
+        """How many there are of all owners, by how they stand; those disabled on request not."""
+        row = await self._database.fetchrow(
+            """SELECT count(*) FILTER (WHERE status = 'enabled' AND failing_since IS NULL)
+                       AS working,
+                   count(*) FILTER (WHERE status = 'enabled' AND failing_since IS NOT NULL)
+                       AS failing,
+                   count(*) FILTER (WHERE disabled_reason IN ('gone', 'failing')) AS given_up
+               FROM webhook_endpoints"""
+        )
+        assert row is not None, "an aggregate has one row"
+        return {standing: row[standing] for standing in get_args(Standing)}
 
     async def get(self, account_id: int, endpoint_id: UUID) -> Endpoint | None:
         """The endpoint; None: the owner has none of that id."""

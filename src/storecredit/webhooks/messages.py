@@ -5,6 +5,7 @@ alone, so it is the same bytes at every attempt.
 """
 
 import base64
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Final
 from uuid import UUID
@@ -40,15 +41,21 @@ def secret_text(secret: bytes) -> str:
     return SECRET_PREFIX + base64.b64encode(secret).decode()
 
 
+def whose(event: Event) -> Mapping[str, UUID]:
+    """The owner by the name of its id, `store_id` or `user_id`; nothing if it is nobody's."""
+    if event.owner_kind is None or event.owner_id is None:
+        return {}
+    return {f"{event.owner_kind}_id": event.owner_id}
+
+
 def body_of(event: Event) -> str:
     """The body: type, version, timestamp and data, with whose it is first in the data."""
-    whose = {f"{event.owner_kind}_id": event.owner_id} if event.owner_kind is not None else {}
     data = msgspec.json.decode(event.data, type=dict[str, object])
     return msgspec.json.encode(
         {
             "type": event.type,
             "version": VERSION,
             "timestamp": event.created_at,
-            "data": whose | data,
+            "data": {**whose(event), **data},
         }
     ).decode()

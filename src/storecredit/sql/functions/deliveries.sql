@@ -151,7 +151,8 @@ AS $$
 --   One that has ended stays so, but that what was given up can turn out to be delivered; one sent anew
 --   meanwhile stays due, however an attempt failed that was begun before.
 -- Locks: the endpoints, then the deliveries, each ascending. Idempotent: an attempt is known by its
---   delivery and moment. Returns: recorded | replayed | unknown, per item.
+--   delivery and moment. Returns, per item: recorded | disabled (recorded, and the endpoint was disabled
+--   by it, or by another of its attempts in the batch) | replayed | unknown.
 DECLARE v record;
 BEGIN
     PERFORM lock_deliveries(p_endpoint_ids, p_seqs);
@@ -197,15 +198,14 @@ BEGIN
         WINDOW of_one AS (PARTITION BY v.rows[n])
         ORDER BY v.rows[n], p_outcomes[n] = 'delivered' DESC, v.past[n], p_attempted_at[n] DESC) i
     WHERE d.ctid = i.row_id;
-    PERFORM follow_attempts(p_endpoint_ids, p_attempted_at, p_outcomes, v.resumes, v.known);
-    RETURN ARRAY(SELECT CASE v.known[n] WHEN true THEN 'replayed' WHEN false THEN 'recorded'
-        ELSE 'unknown' END FROM generate_subscripts(p_seqs, 1) AS n ORDER BY n);
+    RETURN follow_attempts(p_endpoint_ids, p_attempted_at, p_outcomes, v.resumes, v.known);
 END;
 $$;
 COMMENT ON FUNCTION record_attempts(
     uuid[], bigint[], timestamptz[], int[], int[], text[], text[], text[], int[], interval[],
     interval[], timestamptz[]) IS
-    'Writes down attempts at deliveries, and what follows from each: recorded, replayed or unknown.';
+    'Writes down attempts at deliveries, and what follows from each: recorded, disabled, replayed or '
+    'unknown.';
 
 CREATE OR REPLACE FUNCTION lock_deliveries(p_endpoint_ids uuid[], p_seqs bigint[])
 RETURNS void
@@ -254,14 +254,15 @@ CREATE OR REPLACE FUNCTION follow_attempts(
     p_endpoint_ids uuid[], p_attempted_at timestamptz[], p_outcomes text[], p_resumes interval[],
     p_known boolean[]
 )
-RETURNS void
+RETURNS text[]
 LANGUAGE plpgsql
 AS $$
 -- Purpose: what attempts just written down mean for their endpoints: since when each fails, when an
 --   ordered one resumes, and that one which is gone, or has failed for five days, is disabled.
---   Locks: the caller holds the endpoints'.
+--   Locks: the caller holds the endpoints'. Returns, per item, what record_attempts does.
 DECLARE
     v record;
+    v_disabled uuid[] := '{}';
 BEGIN
     FOR v IN
         SELECT e.endpoint_id, e.status, e.failing_since, e.resumes_at, i.is_gone, i.resumes,
@@ -295,12 +296,16 @@ BEGIN
         END IF;
         IF v.status = 'enabled' AND (v.is_gone OR v.now_failing_since <= now() - interval '5 days') THEN
             PERFORM give_endpoint_up(v.endpoint_id, CASE WHEN v.is_gone THEN 'gone' ELSE 'failing' END);
+            v_disabled := v_disabled || v.endpoint_id;
         END IF;
     END LOOP;
+    RETURN ARRAY(SELECT CASE WHEN p_known[n] THEN 'replayed' WHEN p_known[n] IS NULL THEN 'unknown'
+        WHEN p_endpoint_ids[n] = ANY (v_disabled) THEN 'disabled' ELSE 'recorded' END
+        FROM generate_subscripts(p_known, 1) AS n ORDER BY n);
 END;
 $$;
 COMMENT ON FUNCTION follow_attempts(uuid[], timestamptz[], text[], interval[], boolean[]) IS
-    'What attempts just written down mean for their endpoints.';
+    'What attempts just written down mean for their endpoints. Returns what came of each.';
 
 CREATE OR REPLACE FUNCTION give_endpoint_up(p_endpoint_id uuid, p_reason text)
 RETURNS void
