@@ -33,7 +33,7 @@ from storecredit.ledger.holds import Holds
 from storecredit.ledger.owner_pages import OwnerPages
 from storecredit.ledger.pace import Pace
 from storecredit.ledger.spending import Spending
-from storecredit.operator.corrections import Corrections
+from storecredit.operator.actions import OperatorActions
 from storecredit.operator.owner_names import OwnerNames
 from storecredit.operator.report import Reports
 from storecredit.operator.requests import Requests
@@ -89,13 +89,16 @@ async def assembled(settings: Settings, database: Database) -> AsyncIterator[Ser
     billing = Billing.from_settings(settings, database)
     credits = Credits(database, timedelta(days=settings.refund_grace_days))
     stores = Stores(database, tiers=settings.rate_limits)
+    api_keys = ApiKeys(database, listener)
+    user_directory = UserDirectory(database)
+    erasure = Erasure(database, settings)
     parts = Parts(
         settings=settings,
         metrics=metrics,
         gauges=Gauges(database, credits, billing.problems, Endpoints(database)),
         database=database,
         stores=stores,
-        api_keys=ApiKeys(database, listener),
+        api_keys=api_keys,
         rate_limits=RateLimits(settings),
         credits=credits,
         balances=balances,
@@ -111,13 +114,20 @@ async def assembled(settings: Settings, database: Database) -> AsyncIterator[Ser
             anonymous_too=settings.anonymous_starter_credits,
             listener=listener,
         ),
-        user_directory=UserDirectory(database),
-        erasure=Erasure(database, settings),
+        user_directory=user_directory,
+        erasure=erasure,
         sessions=sessions,
         endings=Endings(sessions, listener, metrics, waiters_max=waiters_max()),
         requests=Requests(database),
         reports=Reports(database),
-        corrections=Corrections(database),
+        operator=OperatorActions.over(
+            database,
+            stores=stores,
+            api_keys=api_keys,
+            credits=credits,
+            users=user_directory,
+            erasure=erasure,
+        ),
         owner_names=OwnerNames(database, stores),
         lifecycle=lifecycle,
         spending=spending,

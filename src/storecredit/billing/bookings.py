@@ -64,20 +64,10 @@ class Bookings:
         self._database = database
         self._payments = payments
 
-    async def book(
-        self,
-        transaction_id: str,
-        credits: int,
-        description: str,
-        owner: Owner | None = None,
-        *,
-        actor: str | None = None,
-    ) -> Booked | NotBooked:
-        """Add so many credits for the transaction, once; `actor`: the operator who says so.
+    async def find(self, transaction_id: str) -> Payment | NotBooked:
+        """What was paid, by an event that is kept, else as Paddle says.
 
-        `credits` from 1 to 2,147,483,647; `description` stands in the ledger; `owner` is needed
-        where no checkout or subscription of ours says whose it is. Raises DatabaseUnavailable,
-        PaddleUnavailable, PaddleRefused: nothing was booked, or it may be sent again.
+        Raises DatabaseUnavailable, PaddleUnavailable, PaddleRefused: it may be asked again.
         """
         if not is_transaction_id(transaction_id):
             return NotBooked.UNKNOWN_TRANSACTION
@@ -85,24 +75,23 @@ class Bookings:
         if paid is None:
             is_asked = self._payments.can_ask
             return NotBooked.UNKNOWN_TRANSACTION if is_asked else NotBooked.NOT_ASKED
-        if not paid.completed:
-            return NotBooked.NOT_COMPLETED
-        row = await self._record(paid, credits, description, owner, actor)
-        match row["outcome"]:
-            case "booked" | "replayed" as outcome:
-                log.info("transaction_booked", transaction_id=transaction_id, outcome=outcome)
-                return _booked(row)
-            case outcome:
-                return NotBooked(outcome)
+        return paid if paid.completed else NotBooked.NOT_COMPLETED
 
-    async def _record(
+    async def book(
         self,
         paid: Payment,
         credits: int,
         description: str,
-        owner: Owner | None,
-        actor: str | None,
-    ) -> Record:
+        owner: Owner | None = None,
+        *,
+        actor: str | None = None,
+    ) -> Booked | NotBooked:
+        """Add so many credits for what was paid, once; `actor`: the operator who says so.
+
+        `credits` from 1 to 2,147,483,647; `description` stands in the ledger; `owner` is needed
+        where no checkout or subscription of ours says whose it is. Raises DatabaseUnavailable: it
+        may be sent again.
+        """
         row = await self._database.fetchrow(
             """SELECT b.outcome, (b.payment).*, a.owner_kind, a.owner_id
                FROM book_by_hand(
@@ -121,7 +110,12 @@ class Bookings:
             actor,
         )
         assert row is not None, "book_by_hand returns one row"
-        return row
+        match row["outcome"]:
+            case "booked" | "replayed" as outcome:
+                log.info("transaction_booked", transaction_id=paid.transaction_id, outcome=outcome)
+                return _booked(row)
+            case outcome:
+                return NotBooked(outcome)
 
 
 def _booked(row: Record) -> Booked:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import assert_never
+from uuid import UUID
 
 from uuid_utils.compat import uuid7
 
@@ -104,6 +105,23 @@ Start = Opened | RequestConflict | NotOnSale | AlreadySubscribed | UnknownBuyer 
 
 
 @dataclass(frozen=True, slots=True)
+class Unsold:
+    """A checkout that is recorded, and of which the provider knows nothing yet.
+
+    `is_new`: recorded now, not by the same request before.
+    """
+
+    row: Record
+    is_new: bool
+
+    @property
+    def checkout_id(self) -> UUID:
+        """Names the checkout, in our record and at the provider."""
+        checkout_id: UUID = self.row["checkout_id"]
+        return checkout_id
+
+
+@dataclass(frozen=True, slots=True)
 class _Terms:
     purchase_type: PurchaseType
     plan: str
@@ -128,6 +146,11 @@ class Checkouts:
         `request_id` has 1 to 200 characters. Raises DatabaseUnavailable; PaddleUnavailable and
         PaddleRefused: the same request may be sent again, and nothing was sold twice.
         """
+        opened = await self.open(owner, order, request_id)
+        return await self.sell(opened) if isinstance(opened, Unsold) else opened
+
+    async def open(self, owner: Owner, order: Order, request_id: str) -> Unsold | Start:
+        """What of `start` is ours: record what is to be sold. Raises DatabaseUnavailable."""
         if self._paddle is None:
             return BillingOff()
         terms = self._terms(owner, order)
@@ -145,8 +168,8 @@ class Checkouts:
                 return RequestConflict()
             case _ if row["provider_transaction_id"] is not None:
                 return _opened(row, replayed=True)
-            case _:
-                return await self._sell(self._paddle, row)
+            case outcome:
+                return Unsold(row, is_new=outcome != "replayed")
 
     async def _record(self, owner: Owner, terms: _Terms, request_id: str) -> Record:
         row = await self._database.fetchrow(
@@ -171,10 +194,16 @@ class Checkouts:
         assert row is not None, "open_checkout returns one row"
         return row
 
-    async def _sell(self, paddle: Paddle, checkout: Record) -> Opened | NotOnSale:
-        """Have Paddle make the transaction; of two made at once, the first is attached."""
+    async def sell(self, unsold: Unsold) -> Opened | NotOnSale | BillingOff:
+        """Have Paddle make the transaction; of two made at once, the first is attached.
+
+        Raises as `start`.
+        """
+        if self._paddle is None:
+            return BillingOff()
+        checkout = unsold.row
         try:
-            made = await paddle.create_transaction(_sale(checkout))
+            made = await self._paddle.create_transaction(_sale(checkout))
         except PaddleRefused as refused:
             if not refused.is_too_little:
                 raise

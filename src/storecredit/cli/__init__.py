@@ -16,6 +16,7 @@ import typer
 
 import storecredit
 from storecredit.cli import (
+    audit,
     backup,
     billing,
     corrections,
@@ -51,6 +52,7 @@ app = typer.Typer(
 running.add_to(app)
 demo.add_to(app)
 report.add_to(app)
+audit.add_to(app)
 verification.add_to(app)
 backup.add_to(app)
 psql.add_to(app)

@@ -11,7 +11,7 @@ from storecredit.cli import output
 from storecredit.cli.database import Rooms
 from storecredit.cli.options import (
     PRIORITY_MAX,
-    actor_of,
+    context_of,
     description_text,
     duration,
     moment_text,
@@ -20,6 +20,7 @@ from storecredit.cli.problems import Failed, Misused, unknown_owner
 
 if TYPE_CHECKING:
     from storecredit.ledger.owners import Owner
+    from storecredit.operator.audit import ActionContext
 
 # As ledger.outcomes lists them; named here so that `--help` does not load the ledger.
 AdditionName = Literal["grant", "purchase", "subscription"]
@@ -81,7 +82,7 @@ class Addition:
     expires_in: timedelta | None
     kind: KindName | None
     priority: int | None
-    actor: str
+    context: "ActionContext"
 
 
 def addition_of(
@@ -94,6 +95,7 @@ def addition_of(
     kind: KindName | None,
     priority: int | None,
     actor: str | None,
+    reason: str,
 ) -> Addition:
     """What a command's arguments ask for. Raises `Misused` where they contradict each other."""
     if expires_at is not None and expires_in is not None:
@@ -108,7 +110,7 @@ def addition_of(
         expires_in,
         kind,
         priority,
-        actor_of(actor),
+        context_of(actor, reason, cause),
     )
 
 
@@ -137,16 +139,16 @@ async def added(rooms: Rooms, owner: "Owner", addition: Addition) -> dict[str, A
 async def _added(rooms: Rooms, owner: "Owner", addition: Addition) -> bool:
     """Whether credits were added now; false: this request had added them before."""
     from storecredit.ledger import outcomes
-    from storecredit.ledger.credits import Cause
     from storecredit.ledger.grants import GrantKind, Terms
     from storecredit.postgres.errors import DatabaseUnavailable
 
     try:
-        outcome = await rooms.credits.add(
+        outcome = await rooms.operator.credits.add(
+            addition.context,
             owner,
             addition.amount,
             outcomes.AdditionType(addition.type),
-            Cause(addition.request_id, addition.description, addition.actor),
+            addition.description,
             Terms(
                 addition.expires_at,
                 addition.expires_in,

@@ -13,10 +13,13 @@ import typer
 from storecredit.cli import billing_booking, billing_problems, output
 from storecredit.cli.database import Rooms, against_billing
 from storecredit.cli.options import (
+    Actor,
     DatabaseUrl,
     DataDir,
     Json,
+    Reason,
     StoreName,
+    context_of,
     request_id_text,
     settings_of,
 )
@@ -27,6 +30,8 @@ if TYPE_CHECKING:
     from storecredit.billing.catalogue import Catalogue
     from storecredit.billing.checkouts import Opened, Order, Start
     from storecredit.billing.subscriptions import Subscription
+    from storecredit.operator.audit import ActionContext
+    from storecredit.operator.billing import BillingActions
 
 PLAN_COLUMNS = ("plan", "credits", "price", "overage")
 PACK_COLUMNS = ("pack_id", "name", "credits", "price")
@@ -170,6 +175,8 @@ def checkout(
             show_default="a new one, which is printed",
         ),
     ] = None,
+    actor: Actor = None,
+    reason: Reason = "",
     data_dir: DataDir = None,
     database_url: DatabaseUrl = None,
     json: Json = False,
@@ -180,7 +187,12 @@ def checkout(
     cause = request_id or f"req_{uuid4()}"
 
     async def act(rooms: Rooms, billing: "Billing") -> "Opened":
-        return await _opened(billing, await rooms.store_id(store), order, cause)
+        return await _opened(
+            rooms.operator.billing(billing),
+            context_of(actor, reason, cause),
+            await rooms.store_id(store),
+            order,
+        )
 
     opened = asdict(against_billing(settings, act))
     replayed = opened.pop("replayed")
@@ -202,16 +214,18 @@ def _order(plan: str | None, credits: int | None) -> "Order":
     raise Misused("Name --plan or --credits, one of the two. Nothing was sold.")
 
 
-async def _opened(billing: "Billing", store_id: UUID, order: "Order", request_id: str) -> "Opened":
+async def _opened(
+    billing: "BillingActions", context: "ActionContext", store_id: UUID, order: "Order"
+) -> "Opened":
     from storecredit.billing.paddle.gateway import PaddleRefused, PaddleUnavailable
     from storecredit.ledger.owners import Owner
 
     try:
-        outcome = await billing.checkouts.start(Owner.store(store_id), order, request_id)
+        outcome = await billing.start_checkout(context, Owner.store(store_id), order)
     except PaddleUnavailable as error:
         raise Failed(
             f"{str(error).rstrip('.')}. Nothing was sold: repeat the command with "
-            f"--request-id {request_id}."
+            f"--request-id {context.request_id}."
         ) from error
     except PaddleRefused as error:
         raise Failed(f"Paddle refuses: {str(error).rstrip('.')}. Nothing was sold.") from error

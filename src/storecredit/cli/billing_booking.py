@@ -14,7 +14,8 @@ from storecredit.cli.options import (
     DatabaseUrl,
     DataDir,
     Json,
-    actor_of,
+    Reason,
+    context_of,
     description_text,
     settings_of,
 )
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from storecredit.billing.assembly import Billing
     from storecredit.billing.bookings import Booked, NotBooked
     from storecredit.ledger.owners import Owner
+    from storecredit.operator.audit import ActionContext
+    from storecredit.operator.billing import BillingActions
 
 
 def add_to(app: typer.Typer) -> None:
@@ -55,6 +58,7 @@ def book(
     ] = None,
     user_id: Annotated[UUID | None, typer.Option("--user", help="Or which end user.")] = None,
     actor: Actor = None,
+    reason: Reason = "",
     data_dir: DataDir = None,
     database_url: DatabaseUrl = None,
     json: Json = False,
@@ -69,7 +73,14 @@ def book(
     async def act(rooms: Rooms, billing: "Billing") -> "Booked":
         store_id = None if store is None else await _store_id(rooms, store)
         owner = _owner(store_id, user_id)
-        return await _booked(billing, transaction_id, credits, description, owner, actor_of(actor))
+        return await _booked(
+            rooms.operator.billing(billing),
+            context_of(actor, reason),
+            transaction_id,
+            credits,
+            description,
+            owner,
+        )
 
     settings = settings_of(data_dir=data_dir, database_url=database_url)
     booked = against_billing(settings, act)
@@ -89,20 +100,20 @@ async def _store_id(rooms: Rooms, store: str) -> UUID:
 
 
 async def _booked(
-    billing: "Billing",
+    billing: "BillingActions",
+    context: "ActionContext",
     transaction_id: str,
     credits: int,
     description: str,
     owner: "Owner | None",
-    actor: str,
 ) -> "Booked":
     """The booking, now or before. Raises `Failed`."""
     from storecredit.billing.bookings import BOOKED_BY_HAND, NotBooked
     from storecredit.billing.paddle.gateway import PaddleRefused, PaddleUnavailable
 
     try:
-        outcome = await billing.bookings.book(
-            transaction_id, credits, description or BOOKED_BY_HAND, owner, actor=actor
+        outcome = await billing.book(
+            context, transaction_id, credits, description or BOOKED_BY_HAND, owner
         )
     except PaddleUnavailable as error:
         raise Failed(

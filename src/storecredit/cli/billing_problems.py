@@ -10,7 +10,15 @@ import typer
 
 from storecredit.cli import output
 from storecredit.cli.database import Rooms, against_billing
-from storecredit.cli.options import DatabaseUrl, DataDir, Json, settings_of
+from storecredit.cli.options import (
+    Actor,
+    DatabaseUrl,
+    DataDir,
+    Json,
+    Reason,
+    context_of,
+    settings_of,
+)
 from storecredit.cli.problems import Failed
 
 if TYPE_CHECKING:
@@ -104,14 +112,17 @@ def _show_problems(found: "Found") -> None:
 
 def retry(
     event_id: Annotated[str, typer.Argument(metavar="EVENT_ID", help="As `problems` lists it.")],
+    actor: Actor = None,
+    reason: Reason = "",
     data_dir: DataDir = None,
     database_url: DatabaseUrl = None,
     json: Json = False,
 ) -> None:
     """Look again at an event that was set aside, and all of the same problem; the worker does."""
 
-    async def act(_rooms: Rooms, billing: "Billing") -> dict[str, Any]:
-        if not await billing.events.retry(event_id):
+    async def act(rooms: Rooms, billing: "Billing") -> dict[str, Any]:
+        context = context_of(actor, reason)
+        if not await rooms.operator.billing(billing).retry_event(context, event_id):
             raise Failed(
                 f"There is no event {event_id} that was set aside and can be looked at again; one "
                 "that is failing is tried again by itself. `storecredit billing problems` lists "
@@ -130,14 +141,17 @@ def dismiss(
             metavar="PROBLEM_ID", help="An event's or adjustment's, as `problems` lists it."
         ),
     ],
+    actor: Actor = None,
+    reason: Reason = "",
     data_dir: DataDir = None,
     database_url: DatabaseUrl = None,
     json: Json = False,
 ) -> None:
     """Show an event (all of the same problem) or clawback no longer; no credits move."""
 
-    async def act(_rooms: Rooms, billing: "Billing") -> dict[str, Any]:
-        if not await billing.problems.dismiss(problem_id):
+    async def act(rooms: Rooms, billing: "Billing") -> dict[str, Any]:
+        context = context_of(actor, reason)
+        if not await rooms.operator.billing(billing).dismiss(context, problem_id):
             raise Failed(
                 f"There is no problem {problem_id} that can be dismissed: an event that was set "
                 "aside or an adjustment. `storecredit billing problems` lists them."

@@ -18,7 +18,7 @@ from storecredit.cli.options import (
     Json,
     OwnerName,
     RequestId,
-    actor_of,
+    context_of,
     description_text,
     moment_text,
     settings_of,
@@ -28,7 +28,7 @@ from storecredit.cli.problems import Failed, Misused
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from storecredit.operator.corrections import Insufficient, NotDone
+    from storecredit.operator.credits import Insufficient, NotDone
 
 
 def reason_text(text: str) -> str:
@@ -71,13 +71,12 @@ def remove(
     cause = request_id or f"req_{uuid4()}"
 
     async def act(rooms: Rooms) -> dict[str, Any]:
-        from storecredit.ledger.credits import Cause
-        from storecredit.operator.corrections import Corrections, Removed
+        from storecredit.operator.credits import Removed
 
         whose = await rooms.owner(owner)
         with _in_doubt(cause):
-            outcome = await Corrections(rooms.database).remove(
-                whose, amount, Cause(cause, reason, actor_of(actor))
+            outcome = await rooms.operator.credits.remove(
+                context_of(actor, reason, cause), whose, amount
             )
         if not isinstance(outcome, Removed):
             raise Failed(_why_not(outcome))
@@ -117,13 +116,12 @@ def transfer(
     cause = request_id or f"req_{uuid4()}"
 
     async def act(rooms: Rooms) -> dict[str, Any]:
-        from storecredit.ledger.credits import Cause
-        from storecredit.operator.corrections import Corrections, Transferred
+        from storecredit.operator.credits import Transferred
 
         giver, taker = await rooms.owner(source), await rooms.owner(target)
         with _in_doubt(cause):
-            outcome = await Corrections(rooms.database).transfer(
-                giver, taker, amount, Cause(cause, reason, actor_of(actor))
+            outcome = await rooms.operator.credits.transfer(
+                context_of(actor, reason, cause), giver, taker, amount
             )
         if not isinstance(outcome, Transferred):
             raise Failed(_why_not(outcome))
@@ -173,10 +171,10 @@ def set_expiry(
         raise Misused("Give --expires-at or --never, one of the two. Nothing was changed.")
 
     async def act(rooms: Rooms) -> dict[str, Any]:
-        from storecredit.operator.corrections import Corrections, NotDone
+        from storecredit.operator.credits import NotDone
 
-        outcome = await Corrections(rooms.database).set_expiry(
-            await rooms.owner(owner), grant, expires_at, reason, actor_of(actor)
+        outcome = await rooms.operator.credits.set_expiry(
+            context_of(actor, reason), await rooms.owner(owner), grant, expires_at
         )
         if isinstance(outcome, NotDone):
             raise Failed(_why_not(outcome))
@@ -210,7 +208,7 @@ def _in_doubt(request_id: str) -> "Iterator[None]":
 
 
 def _why_not(outcome: "Insufficient | NotDone") -> str:
-    from storecredit.operator.corrections import Insufficient, NotDone
+    from storecredit.operator.credits import Insufficient, NotDone
 
     match outcome:
         case Insufficient(balance, _):

@@ -29,6 +29,7 @@ from storecredit.cli.options import (
     Limit,
     OfRequest,
     OwnerName,
+    Reason,
     RequestId,
     StoreName,
     settings_of,
@@ -92,13 +93,23 @@ def add(
     kind: Kind = None,
     priority: Priority = None,
     actor: Actor = None,
+    reason: Reason = "",
     data_dir: DataDir = None,
     database_url: DatabaseUrl = None,
     json: Json = False,
 ) -> None:
     """Add credits to a store, once per request id."""
     addition = addition_of(
-        amount, type_, request_id, description, expires_at, expires_in, kind, priority, actor
+        amount,
+        type_,
+        request_id,
+        description,
+        expires_at,
+        expires_in,
+        kind,
+        priority,
+        actor,
+        reason,
     )
 
     async def act(rooms: Rooms) -> dict[str, Any]:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from storecredit.ledger.owner_pages import OwnerFilter, OwnerPage, OwnerPages
     from storecredit.ledger.owners import Owner, OwnerKind
     from storecredit.ledger.pace import Pace
+    from storecredit.operator.actions import OperatorActions
     from storecredit.postgres.opening import Wait
     from storecredit.postgres.pool import Database
     from storecredit.settings import Settings
@@ -50,6 +51,7 @@ class Rooms:
     erasure: "Erasure"
     endpoints: "Endpoints"
     delivery_records: "DeliveryRecords"
+    operator: "OperatorActions"
 
     async def store(self, named: str) -> "Store":
         """The store of this id, name or domain. Raises `Failed`: none; `Misused`: several."""
@@ -237,6 +239,7 @@ def rooms(database: "Database", settings: "Settings") -> Rooms:
     from storecredit.ledger.credits import Credits
     from storecredit.ledger.owner_pages import OwnerPages
     from storecredit.ledger.pace import Pace
+    from storecredit.operator.actions import OperatorActions
     from storecredit.postgres.listener import Listener
     from storecredit.stores.api_keys import CHANNEL, ApiKeys
     from storecredit.stores.stores import Stores
@@ -244,18 +247,31 @@ def rooms(database: "Database", settings: "Settings") -> Rooms:
     from storecredit.webhooks.delivery_records import DeliveryRecords
     from storecredit.webhooks.endpoints import Endpoints
 
+    stores = Stores(database, tiers=settings.rate_limits)
+    # It listens to nothing: a command authenticates nobody, so nothing is cached.
+    api_keys = ApiKeys(database, Listener(database, CHANNEL))
+    credits = Credits(database, timedelta(days=settings.refund_grace_days))
+    users = UserDirectory(database)
+    erasure = Erasure(database, settings)
     return Rooms(
         database,
-        Stores(database, tiers=settings.rate_limits),
-        # It listens to nothing: a command authenticates nobody, so nothing is cached.
-        ApiKeys(database, Listener(database, CHANNEL)),
-        Credits(database, timedelta(days=settings.refund_grace_days)),
+        stores,
+        api_keys,
+        credits,
         Pace(database),
         OwnerPages(database),
-        UserDirectory(database),
-        Erasure(database, settings),
+        users,
+        erasure,
         Endpoints(database),
         DeliveryRecords(database),
+        OperatorActions.over(
+            database,
+            stores=stores,
+            api_keys=api_keys,
+            credits=credits,
+            users=users,
+            erasure=erasure,
+        ),
     )
 
 

@@ -15,7 +15,7 @@ import typer
 
 from storecredit.cli import output
 from storecredit.cli.database import Rooms, against
-from storecredit.cli.options import DatabaseUrl, DataDir, Json, settings_of
+from storecredit.cli.options import DatabaseUrl, DataDir, Json, context_of, settings_of
 from storecredit.cli.stores import made
 
 if TYPE_CHECKING:
@@ -121,6 +121,7 @@ async def make_store(rooms: Rooms, settings: "Settings") -> dict[str, Any]:
         tier=TIER if TIER in settings.rate_limits else DEFAULT_TIER,
         credit_count=CREDITS,
         label="demo key",
+        context=context_of(None, "demo"),
     )
 
 

@@ -8,12 +8,15 @@ import typer
 from storecredit.cli import output
 from storecredit.cli.database import Rooms, against
 from storecredit.cli.options import (
+    Actor,
     DatabaseUrl,
     DataDir,
     Json,
     KeyId,
     Origins,
+    Reason,
     StoreName,
+    context_of,
     moment,
     settings_of,
 )
@@ -22,7 +25,8 @@ from storecredit.cli.problems import Failed, Misused, unknown_store
 if TYPE_CHECKING:
     from uuid import UUID
 
-    from storecredit.stores.api_keys import ApiKey, IssuedKey
+    from storecredit.operator.stores import MadeKey
+    from storecredit.stores.api_keys import ApiKey
 
 COLUMNS = ("key_id", "key_start", "label", "allowed_origins", "expires_at", "revoked_at")
 SHOWN_ONCE = "This is the only time the API key is shown: keep it now."
@@ -45,6 +49,8 @@ def create(
             show_default="never",
         ),
     ] = None,
+    actor: Actor = None,
+    reason: Reason = "",
     data_dir: DataDir = None,
     database_url: DatabaseUrl = None,
     json: Json = False,
@@ -56,14 +62,18 @@ def create(
     async def act(rooms: Rooms) -> dict[str, Any]:
         store_id = await rooms.store_id(store)
         try:
-            issued = await rooms.api_keys.create(
-                store_id, label=label, allowed_origins=origin or (), expires_at=expires_at
+            made = await rooms.operator.stores.make_key(
+                context_of(actor, reason),
+                store_id,
+                label=label,
+                allowed_origins=origin or (),
+                expires_at=expires_at,
             )
         except ValueError as error:
             raise Misused(f"{error}. Nothing was made.") from error
-        if issued is None:
+        if made is None:
             raise unknown_store(store_id)
-        return _issued_view(issued)
+        return _made_view(made)
 
     settings = settings_of(data_dir=data_dir, database_url=database_url)
     output.record(against(settings, act), json=json)
@@ -97,6 +107,8 @@ def update(
     no_origins: Annotated[
         bool, typer.Option("--no-origins", help="No browser may use the key any more.")
     ] = False,
+    actor: Actor = None,
+    reason: Reason = "",
     data_dir: DataDir = None,
     database_url: DatabaseUrl = None,
     json: Json = False,
@@ -110,7 +122,8 @@ def update(
     async def act(rooms: Rooms) -> dict[str, Any]:
         store_id = await rooms.store_id(store)
         try:
-            changed = await rooms.api_keys.update(
+            changed = await rooms.operator.stores.change_key(
+                context_of(actor, reason),
                 store_id,
                 key_id,
                 label=label,
@@ -130,6 +143,8 @@ def update(
 def revoke(
     store: StoreName,
     key_id: KeyId,
+    actor: Actor = None,
+    reason: Reason = "",
     data_dir: DataDir = None,
     database_url: DatabaseUrl = None,
     json: Json = False,
@@ -138,7 +153,8 @@ def revoke(
 
     async def act(rooms: Rooms) -> dict[str, Any]:
         store_id = await rooms.store_id(store)
-        if not await rooms.api_keys.revoke(store_id, key_id):
+        context = context_of(actor, reason)
+        if not await rooms.operator.stores.revoke_key(context, store_id, key_id):
             raise _unknown_key(store_id, key_id)
         return {"key_id": key_id, "revoked": True}
 
@@ -154,6 +170,8 @@ def rotate(
         int,
         typer.Option("--grace-seconds", help="How long the old key works on, at most 30 days."),
     ] = 0,
+    actor: Actor = None,
+    reason: Reason = "",
     data_dir: DataDir = None,
     database_url: DatabaseUrl = None,
     json: Json = False,
@@ -163,12 +181,14 @@ def rotate(
     async def act(rooms: Rooms) -> dict[str, Any]:
         store_id = await rooms.store_id(store)
         try:
-            issued = await rooms.api_keys.rotate(store_id, key_id, grace_seconds=grace_seconds)
+            made = await rooms.operator.stores.rotate_key(
+                context_of(actor, reason), store_id, key_id, grace_seconds=grace_seconds
+            )
         except ValueError as error:
             raise Misused(f"{error}. Nothing was changed.") from error
-        if issued is None:
+        if made is None:
             raise _unknown_key(store_id, key_id, " that still works")
-        return _issued_view(issued)
+        return _made_view(made)
 
     settings = settings_of(data_dir=data_dir, database_url=database_url)
     output.record(against(settings, act), json=json)
@@ -196,5 +216,5 @@ def _view(key: "ApiKey") -> dict[str, Any]:
     }
 
 
-def _issued_view(issued: "IssuedKey") -> dict[str, Any]:
-    return {**_view(issued.api_key), "api_key": issued.key}
+def _made_view(made: "MadeKey") -> dict[str, Any]:
+    return {**_view(made.api_key), "api_key": made.key}

@@ -6,11 +6,12 @@ import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import typer
 
 if TYPE_CHECKING:
+    from storecredit.operator.audit import ActionContext
     from storecredit.settings import Settings
 
 PAGE_DEFAULT: Final = 50
@@ -96,6 +97,15 @@ def actor_of(name: str | None) -> str:
         return f"uid {os.getuid()}"
 
 
+def context_of(
+    actor: str | None, reason: str = "", request_id: str | None = None
+) -> "ActionContext":
+    """Who acts by a command, why, and by which request; None: a new one."""
+    from storecredit.operator.audit import ActionContext
+
+    return ActionContext(actor_of(actor), "command", request_id or f"req_{uuid4()}", reason)
+
+
 def origin_text(text: str) -> str:
     """A web origin, as browsers send it."""
     from storecredit.stores.origins import normalise_origin
@@ -132,9 +142,13 @@ Actor = Annotated[
         "--as",
         parser=actor_text,
         metavar="NAME",
-        help="Who does it; stands in the ledger, for the operator alone.",
+        help="Who does it; stands in the audit log and the ledger, for the operator alone.",
         show_default="your login name",
     ),
+]
+Reason = Annotated[
+    str,
+    typer.Option("--reason", parser=description_text, help="Why; stands in the audit log."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 StoreName = Annotated[

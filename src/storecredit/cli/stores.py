@@ -1,9 +1,8 @@
 """`storecredit store`: make, list, show, change, suspend and resume stores."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
-from uuid import uuid4
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -20,12 +19,16 @@ from storecredit.cli.options import (
     Json,
     Limit,
     Origins,
+    Reason,
     StoreName,
-    actor_of,
+    context_of,
     search_text,
     settings_of,
 )
 from storecredit.cli.problems import Misused, unknown_store
+
+if TYPE_CHECKING:
+    from storecredit.operator.audit import ActionContext
 
 COLUMNS = ("store_id", "name", "shop_domain", "tier", "status", "balance", "days_left")
 
@@ -64,6 +67,7 @@ def create(
     ] = 0,
     origin: Origins = None,
     actor: Actor = None,
+    reason: Reason = "",
     data_dir: DataDir = None,
     database_url: DatabaseUrl = None,
     json: Json = False,
@@ -80,7 +84,7 @@ def create(
                 credit_count=credits,
                 label="first key",
                 allowed_origins=origin or (),
-                actor=actor_of(actor),
+                context=context_of(actor, reason),
             )
         except ValueError as error:
             raise Misused(f"{error}. Nothing was made.") from error
@@ -168,6 +172,8 @@ def update(
             "default: at 10 % of the last addition.",
         ),
     ] = None,
+    actor: Actor = None,
+    reason: Reason = "",
     data_dir: DataDir = None,
     database_url: DatabaseUrl = None,
     json: Json = False,
@@ -175,9 +181,10 @@ def update(
     """Change a store's name, domain, tier or threshold; what is not given stays as it is."""
     if name is None and shop_domain is None and tier is None and low_threshold is None:
         raise Misused("Give what to change: --name, --shop-domain, --tier or --low-threshold.")
-    act = _changing(
-        store, name=name, shop_domain=shop_domain, tier=tier, low_threshold=low_threshold
-    )
+    changes: dict[str, Any] = {"name": name, "shop_domain": shop_domain, "tier": tier}
+    if low_threshold is not None:
+        changes["low_threshold"] = low_threshold.credits
+    act = _changing(store, context_of(actor, reason), changes)
     settings = settings_of(data_dir=data_dir, database_url=database_url)
     output.record(against(settings, act), json=json)
 
@@ -185,25 +192,35 @@ def update(
 @app.command("suspend")
 def suspend(
     store: StoreName,
+    actor: Actor = None,
+    reason: Reason = "",
     data_dir: DataDir = None,
     database_url: DatabaseUrl = None,
     json: Json = False,
 ) -> None:
     """Refuse all of a store's API keys, within a second; its credits stay."""
     settings = settings_of(data_dir=data_dir, database_url=database_url)
-    output.record(against(settings, _changing(store, status="suspended")), json=json)
+    output.record(
+        against(settings, _changing(store, context_of(actor, reason), {"status": "suspended"})),
+        json=json,
+    )
 
 
 @app.command("resume")
 def resume(
     store: StoreName,
+    actor: Actor = None,
+    reason: Reason = "",
     data_dir: DataDir = None,
     database_url: DatabaseUrl = None,
     json: Json = False,
 ) -> None:
     """Let a suspended store's API keys work again."""
     settings = settings_of(data_dir=data_dir, database_url=database_url)
-    output.record(against(settings, _changing(store, status="active")), json=json)
+    output.record(
+        against(settings, _changing(store, context_of(actor, reason), {"status": "active"})),
+        json=json,
+    )
 
 
 @app.command("overage")
@@ -213,42 +230,31 @@ def overage(
         int,
         typer.Option("--limit", min=0, max=CREDITS_MAX, help="Until the next bill; 0: off."),
     ],
+    actor: Actor = None,
+    reason: Reason = "",
     data_dir: DataDir = None,
     database_url: DatabaseUrl = None,
     json: Json = False,
 ) -> None:
     """Let a store go on at a balance of zero, up to a limit; it is billed once a month."""
-
-    async def act(rooms: Rooms) -> dict[str, Any]:
-        found = await rooms.store(store)
-        await rooms.credits.set_overage_limit(found.store_id, limit)
-        return await rooms.view(found)
-
+    act = _changing(store, context_of(actor, reason), {"overage_limit": limit})
     settings = settings_of(data_dir=data_dir, database_url=database_url)
     output.record(against(settings, act), json=json)
 
 
 def _changing(
-    store: str,
-    *,
-    name: str | None = None,
-    shop_domain: str | None = None,
-    tier: str | None = None,
-    status: Literal["active", "suspended"] | None = None,
-    low_threshold: LowThreshold | None = None,
+    store: str, context: "ActionContext", changes: Mapping[str, Any]
 ) -> Callable[[Rooms], Awaitable[dict[str, Any]]]:
     async def act(rooms: Rooms) -> dict[str, Any]:
+        from storecredit.operator.stores import StoreChanges
+
         store_id = await rooms.store_id(store)
         try:
-            changed = await rooms.stores.update(
-                store_id, name=name, shop_domain=shop_domain, tier=tier, status=status
-            )
+            changed = await rooms.operator.stores.change(context, store_id, StoreChanges(**changes))
         except ValueError as error:
             raise Misused(f"{error}. Nothing was changed.") from error
         if changed is None:
             raise unknown_store(store_id)
-        if low_threshold is not None:
-            await rooms.credits.set_low_threshold(store_id, low_threshold.credits)
         return await rooms.view(changed)
 
     return act
@@ -262,24 +268,12 @@ async def made(
     tier: str,
     credit_count: int,
     label: str,
-    allowed_origins: "list[str] | tuple[()]" = (),
-    actor: str | None = None,
+    context: "ActionContext",
+    allowed_origins: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """A new store and its first API key, as they are shown. Raises `ValueError` for bad texts.
+    """A new store and its first API key, as they are shown. Raises `ValueError` for bad texts."""
+    from storecredit.operator.stores import NewStore
 
-    `actor`: the operator who makes it; None: the service itself.
-    """
-    store = await rooms.stores.create(
-        name=name,
-        shop_domain=shop_domain,
-        tier=tier,
-        credit_count=credit_count,
-        request_id=f"req_{uuid4()}",
-        actor=actor,
-    )
-    issued = await rooms.api_keys.create(
-        store.store_id, label=label, allowed_origins=allowed_origins
-    )
-    if issued is None:
-        raise unknown_store(store.store_id)
-    return {**await rooms.view(store), "api_key": issued.key, "key_id": issued.api_key.key_id}
+    new = NewStore(name, shop_domain, tier, credit_count, tuple(allowed_origins), label)
+    done = await rooms.operator.stores.make(context, new)
+    return {**await rooms.view(done.store), "api_key": done.key, "key_id": done.key_id}

@@ -7,7 +7,17 @@ import typer
 
 from storecredit.cli import output
 from storecredit.cli.database import Rooms, against_billing
-from storecredit.cli.options import CREDITS_MAX, DatabaseUrl, DataDir, Json, StoreName, settings_of
+from storecredit.cli.options import (
+    CREDITS_MAX,
+    Actor,
+    DatabaseUrl,
+    DataDir,
+    Json,
+    Reason,
+    StoreName,
+    context_of,
+    settings_of,
+)
 from storecredit.cli.problems import Failed, Misused
 
 if TYPE_CHECKING:
@@ -38,6 +48,8 @@ def top_up(
         int, typer.Option("--max-per-month", min=1, help="So often a month (UTC) at most.")
     ] = 10,
     off: Annotated[bool, typer.Option("--off", help="Buy nothing more by itself.")] = False,
+    actor: Actor = None,
+    reason: Reason = "",
     data_dir: DataDir = None,
     database_url: DatabaseUrl = None,
     json: Json = False,
@@ -53,12 +65,13 @@ def top_up(
         from storecredit.billing.top_ups import NotSwitchedOn, TopUpSettings
 
         store_id = await rooms.store_id(store)
+        actions, context = rooms.operator.billing(billing), context_of(actor, reason)
         if off:
-            return await billing.top_ups.switch_off(store_id)
+            return await actions.switch_top_up_off(context, store_id)
         if threshold is None or credits is None:
             return await billing.top_ups.read(store_id)
         wanted = TopUpSettings(threshold, credits, max_per_day, max_per_month)
-        match await billing.top_ups.switch_on(store_id, wanted):
+        match await actions.switch_top_up_on(context, store_id, wanted):
             case NotSwitchedOn(message, field=None):
                 raise Failed(f"{message} Nothing was changed.")
             case NotSwitchedOn(message, field=field):

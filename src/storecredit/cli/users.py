@@ -31,8 +31,10 @@ from storecredit.cli.options import (
     Json,
     Limit,
     OfRequest,
+    Reason,
     RequestId,
     UserId,
+    context_of,
     search_text,
     settings_of,
 )
@@ -177,13 +179,23 @@ def add(
     kind: Kind = None,
     priority: Priority = None,
     actor: Actor = None,
+    reason: Reason = "",
     data_dir: DataDir = None,
     database_url: DatabaseUrl = None,
     json: Json = False,
 ) -> None:
     """Add credits to an end user, once per request id."""
     addition = addition_of(
-        amount, type_, request_id, description, expires_at, expires_in, kind, priority, actor
+        amount,
+        type_,
+        request_id,
+        description,
+        expires_at,
+        expires_in,
+        kind,
+        priority,
+        actor,
+        reason,
     )
 
     async def act(rooms: Rooms) -> dict[str, Any]:
@@ -223,6 +235,8 @@ def history(
 @app.command("block")
 def block(
     user_id: UserId,
+    actor: Actor = None,
+    reason: Reason = "",
     data_dir: DataDir = None,
     database_url: DatabaseUrl = None,
     json: Json = False,
@@ -230,7 +244,7 @@ def block(
     """Refuse all that an end user asks for, within a second; credits stay, generations end."""
 
     async def act(rooms: Rooms) -> dict[str, Any]:
-        if not await rooms.users.block(user_id):
+        if not await rooms.operator.users.block(context_of(actor, reason), user_id):
             raise unknown_user(user_id)
         return await _view(rooms, user_id)
 
@@ -241,6 +255,8 @@ def block(
 @app.command("unblock")
 def unblock(
     user_id: UserId,
+    actor: Actor = None,
+    reason: Reason = "",
     data_dir: DataDir = None,
     database_url: DatabaseUrl = None,
     json: Json = False,
@@ -250,7 +266,7 @@ def unblock(
     async def act(rooms: Rooms) -> dict[str, Any]:
         from storecredit.users.directory import Unblocking
 
-        outcome = await rooms.users.unblock(user_id)
+        outcome = await rooms.operator.users.unblock(context_of(actor, reason), user_id)
         match outcome:
             case Unblocking.UNBLOCKED:
                 return await _view(rooms, user_id)
@@ -268,6 +284,8 @@ def unblock(
 @app.command("erase")
 def erase(
     user_id: UserId,
+    actor: Actor = None,
+    reason: Reason = "",
     data_dir: DataDir = None,
     database_url: DatabaseUrl = None,
     json: Json = False,
@@ -282,7 +300,8 @@ def erase(
     async def act(rooms: Rooms) -> dict[str, Any]:
         from storecredit.generation.erasure import Erasing
 
-        if await rooms.erasure.erase(user_id) is Erasing.NOT_FOUND:
+        context = context_of(actor, reason)
+        if await rooms.operator.users.erase(context, user_id) is Erasing.NOT_FOUND:
             raise unknown_user(user_id)
         if has_results:
             await rooms.erasure.settle(user_id)

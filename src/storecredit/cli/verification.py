@@ -10,12 +10,21 @@ import typer
 
 from storecredit.cli import output
 from storecredit.cli.database import Rooms, against
-from storecredit.cli.options import DatabaseUrl, DataDir, Json, settings_of
+from storecredit.cli.options import (
+    Actor,
+    DatabaseUrl,
+    DataDir,
+    Json,
+    Reason,
+    context_of,
+    settings_of,
+)
 from storecredit.cli.problems import FAILED
 
 if TYPE_CHECKING:
     from storecredit.ledger.discrepancies import Report
     from storecredit.ledger.verify import Progress
+    from storecredit.operator.audit import ActionContext
     from storecredit.settings import Settings
 
 COLUMNS = ("kind", "store_id", "user_id", "seq", "request_id", "session_id", "detail")
@@ -37,11 +46,15 @@ def verify(
             "takes ten to fifty times as long.",
         ),
     ] = False,
+    actor: Actor = None,
+    reason: Reason = "",
     json: Json = False,
 ) -> None:
     """Prove every balance from the ledger; exit status 1 if something does not agree."""
     report = verified(
-        settings_of(data_dir=data_dir, database_url=database_url), every_row=every_row
+        settings_of(data_dir=data_dir, database_url=database_url),
+        every_row=every_row,
+        context=context_of(actor, reason),
     )
     if json:
         output.as_json(as_fields(report))
@@ -51,14 +64,24 @@ def verify(
         raise typer.Exit(FAILED)
 
 
-def verified(settings: "Settings", *, every_row: bool = False) -> "Report":
-    """What verifying the database of these settings finds; its progress is shown on a terminal."""
+def verified(
+    settings: "Settings", *, every_row: bool = False, context: "ActionContext | None" = None
+) -> "Report":
+    """What verifying the database of these settings finds; its progress is shown on a terminal.
+
+    `context`: who asked for it, for the audit log; None: nobody did, it is part of something else.
+    """
 
     async def act(rooms: Rooms) -> "Report":
         from storecredit.ledger.verify import verify as verify_ledger
 
         with _progress_bar() as on_progress:
-            return await verify_ledger(rooms.database, every_row=every_row, on_progress=on_progress)
+            report = await verify_ledger(
+                rooms.database, every_row=every_row, on_progress=on_progress
+            )
+        if context is not None:
+            await rooms.operator.audit.verified(context, report)
+        return report
 
     return against(settings, act)
 

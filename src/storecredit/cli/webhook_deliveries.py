@@ -12,11 +12,14 @@ from storecredit.cli import output
 from storecredit.cli.database import Rooms, against
 from storecredit.cli.options import (
     PAGE_DEFAULT,
+    Actor,
     BeforeSeq,
     DatabaseUrl,
     DataDir,
     Json,
     Limit,
+    Reason,
+    context_of,
     moment,
     settings_of,
 )
@@ -24,12 +27,18 @@ from storecredit.cli.problems import Failed, Misused
 from storecredit.cli.webhook_options import (
     EndpointId,
     OfStore,
+    of_store,
     told_event_type,
     unknown_endpoint,
 )
 
 if TYPE_CHECKING:
-    from storecredit.webhooks.delivery_records import Delivery, Followed, Resent
+    from storecredit.webhooks.delivery_records import (
+        Delivery,
+        DeliveryRecords,
+        Followed,
+        Resent,
+    )
     from storecredit.webhooks.endpoints import Disabled
 
 COLUMNS = ("event_id", "type", "created_at", "status", "attempts", "next_attempt_at")
@@ -71,6 +80,8 @@ def add_to(app: typer.Typer) -> None:
 def send_test(
     endpoint_id: EndpointId,
     store: OfStore = None,
+    actor: Actor = None,
+    reason: Reason = "",
     data_dir: DataDir = None,
     database_url: DatabaseUrl = None,
     json: Json = False,
@@ -78,8 +89,9 @@ def send_test(
     """Send a test event to one endpoint, and show what was answered."""
 
     async def act(rooms: Rooms) -> dict[str, Any]:
-        account_id, _ = await rooms.hearer(store)
-        event_id = await rooms.endpoints.test(account_id, endpoint_id)
+        account_id, store_id = await rooms.hearer(store)
+        acting = rooms.operator.endpoints(context_of(actor, reason), of_store(store_id))
+        event_id = await acting.test(account_id, endpoint_id)
         if event_id is None:
             raise unknown_endpoint(endpoint_id, store)
         if not isinstance(event_id, UUID):
@@ -179,6 +191,8 @@ def resend(
         EndedName | None, typer.Option("--status", help="With --since: only what has ended so.")
     ] = None,
     store: OfStore = None,
+    actor: Actor = None,
+    reason: Reason = "",
     data_dir: DataDir = None,
     database_url: DatabaseUrl = None,
     json: Json = False,
@@ -190,13 +204,14 @@ def resend(
         raise Misused("--status goes with --since.")
 
     async def act(rooms: Rooms) -> dict[str, Any]:
-        account_id, _ = await rooms.hearer(store)
+        account_id, store_id = await rooms.hearer(store)
         if await rooms.endpoints.get(account_id, endpoint_id) is None:
             raise unknown_endpoint(endpoint_id, store)
+        acting = rooms.operator.deliveries(context_of(actor, reason), of_store(store_id))
         if since is not None:
-            return {"resent": await _resend_since(rooms, account_id, endpoint_id, since, status)}
+            return {"resent": await _resend_since(acting, account_id, endpoint_id, since, status)}
         assert event_id is not None
-        resent = await rooms.delivery_records.resend(account_id, endpoint_id, event_id)
+        resent = await acting.resend(account_id, endpoint_id, event_id)
         if resent is None:
             raise _unknown_delivery()
         return {"resent": _resent(resent, endpoint_id).count}
@@ -206,7 +221,11 @@ def resend(
 
 
 async def _resend_since(
-    rooms: Rooms, account_id: int, endpoint_id: UUID, since: datetime, status: str | None
+    deliveries: "DeliveryRecords",
+    account_id: int,
+    endpoint_id: UUID,
+    since: datetime,
+    status: str | None,
 ) -> int:
     """How many are sent again; page by page, until there is no more."""
     from storecredit.webhooks.delivery_records import DeliveryStatus
@@ -214,7 +233,7 @@ async def _resend_since(
     wanted = None if status is None else DeliveryStatus(status)
     count, after = 0, 0
     while True:
-        resent = await rooms.delivery_records.resend_since(
+        resent = await deliveries.resend_since(
             account_id, endpoint_id, since, status=wanted, after=after
         )
         if resent is None:  # deleted meanwhile

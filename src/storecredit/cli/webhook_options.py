@@ -1,11 +1,14 @@
 """Options and arguments of `storecredit webhook`, and what is wrong with them."""
 
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 from uuid import UUID
 
 import typer
 
 from storecredit.cli.problems import Failed
+
+if TYPE_CHECKING:
+    from storecredit.ledger.owners import Owner
 
 DESCRIPTION_MAX: Final = 200
 
@@ -57,6 +60,13 @@ EventTypes = Annotated[
         help="A type of event to be told, as credits.low, or * for all; repeatable.",
     ),
 ]
+
+
+def of_store(store_id: UUID | None) -> "Owner | None":
+    """The store whose endpoints are meant; None: the operator, who is nobody in the ledger."""
+    from storecredit.ledger.owners import Owner
+
+    return None if store_id is None else Owner.store(store_id)
 
 
 def unknown_endpoint(endpoint_id: UUID, store: str | None) -> Failed:

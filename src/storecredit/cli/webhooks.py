@@ -12,17 +12,27 @@ import typer
 
 from storecredit.cli import output, webhook_deliveries
 from storecredit.cli.database import Rooms, against
-from storecredit.cli.options import DatabaseUrl, DataDir, Json, settings_of
+from storecredit.cli.options import (
+    Actor,
+    DatabaseUrl,
+    DataDir,
+    Json,
+    Reason,
+    context_of,
+    settings_of,
+)
 from storecredit.cli.problems import Failed, Misused
 from storecredit.cli.webhook_options import (
     EndpointId,
     EventTypes,
     OfStore,
     description_text,
+    of_store,
     unknown_endpoint,
 )
 
 if TYPE_CHECKING:
+    from storecredit.operator.audit import ActionContext
     from storecredit.settings import Settings
     from storecredit.webhooks.endpoints import Endpoint, IssuedSecret, Status
 
@@ -51,6 +61,8 @@ def create(
         ),
     ] = False,
     store: OfStore = None,
+    actor: Actor = None,
+    reason: Reason = "",
     data_dir: DataDir = None,
     database_url: DatabaseUrl = None,
     json: Json = False,
@@ -67,7 +79,7 @@ def create(
         from storecredit.webhooks.endpoints import ENDPOINTS_MAX, IssuedSecret
 
         account_id, store_id = await rooms.hearer(store)
-        made = await rooms.endpoints.create(
+        made = await rooms.operator.endpoints(context_of(actor, reason), of_store(store_id)).create(
             account_id,
             url=url,
             event_types=type_ or (EVERY,),
@@ -137,6 +149,8 @@ def update(
         typer.Option("--ordered/--not-ordered", help="Whether one event comes after the other."),
     ] = None,
     store: OfStore = None,
+    actor: Actor = None,
+    reason: Reason = "",
     data_dir: DataDir = None,
     database_url: DatabaseUrl = None,
     json: Json = False,
@@ -149,7 +163,9 @@ def update(
 
     async def act(rooms: Rooms) -> dict[str, Any]:
         account_id, store_id = await rooms.hearer(store)
-        changed = await rooms.endpoints.update(
+        changed = await rooms.operator.endpoints(
+            context_of(actor, reason), of_store(store_id)
+        ).update(
             account_id,
             endpoint_id,
             url=url,
@@ -175,6 +191,8 @@ def rotate(
         ),
     ] = 24 * 3600,
     store: OfStore = None,
+    actor: Actor = None,
+    reason: Reason = "",
     data_dir: DataDir = None,
     database_url: DatabaseUrl = None,
     json: Json = False,
@@ -183,9 +201,9 @@ def rotate(
 
     async def act(rooms: Rooms) -> dict[str, Any]:
         account_id, store_id = await rooms.hearer(store)
-        rotated = await rooms.endpoints.rotate(
-            account_id, endpoint_id, overlap_seconds=overlap_seconds
-        )
+        rotated = await rooms.operator.endpoints(
+            context_of(actor, reason), of_store(store_id)
+        ).rotate(account_id, endpoint_id, overlap_seconds=overlap_seconds)
         from storecredit.webhooks.endpoints import TooManySecrets
 
         if isinstance(rotated, TooManySecrets):
@@ -207,32 +225,38 @@ def rotate(
 def enable(
     endpoint_id: EndpointId,
     store: OfStore = None,
+    actor: Actor = None,
+    reason: Reason = "",
     data_dir: DataDir = None,
     database_url: DatabaseUrl = None,
     json: Json = False,
 ) -> None:
     """Send to an endpoint again; what was given up meanwhile, `resend` sends."""
     settings = settings_of(data_dir=data_dir, database_url=database_url)
-    _set_status(settings, endpoint_id, store, "enabled", json=json)
+    _set_status(settings, context_of(actor, reason), endpoint_id, store, "enabled", json=json)
 
 
 @app.command("disable")
 def disable(
     endpoint_id: EndpointId,
     store: OfStore = None,
+    actor: Actor = None,
+    reason: Reason = "",
     data_dir: DataDir = None,
     database_url: DatabaseUrl = None,
     json: Json = False,
 ) -> None:
     """Stop sending to an endpoint, and give up what waits for it."""
     settings = settings_of(data_dir=data_dir, database_url=database_url)
-    _set_status(settings, endpoint_id, store, "disabled", json=json)
+    _set_status(settings, context_of(actor, reason), endpoint_id, store, "disabled", json=json)
 
 
 @app.command("delete")
 def delete(
     endpoint_id: EndpointId,
     store: OfStore = None,
+    actor: Actor = None,
+    reason: Reason = "",
     data_dir: DataDir = None,
     database_url: DatabaseUrl = None,
     json: Json = False,
@@ -240,8 +264,10 @@ def delete(
     """Remove an endpoint for ever, and what is known of its deliveries."""
 
     async def act(rooms: Rooms) -> dict[str, Any]:
-        account_id, _ = await rooms.hearer(store)
-        if not await rooms.endpoints.delete(account_id, endpoint_id):
+        account_id, store_id = await rooms.hearer(store)
+        if not await rooms.operator.endpoints(context_of(actor, reason), of_store(store_id)).delete(
+            account_id, endpoint_id
+        ):
             raise unknown_endpoint(endpoint_id, store)
         return {"endpoint_id": endpoint_id, "deleted": True}
 
@@ -253,11 +279,19 @@ webhook_deliveries.add_to(app)
 
 
 def _set_status(
-    settings: "Settings", endpoint_id: UUID, store: str | None, status: "Status", *, json: bool
+    settings: "Settings",
+    context: "ActionContext",
+    endpoint_id: UUID,
+    store: str | None,
+    status: "Status",
+    *,
+    json: bool,
 ) -> None:
     async def act(rooms: Rooms) -> dict[str, Any]:
         account_id, store_id = await rooms.hearer(store)
-        changed = await rooms.endpoints.set_status(account_id, endpoint_id, status)
+        changed = await rooms.operator.endpoints(context, of_store(store_id)).set_status(
+            account_id, endpoint_id, status
+        )
         return _found(changed, endpoint_id, store, store_id)
 
     output.record(against(settings, act), json=json)

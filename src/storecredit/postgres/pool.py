@@ -3,6 +3,8 @@
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import Any, Self
 
 import asyncpg
@@ -17,6 +19,17 @@ from storecredit.postgres.servers import (
     Servers,
     read_url,
 )
+
+
+@dataclass(frozen=True, slots=True)
+class _Transaction:
+    database: "Database"
+    connection: Connection
+    task: "asyncio.Task[Any] | None"
+
+
+# A task begun inside inherits it, but takes no part: two tasks cannot share a connection.
+_under_way: ContextVar[_Transaction | None] = ContextVar("transaction_under_way", default=None)
 
 
 class DedicatedConnection:
@@ -104,6 +117,11 @@ class Database:
 
         Raises CommitInDoubt at the end if what was committed may not be kept.
         """
+        transaction = self._transaction()
+        if transaction is not None:
+            with translated():
+                yield transaction.connection
+            return
         doubts = DoubtfulCommits()
         with translated():
             async with self._pool.acquire(timeout=self.connect_seconds) as connection:
@@ -113,6 +131,31 @@ class Database:
                 finally:
                     connection.remove_log_listener(doubts)
         doubts.refuse()
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[None]:
+        """One transaction of all that this task asks of this database until the context ends.
+
+        So rooms that know nothing of each other do one thing together. Left by an exception,
+        nothing of it is kept. Nor is it where a statement failed, whoever caught that: PostgreSQL
+        refuses every further statement, so what is asked last proves that the rest holds.
+        One at a time. Raises CommitInDoubt at the end like `acquire`.
+        """
+        if self._transaction() is not None:
+            raise RuntimeError("a transaction of this task is under way")
+        async with self.acquire() as connection:
+            begun = _under_way.set(_Transaction(self, connection, asyncio.current_task()))
+            try:
+                async with connection.transaction():
+                    yield
+            finally:
+                _under_way.reset(begun)
+
+    def _transaction(self) -> _Transaction | None:
+        found = _under_way.get()
+        if found is None or found.database is not self:
+            return None
+        return found if found.task is asyncio.current_task() else None
 
     async def connect(self, settings: Mapping[str, str] | None = None) -> asyncpg.Connection:
         """A dedicated connection outside the pool, with these settings of the session besides ours.

@@ -226,16 +226,21 @@ class ApiKeys:
         )
         return await self._issued(store_id, new_key_id, key) if replaced else None
 
+    async def get(self, store_id: UUID, key_id: UUID) -> ApiKey | None:
+        """The key, whether it works or not; None: the store has none of that id."""
+        row = await self._database.fetchrow(
+            "SELECT * FROM store_api_keys WHERE store_id = $1 AND key_id = $2", store_id, key_id
+        )
+        return None if row is None else _api_key(row)
+
     async def _issued(self, store_id: UUID, key_id: UUID, key: str) -> IssuedKey:
         return IssuedKey(await self._existing(store_id, key_id), key)
 
     async def _existing(self, store_id: UUID, key_id: UUID) -> ApiKey:
-        row = await self._database.fetchrow(
-            "SELECT * FROM store_api_keys WHERE store_id = $1 AND key_id = $2", store_id, key_id
-        )
-        if row is None:
+        found = await self.get(store_id, key_id)
+        if found is None:
             raise RuntimeError("an API key vanished right after it was written")
-        return _api_key(row)
+        return found
 
     def _hear(self, payload: str) -> None:
         # What is no store id (EVERYTHING, or another's announcement) may mean any store.

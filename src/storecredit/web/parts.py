@@ -23,7 +23,7 @@ from storecredit.ledger.holds import Holds
 from storecredit.ledger.owner_pages import OwnerPages
 from storecredit.ledger.pace import Pace
 from storecredit.ledger.spending import Spending
-from storecredit.operator.corrections import Corrections
+from storecredit.operator.actions import OperatorActions
 from storecredit.operator.owner_names import OwnerNames
 from storecredit.operator.report import Reports
 from storecredit.operator.requests import Requests
@@ -67,7 +67,7 @@ class Parts:
     endings: Endings
     requests: Requests
     reports: Reports
-    corrections: Corrections
+    operator: OperatorActions
     owner_names: OwnerNames
     lifecycle: Lifecycle
     spending: Spending

@@ -53,7 +53,7 @@ WITH ours AS (
     UNION ALL
     SELECT 6, 'writes', t.name, 'storecredit_writer'
     FROM relation t, ours o
-    WHERE t.relname IN ('movements', 'grants')
+    WHERE t.relname IN ('movements', 'grants', 'audit_log')
       AND (has_table_privilege(o.writer, t.oid, 'UPDATE, DELETE, TRUNCATE, TRIGGER')
            OR has_any_column_privilege(o.writer, t.oid, 'UPDATE'))
     UNION ALL

@@ -1,0 +1,69 @@
+"""Everything that an operator can do, over the rooms that do it."""
+
+from dataclasses import dataclass
+
+from storecredit.billing.assembly import Billing
+from storecredit.generation.erasure import Erasure
+from storecredit.ledger.credits import Credits
+from storecredit.ledger.owners import Owner
+from storecredit.operator.audit import ActionContext, AuditLog
+from storecredit.operator.billing import BillingActions
+from storecredit.operator.credits import CreditActions
+from storecredit.operator.stores import StoreActions
+from storecredit.operator.users import UserActions
+from storecredit.operator.webhooks import OperatedDeliveries, OperatedEndpoints
+from storecredit.postgres.pool import Database
+from storecredit.stores.api_keys import ApiKeys
+from storecredit.stores.stores import Stores
+from storecredit.users.directory import UserDirectory
+
+
+@dataclass(frozen=True, slots=True)
+class OperatorActions:
+    """What doors of the operator call: each action is one transaction and one entry."""
+
+    database: Database
+    audit: AuditLog
+    stores: StoreActions
+    credits: CreditActions
+    users: UserActions
+
+    @classmethod
+    def over(
+        cls,
+        database: Database,
+        *,
+        stores: Stores,
+        api_keys: ApiKeys,
+        credits: Credits,
+        users: UserDirectory,
+        erasure: Erasure,
+    ) -> "OperatorActions":
+        """The actions over the rooms of one database."""
+        audit = AuditLog(database)
+        return cls(
+            database,
+            audit,
+            StoreActions(stores, api_keys, credits, audit),
+            CreditActions(database, credits, audit),
+            UserActions(users, erasure, audit),
+        )
+
+    def billing(self, billing: Billing) -> BillingActions:
+        """Those about money, over what is on sale."""
+        return BillingActions(
+            billing.checkouts,
+            billing.bookings,
+            billing.events,
+            billing.problems,
+            billing.top_ups,
+            self.audit,
+        )
+
+    def endpoints(self, context: ActionContext, owner: Owner | None) -> OperatedEndpoints:
+        """The webhook endpoints of a store, or (None) of the operator, for one action."""
+        return OperatedEndpoints(self.database, self.audit, context, owner)
+
+    def deliveries(self, context: ActionContext, owner: Owner | None) -> OperatedDeliveries:
+        """The deliveries to them, likewise."""
+        return OperatedDeliveries(self.database, self.audit, context, owner)

@@ -1,0 +1,323 @@
+"""The audit log: what operators did, each entry written in the transaction of the action itself.
+
+Who did what, when, why and to whom, by which request; never a secret. It can be added to, and not
+be changed: the role that owns our functions has no right to.
+"""
+
+import json
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Final, Literal
+from uuid import UUID
+
+from storecredit.ledger.discrepancies import Report
+from storecredit.ledger.owners import Owner, OwnerKind
+from storecredit.postgres.pool import Database
+from storecredit.postgres.servers import Record
+
+PAGE_MAX: Final = 100
+REASON_MAX: Final = 500
+ACTOR_MAX: Final = 100
+"""Characters of who did it."""
+
+Door = Literal["api", "command", "console"]
+
+
+class Action(StrEnum):
+    """What an operator can do."""
+
+    STORE_CREATE = "store.create"
+    STORE_UPDATE = "store.update"
+    KEY_CREATE = "key.create"
+    KEY_UPDATE = "key.update"
+    KEY_REVOKE = "key.revoke"
+    KEY_ROTATE = "key.rotate"
+    CREDITS_ADD = "credits.add"
+    CREDITS_REMOVE = "credits.remove"
+    CREDITS_TRANSFER = "credits.transfer"
+    GRANT_SET_EXPIRY = "grant.set_expiry"
+    USER_BLOCK = "user.block"
+    USER_UNBLOCK = "user.unblock"
+    USER_ERASE = "user.erase"
+    CHECKOUT_CREATE = "checkout.create"
+    TOP_UP_SET = "top_up.set"
+    TOP_UP_REMOVE = "top_up.remove"
+    PROBLEM_DISMISS = "problem.dismiss"
+    EVENT_RETRY = "event.retry"
+    TRANSACTION_BOOK = "transaction.book"
+    WEBHOOK_CREATE = "webhook.create"
+    WEBHOOK_UPDATE = "webhook.update"
+    WEBHOOK_ENABLE = "webhook.enable"
+    WEBHOOK_DISABLE = "webhook.disable"
+    WEBHOOK_DELETE = "webhook.delete"
+    WEBHOOK_ROTATE = "webhook.rotate"
+    WEBHOOK_TEST = "webhook.test"
+    WEBHOOK_RESEND = "webhook.resend"
+    LEDGER_VERIFY = "ledger.verify"
+
+
+@dataclass(frozen=True, slots=True)
+class ActionContext:
+    """Who acts, through which door, why, and by which request.
+
+    `actor` has 1 to `ACTOR_MAX` characters, `reason` at most `REASON_MAX`. With an
+    `idempotency_key` the action is done once: the same request sent again changes nothing.
+    """
+
+    actor: str
+    door: Door
+    request_id: str
+    reason: str = ""
+    idempotency_key: str | None = None
+
+
+class IdempotencyConflict(Exception):
+    """The idempotency key did something else before; nothing was done now."""
+
+
+class ActionEntry:
+    """The entry of an action that is under way.
+
+    `earlier`: what came of the same request when it was sent before; nothing is to be done again.
+    """
+
+    def __init__(self, about: "About", earlier: Mapping[str, Any] | None) -> None:
+        self.about = about
+        self.earlier = earlier
+        self.outcome: Mapping[str, object] | None = None
+
+    def write(
+        self,
+        outcome: Mapping[str, object] | None = None,
+        *,
+        owner: Owner | None = None,
+        subject: object = None,
+    ) -> None:
+        """Have it written that it was done, and what came of it.
+
+        `owner`, `subject`: what was made, where it could not be named before.
+        """
+        self.outcome = outcome or {}
+        if owner is not None:
+            self.about = replace(self.about, owner=owner)
+        if subject is not None:
+            self.about = replace(self.about, subject=str(subject))
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """What an action is about: whose account, of a transfer also the receiver's, and what of it.
+
+    `subject`: the id of a key, a grant, an endpoint, a problem; "": nothing besides.
+    """
+
+    owner: Owner | None = None
+    other: Owner | None = None
+    subject: str = ""
+
+
+NOTHING_NAMED: Final = About()
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One entry of the log. `other`: of a transfer, who was given the credits."""
+
+    entry_id: int
+    acted_at: datetime
+    actor: str
+    door: Door
+    action: Action
+    owner: Owner | None
+    other: Owner | None
+    subject: str
+    reason: str
+    request_id: str
+    idempotency_key: str | None
+    asked: dict[str, Any]
+    outcome: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class AuditFilter:
+    """Which entries; None leaves a field out. `from_` is inclusive, `to` exclusive.
+
+    `owner`: whoever credits were handed to is meant, too.
+    """
+
+    actor: str | None = None
+    action: Action | None = None
+    owner: Owner | None = None
+    request_id: str | None = None
+    from_: datetime | None = None
+    to: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AuditPage:
+    """Entries, newest first; `next_before` continues the list, None at its end."""
+
+    items: tuple[Entry, ...]
+    next_before: int | None
+
+
+_FILTER: Final = """entry_id < $1
+    AND ($2::text IS NULL OR actor = $2) AND ($3::text IS NULL OR action = $3)
+    AND ($4::text IS NULL OR request_id = $4)
+    AND ($5::timestamptz IS NULL OR acted_at >= $5)
+    AND ($6::timestamptz IS NULL OR acted_at < $6)"""
+_NEWEST_FIRST: Final = "ORDER BY entry_id DESC LIMIT $7"
+_OF_ALL: Final = f"SELECT * FROM audit_log WHERE {_FILTER} {_NEWEST_FIRST}"  # noqa: S608 - constants
+# Each of the two has an index in this order; one condition about both had none.
+_OF_OWNER: Final = f"""
+    SELECT * FROM (
+        (SELECT * FROM audit_log WHERE account_id = $8 AND {_FILTER} {_NEWEST_FIRST})
+        UNION ALL
+        (SELECT * FROM audit_log WHERE other_account_id = $8 AND {_FILTER} {_NEWEST_FIRST})
+    ) l {_NEWEST_FIRST}"""  # noqa: S608 - constants
+_WITH_OWNERS: Final = """
+    SELECT l.*, a.owner_kind, a.owner_id, b.owner_kind AS other_kind, b.owner_id AS other_id
+    FROM ({entries}) l
+    LEFT JOIN accounts a ON a.account_id = l.account_id
+    LEFT JOIN accounts b ON b.account_id = l.other_account_id
+    ORDER BY l.entry_id DESC"""
+
+
+class AuditLog:
+    """Writes and reads the audit log."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    @asynccontextmanager
+    async def action(
+        self,
+        context: ActionContext,
+        action: Action,
+        about: About = NOTHING_NAMED,
+        asked: Mapping[str, object] | None = None,
+    ) -> AsyncIterator[ActionEntry]:
+        """One transaction for what is done inside and for its entry: both are kept, or neither.
+
+        Nothing is written unless the entry is told to. `asked`: what was asked for; what JSON has
+        no form for (a UUID, a moment) is written as text. Raises IdempotencyConflict,
+        DatabaseUnavailable.
+        """
+        wanted = _json(asked or {})
+        async with self._database.transaction():
+            earlier = await self._earlier(context, action, about, wanted)
+            entry = ActionEntry(about, earlier)
+            yield entry
+            if entry.outcome is not None and earlier is None:
+                await self._write(context, action, entry.about, wanted, _json(entry.outcome))
+
+    async def verified(self, context: ActionContext, report: Report) -> None:
+        """Write down that the ledger was verified, and how much did not agree.
+
+        Where the database is read-only (a standby), nothing is written.
+        """
+        async with self.action(context, Action.LEDGER_VERIFY) as entry:
+            entry.write({"clean": report.clean, "discrepancies": len(report.discrepancies)})
+
+    async def page(self, wanted: AuditFilter, *, limit: int, before: int | None) -> AuditPage:
+        """At most `limit` (1 to `PAGE_MAX`) entries, newest first, older than `before`.
+
+        Raises DatabaseUnavailable.
+        """
+        if not 1 <= limit <= PAGE_MAX:
+            raise ValueError(f"a page has 1 to {PAGE_MAX} entries, not {limit}")
+        args: list[object] = [
+            2**63 - 1 if before is None else before,
+            wanted.actor,
+            wanted.action,
+            wanted.request_id,
+            wanted.from_,
+            wanted.to,
+            limit + 1,
+        ]
+        statement = _OF_ALL
+        if wanted.owner is not None:
+            account_id = await self._database.fetchval(
+                "SELECT account_id FROM accounts WHERE owner_kind = $1 AND owner_id = $2",
+                wanted.owner.kind,
+                wanted.owner.id,
+            )
+            args.append(account_id)
+            statement = _OF_OWNER
+        rows = await self._database.fetch(_WITH_OWNERS.format(entries=statement), *args)
+        items = tuple(_entry(row) for row in rows[:limit])
+        return AuditPage(items, items[-1].entry_id if len(rows) > limit else None)
+
+    async def _earlier(
+        self, context: ActionContext, action: Action, about: About, wanted: str
+    ) -> dict[str, Any] | None:
+        if context.idempotency_key is None:
+            return None
+        row = await self._database.fetchrow(
+            """SELECT f.action, f.subject, f.asked = $2::jsonb AS is_same, f.outcome,
+                   a.owner_kind, a.owner_id
+               FROM find_action($1) f LEFT JOIN accounts a USING (account_id)""",
+            context.idempotency_key,
+            wanted,
+        )
+        if row is None or row["action"] is None:
+            return None
+        # What the action itself made could not be named when it was asked for.
+        is_same = row["is_same"] and row["action"] == action
+        if about.owner is not None:
+            is_same = is_same and about.owner == _owner(row["owner_kind"], row["owner_id"])
+        if about.subject:
+            is_same = is_same and about.subject == row["subject"]
+        if not is_same:
+            raise IdempotencyConflict(context.idempotency_key)
+        outcome: dict[str, Any] = json.loads(row["outcome"])
+        return outcome
+
+    async def _write(
+        self, context: ActionContext, action: Action, about: About, asked: str, outcome: str
+    ) -> None:
+        await self._database.fetchval(
+            "SELECT record_action($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
+            context.actor,
+            context.door,
+            action,
+            context.reason,
+            context.request_id,
+            context.idempotency_key,
+            about.owner and about.owner.kind.value,
+            about.owner and about.owner.id,
+            about.other and about.other.kind.value,
+            about.other and about.other.id,
+            about.subject,
+            asked,
+            outcome,
+        )
+
+
+def _json(values: Mapping[str, object]) -> str:
+    return json.dumps(values, default=str, sort_keys=True)
+
+
+def _entry(row: Record) -> Entry:
+    return Entry(
+        entry_id=row["entry_id"],
+        acted_at=row["acted_at"],
+        actor=row["actor"],
+        door=row["door"],
+        action=Action(row["action"]),
+        owner=_owner(row["owner_kind"], row["owner_id"]),
+        other=_owner(row["other_kind"], row["other_id"]),
+        subject=row["subject"],
+        reason=row["reason"],
+        request_id=row["request_id"],
+        idempotency_key=row["idempotency_key"],
+        asked=json.loads(row["asked"]),
+        outcome=json.loads(row["outcome"]),
+    )
+
+
+def _owner(kind: str | None, id_: UUID | None) -> Owner | None:
+    return None if kind is None or id_ is None else Owner(OwnerKind(kind), id_)

@@ -1,0 +1,195 @@
+"""Webhook endpoints as an operator changes them, their own or a store's: in the audit log."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+from uuid import UUID
+
+from storecredit.ledger.owners import Owner
+from storecredit.operator.audit import About, Action, ActionContext, AuditLog
+from storecredit.postgres.pool import Database
+from storecredit.webhooks.catalogue import EVERY
+from storecredit.webhooks.delivery_records import DeliveryRecords, DeliveryStatus, Resent
+from storecredit.webhooks.endpoints import (
+    OVERLAP_SECONDS_DEFAULT,
+    Disabled,
+    Endpoint,
+    Endpoints,
+    IssuedSecret,
+    Status,
+    TooManyEndpoints,
+    TooManySecrets,
+)
+
+
+class OperatedEndpoints(Endpoints):
+    """The endpoints of one owner, whose changes are written down as those of an operator.
+
+    No idempotency key is heeded: a secret cannot be shown twice.
+    """
+
+    def __init__(
+        self, database: Database, audit: AuditLog, context: ActionContext, owner: Owner | None
+    ) -> None:
+        """`owner`: the store whose they are; None: the operator's own."""
+        super().__init__(database)
+        self._audit = audit
+        self._context = replace(context, idempotency_key=None)
+        self._owner = owner
+
+    async def create(
+        self,
+        account_id: int,
+        *,
+        url: str,
+        event_types: Sequence[str] = (EVERY,),
+        description: str = "",
+        ordered: bool = False,
+    ) -> IssuedSecret | TooManyEndpoints:
+        """As of `Endpoints`. The entry does not name the URL, which may hold a secret."""
+        asked = {"event_types": list(event_types), "ordered": ordered}
+        async with self._audit.action(
+            self._context, Action.WEBHOOK_CREATE, About(self._owner), asked
+        ) as entry:
+            made = await super().create(
+                account_id,
+                url=url,
+                event_types=event_types,
+                description=description,
+                ordered=ordered,
+            )
+            if isinstance(made, IssuedSecret):
+                entry.write(subject=made.endpoint.endpoint_id)
+        return made
+
+    async def update(
+        self,
+        account_id: int,
+        endpoint_id: UUID,
+        *,
+        url: str | None = None,
+        event_types: Sequence[str] | None = None,
+        description: str | None = None,
+        ordered: bool | None = None,
+    ) -> Endpoint | None:
+        """As of `Endpoints`; that the URL was changed is written, and not to what."""
+        given = {
+            "url": None if url is None else "changed",
+            "event_types": None if event_types is None else list(event_types),
+            "description": None if description is None else "changed",
+            "ordered": ordered,
+        }
+        asked = {name: value for name, value in given.items() if value is not None}
+        async with self._audit.action(
+            self._context, Action.WEBHOOK_UPDATE, self._about(endpoint_id), asked
+        ) as entry:
+            changed = await super().update(
+                account_id,
+                endpoint_id,
+                url=url,
+                event_types=event_types,
+                description=description,
+                ordered=ordered,
+            )
+            if changed is not None:
+                entry.write()
+        return changed
+
+    async def set_status(
+        self, account_id: int, endpoint_id: UUID, status: Status
+    ) -> Endpoint | None:
+        """As of `Endpoints`."""
+        action = Action.WEBHOOK_ENABLE if status == "enabled" else Action.WEBHOOK_DISABLE
+        async with self._audit.action(self._context, action, self._about(endpoint_id)) as entry:
+            changed = await super().set_status(account_id, endpoint_id, status)
+            if changed is not None:
+                entry.write()
+        return changed
+
+    async def delete(self, account_id: int, endpoint_id: UUID) -> bool:
+        """As of `Endpoints`."""
+        async with self._audit.action(
+            self._context, Action.WEBHOOK_DELETE, self._about(endpoint_id)
+        ) as entry:
+            deleted = await super().delete(account_id, endpoint_id)
+            if deleted:
+                entry.write()
+        return deleted
+
+    async def rotate(
+        self,
+        account_id: int,
+        endpoint_id: UUID,
+        *,
+        overlap_seconds: int = OVERLAP_SECONDS_DEFAULT,
+    ) -> IssuedSecret | TooManySecrets | None:
+        """As of `Endpoints`."""
+        asked = {"overlap_seconds": overlap_seconds}
+        async with self._audit.action(
+            self._context, Action.WEBHOOK_ROTATE, self._about(endpoint_id), asked
+        ) as entry:
+            rotated = await super().rotate(account_id, endpoint_id, overlap_seconds=overlap_seconds)
+            if isinstance(rotated, IssuedSecret):
+                entry.write()
+        return rotated
+
+    async def test(self, account_id: int, endpoint_id: UUID) -> UUID | Disabled | None:
+        """As of `Endpoints`."""
+        async with self._audit.action(
+            self._context, Action.WEBHOOK_TEST, self._about(endpoint_id)
+        ) as entry:
+            told = await super().test(account_id, endpoint_id)
+            if isinstance(told, UUID):
+                entry.write({"event_id": told})
+        return told
+
+    def _about(self, endpoint_id: UUID) -> About:
+        return About(self._owner, subject=str(endpoint_id))
+
+
+class OperatedDeliveries(DeliveryRecords):
+    """The deliveries to one owner's endpoints, which an operator sends again."""
+
+    def __init__(
+        self, database: Database, audit: AuditLog, context: ActionContext, owner: Owner | None
+    ) -> None:
+        """`owner`: the store whose they are; None: the operator's own."""
+        super().__init__(database)
+        self._audit = audit
+        self._context = replace(context, idempotency_key=None)
+        self._owner = owner
+
+    async def resend(
+        self, account_id: int, endpoint_id: UUID, event_id: UUID
+    ) -> Disabled | Resent | None:
+        """As of `DeliveryRecords`."""
+        about, asked = self._about(endpoint_id), {"event_id": event_id}
+        async with self._audit.action(self._context, Action.WEBHOOK_RESEND, about, asked) as entry:
+            resent = await super().resend(account_id, endpoint_id, event_id)
+            if isinstance(resent, Resent):
+                entry.write({"resent": resent.count})
+        return resent
+
+    async def resend_since(
+        self,
+        account_id: int,
+        endpoint_id: UUID,
+        since: datetime,
+        *,
+        status: DeliveryStatus | None = None,
+        after: int = 0,
+    ) -> Disabled | Resent | None:
+        """As of `DeliveryRecords`; each call is an entry of its own."""
+        asked = {"since": since, "status": status, "after": after}
+        async with self._audit.action(
+            self._context, Action.WEBHOOK_RESEND, self._about(endpoint_id), asked
+        ) as entry:
+            resent = await super().resend_since(
+                account_id, endpoint_id, since, status=status, after=after
+            )
+            if isinstance(resent, Resent):
+                entry.write({"resent": resent.count})
+        return resent
+
+    def _about(self, endpoint_id: UUID) -> About:
+        return About(self._owner, subject=str(endpoint_id))
