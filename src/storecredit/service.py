@@ -34,6 +34,8 @@ from storecredit.ledger.owner_pages import OwnerPages
 from storecredit.ledger.pace import Pace
 from storecredit.ledger.spending import Spending
 from storecredit.operator.actions import OperatorActions
+from storecredit.operator.audit import AuditLog
+from storecredit.operator.billing import BillingActions
 from storecredit.operator.owner_names import OwnerNames
 from storecredit.operator.report import Reports
 from storecredit.operator.requests import Requests
@@ -89,16 +91,13 @@ async def assembled(settings: Settings, database: Database) -> AsyncIterator[Ser
     billing = Billing.from_settings(settings, database)
     credits = Credits(database, timedelta(days=settings.refund_grace_days))
     stores = Stores(database, tiers=settings.rate_limits)
-    api_keys = ApiKeys(database, listener)
-    user_directory = UserDirectory(database)
-    erasure = Erasure(database, settings)
     parts = Parts(
         settings=settings,
         metrics=metrics,
         gauges=Gauges(database, credits, billing.problems, Endpoints(database)),
         database=database,
         stores=stores,
-        api_keys=api_keys,
+        api_keys=ApiKeys(database, listener),
         rate_limits=RateLimits(settings),
         credits=credits,
         balances=balances,
@@ -114,20 +113,14 @@ async def assembled(settings: Settings, database: Database) -> AsyncIterator[Ser
             anonymous_too=settings.anonymous_starter_credits,
             listener=listener,
         ),
-        user_directory=user_directory,
-        erasure=erasure,
+        user_directory=UserDirectory(database),
+        erasure=Erasure(database, settings),
         sessions=sessions,
         endings=Endings(sessions, listener, metrics, waiters_max=waiters_max()),
         requests=Requests(database),
         reports=Reports(database),
-        operator=OperatorActions.over(
-            database,
-            stores=stores,
-            api_keys=api_keys,
-            credits=credits,
-            users=user_directory,
-            erasure=erasure,
-        ),
+        operator=OperatorActions.over(database, settings),
+        billing_actions=BillingActions(billing, AuditLog(database)),
         owner_names=OwnerNames(database, stores),
         lifecycle=lifecycle,
         spending=spending,

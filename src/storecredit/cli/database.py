@@ -247,31 +247,19 @@ def rooms(database: "Database", settings: "Settings") -> Rooms:
     from storecredit.webhooks.delivery_records import DeliveryRecords
     from storecredit.webhooks.endpoints import Endpoints
 
-    stores = Stores(database, tiers=settings.rate_limits)
-    # It listens to nothing: a command authenticates nobody, so nothing is cached.
-    api_keys = ApiKeys(database, Listener(database, CHANNEL))
-    credits = Credits(database, timedelta(days=settings.refund_grace_days))
-    users = UserDirectory(database)
-    erasure = Erasure(database, settings)
     return Rooms(
         database,
-        stores,
-        api_keys,
-        credits,
+        Stores(database, tiers=settings.rate_limits),
+        # It listens to nothing: a command authenticates nobody, so nothing is cached.
+        ApiKeys(database, Listener(database, CHANNEL)),
+        Credits(database, timedelta(days=settings.refund_grace_days)),
         Pace(database),
         OwnerPages(database),
-        users,
-        erasure,
+        UserDirectory(database),
+        Erasure(database, settings),
         Endpoints(database),
         DeliveryRecords(database),
-        OperatorActions.over(
-            database,
-            stores=stores,
-            api_keys=api_keys,
-            credits=credits,
-            users=users,
-            erasure=erasure,
-        ),
+        OperatorActions.over(database, settings),
     )
 
 

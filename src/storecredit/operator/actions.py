@@ -1,6 +1,7 @@
 """Everything that an operator can do, over the rooms that do it."""
 
 from dataclasses import dataclass
+from datetime import timedelta
 
 from storecredit.billing.assembly import Billing
 from storecredit.generation.erasure import Erasure
@@ -12,8 +13,10 @@ from storecredit.operator.credits import CreditActions
 from storecredit.operator.stores import StoreActions
 from storecredit.operator.users import UserActions
 from storecredit.operator.webhooks import OperatedDeliveries, OperatedEndpoints
+from storecredit.postgres.listener import Listener
 from storecredit.postgres.pool import Database
-from storecredit.stores.api_keys import ApiKeys
+from storecredit.settings import Settings
+from storecredit.stores.api_keys import CHANNEL, ApiKeys
 from storecredit.stores.stores import Stores
 from storecredit.users.directory import UserDirectory
 
@@ -29,36 +32,25 @@ class OperatorActions:
     users: UserActions
 
     @classmethod
-    def over(
-        cls,
-        database: Database,
-        *,
-        stores: Stores,
-        api_keys: ApiKeys,
-        credits: Credits,
-        users: UserDirectory,
-        erasure: Erasure,
-    ) -> "OperatorActions":
-        """The actions over the rooms of one database."""
+    def over(cls, database: Database, settings: Settings) -> "OperatorActions":
+        """The actions over one database."""
         audit = AuditLog(database)
+        credits = Credits(database, timedelta(days=settings.refund_grace_days))
+        stores = Stores(database, tiers=settings.rate_limits)
+        # It listens to nothing: who acts authenticates nobody by it, so nothing is cached.
+        api_keys = ApiKeys(database, Listener(database, CHANNEL))
+        users = UserActions(UserDirectory(database), Erasure(database, settings), audit)
         return cls(
             database,
             audit,
             StoreActions(stores, api_keys, credits, audit),
             CreditActions(database, credits, audit),
-            UserActions(users, erasure, audit),
+            users,
         )
 
     def billing(self, billing: Billing) -> BillingActions:
         """Those about money, over what is on sale."""
-        return BillingActions(
-            billing.checkouts,
-            billing.bookings,
-            billing.events,
-            billing.problems,
-            billing.top_ups,
-            self.audit,
-        )
+        return BillingActions(billing, self.audit)
 
     def endpoints(self, context: ActionContext, owner: Owner | None) -> OperatedEndpoints:
         """The webhook endpoints of a store, or (None) of the operator, for one action."""

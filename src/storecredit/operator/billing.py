@@ -3,11 +3,10 @@
 from dataclasses import asdict
 from uuid import UUID
 
-from storecredit.billing.bookings import Booked, Bookings, NotBooked
-from storecredit.billing.checkouts import Checkouts, Order, Start, Unsold
-from storecredit.billing.paddle.events import PaddleEvents
-from storecredit.billing.problems import Problems
-from storecredit.billing.top_ups import NotSwitchedOn, TopUp, TopUps, TopUpSettings
+from storecredit.billing.assembly import Billing
+from storecredit.billing.bookings import Booked, NotBooked
+from storecredit.billing.checkouts import Order, Start, Unsold
+from storecredit.billing.top_ups import NotSwitchedOn, TopUp, TopUpSettings
 from storecredit.ledger.owners import Owner
 from storecredit.operator.audit import About, Action, ActionContext, AuditLog
 from storecredit.operator.owner_names import spelled
@@ -16,20 +15,8 @@ from storecredit.operator.owner_names import spelled
 class BillingActions:
     """Sells, books, retries and dismisses. Each raises IdempotencyConflict, DatabaseUnavailable."""
 
-    def __init__(
-        self,
-        checkouts: Checkouts,
-        bookings: Bookings,
-        events: PaddleEvents,
-        problems: Problems,
-        top_ups: TopUps,
-        audit: AuditLog,
-    ) -> None:
-        self._checkouts = checkouts
-        self._bookings = bookings
-        self._events = events
-        self._problems = problems
-        self._top_ups = top_ups
+    def __init__(self, billing: Billing, audit: AuditLog) -> None:
+        self._billing = billing
         self._audit = audit
 
     async def start_checkout(self, context: ActionContext, owner: Owner, order: Order) -> Start:
@@ -40,10 +27,10 @@ class BillingActions:
         about = About(owner)
         asked = {"order": type(order).__name__, **asdict(order)}
         async with self._audit.action(context, Action.CHECKOUT_CREATE, about, asked) as entry:
-            opened = await self._checkouts.open(owner, order, context.request_id)
+            opened = await self._billing.checkouts.open(owner, order, context.request_id)
             if isinstance(opened, Unsold) and opened.is_new:
                 entry.write({"checkout_id": opened.checkout_id})
-        return await self._checkouts.sell(opened) if isinstance(opened, Unsold) else opened
+        return await self._billing.checkouts.sell(opened) if isinstance(opened, Unsold) else opened
 
     async def book(
         self,
@@ -57,14 +44,14 @@ class BillingActions:
 
         Outcomes, arguments and further errors: see `storecredit.billing.bookings`.
         """
-        paid = await self._bookings.find(transaction_id)
+        paid = await self._billing.bookings.find(transaction_id)
         if isinstance(paid, NotBooked):
             return paid
         asked = {"credits": credits, "owner": None if owner is None else spelled(owner)}
         about = About(subject=transaction_id)
         async with self._audit.action(context, Action.TRANSACTION_BOOK, about, asked) as entry:
             # Sent again, it finds itself by the transaction, whose booking never changes.
-            booked = await self._bookings.book(
+            booked = await self._billing.bookings.book(
                 paid, credits, description, owner, actor=context.actor
             )
             if isinstance(booked, Booked) and not booked.replayed:
@@ -79,7 +66,7 @@ class BillingActions:
         async with self._audit.action(context, Action.EVENT_RETRY, about) as entry:
             if entry.earlier is not None:
                 return True
-            retried = await self._events.retry(event_id)
+            retried = await self._billing.events.retry(event_id)
             if retried:
                 entry.write()
         return retried
@@ -90,7 +77,7 @@ class BillingActions:
         async with self._audit.action(context, Action.PROBLEM_DISMISS, about) as entry:
             if entry.earlier is not None:
                 return True
-            dismissed = await self._problems.dismiss(problem_id)
+            dismissed = await self._billing.problems.dismiss(problem_id)
             if dismissed:
                 entry.write()
         return dismissed
@@ -102,8 +89,8 @@ class BillingActions:
         about = About(Owner.store(store_id))
         async with self._audit.action(context, Action.TOP_UP_SET, about, asdict(settings)) as entry:
             if entry.earlier is not None:
-                return await self._top_ups.read(store_id)
-            outcome = await self._top_ups.switch_on(store_id, settings)
+                return await self._billing.top_ups.read(store_id)
+            outcome = await self._billing.top_ups.switch_on(store_id, settings)
             if isinstance(outcome, TopUp):
                 entry.write()
         return outcome
@@ -113,7 +100,7 @@ class BillingActions:
         about = About(Owner.store(store_id))
         async with self._audit.action(context, Action.TOP_UP_REMOVE, about) as entry:
             if entry.earlier is not None:
-                return await self._top_ups.read(store_id)
-            outcome = await self._top_ups.switch_off(store_id)
+                return await self._billing.top_ups.read(store_id)
+            outcome = await self._billing.top_ups.switch_off(store_id)
             entry.write()
         return outcome

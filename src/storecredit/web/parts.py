@@ -24,6 +24,7 @@ from storecredit.ledger.owner_pages import OwnerPages
 from storecredit.ledger.pace import Pace
 from storecredit.ledger.spending import Spending
 from storecredit.operator.actions import OperatorActions
+from storecredit.operator.billing import BillingActions
 from storecredit.operator.owner_names import OwnerNames
 from storecredit.operator.report import Reports
 from storecredit.operator.requests import Requests
@@ -68,6 +69,7 @@ class Parts:
     requests: Requests
     reports: Reports
     operator: OperatorActions
+    billing_actions: BillingActions
     owner_names: OwnerNames
     lifecycle: Lifecycle
     spending: Spending

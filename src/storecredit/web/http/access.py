@@ -354,7 +354,9 @@ def budget_of(scope: HTTPScope) -> Budget:
 def _request_id(scope: HTTPScope, headers: SentHeaders) -> tuple[str, Failure | None]:
     """The request's id, and what is wrong with the one that was sent."""
     path = scope["path"]
-    is_keyed = b"idempotency-key" in headers and (path in KEYED_PATHS or moves_credits(scope))
+    is_keyed = b"idempotency-key" in headers and (
+        path in KEYED_PATHS or moves_credits(scope) or path.startswith(f"{ADMIN}/")
+    )
     name = b"idempotency-key" if is_keyed else b"x-request-id"
     sent = headers.get(name)
     if sent is None:

@@ -17,6 +17,7 @@ from litestar.exceptions import HTTPException, LitestarException
 from storecredit import telemetry
 from storecredit.billing.paddle.gateway import PaddleRefused, PaddleUnavailable
 from storecredit.ledger.credits import AccountMissing
+from storecredit.operator.audit import IdempotencyConflict
 from storecredit.postgres.errors import CommitInDoubt, DatabaseMisconfigured, DatabaseUnavailable
 from storecredit.postgres.group_commit import OutcomeUnknown, WaitingLineFull
 from storecredit.stores.rate_limits import RateLimitsUnavailable
@@ -221,6 +222,11 @@ def failure_of(error: BaseException) -> Failure | None:
                 "The database did not answer in time. Send the same request with the same request "
                 "id again: it will be done once, whether or not this attempt was."
             )
+        case IdempotencyConflict():
+            return Failure(
+                ErrorCode.IDEMPOTENCY_CONFLICT,
+                "This Idempotency-Key did something else before. Nothing was done now.",
+            )
         case WaitingLineFull():
             return unavailable("Too many requests are waiting. Nothing was charged; try again.")
         # Misconfigured: the migrations or the pooler have been changed under a running service.
@@ -238,10 +244,8 @@ def failure_of(error: BaseException) -> Failure | None:
             return _failure_of_paddle(error)
         case AccountMissing():
             return Failure(ErrorCode.INTERNAL_ERROR, "The balance cannot be read.")
-        case HTTPException():
-            return _failure_of_framework(error)
         case _:
-            return None
+            return _failure_of_framework(error) if isinstance(error, HTTPException) else None
 
 
 def _failure_of_paddle(error: PaddleUnavailable | PaddleRefused) -> Failure:

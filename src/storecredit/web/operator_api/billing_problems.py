@@ -14,7 +14,7 @@ from storecredit.billing.charge_attempt import ChargeKind
 from storecredit.billing.problems import EventProblem, ShortClawback, UnpaidBill
 from storecredit.ledger.credits import AMOUNT_MAX
 from storecredit.ledger.owners import Owner, OwnerKind
-from storecredit.web.http.access import ADMIN_ACTOR
+from storecredit.operator.audit import ActionContext
 from storecredit.web.http.bodies import Body
 from storecredit.web.http.envelope import Envelope, ErrorCode, Failure, invalid, not_found
 from storecredit.web.http.faults import Check, no_nul
@@ -149,10 +149,12 @@ async def list_problems(parts: NamedDependency[Parts]) -> Envelope[ProblemsView]
     responses=operator_errors(ErrorCode.NOT_FOUND),
 )
 async def retry_event(
-    parts: NamedDependency[Parts], event_id: FromPath[str]
+    parts: NamedDependency[Parts],
+    context: NamedDependency[ActionContext],
+    event_id: FromPath[str],
 ) -> Envelope[EventRetried]:
     """For an event that was set aside, once its cause is mended."""
-    if not await parts.paddle_events.retry(event_id):
+    if not await parts.billing_actions.retry_event(context, event_id):
         raise not_found("event that was set aside and can be looked at again")
     return Envelope(EventRetried(event_id, retried=True))
 
@@ -165,13 +167,15 @@ async def retry_event(
     responses=operator_errors(ErrorCode.NOT_FOUND),
 )
 async def dismiss_problem(
-    parts: NamedDependency[Parts], problem_id: FromPath[str]
+    parts: NamedDependency[Parts],
+    context: NamedDependency[ActionContext],
+    problem_id: FromPath[str],
 ) -> Envelope[ProblemDismissed]:
     """For an event (by its id) or a clawback (by its adjustment's) that was dealt with by hand.
 
     No credits move.
     """
-    if not await parts.problems.dismiss(problem_id):
+    if not await parts.billing_actions.dismiss(context, problem_id):
         raise not_found("event or clawback among the problems")
     return Envelope(ProblemDismissed(problem_id, dismissed=True))
 
@@ -186,19 +190,22 @@ async def dismiss_problem(
     **example({"credits": 5000, "description": "Custom plan, November"}),
 )
 async def book_transaction(
-    parts: NamedDependency[Parts], transaction_id: FromPath[str], data: JSONBody[BookingBody]
+    parts: NamedDependency[Parts],
+    context: NamedDependency[ActionContext],
+    transaction_id: FromPath[str],
+    data: JSONBody[BookingBody],
 ) -> Response[Envelope[BookingView]]:
     """Adds credits for what was paid at Paddle and is no plan, pack or checkout of ours.
 
     Once per transaction; sent again with the same credits, it changes nothing. What was paid is as
     Paddle says, so that a refund takes its share back. Its problem is settled.
     """
-    outcome = await parts.bookings.book(
+    outcome = await parts.billing_actions.book(
+        context,
         transaction_id,
         data.credits,
         data.description or BOOKED_BY_HAND,
         _owner(data),
-        actor=ADMIN_ACTOR,
     )
     match outcome:
         case Booked():

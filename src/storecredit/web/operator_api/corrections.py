@@ -1,5 +1,6 @@
 """Credits that the operator takes out, hands over, or lets end at another time."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Annotated, Any, assert_never
 from uuid import UUID
@@ -9,10 +10,9 @@ from litestar import Response, post, put
 from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody
 
-from storecredit.ledger.credits import Cause
 from storecredit.ledger.owners import Owner
-from storecredit.operator.corrections import (
-    REASON_MAX,
+from storecredit.operator.audit import REASON_MAX, ActionContext
+from storecredit.operator.credits import (
     ExpirySet,
     Insufficient,
     NotDone,
@@ -22,7 +22,6 @@ from storecredit.operator.corrections import (
 from storecredit.operator.owner_names import NAME_MAX, spelled
 from storecredit.settings import Settings
 from storecredit.stores.stores import Store
-from storecredit.web.http.access import ADMIN_ACTOR
 from storecredit.web.http.bodies import Body
 from storecredit.web.http.envelope import Envelope, ErrorCode, Failure, invalid, not_found
 from storecredit.web.http.faults import Check, no_nul
@@ -128,13 +127,16 @@ class GrantChanged(msgspec.Struct, frozen=True):
     **example({"amount": 20, "request_id": "correction-1001", "reason": "Added by mistake"}),
 )
 async def remove_credits(
-    parts: NamedDependency[Parts], store: NamedDependency[Store], data: JSONBody[RemovalBody]
+    parts: NamedDependency[Parts],
+    context: NamedDependency[ActionContext],
+    store: NamedDependency[Store],
+    data: JSONBody[RemovalBody],
 ) -> Response[Envelope[CreditsRemoved]]:
     """Takes credits out once per request id, never below zero; what is held stays.
 
     With `all`, and no `amount`, all that are there.
     """
-    return await _removed(parts, Owner.store(store.store_id), data)
+    return await _removed(parts, context, Owner.store(store.store_id), data)
 
 
 @post(
@@ -147,20 +149,23 @@ async def remove_credits(
     **example({"amount": 5, "request_id": "correction-1002", "reason": "Added by mistake"}),
 )
 async def remove_user_credits(
-    parts: NamedDependency[Parts], user_id: FromPath[UUID], data: JSONBody[RemovalBody]
+    parts: NamedDependency[Parts],
+    context: NamedDependency[ActionContext],
+    user_id: FromPath[UUID],
+    data: JSONBody[RemovalBody],
 ) -> Response[Envelope[CreditsRemoved]]:
     """As of a store: once per request id, never below zero; with `all`, all that are there."""
-    return await _removed(parts, Owner.user(user_id), data)
+    return await _removed(parts, context, Owner.user(user_id), data)
 
 
 async def _removed(
-    parts: Parts, owner: Owner, data: RemovalBody
+    parts: Parts, context: ActionContext, owner: Owner, data: RemovalBody
 ) -> Response[Envelope[CreditsRemoved]]:
     if data.all is (data.amount is not None):
         message = "Give `amount`, or `all`: true; one of the two."
         raise invalid(message, [{"key": "amount", "source": "body", "message": message}])
-    outcome = await parts.corrections.remove(
-        owner, data.amount, Cause(data.request_id, data.reason, ADMIN_ACTOR)
+    outcome = await parts.operator.credits.remove(
+        replace(context, request_id=data.request_id, reason=data.reason), owner, data.amount
     )
     match outcome:
         case Removed(amount, balance, replayed):
@@ -181,7 +186,9 @@ async def _removed(
     ),
 )
 async def transfer_credits(
-    parts: NamedDependency[Parts], data: JSONBody[TransferBody]
+    parts: NamedDependency[Parts],
+    context: NamedDependency[ActionContext],
+    data: JSONBody[TransferBody],
 ) -> Response[Envelope[CreditsTransferred]]:
     """Hands credits from one store or end user to another, both movements or neither.
 
@@ -189,8 +196,11 @@ async def transfer_credits(
     """
     source = await _owner(parts, data.from_, "from")
     target = await _owner(parts, data.to, "to")
-    outcome = await parts.corrections.transfer(
-        source, target, data.amount, Cause(data.request_id, data.reason, ADMIN_ACTOR)
+    outcome = await parts.operator.credits.transfer(
+        replace(context, request_id=data.request_id, reason=data.reason),
+        source,
+        target,
+        data.amount,
     )
     match outcome:
         case Transferred(amount, from_balance, to_balance, replayed):
@@ -213,12 +223,13 @@ async def transfer_credits(
 )
 async def update_grant(
     parts: NamedDependency[Parts],
+    context: NamedDependency[ActionContext],
     store: NamedDependency[Store],
     seq: FromPath[str],
     data: JSONBody[GrantChange],
 ) -> Envelope[GrantChanged]:
     """Lets what is left of a grant end at another time, or never, and says where it is now."""
-    return await _changed(parts, Owner.store(store.store_id), seq, data)
+    return await _changed(parts, context, Owner.store(store.store_id), seq, data)
 
 
 @put(
@@ -230,22 +241,23 @@ async def update_grant(
 )
 async def update_user_grant(
     parts: NamedDependency[Parts],
+    context: NamedDependency[ActionContext],
     user_id: FromPath[UUID],
     seq: FromPath[str],
     data: JSONBody[GrantChange],
 ) -> Envelope[GrantChanged]:
     """As of a store: what is left of it ends at another time, or never."""
-    return await _changed(parts, Owner.user(user_id), seq, data)
+    return await _changed(parts, context, Owner.user(user_id), seq, data)
 
 
 async def _changed(
-    parts: Parts, owner: Owner, seq: str, data: GrantChange
+    parts: Parts, context: ActionContext, owner: Owner, seq: str, data: GrantChange
 ) -> Envelope[GrantChanged]:
     if not (seq.isascii() and seq.isdigit() and len(seq) <= SEQ_DIGITS_MAX):
         raise not_found("grant")
     expires_at = None if data.expires_at is None else utc(data.expires_at)
-    outcome = await parts.corrections.set_expiry(
-        owner, int(seq), expires_at, data.reason, ADMIN_ACTOR
+    outcome = await parts.operator.credits.set_expiry(
+        replace(context, reason=data.reason or context.reason), owner, int(seq), expires_at
     )
     match outcome:
         case ExpirySet(new_seq, credits, ends_at):

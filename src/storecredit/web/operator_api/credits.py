@@ -1,5 +1,6 @@
 """Credits that the operator adds, to a store or an end user."""
 
+from dataclasses import replace
 from typing import Annotated, assert_never
 
 import msgspec
@@ -7,11 +8,11 @@ from litestar import Response, post
 from litestar.di import NamedDependency
 from litestar.params import JSONBody
 
-from storecredit.ledger.credits import AMOUNT_MAX, Cause
+from storecredit.ledger.credits import AMOUNT_MAX
 from storecredit.ledger.outcomes import Addition, AdditionType
 from storecredit.ledger.owners import Owner
+from storecredit.operator.audit import ActionContext
 from storecredit.stores.stores import Store
-from storecredit.web.http.access import ADMIN_ACTOR
 from storecredit.web.http.bodies import Body
 from storecredit.web.http.envelope import Envelope, ErrorCode, Failure, not_found
 from storecredit.web.http.faults import Check, no_nul
@@ -58,19 +59,25 @@ class CreditsAdded(msgspec.Struct, frozen=True):
     **example({"amount": 100, "type": "grant", "request_id": "welcome-1001"}),
 )
 async def add_credits(
-    parts: NamedDependency[Parts], store: NamedDependency[Store], data: JSONBody[CreditsBody]
+    parts: NamedDependency[Parts],
+    context: NamedDependency[ActionContext],
+    store: NamedDependency[Store],
+    data: JSONBody[CreditsBody],
 ) -> Response[Envelope[CreditsAdded]]:
     """Adds credits once per request id; sending it again changes nothing."""
-    return await added(parts, Owner.store(store.store_id), data)
+    return await added(parts, context, Owner.store(store.store_id), data)
 
 
-async def added(parts: Parts, owner: Owner, data: CreditsBody) -> Response[Envelope[CreditsAdded]]:
+async def added(
+    parts: Parts, context: ActionContext, owner: Owner, data: CreditsBody
+) -> Response[Envelope[CreditsAdded]]:
     """Add credits to a store or an end user, and say what came of it."""
-    outcome = await parts.credits.add(
+    outcome = await parts.operator.credits.add(
+        replace(context, request_id=data.request_id),
         owner,
         data.amount,
         data.type,
-        Cause(data.request_id, data.description, ADMIN_ACTOR),
+        data.description,
         terms_of(data.expires_at, data.kind, data.priority),
     )
     match outcome:

@@ -7,17 +7,18 @@ from typing import Annotated
 from uuid import UUID
 
 import msgspec
-from litestar import delete, get, patch, post
+from litestar import Response, delete, get, patch, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody
 
+from storecredit.operator.audit import ActionContext
+from storecredit.operator.stores import MadeKey
 from storecredit.settings import Settings
 from storecredit.stores.api_keys import (
     GRACE_SECONDS_MAX,
     LABEL_LENGTH_MAX,
     ORIGINS_MAX,
     ApiKey,
-    IssuedKey,
 )
 from storecredit.stores.origins import normalise_origin
 from storecredit.stores.stores import Store
@@ -25,7 +26,7 @@ from storecredit.web.http.bodies import Body
 from storecredit.web.http.envelope import Envelope, ErrorCode, invalid, not_found
 from storecredit.web.http.faults import Check, no_nul
 from storecredit.web.http.moments import utc
-from storecredit.web.http.openapi import example, operator_errors
+from storecredit.web.http.openapi import example, operator_errors, said
 from storecredit.web.parts import Parts
 
 
@@ -89,7 +90,9 @@ class KeyView(msgspec.Struct, frozen=True):
 class KeyMade(KeyView, frozen=True):
     """A new key, shown this once."""
 
-    api_key: str
+    api_key: Annotated[
+        str | None, said("Null: the request was sent before, and the key was shown then.")
+    ]
 
 
 class KeyRevoked(msgspec.Struct, frozen=True):
@@ -113,19 +116,23 @@ class KeyList(msgspec.Struct, frozen=True):
     **example({"label": "web", "allowed_origins": ["https://hats.example"]}),
 )
 async def create_key(
-    parts: NamedDependency[Parts], store: NamedDependency[Store], data: JSONBody[KeyBody]
-) -> Envelope[KeyMade]:
+    parts: NamedDependency[Parts],
+    context: NamedDependency[ActionContext],
+    store: NamedDependency[Store],
+    data: JSONBody[KeyBody],
+) -> Response[Envelope[KeyMade]]:
     """One more key for the store, shown this once."""
     with refusing():
-        issued = await parts.api_keys.create(
+        made = await parts.operator.stores.make_key(
+            context,
             store.store_id,
             label=data.label,
             allowed_origins=data.allowed_origins,
             expires_at=data.expires_at and utc(data.expires_at),
         )
-    if issued is None:
+    if made is None:
         raise not_found("store")
-    return Envelope(_key_made(issued))
+    return _key_made(made)
 
 
 @get(
@@ -151,14 +158,15 @@ async def list_keys(
 )
 async def update_key(
     parts: NamedDependency[Parts],
+    context: NamedDependency[ActionContext],
     store: NamedDependency[Store],
     key_id: FromPath[UUID],
     data: JSONBody[KeyChange],
 ) -> Envelope[KeyView]:
     """Its label, or the origins that may use it; the key itself stays, and so does its expiry."""
     with refusing():
-        changed = await parts.api_keys.update(
-            store.store_id, key_id, label=data.label, allowed_origins=data.allowed_origins
+        changed = await parts.operator.stores.change_key(
+            context, store.store_id, key_id, label=data.label, allowed_origins=data.allowed_origins
         )
     if changed is None:
         raise not_found("API key that still works")
@@ -173,10 +181,13 @@ async def update_key(
     responses=operator_errors(ErrorCode.NOT_FOUND),
 )
 async def revoke_key(
-    parts: NamedDependency[Parts], store: NamedDependency[Store], key_id: FromPath[UUID]
+    parts: NamedDependency[Parts],
+    context: NamedDependency[ActionContext],
+    store: NamedDependency[Store],
+    key_id: FromPath[UUID],
 ) -> Envelope[KeyRevoked]:
     """The key stops working within a second on every process, for ever."""
-    if not await parts.api_keys.revoke(store.store_id, key_id):
+    if not await parts.operator.stores.revoke_key(context, store.store_id, key_id):
         raise not_found("API key")
     return Envelope(KeyRevoked(key_id, revoked=True))
 
@@ -190,18 +201,19 @@ async def revoke_key(
 )
 async def rotate_key(
     parts: NamedDependency[Parts],
+    context: NamedDependency[ActionContext],
     store: NamedDependency[Store],
     key_id: FromPath[UUID],
     data: JSONBody[RotateBody | None] = None,
-) -> Envelope[KeyMade]:
+) -> Response[Envelope[KeyMade]]:
     """A new key with the same origins; the old one works on for the grace time given."""
     with refusing():
-        issued = await parts.api_keys.rotate(
-            store.store_id, key_id, grace_seconds=(data or RotateBody()).grace_seconds
+        made = await parts.operator.stores.rotate_key(
+            context, store.store_id, key_id, grace_seconds=(data or RotateBody()).grace_seconds
         )
-    if issued is None:
+    if made is None:
         raise not_found("API key that still works")
-    return Envelope(_key_made(issued))
+    return _key_made(made)
 
 
 def _key_view(key: ApiKey) -> KeyView:
@@ -217,8 +229,12 @@ def _key_view(key: ApiKey) -> KeyView:
     )
 
 
-def _key_made(issued: IssuedKey) -> KeyMade:
-    return KeyMade(**msgspec.structs.asdict(_key_view(issued.api_key)), api_key=issued.key)
+def _key_made(made: MadeKey) -> Response[Envelope[KeyMade]]:
+    fields = msgspec.structs.asdict(_key_view(made.api_key))
+    return Response(
+        Envelope(KeyMade(**fields, api_key=made.key)),
+        headers={"Idempotent-Replayed": "true"} if made.key is None else None,
+    )
 
 
 @contextmanager

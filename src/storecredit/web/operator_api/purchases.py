@@ -1,11 +1,12 @@
 """Checkouts that the operator starts for a store, and the store's subscriptions."""
 
-from typing import Any
-
-from litestar import Request, Response, get, post
+from litestar import Response, get, post
 from litestar.di import NamedDependency
 from litestar.params import JSONBody
 
+from storecredit.billing.checkouts import Order, Start
+from storecredit.ledger.owners import Owner
+from storecredit.operator.audit import ActionContext
 from storecredit.stores.stores import Store
 from storecredit.web.http.envelope import Envelope, ErrorCode, billing_off
 from storecredit.web.http.openapi import example, operator_errors
@@ -28,13 +29,18 @@ from storecredit.web.resources.purchases import (
     **example({"plan": "growth"}),
 )
 async def create_store_checkout(
-    request: Request[Any, Any, Any],
     parts: NamedDependency[Parts],
+    context: NamedDependency[ActionContext],
     store: NamedDependency[Store],
     data: JSONBody[CheckoutBody],
 ) -> Response[Envelope[CheckoutView]]:
     """As the store itself would; whoever has the address of the checkout can pay it."""
-    return await start_checkout(request, parts, store.store_id, data, billing_off())
+    owner = Owner.store(store.store_id)
+
+    async def start(order: Order) -> Start:
+        return await parts.billing_actions.start_checkout(context, owner, order)
+
+    return await start_checkout(start, context.request_id, data, billing_off())
 
 
 @get(

@@ -24,6 +24,7 @@ from storecredit.web.operator_api import (
     users,
     verification,
 )
+from storecredit.web.operator_api.acting import acting
 from storecredit.web.operator_api.webhooks import OPERATORS, STORES
 from storecredit.web.resources.webhooks.doors import doors
 
@@ -33,7 +34,10 @@ def operator_router() -> Router:
     return Router(
         ADMIN,
         before_request=QueryCheck(),
-        dependencies={"store": Provide(named_stores.named_store)},
+        dependencies={
+            "store": Provide(named_stores.named_store),
+            "context": Provide(acting),
+        },
         tags=["operator"],
         security=[{"admin_token": []}],
         route_handlers=[

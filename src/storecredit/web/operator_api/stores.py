@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 from uuid import UUID
 
 import msgspec
-from litestar import Request, Response, get, patch, post
+from litestar import Response, get, patch, post
 from litestar.di import NamedDependency
 from litestar.params import FromQuery, JSONBody, QueryParameter
 
@@ -14,9 +14,10 @@ from storecredit.ledger.balances import Balance
 from storecredit.ledger.credits import AMOUNT_MAX
 from storecredit.ledger.owner_pages import OwnerFilter, OwnerSort
 from storecredit.ledger.owners import Owner, OwnerKind
+from storecredit.operator.audit import ActionContext
+from storecredit.operator.stores import UNCHANGED, NewStore, StoreChanges
 from storecredit.settings import Settings
 from storecredit.stores.stores import Store
-from storecredit.web.http.access import ADMIN_ACTOR, visit_of
 from storecredit.web.http.bodies import Body
 from storecredit.web.http.envelope import Envelope, ErrorCode, not_found
 from storecredit.web.http.faults import Check, nearest, no_nul
@@ -109,7 +110,9 @@ class StoreView(msgspec.Struct, frozen=True):
 class StoreMade(StoreView, frozen=True):
     """A new store; its first API key is shown this once."""
 
-    api_key: str
+    api_key: Annotated[
+        str | None, said("Null: the request was sent before, and the key was shown then.")
+    ]
     key_id: UUID
 
 
@@ -142,29 +145,28 @@ class StoreList(msgspec.Struct, frozen=True):
     ),
 )
 async def create_store(
-    request: Request[Any, Any, Any], parts: NamedDependency[Parts], data: JSONBody[StoreBody]
+    parts: NamedDependency[Parts],
+    context: NamedDependency[ActionContext],
+    data: JSONBody[StoreBody],
 ) -> Response[Envelope[StoreMade]]:
     """Makes the store, its account, its opening credits and its first API key."""
     with refusing():
-        store = await parts.stores.create(
-            name=data.name,
-            shop_domain=data.shop_domain,
-            tier=data.tier,
-            credit_count=data.credits,
-            request_id=visit_of(request.scope).request_id,
-            actor=ADMIN_ACTOR,
+        made = await parts.operator.stores.make(
+            context,
+            NewStore(
+                *(data.name, data.shop_domain, data.tier, data.credits),
+                tuple(data.allowed_origins),
+            ),
         )
-        issued = await parts.api_keys.create(
-            store.store_id, label="first key", allowed_origins=data.allowed_origins
-        )
-    if issued is None:
-        raise not_found("store")
-    view = await _view(parts, store)
-    made = StoreMade(
-        **msgspec.structs.asdict(view), api_key=issued.key, key_id=issued.api_key.key_id
+    fields = msgspec.structs.asdict(await _view(parts, made.store))
+    replayed = {"Idempotent-Replayed": "true"} if made.key is None else {}
+    return Response(
+        Envelope(StoreMade(**fields, api_key=made.key, key_id=made.key_id)),
+        headers={
+            "Location": location(f"/api/admin/stores/{made.store.store_id}", parts),
+            **replayed,
+        },
     )
-    address = location(f"/api/admin/stores/{store.store_id}", parts)
-    return Response(Envelope(made), headers={"Location": address})
 
 
 @get("/stores", summary="List stores", operation_id="listStores", responses=operator_errors())
@@ -210,7 +212,10 @@ async def get_store(
     **example({"tier": "scale", "overage_limit": 100}),
 )
 async def update_store(
-    parts: NamedDependency[Parts], store: NamedDependency[Store], data: JSONBody[StoreChange]
+    parts: NamedDependency[Parts],
+    context: NamedDependency[ActionContext],
+    store: NamedDependency[Store],
+    data: JSONBody[StoreChange],
 ) -> Envelope[StoreView]:
     """Changes what is given; suspending a store stops its keys within a second.
 
@@ -218,20 +223,13 @@ async def update_store(
     `low_threshold`: `credits.low` is told where the balance falls to it; 0: never, null: at 10 % of
     the last addition.
     """
+    given = {name: getattr(data, name) for name in data.__struct_fields__}
+    if given["low_threshold"] is msgspec.UNSET:
+        given["low_threshold"] = UNCHANGED
     with refusing():
-        changed = await parts.stores.update(
-            store.store_id,
-            name=data.name,
-            shop_domain=data.shop_domain,
-            tier=data.tier,
-            status=data.status,
-        )
+        changed = await parts.operator.stores.change(context, store.store_id, StoreChanges(**given))
     if changed is None:
         raise not_found("store")
-    if data.overage_limit is not None:
-        await parts.credits.set_overage_limit(store.store_id, data.overage_limit)
-    if data.low_threshold is not msgspec.UNSET:
-        await parts.credits.set_low_threshold(store.store_id, data.low_threshold)
     return Envelope(await _view(parts, changed))
 
 

@@ -4,6 +4,7 @@ from litestar import delete, get, put
 from litestar.di import NamedDependency
 from litestar.params import JSONBody
 
+from storecredit.operator.audit import ActionContext
 from storecredit.stores.stores import Store
 from storecredit.web.http.envelope import Envelope, ErrorCode
 from storecredit.web.http.openapi import operator_errors
@@ -13,8 +14,9 @@ from storecredit.web.resources.top_ups import (
     TopUpBody,
     TopUpView,
     read_top_up,
-    switch_off,
-    switch_on,
+    settings_of_top_up,
+    shown_top_up,
+    switched_on,
 )
 
 
@@ -39,10 +41,16 @@ async def get_store_top_up(
     **EXAMPLE,
 )
 async def set_store_top_up(
-    parts: NamedDependency[Parts], store: NamedDependency[Store], data: JSONBody[TopUpBody]
+    parts: NamedDependency[Parts],
+    context: NamedDependency[ActionContext],
+    store: NamedDependency[Store],
+    data: JSONBody[TopUpBody],
 ) -> Envelope[TopUpView]:
     """As the store itself would."""
-    return await switch_on(parts, store.store_id, data)
+    wanted = settings_of_top_up(data)
+    return switched_on(
+        await parts.billing_actions.switch_top_up_on(context, store.store_id, wanted)
+    )
 
 
 @delete(
@@ -53,7 +61,9 @@ async def set_store_top_up(
     responses=operator_errors(ErrorCode.NOT_FOUND),
 )
 async def delete_store_top_up(
-    parts: NamedDependency[Parts], store: NamedDependency[Store]
+    parts: NamedDependency[Parts],
+    context: NamedDependency[ActionContext],
+    store: NamedDependency[Store],
 ) -> Envelope[TopUpView]:
     """As the store itself would."""
-    return await switch_off(parts, store.store_id)
+    return shown_top_up(await parts.billing_actions.switch_top_up_off(context, store.store_id))

@@ -16,6 +16,7 @@ from storecredit.ledger.balances import Balance
 from storecredit.ledger.outcomes import AdditionType
 from storecredit.ledger.owner_pages import OwnerFilter, OwnerSort
 from storecredit.ledger.owners import Owner, OwnerKind
+from storecredit.operator.audit import ActionContext
 from storecredit.users.directory import Unblocking, User, UserStatus
 from storecredit.web.http.bodies import wrong
 from storecredit.web.http.envelope import Envelope, ErrorCode, Failure, not_found
@@ -120,12 +121,15 @@ async def list_user_generations(
     **example({"amount": 5, "type": "grant", "request_id": "sorry-1001"}),
 )
 async def add_user_credits(
-    parts: NamedDependency[Parts], user_id: FromPath[UUID], data: JSONBody[CreditsBody]
+    parts: NamedDependency[Parts],
+    context: NamedDependency[ActionContext],
+    user_id: FromPath[UUID],
+    data: JSONBody[CreditsBody],
 ) -> Response[Envelope[CreditsAdded]]:
     """Adds credits once per request id; sending it again changes nothing."""
     if data.type is AdditionType.SUBSCRIPTION:
         raise wrong("type", "End users have no subscriptions: `grant` or `purchase`.")
-    return await added(parts, Owner.user(user_id), data)
+    return await added(parts, context, Owner.user(user_id), data)
 
 
 @post(
@@ -135,9 +139,13 @@ async def add_user_credits(
     status_code=200,
     responses=operator_errors(ErrorCode.NOT_FOUND),
 )
-async def block_user(parts: NamedDependency[Parts], user_id: FromPath[UUID]) -> Envelope[UserView]:
+async def block_user(
+    parts: NamedDependency[Parts],
+    context: NamedDependency[ActionContext],
+    user_id: FromPath[UUID],
+) -> Envelope[UserView]:
     """Refuses all that the user asks for, within a second; credits stay, and generations end."""
-    if not await parts.user_directory.block(user_id):
+    if not await parts.operator.users.block(context, user_id):
         raise not_found("user")
     return Envelope(await _read(parts, user_id))
 
@@ -150,10 +158,12 @@ async def block_user(parts: NamedDependency[Parts], user_id: FromPath[UUID]) -> 
     responses=operator_errors(ErrorCode.NOT_FOUND, ErrorCode.USER_ERASED),
 )
 async def unblock_user(
-    parts: NamedDependency[Parts], user_id: FromPath[UUID]
+    parts: NamedDependency[Parts],
+    context: NamedDependency[ActionContext],
+    user_id: FromPath[UUID],
 ) -> Envelope[UserView]:
     """Lets a blocked user in again, within a second; who was erased stays blocked."""
-    outcome = await parts.user_directory.unblock(user_id)
+    outcome = await parts.operator.users.unblock(context, user_id)
     match outcome:
         case Unblocking.UNBLOCKED:
             return Envelope(await _read(parts, user_id))
@@ -174,13 +184,17 @@ async def unblock_user(
     status_code=200,
     responses=operator_errors(ErrorCode.NOT_FOUND),
 )
-async def erase_user(parts: NamedDependency[Parts], user_id: FromPath[UUID]) -> Envelope[UserView]:
+async def erase_user(
+    parts: NamedDependency[Parts],
+    context: NamedDependency[ActionContext],
+    user_id: FromPath[UUID],
+) -> Envelope[UserView]:
     """Removes what the user has sent and was told, result images included, and blocks the user.
 
     What had not ended is ended, and its credits given back. The ledger stays, by the user's id.
     Sent again, it looks once more for what may be left.
     """
-    if await parts.erasure.erase(user_id) is Erasing.NOT_FOUND:
+    if await parts.operator.users.erase(context, user_id) is Erasing.NOT_FOUND:
         raise not_found("user")
     await parts.erasure.settle(user_id)
     return Envelope(await _read(parts, user_id))

@@ -8,6 +8,7 @@ from litestar.di import NamedDependency
 
 from storecredit.ledger.discrepancies import DiscrepancyKind
 from storecredit.ledger.verify import verify as verify_ledger
+from storecredit.operator.audit import ActionContext
 from storecredit.web.http.envelope import Envelope
 from storecredit.web.http.openapi import operator_errors
 from storecredit.web.parts import Parts
@@ -49,9 +50,12 @@ class Verification(msgspec.Struct, frozen=True):
 @get(
     "/verify", summary="Prove the ledger right", operation_id="verify", responses=operator_errors()
 )
-async def verify(parts: NamedDependency[Parts]) -> Envelope[Verification]:
+async def verify(
+    parts: NamedDependency[Parts], context: NamedDependency[ActionContext]
+) -> Envelope[Verification]:
     """Recomputes every balance, of stores and end users, and names each discrepancy."""
     report = await verify_ledger(parts.database)
+    await parts.operator.audit.verified(context, report)
     return Envelope(
         Verification(
             clean=report.clean,

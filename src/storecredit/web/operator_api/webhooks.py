@@ -5,6 +5,7 @@ from typing import Final
 from litestar.di import NamedDependency
 
 from storecredit.ledger.owners import Owner
+from storecredit.operator.audit import ActionContext
 from storecredit.stores.stores import Store
 from storecredit.web.http.openapi import operator_errors
 from storecredit.web.parts import Parts
@@ -13,15 +14,31 @@ from storecredit.web.resources.webhooks.hearers import Hearer
 from storecredit.webhooks.endpoints import OPERATOR_ACCOUNT
 
 
-async def the_operator() -> Hearer:
+async def the_operator(
+    parts: NamedDependency[Parts], context: NamedDependency[ActionContext]
+) -> Hearer:
     """The operator, who hears of every owner."""
-    return Hearer(OPERATOR_ACCOUNT, None, "/api/admin/webhooks")
+    return Hearer(
+        *(OPERATOR_ACCOUNT, None, "/api/admin/webhooks"),
+        parts.operator.endpoints(context, None),
+        parts.operator.deliveries(context, None),
+    )
 
 
-async def named_store(parts: NamedDependency[Parts], store: NamedDependency[Store]) -> Hearer:
+async def named_store(
+    parts: NamedDependency[Parts],
+    context: NamedDependency[ActionContext],
+    store: NamedDependency[Store],
+) -> Hearer:
     """The store that an address of the operator's API names."""
-    account_id = await parts.credits.account_id(Owner.store(store.store_id))
-    return Hearer(account_id, store.store_id, f"/api/admin/stores/{store.store_id}/webhooks")
+    owner = Owner.store(store.store_id)
+    return Hearer(
+        await parts.credits.account_id(owner),
+        store.store_id,
+        f"/api/admin/stores/{store.store_id}/webhooks",
+        parts.operator.endpoints(context, owner),
+        parts.operator.deliveries(context, owner),
+    )
 
 
 OPERATORS: Final = Whose(

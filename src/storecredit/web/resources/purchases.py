@@ -1,11 +1,12 @@
 """Checkouts and subscriptions of a store, for whoever starts them: the store or the operator."""
 
+from collections.abc import Awaitable, Callable
 from datetime import datetime
-from typing import Annotated, Any, Final, assert_never
+from typing import Annotated, Final, assert_never
 from uuid import UUID
 
 import msgspec
-from litestar import Request, Response
+from litestar import Response
 from litestar.openapi.datastructures import ResponseSpec
 
 from storecredit.billing.checkouts import (
@@ -18,11 +19,10 @@ from storecredit.billing.checkouts import (
     PlanOrder,
     PurchaseType,
     RequestConflict,
+    Start,
     UnknownBuyer,
 )
 from storecredit.billing.subscriptions import Subscription, SubscriptionStatus
-from storecredit.ledger.owners import Owner
-from storecredit.web.http.access import visit_of
 from storecredit.web.http.bodies import Body, wrong
 from storecredit.web.http.envelope import Envelope, ErrorCode, Failure, not_found
 from storecredit.web.http.moments import utc
@@ -82,15 +82,10 @@ OPENED: Final = {
 
 
 async def start_checkout(
-    request: Request[Any, Any, Any],
-    parts: Parts,
-    store_id: UUID,
-    data: CheckoutBody,
-    off: Failure,
+    start: Callable[[Order], Awaitable[Start]], request_id: str, data: CheckoutBody, off: Failure
 ) -> Response[Envelope[CheckoutView]]:
-    """Start a purchase for a store. Raises Failure; `off` where nothing is sold."""
-    request_id = visit_of(request.scope).request_id
-    outcome = await parts.checkouts.start(Owner.store(store_id), _order(data), request_id)
+    """Start a purchase for a store by `start`. Raises Failure; `off` where nothing is sold."""
+    outcome = await start(_order(data))
     match outcome:
         case Opened(replayed=replayed):
             fields = {name: getattr(outcome, name) for name in CheckoutView.__struct_fields__[:-1]}

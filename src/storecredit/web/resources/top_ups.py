@@ -11,6 +11,7 @@ from storecredit.billing.top_ups import (
     DAY_MAX,
     MONTH_MAX,
     THRESHOLD_MAX,
+    NotSwitchedOn,
     PauseReason,
     TopUp,
     TopUpSettings,
@@ -66,24 +67,27 @@ class TopUpView(msgspec.Struct, frozen=True):
 
 async def read_top_up(parts: Parts, store_id: UUID) -> Envelope[TopUpView]:
     """Whether a store's is on, and how often it bought."""
-    return Envelope(_view(await parts.top_ups.read(store_id)))
+    return shown_top_up(await parts.top_ups.read(store_id))
 
 
-async def switch_on(parts: Parts, store_id: UUID, data: TopUpBody) -> Envelope[TopUpView]:
-    """Switch it on, or change it. Raises Failure where the store cannot be charged so."""
-    wanted = TopUpSettings(**msgspec.structs.asdict(data))
-    outcome = await parts.top_ups.switch_on(store_id, wanted)
+def shown_top_up(top_up: TopUp) -> Envelope[TopUpView]:
+    """A top-up as it is answered."""
+    return Envelope(_view(top_up))
+
+
+def settings_of_top_up(data: TopUpBody) -> TopUpSettings:
+    """What was sent, as the billing room takes it."""
+    return TopUpSettings(**msgspec.structs.asdict(data))
+
+
+def switched_on(outcome: TopUp | NotSwitchedOn) -> Envelope[TopUpView]:
+    """What came of switching it on. Raises Failure where the store cannot be charged so."""
     if isinstance(outcome, TopUp):
         return Envelope(_view(outcome))
     message = f"{outcome.message} Nothing was changed."
     if outcome.field is None:
         raise Failure(ErrorCode.NO_SUBSCRIPTION, message)
     raise wrong(outcome.field, message)
-
-
-async def switch_off(parts: Parts, store_id: UUID) -> Envelope[TopUpView]:
-    """Switch it off; of a store that has none, too."""
-    return Envelope(_view(await parts.top_ups.switch_off(store_id)))
 
 
 def _view(top_up: TopUp) -> TopUpView:

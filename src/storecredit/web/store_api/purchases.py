@@ -7,7 +7,9 @@ from litestar import Request, Response, get, post
 from litestar.di import NamedDependency
 from litestar.params import JSONBody
 
-from storecredit.web.http.access import caller_of
+from storecredit.billing.checkouts import Order, Start
+from storecredit.ledger.owners import Owner
+from storecredit.web.http.access import caller_of, visit_of
 from storecredit.web.http.envelope import Envelope, ErrorCode, Failure
 from storecredit.web.http.openapi import example, store_errors
 from storecredit.web.parts import Parts
@@ -76,7 +78,13 @@ async def create_checkout(
     """Opens a checkout. The credits come when it is paid. The request id makes a retry safe."""
     # What switches billing on is no concern of a store's.
     off = Failure(ErrorCode.NOT_FOUND, "Nothing is sold here.")
-    return await start_checkout(request, parts, caller_of(request.scope).store_id, data, off)
+    owner = Owner.store(caller_of(request.scope).store_id)
+    request_id = visit_of(request.scope).request_id
+
+    async def start(order: Order) -> Start:
+        return await parts.checkouts.start(owner, order, request_id)
+
+    return await start_checkout(start, request_id, data, off)
 
 
 @get(

@@ -15,8 +15,9 @@ from storecredit.web.resources.top_ups import (
     TopUpBody,
     TopUpView,
     read_top_up,
-    switch_off,
-    switch_on,
+    settings_of_top_up,
+    shown_top_up,
+    switched_on,
 )
 
 
@@ -48,7 +49,8 @@ async def set_top_up(
     At the price of single credits. One that is paused goes on. Where the balance is as low already,
     credits are bought at once.
     """
-    return await switch_on(parts, caller_of(request.scope).store_id, data)
+    store_id = caller_of(request.scope).store_id
+    return switched_on(await parts.top_ups.switch_on(store_id, settings_of_top_up(data)))
 
 
 @delete(
@@ -62,4 +64,4 @@ async def delete_top_up(
     request: Request[Any, Any, Any], parts: NamedDependency[Parts]
 ) -> Envelope[TopUpView]:
     """Buys nothing more by itself; a charge that was begun is seen to its end."""
-    return await switch_off(parts, caller_of(request.scope).store_id)
+    return shown_top_up(await parts.top_ups.switch_off(caller_of(request.scope).store_id))

@@ -10,7 +10,6 @@ from storecredit.web.http.envelope import Envelope, Failure, not_found
 from storecredit.web.http.faults import Check
 from storecredit.web.http.moments import utc
 from storecredit.web.http.paging import PAGE_DEFAULT, Limit, SeqCursor, seq_cursor
-from storecredit.web.parts import Parts
 from storecredit.web.resources.webhooks.hearers import (
     EndpointId,
     Hearer,
@@ -41,7 +40,6 @@ EventType = Annotated[
 
 
 async def list_deliveries(
-    parts: NamedDependency[Parts],
     hearer: NamedDependency[Hearer],
     endpoint_id: EndpointId,
     status: FromQuery[DeliveryStatus | None] = None,
@@ -50,8 +48,8 @@ async def list_deliveries(
     cursor: SeqCursor = None,
 ) -> Envelope[DeliveryPageView]:
     """What it was told in the last 30 days, newest event first, and what became of that."""
-    id_ = await _existing(parts, hearer, endpoint_id)
-    page = await parts.delivery_records.list(
+    id_ = await _existing(hearer, endpoint_id)
+    page = await hearer.deliveries.list(
         hearer.account_id,
         id_,
         status=status,
@@ -68,35 +66,32 @@ async def list_deliveries(
 
 
 async def get_delivery(
-    parts: NamedDependency[Parts],
     hearer: NamedDependency[Hearer],
     endpoint_id: EndpointId,
     event_id: EventId,
 ) -> Envelope[DeliveryAttempts]:
     """One event, what became of it at this endpoint, and each attempt with its answer."""
-    id_ = await _existing(parts, hearer, endpoint_id)
-    found = await parts.delivery_records.get(hearer.account_id, id_, _named_event(event_id))
+    id_ = await _existing(hearer, endpoint_id)
+    found = await hearer.deliveries.get(hearer.account_id, id_, _named_event(event_id))
     if found is None:
         raise _no_such_delivery()
     return Envelope(delivery_attempts(found))
 
 
 async def resend_delivery(
-    parts: NamedDependency[Parts],
     hearer: NamedDependency[Hearer],
     endpoint_id: EndpointId,
     event_id: EventId,
 ) -> Envelope[DeliveriesResent]:
     """Sends one event again, or at last, at once, under the same `webhook-id`."""
-    id_ = await _existing(parts, hearer, endpoint_id)
-    resent = await parts.delivery_records.resend(hearer.account_id, id_, _named_event(event_id))
+    id_ = await _existing(hearer, endpoint_id)
+    resent = await hearer.deliveries.resend(hearer.account_id, id_, _named_event(event_id))
     if resent is None:
         raise _no_such_delivery()
     return _resent(resent)
 
 
 async def resend_since(
-    parts: NamedDependency[Parts],
     hearer: NamedDependency[Hearer],
     endpoint_id: EndpointId,
     data: JSONBody[ResendBody],
@@ -106,7 +101,7 @@ async def resend_since(
     The oldest first. What is pending stays so.
     """
     status = None if data.status is None else DeliveryStatus(data.status)
-    resent = await parts.delivery_records.resend_since(
+    resent = await hearer.deliveries.resend_since(
         hearer.account_id,
         named_endpoint(endpoint_id),
         utc(data.since),
@@ -125,8 +120,8 @@ def _resent(resent: Resent | Disabled) -> Envelope[DeliveriesResent]:
     return Envelope(DeliveriesResent(resent.count, None if after is None else str(after)))
 
 
-async def _existing(parts: Parts, hearer: Hearer, endpoint_id: str) -> UUID:
-    found = await parts.endpoints.get(hearer.account_id, named_endpoint(endpoint_id))
+async def _existing(hearer: Hearer, endpoint_id: str) -> UUID:
+    found = await hearer.endpoints.get(hearer.account_id, named_endpoint(endpoint_id))
     if found is None:
         raise no_such_endpoint()
     return found.endpoint_id

@@ -45,11 +45,9 @@ from storecredit.webhooks.endpoints import (
 from storecredit.webhooks.messages import message_id
 
 
-async def list_endpoints(
-    parts: NamedDependency[Parts], hearer: NamedDependency[Hearer]
-) -> Envelope[WebhookList]:
+async def list_endpoints(hearer: NamedDependency[Hearer]) -> Envelope[WebhookList]:
     """All of them, newest first, those that are disabled included."""
-    found = await parts.endpoints.list(hearer.account_id)
+    found = await hearer.endpoints.list(hearer.account_id)
     return Envelope(WebhookList([webhook_view(each, hearer.store_id) for each in found]))
 
 
@@ -60,7 +58,7 @@ async def create_endpoint(
 ) -> Response[Envelope[WebhookIssued]]:
     """What happens from now on is posted to the URL; the secret is shown this once."""
     _refuse_types(hearer, data.event_types)
-    made = await parts.endpoints.create(
+    made = await hearer.endpoints.create(
         hearer.account_id,
         url=data.url,
         event_types=data.event_types,
@@ -86,21 +84,22 @@ async def create_endpoint(
 
 
 async def get_endpoint(
-    parts: NamedDependency[Parts], hearer: NamedDependency[Hearer], endpoint_id: EndpointId
+    hearer: NamedDependency[Hearer], endpoint_id: EndpointId
 ) -> Envelope[WebhookView]:
     """One endpoint. Its secret is not shown again."""
-    return _shown(hearer, await parts.endpoints.get(hearer.account_id, named_endpoint(endpoint_id)))
+    return _shown(
+        hearer, await hearer.endpoints.get(hearer.account_id, named_endpoint(endpoint_id))
+    )
 
 
 async def update_endpoint(
-    parts: NamedDependency[Parts],
     hearer: NamedDependency[Hearer],
     endpoint_id: EndpointId,
     data: JSONBody[WebhookChange],
 ) -> Envelope[WebhookView]:
     """Changes what is given. What waits for the endpoint goes to its new URL."""
     _refuse_types(hearer, data.event_types or [])
-    changed = await parts.endpoints.update(
+    changed = await hearer.endpoints.update(
         hearer.account_id,
         named_endpoint(endpoint_id),
         url=data.url,
@@ -112,23 +111,22 @@ async def update_endpoint(
 
 
 async def delete_endpoint(
-    parts: NamedDependency[Parts], hearer: NamedDependency[Hearer], endpoint_id: EndpointId
+    hearer: NamedDependency[Hearer], endpoint_id: EndpointId
 ) -> Envelope[WebhookDeleted]:
     """Nothing more is sent to it, not even what waits for it, and its deliveries are gone."""
     id_ = named_endpoint(endpoint_id)
-    if not await parts.endpoints.delete(hearer.account_id, id_):
+    if not await hearer.endpoints.delete(hearer.account_id, id_):
         raise no_such_endpoint()
     return Envelope(WebhookDeleted(id_, deleted=True))
 
 
 async def rotate_secret(
-    parts: NamedDependency[Parts],
     hearer: NamedDependency[Hearer],
     endpoint_id: EndpointId,
     data: JSONBody[RotateSecretBody | None] = None,
 ) -> Envelope[SecretRotated]:
     """A new secret, shown this once. Those before it sign along until the overlap is over."""
-    rotated = await parts.endpoints.rotate(
+    rotated = await hearer.endpoints.rotate(
         hearer.account_id,
         named_endpoint(endpoint_id),
         overlap_seconds=(data or RotateSecretBody()).overlap_seconds,
@@ -150,20 +148,20 @@ async def rotate_secret(
 
 
 async def enable_endpoint(
-    parts: NamedDependency[Parts], hearer: NamedDependency[Hearer], endpoint_id: EndpointId
+    hearer: NamedDependency[Hearer], endpoint_id: EndpointId
 ) -> Envelope[WebhookView]:
     """Sends to it again what happens from now on. What was given up meanwhile can be resent."""
-    return await _with_status(parts, hearer, endpoint_id, "enabled")
+    return await _with_status(hearer, endpoint_id, "enabled")
 
 
 async def disable_endpoint(
-    parts: NamedDependency[Parts], hearer: NamedDependency[Hearer], endpoint_id: EndpointId
+    hearer: NamedDependency[Hearer], endpoint_id: EndpointId
 ) -> Envelope[WebhookView]:
     """Stops sending to it, and gives up what waits for it.
 
     What happens while it is disabled is listed as failed, for 30 days, and can be resent then.
     """
-    return await _with_status(parts, hearer, endpoint_id, "disabled")
+    return await _with_status(hearer, endpoint_id, "disabled")
 
 
 async def test_endpoint(
@@ -171,7 +169,7 @@ async def test_endpoint(
 ) -> Response[Envelope[WebhookTested]]:
     """Tells it, and no other, of a `webhook.test` event, whatever types it hears."""
     id_ = named_endpoint(endpoint_id)
-    told = await parts.endpoints.test(hearer.account_id, id_)
+    told = await hearer.endpoints.test(hearer.account_id, id_)
     if isinstance(told, Disabled):
         raise endpoint_disabled()
     if told is None:
@@ -181,10 +179,8 @@ async def test_endpoint(
     return Response(Envelope(WebhookTested(event_id)), headers={"Location": address})
 
 
-async def _with_status(
-    parts: Parts, hearer: Hearer, endpoint_id: str, status: Status
-) -> Envelope[WebhookView]:
-    changed = await parts.endpoints.set_status(
+async def _with_status(hearer: Hearer, endpoint_id: str, status: Status) -> Envelope[WebhookView]:
+    changed = await hearer.endpoints.set_status(
         hearer.account_id, named_endpoint(endpoint_id), status
     )
     return _shown(hearer, changed)

@@ -7,6 +7,8 @@ from uuid import UUID
 from litestar.params import PathParameter
 
 from storecredit.web.http.envelope import ErrorCode, Failure, not_found
+from storecredit.webhooks.delivery_records import DeliveryRecords
+from storecredit.webhooks.endpoints import Endpoints
 
 EndpointId = Annotated[
     str, PathParameter(format="uuid", description="The endpoint, as its creation named it.")
@@ -15,11 +17,16 @@ EndpointId = Annotated[
 
 @dataclass(frozen=True, slots=True)
 class Hearer:
-    """Whose endpoints they are: a store's, or (`store_id` None) the operator's; their address."""
+    """Whose endpoints they are: a store's, or (`store_id` None) the operator's; their address.
+
+    `endpoints`, `deliveries`: by which they are changed and read.
+    """
 
     account_id: int
     store_id: UUID | None
     address: str
+    endpoints: Endpoints
+    deliveries: DeliveryRecords
 
 
 def named_endpoint(endpoint_id: str) -> UUID:
