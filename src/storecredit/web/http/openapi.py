@@ -106,6 +106,11 @@ def operator_errors(*codes: ErrorCode) -> dict[int, ResponseSpec]:
     return public_errors(ErrorCode.INVALID_API_KEY, *codes)
 
 
+def action_errors(*codes: ErrorCode) -> dict[int, ResponseSpec]:
+    """The same of one that does something, once per Idempotency-Key."""
+    return operator_errors(ErrorCode.IDEMPOTENCY_CONFLICT, *codes)
+
+
 def store_errors(*codes: ErrorCode) -> dict[int, ResponseSpec]:
     """The error answers of an endpoint that takes a store's API key."""
     return operator_errors(

@@ -1,6 +1,7 @@
 """Query parameters that several lists share: how many, from where, and which."""
 
 from collections.abc import Callable
+from datetime import datetime
 from typing import Annotated, Final
 from uuid import UUID
 
@@ -88,7 +89,7 @@ From = Annotated[
     QueryParameter(
         name="from",
         max_length=TEXT_MAX,
-        description=f"Movements from then on, that moment or day included. {_FORMS}",
+        description=f"What was from then on, that moment or day included. {_FORMS}",
     ),
     Check(_moment_refusal),
 ]
@@ -96,7 +97,7 @@ To = Annotated[
     str | None,
     QueryParameter(
         max_length=TEXT_MAX,
-        description=f"Movements before that moment, or to the end of that day. {_FORMS}",
+        description=f"What was before that moment, or to the end of that day. {_FORMS}",
     ),
     Check(_moment_refusal),
 ]
@@ -126,9 +127,14 @@ async def user_movement_filter(
 def _movement_filter(
     type_: MovementType | None, request_id: str | None, from_: str | None, to: str | None
 ) -> MovementFilter:
+    return MovementFilter(type_, request_id, *bounds(from_, to))
+
+
+def bounds(from_: str | None, to: str | None) -> tuple[datetime | None, datetime | None]:
+    """From when, and before when. Raises Failure where `to` ends before `from`."""
     first = None if from_ is None else span(from_)
     last = None if to is None else span(to)
     if first is not None and last is not None and last.is_over_before(first.start):
         message = "`to` is before `from`."
         raise invalid(message, [{"key": "to", "source": "query", "message": message}])
-    return MovementFilter(type_, request_id, first and first.start, last and last.end)
+    return first and first.start, last and last.end

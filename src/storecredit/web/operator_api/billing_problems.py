@@ -19,7 +19,7 @@ from storecredit.web.http.bodies import Body
 from storecredit.web.http.envelope import Envelope, ErrorCode, Failure, invalid, not_found
 from storecredit.web.http.faults import Check, no_nul
 from storecredit.web.http.moments import utc
-from storecredit.web.http.openapi import example, operator_errors
+from storecredit.web.http.openapi import action_errors, example, operator_errors
 from storecredit.web.parts import Parts
 
 
@@ -146,7 +146,7 @@ async def list_problems(parts: NamedDependency[Parts]) -> Envelope[ProblemsView]
     status_code=200,
     summary="Look at an event again",
     operation_id="retryPaddleEvent",
-    responses=operator_errors(ErrorCode.NOT_FOUND),
+    responses=action_errors(ErrorCode.NOT_FOUND),
 )
 async def retry_event(
     parts: NamedDependency[Parts],
@@ -164,7 +164,7 @@ async def retry_event(
     status_code=200,
     summary="Show a problem no longer",
     operation_id="dismissBillingProblem",
-    responses=operator_errors(ErrorCode.NOT_FOUND),
+    responses=action_errors(ErrorCode.NOT_FOUND),
 )
 async def dismiss_problem(
     parts: NamedDependency[Parts],
@@ -184,9 +184,7 @@ async def dismiss_problem(
     "/billing/transactions/{transaction_id:str}/book",
     summary="Book a transaction by hand",
     operation_id="bookTransaction",
-    responses=operator_errors(
-        ErrorCode.NOT_FOUND, ErrorCode.IDEMPOTENCY_CONFLICT, ErrorCode.SERVICE_UNAVAILABLE
-    ),
+    responses=action_errors(ErrorCode.NOT_FOUND, ErrorCode.SERVICE_UNAVAILABLE),
     **example({"credits": 5000, "description": "Custom plan, November"}),
 )
 async def book_transaction(

@@ -19,17 +19,18 @@ from storecredit.operator.credits import (
     Removed,
     Transferred,
 )
-from storecredit.operator.owner_names import NAME_MAX, spelled
+from storecredit.operator.owner_names import NAME_MAX
 from storecredit.settings import Settings
 from storecredit.stores.stores import Store
 from storecredit.web.http.bodies import Body
 from storecredit.web.http.envelope import Envelope, ErrorCode, Failure, invalid, not_found
 from storecredit.web.http.faults import Check, no_nul
 from storecredit.web.http.moments import utc
-from storecredit.web.http.openapi import example, operator_errors
+from storecredit.web.http.openapi import action_errors, example
 from storecredit.web.http.paging import SEQ_DIGITS_MAX
 from storecredit.web.http.request_ids import RequestId
 from storecredit.web.operator_api.credits import Amount
+from storecredit.web.operator_api.named_owners import named_owner
 from storecredit.web.parts import Parts
 
 
@@ -121,9 +122,7 @@ class GrantChanged(msgspec.Struct, frozen=True):
     "/stores/{store_id:str}/credits/remove",
     summary="Take credits out",
     operation_id="removeCredits",
-    responses=operator_errors(
-        ErrorCode.NOT_FOUND, ErrorCode.INSUFFICIENT_CREDITS, ErrorCode.IDEMPOTENCY_CONFLICT
-    ),
+    responses=action_errors(ErrorCode.NOT_FOUND, ErrorCode.INSUFFICIENT_CREDITS),
     **example({"amount": 20, "request_id": "correction-1001", "reason": "Added by mistake"}),
 )
 async def remove_credits(
@@ -143,9 +142,7 @@ async def remove_credits(
     "/users/{user_id:uuid}/credits/remove",
     summary="Take an end user's credits out",
     operation_id="removeUserCredits",
-    responses=operator_errors(
-        ErrorCode.NOT_FOUND, ErrorCode.INSUFFICIENT_CREDITS, ErrorCode.IDEMPOTENCY_CONFLICT
-    ),
+    responses=action_errors(ErrorCode.NOT_FOUND, ErrorCode.INSUFFICIENT_CREDITS),
     **example({"amount": 5, "request_id": "correction-1002", "reason": "Added by mistake"}),
 )
 async def remove_user_credits(
@@ -181,9 +178,7 @@ async def _removed(
     "/credits/transfer",
     summary="Hand credits over",
     operation_id="transferCredits",
-    responses=operator_errors(
-        ErrorCode.NOT_FOUND, ErrorCode.INSUFFICIENT_CREDITS, ErrorCode.IDEMPOTENCY_CONFLICT
-    ),
+    responses=action_errors(ErrorCode.NOT_FOUND, ErrorCode.INSUFFICIENT_CREDITS),
 )
 async def transfer_credits(
     parts: NamedDependency[Parts],
@@ -194,8 +189,8 @@ async def transfer_credits(
 
     They stay what they are: paid or promo, and with the latest of their ends.
     """
-    source = await _owner(parts, data.from_, "from")
-    target = await _owner(parts, data.to, "to")
+    source = await named_owner(parts, data.from_, "from", "body")
+    target = await named_owner(parts, data.to, "to", "body")
     outcome = await parts.operator.credits.transfer(
         replace(context, request_id=data.request_id, reason=data.reason),
         source,
@@ -218,7 +213,7 @@ async def transfer_credits(
     "/stores/{store_id:str}/grants/{seq:str}",
     summary="Set when a grant ends",
     operation_id="updateGrant",
-    responses=operator_errors(ErrorCode.NOT_FOUND),
+    responses=action_errors(ErrorCode.NOT_FOUND),
     **example({"expires_at": "2999-12-31T00:00:00Z", "reason": "Extended"}),
 )
 async def update_grant(
@@ -236,7 +231,7 @@ async def update_grant(
     "/users/{user_id:uuid}/grants/{seq:str}",
     summary="Set when an end user's grant ends",
     operation_id="updateUserGrant",
-    responses=operator_errors(ErrorCode.NOT_FOUND),
+    responses=action_errors(ErrorCode.NOT_FOUND),
     **example({"expires_at": "2999-12-31T00:00:00Z", "reason": "Extended"}),
 )
 async def update_user_grant(
@@ -266,18 +261,6 @@ async def _changed(
             raise _refusal(outcome)
         case _:
             assert_never(outcome)
-
-
-async def _owner(parts: Parts, name: str, key: str) -> Owner:
-    match await parts.owner_names.named(name):
-        case ():
-            raise not_found(f"store or end user: `{key}` names none")
-        case (owner,):
-            return owner
-        case several:
-            listed = ", ".join(map(spelled, several))
-            message = f"This names several: write which one is meant: {listed}."
-            raise invalid(message, [{"key": key, "source": "body", "message": message}])
 
 
 def _answer(view: CreditsRemoved | CreditsTransferred, *, replayed: bool) -> Response[Any]:

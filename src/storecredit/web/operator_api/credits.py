@@ -16,7 +16,7 @@ from storecredit.stores.stores import Store
 from storecredit.web.http.bodies import Body
 from storecredit.web.http.envelope import Envelope, ErrorCode, Failure, not_found
 from storecredit.web.http.faults import Check, no_nul
-from storecredit.web.http.openapi import example, operator_errors
+from storecredit.web.http.openapi import action_errors, example
 from storecredit.web.http.request_ids import RequestId
 from storecredit.web.operator_api.grant_terms import (
     ExpiresAt,
@@ -55,7 +55,7 @@ class CreditsAdded(msgspec.Struct, frozen=True):
     "/stores/{store_id:str}/credits",
     summary="Add credits",
     operation_id="addCredits",
-    responses=operator_errors(ErrorCode.NOT_FOUND, ErrorCode.IDEMPOTENCY_CONFLICT),
+    responses=action_errors(ErrorCode.NOT_FOUND),
     **example({"amount": 100, "type": "grant", "request_id": "welcome-1001"}),
 )
 async def add_credits(

@@ -26,7 +26,7 @@ from storecredit.web.http.bodies import Body
 from storecredit.web.http.envelope import Envelope, ErrorCode, invalid, not_found
 from storecredit.web.http.faults import Check, no_nul
 from storecredit.web.http.moments import utc
-from storecredit.web.http.openapi import example, operator_errors, said
+from storecredit.web.http.openapi import action_errors, example, operator_errors, said
 from storecredit.web.parts import Parts
 
 
@@ -112,7 +112,7 @@ class KeyList(msgspec.Struct, frozen=True):
     "/stores/{store_id:str}/keys",
     summary="Make an API key",
     operation_id="createKey",
-    responses=operator_errors(ErrorCode.NOT_FOUND),
+    responses=action_errors(ErrorCode.NOT_FOUND),
     **example({"label": "web", "allowed_origins": ["https://hats.example"]}),
 )
 async def create_key(
@@ -153,7 +153,7 @@ async def list_keys(
     "/stores/{store_id:str}/keys/{key_id:uuid}",
     summary="Change an API key",
     operation_id="updateKey",
-    responses=operator_errors(ErrorCode.NOT_FOUND),
+    responses=action_errors(ErrorCode.NOT_FOUND),
     **example({"allowed_origins": ["https://hats.example", "https://www.hats.example"]}),
 )
 async def update_key(
@@ -178,7 +178,7 @@ async def update_key(
     summary="Revoke an API key",
     operation_id="revokeKey",
     status_code=200,
-    responses=operator_errors(ErrorCode.NOT_FOUND),
+    responses=action_errors(ErrorCode.NOT_FOUND),
 )
 async def revoke_key(
     parts: NamedDependency[Parts],
@@ -196,7 +196,7 @@ async def revoke_key(
     "/stores/{store_id:str}/keys/{key_id:uuid}/rotate",
     summary="Replace an API key",
     operation_id="rotateKey",
-    responses=operator_errors(ErrorCode.NOT_FOUND),
+    responses=action_errors(ErrorCode.NOT_FOUND),
     **example({"grace_seconds": 3600}),
 )
 async def rotate_key(

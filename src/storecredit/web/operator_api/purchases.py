@@ -9,7 +9,7 @@ from storecredit.ledger.owners import Owner
 from storecredit.operator.audit import ActionContext
 from storecredit.stores.stores import Store
 from storecredit.web.http.envelope import Envelope, ErrorCode, billing_off
-from storecredit.web.http.openapi import example, operator_errors
+from storecredit.web.http.openapi import action_errors, example, operator_errors
 from storecredit.web.parts import Parts
 from storecredit.web.resources.purchases import (
     OPENED,
@@ -25,7 +25,7 @@ from storecredit.web.resources.purchases import (
     "/stores/{store_id:str}/checkout",
     summary="Start a purchase for a store",
     operation_id="createStoreCheckout",
-    responses={**OPENED, **operator_errors(ErrorCode.NOT_FOUND, ErrorCode.IDEMPOTENCY_CONFLICT)},
+    responses={**OPENED, **action_errors(ErrorCode.NOT_FOUND)},
     **example({"plan": "growth"}),
 )
 async def create_store_checkout(

@@ -6,6 +6,7 @@ from litestar.di import Provide
 from storecredit.web.http.access import ADMIN
 from storecredit.web.http.queries import QueryCheck
 from storecredit.web.operator_api import (
+    audit,
     billing_problems,
     corrections,
     credits,
@@ -91,6 +92,7 @@ def operator_router() -> Router:
             spending.refund_user_spend,  # POST  /users/{user_id}/spend/{id}/refund
             *doors(OPERATORS),  # /webhooks…
             *doors(STORES),  # /stores/{store_id}/webhooks…
+            audit.list_audit,  # GET   /audit
             verification.verify,  # GET   /verify
         ],
     )

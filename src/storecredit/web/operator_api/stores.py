@@ -22,7 +22,7 @@ from storecredit.web.http.bodies import Body
 from storecredit.web.http.envelope import Envelope, ErrorCode, not_found
 from storecredit.web.http.faults import Check, nearest, no_nul
 from storecredit.web.http.links import location
-from storecredit.web.http.openapi import example, operator_errors, said
+from storecredit.web.http.openapi import action_errors, example, operator_errors, said
 from storecredit.web.http.paging import PAGE_DEFAULT, Limit
 from storecredit.web.operator_api.keys import Origins, refusing
 from storecredit.web.operator_api.owner_lists import (
@@ -139,7 +139,7 @@ class StoreList(msgspec.Struct, frozen=True):
     "/stores",
     summary="Make a store",
     operation_id="createStore",
-    responses=operator_errors(),
+    responses=action_errors(),
     **example(
         {"name": "Hats & Co", "shop_domain": "hats.example", "tier": "growth", "credits": 500}
     ),
@@ -208,7 +208,7 @@ async def get_store(
     "/stores/{store_id:str}",
     summary="Change a store",
     operation_id="updateStore",
-    responses=operator_errors(ErrorCode.NOT_FOUND),
+    responses=action_errors(ErrorCode.NOT_FOUND),
     **example({"tier": "scale", "overage_limit": 100}),
 )
 async def update_store(

@@ -7,7 +7,7 @@ from litestar.params import JSONBody
 from storecredit.operator.audit import ActionContext
 from storecredit.stores.stores import Store
 from storecredit.web.http.envelope import Envelope, ErrorCode
-from storecredit.web.http.openapi import operator_errors
+from storecredit.web.http.openapi import action_errors, operator_errors
 from storecredit.web.parts import Parts
 from storecredit.web.resources.top_ups import (
     EXAMPLE,
@@ -37,7 +37,7 @@ async def get_store_top_up(
     "/stores/{store_id:str}/top-up",
     summary="Switch a store's auto top-up on",
     operation_id="setStoreTopUp",
-    responses=operator_errors(ErrorCode.NOT_FOUND, ErrorCode.NO_SUBSCRIPTION),
+    responses=action_errors(ErrorCode.NOT_FOUND, ErrorCode.NO_SUBSCRIPTION),
     **EXAMPLE,
 )
 async def set_store_top_up(
@@ -58,7 +58,7 @@ async def set_store_top_up(
     status_code=200,
     summary="Switch a store's auto top-up off",
     operation_id="deleteStoreTopUp",
-    responses=operator_errors(ErrorCode.NOT_FOUND),
+    responses=action_errors(ErrorCode.NOT_FOUND),
 )
 async def delete_store_top_up(
     parts: NamedDependency[Parts],

@@ -21,7 +21,7 @@ from storecredit.users.directory import Unblocking, User, UserStatus
 from storecredit.web.http.bodies import wrong
 from storecredit.web.http.envelope import Envelope, ErrorCode, Failure, not_found
 from storecredit.web.http.moments import utc
-from storecredit.web.http.openapi import example, operator_errors, said
+from storecredit.web.http.openapi import action_errors, example, operator_errors, said
 from storecredit.web.http.paging import PAGE_DEFAULT, Limit, UuidCursor, WantedRequest
 from storecredit.web.operator_api.credits import CreditsAdded, CreditsBody, added
 from storecredit.web.operator_api.generations import OperatorGenerationPage, generations_of
@@ -117,7 +117,7 @@ async def list_user_generations(
     "/users/{user_id:uuid}/credits",
     summary="Add credits to an end user",
     operation_id="addUserCredits",
-    responses=operator_errors(ErrorCode.NOT_FOUND, ErrorCode.IDEMPOTENCY_CONFLICT),
+    responses=action_errors(ErrorCode.NOT_FOUND),
     **example({"amount": 5, "type": "grant", "request_id": "sorry-1001"}),
 )
 async def add_user_credits(
@@ -137,7 +137,7 @@ async def add_user_credits(
     summary="Block an end user",
     operation_id="blockUser",
     status_code=200,
-    responses=operator_errors(ErrorCode.NOT_FOUND),
+    responses=action_errors(ErrorCode.NOT_FOUND),
 )
 async def block_user(
     parts: NamedDependency[Parts],
@@ -155,7 +155,7 @@ async def block_user(
     summary="Let an end user in again",
     operation_id="unblockUser",
     status_code=200,
-    responses=operator_errors(ErrorCode.NOT_FOUND, ErrorCode.USER_ERASED),
+    responses=action_errors(ErrorCode.NOT_FOUND, ErrorCode.USER_ERASED),
 )
 async def unblock_user(
     parts: NamedDependency[Parts],
@@ -182,7 +182,7 @@ async def unblock_user(
     summary="Erase what is personal of an end user",
     operation_id="eraseUser",
     status_code=200,
-    responses=operator_errors(ErrorCode.NOT_FOUND),
+    responses=action_errors(ErrorCode.NOT_FOUND),
 )
 async def erase_user(
     parts: NamedDependency[Parts],

@@ -21,7 +21,8 @@ from litestar.openapi.spec import Components, SecurityScheme, Tag
 
 from storecredit.generation.endings import WAIT_MAX_SECONDS
 from storecredit.ledger.outcomes import StoreMovementType
-from storecredit.web.http.access import CREATE_PATH, KEYED_PATHS, MOVED_BELOW
+from storecredit.operator.audit import REASON_MAX
+from storecredit.web.http.access import ADMIN, CREATE_PATH, KEYED_PATHS, MOVED_BELOW
 from storecredit.web.http.envelope import ErrorCode
 from storecredit.web.http.faults import missing, unknown_name
 from storecredit.web.http.openapi import EXAMPLE, error_example
@@ -66,6 +67,17 @@ _IDEMPOTENCY_KEY: Final = {
     "is sent.",
     "schema": {"type": "string", "minLength": 1, "maxLength": 200},
 }
+_ONCE: Final = {
+    **_IDEMPOTENCY_KEY,
+    "description": "Takes the place of X-Request-Id. What it names is done once: sent again, it is "
+    "answered as before, with `Idempotent-Replayed`.",
+}
+_REASON: Final = {
+    "name": "X-Request-Reason",
+    "in": "header",
+    "description": "Why; stands in the audit log.",
+    "schema": {"type": "string", "maxLength": REASON_MAX},
+}
 _PREFER: Final = {
     "name": "Prefer",
     "in": "header",
@@ -88,6 +100,7 @@ _PARAMETERS: Final = {
     "transaction_id": "The payment, by the provider's id, as the list of problems names it.",
     "token": "What a generation's `result_url` ends with.",
     "status": "Only those of this status.",
+    "action": "Only this action.",
     "type": "Only movements of this type.",
     "by": "A row for each day (of UTC), plan (a store's tier) or store; unless given, none.",
     "request_id": "Only what this request did.",
@@ -308,6 +321,12 @@ def _add_parameters(path: str, method: str, operation: dict[str, Any]) -> None:
             parameter["description"] = _PARAMETERS[parameter["name"]]
     if method == "POST" and (path in KEYED_PATHS or path.startswith(MOVED_BELOW)):
         parameters.append(_IDEMPOTENCY_KEY)
+    elif method != "GET" and path.startswith(f"{ADMIN}/"):
+        # Secrets of webhook endpoints are made anew each time.
+        parameters.extend([] if "/webhooks" in path else [_ONCE])
+    is_apps = any(f"/{{user_id}}/{noun}" in path for noun in ("spend", "holds"))
+    if method != "GET" and path.startswith(f"{ADMIN}/") and not is_apps:
+        parameters.append(_REASON)
     if path == CREATE_PATH:
         parameters.append(_PREFER)
     parameters.append(_REQUEST_ID)
