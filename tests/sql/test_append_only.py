@@ -111,3 +111,36 @@ async def test_a_role_has_these_rights_and_no_others(
     memberships = """SELECT count(*) FROM pg_auth_members m
         WHERE m.member = $1::text::regrole"""
     assert await books.fetchval(memberships, role) == 0, "a role's rights are also its groups'"
+
+
+@pytest.mark.parametrize("role", [WRITER, APP_ROLE])
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE audit_log SET reason = 'another'",
+        "DELETE FROM audit_log",
+        "TRUNCATE audit_log",
+        "DROP TABLE audit_log",
+    ],
+)
+async def test_nor_can_anybody_change_the_audit_log(
+    app: Connection, books: Connection, change: str, role: str
+) -> None:
+    entry_id = await app.fetchval(
+        """SELECT record_action('ann', 'api', 'event.retry', '', 'r1', NULL, NULL, NULL, NULL, NULL,
+               'evt_1', '{}', '{}')"""
+    )
+    await books.execute(f"SET ROLE {role}")
+    refused = await sqlstate_of(books.execute(f"SET search_path = storecredit; {change}"))
+    assert refused == INSUFFICIENT_PRIVILEGE
+    await books.execute("RESET ROLE; SET search_path = public, storecredit")
+    assert await books.fetchval("SELECT entry_id FROM storecredit.audit_log") == entry_id
+
+
+async def test_nor_can_the_application_write_the_audit_log_but_through_its_function(
+    app: Connection,
+) -> None:
+    forged = app.execute(
+        "INSERT INTO audit_log (actor, door, action, request_id) VALUES ('ann', 'api', 'x', 'r1')"
+    )
+    assert await sqlstate_of(forged) == INSUFFICIENT_PRIVILEGE

@@ -32,6 +32,7 @@ MIGRATIONS = (
     "0005_shape",
     "0006_webhooks",
     "0007_top_up",
+    "0008_audit",
 )
 WAITS_MAX_SECONDS = 20.0
 SQL = Path(sql.__path__[0])
