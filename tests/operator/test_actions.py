@@ -181,8 +181,10 @@ async def test_a_key_is_used_for_one_thing(acting: OperatorActions) -> None:
 
 async def test_a_retry_does_not_undo_what_came_after(acting: OperatorActions) -> None:
     store_id = await store_of(acting)
-    for key, status in (("stop", "suspended"), ("go", "active"), ("stop", "suspended")):
-        changed = await acting.stores.change(keyed(key), store_id, StoreChanges(status=status))
+    stopped, going = StoreChanges(status="suspended"), StoreChanges(status="active")
+    await acting.stores.change(keyed("stop"), store_id, stopped)
+    await acting.stores.change(keyed("go"), store_id, going)
+    changed = await acting.stores.change(keyed("stop"), store_id, stopped)
     assert changed is not None
     assert changed.status == "active"
 

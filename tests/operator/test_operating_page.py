@@ -28,14 +28,18 @@ def test_every_command_of_the_page_works(command: Command, database_url: str) ->
     lines = [line for block in PAGE.blocks() for line in block.splitlines()]
     done = [command(*shlex.split(line)[1:]) for line in lines]
 
-    assert [each.status for each in done] == [0] * 6
-    shown, by_day, by_store, removed, transferred, changed = [each.output for each in done]
+    assert [each.status for each in done] == [0] * 8
+    shown, by_day, by_store, removed, transferred, changed, of_ann, of_hats = [
+        each.output for each in done
+    ]
     assert "deduction" in shown
     assert "given" in by_day
     assert by_store.startswith("store_id,store_name,sold,given,")
     assert "The balance is 77." in removed
     assert "The balances are 47 and 130." in transferred
     assert "2999-12-31" in changed
+    assert of_ann == of_hats
+    assert "One shop from now on" in of_ann
     for name in ("Hats & Co", "Caps & Co"):
         assert command("credits", "balance", name).status == 0
     assert command("verify").status == 0

@@ -97,6 +97,7 @@ ENDPOINTS = {
     "POST /api/admin/users/{user_id}/spend/batch",
     "GET /api/admin/users/{user_id}/spend/{spend_request_id}",
     "POST /api/admin/users/{user_id}/spend/{spend_request_id}/refund",
+    "GET /api/admin/audit",
     "GET /api/admin/verify",
     *(
         f"{method} {base}/webhooks{path}"
