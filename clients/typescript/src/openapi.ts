@@ -4111,9 +4111,9 @@ export interface operations {
                 type?: components["schemas"]["MovementType"] | null;
                 /** @description That of one request, exactly as it was sent. */
                 request_id?: string | null;
-                /** @description Movements from then on, that moment or day included. A day (`2026-11-29`, of UTC) or a moment (`2026-11-29T10:30:00Z`) with any spelling of an offset; without one it is UTC. */
+                /** @description What was from then on, that moment or day included. A day (`2026-11-29`, of UTC) or a moment (`2026-11-29T10:30:00Z`) with any spelling of an offset; without one it is UTC. */
                 from?: string | null;
-                /** @description Movements before that moment, or to the end of that day. A day (`2026-11-29`, of UTC) or a moment (`2026-11-29T10:30:00Z`) with any spelling of an offset; without one it is UTC. */
+                /** @description What was before that moment, or to the end of that day. A day (`2026-11-29`, of UTC) or a moment (`2026-11-29T10:30:00Z`) with any spelling of an offset; without one it is UTC. */
                 to?: string | null;
                 /** @description How many items at most; 50 unless given, and of CSV all. */
                 limit?: number | null;
