@@ -179,10 +179,10 @@ CREATE TABLE holds (
 );
 ALTER TABLE holds ALTER COLUMN account_id SET (n_distinct=-0.05);
 ALTER TABLE holds ALTER COLUMN request_id SET (n_distinct=-0.5);
-CREATE INDEX expired_holds ON holds (account_id, hold_id) WHERE status = 'expired';
+CREATE INDEX expired_holds ON holds ((account_id - 0), hold_id) WHERE status = 'expired';
 CREATE UNIQUE INDEX one_hold_per_request ON holds ((account_id + 0), request_id);
-CREATE INDEX open_holds ON holds (account_id, expires_at, hold_id) WHERE ended_at IS NULL;
-CREATE INDEX released_holds ON holds (account_id, hold_id) WHERE status = 'released';
+CREATE INDEX open_holds ON holds ((account_id - 0), expires_at, hold_id) WHERE ended_at IS NULL;
+CREATE INDEX released_holds ON holds ((account_id - 0), hold_id) WHERE status = 'released';
 
 -- One row per generation: queued -> processing -> completed | failed. A final status never
 -- changes.
@@ -217,11 +217,12 @@ CREATE TABLE sessions (
         NULL))
 ) WITH (fillfactor=70);
 ALTER TABLE sessions ALTER COLUMN account_id SET (n_distinct=-0.05);
-CREATE INDEX failed_sessions ON sessions (account_id, session_id) WHERE error_code IS NOT NULL;
+CREATE INDEX failed_sessions ON sessions ((account_id + 0), session_id) WHERE error_code IS NOT
+    NULL;
 CREATE INDEX kept_generator_messages ON sessions (completed_at) WHERE generator_message IS NOT
     NULL;
 CREATE INDEX kept_results ON sessions (completed_at) WHERE result_key IS NOT NULL;
-CREATE INDEX open_sessions ON sessions (account_id, session_id) WHERE completed_at IS NULL;
+CREATE INDEX open_sessions ON sessions ((account_id + 0), session_id) WHERE completed_at IS NULL;
 
 -- The moment that the last verify looked at, and how many discrepancies it found.
 CREATE TABLE last_verification (
@@ -848,6 +849,9 @@ FUNCTION book_subscription_payment(p_provider text, p_transaction_id text, p_sub
     p_currency text, p_paid_at timestamptz, p_period_ends_at timestamptz DEFAULT NULL,
     p_rollover_max bigint DEFAULT NULL, p_grace interval DEFAULT NULL) RETURNS text;
 
+-- Whether a store is active and has a subscription that runs.
+FUNCTION can_top_up(p_account_id bigint) RETURNS boolean;
+
 -- Whether a movement is of one grant alone, so that it may have to tell what each has left.
 FUNCTION changes_grants(p_type text, p_origin_seq bigint) RETURNS boolean;
 
@@ -1210,8 +1214,8 @@ FUNCTION is_possible_rare_movement(p_type text, p_amount bigint, p_balance_after
 -- Whether one session, looked at alone, could have been left by the functions.
 FUNCTION is_possible_session(p_status text, p_attempts int, p_input json) RETURNS boolean;
 
--- Whether a store's top-up is on and its balance low enough.
-FUNCTION is_top_up_wanted(p_account_id bigint) RETURNS boolean;
+-- Whether a store's top-up is on for so many credits, and its balance low enough.
+FUNCTION is_top_up_wanted(p_account_id bigint, p_credits bigint) RETURNS boolean;
 
 -- Whether events are written for an endpoint that was disabled then (null: it is not).
 FUNCTION keeps_events(p_disabled_at timestamptz) RETURNS boolean;
@@ -1333,10 +1337,12 @@ FUNCTION record_action(p_actor text, p_door text, p_action text, p_reason text, 
     p_idempotency_key text, p_owner_kind text, p_owner_id uuid, p_other_kind text, p_other_id uuid,
     p_subject text, p_asked jsonb, p_outcome jsonb) RETURNS bigint;
 
--- Writes down attempts at deliveries, and what follows from each: recorded, replayed or unknown.
+-- Writes down attempts at deliveries, and what follows from each: recorded, disabled, replayed or
+-- unknown.
 FUNCTION record_attempts(p_endpoint_ids uuid[], p_seqs bigint[], p_attempted_at timestamptz[],
     p_milliseconds int[], p_status_codes int[], p_errors text[], p_answers text[],
-    p_outcomes text[], p_retries int[], p_waits interval[], p_resumes interval[]) RETURNS text[];
+    p_outcomes text[], p_retries int[], p_waits interval[], p_resumes interval[],
+    p_configured_at timestamptz[]) RETURNS text[];
 
 -- A charge was made by this transaction. false: it had been by another, or there is no such
 -- charge.
@@ -1540,8 +1546,8 @@ FUNCTION sum_users(p_seed bigint, p_from tid, p_until tid) RETURNS TABLE(rows_re
 FUNCTION take_deliveries(p_limit int, p_share int, p_failing_share int, p_lease interval,
     p_after uuid, p_endpoint_ids uuid[], p_under_way int[]) RETURNS TABLE(endpoint_id uuid,
     seq bigint, attempts int, retries int, is_ordered boolean, is_failing boolean, url text,
-    secrets bytea[], event_id uuid, type text, created_at timestamptz, data json, owner_kind text,
-    owner_id uuid);
+    secrets bytea[], configured_at timestamptz, event_id uuid, type text, created_at timestamptz,
+    data json, owner_kind text, owner_id uuid);
 
 -- What grants have left when credits are taken, the first ones first.
 FUNCTION take_from_grants(p_grants bigint[], p_amount bigint) RETURNS bigint[];
@@ -1670,9 +1676,9 @@ FUNCTION expire_holds(p_account_ids bigint[], p_at timestamptz) RETURNS bigint;
 -- Per item of a batch, the place at which its request stands first in it.
 FUNCTION first_places(p_account_ids bigint[], p_request_ids text[]) RETURNS int[];
 
--- What attempts just written down mean for their endpoints.
+-- What attempts just written down mean for their endpoints. Returns what came of each.
 FUNCTION follow_attempts(p_endpoint_ids uuid[], p_attempted_at timestamptz[], p_outcomes text[],
-    p_resumes interval[], p_known boolean[]) RETURNS void;
+    p_resumes interval[], p_known boolean[]) RETURNS text[];
 
 -- Lets a store's tier follow its subscriptions. For apply_subscription_state.
 FUNCTION follow_subscriptions(p_account_id bigint, p_plans text[]) RETURNS void;
@@ -1758,6 +1764,10 @@ FUNCTION low_threshold_of(p_account_id bigint) RETURNS bigint;
 
 -- Makes the account of a new owner and returns its id; null: the owner has one.
 FUNCTION open_account(p_owner_kind text, p_owner_id uuid) RETURNS bigint;
+
+-- What attempts mean for their endpoints as these are now.
+FUNCTION outcomes_by_now(p_outcomes text[], p_endpoint_ids uuid[], p_configured_at timestamptz[])
+    RETURNS text[];
 
 -- How far an account may go beyond its balance.
 FUNCTION overage_limit_of(p_account_id bigint) RETURNS bigint;
