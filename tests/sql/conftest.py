@@ -11,10 +11,14 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 import asyncpg
 import pytest
+import pytest_asyncio
 
 from storecredit.ledger.owners import OwnerKind
+from storecredit.ledger.verify import verify
+from storecredit.postgres.pool import Database
 from storecredit.postgres.servers import Connection, connect
 from tests.conftest import SEARCH_PATH, connect_as_superuser
+from tests.sql.sound_books import Opener, SoundBooks
 
 
 async def connect_as_app(url: str) -> Connection:
@@ -61,3 +65,21 @@ async def books(books_url: str) -> AsyncIterator[asyncpg.Connection]:
     connection = await connect_as_superuser(books_url)
     yield connection
     await connection.close()
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def kept_books(books_url: str, opener: Opener) -> AsyncIterator[SoundBooks]:
+    """What the module's `opener` opens; whatever the tests do to it, it ends sound."""
+    database, superuser = await Database.open(books_url), await connect_as_superuser(books_url)
+    kept = await SoundBooks.kept(database, superuser, await opener(superuser))
+    yield kept
+    assert (await verify(database, every_row=True)).clean
+    await superuser.close()
+    await database.close()
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def sound_books(kept_books: SoundBooks) -> AsyncIterator[SoundBooks]:
+    """The module's books, to be tampered with."""
+    yield kept_books
+    await kept_books.put_back()

@@ -86,12 +86,17 @@ async def open_with_overage(connection: Connection) -> Account:
     return account
 
 
+def adjustment_of(account: Account) -> str:
+    """By which id the provider knows what `buy` takes back."""
+    return f"adj_{account.owner.id}"
+
+
 async def buy(connection: Connection, account: Account) -> str:
     """Sell 10 credits to a new owner and take 5 of them back; the adjustment's id.
 
     seq 2 purchase of 10 `order`, 3 clawback of 5.
     """
-    transaction_id, adjustment_id = f"txn_{account.owner.id}", f"adj_{account.owner.id}"
+    transaction_id, adjustment_id = f"txn_{account.owner.id}", adjustment_of(account)
     checkout_id = uuid7()
     await connection.execute(
         """SELECT * FROM open_checkout(

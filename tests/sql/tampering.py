@@ -308,3 +308,5 @@ IN_OWNERS: dict[str, tuple[str, set[str]]] = {
         {"impossible_account"},
     ),
 }
+
+IN_A_LEDGER: dict[str, Tampering] = IN_THE_CHAIN | IN_REQUESTS

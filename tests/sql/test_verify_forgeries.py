@@ -1,6 +1,6 @@
 """No single value that the proof rests on can be forged unseen, and no single row removed."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from functools import partial
 
 import asyncpg
@@ -8,15 +8,15 @@ import pytest
 
 from storecredit.ledger.owners import Account, OwnerKind
 from storecredit.ledger.verify import verify
-from storecredit.postgres.pool import Database
 from storecredit.postgres.servers import Connection
+from tests.conftest import SEARCH_PATH, Databases
 from tests.sql.full_accounts import (
-    allow_anything,
     buy,
     open_with_everything,
     open_with_overage,
     subscribe,
 )
+from tests.sql.sound_books import ONE_LOOP, Opener, SoundBooks
 
 BIGINT_MIN, BIGINT_MAX = -(2**63), 2**63 - 1
 NUMBERS = (
@@ -134,8 +134,7 @@ async def open_store_that_pays(connection: Connection) -> Account:
     return account
 
 
-Opener = Callable[[Connection], Awaitable[Account]]
-OPENERS: dict[str, tuple[Opener, dict[str, Forgeries]]] = {
+OPENERS: dict[str, tuple[Callable[[Connection], Awaitable[Account]], dict[str, Forgeries]]] = {
     "store": (partial(open_with_everything, kind=OwnerKind.STORE), IN_A_STORE),
     "user": (partial(open_with_everything, kind=OwnerKind.USER), IN_A_USER),
     "overage": (open_with_overage, IN_OVERAGE),
@@ -145,11 +144,11 @@ OPENERS: dict[str, tuple[Opener, dict[str, Forgeries]]] = {
 LONG = {("user", "movements"), ("overage", "movements")}
 CASES = [
     pytest.param(
-        *(open_account, table, forgeries),
+        *(name, table, forgeries),
         id=f"{name}-{table}",
         marks=[pytest.mark.torture] if (name, table) in LONG else [],
     )
-    for name, (open_account, tables) in OPENERS.items()
+    for name, (_, tables) in OPENERS.items()
     for table, forgeries in tables.items()
 ]
 # Rows that name the account, or, where they name none, its owner.
@@ -159,45 +158,50 @@ WHERE_PLACE = f"""ctid = (
     SELECT ctid FROM {{table}} t WHERE {OF_ACCOUNT} ORDER BY t::text OFFSET $3 LIMIT 1)"""
 
 
-@pytest.mark.parametrize("open_account, table, forgeries", CASES)
+@pytest.fixture(scope="module")
+def opener(request: pytest.FixtureRequest) -> Opener:
+    """Three that are opened alike: one has another before and after it."""
+    open_one: Callable[[Connection], Awaitable[Account]] = OPENERS[request.param][0]
+
+    async def open_three(superuser: asyncpg.Connection) -> Sequence[Account]:
+        return [await open_one(superuser) for _ in range(3)]
+
+    return open_three
+
+
+@pytest.fixture(scope="module")
+def books_url(opener: Opener, databases: Databases, template: str) -> Iterator[str]:
+    """A database of its own for each of `OPENERS`."""
+    with databases.copied(template, search_path=SEARCH_PATH) as url:
+        yield url
+
+
+@ONE_LOOP
+@pytest.mark.parametrize("opener, table, forgeries", CASES, indirect=["opener"])
 async def test_no_single_value_can_be_forged_and_no_single_row_removed(
-    open_account: Opener,
-    table: str,
-    forgeries: Forgeries,
-    database: Database,
-    admin: asyncpg.Connection,
+    sound_books: SoundBooks, table: str, forgeries: Forgeries
 ) -> None:
-    _, account, _ = [await open_account(admin) for _ in range(3)]
-    assert (await verify(database)).clean
-    await allow_anything(admin)
     changes = [] if table in IN_MONEY else [f"DELETE FROM {table}"]
     changes += [
         f"UPDATE {table} SET {column} = {value.format(column=column)}"
         for column, values in forgeries.items()
         for value in values
     ]
-    await admin.execute(f"CREATE TABLE original AS SELECT * FROM {table}")
-    columns = await admin.fetchval(
-        """SELECT string_agg(attname, ', ' ORDER BY attnum) FROM pg_attribute
-           WHERE attrelid = $1::text::regclass AND attnum > 0 AND attgenerated = ''""",
-        table,
-    )
+    account = sound_books.accounts[1]
     names = (str(account.id), str(account.owner.id))
-    rows = await admin.fetchval(f"SELECT count(*) FROM {table} t WHERE {OF_ACCOUNT}", *names)
+    rows = await sound_books.superuser.fetchval(
+        f"SELECT count(*) FROM {table} t WHERE {OF_ACCOUNT}", *names
+    )
     found = 0
     for change in changes:
         statement = f"{change} WHERE {WHERE_PLACE.format(table=table)}"
         for place in range(rows):
-            if await forge(admin, statement, *names, place):
-                report = await verify(database)
+            if await forge(sound_books.superuser, statement, *names, place):
+                report = await verify(sound_books.database)
                 assert not report.clean, (change, place)
                 found += 1
-            await admin.execute(
-                f"""DELETE FROM {table};
-                    INSERT INTO {table} ({columns}) SELECT {columns} FROM original"""
-            )
+                await sound_books.put_back(table)
     assert found >= len(changes)
-    assert (await verify(database)).clean
 
 
 async def forge(admin: asyncpg.Connection, change: str, *args: str | int) -> bool:

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from typing import Final
 
 import asyncpg
@@ -100,6 +101,7 @@ class _Right:
     is_writers: bool
 
 
+@cache
 def names() -> Names:
     """What this version makes, by the names that its SQL has."""
     migrations = "\n".join(text for _, text in sql.files("migrations"))

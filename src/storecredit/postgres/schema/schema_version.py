@@ -3,6 +3,7 @@
 import hashlib
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cache
 from importlib import metadata
 
 import asyncpg
@@ -41,6 +42,7 @@ def migration_names() -> list[str]:
     return [name.removesuffix(".sql") for name, _ in sql.files("migrations")]
 
 
+@cache
 def fingerprint() -> str:
     """A hash of all SQL this version applies, its job queue's version included."""
     digest = hashlib.sha256(metadata.version("pgqueuer").encode())
