@@ -16,6 +16,7 @@ from uuid import uuid4
 
 import asyncpg
 import pytest
+import structlog
 
 from storecredit.postgres.embedded.embedded_postgres import EmbeddedPostgres
 from storecredit.postgres.pool import Database
@@ -29,6 +30,10 @@ SEARCH_PATH = "public, storecredit"
 # Any fixed number: one test process makes the template, the others wait for it.
 TEMPLATE_LOCK = 1_835_004_821
 MEMORY_MIN_BYTES = 6 * 2**30
+
+# As the service itself writes them: with all local variables, which is what structlog does unasked
+# where there is rich, one traceback takes a tenth of a second, or many of a busy machine.
+structlog.dev.ConsoleRenderer.get_active().exception_formatter = structlog.dev.plain_traceback
 
 
 def pytest_xdist_auto_num_workers() -> int:
