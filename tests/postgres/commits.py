@@ -4,13 +4,17 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Literal
 from urllib.parse import parse_qs, unquote, urlsplit, urlunsplit
 
 import asyncpg
+import pytest
 
+from storecredit.postgres import group_commit
 from storecredit.postgres.servers import Connection
 from storecredit.telemetry import get_logger
+from tests.running_listener import Clock
 
 log = get_logger("tests.commits")
 
@@ -20,6 +24,13 @@ INPUT = b'"image_urls"'
 READY_AGAIN = b"Z\x00\x00\x00\x05I"
 """ReadyForQuery, outside of a transaction: what was asked for is committed."""
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
+
+def stopped_clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """The clock that deadlines are judged by goes on when a test says so, and never by itself."""
+    clock = Clock()
+    monkeypatch.setattr(group_commit, "time", SimpleNamespace(monotonic=clock))
+    return clock
 
 
 async def until(is_so: Callable[[], Awaitable[object]]) -> None:

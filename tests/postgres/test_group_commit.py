@@ -20,7 +20,7 @@ from storecredit.postgres.pool import Database
 from storecredit.postgres.servers import Connection
 from storecredit.telemetry import Metrics
 from tests.conftest import Databases
-from tests.postgres.commits import WAIT_MAX_SECONDS, Rows
+from tests.postgres.commits import WAIT_MAX_SECONDS, Rows, stopped_clock
 
 ACCOUNT = 0
 NEXT_LANES_ACCOUNT = 1
@@ -238,8 +238,9 @@ async def test_stopping_finishes_what_waits_and_takes_nothing_new(
 
 
 async def test_stopping_gives_up_a_batch_that_does_not_end_and_says_that_it_is_unknown(
-    database: Database, rows: Rows
+    database: Database, rows: Rows, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    stopped_clock(monkeypatch)
     bounds = replace(BOUNDS, deadline_seconds=0.01)
     async with serving(database, rows, bounds) as commit:
         first = await hold_up(commit, rows)
@@ -266,12 +267,17 @@ async def test_a_transaction_that_may_succeed_now_is_tried_again_as_it_was(
 
 
 async def test_a_transaction_that_never_succeeds_is_given_up_at_its_deadline(
-    database: Database, rows: Rows
+    database: Database, rows: Rows, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    clock = stopped_clock(monkeypatch)
     async with serving(database, rows, replace(BOUNDS, deadline_seconds=0.2)) as commit:
         rows.errors = ["40001"] * 10_000
+        (caller,) = await hand_in(commit, [1])
+        while len(rows.batches) < 3:  # noqa: ASYNC110 - what is called sets no event
+            await asyncio.sleep(0.01)
+        clock.now += 1
         with pytest.raises(DatabaseUnavailable):
-            await commit.submit(ACCOUNT, 1)
+            await caller
         rows.errors = []
         assert await commit.submit(ACCOUNT, 2) == "outcome of 2"
     assert await rows.transactions() == [[2]]

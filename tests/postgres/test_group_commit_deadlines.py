@@ -13,7 +13,7 @@ from storecredit.postgres.group_commit import Bounds, GroupCommit
 from storecredit.postgres.pool import Database
 from storecredit.postgres.servers import Connection
 from storecredit.telemetry import Metrics
-from tests.postgres.commits import WAIT_MAX_SECONDS, Rows
+from tests.postgres.commits import WAIT_MAX_SECONDS, Rows, stopped_clock
 
 ACCOUNT = 0
 DEADLINE_SECONDS = 0.2
@@ -39,8 +39,9 @@ async def hand_in(commit: GroupCommit[int, str], *items: int) -> list[asyncio.Ta
 
 
 async def test_what_waited_past_its_deadline_is_refused_and_never_sent(
-    database: Database, admin: asyncpg.Connection
+    database: Database, admin: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    clock = stopped_clock(monkeypatch)
     rows = Rows(admin)
     await rows.make_table()
     rows.held = 1
@@ -50,7 +51,7 @@ async def test_what_waited_past_its_deadline_is_refused_and_never_sent(
         while not rows.batches:  # noqa: ASYNC110 - what is called sets no event
             await asyncio.sleep(0.01)
         late = await hand_in(commit, *range(2, 10))
-        await asyncio.sleep(2 * DEADLINE_SECONDS)
+        clock.now += 2 * DEADLINE_SECONDS
         rows.gate.set()
 
         assert await held == "outcome of 1"
@@ -62,7 +63,10 @@ async def test_what_waited_past_its_deadline_is_refused_and_never_sent(
     assert await rows.transactions() == [[1], [10]]
 
 
-async def test_a_batch_tried_one_by_one_is_not_tried_past_its_deadline(database: Database) -> None:
+async def test_a_batch_tried_one_by_one_is_not_tried_past_its_deadline(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = stopped_clock(monkeypatch)
     sent: list[list[int]] = []
     begun, gate = asyncio.Event(), asyncio.Event()
 
@@ -77,7 +81,7 @@ async def test_a_batch_tried_one_by_one_is_not_tried_past_its_deadline(database:
     async with serving(database, settle) as commit:
         callers = await hand_in(commit, 1, 2, 3)
         await begun.wait()
-        await asyncio.sleep(2 * DEADLINE_SECONDS)
+        clock.now += 2 * DEADLINE_SECONDS
         gate.set()
         first, *others = await asyncio.gather(*callers, return_exceptions=True)
 

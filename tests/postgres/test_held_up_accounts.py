@@ -17,7 +17,7 @@ from storecredit.postgres.pool import Database
 from storecredit.settings import Settings
 from storecredit.stores.stores import Stores
 from storecredit.telemetry import Metrics
-from tests.postgres.commits import WAIT_MAX_SECONDS, until
+from tests.postgres.commits import WAIT_MAX_SECONDS, stopped_clock, until
 
 OPENING = 100
 INPUT = GenerationInput(("https://images.example/a.png",), "a red hat")
@@ -133,13 +133,17 @@ async def test_who_is_held_up_past_the_deadline_is_told_that_nothing_was_done(
     settings: Settings,
     accounts: list[Account],
     admin: asyncpg.Connection,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    impatient = settings.model_copy(update={"commit_deadline_seconds": 0.5})
-    async with creating(database, impatient) as lifecycle:
+    clock = stopped_clock(monkeypatch)
+    async with creating(database, settings) as lifecycle:
         async with held(database_url, holding(accounts[:1])):
             for request_id in ("a", "b"):
+                asked = ask(lifecycle, accounts[0], request_id)
+                await until(lambda: admin.fetch(f"SELECT {OURS} AND wait_event_type = 'Lock'"))
+                clock.now += 2 * WAIT_MAX_SECONDS
                 with pytest.raises(DatabaseUnavailable):
-                    await lifecycle.create(accounts[0], request_id, INPUT, None, 1)
+                    await asked
             assert isinstance(await lifecycle.create(accounts[1], "c", INPUT, None, 1), Created)
         assert isinstance(await lifecycle.create(accounts[0], "d", INPUT, None, 1), Created)
     assert await charged(admin, accounts[0]) == ["d"]

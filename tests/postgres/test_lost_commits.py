@@ -27,7 +27,7 @@ from storecredit.settings import Settings
 from storecredit.stores.stores import Stores
 from storecredit.telemetry import Metrics
 from storecredit.users.users import Users
-from tests.postgres.commits import Line, until
+from tests.postgres.commits import Line, stopped_clock, until
 
 OPENING = 1000
 INPUT = GenerationInput(("https://images.example/a.png",), "a red hat")
@@ -251,14 +251,18 @@ async def test_a_request_that_was_sent_to_a_database_that_stays_away_is_unknown(
     accounts: list[Account],
     admin: asyncpg.Connection,
     tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    clock = stopped_clock(monkeypatch)
     line = Line(database_url, tmp_path)
     line.is_away_after_the_cut = True
-    impatient = settings.model_copy(update={"commit_deadline_seconds": 0.2})
-    async with creating_over(line, impatient) as lifecycle:
+    async with creating_over(line, settings) as lifecycle:
         line.cut_around_commit = "after"
+        asked = asyncio.create_task(create(lifecycle, accounts[0], "a"))
+        await line.cut.wait()
+        clock.now += 2 * settings.commit_deadline_seconds
         with pytest.raises(OutcomeUnknown):
-            await create(lifecycle, accounts[0], "a")
+            await asked
         line.is_away = False
         told = await create(lifecycle, accounts[0], "a")
     assert isinstance(told[0], Replayed)
@@ -271,13 +275,17 @@ async def test_a_request_that_could_never_be_sent_is_unavailable_and_has_no_effe
     accounts: list[Account],
     admin: asyncpg.Connection,
     tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    clock = stopped_clock(monkeypatch)
     line = Line(database_url, tmp_path)
-    impatient = settings.model_copy(update={"commit_deadline_seconds": 0.2})
-    async with creating_over(line, impatient) as lifecycle:
+    async with creating_over(line, settings) as lifecycle:
         line.is_away = True
+        asked = asyncio.create_task(create(lifecycle, accounts[0], "a"))
+        await line.turned_away.wait()
+        clock.now += 2 * settings.commit_deadline_seconds
         with pytest.raises(DatabaseUnavailable):
-            await create(lifecycle, accounts[0], "a")
+            await asked
         line.is_away = False
         told = await create(lifecycle, accounts[0], "b")
     await expect_each_once(admin, accounts[0], ["b"], told)
