@@ -4,6 +4,7 @@ The database's clock is the only one that counts, and no test waits for it. To t
 the same whether an hour passes or every moment that they stand on moves an hour back.
 """
 
+import asyncio
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Final
@@ -21,6 +22,18 @@ _MOMENTS: Final[Mapping[str, tuple[str, ...]]] = {
     "sessions": ("created_at", "started_at", "completed_at"),
 }
 _NAMED: Final = "(cardinality($1::bigint[]) = 0 OR account_id = ANY ($1))"
+
+
+DAY_LEFT_MIN_SECONDS: Final = 30.0
+_DAY_LEFT: Final = """
+    SELECT extract(epoch FROM date_trunc('day', now(), 'UTC') + interval '1 day' - now())::float8"""
+
+
+async def well_within_a_day(superuser: Connection) -> None:
+    """Wait for midnight, UTC, where it is near: what begins now is over on the day it began on."""
+    left = await superuser.fetchval(_DAY_LEFT)
+    if left < DAY_LEFT_MIN_SECONDS:
+        await asyncio.sleep(left + 0.1)
 
 
 async def pass_time(superuser: Connection, time: timedelta, *account_ids: int) -> None:

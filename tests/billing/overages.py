@@ -15,6 +15,7 @@ from stand_ins.paddle.api import API_KEY, WEBHOOK_SECRET, PaddleStandIn
 from stand_ins.paddle.entities import Entity
 from storecredit.ledger.owners import Owner
 from tests.billing.sql_sales import account_of
+from tests.passing_time import well_within_a_day
 from tests.sql.ledgers import open_store
 
 LIMIT = 1000
@@ -112,6 +113,7 @@ async def use_overage(
     admin: asyncpg.Connection, store_id: UUID, credits: int, *, last_month: bool
 ) -> str:
     """One deduction beyond the balance; its request id."""
+    await well_within_a_day(admin)
     request_id = f"over-{uuid4()}"
     account_id = await account_of(admin, Owner.store(store_id))
     assert await admin.fetchval("SELECT set_overage_limit($1, $2)", account_id, LIMIT)

@@ -16,6 +16,7 @@ from tests.billing.seller import SETTLING_SECONDS_MAX, Seller, completed
 from tests.billing.sql_sales import account_of
 from tests.billing.topping_up import purchases, top_ups
 from tests.crash.waiting import until_true
+from tests.passing_time import well_within_a_day
 from tests.sql.listening import OPERATOR, listen
 from tests.web.doors import Operator, StoreClient, data_of, error_of
 from tests.web.webhooks.hearing import Ear
@@ -35,6 +36,7 @@ async def operator(seller: Seller) -> AsyncIterator[Operator]:
 @pytest.fixture
 async def store(seller: Seller, operator: Operator) -> StoreClient:
     """A store with a subscription and its eight hundred credits."""
+    await well_within_a_day(seller.admin)
     store = await operator.store(credits=0)
     await seller.subscribed(owner_of(store), "growth")
     return store

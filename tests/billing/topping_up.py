@@ -17,6 +17,7 @@ from storecredit.postgres.pool import Database
 from storecredit.settings import Settings
 from tests.billing.overages import Paddle, subscribe
 from tests.billing.sql_sales import account_of
+from tests.passing_time import well_within_a_day
 from tests.sql.ledgers import open_store
 
 THRESHOLD = 20
@@ -44,6 +45,7 @@ async def store_on_top_up(
     admin: asyncpg.Connection, paddle: Paddle, *, per_day: int = 2, per_month: int = 5
 ) -> UUID:
     """A store with fifty credits that buys a hundred at twenty."""
+    await well_within_a_day(admin)
     store_id = await open_store(admin, OPENING)
     await subscribe(admin, store_id, paddle.subscribe())
     assert await switch_on(admin, store_id, per_day, per_month) == "set"

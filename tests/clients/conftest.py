@@ -41,8 +41,8 @@ async def wire(
     usual = web_settings(tmp_path_factory.mktemp("data"))
     changes = {"database_url": SecretStr(books_url), "worker": True, "port": 0}
     # Its receivers are here.
-    patient = {"commit_deadline_seconds": 30, "allow_private_hosts": True}
-    async with running_wire(usual.model_copy(update=changes | patient)) as running:
+    changes |= {"allow_private_hosts": True}
+    async with running_wire(usual.model_copy(update=changes)) as running:
         yield running
 
 

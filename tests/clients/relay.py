@@ -75,7 +75,8 @@ def too_many(retry_after: str) -> Answer:
 @asynccontextmanager
 async def relay_to(port: int) -> AsyncIterator[Relay]:
     """A relay before the service on this port."""
-    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as service:
+    # It waits for as long as clients do.
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=60) as service:
         relay = Relay(service)
         async with stand_in(relay.answer) as server:
             relay.server = server

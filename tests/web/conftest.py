@@ -69,7 +69,7 @@ def settings(data_dir: Path) -> Settings:
 
 
 def web_settings(data_dir: Path) -> Settings:
-    """Quick to give up and to retry; two tiers small enough to be used up."""
+    """Patient with a busy machine, quick to retry; two tiers small enough to be used up."""
     return Settings(
         data_dir=data_dir,
         admin_token=SecretStr(OPERATOR_TOKEN),
@@ -77,7 +77,7 @@ def web_settings(data_dir: Path) -> Settings:
         trpc_origins=(APP_ORIGIN,),
         rate_limits={"default": (5, 50), "tight": (1, 2), "unlimited": None},
         rate_limit_read_factor=2,
-        commit_deadline_seconds=1,
+        commit_deadline_seconds=30,
         generator_backoff_seconds=0.01,
         blocked_terms=("forbidden",),
         sweep_interval_seconds=3600,

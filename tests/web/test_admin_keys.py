@@ -76,7 +76,12 @@ async def test_a_key_that_cannot_be_is_refused(
 
 async def test_a_key_is_refused_once_it_has_expired(operator: Operator, store: StoreClient) -> None:
     soon = datetime.now(UTC) + timedelta(seconds=1)
-    data = data_of(await operator.post(keys_of(store), expires_at=soon.isoformat()), 201)
+    answer = await operator.post(keys_of(store), expires_at=soon.isoformat())
+    if answer.status_code == 400:
+        # It is over before this slow machine has made the key.
+        soon += timedelta(seconds=20)
+        answer = await operator.post(keys_of(store), expires_at=soon.isoformat())
+    data = data_of(answer, 201)
     assert datetime.fromisoformat(data["expires_at"]) == soon
     brief = replace(store, api_key=data["api_key"])
     while datetime.now(UTC) < soon + timedelta(seconds=0.2):

@@ -6,6 +6,7 @@ import asyncpg
 import pytest
 
 from storecredit.operator import report
+from tests.passing_time import well_within_a_day
 from tests.web.checklist import (
     assert_bad_queries_are_refused,
     assert_only_the_operator_is_let_in,
@@ -36,6 +37,7 @@ async def paid(admin: asyncpg.Connection, store: StoreClient, amount: int, curre
 async def test_a_report_tells_what_was_given_sold_and_spent(
     operator: Operator, store: StoreClient, user: UserClient, admin: asyncpg.Connection
 ) -> None:
+    await well_within_a_day(admin)
     await store.created()
     await user.created()
     order = {"amount": 20, "type": "purchase", "request_id": "order-1"}

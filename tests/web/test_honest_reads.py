@@ -154,12 +154,18 @@ async def postgres(tmp_path: Path) -> AsyncIterator[EmbeddedPostgres]:
     await own.stop()
 
 
+@pytest.fixture
+def impatient(settings: Settings) -> Settings:
+    """Where the database is away, a creation is refused after a second."""
+    return settings.model_copy(update={"commit_deadline_seconds": 1})
+
+
 async def test_m9_without_a_database_every_answer_is_a_503_that_says_when_to_come_back(
-    postgres: EmbeddedPostgres, settings: Settings, log: LogStream
+    postgres: EmbeddedPostgres, impatient: Settings, log: LogStream
 ) -> None:
     await migrate(postgres.admin_url, app_may_login=True)
     database = await Database.open(postgres.app_url)
-    async with assembled(settings, database) as service, http_client(service) as api:
+    async with assembled(impatient, database) as service, http_client(service) as api:
         operator = Operator(api)
         store = await operator.store()
         assert await store.balance() == 100
@@ -191,11 +197,11 @@ async def test_m9_without_a_database_every_answer_is_a_503_that_says_when_to_com
 
 
 async def test_m9_the_app_is_told_so_in_the_form_it_reads(
-    postgres: EmbeddedPostgres, settings: Settings, log: LogStream
+    postgres: EmbeddedPostgres, impatient: Settings, log: LogStream
 ) -> None:
     await migrate(postgres.admin_url, app_may_login=True)
     database = await Database.open(postgres.app_url)
-    async with assembled(settings, database) as service, http_client(service) as api:
+    async with assembled(impatient, database) as service, http_client(service) as api:
         known, unknown = user_of(api), user_of(api)
         while not service.listener.is_fresh():  # noqa: ASYNC110 - it sets no event
             await asyncio.sleep(0.01)

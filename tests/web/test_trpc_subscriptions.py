@@ -11,8 +11,9 @@ from storecredit.postgres.pool import Database
 from storecredit.service import Service
 from storecredit.web.trpc import events as trpc_events
 from storecredit.web.trpc import generation_procedures
-from storecredit.web.trpc.errors import SILENCE_MAX_SECONDS
+from storecredit.web.trpc.errors import SILENCE_MAX_SECONDS, event
 from storecredit.web.trpc.superjson import serialize
+from tests.running_listener import until
 from tests.web.conftest import LogStream, WorkerStarter
 from tests.web.doors import Operator
 from tests.web.events import BEGUN, ENDED, MEDIA_TYPE, events_of, refusal_in
@@ -138,10 +139,17 @@ async def test_a_silent_stream_says_that_it_lives(
 ) -> None:
     assert 2 * trpc_events.PING_SECONDS < SILENCE_MAX_SECONDS
     monkeypatch.setattr(trpc_events, "PING_SECONDS", 0.05)
+    named: list[str] = []
+
+    def noted(name: str, data: bytes = b"") -> bytes:
+        named.append(name)
+        return event(name, data)
+
+    monkeypatch.setattr(trpc_events, "event", noted)
     session_id = await user.created()
     task = asking(user, session_id)
     await waiting(service)
-    await asyncio.sleep(0.2)
+    await until(lambda: named.count("ping") >= 2)
     await fail(service, user, session_id)
     connected, *pings, told, ended = events_of(await answered(task))
     assert (connected, told.name, ended) == (BEGUN, "message", ENDED)
@@ -227,4 +235,6 @@ async def test_the_official_client_comes_again_when_a_stream_ends_before_its_eve
         await waiting(service, 1)
         await waiting(service, 0)
         await fail(service, user, session_id)
-        assert json.loads(await script) == {"connected": 2, "told": ["failed"]}
+        said = json.loads(await script)
+    assert said["told"] == ["failed"]
+    assert said["connected"] >= 2, "a slow machine may have it come more than once"

@@ -1,6 +1,7 @@
 """Answers that wait: `GET /api/v1/generation/{session_id}?wait=…`, `Prefer: wait=…` on create."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -80,9 +81,13 @@ async def test_when_the_time_is_over_it_is_told_as_it_is_then(
     service: Service, store: StoreClient
 ) -> None:
     session_id = await store.created()
+    began, is_in_time = time.monotonic(), False
     async with asked(service, store.get(path(session_id), wait=1)) as answer:
         await start(service, store, session_id)
-    assert data_of(await answer)["status"] == "processing"
+        is_in_time = time.monotonic() < began + 1
+    status = data_of(await answer)["status"]
+    # A machine that stood still may have started it when the time was over.
+    assert status == "processing" or (status == "queued" and not is_in_time)
     assert "retry-after" not in (await answer).headers, "it may be asked for again at once"
     assert data_of(await store.get(path(session_id), wait=0))["status"] == "processing"
 

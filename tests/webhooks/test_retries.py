@@ -10,7 +10,12 @@ from stand_ins.http_server import Answer, Received, stand_in
 from storecredit.ledger.owners import Account
 from storecredit.webhooks.deliverer import Deliverer
 from storecredit.webhooks.deliveries import LEASE
-from storecredit.webhooks.schedule import JITTER, RETRIES_MAX, WAIT_MAX_SECONDS
+from storecredit.webhooks.schedule import (
+    FIRST_WAIT_SECONDS,
+    JITTER,
+    RETRIES_MAX,
+    WAIT_MAX_SECONDS,
+)
 from tests.passing_time import pass_delivery_time
 from tests.webhooks.conftest import Deliverers
 from tests.webhooks.endpoints import (
@@ -48,7 +53,11 @@ async def test_what_fails_is_sent_again_with_the_same_id_and_body_and_signed_ane
         assert await deliverer.deliver_due() == 1
         assert await states(admin, endpoint) == [State("pending", 1, 1)]
         assert (await endpoint_row(admin, endpoint))["failing_since"] is not None
-        assert await deliverer.deliver_due() == 0
+        wait = await admin.fetchval(
+            """SELECT next_attempt_at - attempted_at FROM storecredit.deliveries
+               JOIN storecredit.delivery_attempts USING (endpoint_id, seq)"""
+        )
+        assert timedelta(seconds=FIRST_WAIT_SECONDS) <= wait
         await pass_delivery_time(admin, FIRST_WAIT_MAX)
         assert await deliverer.deliver_due() == 1
     first, second = receiver.received

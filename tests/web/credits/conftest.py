@@ -46,9 +46,7 @@ async def database(books_url: str) -> AsyncIterator[Database]:
 
 @pytest.fixture(scope="module")
 def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
-    """Patient: here the database is never away, and a hundred requests at once may take a while."""
-    usual = web_settings(tmp_path_factory.mktemp("data"))
-    return usual.model_copy(update={"commit_deadline_seconds": 30})
+    return web_settings(tmp_path_factory.mktemp("data"))
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
