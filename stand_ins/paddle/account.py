@@ -93,10 +93,10 @@ def rfc3339(moment: datetime) -> str:
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
-def month_after(moment: datetime) -> datetime:
-    """The same day of the next month, or its last one."""
+def month_after(moment: datetime, billing_day: int | None = None) -> datetime:
+    """The same day of the next month, or its last one; `billing_day`: the day it should be."""
     year, month = moment.year + moment.month // 12, moment.month % 12 + 1
-    day = min(moment.day, calendar.monthrange(year, month)[1])
+    day = min(billing_day or moment.day, calendar.monthrange(year, month)[1])
     return moment.replace(year=year, month=month, day=day)
 
 
@@ -115,6 +115,7 @@ class Account:
         """By the discount's id."""
         self.billed_later: dict[str, list[Entity]] = {}
         """Lines that go onto a subscription's next bill."""
+        self._billing_days: dict[str, int] = {}
         self.events: list[Event] = []
         self._latest = datetime(2020, 1, 1, tzinfo=UTC)
         self._ids = Ids(time.time_ns() if seed is None else seed)
@@ -169,7 +170,7 @@ class Account:
         subscription = self.subscriptions[subscription_id]
         period = subscription["current_billing_period"]
         starts_at = datetime.fromisoformat(period["ends_at"])
-        self._set_period(subscription, starts_at)
+        self._set_period(subscription, starts_at, self._billing_days[subscription_id])
         self.happened("subscription.updated", subscription)
         self._collect_month(subscription, paid=paid)
         if not paid:
@@ -333,8 +334,12 @@ class Account:
         self.happened("subscription.created", subscription, transaction_id=transaction["id"])
         self.happened("subscription.activated", subscription)
 
-    def _set_period(self, subscription: Entity, starts_at: datetime) -> None:
-        starts, ends = rfc3339(starts_at), rfc3339(month_after(starts_at))
+    def _set_period(
+        self, subscription: Entity, starts_at: datetime, billing_day: int | None = None
+    ) -> None:
+        """A month begins. After one that was too short for its day, the day is that day again."""
+        self._billing_days[subscription["id"]] = billing_day or starts_at.day
+        starts, ends = rfc3339(starts_at), rfc3339(month_after(starts_at, billing_day))
         subscription["current_billing_period"] = {"starts_at": starts, "ends_at": ends}
         subscription |= {"next_billed_at": ends, "updated_at": rfc3339(self.now())}
         for item in subscription["items"]:

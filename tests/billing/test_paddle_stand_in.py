@@ -236,6 +236,20 @@ def test_months_have_different_lengths() -> None:
     assert after(2026, 11, 5) == (2026, 12, 5)
 
 
+def test_a_short_month_does_not_move_the_day_of_those_after_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    account = an_account()
+    monkeypatch.setattr(account, "now", lambda: datetime(2027, 1, 31, tzinfo=UTC))
+    account.pay(opened(account, monthly=True))
+    (subscription,) = account.subscriptions.values()
+    ends = [subscription["current_billing_period"]["ends_at"]]
+    for _ in range(3):
+        account.renew(subscription["id"])
+        ends.append(subscription["current_billing_period"]["ends_at"])
+    assert [end[:10] for end in ends] == ["2027-02-28", "2027-03-31", "2027-04-30", "2027-05-31"]
+
+
 async def test_webhooks_are_authentic_unless_forged(paddle: PaddleStandIn) -> None:
     signatures = Signatures(Settings.model_validate(paddle.settings()))
     account = paddle.account
