@@ -26,7 +26,7 @@ AMOUNT = 18 * CREDITS
 OPENING = 50
 
 
-QUICK = {"paddle_timeout_seconds": 0.5, "billing_backoff_seconds": 0}
+QUICK = {"paddle_timeout_seconds": 30, "billing_backoff_seconds": 0}
 
 
 @asynccontextmanager
