@@ -17,6 +17,7 @@ from clients.generate import (
     types,
 )
 from tests.clients.conftest import ServedStore
+from tests.clients.selling import subscriber
 from tests.e2e.page_commands import Page
 from tests.web.doors import IMAGE
 from tests.web.node import node
@@ -77,6 +78,16 @@ async def test_an_app_compiles_and_does_what_the_readme_and_the_scenario_say(
         int(re.findall(rf"^# {name} (\d+)$", said, re.MULTILINE)[0]) for name in ("pass", "tests")
     )
     assert passed == told > 10, said
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_credits_are_bought_by_themselves(
+    built: str, database_url: str, data_dir: Path
+) -> None:
+    async with subscriber(database_url, data_dir) as (seller, store, _):
+        script = ("tests/topping_up.mjs", seller.url, store.api_key)
+        await asyncio.to_thread(run, built, *script)
+        assert len(seller.paddle.sent("POST", "/charge")) == 1
 
 
 def test_what_is_published_has_types_and_licence_and_nothing_else(built: str) -> None:
