@@ -160,6 +160,8 @@ def test_an_order_that_makes_no_sense_sells_nothing(
         (("store", "overage", NOBODY, "--limit", -1), "--limit"),
         (("store", "top-up", NOBODY, "--threshold", 5), "--credits"),
         (("store", "top-up", NOBODY, "--threshold", 5, "--credits", 5, "--off"), "--off"),
+        (("store", "top-up", NOBODY, "--max-per-day", 5), "--threshold"),
+        (("store", "top-up", NOBODY, "--off", "--max-per-month", 5), "--threshold"),
     ],
 )
 def test_a_wrong_argument_is_named(

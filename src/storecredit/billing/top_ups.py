@@ -33,6 +33,8 @@ DAY_MAX: Final = 10
 """The most that may be allowed per day. A store's key can switch its top-up on: so much at most
 does a key cost its store that somebody else has found."""
 MONTH_MAX: Final = 100
+DAY_DEFAULT: Final = 1
+MONTH_DEFAULT: Final = 10
 
 _READ: Final = """
     SELECT t.status, t.threshold, t.credits, t.max_per_day, t.max_per_month, t.pause_reason,

@@ -47,13 +47,7 @@ LINES: Final = r"""API=@API@/api/v1
 AUTH='Authorization: Bearer @KEY@'
 JSON='Content-Type: application/json'
 field() { echo "$2" | sed "s/.*\"$1\":\"\([^\"]*\)\".*/\1/"; }
-read_until_ended() {
-  for _ in $(seq 60); do
-    STATUS=$(curl -s "$API/generation/$1" -H "$AUTH"); echo "$STATUS"
-    case "$STATUS" in *'"completed_at":"'*) break;; esac
-    sleep 0.5
-  done
-}
+wait_until_ended() { STATUS=$(curl -s "$API/generation/$1?wait=60" -H "$AUTH"); echo "$STATUS"; }
 
 echo '1. A generation of two small images, and the credits that it takes:'
 CREATED=$(curl -s "$API/generation/create" -H "$AUTH" -H "$JSON" -d '{
@@ -64,8 +58,8 @@ CREATED=$(curl -s "$API/generation/create" -H "$AUTH" -H "$JSON" -d '{
   ]
 }'); echo "$CREATED"
 
-echo '2. Its status until it has ended; then its image, in result.png:'
-read_until_ended "$(field session_id "$CREATED")"
+echo '2. An answer that waits until it has ended; then its image, in result.png:'
+wait_until_ended "$(field session_id "$CREATED")"
 curl -s -o result.png "$(field result_url "$STATUS")"; ls -l result.png
 
 echo '3. The balance, so many less:'
@@ -73,7 +67,7 @@ curl -s "$API/credits/balance" -H "$AUTH"; echo
 
 echo '4. Moderation blocks this one; status, balance and ledger show its credits coming back:'
 BLOCKED=$(curl -s "$API/generation/create" -H "$AUTH" -H "$JSON" -d @BLOCKED@); echo "$BLOCKED"
-read_until_ended "$(field session_id "$BLOCKED")"
+wait_until_ended "$(field session_id "$BLOCKED")"
 curl -s "$API/credits/balance" -H "$AUTH"; echo
 curl -s "$API/credits/transactions?limit=2" -H "$AUTH"; echo
 """

@@ -42,11 +42,19 @@ def top_up(
         int | None, typer.Option("--credits", min=1, max=CREDITS_MAX, help="Buy so many.")
     ] = None,
     max_per_day: Annotated[
-        int, typer.Option("--max-per-day", min=1, help="So often a day (UTC) at most.")
-    ] = 1,
+        int | None,
+        typer.Option(
+            "--max-per-day", min=1, help="So often a day (UTC) at most: 1 unless given, up to 10."
+        ),
+    ] = None,
     max_per_month: Annotated[
-        int, typer.Option("--max-per-month", min=1, help="So often a month (UTC) at most.")
-    ] = 10,
+        int | None,
+        typer.Option(
+            "--max-per-month",
+            min=1,
+            help="So often a month (UTC) at most: 10 unless given, up to 100.",
+        ),
+    ] = None,
     off: Annotated[bool, typer.Option("--off", help="Buy nothing more by itself.")] = False,
     actor: Actor = None,
     reason: Reason = "",
@@ -58,11 +66,18 @@ def top_up(
 
     --threshold and --credits switch it on, and let it go on where it is paused.
     """
-    if (threshold is None) != (credits is None) or (off and threshold is not None):
+    is_set = threshold is not None
+    asks_for_limits = max_per_day is not None or max_per_month is not None
+    if is_set != (credits is not None) or (off and is_set) or (asks_for_limits and not is_set):
         raise Misused("Give --threshold and --credits to switch it on, or --off; else it is shown.")
 
     async def act(rooms: Rooms, billing: "Billing") -> "TopUp":
-        from storecredit.billing.top_ups import NotSwitchedOn, TopUpSettings
+        from storecredit.billing.top_ups import (
+            DAY_DEFAULT,
+            MONTH_DEFAULT,
+            NotSwitchedOn,
+            TopUpSettings,
+        )
 
         store_id = await rooms.store_id(store)
         actions, context = rooms.operator.billing(billing), context_of(actor, reason)
@@ -70,7 +85,9 @@ def top_up(
             return await actions.switch_top_up_off(context, store_id)
         if threshold is None or credits is None:
             return await billing.top_ups.read(store_id)
-        wanted = TopUpSettings(threshold, credits, max_per_day, max_per_month)
+        wanted = TopUpSettings(
+            threshold, credits, max_per_day or DAY_DEFAULT, max_per_month or MONTH_DEFAULT
+        )
         match await actions.switch_top_up_on(context, store_id, wanted):
             case NotSwitchedOn(message, field=None):
                 raise Failed(f"{message} Nothing was changed.")

@@ -8,7 +8,9 @@ from uuid import UUID
 import msgspec
 
 from storecredit.billing.top_ups import (
+    DAY_DEFAULT,
     DAY_MAX,
+    MONTH_DEFAULT,
     MONTH_MAX,
     THRESHOLD_MAX,
     NotSwitchedOn,
@@ -36,8 +38,8 @@ class TopUpBody(Body, frozen=True):
 
     threshold: Threshold
     credits: Credits
-    max_per_day: PerDay = 1
-    max_per_month: PerMonth = 10
+    max_per_day: PerDay = DAY_DEFAULT
+    max_per_month: PerMonth = MONTH_DEFAULT
 
 
 class TopUpView(msgspec.Struct, frozen=True):
