@@ -104,4 +104,6 @@ def test_openapi_typescript_makes_types_that_say_what_can_be_sent(tmp_path: Path
     assert all(f"    {name}: {{" in types.read_text() for name in operation_ids())
     (tmp_path / "use.ts").write_text(USE)
     options = ("--strict", "--noEmit", "--module", "nodenext", "--moduleResolution", "nodenext")
-    run(interpreter, binaries / "tsc", *options, "use.ts", cwd=tmp_path)
+    # What the compiler brings itself is known to be right.
+    own = "--skipDefaultLibCheck"
+    run(interpreter, binaries / "tsc", *options, own, "use.ts", cwd=tmp_path)
