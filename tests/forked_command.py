@@ -17,8 +17,11 @@ from pathlib import Path
 from storecredit import cli, service
 from storecredit.backups import taking
 from storecredit.cli import main
+from storecredit.postgres import opening
 
-IMPORTED_FIRST = [module.__name__ for module in (cli, service, taking)]
+LOADED_LATE = ("httpcore", "paddle_billing.Notifications")
+"""What is imported only by who needs it, and costs more than all the rest of a command."""
+IMPORTED_FIRST = [*(module.__name__ for module in (cli, service, taking, opening)), *LOADED_LATE]
 NAME = "storecredit"
 
 

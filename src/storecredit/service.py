@@ -15,6 +15,7 @@ from datetime import timedelta
 
 from storecredit import telemetry
 from storecredit.billing.assembly import Billing
+from storecredit.billing.paddle.signature import Signatures
 from storecredit.generation import endings
 from storecredit.generation.endings import Endings
 from storecredit.generation.erasure import Erasure
@@ -132,7 +133,7 @@ async def assembled(settings: Settings, database: Database) -> AsyncIterator[Ser
         paddle_events=billing.events,
         problems=billing.problems,
         bookings=billing.bookings,
-        signatures=billing.signatures,
+        signatures=Signatures(settings) if billing.is_on else None,
         endpoints=Endpoints(database),
         delivery_records=DeliveryRecords(database),
     )

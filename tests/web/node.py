@@ -63,8 +63,8 @@ def _install(directory: Path) -> None:
 def _is_installed(directory: Path) -> bool:
     """Whether all is there that the lock file asks for, by npm's own record of what it installed.
 
-    It writes that last: https://docs.npmjs.com/cli/v10/configuring-npm/package-lock-json
-    ("Hidden Lockfiles"). What is missing there is for other machines.
+    It writes that last ("Hidden Lockfiles" in its page on package-lock.json). What is missing
+    there is for other machines.
     """
     record = directory / "node_modules" / ".package-lock.json"
     if not record.exists():

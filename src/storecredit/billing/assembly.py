@@ -15,7 +15,6 @@ from storecredit.billing.overage import OverageBilling
 from storecredit.billing.paddle.events import PaddleEvents
 from storecredit.billing.paddle.gateway import Paddle
 from storecredit.billing.paddle.payments import Payments
-from storecredit.billing.paddle.signature import Signatures
 from storecredit.billing.problems import Problems
 from storecredit.billing.subscription_charges import SubscriptionCharges
 from storecredit.billing.subscriptions import Subscriptions
@@ -28,7 +27,7 @@ log = telemetry.get_logger("billing.assembly")
 
 @dataclass(frozen=True, slots=True)
 class Billing:
-    """The parts of billing. While it is off, what asks Paddle is None, and `signatures`."""
+    """The parts of billing. While it is off, what asks Paddle is None."""
 
     catalogue: Catalogue
     checkouts: Checkouts
@@ -40,7 +39,6 @@ class Billing:
     overage: OverageBilling | None
     top_ups: TopUps
     topping_up: ToppingUp | None
-    signatures: Signatures | None
 
     @classmethod
     def from_settings(cls, settings: Settings, database: Database) -> Self:
@@ -65,7 +63,6 @@ class Billing:
             topping_up=None
             if charges is None
             else ToppingUp(database, charges, catalogue, settings),
-            signatures=None if paddle is None else Signatures(settings),
         )
 
     @property

@@ -68,7 +68,7 @@ def _secrets(settings: Settings) -> list[str]:
 
 
 def _sdk(secrets: list[str]) -> tuple[Any, list[Any]]:
-    # It takes 0.3 s to load, which a service without billing need not spend.
+    # It takes 0.3 s to load, which neither a service without billing nor a command need spend.
     from paddle_billing.Notifications import PaddleSignature, Secret  # noqa: PLC0415
 
     verifier = PaddleSignature()
