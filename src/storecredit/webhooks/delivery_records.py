@@ -34,6 +34,12 @@ _DELIVERIES: Final = """webhook_endpoints e
     JOIN deliveries d ON d.endpoint_id = e.endpoint_id JOIN events v ON v.seq = d.seq"""
 _OF_ENDPOINT: Final = "e.account_id = $1 AND e.endpoint_id = $2"
 
+# Looked up one by one: to walk through those of all owners, down to the few that this endpoint was
+# told, may seem as cheap.
+_EACH_EVENT: Final = "CROSS JOIN LATERAL (SELECT * FROM events x WHERE x.seq = d.seq LIMIT 1) v"
+# A rare type is looked for among all that it was told: one by one is the dearest way then.
+_EVENTS_OF_TYPE: Final = "JOIN events v ON v.seq = d.seq AND v.type = $5"
+
 
 class DeliveryStatus(StrEnum):
     """pending -> delivered | failed, and pending again when it is sent anew.
@@ -130,16 +136,20 @@ class DeliveryRecords:
         """This endpoint's deliveries, newest event first; at most `PAGE_MAX` at once."""
         limit = min(limit, PAGE_MAX)
         of_status = "" if status is None else _OF_STATUS[status]
+        events, args = (_EACH_EVENT, []) if type_ is None else (_EVENTS_OF_TYPE, [type_])
         rows = await self._database.fetch(
-            f"""SELECT {_COLUMNS} FROM {_DELIVERIES}
-                WHERE {_OF_ENDPOINT} AND d.seq < $3 {of_status}
-                    AND ($5::text IS NULL OR v.type = $5)
+            f"""SELECT {_COLUMNS} FROM (
+                    SELECT * FROM deliveries d WHERE d.endpoint_id = $2 AND d.seq < $3 {of_status}
+                    ORDER BY d.seq DESC) d
+                {events}
+                CROSS JOIN LATERAL (SELECT * FROM webhook_endpoints x
+                    WHERE x.endpoint_id = d.endpoint_id AND x.account_id = $1 LIMIT 1) e
                 ORDER BY d.seq DESC LIMIT $4""",  # noqa: S608 - constants
             account_id,
             endpoint_id,
             AFTER_ALL if before is None else before,
             limit + 1,
-            type_,
+            *args,
         )
         items = tuple(_delivery(row) for row in rows[:limit])
         return DeliveryPage(items, items[-1].seq if len(rows) > limit else None)
