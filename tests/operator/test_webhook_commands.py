@@ -76,7 +76,8 @@ def test_whose_endpoint_it_is_decides_where_it_is_found(command: Command, store:
 
 
 WRONG: tuple[tuple[tuple[object, ...], str], ...] = (
-    (("create", "http://ops.example/"), "not an https URL"),
+    (("create", "http://ops.example/"), "needs an https URL"),
+    (("create", "http://127.0.0.1:9000/"), "With STORECREDIT_ALLOW_PRIVATE_HOSTS=1"),
     (("create", "https://127.0.0.1/"), "private or local"),
     (("create", URL, "--type", "credit.low"), "there is no event 'credit.low'"),
     (("create", URL, "--store", "hats", "--type", "verify.failed"), "the operator alone"),
@@ -93,6 +94,8 @@ def test_what_makes_no_sense_is_said_in_a_sentence(command: Command, store: str)
         refused = command("webhook", *words)
         assert refused.status == 2, words
         assert said in " ".join(refused.errors.replace("│", " ").split())
+    hopeless = command("webhook", "create", "ftp://127.0.0.1/")
+    assert "ALLOW_PRIVATE" not in hopeless.errors, "no setting would help"
     assert answer(command, "list") == answer(command, "list", "--store", store) == {"items": []}
 
 

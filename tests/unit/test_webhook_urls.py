@@ -34,7 +34,7 @@ REFUSED_URLS = (
 def test_a_url_is_refused_as_that_of_an_image_and_not_repeated(url: str) -> None:
     reason = url_refusal(url, allow_private_hosts=False)
     assert reason is not None
-    assert reason.startswith("This address ")
+    assert reason.startswith("The endpoint ")
     assert reason.endswith(".")
     assert "hats" not in reason
     assert "password@" not in reason

@@ -307,12 +307,24 @@ def _check(
     if url is not None:
         refusal = url_refusal(url, allow_private_hosts=settings.allow_private_hosts)
         if refusal is not None:
-            raise Misused(f"{refusal} Nothing was changed.")
+            raise Misused(f"{refusal} Nothing was changed.{_way_out(settings, url)}")
     hidden = [each for each in types or () if each in OPERATOR_EVENT_TYPES]
     if store is not None and hidden:
         raise Misused(
             f"{hidden[0]} is told to the operator alone, to no store. Nothing was changed."
         )
+
+
+def _way_out(settings: "Settings", url: str) -> str:
+    """How a URL on this machine can be used: the setting counts here as where it is sent from."""
+    from storecredit.webhooks.urls import url_refusal
+
+    if settings.allow_private_hosts or url_refusal(url, allow_private_hosts=True) is not None:
+        return ""
+    return (
+        " With STORECREDIT_ALLOW_PRIVATE_HOSTS=1, here and for the service, http and private "
+        "addresses will do."
+    )
 
 
 def _found(

@@ -10,11 +10,11 @@ def url_refusal(url: str, *, allow_private_hosts: bool) -> str | None:
     No name is looked up: each delivery looks at what addresses it stands for then.
     """
     if not allow_private_hosts and not url.lower().startswith("https://"):
-        return "This address is not an https URL."
+        return "The endpoint needs an https URL."
     if len(url) > URL_LENGTH_MAX:
-        return f"This address has a URL longer than {URL_LENGTH_MAX:,} characters."
+        return f"The endpoint has a URL longer than {URL_LENGTH_MAX:,} characters."
     try:
         check_web_url(url, allow_private_hosts=allow_private_hosts)
     except UrlRefused as refused:
-        return f"This address {refused}"
+        return f"The endpoint {refused}"
     return None
