@@ -1135,6 +1135,9 @@ FUNCTION fingerprint_of_state_before(p_account_id bigint, p_seq bigint, p_type t
 -- When the first of some grants, or open hold of their account, ends; null: none will.
 FUNCTION first_end(p_account_id bigint, p_grants bigint[]) RETURNS timestamptz;
 
+-- From which seq on events are that happened at a moment or later.
+FUNCTION first_event_since(p_since timestamptz) RETURNS bigint;
+
 -- Forgets old events, with their deliveries and the attempts at those. Returns how many, and after
 -- which to go on.
 FUNCTION forget_events(p_limit int, p_after bigint DEFAULT 0, p_age interval DEFAULT '30 days',

@@ -19,6 +19,9 @@ EVENTS = 5_000
 TAKEN = 10
 PAGES_PER_ITEM_MAX = 18
 """As in test_early_plans.py. A plan that walks through what there is reads hundreds."""
+RESEND = (
+    """SELECT * FROM resend_deliveries($1, $2, now() - interval '1 hour', '{delivered}', 0, 10)"""
+)
 WAITING = 500
 """Endpoints with something that is not due yet."""
 LOOK_PAGES_MAX = 3
@@ -114,3 +117,26 @@ async def test_an_endpoint_that_waits_costs_a_look_into_one_index(
     await admin.execute("VACUUM storecredit.deliveries")
     read = await buffers_read(service, query, *args)
     assert max(read.values()) <= PAGES_PER_ITEM_MAX * AHEAD
+
+
+async def test_what_is_sent_again_is_looked_for_where_it_is(
+    early: Connection, admin: asyncpg.Connection, store: Account
+) -> None:
+    endpoint, *_ = await make_endpoints(admin, store.id, 1)
+    await happen(admin, store.id, EVENTS)
+    await admin.execute(
+        """UPDATE storecredit.events SET created_at = now()
+               - ((SELECT max(seq) FROM storecredit.events) - seq) * interval '10 minutes'"""
+    )
+    await admin.execute(
+        """UPDATE storecredit.deliveries
+           SET status = 'delivered', ended_at = now(), next_attempt_at = NULL"""
+    )
+    for table in ("events", "deliveries"):
+        await admin.execute(f"VACUUM storecredit.{table}")
+    read = await buffers_read(early, RESEND, store.id, endpoint)
+    # Those of two hours, and as many halvings as there are.
+    most = PAGES_PER_ITEM_MAX * (2 * 6 + EVENTS.bit_length())
+    assert {name: pages for name, pages in read.items() if pages > most} == {}
+    async with undone(early):
+        assert tuple(await early.fetchrow(RESEND, store.id, endpoint) or ())[:2] == ("pending", 6)

@@ -250,3 +250,29 @@ async def test_a_secret_that_has_expired_is_kept_no_longer(
     secrets = [row["secret"][:1] for row in await books.fetch(kept, endpoint_id)]
     assert secrets == [b"3", b"4"]
     assert await sqlstate_of(app.execute(ROTATE, account.id, endpoint_id, b"short", 60)) == "23514"
+
+
+@pytest.mark.parametrize("minutes", [0, 1, 15, 25, 35, 59, 600, 100_000])
+async def test_what_is_sent_again_has_happened_since_in_whatever_order_it_was_written(
+    app: Connection, books: asyncpg.Connection, account: Account, minutes: int
+) -> None:
+    """As when transactions overlap, or a clock was set back."""
+    ago = (90_000, 400, 50, 10, 40, 20, 30, 15, 35)
+    endpoint_id = await listen(books, account, "credits.low")
+    await happen(books, account, *["credits.low"] * len(ago))
+    seqs = await end(books, endpoint_id, *["delivered"] * len(ago))
+    await books.execute(
+        """UPDATE storecredit.events e SET created_at = now() - i.ago * interval '1 minute'
+           FROM unnest($1::bigint[], $2::int[]) i (seq, ago) WHERE e.seq = i.seq""",
+        seqs,
+        ago,
+    )
+    since = await books.fetchval("SELECT now() - $1 * interval '1 minute'", minutes)
+    await app.fetchrow(RESEND, account.id, endpoint_id, since, ["delivered"], 0, 100)
+    rows = await books.fetch(
+        """SELECT seq FROM storecredit.deliveries
+           WHERE endpoint_id = $1 AND status = 'pending' ORDER BY seq""",
+        endpoint_id,
+    )
+    expected = [seq for seq, each in zip(seqs, ago, strict=True) if each < minutes]
+    assert [row["seq"] for row in rows] == expected

@@ -242,3 +242,34 @@ END;
 $$;
 COMMENT ON FUNCTION tell_of_store(text, uuid, json) IS
     'Tells what became of a store or of its keys.';
+
+CREATE OR REPLACE FUNCTION first_event_since(p_since timestamptz)
+RETURNS bigint
+LANGUAGE plpgsql STABLE
+SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off
+SET enable_bitmapscan = off
+AS $$
+-- Purpose: a seq before which no event happened at p_since or later, and few events after it earlier than
+--   that: by halving, since events are written nearly in the order in which they happen (a transaction may
+--   take its seq some moments before another one, a clock be set back; so it looks an hour further back).
+-- Locks: none.
+DECLARE
+    v_low bigint := coalesce((SELECT min(e.seq) FROM events e), 0);
+    v_high bigint := coalesce((SELECT max(e.seq) FROM events e), 0) + 1;
+    v_middle record;
+BEGIN
+    WHILE v_low < v_high LOOP
+        SELECT e.seq, e.created_at >= p_since - interval '1 hour' AS is_since INTO v_middle FROM events e
+        WHERE e.seq >= v_low + (v_high - v_low) / 2 ORDER BY e.seq LIMIT 1;
+        IF FOUND AND NOT v_middle.is_since THEN
+            v_low := v_middle.seq + 1;
+        ELSE
+            v_high := v_low + (v_high - v_low) / 2;
+        END IF;
+    END LOOP;
+    RETURN v_low;
+END;
+$$;
+COMMENT ON FUNCTION first_event_since(timestamptz) IS
+    'From which seq on events are that happened at a moment or later.';

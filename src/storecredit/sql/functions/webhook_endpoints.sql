@@ -271,6 +271,9 @@ CREATE OR REPLACE FUNCTION resend_deliveries(
 LANGUAGE plpgsql
 SECURITY DEFINER
 SET search_path FROM CURRENT
+SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off
+SET enable_bitmapscan = off
 AS $$
 -- Purpose: send to an endpoint again what happened at p_since or later and has ended as one of these
 --   statuses (delivered, failed), the oldest first, p_max at most and only beyond the seq p_after.
@@ -280,7 +283,8 @@ AS $$
 --   not_found | disabled (nothing changed).
 DECLARE
     v_is_ordered boolean;
-    v_first bigint := (SELECT min(e.seq) FROM events e WHERE e.created_at >= p_since);
+    v_chosen record;
+    v_first CONSTANT bigint := first_event_since(p_since);
 BEGIN
     SELECT e.is_ordered, CASE e.status WHEN 'enabled' THEN 'pending' ELSE 'disabled' END
     INTO v_is_ordered, outcome
@@ -290,22 +294,20 @@ BEGIN
     IF outcome <> 'pending' THEN
         RETURN;
     END IF;
-    WITH chosen AS (
-        SELECT d.seq FROM deliveries d
+    SELECT array_agg(x.row_id) AS row_ids, count(*) AS count, max(x.seq) AS last INTO v_chosen
+    FROM (
+        SELECT d.ctid AS row_id, d.seq FROM deliveries d
         WHERE d.endpoint_id = p_endpoint_id AND d.seq >= v_first AND d.seq > p_after
           AND d.next_attempt_at IS NULL AND d.status = ANY (p_statuses)
-          AND EXISTS (SELECT FROM events e WHERE e.seq = d.seq AND e.created_at >= p_since)
-        ORDER BY d.seq LIMIT p_max
-        FOR NO KEY UPDATE
-    ), changed AS (
-        UPDATE deliveries d
-        SET status = 'pending', ended_at = NULL, retries = 0,
-            next_attempt_at = CASE WHEN v_is_ordered THEN '-infinity' ELSE now() END
-        FROM chosen c WHERE d.endpoint_id = p_endpoint_id AND d.seq = c.seq
-        RETURNING d.seq
-    )
-    SELECT count(*), CASE WHEN count(*) = p_max THEN max(c.seq) END INTO resent, last_seq
-    FROM changed c;
+          AND (SELECT e.created_at FROM events e WHERE e.seq = d.seq) >= p_since
+        ORDER BY d.endpoint_id, d.seq LIMIT p_max
+        FOR NO KEY UPDATE) x;
+    UPDATE deliveries d
+    SET status = 'pending', ended_at = NULL, retries = 0,
+        next_attempt_at = CASE WHEN v_is_ordered THEN '-infinity' ELSE now() END
+    WHERE d.ctid = ANY (v_chosen.row_ids);
+    resent := v_chosen.count;
+    last_seq := CASE WHEN resent = p_max THEN v_chosen.last END;
 END;
 $$;
 COMMENT ON FUNCTION resend_deliveries(bigint, uuid, timestamptz, text[], bigint, int) IS
