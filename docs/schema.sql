@@ -759,6 +759,33 @@ CREATE INDEX audit_of_another_account ON audit_log (other_account_id, entry_id) 
 CREATE UNIQUE INDEX one_action_per_idempotency_key ON audit_log (idempotency_key) WHERE
     idempotency_key IS NOT NULL;
 
+-- The tokens of operators, each with a name that the audit log knows it by, which is never used
+-- again. Written by functions only.
+CREATE TABLE admin_tokens (
+    token_id uuid NOT NULL,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    expires_at timestamptz,
+    revoked_at timestamptz,
+    name text NOT NULL,
+    -- The first characters, by which people know it again.
+    token_start text NOT NULL,
+    -- SHA-256; the token itself is kept nowhere.
+    token_hash bytea NOT NULL,
+    -- What may be done with it. read: look. credits: add, remove, hand over, spend, hold. keys:
+    -- make, change, revoke API keys. all: everything, tokens included.
+    scopes text[] NOT NULL,
+    PRIMARY KEY (token_id),
+    CONSTRAINT one_token_per_hash UNIQUE (token_hash),
+    CONSTRAINT one_token_per_name UNIQUE (name),
+    CONSTRAINT name_has_a_length CHECK (length(name) >= 1 AND length(name) <= 100),
+    CONSTRAINT name_is_free CHECK (name <> 'admin'),
+    CONSTRAINT scopes_are_known CHECK (cardinality(scopes) >= 1 AND cardinality(scopes) <= 4 AND
+        scopes <@ '{read,credits,keys,all}'),
+    CONSTRAINT token_hash_is_sha256 CHECK (octet_length(token_hash) = 32),
+    CONSTRAINT token_start_has_a_length CHECK (length(token_start) >= 1 AND length(token_start) <=
+        20)
+);
+
 
 -- Functions that the application calls.
 
@@ -872,6 +899,10 @@ FUNCTION close_overage(p_account_id bigint, p_period date, p_unit_amount bigint,
 -- not_started, not_found.
 FUNCTION complete_generations(p_account_ids bigint[], p_session_ids uuid[], p_result_keys text[])
     RETURNS TABLE(ord int, outcome text);
+
+-- Gives an operator a token. false: the name was given before. Not idempotent.
+FUNCTION create_admin_token(p_token_id uuid, p_name text, p_token_hash bytea, p_token_start text,
+    p_scopes text[], p_expires_at timestamptz) RETURNS boolean;
 
 -- For requests of any accounts, in ascending order: replay check, charge, session, job. Per item
 -- its outcome (created, replayed, insufficient, conflict), session, status, balance, what it was
@@ -1410,6 +1441,9 @@ FUNCTION resume_declined_top_up(p_provider text, p_subscription_id text) RETURNS
 -- Lets an event that was set aside be processed anew, and others with the same subject. Returns
 -- them; none: unknown, not set aside, or empty.
 FUNCTION retry_provider_event(p_provider text, p_event_id text) RETURNS text[];
+
+-- Revokes a token. true: revoked, now or before; false: no such token. Idempotent.
+FUNCTION revoke_admin_token(p_token_id uuid) RETURNS boolean;
 
 -- Revokes a key and announces it. true: revoked, now or before; false: no such key. Idempotent.
 FUNCTION revoke_store_api_key(p_store_id uuid, p_key_id uuid) RETURNS boolean;

@@ -33,6 +33,7 @@ MIGRATIONS = (
     "0006_webhooks",
     "0007_top_up",
     "0008_audit",
+    "0009_admin_tokens",
 )
 WAITS_MAX_SECONDS = 20.0
 SQL = Path(sql.__path__[0])

@@ -98,6 +98,9 @@ ENDPOINTS = {
     "GET /api/admin/users/{user_id}/spend/{spend_request_id}",
     "POST /api/admin/users/{user_id}/spend/{spend_request_id}/refund",
     "GET /api/admin/audit",
+    "POST /api/admin/tokens",
+    "GET /api/admin/tokens",
+    "DELETE /api/admin/tokens/{token_id}",
     "GET /api/admin/verify",
     *(
         f"{method} {base}/webhooks{path}"

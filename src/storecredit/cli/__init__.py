@@ -29,6 +29,7 @@ from storecredit.cli import (
     requests,
     running,
     stores,
+    tokens,
     upgrading,
     users,
     verification,
@@ -65,6 +66,7 @@ app.add_typer(users.app, name="user")
 app.add_typer(requests.app, name="request")
 app.add_typer(billing.app, name="billing")
 app.add_typer(webhooks.app, name="webhook")
+app.add_typer(tokens.app, name="token")
 
 
 def _print_version(wanted: bool) -> None:

@@ -11,6 +11,7 @@ from storecredit.operator.audit import ActionContext, AuditLog
 from storecredit.operator.billing import BillingActions
 from storecredit.operator.credits import CreditActions
 from storecredit.operator.stores import StoreActions
+from storecredit.operator.tokens import AdminTokens
 from storecredit.operator.users import UserActions
 from storecredit.operator.webhooks import OperatedDeliveries, OperatedEndpoints
 from storecredit.postgres.listener import Listener
@@ -30,6 +31,7 @@ class OperatorActions:
     stores: StoreActions
     credits: CreditActions
     users: UserActions
+    tokens: AdminTokens
 
     @classmethod
     def over(cls, database: Database, settings: Settings) -> "OperatorActions":
@@ -46,6 +48,7 @@ class OperatorActions:
             StoreActions(stores, api_keys, credits, audit),
             CreditActions(database, credits, audit),
             users,
+            AdminTokens(database, audit),
         )
 
     def billing(self, billing: Billing) -> BillingActions:

@@ -57,6 +57,8 @@ class Action(StrEnum):
     WEBHOOK_TEST = "webhook.test"
     WEBHOOK_RESEND = "webhook.resend"
     LEDGER_VERIFY = "ledger.verify"
+    TOKEN_CREATE = "token.create"  # noqa: S105 - what is done
+    TOKEN_REVOKE = "token.revoke"  # noqa: S105 - what is done
 
 
 @dataclass(frozen=True, slots=True)

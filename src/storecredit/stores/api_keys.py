@@ -47,7 +47,7 @@ PAGE_LENGTH_MAX: Final = 100
 CACHED_KEYS_MAX: Final = 40_000
 CACHED_ORIGINS_MAX: Final = 5_000
 
-_FORM: Final = re.compile(rf"{PREFIX}[0-9A-Za-z]{{{RANDOM_LENGTH + CHECKSUM_LENGTH}}}")
+_FORM: Final = re.compile(rf"[0-9A-Za-z]{{{RANDOM_LENGTH + CHECKSUM_LENGTH}}}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,16 +252,17 @@ class ApiKeys:
         self._origins.forget_all()
 
 
-def new_key() -> str:
-    """A new secret key: `sc_live_`, 30 random base62 characters (178 bits), 6 of checksum."""
-    start = PREFIX + "".join(secrets.choice(BASE62) for _ in range(RANDOM_LENGTH))
+def new_key(prefix: str = PREFIX) -> str:
+    """A new secret key: the prefix, 30 random base62 characters (178 bits), 6 of checksum."""
+    start = prefix + "".join(secrets.choice(BASE62) for _ in range(RANDOM_LENGTH))
     return start + _checksum(start)
 
 
-def is_well_formed(key: str) -> bool:
+def is_well_formed(key: str, prefix: str = PREFIX) -> bool:
     """Whether `key` has a key's form and its checksum fits; says nothing about whose it is."""
     start, checksum = key[:-CHECKSUM_LENGTH], key[-CHECKSUM_LENGTH:]
-    return _FORM.fullmatch(key) is not None and _checksum(start) == checksum
+    has_form = key.startswith(prefix) and _FORM.fullmatch(key, len(prefix)) is not None
+    return has_form and _checksum(start) == checksum
 
 
 def key_hash(key: str) -> bytes:

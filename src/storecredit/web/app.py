@@ -59,6 +59,7 @@ def create_app(
     return Access(
         HeadAsGet(served if is_direct else framework),
         parts.api_keys,
+        parts.operator.tokens,
         parts.rate_limits,
         parts.settings,
         parts.metrics,

@@ -23,6 +23,7 @@ from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 from uuid_utils import uuid4
 
 from storecredit import telemetry
+from storecredit.operator.tokens import ADMINISTRATOR, TOKEN_PREFIX, AdminTokens, Principal
 from storecredit.postgres.errors import DatabaseUnavailable
 from storecredit.settings import Settings
 from storecredit.stores.api_keys import ApiKeys
@@ -47,8 +48,6 @@ HTTP: Final = ScopeType.HTTP
 """What is served; named here, as looking up a member of an enum takes long."""
 B2B: Final = "/api/v1"
 ADMIN: Final = "/api/admin"
-ADMIN_ACTOR: Final = "admin"
-"""Who did what is done with the admin token, as the ledger names it."""
 B2C: Final = "/api/trpc"
 RESULTS: Final = "/results"
 CREATE_PATH: Final = "/api/v1/generation/create"
@@ -81,6 +80,8 @@ class Visit:
     sent: SentHeaders
     receive: Receive
     caller: Caller | None = None
+    principal: Principal | None = None
+    """Of the operator's API: who of them asks."""
     headers: list[tuple[bytes, bytes]] = field(default_factory=list)
     status: int = HTTPStatus.INTERNAL_SERVER_ERROR
     is_answer_begun: bool = False
@@ -136,6 +137,14 @@ def caller_of(scope: Scope) -> Caller:
     return caller
 
 
+def principal_of(scope: Scope) -> Principal:
+    """Which operator is asking, for a handler of the operator's API."""
+    principal = visit_of(scope).principal
+    if principal is None:
+        raise AssertionError("every request of an operator was authenticated first")
+    return principal
+
+
 class Access:
     """The ASGI application that lets requests in."""
 
@@ -143,6 +152,7 @@ class Access:
         self,
         app: ASGIApp,
         api_keys: ApiKeys,
+        admin_tokens: AdminTokens,
         rate_limits: RateLimits,
         settings: Settings,
         metrics: telemetry.Metrics,
@@ -151,6 +161,7 @@ class Access:
     ) -> None:
         self._app = app
         self._api_keys = api_keys
+        self._admin_tokens = admin_tokens
         self._rate_limits = rate_limits
         self._admin_token = settings.admin_token
         self._own_host = urlsplit(settings.public_url).netloc if settings.public_url else None
@@ -204,7 +215,7 @@ class Access:
                 return False
             await self._admit_store(scope, headers, visit)
         elif path.startswith(f"{ADMIN}/"):
-            self._admit_operator(headers)
+            await self._admit_operator(headers, visit)
         elif is_b2c(path):
             return await self._admit_app(scope, headers, visit, send)
         elif path.startswith(f"{RESULTS}/"):
@@ -260,14 +271,20 @@ class Access:
         own_host = self._own_host or address_asked(scope, self._settings)[1]
         return origin.partition("://")[2] == own_host
 
-    def _admit_operator(self, headers: SentHeaders) -> None:
+    async def _admit_operator(self, headers: SentHeaders, visit: Visit) -> None:
+        sent = bearer_of(headers.get(b"authorization")) or ""
         token = self._admin_token.get_secret_value() if self._admin_token else ""
-        if not token:  # an empty one is none: else no token at all would equal it
+        if token and hmac.compare_digest(sent.encode("latin-1", "replace"), token.encode()):
+            visit.principal = ADMINISTRATOR
+            return
+        is_named = sent.startswith(TOKEN_PREFIX)
+        if not token and not is_named:  # an empty one is none: else no token at all would equal it
             raise not_found("address: the admin API is off (no STORECREDIT_ADMIN_TOKEN)")
-        sent = (bearer_of(headers.get(b"authorization")) or "").encode("latin-1", "replace")
-        if not hmac.compare_digest(sent, token.encode()):
+        visit.principal = await self._admin_tokens.authenticate(sent) if is_named else None
+        if visit.principal is None:
             raise _unauthenticated(
-                "Send the operator's token: `Authorization: Bearer <STORECREDIT_ADMIN_TOKEN>`."
+                "Send the operator's token: `Authorization: Bearer <STORECREDIT_ADMIN_TOKEN>`, or "
+                "one that `storecredit token create` made and that still works."
             )
 
     async def _admit_app(

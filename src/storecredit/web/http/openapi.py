@@ -23,6 +23,7 @@ MEANING: Final[dict[ErrorCode, str]] = {
     ErrorCode.INSUFFICIENT_CREDITS: "the credits do not suffice; nothing was taken",
     ErrorCode.STORE_SUSPENDED: "the store is suspended",
     ErrorCode.DOMAIN_MISMATCH: "the key does not list the web origin that the request came from",
+    ErrorCode.INSUFFICIENT_SCOPE: "the operator's token has not the scope for it",
     ErrorCode.NOT_FOUND: "there is no such thing, or it is another store's",
     ErrorCode.METHOD_NOT_ALLOWED: "the address does not take that method",
     ErrorCode.PAYLOAD_TOO_LARGE: "the body is too large",
@@ -103,7 +104,7 @@ def _description(codes: list[ErrorCode]) -> str:
 
 def operator_errors(*codes: ErrorCode) -> dict[int, ResponseSpec]:
     """The error answers of an endpoint that takes the operator's token."""
-    return public_errors(ErrorCode.INVALID_API_KEY, *codes)
+    return public_errors(ErrorCode.INVALID_API_KEY, ErrorCode.INSUFFICIENT_SCOPE, *codes)
 
 
 def action_errors(*codes: ErrorCode) -> dict[int, ResponseSpec]:
@@ -113,7 +114,8 @@ def action_errors(*codes: ErrorCode) -> dict[int, ResponseSpec]:
 
 def store_errors(*codes: ErrorCode) -> dict[int, ResponseSpec]:
     """The error answers of an endpoint that takes a store's API key."""
-    return operator_errors(
+    return public_errors(
+        ErrorCode.INVALID_API_KEY,
         ErrorCode.API_KEY_REVOKED,
         ErrorCode.API_KEY_EXPIRED,
         ErrorCode.STORE_SUSPENDED,

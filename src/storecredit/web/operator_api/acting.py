@@ -5,7 +5,7 @@ from typing import Any, Final
 from litestar import Request
 
 from storecredit.operator.audit import REASON_MAX, ActionContext
-from storecredit.web.http.access import ADMIN_ACTOR, visit_of
+from storecredit.web.http.access import principal_of, visit_of
 from storecredit.web.http.envelope import invalid
 
 REASON_HEADER: Final = "X-Request-Reason"
@@ -19,7 +19,7 @@ async def acting(request: Request[Any, Any, Any]) -> ActionContext:
     visit = visit_of(request.scope)
     is_keyed = b"idempotency-key" in visit.sent
     return ActionContext(
-        actor=ADMIN_ACTOR,
+        actor=principal_of(request.scope).name,
         door="api",
         request_id=visit.request_id,
         reason=_reason(visit.sent.get(REASON_HEADER.lower().encode()) or ""),

@@ -20,6 +20,7 @@ from storecredit.operator.credits import (
     Transferred,
 )
 from storecredit.operator.owner_names import NAME_MAX
+from storecredit.operator.tokens import Scope
 from storecredit.settings import Settings
 from storecredit.stores.stores import Store
 from storecredit.web.http.bodies import Body
@@ -31,6 +32,7 @@ from storecredit.web.http.paging import SEQ_DIGITS_MAX
 from storecredit.web.http.request_ids import RequestId
 from storecredit.web.operator_api.credits import Amount
 from storecredit.web.operator_api.named_owners import named_owner
+from storecredit.web.operator_api.scopes import needs
 from storecredit.web.parts import Parts
 
 
@@ -124,6 +126,7 @@ class GrantChanged(msgspec.Struct, frozen=True):
     operation_id="removeCredits",
     responses=action_errors(ErrorCode.NOT_FOUND, ErrorCode.INSUFFICIENT_CREDITS),
     **example({"amount": 20, "request_id": "correction-1001", "reason": "Added by mistake"}),
+    **needs(Scope.CREDITS),
 )
 async def remove_credits(
     parts: NamedDependency[Parts],
@@ -144,6 +147,7 @@ async def remove_credits(
     operation_id="removeUserCredits",
     responses=action_errors(ErrorCode.NOT_FOUND, ErrorCode.INSUFFICIENT_CREDITS),
     **example({"amount": 5, "request_id": "correction-1002", "reason": "Added by mistake"}),
+    **needs(Scope.CREDITS),
 )
 async def remove_user_credits(
     parts: NamedDependency[Parts],
@@ -179,6 +183,7 @@ async def _removed(
     summary="Hand credits over",
     operation_id="transferCredits",
     responses=action_errors(ErrorCode.NOT_FOUND, ErrorCode.INSUFFICIENT_CREDITS),
+    **needs(Scope.CREDITS),
 )
 async def transfer_credits(
     parts: NamedDependency[Parts],
@@ -215,6 +220,7 @@ async def transfer_credits(
     operation_id="updateGrant",
     responses=action_errors(ErrorCode.NOT_FOUND),
     **example({"expires_at": "2999-12-31T00:00:00Z", "reason": "Extended"}),
+    **needs(Scope.CREDITS),
 )
 async def update_grant(
     parts: NamedDependency[Parts],
@@ -233,6 +239,7 @@ async def update_grant(
     operation_id="updateUserGrant",
     responses=action_errors(ErrorCode.NOT_FOUND),
     **example({"expires_at": "2999-12-31T00:00:00Z", "reason": "Extended"}),
+    **needs(Scope.CREDITS),
 )
 async def update_user_grant(
     parts: NamedDependency[Parts],

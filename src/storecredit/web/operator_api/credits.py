@@ -12,6 +12,7 @@ from storecredit.ledger.credits import AMOUNT_MAX
 from storecredit.ledger.outcomes import Addition, AdditionType
 from storecredit.ledger.owners import Owner
 from storecredit.operator.audit import ActionContext
+from storecredit.operator.tokens import Scope
 from storecredit.stores.stores import Store
 from storecredit.web.http.bodies import Body
 from storecredit.web.http.envelope import Envelope, ErrorCode, Failure, not_found
@@ -25,6 +26,7 @@ from storecredit.web.operator_api.grant_terms import (
     refused_terms,
     terms_of,
 )
+from storecredit.web.operator_api.scopes import needs
 from storecredit.web.parts import Parts
 
 Amount = Annotated[int, msgspec.Meta(ge=1, le=AMOUNT_MAX)]
@@ -57,6 +59,7 @@ class CreditsAdded(msgspec.Struct, frozen=True):
     operation_id="addCredits",
     responses=action_errors(ErrorCode.NOT_FOUND),
     **example({"amount": 100, "type": "grant", "request_id": "welcome-1001"}),
+    **needs(Scope.CREDITS),
 )
 async def add_credits(
     parts: NamedDependency[Parts],

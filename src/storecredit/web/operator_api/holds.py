@@ -11,10 +11,12 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery, JSONBody
 
 from storecredit.ledger.hold_records import HoldStatus
-from storecredit.web.http.access import ADMIN_ACTOR
+from storecredit.operator.tokens import Scope
+from storecredit.web.http.access import principal_of
 from storecredit.web.http.envelope import Envelope, ErrorCode
 from storecredit.web.http.openapi import operator_errors
 from storecredit.web.http.paging import PAGE_DEFAULT, Limit, UuidCursor
+from storecredit.web.operator_api.scopes import needs
 from storecredit.web.operator_api.user_accounts import account_of_user, charged_user
 from storecredit.web.parts import Parts
 from storecredit.web.resources import holds
@@ -42,6 +44,7 @@ from storecredit.web.resources.holds import HoldId
         **operator_errors(ErrorCode.NOT_FOUND, ErrorCode.USER_ERASED, *holds.HOLD_CODES),
     },
     **holds.HOLD_EXAMPLE,
+    **needs(Scope.CREDITS),
 )
 async def create_hold(
     request: Request[Any, Any, Any],
@@ -52,7 +55,9 @@ async def create_hold(
     """Sets credits of the user aside until they are captured or released, or their time is over."""
     account = await charged_user(parts, user_id)
     address = f"/api/admin/users/{user_id}/holds"
-    made = await holds.hold(request.scope, parts, account, data, address, ADMIN_ACTOR)
+    made = await holds.hold(
+        request.scope, parts, account, data, address, principal_of(request.scope).name
+    )
     return made.response()
 
 
@@ -63,8 +68,10 @@ async def create_hold(
     status_code=200,
     responses=operator_errors(*holds.CAPTURE_CODES),
     **holds.CAPTURE_EXAMPLE,
+    **needs(Scope.CREDITS),
 )
 async def capture_hold(
+    request: Request[Any, Any, Any],
     parts: NamedDependency[Parts],
     user_id: FromPath[UUID],
     hold_id: HoldId,
@@ -72,7 +79,9 @@ async def capture_hold(
 ) -> Response[Envelope[HoldOver]]:
     """Spends what is held, or `amount` of it; the rest goes back to the balance at once."""
     account = await account_of_user(parts, user_id)
-    return (await holds.capture(parts, account, hold_id, data, ADMIN_ACTOR)).response()
+    return (
+        await holds.capture(parts, account, hold_id, data, principal_of(request.scope).name)
+    ).response()
 
 
 @post(
@@ -81,16 +90,20 @@ async def capture_hold(
     operation_id="releaseUserHold",
     status_code=200,
     responses=operator_errors(*holds.END_CODES),
+    **needs(Scope.CREDITS),
 )
 async def release_hold(
+    request: Request[Any, Any, Any],
     parts: NamedDependency[Parts],
     user_id: FromPath[UUID],
     hold_id: HoldId,
-    data: JSONBody[ReleaseBody | None] = None,  # noqa: ARG001 - a field in it is a mistake
+    data: JSONBody[ReleaseBody | None] = None,  # noqa: ARG001 - a field in it is a mistake,
 ) -> Response[Envelope[HoldOver]]:
     """Gives all that is held back to the balance."""
     account = await account_of_user(parts, user_id)
-    return (await holds.release(parts, account, hold_id, ADMIN_ACTOR)).response()
+    return (
+        await holds.release(parts, account, hold_id, principal_of(request.scope).name)
+    ).response()
 
 
 @post(
@@ -100,6 +113,7 @@ async def release_hold(
     status_code=200,
     responses=operator_errors(*holds.EXTEND_CODES),
     **holds.EXTEND_EXAMPLE,
+    **needs(Scope.CREDITS),
 )
 async def extend_hold(
     request: Request[Any, Any, Any],

@@ -13,6 +13,7 @@ from litestar.params import FromPath, JSONBody
 
 from storecredit.operator.audit import ActionContext
 from storecredit.operator.stores import MadeKey
+from storecredit.operator.tokens import Scope
 from storecredit.settings import Settings
 from storecredit.stores.api_keys import (
     GRACE_SECONDS_MAX,
@@ -27,6 +28,7 @@ from storecredit.web.http.envelope import Envelope, ErrorCode, invalid, not_foun
 from storecredit.web.http.faults import Check, no_nul
 from storecredit.web.http.moments import utc
 from storecredit.web.http.openapi import action_errors, example, operator_errors, said
+from storecredit.web.operator_api.scopes import needs
 from storecredit.web.parts import Parts
 
 
@@ -114,6 +116,7 @@ class KeyList(msgspec.Struct, frozen=True):
     operation_id="createKey",
     responses=action_errors(ErrorCode.NOT_FOUND),
     **example({"label": "web", "allowed_origins": ["https://hats.example"]}),
+    **needs(Scope.KEYS),
 )
 async def create_key(
     parts: NamedDependency[Parts],
@@ -155,6 +158,7 @@ async def list_keys(
     operation_id="updateKey",
     responses=action_errors(ErrorCode.NOT_FOUND),
     **example({"allowed_origins": ["https://hats.example", "https://www.hats.example"]}),
+    **needs(Scope.KEYS),
 )
 async def update_key(
     parts: NamedDependency[Parts],
@@ -179,6 +183,7 @@ async def update_key(
     operation_id="revokeKey",
     status_code=200,
     responses=action_errors(ErrorCode.NOT_FOUND),
+    **needs(Scope.KEYS),
 )
 async def revoke_key(
     parts: NamedDependency[Parts],
@@ -198,6 +203,7 @@ async def revoke_key(
     operation_id="rotateKey",
     responses=action_errors(ErrorCode.NOT_FOUND),
     **example({"grace_seconds": 3600}),
+    **needs(Scope.KEYS),
 )
 async def rotate_key(
     parts: NamedDependency[Parts],

@@ -20,12 +20,14 @@ from storecredit.web.operator_api import (
     requests,
     spending,
     stores,
+    tokens,
     top_ups,
     transactions,
     users,
     verification,
 )
 from storecredit.web.operator_api.acting import acting
+from storecredit.web.operator_api.scopes import check_scope
 from storecredit.web.operator_api.webhooks import OPERATORS, STORES
 from storecredit.web.resources.webhooks.doors import doors
 
@@ -35,6 +37,7 @@ def operator_router() -> Router:
     return Router(
         ADMIN,
         before_request=QueryCheck(),
+        guards=[check_scope],
         dependencies={
             "store": Provide(named_stores.named_store),
             "context": Provide(acting),
@@ -93,6 +96,9 @@ def operator_router() -> Router:
             *doors(OPERATORS),  # /webhooks…
             *doors(STORES),  # /stores/{store_id}/webhooks…
             audit.list_audit,  # GET   /audit
+            tokens.create_token,  # POST  /tokens
+            tokens.list_tokens,  # GET   /tokens
+            tokens.revoke_token,  # DELETE /tokens/{token_id}
             verification.verify,  # GET   /verify
         ],
     )

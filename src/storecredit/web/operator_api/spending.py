@@ -10,9 +10,11 @@ from litestar import Request, Response, get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody
 
-from storecredit.web.http.access import ADMIN, ADMIN_ACTOR
+from storecredit.operator.tokens import Scope
+from storecredit.web.http.access import ADMIN, principal_of
 from storecredit.web.http.envelope import Envelope, ErrorCode
 from storecredit.web.http.openapi import example, operator_errors
+from storecredit.web.operator_api.scopes import needs
 from storecredit.web.operator_api.user_accounts import account_of_user, charged_user
 from storecredit.web.parts import Parts
 from storecredit.web.resources.spend_forms import (
@@ -51,6 +53,7 @@ from storecredit.web.resources.spending import (
         ),
     },
     **example({"amount": 5, "description": "Translation, 5 pages"}),
+    **needs(Scope.CREDITS),
 )
 async def spend_user_credits(
     request: Request[Any, Any, Any],
@@ -61,7 +64,9 @@ async def spend_user_credits(
     """As a store spends its own. The request id makes a retry safe; it is the user's alone."""
     account = await charged_user(parts, user_id)
     path = f"{ADMIN}/users/{user_id}/spend"
-    spent = await spend_from(account, request.scope, parts, data, path, ADMIN_ACTOR)
+    spent = await spend_from(
+        account, request.scope, parts, data, path, principal_of(request.scope).name
+    )
     return spent.response()
 
 
@@ -75,13 +80,19 @@ async def spend_user_credits(
         ErrorCode.NOT_FOUND, ErrorCode.USER_ERASED, ErrorCode.PAYLOAD_TOO_LARGE
     ),
     **BATCH_EXAMPLE,
+    **needs(Scope.CREDITS),
 )
 async def spend_user_credits_in_batch(
-    parts: NamedDependency[Parts], user_id: FromPath[UUID], data: JSONBody[SpendBatch]
+    request: Request[Any, Any, Any],
+    parts: NamedDependency[Parts],
+    user_id: FromPath[UUID],
+    data: JSONBody[SpendBatch],
 ) -> Response[Envelope[SpendAnswers]]:
     """As a store spends its own: each by itself, in order, all in one transaction."""
     account = await charged_user(parts, user_id)
-    return (await spend_batch_from(account, parts, data, ADMIN_ACTOR)).response()
+    return (
+        await spend_batch_from(account, parts, data, principal_of(request.scope).name)
+    ).response()
 
 
 @post(
@@ -96,6 +107,7 @@ async def spend_user_credits_in_batch(
         ),
     },
     **example({"amount": 2}),
+    **needs(Scope.CREDITS),
 )
 async def refund_user_spend(
     request: Request[Any, Any, Any],
@@ -106,7 +118,9 @@ async def refund_user_spend(
 ) -> Response[Envelope[RefundMade]]:
     """In parts, if need be, never more than was taken; all that is left if no amount is sent."""
     account = await account_of_user(parts, user_id)
-    refunded = await refund_to(account, request.scope, parts, spend_request_id, data, ADMIN_ACTOR)
+    refunded = await refund_to(
+        account, request.scope, parts, spend_request_id, data, principal_of(request.scope).name
+    )
     return refunded.response()
 
 

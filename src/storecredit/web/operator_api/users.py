@@ -17,6 +17,7 @@ from storecredit.ledger.outcomes import AdditionType
 from storecredit.ledger.owner_pages import OwnerFilter, OwnerSort
 from storecredit.ledger.owners import Owner, OwnerKind
 from storecredit.operator.audit import ActionContext
+from storecredit.operator.tokens import Scope
 from storecredit.users.directory import Unblocking, User, UserStatus
 from storecredit.web.http.bodies import wrong
 from storecredit.web.http.envelope import Envelope, ErrorCode, Failure, not_found
@@ -32,6 +33,7 @@ from storecredit.web.operator_api.owner_lists import (
     UserSort,
     owner_page,
 )
+from storecredit.web.operator_api.scopes import needs
 from storecredit.web.parts import Parts
 from storecredit.web.resources.expiring_credits import ExpiringView, expiring_views
 
@@ -119,6 +121,7 @@ async def list_user_generations(
     operation_id="addUserCredits",
     responses=action_errors(ErrorCode.NOT_FOUND),
     **example({"amount": 5, "type": "grant", "request_id": "sorry-1001"}),
+    **needs(Scope.CREDITS),
 )
 async def add_user_credits(
     parts: NamedDependency[Parts],

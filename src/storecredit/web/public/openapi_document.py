@@ -93,6 +93,7 @@ _PARAMETERS: Final = {
     "store_id": "The store: its id, or its name or domain (in any case) if no other has the same.",
     "user_id": "The end user, by the subject of the token.",
     "key_id": "The API key.",
+    "token_id": "The operator's token.",
     "session_id": "The generation, as its creation named it.",
     "problem_id": "The problem, as the list of problems names it.",
     "seq": "The grant, as the list of grants names it.",

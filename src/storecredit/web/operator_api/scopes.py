@@ -1,0 +1,33 @@
+"""What an operator's token must have for a door: a scope, which the door names."""
+
+from typing import Any, Final
+
+from litestar.connection import ASGIConnection
+from litestar.handlers import BaseRouteHandler, HTTPRouteHandler
+
+from storecredit.operator.tokens import Scope
+from storecredit.web.http.access import principal_of
+from storecredit.web.http.envelope import ErrorCode, Failure
+
+NEEDED: Final = "needed_scope"
+"""The option of a handler that holds the scope."""
+
+
+def needs(scope: Scope) -> dict[str, Any]:
+    """The option of a handler that `read` (a GET) or `all` (another) does not fit."""
+    return {NEEDED: scope}
+
+
+def check_scope(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
+    """A guard of every door of the operator's. Raises Failure."""
+    is_read = isinstance(handler, HTTPRouteHandler) and "GET" in handler.http_methods
+    usual = Scope.READ if is_read else Scope.ALL
+    scope = handler.opt.get(NEEDED, usual)
+    if principal_of(connection.scope).may(scope):
+        return
+    raise Failure(
+        ErrorCode.INSUFFICIENT_SCOPE,
+        f"This token has not the scope `{scope}`. Nothing was done.",
+        # RFC 6750, 3.1
+        headers={"WWW-Authenticate": f'Bearer error="insufficient_scope", scope="{scope}"'},
+    )
