@@ -28,8 +28,8 @@ def test_every_command_of_the_page_works(command: Command, database_url: str) ->
     lines = [line for block in PAGE.blocks() for line in block.splitlines()]
     done = [command(*shlex.split(line)[1:]) for line in lines]
 
-    assert [each.status for each in done] == [0] * 8
-    shown, by_day, by_store, removed, transferred, changed, of_ann, of_hats = [
+    assert [each.status for each in done] == [0] * 11
+    shown, by_day, by_store, removed, transferred, changed, of_ann, of_hats, *of_tokens = [
         each.output for each in done
     ]
     assert "deduction" in shown
@@ -40,6 +40,7 @@ def test_every_command_of_the_page_works(command: Command, database_url: str) ->
     assert "2999-12-31" in changed
     assert of_ann == of_hats
     assert "One shop from now on" in of_ann
+    assert ["sc_admin_" in each for each in of_tokens] == [True, True, False]
     for name in ("Hats & Co", "Caps & Co"):
         assert command("credits", "balance", name).status == 0
     assert command("verify").status == 0

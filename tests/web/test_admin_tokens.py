@@ -140,7 +140,7 @@ async def test_named_tokens_work_where_there_is_no_other(
 ) -> None:
     token = (await made(operator))["token"]
     settings = service.parts.settings.model_copy(update={"admin_token": None})
-    app = create_app(replace(service.parts, settings=settings))
+    app: Any = create_app(replace(service.parts, settings=settings))
     transport = httpx.ASGITransport(app)
     async with httpx.AsyncClient(transport=transport, base_url="http://storecredit") as http:
         alone = Operator(http)

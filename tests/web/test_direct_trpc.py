@@ -100,6 +100,7 @@ async def test_a_create_does_not_reach_the_framework(service: Service) -> None:
     app = Access(
         direct,
         parts.api_keys,
+        parts.operator.tokens,
         parts.rate_limits,
         parts.settings,
         parts.metrics,

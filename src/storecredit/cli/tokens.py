@@ -1,7 +1,7 @@
 """`storecredit token`: tokens of operators, made, listed and revoked."""
 
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -26,8 +26,15 @@ if TYPE_CHECKING:
 COLUMNS = ("token_id", "name", "token_start", "scopes", "expires_at", "revoked_at")
 SHOWN_ONCE = "This is the only time the token is shown: keep it now."
 
-# As operator.tokens lists them; named here so that `--help` does not load it.
-ScopeName = Literal["read", "credits", "keys", "all"]
+
+def scope_text(text: str) -> str:
+    """What may be done with a token."""
+    from storecredit.operator.tokens import Scope
+
+    if text not in tuple(Scope):
+        raise typer.BadParameter(f"there is no such scope; there are {', '.join(Scope)}")
+    return text
+
 
 app = typer.Typer(help="Tokens of operators, for the API below /api/admin.", no_args_is_help=True)
 
@@ -43,9 +50,11 @@ def create(
         ),
     ],
     scope: Annotated[
-        list[ScopeName],
+        list[str],
         typer.Option(
             "--scope",
+            parser=scope_text,
+            metavar="SCOPE",
             help="What may be done with it; repeatable. read: look. credits: add, remove, hand "
             "over, spend, hold. keys: of stores. all: everything, tokens too.",
         ),
