@@ -250,12 +250,11 @@ export class Client extends WebhookOperations {
    *
    * A service that waits is asked again at once. One that answers at once (where too many wait, or
    * an older one that does not know how) is asked when its answer says, else ever more seldom; and
-   * so is one that was there and is away: it is started anew, say. Rejects with GenerationNotEnded.
+   * so is one that is away: it is started anew, say. Rejects with GenerationNotEnded.
    */
   async waitForGeneration(sessionId: string, options: WaitOptions = {}): Promise<api.Generation> {
     const endsAt = performance.now() + (options.timeoutSeconds ?? 300) * 1000;
     let canWait = true;
-    let wasThere = false;
     for (let look = 0; ; look++) {
       const begunAt = performance.now();
       const left = endsAt - begunAt;
@@ -270,7 +269,6 @@ export class Client extends WebhookOperations {
         if (left <= 0) {
           throw new GenerationNotEnded(generation);
         }
-        wasThere = true;
         nextAt = begunAt + apartSeconds(retryAfterSeconds(got.response.headers), look) * 1000;
       } catch (error) {
         if (wait > 0 && error instanceof ApiError && error.names("wait")) {
@@ -279,7 +277,7 @@ export class Client extends WebhookOperations {
         }
         const now = performance.now();
         const wanted = isAway(error) ? (error.retryAfterSeconds ?? 0) : Infinity;
-        if (!wasThere || now + wanted * 1000 >= endsAt) {
+        if (now + wanted * 1000 >= endsAt) {
           throw error;
         }
         nextAt = now + apartSeconds(wanted, look) * 1000;

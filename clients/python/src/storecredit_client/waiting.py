@@ -30,11 +30,11 @@ def until_ended(
 
     A service that waits is asked again at once. One that answers at once (where too many wait, or
     an older one that does not know how) is asked when its answer says, else ever more seldom; and
-    so is one that was there and is away: it is started anew, say.
+    so is one that is away: it is started anew, say.
     Raises GenerationNotEnded, and what `exchange` raises.
     """
     ends_at = monotonic() + timeout_seconds
-    can_wait, was_there = True, False
+    can_wait = True
     for look in count():
         begun_at = monotonic()
         left = ends_at - begun_at
@@ -48,11 +48,10 @@ def until_ended(
                 can_wait = False
                 continue
             wanted, now = error.retry_after_seconds, monotonic()
-            if not was_there or not _is_away(error) or now + (wanted or 0) >= ends_at:
+            if not _is_away(error) or now + (wanted or 0) >= ends_at:
                 raise
             yield Pause(min(_apart_seconds(wanted, look), ends_at - now))
             continue
-        was_there = True
         if answer.data.completed_at is not None:
             return answer.data
         if left <= 0:
