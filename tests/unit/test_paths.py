@@ -6,7 +6,7 @@ from urllib.parse import quote, unquote
 import pytest
 
 from storecredit.stores.rate_limits import Budget
-from storecredit.web.http.access import budget_of
+from storecredit.web.http.addresses import budget_of
 from storecredit.web.http.paths import encoded_request, named_request, path_of
 
 SPEND = "/api/v1/credits/spend"

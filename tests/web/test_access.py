@@ -15,7 +15,7 @@ from pydantic import SecretStr
 from storecredit.postgres.pool import Database
 from storecredit.service import Service, assembled
 from storecredit.settings import Settings
-from storecredit.web.http.access import Visit
+from storecredit.web.http.visits import Visit
 from tests.web.conftest import http_client
 from tests.web.doors import (
     CREATE,

@@ -12,9 +12,9 @@ from storecredit.service import Service
 from storecredit.settings import Settings
 from storecredit.stores.callers import Caller
 from storecredit.web.app import create_app, direct_routes
-from storecredit.web.http.access import Visit
 from storecredit.web.http.direct import Direct
 from storecredit.web.http.headers import SentHeaders
+from storecredit.web.http.visits import Visit
 from tests.web.conftest import LogStream
 from tests.web.doors import CREATE, IMAGE, Operator, StoreClient
 from tests.web.test_generation_create_input import (

@@ -6,7 +6,7 @@ import gc
 import pytest
 
 from storecredit.web.http import bodies, protocol
-from storecredit.web.http.access import Visit
+from storecredit.web.http.visits import Visit
 from tests.web.checklist import UNKNOWN
 from tests.web.conftest import LogStream
 from tests.web.doors import CREATE, OPERATOR_TOKEN

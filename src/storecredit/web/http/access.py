@@ -9,27 +9,23 @@ one count. An ASGI application around the framework's, so that unknown paths, wr
 errors pass through the same door.
 """
 
-import asyncio
 import hmac
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from http import HTTPStatus
 from typing import Any, Final, assert_never
 from urllib.parse import urlsplit
 
-from litestar.enums import ScopeType
-from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
-from uuid_utils import uuid4
+from litestar.types import ASGIApp, HTTPScope, Receive, Scope, Send
 
 from storecredit import telemetry
-from storecredit.operator.tokens import ADMINISTRATOR, TOKEN_PREFIX, AdminTokens, Principal
+from storecredit.operator.tokens import ADMINISTRATOR, TOKEN_PREFIX, AdminTokens
 from storecredit.postgres.errors import DatabaseUnavailable
 from storecredit.settings import Settings
 from storecredit.stores.api_keys import ApiKeys
-from storecredit.stores.callers import Caller, RefusalCause, Refused
-from storecredit.stores.rate_limits import Budget, RateLimits
-from storecredit.web.http.envelope import ErrorCode, Failure, answer_to, invalid, not_found
+from storecredit.stores.callers import RefusalCause, Refused
+from storecredit.stores.rate_limits import RateLimits
+from storecredit.web.http.addresses import ADMIN, B2B, RESULTS, budget_of, is_b2c, request_id_of
+from storecredit.web.http.envelope import ErrorCode, Failure, answer_to, not_found
 from storecredit.web.http.headers import (
     OPEN_TO_ALL,
     RawHeaders,
@@ -41,22 +37,9 @@ from storecredit.web.http.headers import (
 )
 from storecredit.web.http.links import address_asked
 from storecredit.web.http.paths import path_of
-from storecredit.web.http.request_ids import REQUEST_ID_MAX, is_request_id
 from storecredit.web.http.route_templates import RouteTemplates
+from storecredit.web.http.visits import HTTP, Visit, visit_of
 
-HTTP: Final = ScopeType.HTTP
-"""What is served; named here, as looking up a member of an enum takes long."""
-B2B: Final = "/api/v1"
-ADMIN: Final = "/api/admin"
-B2C: Final = "/api/trpc"
-RESULTS: Final = "/results"
-CREATE_PATH: Final = "/api/v1/generation/create"
-CREDITS: Final = "/api/v1/credits/"
-USERS: Final = f"{ADMIN}/users/"
-MOVED_BELOW: Final = (CREDITS, USERS)
-"""Below these, a POST moves credits: a store's own, or those of an end user."""
-KEYED_PATHS: Final = frozenset({CREATE_PATH, "/api/v1/billing/checkout"})
-"""Where an Idempotency-Key takes the place of X-Request-Id; it does so wherever credits move."""
 PREFLIGHT_SECONDS: Final = 600
 METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"})
 """Counted by name. Anybody can make up another, and each name would be one more time series."""
@@ -70,79 +53,6 @@ AppRefusal = Callable[[Failure, str | None], tuple[int, bytes, RawHeaders]]
 
 Gives status, body and headers. Handed in, as what every request passes knows no caller's forms.
 """
-
-
-@dataclass(slots=True)
-class Visit:
-    """One request on its way through: what was sent and is known, and headers of its answer."""
-
-    request_id: str
-    sent: SentHeaders
-    receive: Receive
-    caller: Caller | None = None
-    principal: Principal | None = None
-    """Of the operator's API: who of them asks."""
-    headers: list[tuple[bytes, bytes]] = field(default_factory=list)
-    status: int = HTTPStatus.INTERNAL_SERVER_ERROR
-    is_answer_begun: bool = False
-    leaving: "asyncio.Task[None] | None" = None
-    waited_seconds: float = 0.0
-    """For how much of its time it waited because it asked to."""
-
-    def left(self) -> "asyncio.Task[None]":
-        """Done when the client goes away. To be asked for once the body was read."""
-        if self.leaving is None:
-            self.leaving = asyncio.create_task(_left(self.receive), name="leaving")
-        return self.leaving
-
-    def close(self) -> None:
-        """The request is served: nobody looks whether its client goes away."""
-        if self.leaving is not None:
-            self.leaving.cancel()
-            self.leaving = None
-        # The server's request has the scope, which has this, which has the server's request: all of
-        # it would be left to the garbage collector, at a fifth of what a request costs.
-        del self.receive
-
-    def send_through(self, send: Send) -> Send:
-        """`send`, adding this visit's headers to the answer and noting its status."""
-
-        async def send_with_headers(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                self.status = message["status"]
-                self.is_answer_begun = True
-                message["headers"] = [*message["headers"], *self.headers]
-            await send(message)
-
-        return send_with_headers
-
-
-async def _left(receive: Receive) -> None:
-    # What is left of a body nobody asked for; the server holds no more than a piece of it.
-    while (await receive())["type"] != "http.disconnect":
-        pass
-
-
-def visit_of(scope: Scope) -> Visit:
-    """The visit of a request, for its handler."""
-    visit: Visit = scope["state"]["visit"]
-    return visit
-
-
-def caller_of(scope: Scope) -> Caller:
-    """Who is asking, for a B2B handler: the API key alone decided it."""
-    caller = visit_of(scope).caller
-    if caller is None:
-        raise AssertionError("every B2B request was authenticated first")
-    return caller
-
-
-def principal_of(scope: Scope) -> Principal:
-    """Which operator is asking, for a handler of the operator's API."""
-    principal = visit_of(scope).principal
-    if principal is None:
-        raise AssertionError("every request of an operator was authenticated first")
-    return principal
 
 
 class Access:
@@ -182,7 +92,7 @@ class Access:
         # served there, so an address is brought to its one spelling first.
         scope["path"] = path = path_of(scope)
         headers = SentHeaders(scope["headers"])
-        request_id, wrong = _request_id(scope, headers)
+        request_id, wrong = request_id_of(scope, headers)
         visit = Visit(
             request_id, headers, receive, headers=[(b"x-request-id", request_id.encode("latin-1"))]
         )
@@ -348,57 +258,6 @@ class Access:
         route = scope.get("path_template") or self._templates.of(scope["path"])
         method = scope["method"] if scope["method"] in METHODS else "other"
         self._requests.record(method, route, visit.status, seconds)
-
-
-def is_b2c(path: str) -> bool:
-    """Whether this is an address of tRPC."""
-    return path == B2C or path.startswith(f"{B2C}/")
-
-
-def moves_credits(scope: HTTPScope) -> bool:
-    """Whether it is a request that takes an owner's credits or gives them back."""
-    path = scope["path"]
-    return scope["method"] == "POST" and (path == CREATE_PATH or path.startswith(MOVED_BELOW))
-
-
-def budget_of(scope: HTTPScope) -> Budget:
-    """What a request of a store counts as."""
-    if not moves_credits(scope):
-        return "read"
-    return "create" if scope["path"] == CREATE_PATH else "spend"
-
-
-def _request_id(scope: HTTPScope, headers: SentHeaders) -> tuple[str, Failure | None]:
-    """The request's id, and what is wrong with the one that was sent."""
-    path = scope["path"]
-    is_keyed = b"idempotency-key" in headers and (
-        path in KEYED_PATHS or moves_credits(scope) or path.startswith(f"{ADMIN}/")
-    )
-    name = b"idempotency-key" if is_keyed else b"x-request-id"
-    sent = headers.get(name)
-    if sent is None:
-        return f"req_{uuid4()}", None
-    # The space around a value is none of it (RFC 9110, 5.5); the parser leaves what follows it.
-    request_id = _unquoted(sent.strip(" \t")) if is_keyed else sent.strip(" \t")
-    ids = call_ids(request_id) if is_b2c(path) else [request_id]
-    if all(map(is_request_id, ids)) and headers.stands_once(name):
-        return request_id, None
-    return f"req_{uuid4()}", invalid(
-        f"A request id is one header of 1 to {REQUEST_ID_MAX} printable ASCII characters.",
-        [{"key": name.decode(), "source": "header", "message": "not a request id"}],
-    )
-
-
-def call_ids(request_id: str) -> list[str]:
-    """The ids of a tRPC request: as its path names its calls, so this header their ids."""
-    return [each.strip(" \t") for each in request_id.split(",")]
-
-
-def _unquoted(value: str) -> str:
-    """The string of an Idempotency-Key: a structured-field string (RFC 9651, 3.3.3), or bare."""
-    if value[1:] and value[0] == value[-1] == '"':
-        return value[1:-1].replace('\\"', '"').replace("\\\\", "\\")
-    return value
 
 
 def _unauthenticated(message: str, code: ErrorCode = ErrorCode.INVALID_API_KEY) -> Failure:

@@ -11,9 +11,9 @@ from litestar.exceptions.http_exceptions import RequestEntityTooLarge
 from litestar.types import HTTPScope, Receive, Scope
 from litestar.types.asgi_types import HTTPRequestEvent, ReceiveMessage
 
-from storecredit.web.http.access import visit_of
 from storecredit.web.http.envelope import INVALID_BODY, ErrorCode, Failure, invalid
 from storecredit.web.http.faults import Fault, details_of, faults_of
+from storecredit.web.http.visits import visit_of
 
 T = TypeVar("T")
 

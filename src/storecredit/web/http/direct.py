@@ -21,10 +21,10 @@ import msgspec
 from litestar.types import ASGIApp, HTTPScope, Receive, Scope, Send
 
 from storecredit.settings import Settings
-from storecredit.web.http.access import HTTP, visit_of
 from storecredit.web.http.bodies import Body, DirectBody
 from storecredit.web.http.envelope import Success
 from storecredit.web.http.faults import checked_fields
+from storecredit.web.http.visits import HTTP, visit_of
 from storecredit.web.parts import Parts
 
 Handler = Callable[..., Awaitable[Success[Any]]]

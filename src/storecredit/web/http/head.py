@@ -7,7 +7,8 @@ from typing import Any
 
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
-from storecredit.web.http.access import HTTP, is_b2c
+from storecredit.web.http.addresses import is_b2c
+from storecredit.web.http.visits import HTTP
 
 
 class HeadAsGet:

@@ -5,8 +5,8 @@ from typing import Any, Final
 from litestar import Request
 
 from storecredit.operator.audit import REASON_MAX, ActionContext
-from storecredit.web.http.access import principal_of, visit_of
 from storecredit.web.http.envelope import invalid
+from storecredit.web.http.visits import principal_of, visit_of
 
 REASON_HEADER: Final = "X-Request-Reason"
 

@@ -3,7 +3,7 @@
 from litestar import Router
 from litestar.di import Provide
 
-from storecredit.web.http.access import ADMIN
+from storecredit.web.http.addresses import ADMIN
 from storecredit.web.http.queries import QueryCheck
 from storecredit.web.operator_api import (
     audit,

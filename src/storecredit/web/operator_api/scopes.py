@@ -6,8 +6,8 @@ from litestar.connection import ASGIConnection
 from litestar.handlers import BaseRouteHandler, HTTPRouteHandler
 
 from storecredit.operator.tokens import Scope
-from storecredit.web.http.access import principal_of
 from storecredit.web.http.envelope import ErrorCode, Failure
+from storecredit.web.http.visits import principal_of
 
 NEEDED: Final = "needed_scope"
 """The option of a handler that holds the scope."""

@@ -11,9 +11,10 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody
 
 from storecredit.operator.tokens import Scope
-from storecredit.web.http.access import ADMIN, principal_of
+from storecredit.web.http.addresses import ADMIN
 from storecredit.web.http.envelope import Envelope, ErrorCode
 from storecredit.web.http.openapi import example, operator_errors
+from storecredit.web.http.visits import principal_of
 from storecredit.web.operator_api.scopes import needs
 from storecredit.web.operator_api.user_accounts import account_of_user, charged_user
 from storecredit.web.parts import Parts

@@ -22,7 +22,7 @@ from litestar.openapi.spec import Components, SecurityScheme, Tag
 from storecredit.generation.endings import WAIT_MAX_SECONDS
 from storecredit.ledger.outcomes import StoreMovementType
 from storecredit.operator.audit import REASON_MAX
-from storecredit.web.http.access import ADMIN, CREATE_PATH, KEYED_PATHS, MOVED_BELOW
+from storecredit.web.http.addresses import ADMIN, CREATE_PATH, KEYED_PATHS, MOVED_BELOW
 from storecredit.web.http.envelope import ErrorCode
 from storecredit.web.http.faults import missing, unknown_name
 from storecredit.web.http.openapi import EXAMPLE, error_example

@@ -26,13 +26,13 @@ from storecredit.ledger.holds import (
     NoSuchHold,
 )
 from storecredit.ledger.owners import Account
-from storecredit.web.http.access import visit_of
 from storecredit.web.http.envelope import Envelope, ErrorCode, Failure, Success, not_found
 from storecredit.web.http.headers import CREDITS_REMAINING
 from storecredit.web.http.links import location
 from storecredit.web.http.moments import utc
 from storecredit.web.http.openapi import example
 from storecredit.web.http.paging import uuid_cursor
+from storecredit.web.http.visits import visit_of
 from storecredit.web.parts import Parts
 from storecredit.web.resources.hold_views import (
     CaptureBody,

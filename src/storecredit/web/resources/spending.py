@@ -23,7 +23,6 @@ from storecredit.ledger.spending import (
     SpendOutcome,
     Spent,
 )
-from storecredit.web.http.access import visit_of
 from storecredit.web.http.envelope import ErrorCode, Failure, Success, not_found
 from storecredit.web.http.headers import CREDITS_REMAINING
 from storecredit.web.http.links import location
@@ -31,6 +30,7 @@ from storecredit.web.http.moments import utc
 from storecredit.web.http.openapi import example
 from storecredit.web.http.paths import encoded_request, named_request
 from storecredit.web.http.request_ids import is_request_id
+from storecredit.web.http.visits import visit_of
 from storecredit.web.parts import Parts
 from storecredit.web.resources.payment_required import payment_required
 from storecredit.web.resources.spend_forms import (

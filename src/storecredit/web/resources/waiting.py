@@ -18,10 +18,10 @@ from storecredit.generation.sessions import Session
 from storecredit.ledger.owners import Account
 from storecredit.postgres.errors import DatabaseUnavailable
 from storecredit.postgres.group_commit import WaitingLineFull
-from storecredit.web.http.access import Visit, visit_of
 from storecredit.web.http.envelope import Success
 from storecredit.web.http.headers import CREDITS_REMAINING, SentHeaders
 from storecredit.web.http.links import link_base
+from storecredit.web.http.visits import Visit, visit_of
 from storecredit.web.parts import Parts
 from storecredit.web.resources.generation_views import GenerationCreated, generation_view
 

@@ -4,7 +4,7 @@ from litestar.types import HTTPScope
 
 from storecredit.ledger.credits import AccountMissing
 from storecredit.ledger.owners import Account, Owner
-from storecredit.web.http.access import caller_of
+from storecredit.web.http.visits import caller_of
 
 
 def account_of(scope: HTTPScope) -> Account:

@@ -22,7 +22,6 @@ from storecredit.generation.lifecycle import (
     RequestConflict,
 )
 from storecredit.generation.sessions import SessionStatus
-from storecredit.web.http.access import visit_of
 from storecredit.web.http.bodies import Body
 from storecredit.web.http.envelope import (
     INVALID_BODY,
@@ -38,6 +37,7 @@ from storecredit.web.http.headers import CREDITS_REMAINING
 from storecredit.web.http.links import link_base, location
 from storecredit.web.http.openapi import example, said, store_errors
 from storecredit.web.http.paging import PAGE_DEFAULT, Limit, UuidCursor, WantedRequest, uuid_cursor
+from storecredit.web.http.visits import visit_of
 from storecredit.web.parts import Parts
 from storecredit.web.resources.generation_images import IMAGES_MAX, image_refusal
 from storecredit.web.resources.generation_options import OptionsRefused, price_of

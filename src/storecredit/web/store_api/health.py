@@ -7,9 +7,9 @@ from uuid import UUID
 import msgspec
 from litestar import Request, get
 
-from storecredit.web.http.access import caller_of
 from storecredit.web.http.envelope import Envelope
 from storecredit.web.http.openapi import said, store_errors
+from storecredit.web.http.visits import caller_of
 
 
 class Health(msgspec.Struct, frozen=True):

@@ -9,9 +9,9 @@ from litestar.params import JSONBody
 
 from storecredit.billing.checkouts import Order, Start
 from storecredit.ledger.owners import Owner
-from storecredit.web.http.access import caller_of, visit_of
 from storecredit.web.http.envelope import Envelope, ErrorCode, Failure
 from storecredit.web.http.openapi import example, store_errors
+from storecredit.web.http.visits import caller_of, visit_of
 from storecredit.web.parts import Parts
 from storecredit.web.resources.purchases import (
     OPENED,

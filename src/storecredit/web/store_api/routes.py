@@ -2,7 +2,7 @@
 
 from litestar import Router
 
-from storecredit.web.http.access import B2B, CREATE_PATH
+from storecredit.web.http.addresses import B2B, CREATE_PATH
 from storecredit.web.http.direct import DirectRoute
 from storecredit.web.http.queries import QueryCheck
 from storecredit.web.resources.spend_forms import SpendBatch, SpendBody

@@ -6,9 +6,9 @@ from litestar import Request, delete, get, put
 from litestar.di import NamedDependency
 from litestar.params import JSONBody
 
-from storecredit.web.http.access import caller_of
 from storecredit.web.http.envelope import Envelope, ErrorCode
 from storecredit.web.http.openapi import store_errors
+from storecredit.web.http.visits import caller_of
 from storecredit.web.parts import Parts
 from storecredit.web.resources.top_ups import (
     EXAMPLE,

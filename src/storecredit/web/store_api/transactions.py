@@ -10,11 +10,11 @@ from litestar.openapi.datastructures import ResponseSpec
 from storecredit.ledger.credits import Movement, MovementFilter
 from storecredit.ledger.outcomes import StoreMovementType
 from storecredit.ledger.owners import Owner
-from storecredit.web.http.access import caller_of
 from storecredit.web.http.csv_export import CsvFile
 from storecredit.web.http.envelope import Envelope
 from storecredit.web.http.openapi import said, store_errors
 from storecredit.web.http.paging import OptionalLimit, SeqCursor, movement_filter
+from storecredit.web.http.visits import caller_of
 from storecredit.web.parts import Parts
 from storecredit.web.resources.transactions import (
     DESCRIPTION,

@@ -11,8 +11,9 @@ from typing import Final
 from litestar.types import ASGIApp, Receive, Scope, Send
 
 from storecredit.generation.endings import WAIT_MAX_SECONDS
-from storecredit.web.http.access import B2B, HTTP
+from storecredit.web.http.addresses import B2B
 from storecredit.web.http.direct import has_usual_host, write
+from storecredit.web.http.visits import HTTP
 from storecredit.web.parts import Parts
 from storecredit.web.store_api.generations import read_generation
 

@@ -18,10 +18,11 @@ from litestar.types.asgi_types import HTTPResponseBodyEvent, HTTPResponseStartEv
 from storecredit import telemetry
 from storecredit.ledger.owners import Account, Owner
 from storecredit.users.users import UserBlocked
-from storecredit.web.http.access import B2C, call_ids, visit_of
+from storecredit.web.http.addresses import B2C, call_ids
 from storecredit.web.http.bodies import DirectBody
 from storecredit.web.http.headers import RawHeaders, bearer_of
 from storecredit.web.http.links import link_base
+from storecredit.web.http.visits import visit_of
 from storecredit.web.parts import Parts
 from storecredit.web.trpc.answers import Streamed, answer
 from storecredit.web.trpc.calls import Asked, Kind, Unread, parameters_of

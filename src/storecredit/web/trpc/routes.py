@@ -4,7 +4,7 @@ from typing import Any
 
 from litestar import Router
 
-from storecredit.web.http.access import B2C
+from storecredit.web.http.addresses import B2C
 from storecredit.web.http.direct import DirectDoor
 from storecredit.web.trpc import door
 

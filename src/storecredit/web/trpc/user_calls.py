@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from storecredit.ledger.owners import Account, Owner
-from storecredit.web.http.access import Visit
+from storecredit.web.http.visits import Visit
 from storecredit.web.parts import Parts
 from storecredit.web.trpc.errors import TrpcCode, TrpcError
 
