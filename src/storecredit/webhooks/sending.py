@@ -99,11 +99,13 @@ class Sender:
         ) as response:
             attempt.status_code = response.status
             attempt.retry_after = response.headers.get("Retry-After")
-            while len(attempt.content) < ANSWER_MAX_BYTES:
+            read = 0
+            while read < ANSWER_MAX_BYTES:
                 chunk = await response.content.readany()
                 if not chunk:
                     return
-                attempt.content += chunk
+                read += len(chunk)
+                attempt.keep(chunk)
             response.close()
 
 
@@ -126,7 +128,11 @@ class _Attempt:
         self.began_at = time.monotonic()
         self.status_code: int | None = None
         self.retry_after: str | None = None
-        self.content = bytearray()
+        self._kept = b""
+
+    def keep(self, content: bytes) -> None:
+        """More of the answer has come; of a thousand at a time the beginning is kept alone."""
+        self._kept += content[: KEPT_BYTES - len(self._kept)]
 
     def ended(self) -> Answer:
         """It was answered; the status says how."""
@@ -137,7 +143,7 @@ class _Attempt:
         return self._answer(error)
 
     def _answer(self, error: str | None) -> Answer:
-        text = bytes(self.content[:KEPT_BYTES]).decode(errors="replace")
+        text = self._kept.decode(errors="replace")
         return Answer(
             attempted_at=self.attempted_at,
             milliseconds=round((time.monotonic() - self.began_at) * 1000),
