@@ -87,9 +87,17 @@ def _options(
     pass
 
 
+def _refuse_what_is_no_text(words: list[str]) -> None:
+    """Bytes that are not UTF-8 come as lone surrogates (PEP 383): no database takes those."""
+    for place, word in enumerate(words):
+        if any("\ud800" <= each <= "\udfff" for each in word):
+            raise problems.Misused(f"Argument {place} is no text in UTF-8. Nothing was done.")
+
+
 def main() -> None:
     """Run the command that the arguments name; ends the process with its exit status."""
     try:
+        _refuse_what_is_no_text(sys.argv)
         app(prog_name="storecredit")
     except (KeyboardInterrupt, asyncio.CancelledError):
         sys.exit(INTERRUPTED)

@@ -8,6 +8,7 @@ import typer
 from storecredit.cli import output
 from storecredit.cli.database import Rooms, against
 from storecredit.cli.options import (
+    NUMBER_MAX,
     PAGE_DEFAULT,
     DatabaseUrl,
     DataDir,
@@ -67,7 +68,7 @@ def audit(
     ] = None,
     limit: Limit = PAGE_DEFAULT,
     cursor: Annotated[
-        int | None, typer.Option("--cursor", min=1, help="Go on before this entry.")
+        int | None, typer.Option("--cursor", min=1, max=NUMBER_MAX, help="Go on before this entry.")
     ] = None,
     data_dir: DataDir = None,
     database_url: DatabaseUrl = None,

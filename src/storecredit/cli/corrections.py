@@ -12,6 +12,7 @@ from storecredit.cli import output
 from storecredit.cli.database import Rooms, against
 from storecredit.cli.options import (
     CREDITS_MAX,
+    NUMBER_MAX,
     Actor,
     DatabaseUrl,
     DataDir,
@@ -146,7 +147,12 @@ def set_expiry(
     owner: OwnerName,
     grant: Annotated[
         int,
-        typer.Argument(metavar="GRANT", min=1, help="Its grant_id; `credits grants` lists them."),
+        typer.Argument(
+            metavar="GRANT",
+            min=1,
+            max=NUMBER_MAX,
+            help="Its grant_id; `credits grants` lists them.",
+        ),
     ],
     expires_at: Annotated[
         datetime | None,

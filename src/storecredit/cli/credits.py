@@ -20,6 +20,7 @@ from storecredit.cli.additions import (
 from storecredit.cli.database import Rooms, against
 from storecredit.cli.options import (
     CREDITS_MAX,
+    NUMBER_MAX,
     PAGE_DEFAULT,
     Actor,
     BeforeSeq,
@@ -140,7 +141,7 @@ def grants(
     owner: OwnerName,
     limit: Limit = PAGE_DEFAULT,
     cursor: Annotated[
-        int | None, typer.Option("--cursor", min=1, help="Go on after this grant.")
+        int | None, typer.Option("--cursor", min=1, max=NUMBER_MAX, help="Go on after this grant.")
     ] = None,
     data_dir: DataDir = None,
     database_url: DatabaseUrl = None,

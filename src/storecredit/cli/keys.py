@@ -17,7 +17,7 @@ from storecredit.cli.options import (
     Reason,
     StoreName,
     context_of,
-    moment,
+    moment_text,
     settings_of,
 )
 from storecredit.cli.problems import Failed, Misused, unknown_store
@@ -43,7 +43,7 @@ def create(
         datetime | None,
         typer.Option(
             "--expires-at",
-            parser=moment,
+            parser=moment_text,
             metavar="TIME",
             help="When it stops working, as 2027-01-31 or 2027-01-31T12:00:00Z.",
             show_default="never",

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 PAGE_DEFAULT: Final = 50
 PAGE_MAX: Final = 100
 CREDITS_MAX: Final = 1_000_000_000
+NUMBER_MAX: Final = 2**63 - 1
+"""Of what the database counts with."""
 DURATION_MAX: Final = timedelta(days=36_500)
 PRIORITY_MAX: Final = 1000
 REQUEST_ID_MAX: Final = 200
@@ -30,7 +32,12 @@ _FLAGS: Final = ("host", "port", "processes", "data_dir", "database_url")
 def moment(text: str) -> datetime:
     """A point in time as ISO 8601; without an offset it is UTC."""
     parsed = datetime.fromisoformat(text)
-    return parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)
+    moment = parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)
+    try:
+        moment.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("a time beyond the years 1 to 9999") from None
+    return moment
 
 
 def moment_text(text: str) -> datetime:
@@ -172,12 +179,16 @@ Cursor = Annotated[
     typer.Option("--cursor", metavar="CURSOR", help="Go on where a page ended: what it says."),
 ]
 Below = Annotated[
-    int | None, typer.Option("--below", min=0, help="Only those with fewer credits than that.")
+    int | None,
+    typer.Option("--below", min=0, max=NUMBER_MAX, help="Only those with fewer credits than that."),
 ]
 OfRequest = Annotated[
     str | None, typer.Option("--request-id", metavar="ID", help="Only those of this request.")
 ]
-BeforeSeq = Annotated[int | None, typer.Option("--cursor", min=1, help="Go on before this seq.")]
+BeforeSeq = Annotated[
+    int | None,
+    typer.Option("--cursor", min=1, max=NUMBER_MAX, help="Go on before this seq."),
+]
 RequestId = Annotated[
     str | None,
     typer.Option(

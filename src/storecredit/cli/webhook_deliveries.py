@@ -20,7 +20,7 @@ from storecredit.cli.options import (
     Limit,
     Reason,
     context_of,
-    moment,
+    moment_text,
     settings_of,
 )
 from storecredit.cli.problems import Failed, Misused
@@ -181,7 +181,7 @@ def resend(
         datetime | None,
         typer.Option(
             "--since",
-            parser=moment,
+            parser=moment_text,
             metavar="TIME",
             help="All that has happened since then and was delivered or given up: 2027-01-31 or "
             "2027-01-31T10:30+01:00.",
