@@ -14,6 +14,8 @@ from storecredit.postgres.servers import APP_ROLE
 
 WHO = "SELECT pg_backend_pid() AS pid, current_user::text AS role"
 LOCK = 7
+WAITS = """SELECT count(*) FROM pg_stat_activity
+    WHERE datname = current_database() AND wait_event_type = 'Lock'"""
 
 
 @pytest.fixture
@@ -40,7 +42,7 @@ async def test_statements_at_the_same_time_have_one_each(
 ) -> None:
     await admin.execute("SELECT pg_advisory_lock($1)", LOCK)
     waiting = asyncio.create_task(connections.fetch("SELECT pg_advisory_lock($1)", LOCK))
-    while not await admin.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"):
+    while not await admin.fetchval(WAITS):
         pass
     first = await pid(connections)
     await admin.execute("SELECT pg_advisory_unlock($1)", LOCK)

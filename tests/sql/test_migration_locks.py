@@ -21,7 +21,8 @@ RENEW = "UPDATE storecredit.schema_version SET fingerprint = 'of another version
 IS_WAITED_FOR = """SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND locktype = 'advisory'
     AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))"""
 STANDS_BEFORE_A_TABLE = """SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted
-    AND mode = 'AccessExclusiveLock' AND relation = 'public.stores'::regclass)"""
+    AND mode = 'AccessExclusiveLock' AND relation = 'public.stores'::regclass
+    AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))"""
 
 
 @pytest.fixture(autouse=True)

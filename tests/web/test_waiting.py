@@ -214,6 +214,8 @@ async def test_all_are_looked_up_when_the_listener_has_lost_its_connection(
     tasks = [asyncio.create_task(store.get(path(each), wait=60)) for each in ids]
     await waiting(service, 5)
     await looked_up(store)
+    # Only from its first ping on does the connection show what it is looked for by.
+    await until(service.listener.is_fresh)
     # Ended without a word: what a lost connection does not hear.
     await admin.execute(
         "UPDATE sessions SET status = 'failed', completed_at = now(), input = NULL,"
