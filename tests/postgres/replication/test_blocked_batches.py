@@ -14,6 +14,7 @@ from storecredit.postgres import group_commit
 from storecredit.postgres.pool import Database
 from storecredit.service import assembled
 from storecredit.settings import Settings
+from tests.postgres.commits import stopped_clock, until
 from tests.postgres.replication.callers import Shop, assert_refused_for_now, served
 from tests.postgres.replication.nodes import Pair
 from tests.web.conftest import http_client
@@ -21,7 +22,8 @@ from tests.web.doors import OPERATOR_TOKEN, Operator, StoreClient
 
 WAVES = 2
 ATTEMPTS = 5
-PAUSE_SECONDS = 0.02
+OTHERS = 30
+DEADLINE_SECONDS = 2
 CONNECTIONS_MAX = 8
 OURS = "FROM pg_stat_activity WHERE application_name = 'storecredit'"
 
@@ -37,7 +39,7 @@ async def api(
         data_dir=data_dir,
         admin_token=SecretStr(OPERATOR_TOKEN),
         commit_lanes=1,
-        commit_deadline_seconds=2,
+        commit_deadline_seconds=DEADLINE_SECONDS,
     )
     database = await Database.open(pair.primary.url)
     async with assembled(settings, database) as service, http_client(service) as client:
@@ -93,19 +95,22 @@ async def test_no_connections_pile_up_while_the_standby_is_away(
 
 
 async def test_a_locked_account_holds_up_no_other_owner(
-    shop: Shop, api: httpx.AsyncClient, admin: asyncpg.Connection
+    shop: Shop,
+    api: httpx.AsyncClient,
+    admin: asyncpg.Connection,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    clock = stopped_clock(monkeypatch)
     blocked = StoreClient(api, str(shop.store_id), "", shop.api_key)
     other = await Operator(api).store(credits=10_000)
-    created = []
     async with account_locked(admin, shop):
         asking = asyncio.create_task(ask_in_vain(blocked, "blocked", ATTEMPTS))
-        while not asking.done():
-            created.append((await other.create()).status_code)
-            await asyncio.sleep(PAUSE_SECONDS)
+        await until(lambda: admin.fetch("SELECT FROM pg_locks WHERE NOT granted"))
+        created = [(await other.create()).status_code for _ in range(OTHERS)]
+        assert not asking.done()
+        clock.now += 2 * DEADLINE_SECONDS
         await asking
         # Its lane, the siding, the listener, and who was asked for keys and stores.
         assert await connections(admin) <= CONNECTIONS_MAX
-    assert set(created) == {201}
-    assert len(created) > ATTEMPTS
+    assert created == [201] * OTHERS
     assert (await served(lambda: blocked.create("blocked-0"))).status_code == 201
