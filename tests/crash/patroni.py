@@ -20,7 +20,8 @@ import psutil
 from storecredit.postgres.embedded.system_user import Account
 from tests.crash.waiting import until_true
 from tests.e2e.page_commands import Page
-from tests.postgres.replication.nodes import end_server, free_port, server_processes
+from tests.free_ports import free_port
+from tests.postgres.replication.nodes import end_server, server_processes
 
 PAGE: Final = Page("docs/high-availability.md")
 ETCD: Final = Path("/usr/bin/etcd")

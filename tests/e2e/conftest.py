@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -24,6 +23,7 @@ from tests.e2e.paddle_process import Paddle, paddle_process
 from tests.e2e.page_commands import BIN
 from tests.e2e.seller import Seller
 from tests.forked_command import ForkedCommand
+from tests.free_ports import free_port
 
 COMMAND = Path(sys.executable).with_name("storecredit")
 WAIT_MAX_SECONDS = 60.0
@@ -253,9 +253,7 @@ def seller(new_storecredit: Storecredit, database_url: str, paddle: Paddle) -> S
 @pytest.fixture
 def port() -> int:
     """A port that is free."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        number: int = free.getsockname()[1]
-        return number
+    return free_port()
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """What follows a sale, on the command line: subscriptions, overage, what needs a look, retries."""
 
 import re
-import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from tests.billing.sql_sales import NOON
 from tests.e2e.conftest import Done, Serving, Storecredit, storecredit_in, until
 from tests.e2e.paddle_process import Paddle, paddle_process
 from tests.e2e.seller import Seller, fields, named, row_of
+from tests.free_ports import free_port
 
 TOKEN = "operator"
 DOT = (
@@ -156,8 +156,7 @@ class Shop:
 
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory: pytest.TempPathFactory, prepared_data_dir: Path) -> Iterator[Shop]:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     hook = f"http://127.0.0.1:{port}/webhooks/paddle"
     directory = tmp_path_factory.mktemp("shop")
     with (

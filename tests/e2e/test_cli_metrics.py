@@ -11,6 +11,7 @@ import pytest
 
 from tests.e2e.conftest import Serving, Storecredit, standing_still, until
 from tests.e2e.page_commands import Page, running
+from tests.free_ports import free_port
 from tests.web.scrapes import Samples, samples_in, total
 
 LIVE = {"method": "GET", "route": "/health/live", "status": "200"}
@@ -96,8 +97,7 @@ def test_a_worker_alone_has_metrics_where_it_is_told(storecredit: Storecredit) -
 def test_the_page_moves_them_as_it_says(
     tmp_path: Path, environment: dict[str, str], port: int
 ) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        own_port = free.getsockname()[1]
+    own_port = free_port()
     page = Page("docs/metrics.md").block("STORECREDIT_METRICS_ADDRESS")
     with running(page.replace(":9090", f":{own_port}"), environment, tmp_path / "log", tmp_path):
         assert total(scraped(f"http://127.0.0.1:{own_port}"), "requests_total") >= 1

@@ -3,7 +3,6 @@
 import asyncio
 import os
 import signal
-import socket
 import subprocess
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -21,6 +20,7 @@ from tests.e2e.conftest import (
     Storecredit,
     until,
 )
+from tests.free_ports import free_port
 from tests.postgres.commits import Line
 from tests.process_ends import has_ended
 
@@ -28,12 +28,6 @@ T = TypeVar("T")
 NOBODY = "postgresql://open:sesame@127.0.0.1:1/store"
 """Where no server listens."""
 LONG = {"STORECREDIT_DATABASE_WAIT_SECONDS": "3600"}
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        number: int = free.getsockname()[1]
-        return number
 
 
 async def apart(act: Callable[[], T]) -> T:

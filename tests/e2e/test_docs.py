@@ -22,6 +22,7 @@ import pytest
 from tests.e2e.conftest import processes_naming, until
 from tests.e2e.paddle_process import Paddle, paddle_process
 from tests.e2e.page_commands import ROOT, RUN_MAX_SECONDS, Page, as_installed, key_in, run, running
+from tests.free_ports import free_port
 from tests.process_ends import left_after
 
 B2C = Page("docs/b2c.md")
@@ -156,8 +157,7 @@ def lines_to_paste(log: Path) -> str:
 @pytest.fixture
 def paddle_port() -> Iterator[int]:
     """A free port for the shop's Paddle; nothing that a test left there outlives it."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        number: int = free.getsockname()[1]
+    number = free_port()
     yield number
     for left in stand_ins(number):
         left.kill()

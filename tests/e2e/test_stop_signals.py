@@ -3,7 +3,6 @@
 import asyncio
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -18,6 +17,7 @@ import pytest
 from stand_ins.http_server import Answer, stand_in
 from storecredit.processes import IMPATIENCE_SECONDS
 from tests.crash.waiting import until
+from tests.free_ports import free_port
 from tests.image_files import data_url, picture
 
 WAIT_MAX_SECONDS = 60.0
@@ -26,9 +26,7 @@ TOKEN = "operator-token-for-tests"
 
 @pytest.fixture
 def port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        number: int = free.getsockname()[1]
-        return number
+    return free_port()
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 Each spelling migrates an empty database and is then worked on.
 """
 
-import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
 from uuid import uuid4
@@ -15,6 +14,7 @@ from storecredit.postgres.database_url import DatabaseUrl
 from storecredit.postgres.errors import DatabaseMisconfigured
 from storecredit.postgres.pool import Database
 from storecredit.postgres.schema.migrate import migrate
+from tests.free_ports import free_port
 from tests.postgres.proxies import deaf_pooler, tls_proxy
 
 
@@ -88,8 +88,7 @@ async def test_a_server_is_made_sure_of_by_both_drivers(
 async def test_a_server_that_is_not_the_first_of_several_is_found(
     empty_url: str, login: str, tmp_path: Path
 ) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        away = free.getsockname()[1]
+    away = free_port()
     async with tls_proxy(empty_url, tmp_path) as port:
         hosts = f"localhost:{away},localhost:{port}"
         await assert_served(on_loopback(login, hosts, empty_url, "sslmode=require"))

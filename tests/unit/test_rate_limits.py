@@ -17,6 +17,7 @@ from structlog.testing import capture_logs
 from storecredit.settings import Settings
 from storecredit.stores import rate_limits
 from storecredit.stores.rate_limits import Budget, RateLimits, RateLimitState, RateLimitsUnavailable
+from tests.free_ports import free_port
 
 STORE, OTHER_STORE = UUID(int=1), UUID(int=2)
 UNIX_NOW = 1_700_000_000.25
@@ -284,9 +285,7 @@ def silent_port() -> Iterator[int]:
 
 @pytest.fixture
 def refusing_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port: int = server.getsockname()[1]
-    return port
+    return free_port()
 
 
 @pytest.mark.parametrize("away", ["silent_port", "refusing_port"])

@@ -2,7 +2,6 @@
 
 import asyncio
 import re
-import socket
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -18,6 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from storecredit.settings import Settings
+from tests.free_ports import free_port
 from tests.web.conftest import LogStream
 from tests.web.doors import Operator, StoreClient
 from tests.web.real_clients import program
@@ -89,8 +89,7 @@ def configuration(directory: Path, port: int, upstream_port: int, *, forwards: b
 @asynccontextmanager
 async def nginx(directory: Path, upstream_port: int, *, forwards: bool) -> AsyncIterator[int]:
     """Nginx in front of this port; its own."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port: int = free.getsockname()[1]
+    port = free_port()
     written = directory / "nginx.conf"
     written.write_text(configuration(directory, port, upstream_port, forwards=forwards))
     process = await asyncio.create_subprocess_exec(

@@ -19,7 +19,7 @@ from storecredit.webhooks.deliverer import Deliverer
 from storecredit.webhooks.delivery_records import DeliveryRecords
 from storecredit.webhooks.endpoints import Endpoints, IssuedSecret
 from tests.e2e.page_commands import Page
-from tests.postgres.replication.nodes import free_port
+from tests.free_ports import free_port
 from tests.sql.full_accounts import deduct
 from tests.web.node import compiled, node
 from tests.webhooks.endpoints import Endpoint, State, add_credits, add_endpoint, states

@@ -6,7 +6,6 @@ Without one its tests are skipped, and say so; with STORECREDIT_TEST_CLIENTS=req
 import asyncio
 import os
 import shutil
-import socket
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -15,6 +14,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from storecredit.postgres.database_url import PORT, DatabaseUrl
+from tests.free_ports import free_port
 from tests.web.real_clients import program
 
 START_SECONDS_MAX = 30.0
@@ -106,9 +106,7 @@ def pgbouncer(server_url: str, **settings: object) -> Iterator[PgBouncer]:
     """One that is not running yet, with a directory of its own."""
     # Not pytest's tmp_path, whose parents are shut to the user it runs as.
     directory = Path(tempfile.mkdtemp(prefix="storecredit-test-"))
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    yield PgBouncer(directory, server_url, port, settings)
+    yield PgBouncer(directory, server_url, free_port(), settings)
     shutil.rmtree(directory)
 
 

@@ -11,7 +11,6 @@ import os
 import shlex
 import shutil
 import signal
-import socket
 import subprocess
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
@@ -24,6 +23,7 @@ import psutil
 from storecredit.postgres.embedded.cluster import POSTGRES_BIN
 from storecredit.postgres.embedded.system_user import Account
 from tests.crash.waiting import POLL_SECONDS, until_true
+from tests.free_ports import free_port
 from tests.process_ends import left_after
 
 DATABASE: Final = "storecredit"
@@ -279,12 +279,6 @@ def copy_of(node: Node, directory: Path, *, follows: Node | None = None) -> Node
     # Unlike Python's own copying, it keeps the files' owner: the user PostgreSQL runs as.
     subprocess.run(["cp", "-a", str(node.data), str(directory)], check=True)
     return Node(directory, node.account, free_port(), follows)
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        number: int = free.getsockname()[1]
-        return number
 
 
 @dataclass(frozen=True, slots=True)

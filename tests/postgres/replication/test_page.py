@@ -10,7 +10,8 @@ from pathlib import Path
 import asyncpg
 
 from tests.e2e.page_commands import BIN, Page, run
-from tests.postgres.replication.nodes import DATABASE, USER, Pair, free_port
+from tests.free_ports import free_port
+from tests.postgres.replication.nodes import DATABASE, USER, Pair
 
 PAGE = Page("docs/high-availability.md")
 

@@ -13,7 +13,7 @@ import pytest
 
 from storecredit.postgres.embedded.cluster import POSTGRES_BIN, POSTGRES_VERSION
 from storecredit.postgres.embedded.system_user import Account
-from tests.postgres.replication.nodes import free_port
+from tests.free_ports import free_port
 
 SUPERUSER: Final = "postgres"
 # Loopback only, and thrown away: no passwords, and no waiting for the disk.
