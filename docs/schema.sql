@@ -1744,6 +1744,9 @@ FUNCTION grants_after_return(p_account_id bigint, p_balance bigint, p_grants big
 -- Whether a request has added credits to an account.
 FUNCTION has_added(p_account_id bigint, p_request_id text) RETURNS boolean;
 
+-- Has a top-up that was put off looked at now.
+FUNCTION hasten_top_up(p_account_id bigint) RETURNS void;
+
 -- Whether a request has added the same credits before. Errors: SC004 others.
 FUNCTION is_added_before(p_account_id bigint, p_request_id text, p_type text, p_terms grants)
     RETURNS boolean;

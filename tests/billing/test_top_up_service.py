@@ -218,3 +218,28 @@ async def test_the_end_of_the_subscription_pauses_it_and_is_told(
     await spend(seller, store, 100, "first")
     await asyncio.sleep(0)
     assert await top_ups(admin, UUID(store.store_id)) == []
+
+
+async def test_it_goes_on_as_soon_as_what_kept_it_is_over(
+    seller: Seller, store: StoreClient, operator: Operator, admin: asyncpg.Connection
+) -> None:
+    """A payment that was overdue, a store that was suspended: nobody waits for the next look."""
+    put_off = "SELECT count(*) FROM top_ups WHERE due_at > now() + interval '30 minutes'"
+
+    async def is_put_off() -> bool:
+        return bool(await admin.fetchval(put_off))
+
+    data_of(await store.send("PUT", TOP_UP, json=WANTED))
+    [subscription_id] = seller.paddle.account.subscriptions
+    await seller.told(seller.paddle.account.change_subscription(subscription_id, "past_due"))
+    await spend(seller, store, 100, "first")
+    await until_true(is_put_off, "it is put off", SETTLING_SECONDS_MAX, lambda: "")
+    await seller.told(seller.paddle.account.change_subscription(subscription_id, "active"))
+    await setting_is(store, bought_today=1, under_way=False)
+    path = f"/stores/{store.store_id}"
+    data_of(await operator.send("PATCH", path, json={"status": "suspended"}))
+    await spend(seller, store, 100, "second")
+    await until_true(is_put_off, "it is put off", SETTLING_SECONDS_MAX, lambda: "")
+    data_of(await operator.send("PATCH", path, json={"status": "active"}))
+    await setting_is(store, bought_today=2, under_way=False)
+    assert await purchases(admin, UUID(store.store_id)) == [("top-up-1", 100), ("top-up-2", 100)]

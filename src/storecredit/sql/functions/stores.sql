@@ -54,7 +54,8 @@ LANGUAGE plpgsql
 SECURITY DEFINER
 SET search_path FROM CURRENT
 AS $$
--- Purpose: change what is given of a store; null leaves as it was. Announced.
+-- Purpose: change what is given of a store; null leaves as it was. Announced. The top-up of one that is
+--   no longer suspended is looked at.
 -- Locks: the store's row. Idempotent.
 -- Outcomes: true: changed; false: no such store.
 -- Errors: check_violation for an unknown status or a text of the wrong length.
@@ -74,6 +75,9 @@ BEGIN
     END IF;
     PERFORM tell_of_store('store.suspended', p_store_id, '{}')
     WHERE p_status = 'suspended' AND v_was <> 'suspended';
+    PERFORM hasten_top_up(a.account_id) FROM accounts a
+    WHERE a.owner_kind = 'store' AND a.owner_id = p_store_id
+      AND p_status = 'active' AND v_was <> 'active';
     PERFORM pg_notify('storecredit_keys', p_store_id::text);
     RETURN true;
 END;

@@ -22,7 +22,7 @@ SECURITY DEFINER
 SET search_path FROM CURRENT
 AS $$
 -- Purpose: keep what a provider says of a subscription, and let the store's tier follow it. Its
---   top-up is paused when none is left. Of the transaction, checkout and store that it names, null is
+--   top-up is paused when none is left, and looked at when one runs. Of the transaction, checkout and store that it names, null is
 --   no claim. p_plan and the three after it are the plan that its items are now, by our record; null:
 --   none that is known, and it stays.
 -- Locks: the store's row, then the account. Idempotent: a state that is no newer than the one applied is
@@ -64,6 +64,8 @@ BEGIN
     PERFORM pause_top_up(v_checkout.account_id, 'no_subscription') WHERE NOT EXISTS (
         SELECT FROM subscriptions s WHERE s.account_id = v_checkout.account_id
           AND s.status IN ('active', 'trialing', 'past_due'));
+    PERFORM hasten_top_up(v_checkout.account_id)
+    WHERE running_subscription(v_checkout.account_id) IS NOT NULL;
     RETURN 'applied';
 END;
 $$;

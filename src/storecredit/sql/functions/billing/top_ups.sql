@@ -102,6 +102,18 @@ $$;
 COMMENT ON FUNCTION request_top_ups(bigint[]) IS
     'Notes the top-ups that the newest movements of these accounts ask for.';
 
+CREATE OR REPLACE FUNCTION hasten_top_up(p_account_id bigint)
+RETURNS void
+LANGUAGE sql
+AS $$
+-- Purpose: a store may buy again: a top-up that is to be looked at later is looked at now. Where it is
+--   kept from buying by anything else, it is put off again. Locks: its row.
+    UPDATE top_ups t SET due_at = now()
+    WHERE t.account_id = p_account_id AND t.status = 'on' AND t.due_at > now();
+$$;
+COMMENT ON FUNCTION hasten_top_up(bigint) IS
+    'Has a top-up that was put off looked at now.';
+
 CREATE OR REPLACE FUNCTION newest_balance(p_account_id bigint)
 RETURNS bigint
 LANGUAGE sql STABLE
