@@ -53,7 +53,7 @@ async def test_a_purchase_and_a_chargeback_that_finds_some_of_it_spent(
             "provider": "paddle",
             "id": adjusted.data["id"],
             "about": "chargeback",
-            "store_id": None,
+            "store_id": str(store.id),
         }
     ]
 

@@ -1616,7 +1616,7 @@ export interface components {
             milliseconds: number;
             /** @description What was answered; null: nothing. */
             status_code: number | null;
-            /** @description Why there was no answer. */
+            /** @description Why it failed, where `status_code` does not say it. */
             error: string | null;
             /** @description The first 500 bytes of the answer. */
             answer: string | null;
@@ -2011,6 +2011,10 @@ export interface components {
             status: components["schemas"]["DeliveryStatus"];
             /** @description How often it was sent. */
             attempts: number;
+            /** @description What the last attempt was answered; null: nothing, or there was none. */
+            status_code: number | null;
+            /** @description Why the last attempt failed, where `status_code` does not say it. */
+            error: string | null;
             /** @description When it is tried again; null: at once, or never. */
             next_attempt_at: string | null;
             /** @description When it was delivered, or given up. */
@@ -2065,6 +2069,10 @@ export interface components {
             status: components["schemas"]["DeliveryStatus"];
             /** @description How often it was sent. */
             attempts: number;
+            /** @description What the last attempt was answered; null: nothing, or there was none. */
+            status_code: number | null;
+            /** @description Why the last attempt failed, where `status_code` does not say it. */
+            error: string | null;
             /** @description When it is tried again; null: at once, or never. */
             next_attempt_at: string | null;
             /** @description When it was delivered, or given up. */

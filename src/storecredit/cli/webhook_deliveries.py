@@ -41,7 +41,10 @@ if TYPE_CHECKING:
     )
     from storecredit.webhooks.endpoints import Disabled
 
-COLUMNS = ("event_id", "type", "created_at", "status", "attempts", "next_attempt_at")
+COLUMNS = (
+    *("event_id", "type", "created_at", "status", "attempts", "status_code", "error"),
+    "next_attempt_at",
+)
 ATTEMPT_COLUMNS = ("attempt", "attempted_at", "milliseconds", "status_code", "error", "answer")
 TEST_SECONDS_MAX: Final = 30.0
 """How long `test` waits for the first attempt; a receiver has half of it."""

@@ -201,7 +201,7 @@ CATALOGUE: Final = (
             provider="paddle",
             id="adj_01kbt8example",
             about="refund",
-            store_id=None,
+            store_id=_STORE,
         ),
     ),
     EventType(

@@ -29,9 +29,13 @@ EVENT_ID_PREFIX: Final = "evt_"
 
 _COLUMNS: Final = """d.seq, v.event_id, v.type, v.created_at, d.status, d.attempts, d.ended_at,
     CASE d.next_attempt_at WHEN '-infinity' THEN e.resumes_at ELSE d.next_attempt_at END
-        AS next_attempt_at"""
+        AS next_attempt_at, l.status_code, l.error"""
 _DELIVERIES: Final = """webhook_endpoints e
     JOIN deliveries d ON d.endpoint_id = e.endpoint_id JOIN events v ON v.seq = d.seq"""
+_LAST_ATTEMPT: Final = """LEFT JOIN LATERAL (
+        SELECT * FROM delivery_attempts x
+        WHERE x.endpoint_id = d.endpoint_id AND x.seq = d.seq AND x.attempt = d.attempts LIMIT 1
+    ) l ON true"""
 _OF_ENDPOINT: Final = "e.account_id = $1 AND e.endpoint_id = $2"
 
 # Looked up one by one: to walk through those of all owners, down to the few that this endpoint was
@@ -65,7 +69,10 @@ _OF_STATUS: Final[Mapping[DeliveryStatus, str]] = {
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """What became of one event so far. `next_attempt_at` None: at once, or it has ended."""
+    """What became of one event so far. `next_attempt_at` None: at once, or it has ended.
+
+    `status_code` and `error` are those of the last attempt; both None: there was none.
+    """
 
     seq: int
     event_id: UUID
@@ -73,6 +80,8 @@ class Delivery:
     created_at: datetime
     status: DeliveryStatus
     attempts: int
+    status_code: int | None
+    error: str | None
     next_attempt_at: datetime | None
     ended_at: datetime | None
 
@@ -144,6 +153,7 @@ class DeliveryRecords:
                 {events}
                 CROSS JOIN LATERAL (SELECT * FROM webhook_endpoints x
                     WHERE x.endpoint_id = d.endpoint_id AND x.account_id = $1 LIMIT 1) e
+                {_LAST_ATTEMPT}
                 ORDER BY d.seq DESC LIMIT $4""",  # noqa: S608 - constants
             account_id,
             endpoint_id,
@@ -158,7 +168,8 @@ class DeliveryRecords:
         """One delivery with all that is known of it; None: there is no such one."""
         row = await self._database.fetchrow(
             f"""SELECT {_COLUMNS}, v.data, a.owner_kind, a.owner_id
-                FROM {_DELIVERIES} LEFT JOIN accounts a ON a.account_id = v.account_id
+                FROM {_DELIVERIES} {_LAST_ATTEMPT}
+                LEFT JOIN accounts a ON a.account_id = v.account_id
                 WHERE {_OF_ENDPOINT} AND v.event_id = $3""",  # noqa: S608 - constants
             account_id,
             endpoint_id,
@@ -256,6 +267,8 @@ def _delivery(row: Record) -> Delivery:
         created_at=row["created_at"],
         status=DeliveryStatus(row["status"]),
         attempts=row["attempts"],
+        status_code=row["status_code"],
+        error=row["error"],
         next_attempt_at=row["next_attempt_at"],
         ended_at=row["ended_at"],
     )

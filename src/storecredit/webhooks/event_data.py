@@ -240,7 +240,8 @@ class BillingProblemData(Struct, frozen=True, kw_only=True, forbid_unknown_field
         ),
     ]
     store_id: Annotated[
-        UUID | None, Meta(description="Of an overage bill or a top-up: the store; else null.")
+        UUID | None,
+        Meta(description="Of a clawback, an overage bill or a top-up: the store; else null."),
     ]
 
 

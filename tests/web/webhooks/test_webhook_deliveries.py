@@ -15,7 +15,8 @@ from tests.web.webhooks.hooks import Hooks
 pytestmark = ONE_LOOP
 
 VIEW = {
-    *("event_id", "type", "created_at", "status", "attempts", "next_attempt_at", "ended_at"),
+    *("event_id", "type", "created_at", "status", "attempts", "status_code", "error"),
+    *("next_attempt_at", "ended_at"),
 }
 
 
@@ -108,6 +109,8 @@ async def test_deliveries_are_listed_newest_first_and_by_what_became_of_them(
     assert newest["type"] == "credits.added"
     await attempted(admin, id_, oldest["event_id"], (500, "no"), (None, "no answer"))
     await attempted(admin, id_, third["event_id"], (200, "thanks"))
+    last = [(each["status_code"], each["error"]) for each in await told(hooks, id_)]
+    assert last == [(None, None), (200, None), (None, None), (None, "no answer")]
 
     async def ids(**query: Any) -> list[str]:
         return [each["event_id"] for each in await told(hooks, id_, **query)]

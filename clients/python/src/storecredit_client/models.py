@@ -22,7 +22,7 @@ class AttemptView:
     status_code: int | None
     """What was answered; null: nothing."""
     error: str | None
-    """Why there was no answer."""
+    """Why it failed, where `status_code` does not say it."""
     answer: str | None
     """The first 500 bytes of the answer."""
 
@@ -255,6 +255,10 @@ class DeliveryView:
     """`pending`: it is on its way, or will be tried again at `next_attempt_at`."""
     attempts: int
     """How often it was sent."""
+    status_code: int | None
+    """What the last attempt was answered; null: nothing, or there was none."""
+    error: str | None
+    """Why the last attempt failed, where `status_code` does not say it."""
     next_attempt_at: datetime | None
     """When it is tried again; null: at once, or never."""
     ended_at: datetime | None
@@ -1359,6 +1363,10 @@ class DeliveryAttempts:
     """`pending`: it is on its way, or will be tried again at `next_attempt_at`."""
     attempts: int
     """How often it was sent."""
+    status_code: int | None
+    """What the last attempt was answered; null: nothing, or there was none."""
+    error: str | None
+    """Why the last attempt failed, where `status_code` does not say it."""
     next_attempt_at: datetime | None
     """When it is tried again; null: at once, or never."""
     ended_at: datetime | None

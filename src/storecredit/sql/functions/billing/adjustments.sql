@@ -110,7 +110,8 @@ BEGIN
         (p_payment.provider, p_adjustment_id, p_payment.provider_transaction_id, p_action, p_amount,
          p_credits, v_taken);
     IF v_taken < p_credits THEN
-        PERFORM tell_of_problem('clawback', p_payment.provider, p_adjustment_id, p_action);
+        PERFORM tell_of_problem(
+            'clawback', p_payment.provider, p_adjustment_id, p_action, p_payment.account_id);
     END IF;
     RETURN v_taken;
 END;

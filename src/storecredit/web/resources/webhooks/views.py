@@ -206,6 +206,12 @@ class DeliveryView(msgspec.Struct, frozen=True):
         said("`pending`: it is on its way, or will be tried again at `next_attempt_at`."),
     ]
     attempts: Annotated[int, said("How often it was sent.")]
+    status_code: Annotated[
+        int | None, said("What the last attempt was answered; null: nothing, or there was none.")
+    ]
+    error: Annotated[
+        str | None, said("Why the last attempt failed, where `status_code` does not say it.")
+    ]
     next_attempt_at: Annotated[
         datetime | None, said("When it is tried again; null: at once, or never.")
     ]
@@ -219,7 +225,7 @@ class AttemptView(msgspec.Struct, frozen=True):
     attempted_at: Annotated[datetime, said("When it was sent.")]
     milliseconds: Annotated[int, said("How long it took.")]
     status_code: Annotated[int | None, said("What was answered; null: nothing.")]
-    error: Annotated[str | None, said("Why there was no answer.")]
+    error: Annotated[str | None, said("Why it failed, where `status_code` does not say it.")]
     answer: Annotated[str | None, said("The first 500 bytes of the answer.")]
 
 
@@ -286,6 +292,8 @@ def delivery_view(delivery: Delivery) -> DeliveryView:
         created_at=utc(delivery.created_at),
         status=delivery.status,
         attempts=delivery.attempts,
+        status_code=delivery.status_code,
+        error=delivery.error,
         next_attempt_at=delivery.next_attempt_at and utc(delivery.next_attempt_at),
         ended_at=delivery.ended_at and utc(delivery.ended_at),
     )
