@@ -1,5 +1,6 @@
 """An event reaches its receiver, signed, and what comes of each attempt is kept."""
 
+import asyncio
 import os
 from datetime import datetime, timedelta
 
@@ -9,9 +10,12 @@ from standardwebhooks.webhooks import WebhookVerificationError
 
 from stand_ins.http_server import Answer, stand_in
 from storecredit.ledger.owners import Account, OwnerKind
+from storecredit.postgres.pool import Database
 from storecredit.webhooks.deliverer import Deliverer
+from storecredit.webhooks.delivery_records import DeliveryRecords
 from storecredit.webhooks.messages import secret_text
 from tests.passing_time import pass_delivery_time
+from tests.postgres.commits import until
 from tests.sql.ledgers import open_account
 from tests.webhooks.conftest import Deliverers
 from tests.webhooks.endpoints import (
@@ -128,6 +132,38 @@ async def test_logs_name_store_and_event_but_neither_url_nor_secret_nor_what_was
     for known in (str(endpoint.id), str(store.owner.id), *events):
         assert known in logged
     assert logged.count("endpoint_disabled") == 1
+
+
+async def test_a_delivery_is_read_with_the_attempts_that_it_counts_also_while_one_is_recorded(
+    admin: asyncpg.Connection, database: Database, store: Account
+) -> None:
+    endpoint = await add_endpoint(admin, store.id, "https://receiver.example/")
+    await add_credits(admin, store, 10)
+    event = await admin.fetchrow("SELECT seq, event_id FROM storecredit.events")
+    assert event is not None
+    waiting = """SELECT count(*) FROM pg_locks
+        WHERE NOT granted AND relation = 'storecredit.delivery_attempts'::regclass"""
+    async with admin.transaction():
+        await admin.execute("LOCK TABLE storecredit.delivery_attempts IN ACCESS EXCLUSIVE MODE")
+        reading = asyncio.create_task(
+            DeliveryRecords(database).get(store.id, endpoint.id, event["event_id"])
+        )
+        await until(lambda: admin.fetchval(waiting))
+        await admin.execute(
+            """INSERT INTO storecredit.delivery_attempts
+                   (endpoint_id, seq, attempt, attempted_at, milliseconds, status_code)
+               VALUES ($1, $2, 1, now(), 7, 200)""",
+            endpoint.id,
+            event["seq"],
+        )
+        await admin.execute(
+            """UPDATE storecredit.deliveries SET status = 'delivered', attempts = 1,
+                   ended_at = now(), next_attempt_at = NULL"""
+        )
+    found = await reading
+    assert found is not None
+    assert found.delivery.attempts == len(found.attempts)
+    assert found.delivery.status_code == found.attempts[0].status_code == 200
 
 
 async def test_what_became_of_attempts_is_counted(

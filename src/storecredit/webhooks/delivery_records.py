@@ -10,8 +10,6 @@ from enum import StrEnum
 from typing import Final
 from uuid import UUID
 
-import msgspec
-
 from storecredit.postgres.pool import Database
 from storecredit.postgres.servers import Record
 from storecredit.webhooks.deliveries import LEASE
@@ -166,30 +164,27 @@ class DeliveryRecords:
 
     async def get(self, account_id: int, endpoint_id: UUID, event_id: UUID) -> Followed | None:
         """One delivery with all that is known of it; None: there is no such one."""
-        row = await self._database.fetchrow(
-            f"""SELECT {_COLUMNS}, v.data, a.owner_kind, a.owner_id
-                FROM {_DELIVERIES} {_LAST_ATTEMPT}
+        # A row for each attempt: by one statement, or the one that is recorded meanwhile would be
+        # told of a delivery that was not attempted yet.
+        rows = await self._database.fetch(
+            f"""SELECT {_COLUMNS}, v.data, a.owner_kind, a.owner_id,
+                    l.attempt, l.attempted_at, l.milliseconds, l.answer
+                FROM {_DELIVERIES} LEFT JOIN LATERAL (
+                    SELECT * FROM delivery_attempts x
+                    WHERE x.endpoint_id = d.endpoint_id AND x.seq = d.seq
+                    ORDER BY x.attempt DESC LIMIT $4) l ON true
                 LEFT JOIN accounts a ON a.account_id = v.account_id
-                WHERE {_OF_ENDPOINT} AND v.event_id = $3""",  # noqa: S608 - constants
+                WHERE {_OF_ENDPOINT} AND v.event_id = $3
+                ORDER BY l.attempt DESC""",  # noqa: S608 - constants
             account_id,
             endpoint_id,
             event_id,
-        )
-        if row is None:
-            return None
-        attempts = await self._database.fetch(
-            """SELECT attempt, attempted_at, milliseconds, status_code, error, answer
-               FROM delivery_attempts WHERE endpoint_id = $1 AND seq = $2
-               ORDER BY attempt DESC LIMIT $3""",
-            endpoint_id,
-            row["seq"],
             ATTEMPTS_MAX,
         )
-        return Followed(
-            _delivery(row),
-            _body(row),
-            tuple(msgspec.convert(dict(each), Attempt) for each in attempts),
-        )
+        if not rows:
+            return None
+        attempts = tuple(_attempt(row) for row in rows if row["attempt"] is not None)
+        return Followed(_delivery(rows[0]), _body(rows[0]), attempts)
 
     async def resend(
         self, account_id: int, endpoint_id: UUID, event_id: UUID
@@ -256,6 +251,17 @@ def _body(row: Record) -> str:
             row["owner_kind"],
             row["owner_id"],
         )
+    )
+
+
+def _attempt(row: Record) -> Attempt:
+    return Attempt(
+        attempt=row["attempt"],
+        attempted_at=row["attempted_at"],
+        milliseconds=row["milliseconds"],
+        status_code=row["status_code"],
+        error=row["error"],
+        answer=row["answer"],
     )
 
 
