@@ -9,12 +9,14 @@ import os
 import shutil
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
+from inspect import signature
 from pathlib import Path
 from tempfile import gettempdir
 from urllib.parse import urlsplit, urlunsplit
 from uuid import uuid4
 
 import asyncpg
+import httpx
 import pytest
 import structlog
 
@@ -34,6 +36,10 @@ MEMORY_MIN_BYTES = 6 * 2**30
 # As the service itself writes them: with all local variables, which is what structlog does unasked
 # where there is rich, one traceback takes a tenth of a second, or many of a busy machine.
 structlog.dev.ConsoleRenderer.get_active().exception_formatter = structlog.dev.plain_traceback
+# A busy machine may take longer for an answer than the five seconds that httpx waits unasked.
+ANSWER_MAX_SECONDS = 60.0
+for _phase in ("connect", "read", "write", "pool"):
+    setattr(signature(httpx.Client).parameters["timeout"].default, _phase, ANSWER_MAX_SECONDS)
 
 
 def pytest_xdist_auto_num_workers() -> int:
