@@ -19,6 +19,7 @@ import asyncpg
 import httpx
 import pytest
 import structlog
+from hypothesis import HealthCheck, settings
 
 from storecredit.postgres.embedded.embedded_postgres import EmbeddedPostgres
 from storecredit.postgres.pool import Database
@@ -40,6 +41,9 @@ structlog.dev.ConsoleRenderer.get_active().exception_formatter = structlog.dev.p
 ANSWER_MAX_SECONDS = 60.0
 for _phase in ("connect", "read", "write", "pool"):
     setattr(signature(httpx.Client).parameters["timeout"].default, _phase, ANSWER_MAX_SECONDS)
+# Nor does an example fail for the fifth of a second that hypothesis allows each unasked.
+settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("busy")
 
 
 def pytest_xdist_auto_num_workers() -> int:
