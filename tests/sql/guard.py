@@ -45,9 +45,10 @@ FUNCTIONS: Final = """
     FROM pg_proc p
     WHERE p.proowner = 'storecredit_writer'::regrole
        OR p.pronamespace = 'storecredit'::regnamespace AND p.proname !~ 'pgqueuer'"""
-# What a function may set besides: how it is planned, never what it may do.
+# What a function may set besides: how it is planned and how long it waits, never what it may do.
 PLANNING: Final = {
     *("plan_cache_mode=force_generic_plan", "enable_seqscan=off", "enable_bitmapscan=off"),
+    "lock_timeout=1s",
 }
 
 
