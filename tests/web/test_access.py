@@ -230,7 +230,7 @@ async def test_a_new_key_works_at_once_on_another_process(
 async def test_an_unknown_address_is_told_in_the_envelope(
     store: StoreClient, operator: Operator, api: httpx.AsyncClient
 ) -> None:
-    for path in ("/", "/nothing", "/api", "/api/", "/api/v1", "/api/v2/health", "/api/redoc"):
+    for path in ("/nothing", "/api", "/api/", "/api/v1", "/api/v2/health", "/api/redoc"):
         error_of(await api.get(path), 404, "NOT_FOUND")
     for path in ("/api/v1/nothing", "/api/v1/generation", "/api/v1/credits"):
         error_of(await store.get(path), 404, "NOT_FOUND")

@@ -86,7 +86,7 @@ async def test_an_address_has_one_route_whatever_else_is_wrong(api: httpx.AsyncC
         samples = (await scraped(api))["storecredit_requests_total"]
         brewed = [labels["route"] for labels, _ in samples if labels["method"] == "other"]
         assert (brewed[-1], len(brewed)) == (route, number + 1)
-    for path in ("/results", "/api/v1/credits", "/api/v1/credits/balance/more", "/"):
+    for path in ("/results", "/api/v1/credits", "/api/v1/credits/balance/more", "/nothing"):
         await api.get(path)
     assert await value(api, "requests_total", method="GET", route="unmatched") == 4
 

@@ -14,6 +14,7 @@ import pytest
 from stand_ins.http_server import Answer, stand_in
 from storecredit.outbound.addresses import Resolver
 from storecredit.outbound.name_lookups import NameLookups
+from storecredit.webhooks import connections
 from storecredit.webhooks.answers import Answer as Outcome
 from storecredit.webhooks.deliveries import Delivery
 from storecredit.webhooks.messages import Event
@@ -130,6 +131,29 @@ async def test_of_an_endless_answer_the_first_64_kib_are_read_and_500_bytes_kept
 )
 async def test_what_is_kept_of_an_answer_is_text(body: bytes, kept: str) -> None:
     assert (await outcome_of(Answer(500, body))).kept == kept
+
+
+async def test_a_connection_over_which_more_comes_than_any_answer_needs_is_ended() -> None:
+    ended: list[bool] = []
+
+    class Line(asyncio.Transport):
+        def abort(self) -> None:
+            ended.append(True)
+
+    bounded = connections.BoundedAnswers(asyncio.get_running_loop())
+    bounded.connection_made(Line())
+    answer = b"HTTP/1.1 204 No Content\r\n\r\n"
+    bounded.set_response_params()
+    bounded.data_received(answer)
+    assert ended == []
+    # Of the next request's answer as much may come again, and not a byte more.
+    bounded.set_response_params()
+    bounded.data_received(bytes(0))
+    bounded.received = connections.RECEIVED_MAX_BYTES - len(answer)
+    bounded.data_received(answer)
+    assert ended == []
+    bounded.data_received(b"H")
+    assert ended == [True]
 
 
 async def test_interim_answers_are_passed_over() -> None:

@@ -97,11 +97,11 @@ class _Connector(aiohttp.TCPConnector):
             socket_factory=checked.socket,
             **options,
         )
-        bounded = partial(_Bounded, loop=asyncio.get_running_loop())
+        bounded = partial(BoundedAnswers, loop=asyncio.get_running_loop())
         self._factory = cast("partial[ResponseHandler]", bounded)
 
 
-class _Bounded(ResponseHandler):
+class BoundedAnswers(ResponseHandler):
     """Ends a connection over which more comes than any answer needs.
 
     The client bounds the parts of an answer, and not all of it together (aiohttp 3.14).
@@ -109,17 +109,17 @@ class _Bounded(ResponseHandler):
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(loop=loop)
-        self._received = 0
+        self.received = 0
 
     def set_response_params(self, **params: Any) -> None:
         """A request is sent; what comes from now on is its answer."""
-        self._received = 0
+        self.received = 0
         super().set_response_params(**params)
 
     def data_received(self, data: bytes) -> None:
         """As `asyncio.Protocol` has it."""
-        self._received += len(data)
-        if self._received <= RECEIVED_MAX_BYTES:
+        self.received += len(data)
+        if self.received <= RECEIVED_MAX_BYTES:
             super().data_received(data)
         elif self.transport is not None:
             self.transport.abort()

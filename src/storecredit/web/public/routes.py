@@ -2,12 +2,20 @@
 
 from typing import Any
 
-from storecredit.web.public import documentation, health, metrics, paddle_webhooks, results
+from storecredit.web.public import (
+    documentation,
+    front_page,
+    health,
+    metrics,
+    paddle_webhooks,
+    results,
+)
 
 
 def public_routes(*, serves_metrics: bool) -> list[Any]:
     """`/metrics` among them unless it has an address of its own."""
     return [
+        front_page.front_page,  # GET /
         paddle_webhooks.receive_paddle_event,  # POST /webhooks/paddle
         health.live,  # GET /health/live
         health.ready,  # GET /health/ready
