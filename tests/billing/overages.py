@@ -163,3 +163,17 @@ async def bills(admin: asyncpg.Connection, store_id: UUID) -> list[dict[str, Any
         await account_of(admin, Owner.store(store_id)),
     )
     return [dict(row) for row in rows]
+
+
+@asynccontextmanager
+async def held(database_url: str, store_id: UUID) -> AsyncIterator[None]:
+    """A transaction of somebody else's that has the store's account, and does not end."""
+    somebody = await asyncpg.connect(database_url)
+    try:
+        async with somebody.transaction():
+            account = "account_id = storecredit.account_of('store', $1)"
+            locking = f"SELECT FROM storecredit.accounts WHERE {account} FOR UPDATE"
+            await somebody.execute(locking, store_id)
+            yield
+    finally:
+        await somebody.close()

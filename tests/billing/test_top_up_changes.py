@@ -9,7 +9,7 @@ import pytest
 
 from stand_ins.paddle.api import Failure
 from storecredit.billing.top_ups import ToppingUp
-from tests.billing.overages import Paddle, holdable_paddle
+from tests.billing.overages import Paddle, held, holdable_paddle
 from tests.billing.topping_up import (
     CREDITS,
     OPENING,
@@ -94,17 +94,10 @@ async def test_a_store_whose_account_somebody_holds_holds_up_no_other(
         assert await admin.fetchval(opened, store_id) == "opened"
     other = await store_on_top_up(admin, paddle)
     await spend(admin, other, LOW)
-    somebody = await asyncpg.connect(database_url)
-    try:
-        async with somebody.transaction():
-            account = "account_id = storecredit.account_of('store', $1)"
-            locking = f"SELECT FROM storecredit.accounts WHERE {account} FOR UPDATE"
-            await somebody.execute(locking, store_id)
-            await topping_up.run_once()
-            assert await purchases(admin, other) == [("top-up-1", CREDITS)]
-            assert await purchases(admin, store_id) == []
-    finally:
-        await somebody.close()
+    async with held(database_url, store_id):
+        await topping_up.run_once()
+        assert await purchases(admin, other) == [("top-up-1", CREDITS)]
+        assert await purchases(admin, store_id) == []
     await topping_up.run_once()
     assert await purchases(admin, store_id) == [("top-up-1", CREDITS)]
     assert len(paddle.charges()) == 2

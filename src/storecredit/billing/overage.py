@@ -13,10 +13,14 @@ from storecredit import telemetry
 from storecredit.billing.catalogue import Catalogue
 from storecredit.billing.charge_attempt import NO_SUBSCRIPTION, ChargeKind
 from storecredit.billing.paddle import PROVIDER
-from storecredit.billing.subscription_charges import RUNNING_SUBSCRIPTION, SubscriptionCharges
-from storecredit.postgres.errors import DatabaseUnavailable
+from storecredit.billing.subscription_charges import (
+    LOCK_TIMEOUT,
+    RUNNING_SUBSCRIPTION,
+    SubscriptionCharges,
+)
+from storecredit.postgres.errors import DatabaseUnavailable, LockTimedOut
 from storecredit.postgres.pacing import every
-from storecredit.postgres.pool import Database
+from storecredit.postgres.pool import Database, DedicatedConnection
 from storecredit.postgres.servers import Record
 from storecredit.settings import Settings
 
@@ -105,16 +109,22 @@ class OverageBilling:
         """Close the month before this one for each store with overage from then or earlier."""
         last = 0
         while rows := await self._database.fetch(_TO_CLOSE, last, ROUND_MAX):
-            for row in rows:
-                await self._close(row)
+            async with self._database.dedicated({"lock_timeout": LOCK_TIMEOUT}) as connection:
+                for row in rows:
+                    try:
+                        await self._close(connection, row)
+                    except LockTimedOut as error:
+                        # A store whose account somebody else holds keeps no other from its bill.
+                        store_id = str(row["store_id"])
+                        log.warning("overage_held_up", store_id=store_id, error=str(error))
             last = rows[-1]["account_id"]
 
-    async def _close(self, row: Record) -> None:
+    async def _close(self, connection: DedicatedConnection, row: Record) -> None:
         month, plan = row["month"], row["plan"]
         unit_amount = self._catalogue.overage_unit_amount(plan)
         if row["overage_used"] * unit_amount < self._catalogue.least_charge:
             return  # Paddle would refuse it: it is left for the month after.
-        closed = await self._database.fetchval(
+        closed = await connection.fetchval(
             "SELECT close_overage($1, $2, $3, $4, $5)",
             row["account_id"],
             month,
