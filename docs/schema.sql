@@ -1635,6 +1635,9 @@ FUNCTION update_webhook_endpoint(p_account_id bigint, p_endpoint_id uuid, p_url 
     p_event_types text[] DEFAULT NULL, p_description text DEFAULT NULL,
     p_is_ordered boolean DEFAULT NULL) RETURNS boolean;
 
+-- Whether there was an attempt at an endpoint in the day before.
+FUNCTION was_asked_before(p_endpoint_id uuid, p_at timestamptz) RETURNS boolean;
+
 
 -- Functions that those are made of.
 

@@ -1,7 +1,7 @@
 """What fails is tried again, under the same id and in the same form, until it is given up."""
 
 import asyncio
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import asyncpg
 import pytest
@@ -156,6 +156,30 @@ async def test_an_endpoint_that_fails_for_five_days_is_disabled(
         await deliverer.tidy()
     assert await states(admin, endpoint) == [State("failed", 3, 3)]
     assert await admin.fetchval("SELECT count(*) FROM storecredit.events") == 1, "nobody listens"
+
+
+async def test_one_failure_long_after_the_last_attempt_disables_no_endpoint(
+    deliverer: Deliverer, admin: asyncpg.Connection, store: Account
+) -> None:
+    """It was told nothing meanwhile, so nobody knows that it has failed all the while."""
+    async with stand_in(Answer(500)) as receiver:
+        endpoint = await add_endpoint(admin, store.id, receiver.url(), ["credits.added"])
+        await add_credits(admin, store, 10)
+        await deliverer.deliver_due()
+        await admin.execute(
+            """UPDATE storecredit.deliveries
+               SET status = 'failed', ended_at = now(), next_attempt_at = NULL"""
+        )
+        await pass_delivery_time(admin, timedelta(days=20))
+        await add_credits(admin, store, 20)
+        await deliverer.deliver_due()
+        row = await endpoint_row(admin, endpoint)
+        assert row["status"] == "enabled"
+        assert row["failing_since"] > datetime.now(UTC) - timedelta(days=1)
+        await pass_delivery_time(admin, timedelta(hours=14))
+        await deliverer.deliver_due()
+        assert (await endpoint_row(admin, endpoint))["failing_since"] < row["failing_since"]
+        assert len(receiver.received) == 3
 
 
 async def test_what_a_dead_process_had_taken_is_sent_once_its_lease_is_over(

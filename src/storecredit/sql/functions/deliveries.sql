@@ -266,14 +266,15 @@ DECLARE
 BEGIN
     FOR v IN
         SELECT e.endpoint_id, e.status, e.failing_since, e.resumes_at, i.is_gone, i.resumes,
-            CASE WHEN i.delivered_at IS NULL THEN coalesce(e.failing_since, i.failed_at)
-                ELSE i.failed_at END AS now_failing_since
+            CASE WHEN i.delivered_at IS NULL AND ((e.failing_since > now() - interval '5 days')
+                IS NOT FALSE OR was_asked_before(e.endpoint_id, i.at))
+                THEN coalesce(e.failing_since, i.failed_at) ELSE i.failed_at END AS now_failing_since
         FROM (
             SELECT t.endpoint_id, t.delivered_at, bool_or(t.outcome = 'gone') AS is_gone,
                 -- Made just now, though the clock of whoever made them may be days behind.
                 min(greatest(t.at, now() - interval '1 minute')) FILTER (
                     WHERE t.outcome <> 'delivered' AND (t.at > t.delivered_at) IS NOT FALSE)
-                    AS failed_at,
+                    AS failed_at, min(t.at) AS at,
                 (array_agg(t.resumes ORDER BY t.at DESC) FILTER (WHERE t.resumes IS NOT NULL))[1]
                     AS resumes
             FROM (
@@ -306,6 +307,20 @@ END;
 $$;
 COMMENT ON FUNCTION follow_attempts(uuid[], timestamptz[], text[], interval[], boolean[]) IS
     'What attempts just written down mean for their endpoints. Returns what came of each.';
+
+CREATE OR REPLACE FUNCTION was_asked_before(p_endpoint_id uuid, p_at timestamptz)
+RETURNS boolean
+LANGUAGE sql STABLE
+AS $$
+-- Purpose: whether there was an attempt at an endpoint in the day before one at p_at. What failed long ago,
+--   with nothing to tell it since, has not failed all the while; attempts at a delivery are at most
+--   some 14 hours apart. Locks: none.
+    SELECT EXISTS (SELECT FROM delivery_attempts a
+        WHERE a.endpoint_id = p_endpoint_id
+          AND a.attempted_at < p_at AND a.attempted_at >= p_at - interval '1 day');
+$$;
+COMMENT ON FUNCTION was_asked_before(uuid, timestamptz) IS
+    'Whether there was an attempt at an endpoint in the day before.';
 
 CREATE OR REPLACE FUNCTION give_endpoint_up(p_endpoint_id uuid, p_reason text)
 RETURNS void
