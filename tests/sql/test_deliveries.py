@@ -145,7 +145,7 @@ async def test_a_clock_that_is_behind_disables_no_endpoint(
         (
             """SELECT set_webhook_endpoint_status($1, $2, 'disabled'),
                    set_webhook_endpoint_status($1, $2, 'enabled')""",
-            "enabled pending",
+            "enabled failed",
         ),
         ("SELECT $1::bigint, $2::uuid", "disabled failed"),
     ],

@@ -276,3 +276,22 @@ async def test_what_is_sent_again_has_happened_since_in_whatever_order_it_was_wr
     )
     expected = [seq for seq, each in zip(seqs, ago, strict=True) if each < minutes]
     assert [row["seq"] for row in rows] == expected
+
+
+@pytest.mark.parametrize("is_ordered", [False, True])
+async def test_what_waited_when_it_was_disabled_is_given_up_however_soon_it_is_enabled(
+    app: Connection, books: asyncpg.Connection, account: Account, is_ordered: bool
+) -> None:
+    endpoint_id = await listen(books, account, "credits.low", is_ordered=is_ordered)
+    other_id = await listen(books, account, "credits.low")
+    await happen(books, account, *["credits.low"] * 3)
+    await end(books, endpoint_id, "delivered", "pending", "pending")
+    set_status = "SELECT set_webhook_endpoint_status($1, $2, $3)"
+    for status in ("disabled", "enabled", "enabled"):
+        assert await app.fetchval(set_status, account.id, endpoint_id, status)
+        await happen(books, account, "credits.low")
+    statuses = [status for status, *_ in await rows_of(books, endpoint_id)]
+    assert statuses == ["delivered", "failed", "failed", "failed", "pending", "pending"]
+    assert {status for status, *_ in await rows_of(books, other_id)} == {"pending"}
+    resent = await app.fetchrow(RESEND, account.id, endpoint_id, LONG_AGO, ["failed"], 0, 100)
+    assert tuple(resent or ())[:2] == ("pending", 3)

@@ -96,8 +96,8 @@ SECURITY DEFINER
 SET search_path FROM CURRENT
 AS $$
 -- Purpose: stop sending to an endpoint (disabled), or begin again (enabled), with a clean slate. What waits
---   for it, and what happens while it is disabled, is given up: that can be resent.
--- Locks: the endpoint. Idempotent: one that has this status stays as it is.
+--   for it, and what happens while it is disabled, is given up, by the time it is enabled: that can be resent.
+-- Locks: the endpoint, then what waited for it. Idempotent: one that has this status stays as it is.
 -- Outcomes: true: it has this status, now or before; false: the owner has no such endpoint.
 -- Errors: check_violation for an unknown status.
 BEGIN
@@ -109,9 +109,15 @@ BEGIN
         resumes_at = NULL,
         updated_at = now()
     WHERE e.account_id = p_account_id AND e.endpoint_id = p_endpoint_id AND e.status <> p_status;
-    RETURN FOUND OR EXISTS (
-        SELECT FROM webhook_endpoints e
-        WHERE e.account_id = p_account_id AND e.endpoint_id = p_endpoint_id);
+    IF NOT FOUND THEN
+        RETURN EXISTS (
+            SELECT FROM webhook_endpoints e
+            WHERE e.account_id = p_account_id AND e.endpoint_id = p_endpoint_id);
+    END IF;
+    -- What end_undeliverable has not come to since it was disabled.
+    UPDATE deliveries d SET status = 'failed', ended_at = now(), next_attempt_at = NULL
+    WHERE p_status = 'enabled' AND d.endpoint_id = p_endpoint_id AND d.next_attempt_at IS NOT NULL;
+    RETURN true;
 END;
 $$;
 COMMENT ON FUNCTION set_webhook_endpoint_status(bigint, uuid, text) IS
