@@ -6,10 +6,11 @@ each migration and at each start, and not what a migration once wrote down.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
+from itertools import groupby
 from typing import Final
 
 import asyncpg
@@ -168,15 +169,9 @@ async def mend_owners(connection: asyncpg.Connection, interface: str | None) -> 
 async def mend_rights(connection: asyncpg.Connection) -> tuple[str, ...]:
     """Take back and grant whatever differs. A sentence for each role that it was about."""
     found = await _rights(connection)
-    for each in found:
-        thing = f"{each.kind} {each.name}"
-        # Rights are given and taken by who owns the thing.
-        statements = [f"SET LOCAL ROLE {WRITER_ROLE}"] if each.is_writers else []
-        if each.held is not None:
-            statements.append(f"REVOKE ALL ON {thing} FROM {each.role} CASCADE")
-        if each.wanted is not None:
-            statements.append(f"GRANT {each.wanted} ON {thing} TO {each.role}")
-        await connection.execute("; ".join([*statements, "RESET ROLE"]))
+    if found:
+        # At first there are hundreds: they are sent at once.
+        await connection.execute(";\n".join(_changes_of_rights(found)))
     return tuple(
         _told_of_rights(role, [each for each in found if each.role == role])
         for role in sorted({each.role for each in found})
@@ -273,6 +268,20 @@ def _changes(role: _Role, *, app_may_login: bool) -> list[tuple[str, str]]:
     if app_may_login and role.role == APP_ROLE and not role.may_login:
         changes.append((f"ALTER ROLE {APP_ROLE} LOGIN", f"Let the role {APP_ROLE} log in."))
     return changes
+
+
+def _changes_of_rights(found: Iterable[_Right]) -> Iterator[str]:
+    """Statements that give what is wanted; rights are given and taken by who owns the thing."""
+    for is_writers, rights in groupby(found, key=lambda each: each.is_writers):
+        if is_writers:
+            yield f"SET LOCAL ROLE {WRITER_ROLE}"
+        for each in rights:
+            thing = f"{each.kind} {each.name}"
+            if each.held is not None:
+                yield f"REVOKE ALL ON {thing} FROM {each.role} CASCADE"
+            if each.wanted is not None:
+                yield f"GRANT {each.wanted} ON {thing} TO {each.role}"
+        yield "RESET ROLE"
 
 
 def _told_of_rights(role: str, rights: list[_Right]) -> str:
