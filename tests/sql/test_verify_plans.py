@@ -4,14 +4,17 @@ import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from uuid import UUID
 
-import asyncpg
 import pytest
+import pytest_asyncio
 
 from storecredit.ledger.owners import OwnerKind
 from storecredit.ledger.verify import READ_RANGES_ONLY
-from storecredit.postgres.pool import Database
+from storecredit.postgres.servers import connect
+from tests.conftest import connect_as_superuser
 from tests.sql.ledgers import open_account
 from tests.sql.test_verify import PROVISIONS, deduct_often
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 Explain = Callable[[str], Awaitable[str]]
 
@@ -27,20 +30,24 @@ GENERATE = """
 """
 
 
-@pytest.fixture
-async def explaining(database: Database, admin: asyncpg.Connection) -> AsyncIterator[Explain]:
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def explaining(books_url: str) -> AsyncIterator[Explain]:
     """Shows plans as verify gets them, with a ledger of some size and no statistics about it."""
+    superuser = await connect_as_superuser(books_url)
     for _ in range(3):
-        account = await open_account(admin, OwnerKind.STORE, PROVISIONS)
-        await deduct_often(admin, account, 2000)
-        await admin.execute(GENERATE, account.id, 2000)
+        account = await open_account(superuser, OwnerKind.STORE, PROVISIONS)
+        await deduct_often(superuser, account, 2000)
+        await superuser.execute(GENERATE, account.id, 2000)
+    await superuser.close()
 
     async def explain(statement: str) -> str:
         return "\n".join(row[0] for row in await connection.fetch(f"EXPLAIN {statement}"))
 
-    async with database.acquire() as connection, connection.transaction():
+    connection = await connect(books_url)
+    async with connection.transaction():
         await connection.execute(READ_RANGES_ONLY)
         yield explain
+    await connection.close()
 
 
 def read_whole(plan: str) -> set[str]:
