@@ -5,9 +5,10 @@ PostgreSQL, started once for all test processes.
 """
 
 import asyncio
+import gc
 import os
 import shutil
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Generator, Iterator
 from contextlib import contextmanager
 from inspect import signature
 from pathlib import Path
@@ -49,6 +50,17 @@ settings.load_profile("busy")
 def pytest_xdist_auto_num_workers() -> int:
     """One test process more than there are cores: some always wait, for what crashed or is away."""
     return (os.cpu_count() or 1) + 1
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """What is collected stays for the whole run: nothing of it is ever garbage."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def with_database(url: str, name: str) -> str:
