@@ -144,3 +144,4 @@ def test_the_wheel_has_types_and_licence(tmp_path: Path) -> None:
     assert "py.typed" in sources
     assert {f"storecredit_client/{source}" for source in sources} <= held
     assert "License-Expression: Apache-2.0" in metadata
+    assert "Classifier: Typing :: Typed" in metadata

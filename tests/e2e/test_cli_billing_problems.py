@@ -62,9 +62,10 @@ async def test_store_top_up_shows_sets_and_ends_it(
     shown = seller(*command, *on, "--json").json()
     assert set(shown) == fields("TopUpView")
     assert (shown["status"], shown["credits"], shown["max_per_day"]) == ("on", 500, 1)
-    assert named(seller(*command))["amount"] == "9000"
+    assert named(seller(*command))["price"] == "90.00 USD"
     assert "--credits" in seller(*command, "--threshold", 50, "--credits", 3).sentence(2)
-    assert named(seller(*command, "--off"))["status"] == "off"
+    off = named(seller(*command, "--off"))
+    assert (off["status"], off["price"]) == ("off", "–")
 
 
 # What needs a look

@@ -289,7 +289,7 @@ def assert_goes_beyond_and_tops_up(
     until(lambda: "growth" in subscriptions(), "the subscription runs")
     topped_up = read("storecredit store top-up")
     assert re.search(r"^status +on$", topped_up, re.MULTILINE)
-    assert re.search(r"^amount +9000$", topped_up, re.MULTILINE)
+    assert re.search(r"^price +90\.00 USD$", topped_up, re.MULTILINE)
 
 
 def booked_by_hand(read: Callable[..., str], paddle: Paddle) -> str:

@@ -98,7 +98,11 @@ def top_up(
                 return made
 
     settings = settings_of(data_dir=data_dir, database_url=database_url)
-    output.record(_view(against_billing(settings, act)), json=json)
+    view = _view(against_billing(settings, act))
+    if not json:
+        amount, currency = view.pop("amount"), view.pop("currency")
+        view["price"] = None if amount is None else output.money(amount, currency)
+    output.record(view, json=json)
 
 
 def _view(top_up: "TopUp") -> dict[str, Any]:
