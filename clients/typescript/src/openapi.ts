@@ -568,6 +568,8 @@ export interface paths {
         /**
          * List deliveries to a webhook endpoint
          * @description What it was told in the last 30 days, newest event first, and what became of that.
+         *
+         *     Of one `type` a page may hold few or none though there are more: `next_cursor` says so.
          */
         get: operations["listWebhookDeliveries"];
         put?: never;

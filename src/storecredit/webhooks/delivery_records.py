@@ -19,6 +19,8 @@ from storecredit.webhooks.messages import Event, body_of
 PAGE_MAX: Final = 100
 ATTEMPTS_MAX: Final = 100
 """Of one delivery, that are told; the newest."""
+LOOKED_AT_MAX: Final = 10_000
+"""Deliveries among which one page looks for those of a type."""
 RESENT_MAX: Final = 10_000
 """By one call."""
 AFTER_ALL: Final = 2**63 - 1
@@ -39,8 +41,6 @@ _OF_ENDPOINT: Final = "e.account_id = $1 AND e.endpoint_id = $2"
 # Looked up one by one: to walk through those of all owners, down to the few that this endpoint was
 # told, may seem as cheap.
 _EACH_EVENT: Final = "CROSS JOIN LATERAL (SELECT * FROM events x WHERE x.seq = d.seq LIMIT 1) v"
-# A rare type is looked for among all that it was told: one by one is the dearest way then.
-_EVENTS_OF_TYPE: Final = "JOIN events v ON v.seq = d.seq AND v.type = $5"
 
 
 class DeliveryStatus(StrEnum):
@@ -140,27 +140,53 @@ class DeliveryRecords:
         limit: int = PAGE_MAX,
         before: int | None = None,
     ) -> DeliveryPage:
-        """This endpoint's deliveries, newest event first; at most `PAGE_MAX` at once."""
+        """This endpoint's deliveries, newest event first; at most `PAGE_MAX` at once.
+
+        Those of one type are looked for among `LOOKED_AT_MAX`: a page may hold few, or none, and
+        the next ones more.
+        """
         limit = min(limit, PAGE_MAX)
         of_status = "" if status is None else _OF_STATUS[status]
-        events, args = (_EACH_EVENT, []) if type_ is None else (_EVENTS_OF_TYPE, [type_])
+        before = AFTER_ALL if before is None else before
+        from_seq = last_seq = None
+        if type_ is not None:
+            from_seq, last_seq = await self._looked_at(endpoint_id, before, of_status)
         rows = await self._database.fetch(
             f"""SELECT {_COLUMNS} FROM (
                     SELECT * FROM deliveries d WHERE d.endpoint_id = $2 AND d.seq < $3 {of_status}
+                        AND d.seq >= $6
                     ORDER BY d.seq DESC) d
-                {events}
+                {_EACH_EVENT}
                 CROSS JOIN LATERAL (SELECT * FROM webhook_endpoints x
                     WHERE x.endpoint_id = d.endpoint_id AND x.account_id = $1 LIMIT 1) e
                 {_LAST_ATTEMPT}
+                WHERE $5::text IS NULL OR v.type = $5
                 ORDER BY d.seq DESC LIMIT $4""",  # noqa: S608 - constants
             account_id,
             endpoint_id,
-            AFTER_ALL if before is None else before,
+            before,
             limit + 1,
-            *args,
+            type_,
+            from_seq or 0,
         )
         items = tuple(_delivery(row) for row in rows[:limit])
-        return DeliveryPage(items, items[-1].seq if len(rows) > limit else None)
+        return DeliveryPage(items, items[-1].seq if len(rows) > limit else last_seq)
+
+    async def _looked_at(
+        self, endpoint_id: UUID, before: int, of_status: str
+    ) -> tuple[int | None, int | None]:
+        """Down to which event one page looks, and the same again if there may be more below."""
+        row = await self._database.fetchrow(
+            f"""SELECT min(d.seq) AS seq, count(*) AS count FROM (
+                    SELECT d.seq FROM deliveries d
+                    WHERE d.endpoint_id = $1 AND d.seq < $2 {of_status}
+                    ORDER BY d.seq DESC LIMIT $3) d""",  # noqa: S608 - constants
+            endpoint_id,
+            before,
+            LOOKED_AT_MAX,
+        )
+        assert row is not None, "an aggregate has one row"
+        return row["seq"], row["seq"] if row["count"] == LOOKED_AT_MAX else None
 
     async def get(self, account_id: int, endpoint_id: UUID, event_id: UUID) -> Followed | None:
         """One delivery with all that is known of it; None: there is no such one."""

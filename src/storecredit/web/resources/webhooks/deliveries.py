@@ -47,7 +47,10 @@ async def list_deliveries(
     limit: Limit = PAGE_DEFAULT,
     cursor: SeqCursor = None,
 ) -> Envelope[DeliveryPageView]:
-    """What it was told in the last 30 days, newest event first, and what became of that."""
+    """What it was told in the last 30 days, newest event first, and what became of that.
+
+    Of one `type` a page may hold few or none though there are more: `next_cursor` says so.
+    """
     id_ = await _existing(hearer, endpoint_id)
     page = await hearer.deliveries.list(
         hearer.account_id,
