@@ -4,6 +4,7 @@ Planned, not run: measured is what takes minutes. `.ci/run` runs the quick one.
 """
 
 import os
+import re
 import shlex
 import subprocess
 
@@ -15,6 +16,7 @@ from tests.e2e.page_commands import ROOT, Page
 
 BENCHMARKS = Page("benchmarks/README.md")
 PERFORMANCE = Page("docs/performance.md")
+README = Page("README.md")
 
 
 def names(measurements: tuple[Measurement, ...]) -> set[str]:
@@ -67,3 +69,33 @@ def test_every_figure_is_explained_and_shown() -> None:
     for name in names(MEASUREMENTS):
         assert f"\n| {name} |" in explained
         assert f"\n| {name} |" in PERFORMANCE.text
+
+
+def rows(page: Page) -> list[list[str]]:
+    """The cells of its rows that begin with the name of a figure."""
+    found = re.findall(r"^\| ([FL]\d+ \| .*) \|$", page.text, re.MULTILINE)
+    return [[cell.strip() for cell in row.split(" | ")] for row in found]
+
+
+def test_the_readme_shows_the_medians_of_the_page() -> None:
+    medians = {(name, median) for name, _, _, median, *_ in rows(PERFORMANCE)}
+    shown = {(row[0], row[-1]) for row in rows(README)}
+    assert len(shown) == len(rows(README)) > 0
+    assert shown <= medians
+
+
+def test_the_readme_begins_with_figures_of_the_page() -> None:
+    opening = " ".join(README.text.partition("## Two commands")[0].split())
+    create, *_ = [row[-1] for row in rows(PERFORMANCE) if row[0] == "F1"]
+    empty, creates, api, postgres = re.findall(r"[\d.,]*\d", create)
+    assert f"{creates} creates a second over HTTP" in opening
+    assert f"empty endpoint of the framework did {empty} there" in opening
+    assert f"took {(float(api) + float(postgres)) / 1000:.2f} ms of CPU time" in opening
+    _, api, postgres = [row[3].split()[0] for row in rows(PERFORMANCE) if row[0] == "F10"]
+    assert f"took {float(api):.0f} MiB of memory and PostgreSQL {float(postgres):.0f} MiB" in opening
+    (best,) = [row[-1] for row in rows(PERFORMANCE) if row[0] == "F4" and "its best" in row[1]]
+    ledger, textbook = re.findall(r"[\d,]+(?=/s)", best)
+    assert f"made [{textbook} a second]" in opening
+    assert f"the ledger here {ledger}" in opening
+    (build,) = re.findall(r"the build (\w+) of", opening)
+    assert f"commit {build}" in PERFORMANCE.text

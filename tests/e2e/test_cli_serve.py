@@ -26,6 +26,8 @@ from tests.e2e.page_commands import run, running
 from tests.process_ends import has_ended
 
 TOKEN = "operator"
+PASTED_LINE_MAX = 100
+MANY_COLOURS = 1000
 DOT = (
     "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAgAAAAICAIAAABLbSncAAAAFUlEQVR42mNUq+hjwAaY"
     "GHCAwSkBAO6oATye9rWzAAAAAElFTkSuQmCC"
@@ -48,6 +50,7 @@ def pasted(output: str, directory: Path, shell: str) -> list[list[dict[str, Any]
     (lines,) = re.findall(
         r"^API=.*^curl [^\n]*transactions[^\n]*$", output, re.DOTALL | re.MULTILINE
     )
+    assert max(map(len, lines.splitlines())) <= PASTED_LINE_MAX
     done = subprocess.run(
         [shell],
         input=lines,
@@ -86,6 +89,7 @@ def test_the_demo_lines_work_when_pasted(
     with Image.open(storecredit.directory / "result.png") as image:
         image.load()
         assert image.size == (900, 1200)
+        assert image.getcolors(MANY_COLOURS) is None, "a picture, not flat squares"
     assert balances == [{"balance": 99, "total_purchased": 100, "total_spent": 1}]
     taken, *_, ended, balance, ledger = blocked
     assert taken["balance"] == 98

@@ -1,6 +1,7 @@
 """The demo store, and the shell lines that show with it what the service does.
 
-The lines work as they stand when pasted into bash, zsh or a POSIX shell that has curl.
+The lines work as they stand when pasted into bash, zsh or a POSIX shell that has curl and base64.
+The pictures are those that the service itself has under `/api/docs`.
 """
 
 import json as json_text
@@ -32,31 +33,21 @@ STORES_LOOKED_THROUGH: Final = 100
 BLOCKED_TERM: Final = "forbidden"
 """What `serve --demo` has moderation block, unless STORECREDIT_BLOCKED_TERMS says otherwise."""
 
-# Two PNG images of 8 × 8 pixels: one red, one blue.
-RED: Final = (
-    "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAgAAAAICAIAAABLbSncAAAAFUlEQVR42mN8EevAgA0w"
-    "MeAAg1MCADSdAZV4luLGAAAAAElFTkSuQmCC"
-)
-BLUE: Final = (
-    "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAgAAAAICAIAAABLbSncAAAAFUlEQVR42mNUq+hjwAaY"
-    "GHCAwSkBAO6oATye9rWzAAAAAElFTkSuQmCC"
-)
-
 # The headings are `echo`, not `#`: zsh takes no comments at its prompt.
 LINES: Final = r"""API=@API@/api/v1
 AUTH='Authorization: Bearer @KEY@'
 JSON='Content-Type: application/json'
 field() { echo "$2" | sed "s/.*\"$1\":\"\([^\"]*\)\".*/\1/"; }
 wait_until_ended() { STATUS=$(curl -s "$API/generation/$1?wait=60" -H "$AUTH"); echo "$STATUS"; }
+picture() {
+  printf 'data:image/webp;base64,'
+  curl -s "@API@/api/docs/$1.webp" | base64 | tr -d '\n'
+}
 
-echo '1. A generation of two small images, and the credits that it takes:'
-CREATED=$(curl -s "$API/generation/create" -H "$AUTH" -H "$JSON" -d '{
-  "prompt": "two tiles",
-  "image_urls": [
-    "@RED@",
-    "@BLUE@"
-  ]
-}'); echo "$CREATED"
+echo '1. A generation of two pictures, of a bay by day and by night, and the credits it takes:'
+CREATED=$(printf '{"prompt": "a day", "image_urls": ["%s", "%s"]}' \
+  "$(picture day)" "$(picture night)" |
+  curl -s "$API/generation/create" -H "$AUTH" -H "$JSON" -d @-); echo "$CREATED"
 
 echo '2. An answer that waits until it has ended; then its image, in result.png:'
 wait_until_ended "$(field session_id "$CREATED")"
@@ -66,7 +57,9 @@ echo '3. The balance, so many less:'
 curl -s "$API/credits/balance" -H "$AUTH"; echo
 
 echo '4. Moderation blocks this one; status, balance and ledger show its credits coming back:'
-BLOCKED=$(curl -s "$API/generation/create" -H "$AUTH" -H "$JSON" -d @BLOCKED@); echo "$BLOCKED"
+BLOCKED=$(printf '{"prompt": %s, "image_urls": ["%s"]}' \
+  @PROMPT@ "$(picture day)" |
+  curl -s "$API/generation/create" -H "$AUTH" -H "$JSON" -d @-); echo "$BLOCKED"
 wait_until_ended "$(field session_id "$BLOCKED")"
 curl -s "$API/credits/balance" -H "$AUTH"; echo
 curl -s "$API/credits/transactions?limit=2" -H "$AUTH"; echo
@@ -152,14 +145,12 @@ def show(store: dict[str, Any], api_url: str, settings: "Settings") -> None:
 
 def lines(key: str, api_url: str, settings: "Settings") -> str:
     """The shell lines to paste for the store with this API key, at this address."""
-    blocked = {"prompt": f"something {_blocked_term(settings)}", "image_urls": [RED]}
+    prompt = json_text.dumps(f"something {_blocked_term(settings)}")
     text = LINES + (PURCHASE_LINES if _nobody_pays(settings) else "")
     for name, value in {
         "@API@": api_url.rstrip("/"),
         "@KEY@": key,
-        "@RED@": RED,
-        "@BLUE@": BLUE,
-        "@BLOCKED@": shlex.quote(json_text.dumps(blocked)),
+        "@PROMPT@": shlex.quote(prompt),
     }.items():
         text = text.replace(name, value)
     return text

@@ -1,4 +1,4 @@
-"""`/api/docs`: the API's documentation, as pages; all of it served from here."""
+"""`/api/docs`: the API's documentation, as pages, and sample pictures; all served from here."""
 
 from pathlib import Path
 from typing import Final
@@ -57,6 +57,8 @@ DOCS_ASSETS: Final = {
     "swagger-ui.css": "text/css",
     "swagger-ui-bundle.js": "text/javascript",
 }
+SAMPLE_PICTURES: Final = {"day.webp": "image/webp", "night.webp": "image/webp"}
+"""A bay by day and by night, 840 × 555 each, to make a first generation of."""
 
 
 @get("/api/docs", media_type=MediaType.HTML, include_in_schema=False)
@@ -78,14 +80,16 @@ def _docs_page(part: str) -> str:
 
 @get("/api/docs/{name:str}", include_in_schema=False)
 async def docs_asset(name: FromPath[str]) -> File:
-    """A file of the documentation page."""
+    """A file of the documentation page, or a sample picture."""
+    if name in SAMPLE_PICTURES:
+        return _inline(Path(__file__).with_name("pictures") / name, SAMPLE_PICTURES[name])
     if name not in DOCS_ASSETS:
         raise not_found("page")
     # Imported here: only who reads the documentation needs it.
     import swagger_ui  # noqa: PLC0415
 
-    return File(
-        path=Path(swagger_ui.__file__).with_name("static") / name,
-        media_type=DOCS_ASSETS[name],
-        content_disposition_type="inline",
-    )
+    return _inline(Path(swagger_ui.__file__).with_name("static") / name, DOCS_ASSETS[name])
+
+
+def _inline(path: Path, media_type: str) -> File:
+    return File(path=path, media_type=media_type, content_disposition_type="inline")
