@@ -92,7 +92,9 @@ def test_the_readme_begins_with_figures_of_the_page() -> None:
     assert f"empty endpoint of the framework did {empty} there" in opening
     assert f"took {(float(api) + float(postgres)) / 1000:.2f} ms of CPU time" in opening
     _, api, postgres = [row[3].split()[0] for row in rows(PERFORMANCE) if row[0] == "F10"]
-    assert f"took {float(api):.0f} MiB of memory and PostgreSQL {float(postgres):.0f} MiB" in opening
+    assert (
+        f"took {float(api):.0f} MiB of memory and PostgreSQL {float(postgres):.0f} MiB" in opening
+    )
     (best,) = [row[-1] for row in rows(PERFORMANCE) if row[0] == "F4" and "its best" in row[1]]
     ledger, textbook = re.findall(r"[\d,]+(?=/s)", best)
     assert f"made [{textbook} a second]" in opening
