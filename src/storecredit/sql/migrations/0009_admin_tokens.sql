@@ -15,7 +15,9 @@ CREATE TABLE admin_tokens (
         CONSTRAINT token_hash_is_sha256 CHECK (octet_length(token_hash) = 32),
     scopes text[] NOT NULL
         CONSTRAINT scopes_are_known CHECK (
-            cardinality(scopes) BETWEEN 1 AND 4 AND scopes <@ '{read,credits,keys,all}'::text[]),
+            -- Not BETWEEN: within a condition it comes back from a dump as another expression.
+            cardinality(scopes) >= 1 AND cardinality(scopes) <= 4
+            AND scopes <@ '{read,credits,keys,all}'::text[]),
     CONSTRAINT one_token_per_hash UNIQUE (token_hash),
     -- Revoked ones, too: the audit log names whoever acted by it.
     CONSTRAINT one_token_per_name UNIQUE (name)
