@@ -1,8 +1,18 @@
 """The client for Python waits for a generation's end: whom it asks, when and how long."""
 
+import asyncio
+
 import pytest
 
-from storecredit_client import ApiError, GenerationNotEnded, NoAnswer, RetryPolicy, UnexpectedAnswer
+from stand_ins.http_server import Answer, Received, json_answer, stand_in
+from storecredit_client import (
+    ApiError,
+    AsyncClient,
+    GenerationNotEnded,
+    NoAnswer,
+    RetryPolicy,
+    UnexpectedAnswer,
+)
 from storecredit_client.exchange import Lost, Pause, Reply, Request
 from storecredit_client.waiting import until_ended
 from tests.clients.conversations import POLICY, held, refusal, reply
@@ -112,3 +122,23 @@ def test_when_the_time_is_over_the_generation_is_told_as_it_was_last_seen() -> N
     with pytest.raises(GenerationNotEnded, match="still processing") as over:
         held(until_ended(SESSION_ID, 0, POLICY), look(GENERATION))
     assert over.value.generation.request_id == "a"
+
+
+async def test_those_that_wait_hold_up_no_other_call() -> None:
+    """More than the hundred connections that the HTTP library would open."""
+    waiting, is_ended = asyncio.Semaphore(0), asyncio.Event()
+
+    async def answer(request: Received) -> Answer:
+        if "/generation/" in request.path:
+            waiting.release()
+            await is_ended.wait()
+            return json_answer({"data": ENDED})
+        return json_answer({"data": {"balance": 5, "total_purchased": 5, "total_spent": 0}})
+
+    async with stand_in(answer) as service, AsyncClient(service.url(""), "sc_live_a") as client:
+        looks = [asyncio.create_task(client.wait_for_generation(SESSION_ID)) for _ in range(101)]
+        for _ in looks:
+            await waiting.acquire()
+        assert (await client.get_balance()).balance == 5
+        is_ended.set()
+        assert {each.status for each in await asyncio.gather(*looks)} == {"archived"}

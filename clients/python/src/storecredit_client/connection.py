@@ -7,6 +7,12 @@ import httpx2
 
 from storecredit_client.version import VERSION
 
+CONNECTIONS_MAX: Final = 1000
+"""Of one client. A call that waits for the end of a generation keeps one meanwhile: of the hundred
+that the library opens, the hundredth would leave none for the others."""
+KEPT_MAX: Final = 20
+"""Of these, so many stay open for the next call."""
+
 REQUEST_LOST: Final = (
     httpx2.TimeoutException,
     httpx2.NetworkError,
@@ -23,6 +29,7 @@ class ConnectionOptions(TypedDict):
     base_url: str
     headers: dict[str, str]
     follow_redirects: bool
+    limits: httpx2.Limits
 
 
 def connection_options(base_url: str, api_key: str) -> ConnectionOptions:
@@ -40,4 +47,7 @@ def connection_options(base_url: str, api_key: str) -> ConnectionOptions:
         },
         # A key is for the service that it was given for, and a POST would become a GET.
         "follow_redirects": False,
+        "limits": httpx2.Limits(
+            max_connections=CONNECTIONS_MAX, max_keepalive_connections=KEPT_MAX
+        ),
     }
