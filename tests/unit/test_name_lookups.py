@@ -7,6 +7,7 @@ from threading import Event
 
 import pytest
 
+from storecredit.outbound import name_lookups
 from storecredit.outbound.name_lookups import LOOKUPS_MAX, NameLookups
 
 SLOW = [f"slow-{number}.example" for number in range(LOOKUPS_MAX)]
@@ -75,15 +76,32 @@ async def test_what_went_wrong_is_told_to_all_who_ask(server: NameServer) -> Non
         assert raised.value.errno == socket.EAI_NONAME
 
 
-async def test_of_too_many_names_the_last_are_not_looked_up_now(server: NameServer) -> None:
+async def test_of_many_names_the_last_wait_for_one_that_is_done(server: NameServer) -> None:
     resolve = NameLookups(server)
-    waiting = [asyncio.ensure_future(resolve(host, 443)) for host in SLOW]
+    looked_up = [asyncio.ensure_future(resolve(host, 443)) for host in SLOW]
+    names = [f"quick-{number}.example" for number in range(3)]
+    waiting = [asyncio.ensure_future(resolve(name, 443)) for name in names]
+    await asyncio.sleep(0)
+    waiting.pop(0).cancel()
+    assert set(server.asked) <= set(SLOW)
+    server.answers.set()
+    assert await asyncio.gather(*waiting) == [["192.0.2.1"]] * 2
+    await asyncio.gather(*looked_up)
+    assert sorted(server.asked) == sorted(SLOW + names)
+
+
+async def test_of_too_many_names_the_last_are_not_looked_up_now(
+    server: NameServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(name_lookups, "NAMES_MAX", 2)
+    resolve = NameLookups(server)
+    asked = [asyncio.ensure_future(resolve(host, 443)) for host in SLOW[:2]]
     await asyncio.sleep(0)
     with pytest.raises(socket.gaierror) as raised:
         await resolve("quick.example", 443)
     assert raised.value.errno == socket.EAI_AGAIN
     server.answers.set()
-    await asyncio.gather(*waiting)
+    await asyncio.gather(*asked)
     assert await resolve("quick.example", 443) == ["192.0.2.1"]
 
 
