@@ -1500,7 +1500,7 @@ export interface webhooks {
         put?: never;
         /**
          * endpoint.disabled
-         * @description An endpoint was given up and is told nothing any more; the others of its owner hear of it. Heard by the store, and by the operator.
+         * @description An endpoint was given up and is told nothing any more; the others of its owner hear of it. What it misses is kept for 30 days, and can be resent once it is enabled. Heard by the store, and by the operator.
          */
         post: {
             parameters: {
@@ -2080,7 +2080,7 @@ export interface components {
             /** @description When it was delivered, or given up. */
             ended_at: string | null;
         };
-        /** @description An endpoint was given up and is told nothing any more; the others of its owner hear of it. */
+        /** @description An endpoint was given up and is told nothing any more; the others of its owner hear of it. What it misses is kept for 30 days, and can be resent once it is enabled. */
         EndpointDisabledData: {
             /**
              * Format: uuid
@@ -2096,7 +2096,7 @@ export interface components {
             reason: string;
         };
         /**
-         * @description `endpoint.disabled`: An endpoint was given up and is told nothing any more; the others of its owner hear of it.
+         * @description `endpoint.disabled`: An endpoint was given up and is told nothing any more; the others of its owner hear of it. What it misses is kept for 30 days, and can be resent once it is enabled.
          * @example {
          *       "type": "endpoint.disabled",
          *       "version": 1,

@@ -194,7 +194,10 @@ class KeyRevokedData(OfStore, frozen=True, kw_only=True):
 
 
 class EndpointDisabledData(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """An endpoint was given up and is told nothing any more; the others of its owner hear of it."""
+    """An endpoint was given up and is told nothing any more; the others of its owner hear of it.
+
+    What it misses is kept for 30 days, and can be resent once it is enabled.
+    """
 
     store_id: Annotated[
         UUID | UnsetType, Meta(description="Whose it is; left out if it is the operator's.")

@@ -267,7 +267,7 @@ class DeliveryView:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EndpointDisabledData:
-    """An endpoint was given up and is told nothing any more; the others of its owner hear of it."""
+    """An endpoint was given up and is told nothing any more; the others of its owner hear of it. What it misses is kept for 30 days, and can be resent once it is enabled."""
 
     endpoint_id: str
     """The endpoint."""
@@ -279,7 +279,7 @@ class EndpointDisabledData:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EndpointDisabledEvent:
-    """`endpoint.disabled`: An endpoint was given up and is told nothing any more; the others of its owner hear of it."""
+    """`endpoint.disabled`: An endpoint was given up and is told nothing any more; the others of its owner hear of it. What it misses is kept for 30 days, and can be resent once it is enabled."""
 
     type: Literal["endpoint.disabled"]
     version: Literal[1]
