@@ -40,6 +40,7 @@ export const isMine: Record<ErrorCode, boolean> = {
   INSUFFICIENT_CREDITS: true,
   STORE_SUSPENDED: true,
   DOMAIN_MISMATCH: true,
+  INSUFFICIENT_SCOPE: false,
   NOT_FOUND: true,
   METHOD_NOT_ALLOWED: true,
   PAYLOAD_TOO_LARGE: true,
