@@ -3,7 +3,7 @@
 Half of what a command costs is importing. So one process for each test process imports the service
 and no more, and every command is a fork of it: with its own arguments, environment, directory and
 files, and with everything else that a process has. That the command starts from nothing is seen
-where readers' shells start it: `e2e/test_docs.py`, `e2e/test_readme.py` and the like.
+where a reader's shell starts it: `e2e/test_readme.py`.
 """
 
 import multiprocessing
@@ -41,7 +41,7 @@ class ForkedCommand:
         for path in (output, errors):
             path.write_bytes(b"")
         given = (list(arguments), directory, dict(environment), output, errors)
-        self._process = _forks().Process(target=_run, args=given)
+        self._process = forks().Process(target=_run, args=given)
         self._process.start()
 
     @property
@@ -73,7 +73,8 @@ class ForkedCommand:
         self.send_signal(signal.SIGKILL)
 
 
-def _forks() -> multiprocessing.context.ForkServerContext:
+def forks() -> multiprocessing.context.ForkServerContext:
+    """Makes processes that have imported the service."""
     forks = multiprocessing.get_context("forkserver")
     forks.set_forkserver_preload(IMPORTED_FIRST)
     return forks

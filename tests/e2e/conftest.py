@@ -22,6 +22,7 @@ import pytest
 from tests.e2e.paddle_process import Paddle, paddle_process
 from tests.e2e.page_commands import BIN
 from tests.e2e.seller import Seller
+from tests.e2e.shell_command import shell_command
 from tests.forked_command import ForkedCommand
 from tests.free_ports import free_port
 
@@ -256,14 +257,21 @@ def port() -> int:
     return free_port()
 
 
+@pytest.fixture(scope="session")
+def commands(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The PATH of a reader's shell: our commands, `storecredit` being forked for it."""
+    with shell_command(tmp_path_factory.mktemp("commands")) as forked:
+        yield os.pathsep.join(map(str, (forked, BIN, os.environ["PATH"])))
+
+
 @pytest.fixture
-def environment(tmp_path: Path, port: int) -> dict[str, str]:
+def environment(tmp_path: Path, port: int, commands: str) -> dict[str, str]:
     """What a reader's shell has: the commands, and here a data directory and port of its own."""
     # Nor what the make that runs these tests was given: a reader's make has nothing to inherit.
     foreign = ("STORECREDIT", "MAKE", "MFLAGS", "ARGS")
     clean = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
     return clean | {
-        "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
+        "PATH": commands,
         "STORECREDIT_DATA_DIR": str(tmp_path / "data"),
         "STORECREDIT_PORT": str(port),
         "PYTHONWARNINGS": "default",

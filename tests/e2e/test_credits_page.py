@@ -1,7 +1,6 @@
 """docs/credits.md as it stands there, and what `credits add` says of terms that cannot be."""
 
 import json
-import os
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -11,7 +10,7 @@ import typer
 from storecredit.cli.options import PRIORITY_MAX, duration
 from storecredit.ledger import grants
 from tests.e2e.conftest import Storecredit
-from tests.e2e.page_commands import BIN, Page, run
+from tests.e2e.page_commands import Page, run
 
 PAGE = Page("docs/credits.md")
 TOKEN = "operator"
@@ -27,11 +26,11 @@ def answers(shown: str) -> list[Any]:
     return found
 
 
-def test_the_page_does_what_it_says(storecredit: Storecredit) -> None:
+def test_the_page_does_what_it_says(storecredit: Storecredit, commands: str) -> None:
     serving = storecredit.serve(STORECREDIT_ADMIN_TOKEN=TOKEN)
     store = serving.made_store(TOKEN)
     shell = storecredit.environment | {
-        "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
+        "PATH": commands,
         "STORE": store["store_id"],
         "KEY": store["api_key"],
         "URL": serving.url,

@@ -5,6 +5,7 @@ What a reader is told to replace is replaced here: the key, the address, the dat
 
 import asyncio
 import json
+import os
 import re
 import subprocess
 from pathlib import Path
@@ -12,10 +13,17 @@ from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 import httpx
+import pytest
 
-from tests.e2e.page_commands import ROOT, Page, as_installed, key_in, run, running
+from tests.e2e.page_commands import BIN, ROOT, Page, as_installed, key_in, run, running
 
 README = Page("README.md")
+
+
+@pytest.fixture
+def commands() -> str:
+    """Each starts from nothing here."""
+    return f"{BIN}{os.pathsep}{os.environ['PATH']}"
 
 
 def test_make_run_serves_a_demo_store_and_the_examples_answer_as_shown(

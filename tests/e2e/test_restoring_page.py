@@ -9,7 +9,7 @@ import asyncpg
 import pytest
 
 from tests.conftest import with_database
-from tests.e2e.page_commands import BIN, Page, run
+from tests.e2e.page_commands import Page, run
 from tests.sql.ledgers import open_store
 from tests.sql.restores.servers import Programs, major_version
 
@@ -28,11 +28,11 @@ async def new_url(server_url: str) -> AsyncIterator[str]:
 
 
 async def test_the_page_restores_a_dump(
-    database_url: str, new_url: str, admin: asyncpg.Connection, tmp_path: Path
+    database_url: str, new_url: str, admin: asyncpg.Connection, tmp_path: Path, commands: str
 ) -> None:
     await open_store(admin, 5)
     programs = Programs.of(await major_version(database_url))
-    path = os.pathsep.join([str(BIN), str(programs.directory), os.environ["PATH"]])
+    path = os.pathsep.join([str(programs.directory), commands])
     dump, restore = PAGE.blocks()
 
     run(dump, {"PATH": path, "STORECREDIT_DATABASE_URL": database_url}, tmp_path)

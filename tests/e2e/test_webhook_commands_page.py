@@ -1,7 +1,6 @@
 """The commands of docs/webhooks.md, run as they stand there, against a receiver on this machine."""
 
 import json
-import os
 import re
 import threading
 from collections.abc import Iterator
@@ -13,7 +12,7 @@ import pytest
 from standardwebhooks.webhooks import Webhook
 
 from tests.e2e.conftest import Storecredit, until
-from tests.e2e.page_commands import BIN, Page, run
+from tests.e2e.page_commands import Page, run
 
 PAGE = Page("docs/webhooks.md")
 TOKEN = "operator"
@@ -71,12 +70,12 @@ def data_in(shown: str) -> list[dict[str, Any]]:
 
 
 @pytest.fixture
-def reader(storecredit: Storecredit, receiver: Receiver) -> "Reader":
+def reader(storecredit: Storecredit, receiver: Receiver, commands: str) -> "Reader":
     """A reader of the page, with a store of a service that runs."""
     serving = storecredit.serve(STORECREDIT_ADMIN_TOKEN=TOKEN, STORECREDIT_ALLOW_PRIVATE_HOSTS="1")
     store = serving.made_store(TOKEN)
     given = {"STORE": store["store_id"], "KEY": store["api_key"], "URL": serving.url}
-    return Reader(storecredit, receiver.url, given)
+    return Reader(storecredit, commands, receiver.url, given)
 
 
 def test_the_page_registers_tests_resends_and_rotates(reader: "Reader", receiver: Receiver) -> None:
@@ -131,10 +130,12 @@ def assert_signed(told: tuple[dict[str, str], bytes], *secrets: str) -> None:
 class Reader:
     """Who reads the page, and replaces what a reader replaces."""
 
-    def __init__(self, storecredit: Storecredit, url: str, given: dict[str, str]) -> None:
+    def __init__(
+        self, storecredit: Storecredit, commands: str, url: str, given: dict[str, str]
+    ) -> None:
         self._directory: Path = storecredit.directory
         self._environment = storecredit.environment | {
-            "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
+            "PATH": commands,
             "STORECREDIT_ALLOW_PRIVATE_HOSTS": "1",
         }
         self._given = given
