@@ -5,7 +5,6 @@ https://developer.paddle.com/webhooks/signature-verification
 """
 
 import hmac
-import ssl
 import time
 from collections.abc import Iterable, Sequence
 from random import Random
@@ -34,7 +33,7 @@ class Webhooks:
         self.url = url
         self.secret = secret
         # Made once: a client that makes its own takes longer for it than for its request.
-        self._tls = ssl.create_default_context()
+        self._tls = httpx.create_ssl_context()
 
     async def send(
         self,

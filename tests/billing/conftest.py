@@ -39,9 +39,19 @@ async def gateway(paddle: PaddleStandIn) -> AsyncIterator[Paddle]:
 
 
 @pytest.fixture
+def seller_changes() -> dict[str, object]:
+    """What of the service's settings is otherwise in a file's tests."""
+    return {}
+
+
+@pytest.fixture
 async def seller(
-    paddle: PaddleStandIn, database_url: str, admin: asyncpg.Connection, data_dir: Path
+    paddle: PaddleStandIn,
+    database_url: str,
+    admin: asyncpg.Connection,
+    data_dir: Path,
+    seller_changes: dict[str, object],
 ) -> AsyncIterator[Seller]:
     """A running service that sells through it."""
-    async with running_seller(paddle, database_url, admin, data_dir) as running:
+    async with running_seller(paddle, database_url, admin, data_dir, **seller_changes) as running:
         yield running

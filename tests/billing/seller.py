@@ -32,6 +32,8 @@ from tests.web.doors import OPERATOR_TOKEN
 from tests.web.frameworks import served_by_one_used_again
 
 SETTLING_SECONDS_MAX = 60.0
+QUICK_TOP_UPS: dict[str, object] = {"top_up_interval_seconds": 0.05}
+"""Changes of the settings where top-ups are waited for."""
 UNSETTLED = "SELECT count(*) FROM provider_events WHERE status IN ('received', 'failing')"
 
 
@@ -145,7 +147,7 @@ async def running_seller(
             "sweep_interval_seconds": 3600,
             "billing_backoff_seconds": 0.01,
             "billing_interval_seconds": 1,
-            "top_up_interval_seconds": 0.05,
+            "top_up_interval_seconds": 1,
             "billing_attempts": 4,
             # A busy machine may take its time to let a webhook in.
             "paddle_webhook_tolerance_seconds": 300,

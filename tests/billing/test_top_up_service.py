@@ -12,7 +12,7 @@ import pytest
 from stand_ins.paddle.account import Event
 from stand_ins.paddle.api import Failure
 from storecredit.ledger.owners import Owner
-from tests.billing.seller import SETTLING_SECONDS_MAX, Seller, completed
+from tests.billing.seller import QUICK_TOP_UPS, SETTLING_SECONDS_MAX, Seller, completed
 from tests.billing.sql_sales import account_of
 from tests.billing.topping_up import purchases, top_ups
 from tests.crash.waiting import until_true
@@ -25,6 +25,11 @@ TOP_UP = "/api/v1/top-up"
 WANTED = {"threshold": 700, "credits": 100, "max_per_day": 2, "max_per_month": 3}
 AMOUNT = 1800
 GROWTH_CREDITS = 800
+
+
+@pytest.fixture
+def seller_changes() -> dict[str, object]:
+    return QUICK_TOP_UPS
 
 
 @pytest.fixture

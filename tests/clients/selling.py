@@ -11,7 +11,7 @@ import httpx
 from stand_ins.paddle.api import paddle_stand_in
 from storecredit.ledger.owners import Owner
 from storecredit.postgres.servers import SCHEMA
-from tests.billing.seller import Seller, running_seller
+from tests.billing.seller import QUICK_TOP_UPS, Seller, running_seller
 from tests.web.doors import Operator, StoreClient
 
 MONTHLY_CREDITS = 800
@@ -26,7 +26,7 @@ async def subscriber(
     try:
         async with (
             paddle_stand_in() as paddle,
-            running_seller(paddle, database_url, admin, data_dir) as seller,
+            running_seller(paddle, database_url, admin, data_dir, **QUICK_TOP_UPS) as seller,
             httpx.AsyncClient(base_url=seller.url) as http,
         ):
             operator = Operator(http)
