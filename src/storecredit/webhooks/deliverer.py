@@ -142,6 +142,9 @@ class Deliverer:
             self._metrics.webhook_lag_seconds.set(await self._deliveries.lag_seconds())
         except DatabaseUnavailable as error:
             log.warning("tidying_interrupted", error=str(error))
+        except Exception:
+            # What cannot be forgotten or measured keeps nothing from being delivered.
+            log.exception("tidying_failed")
 
     async def take(self, stop: asyncio.Event) -> Sequence[Delivery]:
         """Take what there is room for, and have it sent."""
