@@ -38,6 +38,7 @@ export const isMine: Record<ErrorCode, boolean> = {
   API_KEY_EXPIRED: true,
   INVALID_SIGNATURE: false,
   INSUFFICIENT_CREDITS: true,
+  INSUFFICIENT_SCOPE: false,
   STORE_SUSPENDED: true,
   DOMAIN_MISMATCH: true,
   INSUFFICIENT_SCOPE: false,
