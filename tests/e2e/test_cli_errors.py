@@ -66,6 +66,7 @@ def test_an_unknown_store_or_key_is_named(new_storecredit: Storecredit, database
         (f"key create {NOBODY} --expires-at 2020-01-01", "--expires-at"),
         (f"key create {NOBODY} --expires-at 0001-01-01T00:00+14:00", "--expires-at"),
         (f"webhook resend {NOBODY} --since 0001-01-01T00:00+14:00", "--since"),
+        (f"webhook deliveries {NOBODY} --type *", "--type"),
         (f"webhook deliveries {NOBODY} --cursor {2**63}", "--cursor"),
         (f"credits add {NOBODY} 5 --description a\udcffb", "Argument 6"),
         ("store create --name N", "--shop-domain"),

@@ -33,9 +33,13 @@ def event_type(text: str) -> str:
 
 def told_event_type(text: str) -> str:
     """A type of event that can have been told."""
-    from storecredit.webhooks.catalogue import TEST
+    from storecredit.webhooks.catalogue import EVENT_TYPES, TEST
 
-    return text if text == TEST else event_type(text)
+    if text not in (*EVENT_TYPES, TEST):
+        raise typer.BadParameter(
+            f"there is no event {text!r}; there are {', '.join((*EVENT_TYPES, TEST))}"
+        )
+    return text
 
 
 OfStore = Annotated[

@@ -58,7 +58,13 @@ async def test_an_overlap_and_a_time_that_cannot_be_are_refused(own: Hooks) -> N
         answer = await own.send("POST", f"{path}/{below}", **body)
         details = error_of(answer, 400, "VALIDATION_ERROR")["details"]
         assert key in [each["key"] for each in details], body
-    for query in ({"status": "lost"}, {"type": "credit.low"}, {"limit": 101}, {"cursor": "x"}):
+    for query in (
+        {"status": "lost"},
+        {"type": "credit.low"},
+        {"type": "*"},
+        {"limit": 101},
+        {"cursor": "x"},
+    ):
         answer = await own.get(f"{path}/deliveries", **query)
         [detail] = error_of(answer, 400, "VALIDATION_ERROR")["details"]
         assert detail["key"] == next(iter(query))

@@ -41,16 +41,20 @@ def _url_refusal(url: str, settings: Settings) -> str | None:
 
 
 def _type_refusal(type_: str, _settings: Settings) -> str | None:
-    if type_ == EVERY or type_ in EVENT_TYPES:
+    return None if type_ == EVERY else _unknown(type_)
+
+
+def _unknown(type_: str) -> str | None:
+    if type_ in EVENT_TYPES:
         return None
     near = nearest(type_, dict.fromkeys(EVENT_TYPES))
     known = f"There is no such type of event; there are {', '.join(f'`{t}`' for t in EVENT_TYPES)}."
     return f"{known} Did you mean `{near}`?" if near else known
 
 
-def told_type_refusal(type_: str, settings: Settings) -> str | None:
+def told_type_refusal(type_: str, _settings: Settings) -> str | None:
     """Why no endpoint can have been told of events of a type; None: it can."""
-    return None if type_ == TEST else _type_refusal(type_, settings)
+    return None if type_ == TEST else _unknown(type_)
 
 
 def _since_refusal(moment: datetime, _settings: Settings) -> str | None:
