@@ -28,7 +28,7 @@ def acting(database: Database) -> OperatorActions:
 
 
 def keyed(key: str, **changes: Any) -> ActionContext:
-    return replace(ANN, request_id=key, idempotency_key=key, **changes)
+    return replace(ANN, **{"request_id": key, "idempotency_key": key, **changes})
 
 
 async def written(acting: OperatorActions, **wanted: Any) -> list[tuple[Action, str]]:
@@ -177,6 +177,18 @@ async def test_a_key_is_used_for_one_thing(acting: OperatorActions) -> None:
         with pytest.raises(IdempotencyConflict):
             await action
     assert len(await written(acting, action=Action.STORE_UPDATE)) == 1
+
+
+async def test_a_key_names_who_receives_and_by_which_request(acting: OperatorActions) -> None:
+    giver, taker, other = [Owner.store(await store_of(acting)) for _ in range(3)]
+    moved = await acting.credits.transfer(keyed("move"), giver, taker, 4)
+    assert moved == Transferred(4, 6, 14, replayed=False)
+    assert await acting.credits.transfer(keyed("move"), giver, taker, 4) == replace(
+        moved, replayed=True
+    )
+    for context, receiver in ((keyed("move"), other), (keyed("move", request_id="2"), taker)):
+        with pytest.raises(IdempotencyConflict):
+            await acting.credits.transfer(context, giver, receiver, 4)
 
 
 async def test_a_retry_does_not_undo_what_came_after(acting: OperatorActions) -> None:

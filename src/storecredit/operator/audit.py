@@ -259,16 +259,21 @@ class AuditLog:
         if context.idempotency_key is None:
             return None
         row = await self._database.fetchrow(
-            """SELECT f.action, f.subject, f.asked = $2::jsonb AS is_same, f.outcome,
-                   a.owner_kind, a.owner_id
-               FROM find_action($1) f LEFT JOIN accounts a USING (account_id)""",
+            """SELECT f.action, f.subject, f.outcome,
+                   f.asked = $2::jsonb AND f.request_id = $3 AS is_same,
+                   a.owner_kind, a.owner_id, b.owner_kind AS other_kind, b.owner_id AS other_id
+               FROM find_action($1) f
+               LEFT JOIN accounts a ON a.account_id = f.account_id
+               LEFT JOIN accounts b ON b.account_id = f.other_account_id""",
             context.idempotency_key,
             wanted,
+            context.request_id,
         )
         if row is None or row["action"] is None:
             return None
         # What the action itself made could not be named when it was asked for.
         is_same = row["is_same"] and row["action"] == action
+        is_same = is_same and about.other == _owner(row["other_kind"], row["other_id"])
         if about.owner is not None:
             is_same = is_same and about.owner == _owner(row["owner_kind"], row["owner_id"])
         if about.subject:

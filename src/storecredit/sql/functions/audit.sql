@@ -48,7 +48,8 @@ COMMENT ON FUNCTION record_action(text, text, text, text, text, text, text, uuid
 
 CREATE OR REPLACE FUNCTION find_action(
     p_idempotency_key text,
-    OUT action text, OUT account_id bigint, OUT subject text, OUT asked jsonb, OUT outcome jsonb
+    OUT action text, OUT account_id bigint, OUT other_account_id bigint, OUT subject text,
+    OUT request_id text, OUT asked jsonb, OUT outcome jsonb
 )
 LANGUAGE plpgsql
 SECURITY DEFINER
@@ -60,8 +61,8 @@ AS $$
 BEGIN
     PERFORM pg_advisory_xact_lock(hashtextextended('storecredit idempotency key ' || p_idempotency_key, 0));
     -- In a statement of its own: it sees what was committed while the first one waited.
-    SELECT l.action, l.account_id, l.subject, l.asked, l.outcome
-    INTO action, account_id, subject, asked, outcome
+    SELECT l.action, l.account_id, l.other_account_id, l.subject, l.request_id, l.asked, l.outcome
+    INTO action, account_id, other_account_id, subject, request_id, asked, outcome
     FROM audit_log l WHERE l.idempotency_key = p_idempotency_key;
     IF FOUND THEN
         -- A row that is locked is written, so that the commit waits for synchronous standbys. Any will do.
