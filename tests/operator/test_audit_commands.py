@@ -1,8 +1,12 @@
 """`storecredit audit`, and what the operator's commands write there."""
 
 import json
+import os
 from typing import Any
 
+import pytest
+
+from storecredit.cli.options import actor_of
 from tests.operator.conftest import Command
 
 HATS = ("--name", "Hats", "--shop-domain", "hats.example")
@@ -98,3 +102,11 @@ def test_it_is_read_by_owner_operator_action_and_time(command: Command) -> None:
     assert "merged" in shown
     assert command("audit", "--action", "nothing").status == 2
     assert "no such entries" in command("audit", "--by", "eve").errors
+
+
+@pytest.mark.parametrize("login", ["l" * 101, "two\nlines", "no text\udcff", " "])
+def test_a_login_name_that_is_none_is_not_written(
+    monkeypatch: pytest.MonkeyPatch, login: str
+) -> None:
+    monkeypatch.setenv("LOGNAME", login)
+    assert actor_of(None) == f"uid {os.getuid()}"

@@ -28,3 +28,13 @@ def test_a_token_is_made_listed_and_revoked(command: Command) -> None:
         ("token.create", ""),
     ]
     assert command("token", "list", "--json").json()["items"][1]["revoked_at"] is not None
+
+
+def test_an_id_is_meant_though_it_is_the_name_of_another(command: Command) -> None:
+    create = ("token", "create", "--scope", "read", "--json")
+    ann = command(*create, "ann").json()["token_id"]
+    command(*create, ann)
+    assert command("token", "revoke", ann, "--json").json()["token_id"] == ann
+    named, first = command("token", "list", "--json").json()["items"]
+    assert named["revoked_at"] is None
+    assert first["revoked_at"] is not None

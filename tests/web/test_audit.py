@@ -6,7 +6,7 @@ import httpx
 
 from storecredit.operator.audit import Action
 from storecredit.web.operator_api.routes import operator_router
-from tests.web.doors import Operator, StoreClient, data_of, error_of
+from tests.web.doors import OPERATOR_TOKEN, Operator, StoreClient, bearer, data_of, error_of
 from tests.web.users import UserClient
 
 REASON = {"X-Request-Reason": "asked by mail"}
@@ -112,6 +112,24 @@ async def test_what_is_sent_again_with_its_key_is_answered_as_before(operator: O
     repeated = data_of(await keyed(operator, key, "turn-1"), 201)
     assert repeated == {**rotated, "api_key": None}
     assert [entry["action"] for entry in await entries(operator)] == ["key.rotate", "store.create"]
+
+
+async def test_a_reason_is_read_as_its_client_writes_it(
+    operator: Operator, store: StoreClient
+) -> None:
+    async def changed(*reasons: bytes) -> httpx.Response:
+        [(name, token)] = bearer(OPERATOR_TOKEN).items()
+        headers = [(name.encode(), token.encode()), *((b"X-Request-Reason", r) for r in reasons)]
+        path = f"/api/admin/stores/{store.store_id}"
+        return await operator.http.patch(path, headers=headers, json={"tier": "default"})
+
+    data_of(await changed("café fermé".encode()))
+    data_of(await changed("café fermé".encode("latin-1")))
+    assert [entry["reason"] for entry in await entries(operator)][:2] == ["café fermé"] * 2
+    data_of(await changed("é".encode() * 500))
+    for refused in (["é".encode() * 501], [b"one", b"two"]):
+        error = error_of(await changed(*refused), 400, "VALIDATION_ERROR")
+        assert "Nothing was done" in error["message"]
 
 
 async def test_a_store_does_not_read_it_nor_does_what_it_does_stand_there(

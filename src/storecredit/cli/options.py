@@ -89,9 +89,13 @@ def search_text(text: str) -> str:
 def actor_text(text: str) -> str:
     """Who does something, as the ledger names them."""
     text = text.strip()
-    if not (1 <= len(text) <= ACTOR_MAX and text.isprintable()):
+    if not _is_name(text):
         raise typer.BadParameter(f"a name has 1 to {ACTOR_MAX} printable characters")
     return text
+
+
+def _is_name(text: str) -> bool:
+    return 1 <= len(text) <= ACTOR_MAX and text.isprintable()
 
 
 def actor_of(name: str | None) -> str:
@@ -99,9 +103,11 @@ def actor_of(name: str | None) -> str:
     if name is not None:
         return name
     try:
-        return getpass.getuser()
+        login = getpass.getuser().strip()
     except (KeyError, OSError):  # an id that nobody has given a name, as in a container
-        return f"uid {os.getuid()}"
+        login = ""
+    # The environment says it (LOGNAME), and may say anything.
+    return login if _is_name(login) else f"uid {os.getuid()}"
 
 
 def context_of(

@@ -149,9 +149,11 @@ class AdminTokens:
         return tuple(_admin_token(row) for row in rows)
 
     async def named(self, text: str) -> AdminToken | None:
-        """The token of this name or id."""
+        """The token of this id or name; an id is meant though another has it for its name."""
         row = await self._database.fetchrow(
-            "SELECT * FROM admin_tokens WHERE name = $1 OR token_id::text = lower($1)", text
+            """SELECT * FROM admin_tokens WHERE name = $1 OR token_id::text = lower($1)
+               ORDER BY name = $1 LIMIT 1""",
+            text,
         )
         return None if row is None else _admin_token(row)
 

@@ -5,7 +5,8 @@ from typing import Any, Final
 from litestar import Request
 
 from storecredit.operator.audit import REASON_MAX, ActionContext
-from storecredit.web.http.envelope import invalid
+from storecredit.web.http.envelope import Failure, invalid
+from storecredit.web.http.headers import SentHeaders
 from storecredit.web.http.visits import principal_of, visit_of
 
 REASON_HEADER: Final = "X-Request-Reason"
@@ -22,17 +23,29 @@ async def acting(request: Request[Any, Any, Any]) -> ActionContext:
         actor=principal_of(request.scope).name,
         door="api",
         request_id=visit.request_id,
-        reason=_reason(visit.sent.get(REASON_HEADER.lower().encode()) or ""),
+        reason=_reason(visit.sent),
         idempotency_key=visit.request_id if is_keyed else None,
     )
 
 
-def _reason(sent: str) -> str:
-    # Browsers and clients that send more than Latin-1 at all send UTF-8.
-    reason = sent.encode("latin-1").decode("utf-8", "replace").strip()
+def _reason(sent: SentHeaders) -> str:
+    values = sent.all(REASON_HEADER.lower().encode())
+    if len(values) > 1:
+        raise _refusal("A reason stands in one header.")
+    reason = _text("".join(values)).strip()
     if len(reason) > REASON_MAX:
-        message = f"A reason has at most {REASON_MAX} characters, not {len(reason)}."
-        raise invalid(
-            message, [{"key": REASON_HEADER.lower(), "source": "header", "message": message}]
-        )
+        raise _refusal(f"A reason has at most {REASON_MAX} characters, not {len(reason)}.")
     return reason
+
+
+def _text(value: str) -> str:
+    # Most clients send UTF-8. A browser's fetch sends Latin-1, which hardly ever is UTF-8, too.
+    try:
+        return value.encode("latin-1").decode("utf-8")
+    except UnicodeDecodeError:
+        return value
+
+
+def _refusal(message: str) -> Failure:
+    message = f"{message} Nothing was done."
+    return invalid(message, [{"key": REASON_HEADER.lower(), "source": "header", "message": message}])
