@@ -18,7 +18,8 @@ PAGE: Final = 10
 PAGES_MAX: Final = 30
 """Of one table or index; all entries are on 80."""
 FILL: Final = """
-    INSERT INTO storecredit.audit_log (account_id, other_account_id, actor, door, action, request_id)
+    INSERT INTO storecredit.audit_log
+        (account_id, other_account_id, actor, door, action, request_id)
     SELECT $1::bigint, $1::bigint, 'ann', 'api', 'store.update', 'req-' || n
     FROM generate_series(1, $2::int) n"""
 

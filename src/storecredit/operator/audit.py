@@ -15,6 +15,14 @@ from uuid import UUID
 
 from storecredit.ledger.discrepancies import Report
 from storecredit.ledger.owners import Owner, OwnerKind
+from storecredit.operator.audit_statements import (
+    OF_ACTION,
+    OF_ACTOR,
+    OF_ALL,
+    OF_OWNER,
+    OF_REQUEST,
+    WITH_OWNERS,
+)
 from storecredit.postgres.pool import Database
 from storecredit.postgres.servers import Record
 
@@ -166,48 +174,6 @@ class AuditPage:
     next_before: int | None
 
 
-# `coalesce`: where nothing is wanted all fit, and no other index than the one that is meant is used.
-_FILTERS: Final = {
-    "actor": "coalesce(actor = $2::text, true)",
-    "action": "coalesce(action = $3::text, true)",
-    "request_id": "coalesce(request_id = $4::text, true)",
-    "acted_at": """coalesce(acted_at >= $5::timestamptz, true)
-        AND coalesce(acted_at < $6::timestamptz, true)""",
-}
-_OF_ALL: Final = f"""
-    SELECT * FROM audit_log WHERE entry_id < $1 AND {" AND ".join(_FILTERS.values())}
-    ORDER BY entry_id DESC LIMIT $7"""  # noqa: S608 - constants
-
-
-def _those_of(column: str, value: str) -> str:
-    """The newest entries that have this value in the column, by the index of the column.
-
-    An equality would let PostgreSQL walk the whole log by its key, for ever by a plan that it made
-    when the log was short. A range in the order of the index leaves it no other way.
-    """
-    others = " AND ".join(text for name, text in _FILTERS.items() if name != column)
-    return f"""
-        SELECT * FROM audit_log
-        WHERE ({column}, entry_id) < ({value}, $1) AND {column} >= {value} AND {others}
-        ORDER BY {column} DESC, entry_id DESC LIMIT $7"""  # noqa: S608 - constants
-
-
-# Each of the two has an index in this order; one condition about both had none.
-_OF_OWNER: Final = f"""
-    SELECT * FROM (({_those_of("account_id", "$8")}) UNION ALL
-        ({_those_of("other_account_id", "$8")})) l
-    ORDER BY entry_id DESC LIMIT $7"""  # noqa: S608 - constants
-_OF_REQUEST: Final = _those_of("request_id", "$4::text")
-_OF_ACTOR: Final = _those_of("actor", "$2::text")
-_OF_ACTION: Final = _those_of("action", "$3::text")
-_WITH_OWNERS: Final = """
-    SELECT l.*, a.owner_kind, a.owner_id, b.owner_kind AS other_kind, b.owner_id AS other_id
-    FROM ({entries}) l
-    LEFT JOIN accounts a ON a.account_id = l.account_id
-    LEFT JOIN accounts b ON b.account_id = l.other_account_id
-    ORDER BY l.entry_id DESC"""
-
-
 class AuditLog:
     """Writes and reads the audit log."""
 
@@ -268,7 +234,7 @@ class AuditLog:
                 wanted.owner.id,
             )
             args.append(account_id)
-        rows = await self._database.fetch(_WITH_OWNERS.format(entries=statement), *args)
+        rows = await self._database.fetch(WITH_OWNERS.format(entries=statement), *args)
         items = tuple(_entry(row) for row in rows[:limit])
         return AuditPage(items, items[-1].entry_id if len(rows) > limit else None)
 
@@ -326,12 +292,12 @@ class AuditLog:
 def _statement(wanted: AuditFilter) -> str:
     """The one whose index leads to the fewest entries."""
     if wanted.owner is not None:
-        return _OF_OWNER
+        return OF_OWNER
     if wanted.request_id is not None:
-        return _OF_REQUEST
+        return OF_REQUEST
     if wanted.actor is not None:
-        return _OF_ACTOR
-    return _OF_ALL if wanted.action is None else _OF_ACTION
+        return OF_ACTOR
+    return OF_ALL if wanted.action is None else OF_ACTION
 
 
 def _json(values: Mapping[str, object]) -> str:

@@ -48,4 +48,5 @@ def _text(value: str) -> str:
 
 def _refusal(message: str) -> Failure:
     message = f"{message} Nothing was done."
-    return invalid(message, [{"key": REASON_HEADER.lower(), "source": "header", "message": message}])
+    detail = {"key": REASON_HEADER.lower(), "source": "header", "message": message}
+    return invalid(message, [detail])
