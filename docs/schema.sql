@@ -1040,7 +1040,8 @@ FUNCTION find_account_discrepancies() RETURNS TABLE(kind text, account_id bigint
 -- What an operator did under an idempotency key before, which is locked until the transaction
 -- ends.
 FUNCTION find_action(p_idempotency_key text, OUT action text, OUT account_id bigint,
-    OUT subject text, OUT asked jsonb, OUT outcome jsonb) RETURNS record;
+    OUT other_account_id bigint, OUT subject text, OUT request_id text, OUT asked jsonb,
+    OUT outcome jsonb) RETURNS record;
 
 -- Names each overage bill that is not what its movement says, or does not follow in time.
 FUNCTION find_bill_discrepancies() RETURNS TABLE(kind text, account_id bigint, seq bigint,
