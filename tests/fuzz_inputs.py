@@ -1,6 +1,7 @@
 """Values nobody should send, as JSON text: the notorious ones, and what a generator finds."""
 
 import json
+from functools import cache
 from typing import Any
 
 from hypothesis import HealthCheck, Phase, given, settings
@@ -32,8 +33,9 @@ NOTORIOUS = (
 """Not all of them JSON."""
 
 
+@cache
 def fuzz_inputs(count: int) -> tuple[str, ...]:
-    """The notorious ones, and so many more, the same in every run."""
+    """The notorious ones, and so many more, the same in every run: to find those takes a while."""
     found: list[Any] = []
     leaves = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20)
     values = st.recursive(
