@@ -22,9 +22,8 @@ from storecredit.generation.worker import Worker
 from storecredit.postgres.pool import Database
 from storecredit.service import Service, assembled
 from storecredit.settings import Settings
-from storecredit.web.app import create_app
 from tests.web.doors import OPERATOR_TOKEN, Operator, StoreClient
-from tests.web.frameworks import framework_used_again
+from tests.web.frameworks import application
 from tests.web.table_rows import Rows
 from tests.web.users import APP_ORIGIN, JWT_SECRET, UserClient, user_of
 from tests.web.wire import Wire, request, running_wire
@@ -93,9 +92,8 @@ async def service(settings: Settings, database: Database, log: LogStream) -> Asy
 @asynccontextmanager
 async def http_client(service: Service) -> AsyncIterator[httpx.AsyncClient]:
     """A client of the whole HTTP application of this service."""
-    with framework_used_again(service.parts.settings) as framework:
-        # The two libraries spell ASGI's types differently.
-        app: Any = create_app(service.parts, framework=framework)
+    app: Any  # The two libraries spell ASGI's types differently.
+    with application(service.parts) as app:
         async with httpx.AsyncClient(
             transport=httpx.ASGITransport(app), base_url="http://api.test"
         ) as client:

@@ -23,6 +23,13 @@ def framework_used_again(settings: Settings) -> Iterator[Litestar]:
 
 
 @contextmanager
+def application(parts: Parts, *, is_direct: bool = True) -> Iterator[ASGIApp]:
+    """The whole HTTP application over these parts, on such a framework."""
+    with framework_used_again(parts.settings) as framework:
+        yield create_app(parts, is_direct=is_direct, framework=framework)
+
+
+@contextmanager
 def served_by_one_used_again(settings: Settings) -> Iterator[None]:
     """Have the next service that is started here, and only that one, take such a framework."""
     with framework_used_again(settings) as framework:

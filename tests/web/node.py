@@ -20,9 +20,9 @@ import msgspec
 import pytest
 
 from storecredit.service import Service
-from storecredit.web.app import create_app
 from storecredit.web.http.server import http_server
 from storecredit.web.trpc.superjson import serialize
+from tests.web.frameworks import application
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 DIRECTORY: Final = ROOT / "tests" / "trpc"
@@ -99,8 +99,8 @@ def _cannot(reason: str) -> NoReturn:
 @asynccontextmanager
 async def served(service: Service) -> AsyncIterator[int]:
     """The service on a real socket; the port."""
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        server = http_server(create_app(service.parts))
+    with socket.create_server(("127.0.0.1", 0)) as listening, application(service.parts) as app:
+        server = http_server(app)
         serving = asyncio.create_task(server.serve(sockets=[listening]))
         try:
             yield listening.getsockname()[1]

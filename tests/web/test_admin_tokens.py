@@ -9,8 +9,8 @@ import httpx
 import pytest
 
 from storecredit.service import Service
-from storecredit.web.app import create_app
 from tests.web.doors import Operator, StoreClient, bearer, data_of, error_of
+from tests.web.frameworks import application
 from tests.web.spends import item
 from tests.web.users import UserClient
 
@@ -140,11 +140,12 @@ async def test_named_tokens_work_where_there_is_no_other(
 ) -> None:
     token = (await made(operator))["token"]
     settings = service.parts.settings.model_copy(update={"admin_token": None})
-    app: Any = create_app(replace(service.parts, settings=settings))
-    transport = httpx.ASGITransport(app)
-    async with httpx.AsyncClient(transport=transport, base_url="http://storecredit") as http:
-        alone = Operator(http)
-        data_of(await sent(alone, token, "GET", "/stores"))
-        error_of(await alone.get("/stores"), 404, "NOT_FOUND")
-        forged = await sent(alone, f"{token}x", "GET", "/stores")
-        error_of(forged, 401, "INVALID_API_KEY")
+    app: Any
+    with application(replace(service.parts, settings=settings)) as app:
+        transport = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://storecredit") as http:
+            alone = Operator(http)
+            data_of(await sent(alone, token, "GET", "/stores"))
+            error_of(await alone.get("/stores"), 404, "NOT_FOUND")
+            forged = await sent(alone, f"{token}x", "GET", "/stores")
+            error_of(forged, 401, "INVALID_API_KEY")

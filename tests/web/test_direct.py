@@ -11,12 +11,13 @@ import pytest
 from storecredit.service import Service
 from storecredit.settings import Settings
 from storecredit.stores.callers import Caller
-from storecredit.web.app import create_app, direct_routes
+from storecredit.web.app import direct_routes
 from storecredit.web.http.direct import Direct
 from storecredit.web.http.headers import SentHeaders
 from storecredit.web.http.visits import Visit
 from tests.web.conftest import LogStream
 from tests.web.doors import CREATE, IMAGE, Operator, StoreClient
+from tests.web.frameworks import application
 from tests.web.test_generation_create_input import (
     NO_BODY_OF_THIS_KIND,
     NO_JSON,
@@ -187,11 +188,14 @@ async def both_ways(
     service: Service, operator: Operator, history: Mapping[str, Asked], **made: Any
 ) -> None:
     """Two new stores send the same, one through direct routes and one through the framework."""
-    direct, framework = [create_app(service.parts, is_direct=is_it) for is_it in (True, False)]
     one, other = [await operator.store(allowed_origins=(SHOP,), **made) for _ in range(2)]
-    for name, asked in history.items():
-        answered = await ask(direct, one, asked)
-        assert answered == await ask(framework, other, asked), name
+    with (
+        application(service.parts) as direct,
+        application(service.parts, is_direct=False) as framework,
+    ):
+        for name, asked in history.items():
+            answered = await ask(direct, one, asked)
+            assert answered == await ask(framework, other, asked), name
 
 
 @pytest.mark.parametrize("tier", ["unlimited", "wide"])
@@ -211,13 +215,16 @@ async def test_what_is_refused_is_refused_the_same(service: Service, operator: O
 async def test_what_cannot_be_read_is_told_the_same(
     service: Service, operator: Operator, admin: asyncpg.Connection, log: LogStream
 ) -> None:
-    direct, framework = [create_app(service.parts, is_direct=is_it) for is_it in (True, False)]
     store = await operator.store()
     await lose_account(admin, store)
-    for asked in (create(), read()):
-        answered = await ask(direct, store, asked)
-        assert answered.status == 500
-        assert answered == await ask(framework, store, asked)
+    with (
+        application(service.parts) as direct,
+        application(service.parts, is_direct=False) as framework,
+    ):
+        for asked in (create(), read()):
+            answered = await ask(direct, store, asked)
+            assert answered.status == 500
+            assert answered == await ask(framework, store, asked)
     log.forget()
 
 

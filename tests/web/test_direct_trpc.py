@@ -7,12 +7,13 @@ from uuid import uuid4
 import msgspec
 
 from storecredit.service import Service
-from storecredit.web.app import create_app, direct_routes
+from storecredit.web.app import direct_routes
 from storecredit.web.http.access import Access
 from storecredit.web.http.direct import Direct
 from storecredit.web.http.route_templates import RouteTemplates
 from storecredit.web.trpc.errors import refusal
 from tests.web.doors import IMAGE
+from tests.web.frameworks import application
 from tests.web.test_direct import GONE, Answered, Asked, _masked
 from tests.web.users import APP_ORIGIN, TRPC, token_of
 
@@ -79,13 +80,16 @@ async def ask(app: Any, token: str, asked: Asked) -> Answered:
 
 
 async def test_the_same_history_is_answered_the_same_to_the_byte(service: Service) -> None:
-    direct, framework = [create_app(service.parts, is_direct=is_it) for is_it in (True, False)]
     one, other = [token_of(uuid4()) for _ in range(2)]
     statuses = set()
-    for name, asked in HISTORY.items():
-        answered = await ask(direct, one, asked)
-        assert answered == await ask(framework, other, asked), name
-        statuses.add(answered.status)
+    with (
+        application(service.parts) as direct,
+        application(service.parts, is_direct=False) as framework,
+    ):
+        for name, asked in HISTORY.items():
+            answered = await ask(direct, one, asked)
+            assert answered == await ask(framework, other, asked), name
+            statuses.add(answered.status)
     assert statuses >= {200, 400, 401, 402, 405, 409, 415}
 
 

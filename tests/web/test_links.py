@@ -12,9 +12,9 @@ from pydantic import ValidationError
 
 from storecredit.service import Service
 from storecredit.settings import Settings
-from storecredit.web.app import create_app
 from tests.web.conftest import WorkerStarter
 from tests.web.doors import CREATE, StoreClient, data_of, error_of
+from tests.web.frameworks import application
 from tests.web.wire import ANSWER_SECONDS_MAX, BODY, Wire, request
 
 PROXY = "10.0.0.5"
@@ -33,12 +33,13 @@ async def ask(
 
     async def ask(*headers: tuple[str, str], peer: str = PROXY, **changes: Any) -> httpx.Response:
         own = Settings(**{**settings.model_dump(), **changes})
-        app: Any = create_app(replace(service.parts, settings=own))
-        transport = httpx.ASGITransport(app, client=(peer, 40_000))
-        async with httpx.AsyncClient(transport=transport, base_url="http://api.test") as client:
-            key = ("Authorization", f"Bearer {store.api_key}")
-            path = f"/api/v1/generation/{generation['session_id']}"
-            return await client.get(path, headers=[key, *headers])
+        app: Any
+        with application(replace(service.parts, settings=own)) as app:
+            transport = httpx.ASGITransport(app, client=(peer, 40_000))
+            async with httpx.AsyncClient(transport=transport, base_url="http://api.test") as client:
+                key = ("Authorization", f"Bearer {store.api_key}")
+                path = f"/api/v1/generation/{generation['session_id']}"
+                return await client.get(path, headers=[key, *headers])
 
     return ask
 

@@ -13,11 +13,11 @@ import pytest
 
 from storecredit.postgres.pool import Database
 from storecredit.service import Service
-from storecredit.web.app import create_app
 from tests.running_listener import until
 from tests.web.checklist import UNKNOWN
 from tests.web.conftest import LogStream, WorkerStarter
 from tests.web.doors import Operator, StoreClient, data_of, error_of
+from tests.web.frameworks import application
 from tests.web.waits import WAIT_MAX_SECONDS, complete, fail, start, waiting
 
 
@@ -131,20 +131,21 @@ async def test_it_is_answered_as_through_the_framework(
     await fail(service, store, session_id)
     seen: dict[bool, list[object]] = {True: [], False: []}
     for is_direct, answers in seen.items():
-        app: Any = create_app(service.parts, is_direct=is_direct)
-        async with httpx.AsyncClient(
-            transport=httpx.ASGITransport(app), base_url="http://api.test"
-        ) as http:
-            client = replace(store, http=http)
-            for query in ("wait=60", "wait=1", "wait=01", "wait=%36%30", "wait=61", "w=1"):
-                for method in ("GET", "HEAD"):
-                    answer = await client.send(method, f"{path(session_id)}?{query}")
-                    del answer.headers["x-request-id"]
-                    route = log.events("request")[-1]["route"]
-                    assert route == "/api/v1/generation/{session_id}"
-                    answers.append(
-                        (query, method, answer.status_code, answer.headers, answer.content)
-                    )
+        app: Any
+        with application(service.parts, is_direct=is_direct) as app:
+            async with httpx.AsyncClient(
+                transport=httpx.ASGITransport(app), base_url="http://api.test"
+            ) as http:
+                client = replace(store, http=http)
+                for query in ("wait=60", "wait=1", "wait=01", "wait=%36%30", "wait=61", "w=1"):
+                    for method in ("GET", "HEAD"):
+                        answer = await client.send(method, f"{path(session_id)}?{query}")
+                        del answer.headers["x-request-id"]
+                        route = log.events("request")[-1]["route"]
+                        assert route == "/api/v1/generation/{session_id}"
+                        answers.append(
+                            (query, method, answer.status_code, answer.headers, answer.content)
+                        )
     assert seen[True] == seen[False]
 
 
