@@ -92,7 +92,7 @@ async def _survive(
         async with books_of(deployment.processes.data_dir) as books:
             audit = await EventAudit.begin(books)
             # Where balances go to and fro.
-            await books.execute("UPDATE accounts SET low_threshold = $1", OPENING_CREDITS - 50)
+            await books.execute("UPDATE accounts SET low_threshold = $1", OPENING_CREDITS - 20)
         holders = [
             Holder(client, Doors.of(accounts[place % len(accounts)]), f"client-{place}", seed)
             for place in range(clients)

@@ -22,6 +22,9 @@ BATCH: Final = 64
 STEPS: Final = 120
 TORTURE_STEPS: Final = 2000
 CALLERS: Final = 2
+LIMIT: Final = 4
+NOBODYS_MONTHS: Final = (date(2090, 1, 1), date(2090, 2, 1))
+"""Later than any that is billed by chance."""
 
 
 class Life:
@@ -158,6 +161,26 @@ class Life:
         await self._hold_for(account, 60)
         await self._pass_time(account, 2)
 
+    async def go_beyond_and_be_billed(self, account: Account, limit: int) -> None:
+        """Likewise: all that is there goes, then all that may go beyond it; and some comes back."""
+        await self._app.execute(
+            "SELECT add_to_account($1, 150, 'purchase', $2)", account.id, self._name()
+        )
+        await self._app.execute(
+            "SELECT claw_back_from_account($1, 1, $2)", account.id, self._name()
+        )
+        close = "SELECT close_overage($1, $2, 16, 'USD')"
+        await self._app.execute(close, account.id, NOBODYS_MONTHS[0])
+        left = await self._books.fetchval("SELECT balance FROM state_of_account($1)", account.id)
+        outcomes: list[str] = []
+        for amount in (left, 1, limit - 1):
+            outcomes = await self._app.fetchval(
+                "SELECT outcomes FROM deduct_from_accounts($1, $2, $3, NULL)",
+                *([account.id], [amount], [self._name()]),
+            )
+        assert outcomes == ["overage"]
+        assert await self._app.fetchval(close, account.id, NOBODYS_MONTHS[1])
+
 
 @pytest.fixture
 async def accounts(books: asyncpg.Connection) -> AsyncIterator[list[Account]]:
@@ -168,7 +191,7 @@ async def accounts(books: asyncpg.Connection) -> AsyncIterator[list[Account]]:
         await open_account(books, OwnerKind.STORE, 100),
         await open_account(books, OwnerKind.USER, 100),
         await open_beyond(books, 20, limit=15),
-        await open_beyond(books, limit=4),
+        await open_beyond(books, limit=LIMIT),
     ]
     for account, threshold in zip(opened, (25, 0, None, None, None), strict=True):
         await books.execute(
@@ -194,5 +217,6 @@ async def test_every_crossing_is_told_once_whoever_crosses_it(
     ]
     await asyncio.gather(*(life.live(steps) for life in lives))
     await lives[0].let_a_hold_expire(accounts[0])
+    await lives[0].go_beyond_and_be_billed(accounts[-1], LIMIT)
     counts = await audit.assert_told(books)
     assert set(counts) >= {*LINES, "credits.clawed_back", "hold.expired", "overage.billed"}, counts
