@@ -18,6 +18,7 @@ from storecredit.ledger.verify import verify
 from storecredit.postgres.pool import Database
 from storecredit.postgres.servers import Connection, connect
 from tests.conftest import SEARCH_PATH, connect_as_superuser
+from tests.sql.earlier_build import load_earlier_build
 from tests.sql.sound_books import Opener, SoundBooks
 
 
@@ -83,3 +84,17 @@ async def sound_books(kept_books: SoundBooks) -> AsyncIterator[SoundBooks]:
     """The module's books, to be tampered with."""
     yield kept_books
     await kept_books.put_back()
+
+
+@pytest.fixture
+async def earlier_url(empty_url: str, template: str) -> str:
+    """A superuser's URL of a database of the build before."""
+    await load_earlier_build(empty_url)
+    return empty_url
+
+
+@pytest.fixture
+async def earlier(earlier_url: str) -> AsyncIterator[asyncpg.Connection]:
+    connection = await connect_as_superuser(earlier_url)
+    yield connection
+    await connection.close()

@@ -1,6 +1,5 @@
 """`storecredit verify` on sound ledgers, also under load; its progress and its bounds."""
 
-import asyncio
 from dataclasses import replace
 from itertools import pairwise
 
@@ -13,8 +12,7 @@ from storecredit.ledger.owners import Account, OwnerKind
 from storecredit.ledger.verification import last
 from storecredit.ledger.verify import DiscrepancyUnnamed, Progress, verify
 from storecredit.postgres.pool import Database
-from storecredit.postgres.servers import Connection, connect
-from tests.sql.constant_movements import make_buyers, move_credits, move_overage
+from storecredit.postgres.servers import Connection
 from tests.sql.full_accounts import buy, open_with_everything, open_with_overage, subscribe
 from tests.sql.ledgers import open_account, open_user
 
@@ -93,44 +91,6 @@ async def test_an_empty_database_is_clean(database: Database) -> None:
 
     assert report == NOTHING
     assert progress[-1] == Progress(0, 0)
-
-
-async def test_verifying_under_load_raises_no_false_alarm(
-    database: Database,
-    database_url: str,
-    admin: asyncpg.Connection,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    # Many statements per run, so that credits move between any two of them.
-    monkeypatch.setattr(module, "SLICE_PAGES", 2)
-    stop = asyncio.Event()
-    store, user = [await open_account(admin, kind, PROVISIONS) for kind in OwnerKind]
-    beyond = await open_account(admin, OwnerKind.STORE)
-    movers = [await connect(database_url) for _ in range(4)]
-    moving = [
-        asyncio.create_task(move)
-        for move in (
-            move_credits(movers[0], store, stop),
-            move_overage(movers[1], beyond, stop),
-            move_credits(movers[2], user, stop),
-            make_buyers(movers[3], stop),
-        )
-    ]
-    reports = [await verify(database, every_row=number % 5 == 4) for number in range(15)]
-    stop.set()
-    await asyncio.gather(*moving)
-    for mover in movers:
-        await mover.close()
-
-    assert [report.discrepancies for report in reports] == [()] * 15
-    for counts in (
-        [report.movements for report in reports],
-        [report.user_movements for report in reports],
-        [report.payments for report in reports],
-    ):
-        assert counts == sorted(counts)
-        assert counts[-1] > counts[0], "nothing moved while it was verified"
-    assert (await verify(database)).clean
 
 
 async def test_movements_that_began_before_a_verification_and_ended_after_it_are_not_missing(
