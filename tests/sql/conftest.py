@@ -1,4 +1,4 @@
-"""One fresh database per test module here, and fresh owners per test.
+"""One fresh database and one loop per test module here, and fresh owners per test.
 
 An owner's rows are out of every other owner's reach, which other tests prove; so tests of the
 functions need no database of their own each, and can be many. Tests that change the schema or
@@ -7,7 +7,7 @@ owner alike takes `kind` and runs for each.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
 import asyncpg
 import pytest
@@ -20,6 +20,15 @@ from storecredit.postgres.servers import Connection, connect
 from tests.conftest import SEARCH_PATH, connect_as_superuser
 from tests.sql.earlier_build import load_earlier_build
 from tests.sql.sound_books import Opener, SoundBooks
+
+OF_THE_MODULE = {"app", "books", "callers"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests on the module's connections run on the module's loop."""
+    for item in items:
+        if OF_THE_MODULE & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.asyncio(loop_scope="module"), append=False)
 
 
 async def connect_as_app(url: str) -> Connection:
@@ -35,37 +44,86 @@ def kind(request: pytest.FixtureRequest) -> OwnerKind:
     return OwnerKind(request.param)
 
 
-@pytest.fixture
-async def app(books_url: str) -> AsyncIterator[Connection]:
+class KeptConnections:
+    """Connections of one kind to the module's database, which one test after another has.
+
+    A new one costs ten times what most tests do on it: all that it calls is planned anew.
+    """
+
+    def __init__(self, open_one: Callable[[], Awaitable[Connection]]) -> None:
+        self._open_one = open_one
+        self._kept: list[Connection] = []
+
+    async def take(self, count: int) -> list[Connection]:
+        """So many of them, as they are when they are opened."""
+        self._kept = [each for each in self._kept if not each.is_closed()]
+        missing = range(count - len(self._kept))
+        self._kept += await asyncio.gather(*(self._open_one() for _ in missing))
+        return self._kept[:count]
+
+    async def give_back(self, connections: Sequence[Connection]) -> None:
+        """Undo what a test has set, and what it has left open."""
+        for each in connections:
+            if not each.is_closed():
+                await each.reset()
+                await each.execute(f"SET search_path = {SEARCH_PATH}")
+
+    async def close(self) -> None:
+        await asyncio.gather(*(each.close() for each in self._kept))
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def kept_of_app(books_url: str) -> AsyncIterator[KeptConnections]:
+    kept = KeptConnections(lambda: connect_as_app(books_url))
+    yield kept
+    await kept.close()
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def kept_of_callers(books_url: str) -> AsyncIterator[KeptConnections]:
+    kept = KeptConnections(lambda: connect_as_app(books_url))
+    yield kept
+    await kept.close()
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def kept_of_superuser(books_url: str) -> AsyncIterator[KeptConnections]:
+    kept = KeptConnections(lambda: connect_as_superuser(books_url))
+    yield kept
+    await kept.close()
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def app(kept_of_app: KeptConnections) -> AsyncIterator[Connection]:
     """A connection to the module's database that works as the application's role."""
-    connection = await connect_as_app(books_url)
+    (connection,) = await kept_of_app.take(1)
     yield connection
-    await connection.close()
+    await kept_of_app.give_back([connection])
 
 
 Callers = Callable[[int], Awaitable[list[Connection]]]
 
 
-@pytest.fixture
-async def callers(books_url: str) -> AsyncIterator[Callers]:
+@pytest_asyncio.fixture(loop_scope="module")
+async def callers(kept_of_callers: KeptConnections) -> AsyncIterator[Callers]:
     """So many connections as `app` is one, for what happens at once."""
-    opened: list[Connection] = []
+    taken: list[Connection] = []
 
-    async def open_some(count: int) -> list[Connection]:
-        some = await asyncio.gather(*(connect_as_app(books_url) for _ in range(count)))
-        opened.extend(some)
-        return list(some)
+    async def take(count: int) -> list[Connection]:
+        more = (await kept_of_callers.take(len(taken) + count))[len(taken) :]
+        taken.extend(more)
+        return more
 
-    yield open_some
-    await asyncio.gather(*(connection.close() for connection in opened))
+    yield take
+    await kept_of_callers.give_back(taken)
 
 
-@pytest.fixture
-async def books(books_url: str) -> AsyncIterator[asyncpg.Connection]:
+@pytest_asyncio.fixture(loop_scope="module")
+async def books(kept_of_superuser: KeptConnections) -> AsyncIterator[Connection]:
     """A superuser's connection to the module's database, to read rows back and to tamper."""
-    connection = await connect_as_superuser(books_url)
+    (connection,) = await kept_of_superuser.take(1)
     yield connection
-    await connection.close()
+    await kept_of_superuser.give_back([connection])
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

@@ -10,6 +10,7 @@ from uuid import uuid4
 
 import asyncpg
 import pytest
+import pytest_asyncio
 
 from storecredit.ledger.owners import Account, OwnerKind
 from storecredit.postgres.servers import Connection
@@ -182,7 +183,7 @@ class Life:
         assert await self._app.fetchval(close, account.id, NOBODYS_MONTHS[1])
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="module")
 async def accounts(books: asyncpg.Connection) -> AsyncIterator[list[Account]]:
     """Of each kind, with thresholds of each kind; nobody else hears of them."""
     await books.execute("TRUNCATE storecredit.webhook_endpoints CASCADE")

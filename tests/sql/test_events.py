@@ -5,6 +5,7 @@ from typing import Final
 
 import asyncpg
 import pytest
+import pytest_asyncio
 
 from storecredit.ledger.owners import Account, OwnerKind
 from storecredit.postgres.servers import Connection
@@ -18,7 +19,7 @@ LINES: Final = ("credits.low", "credits.depleted")
 OVERAGE: Final = ("overage.started", "overage.limit_reached", "overage.billed")
 
 
-@pytest.fixture(autouse=True)
+@pytest_asyncio.fixture(autouse=True, loop_scope="module")
 async def deaf(books: asyncpg.Connection) -> None:
     """Nobody listens but whom the test puts there: the operator's endpoints hear of all owners."""
     await books.execute("TRUNCATE storecredit.webhook_endpoints CASCADE")

@@ -7,6 +7,7 @@ from uuid import UUID
 
 import asyncpg
 import pytest
+import pytest_asyncio
 
 from storecredit.ledger.balances import balances_of
 from storecredit.ledger.grants import Grants
@@ -21,6 +22,8 @@ PAGE = 10
 MANY = 20_000
 FEW = 300
 """Accounts with a hold or two each, beside the one with many."""
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
 LARGE = 1_000_000
 # Of the account with many all are captured but one in a thousand; the first three are still alive.
 LOAD = f"""
@@ -53,7 +56,7 @@ def loaded_url(books_url: str) -> str:
     return books_url
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="module")
 async def recorder(loaded_url: str) -> AsyncIterator[Recorder]:
     recorder = await Recorder.open(loaded_url)
     yield recorder

@@ -6,6 +6,7 @@ from uuid import UUID
 
 import asyncpg
 import pytest
+import pytest_asyncio
 from uuid_utils.compat import uuid7
 
 from tests.sql.ledgers import open_store, sqlstate_of
@@ -59,7 +60,7 @@ class Interface:
         return [tuple(row) for row in rows]
 
 
-@pytest.fixture(params=["store_", ""], ids=["store", "user"])
+@pytest_asyncio.fixture(params=["store_", ""], ids=["store", "user"], loop_scope="module")
 async def interface(app: asyncpg.Connection, request: pytest.FixtureRequest) -> Interface:
     """An owner with 10 credits."""
     if request.param:

@@ -6,6 +6,7 @@ from typing import Literal
 
 import asyncpg
 import pytest
+import pytest_asyncio
 
 from storecredit.ledger.owners import Owner
 from storecredit.postgres.servers import connect
@@ -23,7 +24,7 @@ CALLS = (
 )
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="module")
 async def other(books_url: str) -> AsyncIterator[asyncpg.Connection]:
     connection = await connect_as_superuser(books_url)
     yield connection

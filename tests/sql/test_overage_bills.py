@@ -5,6 +5,7 @@ from datetime import date
 from uuid import UUID, uuid4
 
 import pytest
+import pytest_asyncio
 
 from storecredit.ledger.credits import OVERAGE_LIMIT_MAX
 from storecredit.ledger.credits import Credits as LedgerCredits
@@ -133,7 +134,7 @@ async def test_a_bill_of_no_month_price_or_currency_is_refused(
 # The limit
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="module")
 async def ledger_credits(books_url: str) -> AsyncIterator[LedgerCredits]:
     database = await Database.open(books_url)
     yield LedgerCredits(database)

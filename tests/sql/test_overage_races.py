@@ -5,6 +5,7 @@ from collections import Counter
 from datetime import date
 
 import pytest
+import pytest_asyncio
 
 from storecredit.postgres.servers import Connection
 from tests.sql.batches import Item, deduct_batch
@@ -29,7 +30,7 @@ SET_LIMIT = "SELECT set_overage_limit($1, $2)"
 CLOSE = "SELECT close_overage($1, $2, 16, 'USD')"
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="module")
 async def many(callers: Callers) -> list[Connection]:
     """Several connections of the application."""
     return await callers(CONNECTIONS)

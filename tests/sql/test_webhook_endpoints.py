@@ -7,6 +7,7 @@ from uuid import UUID, uuid4
 
 import asyncpg
 import pytest
+import pytest_asyncio
 
 from storecredit.ledger.owners import Account, OwnerKind
 from storecredit.postgres.servers import Connection
@@ -22,13 +23,13 @@ Page = tuple[int, int | None]
 LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
 
 
-@pytest.fixture(autouse=True)
+@pytest_asyncio.fixture(autouse=True, loop_scope="module")
 async def deaf(books: asyncpg.Connection) -> None:
     """Nobody listens but whom the test puts there."""
     await books.execute("TRUNCATE storecredit.webhook_endpoints CASCADE")
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="module")
 async def account(books: asyncpg.Connection) -> Account:
     """A store's, with ten credits."""
     return await open_account(books, OwnerKind.STORE, 10)
