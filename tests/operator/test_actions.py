@@ -8,6 +8,7 @@ from uuid import UUID
 import asyncpg
 import pytest
 
+from storecredit.ledger.discrepancies import Report
 from storecredit.ledger.outcomes import Addition, AdditionType
 from storecredit.ledger.owners import Owner
 from storecredit.operator.actions import OperatorActions
@@ -97,6 +98,7 @@ async def test_what_was_not_done_is_not_written(acting: OperatorActions) -> None
     assert not await acting.stores.revoke_key(ANN, store_id, nobody)
     assert await acting.stores.make_key(ANN, nobody) is None
     assert not await acting.users.block(ANN, nobody)
+    assert await acting.stores.change(ANN, store_id, StoreChanges()) is not None
     added = await acting.credits.add(
         replace(ANN, request_id="gift"), Owner.user(nobody), 1, AdditionType.GRANT
     )
@@ -199,6 +201,15 @@ async def test_a_retry_does_not_undo_what_came_after(acting: OperatorActions) ->
     changed = await acting.stores.change(keyed("stop"), store_id, stopped)
     assert changed is not None
     assert changed.status == "active"
+
+
+async def test_each_verification_is_written_whatever_its_key_did_before(
+    acting: OperatorActions,
+) -> None:
+    await acting.stores.make(keyed("k"), HATS)
+    for _ in range(2):
+        await acting.audit.verified(keyed("k"), Report(1, 1, 0, 0, 0, 0, 0, (), truncated=False))
+    assert len(await written(acting, action=Action.LEDGER_VERIFY)) == 2
 
 
 async def test_a_key_that_was_refused_can_be_used_again(acting: OperatorActions) -> None:

@@ -100,6 +100,9 @@ def test_it_is_read_by_owner_operator_action_and_time(command: Command) -> None:
     shown = command("audit", "--by", "bob").output
     assert f"store {moved['store_id']} to store {moved['to_store_id']}" in shown
     assert "merged" in shown
+    command("token", "create", "eve", "--scope", "read", "--scope", "keys")
+    [*_, told] = command("audit", "--action", "token.create").output.strip().splitlines()
+    assert "scopes: keys read, expires_at: none" in told
     assert command("audit", "--action", "nothing").status == 2
     assert "no such entries" in command("audit", "--by", "eve").errors
 

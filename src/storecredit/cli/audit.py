@@ -99,7 +99,7 @@ def audit(
         return
     for item in found["items"]:
         item["owner"] = _whose(item)
-        item["asked"] = ", ".join(f"{name}: {value}" for name, value in item["asked"].items())
+        item["asked"] = ", ".join(_told(item["asked"]))
     output.listing(found, COLUMNS, nothing="There are no such entries.", json=False)
 
 
@@ -113,6 +113,15 @@ def _view(entry: "Entry") -> dict[str, Any]:
         for kind in ("store", "user")
     }
     return {"entry_id": str(fields.pop("entry_id")), **fields, **ids}
+
+
+def _told(asked: dict[str, Any]) -> list[str]:
+    """What was asked for. None says something: that a grant is to have no end."""
+    return [
+        f"{name}: {'none' if value is None else value}"
+        for name, given in asked.items()
+        if (value := " ".join(map(str, given)) if isinstance(given, list) else given) != ""
+    ]
 
 
 def _whose(item: dict[str, Any]) -> str:

@@ -205,9 +205,11 @@ class AuditLog:
     async def verified(self, context: ActionContext, report: Report) -> None:
         """Write down that the ledger was verified, and how much did not agree.
 
-        Where the database is read-only (a standby), nothing is written.
+        No idempotency key is heeded: it was verified now, whatever was found before. Where the
+        database is read-only (a standby), nothing is written.
         """
-        async with self.action(context, Action.LEDGER_VERIFY) as entry:
+        anew = replace(context, idempotency_key=None)
+        async with self.action(anew, Action.LEDGER_VERIFY) as entry:
             entry.write({"clean": report.clean, "discrepancies": len(report.discrepancies)})
 
     async def page(self, wanted: AuditFilter, *, limit: int, before: int | None) -> AuditPage:

@@ -124,10 +124,8 @@ class StoreActions:
         self, context: ActionContext, store_id: UUID, changes: StoreChanges
     ) -> Store | None:
         """All that is given, or nothing; None: there is no such store. Raises as `make`."""
-        about = About(Owner.store(store_id))
-        async with self._audit.action(
-            context, Action.STORE_UPDATE, about, changes.given()
-        ) as entry:
+        about, given = About(Owner.store(store_id)), changes.given()
+        async with self._audit.action(context, Action.STORE_UPDATE, about, given) as entry:
             if entry.earlier is not None:
                 return await self._stores.get(store_id)
             changed = await self._stores.update(
@@ -143,7 +141,8 @@ class StoreActions:
                 await self._credits.set_overage_limit(store_id, changes.overage_limit)
             if not isinstance(changes.low_threshold, _Unchanged):
                 await self._credits.set_low_threshold(store_id, changes.low_threshold)
-            entry.write()
+            if given:
+                entry.write()
         return changed
 
     async def make_key(
@@ -181,19 +180,16 @@ class StoreActions:
     ) -> ApiKey | None:
         """What is given; None: the store has no such key that works. Raises as `make`."""
         origins = None if allowed_origins is None else list(allowed_origins)
-        given = {"label": label, "allowed_origins": origins}
-        async with self._audit.action(
-            context,
-            Action.KEY_UPDATE,
-            About(Owner.store(store_id), subject=str(key_id)),
-            {name: value for name, value in given.items() if value is not None},
-        ) as entry:
+        about = About(Owner.store(store_id), subject=str(key_id))
+        asked = {"label": label, "allowed_origins": origins}
+        given = {name: value for name, value in asked.items() if value is not None}
+        async with self._audit.action(context, Action.KEY_UPDATE, about, given) as entry:
             if entry.earlier is not None:
                 return await self._api_keys.get(store_id, key_id)
             changed = await self._api_keys.update(
                 store_id, key_id, label=label, allowed_origins=origins
             )
-            if changed is not None:
+            if changed is not None and given:
                 entry.write()
         return changed
 

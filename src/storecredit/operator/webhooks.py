@@ -91,7 +91,7 @@ class OperatedEndpoints(Endpoints):
                 description=description,
                 ordered=ordered,
             )
-            if changed is not None:
+            if changed is not None and asked:
                 entry.write()
         return changed
 
