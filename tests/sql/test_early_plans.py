@@ -6,12 +6,13 @@ every account has one movement, both keys of the ledger promise one row: by one 
 becomes the account's whole ledger.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import suppress
 from typing import NamedTuple
 
 import asyncpg
 import pytest
+import pytest_asyncio
 
 from storecredit.generation.sessions import Sessions
 from storecredit.ledger.balances import balances_of
@@ -21,6 +22,7 @@ from storecredit.ledger.hold_records import HoldRecords, HoldStatus
 from storecredit.ledger.owners import Owner
 from storecredit.ledger.spend_records import read_spend
 from storecredit.postgres.servers import connect
+from tests.conftest import SEARCH_PATH, Databases, connect_as_superuser
 from tests.sql.ledger_doors import one_each, singular
 from tests.sql.ledger_growth import (
     EVERY,
@@ -55,6 +57,7 @@ class Statistics(NamedTuple):
 
 
 @pytest.fixture(
+    scope="module",
     params=[
         Statistics(0, 0, is_analysed=False),
         Statistics(0, 0),
@@ -73,23 +76,54 @@ def seen(request: pytest.FixtureRequest) -> Statistics:
     return statistics
 
 
-@pytest.fixture
-async def accounts(seen: Statistics, admin: asyncpg.Connection) -> list[int]:
+@pytest.fixture(scope="module")
+def seen_url(seen: Statistics, databases: Databases, template: str) -> Iterator[str]:
+    """A database of its own for each of these."""
+    with databases.copied(template, search_path=SEARCH_PATH) as url:
+        yield url
+
+
+class Grown(NamedTuple):
+    """Accounts of which the first has grown, and connections that had planned everything before."""
+
+    superuser: asyncpg.Connection
+    accounts: list[int]
+    calling: asyncpg.Connection
+    """By the doors."""
+    looking: asyncpg.Connection
+    """With `look_ups`."""
+    look_ups: list[Call]
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def grown(seen: Statistics, seen_url: str) -> AsyncIterator[Grown]:
+    superuser = await connect_as_superuser(seen_url)
+    accounts = await analysed(superuser, seen)
+    calling, looking = await connect(seen_url), await connect(seen_url)
+    await plan_doors(calling, accounts)
+    look_ups = await looked_up(superuser, seen_url, accounts[0])
+    # After five executions PostgreSQL may keep a plan for any arguments.
+    for query, arguments in look_ups * 7:
+        await looking.fetch(query, *arguments)
+    await grow_by(superuser, accounts[0], seen.growth)
+    yield Grown(superuser, accounts, calling, looking, look_ups)
+    for connection in (superuser, calling, looking):
+        await connection.close()
+
+
+async def analysed(superuser: asyncpg.Connection, seen: Statistics) -> list[int]:
     """Accounts of a database that was analysed as they stand, or never, and will not be again."""
     for table in TABLES:
-        await admin.execute(f"ALTER TABLE {table} SET (autovacuum_enabled = off)")
-    ids = await make_accounts(admin, seen.accounts)
-    await grow(admin, ids, 1, seen.movements)
+        await superuser.execute(f"ALTER TABLE {table} SET (autovacuum_enabled = off)")
+    ids = await make_accounts(superuser, seen.accounts)
+    await grow(superuser, ids, 1, seen.movements)
     if seen.is_analysed:
-        await admin.execute("ANALYZE")
+        await superuser.execute("ANALYZE")
     missing = max(0, BATCH + 1 - len(ids))
-    return sorted(ids + await make_accounts(admin, missing))
+    return sorted(ids + await make_accounts(superuser, missing))
 
 
-@pytest.fixture
-async def early(database_url: str, accounts: list[int]) -> AsyncIterator[asyncpg.Connection]:
-    """A connection that has planned everything before the account grew."""
-    connection = await connect(database_url)
+async def plan_doors(connection: asyncpg.Connection, accounts: list[int]) -> None:
     for batch in (accounts[:BATCH], accounts[:1]):
         for query, arguments in (
             *one_each(batch, "early"),
@@ -99,32 +133,55 @@ async def early(database_url: str, accounts: list[int]) -> AsyncIterator[asyncpg
                 # What is not there yet is refused, and has been looked for all the same.
                 with suppress(asyncpg.PostgresError):
                     await connection.fetch(query, *arguments)
-    yield connection
-    await connection.close()
 
 
-async def test_no_door_reads_more_when_an_account_has_grown(
-    early: asyncpg.Connection,
-    accounts: list[int],
-    seen: Statistics,
-    admin: asyncpg.Connection,
-    database_url: str,
-) -> None:
+async def looked_up(superuser: asyncpg.Connection, url: str, account: int) -> list[Call]:
+    """The statements that look an account's things up."""
+    owner_id = await superuser.fetchval(
+        "SELECT owner_id FROM accounts WHERE account_id = $1", account
+    )
+    recorder = await Recorder.open(url)
+    await balances_of(recorder, [account])
+    await Credits(recorder).balance(Owner.store(owner_id))
+    await Sessions(recorder).get(account, session_of(account, "r2"))
+    await Sessions(recorder).list(account, status=None, limit=PAGE, request_id="r2")
+    wanted = MovementFilter(request_id="r2")
+    await Credits(recorder).movements(Owner.store(owner_id), wanted, limit=PAGE)
+    await read_spend(recorder, account, "r3")
+    await HoldRecords(recorder).get(account, hold_of(account, "r4"))
+    for status in HoldStatus:
+        await HoldRecords(recorder).list(account, status=status, limit=PAGE)
+    await Grants(recorder).list(account, limit=PAGE)
+    await recorder.close()
+    return recorder.statements
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_no_look_up_reads_more_when_an_account_has_grown(grown: Grown, seen_url: str) -> None:
+    late = await connect(seen_url)
+    for connection in (grown.looking, late):
+        for query, arguments in grown.look_ups:
+            assert_few(await buffers_read(connection, query, *arguments), PAGES_PER_ITEM_MAX, query)
+    await late.close()
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_no_door_reads_more_when_an_account_has_grown(grown: Grown, seen_url: str) -> None:
+    admin, accounts = grown.superuser, grown.accounts
     first = accounts[0]
-    await grow_by(admin, first, seen.growth)
     # The others have what the doors look for.
     for account in accounts[1:BATCH]:
         await grow_by(admin, account, 2 * EVERY)
-    late = await connect(database_url)
+    late = await connect(seen_url)
     one = list(one_each([first] * BATCH, "one"))
     many = list(one_each(accounts[:BATCH], "many"))
     alone = [*one_each([first], "alone"), *singular(first, accounts[BATCH], "alone")]
-    for connection in (early, late):
+    for connection in (grown.calling, late):
         await assert_few_of_each(admin, connection, [*one, *many], BATCH * PAGES_PER_ITEM_MAX)
         await assert_few_of_each(admin, connection, alone, PAGES_PER_ITEM_MAX)
     # As long as nothing ends by itself, much is never asked for.
     await expect_ends(admin)
-    for connection in (early, late):
+    for connection in (grown.calling, late):
         await assert_few_of_each(admin, connection, alone, PAGES_PER_ITEM_MAX + PAGES_OF_ENDS_MAX)
     await late.close()
 
@@ -150,46 +207,6 @@ def assert_few(read: dict[str, int], most: int, query: str) -> None:
     """No table or index had more of its pages read than that, and some were."""
     assert not {name: pages for name, pages in read.items() if pages > most}, query
     assert sum(read.values()) > 0, query
-
-
-async def sent_by(database_url: str, read: Callable[[Recorder], Awaitable[None]]) -> list[Call]:
-    """The statements that reading sends."""
-    recorder = await Recorder.open(database_url)
-    await read(recorder)
-    await recorder.close()
-    return recorder.statements
-
-
-async def test_no_look_up_reads_more_when_an_account_has_grown(
-    accounts: list[int], seen: Statistics, admin: asyncpg.Connection, database_url: str
-) -> None:
-    first = accounts[0]
-    owner_id = await admin.fetchval("SELECT owner_id FROM accounts WHERE account_id = $1", first)
-
-    async def look_up(recorder: Recorder) -> None:
-        await balances_of(recorder, [first])
-        await Credits(recorder).balance(Owner.store(owner_id))
-        await Sessions(recorder).get(first, session_of(first, "r2"))
-        await Sessions(recorder).list(first, status=None, limit=PAGE, request_id="r2")
-        wanted = MovementFilter(request_id="r2")
-        await Credits(recorder).movements(Owner.store(owner_id), wanted, limit=PAGE)
-        await read_spend(recorder, first, "r3")
-        await HoldRecords(recorder).get(first, hold_of(first, "r4"))
-        for status in HoldStatus:
-            await HoldRecords(recorder).list(first, status=status, limit=PAGE)
-        await Grants(recorder).list(first, limit=PAGE)
-
-    statements = await sent_by(database_url, look_up)
-    early, late = await connect(database_url), await connect(database_url)
-    # After five executions PostgreSQL may keep a plan for any arguments.
-    for query, arguments in statements * 7:
-        await early.fetch(query, *arguments)
-    await grow_by(admin, first, seen.growth)
-    for connection in (early, late):
-        for query, arguments in statements:
-            assert_few(await buffers_read(connection, query, *arguments), PAGES_PER_ITEM_MAX, query)
-    await early.close()
-    await late.close()
 
 
 async def test_no_plan_is_compiled_whatever_it_is_said_to_cost(database_url: str) -> None:
