@@ -41,7 +41,6 @@ export const isMine: Record<ErrorCode, boolean> = {
   INSUFFICIENT_SCOPE: false,
   STORE_SUSPENDED: true,
   DOMAIN_MISMATCH: true,
-  INSUFFICIENT_SCOPE: false,
   NOT_FOUND: true,
   METHOD_NOT_ALLOWED: true,
   PAYLOAD_TOO_LARGE: true,
