@@ -198,6 +198,12 @@ class Storecredit:
                 orphan.kill()
 
 
+def copy_data_dir(data_dir: Path, to: Path) -> None:
+    """A data directory of which nobody's PostgreSQL runs."""
+    # It keeps the owner, who must be the one that PostgreSQL runs as.
+    subprocess.run(["cp", "-a", data_dir, to], check=True)
+
+
 @contextmanager
 def storecredit_in(directory: Path, data_dir: Path | None = None) -> Iterator[Storecredit]:
     """The command without settings but its defaults, on a copy of `data_dir`."""
@@ -205,8 +211,7 @@ def storecredit_in(directory: Path, data_dir: Path | None = None) -> Iterator[St
     # Wide enough for any sentence: what is tested is what it says, not where a line ends.
     command = Storecredit(directory, environment | {"COLUMNS": "200"})
     if data_dir is not None:
-        # It keeps the owner, who must be the one that PostgreSQL runs as.
-        subprocess.run(["cp", "-a", data_dir, command.data_dir], check=True)
+        copy_data_dir(data_dir, command.data_dir)
     try:
         yield command
     finally:
@@ -276,3 +281,9 @@ def environment(tmp_path: Path, port: int, commands: str) -> dict[str, str]:
         "STORECREDIT_PORT": str(port),
         "PYTHONWARNINGS": "default",
     }
+
+
+@pytest.fixture
+def database_made_before(tmp_path: Path, prepared_data_dir: Path) -> None:
+    """Saves the `environment` the second that making a database takes; `test_readme.py` sees it."""
+    copy_data_dir(prepared_data_dir, tmp_path / "data")

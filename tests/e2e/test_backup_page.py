@@ -138,6 +138,7 @@ def restored_to_the_moment(reader: Reader, history: History) -> None:
         run("storecredit verify", reader.environment | there, reader.directory)
 
 
+@pytest.mark.usefixtures("database_made_before")
 def test_a_moment_is_restored_with_what_was_acknowledged_before_it_and_nothing_sent_after(
     reader: Reader,
 ) -> None:
@@ -157,6 +158,7 @@ def test_a_moment_is_restored_with_what_was_acknowledged_before_it_and_nothing_s
     assert f"generation sessions: {len(history.client.done)}." in said
 
 
+@pytest.mark.usefixtures("database_made_before")
 async def test_backups_are_kept_in_s3_and_a_dump_moves_the_database(
     reader: Reader, empty_url: str
 ) -> None:
