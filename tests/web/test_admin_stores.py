@@ -1,5 +1,6 @@
 """`/api/admin/stores` and `/api/admin/stores/{store_id}`."""
 
+import asyncio
 from datetime import datetime
 from typing import Any
 
@@ -12,7 +13,7 @@ from tests.web.checklist import (
     assert_only_the_operator_is_let_in,
     assert_other_methods_are_refused,
 )
-from tests.web.doors import Operator, StoreClient, data_of, error_of
+from tests.web.doors import REVOCATION_SECONDS, Operator, StoreClient, data_of, error_of
 from tests.web.table_rows import Rows
 
 VIEW = {
@@ -163,6 +164,8 @@ async def test_a_suspended_store_is_locked_out_and_resumed_unharmed(operator: Op
     error_of(await store.create(), 403, "STORE_SUSPENDED")
     assert data_of(await operator.get(path))["balance"] == 100
     assert data_of(await operator.patch(path, status="active"))["status"] == "active"
+    # A store that has just been asked for is heard to be active after a moment.
+    await asyncio.sleep(REVOCATION_SECONDS)
     assert await store.balance() == 100
 
 
