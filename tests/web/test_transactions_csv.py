@@ -14,11 +14,11 @@ import pytest
 
 from storecredit.ledger.credits import WINDOW
 from storecredit.service import Service
-from storecredit.web.app import create_app
 from storecredit.web.http import csv_export
 from storecredit.web.http.server import http_server
 from tests.web.conftest import LogStream
 from tests.web.doors import Operator, StoreClient, bearer, data_of, error_of
+from tests.web.frameworks import application
 
 PATH = "/api/v1/credits/transactions"
 CSV = {"Accept": "text/csv"}
@@ -183,8 +183,8 @@ OnPart = Callable[[int], Awaitable[None]]
 class Outgoing:
     """The application behind a real server; `on_part` is awaited after each part of a body."""
 
-    def __init__(self, service: Service, on_part: OnPart) -> None:
-        self._app: Any = create_app(service.parts)
+    def __init__(self, app: Any, on_part: OnPart) -> None:
+        self._app = app
         self._on_part = on_part
         self.parts = 0
         self.is_whole = False
@@ -207,8 +207,11 @@ class Outgoing:
 @asynccontextmanager
 async def outgoing(service: Service, on_part: OnPart) -> AsyncIterator[tuple[Outgoing, str]]:
     """The application at work, and its address."""
-    app = Outgoing(service, on_part)
-    with socket.create_server(("127.0.0.1", 0)) as listening:
+    with (
+        application(service.parts) as whole,
+        socket.create_server(("127.0.0.1", 0)) as listening,
+    ):
+        app = Outgoing(whole, on_part)
         server = http_server(app)
         serving = asyncio.create_task(server.serve(sockets=[listening]))
         try:
