@@ -1,9 +1,4 @@
-"""Credits that move without a pause, in every way, until they are told to stop.
-
-Or until they have moved so often that on a busy machine no reader of it all could keep up.
-"""
-
-import asyncio
+"""Credits that move without a pause, in every way, so many times."""
 
 from storecredit.ledger.owners import Account, OwnerKind
 from storecredit.postgres.servers import Connection
@@ -11,14 +6,10 @@ from tests.sql.full_accounts import buy, deduct, refund
 from tests.sql.generations import complete, create_one, fail, start
 from tests.sql.ledgers import open_account
 
-MOVES_MAX = 1000
 
-
-async def move_credits(connection: Connection, account: Account, stop: asyncio.Event) -> None:
+async def move_credits(connection: Connection, account: Account, moves: int) -> None:
     """Every kind of movement, over and over, at least a few times."""
-    for number in range(MOVES_MAX):
-        if stop.is_set():
-            return
+    for number in range(moves):
         await deduct(connection, account, 2, f"d{number}")
         await refund(connection, account, 1, f"d{number}")
         done = await create_one(connection, account, f"done {number}")
@@ -28,12 +19,10 @@ async def move_credits(connection: Connection, account: Account, stop: asyncio.E
         await fail(connection, account, failed)
 
 
-async def move_overage(connection: Connection, account: Account, stop: asyncio.Event) -> None:
+async def move_overage(connection: Connection, account: Account, moves: int) -> None:
     """Overage that is given back before its bill and after it, month after month."""
     await connection.execute("SELECT set_overage_limit($1, 10)", account.id)
-    for month in range(MOVES_MAX):
-        if stop.is_set():
-            return
+    for month in range(moves):
         for request_id in ("kept", "early", "late"):
             await deduct(connection, account, 1, f"{request_id} {month}")
         await refund(connection, account, 1, f"early {month}")
@@ -50,10 +39,8 @@ async def move_overage(connection: Connection, account: Account, stop: asyncio.E
         )
 
 
-async def make_buyers(connection: Connection, stop: asyncio.Event) -> None:
+async def make_buyers(connection: Connection, moves: int) -> None:
     """New stores and end users that pay and get money back."""
-    for _ in range(MOVES_MAX):
-        if stop.is_set():
-            return
+    for _ in range(moves):
         for kind in OwnerKind:
             await buy(connection, await open_account(connection, kind, 1))
