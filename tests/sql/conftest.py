@@ -8,6 +8,7 @@ owner alike takes `kind` and runs for each.
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from pathlib import Path
 
 import asyncpg
 import pytest
@@ -22,12 +23,16 @@ from tests.sql.earlier_build import load_earlier_build
 from tests.sql.sound_books import Opener, SoundBooks
 
 OF_THE_MODULE = {"app", "books", "callers"}
+HERE = Path(__file__).parent
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests on the module's connections run on the module's loop."""
+    """Tests on the module's connections run on the module's loop.
+
+    pytest hands over the tests of all directories; others have fixtures of these names, too.
+    """
     for item in items:
-        if OF_THE_MODULE & set(getattr(item, "fixturenames", ())):
+        if HERE in item.path.parents and OF_THE_MODULE & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.asyncio(loop_scope="module"), append=False)
 
 

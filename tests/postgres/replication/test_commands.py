@@ -37,6 +37,7 @@ ARGUMENTS: Final = {
     "place": "backups",
     "problem_id": "evt_01",
     "reason": "by mistake",
+    "scope": "read",
     "shop_domain": "shoes.example",
     "transaction_id": "txn_01hv8wptq8987qeep44cyrewp9",
     "url": "https://receiver.example/hook",
@@ -148,6 +149,9 @@ def words_of(name: str, shop: Shop, run: Run, url: str) -> list[str]:
     if any(parameter.name == "endpoint_id" for parameter in needed):
         made = run(["webhook", "create", ARGUMENTS["url"], "--json"], url)
         values["endpoint_id"] = json.loads(made.output)["endpoint_id"]
+    if any(parameter.name == "token" for parameter in needed):
+        made = run(["token", "create", "till", "--scope", "read", "--json"], url)
+        values["token"] = json.loads(made.output)["name"]
     words = name.split()
     for parameter in needed:
         option = [] if parameter.param_type_name == "argument" else [parameter.opts[0]]
