@@ -47,7 +47,8 @@ class Shop:
         await until(lambda: self._status(url) == "completed")
 
     def _status(self, url: str) -> str | None:
-        answer = httpx.get(url, headers=self._headers)
+        # Asked again and again instead, it would come to the store's limit of reads per minute.
+        answer = httpx.get(url, params={"wait": 5}, headers=self._headers)
         return str(answer.json()["data"]["status"]) if answer.is_success else None
 
 
