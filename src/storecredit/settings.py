@@ -72,7 +72,7 @@ class Settings(BaseSettings):
 
     # Who may operate it
     admin_token: SecretStr | None = None
-    """Bearer token of `/api/admin`; unset: the admin API is off."""
+    """Bearer token of `/api/admin`; unset: only tokens of `storecredit token create` let in."""
 
     # End users (B2C): tokens are of the kinds that are configured, whatever they say themselves
     jwt_secret: SecretStr | None = Field(default=None, min_length=1)
