@@ -900,6 +900,11 @@ FUNCTION close_overage(p_account_id bigint, p_period date, p_unit_amount bigint,
 FUNCTION complete_generations(p_account_ids bigint[], p_session_ids uuid[], p_result_keys text[])
     RETURNS TABLE(ord int, outcome text);
 
+-- An account's totals at each of these ascending moments; what had ended by then counts as ended.
+FUNCTION course_of_account(p_account_id bigint, p_moments timestamptz[]) RETURNS
+    TABLE(moment timestamptz, balance bigint, held bigint, spent bigint, clawed_back bigint,
+    expired bigint, removed bigint, overage bigint);
+
 -- Gives an operator a token. false: the name was given before. Not idempotent.
 FUNCTION create_admin_token(p_token_id uuid, p_name text, p_token_hash bytea, p_token_start text,
     p_scopes text[], p_expires_at timestamptz) RETURNS boolean;
@@ -1473,6 +1478,14 @@ FUNCTION running_subscription(p_account_id bigint) RETURNS text;
 
 -- The seq of an account's newest movement made at a moment or before; 0: there was none yet.
 FUNCTION seq_at(p_account_id bigint, p_at timestamptz) RETURNS bigint;
+
+-- The seq of an account's newest movement made at a moment or before, between two of its
+-- movements.
+FUNCTION seq_between(p_account_id bigint, p_at timestamptz, p_low bigint, p_low_at timestamptz,
+    p_high bigint, p_high_at timestamptz) RETURNS bigint;
+
+-- From a movement on, the last of those written later that say what had ended by a moment.
+FUNCTION seq_ended_by(p_account_id bigint, p_at timestamptz, p_seq bigint) RETURNS bigint;
 
 -- Lets what is left of a grant expire at another moment, or never. Outcome: set, ended, not_found.
 -- Errors: SC010 unknown account, SC011 a moment that is over.

@@ -1,5 +1,51 @@
 -- What accounts had at a moment: the ledger keeps the state after each movement, so the past is a look-up.
 
+CREATE OR REPLACE FUNCTION seq_between(
+    p_account_id bigint, p_at timestamptz, p_low bigint, p_low_at timestamptz, p_high bigint,
+    p_high_at timestamptz
+)
+RETURNS bigint
+LANGUAGE plpgsql STABLE
+AS $$
+-- Purpose: the place of an account's newest movement that was made at a moment or before, between two
+--   movements: the lower was made by then (0 stands for the time before the first), the upper was not.
+--   Locks: none.
+--   Looks where the movement would be if they came evenly, and the next time in the middle of what
+--   is left: evenly spread ones take some six look-ups by the key for a moment among a million, any
+--   others at most twice the 20 that halving takes.
+DECLARE
+    v_low bigint := p_low;
+    v_low_at timestamptz := p_low_at;
+    v_high bigint := p_high;
+    v_high_at timestamptz := p_high_at;
+    v_looked bigint;
+    v_looked_at timestamptz;
+    v_guesses boolean := true;
+BEGIN
+    WHILE v_high - v_low > 1 LOOP
+        v_looked := (v_low + v_high) / 2;
+        IF v_guesses AND v_low_at < p_at AND p_at < v_high_at THEN
+            v_looked := v_low + ((v_high - v_low) * (extract(epoch FROM p_at - v_low_at)::float8
+                / extract(epoch FROM v_high_at - v_low_at)::float8))::bigint;
+            v_looked := greatest(v_low + 1, least(v_high - 1, v_looked));
+        END IF;
+        v_guesses := NOT v_guesses;
+        SELECT m.created_at INTO v_looked_at FROM movements m
+        WHERE m.account_id = p_account_id AND m.seq = v_looked;
+        IF v_looked_at <= p_at THEN
+            v_low := v_looked;
+            v_low_at := v_looked_at;
+        ELSE
+            v_high := v_looked;
+            v_high_at := v_looked_at;
+        END IF;
+    END LOOP;
+    RETURN v_low;
+END;
+$$;
+COMMENT ON FUNCTION seq_between(bigint, timestamptz, bigint, timestamptz, bigint, timestamptz) IS
+    'The seq of an account''s newest movement made at a moment or before, between two of its movements.';
+
 CREATE OR REPLACE FUNCTION seq_at(p_account_id bigint, p_at timestamptz)
 RETURNS bigint
 LANGUAGE plpgsql STABLE
@@ -8,54 +54,36 @@ AS $$
 -- Returns: its seq; 0: there was none yet.
 --   A movement bears the moment at which its transaction began, which may be a little before that of
 --   the movement it follows, whose transaction had the account first: near such a pair either may be
---   found. Halves what lies between, by the key: an account of a million movements takes 20 look-ups,
---   and needs no index that every movement would have to be written into.
+--   found. Found by the key, so no index is needed that every movement would have to be written into.
 DECLARE
-    v_low bigint := 0;
-    v_high bigint;
-    v_middle bigint;
-    v_created_at timestamptz;
+    v_newest record;
 BEGIN
-    SELECT m.seq, m.created_at INTO v_high, v_created_at FROM movements m
+    SELECT m.seq, m.created_at INTO v_newest FROM movements m
     WHERE m.account_id = p_account_id
     ORDER BY m.account_id DESC, m.seq DESC LIMIT 1;
-    IF NOT FOUND OR v_created_at <= p_at THEN
-        RETURN coalesce(v_high, 0);
+    IF NOT FOUND OR v_newest.created_at <= p_at THEN
+        RETURN coalesce(v_newest.seq, 0);
     END IF;
-    -- What is at v_low was made by then (0 stands for the time before), what is at v_high was not.
-    WHILE v_high - v_low > 1 LOOP
-        v_middle := (v_low + v_high) / 2;
-        SELECT m.created_at INTO v_created_at FROM movements m
-        WHERE m.account_id = p_account_id AND m.seq = v_middle;
-        IF v_created_at <= p_at THEN
-            v_low := v_middle;
-        ELSE
-            v_high := v_middle;
-        END IF;
-    END LOOP;
-    RETURN v_low;
+    RETURN seq_between(p_account_id, p_at, 0, NULL, v_newest.seq, v_newest.created_at);
 END;
 $$;
 COMMENT ON FUNCTION seq_at(bigint, timestamptz) IS
     'The seq of an account''s newest movement made at a moment or before; 0: there was none yet.';
 
-CREATE OR REPLACE FUNCTION balance_at(p_account_id bigint, p_at timestamptz)
+CREATE OR REPLACE FUNCTION seq_ended_by(p_account_id bigint, p_at timestamptz, p_seq bigint)
 RETURNS bigint
 LANGUAGE plpgsql STABLE
 AS $$
--- Purpose: the balance that an account had at a moment: what its movements had left by then, and what had
---   ended by then though it was written later, before anything else was. Locks: none.
+-- Purpose: from the newest movement that was made by a moment on, the last of those right after it that
+--   say what had ended by then, grants and holds, and were written later. Locks: none.
+-- Returns: its seq; p_seq: there is none.
 DECLARE
-    v_seq bigint := seq_at(p_account_id, p_at);
-    v_balance bigint;
+    v_seq bigint := p_seq;
     v_next record;
 BEGIN
-    SELECT m.balance_after INTO v_balance FROM movements m
-    WHERE m.account_id = p_account_id AND m.seq = v_seq;
     LOOP
-        v_seq := v_seq + 1;
-        SELECT m.balance_after, m.type, m.origin_seq, m.request_id INTO v_next FROM movements m
-        WHERE m.account_id = p_account_id AND m.seq = v_seq;
+        SELECT m.type, m.origin_seq, m.request_id INTO v_next FROM movements m
+        WHERE m.account_id = p_account_id AND m.seq = v_seq + 1;
         EXIT WHEN (CASE
             WHEN v_next.type IN ('expiry', 'rollover') THEN (
                 SELECT g.expires_at FROM grants g
@@ -64,9 +92,25 @@ BEGIN
                 SELECT h.expires_at FROM holds h
                 WHERE h.account_id + 0 = p_account_id AND h.request_id = v_next.request_id)
             END <= p_at) IS NOT TRUE;
-        v_balance := v_next.balance_after;
+        v_seq := v_seq + 1;
     END LOOP;
-    RETURN coalesce(v_balance, 0);
+    RETURN v_seq;
+END;
+$$;
+COMMENT ON FUNCTION seq_ended_by(bigint, timestamptz, bigint) IS
+    'From a movement on, the last of those written later that say what had ended by a moment.';
+
+CREATE OR REPLACE FUNCTION balance_at(p_account_id bigint, p_at timestamptz)
+RETURNS bigint
+LANGUAGE plpgsql STABLE
+AS $$
+-- Purpose: the balance that an account had at a moment: what its movements had left by then, and what had
+--   ended by then though it was written later, before anything else was. Locks: none.
+DECLARE
+    v_seq bigint := seq_ended_by(p_account_id, p_at, seq_at(p_account_id, p_at));
+BEGIN
+    RETURN coalesce((SELECT m.balance_after FROM movements m
+                     WHERE m.account_id = p_account_id AND m.seq = v_seq), 0);
 END;
 $$;
 COMMENT ON FUNCTION balance_at(bigint, timestamptz) IS
