@@ -786,6 +786,73 @@ CREATE TABLE admin_tokens (
         20)
 );
 
+-- Browsers that are signed in, to the operator's console or a store's portal. A row is removed
+-- when somebody signs out, or some time after its end. Written by functions only.
+CREATE TABLE sign_ins (
+    sign_in_id uuid NOT NULL,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    expires_at timestamptz NOT NULL,
+    -- The operator's token behind it: with it the sign-in ends.
+    token_id uuid,
+    store_id uuid,
+    -- The store's API key behind it, likewise.
+    key_id uuid,
+    door text NOT NULL,
+    -- Console: the operator's name. Portal: who issued the link, or store.
+    actor text NOT NULL,
+    -- SHA-256 of what the cookie says; the cookie itself is kept nowhere.
+    secret_hash bytea NOT NULL,
+    -- STORECREDIT_ADMIN_TOKEN is behind it, as it was: an HMAC of it, whose key is not in the
+    -- database.
+    admin_mark bytea,
+    PRIMARY KEY (sign_in_id),
+    CONSTRAINT one_sign_in_per_secret UNIQUE (secret_hash),
+    FOREIGN KEY (store_id) REFERENCES stores(store_id),
+    FOREIGN KEY (store_id, key_id) REFERENCES store_api_keys(store_id, key_id),
+    FOREIGN KEY (token_id) REFERENCES admin_tokens(token_id),
+    CONSTRAINT a_console_is_an_operators CHECK (door <> 'console' OR num_nonnulls(token_id,
+        admin_mark) = 1),
+    CONSTRAINT a_portal_is_a_stores CHECK ((door = 'portal') = (store_id IS NOT NULL)),
+    CONSTRAINT actor_has_a_length CHECK (length(actor) >= 1 AND length(actor) <= 100),
+    CONSTRAINT admin_mark_is_sha256 CHECK (octet_length(admin_mark) = 32),
+    CONSTRAINT door_is_known CHECK (door = ANY (ARRAY['console', 'portal'])),
+    CONSTRAINT one_vouches CHECK (num_nonnulls(token_id, admin_mark, key_id) <= 1),
+    CONSTRAINT secret_hash_is_sha256 CHECK (octet_length(secret_hash) = 32)
+);
+CREATE INDEX sign_ins_expires_at ON sign_ins (expires_at);
+
+-- Links that sign a browser in: each once, so that its row is removed by that. Written by
+-- functions only.
+CREATE TABLE sign_in_links (
+    -- SHA-256 of what stands in the link; the code itself is kept nowhere.
+    code_hash bytea NOT NULL,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    -- Of the link; what it begins lasts sign_in_seconds from then on.
+    expires_at timestamptz NOT NULL,
+    token_id uuid,
+    store_id uuid,
+    key_id uuid,
+    sign_in_seconds int NOT NULL,
+    door text NOT NULL,
+    issued_by text NOT NULL,
+    -- As in sign_ins.
+    admin_mark bytea,
+    PRIMARY KEY (code_hash),
+    FOREIGN KEY (store_id) REFERENCES stores(store_id),
+    FOREIGN KEY (store_id, key_id) REFERENCES store_api_keys(store_id, key_id),
+    FOREIGN KEY (token_id) REFERENCES admin_tokens(token_id),
+    CONSTRAINT a_console_is_an_operators CHECK (door <> 'console' OR num_nonnulls(token_id,
+        admin_mark) = 1),
+    CONSTRAINT a_portal_is_a_stores CHECK ((door = 'portal') = (store_id IS NOT NULL)),
+    CONSTRAINT admin_mark_is_sha256 CHECK (octet_length(admin_mark) = 32),
+    CONSTRAINT code_hash_is_sha256 CHECK (octet_length(code_hash) = 32),
+    CONSTRAINT door_is_known CHECK (door = ANY (ARRAY['console', 'portal'])),
+    CONSTRAINT issued_by_has_a_length CHECK (length(issued_by) >= 1 AND length(issued_by) <= 100),
+    CONSTRAINT one_vouches CHECK (num_nonnulls(token_id, admin_mark, key_id) <= 1),
+    CONSTRAINT sign_in_seconds_are_some CHECK (sign_in_seconds >= 1 AND sign_in_seconds <= 86400)
+);
+CREATE INDEX sign_in_links_expires_at ON sign_in_links (expires_at);
+
 
 -- Functions that the application calls.
 
@@ -987,6 +1054,9 @@ FUNCTION due_accounts(p_account_ids bigint[], p_at timestamptz) RETURNS bigint[]
 FUNCTION end_holds(p_account_ids bigint[], p_hold_ids uuid[], p_actions text[], p_amounts int[],
     p_actors text[] DEFAULT NULL, OUT outcomes text[], OUT statuses text[], OUT captureds bigint[],
     OUT amounts bigint[], OUT ended_ats timestamptz[], OUT balances bigint[]) RETURNS record;
+
+-- Signs out. Idempotent.
+FUNCTION end_sign_in(p_secret_hash bytea, p_door text) RETURNS void;
 
 -- Ends what is still to be delivered to endpoints that are disabled or deleted. Returns how many.
 FUNCTION end_undeliverable(p_limit int) RETURNS bigint;
@@ -1281,6 +1351,11 @@ FUNCTION look_up_overage(p_account_id bigint, p_seq bigint, p_type text, p_amoun
 FUNCTION look_up_part(p_account_id bigint, p_seq bigint, p_type text, p_origin_seq bigint,
     p_session_id uuid) RETURNS TABLE(contradicts boolean);
 
+-- Makes a link that signs in once, and returns until when. Not idempotent.
+FUNCTION make_sign_in_link(p_code_hash bytea, p_door text, p_issued_by text, p_link_seconds int,
+    p_sign_in_seconds int, p_token_name text, p_admin_mark bytea, p_store_id uuid, p_key_id uuid)
+    RETURNS timestamptz;
+
 -- One movement of an account; null: there is none.
 FUNCTION movement_at(p_account_id bigint, p_seq bigint) RETURNS movements;
 
@@ -1518,6 +1593,18 @@ FUNCTION settle_provider_event(p_provider text, p_event_id text, p_status text,
     p_foreign_subscription_id text DEFAULT NULL, p_foreign_transaction_id text DEFAULT NULL)
     RETURNS boolean;
 
+-- Signs in by a link, which works once. false: it does not, or no longer. Not idempotent.
+FUNCTION sign_in_by_link(p_sign_in_id uuid, p_secret_hash bytea, p_code_hash bytea, p_door text,
+    p_mark_now bytea) RETURNS boolean;
+
+-- Signs an operator in to the console. false: no such token works. Not idempotent.
+FUNCTION sign_in_operator(p_sign_in_id uuid, p_secret_hash bytea, p_seconds int,
+    p_token_hash bytea, p_admin_mark bytea) RETURNS boolean;
+
+-- Signs a store in to its portal by its API key. false: no such key works. Not idempotent.
+FUNCTION sign_in_store(p_sign_in_id uuid, p_secret_hash bytea, p_seconds int, p_key_hash bytea)
+    RETURNS boolean;
+
 -- Whether one of these grants expires by a moment.
 FUNCTION some_grant_ends_by(p_account_id bigint, p_grants bigint[], p_at timestamptz) RETURNS
     boolean;
@@ -1543,6 +1630,10 @@ FUNCTION start_generations(p_account_ids bigint[], p_session_ids uuid[]) RETURNS
 FUNCTION state_of_account(p_account_id bigint, p_at timestamptz DEFAULT clock_timestamp(),
     OUT balance bigint, OUT spent bigint, OUT clawed_back bigint, OUT overage_used bigint,
     OUT held bigint, OUT expired bigint, OUT removed bigint, OUT grants bigint[]) RETURNS record;
+
+-- Whether the token, key and store behind a sign-in or a link still work.
+FUNCTION still_vouched(p_token_id uuid, p_admin_mark bytea, p_mark_now bytea, p_store_id uuid,
+    p_key_id uuid) RETURNS boolean;
 
 -- The number of the advisory lock under which a subscription is charged.
 FUNCTION subscription_charge_lock(p_account_id bigint, p_request_id text) RETURNS bigint;
@@ -1851,6 +1942,9 @@ FUNCTION refuse_bad_terms(p_terms grants) RETURNS void;
 
 -- Refuses to write to a view of the interface.
 FUNCTION refuse_to_write() RETURNS trigger;
+
+-- Removes at most 100 sign-ins and 100 links that are over.
+FUNCTION remove_past_sign_ins() RETURNS void;
 
 -- Ends what an account has under way and removes what its owner has sent or was told.
 FUNCTION remove_personal(p_account_id bigint) RETURNS void;

@@ -209,7 +209,7 @@ class Settings(BaseSettings):
     result_link_seconds: float = Field(default=900.0, gt=0)
     """How long a link to a result image works."""
     signing_key: SecretStr | None = Field(default=None, min_length=16)
-    """Signs result links; unset: a random one kept in `data_dir`."""
+    """Signs result links and cookies of sign-ins; unset: a random one kept in `data_dir`."""
 
     # Telemetry
     log_level: Literal["debug", "info", "warning", "error"] = "info"

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from storecredit.generation import durable_files
-from storecredit.generation.durable_files import Draft, DurableFiles, write_together
+from storecredit.data_files import durable_files
+from storecredit.data_files.durable_files import Draft, DurableFiles, write_together
 
 CONTENT = b"some image"
 

@@ -22,8 +22,9 @@ from storecredit.backups import manifest
 from storecredit.backups.manifest import DATABASE, MANIFEST, RESULTS, SIGNING_KEY, Manifest
 from storecredit.backups.names import NAME, NoSuchBackup
 from storecredit.backups.places import Place, place_of
-from storecredit.generation import storage
-from storecredit.generation.durable_files import make_directory
+from storecredit.data_files.durable_files import make_directory
+from storecredit.data_files.signing_key import SIGNING_KEY as KEPT_KEY
+from storecredit.generation.storage import RESULTS as IMAGES
 from storecredit.postgres.embedded.cluster import POSTGRES_VERSION, open_private, sync_directory
 from storecredit.postgres.embedded.embedded_postgres import EmbeddedPostgres
 from storecredit.postgres.embedded.system_user import Account
@@ -143,7 +144,7 @@ def _proved(directory: Path, on_progress: OnProgress) -> Manifest:
 
 
 def _refuse_another_key(chosen: _Chosen) -> None:
-    key = chosen.data_dir / storage.SIGNING_KEY
+    key = chosen.data_dir / KEPT_KEY
     if (
         chosen.manifest.has(SIGNING_KEY)
         and key.exists()
@@ -264,10 +265,10 @@ def _put_beside(chosen: _Chosen) -> None:
     """What stands beside the database; of no use to anybody until that is there."""
     make_directory(chosen.data_dir)
     if chosen.manifest.results is not None:
-        _unpack_results(chosen.directory / RESULTS, chosen.data_dir / storage.RESULTS)
+        _unpack_results(chosen.directory / RESULTS, chosen.data_dir / IMAGES)
     if chosen.manifest.has(SIGNING_KEY):
         key = (chosen.directory / SIGNING_KEY).read_bytes()
-        _put(chosen.data_dir / storage.SIGNING_KEY, key)
+        _put(chosen.data_dir / KEPT_KEY, key)
         sync_directory(chosen.data_dir)
 
 

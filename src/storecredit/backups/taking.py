@@ -18,7 +18,8 @@ from storecredit.backups import manifest
 from storecredit.backups.manifest import DATABASE, FORMAT, RESULTS, SIGNING_KEY, Manifest
 from storecredit.backups.names import PlaceUnusable, name_of
 from storecredit.backups.places import Place
-from storecredit.generation import storage
+from storecredit.data_files.signing_key import SIGNING_KEY as KEPT_KEY
+from storecredit.generation.storage import RESULTS as IMAGES
 from storecredit.postgres.embedded.cluster import open_private
 from storecredit.postgres.embedded.embedded_postgres import EmbeddedPostgres
 from storecredit.postgres.programs import base_backup
@@ -125,7 +126,7 @@ async def _copy_database(
 def _copy_signing_key(data_dir: Path, draft: Path) -> None:
     """With STORECREDIT_SIGNING_KEY there need not be one here."""
     try:
-        key = (data_dir / storage.SIGNING_KEY).read_bytes()
+        key = (data_dir / KEPT_KEY).read_bytes()
     except FileNotFoundError:
         return
     with open(draft / SIGNING_KEY, "xb", opener=open_private) as file:
@@ -139,7 +140,7 @@ def _copy_results(data_dir: Path, draft: Path, on_progress: OnProgress) -> int:
         open(draft / RESULTS, "xb", opener=open_private) as file,
         tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT) as archive,
     ):
-        for path in _images(data_dir / storage.RESULTS):
+        for path in _images(data_dir / IMAGES):
             with contextlib.suppress(FileNotFoundError), path.open("rb") as image:
                 entry = archive.gettarinfo(arcname=f"{path.parent.name}/{path.name}", fileobj=image)
                 archive.addfile(entry, image)

@@ -1,15 +1,13 @@
 """Keeps result images as files under the data directory, and signs the links to them.
 
-Hides the directory layout and the signing key. Promises that an image is on disk, whole and
+Hides the directory layout and how links are signed. Promises that an image is on disk, whole and
 under its final name, before `save` returns, so that a session is never completed with a result
 that a power cut could take away; that a key never names anything outside the results directory;
 and that a token is worth nothing once it has expired.
 """
 
 import asyncio
-import os
 import re
-import secrets
 import time
 from hashlib import sha256
 from pathlib import Path
@@ -18,19 +16,12 @@ from uuid import UUID
 from itsdangerous import BadData, URLSafeSerializer
 from pydantic import SecretStr
 
-from storecredit.generation.durable_files import (
-    Draft,
-    DurableFiles,
-    make_directory,
-    sync_directory,
-)
+from storecredit.data_files.durable_files import DurableFiles
+from storecredit.data_files.signing_key import signing_key as kept_or_given
 from storecredit.generation.generators import GeneratedImage
 
 RESULTS = "results"
-SIGNING_KEY = "signing.key"
-"""What a data directory has of this module, beside the database."""
-SIGNING_KEY_BYTES = 32
-SIGNING_KEY_MIN_CHARACTERS = 16
+"""What a data directory has of this module."""
 TOKEN_MAX_CHARACTERS = 512
 _SALT = b"storecredit.result"
 
@@ -50,9 +41,8 @@ class ResultStore:
     def __init__(self, data_dir: Path, signing_key: SecretStr | None) -> None:
         self._results_dir = data_dir / RESULTS
         self._files = DurableFiles()
-        secret = _kept_signing_key(data_dir) if signing_key is None else _checked(signing_key)
         self._serializer = URLSafeSerializer(
-            secret,
+            kept_or_given(data_dir, signing_key),
             salt=_SALT,
             signer_kwargs={"key_derivation": "hmac", "digest_method": sha256},
         )
@@ -115,38 +105,6 @@ class ResultStore:
         if _KEY.fullmatch(key) is None:
             raise ValueError("not a result key")
         return self._results_dir / key
-
-
-def _checked(signing_key: SecretStr) -> bytes:
-    secret = signing_key.get_secret_value()
-    if len(secret) < SIGNING_KEY_MIN_CHARACTERS:
-        raise ValueError(
-            f"STORECREDIT_SIGNING_KEY must have at least {SIGNING_KEY_MIN_CHARACTERS} characters."
-        )
-    return secret.encode()
-
-
-def _kept_signing_key(data_dir: Path) -> bytes:
-    """The key in `<data_dir>/signing.key`; the first process to come makes it."""
-    path = data_dir / SIGNING_KEY
-    if not path.exists():
-        make_directory(data_dir)
-        draft = Draft(path, secrets.token_bytes(SIGNING_KEY_BYTES))
-        try:
-            draft.write()
-            draft.sync()
-            # A link appears whole or not at all, and fails where another process was faster:
-            # both then read the one key that is there.
-            os.link(draft.draft_path, path)
-        except FileExistsError:
-            pass
-        finally:
-            draft.discard()
-        sync_directory(data_dir)
-    secret = path.read_bytes()
-    if len(secret) != SIGNING_KEY_BYTES:
-        raise ValueError(f"{path} is damaged: delete it to make a new one (old links then end).")
-    return secret
 
 
 def _delete_old_files(directory: Path, written_before: float) -> int:

@@ -10,6 +10,7 @@ from storecredit.ledger.owners import Owner
 from storecredit.operator.audit import ActionContext, AuditLog
 from storecredit.operator.billing import BillingActions
 from storecredit.operator.credits import CreditActions
+from storecredit.operator.sign_ins import SignIns
 from storecredit.operator.stores import StoreActions
 from storecredit.operator.tokens import AdminTokens
 from storecredit.operator.users import UserActions
@@ -32,6 +33,7 @@ class OperatorActions:
     credits: CreditActions
     users: UserActions
     tokens: AdminTokens
+    sign_ins: SignIns
 
     @classmethod
     def over(cls, database: Database, settings: Settings) -> "OperatorActions":
@@ -49,6 +51,7 @@ class OperatorActions:
             CreditActions(database, credits, audit),
             users,
             AdminTokens(database, audit),
+            SignIns(database, settings),
         )
 
     def billing(self, billing: Billing) -> BillingActions:

@@ -1,0 +1,1 @@
+"""Files of the data directory, beside the database: written to outlive a power cut."""

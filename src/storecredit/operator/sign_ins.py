@@ -1,0 +1,282 @@
+"""Who is signed in with a browser: operators at the console, stores at the portal.
+
+Hides secrets, cookies and links. Promises that nothing by which somebody could come in is kept,
+neither here nor in the database; that a link works once; and that a sign-in ends with whatever is
+behind it, at once and on every process: whether it holds is asked of the database at each request.
+"""
+
+import hmac
+import secrets
+from base64 import urlsafe_b64encode
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import cached_property
+from hashlib import sha256
+from typing import Final, Literal
+from uuid import UUID
+
+from itsdangerous import Signer
+from uuid_utils.compat import uuid7
+
+from storecredit.data_files.signing_key import signing_key
+from storecredit.operator.tokens import ADMIN, ADMINISTRATOR, TOKEN_PREFIX, Principal, Scope
+from storecredit.postgres.pool import Database
+from storecredit.postgres.servers import Record
+from storecredit.settings import Settings
+from storecredit.stores.api_keys import is_well_formed, key_hash
+
+Door = Literal["console", "portal"]
+
+CONSOLE_SECONDS: Final = 12 * 3600
+CONSOLE_LINK_SECONDS: Final = 15 * 60
+PORTAL_SECONDS: Final = 3600
+PORTAL_SECONDS_MAX: Final = 24 * 3600
+LINK_SECONDS: Final = 300
+LINK_SECONDS_MAX: Final = 24 * 3600
+COOKIE_MAX_CHARACTERS: Final = 200
+SECRET_BYTES: Final = 32
+STORE: Final = "store"
+"""The actor of who signed in by a key of the store."""
+
+_SALT: Final = b"storecredit.sign-in."
+_FIND: Final = """
+    SELECT i.sign_in_id, i.store_id, i.actor, i.created_at, i.expires_at, i.admin_mark, t.scopes
+    FROM sign_ins i LEFT JOIN admin_tokens t ON t.token_id = i.token_id
+    WHERE i.secret_hash = $1 AND i.door = $2 AND i.expires_at > now()
+      AND still_vouched(i.token_id, i.admin_mark, $3, i.store_id, i.key_id)"""
+
+
+@dataclass(frozen=True, slots=True)
+class SignIn:
+    """One browser that is signed in. At the console `principal`, at the portal `store_id` is given.
+
+    `principal` may do what their token may now. `actor` is who it is for the log: the operator's
+    name, or who issued the link to the portal; `STORE` for who came with a store's key. A form must
+    bring the `csrf_token`, which only pages of this sign-in know.
+    """
+
+    sign_in_id: UUID
+    door: Door
+    principal: Principal | None
+    store_id: UUID | None
+    actor: str
+    created_at: datetime
+    expires_at: datetime
+    csrf_token: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class NewSignIn:
+    """A sign-in that began, and the value of its cookie, which can be given this once."""
+
+    sign_in: SignIn
+    cookie: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """The code of a link, which can be shown this once, and until when it can be used."""
+
+    code: str = field(repr=False)
+    expires_at: datetime
+
+
+class SignIns:
+    """All sign-ins and links of the database. Every method may raise DatabaseUnavailable."""
+
+    def __init__(self, database: Database, settings: Settings) -> None:
+        self._database = database
+        self._settings = settings
+
+    async def with_token(self, token: str) -> NewSignIn | None:
+        """Sign an operator in, by STORECREDIT_ADMIN_TOKEN or a token of a name.
+
+        None: it does not work.
+        """
+        admin_token = self._admin_token
+        if admin_token and hmac.compare_digest(_encoded(token), admin_token):
+            return await self._begun("console", CONSOLE_SECONDS, None, self._admin_mark)
+        if not is_well_formed(token, TOKEN_PREFIX):
+            return None
+        return await self._begun("console", CONSOLE_SECONDS, key_hash(token), None)
+
+    async def with_key(self, key: str) -> NewSignIn | None:
+        """Sign a store in by one of its API keys; None: it does not work, or the store may not."""
+        if not is_well_formed(key):
+            return None
+        return await self._begun("portal", PORTAL_SECONDS, key_hash(key), None)
+
+    async def console_link(self) -> Link:
+        """A link that signs in as whoever has STORECREDIT_ADMIN_TOKEN, while that stays as it is.
+
+        For who started the service, and could have read the token, too.
+        """
+        return await self._link("console", ADMIN, CONSOLE_LINK_SECONDS, CONSOLE_SECONDS)
+
+    async def portal_link(
+        self,
+        store_id: UUID,
+        issued_by: str,
+        *,
+        seconds: int = PORTAL_SECONDS,
+        key_id: UUID | None = None,
+        principal: Principal | None = None,
+        link_seconds: int = LINK_SECONDS,
+    ) -> Link:
+        """A link to the portal of a store that there is; what it begins lasts for `seconds`.
+
+        It and what it begins end with the store's key `key_id` that issued it, or the token of the
+        operator `principal`; with neither, somebody at the command line did. `issued_by` is for the
+        log. `seconds` are 1 to `PORTAL_SECONDS_MAX`, `link_seconds` 1 to `LINK_SECONDS_MAX`.
+        """
+        if not 1 <= seconds <= PORTAL_SECONDS_MAX:
+            raise ValueError(f"a sign-in lasts 1 to {PORTAL_SECONDS_MAX} s, not {seconds}")
+        if not 1 <= link_seconds <= LINK_SECONDS_MAX:
+            raise ValueError(f"a link works for 1 to {LINK_SECONDS_MAX} s, not {link_seconds}")
+        return await self._link(
+            "portal", issued_by, link_seconds, seconds, principal, (store_id, key_id)
+        )
+
+    async def with_link(self, code: str, door: Door) -> NewSignIn | None:
+        """Sign in by a link, which is used up by that.
+
+        None: there is none at this door, it was used before, its time is over, or what is behind it
+        works no longer. Of several who come at once, one is signed in.
+        """
+        secret = secrets.token_urlsafe(SECRET_BYTES)
+        begun = await self._database.fetchval(
+            "SELECT sign_in_by_link($1, $2, $3, $4, $5)",
+            uuid7(),
+            _hash(secret),
+            _hash(code),
+            door,
+            self._admin_mark,
+        )
+        return await self._new(secret, door) if begun else None
+
+    async def find(self, cookie: str, door: Door) -> SignIn | None:
+        """Who is signed in.
+
+        None: the cookie is none of ours or of this door, they signed out, the time is over, or what
+        is behind it works no longer: the token or the key was revoked, has expired or was replaced,
+        or the store is suspended.
+        """
+        secret = self._secret_of(cookie, door)
+        return None if secret is None else await self._found(secret, door)
+
+    async def end(self, cookie: str, door: Door) -> None:
+        """Sign out; who is not signed in may be, again."""
+        secret = self._secret_of(cookie, door)
+        if secret is not None:
+            await self._database.fetchval("SELECT end_sign_in($1, $2)", _hash(secret), door)
+
+    async def _begun(
+        self, door: Door, seconds: int, digest: bytes | None, admin_mark: bytes | None
+    ) -> NewSignIn | None:
+        secret = secrets.token_urlsafe(SECRET_BYTES)
+        arguments = [uuid7(), _hash(secret), seconds, digest]
+        if door == "portal":
+            begun = await self._database.fetchval(
+                "SELECT sign_in_store($1, $2, $3, $4)", *arguments
+            )
+        else:
+            begun = await self._database.fetchval(
+                "SELECT sign_in_operator($1, $2, $3, $4, $5)", *arguments, admin_mark
+            )
+        return await self._new(secret, door) if begun else None
+
+    async def _link(
+        self,
+        door: Door,
+        issued_by: str,
+        link_seconds: int,
+        seconds: int,
+        principal: Principal | None = ADMINISTRATOR,
+        store: tuple[UUID | None, UUID | None] = (None, None),
+    ) -> Link:
+        code = secrets.token_urlsafe(SECRET_BYTES)
+        is_admin = principal is not None and principal.name == ADMIN
+        expires_at: datetime = await self._database.fetchval(
+            "SELECT make_sign_in_link($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+            _hash(code),
+            door,
+            issued_by,
+            link_seconds,
+            seconds,
+            None if principal is None or is_admin else principal.name,
+            self._admin_mark if is_admin else None,
+            *store,
+        )
+        return Link(code, expires_at)
+
+    async def _new(self, secret: str, door: Door) -> NewSignIn | None:
+        """None: what is behind it stopped working just now."""
+        sign_in = await self._found(secret, door)
+        cookie = self._signer(door).sign(secret).decode()
+        return None if sign_in is None else NewSignIn(sign_in, cookie)
+
+    async def _found(self, secret: str, door: Door) -> SignIn | None:
+        row = await self._database.fetchrow(_FIND, _hash(secret), door, self._admin_mark)
+        if row is None:
+            return None
+        return SignIn(
+            sign_in_id=row["sign_in_id"],
+            door=door,
+            principal=_principal(row) if door == "console" else None,
+            store_id=row["store_id"],
+            actor=row["actor"],
+            created_at=row["created_at"],
+            expires_at=row["expires_at"],
+            csrf_token=_csrf_token(secret),
+        )
+
+    def _secret_of(self, cookie: str, door: Door) -> str | None:
+        """What a cookie of ours says; None: it is none, or not of this door."""
+        if len(cookie) > COOKIE_MAX_CHARACTERS or not cookie.isascii():
+            return None
+        secret = cookie.rpartition(".")[0]
+        # Signed anew, not verified: of a signature in base64 some last characters mean the same.
+        is_ours = hmac.compare_digest(self._signer(door).sign(secret).decode(), cookie)
+        return secret if is_ours else None
+
+    def _signer(self, door: Door) -> Signer:
+        return Signer(
+            self._key, salt=_SALT + door.encode(), key_derivation="hmac", digest_method=sha256
+        )
+
+    @cached_property
+    def _key(self) -> bytes:
+        """Read when it is needed: a command makes no file where no service has its data."""
+        return signing_key(self._settings.data_dir, self._settings.signing_key)
+
+    @cached_property
+    def _admin_mark(self) -> bytes:
+        """Tells whether STORECREDIT_ADMIN_TOKEN is the same as it was, and nothing else of it.
+
+        Not a mere hash: it may be short enough to be tried out by who reads the database.
+        """
+        return hmac.digest(self._key, _SALT + b"admin." + self._admin_token, sha256)
+
+    @property
+    def _admin_token(self) -> bytes:
+        token = self._settings.admin_token
+        return token.get_secret_value().encode() if token else b""
+
+
+def _principal(row: Record) -> Principal:
+    if row["admin_mark"] is not None:
+        return ADMINISTRATOR
+    return Principal(row["actor"], frozenset(map(Scope, row["scopes"])))
+
+
+def _encoded(text: str) -> bytes:
+    return text.encode("utf-8", "replace")
+
+
+def _hash(secret: str) -> bytes:
+    """SHA-256. A fast hash is enough: 256 random bits cannot be tried out."""
+    return sha256(_encoded(secret)).digest()
+
+
+def _csrf_token(secret: str) -> str:
+    return urlsafe_b64encode(hmac.digest(secret.encode(), b"storecredit csrf", sha256)).decode()
