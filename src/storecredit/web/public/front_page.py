@@ -8,6 +8,7 @@ from litestar import MediaType, Response, get
 
 STYLE: Final = """
 :root { color-scheme: light dark; font: 1.0625rem/1.6 system-ui, sans-serif; }
+html { background: Canvas; color: CanvasText; }
 body { max-width: 40rem; margin: 0 auto; padding: 2rem 1.25rem 4rem; }
 h1 { margin-bottom: 0; line-height: 1.2; }
 h1 + p { margin-top: .25rem; font-size: 1.2em; }

@@ -1,0 +1,57 @@
+"""The Chromium on this machine, driven by Playwright: it asks loopback alone and keeps nothing.
+
+Without it such tests are skipped, and say so; with STORECREDIT_TEST_BROWSER=required, as in
+.ci/run, they fail instead. Another than the one on the path is named by STORECREDIT_TEST_CHROMIUM.
+"""
+
+import os
+import shutil
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Final, NoReturn
+
+import pytest
+from playwright.async_api import Browser, async_playwright
+
+NAMES: Final = ("chromium", "chromium-browser", "google-chrome")
+FLAGS: Final = (
+    # Tests may run as root, where its sandbox does not.
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    # Whatever a page names elsewhere is not found, so that no test depends on a network.
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost",
+)
+START_SECONDS_MAX: Final = 60.0
+
+
+def chromium_program() -> str:
+    """Where it is."""
+    if named := os.environ.get("STORECREDIT_TEST_CHROMIUM"):
+        return named
+    found = next(filter(None, map(shutil.which, NAMES)), None)
+    return found or _cannot(f"none of {', '.join(NAMES)} is here")
+
+
+def _cannot(reason: str) -> NoReturn:
+    if os.environ.get("STORECREDIT_TEST_BROWSER") == "required":
+        pytest.fail(reason)
+    pytest.skip(f"NOT SEEN IN A REAL BROWSER: {reason}")
+
+
+@asynccontextmanager
+async def running_chromium() -> AsyncIterator[Browser]:
+    """One with an empty profile of its own, which goes when it ends."""
+    program = chromium_program()
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(
+            executable_path=program, args=FLAGS, timeout=START_SECONDS_MAX * 1000
+        )
+        try:
+            yield browser
+        finally:
+            await browser.close()

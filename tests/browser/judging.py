@@ -1,0 +1,58 @@
+"""Whether people can use a page: by the rules of axe-core, light and dark, on a narrow screen."""
+
+import json
+from typing import Any, Final
+
+from axe_playwright_python.base import AXE_SCRIPT
+from playwright.async_api import Page
+
+WCAG: Final = ("wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa")
+"""WCAG 2.2 at level AA, by axe-core's tags. Its one rule of 2.2 runs only when it is asked for."""
+
+NARROW: Final = 360
+WIDE: Final = 1280
+HEIGHT: Final = 800
+WIDER: Final = """(limit) => [...document.querySelectorAll("body *")]
+    .filter((one) => one.getBoundingClientRect().right > limit + 1)
+    .slice(0, 5).map((one) => one.outerHTML.slice(0, 160))"""
+
+
+async def axe(page: Page) -> None:
+    """No rule of WCAG 2.2 AA that a program can judge is broken on the page as it is now."""
+    if not await page.evaluate("typeof axe === 'object'"):
+        await page.evaluate(AXE_SCRIPT)
+    options = {"runOnly": WCAG, "resultTypes": ["violations"]}
+    found = await page.evaluate("(options) => axe.run(options)", options)
+    assert found["passes"], f"{page.url}: no rule had anything to judge"
+    broken = "\n".join(map(_told, found["violations"]))
+    assert not broken, f"{page.url} at {page.viewport_size}:\n{broken}"
+
+
+def _told(violation: dict[str, Any]) -> str:
+    """A rule, and where it is broken and why."""
+    nodes = (
+        f"  {json.dumps(node['target'])} {node['html']}\n    {node['failureSummary']}"
+        for node in violation["nodes"]
+    )
+    return "\n".join([f"{violation['id']}: {violation['help']}", *nodes])
+
+
+async def fits(page: Page, width: int = NARROW) -> None:
+    """On a screen of this many CSS pixels nothing has to be scrolled sideways but what says so."""
+    await page.set_viewport_size({"width": width, "height": HEIGHT})
+    wanted, there = await page.evaluate(
+        "() => [document.scrollingElement.scrollWidth, document.scrollingElement.clientWidth]"
+    )
+    if wanted > there:
+        wider = "\n".join(await page.evaluate(WIDER, there))
+        raise AssertionError(f"{page.url} is {wanted} pixels wide on a screen of {there}:\n{wider}")
+
+
+async def good_for_everybody(page: Page) -> None:
+    """Both of it, light and dark; leaves the page light and wide."""
+    await fits(page, NARROW)
+    for scheme in ("dark", "light"):
+        await page.emulate_media(color_scheme=scheme)
+        await axe(page)
+    await page.set_viewport_size({"width": WIDE, "height": HEIGHT})
+    await axe(page)
