@@ -792,7 +792,8 @@ CREATE TABLE sign_ins (
     sign_in_id uuid NOT NULL,
     created_at timestamptz NOT NULL DEFAULT now(),
     expires_at timestamptz NOT NULL,
-    -- The operator's token behind it: with it the sign-in ends.
+    -- The operator's token behind it: with it the sign-in ends. With neither token, mark nor key,
+    -- a command of the operator's began it.
     token_id uuid,
     store_id uuid,
     -- The store's API key behind it, likewise.
@@ -810,13 +811,11 @@ CREATE TABLE sign_ins (
     FOREIGN KEY (store_id) REFERENCES stores(store_id),
     FOREIGN KEY (store_id, key_id) REFERENCES store_api_keys(store_id, key_id),
     FOREIGN KEY (token_id) REFERENCES admin_tokens(token_id),
-    CONSTRAINT a_console_is_an_operators CHECK (door <> 'console' OR num_nonnulls(token_id,
-        admin_mark) = 1),
     CONSTRAINT a_portal_is_a_stores CHECK ((door = 'portal') = (store_id IS NOT NULL)),
     CONSTRAINT actor_has_a_length CHECK (length(actor) >= 1 AND length(actor) <= 100),
     CONSTRAINT admin_mark_is_sha256 CHECK (octet_length(admin_mark) = 32),
+    CONSTRAINT at_most_one_vouches CHECK (num_nonnulls(token_id, admin_mark, key_id) <= 1),
     CONSTRAINT door_is_known CHECK (door = ANY (ARRAY['console', 'portal'])),
-    CONSTRAINT one_vouches CHECK (num_nonnulls(token_id, admin_mark, key_id) <= 1),
     CONSTRAINT secret_hash_is_sha256 CHECK (octet_length(secret_hash) = 32)
 );
 CREATE INDEX sign_ins_expires_at ON sign_ins (expires_at);
@@ -841,14 +840,12 @@ CREATE TABLE sign_in_links (
     FOREIGN KEY (store_id) REFERENCES stores(store_id),
     FOREIGN KEY (store_id, key_id) REFERENCES store_api_keys(store_id, key_id),
     FOREIGN KEY (token_id) REFERENCES admin_tokens(token_id),
-    CONSTRAINT a_console_is_an_operators CHECK (door <> 'console' OR num_nonnulls(token_id,
-        admin_mark) = 1),
     CONSTRAINT a_portal_is_a_stores CHECK ((door = 'portal') = (store_id IS NOT NULL)),
     CONSTRAINT admin_mark_is_sha256 CHECK (octet_length(admin_mark) = 32),
+    CONSTRAINT at_most_one_vouches CHECK (num_nonnulls(token_id, admin_mark, key_id) <= 1),
     CONSTRAINT code_hash_is_sha256 CHECK (octet_length(code_hash) = 32),
     CONSTRAINT door_is_known CHECK (door = ANY (ARRAY['console', 'portal'])),
     CONSTRAINT issued_by_has_a_length CHECK (length(issued_by) >= 1 AND length(issued_by) <= 100),
-    CONSTRAINT one_vouches CHECK (num_nonnulls(token_id, admin_mark, key_id) <= 1),
     CONSTRAINT sign_in_seconds_are_some CHECK (sign_in_seconds >= 1 AND sign_in_seconds <= 86400)
 );
 CREATE INDEX sign_in_links_expires_at ON sign_in_links (expires_at);

@@ -19,7 +19,7 @@ from itsdangerous import Signer
 from uuid_utils.compat import uuid7
 
 from storecredit.data_files.signing_key import signing_key
-from storecredit.operator.tokens import ADMIN, ADMINISTRATOR, TOKEN_PREFIX, Principal, Scope
+from storecredit.operator.tokens import ADMIN, TOKEN_PREFIX, Principal, Scope
 from storecredit.postgres.pool import Database
 from storecredit.postgres.servers import Record
 from storecredit.settings import Settings
@@ -40,7 +40,7 @@ STORE: Final = "store"
 
 _SALT: Final = b"storecredit.sign-in."
 _FIND: Final = """
-    SELECT i.sign_in_id, i.store_id, i.actor, i.created_at, i.expires_at, i.admin_mark, t.scopes
+    SELECT i.sign_in_id, i.store_id, i.actor, i.created_at, i.expires_at, t.scopes
     FROM sign_ins i LEFT JOIN admin_tokens t ON t.token_id = i.token_id
     WHERE i.secret_hash = $1 AND i.door = $2 AND i.expires_at > now()
       AND still_vouched(i.token_id, i.admin_mark, $3, i.store_id, i.key_id)"""
@@ -106,12 +106,13 @@ class SignIns:
             return None
         return await self._begun("portal", PORTAL_SECONDS, key_hash(key), None)
 
-    async def console_link(self) -> Link:
-        """A link that signs in as whoever has STORECREDIT_ADMIN_TOKEN, while that stays as it is.
+    async def console_link(self, actor: str = ADMIN) -> Link:
+        """A link that signs in as this operator, who may do everything.
 
-        For who started the service, and could have read the token, too.
+        For commands, whose caller could write to the database as well: no token is behind it, so
+        that what it begins ends by itself alone, or by signing out.
         """
-        return await self._link("console", ADMIN, CONSOLE_LINK_SECONDS, CONSOLE_SECONDS)
+        return await self._link("console", actor, CONSOLE_LINK_SECONDS, CONSOLE_SECONDS)
 
     async def portal_link(
         self,
@@ -191,7 +192,7 @@ class SignIns:
         issued_by: str,
         link_seconds: int,
         seconds: int,
-        principal: Principal | None = ADMINISTRATOR,
+        principal: Principal | None = None,
         store: tuple[UUID | None, UUID | None] = (None, None),
     ) -> Link:
         code = secrets.token_urlsafe(SECRET_BYTES)
@@ -264,9 +265,9 @@ class SignIns:
 
 
 def _principal(row: Record) -> Principal:
-    if row["admin_mark"] is not None:
-        return ADMINISTRATOR
-    return Principal(row["actor"], frozenset(map(Scope, row["scopes"])))
+    """Without a token of a name, it was STORECREDIT_ADMIN_TOKEN, or a command."""
+    scopes = [Scope.ALL] if row["scopes"] is None else row["scopes"]
+    return Principal(row["actor"], frozenset(map(Scope, scopes)))
 
 
 def _encoded(text: str) -> bytes:

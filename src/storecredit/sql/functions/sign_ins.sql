@@ -120,11 +120,12 @@ SECURITY DEFINER
 SET search_path FROM CURRENT
 AS $$
 -- Purpose: a link that signs in once. At most one of p_token_name (an operator's), p_admin_mark and p_key_id
---   is behind it; what is, ends the link and what it began when it works no longer.
+--   is behind it; what is, ends the link and what it began when it works no longer. None: a command of the
+--   operator's, who could write to the database as well.
 -- Locks: the new row; some that are over. Idempotency: none; a code is used once (unique_violation).
 -- Outcomes: until when it can be used.
--- Errors: foreign_key_violation for an unknown store or key; check_violation where nobody, or more than one,
---   is behind it, and for times that are too long.
+-- Errors: foreign_key_violation for an unknown store or key; check_violation where more than one is behind
+--   it, and for times that are too long.
 DECLARE
     v_token_id uuid;
     v_expires_at timestamptz := now() + make_interval(secs => p_link_seconds);

@@ -18,15 +18,15 @@ CREATE TABLE sign_ins (
     FOREIGN KEY (store_id, key_id) REFERENCES store_api_keys (store_id, key_id),
     CONSTRAINT one_sign_in_per_secret UNIQUE (secret_hash),
     CONSTRAINT a_portal_is_a_stores CHECK ((door = 'portal') = (store_id IS NOT NULL)),
-    CONSTRAINT a_console_is_an_operators CHECK (door <> 'console' OR num_nonnulls(token_id, admin_mark) = 1),
-    CONSTRAINT one_vouches CHECK (num_nonnulls(token_id, admin_mark, key_id) <= 1)
+    CONSTRAINT at_most_one_vouches CHECK (num_nonnulls(token_id, admin_mark, key_id) <= 1)
 );
 CREATE INDEX sign_ins_expires_at ON sign_ins (expires_at);
 COMMENT ON TABLE sign_ins IS
     'Browsers that are signed in, to the operator''s console or a store''s portal. A row is removed when '
     'somebody signs out, or some time after its end. Written by functions only.';
 COMMENT ON COLUMN sign_ins.token_id IS
-    'The operator''s token behind it: with it the sign-in ends.';
+    'The operator''s token behind it: with it the sign-in ends. With neither token, mark nor key, a command of '
+    'the operator''s began it.';
 COMMENT ON COLUMN sign_ins.key_id IS
     'The store''s API key behind it, likewise.';
 COMMENT ON COLUMN sign_ins.actor IS
@@ -54,8 +54,7 @@ CREATE TABLE sign_in_links (
         CONSTRAINT admin_mark_is_sha256 CHECK (octet_length(admin_mark) = 32),
     FOREIGN KEY (store_id, key_id) REFERENCES store_api_keys (store_id, key_id),
     CONSTRAINT a_portal_is_a_stores CHECK ((door = 'portal') = (store_id IS NOT NULL)),
-    CONSTRAINT a_console_is_an_operators CHECK (door <> 'console' OR num_nonnulls(token_id, admin_mark) = 1),
-    CONSTRAINT one_vouches CHECK (num_nonnulls(token_id, admin_mark, key_id) <= 1)
+    CONSTRAINT at_most_one_vouches CHECK (num_nonnulls(token_id, admin_mark, key_id) <= 1)
 );
 CREATE INDEX sign_in_links_expires_at ON sign_in_links (expires_at);
 COMMENT ON TABLE sign_in_links IS
