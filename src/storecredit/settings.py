@@ -4,6 +4,7 @@ A setting comes from a command-line flag, else the environment (`STORECREDIT_` a
 in capitals), else the default here. Names carry their unit last.
 """
 
+import re
 from pathlib import Path
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
@@ -12,6 +13,8 @@ from pydantic import Field, IPvAnyNetwork, SecretStr, field_validator, model_val
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 HOUR_SECONDS = 3600.0
+_ORIGIN = re.compile(r"https?://(?:\*\.)?[a-z0-9.-]+(?::[0-9]{1,5})?")
+_COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
 PORT_MAX = 65535
 IDLE_CONNECTION_SECONDS = 3660
 """Longer than load balancers keep theirs, or a request of theirs meets a closed connection.
@@ -211,6 +214,14 @@ class Settings(BaseSettings):
     signing_key: SecretStr | None = Field(default=None, min_length=16)
     """Signs result links and cookies of sign-ins; unset: a random one kept in `data_dir`."""
 
+    # The store's own pages (`/portal`)
+    portal_frame_ancestors: Annotated[tuple[str, ...], NoDecode] = ()
+    """Web origins whose pages may show `/portal` within theirs, over https; comma-separated."""
+    portal_accent: str | None = None
+    """Colour of buttons and charts there, like #0a7d5a; unset: ours."""
+    portal_background: str | None = None
+    """Colour of the page there; text is dark or light, as the viewer has it; unset: ours."""
+
     # Telemetry
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """The least severe log lines to write."""
@@ -221,6 +232,7 @@ class Settings(BaseSettings):
         "blocked_terms",
         "forwarded_headers",
         "jwks_algorithms",
+        "portal_frame_ancestors",
         "trpc_origins",
         "trusted_proxies",
         mode="before",
@@ -252,6 +264,21 @@ class Settings(BaseSettings):
         if not is_whole:
             raise ValueError("it is an address with its scheme, like https://credits.example")
         return value
+
+    @field_validator("portal_frame_ancestors")
+    @classmethod
+    def _origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for origin in value:
+            if _ORIGIN.fullmatch(origin) is None:
+                raise ValueError("it is origins like https://shop.example, without a path")
+        return value
+
+    @field_validator("portal_accent", "portal_background")
+    @classmethod
+    def _colour(cls, value: str | None) -> str | None:
+        if value and _COLOUR.fullmatch(value) is None:
+            raise ValueError("it is a colour like #0a7d5a")
+        return value or None
 
     @model_validator(mode="after")
     def _charges_settle_after_their_request(self) -> Self:

@@ -19,6 +19,7 @@ from storecredit.cli import (
     audit,
     backup,
     billing,
+    console,
     corrections,
     credits,
     demo,
@@ -52,6 +53,7 @@ app = typer.Typer(
 )
 running.add_to(app)
 demo.add_to(app)
+console.add_to(app)
 report.add_to(app)
 audit.add_to(app)
 verification.add_to(app)

@@ -18,7 +18,14 @@ import storecredit
 from storecredit.cli import output
 from storecredit.cli.database import a_moment, quiet, rooms
 from storecredit.cli.demo import BLOCKED_TERM, make_first_store, url_of
-from storecredit.cli.options import DatabaseUrl, DataDir, Json, settings_of, variable_of
+from storecredit.cli.options import (
+    DatabaseUrl,
+    DataDir,
+    Json,
+    actor_of,
+    settings_of,
+    variable_of,
+)
 from storecredit.cli.starting import loaded
 
 if TYPE_CHECKING:
@@ -236,10 +243,28 @@ async def _beside(
 
     url = url_of(*listening.getsockname()[:2])
     _print_banner(settings, url)
+    if demo or sys.stderr.isatty():
+        await _print_way_in(running, settings, url)
     if demo:
         database = running.parts.database
         await make_first_store(rooms(database, settings), url, settings)
     await processes.keep_running(settings, listening, stop)
+
+
+async def _print_way_in(running: "Service", settings: "Settings", url: str) -> None:
+    """A link to the console, for whoever started the service and sees what it prints."""
+    from storecredit.cli.console import address_of
+    from storecredit.postgres.errors import DatabaseUnavailable
+
+    try:
+        link = await running.parts.operator.sign_ins.console_link(actor_of(None))
+    except DatabaseUnavailable:
+        # A standby takes no writes; the service serves what it can all the same.
+        return
+    output.note(
+        f"Console: {address_of(settings.public_url or url, link)}\n"
+        "The link signs in once, within 15 minutes; `storecredit console` prints another.\n"
+    )
 
 
 def _stop_if_broken(task: asyncio.Task[None], stop: asyncio.Event) -> None:

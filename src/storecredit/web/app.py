@@ -10,6 +10,7 @@ from litestar.types import ASGIApp, ExceptionHandlersMap, Scope
 from storecredit.billing import paddle
 from storecredit.settings import Settings
 from storecredit.web import trpc
+from storecredit.web.console.routes import console_router
 from storecredit.web.http.access import Access
 from storecredit.web.http.bodies import JsonRequest
 from storecredit.web.http.direct import Direct, DirectDoor, DirectRoute
@@ -17,7 +18,11 @@ from storecredit.web.http.envelope import answer_to
 from storecredit.web.http.head import HeadAsGet, allow_head
 from storecredit.web.http.route_templates import RouteTemplates
 from storecredit.web.operator_api.routes import operator_router
+from storecredit.web.pages.assets import asset
+from storecredit.web.pages.errors import error_page
+from storecredit.web.pages.rendering import is_page
 from storecredit.web.parts import Parts
+from storecredit.web.portal.routes import portal_router
 from storecredit.web.public.metrics import metrics
 from storecredit.web.public.openapi_document import document, document_handler
 from storecredit.web.public.routes import public_routes
@@ -36,6 +41,9 @@ def routes(*, serves_metrics: bool = True) -> list[Any]:
         store_router(),  # /api/v1
         operator_router(),  # /api/admin
         *trpc_routes(),  # /api/trpc
+        console_router(),  # /console
+        portal_router(),  # /portal
+        asset,  # /assets/{name}
         *public_routes(serves_metrics=serves_metrics),  # /health, /metrics, /results, /api/docs, …
     ]
 
@@ -111,7 +119,10 @@ def openapi_document() -> bytes:
 
 
 def _exception_handlers() -> ExceptionHandlersMap:
-    def answer(_request: Any, error: Exception) -> Response[bytes]:
+    def answer(request: Any, error: Exception) -> Response[Any]:
+        # What is no page of a door's, or not asked for as it can be, did not get as far as that.
+        if is_page(request.scope["path"]):
+            return error_page(request, error)
         return answer_to(error).response()
 
     return {Exception: answer, 404: answer, 405: answer}

@@ -8,6 +8,7 @@ from typing import Final
 from litestar.enums import ScopeType
 from litestar.types import Message, Receive, Scope, Send
 
+from storecredit.operator.sign_ins import SignIn
 from storecredit.operator.tokens import Principal
 from storecredit.stores.callers import Caller
 from storecredit.web.http.headers import SentHeaders
@@ -26,6 +27,8 @@ class Visit:
     caller: Caller | None = None
     principal: Principal | None = None
     """Of the operator's API: who of them asks."""
+    sign_in: SignIn | None = None
+    """Of a page: who is signed in with the browser that asks."""
     headers: list[tuple[bytes, bytes]] = field(default_factory=list)
     status: int = HTTPStatus.INTERNAL_SERVER_ERROR
     is_answer_begun: bool = False

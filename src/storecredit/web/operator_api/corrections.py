@@ -30,9 +30,9 @@ from storecredit.web.http.moments import utc
 from storecredit.web.http.openapi import action_errors, example
 from storecredit.web.http.paging import SEQ_DIGITS_MAX
 from storecredit.web.http.request_ids import RequestId
+from storecredit.web.http.scopes import needs
 from storecredit.web.operator_api.credits import Amount
 from storecredit.web.operator_api.named_owners import named_owner
-from storecredit.web.operator_api.scopes import needs
 from storecredit.web.parts import Parts
 
 

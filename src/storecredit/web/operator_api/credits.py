@@ -19,6 +19,7 @@ from storecredit.web.http.envelope import Envelope, ErrorCode, Failure, not_foun
 from storecredit.web.http.faults import Check, no_nul
 from storecredit.web.http.openapi import action_errors, example
 from storecredit.web.http.request_ids import RequestId
+from storecredit.web.http.scopes import needs
 from storecredit.web.operator_api.grant_terms import (
     ExpiresAt,
     Kind,
@@ -26,7 +27,6 @@ from storecredit.web.operator_api.grant_terms import (
     refused_terms,
     terms_of,
 )
-from storecredit.web.operator_api.scopes import needs
 from storecredit.web.parts import Parts
 
 Amount = Annotated[int, msgspec.Meta(ge=1, le=AMOUNT_MAX)]

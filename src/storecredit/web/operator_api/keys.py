@@ -28,7 +28,7 @@ from storecredit.web.http.envelope import Envelope, ErrorCode, invalid, not_foun
 from storecredit.web.http.faults import Check, no_nul
 from storecredit.web.http.moments import utc
 from storecredit.web.http.openapi import action_errors, example, operator_errors, said
-from storecredit.web.operator_api.scopes import needs
+from storecredit.web.http.scopes import needs
 from storecredit.web.parts import Parts
 
 

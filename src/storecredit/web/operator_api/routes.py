@@ -5,6 +5,7 @@ from litestar.di import Provide
 
 from storecredit.web.http.addresses import ADMIN
 from storecredit.web.http.queries import QueryCheck
+from storecredit.web.http.scopes import check_scope
 from storecredit.web.operator_api import (
     audit,
     billing_problems,
@@ -27,7 +28,6 @@ from storecredit.web.operator_api import (
     verification,
 )
 from storecredit.web.operator_api.acting import acting
-from storecredit.web.operator_api.scopes import check_scope
 from storecredit.web.operator_api.webhooks import OPERATORS, STORES
 from storecredit.web.resources.webhooks.doors import doors
 

@@ -14,8 +14,8 @@ from storecredit.operator.tokens import Scope
 from storecredit.web.http.addresses import ADMIN
 from storecredit.web.http.envelope import Envelope, ErrorCode
 from storecredit.web.http.openapi import example, operator_errors
+from storecredit.web.http.scopes import needs
 from storecredit.web.http.visits import principal_of
-from storecredit.web.operator_api.scopes import needs
 from storecredit.web.operator_api.user_accounts import account_of_user, charged_user
 from storecredit.web.parts import Parts
 from storecredit.web.resources.spend_forms import (

@@ -24,6 +24,7 @@ from storecredit.web.http.envelope import Envelope, ErrorCode, Failure, not_foun
 from storecredit.web.http.moments import utc
 from storecredit.web.http.openapi import action_errors, example, operator_errors, said
 from storecredit.web.http.paging import PAGE_DEFAULT, Limit, UuidCursor, WantedRequest
+from storecredit.web.http.scopes import needs
 from storecredit.web.operator_api.credits import CreditsAdded, CreditsBody, added
 from storecredit.web.operator_api.generations import OperatorGenerationPage, generations_of
 from storecredit.web.operator_api.owner_lists import (
@@ -33,7 +34,6 @@ from storecredit.web.operator_api.owner_lists import (
     UserSort,
     owner_page,
 )
-from storecredit.web.operator_api.scopes import needs
 from storecredit.web.parts import Parts
 from storecredit.web.resources.expiring_credits import ExpiringView, expiring_views
 

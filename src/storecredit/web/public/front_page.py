@@ -37,9 +37,10 @@ movement in an append-only ledger under the request's id.</p>
 <dt><a href="/api/docs">For stores</a></dt>
 <dd>The API below <code>/api/v1</code>, to read and to try. It asks for an API key, which whoever
 runs this service issues.</dd>
-<dt><a href="/api/docs/operator">For the operator</a></dt>
-<dd>The API below <code>/api/admin</code>: stores, keys, credits, reports, the audit log. The same
-is on the command line, <code>storecredit --help</code>.</dd>
+<dt><a href="/console">For the operator</a></dt>
+<dd>The console: stores, end users, credits, problems, the audit log. The same is in the
+<a href="/api/docs/operator">API below <code>/api/admin</code></a> and on the command line,
+<code>storecredit --help</code>.</dd>
 <dt><a href="/api/trpc.d.ts">For apps of end users</a></dt>
 <dd>The types of the tRPC router below <code>/api/trpc</code>.</dd>
 <dt><a href="/api/openapi.json">For programs</a></dt>

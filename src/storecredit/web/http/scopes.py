@@ -19,7 +19,7 @@ def needs(scope: Scope) -> dict[str, Any]:
 
 
 def check_scope(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
-    """A guard of every door of the operator's. Raises Failure."""
+    """A guard of every door of the operator's, in API and console. Raises Failure."""
     is_read = isinstance(handler, HTTPRouteHandler) and "GET" in handler.http_methods
     usual = Scope.READ if is_read else Scope.ALL
     scope = handler.opt.get(NEEDED, usual)

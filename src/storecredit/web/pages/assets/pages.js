@@ -1,0 +1,55 @@
+// What pages do better with a script; each works without. Everything is found by data-* attributes.
+"use strict";
+
+// Moments in the viewer's zone; UTC stays in the title.
+function localize(root) {
+  const language = document.documentElement.dataset.language || navigator.language;
+  const format = new Intl.DateTimeFormat(language, { dateStyle: "medium", timeStyle: "medium" });
+  for (const each of root.querySelectorAll("time[datetime]")) {
+    const at = new Date(each.dateTime);
+    if (!Number.isNaN(at.getTime())) each.textContent = format.format(at);
+  }
+}
+
+// A form is sent once: the server knows its id, and the button says that it is on its way.
+function sendOnce(form) {
+  form.addEventListener("submit", (event) => {
+    if (form.dataset.sent) {
+      event.preventDefault();
+      return;
+    }
+    form.dataset.sent = "yes";
+    // Later: a disabled button would not be sent along.
+    setTimeout(() => {
+      for (const button of form.querySelectorAll("button")) button.disabled = true;
+    });
+  });
+}
+
+// Whoever comes back to a page that the browser kept may send its forms again.
+window.addEventListener("pageshow", (event) => {
+  if (!event.persisted) return;
+  for (const form of document.querySelectorAll("form[data-once]")) {
+    delete form.dataset.sent;
+    for (const button of form.querySelectorAll("button")) button.disabled = false;
+  }
+});
+
+function copyOnClick(button) {
+  const source = document.getElementById(button.dataset.copy);
+  if (!source || !navigator.clipboard) return;
+  button.hidden = false;
+  button.addEventListener("click", async () => {
+    try {
+      await navigator.clipboard.writeText(source.textContent);
+      button.textContent = "Copied";
+    } catch {
+      button.textContent = "Select it and copy by hand";
+    }
+  });
+}
+
+localize(document);
+document.querySelectorAll("form[data-once]").forEach(sendOnce);
+document.querySelectorAll("[data-copy]").forEach(copyOnClick);
+document.querySelectorAll("form[data-submit]").forEach((form) => form.requestSubmit());

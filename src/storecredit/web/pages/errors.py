@@ -1,0 +1,39 @@
+"""Errors as pages: what happened, what to do, and that nothing was lost."""
+
+from typing import Any, Final
+
+from litestar import Request, Response
+
+from storecredit.web.http.envelope import ErrorCode, Failure, answer_to
+from storecredit.web.pages.rendering import page
+from storecredit.web.pages.signed_in import SignInNeeded, to_sign_in
+
+HEADINGS: Final = {
+    ErrorCode.NOT_FOUND: "There is nothing here",
+    ErrorCode.INSUFFICIENT_SCOPE: "Your token does not allow this",
+    ErrorCode.DOMAIN_MISMATCH: "Nothing was done",
+    ErrorCode.IDEMPOTENCY_CONFLICT: "This form was sent before",
+    ErrorCode.SERVICE_UNAVAILABLE: "Not possible right now",
+    ErrorCode.INTERNAL_ERROR: "Something went wrong on our side",
+}
+HEADING: Final = "This cannot be done"
+TRY_AGAIN: Final = (
+    "Nothing is lost. Reload the page in a moment; a form that you had sent may be sent again, and "
+    "is done once."
+)
+
+
+def error_page(request: Request[Any, Any, Any], error: Exception) -> Response[Any]:
+    """The page for an exception that a handler ended in; what nobody expected is logged."""
+    if isinstance(error, SignInNeeded):
+        return to_sign_in(request)
+    return failure_page(request, answer_to(error))
+
+
+def failure_page(request: Request[Any, Any, Any], failure: Failure) -> Response[Any]:
+    """The page for an error of the one table."""
+    heading = HEADINGS.get(failure.code, HEADING)
+    message = TRY_AGAIN if failure.code is ErrorCode.SERVICE_UNAVAILABLE else failure.message
+    answer = page(request, "error.html", status=failure.status, heading=heading, message=message)
+    answer.headers.update(failure.headers)
+    return answer

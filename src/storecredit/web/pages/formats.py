@@ -1,0 +1,108 @@
+"""Numbers, money and moments as the reader writes them, by the language their browser asks for.
+
+Moments are written in UTC and marked as such; the script of the pages turns them into the viewer's
+own zone, and leaves UTC in what shows when they are pointed at.
+"""
+
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from functools import lru_cache
+from typing import Any, Final
+
+from babel import Locale, UnknownLocaleError
+from babel.dates import format_date, format_datetime
+from babel.numbers import (
+    format_compact_decimal,
+    format_currency,
+    format_decimal,
+    get_currency_precision,
+)
+from jinja2 import pass_context
+from jinja2.runtime import Context
+from markupsafe import Markup
+
+DEFAULT: Final = "en"
+LANGUAGES_LOOKED_AT: Final = 5
+HEADER_MAX: Final = 200
+LOCALES_KEPT: Final = 64
+SHORT_ID: Final = 8
+_TIME: Final = Markup('<time datetime="{}" title="{} UTC">{} UTC</time>')
+
+
+def locale_of(accept_language: str | None) -> Locale:
+    """The first language that the browser asks for and that is known (RFC 9110, 12.5.4).
+
+    Weights are not heeded: browsers write the languages in order of them.
+    """
+    for tag in (accept_language or "")[:HEADER_MAX].split(",")[:LANGUAGES_LOOKED_AT]:
+        found = _locale(tag.partition(";")[0].strip())
+        if found is not None:
+            return found
+    return Locale.parse(DEFAULT)
+
+
+@lru_cache(maxsize=LOCALES_KEPT)
+def _locale(tag: str) -> Locale | None:
+    try:
+        return Locale.parse(tag, sep="-")
+    except (ValueError, TypeError, UnknownLocaleError):
+        return None
+
+
+@pass_context
+def number(context: Context, value: float | None) -> str:
+    """A number with the separators of the reader's language; a dash for none."""
+    return "–" if value is None else format_decimal(value, locale=context["locale"])
+
+
+@pass_context
+def compact(context: Context, value: int) -> str:
+    """A number in few characters: 12K, 3.4M."""
+    return format_compact_decimal(value, locale=context["locale"], fraction_digits=1)
+
+
+@pass_context
+def signed(context: Context, value: int) -> str:
+    """A number with its sign, which is a true minus."""
+    text = format_decimal(abs(value), locale=context["locale"])
+    return f"+{text}" if value > 0 else f"−{text}" if value < 0 else text
+
+
+@pass_context
+def money(context: Context, amount: int, currency: str) -> str:
+    """An amount in a currency's smallest unit."""
+    whole = Decimal(amount).scaleb(-get_currency_precision(currency))
+    return format_currency(whole, currency, locale=context["locale"])
+
+
+@pass_context
+def moment(context: Context, at: datetime | None) -> Markup | str:
+    """A moment, in UTC until the script has turned it into the viewer's zone; a dash for none."""
+    if at is None:
+        return "–"
+    at = at.astimezone(UTC)
+    shown = format_datetime(at, "medium", tzinfo=UTC, locale=context["locale"])
+    return _TIME.format(at.strftime("%Y-%m-%dT%H:%M:%SZ"), at.strftime("%Y-%m-%d %H:%M:%S"), shown)
+
+
+@pass_context
+def day(context: Context, at: date) -> str:
+    """A day of UTC."""
+    return format_date(at, "medium", locale=context["locale"])
+
+
+def short_id(value: object) -> str:
+    """The first characters of a long id, where the whole one stands in a title or a link."""
+    text = str(value)
+    return text if len(text) <= SHORT_ID + 1 else f"{text[:SHORT_ID]}…"
+
+
+FILTERS: Final[dict[str, Any]] = {
+    "number": number,
+    "compact": compact,
+    "signed": signed,
+    "money": money,
+    "moment": moment,
+    "day": day,
+    "short_id": short_id,
+}

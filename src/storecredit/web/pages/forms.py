@@ -1,0 +1,154 @@
+"""Forms: what was sent, proof that a page of ours sent it, and what is wrong with it by field.
+
+Every form carries the token of its sign-in, which no other site can read, and an id of its own,
+made with the page. By the id it acts once: a double click, a reload, a second send after a lost
+answer find what was done.
+"""
+
+import hmac
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, TypeVar
+from urllib.parse import parse_qsl, urlsplit
+
+import msgspec
+from litestar import Request
+
+from storecredit.operator.audit import REASON_MAX, ActionContext
+from storecredit.web.http.envelope import ErrorCode, Failure
+from storecredit.web.http.faults import faults_of
+from storecredit.web.http.links import address_asked
+from storecredit.web.http.request_ids import is_request_id
+from storecredit.web.http.visits import principal_of, visit_of
+
+S = TypeVar("S", bound=msgspec.Struct)
+
+CSRF: Final = "csrf"
+FORM_ID: Final = "form_id"
+REASON: Final = "reason"
+_OURS: Final = frozenset({CSRF, FORM_ID, REASON})
+FIELDS_MAX: Final = 200
+FORM_MAX_BYTES: Final = 256 * 1024
+SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+UNTRUSTED: Final = (
+    "This did not come from a page of this service that you have open, or you signed in again "
+    "since the page was made. Nothing was done: go back, reload the page, and try again."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """What a form was sent with, by the names of its fields, and what was wrong with which.
+
+    Of a field that stands there several times `texts` has the last, `lists` all.
+    """
+
+    texts: Mapping[str, str] = field(default_factory=dict)
+    lists: Mapping[str, list[str]] = field(default_factory=dict)
+    faults: Mapping[str, str] = field(default_factory=dict)
+
+    def with_faults(self, faults: Mapping[str, str]) -> "Form":
+        """The same, to be shown again with what is wrong."""
+        return Form(self.texts, self.lists, faults)
+
+
+NO_FORM: Final = Form()
+
+
+class FormRefused(Exception):
+    """Something in a form is not taken; nothing was done. `form` says what, by field."""
+
+    def __init__(self, form: Form) -> None:
+        super().__init__("; ".join(form.faults.values()))
+        self.form = form
+
+
+def read_form(request: Request[Any, Any, Any], form: Form, type_: type[S]) -> S:
+    """The fields of a form as a value of this type, its own three left out.
+
+    An empty field counts as left out; a field of the type that is a list takes each of those sent,
+    or the lines of one. Raises FormRefused, with every fault by its field.
+    """
+    content: dict[str, Any] = {}
+    for each in msgspec.structs.fields(type_):
+        name = each.encode_name
+        values = [value.strip() for value in form.lists.get(name, ()) if value.strip()]
+        if values:
+            is_list = "list" in str(each.type)
+            lines = [line.strip() for value in values for line in value.splitlines()]
+            content[name] = [line for line in lines if line] if is_list else values[-1]
+    faults: dict[str, str] = {}
+    for fault in faults_of(content, type_, request.app.state["settings"]):
+        name = fault.key.partition("[")[0].partition(".")[0]
+        is_missing = name not in content
+        faults.setdefault(name, "This is needed." if is_missing else fault.message)
+    if faults:
+        raise FormRefused(form.with_faults(faults))
+    return msgspec.convert(content, type_, strict=False)
+
+
+async def sent_form(request: Request[Any, Any, Any]) -> Form:
+    """A dependency: the form that the request brings; an empty one of a GET."""
+    if request.method in SAFE_METHODS:
+        return NO_FORM
+    return await _decoded(request)
+
+
+async def acting(request: Request[Any, Any, Any], form: Form) -> ActionContext:
+    """A dependency of what an operator does by a form: who, why, and the id by which it is once.
+
+    Raises FormRefused for a reason that is too long.
+    """
+    form_id, reason = form.texts.get(FORM_ID, ""), form.texts.get(REASON, "").strip()
+    if len(reason) > REASON_MAX or "\0" in reason:
+        message = f"A reason has at most {REASON_MAX} characters, and no NUL."
+        raise FormRefused(form.with_faults({REASON: message}))
+    if not is_request_id(form_id):
+        raise Failure(ErrorCode.VALIDATION_ERROR, UNTRUSTED)
+    return ActionContext(
+        actor=principal_of(request.scope).name,
+        door="console",
+        request_id=form_id,
+        reason=reason,
+        idempotency_key=form_id,
+    )
+
+
+async def check_origin(request: Request[Any, Any, Any]) -> None:
+    """Before every handler: what changes something is asked for by a page of ours alone.
+
+    Browsers say so by themselves (Sec-Fetch-Site, W3C Fetch Metadata; Origin, RFC 6454), and the
+    form has the token of the sign-in, if there is one. Raises Failure.
+    """
+    if request.method in SAFE_METHODS:
+        return
+    visit = visit_of(request.scope)
+    site, origin = visit.sent.get(b"sec-fetch-site"), visit.sent.get(b"origin")
+    is_ours = site == "same-origin" if site is not None else _is_own(request, origin)
+    if is_ours and visit.sign_in is not None:
+        sent = (await _decoded(request)).texts.get(CSRF, "")
+        is_ours = hmac.compare_digest(sent.encode(), visit.sign_in.csrf_token.encode())
+    if not is_ours:
+        raise Failure(ErrorCode.DOMAIN_MISMATCH, UNTRUSTED)
+
+
+def _is_own(request: Request[Any, Any, Any], origin: str | None) -> bool:
+    settings = request.app.state["settings"]
+    named = urlsplit(settings.public_url).netloc if settings.public_url else None
+    host = (origin or "").partition("://")[2]
+    return bool(host) and host in {named, address_asked(request.scope, settings)[1]}
+
+
+async def _decoded(request: Request[Any, Any, Any]) -> Form:
+    body = await request.body()
+    if len(body) > FORM_MAX_BYTES:
+        raise Failure(ErrorCode.PAYLOAD_TOO_LARGE, "The form is too large. Nothing was done.")
+    try:
+        # As browsers send it (application/x-www-form-urlencoded, in the WHATWG's URL standard).
+        pairs = parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=FIELDS_MAX)
+    except ValueError:
+        raise Failure(ErrorCode.VALIDATION_ERROR, UNTRUSTED) from None
+    lists: dict[str, list[str]] = {}
+    for name, value in pairs:
+        lists.setdefault(name, []).append(value.replace("\r\n", "\n"))
+    return Form({name: values[-1] for name, values in lists.items()}, lists)

@@ -1,0 +1,26 @@
+"""A door's router: what holds for every page behind it."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from litestar import Router
+from litestar.di import Provide
+
+from storecredit.operator.sign_ins import Door
+from storecredit.web.pages.errors import error_page
+from storecredit.web.pages.forms import acting, check_origin, sent_form
+from storecredit.web.pages.signed_in import check_signed_in
+from storecredit.web.pages.signing_in import HANDLERS
+
+
+def page_router(door: Door, handlers: Sequence[Any]) -> Router:
+    """The pages of a door, and the ways in and out of it."""
+    return Router(
+        f"/{door}",
+        guards=[check_signed_in],
+        before_request=check_origin,
+        dependencies={"form": Provide(sent_form), "context": Provide(acting)},
+        exception_handlers={Exception: error_page},
+        include_in_schema=False,
+        route_handlers=[*HANDLERS, *handlers],
+    )

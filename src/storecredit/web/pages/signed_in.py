@@ -1,0 +1,121 @@
+"""Who is signed in with a browser: found by a cookie, let in, sent to sign in, and signed out.
+
+The cookie is HttpOnly, is sent below its door's address alone and, but where the operator has the
+portal shown within pages of others, by navigation from other sites only (SameSite=Lax).
+"""
+
+from typing import Any, Final
+from urllib.parse import quote
+
+from litestar import Request, Response
+from litestar.connection import ASGIConnection
+from litestar.handlers import BaseRouteHandler
+from litestar.response import Redirect
+
+from storecredit.operator.sign_ins import Door, NewSignIn, SignIn
+from storecredit.web.http.headers import SentHeaders
+from storecredit.web.http.links import link_base
+from storecredit.web.http.scopes import check_scope
+from storecredit.web.http.visits import visit_of
+from storecredit.web.pages.rendering import door_of, is_below, page
+from storecredit.web.parts import Parts
+
+PUBLIC: Final = "is_public"
+"""The option of a handler that is there for whoever is not signed in."""
+SEE_OTHER: Final = 303
+
+
+class SignInNeeded(Exception):
+    """Nobody is signed in, or no longer; nothing was done."""
+
+
+def cookie_name(door: Door) -> str:
+    """Of the cookie by which a sign-in is known."""
+    return f"storecredit_{door}"
+
+
+async def check_signed_in(
+    connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler
+) -> None:
+    """A guard of every page: who is signed in stands in the visit from then on.
+
+    Raises SignInNeeded unless the page is public, and Failure where their token has not the scope.
+    """
+    door = door_of(connection.scope["path"])
+    visit = visit_of(connection.scope)
+    parts: Parts = connection.app.state["parts"]
+    cookie = _cookie(visit.sent, door)
+    visit.sign_in = await parts.operator.sign_ins.find(cookie, door) if cookie else None
+    if handler.opt.get(PUBLIC):
+        return
+    if visit.sign_in is None:
+        raise SignInNeeded
+    if door == "console":
+        visit.principal = visit.sign_in.principal
+        check_scope(connection, handler)
+
+
+def signed_in(request: Request[Any, Any, Any]) -> SignIn:
+    """Who is, for a handler that is not public."""
+    found = visit_of(request.scope).sign_in
+    assert found is not None, "the guard lets nobody else in"
+    return found
+
+
+def begun(
+    request: Request[Any, Any, Any], parts: Parts, new: NewSignIn, path: str | None
+) -> Response[Any]:
+    """Sends a browser that has just signed in to the page of the door that it wanted, if any."""
+    door = new.sign_in.door
+    wanted = path if path and is_below(path.partition("?")[0], f"/{door}") else f"/{door}"
+    answer = Redirect(wanted, status_code=SEE_OTHER)
+    age = int((new.sign_in.expires_at - new.sign_in.created_at).total_seconds())
+    answer.headers["Set-Cookie"] = _written(request, parts, door, new.cookie, age)
+    answer.headers["Cache-Control"] = "no-store"
+    return answer
+
+
+async def ended(request: Request[Any, Any, Any], parts: Parts) -> Response[Any]:
+    """Signs a browser out, for good, and sends it to sign in."""
+    door = door_of(request.scope["path"])
+    cookie = _cookie(visit_of(request.scope).sent, door)
+    if cookie:
+        await parts.operator.sign_ins.end(cookie, door)
+    answer = Redirect(f"/{door}/sign-in?signed-out=1", status_code=SEE_OTHER)
+    answer.headers["Set-Cookie"] = _written(request, parts, door, "", 0)
+    # What the browser keeps of the pages goes, too (W3C Clear Site Data).
+    answer.headers["Clear-Site-Data"] = '"cache"'
+    return answer
+
+
+def to_sign_in(request: Request[Any, Any, Any]) -> Response[Any]:
+    """Where whoever is not signed in is sent: back to the page afterwards, if it was one."""
+    path = request.scope["path"]
+    door = door_of(path)
+    if request.method != "GET":
+        return page(request, "sign_in.html", status=401, next="", notice="not-done")
+    query = request.scope["query_string"].decode("latin-1")
+    wanted = quote(f"{path}?{query}" if query else path, safe="/")
+    return Redirect(f"/{door}/sign-in?next={wanted}", status_code=SEE_OTHER)
+
+
+def _cookie(sent: SentHeaders, door: Door) -> str | None:
+    """The cookie of a door; of several of its name the first (RFC 6265, 5.4: the nearest path)."""
+    for line in sent.all(b"cookie"):
+        for pair in line.split(";"):
+            name, _, value = pair.strip().partition("=")
+            if name == cookie_name(door):
+                return value
+    return None
+
+
+def _written(
+    request: Request[Any, Any, Any], parts: Parts, door: Door, value: str, age_seconds: int
+) -> str:
+    is_https = link_base(request.scope, parts).startswith("https:")
+    is_framed = door == "portal" and bool(parts.settings.portal_frame_ancestors)
+    # In a frame of another site a cookie is kept for that site alone (Partitioned, CHIPS).
+    site = "SameSite=None; Partitioned" if is_framed and is_https else "SameSite=Lax"
+    secure = "; Secure" if is_https else ""
+    where = f"Path=/{door}; Max-Age={age_seconds}; HttpOnly"
+    return f"{cookie_name(door)}={value}; {where}; {site}{secure}"

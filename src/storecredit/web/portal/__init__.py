@@ -1,0 +1,1 @@
+"""`/portal`: a store's own pages."""

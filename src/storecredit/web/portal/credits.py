@@ -1,0 +1,22 @@
+"""`/portal`: what the store has, and how long it lasts."""
+
+from typing import Any
+
+from litestar import Request, Response, get
+from litestar.di import NamedDependency
+
+from storecredit.ledger.owners import Owner
+from storecredit.web.pages.rendering import page
+from storecredit.web.pages.signed_in import signed_in
+from storecredit.web.parts import Parts
+
+
+@get("/")
+async def credits_page(
+    request: Request[Any, Any, Any], parts: NamedDependency[Parts]
+) -> Response[str]:
+    """The store's balance."""
+    store_id = signed_in(request).store_id
+    assert store_id is not None, "a portal's sign-in is a store's"
+    balance = await parts.credits.balance(Owner.store(store_id))
+    return page(request, "credits.html", balance=balance)
