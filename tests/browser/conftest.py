@@ -85,10 +85,8 @@ def site_settings(books_url: str, tmp_path_factory: pytest.TempPathFactory) -> S
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def site(
-    chromium: Browser, site_settings: Settings, module_log: LogStream
-) -> AsyncIterator[Site]:
-    """The module's service on a real socket. Not started where there is no browser to see it."""
+async def site(site_settings: Settings, module_log: LogStream) -> AsyncIterator[Site]:
+    """The module's service on a real socket."""
     async with running_wire(site_settings) as wire:
         url = f"http://127.0.0.1:{wire.port}"
         async with httpx.AsyncClient(base_url=url) as client:

@@ -1,0 +1,62 @@
+"""Every page there is, by the tables of routes themselves: a new one cannot be forgotten."""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from litestar import Router
+from litestar.handlers import HTTPRouteHandler
+from litestar.routes import HTTPRoute
+
+from storecredit.operator.sign_ins import Door
+from storecredit.web.console.routes import console_router
+from storecredit.web.pages.signed_in import PUBLIC
+from storecredit.web.portal.routes import portal_router
+
+PARAMETER: Final = re.compile(r"\{(\w+)(?::\w+)?\}")
+EVENT_STREAM: Final = "text/event-stream"
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """A method and an address, with names where it is about something."""
+
+    method: str
+    path: str
+    door: Door
+    is_public: bool
+    is_stream: bool
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.path}"
+
+    @property
+    def names(self) -> list[str]:
+        """What an address is about, as `store_id`."""
+        return PARAMETER.findall(self.path)
+
+    def filled(self, values: Mapping[str, str]) -> str:
+        """The address of one page. Raises KeyError for what has no value."""
+        return PARAMETER.sub(lambda found: values[found[1]], self.path)
+
+
+def addresses() -> Iterator[Address]:
+    """All below /console and /portal."""
+    routers: dict[Door, Router] = {"console": console_router(), "portal": portal_router()}
+    for door, router in routers.items():
+        for route in router.routes:
+            assert isinstance(route, HTTPRoute), f"{route.path}: what is there but pages and forms?"
+            for handler in route.route_handlers:
+                yield from _of(door, route.path, handler)
+
+
+def _of(door: Door, path: str, handler: HTTPRouteHandler) -> Iterator[Address]:
+    is_stream = str(handler.media_type) == EVENT_STREAM
+    for method in sorted(handler.http_methods - {"OPTIONS", "HEAD"}):
+        yield Address(method, path, door, bool(handler.opt.get(PUBLIC)), is_stream)
+
+
+ALL: Final = tuple(addresses())
+PAGES: Final = tuple(each for each in ALL if each.method == "GET" and not each.is_stream)
+ACTIONS: Final = tuple(each for each in ALL if each.method != "GET")
