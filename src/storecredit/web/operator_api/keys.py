@@ -1,8 +1,6 @@
 """`/api/admin/stores/{store_id}/keys`: a store's API keys, as the operator manages them."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated
 from uuid import UUID
 
@@ -14,45 +12,21 @@ from litestar.params import FromPath, JSONBody
 from storecredit.operator.audit import ActionContext
 from storecredit.operator.stores import MadeKey
 from storecredit.operator.tokens import Scope
-from storecredit.settings import Settings
-from storecredit.stores.api_keys import (
-    GRACE_SECONDS_MAX,
-    LABEL_LENGTH_MAX,
-    ORIGINS_MAX,
-    ApiKey,
-)
-from storecredit.stores.origins import normalise_origin
+from storecredit.stores.api_keys import ApiKey
 from storecredit.stores.stores import Store
 from storecredit.web.http.bodies import Body
-from storecredit.web.http.envelope import Envelope, ErrorCode, invalid, not_found
-from storecredit.web.http.faults import Check, no_nul
+from storecredit.web.http.envelope import Envelope, ErrorCode, not_found
 from storecredit.web.http.moments import utc
 from storecredit.web.http.openapi import action_errors, example, operator_errors, said
 from storecredit.web.http.scopes import needs
 from storecredit.web.parts import Parts
-
-
-def _origin_refusal(origin: str, _settings: Settings) -> str | None:
-    # Looked at before a store is made, too: one whose first key is refused would stand without any.
-    if normalise_origin(origin) is None:
-        return "This is no web origin: write scheme://host or scheme://host:port."
-    return None
-
-
-def _expiry_refusal(moment: datetime, _settings: Settings) -> str | None:
-    try:
-        is_past = utc(moment) <= datetime.now(UTC)
-    except OverflowError:
-        return "This time is beyond the years 1 to 9999."
-    return "This time is past: the key would never work." if is_past else None
-
-
-Label = Annotated[str, msgspec.Meta(max_length=LABEL_LENGTH_MAX), Check(no_nul)]
-Origins = Annotated[
-    list[Annotated[str, Check(_origin_refusal)]], msgspec.Meta(max_length=ORIGINS_MAX)
-]
-Expiry = Annotated[datetime, Check(_expiry_refusal)]
-GraceSeconds = Annotated[int, msgspec.Meta(ge=0, le=GRACE_SECONDS_MAX)]
+from storecredit.web.resources.store_fields import (
+    Expiry,
+    GraceSeconds,
+    Label,
+    Origins,
+    refusing,
+)
 
 
 class KeyBody(Body, frozen=True):
@@ -241,12 +215,3 @@ def _key_made(made: MadeKey) -> Response[Envelope[KeyMade]]:
         Envelope(KeyMade(**fields, api_key=made.key)),
         headers={"Idempotent-Replayed": "true"} if made.key is None else None,
     )
-
-
-@contextmanager
-def refusing() -> Iterator[None]:
-    """A value that the stores' room refuses is the sender's mistake; its message is for people."""
-    try:
-        yield
-    except ValueError as error:
-        raise invalid(f"{error}.".replace("..", ".")) from error

@@ -2,59 +2,44 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated
 from uuid import UUID
 
 import msgspec
 from litestar import Response, get, patch, post
 from litestar.di import NamedDependency
-from litestar.params import FromQuery, JSONBody, QueryParameter
+from litestar.params import FromQuery, JSONBody
 
 from storecredit.ledger.balances import Balance
-from storecredit.ledger.credits import AMOUNT_MAX
 from storecredit.ledger.owner_pages import OwnerFilter, OwnerSort
 from storecredit.ledger.owners import Owner, OwnerKind
 from storecredit.operator.audit import ActionContext
 from storecredit.operator.stores import UNCHANGED, NewStore, StoreChanges
-from storecredit.settings import Settings
 from storecredit.stores.stores import Store
 from storecredit.web.http.bodies import Body
 from storecredit.web.http.envelope import Envelope, ErrorCode, not_found
-from storecredit.web.http.faults import Check, nearest, no_nul
 from storecredit.web.http.links import location
 from storecredit.web.http.openapi import action_errors, example, operator_errors, said
 from storecredit.web.http.paging import PAGE_DEFAULT, Limit
-from storecredit.web.operator_api.keys import Origins, refusing
-from storecredit.web.operator_api.owner_lists import (
+from storecredit.web.parts import Parts
+from storecredit.web.resources.expiring_credits import ExpiringView, expiring_views
+from storecredit.web.resources.owner_lists import (
     Below,
     OwnerCursorText,
     Search,
     Sort,
+    TierWanted,
     owner_page,
 )
-from storecredit.web.parts import Parts
-from storecredit.web.resources.expiring_credits import ExpiringView, expiring_views
-
-
-def _tier_refusal(tier: str, settings: Settings) -> str | None:
-    tiers = settings.rate_limits
-    if tier in tiers:
-        return None
-    near = nearest(tier, tiers)
-    known = f"There is no such tier; there are {', '.join(f'`{each}`' for each in tiers)}."
-    return f"{known} Did you mean `{near}`?" if near else known
-
-
-Name = Annotated[str, msgspec.Meta(min_length=1, max_length=200), Check(no_nul)]
-Domain = Annotated[str, msgspec.Meta(min_length=1, max_length=253), Check(no_nul)]
-Tier = Annotated[str, msgspec.Meta(min_length=1, max_length=50), Check(_tier_refusal)]
-TierWanted = Annotated[
-    str | None,
-    QueryParameter(min_length=1, max_length=50, description="Only those of this tier."),
-    Check(no_nul),
-]
-Status = Literal["active", "suspended"]
-Credits = Annotated[int, msgspec.Meta(ge=0, le=AMOUNT_MAX)]
+from storecredit.web.resources.store_fields import (
+    CreditCount,
+    Domain,
+    Name,
+    Origins,
+    Status,
+    Tier,
+    refusing,
+)
 
 
 class StoreBody(Body, frozen=True):
@@ -63,7 +48,7 @@ class StoreBody(Body, frozen=True):
     name: Name
     shop_domain: Domain
     tier: Tier = "default"
-    credits: Credits = 0
+    credits: CreditCount = 0
     allowed_origins: Origins = msgspec.field(default_factory=list)
 
 
@@ -74,8 +59,8 @@ class StoreChange(Body, frozen=True):
     shop_domain: Domain | None = None
     tier: Tier | None = None
     status: Status | None = None
-    overage_limit: Credits | None = None
-    low_threshold: Credits | msgspec.UnsetType | None = msgspec.UNSET
+    overage_limit: CreditCount | None = None
+    low_threshold: CreditCount | msgspec.UnsetType | None = msgspec.UNSET
 
 
 class StoreView(msgspec.Struct, frozen=True):

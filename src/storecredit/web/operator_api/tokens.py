@@ -17,8 +17,8 @@ from storecredit.web.http.faults import Check, no_nul
 from storecredit.web.http.moments import utc
 from storecredit.web.http.openapi import action_errors, example, operator_errors, said
 from storecredit.web.http.scopes import needs
-from storecredit.web.operator_api.keys import Expiry
 from storecredit.web.parts import Parts
+from storecredit.web.resources.store_fields import Expiry
 
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=ACTOR_MAX), Check(no_nul)]
 Scopes = Annotated[list[Scope], msgspec.Meta(min_length=1, max_length=len(Scope))]

@@ -27,15 +27,15 @@ from storecredit.web.http.paging import PAGE_DEFAULT, Limit, UuidCursor, WantedR
 from storecredit.web.http.scopes import needs
 from storecredit.web.operator_api.credits import CreditsAdded, CreditsBody, added
 from storecredit.web.operator_api.generations import OperatorGenerationPage, generations_of
-from storecredit.web.operator_api.owner_lists import (
+from storecredit.web.parts import Parts
+from storecredit.web.resources.expiring_credits import ExpiringView, expiring_views
+from storecredit.web.resources.owner_lists import (
     Below,
     OwnerCursorText,
     Search,
     UserSort,
     owner_page,
 )
-from storecredit.web.parts import Parts
-from storecredit.web.resources.expiring_credits import ExpiringView, expiring_views
 
 
 class UserView(msgspec.Struct, frozen=True):

@@ -23,17 +23,31 @@ TRY_AGAIN: Final = (
 )
 
 
+class LookElsewhere(Exception):
+    """A failure whose page leads on: to an address of ours, by a link of this text."""
+
+    def __init__(self, failure: Failure, address: str, text: str) -> None:
+        super().__init__(failure.message)
+        self.failure = failure
+        self.link = (address, text)
+
+
 def error_page(request: Request[Any, Any, Any], error: Exception) -> Response[Any]:
     """The page for an exception that a handler ended in; what nobody expected is logged."""
     if isinstance(error, SignInNeeded):
         return to_sign_in(request)
+    if isinstance(error, LookElsewhere):
+        return failure_page(request, error.failure, error.link)
     return failure_page(request, answer_to(error))
 
 
-def failure_page(request: Request[Any, Any, Any], failure: Failure) -> Response[Any]:
-    """The page for an error of the one table."""
+def failure_page(
+    request: Request[Any, Any, Any], failure: Failure, link: tuple[str, str] | None = None
+) -> Response[Any]:
+    """The page for an error of the one table. `link`: where to go on, and what that is called."""
     heading = HEADINGS.get(failure.code, HEADING)
     message = TRY_AGAIN if failure.code is ErrorCode.SERVICE_UNAVAILABLE else failure.message
-    answer = page(request, "error.html", status=failure.status, heading=heading, message=message)
+    values = {"heading": heading, "message": message, "link": link}
+    answer = page(request, "error.html", status=failure.status, **values)
     answer.headers.update(failure.headers)
     return answer

@@ -50,6 +50,11 @@ Search = Annotated[
     ),
     Check(no_nul),
 ]
+TierWanted = Annotated[
+    str | None,
+    QueryParameter(min_length=1, max_length=50, description="Only those of this tier."),
+    Check(no_nul),
+]
 
 
 async def owner_page(
