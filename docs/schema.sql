@@ -412,6 +412,7 @@ CREATE TABLE payments (
 );
 CREATE UNIQUE INDEX one_payment_per_subscription_period ON payments (provider,
     provider_subscription_id, period_starts_at) WHERE kind = 'subscription';
+CREATE INDEX payments_by_booking ON payments (created_at);
 CREATE INDEX payments_of_subscription ON payments (provider, provider_subscription_id) WHERE
     provider_subscription_id IS NOT NULL;
 
@@ -437,6 +438,7 @@ CREATE TABLE clawbacks (
     CONSTRAINT credits_not_negative CHECK (credits >= 0),
     CONSTRAINT taken_at_most_what_was_asked CHECK (taken >= 0 AND taken <= credits)
 );
+CREATE INDEX clawbacks_by_booking ON clawbacks (created_at);
 CREATE INDEX clawbacks_of_payment ON clawbacks (provider, provider_transaction_id);
 CREATE INDEX short_clawbacks ON clawbacks (created_at) WHERE taken < credits AND dismissed_at IS
     NULL;
@@ -786,6 +788,66 @@ CREATE TABLE admin_tokens (
         20)
 );
 
+-- What the counted movements of an hour (UTC) come to, by the kind of owner and by type. Which are
+-- counted stands in summed_accounts. `storecredit verify` recomputes it.
+CREATE TABLE hourly_sums (
+    hour timestamptz NOT NULL,
+    -- How many there are.
+    movements bigint NOT NULL,
+    -- How many of the movements are of a generation.
+    generations bigint NOT NULL,
+    -- Of how many credits they are.
+    credits numeric NOT NULL,
+    owner_kind text NOT NULL,
+    type text NOT NULL,
+    -- Of what a failed generation was given back: why it failed, its error_code. Otherwise empty.
+    cause text NOT NULL DEFAULT '',
+    PRIMARY KEY (hour, owner_kind, type, cause)
+);
+
+-- Up to where an account's movements are counted in hourly_sums: each once, in the order in which
+-- they were committed. What stands after it is counted soon.
+CREATE TABLE summed_accounts (
+    account_id bigint NOT NULL,
+    -- Of the last movement that is counted.
+    seq bigint NOT NULL,
+    -- When it was last estimated how long the credits of a store last.
+    estimated_at timestamptz,
+    -- When that will be: an estimate to search by, for stores alone. Null: not soon.
+    runs_dry_at timestamptz,
+    PRIMARY KEY (account_id)
+) WITH (fillfactor=50);
+CREATE INDEX accounts_that_run_dry ON summed_accounts (runs_dry_at) WHERE runs_dry_at IS NOT NULL;
+
+-- The payments booked on a day (UTC), and what went back on it, in the currency's smallest unit.
+-- Made anew until the day after; `storecredit verify` recomputes what is over.
+CREATE TABLE daily_money (
+    day date NOT NULL,
+    paid numeric NOT NULL,
+    returned numeric NOT NULL,
+    currency text NOT NULL,
+    PRIMARY KEY (day, currency)
+);
+
+-- How far the sums are.
+CREATE TABLE summing (
+    only_row boolean NOT NULL DEFAULT true,
+    -- The account that the walk over all of them came to.
+    walked_to bigint NOT NULL DEFAULT 0,
+    -- When a walk was last finished. Null: none was, and movements of any time may be missing in
+    -- the sums.
+    whole_at timestamptz,
+    -- When the newest movements were last counted.
+    summed_at timestamptz,
+    -- When daily_money was last made anew.
+    money_at timestamptz,
+    -- Of how many pages the ledger was when the last passes began, the newest first: where news
+    -- may stand.
+    ends bigint[] NOT NULL DEFAULT '{}',
+    PRIMARY KEY (only_row),
+    CONSTRAINT there_is_one_summing CHECK (only_row)
+);
+
 -- Browsers that are signed in, to the operator's console or a store's portal. A row is removed
 -- when somebody signs out, or some time after its end. Written by functions only.
 CREATE TABLE sign_ins (
@@ -942,6 +1004,9 @@ FUNCTION book_subscription_payment(p_provider text, p_transaction_id text, p_sub
 
 -- Whether a store is active and has a subscription that runs.
 FUNCTION can_top_up(p_account_id bigint) RETURNS boolean;
+
+-- Why the generation failed that a movement gives back; empty: it gives none back.
+FUNCTION cause_of_return(p_account_id bigint, p_type text, p_session_id uuid) RETURNS text;
 
 -- Whether a movement is of one grant alone, so that it may have to tell what each has left.
 FUNCTION changes_grants(p_type text, p_origin_seq bigint) RETURNS boolean;
@@ -1294,6 +1359,9 @@ FUNCTION hold_credits(p_account_ids bigint[], p_hold_ids uuid[], p_amounts int[]
 FUNCTION holds_over(p_account_id bigint, p_grants bigint[], p_at timestamptz, OUT released bigint,
     OUT grants bigint[], OUT late bigint[]) RETURNS record;
 
+-- When the hour (UTC) of a moment began.
+FUNCTION hour_of(p_at timestamptz) RETURNS timestamptz;
+
 -- A moment as events tell it: ISO 8601, in UTC.
 FUNCTION in_utc(p_moment timestamptz) RETURNS text;
 
@@ -1352,6 +1420,10 @@ FUNCTION look_up_part(p_account_id bigint, p_seq bigint, p_type text, p_origin_s
 FUNCTION make_sign_in_link(p_code_hash bytea, p_door text, p_issued_by text, p_link_seconds int,
     p_sign_in_seconds int, p_token_name text, p_admin_mark bytea, p_store_id uuid, p_key_id uuid)
     RETURNS timestamptz;
+
+-- What was paid, and what went back, on each day from one on, by currency.
+FUNCTION money_by_day(p_from date) RETURNS TABLE(day date, currency text, paid numeric,
+    returned numeric);
 
 -- One movement of an account; null: there is none.
 FUNCTION movement_at(p_account_id bigint, p_seq bigint) RETURNS movements;
@@ -1677,6 +1749,11 @@ FUNCTION sum_stores(p_seed bigint, p_from tid, p_until tid) RETURNS TABLE(rows_r
 FUNCTION sum_subscription_charges(p_seed bigint, p_from tid, p_until tid) RETURNS
     TABLE(rows_read bigint, impossible numeric, records numeric);
 
+-- Counts movements into the sums of their hours, so many at most. Returns how many, and whether
+-- there is more; null: it is not its turn.
+FUNCTION sum_up(p_interval interval, p_accounts int, p_movements bigint, OUT summed bigint,
+    OUT is_behind boolean) RETURNS record;
+
 -- The end users' part of the sums that must come to 0, from a range of their pages.
 FUNCTION sum_users(p_seed bigint, p_from tid, p_until tid) RETURNS TABLE(rows_read bigint,
     owners numeric);
@@ -1804,6 +1881,10 @@ FUNCTION data_of_movement(p_event text, p_account_id bigint, p_seq bigint, p_typ
 -- Ends a hold: what is captured is spent, the rest goes back to the grants it came from.
 FUNCTION end_hold(p_account_id bigint, p_hold_id uuid, p_status text, p_captured bigint,
     p_at timestamptz, p_actor text DEFAULT NULL) RETURNS holds;
+
+-- Estimates when stores among these accounts run dry, where that is due. Returns how many were
+-- made.
+FUNCTION estimate_dry_runs(p_account_ids bigint[]) RETURNS int;
 
 -- Remembers that something of an account ends at a moment.
 FUNCTION expect_expiry(p_account_id bigint, p_expires_at timestamptz) RETURNS void;
@@ -1976,6 +2057,24 @@ FUNCTION settle_accounts(p_account_ids bigint[], p_at timestamptz, p_enough bigi
 -- unknown_subscription, unknown_checkout, mismatch. For apply_subscription_state.
 FUNCTION subscribing_checkout(p_provider text, p_subscription_id text, p_transaction_id text,
     p_checkout_id uuid, p_store_id uuid, OUT outcome text, OUT checkout checkouts) RETURNS record;
+
+-- Makes the money of recent days anew. Returns how many rows were changed.
+FUNCTION sum_money(p_last timestamptz) RETURNS int;
+
+-- Counts what is new in the last pages of the ledger. Returns whose it is, how much, and whether
+-- that was all.
+FUNCTION sum_newest(p_from bigint, p_movements bigint, OUT account_ids bigint[], OUT summed bigint,
+    OUT is_all boolean) RETURNS record;
+
+-- Counts the movements of accounts up to a place of each, so many at most. Returns how many, and
+-- whether that was all.
+FUNCTION sum_some(p_account_ids bigint[], p_seqs bigint[], p_movements bigint, OUT summed bigint,
+    OUT is_all boolean) RETURNS record;
+
+-- Counts what is new of the next accounts. Returns these, the last of them, how much was new, and
+-- whether that was all.
+FUNCTION sum_walking(p_after bigint, p_accounts int, p_movements bigint, OUT account_ids bigint[],
+    OUT walked_to bigint, OUT summed bigint, OUT is_all boolean) RETURNS record;
 
 -- Takes credits of a payment back, never below zero, and writes the clawback. Returns how many
 -- were taken.

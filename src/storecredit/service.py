@@ -34,6 +34,7 @@ from storecredit.ledger.holds import Holds
 from storecredit.ledger.owner_pages import OwnerPages
 from storecredit.ledger.pace import Pace
 from storecredit.ledger.spending import Spending
+from storecredit.ledger.summing import Summing
 from storecredit.operator.actions import OperatorActions
 from storecredit.operator.audit import AuditLog
 from storecredit.operator.billing import BillingActions
@@ -73,6 +74,7 @@ class Service:
     sweep: Sweep
     expiry: ExpirySweep
     notices: ExpiryNotices
+    summing: Summing
     listener: Listener
     billing: Billing
 
@@ -145,7 +147,14 @@ async def assembled(settings: Settings, database: Database) -> AsyncIterator[Ser
         await part.open()
     try:
         yield Service(
-            parts, queue, sweep, expiry, ExpiryNotices(database, settings), listener, billing
+            parts,
+            queue,
+            sweep,
+            expiry,
+            ExpiryNotices(database, settings),
+            Summing(database, settings),
+            listener,
+            billing,
         )
     finally:
         for part in reversed(committing):
@@ -253,6 +262,7 @@ async def _background(
             asyncio.create_task(service.sweep.run(stop), name="sweep"),
             asyncio.create_task(service.expiry.run(stop), name="expiry"),
             asyncio.create_task(service.notices.run(stop), name="expiry-notices"),
+            asyncio.create_task(service.summing.run(stop), name="summing"),
         ]
         if generator is not None:
             stack.push_async_callback(generator.aclose)

@@ -181,6 +181,8 @@ class Settings(BaseSettings):
     """How long a stopping worker may finish what it has begun."""
     sweep_interval_seconds: float = Field(default=10.0, gt=0)
     """How often sessions, results and expiries that nobody looks after are looked for."""
+    sums_interval_seconds: float = Field(default=10.0, gt=0)
+    """How often what has happened is counted into the sums that charts are drawn from."""
     blocked_terms: Annotated[tuple[str, ...], NoDecode] = ()
     """Moderation of the collage generator; comma-separated in the environment."""
     openai_api_key: SecretStr | None = None

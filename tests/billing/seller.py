@@ -145,6 +145,7 @@ async def running_seller(
             "port": 0,
             "admin_token": SecretStr(OPERATOR_TOKEN),
             "sweep_interval_seconds": 3600,
+            "sums_interval_seconds": 3600,
             "billing_backoff_seconds": 0.01,
             "billing_interval_seconds": 1,
             "top_up_interval_seconds": 1,

@@ -34,6 +34,7 @@ MIGRATIONS = (
     "0007_top_up",
     "0008_audit",
     "0009_admin_tokens",
+    "0010_sums",
     "0011_sign_ins",
 )
 WAITS_MAX_SECONDS = 20.0

@@ -80,6 +80,7 @@ def web_settings(data_dir: Path) -> Settings:
         generator_backoff_seconds=0.01,
         blocked_terms=("forbidden",),
         sweep_interval_seconds=3600,
+        sums_interval_seconds=3600,
     )
 
 

@@ -21,6 +21,7 @@ def settings(data_dir: Path) -> Settings:
         worker_heartbeat_timeout_seconds=2,
         worker_drain_seconds=10,
         sweep_interval_seconds=3600,
+        sums_interval_seconds=3600,
     )
 
 

@@ -1,0 +1,64 @@
+"""Which stores are about to run dry: who has credits left, and for how many days.
+
+Found by the estimates that the sums keep (`ledger/summing.py`), at most minutes old; what is told
+is worked out anew from the ledger, of as many as are asked for and some more.
+"""
+
+from typing import Final
+from uuid import UUID
+
+import msgspec
+
+from storecredit.ledger.balances import balances_of_owners
+from storecredit.ledger.owners import OwnerKind
+from storecredit.ledger.pace import Pace
+from storecredit.postgres.pool import Database
+
+LIMIT_MAX: Final = 100
+"""Stores of one list."""
+DAYS_MAX: Final = 90
+"""What lasts longer is not about to run dry, and estimated by nobody."""
+_MORE: Final = 10
+"""Candidates beside twice as many as are asked for: an estimate may be wrong by now."""
+_CANDIDATES: Final = """
+    SELECT s.store_id, s.name
+    FROM summed_accounts c
+    JOIN accounts a ON a.account_id = c.account_id AND a.owner_kind = 'store'
+    JOIN stores s ON s.store_id = a.owner_id
+    WHERE c.runs_dry_at IS NOT NULL
+    ORDER BY c.runs_dry_at LIMIT $1
+"""
+
+
+class StoreRunningDry(msgspec.Struct, frozen=True):
+    """A store, what it can spend, and for how many days, if it goes on as in the last seven."""
+
+    store_id: UUID
+    name: str
+    balance: int
+    days_left: float
+
+
+class RunningDry:
+    """Lists them."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._pace = Pace(database)
+
+    async def list(self, limit: int) -> list[StoreRunningDry]:
+        """The first to run dry, at most `limit` (1 to `LIMIT_MAX`), within `DAYS_MAX` days.
+
+        A store that has no credits left is not listed: it has run dry. Raises DatabaseUnavailable.
+        """
+        limit = min(limit, LIMIT_MAX)
+        rows = await self._database.fetch(_CANDIDATES, 2 * limit + _MORE)
+        names = {row["store_id"]: row["name"] for row in rows}
+        balances = await balances_of_owners(self._database, OwnerKind.STORE, list(names))
+        days = await self._pace.days_left(OwnerKind.STORE, balances)
+        found = [
+            StoreRunningDry(store_id, names[store_id], balance.balance, left)
+            for store_id, balance in balances.items()
+            if balance.balance > 0 and (left := days[store_id]) is not None and left <= DAYS_MAX
+        ]
+        return sorted(found, key=lambda store: (store.days_left, store.store_id))[:limit]

@@ -1,0 +1,139 @@
+"""What happened in each hour and on each day, read from the sums that the database keeps.
+
+Nothing here grows with the ledger: an hour is some rows, however much happened in it. The sums are
+of the movements counted so far, seconds behind (`ledger/summing.py`); a report
+(`operator/report.py`) adds up the ledger itself. Hours and days are those of UTC.
+"""
+
+from collections.abc import Iterable
+from datetime import UTC, date, datetime
+from itertools import groupby
+from typing import Any, Final
+
+import msgspec
+
+from storecredit.ledger.owners import OwnerKind
+from storecredit.operator.figures import (
+    Effect,
+    Figures,
+    Money,
+    Sum,
+    UnknownMovementType,
+    measure_of,
+)
+from storecredit.postgres.pool import Database
+from storecredit.postgres.servers import Record
+
+_SUMS: Final = """
+    SELECT {period} AS begins_at, h.type, h.cause, sum(h.generations)::bigint AS generations,
+        sum(h.credits) AS credits
+    FROM hourly_sums h
+    WHERE h.hour >= $1 AND h.hour < $2 AND ($3::text IS NULL OR h.owner_kind = $3)
+    GROUP BY 1, 2, 3 ORDER BY 1
+"""
+_HOURS: Final = _SUMS.format(period="h.hour")
+_DAYS: Final = _SUMS.format(period="date_bin('1 day', h.hour, '2000-01-01 00:00+00')")
+_MONEY: Final = """
+    SELECT d.day, d.currency, d.paid, d.returned FROM daily_money d
+    WHERE d.day >= $1 AND d.day < $2 ORDER BY d.day, d.currency
+"""
+_TYPES: Final = "SELECT type, role, spent, balance, credit_kind FROM movement_types"
+_COUNTED_UNTIL: Final = "SELECT summed_at FROM summing WHERE whole_at IS NOT NULL"
+
+
+class Period(msgspec.Struct, frozen=True, kw_only=True):
+    """One hour or day, from `begins_at` on: a moment of UTC.
+
+    `figures` are credits; their `money` is empty, for which there is `Sums.money_by_day`.
+    `generations` were begun in it, and paid for; `failures` were given back in it, by the error
+    code of the generation, so these may have been begun before.
+    """
+
+    begins_at: datetime
+    figures: Figures
+    generations: int = 0
+    failures: dict[str, int] = msgspec.field(default_factory=dict)
+
+    @property
+    def failed(self) -> int:
+        """All failures together."""
+        return sum(self.failures.values())
+
+
+class MoneyOfDay(msgspec.Struct, frozen=True):
+    """What was paid on a day of UTC, and what went back: one `Money` per currency, by its name."""
+
+    day: date
+    money: list[Money]
+
+
+class Sums:
+    """Reads the sums. Every method raises DatabaseUnavailable."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def hours(
+        self, since: datetime, until: datetime, kind: OwnerKind | None = None
+    ) -> list[Period]:
+        """The hours that begin at `since` or later and before `until`, in order.
+
+        One without a movement is left out. `kind`: of such owners alone. Raises
+        UnknownMovementType.
+        """
+        return await self._periods(_HOURS, since, until, kind)
+
+    async def days(
+        self, since: datetime, until: datetime, kind: OwnerKind | None = None
+    ) -> list[Period]:
+        """The days of these hours, in order: where `since` is within one, it is of its rest."""
+        return await self._periods(_DAYS, since, until, kind)
+
+    async def money_by_day(self, since: date, until: date) -> list[MoneyOfDay]:
+        """The money of the days from `since` on and before `until`; one without any is left out."""
+        rows = await self._database.fetch(_MONEY, since, until)
+        return [
+            MoneyOfDay(day, [_money(row) for row in of_day])
+            for day, of_day in groupby(rows, key=lambda row: row["day"])
+        ]
+
+    async def counted_until(self) -> datetime | None:
+        """When the newest movements were last counted; what was committed since may be missing.
+
+        None: the ledger was not counted to its end yet, so the sums are of a part of it.
+        """
+        counted: datetime | None = await self._database.fetchval(_COUNTED_UNTIL)
+        return counted
+
+    async def _periods(
+        self, statement: str, since: datetime, until: datetime, kind: OwnerKind | None
+    ) -> list[Period]:
+        types = {row["type"]: row for row in await self._database.fetch(_TYPES)}
+        rows = await self._database.fetch(statement, since, until, kind)
+        return [
+            _period(begins_at.astimezone(UTC), of_period, types)
+            for begins_at, of_period in groupby(rows, key=lambda row: row["begins_at"])
+        ]
+
+
+def _period(begins_at: datetime, rows: Iterable[Record], types: dict[str, Record]) -> Period:
+    sum_, generations, failures = Sum(), 0, dict[str, int]()
+    for row in rows:
+        if row["type"] not in types:
+            raise UnknownMovementType(f"the sums hold a type of movement {row['type']!r}")
+        of_type: Any = types[row["type"]]
+        role, spent, credit_kind = of_type["role"], of_type["spent"], of_type["credit_kind"]
+        measure = measure_of(row["type"], role, spent, credit_kind)
+        sum_.add_credits(Effect(measure, of_type["balance"]), int(row["credits"]))
+        if role == "charge":
+            generations += row["generations"]
+        elif row["cause"]:
+            failures[row["cause"]] = failures.get(row["cause"], 0) + row["generations"]
+    return Period(
+        begins_at=begins_at, figures=sum_.figures(), generations=generations, failures=failures
+    )
+
+
+def _money(row: Record) -> Money:
+    paid, returned = int(row["paid"]), int(row["returned"])
+    return Money(row["currency"], paid, returned, paid - returned)

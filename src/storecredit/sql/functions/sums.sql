@@ -1,0 +1,205 @@
+-- The sums of each hour: movements are counted after they were committed, by whoever has the time, so
+-- that nothing is written for them where credits move.
+--
+-- Each movement is counted once, whatever is committed late or killed. The place of an account's
+-- movements is the order in which they are committed, since whoever moves its credits holds its lock
+-- until then; so one number per account says what is counted, and changes in the transaction that counts.
+--
+-- Whose movements are new is found in two ways. The ledger grows at its end: its last pages are looked at
+-- in each pass, from where it ended some passes ago. And all accounts are walked over, some in each pass:
+-- that finds what was committed later than that, or stands where a transaction that was rolled back has
+-- left room.
+
+CREATE OR REPLACE FUNCTION cause_of_return(p_account_id bigint, p_type text, p_session_id uuid)
+RETURNS text
+LANGUAGE sql STABLE PARALLEL SAFE
+AS $$
+-- Purpose: why the generation failed that a movement gives back; empty: it gives none back. Locks: none.
+    SELECT CASE WHEN p_session_id IS NOT NULL AND movement_role(p_type) = 'return' THEN coalesce((
+        SELECT s.error_code FROM sessions s
+        WHERE s.account_id = p_account_id AND s.session_id = p_session_id LIMIT 1), '') ELSE '' END;
+$$;
+COMMENT ON FUNCTION cause_of_return(bigint, text, uuid) IS
+    'Why the generation failed that a movement gives back; empty: it gives none back.';
+
+CREATE OR REPLACE FUNCTION hour_of(p_at timestamptz)
+RETURNS timestamptz
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+AS $$
+-- Whole hours of UTC, whatever the zone of the session: some zones are half an hour beside it.
+    SELECT date_bin('1 hour', p_at, '2000-01-01 00:00+00');
+$$;
+COMMENT ON FUNCTION hour_of(timestamptz) IS
+    'When the hour (UTC) of a moment began.';
+
+CREATE OR REPLACE FUNCTION sum_some(
+    p_account_ids bigint[], p_seqs bigint[], p_movements bigint,
+    OUT summed bigint, OUT is_all boolean
+)
+LANGUAGE plpgsql
+AS $$
+-- Purpose: count the movements of these accounts up to these places, p_movements at most: what is left is
+--   counted by the next call. Locks: the caller keeps others from counting. Idempotent.
+BEGIN
+    WITH due AS (
+        SELECT i.account_id, a.owner_kind, coalesce(s.seq, 0) AS after, i.seq AS until,
+            i.seq::numeric - coalesce(s.seq, 0) AS length
+        FROM unnest(p_account_ids, p_seqs) AS i (account_id, seq)
+        CROSS JOIN LATERAL (
+            SELECT x.owner_kind FROM accounts x WHERE x.account_id = i.account_id LIMIT 1) a
+        LEFT JOIN LATERAL (
+            SELECT x.seq FROM summed_accounts x WHERE x.account_id = i.account_id LIMIT 1) s ON true
+        WHERE i.seq > coalesce(s.seq, 0)
+    ), placed AS (
+        SELECT d.*, coalesce(sum(d.length) OVER (ORDER BY d.account_id
+            ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0) AS before
+        FROM due d
+    ), piece AS (
+        SELECT p.account_id, p.owner_kind, p.after, p.until AS wanted, CASE WHEN p.before + p.length <= p_movements
+            THEN p.until
+            ELSE least(p.until, (
+                -- Not by arithmetic: a ledger that somebody broke may have a gap of any size.
+                SELECT m.seq FROM movements m
+                WHERE m.account_id = p.account_id AND m.seq > p.after
+                ORDER BY m.account_id, m.seq
+                OFFSET greatest(p_movements - p.before - 1, 0)::bigint LIMIT 1)) END AS until
+        FROM placed p WHERE p.before < p_movements
+    ), moved AS (
+        SELECT hour_of(m.created_at) AS hour, p.owner_kind, m.type,
+            cause_of_return(p.account_id, m.type, m.session_id) AS cause,
+            count(*) AS movements, count(m.session_id) AS generations, sum(m.amount) AS credits
+        FROM piece p
+        CROSS JOIN LATERAL (
+            SELECT x.created_at, x.type, x.session_id, x.amount FROM movements x
+            WHERE x.account_id = p.account_id AND x.seq > p.after AND x.seq <= p.until
+            OFFSET 0) m
+        GROUP BY 1, 2, 3, 4
+    ), added AS (
+        INSERT INTO hourly_sums AS h
+            (hour, owner_kind, type, cause, movements, generations, credits)
+        SELECT m.hour, m.owner_kind, m.type, m.cause, m.movements, m.generations, m.credits
+        FROM moved m
+        ON CONFLICT (hour, owner_kind, type, cause) DO UPDATE
+        SET movements = h.movements + excluded.movements,
+            generations = h.generations + excluded.generations,
+            credits = h.credits + excluded.credits
+    ), noted AS (
+        INSERT INTO summed_accounts (account_id, seq)
+        SELECT p.account_id, p.until FROM piece p
+        ON CONFLICT (account_id) DO UPDATE SET seq = excluded.seq
+    )
+    SELECT coalesce((SELECT sum(m.movements) FROM moved m), 0),
+        (SELECT count(*) FROM due) = count(*) FILTER (WHERE p.until = p.wanted)
+    INTO summed, is_all FROM piece p;
+END;
+$$;
+COMMENT ON FUNCTION sum_some(bigint[], bigint[], bigint) IS
+    'Counts the movements of accounts up to a place of each, so many at most. Returns how many, and '
+    'whether that was all.';
+
+CREATE OR REPLACE FUNCTION sum_newest(
+    p_from bigint, p_movements bigint,
+    OUT account_ids bigint[], OUT summed bigint, OUT is_all boolean
+)
+LANGUAGE plpgsql
+AS $$
+-- Purpose: count what is new in the pages of the ledger from p_from on. Locks: as sum_some.
+-- Returns: whose movements stand there, too.
+DECLARE
+    v_from tid := format('(%s,0)', p_from)::tid;
+    v_seqs bigint[];
+BEGIN
+    SELECT array_agg(t.account_id), array_agg(t.seq) INTO account_ids, v_seqs
+    FROM (SELECT m.account_id, max(m.seq) AS seq FROM movements m WHERE m.ctid >= v_from
+          GROUP BY m.account_id) t;
+    SELECT s.summed, s.is_all INTO summed, is_all
+    FROM sum_some(account_ids, v_seqs, p_movements) s;
+END;
+$$;
+COMMENT ON FUNCTION sum_newest(bigint, bigint) IS
+    'Counts what is new in the last pages of the ledger. Returns whose it is, how much, and whether that '
+    'was all.';
+
+CREATE OR REPLACE FUNCTION sum_walking(
+    p_after bigint, p_accounts int, p_movements bigint,
+    OUT account_ids bigint[], OUT walked_to bigint, OUT summed bigint, OUT is_all boolean
+)
+LANGUAGE plpgsql
+AS $$
+-- Purpose: count what is new of the next p_accounts accounts after p_after. Locks: as sum_some.
+-- Returns: these accounts; walked_to: the last of them, 0: there are no more.
+DECLARE
+    v_seqs bigint[];
+BEGIN
+    SELECT array_agg(w.account_id), array_agg(coalesce(n.seq, 0)),
+        CASE WHEN count(*) = p_accounts THEN max(w.account_id) ELSE 0 END
+    INTO account_ids, v_seqs, walked_to
+    FROM (SELECT a.account_id FROM accounts a WHERE a.account_id > p_after
+          ORDER BY a.account_id LIMIT p_accounts) w
+    LEFT JOIN LATERAL (
+        SELECT m.seq FROM movements m WHERE m.account_id = w.account_id
+        ORDER BY m.account_id DESC, m.seq DESC LIMIT 1) n ON true;
+    SELECT s.summed, s.is_all INTO summed, is_all
+    FROM sum_some(account_ids, v_seqs, p_movements) s;
+END;
+$$;
+COMMENT ON FUNCTION sum_walking(bigint, int, bigint) IS
+    'Counts what is new of the next accounts. Returns these, the last of them, how much was new, and '
+    'whether that was all.';
+
+CREATE OR REPLACE FUNCTION sum_up(
+    p_interval interval, p_accounts int, p_movements bigint,
+    OUT summed bigint, OUT is_behind boolean
+)
+LANGUAGE plpgsql
+SECURITY DEFINER
+SET search_path FROM CURRENT
+SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off
+SET enable_bitmapscan = off
+AS $$
+-- Purpose: one piece of a pass: p_movements at most are counted of the newest pages and of the next
+--   p_accounts accounts. Locks: one of its own, without waiting for it: nobody who moves credits waits.
+--   Idempotent. Returns: how many were counted; is_behind: there is more. Both null: it is not its turn,
+--   since another is at it, the last pass was less than p_interval ago, or the database is read-only.
+DECLARE
+    -- Pages: a server that is busy makes some hundreds at once, which are filled in any order.
+    c_margin CONSTANT bigint := 512;
+    c_passes CONSTANT int := 3;
+    v_now summing;
+    v_end bigint;
+    v_newest record;
+    v_walk record;
+BEGIN
+    IF current_setting('transaction_read_only')::boolean
+        OR NOT pg_try_advisory_xact_lock(hashtextextended('storecredit sums', 0)) THEN
+        RETURN;
+    END IF;
+    INSERT INTO summing DEFAULT VALUES ON CONFLICT DO NOTHING;
+    SELECT s.* INTO v_now FROM summing s;
+    IF v_now.whole_at IS NOT NULL AND v_now.summed_at > now() - p_interval
+        AND v_now.summed_at <= now() THEN
+        RETURN;
+    END IF;
+    v_end := pg_relation_size('movements') / current_setting('block_size')::int;
+    v_newest := sum_newest(greatest(
+        least((SELECT min(e.pages) FROM unnest(v_now.ends) e (pages)), v_end) - c_margin, 0), p_movements);
+    summed := v_newest.summed;
+    is_behind := true;
+    IF v_newest.is_all AND summed < p_movements THEN
+        v_walk := sum_walking(v_now.walked_to, p_accounts, p_movements - summed);
+        summed := summed + v_walk.summed;
+        IF v_walk.is_all THEN
+            is_behind := v_now.whole_at IS NULL AND v_walk.walked_to > 0;
+            PERFORM estimate_dry_runs(v_newest.account_ids || v_walk.account_ids),
+                sum_money(v_now.money_at);
+            UPDATE summing SET walked_to = v_walk.walked_to, summed_at = now(), money_at = now(),
+                whole_at = CASE WHEN v_walk.walked_to = 0 THEN now() ELSE v_now.whole_at END,
+                ends = (v_end || v_now.ends)[:c_passes];
+        END IF;
+    END IF;
+END;
+$$;
+COMMENT ON FUNCTION sum_up(interval, int, bigint) IS
+    'Counts movements into the sums of their hours, so many at most. Returns how many, and whether there '
+    'is more; null: it is not its turn.';
