@@ -7,12 +7,12 @@ from tests.web.doors import Operator, data_of
 
 
 async def test_a_store_is_found_by_id_name_and_domain(browser: Browser, operator: Operator) -> None:
-    made = await operator.store(name="Hats & <b>Co</b>", credits=1234)
+    made = await operator.store(name="Hats & <b>Co", credits=1234)
     data_of(await operator.patch(f"/stores/{made.store_id}", shop_domain="hats.example"))
-    for name in (made.store_id, "hats%20%26%20%3Cb%3Eco%3C%2Fb%3E", "HATS.example"):
+    for name in (made.store_id, "hats%20%26%20%3Cb%3Eco", "HATS.example"):
         page = await browser.get(f"/console/stores/{name}")
         assert page.status_code == 200
-        assert "<h1>Hats &amp; &lt;b&gt;Co&lt;/b&gt;</h1>" in page.text
+        assert "<h1>Hats &amp; &lt;b&gt;Co</h1>" in page.text
         assert "1,234" in page.text
         assert f'<a href="/console/stores/{made.store_id}" aria-current="page">' in page.text
 
