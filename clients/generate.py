@@ -28,8 +28,11 @@ _STORES: Final[list[dict[str, list[str]]]] = [{"api_key": []}]
 _STORES_TAG: Final = "stores"
 """Of an operation that is a store's, and of an event that a store may hear."""
 _SCHEMAS: Final = "#/components/schemas/"
-_SECRET: Final = re.compile(r"^    secret: str$", re.MULTILINE)
-"""A field of a model that is told once, and to nobody else."""
+_SECRETS: Final = (
+    re.compile(r"^    secret: str$", re.MULTILINE),
+    re.compile(r"^class PortalSessionView:\n(?:(?!class ).*\n)*?    url: str$", re.MULTILINE),
+)
+"""Fields of models that are told once, and to nobody else."""
 _HEADER: Final = "Made by `make clients` from docs/openapi.json."
 _DATACLASS: Final = {"frozen": True, "kw_only": True, "slots": True}
 _MODEL_OPTIONS: Final = (
@@ -96,9 +99,10 @@ def types(document: Mapping[str, Any]) -> str:
 
 def _without_secrets_in_logs(module: str) -> str:
     """The module, with secrets left out where a model is printed or logged."""
-    hidden, found = _SECRET.subn(r"\g<0> = field(repr=False)", module)
-    assert found, "a registered endpoint has a secret"
-    return hidden.replace("import dataclass\n", "import dataclass, field\n", 1)
+    for secret in _SECRETS:
+        module, found = secret.subn(r"\g<0> = field(repr=False)", module)
+        assert found, "a registered endpoint has a secret, and a link is one"
+    return module.replace("import dataclass\n", "import dataclass, field\n", 1)
 
 
 def _any_event(document: Mapping[str, Any]) -> dict[str, Any]:

@@ -5,6 +5,7 @@ import contextlib
 import io
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -203,6 +204,10 @@ async def test_the_key_is_checked_and_what_is_on_sale_is_read(
     assert catalogue.generation.credits == 1
     assert {type(plan.rollover) for plan in catalogue.plans} <= {PlanViewRollover, int}
     assert (await caller("list_subscriptions")).items == []
+    link = await caller("create_portal_session", sign_in_seconds=600)
+    assert "/portal/sign-in/" in link.url
+    assert link.url not in str(link)
+    assert link.expires_at > datetime.now(UTC)
     with pytest.raises(ApiError, match="Nothing is sold here") as off:
         await caller("create_checkout", credits=100)
     assert off.value.code is ErrorCode.NOT_FOUND

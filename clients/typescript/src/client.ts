@@ -240,6 +240,14 @@ export class Client extends WebhookOperations {
     return data(this.paths.DELETE("/api/v1/top-up", read(options)));
   }
 
+  /** A link that signs one browser in to the store's portal, once; asked again, another. */
+  createPortalSession(
+    body: api.PortalSessionBody = {},
+    options?: ReadOptions,
+  ): Promise<api.PortalSessionView> {
+    return data(this.paths.POST("/api/v1/portal/sessions", { body, ...read(options) }));
+  }
+
   /** Whether the key works. */
   getHealth(options?: ReadOptions): Promise<api.Health> {
     return data(this.paths.GET("/api/v1/health", read(options)));

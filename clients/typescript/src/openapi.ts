@@ -424,6 +424,29 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/portal/sessions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Make a link to the store's portal
+         * @description A link that signs one browser in to the store's portal, once.
+         *
+         *     It ends with the key that asked for it, and so does the sign-in that it begins. A request that
+         *     is sent again makes another link: the first one is kept nowhere, and cannot be shown again.
+         */
+        post: operations["createPortalSession"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/webhooks": {
         parameters: {
             query?: never;
@@ -2928,6 +2951,34 @@ export interface components {
             rollover?: ("none" | "all") | number;
         };
         /**
+         * PortalSessionBody
+         * @description How long the link can be used, and how long whoever uses it stays signed in.
+         */
+        PortalSessionBody: {
+            /** @default 300 */
+            expires_in_seconds?: number;
+            /** @default 3600 */
+            sign_in_seconds?: number;
+        };
+        /**
+         * PortalSessionView
+         * @description A link that signs one browser in to the store's portal.
+         */
+        PortalSessionView: {
+            /** @description Works once. Whoever has it can use it: it is shown this once. */
+            url: string;
+            /**
+             * Format: date-time
+             * @description Until when it can be used.
+             */
+            expires_at: string;
+        };
+        /** Envelope[PortalSessionView] */
+        PortalSessionViewEnvelope: {
+            data: components["schemas"]["PortalSessionView"];
+            error?: null;
+        };
+        /**
          * PurchaseType
          * @description What a checkout sells.
          * @enum {string}
@@ -3671,6 +3722,9 @@ export type OverageStartedData = components['schemas']['OverageStartedData'];
 export type OverageStartedEvent = components['schemas']['OverageStartedEvent'];
 export type PauseReason = components['schemas']['PauseReason'];
 export type PlanView = components['schemas']['PlanView'];
+export type PortalSessionBody = components['schemas']['PortalSessionBody'];
+export type PortalSessionView = components['schemas']['PortalSessionView'];
+export type PortalSessionViewEnvelope = components['schemas']['PortalSessionViewEnvelope'];
 export type PurchaseType = components['schemas']['PurchaseType'];
 export type RefundBody = components['schemas']['RefundBody'];
 export type RefundMade = components['schemas']['RefundMade'];
@@ -5824,6 +5878,93 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["TopUpViewEnvelope"];
+                };
+            };
+            /** @description `VALIDATION_ERROR`: the request is not of the documented form */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `INVALID_API_KEY`: no key or token was sent, or one that was never issued; `API_KEY_REVOKED`: the key was revoked; `API_KEY_EXPIRED`: the key has expired, or was replaced */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `STORE_SUSPENDED`: the store is suspended; `DOMAIN_MISMATCH`: the key does not list the web origin that the request came from */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `RATE_LIMIT_EXCEEDED`: too many requests; Retry-After says when to try again */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `INTERNAL_ERROR`: something went wrong on our side */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `SERVICE_UNAVAILABLE`: not now; the same request may be sent again */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+        };
+    };
+    createPortalSession: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Names the request; echoed on its answer, made if it is not sent. */
+                "X-Request-Id"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                /**
+                 * @example {
+                 *       "expires_in_seconds": 300,
+                 *       "sign_in_seconds": 3600
+                 *     }
+                 */
+                "application/json": components["schemas"]["PortalSessionBody"];
+            };
+        };
+        responses: {
+            /** @description Document created, URL follows */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PortalSessionViewEnvelope"];
                 };
             };
             /** @description `VALIDATION_ERROR`: the request is not of the documented form */

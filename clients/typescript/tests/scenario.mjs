@@ -102,6 +102,14 @@ test("who is told to come back comes back then, and not sooner", async () => {
   assert.equal(told("soon"), undefined);
 });
 
+test("a link to the portal is made for each who asks", async () => {
+  const link = await client.createPortalSession();
+  assert.match(link.url, /\/portal\/sign-in\/[\w-]{43}$/);
+  const other = await client.createPortalSession({ expires_in_seconds: 60, sign_in_seconds: 60 });
+  assert.notEqual(other.url, link.url);
+  assert(new Date(other.expires_at) < new Date(link.expires_at));
+});
+
 test("errors are of their code", async () => {
   const poor = await client.spendCredits({ amount: 1_000_000 }).catch((error) => error);
   assert(poor instanceof ApiError, poor);

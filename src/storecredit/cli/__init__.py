@@ -24,6 +24,7 @@ from storecredit.cli import (
     credits,
     demo,
     keys,
+    portal,
     problems,
     psql,
     report,
@@ -60,6 +61,7 @@ verification.add_to(app)
 backup.add_to(app)
 psql.add_to(app)
 upgrading.add_to(app)
+portal.add_to(stores.app)
 app.add_typer(stores.app, name="store")
 app.add_typer(keys.app, name="key")
 corrections.add_to(credits.app)

@@ -10,6 +10,7 @@ from storecredit.ledger.owners import Owner
 from storecredit.operator.audit import ActionContext, AuditLog
 from storecredit.operator.billing import BillingActions
 from storecredit.operator.credits import CreditActions
+from storecredit.operator.portal_links import PortalLinks
 from storecredit.operator.sign_ins import SignIns
 from storecredit.operator.stores import StoreActions
 from storecredit.operator.tokens import AdminTokens
@@ -34,6 +35,7 @@ class OperatorActions:
     users: UserActions
     tokens: AdminTokens
     sign_ins: SignIns
+    portal_links: PortalLinks
 
     @classmethod
     def over(cls, database: Database, settings: Settings) -> "OperatorActions":
@@ -44,6 +46,7 @@ class OperatorActions:
         # It listens to nothing: who acts authenticates nobody by it, so nothing is cached.
         api_keys = ApiKeys(database, Listener(database, CHANNEL))
         users = UserActions(UserDirectory(database), Erasure(database, settings), audit)
+        sign_ins = SignIns(database, settings)
         return cls(
             database,
             audit,
@@ -51,7 +54,8 @@ class OperatorActions:
             CreditActions(database, credits, audit),
             users,
             AdminTokens(database, audit),
-            SignIns(database, settings),
+            sign_ins,
+            PortalLinks(sign_ins, audit),
         )
 
     def billing(self, billing: Billing) -> BillingActions:

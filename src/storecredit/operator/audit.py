@@ -43,6 +43,7 @@ class Action(StrEnum):
     KEY_UPDATE = "key.update"
     KEY_REVOKE = "key.revoke"
     KEY_ROTATE = "key.rotate"
+    PORTAL_LINK = "portal.link"
     CREDITS_ADD = "credits.add"
     CREDITS_REMOVE = "credits.remove"
     CREDITS_TRANSFER = "credits.transfer"

@@ -77,8 +77,14 @@ class NewSignIn:
 class Link:
     """The code of a link, which can be shown this once, and until when it can be used."""
 
+    door: Door
     code: str = field(repr=False)
     expires_at: datetime
+
+    @property
+    def path(self) -> str:
+        """Where it leads, below the address of the service."""
+        return f"/{self.door}/sign-in/{self.code}"
 
 
 class SignIns:
@@ -208,7 +214,7 @@ class SignIns:
             self._admin_mark if is_admin else None,
             *store,
         )
-        return Link(code, expires_at)
+        return Link(door, code, expires_at)
 
     async def _new(self, secret: str, door: Door) -> NewSignIn | None:
         """None: what is behind it stopped working just now."""

@@ -233,6 +233,13 @@ class ApiKeys:
         )
         return None if row is None else _api_key(row)
 
+    async def id_of(self, key: str) -> UUID | None:
+        """The id of the key that a request carries, whether it works or not; None: unknown."""
+        found: UUID | None = await self._database.fetchval(
+            "SELECT key_id FROM store_api_keys WHERE key_hash = $1", key_hash(key)
+        )
+        return found
+
     async def _issued(self, store_id: UUID, key_id: UUID, key: str) -> IssuedKey:
         return IssuedKey(await self._existing(store_id, key_id), key)
 

@@ -93,6 +93,7 @@ class AsyncClient:
     get_top_up = _sending(calls.get_top_up)
     set_top_up = _sending(calls.set_top_up)
     delete_top_up = _sending(calls.delete_top_up)
+    create_portal_session = _sending(calls.create_portal_session)
     get_health = _sending(calls.get_health)
     list_webhooks = _sending(webhook_calls.list_webhooks)
     create_webhook = _sending(webhook_calls.create_webhook)

@@ -265,6 +265,17 @@ def delete_top_up() -> Call[models.TopUpView]:
     return changing_without_key("deleteTopUp", "DELETE", "/api/v1/top-up", models.TopUpView)
 
 
+def create_portal_session(
+    *, expires_in_seconds: int | None = None, sign_in_seconds: int | None = None
+) -> Call[models.PortalSessionView]:
+    """A link that signs one browser in to the store's portal, once; asked again, another."""
+    body = models.PortalSessionBody(
+        expires_in_seconds=expires_in_seconds, sign_in_seconds=sign_in_seconds
+    )
+    path = "/api/v1/portal/sessions"
+    return changing_without_key("createPortalSession", "POST", path, models.PortalSessionView, body)
+
+
 def get_health() -> Call[models.Health]:
     """Whether the key works."""
     return reading("getHealth", "/api/v1/health", models.Health)

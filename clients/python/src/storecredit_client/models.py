@@ -719,6 +719,24 @@ class PlanView:
     rollover: PlanViewRollover | int | None = PlanViewRollover.ALL
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PortalSessionBody:
+    """How long the link can be used, and how long whoever uses it stays signed in."""
+
+    expires_in_seconds: int | None = 300
+    sign_in_seconds: int | None = 3600
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PortalSessionView:
+    """A link that signs one browser in to the store's portal."""
+
+    url: str = field(repr=False)
+    """Works once. Whoever has it can use it: it is shown this once."""
+    expires_at: datetime
+    """Until when it can be used."""
+
+
 class PurchaseType(StrEnum):
     """What a checkout sells."""
 

@@ -16,6 +16,7 @@ from storecredit.web.operator_api import (
     holds,
     keys,
     named_stores,
+    portal_sessions,
     purchases,
     report,
     requests,
@@ -54,6 +55,7 @@ def operator_router() -> Router:
             keys.update_key,  # PATCH /stores/{store_id}/keys/{key_id}
             keys.revoke_key,  # DELETE /stores/{store_id}/keys/{key_id}
             keys.rotate_key,  # POST  /stores/{store_id}/keys/{key_id}/rotate
+            portal_sessions.create_store_portal_session,  # POST  /stores/{store_id}/portal/sessions
             credits.add_credits,  # POST  /stores/{store_id}/credits
             corrections.remove_credits,  # POST  /stores/{store_id}/credits/remove
             corrections.update_grant,  # PUT   /stores/{store_id}/grants/{seq}

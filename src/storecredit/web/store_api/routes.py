@@ -13,6 +13,7 @@ from storecredit.web.store_api import (
     grants,
     health,
     holds,
+    portal_sessions,
     purchases,
     spending,
     top_ups,
@@ -51,6 +52,7 @@ def store_router() -> Router:
             top_ups.get_top_up,  # GET  /top-up
             top_ups.set_top_up,  # PUT  /top-up
             top_ups.delete_top_up,  # DELETE /top-up
+            portal_sessions.create_portal_session,  # POST /portal/sessions
             *doors(OWN),  # /webhooks…, as in its table
             health.get_health,  # GET  /health
         ],

@@ -1,0 +1,47 @@
+"""Links to stores' portals that an operator gives out, each in the audit log."""
+
+from dataclasses import replace
+
+from storecredit.ledger.owners import Owner
+from storecredit.operator.audit import About, Action, ActionContext, AuditLog
+from storecredit.operator.sign_ins import LINK_SECONDS, PORTAL_SECONDS, Link, SignIns
+from storecredit.operator.tokens import Principal
+from storecredit.stores.stores import Store
+
+
+class PortalLinks:
+    """Gives out links that sign somebody in to the portal of a store."""
+
+    def __init__(self, sign_ins: SignIns, audit: AuditLog) -> None:
+        self._sign_ins = sign_ins
+        self._audit = audit
+
+    async def give_out(
+        self,
+        context: ActionContext,
+        store: Store,
+        principal: Principal | None,
+        *,
+        seconds: int = PORTAL_SECONDS,
+        link_seconds: int = LINK_SECONDS,
+    ) -> Link | None:
+        """A link as of `SignIns.portal_link`; None: the store is suspended, so it would not work.
+
+        `principal`: whose token asks; None: a command. No idempotency key is heeded: a link is kept
+        nowhere, so whoever asks again is given another. Raises ValueError, DatabaseUnavailable.
+        """
+        if store.status == "suspended":
+            return None
+        about = About(Owner.store(store.store_id))
+        asked = {"expires_in_seconds": link_seconds, "sign_in_seconds": seconds}
+        anew = replace(context, idempotency_key=None)
+        async with self._audit.action(anew, Action.PORTAL_LINK, about, asked) as entry:
+            link = await self._sign_ins.portal_link(
+                store.store_id,
+                context.actor,
+                seconds=seconds,
+                principal=principal,
+                link_seconds=link_seconds,
+            )
+            entry.write({"expires_at": link.expires_at})
+        return link
