@@ -16,7 +16,7 @@ from uuid_utils import uuid4
 from storecredit import __version__
 from storecredit.operator.sign_ins import Door, SignIn
 from storecredit.web.http.visits import visit_of
-from storecredit.web.pages import formats
+from storecredit.web.pages import charts, formats
 from storecredit.web.pages.assets import asset_address
 from storecredit.web.pages.forms import NO_FORM
 
@@ -118,6 +118,7 @@ def _environment(door: Door) -> jinja2.Environment:
         auto_reload=False,
     )
     environment.filters.update(formats.FILTERS)
+    environment.filters.update(charts.FILTERS)
     environment.globals.update(
         asset=asset_address, version=__version__, form_id=lambda: f"form_{uuid4()}"
     )

@@ -1,13 +1,19 @@
 // What pages do better with a script; each works without. Everything is found by data-* attributes.
 "use strict";
 
-// Moments in the viewer's zone; UTC stays in the title.
+// Moments in the viewer's zone; UTC stays in the title. Those of charts are told to the minute.
 function localize(root) {
   const language = document.documentElement.dataset.language || navigator.language;
-  const format = new Intl.DateTimeFormat(language, { dateStyle: "medium", timeStyle: "medium" });
+  const format = (options) => new Intl.DateTimeFormat(language, options);
+  const usual = format({ dateStyle: "medium", timeStyle: "medium" });
+  const formats = {
+    minute: format({ dateStyle: "medium", timeStyle: "short" }),
+    hour: format({ hour: "2-digit", minute: "2-digit" }),
+  };
   for (const each of root.querySelectorAll("time[datetime]")) {
     const at = new Date(each.dateTime);
-    if (!Number.isNaN(at.getTime())) each.textContent = format.format(at);
+    if (Number.isNaN(at.getTime())) continue;
+    each.textContent = (formats[each.dataset.unit] ?? usual).format(at);
   }
 }
 
