@@ -8,11 +8,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic.fields import FieldInfo
-from pydantic_core import to_json
-
 from docs.events_page import events_page
 from docs.schema import schema_page
+from storecredit.operator.settings_in_force import UNSET, settings_in_force
 from storecredit.settings import Settings
 from storecredit.web.app import openapi_document
 from storecredit.web.trpc import router_types
@@ -23,16 +21,13 @@ from storecredit.web.trpc.typescript import one_line
 from storecredit.webhooks.event_schemas import events_document
 
 DOCS = Path(__file__).parent
-# Set by one process for another, never by people.
-BETWEEN_PROCESSES = {"listen_fd", "parent_pid", "process_number", "metrics_dir"}
 
 
 def settings_page() -> str:
     """Every setting as a table: its environment variable, its default, what it does."""
     rows = [
-        f"| `STORECREDIT_{name.upper()}` | {_default(field)} | {field.description} |"
-        for name, field in Settings.model_fields.items()
-        if name not in BETWEEN_PROCESSES
+        f"| `{each.variable}` | {_default(each.default)} | {each.description} |"
+        for each in settings_in_force(Settings.model_construct())
     ]
     head = """# Settings
 
@@ -45,17 +40,8 @@ and `--no-worker` are flags, too, and a flag wins. The defaults work.
     return head + "\n".join(rows) + "\n"
 
 
-def _default(field: FieldInfo) -> str:
-    value: Any = field.get_default()
-    if value is None or value in ((), ""):
-        return "unset"
-    if isinstance(value, bool):
-        return f"`{int(value)}`"
-    if isinstance(value, dict):
-        return f"`{to_json(value).decode()}`"
-    if isinstance(value, tuple):
-        return f"`{','.join(value)}`"
-    return f"`{value:g}`" if isinstance(value, float) else f"`{value}`"
+def _default(text: str) -> str:
+    return text if text == UNSET else f"`{text}`"
 
 
 PROCEDURES_BEGIN = "<!-- Made by `make docs`, from the table of procedures. -->\n"

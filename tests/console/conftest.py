@@ -1,7 +1,7 @@
 """The console over the real application, and an operator who is signed in to it."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import unescape
 
@@ -34,7 +34,10 @@ class Browser:
         return await self.http.get(address)
 
     async def send(
-        self, page: httpx.Response, action: str, fields: Mapping[str, str | list[str]] | None = None
+        self,
+        page: httpx.Response,
+        action: str,
+        fields: Mapping[str, str | Sequence[str]] | None = None,
     ) -> httpx.Response:
         """Sends the form of a page that leads to `action`, with these fields filled in."""
         return await self.http.post(

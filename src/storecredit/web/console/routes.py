@@ -3,7 +3,15 @@
 from litestar import Router
 from litestar.di import Provide
 
-from storecredit.web.console import overview, owners, store
+from storecredit.web.console import (
+    audit,
+    overview,
+    owners,
+    settings,
+    store,
+    tokens,
+    verification,
+)
 from storecredit.web.pages.routers import page_router
 
 
@@ -14,6 +22,14 @@ def console_router() -> Router:
         [
             overview.overview_page,  # GET /
             store.store_page,  # GET /stores/{store_id}
+            verification.verify_page,  # GET /verify
+            verification.verify,  # POST /verify
+            audit.audit_page,  # GET /audit
+            tokens.tokens_page,  # GET /tokens
+            tokens.create_token,  # POST /tokens
+            tokens.revoke_page,  # GET /tokens/{token_id}/revoke
+            tokens.revoke_token,  # POST /tokens/{token_id}/revoke
+            settings.settings_page,  # GET /settings
         ],
         {"store": Provide(owners.named_store), "user": Provide(owners.known_user)},
     )

@@ -1,0 +1,54 @@
+"""The settings as they are in force, fit to be shown: of a secret only whether it is set."""
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from pydantic import SecretStr
+from pydantic_core import to_json
+
+from storecredit.settings import Settings
+
+BETWEEN_PROCESSES: Final = frozenset({"listen_fd", "parent_pid", "process_number", "metrics_dir"})
+"""Set by one process for another, never by people."""
+UNSET: Final = "unset"
+
+
+@dataclass(frozen=True, slots=True)
+class SettingInForce:
+    """One setting: its environment variable, what it is and would be, and what it does."""
+
+    variable: str
+    value: str
+    default: str
+    is_default: bool
+    description: str
+
+
+def settings_in_force(settings: Settings) -> tuple[SettingInForce, ...]:
+    """Every setting that people set, in the order in which they stand in `settings.py`."""
+    return tuple(
+        SettingInForce(
+            variable=f"STORECREDIT_{name.upper()}",
+            value=as_text(getattr(settings, name)),
+            default=as_text(field.get_default()),
+            is_default=getattr(settings, name) == field.get_default(),
+            description=field.description or "",
+        )
+        for name, field in type(settings).model_fields.items()
+        if name not in BETWEEN_PROCESSES
+    )
+
+
+def as_text(value: Any) -> str:
+    """A value as the environment variable would have it; of a secret, that there is one."""
+    if isinstance(value, SecretStr):
+        return "set, and not shown" if value.get_secret_value() else UNSET
+    if value is None or value in ((), ""):
+        return UNSET
+    if isinstance(value, bool):
+        return str(int(value))
+    if isinstance(value, dict):
+        return to_json(value).decode()
+    if isinstance(value, tuple):
+        return ",".join(map(str, value))
+    return f"{value:g}" if isinstance(value, float) else str(value)
