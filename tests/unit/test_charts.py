@@ -116,7 +116,8 @@ def test_labels_and_captions_are_told_as_text() -> None:
         figure = drawn(made, kind)
         assert words(figure.find("figcaption")) == evil
         assert [words(each) for each in figure.findall(".//thead//th")][1:] == [evil, evil]
-        assert figure.find(".//svg[@role='img']").attrib["aria-label"].startswith(evil)  # type: ignore[union-attr]
+        [picture] = figure.findall(".//svg[@role='img']")
+        assert picture.attrib["aria-label"].startswith(evil)
     sparkline = ET.fromstring(charts.sparkline([1, 2], evil))  # noqa: S314 - ours
     assert sparkline.attrib["aria-label"] == evil
 
