@@ -38,6 +38,7 @@ from storecredit.ledger.summing import Summing
 from storecredit.operator.actions import OperatorActions
 from storecredit.operator.audit import AuditLog
 from storecredit.operator.billing import BillingActions
+from storecredit.operator.live import Live
 from storecredit.operator.owner_names import OwnerNames
 from storecredit.operator.report import Reports
 from storecredit.operator.requests import Requests
@@ -77,6 +78,11 @@ class Service:
     summing: Summing
     listener: Listener
     billing: Billing
+
+    def end_waits(self) -> None:
+        """Have all be answered who wait for something to happen, or watch what happens."""
+        self.parts.endings.close()
+        self.parts.live.close()
 
 
 @asynccontextmanager
@@ -120,6 +126,7 @@ async def assembled(settings: Settings, database: Database) -> AsyncIterator[Ser
         erasure=Erasure(database, settings),
         sessions=sessions,
         endings=Endings(sessions, listener, metrics, waiters_max=waiters_max()),
+        live=Live(database, billing.problems, Endpoints(database)),
         requests=Requests(database),
         reports=Reports(database),
         operator=OperatorActions.over(database, settings),
@@ -159,11 +166,15 @@ async def assembled(settings: Settings, database: Database) -> AsyncIterator[Ser
     finally:
         for part in reversed(committing):
             await part.close()
-        await results.close()
-        await billing.close()
-        await parts.api_keys.close()
-        await parts.rate_limits.close()
-        await parts.tokens.close()
+        for close in (
+            parts.live.stop,
+            results.close,
+            billing.close,
+            parts.api_keys.close,
+            parts.rate_limits.close,
+            parts.tokens.close,
+        ):
+            await close()
         await _cancelled(listening)
 
 
@@ -194,7 +205,7 @@ async def serve(
         http = http_server(
             create_app(service.parts),
             idle_connection_seconds=settings.idle_connection_seconds,
-            end_waits=service.parts.endings.close,
+            end_waits=service.end_waits,
         )
         async with (
             _metrics_served(service, metrics_listening, stop),

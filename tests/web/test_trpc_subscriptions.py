@@ -9,9 +9,10 @@ import pytest
 
 from storecredit.postgres.pool import Database
 from storecredit.service import Service
+from storecredit.web.http import streams
 from storecredit.web.trpc import events as trpc_events
 from storecredit.web.trpc import generation_procedures
-from storecredit.web.trpc.errors import SILENCE_MAX_SECONDS, event
+from storecredit.web.trpc.errors import SILENCE_MAX_SECONDS
 from storecredit.web.trpc.superjson import serialize
 from tests.running_listener import until
 from tests.web.conftest import LogStream, WorkerStarter
@@ -141,11 +142,13 @@ async def test_a_silent_stream_says_that_it_lives(
     monkeypatch.setattr(trpc_events, "PING_SECONDS", 0.05)
     named: list[str] = []
 
-    def noted(name: str, data: bytes = b"") -> bytes:
-        named.append(name)
-        return event(name, data)
+    event = streams.event
 
-    monkeypatch.setattr(trpc_events, "event", noted)
+    def noted(name: str) -> bytes:
+        named.append(name)
+        return event(name)
+
+    monkeypatch.setattr(streams, "event", noted)
     session_id = await user.created()
     task = asking(user, session_id)
     await waiting(service)

@@ -98,6 +98,25 @@ def without_job(key: str) -> str:
     )
 
 
+def standing_of(entrypoint: str, *, counted_max: int) -> str:
+    """The SQL of a row about a queue, which takes no longer when it is long.
+
+    `entrypoint`: a text expression of the query. Columns: `waiting`, jobs that could be worked on
+    now, and `working`, those that are, each counted up to one more than `counted_max`; `oldest_at`,
+    since when the first of those that wait does, null if none does.
+    """
+    # Each by an index of PgQueuer's with this predicate.
+    waiting = f"status = 'queued' AND entrypoint = {entrypoint} AND execute_after <= now()"
+    return f"""
+        SELECT (SELECT count(*) FROM (
+                SELECT FROM pgqueuer WHERE {waiting} LIMIT {counted_max + 1}) w) AS waiting,
+            (SELECT count(*) FROM (
+                SELECT FROM pgqueuer WHERE status = 'picked' AND entrypoint = {entrypoint}
+                LIMIT {counted_max + 1}) p) AS working,
+            (SELECT execute_after FROM pgqueuer WHERE {waiting}
+             ORDER BY execute_after LIMIT 1) AS oldest_at"""  # noqa: S608 - an expression
+
+
 async def living_jobs(
     connection: Connection, entrypoint: str, keys: Sequence[str]
 ) -> dict[str, LivingJob]:

@@ -25,6 +25,7 @@ from storecredit.ledger.pace import Pace
 from storecredit.ledger.spending import Spending
 from storecredit.operator.actions import OperatorActions
 from storecredit.operator.billing import BillingActions
+from storecredit.operator.live import Live
 from storecredit.operator.owner_names import OwnerNames
 from storecredit.operator.report import Reports
 from storecredit.operator.requests import Requests
@@ -66,6 +67,7 @@ class Parts:
     erasure: Erasure
     sessions: Sessions
     endings: Endings
+    live: Live
     requests: Requests
     reports: Reports
     operator: OperatorActions

@@ -25,6 +25,7 @@ from typing import Final, TypeVar
 import msgspec
 
 from storecredit.web.http.headers import RawHeaders, lowered
+from storecredit.web.http.streams import EVENTS, EVENTS_HEADERS
 from storecredit.web.trpc import events, stream, superjson
 from storecredit.web.trpc.calls import (
     Asked,
@@ -38,8 +39,6 @@ from storecredit.web.trpc.calls import (
     subscribed_to,
 )
 from storecredit.web.trpc.errors import (
-    EVENTS,
-    EVENTS_HEADERS,
     JSON,
     VARY,
     Answered,

@@ -13,8 +13,9 @@ from urllib.parse import parse_qsl, unquote_to_bytes
 import msgspec
 
 from storecredit.web.http.request_ids import REQUEST_ID_MAX
+from storecredit.web.http.streams import subscribes
 from storecredit.web.trpc import superjson
-from storecredit.web.trpc.errors import JSON, TrpcCode, TrpcError, bad_request, subscribes
+from storecredit.web.trpc.errors import JSON, TrpcCode, TrpcError, bad_request
 from storecredit.web.trpc.inputs import Check
 
 BATCH_MAX: Final = 50

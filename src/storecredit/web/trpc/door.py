@@ -5,23 +5,21 @@ procedure makes the account. Everything is answered in tRPC's form.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import aclosing
-from http import HTTPStatus
 from typing import Any, Final
 
 import msgspec
 from litestar import MediaType, Request, get, head, route
 from litestar.di import NamedDependency
-from litestar.types import ASGIApp, HTTPScope, Receive, Scope, Send
-from litestar.types.asgi_types import HTTPResponseBodyEvent, HTTPResponseStartEvent
+from litestar.types import ASGIApp, HTTPScope
 
 from storecredit import telemetry
 from storecredit.ledger.owners import Account, Owner
 from storecredit.users.users import UserBlocked
 from storecredit.web.http.addresses import B2C, call_ids
 from storecredit.web.http.bodies import DirectBody
-from storecredit.web.http.headers import RawHeaders, bearer_of
+from storecredit.web.http.headers import bearer_of
 from storecredit.web.http.links import link_base
+from storecredit.web.http.streams import streamed, whole
 from storecredit.web.http.visits import visit_of
 from storecredit.web.parts import Parts
 from storecredit.web.trpc.answers import Streamed, answer
@@ -119,32 +117,10 @@ class _Connection(msgspec.Struct, frozen=True):
 
 
 def _sending(answered: Answered | Streamed) -> ASGIApp:
-    """What sends the answer.
-
-    Not the framework's stream, which drops its work when the client goes away: what was begun is
-    ended, so that a retry finds it done.
-    """
-
-    async def send_answer(_scope: Scope, _receive: Receive, send: Send) -> None:
-        if isinstance(answered, Answered):
-            await send(_start(answered.status, answered.raw_headers()))
-            await send(_body(answered.body, has_more=False))
-            return
-        await send(_start(HTTPStatus.OK, answered.raw_headers()))
-        async with aclosing(answered.parts) as parts:
-            async for part in parts:
-                await send(_body(part, has_more=True))
-        await send(_body(b"", has_more=False))
-
-    return send_answer
-
-
-def _start(status: int, headers: RawHeaders) -> HTTPResponseStartEvent:
-    return {"type": "http.response.start", "status": int(status), "headers": headers}
-
-
-def _body(content: bytes, *, has_more: bool) -> HTTPResponseBodyEvent:
-    return {"type": "http.response.body", "body": content, "more_body": has_more}
+    """What sends the answer."""
+    if isinstance(answered, Streamed):
+        return streamed(answered.parts, answered.raw_headers())
+    return whole(answered.status, answered.body, answered.raw_headers())
 
 
 async def _entered(

@@ -20,14 +20,12 @@ import msgspec
 
 from storecredit.web.http.envelope import RETRY_AFTER_SECONDS, Failure, answer_to
 from storecredit.web.http.headers import RawHeaders, lowered
+from storecredit.web.http.streams import EVENTS, EVENTS_HEADERS, event, subscribes
 from storecredit.web.trpc import superjson
 
 JSON: Final = "application/json"
-EVENTS: Final = "text/event-stream"
 VARY: Final = {"Vary": "trpc-accept, accept"}
 """What the form of every answer depends on, for caches."""
-EVENTS_HEADERS: Final = {"Cache-Control": "no-cache, no-transform", "X-Accel-Buffering": "no"}
-"""As @trpc/server sends with events (`stream/sse.ts`)."""
 
 
 class TrpcCode(StrEnum):
@@ -128,22 +126,11 @@ def refused(
     return Answered(HTTPStatus.OK, events, EVENTS, EVENTS_HEADERS)
 
 
-def event(name: str, data: bytes = b"") -> bytes:
-    """An event of a subscription's answer; one without a line of data would be none."""
-    return b"event: %b\ndata: %b\n\n\n" % (name.encode(), data)
-
-
 SILENCE_MAX_SECONDS: Final = 50
 """After so long without an event the client of a subscription connects anew."""
 CONNECTED: Final = event(
     "connected", msgspec.json.encode({"reconnectAfterInactivityMs": SILENCE_MAX_SECONDS * 1000})
 )
-
-
-def subscribes(accept: str | None) -> bool:
-    """Whether this Accept header is an EventSource's (HTML, 9.2.2): it asks for a subscription."""
-    types = (each.partition(";")[0].strip().lower() for each in (accept or "").split(","))
-    return EVENTS in types
 
 
 def bad_request(message: str) -> TrpcError:

@@ -13,16 +13,16 @@ it for good, and a browser tells no app which it was.
 """
 
 import asyncio
-from asyncio import FIRST_COMPLETED
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Final, Generic, TypeVar
 
 import msgspec
 
+from storecredit.web.http.streams import event, pings_until
 from storecredit.web.trpc import superjson
 from storecredit.web.trpc.calls import Call
-from storecredit.web.trpc.errors import CONNECTED, TrpcError, event
+from storecredit.web.trpc.errors import CONNECTED, TrpcError
 
 PING_SECONDS: Final = 20.0
 """Twice as often as a client asks for, and more."""
@@ -59,15 +59,11 @@ async def events(
     """
     yield CONNECTED
     made = asyncio.ensure_future(make(call))
-    awaited: list[asyncio.Future[Any]] = [made, left]
     try:
-        while not made.done():
-            await asyncio.wait(awaited, timeout=PING_SECONDS, return_when=FIRST_COMPLETED)
-            if left.done():
-                return
-            if not made.done():
-                yield event("ping")
-        yield _told(call, made.result())
+        async for ping in pings_until(made, left, seconds=PING_SECONDS):
+            yield ping
+        if not left.done():
+            yield _told(call, made.result())
     finally:
         made.cancel()
 
@@ -81,7 +77,7 @@ def _told(call: Call[Any], result: object) -> bytes:
             return event("serialized-error", msgspec.json.encode(shape))
         case Tracked(id_, data):
             told = msgspec.json.encode(superjson.serialize(data))
-            return b"data: %b\nid: %b\n\n\n" % (told, id_.encode()) + event("return")
+            return b"data: %b\nid: %b\n\n" % (told, id_.encode()) + event("return")
         case None:
             return event("return")
         case _:

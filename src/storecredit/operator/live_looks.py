@@ -1,0 +1,174 @@
+"""What pages show live, read: one statement for everything that somebody watches.
+
+Nothing is written for it, and nothing kept: no index, no notification, no column. The latest
+movements of all accounts are found in the last pages of the table, which is only ever added to; an
+account's by its key. So a look costs the database a millisecond or two, however long the ledger
+and the queue are, and those who move credits nothing.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Final, Literal
+from uuid import UUID
+
+import msgspec
+
+from storecredit.generation.lifecycle import ENTRYPOINT
+from storecredit.generation.sessions import FailureCode, SessionStatus
+from storecredit.ledger.outcomes import MovementType
+from storecredit.postgres.job_queue import standing_of
+from storecredit.postgres.pool import Database
+from storecredit.postgres.servers import Connection
+
+SHOWN_MAX: Final = 20
+"""Movements, or generations, that are shown."""
+COUNTED_MAX: Final = 10_000
+"""Jobs that are counted; one more means: at least so many."""
+TAIL_PAGES: Final = 64
+"""Of the table of movements, where the latest are. A session that adds rows takes one new page at
+a time, and one more for each that waits to do the same (PostgreSQL's src/backend/access/heap/hio.c,
+RelationAddBlocks), so what the busiest sessions are filling lies within them."""
+
+
+class Queue(msgspec.Struct, frozen=True):
+    """Jobs that wait and that are worked on, and since when the first of those that wait does.
+
+    More than `COUNTED_MAX` is that and one.
+    """
+
+    waiting: int
+    working: int
+    oldest_at: datetime | None
+
+
+class Movement(msgspec.Struct, frozen=True):
+    """A row of the ledger, as its owner may see it. `change`: what it did to the balance."""
+
+    seq: int
+    type: MovementType
+    amount: int
+    change: int
+    balance_after: int
+    request_id: str
+    session_id: UUID | None
+    description: str
+    created_at: datetime
+
+
+class LatestMovement(Movement, frozen=True):
+    """One among those of all accounts. `name` is the store's; an end user has none."""
+
+    owner_kind: Literal["store", "user"]
+    owner_id: UUID
+    name: str | None
+
+
+class Balance(msgspec.Struct, frozen=True):
+    """What an account has. `moved_at`: when credits last moved; None: never."""
+
+    balance: int
+    held: int
+    overage_used: int
+    moved_at: datetime | None
+
+
+class Generation(msgspec.Struct, frozen=True):
+    """A generation, as far as it changes while one looks."""
+
+    session_id: UUID
+    status: SessionStatus
+    error_code: FailureCode | None
+    credits: int
+    attempts: int
+    created_at: datetime
+    completed_at: datetime | None
+
+
+class SeenAccount(msgspec.Struct, frozen=True):
+    """One account. `movements`: those after what was seen before, newest first, the newest few."""
+
+    account_id: int
+    balance: Balance
+    movements: tuple[Movement, ...]
+    generations: tuple[Generation, ...]
+
+
+class Look(msgspec.Struct, frozen=True):
+    """What one look found; `queue` and `latest` are None where nobody watches all accounts."""
+
+    queue: Queue | None
+    latest: tuple[LatestMovement, ...] | None
+    accounts: tuple[SeenAccount, ...]
+
+
+_MOVEMENT: Final = """
+    'seq', m.seq, 'type', m.type, 'amount', m.amount,
+    'change', m.amount * (SELECT t.balance FROM movement_types t WHERE t.type = m.type),
+    'balance_after', m.balance_after, 'request_id', m.request_id, 'session_id', m.session_id,
+    'description', m.description, 'created_at', m.created_at"""
+
+# The end of the table is asked for once, before its pages are read. A page number is no size:
+# format() makes the place of a row in it.
+_LATEST: Final = f"""
+    SELECT json_agg(json_build_object({_MOVEMENT},
+            'owner_kind', a.owner_kind, 'owner_id', a.owner_id,
+            'name', (SELECT s.name FROM stores s
+                     WHERE s.store_id = a.owner_id AND a.owner_kind = 'store'))
+        ORDER BY m.created_at DESC, m.account_id, m.seq DESC)
+    FROM (
+        SELECT * FROM movements
+        WHERE ctid >= (SELECT format('(%s,0)', greatest(0, pg_relation_size('movements')
+            / current_setting('block_size')::bigint - {TAIL_PAGES}))::tid)
+        ORDER BY created_at DESC, account_id, seq DESC LIMIT {SHOWN_MAX}
+    ) m JOIN accounts a ON a.account_id = m.account_id"""  # noqa: S608 - constants
+
+# What an account has is what its newest movement left, unless something has ended since that
+# nobody has written yet. OFFSET 0: each account by its key.
+_ACCOUNTS: Final = f"""
+    SELECT json_agg(json_build_object(
+        'account_id', a.account_id,
+        'balance', json_build_object(
+            'balance', coalesce(e.balance, n.balance_after, 0),
+            'held', coalesce(e.held, n.held_after, 0),
+            'overage_used', coalesce(e.overage_used, n.overage_used_after, 0),
+            'moved_at', n.created_at),
+        'movements', coalesce((
+            SELECT json_agg(json_build_object({_MOVEMENT}) ORDER BY m.seq DESC)
+            FROM (SELECT * FROM movements
+                  WHERE account_id = w.account_id AND seq > w.seen_seq
+                  ORDER BY account_id DESC, seq DESC LIMIT {SHOWN_MAX}) m), '[]'),
+        'generations', coalesce((
+            SELECT json_agg(json_build_object(
+                'session_id', s.session_id, 'status', s.status, 'error_code', s.error_code,
+                'credits', s.credits, 'attempts', s.attempts, 'created_at', s.created_at,
+                'completed_at', s.completed_at) ORDER BY s.session_id DESC)
+            FROM (SELECT * FROM sessions WHERE account_id = w.account_id
+                  ORDER BY account_id DESC, session_id DESC LIMIT {SHOWN_MAX}) s), '[]')))
+    FROM unnest($2::bigint[], $3::bigint[]) w (account_id, seen_seq)
+    CROSS JOIN LATERAL (
+        SELECT * FROM accounts x WHERE x.account_id = w.account_id OFFSET 0) a
+    LEFT JOIN LATERAL (
+        SELECT * FROM movements x WHERE x.account_id = w.account_id
+        ORDER BY x.account_id DESC, x.seq DESC LIMIT 1) n ON true
+    LEFT JOIN LATERAL (
+        SELECT x.balance, x.held, x.overage_used FROM state_of_account(a.account_id, now()) x
+        WHERE a.next_expiry <= now()) e ON true"""  # noqa: S608 - constants
+
+_LOOK: Final = f"""
+    SELECT json_build_object(
+        'queue', CASE WHEN $1::boolean THEN (
+            SELECT row_to_json(q) FROM (
+                {standing_of("$4::text", counted_max=COUNTED_MAX)}) q) END,
+        'latest', CASE WHEN $1::boolean THEN coalesce(({_LATEST}), '[]') END,
+        'accounts', coalesce(({_ACCOUNTS}), '[]'))"""  # noqa: S608 - constants
+
+
+async def look(source: Database | Connection, *, at_all: bool, accounts: Mapping[int, int]) -> Look:
+    """What is so now: of all accounts (`at_all`), and of each of `accounts`.
+
+    `accounts`: up to which seq the movements of each have been seen; 0: none. An account that
+    there is not is left out. Raises DatabaseUnavailable.
+    """
+    seen: Sequence[int] = list(accounts.values())
+    found = await source.fetchval(_LOOK, at_all, list(accounts), seen, ENTRYPOINT)
+    return msgspec.json.decode(found, type=Look)

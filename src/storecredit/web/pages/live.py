@@ -1,0 +1,121 @@
+"""What changes while a page is open, sent to it: server-sent events (HTML, 9.2), to one browser.
+
+    retry: 1734                     so long it waits before it comes again, each a little different
+    event: latest                   the newest state of one thing: `News` of operator/live.py
+    id: 5f0c….17                    by which it comes again, and is told only what it has not had
+    data: [{"seq": 7, …}]
+    event: ping                     in silence, so that a connection that is dead is noticed
+    event: signed-out               the last: the sign-in is over, and coming again is of no use
+
+It ends without a word when the service stops: the browser comes again, to the one that is there by
+then. A stream counts as a request that asked to be kept waiting: its time is nobody's delay.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from dataclasses import dataclass
+from secrets import randbelow
+from typing import Final
+from uuid import UUID
+
+from litestar.types import ASGIApp, Receive, Scope, Send
+
+from storecredit.operator.live import Live, TooManyWatch, Watch
+from storecredit.postgres.errors import DatabaseUnavailable
+from storecredit.web.http.envelope import ErrorCode, Failure
+from storecredit.web.http.headers import lowered
+from storecredit.web.http.streams import EVENTS, event, pings_until, streamed
+from storecredit.web.http.visits import visit_of
+
+PING_SECONDS: Final = 15.0
+SIGN_IN_SECONDS: Final = 30.0
+"""How often it is seen whether the browser is still signed in."""
+RETRY_FIRST_MS: Final = 1000
+RETRY_SPREAD_MS: Final = 2000
+"""All that were open come again after a restart, and not at one moment."""
+ROOM_SECONDS: Final = 10
+"""When to ask again where too many are open."""
+HEADERS: Final = {
+    "Content-Type": EVENTS,
+    "Cache-Control": "no-store, no-transform",
+    "X-Accel-Buffering": "no",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Watching:
+    """What a page shows live, and to whom: one account, what is of all accounts, or both.
+
+    `who` is the sign-in; `is_signed_in` looks whether it still is one, and may raise
+    DatabaseUnavailable.
+    """
+
+    who: UUID
+    is_signed_in: Callable[[], Awaitable[bool]]
+    account_id: int | None = None
+    everything: bool = False
+
+
+def live_events(live: Live, watching: Watching) -> ASGIApp:
+    """The answer to a page that asks what changes, until it or its sign-in goes away.
+
+    Raises Failure (503) where too many are open.
+    """
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        visit = visit_of(scope)
+        began = time.monotonic()
+        last_id = visit.sent.get(b"last-event-id")
+        try:
+            with live.watching(
+                watching.who, watching.account_id, everything=watching.everything, last_id=last_id
+            ) as watch:
+                events = _events(watch, visit.left(), watching.is_signed_in)
+                await streamed(events, lowered(HEADERS))(scope, receive, send)
+        except TooManyWatch:
+            raise _no_room() from None
+        finally:
+            visit.waited_seconds += time.monotonic() - began
+
+    return answer
+
+
+async def _events(
+    watch: Watch, left: "asyncio.Future[None]", is_signed_in: Callable[[], Awaitable[bool]]
+) -> AsyncGenerator[bytes]:
+    yield b"retry: %d\n\n" % (RETRY_FIRST_MS + randbelow(RETRY_SPREAD_MS))
+    signed_out = asyncio.create_task(_signed_out(is_signed_in), name="signed-out")
+    try:
+        while not watch.is_over:
+            told = watch.told()
+            async for ping in pings_until(told, signed_out, left, seconds=PING_SECONDS):
+                yield ping
+            if left.done():
+                return
+            if signed_out.done():
+                signed_out.result()
+                yield event("signed-out")
+                return
+            yield b"".join(event(news.name, news.data, news.id) for news in watch.take())
+    finally:
+        signed_out.cancel()
+
+
+async def _signed_out(is_signed_in: Callable[[], Awaitable[bool]]) -> None:
+    """Until the sign-in is over. While the database is away it goes on."""
+    while True:
+        await asyncio.sleep(SIGN_IN_SECONDS)
+        try:
+            if not await is_signed_in():
+                return
+        except DatabaseUnavailable:
+            continue
+
+
+def _no_room() -> Failure:
+    return Failure(
+        ErrorCode.SERVICE_UNAVAILABLE,
+        "Too many pages are open that show what changes. This one shows what was so when it came.",
+        headers={"Retry-After": str(ROOM_SECONDS)},
+    )
