@@ -22,7 +22,7 @@ import msgspec
 
 from storecredit import telemetry
 from storecredit.billing.problems import Problems
-from storecredit.operator.live_looks import SHOWN_MAX, Look, Movement, look
+from storecredit.operator.live_looks import SHOWN_MAX, LiveMovement, Look, look
 from storecredit.postgres.errors import DatabaseUnavailable
 from storecredit.postgres.pool import Database
 from storecredit.webhooks.endpoints import Endpoints
@@ -56,12 +56,12 @@ class News:
     Names, and what their JSON is (`live_looks.py`):
 
         connection    {"state": "live" | "lost"}: whether the database answers
-        queue         Queue                                         of all accounts
+        queue         LiveQueue                                     of all accounts
         latest        the newest movements, LatestMovement each
         counts        {"problems": {kind: n}, "webhooks": {standing: n}}
-        balance       Balance                                       of one account
-        movements     its newest, Movement each
-        generations   its newest, Generation each
+        balance       LiveBalance                                   of one account
+        movements     its newest, LiveMovement each
+        generations   its newest, LiveGeneration each
     """
 
     name: str
@@ -76,7 +76,7 @@ class _Topic:
 
     watches: "set[Watch]" = field(default_factory=set)
     known: dict[str, News] = field(default_factory=dict)
-    movements: tuple[Movement, ...] = ()
+    movements: tuple[LiveMovement, ...] = ()
     is_new: bool = True
 
 

@@ -30,7 +30,7 @@ a time, and one more for each that waits to do the same (PostgreSQL's src/backen
 RelationAddBlocks), so what the busiest sessions are filling lies within them."""
 
 
-class Queue(msgspec.Struct, frozen=True):
+class LiveQueue(msgspec.Struct, frozen=True):
     """Jobs that wait and that are worked on, and since when the first of those that wait does.
 
     More than `COUNTED_MAX` is that and one.
@@ -41,7 +41,7 @@ class Queue(msgspec.Struct, frozen=True):
     oldest_at: datetime | None
 
 
-class Movement(msgspec.Struct, frozen=True):
+class LiveMovement(msgspec.Struct, frozen=True):
     """A row of the ledger, as its owner may see it. `change`: what it did to the balance."""
 
     seq: int
@@ -55,7 +55,7 @@ class Movement(msgspec.Struct, frozen=True):
     created_at: datetime
 
 
-class LatestMovement(Movement, frozen=True):
+class LatestMovement(LiveMovement, frozen=True):
     """One among those of all accounts. `name` is the store's; an end user has none."""
 
     owner_kind: Literal["store", "user"]
@@ -63,7 +63,7 @@ class LatestMovement(Movement, frozen=True):
     name: str | None
 
 
-class Balance(msgspec.Struct, frozen=True):
+class LiveBalance(msgspec.Struct, frozen=True):
     """What an account has. `moved_at`: when credits last moved; None: never."""
 
     balance: int
@@ -72,7 +72,7 @@ class Balance(msgspec.Struct, frozen=True):
     moved_at: datetime | None
 
 
-class Generation(msgspec.Struct, frozen=True):
+class LiveGeneration(msgspec.Struct, frozen=True):
     """A generation, as far as it changes while one looks."""
 
     session_id: UUID
@@ -88,15 +88,15 @@ class SeenAccount(msgspec.Struct, frozen=True):
     """One account. `movements`: those after what was seen before, newest first, the newest few."""
 
     account_id: int
-    balance: Balance
-    movements: tuple[Movement, ...]
-    generations: tuple[Generation, ...]
+    balance: LiveBalance
+    movements: tuple[LiveMovement, ...]
+    generations: tuple[LiveGeneration, ...]
 
 
 class Look(msgspec.Struct, frozen=True):
     """What one look found; `queue` and `latest` are None where nobody watches all accounts."""
 
-    queue: Queue | None
+    queue: LiveQueue | None
     latest: tuple[LatestMovement, ...] | None
     accounts: tuple[SeenAccount, ...]
 

@@ -5,6 +5,7 @@ from litestar.di import Provide
 
 from storecredit.web.console import (
     audit,
+    live,
     overview,
     owners,
     settings,
@@ -21,6 +22,9 @@ def console_router() -> Router:
         "console",
         [
             overview.overview_page,  # GET /
+            live.console_events,  # GET /events
+            live.store_events,  # GET /stores/{store_id}/events
+            live.user_events,  # GET /users/{user_id}/events
             store.store_page,  # GET /stores/{store_id}
             verification.verify_page,  # GET /verify
             verification.verify,  # POST /verify

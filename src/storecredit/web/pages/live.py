@@ -14,19 +14,21 @@ then. A stream counts as a request that asked to be kept waiting: its time is no
 import asyncio
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from dataclasses import dataclass
+from functools import partial
 from secrets import randbelow
-from typing import Final
-from uuid import UUID
+from typing import Any, Final
 
+from litestar import Request
 from litestar.types import ASGIApp, Receive, Scope, Send
 
-from storecredit.operator.live import Live, TooManyWatch, Watch
+from storecredit.operator.live import TooManyWatch, Watch
 from storecredit.postgres.errors import DatabaseUnavailable
 from storecredit.web.http.envelope import ErrorCode, Failure
 from storecredit.web.http.headers import lowered
 from storecredit.web.http.streams import EVENTS, event, pings_until, streamed
 from storecredit.web.http.visits import visit_of
+from storecredit.web.pages.signed_in import SIGNED_OUT, is_still_signed_in, signed_in
+from storecredit.web.parts import Parts
 
 PING_SECONDS: Final = 15.0
 SIGN_IN_SECONDS: Final = 30.0
@@ -43,35 +45,29 @@ HEADERS: Final = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Watching:
-    """What a page shows live, and to whom: one account, what is of all accounts, or both.
-
-    `who` is the sign-in; `is_signed_in` looks whether it still is one, and may raise
-    DatabaseUnavailable.
-    """
-
-    who: UUID
-    is_signed_in: Callable[[], Awaitable[bool]]
-    account_id: int | None = None
-    everything: bool = False
-
-
-def live_events(live: Live, watching: Watching) -> ASGIApp:
+def live_events(
+    request: Request[Any, Any, Any],
+    parts: Parts,
+    *,
+    account_id: int | None = None,
+    everything: bool = False,
+) -> ASGIApp:
     """The answer to a page that asks what changes, until it or its sign-in goes away.
 
-    Raises Failure (503) where too many are open.
+    It shows one account, what is of all accounts, or both. Raises Failure (503) where too many
+    are open.
     """
+    who = signed_in(request).sign_in_id
 
     async def answer(scope: Scope, receive: Receive, send: Send) -> None:
         visit = visit_of(scope)
         began = time.monotonic()
         last_id = visit.sent.get(b"last-event-id")
         try:
-            with live.watching(
-                watching.who, watching.account_id, everything=watching.everything, last_id=last_id
+            with parts.live.watching(
+                who, account_id, everything=everything, last_id=last_id
             ) as watch:
-                events = _events(watch, visit.left(), watching.is_signed_in)
+                events = _events(watch, visit.left(), partial(is_still_signed_in, request, parts))
                 await streamed(events, lowered(HEADERS))(scope, receive, send)
         except TooManyWatch:
             raise _no_room() from None
@@ -95,7 +91,7 @@ async def _events(
                 return
             if signed_out.done():
                 signed_out.result()
-                yield event("signed-out")
+                yield event(SIGNED_OUT)
                 return
             yield b"".join(event(news.name, news.data, news.id) for news in watch.take())
     finally:

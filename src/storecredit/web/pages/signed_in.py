@@ -16,6 +16,7 @@ from storecredit.operator.sign_ins import Door, NewSignIn, SignIn
 from storecredit.web.http.headers import SentHeaders
 from storecredit.web.http.links import link_base
 from storecredit.web.http.scopes import check_scope
+from storecredit.web.http.streams import EVENTS, event, subscribes
 from storecredit.web.http.visits import visit_of
 from storecredit.web.pages.rendering import door_of, is_below, page
 from storecredit.web.parts import Parts
@@ -23,6 +24,8 @@ from storecredit.web.parts import Parts
 PUBLIC: Final = "is_public"
 """The option of a handler that is there for whoever is not signed in."""
 SEE_OTHER: Final = 303
+SIGNED_OUT: Final = "signed-out"
+"""The event that tells a page that its sign-in is over."""
 
 
 class SignInNeeded(Exception):
@@ -62,6 +65,13 @@ def signed_in(request: Request[Any, Any, Any]) -> SignIn:
     return found
 
 
+async def is_still_signed_in(request: Request[Any, Any, Any], parts: Parts) -> bool:
+    """Whether who asked at first would be let in now, too. Raises DatabaseUnavailable."""
+    door = door_of(request.scope["path"])
+    cookie = _cookie(visit_of(request.scope).sent, door)
+    return await parts.operator.sign_ins.find(cookie or "", door) is not None
+
+
 def begun(
     request: Request[Any, Any, Any], parts: Parts, new: NewSignIn, path: str | None
 ) -> Response[Any]:
@@ -92,6 +102,9 @@ def to_sign_in(request: Request[Any, Any, Any]) -> Response[Any]:
     """Where whoever is not signed in is sent: back to the page afterwards, if it was one."""
     path = request.scope["path"]
     door = door_of(path)
+    if subscribes(visit_of(request.scope).sent.get(b"accept")):
+        # The script of a page asks, not the browser: it says so there.
+        return Response(event(SIGNED_OUT), media_type=EVENTS, headers={"Cache-Control": "no-store"})
     if request.method != "GET":
         return page(request, "sign_in.html", status=401, next="", notice="not-done")
     query = request.scope["query_string"].decode("latin-1")

@@ -3,7 +3,7 @@
 from litestar import Router
 
 from storecredit.web.pages.routers import page_router
-from storecredit.web.portal import colours, credits
+from storecredit.web.portal import colours, credits, live
 
 
 def portal_router() -> Router:
@@ -13,5 +13,6 @@ def portal_router() -> Router:
         [
             colours.colours,  # GET /colours.css
             credits.credits_page,  # GET /
+            live.portal_events,  # GET /events
         ],
     )
