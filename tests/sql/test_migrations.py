@@ -36,6 +36,7 @@ MIGRATIONS = (
     "0009_admin_tokens",
     "0010_sums",
     "0011_sign_ins",
+    "0012_failed_attempts",
 )
 WAITS_MAX_SECONDS = 20.0
 SQL = Path(sql.__path__[0])

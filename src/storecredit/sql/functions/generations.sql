@@ -173,7 +173,8 @@ BEGIN
         UPDATE sessions s
         SET status = 'failed', completed_at = now(), input = NULL, error_code = i.error_code,
             error_message = i.error_message,
-            generator_message = coalesce(i.generator_message, s.generator_message)
+            generator_message = coalesce(i.generator_message, s.generator_message),
+            failed_attempts = with_last_attempt(s.failed_attempts, s.attempts, i.generator_message)
         FROM (SELECT v_sessions.row_ids[u.place] AS row_id, v_codes[u.place] AS error_code,
                   v_messages[u.place] AS error_message, v_sayings[u.place] AS generator_message
               FROM unnest(v_places) AS u (place)) i

@@ -157,6 +157,47 @@ COMMENT ON FUNCTION complete_generations(bigint[], uuid[], text[]) IS
     'Sessions have their result. '
     'Outcome per item: completed, already_completed, already_failed, not_started, not_found.';
 
+CREATE OR REPLACE FUNCTION with_failed_attempt(
+    p_before jsonb, p_attempt int, p_said text, p_counts boolean
+)
+RETURNS jsonb
+LANGUAGE sql STABLE
+AS $$
+-- Purpose: the failed attempts of a session with one more, that failed now: the last ten, as one that is only
+--   put off has no number of its own, and may be put off for long. Locks: none.
+    SELECT CASE WHEN jsonb_array_length(a.all_of_them) > 10 THEN a.all_of_them - 0
+        ELSE a.all_of_them END
+    FROM (SELECT coalesce(p_before, '[]') || jsonb_build_array(jsonb_build_object(
+        'attempt', p_attempt, 'failed_at', in_utc(now()), 'counts', p_counts, 'said', p_said))
+        AS all_of_them) a;
+$$;
+COMMENT ON FUNCTION with_failed_attempt(jsonb, int, text, boolean) IS
+    'The failed attempts of a session with one more, that failed now; the last ten.';
+
+CREATE OR REPLACE FUNCTION with_last_attempt(p_before jsonb, p_attempt int, p_said text)
+RETURNS jsonb
+LANGUAGE sql STABLE
+AS $$
+-- Purpose: the failed attempts of a session that fails for good now. The last one is put to them only where
+--   there are others, which said something else, and the generator said something: all else is in the
+--   session's own columns. Locks: none.
+    SELECT CASE WHEN p_before IS NULL OR p_said IS NULL THEN p_before
+        ELSE with_failed_attempt(p_before, p_attempt, p_said, true) END;
+$$;
+COMMENT ON FUNCTION with_last_attempt(jsonb, int, text) IS
+    'The failed attempts of a session that fails for good now.';
+
+CREATE OR REPLACE FUNCTION without_words(p_failed_attempts jsonb)
+RETURNS jsonb
+LANGUAGE sql STABLE
+AS $$
+-- Purpose: when attempts failed, without what the generator said. Locks: none.
+    SELECT jsonb_agg(a.attempt || '{"said": null}' ORDER BY a.n)
+    FROM jsonb_array_elements(p_failed_attempts) WITH ORDINALITY a (attempt, n);
+$$;
+COMMENT ON FUNCTION without_words(jsonb) IS
+    'When attempts failed, without what the generator said.';
+
 CREATE OR REPLACE FUNCTION postpone_generation(
     p_account_id bigint,
     p_session_id uuid,
@@ -180,6 +221,8 @@ AS $$
 BEGIN
     UPDATE sessions s
     SET generator_message = coalesce(p_generator_message, s.generator_message),
+        failed_attempts = with_failed_attempt(
+            s.failed_attempts, s.attempts, p_generator_message, p_counts),
         attempts = CASE WHEN p_counts THEN s.attempts ELSE greatest(s.attempts - 1, 0) END
     WHERE s.account_id = p_account_id AND s.session_id = p_session_id AND s.status = 'processing'
     RETURNING 'postponed', extract(epoch FROM now() - s.created_at)::float8,
@@ -230,7 +273,8 @@ AS $$
 -- Purpose: what the generator said about a session need not be known any longer.
 -- Locks: the session. Idempotent. Returns whether there was something to forget.
 BEGIN
-    UPDATE sessions s SET generator_message = NULL
+    UPDATE sessions s
+    SET generator_message = NULL, failed_attempts = without_words(s.failed_attempts)
     WHERE s.account_id = p_account_id AND s.session_id = p_session_id
       AND s.generator_message IS NOT NULL;
     RETURN FOUND;

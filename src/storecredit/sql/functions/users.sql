@@ -171,7 +171,7 @@ BEGIN
     END IF;
     UPDATE sessions s
     SET input = NULL, metadata = NULL, error_message = NULL, generator_message = NULL,
-        fingerprint = ''
+        failed_attempts = without_words(s.failed_attempts), fingerprint = ''
     WHERE s.account_id = p_account_id AND s.fingerprint <> '';
     UPDATE spends s SET metadata = NULL, fingerprint = ''
     WHERE s.account_id = p_account_id AND s.fingerprint <> '';
