@@ -210,6 +210,10 @@ CREATE TABLE sessions (
     metadata json,
     -- What the worker needs (image URLs, prompt); removed when the session ends.
     input json,
+    -- Attempts that made no image where another was to follow, and the one after them that was the
+    -- last, oldest first: [{attempt, failed_at, counts, said}]. The last ten; null: there were
+    -- none. `said` is what the generator said, and is removed when its retention is over.
+    failed_attempts jsonb,
     PRIMARY KEY (account_id, session_id),
     CONSTRAINT ended_sessions_have_a_time CHECK ((status = ANY (ARRAY['completed', 'failed'])) =
         (completed_at IS NOT NULL)),
@@ -286,6 +290,7 @@ CREATE TABLE store_api_keys (
     CONSTRAINT label_has_a_length CHECK (length(label) <= 100)
 );
 CREATE INDEX store_api_keys_allowed_origins ON store_api_keys USING gin (allowed_origins);
+CREATE INDEX store_api_keys_by_id ON store_api_keys (key_id);
 
 -- The end users; the id is the subject of their token. Written by functions only.
 CREATE TABLE users (
@@ -1816,6 +1821,16 @@ FUNCTION update_webhook_endpoint(p_account_id bigint, p_endpoint_id uuid, p_url 
 
 -- Whether there was an attempt at an endpoint in the day before.
 FUNCTION was_asked_before(p_endpoint_id uuid, p_at timestamptz) RETURNS boolean;
+
+-- The failed attempts of a session with one more, that failed now; the last ten.
+FUNCTION with_failed_attempt(p_before jsonb, p_attempt int, p_said text, p_counts boolean) RETURNS
+    jsonb;
+
+-- The failed attempts of a session that fails for good now.
+FUNCTION with_last_attempt(p_before jsonb, p_attempt int, p_said text) RETURNS jsonb;
+
+-- When attempts failed, without what the generator said.
+FUNCTION without_words(p_failed_attempts jsonb) RETURNS jsonb;
 
 
 -- Functions that those are made of.

@@ -1,9 +1,13 @@
 """What is told of a request that was a sale: by its own id, and by all that Paddle calls it."""
 
+import asyncpg
+
 from storecredit.ledger.owners import Owner
+from storecredit.operator.audit import ActionContext
 from storecredit.operator.identifiers import IdentifierKind
 from storecredit.operator.records import RequestRecord
 from tests.billing.seller import Seller, completed
+from tests.sql.listening import OPERATOR, listen
 
 
 async def the_one(seller: Seller, identifier: str, owner: Owner | None = None) -> RequestRecord:
@@ -58,6 +62,62 @@ async def test_a_purchase_is_found_by_every_id_of_it(seller: Seller) -> None:
     assert by_kind[IdentifierKind.ADJUSTMENT,].payments == [payment]
     _, taken = by_kind[IdentifierKind.REQUEST,].movements
     assert (taken.type, taken.amount, taken.total_clawed_back_after) == ("clawback", 10, 10)
+
+
+async def test_a_purchase_and_its_refund_are_one_time_line(seller: Seller) -> None:
+    store = await seller.store()
+    paid = completed(await seller.paid(store))
+    await seller.told([paid])
+    adjusted = seller.paddle.account.adjust(str(paid.data["id"]), subtotal=180, status="approved")
+    await seller.told([adjusted])
+
+    line = (await the_one(seller, str(paid.data["id"]))).time_line
+
+    assert [moment.at for moment in line] == sorted(moment.at for moment in line)
+    assert [(moment.kind.value, moment.title) for moment in line] == [
+        ("answer", "Accepted"),
+        ("checkout", "Checkout opened for pay_as_you_go"),
+        ("provider_event", "Paddle told transaction.completed"),
+        ("payment", "Payment booked (purchase)"),
+        ("provider_event", "transaction.completed processed"),
+        ("movement", "100 credits bought"),
+        ("provider_event", "Paddle told adjustment.created"),
+        ("payment", "Money refunded"),
+        ("provider_event", "adjustment.created processed"),
+        ("movement", "10 credits taken back, as their payment was given back"),
+    ]
+    details = {each.label: each for moment in line for each in moment.details}
+    assert (details["Paid"].number, details["Paid"].currency) == (1800, "USD")
+    assert details["Transaction"].text == paid.data["id"]
+    assert details["Adjustment"].text == adjusted.data["id"]
+    assert all(details[label].leads_on for label in ("Transaction", "Adjustment", "Event"))
+
+
+async def test_what_the_operator_did_about_a_payment_is_on_its_time_line(
+    seller: Seller, admin: asyncpg.Connection
+) -> None:
+    store = await seller.store()
+    await listen(admin, OPERATOR, "billing.problem")
+    paid = completed(await seller.paid(store))
+    await seller.told([paid])
+    await seller.database.fetchval("SELECT public.deduct_store_credits($1, 70, 'spent')", store.id)
+    adjusted = seller.paddle.account.adjust(paid.data["id"], "chargeback")
+    await seller.told([adjusted])
+    context = ActionContext("ann", "api", "look-1", "They paid by bank")
+    assert await seller.service.parts.billing_actions.dismiss(context, adjusted.data["id"])
+
+    record = await the_one(seller, "order")
+
+    titles = [moment.title for moment in record.time_line]
+    for expected in (
+        "Money charged back",
+        "Webhook billing.problem written",
+        "Operator: problem.dismiss",
+        "What could not be taken back was dismissed",
+    ):
+        assert titles.count(expected) == 1
+    (action,) = record.actions
+    assert (action.actor, action.reason) == ("ann", "They paid by bank")
 
 
 async def test_a_subscription_is_found_by_its_id(seller: Seller) -> None:

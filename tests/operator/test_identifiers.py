@@ -45,7 +45,7 @@ async def test_the_ledger_is_asked_by_its_keys_alone(
     if analysed:
         await admin.execute("ANALYZE")
 
-    by_request, by_sale, by_session, by_hold = await plans_of(
+    by_request, by_sale, by_session, by_hold, by_webhook = await plans_of(
         database_url, "00000000-0000-0000-0000-000000000001", 1 if of_one else None
     )
 
@@ -53,7 +53,21 @@ async def test_the_ledger_is_asked_by_its_keys_alone(
     assert re.search(r"Index Cond: \(\(account_id = .+\) AND \(request_id = ", by_request)
     assert re.search(r"sessions_pkey.*\n.*Index Cond: \(\(account_id = .*session_id = ", by_session)
     assert re.search(r"holds_pkey.*\n.*Index Cond: \(\(account_id = .*hold_id = ", by_hold)
+    assert "one_event_per_id" in by_webhook
     for plan in (by_request, by_session, by_hold):
         assert not re.search("Seq Scan on (movements|sessions|holds)", plan)
         assert ("accounts" in plan) is not of_one
     assert "movements" not in by_sale
+
+
+async def test_a_movement_of_an_owner_is_found_by_its_number(
+    database_url: str, admin: asyncpg.Connection
+) -> None:
+    await admin.execute(f"SET search_path = storecredit; {LOAD}")
+    *_, by_seq = await plans_of(database_url, "19999", 1)
+    assert re.search(r"movements_pkey.*\n.*Index Cond: \(\(account_id = .*seq = ", by_seq)
+    for nobody in (
+        await plans_of(database_url, "19999", None),
+        await plans_of(database_url, "x", 1),
+    ):
+        assert len(nobody) == 2

@@ -40,13 +40,13 @@ def test_all_that_carries_the_id_is_printed(command: Command, database_url: str)
     assert [each["balance_after"] for each in of_user["movements"]] == [6]
 
     text = command("request", "show", "order-7")
-    for word in (str(STORE), "Hats [b]", "store_id", "user_id", "movements", "deduction", "refund"):
+    for word in (str(STORE), "Hats [b]", "store_id", "user_id", "Accepted", "No answer is kept"):
         assert word in text.output
-    assert "sessions" not in text.output, "of what there is none nothing is said"
-    [head, *_] = [line for line in text.output.splitlines() if "balance_after" in line]
-    assert "total_spent_after" in head
-    for nothing in ("total_expired_after", "overage_used_after", "session_id", "actor"):
-        assert nothing not in head, "no column where nothing stands in any row"
+    lines = text.output.splitlines()
+    [taken] = [line for line in lines if "3 credits taken" in line]
+    assert "Balance after: 7; In the ledger: #2" in taken
+    assert [line for line in lines if "2 credits given back" in line]
+    assert "Held after" not in text.output, "nothing is said where there is nothing"
     assert command("request", "show", "order-7", "--user", USER, "--json").json() == {
         **shown,
         "requests": [of_user],
@@ -70,8 +70,17 @@ def test_an_empty_balance_and_metadata_are_shown_as_they_are(
 ) -> None:
     asyncio.run(_spend_all(database_url))
     text = command("request", "show", "order-7").output
-    assert "balance_after" in text
-    assert '{"pages":"5"}' in text
+    assert "Balance after: 0" in text
+    assert 'Metadata: {"pages":"5"}' in text
+
+
+def test_what_is_no_request_is_said_to_be_what_it_is(command: Command, database_url: str) -> None:
+    asyncio.run(_use_one_request_id(database_url))
+    text = command("request", "show", OTHER).output
+    assert "what is no request" in text
+    assert "Caps" in text
+    both = command("request", "show", STORE, "--json").json()
+    assert [each["kind"] for each in both["things"]] == ["store", "user"]
 
 
 def test_what_is_not_found_is_told_in_a_sentence(command: Command, database_url: str) -> None:

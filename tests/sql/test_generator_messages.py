@@ -105,9 +105,7 @@ async def test_each_attempt_that_failed_keeps_its_moment_and_its_words(
     await start(app, account, *ids)
 
     await complete(app, account, ids[0])
-    await fail_batch(
-        app, [(account, ids[1]), (account, ids[2])], generator_messages=["gone", None]
-    )
+    await fail_batch(app, [(account, ids[1]), (account, ids[2])], generator_messages=["gone", None])
 
     before = [(1, False, "busy"), (1, True, None), (2, True, "broken")]
     assert await failed_attempts(books, account, ids[0]) == before

@@ -36,7 +36,7 @@ MIGRATIONS = (
     "0009_admin_tokens",
     "0010_sums",
     "0011_sign_ins",
-    "0012_failed_attempts",
+    "0012_look_up",
 )
 WAITS_MAX_SECONDS = 20.0
 SQL = Path(sql.__path__[0])

@@ -1,6 +1,6 @@
 """`storecredit request`: everything about a request, whoever's it is."""
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 from uuid import UUID
 
 import typer
@@ -11,6 +11,11 @@ from storecredit.cli.options import DatabaseUrl, DataDir, Json, request_id_text,
 from storecredit.cli.problems import Failed, Misused
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from msgspec import Struct
+
+    from storecredit.operator.moments import Detail, Moment
     from storecredit.operator.records import RequestsFound
 
 app = typer.Typer(help="Requests, of stores and end users.", no_args_is_help=True)
@@ -28,8 +33,8 @@ def show(
         typer.Argument(
             metavar="REQUEST_ID",
             parser=request_id_text,
-            help="Or the id of a generation, hold or checkout, or what Paddle calls a transaction, "
-            "subscription, adjustment or event.",
+            help="Or the id of a generation, hold, checkout, webhook, key or endpoint, or what "
+            "Paddle calls a transaction, subscription, adjustment or event.",
         ),
     ],
     store: Annotated[
@@ -37,7 +42,8 @@ def show(
         typer.Option(
             "--store",
             metavar="STORE",
-            help="Only this store's, by id, name or domain; asks one account, not all.",
+            help="Only this store's, by id, name or domain; asks one account, not all. Then "
+            "REQUEST_ID may be the seq of a movement, which is a grant's id.",
         ),
     ] = None,
     user_id: Annotated[UUID | None, typer.Option("--user", help="Or this end user's.")] = None,
@@ -45,7 +51,7 @@ def show(
     database_url: DatabaseUrl = None,
     json: Json = False,
 ) -> None:
-    """Show a request: its movements, generation, job, sales and webhooks, and whose it is."""
+    """Show a request's whole life on one time line, and whose it is; all rows with --json."""
     if store is not None and user_id is not None:
         raise Misused("Name --store or --user, one of the two.")
 
@@ -77,41 +83,57 @@ async def _found(
             "Looking through all accounts took too long. Say whose the request is, with --store "
             "or --user: then one account is asked."
         ) from error
-    if not (found.requests or found.events):
+    if found.is_nothing:
         raise Failed(f"There is no request {identifier}, nor anything else of that id.")
     return found
 
 
 def _print(found: "RequestsFound") -> None:
-    from msgspec.structs import asdict
-
     for request in found.requests:
-        fields = asdict(request)
-        parts = {name: rows for name, rows in fields.items() if isinstance(rows, list)}
-        head = {name: value for name, value in fields.items() if name not in parts}
-        output.record(
-            {name: value for name, value in head.items() if value is not None}, json=False
-        )
-        for name, rows in parts.items():
-            _print_rows(name, [_flat(asdict(row)) for row in rows])
-    _print_rows("events of no request", [_flat(asdict(event)) for event in found.events])
+        whose = {
+            "request_id": request.request_id,
+            "store_id": request.store_id,
+            "store_name": request.store_name,
+            "user_id": request.user_id,
+            "found_as": request.found_as,
+        }
+        output.record({name: each for name, each in whose.items() if each is not None}, json=False)
+        typer.echo("")
+        output.table(("at", "kind", "what", "details"), map(_line, request.time_line))
+        if request.left_out:
+            output.note(f"In the middle {request.left_out} moments are left out.")
+    _print_rows("what is no request", found.things)
+    _print_rows("webhooks of the provider about no request", found.events)
+    _print_rows("webhooks about no request", found.told)
+    _print_rows("done by operators", found.actions)
     if found.truncated:
         output.note("There are more requests of this id: name a --store or a --user.")
 
 
-def _print_rows(name: str, rows: list[dict[str, Any]]) -> None:
-    if rows:
-        typer.echo(f"\n{name.replace('_', ' ')}")
-        output.table([field for field in rows[0] if _says_something(field, rows)], rows)
+def _line(moment: "Moment") -> dict[str, object]:
+    details = [f"{each.label}: {_said(each)}" for each in moment.details]
+    return {
+        "at": moment.at,
+        "kind": moment.kind.value,
+        "what": f"{moment.title} (ahead)" if moment.is_ahead else moment.title,
+        "details": "; ".join(details),
+    }
 
 
-def _says_something(field: str, rows: list[dict[str, Any]]) -> bool:
-    """Whether people are shown this column: not where it is empty, or a total still nothing."""
-    is_total = field.endswith("_after") and field != "balance_after"
-    nothing = (None, "", 0) if is_total else (None, "")
-    return any(row[field] not in nothing for row in rows)
+def _said(detail: "Detail") -> str:
+    if detail.number is None:
+        return output.shown(detail.at or detail.text)
+    if detail.currency is None:
+        return f"{detail.number:,}"
+    return output.money(detail.number, detail.currency)
 
 
-def _flat(fields: dict[str, Any]) -> dict[str, Any]:
-    """A row for the table: of a job only whether it waits or is worked on."""
-    return {**fields, "job": fields["job"] and fields["job"].status} if "job" in fields else fields
+def _print_rows(name: str, rows: "Sequence[Struct]") -> None:
+    """Rows as a table, without the columns where nothing stands."""
+    from msgspec.structs import asdict
+
+    shown = [asdict(row) for row in rows]
+    if shown:
+        typer.echo(f"\n{name}")
+        columns = [field for field in shown[0] if any(row[field] for row in shown)]
+        output.table([field for field in columns if field != "deliveries"], shown)

@@ -1,9 +1,10 @@
 """Which requests an id names, over all stores and end users.
 
-An id may be pasted from anywhere: a request id, a generation's session, a hold, a checkout, or what
-the payment provider calls a transaction, subscription, adjustment or event. It is taken for all of
-these at once. What it names is a request of an account; the same request id of two owners names
-two, and an id that names nothing names none.
+An id may be pasted from anywhere: a request id, a generation's session, a hold, a checkout, a
+webhook of ours, or what the payment provider calls a transaction, subscription, adjustment or
+event. It is taken for all of these at once; where the owner is said, a number also for a
+movement's, which names a grant, too. What it names is a request of an account; the same request id
+of two owners names two, and an id that names nothing names none.
 
 Sales are found by indexes of their own. A request, a session and a hold are unique within their
 account only, and no index leads with them: one that did would be written at every movement of
@@ -13,6 +14,7 @@ UUID three times that, as it may be a session or a hold, too. Where the owner is
 is asked.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -22,11 +24,15 @@ from uuid import UUID
 from storecredit.ledger.owners import Owner
 from storecredit.postgres.pool import Database
 from storecredit.postgres.servers import Connection
+from storecredit.webhooks.delivery_records import EVENT_ID_PREFIX
 
 IDENTIFIER_MAX: Final = 200
 """Characters; no id is longer."""
 NAMED_MAX: Final = 100
 """Requests that one id may name; many stores may call a request "1"."""
+
+
+_NUMBER: Final = re.compile("[0-9]{1,18}", re.ASCII)
 
 
 class IdentifierKind(StrEnum):
@@ -40,6 +46,10 @@ class IdentifierKind(StrEnum):
     SUBSCRIPTION = "subscription_id"
     ADJUSTMENT = "adjustment_id"
     EVENT = "event_id"
+    WEBHOOK = "webhook_id"
+    """Of a webhook of ours: `evt_` and 32 digits, as its receivers see it."""
+    MOVEMENT = "seq"
+    """The number of a movement in its owner's ledger, and of the grant that it made."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -83,6 +93,16 @@ _BY_HOLD: Final = """
         SELECT h.request_id FROM holds h
         WHERE h.account_id = a.account_id AND h.hold_id = $1 OFFSET 0) x
     LIMIT {most}
+"""
+# Of a webhook that tells of a request; $2: the account that is asked, or null.
+_BY_WEBHOOK: Final = """
+    SELECT 'webhook_id' AS kind, e.account_id, e.data ->> 'request_id' AS request_id FROM events e
+    WHERE e.event_id = $1 AND e.data ->> 'request_id' IS NOT NULL
+        AND e.account_id = coalesce($2, e.account_id)
+"""
+_BY_SEQ: Final = """
+    SELECT 'seq' AS kind, m.account_id, m.request_id FROM movements m
+    WHERE m.account_id = $2 AND m.seq = $1 LIMIT 1
 """
 _ID_OF_EVENT: Final = """
     SELECT v.id FROM provider_events e, LATERAL (VALUES
@@ -151,6 +171,11 @@ async def named_by(
     if as_uuid is not None:
         found += await source.fetch(_in(_BY_SESSION, only), as_uuid, *only)
         found += await source.fetch(_in(_BY_HOLD, only), as_uuid, *only)
+    as_webhook = webhook_of(identifier)
+    if as_webhook is not None:
+        found += await source.fetch(_BY_WEBHOOK, as_webhook, account_id)
+    if account_id is not None and _NUMBER.fullmatch(identifier):
+        found += await source.fetch(_BY_SEQ, int(identifier), account_id)
     kinds: dict[Place, set[IdentifierKind]] = {}
     for row in found:
         place = Place(row["account_id"], row["request_id"])
@@ -165,6 +190,11 @@ def uuid_of(text: str) -> UUID | None:
         return UUID(text)
     except ValueError:
         return None
+
+
+def webhook_of(text: str) -> UUID | None:
+    """The event of ours that a text names, as receivers see it or by its UUID; None: none."""
+    return uuid_of(text.removeprefix(EVENT_ID_PREFIX))
 
 
 def _in(statement: str, only: list[int]) -> str:

@@ -8,7 +8,11 @@ from uuid import UUID
 
 import msgspec
 
+from storecredit.operator.acted import ActionRow
 from storecredit.operator.identifiers import IdentifierKind
+from storecredit.operator.moments import Moment
+from storecredit.operator.things import ThingRow
+from storecredit.operator.told import ToldRow
 from storecredit.postgres.job_queue import LivingJob
 
 
@@ -37,9 +41,23 @@ class MovementRow(msgspec.Struct, frozen=True):
     created_at: datetime
 
 
+class FailedAttemptRow(msgspec.Struct, frozen=True):
+    """An attempt that made no image; `said`: the generator's own words, for as long as kept.
+
+    `counts`: whether it is one of the attempts that a session may have; one at which the generator
+    only asked to wait is not, and has the number of the next one.
+    """
+
+    attempt: int
+    failed_at: datetime
+    counts: bool
+    said: str | None
+
+
 class SessionRow(msgspec.Struct, frozen=True):
     """The generation, and the generator's own words about its last attempt that failed.
 
+    `failed_attempts`: those that others followed, and the last one after them, oldest first.
     `job`: what waits in the queue for it, or is worked on; null: nothing is, as once it has ended.
     """
 
@@ -54,6 +72,7 @@ class SessionRow(msgspec.Struct, frozen=True):
     created_at: datetime
     started_at: datetime | None
     completed_at: datetime | None
+    failed_attempts: list[FailedAttemptRow]
     job: LivingJob | None
 
 
@@ -65,7 +84,11 @@ class SpendRow(msgspec.Struct, frozen=True):
 
 
 class HoldRow(msgspec.Struct, frozen=True):
-    """Credits set aside; `captured` of them were spent when it ended, null: it has not."""
+    """Credits set aside; `captured` of them were spent when it ended, null: it has not.
+
+    `extended_by`: the request that last made it live longer, by which it lives `extended_seconds`
+    from then on at least.
+    """
 
     hold_id: UUID
     status: str
@@ -76,6 +99,22 @@ class HoldRow(msgspec.Struct, frozen=True):
     created_at: datetime
     expires_at: datetime
     ended_at: datetime | None
+    extended_by: str | None
+    extended_seconds: int | None
+
+
+class GrantRow(msgspec.Struct, frozen=True):
+    """The terms of credits that came in; `seq` is that of their movement, and names the grant.
+
+    `noticed_at`: when its owner was told that they will expire.
+    """
+
+    seq: int
+    amount: int
+    kind: str
+    priority: int
+    expires_at: datetime | None
+    noticed_at: datetime | None
 
 
 class CheckoutRow(msgspec.Struct, frozen=True):
@@ -164,8 +203,10 @@ class RequestRecord(msgspec.Struct, frozen=True, kw_only=True):
     """A request of a store or an end user (the other is null), and all that it did.
 
     `found_as`: what the id that was asked for is in it. `movements` are those of the request, those
-    that it gives back or carries on, and those of other requests that do so with them. Each list is
-    in the order of time.
+    that it gives back or carries on, and those of other requests that do so with them. `told` are
+    webhooks of ours, `events` those of the payment provider. Each list is in the order of time.
+
+    `time_line` tells all of it once more, as one; `left_out` moments in its middle are not told.
     """
 
     request_id: str
@@ -177,20 +218,33 @@ class RequestRecord(msgspec.Struct, frozen=True, kw_only=True):
     sessions: list[SessionRow] = msgspec.field(default_factory=list)
     spends: list[SpendRow] = msgspec.field(default_factory=list)
     holds: list[HoldRow] = msgspec.field(default_factory=list)
+    grants: list[GrantRow] = msgspec.field(default_factory=list)
     checkouts: list[CheckoutRow] = msgspec.field(default_factory=list)
     payments: list[PaymentRow] = msgspec.field(default_factory=list)
     clawbacks: list[ClawbackRow] = msgspec.field(default_factory=list)
     overage_bills: list[BillRow] = msgspec.field(default_factory=list)
     top_ups: list[TopUpRow] = msgspec.field(default_factory=list)
     events: list[EventRow] = msgspec.field(default_factory=list)
+    told: list[ToldRow] = msgspec.field(default_factory=list)
+    actions: list[ActionRow] = msgspec.field(default_factory=list)
+    time_line: list[Moment] = msgspec.field(default_factory=list)
+    left_out: int = 0
 
 
-class RequestsFound(msgspec.Struct, frozen=True):
-    """What an id names: requests, and webhooks that carry it and belong to none of them.
+class RequestsFound(msgspec.Struct, frozen=True, kw_only=True):
+    """What an id names: requests, and what carries the id and belongs to none of them.
 
     `truncated`: there is more than is listed; with a store or an end user named there is not.
     """
 
-    requests: list[RequestRecord]
-    events: list[EventRow]
-    truncated: bool
+    requests: list[RequestRecord] = msgspec.field(default_factory=list)
+    events: list[EventRow] = msgspec.field(default_factory=list)
+    told: list[ToldRow] = msgspec.field(default_factory=list)
+    actions: list[ActionRow] = msgspec.field(default_factory=list)
+    things: list[ThingRow] = msgspec.field(default_factory=list)
+    truncated: bool = False
+
+    @property
+    def is_nothing(self) -> bool:
+        """Whether the id names nothing at all."""
+        return not (self.requests or self.events or self.told or self.actions or self.things)

@@ -6,6 +6,7 @@ here. What the generator said is (`generator_message`), for as long as it is kep
 """
 
 import asyncio
+from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
@@ -14,27 +15,26 @@ import msgspec
 from storecredit.billing.paddle import PROVIDER
 from storecredit.generation.lifecycle import ENTRYPOINT
 from storecredit.ledger.owners import Owner, OwnerKind
+from storecredit.operator.acted import ActionRow, acted_on
 from storecredit.operator.identifiers import (
     IdentifierKind,
     Place,
     account_of,
     named_by,
     uuid_of,
+    webhook_of,
 )
 from storecredit.operator.records import (
-    BillRow,
-    CheckoutRow,
-    ClawbackRow,
     EventRow,
-    HoldRow,
-    MovementRow,
-    PaymentRow,
+    FailedAttemptRow,
     RequestRecord,
     RequestsFound,
     SessionRow,
-    SpendRow,
-    TopUpRow,
 )
+from storecredit.operator.request_statements import EVENTS, OWNERS, ROWS, SESSIONS
+from storecredit.operator.things import things_named
+from storecredit.operator.time_lines import with_time_line
+from storecredit.operator.told import Told, ToldRow, told_about, told_by_id
 from storecredit.postgres.job_queue import living_jobs
 from storecredit.postgres.pool import Database
 from storecredit.postgres.servers import Connection, Record
@@ -45,137 +45,6 @@ AT_ONCE_MAX: Final = 2
 """Requests that are looked up at the same time in a process; further ones wait."""
 ROWS_MAX: Final = 1000
 """Rows of a kind, of all requests that an id names together; a request has few."""
-
-
-# $1 and $2: the places, as arrays of accounts and request ids. Each is looked up by its key.
-_OWNERS: Final = """
-    SELECT a.account_id, a.owner_kind, a.owner_id, s.name
-    FROM accounts a LEFT JOIN stores s ON a.owner_kind = 'store' AND s.store_id = a.owner_id
-    WHERE a.account_id = ANY ($1)
-"""
-_MOVEMENT: Final = """
-    m.seq, m.type, m.amount, m.request_id, m.origin_seq, m.balance_after,
-    coalesce(m.held_after, 0) AS held_after, m.spent_after AS total_spent_after,
-    coalesce(m.clawed_back_after, 0) AS total_clawed_back_after,
-    coalesce(m.expired_after, 0) AS total_expired_after,
-    coalesce(m.removed_after, 0) AS total_removed_after,
-    coalesce(m.overage_used_after, 0) AS overage_used_after,
-    m.actor, m.session_id, m.description, m.created_at
-"""
-# Its own, those that these give back or carry on, and those that do so with them.
-_MOVEMENTS: Final = f"""
-    WITH own AS MATERIALIZED (
-        SELECT p.account_id, p.request_id AS of_request, m.*
-        FROM unnest($1::bigint[], $2::text[]) p (account_id, request_id), LATERAL (
-            SELECT {_MOVEMENT} FROM movements m
-            WHERE m.account_id = p.account_id AND m.request_id = p.request_id OFFSET 0) m)
-    SELECT * FROM (
-        SELECT * FROM own
-        UNION SELECT o.account_id, o.of_request, m.* FROM own o, LATERAL (
-            SELECT {_MOVEMENT} FROM movements m
-            WHERE m.account_id = o.account_id AND m.seq <= o.origin_seq
-            ORDER BY m.account_id DESC, m.seq DESC LIMIT 1) m
-        WHERE o.origin_seq IS NOT NULL
-        UNION SELECT o.account_id, o.of_request, m.* FROM own o, LATERAL (
-            SELECT {_MOVEMENT} FROM movements m
-            WHERE m.account_id + 0 = o.account_id AND m.origin_seq = o.seq OFFSET 0) m
-    ) x
-    ORDER BY account_id, seq LIMIT $3
-"""  # noqa: S608 - constants
-# Those that the movements name; `input` is not among the columns, and is not to be.
-_SESSIONS: Final = """
-    SELECT s.account_id, s.session_id, s.status, s.credits AS credits_charged, s.attempts,
-        s.error_code, s.error_message, s.generator_message, s.metadata, s.created_at,
-        s.started_at, s.completed_at
-    FROM unnest($1::bigint[], $2::uuid[]) p (account_id, session_id)
-    JOIN sessions s USING (account_id, session_id)
-    ORDER BY s.created_at LIMIT $3
-"""
-_SPENDS: Final = """
-    SELECT s.account_id, s.request_id AS of_request, s.metadata, s.created_at
-    FROM unnest($1::bigint[], $2::text[]) p (account_id, request_id)
-    JOIN spends s USING (account_id, request_id)
-    ORDER BY s.created_at LIMIT $3
-"""
-_IS_OVER: Final = "h.ended_at IS NULL AND h.expires_at <= now()"
-_HOLDS: Final = f"""
-    SELECT h.account_id, h.request_id AS of_request, h.hold_id,
-        CASE WHEN {_IS_OVER} THEN 'expired' ELSE h.status END AS status, h.amount,
-        CASE WHEN {_IS_OVER} THEN 0 ELSE h.captured END AS captured, h.description, h.metadata,
-        h.created_at, h.expires_at,
-        CASE WHEN {_IS_OVER} THEN h.expires_at ELSE h.ended_at END AS ended_at
-    FROM unnest($1::bigint[], $2::text[]) p (account_id, request_id)
-    JOIN holds h ON h.account_id + 0 = p.account_id AND h.request_id = p.request_id
-    ORDER BY h.created_at LIMIT $3
-"""  # noqa: S608 - constants
-_CHECKOUTS: Final = """
-    SELECT c.account_id, c.request_id AS of_request, c.checkout_id, c.purchase_type, c.plan,
-        c.credits, c.amount, c.currency, c.provider_transaction_id AS transaction_id, c.created_at
-    FROM unnest($1::bigint[], $2::text[]) p (account_id, request_id)
-    JOIN checkouts c USING (account_id, request_id)
-    ORDER BY c.created_at LIMIT $3
-"""
-_PAYMENTS: Final = """
-    SELECT y.account_id, y.request_id AS of_request, y.provider_transaction_id AS transaction_id,
-        y.provider_subscription_id AS subscription_id, y.kind, y.credits, y.amount, y.currency,
-        y.paid_at, y.created_at
-    FROM unnest($1::bigint[], $2::text[]) p (account_id, request_id)
-    JOIN payments y USING (account_id, request_id)
-    ORDER BY y.created_at LIMIT $3
-"""
-_CLAWBACKS: Final = """
-    SELECT y.account_id, y.request_id AS of_request, k.adjustment_id,
-        k.provider_transaction_id AS transaction_id, k.action, k.amount, k.credits, k.taken,
-        k.created_at, k.dismissed_at
-    FROM unnest($1::bigint[], $2::text[]) p (account_id, request_id)
-    JOIN payments y USING (account_id, request_id)
-    JOIN clawbacks k USING (provider, provider_transaction_id)
-    ORDER BY k.created_at LIMIT $3
-"""
-_BILLS: Final = """
-    SELECT b.account_id, b.request_id AS of_request, b.period, b.seq, b.credits, b.amount,
-        b.currency, b.attempts, b.provider_transaction_id AS transaction_id, b.last_error,
-        b.created_at, b.charged_at
-    FROM unnest($1::bigint[], $2::text[]) p (account_id, request_id)
-    JOIN subscription_charges b USING (account_id, request_id)
-    WHERE b.kind = 'overage'
-    ORDER BY b.period LIMIT $3
-"""
-_TOP_UPS: Final = """
-    SELECT b.account_id, b.request_id AS of_request, b.credits, b.amount, b.currency, b.attempts,
-        b.provider_transaction_id AS transaction_id, b.last_error, b.created_at, b.charged_at,
-        b.dropped_at
-    FROM unnest($1::bigint[], $2::text[]) p (account_id, request_id)
-    JOIN subscription_charges b USING (account_id, request_id)
-    WHERE b.kind = 'top_up'
-    ORDER BY b.created_at LIMIT $3
-"""
-_EVENTS: Final = """
-    SELECT e.event_id, e.event_type, array_remove(
-            ARRAY[e.content ->> 'id', e.content ->> 'transaction_id'], NULL) AS about,
-        e.status, e.attempts, e.reason, e.occurred_at, e.received_at, e.settled_at
-    FROM (
-        SELECT provider, event_id FROM provider_events WHERE content ->> 'id' = ANY ($1)
-        UNION SELECT provider, event_id FROM provider_events
-        WHERE content ->> 'transaction_id' = ANY ($1)
-        UNION SELECT provider, event_id FROM provider_events
-        WHERE provider = ANY ($2) AND event_id = ANY ($1)
-    ) f JOIN provider_events e USING (provider, event_id)
-    ORDER BY e.occurred_at, e.event_id LIMIT $3
-"""
-
-
-# What carries a request's own ids, by the field of its record.
-_ROWS: Final[tuple[tuple[str, type[msgspec.Struct], str], ...]] = (
-    ("movements", MovementRow, _MOVEMENTS),
-    ("spends", SpendRow, _SPENDS),
-    ("holds", HoldRow, _HOLDS),
-    ("checkouts", CheckoutRow, _CHECKOUTS),
-    ("payments", PaymentRow, _PAYMENTS),
-    ("clawbacks", ClawbackRow, _CLAWBACKS),
-    ("overage_bills", BillRow, _BILLS),
-    ("top_ups", TopUpRow, _TOP_UPS),
-)
 
 
 class Requests:
@@ -198,12 +67,22 @@ class Requests:
         ):
             account_id = None if owner is None else await account_of(connection, owner)
             if owner is not None and account_id is None:
-                return RequestsFound([], [], truncated=False)
+                return RequestsFound()
             named = await named_by(connection, identifier, account_id, [PROVIDER])
-            reading = _Reading(connection, identifier, named.places)
+            reading = _Reading(connection, identifier, account_id, named.places)
             await reading.requests()
-            others = await reading.events(is_for_all=account_id is None)
-            return RequestsFound(list(reading.records.values()), others, named.truncated)
+            events = await reading.events()
+            told = await reading.told()
+            actions = await reading.actions()
+            as_uuid = uuid_of(identifier)
+            return RequestsFound(
+                requests=[with_time_line(record) for record in reading.records.values()],
+                events=events,
+                told=told,
+                actions=actions,
+                things=[] if as_uuid is None else await things_named(connection, as_uuid, owner),
+                truncated=named.truncated,
+            )
 
 
 class _Reading:
@@ -213,10 +92,13 @@ class _Reading:
         self,
         connection: Connection,
         identifier: str,
+        account_id: int | None,
         places: dict[Place, tuple[IdentifierKind, ...]],
     ) -> None:
+        """`account_id`: whose alone is to be told, None: everybody's."""
         self._connection = connection
         self._identifier = identifier
+        self._account_id = account_id
         self._found_as = places
         self.records: dict[Place, RequestRecord] = {}
 
@@ -226,11 +108,11 @@ class _Reading:
             return
         accounts = [place.account_id for place in self._found_as]
         request_ids = [place.request_id for place in self._found_as]
-        rows = await self._connection.fetch(_OWNERS, accounts)
+        rows = await self._connection.fetch(OWNERS, accounts)
         owners = {row["account_id"]: row for row in rows}
         for place, found_as in self._found_as.items():
             self.records[place] = _record(place, found_as, owners.get(place.account_id))
-        for field, row_type, statement in _ROWS:
+        for field, row_type, statement in ROWS:
             rows = await self._connection.fetch(statement, accounts, request_ids, ROWS_MAX)
             for row in rows:
                 fields = _fields(row)
@@ -238,21 +120,74 @@ class _Reading:
                 getattr(record, field).append(row_type(**fields))
         await self._sessions()
 
-    async def events(self, *, is_for_all: bool) -> list[EventRow]:
-        """Put the webhooks to the requests they are about; what is left are those about none.
+    async def events(self) -> list[EventRow]:
+        """Put the provider's webhooks to their requests; what is left are those about none.
 
         Whose such a one is nobody knows: it is told only where no owner was asked for.
         """
         ids = {place: self._provider_ids(record) for place, record in self.records.items()}
         wanted = sorted({self._identifier}.union(*ids.values()))
         others = []
-        for row in await self._connection.fetch(_EVENTS, wanted, [PROVIDER], ROWS_MAX):
+        for row in await self._connection.fetch(EVENTS, wanted, [PROVIDER], ROWS_MAX):
             event = EventRow(**row)
             places = [place for place, known in ids.items() if not known.isdisjoint(event.about)]
             for place in places:
                 self.records[place].events.append(event)
-            if not places and is_for_all:
+            if not places and self._account_id is None:
                 others.append(event)
+        return others
+
+    async def told(self) -> list[ToldRow]:
+        """Put our own webhooks to the requests they tell of; what is left tells of none."""
+        event_id = webhook_of(self._identifier)
+        found = (
+            []
+            if event_id is None
+            else await told_by_id(self._connection, event_id, self._account_id)
+        )
+        names = {place: self._names(record) for place, record in self.records.items()}
+        found += await told_about(
+            self._connection,
+            sorted({place.account_id for place in names}),
+            sorted(set().union(*names.values())),
+            (moment for record in self.records.values() for moment in _told_at(record)),
+        )
+        others = []
+        for each in sorted(_distinct(found), key=lambda told: told.row.created_at):
+            places = [
+                place
+                for place, known in names.items()
+                if each.account_id in {None, place.account_id} and not known.isdisjoint(each.names)
+            ]
+            for place in places:
+                self.records[place].told.append(each.row)
+            if not places:
+                others.append(each.row)
+        return others
+
+    async def actions(self) -> list[ActionRow]:
+        """Put what operators did to the requests it was done by, or to; what is left, to none."""
+        subjects = {
+            place: self._names(record) | {str(webhook_of(told.webhook_id)) for told in record.told}
+            for place, record in self.records.items()
+        }
+        found = await acted_on(
+            self._connection,
+            sorted({self._identifier}.union(place.request_id for place in subjects)),
+            sorted({self._identifier}.union(*subjects.values())),
+        )
+        others = []
+        for each in found:
+            places = [
+                place
+                for place, known in subjects.items()
+                if (not each.account_ids or place.account_id in each.account_ids)
+                and (place.request_id == each.row.request_id or not known.isdisjoint(each.subjects))
+            ]
+            for place in places:
+                self.records[place].actions.append(each.row)
+            if not places and (self._account_id is None or self._account_id in each.account_ids):
+                others.append(each.row)
         return others
 
     async def _sessions(self) -> None:
@@ -268,7 +203,7 @@ class _Reading:
                 ids.add(uuid_of(self._identifier))
             place_of |= {(place.account_id, each): place for each in ids if each is not None}
         rows = await self._connection.fetch(
-            _SESSIONS,
+            SESSIONS,
             [account_id for account_id, _ in place_of],
             [session_id for _, session_id in place_of],
             ROWS_MAX,
@@ -280,7 +215,15 @@ class _Reading:
             fields = _fields(row)
             place = place_of[fields.pop("account_id"), fields["session_id"]]
             job = jobs.get(str(fields["session_id"]))
+            fields["failed_attempts"] = msgspec.json.decode(
+                fields["failed_attempts"] or "[]", type=list[FailedAttemptRow]
+            )
             self.records[place].sessions.append(SessionRow(**fields, job=job))
+
+    def _names(self, record: RequestRecord) -> set[str]:
+        """By what others may mean the request: its own id, and those of what it led to."""
+        events = {event.event_id for event in record.events}
+        return {record.request_id} | self._provider_ids(record) | events
 
     def _provider_ids(self, record: RequestRecord) -> set[str]:
         """What the provider calls the things of a request that its webhooks may be about."""
@@ -292,6 +235,20 @@ class _Reading:
         if IdentifierKind.SUBSCRIPTION in record.found_as:
             ids.append(self._identifier)
         return {each for each in ids if each is not None}
+
+
+def _told_at(record: RequestRecord) -> list[datetime]:
+    """When what webhooks may tell of happened."""
+    moments = [row.created_at for row in record.movements]
+    moments += [row.created_at for row in record.clawbacks]
+    ended = [row.completed_at for row in record.sessions]
+    ended += [row.dropped_at for row in record.top_ups]
+    ended += [row.settled_at for row in record.events]
+    return moments + [moment for moment in ended if moment is not None]
+
+
+def _distinct(found: list[Told]) -> list[Told]:
+    return list({each.row.webhook_id: each for each in found}.values())
 
 
 def _fields(row: Record) -> dict[str, Any]:

@@ -55,11 +55,12 @@ async def get_request(
     store_id: OfStore = None,
     user_id: OfUser = None,
 ) -> Envelope[RequestsFound]:
-    """Its movements, generation, job, sales and webhooks, of every store and end user that used it.
+    """Its whole life, of every store and end user that used it: the rows, and one time line of all.
 
-    Taken is any id: of a request, a generation, a hold, a checkout, or what the payment provider
-    calls a transaction, subscription, adjustment or event; percent-encode what a path cannot hold.
-    Prompts and image URLs are never in it.
+    Taken is any id: of a request, a generation, a hold, a checkout, a webhook, or what the payment
+    provider calls a transaction, subscription, adjustment or event; of a store, an end user, a key
+    or an endpoint what it is; of one owner also the `seq` of a movement, which is the `grant_id` of
+    a grant. Percent-encode what a path cannot hold. Prompts and image URLs are never in it.
     """
     if store_id is not None and user_id is not None:
         message = "Name a store or an end user, not both."
@@ -74,7 +75,7 @@ async def get_request(
         found = await parts.requests.find(identifier, owner)
     except StatementCancelled as error:
         raise unavailable(_TOO_LONG) from error
-    if not (found.requests or found.events):
+    if found.is_nothing:
         raise _unknown()
     return Envelope(found)
 
