@@ -148,8 +148,7 @@ DECLARE
     v_sessions record;
     v_places int[];
     v_account_ids bigint[]; v_session_ids uuid[]; v_request_ids text[]; v_credits int[];
-    v_returned record;
-    v_lost int;
+    v_returned record; v_lost int;
     -- Counted from 1, as the places are.
     v_codes text[] := p_error_codes[:];
     v_messages text[] := p_error_messages[:];
