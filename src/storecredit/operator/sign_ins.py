@@ -161,6 +161,13 @@ class SignIns:
         )
         return await self._new(secret, door) if begun else None
 
+    async def store_of_link(self, code: str) -> UUID | None:
+        """Whose portal a link leads to, which is not used up by asking; None: it leads to none."""
+        store_id: UUID | None = await self._database.fetchval(
+            "SELECT store_id FROM sign_in_links WHERE code_hash = $1", _hash(code)
+        )
+        return store_id
+
     async def find(self, cookie: str, door: Door) -> SignIn | None:
         """Who is signed in.
 

@@ -72,11 +72,15 @@ async def is_still_signed_in(request: Request[Any, Any, Any], parts: Parts) -> b
     return await parts.operator.sign_ins.find(cookie or "", door) is not None
 
 
-def begun(
+async def begun(
     request: Request[Any, Any, Any], parts: Parts, new: NewSignIn, path: str | None
 ) -> Response[Any]:
-    """Sends a browser that has just signed in to the page of the door that it wanted, if any."""
+    """Sends a browser that has just signed in to the page of the door that it wanted, if any.
+
+    The sign-in that it had before ends: its cookie is replaced, and nobody could sign out of it.
+    """
     door = new.sign_in.door
+    await _end(request, parts, door)
     wanted = path if path and is_below(path.partition("?")[0], f"/{door}") else f"/{door}"
     answer = Redirect(wanted, status_code=SEE_OTHER)
     age = int((new.sign_in.expires_at - new.sign_in.created_at).total_seconds())
@@ -88,9 +92,7 @@ def begun(
 async def ended(request: Request[Any, Any, Any], parts: Parts) -> Response[Any]:
     """Signs a browser out, for good, and sends it to sign in."""
     door = door_of(request.scope["path"])
-    cookie = _cookie(visit_of(request.scope).sent, door)
-    if cookie:
-        await parts.operator.sign_ins.end(cookie, door)
+    await _end(request, parts, door)
     answer = Redirect(f"/{door}/sign-in?signed-out=1", status_code=SEE_OTHER)
     answer.headers["Set-Cookie"] = _written(request, parts, door, "", 0)
     # What the browser keeps of the pages goes, too (W3C Clear Site Data).
@@ -110,6 +112,12 @@ def to_sign_in(request: Request[Any, Any, Any]) -> Response[Any]:
     query = request.scope["query_string"].decode("latin-1")
     wanted = quote(f"{path}?{query}" if query else path, safe="/")
     return Redirect(f"/{door}/sign-in?next={wanted}", status_code=SEE_OTHER)
+
+
+async def _end(request: Request[Any, Any, Any], parts: Parts, door: Door) -> None:
+    cookie = _cookie(visit_of(request.scope).sent, door)
+    if cookie:
+        await parts.operator.sign_ins.end(cookie, door)
 
 
 def _cookie(sent: SentHeaders, door: Door) -> str | None:

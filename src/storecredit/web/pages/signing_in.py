@@ -7,6 +7,7 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath
 
 from storecredit.operator.sign_ins import Door, NewSignIn, SignIns
+from storecredit.web.http.visits import visit_of
 from storecredit.web.pages.forms import Form
 from storecredit.web.pages.rendering import door_of, page
 from storecredit.web.pages.signed_in import PUBLIC, begun, ended
@@ -32,16 +33,24 @@ async def sign_in(
     new = await _with_secret(parts.operator.sign_ins, door_of(request.scope["path"]), form)
     if new is None:
         return page(request, "sign_in.html", status=401, next=wanted, notice="wrong")
-    return begun(request, parts, new, wanted)
+    return await begun(request, parts, new, wanted)
 
 
 @get("/sign-in/{code:str}", opt={PUBLIC: True}, include_in_schema=False)
-async def link_page(request: Request[Any, Any, Any]) -> Response[str]:
+async def link_page(
+    request: Request[Any, Any, Any], parts: NamedDependency[Parts], code: FromPath[str]
+) -> Response[str]:
     """Asks to go on, by a button that the script presses: a link is not used up by looking at it.
 
-    Programs that people send links through fetch them, to show what is there.
+    Programs that people send links through fetch them, to show what is there. The script does not
+    press it where the browser is signed in to another store's portal: whoever sent the link might
+    want somebody to do things there that they mean to do in their own.
     """
-    return page(request, "link.html")
+    here = visit_of(request.scope).sign_in
+    is_other = False
+    if here is not None and here.store_id is not None and len(code) <= SECRET_MAX:
+        is_other = await parts.operator.sign_ins.store_of_link(code) not in {None, here.store_id}
+    return page(request, "link.html", is_other=is_other)
 
 
 @post("/sign-in/{code:str}", opt={PUBLIC: True}, include_in_schema=False)
@@ -53,7 +62,7 @@ async def sign_in_by_link(
     new = await parts.operator.sign_ins.with_link(code, door) if len(code) <= SECRET_MAX else None
     if new is None:
         return page(request, "sign_in.html", status=410, next="", notice="link-over")
-    return begun(request, parts, new, None)
+    return await begun(request, parts, new, None)
 
 
 @post("/sign-out", include_in_schema=False)
