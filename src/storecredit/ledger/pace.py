@@ -1,6 +1,6 @@
 """How long an owner's credits last if it goes on as it did."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 from uuid import UUID
 
@@ -23,23 +23,30 @@ class Pace:
     ) -> dict[UUID, float | None]:
         """How many days each balance lasts at the pace of the last seven, to one decimal.
 
-        The pace is what was spent from the balance in those days less what was given back in them,
-        divided by seven: for an owner that is younger, too. None: nothing was spent, net. What was
-        used beyond the balance (overage), was clawed back or has expired is no pace. A search by
-        halves in the ledger of each owner: 20 look-ups by key for a million movements.
+        None: nothing was spent, net.
+        """
+        spent = await self.spent(kind, list(balances))
+        return {
+            owner_id: days_left(balance.balance, spent[owner_id])
+            for owner_id, balance in balances.items()
+        }
+
+    async def spent(self, kind: OwnerKind, owner_ids: Sequence[UUID]) -> dict[UUID, int]:
+        """What is taken as each owner's pace, times `PACE_DAYS`.
+
+        That is what was spent from the balance in those days less what was given back in them, for
+        an owner that is younger, too; it may be below 0. What was used beyond the balance
+        (overage), was clawed back or has expired is no pace. A search by halves in the ledger of
+        each owner: 20 look-ups by key for a million movements.
         """
         rows = await self._database.fetch(
             """SELECT a.owner_id, spent_since(a.account_id, now() - make_interval(days => $3))
                FROM accounts a WHERE a.owner_kind = $1 AND a.owner_id = ANY ($2)""",
             kind,
-            list(balances),
+            owner_ids,
             PACE_DAYS,
         )
-        spent = dict(map(tuple, rows))
-        return {
-            owner_id: days_left(balance.balance, spent.get(owner_id, 0))
-            for owner_id, balance in balances.items()
-        }
+        return dict.fromkeys(owner_ids, 0) | dict(map(tuple, rows))
 
 
 def days_left(balance: int, spent: int) -> float | None:

@@ -10,6 +10,7 @@ from storecredit.web.console import (
     owners,
     settings,
     store,
+    stores,
     tokens,
     verification,
 )
@@ -25,6 +26,9 @@ def console_router() -> Router:
             live.console_events,  # GET /events
             live.store_events,  # GET /stores/{store_id}/events
             live.user_events,  # GET /users/{user_id}/events
+            stores.stores_page,  # GET /stores
+            stores.new_store_page,  # GET /stores/new
+            stores.make_store,  # POST /stores/new
             store.store_page,  # GET /stores/{store_id}
             verification.verify_page,  # GET /verify
             verification.verify,  # POST /verify

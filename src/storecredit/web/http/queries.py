@@ -62,11 +62,11 @@ def parameters_of(function: Callable[..., Any]) -> dict[str, Any]:
         extras = get_args(type_)[1:] if get_origin(type_) is Annotated else ()
         for extra in extras:
             if isinstance(extra, QueryParameter):
-                found[extra.name or name] = _bounded(type_, extra)
+                found[extra.name or name] = bounded(type_, extra)
     return found
 
 
-def _bounded(type_: Any, parameter: QueryParameter) -> Any:
+def bounded(type_: Any, parameter: QueryParameter) -> Any:
     """The type, with the framework's bounds in the decoder's words; what was sent is never null."""
     inner, *extras = get_args(type_)
     if type(None) in get_args(inner):

@@ -14,7 +14,7 @@ from storecredit.ledger.balances import Balance
 from storecredit.ledger.owner_pages import OwnerFilter, OwnerSort
 from storecredit.ledger.owners import Owner, OwnerKind
 from storecredit.operator.audit import ActionContext
-from storecredit.operator.stores import UNCHANGED, NewStore, StoreChanges
+from storecredit.operator.stores import UNCHANGED, StoreChanges
 from storecredit.stores.stores import Store
 from storecredit.web.http.bodies import Body
 from storecredit.web.http.envelope import Envelope, ErrorCode, not_found
@@ -35,21 +35,11 @@ from storecredit.web.resources.store_fields import (
     CreditCount,
     Domain,
     Name,
-    Origins,
     Status,
+    StoreBody,
     Tier,
     refusing,
 )
-
-
-class StoreBody(Body, frozen=True):
-    """A store to make, with its opening credits and the origins its first key may be used from."""
-
-    name: Name
-    shop_domain: Domain
-    tier: Tier = "default"
-    credits: CreditCount = 0
-    allowed_origins: Origins = msgspec.field(default_factory=list)
 
 
 class StoreChange(Body, frozen=True):
@@ -138,10 +128,7 @@ async def create_store(
     with refusing():
         made = await parts.operator.stores.make(
             context,
-            NewStore(
-                *(data.name, data.shop_domain, data.tier, data.credits),
-                tuple(data.allowed_origins),
-            ),
+            data.new_store(),
         )
     fields = msgspec.structs.asdict(await _view(parts, made.store))
     replayed = {"Idempotent-Replayed": "true"} if made.key is None else {}

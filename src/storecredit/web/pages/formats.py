@@ -62,6 +62,17 @@ def compact(context: Context, value: int) -> str:
 
 
 @pass_context
+def days(context: Context, count: float | None) -> str:
+    """For how many days something lasts; a dash where that is not known."""
+    if count is None:
+        return "–"
+    if count < 1:
+        return "under a day"
+    shown = format_decimal(int(count), locale=context["locale"])
+    return f"{shown} day" if int(count) == 1 else f"{shown} days"
+
+
+@pass_context
 def signed(context: Context, value: int) -> str:
     """A number with its sign, which is a true minus."""
     text = format_decimal(abs(value), locale=context["locale"])
@@ -100,6 +111,7 @@ def short_id(value: object) -> str:
 FILTERS: Final[dict[str, Any]] = {
     "number": number,
     "compact": compact,
+    "days": days,
     "signed": signed,
     "money": money,
     "moment": moment,

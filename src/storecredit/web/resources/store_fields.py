@@ -8,9 +8,11 @@ from typing import Annotated, Literal
 import msgspec
 
 from storecredit.ledger.credits import AMOUNT_MAX
+from storecredit.operator.stores import NewStore
 from storecredit.settings import Settings
 from storecredit.stores.api_keys import GRACE_SECONDS_MAX, LABEL_LENGTH_MAX, ORIGINS_MAX
 from storecredit.stores.origins import normalise_origin
+from storecredit.web.http.bodies import Body
 from storecredit.web.http.envelope import invalid
 from storecredit.web.http.faults import Check, nearest, no_nul
 from storecredit.web.http.moments import utc
@@ -51,6 +53,22 @@ Origins = Annotated[
 ]
 Expiry = Annotated[datetime, Check(_expiry_refusal)]
 GraceSeconds = Annotated[int, msgspec.Meta(ge=0, le=GRACE_SECONDS_MAX)]
+
+
+class StoreBody(Body, frozen=True):
+    """A store to make, with its opening credits and the origins its first key may be used from."""
+
+    name: Name
+    shop_domain: Domain
+    tier: Tier = "default"
+    credits: CreditCount = 0
+    allowed_origins: Origins = msgspec.field(default_factory=list)
+
+    def new_store(self) -> NewStore:
+        """What is to be made."""
+        return NewStore(
+            *(self.name, self.shop_domain, self.tier, self.credits), tuple(self.allowed_origins)
+        )
 
 
 @contextmanager
