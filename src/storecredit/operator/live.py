@@ -145,6 +145,11 @@ class Live:
         """How many watch now."""
         return sum(self._watchers.values())
 
+    async def now(self, account_id: int | None = None, *, everything: bool = False) -> Look:
+        """The same for a page as it is made, once. Raises DatabaseUnavailable."""
+        accounts = {} if account_id is None else {account_id: 0}
+        return await look(self._database, at_all=everything, accounts=accounts)
+
     @contextmanager
     def watching(
         self, who: UUID, account_id: int | None, *, everything: bool, last_id: str | None = None

@@ -1,5 +1,6 @@
 """`/console/stores/{store_id}`: what a store has, how long it lasts, what happened to it last."""
 
+import asyncio
 from typing import Any
 
 from litestar import Request, Response, get
@@ -16,5 +17,8 @@ async def store_page(
 ) -> Response[str]:
     """A store."""
     place = place_of_store(store)
-    balance = await parts.credits.balance(place.owner)
-    return place.page(request, "store.html", balance=balance)
+    account_id = await parts.credits.account_id(place.owner)
+    balance, now = await asyncio.gather(
+        parts.credits.balance(place.owner), parts.live.now(account_id)
+    )
+    return place.page(request, "store.html", balance=balance, now=now.accounts[0])

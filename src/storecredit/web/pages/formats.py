@@ -108,6 +108,11 @@ def short_id(value: object) -> str:
     return text if len(text) <= SHORT_ID + 1 else f"{text[:SHORT_ID]}…"
 
 
+def words(value: object) -> str:
+    """A name of ours (`signup_bonus`, `IMAGE_UNREADABLE`) as people write it."""
+    return str(value).replace("_", " ").capitalize()
+
+
 FILTERS: Final[dict[str, Any]] = {
     "number": number,
     "compact": compact,
@@ -117,4 +122,5 @@ FILTERS: Final[dict[str, Any]] = {
     "moment": moment,
     "day": day,
     "short_id": short_id,
+    "words": words,
 }

@@ -1,5 +1,6 @@
 """`/portal`: what the store has, and how long it lasts."""
 
+import asyncio
 from typing import Any
 
 from litestar import Request, Response, get
@@ -18,5 +19,7 @@ async def credits_page(
     """The store's balance."""
     store_id = signed_in(request).store_id
     assert store_id is not None, "a portal's sign-in is a store's"
-    balance = await parts.credits.balance(Owner.store(store_id))
-    return page(request, "credits.html", balance=balance)
+    owner = Owner.store(store_id)
+    account_id = await parts.credits.account_id(owner)
+    balance, now = await asyncio.gather(parts.credits.balance(owner), parts.live.now(account_id))
+    return page(request, "credits.html", balance=balance, now=now.accounts[0])
