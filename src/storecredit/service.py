@@ -26,6 +26,7 @@ from storecredit.generation.storage import ResultStore
 from storecredit.generation.sweep import Sweep
 from storecredit.generation.worker import Worker
 from storecredit.ledger.balance_reads import BalanceReads
+from storecredit.ledger.courses import Courses
 from storecredit.ledger.credits import Credits
 from storecredit.ledger.expiry import ExpirySweep
 from storecredit.ledger.grants import Grants
@@ -39,6 +40,7 @@ from storecredit.operator.actions import OperatorActions
 from storecredit.operator.audit import AuditLog
 from storecredit.operator.billing import BillingActions
 from storecredit.operator.live import Live
+from storecredit.operator.overview import Overviews
 from storecredit.operator.owner_names import OwnerNames
 from storecredit.operator.report import Reports
 from storecredit.operator.requests import Requests
@@ -110,6 +112,7 @@ async def assembled(settings: Settings, database: Database) -> AsyncIterator[Ser
         rate_limits=RateLimits(settings),
         credits=credits,
         balances=balances,
+        courses=Courses(database),
         pace=Pace(database),
         owner_pages=OwnerPages(database),
         holds=holds,
@@ -129,6 +132,7 @@ async def assembled(settings: Settings, database: Database) -> AsyncIterator[Ser
         live=Live(database, billing.problems, Endpoints(database)),
         requests=Requests(database),
         reports=Reports(database),
+        overviews=Overviews(database, billing.problems, Endpoints(database)),
         operator=OperatorActions.over(database, settings),
         billing_actions=BillingActions(billing, AuditLog(database)),
         owner_names=OwnerNames(database, stores),

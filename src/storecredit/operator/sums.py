@@ -1,4 +1,4 @@
-"""What happened in each hour and on each day, read from the sums that the database keeps.
+"""What happened in each hour, day and month, read from the sums that the database keeps.
 
 Nothing here grows with the ledger: an hour is some rows, however much happened in it. The sums are
 of the movements counted so far, seconds behind (`ledger/summing.py`); a report
@@ -33,6 +33,7 @@ _SUMS: Final = """
 """
 _HOURS: Final = _SUMS.format(period="h.hour")
 _DAYS: Final = _SUMS.format(period="date_bin('1 day', h.hour, '2000-01-01 00:00+00')")
+_MONTHS: Final = _SUMS.format(period="date_trunc('month', h.hour, 'UTC')")
 _MONEY: Final = """
     SELECT d.day, d.currency, d.paid, d.returned FROM daily_money d
     WHERE d.day >= $1 AND d.day < $2 ORDER BY d.day, d.currency
@@ -42,7 +43,7 @@ _COUNTED_UNTIL: Final = "SELECT summed_at FROM summing WHERE whole_at IS NOT NUL
 
 
 class Period(msgspec.Struct, frozen=True, kw_only=True):
-    """One hour or day, from `begins_at` on: a moment of UTC.
+    """One hour, day or month, from `begins_at` on: a moment of UTC.
 
     `figures` are credits; their `money` is empty, for which there is `Sums.money_by_day`.
     `generations` were begun in it, and paid for; `failures` were given back in it, by the error
@@ -88,6 +89,12 @@ class Sums:
     ) -> list[Period]:
         """The days of these hours, in order: where `since` is within one, it is of its rest."""
         return await self._periods(_DAYS, since, until, kind)
+
+    async def months(
+        self, since: datetime, until: datetime, kind: OwnerKind | None = None
+    ) -> list[Period]:
+        """The months of these hours, in order: where `since` is within one, it is of its rest."""
+        return await self._periods(_MONTHS, since, until, kind)
 
     async def money_by_day(self, since: date, until: date) -> list[MoneyOfDay]:
         """The money of the days from `since` on and before `until`; one without any is left out."""

@@ -16,6 +16,7 @@ from storecredit.generation.lifecycle import Lifecycle
 from storecredit.generation.sessions import Sessions
 from storecredit.generation.storage import ResultStore
 from storecredit.ledger.balance_reads import BalanceReads
+from storecredit.ledger.courses import Courses
 from storecredit.ledger.credits import Credits
 from storecredit.ledger.grants import Grants
 from storecredit.ledger.hold_records import HoldRecords
@@ -26,6 +27,7 @@ from storecredit.ledger.spending import Spending
 from storecredit.operator.actions import OperatorActions
 from storecredit.operator.billing import BillingActions
 from storecredit.operator.live import Live
+from storecredit.operator.overview import Overviews
 from storecredit.operator.owner_names import OwnerNames
 from storecredit.operator.report import Reports
 from storecredit.operator.requests import Requests
@@ -56,6 +58,7 @@ class Parts:
     rate_limits: RateLimits
     credits: Credits
     balances: BalanceReads
+    courses: Courses
     pace: Pace
     owner_pages: OwnerPages
     holds: Holds
@@ -70,6 +73,7 @@ class Parts:
     live: Live
     requests: Requests
     reports: Reports
+    overviews: Overviews
     operator: OperatorActions
     billing_actions: BillingActions
     owner_names: OwnerNames
