@@ -44,6 +44,18 @@ class Browser:
             action, data={**hidden(page, action), **(fields or {})}, headers=ORIGIN
         )
 
+    async def post(
+        self,
+        address: str,
+        page: httpx.Response,
+        action: str,
+        fields: Mapping[str, str | list[str]] | None = None,
+    ) -> httpx.Response:
+        """Sends to `address` what a page's form for `action` carries besides its own fields."""
+        return await self.http.post(
+            address, data={**hidden(page, action), **(fields or {})}, headers=ORIGIN
+        )
+
 
 def hidden(page: httpx.Response, action: str) -> dict[str, str]:
     """The hidden fields of the form that leads to `action`."""

@@ -14,6 +14,7 @@ from storecredit.web.console import (
     tokens,
     verification,
 )
+from storecredit.web.console.action_routes import ACTION_PAGES
 from storecredit.web.pages.routers import page_router
 
 
@@ -30,6 +31,7 @@ def console_router() -> Router:
             stores.new_store_page,  # GET /stores/new
             stores.make_store,  # POST /stores/new
             store.store_page,  # GET /stores/{store_id}
+            *ACTION_PAGES,
             verification.verify_page,  # GET /verify
             verification.verify,  # POST /verify
             audit.audit_page,  # GET /audit

@@ -1,0 +1,68 @@
+"""What is seen of an action that was done through a page: its answer, and the audit log's entry."""
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from html import unescape
+from typing import Any
+
+import asyncpg
+import httpx
+
+from tests.console.conftest import Browser
+
+Fields = Mapping[str, str | list[str]]
+
+
+@dataclass(frozen=True)
+class Act:
+    """An entry of the audit log."""
+
+    action: str
+    by: tuple[str, str, str]
+    """Who, by which door, and why."""
+    subject: str
+    request_id: str
+    asked: dict[str, Any]
+    outcome: dict[str, Any]
+
+
+async def acts(admin: asyncpg.Connection, action: str | None = None) -> list[Act]:
+    """What operators did through the console, oldest first."""
+    rows = await admin.fetch(
+        "SELECT * FROM storecredit.audit_log WHERE door = 'console'"
+        " AND ($1::text IS NULL OR action = $1) ORDER BY entry_id",
+        action,
+    )
+    return [
+        Act(
+            row["action"],
+            (row["actor"], row["door"], row["reason"]),
+            row["subject"],
+            row["request_id"],
+            json.loads(row["asked"]),
+            json.loads(row["outcome"]),
+        )
+        for row in rows
+    ]
+
+
+async def sent_twice(
+    browser: Browser, page: httpx.Response, action: str, fields: Fields
+) -> tuple[httpx.Response, httpx.Response]:
+    """The same form sent twice, as a double click does."""
+    return await browser.send(page, action, fields), await browser.send(page, action, fields)
+
+
+def secret_in(page: httpx.Response) -> str:
+    """The secret that a page shows."""
+    assert page.status_code == 200, page.text
+    [found] = re.findall(r'<code id="secret">([^<]+)</code>', page.text)
+    return unescape(str(found))
+
+
+def faults_of(page: httpx.Response) -> dict[str, str]:
+    """What a page says is wrong with the form on it, by field."""
+    found = re.findall(r'<p class="fault" id="fault-([^"]+)">([^<]*)</p>', page.text)
+    return {name: unescape(message) for name, message in found}
