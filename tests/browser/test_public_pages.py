@@ -18,7 +18,7 @@ async def test_the_front_page_is_for_everybody(page: Page) -> None:
     "link, shown, hidden",
     [
         ("For stores", "/api/v1/credits/balance", "/api/admin/stores"),
-        ("For the operator", "/api/admin/stores", "/api/v1/credits/balance"),
+        ("API below /api/admin", "/api/admin/stores", "/api/v1/credits/balance"),
     ],
 )
 async def test_its_links_lead_to_the_pages_about_the_api(

@@ -78,6 +78,18 @@ async def test_a_revoked_token_is_signed_out_at_once(
     assert (await browser.get("/console")).status_code == 303
 
 
+async def test_whoever_is_signed_in_may_sign_out(
+    api: httpx.AsyncClient, operator: Operator
+) -> None:
+    for scopes in (["read"], ["keys"]):
+        made = data_of(await operator.post("/tokens", name=scopes[0], scopes=scopes), 201)
+        browser = await signed_in(api, made["token"])
+        page = await browser.get("/console")
+        assert page.status_code == (200 if scopes == ["read"] else 403)
+        assert (await browser.send(page, "/console/sign-out")).status_code == 303
+        assert (await browser.get("/console")).status_code == 303
+
+
 async def test_a_form_of_another_page_does_nothing(
     browser: Browser, api: httpx.AsyncClient
 ) -> None:

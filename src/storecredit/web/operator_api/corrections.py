@@ -1,8 +1,8 @@
 """Credits that the operator takes out, hands over, or lets end at another time."""
 
 from dataclasses import replace
-from datetime import UTC, datetime
-from typing import Annotated, Any, assert_never
+from datetime import datetime
+from typing import Any, assert_never
 from uuid import UUID
 
 import msgspec
@@ -11,7 +11,7 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody
 
 from storecredit.ledger.owners import Owner
-from storecredit.operator.audit import REASON_MAX, ActionContext
+from storecredit.operator.audit import ActionContext
 from storecredit.operator.credits import (
     ExpirySet,
     Insufficient,
@@ -19,78 +19,16 @@ from storecredit.operator.credits import (
     Removed,
     Transferred,
 )
-from storecredit.operator.owner_names import NAME_MAX
 from storecredit.operator.tokens import Scope
-from storecredit.settings import Settings
 from storecredit.stores.stores import Store
-from storecredit.web.http.bodies import Body
 from storecredit.web.http.envelope import Envelope, ErrorCode, Failure, invalid, not_found
-from storecredit.web.http.faults import Check, no_nul
 from storecredit.web.http.moments import utc
 from storecredit.web.http.openapi import action_errors, example
 from storecredit.web.http.paging import SEQ_DIGITS_MAX
-from storecredit.web.http.request_ids import RequestId
 from storecredit.web.http.scopes import needs
-from storecredit.web.operator_api.credits import Amount
 from storecredit.web.operator_api.named_owners import named_owner
 from storecredit.web.parts import Parts
-
-
-def _reason_refusal(reason: str, _settings: Settings) -> str | None:
-    return None if reason.strip() else "Say why, for the ledger."
-
-
-def _expiry_refusal(moment: datetime, _settings: Settings) -> str | None:
-    try:
-        is_past = utc(moment) <= datetime.now(UTC)
-    except OverflowError:
-        return "This time is beyond the years 1 to 9999."
-    return "This time is past." if is_past else None
-
-
-Reason = Annotated[
-    str,
-    msgspec.Meta(min_length=1, max_length=REASON_MAX, description="Why; stands in the ledger."),
-    Check(no_nul),
-    Check(_reason_refusal),
-]
-OwnerName = Annotated[
-    str,
-    msgspec.Meta(
-        min_length=1,
-        max_length=NAME_MAX,
-        description="A store by id, name or domain, or an end user by id; `store:ID` or `user:ID` "
-        "where an id is both.",
-    ),
-    Check(no_nul),
-]
-Expiry = Annotated[datetime, Check(_expiry_refusal)]
-
-
-class RemovalBody(Body, frozen=True):
-    """Credits to take out, once per request id: so many, or (`all`) what is there."""
-
-    request_id: RequestId
-    reason: Reason
-    amount: Amount | None = None
-    all: bool = False
-
-
-class TransferBody(Body, frozen=True):
-    """Credits to hand from one owner to another, once per request id."""
-
-    from_: OwnerName = msgspec.field(name="from")
-    to: OwnerName
-    amount: Amount
-    request_id: RequestId
-    reason: Reason
-
-
-class GrantChange(Body, frozen=True):
-    """When what is left of a grant is to end; null: never."""
-
-    expires_at: Expiry | None
-    reason: Annotated[str, msgspec.Meta(max_length=REASON_MAX), Check(no_nul)] = ""
+from storecredit.web.resources.credit_forms import GrantChange, RemovalBody, TransferBody
 
 
 class CreditsRemoved(msgspec.Struct, frozen=True):

@@ -1,48 +1,27 @@
 """Credits that the operator adds, to a store or an end user."""
 
 from dataclasses import replace
-from typing import Annotated, assert_never
+from typing import assert_never
 
 import msgspec
 from litestar import Response, post
 from litestar.di import NamedDependency
 from litestar.params import JSONBody
 
-from storecredit.ledger.credits import AMOUNT_MAX
-from storecredit.ledger.outcomes import Addition, AdditionType
+from storecredit.ledger.outcomes import Addition
 from storecredit.ledger.owners import Owner
 from storecredit.operator.audit import ActionContext
 from storecredit.operator.tokens import Scope
 from storecredit.stores.stores import Store
-from storecredit.web.http.bodies import Body
 from storecredit.web.http.envelope import Envelope, ErrorCode, Failure, not_found
-from storecredit.web.http.faults import Check, no_nul
 from storecredit.web.http.openapi import action_errors, example
-from storecredit.web.http.request_ids import RequestId
 from storecredit.web.http.scopes import needs
-from storecredit.web.operator_api.grant_terms import (
-    ExpiresAt,
-    Kind,
-    Priority,
+from storecredit.web.parts import Parts
+from storecredit.web.resources.credit_forms import CreditsBody
+from storecredit.web.resources.grant_terms import (
     refused_terms,
     terms_of,
 )
-from storecredit.web.parts import Parts
-
-Amount = Annotated[int, msgspec.Meta(ge=1, le=AMOUNT_MAX)]
-Description = Annotated[str, msgspec.Meta(max_length=500), Check(no_nul)]
-
-
-class CreditsBody(Body, frozen=True):
-    """Credits to add, once per request id."""
-
-    amount: Amount
-    type: AdditionType
-    request_id: RequestId
-    description: Description = ""
-    expires_at: ExpiresAt = None
-    kind: Kind = None
-    priority: Priority = None
 
 
 class CreditsAdded(msgspec.Struct, frozen=True):

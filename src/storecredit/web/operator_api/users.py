@@ -25,9 +25,10 @@ from storecredit.web.http.moments import utc
 from storecredit.web.http.openapi import action_errors, example, operator_errors, said
 from storecredit.web.http.paging import PAGE_DEFAULT, Limit, UuidCursor, WantedRequest
 from storecredit.web.http.scopes import needs
-from storecredit.web.operator_api.credits import CreditsAdded, CreditsBody, added
+from storecredit.web.operator_api.credits import CreditsAdded, added
 from storecredit.web.operator_api.generations import OperatorGenerationPage, generations_of
 from storecredit.web.parts import Parts
+from storecredit.web.resources.credit_forms import CreditsBody
 from storecredit.web.resources.expiring_credits import ExpiringView, expiring_views
 from storecredit.web.resources.owner_lists import (
     Below,

@@ -4,7 +4,8 @@ from typing import Any, Final
 
 from litestar import Request, Response
 
-from storecredit.web.http.envelope import ErrorCode, Failure, answer_to
+from storecredit.web.http.envelope import ErrorCode, Failure, answer_to, invalid
+from storecredit.web.pages.forms import FormRefused
 from storecredit.web.pages.rendering import page
 from storecredit.web.pages.signed_in import SignInNeeded, to_sign_in
 
@@ -38,6 +39,9 @@ def error_page(request: Request[Any, Any, Any], error: Exception) -> Response[An
         return to_sign_in(request)
     if isinstance(error, LookElsewhere):
         return failure_page(request, error.failure, error.link)
+    if isinstance(error, FormRefused):
+        # Of a field that no page lets be wrong.
+        return failure_page(request, invalid(f"{error} Nothing was done."))
     return failure_page(request, answer_to(error))
 
 

@@ -6,6 +6,7 @@ answer find what was done.
 """
 
 import hmac
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
@@ -13,12 +14,12 @@ from urllib.parse import parse_qsl, urlsplit
 
 import msgspec
 from litestar import Request
-from litestar.di import NamedDependency
 
 from storecredit.operator.audit import REASON_MAX, ActionContext
 from storecredit.web.http.envelope import ErrorCode, Failure
 from storecredit.web.http.faults import faults_of
 from storecredit.web.http.links import address_asked
+from storecredit.web.http.moments import span
 from storecredit.web.http.request_ids import is_request_id
 from storecredit.web.http.visits import principal_of, visit_of
 
@@ -31,6 +32,15 @@ _OURS: Final = frozenset({CSRF, FORM_ID, REASON})
 FIELDS_MAX: Final = 200
 FORM_MAX_BYTES: Final = 256 * 1024
 SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+NEEDED: Final = "This is needed."
+_IN_WORDS: Final = (
+    (re.compile(r"Expected `int` >= (\d+)\."), r"This is at least \1."),
+    (re.compile(r"Expected `int` <= (\d+)\."), r"This is at most \1."),
+    (re.compile(r"Expected `int`, got `\w+`\."), "This is a whole number, in digits alone."),
+    (re.compile(r"Expected `str` of length <= (\d+)\."), r"This has at most \1 characters."),
+    (re.compile(r"Expected `array` of length <= (\d+)\."), r"These are at most \1."),
+)
+"""What the decoder says (msgspec 0.22), as people do."""
 UNTRUSTED: Final = (
     "This did not come from a page of this service that you have open, or you signed in again "
     "since the page was made. Nothing was done: go back, reload the page, and try again."
@@ -64,28 +74,54 @@ class FormRefused(Exception):
         self.form = form
 
 
+def form_of_query(request: Request[Any, Any, Any]) -> Form:
+    """What a form that was sent by GET asks for."""
+    lists: dict[str, list[str]] = {}
+    for name, value in request.query_params.multi_items():
+        lists.setdefault(name, []).append(value.replace("\r\n", "\n"))
+    return Form({name: values[-1] for name, values in lists.items()}, lists)
+
+
 def read_form(request: Request[Any, Any, Any], form: Form, type_: type[S]) -> S:
     """The fields of a form as a value of this type, its own three left out.
 
     An empty field counts as left out; a field of the type that is a list takes each of those sent,
-    or the lines of one. Raises FormRefused, with every fault by its field.
+    or the lines of one; one that is a moment takes what `moments` reads, in UTC unless it says
+    otherwise. Raises FormRefused, with every fault by its field.
     """
     content: dict[str, Any] = {}
+    faults: dict[str, str] = {}
     for each in msgspec.structs.fields(type_):
         name = each.encode_name
         values = [value.strip() for value in form.lists.get(name, ()) if value.strip()]
-        if values:
-            is_list = "list" in str(each.type)
-            lines = [line.strip() for value in values for line in value.splitlines()]
-            content[name] = [line for line in lines if line] if is_list else values[-1]
-    faults: dict[str, str] = {}
+        try:
+            if values:
+                content[name] = _sent(values, str(each.type))
+        except ValueError as error:
+            content[name] = None
+            faults[name] = str(error)
     for fault in faults_of(content, type_, request.app.state["settings"]):
         name = fault.key.partition("[")[0].partition(".")[0]
         is_missing = name not in content
-        faults.setdefault(name, "This is needed." if is_missing else fault.message)
+        faults.setdefault(name, NEEDED if is_missing else _for_people(fault.message))
     if faults:
         raise FormRefused(form.with_faults(faults))
     return msgspec.convert(content, type_, strict=False)
+
+
+def _for_people(message: str) -> str:
+    for pattern, words in _IN_WORDS:
+        if found := pattern.fullmatch(message):
+            return found.expand(words)
+    return message
+
+
+def _sent(values: list[str], type_: str) -> Any:
+    """What a field's texts stand for, as far as its type says how they are written."""
+    if "list" in type_:
+        lines = [line.strip() for value in values for line in value.splitlines()]
+        return [line for line in lines if line]
+    return span(values[-1]).start if "datetime" in type_ else values[-1]
 
 
 async def sent_form(request: Request[Any, Any, Any]) -> Form:
@@ -95,7 +131,7 @@ async def sent_form(request: Request[Any, Any, Any]) -> Form:
     return await _decoded(request)
 
 
-async def acting(request: Request[Any, Any, Any], form: NamedDependency[Form]) -> ActionContext:
+async def acting(request: Request[Any, Any, Any], form: Form) -> ActionContext:
     """A dependency of what an operator does by a form: who, why, and the id by which it is once.
 
     Raises FormRefused for a reason that is too long.

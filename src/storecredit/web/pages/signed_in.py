@@ -23,6 +23,8 @@ from storecredit.web.parts import Parts
 
 PUBLIC: Final = "is_public"
 """The option of a handler that is there for whoever is not signed in."""
+FOR_ANY_SCOPE: Final = "is_for_any_scope"
+"""The option of a handler that is there for whoever is signed in, whatever their token allows."""
 SEE_OTHER: Final = 303
 SIGNED_OUT: Final = "signed-out"
 """The event that tells a page that its sign-in is over."""
@@ -55,7 +57,8 @@ async def check_signed_in(
         raise SignInNeeded
     if door == "console":
         visit.principal = visit.sign_in.principal
-        check_scope(connection, handler)
+        if not handler.opt.get(FOR_ANY_SCOPE):
+            check_scope(connection, handler)
 
 
 def signed_in(request: Request[Any, Any, Any]) -> SignIn:

@@ -10,7 +10,7 @@ from storecredit.operator.sign_ins import Door, NewSignIn, SignIns
 from storecredit.web.http.visits import visit_of
 from storecredit.web.pages.forms import Form
 from storecredit.web.pages.rendering import door_of, page
-from storecredit.web.pages.signed_in import PUBLIC, begun, ended
+from storecredit.web.pages.signed_in import FOR_ANY_SCOPE, PUBLIC, begun, ended
 from storecredit.web.parts import Parts
 
 SECRET_MAX: Final = 500
@@ -65,7 +65,7 @@ async def sign_in_by_link(
     return await begun(request, parts, new, None)
 
 
-@post("/sign-out", include_in_schema=False)
+@post("/sign-out", opt={FOR_ANY_SCOPE: True}, include_in_schema=False)
 async def sign_out(request: Request[Any, Any, Any], parts: NamedDependency[Parts]) -> Response[Any]:
     """Ends the sign-in, wherever its cookie may have got to."""
     return await ended(request, parts)
