@@ -14,6 +14,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 import msgspec
 from litestar import Request
+from litestar.di import NamedDependency
 
 from storecredit.operator.audit import REASON_MAX, ActionContext
 from storecredit.web.http.envelope import ErrorCode, Failure
@@ -131,7 +132,7 @@ async def sent_form(request: Request[Any, Any, Any]) -> Form:
     return await _decoded(request)
 
 
-async def acting(request: Request[Any, Any, Any], form: Form) -> ActionContext:
+async def acting(request: Request[Any, Any, Any], form: NamedDependency[Form]) -> ActionContext:
     """A dependency of what an operator does by a form: who, why, and the id by which it is once.
 
     Raises FormRefused for a reason that is too long.
