@@ -9,6 +9,8 @@ from benchmarks.database_under_test import CREDITS, HOT_STORE, DatabaseUnderTest
 
 HOT_SHARE = 10
 ROWS_PER_STORE = 1_000
+HOURS = 7_000
+"""Over how many the rows of each store are spread, the last of them a day ago."""
 
 _LENGTHS = """
     CREATE TEMPORARY TABLE lengths AS
@@ -21,7 +23,9 @@ _MOVEMENTS = """
     INSERT INTO movements
         (account_id, seq, created_at, type, amount, balance_after, spent_after, request_id,
          session_id, description)
-    SELECT l.account_id, n, now() - interval '1 day', 'deduction', 1, %s - (n - 1), n - 1,
+    SELECT l.account_id, n,
+        now() - interval '1 day' - interval '1 hour' * (%s * (l.length - n) / l.length),
+        'deduction', 1, %s - (n - 1), n - 1,
         'req_' || gen_random_uuid(),
         CASE WHEN n %% 10 = 0 THEN ('01900000-0000-7000-8001-'
             || lpad(to_hex(l.number * 10000000 + n), 12, '0'))::uuid END,
@@ -68,7 +72,7 @@ def write_history(database: DatabaseUnderTest, rows: int) -> list[str]:
     admin.execute("SET maintenance_work_mem = '512MB'")
     for name, _ in unique:
         admin.execute(f'ALTER TABLE movements DROP CONSTRAINT "{name}"')
-    admin.execute(_MOVEMENTS, (CREDITS,))
+    admin.execute(_MOVEMENTS, (HOURS, CREDITS))
     for name, definition in unique:
         admin.execute(f'ALTER TABLE movements ADD CONSTRAINT "{name}" {definition}')
     admin.execute(_SESSIONS)

@@ -9,6 +9,7 @@ from benchmarks.figures import (
     balance,
     batches,
     builds,
+    console,
     create,
     expiry,
     growth,
@@ -84,6 +85,7 @@ MEASUREMENTS = (
         webhooks.measure,
         needs_wrk=False,
     ),
+    Measurement({"F17": "the console's overview, and creates while it is open"}, console.measure),
     Measurement(
         {"F18": "create after further batches under an open snapshot, against none"},
         open_snapshot.measure,
