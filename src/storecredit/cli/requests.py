@@ -13,8 +13,6 @@ from storecredit.cli.problems import Failed, Misused
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from msgspec import Struct
-
     from storecredit.operator.moments import Detail, Moment
     from storecredit.operator.records import RequestsFound
 
@@ -89,6 +87,10 @@ async def _found(
 
 
 def _print(found: "RequestsFound") -> None:
+    from msgspec.structs import asdict
+
+    from storecredit.operator.time_lines import other_moments
+
     for request in found.requests:
         whose = {
             "request_id": request.request_id,
@@ -98,16 +100,20 @@ def _print(found: "RequestsFound") -> None:
             "found_as": request.found_as,
         }
         output.record({name: each for name, each in whose.items() if each is not None}, json=False)
-        typer.echo("")
-        output.table(("at", "kind", "what", "details"), map(_line, request.time_line))
+        _print_line(request.time_line)
         if request.left_out:
             output.note(f"In the middle {request.left_out} moments are left out.")
-    _print_rows("what is no request", found.things)
-    _print_rows("webhooks of the provider about no request", found.events)
-    _print_rows("webhooks about no request", found.told)
-    _print_rows("done by operators", found.actions)
+    for thing in found.things:
+        output.record(asdict(thing), json=False)
+    _print_line(other_moments(found))
     if found.truncated:
         output.note("There are more requests of this id: name a --store or a --user.")
+
+
+def _print_line(moments: "Sequence[Moment]") -> None:
+    if moments:
+        typer.echo("")
+        output.table(("at", "kind", "what", "details"), map(_line, moments))
 
 
 def _line(moment: "Moment") -> dict[str, object]:
@@ -126,14 +132,3 @@ def _said(detail: "Detail") -> str:
     if detail.currency is None:
         return f"{detail.number:,}"
     return output.money(detail.number, detail.currency)
-
-
-def _print_rows(name: str, rows: "Sequence[Struct]") -> None:
-    """Rows as a table, without the columns where nothing stands."""
-    from msgspec.structs import asdict
-
-    shown = [asdict(row) for row in rows]
-    if shown:
-        typer.echo(f"\n{name}")
-        columns = [field for field in shown[0] if any(row[field] for row in shown)]
-        output.table([field for field in columns if field != "deliveries"], shown)

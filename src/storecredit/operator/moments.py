@@ -42,7 +42,8 @@ class Detail(msgspec.Struct, frozen=True):
 class Moment(msgspec.Struct, frozen=True, kw_only=True):
     """Something that happened. `title` is a sentence without its full stop.
 
-    `is_ahead`: it has not happened yet, and is due then.
+    `is_ahead`: it has not happened yet, and is due then. `is_trouble`: something failed, or waits
+    for the operator.
     """
 
     at: datetime
@@ -50,3 +51,4 @@ class Moment(msgspec.Struct, frozen=True, kw_only=True):
     title: str
     details: list[Detail] = msgspec.field(default_factory=list)
     is_ahead: bool = False
+    is_trouble: bool = False

@@ -8,6 +8,7 @@ from uuid import UUID
 
 import msgspec
 
+from storecredit.ledger.owners import Owner
 from storecredit.operator.acted import ActionRow
 from storecredit.operator.identifiers import IdentifierKind
 from storecredit.operator.moments import Moment
@@ -229,6 +230,13 @@ class RequestRecord(msgspec.Struct, frozen=True, kw_only=True):
     actions: list[ActionRow] = msgspec.field(default_factory=list)
     time_line: list[Moment] = msgspec.field(default_factory=list)
     left_out: int = 0
+
+    @property
+    def owner(self) -> Owner | None:
+        """Whose it is; None: an account that there is not."""
+        if self.store_id is not None:
+            return Owner.store(self.store_id)
+        return None if self.user_id is None else Owner.user(self.user_id)
 
 
 class RequestsFound(msgspec.Struct, frozen=True, kw_only=True):

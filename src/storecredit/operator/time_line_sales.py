@@ -40,7 +40,7 @@ def moments_of_sales(record: RequestRecord) -> Iterator[Moment]:
     for clawback in record.clawbacks:
         yield from _clawback(clawback)
     for event in record.events:
-        yield from _event(event)
+        yield from moments_of_event(event)
 
 
 def _checkout(row: CheckoutRow) -> Moment:
@@ -69,7 +69,13 @@ def _charge(row: BillRow | TopUpRow) -> Iterator[Moment]:
     if row.last_error:
         details.append(Detail("Last error", row.last_error))
     title = f"{name} {'made' if is_bill else 'asked for'}"
-    yield Moment(at=row.created_at, kind=MomentKind.CHARGE, title=title, details=details)
+    yield Moment(
+        at=row.created_at,
+        kind=MomentKind.CHARGE,
+        title=title,
+        details=details,
+        is_trouble=row.charged_at is None and row.last_error is not None,
+    )
     if row.charged_at is not None:
         yield Moment(
             at=row.charged_at,
@@ -79,7 +85,7 @@ def _charge(row: BillRow | TopUpRow) -> Iterator[Moment]:
         )
     if isinstance(row, TopUpRow) and row.dropped_at is not None:
         title = f"{name} given up; nothing was charged"
-        yield Moment(at=row.dropped_at, kind=MomentKind.CHARGE, title=title)
+        yield Moment(at=row.dropped_at, kind=MomentKind.CHARGE, title=title, is_trouble=True)
 
 
 def _payment(row: PaymentRow) -> Moment:
@@ -105,7 +111,8 @@ def _clawback(row: ClawbackRow) -> Iterator[Moment]:
         Detail("Credits to take back", number=row.credits),
         Detail("Taken", number=row.taken),
     ]
-    if row.taken < row.credits and row.dismissed_at is None:
+    is_short = row.taken < row.credits and row.dismissed_at is None
+    if is_short:
         details.append(
             Detail("Short by", f"{row.credits - row.taken:,}: a billing problem until dismissed")
         )
@@ -114,13 +121,14 @@ def _clawback(row: ClawbackRow) -> Iterator[Moment]:
         kind=MomentKind.PAYMENT,
         title=WENT_BACK.get(row.action, row.action),
         details=details,
+        is_trouble=is_short,
     )
     if row.dismissed_at is not None:
         title = "What could not be taken back was dismissed"
         yield Moment(at=row.dismissed_at, kind=MomentKind.PAYMENT, title=title)
 
 
-def _event(row: EventRow) -> Iterator[Moment]:
+def moments_of_event(row: EventRow) -> Iterator[Moment]:
     """That it came, and what was done with it."""
     yield Moment(
         at=row.received_at,
@@ -131,6 +139,7 @@ def _event(row: EventRow) -> Iterator[Moment]:
             Detail("Happened there", at=row.occurred_at),
             *([] if row.settled_at else _became(row)),
         ],
+        is_trouble=row.status == "failing",
     )
     if row.settled_at is not None:
         yield Moment(
@@ -138,6 +147,7 @@ def _event(row: EventRow) -> Iterator[Moment]:
             kind=MomentKind.PROVIDER_EVENT,
             title=f"{row.event_type} {BECAME.get(row.status, row.status)}",
             details=_became(row)[1:],
+            is_trouble=row.status == "set_aside",
         )
 
 

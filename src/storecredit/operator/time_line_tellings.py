@@ -45,6 +45,7 @@ def _try(type_: str, delivery: DeliveryRow, row: TryRow) -> Moment:
             Detail("After", f"{row.milliseconds:,} ms"),
             _endpoint(delivery),
         ],
+        is_trouble=not is_taken,
     )
 
 
@@ -64,6 +65,7 @@ def _state(type_: str, delivery: DeliveryRow) -> Iterator[Moment]:
             kind=MomentKind.DELIVERY,
             title=f"{type_} given up; it can be sent again",
             details=[_endpoint(delivery)],
+            is_trouble=True,
         )
 
 

@@ -74,7 +74,11 @@ def _failed_attempts(row: SessionRow) -> Iterator[Moment]:
 def _failed(at: datetime, title: str, said: str | None) -> Moment:
     said = SAID_NOTHING if said is None else said
     return Moment(
-        at=at, kind=MomentKind.ATTEMPT, title=title, details=[Detail("The generator said", said)]
+        at=at,
+        kind=MomentKind.ATTEMPT,
+        title=title,
+        details=[Detail("The generator said", said)],
+        is_trouble=True,
     )
 
 
@@ -87,7 +91,13 @@ def _end(row: SessionRow, at: datetime) -> Moment:
     details = [Detail("Cause", row.error_code), attempts]
     if row.error_message:
         details.insert(1, Detail("The caller was told", row.error_message))
-    return Moment(at=at, kind=MomentKind.GENERATION, title="Generation failed", details=details)
+    return Moment(
+        at=at,
+        kind=MomentKind.GENERATION,
+        title="Generation failed",
+        details=details,
+        is_trouble=True,
+    )
 
 
 def _hold(row: HoldRow, now: datetime) -> Iterator[Moment]:

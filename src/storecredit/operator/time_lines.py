@@ -5,16 +5,17 @@ told. HTTP answers are kept nowhere, so what a request was answered is said as i
 stands in the ledger, and said to be so.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from typing import Final
 
 import msgspec
 
+from storecredit.operator.acted import ActionRow
 from storecredit.operator.moments import Detail, Moment, MomentKind
-from storecredit.operator.records import MovementRow, RequestRecord
-from storecredit.operator.time_line_sales import moments_of_sales
-from storecredit.operator.time_line_tellings import moments_of_tellings
+from storecredit.operator.records import MovementRow, RequestRecord, RequestsFound
+from storecredit.operator.time_line_sales import moments_of_event, moments_of_sales
+from storecredit.operator.time_line_tellings import moments_of_tellings, moments_of_told
 from storecredit.operator.time_line_work import moments_of_work, sent_along
 
 MOMENTS_MAX: Final = 400
@@ -53,12 +54,26 @@ def with_time_line(record: RequestRecord, now: datetime | None = None) -> Reques
     `now`: from when on moments are ahead.
     """
     now = now or datetime.now(UTC)
-    moments = sorted(_moments(record, now), key=lambda moment: (moment.is_ahead, moment.at))
+    moments = _in_order(_moments(record, now))
     left_out = max(len(moments) - MOMENTS_MAX, 0)
     if left_out:
         half = MOMENTS_MAX // 2
         moments = moments[:half] + moments[-half:]
     return msgspec.structs.replace(record, time_line=moments, left_out=left_out)
+
+
+def other_moments(found: RequestsFound) -> list[Moment]:
+    """What carries the id and belongs to no request, likewise."""
+    moments = [_action(row, "") for row in found.actions]
+    for event in found.events:
+        moments += moments_of_event(event)
+    for told in found.told:
+        moments += moments_of_told(told)
+    return _in_order(moments)[:MOMENTS_MAX]
+
+
+def _in_order(moments: Iterable[Moment]) -> list[Moment]:
+    return sorted(moments, key=lambda moment: (moment.is_ahead, moment.at))
 
 
 def _moments(record: RequestRecord, now: datetime) -> Iterator[Moment]:
@@ -68,7 +83,7 @@ def _moments(record: RequestRecord, now: datetime) -> Iterator[Moment]:
     """
     movements = [_movement(row, record) for row in record.movements]
     yield from _answer(record)
-    yield from _actions(record)
+    yield from (_action(row, record.request_id) for row in record.actions)
     yield from moments_of_sales(record)
     yield from movements[:1]
     yield from moments_of_work(record, now)
@@ -92,14 +107,14 @@ def _answer(record: RequestRecord) -> Iterator[Moment]:
 
 def _sent_again(record: RequestRecord, own: list[MovementRow]) -> str:
     """What a repetition is answered; the status codes are those of `docs/openapi.json`."""
-    same = "With the same content it changes nothing and is answered 200 `Idempotent-Replayed`"
-    other = "with other content it is refused with 422 `IDEMPOTENCY_CONFLICT`."
+    same = "With the same content it changes nothing and is answered 200, Idempotent-Replayed"
+    other = "with other content it is refused, 422 IDEMPOTENCY_CONFLICT."
     if record.sessions:
         (session, *_) = record.sessions
-        return f"{same}, with this generation, which is {session.status} by now; {other}"
+        return f"{same}, with this generation (now: {session.status}); {other}"
     if record.holds:
         (hold, *_) = record.holds
-        return f"{same}, with this hold, which is {hold.status} by now; {other}"
+        return f"{same}, with this hold (now: {hold.status}); {other}"
     if record.checkouts:
         return f"{same}, with this checkout; {other}"
     if {row.type for row in own} & {"deduction", "refund", "grant", "removal", "transfer_out"}:
@@ -107,20 +122,28 @@ def _sent_again(record: RequestRecord, own: list[MovementRow]) -> str:
     return "It is done once: nothing more is moved under this id."
 
 
-def _actions(record: RequestRecord) -> Iterator[Moment]:
-    for row in record.actions:
-        yield Moment(
-            at=row.acted_at,
-            kind=MomentKind.ACTION,
-            title=f"Operator: {row.action}",
-            details=[
-                Detail("By", row.actor),
-                Detail("Through", row.door),
-                *([Detail("Reason", row.reason)] if row.reason else []),
-                *([Detail("Of", row.subject, leads_on=True)] if row.subject else []),
-                *_request_of(row.request_id, record.request_id),
-            ],
-        )
+def _action(row: ActionRow, request_id: str) -> Moment:
+    return Moment(
+        at=row.acted_at,
+        kind=MomentKind.ACTION,
+        title=f"Operator: {row.action}",
+        details=[
+            Detail("By", row.actor),
+            Detail("Through", row.door),
+            *([Detail("Reason", row.reason)] if row.reason else []),
+            *_handed_over(row),
+            *([Detail("Of", row.subject, leads_on=True)] if row.subject else []),
+            *_request_of(row.request_id, request_id),
+        ],
+    )
+
+
+def _handed_over(row: ActionRow) -> list[Detail]:
+    """Of a transfer, from whom to whom."""
+    giver, taker = row.store_id or row.user_id, row.other_store_id or row.other_user_id
+    if taker is None:
+        return []
+    return [Detail("From", str(giver), leads_on=True), Detail("To", str(taker), leads_on=True)]
 
 
 def _movement(row: MovementRow, record: RequestRecord) -> Moment:

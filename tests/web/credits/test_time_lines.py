@@ -253,6 +253,7 @@ async def test_a_transfer_by_the_operator_is_on_both_lines_with_who_and_why(
         )
         action = the(lines[store_id], "Operator: credits.transfer")
         assert (action["By"], action["Through"], action["Reason"]) == ("admin", "api", "A merger")
+        assert (action["From"], action["To"]) == (store.store_id, other.store_id)
     [action] = records[0]["actions"]
     assert (action["store_id"], action["other_store_id"]) == (store.store_id, other.store_id)
 

@@ -6,6 +6,7 @@ from litestar.di import Provide
 from storecredit.web.console import (
     audit,
     live,
+    look_up,
     overview,
     owners,
     settings,
@@ -30,6 +31,7 @@ def console_router() -> Router:
             stores.stores_page,  # GET /stores
             stores.new_store_page,  # GET /stores/new
             stores.make_store,  # POST /stores/new
+            look_up.look_up_page,  # GET /look-up
             store.store_page,  # GET /stores/{store_id}
             *ACTION_PAGES,
             verification.verify_page,  # GET /verify
