@@ -16,10 +16,11 @@ from tests.web.conftest import (
     service,
     settings,
     store,
+    user,
 )
 from tests.web.doors import OPERATOR_TOKEN
 
-__all__ = ["api", "log", "operator", "rows", "service", "settings", "store"]
+__all__ = ["api", "log", "operator", "rows", "service", "settings", "store", "user"]
 
 ORIGIN = {"Origin": "http://api.test"}
 

@@ -6,6 +6,7 @@ from html import unescape
 import asyncpg
 
 from tests.console.conftest import Browser, signed_in
+from tests.console.reading import next_page
 from tests.web.doors import Operator, bearer, data_of
 from tests.web.table_rows import Rows
 
@@ -73,8 +74,7 @@ async def test_pages_go_on_with_what_was_asked_for(browser: Browser, operator: O
     first = await browser.get(f"{ADDRESS}?search=hats&sort=name")
     assert names(first.text) == wanted[:50]
     assert "First page" not in first.text
-    [following] = re.findall(r'<a rel="next" href="([^"]*)"', first.text)
-    second = await browser.get(unescape(following))
+    second = await browser.get(next_page(first.text))
     assert names(second.text) == wanted[50:]
     assert 'rel="next"' not in second.text
     assert f'href="{ADDRESS}?search=hats&amp;sort=name">First page' in second.text
@@ -102,10 +102,8 @@ async def test_what_is_asked_wrongly_is_said_and_nothing_listed(
         assert names(page.text) == []
     for _ in range(50):
         await operator.store(credits=0)
-    [following] = re.findall(
-        r'<a rel="next" href="([^"]*)"', (await browser.get(f"{ADDRESS}?sort=name")).text
-    )
-    page = await browser.get(unescape(following).replace("sort=name", "sort=balance"))
+    following = next_page((await browser.get(f"{ADDRESS}?sort=name")).text)
+    page = await browser.get(following.replace("sort=name", "sort=balance"))
     assert page.status_code == 400
     assert "This cursor is of no list sorted by balance." in page.text
 

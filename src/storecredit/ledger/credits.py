@@ -257,6 +257,11 @@ class Credits:
         items = tuple(_movement(row) for row in rows[:limit])
         return MovementPage(items, items[-1].seq if len(rows) > limit else None)
 
+    async def changes(self) -> dict[MovementType, int]:
+        """What one credit of each type of movement does to the balance: 1, -1 or 0."""
+        rows = await self._database.fetch("SELECT type, balance FROM movement_types")
+        return {MovementType(row["type"]): row["balance"] for row in rows}
+
     async def movements_from(
         self, owner: Owner, *, limit: int, offset: int
     ) -> tuple[Movement, ...]:

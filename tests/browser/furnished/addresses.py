@@ -15,7 +15,8 @@ from storecredit.web.pages.signed_in import PUBLIC
 from storecredit.web.portal.routes import portal_router
 
 PARAMETER: Final = re.compile(r"\{(\w+)(?::\w+)?\}")
-EVENT_STREAM: Final = "text/event-stream"
+NO_PAGES: Final = ("text/event-stream", "text/csv")
+"""What a browser opens no page for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +27,7 @@ class Address:
     path: str
     door: Door
     is_public: bool
-    is_stream: bool
+    is_page: bool
 
     def __str__(self) -> str:
         return f"{self.method} {self.path}"
@@ -52,11 +53,11 @@ def addresses() -> Iterator[Address]:
 
 
 def _of(door: Door, path: str, handler: HTTPRouteHandler) -> Iterator[Address]:
-    is_stream = str(handler.media_type) == EVENT_STREAM
+    is_page = not str(handler.media_type).startswith(NO_PAGES)
     for method in sorted(handler.http_methods - {"OPTIONS", "HEAD"}):
-        yield Address(method, path, door, bool(handler.opt.get(PUBLIC)), is_stream)
+        yield Address(method, path, door, bool(handler.opt.get(PUBLIC)), is_page)
 
 
 ALL: Final = tuple(addresses())
-PAGES: Final = tuple(each for each in ALL if each.method == "GET" and not each.is_stream)
+PAGES: Final = tuple(each for each in ALL if each.method == "GET" and each.is_page)
 ACTIONS: Final = tuple(each for each in ALL if each.method != "GET")

@@ -5,6 +5,7 @@ from litestar.di import Provide
 
 from storecredit.web.console import (
     audit,
+    ledger,
     live,
     look_up,
     overview,
@@ -34,6 +35,10 @@ def console_router() -> Router:
             look_up.look_up_page,  # GET /look-up
             store.store_page,  # GET /stores/{store_id}
             *ACTION_PAGES,
+            ledger.store_ledger_page,  # GET /stores/{store_id}/ledger
+            ledger.store_ledger_file,  # GET /stores/{store_id}/ledger.csv
+            ledger.user_ledger_page,  # GET /users/{user_id}/ledger
+            ledger.user_ledger_file,  # GET /users/{user_id}/ledger.csv
             verification.verify_page,  # GET /verify
             verification.verify,  # POST /verify
             audit.audit_page,  # GET /audit

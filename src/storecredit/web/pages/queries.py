@@ -44,21 +44,24 @@ class Query(Generic[S]):
         """What was asked for but for the place in the list."""
         return {name: text for name, text in self.form.texts.items() if name != CURSOR}
 
+    def refused(self, name: str, message: str) -> "Query[S]":
+        """The same, of which something is not taken that only shows when all is read."""
+        return Query(self.path, self.form.with_faults({name: message}), None)
+
     @property
     def first(self) -> str:
         """The address of the list's first page; empty on that page itself."""
-        return self._address(self.filters) if CURSOR in self.form.texts else ""
+        return self.under(self.path) if CURSOR in self.form.texts else ""
 
     def next(self, cursor: str | None) -> str:
         """The address of the page after this one; empty where there is none."""
-        return "" if cursor is None else self._address({**self.filters, CURSOR: cursor})
+        if cursor is None:
+            return ""
+        return f"{self.path}?{urlencode({**self.filters, CURSOR: cursor})}"
 
     def under(self, path: str) -> str:
-        """Another address that takes the same filters."""
+        """An address that takes the same filters."""
         return f"{path}?{urlencode(self.filters)}" if self.filters else path
-
-    def _address(self, texts: dict[str, str]) -> str:
-        return f"{self.path}?{urlencode(texts)}" if texts else self.path
 
 
 def read_query(request: Request[Any, Any, Any], type_: type[S]) -> Query[S]:

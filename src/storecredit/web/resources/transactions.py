@@ -81,7 +81,7 @@ async def answered(
     """A page of an owner's movements, or all of them as a file."""
     is_csv = wants_csv(request)
     if is_csv and paging.limit is None and paging.cursor is None:
-        return await _whole(parts, owner, wanted, paging.form)
+        return await whole_file(parts, owner, wanted, paging.form)
     found = await parts.credits.movements(
         owner,
         wanted,
@@ -100,7 +100,8 @@ async def answered(
     return Response(Envelope(page), headers={CREDITS_REMAINING: str(credits.balance)})
 
 
-async def _whole(parts: Parts, owner: Owner, wanted: MovementFilter, form: Form) -> CsvFile:
+async def whole_file(parts: Parts, owner: Owner, wanted: MovementFilter, form: Form) -> CsvFile:
+    """All of an owner's movements that are wanted, newest first, as a file."""
     windows = parts.credits.whole_ledger(owner, wanted)
     # Before the answer begins: what cannot be read now is an error like any other.
     first = await anext(windows, None) or ()

@@ -1,0 +1,83 @@
+"""A ledger as a page shows it: which movements are asked for, and what each did to the balance."""
+
+import asyncio
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+from litestar import Request
+
+from storecredit.ledger.credits import Movement, MovementFilter
+from storecredit.ledger.outcomes import MovementType
+from storecredit.ledger.owners import Owner
+from storecredit.web.http.envelope import Failure
+from storecredit.web.http.paging import (
+    PAGE_DEFAULT,
+    From,
+    SeqCursor,
+    To,
+    WantedRequest,
+    bounds,
+    seq_cursor,
+)
+from storecredit.web.pages.queries import Query, read_query
+from storecredit.web.parts import Parts
+
+
+class LedgerQuery(msgspec.Struct, frozen=True):
+    """Which movements are wanted, from where on."""
+
+    type: MovementType | None = None
+    from_: From = msgspec.field(default=None, name="from")
+    to: To = None
+    request_id: WantedRequest = None
+    cursor: SeqCursor = None
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerLine:
+    """A movement, and what it did to the balance: 0 where it moved something else."""
+
+    movement: Movement
+    change: int
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerShown:
+    """What was asked for, and a page of it; `filter` is None where it is not taken."""
+
+    query: Query[LedgerQuery]
+    filter: MovementFilter | None
+    lines: tuple[LedgerLine, ...] = ()
+    next_address: str = ""
+
+
+def ledger_query(
+    request: Request[Any, Any, Any],
+) -> tuple[Query[LedgerQuery], MovementFilter | None]:
+    """What the address asks for; None where something of it is not taken."""
+    query = read_query(request, LedgerQuery)
+    wanted = query.wanted
+    if wanted is None:
+        return query, None
+    try:
+        from_, to = bounds(wanted.from_, wanted.to)
+    except Failure as failure:
+        return query.refused("to", failure.message), None
+    return query, MovementFilter(wanted.type, wanted.request_id, from_, to)
+
+
+async def ledger_shown(request: Request[Any, Any, Any], parts: Parts, owner: Owner) -> LedgerShown:
+    """A page of an owner's movements, as the address asks for it."""
+    query, wanted = ledger_query(request)
+    if query.wanted is None or wanted is None:
+        return LedgerShown(query, None)
+    found, changes = await asyncio.gather(
+        parts.credits.movements(
+            owner, wanted, limit=PAGE_DEFAULT, before_seq=seq_cursor(query.wanted.cursor)
+        ),
+        parts.credits.changes(),
+    )
+    lines = tuple(LedgerLine(each, each.amount * changes[each.type]) for each in found.items)
+    following = found.next_before_seq
+    return LedgerShown(query, wanted, lines, query.next(str(following) if following else None))

@@ -1,0 +1,138 @@
+"""`/console/…/ledger`: what moved, as a list with filters and as a file."""
+
+import re
+from html import unescape
+from uuid import uuid4
+
+import httpx
+import pytest
+
+from tests.console.conftest import Browser, signed_in
+from tests.console.reading import cells, next_page
+from tests.web.doors import Operator, StoreClient, data_of
+from tests.web.holding import held
+from tests.web.users import UserClient
+
+
+async def add(operator: Operator, path: str, amount: int, **more: str) -> None:
+    body = {"amount": amount, "type": "grant", "request_id": f"grant-{uuid4()}", **more}
+    data_of(await operator.post(f"{path}/credits", **body), 201)
+
+
+async def test_each_movement_is_shown_with_what_it_did_and_what_was_left(
+    browser: Browser, operator: Operator, store: StoreClient
+) -> None:
+    await add(
+        operator, f"/stores/{store.store_id}", 5, description="<b>Sorry</b>", request_id="a b&c"
+    )
+    await held(store, 7)
+    page = await browser.get(f"/console/stores/{store.store_id}/ledger")
+    shown = [[what, credits, left] for _, what, credits, left, _ in cells(page.text)]
+    assert shown == [
+        ["Hold", "−7", "98"],
+        ["Grant <b>Sorry</b> by admin", "+5", "105"],
+        ["Grant Opening credits by admin", "+100", "100"],
+    ]
+    assert "&lt;b&gt;Sorry" in page.text
+    assert 'href="/console/look-up?id=a%20b%26c" title="a b&amp;c"' in page.text
+    assert re.search(r'<time datetime="\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ"', page.text)
+
+
+async def test_filters_leave_what_was_asked_for_in_list_and_file(
+    browser: Browser, operator: Operator, store: StoreClient
+) -> None:
+    address = f"/console/stores/{store.store_id}/ledger"
+    for number in (1, 2):
+        await store.created(f"order-{number}")
+    await add(operator, f"/stores/{store.store_id}", 5)
+    for query, wanted in (
+        ("", ["Grant", "Deduction", "Deduction", "Grant"]),
+        ("type=&from=&to=&request_id=", ["Grant", "Deduction", "Deduction", "Grant"]),
+        ("type=deduction", ["Deduction", "Deduction"]),
+        ("request_id=order-1", ["Deduction"]),
+        ("from=2020-01-01&to=2999-12-31&type=grant", ["Grant", "Grant"]),
+        ("to=2020-01-01", []),
+        ("from=2999-01-01", []),
+    ):
+        page = await browser.get(f"{address}?{query}")
+        assert page.status_code == 200, query
+        assert [row[1].split()[0] for row in cells(page.text)] == wanted, query
+        [file] = re.findall(r'href="([^"]*ledger\.csv[^"]*)"', page.text)
+        csv = await browser.get(unescape(file))
+        assert csv.headers["content-type"] == "text/csv; charset=utf-8; header=present"
+        assert csv.headers["content-disposition"].startswith('attachment; filename="transactions-')
+        lines = csv.text.splitlines()
+        assert lines[0].startswith("seq,type,amount,balance_after,request_id")
+        assert [line.split(",")[1].capitalize() for line in lines[1:]] == wanted
+    page = await browser.get(f"{address}?to=2020-01-01")
+    assert "No movement is like that." in page.text
+
+
+async def test_pages_go_on_with_what_was_asked_for(browser: Browser, operator: Operator) -> None:
+    store = await operator.store(credits=0)
+    for number in range(52):
+        await add(operator, f"/stores/{store.store_id}", number + 1)
+    address = f"/console/stores/{store.store_id}/ledger"
+    first = await browser.get(f"{address}?type=grant")
+    second = await browser.get(next_page(first.text))
+    amounts = [row[2] for page in (first, second) for row in cells(page.text)]
+    assert amounts == [f"+{number}" for number in range(52, 0, -1)]
+    assert f'href="{address}?type=grant">First page' in second.text
+
+
+@pytest.mark.parametrize("name", ["ledger", "ledger.csv"])
+async def test_what_is_asked_wrongly_is_said(
+    browser: Browser, store: StoreClient, name: str
+) -> None:
+    for query in (
+        "type=gift",
+        "from=yesterday",
+        "to=2026-13-01",
+        "from=2026-11-02&to=2026-11-01",
+        f"request_id={'r' * 201}",
+        "request_id=%00",
+    ):
+        page = await browser.get(f"/console/stores/{store.store_id}/{name}?{query}")
+        assert page.status_code == 400, query
+        assert page.headers["content-type"] == "text/html; charset=utf-8"
+    page = await browser.get(f"/console/stores/{store.store_id}/ledger?from=%3Cb%3E&cursor=x")
+    assert page.status_code == 400
+    assert 'value="&lt;b&gt;"' in page.text, "what was asked for is still there"
+    assert "<li>Cursor: " in page.text
+
+
+async def test_a_ledger_without_a_movement_leads_to_the_first(
+    browser: Browser, operator: Operator
+) -> None:
+    store = await operator.store(credits=0)
+    page = await browser.get(f"/console/stores/{store.store_id}/ledger")
+    assert "No credits have moved yet." in page.text
+    assert f'href="/console/stores/{store.store_id}/credits"' in page.text
+    csv = await browser.get(f"/console/stores/{store.store_id}/ledger.csv")
+    assert len(csv.text.splitlines()) == 1
+
+
+async def test_an_end_users_ledger_is_read_likewise(
+    browser: Browser, operator: Operator, user: UserClient
+) -> None:
+    await user.balance()
+    await add(operator, f"/users/{user.user_id}", 5)
+    address = f"/console/users/{user.user_id}/ledger"
+    page = await browser.get(address)
+    whats = [row[1] for row in cells(page.text)]
+    assert whats == ["Grant by admin", "Signup bonus Starter credits"]
+    assert '<option value="signup_bonus">' in page.text
+    csv = await browser.get(f"{address}.csv")
+    assert [line.split(",")[1] for line in csv.text.splitlines()[1:]] == ["grant", "signup_bonus"]
+
+
+async def test_whoever_may_read_has_the_file_and_nobody_else(
+    browser: Browser, operator: Operator, store: StoreClient, api: httpx.AsyncClient
+) -> None:
+    address = f"/console/stores/{store.store_id}/ledger.csv"
+    for scope, status in (("read", 200), ("keys", 403)):
+        made = data_of(await operator.post("/tokens", name=scope, scopes=[scope]), 201)
+        assert (await (await signed_in(api, made["token"])).get(address)).status_code == status
+    api.cookies.clear()
+    assert (await api.get(address)).status_code == 303
+    assert (await api.get(address, headers={"Authorization": "Bearer x"})).status_code == 303
