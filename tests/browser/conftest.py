@@ -1,13 +1,14 @@
 """The real service as a browser meets it: one Chromium per test process, a fresh context per test.
 
 A module shares one service over one database of its own; a test that disturbs others has a module
-to itself, or makes its own stores. What drives the browser lives on one loop, so every test here
-runs on the session's, and so does what a module shares.
+to itself, or makes its own stores. What drives the browser lives on one loop, the session's: every
+test and fixture here runs on it, without a word of its own.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Generator, Iterator
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
+from inspect import isasyncgenfunction, iscoroutinefunction
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -20,17 +21,15 @@ from pydantic import SecretStr
 
 from storecredit.settings import Settings
 from tests.browser.chromium import running_chromium
-from tests.browser.judging import HEIGHT, WIDE
+from tests.browser.judging import HEIGHT, WAIT_SECONDS_MAX, WIDE
 from tests.browser.watching import Watch
 from tests.conftest import connect_as_superuser
 from tests.web.conftest import LogStream, logged, web_settings
-from tests.web.doors import Operator
+from tests.web.doors import Operator, StoreClient
 from tests.web.table_rows import Rows
 from tests.web.wire import running_wire
 
 HERE = Path(__file__).parent
-WAIT_SECONDS_MAX = 30.0
-"""How long a busy machine may take for a page, or for what is waited for on one."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -38,6 +37,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if HERE in item.path.parents:
             item.add_marker(pytest.mark.asyncio(loop_scope="session"), append=False)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_fixture_setup(fixturedef: pytest.FixtureDef[object]) -> Generator[None, object, object]:
+    """On the session's loop, too, by the name that pytest-asyncio 1.5 has for what is asked for."""
+    function = fixturedef.func
+    if iscoroutinefunction(function) or isasyncgenfunction(function):
+        vars(function)["_loop_scope"] = "session"
+    return (yield)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +65,7 @@ class Browsing(Protocol):
         """
 
 
+# Of the session, it is made where the hook above is not asked.
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def chromium() -> AsyncIterator[Browser]:
     expect.set_options(timeout=WAIT_SECONDS_MAX * 1000)
@@ -84,7 +93,7 @@ def site_settings(books_url: str, tmp_path_factory: pytest.TempPathFactory) -> S
     return web_settings(tmp_path_factory.mktemp("data")).model_copy(update=own)
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="session")
+@pytest.fixture(scope="module")
 async def site(site_settings: Settings, module_log: LogStream) -> AsyncIterator[Site]:
     """The module's service on a real socket."""
     async with running_wire(site_settings) as wire:
@@ -98,7 +107,7 @@ def operator(site: Site) -> Operator:
     return site.operator
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="session")
+@pytest.fixture(scope="module")
 async def admin(books_url: str) -> AsyncIterator[asyncpg.Connection]:
     """A superuser's connection, for reading rows back and letting time pass."""
     connection = await connect_as_superuser(books_url)
@@ -119,7 +128,7 @@ def watch(site: Site) -> Iterator[Watch]:
     watch.assert_faultless()
 
 
-@pytest_asyncio.fixture(loop_scope="session")
+@pytest.fixture
 async def browsing(chromium: Browser, site: Site, watch: Watch) -> AsyncIterator[Browsing]:
     async with AsyncExitStack() as contexts:
 
@@ -150,7 +159,13 @@ async def _close(context: BrowserContext) -> None:
     await context.close()
 
 
-@pytest_asyncio.fixture(loop_scope="session")
+@pytest.fixture
+async def store(operator: Operator) -> StoreClient:
+    """A store with 100 credits and no rate limit."""
+    return await operator.store()
+
+
+@pytest.fixture
 async def page(browsing: Browsing) -> Page:
     """An empty page of a browser that has not been here before."""
     return await browsing()

@@ -1,5 +1,6 @@
 """Whether people can use a page: by the rules of axe-core, light and dark, on a narrow screen."""
 
+import asyncio
 import json
 from typing import Any, Final
 
@@ -9,6 +10,8 @@ from playwright.async_api import Page
 WCAG: Final = ("wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa")
 """WCAG 2.2 at level AA, by axe-core's tags. Its one rule of 2.2 runs only when it is asked for."""
 
+WAIT_SECONDS_MAX: Final = 30.0
+"""How long a busy machine may take for a page, or for what is waited for on one."""
 NARROW: Final = 360
 WIDE: Final = 1280
 HEIGHT: Final = 800
@@ -19,10 +22,12 @@ WIDER: Final = """(limit) => [...document.querySelectorAll("body *")]
 
 async def axe(page: Page) -> None:
     """No rule of WCAG 2.2 AA that a program can judge is broken on the page as it is now."""
-    if not await page.evaluate("typeof axe === 'object'"):
-        await page.evaluate(AXE_SCRIPT)
     options = {"runOnly": WCAG, "resultTypes": ["violations"]}
-    found = await page.evaluate("(options) => axe.run(options)", options)
+    # Where scripts are off it never ends.
+    async with asyncio.timeout(WAIT_SECONDS_MAX):
+        if not await page.evaluate("typeof axe === 'object'"):
+            await page.evaluate(AXE_SCRIPT)
+        found = await page.evaluate("(options) => axe.run(options)", options)
     assert found["passes"], f"{page.url}: no rule had anything to judge"
     broken = "\n".join(map(_told, found["violations"]))
     assert not broken, f"{page.url} at {page.viewport_size}:\n{broken}"

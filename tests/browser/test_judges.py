@@ -9,8 +9,7 @@ from PIL import Image
 from playwright.async_api import Page, Route
 
 from tests.browser import shots
-from tests.browser.conftest import WAIT_SECONDS_MAX
-from tests.browser.judging import HEIGHT, WIDE, axe, fits
+from tests.browser.judging import HEIGHT, WAIT_SECONDS_MAX, WIDE, axe, fits
 from tests.browser.watching import Watch
 
 HEAD = '<!doctype html><html lang="en"><title>Planted</title><main><h1>Planted</h1>'

@@ -4,7 +4,6 @@ from collections.abc import AsyncIterator
 
 import asyncpg
 import pytest
-import pytest_asyncio
 from pydantic import SecretStr
 
 from stand_ins.http_server import StandIn
@@ -15,13 +14,13 @@ from tests.browser.furnished.furnishing import GENERATE, HOOK, Furnished, furnis
 from tests.web.conftest import web_settings
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="session")
+@pytest.fixture(scope="module")
 async def outside_services() -> AsyncIterator[StandIn]:
     async with outside() as running:
         yield running
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="session")
+@pytest.fixture(scope="module")
 async def paddle() -> AsyncIterator[PaddleStandIn]:
     async with paddle_stand_in() as running:
         yield running
@@ -49,7 +48,7 @@ def site_settings(
     return Settings.model_validate(usual.model_dump() | own)
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="session")
+@pytest.fixture(scope="module")
 async def furnished(
     site: Site, admin: asyncpg.Connection, paddle: PaddleStandIn, outside_services: StandIn
 ) -> Furnished:
