@@ -10,8 +10,10 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.routes import HTTPRoute
 
 from storecredit.operator.sign_ins import Door
+from storecredit.operator.tokens import Scope
 from storecredit.web.console.routes import console_router
-from storecredit.web.pages.signed_in import PUBLIC
+from storecredit.web.http.scopes import NEEDED
+from storecredit.web.pages.signed_in import FOR_ANY_SCOPE, PUBLIC
 from storecredit.web.portal.routes import portal_router
 
 PARAMETER: Final = re.compile(r"\{(\w+)(?::\w+)?\}")
@@ -28,6 +30,8 @@ class Address:
     door: Door
     is_public: bool
     is_page: bool
+    needs: Scope | None
+    """The scope of the operator's token; None: any, or no operator's door."""
 
     def __str__(self) -> str:
         return f"{self.method} {self.path}"
@@ -54,8 +58,12 @@ def addresses() -> Iterator[Address]:
 
 def _of(door: Door, path: str, handler: HTTPRouteHandler) -> Iterator[Address]:
     is_page = not str(handler.media_type).startswith(NO_PAGES)
+    is_public = bool(handler.opt.get(PUBLIC))
+    is_for_all = is_public or door == "portal" or bool(handler.opt.get(FOR_ANY_SCOPE))
     for method in sorted(handler.http_methods - {"OPTIONS", "HEAD"}):
-        yield Address(method, path, door, bool(handler.opt.get(PUBLIC)), is_page)
+        usual = Scope.READ if method == "GET" else Scope.ALL
+        needs = None if is_for_all else handler.opt.get(NEEDED, usual)
+        yield Address(method, path, door, is_public, is_page, needs)
 
 
 ALL: Final = tuple(addresses())
