@@ -3,12 +3,14 @@
 import asyncio
 import string
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import asyncpg
 import pytest
+from itsdangerous import Signer
 from pydantic import SecretStr
 
 from storecredit.operator.actions import OperatorActions
@@ -179,6 +181,28 @@ async def test_a_cookie_of_one_door_is_none_at_the_other(
     assert await sign_ins.find(portal, "portal") is not None
 
 
+async def test_row_and_signature_each_keep_the_doors_apart(
+    acting: OperatorActions, sign_ins: SignIns, admin: asyncpg.Connection, tmp_path: Path
+) -> None:
+    store = await store_of(acting)
+    cookie = begun(await sign_ins.with_token(ADMIN_TOKEN)).cookie
+    for_portals = Signer(
+        (tmp_path / "signing.key").read_bytes(),
+        salt=b"storecredit.sign-in.portal",
+        key_derivation="hmac",
+        digest_method=sha256,
+    )
+    signed_anew = for_portals.sign(cookie.rpartition(".")[0]).decode()
+    assert await sign_ins.find(signed_anew, "portal") is None
+    await sign_ins.end(signed_anew, "portal")
+    assert await sign_ins.find(cookie, "console") is not None
+    await admin.execute(
+        "UPDATE storecredit.sign_ins SET door = 'portal', store_id = $1", store.store.store_id
+    )
+    assert await sign_ins.find(cookie, "portal") is None
+    assert await sign_ins.find(signed_anew, "portal") is not None
+
+
 async def test_a_cookie_that_was_touched_is_none(
     sign_ins: SignIns, database: Database, tmp_path: Path
 ) -> None:
@@ -347,6 +371,14 @@ async def test_what_is_over_is_over_and_removed_in_passing(
     assert await sign_ins.find(cookie, "console") is None
     assert await sign_ins.with_link(link.code, "console") is None
 
+    # Behind more that is over than is removed in passing.
+    await _fill(admin, 250)
+    late = await sign_ins.console_link()
+    just_over = "UPDATE storecredit.sign_in_links SET expires_at = now() WHERE expires_at > now()"
+    assert await admin.execute(just_over) == "UPDATE 1"
+    assert await sign_ins.with_link(late.code, "console") is None
+
+    await admin.execute("DELETE FROM storecredit.sign_ins; DELETE FROM storecredit.sign_in_links")
     await _fill(admin, 250)
     for left in (150, 50, 0):
         await sign_ins.portal_link(store.store.store_id, "ann")
