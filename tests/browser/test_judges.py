@@ -10,6 +10,7 @@ from playwright.async_api import Page, Route
 
 from tests.browser import shots
 from tests.browser.judging import HEIGHT, WAIT_SECONDS_MAX, WIDE, axe, fits
+from tests.browser.keyboard import assert_usable_by_keyboard
 from tests.browser.watching import Watch
 
 HEAD = '<!doctype html><html lang="en"><title>Planted</title><main><h1>Planted</h1>'
@@ -89,6 +90,28 @@ async def test_what_is_too_wide_for_a_narrow_screen_is_found(page: Page) -> None
         await fits(page)
     await show(page, "<div style='overflow: auto'><div style='width: 900px'>wide</div></div>")
     await fits(page)
+
+
+@pytest.mark.parametrize(
+    "body, fault",
+    [
+        ('<a href="/a" style="outline: none">a</a>', "does not show where one is"),
+        ('<p><a href="/a" tabindex="-1">a</a> <button>b</button>', "does not reach"),
+        ('<a href="/a" style="position: fixed; left: -999px">a</a>', "does not show where one is"),
+    ],
+)
+async def test_what_cannot_be_used_by_keyboard_is_found(page: Page, body: str, fault: str) -> None:
+    await show(page, f"<style>:focus-visible {{ outline: 2px solid }}</style>{body}")
+    with pytest.raises(AssertionError, match=fault):
+        await assert_usable_by_keyboard(page)
+
+
+async def test_a_field_of_a_date_and_a_group_of_buttons_can_be_used_by_keyboard(page: Page) -> None:
+    choice = "<label>{0}<input type='radio' name='one' value='{0}'></label>"
+    group = choice.format(1) + choice.format(2)
+    body = f"<input type='date' aria-label='day'>{group}<button>b</button>"
+    await show(page, f"<style>:focus-visible {{ outline: 2px solid }}</style>{body}")
+    await assert_usable_by_keyboard(page)
 
 
 async def test_a_picture_is_made_where_one_is_wanted_and_else_has_to_be_there(

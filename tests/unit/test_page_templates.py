@@ -7,6 +7,7 @@ from pathlib import Path
 import jinja2
 import pytest
 
+from storecredit.operator.sign_ins import Door
 from storecredit.web.pages import rendering
 from storecredit.web.pages.rendering import _environment as environment_of
 
@@ -65,7 +66,7 @@ def test_a_template_holds_no_script_and_no_style(path: Path) -> None:
 
 
 @pytest.mark.parametrize("door", ["console", "portal"])
-def test_every_text_is_escaped_and_every_name_is_known(door: rendering.Door) -> None:
+def test_every_text_is_escaped_and_every_name_is_known(door: Door) -> None:
     environment = environment_of(door)
     assert environment.autoescape is True
     assert environment.undefined is jinja2.StrictUndefined

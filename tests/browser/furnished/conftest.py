@@ -10,8 +10,10 @@ from stand_ins.http_server import StandIn
 from stand_ins.paddle.api import PaddleStandIn, paddle_stand_in
 from storecredit.settings import Settings
 from tests.browser.conftest import Site
+from tests.browser.furnished.asking import Visitor, visitor
 from tests.browser.furnished.furnishing import GENERATE, HOOK, Furnished, furnish, outside
 from tests.web.conftest import web_settings
+from tests.web.doors import OPERATOR_TOKEN
 
 
 @pytest.fixture(scope="module")
@@ -53,3 +55,20 @@ async def furnished(
     site: Site, admin: asyncpg.Connection, paddle: PaddleStandIn, outside_services: StandIn
 ) -> Furnished:
     return await furnish(site.operator, admin, paddle, outside_services.url(HOOK))
+
+
+@pytest.fixture(scope="module")
+async def console(site: Site, furnished: Furnished) -> AsyncIterator[Visitor]:
+    async with visitor(site, "console", OPERATOR_TOKEN) as operator:
+        yield operator
+
+
+@pytest.fixture(scope="module")
+async def portal(site: Site, furnished: Furnished) -> AsyncIterator[Visitor]:
+    async with visitor(site, "portal", furnished.store.api_key) as store:
+        yield store
+
+
+@pytest.fixture
+def visitors(console: Visitor, portal: Visitor) -> dict[str, Visitor]:
+    return {"console": console, "portal": portal}

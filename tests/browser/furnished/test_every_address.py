@@ -46,23 +46,6 @@ async def stranger(site: Site) -> AsyncIterator[httpx.AsyncClient]:
         yield http
 
 
-@pytest.fixture(scope="module")
-async def console(site: Site, furnished: Furnished) -> AsyncIterator[Visitor]:
-    async with visitor(site, "console", OPERATOR_TOKEN) as operator:
-        yield operator
-
-
-@pytest.fixture(scope="module")
-async def portal(site: Site, furnished: Furnished) -> AsyncIterator[Visitor]:
-    async with visitor(site, "portal", furnished.store.api_key) as store:
-        yield store
-
-
-@pytest.fixture
-def visitors(console: Visitor, portal: Visitor) -> dict[str, Visitor]:
-    return {"console": console, "portal": portal}
-
-
 @pytest.mark.parametrize("address", WITHIN, ids=str)
 async def test_who_is_not_signed_in_sees_and_does_nothing(
     stranger: httpx.AsyncClient, admin: asyncpg.Connection, furnished: Furnished, address: Address

@@ -3,36 +3,63 @@
 import pytest
 from playwright.async_api import Page, expect
 
+from tests.browser.conftest import Browsing, Site
 from tests.browser.furnished.addresses import PAGES, Address
+from tests.browser.furnished.asking import Visitor
 from tests.browser.furnished.furnishing import Furnished
 from tests.browser.furnished.planting import assert_nothing_grew
 from tests.browser.judging import good_for_everybody
-from tests.browser.signing_in import sign_in_to_console, sign_in_to_portal
+from tests.browser.keyboard import assert_usable_by_keyboard
 from tests.browser.watching import Watch
+
+OUTLINE = "() => [...document.querySelectorAll('h1, h2, th, dt')].map((one) => one.innerText)"
+Visitors = dict[str, Visitor]
+
+
+async def open_signed_in(
+    page: Page, site: Site, visitors: Visitors, furnished: Furnished, address: Address
+) -> bool:
+    """Open one page of an address; whether there is one."""
+    cookies = visitors[address.door].http.cookies
+    where = f"{site.url}/{address.door}"
+    await page.context.add_cookies(
+        [{"name": name, "value": value, "url": where} for name, value in cookies.items()]
+    )
+    answer = await page.goto(furnished.address_of(address))
+    assert answer is not None
+    return answer.headers["content-type"].startswith("text/html")
 
 
 @pytest.mark.parametrize("address", PAGES, ids=str)
 async def test_a_page_is_for_everybody_and_shows_text_as_text(
-    page: Page, watch: Watch, furnished: Furnished, address: Address
+    page: Page,
+    site: Site,
+    watch: Watch,
+    visitors: Visitors,
+    furnished: Furnished,
+    address: Address,
 ) -> None:
-    await _sign_in(page, address, furnished)
     is_link = "code" in address.names
     if is_link:
         watch.allow(410)
-    answer = await page.goto(furnished.address_of(address))
-    assert answer is not None
-    if not answer.headers["content-type"].startswith("text/html"):
+    if not await open_signed_in(page, site, visitors, furnished, address):
         return
     if is_link:  # a page that goes on by itself, to where it says that there is no such link
         await expect(page.get_by_text("was used before")).to_be_visible()
-    await good_for_everybody(page)
     await assert_nothing_grew(page)
+    await assert_usable_by_keyboard(page)
+    await good_for_everybody(page)
 
 
-async def _sign_in(page: Page, address: Address, furnished: Furnished) -> None:
-    if address.is_public:
-        return
-    if address.door == "console":
-        await sign_in_to_console(page)
-    else:
-        await sign_in_to_portal(page, furnished.store.api_key)
+async def test_every_page_can_be_read_without_a_script(
+    browsing: Browsing, site: Site, visitors: Visitors, furnished: Furnished
+) -> None:
+    scripted, page = await browsing(), await browsing(java_script_enabled=False)
+    for address in PAGES:
+        if "code" in address.names:
+            continue
+        if not await open_signed_in(page, site, visitors, furnished, address):
+            continue
+        await open_signed_in(scripted, site, visitors, furnished, address)
+        await expect(page.locator("main h1")).to_be_visible()
+        assert await page.evaluate(OUTLINE) == await scripted.evaluate(OUTLINE), str(address)
