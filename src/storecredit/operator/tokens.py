@@ -32,7 +32,7 @@ class Scope(StrEnum):
     CREDITS = "credits"
     """Add credits, remove, hand over; spend, hold and give back for end users."""
     KEYS = "keys"
-    """Make, change, replace and revoke stores' API keys."""
+    """Make, change, replace and revoke stores' API keys, and links that let them into portals."""
     ALL = "all"
     """Everything, tokens included."""
 
