@@ -80,7 +80,7 @@ async def test_what_was_sent_told_and_made_is_removed_and_the_ledger_stays(
     assert (done["status"], failed["status"]) == ("completed", "failed")
     await admin.execute(
         """UPDATE sessions SET generator_message = $1, error_message = $1,
-               failed_attempts = jsonb_build_array(jsonb_build_object('attempt', 1, 'said', $1::text))
+               failed_attempts = jsonb_build_array(jsonb_build_object('said', $1::text))
            WHERE session_id = $2""",
         SECRET,
         failed["id"],

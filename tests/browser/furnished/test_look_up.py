@@ -3,9 +3,11 @@
 import re
 from collections.abc import Callable
 
+import asyncpg
 import pytest
 from playwright.async_api import Locator, Page, expect
 
+from storecredit.operator import requests
 from tests.browser.furnished.furnishing import SET_ASIDE, Furnished
 from tests.browser.furnished.planting import assert_nothing_grew, planted
 from tests.browser.judging import good_for_everybody
@@ -109,3 +111,24 @@ async def test_nobody_of_a_name_and_a_pasted_secret_are_said_to_be(
     await expect(page.get_by_text("That is a secret, not an id")).to_be_visible()
     assert furnished.store.api_key not in await page.content()
     await good_for_everybody(page)
+
+
+async def test_a_search_that_takes_too_long_is_given_up_and_says_how_to_ask_less(
+    page: Page,
+    furnished: Furnished,
+    watch: Watch,
+    admin: asyncpg.Connection,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    watch.allow(503)
+    await sign_in_to_console(page)
+    with monkeypatch.context() as patch:
+        patch.setattr(requests, "STATEMENT_MAX_SECONDS", 0.05)
+        async with admin.transaction():
+            await admin.execute("LOCK TABLE storecredit.movements IN ACCESS EXCLUSIVE MODE")
+            await page.goto("/console/look-up?id=grant-1")
+    await expect(page.get_by_text("Say whose the id is")).to_be_visible()
+    await good_for_everybody(page)
+    await page.get_by_label("Whose").fill(furnished.store.store_id)
+    await page.get_by_role("main").get_by_role("button", name="Look up").click()
+    await expect(page.get_by_role("heading", level=2, name="Request grant-1")).to_be_visible()
