@@ -17,10 +17,11 @@ from tests.web.conftest import (
     settings,
     store,
     user,
+    worker,
 )
 from tests.web.doors import OPERATOR_TOKEN
 
-__all__ = ["api", "log", "operator", "rows", "service", "settings", "store", "user"]
+__all__ = ["api", "log", "operator", "rows", "service", "settings", "store", "user", "worker"]
 
 ORIGIN = {"Origin": "http://api.test"}
 

@@ -66,6 +66,26 @@ class Grant:
     created_at: datetime
 
 
+# What is left of an account's grants, in the order of spending; $2: one that may have none left by
+# now, to go on behind its place.
+_GRANTS: Final = f"""
+    SELECT g.seq, m.type, g.kind, g.priority, g.amount, o.grants[i + 1] AS remaining,
+        {ENDS_AT} AS expires_at, m.request_id, m.description, m.created_at
+    FROM state_of_account($1, now()) s
+    CROSS JOIN LATERAL (
+        SELECT CASE WHEN $2::bigint IS NULL THEN s.grants
+            ELSE add_to_grants($1, s.grants, ARRAY[$2::bigint, 1]) END AS grants) o
+    CROSS JOIN LATERAL generate_series(1, cardinality(o.grants), 2) i
+    CROSS JOIN LATERAL ({grant_of("$1", "o.grants[i]")}) g
+    CROSS JOIN LATERAL (
+        SELECT n.type, n.request_id, n.description, n.created_at FROM movements n
+        WHERE n.account_id = $1 AND n.seq <= g.seq
+        ORDER BY n.account_id DESC, n.seq DESC LIMIT 1) m
+    WHERE true"""  # noqa: S608 - constants
+_BEHIND: Final = """($2::bigint IS NULL OR i > (
+    SELECT j FROM generate_series(1, cardinality(o.grants), 2) j WHERE o.grants[j] = $2))"""
+
+
 @dataclass(frozen=True, slots=True)
 class GrantPage:
     """Grants in the order of spending; `next_after` continues the list, None at its end."""
@@ -88,28 +108,17 @@ class Grants:
         """
         limit = min(limit, PAGE_MAX)
         rows = await self._database.fetch(
-            f"""SELECT g.seq, m.type, g.kind, g.priority, g.amount, o.grants[i + 1] AS remaining,
-                    {ENDS_AT} AS expires_at, m.request_id, m.description, m.created_at
-               FROM state_of_account($1, now()) s
-               CROSS JOIN LATERAL (
-                   SELECT CASE WHEN $2::bigint IS NULL THEN s.grants
-                       ELSE add_to_grants($1, s.grants, ARRAY[$2::bigint, 1]) END AS grants) o
-               CROSS JOIN LATERAL generate_series(1, cardinality(o.grants), 2) i
-               CROSS JOIN LATERAL ({grant_of("$1", "o.grants[i]")}) g
-               CROSS JOIN LATERAL (
-                   SELECT n.type, n.request_id, n.description, n.created_at FROM movements n
-                   WHERE n.account_id = $1 AND n.seq <= g.seq
-                   ORDER BY n.account_id DESC, n.seq DESC LIMIT 1) m
-               WHERE $2::bigint IS NULL OR i > (
-                   SELECT j FROM generate_series(1, cardinality(o.grants), 2) j
-                   WHERE o.grants[j] = $2)
-               ORDER BY i LIMIT $3""",  # noqa: S608 - a constant
-            account_id,
-            after,
-            limit + 1,
+            f"{_GRANTS} AND {_BEHIND} ORDER BY i LIMIT $3", account_id, after, limit + 1
         )
         items = tuple(_grant(row) for row in rows[:limit])
         return GrantPage(items, items[-1].seq if len(rows) > limit else None)
+
+    async def get(self, account_id: int, seq: int) -> Grant | None:
+        """One grant, by the seq of its movement; None: it has no credits left, or there is none."""
+        row = await self._database.fetchrow(
+            f"{_GRANTS} AND o.grants[i] = $3", account_id, None, seq
+        )
+        return None if row is None else _grant(row)
 
 
 async def has_no_room(database: Database, owner: Owner, request_id: str) -> bool:

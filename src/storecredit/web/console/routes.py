@@ -5,6 +5,8 @@ from litestar.di import Provide
 
 from storecredit.web.console import (
     audit,
+    generations,
+    grants,
     ledger,
     live,
     look_up,
@@ -39,6 +41,14 @@ def console_router() -> Router:
             ledger.store_ledger_file,  # GET /stores/{store_id}/ledger.csv
             ledger.user_ledger_page,  # GET /users/{user_id}/ledger
             ledger.user_ledger_file,  # GET /users/{user_id}/ledger.csv
+            generations.store_generations_page,  # GET /stores/{store_id}/generations
+            generations.user_generations_page,  # GET /users/{user_id}/generations
+            grants.store_grants_page,  # GET /stores/{store_id}/grants
+            grants.store_grant_page,  # GET /stores/{store_id}/grants/{seq}
+            grants.set_store_grant,  # POST /stores/{store_id}/grants/{seq}
+            grants.user_grants_page,  # GET /users/{user_id}/grants
+            grants.user_grant_page,  # GET /users/{user_id}/grants/{seq}
+            grants.set_user_grant,  # POST /users/{user_id}/grants/{seq}
             verification.verify_page,  # GET /verify
             verification.verify,  # POST /verify
             audit.audit_page,  # GET /audit

@@ -4,6 +4,7 @@ Filters are forms that are sent by GET, so that what they find has an address of
 that is left empty asks for nothing.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Final, Generic, TypeVar, get_args, get_origin
 from urllib.parse import urlencode
@@ -51,17 +52,28 @@ class Query(Generic[S]):
     @property
     def first(self) -> str:
         """The address of the list's first page; empty on that page itself."""
-        return self.under(self.path) if CURSOR in self.form.texts else ""
+        return self.first_of(CURSOR)
 
     def next(self, cursor: str | None) -> str:
         """The address of the page after this one; empty where there is none."""
-        if cursor is None:
-            return ""
-        return f"{self.path}?{urlencode({**self.filters, CURSOR: cursor})}"
+        return self.next_of(CURSOR, cursor)
+
+    def first_of(self, name: str) -> str:
+        """The same of one of several lists, whose place stands in a parameter of its own."""
+        texts = {each: text for each, text in self.form.texts.items() if each != name}
+        return _address(self.path, texts) if name in self.form.texts else ""
+
+    def next_of(self, name: str, cursor: str | None) -> str:
+        """Likewise."""
+        return "" if cursor is None else _address(self.path, {**self.form.texts, name: cursor})
 
     def under(self, path: str) -> str:
         """An address that takes the same filters."""
-        return f"{path}?{urlencode(self.filters)}" if self.filters else path
+        return _address(path, self.filters)
+
+
+def _address(path: str, texts: Mapping[str, str]) -> str:
+    return f"{path}?{urlencode(texts)}" if texts else path
 
 
 def read_query(request: Request[Any, Any, Any], type_: type[S]) -> Query[S]:
