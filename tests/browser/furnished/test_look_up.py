@@ -89,6 +89,19 @@ async def test_a_generation_that_was_refused_tells_the_generators_own_words(
     assert furnished.values["request_id"] != "order-2"
 
 
+async def test_a_life_leads_on_to_the_ledger_and_the_audit_log(
+    page: Page, furnished: Furnished
+) -> None:
+    await sign_in_to_console(page)
+    await look_up(page, "removal-1")
+    await page.get_by_role("link", name="Its movements in the ledger").click()
+    await expect(page).to_have_url(re.compile(f"{furnished.store.store_id}/ledger"))
+    await expect(page.get_by_role("row").filter(has_text="removal-1")).to_have_count(1)
+    await page.go_back()
+    await page.get_by_role("link", name="What they did, in the audit log").click()
+    await expect(page.get_by_role("row").filter(has_text="credits.remove")).to_have_count(1)
+
+
 async def test_what_is_several_owners_is_narrowed_to_one(page: Page, furnished: Furnished) -> None:
     await sign_in_to_console(page)
     await look_up(page, "grant-1")
