@@ -6,15 +6,12 @@ import asyncpg
 import pytest
 
 from storecredit.billing.problems import Problems
-from storecredit.generation.lifecycle import ENTRYPOINT
 from storecredit.ledger import verification
 from storecredit.ledger.owners import OwnerKind
 from storecredit.ledger.verification import LastVerification
 from storecredit.operator.overview import (
-    COUNTED_MAX,
     CurrencyCourse,
     Overviews,
-    Queue,
     Span,
     points_of,
 )
@@ -121,7 +118,6 @@ async def test_a_service_in_which_nothing_has_happened_has_an_overview(
     assert health.verification is None
     assert health.problems == {"events": 0, "clawbacks": 0, "bills": 0}
     assert health.endpoints == {"working": 0, "failing": 0, "given_up": 0}
-    assert health.queue == Queue(0, None)
     assert health.running_dry == []
     assert not health.has_stores
 
@@ -132,16 +128,6 @@ async def test_what_may_need_somebody_is_told(
     await open_store(admin)
     last = LastVerification(NOW, 3)
     await verification.record(database, last, None)
-    await admin.execute(
-        """INSERT INTO storecredit.pgqueuer (priority, entrypoint, payload, status, execute_after)
-           SELECT 0, $1, '', 'queued', now() - make_interval(mins => i)
-           FROM generate_series(1, $2::int) i""",
-        ENTRYPOINT,
-        COUNTED_MAX + 20,
-    )
     health = (await overviews.look(Span.HOURS)).health
     assert health.verification == last
     assert health.has_stores
-    assert health.queue.waiting == COUNTED_MAX + 1
-    assert health.queue.oldest_seconds is not None
-    assert health.queue.oldest_seconds >= (COUNTED_MAX + 20) * 60

@@ -164,7 +164,7 @@ def test_a_line_begins_with_what_was_before_and_ends_with_the_last_number() -> N
     figure = drawn(made, "line")
     paths = [each.attrib["d"] for each in figure.findall(".//svg/svg/path")]
     assert paths == [
-        "M0.00 0.00L50.00 50.00L100.00 0.00V100.00H0.00Z",
+        "M0.00 0.00L50.00 50.00L100.00 0.00V100.0H0.00Z",
         "M0.00 0.00L50.00 50.00L100.00 0.00",
     ]
     dots = figure.findall(".//circle")

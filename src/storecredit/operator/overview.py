@@ -15,28 +15,20 @@ from typing import Final
 import msgspec
 
 from storecredit.billing.problems import Problems
-from storecredit.generation.lifecycle import ENTRYPOINT
 from storecredit.ledger import verification
 from storecredit.ledger.owners import OwnerKind
 from storecredit.ledger.verification import LastVerification
 from storecredit.operator.figures import Figures
 from storecredit.operator.running_dry import RunningDry, StoreRunningDry
 from storecredit.operator.sums import MoneyOfDay, Period, Sums
-from storecredit.postgres.job_queue import standing_of
 from storecredit.postgres.pool import Database
 from storecredit.webhooks.endpoints import Endpoints, Standing
 
 RUNNING_DRY_SHOWN: Final = 10
-COUNTED_MAX: Final = 10_000
-"""Jobs that are counted; one more means: at least so many."""
 HOURS: Final = 24
 DAYS: Final = 30
 MONTHS: Final = 12
-_QUEUE: Final = f"""
-    SELECT q.waiting, extract(epoch FROM now() - q.oldest_at)::float8 AS oldest_seconds,
-        EXISTS (SELECT FROM stores) AS has_stores
-    FROM ({standing_of("$1::text", counted_max=COUNTED_MAX)}) q
-"""  # noqa: S608 - constants
+_HAS_STORES: Final = "SELECT EXISTS (SELECT FROM stores)"
 
 
 class Span(StrEnum):
@@ -45,17 +37,6 @@ class Span(StrEnum):
     HOURS = "24h"
     DAYS = "30d"
     MONTHS = "12m"
-
-
-@dataclass(frozen=True, slots=True)
-class Queue:
-    """Generations that wait for a worker, up to `COUNTED_MAX` and one; and for how long the first.
-
-    `oldest_seconds` None: none waits.
-    """
-
-    waiting: int
-    oldest_seconds: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,12 +50,14 @@ class CurrencyCourse:
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """What may need somebody. `verification` None: it was never verified."""
+    """What may need somebody. `verification` None: it was never verified.
+
+    What waits in the queue is told by `live.py`, which goes on telling it.
+    """
 
     verification: LastVerification | None
     problems: Mapping[str, int]
     endpoints: Mapping[Standing, int]
-    queue: Queue
     running_dry: Sequence[StoreRunningDry]
     has_stores: bool
 
@@ -135,16 +118,15 @@ class Overviews:
         )
 
     async def _health(self) -> Health:
-        last, problems, endpoints, queue, dry = await asyncio.gather(
-            verification.last(self._database),
-            self._problems.count(),
-            self._endpoints.count(),
-            self._database.fetchrow(_QUEUE, ENTRYPOINT),
-            self._running_dry.list(RUNNING_DRY_SHOWN),
+        return Health(
+            *await asyncio.gather(
+                verification.last(self._database),
+                self._problems.count(),
+                self._endpoints.count(),
+                self._running_dry.list(RUNNING_DRY_SHOWN),
+                self._database.fetchval(_HAS_STORES),
+            )
         )
-        assert queue is not None, "a SELECT of subqueries has one row"
-        waiting = Queue(queue["waiting"], queue["oldest_seconds"])
-        return Health(last, problems, endpoints, waiting, dry, queue["has_stores"])
 
     async def _periods(
         self, span: Span, points: Sequence[datetime], kind: OwnerKind | None

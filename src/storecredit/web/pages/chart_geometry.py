@@ -33,7 +33,7 @@ class Scale:
     def place(self, value: Decimal) -> float:
         """How far below the top a value is."""
         lowest, highest = self.ticks[0], self.ticks[-1]
-        return float((highest - value) / (highest - lowest) * 100)
+        return round(float((highest - value) / (highest - lowest) * 100), 2)
 
 
 def scale_of(values: Sequence[Decimal], *, whole: bool) -> Scale:
@@ -83,7 +83,7 @@ class Slot:
     @property
     def end(self) -> float:
         """Where the next one begins."""
-        return self.x + self.width
+        return round(self.x + self.width, 2)
 
 
 def columns(heights: Sequence[Sequence[Decimal]], scale: Scale) -> Iterator[Slot]:
@@ -94,8 +94,7 @@ def columns(heights: Sequence[Sequence[Decimal]], scale: Scale) -> Iterator[Slot
     width = 100 / len(heights)
     bar = min(width * BAR_SHARE, BAR_MAX)
     for number, pieces in enumerate(heights):
-        left = number * width
-        inset = left + (width - bar) / 2
+        inset = round(number * width + (width - bar) / 2, 2)
         reached = {True: Decimal(0), False: Decimal(0)}
         boxes: list[Box] = []
         parted_at: list[float] = []
@@ -108,16 +107,27 @@ def columns(heights: Sequence[Sequence[Decimal]], scale: Scale) -> Iterator[Slot
             tall = max(abs(scale.place(reached[is_up]) - foot), VISIBLE_MIN)
             if reached[is_up] != height and tall >= PARTED_MIN:
                 parted_at.append(foot)
-            boxes.append(Box(series, inset, foot - tall if is_up else foot, bar, tall))
-        yield Slot(left, width, tuple(boxes), tuple(parted_at))
+            top = foot - tall if is_up else foot
+            boxes.append(Box(series, inset, round(top, 2), round(bar, 2), round(tall, 2)))
+        yield _slot(number, len(heights), tuple(boxes), tuple(parted_at))
 
 
 def line_slots(values: Sequence[Sequence[Decimal]], scale: Scale) -> Iterator[Slot]:
     """The places of points on lines; `values`: for each point one of each series."""
-    width = 100 / len(values)
     for number, each in enumerate(values):
         dots = tuple((series, scale.place(value)) for series, value in enumerate(each))
-        yield Slot(number * width, width, dots=dots)
+        yield _slot(number, len(values), dots=dots)
+
+
+def _slot(
+    number: int,
+    count: int,
+    boxes: tuple[Box, ...] = (),
+    parted_at: tuple[float, ...] = (),
+    dots: tuple[tuple[int, float], ...] = (),
+) -> Slot:
+    width = 100 / count
+    return Slot(round(number * width, 2), round(width, 2), boxes, parted_at, dots)
 
 
 def line_path(values: Sequence[Decimal], scale: Scale, *, begins_at_edge: bool) -> str:

@@ -6,6 +6,7 @@ series has a pattern and a legend, pointing at a column tells its figures, and b
 same figures stand as a table.
 """
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -31,6 +32,7 @@ from storecredit.web.pages import chart_geometry as geometry
 
 POINTS_MAX: Final = 100
 TEMPLATE: Final = "chart.html"
+_NAME: Final = re.compile("[a-z][a-z-]*")
 
 
 class Tone(StrEnum):
@@ -177,6 +179,7 @@ class Chart:
     written: Written = NUMBERS
 
     def __post_init__(self) -> None:
+        assert _NAME.fullmatch(self.name), "it is written where nothing is escaped"
         assert 1 <= len(self.points) <= POINTS_MAX, "a chart has points, and a bounded number"
         assert all(len(each.values) == len(self.points) for each in self.series), self.name
 
@@ -262,6 +265,7 @@ def _figure(context: Context, chart: Chart, drawing: _Drawing) -> Markup:
         written.full(written.value(sum(each.values, Decimal(0))), locale) for each in chart.series
     ]
     labels = geometry.labelled(len(chart.points))
+    names = [_name(chart.unit, at, locale) for at in chart.points]
     values: dict[str, Any] = {
         "chart": chart,
         "drawing": drawing,
@@ -273,10 +277,16 @@ def _figure(context: Context, chart: Chart, drawing: _Drawing) -> Markup:
         "lines": [drawing.scale.place(tick) for tick in drawing.scale.ticks],
         "zero": drawing.scale.place(Decimal(0)),
         "labels": [
-            (_label(chart.unit, at, locale) if point in labels else "", labels.get(point, False))
+            (_moment(chart, at, "hour", _label(chart.unit, at, locale)), labels[point])
+            if point in labels
+            else ("", False)
             for point, at in enumerate(chart.points)
         ],
-        "names": [_name(chart.unit, at, locale) for at in chart.points],
+        "first": names[0],
+        "last": names[-1],
+        "names": [
+            _moment(chart, at, "minute", name) for at, name in zip(chart.points, names, strict=True)
+        ],
         "rows": rows,
         "totals": totals if written.adds_up and not drawing.paths else [],
     }
@@ -284,6 +294,7 @@ def _figure(context: Context, chart: Chart, drawing: _Drawing) -> Markup:
 
 
 _LABELS: Final = {Unit.HOUR: "Hm", Unit.DAY: "MMMd", Unit.MONTH: "MMM"}
+_HOUR: Final = Markup('<time datetime="{:%Y-%m-%dT%H:%M:%SZ}" data-unit="{}">{}</time>')
 
 
 def _label(unit: Unit, at: datetime, locale: Locale) -> str:
@@ -298,6 +309,11 @@ def _name(unit: Unit, at: datetime, locale: Locale) -> str:
             return format_date(at, "medium", locale=locale)
         case Unit.MONTH:
             return format_skeleton("yMMMM", at, locale=locale)
+
+
+def _moment(chart: Chart, at: datetime, told_to: str, text: str) -> str:
+    """Hours are told in the viewer's zone, where there is a script; days and months are of UTC."""
+    return _HOUR.format(at, told_to, text) if chart.unit is Unit.HOUR else text
 
 
 FILTERS: Final[dict[str, Any]] = {"columns": columns, "line": line, "sparkline": sparkline}

@@ -15,8 +15,10 @@ from babel.numbers import (
     format_compact_decimal,
     format_currency,
     format_decimal,
+    format_percent,
     get_currency_precision,
 )
+from babel.units import format_unit
 from jinja2 import pass_context
 from jinja2.runtime import Context
 from markupsafe import Markup
@@ -25,6 +27,7 @@ DEFAULT: Final = "en"
 LANGUAGES_LOOKED_AT: Final = 5
 HEADER_MAX: Final = 200
 LOCALES_KEPT: Final = 64
+_AGES: Final = (("hour", 3600), ("minute", 60), ("second", 1))
 SHORT_ID: Final = 8
 _TIME: Final = Markup('<time datetime="{}" title="{} UTC">{} UTC</time>')
 
@@ -102,6 +105,22 @@ def day(context: Context, at: date) -> str:
     return format_date(at, "medium", locale=context["locale"])
 
 
+@pass_context
+def percent(context: Context, part: float) -> str:
+    """A part of one."""
+    return format_percent(part, "#,##0.#%", locale=context["locale"])
+
+
+@pass_context
+def age(context: Context, since: datetime | None) -> str:
+    """For how long something is so, as the pages' script goes on writing it; a dash for nothing."""
+    if since is None:
+        return "–"
+    seconds = max((datetime.now(UTC) - since).total_seconds(), 0)
+    unit, length = next((each for each in _AGES if seconds >= 1.5 * each[1]), _AGES[-1])
+    return format_unit(round(seconds / length), unit, "short", locale=context["locale"])
+
+
 def short_id(value: object) -> str:
     """The first characters of a long id, where the whole one stands in a title or a link."""
     text = str(value)
@@ -121,6 +140,8 @@ FILTERS: Final[dict[str, Any]] = {
     "money": money,
     "moment": moment,
     "day": day,
+    "percent": percent,
+    "age": age,
     "short_id": short_id,
     "words": words,
 }
