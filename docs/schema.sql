@@ -1010,8 +1010,8 @@ FUNCTION book_subscription_payment(p_provider text, p_transaction_id text, p_sub
 -- Whether a store is active and has a subscription that runs.
 FUNCTION can_top_up(p_account_id bigint) RETURNS boolean;
 
--- Why the generation failed that a movement gives back; empty: it gives none back.
-FUNCTION cause_of_return(p_account_id bigint, p_type text, p_session_id uuid) RETURNS text;
+-- One row: why the generation failed that a movement gives back; empty: it gives none back.
+FUNCTION causes_of(p_account_id bigint, p_type text, p_session_id uuid) RETURNS TABLE(cause text);
 
 -- Whether a movement is of one grant alone, so that it may have to tell what each has left.
 FUNCTION changes_grants(p_type text, p_origin_seq bigint) RETURNS boolean;
@@ -1179,6 +1179,10 @@ FUNCTION fill_grants(p_account_id bigint, p_grants bigint[], p_before_seq bigint
 FUNCTION find_account_discrepancies() RETURNS TABLE(kind text, account_id bigint, seq bigint,
     request_id text, session_id uuid, detail text);
 
+-- Names each account of which more movements count as counted than there are.
+FUNCTION find_accounts_summed_too_far() RETURNS TABLE(kind text, account_id bigint, seq bigint,
+    request_id text, session_id uuid, detail text);
+
 -- What an operator did under an idempotency key before, which is locked until the transaction
 -- ends.
 FUNCTION find_action(p_idempotency_key text, OUT action text, OUT account_id bigint,
@@ -1232,6 +1236,10 @@ FUNCTION find_impossible_movements(p_after_account_id bigint, p_after_seq bigint
     p_until_account_id bigint, p_until_seq bigint) RETURNS TABLE(kind text, account_id bigint,
     seq bigint, request_id text, session_id uuid, detail text);
 
+-- Names each day and currency, of those that are over, whose money is not that of its payments.
+FUNCTION find_money_sum_discrepancies() RETURNS TABLE(kind text, account_id bigint, seq bigint,
+    request_id text, session_id uuid, detail text);
+
 -- Names each account with movements in a range of (account, seq) that there is not.
 FUNCTION find_movements_without_account(p_after_account_id bigint, p_after_seq bigint,
     p_until_account_id bigint, p_until_seq bigint) RETURNS TABLE(kind text, account_id bigint,
@@ -1263,6 +1271,10 @@ FUNCTION find_spend_discrepancies() RETURNS TABLE(kind text, account_id bigint, 
 -- Names each store without an account.
 FUNCTION find_stores_without_account() RETURNS TABLE(kind text, store_id uuid, user_id uuid,
     seq bigint, request_id text, session_id uuid, detail text);
+
+-- Names each hour and type whose sums are not those of its movements.
+FUNCTION find_sum_discrepancies() RETURNS TABLE(kind text, account_id bigint, seq bigint,
+    request_id text, session_id uuid, detail text);
 
 -- Names each top-up that was charged without a payment.
 FUNCTION find_top_up_discrepancies() RETURNS TABLE(kind text, account_id bigint, seq bigint,
@@ -1519,6 +1531,10 @@ FUNCTION rare_movement_contradicts(p_account_id bigint, p_seq bigint, p_type tex
 FUNCTION receive_provider_event(p_provider text, p_event_id text, p_event_type text,
     p_occurred_at timestamptz, p_content json, p_status text DEFAULT 'received',
     p_reason text DEFAULT NULL) RETURNS boolean;
+
+-- What hourly_sums ought to hold, from every movement that is counted.
+FUNCTION recomputed_hourly_sums() RETURNS TABLE(hour timestamptz, owner_kind text, type text,
+    cause text, movements bigint, generations bigint, credits numeric);
 
 -- Writes what an operator did into the audit log, and returns the entry's id. Errors: SC001,
 -- SC008.

@@ -21,6 +21,11 @@ _MOMENTS: Final[Mapping[str, tuple[str, ...]]] = {
     "spends": ("created_at",),
     "sessions": ("created_at", "started_at", "completed_at"),
 }
+# The sums of hours know what was counted by the hour it was in: they are made anew.
+_FORGET_SUMS: Final = """
+    SELECT pg_advisory_xact_lock(hashtextextended('storecredit sums', 0));
+    TRUNCATE storecredit.hourly_sums, storecredit.summed_accounts, storecredit.summing
+"""
 _NAMED: Final = "(cardinality($1::bigint[]) = 0 OR account_id = ANY ($1))"
 
 
@@ -39,6 +44,7 @@ async def well_within_a_day(superuser: Connection) -> None:
 async def pass_time(superuser: Connection, time: timedelta, *account_ids: int) -> None:
     """Let so much time pass for these accounts; for all of them where none is named."""
     async with superuser.transaction():
+        await superuser.execute(_FORGET_SUMS)
         # In the order in which all lock them, so that others may be at work meanwhile.
         await superuser.execute(
             f"SELECT FROM storecredit.accounts WHERE {_NAMED} ORDER BY account_id FOR UPDATE",

@@ -103,6 +103,13 @@ class DiscrepancyKind(StrEnum):
     """The ledger has no movement for a payment, or one of other credits."""
     CLAWBACK_NOT_BOOKED = "clawback_not_booked"
     """A clawback took anything else than its movement in the ledger says."""
+    # The sums of hours and days, and what they are of.
+    SUM_MISMATCH = "sum_mismatch"
+    """What charts show of an hour is not what its movements come to."""
+    SUMMED_TOO_FAR = "summed_too_far"
+    """More movements of an account count as counted than there are."""
+    MONEY_SUM_MISMATCH = "money_sum_mismatch"
+    """What charts show of a day's money is not what its payments come to."""
 
 
 @dataclass(frozen=True, slots=True)

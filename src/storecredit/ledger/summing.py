@@ -21,7 +21,7 @@ log = telemetry.get_logger("ledger.summing")
 
 MOVEMENTS_MAX: Final = 50_000
 """That one transaction counts."""
-ACCOUNTS_MAX: Final = 5_000
+ACCOUNTS_MAX: Final = 3_000
 """That one transaction walks over, to find what the newest pages do not show."""
 TURN_SHARE: Final = 0.75
 """Of the interval: if a pass ended so much ago or less, another process has had this turn."""

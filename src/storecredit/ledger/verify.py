@@ -14,6 +14,8 @@ Only when a sum is not 0 is every row looked at again, one by one in key order, 
 wrong; that takes ten to fifty times as long. `every_row` asks for it in any case: a proof that
 leaves nothing to chance.
 
+The sums of hours and days are recomputed beside it, in the same snapshot (`sums_proof.py`).
+
 Movements that were taken off the end of an account's ledger break no chain. A session, payment,
 clawback or bill knows of most of them; of all that a former run has counted, their number tells.
 """
@@ -25,6 +27,7 @@ from typing import Final
 from uuid import UUID
 
 from storecredit.ledger.discrepancies import Discrepancy, DiscrepancyKind, Report
+from storecredit.ledger.sums_proof import looked_at_beside
 from storecredit.ledger.verification import LastVerification, Settled, record, settled
 from storecredit.postgres.pool import Database
 from storecredit.postgres.schema import privileges
@@ -43,7 +46,8 @@ STATEMENT_TIMEOUT_SECONDS: Final = 3600.0
 # between the two. https://www.postgresql.org/docs/18/sql-lock.html
 _LOCK: Final = """
     LOCK TABLE accounts, movements, movement_types, sessions, stores, users, subscription_charges,
-        payments, clawbacks, grants, holds, spends
+        payments, clawbacks, grants, holds, spends, hourly_sums, summed_accounts, daily_money,
+        summing
     IN ACCESS SHARE MODE
 """
 # Each statement reads a range by its key or by its place on disk; a plan made from stale statistics
@@ -171,11 +175,18 @@ async def verify(
         await connection.execute(_LOCK)
         verified_at = await connection.fetchval("SELECT now()")
         run = _Run(connection, on_progress or (lambda _: None), every_row=every_row)
-        await run.sum_up()
-        run.compare(await settled(connection))
-        run.unguarded = await privileges.fault(connection)
-        if run.looks_at_rows:
-            await run.find()
+        async with looked_at_beside(
+            database,
+            connection,
+            most=DISCREPANCIES_MAX + 1,
+            statement_seconds=STATEMENT_TIMEOUT_SECONDS,
+        ) as sums:
+            await run.sum_up()
+            run.compare(await settled(connection))
+            run.unguarded = await privileges.fault(connection)
+            if run.looks_at_rows:
+                await run.find()
+            run.of_the_sums = await sums
     await record(database, LastVerification(verified_at, run.discrepancies), run.settled)
     return run.report()
 
@@ -200,6 +211,8 @@ class _Run:
         self._found: list[Discrepancy] = []
         self.settled: int | None = None
         """Movements from before this run; None: some that a former run had counted are missing."""
+        self.of_the_sums: list[Discrepancy] = []
+        """What does not agree with the sums of hours and days."""
         self.unguarded: str | None = None
         """How credits can be written around the functions; None: they cannot."""
 
@@ -274,15 +287,19 @@ class _Run:
             user_movements=user_movements,
             user_sessions=self._counts["user_sessions"],
             payments=self._rows["payments"],
-            discrepancies=(*self._of_the_guard, *self._found[:DISCREPANCIES_MAX]),
-            truncated=self._is_full,
+            discrepancies=(*self._of_the_guard, *self._named[:DISCREPANCIES_MAX]),
+            truncated=len(self._named) > DISCREPANCIES_MAX,
         )
 
     @property
     def discrepancies(self) -> int:
         """How many were found, 1 if none could be named; `DISCREPANCIES_MAX`: at least so many."""
-        found = len(self._of_the_guard) + min(len(self._found), DISCREPANCIES_MAX)
+        found = len(self._of_the_guard) + min(len(self._named), DISCREPANCIES_MAX)
         return found or int(self.differs)
+
+    @property
+    def _named(self) -> list[Discrepancy]:
+        return [*self._found, *self.of_the_sums]
 
     @property
     def _of_the_guard(self) -> tuple[Discrepancy, ...]:

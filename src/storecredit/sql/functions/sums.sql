@@ -10,17 +10,18 @@
 -- that finds what was committed later than that, or stands where a transaction that was rolled back has
 -- left room.
 
-CREATE OR REPLACE FUNCTION cause_of_return(p_account_id bigint, p_type text, p_session_id uuid)
-RETURNS text
+CREATE OR REPLACE FUNCTION causes_of(p_account_id bigint, p_type text, p_session_id uuid)
+RETURNS TABLE (cause text)
 LANGUAGE sql STABLE PARALLEL SAFE
 AS $$
 -- Purpose: why the generation failed that a movement gives back; empty: it gives none back. Locks: none.
+--   One row, and no scalar: PostgreSQL puts a function that looks something up into a statement's FROM alone.
     SELECT CASE WHEN p_session_id IS NOT NULL AND movement_role(p_type) = 'return' THEN coalesce((
         SELECT s.error_code FROM sessions s
         WHERE s.account_id = p_account_id AND s.session_id = p_session_id LIMIT 1), '') ELSE '' END;
 $$;
-COMMENT ON FUNCTION cause_of_return(bigint, text, uuid) IS
-    'Why the generation failed that a movement gives back; empty: it gives none back.';
+COMMENT ON FUNCTION causes_of(bigint, text, uuid) IS
+    'One row: why the generation failed that a movement gives back; empty: it gives none back.';
 
 CREATE OR REPLACE FUNCTION hour_of(p_at timestamptz)
 RETURNS timestamptz
@@ -42,14 +43,17 @@ AS $$
 --   counted by the next call. Locks: the caller keeps others from counting. Idempotent.
 BEGIN
     WITH due AS (
-        SELECT i.account_id, a.owner_kind, coalesce(s.seq, 0) AS after, i.seq AS until,
-            i.seq::numeric - coalesce(s.seq, 0) AS length
-        FROM unnest(p_account_ids, p_seqs) AS i (account_id, seq)
+        SELECT i.account_id, a.owner_kind, i.after, i.until, i.until::numeric - i.after AS length
+        FROM (
+            SELECT x.account_id, coalesce(s.seq, 0) AS after, x.seq AS until
+            FROM unnest(p_account_ids, p_seqs) AS x (account_id, seq)
+            LEFT JOIN LATERAL (
+                SELECT y.seq FROM summed_accounts y
+                WHERE y.account_id = x.account_id LIMIT 1) s ON true
+            WHERE x.seq > coalesce(s.seq, 0)
+            OFFSET 0) i
         CROSS JOIN LATERAL (
             SELECT x.owner_kind FROM accounts x WHERE x.account_id = i.account_id LIMIT 1) a
-        LEFT JOIN LATERAL (
-            SELECT x.seq FROM summed_accounts x WHERE x.account_id = i.account_id LIMIT 1) s ON true
-        WHERE i.seq > coalesce(s.seq, 0)
     ), placed AS (
         SELECT d.*, coalesce(sum(d.length) OVER (ORDER BY d.account_id
             ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0) AS before
@@ -65,14 +69,14 @@ BEGIN
                 OFFSET greatest(p_movements - p.before - 1, 0)::bigint LIMIT 1)) END AS until
         FROM placed p WHERE p.before < p_movements
     ), moved AS (
-        SELECT hour_of(m.created_at) AS hour, p.owner_kind, m.type,
-            cause_of_return(p.account_id, m.type, m.session_id) AS cause,
+        SELECT hour_of(m.created_at) AS hour, p.owner_kind, m.type, c.cause,
             count(*) AS movements, count(m.session_id) AS generations, sum(m.amount) AS credits
         FROM piece p
         CROSS JOIN LATERAL (
             SELECT x.created_at, x.type, x.session_id, x.amount FROM movements x
             WHERE x.account_id = p.account_id AND x.seq > p.after AND x.seq <= p.until
             OFFSET 0) m
+        CROSS JOIN LATERAL causes_of(p.account_id, m.type, m.session_id) c
         GROUP BY 1, 2, 3, 4
     ), added AS (
         INSERT INTO hourly_sums AS h

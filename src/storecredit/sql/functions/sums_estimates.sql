@@ -9,7 +9,7 @@ AS $$
 --   that are shown are worked out anew. Locks: the caller keeps others from it. Returns: how many were made.
 DECLARE
     -- A search by halves each: not so many that a pass takes long.
-    c_most CONSTANT int := 500;
+    c_most CONSTANT int := 200;
     c_soon CONSTANT numeric := 90;
     v_count int;
 BEGIN

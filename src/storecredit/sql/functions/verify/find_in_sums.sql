@@ -1,0 +1,104 @@
+-- Do the sums agree with what they are of? Recomputed from every movement that is counted, and from every
+-- payment of a day that is over: one pass over the ledger, which storecredit.ledger.sums_proof makes beside
+-- the others, in the same snapshot. What is not counted yet stands after summed_accounts.seq, and is no
+-- part of it.
+--
+-- All functions: locks none; read only; SECURITY INVOKER and no SET clause, so that PostgreSQL puts
+-- them into the statement that calls them.
+
+CREATE OR REPLACE FUNCTION recomputed_hourly_sums()
+RETURNS TABLE (
+    hour timestamptz, owner_kind text, type text, cause text, movements bigint, generations bigint,
+    credits numeric)
+LANGUAGE sql STABLE
+AS $$
+-- Purpose: what hourly_sums ought to hold. Why generations failed is joined, not looked up as by the job
+--   (causes_of), and for what was given back alone: of a whole ledger that takes half the time.
+    WITH account AS MATERIALIZED (
+        SELECT s.account_id, s.seq, a.owner_kind FROM summed_accounts s JOIN accounts a USING (account_id)
+    )
+    SELECT x.hour, x.owner_kind, x.type, x.cause, sum(x.movements)::bigint, sum(x.generations)::bigint,
+        sum(x.credits)
+    FROM (
+        SELECT hour_of(m.created_at), a.owner_kind, m.type, '', count(*), count(m.session_id),
+            sum(m.amount)
+        FROM movements m JOIN account a ON a.account_id = m.account_id
+        WHERE m.seq <= a.seq
+          AND (m.session_id IS NOT NULL AND movement_role(m.type) = 'return') IS NOT TRUE
+        GROUP BY 1, 2, 3
+        UNION ALL
+        SELECT hour_of(m.created_at), a.owner_kind, m.type, coalesce(f.error_code, ''), count(*),
+            count(*), sum(m.amount)
+        FROM movements m JOIN account a ON a.account_id = m.account_id
+        LEFT JOIN sessions f ON f.account_id = m.account_id AND f.session_id = m.session_id
+            AND f.error_code IS NOT NULL
+        WHERE m.seq <= a.seq AND m.session_id IS NOT NULL AND movement_role(m.type) = 'return'
+        GROUP BY 1, 2, 3, 4
+    ) x (hour, owner_kind, type, cause, movements, generations, credits)
+    GROUP BY 1, 2, 3, 4;
+$$;
+COMMENT ON FUNCTION recomputed_hourly_sums() IS
+    'What hourly_sums ought to hold, from every movement that is counted.';
+
+CREATE OR REPLACE FUNCTION find_sum_discrepancies()
+RETURNS TABLE (
+    kind text, account_id bigint, seq bigint, request_id text, session_id uuid, detail text)
+LANGUAGE sql STABLE
+AS $$
+-- Purpose: name each hour and type whose sums are not those of its movements.
+    SELECT 'sum_mismatch', NULL::bigint, NULL::bigint, NULL::text, NULL::uuid,
+        format('the sums of the hour from %s say of %s of %ss%s: %s movements, %s of generations, %s '
+            'credits; the ledger says %s, %s, %s',
+            to_char(coalesce(h.hour, r.hour) AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI"Z"'),
+            coalesce(h.type, r.type), coalesce(h.owner_kind, r.owner_kind),
+            coalesce(' for ' || nullif(coalesce(h.cause, r.cause), ''), ''),
+            coalesce(h.movements, 0), coalesce(h.generations, 0), coalesce(h.credits, 0),
+            coalesce(r.movements, 0), coalesce(r.generations, 0), coalesce(r.credits, 0))
+    FROM hourly_sums h FULL JOIN recomputed_hourly_sums() r
+        ON r.hour = h.hour AND r.owner_kind = h.owner_kind AND r.type = h.type AND r.cause = h.cause
+    WHERE (h.movements = r.movements AND h.generations = r.generations AND h.credits = r.credits)
+        IS NOT TRUE;
+$$;
+COMMENT ON FUNCTION find_sum_discrepancies() IS
+    'Names each hour and type whose sums are not those of its movements.';
+
+CREATE OR REPLACE FUNCTION find_accounts_summed_too_far()
+RETURNS TABLE (
+    kind text, account_id bigint, seq bigint, request_id text, session_id uuid, detail text)
+LANGUAGE sql STABLE
+AS $$
+-- Purpose: name each account of which movements count as counted that there are not: the next ones would
+--   be missing in the sums.
+    SELECT 'summed_too_far', s.account_id, s.seq, NULL::text, NULL::uuid,
+        format('the sums say that they hold the movements up to seq %s, but the newest is %s',
+            s.seq, coalesce(n.seq, 0))
+    FROM summed_accounts s
+    LEFT JOIN LATERAL (
+        SELECT m.seq FROM movements m WHERE m.account_id = s.account_id
+        ORDER BY m.account_id DESC, m.seq DESC LIMIT 1
+    ) n ON true
+    WHERE s.seq > coalesce(n.seq, 0);
+$$;
+COMMENT ON FUNCTION find_accounts_summed_too_far() IS
+    'Names each account of which more movements count as counted than there are.';
+
+CREATE OR REPLACE FUNCTION find_money_sum_discrepancies()
+RETURNS TABLE (
+    kind text, account_id bigint, seq bigint, request_id text, session_id uuid, detail text)
+LANGUAGE sql STABLE
+AS $$
+-- Purpose: name each day and currency whose money is not that of its payments, of the days that are not
+--   made anew any more (sum_money).
+    SELECT 'money_sum_mismatch', NULL::bigint, NULL::bigint, NULL::text, NULL::uuid,
+        format('the sums of %s say that %s %s were paid and %s went back; the payments say %s and %s',
+            coalesce(d.day, m.day), coalesce(d.paid, 0), coalesce(d.currency, m.currency),
+            coalesce(d.returned, 0), coalesce(m.paid, 0), coalesce(m.returned, 0))
+    FROM daily_money d FULL JOIN money_by_day('-infinity') m
+        ON m.day = d.day AND m.currency = d.currency
+    WHERE coalesce(d.day, m.day) < (
+            SELECT (least(s.money_at, now()) AT TIME ZONE 'UTC')::date - 1 FROM summing s
+            WHERE s.money_at IS NOT NULL)
+        AND (d.paid = m.paid AND d.returned = m.returned) IS NOT TRUE;
+$$;
+COMMENT ON FUNCTION find_money_sum_discrepancies() IS
+    'Names each day and currency, of those that are over, whose money is not that of its payments.';
