@@ -8,7 +8,7 @@ function localize(root) {
   const usual = format({ dateStyle: "medium", timeStyle: "medium" });
   const formats = {
     minute: format({ dateStyle: "medium", timeStyle: "short" }),
-    hour: format({ hour: "2-digit", minute: "2-digit" }),
+    hour: format({ hour: "2-digit", minute: "2-digit", hourCycle: "h23" }),
   };
   for (const each of root.querySelectorAll("time[datetime]")) {
     const at = new Date(each.dateTime);
