@@ -1,9 +1,30 @@
 """`/console/stores/{store_id}`: one store, found as people call it."""
 
-from uuid import uuid4
+import re
+from uuid import UUID, uuid4
+
+import asyncpg
 
 from tests.console.conftest import Browser
-from tests.web.doors import Operator, data_of
+from tests.console.reading import text_of
+from tests.web.doors import Operator, StoreClient, data_of
+from tests.web.holding import held
+
+IN_TROUBLE = """
+    INSERT INTO storecredit.payments
+        (provider, provider_transaction_id, account_id, paid_at, kind, credits,
+         amount, currency, request_id)
+    VALUES ('paddle', 'txn_1', {account_id}, now(), 'purchase', 9, 900, 'USD', 'order-1');
+    INSERT INTO storecredit.clawbacks
+        (provider, adjustment_id, provider_transaction_id, action, amount, credits,
+         taken)
+    VALUES ('paddle', 'adj_1', 'txn_1', 'refund', 900, 9, 4);
+    INSERT INTO storecredit.subscription_charges
+        (account_id, number, credits, amount, currency, request_id, provider,
+         last_error, attempts)
+    VALUES ({account_id}, 1, 10, 180, 'USD', 'top-up-1', 'paddle', 'The card was declined.', 2);
+    UPDATE storecredit.webhook_endpoints SET failing_since = now()
+"""
 
 
 async def test_a_store_is_found_by_id_name_and_domain(browser: Browser, operator: Operator) -> None:
@@ -30,3 +51,54 @@ async def test_an_unknown_store_is_a_page_that_says_so(browser: Browser) -> None
         page = await browser.get(f"/console/stores/{name}")
         assert page.status_code == 404
         assert "There is no such store." in page.text
+
+
+async def test_it_says_what_there_is_how_long_it_lasts_and_what_ends(
+    browser: Browser, operator: Operator, store: StoreClient
+) -> None:
+    body = {"amount": 50, "type": "grant", "request_id": "a", "expires_at": "2999-01-02T03:04:05Z"}
+    data_of(await operator.post(f"/stores/{store.store_id}/credits", **body), 201)
+    data_of(await operator.patch(f"/stores/{store.store_id}", overage_limit=20))
+    for _ in range(7):
+        await store.created()
+    await held(store, 3)
+    page = await browser.get(f"/console/stores/{store.store_id}")
+    assert 'data-live="balance">140</span>' in page.text
+    said = text_of(page.text)
+    assert "in which 7 were spent, they last 140 days ." in said
+    assert "Set aside by holds 3" in said
+    assert "Used beyond the balance 0 of 20" in said
+    assert "Ever added 150 Ever spent 7" in said
+    assert re.search(r"Jan 2, 2999, 3:04:05.AM UTC 40", said)
+    assert [text_of(row) for row in re.findall(r"<tr data-key=.*?</tr>", page.text, re.DOTALL)]
+
+
+async def test_its_course_is_shown_over_the_time_that_is_asked_for(
+    browser: Browser, store: StoreClient, admin: asyncpg.Connection
+) -> None:
+    await store.created()
+    for span, points in (("24h", 24), ("7d", 7), ("30d", 30), ("90d", 90)):
+        page = await browser.get(f"/console/stores/{store.store_id}?span={span}")
+        assert page.status_code == 200
+        assert f'<a href="?span={span}" aria-current="true">' in page.text
+        moved = page.text.partition('id="chart-moved"')[2].partition("</figure>")[0]
+        assert moved.count('<g class="slot">') == points
+    page = await browser.get(f"/console/stores/{store.store_id}?span=1y")
+    assert page.status_code == 400
+    assert "<li>Span: " in page.text
+
+
+async def test_what_needs_somebody_is_said_of_this_store_alone(
+    browser: Browser, operator: Operator, admin: asyncpg.Connection
+) -> None:
+    store, other = await operator.store(credits=0), await operator.store()
+    data_of(await operator.patch(f"/stores/{store.store_id}", status="suspended"))
+    hook = {"url": "https://hooks.example/x", "event_types": ["*"]}
+    data_of(await operator.post(f"/stores/{store.store_id}/webhooks", **hook), 201)
+    account_id = await admin.fetchval(
+        "SELECT account_id FROM accounts WHERE owner_id = $1", UUID(store.store_id)
+    )
+    await admin.execute(IN_TROUBLE.format(account_id=account_id))
+    for store_id, count in ((store.store_id, 5), (other.store_id, 0)):
+        page = await browser.get(f"/console/stores/{store_id}")
+        assert page.text.count('<p class="notice') == count

@@ -24,6 +24,7 @@ TRANSACTIONS_MAX: Final = 100
 _EVENTS: Final = "status = 'set_aside' OR status = 'failing'"
 _CLAWBACKS: Final = "taken < credits AND dismissed_at IS NULL"
 _BILLS: Final = "charged_at IS NULL AND dropped_at IS NULL AND last_error IS NOT NULL"
+_OF_OWNER: Final = "($2::text IS NULL OR (a.owner_kind = $2 AND a.owner_id = $3))"
 
 T = TypeVar("T")
 
@@ -157,29 +158,36 @@ class Problems:
         )
         return _listed([_event(row) for row in rows])
 
-    async def clawbacks(self) -> Listed[ShortClawback]:
-        """Clawbacks that found too few credits."""
+    async def clawbacks(self, owner: Owner | None = None) -> Listed[ShortClawback]:
+        """Clawbacks that found too few credits, of one owner or of all."""
         rows = await self._database.fetch(
             f"""SELECT c.adjustment_id, c.provider_transaction_id, c.action, c.credits, c.taken,
                    c.created_at, a.owner_kind, a.owner_id
                FROM (SELECT * FROM clawbacks WHERE {_CLAWBACKS}) c
                JOIN payments p USING (provider, provider_transaction_id)
-               JOIN accounts a USING (account_id)
-               ORDER BY c.created_at DESC LIMIT $1""",  # noqa: S608 - a constant
+               JOIN accounts a USING (account_id) WHERE {_OF_OWNER}
+               ORDER BY c.created_at DESC LIMIT $1""",  # noqa: S608 - constants
             PROBLEMS_MAX + 1,
+            *_named(owner),
         )
         return _listed([_clawback(row) for row in rows])
 
-    async def bills(self) -> Listed[UnpaidBill]:
-        """Overage bills and top-ups that could not be charged so far."""
+    async def bills(self, owner: Owner | None = None) -> Listed[UnpaidBill]:
+        """Overage bills and top-ups that could not be charged so far, of one store or of all."""
         rows = await self._database.fetch(
             f"""SELECT a.owner_id AS store_id, b.kind, b.period, b.request_id, b.credits, b.amount,
                    b.currency, b.attempts, b.last_error
-               FROM subscription_charges b JOIN accounts a USING (account_id) WHERE {_BILLS}
-               ORDER BY b.created_at DESC, b.account_id LIMIT $1""",  # noqa: S608 - a constant
+               FROM subscription_charges b JOIN accounts a USING (account_id)
+               WHERE {_BILLS} AND {_OF_OWNER}
+               ORDER BY b.created_at DESC, b.account_id LIMIT $1""",  # noqa: S608 - constants
             PROBLEMS_MAX + 1,
+            *_named(owner),
         )
         return _listed([UnpaidBill(**{**row, "kind": ChargeKind(row["kind"])}) for row in rows])
+
+
+def _named(owner: Owner | None) -> tuple[str | None, UUID | None]:
+    return (None, None) if owner is None else (owner.kind, owner.id)
 
 
 def _listed(found: Sequence[T]) -> Listed[T]:

@@ -16,6 +16,8 @@ from storecredit.web.console import (
     store,
     stores,
     tokens,
+    user,
+    users,
     verification,
 )
 from storecredit.web.console.action_routes import ACTION_PAGES
@@ -41,6 +43,14 @@ def console_router() -> Router:
             ledger.store_ledger_file,  # GET /stores/{store_id}/ledger.csv
             ledger.user_ledger_page,  # GET /users/{user_id}/ledger
             ledger.user_ledger_file,  # GET /users/{user_id}/ledger.csv
+            users.users_page,  # GET /users
+            user.user_page,  # GET /users/{user_id}
+            user.block_page,  # GET /users/{user_id}/block
+            user.block_user,  # POST /users/{user_id}/block
+            user.unblock_page,  # GET /users/{user_id}/unblock
+            user.unblock_user,  # POST /users/{user_id}/unblock
+            user.erase_page,  # GET /users/{user_id}/erase
+            user.erase_user,  # POST /users/{user_id}/erase
             generations.store_generations_page,  # GET /stores/{store_id}/generations
             generations.user_generations_page,  # GET /users/{user_id}/generations
             grants.store_grants_page,  # GET /stores/{store_id}/grants

@@ -1,14 +1,29 @@
 """`/console/stores/{store_id}`: what a store has, how long it lasts, what happened to it last."""
 
 import asyncio
+from dataclasses import dataclass
 from typing import Any
 
 from litestar import Request, Response, get
 from litestar.di import NamedDependency
 
+from storecredit.billing.problems import ShortClawback, UnpaidBill
+from storecredit.billing.top_ups import TopUp, TopUpStatus
 from storecredit.stores.stores import Store
-from storecredit.web.console.owners import place_of_store
+from storecredit.web.console.owners import Place, place_of_store
+from storecredit.web.pages.standings import standing_of
 from storecredit.web.parts import Parts
+from storecredit.webhooks.endpoints import Endpoint
+
+
+@dataclass(frozen=True, slots=True)
+class StoreProblems:
+    """What of a store needs somebody. `top_up`: one that is paused."""
+
+    clawbacks: tuple[ShortClawback, ...]
+    bills: tuple[UnpaidBill, ...]
+    endpoints: tuple[Endpoint, ...]
+    top_up: TopUp | None
 
 
 @get("/stores/{store_id:str}")
@@ -17,8 +32,37 @@ async def store_page(
 ) -> Response[str]:
     """A store."""
     place = place_of_store(store)
-    account_id = await parts.credits.account_id(place.owner)
-    balance, now = await asyncio.gather(
-        parts.credits.balance(place.owner), parts.live.now(account_id)
+    standing, problems = await asyncio.gather(
+        standing_of(request, parts, place.owner), _problems(parts, place)
     )
-    return place.page(request, "store.html", balance=balance, now=now.accounts[0])
+    return place.page(
+        request,
+        "store.html",
+        status=standing.query.status,
+        form=standing.query.form,
+        standing=standing,
+        problems=problems,
+    )
+
+
+async def _problems(parts: Parts, place: Place) -> StoreProblems:
+    account_id = await parts.credits.account_id(place.owner)
+    clawbacks, bills, endpoints, top_up = await asyncio.gather(
+        parts.problems.clawbacks(place.owner),
+        parts.problems.bills(place.owner),
+        parts.endpoints.list(account_id),
+        parts.top_ups.read(place.owner.id),
+    )
+    return StoreProblems(
+        clawbacks.items,
+        bills.items,
+        tuple(each for each in endpoints if _is_in_trouble(each)),
+        top_up if top_up.status is TopUpStatus.PAUSED else None,
+    )
+
+
+def _is_in_trouble(endpoint: Endpoint) -> bool:
+    """Whether it does not take what it is sent; one that its owner switched off is in none."""
+    if endpoint.disabled_at is not None:
+        return endpoint.disabled_reason != "requested"
+    return endpoint.failing_since is not None
