@@ -1,9 +1,20 @@
 """What stands in a page's HTML, as a browser reads it."""
 
+from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from typing import Final
 
 NEEDED: Final = frozenset({"csrf", "form_id"})
+
+
+@dataclass(frozen=True, slots=True)
+class SeenForm:
+    """A form of a page: where it leads, and what stands in its fields, seen and hidden."""
+
+    method: str
+    action: str
+    hidden: dict[str, str] = field(default_factory=dict)
+    fields: dict[str, str] = field(default_factory=dict)
 
 
 class Markup(HTMLParser):
@@ -15,8 +26,10 @@ class Markup(HTMLParser):
         self.texts: list[str] = []
         self.values: list[str] = []
         self._ids: set[str] = set()
-        self._form: set[str] | None = None
+        self.forms: list[SeenForm] = []
+        self._form: SeenForm | None = None
         self.feed(html)
+        self.close()
 
     @property
     def shown(self) -> str:
@@ -30,8 +43,7 @@ class Markup(HTMLParser):
         self._look_at_form(tag, given)
 
     def handle_endtag(self, tag: str) -> None:
-        if tag == "form" and self._form is not None:
-            self.faults += [f"a form without {name}" for name in sorted(NEEDED - self._form)]
+        if tag == "form":
             self._form = None
 
     def handle_data(self, data: str) -> None:
@@ -53,10 +65,21 @@ class Markup(HTMLParser):
             self._ids.add(own)
 
     def _look_at_form(self, tag: str, given: dict[str, str]) -> None:
-        if tag == "form" and given.get("method", "get").lower() == "post":
-            self._form = set()
-        elif tag == "input" and self._form is not None:
-            self._form.add(given.get("name", ""))
+        if tag == "form":
+            method = given.get("method", "get").upper()
+            self._form = SeenForm(method, given.get("action", ""))
+            self.forms.append(self._form)
+        elif tag in {"input", "select", "textarea"} and self._form is not None:
+            name, value = given.get("name", ""), given.get("value", "")
+            is_hidden = given.get("type") == "hidden"
+            (self._form.hidden if is_hidden else self._form.fields)[name] = value
+
+    def close(self) -> None:
+        super().close()
+        for form in self.forms:
+            if form.method == "POST":
+                missing = sorted(NEEDED - form.hidden.keys())
+                self.faults += [f"the form of {form.action} has no {name}" for name in missing]
 
 
 def _leads_away(address: str) -> bool:
