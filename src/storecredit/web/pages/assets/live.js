@@ -3,7 +3,7 @@
 "use strict";
 {
   const SILENCE_MS = 50_000; // the service says something every 15 s
-  const HIDDEN_MS = 10_000; // a browser has six connections for all of its windows
+  const HIDDEN_MS = 3_000; // a browser has six connections for all of its windows
   const AGAIN_FIRST_MS = 5_000;
   const AGAIN_MAX_MS = 120_000;
   const RESTORED_MS = 6_000;
