@@ -3,6 +3,7 @@
 from typing import Any, Final
 
 from storecredit.web.console import keys
+from storecredit.web.console.credits import credit_pages
 
 ACTION_PAGES: Final[tuple[Any, ...]] = (
     keys.keys_page,  # GET /stores/{store_id}/keys
@@ -14,4 +15,6 @@ ACTION_PAGES: Final[tuple[Any, ...]] = (
     keys.replace_key,  # POST /stores/{store_id}/keys/{key_id}/rotate
     keys.revoke_key_page,  # GET /stores/{store_id}/keys/{key_id}/revoke
     keys.revoke_key,  # POST /stores/{store_id}/keys/{key_id}/revoke
+    *credit_pages(),  # GET /stores/{store_id}/credits, GET and POST below it: /add, /remove,
+    # /transfer; likewise /users/{user_id}/credits
 )
