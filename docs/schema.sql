@@ -810,6 +810,18 @@ CREATE TABLE hourly_sums (
     PRIMARY KEY (hour, owner_kind, type, cause)
 );
 
+-- hourly_sums by the day (UTC), kept together with them: a year of hours is much to read.
+CREATE TABLE daily_sums (
+    day date NOT NULL,
+    movements bigint NOT NULL,
+    generations bigint NOT NULL,
+    credits numeric NOT NULL,
+    owner_kind text NOT NULL,
+    type text NOT NULL,
+    cause text NOT NULL DEFAULT '',
+    PRIMARY KEY (day, owner_kind, type, cause)
+);
+
 -- Up to where an account's movements are counted in hourly_sums: each once, in the order in which
 -- they were committed. What stands after it is counted soon.
 CREATE TABLE summed_accounts (
@@ -1272,7 +1284,7 @@ FUNCTION find_spend_discrepancies() RETURNS TABLE(kind text, account_id bigint, 
 FUNCTION find_stores_without_account() RETURNS TABLE(kind text, store_id uuid, user_id uuid,
     seq bigint, request_id text, session_id uuid, detail text);
 
--- Names each hour and type whose sums are not those of its movements.
+-- Names each hour and each day, by type, whose sums are not those of its movements.
 FUNCTION find_sum_discrepancies() RETURNS TABLE(kind text, account_id bigint, seq bigint,
     request_id text, session_id uuid, detail text);
 

@@ -24,7 +24,8 @@ _MOMENTS: Final[Mapping[str, tuple[str, ...]]] = {
 # The sums of hours know what was counted by the hour it was in: they are made anew.
 _FORGET_SUMS: Final = """
     SELECT pg_advisory_xact_lock(hashtextextended('storecredit sums', 0));
-    TRUNCATE storecredit.hourly_sums, storecredit.summed_accounts, storecredit.summing
+    TRUNCATE storecredit.hourly_sums, storecredit.daily_sums, storecredit.summed_accounts,
+        storecredit.summing
 """
 _NAMED: Final = "(cardinality($1::bigint[]) = 0 OR account_id = ANY ($1))"
 

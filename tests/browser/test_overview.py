@@ -11,6 +11,7 @@ from playwright.async_api import Page, expect
 from tests.browser.conftest import Browsing
 from tests.browser.judging import WAIT_SECONDS_MAX, good_for_everybody
 from tests.browser.signing_in import sign_in_to_console
+from tests.sql.recounted import DAYS_ANEW
 from tests.web.doors import Operator
 
 HOURLY = """
@@ -36,6 +37,7 @@ async def full(page: Page, admin: asyncpg.Connection, address: str = "/console")
         while await admin.fetchval(UNCOUNTED):  # noqa: ASYNC110 - see above
             await asyncio.sleep(0.02)
     await admin.execute(HOURLY)
+    await admin.execute(DAYS_ANEW)
     await admin.execute(PAID)
     await sign_in_to_console(page)
     await page.goto(address)

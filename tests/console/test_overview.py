@@ -17,6 +17,7 @@ from storecredit.service import Service
 from storecredit.settings import Settings
 from tests.console.conftest import Browser
 from tests.console.reading import text_of
+from tests.sql.recounted import DAYS_ANEW
 from tests.web.doors import Operator, data_of
 
 ADDRESS = "/console"
@@ -73,6 +74,7 @@ async def add_sums(admin: asyncpg.Connection) -> None:
             (timedelta(days=200), "store", "purchase", "", 1, 700),
         ],
     )
+    await admin.execute(DAYS_ANEW)
 
 
 async def test_a_service_without_a_store_leads_to_the_first_and_says_what_else_is_to_be_done(

@@ -18,6 +18,7 @@ from storecredit.operator.overview import (
 from storecredit.postgres.pool import Database
 from storecredit.webhooks.endpoints import Endpoints
 from tests.sql.ledgers import open_store
+from tests.sql.recounted import DAYS_ANEW
 
 NOW = datetime(2026, 3, 1, 0, 30, tzinfo=UTC)
 HOURLY = """
@@ -67,6 +68,7 @@ async def test_every_hour_day_or_month_of_the_span_is_told_and_none_beside_it(
         (points[-1], "store", "refund", "GENERATION_FAILED", 3, 4),
     ]
     await admin.executemany(HOURLY, rows)
+    await admin.execute(DAYS_ANEW)
     both = await overviews.look(span, now=NOW)
     assert [each.begins_at for each in both.periods] == list(points)
     assert [each.figures.spent for each in both.periods] == [57] + [0] * (len(points) - 1)

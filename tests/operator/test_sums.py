@@ -2,6 +2,7 @@
 
 import random
 from collections import Counter
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -35,7 +36,7 @@ def without_empty(periods: list[Period]) -> dict[datetime, dict[str, Any]]:
 
 
 @pytest.mark.parametrize("kind", [None, *OwnerKind])
-async def test_hours_and_days_are_what_their_rows_add_up_to(
+async def test_hours_days_and_months_are_what_their_rows_add_up_to(
     database: Database, admin: asyncpg.Connection, kind: OwnerKind | None
 ) -> None:
     seed = random.randrange(2**32)
@@ -49,16 +50,27 @@ async def test_hours_and_days_are_what_their_rows_add_up_to(
     )
     for begin, end in (EVER, (since, until), (since, since + HOUR)):
         some = [row for row in moved if begin <= row["created_at"] < end]
-        for read, smallest in ((sums.hours, HOUR), (sums.days, DAY)):
-            of_period: dict[datetime, list[Any]] = {}
-            for row in some:
-                at = row["created_at"].astimezone(UTC)
-                begun = at - (at - FIRST_DAY) % smallest
-                of_period.setdefault(begun, []).append(row)
-            expected = {begun: credits_of(rows) for begun, rows in sorted(of_period.items())}
-            read_periods = await read(begin, end, kind)
-            assert without_empty(read_periods) == expected, seed
-            assert [each.begins_at for each in read_periods] == list(expected)
+        read = await sums.hours(begin, end, kind)
+        assert_sums(read, some, lambda at: at.replace(minute=0, second=0, microsecond=0), seed)
+    for first, last in (EVER, (since, until), (since, since + DAY)):
+        day, end_day = first.date(), last.date()
+        some = [row for row in moved if day <= row["created_at"].astimezone(UTC).date() < end_day]
+        days = await sums.days(day, end_day, kind)
+        assert_sums(days, some, lambda at: datetime(at.year, at.month, at.day, tzinfo=UTC), seed)
+        months = await sums.months(day, end_day, kind)
+        assert_sums(months, some, lambda at: datetime(at.year, at.month, 1, tzinfo=UTC), seed)
+
+
+def assert_sums(
+    read: list[Period], rows: list[Any], begun: Callable[[datetime], datetime], seed: int
+) -> None:
+    """What was read is what these rows come to by the time that `begun` gives, in its order."""
+    of_period: dict[datetime, list[Any]] = {}
+    for row in rows:
+        of_period.setdefault(begun(row["created_at"].astimezone(UTC)), []).append(row)
+    expected = {begins_at: credits_of(some) for begins_at, some in sorted(of_period.items())}
+    assert without_empty(read) == expected, seed
+    assert [each.begins_at for each in read] == list(expected)
 
 
 async def test_the_days_are_those_of_a_report_and_the_money_too(
@@ -69,7 +81,7 @@ async def test_the_days_are_those_of_a_report_and_the_money_too(
     await Summing(database, ALWAYS).sum_up()
     sums, total = Sums(database), (await Reports(database).make(*EVER)).total
 
-    days = await sums.days(*EVER)
+    days = await sums.days(EVER[0].date(), EVER[1].date())
     added = Counter[str]()
     for day in days:
         added.update({k: v for k, v in shown(day.figures).items() if k != "money"})

@@ -22,6 +22,23 @@ _KEPT = """
     SELECT hour, owner_kind, type, cause, movements, generations, credits
     FROM storecredit.hourly_sums
 """
+DAYS_ANEW = """
+    TRUNCATE storecredit.daily_sums;
+    INSERT INTO storecredit.daily_sums
+        (day, owner_kind, type, cause, movements, generations, credits)
+    SELECT (hour AT TIME ZONE 'UTC')::date, owner_kind, type, cause, sum(movements)::bigint,
+        sum(generations)::bigint, sum(credits)
+    FROM storecredit.hourly_sums GROUP BY 1, 2, 3, 4
+"""
+"""For a test that makes up the sums of hours."""
+_OTHER_DAYS = """
+    SELECT * FROM storecredit.daily_sums d FULL JOIN (
+        SELECT (hour AT TIME ZONE 'UTC')::date AS day, owner_kind, type, cause,
+            sum(movements) AS movements, sum(generations) AS generations, sum(credits) AS credits
+        FROM storecredit.hourly_sums GROUP BY 1, 2, 3, 4) h USING (day, owner_kind, type, cause)
+    WHERE ((d.movements, d.generations, d.credits) = (h.movements, h.generations, h.credits))
+        IS NOT TRUE
+"""
 RETURNS = {"refund", "overage_refund", "overage_credit"}
 
 
@@ -49,7 +66,8 @@ async def recounted(admin: Connection) -> dict[Key, Counts]:
 
 
 async def kept(admin: Connection) -> dict[Key, Counts]:
-    """The sums that the database keeps."""
+    """The sums of hours that the database keeps; those of days are the same."""
+    assert await admin.fetch(_OTHER_DAYS) == []
     return {
         (row["hour"], row["owner_kind"], row["type"], row["cause"]): (
             row["movements"],

@@ -7,6 +7,7 @@ K = DiscrepancyKind
 _ONE = "(SELECT ctid FROM {table} ORDER BY {order} LIMIT 1)"
 _HOUR = _ONE.format(table="hourly_sums", order="hour, type, owner_kind, cause")
 _FAILURE = "(SELECT ctid FROM hourly_sums WHERE cause <> '' ORDER BY hour, owner_kind LIMIT 1)"
+_DAY_OF_SUMS = _ONE.format(table="daily_sums", order="day, type, owner_kind, cause")
 _DAY = _ONE.format(table="daily_money", order="day, currency")
 
 # What is done, and what is then named, in this order.
@@ -46,6 +47,22 @@ IN_SUMS: dict[str, tuple[str, list[DiscrepancyKind]]] = {
     ),
     "another cause": (
         f"UPDATE hourly_sums SET cause = 'BAD_LUCK' WHERE ctid = {_FAILURE}",
+        [K.SUM_MISMATCH] * 2,
+    ),
+    "credits too many on a day": (
+        f"UPDATE daily_sums SET credits = credits + 1 WHERE ctid = {_DAY_OF_SUMS}",
+        [K.SUM_MISMATCH],
+    ),
+    "a generation too many on a day": (
+        f"UPDATE daily_sums SET generations = generations + 1 WHERE ctid = {_DAY_OF_SUMS}",
+        [K.SUM_MISMATCH],
+    ),
+    "the sums of a day removed": (
+        f"DELETE FROM daily_sums WHERE ctid = {_DAY_OF_SUMS}",
+        [K.SUM_MISMATCH],
+    ),
+    "put on another day": (
+        f"UPDATE daily_sums SET day = day - 365 WHERE ctid = {_DAY_OF_SUMS}",
         [K.SUM_MISMATCH] * 2,
     ),
     "money paid": (

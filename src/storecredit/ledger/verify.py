@@ -46,8 +46,8 @@ STATEMENT_TIMEOUT_SECONDS: Final = 3600.0
 # between the two. https://www.postgresql.org/docs/18/sql-lock.html
 _LOCK: Final = """
     LOCK TABLE accounts, movements, movement_types, sessions, stores, users, subscription_charges,
-        payments, clawbacks, grants, holds, spends, hourly_sums, summed_accounts, daily_money,
-        summing
+        payments, clawbacks, grants, holds, spends, hourly_sums, daily_sums, summed_accounts,
+        daily_money, summing
     IN ACCESS SHARE MODE
 """
 # Each statement reads a range by its key or by its place on disk; a plan made from stale statistics

@@ -131,12 +131,14 @@ class Overviews:
     async def _periods(
         self, span: Span, points: Sequence[datetime], kind: OwnerKind | None
     ) -> list[Period]:
-        read = {
-            Span.HOURS: self._sums.hours,
-            Span.DAYS: self._sums.days,
-            Span.MONTHS: self._sums.months,
-        }[span]
-        return await read(points[0], _next(span, points[-1]), kind)
+        first, end = points[0], _next(span, points[-1])
+        match span:
+            case Span.HOURS:
+                return await self._sums.hours(first, end, kind)
+            case Span.DAYS:
+                return await self._sums.days(first.date(), end.date(), kind)
+            case Span.MONTHS:
+                return await self._sums.months(first.date(), end.date(), kind)
 
 
 def points_of(span: Span, at: datetime) -> tuple[datetime, ...]:

@@ -25,15 +25,21 @@ from storecredit.postgres.pool import Database
 from storecredit.postgres.servers import Record
 
 _SUMS: Final = """
-    SELECT {period} AS begins_at, h.type, h.cause, sum(h.generations)::bigint AS generations,
+    SELECT {begins_at} AS begins_at, h.type, h.cause, sum(h.generations)::bigint AS generations,
         sum(h.credits) AS credits
-    FROM hourly_sums h
-    WHERE h.hour >= $1 AND h.hour < $2 AND ($3::text IS NULL OR h.owner_kind = $3)
+    FROM {table} h
+    WHERE h.{period} >= $1 AND h.{period} < $2 AND ($3::text IS NULL OR h.owner_kind = $3)
     GROUP BY 1, 2, 3 ORDER BY 1
 """
-_HOURS: Final = _SUMS.format(period="h.hour")
-_DAYS: Final = _SUMS.format(period="date_bin('1 day', h.hour, '2000-01-01 00:00+00')")
-_MONTHS: Final = _SUMS.format(period="date_trunc('month', h.hour, 'UTC')")
+_HOURS: Final = _SUMS.format(begins_at="h.hour", table="hourly_sums", period="hour")
+_DAYS: Final = _SUMS.format(
+    begins_at="h.day::timestamp AT TIME ZONE 'UTC'", table="daily_sums", period="day"
+)
+_MONTHS: Final = _SUMS.format(
+    begins_at="date_trunc('month', h.day::timestamp) AT TIME ZONE 'UTC'",
+    table="daily_sums",
+    period="day",
+)
 _MONEY: Final = """
     SELECT d.day, d.currency, d.paid, d.returned FROM daily_money d
     WHERE d.day >= $1 AND d.day < $2 ORDER BY d.day, d.currency
@@ -84,16 +90,12 @@ class Sums:
         """
         return await self._periods(_HOURS, since, until, kind)
 
-    async def days(
-        self, since: datetime, until: datetime, kind: OwnerKind | None = None
-    ) -> list[Period]:
-        """The days of these hours, in order: where `since` is within one, it is of its rest."""
+    async def days(self, since: date, until: date, kind: OwnerKind | None = None) -> list[Period]:
+        """The days from `since` on and before `until`, likewise."""
         return await self._periods(_DAYS, since, until, kind)
 
-    async def months(
-        self, since: datetime, until: datetime, kind: OwnerKind | None = None
-    ) -> list[Period]:
-        """The months of these hours, in order: where `since` is within one, it is of its rest."""
+    async def months(self, since: date, until: date, kind: OwnerKind | None = None) -> list[Period]:
+        """The months of these days, likewise: where `since` is within one, it is of its rest."""
         return await self._periods(_MONTHS, since, until, kind)
 
     async def money_by_day(self, since: date, until: date) -> list[MoneyOfDay]:
@@ -113,7 +115,7 @@ class Sums:
         return counted
 
     async def _periods(
-        self, statement: str, since: datetime, until: datetime, kind: OwnerKind | None
+        self, statement: str, since: date, until: date, kind: OwnerKind | None
     ) -> list[Period]:
         types = {row["type"]: row for row in await self._database.fetch(_TYPES)}
         rows = await self._database.fetch(statement, since, until, kind)

@@ -87,6 +87,17 @@ BEGIN
         SET movements = h.movements + excluded.movements,
             generations = h.generations + excluded.generations,
             credits = h.credits + excluded.credits
+    ), added_to_days AS (
+        INSERT INTO daily_sums AS d
+            (day, owner_kind, type, cause, movements, generations, credits)
+        SELECT (m.hour AT TIME ZONE 'UTC')::date, m.owner_kind, m.type, m.cause,
+            sum(m.movements)::bigint, sum(m.generations)::bigint, sum(m.credits)
+        FROM moved m
+        GROUP BY 1, 2, 3, 4
+        ON CONFLICT (day, owner_kind, type, cause) DO UPDATE
+        SET movements = d.movements + excluded.movements,
+            generations = d.generations + excluded.generations,
+            credits = d.credits + excluded.credits
     ), noted AS (
         INSERT INTO summed_accounts (account_id, seq)
         SELECT p.account_id, p.until FROM piece p

@@ -23,6 +23,19 @@ COMMENT ON COLUMN hourly_sums.credits IS
 COMMENT ON COLUMN hourly_sums.cause IS
     'Of what a failed generation was given back: why it failed, its error_code. Otherwise empty.';
 
+CREATE TABLE daily_sums (
+    day date NOT NULL,
+    movements bigint NOT NULL,
+    generations bigint NOT NULL,
+    credits numeric NOT NULL,
+    owner_kind text NOT NULL,
+    type text NOT NULL,
+    cause text NOT NULL DEFAULT '',
+    PRIMARY KEY (day, owner_kind, type, cause)
+);
+COMMENT ON TABLE daily_sums IS
+    'hourly_sums by the day (UTC), kept together with them: a year of hours is much to read.';
+
 -- Room for what is counted soon, within the page.
 CREATE TABLE summed_accounts (
     account_id bigint PRIMARY KEY,

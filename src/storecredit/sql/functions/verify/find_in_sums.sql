@@ -45,22 +45,37 @@ RETURNS TABLE (
     kind text, account_id bigint, seq bigint, request_id text, session_id uuid, detail text)
 LANGUAGE sql STABLE
 AS $$
--- Purpose: name each hour and type whose sums are not those of its movements.
+-- Purpose: name each hour and type, and each day and type, whose sums are not those of its movements.
+    WITH recomputed AS MATERIALIZED (SELECT * FROM recomputed_hourly_sums()), due AS (
+        SELECT 'hour' AS period, r.hour AS begins_at, r.owner_kind, r.type, r.cause, r.movements,
+            r.generations, r.credits
+        FROM recomputed r
+        UNION ALL
+        SELECT 'day', date_bin('1 day', r.hour, '2000-01-01 00:00+00'), r.owner_kind, r.type, r.cause,
+            sum(r.movements)::bigint, sum(r.generations)::bigint, sum(r.credits)
+        FROM recomputed r GROUP BY 1, 2, 3, 4, 5
+    ), kept AS (
+        SELECT 'hour' AS period, h.hour AS begins_at, h.owner_kind, h.type, h.cause, h.movements,
+            h.generations, h.credits
+        FROM hourly_sums h
+        UNION ALL
+        SELECT 'day', d.day::timestamp AT TIME ZONE 'UTC', d.owner_kind, d.type, d.cause, d.movements,
+            d.generations, d.credits
+        FROM daily_sums d
+    )
     SELECT 'sum_mismatch', NULL::bigint, NULL::bigint, NULL::text, NULL::uuid,
-        format('the sums of the hour from %s say of %s of %ss%s: %s movements, %s of generations, %s '
+        format('the sums of the %s from %s say of %s of %ss%s: %s movements, %s of generations, %s '
             'credits; the ledger says %s, %s, %s',
-            to_char(coalesce(h.hour, r.hour) AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI"Z"'),
-            coalesce(h.type, r.type), coalesce(h.owner_kind, r.owner_kind),
-            coalesce(' for ' || nullif(coalesce(h.cause, r.cause), ''), ''),
-            coalesce(h.movements, 0), coalesce(h.generations, 0), coalesce(h.credits, 0),
-            coalesce(r.movements, 0), coalesce(r.generations, 0), coalesce(r.credits, 0))
-    FROM hourly_sums h FULL JOIN recomputed_hourly_sums() r
-        ON r.hour = h.hour AND r.owner_kind = h.owner_kind AND r.type = h.type AND r.cause = h.cause
-    WHERE (h.movements = r.movements AND h.generations = r.generations AND h.credits = r.credits)
+            period, to_char(begins_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI"Z"'), type,
+            owner_kind, coalesce(' for ' || nullif(cause, ''), ''),
+            coalesce(k.movements, 0), coalesce(k.generations, 0), coalesce(k.credits, 0),
+            coalesce(d.movements, 0), coalesce(d.generations, 0), coalesce(d.credits, 0))
+    FROM kept k FULL JOIN due d USING (period, begins_at, owner_kind, type, cause)
+    WHERE (k.movements = d.movements AND k.generations = d.generations AND k.credits = d.credits)
         IS NOT TRUE;
 $$;
 COMMENT ON FUNCTION find_sum_discrepancies() IS
-    'Names each hour and type whose sums are not those of its movements.';
+    'Names each hour and each day, by type, whose sums are not those of its movements.';
 
 CREATE OR REPLACE FUNCTION find_accounts_summed_too_far()
 RETURNS TABLE (
