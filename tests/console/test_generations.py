@@ -25,7 +25,7 @@ async def test_one_that_succeeded_is_shown_with_its_picture(
     async with worker():
         await store.ended(await store.created("order 1&2"))
     page = await browser.get(address(store))
-    [[_, _, status, cause, credits, request, _]] = cells(page.text)
+    [[_, status, cause, credits, _, request, _]] = cells(page.text)
     assert (status, cause, credits, request) == ("Completed", "–", "1", "order 1&2")
     [source] = re.findall(r'<img class="thumbnail" src="(/results/[^"]*)"', page.text)
     assert "/console/look-up?id=" in page.text
@@ -34,7 +34,7 @@ async def test_one_that_succeeded_is_shown_with_its_picture(
     assert picture.headers["content-type"].startswith("image/")
     [ledger] = re.findall(r'<a href="([^"]*ledger\?request_id=[^"]*)">', page.text)
     moved = await browser.get(unescape(ledger))
-    assert [row[1] for row in cells(moved.text)] == ["Deduction Image generation"]
+    assert [row[0] for row in cells(moved.text)] == ["Deduction Image generation"]
 
 
 async def test_one_that_failed_is_shown_with_its_cause_and_what_the_generator_said(
@@ -46,13 +46,13 @@ async def test_one_that_failed_is_shown_with_its_cause_and_what_the_generator_sa
     ):
         await store.ended(await store.created("order-1"))
     page = await browser.get(f"{address(store)}?status=failed")
-    [[picture, _, status, cause, credits, _, _]] = cells(page.text)
+    [[picture, status, cause, credits, _, _, _]] = cells(page.text)
     assert (picture, status, credits) == ("", "Failed", "1 given back")
     assert cause.startswith("Moderation blocked ")
     assert "&lt;script&gt;no()" in page.text
     assert "<script>no()" not in page.text
     moved = await browser.get(f"/console/stores/{store.store_id}/ledger?request_id=order-1")
-    assert [row[1].split()[0] for row in cells(moved.text)] == ["Refund", "Deduction"]
+    assert [row[0].split()[0] for row in cells(moved.text)] == ["Refund", "Deduction"]
 
 
 async def test_where_the_picture_is_gone_there_is_a_place_for_it(
@@ -105,4 +105,4 @@ async def test_without_one_it_says_how_one_begins(browser: Browser, store: Store
 async def test_an_end_users_are_shown_likewise(browser: Browser, user: UserClient) -> None:
     await user.created(prompt="forbidden")
     page = await browser.get(f"/console/users/{user.user_id}/generations")
-    assert [row[2] for row in cells(page.text)] == ["Queued"]
+    assert [row[1] for row in cells(page.text)] == ["Queued"]

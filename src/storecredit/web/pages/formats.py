@@ -28,7 +28,8 @@ LANGUAGES_LOOKED_AT: Final = 5
 HEADER_MAX: Final = 200
 LOCALES_KEPT: Final = 64
 _AGES: Final = (("hour", 3600), ("minute", 60), ("second", 1))
-SHORT_ID: Final = 8
+ID_SHOWN_MAX: Final = 20
+ID_END: Final = 6
 _TIME: Final = Markup('<time datetime="{}" title="{} UTC">{} UTC</time>')
 
 
@@ -122,9 +123,12 @@ def age(context: Context, since: datetime | None) -> str:
 
 
 def short_id(value: object) -> str:
-    """The first characters of a long id, where the whole one stands in a title or a link."""
+    """The first and last characters of a long id, whose whole stands in a title or a link.
+
+    Ids that are made in the same minute begin alike, and those of one caller, too.
+    """
     text = str(value)
-    return text if len(text) <= SHORT_ID + 1 else f"{text[:SHORT_ID]}…"
+    return text if len(text) <= ID_SHOWN_MAX else f"{text[:ID_END]}…{text[-ID_END:]}"
 
 
 def words(value: object) -> str:

@@ -22,7 +22,10 @@
       const words = String(value).toLowerCase().replaceAll("_", " ");
       return words.charAt(0).toUpperCase() + words.slice(1);
     },
-    id: (value) => (String(value).length <= 9 ? String(value) : `${String(value).slice(0, 8)}…`),
+    id: (value) => {
+      const id = String(value);
+      return id.length <= 20 ? id : `${id.slice(0, 6)}…${id.slice(-6)}`;
+    },
     text: (value) => String(value),
     age: (value) => {
       const seconds = Math.max(0, Math.round((Date.now() - Date.parse(value)) / 1000));
