@@ -728,9 +728,10 @@ CREATE TABLE audit_log (
     -- Of a transfer: who was given the credits.
     other_account_id bigint,
     acted_at timestamptz NOT NULL DEFAULT clock_timestamp(),
-    -- Who: the name of an admin token, or the name that a command was given (else the login's).
+    -- Who: the name of an admin token, the name that a command was given (else the login's), or
+    -- who signed a store in to its portal (store: it did so itself).
     actor text NOT NULL,
-    -- How they came in: by the API, a command, or the console.
+    -- How they came in: by the API, a command, the console, or the portal of a store.
     door text NOT NULL,
     action text NOT NULL,
     -- The id of what it is about besides the owner: a key, a grant, an endpoint, a problem.
@@ -747,7 +748,7 @@ CREATE TABLE audit_log (
     FOREIGN KEY (other_account_id) REFERENCES accounts(account_id),
     CONSTRAINT action_has_a_length CHECK (length(action) >= 1 AND length(action) <= 50),
     CONSTRAINT actor_has_a_length CHECK (length(actor) >= 1 AND length(actor) <= 100),
-    CONSTRAINT door_is_known CHECK (door = ANY (ARRAY['api', 'command', 'console'])),
+    CONSTRAINT door_is_known CHECK (door = ANY (ARRAY['api', 'command', 'console', 'portal'])),
     CONSTRAINT idempotency_key_has_a_length CHECK (length(idempotency_key) >= 1 AND
         length(idempotency_key) <= 200),
     CONSTRAINT other_account_beside_the_first CHECK (other_account_id IS NULL OR account_id IS NOT

@@ -37,6 +37,7 @@ MIGRATIONS = (
     "0010_sums",
     "0011_sign_ins",
     "0012_look_up",
+    "0013_portal",
 )
 WAITS_MAX_SECONDS = 20.0
 SQL = Path(sql.__path__[0])

@@ -31,7 +31,7 @@ REASON_MAX: Final = 500
 ACTOR_MAX: Final = 100
 """Characters of who did it."""
 
-Door = Literal["api", "command", "console"]
+Door = Literal["api", "command", "console", "portal"]
 
 
 class Action(StrEnum):

@@ -64,6 +64,10 @@ class SignIn:
     expires_at: datetime
     csrf_token: str = field(repr=False)
 
+    def may(self, scope: str) -> bool:
+        """Whether they may do what needs a scope. A store may do all that its portal has."""
+        return self.principal is None or self.principal.may(Scope(scope))
+
 
 @dataclass(frozen=True, slots=True)
 class NewSignIn:

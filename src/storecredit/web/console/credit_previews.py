@@ -16,8 +16,8 @@ from storecredit.operator.audit import ActionContext
 from storecredit.operator.credits import Insufficient, NotDone
 from storecredit.operator.owner_names import spelled
 from storecredit.stores.stores import Store
-from storecredit.web.console.owners import Place
 from storecredit.web.pages.forms import NEEDED, REASON, Form, FormRefused, read_form
+from storecredit.web.pages.places import Place
 from storecredit.web.parts import Parts
 from storecredit.web.resources.credit_forms import Amount, Description, Expiry, OwnerName
 from storecredit.web.resources.grant_terms import Kind, Priority

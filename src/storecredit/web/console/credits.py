@@ -9,8 +9,7 @@ import asyncio
 from typing import Any, Final
 
 from litestar import Request, Response, get, post
-from litestar.di import NamedDependency, Provide
-from litestar.params import SkipValidation
+from litestar.di import NamedDependency
 from litestar.response import Redirect
 
 from storecredit.ledger.credits import MovementFilter
@@ -18,8 +17,6 @@ from storecredit.ledger.owners import Owner
 from storecredit.operator.audit import Action, ActionContext, AuditFilter, Entry
 from storecredit.operator.credits import Removed, Transferred
 from storecredit.operator.tokens import Scope
-from storecredit.stores.stores import Store
-from storecredit.users.directory import User
 from storecredit.web.console.credit_previews import (
     Previewing,
     addition,
@@ -32,16 +29,14 @@ from storecredit.web.console.credit_previews import (
     removal_seen,
     transfer_seen,
 )
-from storecredit.web.console.owners import STORES, USERS, Place, place_of_store, place_of_user
 from storecredit.web.http.request_ids import is_request_id
 from storecredit.web.http.scopes import needs
 from storecredit.web.pages.forms import REASON, Form, FormRefused, form_of_query
+from storecredit.web.pages.places import Place
 from storecredit.web.pages.signed_in import SEE_OTHER
 from storecredit.web.parts import Parts
 from storecredit.web.resources.grant_terms import terms_of
 
-Here = NamedDependency[SkipValidation[Place]]
-"""Whose pages they are; msgspec, which looks at what is handed in, knows no such union."""
 ENTRIES_LOOKED_AT: Final = 50
 ENTRIES_SHOWN: Final = 10
 BY_HAND: Final = frozenset(
@@ -49,8 +44,9 @@ BY_HAND: Final = frozenset(
 )
 
 
+@get("/credits")
 async def credits_page(
-    request: Request[Any, Any, Any], parts: NamedDependency[Parts], place: Here
+    request: Request[Any, Any, Any], parts: NamedDependency[Parts], place: NamedDependency[Place]
 ) -> Response[str]:
     """What there is, what can be done with it, and what was done by hand lately."""
     done, request_id = (request.query_params.get(name) for name in ("done", "request"))
@@ -64,17 +60,19 @@ async def credits_page(
     )
 
 
+@get("/credits/add")
 async def add_page(
-    request: Request[Any, Any, Any], parts: NamedDependency[Parts], place: Here
+    request: Request[Any, Any, Any], parts: NamedDependency[Parts], place: NamedDependency[Place]
 ) -> Response[str]:
     """Asks how many and which; then says what will be."""
     return await _asked(request, parts, place, ("credits_add.html", addition_seen))
 
 
+@post("/credits/add", status_code=200, **needs(Scope.CREDITS))
 async def add(
     request: Request[Any, Any, Any],
     parts: NamedDependency[Parts],
-    place: Here,
+    place: NamedDependency[Place],
     form: NamedDependency[Form],
     context: NamedDependency[ActionContext],
 ) -> Response[Any]:
@@ -92,17 +90,19 @@ async def add(
     return _done(place, "added", context)
 
 
+@get("/credits/remove")
 async def remove_page(
-    request: Request[Any, Any, Any], parts: NamedDependency[Parts], place: Here
+    request: Request[Any, Any, Any], parts: NamedDependency[Parts], place: NamedDependency[Place]
 ) -> Response[str]:
     """Asks how many; then says what will be left."""
     return await _asked(request, parts, place, ("credits_remove.html", removal_seen))
 
 
+@post("/credits/remove", status_code=200, **needs(Scope.CREDITS))
 async def remove(
     request: Request[Any, Any, Any],
     parts: NamedDependency[Parts],
-    place: Here,
+    place: NamedDependency[Place],
     form: NamedDependency[Form],
     context: NamedDependency[ActionContext],
 ) -> Response[Any]:
@@ -119,17 +119,19 @@ async def remove(
     return _done(place, "removed", context)
 
 
+@get("/credits/transfer")
 async def transfer_page(
-    request: Request[Any, Any, Any], parts: NamedDependency[Parts], place: Here
+    request: Request[Any, Any, Any], parts: NamedDependency[Parts], place: NamedDependency[Place]
 ) -> Response[str]:
     """Asks to whom and how many; then says what both will have."""
     return await _asked(request, parts, place, ("credits_transfer.html", transfer_seen))
 
 
+@post("/credits/transfer", status_code=200, **needs(Scope.CREDITS))
 async def transfer(
     request: Request[Any, Any, Any],
     parts: NamedDependency[Parts],
-    place: Here,
+    place: NamedDependency[Place],
     form: NamedDependency[Form],
     context: NamedDependency[ActionContext],
 ) -> Response[Any]:
@@ -197,32 +199,12 @@ async def _by_hand(parts: Parts, owner: Owner) -> list[Entry]:
     return [entry for entry in found.items if entry.action in BY_HAND][:ENTRIES_SHOWN]
 
 
-async def _store_place(store: NamedDependency[Store]) -> Place:
-    return place_of_store(store)
-
-
-async def _user_place(user: NamedDependency[User]) -> Place:
-    return place_of_user(user)
-
-
-def credit_pages() -> list[Any]:
-    """The pages of both kinds of owner, for the table of addresses."""
-    sets = (
-        (f"{STORES}/{{store_id:str}}", _store_place),
-        (f"{USERS}/{{user_id:uuid}}", _user_place),
-    )
-    pages: list[Any] = []
-    for address, place in sets:
-        base = f"{address.removeprefix('/console')}/credits"
-        told: dict[str, Any] = {"dependencies": {"place": Provide(place)}}
-        done = told | {"status_code": 200, **needs(Scope.CREDITS)}
-        pages += [
-            get(base, **told)(credits_page),
-            get(f"{base}/add", **told)(add_page),
-            post(f"{base}/add", **done)(add),
-            get(f"{base}/remove", **told)(remove_page),
-            post(f"{base}/remove", **done)(remove),
-            get(f"{base}/transfer", **told)(transfer_page),
-            post(f"{base}/transfer", **done)(transfer),
-        ]
-    return pages
+HANDLERS: Final = (
+    credits_page,  # GET /credits
+    add_page,  # GET /credits/add
+    add,  # POST /credits/add
+    remove_page,  # GET /credits/remove
+    remove,  # POST /credits/remove
+    transfer_page,  # GET /credits/transfer
+    transfer,  # POST /credits/transfer
+)

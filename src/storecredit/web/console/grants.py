@@ -14,9 +14,6 @@ from storecredit.ledger.hold_records import HoldStatus
 from storecredit.operator.audit import ActionContext
 from storecredit.operator.credits import ExpirySet, NotDone
 from storecredit.operator.tokens import Scope
-from storecredit.stores.stores import Store
-from storecredit.users.directory import User
-from storecredit.web.console.owners import Place, place_of_store, place_of_user
 from storecredit.web.http.envelope import not_found
 from storecredit.web.http.moments import utc
 from storecredit.web.http.paging import (
@@ -29,6 +26,7 @@ from storecredit.web.http.paging import (
 )
 from storecredit.web.http.scopes import needs
 from storecredit.web.pages.forms import NO_FORM, Form, FormRefused, read_form
+from storecredit.web.pages.places import Place
 from storecredit.web.pages.queries import read_query
 from storecredit.web.pages.signed_in import SEE_OTHER
 from storecredit.web.parts import Parts
@@ -50,71 +48,11 @@ class NewEnd(msgspec.Struct, frozen=True):
     expires_at: Expiry | None = None
 
 
-@get("/stores/{store_id:str}/grants")
-async def store_grants_page(
-    request: Request[Any, Any, Any], parts: NamedDependency[Parts], store: NamedDependency[Store]
+@get("/grants")
+async def grants_page(
+    request: Request[Any, Any, Any], parts: NamedDependency[Parts], place: NamedDependency[Place]
 ) -> Response[str]:
-    """What is left of each addition to a store, in the order of spending, and its open holds."""
-    return await _page(request, parts, place_of_store(store))
-
-
-@get("/users/{user_id:uuid}/grants")
-async def user_grants_page(
-    request: Request[Any, Any, Any], parts: NamedDependency[Parts], user: NamedDependency[User]
-) -> Response[str]:
-    """An end user's, likewise."""
-    return await _page(request, parts, place_of_user(user))
-
-
-@get("/stores/{store_id:str}/grants/{seq:str}")
-async def store_grant_page(
-    request: Request[Any, Any, Any],
-    parts: NamedDependency[Parts],
-    store: NamedDependency[Store],
-    seq: FromPath[str],
-) -> Response[str]:
-    """One grant, and when it is to end."""
-    return await _asking(request, parts, place_of_store(store), seq, NO_FORM)
-
-
-@get("/users/{user_id:uuid}/grants/{seq:str}")
-async def user_grant_page(
-    request: Request[Any, Any, Any],
-    parts: NamedDependency[Parts],
-    user: NamedDependency[User],
-    seq: FromPath[str],
-) -> Response[str]:
-    """An end user's, likewise."""
-    return await _asking(request, parts, place_of_user(user), seq, NO_FORM)
-
-
-@post("/stores/{store_id:str}/grants/{seq:str}", **needs(Scope.CREDITS))
-async def set_store_grant(
-    request: Request[Any, Any, Any],
-    parts: NamedDependency[Parts],
-    store: NamedDependency[Store],
-    seq: FromPath[str],
-    form: NamedDependency[Form],
-    context: NamedDependency[ActionContext],
-) -> Response[Any]:
-    """Lets what is left of it end at another time, or never."""
-    return await _set(request, parts, place_of_store(store), seq, form, context)
-
-
-@post("/users/{user_id:uuid}/grants/{seq:str}", **needs(Scope.CREDITS))
-async def set_user_grant(
-    request: Request[Any, Any, Any],
-    parts: NamedDependency[Parts],
-    user: NamedDependency[User],
-    seq: FromPath[str],
-    form: NamedDependency[Form],
-    context: NamedDependency[ActionContext],
-) -> Response[Any]:
-    """Of an end user, likewise."""
-    return await _set(request, parts, place_of_user(user), seq, form, context)
-
-
-async def _page(request: Request[Any, Any, Any], parts: Parts, place: Place) -> Response[str]:
+    """What is left of each addition, in the order of spending, and the open holds."""
     query = read_query(request, GrantsQuery)
     wanted = query.wanted or GrantsQuery()
     account_id = await parts.credits.account_id(place.owner)
@@ -139,22 +77,27 @@ async def _page(request: Request[Any, Any, Any], parts: Parts, place: Place) -> 
     )
 
 
-async def _asking(
-    request: Request[Any, Any, Any], parts: Parts, place: Place, seq: str, form: Form
-) -> Response[str]:
-    grant = await _grant(parts, place, seq)
-    status = 400 if form.faults else 200
-    return place.page(request, "grant.html", status=status, grant=grant, form=form)
-
-
-async def _set(
+@get("/grants/{seq:str}")
+async def grant_page(
     request: Request[Any, Any, Any],
-    parts: Parts,
-    place: Place,
-    seq: str,
-    form: Form,
-    context: ActionContext,
+    parts: NamedDependency[Parts],
+    place: NamedDependency[Place],
+    seq: FromPath[str],
+) -> Response[str]:
+    """One grant, and when it is to end."""
+    return await _asking(request, parts, place, seq, NO_FORM)
+
+
+@post("/grants/{seq:str}", **needs(Scope.CREDITS))
+async def set_grant(
+    request: Request[Any, Any, Any],
+    parts: NamedDependency[Parts],
+    place: NamedDependency[Place],
+    seq: FromPath[str],
+    form: NamedDependency[Form],
+    context: NamedDependency[ActionContext],
 ) -> Response[Any]:
+    """Lets what is left of it end at another time, or never."""
     try:
         expires_at = read_form(request, form, NewEnd).expires_at
     except FormRefused as refused:
@@ -174,6 +117,14 @@ async def _set(
             assert_never(outcome)
 
 
+async def _asking(
+    request: Request[Any, Any, Any], parts: Parts, place: Place, seq: str, form: Form
+) -> Response[str]:
+    grant = await _grant(parts, place, seq)
+    status = 400 if form.faults else 200
+    return place.page(request, "grant.html", status=status, grant=grant, form=form)
+
+
 async def _grant(parts: Parts, place: Place, seq: str) -> Grant:
     account_id = await parts.credits.account_id(place.owner)
     grant = await parts.grants.get(account_id, _seq(seq))
@@ -186,3 +137,10 @@ def _seq(text: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) <= SEQ_DIGITS_MAX):
         raise not_found(GONE)
     return int(text)
+
+
+HANDLERS: Final = (
+    grants_page,  # GET /grants
+    grant_page,  # GET /grants/{seq}
+    set_grant,  # POST /grants/{seq}
+)

@@ -1,14 +1,9 @@
-"""Whose pages they are, a store's or an end user's: found by the address, shown in their layout.
+"""Whose pages they are, a store's or an end user's: found by the address, shown in their layout."""
 
-A page that both have is one template, which extends the `layout` that it is handed.
-"""
-
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 from urllib.parse import quote_plus
 from uuid import UUID
 
-from litestar import Request, Response
 from litestar.di import NamedDependency
 from litestar.params import FromPath
 
@@ -17,37 +12,20 @@ from storecredit.stores.stores import Store
 from storecredit.users.directory import User
 from storecredit.web.http.envelope import ErrorCode, Failure, not_found
 from storecredit.web.pages.errors import LookElsewhere
-from storecredit.web.pages.rendering import page
+from storecredit.web.pages.places import Place
 from storecredit.web.parts import Parts
 
 STORES: Final = "/console/stores"
 USERS: Final = "/console/users"
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
-    """An owner's pages: below which address, in which layout, which shows `shown`."""
-
-    owner: Owner
-    address: str
-    layout: str
-    shown: Store | User
-
-    def page(
-        self, request: Request[Any, Any, Any], template: str, *, status: int = 200, **values: object
-    ) -> Response[str]:
-        """One of them. The template has `place`, and the store as `store` or the user as `user`."""
-        named = {self.owner.kind.value: self.shown, "place": self, "layout": self.layout}
-        return page(request, template, status=status, **named, **values)
-
-
-def place_of_store(store: Store) -> Place:
+async def place_of_store(store: NamedDependency[Store]) -> Place:
     """A store's pages."""
     owner = Owner.store(store.store_id)
     return Place(owner, f"{STORES}/{store.store_id}", "store_layout.html", store)
 
 
-def place_of_user(user: User) -> Place:
+async def place_of_user(user: NamedDependency[User]) -> Place:
     """An end user's pages."""
     owner = Owner.user(user.user_id)
     return Place(owner, f"{USERS}/{user.user_id}", "user_layout.html", user)

@@ -5,9 +5,8 @@ from litestar.di import Provide
 
 from storecredit.web.console import (
     audit,
-    generations,
+    credits,
     grants,
-    ledger,
     live,
     look_up,
     overview,
@@ -20,7 +19,8 @@ from storecredit.web.console import (
     users,
     verification,
 )
-from storecredit.web.console.action_routes import ACTION_PAGES
+from storecredit.web.pages import generations, keys, ledgers
+from storecredit.web.pages.live import owner_events
 from storecredit.web.pages.routers import page_router
 
 
@@ -31,34 +31,13 @@ def console_router() -> Router:
         [
             overview.overview_page,  # GET /
             live.console_events,  # GET /events
-            live.store_events,  # GET /stores/{store_id}/events
-            live.user_events,  # GET /users/{user_id}/events
             stores.stores_page,  # GET /stores
             stores.new_store_page,  # GET /stores/new
             stores.make_store,  # POST /stores/new
+            _store_router(),  # /stores/{store_id}
+            _user_router(),  # /users/{user_id}
             look_up.look_up_page,  # GET /look-up
-            store.store_page,  # GET /stores/{store_id}
-            *ACTION_PAGES,
-            ledger.store_ledger_page,  # GET /stores/{store_id}/ledger
-            ledger.store_ledger_file,  # GET /stores/{store_id}/ledger.csv
-            ledger.user_ledger_page,  # GET /users/{user_id}/ledger
-            ledger.user_ledger_file,  # GET /users/{user_id}/ledger.csv
             users.users_page,  # GET /users
-            user.user_page,  # GET /users/{user_id}
-            user.block_page,  # GET /users/{user_id}/block
-            user.block_user,  # POST /users/{user_id}/block
-            user.unblock_page,  # GET /users/{user_id}/unblock
-            user.unblock_user,  # POST /users/{user_id}/unblock
-            user.erase_page,  # GET /users/{user_id}/erase
-            user.erase_user,  # POST /users/{user_id}/erase
-            generations.store_generations_page,  # GET /stores/{store_id}/generations
-            generations.user_generations_page,  # GET /users/{user_id}/generations
-            grants.store_grants_page,  # GET /stores/{store_id}/grants
-            grants.store_grant_page,  # GET /stores/{store_id}/grants/{seq}
-            grants.set_store_grant,  # POST /stores/{store_id}/grants/{seq}
-            grants.user_grants_page,  # GET /users/{user_id}/grants
-            grants.user_grant_page,  # GET /users/{user_id}/grants/{seq}
-            grants.set_user_grant,  # POST /users/{user_id}/grants/{seq}
             verification.verify_page,  # GET /verify
             verification.verify,  # POST /verify
             audit.audit_page,  # GET /audit
@@ -68,5 +47,49 @@ def console_router() -> Router:
             tokens.revoke_token,  # POST /tokens/{token_id}/revoke
             settings.settings_page,  # GET /settings
         ],
-        {"store": Provide(owners.named_store), "user": Provide(owners.known_user)},
+    )
+
+
+def _store_router() -> Router:
+    """A store's pages."""
+    return Router(
+        "/stores/{store_id:str}",
+        dependencies={
+            "store": Provide(owners.named_store),
+            "place": Provide(owners.place_of_store),
+        },
+        route_handlers=[
+            store.store_page,  # GET /
+            owner_events,  # GET /events
+            *ledgers.HANDLERS,  # /ledger
+            *generations.HANDLERS,  # /generations
+            *grants.HANDLERS,  # /grants
+            *credits.HANDLERS,  # /credits
+            *keys.HANDLERS,  # /keys
+        ],
+    )
+
+
+def _user_router() -> Router:
+    """An end user's pages."""
+    return Router(
+        "/users/{user_id:uuid}",
+        dependencies={
+            "user": Provide(owners.known_user),
+            "place": Provide(owners.place_of_user),
+        },
+        route_handlers=[
+            user.user_page,  # GET /
+            user.block_page,  # GET /block
+            user.block_user,  # POST /block
+            user.unblock_page,  # GET /unblock
+            user.unblock_user,  # POST /unblock
+            user.erase_page,  # GET /erase
+            user.erase_user,  # POST /erase
+            owner_events,  # GET /events
+            *ledgers.HANDLERS,  # /ledger
+            *generations.HANDLERS,  # /generations
+            *grants.HANDLERS,  # /grants
+            *credits.HANDLERS,  # /credits
+        ],
     )

@@ -9,8 +9,7 @@ from litestar.di import NamedDependency
 
 from storecredit.billing.problems import ShortClawback, UnpaidBill
 from storecredit.billing.top_ups import TopUp, TopUpStatus
-from storecredit.stores.stores import Store
-from storecredit.web.console.owners import Place, place_of_store
+from storecredit.web.pages.places import Place
 from storecredit.web.pages.standings import standing_of
 from storecredit.web.parts import Parts
 from storecredit.webhooks.endpoints import Endpoint
@@ -26,12 +25,11 @@ class StoreProblems:
     top_up: TopUp | None
 
 
-@get("/stores/{store_id:str}")
+@get("/")
 async def store_page(
-    request: Request[Any, Any, Any], parts: NamedDependency[Parts], store: NamedDependency[Store]
+    request: Request[Any, Any, Any], parts: NamedDependency[Parts], place: NamedDependency[Place]
 ) -> Response[str]:
     """A store."""
-    place = place_of_store(store)
     standing, problems = await asyncio.gather(
         standing_of(request, parts, place.owner), _problems(parts, place)
     )

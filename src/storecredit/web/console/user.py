@@ -8,9 +8,9 @@ from litestar.response import Redirect
 
 from storecredit.generation.erasure import Erasing
 from storecredit.operator.audit import ActionContext
-from storecredit.users.directory import Unblocking, User
-from storecredit.web.console.owners import place_of_user
+from storecredit.users.directory import Unblocking
 from storecredit.web.http.envelope import ErrorCode, Failure, not_found
+from storecredit.web.pages.places import Place
 from storecredit.web.pages.signed_in import SEE_OTHER
 from storecredit.web.pages.standings import standing_of
 from storecredit.web.parts import Parts
@@ -18,12 +18,11 @@ from storecredit.web.parts import Parts
 GONE: Final = "end user"
 
 
-@get("/users/{user_id:uuid}")
+@get("/")
 async def user_page(
-    request: Request[Any, Any, Any], parts: NamedDependency[Parts], user: NamedDependency[User]
+    request: Request[Any, Any, Any], parts: NamedDependency[Parts], place: NamedDependency[Place]
 ) -> Response[str]:
     """An end user."""
-    place = place_of_user(user)
     standing = await standing_of(request, parts, place.owner)
     return place.page(
         request,
@@ -35,53 +34,54 @@ async def user_page(
     )
 
 
-@get("/users/{user_id:uuid}/block")
-async def block_page(request: Request[Any, Any, Any], user: NamedDependency[User]) -> Response[str]:
+@get("/block")
+async def block_page(
+    request: Request[Any, Any, Any], place: NamedDependency[Place]
+) -> Response[str]:
     """Says what blocking does, and asks for it."""
-    return place_of_user(user).page(request, "user_block.html")
+    return place.page(request, "user_block.html")
 
 
-@get("/users/{user_id:uuid}/unblock")
+@get("/unblock")
 async def unblock_page(
-    request: Request[Any, Any, Any], user: NamedDependency[User]
+    request: Request[Any, Any, Any], place: NamedDependency[Place]
 ) -> Response[str]:
     """Says what it does to let a user in again, and asks for it."""
-    return place_of_user(user).page(request, "user_unblock.html")
+    return place.page(request, "user_unblock.html")
 
 
-@get("/users/{user_id:uuid}/erase")
+@get("/erase")
 async def erase_page(
-    request: Request[Any, Any, Any], parts: NamedDependency[Parts], user: NamedDependency[User]
+    request: Request[Any, Any, Any], parts: NamedDependency[Parts], place: NamedDependency[Place]
 ) -> Response[str]:
     """Says what erasing removes and what stays, and asks for it."""
-    place = place_of_user(user)
     balance = await parts.credits.balance(place.owner)
     return place.page(request, "user_erase.html", balance=balance)
 
 
-@post("/users/{user_id:uuid}/block")
+@post("/block")
 async def block_user(
     parts: NamedDependency[Parts],
-    user: NamedDependency[User],
+    place: NamedDependency[Place],
     context: NamedDependency[ActionContext],
 ) -> Response[Any]:
     """Refuses all that the user asks for, within a second."""
-    if not await parts.operator.users.block(context, user.user_id):
+    if not await parts.operator.users.block(context, place.owner.id):
         raise not_found(GONE)
-    return _done(user, "blocked")
+    return _done(place, "blocked")
 
 
-@post("/users/{user_id:uuid}/unblock")
+@post("/unblock")
 async def unblock_user(
     parts: NamedDependency[Parts],
-    user: NamedDependency[User],
+    place: NamedDependency[Place],
     context: NamedDependency[ActionContext],
 ) -> Response[Any]:
     """Lets a blocked user in again, within a second."""
-    outcome = await parts.operator.users.unblock(context, user.user_id)
+    outcome = await parts.operator.users.unblock(context, place.owner.id)
     match outcome:
         case Unblocking.UNBLOCKED:
-            return _done(user, "unblocked")
+            return _done(place, "unblocked")
         case Unblocking.ERASED:
             raise Failure(
                 ErrorCode.USER_ERASED, "This user was erased, and stays blocked. Nothing changed."
@@ -92,18 +92,18 @@ async def unblock_user(
             assert_never(outcome)
 
 
-@post("/users/{user_id:uuid}/erase")
+@post("/erase")
 async def erase_user(
     parts: NamedDependency[Parts],
-    user: NamedDependency[User],
+    place: NamedDependency[Place],
     context: NamedDependency[ActionContext],
 ) -> Response[Any]:
     """Removes what is personal of the user, for ever; sent again, it looks for what is left."""
-    if await parts.operator.users.erase(context, user.user_id) is Erasing.NOT_FOUND:
+    if await parts.operator.users.erase(context, place.owner.id) is Erasing.NOT_FOUND:
         raise not_found(GONE)
-    await parts.erasure.settle(user.user_id)
-    return _done(user, "erased")
+    await parts.erasure.settle(place.owner.id)
+    return _done(place, "erased")
 
 
-def _done(user: User, what: str) -> Response[Any]:
-    return Redirect(f"{place_of_user(user).address}?done={what}", status_code=SEE_OTHER)
+def _done(place: Place, what: str) -> Response[Any]:
+    return Redirect(f"{place.address}?done={what}", status_code=SEE_OTHER)

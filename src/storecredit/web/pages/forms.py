@@ -22,7 +22,7 @@ from storecredit.web.http.faults import faults_of
 from storecredit.web.http.links import address_asked
 from storecredit.web.http.moments import span
 from storecredit.web.http.request_ids import is_request_id
-from storecredit.web.http.visits import principal_of, visit_of
+from storecredit.web.http.visits import visit_of
 
 S = TypeVar("S", bound=msgspec.Struct)
 
@@ -133,7 +133,7 @@ async def sent_form(request: Request[Any, Any, Any]) -> Form:
 
 
 async def acting(request: Request[Any, Any, Any], form: NamedDependency[Form]) -> ActionContext:
-    """A dependency of what an operator does by a form: who, why, and the id by which it is once.
+    """A dependency of what is done by a form: who does it, why, and the id by which it is once.
 
     Raises FormRefused for a reason that is too long.
     """
@@ -143,9 +143,11 @@ async def acting(request: Request[Any, Any, Any], form: NamedDependency[Form]) -
         raise FormRefused(form.with_faults({REASON: message}))
     if not is_request_id(form_id):
         raise Failure(ErrorCode.VALIDATION_ERROR, UNTRUSTED)
+    sign_in = visit_of(request.scope).sign_in
+    assert sign_in is not None, "the guard lets nobody else in"
     return ActionContext(
-        actor=principal_of(request.scope).name,
-        door="console",
+        actor=sign_in.actor,
+        door=sign_in.door,
         request_id=form_id,
         reason=reason,
         idempotency_key=form_id,

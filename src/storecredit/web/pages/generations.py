@@ -1,14 +1,16 @@
-"""Generations as a page shows them: which are asked for, and where the picture of each is."""
+"""`…/generations`: what became of the generations of an owner, and why, at console and portal."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import msgspec
-from litestar import Request
+from litestar import Request, Response, get
+from litestar.di import NamedDependency
 
 from storecredit.generation.sessions import Session, SessionStatus
 from storecredit.ledger.owners import Owner
 from storecredit.web.http.paging import PAGE_DEFAULT, UuidCursor, WantedRequest, uuid_cursor
+from storecredit.web.pages.places import Place
 from storecredit.web.pages.queries import Query, read_query
 from storecredit.web.parts import Parts
 from storecredit.web.resources.generation_views import result_url
@@ -58,3 +60,15 @@ async def generations_shown(
     )
     following = found.next_before
     return GenerationsShown(query, lines, query.next(str(following) if following else None))
+
+
+@get("/generations")
+async def generations_page(
+    request: Request[Any, Any, Any], parts: NamedDependency[Parts], place: NamedDependency[Place]
+) -> Response[str]:
+    """An owner's generations, newest first."""
+    shown = await generations_shown(request, parts, place.owner)
+    return place.page(request, "generations_of.html", status=shown.query.status, shown=shown)
+
+
+HANDLERS: Final = (generations_page,)  # GET /generations

@@ -1,16 +1,19 @@
-"""A ledger as a page shows it: which movements are asked for, and what each did to the balance."""
+"""`…/ledger`: what moved in the credits of an owner, as list and as file, at console and portal."""
 
 import asyncio
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import msgspec
-from litestar import Request
+from litestar import Request, Response, get
+from litestar.di import NamedDependency
 
 from storecredit.ledger.credits import Movement, MovementFilter
-from storecredit.ledger.outcomes import MovementType
-from storecredit.ledger.owners import Owner
-from storecredit.web.http.envelope import Failure
+from storecredit.ledger.outcomes import MovementType, StoreMovementType
+from storecredit.ledger.owners import Owner, OwnerKind
+from storecredit.web.http.csv_export import MEDIA_TYPE as FILE
+from storecredit.web.http.csv_export import CsvFile
+from storecredit.web.http.envelope import Failure, invalid
 from storecredit.web.http.paging import (
     PAGE_DEFAULT,
     From,
@@ -20,8 +23,13 @@ from storecredit.web.http.paging import (
     bounds,
     seq_cursor,
 )
+from storecredit.web.pages.formats import words
+from storecredit.web.pages.places import Place
 from storecredit.web.pages.queries import Query, read_query
+from storecredit.web.pages.rendering import door_of
 from storecredit.web.parts import Parts
+from storecredit.web.resources.operator_transactions import OF_OWNER
+from storecredit.web.resources.transactions import AS_STORE, whole_file
 
 
 class LedgerQuery(msgspec.Struct, frozen=True):
@@ -81,3 +89,38 @@ async def ledger_shown(request: Request[Any, Any, Any], parts: Parts, owner: Own
     lines = tuple(LedgerLine(each, each.amount * changes[each.type]) for each in found.items)
     following = found.next_before_seq
     return LedgerShown(query, wanted, lines, query.next(str(following) if following else None))
+
+
+@get("/ledger")
+async def ledger_page(
+    request: Request[Any, Any, Any], parts: NamedDependency[Parts], place: NamedDependency[Place]
+) -> Response[str]:
+    """An owner's movements, newest first."""
+    shown = await ledger_shown(request, parts, place.owner)
+    types = StoreMovementType if place.owner.kind is OwnerKind.STORE else MovementType
+    return place.page(
+        request,
+        "ledger.html",
+        status=shown.query.status,
+        shown=shown,
+        types=[(each.value, words(each.value)) for each in types],
+    )
+
+
+@get("/ledger.csv", media_type=FILE)
+async def ledger_file(
+    request: Request[Any, Any, Any], parts: NamedDependency[Parts], place: NamedDependency[Place]
+) -> CsvFile:
+    """All of the movements that the same filters leave, as a file."""
+    query, wanted = ledger_query(request)
+    if wanted is None:
+        raise invalid(" ".join(query.form.faults.values()))
+    is_own = door_of(request.scope["path"]) == "portal"
+    form = AS_STORE if is_own else OF_OWNER[place.owner.kind]
+    return await whole_file(parts, place.owner, wanted, form)
+
+
+HANDLERS: Final = (
+    ledger_page,  # GET /ledger
+    ledger_file,  # GET /ledger.csv
+)

@@ -18,7 +18,8 @@ from functools import partial
 from secrets import randbelow
 from typing import Any, Final
 
-from litestar import Request
+from litestar import Request, get
+from litestar.di import NamedDependency
 from litestar.types import ASGIApp, Receive, Scope, Send
 
 from storecredit.operator.live import TooManyWatch, Watch
@@ -27,6 +28,7 @@ from storecredit.web.http.envelope import ErrorCode, Failure
 from storecredit.web.http.headers import lowered
 from storecredit.web.http.streams import EVENTS, event, pings_until, streamed
 from storecredit.web.http.visits import visit_of
+from storecredit.web.pages.places import Place
 from storecredit.web.pages.signed_in import SIGNED_OUT, is_still_signed_in, signed_in
 from storecredit.web.parts import Parts
 
@@ -115,3 +117,12 @@ def _no_room() -> Failure:
         "Too many pages are open that show what changes. This one shows what was so when it came.",
         headers={"Retry-After": str(ROOM_SECONDS)},
     )
+
+
+@get("/events", media_type=EVENTS)
+async def owner_events(
+    request: Request[Any, Any, Any], parts: NamedDependency[Parts], place: NamedDependency[Place]
+) -> ASGIApp:
+    """Of one store or end user: its balance, its newest movements and generations."""
+    account_id = await parts.credits.account_id(place.owner)
+    return live_events(request, parts, account_id=account_id)

@@ -1,9 +1,13 @@
 """The pages of a store's portal, by address."""
 
 from litestar import Router
+from litestar.di import Provide
 
+from storecredit.web.pages import generations, keys, ledgers
+from storecredit.web.pages.live import owner_events
 from storecredit.web.pages.routers import page_router
-from storecredit.web.portal import colours, credits, live
+from storecredit.web.portal import colours, credits
+from storecredit.web.portal.places import own_place, own_store
 
 
 def portal_router() -> Router:
@@ -13,6 +17,10 @@ def portal_router() -> Router:
         [
             colours.colours,  # GET /colours.css
             credits.credits_page,  # GET /
-            live.portal_events,  # GET /events
+            owner_events,  # GET /events
+            *ledgers.HANDLERS,  # /ledger
+            *generations.HANDLERS,  # /generations
+            *keys.HANDLERS,  # /keys
         ],
+        {"store": Provide(own_store), "place": Provide(own_place)},
     )

@@ -34,6 +34,13 @@ class Transaction(msgspec.Struct, frozen=True):
     created_at: datetime
 
 
+class TransactionPage(msgspec.Struct, frozen=True):
+    """Movements, newest first."""
+
+    items: list[Transaction]
+    next_cursor: Annotated[str | None, said("The `cursor` of the next page; null: there is none.")]
+
+
 DESCRIPTION: Final = (
     "Movements, newest first; with `Accept: text/csv` a CSV file of all of them, or of the page "
     "that `limit` or `cursor` asks for"
@@ -69,6 +76,14 @@ def movement_fields(movement: Movement) -> dict[str, Any]:
         "description": movement.description,
         "created_at": utc(movement.created_at),
     }
+
+
+def _transaction(movement: Movement) -> Transaction:
+    return Transaction(type=StoreMovementType(movement.type.value), **movement_fields(movement))
+
+
+# Who made a movement is for the operator alone: a store does not learn the names of people there.
+AS_STORE: Final = Form(_transaction, TransactionPage, Transaction.__struct_fields__)
 
 
 async def answered(

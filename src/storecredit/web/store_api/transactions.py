@@ -1,51 +1,32 @@
 """`GET /api/v1/credits/transactions`: a store's ledger, in pages or whole."""
 
-from typing import Annotated, Any, Final
+from typing import Any, Final
 
-import msgspec
 from litestar import Request, Response, get
 from litestar.di import NamedDependency, Provide
 from litestar.openapi.datastructures import ResponseSpec
 
-from storecredit.ledger.credits import Movement, MovementFilter
-from storecredit.ledger.outcomes import StoreMovementType
+from storecredit.ledger.credits import MovementFilter
 from storecredit.ledger.owners import Owner
 from storecredit.web.http.csv_export import CsvFile
 from storecredit.web.http.envelope import Envelope
-from storecredit.web.http.openapi import said, store_errors
+from storecredit.web.http.openapi import store_errors
 from storecredit.web.http.paging import OptionalLimit, SeqCursor, movement_filter
 from storecredit.web.http.visits import caller_of
 from storecredit.web.parts import Parts
 from storecredit.web.resources.transactions import (
+    AS_STORE,
     DESCRIPTION,
-    Form,
     Paging,
-    Transaction,
+    TransactionPage,
     answered,
-    movement_fields,
 )
-
-
-class TransactionPage(msgspec.Struct, frozen=True):
-    """Movements, newest first."""
-
-    items: list[Transaction]
-    next_cursor: Annotated[str | None, said("The `cursor` of the next page; null: there is none.")]
-
 
 Answer = Response[Envelope[TransactionPage]] | Response[bytes] | CsvFile
 
 _ANSWERED: Final = {
     200: ResponseSpec(Envelope[TransactionPage], description=DESCRIPTION, generate_examples=False)
 }
-
-
-def _transaction(movement: Movement) -> Transaction:
-    return Transaction(type=StoreMovementType(movement.type.value), **movement_fields(movement))
-
-
-# Who made a movement is for the operator alone: a store does not learn the names of people there.
-_AS_STORE: Final = Form(_transaction, TransactionPage, Transaction.__struct_fields__)
 
 
 @get(
@@ -71,4 +52,4 @@ async def list_transactions(
     chunked encoding.
     """
     owner = Owner.store(caller_of(request.scope).store_id)
-    return await answered(request, parts, owner, wanted, Paging(limit, cursor, _AS_STORE))
+    return await answered(request, parts, owner, wanted, Paging(limit, cursor, AS_STORE))
