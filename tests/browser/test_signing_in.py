@@ -9,7 +9,8 @@ from tests.browser.conftest import Browsing, Site
 from tests.browser.judging import axe, good_for_everybody
 from tests.browser.signing_in import sign_in_to_console, sign_in_to_portal
 from tests.browser.watching import Watch
-from tests.web.doors import Operator, StoreClient, data_of
+from tests.web.conftest import LogStream
+from tests.web.doors import OPERATOR_TOKEN, Operator, StoreClient, data_of
 
 HTML = {"Content-Type": "text/html; charset=utf-8"}
 HEAD = '<title>Elsewhere</title><link rel="icon" href="data:,">'
@@ -161,3 +162,20 @@ async def test_a_sign_in_is_over_at_its_time(page: Page, admin: asyncpg.Connecti
     )
     await page.reload()
     await expect(page.get_by_label("Token")).to_be_visible()
+
+
+async def test_nothing_by_which_one_comes_in_stands_in_the_log(
+    page: Page, store: StoreClient, log: LogStream
+) -> None:
+    made = data_of(await store.send("POST", "/api/v1/portal/sessions", json={}), 201)
+    await page.goto(made["url"])
+    await expect(page.get_by_role("button", name=OUT)).to_be_visible()
+    [cookie] = await page.context.cookies()
+    csrf = await page.locator("[name=csrf]").first.input_value()
+    await sign_in_to_console(page)
+    told = log.getvalue()
+    assert "/portal/sign-in/{" in told
+    code = made["url"].rpartition("/")[2]
+    for secret in (code, store.api_key, OPERATOR_TOKEN, cookie["value"], csrf):
+        assert len(secret) > 10
+        assert secret not in told

@@ -9,6 +9,9 @@ from tests.browser.furnished.furnishing import Furnished
 from tests.browser.furnished.markup import Markup
 from tests.browser.furnished.planting import FIELDS, planted
 
+ASKED = {"cursor", "after", "before", "page", "limit", "done", "next", "sort", "days", "signed-out"}
+"""What pages are asked for by links, besides what their forms ask."""
+NONSENSE = ("", "0", "-1", "1e999", "9" * 40, "nonsense", "\0", "\ud7ff\U0010ffff", "%", "é" * 300)
 SIGN_OUT = ("/console/sign-out", "/portal/sign-out")
 
 
@@ -50,3 +53,24 @@ async def test_what_is_typed_is_shown_as_text(
         assert answer.status_code < 500, f"{form.action}: {answer.status_code}"
         if is_html(answer):
             assert Markup(answer.text).faults == []
+
+
+@pytest.mark.parametrize("address", PAGES, ids=str)
+async def test_a_question_that_makes_no_sense_is_answered_by_a_page(
+    visitors: dict[str, Visitor], furnished: Furnished, address: Address
+) -> None:
+    http, where = visitors[address.door].http, furnished.address_of(address)
+    page = await http.get(where)
+    if not is_html(page):
+        return
+    markup = Markup(page.text)
+    names = ASKED | {name for form in markup.forms if form.method == "GET" for name in form.fields}
+    for value in NONSENSE:
+        answer = await http.get(where, params=dict.fromkeys(sorted(names), value))
+        assert answer.status_code in {200, 400, 404}, f"{value!r}: {answer.status_code}"
+        assert is_html(answer)
+        assert "<h1" in answer.text
+        assert Markup(answer.text).faults == []
+    head = await http.head(where)
+    assert (head.status_code, head.content) == (page.status_code, b"")
+    assert head.headers["content-security-policy"] == page.headers["content-security-policy"]
