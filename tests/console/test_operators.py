@@ -117,6 +117,8 @@ async def test_a_filter_that_cannot_be_is_told(browser: Browser) -> None:
         ("from=yesterday", "This is no moment"),
         ("from=2026-11-30&to=2026-11-01", "is before"),
         ("owner=%00", "no store or end user"),
+        ("actor=%00", "It has no NUL."),
+        ("request_id=%00", "It has no NUL."),
     ):
         answer = await browser.get(f"/console/audit?{query}")
         assert answer.status_code == 400, query

@@ -11,7 +11,7 @@ from tests.browser.furnished.planting import FIELDS, planted
 
 ASKED = {"cursor", "after", "before", "page", "limit", "done", "next", "sort", "days", "signed-out"}
 """What pages are asked for by links, besides what their forms ask."""
-NONSENSE = ("", "0", "-1", "1e999", "9" * 40, "nonsense", "\0", "\ud7ff\U0010ffff", "%", "é" * 300)
+NONSENSE = ("", "-1", "9" * 40, "\0", "\ud7ff\U0010ffff" + "é" * 300)
 SIGN_OUT = ("/console/sign-out", "/portal/sign-out")
 
 
@@ -65,9 +65,9 @@ async def test_a_question_that_makes_no_sense_is_answered_by_a_page(
         return
     markup = Markup(page.text)
     names = ASKED | {name for form in markup.forms if form.method == "GET" for name in form.fields}
-    for value in NONSENSE:
-        answer = await http.get(where, params=dict.fromkeys(sorted(names), value))
-        assert answer.status_code in {200, 400, 404}, f"{value!r}: {answer.status_code}"
+    for params in [{name: value} for value in NONSENSE for name in sorted(names)]:
+        answer = await http.get(where, params=params)
+        assert answer.status_code in {200, 400, 404}, f"{params!r}: {answer.status_code}"
         assert is_html(answer)
         assert "<h1" in answer.text
         assert Markup(answer.text).faults == []

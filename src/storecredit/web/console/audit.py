@@ -19,6 +19,8 @@ from storecredit.web.parts import Parts
 PAGE: Final = 50
 TEXT_MAX: Final = 260
 FILTERS: Final = ("owner", "actor", "action", "request_id", "from", "to")
+TEXTS: Final = ("actor", "request_id")
+"""Those of them that are compared with what an entry says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +65,7 @@ async def audit_page(
 
 async def _wanted(parts: Parts, sent: dict[str, str], faults: dict[str, str]) -> AuditFilter:
     """Which entries are asked for; what cannot be is told in `faults`, by its field."""
+    faults |= {name: "It has no NUL." for name in TEXTS if "\0" in sent.get(name, "")}
     owner = await _owner(parts, sent["owner"], faults) if "owner" in sent else None
     action = sent.get("action")
     if action is not None and action not in tuple(Action):
