@@ -8,6 +8,7 @@ import pytest
 from storecredit.billing.problems import Problems
 from storecredit.ledger import verification
 from storecredit.ledger.owners import OwnerKind
+from storecredit.ledger.summing import Summing
 from storecredit.ledger.verification import LastVerification
 from storecredit.operator.overview import (
     CurrencyCourse,
@@ -16,15 +17,27 @@ from storecredit.operator.overview import (
     points_of,
 )
 from storecredit.postgres.pool import Database
+from storecredit.postgres.servers import connect
+from storecredit.settings import Settings
 from storecredit.webhooks.endpoints import Endpoints
-from tests.sql.ledgers import open_store
+from tests.sql.ledgers import open_account, open_store
 from tests.sql.recounted import DAYS_ANEW
+from tests.sql.statement_costs import Recorder, rows_read
 
 NOW = datetime(2026, 3, 1, 0, 30, tzinfo=UTC)
 HOURLY = """
     INSERT INTO storecredit.hourly_sums
         (hour, owner_kind, type, cause, movements, generations, credits)
     VALUES ($1, $2, $3, $4, $5, $5, $6)"""
+# A year of one account, up to now.
+LEDGER = """
+    INSERT INTO storecredit.movements
+        (account_id, seq, created_at, amount, balance_after, spent_after, type, request_id)
+    SELECT $1, i, now() - interval '364 days' * ($2::int - i) / $2, 1, 1000000 - i, i,
+        'deduction', 'r' || i
+    FROM generate_series(1, $2::int) i"""
+ROWS_MAX = 600
+"""A year of days, and the look-ups of what a store has."""
 MONEY = "INSERT INTO storecredit.daily_money VALUES ($1, $2, $3, $4)"
 
 
@@ -133,3 +146,23 @@ async def test_what_may_need_somebody_is_told(
     health = (await overviews.look(Span.HOURS)).health
     assert health.verification == last
     assert health.has_stores
+
+
+@pytest.mark.parametrize("movements", [1_000, 20_000])
+async def test_an_overview_reads_as_many_rows_of_a_long_ledger_as_of_a_short_one(
+    database_url: str, admin: asyncpg.Connection, movements: int
+) -> None:
+    account = await open_account(admin, OwnerKind.STORE)
+    await admin.execute(LEDGER, account.id, movements)
+    recorder = await Recorder.open(database_url)
+    await Summing(recorder, Settings(sums_interval_seconds=1e-6)).sum_up()
+    overviews = Overviews(recorder, Problems(recorder), Endpoints(recorder))
+    connection = await connect(database_url)
+    for span in Span:
+        recorder.statements.clear()
+        found = await overviews.look(span)
+        assert found.total.figures.spent > 0
+        read = [await rows_read(connection, text, *args) for text, args in recorder.statements]
+        assert sum(read) <= ROWS_MAX, (span, read)
+    await connection.close()
+    await recorder.close()

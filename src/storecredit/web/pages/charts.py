@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any, Final, Protocol
 
 from babel import Locale
@@ -32,6 +33,8 @@ from storecredit.web.pages import chart_geometry as geometry
 
 POINTS_MAX: Final = 100
 TEMPLATE: Final = "chart.html"
+WRITTEN_KEPT: Final = 4096
+"""Numbers, and names of points, as they are written."""
 _NAME: Final = re.compile("[a-z][a-z-]*")
 
 
@@ -95,11 +98,11 @@ class Numbers:
         """12K, 3.4M."""
         text = format_compact_decimal(value, locale=locale, fraction_digits=1)
         # Some languages, as German, have no short word for a thousand, and would write 80000.
-        return format_decimal(value, locale=locale) if text.isdigit() else text
+        return _decimal(value, locale) if text.isdigit() else text
 
     def full(self, value: Decimal, locale: Locale) -> str:
         """12,345."""
-        return format_decimal(value, locale=locale)
+        return _decimal(value, locale)
 
 
 @dataclass(frozen=True, slots=True)
@@ -301,6 +304,13 @@ def _label(unit: Unit, at: datetime, locale: Locale) -> str:
     return format_skeleton(_LABELS[unit], at, locale=locale)
 
 
+# Most of what is written stands in the next chart, and on the page when it is asked for again.
+@lru_cache(maxsize=WRITTEN_KEPT)
+def _decimal(value: Decimal, locale: Locale) -> str:
+    return format_decimal(value, locale=locale)
+
+
+@lru_cache(maxsize=WRITTEN_KEPT)
 def _name(unit: Unit, at: datetime, locale: Locale) -> str:
     match unit:
         case Unit.HOUR:
