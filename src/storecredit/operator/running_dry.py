@@ -20,13 +20,15 @@ DAYS_MAX: Final = 90
 """What lasts longer is not about to run dry, and estimated by nobody."""
 _MORE: Final = 10
 """Candidates beside twice as many as are asked for: an estimate may be wrong by now."""
+# Estimates are of stores alone. LIMIT 1: each by its key, whatever plan was made of an empty table.
 _CANDIDATES: Final = """
     SELECT s.store_id, s.name
-    FROM summed_accounts c
-    JOIN accounts a ON a.account_id = c.account_id AND a.owner_kind = 'store'
-    JOIN stores s ON s.store_id = a.owner_id
-    WHERE c.runs_dry_at IS NOT NULL
-    ORDER BY c.runs_dry_at LIMIT $1
+    FROM (SELECT x.account_id FROM summed_accounts x WHERE x.runs_dry_at IS NOT NULL
+          ORDER BY x.runs_dry_at LIMIT $1) c
+    CROSS JOIN LATERAL (
+        SELECT x.owner_id FROM accounts x WHERE x.account_id = c.account_id LIMIT 1) a
+    CROSS JOIN LATERAL (
+        SELECT x.store_id, x.name FROM stores x WHERE x.store_id = a.owner_id LIMIT 1) s
 """
 
 

@@ -56,6 +56,7 @@ async def fill(url: str) -> Account:
         payer = await open_with_overage(connection)
         await subscribe(connection, payer)
         await buy(connection, payer)
+        assert await connection.fetchval("SELECT summed FROM sum_up('0', 1000, 50000)") > 10
         return store
     finally:
         await connection.close()

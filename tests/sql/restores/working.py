@@ -9,6 +9,7 @@ from pydantic import SecretStr
 
 from storecredit.generation.lifecycle import Created, GenerationInput, Lifecycle
 from storecredit.ledger.owners import Account
+from storecredit.ledger.summing import Summing
 from storecredit.ledger.verify import verify
 from storecredit.postgres.errors import DatabaseMisconfigured
 from storecredit.postgres.opening import open_database
@@ -48,11 +49,15 @@ async def assert_works(url: str, admin_url: str, account: Account, data_dir: Pat
             await lifecycle.close()
         async with database.acquire() as connection:
             await open_store(connection, 5)
+        # What was counted before the dump is not counted again.
+        await Summing(database, Settings(sums_interval_seconds=1e-6)).sum_up()
         after = await verify(database)
         assert after.clean, after.discrepancies
         assert (
             after.movements + after.user_movements == before.movements + before.user_movements + 2
         )
+        counted = await database.fetchval("SELECT sum(movements) FROM hourly_sums")
+        assert counted == after.movements + after.user_movements
     await _assert_guarded(url, admin_url)
 
 

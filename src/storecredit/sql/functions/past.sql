@@ -30,8 +30,11 @@ BEGIN
             v_looked := greatest(v_low + 1, least(v_high - 1, v_looked));
         END IF;
         v_guesses := NOT v_guesses;
+        -- The newest up to there, not the one there: by a plan that was made of an empty table, that
+        -- may be looked for by another key, among all of the account's movements.
         SELECT m.created_at INTO v_looked_at FROM movements m
-        WHERE m.account_id = p_account_id AND m.seq = v_looked;
+        WHERE m.account_id = p_account_id AND m.seq <= v_looked
+        ORDER BY m.account_id DESC, m.seq DESC LIMIT 1;
         IF v_looked_at <= p_at THEN
             v_low := v_looked;
             v_low_at := v_looked_at;
@@ -128,7 +131,8 @@ BEGIN
     RETURN coalesce((SELECT m.spent_after FROM movements m WHERE m.account_id = p_account_id
                      ORDER BY m.account_id DESC, m.seq DESC LIMIT 1), 0)
         - coalesce((SELECT m.spent_after FROM movements m
-                    WHERE m.account_id = p_account_id AND m.seq = v_seq), 0);
+                    WHERE m.account_id = p_account_id AND m.seq <= v_seq
+                    ORDER BY m.account_id DESC, m.seq DESC LIMIT 1), 0);
 END;
 $$;
 COMMENT ON FUNCTION spent_since(bigint, timestamptz) IS
