@@ -40,10 +40,6 @@ class Recorder(Database):
         self.statements.append((query, args))
         return await super().fetchrow(query, *args)
 
-    async def fetchval(self, query: str, *args: object) -> Any:
-        self.statements.append((query, args))
-        return await super().fetchval(query, *args)
-
 
 Call = tuple[str, tuple[Any, ...]]
 """A statement and its arguments."""
