@@ -1,9 +1,12 @@
 """`/console/…/ledger`: what moved, as a list with filters and as a file."""
 
 import re
+from datetime import timedelta
 from html import unescape
+from urllib.parse import urlencode
 from uuid import uuid4
 
+import asyncpg
 import httpx
 import pytest
 
@@ -136,3 +139,34 @@ async def test_whoever_may_read_has_the_file_and_nobody_else(
     api.cookies.clear()
     assert (await api.get(address)).status_code == 303
     assert (await api.get(address, headers={"Authorization": "Bearer x"})).status_code == 303
+
+
+async def test_of_a_long_ledger_a_page_looks_at_a_bounded_part(
+    browser: Browser, store: StoreClient, admin: asyncpg.Connection
+) -> None:
+    # Twice as many as a page looks at, a second apart, after the one that the store was made with.
+    await admin.execute(
+        """INSERT INTO storecredit.movements (account_id, seq, type, amount, balance_after,
+               spent_after, request_id, created_at, grants_after)
+           SELECT m.account_id, m.seq + n, CASE WHEN n % 2 = 1 THEN 'deduction' ELSE 'refund' END,
+               1, m.balance_after - n % 2, n % 2, 'work-' || n,
+               m.created_at + n * interval '1 second', m.grants_after
+           FROM storecredit.movements m CROSS JOIN generate_series(1, 100001) n"""
+    )
+    address = f"/console/stores/{store.store_id}/ledger"
+    found, pages, page = [], 1, await browser.get(f"{address}?type=grant")
+    while 'rel="next"' in page.text:
+        assert "50,000 movements were looked at" in page.text
+        found += cells(page.text)
+        page, pages = await browser.get(next_page(page.text)), pages + 1
+    found += cells(page.text)
+    assert (pages, [row[1] for row in found]) == (3, ["+100"])
+    # Where a time is named nothing is walked through: it is found at once.
+    begun = await admin.fetchval("SELECT created_at FROM storecredit.movements WHERE seq = 1")
+    for shift, wanted in ((10, ["work-9", "work-10"]), (60_000, ["work-59999", "work-60000"])):
+        first = (begun + timedelta(seconds=shift - 1)).isoformat()
+        last = (begun + timedelta(seconds=shift, microseconds=1)).isoformat()
+        query = urlencode({"from": first, "to": last})
+        page = await browser.get(f"{address}?{query}")
+        assert [row[4] for row in cells(page.text)] == wanted[::-1]
+        assert 'rel="next"' not in page.text

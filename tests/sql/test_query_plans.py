@@ -183,6 +183,15 @@ async def test_a_page_of_the_ledger_reads_one_page(
     assert await rows_read_after_small_accounts(recorder) == PAGE + 2
 
 
+async def test_a_page_of_a_type_looks_at_no_more_than_it_may(recorder: Recorder) -> None:
+    page = await Credits(recorder).movements(
+        LARGE, MovementFilter(type=MovementType.PURCHASE), limit=PAGE, before_seq=5000, depth=PAGE
+    )
+
+    assert (page.items, page.is_cut, page.next_before_seq) == ((), True, 5000 - PAGE)
+    assert await rows_read_after_small_accounts(recorder) == PAGE + 1
+
+
 @pytest.mark.parametrize("offset", [0, OFFSET])
 async def test_a_page_by_offset_reads_up_to_its_end(recorder: Recorder, offset: int) -> None:
     page = await Credits(recorder).movements_from(LARGE, limit=PAGE, offset=offset)

@@ -12,6 +12,7 @@ from uuid import UUID
 
 from storecredit.ledger.balances import BALANCES, Balance, balances_of_owners
 from storecredit.ledger.grants import GRACE_DEFAULT, USUAL, Terms, has_no_room
+from storecredit.ledger.movement_windows import window_of
 from storecredit.ledger.outcomes import (
     Addition,
     AdditionType,
@@ -97,10 +98,14 @@ class MovementFilter:
 
 @dataclass(frozen=True, slots=True)
 class MovementPage:
-    """Movements, newest first; `next_before_seq` continues the list, None at its end."""
+    """Movements, newest first; `next_before_seq` continues the list, None at its end.
+
+    `is_cut`: as many were looked at as was wanted, and there may be more of those asked for.
+    """
 
     items: tuple[Movement, ...]
     next_before_seq: int | None
+    is_cut: bool = False
 
 
 class Credits:
@@ -227,15 +232,28 @@ class Credits:
         *,
         limit: int,
         before_seq: int | None = None,
+        depth: int | None = None,
     ) -> MovementPage:
-        """The owner's ledger, newest first, at most `PAGE_MAX` rows at once."""
+        """The owner's ledger, newest first, at most `PAGE_MAX` rows at once.
+
+        `depth`: so many movements are looked at, and no more, for those of a type or a time.
+        """
         limit = min(limit, PAGE_MAX)
-        source = "movements"
+        source, window, more = "movements", None, []
         if wanted.request_id is not None:
             # OFFSET 0 has these few rows found first, by their index. Many stores call a request
             # "1": from that PostgreSQL would conclude that walking the ledger meets it soon.
             source = f"""(SELECT * FROM movements
                          WHERE account_id = {_ACCOUNT} AND request_id = $5 OFFSET 0) t"""  # noqa: S608 - constants
+        elif wanted != MovementFilter():
+            span = (wanted.from_, wanted.to)
+            window = await window_of(
+                self._database, owner, span, before_seq=before_seq, depth=depth
+            )
+            # In its order, up to where enough is found: seqs have no gaps.
+            source = f"""(SELECT * FROM movements WHERE account_id = {_ACCOUNT} AND seq < $3
+                         ORDER BY seq DESC LIMIT $9) t"""  # noqa: S608 - constants
+            before_seq, more = window.before, [window.size]
         rows = await self._database.fetch(
             f"""SELECT {_COLUMNS} FROM {source}
                WHERE account_id = {_ACCOUNT}
@@ -253,8 +271,11 @@ class Credits:
             wanted.from_,
             wanted.to,
             limit + 1,
+            *more,
         )
         items = tuple(_movement(row) for row in rows[:limit])
+        if len(rows) <= limit and window is not None and window.is_cut:
+            return MovementPage(items, window.low + 1, is_cut=True)
         return MovementPage(items, items[-1].seq if len(rows) > limit else None)
 
     async def changes(self) -> dict[MovementType, int]:

@@ -31,6 +31,9 @@ from storecredit.web.parts import Parts
 from storecredit.web.resources.operator_transactions import OF_OWNER
 from storecredit.web.resources.transactions import AS_STORE, whole_file
 
+DEPTH: Final = 50_000
+"""Movements that are looked at for a page of those of a type or a time: work of milliseconds."""
+
 
 class LedgerQuery(msgspec.Struct, frozen=True):
     """Which movements are wanted, from where on."""
@@ -52,12 +55,16 @@ class LedgerLine:
 
 @dataclass(frozen=True, slots=True)
 class LedgerShown:
-    """What was asked for, and a page of it; `filter` is None where it is not taken."""
+    """What was asked for, and a page of it; `filter` is None where it is not taken.
+
+    `looked_at`: that many movements were, and there may be more of those asked for; None: all were.
+    """
 
     query: Query[LedgerQuery]
     filter: MovementFilter | None
     lines: tuple[LedgerLine, ...] = ()
     next_address: str = ""
+    looked_at: int | None = None
 
 
 def ledger_query(
@@ -82,13 +89,18 @@ async def ledger_shown(request: Request[Any, Any, Any], parts: Parts, owner: Own
         return LedgerShown(query, None)
     found, changes = await asyncio.gather(
         parts.credits.movements(
-            owner, wanted, limit=PAGE_DEFAULT, before_seq=seq_cursor(query.wanted.cursor)
+            owner,
+            wanted,
+            limit=PAGE_DEFAULT,
+            before_seq=seq_cursor(query.wanted.cursor),
+            depth=DEPTH,
         ),
         parts.credits.changes(),
     )
     lines = tuple(LedgerLine(each, each.amount * changes[each.type]) for each in found.items)
     following = found.next_before_seq
-    return LedgerShown(query, wanted, lines, query.next(str(following) if following else None))
+    next_address = query.next(str(following) if following else None)
+    return LedgerShown(query, wanted, lines, next_address, DEPTH if found.is_cut else None)
 
 
 @get("/ledger")
