@@ -11,6 +11,7 @@ from storecredit.web.console import (
     look_up,
     overview,
     owners,
+    portal_link,
     settings,
     store,
     stores,
@@ -60,6 +61,7 @@ def _store_router() -> Router:
         },
         route_handlers=[
             store.store_page,  # GET /
+            *portal_link.HANDLERS,  # /portal
             owner_events,  # GET /events
             *ledgers.HANDLERS,  # /ledger
             *generations.HANDLERS,  # /generations

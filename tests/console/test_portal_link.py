@@ -1,0 +1,65 @@
+"""`/console/stores/{store_id}/portal`: a link that lets a store into its own page."""
+
+import re
+from html import unescape
+
+import asyncpg
+import httpx
+
+from storecredit.service import Service
+from tests.console.conftest import Browser, signed_in
+from tests.web.conftest import http_client
+from tests.web.doors import Operator, StoreClient, data_of
+
+
+async def test_a_link_is_made_and_lets_one_browser_in(
+    browser: Browser, store: StoreClient, service: Service, admin: asyncpg.Connection
+) -> None:
+    address = f"/console/stores/{store.store_id}/portal"
+    page = await browser.get(address)
+    fields = {"expires_in_seconds": "3600", "sign_in_seconds": "28800", "reason": "They asked"}
+    made = await browser.send(page, address, fields)
+    assert made.status_code == 200
+    [link] = re.findall(r'<code id="secret">([^<]*)</code>', made.text)
+    path = httpx.URL(unescape(link)).path
+    async with http_client(service) as elsewhere:
+        theirs = Browser(elsewhere)
+        answer = await theirs.send(await theirs.get(path), path)
+        assert answer.headers["location"] == "/portal"
+        assert (await theirs.get("/portal")).status_code == 200
+    [entry] = await admin.fetch("SELECT * FROM audit_log WHERE action = 'portal.link'")
+    assert (entry["door"], entry["actor"], entry["reason"]) == ("console", "admin", "They asked")
+    assert path.rpartition("/")[2] not in str(dict(entry))
+
+
+async def test_what_is_no_time_is_refused(browser: Browser, store: StoreClient) -> None:
+    address = f"/console/stores/{store.store_id}/portal"
+    for field in ("expires_in_seconds", "sign_in_seconds"):
+        for value in ("0", "86401", "soon"):
+            page = await browser.get(address)
+            answer = await browser.send(page, address, {field: value})
+            assert answer.status_code == 400, (field, value)
+            assert f'id="fault-{field}"' in answer.text
+
+
+async def test_a_suspended_store_has_none(
+    browser: Browser, operator: Operator, store: StoreClient
+) -> None:
+    address = f"/console/stores/{store.store_id}/portal"
+    page = await browser.get(address)
+    data_of(await operator.patch(f"/stores/{store.store_id}", status="suspended"))
+    answer = await browser.send(page, address)
+    assert answer.status_code == 403
+    assert 'id="secret"' not in answer.text
+    assert f'action="{address}"' not in (await browser.get(address)).text
+
+
+async def test_whoever_may_not_make_keys_makes_none(
+    browser: Browser, operator: Operator, store: StoreClient
+) -> None:
+    address = f"/console/stores/{store.store_id}/portal"
+    for scopes, status in ((["read", "credits"], 403), (["read", "keys"], 200)):
+        token = data_of(await operator.post("/tokens", name=scopes[1], scopes=scopes), 201)["token"]
+        theirs = await signed_in(browser.http, token)
+        page = await theirs.get(address)
+        assert (await theirs.send(page, address)).status_code == status
