@@ -181,7 +181,7 @@ async def test_stores_that_are_about_to_run_dry_are_listed_with_where_they_get_c
             await store.created()
     await Summing(service.parts.database, Settings(sums_interval_seconds=1e-6)).sum_up()
     page = await browser.get(ADDRESS)
-    assert tiles(page)["Stores running dry"].value == f"{RUNNING_DRY_SHOWN} or more"
+    assert tiles(page)["Stores running dry"].value == f"{RUNNING_DRY_SHOWN}+"
     assert tiles(page)["Stores running dry"].class_ == "warn"
     assert tiles(page)["Stores running dry"].address == "#running-dry"
     [section] = re.findall(
@@ -191,6 +191,8 @@ async def test_stores_that_are_about_to_run_dry_are_listed_with_where_they_get_c
     for store in stores[1:]:
         assert f'href="/console/stores/{store.store_id}">' in section
         assert f'href="/console/stores/{store.store_id}/credits">Add credits' in section
+    page = await browser.get(f"/console/stores/{stores[1].store_id}/credits")
+    assert page.status_code == 200
     assert section.count("5 days") == RUNNING_DRY_SHOWN
 
 
