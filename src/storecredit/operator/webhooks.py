@@ -1,7 +1,6 @@
 """Webhook endpoints as an operator changes them, their own or a store's: in the audit log."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import datetime
 from uuid import UUID
 
@@ -22,10 +21,19 @@ from storecredit.webhooks.endpoints import (
 )
 
 
+class SentBefore(Exception):
+    """The same request made this endpoint before, or gave it this secret, which was shown then."""
+
+    def __init__(self, endpoint_id: UUID) -> None:
+        super().__init__(f"the secret of {endpoint_id} was shown before")
+        self.endpoint_id = endpoint_id
+
+
 class OperatedEndpoints(Endpoints):
     """The endpoints of one owner, whose changes are written down as those of an operator.
 
-    No idempotency key is heeded: a secret cannot be shown twice.
+    With an idempotency key each is done once; `create` and `rotate` raise SentBefore then, for a
+    secret cannot be shown twice.
     """
 
     def __init__(
@@ -34,7 +42,7 @@ class OperatedEndpoints(Endpoints):
         """`owner`: the store whose they are; None: the operator's own."""
         super().__init__(database)
         self._audit = audit
-        self._context = replace(context, idempotency_key=None)
+        self._context = context
         self._owner = owner
 
     async def create(
@@ -51,6 +59,8 @@ class OperatedEndpoints(Endpoints):
         async with self._audit.action(
             self._context, Action.WEBHOOK_CREATE, About(self._owner), asked
         ) as entry:
+            if entry.earlier is not None:
+                raise SentBefore(UUID(entry.earlier["endpoint_id"]))
             made = await super().create(
                 account_id,
                 url=url,
@@ -59,7 +69,8 @@ class OperatedEndpoints(Endpoints):
                 ordered=ordered,
             )
             if isinstance(made, IssuedSecret):
-                entry.write(subject=made.endpoint.endpoint_id)
+                endpoint_id = made.endpoint.endpoint_id
+                entry.write({"endpoint_id": endpoint_id}, subject=endpoint_id)
         return made
 
     async def update(
@@ -83,6 +94,8 @@ class OperatedEndpoints(Endpoints):
         async with self._audit.action(
             self._context, Action.WEBHOOK_UPDATE, self._about(endpoint_id), asked
         ) as entry:
+            if entry.earlier is not None:
+                return await super().get(account_id, endpoint_id)
             changed = await super().update(
                 account_id,
                 endpoint_id,
@@ -101,6 +114,8 @@ class OperatedEndpoints(Endpoints):
         """As of `Endpoints`."""
         action = Action.WEBHOOK_ENABLE if status == "enabled" else Action.WEBHOOK_DISABLE
         async with self._audit.action(self._context, action, self._about(endpoint_id)) as entry:
+            if entry.earlier is not None:
+                return await super().get(account_id, endpoint_id)
             changed = await super().set_status(account_id, endpoint_id, status)
             if changed is not None:
                 entry.write()
@@ -111,6 +126,8 @@ class OperatedEndpoints(Endpoints):
         async with self._audit.action(
             self._context, Action.WEBHOOK_DELETE, self._about(endpoint_id)
         ) as entry:
+            if entry.earlier is not None:
+                return True
             deleted = await super().delete(account_id, endpoint_id)
             if deleted:
                 entry.write()
@@ -128,6 +145,8 @@ class OperatedEndpoints(Endpoints):
         async with self._audit.action(
             self._context, Action.WEBHOOK_ROTATE, self._about(endpoint_id), asked
         ) as entry:
+            if entry.earlier is not None:
+                raise SentBefore(endpoint_id)
             rotated = await super().rotate(account_id, endpoint_id, overlap_seconds=overlap_seconds)
             if isinstance(rotated, IssuedSecret):
                 entry.write()
@@ -138,6 +157,8 @@ class OperatedEndpoints(Endpoints):
         async with self._audit.action(
             self._context, Action.WEBHOOK_TEST, self._about(endpoint_id)
         ) as entry:
+            if entry.earlier is not None:
+                return UUID(entry.earlier["event_id"])
             told = await super().test(account_id, endpoint_id)
             if isinstance(told, UUID):
                 entry.write({"event_id": told})
@@ -156,7 +177,7 @@ class OperatedDeliveries(DeliveryRecords):
         """`owner`: the store whose they are; None: the operator's own."""
         super().__init__(database)
         self._audit = audit
-        self._context = replace(context, idempotency_key=None)
+        self._context = context
         self._owner = owner
 
     async def resend(
@@ -165,6 +186,8 @@ class OperatedDeliveries(DeliveryRecords):
         """As of `DeliveryRecords`."""
         about, asked = self._about(endpoint_id), {"event_id": event_id}
         async with self._audit.action(self._context, Action.WEBHOOK_RESEND, about, asked) as entry:
+            if entry.earlier is not None:
+                return Resent(entry.earlier["resent"], None)
             resent = await super().resend(account_id, endpoint_id, event_id)
             if isinstance(resent, Resent):
                 entry.write({"resent": resent.count})
@@ -179,16 +202,18 @@ class OperatedDeliveries(DeliveryRecords):
         status: DeliveryStatus | None = None,
         after: int = 0,
     ) -> Disabled | Resent | None:
-        """As of `DeliveryRecords`; each call is an entry of its own."""
+        """As of `DeliveryRecords`; each call is an entry of its own, unless its key was used."""
         asked = {"since": since, "status": status, "after": after}
         async with self._audit.action(
             self._context, Action.WEBHOOK_RESEND, self._about(endpoint_id), asked
         ) as entry:
+            if entry.earlier is not None:
+                return Resent(entry.earlier["resent"], entry.earlier["next_after"])
             resent = await super().resend_since(
                 account_id, endpoint_id, since, status=status, after=after
             )
             if isinstance(resent, Resent):
-                entry.write({"resent": resent.count})
+                entry.write({"resent": resent.count, "next_after": resent.next_after})
         return resent
 
     def _about(self, endpoint_id: UUID) -> About:

@@ -62,6 +62,14 @@ class Endpoint:
 
 
 @dataclass(frozen=True, slots=True)
+class UnwellEndpoint:
+    """An endpoint that takes nothing, and whose it is; `store_id` None: the operator's own."""
+
+    endpoint: Endpoint
+    store_id: UUID | None
+
+
+@dataclass(frozen=True, slots=True)
 class IssuedSecret:
     """An endpoint and its new `secret` (`whsec_…`), which can be shown this once and never again.
 
@@ -140,6 +148,21 @@ class Endpoints:
         )
         assert row is not None, "an aggregate has one row"
         return {standing: row[standing] for standing in get_args(Standing)}
+
+    async def unwell(self, *, limit: int) -> tuple[UnwellEndpoint, ...]:
+        """Those of all owners that fail or were given up, the longest first; `limit` at most.
+
+        Reads every endpoint there is, as `count` does.
+        """
+        rows = await self._database.fetch(
+            """SELECT e.*, a.owner_id AS store_id
+               FROM webhook_endpoints e LEFT JOIN accounts a USING (account_id)
+               WHERE (status = 'enabled' AND failing_since IS NOT NULL)
+                   OR disabled_reason IN ('gone', 'failing')
+               ORDER BY coalesce(failing_since, disabled_at), endpoint_id LIMIT $1""",
+            limit,
+        )
+        return tuple(UnwellEndpoint(_endpoint(row), row["store_id"]) for row in rows)
 
     async def get(self, account_id: int, endpoint_id: UUID) -> Endpoint | None:
         """The endpoint; None: the owner has none of that id."""

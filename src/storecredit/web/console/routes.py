@@ -19,10 +19,13 @@ from storecredit.web.console import (
     user,
     users,
     verification,
+    webhooks,
 )
 from storecredit.web.pages import generations, keys, ledgers
+from storecredit.web.pages.hearing import operators_hearing, stores_hearing
 from storecredit.web.pages.live import owner_events
 from storecredit.web.pages.routers import page_router
+from storecredit.web.pages.webhook_routes import webhook_router
 
 
 def console_router() -> Router:
@@ -39,6 +42,7 @@ def console_router() -> Router:
             _user_router(),  # /users/{user_id}
             look_up.look_up_page,  # GET /look-up
             users.users_page,  # GET /users
+            webhook_router(operators_hearing, webhooks.operators_endpoints_page),  # /webhooks
             verification.verify_page,  # GET /verify
             verification.verify,  # POST /verify
             audit.audit_page,  # GET /audit
@@ -68,6 +72,7 @@ def _store_router() -> Router:
             *grants.HANDLERS,  # /grants
             *credits.HANDLERS,  # /credits
             *keys.HANDLERS,  # /keys
+            webhook_router(stores_hearing),  # /webhooks
         ],
     )
 

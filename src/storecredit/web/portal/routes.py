@@ -4,8 +4,10 @@ from litestar import Router
 from litestar.di import Provide
 
 from storecredit.web.pages import generations, keys, ledgers
+from storecredit.web.pages.hearing import stores_hearing
 from storecredit.web.pages.live import owner_events
 from storecredit.web.pages.routers import page_router
+from storecredit.web.pages.webhook_routes import webhook_router
 from storecredit.web.portal import colours, credits
 from storecredit.web.portal.places import own_place, own_store
 
@@ -21,6 +23,7 @@ def portal_router() -> Router:
             *ledgers.HANDLERS,  # /ledger
             *generations.HANDLERS,  # /generations
             *keys.HANDLERS,  # /keys
+            webhook_router(stores_hearing),  # /webhooks
         ],
         {"store": Provide(own_store), "place": Provide(own_place)},
     )
