@@ -5,7 +5,8 @@ from urllib.parse import urlsplit, urlunsplit
 import asyncpg
 
 # Whatever a migration makes, one line each; rights in order of name, since a right that is taken
-# and given again may change its place.
+# and given again may change its place. Columns' options are without the versions that PostgreSQL
+# keeps there from November 2026 on: each is the position in the WAL at which the column was made.
 _RIGHT = (
     """concat_ws(' ', a.grantor::regrole, a.grantee::regrole, a.privilege_type, a.is_grantable)"""
 )
@@ -23,7 +24,8 @@ _CATALOG = f"""
     FROM n JOIN pg_class c ON c.relnamespace = n.oid WHERE c.relkind IN ('r', 'v', 'S')
     UNION ALL
     SELECT format('column %s.%s.%s %s %s %s %s %s', n.nspname, c.relname, a.attname,
-        format_type(a.atttypid, a.atttypmod), a.attnotnull, a.attoptions,
+        format_type(a.atttypid, a.atttypmod), a.attnotnull,
+        (SELECT array_agg(o) FROM unnest(a.attoptions) o WHERE NOT starts_with(o, 'pg_attver=')),
         pg_get_expr(d.adbin, d.adrelid), nullif(a.attacl, '{{}}'))
     FROM n JOIN pg_class c ON c.relnamespace = n.oid JOIN pg_attribute a ON a.attrelid = c.oid
     LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum

@@ -5,6 +5,7 @@ and functions of our schema and nobody's rights: `migrate` makes those, and the 
 """
 
 import asyncio
+import re
 from datetime import datetime
 from pathlib import Path
 from typing import Final
@@ -23,7 +24,18 @@ from storecredit.postgres.servers import SCHEMA, connect
 
 DUMP: Final = "storecredit.dump"
 _PIECE_BYTES: Final = 1024 * 1024
-_HEAD_BYTES: Final = 16 * 1024
+_SAID_MAX_BYTES: Final = 16 * 1024
+_DEFINITIONS_MAX_BYTES: Final = 64 * 1024 * 1024
+# The first of a table's rows, which follow on all definitions of tables and functions.
+_ROWS: Final = re.compile(rb"^COPY .+ FROM stdin;$", re.MULTILINE)
+# From its minor releases of November 2026 on PostgreSQL keeps a version of each column among the
+# column's options, for itself alone. pg_dump of before takes it for an option that was set, and a
+# server of before refuses it: "unrecognized parameter". Those since heed none but their own.
+# https://www.postgresql.org/docs/15/catalog-pg-attribute.html, attoptions
+_COLUMN_VERSION: Final = b"pg_attver="
+_COLUMN_OPTIONS: Final = re.compile(
+    rb"^(ALTER TABLE ONLY .+ ALTER COLUMN .+ SET \()(.+)\);\n", re.MULTILINE
+)
 # pg_restore 18 sets it whatever the server; it came with PostgreSQL 17.
 _SET_TRANSACTION_TIMEOUT: Final = b"\nSET transaction_timeout = 0;\n"
 _HAS_TRANSACTION_TIMEOUT: Final = 17
@@ -111,9 +123,13 @@ async def _pump(
     if source is None or sink is None:
         raise AssertionError("both are pipes")
     head = b""
-    while len(head) < _HEAD_BYTES and (piece := await source.read(_PIECE_BYTES)):
+    while (
+        not _ROWS.search(head)
+        and len(head) < _DEFINITIONS_MAX_BYTES
+        and (piece := await source.read(_PIECE_BYTES))
+    ):
         head += piece
-    piece = head if has_timeout else head.replace(_SET_TRANSACTION_TIMEOUT, b"\n", 1)
+    piece = _understood(head, has_timeout=has_timeout)
     try:
         while piece:
             sink.write(piece)
@@ -124,10 +140,26 @@ async def _pump(
         await stop(reader)
 
 
+def _understood(head: bytes, *, has_timeout: bool) -> bytes:
+    """A dump's definitions without what the server may not know; what follows, as it is."""
+    rows = _ROWS.search(head)
+    end = rows.start() if rows else len(head)
+    definitions = _COLUMN_OPTIONS.sub(_without_version, head[:end])
+    if not has_timeout:
+        definitions = definitions.replace(_SET_TRANSACTION_TIMEOUT, b"\n", 1)
+    return definitions + head[end:]
+
+
+def _without_version(statement: re.Match[bytes]) -> bytes:
+    """The statement with those options that somebody set; nothing if there are none."""
+    options = [each for each in statement[2].split(b", ") if not each.startswith(_COLUMN_VERSION)]
+    return statement[1] + b", ".join(options) + b");\n" if options else b""
+
+
 async def _all(stream: asyncio.StreamReader | None) -> bytes:
     if stream is None:
         raise AssertionError("it is a pipe")
     said = b""
     while piece := await stream.read(_PIECE_BYTES):
-        said = (said + piece)[-_HEAD_BYTES:]
+        said = (said + piece)[-_SAID_MAX_BYTES:]
     return said
