@@ -85,10 +85,10 @@ async def test_what_is_asked_wrongly_is_said_and_nothing_listed(
 ) -> None:
     await operator.store(name="Hats")
     for query, field in (
-        ("below=-1", "Below"),
-        ("below=few", "Below"),
-        (f"below={2**63}", "Below"),
-        ("sort=oldest", "Sort"),
+        ("below=-1", "Fewer credits than"),
+        ("below=few", "Fewer credits than"),
+        (f"below={2**63}", "Fewer credits than"),
+        ("sort=oldest", "Order"),
         ("status=deleted", "Status"),
         (f"tier={'t' * 51}", "Tier"),
         (f"search={'s' * 254}", "Search"),

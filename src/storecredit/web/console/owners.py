@@ -7,6 +7,7 @@ from uuid import UUID
 from litestar.di import NamedDependency
 from litestar.params import FromPath
 
+from storecredit.ledger.owner_pages import SEARCH_LENGTH_MAX
 from storecredit.ledger.owners import Owner
 from storecredit.stores.stores import Store
 from storecredit.users.directory import User
@@ -34,20 +35,23 @@ async def place_of_user(user: NamedDependency[User]) -> Place:
 async def named_store(parts: NamedDependency[Parts], store_id: FromPath[str]) -> Store:
     """The store of this id, name or domain: a dependency of every page below `/console/stores/`.
 
-    Raises Failure where there is none, and LookElsewhere for several of one name.
+    Raises LookElsewhere where there is none, and for several of one name.
     """
     match await parts.stores.named(store_id):
         case ():
-            raise not_found("store")
+            raise LookElsewhere(not_found("store"), *_search(store_id, "Search for it"))
         case (store,):
             return store
         case _:
             message = "Several stores are called that; each has an id, which none shares with it."
-            raise LookElsewhere(
-                Failure(ErrorCode.NOT_FOUND, message),
-                f"{STORES}?search={quote_plus(store_id)}",
-                "Choose among them",
-            )
+            failure = Failure(ErrorCode.NOT_FOUND, message)
+            raise LookElsewhere(failure, *_search(store_id, "Choose among them"))
+
+
+def _search(text: str, why: str) -> tuple[str, str]:
+    if "\0" not in text and len(text) <= SEARCH_LENGTH_MAX:
+        return f"{STORES}?search={quote_plus(text)}", why
+    return STORES, "All stores"
 
 
 async def known_user(parts: NamedDependency[Parts], user_id: FromPath[UUID]) -> User:

@@ -104,13 +104,14 @@ def read_form(request: Request[Any, Any, Any], form: Form, type_: type[S]) -> S:
     for fault in faults_of(content, type_, request.app.state["settings"]):
         name = fault.key.partition("[")[0].partition(".")[0]
         is_missing = name not in content
-        faults.setdefault(name, NEEDED if is_missing else _for_people(fault.message))
+        faults.setdefault(name, NEEDED if is_missing else for_people(fault.message))
     if faults:
         raise FormRefused(form.with_faults(faults))
     return msgspec.convert(content, type_, strict=False)
 
 
-def _for_people(message: str) -> str:
+def for_people(message: str) -> str:
+    """What the decoder says of a value, in words for people."""
     for pattern, words in _IN_WORDS:
         if found := pattern.fullmatch(message):
             return found.expand(words)

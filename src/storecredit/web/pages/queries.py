@@ -15,7 +15,7 @@ from litestar.params import QueryParameter
 
 from storecredit.web.http.faults import faults_of
 from storecredit.web.http.queries import bounded
-from storecredit.web.pages.forms import Form
+from storecredit.web.pages.forms import Form, for_people
 
 S = TypeVar("S", bound=msgspec.Struct)
 
@@ -88,7 +88,7 @@ def read_query(request: Request[Any, Any, Any], type_: type[S]) -> Query[S]:
     faults: dict[str, str] = {}
     for name, text in texts.items():
         for fault in faults_of(text, fields[name], request.app.state["settings"], name):
-            faults.setdefault(name, fault.message)
+            faults.setdefault(name, for_people(fault.message))
     path = request.scope["path"]
     if faults:
         return Query(path, Form(texts, {}, faults), None)
