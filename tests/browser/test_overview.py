@@ -84,7 +84,7 @@ async def test_labels_below_a_chart_do_not_touch_each_other(
         await full(page, admin, address)
         for width in (1280, 360):
             await page.set_viewport_size({"width": width, "height": 800})
-            for chart in ("spent", "failures", "money-usd"):
+            for chart in ("spent", "failures", "money-1"):
                 labels = page.locator(f"#chart-{chart} .x-axis span:visible")
                 boxes = [await each.bounding_box() for each in await labels.all()]
                 assert len(boxes) >= 3

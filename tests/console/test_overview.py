@@ -254,3 +254,13 @@ async def test_money_is_drawn_for_four_currencies_and_listed_for_the_others(
         r'aria-label="Money in further currencies".*?</table>', page.text, re.DOTALL
     )
     assert text_of(further).endswith("JPY ¥100 ¥7")
+
+
+async def test_a_currency_that_nobody_knows_is_shown_as_it_is(
+    browser: Browser, admin: asyncpg.Connection
+) -> None:
+    await admin.execute(PAID, 500, 0, '<i>"&%{}')
+    page = await browser.get(ADDRESS)
+    assert page.status_code == 200
+    assert "Money in &lt;i&gt;&#34;&amp;%{}" in page.text
+    assert "<i>" not in page.text

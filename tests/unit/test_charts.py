@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from itertools import pairwise
@@ -266,11 +267,14 @@ def test_a_sparkline_of_any_numbers_is_drawn() -> None:
         assert path.count("L") == max(len(values) - 1, 0)
 
 
-def test_a_chart_of_too_many_points_or_of_lists_that_do_not_fit_is_a_mistake() -> None:
+def test_too_many_points_lists_that_do_not_fit_and_names_of_other_letters_are_mistakes() -> None:
     with pytest.raises(AssertionError):
         chart(Series("Spent", Tone.BLUE, [1] * (POINTS_MAX + 1)))
     with pytest.raises(AssertionError):
         chart(Series("Spent", Tone.BLUE, [1, 2]), Series("Given", Tone.RED, [1]))
+    spent = chart(Series("Spent", Tone.BLUE, [1]))
+    with pytest.raises(AssertionError):
+        replace(spent, name='a"b')
 
 
 def test_no_two_pieces_overlap_by_more_than_what_makes_small_ones_visible() -> None:

@@ -72,7 +72,10 @@ async def overview_page(
         rate_class=_rate_class(found),
         causes=causes_of(found),
         charts=_charts(found),
-        money=[money_chart(found, course) for course in found.money[:CURRENCIES_DRAWN]],
+        money=[
+            money_chart(found, number, course)
+            for number, course in enumerate(found.money[:CURRENCIES_DRAWN], start=1)
+        ],
         further_money=[
             (course.currency, sum(course.paid), sum(course.returned))
             for course in found.money[CURRENCIES_DRAWN:]

@@ -118,11 +118,14 @@ def failures_chart(found: Overview) -> Chart:
     )
 
 
-def money_chart(found: Overview, course: CurrencyCourse) -> Chart:
-    """What was paid in one currency, and what went back; by the day, or by the month."""
+def money_chart(found: Overview, number: int, course: CurrencyCourse) -> Chart:
+    """What was paid in one currency, and what went back; by the day, or by the month.
+
+    `number`: the place of the chart among those of money.
+    """
     unit = Unit.MONTH if found.span is Span.MONTHS else Unit.DAY
     return Chart(
-        name=f"money-{course.currency.lower()}",
+        name=f"money-{number}",
         caption=f"Money in {course.currency}",
         note=EACH[unit],
         unit=unit,

@@ -35,7 +35,7 @@ POINTS_MAX: Final = 100
 TEMPLATE: Final = "chart.html"
 WRITTEN_KEPT: Final = 4096
 """Numbers, and names of points, as they are written."""
-_NAME: Final = re.compile("[a-z][a-z-]*")
+_NAME: Final = re.compile("[a-z][a-z0-9-]*")
 
 
 class Tone(StrEnum):
@@ -167,8 +167,8 @@ class Series:
 class Chart:
     """Series over the same points.
 
-    `name`: letters and hyphens, no other chart of the page has it. `empty`: the sentence that
-    stands there instead where all numbers are 0. `note`: beside the caption, quieter.
+    `name`: small letters, digits and hyphens; no other chart of the page has it. `empty`: the
+    sentence that stands there instead where all numbers are 0. `note`: beside the caption, quieter.
     """
 
     name: str
