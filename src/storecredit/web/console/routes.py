@@ -14,6 +14,7 @@ from storecredit.web.console import (
     portal_link,
     settings,
     store,
+    store_settings,
     stores,
     tokens,
     user,
@@ -73,6 +74,7 @@ def _store_router() -> Router:
             *credits.HANDLERS,  # /credits
             *keys.HANDLERS,  # /keys
             webhook_router(stores_hearing),  # /webhooks
+            *store_settings.HANDLERS,  # /settings
         ],
     )
 
