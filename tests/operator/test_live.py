@@ -16,6 +16,7 @@ from storecredit.operator.live_looks import COUNTED_MAX, SHOWN_MAX, TAIL_PAGES, 
 from storecredit.postgres.pool import Database
 from storecredit.postgres.servers import Connection
 from storecredit.webhooks.endpoints import Endpoints
+from tests.running_listener import until
 
 STORE, OTHER, USER = UUID(int=1), UUID(int=2), UUID(int=3)
 WAIT_SECONDS_MAX = 60.0
@@ -91,9 +92,7 @@ class Reader:
 
 async def nobody_looks() -> None:
     """Until the poller has seen that nobody watches any more."""
-    async with asyncio.timeout(WAIT_SECONDS_MAX):
-        while "live" in {each.get_name() for each in asyncio.all_tasks()}:  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
+    await until(lambda: "live" not in {each.get_name() for each in asyncio.all_tasks()})
 
 
 async def test_who_watches_everything_is_told_how_the_service_is(
