@@ -38,7 +38,10 @@ TABLES = """
 TABLE_COLUMNS = """
     SELECT a.attname AS name, format_type(a.atttypid, a.atttypmod) AS type, a.attnotnull,
         a.attidentity <> '' AS is_identity, a.attgenerated <> '' AS is_generated,
-        pg_get_expr(d.adbin, d.adrelid, true) AS "default", a.attoptions,
+        pg_get_expr(d.adbin, d.adrelid, true) AS "default",
+        -- Without the version of the column, which PostgreSQL keeps there from November 2026 on.
+        (SELECT array_agg(o) FROM unnest(a.attoptions) o WHERE NOT starts_with(o, 'pg_attver='))
+            AS options,
         col_description(a.attrelid, a.attnum) AS comment
     FROM pg_attribute a
     LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
@@ -114,9 +117,9 @@ async def _table(connection: asyncpg.Connection, table: asyncpg.Record) -> str:
     options = f" WITH ({', '.join(table['reloptions'])})" if table["reloptions"] else ""
     after = [
         f"ALTER TABLE {table['name']} ALTER COLUMN {column['name']} SET"
-        f" ({', '.join(column['attoptions'])});"
+        f" ({', '.join(column['options'])});"
         for column in columns
-        if column["attoptions"]
+        if column["options"]
     ]
     after += [
         _wrapped(f"{index['definition']};")
