@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from html import unescape
 
 import httpx
@@ -31,6 +31,7 @@ class Browser:
     """Asks as a browser does that has no script: follows links, and sends the forms of pages."""
 
     http: httpx.AsyncClient
+    origin: Mapping[str, str] = field(default_factory=lambda: ORIGIN)
 
     async def get(self, address: str) -> httpx.Response:
         return await self.http.get(address)
@@ -43,7 +44,7 @@ class Browser:
     ) -> httpx.Response:
         """Sends the form of a page that leads to `action`, with these fields filled in."""
         return await self.http.post(
-            action, data={**hidden(page, action), **(fields or {})}, headers=ORIGIN
+            action, data={**hidden(page, action), **(fields or {})}, headers=self.origin
         )
 
     async def post(
@@ -55,7 +56,7 @@ class Browser:
     ) -> httpx.Response:
         """Sends to `address` what a page's form for `action` carries besides its own fields."""
         return await self.http.post(
-            address, data={**hidden(page, action), **(fields or {})}, headers=ORIGIN
+            address, data={**hidden(page, action), **(fields or {})}, headers=self.origin
         )
 
 

@@ -5,6 +5,7 @@ from litestar.di import Provide
 
 from storecredit.web.console import (
     audit,
+    billing,
     credits,
     grants,
     live,
@@ -43,6 +44,7 @@ def console_router() -> Router:
             _user_router(),  # /users/{user_id}
             look_up.look_up_page,  # GET /look-up
             users.users_page,  # GET /users
+            *billing.HANDLERS,  # /billing
             webhook_router(operators_hearing, webhooks.operators_endpoints_page),  # /webhooks
             verification.verify_page,  # GET /verify
             verification.verify,  # POST /verify
