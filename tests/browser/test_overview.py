@@ -17,8 +17,8 @@ from tests.web.doors import Operator
 HOURLY = """
     INSERT INTO storecredit.hourly_sums
         (hour, owner_kind, type, cause, movements, generations, credits)
-    SELECT date_trunc('hour', now(), 'UTC') - make_interval(hours => i), k, t, c, 9, 9, 90 + i
-    FROM generate_series(0, 40) i, (VALUES ('store'), ('user')) k (k),
+    SELECT date_trunc('hour', now(), 'UTC') - make_interval(hours => i), k, t, c, 9, 9, 90
+    FROM generate_series(-1, 40) i, (VALUES ('store'), ('user')) k (k),
         (VALUES ('deduction', ''), ('refund', 'GENERATOR_TIMEOUT'), ('refund', 'GENERATION_FAILED'),
             ('purchase', ''), ('grant', ''), ('expiry', ''), ('clawback', '')) t (t, c)
     ON CONFLICT DO NOTHING"""
@@ -26,7 +26,7 @@ UNCOUNTED = "SELECT NOT EXISTS (SELECT FROM storecredit.summing WHERE money_at I
 PAID = """
     INSERT INTO storecredit.daily_money (day, paid, returned, currency)
     SELECT (now() AT TIME ZONE 'UTC')::date - i, 900 * i, 10 * i, c
-    FROM generate_series(0, 20) i, (VALUES ('USD'), ('EUR'), ('JPY')) c (c)
+    FROM generate_series(1, 20) i, (VALUES ('USD'), ('EUR'), ('JPY')) c (c)
     ON CONFLICT DO NOTHING"""
 
 

@@ -17,6 +17,7 @@ from storecredit.service import Service
 from storecredit.settings import Settings
 from tests.console.conftest import Browser
 from tests.console.reading import text_of
+from tests.passing_time import well_within_a_day
 from tests.sql.recounted import DAYS_ANEW
 from tests.web.doors import Operator, data_of
 
@@ -62,6 +63,8 @@ def figures(page: httpx.Response, caption: str) -> list[list[str]]:
 
 
 async def add_sums(admin: asyncpg.Connection) -> None:
+    """What happened in this hour, three days ago and some months ago."""
+    await well_within_a_day(admin)
     await admin.executemany(
         HOURLY,
         [
@@ -244,6 +247,7 @@ async def test_money_is_drawn_for_four_currencies_and_listed_for_the_others(
     browser: Browser, admin: asyncpg.Connection
 ) -> None:
     assert "Billing is off" in (await browser.get(ADDRESS)).text
+    await well_within_a_day(admin)
     for amount, currency in ((500, "USD"), (400, "EUR"), (300, "GBP"), (200, "CAD"), (100, "JPY")):
         await admin.execute(PAID, amount, 7, currency)
     page = await browser.get(ADDRESS)
