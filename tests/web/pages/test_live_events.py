@@ -1,6 +1,7 @@
 """What changes while a page is open, told to its script by server-sent events."""
 
 import asyncio
+import contextlib
 import json
 import time
 from collections.abc import AsyncIterator
@@ -15,6 +16,7 @@ from storecredit.operator import live as watching
 from storecredit.operator.sign_ins import NewSignIn
 from storecredit.postgres.pool import Database
 from storecredit.service import Service
+from storecredit.web.http import protocol, streams
 from storecredit.web.pages import live as live_events
 from tests.running_listener import until
 from tests.web.conftest import LogStream
@@ -22,10 +24,12 @@ from tests.web.doors import OPERATOR_TOKEN, Operator, StoreClient
 from tests.web.events import MEDIA_TYPE, Event, events_in
 from tests.web.node import served
 from tests.web.users import UserClient
+from tests.web.wire import request
 
 EVENTS_ASKED = {"Accept": MEDIA_TYPE}
 WAIT_SECONDS_MAX = 60.0
 HELD_SECONDS = 2.0
+STANDS_STILL_SECONDS = 0.5
 CONSOLE = "/console/events"
 OF_ALL = {"connection", "queue", "latest", "counts"}
 OF_ONE = {"connection", "balance", "movements", "generations"}
@@ -289,6 +293,34 @@ async def test_a_stop_ends_all_at_once(
         # Who comes meanwhile is to come again.
         async with opened(port, CONSOLE, console) as late:
             assert (late.answer.status_code, late.answer.headers["retry-after"]) == (503, "10")
+
+
+async def test_a_page_that_reads_nothing_keeps_no_service_from_stopping(
+    service: Service, console: NewSignIn, log: LogStream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(protocol, "STALLED_MAX_SECONDS", 0.2)
+    monkeypatch.setattr(live_events, "PING_SECONDS", 0.001)
+    sent: list[str] = []
+
+    def large(name: str) -> bytes:
+        """A comment: some of them are more than all that is between the two can hold."""
+        sent.append(name)
+        return b": " + b"x" * 10**6 + b"\n\n"
+
+    monkeypatch.setattr(streams, "event", large)
+    async with served(service) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        cookie = f"Cookie: storecredit_console={console.cookie}"
+        writer.write(request("GET", CONSOLE, cookie))
+        before = -1
+        while len(sent) > before or not sent:
+            before = len(sent)
+            await asyncio.sleep(STANDS_STILL_SECONDS)
+        service.end_waits()
+    with contextlib.suppress(ConnectionError):
+        assert not (await reader.read()).endswith(b"\r\n0\r\n\r\n"), "it was waiting to be sent"
+    writer.close()
+    assert [each for each in log.lines() if each["level"] in {"warning", "error"}] == []
 
 
 async def test_as_many_are_open_as_may_be(

@@ -26,6 +26,8 @@ from storecredit.web.http.envelope import ErrorCode, Failure, invalid, unavailab
 HEAD_MAX_BYTES: Final = 64 * 1024
 """Also of what comes after a head or a piece of a body, until the next of them."""
 HEAD_MAX_SECONDS: Final = 30.0
+STALLED_MAX_SECONDS: Final = 8.0
+"""How long a stop waits for a client that takes nothing of what is sent to it."""
 CONNECTIONS_MAX: Final = 10_000
 """Of one process. An idle one holds a descriptor and some 20 KB of memory."""
 ROOM_PARTS: Final = 100
@@ -139,6 +141,17 @@ class BoundedProtocol(HttpToolsProtocol):
             self._unset_keepalive_if_required()
         if was_last and self._last_words is not None:
             self._end()
+
+    def shutdown(self) -> None:
+        """The server stops: the answer under way is the last, if its client takes it."""
+        super().shutdown()
+        if not self.transport.is_closing():
+            self.loop.call_later(STALLED_MAX_SECONDS, self._end_if_stalled)
+
+    def _end_if_stalled(self) -> None:
+        # Whoever sends waits for room, and would be cancelled by the server, with a traceback.
+        if self.flow.write_paused:
+            self.transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Nothing is awaited any more."""
