@@ -28,12 +28,15 @@ class Act:
     outcome: dict[str, Any]
 
 
-async def acts(admin: asyncpg.Connection, action: str | None = None) -> list[Act]:
-    """What operators did through the console, oldest first."""
+async def acts(
+    admin: asyncpg.Connection, action: str | None = None, door: str = "console"
+) -> list[Act]:
+    """What was done through the console, or another door, oldest first."""
     rows = await admin.fetch(
-        "SELECT * FROM storecredit.audit_log WHERE door = 'console'"
+        "SELECT * FROM storecredit.audit_log WHERE door = $2"
         " AND ($1::text IS NULL OR action = $1) ORDER BY entry_id",
         action,
+        door,
     )
     return [
         Act(

@@ -290,11 +290,8 @@ def test_no_two_pieces_overlap_by_more_than_what_makes_small_ones_visible() -> N
 
 def colours(css: str, *, dark: bool) -> dict[str, str]:
     """The custom properties of a file, as they are in light or in dark."""
-    light, _, rest = css.partition("@media (prefers-color-scheme: dark) {")
-    found = dict(re.findall(r"--([a-z-]+): (#[0-9a-f]{6});", light))
-    if dark:
-        found |= dict(re.findall(r"--([a-z-]+): (#[0-9a-f]{6});", rest.partition("\n}\n")[0]))
-    return found
+    pairs = re.findall(r"--([a-z-]+): light-dark\((#[0-9a-f]{6}), (#[0-9a-f]{6})\);", css)
+    return {name: pair[dark] for name, *pair in pairs}
 
 
 def luminance(colour: str) -> float:

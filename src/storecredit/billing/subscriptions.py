@@ -36,6 +36,16 @@ class Subscription:
     period_ends_at: datetime | None
     created_at: datetime
 
+    @property
+    def is_over(self) -> bool:
+        """Whether another one may be sold."""
+        return self.status is SubscriptionStatus.CANCELED
+
+    @property
+    def is_charged(self) -> bool:
+        """Whether a top-up can be paid through it."""
+        return self.status in {SubscriptionStatus.ACTIVE, SubscriptionStatus.TRIALING}
+
 
 class Subscriptions:
     """Reads the subscriptions of stores; they change by their provider's events only."""

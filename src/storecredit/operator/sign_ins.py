@@ -40,8 +40,11 @@ STORE: Final = "store"
 
 _SALT: Final = b"storecredit.sign-in."
 _FIND: Final = """
-    SELECT i.sign_in_id, i.store_id, i.actor, i.created_at, i.expires_at, t.scopes
-    FROM sign_ins i LEFT JOIN admin_tokens t ON t.token_id = i.token_id
+    SELECT i.sign_in_id, i.store_id, i.key_id, i.actor, i.created_at, i.expires_at,
+           t.scopes, s.name AS store_name
+    FROM sign_ins i
+    LEFT JOIN admin_tokens t ON t.token_id = i.token_id
+    LEFT JOIN stores s ON s.store_id = i.store_id
     WHERE i.secret_hash = $1 AND i.door = $2 AND i.expires_at > now()
       AND still_vouched(i.token_id, i.admin_mark, $3, i.store_id, i.key_id)"""
 
@@ -50,6 +53,7 @@ _FIND: Final = """
 class SignIn:
     """One browser that is signed in. At the console `principal`, at the portal `store_id` is given.
 
+    `store_name`: of that store; `key_id`: its key that the sign-in came by, and ends with, if any.
     `principal` may do what their token may now. `actor` is who it is for the log: the operator's
     name, or who issued the link to the portal; `STORE` for who came with a store's key. A form must
     bring the `csrf_token`, which only pages of this sign-in know.
@@ -59,6 +63,8 @@ class SignIn:
     door: Door
     principal: Principal | None
     store_id: UUID | None
+    store_name: str | None
+    key_id: UUID | None
     actor: str
     created_at: datetime
     expires_at: datetime
@@ -242,6 +248,8 @@ class SignIns:
             door=door,
             principal=_principal(row) if door == "console" else None,
             store_id=row["store_id"],
+            store_name=row["store_name"],
+            key_id=row["key_id"],
             actor=row["actor"],
             created_at=row["created_at"],
             expires_at=row["expires_at"],

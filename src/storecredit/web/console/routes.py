@@ -23,7 +23,7 @@ from storecredit.web.console import (
     verification,
     webhooks,
 )
-from storecredit.web.pages import generations, keys, ledgers
+from storecredit.web.pages import generations, keys, ledgers, purchases, top_ups
 from storecredit.web.pages.hearing import operators_hearing, stores_hearing
 from storecredit.web.pages.live import owner_events
 from storecredit.web.pages.routers import page_router
@@ -75,6 +75,8 @@ def _store_router() -> Router:
             *grants.HANDLERS,  # /grants
             *credits.HANDLERS,  # /credits
             *keys.HANDLERS,  # /keys
+            *purchases.HANDLERS,  # /purchases
+            *top_ups.HANDLERS,  # /top-up
             webhook_router(stores_hearing),  # /webhooks
             *store_settings.HANDLERS,  # /settings
         ],

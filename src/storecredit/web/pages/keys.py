@@ -20,7 +20,7 @@ from storecredit.web.http.moments import utc
 from storecredit.web.http.scopes import needs
 from storecredit.web.pages.forms import NO_FORM, Form, FormRefused, read_form
 from storecredit.web.pages.places import Place
-from storecredit.web.pages.signed_in import SEE_OTHER
+from storecredit.web.pages.signed_in import SEE_OTHER, ended, signed_in
 from storecredit.web.parts import Parts
 from storecredit.web.resources.store_fields import Expiry, GraceSeconds, Label, Origins
 
@@ -216,14 +216,20 @@ async def revoke_key_page(
 
 @post("/keys/{key_id:uuid}/revoke", status_code=200, **needs(Scope.KEYS))
 async def revoke_key(
+    request: Request[Any, Any, Any],
     parts: NamedDependency[Parts],
     place: NamedDependency[Place],
     key_id: FromPath[UUID],
     context: NamedDependency[ActionContext],
 ) -> Response[Any]:
-    """The key stops working within a second on every process, for ever."""
+    """The key stops working within a second on every process, for ever.
+
+    Who came in by it is signed out, and told why.
+    """
     if not await parts.operator.stores.revoke_key(context, place.owner.id, key_id):
         raise not_found("API key")
+    if signed_in(request).key_id == key_id:
+        return await ended(request, parts, because="key-over")
     address = f"{place.address}/keys?done=revoked"
     return Redirect(address, status_code=SEE_OTHER)
 

@@ -26,7 +26,6 @@ from storecredit.web.http.paging import (
 from storecredit.web.pages.formats import words
 from storecredit.web.pages.places import Place
 from storecredit.web.pages.queries import Query, read_query
-from storecredit.web.pages.rendering import door_of
 from storecredit.web.parts import Parts
 from storecredit.web.resources.operator_transactions import OF_OWNER
 from storecredit.web.resources.transactions import AS_STORE, whole_file
@@ -127,8 +126,7 @@ async def ledger_file(
     query, wanted = ledger_query(request)
     if wanted is None:
         raise invalid(" ".join(query.form.faults.values()))
-    is_own = door_of(request.scope["path"]) == "portal"
-    form = AS_STORE if is_own else OF_OWNER[place.owner.kind]
+    form = AS_STORE if place.is_own else OF_OWNER[place.owner.kind]
     return await whole_file(parts, place.owner, wanted, form)
 
 

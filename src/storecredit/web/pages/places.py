@@ -10,7 +10,7 @@ from typing import Any
 from litestar import Request, Response
 
 from storecredit.ledger.owners import Owner
-from storecredit.web.pages.rendering import page
+from storecredit.web.pages.rendering import door_of, page
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +22,11 @@ class Place:
     layout: str
     # A Store or a User. The framework checks what it hands on, and knows no union of such two.
     shown: object
+
+    @property
+    def is_own(self) -> bool:
+        """Whether the owner itself looks at them."""
+        return door_of(self.address) == "portal"
 
     def page(
         self, request: Request[Any, Any, Any], template: str, *, status: int = 200, **values: object

@@ -53,7 +53,7 @@ def page(
     """A page of the door that the request came to. `template`: a file of its `templates/`.
 
     Every template has `sign_in` (None: nobody is), `locale`, `path`, `form` (what was sent and
-    what was wrong with it), besides `values`.
+    what was wrong with it) and `sells` (whether credits can be bought), besides `values`.
     """
     door = door_of(request.scope["path"])
     ancestors = request.app.state["settings"].portal_frame_ancestors
@@ -84,6 +84,7 @@ def rendered(
                 "locale": formats.locale_of(visit.sent.get(b"accept-language")),
                 "path": request.scope["path"],
                 "query": request.scope["query_string"].decode("latin-1"),
+                "sells": request.app.state["parts"].signatures is not None,
                 **values,
             }
         )

@@ -92,11 +92,13 @@ async def begun(
     return answer
 
 
-async def ended(request: Request[Any, Any, Any], parts: Parts) -> Response[Any]:
-    """Signs a browser out, for good, and sends it to sign in."""
+async def ended(
+    request: Request[Any, Any, Any], parts: Parts, because: str = "signed-out"
+) -> Response[Any]:
+    """Signs a browser out, for good, and sends it to sign in, where `because` says what was."""
     door = door_of(request.scope["path"])
     await _end(request, parts, door)
-    answer = Redirect(f"/{door}/sign-in?signed-out=1", status_code=SEE_OTHER)
+    answer = Redirect(f"/{door}/sign-in?{because}=1", status_code=SEE_OTHER)
     answer.headers["Set-Cookie"] = _written(request, parts, door, "", 0)
     # What the browser keeps of the pages goes, too (W3C Clear Site Data).
     answer.headers["Clear-Site-Data"] = '"cache"'

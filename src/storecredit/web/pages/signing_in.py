@@ -13,6 +13,8 @@ from storecredit.web.pages.rendering import door_of, page
 from storecredit.web.pages.signed_in import FOR_ANY_SCOPE, PUBLIC, begun, ended
 from storecredit.web.parts import Parts
 
+ENDINGS: Final = ("signed-out", "key-over")
+"""How a sign-in can have ended that a browser comes from."""
 SECRET_MAX: Final = 500
 """Characters of what may be a token or a key; none of ours is longer than a tenth of it."""
 
@@ -20,7 +22,7 @@ SECRET_MAX: Final = 500
 @get("/sign-in", opt={PUBLIC: True}, include_in_schema=False)
 async def sign_in_page(request: Request[Any, Any, Any]) -> Response[str]:
     """Asks for a token or a key."""
-    notice = "signed-out" if "signed-out" in request.query_params else ""
+    notice = next((each for each in ENDINGS if each in request.query_params), "")
     return page(request, "sign_in.html", next=request.query_params.get("next", ""), notice=notice)
 
 

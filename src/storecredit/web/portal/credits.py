@@ -22,5 +22,4 @@ async def credits_page(
         status=standing.query.status,
         form=standing.query.form,
         standing=standing,
-        sells=parts.signatures is not None,
     )

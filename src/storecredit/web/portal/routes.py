@@ -3,7 +3,7 @@
 from litestar import Router
 from litestar.di import Provide
 
-from storecredit.web.pages import generations, keys, ledgers
+from storecredit.web.pages import generations, keys, ledgers, purchases, top_ups
 from storecredit.web.pages.hearing import stores_hearing
 from storecredit.web.pages.live import owner_events
 from storecredit.web.pages.routers import page_router
@@ -24,6 +24,8 @@ def portal_router() -> Router:
             *generations.HANDLERS,  # /generations
             *keys.HANDLERS,  # /keys
             webhook_router(stores_hearing),  # /webhooks
+            *top_ups.HANDLERS,  # /top-up
+            *purchases.HANDLERS,  # /purchases
         ],
         {"store": Provide(own_store), "place": Provide(own_place)},
     )

@@ -85,7 +85,7 @@ async def start_checkout(
     start: Callable[[Order], Awaitable[Start]], request_id: str, data: CheckoutBody, off: Failure
 ) -> Response[Envelope[CheckoutView]]:
     """Start a purchase for a store by `start`. Raises Failure; `off` where nothing is sold."""
-    outcome = await start(_order(data))
+    outcome = await start(order_of(data))
     match outcome:
         case Opened(replayed=replayed):
             fields = {name: getattr(outcome, name) for name in CheckoutView.__struct_fields__[:-1]}
@@ -115,7 +115,8 @@ async def start_checkout(
             assert_never(outcome)
 
 
-def _order(data: CheckoutBody) -> Order:
+def order_of(data: CheckoutBody) -> Order:
+    """What is ordered. Raises Failure."""
     if data.plan is not None and data.credits is None:
         return PlanOrder(data.plan)
     if data.credits is not None and data.plan is None:
