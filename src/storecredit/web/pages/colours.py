@@ -14,6 +14,8 @@ FIGURE_CONTRAST: Final = 3.0
 BLACK: Final = "#000000"
 WHITE: Final = "#ffffff"
 _STEPS: Final = 100
+_LINEAR_MAX: Final = 0.04045
+"""Of a channel: below it sRGB is a straight line (IEC 61966-2-1)."""
 _PAIR: Final = re.compile(r"--([a-z-]+): light-dark\((#[0-9a-f]{6}), (#[0-9a-f]{6})\);")
 _ASSETS: Final = Path(__file__).with_name("assets")
 
@@ -76,7 +78,7 @@ def _luminance(colour: str) -> float:
 
 
 def _linear(channel: float) -> float:
-    return channel / 12.92 if channel <= 0.04045 else ((channel + 0.055) / 1.055) ** 2.4
+    return channel / 12.92 if channel <= _LINEAR_MAX else ((channel + 0.055) / 1.055) ** 2.4
 
 
 def _channels(colour: str) -> tuple[int, int, int]:
