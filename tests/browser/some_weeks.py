@@ -17,12 +17,14 @@ from tests.web.doors import Operator
 DAYS: Final = 35
 STORES: Final = (("Hats & Co", 62), ("Lamp Atelier", 30), ("Nordic Rugs", 14))
 """Name, and how many generations on an ordinary day."""
-PACK, PACK_CENTS = 1_000, 9_900
+PACK, PACK_CENTS = 400, 3_900
+LOW: Final = 120
+"""With fewer credits a store buys another pack."""
 CAUSES: Final = (
     "MODERATION_BLOCKED",
     "MODERATION_BLOCKED",
     "GENERATION_FAILED",
-    "GENERATION_TIMEOUT",
+    "GENERATOR_TIMEOUT",
 )
 MOVEMENTS: Final = (
     *("account_id", "seq", "created_at", "type", "amount", "balance_after", "spent_after"),
@@ -36,6 +38,7 @@ PAYMENTS: Final = (
     *("provider", "provider_transaction_id", "account_id", "paid_at", "created_at", "kind"),
     *("credits", "amount", "currency", "request_id"),
 )
+GRANTS: Final = ("account_id", "seq", "amount", "kind")
 ACCOUNT: Final = "SELECT account_id FROM accounts WHERE owner_id = $1"
 
 
@@ -49,31 +52,22 @@ class _Store:
         self.movements: list[tuple[Any, ...]] = []
         self.sessions: list[tuple[Any, ...]] = []
         self.payments: list[tuple[Any, ...]] = []
+        self.grants: list[tuple[Any, ...]] = []
 
     def buy(self, at: datetime) -> None:
         """A pack, paid."""
         number = f"txn_{self.account_id:02}{len(self.payments):04}"
         self._move(at, "purchase", PACK, number, None, "Credits bought")
-        self.payments.append(
-            (
-                *("paddle", number, self.account_id, at, at, "purchase"),
-                PACK,
-                PACK_CENTS,
-                "USD",
-                number,
-            )
-        )
+        self.grants.append((self.account_id, self._seq, PACK, "paid"))
+        whose = ("paddle", number, self.account_id, at, at, "purchase")
+        self.payments.append((*whose, PACK, PACK_CENTS, "USD", number))
 
     def generate(self, at: datetime) -> None:
         """A picture, which one time in thirty comes to nothing."""
-        if not self._balance:
+        if self._balance < LOW:
             self.buy(at - timedelta(minutes=5))
-        session_id = UUID(
-            int=(int(at.timestamp() * 1000) << 80)
-            | (7 << 76)
-            | (2 << 62)
-            | self._draw.getrandbits(60)
-        )
+        drawn = (7 << 76) | (2 << 62) | self._draw.getrandbits(60)
+        session_id = UUID(int=(int(at.timestamp() * 1000) << 80) | drawn)
         request_id = f"req_{session_id.hex[-12:]}"
         self._move(at, "deduction", 1, request_id, session_id, "Image generation")
         ended = at + timedelta(seconds=self._draw.randint(4, 20))
@@ -119,6 +113,7 @@ async def make_some_weeks(operator: Operator, admin: asyncpg.Connection) -> list
             ("movements", MOVEMENTS, store.movements),
             ("sessions", SESSIONS, store.sessions),
             ("payments", PAYMENTS, store.payments),
+            ("grants", GRANTS, store.grants),
         ):
             await admin.copy_records_to_table(
                 table, schema_name="storecredit", columns=columns, records=rows

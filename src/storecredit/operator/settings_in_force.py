@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import Any, Final
 
+import msgspec
 from pydantic import SecretStr
-from pydantic_core import to_json
 
 from storecredit.settings import Settings
 
@@ -48,7 +48,7 @@ def as_text(value: Any) -> str:
     if isinstance(value, bool):
         return str(int(value))
     if isinstance(value, dict):
-        return to_json(value).decode()
+        return msgspec.json.encode(value).decode()
     if isinstance(value, tuple):
         return ",".join(map(str, value))
     return f"{value:g}" if isinstance(value, float) else str(value)
