@@ -5,7 +5,7 @@ from datetime import datetime
 from zoneinfo import ZoneInfo
 
 import pytest
-from playwright.async_api import Page, expect
+from playwright.async_api import Locator, Page, expect
 
 from tests.browser.conftest import Browsing
 from tests.browser.judging import good_for_everybody
@@ -32,6 +32,30 @@ async def test_the_first_key_leads_past_the_navigation(page: Page) -> None:
     await expect(skip).to_be_in_viewport()
     await page.keyboard.press("Enter")
     await expect(page.locator("main")).to_be_focused()
+
+
+async def test_a_store_is_made_by_keyboard_alone(page: Page, operator: Operator) -> None:
+    await sign_in_to_console(page)
+    await page.goto(NEW_STORE)
+    await reach(page, page.get_by_label("Name"))
+    await page.keyboard.type("By keys")
+    await reach(page, page.get_by_label("Domain"))
+    await page.keyboard.type("keys.example")
+    await reach(page, page.get_by_label("Tier"))
+    await page.keyboard.press("ArrowDown")
+    await reach(page, page.get_by_role("button", name=MAKE))
+    await page.keyboard.press("Space")
+    await expect(page.locator("#secret")).to_be_visible()
+    assert len(await stores_named(operator, "By keys")) == 1
+
+
+async def reach(page: Page, wanted: Locator) -> None:
+    """Press Tab until it has the focus."""
+    for _ in range(100):
+        if await wanted.evaluate("(one) => one === document.activeElement"):
+            return
+        await page.keyboard.press("Tab")
+    raise AssertionError(f"the Tab key does not reach {wanted}")
 
 
 @pytest.mark.parametrize("has_script", [True, False])

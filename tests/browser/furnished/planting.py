@@ -8,8 +8,8 @@ from typing import Final
 from playwright.async_api import Page
 
 FIELDS: Final = (
-    *("store", "domain", "key", "token", "generator", "spend", "hold", "grant"),
-    *("removal", "transfer", "reason"),
+    *("store", "domain", "key", "token", "endpoint", "receiver", "generator"),
+    *("spend", "hold", "grant", "removal", "transfer", "reason"),
 )
 """Whose text some page shows. Prompts are shown on none: they are kept no longer than needed."""
 ENDING: Final = "</title></textarea><img src=/planted onerror=planted=1>"
