@@ -268,3 +268,22 @@ async def test_a_currency_that_nobody_knows_is_shown_as_it_is(
     assert page.status_code == 200
     assert "Money in &lt;i&gt;&#34;&amp;%{}" in page.text
     assert "<i>" not in page.text
+
+
+async def test_every_link_leads_somewhere(
+    browser: Browser, operator: Operator, service: Service
+) -> None:
+    store = await operator.store(credits=7)
+    for _ in range(4):
+        await store.created()
+    await Summing(service.parts.database, Settings(sums_interval_seconds=1e-6)).sum_up()
+    page = await browser.get(ADDRESS)
+    links = {unescape(each) for each in re.findall(r' href="([^"]*)"', page.text)}
+    places = {each for each in links if each.startswith("#")}
+    ids = set(re.findall(r' id="([^"]*)"', page.text))
+    assert {each.removeprefix("#") for each in places} <= ids
+    assert {"#running-dry", "#failures", "#chart-spent", "#chart-sold"} <= places
+    pages = {each for each in links if each.startswith("/console")}
+    assert {"/console/billing", "/console/webhooks", "/console/verify"} <= pages
+    answers = {each: (await browser.get(each)).status_code for each in pages}
+    assert set(answers.values()) == {200}, answers
