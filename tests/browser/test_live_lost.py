@@ -1,5 +1,6 @@
 """Pages that are open while the database or the service goes away: they say so, and catch up."""
 
+import re
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 
@@ -9,6 +10,7 @@ import pytest_asyncio
 from playwright.async_api import Browser, Page, expect
 from pydantic import SecretStr
 
+from storecredit.operator.live_looks import COUNTED_MAX
 from storecredit.postgres.embedded.embedded_postgres import EmbeddedPostgres
 from storecredit.postgres.schema.migrate import migrate
 from storecredit.settings import Settings
@@ -16,6 +18,7 @@ from tests.browser.conftest import Site
 from tests.browser.judging import good_for_everybody
 from tests.browser.signing_in import sign_in_to_console
 from tests.browser.watching import Watch
+from tests.conftest import connect_as_superuser
 from tests.free_ports import free_port
 from tests.web.conftest import LogStream, web_settings
 from tests.web.doors import Operator
@@ -99,6 +102,29 @@ async def test_postgresql_goes_away_and_comes_back(
     await operator.store(name="Afterwards")
     await shows(page, "Afterwards")
     await says(page, "Live")
+
+
+async def test_a_long_queue_is_counted_so_far_and_no_further(
+    page: Page, postgres: EmbeddedPostgres
+) -> None:
+    await sign_in_to_console(page)
+    await says(page, "Live")
+    waiting = page.locator('[data-live="queue.waiting"]')
+    await expect(waiting).to_have_text("0")
+    admin = await connect_as_superuser(postgres.admin_url)
+    await admin.execute(
+        """INSERT INTO pgqueuer (priority, status, entrypoint)
+           SELECT 0, 'queued', 'generation' FROM generate_series(1, $1)""",
+        COUNTED_MAX + 1,
+    )
+    await expect(waiting).to_have_text("10,000+")
+    await page.reload()
+    await expect(waiting).to_have_text("10,000+")
+    await expect(page.locator('[data-live="queue.oldest_at"]')).to_have_text(re.compile(r"\d"))
+    await admin.execute("DELETE FROM pgqueuer")
+    await admin.close()
+    await expect(waiting).to_have_text("0")
+    await expect(page.locator('[data-live="queue.oldest_at"]')).to_have_text("–")
 
 
 async def test_the_service_is_restarted(

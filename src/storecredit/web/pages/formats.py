@@ -60,6 +60,12 @@ def number(context: Context, value: float | None) -> str:
 
 
 @pass_context
+def at_most(context: Context, value: int, most: int) -> str:
+    """A number that was counted no further than `most`: 10,000+ for one more."""
+    return f"{number(context, most)}+" if value > most else number(context, value)
+
+
+@pass_context
 def compact(context: Context, value: int) -> str:
     """A number in few characters: 12K, 3.4M."""
     return format_compact_decimal(value, locale=context["locale"], fraction_digits=1)
@@ -138,6 +144,7 @@ def words(value: object) -> str:
 
 FILTERS: Final[dict[str, Any]] = {
     "number": number,
+    "at_most": at_most,
     "compact": compact,
     "days": days,
     "signed": signed,

@@ -14,6 +14,7 @@ from litestar import Request, Response
 from uuid_utils import uuid4
 
 from storecredit import __version__
+from storecredit.operator.live_looks import COUNTED_MAX
 from storecredit.operator.sign_ins import Door, SignIn
 from storecredit.web.http.visits import visit_of
 from storecredit.web.pages import charts, formats
@@ -121,6 +122,9 @@ def _environment(door: Door) -> jinja2.Environment:
     environment.filters.update(formats.FILTERS)
     environment.filters.update(charts.FILTERS)
     environment.globals.update(
-        asset=asset_address, version=__version__, form_id=lambda: f"form_{uuid4()}"
+        counted_max=COUNTED_MAX,
+        asset=asset_address,
+        version=__version__,
+        form_id=lambda: f"form_{uuid4()}",
     )
     return environment

@@ -57,6 +57,8 @@
     delete element.dataset.since;
     if (value === null || value === undefined) return say(element, NOTHING);
     if (how === "moment") return moment(element, value);
+    const most = Number(element.dataset.most);
+    if (most && value > most) return say(element, `${numbers.format(most)}+`);
     if (how === "age") element.dataset.since = value;
     say(element, written[how](value));
   }
