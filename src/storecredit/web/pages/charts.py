@@ -141,7 +141,7 @@ class Money:
 
     def full(self, value: Decimal, locale: Locale) -> str:
         """$12,345.60."""
-        return format_currency(value, self.currency, locale=locale)
+        return _money(value, self.currency, locale)
 
 
 NUMBERS: Final = Numbers()
@@ -308,6 +308,11 @@ def _label(unit: Unit, at: datetime, locale: Locale) -> str:
 @lru_cache(maxsize=WRITTEN_KEPT)
 def _decimal(value: Decimal, locale: Locale) -> str:
     return format_decimal(value, locale=locale)
+
+
+@lru_cache(maxsize=WRITTEN_KEPT)
+def _money(value: Decimal, currency: str, locale: Locale) -> str:
+    return format_currency(value, currency, locale=locale)
 
 
 @lru_cache(maxsize=WRITTEN_KEPT)
