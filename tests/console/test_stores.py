@@ -194,7 +194,9 @@ async def test_a_token_that_may_only_read_makes_no_store(
 ) -> None:
     made = data_of(await operator.post("/tokens", name="ann", scopes=["read", "keys"]), 201)
     reader = await signed_in(browser.http, made["token"])
-    assert (await reader.get(ADDRESS)).status_code == 200
+    listed = await reader.get(ADDRESS)
+    assert listed.status_code == 200
+    assert NEW not in listed.text, "nobody is led to what they may not do"
     page = await reader.get(NEW)
     answer = await reader.send(page, NEW, FIELDS)
     assert answer.status_code == 403

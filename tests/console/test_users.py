@@ -154,6 +154,7 @@ async def test_whoever_may_not_do_everything_does_none_of_it(
     reader = await signed_in(browser.http, made["token"])
     address = f"{USERS}/{user.user_id}/{action}"
     before = await status_of(operator, user)
+    assert address not in (await reader.get(f"{USERS}/{user.user_id}")).text
     page = await reader.get(address)
     assert page.status_code == 200
     assert (await reader.send(page, address)).status_code == 403
