@@ -43,6 +43,7 @@ def site_settings(
         # The receivers of webhooks are on loopback.
         "allow_private_hosts": True,
         "billing_backoff_seconds": 0.01,
+        "sums_interval_seconds": 0.1,
         "paddle_webhook_tolerance_seconds": 300,
         **paddle.settings(),
     }

@@ -88,6 +88,7 @@ async def furnish(
     await _set_aside(operator, admin)
     await ended(user, await user.created(prompt=planted("user prompt")))
     data_of(await operator.get("/verify"))
+    await until(lambda: _is_summed(admin))
     told = await _failed_delivery(store.get, f"/api/v1/webhooks/{hook['endpoint_id']}")
     told_operator = await _failed_delivery(operator.get, f"/webhooks/{own['endpoint_id']}")
     return Furnished(
@@ -178,6 +179,13 @@ async def _subscribe(
 async def _is_settled(admin: asyncpg.Connection) -> bool:
     open_ = "SELECT count(*) FROM provider_events WHERE status IN ('received', 'failing')"
     return not await admin.fetchval(open_)
+
+
+async def _is_summed(admin: asyncpg.Connection) -> bool:
+    """Whether what moved stands in the sums that charts are drawn from."""
+    left = """SELECT (SELECT sum(movements) FROM storecredit.hourly_sums)
+                    IS DISTINCT FROM (SELECT count(*) FROM storecredit.movements)"""
+    return not await admin.fetchval(left)
 
 
 async def _set_aside(operator: Operator, admin: asyncpg.Connection) -> None:
