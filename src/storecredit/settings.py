@@ -222,7 +222,7 @@ class Settings(BaseSettings):
     portal_accent: str | None = None
     """Colour of buttons and charts there, like #0a7d5a; unset: ours."""
     portal_background: str | None = None
-    """Colour of the page there, which is light or dark as that is; unset: ours, as viewers like it."""
+    """Colour of the page there, which is light or dark as that is; unset: ours."""
 
     # Telemetry
     log_level: Literal["debug", "info", "warning", "error"] = "info"
