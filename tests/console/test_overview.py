@@ -184,9 +184,9 @@ async def test_stores_that_are_about_to_run_dry_are_listed_with_where_they_get_c
             await store.created()
     await Summing(service.parts.database, Settings(sums_interval_seconds=1e-6)).sum_up()
     page = await browser.get(ADDRESS)
-    assert tiles(page)["Stores running dry"].value == f"{RUNNING_DRY_SHOWN}+"
-    assert tiles(page)["Stores running dry"].class_ == "warn"
-    assert tiles(page)["Stores running dry"].address == "#running-dry"
+    assert tiles(page)["Running dry"].value == f"{RUNNING_DRY_SHOWN}+"
+    assert tiles(page)["Running dry"].class_ == "warn"
+    assert tiles(page)["Running dry"].address == "#running-dry"
     [section] = re.findall(
         r'<section class="panel" id="running-dry".*?</section>', page.text, re.DOTALL
     )
