@@ -1,5 +1,6 @@
 """Credits by hand, through the console's forms: seen beforehand, done once, written down."""
 
+import asyncio
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from html import unescape
@@ -201,6 +202,36 @@ async def test_what_is_wrong_is_told_by_field_and_nothing_is_done(
 async def test_nobody_hands_credits_to_themselves(of: Of) -> None:
     page = await of.page("transfer", to=f"{of.kind}:{of.owner_id}", amount="5")
     assert set(faults_of(page)) == {"to"}
+
+
+async def test_two_sends_at_the_same_moment_act_once(of: Of) -> None:
+    page = await of.page("add", amount="5")
+    action = f"{of.at}/add"
+    sent = (of.browser.send(page, action) for _ in range(4))
+    answers = await asyncio.gather(*sent)
+    assert {answer.status_code for answer in answers} == {303}
+    assert len({answer.headers["location"] for answer in answers}) == 1
+    assert (await of.ledger())[-1] == ("grant", 5, 105)
+    assert len(await acts(of.admin, "credits.add")) == 1
+
+
+async def test_a_form_that_did_something_else_before_does_nothing(of: Of) -> None:
+    page = await of.page("add", amount="5")
+    action = f"{of.at}/add"
+    assert (await of.browser.send(page, action)).status_code == 303
+    other = await of.browser.send(page, action, {"amount": "6"})
+    assert other.status_code == 422
+    assert "This form was sent before" in other.text
+    assert (await of.ledger())[-1] == ("grant", 5, 105)
+
+
+async def test_a_reason_that_is_too_long_is_refused(of: Of) -> None:
+    before = await of.ledger()
+    page = await of.page("remove", amount="5")
+    answer = await of.browser.send(page, f"{of.at}/remove", {"reason": "r" * 501})
+    assert answer.status_code == 400
+    assert "at most 500 characters" in answer.text
+    assert await of.ledger() == before
 
 
 async def test_what_is_gone_meanwhile_is_not_taken(of: Of, operator: Operator) -> None:

@@ -18,10 +18,13 @@ HEADINGS: Final = {
     ErrorCode.INTERNAL_ERROR: "Something went wrong on our side",
 }
 HEADING: Final = "This cannot be done"
-TRY_AGAIN: Final = (
-    "Nothing is lost. Reload the page in a moment; a form that you had sent may be sent again, and "
-    "is done once."
-)
+MESSAGES: Final = {
+    ErrorCode.SERVICE_UNAVAILABLE: "Nothing is lost. Reload the page in a moment; a form that you "
+    "had sent may be sent again, and is done once.",
+    ErrorCode.IDEMPOTENCY_CONFLICT: "It did something else then. Nothing was done now: reload the "
+    "page that it stands on, and send it from there.",
+}
+"""What a person is told in other words than a program."""
 
 
 class LookElsewhere(Exception):
@@ -50,7 +53,7 @@ def failure_page(
 ) -> Response[Any]:
     """The page for an error of the one table. `link`: where to go on, and what that is called."""
     heading = HEADINGS.get(failure.code, HEADING)
-    message = TRY_AGAIN if failure.code is ErrorCode.SERVICE_UNAVAILABLE else failure.message
+    message = MESSAGES.get(failure.code, failure.message)
     values = {"heading": heading, "message": message, "link": link}
     answer = page(request, "error.html", status=failure.status, **values)
     answer.headers.update(failure.headers)
