@@ -1,9 +1,11 @@
 """`/console/verify`: the proof, with its progress, and what does not agree."""
 
+import asyncio
+
 import asyncpg
 
 from tests.console.conftest import Browser
-from tests.web.doors import StoreClient
+from tests.web.doors import Operator, StoreClient
 
 
 async def test_it_is_proven_and_written_down(
@@ -35,3 +37,28 @@ async def test_what_does_not_agree_is_named(
     assert "running_balance" in answer.text
     assert f'href="/console/stores/{store.store_id}"' in answer.text
     assert "Something did not agree" in (await browser.get("/console/verify")).text
+
+
+async def test_one_is_under_way_at_a_time(
+    browser: Browser, store: StoreClient, operator: Operator, admin: asyncpg.Connection
+) -> None:
+    async with admin.transaction():
+        await admin.execute("LOCK TABLE movements IN ACCESS EXCLUSIVE MODE")
+        page = await browser.get("/console/verify")
+        first = asyncio.create_task(browser.send(page, "/console/verify"))
+        await held_up(admin)
+        others = await asyncio.gather(*(browser.send(page, "/console/verify") for _ in range(10)))
+        by_api = await operator.get("/verify")
+    assert {answer.status_code for answer in others} == {503}
+    assert all("verification is under way" in answer.text for answer in others)
+    assert (by_api.status_code, by_api.headers["Retry-After"]) == (503, "1")
+    assert "All of it agrees" in (await first).text
+    assert (await operator.get("/verify")).json()["data"]["clean"] is True
+
+
+async def held_up(admin: asyncpg.Connection) -> None:
+    """Until a verification waits for the table, and is under way therefore."""
+    waits = "SELECT count(*) FROM pg_locks WHERE NOT granted AND mode = 'AccessShareLock'"
+    async with asyncio.timeout(30):
+        while not await admin.fetchval(waits):  # noqa: ASYNC110 - the database tells nobody
+            await asyncio.sleep(0.01)

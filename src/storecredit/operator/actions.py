@@ -15,6 +15,7 @@ from storecredit.operator.sign_ins import SignIns
 from storecredit.operator.stores import StoreActions
 from storecredit.operator.tokens import AdminTokens
 from storecredit.operator.users import UserActions
+from storecredit.operator.verifications import Verifications
 from storecredit.operator.webhooks import OperatedDeliveries, OperatedEndpoints
 from storecredit.postgres.listener import Listener
 from storecredit.postgres.pool import Database
@@ -36,6 +37,7 @@ class OperatorActions:
     tokens: AdminTokens
     sign_ins: SignIns
     portal_links: PortalLinks
+    verifications: Verifications
 
     @classmethod
     def over(cls, database: Database, settings: Settings) -> "OperatorActions":
@@ -56,6 +58,7 @@ class OperatorActions:
             AdminTokens(database, audit),
             sign_ins,
             PortalLinks(sign_ins, audit),
+            Verifications(database, audit),
         )
 
     def billing(self, billing: Billing) -> BillingActions:

@@ -14,15 +14,19 @@ from storecredit import telemetry
 from storecredit.ledger import verification
 from storecredit.ledger.discrepancies import Report
 from storecredit.ledger.verify import DiscrepancyUnnamed, Progress
-from storecredit.ledger.verify import verify as verify_ledger
 from storecredit.operator.audit import ActionContext
 from storecredit.operator.tokens import Scope
+from storecredit.operator.verifications import VerificationUnderWay
 from storecredit.postgres.errors import DatabaseUnavailable
 from storecredit.web.http.scopes import needs
 from storecredit.web.pages.rendering import HTML, headers, page, rendered
 from storecredit.web.parts import Parts
 
 TOLD_EVERY_SECONDS: Final = 0.5
+UNDER_WAY: Final = (
+    "Somebody else's verification is under way. What comes of it is shown here when it has ended: "
+    "reload the page in a while."
+)
 RESULT: Final = Markup("<!-- what came of it -->")
 """Stands in the template where the progress is told, and then what came of it."""
 
@@ -35,7 +39,7 @@ async def verify_page(
 ) -> Response[str]:
     """What the last verification said, and the button for another."""
     last = await verification.last(parts.database)
-    return page(request, "verify.html", last=last, result="")
+    return page(request, "verify.html", last=last, result="", notice="")
 
 
 @post("/verify", status_code=200, **needs(Scope.READ))
@@ -43,13 +47,17 @@ async def verify(
     request: Request[Any, Any, Any],
     parts: NamedDependency[Parts],
     context: NamedDependency[ActionContext],
-) -> Stream:
+) -> Response[Any]:
     """Verifies the ledger, and tells how far it is while it does: the page grows at its end.
 
     Whoever closes it stops the verification, which changes nothing.
     """
     last = await verification.last(parts.database)
-    whole = rendered(request, "console", "verify.html", {"last": last, "result": RESULT})
+    if parts.operator.verifications.is_under_way:
+        values = {"last": last, "result": "", "notice": UNDER_WAY}
+        return page(request, "verify.html", status=503, **values)
+    values = {"last": last, "result": RESULT, "notice": ""}
+    whole = rendered(request, "console", "verify.html", values)
     before, _, after = whole.partition(RESULT)
 
     async def content() -> AsyncIterator[str]:
@@ -71,27 +79,26 @@ async def _verified(
         nonlocal now
         now = progress
 
-    verifying = asyncio.create_task(verify_ledger(parts.database, on_progress=keep))
+    verifying = asyncio.create_task(parts.operator.verifications.verify(context, keep))
     try:
         while not verifying.done():
             yield rendered(request, "console", "verify_progress.html", {"progress": now})
             await asyncio.wait({verifying}, timeout=TOLD_EVERY_SECONDS)
-        yield rendered(
-            request, "console", "verify_result.html", await _came_of_it(parts, context, verifying)
-        )
+        yield rendered(request, "console", "verify_result.html", await _came_of_it(verifying))
     finally:
         verifying.cancel()
-        with suppress(asyncio.CancelledError, DatabaseUnavailable, DiscrepancyUnnamed):
+        with suppress(
+            asyncio.CancelledError, DatabaseUnavailable, DiscrepancyUnnamed, VerificationUnderWay
+        ):
             await verifying
 
 
-async def _came_of_it(
-    parts: Parts, context: ActionContext, verifying: "asyncio.Task[Report]"
-) -> dict[str, object]:
+async def _came_of_it(verifying: "asyncio.Task[Report]") -> dict[str, object]:
     """What the result is rendered with. The page has begun: errors are told in it."""
     try:
         report = await verifying
-        await parts.operator.audit.verified(context, report)
+    except VerificationUnderWay:
+        return {"report": None, "error": UNDER_WAY}
     except DiscrepancyUnnamed as error:
         return {"report": None, "error": str(error)}
     except DatabaseUnavailable as error:

@@ -7,9 +7,9 @@ from litestar import get
 from litestar.di import NamedDependency
 
 from storecredit.ledger.discrepancies import DiscrepancyKind
-from storecredit.ledger.verify import verify as verify_ledger
 from storecredit.operator.audit import ActionContext
-from storecredit.web.http.envelope import Envelope
+from storecredit.operator.verifications import VerificationUnderWay
+from storecredit.web.http.envelope import Envelope, unavailable
 from storecredit.web.http.openapi import operator_errors
 from storecredit.web.parts import Parts
 
@@ -53,9 +53,14 @@ class Verification(msgspec.Struct, frozen=True):
 async def verify(
     parts: NamedDependency[Parts], context: NamedDependency[ActionContext]
 ) -> Envelope[Verification]:
-    """Recomputes every balance, of stores and end users, and names each discrepancy."""
-    report = await verify_ledger(parts.database)
-    await parts.operator.audit.verified(context, report)
+    """Recomputes every balance, of stores and end users, and names each discrepancy.
+
+    One runs at a time: another is told to try again (503).
+    """
+    try:
+        report = await parts.operator.verifications.verify(context)
+    except VerificationUnderWay:
+        raise unavailable("A verification is under way: try again when it has ended.") from None
     return Envelope(
         Verification(
             clean=report.clean,

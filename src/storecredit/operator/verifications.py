@@ -1,0 +1,48 @@
+"""Verifications that are asked for over the network: one at a time in each process.
+
+One keeps a connection of the pool and one beside it for as long as it takes, which is minutes where
+there are many millions of movements. A few at once would leave none to whoever moves credits, and
+anybody whose token may read can ask.
+"""
+
+from collections.abc import Callable
+
+from storecredit.ledger.discrepancies import Report
+from storecredit.ledger.verify import Progress, verify
+from storecredit.operator.audit import ActionContext, AuditLog
+from storecredit.postgres.pool import Database
+
+
+class VerificationUnderWay(Exception):
+    """Somebody else's is under way in this process; nothing was done."""
+
+
+class Verifications:
+    """Verifies the ledger, and writes down who had it done and what came of it."""
+
+    def __init__(self, database: Database, audit: AuditLog) -> None:
+        self._database = database
+        self._audit = audit
+        self._is_under_way = False
+
+    @property
+    def is_under_way(self) -> bool:
+        """Whether one is now, so that another would be refused."""
+        return self._is_under_way
+
+    async def verify(
+        self, context: ActionContext, on_progress: Callable[[Progress], None] | None = None
+    ) -> Report:
+        """What came of it; as `ledger.verify.verify`, whose errors it raises.
+
+        Raises VerificationUnderWay besides.
+        """
+        if self._is_under_way:
+            raise VerificationUnderWay
+        self._is_under_way = True
+        try:
+            report = await verify(self._database, on_progress=on_progress)
+        finally:
+            self._is_under_way = False
+        await self._audit.verified(context, report)
+        return report
