@@ -1526,6 +1526,10 @@ FUNCTION origin_contradicts(p_account_id bigint, p_seq bigint, p_type text, p_re
 -- So many credits of grants, in their order, after the first ones; null of null.
 FUNCTION part_of_grants(p_grants bigint[], p_skipped bigint, p_amount bigint) RETURNS bigint[];
 
+-- Up to which place each of these accounts is counted, of so many movements together at most.
+FUNCTION pieces_to_sum(p_account_ids bigint[], p_seqs bigint[], p_movements bigint) RETURNS
+    TABLE(account_id bigint, owner_kind text, after bigint, wanted bigint, until bigint);
+
 -- Another attempt at a session will be made later; one that does not count is taken back. Outcome:
 -- postponed, already_completed, already_failed, not_started, not_found.
 FUNCTION postpone_generation(p_account_id bigint, p_session_id uuid, p_generator_message text,

@@ -14,7 +14,7 @@
 # Fails if that changes.
 #
 # Debian's archive keeps no release of postgresql-15 once the next is there. Whoever has the three packages
-# below of 15.20 by then (from snapshot.debian.org) names the directory they are in: $1.
+# below of 15.20 by then (from Debian's archive of snapshots) names the directory they are in: $1.
 set -euo pipefail
 readonly version=15.20-0+deb12u1
 packages=$(realpath "${1:-/nonexistent}" 2>/dev/null || true)

@@ -33,19 +33,16 @@ $$;
 COMMENT ON FUNCTION hour_of(timestamptz) IS
     'When the hour (UTC) of a moment began.';
 
-CREATE OR REPLACE FUNCTION sum_some(
-    p_account_ids bigint[], p_seqs bigint[], p_movements bigint,
-    OUT summed bigint, OUT is_all boolean
-)
-LANGUAGE plpgsql
+CREATE OR REPLACE FUNCTION pieces_to_sum(p_account_ids bigint[], p_seqs bigint[], p_movements bigint)
+RETURNS TABLE (account_id bigint, owner_kind text, after bigint, wanted bigint, until bigint)
+LANGUAGE sql STABLE
 AS $$
--- Purpose: count the movements of these accounts up to these places, p_movements at most: what is left is
---   counted by the next call. Locks: the caller keeps others from counting. Idempotent.
-BEGIN
+-- Purpose: up to which place each of these accounts is to be counted, so that all together have p_movements
+--   movements at most; until: null: there is no room for it any more. Locks: none.
     WITH due AS (
-        SELECT i.account_id, a.owner_kind, i.after, i.until, i.until::numeric - i.after AS length
+        SELECT i.account_id, a.owner_kind, i.after, i.wanted, i.wanted::numeric - i.after AS length
         FROM (
-            SELECT x.account_id, coalesce(s.seq, 0) AS after, x.seq AS until
+            SELECT x.account_id, coalesce(s.seq, 0) AS after, x.seq AS wanted
             FROM unnest(p_account_ids, p_seqs) AS x (account_id, seq)
             LEFT JOIN LATERAL (
                 SELECT y.seq FROM summed_accounts y
@@ -58,20 +55,36 @@ BEGIN
         SELECT d.*, coalesce(sum(d.length) OVER (ORDER BY d.account_id
             ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0) AS before
         FROM due d
-    ), piece AS (
-        SELECT p.account_id, p.owner_kind, p.after, p.until AS wanted, CASE WHEN p.before + p.length <= p_movements
-            THEN p.until
-            ELSE least(p.until, (
-                -- Not by arithmetic: a ledger that somebody broke may have a gap of any size.
-                SELECT m.seq FROM movements m
-                WHERE m.account_id = p.account_id AND m.seq > p.after
-                ORDER BY m.account_id, m.seq
-                OFFSET greatest(p_movements - p.before - 1, 0)::bigint LIMIT 1)) END AS until
-        FROM placed p WHERE p.before < p_movements
+    )
+    SELECT p.account_id, p.owner_kind, p.after, p.wanted, CASE
+        WHEN p.before >= p_movements THEN NULL
+        WHEN p.before + p.length <= p_movements THEN p.wanted
+        ELSE least(p.wanted, (
+            -- Not by arithmetic: a ledger that somebody broke may have a gap of any size.
+            SELECT m.seq FROM movements m
+            WHERE m.account_id = p.account_id AND m.seq > p.after
+            ORDER BY m.account_id, m.seq
+            OFFSET greatest(p_movements - p.before - 1, 0)::bigint LIMIT 1)) END
+    FROM placed p;
+$$;
+COMMENT ON FUNCTION pieces_to_sum(bigint[], bigint[], bigint) IS
+    'Up to which place each of these accounts is counted, of so many movements together at most.';
+
+CREATE OR REPLACE FUNCTION sum_some(
+    p_account_ids bigint[], p_seqs bigint[], p_movements bigint,
+    OUT summed bigint, OUT is_all boolean
+)
+LANGUAGE plpgsql
+AS $$
+-- Purpose: count the movements of these accounts up to these places, p_movements at most: what is left is
+--   counted by the next call. Locks: the caller keeps others from counting. Idempotent.
+BEGIN
+    WITH piece AS (
+        SELECT * FROM pieces_to_sum(p_account_ids, p_seqs, p_movements)
     ), moved AS (
         SELECT hour_of(m.created_at) AS hour, p.owner_kind, m.type, c.cause,
             count(*) AS movements, count(m.session_id) AS generations, sum(m.amount) AS credits
-        FROM piece p
+        FROM (SELECT * FROM piece WHERE until IS NOT NULL) p
         CROSS JOIN LATERAL (
             SELECT x.created_at, x.type, x.session_id, x.amount FROM movements x
             WHERE x.account_id = p.account_id AND x.seq > p.after AND x.seq <= p.until
@@ -101,11 +114,11 @@ BEGIN
             credits = d.credits + excluded.credits
     ), noted AS (
         INSERT INTO summed_accounts (account_id, seq)
-        SELECT p.account_id, p.until FROM piece p
+        SELECT p.account_id, p.until FROM piece p WHERE p.until IS NOT NULL
         ON CONFLICT (account_id) DO UPDATE SET seq = excluded.seq
     )
     SELECT coalesce((SELECT sum(m.movements) FROM moved m), 0),
-        (SELECT count(*) FROM due) = count(*) FILTER (WHERE p.until = p.wanted)
+        coalesce(bool_and(p.until IS NOT DISTINCT FROM p.wanted), true)
     INTO summed, is_all FROM piece p;
 END;
 $$;
