@@ -83,6 +83,13 @@ async def test_a_store_without_credits_is_told_what_to_do(
     assert "Nothing was generated yet." in (await browser.get("/portal/generations")).text
 
 
+async def test_of_nothing_no_days_are_left(portal: Browser, store: StoreClient) -> None:
+    data_of(await store.send("POST", "/api/v1/credits/spend", json={"amount": 100}), 201)
+    shown = text_of((await portal.get("/portal")).text)
+    assert "100 were spent in the last 7 days" in shown
+    assert "they last" not in shown
+
+
 async def test_the_ledger_is_shown_and_can_be_taken_along(
     portal: Browser, store: StoreClient
 ) -> None:

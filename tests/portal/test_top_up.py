@@ -84,6 +84,7 @@ async def test_it_is_switched_on_changed_and_off(
 ) -> None:
     page = await portal.get(AT)
     assert "$0.18 a credit" in text_of(page.text)
+    assert 'name="credits" type="number" step="1" min="1" value=""' in page.text
     on, again = await sent_twice(portal, page, AT, TOP_UP)
     assert on.headers["location"] == again.headers["location"] == f"{AT}?done=on"
     shown = text_of((await portal.get(f"{AT}?done=on")).text)

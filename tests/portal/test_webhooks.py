@@ -1,62 +1,99 @@
-"""`/portal/webhooks`: a store registers endpoints of its own, and sees what they were told."""
+"""`/portal/webhooks`: a store looks after its own endpoints, and after no other's."""
+
+from typing import Final
 
 import asyncpg
-import pytest
 
-from tests.console.acts import faults_of, secret_in, sent_twice
+from tests.console.acts import acts, faults_of, secret_in, sent_twice
 from tests.console.conftest import Browser
+from tests.console.reading import text_of
 from tests.web.doors import Operator, StoreClient, data_of
 
-AT = "/portal/webhooks"
-URL = "https://hats.example/hooks?token=t0p-secret"
-LOGGED = "SELECT action, door, actor FROM storecredit.audit_log WHERE action LIKE 'webhook.%'"
+AT: Final = "/portal/webhooks"
+OWN: Final = ("store", "portal", "")
+HOOK: Final = {"url": "https://hats.example/hook", "event_types": "credits.low"}
 
 
-async def test_a_store_registers_an_endpoint_once_and_tests_it(
+async def endpoint_of(store: StoreClient) -> str:
+    body = {"url": "https://hats.example/hook", "description": "till", "event_types": ["*"]}
+    made = data_of(await store.send("POST", "/api/v1/webhooks", json=body), 201)
+    return str(made["endpoint_id"])
+
+
+async def test_a_store_registers_an_endpoint_and_is_shown_its_secret_once(
     portal: Browser, store: StoreClient, admin: asyncpg.Connection
 ) -> None:
+    assert "Nobody is told of anything." in (await portal.get(AT)).text
     page = await portal.get(f"{AT}/new")
-    assert "Reason" not in page.text
-    fields = {"url": URL, "event_types": "*", "description": "our <shop>"}
-    made, again = await sent_twice(portal, page, f"{AT}/new", fields)
-    assert secret_in(made).startswith("whsec_")
-    assert "was shown then" in again.text
-    [endpoint] = data_of(await store.get("/api/v1/webhooks"))["items"]
-    assert (endpoint["url"], endpoint["description"]) == (URL, "our <shop>")
-    here = f"{AT}/{endpoint['endpoint_id']}"
-    page = await portal.get(here)
-    assert "our &lt;shop&gt;" in page.text
-    tested = await portal.send(page, f"{here}/test")
-    followed = await portal.get(tested.headers["location"])
-    assert "webhook.test" in followed.text
-    assert "/console" not in followed.text
-    logged = [tuple(row)[:2] for row in await admin.fetch(LOGGED)]
-    assert logged == [("webhook.create", "portal"), ("webhook.test", "portal")]
+    assert "reason" not in page.text
+    made, again = await sent_twice(portal, page, f"{AT}/new", HOOK)
+    secret = secret_in(made)
+    assert secret.startswith("whsec_")
+    assert secret not in again.text
+    [listed] = data_of(await store.get("/api/v1/webhooks"))["items"]
+    assert listed["url"] == HOOK["url"]
+    assert "https://hats.example/hook" in text_of((await portal.get(AT)).text)
+    [act] = await acts(admin, "webhook.create", "portal")
+    assert (act.by, act.subject) == (OWN, listed["endpoint_id"])
 
 
-async def test_a_store_hears_nothing_that_is_the_operators(portal: Browser) -> None:
+async def test_what_is_wrong_is_told_by_field(portal: Browser, admin: asyncpg.Connection) -> None:
     page = await portal.get(f"{AT}/new")
-    assert "billing.problem" not in page.text
-    sent = {"url": URL, "event_types": "billing.problem"}
-    answer = await portal.send(page, f"{AT}/new", sent)
-    assert answer.status_code == 400
-    assert set(faults_of(answer)) == {"event_types"}
+    wrong = await portal.send(page, f"{AT}/new", {"url": "ftp://<b>", "event_types": "credits.low"})
+    assert wrong.status_code == 400
+    assert set(faults_of(wrong)) == {"url"}
+    assert "ftp://&lt;b&gt;" in wrong.text
+    assert await acts(admin, door="portal") == []
 
 
-@pytest.mark.parametrize("whose", ["another store's", "the operator's"])
-async def test_an_endpoint_of_somebody_else_is_not_there(
-    portal: Browser, operator: Operator, admin: asyncpg.Connection, whose: str
+async def test_an_event_of_the_operators_cannot_be_heard(portal: Browser) -> None:
+    page = await portal.get(f"{AT}/new")
+    for type_ in ("billing.problem", "credits.nonsense"):
+        assert f'value="{type_}"' not in page.text
+        wrong = await portal.send(page, f"{AT}/new", HOOK | {"event_types": type_})
+        assert wrong.status_code == 400
+
+
+async def test_it_is_disabled_enabled_and_deleted_in_the_stores_name(
+    portal: Browser, store: StoreClient, admin: asyncpg.Connection
+) -> None:
+    here = f"{AT}/{await endpoint_of(store)}"
+    await portal.send(await portal.get(f"{here}/disable"), f"{here}/disable")
+    await portal.send(await portal.get(here), f"{here}/enable")
+    await portal.send(await portal.get(f"{here}/delete"), f"{here}/delete")
+    assert data_of(await store.get("/api/v1/webhooks"))["items"] == []
+    done = await acts(admin, door="portal")
+    assert [act.action for act in done] == ["webhook.disable", "webhook.enable", "webhook.delete"]
+    assert {act.by for act in done} == {OWN}
+
+
+async def test_no_page_of_an_endpoint_speaks_of_the_operator(
+    portal: Browser, store: StoreClient
+) -> None:
+    here = f"{AT}/{await endpoint_of(store)}"
+    for below in ("", "/change", "/disable", "/delete", "/rotate", "/resend"):
+        page = await portal.get(f"{here}{below}")
+        assert page.status_code == 200
+        assert "/console" not in page.text, below
+        shown = text_of(page.text.partition("<body")[2]).lower()
+        for word in ("audit", "operator", "reason"):
+            assert word not in shown, (below, word)
+
+
+async def test_another_stores_endpoint_is_not_there(
+    portal: Browser, operator: Operator, admin: asyncpg.Connection
 ) -> None:
     other = await operator.store(name="Other")
-    base = f"/stores/{other.store_id}/webhooks" if whose == "another store's" else "/webhooks"
-    theirs = data_of(await operator.post(base, url=URL), 201)["endpoint_id"]
-    here, page = f"{AT}/{theirs}", await portal.get(f"{AT}/new")
-    before = await admin.fetch("SELECT * FROM storecredit.webhook_endpoints")
-    for below in ("", "/change", "/disable", "/delete", "/rotate", "/resend"):
-        assert (await portal.get(here + below)).status_code == 404, below
-    for below in ("/change", "/enable", "/disable", "/delete", "/rotate", "/test", "/resend"):
-        fields = {"url": URL, "event_types": "*", "since": "2026-01-01"}
-        answer = await portal.post(here + below, page, f"{AT}/new", fields)
-        assert answer.status_code == 404, below
-    assert theirs not in (await portal.get(AT)).text
-    assert await admin.fetch("SELECT * FROM storecredit.webhook_endpoints") == before
+    own = {"url": "https://mine.example/hook", "event_types": ["*"]}
+    operators = data_of(await operator.post("/webhooks", **own), 201)["endpoint_id"]
+    page = await portal.get(f"{AT}/new")
+    for endpoint_id in (await endpoint_of(other), operators):
+        for below in ("", "/change", "/disable", "/delete", "/rotate", "/resend"):
+            assert (await portal.get(f"{AT}/{endpoint_id}{below}")).status_code == 404
+        for below in ("change", "enable", "disable", "delete", "rotate", "test", "resend"):
+            address = f"{AT}/{endpoint_id}/{below}"
+            fields = HOOK | {"since": "2026-01-01", "overlap_seconds": "0"}
+            answer = await portal.post(address, page, f"{AT}/new", fields)
+            assert answer.status_code == 404, address
+    assert "hook" not in text_of((await portal.get(AT)).text).partition("Webhook endpoints")[2]
+    assert await acts(admin, door="portal") == []

@@ -1,7 +1,6 @@
 """`…/top-up`: at how many credits a store is told, and whether it buys more by itself then."""
 
 import asyncio
-from dataclasses import replace
 from typing import Any, Final
 
 import msgspec
@@ -25,8 +24,6 @@ from storecredit.web.pages.signed_in import SEE_OTHER
 from storecredit.web.parts import Parts
 from storecredit.web.resources.store_fields import CreditCount
 from storecredit.web.resources.top_ups import Credits, PerDay, PerMonth, Threshold
-
-DEFAULTS: Final = TopUpSettings(0, 0, DAY_DEFAULT, MONTH_DEFAULT)
 
 
 class LowThreshold(msgspec.Struct):
@@ -122,8 +119,9 @@ async def _page(
         form=form,
         balance=balance,
         top_up=top_up,
-        wanted=top_up.settings or replace(DEFAULTS, credits=parts.catalogue.credits_min),
+        wanted=top_up.settings,
         catalogue=parts.catalogue,
+        usual=(DAY_DEFAULT, MONTH_DEFAULT),
         most=(DAY_MAX, MONTH_MAX),
         is_subscribed=any(each.is_charged for each in subscriptions),
         done=request.query_params.get("done"),
