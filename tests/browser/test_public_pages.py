@@ -15,9 +15,18 @@ async def test_the_front_page_is_for_everybody(page: Page) -> None:
 
 
 @pytest.mark.parametrize(
+    "link, heading", [("For the operator", "Console"), ("For stores", "Your credits")]
+)
+async def test_it_leads_to_where_people_sign_in(page: Page, link: str, heading: str) -> None:
+    await page.goto("/")
+    await page.get_by_role("link", name=link).click()
+    await expect(page.get_by_role("heading", level=1)).to_have_text(heading)
+
+
+@pytest.mark.parametrize(
     "link, shown, hidden",
     [
-        ("For stores", "/api/v1/credits/balance", "/api/admin/stores"),
+        ("API below /api/v1", "/api/v1/credits/balance", "/api/admin/stores"),
         ("API below /api/admin", "/api/admin/stores", "/api/v1/credits/balance"),
     ],
 )

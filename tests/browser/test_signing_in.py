@@ -59,7 +59,7 @@ async def test_what_is_no_token_is_told_and_not_shown(
     await page.goto("/console/sign-in")
     await page.get_by_label("Token").fill(secret)
     await page.get_by_role("button", name="Sign in").click()
-    await expect(page.get_by_role("status")).to_contain_text("No token that works")
+    await expect(page.get_by_role("status")).to_contain_text("This token does not work")
     await expect(page.get_by_label("Token")).to_have_value("")
     assert secret not in await page.content()
     assert secret not in page.url

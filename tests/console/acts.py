@@ -11,6 +11,7 @@ import asyncpg
 import httpx
 
 from tests.console.conftest import Browser
+from tests.console.reading import text_of
 
 Fields = Mapping[str, str | list[str]]
 
@@ -67,5 +68,5 @@ def secret_in(page: httpx.Response) -> str:
 
 def faults_of(page: httpx.Response) -> dict[str, str]:
     """What a page says is wrong with the form on it, by field."""
-    found = re.findall(r'<p class="fault" id="fault-([^"]+)">([^<]*)</p>', page.text)
-    return {name: unescape(message) for name, message in found}
+    found = re.findall(r'<p class="fault" id="fault-([^"]+)">(.*?)</p>', page.text)
+    return {name: text_of(message) for name, message in found}

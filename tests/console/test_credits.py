@@ -19,6 +19,7 @@ from tests.web.users import user_of
 WRONG: list[tuple[str, dict[str, str], str]] = [
     ("add", {"amount": "0"}, "amount"),
     ("add", {"amount": "many"}, "amount"),
+    ("add", {"amount": "1.000"}, "amount"),
     ("add", {"amount": "9" * 30}, "amount"),
     ("add", {"type": "grant"}, "amount"),
     ("add", {"amount": "5", "type": "gift"}, "type"),
@@ -281,3 +282,10 @@ async def test_a_token_for_credits_is_enough(
     assert (await ann.send(page, f"{of.at}/add")).status_code == 303
     [act] = await acts(of.admin, "credits.add")
     assert act.by == ("ann", "console", "")
+
+
+async def test_a_single_credit_is_not_called_credits(of: Of) -> None:
+    page = await of.page("add", amount="1", type="grant")
+    assert '<button class="main">Add 1 credit</button>' in page.text
+    done = await of.browser.send(page, f"{of.at}/add", {})
+    assert "1 credit was added" in (await of.browser.get(done.headers["location"])).text

@@ -91,7 +91,8 @@ async def test_who_may_only_look_makes_no_token(api: httpx.AsyncClient, operator
     refused = await ann.get("/console/tokens")
     assert refused.status_code == 403
     assert "Your token does not allow this" in refused.text
-    assert "has not the scope `all`" in refused.text
+    assert "does not have the scope <code>all</code>" in refused.text
+    assert 'href="/console/tokens"' not in (await ann.get("/console")).text
 
 
 async def test_the_log_is_filtered_and_paged(browser: Browser, operator: Operator) -> None:

@@ -36,7 +36,7 @@ async def test_what_is_no_token_signs_nobody_in(api: httpx.AsyncClient) -> None:
         answer = await api.post("/console/sign-in", data=sent, headers=ORIGIN)
         assert answer.status_code == 401
         assert "set-cookie" not in answer.headers
-        assert "No token that works" in answer.text
+        assert "This token does not work" in answer.text
 
 
 async def test_signing_out_ends_it(browser: Browser, api: httpx.AsyncClient) -> None:

@@ -8,7 +8,7 @@ import pytest
 from litestar import Request
 
 from storecredit.settings import Settings
-from storecredit.web.pages.forms import NEEDED, Form, FormRefused, read_form
+from storecredit.web.pages.forms import DIGITS, NEEDED, Form, FormRefused, read_form
 
 Request_ = Request[Any, Any, Any]
 
@@ -50,6 +50,11 @@ def test_an_empty_field_counts_as_left_out() -> None:
         ({}, {"name": NEEDED, "amount": NEEDED}),
         ({"name": "a", "amount": "0"}, {"amount": "This is at least 1."}),
         ({"name": "a", "amount": "11"}, {"amount": "This is at most 10."}),
+        *(
+            ({"name": "a", "amount": text}, {"amount": DIGITS})
+            # A thousand as Germans, the Swiss and the English write it; a thousand of programs.
+            for text in ("1.000", "1'000", "1,000", "1e3", "٣")
+        ),
         ({"name": "a", "amount": "1.5"}, {"amount": "This is a whole number, in digits alone."}),
         (
             {"name": "abcdef", "amount": "x"},

@@ -36,7 +36,7 @@ async def test_it_is_a_page_whose_links_lead_somewhere(api: httpx.AsyncClient) -
     page = Page(answer.text)
     assert page.open == []
     assert page.seen.count("h1") == 1
-    assert len(page.links) == 6
+    assert len(page.links) == 7
     for link in page.links:
         assert (await api.get(link, follow_redirects=True)).status_code == 200, link
     head = await api.head("/")

@@ -164,5 +164,5 @@ async def test_who_may_only_read_does_nothing(
     async with visitor(site, "console", made["token"]) as reader:
         answer = await reader.send(furnished.address_of(address), address.method)
     assert answer.status_code == 403, answer.text
-    assert "has not the scope" in answer.text
+    assert "does not have the scope" in answer.text
     assert await state(admin) == before

@@ -27,7 +27,8 @@ def check_scope(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRou
         return
     raise Failure(
         ErrorCode.INSUFFICIENT_SCOPE,
-        f"This token has not the scope `{scope}`. Nothing was done.",
+        f"This token does not have the scope `{scope}`, so nothing was done. "
+        "Ask whoever gave it to you for one that has.",
         # RFC 6750, 3.1
         headers={"WWW-Authenticate": f'Bearer error="insufficient_scope", scope="{scope}"'},
     )

@@ -4,6 +4,7 @@ Moments are written in UTC and marked as such; the script of the pages turns the
 own zone, and leaves UTC in what shows when they are pointed at.
 """
 
+import re
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from functools import lru_cache
@@ -21,7 +22,7 @@ from babel.numbers import (
 from babel.units import format_unit
 from jinja2 import pass_context
 from jinja2.runtime import Context
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 DEFAULT: Final = "en"
 LANGUAGES_LOOKED_AT: Final = 5
@@ -30,6 +31,7 @@ LOCALES_KEPT: Final = 64
 _AGES: Final = (("hour", 3600), ("minute", 60), ("second", 1))
 ID_SHOWN_MAX: Final = 20
 ID_END: Final = 6
+_TICKED: Final = re.compile(r"`([^`]+)`")
 _TIME: Final = Markup('<time datetime="{}" title="{} UTC">{} UTC</time>')
 
 
@@ -80,6 +82,12 @@ def days(context: Context, count: float | None) -> str:
         return "under a day"
     shown = format_decimal(int(count), locale=context["locale"])
     return f"{shown} day" if int(count) == 1 else f"{shown} days"
+
+
+@pass_context
+def of_credits(context: Context, count: int) -> str:
+    """So many credits, or the one."""
+    return f"{number(context, count)} {'credit' if count == 1 else 'credits'}"
 
 
 @pass_context
@@ -137,6 +145,11 @@ def short_id(value: object) -> str:
     return text if len(text) <= ID_SHOWN_MAX else f"{text[:ID_END]}…{text[-ID_END:]}"
 
 
+def ticked(value: object) -> Markup:
+    """A text in which `code` stands between backticks, as our descriptions and messages do."""
+    return Markup(_TICKED.sub(r"<code>\1</code>", str(escape(value))))  # noqa: S704 - escaped here
+
+
 def words(value: object) -> str:
     """A name of ours (`signup_bonus`, `IMAGE_UNREADABLE`) as people write it."""
     return str(value).replace("_", " ").capitalize()
@@ -147,6 +160,7 @@ FILTERS: Final[dict[str, Any]] = {
     "at_most": at_most,
     "compact": compact,
     "days": days,
+    "credits": of_credits,
     "signed": signed,
     "money": money,
     "moment": moment,
@@ -154,5 +168,6 @@ FILTERS: Final[dict[str, Any]] = {
     "percent": percent,
     "age": age,
     "short_id": short_id,
+    "ticked": ticked,
     "words": words,
 }

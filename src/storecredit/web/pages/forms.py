@@ -34,10 +34,12 @@ FIELDS_MAX: Final = 200
 FORM_MAX_BYTES: Final = 256 * 1024
 SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 NEEDED: Final = "This is needed."
+DIGITS: Final = "This is a whole number, in digits alone."
+_WHOLE: Final = re.compile(r"-?[0-9]+")
 _IN_WORDS: Final = (
     (re.compile(r"Expected `int` >= (\d+)\."), r"This is at least \1."),
     (re.compile(r"Expected `int` <= (\d+)\."), r"This is at most \1."),
-    (re.compile(r"Expected `int`, got `\w+`\."), "This is a whole number, in digits alone."),
+    (re.compile(r"Expected `int`, got `\w+`\."), DIGITS),
     (re.compile(r"Expected `str` of length <= (\d+)\."), r"This has at most \1 characters."),
     (re.compile(r"Expected `array` of length <= (\d+)\."), r"These are at most \1."),
 )
@@ -123,6 +125,9 @@ def _sent(values: list[str], type_: str) -> Any:
     if "list" in type_:
         lines = [line.strip() for value in values for line in value.splitlines()]
         return [line for line in lines if line]
+    if re.search(r"\bint\b", type_) and not _WHOLE.fullmatch(values[-1]):
+        # The decoder takes 1.000 for one, and who writes a thousand so would move a single credit.
+        raise ValueError(DIGITS)
     return span(values[-1]).start if "datetime" in type_ else values[-1]
 
 

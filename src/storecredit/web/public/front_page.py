@@ -34,13 +34,14 @@ PAGE: Final = f"""<!doctype html>
 <p>This service takes credits for work, gives them back when the work fails, and keeps every
 movement in an append-only ledger under the request's id.</p>
 <dl>
-<dt><a href="/api/docs">For stores</a></dt>
-<dd>The API below <code>/api/v1</code>, to read and to try. It asks for an API key, which whoever
-runs this service issues.</dd>
 <dt><a href="/console">For the operator</a></dt>
 <dd>The console: stores, end users, credits, problems, the audit log. The same is in the
 <a href="/api/docs/operator">API below <code>/api/admin</code></a> and on the command line,
 <code>storecredit --help</code>.</dd>
+<dt><a href="/portal">For stores</a></dt>
+<dd>The portal: your credits, how long they last, the ledger, your keys. The
+<a href="/api/docs">API below <code>/api/v1</code></a> is there to read and to try. Both ask for an
+API key, which whoever runs this service issues.</dd>
 <dt><a href="/api/trpc.d.ts">For apps of end users</a></dt>
 <dd>The types of the tRPC router below <code>/api/trpc</code>.</dd>
 <dt><a href="/api/openapi.json">For programs</a></dt>
