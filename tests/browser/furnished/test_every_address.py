@@ -91,6 +91,23 @@ async def test_what_no_page_of_ours_sent_does_nothing(
     assert await state(admin) == before
 
 
+@pytest.mark.parametrize("address", [each for each in ACTIONS if each.is_public], ids=str)
+async def test_nobody_is_signed_in_from_elsewhere(
+    site: Site, stranger: httpx.AsyncClient, furnished: Furnished, address: Address
+) -> None:
+    secrets = {"token": OPERATOR_TOKEN, "key": furnished.store.api_key}
+    for headers in (
+        {"Origin": "https://evil.example"},
+        {"Origin": "null"},
+        {"Origin": site.url, "Sec-Fetch-Site": "cross-site"},
+        {"Origin": site.url, "Sec-Fetch-Site": "same-site"},
+    ):
+        where = furnished.address_of(address)
+        answer = await stranger.request(address.method, where, data=secrets, headers=headers)
+        assert answer.status_code == 403
+        assert "set-cookie" not in answer.headers
+
+
 @pytest.mark.parametrize("address", PAGES, ids=str)
 async def test_a_page_goes_out_as_pages_do(
     visitors: dict[str, Visitor], furnished: Furnished, address: Address
