@@ -31,8 +31,8 @@ log = telemetry.get_logger("operator.live")
 
 WATCHERS_MAX: Final = 500
 """Of one process."""
-WATCHERS_OF_ONE_MAX: Final = 20
-"""Of one who looks: their windows."""
+WATCHERS_OF_ONE_MAX: Final = 50
+"""Of one who looks: their windows; of a store, those of all who are signed in for it."""
 INTERVAL_SECONDS: Final = 1.0
 COUNTS_INTERVAL_SECONDS: Final = 10.0
 """What is counted is no matter of seconds, and is asked by statements of its own."""

@@ -334,6 +334,19 @@ async def test_as_many_are_open_as_may_be(
             assert late.answer.headers["content-type"].startswith("text/html")
 
 
+async def test_a_store_is_one_however_often_it_signs_in(
+    service: Service, store: StoreClient, console: NewSignIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watching, "WATCHERS_OF_ONE_MAX", 1)
+    first, second = await portal_of(service, store), await portal_of(service, store)
+    async with served(service) as port, opened(port, "/portal/events", first) as stream:
+        await stream.until_known(*OF_ONE)
+        async with opened(port, "/portal/events", second) as late:
+            assert late.answer.status_code == 503
+        async with opened(port, CONSOLE, console) as of_all:
+            assert of_all.answer.status_code == 200
+
+
 async def test_head_tells_how_it_would_be_answered_and_holds_no_place(
     service: Service, api: httpx.AsyncClient, console: NewSignIn
 ) -> None:

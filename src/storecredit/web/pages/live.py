@@ -59,7 +59,9 @@ def live_events(
     It shows one account, what is of all accounts, or both. Raises Failure (503) where too many
     are open.
     """
-    who = signed_in(request).sign_in_id
+    sign_in = signed_in(request)
+    # A store may sign in as often as it likes, and is one all the same: it takes nobody's place.
+    who = sign_in.store_id or sign_in.sign_in_id
 
     async def answer(scope: Scope, receive: Receive, send: Send) -> None:
         visit = visit_of(scope)
