@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from storecredit.settings import Settings
-from tests.console.conftest import ORIGIN
+from tests.console.conftest import ORIGIN, hidden
 from tests.web.conftest import web_settings
 from tests.web.doors import OPERATOR_TOKEN, StoreClient
 
@@ -31,7 +31,8 @@ async def cookie(
     assert answer.status_code == 303, answer.text
     pair, *attributes = answer.headers["set-cookie"].split("; ")
     name, _, value = pair.partition("=")
-    assert name == f"storecredit_{door}"
+    is_https = "Secure" in attributes
+    assert name == ("__Host-" if is_https else "") + f"storecredit_{door}"
     return value, attributes
 
 
@@ -42,9 +43,40 @@ async def test_over_https_it_is_sent_over_https_alone(
         ("console", OPERATOR_TOKEN, 12 * 3600),
         ("portal", store.api_key, 3600),
     ):
-        usual = [f"Path=/{door}", f"Max-Age={age}", "HttpOnly", "SameSite=Lax"]
-        assert (await cookie(api, door, secret, HTTPS))[1] == [*usual, "Secure"]
-        assert (await cookie(api, door, secret, ORIGIN))[1] == usual
+        usual = [f"Max-Age={age}", "HttpOnly", "SameSite=Lax"]
+        over_https = (await cookie(api, door, secret, HTTPS))[1]
+        assert over_https == ["Path=/", *usual, "Secure"]
+        assert (await cookie(api, door, secret, ORIGIN))[1] == [f"Path=/{door}", *usual]
+
+
+async def test_over_https_none_is_taken_that_another_host_could_have_set(
+    api: httpx.AsyncClient, store: StoreClient
+) -> None:
+    for door, secret in (("console", OPERATOR_TOKEN), ("portal", store.api_key)):
+        value, _ = await cookie(api, door, secret, HTTPS)
+        api.cookies.clear()
+        ours, plain = f"__Host-storecredit_{door}={value}", f"storecredit_{door}={value}"
+        # What a sibling sets comes first where its path is longer.
+        for sent, headers, status in (
+            (ours, HTTPS, 200),
+            (f"storecredit_{door}=planted; {ours}", HTTPS, 200),
+            (plain, HTTPS, 303),
+            (plain, ORIGIN, 200),
+            (ours, ORIGIN, 303),
+        ):
+            answer = await api.get(f"/{door}", headers={**headers, "Cookie": sent})
+            assert answer.status_code == status, sent
+
+
+async def test_over_https_signing_out_takes_the_cookie_away(api: httpx.AsyncClient) -> None:
+    value, _ = await cookie(api, "console", OPERATOR_TOKEN, HTTPS)
+    api.cookies.clear()
+    signed_in = {**HTTPS, "Cookie": f"__Host-storecredit_console={value}"}
+    page = await api.get("/console", headers=signed_in)
+    form = hidden(page, "/console/sign-out")
+    answer = await api.post("/console/sign-out", data=form, headers=signed_in)
+    assert answer.headers["set-cookie"].startswith("__Host-storecredit_console=; Path=/; Max-Age=0")
+    assert (await api.get("/console", headers=signed_in)).status_code == 303
 
 
 @pytest.mark.parametrize(

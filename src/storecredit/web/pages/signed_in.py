@@ -1,19 +1,21 @@
 """Who is signed in with a browser: found by a cookie, let in, sent to sign in, and signed out.
 
-The cookie is HttpOnly, is sent below its door's address alone and, but where the operator has the
-portal shown within pages of others, by navigation from other sites only (SameSite=Lax).
+The cookie is HttpOnly and, but where the operator has the portal shown within pages of others, is
+sent by navigation from other sites only (SameSite=Lax). Over https no other host of the operator's
+domain can set it: it is `__Host-…` (RFC 6265bis, 4.1.3.2), which browsers take from us alone, and
+keep for all of our addresses; over http it is sent below its door's address alone.
 """
 
-from typing import Any, Final
+from typing import Any, Final, cast
 from urllib.parse import quote
 
 from litestar import Request, Response
 from litestar.connection import ASGIConnection
 from litestar.handlers import BaseRouteHandler
 from litestar.response import Redirect
+from litestar.types import HTTPScope, Scope
 
 from storecredit.operator.sign_ins import Door, NewSignIn, SignIn
-from storecredit.web.http.headers import SentHeaders
 from storecredit.web.http.links import link_base
 from storecredit.web.http.scopes import check_scope
 from storecredit.web.http.streams import EVENTS, event, subscribes
@@ -34,9 +36,9 @@ class SignInNeeded(Exception):
     """Nobody is signed in, or no longer; nothing was done."""
 
 
-def cookie_name(door: Door) -> str:
+def cookie_name(door: Door, *, is_https: bool) -> str:
     """Of the cookie by which a sign-in is known."""
-    return f"storecredit_{door}"
+    return f"{'__Host-' if is_https else ''}storecredit_{door}"
 
 
 async def check_signed_in(
@@ -49,7 +51,7 @@ async def check_signed_in(
     door = door_of(connection.scope["path"])
     visit = visit_of(connection.scope)
     parts: Parts = connection.app.state["parts"]
-    cookie = _cookie(visit.sent, door)
+    cookie = _cookie(connection.scope, parts, door)
     visit.sign_in = await parts.operator.sign_ins.find(cookie, door) if cookie else None
     if handler.opt.get(PUBLIC):
         return
@@ -71,7 +73,7 @@ def signed_in(request: Request[Any, Any, Any]) -> SignIn:
 async def is_still_signed_in(request: Request[Any, Any, Any], parts: Parts) -> bool:
     """Whether who asked at first would be let in now, too. Raises DatabaseUnavailable."""
     door = door_of(request.scope["path"])
-    cookie = _cookie(visit_of(request.scope).sent, door)
+    cookie = _cookie(request.scope, parts, door)
     return await parts.operator.sign_ins.find(cookie or "", door) is not None
 
 
@@ -120,17 +122,18 @@ def to_sign_in(request: Request[Any, Any, Any]) -> Response[Any]:
 
 
 async def _end(request: Request[Any, Any, Any], parts: Parts, door: Door) -> None:
-    cookie = _cookie(visit_of(request.scope).sent, door)
+    cookie = _cookie(request.scope, parts, door)
     if cookie:
         await parts.operator.sign_ins.end(cookie, door)
 
 
-def _cookie(sent: SentHeaders, door: Door) -> str | None:
+def _cookie(scope: Scope, parts: Parts, door: Door) -> str | None:
     """The cookie of a door; of several of its name the first (RFC 6265, 5.4: the nearest path)."""
-    for line in sent.all(b"cookie"):
+    ours = cookie_name(door, is_https=_is_https(scope, parts))
+    for line in visit_of(scope).sent.all(b"cookie"):
         for pair in line.split(";"):
             name, _, value = pair.strip().partition("=")
-            if name == cookie_name(door):
+            if name == ours:
                 return value
     return None
 
@@ -138,10 +141,16 @@ def _cookie(sent: SentHeaders, door: Door) -> str | None:
 def _written(
     request: Request[Any, Any, Any], parts: Parts, door: Door, value: str, age_seconds: int
 ) -> str:
-    is_https = link_base(request.scope, parts).startswith("https:")
+    is_https = _is_https(request.scope, parts)
     is_framed = door == "portal" and bool(parts.settings.portal_frame_ancestors)
     # In a frame of another site a cookie is kept for that site alone (Partitioned, CHIPS).
     site = "SameSite=None; Partitioned" if is_framed and is_https else "SameSite=Lax"
     secure = "; Secure" if is_https else ""
-    where = f"Path=/{door}; Max-Age={age_seconds}; HttpOnly"
-    return f"{cookie_name(door)}={value}; {where}; {site}{secure}"
+    path = "/" if is_https else f"/{door}"
+    where = f"Path={path}; Max-Age={age_seconds}; HttpOnly"
+    return f"{cookie_name(door, is_https=is_https)}={value}; {where}; {site}{secure}"
+
+
+def _is_https(scope: Scope, parts: Parts) -> bool:
+    """Whether browsers reach us so. Raises Failure (400) for a header that names no host."""
+    return link_base(cast("HTTPScope", scope), parts).startswith("https:")
