@@ -55,7 +55,7 @@ class Settings(BaseSettings):
     worker: bool = True
     """Whether `serve` also runs queued generations."""
     public_url: str | None = None
-    """Base of the links handed out (result images); default: the address the request came to."""
+    """Base of links handed out: results, sign-ins, purchases; unset: the address that was asked."""
     trusted_proxies: Annotated[tuple[IPvAnyNetwork, ...], NoDecode] = ()
     """Proxies whose `forwarded_headers` links follow: addresses or networks; comma-separated."""
     forwarded_headers: Annotated[tuple[ForwardedHeader, ...], NoDecode] = ("x-forwarded-proto",)
@@ -75,7 +75,7 @@ class Settings(BaseSettings):
 
     # Who may operate it
     admin_token: SecretStr | None = None
-    """Bearer token of `/api/admin`; unset: only tokens of `storecredit token create` let in."""
+    """Of `/api/admin` and `/console`; unset: only tokens of `storecredit token create` let in."""
 
     # End users (B2C): tokens are of the kinds that are configured, whatever they say themselves
     jwt_secret: SecretStr | None = Field(default=None, min_length=1)

@@ -28,10 +28,11 @@ def test_every_command_of_the_page_works(command: Command, database_url: str) ->
     lines = [line for block in PAGE.blocks() for line in block.splitlines()]
     done = [command(*shlex.split(line)[1:]) for line in lines]
 
-    assert [each.status for each in done] == [0] * 11
-    shown, by_day, by_store, removed, transferred, changed, of_ann, of_hats, *of_tokens = [
+    assert [each.status for each in done] == [0] * 12
+    console, shown, by_day, by_store, removed, transferred, changed, of_ann, of_hats, *of_tokens = [
         each.output for each in done
     ]
+    assert "/console/sign-in/" in console
     assert "deduction" in shown
     assert "given" in by_day
     assert by_store.startswith("store_id,store_name,sold,given,")

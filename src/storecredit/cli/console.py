@@ -6,7 +6,7 @@ import typer
 
 from storecredit.cli import output
 from storecredit.cli.database import Rooms, against
-from storecredit.cli.demo import url_of
+from storecredit.cli.demo import address_of_service
 from storecredit.cli.options import Actor, DatabaseUrl, DataDir, Json, actor_of, settings_of
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def console(
 
     async def act(rooms: Rooms) -> dict[str, Any]:
         link = await rooms.operator.sign_ins.console_link(actor_of(actor))
-        url = settings.public_url or url_of(settings.host, settings.port)
+        url = address_of_service(settings)
         return {"url": address_of(url, link), "expires_at": link.expires_at}
 
     made = against(settings, act)

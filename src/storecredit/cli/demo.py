@@ -18,6 +18,7 @@ from storecredit.cli import output
 from storecredit.cli.database import Rooms, against
 from storecredit.cli.options import DatabaseUrl, DataDir, Json, context_of, settings_of
 from storecredit.cli.stores import made
+from storecredit.data_files.served_at import noted_address
 
 if TYPE_CHECKING:
     from storecredit.settings import Settings
@@ -92,7 +93,7 @@ def demo(
     """Make a store with 100 credits, and print its API key and the lines to try."""
     settings = settings_of(data_dir=data_dir, database_url=database_url)
     store = against(settings, lambda rooms: make_store(rooms, settings), create=True)
-    api_url = settings.public_url or url_of(settings.host, settings.port)
+    api_url = address_of_service(settings)
     if json:
         output.as_json({**store, "lines": lines(store["api_key"], api_url, settings)})
     else:
@@ -154,6 +155,18 @@ def lines(key: str, api_url: str, settings: "Settings") -> str:
     }.items():
         text = text.replace(name, value)
     return text
+
+
+def address_of_service(settings: "Settings") -> str:
+    """Where people reach the service: by its public name, or where it serves on this machine.
+
+    `serve --port 9000` is no setting of other commands, so it leaves word in the data directory.
+    """
+    return (
+        settings.public_url
+        or noted_address(settings.data_dir)
+        or url_of(settings.host, settings.port)
+    )
 
 
 def url_of(host: str, port: int) -> str:

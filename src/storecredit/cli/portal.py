@@ -7,7 +7,7 @@ import typer
 
 from storecredit.cli import output
 from storecredit.cli.database import Rooms, against
-from storecredit.cli.demo import url_of
+from storecredit.cli.demo import address_of_service
 from storecredit.cli.options import (
     Actor,
     DatabaseUrl,
@@ -84,7 +84,7 @@ def portal_link(
                 f"{found.name} is suspended, so nobody is let into its portal. "
                 "`storecredit store resume` lets it in again."
             )
-        base = settings.public_url or url_of(settings.host, settings.port)
+        base = address_of_service(settings)
         return {
             "store_id": found.store_id,
             "url": base.rstrip("/") + link.path,

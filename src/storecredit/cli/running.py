@@ -27,6 +27,7 @@ from storecredit.cli.options import (
     variable_of,
 )
 from storecredit.cli.starting import loaded
+from storecredit.data_files.served_at import note_address
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -242,6 +243,7 @@ async def _beside(
     from storecredit import processes
 
     url = url_of(*listening.getsockname()[:2])
+    note_address(settings.data_dir, url)
     _print_banner(settings, url)
     if demo or sys.stderr.isatty():
         await _print_way_in(running, settings, url)

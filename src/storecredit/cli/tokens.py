@@ -36,7 +36,9 @@ def scope_text(text: str) -> str:
     return text
 
 
-app = typer.Typer(help="Tokens of operators, for the API below /api/admin.", no_args_is_help=True)
+app = typer.Typer(
+    help="Tokens of operators, for the console and the API below /api/admin.", no_args_is_help=True
+)
 
 
 @app.command("create")
