@@ -1,5 +1,6 @@
 """What no template, style or script of the pages may say, whatever is shown by it."""
 
+import json
 import re
 from html.parser import HTMLParser
 from pathlib import Path
@@ -32,6 +33,10 @@ OF_A_SCRIPT = re.compile(
     r"|\.style\b|setAttribute\(\s*[\"'`](?:style|on)|https?://"
 )
 OF_A_STYLE = re.compile(r"@import|url\(|expression\(|https?://")
+
+
+FIELD = re.compile(r"forms\.\w+\(form, \"(\w+)\", \"([^\"]+)\"")
+FAULTS = re.compile(r"forms\.faults\(form(?:, (\{.*?\}))?\)")
 
 
 def name_of(path: Path) -> str:
@@ -114,3 +119,14 @@ def test_what_no_template_holds_would_be_found(planted: str) -> None:
     assert (
         Inline("<script src='{{ asset(\"pages.js\") }}' defer></script><p class='on'>").found == []
     )
+
+
+@pytest.mark.parametrize(
+    "path", [path for path in TEMPLATES if path.suffix == ".html"], ids=name_of
+)
+def test_what_is_wrong_is_told_by_the_label_that_stands_at_the_field(path: Path) -> None:
+    text = path.read_text()
+    for labels in FAULTS.findall(text):
+        told = json.loads(labels or "{}")
+        for name, label in FIELD.findall(text):
+            assert label.startswith(told.get(name, name.replace("_", " ").capitalize())), name
