@@ -1,5 +1,6 @@
 """The settings as they are in force, fit to be shown: of a secret only whether it is set."""
 
+import re
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -11,6 +12,8 @@ from storecredit.settings import Settings
 BETWEEN_PROCESSES: Final = frozenset({"listen_fd", "parent_pid", "process_number", "metrics_dir"})
 """Set by one process for another, never by people."""
 UNSET: Final = "unset"
+_USER: Final = re.compile(r"(://)[^/?#]*@")
+_QUERY: Final = re.compile(r"(://[^?#]*)\?[^#]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,4 +54,9 @@ def as_text(value: Any) -> str:
         return msgspec.json.encode(value).decode()
     if isinstance(value, tuple):
         return ",".join(map(str, value))
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    return f"{value:g}" if isinstance(value, float) else _without_secrets(str(value))
+
+
+def _without_secrets(text: str) -> str:
+    """The same; of an address not what lets in there: a password, or what stands after its `?`."""
+    return _QUERY.sub(r"\1?…", _USER.sub(r"\1…@", text))
