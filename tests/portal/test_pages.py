@@ -28,6 +28,19 @@ async def test_nobody_sees_a_page_who_is_not_signed_in(browser: Browser) -> None
         assert answer.headers["location"].startswith("/portal/sign-in?next=/portal")
 
 
+async def test_no_cache_on_the_way_may_keep_what_is_one_stores_own(
+    browser: Browser, portal: Browser
+) -> None:
+    here = (*OWN_PAGES, "/portal/ledger.csv")
+    answers = [await portal.get(address) for address in here]
+    browser.http.cookies.clear()
+    answers += [await browser.get(address) for address in here]
+    answers.append(await browser.get("/portal/ledger.csv/no-such"))
+    for answer in answers:
+        assert answer.headers["cache-control"] == "no-store", answer.url
+    assert {answer.status_code for answer in answers} == {200, 303, 404}
+
+
 async def test_every_page_says_whose_it_is_and_nothing_of_the_operators(
     browser: Browser, operator: Operator
 ) -> None:

@@ -91,6 +91,10 @@ class CsvFile(Response[None]):
             headers={
                 "Content-Type": MEDIA_TYPE,
                 "Content-Disposition": f'attachment; filename="{name}.csv"',
+                # Whose file it is, a cookie may say: one address is each store's own. Caches on the
+                # way that go by how an address ends would hand one store's file to the others.
+                "Cache-Control": "no-store",
+                "X-Content-Type-Options": "nosniff",
             },
         )
         self._parts = parts

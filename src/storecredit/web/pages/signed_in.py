@@ -118,7 +118,10 @@ def to_sign_in(request: Request[Any, Any, Any]) -> Response[Any]:
         return page(request, "sign_in.html", status=401, next="", notice="not-done")
     query = request.scope["query_string"].decode("latin-1")
     wanted = quote(f"{path}?{query}" if query else path, safe="/")
-    return Redirect(f"/{door}/sign-in?next={wanted}", status_code=SEE_OTHER)
+    answer = Redirect(f"/{door}/sign-in?next={wanted}", status_code=SEE_OTHER)
+    # Else a cache on the way might send those there, too, who are signed in.
+    answer.headers["Cache-Control"] = "no-store"
+    return answer
 
 
 async def _end(request: Request[Any, Any, Any], parts: Parts, door: Door) -> None:
