@@ -102,7 +102,7 @@ async def test_a_filter_that_is_not_taken_is_said(page: Page, watch: Watch) -> N
     await sign_in_to_console(page)
     await page.goto("/console/stores?below=-3")
     await expect(page.get_by_role("alert")).to_contain_text(
-        "Fewer credits than: This is at least 0."
+        "Fewer credits than: This must be at least 0."
     )
     await good_for_everybody(page)
 

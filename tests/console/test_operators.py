@@ -53,7 +53,7 @@ async def test_what_a_token_cannot_be_is_told_by_its_field(
         ({"name": "kept <b>", "scopes": []}, "This is needed"),
         ({"name": "kept <b>", "scopes": "rule"}, "Expected one of"),
         ({"name": "admin", "scopes": "read"}, "cannot be a name"),
-        ({"name": "kept <b>", "scopes": "read", "days": "0"}, "This is at least 1"),
+        ({"name": "kept <b>", "scopes": "read", "days": "0"}, "This must be at least 1"),
         ({"name": "kept <b>", "scopes": "read", "days": "soon"}, "days"),
     ):
         answer = await browser.send(page, "/console/tokens", fields)

@@ -48,22 +48,22 @@ def test_an_empty_field_counts_as_left_out() -> None:
     "sent, faults",
     [
         ({}, {"name": NEEDED, "amount": NEEDED}),
-        ({"name": "a", "amount": "0"}, {"amount": "This is at least 1."}),
-        ({"name": "a", "amount": "11"}, {"amount": "This is at most 10."}),
+        ({"name": "a", "amount": "0"}, {"amount": "This must be at least 1."}),
+        ({"name": "a", "amount": "11"}, {"amount": "This must be at most 10."}),
         *(
             ({"name": "a", "amount": text}, {"amount": DIGITS})
             # A thousand as Germans, the Swiss and the English write it; a thousand of programs.
             for text in ("1.000", "1'000", "1,000", "1e3", "٣")
         ),
-        ({"name": "a", "amount": "1.5"}, {"amount": "This is a whole number, in digits alone."}),
+        ({"name": "a", "amount": "1.5"}, {"amount": DIGITS}),
         (
             {"name": "abcdef", "amount": "x"},
             {
                 "name": "This has at most 5 characters.",
-                "amount": "This is a whole number, in digits alone.",
+                "amount": DIGITS,
             },
         ),
-        ({"name": "a", "amount": "1", "lines": "x\ny\nz"}, {"lines": "These are at most 2."}),
+        ({"name": "a", "amount": "1", "lines": "x\ny\nz"}, {"lines": "There can be at most 2."}),
     ],
 )
 def test_every_fault_is_told_by_its_field(sent: dict[str, str], faults: dict[str, str]) -> None:

@@ -34,14 +34,14 @@ FIELDS_MAX: Final = 200
 FORM_MAX_BYTES: Final = 256 * 1024
 SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 NEEDED: Final = "This is needed."
-DIGITS: Final = "This is a whole number, in digits alone."
+DIGITS: Final = "This must be a whole number, in digits alone."
 _WHOLE: Final = re.compile(r"-?[0-9]+")
 _IN_WORDS: Final = (
-    (re.compile(r"Expected `int` >= (\d+)\."), r"This is at least \1."),
-    (re.compile(r"Expected `int` <= (\d+)\."), r"This is at most \1."),
+    (re.compile(r"Expected `int` >= (\d+)\."), r"This must be at least \1."),
+    (re.compile(r"Expected `int` <= (\d+)\."), r"This must be at most \1."),
     (re.compile(r"Expected `int`, got `\w+`\."), DIGITS),
     (re.compile(r"Expected `str` of length <= (\d+)\."), r"This has at most \1 characters."),
-    (re.compile(r"Expected `array` of length <= (\d+)\."), r"These are at most \1."),
+    (re.compile(r"Expected `array` of length <= (\d+)\."), r"There can be at most \1."),
 )
 """What the decoder says (msgspec 0.22), as people do."""
 UNTRUSTED: Final = (
