@@ -72,7 +72,7 @@ async def test_the_first_page_says_how_the_store_stands(
     page = await portal.get("/portal")
     shown = text_of(page.text)
     assert "86 credits" in shown
-    assert "in which 14 were spent, they last 43 days" in shown
+    assert "in which 14 credits were spent, they last 43 days" in shown
     assert "None of them ends." in shown
     assert "pictures <i>" in shown
     assert "work is refused" not in shown
@@ -99,7 +99,7 @@ async def test_a_store_without_credits_is_told_what_to_do(
 async def test_of_nothing_no_days_are_left(portal: Browser, store: StoreClient) -> None:
     data_of(await store.send("POST", "/api/v1/credits/spend", json={"amount": 100}), 201)
     shown = text_of((await portal.get("/portal")).text)
-    assert "100 were spent in the last 7 days" in shown
+    assert "100 credits were spent in the last 7 days" in shown
     assert "they last" not in shown
 
 
