@@ -113,7 +113,7 @@ async def test_one_that_was_revoked_or_has_expired_is_refused_at_once(
 
 async def test_a_name_is_given_once(operator: Operator) -> None:
     first = await made(operator)
-    for name in ("ann", "admin", " ", "a\nb"):
+    for name in ("ann", "admin", "store", " ", "a\nb"):
         answer = await operator.post("/tokens", name=name, scopes=["read"])
         error_of(answer, 400, "VALIDATION_ERROR")
     data_of(await operator.delete(f"/tokens/{first['token_id']}"))

@@ -35,8 +35,6 @@ LINK_SECONDS: Final = 300
 LINK_SECONDS_MAX: Final = 24 * 3600
 COOKIE_MAX_CHARACTERS: Final = 200
 SECRET_BYTES: Final = 32
-STORE: Final = "store"
-"""The actor of who signed in by a key of the store."""
 
 _SALT: Final = b"storecredit.sign-in."
 _FIND: Final = """

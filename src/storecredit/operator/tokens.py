@@ -21,6 +21,8 @@ from storecredit.stores.api_keys import START_LENGTH, is_well_formed, key_hash, 
 TOKEN_PREFIX: Final = "sc_admin_"  # noqa: S105 - how every one begins
 ADMIN: Final = "admin"
 """The name of whoever calls with `STORECREDIT_ADMIN_TOKEN`."""
+STORE: Final = "store"
+"""The actor of what a store does in its portal, signed in by its key."""
 LISTED_MAX: Final = 100
 
 
@@ -171,6 +173,9 @@ def _checked(name: str) -> str:
         raise ValueError(f"a name has 1 to {ACTOR_MAX} printable characters")
     if name == ADMIN:
         raise ValueError(f"{ADMIN!r} is who calls with STORECREDIT_ADMIN_TOKEN")
+    if name == STORE:
+        # What was done in a portal by a link of theirs would be told of the store's own key.
+        raise ValueError(f"{STORE!r} is who signed in to the portal by a store's key")
     return name
 
 

@@ -6,7 +6,7 @@ from litestar import Request, post
 from litestar.di import NamedDependency
 from litestar.params import JSONBody
 
-from storecredit.operator.sign_ins import STORE
+from storecredit.operator.tokens import STORE
 from storecredit.web.http.envelope import Envelope
 from storecredit.web.http.headers import bearer_of
 from storecredit.web.http.links import link_base
