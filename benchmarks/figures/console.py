@@ -9,7 +9,7 @@ import re
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 
 import httpx
 
@@ -24,6 +24,7 @@ PAGES_PER_ROUND = 300
 CONSOLES = 10
 SUMMED_MAX_SECONDS = 600
 OPENED_MAX_SECONDS = 10
+SILENCE_MAX_SECONDS = 4
 MS = 1e3
 _SUMMED = """
     SELECT count(*) = 0 FROM accounts a
@@ -135,13 +136,19 @@ def _open_consoles(service: ServiceUnderTest) -> Iterator[None]:
 def _listening(browser: httpx.Client) -> Iterator[None]:
     """The events of an open console, read as they come. Raises NotMeasured if none does."""
     begun, over = threading.Event(), threading.Event()
+    broken_off: list[str] = []
 
     def listen() -> None:
-        with browser.stream("GET", "/console/events", timeout=60) as stream:
+        # Under load something changes each second; once it is over, nothing does.
+        with (
+            suppress(httpx.ReadTimeout),
+            browser.stream("GET", "/console/events", timeout=SILENCE_MAX_SECONDS) as stream,
+        ):
             for _ in stream.iter_bytes():
                 begun.set()
                 if over.is_set():
                     return
+        broken_off.extend([] if over.is_set() else ["an open console was told nothing any more"])
 
     listening = threading.Thread(target=listen, daemon=True)
     listening.start()
@@ -152,3 +159,5 @@ def _listening(browser: httpx.Client) -> Iterator[None]:
     finally:
         over.set()
         listening.join()
+    if broken_off:
+        raise NotMeasured(broken_off[0])

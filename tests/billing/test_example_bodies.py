@@ -13,7 +13,7 @@ from tests.billing.overages import subscribe
 from tests.billing.seller import Seller, completed
 from tests.web.doors import Operator, StoreClient
 
-BODIES = 42
+BODIES = 44
 WITHOUT = {
     "/api/admin/credits/transfer",
     "/api/v1/credits/holds/{hold_id}/release",
