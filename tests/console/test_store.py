@@ -67,7 +67,7 @@ async def test_it_says_what_there_is_how_long_it_lasts_and_what_ends(
     page = await browser.get(f"/console/stores/{store.store_id}")
     assert 'data-live="balance">140</span>' in page.text
     said = text_of(page.text)
-    assert "in which 7 were spent, they last 140 days ." in said
+    assert "in which 7 credits were spent, they last 140 days ." in said
     assert "Set aside by holds 3" in said
     assert "Used beyond the balance 0 of 20" in said
     assert "Ever added 150 Ever spent 7" in said

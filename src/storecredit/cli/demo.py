@@ -162,11 +162,9 @@ def address_of_service(settings: "Settings") -> str:
 
     `serve --port 9000` is no setting of other commands, so it leaves word in the data directory.
     """
-    return (
-        settings.public_url
-        or noted_address(settings.data_dir)
-        or url_of(settings.host, settings.port)
-    )
+    is_said = not settings.model_fields_set.isdisjoint({"host", "port"})
+    noted = None if is_said else noted_address(settings.data_dir)
+    return settings.public_url or noted or url_of(settings.host, settings.port)
 
 
 def url_of(host: str, port: int) -> str:
