@@ -85,10 +85,10 @@ async def test_no_connections_pile_up_while_the_standby_is_away(
     pair.standby.stand_still()
 
     await ask_in_vain(store, "first", 1)
-    few = await connections(admin)
     for wave in range(WAVES):
         await ask_in_vain(store, f"wave-{wave}", ATTEMPTS)
-        assert await connections(admin) <= few
+        # As below: one request may not have needed as many as several that come at once.
+        assert await connections(admin) <= CONNECTIONS_MAX
 
     pair.standby.go_on()
     assert (await served(lambda: store.create("first-0"))).status_code == 200
