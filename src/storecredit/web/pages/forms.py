@@ -29,7 +29,6 @@ S = TypeVar("S", bound=msgspec.Struct)
 CSRF: Final = "csrf"
 FORM_ID: Final = "form_id"
 REASON: Final = "reason"
-_OURS: Final = frozenset({CSRF, FORM_ID, REASON})
 FIELDS_MAX: Final = 200
 FORM_MAX_BYTES: Final = 256 * 1024
 SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
