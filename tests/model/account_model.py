@@ -133,7 +133,8 @@ class AccountModel:
             else:
                 self._change(source, part)
         if late:
-            lot = late[0][0]
+            # One grant of the terms of the one that was added first: the grace of all is the same.
+            lot = min((lot for lot, _ in late), key=lambda lot: lot.place)
             self.add(
                 sum(part for _, part in late),
                 at + GRACE_HOURS,
