@@ -42,6 +42,16 @@ async def test_settings_are_changed_once_and_only_what_is_otherwise(
     assert (await acts(admin, "store.update"))[-1].asked == {"low_threshold": None}
 
 
+async def test_an_address_of_the_domain_that_it_has_changes_nothing(
+    browser: Browser, admin: asyncpg.Connection, at: str
+) -> None:
+    await browser.send(await browser.get(at), at, GOOD)
+    same = {**GOOD, "shop_domain": f"https://{GOOD['shop_domain']}/"}
+    answer = await browser.send(await browser.get(at), at, same)
+    assert answer.status_code == 303
+    assert len(await acts(admin, "store.update")) == 1
+
+
 async def test_what_is_wrong_is_told_by_field_and_nothing_is_changed(
     browser: Browser, admin: asyncpg.Connection, at: str
 ) -> None:
@@ -51,6 +61,7 @@ async def test_what_is_wrong_is_told_by_field_and_nothing_is_changed(
         {"name": "n" * 201},
         {"shop_domain": ""},
         {"shop_domain": "d" * 254},
+        {"shop_domain": "ann@hats.example"},
         {"tier": "huge"},
         {"overage_limit": "-1"},
         {"overage_limit": "many"},

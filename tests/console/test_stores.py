@@ -167,6 +167,7 @@ async def test_what_is_wrong_is_said_at_its_field_and_what_was_typed_stays(
         ("name", "a\0b"),
         ("shop_domain", " "),
         ("shop_domain", "d" * 254),
+        ("shop_domain", "Hats & Co"),
         ("tier", "gone"),
         ("credits", "-1"),
         ("credits", "1.5"),

@@ -106,11 +106,13 @@ def test_store_update_changes_what_is_given_and_nothing_else(
         "tier": "growth",
         "updated_at": moved["updated_at"],
     }
-    renamed = running(*update, "--name", "Caps", "--shop-domain", "caps.example", "--json").json()
+    address = "https://caps.example/"
+    renamed = running(*update, "--name", "Caps", "--shop-domain", address, "--json").json()
     assert (renamed["name"], renamed["shop_domain"]) == ("Caps", "caps.example")
     assert (renamed["tier"], renamed["balance"]) == ("growth", 5)
 
     assert "--shop-domain" in running(*update).sentence(2)
+    assert "such as `hats.example`" in running(*update, "--shop-domain", "Hats & Co").sentence(2)
     refused = running(*update, "--name", "Berets", "--tier", "gold").sentence(2)
     for each in ("'gold'", "default", "growth", "Nothing was changed"):
         assert each in refused

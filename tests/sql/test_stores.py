@@ -184,6 +184,7 @@ async def test_a_text_that_cannot_be_kept_is_refused_in_words(stores: Stores, st
         ("name", ""),
         ("name", "x" * 201),
         ("shop_domain", "x" * 254),
+        ("shop_domain", "Hats & Co"),
         ("tier", "x" * 51),
         ("tier", "a\0b"),
     ):

@@ -85,6 +85,23 @@ async def test_a_store_needs_no_more_than_a_name_and_a_domain(
     assert (await rows.credits(data["store_id"]))["balance"] == 0
 
 
+async def test_of_an_address_the_domain_is_kept(operator: Operator) -> None:
+    made = data_of(
+        await operator.post("/stores", name="A", shop_domain="https://Hats.Example/"), 201
+    )
+    assert made["shop_domain"] == "Hats.Example"
+    path = f"/stores/{made['store_id']}"
+    changed = data_of(await operator.patch(path, shop_domain="shoes.example:8443/cart"))
+    assert changed["shop_domain"] == "shoes.example"
+
+
+async def test_what_is_no_domain_is_refused_with_what_to_write(operator: Operator) -> None:
+    answer = await operator.post("/stores", name="A", shop_domain="Hats & Co")
+    [detail] = error_of(answer, 400, "VALIDATION_ERROR")["details"]
+    assert detail["key"] == "shop_domain"
+    assert "such as `hats.example`" in detail["message"]
+
+
 async def test_a_store_that_cannot_be_is_refused_and_nothing_is_made(
     operator: Operator, rows: Rows
 ) -> None:
@@ -97,6 +114,8 @@ async def test_a_store_that_cannot_be_is_refused_and_nothing_is_made(
         {"name": "a\0b"},
         {"shop_domain": ""},
         {"shop_domain": "d" * 254},
+        {"shop_domain": "Hats & Co"},
+        {"shop_domain": "ann@hats.example"},
         {"tier": ""},
         {"tier": "t" * 51},
         {"tier": "tihgt"},
@@ -181,6 +200,7 @@ async def test_a_change_that_cannot_be_is_refused(operator: Operator) -> None:
         {"tier": "t" * 51},
         {"tier": "tihgt"},
         {"shop_domain": "a\0b"},
+        {"shop_domain": "https://"},
     ):
         answer = await operator.patch(path, **change)
         assert answer.status_code == 400, f"{change}: {answer.text}"

@@ -60,7 +60,10 @@ top_ups.add_to(app)
 @app.command("create")
 def create(
     name: Annotated[str, typer.Option("--name", help="What people call it.")],
-    shop_domain: Annotated[str, typer.Option("--shop-domain", help="The shop's domain name.")],
+    shop_domain: Annotated[
+        str,
+        typer.Option("--shop-domain", help="The shop's domain; of an address the domain is kept."),
+    ],
     tier: Annotated[str, typer.Option("--tier", help="Which rate limits it has.")] = "default",
     credits: Annotated[
         int, typer.Option("--credits", min=0, max=CREDITS_MAX, help="Credits to begin with.")
@@ -159,7 +162,8 @@ def update(
     store: StoreName,
     name: Annotated[str | None, typer.Option("--name", help="What people call it.")] = None,
     shop_domain: Annotated[
-        str | None, typer.Option("--shop-domain", help="The shop's domain name.")
+        str | None,
+        typer.Option("--shop-domain", help="The shop's domain; of an address the domain is kept."),
     ] = None,
     tier: Annotated[str | None, typer.Option("--tier", help="Which rate limits it has.")] = None,
     low_threshold: Annotated[

@@ -15,10 +15,13 @@ from uuid_utils.compat import uuid7
 
 from storecredit.postgres.pool import Database
 from storecredit.postgres.servers import Record
+from storecredit.stores.shop_domains import (
+    NO_DOMAIN,
+    SHOP_DOMAIN_LENGTH_MAX,
+    normalise_shop_domain,
+)
 
 NAME_LENGTH_MAX = 200
-SHOP_DOMAIN_LENGTH_MAX = 253
-"""RFC 1035 §2.3.4, in text form."""
 TIER_LENGTH_MAX = 50
 PAGE_LENGTH_MAX = 100
 NAMED_MAX = 10
@@ -72,8 +75,10 @@ class Stores:
 
         `actor`: the operator who gives them.
 
-        Raises `ValueError` (a text of the wrong length; the message is fit for people),
-        `StatementRefused` (no request id for the credits, or a negative count) and
+        Of an address given as `shop_domain` the domain is kept.
+
+        Raises `ValueError` (a text of the wrong length, or no domain; the message is fit for
+        people), `StatementRefused` (no request id for the credits, or a negative count) and
         `DatabaseUnavailable` (then it is not known whether the store was made).
         """
         _check_lengths(name, shop_domain, tier)
@@ -82,7 +87,7 @@ class Stores:
             "SELECT * FROM create_store($1, $2, $3, $4, $5, $6, $7)",
             uuid7(),
             name,
-            shop_domain,
+            _domain(shop_domain),
             tier,
             credit_count,
             request_id,
@@ -150,10 +155,11 @@ class Stores:
     ) -> Store | None:
         """Change what is given; the store as it is then, or None where there is none of that id.
 
-        Raises `ValueError` for a text of the wrong length.
+        Raises `ValueError` for a text of the wrong length, or a domain that is none.
         """
         _check_lengths(name, shop_domain, tier)
         self._check_tier(tier)
+        shop_domain = None if shop_domain is None else _domain(shop_domain)
         found = await self._database.fetchval(
             "SELECT update_store($1, $2, $3, $4, $5)", store_id, name, shop_domain, tier, status
         )
@@ -186,3 +192,10 @@ def _check_lengths(name: str | None, shop_domain: str | None, tier: str | None) 
             raise ValueError(f"{field} has 1 to {length_max} characters, not {len(text)}")
         if text is not None and "\0" in text:
             raise ValueError(f"{field} has a NUL character, which PostgreSQL cannot keep")
+
+
+def _domain(text: str) -> str:
+    domain = normalise_shop_domain(text)
+    if domain is None:
+        raise ValueError(f"shop_domain is no domain: {NO_DOMAIN}")
+    return domain

@@ -10,6 +10,7 @@ from litestar.response import Redirect
 from storecredit.ledger.balances import Balance
 from storecredit.operator.audit import ActionContext
 from storecredit.operator.stores import UNCHANGED, StoreChanges
+from storecredit.stores.shop_domains import normalise_shop_domain
 from storecredit.stores.stores import Status, Store
 from storecredit.web.pages.forms import NO_FORM, Form, FormRefused, read_form
 from storecredit.web.pages.places import Place
@@ -114,6 +115,7 @@ def _changes(store: Store, balance: Balance, wanted: StoreSettings) -> StoreChan
         "low_threshold": balance.low_threshold,
     }
     asked = msgspec.structs.asdict(wanted)
+    asked["shop_domain"] = normalise_shop_domain(wanted.shop_domain)
     same: dict[str, Any] = dict.fromkeys(now) | {"low_threshold": UNCHANGED}
     return StoreChanges(
         **{name: same[name] if asked[name] == now[name] else asked[name] for name in now}

@@ -12,6 +12,11 @@ from storecredit.operator.stores import NewStore
 from storecredit.settings import Settings
 from storecredit.stores.api_keys import GRACE_SECONDS_MAX, LABEL_LENGTH_MAX, ORIGINS_MAX
 from storecredit.stores.origins import normalise_origin
+from storecredit.stores.shop_domains import (
+    NO_DOMAIN,
+    SHOP_DOMAIN_LENGTH_MAX,
+    normalise_shop_domain,
+)
 from storecredit.web.http.bodies import Body
 from storecredit.web.http.envelope import invalid
 from storecredit.web.http.faults import Check, nearest, no_nul
@@ -34,6 +39,10 @@ def _origin_refusal(origin: str, _settings: Settings) -> str | None:
     return None
 
 
+def _domain_refusal(text: str, _settings: Settings) -> str | None:
+    return None if normalise_shop_domain(text) else f"This is no domain: {NO_DOMAIN}."
+
+
 def _expiry_refusal(moment: datetime, _settings: Settings) -> str | None:
     try:
         is_past = utc(moment) <= datetime.now(UTC)
@@ -43,7 +52,10 @@ def _expiry_refusal(moment: datetime, _settings: Settings) -> str | None:
 
 
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=200), Check(no_nul)]
-Domain = Annotated[str, msgspec.Meta(min_length=1, max_length=253), Check(no_nul)]
+Domain = Annotated[
+    str, msgspec.Meta(min_length=1, max_length=SHOP_DOMAIN_LENGTH_MAX), Check(_domain_refusal)
+]
+"""The shop's. Of an address that is sent the domain is kept."""
 Tier = Annotated[str, msgspec.Meta(min_length=1, max_length=50), Check(_tier_refusal)]
 Status = Literal["active", "suspended"]
 CreditCount = Annotated[int, msgspec.Meta(ge=0, le=AMOUNT_MAX)]
