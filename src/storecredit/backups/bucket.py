@@ -1,8 +1,7 @@
 """Backups in S3, or in anything that speaks its protocol: the keys begin with a backup's name.
 
-Hides the library. Promises, as a directory does, that a backup is there whole or not at all: its
-manifest is put last, and deleted first. Credentials, region and endpoint come from AWS's own
-variables (AWS_ACCESS_KEY_ID, AWS_ENDPOINT_URL, …) or from the machine's role.
+Promises, as a directory does, that a backup is there whole or not at all: its manifest is put last,
+and deleted first.
 """
 
 import contextlib
@@ -10,42 +9,32 @@ import tempfile
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import obstore
-from obstore.exceptions import BaseError
-from obstore.store import S3Store
 
 from storecredit.backups import manifest
 from storecredit.backups.manifest import MANIFEST, Manifest
 from storecredit.backups.names import NAME, PlaceUnusable, moment_of
-
-if TYPE_CHECKING:
-    from obstore.store import RetryConfig
+from storecredit.buckets.bucket import BucketUnusable, OpenBucket
 
 CHUNK_BYTES: Final = 8 * 1024 * 1024
 ABANDONED_AFTER: Final = timedelta(days=1)
 """What has no manifest so long after it was begun is no longer under way."""
-_RETRY: "Final[RetryConfig]" = {"max_retries": 5, "retry_timeout": timedelta(seconds=60)}
-_ROLES_AT: Final = "/latest/api/token"
-_REQUEST_TIMEOUT: Final = "60s"
 
 
 class Bucket:
     """Backups below `s3://bucket/prefix`."""
 
     def __init__(self, url: str) -> None:
-        self.url = url.rstrip("/")
-        with self._told():
-            self._store = S3Store.from_url(
-                self.url,
-                client_options={
-                    "timeout": _REQUEST_TIMEOUT,
-                    # Only an endpoint of the operator's own is of http://.
-                    "allow_http": True,
-                },
-                retry_config=_RETRY,
-            )
+        try:
+            self._bucket = OpenBucket(url)
+        except BucketUnusable as error:
+            raise PlaceUnusable(str(error)) from error
+        except ValueError as error:
+            raise PlaceUnusable(f"{url} is no place for backups: {error}.") from error
+        self.url = self._bucket.url
+        self._store = self._bucket.store
 
     @contextlib.contextmanager
     def draft(self) -> Iterator[Path]:
@@ -114,13 +103,10 @@ class Bucket:
     @contextlib.contextmanager
     def _told(self) -> Iterator[None]:
         try:
-            yield
-        except (BaseError, FileNotFoundError, ValueError) as error:
-            reason = str(error).strip().splitlines()[0]
-            # Where nobody names a key, the machine's role is asked for at this address.
-            if _ROLES_AT in reason:
-                reason = "there are no credentials: set AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY"
-            raise PlaceUnusable(f"{self.url} cannot be used: {reason}.") from error
+            with self._bucket.told():
+                yield
+        except BucketUnusable as error:
+            raise PlaceUnusable(str(error)) from error
 
 
 def _is_below(path: str) -> bool:

@@ -18,9 +18,8 @@ from typing import Final, Protocol
 from storecredit.backups import manifest
 from storecredit.backups.manifest import MANIFEST, Manifest
 from storecredit.backups.names import NAME, PlaceUnusable
+from storecredit.buckets.addresses import S3_SCHEME
 from storecredit.postgres.embedded.cluster import sync_directory
-
-S3_SCHEME: Final = "s3://"
 
 _DRAFT, _DELETED = ".new-", ".deleted-"
 _LOCK: Final = ".lock"
