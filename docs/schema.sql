@@ -1855,6 +1855,10 @@ FUNCTION update_webhook_endpoint(p_account_id bigint, p_endpoint_id uuid, p_url 
 -- Whether there was an attempt at an endpoint in the day before.
 FUNCTION was_asked_before(p_endpoint_id uuid, p_at timestamptz) RETURNS boolean;
 
+-- Whether what a webhook endpoint is told is signed with this secret, too.
+FUNCTION webhook_secret_signs(p_account_id bigint, p_endpoint_id uuid, p_secret bytea) RETURNS
+    boolean;
+
 -- The failed attempts of a session with one more, that failed now; the last ten.
 FUNCTION with_failed_attempt(p_before jsonb, p_attempt int, p_said text, p_counts boolean) RETURNS
     jsonb;

@@ -15,6 +15,7 @@ from pydantic import SecretStr
 
 from storecredit.operator.actions import OperatorActions
 from storecredit.operator.audit import ActionContext
+from storecredit.operator.drawing import drawn, seed_of_form
 from storecredit.operator.sign_ins import Door, NewSignIn, SignIns
 from storecredit.operator.stores import MadeStore, NewStore, StoreChanges
 from storecredit.operator.tokens import ADMINISTRATOR, Principal, Scope
@@ -52,7 +53,7 @@ async def token_of(acting: OperatorActions, name: str = "ann", **more: Any) -> t
 
 
 async def by_link(sign_ins: SignIns, store: MadeStore, **more: Any) -> NewSignIn:
-    link = await sign_ins.portal_link(store.store.store_id, "store", key_id=store.key_id, **more)
+    link = await sign_ins.portal_link(store.store.store_id, "store", behind=store.key_id, **more)
     return begun(await sign_ins.with_link(link.code, "portal"))
 
 
@@ -241,9 +242,7 @@ async def test_a_sign_in_ends_with_the_operators_token(
     _, bobs = await token_of(acting, "bob", expires_at=datetime.now(UTC) + timedelta(days=1))
     console = begun(await sign_ins.with_token(token)).cookie
     bob = begun(await sign_ins.with_token(bobs)).cookie
-    links = [
-        await sign_ins.portal_link(store.store.store_id, "ann", principal=ann) for _ in range(2)
-    ]
+    links = [await sign_ins.portal_link(store.store.store_id, "ann", behind=ann) for _ in range(2)]
     portal = begun(await sign_ins.with_link(links[0].code, "portal")).cookie
 
     assert await acting.tokens.revoke(ANN, token_id)
@@ -279,7 +278,7 @@ async def test_a_sign_in_ends_when_the_admin_token_is_another(
     console = begun(await sign_ins.with_token(ADMIN_TOKEN)).cookie
     named = begun(await sign_ins.with_token((await token_of(acting))[1])).cookie
     links = [
-        await sign_ins.portal_link(store.store.store_id, "admin", principal=ADMINISTRATOR)
+        await sign_ins.portal_link(store.store.store_id, "admin", behind=ADMINISTRATOR)
         for _ in range(2)
     ]
     portal = begun(await sign_ins.with_link(links[0].code, "portal")).cookie
@@ -311,6 +310,20 @@ async def test_a_commands_link_to_the_console_asks_for_no_token(
     assert await sign_ins.find(new.cookie, "console") is None
 
 
+async def test_what_a_form_draws_is_its_own_and_its_sign_ins(sign_ins: SignIns) -> None:
+    codes = [(await sign_ins.console_link()).code for _ in range(2)]
+    first, second = [begun(await sign_ins.with_link(code, "console")) for code in codes]
+    found = await sign_ins.find(first.cookie, "console")
+    assert found is not None
+    assert found.seed == first.sign_in.seed != second.sign_in.seed
+    assert seed_of_form(found.seed, "form_1") != seed_of_form(found.seed, "form_2")
+    assert drawn(found.seed) == drawn(found.seed) != drawn(second.sign_in.seed)
+    assert drawn(None) != drawn(None)
+    context = ActionContext("ann", "console", "form_1", seed=found.seed)
+    for told in (repr(found), repr(context)):
+        assert repr(found.seed) not in told
+
+
 async def test_a_portal_ends_with_the_key_behind_it(
     acting: OperatorActions, sign_ins: SignIns, admin: asyncpg.Connection
 ) -> None:
@@ -318,7 +331,7 @@ async def test_a_portal_ends_with_the_key_behind_it(
     store_id = store.store.store_id
     with_key = begun(await sign_ins.with_key(store.key or "")).cookie
     linked = (await by_link(sign_ins, store)).cookie
-    unused = await sign_ins.portal_link(store_id, "store", key_id=store.key_id)
+    unused = await sign_ins.portal_link(store_id, "store", behind=store.key_id)
     by_command = await sign_ins.portal_link(store_id, "ann")
     operators = begun(await sign_ins.with_link(by_command.code, "portal")).cookie
     rotated = await acting.stores.rotate_key(ANN, store_id, store.key_id, grace_seconds=3600)

@@ -16,6 +16,7 @@ from tests.sql.ledgers import credits_of, open_account, sqlstate_of
 from tests.sql.listening import OPERATOR, Told, listen, told
 
 CREATE = "SELECT create_webhook_endpoint($1, $2, $3, 'https://hats.example/', '{*}')"
+SIGNS = "SELECT webhook_secret_signs($1, $2, $3)"
 ROTATE = "SELECT * FROM rotate_webhook_secret($1, $2, $3, $4)"
 RESEND = "SELECT * FROM resend_deliveries($1, $2, $3, $4, $5, $6)"
 Page = tuple[int, int | None]
@@ -251,6 +252,31 @@ async def test_a_secret_that_has_expired_is_kept_no_longer(
     secrets = [row["secret"][:1] for row in await books.fetch(kept, endpoint_id)]
     assert secrets == [b"3", b"4"]
     assert await sqlstate_of(app.execute(ROTATE, account.id, endpoint_id, b"short", 60)) == "23514"
+
+
+async def test_whether_a_secret_signs_is_told_to_who_knows_it_of_their_own_endpoint(
+    app: Connection, books: asyncpg.Connection, account: Account
+) -> None:
+    endpoint_id, other_id = uuid4(), uuid4()
+    other = await open_account(books, OwnerKind.STORE, 0)
+    await app.execute(CREATE, account.id, endpoint_id, b"1" * 32)
+    await app.execute(CREATE, account.id, other_id, b"2" * 32)
+    await app.execute(ROTATE, account.id, endpoint_id, b"3" * 32, 60)
+
+    async def signs(account_id: int, secret: bytes) -> bool:
+        found = await app.fetchval(SIGNS, account_id, endpoint_id, secret)
+        assert isinstance(found, bool)
+        return found
+
+    assert [await signs(account.id, n * 32) for n in (b"1", b"2", b"3")] == [True, False, True]
+    assert not await signs(other.id, b"3" * 32)
+    assert not await signs(OPERATOR, b"3" * 32)
+    await books.execute(
+        """UPDATE storecredit.webhook_secrets SET expires_at = now()
+           WHERE endpoint_id = $1 AND expires_at IS NOT NULL""",
+        endpoint_id,
+    )
+    assert [await signs(account.id, n * 32) for n in (b"1", b"3")] == [False, True]
 
 
 @pytest.mark.parametrize("minutes", [0, 1, 15, 25, 35, 59, 600, 100_000])

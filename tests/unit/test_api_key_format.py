@@ -31,6 +31,16 @@ def test_every_character_of_the_alphabet_comes_up() -> None:
     assert drawn == set(BASE62)
 
 
+@given(drawn=st.binary(min_size=32, max_size=32), other=st.binary(min_size=32, max_size=32))
+def test_the_same_drawn_bytes_make_the_same_key_and_others_another(
+    drawn: bytes, other: bytes
+) -> None:
+    key = new_key(drawn=drawn)
+    assert is_well_formed(key)
+    assert key == new_key(drawn=drawn)
+    assert (key == new_key(drawn=other)) == (drawn == other)
+
+
 def crc_32_in_base62(text: str) -> str:
     number, digits = zlib.crc32(text.encode()), ""
     while number:

@@ -7,7 +7,7 @@ be changed: the role that owns our functions has no right to.
 import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final, Literal
@@ -23,6 +23,7 @@ from storecredit.operator.audit_statements import (
     OF_REQUEST,
     WITH_OWNERS,
 )
+from storecredit.operator.drawing import AGAIN_SECONDS_MAX
 from storecredit.postgres.pool import Database
 from storecredit.postgres.servers import Record
 
@@ -75,7 +76,8 @@ class ActionContext:
     """Who acts, through which door, why, and by which request.
 
     `actor` has 1 to `ACTOR_MAX` characters, `reason` at most `REASON_MAX`. With an
-    `idempotency_key` the action is done once: the same request sent again changes nothing.
+    `idempotency_key` the action is done once: the same request sent again changes nothing. What is
+    secret of what it makes is drawn from `seed`, if there is one, so that it can be told again.
     """
 
     actor: str
@@ -83,6 +85,7 @@ class ActionContext:
     request_id: str
     reason: str = ""
     idempotency_key: str | None = None
+    seed: bytes | None = field(default=None, repr=False)
 
 
 class IdempotencyConflict(Exception):
@@ -93,11 +96,15 @@ class ActionEntry:
     """The entry of an action that is under way.
 
     `earlier`: what came of the same request when it was sent before; nothing is to be done again.
+    `seed`: what a secret is to be drawn from, or may be told again by; None: by nothing.
     """
 
-    def __init__(self, about: "About", earlier: Mapping[str, Any] | None) -> None:
+    def __init__(
+        self, about: "About", earlier: Mapping[str, Any] | None, seed: bytes | None
+    ) -> None:
         self.about = about
         self.earlier = earlier
+        self.seed = seed
         self.outcome: Mapping[str, object] | None = None
 
     def write(
@@ -197,8 +204,8 @@ class AuditLog:
         """
         wanted = _json(asked or {})
         async with self._database.transaction():
-            earlier = await self._earlier(context, action, about, wanted)
-            entry = ActionEntry(about, earlier)
+            earlier, is_told_again = await self._earlier(context, action, about, wanted)
+            entry = ActionEntry(about, earlier, context.seed if is_told_again else None)
             yield entry
             if entry.outcome is not None and earlier is None:
                 await self._write(context, action, entry.about, wanted, _json(entry.outcome))
@@ -243,12 +250,15 @@ class AuditLog:
 
     async def _earlier(
         self, context: ActionContext, action: Action, about: About, wanted: str
-    ) -> dict[str, Any] | None:
+    ) -> tuple[dict[str, Any] | None, bool]:
+        """What came of it before, and whether what is secret of it may be told (again)."""
         if context.idempotency_key is None:
-            return None
+            return None, True
         row = await self._database.fetchrow(
             """SELECT f.action, f.subject, f.outcome,
                    f.asked = $2::jsonb AND f.request_id = $3 AS is_same,
+                   NOT EXISTS (SELECT FROM audit_log l WHERE l.idempotency_key = $1
+                       AND l.acted_at < now() - make_interval(secs => $4)) AS is_recent,
                    a.owner_kind, a.owner_id, b.owner_kind AS other_kind, b.owner_id AS other_id
                FROM find_action($1) f
                LEFT JOIN accounts a ON a.account_id = f.account_id
@@ -256,9 +266,10 @@ class AuditLog:
             context.idempotency_key,
             wanted,
             context.request_id,
+            AGAIN_SECONDS_MAX,
         )
         if row is None or row["action"] is None:
-            return None
+            return None, True
         # What the action itself made could not be named when it was asked for.
         is_same = row["is_same"] and row["action"] == action
         is_same = is_same and about.other == _owner(row["other_kind"], row["other_id"])
@@ -268,8 +279,7 @@ class AuditLog:
             is_same = is_same and about.subject == row["subject"]
         if not is_same:
             raise IdempotencyConflict(context.idempotency_key)
-        outcome: dict[str, Any] = json.loads(row["outcome"])
-        return outcome
+        return json.loads(row["outcome"]), row["is_recent"]
 
     async def _write(
         self, context: ActionContext, action: Action, about: About, asked: str, outcome: str

@@ -54,7 +54,8 @@ class SignIn:
     `store_name`: of that store; `key_id`: its key that the sign-in came by, and ends with, if any.
     `principal` may do what their token may now. `actor` is who it is for the log: the operator's
     name, or who issued the link to the portal; `STORE` for who came with a store's key. A form must
-    bring the `csrf_token`, which only pages of this sign-in know.
+    bring the `csrf_token`, which only pages of this sign-in know. What is secret of what its forms
+    make is drawn from `seed`.
     """
 
     sign_in_id: UUID
@@ -67,6 +68,7 @@ class SignIn:
     created_at: datetime
     expires_at: datetime
     csrf_token: str = field(repr=False)
+    seed: bytes = field(repr=False)
 
     def may(self, scope: str) -> bool:
         """Whether they may do what needs a scope. A store may do all that its portal has."""
@@ -126,7 +128,7 @@ class SignIns:
         For commands, whose caller could write to the database as well: no token is behind it, so
         that what it begins ends by itself alone, or by signing out.
         """
-        return await self._link("console", actor, CONSOLE_LINK_SECONDS, CONSOLE_SECONDS)
+        return await self._link("console", actor, (CONSOLE_LINK_SECONDS, CONSOLE_SECONDS))
 
     async def portal_link(
         self,
@@ -134,23 +136,35 @@ class SignIns:
         issued_by: str,
         *,
         seconds: int = PORTAL_SECONDS,
-        key_id: UUID | None = None,
-        principal: Principal | None = None,
+        behind: UUID | Principal | None = None,
         link_seconds: int = LINK_SECONDS,
+        drawn: bytes | None = None,
     ) -> Link:
         """A link to the portal of a store that there is; what it begins lasts for `seconds`.
 
-        It and what it begins end with the store's key `key_id` that issued it, or the token of the
-        operator `principal`; with neither, somebody at the command line did. `issued_by` is for the
-        log. `seconds` are 1 to `PORTAL_SECONDS_MAX`, `link_seconds` 1 to `LINK_SECONDS_MAX`.
+        It and what it begins end with what is `behind` it: the store's key that issued it, by its
+        id, or the operator's token; None: somebody at the command line did. `issued_by` is for the
+        log. `seconds` are 1 to `PORTAL_SECONDS_MAX`, `link_seconds` 1 to `LINK_SECONDS_MAX`;
+        `drawn`: `SECRET_BYTES` random ones, for whoever can draw them again.
         """
         if not 1 <= seconds <= PORTAL_SECONDS_MAX:
             raise ValueError(f"a sign-in lasts 1 to {PORTAL_SECONDS_MAX} s, not {seconds}")
         if not 1 <= link_seconds <= LINK_SECONDS_MAX:
             raise ValueError(f"a link works for 1 to {LINK_SECONDS_MAX} s, not {link_seconds}")
         return await self._link(
-            "portal", issued_by, link_seconds, seconds, principal, (store_id, key_id)
+            "portal", issued_by, (link_seconds, seconds), behind, store_id, drawn
         )
+
+    async def link_again(self, store_id: UUID, drawn: bytes) -> Link | None:
+        """The link to a store's portal that was made of these; None: it was used, or is over."""
+        code = _code(drawn)
+        expires_at = await self._database.fetchval(
+            """SELECT expires_at FROM sign_in_links
+               WHERE code_hash = $1 AND store_id = $2 AND expires_at > now()""",
+            _hash(code),
+            store_id,
+        )
+        return None if expires_at is None else Link("portal", code, expires_at)
 
     async def with_link(self, code: str, door: Door) -> NewSignIn | None:
         """Sign in by a link, which is used up by that.
@@ -211,23 +225,24 @@ class SignIns:
         self,
         door: Door,
         issued_by: str,
-        link_seconds: int,
-        seconds: int,
-        principal: Principal | None = None,
-        store: tuple[UUID | None, UUID | None] = (None, None),
+        seconds: tuple[int, int],
+        behind: UUID | Principal | None = None,
+        store_id: UUID | None = None,
+        drawn: bytes | None = None,
     ) -> Link:
-        code = secrets.token_urlsafe(SECRET_BYTES)
-        is_admin = principal is not None and principal.name == ADMIN
+        """`seconds`: how long it can be used, and how long what it begins lasts."""
+        code = _code(drawn or secrets.token_bytes(SECRET_BYTES))
+        operator = behind.name if isinstance(behind, Principal) else None
         expires_at: datetime = await self._database.fetchval(
             "SELECT make_sign_in_link($1, $2, $3, $4, $5, $6, $7, $8, $9)",
             _hash(code),
             door,
             issued_by,
-            link_seconds,
-            seconds,
-            None if principal is None or is_admin else principal.name,
-            self._admin_mark if is_admin else None,
-            *store,
+            *seconds,
+            None if operator == ADMIN else operator,
+            self._admin_mark if operator == ADMIN else None,
+            store_id,
+            behind if isinstance(behind, UUID) else None,
         )
         return Link(door, code, expires_at)
 
@@ -252,6 +267,7 @@ class SignIns:
             created_at=row["created_at"],
             expires_at=row["expires_at"],
             csrf_token=_csrf_token(secret),
+            seed=hmac.digest(self._key, _SALT + b"seed." + secret.encode(), sha256),
         )
 
     def _secret_of(self, cookie: str, door: Door) -> str | None:
@@ -300,6 +316,10 @@ def _encoded(text: str) -> bytes:
 def _hash(secret: str) -> bytes:
     """SHA-256. A fast hash is enough: 256 random bits cannot be tried out."""
     return sha256(_encoded(secret)).digest()
+
+
+def _code(drawn: bytes) -> str:
+    return urlsafe_b64encode(drawn).rstrip(b"=").decode()
 
 
 def _csrf_token(secret: str) -> str:

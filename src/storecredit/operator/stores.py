@@ -8,8 +8,9 @@ from uuid import UUID
 
 from storecredit.ledger.credits import Credits
 from storecredit.ledger.owners import Owner
-from storecredit.operator.audit import About, Action, ActionContext, AuditLog
-from storecredit.stores.api_keys import ApiKey, ApiKeys, IssuedKey
+from storecredit.operator.audit import About, Action, ActionContext, ActionEntry, AuditLog
+from storecredit.operator.drawing import drawn
+from storecredit.stores.api_keys import ApiKey, ApiKeys, IssuedKey, new_key
 from storecredit.stores.stores import Status, Store, Stores
 
 
@@ -53,7 +54,10 @@ class StoreChanges:
 
 @dataclass(frozen=True, slots=True)
 class MadeStore:
-    """A store and its first key. `key`: shown this once; None: the request was sent before."""
+    """A store and its first key. `key`: shown this once; None: the request was sent before.
+
+    Who sent it before by the same form, not long ago, is shown it again.
+    """
 
     store: Store
     key_id: UUID
@@ -62,7 +66,7 @@ class MadeStore:
 
 @dataclass(frozen=True, slots=True)
 class MadeKey:
-    """A new key. `key`: shown this once; None: the request was sent before."""
+    """A new key. `key`: shown this once; None: the request was sent before, as of `MadeStore`."""
 
     api_key: ApiKey
     key: str | None = field(repr=False)
@@ -94,7 +98,7 @@ class StoreActions:
         }
         async with self._audit.action(context, Action.STORE_CREATE, asked=asked) as entry:
             if entry.earlier is not None:
-                return await self._made_before(entry.earlier)
+                return await self._made_before(entry, entry.earlier)
             store = await self._stores.create(
                 name=new.name,
                 shop_domain=new.shop_domain,
@@ -104,7 +108,10 @@ class StoreActions:
                 actor=context.actor,
             )
             issued = await self._api_keys.create(
-                store.store_id, label=new.key_label, allowed_origins=new.allowed_origins
+                store.store_id,
+                label=new.key_label,
+                allowed_origins=new.allowed_origins,
+                drawn=drawn(entry.seed),
             )
             assert issued is not None, "the store was made in this transaction"
             key_id = issued.api_key.key_id
@@ -115,10 +122,11 @@ class StoreActions:
             )
         return MadeStore(store, key_id, issued.key)
 
-    async def _made_before(self, earlier: Mapping[str, str]) -> MadeStore:
+    async def _made_before(self, entry: ActionEntry, earlier: Mapping[str, str]) -> MadeStore:
         store = await self._stores.get(UUID(earlier["store_id"]))
         assert store is not None, "stores are never removed"
-        return MadeStore(store, UUID(earlier["key_id"]), None)
+        key_id = UUID(earlier["key_id"])
+        return MadeStore(store, key_id, await self._key_again(entry, key_id))
 
     async def change(
         self, context: ActionContext, store_id: UUID, changes: StoreChanges
@@ -160,9 +168,13 @@ class StoreActions:
         about = About(Owner.store(store_id))
         async with self._audit.action(context, Action.KEY_CREATE, about, asked) as entry:
             if entry.earlier is not None:
-                return await self._key_made_before(store_id, entry.earlier)
+                return await self._key_made_before(store_id, entry, entry.earlier)
             issued = await self._api_keys.create(
-                store_id, label=label, allowed_origins=origins, expires_at=expires_at
+                store_id,
+                label=label,
+                allowed_origins=origins,
+                expires_at=expires_at,
+                drawn=drawn(entry.seed),
             )
             if issued is None:
                 return None
@@ -209,16 +221,28 @@ class StoreActions:
         asked = {"grace_seconds": grace_seconds}
         async with self._audit.action(context, Action.KEY_ROTATE, about, asked) as entry:
             if entry.earlier is not None:
-                return await self._key_made_before(store_id, entry.earlier)
-            issued = await self._api_keys.rotate(store_id, key_id, grace_seconds=grace_seconds)
+                return await self._key_made_before(store_id, entry, entry.earlier)
+            issued = await self._api_keys.rotate(
+                store_id, key_id, grace_seconds=grace_seconds, drawn=drawn(entry.seed)
+            )
             if issued is None:
                 return None
             entry.write({"key_id": issued.api_key.key_id})
         return _made(issued)
 
-    async def _key_made_before(self, store_id: UUID, earlier: Mapping[str, str]) -> MadeKey | None:
-        found = await self._api_keys.get(store_id, UUID(earlier["key_id"]))
-        return None if found is None else MadeKey(found, None)
+    async def _key_made_before(
+        self, store_id: UUID, entry: ActionEntry, earlier: Mapping[str, str]
+    ) -> MadeKey | None:
+        key_id = UUID(earlier["key_id"])
+        found = await self._api_keys.get(store_id, key_id)
+        return None if found is None else MadeKey(found, await self._key_again(entry, key_id))
+
+    async def _key_again(self, entry: ActionEntry, key_id: UUID) -> str | None:
+        """The key, for whoever made it by the same form not long ago."""
+        if entry.seed is None:
+            return None
+        key = new_key(drawn=drawn(entry.seed))
+        return key if await self._api_keys.id_of(key) == key_id else None
 
 
 def _made(issued: IssuedKey) -> MadeKey:

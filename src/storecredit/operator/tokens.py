@@ -13,7 +13,15 @@ from uuid import UUID
 
 from uuid_utils.compat import uuid7
 
-from storecredit.operator.audit import ACTOR_MAX, About, Action, ActionContext, AuditLog
+from storecredit.operator.audit import (
+    ACTOR_MAX,
+    About,
+    Action,
+    ActionContext,
+    ActionEntry,
+    AuditLog,
+)
+from storecredit.operator.drawing import drawn
 from storecredit.postgres.pool import Database
 from storecredit.postgres.servers import Record
 from storecredit.stores.api_keys import START_LENGTH, is_well_formed, key_hash, new_key
@@ -69,7 +77,10 @@ class AdminToken:
 
 @dataclass(frozen=True, slots=True)
 class IssuedToken:
-    """A new token. `token`: shown this once; None: the request was sent before."""
+    """A new token. `token`: shown this once; None: the request was sent before.
+
+    Who sent it before by the same form, not long ago, is shown it again.
+    """
 
     admin_token: AdminToken
     token: str | None = field(repr=False)
@@ -116,8 +127,8 @@ class AdminTokens:
         asked = {"name": name, "scopes": sorted(scopes), "expires_at": expires_at}
         async with self._audit.action(context, Action.TOKEN_CREATE, asked=asked) as entry:
             if entry.earlier is not None:
-                return IssuedToken(await self._existing(UUID(entry.earlier["token_id"])), None)
-            token, token_id = new_key(TOKEN_PREFIX), uuid7()
+                return await self._issued_before(entry, UUID(entry.earlier["token_id"]))
+            token, token_id = new_key(TOKEN_PREFIX, drawn=drawn(entry.seed)), uuid7()
             made = await self._database.fetchval(
                 "SELECT create_admin_token($1, $2, $3, $4, $5, $6)",
                 token_id,
@@ -158,6 +169,19 @@ class AdminTokens:
             text,
         )
         return None if row is None else _admin_token(row)
+
+    async def _issued_before(self, entry: ActionEntry, token_id: UUID) -> IssuedToken:
+        """With the token, for whoever made it by the same form not long ago."""
+        found = await self._existing(token_id)
+        if entry.seed is None:
+            return IssuedToken(found, None)
+        token = new_key(TOKEN_PREFIX, drawn=drawn(entry.seed))
+        is_it = await self._database.fetchval(
+            "SELECT token_hash = $2 FROM admin_tokens WHERE token_id = $1",
+            token_id,
+            key_hash(token),
+        )
+        return IssuedToken(found, token if is_it else None)
 
     async def _existing(self, token_id: UUID) -> AdminToken:
         row = await self._database.fetchrow(

@@ -5,7 +5,8 @@ from datetime import datetime
 from uuid import UUID
 
 from storecredit.ledger.owners import Owner
-from storecredit.operator.audit import About, Action, ActionContext, AuditLog
+from storecredit.operator.audit import About, Action, ActionContext, ActionEntry, AuditLog
+from storecredit.operator.drawing import drawn
 from storecredit.postgres.pool import Database
 from storecredit.webhooks.catalogue import EVERY
 from storecredit.webhooks.delivery_records import DeliveryRecords, DeliveryStatus, Resent
@@ -19,10 +20,11 @@ from storecredit.webhooks.endpoints import (
     TooManyEndpoints,
     TooManySecrets,
 )
+from storecredit.webhooks.messages import secret_text
 
 
 class SentBefore(Exception):
-    """The same request made this endpoint before, or gave it this secret, which was shown then."""
+    """The same request made this endpoint before, or gave it a secret, which was shown then."""
 
     def __init__(self, endpoint_id: UUID) -> None:
         super().__init__(f"the secret of {endpoint_id} was shown before")
@@ -32,8 +34,8 @@ class SentBefore(Exception):
 class OperatedEndpoints(Endpoints):
     """The endpoints of one owner, whose changes are written down as those of an operator.
 
-    With an idempotency key each is done once; `create` and `rotate` raise SentBefore then, for a
-    secret cannot be shown twice.
+    With an idempotency key each is done once; `create` and `rotate` raise SentBefore then, unless
+    the secret can be told again: by the form that made it, for a while.
     """
 
     def __init__(
@@ -53,6 +55,7 @@ class OperatedEndpoints(Endpoints):
         event_types: Sequence[str] = (EVERY,),
         description: str = "",
         ordered: bool = False,
+        secret: bytes | None = None,
     ) -> IssuedSecret | TooManyEndpoints:
         """As of `Endpoints`. The entry does not name the URL, which may hold a secret."""
         asked = {"event_types": list(event_types), "ordered": ordered}
@@ -60,13 +63,14 @@ class OperatedEndpoints(Endpoints):
             self._context, Action.WEBHOOK_CREATE, About(self._owner), asked
         ) as entry:
             if entry.earlier is not None:
-                raise SentBefore(UUID(entry.earlier["endpoint_id"]))
+                return await self._again(entry, account_id, UUID(entry.earlier["endpoint_id"]))
             made = await super().create(
                 account_id,
                 url=url,
                 event_types=event_types,
                 description=description,
                 ordered=ordered,
+                secret=secret or drawn(entry.seed),
             )
             if isinstance(made, IssuedSecret):
                 endpoint_id = made.endpoint.endpoint_id
@@ -139,6 +143,7 @@ class OperatedEndpoints(Endpoints):
         endpoint_id: UUID,
         *,
         overlap_seconds: int = OVERLAP_SECONDS_DEFAULT,
+        secret: bytes | None = None,
     ) -> IssuedSecret | TooManySecrets | None:
         """As of `Endpoints`."""
         asked = {"overlap_seconds": overlap_seconds}
@@ -146,8 +151,13 @@ class OperatedEndpoints(Endpoints):
             self._context, Action.WEBHOOK_ROTATE, self._about(endpoint_id), asked
         ) as entry:
             if entry.earlier is not None:
-                raise SentBefore(endpoint_id)
-            rotated = await super().rotate(account_id, endpoint_id, overlap_seconds=overlap_seconds)
+                return await self._again(entry, account_id, endpoint_id)
+            rotated = await super().rotate(
+                account_id,
+                endpoint_id,
+                overlap_seconds=overlap_seconds,
+                secret=secret or drawn(entry.seed),
+            )
             if isinstance(rotated, IssuedSecret):
                 entry.write()
         return rotated
@@ -163,6 +173,16 @@ class OperatedEndpoints(Endpoints):
             if isinstance(told, UUID):
                 entry.write({"event_id": told})
         return told
+
+    async def _again(self, entry: ActionEntry, account_id: int, endpoint_id: UUID) -> IssuedSecret:
+        """The secret, for whoever made it by the same form not long ago. Raises SentBefore."""
+        endpoint = await self.get(account_id, endpoint_id)
+        if entry.seed is None or endpoint is None:
+            raise SentBefore(endpoint_id)
+        secret = drawn(entry.seed)
+        if not await self.is_signed_with(account_id, endpoint_id, secret):
+            raise SentBefore(endpoint_id)
+        return IssuedSecret(endpoint, secret_text(secret))
 
     def _about(self, endpoint_id: UUID) -> About:
         return About(self._owner, subject=str(endpoint_id))

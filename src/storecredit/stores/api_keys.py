@@ -38,6 +38,7 @@ PREFIX: Final = "sc_live_"
 RANDOM_LENGTH: Final = 30
 CHECKSUM_LENGTH: Final = 6
 START_LENGTH: Final = 12
+DRAWN_BYTES_MIN: Final = 32
 BASE62: Final = string.digits + string.ascii_uppercase + string.ascii_lowercase
 
 LABEL_LENGTH_MAX: Final = 100
@@ -139,12 +140,13 @@ class ApiKeys:
         label: str = "",
         allowed_origins: Iterable[str] = (),
         expires_at: datetime | None = None,
+        drawn: bytes | None = None,
     ) -> IssuedKey | None:
-        """Give the store one more key; None: no such store.
+        """Give the store one more key; None: no such store. `drawn` as of `new_key`.
 
         Raises ValueError, with a message fit for people, for a label or origins that cannot be.
         """
-        key, key_id = new_key(), uuid7()
+        key, key_id = new_key(drawn=drawn), uuid7()
         made = await self._database.fetchval(
             "SELECT create_store_api_key($1, $2, $3, $4, $5, $6, $7)",
             store_id,
@@ -205,16 +207,21 @@ class ApiKeys:
         return revoked
 
     async def rotate(
-        self, store_id: UUID, key_id: UUID, *, grace_seconds: int = 0
+        self,
+        store_id: UUID,
+        key_id: UUID,
+        *,
+        grace_seconds: int = 0,
+        drawn: bytes | None = None,
     ) -> IssuedKey | None:
         """Replace a key by one with the same label and origins, which does not expire.
 
-        The old one works for `grace_seconds` more (0: no longer). None: the store has no such key,
-        or it no longer works.
+        The old one works for `grace_seconds` more (0: no longer). `drawn` as of `new_key`. None:
+        the store has no such key, or it no longer works.
         """
         if not 0 <= grace_seconds <= GRACE_SECONDS_MAX:
             raise ValueError(f"the grace time is 0 to {GRACE_SECONDS_MAX} s, not {grace_seconds}")
-        key, new_key_id = new_key(), uuid7()
+        key, new_key_id = new_key(drawn=drawn), uuid7()
         replaced = await self._database.fetchval(
             "SELECT rotate_store_api_key($1, $2, $3, $4, $5, $6)",
             store_id,
@@ -259,9 +266,13 @@ class ApiKeys:
         self._origins.forget_all()
 
 
-def new_key(prefix: str = PREFIX) -> str:
-    """A new secret key: the prefix, 30 random base62 characters (178 bits), 6 of checksum."""
-    start = prefix + "".join(secrets.choice(BASE62) for _ in range(RANDOM_LENGTH))
+def new_key(prefix: str = PREFIX, *, drawn: bytes | None = None) -> str:
+    """A new secret key: the prefix, 30 random base62 characters (178 bits), 6 of checksum.
+
+    `drawn`: at least 32 random bytes to make it of, for whoever can draw them again.
+    """
+    number = int.from_bytes(secrets.token_bytes(DRAWN_BYTES_MIN) if drawn is None else drawn)
+    start = prefix + _base62(number, RANDOM_LENGTH)
     return start + _checksum(start)
 
 
@@ -279,10 +290,14 @@ def key_hash(key: str) -> bytes:
 
 def _checksum(start: str) -> str:
     """CRC-32 of all before it, the prefix included, as six base62 digits with leading zeros."""
-    rest = zlib.crc32(start.encode())
+    return _base62(zlib.crc32(start.encode()), CHECKSUM_LENGTH)
+
+
+def _base62(number: int, length: int) -> str:
+    """Its last digits. Of 256 random bits thirty of them are as good as evenly spread."""
     digits = ""
-    for _ in range(CHECKSUM_LENGTH):
-        rest, digit = divmod(rest, len(BASE62))
+    for _ in range(length):
+        number, digit = divmod(number, len(BASE62))
         digits = BASE62[digit] + digits
     return digits
 

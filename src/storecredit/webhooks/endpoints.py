@@ -112,12 +112,14 @@ class Endpoints:
         event_types: Sequence[str] = (EVERY,),
         description: str = "",
         ordered: bool = False,
+        secret: bytes | None = None,
     ) -> IssuedSecret | TooManyEndpoints:
         """Send the owner's events of these types to `url` from now on. What may be one is settled.
 
-        Not idempotent: each call makes an endpoint.
+        `secret`: `SECRET_BYTES` random ones, for whoever can draw them again. Not idempotent: each
+        call makes an endpoint.
         """
-        endpoint_id, secret = uuid7(), secrets.token_bytes(SECRET_BYTES)
+        endpoint_id, secret = uuid7(), secret or secrets.token_bytes(SECRET_BYTES)
         outcome = await self._database.fetchval(
             "SELECT create_webhook_endpoint($1, $2, $3, $4, $5, $6, $7, $8)",
             account_id,
@@ -228,14 +230,15 @@ class Endpoints:
         endpoint_id: UUID,
         *,
         overlap_seconds: int = OVERLAP_SECONDS_DEFAULT,
+        secret: bytes | None = None,
     ) -> IssuedSecret | TooManySecrets | None:
         """Give it a new secret; those before it sign along for 0 to `OVERLAP_SECONDS_MAX` more.
 
-        None: the owner has no such endpoint. Not idempotent.
+        `secret` as of `create`. None: the owner has no such endpoint. Not idempotent.
         """
         if not 0 <= overlap_seconds <= OVERLAP_SECONDS_MAX:
             raise ValueError(f"the overlap is 0 to {OVERLAP_SECONDS_MAX} s, not {overlap_seconds}")
-        secret = secrets.token_bytes(SECRET_BYTES)
+        secret = secret or secrets.token_bytes(SECRET_BYTES)
         row = await self._database.fetchrow(
             "SELECT * FROM rotate_webhook_secret($1, $2, $3, $4, $5)",
             account_id,
@@ -251,6 +254,13 @@ class Endpoints:
         if row["outcome"] == "not_found" or found is None:
             return None
         return IssuedSecret(found, secret_text(secret), row["previous_expires_at"])
+
+    async def is_signed_with(self, account_id: int, endpoint_id: UUID, secret: bytes) -> bool:
+        """Whether the owner's endpoint is told what is signed with this secret, too."""
+        signs: bool = await self._database.fetchval(
+            "SELECT webhook_secret_signs($1, $2, $3)", account_id, endpoint_id, secret
+        )
+        return signs
 
     async def test(self, account_id: int, endpoint_id: UUID) -> UUID | Disabled | None:
         """Tell it alone of a test event, and which one; None: the owner has no such endpoint."""

@@ -192,6 +192,24 @@ COMMENT ON FUNCTION rotate_webhook_secret(bigint, uuid, bytea, int, int) IS
     'Replaces the secret of a webhook endpoint; the ones before it sign along until the overlap is '
     'over. rotated, not_found, or full. Not idempotent.';
 
+CREATE OR REPLACE FUNCTION webhook_secret_signs(p_account_id bigint, p_endpoint_id uuid, p_secret bytea)
+RETURNS boolean
+LANGUAGE plpgsql STABLE
+SECURITY DEFINER
+SET search_path FROM CURRENT
+AS $$
+-- Purpose: whether what an endpoint is told is signed with a secret that the caller knows. Nobody can have a
+--   secret told: it has 256 random bits. Locks: none.
+BEGIN
+    RETURN EXISTS (
+        SELECT FROM webhook_endpoints e JOIN webhook_secrets s ON s.endpoint_id = e.endpoint_id
+        WHERE e.account_id = p_account_id AND e.endpoint_id = p_endpoint_id
+          AND coalesce(s.expires_at, 'infinity') > now() AND s.secret = p_secret);
+END;
+$$;
+COMMENT ON FUNCTION webhook_secret_signs(bigint, uuid, bytea) IS
+    'Whether what a webhook endpoint is told is signed with this secret, too.';
+
 CREATE OR REPLACE FUNCTION test_webhook_endpoint(
     p_account_id bigint, p_endpoint_id uuid, OUT outcome text, OUT event_id uuid
 )

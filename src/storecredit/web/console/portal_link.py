@@ -6,6 +6,7 @@ from litestar import Request, Response, get, post
 from litestar.di import NamedDependency
 
 from storecredit.operator.audit import ActionContext
+from storecredit.operator.portal_links import LinkShown
 from storecredit.operator.sign_ins import LINK_SECONDS, PORTAL_SECONDS
 from storecredit.operator.tokens import Scope
 from storecredit.stores.stores import Store
@@ -52,13 +53,16 @@ async def make_portal_link(
         wanted = read_form(request, form, PortalSessionBody)
     except FormRefused as refused:
         return _asking(request, place, refused.form)
-    link = await parts.operator.portal_links.give_out(
-        context,
-        store,
-        principal_of(request.scope),
-        seconds=wanted.sign_in_seconds,
-        link_seconds=wanted.expires_in_seconds,
-    )
+    try:
+        link = await parts.operator.portal_links.give_out(
+            context,
+            store,
+            principal_of(request.scope),
+            seconds=wanted.sign_in_seconds,
+            link_seconds=wanted.expires_in_seconds,
+        )
+    except LinkShown:
+        return place.page(request, "portal_link_made.html", made=None)
     if link is None:
         raise Failure(
             ErrorCode.STORE_SUSPENDED,

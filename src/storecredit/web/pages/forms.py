@@ -17,6 +17,7 @@ from litestar import Request
 from litestar.di import NamedDependency
 
 from storecredit.operator.audit import REASON_MAX, ActionContext
+from storecredit.operator.drawing import seed_of_form
 from storecredit.web.http.envelope import ErrorCode, Failure
 from storecredit.web.http.faults import faults_of
 from storecredit.web.http.links import address_asked
@@ -156,6 +157,7 @@ async def acting(request: Request[Any, Any, Any], form: NamedDependency[Form]) -
         request_id=form_id,
         reason=reason,
         idempotency_key=form_id,
+        seed=seed_of_form(sign_in.seed, form_id),
     )
 
 

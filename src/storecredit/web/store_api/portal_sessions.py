@@ -46,7 +46,7 @@ async def create_portal_session(
         caller_of(request.scope).store_id,
         STORE,
         seconds=asked.sign_in_seconds,
-        key_id=key_id,
+        behind=key_id,
         link_seconds=asked.expires_in_seconds,
     )
     return Envelope(portal_session_view(link, base))
