@@ -32,6 +32,12 @@ function sendOnce(form) {
   });
 }
 
+// The second click of a double click sends nothing: what was meant has been sent by the first, and the
+// page may be another by now, with a button where that one was.
+document.addEventListener("click", (event) => {
+  if (event.detail > 1 && event.target.closest("form[data-once] button")) event.preventDefault();
+});
+
 // Whoever comes back to a page that the browser kept may send its forms again.
 window.addEventListener("pageshow", (event) => {
   if (!event.persisted) return;
