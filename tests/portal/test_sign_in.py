@@ -67,6 +67,44 @@ async def test_of_two_browsers_with_one_link_one_is_let_in(
             assert sorted([await is_in(each) for each in both]) == [False, True]
 
 
+async def test_the_form_of_a_link_sent_twice_signs_in_once_and_both_answers_say_so(
+    service: Service, store: StoreClient, admin: asyncpg.Connection
+) -> None:
+    address = await link_of(store)
+    async with http_client(service) as http, http_client(service) as elsewhere:
+        browser = Browser(http)
+        page = await browser.get(address)
+        # Of a browser that has not read the first answer, when it sends the form again.
+        answers = await asyncio.gather(*(browser.send(page, address) for _ in range(3)))
+        assert {each.status_code for each in answers} == {303}
+        assert len({cookie_of(each) for each in answers}) == 1
+        # And of one that has.
+        again = await browser.send(page, address)
+        assert again.status_code == 303
+        assert await is_in(browser)
+        assert await admin.fetchval("SELECT count(*) FROM storecredit.sign_ins") == 1
+        # Another page of the link, or none, lets nobody in.
+        other = Browser(elsewhere)
+        assert (await used(other, address)).status_code == 410
+        assert (await elsewhere.post(address, headers=ORIGIN)).status_code == 410
+        await browser.send(await browser.get("/portal"), "/portal/sign-out")
+        assert (await browser.send(page, address)).status_code == 410
+
+
+async def test_who_is_signed_out_already_is_told_the_same(
+    service: Service, store: StoreClient
+) -> None:
+    address = await link_of(store)
+    async with http_client(service) as http:
+        browser = Browser(http)
+        await used(browser, address)
+        page = await browser.get("/portal")
+        for _ in range(2):
+            answer = await browser.send(page, "/portal/sign-out")
+            assert answer.headers["location"] == "/portal/sign-in?signed-out=1"
+        assert not await is_in(browser)
+
+
 async def test_a_key_lets_a_store_in_while_it_works(
     browser: Browser, operator: Operator, store: StoreClient
 ) -> None:

@@ -52,7 +52,7 @@ class PortalLinks:
                 seconds=seconds,
                 behind=principal,
                 link_seconds=link_seconds,
-                drawn=drawn(entry.seed),
+                of=drawn(entry.seed),
             )
             entry.write({"expires_at": link.expires_at})
         return link

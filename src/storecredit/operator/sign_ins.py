@@ -19,6 +19,7 @@ from itsdangerous import Signer
 from uuid_utils.compat import uuid7
 
 from storecredit.data_files.signing_key import signing_key
+from storecredit.operator.drawing import drawn, seed_of_form
 from storecredit.operator.tokens import ADMIN, TOKEN_PREFIX, Principal, Scope
 from storecredit.postgres.pool import Database
 from storecredit.postgres.servers import Record
@@ -138,26 +139,24 @@ class SignIns:
         seconds: int = PORTAL_SECONDS,
         behind: UUID | Principal | None = None,
         link_seconds: int = LINK_SECONDS,
-        drawn: bytes | None = None,
+        of: bytes | None = None,
     ) -> Link:
         """A link to the portal of a store that there is; what it begins lasts for `seconds`.
 
         It and what it begins end with what is `behind` it: the store's key that issued it, by its
         id, or the operator's token; None: somebody at the command line did. `issued_by` is for the
         log. `seconds` are 1 to `PORTAL_SECONDS_MAX`, `link_seconds` 1 to `LINK_SECONDS_MAX`;
-        `drawn`: `SECRET_BYTES` random ones, for whoever can draw them again.
+        `of`: `SECRET_BYTES` random ones to make it of, for whoever can draw them again.
         """
         if not 1 <= seconds <= PORTAL_SECONDS_MAX:
             raise ValueError(f"a sign-in lasts 1 to {PORTAL_SECONDS_MAX} s, not {seconds}")
         if not 1 <= link_seconds <= LINK_SECONDS_MAX:
             raise ValueError(f"a link works for 1 to {LINK_SECONDS_MAX} s, not {link_seconds}")
-        return await self._link(
-            "portal", issued_by, (link_seconds, seconds), behind, store_id, drawn
-        )
+        return await self._link("portal", issued_by, (link_seconds, seconds), behind, store_id, of)
 
-    async def link_again(self, store_id: UUID, drawn: bytes) -> Link | None:
+    async def link_again(self, store_id: UUID, of: bytes) -> Link | None:
         """The link to a store's portal that was made of these; None: it was used, or is over."""
-        code = _code(drawn)
+        code = _code(of)
         expires_at = await self._database.fetchval(
             """SELECT expires_at FROM sign_in_links
                WHERE code_hash = $1 AND store_id = $2 AND expires_at > now()""",
@@ -166,13 +165,15 @@ class SignIns:
         )
         return None if expires_at is None else Link("portal", code, expires_at)
 
-    async def with_link(self, code: str, door: Door) -> NewSignIn | None:
+    async def with_link(self, code: str, door: Door, form_id: str = "") -> NewSignIn | None:
         """Sign in by a link, which is used up by that.
 
         None: there is none at this door, it was used before, its time is over, or what is behind it
-        works no longer. Of several who come at once, one is signed in.
+        works no longer. Of several who come at once, one is signed in; whoever comes again by the
+        same form is the same: two clicks of a browser that shows the second answer alone.
         """
-        secret = secrets.token_urlsafe(SECRET_BYTES)
+        seed = hmac.digest(self._key, _SALT + b"link." + _encoded(code), sha256)
+        secret = _code(drawn(seed_of_form(seed, form_id) if form_id else None))
         begun = await self._database.fetchval(
             "SELECT sign_in_by_link($1, $2, $3, $4, $5)",
             uuid7(),
@@ -181,7 +182,7 @@ class SignIns:
             door,
             self._admin_mark,
         )
-        return await self._new(secret, door) if begun else None
+        return await self._new(secret, door) if begun or form_id else None
 
     async def store_of_link(self, code: str) -> UUID | None:
         """Whose portal a link leads to, which is not used up by asking; None: it leads to none."""
@@ -228,10 +229,10 @@ class SignIns:
         seconds: tuple[int, int],
         behind: UUID | Principal | None = None,
         store_id: UUID | None = None,
-        drawn: bytes | None = None,
+        of: bytes | None = None,
     ) -> Link:
         """`seconds`: how long it can be used, and how long what it begins lasts."""
-        code = _code(drawn or secrets.token_bytes(SECRET_BYTES))
+        code = _code(of or drawn(None))
         operator = behind.name if isinstance(behind, Principal) else None
         expires_at: datetime = await self._database.fetchval(
             "SELECT make_sign_in_link($1, $2, $3, $4, $5, $6, $7, $8, $9)",
@@ -318,8 +319,8 @@ def _hash(secret: str) -> bytes:
     return sha256(_encoded(secret)).digest()
 
 
-def _code(drawn: bytes) -> str:
-    return urlsafe_b64encode(drawn).rstrip(b"=").decode()
+def _code(of: bytes) -> str:
+    return urlsafe_b64encode(of).rstrip(b"=").decode()
 
 
 def _csrf_token(secret: str) -> str:

@@ -13,7 +13,8 @@ from storecredit.operator.sign_ins import Door
 from storecredit.operator.tokens import Scope
 from storecredit.web.console.routes import console_router
 from storecredit.web.http.scopes import NEEDED
-from storecredit.web.pages.signed_in import FOR_ANY_SCOPE, PUBLIC
+from storecredit.web.pages.forms import SIGNS_IN
+from storecredit.web.pages.signed_in import PUBLIC
 from storecredit.web.portal.routes import portal_router
 
 PARAMETER: Final = re.compile(r"\{(\w+)(?::\w+)?\}")
@@ -29,6 +30,7 @@ class Address:
     path: str
     door: Door
     is_public: bool
+    signs_in: bool
     is_page: bool
     needs: Scope | None
     """The scope of the operator's token; None: any, or no operator's door."""
@@ -59,11 +61,12 @@ def addresses() -> Iterator[Address]:
 def _of(door: Door, path: str, handler: HTTPRouteHandler) -> Iterator[Address]:
     is_page = not str(handler.media_type).startswith(NO_PAGES)
     is_public = bool(handler.opt.get(PUBLIC))
-    is_for_all = is_public or door == "portal" or bool(handler.opt.get(FOR_ANY_SCOPE))
+    signs_in = bool(handler.opt.get(SIGNS_IN))
+    is_for_all = is_public or door == "portal"
     for method in sorted(handler.http_methods - {"OPTIONS", "HEAD"}):
         usual = Scope.READ if method == "GET" else Scope.ALL
         needs = None if is_for_all else handler.opt.get(NEEDED, usual)
-        yield Address(method, path, door, is_public, is_page, needs)
+        yield Address(method, path, door, is_public, signs_in, is_page, needs)
 
 
 # A handler with several paths has them in any order; processes that share the tests need one.

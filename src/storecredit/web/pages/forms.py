@@ -32,6 +32,8 @@ FORM_ID: Final = "form_id"
 REASON: Final = "reason"
 FIELDS_MAX: Final = 200
 FORM_MAX_BYTES: Final = 256 * 1024
+SIGNS_IN: Final = "signs_in"
+"""The option of a handler that begins a sign-in."""
 SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 NEEDED: Final = "This is needed."
 DIGITS: Final = "This must be a whole number, in digits alone."
@@ -165,14 +167,15 @@ async def check_origin(request: Request[Any, Any, Any]) -> None:
     """Before every handler: what changes something is asked for by a page of ours alone.
 
     Browsers say so by themselves (Sec-Fetch-Site, W3C Fetch Metadata; Origin, RFC 6454), and the
-    form has the token of the sign-in, if there is one. Raises Failure.
+    form has the token of the sign-in, if there is one; but that of a form which signs in may have
+    begun by its first click, or in another window. Raises Failure.
     """
     if request.method in SAFE_METHODS:
         return
     visit = visit_of(request.scope)
     site, origin = visit.sent.get(b"sec-fetch-site"), visit.sent.get(b"origin")
     is_ours = site == "same-origin" if site is not None else _is_own(request, origin)
-    if is_ours and visit.sign_in is not None:
+    if is_ours and visit.sign_in is not None and not request.route_handler.opt.get(SIGNS_IN):
         sent = (await _decoded(request)).texts.get(CSRF, "")
         is_ours = hmac.compare_digest(sent.encode(), visit.sign_in.csrf_token.encode())
     if not is_ours:

@@ -25,8 +25,6 @@ from storecredit.web.parts import Parts
 
 PUBLIC: Final = "is_public"
 """The option of a handler that is there for whoever is not signed in."""
-FOR_ANY_SCOPE: Final = "is_for_any_scope"
-"""The option of a handler that is there for whoever is signed in, whatever their token allows."""
 SEE_OTHER: Final = 303
 SIGNED_OUT: Final = "signed-out"
 """The event that tells a page that its sign-in is over."""
@@ -59,8 +57,7 @@ async def check_signed_in(
         raise SignInNeeded
     if door == "console":
         visit.principal = visit.sign_in.principal
-        if not handler.opt.get(FOR_ANY_SCOPE):
-            check_scope(connection, handler)
+        check_scope(connection, handler)
 
 
 def signed_in(request: Request[Any, Any, Any]) -> SignIn:
@@ -82,10 +79,11 @@ async def begun(
 ) -> Response[Any]:
     """Sends a browser that has just signed in to the page of the door that it wanted, if any.
 
-    The sign-in that it had before ends: its cookie is replaced, and nobody could sign out of it.
+    Another sign-in that it had ends: its cookie is replaced, and nobody could sign out of it.
     """
     door = new.sign_in.door
-    await _end(request, parts, door)
+    if _cookie(request.scope, parts, door) != new.cookie:
+        await _end(request, parts, door)
     wanted = path if path and is_below(path.partition("?")[0], f"/{door}") else f"/{door}"
     answer = Redirect(wanted, status_code=SEE_OTHER)
     age = int((new.sign_in.expires_at - new.sign_in.created_at).total_seconds())

@@ -8,9 +8,9 @@ from litestar.params import FromPath
 
 from storecredit.operator.sign_ins import Door, NewSignIn, SignIns
 from storecredit.web.http.visits import visit_of
-from storecredit.web.pages.forms import Form
+from storecredit.web.pages.forms import FORM_ID, SIGNS_IN, Form
 from storecredit.web.pages.rendering import door_of, page
-from storecredit.web.pages.signed_in import FOR_ANY_SCOPE, PUBLIC, begun, ended
+from storecredit.web.pages.signed_in import PUBLIC, begun, ended
 from storecredit.web.parts import Parts
 
 ENDINGS: Final = ("signed-out", "key-over")
@@ -26,7 +26,7 @@ async def sign_in_page(request: Request[Any, Any, Any]) -> Response[str]:
     return page(request, "sign_in.html", next=request.query_params.get("next", ""), notice=notice)
 
 
-@post("/sign-in", opt={PUBLIC: True}, include_in_schema=False)
+@post("/sign-in", opt={PUBLIC: True, SIGNS_IN: True}, include_in_schema=False)
 async def sign_in(
     request: Request[Any, Any, Any], parts: NamedDependency[Parts], form: NamedDependency[Form]
 ) -> Response[Any]:
@@ -55,21 +55,29 @@ async def link_page(
     return page(request, "link.html", is_other=is_other)
 
 
-@post("/sign-in/{code:str}", opt={PUBLIC: True}, include_in_schema=False)
+@post("/sign-in/{code:str}", opt={PUBLIC: True, SIGNS_IN: True}, include_in_schema=False)
 async def sign_in_by_link(
-    request: Request[Any, Any, Any], parts: NamedDependency[Parts], code: FromPath[str]
+    request: Request[Any, Any, Any],
+    parts: NamedDependency[Parts],
+    code: FromPath[str],
+    form: NamedDependency[Form],
 ) -> Response[Any]:
-    """Signs in by a link, once."""
-    door = door_of(request.scope["path"])
-    new = await parts.operator.sign_ins.with_link(code, door) if len(code) <= SECRET_MAX else None
+    """Signs in by a link, once, however often its form is sent."""
+    door, form_id = door_of(request.scope["path"]), form.texts.get(FORM_ID, "")
+    new = None
+    if len(code) <= SECRET_MAX and len(form_id) <= SECRET_MAX:
+        new = await parts.operator.sign_ins.with_link(code, door, form_id)
     if new is None:
         return page(request, "sign_in.html", status=410, next="", notice="link-over")
     return await begun(request, parts, new, None)
 
 
-@post("/sign-out", opt={FOR_ANY_SCOPE: True}, include_in_schema=False)
+@post("/sign-out", opt={PUBLIC: True}, include_in_schema=False)
 async def sign_out(request: Request[Any, Any, Any], parts: NamedDependency[Parts]) -> Response[Any]:
-    """Ends the sign-in, wherever its cookie may have got to."""
+    """Ends the sign-in, wherever its cookie may have got to; who is out already is told the same.
+
+    Such as by the first of two clicks, or in another window.
+    """
     return await ended(request, parts)
 
 
