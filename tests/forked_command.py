@@ -9,6 +9,7 @@ where a reader's shell starts it: `e2e/test_readme.py`.
 import multiprocessing
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -18,6 +19,7 @@ from storecredit import cli, service
 from storecredit.backups import taking
 from storecredit.cli import main
 from storecredit.postgres import opening
+from storecredit.systemd import FIRST_DESCRIPTOR
 
 LOADED_LATE = ("httpcore", "paddle_billing.Notifications")
 """What is imported only by who needs it, and costs more than all the rest of a command."""
@@ -36,11 +38,15 @@ class ForkedCommand:
         *,
         output: Path,
         errors: Path,
+        listening: socket.socket | None = None,
     ) -> None:
-        """Begin it, with nothing to read; `output` and `errors` are made anew."""
+        """Begin it, with nothing to read; `output` and `errors` are made anew.
+
+        `listening` is passed on to it as systemd does (sd_listen_fds(3)).
+        """
         for path in (output, errors):
             path.write_bytes(b"")
-        given = (list(arguments), directory, dict(environment), output, errors)
+        given = (list(arguments), directory, dict(environment), output, errors, listening)
         self._process = forks().Process(target=_run, args=given)
         self._process.start()
 
@@ -81,7 +87,12 @@ def forks() -> multiprocessing.context.ForkServerContext:
 
 
 def _run(
-    arguments: list[str], directory: Path, environment: dict[str, str], output: Path, errors: Path
+    arguments: list[str],
+    directory: Path,
+    environment: dict[str, str],
+    output: Path,
+    errors: Path,
+    listening: socket.socket | None,
 ) -> None:
     """What the fork does: it becomes the command."""
     # Of a session of its own, as a server is: no Ctrl-C for the tests is one for it.
@@ -94,5 +105,8 @@ def _run(
     os.chdir(directory)
     os.environ.clear()
     os.environ.update(environment)
+    if listening is not None:
+        os.dup2(listening.detach(), FIRST_DESCRIPTOR)
+        os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS="1")
     sys.argv[:] = [NAME, *arguments]
     main()

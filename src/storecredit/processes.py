@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from storecredit import telemetry
+from storecredit import systemd, telemetry
 from storecredit.postgres.pacing import backoff, every
 from storecredit.settings import Settings
 
@@ -42,6 +42,22 @@ log = telemetry.get_logger("processes")
 
 class CannotListen(Exception):
     """The address is taken or not ours; the message is one sentence for the operator."""
+
+
+def handed_over() -> socket.socket | None:
+    """The socket that systemd listens on, and passed on to be served; None: it passed none.
+
+    Raises CannotListen.
+    """
+    passed = systemd.passed_sockets()
+    if not passed:
+        return None
+    if len(passed) > 1 or passed[0].family not in {socket.AF_INET, socket.AF_INET6}:
+        raise CannotListen(
+            f"systemd passed {len(passed)} sockets on, and the service takes one, of TCP: let one "
+            "line in the socket unit begin with ListenStream=, with a port or an address and port."
+        )
+    return passed[0]
 
 
 def listen(settings: Settings) -> socket.socket:

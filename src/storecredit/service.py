@@ -209,6 +209,7 @@ async def serve(
         http = http_server(
             create_app(service.parts),
             idle_connection_seconds=settings.idle_connection_seconds,
+            drain_seconds=settings.connection_drain_seconds,
             end_waits=service.end_waits,
         )
         async with (
@@ -230,6 +231,7 @@ async def work(
     stop: asyncio.Event,
     *,
     metrics_listening: socket.socket | None = None,
+    on_ready: Callable[[], None] | None = None,
 ) -> None:
     """Run worker and sweep alone until `stop` is set, then drain."""
     async with (
@@ -238,6 +240,8 @@ async def work(
         _background(service, settings, stop, worker=True),
     ):
         log.info("working")
+        if on_ready is not None:
+            on_ready()
         await stop.wait()
 
 

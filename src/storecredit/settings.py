@@ -142,6 +142,8 @@ class Settings(BaseSettings):
     # Requests
     idle_connection_seconds: int = Field(default=IDLE_CONNECTION_SECONDS, ge=1, le=86_400)
     """How long an idle connection is kept; longer than the load balancer in front keeps its own."""
+    connection_drain_seconds: float = Field(default=0, ge=0, le=300)
+    """How long a stop waits for requests on idle connections; longer than the proxy keeps them."""
     body_max_bytes: int = Field(default=4 * 1024 * 1024, ge=1024)
     """Size of a request body, at most; then 413."""
     rate_limits: dict[str, tuple[int, int] | None] = {

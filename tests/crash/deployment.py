@@ -3,8 +3,9 @@
 Whoever asks is half stores, half end users, and each user bears the id of a store.
 """
 
+import socket
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from types import MappingProxyType
 from typing import Any
@@ -73,7 +74,20 @@ class Deployment:
 
         `settings` by their names, in place of the usual ones.
         """
-        process = await self._start("serve", "--port", "0", *options, settings=settings)
+        return await self._served(options, settings, None)
+
+    async def serve_on(
+        self, listening: socket.socket, *options: str, **settings: str
+    ) -> RunningProcess:
+        """The same, on a socket that is passed on to it as systemd does."""
+        return await self._served(options, settings, listening)
+
+    async def _served(
+        self, options: Sequence[str], settings: Mapping[str, str], listening: socket.socket | None
+    ) -> RunningProcess:
+        process = await self._start(
+            "serve", "--port", "0", *options, settings=settings, listening=listening
+        )
         if not self.accounts:
             stores = [await _make_store(process.url, place) for place in range(STORES)]
             self.accounts = [*stores, *(_namesake(store) for store in stores)]
@@ -88,11 +102,15 @@ class Deployment:
         return await self._start("worker", settings=settings)
 
     async def _start(
-        self, command: str, *options: str, settings: Mapping[str, str]
+        self,
+        command: str,
+        *options: str,
+        settings: Mapping[str, str],
+        listening: socket.socket | None = None,
     ) -> RunningProcess:
         changed = {f"STORECREDIT_{name.upper()}": value for name, value in settings.items()}
         return await self.processes.start(
-            command, *options, environment=self._environment | changed
+            command, *options, environment=self._environment | changed, listening=listening
         )
 
     async def create(self, service: RunningProcess, account: Account, request_id: str) -> UUID:

@@ -25,6 +25,7 @@ from tests.crash.waiting import until
 IMAGE_URL = "https://images.example/a.png"
 CONNECTIONS = 16
 CLIENT_TIMEOUT_SECONDS = 30.0
+IDLE_CONNECTION_SECONDS = 1.0
 ACKNOWLEDGED_MAX_SECONDS = 60.0
 RETRY_WAIT_SECONDS = 0.05
 THINK_MAX_SECONDS = 0.2
@@ -74,6 +75,8 @@ class Load:
         self.wrong: list[str] = []
         """Answers that are never right here: not 201, 200 or 503, or not what they must say."""
         self.statuses: Counter[int] = Counter()
+        self.broken: list[str] = []
+        """Requests whose connection was not made, or broke: no outage, no such thing."""
         self._client = client
         self.accounts = accounts
         self._random = Random(seed)
@@ -237,7 +240,8 @@ class Load:
             answer = await self._client.request(
                 method, url, headers=bearer | (headers or {}), json=json
             )
-        except httpx.TransportError:
+        except httpx.TransportError as error:
+            self.broken.append(f"{method} {path}: {error!r}")
             return None
         self.statuses[answer.status_code] += 1
         return answer
@@ -272,7 +276,9 @@ async def load_on(
     urls: Sequence[str], new_load: Callable[[httpx.AsyncClient], L]
 ) -> AsyncIterator[L]:
     """Clients at work for as long as the block lasts, and their answers judged at its end."""
-    limits = httpx.Limits(max_connections=2 * CONNECTIONS + 1)
+    limits = httpx.Limits(
+        max_connections=2 * CONNECTIONS + 1, keepalive_expiry=IDLE_CONNECTION_SECONDS
+    )
     async with httpx.AsyncClient(limits=limits, timeout=CLIENT_TIMEOUT_SECONDS) as client:
         load = new_load(client)
         load.urls = list(urls)

@@ -7,6 +7,7 @@ embedded PostgreSQL of the data directory, are ended by their numbers in `end_al
 import contextlib
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -101,10 +102,14 @@ class Processes:
         self._started: list[RunningProcess] = []
 
     async def start(
-        self, command: str, *options: str, environment: Mapping[str, str]
+        self,
+        command: str,
+        *options: str,
+        environment: Mapping[str, str],
+        listening: socket.socket | None = None,
     ) -> RunningProcess:
         """Start `storecredit <command>`; returns when it is at work."""
-        process = self.launch(command, *options, environment=environment)
+        process = self.launch(command, *options, environment=environment, listening=listening)
         await until(
             lambda: bool(process.events(READY[command])) or not process.lives(),
             f"{command} starts",
@@ -115,13 +120,22 @@ class Processes:
         return process
 
     def launch(
-        self, *command: str, environment: Mapping[str, str], output: Path = NOWHERE
+        self,
+        *command: str,
+        environment: Mapping[str, str],
+        output: Path = NOWHERE,
+        listening: socket.socket | None = None,
     ) -> RunningProcess:
-        """Start a process and wait for nothing."""
+        """Start a process and wait for nothing; `listening` is passed on to it by systemd's way."""
         log_path = self._log_path(command[0])
         given = {"STORECREDIT_DATA_DIR": str(self.data_dir)} | dict(environment)
         process = ForkedCommand(
-            command, self._directory, _inherited() | given, output=output, errors=log_path
+            command,
+            self._directory,
+            _inherited() | given,
+            output=output,
+            errors=log_path,
+            listening=listening,
         )
         return self._begun(command[0], process, log_path)
 

@@ -26,7 +26,7 @@ from storecredit.cli.options import (
     settings_of,
     variable_of,
 )
-from storecredit.cli.starting import loaded
+from storecredit.cli.starting import STARTING_SECONDS, loaded
 from storecredit.data_files.served_at import note_address
 
 if TYPE_CHECKING:
@@ -182,15 +182,12 @@ async def _serve(settings: "Settings", *, migrate_external: bool, demo: bool) ->
 
 
 async def _serve_one(settings: "Settings", *, migrate_external: bool, demo: bool) -> None:
-    from storecredit import processes
+    from storecredit import processes, systemd
 
     stop = asyncio.Event()
     processes.stop_on_signals(stop)
-    listening = (
-        processes.listen(settings)
-        if settings.listen_fd is None
-        else processes.inherited(settings.listen_fd)
-    )
+    handed_over = processes.handed_over()
+    listening = handed_over or _own_address(settings)
     metrics_listening = processes.listen_for_metrics(settings)
     beside: list[asyncio.Task[None]] = []
     if settings.parent_pid is not None:
@@ -199,6 +196,7 @@ async def _serve_one(settings: "Settings", *, migrate_external: bool, demo: bool
 
     def on_ready(running: "Service") -> None:
         _spare_what_stays()
+        systemd.tell_ready()
         if settings.parent_pid is None:
             task = asyncio.create_task(_beside(running, settings, listening, stop, demo=demo))
             task.add_done_callback(lambda task: _stop_if_broken(task, stop))
@@ -207,11 +205,16 @@ async def _serve_one(settings: "Settings", *, migrate_external: bool, demo: bool
     # Where several processes share the address, the one that others wait for answers meanwhile.
     starting = [listening] if settings.parent_pid is None else []
     starting += [metrics_listening] if metrics_listening else []
+    opening = loaded(
+        settings,
+        stop,
+        starting,
+        migrate_external=migrate_external,
+        # Another process may serve on the same socket: who asks is better left to it for a while.
+        quiet_seconds=settings.commit_deadline_seconds if handed_over else STARTING_SECONDS,
+    )
     try:
-        async with loaded(settings, stop, starting, migrate_external=migrate_external) as (
-            service,
-            database,
-        ):
+        async with opening as (service, database):
             await service.serve(
                 settings,
                 database,
@@ -223,6 +226,15 @@ async def _serve_one(settings: "Settings", *, migrate_external: bool, demo: bool
     finally:
         stop.set()
         await asyncio.gather(*beside)
+
+
+def _own_address(settings: "Settings") -> socket.socket:
+    """The address in the settings; of a further process its parent's."""
+    from storecredit import processes
+
+    if settings.listen_fd is None:
+        return processes.listen(settings)
+    return processes.inherited(settings.listen_fd)
 
 
 def _spare_what_stays() -> None:
@@ -275,14 +287,20 @@ def _stop_if_broken(task: asyncio.Task[None], stop: asyncio.Event) -> None:
 
 
 async def _work(settings: "Settings") -> None:
-    from storecredit import processes
+    from storecredit import processes, systemd
 
     stop = asyncio.Event()
     processes.stop_on_signals(stop)
     metrics_listening = processes.listen_for_metrics(settings)
     starting = [metrics_listening] if metrics_listening else []
     async with loaded(settings, stop, starting) as (service, database):
-        await service.work(settings, database, stop, metrics_listening=metrics_listening)
+        await service.work(
+            settings,
+            database,
+            stop,
+            metrics_listening=metrics_listening,
+            on_ready=systemd.tell_ready,
+        )
 
 
 async def _migrate(settings: "Settings", interface: str | None) -> "Migrated":

@@ -32,16 +32,17 @@ async def loaded(
     listening: "Sequence[socket.socket]",
     *,
     migrate_external: bool = False,
+    quiet_seconds: float = STARTING_SECONDS,
 ) -> "AsyncIterator[tuple[ModuleType, Database]]":
     """The service's module, loaded while the database starts, and the database.
 
     A new database is made by other processes, for the most part: both can be waited for at once.
-    Who asks meanwhile on one of the sockets is answered.
+    Who asks meanwhile on one of the sockets is answered, once `quiet_seconds` are over.
     """
     from storecredit.postgres.opening import open_database
 
     loading = asyncio.create_task(asyncio.to_thread(import_module, "storecredit.service"))
-    starting = asyncio.create_task(_answer_starting(loading, listening))
+    starting = asyncio.create_task(_answer_starting(loading, listening, quiet_seconds))
     try:
         async with open_database(
             settings, migrate_external=migrate_external, wait=_wait(settings, stop)
@@ -53,10 +54,12 @@ async def loaded(
 
 
 async def _answer_starting(
-    loading: "asyncio.Task[ModuleType]", listening: "Sequence[socket.socket]"
+    loading: "asyncio.Task[ModuleType]",
+    listening: "Sequence[socket.socket]",
+    quiet_seconds: float,
 ) -> None:
     """A start that takes no longer than others is waited for by whoever asks."""
-    await asyncio.sleep(STARTING_SECONDS)
+    await asyncio.sleep(quiet_seconds)
     service = await asyncio.shield(loading)
     if listening:
         await service.answer_starting(listening)

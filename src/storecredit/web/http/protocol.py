@@ -19,6 +19,7 @@ from uuid import uuid4
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.server import ServerState
 
 from storecredit.web.http.bodies import note_body
 from storecredit.web.http.envelope import ErrorCode, Failure, invalid, unavailable
@@ -38,8 +39,25 @@ CONTINUE: Final = b"HTTP/1.1 100 "
 """How an interim response begins, which the final one still follows (RFC 9110, 15.2)."""
 
 
+class Connections(ServerState):
+    """Those of one server, and whether it is about to stop."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_draining = False
+
+    def drain(self) -> None:
+        """From now on the next answer of each is its last, and says so (RFC 9112, 9.6)."""
+        self.is_draining = True
+        for each in self.connections:
+            if isinstance(each, BoundedProtocol):
+                each.drain()
+
+
 class BoundedProtocol(HttpToolsProtocol):
     """One connection; a head that is too large is answered 431, one that takes too long is cut."""
+
+    server_state: Connections
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -117,6 +135,8 @@ class BoundedProtocol(HttpToolsProtocol):
         self._framing_bytes = 0
         note_body(self.scope["state"], is_awaited=True)
         super().on_headers_complete()
+        if self.server_state.is_draining:
+            self.cycle.keep_alive = False
         self.headers = []  # what comes now is a trailer, and the scope keeps the list it has
         if self.scope["method"] != "HEAD":  # to which a head is the whole answer
             self.cycle.transport = _Joined(self.transport)  # type: ignore[assignment]  # all it uses
@@ -141,6 +161,12 @@ class BoundedProtocol(HttpToolsProtocol):
             self._unset_keepalive_if_required()
         if was_last and self._last_words is not None:
             self._end()
+
+    def drain(self) -> None:
+        """The answer under way says that it is the last, unless it has begun without saying so."""
+        newest = self._unanswered()
+        if newest is not None and not newest.response_started:
+            newest.keep_alive = False
 
     def shutdown(self) -> None:
         """The server stops: the answer under way is the last, if its client takes it."""

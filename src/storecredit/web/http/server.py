@@ -7,6 +7,7 @@ Signals are left to the service, which has more to stop than HTTP. What a connec
 import asyncio
 import contextlib
 import socket
+import time
 from collections.abc import Callable, Iterator
 from typing import Final
 
@@ -14,9 +15,11 @@ import uvicorn
 from litestar.types import ASGIApp
 
 from storecredit.settings import IDLE_CONNECTION_SECONDS
-from storecredit.web.http.protocol import BoundedProtocol
+from storecredit.web.http.protocol import BoundedProtocol, Connections
 
-DRAIN_SECONDS: Final = 10
+ANSWERING_MAX_SECONDS: Final = 10
+"""How long a stop waits for the answers under way, once nothing more is asked."""
+DRAIN_POLL_SECONDS: Final = 0.05
 ACCEPTED_AT_ONCE: Final = 16
 """New connections taken in one turn of the event loop, at most."""
 
@@ -25,12 +28,15 @@ def http_server(
     app: ASGIApp,
     *,
     idle_connection_seconds: int = IDLE_CONNECTION_SECONDS,
+    drain_seconds: float = 0,
     end_waits: Callable[[], None] | None = None,
 ) -> uvicorn.Server:
     """A server for the application; serve it on a socket, stop it by `should_exit`.
 
-    When it stops, idle connections are closed at once, others after the answers under way. Those
-    that wait for something to happen are to be given by then: `end_waits` is called for it.
+    When it stops, it takes no new connections, and ends each with its next answer, which says so:
+    whoever asks again connects to somebody else. Idle connections have `drain_seconds` for such a
+    next request. What waits for something to happen is to be answered by then: `end_waits` is
+    called for it.
     """
     config = uvicorn.Config(
         app,
@@ -44,21 +50,37 @@ def http_server(
         proxy_headers=False,
         ws="none",
         timeout_keep_alive=idle_connection_seconds,
-        timeout_graceful_shutdown=DRAIN_SECONDS,
+        timeout_graceful_shutdown=ANSWERING_MAX_SECONDS,
     )
-    return _Server(config, end_waits)
+    return _Server(config, drain_seconds, end_waits)
 
 
 class _Server(uvicorn.Server):
-    def __init__(self, config: uvicorn.Config, end_waits: Callable[[], None] | None) -> None:
+    def __init__(
+        self, config: uvicorn.Config, drain_seconds: float, end_waits: Callable[[], None] | None
+    ) -> None:
         super().__init__(config)
+        self._connections = self.server_state = Connections()
+        self._drain_seconds = drain_seconds
         self._end_waits = end_waits
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         if self._end_waits is not None:
             # Once each connection was told that its next answer is the last, and says so.
             asyncio.get_running_loop().call_soon(self._end_waits)
+        await self._drain(sockets or [])
         await super().shutdown(sockets)
+
+    async def _drain(self, sockets: list[socket.socket]) -> None:
+        for server in self.servers:
+            server.close()
+        for listening in sockets:
+            listening.close()
+        self._connections.drain()
+        give_up_at = time.monotonic() + self._drain_seconds
+        # Those that end set no event in uvicorn.
+        while self._connections.connections and time.monotonic() < give_up_at:  # noqa: ASYNC110
+            await asyncio.sleep(DRAIN_POLL_SECONDS)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         # libuv takes one connection from a listening socket in a turn of the event loop, and a turn

@@ -1,0 +1,113 @@
+"""Processes restarted under load as the units of deploy/systemd have it: no request fails.
+
+The test is systemd here: it listens on the address, passes the socket on to each process, stops by
+SIGTERM and waits, starts anew and waits until the process is ready.
+"""
+
+import socket
+from collections.abc import Iterator
+
+import pytest
+
+from storecredit.postgres.embedded.embedded_postgres import EmbeddedPostgres
+from tests.crash.audit import assert_books_hold, books_of, drained
+from tests.crash.deployment import Deployment
+from tests.crash.load import IDLE_CONNECTION_SECONDS, Load
+from tests.crash.processes import RunningProcess
+from tests.crash.systemd_units import Unit
+
+pytestmark = pytest.mark.timeout(300)
+
+A_WHILE = 15
+RESTARTS_OF_ONE = 5
+FIRST, SECOND = (Unit("storecredit-api@.service", instance) for instance in "12")
+WORKER = Unit("storecredit-worker@.service", "1")
+RESTARTED = (FIRST, WORKER, SECOND, FIRST, WORKER, SECOND, FIRST)
+NEVER_SAID = {
+    # What a start or a lost database would be answered with is not to be what hides a failure.
+    "commit_deadline_seconds": "60",
+    "connection_drain_seconds": str(2 * IDLE_CONNECTION_SECONDS),
+    "metrics_address": "127.0.0.1:0",
+}
+
+
+@pytest.fixture
+def listening() -> Iterator[socket.socket]:
+    """The address as systemd keeps it."""
+    with socket.create_server(("127.0.0.1", 0), backlog=2048) as made:
+        yield made
+
+
+class Units:
+    """Started from their files, on the database of the data directory."""
+
+    def __init__(self, deployment: Deployment, listening: socket.socket, url: str | None) -> None:
+        self._deployment = deployment
+        self._listening = listening
+        self._given = NEVER_SAID | ({} if url is None else {"database_url": url})
+
+    async def start(self, unit: Unit) -> RunningProcess:
+        settings = unit.settings | self._given
+        del settings["data_dir"]
+        command, *options = unit.command
+        if command == "worker":
+            return await self._deployment.work(**settings)
+        return await self._deployment.serve_on(self._listening, *options, **settings)
+
+    async def restarted(self, unit: Unit, running: RunningProcess) -> RunningProcess:
+        assert await running.stop() == 0, running.log_tail()
+        return await self.start(unit)
+
+
+def assert_none_failed(load: Load) -> None:
+    assert load.broken == []
+    assert set(load.statuses) <= {200, 201}, load.statuses
+    assert load.unacknowledged == []
+
+
+async def test_api_and_workers_restarted_one_after_the_other(
+    deployment: Deployment, listening: socket.socket
+) -> None:
+    postgres = EmbeddedPostgres(deployment.processes.data_dir)
+    await postgres.start(create=False)
+    try:
+        units = Units(deployment, listening, postgres.admin_url)
+        running = {unit: await units.start(unit) for unit in (FIRST, SECOND, WORKER)}
+        async with deployment.load(running[FIRST]) as load:
+            for unit in RESTARTED:
+                await load.until_acknowledged(A_WHILE)
+                running[unit] = await units.restarted(unit, running[unit])
+            await load.until_acknowledged(A_WHILE)
+            await load.stop()
+            await assert_each_is_made_once(deployment, load)
+        assert_none_failed(load)
+    finally:
+        for process in running.values():
+            await process.stop()
+        await postgres.stop()
+
+
+async def assert_each_is_made_once(deployment: Deployment, load: Load) -> None:
+    """No generation was lost, none broken off to be begun again by another worker."""
+    async with books_of(deployment.processes.data_dir) as books:
+        await drained(books)
+        await assert_books_hold(books, load, deployment.generator, deployment.processes.data_dir)
+        begun = await books.fetch("SELECT request_id, attempts FROM sessions")
+    asked = deployment.generator.asked
+    assert {row["request_id"]: row["attempts"] for row in begun} == asked
+
+
+async def test_the_service_with_its_own_database(
+    deployment: Deployment, listening: socket.socket
+) -> None:
+    """The database is stopped and started, too: requests wait in line for it."""
+    unit, units = Unit("storecredit.service"), Units(deployment, listening, None)
+    running = await units.start(unit)
+    async with deployment.load(running) as load:
+        for _ in range(RESTARTS_OF_ONE):
+            await load.until_acknowledged(A_WHILE)
+            running = await units.restarted(unit, running)
+        await load.until_acknowledged(A_WHILE)
+        await load.stop()
+        await assert_each_is_made_once(deployment, load)
+    assert_none_failed(load)
