@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
@@ -23,6 +24,8 @@ IS_WAITED_FOR = """SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND loc
 STANDS_BEFORE_A_TABLE = """SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted
     AND mode = 'AccessExclusiveLock' AND relation = 'public.stores'::regclass
     AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))"""
+LIMITS = """SELECT name FROM pg_settings WHERE name IN ('statement_timeout', 'lock_timeout',
+    'transaction_timeout', 'idle_in_transaction_session_timeout')"""
 
 
 @pytest.fixture(autouse=True)
@@ -106,6 +109,24 @@ async def test_a_migration_under_way_is_waited_for_and_named(
     assert said.startswith("Another migration of this database is under way")
     assert f"process {other.get_server_pid()} (a report, idle in transaction, since " in said
     assert (await migrate(database_url)).changed
+
+
+async def test_no_limit_of_the_login_holds_while_a_migration_does(
+    empty_url: str, admin: asyncpg.Connection
+) -> None:
+    names = [row["name"] for row in await admin.fetch(LIMITS)]
+    assert {"statement_timeout", "lock_timeout"} < set(names)
+    database = urlsplit(empty_url).path[1:]
+    for name in names:
+        await admin.execute(f"ALTER DATABASE {database} SET {name} = '1h'")
+    connection = await connect(empty_url, as_app=False)
+    said = [(name, f"SELECT current_setting('{name}')") for name in names]
+    async with prepared(connection):
+        assert {name: await connection.fetchval(ask) for name, ask in said} == dict.fromkeys(
+            names, "0"
+        )
+    assert {await connection.fetchval(ask) for _, ask in said} == {"1h"}
+    await connection.close()
 
 
 async def test_who_has_waited_sees_what_the_migration_before_has_made(empty_url: str) -> None:

@@ -143,6 +143,18 @@ HOLD = """
 LET_GO = "DROP EVENT TRIGGER hold; DROP SCHEMA held CASCADE"
 HELD = """SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND NOT granted
     AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"""
+LIMIT = "1s"
+HELD_BEYOND_THE_LIMIT = f"""SELECT h.pid FROM ({HELD}) h JOIN pg_stat_activity a USING (pid)
+    WHERE clock_timestamp() - a.query_start > interval '{LIMIT}'"""
+
+
+async def held(onlooker: asyncpg.Connection, question: str = HELD) -> int:
+    """The process of the session that is held."""
+    async with asyncio.timeout(WAITS_MAX_SECONDS):
+        # The server tells nobody when a session begins to wait.
+        while (pid := await onlooker.fetchval(question)) is None:  # noqa: ASYNC110 - see above
+            await asyncio.sleep(0.01)
+    return int(pid)
 
 
 @pytest.mark.parametrize("tag", ["CREATE TABLE", "CREATE FUNCTION", "CREATE VIEW"])
@@ -153,10 +165,7 @@ async def test_a_migration_killed_halfway_leaves_nothing_and_keeps_nobody_out(
     await empty.execute(HOLD.format(tag=tag))
     await empty.execute("SELECT pg_advisory_lock(1)")
     migrating = asyncio.create_task(migrate(empty_url))
-    async with asyncio.timeout(WAITS_MAX_SECONDS):
-        # The server tells nobody when a session begins to wait.
-        while (pid := await empty.fetchval(HELD)) is None:  # noqa: ASYNC110 - see above
-            await asyncio.sleep(0.01)
+    pid = await held(empty)
 
     await empty.execute("SELECT pg_terminate_backend($1)", pid)
     with pytest.raises(DatabaseUnavailable):
@@ -210,11 +219,17 @@ async def test_nothing_is_made_elsewhere_whatever_the_login_is_used_to(
         f"""CREATE SCHEMA habits;
             ALTER DATABASE {database} SET search_path = habits;
             ALTER DATABASE {database} SET default_transaction_isolation = serializable;
-            ALTER DATABASE {database} SET statement_timeout = 20;
+            ALTER DATABASE {database} SET statement_timeout = '{LIMIT}';
             ALTER DATABASE {database} SET check_function_bodies = on"""
     )
+    await empty.execute(HOLD.format(tag="CREATE TABLE"))
+    await empty.execute("SELECT pg_advisory_lock(1)")
 
-    await migrate(empty_url)
+    migrating = asyncio.create_task(migrate(empty_url))
+    await held(empty, HELD_BEYOND_THE_LIMIT)
+    await empty.execute("SELECT pg_advisory_unlock(1)")
+    await migrating
+    await empty.execute(LET_GO)
 
     made = [line for line in await catalog(empty) if "habits" not in line]
     assert made == await catalog(admin)

@@ -35,6 +35,10 @@ LOOK_INTERVAL_SECONDS: Final = 0.5
 
 # Any fixed number, the same for every storecredit.
 _LOCK: Final = 7_235_411_909
+# What a login may be limited in, besides. PostgreSQL has not known all of them for as long.
+_UNLIMITED: Final = """
+    SELECT set_config(name, '0', true) FROM pg_settings WHERE name IN
+        ('lock_timeout', 'transaction_timeout', 'idle_in_transaction_session_timeout')"""
 _NOBODY: Final = "a session that nobody saw"
 # One's own sessions are seen in full, of others less (PostgreSQL documentation, 27.2.3). A prepared
 # transaction has no process: its number is 0.
@@ -56,11 +60,10 @@ async def prepared(connection: asyncpg.Connection) -> AsyncIterator[None]:
     Read committed: what is looked at after waiting is what the one before has left.
     """
     async with connection.transaction(isolation="read_committed"):
-        # A host may limit what a login's statements take, and ledgers grow.
-        await connection.execute(
-            """SELECT set_config(name, '0', true) FROM pg_settings
-               WHERE name IN ('statement_timeout', 'transaction_timeout', 'lock_timeout')"""
-        )
+        # A host may limit what a login's statements take, and ledgers grow. What lifts that comes
+        # first, and looks nothing up: the limit still holds for it.
+        await connection.execute("SET LOCAL statement_timeout = 0")
+        await connection.execute(_UNLIMITED)
         # Once more, should a pooler in between have kept it to itself.
         await connection.execute(f"SET LOCAL search_path = {SEARCH_PATH}")
         yield
