@@ -260,15 +260,15 @@ async def test_an_end_user_has_no_subscription(
 async def test_who_may_not_move_credits_is_refused(
     of: Of, api: httpx.AsyncClient, operator: Operator
 ) -> None:
-    page = await of.page("add", amount="5")
-    form = {below: f"{of.at}/{below}" for below in ("add", "remove", "transfer")}
     made = data_of(await operator.post("/tokens", name="ann", scopes=["read", "keys"]), 201)
     ann = await signed_in(api, made["token"])
     assert "scope <code>credits</code>" in (await ann.get(of.at)).text
     before = await of.ledger()
-    page = await ann.get(f"{of.at}/add?amount=5")
-    for address in form.values():
-        answer = await ann.post(address, page, form["add"], {"amount": "5", "reason": "mine"})
+    for address in (f"{of.at}/{below}" for below in ("add", "remove", "transfer")):
+        page = await ann.get(f"{address}?amount=5")
+        assert page.status_code == 403
+        fields = {"amount": "5", "reason": "mine"}
+        answer = await ann.post(address, page, "/console/sign-out", fields)
         assert answer.status_code == 403
     assert await of.ledger() == before
 

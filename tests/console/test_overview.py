@@ -193,8 +193,8 @@ async def test_stores_that_are_about_to_run_dry_are_listed_with_where_they_get_c
     assert "S 0" not in section
     for store in stores[1:]:
         assert f'href="/console/stores/{store.store_id}">' in section
-        assert f'href="/console/stores/{store.store_id}/credits">Add credits' in section
-    page = await browser.get(f"/console/stores/{stores[1].store_id}/credits")
+        assert f'href="/console/stores/{store.store_id}/credits/add">Add credits' in section
+    page = await browser.get(f"/console/stores/{stores[1].store_id}/credits/add")
     assert page.status_code == 200
     assert section.count("5 days") == RUNNING_DRY_SHOWN
 

@@ -199,6 +199,7 @@ async def test_a_token_that_may_only_read_makes_no_store(
     assert listed.status_code == 200
     assert NEW not in listed.text, "nobody is led to what they may not do"
     page = await reader.get(NEW)
-    answer = await reader.send(page, NEW, FIELDS)
+    assert page.status_code == 403
+    answer = await reader.post(NEW, page, "/console/sign-out", FIELDS)
     assert answer.status_code == 403
     assert data_of(await operator.get("/stores"))["items"] == []

@@ -20,6 +20,7 @@ from storecredit.web.http.route_templates import RouteTemplates
 from storecredit.web.operator_api.routes import operator_router
 from storecredit.web.pages.assets import asset
 from storecredit.web.pages.errors import error_page
+from storecredit.web.pages.permissions import NeededScopes
 from storecredit.web.pages.rendering import is_page
 from storecredit.web.parts import Parts
 from storecredit.web.portal.routes import portal_router
@@ -86,9 +87,11 @@ def create_metrics_app(parts: Parts) -> ASGIApp:
 def framework_for(settings: Settings) -> Litestar:
     """Every route, over no service's parts yet: most of what an application takes to make."""
     serves_metrics = settings.metrics_address is None
-    return _framework(
+    framework = _framework(
         settings, [*routes(serves_metrics=serves_metrics), document_handler(openapi_document)]
     )
+    framework.state["needed_scopes"] = NeededScopes(framework.routes)
+    return framework
 
 
 def _serve(framework: Litestar, parts: Parts) -> None:

@@ -14,7 +14,7 @@ from storecredit.operator.tokens import Scope
 from storecredit.web.console.routes import console_router
 from storecredit.web.http.scopes import NEEDED
 from storecredit.web.pages.forms import SIGNS_IN
-from storecredit.web.pages.signed_in import PUBLIC
+from storecredit.web.pages.permissions import PUBLIC
 from storecredit.web.portal.routes import portal_router
 
 PARAMETER: Final = re.compile(r"\{(\w+)(?::\w+)?\}")

@@ -26,6 +26,7 @@ class Markup(HTMLParser):
         self.texts: list[str] = []
         self.values: list[str] = []
         self._ids: set[str] = set()
+        self.links: list[str] = []
         self.forms: list[SeenForm] = []
         self._form: SeenForm | None = None
         self.feed(html)
@@ -41,6 +42,8 @@ class Markup(HTMLParser):
         self.values += given.values()
         self._look_at(tag, given)
         self._look_at_form(tag, given)
+        if tag == "a" and "href" in given:
+            self.links.append(given["href"])
 
     def handle_endtag(self, tag: str) -> None:
         if tag == "form":

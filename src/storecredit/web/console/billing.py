@@ -16,8 +16,10 @@ from storecredit.billing.problems import EventProblem, Found, ShortClawback
 from storecredit.ledger.owners import Owner, OwnerKind
 from storecredit.operator.audit import ActionContext
 from storecredit.operator.owner_names import NAME_MAX, spelled
+from storecredit.operator.tokens import Scope
 from storecredit.web.http.envelope import not_found
 from storecredit.web.http.faults import Check, no_nul
+from storecredit.web.http.scopes import needs
 from storecredit.web.pages.forms import NEEDED, Form, FormRefused, form_of_query, read_form
 from storecredit.web.pages.rendering import page
 from storecredit.web.pages.signed_in import SEE_OTHER
@@ -99,7 +101,7 @@ async def retry_event(
     return Redirect(f"{ADDRESS}?done=retried", status_code=SEE_OTHER)
 
 
-@get("/billing/problems/{problem_id:str}/dismiss")
+@get("/billing/problems/{problem_id:str}/dismiss", **needs(Scope.ALL))
 async def dismiss_page(
     request: Request[Any, Any, Any], parts: NamedDependency[Parts], problem_id: FromPath[str]
 ) -> Response[str]:
@@ -120,7 +122,7 @@ async def dismiss(
     return Redirect(f"{ADDRESS}?done=dismissed", status_code=SEE_OTHER)
 
 
-@get("/billing/book")
+@get("/billing/book", **needs(Scope.ALL))
 async def book_page(
     request: Request[Any, Any, Any], parts: NamedDependency[Parts]
 ) -> Response[str]:

@@ -60,7 +60,7 @@ async def credits_page(
     )
 
 
-@get("/credits/add")
+@get("/credits/add", **needs(Scope.CREDITS))
 async def add_page(
     request: Request[Any, Any, Any], parts: NamedDependency[Parts], place: NamedDependency[Place]
 ) -> Response[str]:
@@ -90,7 +90,7 @@ async def add(
     return _done(place, "added", context)
 
 
-@get("/credits/remove")
+@get("/credits/remove", **needs(Scope.CREDITS))
 async def remove_page(
     request: Request[Any, Any, Any], parts: NamedDependency[Parts], place: NamedDependency[Place]
 ) -> Response[str]:
@@ -119,7 +119,7 @@ async def remove(
     return _done(place, "removed", context)
 
 
-@get("/credits/transfer")
+@get("/credits/transfer", **needs(Scope.CREDITS))
 async def transfer_page(
     request: Request[Any, Any, Any], parts: NamedDependency[Parts], place: NamedDependency[Place]
 ) -> Response[str]:

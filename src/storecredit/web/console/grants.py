@@ -77,7 +77,7 @@ async def grants_page(
     )
 
 
-@get("/grants/{seq:str}")
+@get("/grants/{seq:str}", **needs(Scope.CREDITS))
 async def grant_page(
     request: Request[Any, Any, Any],
     parts: NamedDependency[Parts],

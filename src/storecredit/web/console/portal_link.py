@@ -31,7 +31,7 @@ SIGN_IN_TIMES: Final = (
 )
 
 
-@get("/portal")
+@get("/portal", **needs(Scope.KEYS))
 async def portal_link_page(
     request: Request[Any, Any, Any], place: NamedDependency[Place]
 ) -> Response[str]:

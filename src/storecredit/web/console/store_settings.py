@@ -10,8 +10,10 @@ from litestar.response import Redirect
 from storecredit.ledger.balances import Balance
 from storecredit.operator.audit import ActionContext
 from storecredit.operator.stores import UNCHANGED, StoreChanges
+from storecredit.operator.tokens import Scope
 from storecredit.stores.shop_domains import normalise_shop_domain
 from storecredit.stores.stores import Status, Store
+from storecredit.web.http.scopes import needs
 from storecredit.web.pages.forms import NO_FORM, Form, FormRefused, read_form
 from storecredit.web.pages.places import Place
 from storecredit.web.pages.signed_in import SEE_OTHER
@@ -62,7 +64,7 @@ async def change_settings(
     return Redirect(f"{place.address}/settings?done=changed", status_code=SEE_OTHER)
 
 
-@get("/settings/suspend")
+@get("/settings/suspend", **needs(Scope.ALL))
 async def suspend_page(
     request: Request[Any, Any, Any], place: NamedDependency[Place]
 ) -> Response[str]:
@@ -80,7 +82,7 @@ async def suspend(
     return await _switched(parts, place, context, "suspended")
 
 
-@get("/settings/resume")
+@get("/settings/resume", **needs(Scope.ALL))
 async def resume_page(
     request: Request[Any, Any, Any], place: NamedDependency[Place]
 ) -> Response[str]:

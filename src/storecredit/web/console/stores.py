@@ -9,9 +9,11 @@ from litestar.di import NamedDependency
 from storecredit.ledger.owner_pages import OwnerFilter, OwnerSort
 from storecredit.ledger.owners import OwnerKind
 from storecredit.operator.audit import ActionContext
+from storecredit.operator.tokens import Scope
 from storecredit.web.console.owner_rows import store_rows
 from storecredit.web.http.links import link_base
 from storecredit.web.http.paging import PAGE_DEFAULT
+from storecredit.web.http.scopes import needs
 from storecredit.web.pages.forms import NO_FORM, Form, FormRefused, read_form
 from storecredit.web.pages.queries import read_query
 from storecredit.web.pages.rendering import page
@@ -66,7 +68,7 @@ async def stores_page(
     )
 
 
-@get("/stores/new")
+@get("/stores/new", **needs(Scope.ALL))
 async def new_store_page(
     request: Request[Any, Any, Any], parts: NamedDependency[Parts]
 ) -> Response[str]:

@@ -8,8 +8,10 @@ from litestar.response import Redirect
 
 from storecredit.generation.erasure import Erasing
 from storecredit.operator.audit import ActionContext
+from storecredit.operator.tokens import Scope
 from storecredit.users.directory import Unblocking
 from storecredit.web.http.envelope import ErrorCode, Failure, not_found
+from storecredit.web.http.scopes import needs
 from storecredit.web.pages.places import Place
 from storecredit.web.pages.signed_in import SEE_OTHER
 from storecredit.web.pages.standings import standing_of
@@ -34,7 +36,7 @@ async def user_page(
     )
 
 
-@get("/block")
+@get("/block", **needs(Scope.ALL))
 async def block_page(
     request: Request[Any, Any, Any], place: NamedDependency[Place]
 ) -> Response[str]:
@@ -42,7 +44,7 @@ async def block_page(
     return place.page(request, "user_block.html")
 
 
-@get("/unblock")
+@get("/unblock", **needs(Scope.ALL))
 async def unblock_page(
     request: Request[Any, Any, Any], place: NamedDependency[Place]
 ) -> Response[str]:
@@ -50,7 +52,7 @@ async def unblock_page(
     return place.page(request, "user_unblock.html")
 
 
-@get("/erase")
+@get("/erase", **needs(Scope.ALL))
 async def erase_page(
     request: Request[Any, Any, Any], parts: NamedDependency[Parts], place: NamedDependency[Place]
 ) -> Response[str]:

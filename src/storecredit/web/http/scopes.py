@@ -18,11 +18,20 @@ def needs(scope: Scope) -> dict[str, Any]:
     return {NEEDED: scope}
 
 
-def check_scope(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
-    """A guard of every door of the operator's, in API and console. Raises Failure."""
+def needed_by(handler: BaseRouteHandler) -> Scope:
+    """The scope that a handler needs: the one that it names, else the usual one."""
     is_read = isinstance(handler, HTTPRouteHandler) and "GET" in handler.http_methods
-    usual = Scope.READ if is_read else Scope.ALL
-    scope = handler.opt.get(NEEDED, usual)
+    scope: Scope = handler.opt.get(NEEDED, Scope.READ if is_read else Scope.ALL)
+    return scope
+
+
+def check_scope(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
+    """A guard of every door of the operator's API. Raises Failure."""
+    require(connection, needed_by(handler))
+
+
+def require(connection: ASGIConnection[Any, Any, Any, Any], scope: Scope) -> None:
+    """Raise Failure unless the operator who asks has the scope."""
     if principal_of(connection.scope).may(scope):
         return
     raise Failure(

@@ -101,7 +101,7 @@ async def keys_page(
     )
 
 
-@get("/keys/new")
+@get("/keys/new", **needs(Scope.KEYS))
 async def new_key_page(
     request: Request[Any, Any, Any], place: NamedDependency[Place]
 ) -> Response[str]:
@@ -170,7 +170,7 @@ async def change_key(
     return Redirect(address, status_code=SEE_OTHER)
 
 
-@get("/keys/{key_id:uuid}/rotate")
+@get("/keys/{key_id:uuid}/rotate", **needs(Scope.KEYS))
 async def replace_key_page(
     request: Request[Any, Any, Any],
     parts: NamedDependency[Parts],
@@ -203,7 +203,7 @@ async def replace_key(
     return _shown_once(request, place, made, replaced=key)
 
 
-@get("/keys/{key_id:uuid}/revoke")
+@get("/keys/{key_id:uuid}/revoke", **needs(Scope.KEYS))
 async def revoke_key_page(
     request: Request[Any, Any, Any],
     parts: NamedDependency[Parts],

@@ -20,6 +20,7 @@ from storecredit.web.http.visits import visit_of
 from storecredit.web.pages import charts, formats
 from storecredit.web.pages.assets import asset_address
 from storecredit.web.pages.forms import NO_FORM
+from storecredit.web.pages.permissions import Permissions
 
 HTML: Final = "text/html"
 NOBODY_FRAMES: Final = "'none'"
@@ -53,8 +54,9 @@ def page(
 ) -> Response[str]:
     """A page of the door that the request came to. `template`: a file of its `templates/`.
 
-    Every template has `sign_in` (None: nobody is), `locale`, `path`, `form` (what was sent and
-    what was wrong with it) and `sells` (whether credits can be bought), besides `values`.
+    Every template has `sign_in` (None: nobody is), `may` (what whoever looks at it may open and
+    send), `locale`, `path`, `form` (what was sent and what was wrong with it) and `sells` (whether
+    credits can be bought), besides `values`.
     """
     door = door_of(request.scope["path"])
     ancestors = request.app.state["settings"].portal_frame_ancestors
@@ -81,6 +83,7 @@ def rendered(
                 "form": NO_FORM,
                 "door": door,
                 "sign_in": signed_in,
+                "may": Permissions(request.app.state["needed_scopes"], signed_in),
                 "request_id": visit.request_id,
                 "locale": formats.locale_of(visit.sent.get(b"accept-language")),
                 "path": request.scope["path"],

@@ -17,14 +17,13 @@ from litestar.types import HTTPScope, Scope
 
 from storecredit.operator.sign_ins import Door, NewSignIn, SignIn
 from storecredit.web.http.links import link_base
-from storecredit.web.http.scopes import check_scope
+from storecredit.web.http.scopes import require
 from storecredit.web.http.streams import EVENTS, event, subscribes
 from storecredit.web.http.visits import visit_of
+from storecredit.web.pages.permissions import PUBLIC, scopes_of
 from storecredit.web.pages.rendering import door_of, is_below, page
 from storecredit.web.parts import Parts
 
-PUBLIC: Final = "is_public"
-"""The option of a handler that is there for whoever is not signed in."""
 SEE_OTHER: Final = 303
 SIGNED_OUT: Final = "signed-out"
 """The event that tells a page that its sign-in is over."""
@@ -57,7 +56,8 @@ async def check_signed_in(
         raise SignInNeeded
     if door == "console":
         visit.principal = visit.sign_in.principal
-        check_scope(connection, handler)
+        for scope in scopes_of(handler):
+            require(connection, scope)
 
 
 def signed_in(request: Request[Any, Any, Any]) -> SignIn:

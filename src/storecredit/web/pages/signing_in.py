@@ -9,8 +9,9 @@ from litestar.params import FromPath
 from storecredit.operator.sign_ins import Door, NewSignIn, SignIns
 from storecredit.web.http.visits import visit_of
 from storecredit.web.pages.forms import FORM_ID, SIGNS_IN, Form
+from storecredit.web.pages.permissions import PUBLIC
 from storecredit.web.pages.rendering import door_of, page
-from storecredit.web.pages.signed_in import PUBLIC, begun, ended
+from storecredit.web.pages.signed_in import begun, ended
 from storecredit.web.parts import Parts
 
 ENDINGS: Final = ("signed-out", "key-over")

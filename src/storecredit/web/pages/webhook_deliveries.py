@@ -13,10 +13,12 @@ from litestar.params import FromPath
 from litestar.response import Redirect
 
 from storecredit.operator.audit import ActionContext
+from storecredit.operator.tokens import Scope
 from storecredit.web.http.envelope import not_found
 from storecredit.web.http.faults import Check
 from storecredit.web.http.moments import utc
 from storecredit.web.http.paging import given_out, seq_cursor
+from storecredit.web.http.scopes import needs
 from storecredit.web.pages.forms import NO_FORM, Form, FormRefused, read_form
 from storecredit.web.pages.hearing import Heard, Hearing
 from storecredit.web.pages.queries import read_query
@@ -127,7 +129,7 @@ async def resend_delivery(
     return Redirect(address, status_code=SEE_OTHER)
 
 
-@get("/{endpoint_id:uuid}/resend")
+@get("/{endpoint_id:uuid}/resend", **needs(Scope.ALL))
 async def resend_page(
     request: Request[Any, Any, Any], hearing: Heard, endpoint_id: FromPath[UUID]
 ) -> Response[str]:

@@ -11,8 +11,10 @@ from litestar.params import FromPath
 from litestar.response import Redirect
 
 from storecredit.operator.audit import ActionContext
+from storecredit.operator.tokens import Scope
 from storecredit.operator.webhooks import SentBefore
 from storecredit.web.http.envelope import not_found
+from storecredit.web.http.scopes import needs
 from storecredit.web.pages.forms import NO_FORM, Form, FormRefused, read_form
 from storecredit.web.pages.hearing import Heard, Hearing
 from storecredit.web.pages.signed_in import SEE_OTHER
@@ -65,7 +67,7 @@ async def endpoints_page(request: Request[Any, Any, Any], hearing: Heard) -> Res
     return hearing.page(request, "webhooks.html", endpoints=found, done=done)
 
 
-@get("/new")
+@get("/new", **needs(Scope.ALL))
 async def new_endpoint_page(request: Request[Any, Any, Any], hearing: Heard) -> Response[str]:
     """Asks where events go to, and which."""
     return _asking(request, hearing, "webhook_new.html", NO_FORM)
@@ -93,7 +95,7 @@ async def create_endpoint(
     return _shown_once(request, hearing, made, is_new=True)
 
 
-@get("/{endpoint_id:uuid}/change")
+@get("/{endpoint_id:uuid}/change", **needs(Scope.ALL))
 async def change_page(
     request: Request[Any, Any, Any], hearing: Heard, endpoint_id: FromPath[UUID]
 ) -> Response[str]:
@@ -135,7 +137,7 @@ async def enable_endpoint(
     return await _switched(hearing, endpoint_id, context, "enabled")
 
 
-@get("/{endpoint_id:uuid}/disable")
+@get("/{endpoint_id:uuid}/disable", **needs(Scope.ALL))
 async def disable_page(
     request: Request[Any, Any, Any], hearing: Heard, endpoint_id: FromPath[UUID]
 ) -> Response[str]:
@@ -152,7 +154,7 @@ async def disable_endpoint(
     return await _switched(hearing, endpoint_id, context, "disabled")
 
 
-@get("/{endpoint_id:uuid}/delete")
+@get("/{endpoint_id:uuid}/delete", **needs(Scope.ALL))
 async def delete_page(
     request: Request[Any, Any, Any], hearing: Heard, endpoint_id: FromPath[UUID]
 ) -> Response[str]:
@@ -171,7 +173,7 @@ async def delete_endpoint(
     return Redirect(f"{hearing.address}?done=deleted", status_code=SEE_OTHER)
 
 
-@get("/{endpoint_id:uuid}/rotate")
+@get("/{endpoint_id:uuid}/rotate", **needs(Scope.ALL))
 async def rotate_page(
     request: Request[Any, Any, Any], hearing: Heard, endpoint_id: FromPath[UUID]
 ) -> Response[str]:

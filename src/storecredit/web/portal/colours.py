@@ -17,7 +17,7 @@ from storecredit.web.pages.colours import (
     readable,
     schemes,
 )
-from storecredit.web.pages.signed_in import PUBLIC
+from storecredit.web.pages.permissions import PUBLIC
 
 SECONDS: Final = 300
 GROUNDS: Final = ("page", "surface", "sunken")
