@@ -34,6 +34,7 @@ from storecredit.ledger.hold_records import HoldRecords
 from storecredit.ledger.holds import Holds
 from storecredit.ledger.owner_pages import OwnerPages
 from storecredit.ledger.pace import Pace
+from storecredit.ledger.sent_along import SentAlong
 from storecredit.ledger.spending import Spending
 from storecredit.ledger.summing import Summing
 from storecredit.operator.actions import OperatorActions
@@ -117,6 +118,7 @@ async def assembled(settings: Settings, database: Database) -> AsyncIterator[Ser
         owner_pages=OwnerPages(database),
         holds=holds,
         hold_records=HoldRecords(database),
+        sent_along=SentAlong(database),
         grants=Grants(database),
         tokens=Tokens(settings),
         users=Users(
@@ -129,7 +131,7 @@ async def assembled(settings: Settings, database: Database) -> AsyncIterator[Ser
         erasure=Erasure(database, settings),
         sessions=sessions,
         endings=Endings(sessions, listener, metrics, waiters_max=waiters_max()),
-        live=Live(database, billing.problems, Endpoints(database)),
+        live=Live(database, billing.problems, Endpoints(database), billing.catalogue),
         requests=Requests(database),
         reports=Reports(database),
         overviews=Overviews(database, billing.problems, Endpoints(database)),

@@ -20,6 +20,17 @@ WIDER: Final = """(limit) => [...document.querySelectorAll("body *")]
     .slice(0, 5).map((one) => one.outerHTML.slice(0, 160))"""
 
 
+SCROLLED: Final = """() => {
+    const closed = [...document.querySelectorAll("details:not([open])")];
+    for (const each of closed) each.open = true;
+    const scrolled = [...document.querySelectorAll("table")].map((table) => table.parentElement)
+        .filter((box) => box.checkVisibility() && box.scrollWidth > box.clientWidth)
+        .map((box) => box.outerHTML.slice(0, 160)).join("\\n");
+    for (const each of closed) each.open = false;
+    return scrolled;
+}"""
+
+
 async def axe(page: Page) -> None:
     """No rule of WCAG 2.2 AA that a program can judge is broken on the page as it is now."""
     options = {"runOnly": WCAG, "resultTypes": ["violations"]}
@@ -53,9 +64,17 @@ async def fits(page: Page, width: int = NARROW) -> None:
         raise AssertionError(f"{page.url} is {wanted} pixels wide on a screen of {there}:\n{wider}")
 
 
+async def tables_fit(page: Page) -> None:
+    """On a narrow screen no table, opened as far as it can be, has to be scrolled sideways."""
+    await page.set_viewport_size({"width": NARROW, "height": HEIGHT})
+    scrolled = await page.evaluate(SCROLLED)
+    assert not scrolled, f"{page.url}: these tables have to be scrolled sideways:\n{scrolled}"
+
+
 async def good_for_everybody(page: Page) -> None:
-    """Both of it: dark on a narrow screen, light on a wide one; leaves the page so."""
+    """All of it: dark on a narrow screen, light on a wide one; leaves the page so."""
     await fits(page, NARROW)
+    await tables_fit(page)
     await page.emulate_media(color_scheme="dark")
     await axe(page)
     await page.emulate_media(color_scheme="light")

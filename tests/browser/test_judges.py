@@ -9,7 +9,7 @@ from PIL import Image
 from playwright.async_api import Page, Route
 
 from tests.browser import shots
-from tests.browser.judging import HEIGHT, WAIT_SECONDS_MAX, WIDE, axe, fits
+from tests.browser.judging import HEIGHT, WAIT_SECONDS_MAX, WIDE, axe, fits, tables_fit
 from tests.browser.keyboard import assert_usable_by_keyboard
 from tests.browser.watching import Watch
 
@@ -90,6 +90,16 @@ async def test_what_is_too_wide_for_a_narrow_screen_is_found(page: Page) -> None
         await fits(page)
     await show(page, "<div style='overflow: auto'><div style='width: 900px'>wide</div></div>")
     await fits(page)
+
+
+async def test_a_table_that_has_to_be_scrolled_is_found(page: Page) -> None:
+    cell = "<td><div style='width: {}px'>1</div></td>"
+    table = "<details><div style='overflow: auto'><table><tr>{}</table></div></details>"
+    await show(page, table.format(cell.format(200) * 2))
+    with pytest.raises(AssertionError, match="scrolled sideways"):
+        await tables_fit(page)
+    await show(page, table.format(cell.format(100) * 2))
+    await tables_fit(page)
 
 
 @pytest.mark.parametrize(

@@ -126,7 +126,7 @@ async def test_the_pages_say_the_same_without_a_script(
     await store.created("order-9")
     page = await browsing(java_script_enabled=False)
     await sign_in_to_console(page)
-    await expect(newest(page, "latest")).to_contain_text("Deduction")
+    await expect(newest(page, "latest")).to_contain_text("Spent")
     await expect(page.locator(STATE)).to_have_text("")
     await page.goto(f"/console/stores/{store.store_id}")
     await expect(newest(page, "movements")).to_contain_text("−1")

@@ -157,4 +157,4 @@ async def test_what_moves_meanwhile_is_on_the_page_by_itself(
     row = page.get_by_role("row").filter(has_text="Late Hats")
     await expect(row.first).to_be_visible()
     await store.created()
-    await expect(row.filter(has_text="Deduction").first).to_be_visible()
+    await expect(row.filter(has_text="Generation").first).to_be_visible()

@@ -84,7 +84,7 @@ async def test_a_store_is_found_sorted_and_read_from_page_to_page(
     await page.get_by_role("link", name="90 days").click()
     await expect(page.get_by_role("link", name="90 days")).to_have_attribute("aria-current", "true")
     await page.get_by_role("link", name="Ledger", exact=True).click()
-    await page.get_by_label("What").select_option("Deduction")
+    await page.get_by_label("What").select_option("Spent")
     await page.get_by_role("button", name="Show").click()
     await expect(page.locator("tbody tr")).to_have_count(3)
     await good_for_everybody(page)

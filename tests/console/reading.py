@@ -4,6 +4,7 @@ import re
 from html import unescape
 
 _ROW = re.compile(r"<tr[^>]*>(.*?)</tr>", re.DOTALL)
+_DETAILS = re.compile(r"<details.*?</details>", re.DOTALL)
 _CELL = re.compile(r"<t[dh][^>]*>(.*?)</t[dh]>", re.DOTALL)
 
 
@@ -13,8 +14,8 @@ def text_of(html: str) -> str:
 
 
 def cells(page: str) -> list[list[str]]:
-    """The texts of a page's first table, without its headings."""
-    body = page.partition("<tbody")[2].partition("</tbody>")[0]
+    """The texts of a page's first table, without its headings and what opens when asked for."""
+    body = _DETAILS.sub("", page.partition("<tbody")[2].partition("</tbody>")[0])
     return [[text_of(cell) for cell in _CELL.findall(row)] for row in _ROW.findall(body)]
 
 

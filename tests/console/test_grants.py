@@ -34,7 +34,7 @@ async def test_grants_and_holds_are_shown_in_their_order(
     await held(store, 3, description="<i>A film</i>")
     page = await browser.get(address)
     ending, lasting = cells(page.text)
-    assert ending[:2] == ["Grant <i>Hi</i> welcome", "47 of 50"]
+    assert ending[:2] == ["Granted <i>Hi</i> welcome", "47 of 50"]
     assert ending[2].endswith("UTC")
     assert ending[3:5] == ["Promo", "7"]
     assert lasting[1:5] == ["100 of 100", "never", "Promo", "100"]

@@ -76,7 +76,7 @@ async def test_one_is_shown_with_what_there_is(browser: Browser, api: httpx.Asyn
     assert page.status_code == 200
     assert f'End user <span class="id">{user.user_id}</span>' in page.text
     assert 'data-live="balance">9</span>' in page.text
-    assert "Signup bonus" in page.text
+    assert "Starter credits" in page.text
     assert f'href="{USERS}/{user.user_id}" aria-current="page">Overview' in page.text
 
 

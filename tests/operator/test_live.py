@@ -9,6 +9,7 @@ from uuid import UUID, uuid4
 import asyncpg
 import pytest
 
+from storecredit.billing.catalogue import load_catalogue
 from storecredit.billing.problems import Problems
 from storecredit.operator import live as watching
 from storecredit.operator.live import Live, TooManyWatch, Watch
@@ -28,7 +29,7 @@ OF_ONE = {"connection", "balance", "movements", "generations"}
 
 @pytest.fixture
 async def live(database: Database) -> AsyncIterator[Live]:
-    opened = Live(database, Problems(database), Endpoints(database))
+    opened = Live(database, Problems(database), Endpoints(database), load_catalogue())
     yield opened
     await opened.stop()
 
@@ -126,6 +127,8 @@ async def test_who_watches_everything_is_told_how_the_service_is(
             "request_id": "order-7",
             "session_id": None,
             "description": "A report",
+            "what": "Spent",
+            "note": "A report",
             "owner_kind": "store",
             "owner_id": str(STORE),
             "name": "Hats",
@@ -367,7 +370,9 @@ async def test_a_look_reads_the_end_of_the_ledger_and_what_is_watched_by_its_key
 
     async with database.acquire() as connection:
         read_before = await _rows_read(connection)
-        found = await look(connection, at_all=True, accounts={account: 19_990, 987_654: 0})
+        found = await look(
+            connection, load_catalogue(), at_all=True, accounts={account: 19_990, 987_654: 0}
+        )
         read = await _rows_read(connection) - read_before
 
     assert found.queue is not None

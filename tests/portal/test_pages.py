@@ -111,7 +111,7 @@ async def test_the_ledger_is_shown_and_can_be_taken_along(
     data_of(await store.send("POST", "/api/v1/credits/spend", json=spent, headers=headers), 201)
     page = await portal.get("/portal/ledger?type=deduction")
     [[what, credits, after, _, request]] = cells(page.text)
-    assert (what, credits, after, request) == ("Deduction a picture", "−3", "97", "spend-1")
+    assert (what, credits, after, request) == ("Spent a picture", "−3", "97", "spend-1")
     file = await portal.get("/portal/ledger.csv?type=deduction")
     assert file.headers["content-type"].startswith("text/csv")
     asked = {"Accept": "text/csv"}

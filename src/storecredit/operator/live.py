@@ -21,6 +21,7 @@ from uuid import UUID, uuid4
 import msgspec
 
 from storecredit import telemetry
+from storecredit.billing.catalogue import Catalogue
 from storecredit.billing.problems import Problems
 from storecredit.operator.live_looks import SHOWN_MAX, LiveMovement, Look, look
 from storecredit.postgres.errors import DatabaseUnavailable
@@ -125,8 +126,15 @@ class Watch:
 class Live:
     """Those who watch in this process. `close()` ends all watches; `stop()` the poller, too."""
 
-    def __init__(self, database: Database, problems: Problems, endpoints: Endpoints) -> None:
+    def __init__(
+        self,
+        database: Database,
+        problems: Problems,
+        endpoints: Endpoints,
+        catalogue: Catalogue,
+    ) -> None:
         self._database = database
+        self._catalogue = catalogue
         self._problems = problems
         self._endpoints = endpoints
         # Ids of another process, or of this one before it was restarted, say nothing here.
@@ -148,7 +156,7 @@ class Live:
     async def now(self, account_id: int | None = None, *, everything: bool = False) -> Look:
         """The same for a page as it is made, once. Raises DatabaseUnavailable."""
         accounts = {} if account_id is None else {account_id: 0}
-        return await look(self._database, at_all=everything, accounts=accounts)
+        return await look(self._database, self._catalogue, at_all=everything, accounts=accounts)
 
     @contextmanager
     def watching(
@@ -242,6 +250,7 @@ class Live:
             async with asyncio.timeout(LOOK_MAX_SECONDS):
                 found = await look(
                     self._database,
+                    self._catalogue,
                     at_all=EVERYTHING in asked,
                     accounts={
                         each: topic.movements[0].seq if topic.movements else 0

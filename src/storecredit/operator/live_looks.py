@@ -6,16 +6,18 @@ account's by its key. So a look costs the database a millisecond or two, however
 and the queue are, and those who move credits nothing.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Final, Literal
+from typing import Final, Literal, TypeVar
 from uuid import UUID
 
 import msgspec
 
+from storecredit.billing.catalogue import Catalogue
 from storecredit.generation.lifecycle import ENTRYPOINT
 from storecredit.generation.sessions import FailureCode, SessionStatus
 from storecredit.ledger.outcomes import MovementType
+from storecredit.operator.movement_words import words_of
 from storecredit.postgres.job_queue import standing_of
 from storecredit.postgres.pool import Database
 from storecredit.postgres.servers import Connection
@@ -42,7 +44,10 @@ class LiveQueue(msgspec.Struct, frozen=True):
 
 
 class LiveMovement(msgspec.Struct, frozen=True):
-    """A row of the ledger, as its owner may see it. `change`: what it did to the balance."""
+    """A row of the ledger, as its owner may see it. `change`: what it did to the balance.
+
+    `what` and `note` say in words what it is (`movement_words.py`).
+    """
 
     seq: int
     type: MovementType
@@ -53,9 +58,11 @@ class LiveMovement(msgspec.Struct, frozen=True):
     session_id: UUID | None
     description: str
     created_at: datetime
+    what: str = ""
+    note: str = ""
 
 
-class LatestMovement(LiveMovement, frozen=True):
+class LatestMovement(LiveMovement, frozen=True, kw_only=True):
     """One among those of all accounts. `name` is the store's; an end user has none."""
 
     owner_kind: Literal["store", "user"]
@@ -163,7 +170,13 @@ _LOOK: Final = f"""
         'accounts', coalesce(({_ACCOUNTS}), '[]'))"""  # noqa: S608 - constants
 
 
-async def look(source: Database | Connection, *, at_all: bool, accounts: Mapping[int, int]) -> Look:
+async def look(
+    source: Database | Connection,
+    catalogue: Catalogue,
+    *,
+    at_all: bool,
+    accounts: Mapping[int, int],
+) -> Look:
     """What is so now: of all accounts (`at_all`), and of each of `accounts`.
 
     `accounts`: up to which seq the movements of each have been seen; 0: none. An account that
@@ -171,4 +184,22 @@ async def look(source: Database | Connection, *, at_all: bool, accounts: Mapping
     """
     seen: Sequence[int] = list(accounts.values())
     found = await source.fetchval(_LOOK, at_all, list(accounts), seen, ENTRYPOINT)
-    return msgspec.json.decode(found, type=Look)
+    looked = msgspec.json.decode(found, type=Look)
+    return msgspec.structs.replace(
+        looked,
+        latest=None if looked.latest is None else _in_words(looked.latest, catalogue),
+        accounts=tuple(
+            msgspec.structs.replace(each, movements=_in_words(each.movements, catalogue))
+            for each in looked.accounts
+        ),
+    )
+
+
+_M = TypeVar("_M", bound=LiveMovement)
+
+
+def _in_words(movements: Iterable[_M], catalogue: Catalogue) -> tuple[_M, ...]:
+    said = ((each, words_of(each.type, each.description, catalogue)) for each in movements)
+    return tuple(
+        msgspec.structs.replace(each, what=words.what, note=words.note) for each, words in said
+    )

@@ -23,6 +23,7 @@ from storecredit.ledger.hold_records import HoldRecords
 from storecredit.ledger.holds import Holds
 from storecredit.ledger.owner_pages import OwnerPages
 from storecredit.ledger.pace import Pace
+from storecredit.ledger.sent_along import SentAlong
 from storecredit.ledger.spending import Spending
 from storecredit.operator.actions import OperatorActions
 from storecredit.operator.billing import BillingActions
@@ -63,6 +64,7 @@ class Parts:
     owner_pages: OwnerPages
     holds: Holds
     hold_records: HoldRecords
+    sent_along: SentAlong
     grants: Grants
     tokens: Tokens
     users: Users

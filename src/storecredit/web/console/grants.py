@@ -13,6 +13,7 @@ from storecredit.ledger.grants import Grant
 from storecredit.ledger.hold_records import HoldStatus
 from storecredit.operator.audit import ActionContext
 from storecredit.operator.credits import ExpirySet, NotDone
+from storecredit.operator.movement_words import MovementWords, words_of
 from storecredit.operator.tokens import Scope
 from storecredit.web.http.envelope import not_found
 from storecredit.web.http.moments import utc
@@ -73,6 +74,7 @@ async def grants_page(
         asked=query,
         grants=grants,
         holds=holds,
+        words_of=lambda grant: _said(parts, grant),
         done=request.query_params.get("done"),
     )
 
@@ -122,7 +124,12 @@ async def _asking(
 ) -> Response[str]:
     grant = await _grant(parts, place, seq)
     status = 400 if form.faults else 200
-    return place.page(request, "grant.html", status=status, grant=grant, form=form)
+    said = _said(parts, grant)
+    return place.page(request, "grant.html", status=status, grant=grant, said=said, form=form)
+
+
+def _said(parts: Parts, grant: Grant) -> MovementWords:
+    return words_of(grant.type, grant.description, parts.catalogue)
 
 
 async def _grant(parts: Parts, place: Place, seq: str) -> Grant:

@@ -5,6 +5,7 @@ own zone, and leaves UTC in what shows when they are pointed at.
 """
 
 import re
+from collections.abc import Sequence
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from functools import lru_cache
@@ -32,6 +33,7 @@ _AGES: Final = (("hour", 3600), ("minute", 60), ("second", 1))
 ID_SHOWN_MAX: Final = 20
 ID_END: Final = 6
 _TICKED: Final = re.compile(r"`([^`]+)`")
+_CELL: Final = re.compile(r"<(tr|td|th)\b")
 _TIME: Final = Markup('<time datetime="{}" title="{} UTC">{} UTC</time>')
 
 
@@ -150,6 +152,27 @@ def ticked(value: object) -> Markup:
     return Markup(_TICKED.sub(r"<code>\1</code>", str(escape(value))))  # noqa: S704 - escaped here
 
 
+def labelled(rows: Markup, columns: Sequence[tuple[str, str]]) -> Markup:
+    """A table's rows, each cell with the heading of its column, and whether it is a main one.
+
+    On a narrow screen the style writes it before the cell.
+    """
+    place = 0
+
+    def with_heading(found: re.Match[str]) -> str:
+        nonlocal place
+        if found[1] == "tr":
+            place = 0
+            return found[0]
+        heading, classes = columns[place]
+        place += 1
+        main = " data-main" if "main" in classes.split() else ""
+        return f'{found[0]} data-label="{escape(heading)}"{main}' if heading else found[0] + main
+
+    # Whatever is not ours is escaped in them by now, so no tag is a text's.
+    return Markup(_CELL.sub(with_heading, str(rows)))  # noqa: S704 - markup, and a heading escaped
+
+
 def words(value: object) -> str:
     """A name of ours (`signup_bonus`, `IMAGE_UNREADABLE`) as people write it."""
     return str(value).replace("_", " ").capitalize()
@@ -169,5 +192,6 @@ FILTERS: Final[dict[str, Any]] = {
     "age": age,
     "short_id": short_id,
     "ticked": ticked,
+    "labelled": labelled,
     "words": words,
 }

@@ -1,6 +1,7 @@
 """`…/ledger`: what moved in the credits of an owner, as list and as file, at console and portal."""
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -11,6 +12,7 @@ from litestar.di import NamedDependency
 from storecredit.ledger.credits import Movement, MovementFilter
 from storecredit.ledger.outcomes import MovementType, StoreMovementType
 from storecredit.ledger.owners import Owner, OwnerKind
+from storecredit.operator.movement_words import MovementWords, names_of, words_of
 from storecredit.web.http.csv_export import MEDIA_TYPE as FILE
 from storecredit.web.http.csv_export import CsvFile
 from storecredit.web.http.envelope import Failure, invalid
@@ -23,7 +25,6 @@ from storecredit.web.http.paging import (
     bounds,
     seq_cursor,
 )
-from storecredit.web.pages.formats import words
 from storecredit.web.pages.places import Place
 from storecredit.web.pages.queries import Query, read_query
 from storecredit.web.parts import Parts
@@ -46,10 +47,15 @@ class LedgerQuery(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class LedgerLine:
-    """A movement, and what it did to the balance: 0 where it moved something else."""
+    """A movement, and what it did to the balance: 0 where it moved something else.
+
+    `metadata`: what was sent along with the generation, spend or hold that it is of.
+    """
 
     movement: Movement
     change: int
+    words: MovementWords
+    metadata: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +92,8 @@ async def ledger_shown(request: Request[Any, Any, Any], parts: Parts, owner: Own
     query, wanted = ledger_query(request)
     if query.wanted is None or wanted is None:
         return LedgerShown(query, None)
-    found, changes = await asyncio.gather(
+    account_id, found, changes = await asyncio.gather(
+        parts.credits.account_id(owner),
         parts.credits.movements(
             owner,
             wanted,
@@ -96,7 +103,16 @@ async def ledger_shown(request: Request[Any, Any, Any], parts: Parts, owner: Own
         ),
         parts.credits.changes(),
     )
-    lines = tuple(LedgerLine(each, each.amount * changes[each.type]) for each in found.items)
+    metadata = await parts.sent_along.of(account_id, found.items)
+    lines = tuple(
+        LedgerLine(
+            each,
+            each.amount * changes[each.type],
+            words_of(each.type, each.description, parts.catalogue),
+            metadata.get(each.seq, {}),
+        )
+        for each in found.items
+    )
     following = found.next_before_seq
     next_address = query.next(str(following) if following else None)
     return LedgerShown(query, wanted, lines, next_address, DEPTH if found.is_cut else None)
@@ -114,7 +130,7 @@ async def ledger_page(
         "ledger.html",
         status=shown.query.status,
         shown=shown,
-        types=[(each.value, words(each.value)) for each in types],
+        types=names_of(types),
     )
 
 

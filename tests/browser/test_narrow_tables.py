@@ -1,0 +1,70 @@
+"""Tables on a narrow screen: each row says what is most telling without being scrolled to."""
+
+import pytest
+from playwright.async_api import Locator, Page, expect
+
+from tests.browser.judging import HEIGHT, NARROW, WIDE
+from tests.browser.signing_in import sign_in_to_console, sign_in_to_portal
+from tests.web.doors import StoreClient, data_of
+
+SEEN = """(cell) => {
+    const box = cell.getBoundingClientRect();
+    return box.width > 0 && box.height > 0 && box.left >= 0 && box.right <= innerWidth;
+}"""
+
+
+async def moved(store: StoreClient) -> None:
+    body = {"amount": 14, "description": "A report whose name is long enough to be wrapped"}
+    headers = {"Idempotency-Key": "spend-of-a-long-name-that-no-line-holds"}
+    answer = await store.send("POST", "/api/v1/credits/spend", headers=headers, json=body)
+    data_of(answer, 201)
+
+
+async def assert_seen(row: Locator, texts: list[str]) -> None:
+    """Each stands in a cell of the row that is within the screen."""
+    for text in texts:
+        cell = row.locator("th, td").filter(has_text=text).first
+        assert await cell.evaluate(SEEN), text
+
+
+@pytest.mark.parametrize(
+    "path, table",
+    [
+        ("/console", "Newest movements of credits"),
+        ("/console/stores/{}", "Newest movements of credits"),
+        ("/console/stores/{}/ledger", "Movements, newest first"),
+        ("/portal", "Newest movements of credits"),
+        ("/portal/ledger", "Movements, newest first"),
+    ],
+)
+async def test_a_movement_says_when_what_how_many_and_what_was_left(
+    page: Page, store: StoreClient, path: str, table: str
+) -> None:
+    await moved(store)
+    if path.startswith("/portal"):
+        await sign_in_to_portal(page, store.api_key)
+    else:
+        await sign_in_to_console(page)
+    await page.goto(path.format(store.store_id))
+    await page.set_viewport_size({"width": NARROW, "height": HEIGHT})
+    found = page.get_by_role("table", name=table)
+    row = found.locator("tbody tr").filter(has_text="A report").first
+    await assert_seen(row, ["A report", "−14", "86", "202"])
+    first, second = row.locator("[data-main]"), row.locator('[data-label="Balance after"]')
+    assert (await first.bounding_box() or {})["y"] < (await second.bounding_box() or {})["y"]
+    await page.set_viewport_size({"width": WIDE, "height": HEIGHT})
+    assert (await first.bounding_box() or {})["y"] == (await second.bounding_box() or {})["y"]
+
+
+async def test_programs_that_read_pages_still_find_a_table(page: Page, store: StoreClient) -> None:
+    await moved(store)
+    await sign_in_to_console(page)
+    await page.set_viewport_size({"width": NARROW, "height": HEIGHT})
+    await page.goto(f"/console/stores/{store.store_id}/ledger")
+    table = page.get_by_role("table", name="Movements, newest first")
+    headings = ["What", "Credits", "Balance after", "When", "Request"]
+    await expect(table.get_by_role("columnheader")).to_have_text(headings)
+    await expect(table.get_by_role("row")).to_have_count(3)
+    spent = table.get_by_role("row").filter(has=page.get_by_role("rowheader", name="Spent"))
+    await expect(spent.get_by_role("cell")).to_have_count(4)
+    await expect(spent.get_by_role("cell", name="−14")).to_be_visible()
