@@ -20,6 +20,12 @@ async def moved(store: StoreClient) -> None:
     data_of(answer, 201)
 
 
+async def top_of(cell: Locator) -> float:
+    box = await cell.bounding_box()
+    assert box is not None
+    return box["y"]
+
+
 async def assert_seen(row: Locator, texts: list[str]) -> None:
     """Each stands in a cell of the row that is within the screen."""
     for text in texts:
@@ -51,9 +57,9 @@ async def test_a_movement_says_when_what_how_many_and_what_was_left(
     row = found.locator("tbody tr").filter(has_text="A report").first
     await assert_seen(row, ["A report", "−14", "86", "202"])
     first, second = row.locator("[data-main]"), row.locator('[data-label="Balance after"]')
-    assert (await first.bounding_box() or {})["y"] < (await second.bounding_box() or {})["y"]
+    assert await top_of(first) < await top_of(second)
     await page.set_viewport_size({"width": WIDE, "height": HEIGHT})
-    assert (await first.bounding_box() or {})["y"] == (await second.bounding_box() or {})["y"]
+    assert await top_of(first) == await top_of(second)
 
 
 async def test_programs_that_read_pages_still_find_a_table(page: Page, store: StoreClient) -> None:

@@ -6,10 +6,11 @@ from html import unescape
 import asyncpg
 
 from stand_ins.http_server import json_answer, stand_in
+from storecredit.settings import Settings
 from tests.console.conftest import Browser
 from tests.console.reading import cells, next_page
 from tests.web.conftest import WorkerStarter
-from tests.web.doors import Operator, StoreClient
+from tests.web.doors import Operator, StoreClient, error_of
 from tests.web.users import UserClient
 
 REFUSAL = {"error": {"code": "content_filter", "message": "<script>no()</script>"}}
@@ -27,14 +28,14 @@ async def test_one_that_succeeded_is_shown_with_its_picture(
     page = await browser.get(address(store))
     [[_, status, cause, credits, _, request, _]] = cells(page.text)
     assert (status, cause, credits, request) == ("Completed", "–", "1", "order 1&2")
-    [source] = re.findall(r'<img class="thumbnail" src="(/results/[^"]*)"', page.text)
+    [source] = re.findall(r'<img class="thumbnail" src="([^"]*/picture)"', page.text)
     assert "/console/look-up?id=" in page.text
     picture = await browser.get(unescape(source))
     assert picture.status_code == 200
     assert picture.headers["content-type"].startswith("image/")
     [ledger] = re.findall(r'<a href="([^"]*ledger\?request_id=[^"]*)">', page.text)
     moved = await browser.get(unescape(ledger))
-    assert [row[0] for row in cells(moved.text)] == ["Deduction Image generation"]
+    assert [row[0] for row in cells(moved.text)] == ["Generation"]
 
 
 async def test_one_that_failed_is_shown_with_its_cause_and_what_the_generator_said(
@@ -52,7 +53,10 @@ async def test_one_that_failed_is_shown_with_its_cause_and_what_the_generator_sa
     assert "&lt;script&gt;no()" in page.text
     assert "<script>no()" not in page.text
     moved = await browser.get(f"/console/stores/{store.store_id}/ledger?request_id=order-1")
-    assert [row[0].split()[0] for row in cells(moved.text)] == ["Refund", "Deduction"]
+    assert [row[0] for row in cells(moved.text)] == [
+        "Failed generation, given back",
+        "Generation",
+    ]
 
 
 async def test_where_the_picture_is_gone_there_is_a_place_for_it(
@@ -62,8 +66,44 @@ async def test_where_the_picture_is_gone_there_is_a_place_for_it(
         await store.ended(await store.created())
     await admin.execute("UPDATE sessions SET result_key = NULL")
     page = await browser.get(address(store))
-    assert [row[0] for row in cells(page.text)] == ["gone"]
+    assert [row[0] for row in cells(page.text)] == ["Picture no longer kept"]
     assert "<img" not in page.text
+
+
+async def test_where_its_file_is_gone_the_picture_says_so_and_the_api_answers_as_before(
+    browser: Browser,
+    store: StoreClient,
+    worker: WorkerStarter,
+    admin: asyncpg.Connection,
+    settings: Settings,
+) -> None:
+    async with worker():
+        session_id = await store.created()
+        made = await store.ended(session_id)
+    [file] = (settings.data_dir / "results").glob(f"*/{session_id}.*")
+    file.unlink()
+    page = await browser.get(address(store))
+    [source] = re.findall(r'src="([^"]*/picture)"', page.text)
+    picture = await browser.get(source)
+    assert (picture.status_code, picture.headers["content-type"]) == (200, "image/svg+xml")
+    assert "<title>Picture no longer kept</title>" in picture.text
+    assert picture.headers["cache-control"] == "no-store"
+    look_up = await browser.get(f"/console/look-up?id={session_id}")
+    assert f'src="{source}"' in look_up.text
+    error_of(await browser.http.get(made["result_url"]), 404, "NOT_FOUND")
+
+
+async def test_a_picture_is_seen_only_where_it_belongs(
+    browser: Browser, store: StoreClient, operator: Operator, worker: WorkerStarter
+) -> None:
+    async with worker():
+        session_id = await store.created()
+        await store.ended(session_id)
+    other = await operator.store()
+    for wrong in (f"{address(other)}/{session_id}", f"{address(store)}/7"):
+        answer = await browser.get(f"{wrong}/picture")
+        assert answer.status_code == 404
+        assert answer.headers["content-type"].startswith("text/html")
 
 
 async def test_filters_leave_what_was_asked_for(browser: Browser, store: StoreClient) -> None:

@@ -62,16 +62,6 @@ SESSIONS: Final = """
     JOIN sessions s USING (account_id, session_id)
     ORDER BY s.created_at LIMIT $3
 """
-# $1 to $3: kinds and ids of owners, and their sessions.
-RESULT_KEYS: Final = """
-    SELECT p.session_id, s.result_key
-    FROM unnest($1::text[], $2::uuid[], $3::uuid[]) p (owner_kind, owner_id, session_id)
-    JOIN accounts a ON a.owner_id = p.owner_id AND a.owner_kind = p.owner_kind
-    CROSS JOIN LATERAL (
-        SELECT x.result_key FROM sessions x
-        WHERE x.account_id = a.account_id AND x.session_id = p.session_id LIMIT 1) s
-    WHERE s.result_key IS NOT NULL
-"""
 SPENDS: Final = """
     SELECT s.account_id, s.request_id AS of_request, s.metadata, s.created_at
     FROM unnest($1::bigint[], $2::text[]) p (account_id, request_id)

@@ -6,7 +6,6 @@ here. What the generator said is (`generator_message`), for as long as it is kep
 """
 
 import asyncio
-from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
@@ -15,7 +14,6 @@ import msgspec
 
 from storecredit.billing.paddle import PROVIDER
 from storecredit.generation.lifecycle import ENTRYPOINT
-from storecredit.generation.sessions import SessionStatus
 from storecredit.ledger.owners import Owner, OwnerKind
 from storecredit.operator.acted import ActionRow, acted_on
 from storecredit.operator.identifiers import (
@@ -33,7 +31,7 @@ from storecredit.operator.records import (
     RequestsFound,
     SessionRow,
 )
-from storecredit.operator.request_statements import EVENTS, OWNERS, RESULT_KEYS, ROWS, SESSIONS
+from storecredit.operator.request_statements import EVENTS, OWNERS, ROWS, SESSIONS
 from storecredit.operator.things import things_named
 from storecredit.operator.time_lines import with_time_line
 from storecredit.operator.told import Told, ToldRow, told_about, told_by_id
@@ -89,27 +87,6 @@ class Requests:
                 things=[] if as_uuid is None else await things_named(connection, as_uuid, owner),
                 truncated=named.truncated,
             )
-
-    async def result_keys(self, records: Sequence[RequestRecord]) -> dict[UUID, str]:
-        """Where the results of their generations are kept, of those that there still are.
-
-        At most `RESULTS_MAX` generations are asked for. Raises DatabaseUnavailable.
-        """
-        wanted = [
-            (record.owner, session.session_id)
-            for record in records
-            for session in record.sessions
-            if record.owner is not None and session.status == SessionStatus.COMPLETED
-        ][:RESULTS_MAX]
-        if not wanted:
-            return {}
-        rows = await self._database.fetch(
-            RESULT_KEYS,
-            [owner.kind for owner, _ in wanted],
-            [owner.id for owner, _ in wanted],
-            [session_id for _, session_id in wanted],
-        )
-        return {row["session_id"]: row["result_key"] for row in rows}
 
 
 class _Reading:

@@ -9,6 +9,8 @@ import msgspec
 from storecredit.operator.moments import Detail, Moment, MomentKind
 from storecredit.operator.records import GrantRow, HoldRow, RequestRecord, SessionRow
 
+METADATA: Final = "Metadata"
+"""The label of what a caller sent along, whose text is a JSON object."""
 SAID_NOTHING: Final = "nothing, or it is not kept any longer"
 
 
@@ -26,7 +28,7 @@ def sent_along(metadata: dict[str, str] | None) -> list[Detail]:
     """The caller's own metadata."""
     if not metadata:
         return []
-    return [Detail("Metadata", msgspec.json.encode(metadata).decode())]
+    return [Detail(METADATA, msgspec.json.encode(metadata).decode())]
 
 
 def _generation(row: SessionRow) -> Iterator[Moment]:

@@ -18,7 +18,7 @@ from storecredit.web.pages.permissions import PUBLIC
 from storecredit.web.portal.routes import portal_router
 
 PARAMETER: Final = re.compile(r"\{(\w+)(?::\w+)?\}")
-NO_PAGES: Final = ("text/event-stream", "text/csv")
+NO_PAGES: Final = ("text/event-stream", "text/csv", "image/")
 """What a browser opens no page for."""
 
 

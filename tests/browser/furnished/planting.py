@@ -9,7 +9,7 @@ from playwright.async_api import Page
 
 FIELDS: Final = (
     *("store", "domain", "key", "token", "endpoint", "receiver", "generator"),
-    *("spend", "hold", "grant", "removal", "transfer", "reason"),
+    *("metadata name", "metadata value", "spend", "hold", "grant", "removal", "transfer", "reason"),
     *("set aside", "event kind", "event customer"),
 )
 """Whose text some page shows. Prompts are shown on none: they are kept no longer than needed."""

@@ -6,15 +6,17 @@ from itertools import pairwise
 from typing import Any, Final
 from uuid import UUID
 
+import msgspec
 from litestar import Request, Response, get
 from litestar.di import NamedDependency
 
 from storecredit.ledger.owners import Owner
 from storecredit.operator.identifiers import IdentifierKind
-from storecredit.operator.moments import Moment, MomentKind
+from storecredit.operator.moments import Detail, Moment, MomentKind
 from storecredit.operator.owner_names import NAME_MAX
 from storecredit.operator.records import RequestRecord, RequestsFound
 from storecredit.operator.things import ThingKind, ThingRow
+from storecredit.operator.time_line_work import METADATA
 from storecredit.operator.time_lines import other_moments
 from storecredit.operator.tokens import TOKEN_PREFIX
 from storecredit.postgres.errors import StatementCancelled
@@ -23,7 +25,6 @@ from storecredit.web.console.owners import STORES, USERS
 from storecredit.web.http.request_ids import is_request_id
 from storecredit.web.pages.rendering import page
 from storecredit.web.parts import Parts
-from storecredit.web.resources.generation_views import result_url
 from storecredit.webhooks.messages import SECRET_PREFIX
 
 SECRETS: Final = (PREFIX, TOKEN_PREFIX, SECRET_PREFIX)
@@ -76,6 +77,21 @@ class Step:
     moment: Moment
     later: str = ""
 
+    @property
+    def details(self) -> list[Detail]:
+        """What is said of it, without the metadata."""
+        return [each for each in self.moment.details if each.label != METADATA]
+
+    @property
+    def metadata(self) -> dict[str, str]:
+        """What the caller sent along, by name."""
+        found = (each.text for each in self.moment.details if each.label == METADATA)
+        return {
+            name: value
+            for text in found
+            for name, value in msgspec.json.decode(text or "{}", type=dict[str, str]).items()
+        }
+
 
 @dataclass(frozen=True, slots=True)
 class Life:
@@ -118,7 +134,7 @@ async def look_up_page(
         found = await parts.requests.find(identifier, owners[0] if owners else None)
     except StatementCancelled:
         return _page(request, values | {"fault": "slow"}, status=503)
-    return _page(request, values, found, await _lives(parts, found))
+    return _page(request, values, found, [_life(record) for record in found.requests])
 
 
 def _page(
@@ -143,22 +159,18 @@ def _page(
     )
 
 
-async def _lives(parts: Parts, found: RequestsFound) -> list[Life]:
-    keys = await parts.requests.result_keys(found.requests)
-    pictures = {each: result_url(key, parts, "") for each, key in keys.items()}
-    return [
-        Life(
-            record,
-            "" if record.owner is None else _address_of_owner(record.owner),
-            " and ".join(NAMES[kind] for kind in record.found_as),
-            tuple(
-                (session.session_id, url)
-                for session in record.sessions
-                if (url := pictures.get(session.session_id)) is not None
-            ),
-        )
-        for record in found.requests
-    ]
+def _life(record: RequestRecord) -> Life:
+    address = "" if record.owner is None else _address_of_owner(record.owner)
+    return Life(
+        record,
+        address,
+        " and ".join(NAMES[kind] for kind in record.found_as),
+        tuple(
+            (session.session_id, f"{address}/generations/{session.session_id}/picture")
+            for session in record.sessions
+            if address and session.status == "completed"
+        ),
+    )
 
 
 def _steps(moments: Sequence[Moment]) -> list[Step]:

@@ -1,19 +1,32 @@
 """`…/generations`: what became of the generations of an owner, and why, at console and portal."""
 
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
+from uuid import UUID
 
 import msgspec
 from litestar import Request, Response, get
 from litestar.di import NamedDependency
+from litestar.params import FromPath
 
 from storecredit.generation.sessions import Session, SessionStatus
 from storecredit.ledger.owners import Owner
+from storecredit.web.http.envelope import not_found
 from storecredit.web.http.paging import PAGE_DEFAULT, UuidCursor, WantedRequest, uuid_cursor
 from storecredit.web.pages.places import Place
 from storecredit.web.pages.queries import Query, read_query
+from storecredit.web.pages.rendering import headers
 from storecredit.web.parts import Parts
-from storecredit.web.resources.generation_views import result_url
+
+PLACEHOLDER_TYPE: Final = "image/svg+xml"
+# As wide as pictures in lists are; its colours stand out on light pages and on dark ones.
+PLACEHOLDER: Final = b"""<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 72 48" role="img">
+<title>Picture no longer kept</title><rect width="72" height="48" fill="#5f666c"/>
+<g fill="#fff" font-family="system-ui, sans-serif" font-size="11" text-anchor="middle">
+<text x="36" y="15">Picture</text><text x="36" y="28">no longer</text>
+<text x="36" y="41">kept</text></g></svg>
+"""
 
 
 class GenerationQuery(msgspec.Struct, frozen=True):
@@ -25,19 +38,11 @@ class GenerationQuery(msgspec.Struct, frozen=True):
 
 
 @dataclass(frozen=True, slots=True)
-class GenerationLine:
-    """A generation. `picture`: a path of ours, for a while; None: there is none, or no longer."""
-
-    session: Session
-    picture: str | None
-
-
-@dataclass(frozen=True, slots=True)
 class GenerationsShown:
     """What was asked for, and a page of it: none of it where the query is not taken."""
 
     query: Query[GenerationQuery]
-    lines: tuple[GenerationLine, ...] = ()
+    sessions: tuple[Session, ...] = ()
     next_address: str = ""
 
 
@@ -55,11 +60,8 @@ async def generations_shown(
         before=uuid_cursor(query.wanted.cursor),
         request_id=query.wanted.request_id,
     )
-    lines = tuple(
-        GenerationLine(each, result_url(each.result_key, parts, "")) for each in found.items
-    )
     following = found.next_before
-    return GenerationsShown(query, lines, query.next(str(following) if following else None))
+    return GenerationsShown(query, found.items, query.next(str(following) if following else None))
 
 
 @get("/generations")
@@ -71,4 +73,27 @@ async def generations_page(
     return place.page(request, "generations_of.html", status=shown.query.status, shown=shown)
 
 
-HANDLERS: Final = (generations_page,)  # GET /generations
+@get("/generations/{session_id:str}/picture", media_type=PLACEHOLDER_TYPE)
+async def generation_picture(
+    parts: NamedDependency[Parts], place: NamedDependency[Place], session_id: FromPath[str]
+) -> Response[bytes]:
+    """What was made, as long as it is kept; then a picture that says that it is not.
+
+    So it is said with and without a script, and whoever took the file away.
+    """
+    session = None
+    with suppress(ValueError):
+        account_id = await parts.credits.account_id(place.owner)
+        session = await parts.sessions.get(account_id, UUID(session_id))
+    if session is None:
+        raise not_found("generation")
+    image = session.result_key and await parts.results.load(session.result_key)
+    if not image:
+        return Response(PLACEHOLDER, media_type=PLACEHOLDER_TYPE, headers=headers())
+    return Response(image.content, media_type=image.media_type, headers=headers())
+
+
+HANDLERS: Final = (
+    generations_page,  # GET /generations
+    generation_picture,  # GET /generations/{session_id}/picture
+)
