@@ -2,16 +2,18 @@
 
 ListObjectsV2, GetObject, PutObject, DeleteObjects and multipart uploads
 (https://docs.aws.amazon.com/AmazonS3/latest/API/API_Operations_Amazon_Simple_Storage_Service.html).
-Who does not name the access key is refused; signatures are not verified.
+Who has not signed with the secret is refused, in a header or by an address that has expired.
 """
 
 import hashlib
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 from urllib.parse import parse_qs, unquote, urlsplit
 from xml.etree import ElementTree as ET
 from xml.sax.saxutils import escape
 
+from stand_ins import s3_signatures
 from stand_ins.http_server import Answer, Received
 
 BUCKET = "backups"
@@ -26,8 +28,13 @@ class S3:
 
     def __init__(self) -> None:
         self.objects: dict[str, bytes] = {}
+        self.content_types: dict[str, str] = {}
+        self.ahead = timedelta()
+        """By how much its clock is ahead of this machine's."""
         self.refuse: Callable[[Received], bool] = lambda _: False
         """What a test has fail, with a status that is not worth another try."""
+        self.kept: frozenset[str] = frozenset()
+        """What nobody may delete."""
         self._uploads: dict[str, dict[int, bytes]] = {}
 
     @staticmethod
@@ -48,12 +55,14 @@ class S3:
             for name, values in parse_qs(parts.query, keep_blank_values=True).items()
         }
         _, bucket, *below = unquote(parts.path).split("/", 2)
-        if f"Credential={ACCESS_KEY}/" not in request.headers.get("authorization", ""):
-            return _error(HTTPStatus.FORBIDDEN, "InvalidAccessKeyId")
+        now = datetime.now(UTC) + self.ahead
+        refused = s3_signatures.refusal(request, ACCESS_KEY, SECRET_KEY, now)
+        if refused is not None:
+            return error(HTTPStatus.FORBIDDEN, refused)
         if self.refuse(request):
-            return _error(HTTPStatus.FORBIDDEN, "AccessDenied")
+            return error(HTTPStatus.FORBIDDEN, "AccessDenied")
         if bucket != BUCKET:
-            return _error(HTTPStatus.NOT_FOUND, "NoSuchBucket")
+            return error(HTTPStatus.NOT_FOUND, "NoSuchBucket")
         key = below[0] if below else ""
         if not key:
             return self._list(said) if request.method == "GET" else self._delete(request.body)
@@ -80,9 +89,13 @@ class S3:
 
     def _get(self, key: str) -> Answer:
         if key not in self.objects:
-            return _error(HTTPStatus.NOT_FOUND, "NoSuchKey")
+            return error(HTTPStatus.NOT_FOUND, "NoSuchKey")
         content = self.objects[key]
-        head = {"ETag": _etag(content), "Last-Modified": "Mon, 30 Nov 2026 05:00:00 GMT"}
+        head = {
+            "Content-Type": self.content_types.get(key, "binary/octet-stream"),
+            "ETag": _etag(content),
+            "Last-Modified": "Mon, 30 Nov 2026 05:00:00 GMT",
+        }
         return Answer(body=content, headers=head)
 
     def _put(self, request: Received, key: str, said: Mapping[str, str]) -> Answer:
@@ -99,6 +112,8 @@ class S3:
                 return _xml("CompleteMultipartUploadResult", f"<ETag>{_etag(b'')}</ETag>")
         else:
             self.objects[key] = request.body
+            if "content-type" in request.headers:
+                self.content_types[key] = request.headers["content-type"]
         return Answer(headers={"ETag": _etag(request.body)})
 
     def _delete(self, body: bytes) -> Answer:
@@ -107,10 +122,16 @@ class S3:
             for each in ET.fromstring(body).iter()  # noqa: S314 - of our own client's requests
             if each.tag.rpartition("}")[2] == "Key"
         ]
-        for key in keys:
+        for key in set(keys) - self.kept:
             self.objects.pop(key, None)
-        deleted = "".join(f"<Deleted><Key>{escape(key)}</Key></Deleted>" for key in keys)
-        return _xml("DeleteResult", deleted)
+        outcomes = (
+            f"<Error><Key>{escape(key)}</Key><Code>AccessDenied</Code>"
+            "<Message>Access Denied</Message></Error>"
+            if key in self.kept
+            else f"<Deleted><Key>{escape(key)}</Key></Deleted>"
+            for key in keys
+        )
+        return _xml("DeleteResult", "".join(outcomes))
 
 
 def _etag(content: bytes) -> str:
@@ -123,6 +144,7 @@ def _xml(name: str, content: str) -> Answer:
     return Answer(body=text.encode(), headers={"Content-Type": "application/xml"})
 
 
-def _error(status: HTTPStatus, code: str) -> Answer:
+def error(status: HTTPStatus, code: str) -> Answer:
+    """A refusal in S3's form."""
     text = f"<Error><Code>{code}</Code><Message>{code}</Message></Error>"
     return Answer(status, text.encode(), {"Content-Type": "application/xml"})

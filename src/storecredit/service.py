@@ -21,8 +21,9 @@ from storecredit.generation.endings import Endings
 from storecredit.generation.erasure import Erasure
 from storecredit.generation.generators import load_generator
 from storecredit.generation.lifecycle import ENTRYPOINT, Lifecycle
+from storecredit.generation.results.links import ResultLinks
+from storecredit.generation.results.store import ResultStore, open_results, reason_of
 from storecredit.generation.sessions import Sessions
-from storecredit.generation.storage import ResultStore
 from storecredit.generation.sweep import Sweep
 from storecredit.generation.worker import Worker
 from storecredit.ledger.balance_reads import BalanceReads
@@ -99,7 +100,7 @@ async def assembled(settings: Settings, database: Database) -> AsyncIterator[Ser
     spending = Spending(database, settings, metrics)
     balances = BalanceReads(database, settings, metrics)
     holds = Holds(database, settings, metrics)
-    results = ResultStore(settings.data_dir, settings.signing_key)
+    results = open_results(settings)
     billing = Billing.from_settings(settings, database)
     credits = Credits(database, timedelta(days=settings.refund_grace_days))
     stores = Stores(database, tiers=settings.rate_limits)
@@ -128,19 +129,20 @@ async def assembled(settings: Settings, database: Database) -> AsyncIterator[Ser
             listener=listener,
         ),
         user_directory=UserDirectory(database),
-        erasure=Erasure(database, settings),
+        erasure=Erasure(database, results, settings),
         sessions=sessions,
         endings=Endings(sessions, listener, metrics, waiters_max=waiters_max()),
         live=Live(database, billing.problems, Endpoints(database), billing.catalogue),
         requests=Requests(database),
         reports=Reports(database),
         overviews=Overviews(database, billing.problems, Endpoints(database)),
-        operator=OperatorActions.over(database, settings),
+        operator=OperatorActions.over(database, results, settings),
         billing_actions=BillingActions(billing, AuditLog(database)),
         owner_names=OwnerNames(database, stores),
         lifecycle=lifecycle,
         spending=spending,
         results=results,
+        result_links=ResultLinks(settings.data_dir, settings.signing_key),
         catalogue=billing.catalogue,
         checkouts=billing.checkouts,
         subscriptions=billing.subscriptions,
@@ -217,6 +219,7 @@ async def serve(
         async with (
             _metrics_served(service, metrics_listening, stop),
             _background(service, settings, stop, worker=settings.worker),
+            _results_looked_at(service.parts.results, settings),
         ):
             serving = asyncio.create_task(http.serve(sockets=[listening]), name="http")
             log.info("serving", address=_address(listening), worker=settings.worker)
@@ -240,6 +243,7 @@ async def work(
         assembled(settings, database) as service,
         _metrics_served(service, metrics_listening, stop),
         _background(service, settings, stop, worker=True),
+        _results_looked_at(service.parts.results, settings),
     ):
         log.info("working")
         if on_ready is not None:
@@ -311,6 +315,28 @@ async def _background(
         finally:
             stop.set()
             await asyncio.gather(*tasks)
+
+
+@asynccontextmanager
+async def _results_looked_at(results: ResultStore, settings: Settings) -> AsyncIterator[None]:
+    """Say, beside whatever else begins, if results cannot be stored; the first process says it."""
+
+    async def look() -> None:
+        try:
+            await results.check()
+        except OSError as error:
+            log.error(  # noqa: TRY400 - the reason says it
+                "results_unusable",
+                reason=reason_of(error),
+                consequence="generations are tried again, then failed and refunded",
+            )
+
+    looking = None if settings.parent_pid else asyncio.create_task(look(), name="results-look")
+    try:
+        yield
+    finally:
+        if looking is not None:
+            await _cancelled(looking)
 
 
 async def _first(stop: asyncio.Event, serving: "asyncio.Task[None]") -> None:

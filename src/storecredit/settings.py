@@ -12,10 +12,14 @@ from urllib.parse import urlsplit
 from pydantic import Field, IPvAnyNetwork, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from storecredit.buckets.addresses import BucketAddress
+
 HOUR_SECONDS = 3600.0
 _ORIGIN = re.compile(r"https?://(?:\*\.)?[a-z0-9.-]+(?::[0-9]{1,5})?")
 _COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
 PORT_MAX = 65535
+BUCKET_LINK_SECONDS_MAX = 7 * 24 * 3600
+"""A presigned URL's, in Signature Version 4 (Amazon S3, "Sharing objects with presigned URLs")."""
 IDLE_CONNECTION_SECONDS = 3660
 """Longer than load balancers keep theirs, or a request of theirs meets a closed connection.
 
@@ -63,7 +67,11 @@ class Settings(BaseSettings):
 
     # Where it keeps things
     data_dir: Path = Path("data")
-    """Embedded PostgreSQL and result images live here."""
+    """Embedded PostgreSQL and, unless `results` says where else, result images live here."""
+    results: str | None = None
+    """A bucket that keeps the result images, `s3://bucket/prefix`; unset: files in `data_dir`."""
+    results_link_endpoint: str | None = None
+    """Where callers reach the bucket, to which links lead; unset: where this service does."""
     database_url: SecretStr | None = None
     """An external PostgreSQL 15 or later, as your provider prints it; unset: the embedded one."""
     database_wait_seconds: float = Field(default=60.0, ge=0)
@@ -255,7 +263,7 @@ class Settings(BaseSettings):
             raise ValueError("it is a host and a port, like 127.0.0.1:9090 or [::1]:9090")
         return value
 
-    @field_validator("public_url")
+    @field_validator("public_url", "results_link_endpoint")
     @classmethod
     def _web_address(cls, value: str | None) -> str | None:
         if not value:
@@ -268,6 +276,11 @@ class Settings(BaseSettings):
         if not is_whole:
             raise ValueError("it is an address with its scheme, like https://credits.example")
         return value
+
+    @field_validator("results")
+    @classmethod
+    def _bucket(cls, value: str | None) -> str | None:
+        return str(BucketAddress.read(value)) if value else None
 
     @field_validator("portal_frame_ancestors")
     @classmethod
@@ -291,6 +304,15 @@ class Settings(BaseSettings):
             raise ValueError(
                 "set STORECREDIT_CHARGE_SETTLE_SECONDS to at least twice "
                 "STORECREDIT_PADDLE_TIMEOUT_SECONDS"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _a_bucket_signs_for_a_week(self) -> Self:
+        if self.results and self.result_link_seconds > BUCKET_LINK_SECONDS_MAX:
+            raise ValueError(
+                "a bucket's links work for a week at most: set STORECREDIT_RESULT_LINK_SECONDS "
+                f"to {BUCKET_LINK_SECONDS_MAX} or less"
             )
         return self
 

@@ -11,7 +11,7 @@ import pytest
 
 from storecredit.backups.places import Directory
 from storecredit.backups.taking import take
-from storecredit.generation.storage import ResultStore
+from storecredit.generation.results.links import ResultLinks
 from storecredit.postgres.embedded.embedded_postgres import EmbeddedPostgres
 from storecredit.postgres.schema.migrate import migrate
 from storecredit.settings import Settings
@@ -32,7 +32,7 @@ def directory() -> Iterator[Path]:
 def whole(directory: Path) -> Path:
     """A backup of database, signing key and one result."""
     data_dir = directory / "data"
-    ResultStore(data_dir, None)
+    ResultLinks(data_dir, None)
     image = data_dir / "results" / RESULT
     image.parent.mkdir(parents=True)
     image.write_bytes(b"an image")

@@ -8,6 +8,7 @@ from uuid import UUID
 import asyncpg
 import pytest
 
+from storecredit.generation.results.store import open_results
 from storecredit.ledger.discrepancies import Report
 from storecredit.ledger.outcomes import Addition, AdditionType
 from storecredit.ledger.owners import Owner
@@ -25,7 +26,7 @@ HATS = NewStore("Hats", "hats.example", credits=10)
 
 @pytest.fixture
 def acting(database: Database) -> OperatorActions:
-    return OperatorActions.over(database, Settings())
+    return OperatorActions.over(database, open_results(Settings()), Settings())
 
 
 def keyed(key: str, **changes: Any) -> ActionContext:

@@ -13,6 +13,7 @@ import pytest
 from itsdangerous import Signer
 from pydantic import SecretStr
 
+from storecredit.generation.results.store import open_results
 from storecredit.operator.actions import OperatorActions
 from storecredit.operator.audit import ActionContext
 from storecredit.operator.drawing import drawn, seed_of_form
@@ -34,7 +35,8 @@ def settings_of(data_dir: Path, token: str | None = ADMIN_TOKEN) -> Settings:
 
 @pytest.fixture
 def acting(database: Database, tmp_path: Path) -> OperatorActions:
-    return OperatorActions.over(database, settings_of(tmp_path))
+    settings = settings_of(tmp_path)
+    return OperatorActions.over(database, open_results(settings), settings)
 
 
 @pytest.fixture

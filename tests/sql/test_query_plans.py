@@ -18,8 +18,8 @@ from storecredit.billing.overage import OverageBilling
 from storecredit.billing.paddle.gateway import Paddle
 from storecredit.billing.subscription_charges import SubscriptionCharges
 from storecredit.generation.lifecycle import ENTRYPOINT, Lifecycle
+from storecredit.generation.results.store import open_results
 from storecredit.generation.sessions import Sessions, SessionStatus, Stats
-from storecredit.generation.storage import ResultStore
 from storecredit.generation.sweep import Sweep
 from storecredit.ledger.balances import balances_of
 from storecredit.ledger.credits import WINDOW, Credits, MovementFilter
@@ -299,7 +299,7 @@ async def test_the_sweep_reads_open_sessions_only(recorder: Recorder, data_dir: 
     sweep = Sweep(
         recorder,
         Lifecycle(recorder, settings, metrics),
-        ResultStore(data_dir, None),
+        open_results(settings),
         JobQueue(recorder, ENTRYPOINT),
         settings,
         metrics,

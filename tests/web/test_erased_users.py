@@ -12,6 +12,7 @@ import pytest
 
 from storecredit.generation.erasure import Erasure
 from storecredit.generation.lifecycle import Created, GenerationInput
+from storecredit.generation.results.store import open_results
 from storecredit.ledger.owners import Account, Owner
 from storecredit.ledger.verify import verify
 from storecredit.postgres.pool import Database
@@ -59,7 +60,7 @@ async def erased(operator: Operator, user: UserClient) -> dict[str, Any]:
 @pytest.fixture
 def erasure(database: Database, settings: Settings) -> Erasure:
     """As the sweep calls it."""
-    return Erasure(database, settings)
+    return Erasure(database, open_results(settings), settings)
 
 
 async def test_what_was_sent_told_and_made_is_removed_and_the_ledger_stays(

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 from pydantic import SecretStr
 
-from storecredit.generation.storage import ResultStore
+from storecredit.generation.results.links import ResultLinks
 from storecredit.service import Service
 from storecredit.settings import Settings
 from tests.web.conftest import WorkerStarter
@@ -59,7 +59,7 @@ async def test_a_link_that_was_tampered_with_opens_nothing(
 ) -> None:
     token = token_of(completed)
     key = f"{completed['session_id']}/{completed['session_id']}.png"
-    foreign = ResultStore(data_dir / "elsewhere", SecretStr("another signing key"))
+    foreign = ResultLinks(data_dir / "elsewhere", SecretStr("another signing key"))
     for wrong in (
         token[:-1],
         token + "A",
@@ -82,7 +82,7 @@ async def test_an_expired_link_opens_nothing_and_the_next_reading_gives_a_new_on
     store: StoreClient, api: httpx.AsyncClient, service: Service, completed: dict[str, str]
 ) -> None:
     key = f"{store.store_id}/{completed['session_id']}.png"
-    sign = service.parts.results.sign
+    sign = service.parts.result_links.sign
     assert (await api.get(f"/results/{sign(key, lifetime_seconds=60)}")).status_code == 200
     answer = await api.get(f"/results/{sign(key, lifetime_seconds=0)}")
     assert "expired" in error_of(answer, 404, "NOT_FOUND")["message"]

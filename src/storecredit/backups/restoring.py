@@ -24,7 +24,7 @@ from storecredit.backups.names import NAME, NoSuchBackup
 from storecredit.backups.places import Place, place_of
 from storecredit.data_files.durable_files import make_directory
 from storecredit.data_files.signing_key import SIGNING_KEY as KEPT_KEY
-from storecredit.generation.storage import RESULTS as IMAGES
+from storecredit.generation.results.directory import RESULTS as IMAGES
 from storecredit.postgres.embedded.cluster import POSTGRES_VERSION, open_private, sync_directory
 from storecredit.postgres.embedded.embedded_postgres import EmbeddedPostgres
 from storecredit.postgres.embedded.system_user import Account

@@ -19,7 +19,7 @@ from storecredit.backups.manifest import DATABASE, FORMAT, RESULTS, SIGNING_KEY,
 from storecredit.backups.names import PlaceUnusable, name_of
 from storecredit.backups.places import Place
 from storecredit.data_files.signing_key import SIGNING_KEY as KEPT_KEY
-from storecredit.generation.storage import RESULTS as IMAGES
+from storecredit.generation.results.directory import RESULTS as IMAGES
 from storecredit.postgres.embedded.cluster import open_private
 from storecredit.postgres.embedded.embedded_postgres import EmbeddedPostgres
 from storecredit.postgres.programs import base_backup
@@ -63,6 +63,11 @@ async def take(
     `dump`: rather a dump than a copy of the server's files; of an external database, always.
     Raises what starting the database raises, `ProgramFailed`, `PlaceUnusable`.
     """
+    if results and settings.results is not None:
+        raise PlaceUnusable(
+            f"The results are in {settings.results}, not in the data directory: back up without "
+            "--results. The bucket keeps them by itself."
+        )
     try:
         with place.draft() as draft:
             copied = await _copy_database(settings, draft / DATABASE, on_progress, dump=dump)

@@ -17,8 +17,10 @@ from obstore.exceptions import BaseError, PermissionDeniedError, Unauthenticated
 from obstore.store import S3Store
 
 from storecredit.buckets.addresses import BucketAddress
+from storecredit.buckets.errors import BucketUnusable
 
 RETRIES_MAX: Final = 5
+_OF_ONE: Final = "DeleteObjects request failed for key"
 _ROLES_AT: Final = "/latest/api/token"
 _ENDPOINTS: Final = ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT")
 _CODE: Final = re.compile(r"<Code>([A-Za-z]{1,64})</Code>|\(code: ([A-Za-z]{1,64})\)")
@@ -33,10 +35,6 @@ _REASONS: Final = {
 }
 
 
-class BucketUnusable(Exception):
-    """What was asked of a bucket was not done; the message is one sentence for the operator."""
-
-
 class OpenBucket:
     """What is below `s3://bucket/prefix`: to `store`, names are without the prefix.
 
@@ -45,9 +43,17 @@ class OpenBucket:
     """
 
     def __init__(
-        self, url: str, *, request_seconds: float = 60.0, retry_seconds: float = 60.0
+        self,
+        url: str,
+        *,
+        request_seconds: float = 60.0,
+        retry_seconds: float = 60.0,
+        endpoint: str | None = None,
     ) -> None:
-        """`request_seconds`: of one request; `retry_seconds`: how long one is begun anew."""
+        """`request_seconds`: of one request; `retry_seconds`: how long one is begun anew.
+
+        `endpoint`: where the bucket is, in place of what AWS's variables say.
+        """
         address = BucketAddress.read(url)
         self.url: Final = str(address)
         _check_endpoint(self.url)
@@ -64,6 +70,8 @@ class OpenBucket:
                     "max_retries": RETRIES_MAX,
                     "retry_timeout": timedelta(seconds=retry_seconds),
                 },
+                # The one of its names that no other goes before.
+                config={"aws_endpoint_url_s3": endpoint} if endpoint else None,
             )
 
     @contextlib.contextmanager
@@ -72,7 +80,9 @@ class OpenBucket:
         try:
             yield
         except (BaseError, FileNotFoundError) as error:
-            raise BucketUnusable(f"{self.url} cannot be used: {reason(error)}.") from error
+            raise BucketUnusable(
+                f"{self.url} cannot be used: {reason(error)}.", is_of_one=_OF_ONE in str(error)
+            ) from error
 
 
 def _check_endpoint(url: str) -> None:

@@ -236,6 +236,7 @@ def note_the_wait(seconds: float, reason: str) -> None:
 def rooms(database: "Database", settings: "Settings") -> Rooms:
     """The rooms over one database."""
     from storecredit.generation.erasure import Erasure
+    from storecredit.generation.results.store import open_results
     from storecredit.ledger.credits import Credits
     from storecredit.ledger.owner_pages import OwnerPages
     from storecredit.ledger.pace import Pace
@@ -247,6 +248,7 @@ def rooms(database: "Database", settings: "Settings") -> Rooms:
     from storecredit.webhooks.delivery_records import DeliveryRecords
     from storecredit.webhooks.endpoints import Endpoints
 
+    results = open_results(settings)
     return Rooms(
         database,
         Stores(database, tiers=settings.rate_limits),
@@ -256,10 +258,10 @@ def rooms(database: "Database", settings: "Settings") -> Rooms:
         Pace(database),
         OwnerPages(database),
         UserDirectory(database),
-        Erasure(database, settings),
+        Erasure(database, results, settings),
         Endpoints(database),
         DeliveryRecords(database),
-        OperatorActions.over(database, settings),
+        OperatorActions.over(database, results, settings),
     )
 
 

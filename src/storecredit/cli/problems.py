@@ -135,6 +135,7 @@ def _of_a_backup(error: Exception) -> Problem | None:
 def _of_the_service(error: Exception) -> Problem | None:
     from storecredit.billing.catalogue import CatalogueError
     from storecredit.billing.paddle.gateway import PaddleMisconfigured
+    from storecredit.buckets.errors import BucketUnusable
     from storecredit.generation.generators import GeneratorNotConfigured
     from storecredit.ledger.credits import AccountMissing
     from storecredit.ledger.verify import DiscrepancyUnnamed
@@ -142,7 +143,7 @@ def _of_the_service(error: Exception) -> Problem | None:
     from storecredit.processes import CannotListen
 
     match error:
-        case CannotListen() | DiscrepancyUnnamed():
+        case CannotListen() | DiscrepancyUnnamed() | BucketUnusable():
             return Problem(str(error))
         case GeneratorNotConfigured() | CatalogueError() | PaddleMisconfigured():
             return Problem(str(error), MISUSED)

@@ -326,6 +326,7 @@ def _print_banner(settings: "Settings", url: str) -> None:
     """Where it serves and where the data is, for people: only on a terminal."""
     if not sys.stderr.isatty():
         return
+    images = settings.results or settings.data_dir.resolve()
     where = f"embedded PostgreSQL in {settings.data_dir.resolve()}"
     if settings.database_url is not None:
         from storecredit.postgres.database_url import DatabaseUrl
@@ -333,7 +334,9 @@ def _print_banner(settings: "Settings", url: str) -> None:
         # Never the URL itself: it may hold a password.
         hosts = DatabaseUrl.read(settings.database_url.get_secret_value()).hosts
         host = ", ".join(hosts) or "this machine"
-        where = f"PostgreSQL on {host}; result images in {settings.data_dir.resolve()}"
+        where = f"PostgreSQL on {host}"
+    if settings.database_url is not None or settings.results is not None:
+        where += f"; result images in {images}"
     output.note(
         f"storecredit {storecredit.__version__} serves on {url}, documented at {url}/api/docs\n"
         f"Data: {where}\n"

@@ -295,7 +295,9 @@ def erase(
     What had not ended is ended, and its credits given back.
     """
     settings = settings_of(data_dir=data_dir, database_url=database_url)
-    has_results = settings.database_url is None
+    # Files are where the service runs, which need not be here.
+    has_results = settings.database_url is None or settings.results is not None
+    left: list[UUID] = []
 
     async def act(rooms: Rooms) -> dict[str, Any]:
         from storecredit.generation.erasure import Erasing
@@ -303,14 +305,25 @@ def erase(
         context = context_of(actor, reason)
         if await rooms.operator.users.erase(context, user_id) is Erasing.NOT_FOUND:
             raise unknown_user(user_id)
-        if has_results:
-            await rooms.erasure.settle(user_id)
+        if not has_results or not await _settled(rooms, user_id):
+            left.append(user_id)
         return await _view(rooms, user_id)
 
     output.record(against(settings, act), json=json)
-    if not has_results:
-        # They are where the service runs, which need not be here.
+    if left:
         output.note("The service deletes the user's result images at its next sweep.")
+
+
+async def _settled(rooms: Rooms, user_id: UUID) -> bool:
+    """Whether the user's results are deleted; if not, why is told."""
+    from storecredit.generation.results.store import reason_of
+
+    try:
+        await rooms.erasure.settle(user_id)
+    except OSError as error:
+        output.note(reason_of(error))
+        return False
+    return True
 
 
 async def _known(rooms: Rooms, user_id: UUID) -> "User":

@@ -1,26 +1,21 @@
-"""What is personal of an end user, erased: in the database at once, on disk as soon as may be.
+"""What is personal of an end user, erased: in the database at once, results as soon as may be.
 
 Hides what that is and where it is; docs/b2c.md tells people. Promises that the ledger stays as
 it is and adds up, that generations under way are ended and given back, that whoever dies meanwhile
 leaves the rest to the sweep, and that what a call writes which was under way is removed, too.
 """
 
-import asyncio
 from datetime import timedelta
 from enum import StrEnum
-from pathlib import Path
-from typing import Final
 from uuid import UUID
 
 from storecredit import telemetry
-from storecredit.generation.storage import RESULTS
+from storecredit.generation.results.store import ResultStore
 from storecredit.ledger.owners import OwnerKind
 from storecredit.postgres.pool import Database
 from storecredit.settings import Settings
 
 log = telemetry.get_logger("generation.erasure")
-
-_UUID_LENGTH: Final = 36
 
 
 class Erasing(StrEnum):
@@ -35,16 +30,16 @@ class Erasing(StrEnum):
 class Erasure:
     """Erases users."""
 
-    def __init__(self, database: Database, settings: Settings) -> None:
+    def __init__(self, database: Database, results: ResultStore, settings: Settings) -> None:
         self._database = database
-        self._results_dir = settings.data_dir / RESULTS
+        self._results = results
         # Until then an attempt or a request may be under way that began before.
         self._late = timedelta(seconds=settings.generation_deadline_seconds)
 
     async def erase(self, user_id: UUID) -> Erasing:
         """Erase what the database has of a user, and block the user.
 
-        Results on disk are deleted by `settle`, which the sweep calls, too. Raises StatementRefused
+        Results are deleted by `settle`, which the sweep calls, too. Raises StatementRefused
         where the ledger is damaged, DatabaseUnavailable.
         """
         outcome = Erasing(await self._database.fetchval("SELECT erase_user($1)", user_id))
@@ -55,21 +50,21 @@ class Erasure:
     async def settle(self, user_id: UUID) -> None:
         """Delete an erased user's results, and look for what else is left.
 
-        Raises OSError if the disk fails, DatabaseUnavailable; both leave it to the next time.
+        Raises OSError if the disk or the bucket fails, DatabaseUnavailable; both leave it to the
+        next time.
         """
         account_id = await self._database.fetchval(
             "SELECT account_of($1, $2)", OwnerKind.USER, user_id
         )
-        files = await asyncio.to_thread(_files_by_session, self._results_dir / str(user_id))
-        # A store of the same id has its results in the same directory.
+        kept = await self._results.sessions_of(user_id)
+        # A store of the same id has its results below the same name.
         rows = await self._database.fetch(
             """SELECT session_id, result_key FROM sessions
                WHERE account_id = $1 AND (session_id = ANY ($2) OR result_key IS NOT NULL)""",
             account_id,
-            list(files),
+            list(kept),
         )
-        own = [path for row in rows for path in files.get(row["session_id"], ())]
-        await asyncio.to_thread(_delete, own)
+        await self._results.delete_sessions(user_id, {row["session_id"] for row in rows})
         for row in rows:
             if row["result_key"] is not None:
                 await self._database.fetchval(
@@ -85,20 +80,3 @@ class Erasure:
             limit,
         )
         return [row["user_id"] for row in rows]
-
-
-def _files_by_session(directory: Path) -> dict[UUID, list[Path]]:
-    """The results in a directory and their drafts, by the session that their names begin with."""
-    found: dict[UUID, list[Path]] = {}
-    for path in directory.glob("*"):
-        try:
-            session_id = UUID(path.name.removeprefix(".")[:_UUID_LENGTH])
-        except ValueError:
-            continue
-        found.setdefault(session_id, []).append(path)
-    return found
-
-
-def _delete(paths: list[Path]) -> None:
-    for path in paths:
-        path.unlink(missing_ok=True)

@@ -15,8 +15,8 @@ from typing import Final
 from storecredit import telemetry
 from storecredit.generation.erasure import Erasure
 from storecredit.generation.lifecycle import ENTRYPOINT, GenerationJob, Lifecycle
+from storecredit.generation.results.store import ResultStore, reason_of
 from storecredit.generation.sessions import Failure, FailureCode
-from storecredit.generation.storage import ResultStore
 from storecredit.ledger.owners import Account, Owner, OwnerKind
 from storecredit.postgres import job_queue
 from storecredit.postgres.errors import DatabaseUnavailable, StatementRefused
@@ -48,7 +48,7 @@ class Sweep:
         self._lifecycle = lifecycle
         self._results = results
         self._queue = queue
-        self._erasure = Erasure(database, settings)
+        self._erasure = Erasure(database, results, settings)
         self._settings = settings
         self._metrics = metrics
         self._strays_due_at = time.monotonic()
@@ -137,12 +137,16 @@ class Sweep:
             timedelta(seconds=self._settings.result_retention_seconds),
             ROUND_MAX,
         )
+        kept = await self._results.delete([row["result_key"] for row in rows])
         for row in rows:
-            try:
-                await self._results.delete(row["result_key"])
-            except OSError:
+            failure = kept.get(row["result_key"])
+            if failure is not None:
                 # It stays due; the others must not stay with it.
-                log.exception("result_not_deleted", session_id=str(row["session_id"]))
+                log.error(
+                    "result_not_deleted",
+                    session_id=str(row["session_id"]),
+                    reason=reason_of(failure),
+                )
                 continue
             await self._database.fetchval(
                 "SELECT forget_result($1, $2)", row["account_id"], row["session_id"]
@@ -168,7 +172,8 @@ class Sweep:
                     await self._erasure.settle(user_id)
                 except (OSError, StatementRefused) as error:
                     # It stays due; the others must not stay with it.
-                    log.error("erasure_not_settled", reason=str(error))  # noqa: TRY400 - the reason says it
+                    reason = reason_of(error) if isinstance(error, OSError) else str(error)
+                    log.error("erasure_not_settled", reason=reason)  # noqa: TRY400 - the reason says it
 
     async def _delete_strays(self) -> None:
         if time.monotonic() < self._strays_due_at:

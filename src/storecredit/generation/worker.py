@@ -13,6 +13,7 @@ from typing import Final
 from storecredit import telemetry
 from storecredit.generation.generators import (
     AttemptFailed,
+    GeneratedImage,
     GenerationFailed,
     GenerationRequest,
     Generator,
@@ -27,8 +28,8 @@ from storecredit.generation.lifecycle import (
     Postponed,
     Started,
 )
+from storecredit.generation.results.store import ResultStore, reason_of
 from storecredit.generation.sessions import Failure, FailureCode
-from storecredit.generation.storage import ResultStore
 from storecredit.postgres.errors import DatabaseUnavailable
 from storecredit.postgres.group_commit import OutcomeUnknown, WaitingLineFull
 from storecredit.postgres.job_queue import JobQueue, TryAgainLater
@@ -106,7 +107,7 @@ class Worker:
         try:
             async with asyncio.timeout(self._settings.generation_timeout_seconds):
                 image = await self._generator.generate(request)
-            result_key = await self._results.save(job.account.owner.id, job.session_id, image)
+            result_key = await self._store(job, image, started.attempt)
             outcome = "completed"
         except ModerationBlocked as blocked:
             outcome = "moderation_blocked"
@@ -136,11 +137,22 @@ class Worker:
             self._metrics.generation_seconds.labels(outcome).observe(time.monotonic() - began)
         await self._complete(job, result_key, started.attempt)
 
+    async def _store(self, job: GenerationJob, image: GeneratedImage, attempt: int) -> str:
+        """The image's result key, once it is stored; what fails may be well at another attempt."""
+        try:
+            return await self._results.save(job.account.owner.id, job.session_id, image)
+        except OSError as error:
+            log.error("result_not_stored", attempt=attempt, reason=reason_of(error))  # noqa: TRY400 - the reason says it
+            raise GeneratorUnavailable(
+                "The result could not be stored.", FailureCode.GENERATION_FAILED
+            ) from error
+
     async def _complete(self, job: GenerationJob, result_key: str, attempt: int) -> None:
         if await self._lifecycle.complete(job, result_key):
             log.info("generation_completed", attempt=attempt)
         else:
-            await self._results.delete(result_key)
+            # What cannot be deleted is a stray.
+            await self._results.delete([result_key])
             log.warning("result_not_wanted", attempt=attempt)
 
     async def _try_again_or_fail(

@@ -5,6 +5,7 @@ from datetime import timedelta
 
 from storecredit.billing.assembly import Billing
 from storecredit.generation.erasure import Erasure
+from storecredit.generation.results.store import ResultStore
 from storecredit.ledger.credits import Credits
 from storecredit.ledger.owners import Owner
 from storecredit.operator.audit import ActionContext, AuditLog
@@ -40,14 +41,16 @@ class OperatorActions:
     verifications: Verifications
 
     @classmethod
-    def over(cls, database: Database, settings: Settings) -> "OperatorActions":
+    def over(
+        cls, database: Database, results: ResultStore, settings: Settings
+    ) -> "OperatorActions":
         """The actions over one database."""
         audit = AuditLog(database)
         credits = Credits(database, timedelta(days=settings.refund_grace_days))
         stores = Stores(database, tiers=settings.rate_limits)
         # It listens to nothing: who acts authenticates nobody by it, so nothing is cached.
         api_keys = ApiKeys(database, Listener(database, CHANNEL))
-        users = UserActions(UserDirectory(database), Erasure(database, settings), audit)
+        users = UserActions(UserDirectory(database), Erasure(database, results, settings), audit)
         sign_ins = SignIns(database, settings)
         return cls(
             database,

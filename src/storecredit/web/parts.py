@@ -13,8 +13,9 @@ from storecredit.billing.top_ups import TopUps
 from storecredit.generation.endings import Endings
 from storecredit.generation.erasure import Erasure
 from storecredit.generation.lifecycle import Lifecycle
+from storecredit.generation.results.links import ResultLinks
+from storecredit.generation.results.store import ResultStore
 from storecredit.generation.sessions import Sessions
-from storecredit.generation.storage import ResultStore
 from storecredit.ledger.balance_reads import BalanceReads
 from storecredit.ledger.courses import Courses
 from storecredit.ledger.credits import Credits
@@ -82,6 +83,7 @@ class Parts:
     lifecycle: Lifecycle
     spending: Spending
     results: ResultStore
+    result_links: ResultLinks
     catalogue: Catalogue
     checkouts: Checkouts
     subscriptions: Subscriptions

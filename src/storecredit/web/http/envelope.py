@@ -16,6 +16,7 @@ from litestar.exceptions import HTTPException, LitestarException
 
 from storecredit import telemetry
 from storecredit.billing.paddle.gateway import PaddleRefused, PaddleUnavailable
+from storecredit.buckets.errors import BucketUnusable
 from storecredit.ledger.credits import AccountMissing
 from storecredit.operator.audit import IdempotencyConflict
 from storecredit.postgres.errors import CommitInDoubt, DatabaseMisconfigured, DatabaseUnavailable
@@ -235,6 +236,7 @@ def failure_of(error: BaseException) -> Failure | None:
         case (
             DatabaseUnavailable()
             | DatabaseMisconfigured()
+            | BucketUnusable()
             | RateLimitsUnavailable()
             | TokenKeysUnavailable()
         ):

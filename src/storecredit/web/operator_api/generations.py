@@ -15,7 +15,7 @@ from storecredit.web.http.links import link_base
 from storecredit.web.http.openapi import operator_errors
 from storecredit.web.http.paging import PAGE_DEFAULT, Limit, UuidCursor, WantedRequest, uuid_cursor
 from storecredit.web.parts import Parts
-from storecredit.web.resources.generation_views import Generation, generation_view
+from storecredit.web.resources.generation_views import Generation, generation_views
 
 
 class OperatorGeneration(Generation, frozen=True):
@@ -74,15 +74,18 @@ async def generations_of(
         before=uuid_cursor(cursor),
         request_id=request_id,
     )
-    base_url = link_base(request.scope, parts)
+    views = await generation_views(page.items, parts, link_base(request.scope, parts))
     return Envelope(
         OperatorGenerationPage(
-            [_operator_view(session, parts, base_url) for session in page.items],
+            [
+                _operator_view(view, session)
+                for view, session in zip(views, page.items, strict=True)
+            ],
             str(page.next_before) if page.next_before else None,
         )
     )
 
 
-def _operator_view(session: Session, parts: Parts, base_url: str) -> OperatorGeneration:
-    seen_by_store = msgspec.structs.asdict(generation_view(session, parts, base_url))
-    return OperatorGeneration(**seen_by_store, generator_message=session.generator_message)
+def _operator_view(seen_by_store: Generation, session: Session) -> OperatorGeneration:
+    view = msgspec.structs.asdict(seen_by_store)
+    return OperatorGeneration(**view, generator_message=session.generator_message)

@@ -28,7 +28,7 @@ from storecredit.web.parts import Parts
 )
 async def result(parts: NamedDependency[Parts], token: FromPath[str]) -> Response[bytes]:
     """The image behind a signed link, until the link or the result's retention is over."""
-    key = parts.results.verify(token)
+    key = parts.result_links.verify(token)
     image = await parts.results.load(key) if key is not None else None
     if image is None:
         raise not_found("result, or its link has expired: read the generation for a new link")

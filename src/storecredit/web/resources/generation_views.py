@@ -1,6 +1,8 @@
 """Generations as a store sees them: made, one, a page of them."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import partial
 from math import ceil
 from typing import Annotated, Final, Literal
 from uuid import UUID
@@ -69,13 +71,26 @@ def created_view(
     )
 
 
-def generation_view(session: Session, parts: Parts, base_url: str) -> Generation:
-    """A session as its store sees it."""
+async def generation_view(session: Session, parts: Parts, base_url: str) -> Generation:
+    """A session as its store sees it. Raises BucketUnusable where no link can be made."""
+    [view] = await generation_views([session], parts, base_url)
+    return view
+
+
+async def generation_views(
+    sessions: Sequence[Session], parts: Parts, base_url: str
+) -> list[Generation]:
+    """Sessions as their store sees them, likewise."""
+    urls = await result_urls(sessions, parts, base_url)
+    return [_view(session, urls.get(session.session_id)) for session in sessions]
+
+
+def _view(session: Session, url: str | None) -> Generation:
     return Generation(
         session_id=session.session_id,
         status=session.status,
         request_id=session.request_id,
-        result_url=result_url(session.result_key, parts, base_url),
+        result_url=url,
         error_code=session.error_code,
         error_message=session.error_message,
         credits_charged=session.credits,
@@ -87,12 +102,21 @@ def generation_view(session: Session, parts: Parts, base_url: str) -> Generation
     )
 
 
-def result_url(result_key: str | None, parts: Parts, base_url: str) -> str | None:
-    """A link to the result image that expires; None as long as there is no result."""
-    if result_key is None:
-        return None
-    token = parts.results.sign(result_key, lifetime_seconds=parts.settings.result_link_seconds)
-    return f"{base_url}/results/{token}"
+async def result_urls(sessions: Sequence[Session], parts: Parts, base_url: str) -> dict[UUID, str]:
+    """Links to the result images of those that have one, which expire, by session.
+
+    A bucket's own links, else ours. Raises BucketUnusable where no link can be made.
+    """
+    keys = {each.session_id: each.result_key for each in sessions if each.result_key is not None}
+    if not keys:
+        return {}
+    lifetime = parts.settings.result_link_seconds
+    signed = partial(parts.result_links.sign, lifetime_seconds=lifetime)
+    own = await parts.results.links([*keys.values()], lifetime_seconds=lifetime)
+    return {
+        session_id: own[key] if key in own else f"{base_url}/results/{signed(key)}"
+        for session_id, key in keys.items()
+    }
 
 
 def looking_again(session: Session, waited_seconds: float) -> dict[str, str]:

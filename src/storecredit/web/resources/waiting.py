@@ -13,6 +13,7 @@ from litestar.params import QueryParameter
 from litestar.types import HTTPScope
 from msgspec.structs import replace
 
+from storecredit.buckets.errors import BucketUnusable
 from storecredit.generation.endings import WAIT_MAX_SECONDS
 from storecredit.generation.sessions import Session
 from storecredit.ledger.owners import Account
@@ -105,11 +106,11 @@ async def after_waiting(
         balance = made.data.balance
         if session is not None and session.credits_refunded:
             balance = (await parts.balances.read(account)).balance
-    except (DatabaseUnavailable, WaitingLineFull):
+        if session is None:
+            raise AssertionError("a generation that was made is there")
+        view = await generation_view(session, parts, link_base(scope, parts))
+    except (DatabaseUnavailable, WaitingLineFull, BucketUnusable):
         return made
-    if session is None:
-        raise AssertionError("a generation that was made is there")
-    view = generation_view(session, parts, link_base(scope, parts))
     data = replace(made.data, status=session.status, balance=balance, generation=view)
     headers = {CREDITS_REMAINING: str(balance), "Preference-Applied": f"wait={seconds}"}
     return Success(data, made.status, {**made.headers, **headers})

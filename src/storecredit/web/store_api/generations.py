@@ -47,6 +47,7 @@ from storecredit.web.resources.generation_views import (
     GenerationPage,
     created_view,
     generation_view,
+    generation_views,
     looking_again,
 )
 from storecredit.web.resources.metadata import Metadata
@@ -220,7 +221,7 @@ async def read_generation(
     )
     if session is None:
         raise not_found("generation")
-    view = generation_view(session, parts, link_base(scope, parts))
+    view = await generation_view(session, parts, link_base(scope, parts))
     return Success(view, headers=looking_again(session, visit_of(scope).waited_seconds))
 
 
@@ -249,7 +250,7 @@ async def list_generations(
     base_url = link_base(request.scope, parts)
     return Envelope(
         GenerationPage(
-            [generation_view(session, parts, base_url) for session in page.items],
+            await generation_views(page.items, parts, base_url),
             str(page.next_before) if page.next_before else None,
         )
     )

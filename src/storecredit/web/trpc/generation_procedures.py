@@ -1,5 +1,6 @@
 """What end users can do with generations: create, read and list them, and be told of their end."""
 
+from collections.abc import Sequence
 from typing import Any, Final, assert_never
 from uuid import UUID
 
@@ -16,7 +17,7 @@ from storecredit.generation.sessions import Session, SessionStatus
 from storecredit.web.parts import Parts
 from storecredit.web.resources.generation_images import IMAGES_MAX, image_refusal
 from storecredit.web.resources.generation_options import OptionsRefused, price_of
-from storecredit.web.resources.generation_views import result_url
+from storecredit.web.resources.generation_views import result_urls
 from storecredit.web.resources.metadata import METADATA_TEXT_MAX
 from storecredit.web.resources.waiting import waited
 from storecredit.web.trpc.errors import TrpcCode, TrpcError, bad_request
@@ -105,7 +106,7 @@ async def get_generation(caller: Caller, asked: dict[str, Any]) -> GenerationVie
         if seconds
         else await caller.parts.sessions.get(account_id, session_id)
     )
-    return _generation(_there(session), caller)
+    return await _generation(_there(session), caller)
 
 
 async def on_end(
@@ -122,7 +123,7 @@ async def on_end(
     )
     if not session.has_ended:
         return NotYet()
-    return Tracked(str(session_id), _generation(session, caller))
+    return Tracked(str(session_id), await _generation(session, caller))
 
 
 def _there(session: Session | None) -> Session:
@@ -139,14 +140,24 @@ async def get_history(caller: Caller, asked: dict[str, Any]) -> list[GenerationV
         limit=asked["limit"],
         offset=asked["offset"],
     )
-    return [_generation(session, caller) for session in sessions]
+    return await _generations(sessions, caller)
 
 
-def _generation(session: Session, caller: Caller) -> GenerationView:
+async def _generation(session: Session, caller: Caller) -> GenerationView:
+    [view] = await _generations([session], caller)
+    return view
+
+
+async def _generations(sessions: Sequence[Session], caller: Caller) -> list[GenerationView]:
+    urls = await result_urls(sessions, caller.parts, caller.link_base)
+    return [_view(session, urls.get(session.session_id)) for session in sessions]
+
+
+def _view(session: Session, url: str | None) -> GenerationView:
     return GenerationView(
         id=session.session_id,
         status=session.status,
-        result_url=result_url(session.result_key, caller.parts, caller.link_base),
+        result_url=url,
         error_code=session.error_code,
         error_message=session.error_message,
         created_at=session.created_at,
