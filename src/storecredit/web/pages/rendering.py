@@ -4,6 +4,7 @@ Every text in a page is escaped unless a template's own macro made it. There is 
 script or a style in a page: the policy allows files of ours alone.
 """
 
+import contextlib
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -14,11 +15,14 @@ from litestar import Request, Response
 from uuid_utils import uuid4
 
 from storecredit import __version__
+from storecredit.data_files.signing_key import signing_key
 from storecredit.operator.live_looks import COUNTED_MAX
 from storecredit.operator.sign_ins import Door, SignIn
+from storecredit.settings import Settings
 from storecredit.web.http.visits import visit_of
 from storecredit.web.pages import charts, formats
 from storecredit.web.pages.assets import asset_address
+from storecredit.web.pages.compiled_templates import CompiledTemplates
 from storecredit.web.pages.forms import NO_FORM
 from storecredit.web.pages.permissions import Permissions
 
@@ -76,7 +80,7 @@ def rendered(
     visit = visit_of(request.scope)
     signed_in: SignIn | None = visit.sign_in
     return (
-        _environment(door)
+        _environment_for(door, request.app.state["settings"])
         .get_template(template)
         .render(
             {
@@ -108,6 +112,20 @@ def is_page(path: str) -> bool:
 def is_below(path: str, root: str) -> bool:
     """Whether it is `root` or an address below."""
     return path == root or path.startswith(f"{root}/")
+
+
+def _environment_for(door: Door, settings: Settings) -> jinja2.Environment:
+    """The door's, which keeps what it compiles in the data directory of whose page comes first."""
+    environment = _environment(door)
+    if environment.bytecode_cache is None:
+        # A key that cannot be read is the business of what is signed with it.
+        with contextlib.suppress(OSError, ValueError):
+            environment.bytecode_cache = CompiledTemplates(
+                settings.data_dir,
+                signing_key(settings.data_dir, settings.signing_key),
+                _WEB / "pages",
+            )
+    return environment
 
 
 @cache
