@@ -824,17 +824,29 @@ CREATE TABLE daily_sums (
 );
 
 -- Up to where an account's movements are counted in hourly_sums: each once, in the order in which
--- they were committed. What stands after it is counted soon.
+-- they were committed. What stands after it is counted soon. Every account has a row from its
+-- beginning.
 CREATE TABLE summed_accounts (
     account_id bigint NOT NULL,
-    -- Of the last movement that is counted.
+    -- As of the account.
+    owner_id uuid NOT NULL,
+    -- Of the last movement that is counted; 0: none is.
     seq bigint NOT NULL,
+    -- What the account had after that one: to find and order accounts by. What it has stands in
+    -- its newest movement. `storecredit verify` compares it.
+    balance bigint NOT NULL DEFAULT 0,
+    -- When that one was made. Null: none is counted.
+    moved_at timestamptz,
     -- When it was last estimated how long the credits of a store last.
     estimated_at timestamptz,
     -- When that will be: an estimate to search by, for stores alone. Null: not soon.
     runs_dry_at timestamptz,
+    -- As of the account.
+    owner_kind text NOT NULL,
     PRIMARY KEY (account_id)
 ) WITH (fillfactor=50);
+CREATE INDEX accounts_by_balance ON summed_accounts (owner_kind, balance, owner_id);
+CREATE INDEX accounts_by_movement ON summed_accounts (moved_at);
 CREATE INDEX accounts_that_run_dry ON summed_accounts (runs_dry_at) WHERE runs_dry_at IS NOT NULL;
 
 -- The payments booked on a day (UTC), and what went back on it, in the currency's smallest unit.
@@ -1289,6 +1301,10 @@ FUNCTION find_stores_without_account() RETURNS TABLE(kind text, store_id uuid, u
 FUNCTION find_sum_discrepancies() RETURNS TABLE(kind text, account_id bigint, seq bigint,
     request_id text, session_id uuid, detail text);
 
+-- Names each account that is listed by another balance than it had, or among other owners.
+FUNCTION find_summed_balance_discrepancies() RETURNS TABLE(kind text, account_id bigint,
+    seq bigint, request_id text, session_id uuid, detail text);
+
 -- Names each top-up that was charged without a payment.
 FUNCTION find_top_up_discrepancies() RETURNS TABLE(kind text, account_id bigint, seq bigint,
     request_id text, session_id uuid, detail text);
@@ -1528,7 +1544,8 @@ FUNCTION part_of_grants(p_grants bigint[], p_skipped bigint, p_amount bigint) RE
 
 -- Up to which place each of these accounts is counted, of so many movements together at most.
 FUNCTION pieces_to_sum(p_account_ids bigint[], p_seqs bigint[], p_movements bigint) RETURNS
-    TABLE(account_id bigint, owner_kind text, after bigint, wanted bigint, until bigint);
+    TABLE(account_id bigint, owner_kind text, owner_id uuid, after bigint, wanted bigint,
+    until bigint);
 
 -- Another attempt at a session will be made later; one that does not count is taken back. Outcome:
 -- postponed, already_completed, already_failed, not_started, not_found.
@@ -1832,6 +1849,10 @@ FUNCTION transfer_credits(p_from bigint, p_to bigint, p_amount int, p_request_id
 -- Lets a blocked user in again, and announces it. unblocked, now or before; erased: stays blocked;
 -- not_found. Idempotent.
 FUNCTION unblock_user(p_user_id uuid) RETURNS text;
+
+-- The page of the ledger from which on movements stand that the sums do not hold yet, by
+-- summing.ends.
+FUNCTION uncounted_from(p_ends bigint[]) RETURNS bigint;
 
 -- A grant whose kind and priority all credits had that nothing told apart at a place of the
 -- ledger.

@@ -102,6 +102,23 @@ IN_SUMS_OF_ACCOUNTS: dict[str, tuple[str, set[DiscrepancyKind]]] = {
         "UPDATE summed_accounts SET seq = seq - 1 WHERE {account}",
         {K.SUM_MISMATCH},
     ),
+    "listed with more credits": (
+        "UPDATE summed_accounts SET balance = balance + 1 WHERE {account}",
+        {K.SUM_MISMATCH},
+    ),
+    "listed with movements of another time": (
+        "UPDATE summed_accounts SET moved_at = moved_at + interval '1 second' WHERE {account}",
+        {K.SUM_MISMATCH},
+    ),
+    "listed as somebody else": (
+        "UPDATE summed_accounts SET owner_id = gen_random_uuid() WHERE {account}",
+        {K.SUM_MISMATCH},
+    ),
+    "listed among the others": (
+        """UPDATE summed_accounts SET owner_kind = CASE owner_kind
+               WHEN 'store' THEN 'user' ELSE 'store' END WHERE {account}""",
+        {K.SUM_MISMATCH},
+    ),
     "not counted at all": (
         "DELETE FROM summed_accounts WHERE {account}",
         {K.SUM_MISMATCH},

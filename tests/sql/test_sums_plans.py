@@ -115,8 +115,11 @@ async def test_who_runs_dry_is_found_by_an_index(
         await open_account(admin, OwnerKind.STORE)
     await admin.execute(GROW, 5000)
     await admin.execute(
-        """INSERT INTO storecredit.summed_accounts (account_id, seq, runs_dry_at)
-           SELECT account_id, 1, now() + account_id * interval '1 day' FROM storecredit.accounts"""
+        """INSERT INTO storecredit.summed_accounts
+               (account_id, owner_kind, owner_id, seq, runs_dry_at)
+           SELECT account_id, owner_kind, owner_id, 1, now() + account_id * interval '1 day'
+           FROM storecredit.accounts
+           ON CONFLICT (account_id) DO UPDATE SET runs_dry_at = excluded.runs_dry_at"""
     )
     late = await connect(database_url)
     for connection in (early, late):

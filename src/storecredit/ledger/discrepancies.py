@@ -105,7 +105,8 @@ class DiscrepancyKind(StrEnum):
     """A clawback took anything else than its movement in the ledger says."""
     # The sums of hours and days, and what they are of.
     SUM_MISMATCH = "sum_mismatch"
-    """What charts show of an hour or a day is not what its movements come to."""
+    """What charts show of an hour or a day is not what its movements come to, or by what balance an
+    account is listed not what it had."""
     SUMMED_TOO_FAR = "summed_too_far"
     """More movements of an account count as counted than there are."""
     MONEY_SUM_MISMATCH = "money_sum_mismatch"

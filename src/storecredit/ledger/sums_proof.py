@@ -38,6 +38,7 @@ _FIND: Final = tuple(
     for function in (
         "find_sum_discrepancies",
         "find_accounts_summed_too_far",
+        "find_summed_balance_discrepancies",
         "find_money_sum_discrepancies",
     )
 )

@@ -4,15 +4,17 @@ CREATE OR REPLACE FUNCTION open_account(p_owner_kind text, p_owner_id uuid)
 RETURNS bigint
 LANGUAGE plpgsql
 AS $$
--- Purpose: make the account of a new owner. Locks: the new row.
--- Returns: its id; null: the owner has one. Of several calls at once one makes it, the others wait
---   here until that one has committed, and make it themselves if it was undone.
+-- Purpose: make the account of a new owner, which stands in the lists by balance from now on. Locks: the
+--   new rows. Returns: its id; null: the owner has one. Of several calls at once one makes it, the others
+--   wait here until that one has committed, and make it themselves if it was undone.
 DECLARE
     v_account_id bigint;
 BEGIN
     INSERT INTO accounts (owner_kind, owner_id) VALUES (p_owner_kind, p_owner_id)
     ON CONFLICT (owner_id, owner_kind) DO NOTHING
     RETURNING account_id INTO v_account_id;
+    INSERT INTO summed_accounts (account_id, owner_kind, owner_id, seq)
+    SELECT v_account_id, p_owner_kind, p_owner_id, 0 WHERE v_account_id IS NOT NULL;
     RETURN v_account_id;
 END;
 $$;

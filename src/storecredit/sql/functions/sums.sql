@@ -34,13 +34,14 @@ COMMENT ON FUNCTION hour_of(timestamptz) IS
     'When the hour (UTC) of a moment began.';
 
 CREATE OR REPLACE FUNCTION pieces_to_sum(p_account_ids bigint[], p_seqs bigint[], p_movements bigint)
-RETURNS TABLE (account_id bigint, owner_kind text, after bigint, wanted bigint, until bigint)
+RETURNS TABLE (
+    account_id bigint, owner_kind text, owner_id uuid, after bigint, wanted bigint, until bigint)
 LANGUAGE sql STABLE
 AS $$
 -- Purpose: up to which place each of these accounts is to be counted, so that all together have p_movements
 --   movements at most; until: null: there is no room for it any more. Locks: none.
     WITH due AS (
-        SELECT i.account_id, a.owner_kind, i.after, i.wanted, i.wanted::numeric - i.after AS length
+        SELECT i.account_id, a.owner_kind, a.owner_id, i.after, i.wanted, i.wanted::numeric - i.after AS length
         FROM (
             SELECT x.account_id, coalesce(s.seq, 0) AS after, x.seq AS wanted
             FROM unnest(p_account_ids, p_seqs) AS x (account_id, seq)
@@ -50,13 +51,13 @@ AS $$
             WHERE x.seq > coalesce(s.seq, 0)
             OFFSET 0) i
         CROSS JOIN LATERAL (
-            SELECT x.owner_kind FROM accounts x WHERE x.account_id = i.account_id LIMIT 1) a
+            SELECT x.owner_kind, x.owner_id FROM accounts x WHERE x.account_id = i.account_id LIMIT 1) a
     ), placed AS (
         SELECT d.*, coalesce(sum(d.length) OVER (ORDER BY d.account_id
             ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0) AS before
         FROM due d
     )
-    SELECT p.account_id, p.owner_kind, p.after, p.wanted, CASE
+    SELECT p.account_id, p.owner_kind, p.owner_id, p.after, p.wanted, CASE
         WHEN p.before >= p_movements THEN NULL
         WHEN p.before + p.length <= p_movements THEN p.wanted
         ELSE least(p.wanted, (
@@ -113,9 +114,15 @@ BEGIN
             generations = d.generations + excluded.generations,
             credits = d.credits + excluded.credits
     ), noted AS (
-        INSERT INTO summed_accounts (account_id, seq)
-        SELECT p.account_id, p.until FROM piece p WHERE p.until IS NOT NULL
-        ON CONFLICT (account_id) DO UPDATE SET seq = excluded.seq
+        INSERT INTO summed_accounts (account_id, owner_kind, owner_id, seq, balance, moved_at)
+        SELECT p.account_id, p.owner_kind, p.owner_id, p.until, n.balance_after, n.created_at
+        FROM (SELECT * FROM piece WHERE until IS NOT NULL) p
+        CROSS JOIN LATERAL (
+            SELECT x.balance_after, x.created_at FROM movements x
+            WHERE x.account_id = p.account_id AND x.seq <= p.until
+            ORDER BY x.account_id DESC, x.seq DESC LIMIT 1) n
+        ON CONFLICT (account_id) DO UPDATE
+        SET seq = excluded.seq, balance = excluded.balance, moved_at = excluded.moved_at
     )
     SELECT coalesce((SELECT sum(m.movements) FROM moved m), 0),
         coalesce(bool_and(p.until IS NOT DISTINCT FROM p.wanted), true)
@@ -125,6 +132,19 @@ $$;
 COMMENT ON FUNCTION sum_some(bigint[], bigint[], bigint) IS
     'Counts the movements of accounts up to a place of each, so many at most. Returns how many, and '
     'whether that was all.';
+
+CREATE OR REPLACE FUNCTION uncounted_from(p_ends bigint[])
+RETURNS bigint
+LANGUAGE sql STABLE
+AS $$
+-- Purpose: the page of the ledger from which on movements stand that are not counted yet, by where it ended
+--   when the last passes began. Some hundreds before that are among them: a server that is busy makes so
+--   many at once, which are filled in any order. Locks: none.
+    SELECT greatest(least((SELECT min(e.pages) FROM unnest(p_ends) e (pages)),
+        pg_relation_size('movements') / current_setting('block_size')::int) - 512, 0);
+$$;
+COMMENT ON FUNCTION uncounted_from(bigint[]) IS
+    'The page of the ledger from which on movements stand that the sums do not hold yet, by summing.ends.';
 
 CREATE OR REPLACE FUNCTION sum_newest(
     p_from bigint, p_movements bigint,
@@ -156,7 +176,8 @@ CREATE OR REPLACE FUNCTION sum_walking(
 )
 LANGUAGE plpgsql
 AS $$
--- Purpose: count what is new of the next p_accounts accounts after p_after. Locks: as sum_some.
+-- Purpose: count what is new of the next p_accounts accounts after p_after, and give those a row that came
+--   here without one (a migration's, and those of a process of a version before). Locks: as sum_some.
 -- Returns: these accounts; walked_to: the last of them, 0: there are no more.
 DECLARE
     v_seqs bigint[];
@@ -169,6 +190,13 @@ BEGIN
     LEFT JOIN LATERAL (
         SELECT m.seq FROM movements m WHERE m.account_id = w.account_id
         ORDER BY m.account_id DESC, m.seq DESC LIMIT 1) n ON true;
+    INSERT INTO summed_accounts (account_id, owner_kind, owner_id, seq)
+    SELECT i.account_id, a.owner_kind, a.owner_id, 0
+    FROM unnest(account_ids) i (account_id)
+    CROSS JOIN LATERAL (
+        SELECT x.owner_kind, x.owner_id FROM accounts x WHERE x.account_id = i.account_id LIMIT 1) a
+    WHERE NOT EXISTS (SELECT FROM summed_accounts s WHERE s.account_id = i.account_id)
+    ON CONFLICT (account_id) DO NOTHING;
     SELECT s.summed, s.is_all INTO summed, is_all
     FROM sum_some(account_ids, v_seqs, p_movements) s;
 END;
@@ -193,8 +221,6 @@ AS $$
 --   Idempotent. Returns: how many were counted; is_behind: there is more. Both null: it is not its turn,
 --   since another is at it, the last pass was less than p_interval ago, or the database is read-only.
 DECLARE
-    -- Pages: a server that is busy makes some hundreds at once, which are filled in any order.
-    c_margin CONSTANT bigint := 512;
     c_passes CONSTANT int := 3;
     v_now summing;
     v_end bigint;
@@ -212,8 +238,7 @@ BEGIN
         RETURN;
     END IF;
     v_end := pg_relation_size('movements') / current_setting('block_size')::int;
-    v_newest := sum_newest(greatest(
-        least((SELECT min(e.pages) FROM unnest(v_now.ends) e (pages)), v_end) - c_margin, 0), p_movements);
+    v_newest := sum_newest(uncounted_from(v_now.ends), p_movements);
     summed := v_newest.summed;
     is_behind := true;
     IF v_newest.is_all AND summed < p_movements THEN

@@ -18,7 +18,7 @@ BEGIN
         FROM (SELECT DISTINCT x.account_id FROM unnest(p_account_ids) x (account_id)) i
         JOIN summed_accounts s USING (account_id)
         JOIN accounts a USING (account_id)
-        WHERE a.owner_kind = 'store' AND (s.estimated_at IS NULL OR now() > s.estimated_at
+        WHERE a.owner_kind = 'store' AND s.seq > 0 AND (s.estimated_at IS NULL OR now() > s.estimated_at
             + least((s.runs_dry_at - s.estimated_at) / 16, interval '10 minutes'))
         ORDER BY s.estimated_at NULLS FIRST LIMIT c_most
     ), found AS (

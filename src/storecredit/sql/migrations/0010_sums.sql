@@ -39,16 +39,31 @@ COMMENT ON TABLE daily_sums IS
 -- Room for what is counted soon, within the page.
 CREATE TABLE summed_accounts (
     account_id bigint PRIMARY KEY,
+    owner_id uuid NOT NULL,
     seq bigint NOT NULL,
+    balance bigint NOT NULL DEFAULT 0,
+    moved_at timestamptz,
     estimated_at timestamptz,
-    runs_dry_at timestamptz
+    runs_dry_at timestamptz,
+    owner_kind text NOT NULL
 ) WITH (fillfactor = 50);
+CREATE INDEX accounts_by_balance ON summed_accounts (owner_kind, balance, owner_id);
+CREATE INDEX accounts_by_movement ON summed_accounts (moved_at);
 CREATE INDEX accounts_that_run_dry ON summed_accounts (runs_dry_at) WHERE runs_dry_at IS NOT NULL;
 COMMENT ON TABLE summed_accounts IS
     'Up to where an account''s movements are counted in hourly_sums: each once, in the order in which '
-    'they were committed. What stands after it is counted soon.';
+    'they were committed. What stands after it is counted soon. Every account has a row from its beginning.';
 COMMENT ON COLUMN summed_accounts.seq IS
-    'Of the last movement that is counted.';
+    'Of the last movement that is counted; 0: none is.';
+COMMENT ON COLUMN summed_accounts.balance IS
+    'What the account had after that one: to find and order accounts by. What it has stands in its newest '
+    'movement. `storecredit verify` compares it.';
+COMMENT ON COLUMN summed_accounts.moved_at IS
+    'When that one was made. Null: none is counted.';
+COMMENT ON COLUMN summed_accounts.owner_id IS
+    'As of the account.';
+COMMENT ON COLUMN summed_accounts.owner_kind IS
+    'As of the account.';
 COMMENT ON COLUMN summed_accounts.estimated_at IS
     'When it was last estimated how long the credits of a store last.';
 COMMENT ON COLUMN summed_accounts.runs_dry_at IS

@@ -97,6 +97,30 @@ $$;
 COMMENT ON FUNCTION find_accounts_summed_too_far() IS
     'Names each account of which more movements count as counted than there are.';
 
+CREATE OR REPLACE FUNCTION find_summed_balance_discrepancies()
+RETURNS TABLE (
+    kind text, account_id bigint, seq bigint, request_id text, session_id uuid, detail text)
+LANGUAGE sql STABLE
+AS $$
+-- Purpose: name each account that is listed by another balance or moment, or as another owner, than it had.
+    SELECT 'sum_mismatch', s.account_id, s.seq, NULL::text, NULL::uuid,
+        format('the sums list %s %s with %s credits, moved last %s, up to seq %s; the ledger says %s %s, '
+            '%s, %s', s.owner_kind, s.owner_id, s.balance, coalesce(s.moved_at::text, 'never'), s.seq,
+            coalesce(a.owner_kind, 'nobody'), a.owner_id, coalesce(m.balance_after, 0),
+            coalesce(m.created_at::text, 'never'))
+    FROM summed_accounts s
+    LEFT JOIN accounts a ON a.account_id = s.account_id
+    LEFT JOIN LATERAL (
+        SELECT x.balance_after, x.created_at FROM movements x
+        WHERE x.account_id = s.account_id AND x.seq <= s.seq
+        ORDER BY x.account_id DESC, x.seq DESC LIMIT 1
+    ) m ON true
+    WHERE (s.owner_kind, s.owner_id, s.balance, s.moved_at) IS DISTINCT FROM
+        (a.owner_kind, a.owner_id, coalesce(m.balance_after, 0), m.created_at);
+$$;
+COMMENT ON FUNCTION find_summed_balance_discrepancies() IS
+    'Names each account that is listed by another balance than it had, or among other owners.';
+
 CREATE OR REPLACE FUNCTION find_money_sum_discrepancies()
 RETURNS TABLE (
     kind text, account_id bigint, seq bigint, request_id text, session_id uuid, detail text)
