@@ -288,6 +288,7 @@ async def _background(
             asyncio.create_task(service.expiry.run(stop), name="expiry"),
             asyncio.create_task(service.notices.run(stop), name="expiry-notices"),
             asyncio.create_task(service.summing.run(stop), name="summing"),
+            asyncio.create_task(service.parts.operator.sign_ins.late.run(stop), name="sign-outs"),
         ]
         if generator is not None:
             stack.push_async_callback(generator.aclose)

@@ -11,38 +11,24 @@ from tests.browser.conftest import Site
 from tests.browser.judging import good_for_everybody
 from tests.browser.signing_in import sign_in_to_console
 from tests.browser.watching import Watch
+from tests.web.database_door import DatabaseDoor
 from tests.web.doors import OPERATOR_TOKEN
 
 AWAY = "Not possible right now"
 
 
-class Door:
-    """The database's own: shut, it lets nobody in and puts out whoever is."""
-
-    def __init__(self, server: asyncpg.Connection, name: str) -> None:
-        self._server = server
-        self._name = name
-
-    async def shut(self) -> None:
-        await self._server.execute(f"ALTER DATABASE {self._name} ALLOW_CONNECTIONS false")
-        await self._server.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1", self._name
-        )
-
-    async def open(self) -> None:
-        await self._server.execute(f"ALTER DATABASE {self._name} ALLOW_CONNECTIONS true")
-
-
 @pytest.fixture
-async def door(server_url: str, books_url: str, site: Site) -> AsyncIterator[Door]:
+async def door(server_url: str, books_url: str, site: Site) -> AsyncIterator[DatabaseDoor]:
     server = await asyncpg.connect(server_url)
-    found = Door(server, urlsplit(books_url).path.strip("/"))
+    found = DatabaseDoor(server, urlsplit(books_url).path.strip("/"))
     yield found
     await found.open()
     await server.close()
 
 
-async def test_pages_say_so_and_nobody_is_signed_out(page: Page, watch: Watch, door: Door) -> None:
+async def test_pages_say_so_and_nobody_is_signed_out(
+    page: Page, watch: Watch, door: DatabaseDoor
+) -> None:
     watch.allow(503)
     await sign_in_to_console(page)
     await page.goto("/console/stores/new")
@@ -62,11 +48,25 @@ async def test_pages_say_so_and_nobody_is_signed_out(page: Page, watch: Watch, d
     await expect(page.get_by_role("button", name="Sign out")).to_be_visible()
 
 
-async def test_whoever_wants_to_sign_in_is_told(page: Page, watch: Watch, door: Door) -> None:
+async def test_whoever_wants_to_sign_in_is_told(
+    page: Page, watch: Watch, door: DatabaseDoor
+) -> None:
     watch.allow(503)
     await page.goto("/console/sign-in")
     await door.shut()
     await page.get_by_label("Token").fill(OPERATOR_TOKEN)
     await page.get_by_role("button", name="Sign in").click()
     await expect(page.get_by_role("heading", level=1)).to_have_text(AWAY)
+    await good_for_everybody(page)
+
+
+async def test_whoever_signs_out_is_out_and_told_what_is_still_to_come(
+    page: Page, watch: Watch, door: DatabaseDoor, admin: asyncpg.Connection
+) -> None:
+    await sign_in_to_console(page)
+    await door.shut()
+    await page.get_by_role("button", name="Sign out").click()
+    await expect(page.get_by_role("heading", level=1)).to_have_text("Console")
+    await expect(page.get_by_role("status")).to_contain_text("You are signed out in this browser.")
+    assert await page.context.cookies() == []
     await good_for_everybody(page)

@@ -20,7 +20,9 @@ from uuid_utils.compat import uuid7
 
 from storecredit.data_files.signing_key import signing_key
 from storecredit.operator.drawing import drawn, seed_of_form
+from storecredit.operator.late_sign_outs import LateSignOuts
 from storecredit.operator.tokens import ADMIN, TOKEN_PREFIX, Principal, Scope
+from storecredit.postgres.errors import DatabaseUnavailable
 from storecredit.postgres.pool import Database
 from storecredit.postgres.servers import Record
 from storecredit.settings import Settings
@@ -99,11 +101,15 @@ class Link:
 
 
 class SignIns:
-    """All sign-ins and links of the database. Every method may raise DatabaseUnavailable."""
+    """All sign-ins and links of the database. Methods that do not say so raise DatabaseUnavailable.
+
+    `late`: what was to be ended meanwhile; whoever serves has it run.
+    """
 
     def __init__(self, database: Database, settings: Settings) -> None:
         self._database = database
         self._settings = settings
+        self.late = LateSignOuts(self._end)
 
     async def with_token(self, token: str) -> NewSignIn | None:
         """Sign an operator in, by STORECREDIT_ADMIN_TOKEN or a token of a name.
@@ -199,13 +205,28 @@ class SignIns:
         or the store is suspended.
         """
         secret = self._secret_of(cookie, door)
-        return None if secret is None else await self._found(secret, door)
+        if secret is None or (_hash(secret), door) in self.late:
+            return None
+        return await self._found(secret, door)
 
-    async def end(self, cookie: str, door: Door) -> None:
-        """Sign out; who is not signed in may be, again."""
+    async def end(self, cookie: str, door: Door) -> bool:
+        """Sign out; who is not signed in may be, again.
+
+        False: the database is away, and is told of it once it is back. This process lets nobody in
+        by the cookie from now on; others might, in between.
+        """
         secret = self._secret_of(cookie, door)
-        if secret is not None:
-            await self._database.fetchval("SELECT end_sign_in($1, $2)", _hash(secret), door)
+        if secret is None:
+            return True
+        try:
+            await self._end(_hash(secret), door)
+        except DatabaseUnavailable:
+            self.late.add(_hash(secret), door)
+            return False
+        return True
+
+    async def _end(self, secret_hash: bytes, door: str) -> None:
+        await self._database.fetchval("SELECT end_sign_in($1, $2)", secret_hash, door)
 
     async def _begun(
         self, door: Door, seconds: int, digest: bytes | None, admin_mark: bytes | None

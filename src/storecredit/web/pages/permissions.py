@@ -18,6 +18,10 @@ from storecredit.web.http.scopes import needed_by
 
 PUBLIC: Final = "is_public"
 """The option of a handler that is there for whoever is not signed in."""
+WHOEVER: Final = "is_whoever_asks"
+"""The option of a public one to which it is all the same who asks: nobody looks."""
+SIGNS_OUT: Final = "signs_out"
+"""The option of a public one that lets somebody out although nobody can look who it is."""
 CONSOLE: Final = "/console"
 
 

@@ -16,11 +16,12 @@ from litestar.response import Redirect
 from litestar.types import HTTPScope, Scope
 
 from storecredit.operator.sign_ins import Door, NewSignIn, SignIn
+from storecredit.postgres.errors import DatabaseUnavailable
 from storecredit.web.http.links import link_base
 from storecredit.web.http.scopes import require
 from storecredit.web.http.streams import EVENTS, event, subscribes
 from storecredit.web.http.visits import visit_of
-from storecredit.web.pages.permissions import PUBLIC, scopes_of
+from storecredit.web.pages.permissions import PUBLIC, SIGNS_OUT, WHOEVER, scopes_of
 from storecredit.web.pages.rendering import door_of, is_below, page
 from storecredit.web.parts import Parts
 
@@ -43,21 +44,37 @@ async def check_signed_in(
 ) -> None:
     """A guard of every page: who is signed in stands in the visit from then on.
 
-    Raises SignInNeeded unless the page is public, and Failure where their token has not the scope.
+    Raises SignInNeeded unless the page is public, Failure where their token has not the scope, and
+    DatabaseUnavailable.
     """
-    door = door_of(connection.scope["path"])
+    if handler.opt.get(WHOEVER):
+        return
     visit = visit_of(connection.scope)
-    parts: Parts = connection.app.state["parts"]
-    cookie = _cookie(connection.scope, parts, door)
-    visit.sign_in = await parts.operator.sign_ins.find(cookie, door) if cookie else None
+    try:
+        await recognise(connection)
+    except DatabaseUnavailable:
+        if not handler.opt.get(SIGNS_OUT):
+            raise
     if handler.opt.get(PUBLIC):
         return
     if visit.sign_in is None:
         raise SignInNeeded
-    if door == "console":
+    if visit.sign_in.principal is not None:
         visit.principal = visit.sign_in.principal
         for scope in scopes_of(handler):
             require(connection, scope)
+
+
+async def recognise(connection: ASGIConnection[Any, Any, Any, Any]) -> None:
+    """Have the visit tell who is signed in at the door of this address, if anybody is.
+
+    Raises DatabaseUnavailable, and Failure for a header that names no host.
+    """
+    door = door_of(connection.scope["path"])
+    parts: Parts = connection.app.state["parts"]
+    cookie = _cookie(connection.scope, parts, door)
+    found = await parts.operator.sign_ins.find(cookie, door) if cookie else None
+    visit_of(connection.scope).sign_in = found
 
 
 def signed_in(request: Request[Any, Any, Any]) -> SignIn:
@@ -95,9 +112,13 @@ async def begun(
 async def ended(
     request: Request[Any, Any, Any], parts: Parts, because: str = "signed-out"
 ) -> Response[Any]:
-    """Signs a browser out, for good, and sends it to sign in, where `because` says what was."""
+    """Signs a browser out, for good, and sends it to sign in, where `because` says what was.
+
+    It is out of this browser, too, while the database is away; there it says what is still to come.
+    """
     door = door_of(request.scope["path"])
-    await _end(request, parts, door)
+    if not await _end(request, parts, door):
+        because = "signed-out-here"
     answer = Redirect(f"/{door}/sign-in?{because}=1", status_code=SEE_OTHER)
     answer.headers["Set-Cookie"] = _written(request, parts, door, "", 0)
     # What the browser keeps of the pages goes, too (W3C Clear Site Data).
@@ -122,10 +143,10 @@ def to_sign_in(request: Request[Any, Any, Any]) -> Response[Any]:
     return answer
 
 
-async def _end(request: Request[Any, Any, Any], parts: Parts, door: Door) -> None:
+async def _end(request: Request[Any, Any, Any], parts: Parts, door: Door) -> bool:
+    """False: the sign-in itself could not be ended yet."""
     cookie = _cookie(request.scope, parts, door)
-    if cookie:
-        await parts.operator.sign_ins.end(cookie, door)
+    return not cookie or await parts.operator.sign_ins.end(cookie, door)
 
 
 def _cookie(scope: Scope, parts: Parts, door: Door) -> str | None:

@@ -9,12 +9,12 @@ from litestar.params import FromPath
 from storecredit.operator.sign_ins import Door, NewSignIn, SignIns
 from storecredit.web.http.visits import visit_of
 from storecredit.web.pages.forms import FORM_ID, SIGNS_IN, Form
-from storecredit.web.pages.permissions import PUBLIC
+from storecredit.web.pages.permissions import PUBLIC, SIGNS_OUT
 from storecredit.web.pages.rendering import door_of, page
 from storecredit.web.pages.signed_in import begun, ended
 from storecredit.web.parts import Parts
 
-ENDINGS: Final = ("signed-out", "key-over")
+ENDINGS: Final = ("signed-out", "signed-out-here", "key-over")
 """How a sign-in can have ended that a browser comes from."""
 SECRET_MAX: Final = 500
 """Characters of what may be a token or a key; none of ours is longer than a tenth of it."""
@@ -73,7 +73,7 @@ async def sign_in_by_link(
     return await begun(request, parts, new, None)
 
 
-@post("/sign-out", opt={PUBLIC: True}, include_in_schema=False)
+@post("/sign-out", opt={PUBLIC: True, SIGNS_OUT: True}, include_in_schema=False)
 async def sign_out(request: Request[Any, Any, Any], parts: NamedDependency[Parts]) -> Response[Any]:
     """Ends the sign-in, wherever its cookie may have got to; who is out already is told the same.
 

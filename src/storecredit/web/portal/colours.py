@@ -17,14 +17,14 @@ from storecredit.web.pages.colours import (
     readable,
     schemes,
 )
-from storecredit.web.pages.permissions import PUBLIC
+from storecredit.web.pages.permissions import PUBLIC, WHOEVER
 
 SECONDS: Final = 300
 GROUNDS: Final = ("page", "surface", "sunken")
 """What texts stand on."""
 
 
-@get("/colours.css", opt={PUBLIC: True})
+@get("/colours.css", opt={PUBLIC: True, WHOEVER: True})
 async def colours(request: Request[Any, Any, Any]) -> Response[str]:
     """A style of custom properties; empty where the operator sets none."""
     settings: Settings = request.app.state["settings"]
