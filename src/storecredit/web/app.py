@@ -19,7 +19,7 @@ from storecredit.web.http.head import HeadAsGet, allow_head
 from storecredit.web.http.route_templates import RouteTemplates
 from storecredit.web.operator_api.routes import operator_router
 from storecredit.web.pages.assets import asset
-from storecredit.web.pages.errors import error_page
+from storecredit.web.pages.errors import UnroutedPage
 from storecredit.web.pages.permissions import NeededScopes
 from storecredit.web.pages.rendering import is_page
 from storecredit.web.parts import Parts
@@ -125,7 +125,7 @@ def _exception_handlers() -> ExceptionHandlersMap:
     def answer(request: Any, error: Exception) -> Response[Any]:
         # What is no page of a door's, or not asked for as it can be, did not get as far as that.
         if is_page(request.scope["path"]):
-            return error_page(request, error)
+            return UnroutedPage(error)
         return answer_to(error).response()
 
     return {Exception: answer, 404: answer, 405: answer}

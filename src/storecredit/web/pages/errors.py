@@ -1,13 +1,17 @@
 """Errors as pages: what happened, what to do, and that nothing was lost."""
 
+import contextlib
 from typing import Any, Final
 
-from litestar import Request, Response
+from litestar import Litestar, Request, Response
+from litestar.types import Receive, Scope, Send
 
-from storecredit.web.http.envelope import ErrorCode, Failure, answer_to, invalid
+from storecredit.postgres.errors import DatabaseUnavailable
+from storecredit.web.http.envelope import JSON, ErrorCode, Failure, answer_to, invalid
+from storecredit.web.http.visits import visit_of
 from storecredit.web.pages.forms import FormRefused
 from storecredit.web.pages.rendering import page
-from storecredit.web.pages.signed_in import SignInNeeded, to_sign_in
+from storecredit.web.pages.signed_in import SignInNeeded, recognise, to_sign_in
 
 HEADINGS: Final = {
     ErrorCode.NOT_FOUND: "There is nothing here",
@@ -46,6 +50,42 @@ def error_page(request: Request[Any, Any, Any], error: Exception) -> Response[An
         # Of a field that no page lets be wrong.
         return failure_page(request, invalid(f"{error} Nothing was done."))
     return failure_page(request, answer_to(error))
+
+
+class UnroutedPage(Response[Any]):
+    """The answer to what came to no page, such as an unknown address: the page of the door it was.
+
+    No guard has looked who is signed in, whose name and ways stand around each page. A program that
+    takes JSON alone is told by that.
+    """
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(None)
+        self._error = error
+
+    def to_asgi_response(
+        self, app: Litestar | None, request: Request[Any, Any, Any], **given: Any
+    ) -> Any:
+        """What the framework has send the answer, and may wait for the database in it."""
+
+        async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+            answer = await self._answer(request)
+            await answer.to_asgi_response(app=app, request=request, **given)(scope, receive, send)
+
+        return answer
+
+    async def _answer(self, request: Request[Any, Any, Any]) -> Response[Any]:
+        if takes_json_alone(visit_of(request.scope).sent.get(b"accept")):
+            return answer_to(self._error).response()
+        with contextlib.suppress(DatabaseUnavailable, Failure):
+            await recognise(request)
+        return error_page(request, self._error)
+
+
+def takes_json_alone(accept: str | None) -> bool:
+    """Whether this Accept header (RFC 9110, 12.5.1) is of a program that no page is of use to."""
+    types = [each.partition(";")[0].strip().lower() for each in (accept or "").split(",")]
+    return all(each == JSON or each.endswith("+json") for each in types)
 
 
 def failure_page(
