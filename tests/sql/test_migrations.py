@@ -38,6 +38,7 @@ MIGRATIONS = (
     "0011_sign_ins",
     "0012_look_up",
     "0013_portal",
+    "0014_archive",
 )
 WAITS_MAX_SECONDS = 20.0
 SQL = Path(sql.__path__[0])

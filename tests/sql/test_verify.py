@@ -24,6 +24,7 @@ NOTHING = Report(
     users=0,
     user_movements=0,
     user_sessions=0,
+    archived_sessions=0,
     payments=0,
     discrepancies=(),
     truncated=False,

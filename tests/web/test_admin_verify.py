@@ -41,6 +41,7 @@ async def test_what_happened_through_the_api_adds_up(
         "users": 0,
         "user_movements": 0,
         "user_sessions": 0,
+        "archived_sessions": 0,
         "payments": 0,
         "discrepancies": [],
         "truncated": False,

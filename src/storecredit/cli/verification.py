@@ -101,6 +101,8 @@ def print_report(report: "Report") -> None:
         f"End users: {report.users}, movements: {report.user_movements}, "
         f"generation sessions: {report.user_sessions}. Payments: {report.payments}."
     )
+    if report.archived_sessions:
+        typer.echo(f"In the archive: {report.archived_sessions} generation sessions.")
     if report.clean:
         typer.echo("All of it agrees.")
         return

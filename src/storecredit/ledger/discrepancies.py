@@ -72,6 +72,10 @@ class DiscrepancyKind(StrEnum):
     SESSION_WITHOUT_DEDUCTION = "session_without_deduction"
     FAILED_BUT_NOT_REFUNDED = "failed_but_not_refunded"
     IMPOSSIBLE_SESSION = "impossible_session"
+    ARCHIVED_BUT_PRESENT = "archived_but_present"
+    """A session that was archived, and removed with that, stands in its table again."""
+    ARCHIVE_MISMATCH = "archive_mismatch"
+    """Of more or fewer sessions it is kept that they are in an archive than were put there."""
     # The terms of a grant, a hold, a spend, a transfer.
     MOVEMENT_WITHOUT_GRANT = "movement_without_grant"
     GRANT_WITHOUT_MOVEMENT = "grant_without_movement"
@@ -134,7 +138,7 @@ class Report:
     """What there is, and what is wrong; `truncated`: more than is named.
 
     `movements` and `sessions` are the stores'; the end users' are counted apart, by the newest
-    `seq` of each.
+    `seq` of each. `archived_sessions` are all that are in the archive, and are not counted there.
     """
 
     stores: int
@@ -143,6 +147,7 @@ class Report:
     users: int
     user_movements: int
     user_sessions: int
+    archived_sessions: int
     payments: int
     discrepancies: tuple[Discrepancy, ...]
     truncated: bool

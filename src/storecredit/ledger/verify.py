@@ -7,7 +7,8 @@ First the tables are summed up, each once, in slices, in the order in which they
 of fingerprints that come to 0 when movements, sessions, accounts, owners, overage bills, grants and
 holds agree, and the number of payments and spends that the ledger does not know. The equations
 stand in `sql/functions/verify/sum_movements.sql`; the chance that a discrepancy escapes a run is
-about 1 in 2^64, and each run draws a new seed. Movements that tell what each grant has left, or
+about 1 in 2^64, and each run draws a new seed, but for generations once some were archived: what
+was summed up of these was under a seed of the database's own. Movements that tell what each grant has left, or
 name the movement they come from, are looked up with those they belong to at once. Speed depends
 neither on how the rows of many accounts are mixed on disk nor on how many rows one of them has.
 Only when a sum is not 0 is every row looked at again, one by one in key order, to name what is
@@ -47,7 +48,7 @@ STATEMENT_TIMEOUT_SECONDS: Final = 3600.0
 _LOCK: Final = """
     LOCK TABLE accounts, movements, movement_types, sessions, stores, users, subscription_charges,
         payments, clawbacks, grants, holds, spends, hourly_sums, daily_sums, summed_accounts,
-        daily_money, summing
+        daily_money, summing, session_archives, archived_sessions, archiving
     IN ACCESS SHARE MODE
 """
 # Each statement reads a range by its key or by its place on disk; a plan made from stale statistics
@@ -80,9 +81,18 @@ _SUM: Final = {
     "grants": "SELECT * FROM sum_grants($1, $2, $3)",
     "holds": "SELECT * FROM sum_holds($1, $2, $3)",
     "spends": "SELECT * FROM sum_spends($1, $2, $3)",
+    "session_archives": "SELECT * FROM sum_session_archives($1, $2, $3)",
+    "archived_sessions": "SELECT * FROM sum_archived_sessions($1, $2, $3)",
 }
 # Columns of the above that are no sums: what there is.
-_COUNTS: Final = ("rows_read", "settled", "late", "user_movements", "user_sessions")
+_COUNTS: Final = (
+    "rows_read",
+    "settled",
+    "late",
+    "user_movements",
+    "user_sessions",
+    "archived_count",
+)
 
 _NEXT_MOVEMENT: Final = """
     SELECT account_id, seq FROM movements
@@ -126,6 +136,7 @@ _FIND_IN_RECORDS: Final = (
     _AT_OWNER.format(found="find_hold_discrepancies()"),
     _AT_OWNER.format(found="find_spend_discrepancies()"),
     _AT_OWNER.format(found="find_transfer_discrepancies()"),
+    _AT_OWNER.format(found="find_archive_discrepancies()"),
 )
 
 _PAGE_MAX: Final = 2**32 - 1
@@ -286,6 +297,7 @@ class _Run:
             users=self._rows["users"],
             user_movements=user_movements,
             user_sessions=self._counts["user_sessions"],
+            archived_sessions=self._counts["archived_count"],
             payments=self._rows["payments"],
             discrepancies=(*self._of_the_guard, *self._named[:DISCREPANCIES_MAX]),
             truncated=len(self._named) > DISCREPANCIES_MAX,

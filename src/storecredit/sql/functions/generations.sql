@@ -100,12 +100,19 @@ DECLARE
     v_outcome text;
 BEGIN
     FOR i IN 1 .. cardinality(p_account_ids) LOOP
-        SELECT m.type, m.session_id INTO v_charge FROM movements m
+        SELECT m.type, m.session_id, m.seq, m.amount INTO v_charge FROM movements m
         WHERE m.account_id = p_account_ids[i] AND m.request_id = p_request_ids[i]
           AND movement_role(m.type) = 'charge'
         ORDER BY m.type LIMIT 1;
         SELECT s.session_id, s.status, s.fingerprint, s.credits INTO v_session FROM sessions s
         WHERE s.account_id = p_account_ids[i] AND s.session_id = v_charge.session_id LIMIT 1;
+        IF v_charge.session_id IS NOT NULL AND v_session.session_id IS NULL THEN
+            -- Archived, and known by what was kept of it.
+            SELECT v_charge.session_id AS session_id, a.status, CASE
+                    WHEN a.fingerprint = substring(p_fingerprints[i] FOR 8) THEN p_fingerprints[i]
+                END AS fingerprint, v_charge.amount::int AS credits
+            INTO v_session FROM archived_session(p_account_ids[i], v_charge.seq) a;
+        END IF;
         v_outcome := CASE
             WHEN p_charge_outcomes[i] = 'insufficient' THEN 'insufficient'
             WHEN p_charge_outcomes[i] IN ('deducted', 'overage') THEN 'created'

@@ -173,6 +173,8 @@ BEGIN
     SET input = NULL, metadata = NULL, error_message = NULL, generator_message = NULL,
         failed_attempts = without_words(s.failed_attempts), fingerprint = ''
     WHERE s.account_id = p_account_id AND s.fingerprint <> '';
+    UPDATE archived_sessions x SET fingerprints = ''
+    WHERE x.account_id = p_account_id AND x.fingerprints <> '';
     UPDATE spends s SET metadata = NULL, fingerprint = ''
     WHERE s.account_id = p_account_id AND s.fingerprint <> '';
     -- What is held ends as it would: work may be under way that is to be paid.

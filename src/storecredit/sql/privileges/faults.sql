@@ -53,7 +53,7 @@ WITH ours AS (
     UNION ALL
     SELECT 6, 'writes', t.name, 'storecredit_writer'
     FROM relation t, ours o
-    WHERE t.relname IN ('movements', 'grants', 'audit_log')
+    WHERE t.relname IN ('movements', 'grants', 'audit_log', 'session_archives')
       AND (has_table_privilege(o.writer, t.oid, 'UPDATE, DELETE, TRUNCATE, TRIGGER')
            OR has_any_column_privilege(o.writer, t.oid, 'UPDATE'))
     UNION ALL
@@ -90,7 +90,8 @@ WITH ours AS (
     -- Without these no lock that failed would be noticed.
     SELECT 11, 'lacks_key', format('%I.%I', o.name, k.name), NULL
     FROM ours o, unnest(ARRAY['movements_pkey', 'one_movement_of_a_type_per_request', 'sessions_pkey',
-        'accounts_pkey', 'one_account_per_owner', 'grants_pkey', 'spends_pkey', 'holds_pkey']) k (name)
+        'accounts_pkey', 'one_account_per_owner', 'grants_pkey', 'spends_pkey', 'holds_pkey',
+        'session_archives_pkey', 'archived_sessions_pkey']) k (name)
     WHERE NOT EXISTS (
         SELECT FROM pg_class c JOIN pg_index i ON i.indexrelid = c.oid
         WHERE c.relnamespace = o.schema AND c.relname = k.name AND i.indisunique AND i.indisvalid)

@@ -3,7 +3,8 @@
 -- stands in our schema, and the interface is what the writer owns elsewhere.
 --
 -- storecredit_writer owns the functions and lends them its rights: it writes every table but the
---   ledger and the audit log, to which it only adds, and those that a migration writes.
+--   ledger, the audit log and what is noted of archives, to which it only adds, and those that a migration
+--   writes.
 -- storecredit_app, the application's role: read the tables, but for what deliveries are signed with, call
 --   the functions, work the job queue.
 --   It may call what has the writer's rights (SECURITY DEFINER) and what only reads. The other
@@ -17,7 +18,7 @@
 WITH relation AS (
     SELECT c.oid, c.relkind = 'S' AS is_sequence, c.relacl AS acl, c.relowner AS owner,
         c.relowner = w.role AS is_writers, c.relname ~ '^pgqueuer' AS is_of_jobs,
-        c.relname IN ('movements', 'grants', 'audit_log') AS is_append_only,
+        c.relname IN ('movements', 'grants', 'audit_log', 'session_archives') AS is_append_only,
         c.relname IN ('movement_types', 'schema_version') AS is_migrations,
         c.relname = 'webhook_secrets' AS is_secret
     FROM pg_class c, (SELECT 'storecredit_writer'::regrole::oid AS role) w

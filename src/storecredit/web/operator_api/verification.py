@@ -32,7 +32,8 @@ class DiscrepancyView(msgspec.Struct, frozen=True):
 class Verification(msgspec.Struct, frozen=True):
     """What was recomputed from the ledger, and what does not agree with it.
 
-    `movements` and `sessions` are the stores'; the end users' are counted apart.
+    `movements` and `sessions` are the stores'; the end users' are counted apart, and those that
+    were archived, of either.
     """
 
     clean: bool
@@ -42,6 +43,7 @@ class Verification(msgspec.Struct, frozen=True):
     users: int
     user_movements: int
     user_sessions: int
+    archived_sessions: int
     payments: int
     discrepancies: list[DiscrepancyView]
     truncated: bool
@@ -70,6 +72,7 @@ async def verify(
             users=report.users,
             user_movements=report.user_movements,
             user_sessions=report.user_sessions,
+            archived_sessions=report.archived_sessions,
             payments=report.payments,
             discrepancies=[
                 msgspec.convert(found, DiscrepancyView, from_attributes=True)

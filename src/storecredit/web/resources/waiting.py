@@ -96,18 +96,19 @@ async def after_waiting(
 ) -> Success[GenerationCreated]:
     """The answer to a creation, once the generation has ended or the time is over.
 
-    At once, as if nobody had asked to wait, where too many do, or the generation cannot be read:
-    that it was made is known. Of one that failed the credits are back, and in the balance.
+    At once, as if nobody had asked to wait, where too many do, or the generation cannot be read or
+    is in the archive: that it was made is known. Of one that failed the credits are back, and in
+    the balance.
     """
     if not parts.endings.has_room:
         return made
     try:
         session = await waited(parts, visit_of(scope), account.id, made.data.session_id, seconds)
-        balance = made.data.balance
-        if session is not None and session.credits_refunded:
-            balance = (await parts.balances.read(account)).balance
         if session is None:
-            raise AssertionError("a generation that was made is there")
+            return made  # made long ago, and archived since
+        balance = made.data.balance
+        if session.credits_refunded:
+            balance = (await parts.balances.read(account)).balance
         view = await generation_view(session, parts, link_base(scope, parts))
     except (DatabaseUnavailable, WaitingLineFull, BucketUnusable):
         return made

@@ -36,16 +36,22 @@ AS $$
         ORDER BY t.account_id, t.seq
     ) m
     LEFT JOIN LATERAL (
-        SELECT x.session_id FROM movements x
+        SELECT x.session_id, x.seq, x.amount FROM movements x
         WHERE m.role = 'return' AND x.account_id = m.account_id AND x.request_id = m.request_id
           AND x.type = (SELECT t.returns FROM movement_types t WHERE t.type = m.type)
         LIMIT 1
     ) c ON true
     LEFT JOIN LATERAL (
-        SELECT x.session_id, x.request_id, x.status, x.credits FROM sessions x
-        WHERE x.account_id = m.account_id
-          AND x.session_id = CASE m.role WHEN 'return' THEN c.session_id ELSE m.session_id END
-        LIMIT 1
+        SELECT * FROM (
+            SELECT 1 AS place, x.session_id, x.request_id, x.status, x.credits FROM sessions x
+            WHERE x.account_id = m.account_id
+              AND x.session_id = CASE m.role WHEN 'return' THEN c.session_id ELSE m.session_id END
+            UNION ALL  -- as it was archived: what is kept of it says no more
+            SELECT 2, coalesce(c.session_id, m.session_id), m.request_id, a.status,
+                CASE m.role WHEN 'return' THEN c.amount ELSE m.amount END
+            FROM archived_session(m.account_id, coalesce(c.seq, m.seq)) a
+            WHERE m.session_id IS NOT NULL
+        ) x ORDER BY x.place LIMIT 1
     ) s ON true
     LEFT JOIN LATERAL (  -- the session that the request made instead
         SELECT x.session_id FROM sessions x
@@ -87,6 +93,8 @@ AS $$
                 'the deduction of %s under this request id was not made for this session', c.amount)
             WHEN 'failed_but_not_refunded' THEN format(
                 'the generation failed, but its deduction of %s was not given back', c.amount)
+            WHEN 'archived_but_present' THEN format(
+                'the generation is in archive %s, and stands here as well', a.number)
         END
     FROM sessions s
     LEFT JOIN LATERAL (
@@ -100,8 +108,10 @@ AS $$
         WHERE s.status = 'failed' AND x.account_id = s.account_id AND x.request_id = s.request_id
           AND movement_role(x.type) = 'return'
         LIMIT 1
-    ) r ON true,
+    ) r ON true
+    LEFT JOIN LATERAL archived_session(s.account_id, c.seq) a ON true,
     unnest(array_remove(ARRAY[
+        CASE WHEN a.number IS NOT NULL THEN 'archived_but_present' END,
         CASE WHEN NOT is_possible_session(s.status, s.attempts, s.input)
             THEN 'impossible_session' END,
         CASE WHEN c.seq IS NULL THEN 'session_without_deduction'

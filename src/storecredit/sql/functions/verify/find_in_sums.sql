@@ -27,11 +27,15 @@ AS $$
           AND (m.session_id IS NOT NULL AND movement_role(m.type) = 'return') IS NOT TRUE
         GROUP BY 1, 2, 3
         UNION ALL
-        SELECT hour_of(m.created_at), a.owner_kind, m.type, coalesce(f.error_code, ''), count(*),
-            count(*), sum(m.amount)
+        SELECT hour_of(m.created_at), a.owner_kind, m.type, coalesce(f.error_code, r.cause, ''),
+            count(*), count(*), sum(m.amount)
         FROM movements m JOIN account a ON a.account_id = m.account_id
         LEFT JOIN sessions f ON f.account_id = m.account_id AND f.session_id = m.session_id
             AND f.error_code IS NOT NULL
+        LEFT JOIN (
+            SELECT x.account_id, c.seq, c.cause
+            FROM archived_sessions x, unnest(x.return_seqs, x.causes) c (seq, cause)
+        ) r ON r.account_id = m.account_id AND r.seq = m.seq
         WHERE m.seq <= a.seq AND m.session_id IS NOT NULL AND movement_role(m.type) = 'return'
         GROUP BY 1, 2, 3, 4
     ) x (hour, owner_kind, type, cause, movements, generations, credits)

@@ -12,8 +12,9 @@
 --                is all 0, and its last, that of its newest movement: reached + first = left + last.
 --                A gap, a movement taken out or put elsewhere, a number that does not follow leaves
 --                a state over.
---   generations  charges for a session = sessions, by (account, session, request, amount)
+--   generations  charges for a session = sessions + archived ones, by (account, session, request, amount)
 --   refunds      what was given back of such = failed sessions, likewise
+--   archived     how many sessions each archive says that it has = how many are kept of it
 --   owners       stores and users = accounts, by (owner, kind)
 --   records      movements with a record of their own = the records, by (what, account, seq, credits,
 --                request): a bill, a hold and each of its ends, a grant. And what is transferred out of
@@ -101,11 +102,11 @@ AS $$
                 m.balance_after, m.spent_after, m.clawed_back_after, m.overage_used_after,
                 m.held_after, m.expired_after, m.removed_after, p_seed))
                 FILTER (WHERE m.spent = 0), 0),
-        coalesce(sum(fingerprint_of_generation(
-                m.account_id, m.session_id, m.request_id, m.amount, p_seed))
+        coalesce(sum(fingerprint_of_generation(m.account_id, m.session_id, m.request_id, m.amount,
+                coalesce((SELECT a.seed FROM archiving a), p_seed)))
             FILTER (WHERE m.session_id IS NOT NULL AND movement_role(m.type) = 'charge'), 0),
-        coalesce(sum(fingerprint_of_generation(
-                m.account_id, m.session_id, m.request_id, m.amount, p_seed))
+        coalesce(sum(fingerprint_of_generation(m.account_id, m.session_id, m.request_id, m.amount,
+                coalesce((SELECT a.seed FROM archiving a), p_seed)))
             FILTER (WHERE m.session_id IS NOT NULL AND movement_role(m.type) <> 'charge'), 0),
         coalesce(sum(fingerprint_of_records(m.account_id, m.seq, m.type, m.amount, m.request_id,
                 m.origin_seq, m.grants_after, p_seed))
