@@ -17,6 +17,8 @@ from storecredit import telemetry
 from storecredit.billing.assembly import Billing
 from storecredit.billing.paddle.signature import Signatures
 from storecredit.generation import endings
+from storecredit.generation.archived import Archives
+from storecredit.generation.archiving import Archiving
 from storecredit.generation.endings import Endings
 from storecredit.generation.erasure import Erasure
 from storecredit.generation.generators import load_generator
@@ -80,6 +82,7 @@ class Service:
     expiry: ExpirySweep
     notices: ExpiryNotices
     summing: Summing
+    archiving: Archiving
     listener: Listener
     billing: Billing
 
@@ -131,6 +134,7 @@ async def assembled(settings: Settings, database: Database) -> AsyncIterator[Ser
         user_directory=UserDirectory(database),
         erasure=Erasure(database, results, settings),
         sessions=sessions,
+        archives=Archives(database),
         endings=Endings(sessions, listener, metrics, waiters_max=waiters_max()),
         live=Live(database, billing.problems, Endpoints(database), billing.catalogue),
         requests=Requests(database),
@@ -168,6 +172,7 @@ async def assembled(settings: Settings, database: Database) -> AsyncIterator[Ser
             expiry,
             ExpiryNotices(database, settings),
             Summing(database, settings),
+            Archiving(database, settings, metrics),
             listener,
             billing,
         )
@@ -306,6 +311,8 @@ async def _background(
             await deliverer.open()
             stack.push_async_callback(deliverer.close)
             tasks.append(asyncio.create_task(deliverer.run(stop), name="deliverer"))
+        if worker and service.archiving.is_on:
+            tasks.append(asyncio.create_task(service.archiving.run(stop), name="archiving"))
         if worker and service.billing.is_on:
             tasks.append(asyncio.create_task(service.billing.run(stop), name="billing"))
         for task in tasks:

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, IPvAnyNetwork, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from storecredit.buckets.addresses import BucketAddress
+from storecredit.buckets.addresses import S3_SCHEME, BucketAddress
 
 HOUR_SECONDS = 3600.0
 _ORIGIN = re.compile(r"https?://(?:\*\.)?[a-z0-9.-]+(?::[0-9]{1,5})?")
@@ -226,6 +226,14 @@ class Settings(BaseSettings):
     signing_key: SecretStr | None = Field(default=None, min_length=16)
     """Signs result links and cookies of sign-ins; unset: a random one kept in `data_dir`."""
 
+    # The archive: generations that ended long ago
+    sessions_kept_days: int | None = Field(default=None, ge=1, le=36_500)
+    """How long generations are kept after their end, then archived; unset: for ever."""
+    archive: str | None = Field(default=None, min_length=1)
+    """Where they are archived: a directory or s3://bucket/prefix; a process without it does not."""
+    archive_interval_seconds: float = Field(default=600.0, gt=0)
+    """How often generations to archive are looked for."""
+
     # The store's own pages (`/portal`)
     portal_frame_ancestors: Annotated[tuple[str, ...], NoDecode] = ()
     """Web origins whose pages may show `/portal` within theirs, over https; comma-separated."""
@@ -296,6 +304,19 @@ class Settings(BaseSettings):
         if value and _COLOUR.fullmatch(value) is None:
             raise ValueError("it is a colour like #0a7d5a")
         return value or None
+
+    @field_validator("archive")
+    @classmethod
+    def _place(cls, value: str | None) -> str | None:
+        if value and value.startswith(S3_SCHEME):
+            BucketAddress.read(value)
+        return value
+
+    @model_validator(mode="after")
+    def _archiving_needs_a_place(self) -> Self:
+        if self.sessions_kept_days is not None and self.archive is None:
+            raise ValueError("set STORECREDIT_ARCHIVE beside STORECREDIT_SESSIONS_KEPT_DAYS")
+        return self
 
     @model_validator(mode="after")
     def _charges_settle_after_their_request(self) -> Self:

@@ -240,6 +240,17 @@ class Metrics:
         self.generations = Counter(
             "storecredit_generations_total", "Generations ended.", ["outcome"], registry=registry
         )
+        self.sessions_archived = Counter(
+            "storecredit_sessions_archived_total",
+            "Generations that were archived, and removed from the database.",
+            registry=registry,
+        )
+        self.archive_failing = Gauge(
+            "storecredit_archive_failing",
+            "1 where the last attempt to archive generations failed: their place is full or away.",
+            registry=registry,
+            multiprocess_mode="mostrecent",
+        )
         self.webhook_attempts = Counter(
             "storecredit_webhook_attempts_total",
             "Attempts to deliver a webhook: delivered, retry (it failed and is tried again), failed"

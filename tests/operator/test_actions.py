@@ -209,7 +209,7 @@ async def test_each_verification_is_written_whatever_its_key_did_before(
 ) -> None:
     await acting.stores.make(keyed("k"), HATS)
     for _ in range(2):
-        await acting.audit.verified(keyed("k"), Report(1, 1, 0, 0, 0, 0, 0, (), truncated=False))
+        await acting.audit.verified(keyed("k"), Report(1, 1, 0, 0, 0, 0, 0, 0, (), truncated=False))
     assert len(await written(acting, action=Action.LEDGER_VERIFY)) == 2
 
 

@@ -30,6 +30,7 @@ from storecredit.cli import (
     report,
     requests,
     running,
+    sessions,
     stores,
     tokens,
     upgrading,
@@ -68,6 +69,7 @@ corrections.add_to(credits.app)
 app.add_typer(credits.app, name="credits")
 app.add_typer(users.app, name="user")
 app.add_typer(requests.app, name="request")
+app.add_typer(sessions.app, name="session")
 app.add_typer(billing.app, name="billing")
 app.add_typer(webhooks.app, name="webhook")
 app.add_typer(tokens.app, name="token")

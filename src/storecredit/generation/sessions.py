@@ -134,7 +134,7 @@ class SessionPage:
 
 @dataclass(frozen=True, slots=True)
 class Stats:
-    """How many sessions an account has; `active` are those that have not ended."""
+    """How many sessions an account has, or had; `active` are those that have not ended."""
 
     total: int
     completed: int
@@ -212,13 +212,18 @@ class Sessions:
         return tuple(_session(row) for row in rows)
 
     async def stats(self, account_id: int) -> Stats:
-        """How many sessions this account has, by what became of them."""
+        """How many sessions this account has, by what became of them; archived ones with them."""
         row = await self._database.fetchrow(
-            """SELECT count(*) AS total,
-                   count(*) FILTER (WHERE status = 'completed') AS completed,
-                   count(*) FILTER (WHERE status IN ('queued', 'processing')) AS active,
-                   count(*) FILTER (WHERE status = 'failed') AS failed
-               FROM sessions WHERE account_id = $1""",
+            """SELECT s.total + a.total AS total, s.completed + a.total - a.failed AS completed,
+                   s.active, s.failed + a.failed AS failed
+               FROM (SELECT count(*) AS total,
+                         count(*) FILTER (WHERE status = 'completed') AS completed,
+                         count(*) FILTER (WHERE status IN ('queued', 'processing')) AS active,
+                         count(*) FILTER (WHERE status = 'failed') AS failed
+                     FROM sessions WHERE account_id = $1) s,
+                    (SELECT coalesce(sum(sessions), 0)::bigint AS total,
+                         coalesce(sum(failed), 0)::bigint AS failed
+                     FROM archived_sessions WHERE account_id = $1) a""",
             account_id,
         )
         if row is None:

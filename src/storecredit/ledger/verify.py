@@ -8,9 +8,10 @@ of fingerprints that come to 0 when movements, sessions, accounts, owners, overa
 holds agree, and the number of payments and spends that the ledger does not know. The equations
 stand in `sql/functions/verify/sum_movements.sql`; the chance that a discrepancy escapes a run is
 about 1 in 2^64, and each run draws a new seed, but for generations once some were archived: what
-was summed up of these was under a seed of the database's own. Movements that tell what each grant has left, or
-name the movement they come from, are looked up with those they belong to at once. Speed depends
-neither on how the rows of many accounts are mixed on disk nor on how many rows one of them has.
+was summed up of these was under a seed of the database's own. Movements that tell what each grant
+has left, or name the movement they come from, are looked up with those they belong to at once.
+Speed depends neither on how the rows of many accounts are mixed on disk nor on how many rows one of
+them has.
 Only when a sum is not 0 is every row looked at again, one by one in key order, to name what is
 wrong; that takes ten to fifty times as long. `every_row` asks for it in any case: a proof that
 leaves nothing to chance.

@@ -87,6 +87,14 @@ _BY_SESSION: Final = """
         WHERE s.account_id = a.account_id AND s.session_id = $1 OFFSET 0) x
     LIMIT {most}
 """
+_BY_ARCHIVED: Final = """
+    SELECT 'session_id' AS kind, a.account_id, m.request_id
+    FROM {accounts}, LATERAL (
+        SELECT y.seq FROM archived_by_id(a.account_id, $1) y OFFSET 0) x, LATERAL (
+        SELECT y.request_id FROM movements y
+        WHERE y.account_id = a.account_id AND y.seq = x.seq LIMIT 1) m
+    LIMIT {most}
+"""
 _BY_HOLD: Final = """
     SELECT 'hold_id' AS kind, a.account_id, x.request_id
     FROM {accounts}, LATERAL (
@@ -170,6 +178,7 @@ async def named_by(
     as_uuid = uuid_of(identifier)
     if as_uuid is not None:
         found += await source.fetch(_in(_BY_SESSION, only), as_uuid, *only)
+        found += await source.fetch(_in(_BY_ARCHIVED, only), as_uuid, *only)
         found += await source.fetch(_in(_BY_HOLD, only), as_uuid, *only)
     as_webhook = webhook_of(identifier)
     if as_webhook is not None:

@@ -77,6 +77,17 @@ class SessionRow(msgspec.Struct, frozen=True):
     job: LivingJob | None
 
 
+class ArchivedRow(msgspec.Struct, frozen=True):
+    """A generation that was archived: in which file, and by then it had this status."""
+
+    session_id: UUID
+    status: str
+    number: int
+    archived_at: datetime
+    place: str
+    file: str
+
+
 class SpendRow(msgspec.Struct, frozen=True):
     """What was sent with a spend, besides its amount, which its movement tells."""
 
@@ -217,6 +228,7 @@ class RequestRecord(msgspec.Struct, frozen=True, kw_only=True):
     found_as: tuple[IdentifierKind, ...]
     movements: list[MovementRow] = msgspec.field(default_factory=list)
     sessions: list[SessionRow] = msgspec.field(default_factory=list)
+    archived: list[ArchivedRow] = msgspec.field(default_factory=list)
     spends: list[SpendRow] = msgspec.field(default_factory=list)
     holds: list[HoldRow] = msgspec.field(default_factory=list)
     grants: list[GrantRow] = msgspec.field(default_factory=list)

@@ -62,6 +62,14 @@ SESSIONS: Final = """
     JOIN sessions s USING (account_id, session_id)
     ORDER BY s.created_at LIMIT $3
 """
+# Likewise, of those that were archived.
+ARCHIVED: Final = """
+    SELECT p.account_id, p.session_id, x.status, n.number, n.archived_at, n.place, n.file
+    FROM unnest($1::bigint[], $2::uuid[]) p (account_id, session_id)
+    CROSS JOIN LATERAL archived_by_id(p.account_id, p.session_id) x
+    JOIN session_archives n ON n.number = x.number
+    ORDER BY n.archived_at LIMIT $3
+"""
 SPENDS: Final = """
     SELECT s.account_id, s.request_id AS of_request, s.metadata, s.created_at
     FROM unnest($1::bigint[], $2::text[]) p (account_id, request_id)

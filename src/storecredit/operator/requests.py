@@ -25,13 +25,14 @@ from storecredit.operator.identifiers import (
     webhook_of,
 )
 from storecredit.operator.records import (
+    ArchivedRow,
     EventRow,
     FailedAttemptRow,
     RequestRecord,
     RequestsFound,
     SessionRow,
 )
-from storecredit.operator.request_statements import EVENTS, OWNERS, ROWS, SESSIONS
+from storecredit.operator.request_statements import ARCHIVED, EVENTS, OWNERS, ROWS, SESSIONS
 from storecredit.operator.things import things_named
 from storecredit.operator.time_lines import with_time_line
 from storecredit.operator.told import Told, ToldRow, told_about, told_by_id
@@ -206,12 +207,13 @@ class _Reading:
             if IdentifierKind.SESSION in record.found_as:
                 ids.add(uuid_of(self._identifier))
             place_of |= {(place.account_id, each): place for each in ids if each is not None}
-        rows = await self._connection.fetch(
-            SESSIONS,
-            [account_id for account_id, _ in place_of],
-            [session_id for _, session_id in place_of],
-            ROWS_MAX,
-        )
+        accounts = [account_id for account_id, _ in place_of]
+        session_ids = [session_id for _, session_id in place_of]
+        for row in await self._connection.fetch(ARCHIVED, accounts, session_ids, ROWS_MAX):
+            fields = _fields(row)
+            place = place_of[fields.pop("account_id"), fields["session_id"]]
+            self.records[place].archived.append(ArchivedRow(**fields))
+        rows = await self._connection.fetch(SESSIONS, accounts, session_ids, ROWS_MAX)
         jobs = await living_jobs(
             self._connection, ENTRYPOINT, [str(row["session_id"]) for row in rows]
         )

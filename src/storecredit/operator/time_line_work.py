@@ -7,7 +7,7 @@ from typing import Final
 import msgspec
 
 from storecredit.operator.moments import Detail, Moment, MomentKind
-from storecredit.operator.records import GrantRow, HoldRow, RequestRecord, SessionRow
+from storecredit.operator.records import ArchivedRow, GrantRow, HoldRow, RequestRecord, SessionRow
 
 METADATA: Final = "Metadata"
 """The label of what a caller sent along, whose text is a JSON object."""
@@ -18,6 +18,8 @@ def moments_of_work(record: RequestRecord, now: datetime) -> Iterator[Moment]:
     """Generations, holds and grants of a request."""
     for session in record.sessions:
         yield from _generation(session)
+    for archived in record.archived:
+        yield _archived(archived)
     for hold in record.holds:
         yield from _hold(hold, now)
     for grant in record.grants:
@@ -51,6 +53,20 @@ def _generation(row: SessionRow) -> Iterator[Moment]:
     elif row.job is not None and row.job.status == "queued":
         title = "Next attempt is due" if row.started_at else "First attempt is due"
         yield Moment(at=row.job.due_at, kind=MomentKind.ATTEMPT, title=title, is_ahead=True)
+
+
+def _archived(row: ArchivedRow) -> Moment:
+    return Moment(
+        at=row.archived_at,
+        kind=MomentKind.GENERATION,
+        title="Generation archived",
+        details=[
+            Detail("Generation", str(row.session_id), leads_on=True),
+            Detail("It had", row.status),
+            Detail("Archive", number=row.number),
+            Detail("File", f"{row.place}/{row.file}"),
+        ],
+    )
 
 
 def _job(row: SessionRow) -> list[Detail]:

@@ -112,6 +112,9 @@ def _sent_again(record: RequestRecord, own: list[MovementRow]) -> str:
     if record.sessions:
         (session, *_) = record.sessions
         return f"{same}, with this generation (now: {session.status}); {other}"
+    if record.archived:
+        (archived, *_) = record.archived
+        return f"{same}, with this generation ({archived.status}); {other}"
     if record.holds:
         (hold, *_) = record.holds
         return f"{same}, with this hold (now: {hold.status}); {other}"

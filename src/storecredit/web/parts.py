@@ -10,6 +10,7 @@ from storecredit.billing.paddle.signature import Signatures
 from storecredit.billing.problems import Problems
 from storecredit.billing.subscriptions import Subscriptions
 from storecredit.billing.top_ups import TopUps
+from storecredit.generation.archived import Archives
 from storecredit.generation.endings import Endings
 from storecredit.generation.erasure import Erasure
 from storecredit.generation.lifecycle import Lifecycle
@@ -72,6 +73,7 @@ class Parts:
     user_directory: UserDirectory
     erasure: Erasure
     sessions: Sessions
+    archives: Archives
     endings: Endings
     live: Live
     requests: Requests

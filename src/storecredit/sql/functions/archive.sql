@@ -257,9 +257,10 @@ LANGUAGE sql
 AS $$
 -- Purpose: keep what must be known for ever of the sessions of a piece, before they are removed. Of somebody
 --   who was erased no fingerprint is kept: nothing is equal to the zeros in its place. Locks: none.
-    INSERT INTO archived_sessions (account_id, until_seq, number, sessions, first_id, last_id, seqs,
-        session_ids, fingerprints, failed_seqs, return_seqs, causes)
+    INSERT INTO archived_sessions (account_id, until_seq, number, sessions, failed, first_id, last_id,
+        seqs, session_ids, fingerprints, failed_seqs, return_seqs, causes)
     SELECT p.account_id, max(s.seq), p_number, count(*)::int,
+        (count(*) FILTER (WHERE s.status = 'failed'))::int,
         (array_agg(s.session_id ORDER BY s.session_id))[1],
         (array_agg(s.session_id ORDER BY s.session_id DESC))[1],
         array_agg(s.seq ORDER BY s.seq), array_agg(s.session_id ORDER BY s.seq),

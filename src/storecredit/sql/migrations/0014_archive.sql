@@ -36,6 +36,7 @@ CREATE TABLE archived_sessions (
     until_seq bigint NOT NULL,
     number bigint NOT NULL,
     sessions int NOT NULL,
+    failed int NOT NULL,
     first_id uuid NOT NULL,
     last_id uuid NOT NULL,
     seqs bigint[] NOT NULL,
@@ -56,6 +57,8 @@ COMMENT ON COLUMN archived_sessions.until_seq IS
     'The last of seqs.';
 COMMENT ON COLUMN archived_sessions.number IS
     'Of the archive.';
+COMMENT ON COLUMN archived_sessions.sessions IS
+    'How many they are; failed: how many of them failed.';
 COMMENT ON COLUMN archived_sessions.seqs IS
     'The movements that paid for them; session_ids: the sessions, in the same order.';
 COMMENT ON COLUMN archived_sessions.fingerprints IS

@@ -9,6 +9,7 @@ from uuid import UUID
 
 import msgspec
 
+from storecredit.generation.archived import Archived
 from storecredit.generation.lifecycle import Created, Replayed
 from storecredit.generation.sessions import FailureCode, Session, SessionStatus
 from storecredit.web.http.moments import utc
@@ -117,6 +118,14 @@ async def result_urls(sessions: Sequence[Session], parts: Parts, base_url: str) 
         session_id: own[key] if key in own else f"{base_url}/results/{signed(key)}"
         for session_id, key in keys.items()
     }
+
+
+def archived_sentence(archived: Archived) -> str:
+    """What is said to who asks for a generation that is in the archive."""
+    return (
+        f"This generation ended long ago ({archived.status}), and was archived on "
+        f"{utc(archived.archived_at):%Y-%m-%d}. What it cost stays in the ledger."
+    )
 
 
 def looking_again(session: Session, waited_seconds: float) -> dict[str, str]:

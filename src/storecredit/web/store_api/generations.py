@@ -45,6 +45,7 @@ from storecredit.web.resources.generation_views import (
     Generation,
     GenerationCreated,
     GenerationPage,
+    archived_sentence,
     created_view,
     generation_view,
     generation_views,
@@ -220,6 +221,9 @@ async def read_generation(
         else await parts.sessions.get(account_id, id_)
     )
     if session is None:
+        archived = await parts.archives.find(account_id, id_)
+        if archived is not None:
+            raise Failure(ErrorCode.NOT_FOUND, archived_sentence(archived))
         raise not_found("generation")
     view = await generation_view(session, parts, link_base(scope, parts))
     return Success(view, headers=looking_again(session, visit_of(scope).waited_seconds))

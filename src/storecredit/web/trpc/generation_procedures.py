@@ -17,7 +17,7 @@ from storecredit.generation.sessions import Session, SessionStatus
 from storecredit.web.parts import Parts
 from storecredit.web.resources.generation_images import IMAGES_MAX, image_refusal
 from storecredit.web.resources.generation_options import OptionsRefused, price_of
-from storecredit.web.resources.generation_views import result_urls
+from storecredit.web.resources.generation_views import archived_sentence, result_urls
 from storecredit.web.resources.metadata import METADATA_TEXT_MAX
 from storecredit.web.resources.waiting import waited
 from storecredit.web.trpc.errors import TrpcCode, TrpcError, bad_request
@@ -106,7 +106,7 @@ async def get_generation(caller: Caller, asked: dict[str, Any]) -> GenerationVie
         if seconds
         else await caller.parts.sessions.get(account_id, session_id)
     )
-    return await _generation(_there(session), caller)
+    return await _generation(await _there(session, caller, session_id), caller)
 
 
 async def on_end(
@@ -116,18 +116,20 @@ async def on_end(
     session_id = UUID(asked["sessionId"])
     if asked["lastEventId"] == str(session_id):
         return None
-    session = _there(
-        await waited(
-            caller.parts, caller.visit, caller.account.id, session_id, SUBSCRIPTION_MAX_SECONDS
-        )
+    session = await waited(
+        caller.parts, caller.visit, caller.account.id, session_id, SUBSCRIPTION_MAX_SECONDS
     )
+    session = await _there(session, caller, session_id)
     if not session.has_ended:
         return NotYet()
     return Tracked(str(session_id), await _generation(session, caller))
 
 
-def _there(session: Session | None) -> Session:
+async def _there(session: Session | None, caller: Caller, session_id: UUID) -> Session:
     if session is None:
+        archived = await caller.parts.archives.find(caller.account.id, session_id)
+        if archived is not None:
+            raise TrpcError(TrpcCode.NOT_FOUND, archived_sentence(archived))
         raise TrpcError(TrpcCode.NOT_FOUND, "There is no such generation.")
     return session
 

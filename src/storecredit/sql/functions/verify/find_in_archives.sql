@@ -23,7 +23,7 @@ LANGUAGE sql STABLE PARALLEL SAFE
 AS $$
 -- Purpose: the part of what is kept of archived sessions, from the rows in [p_from, p_until) on disk.
     SELECT count(*), 0::numeric + count(*) FILTER (WHERE NOT is_possible_piece(
-            x.sessions, x.seqs, x.session_ids, x.failed_seqs, x.return_seqs, x.causes)),
+            x.sessions, x.failed, x.seqs, x.session_ids, x.failed_seqs, x.return_seqs, x.causes)),
         -coalesce(sum(x.sessions * hashint8extended(x.number, p_seed)::numeric), 0)
     FROM archived_sessions x
     WHERE x.ctid >= p_from AND x.ctid < p_until;
@@ -32,19 +32,19 @@ COMMENT ON FUNCTION sum_archived_sessions(bigint, tid, tid) IS
     'The part of what is kept of archived sessions of the sums that must come to 0.';
 
 CREATE OR REPLACE FUNCTION is_possible_piece(
-    p_sessions int, p_seqs bigint[], p_session_ids uuid[], p_failed_seqs bigint[],
+    p_sessions int, p_failed int, p_seqs bigint[], p_session_ids uuid[], p_failed_seqs bigint[],
     p_return_seqs bigint[], p_causes text[]
 )
 RETURNS boolean
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 AS $$
 -- Whether what is kept of some archived sessions, looked at alone, could have been left by the functions.
-    SELECT (p_sessions = cardinality(p_seqs) AND p_sessions = cardinality(p_session_ids)
+    SELECT (p_sessions = cardinality(p_seqs) AND p_failed = cardinality(p_failed_seqs) AND p_sessions = cardinality(p_session_ids)
         AND cardinality(p_failed_seqs) = cardinality(p_return_seqs)
         AND cardinality(p_failed_seqs) = cardinality(p_causes)
         AND p_failed_seqs <@ p_seqs) IS TRUE;
 $$;
-COMMENT ON FUNCTION is_possible_piece(int, bigint[], uuid[], bigint[], bigint[], text[]) IS
+COMMENT ON FUNCTION is_possible_piece(int, int, bigint[], uuid[], bigint[], bigint[], text[]) IS
     'Whether what is kept of some archived sessions, looked at alone, could have been left by the functions.';
 
 CREATE OR REPLACE FUNCTION find_archive_discrepancies()
@@ -66,7 +66,7 @@ AS $$
         format('what is kept of this account''s sessions in archive %s contradicts itself', y.number)
     FROM archived_sessions y
     WHERE NOT is_possible_piece(
-        y.sessions, y.seqs, y.session_ids, y.failed_seqs, y.return_seqs, y.causes);
+        y.sessions, y.failed, y.seqs, y.session_ids, y.failed_seqs, y.return_seqs, y.causes);
 $$;
 COMMENT ON FUNCTION find_archive_discrepancies() IS
     'Names each archive of which more or fewer sessions are kept than it was noted to have.';

@@ -1,0 +1,173 @@
+"""Sessions that ended long ago are written to files, and removed from the database.
+
+Hides how a piece of them becomes a file, in what order, and how fast. Promises that no session is
+removed before the file that it is in is durable; that whoever is killed, at any moment, leaves
+nothing half done but a file that the next one writes again, under its name; that any number of
+processes may have this job, and one of them works at a time; and that it takes a small share of
+the time of the database, so that the others do not notice it.
+
+The database chooses, makes the content and removes (`sql/functions/archive.sql`); this makes the
+content durable in between.
+"""
+
+import asyncio
+import gzip
+import hashlib
+import time
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final
+from uuid import uuid4
+
+from storecredit import telemetry
+from storecredit.generation.archive_names import ArchiveUnusable, file_name
+from storecredit.generation.archive_places import ArchivePlace, place_of
+from storecredit.postgres.errors import DatabaseUnavailable, StatementRefused
+from storecredit.postgres.pacing import every, pause
+from storecredit.postgres.pool import Database
+from storecredit.settings import Settings
+
+log = telemetry.get_logger("generation.archiving")
+
+MOVEMENTS_MAX: Final = 1_000
+"""Of the ledger that one transaction looks through: a file has as many sessions at most."""
+ACCOUNTS_MAX: Final = 2_000
+"""That one transaction looks at, most of which have nothing that is due."""
+REST_SHARE: Final = 9.0
+"""After a piece it rests so many times as long as that took: a tenth of one processor is used."""
+TURN_SHARE: Final = 0.75
+"""Of the interval: if a walk ended so much ago or less, another process has had this turn."""
+LEASE: Final = timedelta(seconds=60)
+"""For so long nobody else takes up what a process has begun: longer than most pieces take. One that
+takes longer loses nothing: two make the same file, and one of them is told that it is stale."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Piece:
+    """What is to become the next file."""
+
+    number: int
+    sessions: int
+    content: bytes
+
+    @property
+    def sha256(self) -> bytes:
+        return hashlib.sha256(self.content).digest()
+
+    @property
+    def file(self) -> str:
+        return file_name(self.number, self.sha256)
+
+
+class Archiving:
+    """Archives what is due."""
+
+    def __init__(self, database: Database, settings: Settings, metrics: telemetry.Metrics) -> None:
+        self._database = database
+        self._days = settings.sessions_kept_days
+        self._place_name = settings.archive
+        self._interval_seconds = settings.archive_interval_seconds
+        self._metrics = metrics
+        self._holder = uuid4()
+
+    @property
+    def is_on(self) -> bool:
+        """Whether the settings ask for it."""
+        return self._days is not None and self._place_name is not None
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Archive at once and then at every interval, until `stop` is set."""
+        await every(self._interval_seconds, stop, lambda: self.archive(stop))
+
+    async def archive(self, stop: asyncio.Event) -> int:
+        """All that is due, unless another process has this turn: how many sessions.
+
+        It breaks off when `stop` is set, or the database or the place of the files is away, which
+        is logged and counted.
+        """
+        try:
+            sessions = await self.archive_now(
+                stop, not_since=timedelta(seconds=self._interval_seconds * TURN_SHARE)
+            )
+        except DatabaseUnavailable as error:
+            log.warning("archiving_interrupted", error=str(error))
+            return 0
+        except ArchiveUnusable as error:
+            # Nothing was removed.
+            log.error("archive_failed", reason=str(error))  # noqa: TRY400 - the reason says it
+            self._metrics.archive_failing.set(1)
+            return 0
+        self._metrics.archive_failing.set(0)
+        return sessions or 0
+
+    async def archive_now(
+        self, stop: asyncio.Event, *, not_since: timedelta = timedelta(0), days: int | None = None
+    ) -> int | None:
+        """The same, for who waits for it; None: another process is at it, or it was stopped.
+
+        `not_since`: unless a walk ended so long ago. `days`: sessions are kept so long, instead of
+        what the settings say. Raises ArchiveUnusable, DatabaseUnavailable.
+        """
+        place = place_of(self._place_name or "")
+        kept = timedelta(days=days or self._days or 0)
+        archived: int | None = None
+        while not stop.is_set():
+            began = time.monotonic()
+            piece, is_behind = await self._begin(kept, not_since)
+            if is_behind is None:
+                break
+            archived = archived or 0
+            if piece is not None and await self._finish(piece, place):
+                archived += piece.sessions
+                self._metrics.sessions_archived.inc(piece.sessions)
+            if not is_behind:
+                break
+            await pause((time.monotonic() - began) * REST_SHARE, stop)
+        if archived:
+            log.info("sessions_archived", sessions=archived)
+        return archived
+
+    async def _begin(
+        self, kept: timedelta, not_since: timedelta
+    ) -> tuple[_Piece | None, bool | None]:
+        """The next piece, and whether there is more to do; None: it is another's turn."""
+        row = await self._database.fetchrow(
+            "SELECT * FROM begin_archive($1, $2, $3, $4, $5, $6)",
+            self._holder,
+            LEASE,
+            not_since,
+            kept,
+            ACCOUNTS_MAX,
+            MOVEMENTS_MAX,
+        )
+        assert row is not None, "it has one row"
+        if row["number"] is None:
+            return None, row["is_behind"]
+        piece = _Piece(row["number"], row["sessions"], row["content"].encode())
+        return piece, row["is_behind"]
+
+    async def _finish(self, piece: _Piece, place: ArchivePlace) -> bool:
+        """Make it durable, then remove its sessions; whether this did."""
+        stored = await asyncio.to_thread(_store, piece, place)
+        try:
+            outcome = await self._database.fetchval(
+                "SELECT finish_archive($1, $2, $3, $4, $5)",
+                piece.number,
+                piece.sha256,
+                stored,
+                place.name,
+                piece.file,
+            )
+        except StatementRefused as error:
+            outcome = str(error)
+        if outcome != "archived":
+            # Whatever it was, the sessions stand where they were, and are chosen again.
+            log.warning("archive_not_finished", number=piece.number, outcome=outcome)
+        return bool(outcome == "archived")
+
+
+def _store(piece: _Piece, place: ArchivePlace) -> int:
+    """Write the file; its size. The time in it is none: the same content makes the same file."""
+    packed = gzip.compress(piece.content, compresslevel=6, mtime=0)
+    place.put(piece.file, packed)
+    return len(packed)
