@@ -4,7 +4,7 @@ import asyncio
 import csv
 import gzip
 import io
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import Final
@@ -26,23 +26,6 @@ COLUMNS: Final = [
     *("owner_kind", "owner_id", "session_id", "request_id", "status", "credits", "charged_seq"),
     *("returned_seq", "attempts", "created_at", "started_at", "completed_at", "error_code"),
     *("error_message", "metadata", "failed_attempts"),
-]
-    "owner_kind",
-    "owner_id",
-    "session_id",
-    "request_id",
-    "status",
-    "credits",
-    "charged_seq",
-    "returned_seq",
-    "attempts",
-    "created_at",
-    "started_at",
-    "completed_at",
-    "error_code",
-    "error_message",
-    "metadata",
-    "failed_attempts",
 ]
 
 
@@ -74,6 +57,7 @@ class Keeper:
     database: Database
     admin: asyncpg.Connection
     directory: Path
+    metrics: telemetry.Metrics = field(default_factory=telemetry.Metrics)
 
     @property
     def settings(self) -> Settings:
@@ -85,7 +69,7 @@ class Keeper:
 
     def job(self, settings: Settings | None = None) -> Archiving:
         """As a process has it."""
-        return Archiving(self.database, settings or self.settings, telemetry.Metrics())
+        return Archiving(self.database, settings or self.settings, self.metrics)
 
     async def years_pass(self) -> None:
         """All that has happened so far is old, and counted in the sums."""

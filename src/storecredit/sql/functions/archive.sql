@@ -354,13 +354,14 @@ COMMENT ON FUNCTION archived_session(bigint, bigint) IS
     'fingerprint, status. No row: it is not archived.';
 
 CREATE OR REPLACE FUNCTION archived_by_id(p_account_id bigint, p_session_id uuid)
-RETURNS TABLE (number bigint, seq bigint, status text)
+RETURNS TABLE (number bigint, seq bigint, status text, cause text)
 LANGUAGE sql STABLE PARALLEL SAFE
 AS $$
--- Purpose: the archive that has a session of an account, and the movement that paid for it; no row: none
---   has. Ids are in order of time, so that few rows are looked at. Locks: none.
+-- Purpose: the archive that has a session of an account, the movement that paid for it, and why it failed; no
+--   row: none has. Ids are in order of time, so that few rows are looked at. Locks: none.
     SELECT x.number, x.seqs[i.place],
-        CASE WHEN x.seqs[i.place] = ANY (x.failed_seqs) THEN 'failed' ELSE 'completed' END
+        CASE WHEN x.seqs[i.place] = ANY (x.failed_seqs) THEN 'failed' ELSE 'completed' END,
+        x.causes[array_position(x.failed_seqs, x.seqs[i.place])]
     FROM archived_sessions x
     CROSS JOIN LATERAL (SELECT array_position(x.session_ids, p_session_id) AS place) i
     WHERE x.account_id + 0 = p_account_id AND x.last_id >= p_session_id
@@ -368,5 +369,5 @@ AS $$
     ORDER BY x.account_id + 0, x.last_id LIMIT 1;
 $$;
 COMMENT ON FUNCTION archived_by_id(bigint, uuid) IS
-    'The archive that has a session of an account, the movement that paid for it, and its status. No '
-    'row: none has.';
+    'The archive that has a session of an account, the movement that paid for it, its status and why it '
+    'failed. No row: none has.';

@@ -18,7 +18,8 @@ AS $$
 --   One row, and no scalar: PostgreSQL puts a function that looks something up into a statement's FROM alone.
     SELECT CASE WHEN p_session_id IS NOT NULL AND movement_role(p_type) = 'return' THEN coalesce((
         SELECT s.error_code FROM sessions s
-        WHERE s.account_id = p_account_id AND s.session_id = p_session_id LIMIT 1), '') ELSE '' END;
+        WHERE s.account_id = p_account_id AND s.session_id = p_session_id LIMIT 1), (
+        SELECT x.cause FROM archived_by_id(p_account_id, p_session_id) x), '') ELSE '' END;
 $$;
 COMMENT ON FUNCTION causes_of(bigint, text, uuid) IS
     'One row: why the generation failed that a movement gives back; empty: it gives none back.';

@@ -42,16 +42,22 @@ AS $$
         LIMIT 1
     ) c ON true
     LEFT JOIN LATERAL (
-        SELECT * FROM (
-            SELECT 1 AS place, x.session_id, x.request_id, x.status, x.credits FROM sessions x
-            WHERE x.account_id = m.account_id
-              AND x.session_id = CASE m.role WHEN 'return' THEN c.session_id ELSE m.session_id END
-            UNION ALL  -- as it was archived: what is kept of it says no more
-            SELECT 2, coalesce(c.session_id, m.session_id), m.request_id, a.status,
-                CASE m.role WHEN 'return' THEN c.amount ELSE m.amount END
-            FROM archived_session(m.account_id, coalesce(c.seq, m.seq)) a
-            WHERE m.session_id IS NOT NULL
-        ) x ORDER BY x.place LIMIT 1
+        SELECT x.session_id, x.request_id, x.status, x.credits FROM sessions x
+        WHERE x.account_id = m.account_id
+          AND x.session_id = CASE m.role WHEN 'return' THEN c.session_id ELSE m.session_id END
+        LIMIT 1
+    ) v ON true
+    LEFT JOIN LATERAL (  -- as it was archived: of what it was charged no more is kept than the ledger says
+        SELECT coalesce(c.session_id, m.session_id) AS session_id, x.status,
+            coalesce(c.amount, m.amount) AS credits
+        FROM archived_session(m.account_id, coalesce(c.seq, m.seq)) x
+        WHERE m.session_id IS NOT NULL AND v.session_id IS NULL
+    ) a ON true
+    LEFT JOIN LATERAL (
+        SELECT coalesce(v.session_id, a.session_id) AS session_id,
+            CASE WHEN a.session_id IS NULL THEN v.request_id ELSE m.request_id END AS request_id,
+            coalesce(v.status, a.status) AS status, coalesce(v.credits, a.credits) AS credits
+        OFFSET 0
     ) s ON true
     LEFT JOIN LATERAL (  -- the session that the request made instead
         SELECT x.session_id FROM sessions x

@@ -103,10 +103,10 @@ AS $$
                 m.held_after, m.expired_after, m.removed_after, p_seed))
                 FILTER (WHERE m.spent = 0), 0),
         coalesce(sum(fingerprint_of_generation(m.account_id, m.session_id, m.request_id, m.amount,
-                coalesce((SELECT a.seed FROM archiving a), p_seed)))
+                coalesce((SELECT a.seed FROM archiving a WHERE a.only_row), p_seed)))
             FILTER (WHERE m.session_id IS NOT NULL AND movement_role(m.type) = 'charge'), 0),
         coalesce(sum(fingerprint_of_generation(m.account_id, m.session_id, m.request_id, m.amount,
-                coalesce((SELECT a.seed FROM archiving a), p_seed)))
+                coalesce((SELECT a.seed FROM archiving a WHERE a.only_row), p_seed)))
             FILTER (WHERE m.session_id IS NOT NULL AND movement_role(m.type) <> 'charge'), 0),
         coalesce(sum(fingerprint_of_records(m.account_id, m.seq, m.type, m.amount, m.request_id,
                 m.origin_seq, m.grants_after, p_seed))

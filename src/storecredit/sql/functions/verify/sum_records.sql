@@ -23,9 +23,9 @@ AS $$
         0::numeric + count(*) FILTER (
             WHERE NOT is_possible_session(s.status, s.attempts, s.input)),
         -coalesce(sum(fingerprint_of_generation(s.account_id, s.session_id, s.request_id, s.credits,
-            coalesce((SELECT a.seed FROM archiving a), p_seed))), 0),
+            coalesce((SELECT a.seed FROM archiving a WHERE a.only_row), p_seed))), 0),
         -coalesce(sum(fingerprint_of_generation(s.account_id, s.session_id, s.request_id, s.credits,
-                coalesce((SELECT a.seed FROM archiving a), p_seed)))
+                coalesce((SELECT a.seed FROM archiving a WHERE a.only_row), p_seed)))
             FILTER (WHERE s.status = 'failed'), 0)
     FROM sessions s
     WHERE s.ctid >= p_from AND s.ctid < p_until;
