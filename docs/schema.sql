@@ -942,6 +942,90 @@ CREATE TABLE sign_in_links (
 );
 CREATE INDEX sign_in_links_expires_at ON sign_in_links (expires_at);
 
+-- One row per file of archived sessions, written in the transaction that removes them. What no row
+-- names is no part of the archive.
+CREATE TABLE session_archives (
+    number bigint NOT NULL,
+    archived_at timestamptz NOT NULL DEFAULT now(),
+    -- When the oldest of its sessions was created; newest_at: the newest.
+    oldest_at timestamptz NOT NULL,
+    newest_at timestamptz NOT NULL,
+    -- The size of the file as it is stored, compressed.
+    bytes bigint NOT NULL,
+    sessions int NOT NULL,
+    -- The sum of the fingerprints of its sessions, under archiving.seed; refunds: of those that
+    -- failed. `storecredit verify` counts them among the sessions that there are.
+    generations numeric NOT NULL,
+    refunds numeric NOT NULL,
+    -- Of the content, uncompressed. The database made it, and compared it once more before it
+    -- removed anything.
+    sha256 bytea NOT NULL,
+    -- The directory or bucket it was written to; file: the name below that.
+    place text NOT NULL,
+    file text NOT NULL,
+    PRIMARY KEY (number),
+    CONSTRAINT archives_are_not_empty CHECK (bytes > 0),
+    CONSTRAINT archives_have_sessions CHECK (sessions > 0)
+);
+
+-- One row per account and archive: which of its sessions are in there, in the order of the ledger.
+-- Some tens of bytes to a session.
+CREATE TABLE archived_sessions (
+    account_id bigint NOT NULL,
+    -- The last of seqs.
+    until_seq bigint NOT NULL,
+    -- Of the archive.
+    number bigint NOT NULL,
+    -- How many they are; failed: how many of them failed.
+    sessions int NOT NULL,
+    failed int NOT NULL,
+    first_id uuid NOT NULL,
+    last_id uuid NOT NULL,
+    -- The movements that paid for them; session_ids: the sessions, in the same order.
+    seqs bigint[] NOT NULL,
+    session_ids uuid[] NOT NULL,
+    -- The first 8 bytes of each one's fingerprint, in the same order: a request that is sent again
+    -- is known. Empty: its owner was erased.
+    fingerprints bytea NOT NULL,
+    -- Those of seqs whose session failed; return_seqs: the movements that gave them back; causes:
+    -- the error codes, in the same order.
+    failed_seqs bigint[] NOT NULL,
+    return_seqs bigint[] NOT NULL,
+    causes text[] NOT NULL,
+    PRIMARY KEY (account_id, until_seq)
+);
+ALTER TABLE archived_sessions ALTER COLUMN account_id SET (n_distinct=-0.05);
+CREATE INDEX archived_sessions_by_id ON archived_sessions ((account_id + 0), last_id);
+
+-- Up to where an account's ledger was looked through for sessions to archive.
+CREATE TABLE archived_accounts (
+    account_id bigint NOT NULL,
+    seq bigint NOT NULL,
+    PRIMARY KEY (account_id)
+) WITH (fillfactor=50);
+
+-- How far archiving is, and the piece under way: whoever takes it up again makes the same file.
+CREATE TABLE archiving (
+    only_row boolean NOT NULL DEFAULT true,
+    -- Of the fingerprints in session_archives: drawn once, as what was summed up is not there to
+    -- be summed up again.
+    seed bigint NOT NULL DEFAULT (('x' || "left"(replace(gen_random_uuid()::text, '-', ''), 16)))::bit(64)::bigint,
+    -- The account that the walk over all of them came to.
+    walked_to bigint NOT NULL DEFAULT 0,
+    -- When a walk was last finished.
+    whole_at timestamptz,
+    held_until timestamptz,
+    -- The process whose turn it is, until held_until.
+    holder uuid,
+    -- Of the piece under way; its movements are those after after_seqs, up to until_seqs. Empty:
+    -- there is none.
+    account_ids bigint[] NOT NULL DEFAULT '{}',
+    after_seqs bigint[] NOT NULL DEFAULT '{}',
+    until_seqs bigint[] NOT NULL DEFAULT '{}',
+    PRIMARY KEY (only_row),
+    CONSTRAINT there_is_one_archiving CHECK (only_row)
+);
+
 
 -- Functions that the application calls.
 
@@ -973,6 +1057,16 @@ FUNCTION apply_subscription_state(p_provider text, p_subscription_id text, p_tra
     p_plan text DEFAULT NULL, p_credits bigint DEFAULT NULL, p_amount bigint DEFAULT NULL,
     p_currency text DEFAULT NULL) RETURNS text;
 
+-- The archive that has a session of an account, the movement that paid for it, its status and why
+-- it failed. No row: none has.
+FUNCTION archived_by_id(p_account_id bigint, p_session_id uuid) RETURNS TABLE(number bigint,
+    seq bigint, status text, cause text);
+
+-- What is kept of the archived session that a movement paid for: archive, first 8 bytes of its
+-- fingerprint, status. No row: it is not archived.
+FUNCTION archived_session(p_account_id bigint, p_seq bigint) RETURNS TABLE(number bigint,
+    fingerprint bytea, status text);
+
 -- Whether so many credits can stand as what grants have left.
 FUNCTION are_possible_grants(p_grants bigint[], p_balance bigint) RETURNS boolean;
 
@@ -989,6 +1083,12 @@ FUNCTION attach_checkout(p_checkout_id uuid, p_transaction_id text, p_checkout_u
 
 -- The balance that an account had at a moment; 0 before its first movement.
 FUNCTION balance_at(p_account_id bigint, p_at timestamptz) RETURNS bigint;
+
+-- Chooses the sessions of the next file of the archive and makes its content. is_behind: there is
+-- more to do; null: it is another's turn.
+FUNCTION begin_archive(p_holder uuid, p_lease interval, p_interval interval, p_kept interval,
+    p_accounts int, p_movements bigint, OUT number bigint, OUT sessions int, OUT content text,
+    OUT is_behind boolean) RETURNS record;
 
 -- Counts an attempt at a charge, before it is sent. false: it must not be sent.
 FUNCTION begin_subscription_charge(p_account_id bigint, p_request_id text, p_subscription_id text,
@@ -1114,6 +1214,9 @@ FUNCTION credits_returned(p_account_id bigint, p_seq bigint, p_request_id text,
 -- How many credits grants have together.
 FUNCTION credits_together(p_grants bigint[]) RETURNS numeric;
 
+-- A text as a field of CSV; null: an empty one without quotes.
+FUNCTION csv_text(p_text text) RETURNS text;
+
 -- A top-up was declined: it is given up, and the store's top-up paused. false: it has ended.
 FUNCTION decline_top_up(p_account_id bigint, p_request_id text, p_reason text) RETURNS boolean;
 
@@ -1213,6 +1316,10 @@ FUNCTION find_accounts_summed_too_far() RETURNS TABLE(kind text, account_id bigi
 FUNCTION find_action(p_idempotency_key text, OUT action text, OUT account_id bigint,
     OUT other_account_id bigint, OUT subject text, OUT request_id text, OUT asked jsonb,
     OUT outcome jsonb) RETURNS record;
+
+-- Names each archive of which more or fewer sessions are kept than it was noted to have.
+FUNCTION find_archive_discrepancies() RETURNS TABLE(kind text, account_id bigint, seq bigint,
+    request_id text, session_id uuid, detail text);
 
 -- Names each overage bill that is not what its movement says, or does not follow in time.
 FUNCTION find_bill_discrepancies() RETURNS TABLE(kind text, account_id bigint, seq bigint,
@@ -1347,6 +1454,11 @@ FUNCTION fingerprint_of_state_before(p_account_id bigint, p_seq bigint, p_type t
     p_amount bigint, p_balance bigint, p_spent bigint, p_clawed_back bigint, p_overage_used bigint,
     p_held bigint, p_expired bigint, p_removed bigint, p_seed bigint) RETURNS bigint;
 
+-- Notes a file of the archive that is durable, and removes the sessions that are in it. archived,
+-- stale, changed, busy.
+FUNCTION finish_archive(p_number bigint, p_sha256 bytea, p_bytes bigint, p_place text, p_file text)
+    RETURNS text;
+
 -- When the first of some grants, or open hold of their account, ends; null: none will.
 FUNCTION first_end(p_account_id bigint, p_grants bigint[]) RETURNS timestamptz;
 
@@ -1427,6 +1539,11 @@ FUNCTION is_possible_movement(p_type text, p_amount bigint, p_balance_after bigi
 FUNCTION is_possible_origin(p_type text, p_seq bigint, p_origin_seq bigint, p_request_id text)
     RETURNS boolean;
 
+-- Whether what is kept of some archived sessions, looked at alone, could have been left by the
+-- functions.
+FUNCTION is_possible_piece(p_sessions int, p_failed int, p_seqs bigint[], p_session_ids uuid[],
+    p_failed_seqs bigint[], p_return_seqs bigint[], p_causes text[]) RETURNS boolean;
+
 -- Whether a movement that is not plain could, looked at alone, have been written by the functions.
 FUNCTION is_possible_rare_movement(p_type text, p_amount bigint, p_balance_after bigint,
     p_clawed_back_after bigint, p_overage_used_after bigint, p_held_after bigint,
@@ -1461,6 +1578,11 @@ FUNCTION look_up_overage(p_account_id bigint, p_seq bigint, p_type text, p_amoun
 -- Whether what was given back in part contradicts the charge that it names.
 FUNCTION look_up_part(p_account_id bigint, p_seq bigint, p_type text, p_origin_seq bigint,
     p_session_id uuid) RETURNS TABLE(contradicts boolean);
+
+-- The sessions of a piece as the content of a file, and what is noted of them.
+FUNCTION make_archive(p_account_ids bigint[], p_after_seqs bigint[], p_until_seqs bigint[],
+    p_seed bigint) RETURNS TABLE(sessions int, content text, row_ids tid[], oldest_at timestamptz,
+    newest_at timestamptz, generations numeric, refunds numeric);
 
 -- Makes a link that signs in once, and returns until when. Not idempotent.
 FUNCTION make_sign_in_link(p_code_hash bytea, p_door text, p_issued_by text, p_link_seconds int,
@@ -1686,6 +1808,13 @@ FUNCTION seq_between(p_account_id bigint, p_at timestamptz, p_low bigint, p_low_
 -- From a movement on, the last of those written later that say what had ended by a moment.
 FUNCTION seq_ended_by(p_account_id bigint, p_at timestamptz, p_seq bigint) RETURNS bigint;
 
+-- The sessions that a range of an account's movements paid for, which agree with them.
+FUNCTION sessions_in_ledger(p_account_id bigint, p_after_seq bigint, p_until_seq bigint) RETURNS
+    TABLE(seq bigint, return_seq bigint, row_id tid, session_id uuid, request_id text, status text,
+    credits int, attempts int, created_at timestamptz, started_at timestamptz,
+    completed_at timestamptz, error_code text, error_message text, metadata text,
+    failed_attempts jsonb, fingerprint bytea);
+
 -- Lets what is left of a grant expire at another moment, or never. Outcome: set, ended, not_found.
 -- Errors: SC010 unknown account, SC011 a moment that is over.
 FUNCTION set_grant_expiry(p_account_id bigint, p_seq bigint, p_expires_at timestamptz,
@@ -1767,6 +1896,10 @@ FUNCTION sum_accounts(p_seed bigint, p_from tid, p_until tid) RETURNS TABLE(rows
     user_movements numeric, user_sessions numeric, impossible numeric, states numeric,
     owners numeric, held numeric);
 
+-- The part of what is kept of archived sessions of the sums that must come to 0.
+FUNCTION sum_archived_sessions(p_seed bigint, p_from tid, p_until tid) RETURNS
+    TABLE(rows_read bigint, impossible numeric, archived numeric);
+
 -- How many clawbacks in a range of their pages took anything else than their movement says.
 FUNCTION sum_clawbacks(p_seed bigint, p_from tid, p_until tid) RETURNS TABLE(rows_read bigint,
     unbooked numeric);
@@ -1787,6 +1920,11 @@ FUNCTION sum_movements(p_seed bigint, p_from tid, p_until tid) RETURNS TABLE(row
 -- How many payments in a range of their pages have no movement in the ledger.
 FUNCTION sum_payments(p_seed bigint, p_from tid, p_until tid) RETURNS TABLE(rows_read bigint,
     unbooked numeric);
+
+-- The archives' part of the sums that must come to 0, from a range of their pages.
+FUNCTION sum_session_archives(p_seed bigint, p_from tid, p_until tid) RETURNS
+    TABLE(rows_read bigint, archived_count bigint, generations numeric, refunds numeric,
+    archived numeric);
 
 -- The sessions' part of the sums that must come to 0, from a range of their pages.
 FUNCTION sum_sessions(p_seed bigint, p_from tid, p_until tid) RETURNS TABLE(rows_read bigint,
@@ -1913,6 +2051,10 @@ FUNCTION append_movements(p_types text[], p_seqs bigint[], p_balances bigint[], 
     p_rests movement_rest[] DEFAULT NULL_rest[], p_actors text[] DEFAULT NULL,
     p_is_guarded boolean DEFAULT false) RETURNS void;
 
+-- Up to which movement of an account all sessions may be archived.
+FUNCTION archivable_until(p_account_id bigint, p_after_seq bigint, p_before timestamptz,
+    p_movements bigint) RETURNS bigint;
+
 -- Whether all requests of a batch are well-formed, unknown to the ledger, and there once.
 FUNCTION are_fresh(p_account_ids bigint[], p_amounts int[], p_request_ids text[]) RETURNS boolean;
 
@@ -1941,6 +2083,11 @@ FUNCTION charge_accounts(p_account_ids bigint[], p_amounts int[], p_request_ids 
 -- What an item comes to whose request was charged before; null: it was not.
 FUNCTION charged_before(p_account_id bigint, p_request_id text, p_amount int, p_type text,
     p_first_outcome text, p_first_amount int) RETURNS text;
+
+-- What of the next accounts is due to be archived, and how far it looked.
+FUNCTION choose_to_archive(p_after bigint, p_accounts int, p_before timestamptz,
+    p_movements bigint, OUT account_ids bigint[], OUT after_seqs bigint[], OUT until_seqs bigint[],
+    OUT walked_to bigint) RETURNS record;
 
 -- How many of a payment's credits go with an amount of it that goes back.
 FUNCTION credits_of_adjustment(p_payment payments, p_is_full boolean, p_amount bigint) RETURNS
@@ -2019,6 +2166,10 @@ FUNCTION is_booked(p_provider text, p_transaction_id text) RETURNS boolean;
 -- Whether any endpoint listens to any of these accounts.
 FUNCTION is_heard(p_account_ids bigint[]) RETURNS boolean;
 
+-- Keeps what must be known for ever of the sessions of a piece.
+FUNCTION keep_of_archived(p_number bigint, p_account_ids bigint[], p_after_seqs bigint[],
+    p_until_seqs bigint[]) RETURNS void;
+
 -- Leases the deliveries of an endpoint that are due.
 FUNCTION lease_due(p_endpoint_id uuid, p_limit int, p_lease interval) RETURNS bigint[];
 
@@ -2060,6 +2211,9 @@ FUNCTION look_up_charges(p_account_ids bigint[], p_request_ids text[], OUT types
 
 -- At or below how many credits the balance of an account is low; 0: never.
 FUNCTION low_threshold_of(p_account_id bigint) RETURNS bigint;
+
+-- Notes up to where accounts were looked through for sessions to archive.
+FUNCTION note_looked_through(p_account_ids bigint[], p_until_seqs bigint[]) RETURNS void;
 
 -- Makes the account of a new owner and returns its id; null: the owner has one.
 FUNCTION open_account(p_owner_kind text, p_owner_id uuid) RETURNS bigint;

@@ -22,6 +22,7 @@ from tests.sql.sound_books import (
     named,
 )
 from tests.sql.tampering import IN_A_LEDGER, IN_OWNERS, Named
+from tests.sql.tampering_with_archives import IN_ARCHIVES
 from tests.sql.tampering_with_grants import IN_GRANTS, IN_HOLDS
 from tests.sql.tampering_with_money import IN_MONEY, IN_OVERAGE
 from tests.sql.tampering_with_sums import IN_SUMS, IN_SUMS_OF_ACCOUNTS
@@ -58,6 +59,7 @@ def test_every_kind_of_discrepancy_is_provoked() -> None:
         for each in expected
         for kind in OwnerKind
     }
+    provoked |= set(IN_ARCHIVES.values())
     provoked |= {kind for _, expected in IN_SUMS.values() for kind in expected}
     provoked |= {kind for _, expected in IN_SUMS_OF_ACCOUNTS.values() for kind in expected}
     assert provoked | {DiscrepancyKind.UNGUARDED} == set(DiscrepancyKind)

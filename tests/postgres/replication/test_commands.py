@@ -49,6 +49,7 @@ ONE_OF: Final = {
     "credits remove": ["1"],
     "credits set-expiry": ["--never"],
     "key update": ["--label", "till"],
+    "session archive": ["--days", "90", "--dry-run"],
     "store update": ["--name", "Hats and more"],
     "webhook resend": ["--since", "2026-01-01"],
     "webhook update": ["--description", "till"],
@@ -61,6 +62,7 @@ ENDS: Final = {
     "billing retry": 1,
     "request show": 1,
     "restore": 1,
+    "session find": 1,
 }
 """Exit statuses other than 0: billing is off, or there is no such event, transaction, request or
 backup."""
