@@ -137,7 +137,9 @@ async def test_what_the_sums_have_not_counted_waits_for_them(
     await keeper.years_pass()
     await keeper.admin.execute("UPDATE summed_accounts SET seq = 2")
     assert await keeper.archive() == 0
-    await keeper.admin.execute("TRUNCATE summing, summed_accounts, hourly_sums, daily_sums")
+    await keeper.admin.execute(
+        "UPDATE summed_accounts SET seq = 0; TRUNCATE summing, hourly_sums, daily_sums"
+    )
     await keeper.sum_up()
     assert await keeper.archive() == 1
     assert (await verify(keeper.database)).clean

@@ -20,14 +20,15 @@ import asyncpg
 import pytest
 import structlog
 
-from stand_ins.http_server import stand_in
-from stand_ins.s3 import BUCKET, S3
+from stand_ins.http_server import Answer
+from stand_ins.s3 import BUCKET
 from storecredit.generation.archive_names import ArchiveUnusable, file_name
 from storecredit.generation.archive_places import ArchiveDirectory
 from storecredit.generation.archived import ArchiveDamaged, Archives, read
 from storecredit.ledger.owners import Account, OwnerKind
 from storecredit.ledger.verify import verify
 from storecredit.postgres.pool import Database
+from tests.buckets import running_bucket
 from tests.sql.ledgers import open_account
 from tests.worker.archives import DAYS, Keeper, generation, rows_in
 
@@ -222,25 +223,22 @@ async def test_into_a_bucket_it_goes_the_same_way_and_back(
     due: tuple[Keeper, set[UUID]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     keeper, made = due
-    s3 = S3()
     settings = keeper.settings.model_copy(update={"archive": f"s3://{BUCKET}/shop/archive"})
-    async with stand_in(s3) as server:
-        for name, value in s3.variables(server.url("")).items():
-            monkeypatch.setenv(name, value)
-        s3.refuse = lambda request: request.method == "PUT"
+    async with running_bucket(monkeypatch) as bucket:
         job = keeper.job(settings)
+        bucket.answers(Answer(403))
         assert await job.archive(asyncio.Event()) == 0
         assert (await keeper.left(), failing(keeper)) == (made, 1)
-        s3.refuse = lambda _: False
+        bucket.comes_back()
         assert await job.archive(asyncio.Event()) == len(made)
-        assert await keeper.left() == set()
+        assert (await keeper.left(), failing(keeper)) == (set(), 0)
         (noted,) = [each async for each in Archives(keeper.database).noted()]
-        (name,) = s3.objects
+        (name,) = bucket.s3.objects
         assert name == f"shop/archive/{noted.file}"
-        assert await read(noted) == rows_in(s3.objects[name])
-        s3.objects[name] = s3.objects[name][:-9]
+        assert await read(noted) == rows_in(bucket.s3.objects[name])
+        bucket.s3.objects[name] = bucket.s3.objects[name][:-9]
         with pytest.raises(ArchiveDamaged):
             await read(noted)
-        del s3.objects[name]
+        del bucket.s3.objects[name]
         with pytest.raises(ArchiveUnusable):
             await read(noted)

@@ -6,7 +6,8 @@ from typing import Final
 
 import obstore
 
-from storecredit.buckets.bucket import BucketUnusable, OpenBucket
+from storecredit.buckets.bucket import OpenBucket
+from storecredit.buckets.errors import BucketUnusable
 from storecredit.generation.archive_names import ArchiveUnusable
 
 _TYPE: Final = {"Content-Type": "application/gzip"}
@@ -28,7 +29,8 @@ class ArchiveBucket:
     def put(self, file: str, content: bytes) -> None:
         """Write or replace a file: it is durable, and whole, once the server says that it is."""
         with _told(), self._bucket.told():
-            obstore.put(self._bucket.store, file, content, attributes=_TYPE)
+            # In parts, a put that is cut off would stay, unseen and paid for.
+            obstore.put(self._bucket.store, file, content, attributes=_TYPE, use_multipart=False)
 
     def get(self, file: str) -> bytes:
         """The content of a file."""
