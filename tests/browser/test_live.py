@@ -14,7 +14,8 @@ from tests.browser.signing_in import sign_in_to_console, sign_in_to_portal
 from tests.browser.watching import Watch
 from tests.running_listener import until
 from tests.web.conftest import LogStream
-from tests.web.doors import Operator, StoreClient
+from tests.web.doors import Operator, StoreClient, data_of
+from tests.web.holding import end, hold
 
 SCRIPT = "<img src=x onerror=\"document.body.id='taken'\">"
 STATE = ".live-state"
@@ -120,13 +121,27 @@ async def test_a_row_that_came_looks_as_after_a_reload(
         assert await newest(each, name).evaluate(LOOKS) == came
 
 
+async def test_what_moved_nothing_in_the_balance_says_how_many_credits_it_is_of(
+    page: Page, store: StoreClient
+) -> None:
+    await sign_in_to_portal(page, store.api_key)
+    await says(page, "Live")
+    held = await hold(store, "hold-1", 9)
+    await end(store, data_of(held, 201)["hold_id"], "capture")
+    for _ in ("as it came", "as it is"):
+        row = newest(page, "movements")
+        await expect(row.locator("[data-main]")).to_have_text("9")
+        await expect(row).to_contain_text("Spent of what was set aside")
+        await page.reload()
+
+
 async def test_the_pages_say_the_same_without_a_script(
     browsing: Browsing, operator: Operator, store: StoreClient
 ) -> None:
     await store.created("order-9")
     page = await browsing(java_script_enabled=False)
     await sign_in_to_console(page)
-    await expect(newest(page, "latest")).to_contain_text("Spent")
+    await expect(newest(page, "latest")).to_contain_text("Generation")
     await expect(page.locator(STATE)).to_have_text("")
     await page.goto(f"/console/stores/{store.store_id}")
     await expect(newest(page, "movements")).to_contain_text("−1")

@@ -51,7 +51,9 @@ async def test_what_is_paid_for_is_there_by_itself(
     webhooks = paddle.webhooks(f"{site.url}/webhooks/paddle")
     assert set(await webhooks.send_all(paddle.account.pay(transaction_id))) == {200}
     await expect(page.locator(".figure").first).to_have_text("500")
-    await expect(page.get_by_role("table", name="Newest movements")).to_contain_text("Purchase")
+    await expect(page.get_by_role("table", name="Newest movements")).to_contain_text(
+        "Bought, single credits"
+    )
 
 
 async def test_colours_that_nobody_could_read_are_made_readable(

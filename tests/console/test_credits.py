@@ -1,6 +1,7 @@
 """Credits by hand, through the console's forms: seen beforehand, done once, written down."""
 
 import asyncio
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from html import unescape
@@ -91,7 +92,7 @@ async def of(
 def balances_in(page: httpx.Response) -> list[str]:
     """What a preview says: the numbers in its table, in order."""
     table = page.text.split("Balances before and afterwards")[2].split("</table>")[0]
-    cells = [cell.split("</td>")[0] for cell in table.split('<td class="num">')[1:]]
+    cells = [cell.split("</td>")[0] for cell in re.split(r'<td [^>]*class="num">', table)[1:]]
     return [unescape(cell.replace("<strong>", "").replace("</strong>", "")) for cell in cells]
 
 

@@ -17,7 +17,9 @@ NEW = "/console/stores/new"
 
 def names(text: str) -> list[str]:
     """Of the stores that a page lists, in their order."""
-    return [unescape(each) for each in re.findall(r'<th scope="row"><a [^>]*>([^<]*)</a>', text)]
+    return [
+        unescape(each) for each in re.findall(r'<th [^>]*scope="row"><a [^>]*>([^<]*)</a>', text)
+    ]
 
 
 async def test_without_a_store_it_leads_to_the_first(browser: Browser) -> None:

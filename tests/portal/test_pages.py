@@ -112,6 +112,7 @@ async def test_the_ledger_is_shown_and_can_be_taken_along(
     page = await portal.get("/portal/ledger?type=deduction")
     [[what, credits, after, _, request]] = cells(page.text)
     assert (what, credits, after, request) == ("Spent a picture", "−3", "97", "spend-1")
+    assert 'href="/portal/ledger?request_id=spend-1"' in page.text
     file = await portal.get("/portal/ledger.csv?type=deduction")
     assert file.headers["content-type"].startswith("text/csv")
     asked = {"Accept": "text/csv"}

@@ -74,9 +74,10 @@
 
   function putFields(row, item) {
     for (const element of row.querySelectorAll("[data-field]")) {
-      const { field, or, as, kinds, href } = element.dataset;
+      const { field, or, zero, as, kinds, href } = element.dataset;
       const value = item[field];
       if (or && value === null) say(element, written.id(item[or]));
+      else if (zero && value === 0) say(element, written.number(item[zero]));
       else put(element, value === "" ? "" : value);
       if (href) element.href = filled(href, item, encodeURIComponent);
       if (as === "id" || or) element.title = item[or || field];
