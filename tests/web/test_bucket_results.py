@@ -1,5 +1,6 @@
 """Results in a bucket, by the whole service: created, made, read by the bucket's own links."""
 
+import asyncio
 import io
 import shutil
 from collections.abc import AsyncIterator
@@ -23,8 +24,9 @@ from storecredit.service import Service, assembled
 from storecredit.settings import Settings
 from tests.buckets import URL, RunningBucket, running_bucket
 from tests.web.conftest import LogStream, WorkerStarter, http_client, working
-from tests.web.doors import Operator, StoreClient, data_of, error_of
+from tests.web.doors import ENDING_SECONDS_MAX, Operator, StoreClient, data_of, error_of
 from tests.web.users import UserClient, ended, result_of
+from tests.web.wire import request, running_wire
 
 AWAY = error(HTTPStatus.SERVICE_UNAVAILABLE, "SlowDown")
 NO_BUCKET = error(HTTPStatus.NOT_FOUND, "NoSuchBucket")
@@ -298,3 +300,26 @@ async def test_no_log_line_holds_a_key_a_secret_or_an_images_name(
     lines = log.getvalue()
     for secret in (SECRET_KEY, ACCESS_KEY, "X-Amz-", f"{done['session_id']}.png"):
         assert secret not in lines
+
+
+@pytest.mark.parametrize(
+    "answer, said",
+    [
+        (NO_BUCKET, "there is no such bucket"),
+        (error(HTTPStatus.FORBIDDEN, "AccessDenied"), "the credentials do not allow it"),
+    ],
+    ids=["no bucket", "not allowed"],
+)
+async def test_the_service_says_at_its_start_that_it_cannot_use_the_bucket_and_serves(
+    wire_settings: Settings, bucket: RunningBucket, log: LogStream, answer: Answer, said: str
+) -> None:
+    bucket.answers(answer)
+    async with running_wire(wire_settings.model_copy(update={"results": URL})) as wire:
+        alive = await wire.ask(request("GET", "/health/ready"))
+        assert alive.status == 200
+        async with asyncio.timeout(ENDING_SECONDS_MAX):
+            while not log.events("results_unusable"):  # noqa: ASYNC110 - the log sets no event
+                await asyncio.sleep(0.02)
+    [told] = log.events("results_unusable")
+    assert told["reason"] == f"{URL} cannot be used: {said}."
+    assert told["level"] == "error"
