@@ -140,3 +140,15 @@ def empty_server(kind: str, directory: Path) -> Iterator[str]:
         url = f"http://127.0.0.1:{port}"
         await_answer(url + EMPTY_PATH, process, log_path)
         yield url
+
+
+@contextmanager
+def bucket_server(directory: Path) -> Iterator[str]:
+    """A bucket in memory; its address."""
+    port = free_port()
+    log_path = directory / f"bucket-{port}.log"
+    command = [PYTHON, "-m", "benchmarks.baselines.bucket", str(port)]
+    with started(command, log_path) as process:
+        url = f"http://127.0.0.1:{port}"
+        await_answer(f"{url}/?list", process, log_path)
+        yield url

@@ -19,6 +19,7 @@ from benchmarks.figures import (
     memory,
     open_snapshot,
     start,
+    stored,
     storm,
     telling,
     trpc,
@@ -91,6 +92,10 @@ MEASUREMENTS = (
         open_snapshot.measure,
     ),
     Measurement({"F19": "tRPC generation.create against a store's create"}, trpc.measure),
+    Measurement(
+        {"F20": "generations whose results go to a bucket on loopback, against files"},
+        stored.measure,
+    ),
     Measurement({"L1": "99 of 100 creates (p99)"}, latency.under_load),
     Measurement({"L2": "a store's p99 beside a loud one, against alone"}, latency.fairness),
     Measurement({"L3": "creates in a storm of refunds, against alone"}, storm.measure),
