@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, IPvAnyNetwork, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from storecredit.buckets.addresses import S3_SCHEME, BucketAddress
+from storecredit.object_storage.addresses import S3_SCHEME, BucketAddress
 
 HOUR_SECONDS = 3600.0
 _ORIGIN = re.compile(r"https?://(?:\*\.)?[a-z0-9.-]+(?::[0-9]{1,5})?")
@@ -69,9 +69,9 @@ class Settings(BaseSettings):
     data_dir: Path = Path("data")
     """Embedded PostgreSQL and, unless `results` says where else, result images live here."""
     results: str | None = None
-    """A bucket that keeps the result images, `s3://bucket/prefix`; unset: files in `data_dir`."""
+    """An S3 bucket for the result images, `s3://bucket/prefix`; unset: files in `data_dir`."""
     results_link_endpoint: str | None = None
-    """Where callers reach the bucket, to which links lead; unset: where this service does."""
+    """Where callers reach that S3 bucket, by its links; unset: where this service does."""
     database_url: SecretStr | None = None
     """An external PostgreSQL 15 or later, as your provider prints it; unset: the embedded one."""
     database_wait_seconds: float = Field(default=60.0, ge=0)
@@ -332,7 +332,7 @@ class Settings(BaseSettings):
     def _a_bucket_signs_for_a_week(self) -> Self:
         if self.results and self.result_link_seconds > BUCKET_LINK_SECONDS_MAX:
             raise ValueError(
-                "a bucket's links work for a week at most: set STORECREDIT_RESULT_LINK_SECONDS "
+                "an S3 bucket's links work for a week at most: set STORECREDIT_RESULT_LINK_SECONDS "
                 f"to {BUCKET_LINK_SECONDS_MAX} or less"
             )
         return self

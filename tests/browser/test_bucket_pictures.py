@@ -9,7 +9,7 @@ from pydantic import SecretStr
 from storecredit.settings import Settings
 from tests.browser.conftest import Site
 from tests.browser.signing_in import sign_in_to_console, sign_in_to_portal
-from tests.buckets import URL, RunningBucket, running_bucket
+from tests.s3_bucket import URL, RunningBucket, running_bucket
 from tests.web.conftest import web_settings
 from tests.web.doors import StoreClient
 

@@ -11,11 +11,11 @@ import pytest
 from stand_ins.http_server import Answer, Received
 from storecredit.ledger.verify import verify
 from storecredit.postgres.pool import Database
-from tests.buckets import URL, RunningBucket, running_bucket
 from tests.crash.deployment import ADMIN_TOKEN, BRIEF_WAITS
 from tests.crash.processes import Processes
 from tests.crash.waiting import until, until_true
 from tests.image_files import data_url, picture
+from tests.s3_bucket import URL, RunningBucket, running_bucket
 from tests.web.doors import CREATE, bearer, data_of
 
 pytestmark = pytest.mark.timeout(300)

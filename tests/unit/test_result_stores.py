@@ -13,12 +13,12 @@ import pytest
 
 from stand_ins.http_server import Answer, Received
 from stand_ins.s3 import BUCKET, error
-from storecredit.buckets.errors import BucketUnusable
 from storecredit.generation.generators import GeneratedImage
 from storecredit.generation.results.bucket import ResultBucket
 from storecredit.generation.results.store import ResultStore, open_results
+from storecredit.object_storage.errors import BucketUnusable
 from storecredit.settings import Settings
-from tests.buckets import URL, RunningBucket, running_bucket
+from tests.s3_bucket import URL, RunningBucket, running_bucket
 
 STORE = UUID("11111111-1111-4111-8111-111111111111")
 SESSION = UUID("22222222-2222-4222-8222-222222222222")

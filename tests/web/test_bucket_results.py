@@ -22,7 +22,7 @@ from storecredit.ledger.verify import verify
 from storecredit.postgres.pool import Database
 from storecredit.service import Service, assembled
 from storecredit.settings import Settings
-from tests.buckets import URL, RunningBucket, running_bucket
+from tests.s3_bucket import URL, RunningBucket, running_bucket
 from tests.web.conftest import LogStream, WorkerStarter, http_client, working
 from tests.web.doors import ENDING_SECONDS_MAX, Operator, StoreClient, data_of, error_of
 from tests.web.users import UserClient, ended, result_of

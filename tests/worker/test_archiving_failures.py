@@ -28,7 +28,7 @@ from storecredit.generation.archived import ArchiveDamaged, Archives, read
 from storecredit.ledger.owners import Account, OwnerKind
 from storecredit.ledger.verify import verify
 from storecredit.postgres.pool import Database
-from tests.buckets import running_bucket
+from tests.s3_bucket import running_bucket
 from tests.sql.ledgers import open_account
 from tests.worker.archives import DAYS, Keeper, generation, rows_in
 

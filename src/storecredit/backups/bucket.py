@@ -16,8 +16,8 @@ import obstore
 from storecredit.backups import manifest
 from storecredit.backups.manifest import MANIFEST, Manifest
 from storecredit.backups.names import NAME, PlaceUnusable, moment_of
-from storecredit.buckets.bucket import OpenBucket
-from storecredit.buckets.errors import BucketUnusable
+from storecredit.object_storage.bucket import OpenBucket
+from storecredit.object_storage.errors import BucketUnusable
 
 CHUNK_BYTES: Final = 8 * 1024 * 1024
 ABANDONED_AFTER: Final = timedelta(days=1)

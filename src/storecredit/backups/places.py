@@ -18,7 +18,7 @@ from typing import Final, Protocol
 from storecredit.backups import manifest
 from storecredit.backups.manifest import MANIFEST, Manifest
 from storecredit.backups.names import NAME, PlaceUnusable
-from storecredit.buckets.addresses import S3_SCHEME
+from storecredit.object_storage.addresses import S3_SCHEME
 from storecredit.postgres.embedded.cluster import sync_directory
 
 _DRAFT, _DELETED = ".new-", ".deleted-"

@@ -135,10 +135,10 @@ def _of_a_backup(error: Exception) -> Problem | None:
 def _of_the_service(error: Exception) -> Problem | None:
     from storecredit.billing.catalogue import CatalogueError
     from storecredit.billing.paddle.gateway import PaddleMisconfigured
-    from storecredit.buckets.errors import BucketUnusable
     from storecredit.generation.generators import GeneratorNotConfigured
     from storecredit.ledger.credits import AccountMissing
     from storecredit.ledger.verify import DiscrepancyUnnamed
+    from storecredit.object_storage.errors import BucketUnusable
     from storecredit.operator.figures import UnknownMovementType
     from storecredit.processes import CannotListen
 

@@ -6,9 +6,9 @@ from typing import Final
 
 import obstore
 
-from storecredit.buckets.bucket import OpenBucket
-from storecredit.buckets.errors import BucketUnusable
 from storecredit.generation.archive_names import ArchiveUnusable
+from storecredit.object_storage.bucket import OpenBucket
+from storecredit.object_storage.errors import BucketUnusable
 
 _TYPE: Final = {"Content-Type": "application/gzip"}
 

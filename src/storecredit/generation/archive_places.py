@@ -10,9 +10,9 @@ All of it blocks, and is called in a thread.
 from pathlib import Path
 from typing import Final, Protocol
 
-from storecredit.buckets.addresses import S3_SCHEME
 from storecredit.data_files.durable_files import Draft, write_together
 from storecredit.generation.archive_names import ArchiveUnusable
+from storecredit.object_storage.addresses import S3_SCHEME
 
 
 class ArchivePlace(Protocol):

@@ -1,4 +1,4 @@
-"""Keeps result images as objects in a bucket of S3's kind; links to them are the bucket's own.
+"""Keeps result images as objects in an S3 bucket; links to them are the bucket's own.
 
 Promises that an image is stored before `save` returns, by one request, so that it is there whole or
 not at all; and that whatever the bucket does, a call ends: after a request's time, begun anew for
@@ -14,10 +14,10 @@ from uuid import UUID, uuid4
 
 import obstore
 
-from storecredit.buckets.bucket import OpenBucket
-from storecredit.buckets.errors import BucketUnusable
 from storecredit.generation.generators import GeneratedImage
 from storecredit.generation.results.keys import key_of, media_type_of, session_of
+from storecredit.object_storage.bucket import OpenBucket
+from storecredit.object_storage.errors import BucketUnusable
 
 REQUEST_SECONDS: Final = 30.0
 RETRY_SECONDS: Final = 20.0

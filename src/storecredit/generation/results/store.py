@@ -1,4 +1,4 @@
-"""Where results are kept: what a directory and a bucket both do, and which of them is used."""
+"""Where results are kept: what a directory and an S3 bucket both do, and which of them is used."""
 
 from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
@@ -42,7 +42,7 @@ class ResultStore(Protocol):
         """Delete what was written longer ago than that; how much it was.
 
         Such are the drafts of killed processes, and results of attempts whose session ended
-        otherwise: nothing refers to them. A bucket's lifecycle does that instead.
+        otherwise: nothing refers to them. An S3 bucket's lifecycle does that instead.
         """
 
     async def check(self) -> None:

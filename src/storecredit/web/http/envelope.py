@@ -16,8 +16,8 @@ from litestar.exceptions import HTTPException, LitestarException
 
 from storecredit import telemetry
 from storecredit.billing.paddle.gateway import PaddleRefused, PaddleUnavailable
-from storecredit.buckets.errors import BucketUnusable
 from storecredit.ledger.credits import AccountMissing
+from storecredit.object_storage.errors import BucketUnusable
 from storecredit.operator.audit import IdempotencyConflict
 from storecredit.postgres.errors import CommitInDoubt, DatabaseMisconfigured, DatabaseUnavailable
 from storecredit.postgres.group_commit import OutcomeUnknown, WaitingLineFull

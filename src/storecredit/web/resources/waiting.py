@@ -13,10 +13,10 @@ from litestar.params import QueryParameter
 from litestar.types import HTTPScope
 from msgspec.structs import replace
 
-from storecredit.buckets.errors import BucketUnusable
 from storecredit.generation.endings import WAIT_MAX_SECONDS
 from storecredit.generation.sessions import Session
 from storecredit.ledger.owners import Account
+from storecredit.object_storage.errors import BucketUnusable
 from storecredit.postgres.errors import DatabaseUnavailable
 from storecredit.postgres.group_commit import WaitingLineFull
 from storecredit.web.http.envelope import Success

@@ -1,4 +1,4 @@
-"""A bucket, opened: what is asked of it is the library's, what fails becomes a sentence.
+"""An S3 bucket, opened: what is asked of it is the library's, what fails becomes a sentence.
 
 Credentials, region and endpoint come from AWS's own variables (AWS_ACCESS_KEY_ID,
 AWS_SECRET_ACCESS_KEY, AWS_REGION, AWS_ENDPOINT_URL, …) or from the machine's role. Promises that a
@@ -16,8 +16,8 @@ from urllib.parse import urlsplit
 from obstore.exceptions import BaseError, PermissionDeniedError, UnauthenticatedError
 from obstore.store import S3Store
 
-from storecredit.buckets.addresses import BucketAddress
-from storecredit.buckets.errors import BucketUnusable
+from storecredit.object_storage.addresses import BucketAddress
+from storecredit.object_storage.errors import BucketUnusable
 
 RETRIES_MAX: Final = 5
 _OF_ONE: Final = "DeleteObjects request failed for key"

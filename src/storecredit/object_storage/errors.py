@@ -1,4 +1,4 @@
-"""What can go wrong with a bucket."""
+"""What can go wrong with an S3 bucket."""
 
 
 class BucketUnusable(OSError):

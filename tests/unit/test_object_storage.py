@@ -9,9 +9,9 @@ import pytest
 
 from stand_ins.http_server import Answer, StandIn, stand_in
 from stand_ins.s3 import BUCKET, S3, SECRET_KEY
-from storecredit.buckets.addresses import BucketAddress
-from storecredit.buckets.bucket import OpenBucket
-from storecredit.buckets.errors import BucketUnusable
+from storecredit.object_storage.addresses import BucketAddress
+from storecredit.object_storage.bucket import OpenBucket
+from storecredit.object_storage.errors import BucketUnusable
 
 ODD_PREFIXES = [
     "a b",

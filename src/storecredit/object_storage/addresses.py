@@ -1,4 +1,4 @@
-"""How a place in a bucket is written: `s3://bucket/prefix`. Knows no library."""
+"""How a place in an S3 bucket is written: `s3://bucket/prefix`. Knows no library."""
 
 import re
 from dataclasses import dataclass

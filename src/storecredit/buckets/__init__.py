@@ -1,1 +1,0 @@
-"""Buckets of S3, or of anything that speaks its protocol: named, opened, and what fails, told."""
