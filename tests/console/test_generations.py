@@ -9,7 +9,7 @@ from stand_ins.http_server import json_answer, stand_in
 from storecredit.settings import Settings
 from tests.console.conftest import Browser
 from tests.console.reading import cells, next_page
-from tests.web.conftest import WorkerStarter
+from tests.web.conftest import LogStream, WorkerStarter
 from tests.web.doors import Operator, StoreClient, error_of
 from tests.web.users import UserClient
 
@@ -91,6 +91,27 @@ async def test_where_its_file_is_gone_the_picture_says_so_and_the_api_answers_as
     look_up = await browser.get(f"/console/look-up?id={session_id}")
     assert f'src="{source}"' in look_up.text
     error_of(await browser.http.get(made["result_url"]), 404, "NOT_FOUND")
+
+
+async def test_what_the_disk_fails_to_give_is_said_to_be_unreadable_now(
+    browser: Browser,
+    store: StoreClient,
+    worker: WorkerStarter,
+    settings: Settings,
+    log: LogStream,
+) -> None:
+    async with worker():
+        session_id = await store.created()
+        await store.ended(session_id)
+    [file] = (settings.data_dir / "results").glob(f"*/{session_id}.*")
+    file.unlink()
+    file.mkdir()
+    picture = await browser.get(f"{address(store)}/{session_id}/picture")
+    assert (picture.status_code, picture.headers["content-type"]) == (200, "image/svg+xml")
+    assert "<title>Picture cannot be read now</title>" in picture.text
+    [told] = log.events("result_not_read")
+    assert told["session_id"] == session_id
+    assert str(settings.data_dir) not in str(told)
 
 
 async def test_a_picture_is_seen_only_where_it_belongs(

@@ -10,6 +10,8 @@ from litestar import Request, Response, get
 from litestar.di import NamedDependency
 from litestar.params import FromPath
 
+from storecredit import telemetry
+from storecredit.generation.results.store import reason_of
 from storecredit.generation.sessions import Session, SessionStatus
 from storecredit.ledger.owners import Owner
 from storecredit.web.http.envelope import not_found
@@ -19,14 +21,18 @@ from storecredit.web.pages.queries import Query, read_query
 from storecredit.web.pages.rendering import headers
 from storecredit.web.parts import Parts
 
+log = telemetry.get_logger("web.pages.generations")
+
 PLACEHOLDER_TYPE: Final = "image/svg+xml"
 # As wide as pictures in lists are; its colours stand out on light pages and on dark ones.
-PLACEHOLDER: Final = b"""<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 72 48" role="img">
-<title>Picture no longer kept</title><rect width="72" height="48" fill="#5f666c"/>
+_PLACEHOLDER: Final = """<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 72 48" role="img">
+<title>{} {} {}</title><rect width="72" height="48" fill="#5f666c"/>
 <g fill="#fff" font-family="system-ui, sans-serif" font-size="11" text-anchor="middle">
-<text x="36" y="15">Picture</text><text x="36" y="28">no longer</text>
-<text x="36" y="41">kept</text></g></svg>
+<text x="36" y="15">{}</text><text x="36" y="28">{}</text>
+<text x="36" y="41">{}</text></g></svg>
 """
+GONE: Final = ("Picture", "no longer", "kept")
+NOT_NOW: Final = ("Picture", "cannot be", "read now")
 
 
 class GenerationQuery(msgspec.Struct, frozen=True):
@@ -79,7 +85,8 @@ async def generation_picture(
 ) -> Response[bytes]:
     """What was made, as long as it is kept; then a picture that says that it is not.
 
-    So it is said with and without a script, and whoever took the file away.
+    So it is said with and without a script, and whoever took the file away. Another picture says
+    that the disk or the bucket failed.
     """
     session = None
     with suppress(ValueError):
@@ -87,10 +94,21 @@ async def generation_picture(
         session = await parts.sessions.get(account_id, UUID(session_id))
     if session is None:
         raise not_found("generation")
-    image = session.result_key and await parts.results.load(session.result_key)
-    if not image:
-        return Response(PLACEHOLDER, media_type=PLACEHOLDER_TYPE, headers=headers())
+    if session.result_key is None:
+        return _placeholder(GONE)
+    try:
+        image = await parts.results.load(session.result_key)
+    except OSError as failure:
+        log.warning("result_not_read", session_id=str(session.session_id), error=reason_of(failure))
+        return _placeholder(NOT_NOW)
+    if image is None:
+        return _placeholder(GONE)
     return Response(image.content, media_type=image.media_type, headers=headers())
+
+
+def _placeholder(words: tuple[str, str, str]) -> Response[bytes]:
+    picture = _PLACEHOLDER.format(*words, *words).encode()
+    return Response(picture, media_type=PLACEHOLDER_TYPE, headers=headers())
 
 
 HANDLERS: Final = (
