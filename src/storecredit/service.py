@@ -179,6 +179,7 @@ async def assembled(settings: Settings, database: Database) -> AsyncIterator[Ser
     finally:
         for part in reversed(committing):
             await part.close()
+        parts.requests.close()
         for close in (
             parts.live.stop,
             results.close,

@@ -1,5 +1,6 @@
 """What is told of a request that moved credits: all its movements, and whatever came of them."""
 
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
@@ -28,7 +29,8 @@ async def account(admin: asyncpg.Connection) -> int:
 
 
 async def the_one(database: Database, identifier: str) -> RequestRecord:
-    (record,) = (await Requests(database).find(identifier)).requests
+    with closing(Requests(database)) as requests:
+        (record,) = (await requests.find(identifier)).requests
     return record
 
 

@@ -67,6 +67,8 @@ async def _found(
     rooms: Rooms, identifier: str, store: str | None, user_id: UUID | None
 ) -> "RequestsFound":
     """What the id names. Raises `Failed` where it names nothing."""
+    from contextlib import closing
+
     from storecredit.ledger.owners import Owner
     from storecredit.operator.requests import Requests
     from storecredit.postgres.errors import StatementCancelled
@@ -75,7 +77,8 @@ async def _found(
     if store is not None:
         owner = Owner.store(await rooms.store_id(store))
     try:
-        found = await Requests(rooms.database).find(identifier, owner)
+        with closing(Requests(rooms.database)) as requests:
+            found = await requests.find(identifier, owner)
     except StatementCancelled as error:
         raise Failed(
             "Looking through all accounts took too long. Say whose the request is, with --store "

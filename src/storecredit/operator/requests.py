@@ -37,6 +37,7 @@ from storecredit.operator.things import things_named
 from storecredit.operator.time_lines import with_time_line
 from storecredit.operator.told import Told, ToldRow, told_about, told_by_id
 from storecredit.postgres.job_queue import living_jobs
+from storecredit.postgres.kept_connections import KeptSnapshots
 from storecredit.postgres.pool import Database
 from storecredit.postgres.servers import Connection, Record
 
@@ -53,11 +54,15 @@ RESULTS_MAX: Final = 20
 
 
 class Requests:
-    """Looks up what an id names."""
+    """Looks up what an id names. `close()` after use."""
 
     def __init__(self, database: Database) -> None:
-        self._database = database
+        self._snapshots = KeptSnapshots(database, statement_seconds=STATEMENT_MAX_SECONDS)
         self._looking = asyncio.Semaphore(AT_ONCE_MAX)
+
+    def close(self) -> None:
+        """End the connection that is kept for the next one to ask."""
+        self._snapshots.close()
 
     async def find(self, identifier: str, owner: Owner | None = None) -> RequestsFound:
         """Everything about the requests that `identifier` names, of `owner` or of everybody.
@@ -68,7 +73,7 @@ class Requests:
         """
         async with (
             self._looking,
-            self._database.snapshot(statement_seconds=STATEMENT_MAX_SECONDS) as connection,
+            self._snapshots.snapshot() as connection,
         ):
             account_id = None if owner is None else await account_of(connection, owner)
             if owner is not None and account_id is None:

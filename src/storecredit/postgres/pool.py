@@ -58,6 +58,14 @@ class DedicatedConnection:
         return value
 
 
+@asynccontextmanager
+async def of_one_moment(connection: asyncpg.Connection) -> AsyncIterator[None]:
+    """A transaction that sees one moment, and writes nothing. Raises StatementCancelled."""
+    with translated():
+        async with connection.transaction(isolation="repeatable_read", readonly=True):
+            yield
+
+
 class Database:
     """A pool of connections to one database, each working as `storecredit_app`.
 
@@ -186,19 +194,22 @@ class Database:
 
         Raises StatementCancelled where a statement takes longer than `statement_seconds`.
         """
+        connection = await self.connect_to_read(statement_seconds)
+        try:
+            async with of_one_moment(connection):
+                yield connection
+        finally:
+            # Without waiting: there is nothing to be kept.
+            connection.terminate()
+
+    async def connect_to_read(self, statement_seconds: float) -> asyncpg.Connection:
+        """A connection beside the pool whose statements may take so long; the caller ends it."""
         with _not_now():
-            connection = await self._servers.connect(
+            return await self._servers.connect(
                 settings={"statement_timeout": f"{statement_seconds * 1000:.0f}ms"},
                 # The server is to be the first to give up: its answer says why.
                 command_seconds=statement_seconds + COMMAND_TIMEOUT_SECONDS,
             )
-        try:
-            with translated():
-                async with connection.transaction(isolation="repeatable_read", readonly=True):
-                    yield connection
-        finally:
-            # Without waiting: there is nothing to be kept.
-            connection.terminate()
 
     async def is_at_work(self, backend_pid: int) -> bool:
         """Whether the server is still busy with what was asked in a session that is silent.
