@@ -45,17 +45,18 @@ async def test_the_ledger_is_asked_by_its_keys_alone(
     if analysed:
         await admin.execute("ANALYZE")
 
-    by_request, by_sale, by_session, by_hold, by_webhook = await plans_of(
+    by_request, by_sale, by_session, by_archive, by_hold, by_webhook = await plans_of(
         database_url, "00000000-0000-0000-0000-000000000001", 1 if of_one else None
     )
 
     assert "one_movement_of_a_type_per_request" in by_request
     assert re.search(r"Index Cond: \(\(account_id = .+\) AND \(request_id = ", by_request)
     assert re.search(r"sessions_pkey.*\n.*Index Cond: \(\(account_id = .*session_id = ", by_session)
+    assert re.search(r"archived_sessions_by_id.*\n.*Index Cond: \(\(+account_id \+ 0", by_archive)
     assert re.search(r"holds_pkey.*\n.*Index Cond: \(\(account_id = .*hold_id = ", by_hold)
     assert "one_event_per_id" in by_webhook
-    for plan in (by_request, by_session, by_hold):
-        assert not re.search("Seq Scan on (movements|sessions|holds)", plan)
+    for plan in (by_request, by_session, by_archive, by_hold):
+        assert not re.search("Seq Scan on (movements|sessions|archived_sessions|holds)", plan)
         assert ("accounts" in plan) is not of_one
     assert "movements" not in by_sale
 

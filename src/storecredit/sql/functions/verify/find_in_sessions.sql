@@ -47,17 +47,12 @@ AS $$
           AND x.session_id = CASE m.role WHEN 'return' THEN c.session_id ELSE m.session_id END
         LIMIT 1
     ) v ON true
-    LEFT JOIN LATERAL (  -- as it was archived: of what it was charged no more is kept than the ledger says
-        SELECT coalesce(c.session_id, m.session_id) AS session_id, x.status,
-            coalesce(c.amount, m.amount) AS credits
-        FROM archived_session(m.account_id, coalesce(c.seq, m.seq)) x
-        WHERE m.session_id IS NOT NULL AND v.session_id IS NULL
-    ) a ON true
-    LEFT JOIN LATERAL (
-        SELECT coalesce(v.session_id, a.session_id) AS session_id,
-            CASE WHEN a.session_id IS NULL THEN v.request_id ELSE m.request_id END AS request_id,
-            coalesce(v.status, a.status) AS status, coalesce(v.credits, a.credits) AS credits
-        OFFSET 0
+    LEFT JOIN LATERAL archived_session(m.account_id, coalesce(c.seq, m.seq)) a
+        ON m.session_id IS NOT NULL AND v.session_id IS NULL
+    LEFT JOIN LATERAL (  -- of one that was archived no more is kept than its movement says
+        SELECT v.session_id, v.request_id, v.status, v.credits WHERE a.number IS NULL
+        UNION ALL SELECT coalesce(c.session_id, m.session_id), m.request_id, a.status,
+            coalesce(c.amount, m.amount) WHERE a.number IS NOT NULL
     ) s ON true
     LEFT JOIN LATERAL (  -- the session that the request made instead
         SELECT x.session_id FROM sessions x
