@@ -15,6 +15,8 @@ from tests.crash.deployment import Deployment
 from tests.crash.load import IDLE_CONNECTION_SECONDS, Load
 from tests.crash.processes import RunningProcess
 from tests.crash.systemd_units import Unit
+from tests.free_ports import free_port
+from tests.web import reverse_proxies
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -110,4 +112,26 @@ async def test_the_service_with_its_own_database(
         await load.until_acknowledged(A_WHILE)
         await load.stop()
         await assert_each_is_made_once(deployment, load)
+    assert_none_failed(load)
+
+
+async def test_two_that_share_no_socket_behind_nginx(
+    deployment: Deployment, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """On two machines, or in containers: where nobody listens the proxy tries the other one."""
+    ports = [free_port() for _ in range(2)]
+    running = [await deployment.serve("--port", str(port), **NEVER_SAID) for port in ports]
+    directory = tmp_path_factory.mktemp("proxy")
+    async with (
+        reverse_proxies.running("nginx", directory, ports, tls=False) as port,
+        deployment.load(running[0]) as load,
+    ):
+        load.urls = [f"http://127.0.0.1:{port}"]
+        for place in (0, 1, 0):
+            await load.until_acknowledged(A_WHILE)
+            assert await running[place].stop() == 0, running[place].log_tail()
+            await load.until_acknowledged(A_WHILE)
+            running[place] = await deployment.serve("--port", str(ports[place]), **NEVER_SAID)
+        await load.until_acknowledged(A_WHILE)
+        await load.stop()
     assert_none_failed(load)

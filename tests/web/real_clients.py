@@ -1,8 +1,8 @@
 """Real clients and servers of others, and a relay that shows what a client sends.
 
-Those are curl, a JDK (11 or later: `java` runs a source file), nginx and PgBouncer. Without one of
-them its tests are skipped, and say so; with STORECREDIT_TEST_CLIENTS=required, as in .ci/run, they
-fail.
+Those are curl, a JDK (11 or later: `java` runs a source file), nginx, Caddy, PgBouncer and others,
+which `.ci/run` installs. Without one of them its tests are skipped, and say so; with
+STORECREDIT_TEST_CLIENTS=required, as there, they fail.
 """
 
 import asyncio

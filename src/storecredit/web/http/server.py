@@ -72,15 +72,24 @@ class _Server(uvicorn.Server):
         await super().shutdown(sockets)
 
     async def _drain(self, sockets: list[socket.socket]) -> None:
+        # Where nobody else has the socket, closing it resets what waits in its line.
+        in_line = [each for listening in sockets for each in _in_line(listening)]
         for server in self.servers:
             server.close()
         for listening in sockets:
             listening.close()
         self._connections.drain()
+        for each in in_line:
+            await asyncio.get_running_loop().connect_accepted_socket(self._protocol, each)
         give_up_at = time.monotonic() + self._drain_seconds
         # Those that end set no event in uvicorn.
         while self._connections.connections and time.monotonic() < give_up_at:  # noqa: ASYNC110
             await asyncio.sleep(DRAIN_POLL_SECONDS)
+
+    def _protocol(self) -> BoundedProtocol:
+        return BoundedProtocol(
+            config=self.config, server_state=self.server_state, app_state=self.lifespan.state
+        )
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         # libuv takes one connection from a listening socket in a turn of the event loop, and a turn
@@ -93,6 +102,14 @@ class _Server(uvicorn.Server):
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
+
+
+def _in_line(listening: socket.socket) -> Iterator[socket.socket]:
+    """Those who have connected and were not let in yet."""
+    listening.settimeout(0)
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            yield listening.accept()[0]
 
 
 def _under_several_numbers(first: socket.socket) -> Iterator[socket.socket]:
