@@ -58,6 +58,8 @@ async def test_what_is_wrong_with_a_new_key_is_told_by_field(
     answer = await browser.send(page, f"{at}/new", typed)
     assert answer.status_code == 400
     assert set(faults_of(answer)) == {"label", "allowed_origins", "expires_at"}
+    assert 'type="datetime-local" value="2020-01-01T00:00"' in answer.text
+    assert "<span data-zone>In UTC.</span>" in answer.text
     assert "hats.example</textarea>" in answer.text
     assert await acts(admin, "key.create") == []
 

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Final, assert_never
 
 import msgspec
@@ -63,11 +64,15 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """What will be done, before it is: to whose balances, with which fields of the form."""
+    """What will be done, before it is: to whose balances, with which fields of the form.
+
+    `expires_at`: the end of what is added, if it has one.
+    """
 
     amount: int
     changes: tuple[Change, ...]
     fields: dict[str, str]
+    expires_at: datetime | None = None
 
 
 Previewing = Callable[[Request[Any, Any, Any], Parts, Place, Form], Awaitable[Preview]]
@@ -113,7 +118,8 @@ async def addition_seen(
     wanted = addition(request, place, form)
     balance = await parts.credits.balance(place.owner)
     after = balance.balance + wanted.amount
-    return Preview(wanted.amount, (_change(place, balance, after),), _fields(form, Added))
+    changes = (_change(place, balance, after),)
+    return Preview(wanted.amount, changes, _fields(form, Added), wanted.expires_at)
 
 
 async def removal_seen(

@@ -25,6 +25,8 @@ from jinja2 import pass_context
 from jinja2.runtime import Context
 from markupsafe import Markup, escape
 
+from storecredit.web.http.moments import span
+
 DEFAULT: Final = "en"
 LANGUAGES_LOOKED_AT: Final = 5
 HEADER_MAX: Final = 200
@@ -34,6 +36,7 @@ ID_SHOWN_MAX: Final = 20
 ID_END: Final = 6
 _TICKED: Final = re.compile(r"`([^`]+)`")
 _CELL: Final = re.compile(r"<(tr|td|th)\b")
+_TYPED: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d)?", re.ASCII)
 _TIME: Final = Markup('<time datetime="{}" title="{} UTC">{} UTC</time>')
 
 
@@ -178,6 +181,24 @@ def words(value: object) -> str:
     return str(value).replace("_", " ").capitalize()
 
 
+def typed_moment(value: datetime | str) -> str:
+    """A moment, or what somebody typed for one, as a field of a form has it, in UTC.
+
+    What cannot be read stays as it was typed.
+    """
+    try:
+        at = span(value).start if isinstance(value, str) else value
+    except ValueError:
+        return str(value)
+    shown = at.astimezone(UTC).replace(tzinfo=None)
+    return shown.isoformat(timespec="seconds" if shown.second else "minutes")
+
+
+def is_typed_moment(text: str) -> bool:
+    """Whether a field for moments (HTML, 4.10.5.1.11) can show this: such a text, or none."""
+    return not text or _TYPED.fullmatch(text) is not None
+
+
 FILTERS: Final[dict[str, Any]] = {
     "number": number,
     "at_most": at_most,
@@ -194,4 +215,6 @@ FILTERS: Final[dict[str, Any]] = {
     "ticked": ticked,
     "labelled": labelled,
     "words": words,
+    "typed_moment": typed_moment,
+    "is_typed_moment": is_typed_moment,
 }
