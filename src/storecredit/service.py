@@ -48,6 +48,8 @@ from storecredit.operator.overview import Overviews
 from storecredit.operator.owner_names import OwnerNames
 from storecredit.operator.report import Reports
 from storecredit.operator.requests import Requests
+from storecredit.postgres.buckets import Buckets
+from storecredit.postgres.buckets import opened as buckets_of
 from storecredit.postgres.job_queue import JobQueue
 from storecredit.postgres.listener import Listener
 from storecredit.postgres.pool import Database
@@ -95,43 +97,50 @@ class Service:
 @asynccontextmanager
 async def assembled(settings: Settings, database: Database) -> AsyncIterator[Service]:
     """The parts, wired together and started; the commits under way are finished at the end."""
+    async with buckets_of(database) as buckets, _assembled(settings, buckets) as service:
+        yield service
+
+
+@asynccontextmanager
+async def _assembled(settings: Settings, buckets: Buckets) -> AsyncIterator[Service]:
+    database = buckets.home
     metrics = telemetry.Metrics(_shared_metrics(settings))
     listener = Listener(database, CHANNEL, endings.CHANNEL)
-    sessions = Sessions(database)
+    sessions = Sessions(buckets)
     queue = JobQueue(database, ENTRYPOINT)
-    lifecycle = Lifecycle(database, settings, metrics)
-    spending = Spending(database, settings, metrics)
-    balances = BalanceReads(database, settings, metrics)
-    holds = Holds(database, settings, metrics)
+    lifecycle = Lifecycle(buckets, settings, metrics)
+    spending = Spending(buckets, settings, metrics)
+    balances = BalanceReads(buckets, settings, metrics)
+    holds = Holds(buckets, settings, metrics)
     results = open_results(settings)
     billing = Billing.from_settings(settings, database)
-    credits = Credits(database, timedelta(days=settings.refund_grace_days))
-    stores = Stores(database, tiers=settings.rate_limits)
+    credits = Credits(buckets, timedelta(days=settings.refund_grace_days))
+    stores = Stores(buckets, tiers=settings.rate_limits)
     parts = Parts(
         settings=settings,
         metrics=metrics,
         gauges=Gauges(database, credits, billing.problems, Endpoints(database)),
         database=database,
         stores=stores,
-        api_keys=ApiKeys(database, listener),
+        api_keys=ApiKeys(buckets, listener),
         rate_limits=RateLimits(settings),
         credits=credits,
         balances=balances,
-        courses=Courses(database),
-        pace=Pace(database),
+        courses=Courses(buckets),
+        pace=Pace(buckets),
         owner_pages=OwnerPages(database),
         holds=holds,
-        hold_records=HoldRecords(database),
+        hold_records=HoldRecords(buckets),
         sent_along=SentAlong(database),
-        grants=Grants(database),
+        grants=Grants(buckets),
         tokens=Tokens(settings),
         users=Users(
-            database,
+            buckets,
             settings.starter_credits,
             anonymous_too=settings.anonymous_starter_credits,
             listener=listener,
         ),
-        user_directory=UserDirectory(database),
+        user_directory=UserDirectory(buckets),
         erasure=Erasure(database, results, settings),
         sessions=sessions,
         archives=Archives(database),
@@ -140,7 +149,7 @@ async def assembled(settings: Settings, database: Database) -> AsyncIterator[Ser
         requests=Requests(database),
         reports=Reports(database),
         overviews=Overviews(database, billing.problems, Endpoints(database)),
-        operator=OperatorActions.over(database, results, settings),
+        operator=OperatorActions.over(buckets, results, settings),
         billing_actions=BillingActions(billing, AuditLog(database)),
         owner_names=OwnerNames(database, stores),
         lifecycle=lifecycle,

@@ -14,7 +14,7 @@ import pytest
 from storecredit.postgres.pool import Database
 from storecredit.postgres.schema import privileges
 from storecredit.postgres.schema.migrate import migrate
-from storecredit.postgres.servers import APP_ROLE, SEARCH_PATH
+from storecredit.postgres.servers import APP_ROLE, search_path
 from tests.sql.ledgers import open_store, sqlstate_of
 
 INSUFFICIENT_PRIVILEGE = "42501"
@@ -134,7 +134,7 @@ async def test_the_hosters_own_backend_role_may_read_and_call(admin: asyncpg.Con
            EXCEPTION WHEN duplicate_object THEN NULL; END $$"""
     )
     await admin.execute("GRANT ALL ON movements, public.store_credits TO service_role")
-    await admin.execute(f"SET LOCAL search_path = {SEARCH_PATH}")
+    await admin.execute(f"SET LOCAL search_path = {search_path()}")
     await privileges.mend_rights(admin)
     service, app = await rights_of(admin, "service_role"), await rights_of(admin, APP_ROLE)
     await transaction.rollback()

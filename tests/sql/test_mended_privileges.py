@@ -4,7 +4,7 @@ import asyncpg
 import pytest
 
 from storecredit.postgres.schema import privileges
-from storecredit.postgres.servers import SCHEMA, SEARCH_PATH
+from storecredit.postgres.servers import SCHEMA, search_path
 from tests.sql.catalog import catalog
 from tests.sql.guard import TABLES
 
@@ -107,7 +107,7 @@ async def test_what_is_not_as_a_migration_leaves_it_is_told_and_mended(
     before = await catalog(books)
     undone = books.transaction()
     await undone.start()
-    await books.execute(f"SET LOCAL search_path = {SEARCH_PATH}; {tampering}")
+    await books.execute(f"SET LOCAL search_path = {search_path()}; {tampering}")
     assert await catalog(books) != before
 
     fault = await privileges.fault(books)
@@ -164,7 +164,7 @@ async def test_a_role_that_may_more_than_it_ought_to_is_told_and_mended(
     admin: asyncpg.Connection, statement: str
 ) -> None:
     told, renewed = POWERS[statement]
-    await admin.execute(f"SET search_path = {SEARCH_PATH}")
+    await admin.execute(f"SET search_path = {search_path()}")
     undone = admin.transaction()
     await undone.start()
     await admin.execute(statement)

@@ -12,7 +12,7 @@ from storecredit.postgres.errors import DatabaseMisconfigured
 from storecredit.postgres.opening import open_database
 from storecredit.postgres.pool import Database
 from storecredit.postgres.schema.migrate import migrate
-from storecredit.postgres.servers import SEARCH_PATH
+from storecredit.postgres.servers import search_path
 from storecredit.settings import Settings
 from tests.sql.catalog import catalog
 
@@ -60,7 +60,7 @@ async def test_the_service_refuses_and_a_migration_mends(
 ) -> None:
     tampering, refused, renewed = MIGRATED[case]
     before = await catalog(admin)
-    await admin.execute(f"SET search_path = {SEARCH_PATH}; {tampering}")
+    await admin.execute(f"SET search_path = {search_path()}; {tampering}")
     assert await catalog(admin) != before
 
     if refused is None:

@@ -9,7 +9,7 @@ import pytest
 from uuid_utils.compat import uuid7
 
 from storecredit.postgres.schema import privileges
-from storecredit.postgres.servers import SEARCH_PATH
+from storecredit.postgres.servers import search_path
 from tests.sql.ledgers import open_store, sqlstate_of
 from tests.sql.postgrest import rpc
 
@@ -27,7 +27,7 @@ async def backend(admin: asyncpg.Connection) -> AsyncIterator[asyncpg.Connection
             f"""DO $$ BEGIN CREATE ROLE {role};
                 EXCEPTION WHEN duplicate_object THEN NULL; END $$"""
         )
-    await admin.execute(f"SET LOCAL search_path = {SEARCH_PATH}")
+    await admin.execute(f"SET LOCAL search_path = {search_path()}")
     await privileges.mend_rights(admin)
     yield admin
     await transaction.rollback()

@@ -8,7 +8,7 @@ import asyncpg
 
 from storecredit.postgres.schema import privileges
 from storecredit.postgres.schema.migrate import migrate
-from storecredit.postgres.servers import SEARCH_PATH
+from storecredit.postgres.servers import search_path
 from tests.e2e.page_commands import Page
 from tests.sql.postgrest import rpc
 
@@ -29,7 +29,7 @@ async def test_every_statement_and_call_answers_as_shown(admin: asyncpg.Connecti
     await transaction.start()
     # Rolled back, so that no other database of this server ever meets the role.
     await admin.execute("CREATE ROLE service_role")
-    await admin.execute(f"SET LOCAL search_path = {SEARCH_PATH}")
+    await admin.execute(f"SET LOCAL search_path = {search_path()}")
     await privileges.mend_rights(admin)
     await admin.execute("SET LOCAL search_path = public")
 

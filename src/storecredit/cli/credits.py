@@ -153,7 +153,7 @@ def grants(
         from storecredit.ledger.grants import Grants
 
         account_id = await rooms.credits.account_id(await rooms.owner(owner))
-        found = await Grants(rooms.database).list(account_id, limit=limit, after=cursor)
+        found = await Grants(rooms.buckets).list(account_id, limit=limit, after=cursor)
         items = [asdict(grant) for grant in found.items]
         return {
             "items": [{"grant_id": item.pop("seq"), **item} for item in items],

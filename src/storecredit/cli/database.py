@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from storecredit.ledger.owners import Owner, OwnerKind
     from storecredit.ledger.pace import Pace
     from storecredit.operator.actions import OperatorActions
+    from storecredit.postgres.buckets import Buckets
     from storecredit.postgres.opening import Wait
     from storecredit.postgres.pool import Database
     from storecredit.settings import Settings
@@ -41,6 +42,7 @@ T = TypeVar("T")
 class Rooms:
     """What commands call."""
 
+    buckets: "Buckets"
     database: "Database"
     stores: "Stores"
     api_keys: "ApiKeys"
@@ -215,10 +217,14 @@ def against_billing(settings: "Settings", act: "Callable[[Rooms, Billing], Await
 async def _against(
     settings: "Settings", act: Callable[[Rooms], Awaitable[T]], *, create: bool
 ) -> T:
+    from storecredit.postgres.buckets import opened
     from storecredit.postgres.opening import open_database
 
-    async with open_database(settings, create=create, wait=a_moment()) as database:
-        return await act(rooms(database, settings))
+    async with (
+        open_database(settings, create=create, wait=a_moment()) as database,
+        opened(database) as buckets,
+    ):
+        return await act(rooms(buckets, settings))
 
 
 def a_moment() -> "Wait":
@@ -233,8 +239,9 @@ def note_the_wait(seconds: float, reason: str) -> None:
     output.note(f"{reason.rstrip('.')}. Waiting for it, up to {seconds:g} s.")
 
 
-def rooms(database: "Database", settings: "Settings") -> Rooms:
+def rooms(buckets: "Buckets", settings: "Settings") -> Rooms:
     """The rooms over one database."""
+    database = buckets.home
     from storecredit.generation.erasure import Erasure
     from storecredit.generation.results.store import open_results
     from storecredit.ledger.credits import Credits
@@ -250,18 +257,19 @@ def rooms(database: "Database", settings: "Settings") -> Rooms:
 
     results = open_results(settings)
     return Rooms(
+        buckets,
         database,
-        Stores(database, tiers=settings.rate_limits),
+        Stores(buckets, tiers=settings.rate_limits),
         # It listens to nothing: a command authenticates nobody, so nothing is cached.
-        ApiKeys(database, Listener(database, CHANNEL)),
-        Credits(database, timedelta(days=settings.refund_grace_days)),
-        Pace(database),
+        ApiKeys(buckets, Listener(database, CHANNEL)),
+        Credits(buckets, timedelta(days=settings.refund_grace_days)),
+        Pace(buckets),
         OwnerPages(database),
-        UserDirectory(database),
+        UserDirectory(buckets),
         Erasure(database, results, settings),
         Endpoints(database),
         DeliveryRecords(database),
-        OperatorActions.over(database, results, settings),
+        OperatorActions.over(buckets, results, settings),
     )
 
 

@@ -5,6 +5,7 @@ generations, of stores and end users alike, share a transaction (group commit). 
 stand side by side here as they do in `sql/functions/generations.sql`.
 """
 
+import asyncio
 from collections.abc import Sequence
 from typing import Final, assert_never
 from uuid import UUID
@@ -18,6 +19,7 @@ from storecredit.ledger.batches import as_sent, ascending, fingerprint
 from storecredit.ledger.outcomes import ChargedAs
 from storecredit.ledger.owners import Account, Owner, OwnerKind
 from storecredit.postgres import job_queue
+from storecredit.postgres.buckets import Buckets, bucket_of
 from storecredit.postgres.group_commit import Bounds, GroupCommit
 from storecredit.postgres.pool import Database
 from storecredit.postgres.servers import Connection, Record
@@ -165,7 +167,7 @@ class _Failed(msgspec.Struct, frozen=True):
 
 
 class _Commits:
-    """The four steps of generations that change the ledger or a session, each a group commit."""
+    """The steps of one bucket's generations, each a group commit."""
 
     def __init__(self, database: Database, settings: Settings, metrics: Metrics) -> None:
         many = Bounds.of(settings)
@@ -196,18 +198,19 @@ class _Commits:
 class Lifecycle:
     """Creates, starts, completes and fails generations. `open()` before use, `close()` after."""
 
-    def __init__(self, database: Database, settings: Settings, metrics: Metrics) -> None:
-        self._database = database
+    def __init__(self, buckets: Buckets, settings: Settings, metrics: Metrics) -> None:
+        self._buckets = buckets
         self._metrics = metrics
-        self._commits = _Commits(database, settings, metrics)
+        self._commits = [_Commits(database, settings, metrics) for database in buckets.all]
 
     async def open(self) -> None:
         """Begin to serve; what nobody asks for opens no connection."""
-        await self._commits.open()
+        for commits in self._commits:
+            await commits.open()
 
     async def close(self) -> None:
         """Finish what is under way, then end."""
-        await self._commits.close()
+        await asyncio.gather(*(commits.close() for commits in self._commits))
 
     async def create(
         self,
@@ -233,7 +236,7 @@ class Lifecycle:
             metadata=None if metadata is None else msgspec.json.encode(metadata).decode(),
             job=job.queued().payload,
         )
-        outcome = await self._commits.create.submit(account.id, item)
+        outcome = await self._of(account).create.submit(account.id, item)
         match outcome:
             case Created():
                 self._metrics.credits_deducted.inc(outcome.credits)
@@ -247,11 +250,13 @@ class Lifecycle:
 
     async def start(self, job: GenerationJob) -> Started | Ended:
         """Begin an attempt at a session."""
-        return await self._commits.start.submit(job.account.id, job)
+        return await self._of(job.account).start.submit(job.account.id, job)
 
     async def complete(self, job: GenerationJob, result_key: str) -> bool:
         """The result is stored. False: the session had ended otherwise; it is not wanted."""
-        outcome = await self._commits.complete.submit(job.account.id, _Complete(job, result_key))
+        outcome = await self._of(job.account).complete.submit(
+            job.account.id, _Complete(job, result_key)
+        )
         if outcome == "completed":
             self._metrics.generations.labels("completed").inc()
         return outcome == "completed"
@@ -264,7 +269,7 @@ class Lifecycle:
         Not sent again if its outcome is unknown: an attempt may then count that need not have.
         Raises DatabaseUnavailable.
         """
-        row = await self._database.fetchrow(
+        row = await self._buckets.of_account(job.account.id).fetchrow(
             "SELECT * FROM postpone_generation($1, $2, $3, $4)",
             job.account.id,
             job.session_id,
@@ -279,12 +284,17 @@ class Lifecycle:
 
     async def fail_and_refund(self, job: GenerationJob, failure: Failure) -> bool:
         """Mark the session failed and give its credits back. False: it had ended before."""
-        failed = await self._commits.fail.submit(job.account.id, _Fail(job, failure.storable()))
+        failed = await self._of(job.account).fail.submit(
+            job.account.id, _Fail(job, failure.storable())
+        )
         if failed.refunded is None:
             return False
         self._metrics.generations.labels(failure.code.value.lower()).inc()
         self._metrics.credits_refunded.inc(failed.refunded)
         return True
+
+    def _of(self, account: Account) -> _Commits:
+        return self._commits[bucket_of(account.id)]
 
 
 async def _create_all(connection: Connection, items: Sequence[_Create]) -> Sequence[CreateOutcome]:

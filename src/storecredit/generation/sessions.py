@@ -9,6 +9,7 @@ from uuid import UUID
 
 import msgspec
 
+from storecredit.postgres.buckets import Buckets
 from storecredit.postgres.pool import Database
 from storecredit.postgres.servers import Record
 
@@ -145,12 +146,12 @@ class Stats:
 class Sessions:
     """Reads the sessions of one account at a time; another's are as absent as unknown ones."""
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
+    def __init__(self, buckets: Buckets) -> None:
+        self._buckets = buckets
 
     async def get(self, account_id: int, session_id: UUID) -> Session | None:
         """One session of this account, or None."""
-        row = await self._database.fetchrow(
+        row = await self._buckets.of_account(account_id).fetchrow(
             f"SELECT {_COLUMNS} FROM sessions WHERE account_id = $1 AND session_id = $2",  # noqa: S608 - constants
             account_id,
             session_id,
@@ -159,15 +160,12 @@ class Sessions:
 
     async def get_many(self, wanted: Sequence[tuple[int, UUID]]) -> dict[tuple[int, UUID], Session]:
         """Sessions of any accounts, by account and session; one that there is not is left out."""
-        # Looked up one by one, whatever the planner knows of the table.
-        rows = await self._database.fetch(
-            f"""SELECT w.account_id, s.* FROM unnest($1::bigint[], $2::uuid[]) AS w (account_id, id)
-                CROSS JOIN LATERAL (
-                    SELECT {_COLUMNS} FROM sessions
-                    WHERE account_id = w.account_id AND session_id = w.id LIMIT 1) s""",  # noqa: S608 - constants
-            [account_id for account_id, _ in wanted],
-            [session_id for _, session_id in wanted],
-        )
+
+        async def found(database: Database) -> Sequence[Record]:
+            here = [each for each in wanted if self._buckets.of_account(each[0]) is database]
+            return await _of_many(database, here) if here else ()
+
+        rows = [row for rows in await self._buckets.each(found) for row in rows]
         return {(row["account_id"], row["session_id"]): _session(row) for row in rows}
 
     async def list(
@@ -187,7 +185,7 @@ class Sessions:
         wanted, args = _of_status(status), []
         if request_id is not None:
             wanted, args = f"{wanted} {_OF_REQUEST}", [request_id]
-        rows = await self._database.fetch(
+        rows = await self._buckets.of_account(account_id).fetch(
             f"SELECT {_COLUMNS} FROM sessions WHERE {wanted} AND session_id < $2"  # noqa: S608 - constants
             " ORDER BY session_id DESC LIMIT $3",
             account_id,
@@ -202,7 +200,7 @@ class Sessions:
         self, account_id: int, *, status: SessionStatus | None, limit: int, offset: int
     ) -> tuple[Session, ...]:
         """This account's sessions, newest first, from the `offset`-th on."""
-        rows = await self._database.fetch(
+        rows = await self._buckets.of_account(account_id).fetch(
             f"SELECT {_COLUMNS} FROM sessions WHERE {_of_status(status)}"  # noqa: S608 - constants
             " ORDER BY session_id DESC LIMIT $2 OFFSET $3",
             account_id,
@@ -213,7 +211,7 @@ class Sessions:
 
     async def stats(self, account_id: int) -> Stats:
         """How many sessions this account has, by what became of them; archived ones with them."""
-        row = await self._database.fetchrow(
+        row = await self._buckets.of_account(account_id).fetchrow(
             """SELECT s.total + a.total AS total, s.completed + a.total - a.failed AS completed,
                    s.active, s.failed + a.failed AS failed
                FROM (SELECT count(*) AS total,
@@ -229,6 +227,18 @@ class Sessions:
         if row is None:
             raise AssertionError("an aggregate without GROUP BY has one row")
         return Stats(row["total"], row["completed"], row["active"], row["failed"])
+
+
+async def _of_many(database: Database, wanted: Sequence[tuple[int, UUID]]) -> Sequence[Record]:
+    # Looked up one by one, whatever the planner knows of the table.
+    return await database.fetch(
+        f"""SELECT w.account_id, s.* FROM unnest($1::bigint[], $2::uuid[]) AS w (account_id, id)
+            CROSS JOIN LATERAL (
+                SELECT {_COLUMNS} FROM sessions
+                WHERE account_id = w.account_id AND session_id = w.id LIMIT 1) s""",  # noqa: S608 - constants
+        [account_id for account_id, _ in wanted],
+        [session_id for _, session_id in wanted],
+    )
 
 
 def _of_status(status: SessionStatus | None) -> str:

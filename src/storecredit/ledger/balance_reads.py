@@ -5,6 +5,7 @@ commits: a balance is never older than the request that asks for it, and a busy 
 database once for many.
 """
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
@@ -12,9 +13,9 @@ from typing import Final
 from storecredit.ledger.balances import Balance, balances_of
 from storecredit.ledger.credits import AccountMissing
 from storecredit.ledger.owners import Account
+from storecredit.postgres.buckets import Buckets, bucket_of
 from storecredit.postgres.errors import DatabaseUnavailable
 from storecredit.postgres.group_commit import Bounds, GroupCommit, OutcomeUnknown
-from storecredit.postgres.pool import Database
 from storecredit.postgres.servers import Connection
 from storecredit.settings import Settings
 from storecredit.telemetry import Metrics
@@ -27,20 +28,21 @@ took and does not answer is given up with its batch (BATCH_TIMEOUT_SECONDS)."""
 class BalanceReads:
     """Reads balances for many at once. `open()` before use, `close()` after."""
 
-    def __init__(self, database: Database, settings: Settings, metrics: Metrics) -> None:
+    def __init__(self, buckets: Buckets, settings: Settings, metrics: Metrics) -> None:
         usual = Bounds.of(settings, lanes=1)
         bounds = replace(usual, deadline_seconds=min(DEADLINE_SECONDS, usual.deadline_seconds))
-        self._reads: GroupCommit[int, Balance | None] = GroupCommit(
-            "balance", database, _read, bounds, metrics
-        )
+        self._reads: list[GroupCommit[int, Balance | None]] = [
+            GroupCommit("balance", database, _read, bounds, metrics) for database in buckets.all
+        ]
 
     async def open(self) -> None:
         """Begin to serve; the connection is opened when first needed."""
-        await self._reads.start()
+        for reads in self._reads:
+            await reads.start()
 
     async def close(self) -> None:
         """Finish what is under way, then end."""
-        await self._reads.stop()
+        await asyncio.gather(*(reads.stop() for reads in self._reads))
 
     async def read(self, account: Account) -> Balance:
         """The account's credits, as of after this call.
@@ -48,7 +50,7 @@ class BalanceReads:
         Raises AccountMissing, DatabaseUnavailable, WaitingLineFull.
         """
         try:
-            balance = await self._reads.submit(account.id, account.id)
+            balance = await self._reads[bucket_of(account.id)].submit(account.id, account.id)
         except OutcomeUnknown as error:
             raise DatabaseUnavailable(f"the balance could not be read: {error}") from error
         if balance is None:

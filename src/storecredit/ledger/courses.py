@@ -12,7 +12,7 @@ from datetime import UTC, datetime, time, timedelta, tzinfo
 from typing import Final
 
 from storecredit.ledger.owners import Owner
-from storecredit.postgres.pool import Database
+from storecredit.postgres.buckets import Buckets
 from storecredit.postgres.servers import Record
 
 STRETCHES_MAX: Final = 90
@@ -59,8 +59,8 @@ class Course:
 class Courses:
     """Tells how accounts came to what they have."""
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
+    def __init__(self, buckets: Buckets) -> None:
+        self._buckets = buckets
 
     async def of(self, owner: Owner, moments: Sequence[datetime]) -> Course | None:
         """What moved between these moments, which ascend: 2 to `STRETCHES_MAX` + 1 of them.
@@ -74,7 +74,7 @@ class Courses:
             raise ValueError("the moments of a course ascend")
         # What is of a moment belongs to the stretch that begins there.
         before = [moment - _INSTANT for moment in moments]
-        rows = await self._database.fetch(_COURSE, owner.kind, owner.id, before)
+        rows = await (await self._buckets.of(owner)).fetch(_COURSE, owner.kind, owner.id, before)
         if not rows:
             return None
         totals = [_Totals.of(row) for row in rows]

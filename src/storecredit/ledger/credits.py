@@ -21,8 +21,8 @@ from storecredit.ledger.outcomes import (
     credit_error,
 )
 from storecredit.ledger.owners import Owner, OwnerKind
+from storecredit.postgres.buckets import Buckets
 from storecredit.postgres.errors import StatementRefused
-from storecredit.postgres.pool import Database
 from storecredit.postgres.servers import Record
 
 PAGE_MAX: Final = 100
@@ -111,16 +111,15 @@ class MovementPage:
 class Credits:
     """Reads and adds to the credits of stores and end users."""
 
-    def __init__(self, database: Database, grace: timedelta = GRACE_DEFAULT) -> None:
+    def __init__(self, buckets: Buckets, grace: timedelta = GRACE_DEFAULT) -> None:
         """`grace`: how long credits live on that come back to what has expired meanwhile."""
-        self._database = database
+        self._buckets = buckets
         self._grace = grace
 
     async def account_id(self, owner: Owner) -> int:
         """The id of the owner's account. Raises AccountMissing, DatabaseUnavailable."""
-        account_id: int | None = await self._database.fetchval(
-            f"SELECT {_ACCOUNT}", owner.kind, owner.id
-        )
+        database = await self._buckets.of(owner)
+        account_id: int | None = await database.fetchval(f"SELECT {_ACCOUNT}", owner.kind, owner.id)
         if account_id is None:
             raise AccountMissing(f"{owner.kind} {owner.id} has no account")
         return account_id
@@ -131,7 +130,10 @@ class Credits:
 
     async def balances(self, kind: OwnerKind, owner_ids: Sequence[UUID]) -> dict[UUID, Balance]:
         """The credits of several owners of a kind at one moment; raises like `balance`."""
-        found = await balances_of_owners(self._database, kind, owner_ids)
+        each = await self._buckets.each(
+            lambda database: balances_of_owners(database, kind, owner_ids)
+        )
+        found = {owner_id: balance for of in each for owner_id, balance in of.items()}
         for owner_id in owner_ids:
             if owner_id not in found:
                 raise AccountMissing(f"{kind} {owner_id} has no account")
@@ -144,15 +146,13 @@ class Credits:
         is not written yet.
         """
         # No index: one on balances would be written at every movement of credits.
-        count: int = await self._database.fetchval(
-            f"""SELECT count(*) FROM ({BALANCES} WHERE a.owner_kind = 'store') b
+        query = f"""SELECT count(*) FROM ({BALANCES} WHERE a.owner_kind = 'store') b
                JOIN stores s ON s.store_id = b.owner_id
                WHERE s.status = 'active' AND CASE
                    WHEN b.next_expiry <= now()
                        THEN (SELECT x.balance FROM state_of_account(b.account_id, now()) x)
                    ELSE coalesce(b.balance, 0) END = 0"""  # noqa: S608 - a constant
-        )
-        return count
+        return sum(await self._buckets.each(lambda database: database.fetchval(query)))
 
     async def add(
         self,
@@ -165,10 +165,11 @@ class Credits:
         """Add 1 to `AMOUNT_MAX` credits, once per request id."""
         if not 1 <= amount <= AMOUNT_MAX:
             raise ValueError(f"amount must be 1 to {AMOUNT_MAX}, not {amount}")
-        if terms != USUAL and await has_no_room(self._database, owner, cause.request_id):
+        database = await self._buckets.of(owner)
+        if terms != USUAL and await has_no_room(database, owner, cause.request_id):
             return Addition.TOO_MANY_GRANTS
         try:
-            added = await self._database.fetchval(
+            added = await database.fetchval(
                 _ADD,
                 owner.kind,
                 owner.id,
@@ -203,8 +204,9 @@ class Credits:
         """
         if not 0 <= limit <= OVERAGE_LIMIT_MAX:
             raise ValueError(f"an overage limit is 0 to {OVERAGE_LIMIT_MAX}, not {limit}")
+        database = await self._buckets.of(Owner.store(store_id))
         return bool(
-            await self._database.fetchval(
+            await database.fetchval(
                 f"SELECT set_overage_limit({_ACCOUNT}, $3)",
                 OwnerKind.STORE,
                 store_id,
@@ -219,8 +221,9 @@ class Credits:
         """
         if threshold is not None and not 0 <= threshold <= AMOUNT_MAX:
             raise ValueError(f"a low threshold is 0 to {AMOUNT_MAX}, not {threshold}")
+        database = await self._buckets.of(Owner.store(store_id))
         return bool(
-            await self._database.fetchval(
+            await database.fetchval(
                 f"SELECT set_low_threshold({_ACCOUNT}, $3)", OwnerKind.STORE, store_id, threshold
             )
         )
@@ -239,6 +242,7 @@ class Credits:
         `depth`: so many movements are looked at, and no more, for those of a type or a time.
         """
         limit = min(limit, PAGE_MAX)
+        database = await self._buckets.of(owner)
         source, window, more = "movements", None, []
         if wanted.request_id is not None:
             # OFFSET 0 has these few rows found first, by their index. Many stores call a request
@@ -247,14 +251,12 @@ class Credits:
                          WHERE account_id = {_ACCOUNT} AND request_id = $5 OFFSET 0) t"""  # noqa: S608 - constants
         elif wanted != MovementFilter():
             span = (wanted.from_, wanted.to)
-            window = await window_of(
-                self._database, owner, span, before_seq=before_seq, depth=depth
-            )
+            window = await window_of(database, owner, span, before_seq=before_seq, depth=depth)
             # In its order, up to where enough is found: seqs have no gaps.
             source = f"""(SELECT * FROM movements WHERE account_id = {_ACCOUNT} AND seq < $3
                          ORDER BY seq DESC LIMIT $9) t"""  # noqa: S608 - constants
             before_seq, more = window.before, [window.size]
-        rows = await self._database.fetch(
+        rows = await database.fetch(
             f"""SELECT {_COLUMNS} FROM {source}
                WHERE account_id = {_ACCOUNT}
                  AND ($3::bigint IS NULL OR seq < $3)
@@ -280,14 +282,15 @@ class Credits:
 
     async def changes(self) -> dict[MovementType, int]:
         """What one credit of each type of movement does to the balance: 1, -1 or 0."""
-        rows = await self._database.fetch("SELECT type, balance FROM movement_types")
+        rows = await self._buckets.home.fetch("SELECT type, balance FROM movement_types")
         return {MovementType(row["type"]): row["balance"] for row in rows}
 
     async def movements_from(
         self, owner: Owner, *, limit: int, offset: int
     ) -> tuple[Movement, ...]:
         """The owner's ledger, newest first, from the `offset`-th on; at most `PAGE_MAX` rows."""
-        rows = await self._database.fetch(
+        database = await self._buckets.of(owner)
+        rows = await database.fetch(
             f"""SELECT {_COLUMNS} FROM movements WHERE account_id = {_ACCOUNT}
                ORDER BY seq DESC LIMIT $3 OFFSET $4""",  # noqa: S608 - constants
             owner.kind,
@@ -309,13 +312,14 @@ class Credits:
         if wanted.request_id is not None:
             yield (await self.movements(owner, wanted, limit=PAGE_MAX)).items
             return
-        newest = await self._database.fetchval(
+        database = await self._buckets.of(owner)
+        newest = await database.fetchval(
             f"SELECT seq FROM movements WHERE account_id = {_ACCOUNT} ORDER BY seq DESC LIMIT 1",  # noqa: S608 - constants
             owner.kind,
             owner.id,
         )
         for last in range(newest or 0, 0, -WINDOW):
-            rows = await self._database.fetch(
+            rows = await database.fetch(
                 # OFFSET 0 has the window found first, by its index: not all that is of a type.
                 f"""SELECT {_COLUMNS} FROM (
                        SELECT * FROM movements

@@ -12,6 +12,7 @@ from typing import Final
 from storecredit.ledger.balances import ENDS_AT, grant_of
 from storecredit.ledger.outcomes import MovementType
 from storecredit.ledger.owners import Owner
+from storecredit.postgres.buckets import Buckets
 from storecredit.postgres.pool import Database
 from storecredit.postgres.servers import Record
 
@@ -97,8 +98,8 @@ class GrantPage:
 class Grants:
     """Reads the grants of one account at a time."""
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
+    def __init__(self, buckets: Buckets) -> None:
+        self._buckets = buckets
 
     async def list(self, account_id: int, *, limit: int, after: int | None = None) -> GrantPage:
         """The grants that have credits left, at most `PAGE_MAX` at once.
@@ -107,7 +108,7 @@ class Grants:
         the list goes on behind the place that it would have.
         """
         limit = min(limit, PAGE_MAX)
-        rows = await self._database.fetch(
+        rows = await self._buckets.of_account(account_id).fetch(
             f"{_GRANTS} AND {_BEHIND} ORDER BY i LIMIT $3", account_id, after, limit + 1
         )
         items = tuple(_grant(row) for row in rows[:limit])
@@ -115,7 +116,7 @@ class Grants:
 
     async def get(self, account_id: int, seq: int) -> Grant | None:
         """One grant, by the seq of its movement; None: it has no credits left, or there is none."""
-        row = await self._database.fetchrow(
+        row = await self._buckets.of_account(account_id).fetchrow(
             f"{_GRANTS} AND o.grants[i] = $3", account_id, None, seq
         )
         return None if row is None else _grant(row)

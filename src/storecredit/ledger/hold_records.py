@@ -12,7 +12,7 @@ from uuid import UUID
 
 import msgspec
 
-from storecredit.postgres.pool import Database
+from storecredit.postgres.buckets import Buckets
 from storecredit.postgres.servers import Record
 
 PAGE_MAX: Final = 100
@@ -64,12 +64,12 @@ class HoldPage:
 class HoldRecords:
     """Reads the holds of one account at a time; another's are as absent as unknown ones."""
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
+    def __init__(self, buckets: Buckets) -> None:
+        self._buckets = buckets
 
     async def get(self, account_id: int, hold_id: UUID) -> Hold | None:
         """One hold of this account, or None."""
-        row = await self._database.fetchrow(
+        row = await self._buckets.of_account(account_id).fetchrow(
             f"SELECT {_COLUMNS} FROM holds WHERE account_id = $1 AND hold_id = $2",  # noqa: S608 - constants
             account_id,
             hold_id,
@@ -86,7 +86,7 @@ class HoldRecords:
     ) -> HoldPage:
         """This account's holds, newest first; at most `PAGE_MAX` at once."""
         limit = min(limit, PAGE_MAX)
-        rows = await self._database.fetch(
+        rows = await self._buckets.of_account(account_id).fetch(
             f"""SELECT {_COLUMNS} FROM ({_of_status(status)}) h
                WHERE hold_id < $2 ORDER BY hold_id DESC LIMIT $3""",  # noqa: S608 - constants
             account_id,

@@ -5,6 +5,7 @@ once, by whichever of capture, release and the end of its time commits first; wh
 told how it ended. The database's clock is the only one.
 """
 
+import asyncio
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Final, Literal
@@ -17,6 +18,7 @@ from storecredit.ledger.batches import actors, as_sent, ascending, fingerprint
 from storecredit.ledger.credits import Cause
 from storecredit.ledger.hold_records import HoldStatus
 from storecredit.ledger.owners import Account
+from storecredit.postgres.buckets import Buckets, bucket_of
 from storecredit.postgres.group_commit import Bounds, GroupCommit
 from storecredit.postgres.pool import Database
 from storecredit.postgres.servers import Connection
@@ -130,31 +132,39 @@ class _Extend(msgspec.Struct, frozen=True):
     request_id: str
 
 
-class Holds:
-    """Sets credits aside, and ends that. `open()` before use, `close()` after."""
+class _Commits:
+    """The steps of one bucket's holds, each a group commit."""
 
     def __init__(self, database: Database, settings: Settings, metrics: Metrics) -> None:
         bounds = Bounds.of(settings)
-        self._metrics = metrics
-        self._hold: GroupCommit[_Hold, HoldOutcome] = GroupCommit(
+        self.hold: GroupCommit[_Hold, HoldOutcome] = GroupCommit(
             "hold", database, _hold_all, bounds, metrics
         )
-        self._end: GroupCommit[_End, EndOutcome] = GroupCommit(
+        self.end: GroupCommit[_End, EndOutcome] = GroupCommit(
             "end_hold", database, _end_all, bounds, metrics
         )
-        self._extend: GroupCommit[_Extend, ExtendOutcome] = GroupCommit(
+        self.extend: GroupCommit[_Extend, ExtendOutcome] = GroupCommit(
             "extend_hold", database, _extend_all, Bounds.of(settings, lanes=1), metrics
         )
+        self.all = (self.hold, self.end, self.extend)
+
+
+class Holds:
+    """Sets credits aside, and ends that. `open()` before use, `close()` after."""
+
+    def __init__(self, buckets: Buckets, settings: Settings, metrics: Metrics) -> None:
+        self._metrics = metrics
+        self._commits = [_Commits(database, settings, metrics) for database in buckets.all]
 
     async def open(self) -> None:
         """Begin to serve; what nobody asks for opens no connection."""
-        for commit in (self._hold, self._end, self._extend):
-            await commit.start()
+        for commits in self._commits:
+            for commit in commits.all:
+                await commit.start()
 
     async def close(self) -> None:
         """Finish what is under way, then end."""
-        for commit in (self._hold, self._end, self._extend):
-            await commit.stop()
+        await asyncio.gather(*(commit.stop() for each in self._commits for commit in each.all))
 
     async def hold(
         self,
@@ -180,7 +190,7 @@ class Holds:
             metadata=None if metadata is None else msgspec.json.encode(metadata).decode(),
             actor=cause.actor,
         )
-        outcome = await self._hold.submit(account.id, item)
+        outcome = await self._of(account).hold.submit(account.id, item)
         if isinstance(outcome, Insufficient):
             self._metrics.credits_refused.inc()
         return outcome
@@ -190,7 +200,7 @@ class Holds:
     ) -> EndOutcome:
         """Spend `amount` of a hold, all of it if None; the rest goes back at once."""
         item = _End(account.id, hold_id, "capture", amount, actor)
-        outcome = await self._end.submit(account.id, item)
+        outcome = await self._of(account).end.submit(account.id, item)
         if isinstance(outcome, Ended) and not outcome.is_replay:
             self._metrics.credits_deducted.inc(outcome.captured)
         return outcome
@@ -200,7 +210,7 @@ class Holds:
     ) -> EndOutcome:
         """Give all of a hold back."""
         item = _End(account.id, hold_id, "release", None, actor)
-        return await self._end.submit(account.id, item)
+        return await self._of(account).end.submit(account.id, item)
 
     async def extend(
         self, account: Account, hold_id: UUID, seconds: int, request_id: str
@@ -210,7 +220,10 @@ class Holds:
         The request that extended it last is known again, and changes nothing.
         """
         item = _Extend(account.id, hold_id, seconds, request_id)
-        return await self._extend.submit(account.id, item)
+        return await self._of(account).extend.submit(account.id, item)
+
+    def _of(self, account: Account) -> "_Commits":
+        return self._commits[bucket_of(account.id)]
 
 
 async def _hold_all(connection: Connection, items: Sequence[_Hold]) -> Sequence[HoldOutcome]:

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from storecredit.ledger.balances import Balance
 from storecredit.ledger.owners import OwnerKind
-from storecredit.postgres.pool import Database
+from storecredit.postgres.buckets import Buckets
 
 PACE_DAYS: Final = 7
 """The days that are taken as its pace."""
@@ -15,8 +15,8 @@ PACE_DAYS: Final = 7
 class Pace:
     """Tells how many days are left."""
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
+    def __init__(self, buckets: Buckets) -> None:
+        self._buckets = buckets
 
     async def days_left(
         self, kind: OwnerKind, balances: Mapping[UUID, Balance]
@@ -39,14 +39,18 @@ class Pace:
         (overage), was clawed back or has expired is no pace. A search by halves in the ledger of
         each owner: 20 look-ups by key for a million movements.
         """
-        rows = await self._database.fetch(
-            """SELECT a.owner_id, spent_since(a.account_id, now() - make_interval(days => $3))
+        found = await self._buckets.each(
+            lambda database: database.fetch(
+                """SELECT a.owner_id, spent_since(a.account_id, now() - make_interval(days => $3))
                FROM accounts a WHERE a.owner_kind = $1 AND a.owner_id = ANY ($2)""",
-            kind,
-            owner_ids,
-            PACE_DAYS,
+                kind,
+                owner_ids,
+                PACE_DAYS,
+            )
         )
-        return dict.fromkeys(owner_ids, 0) | dict(map(tuple, rows))
+        return dict.fromkeys(owner_ids, 0) | {
+            owner_id: spent for rows in found for owner_id, spent in rows
+        }
 
 
 def days_left(balance: int, spent: int) -> float | None:

@@ -5,6 +5,7 @@ A batch of one caller is one transaction of its own: it is decided as a whole, a
 one by one meanwhile does not wait behind it in line.
 """
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final, assert_never
@@ -15,6 +16,7 @@ from storecredit.ledger.batches import actors, as_sent, ascending, fingerprint
 from storecredit.ledger.outcomes import ChargedAs
 from storecredit.ledger.owners import Account
 from storecredit.ledger.spend_records import SpendRecord, read_spend
+from storecredit.postgres.buckets import Buckets, bucket_of
 from storecredit.postgres.group_commit import Bounds, GroupCommit
 from storecredit.postgres.pool import Database
 from storecredit.postgres.servers import Connection
@@ -115,40 +117,48 @@ class _Refund(msgspec.Struct, frozen=True):
     actor: str | None
 
 
-class Spending:
-    """Spends, refunds and reads spends. `open()` before use, `close()` after."""
+class _Commits:
+    """The steps of one bucket's spends, each a group commit."""
 
     def __init__(self, database: Database, settings: Settings, metrics: Metrics) -> None:
-        self._database = database
-        self._metrics = metrics
         many = Bounds.of(settings)
-        self._spends: GroupCommit[_Item, SpendOutcome] = GroupCommit(
+        self.spends: GroupCommit[_Item, SpendOutcome] = GroupCommit(
             "spend", database, _spend_all, many, metrics
         )
         whole = replace(many, batch_max=1, waiting_max=BATCHES_WAITING_MAX)
-        self._batches: GroupCommit[Sequence[_Item], Sequence[SpendOutcome]] = GroupCommit(
+        self.batches: GroupCommit[Sequence[_Item], Sequence[SpendOutcome]] = GroupCommit(
             "spend_batch", database, _spend_batches, whole, metrics
         )
-        self._refunds: GroupCommit[_Refund, RefundOutcome] = GroupCommit(
+        self.refunds: GroupCommit[_Refund, RefundOutcome] = GroupCommit(
             "refund", database, _refund_all, Bounds.of(settings, lanes=1), metrics
         )
+        self.all = (self.spends, self.batches, self.refunds)
+
+
+class Spending:
+    """Spends, refunds and reads spends. `open()` before use, `close()` after."""
+
+    def __init__(self, buckets: Buckets, settings: Settings, metrics: Metrics) -> None:
+        self._buckets = buckets
+        self._metrics = metrics
+        self._commits = [_Commits(database, settings, metrics) for database in buckets.all]
 
     async def open(self) -> None:
         """Begin to serve; what nobody asks for opens no connection."""
-        for commit in (self._spends, self._batches, self._refunds):
-            await commit.start()
+        for commits in self._commits:
+            for commit in commits.all:
+                await commit.start()
 
     async def close(self) -> None:
         """Finish what is under way, then end."""
-        for commit in (self._spends, self._batches, self._refunds):
-            await commit.stop()
+        await asyncio.gather(*(commit.stop() for each in self._commits for commit in each.all))
 
     async def spend(self, account: Account, spend: Spend) -> SpendOutcome:
         """Take credits; the same request id answers as the first time.
 
         Raises WaitingLineFull, OutcomeUnknown, DatabaseUnavailable.
         """
-        outcome = await self._spends.submit(account.id, _Item.of(account, spend))
+        outcome = await self._of(account).spends.submit(account.id, _Item.of(account, spend))
         self._count(spend, outcome)
         return outcome
 
@@ -161,7 +171,7 @@ class Spending:
         if not 1 <= len(spends) <= BATCH_MAX:
             raise ValueError(f"a batch has 1 to {BATCH_MAX} spends, not {len(spends)}")
         items = [_Item.of(account, spend) for spend in spends]
-        outcomes = _told_apart(items, await self._batches.submit(account.id, items))
+        outcomes = _told_apart(items, await self._of(account).batches.submit(account.id, items))
         for spend, outcome in zip(spends, outcomes, strict=True):
             self._count(spend, outcome)
         return outcomes
@@ -179,14 +189,14 @@ class Spending:
         `actor`: the operator who gives it back, if not the owner. Raises like `spend`.
         """
         refund = _Refund(account.id, spend_request_id, request_id, amount, actor)
-        outcome = await self._refunds.submit(account.id, refund)
+        outcome = await self._of(account).refunds.submit(account.id, refund)
         if isinstance(outcome, Refunded) and not outcome.replayed:
             self._metrics.credits_refunded.inc(outcome.amount)
         return outcome
 
     async def read(self, account: Account, request_id: str) -> SpendRecord | None:
         """A spend, and what was given back of it; None: the account has no such spend."""
-        return await read_spend(self._database, account.id, request_id)
+        return await read_spend(self._buckets.of_account(account.id), account.id, request_id)
 
     def _count(self, spend: Spend, outcome: SpendOutcome) -> None:
         match outcome:
@@ -198,6 +208,9 @@ class Spending:
                 pass
             case _:
                 assert_never(outcome)
+
+    def _of(self, account: Account) -> _Commits:
+        return self._commits[bucket_of(account.id)]
 
 
 def _told_apart(items: Sequence[_Item], outcomes: Sequence[SpendOutcome]) -> list[SpendOutcome]:

@@ -195,7 +195,7 @@ async def verify(
         ) as sums:
             await run.sum_up()
             run.compare(await settled(connection))
-            run.unguarded = await privileges.fault(connection)
+            run.unguarded = await privileges.fault(connection, database.schema)
             if run.looks_at_rows:
                 await run.find()
             run.of_the_sums = await sums

@@ -18,6 +18,7 @@ from storecredit.operator.tokens import AdminTokens
 from storecredit.operator.users import UserActions
 from storecredit.operator.verifications import Verifications
 from storecredit.operator.webhooks import OperatedDeliveries, OperatedEndpoints
+from storecredit.postgres.buckets import Buckets
 from storecredit.postgres.listener import Listener
 from storecredit.postgres.pool import Database
 from storecredit.settings import Settings
@@ -41,16 +42,15 @@ class OperatorActions:
     verifications: Verifications
 
     @classmethod
-    def over(
-        cls, database: Database, results: ResultStore, settings: Settings
-    ) -> "OperatorActions":
+    def over(cls, buckets: Buckets, results: ResultStore, settings: Settings) -> "OperatorActions":
         """The actions over one database."""
+        database = buckets.home
         audit = AuditLog(database)
-        credits = Credits(database, timedelta(days=settings.refund_grace_days))
-        stores = Stores(database, tiers=settings.rate_limits)
+        credits = Credits(buckets, timedelta(days=settings.refund_grace_days))
+        stores = Stores(buckets, tiers=settings.rate_limits)
         # It listens to nothing: who acts authenticates nobody by it, so nothing is cached.
-        api_keys = ApiKeys(database, Listener(database, CHANNEL))
-        users = UserActions(UserDirectory(database), Erasure(database, results, settings), audit)
+        api_keys = ApiKeys(buckets, Listener(database, CHANNEL))
+        users = UserActions(UserDirectory(buckets), Erasure(database, results, settings), audit)
         sign_ins = SignIns(database, settings)
         return cls(
             database,

@@ -195,7 +195,7 @@ async def _kept_on(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
 async def _require_schema(database: Database, *, is_looked_at: bool) -> None:
     async with database.acquire() as connection:
         if not is_looked_at:
-            await privileges.require(connection)
+            await privileges.require(connection, database.schema)
         state = await schema_state(connection)
     match state:
         case SchemaState.CURRENT:

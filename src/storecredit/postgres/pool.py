@@ -11,6 +11,7 @@ import asyncpg
 
 from storecredit.postgres import poolers
 from storecredit.postgres.errors import DatabaseMisconfigured, DatabaseUnavailable, translated
+from storecredit.postgres.one_bucket import OneBucket
 from storecredit.postgres.servers import (
     COMMAND_TIMEOUT_SECONDS,
     Connection,
@@ -66,7 +67,7 @@ async def of_one_moment(connection: asyncpg.Connection) -> AsyncIterator[None]:
             yield
 
 
-class Database:
+class Database(OneBucket):
     """A pool of connections to one database, each working as `storecredit_app`.
 
     `await Database.open(url)` connects at once and fails with DatabaseUnavailable or
@@ -76,6 +77,7 @@ class Database:
 
     def __init__(self, servers: Servers, pool_max: int) -> None:
         self._servers = servers
+        self._pool_max = pool_max
         self._pool = asyncpg.create_pool(
             connect=self._connect_for_pool, min_size=0, max_size=pool_max
         )
@@ -95,6 +97,17 @@ class Database:
         database = cls(servers, pool_max)
         await database.pool
         return database
+
+    async def of_bucket(self, number: int) -> "Database":
+        """The same database, working in another of its buckets; with a pool of its own."""
+        database = Database(self._servers.of_bucket(number), self._pool_max)
+        await database.pool
+        return database
+
+    @property
+    def schema(self) -> str:
+        """The schema of the bucket it works in."""
+        return self._servers.schema
 
     async def close(self) -> None:
         """Close every connection; those in use are given five seconds, then cut."""

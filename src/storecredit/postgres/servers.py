@@ -5,6 +5,7 @@ our schema, with our settings, and seen to have them.
 """
 
 import asyncio
+import re
 import ssl
 from collections.abc import Mapping
 from typing import Final
@@ -26,8 +27,10 @@ APP_ROLE: Final = "storecredit_app"
 WRITER_ROLE: Final = "storecredit_writer"
 """Owns the functions, and may do what they do; nobody logs in as it."""
 SCHEMA: Final = "storecredit"
-SEARCH_PATH: Final = f"{SCHEMA}, pg_temp"
-"""Said here only: no statement names a schema. What a session makes for itself comes last."""
+"""Of a database that has one bucket; the first of several."""
+ACCOUNT_BITS: Final = 40
+"""Accounts of bucket n have ids from n * 2^40 + 1 on."""
+_BUCKET: Final = re.compile(rf"{SCHEMA}(_[0-9]+)?")
 # A plan lives as long as its connection, or until ANALYZE: one made while a table held a page would
 # read all of it when it has grown. The service looks rows up: an index serves all its statements.
 _APP_SETTINGS: Final = {
@@ -42,7 +45,6 @@ _APP_SETTINGS: Final = {
     # `DoubtfulCommits` has to hear a warning.
     "client_min_messages": "warning",
 }
-_ASKED_FOR: Final = {"search_path": SEARCH_PATH} | _APP_SETTINGS
 _TAKES_WRITES: Final = ("pg_is_in_recovery()", "current_setting('default_transaction_read_only')")
 COMMAND_TIMEOUT_SECONDS: Final = 10.0
 STATEMENTS_KEPT: Final = 100
@@ -53,6 +55,24 @@ MIGRATE_FIRST: Final = "run `storecredit migrate`, or `storecredit serve --migra
 
 Connection = asyncpg.Connection | asyncpg.pool.PoolConnectionProxy
 Record = asyncpg.Record
+
+
+def bucket_schema(number: int) -> str:
+    """The schema of a bucket; that of a database which has one is number 0."""
+    return f"{SCHEMA}_{number}" if number else SCHEMA
+
+
+def is_bucket(schema: str) -> bool:
+    """Whether a schema of this name is, or could be, a bucket's."""
+    return _BUCKET.fullmatch(schema) is not None
+
+
+def search_path(schema: str = SCHEMA) -> str:
+    """Where a session finds what is ours: no statement names a schema.
+
+    What a session makes for itself comes last.
+    """
+    return f"{schema}, pg_temp"
 
 
 class DoubtfulCommits:
@@ -87,9 +107,14 @@ class Servers:
     the login is not, as it would be of no use to ask another.
     """
 
-    def __init__(self, url: DatabaseUrl) -> None:
+    def __init__(self, url: DatabaseUrl, schema: str = SCHEMA) -> None:
         self._url = url
+        self.schema = schema
         self._primary = 0
+
+    def of_bucket(self, number: int) -> "Servers":
+        """The same servers, for sessions that work in another bucket."""
+        return Servers(self._url, bucket_schema(number))
 
     @property
     def connect_seconds(self) -> int:
@@ -147,12 +172,12 @@ class Servers:
                     connection: asyncpg.Connection = await asyncpg.connect(
                         **url.servers[place],
                         command_timeout=command_seconds,
-                        server_settings=_session_settings(url, as_app=as_app),
+                        server_settings=self._session_settings(as_app=as_app),
                         # What a migration prepares must not stay in a pooler's session.
                         statement_cache_size=STATEMENTS_KEPT if as_app else 0,
                     )
                     try:
-                        await _check_session(connection, url, as_app=as_app)
+                        await self._check_session(connection, as_app=as_app)
                         await _set(connection, settings)
                     except BaseException:
                         connection.terminate()
@@ -167,10 +192,32 @@ class Servers:
         except poolers.UnfitSession as error:
             raise DatabaseMisconfigured(str(error)) from error
 
+    def _asked_for(self, *, as_app: bool) -> dict[str, str]:
+        return {"search_path": search_path(self.schema)} | (_APP_SETTINGS if as_app else {})
 
-async def connect(url: str, *, as_app: bool = True) -> asyncpg.Connection:
+    def _session_settings(self, *, as_app: bool) -> dict[str, str]:
+        # As start-up parameters they are what RESET returns to.
+        return {**self._url.server_settings, **self._asked_for(as_app=as_app)}
+
+    async def _check_session(self, connection: asyncpg.Connection, *, as_app: bool) -> None:
+        """Raise DatabaseUnavailable of a server that takes no writes, UnfitSession of a pooler."""
+        check_version(connection.get_server_version().major)
+        # Servers say both of themselves at the start; a pooler says what it once heard.
+        asked_for = self._asked_for(as_app=True) if as_app else {}
+        is_standby, only_reads = await poolers.refuse_unfit(
+            connection, asked_for, also=_TAKES_WRITES
+        )
+        if is_standby == "t":
+            raise DatabaseUnavailable(
+                f"{NOT_AVAILABLE}this server is a standby, and takes no writes"
+            )
+        if only_reads == "on" and self._url.must_be_writable:
+            raise DatabaseUnavailable(f"{NOT_AVAILABLE}this server takes no writes for now")
+
+
+async def connect(url: str, *, as_app: bool = True, schema: str = SCHEMA) -> asyncpg.Connection:
     """Open one connection, as `Servers` does."""
-    return await Servers(read_url(url)).connect(as_app=as_app)
+    return await Servers(read_url(url), schema).connect(as_app=as_app)
 
 
 def read_url(url: str) -> DatabaseUrl:
@@ -179,24 +226,6 @@ def read_url(url: str) -> DatabaseUrl:
         return DatabaseUrl.read(url)
     except WrongDatabaseUrl as error:
         raise DatabaseMisconfigured(str(error)) from error
-
-
-def _session_settings(url: DatabaseUrl, *, as_app: bool) -> dict[str, str]:
-    # As start-up parameters they are what RESET returns to.
-    ours = _ASKED_FOR if as_app else {"search_path": SEARCH_PATH}
-    return {**url.server_settings, **ours}
-
-
-async def _check_session(connection: asyncpg.Connection, url: DatabaseUrl, *, as_app: bool) -> None:
-    """Raise DatabaseUnavailable of a server that takes no writes now, UnfitSession of a pooler."""
-    check_version(connection.get_server_version().major)
-    # Servers say both of themselves at the start; a pooler says what it once heard.
-    asked_for = _ASKED_FOR if as_app else {}
-    is_standby, only_reads = await poolers.refuse_unfit(connection, asked_for, also=_TAKES_WRITES)
-    if is_standby == "t":
-        raise DatabaseUnavailable(f"{NOT_AVAILABLE}this server is a standby, and takes no writes")
-    if only_reads == "on" and url.must_be_writable:
-        raise DatabaseUnavailable(f"{NOT_AVAILABLE}this server takes no writes for now")
 
 
 async def _set(connection: asyncpg.Connection, settings: Mapping[str, str]) -> None:

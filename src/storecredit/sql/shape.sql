@@ -7,8 +7,13 @@ WITH ours AS (
     SELECT n.oid AS schema, n.nspowner AS owner, n.nspacl AS acl,
         to_regrole('storecredit_app')::oid AS app, to_regrole('storecredit_writer')::oid AS writer
     FROM pg_namespace n WHERE n.nspname = $1
+), elsewhere AS (
+    -- Where the first bucket's interface may be; other buckets have none, and mind their own schema.
+    SELECT n.oid FROM pg_namespace n
+    WHERE $1 = 'storecredit' AND n.nspname !~ '^storecredit(_[0-9]+)?$'
 ), relation AS (
-    SELECT c.* FROM ours o JOIN pg_class c ON c.relnamespace = o.schema OR c.relowner = o.writer
+    SELECT c.* FROM ours o JOIN pg_class c ON c.relnamespace = o.schema
+        OR c.relowner = o.writer AND c.relnamespace IN (SELECT e.oid FROM elsewhere e)
 ), line AS (
     SELECT concat_ws(' ', 'schema', pg_get_userbyid(o.owner), o.acl) AS text FROM ours o
     UNION ALL
@@ -37,7 +42,8 @@ WITH ours AS (
     UNION ALL
     SELECT concat_ws(' ', 'function', p.pronamespace = o.schema, p.proname, p.proargtypes,
         pg_get_userbyid(p.proowner), p.proacl, p.prosecdef, p.provolatile, p.proconfig, md5(p.prosrc))
-    FROM ours o JOIN pg_proc p ON p.pronamespace = o.schema OR p.proowner = o.writer
+    FROM ours o JOIN pg_proc p ON p.pronamespace = o.schema
+        OR p.proowner = o.writer AND p.pronamespace IN (SELECT e.oid FROM elsewhere e)
 )
 SELECT
     (SELECT md5(string_agg(l.text, E'\n' ORDER BY l.text COLLATE "C")) FROM line l) AS hash,

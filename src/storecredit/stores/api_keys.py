@@ -7,27 +7,27 @@ asked is said to be unavailable, never taken for a "no". Why a key is refused is
 that was really issued: whoever holds it knows no more than that it is theirs.
 """
 
+import asyncio
 import re
 import secrets
 import string
 import time
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import partial
 from hashlib import sha256
 from typing import Final
 from uuid import UUID
 
 from uuid_utils.compat import uuid7
 
+from storecredit.postgres.buckets import Buckets, fetched
 from storecredit.postgres.kept_connections import KeptConnections
 from storecredit.postgres.listener import Listener
-from storecredit.postgres.pool import Database
 from storecredit.postgres.servers import Record
 from storecredit.stores.callers import Caller, Refused, callers_by_hash, listed_origins
-from storecredit.stores.lookups import Lookups
+from storecredit.stores.lookups import Answer, Lookups
 from storecredit.stores.origins import normalise_origin
 
 CHANNEL: Final = "storecredit_keys"
@@ -78,23 +78,23 @@ class ApiKeys:
 
     def __init__(
         self,
-        database: Database,
+        buckets: Buckets,
         listener: Listener,
         *,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """`listener` listens on `CHANNEL`; `clock` gives seconds and never goes back."""
-        self._database = database
-        self._connections = KeptConnections(database)
+        self._buckets = buckets
+        self._connections = [KeptConnections(database) for database in buckets.all]
         self._callers: Lookups[bytes, Caller | Refused] = Lookups(
-            partial(callers_by_hash, self._connections),
+            self._callers_by_hash,
             listener,
             clock=clock,
             cached_max=CACHED_KEYS_MAX,
             subject_of=lambda caller: caller.store_id,
         )
         self._origins: Lookups[str, bool] = Lookups(
-            partial(listed_origins, self._connections),
+            self._listed_origins,
             listener,
             clock=clock,
             cached_max=CACHED_ORIGINS_MAX,
@@ -103,7 +103,7 @@ class ApiKeys:
 
     async def close(self) -> None:
         """Close the connections that callers were looked up by."""
-        await self._connections.close()
+        await asyncio.gather(*(connections.close() for connections in self._connections))
 
     async def authenticate(self, key: str) -> Caller | Refused | None:
         """Who sends this key, or why it is refused; None: malformed or unknown.
@@ -147,7 +147,9 @@ class ApiKeys:
         Raises ValueError, with a message fit for people, for a label or origins that cannot be.
         """
         key, key_id = new_key(drawn=drawn), uuid7()
-        made = await self._database.fetchval(
+        database = await self._buckets.of_store(store_id)
+        await self._buckets.place_key(key_hash(key), database)
+        made = await database.fetchval(
             "SELECT create_store_api_key($1, $2, $3, $4, $5, $6, $7)",
             store_id,
             key_id,
@@ -168,7 +170,8 @@ class ApiKeys:
         """
         if not 1 <= limit <= PAGE_LENGTH_MAX:
             raise ValueError(f"a page has 1 to {PAGE_LENGTH_MAX} keys, not {limit}")
-        rows = await self._database.fetch(
+        database = await self._buckets.of_store(store_id)
+        rows = await database.fetch(
             "SELECT * FROM store_api_keys WHERE store_id = $1 AND ($2::uuid IS NULL OR key_id < $2)"
             " ORDER BY key_id DESC LIMIT $3",
             store_id,
@@ -190,7 +193,8 @@ class ApiKeys:
         `allowed_origins` replaces the list. None: the store has no such key, or it no longer works.
         Raises ValueError, with a message fit for people, for a label or origins that cannot be.
         """
-        updated = await self._database.fetchval(
+        database = await self._buckets.of_store(store_id)
+        updated = await database.fetchval(
             "SELECT update_store_api_key($1, $2, $3, $4)",
             store_id,
             key_id,
@@ -201,7 +205,8 @@ class ApiKeys:
 
     async def revoke(self, store_id: UUID, key_id: UUID) -> bool:
         """Make the key useless for ever; False: the store has no such key."""
-        revoked: bool = await self._database.fetchval(
+        database = await self._buckets.of_store(store_id)
+        revoked: bool = await database.fetchval(
             "SELECT revoke_store_api_key($1, $2)", store_id, key_id
         )
         return revoked
@@ -222,7 +227,9 @@ class ApiKeys:
         if not 0 <= grace_seconds <= GRACE_SECONDS_MAX:
             raise ValueError(f"the grace time is 0 to {GRACE_SECONDS_MAX} s, not {grace_seconds}")
         key, new_key_id = new_key(drawn=drawn), uuid7()
-        replaced = await self._database.fetchval(
+        database = await self._buckets.of_store(store_id)
+        await self._buckets.place_key(key_hash(key), database)
+        replaced = await database.fetchval(
             "SELECT rotate_store_api_key($1, $2, $3, $4, $5, $6)",
             store_id,
             key_id,
@@ -235,17 +242,44 @@ class ApiKeys:
 
     async def get(self, store_id: UUID, key_id: UUID) -> ApiKey | None:
         """The key, whether it works or not; None: the store has none of that id."""
-        row = await self._database.fetchrow(
+        database = await self._buckets.of_store(store_id)
+        row = await database.fetchrow(
             "SELECT * FROM store_api_keys WHERE store_id = $1 AND key_id = $2", store_id, key_id
         )
         return None if row is None else _api_key(row)
 
     async def id_of(self, key: str) -> UUID | None:
         """The id of the key that a request carries, whether it works or not; None: unknown."""
-        found: UUID | None = await self._database.fetchval(
-            "SELECT key_id FROM store_api_keys WHERE key_hash = $1", key_hash(key)
+        rows = await fetched(
+            self._buckets, "SELECT key_id FROM store_api_keys WHERE key_hash = $1", key_hash(key)
         )
-        return found
+        return rows[0]["key_id"] if rows else None
+
+    async def _callers_by_hash(
+        self, digests: Sequence[bytes]
+    ) -> dict[bytes, Answer[Caller | Refused]]:
+        if not self._buckets.several:
+            return await callers_by_hash(self._connections[0], digests)
+        where = await self._buckets.of_keys(digests)
+        known: dict[int, list[bytes]] = {}
+        for digest, number in where.items():
+            known.setdefault(number, []).append(digest)
+        found = await asyncio.gather(
+            *(callers_by_hash(self._connections[each], known[each]) for each in known)
+        )
+        return {digest: answer for of in found for digest, answer in of.items()}
+
+    async def _listed_origins(self, origins: Sequence[str]) -> dict[str, Answer[bool]]:
+        found = await asyncio.gather(
+            *(listed_origins(connections, origins) for connections in self._connections)
+        )
+        longest: dict[str, Answer[bool]] = {}
+        for of in found:
+            for origin, answer in of.items():
+                before = longest.get(origin)
+                if before is None or _lasts_longer(answer, before):
+                    longest[origin] = answer
+        return longest
 
     async def _issued(self, store_id: UUID, key_id: UUID, key: str) -> IssuedKey:
         return IssuedKey(await self._existing(store_id, key_id), key)
@@ -264,6 +298,13 @@ class ApiKeys:
             self._callers.forget_all()
         # Any change of any store may change who lists an origin.
         self._origins.forget_all()
+
+
+def _lasts_longer(answer: Answer[bool], other: Answer[bool]) -> bool:
+    """Whether an origin is listed for longer by one than by the other; None: without an end."""
+    if answer.expires_in_seconds is None or other.expires_in_seconds is None:
+        return answer.expires_in_seconds is None
+    return answer.expires_in_seconds > other.expires_in_seconds
 
 
 def new_key(prefix: str = PREFIX, *, drawn: bytes | None = None) -> str:

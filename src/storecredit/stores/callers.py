@@ -86,7 +86,7 @@ class Refused(msgspec.Struct, frozen=True, gc=False):
 async def callers_by_hash(
     connections: KeptConnections, digests: Sequence[bytes]
 ) -> dict[bytes, Answer[Caller | Refused]]:
-    """Whose keys have these hashes; one that no key has is left out."""
+    """Whose keys have these hashes, of one bucket; one that no key has is left out."""
     rows = await connections.fetch(CALLERS_BY_HASH, digests)
     return {digests[place - 1]: _whose(*row) for place, *row in rows}
 
@@ -94,7 +94,10 @@ async def callers_by_hash(
 async def listed_origins(
     connections: KeptConnections, origins: Sequence[str]
 ) -> dict[str, Answer[bool]]:
-    """Which of these origins some key that works lists, and until when; the others are left out."""
+    """Which of these origins some key of one bucket that works lists, and until when.
+
+    The others are left out.
+    """
     rows = await connections.fetch(LONGEST_LISTINGS, origins)
     return {
         origins[place - 1]: Answer(value=True, expires_in_seconds=expires_in_seconds)

@@ -8,12 +8,13 @@ keys stop working everywhere within a second.
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from operator import itemgetter
 from typing import Literal
 from uuid import UUID
 
 from uuid_utils.compat import uuid7
 
-from storecredit.postgres.pool import Database
+from storecredit.postgres.buckets import Buckets, fetched
 from storecredit.postgres.servers import Record
 from storecredit.stores.shop_domains import (
     NO_DOMAIN,
@@ -56,9 +57,9 @@ class StorePage:
 class Stores:
     """All stores of the database."""
 
-    def __init__(self, database: Database, *, tiers: Collection[str] | None = None) -> None:
+    def __init__(self, buckets: Buckets, *, tiers: Collection[str] | None = None) -> None:
         """`tiers` are those a store may be put into; None: any."""
-        self._database = database
+        self._buckets = buckets
         self._tiers = tiers
 
     async def create(
@@ -83,9 +84,11 @@ class Stores:
         """
         _check_lengths(name, shop_domain, tier)
         self._check_tier(tier)
-        row = await self._database.fetchrow(
+        store_id = uuid7()
+        database = await self._buckets.of_new_store(store_id)
+        row = await database.fetchrow(
             "SELECT * FROM create_store($1, $2, $3, $4, $5, $6, $7)",
-            uuid7(),
+            store_id,
             name,
             _domain(shop_domain),
             tier,
@@ -99,13 +102,14 @@ class Stores:
 
     async def get(self, store_id: UUID) -> Store | None:
         """The store, or None where there is none of that id."""
-        row = await self._database.fetchrow("SELECT * FROM stores WHERE store_id = $1", store_id)
+        database = await self._buckets.of_store(store_id)
+        row = await database.fetchrow("SELECT * FROM stores WHERE store_id = $1", store_id)
         return None if row is None else _store(row)
 
     async def several(self, store_ids: Sequence[UUID]) -> tuple[Store, ...]:
         """The stores of these ids, in this order; one that there is not is left out."""
-        rows = await self._database.fetch(
-            "SELECT * FROM stores WHERE store_id = ANY ($1)", store_ids
+        rows = await fetched(
+            self._buckets, "SELECT * FROM stores WHERE store_id = ANY ($1)", store_ids
         )
         found = {row["store_id"]: _store(row) for row in rows}
         return tuple(found[store_id] for store_id in store_ids if store_id in found)
@@ -124,23 +128,27 @@ class Stores:
             return () if store is None else (store,)
         if "\0" in text:
             return ()
-        rows = await self._database.fetch(
+        rows = await fetched(
+            self._buckets,
             "SELECT * FROM stores WHERE lower($1) IN (lower(name), lower(shop_domain))"
             " ORDER BY store_id LIMIT $2",
             text,
             NAMED_MAX,
         )
-        return tuple(_store(row) for row in rows)
+        oldest_first = sorted(rows, key=itemgetter("store_id"))
+        return tuple(_store(row) for row in oldest_first[:NAMED_MAX])
 
     async def list(self, limit: int = 50, cursor: UUID | None = None) -> StorePage:
         """At most `limit` (1 to `PAGE_LENGTH_MAX`) stores, newest first, older than `cursor`."""
         if not 1 <= limit <= PAGE_LENGTH_MAX:
             raise ValueError(f"a page has 1 to {PAGE_LENGTH_MAX} stores, not {limit}")
-        rows = await self._database.fetch(
+        rows = await fetched(
+            self._buckets,
             "SELECT * FROM stores WHERE store_id < $1 ORDER BY store_id DESC LIMIT $2",
             cursor or AFTER_ALL_UUIDS,
             limit + 1,
         )
+        rows.sort(key=itemgetter("store_id"), reverse=True)
         items = tuple(_store(row) for row in rows[:limit])
         return StorePage(items, items[-1].store_id if len(rows) > limit else None)
 
@@ -160,7 +168,8 @@ class Stores:
         _check_lengths(name, shop_domain, tier)
         self._check_tier(tier)
         shop_domain = None if shop_domain is None else _domain(shop_domain)
-        found = await self._database.fetchval(
+        database = await self._buckets.of_store(store_id)
+        found = await database.fetchval(
             "SELECT update_store($1, $2, $3, $4, $5)", store_id, name, shop_domain, tier, status
         )
         return await self.get(store_id) if found else None

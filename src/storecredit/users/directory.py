@@ -11,7 +11,7 @@ from typing import Literal
 from uuid import UUID
 
 from storecredit import telemetry
-from storecredit.postgres.pool import Database
+from storecredit.postgres.buckets import Buckets, fetched
 from storecredit.postgres.servers import Record
 
 log = telemetry.get_logger("users.directory")
@@ -44,8 +44,8 @@ class Unblocking(StrEnum):
 class UserDirectory:
     """All end users of the database."""
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
+    def __init__(self, buckets: Buckets) -> None:
+        self._buckets = buckets
 
     async def get(self, user_id: UUID) -> User | None:
         """The user, or None where there is none of that id."""
@@ -53,20 +53,24 @@ class UserDirectory:
 
     async def several(self, user_ids: Sequence[UUID]) -> tuple[User, ...]:
         """The users of these ids, in this order; one that there is not is left out."""
-        rows = await self._database.fetch("SELECT * FROM users WHERE user_id = ANY ($1)", user_ids)
+        rows = await fetched(
+            self._buckets, "SELECT * FROM users WHERE user_id = ANY ($1)", user_ids
+        )
         found = {row["user_id"]: _user(row) for row in rows}
         return tuple(found[user_id] for user_id in user_ids if user_id in found)
 
     async def block(self, user_id: UUID) -> bool:
         """Refuse all that the user asks for, within a second; False: there is no such user."""
-        blocked: bool = await self._database.fetchval("SELECT block_user($1)", user_id)
+        database = await self._buckets.of_user(user_id)
+        blocked: bool = await database.fetchval("SELECT block_user($1)", user_id)
         if blocked:
             log.info("user_blocked", user_id=str(user_id))
         return blocked
 
     async def unblock(self, user_id: UUID) -> Unblocking:
         """Let the user in again, within a second."""
-        outcome = Unblocking(await self._database.fetchval("SELECT unblock_user($1)", user_id))
+        database = await self._buckets.of_user(user_id)
+        outcome = Unblocking(await database.fetchval("SELECT unblock_user($1)", user_id))
         if outcome is Unblocking.UNBLOCKED:
             log.info("user_unblocked", user_id=str(user_id))
         return outcome

@@ -15,8 +15,8 @@ from uuid import UUID
 from cachetools import LRUCache
 
 from storecredit import telemetry
+from storecredit.postgres.buckets import Buckets
 from storecredit.postgres.listener import Listener
-from storecredit.postgres.pool import Database
 
 log = telemetry.get_logger("users")
 
@@ -42,7 +42,7 @@ class Users:
 
     def __init__(
         self,
-        database: Database,
+        buckets: Buckets,
         starter_credits: int,
         *,
         anonymous_too: bool = True,
@@ -54,7 +54,7 @@ class Users:
         `anonymous_too` False: who is anonymous is given them later, once that is over. `listener`
         knows whether the database is still the one that was asked; None: it never changes.
         """
-        self._database = database
+        self._buckets = buckets
         self._starter_credits = starter_credits
         self._anonymous_too = anonymous_too
         self._known: LRUCache[UUID, _Known] = LRUCache(known_max)
@@ -79,7 +79,8 @@ class Users:
 
     async def _ask(self, user_id: UUID, *, withhold: bool) -> _Known:
         announcements = self._announcements
-        row = await self._database.fetchrow(
+        database = await self._buckets.of_new_user(user_id)
+        row = await database.fetchrow(
             "SELECT * FROM ensure_user($1, $2, $3)", user_id, self._starter_credits, withhold
         )
         if row is None:

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterator, Sequence
 
 from storecredit.postgres.programs.client_programs import program, variables_of
-from storecredit.postgres.servers import APP_ROLE, SEARCH_PATH
+from storecredit.postgres.servers import APP_ROLE, search_path
 
 SIGNALLED = 128
 """As a shell counts a program that a signal has ended."""
@@ -20,7 +20,7 @@ async def run_psql(url: str, arguments: Sequence[str], *, read_only: bool) -> in
 
     `read_only`: as the service's role, and every transaction is, until one says otherwise.
     """
-    settings = {"search_path": SEARCH_PATH}
+    settings = {"search_path": search_path()}
     if read_only:
         settings |= {"role": APP_ROLE, "default_transaction_read_only": "on"}
     own = {name: value for name, value in os.environ.items() if not name.startswith("PG")}

@@ -9,21 +9,21 @@ from contextlib import contextmanager
 import asyncpg
 
 from storecredit import sql
-from storecredit.postgres.servers import SCHEMA, WRITER_ROLE
+from storecredit.postgres.servers import WRITER_ROLE
 
 
-async def make(connection: asyncpg.Connection) -> None:
+async def make(connection: asyncpg.Connection, schema: str) -> None:
     """Every function as it is today, owned by the writer, whose rights it has; no others of ours.
 
     One that was there is replaced where it stands, and not dropped: a service may be at work, and
     what it is just calling would not be found.
     """
     await connection.execute(
-        f"GRANT SELECT ON ALL TABLES IN SCHEMA {SCHEMA} TO {WRITER_ROLE};"
+        f"GRANT SELECT ON ALL TABLES IN SCHEMA {schema} TO {WRITER_ROLE};"
         "SET LOCAL check_function_bodies = off;"
         f"SET LOCAL ROLE {WRITER_ROLE}"
     )
-    before = await _ours(connection)
+    before = await _ours(connection, schema)
     try:
         async with connection.transaction():
             await _apply_files(connection)
@@ -31,17 +31,17 @@ async def make(connection: asyncpg.Connection) -> None:
         # One answers in another form than before: a new one has to take its place.
         await _drop(connection, before)
         await _apply_files(connection)
-    after = await _ours(connection)
+    after = await _ours(connection, schema)
     await _drop(connection, [oid for oid in before if before[oid] == after.get(oid)])
     await connection.execute("RESET ROLE")
 
 
-async def _ours(connection: asyncpg.Connection) -> dict[int, str]:
+async def _ours(connection: asyncpg.Connection, schema: str) -> dict[int, str]:
     """Our functions, and which transaction has last written each."""
     rows = await connection.fetch(
         """SELECT oid, xmin::text FROM pg_proc
            WHERE pronamespace = $1::text::regnamespace AND proowner = $2::text::regrole""",
-        SCHEMA,
+        schema,
         WRITER_ROLE,
     )
     return {row["oid"]: row["xmin"] for row in rows}

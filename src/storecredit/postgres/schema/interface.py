@@ -12,7 +12,7 @@ import asyncpg
 
 from storecredit import sql
 from storecredit.postgres.errors import DatabaseMisconfigured
-from storecredit.postgres.servers import SCHEMA, WRITER_ROLE
+from storecredit.postgres.servers import WRITER_ROLE, is_bucket
 
 NONE: Final = "none"
 """To be asked for instead of a schema's name: no interface."""
@@ -105,7 +105,7 @@ async def make_guard(connection: asyncpg.Connection) -> None:
 
 
 def _refuse_unusable(schema: str) -> None:
-    if schema == SCHEMA or schema.startswith("pg_") or schema == "information_schema":
+    if is_bucket(schema) or schema.startswith("pg_") or schema == "information_schema":
         raise DatabaseMisconfigured(
             f"The interface cannot be in the schema {schema}: name another one, which is made "
             "unless it is there."
@@ -215,9 +215,7 @@ _VIEWS: Final = """
 async def _drop_all_but(connection: asyncpg.Connection, schema: str | None, kept: _Names) -> None:
     """Drop what is ours outside our schema: where the interface was, and what it had before."""
     guard = f"{_GUARDED}.{_GUARD}"
-    old = await connection.fetch(
-        _OURS, SCHEMA, WRITER_ROLE, schema, kept.views, kept.signatures, guard
-    )
+    old = await connection.fetch(_OURS, WRITER_ROLE, schema, kept.views, kept.signatures, guard)
     for row in old:
         await connection.execute(f"SET LOCAL ROLE {WRITER_ROLE}; DROP {row['object']}; RESET ROLE")
 
@@ -225,12 +223,13 @@ async def _drop_all_but(connection: asyncpg.Connection, schema: str | None, kept
 _OURS: Final = """
     SELECT format('FUNCTION %s', p.oid::regprocedure) AS object, 1 AS step
     FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
-    WHERE p.proowner = $2::text::regrole AND n.nspname <> $1::text
-      AND (n.nspname = $3::text AND p.proname || p.proargtypes::text = ANY ($5::text[])) IS NOT TRUE
+    WHERE p.proowner = $1::text::regrole AND n.nspname !~ '^storecredit(_[0-9]+)?$'
+      AND (n.nspname = $2::text AND p.proname || p.proargtypes::text = ANY ($4::text[])) IS NOT TRUE
     UNION ALL
     SELECT format('VIEW %s', c.oid::regclass), 2
     FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-    WHERE c.relkind = 'v' AND c.relowner = $2::text::regrole AND n.nspname <> $1::text
-      AND (n.nspname = $3::text AND c.relname = ANY ($4::text[])) IS NOT TRUE
-      AND c.oid IS DISTINCT FROM to_regclass($6)
+    WHERE c.relkind = 'v' AND c.relowner = $1::text::regrole
+      AND n.nspname !~ '^storecredit(_[0-9]+)?$'
+      AND (n.nspname = $2::text AND c.relname = ANY ($3::text[])) IS NOT TRUE
+      AND c.oid IS DISTINCT FROM to_regclass($5)
     ORDER BY step"""

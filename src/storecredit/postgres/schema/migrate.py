@@ -12,9 +12,9 @@ them: every file counts, and what `storecredit_writer` owns is ours.
 
 import asyncio
 import itertools
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
 
@@ -30,6 +30,7 @@ from storecredit.postgres.schema import (
     schema_version,
     shape,
 )
+from storecredit.postgres.schema.buckets import number_accounts, number_of_buckets, open_buckets
 from storecredit.postgres.schema.migration_locks import Onlooker, prepared, take_turn, tried_again
 from storecredit.postgres.schema.schema_version import (
     Recorded,
@@ -37,7 +38,7 @@ from storecredit.postgres.schema.schema_version import (
     migration_names,
     newest_migration,
 )
-from storecredit.postgres.servers import APP_ROLE, SCHEMA, WRITER_ROLE, connect
+from storecredit.postgres.servers import APP_ROLE, SCHEMA, WRITER_ROLE, bucket_schema, connect
 
 log = telemetry.get_logger("postgres.migrate")
 
@@ -66,11 +67,16 @@ class Migrated:
 
 
 async def migrate(
-    url: str, *, interface_schema: str | None = None, app_may_login: bool = False
+    url: str,
+    *,
+    interface_schema: str | None = None,
+    app_may_login: bool = False,
+    buckets: int | None = None,
 ) -> Migrated:
     """Apply whatever the database lacks, and mend what in it is not as it ought to be.
 
-    Nothing when it has everything, or is of a newer version.
+    Nothing when it has everything, or is of a newer version. Each bucket is a transaction of its
+    own, one after the other; `buckets` is how many there are to be, None: as many as there are.
 
     `url` logs in as the owner-to-be of the tables, with the right to create roles.
     `interface_schema` is where the views and functions for outside callers are to be: a schema's
@@ -79,20 +85,55 @@ async def migrate(
     whose socket only its owner reaches). Raises DatabaseUnavailable, DatabaseMisconfigured; nothing
     has been changed then.
     """
-    connection = await connect(url, as_app=False)
+    home = await _migrate_bucket(url, SCHEMA, interface_schema, app_may_login=app_may_login)
+    there = await number_of_buckets(url)
+    wanted = there if buckets is None else buckets
+    if wanted < there:
+        raise DatabaseMisconfigured(
+            f"The database has {there} buckets, and none of them is ever taken away: name {there} "
+            "or more."
+        )
+    others = [
+        await _migrate_bucket(url, bucket_schema(number), interface.NONE, app_may_login=False)
+        for number in range(1, wanted)
+    ]
+    if wanted > there:
+        await open_buckets(url, wanted)
+    return _together(home, others, there, wanted)
+
+
+async def _migrate_bucket(
+    url: str, schema: str, interface_schema: str | None, *, app_may_login: bool
+) -> Migrated:
+    connection = await connect(url, as_app=False, schema=schema)
     onlooker = Onlooker(url)
     try:
         with translated(), _told_of_dependents():
             unchanged, apply = (
-                lambda: _unchanged(connection, interface_schema, app_may_login=app_may_login),
-                lambda: _apply(connection, interface_schema, app_may_login=app_may_login),
+                lambda: _unchanged(
+                    connection, schema, interface_schema, app_may_login=app_may_login
+                ),
+                lambda: _apply(connection, schema, interface_schema, app_may_login=app_may_login),
             )
-            migrating = partial(_migrate, connection, onlooker, unchanged, apply)
+            migrating = partial(_migrate, connection, schema, onlooker, unchanged, apply)
             return await tried_again(partial(_out_of_circles, migrating), onlooker)
     except asyncpg.InsufficientPrivilegeError as error:
         raise _may_not_migrate(str(error)) from error
     finally:
         await connection.close(timeout=CLOSE_TIMEOUT_SECONDS)
+
+
+def _together(home: Migrated, others: Sequence[Migrated], there: int, wanted: int) -> Migrated:
+    """What was done to all buckets, as of one database."""
+    notes = list(home.notes)
+    if wanted > there:
+        notes.append(f"The database has {wanted} buckets now.")
+    return replace(
+        home,
+        changed=home.changed or wanted > there or any(each.changed for each in others),
+        renewed=(*home.renewed, *(said for each in others for said in each.renewed)),
+        notes=tuple(notes),
+    )
 
 
 async def _out_of_circles(attempt: Callable[[], Awaitable[Migrated]]) -> Migrated:
@@ -113,16 +154,17 @@ async def _out_of_circles(attempt: Callable[[], Awaitable[Migrated]]) -> Migrate
 
 async def _migrate(
     connection: asyncpg.Connection,
+    schema: str,
     onlooker: Onlooker,
     unchanged: Callable[[], Awaitable[Migrated | None]],
     apply: Callable[[], Awaitable[Migrated]],
 ) -> Migrated:
     # A transaction of its own: what it reads must not be in the way of the migration before.
-    async with prepared(connection):
+    async with prepared(connection, schema):
         found = await unchanged()
     if found is not None:
         return found
-    async with prepared(connection), onlooker.watching(connection):
+    async with prepared(connection, schema), onlooker.watching(connection):
         await take_turn(connection, onlooker)
         found = await unchanged()
         if found is not None:
@@ -140,7 +182,11 @@ async def _migrate(
 
 
 async def _unchanged(
-    connection: asyncpg.Connection, interface_schema: str | None, *, app_may_login: bool
+    connection: asyncpg.Connection,
+    schema: str,
+    interface_schema: str | None,
+    *,
+    app_may_login: bool,
 ) -> Migrated | None:
     """What to say if the database has everything, or is of a newer version; else None."""
     recorded = await schema_version.read(connection)
@@ -155,11 +201,13 @@ async def _unchanged(
         )
     there = recorded.interface
     if is_newer:
-        await _refuse_faults(connection)
+        await _refuse_faults(connection, schema)
     elif (
         moves
         or recorded.fingerprint != fingerprint()
-        or not _is_right(recorded, await shape.look(connection), app_may_login=app_may_login)
+        or not _is_right(
+            recorded, await shape.look(connection, schema), app_may_login=app_may_login
+        )
     ):
         return None
     return Migrated(applied=(), changed=False, interface=there, interface_before=there)
@@ -171,9 +219,9 @@ def _is_right(recorded: Recorded, there: shape.Shape, *, app_may_login: bool) ->
     return recorded.shape == there.hash and there.may_act_as_both and may_login
 
 
-async def _refuse_faults(connection: asyncpg.Connection) -> None:
+async def _refuse_faults(connection: asyncpg.Connection, schema: str) -> None:
     """What a newer storecredit has made is its own to mend."""
-    found = await privileges.fault(connection)
+    found = await privileges.fault(connection, schema)
     if found is not None:
         raise DatabaseMisconfigured(
             f"The database was migrated by a newer storecredit, and {found}: run `storecredit "
@@ -182,27 +230,33 @@ async def _refuse_faults(connection: asyncpg.Connection) -> None:
 
 
 async def _apply(
-    connection: asyncpg.Connection, interface_schema: str | None, *, app_may_login: bool
+    connection: asyncpg.Connection,
+    schema: str,
+    interface_schema: str | None,
+    *,
+    app_may_login: bool,
 ) -> Migrated:
     recorded = await schema_version.read(connection)
-    older = recorded is None and await public_tables.are_there(connection)
+    older = recorded is None and schema == SCHEMA and await public_tables.are_there(connection)
     if older:
         await public_tables.lock(connection)
         await public_tables.refuse_unless_known(connection)
-    before = await shape.look(connection)
+    before = await shape.look(connection, schema)
     renewed = await privileges.mend_roles(connection, app_may_login=app_may_login)
     if recorded is not None:
-        renewed += await _mend(connection, recorded)
-    await _ensure_schema(connection, is_new=recorded is None)
+        renewed += await _mend(connection, schema, recorded)
+    await _ensure_schema(connection, schema, is_new=recorded is None)
     applied = await _apply_migrations(connection, recorded.migration if recorded else "")
+    if recorded is None:
+        await number_accounts(connection, schema)
     notes = []
     if older:
         await public_tables.move(connection)
         notes.append("The tables of the earlier storecredit were moved out of the schema public.")
-    chosen, made_anew = await _make(connection, interface_schema, recorded)
+    chosen, made_anew = await _make(connection, schema, interface_schema, recorded)
     if chosen.note:
         notes.append(chosen.note)
-    after = await shape.look(connection)
+    after = await shape.look(connection, schema)
     # Where this version had been, whatever was not as it had left it is worth a word.
     was_here = _is_of_this_version(recorded, interface_schema)
     if was_here:
@@ -219,16 +273,19 @@ async def _apply(
     )
 
 
-async def _mend(connection: asyncpg.Connection, recorded: Recorded) -> tuple[str, ...]:
+async def _mend(connection: asyncpg.Connection, schema: str, recorded: Recorded) -> tuple[str, ...]:
     """Have what was migrated before belong to whom it ought to, and be open to nobody else."""
     done = [name for name in migration_names() if name <= recorded.migration]
-    await shape.refuse_incomplete(connection, done)
+    await shape.refuse_incomplete(connection, schema, done)
     owners = await privileges.mend_owners(connection, recorded.interface)
     return owners + await privileges.mend_rights(connection)
 
 
 async def _make(
-    connection: asyncpg.Connection, interface_schema: str | None, recorded: Recorded | None
+    connection: asyncpg.Connection,
+    schema: str,
+    interface_schema: str | None,
+    recorded: Recorded | None,
 ) -> tuple[interface.Choice, tuple[str, ...]]:
     """Make all that is made anew each time: what is no table of ours, and who may do what.
 
@@ -237,17 +294,18 @@ async def _make(
     # Half of what a command loads, and needed only where something is to be migrated.
     from storecredit.postgres.job_queue import install_tables  # noqa: PLC0415 - see above
 
-    before = await shape.made(connection)
+    before = await shape.made(connection, schema)
     await install_tables(connection)
-    await functions.make(connection)
+    await functions.make(connection, schema)
     current = recorded.interface if recorded else None
     chosen = await interface.choose(
         connection, interface_schema, current, is_first=recorded is None
     )
-    await interface.make(connection, chosen)
-    await interface.make_guard(connection)
+    if schema == SCHEMA:
+        await interface.make(connection, chosen)
+        await interface.make_guard(connection)
     await privileges.mend_rights(connection)
-    after = await shape.made(connection)
+    after = await shape.made(connection, schema)
     anew = [thing for thing, text in after.items() if before.get(thing) != text]
     return chosen, (f"Made anew {shape.counted(anew)}.",) if anew else ()
 
@@ -259,39 +317,39 @@ def _is_of_this_version(recorded: Recorded | None, interface_schema: str | None)
     return not interface.moves(interface_schema, recorded.interface)
 
 
-async def _ensure_schema(connection: asyncpg.Connection, *, is_new: bool) -> None:
-    if await connection.fetchval("SELECT to_regnamespace($1)", SCHEMA) is None:
-        await connection.execute(f"CREATE SCHEMA {SCHEMA}")
+async def _ensure_schema(connection: asyncpg.Connection, schema: str, *, is_new: bool) -> None:
+    if await connection.fetchval("SELECT to_regnamespace($1)", schema) is None:
+        await connection.execute(f"CREATE SCHEMA {schema}")
     elif is_new:
-        await _refuse_what_is_not_ours(connection)
+        await _refuse_what_is_not_ours(connection, schema)
     # Until the privileges at the end: what belongs to the writer is made by it.
-    await connection.execute(f"GRANT USAGE, CREATE ON SCHEMA {SCHEMA} TO {WRITER_ROLE}")
+    await connection.execute(f"GRANT USAGE, CREATE ON SCHEMA {schema} TO {WRITER_ROLE}")
 
 
-async def _refuse_what_is_not_ours(connection: asyncpg.Connection) -> None:
+async def _refuse_what_is_not_ours(connection: asyncpg.Connection, schema: str) -> None:
     there = await connection.fetch(
         """SELECT relname::text AS name FROM pg_class WHERE relnamespace = $1::regnamespace
                AND relkind NOT IN ('i', 'I', 't')
            UNION
            SELECT proname::text FROM pg_proc WHERE pronamespace = $1::regnamespace
            ORDER BY name""",
-        SCHEMA,
+        schema,
     )
     names = [row["name"] for row in there]
     if "schema_version" in names and not await schema_version.may_read(connection):
         raise DatabaseMisconfigured(
-            f"The schema {SCHEMA} belongs to somebody else, and this login may not read it: "
+            f"The schema {schema} belongs to somebody else, and this login may not read it: "
             "migrate as its owner."
         )
     if 2 * len(set(names) & {"movements", *privileges.names().functions}) > len(names):
         raise DatabaseMisconfigured(
-            f"The schema {SCHEMA} has a part of what a migration makes, and does not say of which, "
+            f"The schema {schema} has a part of what a migration makes, and does not say of which, "
             "as after a restore that stopped halfway; nothing of it was touched: drop that schema, "
             "and restore again."
         )
     if names:
         raise DatabaseMisconfigured(
-            f"The schema {SCHEMA} has something that is not ours "
+            f"The schema {schema} has something that is not ours "
             f"({', '.join(names[:NAMES_SAID_MAX])}), and nothing of it was touched: rename that "
             "schema, or use another database."
         )

@@ -20,7 +20,7 @@ import asyncpg
 from storecredit import telemetry
 from storecredit.postgres.errors import DatabaseError, DatabaseMisconfigured
 from storecredit.postgres.pacing import backoff
-from storecredit.postgres.servers import SEARCH_PATH, connect
+from storecredit.postgres.servers import SCHEMA, connect, search_path
 
 TURN_SECONDS: Final = 60.0
 """How long a migration waits for the one before it."""
@@ -54,7 +54,7 @@ log = telemetry.get_logger("postgres.migration_locks")
 
 
 @asynccontextmanager
-async def prepared(connection: asyncpg.Connection) -> AsyncIterator[None]:
+async def prepared(connection: asyncpg.Connection, schema: str = SCHEMA) -> AsyncIterator[None]:
     """A transaction with settings of its own, whatever is between us and the server.
 
     Read committed: what is looked at after waiting is what the one before has left.
@@ -65,7 +65,7 @@ async def prepared(connection: asyncpg.Connection) -> AsyncIterator[None]:
         await connection.execute("SET LOCAL statement_timeout = 0")
         await connection.execute(_UNLIMITED)
         # Once more, should a pooler in between have kept it to itself.
-        await connection.execute(f"SET LOCAL search_path = {SEARCH_PATH}")
+        await connection.execute(f"SET LOCAL search_path = {search_path(schema)}")
         yield
 
 

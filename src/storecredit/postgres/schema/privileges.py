@@ -22,15 +22,15 @@ from storecredit.postgres.servers import (
     APP_ROLE,
     MIGRATE_FIRST,
     SCHEMA,
-    SEARCH_PATH,
     WRITER_ROLE,
     Connection,
+    search_path,
 )
 
 GUARD: Final = "public.storecredit_schema"
 """The view that keeps the build before out (`guard.sql`)."""
 # By which a function of the interface is known, whoever owns it.
-_KNOWN_BY: Final = f"search_path={SEARCH_PATH}"
+_KNOWN_BY: Final = f"search_path={search_path()}"
 # Whatever we make has its words.
 _FUNCTION: Final = re.compile(r"^COMMENT ON FUNCTION\s+(\w+)", re.MULTILINE)
 _TABLE: Final = re.compile(r"^CREATE TABLE (\w+)", re.MULTILINE)
@@ -178,27 +178,27 @@ async def mend_rights(connection: asyncpg.Connection) -> tuple[str, ...]:
     )
 
 
-async def require(connection: Connection) -> None:
+async def require(connection: Connection, schema: str) -> None:
     """Raise DatabaseMisconfigured where credits can be written around the functions.
 
     Asks the catalogue, which every role may read: it works as the application's role, too. Where
     there is nothing of ours, nothing is wrong.
     """
     recorded = await schema_version.read(connection)
-    if recorded and recorded.shape == (await shape.look(connection)).hash:
+    if recorded and recorded.shape == (await shape.look(connection, schema)).hash:
         return
-    found = await fault(connection)
+    found = await fault(connection, schema)
     if found is not None:
         raise DatabaseMisconfigured(f"{found[0].upper()}{found[1:]}: {MIGRATE_FIRST}.")
 
 
-async def fault(connection: Connection) -> str | None:
+async def fault(connection: Connection, schema: str = SCHEMA) -> str | None:
     """Why nobody should work on this database, the worst reason, as a part of a sentence."""
     ours = names()
     recorded = await schema_version.read(connection)
     row = await connection.fetchrow(
         sql.text("privileges/faults.sql"),
-        SCHEMA,
+        schema,
         ours.tables,
         ours.functions,
         # Another version has functions of its own.

@@ -14,7 +14,7 @@ import asyncpg
 
 from storecredit import sql
 from storecredit.postgres.errors import DatabaseMisconfigured
-from storecredit.postgres.servers import SCHEMA, SEARCH_PATH, WRITER_ROLE, Connection
+from storecredit.postgres.servers import WRITER_ROLE, Connection, search_path
 
 SEPARATE_SET_RIGHT: Final = 16
 """From here on, whoever is a member of a role may be kept from acting as it."""
@@ -24,12 +24,18 @@ _TRIAL: Final = "pg_temp"
 NAMES_SAID_MAX: Final = 3
 _NOUNS: Final = {"ROUTINE": "function"}
 _MADE: Final = """
+    WITH whose AS (
+        SELECT n.oid FROM pg_namespace n
+        WHERE n.nspname = $2 OR $2 = 'storecredit' AND n.nspname !~ '^storecredit(_[0-9]+)?$'
+    )
     SELECT 'FUNCTION' AS kind, p.oid::regprocedure::text AS name,
         md5(concat_ws(' ', p.prosrc, p.prosecdef, p.provolatile, p.proconfig)) AS text
-    FROM pg_proc p WHERE p.proowner = $1::text::regrole
+    FROM pg_proc p
+    WHERE p.proowner = $1::text::regrole AND p.pronamespace IN (SELECT n.oid FROM whose n)
     UNION ALL
     SELECT 'VIEW', c.oid::regclass::text, '' FROM pg_class c
-    WHERE c.relowner = $1::text::regrole AND c.relkind = 'v'"""
+    WHERE c.relowner = $1::text::regrole AND c.relkind = 'v'
+      AND c.relnamespace IN (SELECT n.oid FROM whose n)"""
 _PARTS: Final = """
     SELECT format('the column %s of %s', a.attname, c.relname) AS part
     FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid
@@ -56,9 +62,9 @@ class Shape:
     app_may_login: bool
 
 
-async def look(connection: Connection) -> Shape:
+async def look(connection: Connection, schema: str) -> Shape:
     """What there is now. One look-up, which every role may make."""
-    row = await connection.fetchrow(sql.text("shape.sql"), SCHEMA, right_to_act(connection))
+    row = await connection.fetchrow(sql.text("shape.sql"), schema, right_to_act(connection))
     assert row is not None, "it has one row"
     return Shape(**row)
 
@@ -69,9 +75,9 @@ def right_to_act(connection: Connection) -> str:
     return "SET" if separate else "MEMBER"
 
 
-async def made(connection: Connection) -> dict[tuple[str, str], str]:
+async def made(connection: Connection, schema: str) -> dict[tuple[str, str], str]:
     """Functions and views of the writer's, by kind and name, each with what it is made of."""
-    rows = await connection.fetch(_MADE, WRITER_ROLE)
+    rows = await connection.fetch(_MADE, WRITER_ROLE, schema)
     return {(row["kind"], row["name"]): row["text"] for row in rows}
 
 
@@ -91,10 +97,12 @@ def _first(names: list[str]) -> str:
     return ", ".join(names[:NAMES_SAID_MAX]) + (", …" if len(names) > NAMES_SAID_MAX else "")
 
 
-async def refuse_incomplete(connection: asyncpg.Connection, migrations: Iterable[str]) -> None:
+async def refuse_incomplete(
+    connection: asyncpg.Connection, schema: str, migrations: Iterable[str]
+) -> None:
     """Raise DatabaseMisconfigured if the tables lack a part that these migrations made."""
-    ought = await _made_on_trial(connection, migrations)
-    there = {row["part"] for row in await connection.fetch(_PARTS, SCHEMA)}
+    ought = await _made_on_trial(connection, schema, migrations)
+    there = {row["part"] for row in await connection.fetch(_PARTS, schema)}
     missing = [part for part in ought if part not in there]
     if missing:
         more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
@@ -104,7 +112,9 @@ async def refuse_incomplete(connection: asyncpg.Connection, migrations: Iterable
         )
 
 
-async def _made_on_trial(connection: asyncpg.Connection, migrations: Iterable[str]) -> list[str]:
+async def _made_on_trial(
+    connection: asyncpg.Connection, schema: str, migrations: Iterable[str]
+) -> list[str]:
     """What the tables consist of, by making them where nothing else is, and undoing that."""
     trial = connection.transaction()
     await trial.start()
@@ -112,7 +122,7 @@ async def _made_on_trial(connection: asyncpg.Connection, migrations: Iterable[st
         await connection.execute(f"SET LOCAL search_path = {_TRIAL}")
         for name in migrations:
             await connection.execute(sql.text(f"migrations/{name}.sql"))
-        await connection.execute(f"SET LOCAL search_path = {SEARCH_PATH}")
+        await connection.execute(f"SET LOCAL search_path = {search_path(schema)}")
         trial_schema = await connection.fetchval("SELECT pg_my_temp_schema()::regnamespace::text")
         return [row["part"] for row in await connection.fetch(_PARTS, trial_schema)]
     finally:

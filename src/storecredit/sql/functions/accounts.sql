@@ -7,14 +7,18 @@ AS $$
 -- Purpose: make the account of a new owner, which stands in the lists by balance from now on. Locks: the
 --   new rows. Returns: its id; null: the owner has one. Of several calls at once one makes it, the others
 --   wait here until that one has committed, and make it themselves if it was undone.
+-- Errors: cannot_connect_now for one who lives in another bucket.
 DECLARE
     v_account_id bigint;
 BEGIN
     INSERT INTO accounts (owner_kind, owner_id) VALUES (p_owner_kind, p_owner_id)
     ON CONFLICT (owner_id, owner_kind) DO NOTHING
     RETURNING account_id INTO v_account_id;
-    INSERT INTO summed_accounts (account_id, owner_kind, owner_id, seq)
-    SELECT v_account_id, p_owner_kind, p_owner_id, 0 WHERE v_account_id IS NOT NULL;
+    IF v_account_id IS NOT NULL THEN
+        INSERT INTO summed_accounts (account_id, owner_kind, owner_id, seq)
+        VALUES (v_account_id, p_owner_kind, p_owner_id, 0);
+        PERFORM note_owner_here(p_owner_kind, p_owner_id);
+    END IF;
     RETURN v_account_id;
 END;
 $$;

@@ -112,6 +112,7 @@ BEGIN
         (store_id, key_id, key_hash, key_start, label, allowed_origins, expires_at)
     VALUES
         (p_store_id, p_key_id, p_key_hash, p_key_start, p_label, p_allowed_origins, p_expires_at);
+    PERFORM note_key_here(p_key_hash);
     PERFORM tell_of_store('key.created', p_store_id,
         json_build_object('key_id', p_key_id, 'expires_at', in_utc(p_expires_at)));
     PERFORM pg_notify('storecredit_keys', p_store_id::text);
@@ -218,6 +219,7 @@ BEGIN
     END IF;
     INSERT INTO store_api_keys (store_id, key_id, key_hash, key_start, label, allowed_origins)
     VALUES (p_store_id, p_new_key_id, p_new_key_hash, p_new_key_start, v_label, v_allowed_origins);
+    PERFORM note_key_here(p_new_key_hash);
     PERFORM tell_of_store('key.created', p_store_id,
         json_build_object('key_id', p_new_key_id, 'expires_at', NULL));
     PERFORM pg_notify('storecredit_keys', p_store_id::text);

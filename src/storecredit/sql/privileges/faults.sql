@@ -7,6 +7,10 @@ WITH ours AS (
     SELECT n.oid AS schema, n.nspname AS name, n.nspowner AS owner, n.nspacl AS acl,
         to_regrole('storecredit_app')::oid AS app, to_regrole('storecredit_writer')::oid AS writer
     FROM pg_namespace n WHERE n.nspname = $1
+), elsewhere AS (
+    -- Where the first bucket's interface may be; other buckets have none, and mind their own schema.
+    SELECT n.oid FROM pg_namespace n
+    WHERE $1 = 'storecredit' AND n.nspname !~ '^storecredit(_[0-9]+)?$'
 ), relation AS (
     SELECT c.oid, c.relname, format('%I.%I', o.name, c.relname) AS name, c.relowner AS owner,
         c.relacl AS acl
@@ -18,7 +22,8 @@ WITH ours AS (
         coalesce(p.proacl, acldefault('f', p.proowner)) AS acl,
         p.proowner = o.writer OR p.pronamespace <> o.schema OR p.proname = ANY ($3::text[]) AS is_known
     FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace, ours o
-    WHERE p.pronamespace = o.schema OR p.proowner = o.writer
+    WHERE p.pronamespace = o.schema
+       OR p.proowner = o.writer AND p.pronamespace IN (SELECT e.oid FROM elsewhere e)
        OR n.nspname = $5 AND p.proname = ANY ($6::text[]) AND p.proconfig @> ARRAY[$7::text]
 ), above AS (
     SELECT r.oid, r.rolname AS name FROM pg_roles r

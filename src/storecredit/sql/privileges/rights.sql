@@ -15,7 +15,11 @@
 -- default (Supabase does: anon, authenticated, service_role), a restore that fails halfway leaves all
 -- functions to everybody, and a balance that can be written around them proves nothing.
 
-WITH relation AS (
+WITH elsewhere AS (
+    -- Where the first bucket's interface may be; other buckets have none, and mind their own schema.
+    SELECT n.oid FROM pg_namespace n
+    WHERE current_schema() = 'storecredit' AND n.nspname !~ '^storecredit(_[0-9]+)?$'
+), relation AS (
     SELECT c.oid, c.relkind = 'S' AS is_sequence, c.relacl AS acl, c.relowner AS owner,
         c.relowner = w.role AS is_writers, c.relname ~ '^pgqueuer' AS is_of_jobs,
         c.relname IN ('movements', 'grants', 'audit_log', 'session_archives') AS is_append_only,
@@ -23,14 +27,16 @@ WITH relation AS (
         c.relname = 'webhook_secrets' AS is_secret
     FROM pg_class c, (SELECT 'storecredit_writer'::regrole::oid AS role) w
     WHERE c.relkind IN ('r', 'p', 'v', 'm', 'S')
-      AND (c.relnamespace = current_schema()::regnamespace OR c.relowner = w.role)
+      AND (c.relnamespace = current_schema()::regnamespace
+           OR c.relowner = w.role AND c.relnamespace IN (SELECT e.oid FROM elsewhere e))
 ), routine AS (
     SELECT p.oid, p.proowner AS owner, p.proowner = w.role AS is_writers,
         coalesce(p.proacl, acldefault('f', p.proowner)) AS acl,
         p.proowner = w.role AND (p.prosecdef OR p.provolatile <> 'v'
             OR p.pronamespace <> current_schema()::regnamespace) AS is_called
     FROM pg_proc p, (SELECT 'storecredit_writer'::regrole::oid AS role) w
-    WHERE p.pronamespace = current_schema()::regnamespace OR p.proowner = w.role
+    WHERE p.pronamespace = current_schema()::regnamespace
+       OR p.proowner = w.role AND p.pronamespace IN (SELECT e.oid FROM elsewhere e)
 ), given AS (
     SELECT 'SCHEMA' AS kind, n.oid, n.nspowner AS owner, '' AS of_column, a.*
     FROM pg_namespace n, aclexplode(n.nspacl) a WHERE n.nspname = current_schema()
@@ -80,7 +86,7 @@ WITH relation AS (
     SELECT DISTINCT 'SCHEMA', n.oid, u.role, NULL, 'USAGE'
     FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace,
         (SELECT role FROM reader UNION ALL SELECT 'storecredit_writer'::regrole) u
-    WHERE p.proowner = 'storecredit_writer'::regrole AND n.nspname <> current_schema()
+    WHERE p.proowner = 'storecredit_writer'::regrole AND n.oid IN (SELECT e.oid FROM elsewhere e)
       AND NOT has_schema_privilege(u.role, n.oid, 'USAGE')
 )
 SELECT CASE WHEN c.relkind = 'S' THEN 'SEQUENCE' ELSE d.kind END AS kind,

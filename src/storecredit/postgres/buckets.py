@@ -1,0 +1,134 @@
+"""The buckets of one database: schemas with the same tables, each with owners of its own.
+
+Whatever is an owner's (account, movements, sessions, jobs, keys, webhooks, what it bought) stands
+in its bucket, so that one transaction on one server has all of it. An account's id says its bucket;
+of an owner and of an API key the directory does, in the first bucket, and what it has said once
+holds for ever. What concerns no owner (tokens and sign-ins of operators, what a provider sent)
+stands in the first bucket, too. A database of one bucket keeps no directory, and is never asked.
+"""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import Final, TypeVar
+from uuid import UUID
+
+from storecredit.postgres.one_bucket import Owned
+from storecredit.postgres.pool import Database
+from storecredit.postgres.servers import ACCOUNT_BITS, Record
+
+REMEMBERED_MAX: Final = 100_000
+"""Owners whose buckets are kept in memory."""
+
+T = TypeVar("T")
+
+
+def bucket_of(account_id: int) -> int:
+    """The number of the bucket that an account is in."""
+    return account_id >> ACCOUNT_BITS
+
+
+class SeveralBuckets:
+    """The buckets of a database that has more than one; the first of them is `home`."""
+
+    several = True
+
+    def __init__(self, databases: Sequence[Database]) -> None:
+        self.all = tuple(databases)
+        self.home = self.all[0]
+        self._remembered: dict[tuple[str, UUID], int] = {}
+
+    def of_account(self, account_id: int) -> Database:
+        """Where an account is."""
+        return self.all[bucket_of(account_id)]
+
+    async def of(self, owner: Owned) -> Database:
+        """Where an owner lives; one that there is not is looked for in the first."""
+        return await self._of(owner.kind, owner.id)
+
+    async def of_store(self, store_id: UUID) -> Database:
+        """Where a store lives, likewise."""
+        return await self._of("store", store_id)
+
+    async def of_user(self, user_id: UUID) -> Database:
+        """Where an end user lives, likewise."""
+        return await self._of("user", user_id)
+
+    async def of_new_store(self, store_id: UUID) -> Database:
+        """Where a store is to be made; where it lives, if it was made before."""
+        return await self._of_new("store", store_id)
+
+    async def of_new_user(self, user_id: UUID) -> Database:
+        """Where an end user is to be made; where it lives, if it was made before."""
+        return await self._of_new("user", user_id)
+
+    async def of_keys(self, key_hashes: Sequence[bytes]) -> dict[bytes, int]:
+        """The buckets that know these API keys, by number; one that none knows is left out."""
+        rows = await self.home.fetch(
+            "SELECT key_hash, bucket FROM key_buckets WHERE key_hash = ANY ($1)", key_hashes
+        )
+        return {row["key_hash"]: row["bucket"] for row in rows}
+
+    async def place_key(self, key_hash: bytes, database: Database) -> None:
+        """Note which bucket will know a new API key, before it does."""
+        await self.home.fetchval("SELECT place_key($1, $2)", key_hash, self.all.index(database))
+
+    async def each(self, ask: Callable[[Database], Awaitable[T]]) -> list[T]:
+        """What each of them answers, in their order; all are asked at once."""
+        return await asyncio.gather(*(ask(database) for database in self.all))
+
+    async def _of(self, kind: str, owner_id: UUID) -> Database:
+        number = self._remembered.get((kind, owner_id))
+        if number is None:
+            number = await self.home.fetchval(
+                "SELECT bucket FROM owner_buckets WHERE owner_kind = $1 AND owner_id = $2",
+                kind,
+                owner_id,
+            )
+            if number is None:
+                return self.home
+            self._remember((kind, owner_id), number)
+        return self.all[number]
+
+    async def _of_new(self, kind: str, owner_id: UUID) -> Database:
+        number = self._remembered.get((kind, owner_id))
+        if number is None:
+            chosen = random.randrange(len(self.all))  # noqa: S311 - any will do
+            number = await self.home.fetchval(
+                "SELECT place_owner($1, $2, $3)", kind, owner_id, chosen
+            )
+            self._remember((kind, owner_id), number)
+        return self.all[number]
+
+    def _remember(self, key: tuple[str, UUID], number: int) -> None:
+        if len(self._remembered) >= REMEMBERED_MAX:
+            del self._remembered[next(iter(self._remembered))]
+        self._remembered[key] = number
+
+
+Buckets = Database | SeveralBuckets
+"""Where each question belongs. A `Database` by itself is one that has no others."""
+
+
+async def fetched(buckets: Buckets, query: str, *args: object) -> list[Record]:
+    """The rows of one statement asked of each bucket, one's after the other's."""
+    if isinstance(buckets, Database):
+        return await buckets.fetch(query, *args)
+    found = await buckets.each(lambda database: database.fetch(query, *args))
+    return [row for rows in found for row in rows]
+
+
+@asynccontextmanager
+async def opened(home: Database) -> AsyncIterator[Buckets]:
+    """All buckets of the database whose first one this is; the others are closed at the end."""
+    number = await home.fetchval("SELECT greatest(count(*), 1) FROM buckets")
+    if number == 1:
+        yield home
+        return
+    others: list[Database] = []
+    try:
+        others += [await home.of_bucket(each) for each in range(1, number)]
+        yield SeveralBuckets([home, *others])
+    finally:
+        await asyncio.gather(*(each.close() for each in others))

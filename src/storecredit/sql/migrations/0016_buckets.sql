@@ -1,0 +1,28 @@
+-- Several buckets: schemas with the same tables and functions, each with the owners that live in it, whole.
+-- The first one, `storecredit`, knows who lives where; a database of one bucket keeps nothing here.
+
+CREATE TABLE buckets (
+    number int PRIMARY KEY CONSTRAINT number_not_negative CHECK (number >= 0),
+    opened_at timestamptz NOT NULL DEFAULT now()
+);
+COMMENT ON TABLE buckets IS
+    'The buckets that there are, where there is more than one; kept in the first one, by migrations.';
+COMMENT ON COLUMN buckets.number IS
+    'Number n is the schema of our name, an underscore and n; 0 is that of our name alone.';
+COMMENT ON COLUMN buckets.opened_at IS 'From when on owners were put into it.';
+
+CREATE TABLE owner_buckets (
+    owner_kind text NOT NULL,
+    owner_id uuid NOT NULL,
+    bucket int NOT NULL REFERENCES buckets,
+    PRIMARY KEY (owner_id, owner_kind)
+);
+COMMENT ON TABLE owner_buckets IS
+    'Which bucket an owner lives in, for ever; kept in the first one, where there is more than one.';
+
+CREATE TABLE key_buckets (
+    key_hash bytea PRIMARY KEY,
+    bucket int NOT NULL REFERENCES buckets
+);
+COMMENT ON TABLE key_buckets IS
+    'Which bucket knows an API key, by its hash; kept in the first one, where there is more than one.';
