@@ -1026,6 +1026,33 @@ CREATE TABLE archiving (
     CONSTRAINT there_is_one_archiving CHECK (only_row)
 );
 
+-- The buckets that there are, where there is more than one; kept in the first one, by migrations.
+CREATE TABLE buckets (
+    -- Number n is the schema of our name, an underscore and n; 0 is that of our name alone.
+    number int NOT NULL,
+    -- From when on owners were put into it.
+    opened_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (number),
+    CONSTRAINT number_not_negative CHECK (number >= 0)
+);
+
+-- Which bucket an owner lives in, for ever; kept in the first one, where there is more than one.
+CREATE TABLE owner_buckets (
+    owner_kind text NOT NULL,
+    owner_id uuid NOT NULL,
+    bucket int NOT NULL,
+    PRIMARY KEY (owner_id, owner_kind),
+    FOREIGN KEY (bucket) REFERENCES buckets(number)
+);
+
+-- Which bucket knows an API key, by its hash; kept in the first one, where there is more than one.
+CREATE TABLE key_buckets (
+    key_hash bytea NOT NULL,
+    bucket int NOT NULL,
+    PRIMARY KEY (key_hash),
+    FOREIGN KEY (bucket) REFERENCES buckets(number)
+);
+
 
 -- Functions that the application calls.
 
@@ -1669,6 +1696,12 @@ FUNCTION pieces_to_sum(p_account_ids bigint[], p_seqs bigint[], p_movements bigi
     TABLE(account_id bigint, owner_kind text, owner_id uuid, after bigint, wanted bigint,
     until bigint);
 
+-- Writes down which bucket will know a new API key.
+FUNCTION place_key(p_key_hash bytea, p_bucket int) RETURNS void;
+
+-- Says which bucket an owner lives in; the one that is named, if it is new.
+FUNCTION place_owner(p_owner_kind text, p_owner_id uuid, p_bucket int) RETURNS int;
+
 -- Another attempt at a session will be made later; one that does not count is taken back. Outcome:
 -- postponed, already_completed, already_failed, not_started, not_found.
 FUNCTION postpone_generation(p_account_id bigint, p_session_id uuid, p_generator_message text,
@@ -2212,8 +2245,14 @@ FUNCTION look_up_charges(p_account_ids bigint[], p_request_ids text[], OUT types
 -- At or below how many credits the balance of an account is low; 0: never.
 FUNCTION low_threshold_of(p_account_id bigint) RETURNS bigint;
 
+-- Writes a key that is made in the first of several buckets into the directory.
+FUNCTION note_key_here(p_key_hash bytea) RETURNS void;
+
 -- Notes up to where accounts were looked through for sessions to archive.
 FUNCTION note_looked_through(p_account_ids bigint[], p_until_seqs bigint[]) RETURNS void;
+
+-- Writes an owner who is made in the first of several buckets into the directory.
+FUNCTION note_owner_here(p_owner_kind text, p_owner_id uuid) RETURNS void;
 
 -- Makes the account of a new owner and returns its id; null: the owner has one.
 FUNCTION open_account(p_owner_kind text, p_owner_id uuid) RETURNS bigint;
