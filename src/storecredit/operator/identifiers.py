@@ -92,7 +92,7 @@ _BY_SESSION: Final = """
 """
 _BY_ARCHIVED: Final = """
     SELECT 'session_id' AS kind, a.account_id, m.request_id
-    FROM {accounts}, LATERAL (
+    FROM ({accounts}) a, LATERAL (
         SELECT y.seq FROM archived_by_id(a.account_id, $1) y OFFSET 0) x, LATERAL (
         SELECT y.request_id FROM movements y
         WHERE y.account_id = a.account_id AND y.seq = x.seq LIMIT 1) m
