@@ -150,5 +150,5 @@ def bucket_server(directory: Path) -> Iterator[str]:
     command = [PYTHON, "-m", "benchmarks.baselines.bucket", str(port)]
     with started(command, log_path) as process:
         url = f"http://127.0.0.1:{port}"
-        await_answer(f"{url}/?list", process, log_path)
+        await_answer(f"{url}/", process, log_path)
         yield url

@@ -1,73 +1,78 @@
-"""A bucket that costs next to nothing: `python -m benchmarks.baselines.bucket 8001`.
+"""An S3 bucket that costs next to nothing: `python -m benchmarks.baselines.bucket 8001`.
 
-It answers what a worker asks of S3 (put, get, delete several), in memory, from our own server; who
+It answers what a worker asks (put, get, delete several), in memory and without a framework; who
 asks, and with what signature, it does not look at. What is measured with it is what a client of a
 bucket costs, and not what a bucket does.
 """
 
 import asyncio
-import hashlib
-import socket
 import sys
 from typing import cast
 
+import httptools
 import uvloop
-from litestar.types import HTTPScope, Receive, Scope, Send
 
 from benchmarks.baselines.empty import BACKLOG
-from storecredit.web.http.server import http_server
 
 NAME = "results"
 _DELETED = b'<DeleteResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/"></DeleteResult>'
+_HEAD = (
+    b'HTTP/1.1 %d Done\r\nETag: "e"\r\nLast-Modified: Mon, 30 Nov 2026 05:00:00 GMT\r\n'
+    b"Content-Length: %d\r\n\r\n%b"
+)
 
 
-class Bucket:
-    """Objects by their address: an ASGI application."""
+class Conversation(asyncio.Protocol):
+    """One connection: its requests, answered one after the other."""
 
-    def __init__(self) -> None:
-        self._objects: dict[str, bytes] = {}
+    def __init__(self, objects: dict[bytes, bytes]) -> None:
+        self._objects = objects
+        self._parser = httptools.HttpRequestParser(self)
+        self._transport: asyncio.WriteTransport
+        self._url = b""
+        self._body = b""
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request."""
-        asked = cast("HTTPScope", scope)
-        content = await _body_of(receive)
-        match asked["method"]:
-            case "PUT":
-                self._objects[asked["path"]] = content
-                await _answer(send, 200, b"", content)
-            case "GET":
-                kept = self._objects.get(asked["path"])
-                found = kept is not None or asked["path"] == "/"
-                await _answer(send, 200 if found else 404, kept or b"", kept or b"")
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin."""
+        self._transport = cast("asyncio.WriteTransport", transport)
+
+    def data_received(self, data: bytes) -> None:
+        """Take a part of a request."""
+        self._parser.feed_data(data)
+
+    def on_url(self, url: bytes) -> None:
+        """The first of a request."""
+        self._url += url
+
+    def on_body(self, body: bytes) -> None:
+        """A part of its body."""
+        self._body += body
+
+    def on_message_complete(self) -> None:
+        """Answer it."""
+        match self._parser.get_method():
+            case b"PUT":
+                self._objects[self._url] = self._body
+                self._answer(200, b"")
+            case b"GET" if self._url in self._objects:
+                self._answer(200, self._objects[self._url])
+            case b"GET":
+                self._answer(200 if self._url == b"/" else 404, b"")
             case _:
-                await _answer(send, 200, _DELETED, b"")
+                self._answer(200, _DELETED)
+        self._url = self._body = b""
 
-
-async def _body_of(receive: Receive) -> bytes:
-    parts = []
-    while True:
-        message = await receive()
-        assert message["type"] == "http.request"
-        parts.append(message["body"])
-        if not message["more_body"]:
-            return b"".join(parts)
-
-
-async def _answer(send: Send, status: int, body: bytes, content: bytes) -> None:
-    etag = f'"{hashlib.md5(content, usedforsecurity=False).hexdigest()}"'.encode()
-    headers = [
-        (b"content-length", str(len(body)).encode()),
-        (b"etag", etag),
-        (b"last-modified", b"Mon, 30 Nov 2026 05:00:00 GMT"),
-    ]
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body, "more_body": False})
+    def _answer(self, status: int, body: bytes) -> None:
+        self._transport.write(_HEAD % (status, len(body), body))
 
 
 async def serve(port: int) -> None:
     """Serve until the process is ended."""
-    listening = socket.create_server(("127.0.0.1", port), backlog=BACKLOG)
-    await http_server(Bucket()).serve(sockets=[listening])
+    objects: dict[bytes, bytes] = {}
+    server = await asyncio.get_running_loop().create_server(
+        lambda: Conversation(objects), "127.0.0.1", port, backlog=BACKLOG
+    )
+    await server.serve_forever()
 
 
 if __name__ == "__main__":

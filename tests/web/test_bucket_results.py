@@ -256,6 +256,7 @@ async def test_the_sweep_deletes_from_the_bucket_after_the_retention(
     assert await admin.fetchval("SELECT count(*) FROM sessions WHERE result_key IS NOT NULL") == 1
     [told] = log.events("result_not_deleted")
     assert told["reason"] == f"{URL} cannot be used: the credentials do not allow it."
+    assert told["results"] == 1
     bucket.s3.kept = frozenset()
     await service.sweep.sweep()
     assert bucket.s3.objects == {}

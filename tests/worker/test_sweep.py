@@ -7,6 +7,7 @@ from pathlib import Path
 import asyncpg
 
 from storecredit.generation.generators import GenerationFailed
+from storecredit.generation.sweep import ROUND_MAX
 from storecredit.ledger.owners import Account
 from storecredit.service import Service
 from tests.worker.owners import OPENING, Books, store, user
@@ -117,6 +118,23 @@ async def test_a_result_that_cannot_be_deleted_keeps_no_result_of_another_owner(
     (result / "in the way").mkdir(parents=True)
     await service.sweep.sweep()
     assert not list((data_dir / "results" / str(accounts[1].owner.id)).iterdir())
+
+
+async def test_more_results_than_a_round_takes_are_deleted_by_one_sweep(
+    service: Service, admin: asyncpg.Connection
+) -> None:
+    await admin.execute(
+        """INSERT INTO sessions
+               (account_id, session_id, credits, request_id, fingerprint, status, completed_at,
+                result_key)
+           SELECT $1, s.id, 1, s.id::text, '', 'completed', now() - interval '7 hours',
+               gen_random_uuid() || '/' || s.id || '.png'
+           FROM (SELECT gen_random_uuid() AS id FROM generate_series(1, $2)) s""",
+        (await store(service)).id,
+        2 * ROUND_MAX + 1,
+    )
+    await service.sweep.sweep()
+    assert await admin.fetchval("SELECT count(*) FROM sessions WHERE result_key IS NOT NULL") == 0
 
 
 async def test_open_generations_of_both_kinds_are_counted_together(service: Service) -> None:

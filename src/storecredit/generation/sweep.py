@@ -8,6 +8,7 @@ once.
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Awaitable
 from datetime import timedelta
 from typing import Final
@@ -28,6 +29,8 @@ from storecredit.settings import Settings
 log = telemetry.get_logger("generation.sweep")
 
 ROUND_MAX: Final = 1000
+RESULT_ROUNDS_MAX: Final = 20
+"""Rounds over results that are due, in a row: more than a worker makes in the meantime."""
 STRAYS_INTERVAL_SECONDS: Final = 3600.0
 """Looking through all files is seldom needed: what a killed process left takes space, no more."""
 
@@ -58,7 +61,7 @@ class Sweep:
         await every(self._settings.sweep_interval_seconds, stop, self.sweep)
 
     async def sweep(self) -> None:
-        """One round; each part takes at most `ROUND_MAX` rows, and fails by itself alone."""
+        """One round; each part takes some thousands of rows at most, and fails by itself alone."""
         for part in (
             self._fail_overdue,
             self._requeue_orphans,
@@ -130,6 +133,12 @@ class Sweep:
         ]
 
     async def _delete_old_results(self) -> None:
+        for _ in range(RESULT_ROUNDS_MAX):
+            if not await self._delete_some_old_results():
+                return
+
+    async def _delete_some_old_results(self) -> bool:
+        """Delete the oldest of them; whether there may be more."""
         rows = await self._database.fetch(
             """SELECT account_id, session_id, result_key FROM sessions
                WHERE result_key IS NOT NULL AND completed_at < now() - $1::interval
@@ -137,20 +146,22 @@ class Sweep:
             timedelta(seconds=self._settings.result_retention_seconds),
             ROUND_MAX,
         )
-        kept = await self._results.delete([row["result_key"] for row in rows])
-        for row in rows:
-            failure = kept.get(row["result_key"])
-            if failure is not None:
-                # It stays due; the others must not stay with it.
-                log.error(
-                    "result_not_deleted",
-                    session_id=str(row["session_id"]),
-                    reason=reason_of(failure),
-                )
-                continue
-            await self._database.fetchval(
-                "SELECT forget_result($1, $2)", row["account_id"], row["session_id"]
-            )
+        if not rows:
+            return False
+        failures = await self._results.delete([row["result_key"] for row in rows])
+        # Those stay due; the others must not stay with them.
+        gone = [row for row in rows if row["result_key"] not in failures]
+        await self._database.fetchval(
+            """SELECT count(forget_result(g.account_id, g.session_id)) FROM (
+                   SELECT * FROM unnest($1::bigint[], $2::uuid[]) AS u (account_id, session_id)
+                   ORDER BY 1, 2) g""",
+            [row["account_id"] for row in gone],
+            [row["session_id"] for row in gone],
+        )
+        # Of a bucket that is away all have the same: it is told once.
+        for reason, several in Counter(map(reason_of, failures.values())).items():
+            log.error("result_not_deleted", reason=reason, results=several)
+        return len(gone) == ROUND_MAX
 
     async def _forget_old_messages(self) -> None:
         rows = await self._database.fetch(
