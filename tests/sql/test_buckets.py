@@ -117,7 +117,8 @@ async def test_stores_are_spread_and_found_again_by_whoever_asks(
             assert [store.store_id for store in await stores.named(found.name)] == [store_id]
             number = bucket_of(await credits.account_id(Owner.store(store_id)))
             assert fresh.all[number] is await fresh.of_store(store_id)
-        listed, cursor = [], None
+        listed: list[UUID] = []
+        cursor: UUID | None = None
         while len(listed) < STORES:
             page = await stores.list(limit=5, cursor=cursor)
             listed += [store.store_id for store in page.items]
