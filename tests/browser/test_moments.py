@@ -58,7 +58,7 @@ async def test_a_time_that_clocks_skip_is_told_and_not_sent(
 ) -> None:
     field = await asked(page, store)
     await field.fill(SKIPPED)
-    await expect(page.get_by_text("Clocks are put forward then")).to_be_visible()
+    await expect(page.locator(".fault")).to_contain_text("Clocks are put forward then")
     await good_for_everybody(page)
     await page.get_by_role("button", name="See what will be").click()
     await expect(page.get_by_role("heading", name="What will be")).to_have_count(0)

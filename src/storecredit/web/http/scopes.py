@@ -36,7 +36,7 @@ def require(connection: ASGIConnection[Any, Any, Any, Any], scope: Scope) -> Non
         return
     raise Failure(
         ErrorCode.INSUFFICIENT_SCOPE,
-        f"This token does not have the scope `{scope}`, so nothing was done. "
+        f"This token does not have the scope `{scope}` that this needs, so it was refused. "
         "Ask whoever gave it to you for one that has.",
         # RFC 6750, 3.1
         headers={"WWW-Authenticate": f'Bearer error="insufficient_scope", scope="{scope}"'},

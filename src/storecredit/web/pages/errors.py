@@ -94,7 +94,13 @@ def failure_page(
     """The page for an error of the one table. `link`: where to go on, and what that is called."""
     heading = HEADINGS.get(failure.code, HEADING)
     message = MESSAGES.get(failure.code, failure.message)
-    values = {"heading": heading, "message": message, "link": link}
+    may_try_again = failure.code is ErrorCode.SERVICE_UNAVAILABLE and request.method == "GET"
+    values = {
+        "heading": heading,
+        "message": message,
+        "link": link,
+        "may_try_again": may_try_again,
+    }
     answer = page(request, "error.html", status=failure.status, **values)
     answer.headers.update(failure.headers)
     return answer

@@ -79,6 +79,7 @@
     say() {
       const at = this.moments[Number(this.which.value) || 0];
       this.sent.value = at ? inUtc(at) : this.input.value;
+      this.told.className = this.input.validity.customError ? "fault" : "hint";
       this.told.textContent = at
         ? `That is ${inUtc(at).slice(0, 16).replace("T", " ")} in UTC.` : this.input.validationMessage;
     }
