@@ -40,6 +40,7 @@ MIGRATIONS = (
     "0013_portal",
     "0014_archive",
     "0016_buckets",
+    "0015_import",
 )
 WAITS_MAX_SECONDS = 20.0
 SQL = Path(sql.__path__[0])

@@ -23,6 +23,7 @@ from storecredit.cli import (
     corrections,
     credits,
     demo,
+    importing,
     keys,
     portal,
     problems,
@@ -62,6 +63,7 @@ verification.add_to(app)
 backup.add_to(app)
 psql.add_to(app)
 upgrading.add_to(app)
+importing.add_to(app)
 portal.add_to(stores.app)
 app.add_typer(stores.app, name="store")
 app.add_typer(keys.app, name="key")

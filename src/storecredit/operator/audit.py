@@ -67,6 +67,7 @@ class Action(StrEnum):
     WEBHOOK_TEST = "webhook.test"
     WEBHOOK_RESEND = "webhook.resend"
     LEDGER_VERIFY = "ledger.verify"
+    DATA_IMPORT = "data.import"
     TOKEN_CREATE = "token.create"  # noqa: S105 - what is done
     TOKEN_REVOKE = "token.revoke"  # noqa: S105 - what is done
 
@@ -219,6 +220,13 @@ class AuditLog:
         anew = replace(context, idempotency_key=None)
         async with self.action(anew, Action.LEDGER_VERIFY) as entry:
             entry.write({"clean": report.clean, "discrepancies": len(report.discrepancies)})
+
+    async def imported(
+        self, context: ActionContext, asked: Mapping[str, object], outcome: Mapping[str, object]
+    ) -> None:
+        """Write down that another system's data was imported, and how much of it there was."""
+        async with self.action(context, Action.DATA_IMPORT, asked=asked) as entry:
+            entry.write(outcome)
 
     async def page(self, wanted: AuditFilter, *, limit: int, before: int | None) -> AuditPage:
         """At most `limit` (1 to `PAGE_MAX`) entries, newest first, older than `before`.

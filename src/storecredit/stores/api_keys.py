@@ -35,6 +35,8 @@ CHANNEL: Final = "storecredit_keys"
 a user who was blocked or let in again, each by its id."""
 
 PREFIX: Final = "sc_live_"
+IMPORTED_PREFIX: Final = "wk_"
+"""Of keys that the system before had issued: they have no checksum, and go on working."""
 RANDOM_LENGTH: Final = 30
 CHECKSUM_LENGTH: Final = 6
 START_LENGTH: Final = 12
@@ -49,6 +51,8 @@ CACHED_KEYS_MAX: Final = 40_000
 CACHED_ORIGINS_MAX: Final = 5_000
 
 _FORM: Final = re.compile(rf"[0-9A-Za-z]{{{RANDOM_LENGTH + CHECKSUM_LENGTH}}}")
+# Nothing is known of them but how they begin, and that they were sent as one word.
+_IMPORTED_FORM: Final = re.compile(rf"{IMPORTED_PREFIX}[!-~]{{8,200}}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +117,7 @@ class ApiKeys:
         digest = key_hash(key)
         caller = self._callers.cached(digest)
         # The form is looked at where it saves a query: a key that is known has it.
-        if caller is None and is_well_formed(key):
+        if caller is None and (is_well_formed(key) or _IMPORTED_FORM.fullmatch(key)):
             caller = await self._callers.get(digest)
         return caller
 

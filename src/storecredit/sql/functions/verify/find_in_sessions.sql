@@ -84,7 +84,9 @@ AS $$
 -- Purpose: name what is wrong with each session after the first key, up to and with the second.
     SELECT k.kind, s.account_id, c.seq, s.request_id, s.session_id,
         CASE k.kind
-            WHEN 'impossible_session' THEN CASE WHEN is_possible_session(s.status, 0, NULL)
+            WHEN 'impossible_session' THEN CASE WHEN is_possible_session(s.status, s.attempts, s.input)
+                THEN format('no function writes a %s session of %s credits', s.status, s.credits)
+                WHEN is_possible_session(s.status, 0, NULL)
                 THEN format('no function leaves a %s session after %s attempts %s', s.status,
                     s.attempts, CASE WHEN s.input IS NULL THEN 'without' ELSE 'with' END || ' input')
                 ELSE format('no function writes the status %L', s.status) END
@@ -114,10 +116,12 @@ AS $$
     unnest(array_remove(ARRAY[
         CASE WHEN a.number IS NOT NULL THEN 'archived_but_present' END,
         CASE WHEN NOT is_possible_session(s.status, s.attempts, s.input)
+                OR (s.credits > 0 OR s.credits = 0 AND s.completed_at IS NOT NULL) IS NOT TRUE
             THEN 'impossible_session' END,
-        CASE WHEN c.seq IS NULL THEN 'session_without_deduction'
+        CASE WHEN s.credits = 0 THEN NULL
+             WHEN c.seq IS NULL THEN 'session_without_deduction'
              WHEN c.session_id IS DISTINCT FROM s.session_id THEN 'session_mismatch' END,
-        CASE WHEN s.status = 'failed' AND c.seq IS NOT NULL AND r.seq IS NULL
+        CASE WHEN s.status = 'failed' AND s.credits <> 0 AND c.seq IS NOT NULL AND r.seq IS NULL
             THEN 'failed_but_not_refunded' END
     ], NULL)) k (kind)
     WHERE (s.account_id, s.session_id) > (p_after_account_id, p_after_session_id)

@@ -18,15 +18,18 @@ CREATE OR REPLACE FUNCTION sum_sessions(p_seed bigint, p_from tid, p_until tid)
 RETURNS TABLE (rows_read bigint, impossible numeric, generations numeric, refunds numeric)
 LANGUAGE sql STABLE PARALLEL SAFE
 AS $$
--- Purpose: the sessions' part of the sums, from the rows in [p_from, p_until) on disk.
+-- Purpose: the sessions' part of the sums, from the rows in [p_from, p_until) on disk. One of no credits has
+--   ended elsewhere, and no movement here is its charge.
     SELECT count(*),
         0::numeric + count(*) FILTER (
-            WHERE NOT is_possible_session(s.status, s.attempts, s.input)),
-        -coalesce(sum(fingerprint_of_generation(s.account_id, s.session_id, s.request_id, s.credits,
-            coalesce((SELECT a.seed FROM archiving a WHERE a.only_row), p_seed))), 0),
+            WHERE NOT is_possible_session(s.status, s.attempts, s.input)
+                OR (s.credits > 0 OR s.credits = 0 AND s.completed_at IS NOT NULL) IS NOT TRUE),
         -coalesce(sum(fingerprint_of_generation(s.account_id, s.session_id, s.request_id, s.credits,
                 coalesce((SELECT a.seed FROM archiving a WHERE a.only_row), p_seed)))
-            FILTER (WHERE s.status = 'failed'), 0)
+            FILTER (WHERE s.credits <> 0), 0),
+        -coalesce(sum(fingerprint_of_generation(s.account_id, s.session_id, s.request_id, s.credits,
+                coalesce((SELECT a.seed FROM archiving a WHERE a.only_row), p_seed)))
+            FILTER (WHERE s.status = 'failed' AND s.credits <> 0), 0)
     FROM sessions s
     WHERE s.ctid >= p_from AND s.ctid < p_until;
 $$;

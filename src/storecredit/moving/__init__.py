@@ -1,0 +1,1 @@
+"""Moving in: what the system before held, brought along with its ids."""
