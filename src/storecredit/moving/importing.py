@@ -15,7 +15,6 @@ from storecredit.moving.findings import Finding, FindingKind, Findings
 from storecredit.moving.sources import Source
 from storecredit.moving.tables import TABLES
 from storecredit.postgres.copying import CannotCopy, CopySession, copy_session
-from storecredit.postgres.pool import Database
 from storecredit.stores.origins import normalise_origin
 
 CHUNK_MOVEMENTS: Final = 20_000
@@ -124,7 +123,7 @@ class PlannedImport:
 
 @asynccontextmanager
 async def planned_import(
-    database: Database,
+    url: str,
     source: Source,
     *,
     has_history: bool,
@@ -133,10 +132,11 @@ async def planned_import(
 ) -> AsyncIterator[PlannedImport]:
     """Read all of a source and plan it; nothing is changed until it is written.
 
-    `has_history`: with the ledgers, not only the balances. `tiers`: those that there are here.
-    Raises CannotCopy, LockTimedOut while another import is under way, DatabaseUnavailable.
+    `url`: of our database, by a login that may migrate it. `has_history`: with the ledgers, not
+    only the balances. `tiers`: those that there are here. Raises CannotCopy, LockTimedOut while
+    another import is under way, DatabaseMisconfigured, DatabaseUnavailable.
     """
-    async with copy_session(database) as session:
+    async with copy_session(url) as session:
         await session.fetchval("SELECT begin_import()")
         await _lay_down(session, source, on_progress)
         on_progress(Progress("Planning", 0, None))

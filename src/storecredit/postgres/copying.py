@@ -19,8 +19,7 @@ from storecredit.postgres.errors import (
     DatabaseUnavailable,
     translated,
 )
-from storecredit.postgres.pool import Database
-from storecredit.postgres.servers import Record, read_url
+from storecredit.postgres.servers import WRITER_ROLE, Record, Servers, read_url
 
 STATEMENT_SECONDS: Final = 3600.0
 CHUNKS_WAITING: Final = 8
@@ -39,8 +38,14 @@ _WHOLE_TABLES: Final = {
     "enable_bitmapscan": "on",
     "work_mem": "256MB",
     "temp_buffers": "64MB",
+    "jit": "off",
+    # Of a client that was killed, nothing goes on.
+    "client_connection_check_interval": "1s",
+    "default_transaction_isolation": "read committed",
+    # Whoever migrates may act as it: it owns the functions, and is what they write as.
+    "role": WRITER_ROLE,
 }
-_PLACE: Final = re.compile(r"line (\d+)(?:, column (\w+))?")
+_PLACE: Final = re.compile(r"COPY \w+, line (\d+)(?:, column (\w+))?")
 
 
 class CannotCopy(Exception):
@@ -128,9 +133,17 @@ class CopySession:
 
 
 @asynccontextmanager
-async def copy_session(database: Database) -> AsyncIterator[CopySession]:
-    """A connection beside the pool, to lay rows down in; what it has laid down goes with it."""
-    connection = await database.connect(_WHOLE_TABLES)
+async def copy_session(url: str) -> AsyncIterator[CopySession]:
+    """One session as `storecredit_writer`; what it lays down in tables of its own goes with it.
+
+    `url` is of a login that may migrate. Raises DatabaseMisconfigured for any other.
+    """
+    try:
+        connection = await Servers(read_url(url)).connect(as_app=False, settings=_WHOLE_TABLES)
+    except DatabaseMisconfigured as error:
+        raise DatabaseMisconfigured(
+            f"{error} An import writes whole ledgers: it takes the login that migrates."
+        ) from error
     try:
         yield CopySession(connection)
     finally:
@@ -205,4 +218,6 @@ def _sentence(named: str, error: asyncpg.PostgresError) -> str:
     row = f", row {found[1]}" if found else ""
     column = f", column {found[2]}" if found and found[2] else ""
     said = str(error).splitlines()[0].rstrip(".")
+    if isinstance(error, asyncpg.UniqueViolationError) and error.detail:
+        said = f"{said}, {error.detail.rstrip('.')}"
     return f"{named}{row}{column}: {said}. Nothing was imported."

@@ -92,6 +92,23 @@ async def open_database(
         yield database
 
 
+@asynccontextmanager
+async def owner_url(settings: Settings) -> AsyncIterator[str]:
+    """The URL of the login that migrates the database of these settings, while it is open.
+
+    Of a database of the service's own, which has to be there, it is its owner's; else the setting.
+    """
+    if settings.database_url is not None:
+        yield settings.database_url.get_secret_value()
+        return
+    postgres = EmbeddedPostgres(settings.data_dir)
+    await postgres.start(create=False)
+    try:
+        yield postgres.admin_url
+    finally:
+        await postgres.stop()
+
+
 async def once_there(
     use: Callable[[], Coroutine[Any, Any, T]], wait: Wait | None, *, is_quick: bool
 ) -> T:

@@ -5,14 +5,10 @@
 CREATE OR REPLACE FUNCTION import_findings(p_most int)
 RETURNS TABLE (kind text, of_kind bigint, owner_kind text, owner_id uuid, detail text)
 LANGUAGE plpgsql
-SECURITY DEFINER
-SET search_path FROM CURRENT
 AS $$
 -- Purpose: what does not fit, p_most of each kind at most, and how many of it there are. Locks: none.
--- Errors: insufficient_privilege. Idempotent.
+-- Idempotent.
 BEGIN
-    PERFORM refuse_others_tables('{planned_owners,planned_keys,planned_movements,planned_sessions,
-        staged_stores,staged_keys,staged_origins,staged_balances,staged_movements,staged_sessions}');
     RETURN QUERY
     SELECT t.kind, t.of_kind, t.owner_kind, t.owner_id, t.detail
     FROM (SELECT f.*, count(*) OVER (PARTITION BY f.kind) AS of_kind,

@@ -4,17 +4,13 @@
 CREATE OR REPLACE FUNCTION plan_import(p_has_history boolean, p_tiers text[], p_chunk int)
 RETURNS void
 LANGUAGE plpgsql
-SECURITY DEFINER
-SET search_path FROM CURRENT
 AS $$
 -- Purpose: decide on all that was laid down, once: p_has_history: the ledger of the system before is
 --   brought along, not only its balances. p_tiers: those that there are here. p_chunk: about so many
 --   movements are written in one transaction. Locks: none.
--- Errors: insufficient_privilege, duplicate_table at the second time; unique_violation where two movements
+-- Errors: duplicate_table at the second time; unique_violation where two movements
 --   or sessions have one id.
 BEGIN
-    PERFORM refuse_others_tables('{staged_stores,staged_keys,staged_origins,staged_balances,
-        staged_movements,staged_sessions,staged_events}');
     CREATE UNIQUE INDEX one_movement_per_id ON staged_movements (row_id, owner_kind);
     CREATE UNIQUE INDEX one_session_per_id ON staged_sessions (session_id, owner_kind);
     ANALYZE staged_stores, staged_keys, staged_balances, staged_movements, staged_sessions;
@@ -24,8 +20,6 @@ BEGIN
     PERFORM plan_imported_refunds();
     PERFORM plan_imported_sessions(p_has_history);
     PERFORM plan_imported_balances(p_has_history, p_chunk);
-    GRANT SELECT ON planned_owners, planned_keys, planned_movements, planned_sessions
-        TO storecredit_app;
 END;
 $$;
 COMMENT ON FUNCTION plan_import(boolean, text[], int) IS

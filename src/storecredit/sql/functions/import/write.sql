@@ -7,22 +7,18 @@
 CREATE OR REPLACE FUNCTION import_chunk(p_chunk int, p_has_history boolean)
 RETURNS bigint
 LANGUAGE plpgsql
-SECURITY DEFINER
-SET search_path FROM CURRENT
 AS $$
 -- Purpose: write the owners of one chunk of the plan: account, store or end user, keys, movements,
 --   generations. Locks: the accounts, ascending, which others may have. Idempotent: whoever is in
 --   imported_owners by now is left out. Returns: how many movements were written. Announced.
--- Errors: insufficient_privilege; unique_violation where an account has movements that were not brought
+-- Errors: unique_violation where an account has movements that were not brought
 --   along: nothing is written then.
 DECLARE
     v_movements bigint;
 BEGIN
-    PERFORM refuse_others_tables('{planned_owners,planned_keys,planned_movements,planned_sessions}');
-    INSERT INTO accounts (owner_kind, owner_id, created_at)
-    SELECT o.owner_kind, o.owner_id, coalesce(o.created_at, now())
-    FROM planned_owners o WHERE o.chunk = p_chunk ORDER BY o.place
-    ON CONFLICT (owner_id, owner_kind) DO NOTHING;
+    PERFORM open_account(o.owner_kind, o.owner_id)
+    FROM (SELECT x.owner_kind, x.owner_id FROM planned_owners x WHERE x.chunk = p_chunk
+          ORDER BY x.place) o;
     UPDATE planned_owners o SET account_id = a.account_id FROM accounts a
     WHERE o.chunk = p_chunk AND a.owner_kind = o.owner_kind AND a.owner_id = o.owner_id;
     PERFORM FROM (SELECT FROM accounts a

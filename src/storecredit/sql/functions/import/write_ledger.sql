@@ -63,16 +63,13 @@ COMMENT ON FUNCTION write_imported_sessions(int) IS
 CREATE OR REPLACE FUNCTION import_events()
 RETURNS bigint
 LANGUAGE plpgsql
-SECURITY DEFINER
-SET search_path FROM CURRENT
 AS $$
 -- Purpose: keep the ids of the events that the system before had been sent: sent again, they are known, and
 --   nothing is booked for them. What they said is not brought along. Locks: the new rows. Idempotent.
--- Returns: how many were new. Errors: insufficient_privilege.
+-- Returns: how many were new.
 DECLARE
     v_events bigint;
 BEGIN
-    PERFORM refuse_others_tables('{staged_events}');
     INSERT INTO provider_events
         (provider, event_id, event_type, occurred_at, settled_at, status, reason)
     SELECT lower(e.provider), e.event_id, coalesce(e.event_type, 'unknown'),
