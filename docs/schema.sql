@@ -194,7 +194,8 @@ CREATE TABLE sessions (
     completed_at timestamptz,
     -- How often a worker started this session, less the times the generator only asked to wait.
     attempts int NOT NULL DEFAULT 0,
-    -- What it was charged, by the price list of that time; given back if it fails.
+    -- What it was charged, by the price list of that time; given back if it fails. 0: it was
+    -- brought along from another system, has ended, and no movement here is its charge.
     credits int NOT NULL,
     status text NOT NULL DEFAULT 'queued',
     request_id text NOT NULL,
@@ -1026,6 +1027,23 @@ CREATE TABLE archiving (
     CONSTRAINT there_is_one_archiving CHECK (only_row)
 );
 
+-- The owners that `storecredit import` has brought along, each once, written with their movements.
+CREATE TABLE imported_owners (
+    account_id bigint NOT NULL,
+    imported_at timestamptz NOT NULL DEFAULT now(),
+    -- The balance that the system before showed; null: it had none of this owner.
+    shown_balance bigint,
+    -- What the owner had here right after the import.
+    balance bigint NOT NULL,
+    -- How many movements were written then.
+    movements bigint NOT NULL,
+    -- Whether they tell the history; else one brings the balance.
+    has_history boolean NOT NULL,
+    PRIMARY KEY (account_id),
+    FOREIGN KEY (account_id) REFERENCES accounts(account_id),
+    CONSTRAINT balance_not_negative CHECK (balance >= 0)
+);
+
 -- The buckets that there are, where there is more than one; kept in the first one, by migrations.
 CREATE TABLE buckets (
     -- Number n is the schema of our name, an underscore and n; 0 is that of our name alone.
@@ -1395,6 +1413,25 @@ FUNCTION find_impossible_movements(p_after_account_id bigint, p_after_seq bigint
     p_until_account_id bigint, p_until_seq bigint) RETURNS TABLE(kind text, account_id bigint,
     seq bigint, request_id text, session_id uuid, detail text);
 
+-- API keys that a planned import cannot bring along, and domains of them that are no origin.
+FUNCTION find_misfit_keys() RETURNS TABLE(kind text, owner_kind text, owner_id uuid, detail text);
+
+-- Movements of the system before that a planned import tells otherwise.
+FUNCTION find_misfit_movements() RETURNS TABLE(kind text, owner_kind text, owner_id uuid,
+    detail text);
+
+-- Owners of a planned import whose balance or ledger is not as it ought to be, or who are here
+-- already.
+FUNCTION find_misfit_owners() RETURNS TABLE(kind text, owner_kind text, owner_id uuid,
+    detail text);
+
+-- Rows of a planned import whose owner is not brought along.
+FUNCTION find_misfit_rows() RETURNS TABLE(kind text, owner_kind text, owner_id uuid, detail text);
+
+-- Generations of a planned import that were under way, or of a status that there is not.
+FUNCTION find_misfit_sessions() RETURNS TABLE(kind text, owner_kind text, owner_id uuid,
+    detail text);
+
 -- Names each day and currency, of those that are over, whose money is not that of its payments.
 FUNCTION find_money_sum_discrepancies() RETURNS TABLE(kind text, account_id bigint, seq bigint,
     request_id text, session_id uuid, detail text);
@@ -1652,6 +1689,11 @@ FUNCTION movements_with_predecessors(p_after_account_id bigint, p_after_seq bigi
     held_before numeric, expired_before numeric, removed_before numeric, balance numeric,
     spent numeric, clawed_back numeric, overage_used numeric, held numeric, expired numeric,
     removed numeric);
+
+-- The movements that an import writes for a chunk of owners, in the order of part and n.
+FUNCTION moves_to_write(p_chunk int, p_has_history boolean) RETURNS TABLE(place int,
+    account_id bigint, part int, n bigint, type text, amount bigint, created_at timestamptz,
+    request_id text, session_id uuid, description text);
 
 -- The balance after the newest movement of an account.
 FUNCTION newest_balance(p_account_id bigint) RETURNS bigint;
@@ -2058,6 +2100,9 @@ FUNCTION with_failed_attempt(p_before jsonb, p_attempt int, p_said text, p_count
 -- The failed attempts of a session that fails for good now.
 FUNCTION with_last_attempt(p_before jsonb, p_attempt int, p_said text) RETURNS jsonb;
 
+-- A text with a mark in the place of each e-mail address, and of 500 characters at most.
+FUNCTION without_addresses(p_text text) RETURNS text;
+
 -- When attempts failed, without what the generator said.
 FUNCTION without_words(p_failed_attempts jsonb) RETURNS jsonb;
 
@@ -2090,6 +2135,10 @@ FUNCTION archivable_until(p_account_id bigint, p_after_seq bigint, p_before time
 
 -- Whether all requests of a batch are well-formed, unknown to the ledger, and there once.
 FUNCTION are_fresh(p_account_ids bigint[], p_amounts int[], p_request_ids text[]) RETURNS boolean;
+
+-- Makes the tables of this session that an import lays down in what is to be brought along; one
+-- import at a time.
+FUNCTION begin_import() RETURNS void;
 
 -- Books the payment of a charge, and the credits of a top-up. Outcome: booked, conflict. For
 -- book_charge_payment.
@@ -2186,6 +2235,19 @@ FUNCTION has_added(p_account_id bigint, p_request_id text) RETURNS boolean;
 -- Has a top-up that was put off looked at now.
 FUNCTION hasten_top_up(p_account_id bigint) RETURNS void;
 
+-- Writes the owners of one chunk of a planned import with all that is theirs, each once. Returns
+-- how many movements that were.
+FUNCTION import_chunk(p_chunk int, p_has_history boolean) RETURNS bigint;
+
+-- Keeps the ids of events that the system before was sent, so that none is booked again. Returns
+-- how many were new.
+FUNCTION import_events() RETURNS bigint;
+
+-- What of a planned import does not fit, so many of each kind at most, and how many there are of
+-- it.
+FUNCTION import_findings(p_most int) RETURNS TABLE(kind text, of_kind bigint, owner_kind text,
+    owner_id uuid, detail text);
+
 -- Whether a request has added the same credits before. Errors: SC004 others.
 FUNCTION is_added_before(p_account_id bigint, p_request_id text, p_type text, p_terms grants)
     RETURNS boolean;
@@ -2270,6 +2332,31 @@ FUNCTION pause_top_up(p_account_id bigint, p_reason text,
 
 -- The payment of a provider's transaction; null: none is booked.
 FUNCTION payment_of(p_provider text, p_transaction_id text) RETURNS payments;
+
+-- Decides what becomes of all that this session has laid down, and writes nothing outside it.
+FUNCTION plan_import(p_has_history boolean, p_tiers text[], p_chunk int) RETURNS void;
+
+-- What each owner has after the import, and which movements besides its history make it so.
+FUNCTION plan_imported_balances(p_has_history boolean, p_chunk int) RETURNS void;
+
+-- The API keys that an import can bring along.
+FUNCTION plan_imported_keys() RETURNS void;
+
+-- The movements of the system before, in their order, each as a type of movement that there is
+-- here.
+FUNCTION plan_imported_movements() RETURNS void;
+
+-- Everybody whom an import brings along, and what there is of them here.
+FUNCTION plan_imported_owners(p_tiers text[]) RETURNS void;
+
+-- Makes a grant of each refund that gives back nothing that was deducted.
+FUNCTION plan_imported_refunds() RETURNS void;
+
+-- Leaves each request id to one movement of a type.
+FUNCTION plan_imported_request_ids() RETURNS void;
+
+-- The generations of the system before, with their charges; those that were under way fail.
+FUNCTION plan_imported_sessions(p_has_history boolean) RETURNS void;
 
 -- Gives back a part of one spend. Outcome: refunded, replayed, no_spend, exceeds_spend, conflict.
 FUNCTION refund_part(p_account_id bigint, p_spend_request_id text, p_request_id text, p_amount int,
@@ -2381,3 +2468,12 @@ FUNCTION transferred_before(p_from bigint, p_to bigint, p_amount int, p_request_
 FUNCTION write_grant(p_account_id bigint, p_seq bigint, p_amount bigint, p_kind text,
     p_priority int, p_expires_at timestamptz, p_grace interval, p_rollover_max bigint DEFAULT NULL,
     p_rollover_until timestamptz DEFAULT NULL) RETURNS void;
+
+-- Writes the movements of a chunk of owners, and the terms of what came in. Returns how many.
+FUNCTION write_imported_movements(p_chunk int, p_has_history boolean) RETURNS bigint;
+
+-- Writes the stores of a chunk with their API keys, and its end users.
+FUNCTION write_imported_owners(p_chunk int) RETURNS void;
+
+-- Writes the generations of a chunk of owners, all of them ended.
+FUNCTION write_imported_sessions(p_chunk int) RETURNS void;

@@ -39,8 +39,8 @@ MIGRATIONS = (
     "0012_look_up",
     "0013_portal",
     "0014_archive",
-    "0016_buckets",
     "0015_import",
+    "0016_buckets",
 )
 WAITS_MAX_SECONDS = 20.0
 SQL = Path(sql.__path__[0])

@@ -137,6 +137,11 @@ async def planned_import(
     another import is under way, DatabaseMisconfigured, DatabaseUnavailable.
     """
     async with copy_session(url) as session:
+        if await session.fetchval("SELECT count(*) FROM buckets") > 1:
+            raise CannotCopy(
+                "The database has several buckets, and an import knows one: import into a database "
+                "that has one, and open more of them afterwards. Nothing was imported."
+            )
         await session.fetchval("SELECT begin_import()")
         await _lay_down(session, source, on_progress)
         on_progress(Progress("Planning", 0, None))
