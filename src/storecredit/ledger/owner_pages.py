@@ -8,10 +8,10 @@ No index of the ledger makes that quick, since every movement would have to be w
 sums know, in order, what each account had when its movements were last counted (`summing.py`). So
 looked at closer are those alone with movements that are not counted yet, which stand at the end of
 the ledger, or that were made after the moment meant: what a page costs grows neither with the
-owners nor with their movements. (A movement that was committed so late that those around it have
-long been counted is missed until the sums find it, too: they walk over all accounts.) Where the
-sums are not whole, or nobody has counted for long, the newest movement of each owner that the
-other filters leave is looked at, 2 to 8 µs each.
+owners nor with their movements. (A movement whose transaction went on for more than a minute is
+missed until the sums have counted it, some seconds later.) Where the sums are not whole, or nobody
+has counted for long, the newest movement of each owner that the other filters leave is looked at,
+2 to 8 µs each.
 """
 
 import contextlib
@@ -151,10 +151,13 @@ _LOOKED_UP: Final = """
     OFFSET 0"""
 UNCOUNTED_PAGES_MAX: Final = 4096
 """So much of the ledger is read at most for what is not counted yet; it takes about 20 ms."""
-# From where on that stands. Asked beforehand: what is counted meanwhile is looked at, too.
+# From where on that stands, and how old it may be: a movement bears the moment at which its
+# transaction began. Asked beforehand: what is counted meanwhile is looked at, too.
 _UNCOUNTED: Final = f"""
-    SELECT u.page FROM (SELECT uncounted_from(s.ends) AS page FROM summing s
-                        WHERE s.whole_at IS NOT NULL) u
+    SELECT format('(%s,0)', u.page) AS place, u.since
+    FROM (SELECT uncounted_from(s.ends) AS page,
+              least(s.summed_at, now()) - interval '1 minute' AS since
+          FROM summing s WHERE s.whole_at IS NOT NULL) u
     WHERE pg_relation_size('movements') / current_setting('block_size')::int
         <= u.page + {UNCOUNTED_PAGES_MAX}
 """  # noqa: S608 - constants
@@ -163,7 +166,7 @@ _UNCOUNTED: Final = f"""
 _MOVED: Final = f"""
     WITH newest AS (
         SELECT m.account_id + 0 AS account_id, max(m.seq) AS seq FROM movements m
-        WHERE m.ctid >= {{page}}::text::tid GROUP BY 1
+        WHERE m.ctid >= {{place}}::text::tid AND m.created_at > {{since}}::timestamptz GROUP BY 1
     ), moved AS (
         SELECT n.account_id FROM newest n LEFT JOIN LATERAL (
             SELECT x.seq FROM summed_accounts x WHERE x.account_id = n.account_id LIMIT 1) s ON true
@@ -229,8 +232,8 @@ class OwnerPages:
         if not 1 <= limit <= PAGE_MAX:
             raise ValueError(f"a page has 1 to {PAGE_MAX} owners, not {limit}")
         asks_for_balances = sort is OwnerSort.BALANCE or wanted.below is not None
-        page = await self._database.fetchval(_UNCOUNTED) if asks_for_balances else None
-        query = _Query(kind, wanted, sort, cursor, uncounted_from=page)
+        uncounted = await self._database.fetchrow(_UNCOUNTED) if asks_for_balances else None
+        query = _Query(kind, wanted, sort, cursor, uncounted)
         rows = await self._database.fetch(query.text(limit + 1), *query.arguments)
         return OwnerPage(
             tuple(row["owner_id"] for row in rows[:limit]),
@@ -253,7 +256,8 @@ def _cursor(sort: OwnerSort, last: Record) -> OwnerCursor:
 class _Query:
     """One statement, put together of what is asked for; what callers send are its arguments.
 
-    `uncounted_from`: the page of the ledger; None: what was counted is of no use, or of none here.
+    `uncounted`: where and since when movements are; None: what was counted is of no use, or not
+    asked for.
     """
 
     def __init__(
@@ -262,14 +266,13 @@ class _Query:
         wanted: OwnerFilter,
         sort: OwnerSort,
         cursor: OwnerCursor | None,
-        *,
-        uncounted_from: int | None,
+        uncounted: Record | None,
     ) -> None:
         self.arguments: list[Any] = []
         self._kind = kind
         self._sort = sort
         self._at = "now()"
-        self._uncounted_from = uncounted_from
+        self._uncounted = uncounted
         # Of the table with the order, where there is one: no other is read by it.
         self._owner = "b" if self._is_in_order() else "o"
         self._conditions = ["true", *self._after(kind, sort, cursor), *self._wanted(wanted)]
@@ -277,9 +280,9 @@ class _Query:
     def text(self, limit: int) -> str:
         """The statement, for so many rows: each has what a cursor in this order holds."""
         known, way = "", _BY_LOOKING
-        if self._uncounted_from is not None:
-            page = self._argument(f"({self._uncounted_from},0)")
-            known = _MOVED.format(page=page, at=self._at)
+        if self._uncounted is not None:
+            place, since = map(self._argument, self._uncounted)
+            known = _MOVED.format(place=place, since=since, at=self._at)
             way = _IN_ORDER if self._is_in_order() else _BY_COUNTED
         found = way.format(
             owners=_OWNERS[self._kind],
@@ -292,7 +295,7 @@ class _Query:
         return f"{known} SELECT o.owner_id, {_KEY[self._sort]} AS key, {self._at} AS at {found}"
 
     def _is_in_order(self) -> bool:
-        return self._sort is OwnerSort.BALANCE and self._uncounted_from is not None
+        return self._sort is OwnerSort.BALANCE and self._uncounted is not None
 
     def _argument(self, value: object) -> str:
         self.arguments.append(value)
