@@ -22,7 +22,7 @@ class Compiling(jinja2.Environment):
 
     compiled = 0
 
-    def compile(self, *args: Any, **kwargs: Any) -> CodeType:  # type: ignore[override]
+    def compile(self, *args: Any, **kwargs: Any) -> CodeType:  # type: ignore[override]  # it has overloads
         self.compiled += 1
         code: CodeType = super().compile(*args, **kwargs)
         return code
