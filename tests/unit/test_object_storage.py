@@ -104,6 +104,11 @@ def refusal(status: HTTPStatus, code: str) -> Answer:
         (refusal(HTTPStatus.NOT_FOUND, "NoSuchBucket"), "there is no such bucket"),
         (refusal(HTTPStatus.BAD_REQUEST, "ExpiredToken"), "the credentials have expired"),
         (
+            refusal(HTTPStatus.BAD_REQUEST, "AuthorizationHeaderMalformed"),
+            "it is in another region",
+        ),
+        (refusal(HTTPStatus.FORBIDDEN, "RequestTimeTooSkewed"), "this machine's clock is wrong"),
+        (
             refusal(HTTPStatus.SERVICE_UNAVAILABLE, "SlowDown"),
             r"it answers 503 Service Unavailable \(SlowDown\)",
         ),

@@ -134,6 +134,7 @@ async def test_what_cannot_be_stored_is_tried_again_then_failed_and_given_back(
     worker: WorkerStarter,
     bucket: RunningBucket,
     database: Database,
+    service: Service,
     log: LogStream,
     answer: Answer,
 ) -> None:
@@ -148,6 +149,9 @@ async def test_what_cannot_be_stored_is_tried_again_then_failed_and_given_back(
     assert [line["attempt"] for line in told] == [1, 2]
     assert all(line["reason"].startswith(f"{URL} cannot be used: ") for line in told)
     assert (await verify(database)).clean
+    counted = service.parts.metrics.registry.get_sample_value
+    label = {"outcome": "not_stored"}
+    assert counted("storecredit_generation_seconds_count", label) == 2
 
 
 async def test_once_the_bucket_is_back_the_generation_completes(

@@ -110,6 +110,24 @@ async def test_a_generator_that_breaks_gives_the_credit_back_and_shows_no_trace_
     assert await books.movements("req-1") == TAKEN_AND_GIVEN_BACK
 
 
+async def test_a_result_that_the_disk_does_not_take_is_made_again_then_given_back(
+    service: Service, account: Account, books: Books, data_dir: Path
+) -> None:
+    in_the_way = data_dir / "results"
+    in_the_way.write_bytes(b"no directory can be made here")
+    generator = ScriptedGenerator()
+    async with working(service, generator):
+        row = await ended(books, await create(service, account, "req-1"))
+        assert (row["status"], row["attempts"]) == ("failed", 3)
+        assert row["error_code"] == "GENERATION_FAILED"
+        assert row["error_message"] == "The result could not be stored."
+        assert await books.movements("req-1") == TAKEN_AND_GIVEN_BACK
+        in_the_way.unlink()
+        row = await ended(books, await create(service, account, "req-2"))
+    assert row["status"] == "completed"
+    assert await books.movements("req-2") == TAKEN
+
+
 async def test_a_dead_workers_generation_is_picked_up_by_another(
     service: Service, account: Account, books: Books
 ) -> None:

@@ -45,6 +45,10 @@ even if it asks for less."""
 BUSY_BACKOFF_MAX_SECONDS: Final = 30.0
 
 
+class ResultNotStored(GeneratorUnavailable):
+    """The image was made, and the disk or the bucket did not take it."""
+
+
 class Worker:
     """Takes jobs from the queue and sees each session through one attempt."""
 
@@ -118,7 +122,8 @@ class Worker:
             await self._fail(job, failed, started.attempt)
             return
         except GeneratorUnavailable as unavailable:
-            outcome = "unavailable"
+            is_made = isinstance(unavailable, ResultNotStored)
+            outcome = "not_stored" if is_made else "unavailable"
             await self._try_again_or_fail(job, unavailable, started.attempt)
             return
         except TimeoutError:
@@ -143,7 +148,7 @@ class Worker:
             return await self._results.save(job.account.owner.id, job.session_id, image)
         except OSError as error:
             log.error("result_not_stored", attempt=attempt, reason=reason_of(error))  # noqa: TRY400 - the reason says it
-            raise GeneratorUnavailable(
+            raise ResultNotStored(
                 "The result could not be stored.", FailureCode.GENERATION_FAILED
             ) from error
 

@@ -32,6 +32,9 @@ _REASONS: Final = {
     "SignatureDoesNotMatch": "AWS_SECRET_ACCESS_KEY is not that of AWS_ACCESS_KEY_ID",
     "ExpiredToken": "the credentials have expired",
     "AccessDenied": "the credentials do not allow it",
+    "AuthorizationHeaderMalformed": "it is in another region than AWS_REGION",
+    "PermanentRedirect": "it is in another region than AWS_REGION",
+    "RequestTimeTooSkewed": "this machine's clock is wrong",
 }
 
 

@@ -22,6 +22,8 @@ from storecredit.object_storage.errors import BucketUnusable
 REQUEST_SECONDS: Final = 30.0
 RETRY_SECONDS: Final = 20.0
 """A request that failed is begun anew for so long, with pauses that grow."""
+SIGNING_SECONDS_MAX: Final = 5.0
+"""Somebody waits for the link."""
 DELETED_AT_ONCE: Final = 16
 LISTED_AT_ONCE: Final = 1000
 _CHECKED: Final = b"storecredit looks whether it may write here, and deletes this at once."
@@ -83,8 +85,14 @@ class ResultBucket:
         for key in keys:
             media_type_of(key)
         lifetime = timedelta(seconds=math.ceil(lifetime_seconds))
-        with self._bucket.told():
-            urls = await obstore.sign_async(self._linked, "GET", list(keys), lifetime)
+        try:
+            async with asyncio.timeout(SIGNING_SECONDS_MAX):
+                with self._bucket.told():
+                    urls = await obstore.sign_async(self._linked, "GET", list(keys), lifetime)
+        except TimeoutError:
+            raise BucketUnusable(
+                f"{self._bucket.url} cannot be used: credentials could not be had in time."
+            ) from None
         return dict(zip(keys, urls, strict=True))
 
     async def delete(self, keys: Sequence[str]) -> Mapping[str, OSError]:
