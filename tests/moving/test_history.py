@@ -208,6 +208,27 @@ async def test_no_address_is_in_the_ledger(
     ]
 
 
+async def test_descriptions_may_stay_behind(
+    old: OldSystem, storecredit: Command, admin: asyncpg.Connection
+) -> None:
+    store_id = await old.store()
+    await old.shows(store_id, 10)
+    await old.moved(store_id, "purchase", 10, "pack", description="By Ann <ann@hats.example>")
+    given = ("import", "--from", old.url, "--history", "--no-descriptions", "--json")
+
+    done = await storecredit(*given, "--as", "ann", "--reason", "moving day")
+
+    assert done.json()["does_not_fit"] == []
+    assert await admin.fetchval("SELECT description FROM storecredit.movements") == ""
+    (entry,) = (await storecredit("audit", "--json")).json()["items"]
+    assert (entry["action"], entry["actor"], entry["reason"]) == (
+        "data.import",
+        "ann",
+        "moving day",
+    )
+    assert (entry["asked"], entry["outcome"]["movements"]) == ({"history": True}, 1)
+
+
 async def test_a_generation_under_way_is_given_back_what_it_took(
     old: OldSystem, storecredit: Command, admin: asyncpg.Connection
 ) -> None:

@@ -26,6 +26,7 @@ async def test_an_old_key_goes_on_working(
     await old.moved(store_id, "purchase", 10, "pack")
     await old.moved(store_id, "deduction", -3, "req_1")
     done_id = await old.generation(store_id, "completed", "req_1")
+    unpaid_id = await old.generation(store_id, "completed", "req_unpaid")
     await old.key(await old.store("closed.example", status="inactive"), "wk_closed_0001")
     here = ("--database-url", database_url)
     assert service("import", "--history", "--from", old.url, *here).status == 0
@@ -45,6 +46,11 @@ async def test_an_old_key_goes_on_working(
     assert got("credits/balance").json()["data"]["balance"] == 5
     generation = got(f"generation/{done_id}").json()["data"]
     assert (generation["status"], generation["request_id"]) == ("completed", "req_1")
+    listed = got("generations").json()["data"]["items"]
+    assert {each["session_id"] for each in listed} == {str(done_id), str(unpaid_id)}
+    for named in ("req_1", done_id, unpaid_id):
+        shown = service("request", "show", named, "--json", *here)
+        assert "completed" in shown.output, shown
     assert got("credits/balance", "wk_0123456789").json()["error"]["code"] == "INVALID_API_KEY"
     assert got("credits/balance", "wk_").status_code == 401
     assert got("credits/balance", "wk_closed_0001").json()["error"]["code"] == "STORE_SUSPENDED"

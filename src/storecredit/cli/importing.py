@@ -33,6 +33,15 @@ EXAMPLES_SHOWN: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
+class _Wanted:
+    """What is to be brought along, and whether that is only to be said."""
+
+    history: bool
+    descriptions: bool
+    dry_run: bool
+
+
+@dataclass(frozen=True, slots=True)
 class _Outcome:
     """What was found, and what was written; None: nothing was to be, or could be."""
 
@@ -65,6 +74,13 @@ def bring_along(
             "--history", help="Every movement of the ledgers, not only the balances as they are."
         ),
     ] = False,
+    descriptions: Annotated[
+        bool,
+        typer.Option(
+            "--descriptions/--no-descriptions",
+            help="With --history: what movements are called, less e-mail addresses.",
+        ),
+    ] = True,
     dry_run: Annotated[
         bool,
         typer.Option("--dry-run", help="Only say what there is, and what of it does not fit."),
@@ -81,7 +97,9 @@ def bring_along(
     verified.
     """
     settings = settings_of(data_dir=data_dir, database_url=database_url)
-    outcome = _carried_out(settings, source, history=history, dry_run=dry_run, who=(actor, reason))
+    opened = _source_of(source, settings)
+    wanted = _Wanted(history=history, descriptions=descriptions, dry_run=dry_run)
+    outcome = _carried_out(settings, opened, wanted, who=(actor, reason))
     written = None if outcome.written is None else asdict(outcome.written)
     if not json:
         _print_found(outcome)
@@ -96,19 +114,12 @@ def bring_along(
 
 
 def _carried_out(
-    settings: "Settings",
-    source: str | None,
-    *,
-    history: bool,
-    dry_run: bool,
-    who: tuple[str | None, str],
+    settings: "Settings", source: "Source", wanted: _Wanted, who: tuple[str | None, str]
 ) -> _Outcome:
     from storecredit.moving.importing import fields_of, planned_import
     from storecredit.postgres.copying import CannotCopy
     from storecredit.postgres.errors import LockTimedOut
     from storecredit.postgres.opening import owner_url
-
-    opened = _source_of(source, settings)
 
     async def look_at_it(_: Rooms) -> None:
         """Made, migrated, and nobody can write around the functions: or it is refused."""
@@ -119,22 +130,23 @@ def _carried_out(
                 owner_url(settings) as url,
                 planned_import(
                     url,
-                    opened,
-                    has_history=history,
+                    source,
+                    has_history=wanted.history,
+                    has_descriptions=wanted.descriptions,
                     tiers=settings.rate_limits,
                     on_progress=on_progress,
                 ) as planned,
             ):
                 found, refuses = fields_of(planned), planned.findings.refuses
-                written = None if dry_run or refuses else await planned.write()
+                written = None if wanted.dry_run or refuses else await planned.write()
         return _Outcome(found, refuses, written)
 
     async def write_down(rooms: Rooms) -> None:
         assert outcome.written is not None, "it is called after that"
         told = {**outcome.found["found"], **asdict(outcome.written)}
-        await rooms.operator.audit.imported(context_of(*who), {"history": history}, told)
+        await rooms.operator.audit.imported(context_of(*who), {"history": wanted.history}, told)
 
-    against(settings, look_at_it, create=not dry_run)
+    against(settings, look_at_it, create=not wanted.dry_run)
     try:
         outcome = asyncio.run(carry_out())
     except CannotCopy as error:

@@ -6,14 +6,14 @@ transaction that says that they are there: whoever is killed goes on where it wa
 changes nothing.
 """
 
-from collections.abc import AsyncIterator, Callable, Collection
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 from storecredit.moving.findings import Finding, FindingKind, Findings
 from storecredit.moving.sources import Source
-from storecredit.moving.tables import TABLES
+from storecredit.moving.tables import TABLES, OldTable, without_descriptions
 from storecredit.postgres.copying import CannotCopy, CopySession, copy_session
 from storecredit.stores.origins import normalise_origin
 
@@ -112,8 +112,11 @@ class PlannedImport:
         done = written = 0
         for chunk in chunks:
             self._on_progress(Progress("Writing", done, total))
-            written += await self._session.fetchval(
-                "SELECT import_chunk($1, $2)", chunk["chunk"], self._has_history
+            written += await self._session.decide(
+                "writing, after which the import may be run again",
+                "SELECT import_chunk($1, $2)",
+                chunk["chunk"],
+                self._has_history,
             )
             done += chunk["movements"]
         self._on_progress(Progress("Writing", total, total))
@@ -127,27 +130,34 @@ async def planned_import(
     source: Source,
     *,
     has_history: bool,
+    has_descriptions: bool,
     tiers: Collection[str],
     on_progress: OnProgress = lambda _: None,
 ) -> AsyncIterator[PlannedImport]:
     """Read all of a source and plan it; nothing is changed until it is written.
 
     `url`: of our database, by a login that may migrate it. `has_history`: with the ledgers, not
-    only the balances. `tiers`: those that there are here. Raises CannotCopy, LockTimedOut while
-    another import is under way, DatabaseMisconfigured, DatabaseUnavailable.
+    only the balances; `has_descriptions`: and with what their movements were called. `tiers`: those
+    that there are here. Raises CannotCopy, LockTimedOut while another import is under way,
+    DatabaseMisconfigured, DatabaseUnavailable.
     """
     async with copy_session(url) as session:
+        tables = TABLES if has_descriptions else tuple(map(without_descriptions, TABLES))
         if await session.fetchval("SELECT count(*) FROM buckets") > 1:
             raise CannotCopy(
                 "The database has several buckets, and an import knows one: import into a database "
                 "that has one, and open more of them afterwards. Nothing was imported."
             )
-        await session.fetchval("SELECT begin_import()")
-        await _lay_down(session, source, on_progress)
+        await session.decide("what is to be imported", "SELECT begin_import()")
+        await _lay_down(session, source, tables, on_progress)
         on_progress(Progress("Planning", 0, None))
         await _lay_down_origins(session)
         await session.decide(
-            "SELECT plan_import($1, $2, $3)", has_history, list(tiers), CHUNK_MOVEMENTS
+            "what is to be imported",
+            "SELECT plan_import($1, $2, $3)",
+            has_history,
+            list(tiers),
+            CHUNK_MOVEMENTS,
         )
         yield PlannedImport(
             session,
@@ -179,12 +189,14 @@ def fields_of(planned: PlannedImport) -> dict[str, Any]:
     }
 
 
-async def _lay_down(session: CopySession, source: Source, on_progress: OnProgress) -> None:
+async def _lay_down(
+    session: CopySession, source: Source, tables: Sequence[OldTable], on_progress: OnProgress
+) -> None:
     there = 0
-    async with source.open() as tables:
-        for number, table in enumerate(TABLES):
-            on_progress(Progress(f"Reading {table.name}", number, len(TABLES)))
-            if await tables.copy(table, session) is not None:
+    async with source.open() as opened:
+        for number, table in enumerate(tables):
+            on_progress(Progress(f"Reading {table.name}", number, len(tables)))
+            if await opened.copy(table, session) is not None:
                 there += 1
     if not there:
         raise CannotCopy(

@@ -126,10 +126,13 @@ class CopySession:
         with translated():
             return await self._connection.fetchval(query, *args, timeout=STATEMENT_SECONDS)
 
-    async def decide(self, query: str, *args: object) -> None:
-        """A statement that may refuse what was copied. Raises CannotCopy, with a sentence."""
-        with _told("what is to be imported"):
-            await self._connection.fetchval(query, *args, timeout=STATEMENT_SECONDS)
+    async def decide(self, named: str, query: str, *args: object) -> Any:
+        """The value of a statement that may refuse what was copied; `named`: for an error.
+
+        Raises CannotCopy, with a sentence.
+        """
+        with _told(named):
+            return await self._connection.fetchval(query, *args, timeout=STATEMENT_SECONDS)
 
 
 @asynccontextmanager
@@ -220,4 +223,4 @@ def _sentence(named: str, error: asyncpg.PostgresError) -> str:
     said = str(error).splitlines()[0].rstrip(".")
     if isinstance(error, asyncpg.UniqueViolationError) and error.detail:
         said = f"{said}, {error.detail.rstrip('.')}"
-    return f"{named}{row}{column}: {said}. Nothing was imported."
+    return f"{named}{row}{column}: {said}."

@@ -40,7 +40,8 @@ RETURNS void
 LANGUAGE plpgsql
 AS $$
 -- Purpose: the generations of a chunk, under their ids, all of them ended. One whose charge is among the
---   movements has its credits; 0: it is history only. Locks: the new rows. Idempotent.
+--   movements has its credits; 0: it is history only. What was sent for it is not known: its fingerprint is
+--   none that a request can have. Locks: the new rows. Idempotent.
 BEGIN
     INSERT INTO sessions
         (account_id, session_id, created_at, started_at, completed_at, attempts, credits, status,
@@ -48,7 +49,8 @@ BEGIN
     SELECT o.account_id, s.session_id, coalesce(s.created_at, s.ended_at, now()), s.started_at,
         CASE WHEN s.status = 'under_way' THEN now() ELSE coalesce(s.ended_at, s.created_at, now()) END,
         (s.started_at IS NOT NULL)::int, CASE WHEN s.is_linked THEN s.charged ELSE 0 END,
-        CASE s.status WHEN 'completed' THEN 'completed' ELSE 'failed' END, s.request_id, '',
+        CASE s.status WHEN 'completed' THEN 'completed' ELSE 'failed' END, s.request_id,
+        decode(repeat('00', 32), 'hex'),
         CASE WHEN s.status <> 'completed' THEN 'GENERATION_FAILED' END,
         CASE s.status WHEN 'failed' THEN without_addresses(s.error)
             WHEN 'under_way' THEN 'It was under way when this service took over.' END
