@@ -3,13 +3,18 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from urllib.parse import quote
 
 import pytest
 
 from stand_ins.http_server import Answer, Received, StandIn, stand_in
 from stand_ins.s3 import BUCKET, S3
 
-URL = f"s3://{BUCKET}/shop/results"
+PREFIX = "a shop's+more/100%20 größe#?"
+"""All of it allowed, and taken as it stands."""
+URL = f"s3://{BUCKET}/{PREFIX}"
+IN_LINKS = f"/{BUCKET}/{quote(PREFIX, safe='/')}"
+"""What the path of a link begins with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,9 +24,10 @@ class RunningBucket:
     server: StandIn
     s3: S3
 
-    def names(self, prefix: str = "shop/results/") -> set[str]:
-        """What is stored below the prefix."""
-        return {key.removeprefix(prefix) for key in self.s3.objects if key.startswith(prefix)}
+    def names(self) -> set[str]:
+        """What is stored below the prefix; there is nothing else."""
+        assert all(key.startswith(f"{PREFIX}/") for key in self.s3.objects)
+        return {key.removeprefix(f"{PREFIX}/") for key in self.s3.objects}
 
     def answers(self, answer: Answer) -> None:
         """From now on, whatever is asked."""

@@ -11,7 +11,7 @@ import pytest
 
 from stand_ins.s3 import error
 from tests.e2e.in_process import InProcess
-from tests.s3_bucket import URL, RunningBucket, running_bucket
+from tests.s3_bucket import PREFIX, URL, RunningBucket, running_bucket
 
 AWAY = error(HTTPStatus.NOT_FOUND, "NoSuchBucket")
 
@@ -42,7 +42,7 @@ async def test_a_users_results_are_deleted_by_the_command_or_by_the_next_sweep(
         session_id,
         key,
     )
-    bucket.s3.objects[f"shop/results/{key}"] = b"an image"
+    bucket.s3.objects[f"{PREFIX}/{key}"] = b"an image"
     bucket.answers(AWAY)
     left = await asyncio.to_thread(storecredit, "user", "erase", user_id)
     assert left.status == 0

@@ -18,7 +18,7 @@ from storecredit.generation.results.bucket import ResultBucket
 from storecredit.generation.results.store import ResultStore, open_results
 from storecredit.object_storage.errors import BucketUnusable
 from storecredit.settings import Settings
-from tests.s3_bucket import URL, RunningBucket, running_bucket
+from tests.s3_bucket import IN_LINKS, PREFIX, URL, RunningBucket, running_bucket
 
 STORE = UUID("11111111-1111-4111-8111-111111111111")
 SESSION = UUID("22222222-2222-4222-8222-222222222222")
@@ -186,7 +186,7 @@ async def test_a_link_of_the_buckets_own_opens_without_a_key_until_it_expires(
     await results.save(STORE, SESSION, PNG)
     links = await results.links([KEY], lifetime_seconds=60)
     link = links[KEY]
-    assert link.startswith(bucket.server.url(f"/{BUCKET}/shop/results/{KEY}?"))
+    assert link.startswith(bucket.server.url(f"{IN_LINKS}/{KEY}?"))
     async with httpx.AsyncClient() as anybody:
         answer = await anybody.get(link)
         assert (answer.status_code, answer.content) == (200, PNG.content)
@@ -210,7 +210,7 @@ async def test_links_are_made_without_asking_and_lead_where_callers_reach_the_bu
     assert list(links) == keys
     assert all(link.startswith(f"{reached}/{BUCKET}/") for link in links.values())
     assert bucket.server.received == []
-    bucket.s3.objects[f"shop/results/{keys[0]}"] = PNG.content
+    bucket.s3.objects[f"{PREFIX}/{keys[0]}"] = PNG.content
     async with httpx.AsyncClient() as anybody:
         assert (await anybody.get(links[keys[0]])).status_code == 200
 
@@ -232,7 +232,7 @@ async def test_many_images_are_deleted_by_few_requests(bucket: RunningBucket) ->
 async def test_one_that_stays_keeps_no_other(bucket: RunningBucket) -> None:
     results = open_results(Settings(results=URL))
     keys = [await results.save(STORE, uuid4(), PNG) for _ in range(4)]
-    bucket.s3.kept = frozenset({f"shop/results/{keys[1]}"})
+    bucket.s3.kept = frozenset({f"{PREFIX}/{keys[1]}"})
     failures = await results.delete(keys)
     assert list(failures) == [keys[1]]
     assert bucket.names() == {keys[1]}

@@ -17,12 +17,12 @@ import pytest
 from PIL import Image
 
 from stand_ins.http_server import Answer, Received
-from stand_ins.s3 import ACCESS_KEY, BUCKET, SECRET_KEY, error
+from stand_ins.s3 import ACCESS_KEY, SECRET_KEY, error
 from storecredit.ledger.verify import verify
 from storecredit.postgres.pool import Database
 from storecredit.service import Service, assembled
 from storecredit.settings import Settings
-from tests.s3_bucket import URL, RunningBucket, running_bucket
+from tests.s3_bucket import IN_LINKS, PREFIX, URL, RunningBucket, running_bucket
 from tests.web.conftest import LogStream, WorkerStarter, http_client, working
 from tests.web.doors import ENDING_SECONDS_MAX, Operator, StoreClient, data_of, error_of
 from tests.web.users import UserClient, ended, result_of
@@ -100,7 +100,7 @@ async def test_every_door_gives_the_buckets_link(
     for generation in (waited["generation"], users, seen, listed):
         answer = await anybody.get(generation["result_url"])
         assert answer.status_code == 200
-        assert f"/{BUCKET}/shop/results/" in generation["result_url"]
+        assert IN_LINKS in generation["result_url"]
 
 
 async def test_two_machines_share_nothing_but_database_and_bucket(
@@ -200,7 +200,7 @@ async def test_a_page_shows_it_from_where_the_page_is(
     own = f"/results/{service.parts.result_links.sign(key, lifetime_seconds=60)}"
     answer = await api.get(own)
     assert (answer.status_code, answer.headers["content-type"]) == (200, "image/png")
-    assert answer.content == bucket.s3.objects[f"shop/results/{key}"]
+    assert answer.content == bucket.s3.objects[f"{PREFIX}/{key}"]
     bucket.answers(NO_BUCKET)
     answer = await api.get(own)
     error_of(answer, 503, "SERVICE_UNAVAILABLE")
@@ -225,7 +225,7 @@ async def test_links_of_ours_made_before_the_move_lead_to_what_was_copied(
     # As `aws s3 cp --recursive data/results s3://bucket/prefix` does.
     for path in (settings.data_dir / "results").rglob("*.png"):
         name = path.relative_to(settings.data_dir / "results")
-        bucket.s3.objects[f"shop/results/{name}"] = path.read_bytes()
+        bucket.s3.objects[f"{PREFIX}/{name}"] = path.read_bytes()
     shutil.rmtree(settings.data_dir / "results")
     async with assembled(settings, database) as service, http_client(service) as door:
         moved = StoreClient(door, store.store_id, store.key_id, store.api_key)
@@ -253,7 +253,7 @@ async def test_the_sweep_deletes_from_the_bucket_after_the_retention(
         "UPDATE sessions SET completed_at = completed_at - $1 * interval '1 s'",
         settings.result_retention_seconds,
     )
-    stays = f"shop/results/{min(bucket.names())}"
+    stays = f"{PREFIX}/{min(bucket.names())}"
     bucket.s3.kept = frozenset({stays})
     await service.sweep.sweep()
     assert {*bucket.s3.objects} == {stays}
@@ -281,7 +281,7 @@ async def test_an_erased_users_objects_go_and_a_stores_of_the_same_id_stay(
     others = f"{user.user_id}/{uuid4()}.png"
     # What a killed worker's attempt left, in another form; and a store's.
     for name in (f"{mine}.webp", others):
-        bucket.s3.objects[f"shop/results/{name}"] = b"image"
+        bucket.s3.objects[f"{PREFIX}/{name}"] = b"image"
     assert bucket.names() == {f"{mine}.png", f"{mine}.webp", others}
     bucket.answers(NO_BUCKET)
     answer = await operator.post(f"/users/{user.user_id}/erase")
