@@ -26,6 +26,7 @@ FLAGS: Final = (
     # Whatever a page names elsewhere is not found, so that no test depends on a network.
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost",
 )
+KEEPS_NO_PAGES: Final = "--disable-back-forward-cache"
 START_SECONDS_MAX: Final = 60.0
 
 
@@ -44,12 +45,18 @@ def _cannot(reason: str) -> NoReturn:
 
 
 @asynccontextmanager
-async def running_chromium() -> AsyncIterator[Browser]:
-    """One with an empty profile of its own, which goes when it ends."""
+async def running_chromium(*, keeps_pages: bool = False) -> AsyncIterator[Browser]:
+    """One with an empty profile of its own, which goes when it ends.
+
+    `keeps_pages`: as people's browsers do, for whoever goes back; Playwright has it off.
+    """
     program = chromium_program()
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(
-            executable_path=program, args=FLAGS, timeout=START_SECONDS_MAX * 1000
+            executable_path=program,
+            args=FLAGS,
+            ignore_default_args=[KEEPS_NO_PAGES] if keeps_pages else None,
+            timeout=START_SECONDS_MAX * 1000,
         )
         try:
             yield browser

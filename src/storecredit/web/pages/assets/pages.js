@@ -32,10 +32,10 @@ function sendOnce(form) {
   });
 }
 
-// The second click of a double click sends nothing: what was meant has been sent by the first, and the
-// page may be another by now, with a button where that one was.
+// The second click of a double click does nothing: what was meant was done by the first, and the page may be
+// another by now, with a button or a link where that one was.
 document.addEventListener("click", (event) => {
-  if (event.detail > 1 && event.target.closest("form[data-once] button")) event.preventDefault();
+  if (event.detail > 1 && event.target.closest("form[data-once] button, a[href]")) event.preventDefault();
 });
 
 // Whoever comes back to a page that the browser kept may send its forms again.
