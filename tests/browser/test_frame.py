@@ -71,6 +71,26 @@ async def test_a_double_click_acts_once(
     assert len(await stores_named(operator, name)) == 1
 
 
+async def test_the_second_click_of_a_double_click_does_nothing_on_the_page_that_came_of_it(
+    page: Page, operator: Operator
+) -> None:
+    await sign_in_to_console(page)
+    await page.goto(NEW_STORE)
+    await page.get_by_label("Name").fill("Second")
+    await page.get_by_label("Domain").fill("second.example")
+    make = page.get_by_role("button", name=MAKE)
+    for under_the_mouse in (page.get_by_role("link", name="Cancel"), make):
+        await under_the_mouse.hover()
+        await page.mouse.down(click_count=2)
+        await page.mouse.up(click_count=2)
+    # Neither led away, nor was the form sent, which now is.
+    await expect(page.get_by_label("Name")).to_have_value("Second")
+    assert await stores_named(operator, "Second") == []
+    await make.click()
+    await expect(page.locator("#secret")).to_be_visible()
+    assert len(await stores_named(operator, "Second")) == 1
+
+
 async def test_a_form_that_is_sent_again_acts_once(page: Page, operator: Operator) -> None:
     await sign_in_to_console(page)
     await page.goto(NEW_STORE)

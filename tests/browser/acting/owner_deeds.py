@@ -1,5 +1,6 @@
 """What is done to credits and grants, of stores and end users, and to end users themselves."""
 
+from datetime import UTC, datetime
 from typing import Final
 
 from storecredit.operator.audit import Action
@@ -12,7 +13,8 @@ BALANCE: Final = """
     WHERE a.owner_id::text = $1 ORDER BY m.seq DESC LIMIT 1"""
 ENDS: Final = """
     SELECT count(*) FROM storecredit.grants g JOIN storecredit.accounts a USING (account_id)
-    WHERE a.owner_id::text = $1 AND g.expires_at = '2999-05-06T07:08Z'"""
+    WHERE a.owner_id::text = $1 AND g.expires_at = $2"""
+END: Final = datetime(2999, 5, 6, 7, 8, tzinfo=UTC)
 
 
 async def balance(person: Person) -> int:
@@ -64,9 +66,9 @@ async def hands_credits_over(person: Person) -> None:
 async def gives_a_grant_another_end(person: Person) -> None:
     await person.opens("Grants and holds")
     await person.follows("Change the end")
-    await person.does("Set the end", {"Ends at": "2999-05-06T07:08"})
+    await person.does("Set the end", {"Ends at": person.typed(END)})
     await person.is_told("The end is set.")
-    assert await person.world.count(ENDS, person.owner) == 1
+    assert await person.world.count(ENDS, person.owner, END) == 1
 
 
 @performs("/block", Action.USER_BLOCK, USER)

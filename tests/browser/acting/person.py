@@ -4,8 +4,10 @@ import asyncio
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Final
 from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
 
 from playwright.async_api import Locator, Page, Request, expect
 
@@ -74,6 +76,11 @@ class Person:
         """How often the thing was asked for."""
         wanted = re.compile(PARAMETER.sub("[^/]+", self.route))
         return sum(wanted.fullmatch(path) is not None for path in self.sent)
+
+    def typed(self, at: datetime) -> str:
+        """A moment as it is typed: in the viewer's zone, which only a script knows; else in UTC."""
+        zone = ZoneInfo("America/New_York") if self.has_script else UTC
+        return at.astimezone(zone).strftime("%Y-%m-%dT%H:%M")
 
     async def opens(self, name: str) -> None:
         """A page of the place, by its navigation."""

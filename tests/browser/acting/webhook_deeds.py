@@ -151,7 +151,7 @@ async def sends_again_what_was_given_up(person: Person) -> None:
     await expect(not_delivered).to_be_visible()
     await person.follows("Send events again…")
     since = datetime.now(UTC) - timedelta(hours=1)
-    await person.does("Send them again", {"Since": since.strftime("%Y-%m-%dT%H:%M")})
+    await person.does("Send them again", {"Since": person.typed(since)})
     await person.is_told("They are on their way again.")
     for event_id in events:
         await until(
