@@ -25,7 +25,7 @@ from storecredit.settings import Settings
 from tests.s3_bucket import IN_LINKS, PREFIX, URL, RunningBucket, running_bucket
 from tests.web.conftest import LogStream, WorkerStarter, http_client, working
 from tests.web.doors import ENDING_SECONDS_MAX, Operator, StoreClient, data_of, error_of
-from tests.web.users import UserClient, ended, result_of
+from tests.web.users import UserClient, ended, refusal_of, result_of
 from tests.web.wire import request, running_wire
 
 AWAY = error(HTTPStatus.SERVICE_UNAVAILABLE, "SlowDown")
@@ -328,3 +328,36 @@ async def test_the_service_says_at_its_start_that_it_cannot_use_the_bucket_and_s
     [told] = log.events("results_unusable")
     assert told["reason"] == f"{URL} cannot be used: {said}."
     assert told["level"] == "error"
+
+
+async def test_where_no_link_can_be_signed_a_reader_is_told_to_come_again(
+    settings: Settings,
+    database: Database,
+    service: Service,
+    store: StoreClient,
+    user: UserClient,
+    worker: WorkerStarter,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with worker():
+        done = await store.ended(await store.created())
+        users = await ended(user, await user.created())
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    # A machine's role, which cannot be had: nothing listens there.
+    monkeypatch.setenv("AWS_METADATA_ENDPOINT", "http://127.0.0.1:9/")
+    async with assembled(settings, database) as other, http_client(other) as door:
+        elsewhere = StoreClient(door, store.store_id, store.key_id, store.api_key)
+        answer = await elsewhere.get(f"/api/v1/generation/{done['session_id']}")
+        error_of(answer, 503, "SERVICE_UNAVAILABLE")
+        assert answer.headers["retry-after"]
+        app = UserClient(door, user.user_id, user.token)
+        refused = await app.query("generation.getById", {"sessionId": users["id"]})
+        refusal_of(refused, 503, "SERVICE_UNAVAILABLE", "generation.getById")
+        assert await elsewhere.balance() == 99
+        # What was made is told, though its picture cannot be.
+        made = elsewhere.create("order-1", headers={"Prefer": "wait=30"})
+        async with worker():
+            waited = data_of(await made, 201)
+        assert waited["credits_charged"] == 1
+        assert "generation" not in waited
