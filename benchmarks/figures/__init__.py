@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from benchmarks.bench import Bench
 from benchmarks.figures import (
     alone,
+    archive,
     balance,
     batches,
     builds,
@@ -96,6 +97,7 @@ MEASUREMENTS = (
         {"F20": "generations whose results go to a bucket on loopback, against files"},
         stored.measure,
     ),
+    Measurement({"F21": "creates while generations are archived, against none"}, archive.measure),
     Measurement({"L1": "99 of 100 creates (p99)"}, latency.under_load),
     Measurement({"L2": "a store's p99 beside a loud one, against alone"}, latency.fairness),
     Measurement({"L3": "creates in a storm of refunds, against alone"}, storm.measure),

@@ -11,6 +11,7 @@ content durable in between.
 """
 
 import asyncio
+import contextlib
 import gzip
 import hashlib
 import time
@@ -109,6 +110,16 @@ class Archiving:
         what the settings say. Raises ArchiveUnusable, DatabaseUnavailable.
         """
         place = place_of(self._place_name or "")
+        try:
+            return await self._archive(place, stop, not_since, days)
+        finally:
+            # Whoever comes next need not wait for the end of this turn.
+            with contextlib.suppress(DatabaseUnavailable):
+                await self._database.fetchval("SELECT leave_archive($1)", self._holder)
+
+    async def _archive(
+        self, place: ArchivePlace, stop: asyncio.Event, not_since: timedelta, days: int | None
+    ) -> int | None:
         kept = timedelta(days=days or self._days or 0)
         archived: int | None = None
         while not stop.is_set():

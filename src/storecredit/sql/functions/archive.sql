@@ -237,6 +237,23 @@ COMMENT ON FUNCTION begin_archive(uuid, interval, interval, interval, int, bigin
     'Chooses the sessions of the next file of the archive and makes its content. is_behind: there is '
     'more to do; null: it is another''s turn.';
 
+CREATE OR REPLACE FUNCTION leave_archive(p_holder uuid)
+RETURNS void
+LANGUAGE plpgsql
+SECURITY DEFINER
+SET search_path FROM CURRENT
+AS $$
+-- Purpose: a process breaks off: another need not wait for the end of its turn. What it has chosen stays
+--   chosen. Locks: the row of `archiving`. Idempotent.
+BEGIN
+    UPDATE archiving SET held_until = NULL
+    WHERE holder = p_holder AND held_until IS NOT NULL
+      AND NOT current_setting('transaction_read_only')::boolean;
+END;
+$$;
+COMMENT ON FUNCTION leave_archive(uuid) IS
+    'A process breaks off archiving: another may go on at once.';
+
 CREATE OR REPLACE FUNCTION note_looked_through(p_account_ids bigint[], p_until_seqs bigint[])
 RETURNS void
 LANGUAGE sql
