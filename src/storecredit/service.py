@@ -143,7 +143,7 @@ async def _assembled(settings: Settings, buckets: Buckets) -> AsyncIterator[Serv
         user_directory=UserDirectory(buckets),
         erasure=Erasure(database, results, settings),
         sessions=sessions,
-        archives=Archives(database),
+        archives=Archives(buckets),
         endings=Endings(sessions, listener, metrics, waiters_max=waiters_max()),
         live=Live(database, billing.problems, Endpoints(database), billing.catalogue),
         requests=Requests(database),

@@ -1,5 +1,6 @@
 """`storecredit session`: generations that ended long ago, archived, found again, and checked."""
 
+from contextlib import closing
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -59,7 +60,7 @@ def _print_due(settings: "Settings", days: int, *, json: bool) -> None:
 
         from storecredit.generation.archived import Archives
 
-        return asdict(await Archives(rooms.database).due(days))
+        return asdict(await Archives(rooms.buckets).due(days))
 
     output.record(against(settings, act), json=json)
 
@@ -127,11 +128,13 @@ async def _found(rooms: Rooms, identifier: str) -> list[dict[str, Any]]:
     from storecredit.generation.archived import Archives, read
     from storecredit.operator.requests import Requests
 
-    archives = Archives(rooms.database)
+    archives = Archives(rooms.buckets)
     found = []
-    for record in (await Requests(rooms.database).find(identifier)).requests:
+    with closing(Requests(rooms.database)) as requests:
+        records = (await requests.find(identifier)).requests
+    for record in records:
         for row in record.archived:
-            noted = await archives.archive(row.number)
+            noted = await archives.named(row.file)
             found += [
                 {"archive": noted.number, **each}
                 for each in await read(noted)
@@ -165,7 +168,7 @@ async def _checked(rooms: Rooms) -> tuple[int, int, list[dict[str, Any]]]:
     from storecredit.generation.archived import ArchiveDamaged, Archives, read
 
     files, sessions, damaged = 0, 0, []
-    async for noted in Archives(rooms.database).noted():
+    async for noted in Archives(rooms.buckets).noted():
         files, sessions = files + 1, sessions + noted.sessions
         try:
             await read(noted)

@@ -17,7 +17,7 @@ from uuid import UUID
 
 from storecredit.generation.archive_places import place_of
 from storecredit.generation.sessions import SessionStatus
-from storecredit.postgres.pool import Database
+from storecredit.postgres.buckets import Buckets, fetched
 
 # Metadata may be long: the library's own limit is for files of others.
 csv.field_size_limit(2**31 - 1)
@@ -69,12 +69,12 @@ class Due:
 class Archives:
     """Reads the archive."""
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
+    def __init__(self, buckets: Buckets) -> None:
+        self._buckets = buckets
 
     async def find(self, account_id: int, session_id: UUID) -> Archived | None:
         """One session of this account; None: it is not in the archive."""
-        row = await self._database.fetchrow(
+        row = await self._buckets.of_account(account_id).fetchrow(
             """SELECT x.status, n.archived_at FROM archived_by_id($1, $2) x
                JOIN session_archives n ON n.number = x.number""",
             account_id,
@@ -84,34 +84,38 @@ class Archives:
 
     async def due(self, days: int) -> Due:
         """What would be taken now, if sessions were kept `days`. Reads all sessions once."""
-        row = await self._database.fetchrow(
+        rows = await fetched(
+            self._buckets,
             """SELECT count(*) AS sessions, min(s.created_at) AS oldest_at,
                    coalesce(sum(pg_column_size(s.*)), 0)::bigint AS size_bytes
                FROM sessions s WHERE s.completed_at < now() - $1::interval
                    AND s.result_key IS NULL""",
             timedelta(days=days),
         )
-        assert row is not None, "an aggregate has one row"
-        return Due(**row)
+        return Due(
+            sum(row["sessions"] for row in rows),
+            sum(row["size_bytes"] for row in rows),
+            min((row["oldest_at"] for row in rows if row["oldest_at"]), default=None),
+        )
 
     async def noted(self) -> AsyncIterator[Archive]:
         """All files that there are to be, in the order in which they were written."""
         after = 0
         while True:
-            rows = await self._database.fetch(
-                f"{_NOTED} WHERE number > $1 ORDER BY number LIMIT {NOTED_MAX}",
+            rows = await fetched(
+                self._buckets,
+                f"{_NOTED} WHERE number > $1 AND number <= $1 + {NOTED_MAX} ORDER BY number",
                 after,
             )
+            after += NOTED_MAX
             for row in rows:
                 yield Archive(**row)
             if not rows:
                 return
-            after = rows[-1]["number"]
 
-    async def archive(self, number: int) -> Archive:
-        """A file by its number, which there is."""
-        row = await self._database.fetchrow(f"{_NOTED} WHERE number = $1", number)
-        assert row is not None, "what is kept of sessions names it"
+    async def named(self, file: str) -> Archive:
+        """A file by its name, which there is."""
+        (row,) = await fetched(self._buckets, f"{_NOTED} WHERE file = $1", file)
         return Archive(**row)
 
 

@@ -196,13 +196,12 @@ DECLARE
     v_made record;
     v_walked bigint;
 BEGIN
-    IF current_setting('transaction_read_only')::boolean
-        OR NOT pg_try_advisory_xact_lock(hashtextextended('storecredit archive', 0)) THEN
+    IF current_setting('transaction_read_only')::boolean THEN
         RETURN;
     END IF;
     INSERT INTO archiving DEFAULT VALUES ON CONFLICT DO NOTHING;
-    SELECT a.* INTO v_now FROM archiving a FOR UPDATE;
-    IF v_now.holder <> p_holder AND v_now.held_until > now()
+    SELECT a.* INTO v_now FROM archiving a FOR UPDATE SKIP LOCKED;
+    IF NOT FOUND OR v_now.holder <> p_holder AND v_now.held_until > now()
             AND v_now.held_until <= now() + p_lease
         OR v_now.account_ids = '{}' AND v_now.walked_to = 0 AND v_now.whole_at > now() - p_interval
             AND v_now.whole_at <= now() THEN
