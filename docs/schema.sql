@@ -1622,6 +1622,9 @@ FUNCTION is_top_up_wanted(p_account_id bigint, p_credits bigint) RETURNS boolean
 -- Whether events are written for an endpoint that was disabled then (null: it is not).
 FUNCTION keeps_events(p_disabled_at timestamptz) RETURNS boolean;
 
+-- A process breaks off archiving: another may go on at once.
+FUNCTION leave_archive(p_holder uuid) RETURNS void;
+
 -- Takes a charge's lock for this connection (pg_advisory_unlock_all releases it). false: another
 -- connection is at it.
 FUNCTION lock_subscription_charge(p_account_id bigint, p_request_id text) RETURNS boolean;
