@@ -158,3 +158,18 @@ async def test_events_that_were_booked_there_are_known_here(
     assert is_new is False
     row = await admin.fetchrow("SELECT status, content FROM storecredit.provider_events")
     assert tuple(row or ()) == ("processed", None)
+
+
+async def test_what_was_imported_of_an_end_user_is_erased_like_the_rest(
+    old: OldSystem, storecredit: Command, admin: asyncpg.Connection
+) -> None:
+    user_id = await old.user()
+    await old.shows(user_id, 9, kind="user")
+    await old.generation(user_id, "failed", kind="user", error_message="no face of Ann")
+    await storecredit("import", "--from", old.url)
+
+    assert await admin.fetchval("SELECT erase_user($1)", user_id) == "erased"
+
+    said = await admin.fetch("SELECT error_message FROM storecredit.sessions")
+    assert [row[0] for row in said] == [None]
+    assert (await storecredit("verify")).status == 0

@@ -105,10 +105,11 @@ AS $$
     FROM planned_owners o WHERE o.chunk = p_chunk AND o.opening > 0
     UNION ALL
     SELECT o.place, o.account_id, 1, m.n, m.type, m.amount, coalesce(m.created_at, now()), m.request_id,
-        s.session_id, coalesce(without_addresses(m.description), '')
+        coalesce(c.session_id, r.session_id), coalesce(without_addresses(m.description), '')
     FROM planned_owners o
     JOIN planned_movements m ON m.place = o.place
-    LEFT JOIN planned_sessions s ON s.place = o.place AND s.is_linked AND m.n IN (s.charge, s.return)
+    LEFT JOIN planned_sessions c ON c.place = m.place AND c.charge = m.n AND c.is_linked
+    LEFT JOIN planned_sessions r ON r.place = m.place AND r.return = m.n AND r.is_linked
     WHERE o.chunk = p_chunk AND p_has_history
     UNION ALL
     SELECT o.place, o.account_id, 2, 0, 'removal', o.correction, now(), 'import:correction', NULL,
