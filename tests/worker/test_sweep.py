@@ -5,6 +5,7 @@ import time
 from pathlib import Path
 
 import asyncpg
+from uuid_utils.compat import uuid7
 
 from storecredit.generation.generators import GenerationFailed
 from storecredit.generation.sweep import ROUND_MAX
@@ -95,12 +96,28 @@ async def test_what_a_killed_process_left_among_the_results_is_deleted_and_new_f
     async with working(service, ScriptedGenerator()):
         await ended(books, await create(service, account))
     (result,) = (data_dir / "results").rglob("*.png")
-    draft = result.with_name(".left.draft")
-    draft.write_bytes(b"half an ima")
+    left = [
+        result.with_name(".left.draft"),
+        result.with_name(f".{result.stem}.draft"),
+        result.with_name(f"{uuid7()}.png"),
+    ]
     eight_hours_ago = time.time() - 8 * 3600
-    os.utime(draft, (eight_hours_ago, eight_hours_ago))
+    for path in left:
+        path.write_bytes(b"half an ima")
+        os.utime(path, (eight_hours_ago, eight_hours_ago))
     await service.sweep.sweep()
-    assert list((data_dir / "results").rglob("*")) == [result.parent, result]
+    assert set((data_dir / "results").rglob("*")) == {result.parent, result, left[1]}
+
+
+async def test_a_result_that_a_session_has_stays_however_old_the_machines_clock_takes_it_for(
+    service: Service, account: Account, books: Books, data_dir: Path
+) -> None:
+    async with working(service, ScriptedGenerator()):
+        await ended(books, await create(service, account))
+    (result,) = (data_dir / "results").rglob("*.png")
+    os.utime(result, (0, 0))
+    await service.sweep.sweep()
+    assert result.exists()
 
 
 async def test_a_result_that_cannot_be_deleted_keeps_no_result_of_another_owner(

@@ -9,9 +9,10 @@ once.
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Collection
 from datetime import timedelta
 from typing import Final
+from uuid import UUID
 
 from storecredit import telemetry
 from storecredit.generation.erasure import Erasure
@@ -190,12 +191,24 @@ class Sweep:
         if time.monotonic() < self._strays_due_at:
             return
         self._strays_due_at = time.monotonic() + STRAYS_INTERVAL_SECONDS
-        # A result whose session refers to it was deleted above, by the database's clock.
+        # A result whose session refers to it is deleted above, by the database's clock.
         deleted = await self._results.delete_strays(
-            self._settings.result_retention_seconds + STRAYS_INTERVAL_SECONDS
+            self._settings.result_retention_seconds + STRAYS_INTERVAL_SECONDS, self._with_result
         )
         if deleted:
             log.info("strays_deleted", files=deleted)
+
+    async def _with_result(self, sessions: Collection[tuple[UUID, UUID]]) -> Collection[UUID]:
+        rows = await self._database.fetch(
+            """SELECT s.session_id FROM unnest($1::uuid[], $2::uuid[]) AS f (owner_id, session_id)
+               JOIN accounts a ON a.owner_kind = ANY ($3) AND a.owner_id = f.owner_id
+               JOIN sessions s ON (s.account_id, s.session_id) = (a.account_id, f.session_id)
+               WHERE s.result_key IS NOT NULL OR s.completed_at IS NULL""",
+            [owner_id for owner_id, _ in sessions],
+            [session_id for _, session_id in sessions],
+            list(OwnerKind),
+        )
+        return {row["session_id"] for row in rows}
 
     async def _measure(self) -> None:
         depth = await self._queue.depth()

@@ -15,7 +15,7 @@ from uuid import UUID, uuid4
 import obstore
 
 from storecredit.generation.generators import GeneratedImage
-from storecredit.generation.results.keys import key_of, media_type_of, session_of
+from storecredit.generation.results.keys import Needed, key_of, media_type_of, session_of
 from storecredit.object_storage.bucket import OpenBucket
 from storecredit.object_storage.errors import BucketUnusable
 
@@ -122,9 +122,9 @@ class ResultBucket:
         names = await self._names(owner_id)
         await self._delete([f"{owner_id}/{name}" for name in names if session_of(name) in wanted])
 
-    async def delete_strays(self, older_than_seconds: float) -> int:
+    async def delete_strays(self, older_than_seconds: float, needed: Needed) -> int:
         """None: looking through a whole bucket is paid for, and its lifecycle does it."""
-        del older_than_seconds
+        del older_than_seconds, needed
         return 0
 
     async def check(self) -> None:

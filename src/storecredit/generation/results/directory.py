@@ -14,10 +14,11 @@ from uuid import UUID
 
 from storecredit.data_files.durable_files import DurableFiles
 from storecredit.generation.generators import GeneratedImage
-from storecredit.generation.results.keys import key_of, media_type_of, session_of
+from storecredit.generation.results.keys import Needed, key_of, media_type_of, session_of
 
 RESULTS: Final = "results"
 """What a data directory has of this module."""
+LOOKED_AT_ONCE: Final = 1000
 
 
 class ResultDirectory:
@@ -61,10 +62,17 @@ class ResultDirectory:
         """Delete their files and drafts."""
         await asyncio.to_thread(_delete_sessions, self._of(owner_id), frozenset(sessions))
 
-    async def delete_strays(self, older_than_seconds: float) -> int:
-        """Delete files written longer ago than that; how many."""
+    async def delete_strays(self, older_than_seconds: float, needed: Needed) -> int:
+        """Delete files written longer ago than that and not `needed`; how many."""
         written_before = time.time() - older_than_seconds
-        return await asyncio.to_thread(_delete_old_files, self._directory, written_before)
+        old = await asyncio.to_thread(_old_files, self._directory, written_before)
+        deleted = 0
+        for start in range(0, len(old), LOOKED_AT_ONCE):
+            some = old[start : start + LOOKED_AT_ONCE]
+            kept = await needed({whose for _, whose in some if whose is not None})
+            strays = [path for path, whose in some if whose is None or whose[1] not in kept]
+            deleted += await asyncio.to_thread(_delete_files, strays)
+        return deleted
 
     async def check(self) -> None:
         """Nothing is looked at: what a directory cannot do, the first result tells."""
@@ -107,13 +115,31 @@ def _delete_sessions(directory: Path, sessions: Collection[UUID]) -> None:
                 path.unlink(missing_ok=True)
 
 
-def _delete_old_files(directory: Path, written_before: float) -> int:
-    deleted = 0
+def _old_files(
+    directory: Path, written_before: float
+) -> list[tuple[Path, tuple[UUID, UUID] | None]]:
+    """Each with the owner and the session that its name begins with, if it does."""
+    old: list[tuple[Path, tuple[UUID, UUID] | None]] = []
     for path in directory.glob("*/*"):
         try:
-            if path.stat().st_mtime < written_before:
-                path.unlink()
-                deleted += 1
+            is_old = path.stat().st_mtime < written_before
+        except FileNotFoundError:
+            continue  # another process was faster
+        if is_old:
+            owner_id, session_id = session_of(path.parent.name), session_of(path.name)
+            if owner_id is None or session_id is None:
+                old.append((path, None))
+            else:
+                old.append((path, (owner_id, session_id)))
+    return old
+
+
+def _delete_files(paths: Sequence[Path]) -> int:
+    deleted = 0
+    for path in paths:
+        try:
+            path.unlink()
+            deleted += 1
         except FileNotFoundError:
             continue  # another process was faster
     return deleted

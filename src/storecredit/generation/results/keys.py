@@ -4,8 +4,12 @@ The name says nothing of the machine or the place, so results may be moved from 
 """
 
 import re
+from collections.abc import Awaitable, Callable, Collection
 from typing import Final
 from uuid import UUID
+
+Needed = Callable[[Collection[tuple[UUID, UUID]]], Awaitable[Collection[UUID]]]
+"""Of these owners' sessions (owner's id, session) those whose result is kept or still to come."""
 
 _EXTENSIONS: Final = {"image/png": "png", "image/jpeg": "jpg", "image/webp": "webp"}
 _MEDIA_TYPES: Final = {extension: media_type for media_type, extension in _EXTENSIONS.items()}

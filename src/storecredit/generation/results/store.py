@@ -6,6 +6,7 @@ from uuid import UUID
 
 from storecredit.generation.generators import GeneratedImage
 from storecredit.generation.results.directory import RESULTS, ResultDirectory
+from storecredit.generation.results.keys import Needed
 from storecredit.settings import Settings
 
 
@@ -38,11 +39,12 @@ class ResultStore(Protocol):
     async def delete_sessions(self, owner_id: UUID, sessions: Collection[UUID]) -> None:
         """Delete whatever is kept of these."""
 
-    async def delete_strays(self, older_than_seconds: float) -> int:
-        """Delete what was written longer ago than that; how much it was.
+    async def delete_strays(self, older_than_seconds: float, needed: Needed) -> int:
+        """Delete what was written longer ago than that and is not `needed`; how much it was.
 
         Such are the drafts of killed processes, and results of attempts whose session ended
-        otherwise: nothing refers to them. An S3 bucket's lifecycle does that instead.
+        otherwise. How old something is, is told by this machine's clock, which may be wrong;
+        `needed` knows better. An S3 bucket's lifecycle does that instead.
         """
 
     async def check(self) -> None:
