@@ -60,12 +60,13 @@ ENDS: Final = {
     "billing checkout": 2,
     "billing dismiss": 1,
     "billing retry": 1,
+    "import": 1,
     "request show": 1,
     "restore": 1,
     "session find": 1,
 }
-"""Exit statuses other than 0: billing is off, or there is no such event, transaction, request or
-backup."""
+"""Exit statuses other than 0: billing is off, nothing is there to be imported, or there is no such
+event, transaction, request or backup."""
 
 
 def commands(group: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, Any]]:
