@@ -79,6 +79,9 @@ def test_every_command_that_changes_something_is_written_with_who_and_why(
     assert {entry["store_id"] for entry in of_store} == {made["store_id"]}
     assert entries(command, "--request-id", "fix")[0]["outcome"] == {"amount": 2, "balance": 23}
 
+    [ends] = entries(command, "--action", "grant.set_expiry")
+    assert ends["asked"]["expires_at"] == "2999-12-31T00:00:00Z"
+
     text = json.dumps(found)
     for secret in (made["api_key"], hook["secret"], "ops.example"):
         assert secret not in text

@@ -1,10 +1,15 @@
 """`storecredit request show`: what it prints, and what it says where there is nothing."""
 
 import asyncio
+import io
 import json
+from contextlib import redirect_stdout
 from pathlib import Path
 from uuid import UUID
 
+import pytest
+
+from storecredit.cli.output import indented
 from storecredit.postgres.servers import connect
 from tests.operator.conftest import Command
 
@@ -43,9 +48,12 @@ def test_all_that_carries_the_id_is_printed(command: Command, database_url: str)
     for word in (str(STORE), "Hats [b]", "store_id", "user_id", "Accepted", "No answer is kept"):
         assert word in text.output
     lines = text.output.splitlines()
-    [taken] = [line for line in lines if "3 credits taken" in line]
-    assert "Balance after: 7; In the ledger: #2" in taken
-    assert [line for line in lines if "2 credits given back" in line]
+    [taken] = [
+        place for place, line in enumerate(lines) if line.endswith("Z  movement: 3 credits taken")
+    ]
+    assert "    Balance after: 7" in lines[taken:]
+    assert lines[taken + 1 :][:1] == ["    Type: deduction"]
+    assert [line for line in lines if line.endswith("2 credits given back")]
     assert "Held after" not in text.output, "nothing is said where there is nothing"
     assert command("request", "show", "order-7", "--user", USER, "--json").json() == {
         **shown,
@@ -93,3 +101,25 @@ def test_what_is_not_found_is_told_in_a_sentence(command: Command, database_url:
     both = command("request", "show", "order-7", "--store", STORE, "--user", USER)
     assert "one of the two" in both.sentence(2)
     assert command("request", "show", "é").status == 2
+
+
+class Terminal(io.StringIO):
+    """Standard output that says it is a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_long_detail_goes_on_below_itself_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    identifier = "01a22e5c-415c-7683-bb50-9c0604a13bcd-01a22e5c-415c-7683-bb50-9c0604a13bcd"
+    words = f"{'a word of some length ' * 6}{identifier}"
+    terminal, file = Terminal(), io.StringIO()
+    for stream in (terminal, file):
+        with redirect_stdout(stream):
+            indented(words)
+    assert file.getvalue() == f"    {words}\n"
+    lines = terminal.getvalue().splitlines()
+    assert lines[-1] == f"      {identifier}", "an identifier is not broken"
+    assert all(len(line) <= 60 for line in lines[:-1])
+    assert [line[:7] for line in lines[1:-1]] == [f"      {line[6]}" for line in lines[1:-1]]

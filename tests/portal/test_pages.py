@@ -58,6 +58,7 @@ async def test_every_page_says_whose_it_is_and_nothing_of_the_operators(
     for address in (*OWN_PAGES, f"/portal/keys/{store.key_id}"):
         page = await browser.get(address)
         assert '<a class="brand" href="/portal">Hats &amp; Co &lt;b&gt;</a>' in page.text
+        assert " · Hats &amp; Co &lt;b&gt;</title>" in page.text
         assert "/console" not in page.text, address
         shown = text_of(page.text.partition("<body")[2]).lower()
         for word in ("audit", "operator", "asked on the phone", "admin"):

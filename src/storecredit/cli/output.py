@@ -1,5 +1,8 @@
 """How commands print: data on standard output, as text or JSON; remarks on standard error."""
 
+import shutil
+import sys
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -8,6 +11,8 @@ import typer
 
 TABLE_WIDTH_MAX: Final = 400
 """In characters; longer texts are folded."""
+LINE_WIDTH_MIN: Final = 40
+"""In characters; a terminal that is narrower breaks lines as it likes."""
 WITHOUT_DECIMALS: Final = frozenset({"CLP", "JPY", "KRW", "VND"})
 """Of the currencies that Paddle takes, those whose smallest unit is a whole one (ISO 4217)."""
 
@@ -66,6 +71,21 @@ def table(columns: Iterable[str], items: Iterable[Mapping[str, object]]) -> None
         # Text, not markup: a store's name may hold brackets.
         grid.add_row(*(Text(shown(item[name])) for name in names))
     Console(width=TABLE_WIDTH_MAX).print(grid, soft_wrap=True)
+
+
+def indented(text: str) -> None:
+    """A line below another; on a terminal it goes on below itself, between words."""
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else sys.maxsize
+    typer.echo(
+        textwrap.fill(
+            text,
+            max(width, LINE_WIDTH_MIN),
+            initial_indent=" " * 4,
+            subsequent_indent=" " * 6,
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+    )
 
 
 def note(sentence: str) -> None:

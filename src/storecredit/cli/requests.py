@@ -114,19 +114,12 @@ def _print(found: "RequestsFound") -> None:
 
 
 def _print_line(moments: "Sequence[Moment]") -> None:
-    if moments:
+    for moment in moments:
         typer.echo("")
-        output.table(("at", "kind", "what", "details"), map(_line, moments))
-
-
-def _line(moment: "Moment") -> dict[str, object]:
-    details = [f"{each.label}: {_said(each)}" for each in moment.details]
-    return {
-        "at": moment.at,
-        "kind": moment.kind.value,
-        "what": f"{moment.title} (ahead)" if moment.is_ahead else moment.title,
-        "details": "; ".join(details),
-    }
+        what = f"{moment.title} (ahead)" if moment.is_ahead else moment.title
+        typer.echo(f"{output.shown(moment.at)}  {moment.kind.value}: {output.shown(what)}")
+        for detail in moment.details:
+            output.indented(f"{detail.label}: {_said(detail)}")
 
 
 def _said(detail: "Detail") -> str:

@@ -108,7 +108,7 @@ async def test_without_enough_credits_it_is_told_of_the_user(
     answer = await spend_for(operator, user, "order-1", 11)
     error = error_of(answer, 402, "INSUFFICIENT_CREDITS")
     assert (error["balance"], error["required"]) == (10, 11)
-    assert error["message"].startswith("The user has not enough credits")
+    assert error["message"].startswith("The user does not have enough credits")
     answers = await asyncio.gather(
         *(spend_for(operator, user, f"call-{place}", 3) for place in range(50))
     )

@@ -189,7 +189,10 @@ class Access:
             return
         is_named = sent.startswith(TOKEN_PREFIX)
         if not token and not is_named:  # an empty one is none: else no token at all would equal it
-            raise not_found("address: the admin API is off (no STORECREDIT_ADMIN_TOKEN)")
+            raise not_found(
+                "address: STORECREDIT_ADMIN_TOKEN is not set, and this is no token that "
+                "`storecredit token create` made"
+            )
         visit.principal = await self._admin_tokens.authenticate(sent) if is_named else None
         if visit.principal is None:
             raise _unauthenticated(

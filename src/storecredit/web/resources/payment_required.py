@@ -29,8 +29,8 @@ def payment_required(
         where = "Buy at `buy_url`."
     return Failure(
         ErrorCode.INSUFFICIENT_CREDITS,
-        f"The {kind.value} has not enough credits for this. Nothing was charged; the same request "
-        f"may be sent again once there are. {where}",
+        f"The {kind.value} does not have enough credits for this. Nothing was charged; the same "
+        f"request may be sent again once there are enough. {where}",
         fields,
         {CREDITS_REMAINING: str(balance)},
     )
