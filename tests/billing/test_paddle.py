@@ -283,6 +283,8 @@ ERRORS = [
         "Paddle answered 429 (http_429).",
     ),
     (Answer(200, b"\xff"), PaddleUnavailable, "Paddle's answer could not be read."),
+    (Answer(200, b'{"a": ' + b"[" * 9999), PaddleUnavailable, "Paddle's answer could not be read."),
+    (Answer(403, b'{"a": ' + b"[" * 9999), PaddleUnavailable, "Paddle answered 403 (http_403)."),
     (json_answer({"data": None}), PaddleUnavailable, "Paddle's answer could not be read."),
     (Answer(200, b"{}", length=99), PaddleUnavailable, "Paddle could not be reached."),
     (

@@ -1,6 +1,8 @@
 """`GET /api/admin/stores`: which stores, in which order, and how long their credits last."""
 
+from base64 import urlsafe_b64encode
 from typing import Any
+from uuid import UUID
 
 import asyncpg
 
@@ -114,6 +116,28 @@ async def test_filters_leave_what_fits_all_of_them(operator: Operator) -> None:
     assert len(await names(operator, search="shop.EXAMPLE")) == 3
     assert await names(operator, search=poor.store_id[:23].upper()) == ["Poor Hats"]
     assert await names(operator, search="nothing") == []
+
+
+def made_up(*content: str) -> str:
+    """A cursor of this JSON, after the id of an owner that there is not."""
+    text = f'["balance", "{UUID(int=1)}", {", ".join(content)}'
+    return urlsafe_b64encode(text.encode()).decode().rstrip("=")
+
+
+async def test_no_cursor_that_somebody_made_up_breaks_a_list(operator: Operator) -> None:
+    refused = [
+        made_up("1", '"0001-01-01T00:00:00+14:00"]'),
+        made_up("1", '"9999-12-31T23:59:59-14:00"]'),
+        made_up("1", '"2026-01-01T00:00:00Z"', "[" * 1500),
+    ]
+    for path in ("/stores", "/users"):
+        for cursor in refused:
+            answer = await operator.get(path, sort="balance", cursor=cursor)
+            error_of(answer, 400, "VALIDATION_ERROR")
+    for at in ("0001-01-01T00:00:00Z", "9999-12-31T23:59:59Z", "2026-01-01T00:00:00+05:30"):
+        await operator.store()
+        cursor = made_up("0", f'"{at}"]')
+        data_of(await operator.get("/stores", sort="balance", cursor=cursor))
 
 
 async def test_what_was_asked_wrongly_is_refused(operator: Operator) -> None:

@@ -18,7 +18,7 @@ import contextlib
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated, Any, Final, assert_never
 from uuid import UUID
@@ -72,8 +72,14 @@ def read_cursor(text: str) -> OwnerCursor:
     with contextlib.suppress(ValueError):
         return ByAge(UUID(text))
     padded = text.encode("ascii") + b"=" * (-len(text) % 4)
-    cursor = msgspec.json.decode(urlsafe_b64decode(padded), type=ByName | ByBalance)
-    if "\0" in getattr(cursor, "name", ""):
+    try:
+        cursor = msgspec.json.decode(urlsafe_b64decode(padded), type=ByName | ByBalance)
+        if isinstance(cursor, ByBalance):
+            # At the ends of time an offset leads to a year that there is not.
+            return msgspec.structs.replace(cursor, at=cursor.at.astimezone(UTC))
+    except (RecursionError, OverflowError) as error:
+        raise ValueError("no cursor is like that") from error
+    if "\0" in cursor.name:
         raise ValueError("no name has a NUL character")
     return cursor
 

@@ -196,7 +196,7 @@ def _error(answer: Answer) -> _Error | None:
     """Paddle's own words; None: something that stands before Paddle has answered."""
     try:
         error = msgspec.json.decode(answer.body, type=_Refusal).error
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
     return _Error(_shown(error.code, CODE_MAX_CHARACTERS), error.detail, error.errors)
 
@@ -277,5 +277,5 @@ def read(answer: Answer, type_: type[T]) -> T:
     """The answer's content. One that cannot be read says nothing about what has been done."""
     try:
         return msgspec.json.decode(answer.body, type=type_)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise PaddleUnavailable("Paddle's answer could not be read.") from None

@@ -146,7 +146,7 @@ def _moderation_reason(body: bytes) -> str | None:
     """What the operator's own generator tells the store of a moderation block, if it is one."""
     try:
         refusal = msgspec.json.decode(body, type=_Refusal)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
     if refusal.code != "MODERATION_BLOCKED" or not isinstance(refusal.message, str):
         return None

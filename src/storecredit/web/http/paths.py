@@ -6,9 +6,12 @@ its handler reads it (`named_request`).
 """
 
 import re
-from typing import Final
+from typing import Any, Final
 from urllib.parse import quote, unquote
 
+from litestar.connection import ASGIConnection
+from litestar.exceptions import NotFoundException
+from litestar.handlers import BaseRouteHandler
 from litestar.types import HTTPScope
 from litestar.utils import normalize_path
 
@@ -32,6 +35,15 @@ def path_of(scope: HTTPScope) -> str:
     before, request_id, after = found.groups(default="")
     is_address = request_id == _BATCH and not after and scope["method"] not in {"GET", "HEAD"}
     return path if is_address else f"{before}{encoded_request(unquote(request_id))}{after}"
+
+
+def refuse_nul(connection: ASGIConnection[Any, Any, Any, Any], _handler: BaseRouteHandler) -> None:
+    """A guard of a door: no name in an address has what PostgreSQL has no text for.
+
+    A request id has been encoded by then. Raises NotFoundException.
+    """
+    if "\0" in connection.scope["path"]:
+        raise NotFoundException
 
 
 def encoded_request(request_id: str) -> str:

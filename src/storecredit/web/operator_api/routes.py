@@ -4,6 +4,7 @@ from litestar import Router
 from litestar.di import Provide
 
 from storecredit.web.http.addresses import ADMIN
+from storecredit.web.http.paths import refuse_nul
 from storecredit.web.http.queries import QueryCheck
 from storecredit.web.http.scopes import check_scope
 from storecredit.web.operator_api import (
@@ -38,7 +39,7 @@ def operator_router() -> Router:
     return Router(
         ADMIN,
         before_request=QueryCheck(),
-        guards=[check_scope],
+        guards=[check_scope, refuse_nul],
         dependencies={
             "store": Provide(named_stores.named_store),
             "context": Provide(acting),

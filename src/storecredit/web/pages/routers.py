@@ -7,6 +7,7 @@ from litestar import Router
 from litestar.di import Provide
 
 from storecredit.operator.sign_ins import Door
+from storecredit.web.http.paths import refuse_nul
 from storecredit.web.pages.errors import error_page
 from storecredit.web.pages.forms import acting, check_origin, sent_form
 from storecredit.web.pages.signed_in import check_signed_in
@@ -22,7 +23,7 @@ def page_router(
     """
     return Router(
         f"/{door}",
-        guards=[check_signed_in],
+        guards=[check_signed_in, refuse_nul],
         before_request=check_origin,
         dependencies={
             "form": Provide(sent_form),
