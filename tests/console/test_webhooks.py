@@ -136,6 +136,28 @@ async def test_an_endpoint_is_changed(of: Of) -> None:
     assert set(faults_of(wrong)) == {"url", "event_types"}
 
 
+@pytest.mark.parametrize("field", ["url", "description"])
+async def test_a_form_sent_again_with_something_else_is_not_said_to_be_done(
+    of: Of, field: str
+) -> None:
+    fields = {"url": URL, "event_types": "credits.low", "description": "a"}
+    other = {**fields, field: f"{URL}2"}
+    page = await of.browser.get(f"{of.at}/new")
+    secret = secret_in(await of.browser.send(page, f"{of.at}/new", fields))
+    again = await of.browser.send(page, f"{of.at}/new", other)
+    assert again.status_code == 422
+    assert secret not in again.text
+    assert secret_in(await of.browser.send(page, f"{of.at}/new", fields)) == secret
+    [row] = await of.endpoints()
+    here = f"{of.at}/{row['endpoint_id']}/change"
+    page = await of.browser.get(here)
+    changed = {**fields, field: f"{URL}3"}
+    for sent, status in ((changed, 303), (other, 422), (changed, 303)):
+        assert (await of.browser.send(page, here, sent)).status_code == status
+    [row] = await of.endpoints()
+    assert row[field] == f"{URL}3"
+
+
 async def test_an_endpoint_is_disabled_in_two_steps_and_enabled(of: Of) -> None:
     here = f"{of.at}/{await of.made()}"
     page = await of.browser.get(f"{here}/disable")

@@ -79,3 +79,5 @@ async def test_a_program_that_takes_json_alone_is_told_by_it(
     assert answer.headers["content-type"].startswith("text/html") is is_page
     if not is_page:
         error_of(answer, 404, "NOT_FOUND")
+        assert answer.headers["vary"] == "Accept, Cookie"
+    assert answer.headers["cache-control"] == "no-store"

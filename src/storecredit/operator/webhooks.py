@@ -5,7 +5,14 @@ from datetime import datetime
 from uuid import UUID
 
 from storecredit.ledger.owners import Owner
-from storecredit.operator.audit import About, Action, ActionContext, ActionEntry, AuditLog
+from storecredit.operator.audit import (
+    About,
+    Action,
+    ActionContext,
+    ActionEntry,
+    AuditLog,
+    IdempotencyConflict,
+)
 from storecredit.operator.drawing import drawn
 from storecredit.postgres.pool import Database
 from storecredit.webhooks.catalogue import EVERY
@@ -35,7 +42,9 @@ class OperatedEndpoints(Endpoints):
     """The endpoints of one owner, whose changes are written down as those of an operator.
 
     With an idempotency key each is done once; `create` and `rotate` raise SentBefore then, unless
-    the secret can be told again: by the form that made it, for a while.
+    the secret can be told again: by the form that made it, for a while. What the log does not hold
+    of what was asked for is compared with what the endpoint has: `create` and `update` raise
+    IdempotencyConflict where the same key asks for something else.
     """
 
     def __init__(
@@ -63,7 +72,9 @@ class OperatedEndpoints(Endpoints):
             self._context, Action.WEBHOOK_CREATE, About(self._owner), asked
         ) as entry:
             if entry.earlier is not None:
-                return await self._again(entry, account_id, UUID(entry.earlier["endpoint_id"]))
+                endpoint_id = UUID(entry.earlier["endpoint_id"])
+                await self._refuse_others(account_id, endpoint_id, url, description)
+                return await self._again(entry, account_id, endpoint_id)
             made = await super().create(
                 account_id,
                 url=url,
@@ -99,6 +110,7 @@ class OperatedEndpoints(Endpoints):
             self._context, Action.WEBHOOK_UPDATE, self._about(endpoint_id), asked
         ) as entry:
             if entry.earlier is not None:
+                await self._refuse_others(account_id, endpoint_id, url, description)
                 return await super().get(account_id, endpoint_id)
             changed = await super().update(
                 account_id,
@@ -173,6 +185,17 @@ class OperatedEndpoints(Endpoints):
             if isinstance(told, UUID):
                 entry.write({"event_id": told})
         return told
+
+    async def _refuse_others(
+        self, account_id: int, endpoint_id: UUID, url: str | None, description: str | None
+    ) -> None:
+        """Raise IdempotencyConflict unless the endpoint has these; None: whichever it has."""
+        endpoint = await self.get(account_id, endpoint_id)
+        if endpoint is None or self._context.idempotency_key is None:
+            return
+        pairs = ((url, endpoint.url), (description, endpoint.description))
+        if any(asked is not None and asked != has for asked, has in pairs):
+            raise IdempotencyConflict(self._context.idempotency_key)
 
     async def _again(self, entry: ActionEntry, account_id: int, endpoint_id: UUID) -> IssuedSecret:
         """The secret, for whoever made it by the same form not long ago. Raises SentBefore."""

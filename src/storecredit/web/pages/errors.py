@@ -76,7 +76,10 @@ class UnroutedPage(Response[Any]):
 
     async def _answer(self, request: Request[Any, Any, Any]) -> Response[Any]:
         if takes_json_alone(visit_of(request.scope).sent.get(b"accept")):
-            return answer_to(self._error).response()
+            answer = answer_to(self._error).response()
+            # A cache on the way might hand it to a browser, or keep it beyond what it was so.
+            answer.headers |= {"Cache-Control": "no-store", "Vary": "Accept, Cookie"}
+            return answer
         with contextlib.suppress(DatabaseUnavailable, Failure):
             await recognise(request)
         return error_page(request, self._error)
