@@ -35,7 +35,10 @@ RESTART_PAUSE_MAX_SECONDS: Final = 30.0
 STEADY_SECONDS: Final = 60.0
 """Who lived that long did not die young: the next pause is the first one again."""
 STOP_TIMEOUT_SECONDS: Final = 60.0
-"""Longer than a process takes to answer what it has accepted; then it is killed."""
+"""Longer than a process takes to answer what it has accepted; then it is killed.
+
+Beside the time in which its connections may bring more.
+"""
 
 log = telemetry.get_logger("processes")
 
@@ -181,13 +184,13 @@ async def keep_running(settings: Settings, listening: socket.socket, stop: async
     try:
         await every(POLL_SECONDS, stop, tend)
     finally:
-        await _end(children)
+        await _end(children, settings.connection_drain_seconds + STOP_TIMEOUT_SECONDS)
 
 
-async def _end(children: "list[_Child]") -> None:
+async def _end(children: "list[_Child]", timeout_seconds: float) -> None:
     for child in children:
         child.terminate()
-    give_up = time.monotonic() + STOP_TIMEOUT_SECONDS
+    give_up = time.monotonic() + timeout_seconds
     for child in children:
         # An event cannot tell: waiting for a process without a thread for each is asking again.
         while child.lives() and time.monotonic() < give_up:  # noqa: ASYNC110

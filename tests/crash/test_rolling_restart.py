@@ -21,7 +21,7 @@ from tests.web import reverse_proxies
 pytestmark = pytest.mark.timeout(300)
 
 A_WHILE = 15
-RESTARTS_OF_ONE = 5
+RESTARTS_OF_ONE = 3
 FIRST, SECOND = (Unit("storecredit-api@.service", instance) for instance in "12")
 WORKER = Unit("storecredit-worker@.service", "1")
 RESTARTED = (FIRST, WORKER, SECOND, FIRST, WORKER, SECOND, FIRST)

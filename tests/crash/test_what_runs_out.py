@@ -39,6 +39,7 @@ BLOCK_BYTES = 512
 
 END_OF_THE_SERVICES = """SELECT pg_terminate_backend(pid) FROM pg_stat_activity
                          WHERE application_name = 'storecredit'"""
+OF_THE_SERVICE = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'storecredit'"
 
 
 async def refused(load: Load) -> None:
@@ -142,16 +143,17 @@ async def test_a_full_disk(on_a_small_disk: Processes, seed: str) -> None:
 
 
 async def test_no_free_connection(deployment: Deployment) -> None:
-    """Somebody else has all there are, after every one of the service's was lost."""
+    """First all are taken but the service's own, with which it goes on; then those, too."""
     service = await deployment.serve("--no-worker")
     async with deployment.load(service) as load:
         await load.until_acknowledged(A_WHILE)
         async with superuser(deployment) as ours, contextlib.AsyncExitStack() as others:
-            taken = 0
-            while taken < 3:
-                # Each that the service loses is another's before it can be made anew.
+            assert await take_all(deployment, others) > 0
+            await load.until_acknowledged(A_WHILE)
+            while await ours.fetchval(OF_THE_SERVICE):
+                # Each that it loses is another's before it can be made anew.
                 await ours.execute(END_OF_THE_SERVICES)
-                taken += await take_all(deployment, others) == 0
+                await take_all(deployment, others)
             await refused(load)
             await assert_not_ready(service)
         await assert_all_is_well_again(deployment, load)
