@@ -123,8 +123,9 @@ async def test_generations_keep_their_ids_and_those_under_way_fail_and_are_given
         ("grant", 9, 9, "import:opening"),
         ("grant", 1, 10, f"import:{of_user_id}"),
     ]
-    failed = {"status": "failed", "credits": 0, "error_code": "GENERATION_FAILED"}
-    of_store = {"owner_id": store_id}
+    failed = {"status": "failed", "credits": 0, "error_code": "GENERATION_FAILED"} | {
+        "owner_id": store_id
+    }
     assert await session(admin, done_id) == {
         "status": "completed",
         "credits": 0,
@@ -132,14 +133,21 @@ async def test_generations_keep_their_ids_and_those_under_way_fail_and_are_given
         "error_code": None,
         "owner_id": store_id,
     }
-    assert await session(admin, failed_id) == failed | of_store | {"request_id": "req_1"}
-    assert await session(admin, under_way_id) == failed | of_store | {"request_id": "req_2"}
-    assert await session(admin, unpaid_id) == failed | of_store | {"request_id": "req_never"}
+    assert await session(admin, failed_id) == failed | {"request_id": "req_1"}
+    for session_id, request_id in [(under_way_id, "req_2"), (unpaid_id, "req_never")]:
+        assert await session(admin, session_id) == failed | {"request_id": request_id}
     assert (await session(admin, second_id))["request_id"] == f"import:{second_id}"
-    said = await admin.fetchval(
-        "SELECT error_message FROM storecredit.sessions WHERE session_id = $1", failed_id
+    times = await admin.fetch(
+        """SELECT session_id, started_at, completed_at = created_at AS ends_at_once
+           FROM storecredit.sessions WHERE session_id = ANY ($1)""",
+        [failed_id, under_way_id],
     )
-    assert said == "for [address]: no face"
+    assert {tuple(row) for row in times} == {
+        (failed_id, None, True),
+        (under_way_id, BEGAN, False),
+    }
+    said = "SELECT session_id FROM storecredit.sessions WHERE error_message = $1"
+    assert await admin.fetchval(said, "for [address]: no face") == failed_id
 
 
 async def test_events_that_were_booked_there_are_known_here(

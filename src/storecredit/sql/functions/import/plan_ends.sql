@@ -25,7 +25,9 @@ BEGIN
                 ELSE r.n IS NULL OR r.amount = d.amount END, false) AS is_linked
     FROM (
         SELECT o.place, o.owner_kind, x.session_id, least(x.created_at, now()) AS created_at,
-            least(x.started_at, now()) AS started_at, least(x.ended_at, now()) AS ended_at, x.error,
+            -- least() passes over what is null, and they may be.
+            CASE WHEN x.started_at > now() THEN now() ELSE x.started_at END AS started_at,
+            CASE WHEN x.ended_at > now() THEN now() ELSE x.ended_at END AS ended_at, x.error,
             x.status AS was_status, x.request_id AS was_request_id, y.status,
             row_number() OVER (PARTITION BY o.place, x.request_id ORDER BY x.created_at, x.session_id)
                 AS nth,
