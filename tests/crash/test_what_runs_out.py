@@ -7,6 +7,7 @@ had run out the service goes on by itself.
 
 import contextlib
 import itertools
+import os
 import subprocess
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -24,7 +25,7 @@ from tests.crash.generator_stand_in import generator_stand_in
 from tests.crash.load import Account, Load
 from tests.crash.processes import Processes, RunningProcess
 from tests.crash.waiting import until
-from tests.web.real_clients import program
+from tests.web.real_clients import not_seen, program
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -91,6 +92,8 @@ def on_a_small_disk(
     migrated: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Processes]:
     """A data directory that is a disk by itself, with little room beside what is there."""
+    if os.geteuid() != 0:
+        not_seen("on a full disk: only root may make a small one")
     started = Processes(tmp_path_factory.mktemp("disk"))
     started.data_dir.mkdir()
     used = sum(path.stat().st_blocks * BLOCK_BYTES for path in migrated.rglob("*"))

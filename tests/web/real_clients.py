@@ -11,6 +11,7 @@ import os
 import shutil
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from typing import NoReturn
 
 import pytest
 
@@ -22,10 +23,15 @@ def program(name: str) -> str:
     """Where it is."""
     found = shutil.which(name)
     if found is None:
-        if os.environ.get("STORECREDIT_TEST_CLIENTS") == "required":
-            pytest.fail(f"{name} is not here")
-        pytest.skip(f"NOT SEEN WITH THE REAL {name}: it is not here")
+        not_seen(f"with the real {name}: it is not here")
     return found
+
+
+def not_seen(what: str) -> NoReturn:
+    """Say so of a test that cannot be run on this machine."""
+    if os.environ.get("STORECREDIT_TEST_CLIENTS") == "required":
+        pytest.fail(f"not seen {what}")
+    pytest.skip(f"NOT SEEN {what}")
 
 
 async def said_by(client: str, *arguments: str) -> str:
