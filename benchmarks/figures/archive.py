@@ -76,6 +76,8 @@ def measure(bench: Bench) -> list[Result]:
                     "archiving": lambda: _beside(service, seconds, archived),
                 }
             )
+    if not any(archived):
+        raise NotMeasured("nothing was archived beside the load")
     rates = {name: [run.report.per_second for run in runs] for name, runs in measured.items()}
     return [
         Result(
@@ -96,8 +98,6 @@ def _beside(service: ServiceUnderTest, seconds: int, archived: list[float]) -> C
         run = service.create(seconds)
         taken = _count(service.database) - before
         archived.append(taken / (time.monotonic() - began))
-    if not taken:
-        raise NotMeasured("nothing was archived beside the load")
     return run
 
 

@@ -183,7 +183,7 @@ def test_figures_are_chosen_by_name_or_all_or_the_quick_ones() -> None:
 @pytest.mark.parametrize(
     "arguments, said",
     [
-        (["F99"], "there is no figure F99; there are F1–F20, L1–L3, G1–G3, B1–B5"),
+        (["F99"], "there is no figure F99; there are F1–F21, L1–L3, G1–G3, B1–B5"),
         (["--against", "/nowhere"], "/nowhere is no checkout with a .venv and benchmarks"),
         (["--rounds", "0"], "0 is not a whole number of at least 1"),
         (["--seconds", "-1"], "-1 is not a whole number of at least 1"),

@@ -1,5 +1,7 @@
 """Sessions are archived: which, into what, and that the books stay whole and clean."""
 
+import asyncio
+from datetime import timedelta
 from pathlib import Path
 from uuid import uuid4
 
@@ -11,6 +13,7 @@ from storecredit.generation.archived import Archives, read
 from storecredit.ledger.owners import Account, OwnerKind
 from storecredit.ledger.verify import verify
 from storecredit.postgres.pool import Database
+from tests.passing_time import pass_time
 from tests.sql.generations import (
     CONTENT,
     OTHER_CONTENT,
@@ -22,7 +25,7 @@ from tests.sql.generations import (
 )
 from tests.sql.ledgers import open_account
 from tests.sql.tampering_with_archives import IN_ARCHIVES
-from tests.worker.archives import Keeper, generation
+from tests.worker.archives import DAYS, Keeper, generation
 
 
 @pytest.fixture
@@ -128,6 +131,26 @@ async def test_what_is_not_over_stays_and_keeps_what_came_after_it(
     await keeper.admin.fetchval("SELECT forget_result($1, $2)", store.id, with_result)
     assert await keeper.archive() == 2
     assert await keeper.left() == {opened}
+
+
+async def test_an_account_is_come_to_seldom_unless_somebody_asks_for_it_now(
+    keeper: Keeper, store: Account
+) -> None:
+    for number in range(3):
+        await generation(keeper.admin, store, f"r{number}")
+        await pass_time(keeper.admin, timedelta(days=2))
+    await pass_time(keeper.admin, timedelta(days=DAYS - 1))
+    await keeper.sum_up()
+    assert await keeper.job().archive(asyncio.Event()) == 0
+    await pass_time(keeper.admin, timedelta(days=5))
+    await keeper.sum_up()
+    await keeper.admin.execute("UPDATE archiving SET whole_at = NULL")
+    assert await keeper.job().archive(asyncio.Event()) == 3
+    late = await generation(keeper.admin, store, "late")
+    await pass_time(keeper.admin, timedelta(days=DAYS + 1))
+    await keeper.sum_up()
+    assert await keeper.archive() == 1
+    assert str(late) in {row["session_id"] for row in keeper.rows()}
 
 
 async def test_what_the_sums_have_not_counted_waits_for_them(

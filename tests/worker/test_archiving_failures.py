@@ -32,7 +32,7 @@ from tests.s3_bucket import running_bucket
 from tests.sql.ledgers import open_account
 from tests.worker.archives import DAYS, Keeper, generation, rows_in
 
-BEGIN = "SELECT * FROM begin_archive(gen_random_uuid(), '1 minute', '0', $1, 100, 100)"
+BEGIN = "SELECT * FROM begin_archive(gen_random_uuid(), '1 minute', '0', $1, '0', 100, 100)"
 FINISH = "SELECT finish_archive($1, sha256(convert_to($2, 'UTF8')), 1, 'here', 'file')"
 
 
@@ -216,6 +216,19 @@ async def test_where_the_disk_is_full_nothing_is_removed_and_it_is_told(
 
     assert await job.archive(asyncio.Event()) == len(made)
     assert failing(keeper) == 0
+    await assert_each_is_archived_once(keeper, made)
+
+
+async def test_what_nobody_expected_is_told_and_tried_again(due: tuple[Keeper, set[UUID]]) -> None:
+    keeper, made = due
+    await keeper.admin.execute("ALTER TABLE archived_sessions RENAME TO away")
+    job = keeper.job()
+    with structlog.testing.capture_logs() as lines:
+        assert await job.archive(asyncio.Event()) == 0
+    assert lines[-1]["log_level"] in {"error", "warning"}
+    assert await keeper.left() == made
+    await keeper.admin.execute("ALTER TABLE away RENAME TO archived_sessions")
+    assert await job.archive(asyncio.Event()) == len(made)
     await assert_each_is_archived_once(keeper, made)
 
 

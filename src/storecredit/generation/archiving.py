@@ -39,6 +39,12 @@ REST_SHARE: Final = 19.0
 which is about a thousand sessions a second."""
 TURN_SHARE: Final = 0.75
 """Of the interval: if a walk ended so much ago or less, another process has had this turn."""
+UNFINISHED_MAX: Final = 3
+"""Files in a row whose sessions were not removed, by whatever came between: then it is left to the
+next time."""
+GRACE_SHARE: Final = 0.1
+"""Of the time that sessions are kept: so much longer some of them may be, so that the job comes to
+an account seldom, and takes many of its sessions then."""
 LEASE: Final = timedelta(seconds=60)
 """For so long nobody else takes up what a process has begun: longer than most pieces take. One that
 takes longer loses nothing: two make the same file, and one of them is told that it is stale."""
@@ -89,7 +95,9 @@ class Archiving:
         """
         try:
             sessions = await self.archive_now(
-                stop, not_since=timedelta(seconds=self._interval_seconds * TURN_SHARE)
+                stop,
+                not_since=timedelta(seconds=self._interval_seconds * TURN_SHARE),
+                grace_share=GRACE_SHARE,
             )
         except DatabaseUnavailable as error:
             log.warning("archiving_interrupted", error=str(error))
@@ -99,39 +107,59 @@ class Archiving:
             log.error("archive_failed", reason=str(error))  # noqa: TRY400 - the reason says it
             self._metrics.archive_failing.set(1)
             return 0
-        self._metrics.archive_failing.set(0)
+        except Exception:
+            # What nobody expected must not end the loop, and the service with it.
+            log.exception("archive_failed")
+            self._metrics.archive_failing.set(1)
+            return 0
+        if sessions is not None:
+            self._metrics.archive_failing.set(0)
         return sessions or 0
 
     async def archive_now(
-        self, stop: asyncio.Event, *, not_since: timedelta = timedelta(0), days: int | None = None
+        self,
+        stop: asyncio.Event,
+        *,
+        not_since: timedelta = timedelta(0),
+        grace_share: float = 0.0,
+        days: int | None = None,
     ) -> int | None:
         """The same, for who waits for it; None: another process is at it, or it was stopped.
 
         `not_since`: unless a walk ended so long ago. `days`: sessions are kept so long, instead of
-        what the settings say. Raises ArchiveUnusable, DatabaseUnavailable.
+        what the settings say. `grace_share`: of that time some are kept longer. Raises
+        ArchiveUnusable, DatabaseUnavailable.
         """
         place = place_of(self._place_name or "")
+        kept = timedelta(days=days or self._days or 0)
         try:
-            return await self._archive(place, stop, not_since, days)
+            return await self._archive(place, stop, not_since, kept, kept * grace_share)
         finally:
             # Whoever comes next need not wait for the end of this turn.
             with contextlib.suppress(DatabaseUnavailable):
                 await self._database.fetchval("SELECT leave_archive($1)", self._holder)
 
     async def _archive(
-        self, place: ArchivePlace, stop: asyncio.Event, not_since: timedelta, days: int | None
+        self,
+        place: ArchivePlace,
+        stop: asyncio.Event,
+        not_since: timedelta,
+        kept: timedelta,
+        grace: timedelta,
     ) -> int | None:
-        kept = timedelta(days=days or self._days or 0)
         archived: int | None = None
-        while not stop.is_set():
+        unfinished = 0
+        while not stop.is_set() and unfinished < UNFINISHED_MAX:
             began = time.monotonic()
-            piece, is_behind = await self._begin(kept, not_since)
+            piece, is_behind = await self._begin(kept, grace, not_since)
             if is_behind is None:
                 break
             archived = archived or 0
             if piece is not None and await self._finish(piece, place):
-                archived += piece.sessions
+                archived, unfinished = archived + piece.sessions, 0
                 self._metrics.sessions_archived.inc(piece.sessions)
+            elif piece is not None:
+                unfinished += 1
             if not is_behind:
                 break
             await pause((time.monotonic() - began) * REST_SHARE, stop)
@@ -140,15 +168,16 @@ class Archiving:
         return archived
 
     async def _begin(
-        self, kept: timedelta, not_since: timedelta
+        self, kept: timedelta, grace: timedelta, not_since: timedelta
     ) -> tuple[_Piece | None, bool | None]:
         """The next piece, and whether there is more to do; None: it is another's turn."""
         row = await self._database.fetchrow(
-            "SELECT * FROM begin_archive($1, $2, $3, $4, $5, $6)",
+            "SELECT * FROM begin_archive($1, $2, $3, $4, $5, $6, $7)",
             self._holder,
             LEASE,
             not_since,
             kept,
+            grace,
             ACCOUNTS_MAX,
             MOVEMENTS_MAX,
         )

@@ -90,13 +90,14 @@ COMMENT ON FUNCTION archivable_until(bigint, bigint, timestamptz, bigint) IS
     'Up to which movement of an account all sessions may be archived.';
 
 CREATE OR REPLACE FUNCTION choose_to_archive(
-    p_after bigint, p_accounts int, p_before timestamptz, p_movements bigint,
+    p_after bigint, p_accounts int, p_before timestamptz, p_grace interval, p_movements bigint,
     OUT account_ids bigint[], OUT after_seqs bigint[], OUT until_seqs bigint[], OUT walked_to bigint
 )
 LANGUAGE plpgsql
 AS $$
 -- Purpose: of the next p_accounts accounts after p_after, what is due of each, of p_movements at most
---   together. walked_to: the last that was looked at to its end; 0: there are no more. Locks: none.
+--   together. One whose first is due for less than p_grace is left for later: what is kept of archived
+--   sessions is a row per account and file, which is small if many of them share it. walked_to: the last that was looked at to its end; 0: there are no more. Locks: none.
 DECLARE
     v_account record;
     v_left bigint := p_movements;
@@ -117,7 +118,7 @@ BEGIN
         ORDER BY a.account_id
     LOOP
         v_seen := v_seen + 1;
-        IF v_account.created_at < p_before THEN
+        IF v_account.created_at < p_before - p_grace THEN
             v_until := archivable_until(v_account.account_id, v_account.after, p_before, v_left);
             IF v_until > v_account.after THEN
                 account_ids := account_ids || v_account.account_id;
@@ -136,7 +137,7 @@ BEGIN
     END IF;
 END;
 $$;
-COMMENT ON FUNCTION choose_to_archive(bigint, int, timestamptz, bigint) IS
+COMMENT ON FUNCTION choose_to_archive(bigint, int, timestamptz, interval, bigint) IS
     'What of the next accounts is due to be archived, and how far it looked.';
 
 CREATE OR REPLACE FUNCTION make_archive(
@@ -174,8 +175,8 @@ COMMENT ON FUNCTION make_archive(bigint[], bigint[], bigint[], bigint) IS
     'The sessions of a piece as the content of a file, and what is noted of them.';
 
 CREATE OR REPLACE FUNCTION begin_archive(
-    p_holder uuid, p_lease interval, p_interval interval, p_kept interval, p_accounts int,
-    p_movements bigint,
+    p_holder uuid, p_lease interval, p_interval interval, p_kept interval, p_grace interval,
+    p_accounts int, p_movements bigint,
     OUT number bigint, OUT sessions int, OUT content text, OUT is_behind boolean
 )
 LANGUAGE plpgsql
@@ -186,7 +187,7 @@ SET enable_seqscan = off
 SET enable_bitmapscan = off
 AS $$
 -- Purpose: choose the sessions of the next file, or take up again those that were chosen and not removed,
---   and make its content. `p_kept`: how long sessions stay after their end.
+--   and make its content. `p_kept`: how long sessions stay after their end, and by up to p_grace longer.
 -- Locks: the row of `archiving`, without waiting for it. Nobody who moves credits waits.
 -- Returns: is_behind: there is more to do; null: it is not this process's turn, since another is at it, the
 --   last walk was less than p_interval ago, or the database is read-only. number, sessions and content:
@@ -211,7 +212,8 @@ BEGIN
     IF v_now.account_ids = '{}' THEN
         SELECT c.account_ids, c.after_seqs, c.until_seqs, c.walked_to
         INTO v_now.account_ids, v_now.after_seqs, v_now.until_seqs, v_walked
-        FROM choose_to_archive(v_now.walked_to, p_accounts, now() - p_kept, p_movements) c;
+        FROM choose_to_archive(v_now.walked_to, p_accounts, now() - p_kept, p_grace,
+            p_movements) c;
     END IF;
     SELECT m.* INTO v_made
     FROM make_archive(v_now.account_ids, v_now.after_seqs, v_now.until_seqs, v_now.seed) m;
@@ -232,7 +234,8 @@ BEGIN
         until_seqs = v_now.until_seqs;
 END;
 $$;
-COMMENT ON FUNCTION begin_archive(uuid, interval, interval, interval, int, bigint) IS
+COMMENT ON FUNCTION begin_archive(
+    uuid, interval, interval, interval, interval, int, bigint) IS
     'Chooses the sessions of the next file of the archive and makes its content. is_behind: there is '
     'more to do; null: it is another''s turn.';
 
