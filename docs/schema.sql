@@ -1132,8 +1132,8 @@ FUNCTION balance_at(p_account_id bigint, p_at timestamptz) RETURNS bigint;
 -- Chooses the sessions of the next file of the archive and makes its content. is_behind: there is
 -- more to do; null: it is another's turn.
 FUNCTION begin_archive(p_holder uuid, p_lease interval, p_interval interval, p_kept interval,
-    p_accounts int, p_movements bigint, OUT number bigint, OUT sessions int, OUT content text,
-    OUT is_behind boolean) RETURNS record;
+    p_grace interval, p_accounts int, p_movements bigint, OUT number bigint, OUT sessions int,
+    OUT content text, OUT is_behind boolean) RETURNS record;
 
 -- Counts an attempt at a charge, before it is sent. false: it must not be sent.
 FUNCTION begin_subscription_charge(p_account_id bigint, p_request_id text, p_subscription_id text,
@@ -2170,7 +2170,7 @@ FUNCTION charged_before(p_account_id bigint, p_request_id text, p_amount int, p_
     p_first_outcome text, p_first_amount int) RETURNS text;
 
 -- What of the next accounts is due to be archived, and how far it looked.
-FUNCTION choose_to_archive(p_after bigint, p_accounts int, p_before timestamptz,
+FUNCTION choose_to_archive(p_after bigint, p_accounts int, p_before timestamptz, p_grace interval,
     p_movements bigint, OUT account_ids bigint[], OUT after_seqs bigint[], OUT until_seqs bigint[],
     OUT walked_to bigint) RETURNS record;
 
