@@ -74,3 +74,28 @@ async def test_programs_that_read_pages_still_find_a_table(page: Page, store: St
     spent = table.get_by_role("row").filter(has=page.get_by_role("rowheader", name="Spent"))
     await expect(spent.get_by_role("cell")).to_have_count(4)
     await expect(spent.get_by_role("cell", name="−14")).to_be_visible()
+
+
+@pytest.mark.parametrize(
+    "path, table",
+    [("/portal", "Newest generations"), ("/portal/generations", "Generations, newest first")],
+)
+async def test_a_card_has_no_line_for_a_cause_that_there_is_not(
+    page: Page, store: StoreClient, path: str, table: str
+) -> None:
+    await store.created("order-1")
+    await sign_in_to_portal(page, store.api_key)
+    await page.goto(path)
+    row = page.get_by_role("table", name=table).locator("tbody tr").first
+    cause = row.locator('[data-label="Cause"]')
+    await expect(cause).to_be_visible()
+    await page.set_viewport_size({"width": NARROW, "height": HEIGHT})
+    await expect(row).to_be_visible()
+    await expect(cause).to_be_hidden()
+
+
+async def test_nothing_is_said_of_how_long_jobs_wait_where_none_does(page: Page) -> None:
+    await sign_in_to_console(page)
+    tile = page.locator(".tile").filter(has_text="Jobs that wait")
+    await expect(tile.get_by_text("being worked on")).to_be_visible()
+    await expect(tile.get_by_text("for up to")).to_be_hidden()

@@ -85,14 +85,17 @@ class Billing:
             await self.paddle.close()
 
 
-def _say_that_it_is_off(settings: Settings) -> None:
+def missing_secrets(settings: Settings) -> list[str]:
+    """The settings without which billing is off, of those that are not set."""
     secrets = {
         "STORECREDIT_PADDLE_API_KEY": settings.paddle_api_key,
         "STORECREDIT_PADDLE_WEBHOOK_SECRET": settings.paddle_webhook_secret,
     }
-    missing = [
-        name for name, secret in secrets.items() if not (secret and secret.get_secret_value())
-    ]
+    return [name for name, secret in secrets.items() if not (secret and secret.get_secret_value())]
+
+
+def _say_that_it_is_off(settings: Settings) -> None:
+    missing = missing_secrets(settings)
     # One without the other is a mistake; neither is a choice.
     say = log.warning if len(missing) == 1 else log.info
     say("billing_is_off", missing=missing)

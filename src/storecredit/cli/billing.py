@@ -49,13 +49,18 @@ billing_booking.add_to(app)
 @app.command("plans")
 def plans(json: Json = False) -> None:
     """Show what is on sale, before tax; JSON has amounts in the currency's smallest unit."""
+    from storecredit.billing.assembly import missing_secrets
     from storecredit.billing.catalogue import load_catalogue
 
-    catalogue = load_catalogue(settings_of().plans_file)
+    settings = settings_of()
+    catalogue = load_catalogue(settings.plans_file)
     if json:
         output.as_json(_catalogue_view(catalogue))
-    else:
-        _show_catalogue(catalogue)
+        return
+    _show_catalogue(catalogue)
+    if missing := missing_secrets(settings):
+        names = " and ".join(missing)
+        output.note(f"Billing is off here, so nothing of it can be bought: {names} not set.")
 
 
 def _catalogue_view(catalogue: "Catalogue") -> dict[str, Any]:

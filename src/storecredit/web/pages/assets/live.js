@@ -55,6 +55,7 @@
   function put(element, value) {
     const how = element.dataset.as || (typeof value === "number" ? "number" : "text");
     delete element.dataset.since;
+    element.toggleAttribute("data-nothing", value === null || value === undefined);
     if (value === null || value === undefined) return say(element, NOTHING);
     if (how === "moment") return moment(element, value);
     const most = Number(element.dataset.most);
