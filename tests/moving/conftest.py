@@ -20,8 +20,8 @@ from tests.e2e.conftest import (  # noqa: F401 - fixtures
     Done,
     commands,
     environment,
-    new_storecredit,
     port,
+    prepared_data_dir,
 )
 from tests.e2e.in_process import InProcess
 from tests.moving.old_system import OldSystem

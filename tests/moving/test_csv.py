@@ -8,7 +8,7 @@ import asyncpg
 import pytest
 
 from storecredit.moving.tables import TABLES
-from tests.e2e.conftest import Storecredit
+from tests.e2e.conftest import storecredit_in
 from tests.moving.conftest import Command
 from tests.moving.imported import everything, ledger
 from tests.moving.old_system import OldSystem
@@ -159,21 +159,23 @@ async def test_what_a_dry_run_says_is_what_an_import_says(
     assert json.dumps(dry).count(str(store_id)) == 2
 
 
-def test_a_database_of_the_services_own_is_made_for_it(
-    new_storecredit: Storecredit, tmp_path: Path
+def test_it_goes_into_a_database_of_the_services_own(
+    tmp_path: Path, prepared_data_dir: Path
 ) -> None:
     files = tmp_path / "files"
     files.mkdir()
     (files / "stores.csv").write_text(f"id,shop_domain\n{STORE},hats.example\n")
     (files / "store_credits.csv").write_text(f"store_id,balance\n{STORE},7\n")
 
-    unnamed = new_storecredit("import")
-    assert (
-        unnamed.sentence(2) == "Error: Say where to import from: --from URL, or --from DIRECTORY."
-    )
-    done = new_storecredit("import", "--from", files)
+    with storecredit_in(tmp_path, prepared_data_dir) as own:
+        unnamed = own("import")
+        assert (
+            unnamed.sentence(2)
+            == "Error: Say where to import from: --from URL, or --from DIRECTORY."
+        )
+        done = own("import", "--from", files)
 
-    assert done.status == 0, done
-    assert done.output.endswith("All of it agrees.\n")
-    shown = new_storecredit("store", "show", STORE, "--json").json()
-    assert (shown["name"], shown["balance"]) == ("hats.example", 7)
+        assert done.status == 0, done
+        assert done.output.endswith("All of it agrees.\n")
+        shown = own("store", "show", STORE, "--json").json()
+        assert (shown["name"], shown["balance"]) == ("hats.example", 7)

@@ -14,7 +14,7 @@ from tests.moving.conftest import Command
 from tests.moving.imported import everything
 from tests.moving.old_system import OldSystem
 
-STORES = 450
+STORES = 260
 EACH = 100
 FILL = f"""
     INSERT INTO stores (shop_domain)
