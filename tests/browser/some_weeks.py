@@ -118,6 +118,8 @@ async def make_some_weeks(operator: Operator, admin: asyncpg.Connection) -> list
             await admin.copy_records_to_table(
                 table, schema_name="storecredit", columns=columns, records=rows
             )
+    # The service books payments today only, and so looks no further back than yesterday.
+    await admin.execute("SET LOCAL search_path = storecredit; SELECT sum_money(NULL)")
     return keys
 
 

@@ -14,6 +14,7 @@ from tests.browser.shots import shot
 from tests.browser.signing_in import sign_in_to_console, sign_in_to_portal
 from tests.browser.some_weeks import make_some_weeks
 from tests.web.conftest import web_settings
+from tests.web.doors import data_of
 
 SUMMED = """
     SELECT (SELECT count(*) FROM storecredit.movements)
@@ -35,6 +36,8 @@ async def test_the_console_and_a_stores_portal(
         # The service tells nobody when it has counted.
         while not await admin.fetchval(SUMMED):  # noqa: ASYNC110 - see above
             await asyncio.sleep(0.1)
+    proven = data_of(await site.operator.get("/verify"))
+    assert proven["discrepancies"] == []
     console = await browsing(viewport=VIEW)
     await sign_in_to_console(console)
     await _settled(console)
