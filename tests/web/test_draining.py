@@ -1,12 +1,15 @@
 """A server that is told to stop: how connections end that are still used."""
 
 import asyncio
+import contextlib
 import socket
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 import pytest
+import uvloop
 from litestar.types import Receive, Scope, Send
 
 from storecredit.web.http.protocol import Connections
@@ -14,6 +17,9 @@ from storecredit.web.http.server import http_server
 from tests.web.wire import RawConnection, request
 
 LONG_SECONDS = 60.0
+IN_LINE = 50
+LOOKS_AFTER_SECONDS = 0.2
+"""Uvicorn looks ten times a second."""
 ASKED = request("GET", "/")
 IN_TWO_PIECES = request("GET", "/in-two-pieces")
 SLOW = request("GET", "/slow")
@@ -148,3 +154,30 @@ async def test_a_connection_that_stays_idle_is_closed(drain_seconds: float) -> N
         connection = await running.used()
         await running.stop()
         assert await connection.is_closed()
+
+
+async def who_waits_in_line_is_answered() -> None:
+    """They have connected and asked before the server comes to let them in, and it stops."""
+    listening = socket.create_server(("127.0.0.1", 0), backlog=2 * IN_LINE)
+    address = listening.getsockname()
+    server = http_server(Application(), drain_seconds=LONG_SECONDS)
+    serving = asyncio.create_task(server.serve(sockets=[listening]))
+    while not server.started:  # noqa: ASYNC110 - uvicorn sets no event
+        await asyncio.sleep(0)
+    server.should_exit = True
+    with contextlib.ExitStack() as stack:
+        waiting = [stack.enter_context(socket.create_connection(address)) for _ in range(IN_LINE)]
+        for each in waiting:
+            each.sendall(ASKED)
+        # Until it looks whether it is to stop: that is due before anything else is.
+        time.sleep(LOOKS_AFTER_SECONDS)
+        await serving
+        answers = [each.recv(1000) for each in waiting]
+    for answer in answers:
+        assert answer.startswith(b"HTTP/1.1 200 ")
+        assert b"connection: close" in answer
+
+
+def test_who_waits_in_line_of_a_socket_that_nobody_else_has_is_answered() -> None:
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(who_waits_in_line_is_answered())

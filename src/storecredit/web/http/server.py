@@ -72,12 +72,13 @@ class _Server(uvicorn.Server):
         await super().shutdown(sockets)
 
     async def _drain(self, sockets: list[socket.socket]) -> None:
-        # Where nobody else has the socket, closing it resets what waits in its line.
-        in_line = [each for listening in sockets for each in _in_line(listening)]
+        kept = [each.dup() for each in sockets]
         for server in self.servers:
             server.close()
         for listening in sockets:
             listening.close()
+        # Where nobody else has the socket, closing it for the last time resets what is in its line.
+        in_line = [each for last in kept for each in _in_line(last)]
         self._connections.drain()
         for each in in_line:
             await asyncio.get_running_loop().connect_accepted_socket(self._protocol, each)
@@ -105,9 +106,9 @@ class _Server(uvicorn.Server):
 
 
 def _in_line(listening: socket.socket) -> Iterator[socket.socket]:
-    """Those who have connected and were not let in yet."""
+    """Those who have connected and were not let in yet; then it is closed."""
     listening.settimeout(0)
-    with contextlib.suppress(BlockingIOError):
+    with listening, contextlib.suppress(BlockingIOError):
         while True:
             yield listening.accept()[0]
 
