@@ -107,6 +107,8 @@ def shown(value: Any) -> str:
             return "–"
         case bool():
             return "yes" if value else "no"
+        case float():
+            return f"{value:,g}"
         case datetime():
             return f"{value.astimezone(UTC):%Y-%m-%d %H:%M:%S}Z"
         case {"amount": amount, "expires_at": datetime() as expires_at}:

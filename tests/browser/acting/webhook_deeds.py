@@ -1,6 +1,7 @@
 """What is done to webhook endpoints: a store's, at either door, and the operator's own."""
 
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any, Final
 from uuid import uuid4
 
@@ -154,11 +155,7 @@ async def sends_again_what_was_given_up(person: Person) -> None:
     await person.does("Send them again", {"Since": person.typed(since)})
     await person.is_told("They are on their way again.")
     for event_id in events:
-        await until(
-            lambda each=event_id: person.world.was_asked(  # type: ignore[misc]
-                whose(person), endpoint_id, each, 2
-            )
-        )
+        await until(partial(person.world.was_asked, whose(person), endpoint_id, event_id, 2))
     await person.page.reload()
     told = person.page.get_by_role("table", name="Deliveries, newest event first")
     await expect(told.get_by_text("Delivered", exact=True)).to_have_count(2)
