@@ -291,17 +291,17 @@ IN_OWNERS: dict[str, tuple[str, set[str]]] = {
     "owner deleted": ("DELETE FROM {owners} WHERE {owner}", {"account_without_{kind}"}),
     "account and owner deleted": (
         "DELETE FROM {owners} WHERE {owner}; DELETE FROM accounts WHERE {account}",
-        {"movements_without_account"},
+        {"movements_without_account", "sum_mismatch"},
     ),
     "account deleted": (
         "DELETE FROM accounts WHERE {account}",
-        {"movements_without_account", "{kind}_without_account"},
+        {"movements_without_account", "{kind}_without_account", "sum_mismatch"},
     ),
     "everything deleted": (
         """DELETE FROM {owners} WHERE {owner}; DELETE FROM accounts WHERE {account};
            DELETE FROM sessions WHERE {account}; DELETE FROM movements WHERE {account};
            DELETE FROM grants WHERE {account}""",
-        {"movements_missing"},
+        {"movements_missing", "sum_mismatch"},
     ),
     "an overage limit below 0": (
         "UPDATE accounts SET overage_limit = -1 WHERE {account}",

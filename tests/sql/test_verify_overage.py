@@ -48,6 +48,7 @@ async def test_an_account_of_the_other_kind_is_named(sound_books: SoundBooks) ->
         DiscrepancyKind.STORE_WITHOUT_ACCOUNT,
         DiscrepancyKind.IMPOSSIBLE_ACCOUNT,
         DiscrepancyKind.TYPE_NOT_OF_OWNER,
+        DiscrepancyKind.SUM_MISMATCH,
     }
     beyond = [each.seq for each in report.discrepancies if each.kind == "type_not_of_owner"]
     assert beyond == [3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 16, 17]
