@@ -8,10 +8,13 @@ No index of the ledger makes that quick, since every movement would have to be w
 sums know, in order, what each account had when its movements were last counted (`summing.py`). So
 looked at closer are those alone with movements that are not counted yet, which stand at the end of
 the ledger, or that were made after the moment meant: what a page costs grows neither with the
-owners nor with their movements. (A movement whose transaction went on for more than a minute is
-missed until the sums have counted it, some seconds later.) Where the sums are not whole, or nobody
-has counted for long, the newest movement of each owner that the other filters leave is looked at,
-2 to 8 µs each.
+owners nor with their movements. Where the sums are not whole, or nobody has counted for long, the
+newest movement of each owner that the other filters leave is looked at, 2 to 8 µs each.
+
+Two kinds of movement are missed until the sums have counted them, and their owners stand where the
+movement before has them: one whose transaction went on for more than a minute, for some seconds;
+and one that PostgreSQL put on an earlier page, until the sums have walked over all accounts. A
+small one fits there beside larger ones, once a vacuum has told of the room.
 """
 
 import contextlib

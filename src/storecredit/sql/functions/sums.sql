@@ -7,8 +7,8 @@
 --
 -- Whose movements are new is found in two ways. The ledger grows at its end: its last pages are looked at
 -- in each pass, from where it ended some passes ago. And all accounts are walked over, some in each pass:
--- that finds what was committed later than that, or stands where a transaction that was rolled back has
--- left room.
+-- that finds what was committed later than that, or stands where there was room on an earlier page: where a
+-- transaction was rolled back, or where a larger movement did not fit and a vacuum has told of the rest.
 
 CREATE OR REPLACE FUNCTION causes_of(p_account_id bigint, p_type text, p_session_id uuid)
 RETURNS TABLE (cause text)
