@@ -99,3 +99,19 @@ async def test_nothing_is_said_of_how_long_jobs_wait_where_none_does(page: Page)
     tile = page.locator(".tile").filter(has_text="Jobs that wait")
     await expect(tile.get_by_text("being worked on")).to_be_visible()
     await expect(tile.get_by_text("for up to")).to_be_hidden()
+
+
+async def test_the_figure_of_a_card_stays_on_its_first_line_when_details_are_opened(
+    page: Page, store: StoreClient
+) -> None:
+    await moved(store)
+    await sign_in_to_portal(page, store.api_key)
+    await page.goto("/portal/ledger")
+    await page.set_viewport_size({"width": NARROW, "height": HEIGHT})
+    row = page.get_by_role("table", name="Movements, newest first").locator("tbody tr").first
+    figure, summary = row.locator("[data-main]"), row.locator("summary")
+    before = await top_of(figure)
+    await summary.click()
+    await expect(row.locator("details dl")).to_be_visible()
+    assert await top_of(figure) == before < await top_of(summary)
+    assert await figure.evaluate(SEEN)
