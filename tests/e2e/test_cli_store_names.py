@@ -51,13 +51,12 @@ def test_every_command_takes_a_stores_id_name_or_domain(storecredit: InProcess) 
 
 def test_a_name_that_several_have_or_none_is_told_with_what_to_do(storecredit: InProcess) -> None:
     first = made(storecredit, "Twin", "one.example")
-    second = made(storecredit, "twin", "two.example\a")
+    second = made(storecredit, "twin", "two.example")
     booking = ("billing", "book", "txn_1", "--credits", 5, "--store")
     for command in (("store", "suspend"), ("key", "create"), ("credits", "balance"), booking):
         told = storecredit(*command, "TWIN").sentence(2)
         for each in (first["store_id"], second["store_id"], "one.example", "Nothing was changed"):
             assert each in told
-        assert "\a" not in told
         assert (
             "There is no store triplet. `storecredit" in storecredit(*command, "triplet").sentence()
         )

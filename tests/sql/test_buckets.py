@@ -218,8 +218,9 @@ async def test_whoever_lived_in_the_only_bucket_stays_there(
     async with opened(home) as buckets:
         assert buckets.several
         assert [await buckets.of_store(each) is home for each in store_ids] == [True] * 5
-        caller = await ApiKeys(buckets, Listener(home, CHANNEL)).authenticate(issued.key)
-        assert isinstance(caller, Caller)
+        fresh = ApiKeys(buckets, Listener(home, CHANNEL))
+        assert isinstance(await fresh.authenticate(issued.key), Caller)
+        await fresh.close()
         assert await Users(buckets, 10).ensure(store_ids[0])
     await home.close()
 

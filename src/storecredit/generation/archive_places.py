@@ -10,7 +10,7 @@ All of it blocks, and is called in a thread.
 from pathlib import Path
 from typing import Final, Protocol
 
-from storecredit.data_files.durable_files import Draft, write_together
+from storecredit.data_files.durable_files import Draft, sync_directory, write_together
 from storecredit.generation.archive_names import ArchiveUnusable
 from storecredit.object_storage.addresses import S3_SCHEME
 
@@ -60,6 +60,10 @@ class ArchiveDirectory:
             write_together([draft])
         except OSError as error:
             raise self._unusable("written", error) from error
+        if isinstance(draft.failure, FileNotFoundError) and path.exists():
+            # Whoever took over has put the same there, and took ours for one that was left.
+            sync_directory(path.parent)
+            return
         if draft.failure is not None:
             raise self._unusable("written", draft.failure) from draft.failure
 

@@ -7,12 +7,12 @@ import asyncpg
 import pytest
 from playwright.async_api import Locator, Page, expect
 
-from storecredit.operator import requests
 from tests.browser.furnished.furnishing import SET_ASIDE, Furnished
 from tests.browser.furnished.planting import assert_nothing_grew, planted
 from tests.browser.judging import good_for_everybody
 from tests.browser.signing_in import sign_in_to_console
 from tests.browser.watching import Watch
+from tests.impatient_reads import give_up_soon
 
 IDS: dict[str, Callable[[Furnished], str]] = {
     "a request with a picture": lambda there: there.values["request_id"],
@@ -136,7 +136,7 @@ async def test_a_search_that_takes_too_long_is_given_up_and_says_how_to_ask_less
     watch.allow(503)
     await sign_in_to_console(page)
     with monkeypatch.context() as patch:
-        patch.setattr(requests, "STATEMENT_MAX_SECONDS", 0.05)
+        give_up_soon(patch)
         async with admin.transaction():
             await admin.execute("LOCK TABLE storecredit.movements IN ACCESS EXCLUSIVE MODE")
             await page.goto("/console/look-up?id=grant-1")

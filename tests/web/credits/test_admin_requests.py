@@ -8,7 +8,7 @@ import asyncpg
 import pytest
 
 from stand_ins.http_server import json_answer, stand_in
-from storecredit.operator import requests
+from tests.impatient_reads import give_up_soon
 from tests.web.checklist import (
     UNKNOWN,
     assert_bad_queries_are_refused,
@@ -190,7 +190,7 @@ async def test_a_search_that_takes_too_long_is_given_up_and_says_how_to_ask_less
 ) -> None:
     await store.created(order)
     with monkeypatch.context() as patch:
-        patch.setattr(requests, "STATEMENT_MAX_SECONDS", 0.05)
+        give_up_soon(patch)
         async with admin.transaction():
             await admin.execute("LOCK TABLE storecredit.movements IN ACCESS EXCLUSIVE MODE")
             answer = await operator.get(f"/requests/{order}")

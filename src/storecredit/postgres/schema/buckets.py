@@ -3,6 +3,7 @@
 from typing import Final
 
 from storecredit.postgres.errors import translated
+from storecredit.postgres.schema.migration_locks import prepared
 from storecredit.postgres.servers import ACCOUNT_BITS, SCHEMA, Connection, connect
 
 BUCKETS_MAX: Final = 1000
@@ -35,7 +36,8 @@ async def number_of_buckets(url: str) -> int:
     connection = await connect(url, as_app=False)
     try:
         with translated():
-            return await count(connection)
+            async with prepared(connection):
+                return await count(connection)
     finally:
         await connection.close()
 
@@ -48,7 +50,7 @@ async def open_buckets(url: str, number: int) -> None:
     connection = await connect(url, as_app=False)
     try:
         with translated():
-            async with connection.transaction():
+            async with prepared(connection):
                 await connection.execute(_OPEN.format(last=number - 1))
     finally:
         await connection.close()
