@@ -154,6 +154,7 @@ async def service(processes: Processes, tmp_path: Path) -> AsyncIterator[Service
         await postgres.stop()
 
 
+@pytest.mark.torture
 async def test_credits_holds_keys_and_results_live_as_long_as_the_database_says(
     service: Service, tmp_path: Path, processes: Processes
 ) -> None:

@@ -103,6 +103,7 @@ async def assert_each_is_made_once(deployment: Deployment, load: Load) -> None:
         assert asked[row["request_id"]] <= row["attempts"], "two workers asked for one attempt"
 
 
+@pytest.mark.torture
 async def test_the_service_with_its_own_database(
     deployment: Deployment, listening: socket.socket
 ) -> None:
@@ -119,6 +120,7 @@ async def test_the_service_with_its_own_database(
     assert_none_failed(load)
 
 
+@pytest.mark.torture
 async def test_two_that_share_no_socket_behind_nginx(
     deployment: Deployment, tmp_path_factory: pytest.TempPathFactory
 ) -> None:

@@ -83,6 +83,8 @@ async def test_a_person_does_it_once(browsing: Browsing, world: World, deed: Dee
 
 
 # Of what several places have, the handler is one.
+# tests/console and tests/portal send forms over HTTP as a browser without a script does.
+@pytest.mark.torture
 @pytest.mark.parametrize(
     "deed", [each for each in DEEDS if each.place is each.performance.places[-1]], ids=str
 )
