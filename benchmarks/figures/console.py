@@ -124,18 +124,24 @@ def _seconds_of_a_page(browser: httpx.Client) -> float:
 @contextmanager
 def _open_consoles(service: ServiceUnderTest) -> Iterator[None]:
     """Ten of them, each with its events, until the end."""
+    over = threading.Event()
     with ExitStack() as stack:
         for _ in range(CONSOLES):
             browser = stack.enter_context(_signed_in(service))
             _seconds_of_a_page(browser)
-            stack.enter_context(_listening(browser))
+            stack.enter_context(_listening(browser, over))
+        # Of all at once: none is to wait in vain while another is ended.
+        stack.callback(over.set)
         yield
 
 
 @contextmanager
-def _listening(browser: httpx.Client) -> Iterator[None]:
-    """The events of an open console, read as they come. Raises NotMeasured if none does."""
-    begun, over = threading.Event(), threading.Event()
+def _listening(browser: httpx.Client, over: threading.Event) -> Iterator[None]:
+    """The events of an open console, read as they come until it is over.
+
+    Raises NotMeasured if none does.
+    """
+    begun = threading.Event()
     broken_off: list[str] = []
 
     def listen() -> None:
