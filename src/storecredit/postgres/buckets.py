@@ -10,12 +10,13 @@ stands in the first bucket, too. A database of one bucket keeps no directory, an
 import asyncio
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Final, TypeVar
 from uuid import UUID
 
 from storecredit.postgres.one_bucket import Owned
 from storecredit.postgres.pool import Database
+from storecredit.postgres.schema.buckets import count
 from storecredit.postgres.servers import ACCOUNT_BITS, Record
 
 REMEMBERED_MAX: Final = 100_000
@@ -122,13 +123,14 @@ async def fetched(buckets: Buckets, query: str, *args: object) -> list[Record]:
 @asynccontextmanager
 async def opened(home: Database) -> AsyncIterator[Buckets]:
     """All buckets of the database whose first one this is; the others are closed at the end."""
-    number = await home.fetchval("SELECT greatest(count(*), 1) FROM buckets")
+    async with home.acquire() as connection:
+        number = await count(connection)
     if number == 1:
         yield home
         return
-    others: list[Database] = []
-    try:
-        others += [await home.of_bucket(each) for each in range(1, number)]
-        yield SeveralBuckets([home, *others])
-    finally:
-        await asyncio.gather(*(each.close() for each in others))
+    databases = [home]
+    async with AsyncExitStack() as stack:
+        for each in range(1, number):
+            databases.append(await home.of_bucket(each))
+            stack.push_async_callback(databases[-1].close)
+        yield SeveralBuckets(databases)

@@ -6,7 +6,6 @@ from storecredit.postgres.errors import translated
 from storecredit.postgres.schema.migration_locks import prepared
 from storecredit.postgres.servers import ACCOUNT_BITS, SCHEMA, Connection, connect
 
-BUCKETS_MAX: Final = 1000
 # Whoever makes an owner or a key in the first bucket meanwhile waits, and then notes it itself.
 _OPEN: Final = """
     LOCK TABLE accounts, store_api_keys IN SHARE ROW EXCLUSIVE MODE;
