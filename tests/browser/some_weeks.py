@@ -109,15 +109,17 @@ async def make_some_weeks(operator: Operator, admin: asyncpg.Connection) -> list
         store.buy(moments[0] - timedelta(hours=1))
         for at in moments:
             store.generate(at)
-        for table, columns, rows in (
-            ("movements", MOVEMENTS, store.movements),
-            ("sessions", SESSIONS, store.sessions),
-            ("payments", PAYMENTS, store.payments),
-            ("grants", GRANTS, store.grants),
-        ):
-            await admin.copy_records_to_table(
-                table, schema_name="storecredit", columns=columns, records=rows
-            )
+        # In one transaction, as the service does: whoever sums movements reads their sessions.
+        async with admin.transaction():
+            for table, columns, rows in (
+                ("movements", MOVEMENTS, store.movements),
+                ("sessions", SESSIONS, store.sessions),
+                ("payments", PAYMENTS, store.payments),
+                ("grants", GRANTS, store.grants),
+            ):
+                await admin.copy_records_to_table(
+                    table, schema_name="storecredit", columns=columns, records=rows
+                )
     # The service books payments today only, and so looks no further back than yesterday.
     await admin.execute("SET LOCAL search_path = storecredit; SELECT sum_money(NULL)")
     return keys
