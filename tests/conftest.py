@@ -1,7 +1,8 @@
 """Real PostgreSQL for every test: a fresh database each, copied from a migrated template.
 
 `STORECREDIT_TEST_DATABASE_URL` names a server (a superuser's URL) to run on; unset: the embedded
-PostgreSQL, started once for all test processes.
+PostgreSQL, started once for all test processes. `STORECREDIT_TEST_BUCKETS` is how many buckets its
+databases have, of tests that do not say so themselves (`several_buckets`).
 """
 
 import asyncio
@@ -24,12 +25,16 @@ import pytest
 import structlog
 from hypothesis import HealthCheck, settings
 
+from storecredit.postgres.buckets import Buckets
+from storecredit.postgres.buckets import opened as buckets_of
 from storecredit.postgres.embedded.embedded_postgres import EmbeddedPostgres
 from storecredit.postgres.pool import Database
 from storecredit.postgres.schema.migrate import migrate
 from storecredit.postgres.schema.schema_version import fingerprint
 
 SERVER_URL = os.environ.get("STORECREDIT_TEST_DATABASE_URL")
+BUCKETS = int(os.environ.get("STORECREDIT_TEST_BUCKETS", "1"))
+SEVERAL_BUCKETS = 3
 # A test's own sessions see what outside callers see, and behind it what is internal. The service's
 # name their search path themselves.
 SEARCH_PATH = "public, storecredit"
@@ -72,6 +77,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     rank = {room: number for number, room in enumerate(LONGEST_FIRST)}
     here = Path(__file__).parent
     items.sort(key=lambda item: rank.get(item.path.relative_to(here).parts[0], len(rank)))
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """What must hold however many buckets there are is seen with one and with several."""
+    if metafunc.definition.get_closest_marker("several_buckets"):
+        numbers = (BUCKETS, SEVERAL_BUCKETS) if BUCKETS != SEVERAL_BUCKETS else (BUCKETS,)
+        words = [f"{number}_bucket{'s'[: number > 1]}" for number in numbers]
+        metafunc.parametrize("bucket_count", numbers, ids=words, indirect=True, scope="session")
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -140,13 +153,20 @@ async def _wait_for_no_disk(url: str) -> None:
 
 
 @pytest.fixture(scope="session")
-def template(server_url: str) -> str:
+def bucket_count(request: pytest.FixtureRequest) -> int:
+    """How many buckets the test's databases have."""
+    number: int = getattr(request, "param", BUCKETS)
+    return number
+
+
+@pytest.fixture(scope="session")
+def template(server_url: str, bucket_count: int) -> str:
     """The name of a migrated database to copy."""
-    return asyncio.run(_make_template(server_url))
+    return asyncio.run(_make_template(server_url, bucket_count))
 
 
-async def _make_template(server_url: str) -> str:
-    name = f"storecredit_template_{fingerprint()[:12]}"
+async def _make_template(server_url: str, bucket_count: int) -> str:
+    name = f"storecredit_template_{fingerprint()[:12]}_{bucket_count}"
     connection = await asyncpg.connect(server_url)
     try:
         await connection.execute("SELECT pg_advisory_lock($1)", TEMPLATE_LOCK)
@@ -154,7 +174,8 @@ async def _make_template(server_url: str) -> str:
         if not known:
             await connection.execute("DROP DATABASE IF EXISTS template_under_way")
             await connection.execute("CREATE DATABASE template_under_way TEMPLATE template0")
-            await migrate(with_database(server_url, "template_under_way"))
+            url = with_database(server_url, "template_under_way")
+            await migrate(url, buckets=bucket_count if bucket_count > 1 else None)
             await connection.execute(f"ALTER DATABASE template_under_way RENAME TO {name}")
     finally:
         await connection.close()
@@ -228,6 +249,13 @@ async def database(database_url: str) -> AsyncIterator[Database]:
     opened = await Database.open(database_url)
     yield opened
     await opened.close()
+
+
+@pytest.fixture
+async def buckets(database: Database) -> AsyncIterator[Buckets]:
+    """All its buckets: `database` itself, where there is one."""
+    async with buckets_of(database) as found:
+        yield found
 
 
 async def connect_as_superuser(url: str) -> asyncpg.Connection:

@@ -1,6 +1,7 @@
 """What really stands in the tables, read as a superuser past all of the application's code."""
 
 import json
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,23 +9,27 @@ import asyncpg
 
 ACCOUNT = "(SELECT account_id FROM accounts WHERE owner_kind = 'store' AND owner_id = $1)"
 COMES_IN = ("purchase", "subscription", "grant", "overage_credit")
+BUCKETS = r"SELECT nspname FROM pg_namespace WHERE nspname ~ '^storecredit(_\d+)?$' ORDER BY oid"
 LEDGER_COLUMNS = "seq, type, amount, balance_after, request_id, session_id::text"
 
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """Reads one test's database."""
+    """Reads one test's database, all its buckets."""
 
     connection: asyncpg.Connection
 
     async def account_id(self, store_id: str) -> int:
         """The store's account."""
-        account_id: int = await self.connection.fetchval(f"SELECT {ACCOUNT}", store_id)
+        (row,) = await self._fetch(
+            f"SELECT account_id FROM accounts WHERE account_id = {ACCOUNT}", store_id
+        )
+        account_id: int = row["account_id"]
         return account_id
 
     async def credits(self, store_id: str) -> dict[str, Any]:
         """What the store's newest movement left, and what came in, summed up."""
-        row = await self.connection.fetchrow(
+        rows = await self._fetch(
             f"""SELECT balance_after AS balance, spent_after AS total_spent, seq AS last_seq,
                     (coalesce(sum(amount) FILTER (WHERE type = ANY ($2)) OVER (), 0))::bigint
                         AS total_purchased
@@ -32,14 +37,14 @@ class Rows:
             store_id,
             COMES_IN,
         )
-        if row is None:
-            assert await self.connection.fetchval(f"SELECT {ACCOUNT}", store_id) is not None
+        if not rows:
+            assert await self.account_id(store_id)
             return {"balance": 0, "total_purchased": 0, "total_spent": 0, "last_seq": 0}
-        return dict(row)
+        return dict(rows[0])
 
     async def ledger(self, store_id: str, *types: str) -> list[dict[str, Any]]:
         """The store's movements, oldest first; only of these types, if any are named."""
-        rows = await self.connection.fetch(
+        rows = await self._fetch(
             f"SELECT {LEDGER_COLUMNS} FROM movements WHERE account_id = {ACCOUNT}"
             " AND (cardinality($2::text[]) = 0 OR type = ANY ($2)) ORDER BY seq",
             store_id,
@@ -49,14 +54,12 @@ class Rows:
 
     async def deductions(self) -> int:
         """How many deductions there are, of all accounts."""
-        count: int = await self.connection.fetchval(
-            "SELECT count(*) FROM movements WHERE type = 'deduction'"
-        )
-        return count
+        rows = await self._fetch("SELECT count(*) FROM movements WHERE type = 'deduction'")
+        return sum(row["count"] for row in rows)
 
     async def sessions(self, store_id: str) -> list[dict[str, Any]]:
         """The store's generation sessions, oldest first."""
-        rows = await self.connection.fetch(
+        rows = await self._fetch(
             "SELECT session_id::text, status, request_id, error_code, attempts, input, result_key"
             f" FROM sessions WHERE account_id = {ACCOUNT} ORDER BY session_id",
             store_id,
@@ -65,18 +68,26 @@ class Rows:
 
     async def jobs(self) -> list[dict[str, Any]]:
         """What waits in the queue or is being worked on."""
-        rows = await self.connection.fetch("SELECT payload, dedupe_key, status FROM pgqueuer")
+        rows = await self._fetch("SELECT payload, dedupe_key, status FROM pgqueuer")
         return [{**json.loads(row["payload"]), "key": row["dedupe_key"]} for row in rows]
 
     async def counts(self) -> dict[str, int]:
         """How many rows every table has."""
         tables = await self.connection.fetch(
-            "SELECT relname FROM pg_class"
-            " WHERE relkind = 'r' AND relnamespace = 'storecredit'::regnamespace"
+            f"""SELECT relname, relnamespace::regnamespace::text AS bucket FROM pg_class
+            WHERE relkind = 'r' AND relnamespace::regnamespace::text IN ({BUCKETS})"""
         )
-        return {
-            table["relname"]: await self.connection.fetchval(
-                f'SELECT count(*) FROM storecredit."{table["relname"]}"'
+        found: Counter[str] = Counter()
+        for table in tables:
+            found[table["relname"]] += await self.connection.fetchval(
+                f'SELECT count(*) FROM {table["bucket"]}."{table["relname"]}"'
             )
-            for table in tables
-        }
+        return dict(found)
+
+    async def _fetch(self, query: str, *args: object) -> list[asyncpg.Record]:
+        found: list[asyncpg.Record] = []
+        async with self.connection.transaction():
+            for bucket in await self.connection.fetch(BUCKETS):
+                await self.connection.execute(f"SET LOCAL search_path = {bucket['nspname']}")
+                found += await self.connection.fetch(query, *args)
+        return found
