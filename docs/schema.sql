@@ -1071,6 +1071,15 @@ CREATE TABLE key_buckets (
     FOREIGN KEY (bucket) REFERENCES buckets(number)
 );
 
+-- Which bucket's audit log an operator's idempotency key may stand in; kept in the first one,
+-- where there is more than one.
+CREATE TABLE action_buckets (
+    idempotency_key text NOT NULL,
+    bucket int NOT NULL,
+    PRIMARY KEY (idempotency_key),
+    FOREIGN KEY (bucket) REFERENCES buckets(number)
+);
+
 
 -- Functions that the application calls.
 
@@ -1660,6 +1669,9 @@ FUNCTION make_sign_in_link(p_code_hash bytea, p_door text, p_issued_by text, p_l
 FUNCTION money_by_day(p_from date) RETURNS TABLE(day date, currency text, paid numeric,
     returned numeric);
 
+-- Has an idempotency key under which nothing was done in one bucket be used in another.
+FUNCTION move_action(p_idempotency_key text, p_from int, p_to int) RETURNS void;
+
 -- One movement of an account; null: there is none.
 FUNCTION movement_at(p_account_id bigint, p_seq bigint) RETURNS movements;
 
@@ -1740,6 +1752,10 @@ FUNCTION part_of_grants(p_grants bigint[], p_skipped bigint, p_amount bigint) RE
 FUNCTION pieces_to_sum(p_account_ids bigint[], p_seqs bigint[], p_movements bigint) RETURNS
     TABLE(account_id bigint, owner_kind text, owner_id uuid, after bigint, wanted bigint,
     until bigint);
+
+-- Says in whose bucket's audit log an idempotency key may stand; the one that is named, if it is
+-- new.
+FUNCTION place_action(p_idempotency_key text, p_bucket int) RETURNS int;
 
 -- Writes down which bucket will know a new API key.
 FUNCTION place_key(p_key_hash bytea, p_bucket int) RETURNS void;
@@ -2309,6 +2325,9 @@ FUNCTION look_up_charges(p_account_ids bigint[], p_request_ids text[], OUT types
 
 -- At or below how many credits the balance of an account is low; 0: never.
 FUNCTION low_threshold_of(p_account_id bigint) RETURNS bigint;
+
+-- Writes an idempotency key that was used in the first of several buckets into the directory.
+FUNCTION note_action_here(p_idempotency_key text) RETURNS void;
 
 -- Writes a key that is made in the first of several buckets into the directory.
 FUNCTION note_key_here(p_key_hash bytea) RETURNS void;

@@ -150,7 +150,7 @@ async def _assembled(settings: Settings, buckets: Buckets) -> AsyncIterator[Serv
         reports=Reports(database),
         overviews=Overviews(database, billing.problems, Endpoints(database)),
         operator=OperatorActions.over(buckets, results, settings),
-        billing_actions=BillingActions(billing, AuditLog(database)),
+        billing_actions=BillingActions(billing, AuditLog(buckets)),
         owner_names=OwnerNames(database, stores),
         lifecycle=lifecycle,
         spending=spending,

@@ -13,7 +13,8 @@ from storecredit.ledger.discrepancies import Report
 from storecredit.ledger.outcomes import Addition, AdditionType
 from storecredit.ledger.owners import Owner
 from storecredit.operator.actions import OperatorActions
-from storecredit.operator.audit import Action, ActionContext, AuditFilter, IdempotencyConflict
+from storecredit.operator.audit import Action, ActionContext, IdempotencyConflict
+from storecredit.operator.audit_entries import AuditFilter
 from storecredit.operator.credits import Insufficient, NotDone, Removed, Transferred
 from storecredit.operator.stores import NewStore, StoreChanges
 from storecredit.postgres.errors import StatementRefused
@@ -35,7 +36,7 @@ def keyed(key: str, **changes: Any) -> ActionContext:
 
 async def written(acting: OperatorActions, **wanted: Any) -> list[tuple[Action, str]]:
     """What the log says was done, newest first, and to what."""
-    page = await acting.audit.page(AuditFilter(**wanted), limit=100, before=None)
+    page = await acting.audit_entries.page(AuditFilter(**wanted), limit=100, cursor=None)
     return [(entry.action, entry.subject) for entry in page.items]
 
 
@@ -46,7 +47,7 @@ async def store_of(acting: OperatorActions, **new: Any) -> UUID:
 async def test_an_entry_says_who_did_what_to_whom_and_why(acting: OperatorActions) -> None:
     made = await acting.stores.make(ANN, HATS)
     owner = Owner.store(made.store.store_id)
-    page = await acting.audit.page(AuditFilter(), limit=100, before=None)
+    page = await acting.audit_entries.page(AuditFilter(), limit=100, cursor=None)
     [entry] = page.items
     assert (entry.actor, entry.door, entry.reason) == ("ann", "api", "a good customer")
     assert (entry.action, entry.owner, entry.other) == (Action.STORE_CREATE, owner, None)
@@ -84,7 +85,7 @@ async def test_all_that_is_changed_of_a_store_is_changed_or_nothing(
     )
     assert changed is not None
     assert changed.name == "Caps"
-    [newest] = (await acting.audit.page(AuditFilter(), limit=1, before=None)).items
+    [newest] = (await acting.audit_entries.page(AuditFilter(), limit=1, cursor=None)).items
     assert newest.asked == {"name": "Caps", "overage_limit": 5, "low_threshold": None}
     assert len(await written(acting)) == 2
 
@@ -131,7 +132,7 @@ async def test_whoever_was_handed_credits_finds_it_among_what_was_done_to_them(
     assert isinstance(moved, Transferred)
     for owner in (giver, taker):
         [newest, _] = (
-            await acting.audit.page(AuditFilter(owner=owner), limit=9, before=None)
+            await acting.audit_entries.page(AuditFilter(owner=owner), limit=9, cursor=None)
         ).items
         assert (newest.action, newest.owner, newest.other) == ("credits.transfer", giver, taker)
 
@@ -142,9 +143,9 @@ async def test_pages_follow_each_other_and_filters_hold(acting: OperatorActions)
         by = replace(ANN, actor="bob", request_id=f"req-{number}")
         await acting.stores.change(by, store_id, StoreChanges(name=f"Hats {number}"))
     wanted = AuditFilter(actor="bob", owner=Owner.store(store_id))
-    first = await acting.audit.page(wanted, limit=3, before=None)
-    rest = await acting.audit.page(wanted, limit=3, before=first.next_before)
-    assert rest.next_before is None
+    first = await acting.audit_entries.page(wanted, limit=3, cursor=None)
+    rest = await acting.audit_entries.page(wanted, limit=3, cursor=first.next_cursor)
+    assert rest.next_cursor is None
     names = [entry.asked["name"] for entry in (*first.items, *rest.items)]
     assert names == [f"Hats {number}" for number in (4, 3, 2, 1, 0)]
     assert await written(acting, request_id="req-3") == [(Action.STORE_UPDATE, "")]

@@ -8,7 +8,8 @@ from typing import Final
 import asyncpg
 
 from storecredit.ledger.owners import Owner, OwnerKind
-from storecredit.operator.audit import Action, AuditFilter, AuditLog
+from storecredit.operator.audit import Action
+from storecredit.operator.audit_entries import AuditEntries, AuditFilter
 from storecredit.postgres.servers import connect
 from tests.sql.ledgers import open_account
 from tests.sql.statement_costs import Recorder, buffers_read
@@ -48,8 +49,8 @@ async def test_a_page_of_the_log_reads_no_other(
     await admin.execute("ANALYZE storecredit.audit_log")
     recorder = await Recorder.open(database_url)
     for wanted in asked_for(busy.owner, idle.owner):
-        for before in (None, ENTRIES // 2):
-            await AuditLog(recorder).page(wanted, limit=PAGE, before=before)
+        for cursor in (None, str(ENTRIES // 2)):
+            await AuditEntries(recorder).page(wanted, limit=PAGE, cursor=cursor)
     await recorder.close()
     early = await connect(database_url)
     # After five executions PostgreSQL may keep a plan for any arguments.

@@ -8,7 +8,6 @@ import typer
 from storecredit.cli import output
 from storecredit.cli.database import Rooms, against
 from storecredit.cli.options import (
-    NUMBER_MAX,
     PAGE_DEFAULT,
     DatabaseUrl,
     DataDir,
@@ -18,9 +17,10 @@ from storecredit.cli.options import (
     moment_text,
     settings_of,
 )
+from storecredit.cli.problems import Misused
 
 if TYPE_CHECKING:
-    from storecredit.operator.audit import Entry
+    from storecredit.operator.audit_entries import Entry
 
 COLUMNS = ("acted_at", "actor", "door", "action", "owner", "subject", "reason", "asked")
 
@@ -68,7 +68,7 @@ def audit(
     ] = None,
     limit: Limit = PAGE_DEFAULT,
     cursor: Annotated[
-        int | None, typer.Option("--cursor", min=1, max=NUMBER_MAX, help="Go on before this entry.")
+        str | None, typer.Option("--cursor", help="Go on after the page that said this at its end.")
     ] = None,
     data_dir: DataDir = None,
     database_url: DatabaseUrl = None,
@@ -77,7 +77,8 @@ def audit(
     """Show what operators did, newest first: who, when, why, to whom. Nobody can change it."""
 
     async def act(rooms: Rooms) -> dict[str, Any]:
-        from storecredit.operator.audit import Action, AuditFilter
+        from storecredit.operator.audit import Action
+        from storecredit.operator.audit_entries import AuditFilter
 
         wanted = AuditFilter(
             actor=by,
@@ -87,10 +88,13 @@ def audit(
             from_=since,
             to=until,
         )
-        page = await rooms.operator.audit.page(wanted, limit=limit, before=cursor)
+        try:
+            page = await rooms.operator.audit_entries.page(wanted, limit=limit, cursor=cursor)
+        except ValueError as error:
+            raise Misused("--cursor is none: give what a page said at its end.") from error
         return {
             "items": [_view(entry) for entry in page.items],
-            "next_cursor": None if page.next_before is None else str(page.next_before),
+            "next_cursor": page.next_cursor,
         }
 
     found = against(settings_of(data_dir=data_dir, database_url=database_url), act)

@@ -9,6 +9,7 @@ from storecredit.generation.results.store import ResultStore
 from storecredit.ledger.credits import Credits
 from storecredit.ledger.owners import Owner
 from storecredit.operator.audit import ActionContext, AuditLog
+from storecredit.operator.audit_entries import AuditEntries
 from storecredit.operator.billing import BillingActions
 from storecredit.operator.credits import CreditActions
 from storecredit.operator.portal_links import PortalLinks
@@ -33,6 +34,7 @@ class OperatorActions:
 
     database: Database
     audit: AuditLog
+    audit_entries: AuditEntries
     stores: StoreActions
     credits: CreditActions
     users: UserActions
@@ -45,7 +47,7 @@ class OperatorActions:
     def over(cls, buckets: Buckets, results: ResultStore, settings: Settings) -> "OperatorActions":
         """The actions over one database."""
         database = buckets.home
-        audit = AuditLog(database)
+        audit = AuditLog(buckets)
         credits = Credits(buckets, timedelta(days=settings.refund_grace_days))
         stores = Stores(buckets, tiers=settings.rate_limits)
         # It listens to nothing: who acts authenticates nobody by it, so nothing is cached.
@@ -55,8 +57,9 @@ class OperatorActions:
         return cls(
             database,
             audit,
-            StoreActions(stores, api_keys, credits, audit),
-            CreditActions(database, credits, audit),
+            AuditEntries(buckets),
+            StoreActions(buckets, stores, api_keys, credits, audit),
+            CreditActions(credits, audit),
             users,
             AdminTokens(database, audit),
             sign_ins,

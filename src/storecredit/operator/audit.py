@@ -1,7 +1,8 @@
 """The audit log: what operators did, each entry written in the transaction of the action itself.
 
 Who did what, when, why and to whom, by which request; never a secret. It can be added to, and not
-be changed: the role that owns our functions has no right to.
+be changed: the role that owns our functions has no right to. An entry stands in the bucket of the
+owner it is about, of no owner in the first; all of them are read as one log.
 """
 
 import json
@@ -11,23 +12,16 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, Final, Literal
-from uuid import UUID
 
 from storecredit.ledger.discrepancies import Report
-from storecredit.ledger.owners import Owner, OwnerKind
-from storecredit.operator.audit_statements import (
-    OF_ACTION,
-    OF_ACTOR,
-    OF_ALL,
-    OF_OWNER,
-    OF_REQUEST,
-    WITH_OWNERS,
-)
+from storecredit.ledger.owners import Owner
+from storecredit.operator import action_buckets
 from storecredit.operator.drawing import AGAIN_SECONDS_MAX
+from storecredit.operator.entry_owners import elsewhere, other_of, owner_of
+from storecredit.postgres.buckets import Buckets
 from storecredit.postgres.pool import Database
 from storecredit.postgres.servers import Record
 
-PAGE_MAX: Final = 100
 REASON_MAX: Final = 500
 ACTOR_MAX: Final = 100
 """Characters of who did it."""
@@ -98,11 +92,17 @@ class ActionEntry:
 
     `earlier`: what came of the same request when it was sent before; nothing is to be done again.
     `seed`: what a secret is to be drawn from, or may be told again by; None: by nothing.
+    `database`: the bucket in which it is done, all of it.
     """
 
     def __init__(
-        self, about: "About", earlier: Mapping[str, Any] | None, seed: bytes | None
+        self,
+        database: Database,
+        about: "About",
+        earlier: Mapping[str, Any] | None,
+        seed: bytes | None,
     ) -> None:
+        self.database = database
         self.about = about
         self.earlier = earlier
         self.seed = seed
@@ -141,53 +141,11 @@ class About:
 NOTHING_NAMED: Final = About()
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One entry of the log. `other`: of a transfer, who was given the credits."""
-
-    entry_id: int
-    acted_at: datetime
-    actor: str
-    door: Door
-    action: Action
-    owner: Owner | None
-    other: Owner | None
-    subject: str
-    reason: str
-    request_id: str
-    idempotency_key: str | None
-    asked: dict[str, Any]
-    outcome: dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class AuditFilter:
-    """Which entries; None leaves a field out. `from_` is inclusive, `to` exclusive.
-
-    `owner`: whoever credits were handed to is meant, too.
-    """
-
-    actor: str | None = None
-    action: Action | None = None
-    owner: Owner | None = None
-    request_id: str | None = None
-    from_: datetime | None = None
-    to: datetime | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class AuditPage:
-    """Entries, newest first; `next_before` continues the list, None at its end."""
-
-    items: tuple[Entry, ...]
-    next_before: int | None
-
-
 class AuditLog:
-    """Writes and reads the audit log."""
+    """Writes the audit log."""
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
+    def __init__(self, buckets: Buckets) -> None:
+        self._buckets = buckets
 
     @asynccontextmanager
     async def action(
@@ -196,20 +154,33 @@ class AuditLog:
         action: Action,
         about: About = NOTHING_NAMED,
         asked: Mapping[str, object] | None = None,
+        *,
+        database: Database | None = None,
     ) -> AsyncIterator[ActionEntry]:
         """One transaction for what is done inside and for its entry: both are kept, or neither.
 
         Nothing is written unless the entry is told to. `asked`: what was asked for; what JSON has
-        no form for (a UUID, a moment) is written as text. Raises IdempotencyConflict,
-        DatabaseUnavailable.
+        no form for (a UUID, a moment) is written as text. `database`: the bucket to do it in; None:
+        the owner's that it is about, the first where it is about none. Where it was done before,
+        the entry says. Raises IdempotencyConflict, DatabaseUnavailable.
         """
         wanted = _json(asked or {})
-        async with self._database.transaction():
-            earlier, is_told_again = await self._earlier(context, action, about, wanted)
-            entry = ActionEntry(about, earlier, context.seed if is_told_again else None)
+        if database is None:
+            owner, home = about.owner, self._buckets.home
+            database = home if owner is None else await self._buckets.of(owner)
+        begun = action_buckets.begun(
+            self._buckets,
+            context.idempotency_key,
+            database,
+            lambda bucket: _done_under(bucket, context, wanted),
+        )
+        async with begun as (bucket, before):
+            earlier = await self._earlier(context, action, about, before)
+            is_told_again = before is None or before["is_recent"]
+            entry = ActionEntry(bucket, about, earlier, context.seed if is_told_again else None)
             yield entry
             if entry.outcome is not None and earlier is None:
-                await self._write(context, action, entry.about, wanted, _json(entry.outcome))
+                await _write(bucket, context, action, entry.about, wanted, _json(entry.outcome))
 
     async def verified(self, context: ActionContext, report: Report) -> None:
         """Write down that the ledger was verified, and how much did not agree.
@@ -228,97 +199,72 @@ class AuditLog:
         async with self.action(context, Action.DATA_IMPORT, asked=asked) as entry:
             entry.write(outcome)
 
-    async def page(self, wanted: AuditFilter, *, limit: int, before: int | None) -> AuditPage:
-        """At most `limit` (1 to `PAGE_MAX`) entries, newest first, older than `before`.
-
-        Raises DatabaseUnavailable.
-        """
-        if not 1 <= limit <= PAGE_MAX:
-            raise ValueError(f"a page has 1 to {PAGE_MAX} entries, not {limit}")
-        args: list[object] = [
-            2**63 - 1 if before is None else before,
-            wanted.actor,
-            wanted.action,
-            wanted.request_id,
-            wanted.from_,
-            wanted.to,
-            limit + 1,
-        ]
-        statement = _statement(wanted)
-        if wanted.owner is not None:
-            account_id = await self._database.fetchval(
-                "SELECT account_id FROM accounts WHERE owner_kind = $1 AND owner_id = $2",
-                wanted.owner.kind,
-                wanted.owner.id,
-            )
-            args.append(account_id)
-        rows = await self._database.fetch(WITH_OWNERS.format(entries=statement), *args)
-        items = tuple(_entry(row) for row in rows[:limit])
-        return AuditPage(items, items[-1].entry_id if len(rows) > limit else None)
-
     async def _earlier(
-        self, context: ActionContext, action: Action, about: About, wanted: str
-    ) -> tuple[dict[str, Any] | None, bool]:
-        """What came of it before, and whether what is secret of it may be told (again)."""
-        if context.idempotency_key is None:
-            return None, True
-        row = await self._database.fetchrow(
-            """SELECT f.action, f.subject, f.outcome,
-                   f.asked = $2::jsonb AND f.request_id = $3 AS is_same,
-                   NOT EXISTS (SELECT FROM audit_log l WHERE l.idempotency_key = $1
-                       AND l.acted_at < now() - make_interval(secs => $4)) AS is_recent,
-                   a.owner_kind, a.owner_id, b.owner_kind AS other_kind, b.owner_id AS other_id
-               FROM find_action($1) f
-               LEFT JOIN accounts a ON a.account_id = f.account_id
-               LEFT JOIN accounts b ON b.account_id = f.other_account_id""",
-            context.idempotency_key,
-            wanted,
-            context.request_id,
-            AGAIN_SECONDS_MAX,
-        )
-        if row is None or row["action"] is None:
-            return None, True
+        self, context: ActionContext, action: Action, about: About, before: Record | None
+    ) -> dict[str, Any] | None:
+        """What came of it before. Raises IdempotencyConflict if it was another action."""
+        if before is None:
+            return None
+        others = await elsewhere(self._buckets, [before])
         # What the action itself made could not be named when it was asked for.
-        is_same = row["is_same"] and row["action"] == action
-        is_same = is_same and about.other == _owner(row["other_kind"], row["other_id"])
+        is_same = before["is_same"] and before["action"] == action
+        is_same = is_same and about.other == other_of(before, others)
         if about.owner is not None:
-            is_same = is_same and about.owner == _owner(row["owner_kind"], row["owner_id"])
+            is_same = is_same and about.owner == owner_of(before)
         if about.subject:
-            is_same = is_same and about.subject == row["subject"]
+            is_same = is_same and about.subject == before["subject"]
         if not is_same:
             raise IdempotencyConflict(context.idempotency_key)
-        return json.loads(row["outcome"]), row["is_recent"]
-
-    async def _write(
-        self, context: ActionContext, action: Action, about: About, asked: str, outcome: str
-    ) -> None:
-        await self._database.fetchval(
-            "SELECT record_action($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
-            context.actor,
-            context.door,
-            action,
-            context.reason,
-            context.request_id,
-            context.idempotency_key,
-            about.owner and about.owner.kind.value,
-            about.owner and about.owner.id,
-            about.other and about.other.kind.value,
-            about.other and about.other.id,
-            about.subject,
-            asked,
-            outcome,
-        )
+        outcome: dict[str, Any] = json.loads(before["outcome"])
+        return outcome
 
 
-def _statement(wanted: AuditFilter) -> str:
-    """The one whose index leads to the fewest entries."""
-    if wanted.owner is not None:
-        return OF_OWNER
-    if wanted.request_id is not None:
-        return OF_REQUEST
-    if wanted.actor is not None:
-        return OF_ACTOR
-    return OF_ALL if wanted.action is None else OF_ACTION
+async def _done_under(database: Database, context: ActionContext, wanted: str) -> Record | None:
+    """What was done under the idempotency key, which is locked; None: nothing.
+
+    `is_recent`: what is secret of it may be told again.
+    """
+    row = await database.fetchrow(
+        """SELECT f.action, f.subject, f.outcome, f.other_account_id,
+               f.asked = $2::jsonb AND f.request_id = $3 AS is_same,
+               NOT EXISTS (SELECT FROM audit_log l WHERE l.idempotency_key = $1
+                   AND l.acted_at < now() - make_interval(secs => $4)) AS is_recent,
+               a.owner_kind, a.owner_id, b.owner_kind AS other_kind, b.owner_id AS other_id
+           FROM find_action($1) f
+           LEFT JOIN accounts a ON a.account_id = f.account_id
+           LEFT JOIN accounts b ON b.account_id = f.other_account_id""",
+        context.idempotency_key,
+        wanted,
+        context.request_id,
+        AGAIN_SECONDS_MAX,
+    )
+    return None if row is None or row["action"] is None else row
+
+
+async def _write(
+    database: Database,
+    context: ActionContext,
+    action: Action,
+    about: About,
+    asked: str,
+    outcome: str,
+) -> None:
+    await database.fetchval(
+        "SELECT record_action($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
+        context.actor,
+        context.door,
+        action,
+        context.reason,
+        context.request_id,
+        context.idempotency_key,
+        about.owner and about.owner.kind.value,
+        about.owner and about.owner.id,
+        about.other and about.other.kind.value,
+        about.other and about.other.id,
+        about.subject,
+        asked,
+        outcome,
+    )
 
 
 def _json(values: Mapping[str, object]) -> str:
@@ -330,25 +276,3 @@ def _plain(value: object) -> str:
     if isinstance(value, datetime):
         return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
     return str(value)
-
-
-def _entry(row: Record) -> Entry:
-    return Entry(
-        entry_id=row["entry_id"],
-        acted_at=row["acted_at"],
-        actor=row["actor"],
-        door=row["door"],
-        action=Action(row["action"]),
-        owner=_owner(row["owner_kind"], row["owner_id"]),
-        other=_owner(row["other_kind"], row["other_id"]),
-        subject=row["subject"],
-        reason=row["reason"],
-        request_id=row["request_id"],
-        idempotency_key=row["idempotency_key"],
-        asked=json.loads(row["asked"]),
-        outcome=json.loads(row["outcome"]),
-    )
-
-
-def _owner(kind: str | None, id_: UUID | None) -> Owner | None:
-    return None if kind is None or id_ is None else Owner(OwnerKind(kind), id_)

@@ -75,8 +75,7 @@ class ExpirySet:
 class CreditActions:
     """Adds credits, takes them out, hands them over, and sets when grants end."""
 
-    def __init__(self, database: Database, credits: Credits, audit: AuditLog) -> None:
-        self._database = database
+    def __init__(self, credits: Credits, audit: AuditLog) -> None:
         self._credits = credits
         self._audit = audit
 
@@ -122,7 +121,8 @@ class CreditActions:
         async with self._audit.action(context, Action.CREDITS_REMOVE, About(owner), asked) as entry:
             if entry.earlier is not None:
                 return Removed(**entry.earlier, replayed=True)
-            row = await self._done(
+            row = await _done(
+                entry.database,
                 "SELECT * FROM remove_from_account(account_of($1, $2), $3, $4, $5, $6)",
                 owner.kind,
                 owner.id,
@@ -157,7 +157,8 @@ class CreditActions:
         async with self._audit.action(context, Action.CREDITS_TRANSFER, about, asked) as entry:
             if entry.earlier is not None:
                 return Transferred(**entry.earlier, replayed=True)
-            row = await self._done(
+            row = await _done(
+                entry.database,
                 """SELECT * FROM transfer_credits(
                        account_of($1, $2), account_of($3, $4), $5, $6, $7, $8)""",
                 source.kind,
@@ -194,7 +195,8 @@ class CreditActions:
         async with self._audit.action(context, Action.GRANT_SET_EXPIRY, about, asked) as entry:
             if entry.earlier is not None:
                 return ExpirySet(**entry.earlier, expires_at=expires_at)
-            row = await self._done(
+            row = await _done(
+                entry.database,
                 "SELECT * FROM set_grant_expiry(account_of($1, $2), $3, $4, $5, $6)",
                 owner.kind,
                 owner.id,
@@ -211,19 +213,20 @@ class CreditActions:
             entry.write(done)
             return ExpirySet(**done, expires_at=expires_at)
 
-    async def _done(self, statement: str, *args: object) -> Record | NotDone:
-        try:
-            row = await self._database.fetchrow(statement, *args)
-        except StatementRefused as refused:
-            match credit_error(refused):
-                case CreditError.UNKNOWN_STORE | CreditError.UNKNOWN_USER:
-                    return NotDone.UNKNOWN_OWNER
-                case CreditError.INVALID_TERMS:
-                    return NotDone.PAST
-                case _:
-                    raise
-        assert row is not None, "a function with OUT parameters has one row"
-        return row
+
+async def _done(database: Database, statement: str, *args: object) -> Record | NotDone:
+    try:
+        row = await database.fetchrow(statement, *args)
+    except StatementRefused as refused:
+        match credit_error(refused):
+            case CreditError.UNKNOWN_STORE | CreditError.UNKNOWN_USER:
+                return NotDone.UNKNOWN_OWNER
+            case CreditError.INVALID_TERMS:
+                return NotDone.PAST
+            case _:
+                raise
+    assert row is not None, "a function with OUT parameters has one row"
+    return row
 
 
 def _check_amount(amount: int) -> None:

@@ -10,6 +10,7 @@ from storecredit.ledger.credits import Credits
 from storecredit.ledger.owners import Owner
 from storecredit.operator.audit import About, Action, ActionContext, ActionEntry, AuditLog
 from storecredit.operator.drawing import drawn
+from storecredit.postgres.buckets import Buckets
 from storecredit.stores.api_keys import ApiKey, ApiKeys, IssuedKey, new_key
 from storecredit.stores.stores import Status, Store, Stores
 
@@ -76,8 +77,14 @@ class StoreActions:
     """Makes and changes stores and their keys."""
 
     def __init__(
-        self, stores: Stores, api_keys: ApiKeys, credits: Credits, audit: AuditLog
+        self,
+        buckets: Buckets,
+        stores: Stores,
+        api_keys: ApiKeys,
+        credits: Credits,
+        audit: AuditLog,
     ) -> None:
+        self._buckets = buckets
         self._stores = stores
         self._api_keys = api_keys
         self._credits = credits
@@ -96,10 +103,12 @@ class StoreActions:
             "credits": new.credits,
             "allowed_origins": list(new.allowed_origins),
         }
-        async with self._audit.action(context, Action.STORE_CREATE, asked=asked) as entry:
+        async with self._audit.action(
+            context, Action.STORE_CREATE, asked=asked, database=self._buckets.any()
+        ) as entry:
             if entry.earlier is not None:
                 return await self._made_before(entry, entry.earlier)
-            store = await self._stores.create(
+            store = await self._stores.making_in(entry.database).create(
                 name=new.name,
                 shop_domain=new.shop_domain,
                 tier=new.tier,

@@ -56,13 +56,20 @@ class SeveralBuckets:
         """Where an end user lives, likewise."""
         return await self._of("user", user_id)
 
-    async def of_new_store(self, store_id: UUID) -> Database:
-        """Where a store is to be made; where it lives, if it was made before."""
-        return await self._of_new("store", store_id)
+    async def of_new_store(self, store_id: UUID, wanted: Database | None = None) -> Database:
+        """Where a store is to be made; where it lives, if it was made before.
+
+        `wanted` is where, if it is new; None: in any.
+        """
+        return await self._of_new("store", store_id, wanted or self.any())
 
     async def of_new_user(self, user_id: UUID) -> Database:
         """Where an end user is to be made; where it lives, if it was made before."""
-        return await self._of_new("user", user_id)
+        return await self._of_new("user", user_id, self.any())
+
+    def any(self) -> Database:
+        """One of them, for whoever is new."""
+        return random.choice(self.all)  # noqa: S311 - any will do
 
     async def of_keys(self, key_hashes: Sequence[bytes]) -> dict[bytes, int]:
         """The buckets that know these API keys, by number; one that none knows is left out."""
@@ -74,6 +81,25 @@ class SeveralBuckets:
     async def place_key(self, key_hash: bytes, database: Database) -> None:
         """Note which bucket will know a new API key, before it does."""
         await self.home.fetchval("SELECT place_key($1, $2)", key_hash, self.all.index(database))
+
+    async def place_action(self, idempotency_key: str, wanted: Database) -> Database:
+        """The only one in which something can have been done under an operator's key.
+
+        It is `wanted` from now on, if the key is new.
+        """
+        number: int = await self.home.fetchval(
+            "SELECT place_action($1, $2)", idempotency_key, self.all.index(wanted)
+        )
+        return self.all[number]
+
+    async def move_action(self, idempotency_key: str, origin: Database, wanted: Database) -> None:
+        """Have a key that is locked in `origin`, and did nothing there, be used in another."""
+        await self.home.fetchval(
+            "SELECT move_action($1, $2, $3)",
+            idempotency_key,
+            self.all.index(origin),
+            self.all.index(wanted),
+        )
 
     async def each(self, ask: Callable[[Database], Awaitable[T]]) -> list[T]:
         """What each of them answers, in their order; all are asked at once."""
@@ -92,12 +118,11 @@ class SeveralBuckets:
             self._remember((kind, owner_id), number)
         return self.all[number]
 
-    async def _of_new(self, kind: str, owner_id: UUID) -> Database:
+    async def _of_new(self, kind: str, owner_id: UUID, wanted: Database) -> Database:
         number = self._remembered.get((kind, owner_id))
         if number is None:
-            chosen = random.randrange(len(self.all))  # noqa: S311 - any will do
             number = await self.home.fetchval(
-                "SELECT place_owner($1, $2, $3)", kind, owner_id, chosen
+                "SELECT place_owner($1, $2, $3)", kind, owner_id, self.all.index(wanted)
             )
             self._remember((kind, owner_id), number)
         return self.all[number]

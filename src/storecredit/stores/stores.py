@@ -15,6 +15,7 @@ from uuid import UUID
 from uuid_utils.compat import uuid7
 
 from storecredit.postgres.buckets import Buckets, fetched
+from storecredit.postgres.pool import Database
 from storecredit.postgres.servers import Record
 from storecredit.stores.shop_domains import (
     NO_DOMAIN,
@@ -57,10 +58,21 @@ class StorePage:
 class Stores:
     """All stores of the database."""
 
-    def __init__(self, buckets: Buckets, *, tiers: Collection[str] | None = None) -> None:
-        """`tiers` are those a store may be put into; None: any."""
+    def __init__(
+        self,
+        buckets: Buckets,
+        *,
+        tiers: Collection[str] | None = None,
+        made_in: Database | None = None,
+    ) -> None:
+        """`tiers` are those a store may be put into, `made_in` where it is made; None: any."""
         self._buckets = buckets
         self._tiers = tiers
+        self._made_in = made_in
+
+    def making_in(self, database: Database) -> "Stores":
+        """The same, for a store that is to be made in this bucket."""
+        return Stores(self._buckets, tiers=self._tiers, made_in=database)
 
     async def create(
         self,
@@ -85,7 +97,7 @@ class Stores:
         _check_lengths(name, shop_domain, tier)
         self._check_tier(tier)
         store_id = uuid7()
-        database = await self._buckets.of_new_store(store_id)
+        database = await self._buckets.of_new_store(store_id, self._made_in)
         row = await database.fetchrow(
             "SELECT * FROM create_store($1, $2, $3, $4, $5, $6, $7)",
             store_id,

@@ -6,14 +6,19 @@ from storecredit.postgres.errors import translated
 from storecredit.postgres.schema.migration_locks import prepared
 from storecredit.postgres.servers import ACCOUNT_BITS, SCHEMA, Connection, connect
 
-# Whoever makes an owner or a key in the first bucket meanwhile waits, and then notes it itself.
+# Who makes an owner or key, or acts, in the first bucket meanwhile waits, and notes it then.
 _OPEN: Final = """
-    LOCK TABLE accounts, store_api_keys IN SHARE ROW EXCLUSIVE MODE;
+    LOCK TABLE accounts, store_api_keys, audit_log IN SHARE ROW EXCLUSIVE MODE;
     INSERT INTO buckets (number) SELECT generate_series(0, {last}) ON CONFLICT DO NOTHING;
     INSERT INTO owner_buckets (owner_kind, owner_id, bucket)
         SELECT owner_kind, owner_id, 0 FROM accounts ON CONFLICT DO NOTHING;
     INSERT INTO key_buckets (key_hash, bucket)
-        SELECT key_hash, 0 FROM store_api_keys ON CONFLICT DO NOTHING"""
+        SELECT key_hash, 0 FROM store_api_keys ON CONFLICT DO NOTHING;
+    INSERT INTO action_buckets (idempotency_key, bucket)
+        SELECT idempotency_key, 0 FROM audit_log WHERE idempotency_key IS NOT NULL
+        ON CONFLICT DO NOTHING"""
+# Each table, and the column by which a row is known in all buckets.
+_NUMBERED: Final = (("accounts", "account_id"), ("audit_log", "entry_id"))
 
 
 async def count(connection: Connection) -> int:
@@ -22,12 +27,16 @@ async def count(connection: Connection) -> int:
     return number
 
 
-async def number_accounts(connection: Connection, schema: str) -> None:
-    """Have the accounts of a new bucket be known by their numbers: each has a range of its own."""
+async def number_rows(connection: Connection, schema: str) -> None:
+    """Have a new bucket's accounts and audit entries be known by their numbers, in all buckets.
+
+    Each bucket has a range of its own.
+    """
     number = int(schema.removeprefix(f"{SCHEMA}_")) if schema != SCHEMA else 0
-    await connection.execute(
-        f"ALTER TABLE accounts ALTER account_id RESTART WITH {(number << ACCOUNT_BITS) + 1}"
-    )
+    for table, column in _NUMBERED:
+        await connection.execute(
+            f"ALTER TABLE {table} ALTER {column} RESTART WITH {(number << ACCOUNT_BITS) + 1}"
+        )
 
 
 async def number_of_buckets(url: str) -> int:

@@ -30,7 +30,7 @@ from storecredit.postgres.schema import (
     schema_version,
     shape,
 )
-from storecredit.postgres.schema.buckets import number_accounts, number_of_buckets, open_buckets
+from storecredit.postgres.schema.buckets import number_of_buckets, number_rows, open_buckets
 from storecredit.postgres.schema.migration_locks import Onlooker, prepared, take_turn, tried_again
 from storecredit.postgres.schema.schema_version import (
     Recorded,
@@ -248,7 +248,7 @@ async def _apply(
     await _ensure_schema(connection, schema, is_new=recorded is None)
     applied = await _apply_migrations(connection, recorded.migration if recorded else "")
     if recorded is None:
-        await number_accounts(connection, schema)
+        await number_rows(connection, schema)
     notes = []
     if older:
         await public_tables.move(connection)

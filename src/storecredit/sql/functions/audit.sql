@@ -24,13 +24,15 @@ AS $$
 -- Idempotency: none; an idempotency key is used once (unique_violation), which find_action looks up.
 -- Outcomes: the entry's id; ids ascend in the order of writing, with gaps. null: the database is read-only
 --   (a standby), so that nothing can have been done but to look.
--- Errors: unknown_store, unknown_user; check_violation for a text of the wrong length.
+-- Errors: unknown_store, unknown_user; check_violation for a text of the wrong length; cannot_connect_now for
+--   a key that may have been used in another bucket.
 DECLARE
     v_entry_id bigint;
 BEGIN
     IF current_setting('transaction_read_only')::boolean THEN
         RETURN NULL;
     END IF;
+    PERFORM note_action_here(p_idempotency_key);
     INSERT INTO audit_log (account_id, other_account_id, actor, door, action, subject, reason,
         request_id, idempotency_key, asked, outcome)
     VALUES (

@@ -67,3 +67,57 @@ END;
 $$;
 COMMENT ON FUNCTION note_key_here(bytea) IS
     'Writes a key that is made in the first of several buckets into the directory.';
+
+CREATE OR REPLACE FUNCTION place_action(p_idempotency_key text, p_bucket int)
+RETURNS int
+LANGUAGE plpgsql
+SECURITY DEFINER
+SET search_path FROM CURRENT
+AS $$
+-- Purpose: the bucket in whose audit log an idempotency key may stand; p_bucket from now on, if it is new.
+-- Locks: the new row. Idempotent by key: of several at once one decides.
+-- Errors: foreign_key_violation where there is no such bucket.
+BEGIN
+    INSERT INTO action_buckets (idempotency_key, bucket) VALUES (p_idempotency_key, p_bucket)
+    ON CONFLICT DO NOTHING;
+    -- Locked, so that whoever is told has what synchronous standbys have, too.
+    RETURN (SELECT a.bucket FROM action_buckets a
+        WHERE a.idempotency_key = p_idempotency_key FOR KEY SHARE);
+END;
+$$;
+COMMENT ON FUNCTION place_action(text, int) IS
+    'Says in whose bucket''s audit log an idempotency key may stand; the one that is named, if it is new.';
+
+CREATE OR REPLACE FUNCTION move_action(p_idempotency_key text, p_from int, p_to int)
+RETURNS void
+LANGUAGE sql
+SECURITY DEFINER
+SET search_path FROM CURRENT
+AS $$
+-- Purpose: have an idempotency key under which nothing was done in one bucket be used in another. The caller
+--   holds the key there (find_action), and has seen that nothing was.
+-- Locks: the row. Idempotent: one that is no longer in p_from stays where it is.
+    UPDATE action_buckets a SET bucket = p_to
+    WHERE a.idempotency_key = p_idempotency_key AND a.bucket = p_from;
+$$;
+COMMENT ON FUNCTION move_action(text, int, int) IS
+    'Has an idempotency key under which nothing was done in one bucket be used in another.';
+
+CREATE OR REPLACE FUNCTION note_action_here(p_idempotency_key text)
+RETURNS void
+LANGUAGE plpgsql
+AS $$
+-- Purpose: a key under which something was done in the first of several buckets is in the directory, in the
+--   same transaction; one that may have been used in another is refused.
+-- Errors: cannot_connect_now for one that is in another.
+BEGIN
+    IF p_idempotency_key IS NOT NULL AND EXISTS (SELECT FROM buckets)
+        AND place_action(p_idempotency_key, 0) <> 0 THEN
+        -- "Not now": another process is asked, or this one once it was restarted.
+        RAISE EXCEPTION 'this idempotency key was used in another bucket, of which this process does not know yet'
+            USING ERRCODE = 'cannot_connect_now';
+    END IF;
+END;
+$$;
+COMMENT ON FUNCTION note_action_here(text) IS
+    'Writes an idempotency key that was used in the first of several buckets into the directory.';

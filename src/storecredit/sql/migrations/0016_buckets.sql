@@ -26,3 +26,11 @@ CREATE TABLE key_buckets (
 );
 COMMENT ON TABLE key_buckets IS
     'Which bucket knows an API key, by its hash; kept in the first one, where there is more than one.';
+
+CREATE TABLE action_buckets (
+    idempotency_key text PRIMARY KEY,
+    bucket int NOT NULL REFERENCES buckets
+);
+COMMENT ON TABLE action_buckets IS
+    'Which bucket''s audit log an operator''s idempotency key may stand in; kept in the first one, where '
+    'there is more than one.';

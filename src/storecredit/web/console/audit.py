@@ -9,10 +9,12 @@ from litestar import Request, Response, get
 from litestar.di import NamedDependency
 
 from storecredit.ledger.owners import Owner, OwnerKind
-from storecredit.operator.audit import Action, AuditFilter, Entry
+from storecredit.operator import audit_cursors
+from storecredit.operator.audit import Action
+from storecredit.operator.audit_entries import AuditFilter, Entry
 from storecredit.web.http.envelope import Failure
 from storecredit.web.http.moments import span
-from storecredit.web.http.paging import bounds, seq_cursor
+from storecredit.web.http.paging import bounds
 from storecredit.web.pages.rendering import page
 from storecredit.web.parts import Parts
 
@@ -46,10 +48,11 @@ async def audit_page(
     }
     faults: dict[str, str] = {}
     wanted = await _wanted(parts, sent, faults)
-    before = _cursor(request.query_params.get("cursor"))
-    found = None if faults else await parts.operator.audit.page(wanted, limit=PAGE, before=before)
+    cursor = _cursor(request.query_params.get("cursor"))
+    read = parts.operator.audit_entries.page
+    found = None if faults else await read(wanted, limit=PAGE, cursor=cursor)
     entries = found.items if found else ()
-    more = found.next_before if found else None
+    more = found.next_cursor if found else None
     return page(
         request,
         "audit.html",
@@ -59,7 +62,7 @@ async def audit_page(
         sent=sent,
         wrong=faults,
         next_address=f"/console/audit?{urlencode({**sent, 'cursor': more})}" if more else "",
-        first_address=f"/console/audit?{urlencode(sent)}" if before else "",
+        first_address=f"/console/audit?{urlencode(sent)}" if cursor else "",
     )
 
 
@@ -122,8 +125,10 @@ def _text(values: dict[str, Any]) -> str:
     )
 
 
-def _cursor(text: str | None) -> int | None:
+def _cursor(text: str | None) -> str | None:
+    """The cursor in the address; None: none, or none of this list, which begins anew then."""
     try:
-        return seq_cursor(text or None)
+        audit_cursors.check(text or "")
     except ValueError:
         return None
+    return text

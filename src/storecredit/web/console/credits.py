@@ -14,7 +14,8 @@ from litestar.response import Redirect
 
 from storecredit.ledger.credits import MovementFilter
 from storecredit.ledger.owners import Owner
-from storecredit.operator.audit import Action, ActionContext, AuditFilter, Entry
+from storecredit.operator.audit import Action, ActionContext
+from storecredit.operator.audit_entries import AuditFilter, Entry
 from storecredit.operator.credits import Removed, Transferred
 from storecredit.operator.tokens import Scope
 from storecredit.web.console.credit_previews import (
@@ -195,7 +196,7 @@ async def _moved(parts: Parts, owner: Owner, request_id: str | None) -> Any:
 async def _by_hand(parts: Parts, owner: Owner) -> list[Entry]:
     """What operators did to the owner's credits lately, newest first."""
     wanted = AuditFilter(owner=owner)
-    found = await parts.operator.audit.page(wanted, limit=ENTRIES_LOOKED_AT, before=None)
+    found = await parts.operator.audit_entries.page(wanted, limit=ENTRIES_LOOKED_AT, cursor=None)
     return [entry for entry in found.items if entry.action in BY_HAND][:ENTRIES_SHOWN]
 
 

@@ -10,7 +10,9 @@ from litestar.di import NamedDependency
 from litestar.params import FromQuery, QueryParameter
 
 from storecredit.ledger.owners import Owner, OwnerKind
-from storecredit.operator.audit import Action, AuditFilter, Door, Entry
+from storecredit.operator import audit_cursors
+from storecredit.operator.audit import Action, Door
+from storecredit.operator.audit_entries import AuditFilter, Entry
 from storecredit.operator.owner_names import NAME_MAX
 from storecredit.web.http.envelope import Envelope, ErrorCode
 from storecredit.web.http.faults import Check, no_nul
@@ -20,11 +22,10 @@ from storecredit.web.http.paging import (
     PAGE_DEFAULT,
     From,
     Limit,
-    SeqCursor,
     To,
     WantedRequest,
     bounds,
-    seq_cursor,
+    given_out,
 )
 from storecredit.web.operator_api.named_owners import named_owner
 from storecredit.web.parts import Parts
@@ -42,6 +43,13 @@ WantedActor = Annotated[
     str | None,
     QueryParameter(min_length=1, max_length=100, description="Only what this operator did."),
     Check(no_nul),
+]
+AuditCursor = Annotated[
+    str | None,
+    QueryParameter(
+        max_length=audit_cursors.CURSOR_MAX, description="`next_cursor` of the page before."
+    ),
+    given_out(audit_cursors.check),
 ]
 
 
@@ -87,19 +95,14 @@ async def list_audit(
     from_: From = None,
     to: To = None,
     limit: Limit = PAGE_DEFAULT,
-    cursor: SeqCursor = None,
+    cursor: AuditCursor = None,
 ) -> Envelope[AuditPageView]:
     """Who did what, when, why and to whom, newest first. Nobody can change what is written here."""
     first, last = bounds(from_, to)
     whose = None if owner is None else await named_owner(parts, owner, "owner", "query")
     wanted = AuditFilter(actor, action, whose, request_id, first, last)
-    page = await parts.operator.audit.page(wanted, limit=limit, before=seq_cursor(cursor))
-    return Envelope(
-        AuditPageView(
-            [_view(entry) for entry in page.items],
-            None if page.next_before is None else str(page.next_before),
-        )
-    )
+    page = await parts.operator.audit_entries.page(wanted, limit=limit, cursor=cursor)
+    return Envelope(AuditPageView([_view(entry) for entry in page.items], page.next_cursor))
 
 
 def _view(entry: Entry) -> EntryView:
