@@ -46,6 +46,7 @@ async def test_an_external_database_is_migrated_and_worked_on(
         "interface_before": "public",
         "renewed": [],
         "notes": [],
+        "buckets": 1,
     }
     made = new_storecredit(
         *("store", "create", "--name", "N", "--shop-domain", "n.example", "--json"), **where

@@ -14,7 +14,7 @@ from storecredit.ledger.outcomes import Addition, AdditionType
 from storecredit.ledger.owners import Account, Owner, OwnerKind
 from storecredit.ledger.spending import Spend, Spending, Spent
 from storecredit.ledger.verify import verify
-from storecredit.postgres.buckets import Buckets, SeveralBuckets, bucket_of, opened
+from storecredit.postgres.buckets import Buckets, SeveralBuckets, bucket_of, opened, outgrown
 from storecredit.postgres.errors import DatabaseMisconfigured, DatabaseUnavailable
 from storecredit.postgres.listener import Listener
 from storecredit.postgres.pool import Database
@@ -36,7 +36,7 @@ INPUT = GenerationInput(("data:image/png;base64,AA==",))
 @pytest.fixture
 async def buckets(database_url: str) -> AsyncIterator[SeveralBuckets]:
     """The buckets of a fresh database that has three."""
-    await migrate(database_url, buckets=NUMBER)
+    await migrate(database_url, buckets=NUMBER, open_after_seconds=0)
     home = await Database.open(database_url)
     async with opened(home) as several:
         assert isinstance(several, SeveralBuckets)
@@ -70,12 +70,16 @@ async def rows(admin: asyncpg.Connection, statement: str) -> list[tuple[int, obj
 
 
 async def test_each_bucket_is_made_once_and_guarded_like_the_first(database_url: str) -> None:
-    first = await migrate(database_url, buckets=NUMBER)
+    first = await migrate(database_url, buckets=NUMBER, open_after_seconds=0)
     again = await migrate(database_url)
     assert (first.changed, again.changed) == (True, False)
-    assert first.notes == ("The database has 3 buckets now.",)
+    (told,) = first.notes
+    assert told.startswith("The database has 3 buckets now, and had 1. From 2")
+    assert (first.buckets, again.buckets, again.notes) == (NUMBER, NUMBER, ())
     with pytest.raises(DatabaseMisconfigured, match="has 3 buckets, and none of them is ever"):
         await migrate(database_url, buckets=2)
+    with pytest.raises(DatabaseMisconfigured, match="at most 1000 buckets"):
+        await migrate(database_url, buckets=1001)
     for number in range(NUMBER):
         schema = bucket_schema(number)
         connection = await connect(database_url, schema=schema)
@@ -90,7 +94,7 @@ async def test_each_bucket_is_made_once_and_guarded_like_the_first(database_url:
 async def test_a_bucket_that_somebody_opened_is_mended_by_the_next_migration(
     database_url: str, admin: asyncpg.Connection
 ) -> None:
-    await migrate(database_url, buckets=NUMBER)
+    await migrate(database_url, buckets=NUMBER, open_after_seconds=0)
     await admin.execute("GRANT UPDATE ON storecredit_2.movements TO storecredit_app")
     connection = await connect(database_url, schema=bucket_schema(2))
     assert "may write to the table" in (await privileges.fault(connection, "storecredit_2") or "")
@@ -214,7 +218,7 @@ async def test_whoever_lived_in_the_only_bucket_stays_there(
     keys = ApiKeys(home, Listener(home, CHANNEL))
     issued = await keys.create(store_ids[0])
     assert issued is not None
-    await migrate(database_url, buckets=NUMBER)
+    await migrate(database_url, buckets=NUMBER, open_after_seconds=0)
     async with opened(home) as buckets:
         assert buckets.several
         assert [await buckets.of_store(each) is home for each in store_ids] == [True] * 5
@@ -222,6 +226,38 @@ async def test_whoever_lived_in_the_only_bucket_stays_there(
         assert isinstance(await fresh.authenticate(issued.key), Caller)
         await fresh.close()
         assert await Users(buckets, 10).ensure(store_ids[0])
+    await home.close()
+
+
+async def test_buckets_take_owners_once_every_process_has_seen_them(
+    database_url: str, admin: asyncpg.Connection
+) -> None:
+    home = await Database.open(database_url)
+    await migrate(database_url, buckets=NUMBER)
+    async with opened(home) as buckets:
+        early = await made(buckets)
+        assert [await buckets.of_store(each) is home for each in early] == [True] * STORES
+        # What a clock does in a minute.
+        await admin.execute("UPDATE storecredit.buckets SET opened_at = now() WHERE number > 0")
+        late = await made(buckets)
+        assert {await buckets.of_store(each) for each in late} == set(buckets.all)
+    async with opened(home) as fresh:
+        assert [await fresh.of_store(each) is home for each in early] == [True] * STORES
+    await home.close()
+
+
+async def test_more_buckets_are_heard_of_by_whoever_knew_of_fewer(database_url: str) -> None:
+    home = await Database.open(database_url)
+    async with opened(home) as one:
+        assert one is home
+        stop = asyncio.Event()
+        hearing = asyncio.create_task(outgrown(home, stop))
+        await migrate(database_url, buckets=2)
+        assert await hearing
+    async with opened(home) as two:
+        assert two.several
+        stop.set()
+        assert not await outgrown(home, stop)
     await home.close()
 
 

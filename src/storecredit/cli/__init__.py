@@ -25,6 +25,7 @@ from storecredit.cli import (
     demo,
     importing,
     keys,
+    migrating,
     portal,
     problems,
     psql,
@@ -55,6 +56,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 running.add_to(app)
+migrating.add_to(app)
 demo.add_to(app)
 console.add_to(app)
 report.add_to(app)

@@ -1,4 +1,4 @@
-"""`storecredit serve`, `worker` and `migrate`: what runs the service and prepares its database."""
+"""`storecredit serve` and `worker`: what runs the service."""
 
 import asyncio
 import contextlib
@@ -8,7 +8,6 @@ import os
 import socket
 import sys
 from collections.abc import Coroutine
-from dataclasses import asdict
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -16,23 +15,20 @@ import typer
 
 import storecredit
 from storecredit.cli import output
-from storecredit.cli.database import a_moment, quiet, rooms
+from storecredit.cli.database import rooms
 from storecredit.cli.demo import BLOCKED_TERM, make_first_store, url_of
 from storecredit.cli.options import (
     DatabaseUrl,
     DataDir,
-    Json,
     actor_of,
     settings_of,
     variable_of,
 )
-from storecredit.cli.starting import STARTING_SECONDS, loaded
+from storecredit.cli.rounds import Rounds
+from storecredit.cli.starting import STARTING_SECONDS, answering, loaded
 from storecredit.data_files.served_at import note_address
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from storecredit.postgres.schema.migrate import Migrated
     from storecredit.service import Service
     from storecredit.settings import Settings
 
@@ -42,7 +38,7 @@ CYCLES_LOOKED_FOR_AFTER: Final = (50_000, 20, 20)
 
 def add_to(app: typer.Typer) -> None:
     """Put this module's commands into the command line."""
-    for command in (serve, worker, migrate):
+    for command in (serve, worker):
         app.command(command.__name__)(command)
 
 
@@ -90,55 +86,6 @@ def worker(data_dir: DataDir = None, database_url: DatabaseUrl = None) -> None:
     """Run queued generations, without the HTTP API, until Ctrl-C."""
     settings = settings_of(data_dir=data_dir, database_url=database_url)
     _run(settings, _work(settings))
-
-
-def migrate(
-    data_dir: DataDir = None,
-    database_url: DatabaseUrl = None,
-    interface: Annotated[
-        str | None,
-        typer.Option(
-            "--interface",
-            metavar="SCHEMA",
-            help="Where the views and functions for other programs are to be; `none`: nowhere.",
-            show_default="where they are; at first public, if their names are free there",
-        ),
-    ] = None,
-    json: Json = False,
-) -> None:
-    """Bring the database to this version; changes nothing when it is."""
-    settings = settings_of(data_dir=data_dir, database_url=database_url)
-    quiet(settings)
-    migrated = asyncio.run(_migrate(settings, interface))
-    if json:
-        output.as_json(asdict(migrated))
-        return
-    for sentence in _done_by(migrated):
-        typer.echo(sentence)
-
-
-def _done_by(migrated: "Migrated") -> "Iterator[str]":
-    """What a migration did, in sentences."""
-    if not migrated.changed:
-        yield "The database was up to date: nothing was to do."
-    elif migrated.applied:
-        yield f"Applied {', '.join(migrated.applied)}, functions and privileges."
-    else:
-        yield "No migration was to be applied; functions and privileges were renewed."
-    yield from migrated.renewed
-    yield from migrated.notes
-    if not migrated.changed:
-        return
-    now, before = migrated.interface, migrated.interface_before
-    if now is not None:
-        yield f"Views and functions for other programs are in the schema {now}."
-    if before not in (now, None):
-        if now is None:
-            yield "Views and functions for other programs are nowhere now."
-        yield (
-            f"They were in the schema {before}, which stays, without them: whoever calls them "
-            "there is refused from now on."
-        )
 
 
 def _run(settings: "Settings", main: Coroutine[None, None, None]) -> None:
@@ -194,10 +141,11 @@ async def _serve_one(settings: "Settings", *, migrate_external: bool, demo: bool
         tied = processes.stop_with_parent(settings.parent_pid, stop)
         beside.append(asyncio.create_task(tied))
 
-    def on_ready(running: "Service") -> None:
+    def on_ready(running: "Service", rounds: Rounds) -> None:
+        rounds.ready()
         _spare_what_stays()
         systemd.tell_ready()
-        if settings.parent_pid is None:
+        if settings.parent_pid is None and rounds.number == 1 and not stop.is_set():
             task = asyncio.create_task(_beside(running, settings, listening, stop, demo=demo))
             task.add_done_callback(lambda task: _stop_if_broken(task, stop))
             beside.append(task)
@@ -215,13 +163,21 @@ async def _serve_one(settings: "Settings", *, migrate_external: bool, demo: bool
     )
     try:
         async with opening as (service, database):
-            await service.serve(
-                settings,
+            rounds = Rounds(
                 database,
-                listening,
                 stop,
-                metrics_listening=metrics_listening,
-                on_ready=on_ready,
+                (listening, metrics_listening),
+                partial(answering, service, starting),
+            )
+            await rounds.run(
+                lambda over: service.serve(
+                    settings,
+                    database,
+                    listening.dup(),
+                    over,
+                    metrics_listening=metrics_listening and metrics_listening.dup(),
+                    on_ready=partial(on_ready, rounds=rounds),
+                )
             )
     finally:
         stop.set()
@@ -294,32 +250,21 @@ async def _work(settings: "Settings") -> None:
     metrics_listening = processes.listen_for_metrics(settings)
     starting = [metrics_listening] if metrics_listening else []
     async with loaded(settings, stop, starting) as (service, database):
-        await service.work(
-            settings,
-            database,
-            stop,
-            metrics_listening=metrics_listening,
-            on_ready=systemd.tell_ready,
+        rounds = Rounds(database, stop, starting, partial(answering, service, starting))
+
+        def on_ready() -> None:
+            rounds.ready()
+            systemd.tell_ready()
+
+        await rounds.run(
+            lambda over: service.work(
+                settings,
+                database,
+                over,
+                metrics_listening=metrics_listening and metrics_listening.dup(),
+                on_ready=on_ready,
+            )
         )
-
-
-async def _migrate(settings: "Settings", interface: str | None) -> "Migrated":
-    from storecredit.postgres.embedded.embedded_postgres import EmbeddedPostgres
-    from storecredit.postgres.opening import once_there
-    from storecredit.postgres.schema.migrate import migrate as migrate_database
-
-    if settings.database_url is not None:
-        url = settings.database_url.get_secret_value()
-        migrating = partial(migrate_database, url, interface_schema=interface)
-        return await once_there(migrating, a_moment(), is_quick=False)
-    postgres = EmbeddedPostgres(settings.data_dir)
-    await postgres.start()
-    try:
-        return await migrate_database(
-            postgres.admin_url, interface_schema=interface, app_may_login=True
-        )
-    finally:
-        await postgres.stop()
 
 
 def _print_banner(settings: "Settings", url: str) -> None:

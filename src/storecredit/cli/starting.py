@@ -60,7 +60,17 @@ async def _answer_starting(
 ) -> None:
     """A start that takes no longer than others is waited for by whoever asks."""
     await asyncio.sleep(quiet_seconds)
-    service = await asyncio.shield(loading)
+    await answering(await asyncio.shield(loading), listening, quiet_seconds=0)
+
+
+async def answering(
+    service: "ModuleType",
+    listening: "Sequence[socket.socket]",
+    *,
+    quiet_seconds: float = STARTING_SECONDS,
+) -> None:
+    """After a while tell whoever asks that the service starts, until cancelled."""
+    await asyncio.sleep(quiet_seconds)
     if listening:
         await service.answer_starting(listening)
 

@@ -14,13 +14,20 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Final, TypeVar
 from uuid import UUID
 
+from storecredit.postgres.errors import DatabaseUnavailable
 from storecredit.postgres.one_bucket import Owned
+from storecredit.postgres.pacing import pause
 from storecredit.postgres.pool import Database
 from storecredit.postgres.schema.buckets import count
 from storecredit.postgres.servers import ACCOUNT_BITS, Record
 
 REMEMBERED_MAX: Final = 100_000
 """Owners whose buckets are kept in memory."""
+
+LOOK_SECONDS: Final = 5.0
+"""How often a process looks how many buckets there are; they are opened much later."""
+LOOK_AGAIN_SECONDS: Final = 0.5
+"""And while it could not."""
 
 T = TypeVar("T")
 
@@ -145,11 +152,34 @@ async def fetched(buckets: Buckets, query: str, *args: object) -> list[Record]:
     return [row for rows in found for row in rows]
 
 
+async def look(home: Database) -> int:
+    """How many buckets there are now, which `opened` goes by from now on. DatabaseUnavailable."""
+    async with home.acquire() as connection:
+        home.bucket_count = await count(connection)
+    return home.bucket_count
+
+
+async def outgrown(home: Database, stop: asyncio.Event) -> bool:
+    """Wait until there are more buckets than were known; False: `stop` was set before.
+
+    Who works with fewer is to open them anew, before owners are put into those that came.
+    """
+    known = home.bucket_count
+    while not stop.is_set():
+        seconds = LOOK_SECONDS
+        try:
+            if await look(home) != known:
+                return True
+        except DatabaseUnavailable:
+            seconds = LOOK_AGAIN_SECONDS
+        await pause(seconds, stop)
+    return False
+
+
 @asynccontextmanager
 async def opened(home: Database) -> AsyncIterator[Buckets]:
     """All buckets of the database whose first one this is; the others are closed at the end."""
-    async with home.acquire() as connection:
-        number = await count(connection)
+    number = home.bucket_count or await look(home)
     if number == 1:
         yield home
         return

@@ -22,6 +22,7 @@ from storecredit.postgres.pacing import backoff
 from storecredit.postgres.pool import Database
 from storecredit.postgres.programs.wal_receiver import WalReceiver
 from storecredit.postgres.schema import privileges
+from storecredit.postgres.schema.buckets import count
 from storecredit.postgres.schema.migrate import Migrated, migrate
 from storecredit.postgres.schema.schema_version import SchemaState, schema_state
 from storecredit.postgres.servers import MIGRATE_FIRST
@@ -214,6 +215,8 @@ async def _require_schema(database: Database, *, is_looked_at: bool) -> None:
         if not is_looked_at:
             await privileges.require(connection, database.schema)
         state = await schema_state(connection)
+        if state is SchemaState.CURRENT:
+            database.bucket_count = await count(connection)
     match state:
         case SchemaState.CURRENT:
             return

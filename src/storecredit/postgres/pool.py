@@ -78,6 +78,8 @@ class Database(OneBucket):
     def __init__(self, servers: Servers, pool_max: int) -> None:
         self._servers = servers
         self._pool_max = pool_max
+        self.bucket_count: int | None = None
+        """How many buckets the database has, of which this is the first; None: nobody looked."""
         self._pool = asyncpg.create_pool(
             connect=self._connect_for_pool, min_size=0, max_size=pool_max
         )

@@ -1,15 +1,28 @@
-"""How many buckets a database has: schemas with the same tables, each with owners of its own."""
+"""How many buckets a database has: schemas with the same tables, each with owners of its own.
 
+A process that works with fewer knows no owner of the others. So new ones are opened ahead of time:
+they stand in the table `buckets`, where every process looks often, and are given their first owner
+when the last process has seen them (`opened_at`).
+"""
+
+from datetime import datetime
 from typing import Final
 
-from storecredit.postgres.errors import translated
+from storecredit.postgres.errors import DatabaseMisconfigured, translated
 from storecredit.postgres.schema.migration_locks import prepared
 from storecredit.postgres.servers import ACCOUNT_BITS, SCHEMA, Connection, connect
+
+NUMBER_MAX: Final = 1_000
+"""Each has a pool and lanes of its own in every process."""
+OPEN_AFTER_SECONDS: Final = 60.0
+"""How long after they were made new buckets take owners; a process looks far more often."""
 
 # Who makes an owner or key, or acts, in the first bucket meanwhile waits, and notes it then.
 _OPEN: Final = """
     LOCK TABLE accounts, store_api_keys, audit_log IN SHARE ROW EXCLUSIVE MODE;
-    INSERT INTO buckets (number) SELECT generate_series(0, {last}) ON CONFLICT DO NOTHING;
+    INSERT INTO buckets (number, opened_at)
+        SELECT each, now() + {after} * interval '1 second' FROM generate_series(0, {last}) each
+        ON CONFLICT DO NOTHING;
     INSERT INTO owner_buckets (owner_kind, owner_id, bucket)
         SELECT owner_kind, owner_id, 0 FROM accounts ON CONFLICT DO NOTHING;
     INSERT INTO key_buckets (key_hash, bucket)
@@ -39,26 +52,33 @@ async def number_rows(connection: Connection, schema: str) -> None:
         )
 
 
-async def number_of_buckets(url: str) -> int:
-    """The same of a database that was migrated. Raises DatabaseUnavailable."""
-    connection = await connect(url, as_app=False)
-    try:
-        with translated():
-            async with prepared(connection):
-                return await count(connection)
-    finally:
-        await connection.close()
+def refuse_number(wanted: int, there: int) -> None:
+    """Raise DatabaseMisconfigured where a database that has `there` buckets cannot have so many."""
+    if wanted < there:
+        raise DatabaseMisconfigured(
+            f"The database has {there} buckets, and none of them is ever taken away: name {there} "
+            "or more."
+        )
+    if wanted > NUMBER_MAX:
+        raise DatabaseMisconfigured(
+            f"A database has at most {NUMBER_MAX} buckets: each takes connections in every process."
+        )
 
 
-async def open_buckets(url: str, number: int) -> None:
-    """Have so many buckets be used for new owners from now on; each has been migrated.
+async def open_buckets(url: str, number: int, *, after_seconds: float) -> datetime:
+    """Have so many buckets be used for new owners some time from now; each has been migrated.
 
-    Whoever is there lives in the first one, and is written down, with their keys.
+    Whoever is there lives in the first one, and is written down, with their keys. Returns from when
+    on the last of them takes owners.
     """
     connection = await connect(url, as_app=False)
     try:
         with translated():
             async with prepared(connection):
-                await connection.execute(_OPEN.format(last=number - 1))
+                await connection.execute(_OPEN.format(last=number - 1, after=after_seconds))
+                opened_at: datetime = await connection.fetchval(
+                    "SELECT max(opened_at) FROM buckets"
+                )
+                return opened_at
     finally:
         await connection.close()

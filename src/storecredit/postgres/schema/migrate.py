@@ -12,9 +12,10 @@ them: every file counts, and what `storecredit_writer` owns is ours.
 
 import asyncio
 import itertools
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from functools import partial
 from typing import Final
 
@@ -30,7 +31,13 @@ from storecredit.postgres.schema import (
     schema_version,
     shape,
 )
-from storecredit.postgres.schema.buckets import number_of_buckets, number_rows, open_buckets
+from storecredit.postgres.schema.buckets import (
+    OPEN_AFTER_SECONDS,
+    count,
+    number_rows,
+    open_buckets,
+    refuse_number,
+)
 from storecredit.postgres.schema.migration_locks import Onlooker, prepared, take_turn, tried_again
 from storecredit.postgres.schema.schema_version import (
     Recorded,
@@ -55,7 +62,8 @@ class Migrated:
     `changed` is false if nothing was to do. `interface` is the schema with the views and functions
     for outside callers, if there is one; `interface_before` is where they were, if they were
     anywhere. `renewed` says in sentences which roles, owners and rights were not what they ought to
-    be, and are now; `notes` are further sentences for the operator.
+    be, and are now; `notes` are further sentences for the operator; `buckets` is how many there
+    are.
     """
 
     applied: tuple[str, ...]
@@ -64,6 +72,7 @@ class Migrated:
     interface_before: str | None
     renewed: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    buckets: int = 1
 
 
 async def migrate(
@@ -72,11 +81,14 @@ async def migrate(
     interface_schema: str | None = None,
     app_may_login: bool = False,
     buckets: int | None = None,
+    open_after_seconds: float = OPEN_AFTER_SECONDS,
 ) -> Migrated:
     """Apply whatever the database lacks, and mend what in it is not as it ought to be.
 
     Nothing when it has everything, or is of a newer version. Each bucket is a transaction of its
-    own, one after the other; `buckets` is how many there are to be, None: as many as there are.
+    own, one after the other; `buckets` is how many there are to be, None: as many as there are. New
+    ones take owners after `open_after_seconds`, so that running processes see them before; at once
+    in a database that is new itself.
 
     `url` logs in as the owner-to-be of the tables, with the right to create roles.
     `interface_schema` is where the views and functions for outside callers are to be: a schema's
@@ -86,20 +98,34 @@ async def migrate(
     has been changed then.
     """
     home = await _migrate_bucket(url, SCHEMA, interface_schema, app_may_login=app_may_login)
-    there = await number_of_buckets(url)
-    wanted = there if buckets is None else buckets
-    if wanted < there:
-        raise DatabaseMisconfigured(
-            f"The database has {there} buckets, and none of them is ever taken away: name {there} "
-            "or more."
-        )
+    wanted = home.buckets if buckets is None else buckets
+    refuse_number(wanted, home.buckets)
     others = [
         await _migrate_bucket(url, bucket_schema(number), interface.NONE, app_may_login=False)
         for number in range(1, wanted)
     ]
-    if wanted > there:
-        await open_buckets(url, wanted)
-    return _together(home, others, there, wanted)
+    together = replace(
+        home,
+        changed=home.changed or any(each.changed for each in others),
+        renewed=(*home.renewed, *(said for each in others for said in each.renewed)),
+    )
+    if wanted == home.buckets:
+        return together
+    is_new = migration_names()[0] in home.applied
+    opened_at = await open_buckets(url, wanted, after_seconds=0 if is_new else open_after_seconds)
+    told = _told_of_buckets(home.buckets, wanted, None if is_new else opened_at)
+    return replace(together, changed=True, buckets=wanted, notes=(*home.notes, told))
+
+
+def _told_of_buckets(before: int, now: int, opened_at: datetime | None) -> str:
+    if opened_at is None:
+        return f"The database has {now} buckets."
+    moment = opened_at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return (
+        f"The database has {now} buckets now, and had {before}. From {moment} on new owners are "
+        "put into all of them; those who are there stay where they are. Running processes take "
+        "the new ones up by themselves before."
+    )
 
 
 async def _migrate_bucket(
@@ -116,24 +142,15 @@ async def _migrate_bucket(
                 lambda: _apply(connection, schema, interface_schema, app_may_login=app_may_login),
             )
             migrating = partial(_migrate, connection, schema, onlooker, unchanged, apply)
-            return await tried_again(partial(_out_of_circles, migrating), onlooker)
+            migrated = await tried_again(partial(_out_of_circles, migrating), onlooker)
+            if schema == SCHEMA:
+                async with prepared(connection):
+                    return replace(migrated, buckets=await count(connection))
+            return migrated
     except asyncpg.InsufficientPrivilegeError as error:
         raise _may_not_migrate(str(error)) from error
     finally:
         await connection.close(timeout=CLOSE_TIMEOUT_SECONDS)
-
-
-def _together(home: Migrated, others: Sequence[Migrated], there: int, wanted: int) -> Migrated:
-    """What was done to all buckets, as of one database."""
-    notes = list(home.notes)
-    if wanted > there:
-        notes.append(f"The database has {wanted} buckets now.")
-    return replace(
-        home,
-        changed=home.changed or wanted > there or any(each.changed for each in others),
-        renewed=(*home.renewed, *(said for each in others for said in each.renewed)),
-        notes=tuple(notes),
-    )
 
 
 async def _out_of_circles(attempt: Callable[[], Awaitable[Migrated]]) -> Migrated:

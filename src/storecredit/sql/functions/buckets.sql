@@ -10,10 +10,14 @@ LANGUAGE plpgsql
 SECURITY DEFINER
 SET search_path FROM CURRENT
 AS $$
--- Purpose: which bucket an owner lives in; p_bucket from now on, if it is new.
+-- Purpose: which bucket an owner lives in; p_bucket from now on, if it is new. As long as there may be
+--   processes that do not know of that bucket, it is not open, and the owner lives in the first one.
 -- Locks: the new row. Idempotent by owner: of several at once one decides.
 -- Errors: foreign_key_violation where there is no such bucket.
 BEGIN
+    IF EXISTS (SELECT FROM buckets b WHERE b.number = p_bucket AND b.opened_at > now()) THEN
+        p_bucket := 0;
+    END IF;
     INSERT INTO owner_buckets (owner_kind, owner_id, bucket) VALUES (p_owner_kind, p_owner_id, p_bucket)
     ON CONFLICT DO NOTHING;
     -- Locked, so that whoever is told has what synchronous standbys have, too.

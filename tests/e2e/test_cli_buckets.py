@@ -1,0 +1,40 @@
+"""`storecredit migrate --buckets` on a service that runs, and what is told of buckets."""
+
+import httpx
+
+from tests.e2e.conftest import Storecredit, until
+from tests.e2e.steady_creates import Client
+
+OPERATOR = "operator-token-of-a-test"
+
+
+async def test_a_service_at_work_takes_new_buckets_up_by_itself(
+    new_storecredit: Storecredit, empty_url: str
+) -> None:
+    where = {"STORECREDIT_DATABASE_URL": empty_url}
+    serving = new_storecredit.serve("--migrate", STORECREDIT_ADMIN_TOKEN=OPERATOR, **where)
+    made = serving.made_store(OPERATOR, tier="unlimited", credits=10_000)
+    client = Client(serving.url, made["api_key"])
+    with client.creating():
+        until(lambda: len(client.done) > 1, "generations are made")
+        told = new_storecredit("migrate", "--buckets", 3, "--json", **where).json()
+        assert (told["changed"], told["buckets"], told["applied"]) == (True, 3, [])
+        (sentence,) = told["notes"]
+        assert sentence.startswith("The database has 3 buckets now, and had 1.")
+        assert serving.await_event("buckets_taken_up")["buckets"] == 3
+        until(lambda: len(serving.events("serving")) > 1, "the service serves again")
+        client.await_more(2)
+    assert httpx.get(f"{serving.url}/health/ready").status_code == 200
+    assert serving.stop() == 0
+
+
+def test_buckets_are_refused_that_cannot_be(new_storecredit: Storecredit, empty_url: str) -> None:
+    where = {"STORECREDIT_DATABASE_URL": empty_url}
+    new = new_storecredit("migrate", "--buckets", 2, **where)
+    assert new.status == 0
+    assert "The database has 2 buckets.\n" in new.output
+    fewer = new_storecredit("migrate", "--buckets", 1, **where).sentence()
+    assert "The database has 2 buckets, and none of them is ever taken away" in fewer
+    many = new_storecredit("migrate", "--buckets", 2_000, **where).sentence()
+    assert "at most 1000 buckets" in many
+    assert new_storecredit("migrate", "--buckets", 0, **where).status == 2
