@@ -1,5 +1,8 @@
 """The Chromium on this machine, driven by Playwright: it asks loopback alone and keeps nothing.
 
+Its headless shell where there is one: the same engine without the program around it, which draws
+tabs and menus for each page, whoever looks, and costs more than the page.
+
 Without it such tests are skipped, and say so; with STORECREDIT_TEST_BROWSER=required, as in
 .ci/run, they fail instead. Another than the one on the path is named by STORECREDIT_TEST_CHROMIUM.
 """
@@ -13,7 +16,8 @@ from typing import Final, NoReturn
 import pytest
 from playwright.async_api import Browser, async_playwright
 
-NAMES: Final = ("chromium", "chromium-browser", "google-chrome")
+WHOLE: Final = ("chromium", "chromium-browser", "google-chrome")
+SHELL: Final = "chromium-headless-shell"
 FLAGS: Final = (
     # Tests may run as root, where its sandbox does not.
     "--no-sandbox",
@@ -30,12 +34,13 @@ KEEPS_NO_PAGES: Final = "--disable-back-forward-cache"
 START_SECONDS_MAX: Final = 60.0
 
 
-def chromium_program() -> str:
-    """Where it is."""
+def chromium_program(*, keeps_pages: bool = False) -> str:
+    """Where it is. The shell keeps no pages to go back to."""
     if named := os.environ.get("STORECREDIT_TEST_CHROMIUM"):
         return named
-    found = next(filter(None, map(shutil.which, NAMES)), None)
-    return found or _cannot(f"none of {', '.join(NAMES)} is here")
+    names = WHOLE if keeps_pages else (SHELL, *WHOLE)
+    found = next(filter(None, map(shutil.which, names)), None)
+    return found or _cannot(f"none of {', '.join(names)} is here")
 
 
 def _cannot(reason: str) -> NoReturn:
@@ -50,7 +55,7 @@ async def running_chromium(*, keeps_pages: bool = False) -> AsyncIterator[Browse
 
     `keeps_pages`: as people's browsers do, for whoever goes back; Playwright has it off.
     """
-    program = chromium_program()
+    program = chromium_program(keeps_pages=keeps_pages)
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(
             executable_path=program,
