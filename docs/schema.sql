@@ -901,8 +901,6 @@ CREATE TABLE sign_ins (
     admin_mark bytea,
     PRIMARY KEY (sign_in_id),
     CONSTRAINT one_sign_in_per_secret UNIQUE (secret_hash),
-    FOREIGN KEY (store_id) REFERENCES stores(store_id),
-    FOREIGN KEY (store_id, key_id) REFERENCES store_api_keys(store_id, key_id),
     FOREIGN KEY (token_id) REFERENCES admin_tokens(token_id),
     CONSTRAINT a_portal_is_a_stores CHECK ((door = 'portal') = (store_id IS NOT NULL)),
     CONSTRAINT actor_has_a_length CHECK (length(actor) >= 1 AND length(actor) <= 100),
@@ -930,8 +928,6 @@ CREATE TABLE sign_in_links (
     -- As in sign_ins.
     admin_mark bytea,
     PRIMARY KEY (code_hash),
-    FOREIGN KEY (store_id) REFERENCES stores(store_id),
-    FOREIGN KEY (store_id, key_id) REFERENCES store_api_keys(store_id, key_id),
     FOREIGN KEY (token_id) REFERENCES admin_tokens(token_id),
     CONSTRAINT a_portal_is_a_stores CHECK ((door = 'portal') = (store_id IS NOT NULL)),
     CONSTRAINT admin_mark_is_sha256 CHECK (octet_length(admin_mark) = 32),
@@ -1633,6 +1629,9 @@ FUNCTION keeps_events(p_disabled_at timestamptz) RETURNS boolean;
 
 -- A process breaks off archiving: another may go on at once.
 FUNCTION leave_archive(p_holder uuid) RETURNS void;
+
+-- Whether an owner lives in another bucket than the first, where this is asked.
+FUNCTION lives_elsewhere(p_owner_kind text, p_owner_id uuid) RETURNS boolean;
 
 -- Takes a charge's lock for this connection (pg_advisory_unlock_all releases it). false: another
 -- connection is at it.

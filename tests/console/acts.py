@@ -5,6 +5,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from html import unescape
+from operator import itemgetter
 from typing import Any
 
 import asyncpg
@@ -12,6 +13,7 @@ import httpx
 
 from tests.console.conftest import Browser
 from tests.console.reading import text_of
+from tests.web.table_rows import of_all_buckets
 
 Fields = Mapping[str, str | list[str]]
 
@@ -33,12 +35,13 @@ async def acts(
     admin: asyncpg.Connection, action: str | None = None, door: str = "console"
 ) -> list[Act]:
     """What was done through the console, or another door, oldest first."""
-    rows = await admin.fetch(
-        "SELECT * FROM storecredit.audit_log WHERE door = $2"
-        " AND ($1::text IS NULL OR action = $1) ORDER BY entry_id",
+    rows = await of_all_buckets(
+        admin,
+        "SELECT * FROM audit_log WHERE door = $2 AND ($1::text IS NULL OR action = $1)",
         action,
         door,
     )
+    rows.sort(key=itemgetter("acted_at", "entry_id"))
     return [
         Act(
             row["action"],

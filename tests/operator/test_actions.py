@@ -17,17 +17,19 @@ from storecredit.operator.audit import Action, ActionContext, IdempotencyConflic
 from storecredit.operator.audit_entries import AuditFilter
 from storecredit.operator.credits import Insufficient, NotDone, Removed, Transferred
 from storecredit.operator.stores import NewStore, StoreChanges
+from storecredit.postgres.buckets import Buckets
 from storecredit.postgres.errors import StatementRefused
 from storecredit.postgres.pool import Database
 from storecredit.settings import Settings
+from tests.web.table_rows import of_all_buckets
 
 ANN = ActionContext("ann", "api", "req-1", "a good customer")
 HATS = NewStore("Hats", "hats.example", credits=10)
 
 
 @pytest.fixture
-def acting(database: Database) -> OperatorActions:
-    return OperatorActions.over(database, open_results(Settings()), Settings())
+def acting(buckets: Buckets) -> OperatorActions:
+    return OperatorActions.over(buckets, open_results(Settings()), Settings())
 
 
 def keyed(key: str, **changes: Any) -> ActionContext:
@@ -70,7 +72,7 @@ async def test_a_store_that_cannot_have_its_key_is_not_made_either(
     with pytest.raises(ValueError, match="web origin"):
         await acting.stores.make(ANN, replace(HATS, allowed_origins=("nowhere",)))
     for table in ("stores", "accounts", "movements", "audit_log"):
-        assert await admin.fetchval(f"SELECT count(*) FROM storecredit.{table}") == 0
+        assert not await of_all_buckets(admin, f"SELECT FROM {table}")
 
 
 async def test_all_that_is_changed_of_a_store_is_changed_or_nothing(
@@ -79,7 +81,9 @@ async def test_all_that_is_changed_of_a_store_is_changed_or_nothing(
     store_id = await store_of(acting)
     with pytest.raises(ValueError, match="overage limit"):
         await acting.stores.change(ANN, store_id, StoreChanges(name="Caps", overage_limit=-1))
-    assert await admin.fetchval("SELECT name FROM storecredit.stores") == "Hats"
+    assert [row["name"] for row in await of_all_buckets(admin, "SELECT name FROM stores")] == [
+        "Hats"
+    ]
     changed = await acting.stores.change(
         ANN, store_id, StoreChanges(name="Caps", overage_limit=5, low_threshold=None)
     )
@@ -163,7 +167,7 @@ async def test_ten_of_one_key_at_once_make_one_store(
     assert len({each.key_id for each in made}) == 1
     # The key is shown to the one who made it.
     assert [each.key is not None for each in made].count(True) == 1
-    assert await admin.fetchval("SELECT count(*) FROM storecredit.stores") == 1
+    assert len(await of_all_buckets(admin, "SELECT FROM stores")) == 1
     assert await written(acting) == [(Action.STORE_CREATE, str(made[0].key_id))]
 
 

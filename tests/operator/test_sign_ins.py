@@ -20,9 +20,13 @@ from storecredit.operator.drawing import drawn, seed_of_form
 from storecredit.operator.sign_ins import Door, NewSignIn, SignIns
 from storecredit.operator.stores import MadeStore, NewStore, StoreChanges
 from storecredit.operator.tokens import ADMINISTRATOR, Principal, Scope
+from storecredit.postgres.buckets import Buckets
 from storecredit.postgres.errors import DatabaseUnavailable
 from storecredit.postgres.pool import Database
 from storecredit.settings import Settings
+from tests.web.table_rows import of_all_buckets
+
+pytestmark = pytest.mark.several_buckets
 
 ANN = ActionContext("ann", "api", "req-1")
 ADMIN_TOKEN = "the operator's own, été"
@@ -34,9 +38,9 @@ def settings_of(data_dir: Path, token: str | None = ADMIN_TOKEN) -> Settings:
 
 
 @pytest.fixture
-def acting(database: Database, tmp_path: Path) -> OperatorActions:
+def acting(buckets: Buckets, tmp_path: Path) -> OperatorActions:
     settings = settings_of(tmp_path)
-    return OperatorActions.over(database, open_results(settings), settings)
+    return OperatorActions.over(buckets, open_results(settings), settings)
 
 
 @pytest.fixture
@@ -95,7 +99,7 @@ async def test_a_store_signs_in_with_its_key(acting: OperatorActions, sign_ins: 
 
 
 async def test_what_works_not_signs_nobody_in(
-    acting: OperatorActions, sign_ins: SignIns, database: Database, tmp_path: Path
+    acting: OperatorActions, sign_ins: SignIns, buckets: Buckets, tmp_path: Path
 ) -> None:
     store = await store_of(acting)
     _, token = await token_of(acting)
@@ -114,7 +118,7 @@ async def test_what_works_not_signs_nobody_in(
         assert await sign_ins.with_token(wrong) is None, wrong
     for wrong in ("", key[:-1], f"{key}x", token, ADMIN_TOKEN, "\0", "\udcff"):
         assert await sign_ins.with_key(wrong) is None, wrong
-    no_token = SignIns(database, settings_of(tmp_path, None))
+    no_token = SignIns(buckets, settings_of(tmp_path, None))
     assert await no_token.with_token("") is None
 
 
@@ -207,11 +211,11 @@ async def test_row_and_signature_each_keep_the_doors_apart(
 
 
 async def test_a_cookie_that_was_touched_is_none(
-    sign_ins: SignIns, database: Database, tmp_path: Path
+    sign_ins: SignIns, buckets: Buckets, tmp_path: Path
 ) -> None:
     cookie = begun(await sign_ins.with_token(ADMIN_TOKEN)).cookie
     secret, _, signature = cookie.rpartition(".")
-    other_key = SignIns(database, settings_of(tmp_path / "elsewhere"))
+    other_key = SignIns(buckets, settings_of(tmp_path / "elsewhere"))
     assert await other_key.find(cookie, "console") is None
     with_two = begun(await sign_ins.with_token(ADMIN_TOKEN)).cookie.rpartition(".")
     touched = [cookie[:end] for end in range(len(cookie))]
@@ -272,7 +276,7 @@ async def test_what_a_token_may_is_asked_anew(
 async def test_a_sign_in_ends_when_the_admin_token_is_another(
     acting: OperatorActions,
     sign_ins: SignIns,
-    database: Database,
+    buckets: Buckets,
     tmp_path: Path,
     changed: str | None,
 ) -> None:
@@ -285,28 +289,28 @@ async def test_a_sign_in_ends_when_the_admin_token_is_another(
     ]
     portal = begun(await sign_ins.with_link(links[0].code, "portal")).cookie
 
-    restarted = SignIns(database, settings_of(tmp_path, changed))
+    restarted = SignIns(buckets, settings_of(tmp_path, changed))
     assert await restarted.find(console, "console") is None
     assert await restarted.find(portal, "portal") is None
     assert await restarted.with_link(links[1].code, "portal") is None
     assert await restarted.find(named, "console") is not None
-    as_before = SignIns(database, settings_of(tmp_path))
+    as_before = SignIns(buckets, settings_of(tmp_path))
     assert await as_before.find(console, "console") is not None
     assert await as_before.with_link(links[1].code, "portal") is not None
 
 
 async def test_a_commands_link_to_the_console_asks_for_no_token(
-    database: Database, tmp_path: Path
+    buckets: Buckets, tmp_path: Path
 ) -> None:
     # Of another data directory, and without the token that the service has.
-    commands = SignIns(database, settings_of(tmp_path / "elsewhere", None))
+    commands = SignIns(buckets, settings_of(tmp_path / "elsewhere", None))
     link = await commands.console_link("ann")
     assert not (tmp_path / "elsewhere").exists()
-    sign_ins = SignIns(database, settings_of(tmp_path))
+    sign_ins = SignIns(buckets, settings_of(tmp_path))
     new = begun(await sign_ins.with_link(link.code, "console"))
     assert new.sign_in.principal == Principal("ann", frozenset({Scope.ALL}))
     assert new.sign_in.actor == "ann"
-    restarted = SignIns(database, settings_of(tmp_path, "another"))
+    restarted = SignIns(buckets, settings_of(tmp_path, "another"))
     assert await restarted.find(new.cookie, "console") == new.sign_in
     await restarted.end(new.cookie, "console")
     assert await sign_ins.find(new.cookie, "console") is None
@@ -342,8 +346,8 @@ async def test_a_portal_ends_with_the_key_behind_it(
 
     # As long as the old key works for its grace.
     assert await sign_ins.find(linked, "portal") is not None
-    await admin.execute(
-        "UPDATE storecredit.store_api_keys SET expires_at = now() WHERE key_id = $1", store.key_id
+    await of_all_buckets(
+        admin, "UPDATE store_api_keys SET expires_at = now() WHERE key_id = $1", store.key_id
     )
     for cookie in (with_key, linked):
         assert await sign_ins.find(cookie, "portal") is None
@@ -440,10 +444,10 @@ async def test_nothing_that_lets_anybody_in_is_kept(
     links = [await sign_ins.console_link(), await sign_ins.portal_link(store.store.store_id, "ann")]
     kept = b"".join(
         [
-            str(await admin.fetch(f"SELECT t::text FROM storecredit.{table} t")).encode()
+            str(await of_all_buckets(admin, f"SELECT t::text FROM {table} t")).encode()
             + b"".join(
                 value
-                for row in await admin.fetch(f"SELECT * FROM storecredit.{table}")
+                for row in await of_all_buckets(admin, f"SELECT * FROM {table}")
                 for value in row.values()
                 if isinstance(value, bytes)
             )

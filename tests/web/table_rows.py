@@ -13,6 +13,18 @@ BUCKETS = r"SELECT nspname FROM pg_namespace WHERE nspname ~ '^storecredit(_\d+)
 LEDGER_COLUMNS = "seq, type, amount, balance_after, request_id, session_id::text"
 
 
+async def of_all_buckets(
+    connection: asyncpg.Connection, query: str, *args: object
+) -> list[asyncpg.Record]:
+    """The rows of a statement that names no schema, of each bucket, one's after the other's."""
+    found: list[asyncpg.Record] = []
+    async with connection.transaction():
+        for bucket in await connection.fetch(BUCKETS):
+            await connection.execute(f"SET LOCAL search_path = {bucket['nspname']}")
+            found += await connection.fetch(query, *args)
+    return found
+
+
 @dataclass(frozen=True, slots=True)
 class Rows:
     """Reads one test's database, all its buckets."""
@@ -85,9 +97,4 @@ class Rows:
         return dict(found)
 
     async def _fetch(self, query: str, *args: object) -> list[asyncpg.Record]:
-        found: list[asyncpg.Record] = []
-        async with self.connection.transaction():
-            for bucket in await self.connection.fetch(BUCKETS):
-                await self.connection.execute(f"SET LOCAL search_path = {bucket['nspname']}")
-                found += await self.connection.fetch(query, *args)
-        return found
+        return await of_all_buckets(self.connection, query, *args)

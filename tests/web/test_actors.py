@@ -10,12 +10,13 @@ from tests.passing_time import pass_time
 from tests.web.doors import OPERATOR_TOKEN, Operator, StoreClient, bearer, data_of
 from tests.web.holding import keyed
 from tests.web.spends import spend
+from tests.web.table_rows import of_all_buckets
 from tests.web.users import UserClient
 
 
 async def actors(admin: asyncpg.Connection) -> dict[str, str | None]:
     """By the type of movement; each is there once."""
-    rows = await admin.fetch("SELECT type, actor FROM storecredit.movements")
+    rows = await of_all_buckets(admin, "SELECT type, actor FROM movements")
     found = {row["type"]: row["actor"] for row in rows}
     assert len(found) == len(rows)
     return found

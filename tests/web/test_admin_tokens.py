@@ -12,6 +12,7 @@ from storecredit.service import Service
 from tests.web.doors import Operator, StoreClient, bearer, data_of, error_of
 from tests.web.frameworks import application
 from tests.web.spends import item
+from tests.web.table_rows import of_all_buckets
 from tests.web.users import UserClient
 
 
@@ -44,7 +45,7 @@ async def test_who_acts_by_a_named_token_is_named_in_log_and_ledger(
 
     log = data_of(await operator.get("/audit", actor="ann"))["items"]
     assert [entry["action"] for entry in log] == ["credits.add"]
-    rows = await admin.fetch("SELECT type FROM storecredit.movements WHERE actor = 'ann'")
+    rows = await of_all_buckets(admin, "SELECT type FROM movements WHERE actor = 'ann'")
     assert sorted(row["type"] for row in rows) == ["capture", "deduction", "grant", "hold"]
 
 

@@ -53,7 +53,7 @@ class OperatorActions:
         # It listens to nothing: who acts authenticates nobody by it, so nothing is cached.
         api_keys = ApiKeys(buckets, Listener(database, CHANNEL))
         users = UserActions(UserDirectory(buckets), Erasure(database, results, settings), audit)
-        sign_ins = SignIns(database, settings)
+        sign_ins = SignIns(buckets, settings)
         return cls(
             database,
             audit,

@@ -21,9 +21,10 @@ from uuid_utils.compat import uuid7
 from storecredit.data_files.signing_key import signing_key
 from storecredit.operator.drawing import drawn, seed_of_form
 from storecredit.operator.late_sign_outs import LateSignOuts
-from storecredit.operator.tokens import ADMIN, TOKEN_PREFIX, Principal, Scope
+from storecredit.operator.stores_elsewhere import StoresElsewhere
+from storecredit.operator.tokens import ADMIN, STORE, TOKEN_PREFIX, Principal, Scope
+from storecredit.postgres.buckets import Buckets
 from storecredit.postgres.errors import DatabaseUnavailable
-from storecredit.postgres.pool import Database
 from storecredit.postgres.servers import Record
 from storecredit.settings import Settings
 from storecredit.stores.api_keys import is_well_formed, key_hash
@@ -106,8 +107,10 @@ class SignIns:
     `late`: what was to be ended meanwhile; whoever serves has it run.
     """
 
-    def __init__(self, database: Database, settings: Settings) -> None:
-        self._database = database
+    def __init__(self, buckets: Buckets, settings: Settings) -> None:
+        self._buckets = buckets
+        self._database = buckets.home
+        self._elsewhere = StoresElsewhere(buckets)
         self._settings = settings
         self.late = LateSignOuts(self._end)
 
@@ -127,7 +130,11 @@ class SignIns:
         """Sign a store in by one of its API keys; None: it does not work, or the store may not."""
         if not is_well_formed(key):
             return None
-        return await self._begun("portal", PORTAL_SECONDS, key_hash(key), None)
+        digest = key_hash(key)
+        found = await self._elsewhere.key(digest)
+        if found is not None:
+            return await self._with_key_of(*found)
+        return await self._begun("portal", PORTAL_SECONDS, digest, None)
 
     async def console_link(self, actor: str = ADMIN) -> Link:
         """A link that signs in as this operator, who may do everything.
@@ -153,11 +160,18 @@ class SignIns:
         id, or the operator's token; None: somebody at the command line did. `issued_by` is for the
         log. `seconds` are 1 to `PORTAL_SECONDS_MAX`, `link_seconds` 1 to `LINK_SECONDS_MAX`;
         `of`: `SECRET_BYTES` random ones to make it of, for whoever can draw them again.
+
+        Of a store in another bucket than the first it is kept whatever becomes of the transaction
+        under way; what was made of the same bytes before is the same link.
         """
         if not 1 <= seconds <= PORTAL_SECONDS_MAX:
             raise ValueError(f"a sign-in lasts 1 to {PORTAL_SECONDS_MAX} s, not {seconds}")
         if not 1 <= link_seconds <= LINK_SECONDS_MAX:
             raise ValueError(f"a link works for 1 to {LINK_SECONDS_MAX} s, not {link_seconds}")
+        if of is not None and self._buckets.several:
+            before = await self.link_again(store_id, of)
+            if before is not None:
+                return before
         return await self._link("portal", issued_by, (link_seconds, seconds), behind, store_id, of)
 
     async def link_again(self, store_id: UUID, of: bytes) -> Link | None:
@@ -180,7 +194,7 @@ class SignIns:
         """
         seed = hmac.digest(self._key, _SALT + b"link." + _encoded(code), sha256)
         secret = _code(drawn(seed_of_form(seed, form_id) if form_id else None))
-        begun = await self._database.fetchval(
+        begun = await self._elsewhere.may_be_used(_hash(code)) and await self._database.fetchval(
             "SELECT sign_in_by_link($1, $2, $3, $4, $5)",
             uuid7(),
             _hash(secret),
@@ -243,6 +257,12 @@ class SignIns:
             )
         return await self._new(secret, door) if begun else None
 
+    async def _with_key_of(self, store_id: UUID, key_id: UUID) -> NewSignIn | None:
+        """Sign a store of another bucket in by this key of its own: by a link, used at once."""
+        seconds = LINK_SECONDS, PORTAL_SECONDS
+        link = await self._link("portal", STORE, seconds, key_id, store_id)
+        return await self.with_link(link.code, "portal")
+
     async def _link(
         self,
         door: Door,
@@ -278,12 +298,17 @@ class SignIns:
         row = await self._database.fetchrow(_FIND, _hash(secret), door, self._admin_mark)
         if row is None:
             return None
+        store_name = row["store_name"]
+        if row["store_id"] is not None and store_name is None:
+            store_name = await self._elsewhere.name(row["store_id"], row["key_id"])
+            if store_name is None:
+                return None
         return SignIn(
             sign_in_id=row["sign_in_id"],
             door=door,
             principal=_principal(row) if door == "console" else None,
             store_id=row["store_id"],
-            store_name=row["store_name"],
+            store_name=store_name,
             key_id=row["key_id"],
             actor=row["actor"],
             created_at=row["created_at"],

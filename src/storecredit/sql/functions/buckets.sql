@@ -40,6 +40,17 @@ AS $$
 $$;
 COMMENT ON FUNCTION place_key(bytea, int) IS 'Writes down which bucket will know a new API key.';
 
+CREATE OR REPLACE FUNCTION lives_elsewhere(p_owner_kind text, p_owner_id uuid)
+RETURNS boolean
+LANGUAGE sql STABLE
+AS $$
+-- Purpose: whether an owner lives in another bucket than the first, which is asked. Locks: none.
+SELECT EXISTS (SELECT FROM owner_buckets o
+    WHERE o.owner_id = p_owner_id AND o.owner_kind = p_owner_kind AND o.bucket <> 0)
+$$;
+COMMENT ON FUNCTION lives_elsewhere(text, uuid) IS
+    'Whether an owner lives in another bucket than the first, where this is asked.';
+
 CREATE OR REPLACE FUNCTION note_owner_here(p_owner_kind text, p_owner_id uuid)
 RETURNS void
 LANGUAGE plpgsql

@@ -1,5 +1,8 @@
 -- Browsers that are signed in, and links that sign in once. Whether a sign-in holds is looked up at each
 -- request: nothing here has to hear of a token, a key or a store that works no longer.
+--
+-- They stand in the first of several buckets. A store that lives in another is not looked at here: whoever asks
+-- looks there besides, at each request, by still_vouched() of that bucket.
 
 CREATE OR REPLACE FUNCTION still_vouched(
     p_token_id uuid, p_admin_mark bytea, p_mark_now bytea, p_store_id uuid, p_key_id uuid
@@ -10,18 +13,20 @@ AS $$
 -- Purpose: whether whoever is behind a sign-in or a link may still come in. Locks: none.
 -- p_mark_now: the mark of STORECREDIT_ADMIN_TOKEN as it is in force.
 -- Outcomes: false: the operator's token was revoked, has expired or was replaced, or the store's key likewise,
---   or the store is suspended.
+--   or the store is suspended. Of a store that lives in another bucket nothing is said.
 SELECT (p_admin_mark IS NULL OR p_admin_mark = p_mark_now)
     AND (p_token_id IS NULL OR EXISTS (
         SELECT FROM admin_tokens t
         WHERE t.token_id = p_token_id AND t.revoked_at IS NULL
           AND (t.expires_at IS NULL OR t.expires_at > now())))
     AND (p_store_id IS NULL OR EXISTS (
-        SELECT FROM stores s WHERE s.store_id = p_store_id AND s.status = 'active'))
+        SELECT FROM stores s WHERE s.store_id = p_store_id AND s.status = 'active')
+        OR lives_elsewhere('store', p_store_id))
     AND (p_key_id IS NULL OR EXISTS (
         SELECT FROM store_api_keys k
         WHERE k.store_id = p_store_id AND k.key_id = p_key_id AND k.revoked_at IS NULL
-          AND (k.expires_at IS NULL OR k.expires_at > now())))
+          AND (k.expires_at IS NULL OR k.expires_at > now()))
+        OR lives_elsewhere('store', p_store_id))
 $$;
 COMMENT ON FUNCTION still_vouched(uuid, bytea, bytea, uuid, uuid) IS
     'Whether the token, key and store behind a sign-in or a link still work.';
@@ -124,8 +129,8 @@ AS $$
 --   operator's, who could write to the database as well.
 -- Locks: the new row; some that are over. Idempotency: none; a code is used once (unique_violation).
 -- Outcomes: until when it can be used.
--- Errors: foreign_key_violation for an unknown store or key; check_violation where more than one is behind
---   it, and for times that are too long.
+-- Errors: check_violation where more than one is behind it, and for times that are too long. A link of an
+--   unknown store or key works as little as that of one that is gone.
 DECLARE
     v_token_id uuid;
     v_expires_at timestamptz := now() + make_interval(secs => p_link_seconds);

@@ -34,3 +34,9 @@ CREATE TABLE action_buckets (
 COMMENT ON TABLE action_buckets IS
     'Which bucket''s audit log an operator''s idempotency key may stand in; kept in the first one, where '
     'there is more than one.';
+
+-- Sign-ins and links stand in the first bucket, all of them; the store and the key may be in another.
+ALTER TABLE sign_ins
+    DROP CONSTRAINT sign_ins_store_id_fkey, DROP CONSTRAINT sign_ins_store_id_key_id_fkey;
+ALTER TABLE sign_in_links
+    DROP CONSTRAINT sign_in_links_store_id_fkey, DROP CONSTRAINT sign_in_links_store_id_key_id_fkey;
