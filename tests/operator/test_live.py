@@ -13,7 +13,7 @@ from storecredit.billing.catalogue import load_catalogue
 from storecredit.billing.problems import Problems
 from storecredit.operator import live as watching
 from storecredit.operator.live import Live, TooManyWatch, Watch
-from storecredit.operator.live_looks import COUNTED_MAX, SHOWN_MAX, TAIL_PAGES, look
+from storecredit.operator.live_looks import COUNTED_MAX, SHOWN_MAX, TAIL_PAGES, look_at_one
 from storecredit.postgres.pool import Database
 from storecredit.postgres.servers import Connection
 from storecredit.webhooks.endpoints import Endpoints
@@ -370,7 +370,7 @@ async def test_a_look_reads_the_end_of_the_ledger_and_what_is_watched_by_its_key
 
     async with database.acquire() as connection:
         read_before = await _rows_read(connection)
-        found = await look(
+        found = await look_at_one(
             connection, load_catalogue(), at_all=True, accounts={account: 19_990, 987_654: 0}
         )
         read = await _rows_read(connection) - read_before

@@ -8,14 +8,8 @@ from uuid import UUID
 import asyncpg
 import pytest
 
-from storecredit.ledger.owner_pages import (
-    UNCOUNTED_PAGES_MAX,
-    OwnerCursor,
-    OwnerFilter,
-    OwnerPages,
-    OwnerSort,
-    read_cursor,
-)
+from storecredit.ledger.owner_cursors import OwnerCursor, OwnerSort, read_cursor
+from storecredit.ledger.owner_pages import UNCOUNTED_PAGES_MAX, OwnerFilter, OwnerPages
 from storecredit.ledger.owners import Account, OwnerKind
 from storecredit.postgres.servers import Connection, connect
 from tests.operator.random_ledger import make_ledger

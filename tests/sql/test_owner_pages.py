@@ -7,14 +7,8 @@ import asyncpg
 import pytest
 
 from storecredit.ledger.credits import Credits
-from storecredit.ledger.owner_pages import (
-    ByBalance,
-    OwnerCursor,
-    OwnerFilter,
-    OwnerPages,
-    OwnerSort,
-    read_cursor,
-)
+from storecredit.ledger.owner_cursors import ByBalance, OwnerCursor, OwnerSort, read_cursor
+from storecredit.ledger.owner_pages import OwnerFilter, OwnerPages
 from storecredit.ledger.owners import OwnerKind
 from storecredit.ledger.pace import Pace
 from tests.sql.statement_costs import Recorder, rows_read

@@ -79,7 +79,7 @@ class Rooms:
         """A store or end user. Raises `Failed`: none; `Misused`: it may be one of several."""
         from storecredit.operator.owner_names import OwnerNames, spelled
 
-        match await OwnerNames(self.database, self.stores).named(named):
+        match await OwnerNames(self.buckets, self.stores).named(named):
             case ():
                 raise Failed(
                     f"There is no store or end user {output.shown(named)}. `storecredit store "
@@ -121,7 +121,7 @@ class Rooms:
         cursor: str | None,
     ) -> "OwnerPage":
         """A page of owners' ids. Raises `Misused` for a cursor that is none of this list."""
-        from storecredit.ledger.owner_pages import CursorMisplaced, OwnerSort, read_cursor
+        from storecredit.ledger.owner_cursors import CursorMisplaced, OwnerSort, read_cursor
 
         try:
             after = None if cursor is None else read_cursor(cursor)
@@ -264,7 +264,7 @@ def rooms(buckets: "Buckets", settings: "Settings") -> Rooms:
         ApiKeys(buckets, Listener(database, CHANNEL)),
         Credits(buckets, timedelta(days=settings.refund_grace_days)),
         Pace(buckets),
-        OwnerPages(database),
+        OwnerPages(buckets),
         UserDirectory(buckets),
         Erasure(database, results, settings),
         Endpoints(database),

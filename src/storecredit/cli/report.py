@@ -85,7 +85,7 @@ def _making(
         from storecredit.operator.report import Reports
         from storecredit.postgres.errors import StatementCancelled
 
-        reports = Reports(rooms.database)
+        reports = Reports(rooms.buckets)
         wanted = By(by) if by else None
         try:
             return await reports.make(

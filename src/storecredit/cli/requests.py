@@ -77,7 +77,7 @@ async def _found(
     if store is not None:
         owner = Owner.store(await rooms.store_id(store))
     try:
-        with closing(Requests(rooms.database)) as requests:
+        with closing(Requests(rooms.buckets)) as requests:
             found = await requests.find(identifier, owner)
     except StatementCancelled as error:
         raise Failed(

@@ -130,7 +130,7 @@ async def _found(rooms: Rooms, identifier: str) -> list[dict[str, Any]]:
 
     archives = Archives(rooms.buckets)
     found = []
-    with closing(Requests(rooms.database)) as requests:
+    with closing(Requests(rooms.buckets)) as requests:
         records = (await requests.find(identifier)).requests
     for record in records:
         for row in record.archived:

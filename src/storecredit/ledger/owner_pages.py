@@ -1,6 +1,6 @@
 """Stores and end users in pages: which of them, in which order, and where a page ends.
 
-Hides the SQL and what stands in a cursor. Promises that nobody comes twice and nobody is left out
+Hides the SQL. Promises that nobody comes twice and nobody is left out
 however credits move meanwhile: pages in order of balance are all of one moment, that of the first
 page, which their cursor carries. (But for a movement that was just being committed then.)
 
@@ -16,86 +16,34 @@ movement before has them: one whose transaction went on for more than a minute, 
 and one that PostgreSQL put on an earlier page, until the sums have walked over all accounts. A
 small one fits there beside larger ones, once a vacuum has told of the room. Of 10,000 owners the
 walk takes 40 seconds. The balances shown beside are read anew, whatever the order.
+
+Of several buckets each is asked for a page after the same place, and they are merged in the order
+that each has them in. Names are put in order by the database, as only it knows its collation.
 """
 
-import contextlib
-from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from enum import StrEnum
-from typing import Annotated, Any, Final, assert_never
+from datetime import datetime
+from typing import Any, Final
 from uuid import UUID
 
-import msgspec
-
+from storecredit.ledger.owner_cursors import (
+    ByAge,
+    ByBalance,
+    ByName,
+    CursorMisplaced,
+    OwnerCursor,
+    OwnerSort,
+    cursor_after,
+    written,
+)
 from storecredit.ledger.owners import OwnerKind
+from storecredit.postgres.buckets import Buckets
 from storecredit.postgres.pool import Database
 from storecredit.postgres.servers import Record
 
 PAGE_MAX: Final = 100
 SEARCH_LENGTH_MAX: Final = 253
-CURSOR_LENGTH_MAX: Final = 2_500
-"""A name of 200 characters may take 1,200 bytes of JSON, and four thirds of that here."""
-
-
-class OwnerSort(StrEnum):
-    """The order of a list. balance: the lowest first; name: A to Z; created: the newest first."""
-
-    BALANCE = "balance"
-    NAME = "name"
-    CREATED = "created"
-
-
-class ByAge(msgspec.Struct, frozen=True):
-    """Where a page in order of creation ended."""
-
-    owner_id: UUID
-
-
-class ByName(msgspec.Struct, frozen=True, array_like=True, tag="name"):
-    """Where a page in order of name ended."""
-
-    owner_id: UUID
-    name: str
-
-
-class ByBalance(msgspec.Struct, frozen=True, array_like=True, tag="balance"):
-    """Where a page in order of balance ended, and the moment whose balances are meant."""
-
-    owner_id: UUID
-    balance: Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
-    at: Annotated[datetime, msgspec.Meta(tz=True)]
-
-
-OwnerCursor = ByAge | ByName | ByBalance
-
-
-def read_cursor(text: str) -> OwnerCursor:
-    """A cursor as it was given out. Raises ValueError for any other text."""
-    with contextlib.suppress(ValueError):
-        return ByAge(UUID(text))
-    padded = text.encode("ascii") + b"=" * (-len(text) % 4)
-    try:
-        cursor = msgspec.json.decode(urlsafe_b64decode(padded), type=ByName | ByBalance)
-        if isinstance(cursor, ByBalance):
-            # At the ends of time an offset leads to a year that there is not.
-            return msgspec.structs.replace(cursor, at=cursor.at.astimezone(UTC))
-    except (RecursionError, OverflowError) as error:
-        raise ValueError("no cursor is like that") from error
-    if "\0" in cursor.name:
-        raise ValueError("no name has a NUL character")
-    return cursor
-
-
-def _written(cursor: OwnerCursor) -> str:
-    if isinstance(cursor, ByAge):
-        return str(cursor.owner_id)
-    return urlsafe_b64encode(msgspec.json.encode(cursor)).decode().rstrip("=")
-
-
-class CursorMisplaced(ValueError):
-    """The cursor is of a list in another order; the message is a sentence for people."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +68,26 @@ class OwnerPage:
     next_cursor: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What every bucket is asked.
+
+    `moment`: whose balances are meant, or when the user of the cursor was made, where that has to
+    be told; None: whoever is asked knows.
+    """
+
+    kind: OwnerKind
+    wanted: OwnerFilter
+    sort: OwnerSort
+    cursor: OwnerCursor | None
+    moment: datetime | None
+
+    @property
+    def asks_for_balances(self) -> bool:
+        """Whether it depends on balances who is listed, or in which order."""
+        return self.sort is OwnerSort.BALANCE or self.wanted.below is not None
+
+
 # Each kind of owner in one form.
 _OWNERS: Final = {
     OwnerKind.STORE: """
@@ -139,15 +107,24 @@ _ORDER: Final = {
     (OwnerKind.USER, OwnerSort.BALANCE): "b.balance, o.owner_id",
 }
 _KEY: Final = {
-    OwnerSort.CREATED: "NULL",
-    OwnerSort.NAME: "o.name",
-    OwnerSort.BALANCE: "b.balance",
+    (OwnerKind.STORE, OwnerSort.CREATED): "NULL",
+    (OwnerKind.STORE, OwnerSort.NAME): "o.name",
+    (OwnerKind.STORE, OwnerSort.BALANCE): "b.balance",
+    (OwnerKind.USER, OwnerSort.CREATED): "o.created_at",
+    (OwnerKind.USER, OwnerSort.BALANCE): "b.balance",
 }
 _OLDER: Final = {
     OwnerKind.STORE: "o.owner_id < {cursor}",
     OwnerKind.USER: """(o.created_at, o.owner_id) <
         (SELECT u.created_at, u.user_id FROM users u WHERE u.user_id = {cursor})""",
 }
+# The same in the buckets that the user of the cursor does not live in.
+_OLDER_THAN: Final = "(o.created_at, o.owner_id) < ({moment}::timestamptz, {cursor}::uuid)"
+_CREATED_AT: Final = "SELECT created_at FROM users WHERE user_id = $1"
+_BY_NAME: Final = """
+    SELECT n.number::int FROM unnest($1::text[], $2::uuid[]) WITH ORDINALITY n (name, id, number)
+    ORDER BY n.name, n.id
+"""
 # OFFSET 0 has it looked up once for each owner, and not wherever it is compared; where nothing asks
 # for it, not at all. What had ended by then counts as ended, whether its movement was written by
 # then, later, or is not yet: looked at closer is who had movements since, or is to have one.
@@ -221,8 +198,8 @@ _IN_ORDER: Final = """
 class OwnerPages:
     """Lists the ids of stores and of end users."""
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
+    def __init__(self, buckets: Buckets) -> None:
+        self._buckets = buckets
 
     async def page(
         self,
@@ -241,26 +218,49 @@ class OwnerPages:
         """
         if not 1 <= limit <= PAGE_MAX:
             raise ValueError(f"a page has 1 to {PAGE_MAX} owners, not {limit}")
-        asks_for_balances = sort is OwnerSort.BALANCE or wanted.below is not None
-        uncounted = await self._database.fetchrow(_UNCOUNTED) if asks_for_balances else None
-        query = _Query(kind, wanted, sort, cursor, uncounted)
-        rows = await self._database.fetch(query.text(limit + 1), *query.arguments)
+        moment = await self._moment(kind, sort, cursor) if self._buckets.several else None
+        asked = _Asked(kind, wanted, sort, cursor, moment)
+        pages = await self._buckets.each(lambda database: _rows(database, asked, limit + 1))
+        rows = pages[0] if len(pages) == 1 else await self._merged(pages, kind, sort)
         return OwnerPage(
             tuple(row["owner_id"] for row in rows[:limit]),
-            _written(_cursor(sort, rows[limit - 1])) if len(rows) > limit else None,
+            written(cursor_after(sort, rows[limit - 1])) if len(rows) > limit else None,
         )
 
+    async def _moment(
+        self, kind: OwnerKind, sort: OwnerSort, cursor: OwnerCursor | None
+    ) -> datetime | None:
+        """What all buckets must be told alike: whose balances are meant, or where a page ended."""
+        moment: datetime | None = None
+        if sort is OwnerSort.BALANCE and cursor is None:
+            moment = await self._buckets.home.fetchval("SELECT now()")
+        if kind is OwnerKind.USER and isinstance(cursor, ByAge):
+            of_user = await self._buckets.of_user(cursor.owner_id)
+            moment = await of_user.fetchval(_CREATED_AT, cursor.owner_id)
+        return moment
 
-def _cursor(sort: OwnerSort, last: Record) -> OwnerCursor:
-    match sort:
-        case OwnerSort.BALANCE:
-            return ByBalance(last["owner_id"], last["key"], last["at"])
-        case OwnerSort.NAME:
-            return ByName(last["owner_id"], last["key"])
-        case OwnerSort.CREATED:
-            return ByAge(last["owner_id"])
-        case _:
-            assert_never(sort)
+    async def _merged(
+        self, pages: Sequence[Sequence[Record]], kind: OwnerKind, sort: OwnerSort
+    ) -> Sequence[Record]:
+        """The rows of all pages in their common order."""
+        rows = [row for page in pages for row in page]
+        match sort:
+            case OwnerSort.NAME:
+                names, ids = [row["key"] for row in rows], [row["owner_id"] for row in rows]
+                ordered = await self._buckets.home.fetch(_BY_NAME, names, ids)
+                return [rows[row["number"] - 1] for row in ordered]
+            case OwnerSort.CREATED if kind is OwnerKind.STORE:
+                return sorted(rows, key=lambda row: row["owner_id"], reverse=True)
+            case _:
+                is_down = sort is OwnerSort.CREATED
+                return sorted(rows, key=lambda row: (row["key"], row["owner_id"]), reverse=is_down)
+
+
+async def _rows(database: Database, asked: _Asked, limit: int) -> list[Record]:
+    """The first rows after the cursor in one bucket."""
+    uncounted = await database.fetchrow(_UNCOUNTED) if asked.asks_for_balances else None
+    query = _Query(asked, uncounted)
+    return await database.fetch(query.text(limit), *query.arguments)
 
 
 class _Query:
@@ -270,22 +270,15 @@ class _Query:
     asked for.
     """
 
-    def __init__(
-        self,
-        kind: OwnerKind,
-        wanted: OwnerFilter,
-        sort: OwnerSort,
-        cursor: OwnerCursor | None,
-        uncounted: Record | None,
-    ) -> None:
+    def __init__(self, asked: _Asked, uncounted: Record | None) -> None:
         self.arguments: list[Any] = []
-        self._kind = kind
-        self._sort = sort
+        self._kind = asked.kind
+        self._sort = asked.sort
         self._at = "now()"
         self._uncounted = uncounted
         # Of the table with the order, where there is one: no other is read by it.
         self._owner = "b" if self._is_in_order() else "o"
-        self._conditions = ["true", *self._after(kind, sort, cursor), *self._wanted(wanted)]
+        self._conditions = ["true", *self._after(asked), *self._wanted(asked.wanted)]
 
     def text(self, limit: int) -> str:
         """The statement, for so many rows: each has what a cursor in this order holds."""
@@ -302,7 +295,8 @@ class _Query:
             limit=limit,
             at=self._at,
         )
-        return f"{known} SELECT o.owner_id, {_KEY[self._sort]} AS key, {self._at} AS at {found}"
+        key = _KEY[self._kind, self._sort]
+        return f"{known} SELECT o.owner_id, {key} AS key, {self._at} AS at {found}"
 
     def _is_in_order(self) -> bool:
         return self._sort is OwnerSort.BALANCE and self._uncounted is not None
@@ -311,8 +305,10 @@ class _Query:
         self.arguments.append(value)
         return f"${len(self.arguments)}"
 
-    def _after(self, kind: OwnerKind, sort: OwnerSort, cursor: OwnerCursor | None) -> Iterator[str]:
-        match sort, cursor:
+    def _after(self, asked: _Asked) -> Iterator[str]:
+        match asked.sort, asked.cursor:
+            case OwnerSort.BALANCE, None if asked.moment is not None:
+                self._at = f"{self._argument(asked.moment)}::timestamptz"
             case _, None:
                 pass
             case OwnerSort.BALANCE, ByBalance(owner_id, balance, at):
@@ -322,9 +318,12 @@ class _Query:
             case OwnerSort.NAME, ByName(owner_id, name):
                 place = f"{self._argument(name)}::text, {self._argument(owner_id)}::uuid"
                 yield f"(o.name, o.owner_id) > ({place})"
+            case OwnerSort.CREATED, ByAge(owner_id) if asked.moment is not None:
+                place = self._argument(owner_id)
+                yield _OLDER_THAN.format(cursor=place, moment=self._argument(asked.moment))
             case OwnerSort.CREATED, ByAge(owner_id):
-                yield _OLDER[kind].format(cursor=self._argument(owner_id))
-            case _:
+                yield _OLDER[asked.kind].format(cursor=self._argument(owner_id))
+            case sort, _:
                 raise CursorMisplaced(f"This cursor is of no list sorted by {sort.value}.")
 
     def _wanted(self, wanted: OwnerFilter) -> Iterator[str]:

@@ -10,7 +10,7 @@ import msgspec
 
 from storecredit.ledger.credits import Movement
 from storecredit.ledger.outcomes import MovementType
-from storecredit.postgres.pool import Database
+from storecredit.postgres.buckets import Buckets
 
 Metadata = dict[str, str]
 OF_SPENDS: Final = frozenset({MovementType.DEDUCTION, MovementType.OVERAGE})
@@ -43,8 +43,8 @@ _KINDS: Final = ("session", "spend", "hold")
 class SentAlong:
     """Reads it, of one account at a time."""
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
+    def __init__(self, buckets: Buckets) -> None:
+        self._buckets = buckets
 
     async def of(self, account_id: int, movements: Sequence[Movement]) -> dict[int, Metadata]:
         """The metadata of what each of an account's movements is of, by its seq; most have none.
@@ -55,7 +55,7 @@ class SentAlong:
         if not named:
             return {}
         wanted = [list({key for of, key in named.values() if of == kind}) for kind in _KINDS]
-        rows = await self._database.fetch(_READ, account_id, *wanted)
+        rows = await self._buckets.of_account(account_id).fetch(_READ, account_id, *wanted)
         found = {
             (row["kind"], row["id"]): msgspec.json.decode(row["metadata"], type=Metadata)
             for row in rows

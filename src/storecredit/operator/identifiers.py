@@ -15,7 +15,7 @@ asked.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -70,6 +70,14 @@ class Named:
     places: dict[Place, tuple[IdentifierKind, ...]]
     truncated: bool
 
+    @classmethod
+    def of(cls, found: Iterable["Named"]) -> "Named":
+        """What several buckets found."""
+        all_found = list(found)
+        every = [each for named in all_found for each in named.places.items()]
+        is_more = any(named.truncated for named in all_found) or len(every) > NAMED_MAX
+        return cls(dict(sorted(every)[:NAMED_MAX]), truncated=is_more)
+
 
 # $1 is the id; $2 the account that is asked, in the statements that ask one.
 _ACCOUNTS: Final = {
@@ -113,12 +121,14 @@ _BY_SEQ: Final = """
     SELECT 'seq' AS kind, m.account_id, m.request_id FROM movements m
     WHERE m.account_id = $2 AND m.seq = $1 LIMIT 1
 """
-_ID_OF_EVENT: Final = """
+_IDS_OF_EVENT: Final = """
     SELECT v.id FROM provider_events e, LATERAL (VALUES
         (e.content ->> 'id'), (e.content ->> 'transaction_id')) v (id)
-    WHERE e.provider = ANY ($3) AND e.event_id = $1
+    WHERE e.provider = ANY ({providers}) AND e.event_id = $1
 """
+_OF_EVENT: Final = _IDS_OF_EVENT.format(providers="$2")
 # Few rows beside those of the ledger, and each part by a key or in one pass over a small table.
+# $5: transactions that an event of another bucket is about.
 _BY_SALE: Final = f"""
     SELECT DISTINCT s.kind, s.account_id, s.request_id FROM (
         SELECT 'request_id' AS kind, c.account_id, c.request_id
@@ -143,7 +153,10 @@ _BY_SALE: Final = f"""
         WHERE k.provider = ANY ($3) AND k.adjustment_id = $1
         UNION ALL SELECT 'event_id', y.account_id, y.request_id
         FROM payments y
-        WHERE y.provider = ANY ($3) AND y.provider_transaction_id IN ({_ID_OF_EVENT})
+        WHERE y.provider = ANY ($3)
+            AND y.provider_transaction_id IN ({_IDS_OF_EVENT.format(providers="$3")})
+        UNION ALL SELECT 'event_id', y.account_id, y.request_id
+        FROM payments y WHERE y.provider = ANY ($3) AND y.provider_transaction_id = ANY ($5)
     ) s
     WHERE $2::bigint IS NULL OR s.account_id = $2
     ORDER BY s.account_id, s.request_id, s.kind
@@ -161,20 +174,32 @@ async def account_of(connection: Connection, owner: Owner) -> int | None:
     return account_id
 
 
+async def transactions_of_event(
+    connection: Connection, identifier: str, providers: Sequence[str]
+) -> list[str]:
+    """What the providers' event of this id is about; empty: there is none here."""
+    rows = await connection.fetch(_OF_EVENT, identifier, providers)
+    return [row["id"] for row in rows if row["id"] is not None]
+
+
 async def named_by(
     source: Database | Connection,
     identifier: str,
     account_id: int | None,
     providers: Sequence[str],
+    transactions: Sequence[str] = (),
 ) -> Named:
-    """The requests that `identifier` names, of one account or (None) of all.
+    """The requests of one bucket that `identifier` names, of one account or (None) of all.
 
-    `providers`: whose ids it may be. Raises DatabaseUnavailable.
+    `providers`: whose ids it may be. `transactions`: what an event of this id that stands in
+    another bucket is about. Raises DatabaseUnavailable.
     """
     only = [] if account_id is None else [account_id]
     found = [
         *await source.fetch(_in(_BY_REQUEST, only), identifier, *only),
-        *await source.fetch(_BY_SALE, identifier, account_id, providers, NAMED_MAX + 1),
+        *await source.fetch(
+            _BY_SALE, identifier, account_id, providers, NAMED_MAX + 1, transactions
+        ),
     ]
     as_uuid = uuid_of(identifier)
     if as_uuid is not None:

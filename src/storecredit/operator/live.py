@@ -1,9 +1,9 @@
 """What pages show live: who watches what, and how they are told what changed.
 
 Hides one poller of this process. While somebody watches, it looks once a second at all that is
-watched, by one statement (`live_looks.py`); while nobody does, it rests. Nothing is announced by
-who moves credits: a NOTIFY for each movement would be paid by every one of them, whether anybody
-looks or not, and commits that notify wait for each other.
+watched, by one statement to each bucket (`live_looks.py`); while nobody does, it rests. Nothing is
+announced by who moves credits: a NOTIFY for each movement would be paid by every one of them,
+whether anybody looks or not, and commits that notify wait for each other.
 
 Promises that a watcher holds at most the newest state of each thing, however slow it is; that a
 newcomer is told what is known at once; that while the database is away all are told that it is,
@@ -24,8 +24,8 @@ from storecredit import telemetry
 from storecredit.billing.catalogue import Catalogue
 from storecredit.billing.problems import Problems
 from storecredit.operator.live_looks import SHOWN_MAX, LiveMovement, Look, look
+from storecredit.postgres.buckets import Buckets
 from storecredit.postgres.errors import DatabaseUnavailable
-from storecredit.postgres.pool import Database
 from storecredit.webhooks.endpoints import Endpoints
 
 log = telemetry.get_logger("operator.live")
@@ -128,12 +128,12 @@ class Live:
 
     def __init__(
         self,
-        database: Database,
+        buckets: Buckets,
         problems: Problems,
         endpoints: Endpoints,
         catalogue: Catalogue,
     ) -> None:
-        self._database = database
+        self._buckets = buckets
         self._catalogue = catalogue
         self._problems = problems
         self._endpoints = endpoints
@@ -156,7 +156,7 @@ class Live:
     async def now(self, account_id: int | None = None, *, everything: bool = False) -> Look:
         """The same for a page as it is made, once. Raises DatabaseUnavailable."""
         accounts = {} if account_id is None else {account_id: 0}
-        return await look(self._database, self._catalogue, at_all=everything, accounts=accounts)
+        return await look(self._buckets, self._catalogue, at_all=everything, accounts=accounts)
 
     @contextmanager
     def watching(
@@ -249,7 +249,7 @@ class Live:
         try:
             async with asyncio.timeout(LOOK_MAX_SECONDS):
                 found = await look(
-                    self._database,
+                    self._buckets,
                     self._catalogue,
                     at_all=EVERYTHING in asked,
                     accounts={

@@ -3,9 +3,11 @@
 Nothing is written for it, and nothing kept: no index, no notification, no column. The latest
 movements of all accounts are found in the last pages of the table, which is only ever added to; an
 account's by its key. So a look costs the database a millisecond or two, however long the ledger
-and the queue are, and those who move credits nothing.
+and the queue are, and those who move credits nothing. Of several buckets each is asked for what is
+watched in it.
 """
 
+import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Final, Literal, TypeVar
@@ -18,6 +20,7 @@ from storecredit.generation.lifecycle import ENTRYPOINT
 from storecredit.generation.sessions import FailureCode, SessionStatus
 from storecredit.ledger.outcomes import MovementType
 from storecredit.operator.movement_words import words_of
+from storecredit.postgres.buckets import Buckets, bucket_of
 from storecredit.postgres.job_queue import standing_of
 from storecredit.postgres.pool import Database
 from storecredit.postgres.servers import Connection
@@ -171,7 +174,7 @@ _LOOK: Final = f"""
 
 
 async def look(
-    source: Database | Connection,
+    buckets: Buckets,
     catalogue: Catalogue,
     *,
     at_all: bool,
@@ -182,6 +185,45 @@ async def look(
     `accounts`: up to which seq the movements of each have been seen; 0: none. An account that
     there is not is left out. Raises DatabaseUnavailable.
     """
+    in_buckets: dict[int, dict[int, int]] = {}
+    for account_id, seen in accounts.items():
+        in_buckets.setdefault(bucket_of(account_id), {})[account_id] = seen
+    found = await asyncio.gather(
+        *(
+            look_at_one(database, catalogue, at_all=at_all, accounts=in_buckets.get(number, {}))
+            for number, database in enumerate(buckets.all)
+            if at_all or number in in_buckets
+        )
+    )
+    return found[0] if len(found) == 1 else _together(found)
+
+
+def _together(looks: Sequence[Look]) -> Look:
+    """What several buckets showed. Where movements have one time, the first bucket's come first."""
+    queues = [each.queue for each in looks if each.queue is not None]
+    latest = [movement for each in looks for movement in each.latest or ()]
+    latest.sort(key=lambda movement: movement.created_at, reverse=True)
+    oldest = [queue.oldest_at for queue in queues if queue.oldest_at is not None]
+    queue = LiveQueue(
+        waiting=min(sum(queue.waiting for queue in queues), COUNTED_MAX + 1),
+        working=min(sum(queue.working for queue in queues), COUNTED_MAX + 1),
+        oldest_at=min(oldest, default=None),
+    )
+    return Look(
+        queue=queue if queues else None,
+        latest=tuple(latest[:SHOWN_MAX]) if queues else None,
+        accounts=tuple(account for each in looks for account in each.accounts),
+    )
+
+
+async def look_at_one(
+    source: Database | Connection,
+    catalogue: Catalogue,
+    *,
+    at_all: bool,
+    accounts: Mapping[int, int],
+) -> Look:
+    """The same of one bucket."""
     seen: Sequence[int] = list(accounts.values())
     found = await source.fetchval(_LOOK, at_all, list(accounts), seen, ENTRYPOINT)
     looked = msgspec.json.decode(found, type=Look)

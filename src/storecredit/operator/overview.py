@@ -21,7 +21,7 @@ from storecredit.ledger.verification import LastVerification
 from storecredit.operator.figures import Figures
 from storecredit.operator.running_dry import RunningDry, StoreRunningDry
 from storecredit.operator.sums import MoneyOfDay, Period, Sums
-from storecredit.postgres.pool import Database
+from storecredit.postgres.buckets import Buckets
 from storecredit.webhooks.endpoints import Endpoints, Standing
 
 RUNNING_DRY_SHOWN: Final = 10
@@ -85,10 +85,10 @@ class Overview:
 class Overviews:
     """Finds it out."""
 
-    def __init__(self, database: Database, problems: Problems, endpoints: Endpoints) -> None:
-        self._database = database
-        self._sums = Sums(database)
-        self._running_dry = RunningDry(database)
+    def __init__(self, buckets: Buckets, problems: Problems, endpoints: Endpoints) -> None:
+        self._buckets = buckets
+        self._sums = Sums(buckets)
+        self._running_dry = RunningDry(buckets)
         self._problems = problems
         self._endpoints = endpoints
 
@@ -120,13 +120,16 @@ class Overviews:
     async def _health(self) -> Health:
         return Health(
             *await asyncio.gather(
-                verification.last(self._database),
+                verification.last(self._buckets.home),
                 self._problems.count(),
                 self._endpoints.count(),
                 self._running_dry.list(RUNNING_DRY_SHOWN),
-                self._database.fetchval(_HAS_STORES),
+                self._has_stores(),
             )
         )
+
+    async def _has_stores(self) -> bool:
+        return any(await self._buckets.each(lambda database: database.fetchval(_HAS_STORES)))
 
     async def _periods(
         self, span: Span, points: Sequence[datetime], kind: OwnerKind | None

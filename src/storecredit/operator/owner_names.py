@@ -7,7 +7,7 @@ may be written always.
 from uuid import UUID
 
 from storecredit.ledger.owners import Owner, OwnerKind
-from storecredit.postgres.pool import Database
+from storecredit.postgres.buckets import Buckets
 from storecredit.stores.stores import Stores
 
 NAME_MAX = 260
@@ -17,8 +17,8 @@ NAME_MAX = 260
 class OwnerNames:
     """Finds owners by what they are called."""
 
-    def __init__(self, database: Database, stores: Stores) -> None:
-        self._database = database
+    def __init__(self, buckets: Buckets, stores: Stores) -> None:
+        self._buckets = buckets
         self._stores = stores
 
     async def named(self, text: str) -> tuple[Owner, ...]:
@@ -43,7 +43,8 @@ class OwnerNames:
             user_id = UUID(text)
         except ValueError:
             return ()
-        known = await self._database.fetchval("SELECT 1 FROM users WHERE user_id = $1", user_id)
+        database = await self._buckets.of_user(user_id)
+        known = await database.fetchval("SELECT 1 FROM users WHERE user_id = $1", user_id)
         return (Owner.user(user_id),) if known else ()
 
 

@@ -12,6 +12,7 @@ import msgspec
 from storecredit.ledger.balances import balances_of_owners
 from storecredit.ledger.owners import OwnerKind
 from storecredit.ledger.pace import Pace
+from storecredit.postgres.buckets import Buckets
 from storecredit.postgres.pool import Database
 
 LIMIT_MAX: Final = 100
@@ -44,9 +45,8 @@ class StoreRunningDry(msgspec.Struct, frozen=True):
 class RunningDry:
     """Lists them."""
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
-        self._pace = Pace(database)
+    def __init__(self, buckets: Buckets) -> None:
+        self._buckets = buckets
 
     async def list(self, limit: int) -> list[StoreRunningDry]:
         """The first to run dry, at most `limit` (1 to `LIMIT_MAX`), within `DAYS_MAX` days.
@@ -54,13 +54,19 @@ class RunningDry:
         A store that has no credits left is not listed: it has run dry. Raises DatabaseUnavailable.
         """
         limit = min(limit, LIMIT_MAX)
-        rows = await self._database.fetch(_CANDIDATES, 2 * limit + _MORE)
-        names = {row["store_id"]: row["name"] for row in rows}
-        balances = await balances_of_owners(self._database, OwnerKind.STORE, list(names))
-        days = await self._pace.days_left(OwnerKind.STORE, balances)
-        found = [
-            StoreRunningDry(store_id, names[store_id], balance.balance, left)
-            for store_id, balance in balances.items()
-            if balance.balance > 0 and (left := days[store_id]) is not None and left <= DAYS_MAX
-        ]
-        return sorted(found, key=lambda store: (store.days_left, store.store_id))[:limit]
+        found = await self._buckets.each(lambda database: _of_bucket(database, limit))
+        stores = [store for of_bucket in found for store in of_bucket]
+        return sorted(stores, key=lambda store: (store.days_left, store.store_id))[:limit]
+
+
+async def _of_bucket(database: Database, limit: int) -> list[StoreRunningDry]:
+    """Those of one bucket that may be among the first, in any order."""
+    rows = await database.fetch(_CANDIDATES, 2 * limit + _MORE)
+    names = {row["store_id"]: row["name"] for row in rows}
+    balances = await balances_of_owners(database, OwnerKind.STORE, list(names))
+    days = await Pace(database).days_left(OwnerKind.STORE, balances)
+    return [
+        StoreRunningDry(store_id, names[store_id], balance.balance, left)
+        for store_id, balance in balances.items()
+        if balance.balance > 0 and (left := days[store_id]) is not None and left <= DAYS_MAX
+    ]

@@ -2,12 +2,14 @@
 
 Nothing here grows with the ledger: an hour is some rows, however much happened in it. The sums are
 of the movements counted so far, seconds behind (`ledger/summing.py`); a report
-(`operator/report.py`) adds up the ledger itself. Hours and days are those of UTC.
+(`operator/report.py`) adds up the ledger itself. Hours and days are those of UTC. What several
+buckets have counted is added up here.
 """
 
 from collections.abc import Iterable
 from datetime import UTC, date, datetime
 from itertools import groupby
+from operator import itemgetter
 from typing import Any, Final
 
 import msgspec
@@ -21,7 +23,7 @@ from storecredit.operator.figures import (
     UnknownMovementType,
     measure_of,
 )
-from storecredit.postgres.pool import Database
+from storecredit.postgres.buckets import Buckets, fetched
 from storecredit.postgres.servers import Record
 
 _SUMS: Final = """
@@ -77,8 +79,8 @@ class MoneyOfDay(msgspec.Struct, frozen=True):
 class Sums:
     """Reads the sums. Every method raises DatabaseUnavailable."""
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
+    def __init__(self, buckets: Buckets) -> None:
+        self._buckets = buckets
 
     async def hours(
         self, since: datetime, until: datetime, kind: OwnerKind | None = None
@@ -100,28 +102,37 @@ class Sums:
 
     async def money_by_day(self, since: date, until: date) -> list[MoneyOfDay]:
         """The money of the days from `since` on and before `until`; one without any is left out."""
-        rows = await self._database.fetch(_MONEY, since, until)
+        rows = await fetched(self._buckets, _MONEY, since, until)
+        rows.sort(key=itemgetter("day", "currency"))
         return [
-            MoneyOfDay(day, [_money(row) for row in of_day])
-            for day, of_day in groupby(rows, key=lambda row: row["day"])
+            MoneyOfDay(
+                day,
+                [_money(name, rows) for name, rows in groupby(of_day, key=itemgetter("currency"))],
+            )
+            for day, of_day in groupby(rows, key=itemgetter("day"))
         ]
 
     async def counted_until(self) -> datetime | None:
         """When the newest movements were last counted; what was committed since may be missing.
 
-        None: the ledger was not counted to its end yet, so the sums are of a part of it.
+        None: the ledger was not counted to its end yet, so the sums are of a part of it. Of
+        several buckets it is the one that was counted longest ago.
         """
-        counted: datetime | None = await self._database.fetchval(_COUNTED_UNTIL)
-        return counted
+        counted: list[datetime | None] = await self._buckets.each(
+            lambda database: database.fetchval(_COUNTED_UNTIL)
+        )
+        known = [moment for moment in counted if moment is not None]
+        return min(known) if len(known) == len(counted) else None
 
     async def _periods(
         self, statement: str, since: date, until: date, kind: OwnerKind | None
     ) -> list[Period]:
-        types = {row["type"]: row for row in await self._database.fetch(_TYPES)}
-        rows = await self._database.fetch(statement, since, until, kind)
+        types = {row["type"]: row for row in await self._buckets.home.fetch(_TYPES)}
+        rows = await fetched(self._buckets, statement, since, until, kind)
+        rows.sort(key=itemgetter("begins_at"))
         return [
             _period(begins_at.astimezone(UTC), of_period, types)
-            for begins_at, of_period in groupby(rows, key=lambda row: row["begins_at"])
+            for begins_at, of_period in groupby(rows, key=itemgetter("begins_at"))
         ]
 
 
@@ -143,6 +154,8 @@ def _period(begins_at: datetime, rows: Iterable[Record], types: dict[str, Record
     )
 
 
-def _money(row: Record) -> Money:
-    paid, returned = int(row["paid"]), int(row["returned"])
-    return Money(row["currency"], paid, returned, paid - returned)
+def _money(currency: str, rows: Iterable[Record]) -> Money:
+    paid, returned = 0, 0
+    for row in rows:
+        paid, returned = paid + int(row["paid"]), returned + int(row["returned"])
+    return Money(currency, paid, returned, paid - returned)

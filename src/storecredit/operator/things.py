@@ -1,5 +1,6 @@
 """What an id may name that is no request: stores, end users, keys, endpoints, operators' tokens."""
 
+from collections.abc import Iterable
 from datetime import datetime
 from enum import StrEnum
 from typing import Final
@@ -68,6 +69,12 @@ async def things_named(
     rows = await source.fetch(_THINGS, id_)
     things = [ThingRow(**{**row, "kind": ThingKind(row["kind"])}) for row in rows]
     return [each for each in things if owner is None or _is_of(each, owner)]
+
+
+def in_order(things: Iterable[ThingRow]) -> list[ThingRow]:
+    """What several buckets have of it, each thing once, in the order of `ThingKind`."""
+    found = {(each.kind, each.id): each for each in things}
+    return sorted(found.values(), key=lambda each: list(ThingKind).index(each.kind))
 
 
 def _is_of(thing: ThingRow, owner: Owner) -> bool:

@@ -9,9 +9,9 @@ stands in the first bucket, too. A database of one bucket keeps no directory, an
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 from uuid import UUID
 
 from storecredit.postgres.errors import DatabaseUnavailable
@@ -174,6 +174,23 @@ async def outgrown(home: Database, stop: asyncio.Event) -> bool:
             seconds = LOOK_AGAIN_SECONDS
         await pause(seconds, stop)
     return False
+
+
+async def together(*asking: Coroutine[Any, Any, T]) -> list[T]:
+    """What all of them answer, asked at once, over connections that whoever calls goes on using.
+
+    If one fails, the others are given up, and nothing is asked any more when its error is raised.
+    """
+    if len(asking) == 1:
+        return [await asking[0]]
+    tasks = [asyncio.create_task(each) for each in asking]
+    try:
+        return await asyncio.gather(*tasks)
+    except BaseException:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        raise
 
 
 @asynccontextmanager

@@ -6,7 +6,8 @@ import msgspec
 from litestar import Request, Response, get, post
 from litestar.di import NamedDependency
 
-from storecredit.ledger.owner_pages import OwnerFilter, OwnerSort
+from storecredit.ledger.owner_cursors import OwnerSort
+from storecredit.ledger.owner_pages import OwnerFilter
 from storecredit.ledger.owners import OwnerKind
 from storecredit.operator.audit import ActionContext
 from storecredit.operator.tokens import Scope

@@ -6,7 +6,8 @@ import msgspec
 from litestar import Request, Response, get
 from litestar.di import NamedDependency
 
-from storecredit.ledger.owner_pages import OwnerFilter, OwnerSort
+from storecredit.ledger.owner_cursors import OwnerSort
+from storecredit.ledger.owner_pages import OwnerFilter
 from storecredit.ledger.owners import OwnerKind
 from storecredit.users.directory import User, UserStatus
 from storecredit.web.console.owner_rows import OwnerRow, user_rows

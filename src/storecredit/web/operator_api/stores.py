@@ -11,7 +11,8 @@ from litestar.di import NamedDependency
 from litestar.params import FromQuery, JSONBody
 
 from storecredit.ledger.balances import Balance
-from storecredit.ledger.owner_pages import OwnerFilter, OwnerSort
+from storecredit.ledger.owner_cursors import OwnerSort
+from storecredit.ledger.owner_pages import OwnerFilter
 from storecredit.ledger.owners import Owner, OwnerKind
 from storecredit.operator.audit import ActionContext
 from storecredit.operator.stores import UNCHANGED, StoreChanges

@@ -14,7 +14,8 @@ from storecredit.generation.erasure import Erasing
 from storecredit.generation.sessions import SessionStatus
 from storecredit.ledger.balances import Balance
 from storecredit.ledger.outcomes import AdditionType
-from storecredit.ledger.owner_pages import OwnerFilter, OwnerSort
+from storecredit.ledger.owner_cursors import OwnerSort
+from storecredit.ledger.owner_pages import OwnerFilter
 from storecredit.ledger.owners import Owner, OwnerKind
 from storecredit.operator.audit import ActionContext
 from storecredit.operator.tokens import Scope

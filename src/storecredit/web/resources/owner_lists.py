@@ -4,15 +4,13 @@ from typing import Annotated, Final, Literal
 
 from litestar.params import QueryParameter
 
-from storecredit.ledger.owner_pages import (
+from storecredit.ledger.owner_cursors import (
     CURSOR_LENGTH_MAX,
-    SEARCH_LENGTH_MAX,
     CursorMisplaced,
-    OwnerFilter,
-    OwnerPage,
     OwnerSort,
     read_cursor,
 )
+from storecredit.ledger.owner_pages import SEARCH_LENGTH_MAX, OwnerFilter, OwnerPage
 from storecredit.ledger.owners import OwnerKind
 from storecredit.web.http.envelope import invalid
 from storecredit.web.http.faults import Check, no_nul
