@@ -113,7 +113,7 @@ async def _assembled(settings: Settings, buckets: Buckets) -> AsyncIterator[Serv
     balances = BalanceReads(buckets, settings, metrics)
     holds = Holds(buckets, settings, metrics)
     results = open_results(settings)
-    billing = Billing.from_settings(settings, database)
+    billing = Billing.from_settings(settings, buckets)
     credits = Credits(buckets, timedelta(days=settings.refund_grace_days))
     stores = Stores(buckets, tiers=settings.rate_limits)
     parts = Parts(

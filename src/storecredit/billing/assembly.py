@@ -19,6 +19,7 @@ from storecredit.billing.problems import Problems
 from storecredit.billing.subscription_charges import SubscriptionCharges
 from storecredit.billing.subscriptions import Subscriptions
 from storecredit.billing.top_ups import ToppingUp, TopUps
+from storecredit.postgres.buckets import Buckets
 from storecredit.postgres.pool import Database
 from storecredit.settings import Settings
 
@@ -27,7 +28,10 @@ log = telemetry.get_logger("billing.assembly")
 
 @dataclass(frozen=True, slots=True)
 class Billing:
-    """The parts of billing. While it is off, what asks Paddle is None."""
+    """The parts of billing. While it is off, what asks Paddle is None, or not there.
+
+    `overage`, `topping_up`: one for each bucket.
+    """
 
     catalogue: Catalogue
     checkouts: Checkouts
@@ -36,33 +40,29 @@ class Billing:
     bookings: Bookings
     subscriptions: Subscriptions
     paddle: Paddle | None
-    overage: OverageBilling | None
+    overage: tuple[OverageBilling, ...]
     top_ups: TopUps
-    topping_up: ToppingUp | None
+    topping_up: tuple[ToppingUp, ...]
 
     @classmethod
-    def from_settings(cls, settings: Settings, database: Database) -> Self:
+    def from_settings(cls, settings: Settings, buckets: Buckets) -> Self:
         """Wire the parts. Raises CatalogueError, PaddleMisconfigured."""
         catalogue = load_catalogue(settings.plans_file)
         paddle = Paddle.from_settings(settings)
         if paddle is None:
             _say_that_it_is_off(settings)
-        charges = None if paddle is None else SubscriptionCharges(database, paddle, settings)
+        charging = () if paddle is None else _charging(buckets, paddle, settings)
         return cls(
             catalogue=catalogue,
-            checkouts=Checkouts(database, paddle, catalogue),
-            events=PaddleEvents(database, settings, catalogue),
-            problems=Problems(database),
-            bookings=Bookings(database, Payments(database, paddle)),
-            subscriptions=Subscriptions(database),
+            checkouts=Checkouts(buckets, paddle, catalogue),
+            events=PaddleEvents(buckets, settings, catalogue),
+            problems=Problems(buckets),
+            bookings=Bookings(buckets, Payments(buckets, paddle)),
+            subscriptions=Subscriptions(buckets),
             paddle=paddle,
-            overage=None
-            if charges is None
-            else OverageBilling(database, charges, catalogue, settings),
-            top_ups=TopUps(database, catalogue, is_billing_on=paddle is not None),
-            topping_up=None
-            if charges is None
-            else ToppingUp(database, charges, catalogue, settings),
+            overage=tuple(OverageBilling(*each, catalogue, settings) for each in charging),
+            top_ups=TopUps(buckets, catalogue, is_billing_on=paddle is not None),
+            topping_up=tuple(ToppingUp(*each, catalogue, settings) for each in charging),
         )
 
     @property
@@ -74,15 +74,23 @@ class Billing:
         """What a worker does for billing, until `stop` is set."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self.events.run(stop), name="paddle-events")
-            if self.overage is not None:
-                tasks.create_task(self.overage.run(stop), name="overage-billing")
-            if self.topping_up is not None:
-                tasks.create_task(self.topping_up.run(stop), name="topping-up")
+            for overage in self.overage:
+                tasks.create_task(overage.run(stop), name="overage-billing")
+            for topping_up in self.topping_up:
+                tasks.create_task(topping_up.run(stop), name="topping-up")
 
     async def close(self) -> None:
         """Let requests to Paddle that are under way end."""
         if self.paddle is not None:
             await self.paddle.close()
+
+
+def _charging(
+    buckets: Buckets, paddle: Paddle, settings: Settings
+) -> tuple[tuple[Database, SubscriptionCharges], ...]:
+    return tuple(
+        (database, SubscriptionCharges(database, paddle, settings)) for database in buckets.all
+    )
 
 
 def missing_secrets(settings: Settings) -> list[str]:

@@ -12,13 +12,18 @@ from typing import Final
 from storecredit import telemetry
 from storecredit.billing.checkouts import owner_of
 from storecredit.billing.paddle import PROVIDER
+from storecredit.billing.paddle.ownership import nearness
 from storecredit.billing.paddle.payments import Payment, Payments, is_transaction_id
+from storecredit.billing.paddle.reading import References
+from storecredit.billing.paddle.whereabouts import Whereabouts
 from storecredit.ledger.owners import Owner
+from storecredit.postgres.buckets import Buckets
 from storecredit.postgres.pool import Database
 from storecredit.postgres.servers import Record
 
 log = telemetry.get_logger("billing.bookings")
 
+_IS_KNOWN: Final = "SELECT EXISTS (SELECT FROM accounts WHERE owner_kind = $1 AND owner_id = $2)"
 BOOKED_BY_HAND: Final = "Booked by hand"
 """Stands in the ledger where the operator says no more."""
 
@@ -60,8 +65,9 @@ class NotBooked(StrEnum):
 class Bookings:
     """Books by hand."""
 
-    def __init__(self, database: Database, payments: Payments) -> None:
-        self._database = database
+    def __init__(self, buckets: Buckets, payments: Payments) -> None:
+        self._buckets = buckets
+        self._whereabouts = Whereabouts(buckets)
         self._payments = payments
 
     async def find(self, transaction_id: str) -> Payment | NotBooked:
@@ -76,6 +82,23 @@ class Bookings:
             is_asked = self._payments.can_ask
             return NotBooked.UNKNOWN_TRANSACTION if is_asked else NotBooked.NOT_ASKED
         return paid if paid.completed else NotBooked.NOT_COMPLETED
+
+    async def place_of(self, paid: Payment, owner: Owner | None) -> Database:
+        """Where it is booked: where our record says whose it is, else where the named owner lives.
+
+        Two buckets never book the same one: the first that was to has it for ever.
+        """
+        if not self._whereabouts.several:
+            return self._buckets.home
+        names = References(paid.transaction_id, paid.subscription_id, None, ())
+        place = await self._whereabouts.nearest(lambda database: nearness(database, names))
+        if place is None:
+            if owner is None:
+                return self._buckets.home
+            place = await self._buckets.of(owner)
+            if not await place.fetchval(_IS_KNOWN, owner.kind, owner.id):
+                return place
+        return await self._whereabouts.place(paid.transaction_id, place)
 
     async def book(
         self,
@@ -92,7 +115,8 @@ class Bookings:
         where no checkout or subscription of ours says whose it is. Raises DatabaseUnavailable: it
         may be sent again.
         """
-        row = await self._database.fetchrow(
+        place = await self.place_of(paid, owner)
+        row = await place.fetchrow(
             """SELECT b.outcome, (b.payment).*, a.owner_kind, a.owner_id
                FROM book_by_hand(
                    $1, $2, $3, $4, $5, $6, $7, $8, coalesce($9, now()), $10, $11) b
@@ -114,8 +138,24 @@ class Bookings:
             case "booked" | "replayed" as outcome:
                 log.info("transaction_booked", transaction_id=paid.transaction_id, outcome=outcome)
                 return _booked(row)
+            case "unknown_owner" if owner is not None and await self._lives_elsewhere(owner, place):
+                # It was begun to be booked for somebody else.
+                return NotBooked.OTHER_OWNER
             case outcome:
                 return NotBooked(outcome)
+
+    async def settle_elsewhere(self, booked: Booked) -> None:
+        """Settle its event, if another bucket keeps that; to be called once the booking is kept."""
+        if self._whereabouts.several:
+            await self._whereabouts.elsewhere(
+                await self._buckets.of(booked.owner),
+                lambda database: database.fetchval(
+                    "SELECT settle_booked_event($1, $2)", PROVIDER, booked.transaction_id
+                ),
+            )
+
+    async def _lives_elsewhere(self, owner: Owner, place: Database) -> bool:
+        return await self._buckets.of(owner) is not place
 
 
 def _booked(row: Record) -> Booked:

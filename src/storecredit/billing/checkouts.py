@@ -20,7 +20,7 @@ from storecredit.billing.paddle import PROVIDER
 from storecredit.billing.paddle.gateway import Paddle, PaddleRefused
 from storecredit.billing.sales import Sale
 from storecredit.ledger.owners import Owner, OwnerKind
-from storecredit.postgres.pool import Database
+from storecredit.postgres.buckets import Buckets
 from storecredit.postgres.servers import Record
 
 log = telemetry.get_logger("billing.checkouts")
@@ -135,8 +135,8 @@ class _Terms:
 class Checkouts:
     """Starts purchases for stores and users."""
 
-    def __init__(self, database: Database, paddle: Paddle | None, catalogue: Catalogue) -> None:
-        self._database = database
+    def __init__(self, buckets: Buckets, paddle: Paddle | None, catalogue: Catalogue) -> None:
+        self._buckets = buckets
         self._paddle = paddle
         self._catalogue = catalogue
 
@@ -172,7 +172,8 @@ class Checkouts:
                 return Unsold(row, is_new=outcome != "replayed")
 
     async def _record(self, owner: Owner, terms: _Terms, request_id: str) -> Record:
-        row = await self._database.fetchrow(
+        database = await self._buckets.of(owner)
+        row = await database.fetchrow(
             """SELECT o.outcome, (o.checkout).*, $2 AS owner_kind, $3::uuid AS owner_id
                FROM open_checkout(
                    $1, (SELECT a.account_id FROM accounts a
@@ -211,7 +212,7 @@ class Checkouts:
             log.warning("catalogue_sells_too_little", plan=checkout["plan"], said=refused.detail)
             said = refused.detail.rstrip(".")
             return NotOnSale(f"Paddle charges nothing so small: {said}.")
-        row = await self._database.fetchrow(
+        row = await self._buckets.of_account(checkout["account_id"]).fetchrow(
             "SELECT * FROM attach_checkout($1, $2, $3, $4)",
             checkout["checkout_id"],
             made.transaction_id,

@@ -3,6 +3,7 @@
 Each list is bounded, newest first, and says whether there is more. No credits move here.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -14,8 +15,9 @@ from storecredit.billing.checkouts import owner_of
 from storecredit.billing.paddle import PROVIDER
 from storecredit.billing.paddle.messages import COMPLETED_EVENT
 from storecredit.billing.paddle.reading import about
+from storecredit.billing.paddle.whereabouts import Whereabouts
 from storecredit.ledger.owners import Owner
-from storecredit.postgres.pool import Database
+from storecredit.postgres.buckets import Buckets, fetched
 from storecredit.postgres.servers import Record
 
 PROBLEMS_MAX: Final = 100
@@ -105,8 +107,9 @@ class Found:
 class Problems:
     """Finds what the operator has to look at."""
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
+    def __init__(self, buckets: Buckets) -> None:
+        self._buckets = buckets
+        self._whereabouts = Whereabouts(buckets)
 
     async def find(self) -> Found:
         """All of it, now. Raises DatabaseUnavailable."""
@@ -114,14 +117,17 @@ class Problems:
 
     async def count(self) -> dict[str, int]:
         """How many there are of each kind, all of them. Raises DatabaseUnavailable."""
-        row = await self._database.fetchrow(
+        rows = await fetched(
+            self._buckets,
             f"""SELECT (SELECT count(DISTINCT (provider, coalesce(subject, event_id)))
                     FROM provider_events WHERE {_EVENTS}) AS events,
                    (SELECT count(*) FROM clawbacks WHERE {_CLAWBACKS}) AS clawbacks,
-                   (SELECT count(*) FROM subscription_charges WHERE {_BILLS}) AS bills"""  # noqa: S608 - constants
+                   (SELECT count(*) FROM subscription_charges WHERE {_BILLS}) AS bills""",  # noqa: S608 - constants
         )
-        assert row is not None, "a SELECT without FROM has one row"
-        return dict(row)
+        counts: Counter[str] = Counter()
+        for row in rows:
+            counts.update(dict(row))
+        return dict(counts)
 
     async def dismiss(self, problem_id: str) -> bool:
         """Show an event or clawback no longer, once it was dealt with; false: there is none such.
@@ -129,17 +135,17 @@ class Problems:
         `problem_id` is the event's or the adjustment's id; all events of the same problem go with
         it. No credits move.
         """
+        database = await self._whereabouts.of_problem(problem_id)
         return bool(
-            await self._database.fetchval(
-                "SELECT dismiss_billing_problem($1, $2)", PROVIDER, problem_id
-            )
+            await database.fetchval("SELECT dismiss_billing_problem($1, $2)", PROVIDER, problem_id)
         )
 
     async def events(self) -> Listed[EventProblem]:
         """Events that are failing or were set aside; those about the same subject once."""
-        rows = await self._database.fetch(
+        rows = await fetched(
+            self._buckets,
             f"""SELECT e.event_id, e.event_type, e.occurred_at, e.received_at, e.status, e.attempts,
-                   e.reason, e.content, p.transaction_ids
+                   e.reason, e.content, p.transaction_ids, p.newest
                FROM (
                    SELECT provider,
                        (array_agg(event_id ORDER BY received_at, event_id))[1] AS event_id,
@@ -156,11 +162,12 @@ class Problems:
             TRANSACTIONS_MAX,
             COMPLETED_EVENT,
         )
-        return _listed([_event(row) for row in rows])
+        return _listed([_event(row) for row in self._in_order(rows, "newest")])
 
     async def clawbacks(self, owner: Owner | None = None) -> Listed[ShortClawback]:
         """Clawbacks that found too few credits, of one owner or of all."""
-        rows = await self._database.fetch(
+        rows = await fetched(
+            await self._asked(owner),
             f"""SELECT c.adjustment_id, c.provider_transaction_id, c.action, c.credits, c.taken,
                    c.created_at, a.owner_kind, a.owner_id
                FROM (SELECT * FROM clawbacks WHERE {_CLAWBACKS}) c
@@ -170,20 +177,31 @@ class Problems:
             PROBLEMS_MAX + 1,
             *_named(owner),
         )
-        return _listed([_clawback(row) for row in rows])
+        return _listed([_clawback(row) for row in self._in_order(rows, "created_at")])
 
     async def bills(self, owner: Owner | None = None) -> Listed[UnpaidBill]:
         """Overage bills and top-ups that could not be charged so far, of one store or of all."""
-        rows = await self._database.fetch(
+        rows = await fetched(
+            await self._asked(owner),
             f"""SELECT a.owner_id AS store_id, b.kind, b.period, b.request_id, b.credits, b.amount,
-                   b.currency, b.attempts, b.last_error
+                   b.currency, b.attempts, b.last_error, b.created_at
                FROM subscription_charges b JOIN accounts a USING (account_id)
                WHERE {_BILLS} AND {_OF_OWNER}
                ORDER BY b.created_at DESC, b.account_id LIMIT $1""",  # noqa: S608 - constants
             PROBLEMS_MAX + 1,
             *_named(owner),
         )
-        return _listed([UnpaidBill(**{**row, "kind": ChargeKind(row["kind"])}) for row in rows])
+        return _listed([_bill(row) for row in self._in_order(rows, "created_at")])
+
+    async def _asked(self, owner: Owner | None) -> Buckets:
+        """Whoever may have something of this owner; None: of anybody."""
+        return self._buckets if owner is None else await self._buckets.of(owner)
+
+    def _in_order(self, rows: list[Record], moment: str) -> list[Record]:
+        """The newest first, whatever bucket they are of; each bucket's are already."""
+        if not self._buckets.several:
+            return rows
+        return sorted(rows, key=lambda row: row[moment], reverse=True)
 
 
 def _named(owner: Owner | None) -> tuple[str | None, UUID | None]:
@@ -205,6 +223,20 @@ def _event(row: Record) -> EventProblem:
         reason=row["reason"],
         about=None if row["content"] is None else about(row["event_type"], row["content"]),
         transaction_ids=tuple(each for each in row["transaction_ids"] or () if each is not None),
+    )
+
+
+def _bill(row: Record) -> UnpaidBill:
+    return UnpaidBill(
+        store_id=row["store_id"],
+        kind=ChargeKind(row["kind"]),
+        period=row["period"],
+        request_id=row["request_id"],
+        credits=row["credits"],
+        amount=row["amount"],
+        currency=row["currency"],
+        attempts=row["attempts"],
+        last_error=row["last_error"],
     )
 
 

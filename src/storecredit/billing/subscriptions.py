@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import Final
 from uuid import UUID
 
-from storecredit.postgres.pool import Database
+from storecredit.postgres.buckets import Buckets
 from storecredit.postgres.servers import Record
 
 SUBSCRIPTIONS_MAX: Final = 100
@@ -50,12 +50,13 @@ class Subscription:
 class Subscriptions:
     """Reads the subscriptions of stores; they change by their provider's events only."""
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
+    def __init__(self, buckets: Buckets) -> None:
+        self._buckets = buckets
 
     async def of_store(self, store_id: UUID) -> tuple[Subscription, ...]:
         """The store's subscriptions, newest first, at most `SUBSCRIPTIONS_MAX`."""
-        rows = await self._database.fetch(
+        database = await self._buckets.of_store(store_id)
+        rows = await database.fetch(
             """SELECT s.* FROM subscriptions s JOIN accounts a USING (account_id)
                WHERE a.owner_kind = 'store' AND a.owner_id = $1
                ORDER BY s.created_at DESC, s.provider_subscription_id LIMIT $2""",

@@ -19,6 +19,7 @@ from storecredit.billing.catalogue import Catalogue
 from storecredit.billing.charge_attempt import ChargeKind
 from storecredit.billing.paddle import PROVIDER
 from storecredit.billing.subscription_charges import SubscriptionCharges
+from storecredit.postgres.buckets import Buckets
 from storecredit.postgres.errors import DatabaseUnavailable, LockTimedOut
 from storecredit.postgres.pacing import every
 from storecredit.postgres.pool import Database
@@ -111,14 +112,15 @@ class NotSwitchedOn:
 class TopUps:
     """Switches stores' top-ups on and off, and reads them."""
 
-    def __init__(self, database: Database, catalogue: Catalogue, *, is_billing_on: bool) -> None:
-        self._database = database
+    def __init__(self, buckets: Buckets, catalogue: Catalogue, *, is_billing_on: bool) -> None:
+        self._buckets = buckets
         self._catalogue = catalogue
         self._is_billing_on = is_billing_on
 
     async def read(self, store_id: UUID) -> TopUp:
         """The store's, as it is now. Raises DatabaseUnavailable."""
-        row = await self._database.fetchrow(_READ, store_id)
+        database = await self._buckets.of_store(store_id)
+        row = await database.fetchrow(_READ, store_id)
         if row is None:
             return TopUp(
                 status=TopUpStatus.OFF,
@@ -155,7 +157,8 @@ class TopUps:
             return NotSwitchedOn("Nothing is sold here: billing is off.")
         if refused := self._refusal(settings):
             return refused
-        outcome = await self._database.fetchval(
+        database = await self._buckets.of_store(store_id)
+        outcome = await database.fetchval(
             """SELECT set_top_up(a.account_id, $2, $3, $4, $5) FROM accounts a
                WHERE a.owner_kind = 'store' AND a.owner_id = $1""",
             store_id,
@@ -177,7 +180,8 @@ class TopUps:
 
         Raises DatabaseUnavailable.
         """
-        was_on = await self._database.fetchval(
+        database = await self._buckets.of_store(store_id)
+        was_on = await database.fetchval(
             """SELECT remove_top_up(a.account_id) FROM accounts a
                WHERE a.owner_kind = 'store' AND a.owner_id = $1""",
             store_id,

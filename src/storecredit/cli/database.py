@@ -205,7 +205,7 @@ def against_billing(settings: "Settings", act: "Callable[[Rooms, Billing], Await
     async def acting(rooms: Rooms) -> T:
         from storecredit.billing.assembly import Billing
 
-        billing = Billing.from_settings(settings, rooms.database)
+        billing = Billing.from_settings(settings, rooms.buckets)
         try:
             return await act(rooms, billing)
         finally:

@@ -9,7 +9,7 @@ from storecredit.billing.paddle import PROVIDER
 from storecredit.billing.paddle.gateway import Paddle
 from storecredit.billing.paddle.messages import COMPLETED_EVENT, Transaction
 from storecredit.billing.paddle.reading import UnreadableContent, read_content
-from storecredit.postgres.pool import Database
+from storecredit.postgres.buckets import Buckets, fetched
 
 COMPLETED: Final = "completed"
 _TRANSACTION_ID: Final = re.compile(r"txn_[A-Za-z0-9]{1,64}", re.ASCII)
@@ -39,8 +39,8 @@ def is_transaction_id(text: str) -> bool:
 class Payments:
     """Looks payments up."""
 
-    def __init__(self, database: Database, paddle: Paddle | None) -> None:
-        self._database = database
+    def __init__(self, buckets: Buckets, paddle: Paddle | None) -> None:
+        self._buckets = buckets
         self._paddle = paddle
 
     @property
@@ -58,16 +58,18 @@ class Payments:
 
     async def _kept(self, transaction_id: str) -> Payment | None:
         """By its event; None: there is none that can be read and says what was paid."""
-        row = await self._database.fetchrow(
-            f"""SELECT occurred_at, content FROM provider_events
+        rows = await fetched(
+            self._buckets,
+            f"""SELECT occurred_at, received_at, content FROM provider_events
                 WHERE event_type = '{COMPLETED_EVENT}' AND content ->> 'id' = $2
                   AND provider = $1
                 ORDER BY received_at LIMIT 1""",  # noqa: S608 - a constant, as the index has it
             PROVIDER,
             transaction_id,
         )
-        if row is None:
+        if not rows:
             return None
+        row = min(rows, key=lambda each: each["received_at"])
         try:
             said = read_content(COMPLETED_EVENT, row["content"])
         except UnreadableContent:

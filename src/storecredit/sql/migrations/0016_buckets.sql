@@ -40,3 +40,13 @@ ALTER TABLE sign_ins
     DROP CONSTRAINT sign_ins_store_id_fkey, DROP CONSTRAINT sign_ins_store_id_key_id_fkey;
 ALTER TABLE sign_in_links
     DROP CONSTRAINT sign_in_links_store_id_fkey, DROP CONSTRAINT sign_in_links_store_id_key_id_fkey;
+
+CREATE TABLE provider_buckets (
+    provider text NOT NULL,
+    provider_id text NOT NULL,
+    bucket int NOT NULL REFERENCES buckets,
+    PRIMARY KEY (provider, provider_id)
+);
+COMMENT ON TABLE provider_buckets IS
+    'Which bucket keeps what a provider''s id names, for ever: an event that was taken there, a '
+    'transaction that was booked there. Kept in the first one, where there is more than one.';

@@ -85,11 +85,7 @@ DECLARE
 BEGIN
     v_outcome := book_payment(p_payment, p_description, p_actor => p_actor);
     IF v_outcome = 'booked' THEN
-        UPDATE provider_events e
-        SET status = 'processed', reason = 'Booked by hand.', settled_at = now()
-        WHERE e.provider = p_payment.provider AND e.event_type = 'transaction.completed'
-          AND e.content ->> 'id' = p_payment.provider_transaction_id
-          AND e.status IN ('received', 'failing', 'set_aside');
+        PERFORM settle_booked_event(p_payment.provider, p_payment.provider_transaction_id);
     END IF;
     RETURN v_outcome;
 EXCEPTION WHEN unique_violation THEN
@@ -102,6 +98,22 @@ $$;
 COMMENT ON FUNCTION book_payment_by_hand(payments, text, text) IS
     'Books a payment that the operator has named, and settles its event. Outcome: booked, '
     'already_booked, conflict. For book_by_hand.';
+
+CREATE OR REPLACE FUNCTION settle_booked_event(p_provider text, p_transaction_id text)
+RETURNS void
+LANGUAGE sql
+SECURITY DEFINER
+SET search_path FROM CURRENT
+AS $$
+-- Purpose: the operator has booked a transaction by hand, here or in another bucket: its event is settled.
+-- Locks: the event's row. Idempotent.
+    UPDATE provider_events e
+    SET status = 'processed', reason = 'Booked by hand.', settled_at = now()
+    WHERE e.provider = p_provider AND e.event_type = 'transaction.completed'
+      AND e.content ->> 'id' = p_transaction_id AND e.status IN ('received', 'failing', 'set_aside');
+$$;
+COMMENT ON FUNCTION settle_booked_event(text, text) IS
+    'Settles the event of a transaction that the operator has booked by hand.';
 
 CREATE OR REPLACE FUNCTION payment_of(p_provider text, p_transaction_id text)
 RETURNS payments

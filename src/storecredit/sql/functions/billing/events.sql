@@ -23,9 +23,9 @@ DECLARE
 BEGIN
     INSERT INTO provider_events
         (provider, event_id, event_type, occurred_at, content, status, reason, settled_at)
-    VALUES
-        (p_provider, p_event_id, p_event_type, p_occurred_at, p_content, p_status, p_reason,
-         CASE WHEN p_status IN ('processed', 'ignored', 'set_aside') THEN now() END)
+    SELECT p_provider, p_event_id, p_event_type, p_occurred_at, p_content, p_status, p_reason,
+        CASE WHEN p_status IN ('processed', 'ignored', 'set_aside') THEN now() END
+    WHERE NOT is_taken(p_provider, p_event_id)
     ON CONFLICT (provider, event_id) DO NOTHING;
     v_is_new := FOUND;
     IF v_is_new AND p_status = 'set_aside' THEN
