@@ -1076,6 +1076,16 @@ CREATE TABLE action_buckets (
     FOREIGN KEY (bucket) REFERENCES buckets(number)
 );
 
+-- Which bucket keeps what a provider's id names, for ever: an event that was taken there, a
+-- transaction that was booked there. Kept in the first one, where there is more than one.
+CREATE TABLE provider_buckets (
+    provider text NOT NULL,
+    provider_id text NOT NULL,
+    bucket int NOT NULL,
+    PRIMARY KEY (provider, provider_id),
+    FOREIGN KEY (bucket) REFERENCES buckets(number)
+);
+
 
 -- Functions that the application calls.
 
@@ -1630,6 +1640,9 @@ FUNCTION keeps_events(p_disabled_at timestamptz) RETURNS boolean;
 -- A process breaks off archiving: another may go on at once.
 FUNCTION leave_archive(p_holder uuid) RETURNS void;
 
+-- Forgets an event in the first bucket that another one keeps by now.
+FUNCTION leave_provider_event(p_provider text, p_event_id text) RETURNS boolean;
+
 -- Whether an owner lives in another bucket than the first, where this is asked.
 FUNCTION lives_elsewhere(p_owner_kind text, p_owner_id uuid) RETURNS boolean;
 
@@ -1762,6 +1775,9 @@ FUNCTION place_key(p_key_hash bytea, p_bucket int) RETURNS void;
 -- Says which bucket an owner lives in; the one that is named, if it is new.
 FUNCTION place_owner(p_owner_kind text, p_owner_id uuid, p_bucket int) RETURNS int;
 
+-- Says which bucket keeps what a provider's id names; the one that is named, if none does yet.
+FUNCTION place_provider_id(p_provider text, p_id text, p_bucket int) RETURNS int;
+
 -- Another attempt at a session will be made later; one that does not count is taken back. Outcome:
 -- postponed, already_completed, already_failed, not_started, not_found.
 FUNCTION postpone_generation(p_account_id bigint, p_session_id uuid, p_generator_message text,
@@ -1839,6 +1855,10 @@ FUNCTION remove_from_account(p_account_id bigint, p_amount int, p_request_id tex
 
 -- Switches a store's top-up off. false: it was not on. Errors: SC010 unknown account.
 FUNCTION remove_top_up(p_account_id bigint) RETURNS boolean;
+
+-- Lets events be processed that were ignored as not ours, and are about what another bucket has.
+FUNCTION reopen_events_about(p_provider text, p_subscription_ids text[], p_sold text[],
+    p_booked text[]) RETURNS bigint;
 
 -- Lets events be processed that were ignored as not ours, and whose subscription is known by now,
 -- or whose transaction was booked by hand.
@@ -1929,6 +1949,9 @@ FUNCTION set_top_up(p_account_id bigint, p_threshold bigint, p_credits int, p_ma
 -- Enables or disables a webhook endpoint. false: no such endpoint. Idempotent.
 FUNCTION set_webhook_endpoint_status(p_account_id bigint, p_endpoint_id uuid, p_status text)
     RETURNS boolean;
+
+-- Settles the event of a transaction that the operator has booked by hand.
+FUNCTION settle_booked_event(p_provider text, p_transaction_id text) RETURNS void;
 
 -- Removes what was written of an erased user since, and says whether nothing more can come.
 FUNCTION settle_erasure(p_user_id uuid, p_late interval) RETURNS boolean;
@@ -2053,6 +2076,10 @@ FUNCTION take_deliveries(p_limit int, p_share int, p_failing_share int, p_lease 
 
 -- What grants have left when credits are taken, the first ones first.
 FUNCTION take_from_grants(p_grants bigint[], p_amount bigint) RETURNS bigint[];
+
+-- Keeps an event that has come in at the first bucket in the one of its owner. true: new.
+FUNCTION take_provider_event(p_provider text, p_event_id text, p_event_type text,
+    p_occurred_at timestamptz, p_received_at timestamptz, p_content json) RETURNS boolean;
 
 -- When credits that a change within a subscription's period adds expire, and how many of them live
 -- on until when. For book_subscription_payment.
@@ -2278,6 +2305,9 @@ FUNCTION is_booked(p_provider text, p_transaction_id text) RETURNS boolean;
 
 -- Whether any endpoint listens to any of these accounts.
 FUNCTION is_heard(p_account_ids bigint[]) RETURNS boolean;
+
+-- Whether an event that has come in at the first bucket is kept by another one.
+FUNCTION is_taken(p_provider text, p_event_id text) RETURNS boolean;
 
 -- Keeps what must be known for ever of the sessions of a piece.
 FUNCTION keep_of_archived(p_number bigint, p_account_ids bigint[], p_after_seqs bigint[],

@@ -18,6 +18,7 @@ from storecredit.billing.paddle.reading import about
 from storecredit.billing.paddle.whereabouts import Whereabouts
 from storecredit.ledger.owners import Owner
 from storecredit.postgres.buckets import Buckets, fetched
+from storecredit.postgres.pool import Database
 from storecredit.postgres.servers import Record
 
 PROBLEMS_MAX: Final = 100
@@ -135,10 +136,14 @@ class Problems:
         `problem_id` is the event's or the adjustment's id; all events of the same problem go with
         it. No credits move.
         """
-        database = await self._whereabouts.of_problem(problem_id)
+        database = await self.place_of(problem_id)
         return bool(
             await database.fetchval("SELECT dismiss_billing_problem($1, $2)", PROVIDER, problem_id)
         )
+
+    async def place_of(self, problem_id: str) -> Database:
+        """The bucket that has this event or adjustment. Raises DatabaseUnavailable."""
+        return await self._whereabouts.of_problem(problem_id)
 
     async def events(self) -> Listed[EventProblem]:
         """Events that are failing or were set aside; those about the same subject once."""

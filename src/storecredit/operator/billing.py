@@ -49,7 +49,13 @@ class BillingActions:
             return paid
         asked = {"credits": credits, "owner": None if owner is None else spelled(owner)}
         about = About(subject=transaction_id)
-        async with self._audit.action(context, Action.TRANSACTION_BOOK, about, asked) as entry:
+        async with self._audit.action(
+            context,
+            Action.TRANSACTION_BOOK,
+            about,
+            asked,
+            database=await self._billing.bookings.place_of(paid, owner),
+        ) as entry:
             # Sent again, it finds itself by the transaction, whose booking never changes.
             booked = await self._billing.bookings.book(
                 paid, credits, description, owner, actor=context.actor
@@ -58,12 +64,16 @@ class BillingActions:
                 entry.write(
                     {"amount": booked.amount, "currency": booked.currency}, owner=booked.owner
                 )
+        if isinstance(booked, Booked):
+            await self._billing.bookings.settle_elsewhere(booked)
         return booked
 
     async def retry_event(self, context: ActionContext, event_id: str) -> bool:
         """Process anew an event that was set aside; False: there is none such."""
         about = About(subject=event_id)
-        async with self._audit.action(context, Action.EVENT_RETRY, about) as entry:
+        database = await self._billing.problems.place_of(event_id)
+        begun = self._audit.action(context, Action.EVENT_RETRY, about, database=database)
+        async with begun as entry:
             if entry.earlier is not None:
                 return True
             retried = await self._billing.events.retry(event_id)
@@ -74,7 +84,9 @@ class BillingActions:
     async def dismiss(self, context: ActionContext, problem_id: str) -> bool:
         """Show a problem no longer; False: there is none such."""
         about = About(subject=problem_id)
-        async with self._audit.action(context, Action.PROBLEM_DISMISS, about) as entry:
+        database = await self._billing.problems.place_of(problem_id)
+        begun = self._audit.action(context, Action.PROBLEM_DISMISS, about, database=database)
+        async with begun as entry:
             if entry.earlier is not None:
                 return True
             dismissed = await self._billing.problems.dismiss(problem_id)
