@@ -8,16 +8,16 @@ import pytest
 
 from stand_ins.paddle.api import PaddleStandIn, paddle_stand_in
 from storecredit.billing.paddle.gateway import Paddle
-from storecredit.postgres.servers import SCHEMA
 from storecredit.settings import Settings
+from tests.billing.everywhere import search_path
 from tests.billing.seller import Seller, running_seller
 
 
 @pytest.fixture
 async def admin(database_url: str) -> AsyncIterator[asyncpg.Connection]:
-    """A superuser's connection that finds the tables first: a view of theirs has the same name."""
-    path = f"{SCHEMA}, public"
-    connection = await asyncpg.connect(database_url, server_settings={"search_path": path})
+    """A superuser's connection that finds the tables first, of all buckets."""
+    connection = await asyncpg.connect(database_url)
+    await connection.execute(f"SET search_path = {await search_path(connection)}")
     yield connection
     await connection.close()
 

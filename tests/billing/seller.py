@@ -22,12 +22,14 @@ from storecredit.billing.checkouts import (
     PlanOrder,
 )
 from storecredit.ledger.owners import Owner, OwnerKind
+from storecredit.postgres.buckets import Buckets
+from storecredit.postgres.buckets import opened as buckets_of
 from storecredit.postgres.opening import open_database
 from storecredit.postgres.pool import Database
 from storecredit.processes import listen
 from storecredit.service import Service, serve
 from storecredit.settings import Settings
-from tests.billing.sql_sales import Movement, balance_of, ledger_of, open_owner
+from tests.billing.sql_sales import Movement, balance_of, ledger_of, open_owner_anywhere
 from tests.web.doors import OPERATOR_TOKEN
 from tests.web.frameworks import served_by_one_used_again
 
@@ -46,6 +48,7 @@ class Seller:
     webhooks: Webhooks
     url: str
     database: Database
+    buckets: Buckets
     admin: asyncpg.Connection
 
     @property
@@ -53,10 +56,10 @@ class Seller:
         return self.service.parts.checkouts
 
     async def store(self, credits: int = 0) -> Owner:
-        return await open_owner(self.database, OwnerKind.STORE, credits)
+        return await open_owner_anywhere(self.buckets, OwnerKind.STORE, credits)
 
     async def user(self, credits: int = 0) -> Owner:
-        return await open_owner(self.database, OwnerKind.USER, credits)
+        return await open_owner_anywhere(self.buckets, OwnerKind.USER, credits)
 
     async def opened(self, owner: Owner, order: Order, request_id: str = "order") -> Opened:
         """A checkout, started."""
@@ -175,7 +178,8 @@ async def running_seller(
     database = service.parts.database
     webhooks = paddle.webhooks(f"{url}/webhooks/paddle")
     try:
-        yield Seller(service, paddle, webhooks, url, database, admin)
+        async with buckets_of(database) as buckets:
+            yield Seller(service, paddle, webhooks, url, database, buckets, admin)
     finally:
         stop.set()
         await running

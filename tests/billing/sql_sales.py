@@ -7,6 +7,7 @@ from uuid import UUID
 from uuid_utils.compat import uuid7
 
 from storecredit.ledger.owners import Owner, OwnerKind
+from storecredit.postgres.buckets import Buckets
 from storecredit.postgres.pool import Database
 from storecredit.postgres.servers import Connection
 
@@ -25,8 +26,19 @@ class Movement(NamedTuple):
 
 async def open_owner(database: Database, kind: OwnerKind, credits: int = 0) -> Owner:
     """A store with credits under the request id 'opening', or a user with them as 'signup'."""
+    return await _made(database, Owner(kind, uuid7()), credits)
+
+
+async def open_owner_anywhere(buckets: Buckets, kind: OwnerKind, credits: int = 0) -> Owner:
+    """The same in any bucket."""
     owner = Owner(kind, uuid7())
-    if kind is OwnerKind.STORE:
+    is_store = kind is OwnerKind.STORE
+    place = buckets.of_new_store if is_store else buckets.of_new_user
+    return await _made(await place(owner.id), owner, credits)
+
+
+async def _made(database: Database, owner: Owner, credits: int) -> Owner:
+    if owner.kind is OwnerKind.STORE:
         await database.fetchval(
             "SELECT create_store($1, 'Test', 'test.example', 'default', $2, 'opening')",
             owner.id,
