@@ -48,7 +48,7 @@ from storecredit.operator.overview import Overviews
 from storecredit.operator.owner_names import OwnerNames
 from storecredit.operator.report import Reports
 from storecredit.operator.requests import Requests
-from storecredit.postgres.buckets import Buckets
+from storecredit.postgres.buckets import Buckets, SeveralBuckets
 from storecredit.postgres.buckets import opened as buckets_of
 from storecredit.postgres.job_queue import JobQueue
 from storecredit.postgres.listener import Listener
@@ -66,7 +66,7 @@ from storecredit.web.http.protocol import waiters_max
 from storecredit.web.http.server import http_server
 from storecredit.web.parts import Parts
 from storecredit.web.public.starting import starting_app
-from storecredit.webhooks.deliverer import Deliverer
+from storecredit.webhooks.delivering import Delivering
 from storecredit.webhooks.delivery_records import DeliveryRecords
 from storecredit.webhooks.endpoints import Endpoints
 from storecredit.webhooks.expiry_notices import ExpiryNotices
@@ -78,6 +78,7 @@ log = telemetry.get_logger("service")
 class Service:
     """Everything that runs in one process."""
 
+    buckets: Buckets
     parts: Parts
     queue: JobQueue
     sweep: Sweep
@@ -95,19 +96,26 @@ class Service:
 
 
 @asynccontextmanager
-async def assembled(settings: Settings, database: Database) -> AsyncIterator[Service]:
-    """The parts, wired together and started; the commits under way are finished at the end."""
-    async with buckets_of(database) as buckets, _assembled(settings, buckets) as service:
-        yield service
+async def assembled(settings: Settings, database: Buckets) -> AsyncIterator[Service]:
+    """The parts, wired together and started; the commits under way are finished at the end.
+
+    `database`: its first bucket, or all that are to be used.
+    """
+    async with AsyncExitStack() as stack:
+        if isinstance(database, SeveralBuckets):
+            buckets: Buckets = database
+        else:
+            buckets = await stack.enter_async_context(buckets_of(database))
+        yield await stack.enter_async_context(_assembled(settings, buckets))
 
 
 @asynccontextmanager
 async def _assembled(settings: Settings, buckets: Buckets) -> AsyncIterator[Service]:
     database = buckets.home
     metrics = telemetry.Metrics(_shared_metrics(settings))
-    listener = Listener(database, CHANNEL, endings.CHANNEL)
+    listener = Listener(buckets, CHANNEL, endings.CHANNEL)
     sessions = Sessions(buckets)
-    queue = JobQueue(database, ENTRYPOINT)
+    queue = JobQueue(buckets, ENTRYPOINT)
     lifecycle = Lifecycle(buckets, settings, metrics)
     spending = Spending(buckets, settings, metrics)
     balances = BalanceReads(buckets, settings, metrics)
@@ -141,7 +149,7 @@ async def _assembled(settings: Settings, buckets: Buckets) -> AsyncIterator[Serv
             listener=listener,
         ),
         user_directory=UserDirectory(buckets),
-        erasure=Erasure(database, results, settings),
+        erasure=Erasure(buckets, results, settings),
         sessions=sessions,
         archives=Archives(buckets),
         endings=Endings(sessions, listener, metrics, waiters_max=waiters_max()),
@@ -167,21 +175,22 @@ async def _assembled(settings: Settings, buckets: Buckets) -> AsyncIterator[Serv
         endpoints=Endpoints(database),
         delivery_records=DeliveryRecords(database),
     )
-    sweep = Sweep(database, lifecycle, results, queue, settings, metrics)
-    expiry = ExpirySweep(database, settings, metrics)
+    sweep = Sweep(buckets, lifecycle, results, settings, metrics)
+    expiry = ExpirySweep(buckets, settings, metrics)
     listening = asyncio.create_task(listener.run(), name="listener")
     committing = (lifecycle, spending, balances, holds, expiry)
     for part in committing:
         await part.open()
     try:
         yield Service(
+            buckets,
             parts,
             queue,
             sweep,
             expiry,
-            ExpiryNotices(database, settings),
-            Summing(database, settings),
-            Archiving(database, settings, metrics),
+            ExpiryNotices(buckets, settings),
+            Summing(buckets, settings),
+            Archiving(buckets, settings, metrics),
             listener,
             billing,
         )
@@ -317,7 +326,7 @@ async def _background(
             )
             tasks.append(asyncio.create_task(working.run(stop), name="worker"))
         if worker:
-            deliverer = Deliverer(service.parts.database, settings, service.parts.metrics)
+            deliverer = Delivering(service.buckets, settings, service.parts.metrics)
             await deliverer.open()
             stack.push_async_callback(deliverer.close)
             tasks.append(asyncio.create_task(deliverer.run(stop), name="deliverer"))

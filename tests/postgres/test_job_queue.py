@@ -289,14 +289,14 @@ async def test_a_job_under_way_when_the_connections_are_lost_is_finished(
 
 
 async def test_only_what_was_noted_long_ago_is_forgotten(
-    queue: JobQueue, admin: asyncpg.Connection
+    database: Database, admin: asyncpg.Connection
 ) -> None:
     await admin.execute(
         """INSERT INTO pgqueuer_log (job_id, status, priority, entrypoint, created)
            SELECT hours, 'successful', 0, 'generation', now() - make_interval(hours => hours)
            FROM unnest(ARRAY[1, 23, 25, 1000]) hours"""
     )
-    await queue.forget_old_log()
+    await job_queue.forget_old_log(database)
     rows = await admin.fetch("SELECT job_id FROM pgqueuer_log ORDER BY job_id")
     assert [row["job_id"] for row in rows] == [1, 23]
 

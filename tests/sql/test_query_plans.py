@@ -17,7 +17,7 @@ from storecredit.billing.catalogue import load_catalogue
 from storecredit.billing.overage import OverageBilling
 from storecredit.billing.paddle.gateway import Paddle
 from storecredit.billing.subscription_charges import SubscriptionCharges
-from storecredit.generation.lifecycle import ENTRYPOINT, Lifecycle
+from storecredit.generation.lifecycle import Lifecycle
 from storecredit.generation.results.store import open_results
 from storecredit.generation.sessions import Sessions, SessionStatus, Stats
 from storecredit.generation.sweep import Sweep
@@ -25,7 +25,6 @@ from storecredit.ledger.balances import balances_of
 from storecredit.ledger.credits import WINDOW, Credits, MovementFilter
 from storecredit.ledger.outcomes import MovementType
 from storecredit.ledger.owners import Owner
-from storecredit.postgres.job_queue import JobQueue
 from storecredit.postgres.servers import Connection, connect
 from storecredit.settings import Settings
 from storecredit.stores.api_keys import key_hash, new_key
@@ -300,7 +299,6 @@ async def test_the_sweep_reads_open_sessions_only(recorder: Recorder, data_dir: 
         recorder,
         Lifecycle(recorder, settings, metrics),
         open_results(settings),
-        JobQueue(recorder, ENTRYPOINT),
         settings,
         metrics,
     )

@@ -6,7 +6,7 @@ import asyncpg
 
 from stand_ins.http_server import Answer, Received, stand_in
 from storecredit.ledger.owners import Account
-from storecredit.webhooks.deliverer import FAILING_SHARE
+from storecredit.webhooks.capacity import FAILING_SHARE
 from tests.webhooks.conftest import Deliverers
 from tests.webhooks.endpoints import State, add_credits, add_endpoint, states
 

@@ -266,7 +266,7 @@ def rooms(buckets: "Buckets", settings: "Settings") -> Rooms:
         Pace(buckets),
         OwnerPages(buckets),
         UserDirectory(buckets),
-        Erasure(database, results, settings),
+        Erasure(buckets, results, settings),
         Endpoints(database),
         DeliveryRecords(database),
         OperatorActions.over(buckets, results, settings),

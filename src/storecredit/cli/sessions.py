@@ -74,7 +74,7 @@ def _archived(settings: "Settings", days: int) -> int:
         from storecredit.generation.archiving import Archiving
         from storecredit.telemetry import Metrics
 
-        archiving = Archiving(rooms.database, settings, Metrics())
+        archiving = Archiving(rooms.buckets, settings, Metrics())
         return await archiving.archive_now(asyncio.Event(), days=days)
 
     from storecredit.generation.archive_names import ArchiveUnusable

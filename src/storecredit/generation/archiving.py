@@ -17,14 +17,16 @@ import hashlib
 import time
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import Final
 from uuid import uuid4
 
 from storecredit import telemetry
 from storecredit.generation.archive_names import ArchiveUnusable, file_name
 from storecredit.generation.archive_places import ArchivePlace, place_of
+from storecredit.postgres.buckets import Buckets
 from storecredit.postgres.errors import DatabaseUnavailable, StatementRefused
-from storecredit.postgres.pacing import every, pause
+from storecredit.postgres.pacing import every, pause, side_by_side
 from storecredit.postgres.pool import Database
 from storecredit.settings import Settings
 
@@ -68,31 +70,64 @@ class _Piece:
 
 
 class Archiving:
-    """Archives what is due."""
+    """Archives what is due; of several buckets each by itself, all to the same place."""
 
+    def __init__(self, buckets: Buckets, settings: Settings, metrics: telemetry.Metrics) -> None:
+        self._is_on = settings.sessions_kept_days is not None and settings.archive is not None
+        self._interval_seconds = settings.archive_interval_seconds
+        self._metrics = metrics
+        self._each = [_BucketArchiving(each, settings, metrics) for each in buckets.all]
+
+    @property
+    def is_on(self) -> bool:
+        """Whether the settings ask for it."""
+        return self._is_on
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Archive at once and then at every interval, until `stop` is set."""
+        await side_by_side(
+            stop,
+            *(
+                every(self._interval_seconds, stop, partial(self._archive, each, stop))
+                for each in self._each
+            ),
+        )
+
+    async def archive(self, stop: asyncio.Event) -> int:
+        """All that is due, unless another process has this turn: how many sessions.
+
+        It breaks off when `stop` is set, or a bucket or the place of the files is away, which is
+        logged and counted.
+        """
+        return sum(await asyncio.gather(*(self._archive(each, stop) for each in self._each)))
+
+    async def archive_now(self, stop: asyncio.Event, *, days: int | None = None) -> int | None:
+        """The same, for who waits for it; None: another process is at it, or it was stopped.
+
+        `days`: sessions are kept so long, instead of what the settings say. Raises
+        ArchiveUnusable, DatabaseUnavailable.
+        """
+        found = [await each.archive_now(stop, days=days) for each in self._each]
+        archived = [sessions for sessions in found if sessions is not None]
+        return sum(archived) if archived else None
+
+    async def _archive(self, each: "_BucketArchiving", stop: asyncio.Event) -> int:
+        sessions = await each.archive(stop)
+        self._metrics.archive_failing.set(int(any(each.is_failing for each in self._each)))
+        return sessions
+
+
+class _BucketArchiving:
     def __init__(self, database: Database, settings: Settings, metrics: telemetry.Metrics) -> None:
         self._database = database
+        self.is_failing = False
         self._days = settings.sessions_kept_days
         self._place_name = settings.archive
         self._interval_seconds = settings.archive_interval_seconds
         self._metrics = metrics
         self._holder = uuid4()
 
-    @property
-    def is_on(self) -> bool:
-        """Whether the settings ask for it."""
-        return self._days is not None and self._place_name is not None
-
-    async def run(self, stop: asyncio.Event) -> None:
-        """Archive at once and then at every interval, until `stop` is set."""
-        await every(self._interval_seconds, stop, lambda: self.archive(stop))
-
     async def archive(self, stop: asyncio.Event) -> int:
-        """All that is due, unless another process has this turn: how many sessions.
-
-        It breaks off when `stop` is set, or the database or the place of the files is away, which
-        is logged and counted.
-        """
         try:
             sessions = await self.archive_now(
                 stop,
@@ -105,15 +140,15 @@ class Archiving:
         except ArchiveUnusable as error:
             # Nothing was removed.
             log.error("archive_failed", reason=str(error))  # noqa: TRY400 - the reason says it
-            self._metrics.archive_failing.set(1)
+            self.is_failing = True
             return 0
         except Exception:
             # What nobody expected must not end the loop, and the service with it.
             log.exception("archive_failed")
-            self._metrics.archive_failing.set(1)
+            self.is_failing = True
             return 0
         if sessions is not None:
-            self._metrics.archive_failing.set(0)
+            self.is_failing = False
         return sessions or 0
 
     async def archive_now(
@@ -124,11 +159,10 @@ class Archiving:
         grace_share: float = 0.0,
         days: int | None = None,
     ) -> int | None:
-        """The same, for who waits for it; None: another process is at it, or it was stopped.
+        """The same of this bucket, and raising what is the matter.
 
-        `not_since`: unless a walk ended so long ago. `days`: sessions are kept so long, instead of
-        what the settings say. `grace_share`: of that time some are kept longer. Raises
-        ArchiveUnusable, DatabaseUnavailable.
+        `not_since`: unless a walk ended so long ago. `grace_share`: of the time that sessions are
+        kept, some are kept longer.
         """
         place = place_of(self._place_name or "")
         kept = timedelta(days=days or self._days or 0)

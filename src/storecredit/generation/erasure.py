@@ -12,7 +12,7 @@ from uuid import UUID
 from storecredit import telemetry
 from storecredit.generation.results.store import ResultStore
 from storecredit.ledger.owners import OwnerKind
-from storecredit.postgres.pool import Database
+from storecredit.postgres.buckets import Buckets, fetched
 from storecredit.settings import Settings
 
 log = telemetry.get_logger("generation.erasure")
@@ -30,8 +30,8 @@ class Erasing(StrEnum):
 class Erasure:
     """Erases users."""
 
-    def __init__(self, database: Database, results: ResultStore, settings: Settings) -> None:
-        self._database = database
+    def __init__(self, buckets: Buckets, results: ResultStore, settings: Settings) -> None:
+        self._buckets = buckets
         self._results = results
         # Until then an attempt or a request may be under way that began before.
         self._late = timedelta(seconds=settings.generation_deadline_seconds)
@@ -42,7 +42,8 @@ class Erasure:
         Results are deleted by `settle`, which the sweep calls, too. Raises StatementRefused
         where the ledger is damaged, DatabaseUnavailable.
         """
-        outcome = Erasing(await self._database.fetchval("SELECT erase_user($1)", user_id))
+        database = await self._buckets.of_user(user_id)
+        outcome = Erasing(await database.fetchval("SELECT erase_user($1)", user_id))
         if outcome is Erasing.ERASED:
             log.info("user_erased", user_id=str(user_id))
         return outcome
@@ -53,12 +54,11 @@ class Erasure:
         Raises OSError if the disk or the bucket fails, DatabaseUnavailable; both leave it to the
         next time.
         """
-        account_id = await self._database.fetchval(
-            "SELECT account_of($1, $2)", OwnerKind.USER, user_id
-        )
+        database = await self._buckets.of_user(user_id)
+        account_id = await database.fetchval("SELECT account_of($1, $2)", OwnerKind.USER, user_id)
         kept = await self._results.sessions_of(user_id)
         # A store of the same id has its results below the same name.
-        rows = await self._database.fetch(
+        rows = await database.fetch(
             """SELECT session_id, result_key FROM sessions
                WHERE account_id = $1 AND (session_id = ANY ($2) OR result_key IS NOT NULL)""",
             account_id,
@@ -67,16 +67,18 @@ class Erasure:
         await self._results.delete_sessions(user_id, {row["session_id"] for row in rows})
         for row in rows:
             if row["result_key"] is not None:
-                await self._database.fetchval(
+                await database.fetchval(
                     "SELECT forget_result($1, $2)", account_id, row["session_id"]
                 )
-        await self._database.fetchval("SELECT settle_erasure($1, $2)", user_id, self._late)
+        await database.fetchval("SELECT settle_erasure($1, $2)", user_id, self._late)
 
     async def due(self, limit: int) -> list[UUID]:
         """Erased users of whom something may be left, at most so many, the first due first."""
-        rows = await self._database.fetch(
-            "SELECT user_id FROM users WHERE erasure_due_at <= now()"
+        rows = await fetched(
+            self._buckets,
+            "SELECT user_id, erasure_due_at FROM users WHERE erasure_due_at <= now()"
             " ORDER BY erasure_due_at LIMIT $1",
             limit,
         )
-        return [row["user_id"] for row in rows]
+        rows.sort(key=lambda row: row["erasure_due_at"])
+        return [row["user_id"] for row in rows[:limit]]

@@ -7,23 +7,23 @@ once.
 """
 
 import asyncio
-import time
 from collections import Counter
-from collections.abc import Awaitable, Collection
+from collections.abc import Awaitable
 from datetime import timedelta
 from typing import Final
-from uuid import UUID
 
 from storecredit import telemetry
 from storecredit.generation.erasure import Erasure
 from storecredit.generation.lifecycle import ENTRYPOINT, GenerationJob, Lifecycle
 from storecredit.generation.results.store import ResultStore, reason_of
 from storecredit.generation.sessions import Failure, FailureCode
+from storecredit.generation.strays import Strays
 from storecredit.ledger.owners import Account, Owner, OwnerKind
 from storecredit.postgres import job_queue
+from storecredit.postgres.buckets import Buckets
 from storecredit.postgres.errors import DatabaseUnavailable, StatementRefused
 from storecredit.postgres.group_commit import OutcomeUnknown, WaitingLineFull
-from storecredit.postgres.pacing import every
+from storecredit.postgres.pacing import every, side_by_side
 from storecredit.postgres.pool import Database
 from storecredit.settings import Settings
 
@@ -32,37 +32,91 @@ log = telemetry.get_logger("generation.sweep")
 ROUND_MAX: Final = 1000
 RESULT_ROUNDS_MAX: Final = 20
 """Rounds over results that are due, in a row: more than a worker makes in the meantime."""
-STRAYS_INTERVAL_SECONDS: Final = 3600.0
-"""Looking through all files is seldom needed: what a killed process left takes space, no more."""
+OPEN: Final = ("queued", "processing")
+"""The statuses of sessions that have not ended."""
 
 
 class Sweep:
-    """Looks after sessions and results that nobody else looks after any more."""
+    """Looks after sessions and results that nobody else looks after any more.
+
+    Each bucket has a loop of its own, so that one which is away holds up no other.
+    """
+
+    def __init__(
+        self,
+        buckets: Buckets,
+        lifecycle: Lifecycle,
+        results: ResultStore,
+        settings: Settings,
+        metrics: telemetry.Metrics,
+    ) -> None:
+        figures = _Figures(metrics)
+        strays = Strays(buckets, results, settings)
+        self._interval_seconds = settings.sweep_interval_seconds
+        self._each = [
+            _BucketSweep(
+                database,
+                lifecycle,
+                results,
+                settings,
+                figures,
+                strays if database is buckets.home else None,
+            )
+            for database in buckets.all
+        ]
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Sweep at once and then at every interval, until `stop` is set."""
+        await side_by_side(
+            stop, *(every(self._interval_seconds, stop, each.sweep) for each in self._each)
+        )
+
+    async def sweep(self) -> None:
+        """One round; each part takes some thousands of rows at most, and fails by itself alone."""
+        await asyncio.gather(*(each.sweep() for each in self._each))
+
+
+class _Figures:
+    """What waits and what is open: the sums over all buckets, each as it was last seen."""
+
+    def __init__(self, metrics: telemetry.Metrics) -> None:
+        self._metrics = metrics
+        self._oldest_seconds: dict[str, float] = {}
+        self._open: dict[str, dict[str, int]] = {}
+
+    def set(self, bucket: str, oldest_seconds: float, open_by_status: dict[str, int]) -> None:
+        """What one bucket has now."""
+        self._oldest_seconds[bucket] = oldest_seconds
+        self._open[bucket] = open_by_status
+        self._metrics.queue_oldest_seconds.set(max(self._oldest_seconds.values()))
+        for status in OPEN:
+            self._metrics.queue_depth.labels(status).set(
+                sum(each[status] for each in self._open.values())
+            )
+
+
+class _BucketSweep:
+    """The sweep of one bucket; of what is everybody's, too, where it is given `strays`."""
 
     def __init__(
         self,
         database: Database,
         lifecycle: Lifecycle,
         results: ResultStore,
-        queue: job_queue.JobQueue,
         settings: Settings,
-        metrics: telemetry.Metrics,
+        figures: _Figures,
+        strays: Strays | None,
     ) -> None:
         self._database = database
         self._lifecycle = lifecycle
         self._results = results
-        self._queue = queue
         self._erasure = Erasure(database, results, settings)
         self._settings = settings
-        self._metrics = metrics
-        self._strays_due_at = time.monotonic()
-
-    async def run(self, stop: asyncio.Event) -> None:
-        """Sweep at once and then at every interval, until `stop` is set."""
-        await every(self._settings.sweep_interval_seconds, stop, self.sweep)
+        self._figures = figures
+        self._strays = strays
 
     async def sweep(self) -> None:
-        """One round; each part takes some thousands of rows at most, and fails by itself alone."""
+        """One round."""
         for part in (
             self._fail_overdue,
             self._requeue_orphans,
@@ -70,7 +124,7 @@ class Sweep:
             self._forget_old_messages,
             self._settle_erasures,
             self._delete_strays,
-            self._queue.forget_old_log,
+            self._forget_old_log,
             self._measure,
         ):
             await self._by_itself(part.__name__, part())
@@ -188,36 +242,18 @@ class Sweep:
                     log.error("erasure_not_settled", reason=reason)  # noqa: TRY400 - the reason says it
 
     async def _delete_strays(self) -> None:
-        if time.monotonic() < self._strays_due_at:
-            return
-        self._strays_due_at = time.monotonic() + STRAYS_INTERVAL_SECONDS
-        # A result whose session refers to it is deleted above, by the database's clock.
-        deleted = await self._results.delete_strays(
-            self._settings.result_retention_seconds + STRAYS_INTERVAL_SECONDS, self._with_result
-        )
-        if deleted:
-            log.info("strays_deleted", files=deleted)
+        if self._strays is not None:
+            await self._strays.delete()
 
-    async def _with_result(self, sessions: Collection[tuple[UUID, UUID]]) -> Collection[UUID]:
-        rows = await self._database.fetch(
-            """SELECT s.session_id FROM unnest($1::uuid[], $2::uuid[]) AS f (owner_id, session_id)
-               JOIN accounts a ON a.owner_kind = ANY ($3) AND a.owner_id = f.owner_id
-               JOIN sessions s ON (s.account_id, s.session_id) = (a.account_id, f.session_id)
-               WHERE s.result_key IS NOT NULL OR s.completed_at IS NULL""",
-            [owner_id for owner_id, _ in sessions],
-            [session_id for _, session_id in sessions],
-            list(OwnerKind),
-        )
-        return {row["session_id"] for row in rows}
+    async def _forget_old_log(self) -> None:
+        await job_queue.forget_old_log(self._database)
 
     async def _measure(self) -> None:
-        depth = await self._queue.depth()
-        self._metrics.queue_oldest_seconds.set(depth.oldest_seconds)
-        open_by_status = dict.fromkeys(("queued", "processing"), 0)
+        depth = await job_queue.depth_of(self._database, ENTRYPOINT)
+        open_by_status = dict.fromkeys(OPEN, 0)
         for row in await self._database.fetch(
             """SELECT status, count(*) AS sessions FROM sessions
                WHERE completed_at IS NULL GROUP BY status"""
         ):
             open_by_status[row["status"]] = row["sessions"]
-        for status, sessions in open_by_status.items():
-            self._metrics.queue_depth.labels(status).set(sessions)
+        self._figures.set(self._database.schema, depth.oldest_seconds, open_by_status)

@@ -9,12 +9,14 @@ commit, so that one which cannot be (somebody holds its lock, a defect) keeps no
 import asyncio
 import time
 from collections.abc import Sequence
+from functools import partial
 from typing import Final
 
 from storecredit import telemetry
+from storecredit.postgres.buckets import Buckets
 from storecredit.postgres.errors import DatabaseUnavailable
 from storecredit.postgres.group_commit import Bounds, GroupCommit, OutcomeUnknown, WaitingLineFull
-from storecredit.postgres.pacing import every, pause
+from storecredit.postgres.pacing import every, pause, side_by_side
 from storecredit.postgres.pool import Database
 from storecredit.postgres.servers import Connection
 from storecredit.settings import Settings
@@ -39,9 +41,35 @@ DEADLINE_SECONDS: Final = 2.0
 class ExpirySweep:
     """Writes the ends of grants and holds. `open()` before use, `close()` after."""
 
-    def __init__(self, database: Database, settings: Settings, metrics: Metrics) -> None:
-        self._database = database
+    def __init__(self, buckets: Buckets, settings: Settings, metrics: Metrics) -> None:
         self._interval_seconds = settings.sweep_interval_seconds
+        self._each = [_BucketExpirySweep(database, metrics) for database in buckets.all]
+
+    async def open(self) -> None:
+        """Begin to serve; connections are opened when first needed."""
+        for each in self._each:
+            await each.open()
+
+    async def close(self) -> None:
+        """Finish what is under way, then end."""
+        for each in self._each:
+            await each.close()
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Sweep at once and then at every interval, until `stop` is set; each bucket by itself."""
+        seconds = self._interval_seconds
+        await side_by_side(
+            stop, *(every(seconds, stop, partial(each.sweep, stop)) for each in self._each)
+        )
+
+    async def sweep(self) -> int:
+        """One round: how many accounts were settled."""
+        return sum(await asyncio.gather(*(each.sweep() for each in self._each)))
+
+
+class _BucketExpirySweep:
+    def __init__(self, database: Database, metrics: Metrics) -> None:
+        self._database = database
         bounds = Bounds(
             lanes=1,
             batch_max=BATCH_MAX,
@@ -53,16 +81,10 @@ class ExpirySweep:
         )
 
     async def open(self) -> None:
-        """Begin to serve; the connection is opened when first needed."""
         await self._settle.start()
 
     async def close(self) -> None:
-        """Finish what is under way, then end."""
         await self._settle.stop()
-
-    async def run(self, stop: asyncio.Event) -> None:
-        """Sweep at once and then at every interval, until `stop` is set."""
-        await every(self._interval_seconds, stop, lambda: self.sweep(stop))
 
     async def sweep(self, stop: asyncio.Event | None = None) -> int:
         """One round: how many accounts were settled. It breaks off when `stop` is set."""

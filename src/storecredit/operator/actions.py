@@ -52,7 +52,7 @@ class OperatorActions:
         stores = Stores(buckets, tiers=settings.rate_limits)
         # It listens to nothing: who acts authenticates nobody by it, so nothing is cached.
         api_keys = ApiKeys(buckets, Listener(database, CHANNEL))
-        users = UserActions(UserDirectory(buckets), Erasure(database, results, settings), audit)
+        users = UserActions(UserDirectory(buckets), Erasure(buckets, results, settings), audit)
         sign_ins = SignIns(buckets, settings)
         return cls(
             database,

@@ -193,6 +193,12 @@ async def together(*asking: Coroutine[Any, Any, T]) -> list[T]:
         raise
 
 
+async def knows_all(buckets: Buckets) -> bool:
+    """Whether these are all there are by now: more may have been made since they were opened."""
+    async with buckets.home.acquire() as connection:
+        return await count(connection) == len(buckets.all)
+
+
 @asynccontextmanager
 async def opened(home: Database) -> AsyncIterator[Buckets]:
     """All buckets of the database whose first one this is; the others are closed at the end."""

@@ -1,10 +1,11 @@
-"""The job queue, on the same database (PgQueuer).
+"""The job queue, on the same database (PgQueuer); of several buckets each has its own.
 
 A job says "look at this": it may come twice, or be made again. It goes in with the data it is
 about, in the same transaction. A job whose worker died is picked up again by another.
 """
 
 import asyncio
+import dataclasses
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -12,17 +13,24 @@ from typing import Final
 
 import asyncpg
 import msgspec
+from pgqueuer.adapters.drivers.asyncpg import AsyncpgDriver
+from pgqueuer.adapters.persistence.qb import QueryBuilderEnvironment, QueryQueueBuilder
 from pgqueuer.core.qm import QueueManager
 from pgqueuer.db import AsyncpgPoolDriver
+from pgqueuer.domain.settings import DBSettings
+from pgqueuer.domain.types import Channel, QueueEntrypoint, QueueManagerId
 from pgqueuer.errors import RetryRequested
 from pgqueuer.models import Job as PickedJob
+from pgqueuer.ports.repository import EntrypointExecutionParameter
 from pgqueuer.queries import Queries
 
 from storecredit import telemetry
+from storecredit.postgres.databases import Databases
 from storecredit.postgres.errors import DatabaseUnavailable, translated
-from storecredit.postgres.pacing import pause
+from storecredit.postgres.pacing import pause, side_by_side
 from storecredit.postgres.pool import Database
-from storecredit.postgres.servers import Connection
+from storecredit.postgres.servers import SCHEMA, Connection
+from storecredit.postgres.shared_slots import Share, SharedSlots
 
 log = telemetry.get_logger("postgres.job_queue")
 
@@ -61,6 +69,14 @@ class LivingJob(msgspec.Struct, frozen=True):
     created_at: datetime
     due_at: datetime
     seen_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class _Options:
+    stop: asyncio.Event
+    concurrency: int
+    heartbeat_timeout_seconds: float
+    drain_seconds: float
 
 
 class TryAgainLater(Exception):
@@ -143,7 +159,8 @@ async def install_tables(connection: asyncpg.Connection) -> None:
     In the caller's transaction. Here, because two threads cannot import the library at once: its
     modules refer to each other. Whoever needs it imports this module, which Python does once.
     """
-    queries = Queries.from_asyncpg_connection(connection)
+    settings = _settings(await connection.fetchval("SELECT current_schema()"))
+    queries = Queries(AsyncpgDriver(connection), *_builders(settings))
     if await queries.schema_is_installed():
         await queries.upgrade()
     else:
@@ -151,11 +168,69 @@ async def install_tables(connection: asyncpg.Connection) -> None:
     await queries.optimize_autovacuum()
 
 
-class JobQueue:
-    """Runs the jobs of one entrypoint of one database."""
+async def forget_old_log(database: Database) -> None:
+    """Delete what a bucket's queue noted about jobs longer ago than `LOG_KEPT`."""
+    await database.fetch("DELETE FROM pgqueuer_log WHERE created < now() - $1::interval", LOG_KEPT)
 
-    def __init__(self, database: Database, entrypoint: str) -> None:
-        self._database = database
+
+async def depth_of(database: Database, entrypoint: str) -> QueueDepth:
+    """How much waits now in a bucket's queue of that name."""
+    row = await database.fetchrow(
+        """SELECT count(*) AS waiting,
+               coalesce(extract(epoch FROM now() - min(execute_after)), 0)::float8 AS oldest
+           FROM pgqueuer WHERE status = 'queued' AND entrypoint = $1
+               AND execute_after <= now()""",
+        entrypoint,
+    )
+    if row is None:
+        raise AssertionError("an aggregate without GROUP BY has one row")
+    return QueueDepth(waiting=row["waiting"], oldest_seconds=row["oldest"])
+
+
+def _settings(schema: str) -> DBSettings:
+    """The library's names in a bucket: of each another channel, so that none wakes the others."""
+    return DBSettings(channel=Channel(f"ch_pgqueuer{schema.removeprefix(SCHEMA)}"))
+
+
+def _builders(settings: DBSettings) -> tuple[QueryBuilderEnvironment, QueryQueueBuilder]:
+    return QueryBuilderEnvironment(settings), QueryQueueBuilder(settings)
+
+
+@dataclasses.dataclass
+class _SharingQueries(Queries):
+    """Takes no more jobs than there are slots for."""
+
+    share: Share | None = None
+
+    async def dequeue(
+        self,
+        batch_size: int,
+        entrypoints: dict[QueueEntrypoint, EntrypointExecutionParameter],
+        queue_manager_id: QueueManagerId,
+        global_concurrency_limit: int | None,
+        heartbeat_timeout: timedelta,
+    ) -> list[PickedJob]:
+        assert self.share is not None, "it has one"
+        with self.share.asking(batch_size) as granted:
+            if not granted:
+                return []
+            return await super().dequeue(
+                granted, entrypoints, queue_manager_id, global_concurrency_limit, heartbeat_timeout
+            )
+
+    async def eligible_queued_work(self, entrypoints: list[QueueEntrypoint]) -> int:
+        """What the library asks when it was given none: whether to ask again soon."""
+        assert self.share is not None, "it has one"
+        jobs = await super().eligible_queued_work(entrypoints)
+        self.share.is_waiting = jobs > 0
+        return jobs
+
+
+class JobQueue:
+    """Runs the jobs of one entrypoint, of all buckets."""
+
+    def __init__(self, databases: Databases, entrypoint: str) -> None:
+        self._databases = databases
         self._entrypoint = entrypoint
 
     async def run(
@@ -169,55 +244,76 @@ class JobQueue:
     ) -> None:
         """Handle jobs until `stop` is set, then finish those begun, at most `drain_seconds` long.
 
-        Jobs cut off then are found again by the sweep. While the database is away, tries again
+        At most `concurrency` jobs at once, and of several buckets that have jobs about as many
+        each. Jobs cut off then are found again by the sweep. While a database is away, tries again
         once a second.
         """
+        options = _Options(stop, max(2, concurrency), heartbeat_timeout_seconds, drain_seconds)
+        shares: Sequence[Share | None] = (None,)
+        if len(self._databases.all) > 1:
+            shares = SharedSlots(options.concurrency, len(self._databases.all)).shares
+        await side_by_side(
+            stop,
+            *(
+                self._run(database, handle, options, share)
+                for database, share in zip(self._databases.all, shares, strict=True)
+            ),
+        )
+
+    async def depth(self) -> QueueDepth:
+        """How much waits in the queue now, in all buckets."""
+        found = [await depth_of(database, self._entrypoint) for database in self._databases.all]
+        return QueueDepth(
+            sum(each.waiting for each in found), max(each.oldest_seconds for each in found)
+        )
+
+    async def _run(
+        self,
+        database: Database,
+        handle: Callable[[bytes], Awaitable[None]],
+        options: _Options,
+        share: Share | None,
+    ) -> None:
+        stop, concurrency = options.stop, options.concurrency
         while not stop.is_set():
-            manager = self._manager(handle)
+            manager = self._manager(database, handle, share)
             running = asyncio.create_task(
                 manager.run(
                     dequeue_timeout=POLL_INTERVAL,
-                    batch_size=max(1, concurrency // 2),
-                    max_concurrent_tasks=max(2, concurrency),
+                    batch_size=concurrency // 2,
+                    max_concurrent_tasks=concurrency,
                     # The library asks whether it hears before it listens, and ending a run waits
                     # for its jobs. A queue that hears nothing is looked at in any case.
                     shutdown_on_listener_failure=False,
-                    heartbeat_timeout=timedelta(seconds=heartbeat_timeout_seconds),
+                    heartbeat_timeout=timedelta(seconds=options.heartbeat_timeout_seconds),
                 )
             )
             stopping = asyncio.create_task(stop.wait())
             try:
                 await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)
                 if stop.is_set():
-                    await _drain(manager, running, drain_seconds)
+                    await _drain(manager, running, options.drain_seconds)
                     return
                 await self._report_failure(running)
             finally:
                 stopping.cancel()
                 await _cut_off(running)
+                if share is not None:
+                    share.end()
             await pause(RESTART_WAIT_SECONDS, stop)
 
-    async def depth(self) -> QueueDepth:
-        """How much waits in the queue now."""
-        row = await self._database.fetchrow(
-            """SELECT count(*) AS waiting,
-                   coalesce(extract(epoch FROM now() - min(execute_after)), 0)::float8 AS oldest
-               FROM pgqueuer WHERE status = 'queued' AND entrypoint = $1
-                   AND execute_after <= now()""",
-            self._entrypoint,
-        )
-        if row is None:
-            raise AssertionError("an aggregate without GROUP BY has one row")
-        return QueueDepth(waiting=row["waiting"], oldest_seconds=row["oldest"])
-
-    async def forget_old_log(self) -> None:
-        """Delete what the queue noted about jobs longer ago than `LOG_KEPT`."""
-        await self._database.fetch(
-            "DELETE FROM pgqueuer_log WHERE created < now() - $1::interval", LOG_KEPT
-        )
-
-    def _manager(self, handle: Callable[[bytes], Awaitable[None]]) -> QueueManager:
-        manager = QueueManager(Queries(AsyncpgPoolDriver(self._database.pool)))
+    def _manager(
+        self, database: Database, handle: Callable[[bytes], Awaitable[None]], share: Share | None
+    ) -> QueueManager:
+        settings = _settings(database.schema)
+        driver, builders = AsyncpgPoolDriver(database.pool), _builders(settings)
+        if share is None:
+            queries = Queries(driver, *builders)
+        else:
+            queries = _SharingQueries(driver, *builders, share=share)
+        manager = QueueManager(queries, settings.channel)
+        if share is not None:
+            share.begin(lambda: len(manager.job_context))
 
         @manager.entrypoint(self._entrypoint, accepts_context=False)
         async def run_job(job: PickedJob) -> None:

@@ -1,9 +1,10 @@
 """What PostgreSQL announces (NOTIFY), and whether this process can be sure to have heard it all.
 
-Hides the dedicated connection, its loss and its renewal. Promises to whoever caches rows of the
-database: while `is_fresh()` is true, every announcement on the channels whose transaction was
-answered to its client more than `LEASE_SECONDS` ago has been handed to the subscribers. So what is
-cached, and dropped when announced, is at most that old, even when the network dies without a word.
+Hides the dedicated connection, its loss and its renewal; there is one for each place that buckets
+are in. Promises to whoever caches rows of the database: while `is_fresh()` is true, every
+announcement on the channels whose transaction was answered to its client more than `LEASE_SECONDS`
+ago has been handed to the subscribers. So what is cached, and dropped when announced, is at most
+that old, even when the network dies without a word.
 
 It rests on this. A notification that reaches a session during a transaction is sent to its client
 just after the transaction ends (https://www.postgresql.org/docs/18/sql-notify.html), which is
@@ -17,11 +18,12 @@ hands notifications and results on in the order in which they came.
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Mapping, Sequence
 
 import asyncpg
 
 from storecredit.postgres import poolers
+from storecredit.postgres.databases import Databases
 from storecredit.postgres.errors import DatabaseError
 from storecredit.postgres.pacing import backoff
 from storecredit.postgres.pool import Database
@@ -43,6 +45,9 @@ BACKOFF_FIRST_SECONDS = 0.1
 BACKOFF_MAX_SECONDS = 0.5
 """A standby that is promoted serves within a second."""
 
+PLACES_SECONDS = 0.3
+"""How often is looked for where the buckets are."""
+
 IS_LISTENING = "SELECT $1::text[] <@ ARRAY(SELECT pg_listening_channels())"
 
 CONNECTION_LOST = (
@@ -62,24 +67,23 @@ class NotListening(Exception):
 
 
 class Listener:
-    """One connection that listens on some channels, kept up while `run()` runs."""
+    """Listens on some channels wherever there are buckets, while `run()` runs."""
 
     def __init__(
         self,
-        database: Database,
+        databases: Databases,
         channel: str,
         *further: str,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """`clock` gives seconds and never goes back."""
-        self._database = database
+        self._databases = databases
         self._channel = channel
         self._clock = clock
         self._subscribers: dict[str, list[Callable[[str], None]]] = {
             each: [] for each in (channel, *further)
         }
-        self._sure_until: float | None = None
-        self._failures = 0
+        self._ears: dict[Hashable, _Ear] = {}
 
     def subscribe(self, callback: Callable[[str], None], channel: str | None = None) -> None:
         """Have `callback` called with the payload of every announcement, in their order.
@@ -91,10 +95,55 @@ class Listener:
 
     def is_fresh(self) -> bool:
         """Whether everything answered `LEASE_SECONDS` ago or earlier has been heard (the lease)."""
-        return self._sure_until is not None and self._clock() < self._sure_until
+        if not self._ears:
+            return False
+        return all(
+            (ear := self._ears.get(database.place)) is not None and ear.is_fresh()
+            for database in self._databases.all
+        )
 
     async def run(self) -> None:
         """Listen until cancelled; a lost connection is logged and made anew, with back-off."""
+        tasks: dict[Hashable, asyncio.Task[None]] = {}
+        try:
+            while True:
+                # A bucket may come to be in another place.
+                places = {database.place: database for database in self._databases.all}
+                for place in tasks.keys() - places.keys():
+                    tasks.pop(place).cancel()
+                    del self._ears[place]
+                for place in places.keys() - tasks.keys():
+                    ear = self._ears[place] = _Ear(places[place], self._subscribers, self._clock)
+                    tasks[place] = asyncio.create_task(ear.run(), name="listening")
+                await _first_failure(list(tasks.values()))
+        finally:
+            for task in tasks.values():
+                task.cancel()
+            await asyncio.gather(*tasks.values(), return_exceptions=True)
+            self._ears = {}
+
+
+class _Ear:
+    """One connection that listens on all channels, in one place."""
+
+    def __init__(
+        self,
+        database: Database,
+        subscribers: Mapping[str, Sequence[Callable[[str], None]]],
+        clock: Callable[[], float],
+    ) -> None:
+        self._database = database
+        self._subscribers = subscribers
+        self._clock = clock
+        self._sure_until: float | None = None
+        self._failures = 0
+
+    def is_fresh(self) -> bool:
+        """Whether everything has been heard that was answered here before the lease."""
+        return self._sure_until is not None and self._clock() < self._sure_until
+
+    async def run(self) -> None:
+        """Listen until cancelled."""
         while True:
             try:
                 await self._listen()
@@ -143,3 +192,12 @@ class Listener:
     def _tell(self, channel: str, payload: str) -> None:
         for callback in self._subscribers[channel]:
             callback(payload)
+
+
+async def _first_failure(listening: Sequence[asyncio.Task[None]]) -> None:
+    """Wait until it is time to see where the buckets are. Raises what ended one of these."""
+    ended, _ = await asyncio.wait(
+        listening, timeout=PLACES_SECONDS, return_when=asyncio.FIRST_COMPLETED
+    )
+    for task in ended:
+        task.result()

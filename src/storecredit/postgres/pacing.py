@@ -1,7 +1,7 @@
 """When something is done again: at every interval, and after a failure."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Final
 
 DOUBLINGS_MAX: Final = 1023
@@ -17,6 +17,26 @@ async def every(seconds: float, stop: asyncio.Event, part: Callable[[], Awaitabl
     while not stop.is_set():
         await part()
         await pause(seconds, stop)
+
+
+async def side_by_side(stop: asyncio.Event, *loops: Coroutine[None, None, None]) -> None:
+    """Run loops of the same kind together until all have ended.
+
+    One that breaks for good ends the others by `stop`, and is told when they have ended.
+    """
+    tasks = [asyncio.ensure_future(loop) for loop in loops]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+        if any(task.done() and task.exception() is not None for task in tasks):
+            stop.set()
+            await asyncio.wait(tasks)
+    except asyncio.CancelledError:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        raise
+    for task in tasks:
+        task.result()
 
 
 async def pause(seconds: float, stop: asyncio.Event) -> None:

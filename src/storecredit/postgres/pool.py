@@ -1,7 +1,7 @@
 """A pool of connections to the database, and single ones beside it."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Hashable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -110,6 +110,11 @@ class Database(OneBucket):
     def schema(self) -> str:
         """The schema of the bucket it works in."""
         return self._servers.schema
+
+    @property
+    def place(self) -> Hashable:
+        """Where it is: buckets in one place hear each other's announcements."""
+        return self._servers.place
 
     async def close(self) -> None:
         """Close every connection; those in use are given five seconds, then cut."""

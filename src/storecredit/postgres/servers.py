@@ -7,7 +7,7 @@ our schema, with our settings, and seen to have them.
 import asyncio
 import re
 import ssl
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from typing import Final
 
 import asyncpg
@@ -115,6 +115,14 @@ class Servers:
     def of_bucket(self, number: int) -> "Servers":
         """The same servers, for sessions that work in another bucket."""
         return Servers(self._url, bucket_schema(number))
+
+    @property
+    def place(self) -> Hashable:
+        """Where sessions are opened: whoever listens there hears what is announced there."""
+        return tuple(
+            (server.get("host"), server.get("port"), server.get("database"))
+            for server in self._url.servers
+        )
 
     @property
     def connect_seconds(self) -> int:

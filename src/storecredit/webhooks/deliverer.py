@@ -9,9 +9,7 @@ the other.
 """
 
 import asyncio
-import resource
 import time
-from collections import Counter
 from collections.abc import Sequence
 from datetime import timedelta
 from importlib import import_module
@@ -28,6 +26,7 @@ from storecredit.postgres.pacing import every, pause
 from storecredit.postgres.pool import Database
 from storecredit.settings import Settings
 from storecredit.webhooks.answers import Answer
+from storecredit.webhooks.capacity import Capacity, Part
 from storecredit.webhooks.deliveries import (
     LEASE,
     RECORD_SECONDS,
@@ -35,7 +34,6 @@ from storecredit.webhooks.deliveries import (
     Deliveries,
     Delivery,
     Outcome,
-    Room,
 )
 from storecredit.webhooks.messages import message_id, whose
 from storecredit.webhooks.schedule import wait_seconds
@@ -53,16 +51,6 @@ LOOKING_PART: Final = 4
 """While nothing is due it waits at least so many times as long as looking for it took."""
 AWAY_SECONDS: Final = 1.0
 """The same while the database is away."""
-FAILING_SHARE: Final = 4
-"""Deliveries under way to one endpoint whose last attempt failed."""
-FAILING_PART: Final = 4
-"""All failing endpoints together have at most this part of what may be under way."""
-UNWRITTEN_TIMES: Final = 2
-"""With what waits to be written down there are at most so many times as many as under way."""
-DESCRIPTORS_PART: Final = 8
-"""So much of what `ulimit -n` allows a process is for deliveries, whatever the setting says."""
-FREE_PART: Final = 8
-"""One endpoint is given at most this part of what is free, so that there is some for the next."""
 
 
 class Deliverer:
@@ -75,16 +63,16 @@ class Deliverer:
         metrics: telemetry.Metrics,
         *,
         resolve: Resolver | None = None,
+        part: Part | None = None,
     ) -> None:
+        """`part`: of what the process may have under way, where it has other deliverers."""
         self._deliveries = Deliveries(database, settings, metrics)
         self._sender: Sender | None = None
         self._resolve = resolve or NameLookups()
         self._settings = settings
-        self._most = _deliveries_max(settings.webhook_concurrency)
+        self._part = part or Capacity(settings, 1).parts[0]
         self._metrics = metrics
         self._random = Random()  # noqa: S311 - jitter need not be unguessable
-        self._under_way: Counter[UUID] = Counter()
-        self._failing = 0
         self._has_room = asyncio.Event()
         self._after: UUID | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -139,7 +127,8 @@ class Deliverer:
             for what, count in (await self._deliveries.tidy()).items():
                 if count:
                     log.info("deliveries_tidied", what=what, count=count)
-            self._metrics.webhook_lag_seconds.set(await self._deliveries.lag_seconds())
+            self._part.lag_seconds = await self._deliveries.lag_seconds()
+            self._metrics.webhook_lag_seconds.set(self._part.longest_lag())
         except DatabaseUnavailable as error:
             log.warning("tidying_interrupted", error=str(error))
         except Exception:
@@ -148,7 +137,7 @@ class Deliverer:
 
     async def take(self, stop: asyncio.Event) -> Sequence[Delivery]:
         """Take what there is room for, and have it sent."""
-        room = self._room()
+        room = self._part.room(len(self._tasks))
         if not room.total:
             return ()
         taken = await self._deliveries.take(room, self._after)
@@ -189,35 +178,22 @@ class Deliverer:
             )
         return self._sender
 
-    def _room(self) -> Room:
-        most = self._most
-        # What is answered and not written down yet waits for the database, not for a receiver.
-        unwritten_max = UNWRITTEN_TIMES * most
-        free = max(0, min(most - self._under_way.total(), unwritten_max - len(self._tasks)))
-        share = min(self._settings.webhook_endpoint_concurrency, max(1, free // FREE_PART))
-        is_full_of_failing = self._failing >= max(1, most // FAILING_PART)
-        return Room(
-            total=free,
-            share=share,
-            failing_share=0 if is_full_of_failing else min(FAILING_SHARE, share),
-            under_way=self._under_way,
-        )
-
     def _begin(self, sender: "Sender", run: Sequence[Delivery], stop: asyncio.Event) -> None:
         """Have these deliveries of one endpoint sent, one after the other: it is one under way."""
         first = run[0]
-        self._under_way[first.endpoint_id] += 1
-        self._failing += first.is_failing
+        self._part.under_way[first.endpoint_id] += 1
+        self._part.failing += first.is_failing
         task = asyncio.create_task(self._send_run(sender, run, stop), name="webhook-delivery")
         self._tasks.add(task)
         task.add_done_callback(lambda done: self._end(first, done))
 
     def _make_room(self, first: Delivery) -> None:
         """These deliveries, of which this is the first, are no longer under way."""
-        self._failing -= first.is_failing
-        self._under_way[first.endpoint_id] -= 1
-        if not self._under_way[first.endpoint_id]:
-            del self._under_way[first.endpoint_id]
+        under_way = self._part.under_way
+        self._part.failing -= first.is_failing
+        under_way[first.endpoint_id] -= 1
+        if not under_way[first.endpoint_id]:
+            del under_way[first.endpoint_id]
         self._has_room.set()
 
     def _end(self, first: Delivery, task: "asyncio.Task[None]") -> None:
@@ -238,7 +214,7 @@ class Deliverer:
             for place, delivery in enumerate(run, start=1):
                 is_last = place == len(run)
                 # Of who is told seldom nothing is kept open: there may be many with one event each.
-                keep_connection = not is_last or self._under_way[delivery.endpoint_id] > 1
+                keep_connection = not is_last or self._part.under_way[delivery.endpoint_id] > 1
                 answer = await sender.send(delivery, keep_connection=keep_connection)
                 ends = is_last or stop.is_set() or time.monotonic() > last_end_at
                 attempt = self._judged(delivery, answer, ends=ends)
@@ -293,11 +269,3 @@ class Deliverer:
             log.warning(
                 "endpoint_disabled", status=answer.status_code, error=answer.error, **fields
             )
-
-
-def _deliveries_max(wanted: int) -> int:
-    """How many may be under way in this process: each is a connection."""
-    descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if descriptors == resource.RLIM_INFINITY:
-        return wanted
-    return max(1, min(wanted, descriptors // DESCRIPTORS_PART))

@@ -229,7 +229,8 @@ DECLARE
     v_walk record;
 BEGIN
     IF current_setting('transaction_read_only')::boolean
-        OR NOT pg_try_advisory_xact_lock(hashtextextended('storecredit sums', 0)) THEN
+        OR NOT pg_try_advisory_xact_lock(
+            hashtextextended('storecredit sums ' || current_schema(), 0)) THEN
         RETURN;
     END IF;
     INSERT INTO summing DEFAULT VALUES ON CONFLICT DO NOTHING;
