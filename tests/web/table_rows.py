@@ -33,7 +33,7 @@ class Rows:
 
     async def account_id(self, store_id: str) -> int:
         """The store's account."""
-        (row,) = await self._fetch(
+        (row,) = await self.fetch(
             f"SELECT account_id FROM accounts WHERE account_id = {ACCOUNT}", store_id
         )
         account_id: int = row["account_id"]
@@ -41,7 +41,7 @@ class Rows:
 
     async def credits(self, store_id: str) -> dict[str, Any]:
         """What the store's newest movement left, and what came in, summed up."""
-        rows = await self._fetch(
+        rows = await self.fetch(
             f"""SELECT balance_after AS balance, spent_after AS total_spent, seq AS last_seq,
                     (coalesce(sum(amount) FILTER (WHERE type = ANY ($2)) OVER (), 0))::bigint
                         AS total_purchased
@@ -56,7 +56,7 @@ class Rows:
 
     async def ledger(self, store_id: str, *types: str) -> list[dict[str, Any]]:
         """The store's movements, oldest first; only of these types, if any are named."""
-        rows = await self._fetch(
+        rows = await self.fetch(
             f"SELECT {LEDGER_COLUMNS} FROM movements WHERE account_id = {ACCOUNT}"
             " AND (cardinality($2::text[]) = 0 OR type = ANY ($2)) ORDER BY seq",
             store_id,
@@ -66,12 +66,12 @@ class Rows:
 
     async def deductions(self) -> int:
         """How many deductions there are, of all accounts."""
-        rows = await self._fetch("SELECT count(*) FROM movements WHERE type = 'deduction'")
+        rows = await self.fetch("SELECT count(*) FROM movements WHERE type = 'deduction'")
         return sum(row["count"] for row in rows)
 
     async def sessions(self, store_id: str) -> list[dict[str, Any]]:
         """The store's generation sessions, oldest first."""
-        rows = await self._fetch(
+        rows = await self.fetch(
             "SELECT session_id::text, status, request_id, error_code, attempts, input, result_key"
             f" FROM sessions WHERE account_id = {ACCOUNT} ORDER BY session_id",
             store_id,
@@ -80,7 +80,7 @@ class Rows:
 
     async def jobs(self) -> list[dict[str, Any]]:
         """What waits in the queue or is being worked on."""
-        rows = await self._fetch("SELECT payload, dedupe_key, status FROM pgqueuer")
+        rows = await self.fetch("SELECT payload, dedupe_key, status::text FROM pgqueuer")
         return [{**json.loads(row["payload"]), "key": row["dedupe_key"]} for row in rows]
 
     async def counts(self) -> dict[str, int]:
@@ -96,5 +96,6 @@ class Rows:
             )
         return dict(found)
 
-    async def _fetch(self, query: str, *args: object) -> list[asyncpg.Record]:
+    async def fetch(self, query: str, *args: object) -> list[asyncpg.Record]:
+        """The rows of one statement asked of each bucket."""
         return await of_all_buckets(self.connection, query, *args)

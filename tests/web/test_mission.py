@@ -7,12 +7,16 @@ import asyncio
 from collections import Counter
 from typing import Any
 
+import pytest
+
 from stand_ins.http_server import Answer, json_answer, stand_in
 from storecredit.generation.sessions import SessionStatus
 from storecredit.service import Service
 from tests.web.conftest import LogStream, WorkerStarter
 from tests.web.doors import Operator, StoreClient, data_of, error_of
 from tests.web.table_rows import Rows
+
+pytestmark = pytest.mark.several_buckets
 
 
 def movement(seq: int, type_: str, balance_after: int, session_id: str) -> dict[str, Any]:
@@ -197,17 +201,22 @@ async def test_m8_one_request_id_from_the_header_to_the_refund_and_every_log_lin
 
 async def allow_overage(rows: Rows, store: StoreClient, limit: int) -> None:
     """As the operator does."""
-    statement = "SELECT set_store_overage_limit($1, $2)"
-    assert await rows.connection.fetchval(statement, store.store_id, limit)
+    assert await rows.fetch(
+        """SELECT set_overage_limit(account_id, $2) FROM accounts
+           WHERE owner_kind = 'store' AND owner_id = $1""",
+        store.store_id,
+        limit,
+    )
 
 
 async def overage_used(rows: Rows, store: StoreClient) -> int:
-    used: int = await rows.connection.fetchval(
-        """SELECT coalesce(overage_used_after, 0) FROM movements
-           WHERE account_id = account_of('store', $1) ORDER BY seq DESC LIMIT 1""",
+    newest = await rows.fetch(
+        """SELECT coalesce(overage_used_after, 0) AS used FROM movements
+           WHERE account_id IN (SELECT account_id FROM accounts
+               WHERE owner_kind = 'store' AND owner_id = $1) ORDER BY seq DESC LIMIT 1""",
         store.store_id,
     )
-    return used
+    return sum(row["used"] for row in newest)
 
 
 async def test_m10_overage_begins_at_zero_and_ends_at_the_limit(
@@ -313,8 +322,11 @@ async def test_m10_a_failed_overage_that_is_billed_comes_back_as_a_credit(
     store = await operator.store(credits=0)
     await allow_overage(rows, store, 1)
     session_id = await store.created("order-1", prompt="forbidden")
-    close = "SELECT close_overage(account_of('store', $1), '2026-09-01', 18, 'USD')"
-    assert await rows.connection.fetchval(close, store.store_id)
+    assert await rows.fetch(
+        """SELECT close_overage(account_id, '2026-09-01', 18, 'USD') FROM accounts
+           WHERE owner_kind = 'store' AND owner_id = $1""",
+        store.store_id,
+    )
     async with worker():
         await store.ended(session_id)
     types = [(row["type"], row["balance_after"]) for row in await rows.ledger(store.store_id)]
@@ -392,7 +404,7 @@ async def test_refund_against_refund_gives_one_refund(
 ) -> None:
     """Two workers and a sweep past every deadline, all after the same generations."""
     session_ids = [await store.created(f"order-{place}", prompt="forbidden") for place in range(20)]
-    await rows.connection.execute("UPDATE sessions SET created_at = '2020-01-01'")
+    await rows.fetch("UPDATE sessions SET created_at = '2020-01-01'")
     async with worker(), worker():
         await asyncio.gather(service.sweep.sweep(), service.sweep.sweep())
         for session_id in session_ids:

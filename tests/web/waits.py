@@ -29,9 +29,7 @@ async def job_of(
         if isinstance(client, StoreClient)
         else Owner.user(client.user_id)
     )
-    account_id = await service.parts.database.fetchval(
-        "SELECT account_of($1, $2)", owner.kind, owner.id
-    )
+    account_id = await service.parts.credits.account_id(owner)
     return GenerationJob(Account(account_id, owner), UUID(session_id), "any")
 
 

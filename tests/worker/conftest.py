@@ -38,5 +38,7 @@ async def account(request: pytest.FixtureRequest, service: Service) -> Account:
 
 
 @pytest.fixture
-def books(account: Account, admin: asyncpg.Connection) -> Books:
-    return Books(account, admin)
+async def books(account: Account, admin: asyncpg.Connection) -> Books:
+    found = Books(account, admin)
+    await admin.execute(f"SET search_path = public, {found.bucket}")
+    return found

@@ -8,6 +8,8 @@ import asyncpg
 
 from storecredit.generation.lifecycle import GenerationJob
 from storecredit.ledger.owners import Account, Owner
+from storecredit.postgres.buckets import bucket_of
+from storecredit.postgres.servers import bucket_schema
 from storecredit.service import Service
 
 OPENING: Final = 10
@@ -34,9 +36,14 @@ class Books:
     account: Account
     connection: asyncpg.Connection
 
+    @property
+    def bucket(self) -> str:
+        """The schema that the account is in."""
+        return bucket_schema(bucket_of(self.account.id))
+
     async def session(self, job: GenerationJob) -> asyncpg.Record:
         row = await self.connection.fetchrow(
-            "SELECT * FROM sessions WHERE account_id = $1 AND session_id = $2",
+            f"SELECT * FROM {self.bucket}.sessions WHERE account_id = $1 AND session_id = $2",
             self.account.id,
             job.session_id,
         )
@@ -46,7 +53,7 @@ class Books:
     async def movements(self, request_id: str) -> list[tuple[str, int]]:
         """What this request moved, oldest first."""
         rows = await self.connection.fetch(
-            "SELECT type, amount FROM movements"
+            f"SELECT type, amount FROM {self.bucket}.movements"
             " WHERE account_id = $1 AND request_id = $2 ORDER BY seq",
             self.account.id,
             request_id,
@@ -56,7 +63,8 @@ class Books:
     async def balance(self) -> int:
         """What the account's newest movement left."""
         value = await self.connection.fetchval(
-            "SELECT balance_after FROM movements WHERE account_id = $1 ORDER BY seq DESC LIMIT 1",
+            f"SELECT balance_after FROM {self.bucket}.movements"
+            " WHERE account_id = $1 ORDER BY seq DESC LIMIT 1",
             self.account.id,
         )
         assert isinstance(value, int)
@@ -65,7 +73,7 @@ class Books:
     async def make_older(self, column: str, minutes: int, job: GenerationJob) -> None:
         """As if a session had been created, or completed, so much earlier."""
         await self.connection.execute(
-            f"UPDATE sessions SET {column} = {column} - make_interval(mins => $3)"
+            f"UPDATE {self.bucket}.sessions SET {column} = {column} - make_interval(mins => $3)"
             " WHERE account_id = $1 AND session_id = $2",
             self.account.id,
             job.session_id,
