@@ -746,7 +746,6 @@ CREATE TABLE audit_log (
     outcome jsonb NOT NULL DEFAULT '{}',
     PRIMARY KEY (entry_id),
     FOREIGN KEY (account_id) REFERENCES accounts(account_id),
-    FOREIGN KEY (other_account_id) REFERENCES accounts(account_id),
     CONSTRAINT action_has_a_length CHECK (length(action) >= 1 AND length(action) <= 50),
     CONSTRAINT actor_has_a_length CHECK (length(actor) >= 1 AND length(actor) <= 100),
     CONSTRAINT door_is_known CHECK (door = ANY (ARRAY['api', 'command', 'console', 'portal'])),
@@ -1084,6 +1083,21 @@ CREATE TABLE provider_buckets (
     bucket int NOT NULL,
     PRIMARY KEY (provider, provider_id),
     FOREIGN KEY (bucket) REFERENCES buckets(number)
+);
+
+-- The end that a transfer has in this bucket, where the other one stands in another. Append-only.
+CREATE TABLE transfer_ends (
+    account_id bigint NOT NULL,
+    -- Of the movement at this end, whose type, amount and request id stand here once more.
+    seq bigint NOT NULL,
+    amount bigint NOT NULL,
+    other_account_id bigint NOT NULL,
+    type text NOT NULL,
+    request_id text NOT NULL,
+    PRIMARY KEY (account_id, seq),
+    FOREIGN KEY (account_id) REFERENCES accounts(account_id),
+    CONSTRAINT amount_is_positive CHECK (amount > 0),
+    CONSTRAINT type_is_an_end CHECK (type = ANY (ARRAY['transfer_out', 'transfer_in']))
 );
 
 
@@ -1805,7 +1819,8 @@ FUNCTION recomputed_hourly_sums() RETURNS TABLE(hour timestamptz, owner_kind tex
 -- SC008.
 FUNCTION record_action(p_actor text, p_door text, p_action text, p_reason text, p_request_id text,
     p_idempotency_key text, p_owner_kind text, p_owner_id uuid, p_other_kind text, p_other_id uuid,
-    p_subject text, p_asked jsonb, p_outcome jsonb) RETURNS bigint;
+    p_subject text, p_asked jsonb, p_outcome jsonb, p_other_account_id bigint DEFAULT NULL) RETURNS
+    bigint;
 
 -- Writes down attempts at deliveries, and what follows from each: recorded, disabled, replayed or
 -- unknown.
@@ -2058,6 +2073,10 @@ FUNCTION sum_stores(p_seed bigint, p_from tid, p_until tid) RETURNS TABLE(rows_r
 FUNCTION sum_subscription_charges(p_seed bigint, p_from tid, p_until tid) RETURNS
     TABLE(rows_read bigint, impossible numeric, records numeric);
 
+-- What stands for the ends of transfers in other buckets, from a range of their pages.
+FUNCTION sum_transfer_ends(p_seed bigint, p_from tid, p_until tid) RETURNS TABLE(rows_read bigint,
+    records numeric);
+
 -- Counts movements into the sums of their hours, so many at most. Returns how many, and whether
 -- there is more; null: it is not its turn.
 FUNCTION sum_up(p_interval interval, p_accounts int, p_movements bigint, OUT summed bigint,
@@ -2093,6 +2112,10 @@ FUNCTION terms_of_period(p_starts_at timestamptz, p_ends_at timestamptz, p_rollo
     OUT expires_at timestamptz, OUT rollover_max bigint, OUT rollover_until timestamptz) RETURNS
     record;
 
+-- The terms that credits out of several grants have where they are handed over.
+FUNCTION terms_of_taken(p_account_id bigint, p_taken bigint[], OUT kind text, OUT priority int,
+    OUT expires_at timestamptz, OUT grace interval) RETURNS record;
+
 -- Tells one webhook endpoint of a test event. told with the event, not_found, or disabled.
 FUNCTION test_webhook_endpoint(p_account_id bigint, p_endpoint_id uuid, OUT outcome text,
     OUT event_id uuid) RETURNS record;
@@ -2102,6 +2125,13 @@ FUNCTION test_webhook_endpoint(p_account_id bigint, p_endpoint_id uuid, OUT outc
 -- amount, SC003 request id.
 FUNCTION transfer_credits(p_from bigint, p_to bigint, p_amount int, p_request_id text,
     p_description text, p_actor text, OUT outcome text, OUT from_balance bigint,
+    OUT to_balance bigint) RETURNS record;
+
+-- Hands credits to an owner in another bucket, both movements or neither. Outcome: transferred,
+-- already_transferred, insufficient, conflict. Errors: SC010 unknown account, SC002 amount, SC003
+-- request id.
+FUNCTION transfer_elsewhere(p_from bigint, p_bucket text, p_to bigint, p_amount int,
+    p_request_id text, p_description text, p_actor text, OUT outcome text, OUT from_balance bigint,
     OUT to_balance bigint) RETURNS record;
 
 -- Lets a blocked user in again, and announces it. unblocked, now or before; erased: stays blocked;
@@ -2335,6 +2365,12 @@ FUNCTION lock_accounts(p_account_ids bigint[], OUT account_ids bigint[], OUT seq
 -- Waits for deliveries, and before them for their endpoints, each ascending.
 FUNCTION lock_deliveries(p_endpoint_ids uuid[], p_seqs bigint[]) RETURNS void;
 
+-- Locks the account at one end of a transfer between buckets, and says what it has under a request
+-- id.
+FUNCTION lock_end_of_transfer(p_account_id bigint, p_request_id text, OUT seq bigint,
+    OUT balance bigint, OUT grants bigint[], OUT type text, OUT amount bigint,
+    OUT other_account_id bigint) RETURNS record;
+
 -- Waits for the sessions of a batch, ascending. Per item: ctid, status, request and credits of its
 -- session; null: there is none.
 FUNCTION lock_sessions(p_account_ids bigint[], p_session_ids uuid[], OUT row_ids tid[],
@@ -2357,6 +2393,10 @@ FUNCTION low_threshold_of(p_account_id bigint) RETURNS bigint;
 
 -- Writes an idempotency key that was used in the first of several buckets into the directory.
 FUNCTION note_action_here(p_idempotency_key text) RETURNS void;
+
+-- Notes the end of a transfer whose other end stands in another bucket.
+FUNCTION note_end_of_transfer(p_account_id bigint, p_type text, p_amount bigint, p_request_id text,
+    p_other_account_id bigint, p_seq bigint) RETURNS void;
 
 -- Writes a key that is made in the first of several buckets into the directory.
 FUNCTION note_key_here(p_key_hash bytea) RETURNS void;
@@ -2408,6 +2448,11 @@ FUNCTION plan_imported_request_ids() RETURNS void;
 
 -- The generations of the system before, with their charges; those that were under way fail.
 FUNCTION plan_imported_sessions(p_has_history boolean) RETURNS void;
+
+-- Writes the end of a transfer between buckets at whom the credits are handed to.
+FUNCTION receive_transfer(p_from bigint, p_to bigint, p_amount int, p_request_id text,
+    p_description text, p_actor text, p_kind text, p_priority int, p_expires_at timestamptz,
+    p_grace interval) RETURNS void;
 
 -- Gives back a part of one spend. Outcome: refunded, replayed, no_spend, exceeds_spend, conflict.
 FUNCTION refund_part(p_account_id bigint, p_spend_request_id text, p_request_id text, p_amount int,

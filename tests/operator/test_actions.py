@@ -23,6 +23,8 @@ from storecredit.postgres.pool import Database
 from storecredit.settings import Settings
 from tests.web.table_rows import of_all_buckets
 
+pytestmark = pytest.mark.several_buckets
+
 ANN = ActionContext("ann", "api", "req-1", "a good customer")
 HATS = NewStore("Hats", "hats.example", credits=10)
 

@@ -158,7 +158,7 @@ async def assert_guarded(
         through = await let_through(app, act)
         assert through == [], f"{act}: {through}"
     rights = await rights_on_the_ledger(connection)
-    for table in ("movements", "grants", "audit_log", "session_archives"):
+    for table in ("movements", "grants", "audit_log", "session_archives", "transfer_ends"):
         assert rights.pop(table) == ["INSERT"], table
     assert {rights.pop("movement_types"), rights.pop("schema_version")} == {None}
     assert {tuple(right or ()) for right in rights.values()} == {("DELETE", "INSERT", "UPDATE")}

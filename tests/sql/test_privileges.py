@@ -73,7 +73,7 @@ async def test_the_functions_owner_writes_every_table_but_the_ledger_and_what_mi
 ) -> None:
     rights = await rights_on_the_ledger(books)
 
-    for appended in ("movements", "grants", "audit_log", "session_archives"):
+    for appended in ("movements", "grants", "audit_log", "session_archives", "transfer_ends"):
         assert rights.pop(appended) == ["INSERT"]
     assert rights.pop("movement_types") is None
     assert rights.pop("schema_version") is None

@@ -49,7 +49,7 @@ STATEMENT_TIMEOUT_SECONDS: Final = 3600.0
 _LOCK: Final = """
     LOCK TABLE accounts, movements, movement_types, sessions, stores, users, subscription_charges,
         payments, clawbacks, grants, holds, spends, hourly_sums, daily_sums, summed_accounts,
-        daily_money, summing, session_archives, archived_sessions, archiving
+        daily_money, summing, session_archives, archived_sessions, archiving, transfer_ends
     IN ACCESS SHARE MODE
 """
 # Each statement reads a range by its key or by its place on disk; a plan made from stale statistics
@@ -81,6 +81,7 @@ _SUM: Final = {
     "clawbacks": "SELECT * FROM sum_clawbacks($1, $2, $3)",
     "grants": "SELECT * FROM sum_grants($1, $2, $3)",
     "holds": "SELECT * FROM sum_holds($1, $2, $3)",
+    "transfer_ends": "SELECT * FROM sum_transfer_ends($1, $2, $3)",
     "spends": "SELECT * FROM sum_spends($1, $2, $3)",
     "session_archives": "SELECT * FROM sum_session_archives($1, $2, $3)",
     "archived_sessions": "SELECT * FROM sum_archived_sessions($1, $2, $3)",

@@ -59,7 +59,7 @@ class OperatorActions:
             audit,
             AuditEntries(buckets),
             StoreActions(buckets, stores, api_keys, credits, audit),
-            CreditActions(credits, audit),
+            CreditActions(buckets, credits, audit),
             users,
             AdminTokens(database, audit),
             sign_ins,

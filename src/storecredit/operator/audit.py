@@ -17,7 +17,7 @@ from storecredit.ledger.discrepancies import Report
 from storecredit.ledger.owners import Owner
 from storecredit.operator import action_buckets
 from storecredit.operator.drawing import AGAIN_SECONDS_MAX
-from storecredit.operator.entry_owners import elsewhere, other_of, owner_of
+from storecredit.operator.entry_owners import other_of, owner_of
 from storecredit.postgres.buckets import Buckets
 from storecredit.postgres.pool import Database
 from storecredit.postgres.servers import Record
@@ -92,7 +92,8 @@ class ActionEntry:
 
     `earlier`: what came of the same request when it was sent before; nothing is to be done again.
     `seed`: what a secret is to be drawn from, or may be told again by; None: by nothing.
-    `database`: the bucket in which it is done, all of it.
+    `database`: the bucket in which it is done, all of it. `account_elsewhere`: of whom it is also
+    about, where they live in another bucket.
     """
 
     def __init__(
@@ -101,8 +102,10 @@ class ActionEntry:
         about: "About",
         earlier: Mapping[str, Any] | None,
         seed: bytes | None,
+        account_elsewhere: int | None = None,
     ) -> None:
         self.database = database
+        self.account_elsewhere = account_elsewhere
         self.about = about
         self.earlier = earlier
         self.seed = seed
@@ -168,6 +171,7 @@ class AuditLog:
         if database is None:
             owner, home = about.owner, self._buckets.home
             database = home if owner is None else await self._buckets.of(owner)
+        elsewhere = await self._account_elsewhere(about.other, database)
         begun = action_buckets.begun(
             self._buckets,
             context.idempotency_key,
@@ -175,12 +179,15 @@ class AuditLog:
             lambda bucket: _done_under(bucket, context, wanted),
         )
         async with begun as (bucket, before):
-            earlier = await self._earlier(context, action, about, before)
+            if before is not None and not _is_same(before, action, about, elsewhere):
+                raise IdempotencyConflict(context.idempotency_key)
+            earlier = None if before is None else json.loads(before["outcome"])
             is_told_again = before is None or before["is_recent"]
-            entry = ActionEntry(bucket, about, earlier, context.seed if is_told_again else None)
+            seed = context.seed if is_told_again else None
+            entry = ActionEntry(bucket, about, earlier, seed, elsewhere)
             yield entry
             if entry.outcome is not None and earlier is None:
-                await _write(bucket, context, action, entry.about, wanted, _json(entry.outcome))
+                await _write(entry, context, action, wanted, _json(entry.outcome))
 
     async def verified(self, context: ActionContext, report: Report) -> None:
         """Write down that the ledger was verified, and how much did not agree.
@@ -199,24 +206,37 @@ class AuditLog:
         async with self.action(context, Action.DATA_IMPORT, asked=asked) as entry:
             entry.write(outcome)
 
-    async def _earlier(
-        self, context: ActionContext, action: Action, about: About, before: Record | None
-    ) -> dict[str, Any] | None:
-        """What came of it before. Raises IdempotencyConflict if it was another action."""
-        if before is None:
+    async def _account_elsewhere(self, other: Owner | None, database: Database) -> int | None:
+        """Of whom it is also about, if they live in another bucket.
+
+        Asked before the transaction: who holds a connection to one bucket and waits for one to
+        another may wait for somebody who does the opposite.
+        """
+        there = database if other is None else await self._buckets.of(other)
+        if other is None or there is database:
             return None
-        others = await elsewhere(self._buckets, [before])
-        # What the action itself made could not be named when it was asked for.
-        is_same = before["is_same"] and before["action"] == action
-        is_same = is_same and about.other == other_of(before, others)
-        if about.owner is not None:
-            is_same = is_same and about.owner == owner_of(before)
-        if about.subject:
-            is_same = is_same and about.subject == before["subject"]
-        if not is_same:
-            raise IdempotencyConflict(context.idempotency_key)
-        outcome: dict[str, Any] = json.loads(before["outcome"])
-        return outcome
+        account_id: int | None = await there.fetchval(
+            "SELECT account_id FROM accounts WHERE owner_kind = $1 AND owner_id = $2",
+            other.kind,
+            other.id,
+        )
+        return account_id
+
+
+def _is_same(before: Record, action: Action, about: About, elsewhere: int | None) -> bool:
+    """Whether what was done under the key is what is asked for now, of the same owners."""
+    # What the action itself made could not be named when it was asked for.
+    return (
+        before["is_same"]
+        and before["action"] == action
+        and (about.owner is None or about.owner == owner_of(before))
+        and (not about.subject or about.subject == before["subject"])
+        and (
+            about.other == other_of(before, {})
+            if elsewhere is None
+            else before["other_account_id"] == elsewhere
+        )
+    )
 
 
 async def _done_under(database: Database, context: ActionContext, wanted: str) -> Record | None:
@@ -242,15 +262,12 @@ async def _done_under(database: Database, context: ActionContext, wanted: str) -
 
 
 async def _write(
-    database: Database,
-    context: ActionContext,
-    action: Action,
-    about: About,
-    asked: str,
-    outcome: str,
+    entry: ActionEntry, context: ActionContext, action: Action, asked: str, outcome: str
 ) -> None:
-    await database.fetchval(
-        "SELECT record_action($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
+    about = entry.about
+    other = about.other if entry.account_elsewhere is None else None
+    await entry.database.fetchval(
+        "SELECT record_action($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
         context.actor,
         context.door,
         action,
@@ -259,11 +276,12 @@ async def _write(
         context.idempotency_key,
         about.owner and about.owner.kind.value,
         about.owner and about.owner.id,
-        about.other and about.other.kind.value,
-        about.other and about.other.id,
+        other and other.kind.value,
+        other and other.id,
         about.subject,
         asked,
         outcome,
+        entry.account_elsewhere,
     )
 
 

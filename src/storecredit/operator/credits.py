@@ -12,7 +12,8 @@ from storecredit.ledger.credits import AMOUNT_MAX, Cause, Credits
 from storecredit.ledger.grants import USUAL, Terms
 from storecredit.ledger.outcomes import Addition, AdditionType, CreditError, credit_error
 from storecredit.ledger.owners import Owner
-from storecredit.operator.audit import About, Action, ActionContext, AuditLog
+from storecredit.operator.audit import About, Action, ActionContext, ActionEntry, AuditLog
+from storecredit.postgres.buckets import Buckets
 from storecredit.postgres.errors import StatementRefused
 from storecredit.postgres.pool import Database
 from storecredit.postgres.servers import Record
@@ -75,7 +76,8 @@ class ExpirySet:
 class CreditActions:
     """Adds credits, takes them out, hands them over, and sets when grants end."""
 
-    def __init__(self, credits: Credits, audit: AuditLog) -> None:
+    def __init__(self, buckets: Buckets, credits: Credits, audit: AuditLog) -> None:
+        self._buckets = buckets
         self._credits = credits
         self._audit = audit
 
@@ -157,19 +159,7 @@ class CreditActions:
         async with self._audit.action(context, Action.CREDITS_TRANSFER, about, asked) as entry:
             if entry.earlier is not None:
                 return Transferred(**entry.earlier, replayed=True)
-            row = await _done(
-                entry.database,
-                """SELECT * FROM transfer_credits(
-                       account_of($1, $2), account_of($3, $4), $5, $6, $7, $8)""",
-                source.kind,
-                source.id,
-                target.kind,
-                target.id,
-                amount,
-                context.request_id,
-                context.reason,
-                context.actor,
-            )
+            row = await self._handed_over(entry, context, source, target, amount)
             if isinstance(row, NotDone):
                 return row
             match row["outcome"]:
@@ -212,6 +202,37 @@ class CreditActions:
             done = {"seq": row["seq"], "credits": row["credits"]}
             entry.write(done)
             return ExpirySet(**done, expires_at=expires_at)
+
+    async def _handed_over(
+        self,
+        entry: ActionEntry,
+        context: ActionContext,
+        source: Owner,
+        target: Owner,
+        amount: int,
+    ) -> Record | NotDone:
+        """In the giver's bucket, whose transaction works in the receiver's, too."""
+        rest = amount, context.request_id, context.reason, context.actor
+        if entry.account_elsewhere is None:
+            return await _done(
+                entry.database,
+                """SELECT * FROM transfer_credits(
+                       account_of($1, $2), account_of($3, $4), $5, $6, $7, $8)""",
+                source.kind,
+                source.id,
+                target.kind,
+                target.id,
+                *rest,
+            )
+        return await _done(
+            entry.database,
+            "SELECT * FROM transfer_elsewhere(account_of($1, $2), $3, $4, $5, $6, $7, $8)",
+            source.kind,
+            source.id,
+            self._buckets.of_account(entry.account_elsewhere).schema,
+            entry.account_elsewhere,
+            *rest,
+        )
 
 
 async def _done(database: Database, statement: str, *args: object) -> Record | NotDone:

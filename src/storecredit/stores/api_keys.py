@@ -22,7 +22,7 @@ from uuid import UUID
 
 from uuid_utils.compat import uuid7
 
-from storecredit.postgres.buckets import Buckets, fetched
+from storecredit.postgres.buckets import Buckets
 from storecredit.postgres.kept_connections import KeptConnections
 from storecredit.postgres.listener import Listener
 from storecredit.postgres.servers import Record
@@ -254,10 +254,14 @@ class ApiKeys:
 
     async def id_of(self, key: str) -> UUID | None:
         """The id of the key that a request carries, whether it works or not; None: unknown."""
-        rows = await fetched(
-            self._buckets, "SELECT key_id FROM store_api_keys WHERE key_hash = $1", key_hash(key)
+        digest = key_hash(key)
+        number = (await self._buckets.of_keys([digest])).get(digest)
+        if number is None:
+            return None
+        key_id: UUID | None = await self._buckets.all[number].fetchval(
+            "SELECT key_id FROM store_api_keys WHERE key_hash = $1", digest
         )
-        return rows[0]["key_id"] if rows else None
+        return key_id
 
     async def _callers_by_hash(
         self, digests: Sequence[bytes]

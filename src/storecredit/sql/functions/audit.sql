@@ -13,7 +13,8 @@ CREATE OR REPLACE FUNCTION record_action(
     p_other_id uuid,
     p_subject text,
     p_asked jsonb,
-    p_outcome jsonb
+    p_outcome jsonb,
+    p_other_account_id bigint DEFAULT NULL
 )
 RETURNS bigint
 LANGUAGE plpgsql
@@ -21,6 +22,7 @@ SECURITY DEFINER
 SET search_path FROM CURRENT
 AS $$
 -- Purpose: write down what was done in this transaction. Locks: the new row.
+-- p_other_account_id: whom it is also about, who lives in another bucket.
 -- Idempotency: none; an idempotency key is used once (unique_violation), which find_action looks up.
 -- Outcomes: the entry's id; ids ascend in the order of writing, with gaps. null: the database is read-only
 --   (a standby), so that nothing can have been done but to look.
@@ -37,7 +39,8 @@ BEGIN
         request_id, idempotency_key, asked, outcome)
     VALUES (
         CASE WHEN p_owner_id IS NOT NULL THEN account_of(p_owner_kind, p_owner_id) END,
-        CASE WHEN p_other_id IS NOT NULL THEN account_of(p_other_kind, p_other_id) END,
+        CASE WHEN p_other_id IS NOT NULL THEN account_of(p_other_kind, p_other_id)
+            ELSE p_other_account_id END,
         p_actor, p_door, p_action, p_subject, p_reason, p_request_id, p_idempotency_key,
         p_asked, p_outcome)
     RETURNING entry_id INTO v_entry_id;
@@ -45,7 +48,7 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION record_action(text, text, text, text, text, text, text, uuid, text, uuid, text,
-    jsonb, jsonb) IS
+    jsonb, jsonb, bigint) IS
     'Writes what an operator did into the audit log, and returns the entry''s id. Errors: SC001, SC008.';
 
 CREATE OR REPLACE FUNCTION find_action(

@@ -105,19 +105,13 @@ BEGIN
     END IF;
     v_taken := part_of_grants(
         grants_of_account(p_from, from_balance, v_from.grants), 0, p_amount);
-    SELECT bool_and(g.kind = 'promo') AS are_promo, min(g.priority) AS priority, max(g.grace) AS grace,
-        CASE WHEN bool_and(g.expires_at IS NOT NULL) THEN max(g.expires_at) END AS expires_at
-    INTO v_terms
-    FROM generate_series(1, cardinality(v_taken), 2) i
-    CROSS JOIN LATERAL (SELECT x.* FROM grants x
-        WHERE x.account_id = p_from AND x.seq = v_taken[i] LIMIT 1) g;
+    v_terms := terms_of_taken(p_from, v_taken);
     PERFORM append_movement(p_from, 'transfer_out', p_amount, p_request_id, p_description,
         grants_after_taking(p_from, from_balance, v_from.grants, p_amount, NULL),
         p_actor => p_actor);
     PERFORM append_movement(p_to, 'transfer_in', p_amount, p_request_id, p_description,
         grants_after_addition(p_to, to_balance, v_to.grants, v_to.seq + 1, p_amount,
-            CASE WHEN v_terms.are_promo THEN 'promo' ELSE 'paid' END, v_terms.priority,
-            v_terms.expires_at, v_terms.grace),
+            v_terms.kind, v_terms.priority, v_terms.expires_at, v_terms.grace),
         p_actor => p_actor);
     from_balance := from_balance - p_amount;
     to_balance := to_balance + p_amount;
@@ -127,6 +121,22 @@ COMMENT ON FUNCTION transfer_credits(bigint, bigint, int, text, text, text) IS
     'Hands credits of one owner to another, both movements or neither. Outcome: transferred, '
     'already_transferred, insufficient, conflict, same_account. '
     'Errors: SC010 unknown account, SC002 amount, SC003 request id.';
+
+CREATE OR REPLACE FUNCTION terms_of_taken(
+    p_account_id bigint, p_taken bigint[],
+    OUT kind text, OUT priority int, OUT expires_at timestamptz, OUT grace interval
+)
+LANGUAGE sql STABLE
+AS $$
+-- Purpose: the terms of the grant that credits out of several become at whom they are handed to. Locks: none.
+    SELECT CASE WHEN bool_and(g.kind = 'promo') THEN 'promo' ELSE 'paid' END, min(g.priority),
+        CASE WHEN bool_and(g.expires_at IS NOT NULL) THEN max(g.expires_at) END, max(g.grace)
+    FROM generate_series(1, cardinality(p_taken), 2) i
+    CROSS JOIN LATERAL (SELECT x.* FROM grants x
+        WHERE x.account_id = p_account_id AND x.seq = p_taken[i] LIMIT 1) g
+$$;
+COMMENT ON FUNCTION terms_of_taken(bigint, bigint[]) IS
+    'The terms that credits out of several grants have where they are handed over.';
 
 CREATE OR REPLACE FUNCTION transferred_before(
     p_from bigint, p_to bigint, p_amount int, p_request_id text

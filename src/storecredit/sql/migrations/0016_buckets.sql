@@ -50,3 +50,20 @@ CREATE TABLE provider_buckets (
 COMMENT ON TABLE provider_buckets IS
     'Which bucket keeps what a provider''s id names, for ever: an event that was taken there, a '
     'transaction that was booked there. Kept in the first one, where there is more than one.';
+
+-- Who is given credits may live in another bucket than who gives them; its entry stands in the giver's.
+ALTER TABLE audit_log DROP CONSTRAINT audit_log_other_account_id_fkey;
+
+CREATE TABLE transfer_ends (
+    account_id bigint NOT NULL REFERENCES accounts,
+    seq bigint NOT NULL,
+    amount bigint NOT NULL CONSTRAINT amount_is_positive CHECK (amount > 0),
+    other_account_id bigint NOT NULL,
+    type text NOT NULL CONSTRAINT type_is_an_end CHECK (type IN ('transfer_out', 'transfer_in')),
+    request_id text NOT NULL,
+    PRIMARY KEY (account_id, seq)
+);
+COMMENT ON TABLE transfer_ends IS
+    'The end that a transfer has in this bucket, where the other one stands in another. Append-only.';
+COMMENT ON COLUMN transfer_ends.seq IS
+    'Of the movement at this end, whose type, amount and request id stand here once more.';

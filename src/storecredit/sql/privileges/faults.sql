@@ -58,7 +58,7 @@ WITH ours AS (
     UNION ALL
     SELECT 6, 'writes', t.name, 'storecredit_writer'
     FROM relation t, ours o
-    WHERE t.relname IN ('movements', 'grants', 'audit_log', 'session_archives')
+    WHERE t.relname IN ('movements', 'grants', 'audit_log', 'session_archives', 'transfer_ends')
       AND (has_table_privilege(o.writer, t.oid, 'UPDATE, DELETE, TRUNCATE, TRIGGER')
            OR has_any_column_privilege(o.writer, t.oid, 'UPDATE'))
     UNION ALL

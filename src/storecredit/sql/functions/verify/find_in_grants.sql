@@ -83,7 +83,8 @@ RETURNS TABLE (
 LANGUAGE sql STABLE PARALLEL SAFE
 AS $$
 -- Purpose: name each transfer of which one end is missing, or of other credits: at the end that is there.
---   No key leads from one to the other, so that all transfers are held against each other.
+--   No key leads from one to the other, so that all transfers are held against each other. What is noted of an
+--   end whose other end is in another bucket stands for that other one.
     SELECT 'transfer_mismatch', t.account_id, t.seq, t.request_id, NULL::uuid,
         format('a %s of %s, but this request id moved as many credits out of %s and into %s accounts',
             t.type, t.amount, t.outs, t.ins)
@@ -91,8 +92,14 @@ AS $$
         SELECT m.account_id, m.seq, m.request_id, m.type, m.amount,
             count(*) FILTER (WHERE m.type = 'transfer_out') OVER transfer AS outs,
             count(*) FILTER (WHERE m.type = 'transfer_in') OVER transfer AS ins
-        FROM movements m
-        WHERE m.type IN ('transfer_out', 'transfer_in')
+        FROM (
+            SELECT n.account_id, n.seq, n.request_id, n.type, n.amount FROM movements n
+            WHERE n.type IN ('transfer_out', 'transfer_in')
+            UNION ALL
+            SELECT e.account_id, e.seq, e.request_id,
+                CASE e.type WHEN 'transfer_out' THEN 'transfer_in' ELSE 'transfer_out' END, e.amount
+            FROM transfer_ends e
+        ) m
         WINDOW transfer AS (PARTITION BY m.request_id, m.amount)
     ) t
     WHERE t.outs <> t.ins;

@@ -34,6 +34,21 @@ $$;
 COMMENT ON FUNCTION sum_grants(bigint, tid, tid) IS
     'The grants'' part of the sums that must come to 0, from a range of their pages.';
 
+CREATE OR REPLACE FUNCTION sum_transfer_ends(p_seed bigint, p_from tid, p_until tid)
+RETURNS TABLE (rows_read bigint, records numeric)
+LANGUAGE sql STABLE PARALLEL SAFE
+AS $$
+-- Purpose: the part of the sums that ends of transfers have whose other ends stand in other buckets, from the
+--   rows in [p_from, p_until) on disk: each is what that other end would be.
+    SELECT count(*), -coalesce(sum(
+        fingerprint_of_record('transfer', 0, 0, e.amount, e.request_id, p_seed)
+            * CASE e.type WHEN 'transfer_in' THEN -1 ELSE 1 END::numeric), 0)
+    FROM transfer_ends e
+    WHERE e.ctid >= p_from AND e.ctid < p_until;
+$$;
+COMMENT ON FUNCTION sum_transfer_ends(bigint, tid, tid) IS
+    'What stands for the ends of transfers in other buckets, from a range of their pages.';
+
 CREATE OR REPLACE FUNCTION is_possible_hold(
     p_status text, p_amount bigint, p_captured bigint, p_created_at timestamptz,
     p_expires_at timestamptz, p_ended_at timestamptz

@@ -18,7 +18,7 @@
 --   owners       stores and users = accounts, by (owner, kind)
 --   records      movements with a record of their own = the records, by (what, account, seq, credits,
 --                request): a bill, a hold and each of its ends, a grant. And what is transferred out of
---                an account = what is transferred into one, by (credits, request)
+--                an account = what is transferred into one, by (credits, request), here or elsewhere
 --   held         what the newest movements say is held = open holds: the credits of an account, times
 --                a hash of it
 --   unbooked     payments, clawbacks and spends without their movement (a count, never negative)

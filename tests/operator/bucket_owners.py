@@ -1,0 +1,46 @@
+"""A database of three buckets, with a store in each."""
+
+from typing import Final
+
+import pytest
+
+from storecredit.ledger.credits import Credits
+from storecredit.ledger.owners import Owner, OwnerKind
+from storecredit.ledger.transfers import one_sided
+from storecredit.ledger.verify import verify
+from storecredit.postgres.buckets import Buckets
+from storecredit.stores.stores import Stores
+
+NUMBER: Final = 3
+THREE: Final = pytest.mark.parametrize(
+    "bucket_count", [NUMBER], ids=["3_buckets"], indirect=True, scope="session"
+)
+"""For tests that are of several buckets alone."""
+
+
+async def store_in_each(buckets: Buckets) -> list[Owner]:
+    """Each has 10 credits."""
+    stores = Stores(buckets)
+    made = [
+        await stores.making_in(bucket).create(
+            name=f"Store {number}",
+            shop_domain=f"s{number}.example",
+            credit_count=10,
+            request_id="opening",
+        )
+        for number, bucket in enumerate(buckets.all)
+    ]
+    return [Owner.store(store.store_id) for store in made]
+
+
+async def balances(buckets: Buckets, owners: list[Owner]) -> list[int]:
+    """What each has."""
+    found = await Credits(buckets).balances(OwnerKind.STORE, [owner.id for owner in owners])
+    return [found[owner.id].balance for owner in owners]
+
+
+async def prove(buckets: Buckets) -> None:
+    """Each bucket's books, row by row, and the ends of transfers between them."""
+    for bucket in buckets.all:
+        assert (await verify(bucket, every_row=True)).discrepancies == ()
+    assert await one_sided(buckets, 10) == []
