@@ -22,7 +22,7 @@ TYPE_GENERATOR := tests/openapi/node_modules/.package-lock.json
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-builtin-rules
 .SUFFIXES:
-.PHONY: help run shop test torture bench bench-quick check format docs clients lock
+.PHONY: help run shop test torture bench bench-quick check format docs clients lock release
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -65,6 +65,10 @@ clients: $(DEV) $(TYPE_GENERATOR) ## Write what of clients/ is made from docs/op
 # so that tests run against what is shipped. No option here writes an index address into a lock.
 UV_COMPILE := $(BIN)/uv --no-config pip compile --quiet --upgrade --universal \
 	--python-version 3.11 --generate-hashes --custom-compile-command 'make lock'
+
+release: $(DEV) ## Build the wheel of the last commit and the list of its materials, in dist/
+	$(BIN)/python -m release.wheel dist
+	$(BIN)/python -m release.materials dist/storecredit.cdx.json
 
 lock: $(DEV) ## Bring the lock files up to date with pyproject.toml and the newest releases
 	$(UV_COMPILE) pyproject.toml --group build --output-file requirements.lock
