@@ -8,6 +8,7 @@ stands in the first bucket, too. A database of one bucket keeps no directory, an
 """
 
 import asyncio
+import contextlib
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -15,6 +16,7 @@ from typing import Any, Final, TypeVar
 from uuid import UUID
 
 from storecredit.postgres.errors import DatabaseUnavailable
+from storecredit.postgres.nodes import is_citus, places
 from storecredit.postgres.one_bucket import Owned
 from storecredit.postgres.pacing import pause
 from storecredit.postgres.pool import Database
@@ -26,6 +28,8 @@ REMEMBERED_MAX: Final = 100_000
 
 LOOK_SECONDS: Final = 5.0
 """How often a process looks how many buckets there are; they are opened much later."""
+LEAD_SECONDS: Final = 2.0
+"""How often a process of a Citus cluster asks which node each bucket is on."""
 LOOK_AGAIN_SECONDS: Final = 0.5
 """And while it could not."""
 
@@ -211,4 +215,38 @@ async def opened(home: Database) -> AsyncIterator[Buckets]:
         for each in range(1, number):
             databases.append(await home.of_bucket(each))
             stack.push_async_callback(databases[-1].close)
+        await stack.enter_async_context(_led(databases))
         yield SeveralBuckets(databases)
+
+
+@asynccontextmanager
+async def _led(databases: Sequence[Database]) -> AsyncIterator[None]:
+    """Have each bucket be asked where it is, also once it has moved: in a Citus cluster."""
+    home = databases[0]
+    async with home.acquire() as connection:
+        is_spread = await is_citus(connection)
+    if not is_spread:
+        yield
+        return
+    await _lead(databases)
+    leading = asyncio.create_task(_keep_leading(databases), name="buckets-led")
+    try:
+        yield
+    finally:
+        leading.cancel()
+        await asyncio.gather(leading, return_exceptions=True)
+
+
+async def _keep_leading(databases: Sequence[Database]) -> None:
+    while True:
+        await asyncio.sleep(LEAD_SECONDS)
+        # A node that a bucket has left passes on what it is asked.
+        with contextlib.suppress(DatabaseUnavailable):
+            await _lead(databases)
+
+
+async def _lead(databases: Sequence[Database]) -> None:
+    async with databases[0].acquire() as connection:
+        found = await places(connection)
+    for each in databases:
+        each.lead_to(found.get(each.schema))

@@ -29,6 +29,10 @@ _LOCK_NOT_AVAILABLE: Final = "55P03"
 _QUERY_CANCELED: Final = "57014"
 # serialization_failure, deadlock_detected: the same statement may succeed now.
 _TRANSIENT: Final = frozenset({"40001", "40P01"})
+# A statement that waited in Citus for its bucket to move may meet rows that it had not seen, and is
+# refused by the key: as an internal error, and in the other node's words.
+_INTERNAL: Final = "XX000"
+_MET_ANOTHER: Final = "duplicate key"
 
 NOT_AVAILABLE: Final = "PostgreSQL is not available: "
 """How the message of a DatabaseUnavailable begins."""
@@ -91,7 +95,8 @@ def translated() -> Iterator[None]:
             raise LockTimedOut(f"another transaction is in the way: {error}") from error
         if sqlstate == _QUERY_CANCELED:
             raise StatementCancelled(f"{NOT_AVAILABLE}{error}") from error
-        if sqlstate in _AWAY or sqlstate[:2] in _AWAY_CLASSES:
+        has_moved = sqlstate == _INTERNAL and _MET_ANOTHER in str(error)
+        if has_moved or sqlstate in _AWAY or sqlstate[:2] in _AWAY_CLASSES:
             refusal = poolers.refusal(str(error)) if sqlstate.startswith("08") else None
             if refusal is not None:
                 raise DatabaseMisconfigured(refusal) from error

@@ -34,6 +34,7 @@ class KeptConnections:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._idle: list[asyncpg.Connection] = []
+        self._way = database.way
 
     async def fetch(self, query: str, *args: object) -> list[Record]:
         """All rows of one statement that changes nothing, in the session neither.
@@ -58,6 +59,10 @@ class KeptConnections:
                 await self._idle.pop().close(timeout=CLOSE_TIMEOUT_SECONDS)
 
     def _usable(self) -> asyncpg.Connection | None:
+        if self._way != self._database.way:
+            self._way = self._database.way
+            while self._idle:
+                self._idle.pop().terminate()
         while self._idle:
             connection = self._idle.pop()
             if not connection.is_closed():

@@ -11,7 +11,7 @@ import asyncpg
 
 from storecredit.postgres.errors import DatabaseUnavailable, translated
 from storecredit.postgres.pool import Database
-from storecredit.postgres.servers import DoubtfulCommits
+from storecredit.postgres.servers import DoubtfulCommits, Node
 
 Item = TypeVar("Item")
 Outcome = TypeVar("Outcome")
@@ -51,6 +51,7 @@ class Lane(Generic[Item, Outcome]):
         self.task: asyncio.Task[None] | None = None
         self.is_closing = False
         self.connection: asyncpg.Connection | None = None
+        self.way: Node | None = None
         self.backend_pid = 0
         self.doubts = DoubtfulCommits()
 
@@ -115,8 +116,11 @@ class Lane(Generic[Item, Outcome]):
         return taken
 
     async def connect(self, database: Database) -> asyncpg.Connection:
-        """Its connection, made anew if there is none."""
+        """Its connection, made anew if there is none, or it leads where its bucket was before."""
+        if self.way != database.way:
+            self.drop_connection()
         if self.connection is None:
+            self.way = database.way
             connection = await database.connect({"lock_timeout": str(self.lock_wait_ms)})
             try:
                 with translated():

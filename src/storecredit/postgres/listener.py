@@ -109,7 +109,8 @@ class Listener:
             while True:
                 # A bucket may come to be in another place.
                 places = {database.place: database for database in self._databases.all}
-                for place in tasks.keys() - places.keys():
+                left = {place for place, ear in self._ears.items() if ear.place != place}
+                for place in (tasks.keys() - places.keys()) | left:
                     tasks.pop(place).cancel()
                     del self._ears[place]
                 for place in places.keys() - tasks.keys():
@@ -137,6 +138,11 @@ class _Ear:
         self._clock = clock
         self._sure_until: float | None = None
         self._failures = 0
+
+    @property
+    def place(self) -> Hashable:
+        """Where it listens when it connects anew."""
+        return self._database.place
 
     def is_fresh(self) -> bool:
         """Whether everything has been heard that was answered here before the lease."""

@@ -16,6 +16,7 @@ from storecredit.postgres.servers import (
     COMMAND_TIMEOUT_SECONDS,
     Connection,
     DoubtfulCommits,
+    Node,
     Record,
     Servers,
     read_url,
@@ -78,6 +79,7 @@ class Database(OneBucket):
     def __init__(self, servers: Servers, pool_max: int) -> None:
         self._servers = servers
         self._pool_max = pool_max
+        self._led_to: Node | None = None
         self.bucket_count: int | None = None
         """How many buckets the database has, of which this is the first; None: nobody looked."""
         self._pool = asyncpg.create_pool(
@@ -105,6 +107,15 @@ class Database(OneBucket):
         database = Database(self._servers.of_bucket(number), self._pool_max)
         await database.pool
         return database
+
+    def lead_to(self, node: Node | None) -> None:
+        """Have it be asked on this node of its Citus cluster; None: through the coordinator."""
+        self._servers.lead_to(node)
+
+    @property
+    def way(self) -> Node | None:
+        """The node that new connections lead to; None where there is one database, for all."""
+        return self._servers.way
 
     @property
     def schema(self) -> str:
@@ -151,6 +162,9 @@ class Database(OneBucket):
                 yield transaction.connection
             return
         doubts = DoubtfulCommits()
+        if self._led_to != self._servers.way:
+            self._led_to = self._servers.way
+            await self._pool.expire_connections()
         with translated():
             async with self._pool.acquire(timeout=self.connect_seconds) as connection:
                 connection.add_log_listener(doubts)

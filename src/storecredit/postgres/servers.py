@@ -7,7 +7,9 @@ our schema, with our settings, and seen to have them.
 import asyncio
 import re
 import ssl
+import time
 from collections.abc import Hashable, Mapping
+from dataclasses import dataclass, replace
 from typing import Final
 
 import asyncpg
@@ -53,6 +55,12 @@ OLDEST_SUPPORTED: Final = 15
 MIGRATE_FIRST: Final = "run `storecredit migrate`, or `storecredit serve --migrate`"
 """What the operator is to do."""
 
+DETOUR_SECONDS: Final = 5.0
+"""How long a bucket is asked through the coordinator when its node did not let us in."""
+# Else Citus hides each table's shards from each look into the catalogue, row by row: the driver's
+# first question about types takes seconds.
+_CITUS_SETTINGS: Final = {"citus.override_table_visibility": "off"}
+
 Connection = asyncpg.Connection | asyncpg.pool.PoolConnectionProxy
 Record = asyncpg.Record
 
@@ -73,6 +81,17 @@ def search_path(schema: str = SCHEMA) -> str:
     What a session makes for itself comes last.
     """
     return f"{schema}, pg_temp"
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One PostgreSQL of a Citus cluster."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"{self.host}:{self.port}"
 
 
 class DoubtfulCommits:
@@ -105,21 +124,45 @@ class Servers:
     They are asked in their order, each within its own time limit, and first of all the one that it
     was last. One that is away, silent, starting up or a standby is passed over; one that refuses
     the login is not, as it would be of no use to ask another.
+
+    In a Citus cluster they are the coordinator, which can be asked anything; a bucket that is on
+    another node is asked there, as long as that lets us in.
     """
 
     def __init__(self, url: DatabaseUrl, schema: str = SCHEMA) -> None:
         self._url = url
         self.schema = schema
         self._primary = 0
+        self._node: Node | None = None
+        self._detour_until = 0.0
+        self._is_citus = False
 
     def of_bucket(self, number: int) -> "Servers":
         """The same servers, for sessions that work in another bucket."""
         return Servers(self._url, bucket_schema(number))
 
+    def of_node(self, node: Node) -> "Servers":
+        """One node of the cluster that these are the coordinator of, with the same login."""
+        server = {**self._url.servers[0], "host": node.host, "port": node.port}
+        return Servers(replace(self._url, servers=(server,), hosts=(node.host,)), self.schema)
+
+    def lead_to(self, node: Node | None) -> None:
+        """Have new sessions be on this node of a Citus cluster; None: on the coordinator."""
+        self._is_citus = True
+        if node != self._node:
+            self._node, self._detour_until = node, 0.0
+
+    @property
+    def way(self) -> Node | None:
+        """Where a session leads that is opened now; one that was opened on another is outdated."""
+        if self._node is None or time.monotonic() < self._detour_until:
+            return None
+        return self._node
+
     @property
     def place(self) -> Hashable:
         """Where sessions are opened: whoever listens there hears what is announced there."""
-        return tuple(
+        return self.way or tuple(
             (server.get("host"), server.get("port"), server.get("database"))
             for server in self._url.servers
         )
@@ -142,8 +185,15 @@ class Servers:
         `command_seconds`, COMMAND_TIMEOUT_SECONDS where it is None. Raises DatabaseUnavailable, or
         DatabaseMisconfigured when the login is refused.
         """
-        count = len(self._url.servers)
         seconds = COMMAND_TIMEOUT_SECONDS if command_seconds is None else command_seconds
+        if as_app and (node := self.way) is not None:
+            try:
+                straight = self.of_node(node)
+                straight.lead_to(None)
+                return await straight.connect(settings=settings, command_seconds=seconds)
+            except DatabaseUnavailable:
+                self._detour_until = time.monotonic() + DETOUR_SECONDS
+        count = len(self._url.servers)
         refusals: list[str] = []
         for number in range(self._primary, self._primary + count):
             place = number % count
@@ -174,18 +224,20 @@ class Servers:
         command_seconds: float | None,
     ) -> asyncpg.Connection:
         url = self._url
+        asked_for = self._asked_for(as_app=as_app)
         try:
             with translated():
                 async with asyncio.timeout(url.connect_seconds):
                     connection: asyncpg.Connection = await asyncpg.connect(
                         **url.servers[place],
                         command_timeout=command_seconds,
-                        server_settings=self._session_settings(as_app=as_app),
+                        # As start-up parameters they are what RESET returns to.
+                        server_settings={**url.server_settings, **asked_for},
                         # What a migration prepares must not stay in a pooler's session.
                         statement_cache_size=STATEMENTS_KEPT if as_app else 0,
                     )
                     try:
-                        await self._check_session(connection, as_app=as_app)
+                        await self._check_session(connection, asked_for if as_app else {})
                         await _set(connection, settings)
                     except BaseException:
                         connection.terminate()
@@ -201,17 +253,17 @@ class Servers:
             raise DatabaseMisconfigured(str(error)) from error
 
     def _asked_for(self, *, as_app: bool) -> dict[str, str]:
-        return {"search_path": search_path(self.schema)} | (_APP_SETTINGS if as_app else {})
+        settings = _APP_SETTINGS if as_app else {}
+        if as_app and self._is_citus:
+            settings = settings | _CITUS_SETTINGS
+        return {"search_path": search_path(self.schema)} | settings
 
-    def _session_settings(self, *, as_app: bool) -> dict[str, str]:
-        # As start-up parameters they are what RESET returns to.
-        return {**self._url.server_settings, **self._asked_for(as_app=as_app)}
-
-    async def _check_session(self, connection: asyncpg.Connection, *, as_app: bool) -> None:
+    async def _check_session(
+        self, connection: asyncpg.Connection, asked_for: Mapping[str, str]
+    ) -> None:
         """Raise DatabaseUnavailable of a server that takes no writes, UnfitSession of a pooler."""
         check_version(connection.get_server_version().major)
         # Servers say both of themselves at the start; a pooler says what it once heard.
-        asked_for = self._asked_for(as_app=True) if as_app else {}
         is_standby, only_reads = await poolers.refuse_unfit(
             connection, asked_for, also=_TAKES_WRITES
         )

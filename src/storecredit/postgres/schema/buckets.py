@@ -45,11 +45,21 @@ async def number_rows(connection: Connection, schema: str) -> None:
 
     Each bucket has a range of its own.
     """
-    number = int(schema.removeprefix(f"{SCHEMA}_")) if schema != SCHEMA else 0
     for table, column in _NUMBERED:
         await connection.execute(
-            f"ALTER TABLE {table} ALTER {column} RESTART WITH {(number << ACCOUNT_BITS) + 1}"
+            f"ALTER TABLE {table} ALTER {column} RESTART WITH {first_of(schema) + 1}"
         )
+
+
+def first_of(schema: str) -> int:
+    """Where the range of a bucket begins, of the ids that are of all buckets."""
+    number = int(schema.removeprefix(f"{SCHEMA}_")) if schema != SCHEMA else 0
+    return number << ACCOUNT_BITS
+
+
+def is_of_all(sequence: str) -> bool:
+    """Whether a sequence of this name gives such ids."""
+    return sequence in {f"{table}_{column}_seq" for table, column in _NUMBERED}
 
 
 def refuse_number(wanted: int, there: int) -> None:

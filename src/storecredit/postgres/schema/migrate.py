@@ -45,6 +45,7 @@ from storecredit.postgres.schema.schema_version import (
     migration_names,
     newest_migration,
 )
+from storecredit.postgres.schema.spreading import Cluster
 from storecredit.postgres.servers import APP_ROLE, SCHEMA, WRITER_ROLE, bucket_schema, connect
 
 log = telemetry.get_logger("postgres.migrate")
@@ -100,13 +101,15 @@ async def migrate(
     home = await _migrate_bucket(url, SCHEMA, interface_schema, app_may_login=app_may_login)
     wanted = home.buckets if buckets is None else buckets
     refuse_number(wanted, home.buckets)
-    others = [
-        await _migrate_bucket(url, bucket_schema(number), interface.NONE, app_may_login=False)
-        for number in range(1, wanted)
-    ]
+    cluster = await Cluster.of(url) if wanted > 1 else None
+    others, was_spread = [], False
+    for schema in map(bucket_schema, range(1, wanted)):
+        others.append(await _migrate_bucket(url, schema, interface.NONE, app_may_login=False))
+        if cluster is not None:
+            was_spread |= await cluster.spread(schema)
     together = replace(
         home,
-        changed=home.changed or any(each.changed for each in others),
+        changed=home.changed or was_spread or any(each.changed for each in others),
         renewed=(*home.renewed, *(said for each in others for said in each.renewed)),
     )
     if wanted == home.buckets:

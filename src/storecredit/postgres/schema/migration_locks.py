@@ -62,7 +62,10 @@ async def prepared(connection: asyncpg.Connection, schema: str = SCHEMA) -> Asyn
     async with connection.transaction(isolation="read_committed"):
         # A host may limit what a login's statements take, and ledgers grow. What lifts that comes
         # first, and looks nothing up: the limit still holds for it.
-        await connection.execute("SET LOCAL statement_timeout = 0")
+        # And in a Citus cluster each node is looked after by itself; elsewhere nobody reads that.
+        await connection.execute(
+            "SET LOCAL statement_timeout = 0; SET LOCAL citus.enable_ddl_propagation = off"
+        )
         await connection.execute(_UNLIMITED)
         # Once more, should a pooler in between have kept it to itself.
         await connection.execute(f"SET LOCAL search_path = {search_path(schema)}")

@@ -77,6 +77,7 @@ class _Role:
     powers: list[str]
     member_of: list[str]
     may_be_acted_as: bool
+    must_login: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,8 +266,9 @@ def _changes(role: _Role, *, app_may_login: bool) -> list[tuple[str, str]]:
         (f"REVOKE {above} FROM {role.role}", f"Took the role {role.role} out of {above}.")
         for above in role.member_of
     ]
-    if app_may_login and role.role == APP_ROLE and not role.may_login:
-        changes.append((f"ALTER ROLE {APP_ROLE} LOGIN", f"Let the role {APP_ROLE} log in."))
+    wanted = role.must_login or (app_may_login and role.role == APP_ROLE)
+    if wanted and not role.may_login:
+        changes.append((f"ALTER ROLE {role.role} LOGIN", f"Let the role {role.role} log in."))
     return changes
 
 

@@ -21,7 +21,7 @@ SELECT n.name AS role, r.oid IS NULL AS is_missing, r.rolcanlogin AS may_login,
     ARRAY(
         SELECT p.power
         FROM unnest(ARRAY['SUPERUSER', 'CREATEROLE', 'LOGIN'], ARRAY[r.rolsuper, r.rolcreaterole,
-            r.rolcanlogin AND r.rolname = 'storecredit_writer' AND (me.rolsuper
+            r.rolcanlogin AND r.rolname = 'storecredit_writer' AND NOT c.is_cluster AND (me.rolsuper
                 OR me.rolcreaterole AND pg_has_role(me.oid, r.oid, $1 || ' WITH ADMIN OPTION'))
             ]) p (power, is_held)
         WHERE p.is_held) AS powers,
@@ -30,7 +30,12 @@ SELECT n.name AS role, r.oid IS NULL AS is_missing, r.rolcanlogin AS may_login,
         WHERE m.member = r.oid
           AND EXISTS (SELECT FROM above a WHERE pg_has_role(m.roleid, a.oid, 'MEMBER'))
         ) AS member_of,
-    coalesce(pg_has_role(me.oid, r.oid, $1), false) AS may_be_acted_as
+    coalesce(pg_has_role(me.oid, r.oid, $1), false) AS may_be_acted_as,
+    c.is_cluster AS must_login
 FROM unnest(ARRAY['storecredit_writer', 'storecredit_app']) n (name)
 LEFT JOIN pg_roles r ON r.rolname = n.name
 JOIN pg_roles me ON me.rolname = current_user
+-- A node of a Citus cluster logs in to another one as whoever asks it, inside a function as the writer.
+CROSS JOIN (
+    SELECT EXISTS (SELECT FROM pg_extension e WHERE e.extname = 'citus') AS is_cluster
+    ) c
