@@ -38,3 +38,38 @@ def test_buckets_are_refused_that_cannot_be(new_storecredit: Storecredit, empty_
     many = new_storecredit("migrate", "--buckets", 2_000, **where).sentence()
     assert "at most 1000 buckets" in many
     assert new_storecredit("migrate", "--buckets", 0, **where).status == 2
+
+
+def test_buckets_are_listed_and_looked_into(new_storecredit: Storecredit, empty_url: str) -> None:
+    where = {"STORECREDIT_DATABASE_URL": empty_url}
+    assert new_storecredit("migrate", "--buckets", 2, **where).status == 0
+    for number in range(12):
+        made = ("store", "create", "--name", "S", "--shop-domain", f"s{number}.example")
+        assert new_storecredit(*made, **where).status == 0
+    found = new_storecredit("bucket", "list", "--json", **where).json()["buckets"]
+    assert [(each["number"], each["schema"], each["node"]) for each in found] == [
+        (0, "storecredit", None),
+        (1, "storecredit_1", None),
+    ]
+    assert sum(each["owners"] for each in found) == 12
+    assert all(each["bytes"] > 0 and each["movements"] >= 0 for each in found)
+    listed = new_storecredit("bucket", "list", **where).output
+    assert "storecredit_1" in listed
+    assert "here" in listed
+    seen = new_storecredit(
+        *("psql", "--bucket", 1, "--tuples-only", "--no-align"),
+        *("-c", "SELECT count(*) FROM stores"),
+        **where,
+    )
+    assert seen.output == f"{found[1]['owners']}\n"
+
+
+def test_on_one_node_nothing_can_be_moved(new_storecredit: Storecredit, empty_url: str) -> None:
+    where = {"STORECREDIT_DATABASE_URL": empty_url}
+    for command in (("move", 1, "--to", "other:5432"), ("rebalance",)):
+        told = new_storecredit("bucket", *command, **where).sentence()
+        assert told.startswith("Error: There is one node, which has all buckets: ")
+        told = new_storecredit("bucket", *command).sentence(2)
+        assert told.startswith("Error: The embedded database is one node, which has all buckets: ")
+    told = new_storecredit("bucket", "move", 1, "--to", "other", **where).sentence(2)
+    assert told == "Error: --to other is no HOST:PORT."

@@ -19,6 +19,7 @@ from storecredit.cli import (
     audit,
     backup,
     billing,
+    buckets,
     console,
     corrections,
     credits,
@@ -76,6 +77,7 @@ app.add_typer(requests.app, name="request")
 app.add_typer(sessions.app, name="session")
 app.add_typer(billing.app, name="billing")
 app.add_typer(webhooks.app, name="webhook")
+app.add_typer(buckets.app, name="bucket")
 app.add_typer(tokens.app, name="token")
 
 

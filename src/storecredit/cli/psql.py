@@ -30,6 +30,10 @@ def psql(
             "--admin", help="As the owner of the database, who may change and break everything."
         ),
     ] = False,
+    bucket: Annotated[
+        int,
+        typer.Option("--bucket", min=0, help="Whose tables are found without a schema's name."),
+    ] = 0,
 ) -> None:
     """Open psql on the database, to look at it: as the service's role, and read-only.
 
@@ -37,21 +41,21 @@ def psql(
     """
     settings = settings_of(data_dir=data_dir, database_url=database_url)
     quiet(settings)
-    status = asyncio.run(_run(settings, context.args, admin=admin))
+    status = asyncio.run(_run(settings, context.args, admin=admin, bucket=bucket))
     raise typer.Exit(status)
 
 
-async def _run(settings: "Settings", arguments: list[str], *, admin: bool) -> int:
+async def _run(settings: "Settings", arguments: list[str], *, admin: bool, bucket: int) -> int:
     from storecredit.postgres.embedded.embedded_postgres import EmbeddedPostgres
     from storecredit.postgres.programs.terminal import run_psql
 
     if settings.database_url is not None:
         url = settings.database_url.get_secret_value()
-        return await run_psql(url, arguments, read_only=not admin)
+        return await run_psql(url, arguments, read_only=not admin, bucket=bucket)
     postgres = EmbeddedPostgres(settings.data_dir)
     await postgres.start(create=False)
     try:
         url = postgres.admin_url if admin else postgres.app_url
-        return await run_psql(url, arguments, read_only=not admin)
+        return await run_psql(url, arguments, read_only=not admin, bucket=bucket)
     finally:
         await postgres.stop()

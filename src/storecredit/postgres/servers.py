@@ -59,7 +59,11 @@ DETOUR_SECONDS: Final = 5.0
 """How long a bucket is asked through the coordinator when its node did not let us in."""
 # Else Citus hides each table's shards from each look into the catalogue, row by row: the driver's
 # first question about types takes seconds.
-_CITUS_SETTINGS: Final = {"citus.override_table_visibility": "off"}
+_CITUS_SETTINGS: Final = {
+    "citus.override_table_visibility": "off",
+    # Else a statement may call no function of ours that asks another one.
+    "citus.allow_nested_distributed_execution": "on",
+}
 
 Connection = asyncpg.Connection | asyncpg.pool.PoolConnectionProxy
 Record = asyncpg.Record

@@ -10,7 +10,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final
 
+import asyncpg
+
 from storecredit.postgres.errors import DatabaseMisconfigured, translated
+from storecredit.postgres.nodes import is_citus, places
 from storecredit.postgres.programs.base_backup import Copied, schema_of
 from storecredit.postgres.programs.client_programs import (
     ProgramFailed,
@@ -20,9 +23,12 @@ from storecredit.postgres.programs.client_programs import (
     stop,
     variables_of,
 )
-from storecredit.postgres.servers import SCHEMA, connect
+from storecredit.postgres.schema.buckets import count
+from storecredit.postgres.servers import SCHEMA, bucket_schema, connect
 
 DUMP: Final = "storecredit.dump"
+_BUCKETS: Final = f"^{SCHEMA}(_[0-9]+)?$"
+_TAKEN: Final = "SELECT min(nspname::text) FROM pg_namespace WHERE nspname ~ $1"
 _PIECE_BYTES: Final = 1024 * 1024
 _SAID_MAX_BYTES: Final = 16 * 1024
 _DEFINITIONS_MAX_BYTES: Final = 64 * 1024 * 1024
@@ -57,7 +63,8 @@ async def take(url: str, directory: Path) -> Copied:
             begun_at: datetime = await connection.fetchval("SELECT clock_timestamp()")
             await run(
                 "pg_dump",
-                *("--format=custom", "--compress=gzip:1", f"--schema={SCHEMA}", "--no-owner"),
+                *("--format=custom", "--compress=gzip:1", "--no-owner"),
+                *(f"--schema={each}" for each in await _schemas(connection)),
                 *("--no-privileges", "--no-password", "--file", directory / DUMP),
                 variables=variables_of(url),
             )
@@ -76,15 +83,29 @@ async def load(url: str, directory: Path) -> None:
     connection = await connect(url, as_app=False)
     try:
         with translated():
-            if await connection.fetchval("SELECT to_regnamespace($1)", SCHEMA) is not None:
+            taken = await connection.fetchval(_TAKEN, _BUCKETS)
+            if taken is not None:
                 raise DatabaseMisconfigured(
-                    f"The database has a schema {SCHEMA}, and nothing was changed: name an empty "
+                    f"The database has a schema {taken}, and nothing was changed: name an empty "
                     "database, or rename the schema."
                 )
             major = connection.get_server_version().major
     finally:
         await connection.close()
     await _pass_on(url, directory / DUMP, has_timeout=major >= _HAS_TRANSACTION_TIMEOUT)
+
+
+async def _schemas(connection: asyncpg.Connection) -> list[str]:
+    """That of each bucket. Raises DatabaseMisconfigured where some are on other nodes."""
+    if await is_citus(connection) and await places(connection):
+        raise DatabaseMisconfigured(
+            "The buckets are on several nodes of a Citus cluster, and a dump is of one moment of "
+            "one: back up each node by its own means (docs/scaling.md). Nothing was made."
+        )
+    # One that only has the first migrations has no table of buckets.
+    known = "SELECT to_regclass('buckets') IS NOT NULL"
+    number = await count(connection) if await connection.fetchval(known) else 1
+    return [bucket_schema(each) for each in range(number)]
 
 
 async def _pass_on(url: str, dump: Path, *, has_timeout: bool) -> None:

@@ -9,18 +9,18 @@ import sys
 from collections.abc import Iterator, Sequence
 
 from storecredit.postgres.programs.client_programs import program, variables_of
-from storecredit.postgres.servers import APP_ROLE, search_path
+from storecredit.postgres.servers import APP_ROLE, bucket_schema, search_path
 
 SIGNALLED = 128
 """As a shell counts a program that a signal has ended."""
 
 
-async def run_psql(url: str, arguments: Sequence[str], *, read_only: bool) -> int:
-    """Run psql to its end; its exit status. It finds our tables without a schema's name.
+async def run_psql(url: str, arguments: Sequence[str], *, read_only: bool, bucket: int = 0) -> int:
+    """Run psql to its end; its exit status. It finds a bucket's tables without a schema's name.
 
     `read_only`: as the service's role, and every transaction is, until one says otherwise.
     """
-    settings = {"search_path": search_path()}
+    settings = {"search_path": search_path(bucket_schema(bucket))}
     if read_only:
         settings |= {"role": APP_ROLE, "default_transaction_read_only": "on"}
     own = {name: value for name, value in os.environ.items() if not name.startswith("PG")}

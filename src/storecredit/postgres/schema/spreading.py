@@ -24,6 +24,7 @@ from storecredit.postgres.schema.schema_version import fingerprint
 from storecredit.postgres.servers import (
     ACCOUNT_BITS,
     Connection,
+    Node,
     Servers,
     connect,
     read_url,
@@ -170,6 +171,12 @@ class Cluster:
         finally:
             for each in (target, *holders):
                 await each.close()
+
+    async def make_way_everywhere(self, schema: str, holder: Node) -> None:
+        """Likewise on each node that it may come to."""
+        for worker in self._workers:
+            if worker.node != holder:
+                await self.make_way(schema, str(worker.node))
 
 
 async def _hand_over(coordinator: asyncpg.Connection, schema: str) -> None:
