@@ -12,8 +12,9 @@ import pytest
 from storecredit.billing.catalogue import load_catalogue
 from storecredit.billing.problems import Problems
 from storecredit.operator import live as watching
-from storecredit.operator.live import Live, TooManyWatch, Watch
+from storecredit.operator.live import Live, TooManyWatch
 from storecredit.operator.live_looks import COUNTED_MAX, SHOWN_MAX, TAIL_PAGES, look_at_one
+from storecredit.operator.watches import Watch
 from storecredit.postgres.pool import Database
 from storecredit.postgres.servers import Connection
 from storecredit.webhooks.endpoints import Endpoints
@@ -81,6 +82,13 @@ class Reader:
     async def until(self, name: str, state: object) -> None:
         async with asyncio.timeout(WAIT_SECONDS_MAX):
             while self.seen.get(name) != state:
+                await self.watch.told()
+                self.take()
+
+    async def until_first(self, name: str, request_id: str) -> None:
+        """Until this movement is the newest of a list."""
+        async with asyncio.timeout(WAIT_SECONDS_MAX):
+            while not (shown := self.seen.get(name)) or shown[0]["request_id"] != request_id:
                 await self.watch.told()
                 self.take()
 

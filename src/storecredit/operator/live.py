@@ -6,16 +6,16 @@ announced by who moves credits: a NOTIFY for each movement would be paid by ever
 whether anybody looks or not, and commits that notify wait for each other.
 
 Promises that a watcher holds at most the newest state of each thing, however slow it is; that a
-newcomer is told what is known at once; that while the database is away all are told that it is,
-and what is so now when it is back; and that `close()` ends all watches.
+newcomer is told what is known at once; that while a bucket is away those who watch something of it
+are told that it is, and what is so now when it is back; and that `close()` ends all watches.
 """
 
 import asyncio
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Coroutine, Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final, TypeVar
 from uuid import UUID, uuid4
 
 import msgspec
@@ -23,8 +23,16 @@ import msgspec
 from storecredit import telemetry
 from storecredit.billing.catalogue import Catalogue
 from storecredit.billing.problems import Problems
-from storecredit.operator.live_looks import SHOWN_MAX, LiveMovement, Look, look
-from storecredit.postgres.buckets import Buckets
+from storecredit.operator.live_looks import (
+    SHOWN_MAX,
+    Look,
+    in_buckets,
+    look,
+    look_at_one,
+    together,
+)
+from storecredit.operator.watches import News, Topic, Watch
+from storecredit.postgres.buckets import Buckets, bucket_of
 from storecredit.postgres.errors import DatabaseUnavailable
 from storecredit.webhooks.endpoints import Endpoints
 
@@ -50,77 +58,11 @@ EVERYTHING: Final = 0
 """The topic of all accounts together; any other is an account, by its id, which is never 0."""
 
 
-@dataclass(frozen=True, slots=True)
-class News:
-    """The newest state of one thing: its name, JSON, and an id by which to come again.
-
-    Names, and what their JSON is (`live_looks.py`):
-
-        connection    {"state": "live" | "lost"}: whether the database answers
-        queue         LiveQueue                                     of all accounts
-        latest        the newest movements, LatestMovement each
-        counts        {"problems": {kind: n}, "webhooks": {standing: n}}
-        balance       LiveBalance                                   of one account
-        movements     its newest, LiveMovement each
-        generations   its newest, LiveGeneration each
-    """
-
-    name: str
-    data: bytes
-    number: int
-    id: str
-
-
-@dataclass(slots=True)
-class _Topic:
-    """What is watched: who by, what is known of it, and the newest movements of an account."""
-
-    watches: "set[Watch]" = field(default_factory=set)
-    known: dict[str, News] = field(default_factory=dict)
-    movements: tuple[LiveMovement, ...] = ()
-    is_new: bool = True
+T = TypeVar("T")
 
 
 class TooManyWatch(Exception):
     """No more may watch now, or not of this one who looks; or the service stops."""
-
-
-class Watch:
-    """One who watches some topics. What it has not taken yet is the newest of each name."""
-
-    __slots__ = ("_pending", "_told", "is_over", "topics")
-
-    def __init__(self, topics: frozenset[int]) -> None:
-        self.topics = topics
-        self.is_over = False
-        self._pending: dict[str, News] = {}
-        self._told: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-
-    def told(self) -> "asyncio.Future[None]":
-        """Done when there is something to take, or nothing will come any more (`is_over`)."""
-        return self._told
-
-    def take(self) -> tuple[News, ...]:
-        """What is new since the last time, in the order in which it became known."""
-        taken = sorted(self._pending.values(), key=lambda each: each.number)
-        self._pending.clear()
-        if not self.is_over:
-            self._told = asyncio.get_running_loop().create_future()
-        return tuple(taken)
-
-    def tell(self, news: News) -> None:
-        """Have it taken, instead of what is pending under its name."""
-        self._pending[news.name] = news
-        self._wake()
-
-    def end(self) -> None:
-        """Nothing will come any more."""
-        self.is_over = True
-        self._wake()
-
-    def _wake(self) -> None:
-        if not self._told.done():
-            self._told.set_result(None)
 
 
 class Live:
@@ -140,8 +82,9 @@ class Live:
         # Ids of another process, or of this one before it was restarted, say nothing here.
         self._boot = uuid4().hex[:12]
         self._number = 0
-        self._topics: dict[int, _Topic] = {}
-        self._connection: News | None = None
+        self._topics: dict[int, Topic] = {}
+        # Which buckets did not answer the last time; None: none was asked yet.
+        self._lost: frozenset[int] | None = None
         self._watchers: dict[UUID, int] = {}
         self._newcomers = asyncio.Event()
         self._looking: asyncio.Task[None] | None = None
@@ -205,15 +148,14 @@ class Live:
 
     def _join(self, watch: Watch, had_number: int) -> None:
         for each in watch.topics:
-            topic = self._topics.setdefault(each, _Topic())
+            topic = self._topics.setdefault(each, Topic())
             topic.watches.add(watch)
             for news in topic.known.values():
                 if news.number > had_number:
                     watch.tell(news)
             if topic.is_new:
                 self._newcomers.set()
-        if self._connection is not None:
-            watch.tell(self._connection)
+        self._tell_connection(watch)
         if self._looking is None:
             self._looking = asyncio.create_task(self._run(), name="live")
 
@@ -241,32 +183,39 @@ class Live:
                     await asyncio.wait_for(self._newcomers.wait(), rest - NEWCOMERS_WAIT_SECONDS)
         finally:
             self._looking = None
-            self._connection = None
+            self._lost = None
 
     async def _look(self) -> bool:
-        """Look once, and tell what came of it. False: nothing; those who watch wait on."""
+        """Look once, and tell what came of it. False: some did not answer, who are asked again."""
         asked = dict(self._topics)
-        try:
-            async with asyncio.timeout(LOOK_MAX_SECONDS):
-                found = await look(
-                    self._buckets,
-                    self._catalogue,
-                    at_all=EVERYTHING in asked,
-                    accounts={
-                        each: topic.movements[0].seq if topic.movements else 0
-                        for each, topic in asked.items()
-                        if each != EVERYTHING
-                    },
-                )
-                counts = await self._counts(asked.get(EVERYTHING))
-            self._tell_connection("live")
-            self._tell(asked, found, counts)
-        except Exception as error:  # noqa: BLE001 - it is told, and logged once
-            self._lose(error)
-            return False
-        return True
+        accounts = {
+            each: topic.movements[0].seq if topic.movements else 0
+            for each, topic in asked.items()
+            if each != EVERYTHING
+        }
+        at_all = EVERYTHING in asked
+        wanted = in_buckets(self._buckets, accounts, at_all=at_all)
+        answers = await asyncio.gather(
+            *(
+                _answer(look_at_one(database, self._catalogue, at_all=at_all, accounts=own))
+                for database, own in wanted.values()
+            )
+        )
+        failed = {
+            number: answer
+            for number, answer in zip(wanted, answers, strict=True)
+            if isinstance(answer, Exception)
+        }
+        counts = None if failed else await _answer(self._counts(asked.get(EVERYTHING)))
+        if isinstance(counts, Exception):
+            failed = dict.fromkeys(wanted, counts)
+        self._note(failed)
+        found = [answer for answer in answers if isinstance(answer, Look)]
+        if found and not isinstance(counts, Exception):
+            self._tell(asked, together(found), counts, is_whole=not failed)
+        return not failed
 
-    async def _counts(self, topic: _Topic | None) -> Mapping[str, object] | None:
+    async def _counts(self, topic: Topic | None) -> Mapping[str, object] | None:
         """What is counted once in a while, where somebody watches everything; None: not now."""
         now = asyncio.get_running_loop().time()
         if topic is None or (now < self._counts_due_at and "counts" in topic.known):
@@ -279,12 +228,20 @@ class Live:
         return counts
 
     def _tell(
-        self, asked: Mapping[int, _Topic], found: Look, counts: Mapping[str, object] | None
+        self,
+        asked: Mapping[int, Topic],
+        found: Look,
+        counts: Mapping[str, object] | None,
+        *,
+        is_whole: bool,
     ) -> None:
-        """Tell it to those who watch. A topic that was left and taken up again is another one."""
+        """Tell it to those who watch. A topic that was left and taken up again is another one.
+
+        `is_whole`: all buckets answered, without which nothing is known of all accounts.
+        """
         of_all = {"queue": found.queue, "latest": found.latest, "counts": counts}
         for name, state in of_all.items():
-            if state is not None:
+            if is_whole and state is not None:
                 self._tell_topic(asked[EVERYTHING], name, state)
         for account in found.accounts:
             topic = asked[account.account_id]
@@ -293,7 +250,7 @@ class Live:
             self._tell_topic(topic, "movements", topic.movements)
             self._tell_topic(topic, "generations", account.generations)
 
-    def _tell_topic(self, topic: _Topic, name: str, state: object) -> None:
+    def _tell_topic(self, topic: Topic, name: str, state: object) -> None:
         topic.is_new = False
         data, known = msgspec.json.encode(state), topic.known.get(name)
         if known is not None and known.data == data:
@@ -302,27 +259,51 @@ class Live:
         for watch in topic.watches:
             watch.tell(news)
 
-    def _lose(self, error: Exception) -> None:
-        if self._connection is None or b"lost" not in self._connection.data:
-            if isinstance(error, (DatabaseUnavailable, TimeoutError)):
-                log.warning("live_lost", watchers=self.watchers, error=str(error) or "no answer")
-            else:
-                log.error("live_broke", watchers=self.watchers, exc_info=error)
-        # A database that was restored may have fewer movements than were seen.
-        for topic in self._topics.values():
-            topic.movements = ()
-        self._tell_connection("lost")
-
-    def _tell_connection(self, state: str) -> None:
-        data = msgspec.json.encode({"state": state})
-        if self._connection is not None and self._connection.data == data:
-            return
-        if self._connection is not None and state == "live":
+    def _note(self, failed: Mapping[int, Exception]) -> None:
+        """Tell those who watch whether what they watch is known now; the log, what has changed."""
+        was = self._lost or frozenset()
+        self._lost = frozenset(failed)
+        if self._lost > was:
+            _log_lost(failed[min(self._lost - was)], self.watchers)
+        elif was and not self._lost:
             log.info("live_again", watchers=self.watchers)
-        self._connection = self._news("connection", data)
+        for each, topic in self._topics.items():
+            if self._is_lost({each}):
+                # A database that was restored may have fewer movements than were seen.
+                topic.movements = ()
         for watch in self._watches():
-            watch.tell(self._connection)
+            self._tell_connection(watch)
+
+    def _is_lost(self, topics: AbstractSet[int]) -> bool:
+        lost = self._lost or frozenset()
+        if EVERYTHING in topics:
+            return bool(lost)
+        return any(bucket_of(account_id) in lost for account_id in topics)
+
+    def _tell_connection(self, watch: Watch) -> None:
+        if self._lost is None:
+            return
+        data = msgspec.json.encode({"state": "lost" if self._is_lost(watch.topics) else "live"})
+        if watch.connection != data:
+            watch.connection = data
+            watch.tell(self._news("connection", data))
 
     def _news(self, name: str, data: bytes) -> News:
         self._number += 1
         return News(name, data, self._number, f"{self._boot}.{self._number}")
+
+
+async def _answer(asking: Coroutine[Any, Any, T]) -> T | Exception:
+    """What is answered in time, or why not."""
+    try:
+        async with asyncio.timeout(LOOK_MAX_SECONDS):
+            return await asking
+    except Exception as error:  # noqa: BLE001 - it is told, and logged once
+        return error
+
+
+def _log_lost(error: Exception, watchers: int) -> None:
+    if isinstance(error, (DatabaseUnavailable, TimeoutError)):
+        log.warning("live_lost", watchers=watchers, error=str(error) or "no answer")
+    else:
+        log.error("live_broke", watchers=watchers, exc_info=error)

@@ -185,21 +185,35 @@ async def look(
     `accounts`: up to which seq the movements of each have been seen; 0: none. An account that
     there is not is left out. Raises DatabaseUnavailable.
     """
-    in_buckets: dict[int, dict[int, int]] = {}
-    for account_id, seen in accounts.items():
-        in_buckets.setdefault(bucket_of(account_id), {})[account_id] = seen
-    found = await asyncio.gather(
-        *(
-            look_at_one(database, catalogue, at_all=at_all, accounts=in_buckets.get(number, {}))
-            for number, database in enumerate(buckets.all)
-            if at_all or number in in_buckets
+    wanted = in_buckets(buckets, accounts, at_all=at_all)
+    return together(
+        await asyncio.gather(
+            *(
+                look_at_one(database, catalogue, at_all=at_all, accounts=own)
+                for database, own in wanted.values()
+            )
         )
     )
-    return found[0] if len(found) == 1 else _together(found)
 
 
-def _together(looks: Sequence[Look]) -> Look:
+def in_buckets(
+    buckets: Buckets, accounts: Mapping[int, int], *, at_all: bool
+) -> dict[int, tuple[Database, Mapping[int, int]]]:
+    """Which buckets are asked for it, by their number, and of which of the accounts each."""
+    wanted: dict[int, dict[int, int]] = {}
+    for account_id, seen in accounts.items():
+        wanted.setdefault(bucket_of(account_id), {})[account_id] = seen
+    return {
+        number: (database, wanted.get(number, {}))
+        for number, database in enumerate(buckets.all)
+        if at_all or number in wanted
+    }
+
+
+def together(looks: Sequence[Look]) -> Look:
     """What several buckets showed. Where movements have one time, the first bucket's come first."""
+    if len(looks) == 1:
+        return looks[0]
     queues = [each.queue for each in looks if each.queue is not None]
     latest = [movement for each in looks for movement in each.latest or ()]
     latest.sort(key=lambda movement: movement.created_at, reverse=True)

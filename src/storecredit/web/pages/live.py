@@ -22,7 +22,8 @@ from litestar import Request, get
 from litestar.di import NamedDependency
 from litestar.types import ASGIApp, Receive, Scope, Send
 
-from storecredit.operator.live import TooManyWatch, Watch
+from storecredit.operator.live import TooManyWatch
+from storecredit.operator.watches import Watch
 from storecredit.postgres.errors import DatabaseUnavailable
 from storecredit.web.http.envelope import ErrorCode, Failure
 from storecredit.web.http.headers import lowered
