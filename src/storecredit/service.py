@@ -29,6 +29,7 @@ from storecredit.generation.sessions import Sessions
 from storecredit.generation.sweep import Sweep
 from storecredit.generation.worker import Worker
 from storecredit.ledger.balance_reads import BalanceReads
+from storecredit.ledger.checkpoints.making import Checkpoints
 from storecredit.ledger.courses import Courses
 from storecredit.ledger.credits import Credits
 from storecredit.ledger.expiry import ExpirySweep
@@ -86,6 +87,7 @@ class Service:
     notices: ExpiryNotices
     summing: Summing
     archiving: Archiving
+    checkpoints: Checkpoints
     listener: Listener
     billing: Billing
 
@@ -191,6 +193,7 @@ async def _assembled(settings: Settings, buckets: Buckets) -> AsyncIterator[Serv
             ExpiryNotices(buckets, settings),
             Summing(buckets, settings),
             Archiving(buckets, settings, metrics),
+            Checkpoints(buckets, settings),
             listener,
             billing,
         )
@@ -312,6 +315,7 @@ async def _background(
             asyncio.create_task(service.expiry.run(stop), name="expiry"),
             asyncio.create_task(service.notices.run(stop), name="expiry-notices"),
             asyncio.create_task(service.summing.run(stop), name="summing"),
+            asyncio.create_task(service.checkpoints.run(stop), name="checkpoints"),
             asyncio.create_task(service.parts.operator.sign_ins.late.run(stop), name="sign-outs"),
         ]
         if generator is not None:

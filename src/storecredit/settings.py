@@ -16,6 +16,7 @@ from storecredit.object_storage.addresses import S3_SCHEME, BucketAddress
 
 HOUR_SECONDS = 3600.0
 _ORIGIN = re.compile(r"https?://(?:\*\.)?[a-z0-9.-]+(?::[0-9]{1,5})?")
+_KEY = re.compile(r"[0-9a-fA-F]{64}")
 _COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
 PORT_MAX = 65535
 BUCKET_LINK_SECONDS_MAX = 7 * 24 * 3600
@@ -226,6 +227,14 @@ class Settings(BaseSettings):
     signing_key: SecretStr | None = Field(default=None, min_length=16)
     """Signs result links and cookies of sign-ins; unset: a random one kept in `data_dir`."""
 
+    # Checkpoints: what the ledger was, signed
+    checkpoint_interval_seconds: float = Field(default=600.0, gt=0)
+    """How often movements are chained and a checkpoint of all ledgers is signed."""
+    checkpoint_key: SecretStr | None = None
+    """Signs checkpoints (Ed25519): 64 hexadecimal digits; unset: a random one in `data_dir`."""
+    checkpoint_old_keys: Annotated[tuple[str, ...], NoDecode] = ()
+    """Public keys that checkpoints were signed by before; comma-separated, 64 digits each."""
+
     # The archive: generations that ended long ago
     sessions_kept_days: int | None = Field(default=None, ge=1, le=36_500)
     """How long generations are kept after their end, then archived; unset: for ever."""
@@ -250,6 +259,7 @@ class Settings(BaseSettings):
 
     @field_validator(
         "blocked_terms",
+        "checkpoint_old_keys",
         "forwarded_headers",
         "jwks_algorithms",
         "portal_frame_ancestors",
@@ -304,6 +314,20 @@ class Settings(BaseSettings):
         if value and _COLOUR.fullmatch(value) is None:
             raise ValueError("it is a colour like #0a7d5a")
         return value or None
+
+    @field_validator("checkpoint_key")
+    @classmethod
+    def _private_key(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and _KEY.fullmatch(value.get_secret_value()) is None:
+            raise ValueError("it is 64 hexadecimal digits, as `openssl rand -hex 32` prints them")
+        return value
+
+    @field_validator("checkpoint_old_keys")
+    @classmethod
+    def _public_keys(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if not all(_KEY.fullmatch(each) for each in value):
+            raise ValueError("each is 64 hexadecimal digits, as `storecredit checkpoint key` says")
+        return value
 
     @field_validator("archive")
     @classmethod

@@ -211,12 +211,15 @@ async def test_a_retry_does_not_undo_what_came_after(acting: OperatorActions) ->
     assert changed.status == "active"
 
 
+SOUND = Report(1, 1, 0, 0, 0, 0, 0, 0, 0, 0, (), truncated=False)
+
+
 async def test_each_verification_is_written_whatever_its_key_did_before(
     acting: OperatorActions,
 ) -> None:
     await acting.stores.make(keyed("k"), HATS)
     for _ in range(2):
-        await acting.audit.verified(keyed("k"), Report(1, 1, 0, 0, 0, 0, 0, 0, (), truncated=False))
+        await acting.audit.verified(keyed("k"), SOUND)
     assert len(await written(acting, action=Action.LEDGER_VERIFY)) == 2
 
 

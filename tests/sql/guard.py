@@ -26,6 +26,17 @@ FORBIDDEN: Final = {
         EXECUTE FUNCTION suppress_redundant_updates_trigger()""",
     "own": "ALTER TABLE {table} OWNER TO CURRENT_USER",
 }
+APPENDED: Final = (
+    "movements",
+    "grants",
+    "audit_log",
+    "session_archives",
+    "chained_accounts",
+    "chain_links",
+    "checkpoints",
+    "transfer_ends",
+)
+"""Tables whose rows are written once, and never changed."""
 SECRET: Final = frozenset({"webhook_secrets"})
 """Tables that the functions alone may read."""
 # With a column that an update may name.
@@ -158,7 +169,7 @@ async def assert_guarded(
         through = await let_through(app, act)
         assert through == [], f"{act}: {through}"
     rights = await rights_on_the_ledger(connection)
-    for table in ("movements", "grants", "audit_log", "session_archives", "transfer_ends"):
+    for table in APPENDED:
         assert rights.pop(table) == ["INSERT"], table
     assert {rights.pop("movement_types"), rights.pop("schema_version")} == {None}
     assert {tuple(right or ()) for right in rights.values()} == {("DELETE", "INSERT", "UPDATE")}

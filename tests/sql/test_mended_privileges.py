@@ -21,7 +21,7 @@ TAMPERINGS = {
     "many open": (
         "GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA storecredit TO PUBLIC",
         f"everybody may call the function storecredit.{FIRST} (and {{others}} more), ",
-        f"Closed to everybody: {{all}} functions ({FIRST}, account_of, add_to_account, ",
+        f"Closed to everybody: {{all}} functions ({FIRST}, account_of, add_chain_links, ",
     ),
     "interface open": (
         "GRANT EXECUTE ON FUNCTION public.deduct_store_credits_many TO PUBLIC",

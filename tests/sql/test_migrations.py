@@ -41,6 +41,7 @@ MIGRATIONS = (
     "0014_archive",
     "0015_import",
     "0016_buckets",
+    "0017_checkpoints",
 )
 WAITS_MAX_SECONDS = 20.0
 SQL = Path(sql.__path__[0])

@@ -6,6 +6,7 @@ import pytest
 from storecredit.postgres.pool import Database
 from storecredit.postgres.servers import APP_ROLE, WRITER_ROLE, connect
 from tests.sql.guard import (
+    APPENDED,
     FORBIDDEN,
     FUNCTIONS,
     INSUFFICIENT_PRIVILEGE,
@@ -73,7 +74,7 @@ async def test_the_functions_owner_writes_every_table_but_the_ledger_and_what_mi
 ) -> None:
     rights = await rights_on_the_ledger(books)
 
-    for appended in ("movements", "grants", "audit_log", "session_archives", "transfer_ends"):
+    for appended in APPENDED:
         assert rights.pop(appended) == ["INSERT"]
     assert rights.pop("movement_types") is None
     assert rights.pop("schema_version") is None

@@ -26,6 +26,8 @@ NOTHING = Report(
     user_sessions=0,
     archived_sessions=0,
     payments=0,
+    checkpoints=0,
+    signatures=0,
     discrepancies=(),
     truncated=False,
 )

@@ -23,6 +23,7 @@ from storecredit.backups.manifest import DATABASE, MANIFEST, RESULTS, SIGNING_KE
 from storecredit.backups.names import NAME, NoSuchBackup
 from storecredit.backups.places import Place, place_of
 from storecredit.data_files.durable_files import make_directory
+from storecredit.data_files.checkpoint_keys import CHECKPOINT_KEY
 from storecredit.data_files.signing_key import SIGNING_KEY as KEPT_KEY
 from storecredit.generation.results.directory import RESULTS as IMAGES
 from storecredit.postgres.embedded.cluster import POSTGRES_VERSION, open_private, sync_directory
@@ -269,7 +270,11 @@ def _put_beside(chosen: _Chosen) -> None:
     if chosen.manifest.has(SIGNING_KEY):
         key = (chosen.directory / SIGNING_KEY).read_bytes()
         _put(chosen.data_dir / KEPT_KEY, key)
-        sync_directory(chosen.data_dir)
+    # One that is there may be newer, and knows the keys of before.
+    if chosen.manifest.has(CHECKPOINT_KEY) and not (chosen.data_dir / CHECKPOINT_KEY).exists():
+        key = (chosen.directory / CHECKPOINT_KEY).read_bytes()
+        _put(chosen.data_dir / CHECKPOINT_KEY, key)
+    sync_directory(chosen.data_dir)
 
 
 def _unpack_results(archive: Path, directory: Path) -> None:

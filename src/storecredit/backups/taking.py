@@ -18,6 +18,7 @@ from storecredit.backups import manifest
 from storecredit.backups.manifest import DATABASE, FORMAT, RESULTS, SIGNING_KEY, Manifest
 from storecredit.backups.names import PlaceUnusable, name_of
 from storecredit.backups.places import Place
+from storecredit.data_files.checkpoint_keys import CHECKPOINT_KEY
 from storecredit.data_files.signing_key import SIGNING_KEY as KEPT_KEY
 from storecredit.generation.results.directory import RESULTS as IMAGES
 from storecredit.postgres.embedded.cluster import open_private
@@ -71,7 +72,8 @@ async def take(
     try:
         with place.draft() as draft:
             copied = await _copy_database(settings, draft / DATABASE, on_progress, dump=dump)
-            _copy_signing_key(settings.data_dir, draft)
+            _copy_key(settings.data_dir / KEPT_KEY, draft / SIGNING_KEY)
+            _copy_key(settings.data_dir / CHECKPOINT_KEY, draft / CHECKPOINT_KEY)
             images = None
             if results:
                 images = await asyncio.to_thread(
@@ -128,13 +130,13 @@ async def _copy_database(
         await postgres.stop()
 
 
-def _copy_signing_key(data_dir: Path, draft: Path) -> None:
-    """With STORECREDIT_SIGNING_KEY there need not be one here."""
+def _copy_key(kept: Path, copy: Path) -> None:
+    """Where a setting has the key there need not be one here."""
     try:
-        key = (data_dir / KEPT_KEY).read_bytes()
+        key = kept.read_bytes()
     except FileNotFoundError:
         return
-    with open(draft / SIGNING_KEY, "xb", opener=open_private) as file:
+    with open(copy, "xb", opener=open_private) as file:
         file.write(key)
 
 

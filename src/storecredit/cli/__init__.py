@@ -20,6 +20,7 @@ from storecredit.cli import (
     backup,
     billing,
     buckets,
+    checkpoints,
     console,
     corrections,
     credits,
@@ -79,6 +80,7 @@ app.add_typer(billing.app, name="billing")
 app.add_typer(webhooks.app, name="webhook")
 app.add_typer(buckets.app, name="bucket")
 app.add_typer(tokens.app, name="token")
+app.add_typer(checkpoints.app, name="checkpoint")
 
 
 def _print_version(wanted: bool) -> None:

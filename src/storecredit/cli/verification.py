@@ -73,11 +73,15 @@ def verified(
     """
 
     async def act(rooms: Rooms) -> "Report":
+        from storecredit.ledger.checkpoints.tampering import Evidence
         from storecredit.ledger.verify import verify as verify_ledger
 
         with _progress_bar() as on_progress:
             report = await verify_ledger(
-                rooms.database, every_row=every_row, on_progress=on_progress
+                rooms.database,
+                every_row=every_row,
+                on_progress=on_progress,
+                evidence=Evidence.known(rooms.buckets, settings),
             )
         if context is not None:
             await rooms.operator.audit.verified(context, report)
@@ -103,6 +107,11 @@ def print_report(report: "Report") -> None:
     )
     if report.archived_sessions:
         typer.echo(f"In the archive: {report.archived_sessions} generation sessions.")
+    if report.checkpoints:
+        typer.echo(
+            f"Checkpoints: {report.checkpoints}, signatures looked at: {report.signatures}"
+            f"{'' if report.signatures else ', since no key is known here'}."
+        )
     if report.clean:
         typer.echo("All of it agrees.")
         return

@@ -178,6 +178,25 @@ def _those_that_could(step: Callable[[Draft], None], drafts: Iterable[Draft]) ->
     return done
 
 
+def write_once(path: Path, content: bytes) -> None:
+    """Make the file at `path`, and its directory, unless another process was faster.
+
+    What is there stays. Raises `OSError` if the disk fails.
+    """
+    make_directory(path.parent)
+    draft = Draft(path, content)
+    try:
+        draft.write()
+        draft.sync()
+        # A link appears whole or not at all, and fails where there is one.
+        os.link(draft.draft_path, path)
+    except FileExistsError:
+        pass
+    finally:
+        draft.discard()
+    sync_directory(path.parent)
+
+
 def make_directory(path: Path) -> None:
     """Make `path` and its missing parents; each new name is on disk when this returns."""
     if path.is_dir():

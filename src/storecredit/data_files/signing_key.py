@@ -3,14 +3,13 @@
 Of the setting or, without one, in a file that the first process to come makes.
 """
 
-import os
 import secrets
 from pathlib import Path
 from typing import Final
 
 from pydantic import SecretStr
 
-from storecredit.data_files.durable_files import Draft, make_directory, sync_directory
+from storecredit.data_files.durable_files import write_once
 
 SIGNING_KEY: Final = "signing.key"
 """The file's name in a data directory."""
@@ -39,19 +38,7 @@ def _checked(given: SecretStr) -> bytes:
 def _kept(data_dir: Path) -> bytes:
     path = data_dir / SIGNING_KEY
     if not path.exists():
-        make_directory(data_dir)
-        draft = Draft(path, secrets.token_bytes(SIGNING_KEY_BYTES))
-        try:
-            draft.write()
-            draft.sync()
-            # A link appears whole or not at all, and fails where another process was faster:
-            # both then read the one key that is there.
-            os.link(draft.draft_path, path)
-        except FileExistsError:
-            pass
-        finally:
-            draft.discard()
-        sync_directory(data_dir)
+        write_once(path, secrets.token_bytes(SIGNING_KEY_BYTES))
     secret = path.read_bytes()
     if len(secret) != SIGNING_KEY_BYTES:
         raise ValueError(

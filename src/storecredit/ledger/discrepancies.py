@@ -115,6 +115,23 @@ class DiscrepancyKind(StrEnum):
     """More movements of an account count as counted than there are."""
     MONEY_SUM_MISMATCH = "money_sum_mismatch"
     """What charts show of a day's money is not what its payments come to."""
+    # The ledger, its chains, and what was signed of them.
+    MOVEMENT_CHANGED = "movement_changed"
+    """A movement is not what it was when it was chained."""
+    MOVEMENT_REMOVED = "movement_removed"
+    """A movement that was chained is not there."""
+    MOVEMENT_ADDED = "movement_added"
+    """A movement stands among others that were chained without it."""
+    MOVEMENTS_REORDERED = "movements_reordered"
+    """Movements changed places since they were chained."""
+    CHAIN_REWRITTEN = "chain_rewritten"
+    """A part of an account's chain is not what the service wrote."""
+    CHECKPOINT_MISMATCH = "checkpoint_mismatch"
+    """Chains are not what was signed."""
+    CHECKPOINT_FORGED = "checkpoint_forged"
+    """A checkpoint is not what was signed, or by a key that is not known."""
+    CHECKPOINT_MISSING = "checkpoint_missing"
+    """A checkpoint that was made is not there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +156,7 @@ class Report:
 
     `movements` and `sessions` are the stores'; the end users' are counted apart, by the newest
     `seq` of each. `archived_sessions` are all that are in the archive, and are not counted there.
+    `signatures`: of how many checkpoints the signature was looked at; without a key, of none.
     """
 
     stores: int
@@ -149,6 +167,8 @@ class Report:
     user_sessions: int
     archived_sessions: int
     payments: int
+    checkpoints: int
+    signatures: int
     discrepancies: tuple[Discrepancy, ...]
     truncated: bool
 

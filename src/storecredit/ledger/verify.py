@@ -16,7 +16,8 @@ Only when a sum is not 0 is every row looked at again, one by one in key order, 
 wrong; that takes ten to fifty times as long. `every_row` asks for it in any case: a proof that
 leaves nothing to chance.
 
-The sums of hours and days are recomputed beside it, in the same snapshot (`sums_proof.py`).
+The sums of hours and days are recomputed beside it, in the same snapshot (`sums_proof.py`). Then
+the ledger is compared with what was chained and signed of it (`checkpoints/tampering.py`).
 
 Movements that were taken off the end of an account's ledger break no chain. A session, payment,
 clawback or bill knows of most of them; of all that a former run has counted, their number tells.
@@ -28,6 +29,7 @@ from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
 
+from storecredit.ledger.checkpoints.tampering import NOTHING_LOOKED_AT, Evidence, Tampering
 from storecredit.ledger.discrepancies import Discrepancy, DiscrepancyKind, Report
 from storecredit.ledger.sums_proof import looked_at_beside
 from storecredit.ledger.verification import LastVerification, Settled, record, settled
@@ -173,11 +175,13 @@ async def verify(
     *,
     every_row: bool = False,
     on_progress: Callable[[Progress], None] | None = None,
+    evidence: Evidence | None = None,
 ) -> Report:
     """Recompute everything from the ledger, as it is at this moment, and record what came out.
 
     `every_row`: look at each row also when the sums agree. `on_progress` is called after every
-    slice. Raises DatabaseUnavailable; DiscrepancyUnnamed when an index hides the wrong rows.
+    slice. `evidence`: compare the ledger with what was chained and signed of it, too.
+    Raises DatabaseUnavailable; DiscrepancyUnnamed when an index hides the wrong rows.
     """
     async with (
         database.acquire() as connection,
@@ -200,6 +204,8 @@ async def verify(
             if run.looks_at_rows:
                 await run.find()
             run.of_the_sums = await sums
+    if evidence is not None:
+        run.tampering = await evidence.find(DISCREPANCIES_MAX + 1)
     await record(database, LastVerification(verified_at, run.discrepancies), run.settled)
     return run.report()
 
@@ -226,6 +232,8 @@ class _Run:
         """Movements from before this run; None: some that a former run had counted are missing."""
         self.of_the_sums: list[Discrepancy] = []
         """What does not agree with the sums of hours and days."""
+        self.tampering: Tampering = NOTHING_LOOKED_AT
+        """What is not what was chained and signed."""
         self.unguarded: str | None = None
         """How credits can be written around the functions; None: they cannot."""
 
@@ -301,6 +309,8 @@ class _Run:
             user_sessions=self._counts["user_sessions"],
             archived_sessions=self._counts["archived_count"],
             payments=self._rows["payments"],
+            checkpoints=self.tampering.checkpoints,
+            signatures=self.tampering.signatures,
             discrepancies=(*self._of_the_guard, *self._named[:DISCREPANCIES_MAX]),
             truncated=len(self._named) > DISCREPANCIES_MAX,
         )
@@ -313,7 +323,7 @@ class _Run:
 
     @property
     def _named(self) -> list[Discrepancy]:
-        return [*self._found, *self.of_the_sums]
+        return [*self._found, *self.of_the_sums, *self.tampering.found]
 
     @property
     def _of_the_guard(self) -> tuple[Discrepancy, ...]:

@@ -64,7 +64,7 @@ class OperatorActions:
             AdminTokens(database, audit),
             sign_ins,
             PortalLinks(sign_ins, audit),
-            Verifications(database, audit),
+            Verifications(buckets, settings, audit),
         )
 
     def billing(self, billing: Billing) -> BillingActions:

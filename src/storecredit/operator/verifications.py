@@ -5,12 +5,15 @@ there are many millions of movements. A few at once would leave none to whoever 
 anybody whose token may read can ask.
 """
 
+import asyncio
 from collections.abc import Callable
 
+from storecredit.ledger.checkpoints.tampering import Evidence
 from storecredit.ledger.discrepancies import Report
 from storecredit.ledger.verify import Progress, verify
 from storecredit.operator.audit import ActionContext, AuditLog
-from storecredit.postgres.pool import Database
+from storecredit.postgres.buckets import Buckets
+from storecredit.settings import Settings
 
 
 class VerificationUnderWay(Exception):
@@ -20,8 +23,9 @@ class VerificationUnderWay(Exception):
 class Verifications:
     """Verifies the ledger, and writes down who had it done and what came of it."""
 
-    def __init__(self, database: Database, audit: AuditLog) -> None:
-        self._database = database
+    def __init__(self, buckets: Buckets, settings: Settings, audit: AuditLog) -> None:
+        self._buckets = buckets
+        self._settings = settings
         self._audit = audit
         self._is_under_way = False
 
@@ -41,7 +45,8 @@ class Verifications:
             raise VerificationUnderWay
         self._is_under_way = True
         try:
-            report = await verify(self._database, on_progress=on_progress)
+            evidence = await asyncio.to_thread(Evidence.known, self._buckets, self._settings)
+            report = await verify(self._buckets.home, on_progress=on_progress, evidence=evidence)
         finally:
             self._is_under_way = False
         await self._audit.verified(context, report)

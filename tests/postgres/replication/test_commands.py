@@ -30,6 +30,7 @@ ARGUMENTS: Final = {
     "backup": "no-backups",
     "credits": "5",
     "event_id": "evt_01",
+    "file": "no-file",
     "grant": "1",
     "identifier": "no-request",
     "limit": "7",
@@ -60,13 +61,16 @@ ENDS: Final = {
     "billing checkout": 2,
     "billing dismiss": 1,
     "billing retry": 1,
+    "checkpoint check": 2,
+    "checkpoint export": 1,
+    "checkpoint show": 1,
     "import": 1,
     "request show": 1,
     "restore": 1,
     "session find": 1,
 }
 """Exit statuses other than 0: billing is off, nothing is there to be imported, or there is no such
-event, transaction, request or backup."""
+event, transaction, request, checkpoint, file or backup."""
 
 
 def commands(group: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, Any]]:

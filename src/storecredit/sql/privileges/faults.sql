@@ -58,7 +58,8 @@ WITH ours AS (
     UNION ALL
     SELECT 6, 'writes', t.name, 'storecredit_writer'
     FROM relation t, ours o
-    WHERE t.relname IN ('movements', 'grants', 'audit_log', 'session_archives', 'transfer_ends')
+    WHERE t.relname IN ('movements', 'grants', 'audit_log', 'session_archives', 'chained_accounts',
+        'chain_links', 'checkpoints', 'transfer_ends')
       AND (has_table_privilege(o.writer, t.oid, 'UPDATE, DELETE, TRUNCATE, TRIGGER')
            OR has_any_column_privilege(o.writer, t.oid, 'UPDATE'))
     UNION ALL
@@ -96,7 +97,8 @@ WITH ours AS (
     SELECT 11, 'lacks_key', format('%I.%I', o.name, k.name), NULL
     FROM ours o, unnest(ARRAY['movements_pkey', 'one_movement_of_a_type_per_request', 'sessions_pkey',
         'accounts_pkey', 'one_account_per_owner', 'grants_pkey', 'spends_pkey', 'holds_pkey',
-        'session_archives_pkey', 'archived_sessions_pkey']) k (name)
+        'session_archives_pkey', 'archived_sessions_pkey', 'chained_accounts_pkey',
+        'one_place_per_account', 'chain_links_pkey', 'checkpoints_pkey']) k (name)
     WHERE NOT EXISTS (
         SELECT FROM pg_class c JOIN pg_index i ON i.indexrelid = c.oid
         WHERE c.relnamespace = o.schema AND c.relname = k.name AND i.indisunique AND i.indisvalid)

@@ -22,8 +22,8 @@ WITH elsewhere AS (
 ), relation AS (
     SELECT c.oid, c.relkind = 'S' AS is_sequence, c.relacl AS acl, c.relowner AS owner,
         c.relowner = w.role AS is_writers, c.relname ~ '^pgqueuer' AS is_of_jobs,
-        c.relname IN ('movements', 'grants', 'audit_log', 'session_archives',
-            'transfer_ends') AS is_append_only,
+        c.relname IN ('movements', 'grants', 'audit_log', 'session_archives', 'chained_accounts',
+            'chain_links', 'checkpoints', 'transfer_ends') AS is_append_only,
         c.relname IN ('movement_types', 'schema_version') AS is_migrations,
         c.relname = 'webhook_secrets' AS is_secret
     FROM pg_class c, (SELECT 'storecredit_writer'::regrole::oid AS role) w

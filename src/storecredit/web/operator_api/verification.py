@@ -1,5 +1,6 @@
 """`GET /api/admin/verify`: the ledger recomputed, and what does not agree with it."""
 
+from typing import Annotated
 from uuid import UUID
 
 import msgspec
@@ -10,7 +11,7 @@ from storecredit.ledger.discrepancies import DiscrepancyKind
 from storecredit.operator.audit import ActionContext
 from storecredit.operator.verifications import VerificationUnderWay
 from storecredit.web.http.envelope import Envelope, unavailable
-from storecredit.web.http.openapi import operator_errors
+from storecredit.web.http.openapi import operator_errors, said
 from storecredit.web.parts import Parts
 
 
@@ -45,6 +46,8 @@ class Verification(msgspec.Struct, frozen=True):
     user_sessions: int
     archived_sessions: int
     payments: int
+    checkpoints: Annotated[int, said("How many checkpoints the ledger was compared with.")]
+    signatures: Annotated[int, said("Of how many the signature was looked at.")]
     discrepancies: list[DiscrepancyView]
     truncated: bool
 
@@ -74,6 +77,8 @@ async def verify(
             user_sessions=report.user_sessions,
             archived_sessions=report.archived_sessions,
             payments=report.payments,
+            checkpoints=report.checkpoints,
+            signatures=report.signatures,
             discrepancies=[
                 msgspec.convert(found, DiscrepancyView, from_attributes=True)
                 for found in report.discrepancies
