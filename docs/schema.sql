@@ -1100,6 +1100,82 @@ CREATE TABLE transfer_ends (
     CONSTRAINT type_is_an_end CHECK (type = ANY (ARRAY['transfer_out', 'transfer_in']))
 );
 
+-- The accounts whose movements are chained, in the order in which they came: that of the leaves of
+-- every checkpoint's tree.
+CREATE TABLE chained_accounts (
+    -- Its place among the leaves: 0, 1, 2 without gaps.
+    position bigint NOT NULL,
+    account_id bigint NOT NULL,
+    -- As of the account.
+    owner_id uuid NOT NULL,
+    -- As of the account.
+    owner_kind text NOT NULL,
+    -- What the chain over that begins with which its owner is not told, so that nobody guesses it
+    -- by its hash.
+    salt bytea NOT NULL,
+    PRIMARY KEY ("position"),
+    CONSTRAINT one_place_per_account UNIQUE (account_id),
+    CONSTRAINT position_not_negative CHECK ("position" >= 0)
+);
+
+-- One row per account and range of its movements: from the one after the link before, up to seq.
+CREATE TABLE chain_links (
+    position bigint NOT NULL,
+    seq bigint NOT NULL,
+    -- Of the first checkpoint that it is in; one more than the newest: it will be.
+    number bigint NOT NULL,
+    -- The hash of the movement at seq and of all before it: of what their owner is told of them.
+    head bytea NOT NULL,
+    -- Likewise, of all else that stands in them.
+    kept_head bytea NOT NULL,
+    -- The first four bytes of each movement's two hashes, so that the one that was changed can be
+    -- named.
+    marks bytea NOT NULL,
+    -- Says that the link is the service's: an HMAC under a secret that is not in the database.
+    seal bytea NOT NULL,
+    PRIMARY KEY ("position", seq)
+);
+CREATE INDEX chain_links_by_checkpoint ON chain_links (number);
+
+-- What was signed, with a key that is not in the database: where all chains stood at a moment.
+CREATE TABLE checkpoints (
+    number bigint NOT NULL,
+    made_at timestamptz NOT NULL,
+    -- How many leaves its tree has.
+    owners bigint NOT NULL,
+    -- How many movements they cover.
+    movements bigint NOT NULL,
+    -- Which ledger it is of: the same in all of them.
+    ledger uuid NOT NULL,
+    -- The root of the Merkle tree (RFC 6962) over where each chain stood.
+    root bytea NOT NULL,
+    -- The root of the Merkle tree over all checkpoints before this one.
+    log_root bytea NOT NULL,
+    -- The hash of the one before; zeros: it is the first.
+    previous bytea NOT NULL,
+    key_id bytea NOT NULL,
+    signature bytea NOT NULL,
+    -- The roots over each 1024 leaves, so that a proof need not read all. Not signed: the root
+    -- follows from them.
+    chunks bytea NOT NULL,
+    PRIMARY KEY (number),
+    CONSTRAINT number_from_one CHECK (number >= 1)
+);
+
+-- Whose turn it is to chain movements and to make a checkpoint.
+CREATE TABLE proving (
+    only_row boolean NOT NULL DEFAULT true,
+    -- The process whose turn it is, until held_until.
+    holder uuid,
+    held_until timestamptz,
+    -- When a pass was last finished.
+    passed_at timestamptz,
+    -- When one was last finished that looked at every account.
+    walked_at timestamptz,
+    PRIMARY KEY (only_row),
+    CONSTRAINT there_is_one_proving CHECK (only_row)
+);
+
 
 -- Functions that the application calls.
 
@@ -1108,6 +1184,16 @@ FUNCTION accept_subscription_charge(p_account_id bigint, p_request_id text) RETU
 
 -- The account of a store or a user. Errors: SC001 unknown store, SC008 unknown user.
 FUNCTION account_of(p_owner_kind text, p_owner_id uuid) RETURNS bigint;
+
+-- Continues chains that still end where it says. Returns how many; null: that checkpoint was made.
+FUNCTION add_chain_links(p_number bigint, p_positions bigint[], p_after_seqs bigint[],
+    p_seqs bigint[], p_heads bytea[], p_kept_heads bytea[], p_marks bytea[], p_seals bytea[])
+    RETURNS int;
+
+-- Keeps the next checkpoint, signed, if nothing was chained since. false: something was.
+FUNCTION add_checkpoint(p_number bigint, p_made_at timestamptz, p_owners bigint,
+    p_movements bigint, p_ledger uuid, p_hashes bytea[], p_key_id bytea, p_signature bytea,
+    p_chunks bytea, p_links bigint) RETURNS boolean;
 
 -- Adds credits to an account, with terms of their own. true: added now; false: this request had
 -- added them. Errors: SC010 unknown account, SC002 amount, SC003 request id, SC004 conflict, SC007
@@ -1323,6 +1409,9 @@ FUNCTION due_accounts(p_account_ids bigint[], p_at timestamptz) RETURNS bigint[]
 FUNCTION end_holds(p_account_ids bigint[], p_hold_ids uuid[], p_actions text[], p_amounts int[],
     p_actors text[] DEFAULT NULL, OUT outcomes text[], OUT statuses text[], OUT captureds bigint[],
     OUT amounts bigint[], OUT ended_ats timestamptz[], OUT balances bigint[]) RETURNS record;
+
+-- Gives the turn back, and says whether the pass was finished. false: it was another's already.
+FUNCTION end_proving(p_holder uuid, p_is_done boolean, p_is_walk boolean) RETURNS boolean;
 
 -- Signs out. Idempotent.
 FUNCTION end_sign_in(p_secret_hash bytea, p_door text) RETURNS void;
@@ -1779,6 +1868,10 @@ FUNCTION pieces_to_sum(p_account_ids bigint[], p_seqs bigint[], p_movements bigi
     TABLE(account_id bigint, owner_kind text, owner_id uuid, after bigint, wanted bigint,
     until bigint);
 
+-- Gives accounts their places among the leaves of checkpoints, for ever. Returns how many are new.
+FUNCTION place_accounts(p_account_ids bigint[], p_owner_kinds text[], p_owner_ids uuid[],
+    p_salts bytea[]) RETURNS int;
+
 -- Says in whose bucket's audit log an idempotency key may stand; the one that is named, if it is
 -- new.
 FUNCTION place_action(p_idempotency_key text, p_bucket int) RETURNS int;
@@ -2099,6 +2192,11 @@ FUNCTION take_from_grants(p_grants bigint[], p_amount bigint) RETURNS bigint[];
 -- Keeps an event that has come in at the first bucket in the one of its owner. true: new.
 FUNCTION take_provider_event(p_provider text, p_event_id text, p_event_type text,
     p_occurred_at timestamptz, p_received_at timestamptz, p_content json) RETURNS boolean;
+
+-- Has the turn to chain movements, or keeps it, if one is due. Returns whether, and when all
+-- accounts were last looked at.
+FUNCTION take_proving(p_holder uuid, p_lease interval, p_interval interval) RETURNS
+    TABLE(is_taken boolean, walked_at timestamptz);
 
 -- When credits that a change within a subscription's period adds expire, and how many of them live
 -- on until when. For book_subscription_payment.

@@ -22,8 +22,8 @@ from storecredit.backups import manifest
 from storecredit.backups.manifest import DATABASE, MANIFEST, RESULTS, SIGNING_KEY, Manifest
 from storecredit.backups.names import NAME, NoSuchBackup
 from storecredit.backups.places import Place, place_of
-from storecredit.data_files.durable_files import make_directory
 from storecredit.data_files.checkpoint_keys import CHECKPOINT_KEY
+from storecredit.data_files.durable_files import make_directory
 from storecredit.data_files.signing_key import SIGNING_KEY as KEPT_KEY
 from storecredit.generation.results.directory import RESULTS as IMAGES
 from storecredit.postgres.embedded.cluster import POSTGRES_VERSION, open_private, sync_directory

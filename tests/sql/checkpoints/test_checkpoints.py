@@ -279,7 +279,7 @@ async def test_whoever_is_erased_leaves_the_chain_as_it_is(signed: Signed) -> No
 
 
 async def test_owners_of_all_buckets_are_in_one_tree(database_url: str, tmp_path: Path) -> None:
-    await migrate(database_url, buckets=3)
+    await migrate(database_url, buckets=3, open_after_seconds=0)
     home = await Database.open(database_url)
     superuser = await connect_as_superuser(database_url)
     async with opened(home) as buckets:

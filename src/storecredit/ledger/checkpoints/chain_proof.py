@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
+from uuid import UUID
 
 from storecredit.data_files.checkpoint_keys import CheckpointKeys
 from storecredit.ledger.checkpoints import hashing
@@ -204,17 +205,17 @@ class ChainProof:
     def _tell(
         self, account: Record | None, kind: DiscrepancyKind, seq: int | None, detail: str
     ) -> None:
-        owner = (account["owner_kind"], account["owner_id"]) if account else (None, None)
+        owner = (account["owner_kind"], account["owner_id"]) if account else None
         if len(self.found) < self._most:
             self.found.append(at_owner(kind, owner, seq, detail))
 
 
 def at_owner(
-    kind: DiscrepancyKind, owner: tuple[object, object], seq: int | None, detail: str
+    kind: DiscrepancyKind, owner: tuple[str, UUID] | None, seq: int | None, detail: str
 ) -> Discrepancy:
-    """A discrepancy at an owner, whose kind and id these are, or at none."""
-    ids = {owner[0]: owner[1]}
-    return Discrepancy(kind, ids.get("store"), ids.get("user"), seq, None, None, detail)  # type: ignore[arg-type]
+    """A discrepancy at an owner, whose kind and id these are, or (None) at none."""
+    ids = {} if owner is None else dict([owner])
+    return Discrepancy(kind, ids.get("store"), ids.get("user"), seq, None, None, detail)
 
 
 def _broken(window: _Window, seqs: Sequence[int], told: bytes, kept: bytes) -> int | None:

@@ -34,7 +34,6 @@ CHECKPOINTS_MAX: Final = 1_000
 """That one statement reads."""
 NAMED_MAX: Final = 20
 """Owners that are named one by one where a part of a tree differs."""
-_NOBODY: Final = (None, None)
 _K: Final = DiscrepancyKind
 
 
@@ -79,7 +78,7 @@ class Evidence:
         await log.look()
         if self.damage:
             detail = f"it is not known here what was signed: {self.damage}"
-            log.found.append(at_owner(_K.CHECKPOINT_MISSING, _NOBODY, None, detail))
+            log.found.append(at_owner(_K.CHECKPOINT_MISSING, None, None, detail))
         chains = ChainProof(self.buckets, self.keys, most)
         await chains.look()
         of_the_tree = [] if log.newest is None else await _of_the_tree(self.buckets, log.newest)
@@ -152,7 +151,7 @@ class _Log:
         self._tell(_K.CHECKPOINT_FORGED, f"checkpoint {number}: {why}")
 
     def _tell(self, kind: DiscrepancyKind, detail: str) -> None:
-        self.found.append(at_owner(kind, _NOBODY, None, detail))
+        self.found.append(at_owner(kind, None, None, detail))
 
 
 async def _of_the_tree(buckets: Buckets, newest: Checkpoint) -> list[Discrepancy]:
@@ -176,7 +175,7 @@ async def _of_the_chunk(buckets: Buckets, newest: Checkpoint, chunk: int) -> lis
     detail = f"checkpoint {newest.number} was signed of other chains than there are"
     if len(among) < end - first:
         detail += f": {end - first - len(among)} accounts are missing"
-        return [at_owner(_K.CHECKPOINT_MISMATCH, _NOBODY, None, detail)]
+        return [at_owner(_K.CHECKPOINT_MISMATCH, None, None, detail)]
     short = [each for each in among if await _is_short(buckets, newest, each)][:NAMED_MAX]
     if short:
         detail += ", and movements from long before it are in no chain of this owner"
@@ -188,7 +187,7 @@ async def _of_the_chunk(buckets: Buckets, newest: Checkpoint, chunk: int) -> lis
         owner = (among[0].owner_kind, among[0].owner_id)
         return [at_owner(_K.CHECKPOINT_MISMATCH, owner, among[0].seq, detail)]
     detail += f", among the {len(among)} owners from {among[0].owner_kind} {among[0].owner_id} on"
-    return [at_owner(_K.CHECKPOINT_MISMATCH, _NOBODY, None, detail)]
+    return [at_owner(_K.CHECKPOINT_MISMATCH, None, None, detail)]
 
 
 async def _is_short(buckets: Buckets, newest: Checkpoint, standing: leaves.Standing) -> bool:
