@@ -226,6 +226,16 @@ class _SharingQueries(Queries):
         return jobs
 
 
+class _Manager(QueueManager):
+    """The library's, for tables that are known to be its own."""
+
+    async def verify_structure(self) -> None:
+        """Ask nothing: the version of its tables is part of the schema's, which is looked at first.
+
+        The library asks two dozen questions to the catalogs, at the start of each queue.
+        """
+
+
 class JobQueue:
     """Runs the jobs of one entrypoint, of all buckets."""
 
@@ -311,7 +321,7 @@ class JobQueue:
             queries = Queries(driver, *builders)
         else:
             queries = _SharingQueries(driver, *builders, share=share)
-        manager = QueueManager(queries, settings.channel)
+        manager = _Manager(queries, settings.channel)
         if share is not None:
             share.begin(lambda: len(manager.job_context))
 

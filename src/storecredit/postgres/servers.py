@@ -15,7 +15,7 @@ from typing import Final
 import asyncpg
 import asyncpg.pool
 
-from storecredit.postgres import poolers
+from storecredit.postgres import array_types, poolers
 from storecredit.postgres.database_url import UNREADABLE, DatabaseUrl, WrongDatabaseUrl
 from storecredit.postgres.errors import (
     NOT_AVAILABLE,
@@ -243,6 +243,7 @@ class Servers:
                     try:
                         await self._check_session(connection, asked_for if as_app else {})
                         await _set(connection, settings)
+                        array_types.make_known(connection)
                     except BaseException:
                         connection.terminate()
                         raise
