@@ -1,6 +1,7 @@
 """A database of three buckets, with a store in each."""
 
 from typing import Final
+from uuid import UUID, uuid4
 
 import pytest
 
@@ -9,6 +10,7 @@ from storecredit.ledger.owners import Owner, OwnerKind
 from storecredit.ledger.transfers import one_sided
 from storecredit.ledger.verify import verify
 from storecredit.postgres.buckets import Buckets
+from storecredit.postgres.pool import Database
 from storecredit.stores.stores import Stores
 
 NUMBER: Final = 3
@@ -22,7 +24,7 @@ async def store_in_each(buckets: Buckets) -> list[Owner]:
     """Each has 10 credits."""
     stores = Stores(buckets)
     made = [
-        await stores.making_in(bucket).create(
+        await stores.making(await id_in(buckets, bucket)).create(
             name=f"Store {number}",
             shop_domain=f"s{number}.example",
             credit_count=10,
@@ -31,6 +33,14 @@ async def store_in_each(buckets: Buckets) -> list[Owner]:
         for number, bucket in enumerate(buckets.all)
     ]
     return [Owner.store(store.store_id) for store in made]
+
+
+async def id_in(buckets: Buckets, bucket: Database) -> UUID:
+    """The id of a store that will live in this bucket."""
+    store_id = uuid4()
+    while await buckets.of_new_store(store_id) is not bucket:
+        store_id = uuid4()
+    return store_id
 
 
 async def balances(buckets: Buckets, owners: list[Owner]) -> list[int]:

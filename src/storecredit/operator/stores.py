@@ -6,6 +6,8 @@ from datetime import datetime
 from typing import Final
 from uuid import UUID
 
+from uuid_utils.compat import uuid7
+
 from storecredit.ledger.credits import Credits
 from storecredit.ledger.owners import Owner
 from storecredit.operator.audit import About, Action, ActionContext, ActionEntry, AuditLog
@@ -103,12 +105,15 @@ class StoreActions:
             "credits": new.credits,
             "allowed_origins": list(new.allowed_origins),
         }
+        # Before all else: what is done is one transaction of the bucket that the store is put into.
+        store_id = uuid7()
+        database = await self._buckets.of_new_store(store_id)
         async with self._audit.action(
-            context, Action.STORE_CREATE, asked=asked, database=self._buckets.any()
+            context, Action.STORE_CREATE, asked=asked, database=database
         ) as entry:
             if entry.earlier is not None:
                 return await self._made_before(entry, entry.earlier)
-            store = await self._stores.making_in(entry.database).create(
+            store = await self._stores.making(store_id).create(
                 name=new.name,
                 shop_domain=new.shop_domain,
                 tier=new.tier,

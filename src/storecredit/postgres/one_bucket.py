@@ -54,12 +54,8 @@ class OneBucket:
         """Where an end user lives."""
         return self
 
-    async def of_new_store(self, _store_id: UUID, _wanted: Self | None = None) -> Self:
+    async def of_new_store(self, _store_id: UUID) -> Self:
         """Where a store is to be made."""
-        return self
-
-    def any(self) -> Self:
-        """Itself."""
         return self
 
     async def of_new_user(self, _user_id: UUID) -> Self:

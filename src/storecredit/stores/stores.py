@@ -15,7 +15,6 @@ from uuid import UUID
 from uuid_utils.compat import uuid7
 
 from storecredit.postgres.buckets import Buckets, fetched
-from storecredit.postgres.pool import Database
 from storecredit.postgres.servers import Record
 from storecredit.stores.shop_domains import (
     NO_DOMAIN,
@@ -63,16 +62,16 @@ class Stores:
         buckets: Buckets,
         *,
         tiers: Collection[str] | None = None,
-        made_in: Database | None = None,
+        new_id: UUID | None = None,
     ) -> None:
-        """`tiers` are those a store may be put into, `made_in` where it is made; None: any."""
+        """`tiers` are those a store may be put into; None: any. `new_id`: see `making`."""
         self._buckets = buckets
         self._tiers = tiers
-        self._made_in = made_in
+        self._new_id = new_id
 
-    def making_in(self, database: Database) -> "Stores":
-        """The same, for a store that is to be made in this bucket."""
-        return Stores(self._buckets, tiers=self._tiers, made_in=database)
+    def making(self, store_id: UUID) -> "Stores":
+        """The same, for one store that is to have this id: whose bucket is known by that."""
+        return Stores(self._buckets, tiers=self._tiers, new_id=store_id)
 
     async def create(
         self,
@@ -96,8 +95,8 @@ class Stores:
         """
         _check_lengths(name, shop_domain, tier)
         self._check_tier(tier)
-        store_id = uuid7()
-        database = await self._buckets.of_new_store(store_id, self._made_in)
+        store_id = self._new_id or uuid7()
+        database = await self._buckets.of_new_store(store_id)
         row = await database.fetchrow(
             "SELECT * FROM create_store($1, $2, $3, $4, $5, $6, $7)",
             store_id,
