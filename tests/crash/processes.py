@@ -12,6 +12,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
@@ -139,8 +140,13 @@ class Processes:
         )
         return self._begun(command[0], process, log_path)
 
-    def launch_outside(self, module: str, *options: str) -> tuple[RunningProcess, Path]:
-        """Start a module that is no part of the service; where its output goes."""
+    def launch_outside(
+        self,
+        module: str,
+        *options: str,
+        environment: Mapping[str, str] = MappingProxyType({}),
+    ) -> tuple[RunningProcess, Path]:
+        """Start a module by itself, as an interpreter of its own; where its output goes."""
         output = self._directory / f"output-{len(self._started)}"
         log_path = self._log_path(module)
         paths = [str(Path(stand_ins.__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
@@ -151,7 +157,7 @@ class Processes:
                 stdout=stdout,
                 stderr=log,
                 cwd=self._directory,
-                env=_inherited() | {"PYTHONPATH": os.pathsep.join(paths)},
+                env=_inherited() | {"PYTHONPATH": os.pathsep.join(paths)} | dict(environment),
                 start_new_session=True,
             )
         return self._begun(module, popen, log_path), output

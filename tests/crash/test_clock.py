@@ -19,12 +19,12 @@ import pytest
 
 from storecredit.postgres.embedded.embedded_postgres import EmbeddedPostgres
 from tests.crash.audit import books_of, drained
+from tests.crash.clock import RIGHT, Clock
 from tests.crash.processes import Processes
 from tests.crash.waiting import until_true
 from tests.e2e.conftest import COMMAND
 from tests.free_ports import free_port
 from tests.image_files import data_url, picture
-from tests.web.real_clients import program
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -34,34 +34,7 @@ IMAGE = data_url(picture())
 CREATE, BALANCE = "/api/v1/generation/create", "/api/v1/credits/balance"
 HOLDS = "/api/v1/credits/holds"
 A_DAY, A_YEAR = timedelta(days=1), timedelta(days=365)
-AHEAD, BEHIND, RIGHT = "+3650d", "-3650d", "+0d"
-
-
-class Clock:
-    """What time the service's processes believe it is."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self.set(RIGHT)
-
-    def set(self, offset: str) -> None:
-        """From now on, as libfaketime writes it; replaced at once, as it may be read just now."""
-        new = self._path.with_suffix(".new")
-        new.write_text(offset)
-        new.replace(self._path)
-
-    @property
-    def environment(self) -> dict[str, str]:
-        where = [program("faketime"), "-m", "-f", RIGHT, "printenv", "LD_PRELOAD"]
-        library = subprocess.run(where, capture_output=True, text=True, check=True).stdout.strip()
-        return {
-            "LD_PRELOAD": library,
-            "FAKETIME_TIMESTAMP_FILE": str(self._path),
-            "FAKETIME_CACHE_DURATION": "1",
-            "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-            # Files are as old as they are.
-            "NO_FAKE_STAT": "1",
-        }
+AHEAD, BEHIND = "+3650d", "-3650d"
 
 
 class Service:

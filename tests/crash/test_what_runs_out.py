@@ -7,7 +7,6 @@ had run out the service goes on by itself.
 
 import contextlib
 import itertools
-import os
 import subprocess
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -24,8 +23,8 @@ from tests.crash.deployment import Deployment
 from tests.crash.generator_stand_in import generator_stand_in
 from tests.crash.load import Account, Load
 from tests.crash.processes import Processes, RunningProcess
+from tests.crash.small_disk import fill, small_disk, used_bytes
 from tests.crash.waiting import until
-from tests.web.real_clients import not_seen, program
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -33,9 +32,6 @@ A_WHILE = 20
 TOLD_MAX_SECONDS = 60.0
 ROOM_BYTES = 48 * 1024 * 1024
 """What is left on the disk beside the database, until something fills it."""
-PIECE = bytes(4096)
-BLOCK_BYTES = 512
-"""What `st_blocks` counts (stat(2))."""
 
 
 END_OF_THE_SERVICES = """SELECT pg_terminate_backend(pid) FROM pg_stat_activity
@@ -92,29 +88,11 @@ def on_a_small_disk(
     migrated: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Processes]:
     """A data directory that is a disk by itself, with little room beside what is there."""
-    if os.geteuid() != 0:
-        not_seen("on a full disk: only root may make a small one")
     started = Processes(tmp_path_factory.mktemp("disk"))
-    started.data_dir.mkdir()
-    used = sum(path.stat().st_blocks * BLOCK_BYTES for path in migrated.rglob("*"))
-    size = f"size={used + ROOM_BYTES}"
-    place = str(started.data_dir)
-    subprocess.run([program("mount"), "-t", "tmpfs", "-o", size, "tmpfs", place], check=True)
-    try:
-        subprocess.run(["cp", "-a", f"{migrated}/.", place], check=True)
+    with small_disk(started.data_dir, used_bytes(migrated) + ROOM_BYTES):
+        subprocess.run(["cp", "-a", f"{migrated}/.", str(started.data_dir)], check=True)
         yield started
         started.end_all()
-    finally:
-        subprocess.run([program("umount"), place], check=True)
-
-
-def fill(disk: Path) -> Path:
-    """A file that leaves no room."""
-    path = disk / "filling"
-    with path.open("wb", buffering=0) as file, contextlib.suppress(OSError):
-        while True:
-            file.write(PIECE)
-    return path
 
 
 async def test_a_full_disk(on_a_small_disk: Processes, seed: str) -> None:

@@ -41,7 +41,7 @@ INITDB_OPTIONS: Final = (
 SETTINGS: Final = """
 listen_addresses = '127.0.0.1'
 unix_socket_directories = ''
-max_connections = 60
+max_connections = 160
 shared_buffers = '16MB'
 dynamic_shared_memory_type = mmap
 fsync = off
@@ -273,8 +273,8 @@ def make_cluster(directory: Path) -> Node:
 
 
 def copy_of(node: Node, directory: Path, *, follows: Node | None = None) -> Node:
-    """A copy of a server at rest, with a port of its own."""
-    directory.mkdir()
+    """A copy of a server at rest, with a port of its own; the directory may be a disk's."""
+    directory.mkdir(exist_ok=True)
     node.account.own(directory)
     # Unlike Python's own copying, it keeps the files' owner: the user PostgreSQL runs as.
     subprocess.run(["cp", "-a", str(node.data), str(directory)], check=True)
