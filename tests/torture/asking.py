@@ -20,7 +20,12 @@ RETRY_MAX_SECONDS: Final = 0.6
 LIMIT_WAIT_MAX_SECONDS: Final = 1.0
 SENT_TWICE_AT_ONCE: Final = 0.08
 """The share of requests that are sent on two connections at the same time."""
-NOT_NOW: Final = {HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS}
+COME_AGAIN: Final = {
+    HTTPStatus.SERVICE_UNAVAILABLE,
+    HTTPStatus.TOO_MANY_REQUESTS,
+    # Its key was replaced meanwhile: the next sending goes out with the one in force.
+    HTTPStatus.UNAUTHORIZED,
+}
 _NUMBERS = count(1)
 
 
@@ -122,9 +127,7 @@ class Asking:
         )
         if told.status == HTTPStatus.TOO_MANY_REQUESTS:
             await asyncio.sleep(self._random.uniform(0.1, LIMIT_WAIT_MAX_SECONDS))
-        # A key may have been replaced meanwhile: the next sending goes out with the one in force.
-        unsettled = NOT_NOW | {HTTPStatus.UNAUTHORIZED}
-        return None if told.status in unsettled or told.status >= 500 else told
+        return None if told.status in COME_AGAIN else told
 
 
 def _told(answer: httpx.Response) -> Told:

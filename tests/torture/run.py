@@ -221,6 +221,9 @@ class Torture:
                     group.create_task(doer.subscribe())
             await nemesis.strike_on(self.plan.kills, self.plan.failovers)
             self.asking.stopping.set()
+            # Whoever is told nothing after that never will be: that is for the checker, too.
+            wait = self.plan.rest_max_seconds
+            asyncio.get_running_loop().call_later(wait, self.asking.giving_up.set)
         return nemesis
 
     async def come_to_rest(self) -> None:

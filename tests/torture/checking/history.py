@@ -21,7 +21,7 @@ from typing import Any, Final
 WELL: Final = {200, 201}
 NOT_DONE: Final = {401, 429}
 """Answers of one who was not let in: nothing was done, and nothing is said of later."""
-UNKNOWN_STATUSES: Final = {502, 503, 504}
+UNKNOWN_STATUSES: Final = {500, 502, 503, 504}
 
 
 @dataclass(slots=True)
