@@ -57,8 +57,11 @@ settings.load_profile("busy")
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """One test process more than there are cores: some always wait, for what crashed or is away."""
-    return (os.cpu_count() or 1) + 1
+    """Two test processes more than there are cores: some always wait, for what crashed or is away.
+
+    A third would only keep more browsers and services in memory.
+    """
+    return (os.cpu_count() or 1) + 2
 
 
 @pytest.hookimpl(wrapper=True)
