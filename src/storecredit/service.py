@@ -30,6 +30,7 @@ from storecredit.generation.sweep import Sweep
 from storecredit.generation.worker import Worker
 from storecredit.ledger.balance_reads import BalanceReads
 from storecredit.ledger.checkpoints.making import Checkpoints
+from storecredit.ledger.checkpoints.proofs import Proofs
 from storecredit.ledger.courses import Courses
 from storecredit.ledger.credits import Credits
 from storecredit.ledger.expiry import ExpirySweep
@@ -154,6 +155,7 @@ async def _assembled(settings: Settings, buckets: Buckets) -> AsyncIterator[Serv
         erasure=Erasure(buckets, results, settings),
         sessions=sessions,
         archives=Archives(buckets),
+        proofs=Proofs(buckets),
         endings=Endings(sessions, listener, metrics, waiters_max=waiters_max()),
         live=Live(buckets, billing.problems, Endpoints(database), billing.catalogue),
         requests=Requests(buckets),

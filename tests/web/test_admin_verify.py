@@ -43,6 +43,8 @@ async def test_what_happened_through_the_api_adds_up(
         "user_sessions": 0,
         "archived_sessions": 0,
         "payments": 0,
+        "checkpoints": 0,
+        "signatures": 0,
         "discrepancies": [],
         "truncated": False,
     }

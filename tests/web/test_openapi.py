@@ -28,6 +28,7 @@ ENDPOINTS = {
     "GET /api/v1/credits/balance",
     "GET /api/v1/credits/transactions",
     "GET /api/v1/credits/grants",
+    "GET /api/v1/ledger/proof",
     "POST /api/v1/credits/holds",
     "GET /api/v1/credits/holds",
     "GET /api/v1/credits/holds/{hold_id}",
@@ -104,6 +105,9 @@ ENDPOINTS = {
     "GET /api/admin/tokens",
     "DELETE /api/admin/tokens/{token_id}",
     "GET /api/admin/verify",
+    "GET /api/admin/checkpoints",
+    "GET /api/admin/stores/{store_id}/proof",
+    "GET /api/admin/users/{user_id}/proof",
     *(
         f"{method} {base}/webhooks{path}"
         for base in ("/api/v1", "/api/admin", "/api/admin/stores/{store_id}")

@@ -130,6 +130,15 @@ export class Client extends WebhookOperations {
     });
   }
 
+  /** Where the ledger stood in a signed checkpoint; `since`: and that it continues that one. */
+  getLedgerProof(
+    query: Query<"getLedgerProof"> = {},
+    options?: ReadOptions,
+  ): Promise<api.LedgerProof> {
+    const params = { query };
+    return data(this.paths.GET("/api/v1/ledger/proof", { params, ...read(options) }));
+  }
+
   /** Holds, newest first, of all pages. */
   listHolds(query: Query<"listHolds"> = {}, options?: ReadOptions) {
     return items<api.HoldView>((page) => {

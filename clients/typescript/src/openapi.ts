@@ -139,6 +139,30 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/ledger/proof": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Prove the store's ledger
+         * @description Where the store's ledger stood in a checkpoint that the operator signed, to be kept.
+         *
+         *     With it and an exported ledger `clients/verify_ledger.py` shows, without this service, that the
+         *     one is what was signed; with an earlier one that nothing was rewritten since. What was not
+         *     chained yet is not proven: movements are, every ten minutes.
+         */
+        get: operations["getLedgerProof"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/credits/holds": {
         parameters: {
             query?: never;
@@ -1728,6 +1752,36 @@ export interface components {
             error?: null;
         };
         /**
+         * CheckpointView
+         * @description What was signed of all ledgers.
+         */
+        CheckpointView: {
+            number: number;
+            /** Format: date-time */
+            made_at: string;
+            /** @description How many ledgers are in it. */
+            owners: number;
+            /** @description How many movements they have. */
+            movements: number;
+            /**
+             * Format: uuid
+             * @description Which installation's it is: the same in all of them.
+             */
+            ledger: string;
+            /** @description The root of the tree over all ledgers. */
+            root: string;
+            /** @description The root of the tree over all checkpoints before. */
+            log_root: string;
+            /** @description The hash of the checkpoint before. */
+            previous: string;
+            /** @description Which key signed it. */
+            key_id: string;
+            /** @description What was signed: the same, as text. */
+            body: string;
+            /** @description Of the body (Ed25519), in hexadecimal digits. */
+            signature: string;
+        };
+        /**
          * CreateBody
          * @description A request for one generation.
          */
@@ -2102,6 +2156,17 @@ export interface components {
             next_attempt_at: string | null;
             /** @description When it was delivered, or given up. */
             ended_at: string | null;
+        };
+        /**
+         * EarlierCheckpoint
+         * @description An earlier checkpoint, and what leads from it to the log that the later one signs.
+         */
+        EarlierCheckpoint: {
+            checkpoint: components["schemas"]["CheckpointView"];
+            /** @description That it is in that log: RFC 6962, 2.1.1. */
+            path: string[];
+            /** @description And all that came before it: RFC 6962, 2.1.2. */
+            consistency: string[];
         };
         /** @description An endpoint was given up and is told nothing any more; the others of its owner hear of it. What it misses is kept for 30 days, and can be resent once it is enabled. */
         EndpointDisabledData: {
@@ -2791,6 +2856,40 @@ export interface components {
             data: components["schemas"]["KeyRevokedData"];
         };
         /**
+         * LedgerProof
+         * @description What shows that an exported ledger is what was signed.
+         */
+        LedgerProof: {
+            checkpoint: components["schemas"]["SignedCheckpoint"];
+            since: components["schemas"]["EarlierCheckpoint"] | null;
+            ledger_proof: components["schemas"]["LedgerStanding"];
+        };
+        /** Envelope[LedgerProof] */
+        LedgerProofEnvelope: {
+            data: components["schemas"]["LedgerProof"];
+            error?: null;
+        };
+        /**
+         * LedgerStanding
+         * @description Where a ledger's chain stood, and what leads from there to the root.
+         */
+        LedgerStanding: {
+            /** @enum {string} */
+            owner_kind: "store" | "user";
+            /** Format: uuid */
+            owner_id: string;
+            /** @description The last movement that is proven. */
+            seq: number;
+            /** @description The hash of it and all before it, as they are exported. */
+            head: string;
+            /** @description Likewise of what is not exported. */
+            kept_head: string;
+            /** @description Its place among the leaves. */
+            position: number;
+            /** @description The siblings up to the root: RFC 6962, 2.1.1. */
+            path: string[];
+        };
+        /**
          * MovementType
          * @description Every type of movement of a store's credits.
          *
@@ -3109,6 +3208,38 @@ export interface components {
          * @enum {string}
          */
         SessionStatus: "queued" | "processing" | "completed" | "failed";
+        /**
+         * SignedCheckpoint
+         * @description A checkpoint, and the public key that signed it.
+         */
+        SignedCheckpoint: {
+            number: number;
+            /** Format: date-time */
+            made_at: string;
+            /** @description How many ledgers are in it. */
+            owners: number;
+            /** @description How many movements they have. */
+            movements: number;
+            /**
+             * Format: uuid
+             * @description Which installation's it is: the same in all of them.
+             */
+            ledger: string;
+            /** @description The root of the tree over all ledgers. */
+            root: string;
+            /** @description The root of the tree over all checkpoints before. */
+            log_root: string;
+            /** @description The hash of the checkpoint before. */
+            previous: string;
+            /** @description Which key signed it. */
+            key_id: string;
+            /** @description What was signed: the same, as text. */
+            body: string;
+            /** @description Of the body (Ed25519), in hexadecimal digits. */
+            signature: string;
+            /** @description In hexadecimal digits; believe it only from elsewhere, too. */
+            public_key: string | null;
+        };
         /**
          * SpendAnswer
          * @description What became of one spend of a batch.
@@ -3650,6 +3781,7 @@ export type CatalogueViewEnvelope = components['schemas']['CatalogueViewEnvelope
 export type CheckoutBody = components['schemas']['CheckoutBody'];
 export type CheckoutView = components['schemas']['CheckoutView'];
 export type CheckoutViewEnvelope = components['schemas']['CheckoutViewEnvelope'];
+export type CheckpointView = components['schemas']['CheckpointView'];
 export type CreateBody = components['schemas']['CreateBody'];
 export type CreditsAddedData = components['schemas']['CreditsAddedData'];
 export type CreditsAddedEvent = components['schemas']['CreditsAddedEvent'];
@@ -3670,6 +3802,7 @@ export type DeliveryPageView = components['schemas']['DeliveryPageView'];
 export type DeliveryPageViewEnvelope = components['schemas']['DeliveryPageViewEnvelope'];
 export type DeliveryStatus = components['schemas']['DeliveryStatus'];
 export type DeliveryView = components['schemas']['DeliveryView'];
+export type EarlierCheckpoint = components['schemas']['EarlierCheckpoint'];
 export type EndpointDisabledData = components['schemas']['EndpointDisabledData'];
 export type EndpointDisabledEvent = components['schemas']['EndpointDisabledEvent'];
 export type ErrorBody = components['schemas']['ErrorBody'];
@@ -3713,6 +3846,9 @@ export type KeyCreatedData = components['schemas']['KeyCreatedData'];
 export type KeyCreatedEvent = components['schemas']['KeyCreatedEvent'];
 export type KeyRevokedData = components['schemas']['KeyRevokedData'];
 export type KeyRevokedEvent = components['schemas']['KeyRevokedEvent'];
+export type LedgerProof = components['schemas']['LedgerProof'];
+export type LedgerProofEnvelope = components['schemas']['LedgerProofEnvelope'];
+export type LedgerStanding = components['schemas']['LedgerStanding'];
 export type MovementType = components['schemas']['MovementType'];
 export type OverageBilledData = components['schemas']['OverageBilledData'];
 export type OverageBilledEvent = components['schemas']['OverageBilledEvent'];
@@ -3736,6 +3872,7 @@ export type RotateSecretBody = components['schemas']['RotateSecretBody'];
 export type SecretRotated = components['schemas']['SecretRotated'];
 export type SecretRotatedEnvelope = components['schemas']['SecretRotatedEnvelope'];
 export type SessionStatus = components['schemas']['SessionStatus'];
+export type SignedCheckpoint = components['schemas']['SignedCheckpoint'];
 export type SpendAnswer = components['schemas']['SpendAnswer'];
 export type SpendAnswers = components['schemas']['SpendAnswers'];
 export type SpendAnswersEnvelope = components['schemas']['SpendAnswersEnvelope'];
@@ -4305,6 +4442,97 @@ export interface operations {
             };
             /** @description `STORE_SUSPENDED`: the store is suspended; `DOMAIN_MISMATCH`: the key does not list the web origin that the request came from */
             403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `RATE_LIMIT_EXCEEDED`: too many requests; Retry-After says when to try again */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `INTERNAL_ERROR`: something went wrong on our side */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `SERVICE_UNAVAILABLE`: not now; the same request may be sent again */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+        };
+    };
+    getLedgerProof: {
+        parameters: {
+            query?: {
+                /** @description The number of the checkpoint; the newest, unless given. */
+                checkpoint?: number | null;
+                /** @description The number of an earlier one: with the proof that this one continues it. */
+                since?: number | null;
+            };
+            header?: {
+                /** @description Names the request; echoed on its answer, made if it is not sent. */
+                "X-Request-Id"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Request fulfilled, document follows */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LedgerProofEnvelope"];
+                };
+            };
+            /** @description `VALIDATION_ERROR`: the request is not of the documented form */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `INVALID_API_KEY`: no key or token was sent, or one that was never issued; `API_KEY_REVOKED`: the key was revoked; `API_KEY_EXPIRED`: the key has expired, or was replaced */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `STORE_SUSPENDED`: the store is suspended; `DOMAIN_MISMATCH`: the key does not list the web origin that the request came from */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `NOT_FOUND`: there is no such thing, or it is another store's */
+            404: {
                 headers: {
                     [name: string]: unknown;
                 };

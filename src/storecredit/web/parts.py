@@ -18,6 +18,7 @@ from storecredit.generation.results.links import ResultLinks
 from storecredit.generation.results.store import ResultStore
 from storecredit.generation.sessions import Sessions
 from storecredit.ledger.balance_reads import BalanceReads
+from storecredit.ledger.checkpoints.proofs import Proofs
 from storecredit.ledger.courses import Courses
 from storecredit.ledger.credits import Credits
 from storecredit.ledger.grants import Grants
@@ -74,6 +75,7 @@ class Parts:
     erasure: Erasure
     sessions: Sessions
     archives: Archives
+    proofs: Proofs
     endings: Endings
     live: Live
     requests: Requests

@@ -110,6 +110,19 @@ def list_grants(*, limit: int = PAGE_MAX, cursor: str | None = None) -> Call[mod
     )
 
 
+def get_ledger_proof(
+    *, checkpoint: int | None = None, since: int | None = None
+) -> Call[models.LedgerProof]:
+    """Where the ledger stood in a signed checkpoint; `since`: and that it continues that one."""
+    return reading(
+        "getLedgerProof",
+        "/api/v1/ledger/proof",
+        models.LedgerProof,
+        checkpoint=checkpoint,
+        since=since,
+    )
+
+
 def list_holds(
     *,
     status: models.HoldStatus | None = None,

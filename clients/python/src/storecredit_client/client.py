@@ -75,6 +75,7 @@ class Client:
     get_balance = _sending(calls.get_balance)
     list_transactions = _listing(calls.list_transactions)
     list_grants = _listing(calls.list_grants)
+    get_ledger_proof = _sending(calls.get_ledger_proof)
     list_holds = _listing(calls.list_holds)
     create_hold = _sending(calls.create_hold)
     get_hold = _sending(calls.get_hold)

@@ -50,6 +50,32 @@ class CheckoutBody:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class CheckpointView:
+    """What was signed of all ledgers."""
+
+    number: int
+    made_at: datetime
+    owners: int
+    """How many ledgers are in it."""
+    movements: int
+    """How many movements they have."""
+    ledger: str
+    """Which installation's it is: the same in all of them."""
+    root: str
+    """The root of the tree over all ledgers."""
+    log_root: str
+    """The root of the tree over all checkpoints before."""
+    previous: str
+    """The hash of the checkpoint before."""
+    key_id: str
+    """Which key signed it."""
+    body: str
+    """What was signed: the same, as text."""
+    signature: str
+    """Of the body (Ed25519), in hexadecimal digits."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class CreateBody:
     """A request for one generation."""
 
@@ -263,6 +289,17 @@ class DeliveryView:
     """When it is tried again; null: at once, or never."""
     ended_at: datetime | None
     """When it was delivered, or given up."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EarlierCheckpoint:
+    """An earlier checkpoint, and what leads from it to the log that the later one signs."""
+
+    checkpoint: CheckpointView
+    path: list[str]
+    """That it is in that log: RFC 6962, 2.1.1."""
+    consistency: list[str]
+    """And all that came before it: RFC 6962, 2.1.2."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -581,6 +618,29 @@ class KeyRevokedEvent:
     data: KeyRevokedData
 
 
+class LedgerStandingOwnerKind(StrEnum):
+    STORE = "store"
+    USER = "user"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LedgerStanding:
+    """Where a ledger's chain stood, and what leads from there to the root."""
+
+    owner_kind: LedgerStandingOwnerKind
+    owner_id: str
+    seq: int
+    """The last movement that is proven."""
+    head: str
+    """The hash of it and all before it, as they are exported."""
+    kept_head: str
+    """Likewise of what is not exported."""
+    position: int
+    """Its place among the leaves."""
+    path: list[str]
+    """The siblings up to the root: RFC 6962, 2.1.1."""
+
+
 class MovementType(StrEnum):
     """
     Every type of movement of a store's credits.
@@ -871,6 +931,34 @@ class SessionStatus(StrEnum):
     PROCESSING = "processing"
     COMPLETED = "completed"
     FAILED = "failed"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SignedCheckpoint:
+    """A checkpoint, and the public key that signed it."""
+
+    number: int
+    made_at: datetime
+    owners: int
+    """How many ledgers are in it."""
+    movements: int
+    """How many movements they have."""
+    ledger: str
+    """Which installation's it is: the same in all of them."""
+    root: str
+    """The root of the tree over all ledgers."""
+    log_root: str
+    """The root of the tree over all checkpoints before."""
+    previous: str
+    """The hash of the checkpoint before."""
+    key_id: str
+    """Which key signed it."""
+    body: str
+    """What was signed: the same, as text."""
+    signature: str
+    """Of the body (Ed25519), in hexadecimal digits."""
+    public_key: str | None
+    """In hexadecimal digits; believe it only from elsewhere, too."""
 
 
 class SpendAnswerOutcome(StrEnum):
@@ -1553,6 +1641,15 @@ class HoldPage:
     items: list[HoldView]
     next_cursor: str | None
     """The `cursor` of the next page; null: there is none."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LedgerProof:
+    """What shows that an exported ledger is what was signed."""
+
+    checkpoint: SignedCheckpoint
+    since: EarlierCheckpoint | None
+    ledger_proof: LedgerStanding
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -27,7 +27,7 @@ from storecredit.ledger.checkpoints.checkpoint import (
     missing,
 )
 from storecredit.ledger.discrepancies import Discrepancy, DiscrepancyKind
-from storecredit.postgres.buckets import Buckets
+from storecredit.postgres.buckets import Buckets, bucket_of
 from storecredit.settings import Settings
 
 CHECKPOINTS_MAX: Final = 1_000
@@ -192,6 +192,8 @@ async def _of_the_chunk(buckets: Buckets, newest: Checkpoint, chunk: int) -> lis
 
 async def _is_short(buckets: Buckets, newest: Checkpoint, standing: leaves.Standing) -> bool:
     """Whether something of the account is not chained that had been long before the checkpoint."""
+    if bucket_of(standing.account_id) >= len(buckets.all):
+        return False
     database = buckets.of_account(standing.account_id)
     return bool(
         await database.fetchval(

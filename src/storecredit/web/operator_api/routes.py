@@ -10,6 +10,7 @@ from storecredit.web.http.scopes import check_scope
 from storecredit.web.operator_api import (
     audit,
     billing_problems,
+    checkpoints,
     corrections,
     credits,
     generations,
@@ -103,5 +104,8 @@ def operator_router() -> Router:
             tokens.list_tokens,  # GET   /tokens
             tokens.revoke_token,  # DELETE /tokens/{token_id}
             verification.verify,  # GET   /verify
+            checkpoints.list_checkpoints,  # GET   /checkpoints
+            checkpoints.get_store_proof,  # GET   /stores/{store_id}/proof
+            checkpoints.get_user_proof,  # GET   /users/{user_id}/proof
         ],
     )

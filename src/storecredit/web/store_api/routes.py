@@ -13,6 +13,7 @@ from storecredit.web.store_api import (
     grants,
     health,
     holds,
+    ledger_proof,
     portal_sessions,
     purchases,
     spending,
@@ -36,6 +37,7 @@ def store_router() -> Router:
             balance.get_balance,  # GET  /credits/balance
             transactions.list_transactions,  # GET  /credits/transactions
             grants.list_grants,  # GET  /credits/grants
+            ledger_proof.get_ledger_proof,  # GET  /ledger/proof
             holds.create_hold,  # POST /credits/holds
             holds.list_holds,  # GET  /credits/holds
             holds.get_hold,  # GET  /credits/holds/{hold_id}
