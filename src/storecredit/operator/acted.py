@@ -7,7 +7,7 @@ from uuid import UUID
 
 import msgspec
 
-from storecredit.ledger.owners import OwnerKind
+from storecredit.ledger.owners import Owner, OwnerKind
 from storecredit.operator.audit import Action
 from storecredit.postgres.pool import Database
 from storecredit.postgres.servers import Connection, Record
@@ -71,11 +71,27 @@ _ENTRIES: Final = """
 
 
 class Acted(msgspec.Struct, frozen=True):
-    """An entry, the accounts it is about, and what besides a request leads to it."""
+    """An entry, the accounts it is about, and what besides a request leads to it.
+
+    `elsewhere`: the account that was given credits, where it is in another bucket, and not named.
+    """
 
     row: ActionRow
     account_ids: frozenset[int]
     subjects: frozenset[str]
+    elsewhere: int | None = None
+
+    def handed_to(self, owner: Owner | None) -> "Acted":
+        """The same, with who was given the credits; None: an account that there is not."""
+        if owner is None:
+            return self
+        of_store = owner.kind is OwnerKind.STORE
+        row = msgspec.structs.replace(
+            self.row,
+            other_store_id=owner.id if of_store else None,
+            other_user_id=None if of_store else owner.id,
+        )
+        return msgspec.structs.replace(self, row=row, elsewhere=None)
 
 
 async def acted_on(
@@ -108,6 +124,7 @@ def _acted(row: Record) -> Acted:
             each for each in (row["account_id"], row["other_account_id"]) if each is not None
         ),
         frozenset(each for each in (row["subject"], row["event_id"]) if each),
+        row["other_account_id"] if row["other_kind"] is None else None,
     )
 
 

@@ -14,7 +14,7 @@ import msgspec
 from storecredit.billing.paddle import PROVIDER
 from storecredit.generation.lifecycle import ENTRYPOINT
 from storecredit.ledger.owners import Owner, OwnerKind
-from storecredit.operator.acted import ActionRow, acted_on
+from storecredit.operator.acted import Acted, ActionRow, acted_on
 from storecredit.operator.identifiers import IdentifierKind, Place, uuid_of, webhook_of
 from storecredit.operator.records import (
     ArchivedRow,
@@ -26,12 +26,14 @@ from storecredit.operator.records import (
 from storecredit.operator.request_statements import ARCHIVED, EVENTS, OWNERS, ROWS, SESSIONS
 from storecredit.operator.things import ThingRow, in_order, things_named
 from storecredit.operator.told import Told, ToldRow, told_about, told_by_id
-from storecredit.postgres.buckets import bucket_of, together
+from storecredit.postgres.buckets import Buckets, bucket_of, together
 from storecredit.postgres.job_queue import living_jobs
 from storecredit.postgres.servers import Connection, Record
 
 ROWS_MAX: Final = 1000
 """Rows of a kind in a bucket, of all requests that an id names together; a request has few."""
+
+RECEIVED: Final = "transfer_in"
 
 T = TypeVar("T")
 K = TypeVar("K")
@@ -44,12 +46,14 @@ class Reading:
 
     def __init__(
         self,
+        buckets: Buckets,
         connections: Mapping[int, Connection],
         identifier: str,
         account_id: int | None,
         places: dict[Place, tuple[IdentifierKind, ...]],
     ) -> None:
         """`connections`: by bucket. `account_id`: whose alone is to be told, None: everybody's."""
+        self._buckets = buckets
         self._connections = connections
         self._identifier = identifier
         self._account_id = account_id
@@ -120,9 +124,7 @@ class Reading:
         }
         request_ids = sorted({self._identifier}.union(place.request_id for place in subjects))
         named = sorted({self._identifier}.union(*subjects.values()))
-        found = await self._of_all(lambda connection: acted_on(connection, request_ids, named))
-        if len(self._connections) > 1:
-            found.sort(key=lambda each: each.row.acted_at)
+        found = await self._acted(request_ids, named)
         others = []
         for each in found:
             places = [
@@ -144,6 +146,32 @@ class Reading:
             return []
         found = await self._of_all(lambda connection: things_named(connection, as_uuid, owner))
         return in_order(found)
+
+    async def _acted(self, request_ids: Sequence[str], subjects: Sequence[str]) -> list[Acted]:
+        """What all buckets' logs have of it, in the order of time.
+
+        An entry stands with whoever it is about first: of a transfer with the giver, who may live
+        in a bucket that takes no part otherwise.
+        """
+        found = await self._of_all(lambda source: acted_on(source, request_ids, subjects))
+        if not self._buckets.several:
+            return found
+        if any(row.type == RECEIVED for each in self.records.values() for row in each.movements):
+            others = [
+                database
+                for number, database in enumerate(self._buckets.all)
+                if number not in self._connections
+            ]
+            for database in others:
+                found += await acted_on(database, request_ids, subjects)
+        named = [each.handed_to(await self._owner_of(each.elsewhere)) for each in found]
+        return sorted(named, key=lambda each: each.row.acted_at)
+
+    async def _owner_of(self, account_id: int | None) -> Owner | None:
+        if account_id is None:
+            return None
+        row = await self._buckets.of_account(account_id).fetchrow(OWNERS, [account_id])
+        return None if row is None else Owner(OwnerKind(row["owner_kind"]), row["owner_id"])
 
     async def _rows(self, connection: Connection, places: Sequence[Place]) -> list[None]:
         """All rows of the requests of one bucket, but for those of generations."""

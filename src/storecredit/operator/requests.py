@@ -69,7 +69,7 @@ class Requests:
                 if account_id is None:
                     return RequestsFound()
             named = await _named(connections, identifier, lives_in, account_id)
-            reading = Reading(connections, identifier, account_id, named.places)
+            reading = Reading(self._buckets, connections, identifier, account_id, named.places)
             await reading.requests()
             events = await reading.events()
             told = await reading.told()
