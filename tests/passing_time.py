@@ -5,7 +5,7 @@ the same whether an hour passes or every moment that they stand on moves an hour
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Final
 
@@ -23,10 +23,10 @@ _MOMENTS: Final[Mapping[str, tuple[str, ...]]] = {
 }
 # The sums of hours know what was counted by the hour it was in: they are made anew.
 _FORGET_SUMS: Final = """
-    SELECT pg_advisory_xact_lock(hashtextextended('storecredit sums', 0));
-    TRUNCATE storecredit.hourly_sums, storecredit.daily_sums, storecredit.summed_accounts,
-        storecredit.summing
+    SELECT pg_advisory_xact_lock(hashtextextended('storecredit sums {0}', 0));
+    TRUNCATE {0}.hourly_sums, {0}.daily_sums, {0}.summed_accounts, {0}.summing
 """
+_BUCKETS: Final = r"SELECT nspname FROM pg_namespace WHERE nspname ~ '^storecredit(_\d+)?$'"
 _NAMED: Final = "(cardinality($1::bigint[]) = 0 OR account_id = ANY ($1))"
 
 
@@ -44,17 +44,24 @@ async def well_within_a_day(superuser: Connection) -> None:
 
 async def pass_time(superuser: Connection, time: timedelta, *account_ids: int) -> None:
     """Let so much time pass for these accounts; for all of them where none is named."""
+    for bucket in await superuser.fetch(_BUCKETS):
+        await _pass_time(superuser, bucket["nspname"], time, account_ids)
+
+
+async def _pass_time(
+    superuser: Connection, bucket: str, time: timedelta, account_ids: Sequence[int]
+) -> None:
     async with superuser.transaction():
-        await superuser.execute(_FORGET_SUMS)
+        await superuser.execute(_FORGET_SUMS.format(bucket))
         # In the order in which all lock them, so that others may be at work meanwhile.
         await superuser.execute(
-            f"SELECT FROM storecredit.accounts WHERE {_NAMED} ORDER BY account_id FOR UPDATE",
+            f"SELECT FROM {bucket}.accounts WHERE {_NAMED} ORDER BY account_id FOR UPDATE",
             account_ids,
         )
         for table, columns in _MOMENTS.items():
             older = ", ".join(f"{column} = {column} - $2::interval" for column in columns)
             await superuser.execute(
-                f"UPDATE storecredit.{table} SET {older} WHERE {_NAMED}", account_ids, time
+                f"UPDATE {bucket}.{table} SET {older} WHERE {_NAMED}", account_ids, time
             )
 
 

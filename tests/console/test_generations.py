@@ -11,6 +11,7 @@ from tests.console.conftest import Browser
 from tests.console.reading import cells, next_page
 from tests.web.conftest import LogStream, WorkerStarter
 from tests.web.doors import Operator, StoreClient, error_of
+from tests.web.table_rows import of_all_buckets
 from tests.web.users import UserClient
 
 REFUSAL = {"error": {"code": "content_filter", "message": "<script>no()</script>"}}
@@ -64,7 +65,7 @@ async def test_where_the_picture_is_gone_there_is_a_place_for_it(
 ) -> None:
     async with worker():
         await store.ended(await store.created())
-    await admin.execute("UPDATE sessions SET result_key = NULL")
+    await of_all_buckets(admin, "UPDATE sessions SET result_key = NULL")
     page = await browser.get(address(store))
     assert [row[0] for row in cells(page.text)] == ["Picture no longer kept"]
     assert "<img" not in page.text

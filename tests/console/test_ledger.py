@@ -14,6 +14,7 @@ from tests.console.conftest import Browser, signed_in
 from tests.console.reading import cells, next_page
 from tests.web.doors import Operator, StoreClient, data_of
 from tests.web.holding import held
+from tests.web.table_rows import in_bucket_of
 from tests.web.users import UserClient
 
 
@@ -149,14 +150,15 @@ async def test_whoever_may_read_has_the_file_and_nobody_else(
 async def test_of_a_long_ledger_a_page_looks_at_a_bounded_part(
     browser: Browser, store: StoreClient, admin: asyncpg.Connection
 ) -> None:
+    await in_bucket_of(admin, store.store_id)
     # Twice as many as a page looks at, a second apart, after the one that the store was made with.
     await admin.execute(
-        """INSERT INTO storecredit.movements (account_id, seq, type, amount, balance_after,
+        """INSERT INTO movements (account_id, seq, type, amount, balance_after,
                spent_after, request_id, created_at, grants_after)
            SELECT m.account_id, m.seq + n, CASE WHEN n % 2 = 1 THEN 'deduction' ELSE 'refund' END,
                1, m.balance_after - n % 2, n % 2, 'work-' || n,
                m.created_at + n * interval '1 second', m.grants_after
-           FROM storecredit.movements m CROSS JOIN generate_series(1, 100001) n"""
+           FROM movements m CROSS JOIN generate_series(1, 100001) n"""
     )
     address = f"/console/stores/{store.store_id}/ledger"
     found, pages, page = [], 1, await browser.get(f"{address}?type=grant")
@@ -167,7 +169,7 @@ async def test_of_a_long_ledger_a_page_looks_at_a_bounded_part(
     found += cells(page.text)
     assert (pages, [row[1] for row in found]) == (3, ["+100"])
     # Where a time is named nothing is walked through: it is found at once.
-    begun = await admin.fetchval("SELECT created_at FROM storecredit.movements WHERE seq = 1")
+    begun = await admin.fetchval("SELECT created_at FROM movements WHERE seq = 1")
     for shift, wanted in ((10, ["work-9", "work-10"]), (60_000, ["work-59999", "work-60000"])):
         first = (begun + timedelta(seconds=shift - 1)).isoformat()
         last = (begun + timedelta(seconds=shift, microseconds=1)).isoformat()

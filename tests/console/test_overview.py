@@ -13,6 +13,7 @@ from storecredit.ledger import verification
 from storecredit.ledger.summing import Summing
 from storecredit.ledger.verification import LastVerification
 from storecredit.operator.overview import RUNNING_DRY_SHOWN
+from storecredit.postgres.buckets import Buckets
 from storecredit.service import Service
 from storecredit.settings import Settings
 from tests.console.conftest import Browser
@@ -160,12 +161,12 @@ async def test_what_cannot_be_looked_at_is_said_on_the_usual_page(
 
 
 async def test_what_was_moved_is_in_it_once_it_is_counted(
-    browser: Browser, operator: Operator, service: Service
+    browser: Browser, operator: Operator, buckets: Buckets
 ) -> None:
     store = await operator.store(name="<b>Hats</b>", credits=100)
     for _ in range(3):
         await store.created()
-    await Summing(service.parts.database, Settings(sums_interval_seconds=1e-6)).sum_up()
+    await Summing(buckets, Settings(sums_interval_seconds=1e-6)).sum_up()
     page = await browser.get(ADDRESS)
     assert "Counted until <time" in page.text
     assert tiles(page)["Spent"].value == "3"
@@ -176,13 +177,13 @@ async def test_what_was_moved_is_in_it_once_it_is_counted(
 
 
 async def test_stores_that_are_about_to_run_dry_are_listed_with_where_they_get_credits(
-    browser: Browser, operator: Operator, service: Service
+    browser: Browser, operator: Operator, buckets: Buckets
 ) -> None:
     stores = [await operator.store(name=f"S {n}", credits=7) for n in range(RUNNING_DRY_SHOWN + 1)]
     for store in stores[1:]:
         for _ in range(4):
             await store.created()
-    await Summing(service.parts.database, Settings(sums_interval_seconds=1e-6)).sum_up()
+    await Summing(buckets, Settings(sums_interval_seconds=1e-6)).sum_up()
     page = await browser.get(ADDRESS)
     assert tiles(page)["Running dry"].value == f"{RUNNING_DRY_SHOWN}+"
     assert tiles(page)["Running dry"].class_ == "warn"
@@ -271,12 +272,12 @@ async def test_a_currency_that_nobody_knows_is_shown_as_it_is(
 
 
 async def test_every_link_leads_somewhere(
-    browser: Browser, operator: Operator, service: Service
+    browser: Browser, operator: Operator, buckets: Buckets
 ) -> None:
     store = await operator.store(credits=7)
     for _ in range(4):
         await store.created()
-    await Summing(service.parts.database, Settings(sums_interval_seconds=1e-6)).sum_up()
+    await Summing(buckets, Settings(sums_interval_seconds=1e-6)).sum_up()
     page = await browser.get(ADDRESS)
     links = {unescape(each) for each in re.findall(r' href="([^"]*)"', page.text)}
     places = {each for each in links if each.startswith("#")}

@@ -9,21 +9,22 @@ from tests.console.conftest import Browser
 from tests.console.reading import text_of
 from tests.web.doors import Operator, StoreClient, data_of
 from tests.web.holding import held
+from tests.web.table_rows import in_bucket_of
 
 IN_TROUBLE = """
-    INSERT INTO storecredit.payments
+    INSERT INTO payments
         (provider, provider_transaction_id, account_id, paid_at, kind, credits,
          amount, currency, request_id)
     VALUES ('paddle', 'txn_1', {account_id}, now(), 'purchase', 9, 900, 'USD', 'order-1');
-    INSERT INTO storecredit.clawbacks
+    INSERT INTO clawbacks
         (provider, adjustment_id, provider_transaction_id, action, amount, credits,
          taken)
     VALUES ('paddle', 'adj_1', 'txn_1', 'refund', 900, 9, 4);
-    INSERT INTO storecredit.subscription_charges
+    INSERT INTO subscription_charges
         (account_id, number, credits, amount, currency, request_id, provider,
          last_error, attempts)
     VALUES ({account_id}, 1, 10, 180, 'USD', 'top-up-1', 'paddle', 'The card was declined.', 2);
-    UPDATE storecredit.webhook_endpoints SET failing_since = now()
+    UPDATE webhook_endpoints SET failing_since = now()
 """
 
 
@@ -99,6 +100,7 @@ async def test_what_needs_somebody_is_said_of_this_store_alone(
     data_of(await operator.patch(f"/stores/{store.store_id}", status="suspended"))
     hook = {"url": "https://hooks.example/x", "event_types": ["*"]}
     data_of(await operator.post(f"/stores/{store.store_id}/webhooks", **hook), 201)
+    await in_bucket_of(admin, store.store_id)
     account_id = await admin.fetchval(
         "SELECT account_id FROM accounts WHERE owner_id = $1", UUID(store.store_id)
     )

@@ -9,7 +9,7 @@ from tests.console.acts import secret_in
 from tests.console.conftest import Browser, signed_in
 from tests.console.reading import cells, next_page
 from tests.web.doors import Operator, bearer, data_of
-from tests.web.table_rows import Rows
+from tests.web.table_rows import Rows, in_bucket_of
 
 ADDRESS = "/console/stores"
 NEW = "/console/stores/new"
@@ -134,6 +134,7 @@ async def test_a_store_is_made_and_its_key_shown_once(
     assert f'href="{ADDRESS}/{store["store_id"]}"' in made.text
     balance = await browser.http.get("/api/v1/credits/balance", headers=bearer(key))
     assert data_of(balance)["balance"] == 500
+    await in_bucket_of(admin, store["store_id"])
     origins = await admin.fetchval("SELECT allowed_origins FROM store_api_keys")
     assert sorted(origins) == ["https://hats.example", "https://www.hats.example"]
     entry = await admin.fetchrow("SELECT * FROM audit_log WHERE action = 'store.create'")

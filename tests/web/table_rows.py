@@ -25,6 +25,16 @@ async def of_all_buckets(
     return found
 
 
+async def in_bucket_of(connection: asyncpg.Connection, owner_id: object) -> None:
+    """Have a session find the tables first that this owner's credits stand in."""
+    for bucket in await connection.fetch(BUCKETS):
+        name = bucket["nspname"]
+        if await connection.fetchval(
+            f"SELECT 1 FROM {name}.accounts WHERE owner_id::text = $1", str(owner_id)
+        ):
+            await connection.execute(f"SET search_path = {name}, public")
+
+
 @dataclass(frozen=True, slots=True)
 class Rows:
     """Reads one test's database, all its buckets."""

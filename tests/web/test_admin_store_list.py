@@ -5,9 +5,13 @@ from typing import Any
 from uuid import UUID
 
 import asyncpg
+import pytest
 
 from tests.web.checklist import assert_bad_queries_are_refused
 from tests.web.doors import Operator, data_of, error_of
+from tests.web.table_rows import in_bucket_of
+
+pytestmark = pytest.mark.several_buckets
 
 
 async def listed(operator: Operator, **query: Any) -> list[dict[str, Any]]:
@@ -172,6 +176,7 @@ async def test_days_left_are_counted_at_the_pace_of_the_last_seven_days(
         found: dict[str, float | None] = {item["store_id"]: item["days_left"] for item in items}
         return found[store_id]
 
+    await in_bucket_of(admin, store.store_id)
     assert await days_left(store.store_id) is None
     earlier = [await store.created() for _ in range(20)]
     await admin.execute("UPDATE movements SET created_at = created_at - interval '7 days 1 minute'")

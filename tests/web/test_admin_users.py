@@ -12,6 +12,7 @@ from tests.web.checklist import (
     assert_other_methods_are_refused,
 )
 from tests.web.doors import Operator, StoreClient, data_of, error_of
+from tests.web.table_rows import of_all_buckets
 from tests.web.users import UserClient, user_of
 
 VIEW = {
@@ -145,7 +146,9 @@ async def test_credits_are_added_to_a_user_once_per_request(
         assert detail["key"] == next(iter(change))
     error_of(await operator.post(f"/users/{uuid4()}/credits", **GRANT), 404, "NOT_FOUND")
     assert await user.balance() == 15
-    rows = await admin.fetch("SELECT type, amount, description FROM movements ORDER BY seq")
+    rows = await of_all_buckets(
+        admin, "SELECT type, amount, description FROM movements ORDER BY seq"
+    )
     assert [tuple(row) for row in rows] == [
         ("signup_bonus", 10, "Starter credits"),
         ("grant", 5, "for the trouble"),

@@ -13,7 +13,7 @@ from tests.web.checklist import (
 )
 from tests.web.conftest import WorkerStarter
 from tests.web.doors import Operator, StoreClient, data_of, error_of
-from tests.web.table_rows import Rows
+from tests.web.table_rows import Rows, in_bucket_of
 
 PATH = "/api/v1/credits/transactions"
 FIELDS = [
@@ -132,6 +132,7 @@ async def test_a_day_is_a_whole_day_of_utc(store: StoreClient, admin: asyncpg.Co
         "2026-11-28 23:59:59.999999",
         "2026-11-29 00:00",
     )
+    await in_bucket_of(admin, store.store_id)
     for seq, moment in enumerate(days, start=1):
         await admin.execute(
             "UPDATE movements SET created_at = $2::text::timestamptz"

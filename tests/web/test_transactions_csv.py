@@ -19,6 +19,7 @@ from storecredit.web.http.server import http_server
 from tests.web.conftest import LogStream
 from tests.web.doors import Operator, StoreClient, bearer, data_of, error_of
 from tests.web.frameworks import application
+from tests.web.table_rows import in_bucket_of
 
 PATH = "/api/v1/credits/transactions"
 CSV = {"Accept": "text/csv"}
@@ -29,9 +30,10 @@ WAIT_SECONDS_MAX = 30.0
 
 async def add_many(admin: asyncpg.Connection, store: StoreClient, count: int = MANY) -> None:
     """So many movements more, of the ledger's own making."""
+    await in_bucket_of(admin, store.store_id)
     await admin.fetch(
-        "SELECT add_store_credits($1, 1, 'grant', 'many-' || i || clock_timestamp())"
-        " FROM generate_series(1, $2::int) i",
+        "SELECT add_to_account(account_of('store', $1), 1, 'grant',"
+        " 'many-' || i || clock_timestamp()) FROM generate_series(1, $2::int) i",
         store.store_id,
         count,
     )
