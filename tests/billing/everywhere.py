@@ -1,5 +1,7 @@
 """The tables of all buckets as one, for a test to read past all of the application's code."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Final
 
 import asyncpg
@@ -34,3 +36,27 @@ async def search_path(connection: asyncpg.Connection) -> str:
         )
     )
     return f"{EVERYWHERE}, {SCHEMA}, public"
+
+
+async def tamper(
+    connection: asyncpg.Connection, statement: str, *args: object
+) -> list[asyncpg.Record]:
+    """Do the same to the tables of every bucket; the rows of all."""
+    buckets = await connection.fetch(
+        r"SELECT nspname FROM pg_namespace WHERE nspname ~ '^storecredit(_\d+)?$' ORDER BY oid"
+    )
+    found = []
+    async with connection.transaction():
+        for bucket in buckets:
+            async with within(connection, bucket["nspname"]):
+                found += await connection.fetch(statement, *args)
+    return found
+
+
+@asynccontextmanager
+async def within(connection: asyncpg.Connection, schema: str) -> AsyncIterator[None]:
+    """Have names mean what they do in one bucket until the block ends."""
+    before = await connection.fetchval("SHOW search_path")
+    await connection.execute(f"SET search_path = {schema}, public")
+    yield
+    await connection.execute(f"SET search_path = {before}")

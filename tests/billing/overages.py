@@ -117,8 +117,8 @@ async def use_overage(
     request_id = f"over-{uuid4()}"
     account_id = await account_of(admin, Owner.store(store_id))
     assert await admin.fetchval("SELECT set_overage_limit($1, $2)", account_id, LIMIT)
-    deduct = "SELECT deduct_store_credits($1, $2, $3)"
-    assert await admin.fetchval(deduct, store_id, credits, request_id)
+    deduct = "SELECT outcomes FROM deduct_from_accounts(ARRAY[$1::bigint], ARRAY[$2::int], $3, $3)"
+    assert await admin.fetchval(deduct, account_id, credits, [request_id]) == ["overage"]
     if last_month:
         await admin.execute(
             """UPDATE movements

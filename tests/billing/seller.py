@@ -21,7 +21,9 @@ from storecredit.billing.checkouts import (
     PackOrder,
     PlanOrder,
 )
+from storecredit.ledger.discrepancies import Discrepancy
 from storecredit.ledger.owners import Owner, OwnerKind
+from storecredit.ledger.verify import verify
 from storecredit.postgres.buckets import Buckets
 from storecredit.postgres.buckets import opened as buckets_of
 from storecredit.postgres.opening import open_database
@@ -91,6 +93,18 @@ class Seller:
     def pack_id(self) -> str:
         return self.service.parts.catalogue.packs[0].pack_id
 
+    async def spend(self, store: Owner, credits: int, request_id: str) -> None:
+        """Take credits of a store for a request."""
+        database = await self.buckets.of(store)
+        outcomes = await database.fetchval(
+            """SELECT outcomes FROM deduct_from_accounts(
+                   ARRAY[account_of('store', $1)], ARRAY[$2::int], ARRAY[$3], ARRAY['Spent'])""",
+            store.id,
+            credits,
+            request_id,
+        )
+        assert outcomes[0] in {"deducted", "overage"}, outcomes
+
     async def told(self, events: Sequence[Event]) -> None:
         """Deliver in order, and wait until all of it is settled."""
         assert set(await self.webhooks.send_all(events)) <= {200}
@@ -116,6 +130,11 @@ class Seller:
 
     async def balance(self, owner: Owner) -> int:
         return await balance_of(self.admin, owner)
+
+    async def discrepancies(self) -> tuple[Discrepancy, ...]:
+        """What of any bucket's ledger does not agree."""
+        reports = await self.buckets.each(lambda database: verify(database, every_row=True))
+        return tuple(each for report in reports for each in report.discrepancies)
 
     async def tier(self, owner: Owner) -> str:
         tier = await self.admin.fetchval("SELECT tier FROM stores WHERE store_id = $1", owner.id)

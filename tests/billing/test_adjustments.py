@@ -11,6 +11,8 @@ from storecredit.ledger.owners import Owner, OwnerKind
 from tests.billing.seller import Seller, completed
 from tests.billing.sql_sales import Movement, account_of
 
+pytestmark = pytest.mark.several_buckets
+
 
 async def bought(seller: Seller, owner: Owner, request_id: str = "order") -> str:
     """The transaction of a purchase that is booked."""
@@ -77,7 +79,7 @@ async def test_a_refund_of_the_tax_alone_takes_nothing(seller: Seller) -> None:
 async def test_a_chargeback_takes_what_is_there_and_the_rest_is_shown(seller: Seller) -> None:
     store = await seller.store()
     transaction_id = await bought(seller, store)
-    await seller.database.fetchval("SELECT public.deduct_store_credits($1, 70, 'spent')", store.id)
+    await seller.spend(store, 70, "spent")
 
     adjusted = seller.paddle.account.adjust(transaction_id, "chargeback")
     answers = await asyncio.gather(*(seller.webhooks.send(adjusted) for _ in range(10)))
@@ -96,7 +98,7 @@ async def test_a_chargeback_of_an_empty_store_takes_nothing_and_writes_no_moveme
 ) -> None:
     store = await seller.store()
     transaction_id = await bought(seller, store)
-    await seller.database.fetchval("SELECT public.deduct_store_credits($1, 100, 'spent')", store.id)
+    await seller.spend(store, 100, "spent")
 
     await seller.told([seller.paddle.account.adjust(transaction_id, "chargeback")])
 
@@ -160,12 +162,14 @@ async def test_an_adjustment_that_does_not_fit_the_payment_takes_nothing(seller:
 async def test_a_refund_of_overage_takes_no_credits(seller: Seller) -> None:
     store = await seller.store()
     subscription_id = await seller.subscribed(store)
-    await seller.database.fetchval("SELECT public.set_store_overage_limit($1, 100)", store.id)
-    await seller.database.fetchval("SELECT public.deduct_store_credits($1, 800, 'all')", store.id)
-    await seller.database.fetchval("SELECT public.deduct_store_credits($1, 10, 'over')", store.id)
+    await seller.service.parts.credits.set_overage_limit(store.id, 100)
+    await seller.spend(store, 800, "all")
+    await seller.spend(store, 10, "over")
     month = date(2026, 10, 1)
-    account_id = await account_of(seller.database, store)
-    await seller.database.fetchval("SELECT close_overage($1, $2, 14, 'USD')", account_id, month)
+    account_id = await account_of(seller.admin, store)
+    await (await seller.buckets.of(store)).fetchval(
+        "SELECT close_overage($1, $2, 14, 'USD')", account_id, month
+    )
     charged = seller.paddle.account.charge(
         subscription_id, [charge_item(charge_marker(store.id, "overage-2026-10"), 10, 14)], "USD"
     )

@@ -245,7 +245,7 @@ async def test_credits_that_could_not_be_taken_back_are_shown_to_the_operator(
     store = await operator.store(credits=0)
     opened = data_of(await store.send("POST", CHECKOUT, json={"credits": 10}), 201)
     await seller.told(seller.paddle.account.pay(opened["transaction_id"]))
-    await seller.admin.fetchval("SELECT deduct_store_credits($1, 8, 'spent')", UUID(store.store_id))
+    await seller.spend(Owner.store(UUID(store.store_id)), 8, "spent")
 
     await seller.told([seller.paddle.account.adjust(opened["transaction_id"], "chargeback")])
 

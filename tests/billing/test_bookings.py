@@ -12,11 +12,13 @@ from stand_ins.paddle.account import Event
 from stand_ins.paddle.api import Failure
 from storecredit.billing.checkouts import PlanOrder
 from storecredit.ledger.owners import Owner, OwnerKind
-from storecredit.ledger.verify import verify
+from tests.billing.everywhere import tamper
 from tests.billing.paddle_changes import Mode, change_items, price
 from tests.billing.seller import Seller, completed, only
 from tests.billing.sql_sales import Movement, everything
 from tests.web.doors import Operator, data_of, error_of
+
+pytestmark = pytest.mark.several_buckets
 
 
 @pytest.fixture
@@ -71,12 +73,12 @@ async def test_a_payment_for_no_plan_is_booked_once_and_its_problem_is_settled(
         "purchase", 5000, 5800, f"booking:{transaction_id}"
     )
     described = await seller.admin.fetchval(
-        "SELECT description FROM store_credit_transactions ORDER BY seq DESC LIMIT 1"
+        "SELECT description FROM movements ORDER BY seq DESC LIMIT 1"
     )
     assert described == "Custom plan, November"
     assert data_of(await operator.get("/billing/problems"))["events"] == []
     assert (await seller.event(renewal))["reason"] == "Booked by hand."
-    assert (await verify(seller.database, every_row=True)).discrepancies == ()
+    assert await seller.discrepancies() == ()
 
 
 async def test_a_refund_finds_what_was_booked_by_hand(seller: Seller, operator: Operator) -> None:
@@ -90,7 +92,7 @@ async def test_a_refund_finds_what_was_booked_by_hand(seller: Seller, operator: 
     assert await seller.balance(store) == 800 + 750
     await seller.told([account.adjust(transaction_id, "chargeback")])
     assert await seller.balance(store) == 800
-    assert (await verify(seller.database, every_row=True)).discrepancies == ()
+    assert await seller.discrepancies() == ()
 
 
 async def test_a_refund_that_was_no_concern_of_ours_takes_the_credits_of_a_later_booking(
@@ -98,7 +100,7 @@ async def test_a_refund_that_was_no_concern_of_ours_takes_the_credits_of_a_later
 ) -> None:
     store = await seller.store()
     bought = completed(await seller.paid(store))
-    await seller.admin.execute("DELETE FROM checkouts")
+    await tamper(seller.admin, "DELETE FROM checkouts")
     account, transaction_id = seller.paddle.account, bought.data["id"]
     refund = account.adjust(transaction_id, status="approved", subtotal=450)
     await seller.told([bought, refund])
@@ -110,7 +112,7 @@ async def test_a_refund_that_was_no_concern_of_ours_takes_the_credits_of_a_later
 
     assert await seller.balance(store) == 6, "a quarter went back"
     assert (await seller.status(bought), await seller.status(refund)) == ("processed", "processed")
-    assert (await verify(seller.database, every_row=True)).discrepancies == ()
+    assert await seller.discrepancies() == ()
 
 
 async def test_a_subscription_is_not_ours_because_its_first_payment_was_booked_by_hand(
@@ -118,7 +120,7 @@ async def test_a_subscription_is_not_ours_because_its_first_payment_was_booked_b
 ) -> None:
     store = await seller.store()
     begun = await seller.paid(store, PlanOrder("growth"))
-    await seller.admin.execute("DELETE FROM checkouts")
+    await tamper(seller.admin, "DELETE FROM checkouts")
     await seller.told(begun)
 
     path = path_of(completed(begun).data["id"])
@@ -155,7 +157,8 @@ async def test_what_an_earlier_version_kept_of_an_event_is_enough_to_book_it(
 ) -> None:
     store = await seller.store()
     (renewal,) = await custom_renewals(seller, store)
-    await seller.admin.execute(
+    await tamper(
+        seller.admin,
         """UPDATE provider_events SET content = json_build_object(
                'kind', 'transaction', 'id', content -> 'id', 'origin', content -> 'origin',
                'currency_code', content -> 'currency_code',
@@ -202,7 +205,7 @@ async def test_a_purchase_that_differs_from_its_checkout_is_booked_for_its_buyer
 
     assert booked[f"{kind}_id"] == str(buyer.id)
     assert (booked["amount"], await seller.balance(buyer)) == (100, before + 3)
-    assert (await verify(seller.database, every_row=True)).discrepancies == ()
+    assert await seller.discrepancies() == ()
 
 
 async def test_what_no_event_has_told_is_asked_of_paddle(
@@ -224,7 +227,7 @@ async def test_a_sale_that_no_record_knows_is_booked_for_whom_the_operator_names
 ) -> None:
     store, user = await seller.store(), await seller.user()
     bought = [completed(await seller.paid(store, request_id=f"order-{n}")) for n in range(2)]
-    await seller.admin.execute("UPDATE checkouts SET provider_transaction_id = NULL")
+    await tamper(seller.admin, "UPDATE checkouts SET provider_transaction_id = NULL")
     path, other_path = (path_of(event.data["id"]) for event in bought)
 
     error_of(await operator.post(path, credits=5), 400, "VALIDATION_ERROR")
@@ -290,4 +293,4 @@ async def test_bookings_at_once_and_with_the_event_add_once(
     assert {answer.status_code for answer in answers} <= {200, 201, 422}
     assert await seller.balance(store) == 100
     assert await seller.admin.fetchval("SELECT count(*) FROM payments") == 1
-    assert (await verify(seller.database, every_row=True)).discrepancies == ()
+    assert await seller.discrepancies() == ()

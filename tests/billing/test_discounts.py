@@ -7,7 +7,6 @@ import pytest
 
 from storecredit.billing.checkouts import PlanOrder
 from storecredit.ledger.owners import OwnerKind
-from storecredit.ledger.verify import verify
 from tests.billing.paddle_changes import keep_with_discount
 from tests.billing.seller import Seller, completed
 
@@ -38,7 +37,7 @@ async def test_a_purchase_with_a_coupon_adds_all_and_a_full_refund_takes_all(
     )
     await seller.told([seller.paddle.account.adjust(opened["id"], status="approved")])
     assert await seller.balance(buyer) == before
-    assert (await verify(seller.database, every_row=True)).discrepancies == ()
+    assert await seller.discrepancies() == ()
     assert (await seller.service.parts.problems.find()).none
 
 
@@ -67,7 +66,7 @@ async def test_a_discounted_renewal_adds_all_of_its_period(seller: Seller, perce
     assert (await seller.service.parts.problems.find()).none
     await seller.told([account.adjust(completed(renewal).data["id"], "chargeback")])
     assert await seller.balance(store) == 800
-    assert (await verify(seller.database, every_row=True)).discrepancies == ()
+    assert await seller.discrepancies() == ()
 
 
 async def test_a_subscription_that_begins_with_a_coupon(seller: Seller) -> None:

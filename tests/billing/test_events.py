@@ -14,6 +14,9 @@ from stand_ins.paddle.api import PaddleStandIn
 from stand_ins.paddle.webhooks import sign
 from storecredit.billing.checkouts import BillingOff, CreditsOrder, PlanOrder
 from storecredit.billing.paddle.reading import keep, read_event
+from storecredit.ledger.credits import Cause
+from storecredit.ledger.outcomes import Addition, AdditionType
+from tests.billing.everywhere import tamper
 from tests.billing.seller import Seller, completed, running_seller
 from tests.billing.sql_sales import Movement, everything
 from tests.web.doors import data_of, error_of
@@ -202,9 +205,10 @@ async def test_a_request_id_that_was_used_meanwhile_is_not_taken_for_the_payment
 ) -> None:
     store = await seller.store()
     event = completed(await seller.paid(store))
-    await seller.database.fetchval(
-        "SELECT public.add_store_credits($1, 100, 'purchase', 'order')", store.id
+    added = await seller.service.parts.credits.add(
+        store, 100, AdditionType.PURCHASE, Cause("order")
     )
+    assert added is Addition.ADDED
 
     await seller.told([event])
 
@@ -215,7 +219,7 @@ async def test_a_request_id_that_was_used_meanwhile_is_not_taken_for_the_payment
 async def test_an_event_that_keeps_failing_is_shown_and_can_be_tried_again(seller: Seller) -> None:
     store = await seller.store()
     event = completed(await seller.paid(store))
-    await seller.admin.execute("ALTER TABLE payments ADD CONSTRAINT broken CHECK (credits < 0)")
+    await tamper(seller.admin, "ALTER TABLE payments ADD CONSTRAINT broken CHECK (credits < 0)")
 
     await seller.told([event])
 
@@ -224,7 +228,7 @@ async def test_an_event_that_keeps_failing_is_shown_and_can_be_tried_again(selle
     assert problem.reason == "Processing broke: CheckViolationError."
     assert await seller.ledger(store) == []
 
-    await seller.admin.execute("ALTER TABLE payments DROP CONSTRAINT broken")
+    await tamper(seller.admin, "ALTER TABLE payments DROP CONSTRAINT broken")
     assert await seller.service.parts.paddle_events.retry(event.event_id)
     await seller.settled()
     assert await seller.status(event) == "processed"

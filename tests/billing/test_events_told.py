@@ -4,6 +4,7 @@ import asyncpg
 import pytest
 
 from storecredit.ledger.owners import Owner
+from tests.billing.everywhere import tamper
 from tests.billing.overages import bills, store_with_overage
 from tests.billing.seller import SETTLING_SECONDS_MAX, Seller, completed
 from tests.billing.sql_sales import account_of
@@ -35,7 +36,7 @@ async def test_a_purchase_and_a_chargeback_that_finds_some_of_it_spent(
     low = await ear(admin, store, "credits.low")
     paid = completed(await seller.paid(store))
     await seller.told([paid, paid])
-    await seller.database.fetchval("SELECT public.deduct_store_credits($1, 70, 'spent')", store.id)
+    await seller.spend(store, 70, "spent")
     adjusted = seller.paddle.account.adjust(paid.data["id"], "chargeback")
     await seller.told([adjusted, adjusted])
 
@@ -70,7 +71,7 @@ async def test_an_event_that_is_set_aside_at_once_or_after_failures(
     assert (told["kind"], told["id"]) == ("event", unlike.event_id)
     assert told["about"] == "transaction.completed"
 
-    await admin.execute("ALTER TABLE payments ADD CONSTRAINT broken CHECK (credits < 0)")
+    await tamper(admin, "ALTER TABLE payments ADD CONSTRAINT broken CHECK (credits < 0)")
     failing = completed(await seller.paid(store, request_id="b"))
     await seller.told([failing])
     assert [each["id"] for each in await problems.said()] == [unlike.event_id, failing.event_id]

@@ -13,6 +13,7 @@ import pytest
 from stand_ins.paddle.account import Event
 from storecredit.billing.checkouts import CreditsOrder, PlanOrder
 from storecredit.billing.paddle.charge_marker import charge_marker
+from tests.billing.everywhere import tamper
 from tests.billing.seller import Seller, completed, only
 
 SHAPES: tuple[Any, ...] = (
@@ -207,15 +208,16 @@ async def test_a_payment_that_comes_before_its_checkout_is_attached_waits_for_it
 ) -> None:
     store = await seller.store()
     event = completed(await seller.paid(store))
-    row = await seller.admin.fetchrow(
+    (row,) = await tamper(
+        seller.admin,
         """UPDATE checkouts c SET provider_transaction_id = NULL, checkout_url = NULL
            FROM checkouts o WHERE o.checkout_id = c.checkout_id
-           RETURNING c.checkout_id, o.provider_transaction_id, o.checkout_url"""
+           RETURNING c.checkout_id, o.provider_transaction_id, o.checkout_url""",
     )
-    assert row is not None
-
     await seller.webhooks.send(event)
-    await seller.database.fetchrow("SELECT * FROM attach_checkout($1, $2, $3)", *row)
+    await (await seller.buckets.of(store)).fetchrow(
+        "SELECT * FROM attach_checkout($1, $2, $3)", *row
+    )
     await seller.settled()
     # The wait may have been over before it was attached.
     await seller.service.parts.paddle_events.retry(event.event_id)

@@ -19,6 +19,7 @@ from storecredit.billing.subscription_charges import SubscriptionCharges
 from storecredit.ledger.owners import Owner
 from storecredit.postgres.pool import Database
 from storecredit.settings import Settings
+from tests.billing.everywhere import tamper
 from tests.billing.overages import (
     Hold,
     Paddle,
@@ -91,9 +92,10 @@ async def store_id(admin: asyncpg.Connection, paddle: Paddle) -> UUID:
 
 async def pass_time(admin: asyncpg.Connection, interval: str = "2 hours") -> None:
     """Every wait of a bill is so much further on."""
-    await admin.execute(
+    await tamper(
+        admin,
         f"""UPDATE subscription_charges SET due_at = due_at - interval '{interval}',
-               charge_begun_at = charge_begun_at - interval '{interval}'"""
+               charge_begun_at = charge_begun_at - interval '{interval}'""",
     )
 
 
@@ -142,7 +144,8 @@ async def test_overage_of_this_month_is_not_closed_yet(
     billing: OverageBilling, admin: asyncpg.Connection, store_id: UUID
 ) -> None:
     fresh = await store_with_overage(admin, CREDITS)
-    await admin.execute(
+    await tamper(
+        admin,
         "UPDATE movements SET created_at = now() WHERE account_id = $1",
         await account_of(admin, Owner.store(fresh)),
     )
@@ -326,7 +329,7 @@ async def test_a_charge_is_looked_for_where_it_was_sent_although_the_subscriptio
 ) -> None:
     fail_the_charge(paddle, Failure.DO_THEN_BREAK_OFF)
     await billing.run_once()
-    await admin.execute("UPDATE subscriptions SET status = 'canceled'")
+    await tamper(admin, "UPDATE subscriptions SET status = 'canceled'")
     await subscribe(admin, store_id, paddle.subscribe())
     await pass_time(admin)
     await billing.run_once()
@@ -338,8 +341,8 @@ async def test_a_database_that_was_restored_to_before_the_charge_does_not_charge
 ) -> None:
     await billing.run_once()
     # The month was not closed yet at the moment that was restored.
-    await admin.execute("DELETE FROM subscription_charges")
-    await admin.execute("DELETE FROM movements WHERE type = 'overage_bill'")
+    await tamper(admin, "DELETE FROM subscription_charges")
+    await tamper(admin, "DELETE FROM movements WHERE type = 'overage_bill'")
     await billing.run_once()
     await assert_charged_once(admin, paddle, store_id)
     assert len(paddle.api.sent("POST", "/charge")) == 1
@@ -408,7 +411,7 @@ async def test_after_two_months_of_standstill_there_is_one_bill(
     billing: OverageBilling, paddle: Paddle, admin: asyncpg.Connection
 ) -> None:
     store_id = await store_with_overage(admin, CREDITS - 5)
-    await admin.execute("UPDATE movements SET created_at = created_at - interval '2 months'")
+    await tamper(admin, "UPDATE movements SET created_at = created_at - interval '2 months'")
     await use_overage(admin, store_id, 5, last_month=True)
     await subscribe(admin, store_id, paddle.subscribe())
     await billing.run_once()
@@ -426,13 +429,15 @@ async def test_overage_after_the_closing_goes_to_the_next_bill(
     # A month goes by: the bill there is becomes one of the month before, at Paddle as well.
     [charge] = paddle.charges()
     charge["items"][0]["price"]["custom_data"] = {"storecredit_charge": "of the month before"}
-    await admin.execute(
+    await tamper(
+        admin,
         """UPDATE subscription_charges SET period = period - interval '1 month',
-               request_id = 'overage-before'"""
+               request_id = 'overage-before'""",
     )
-    await admin.execute(
+    await tamper(
+        admin,
         """UPDATE movements SET created_at = created_at - interval '1 month',
-               request_id = replace(request_id, 'overage-', 'before-')"""
+               request_id = replace(request_id, 'overage-', 'before-')""",
     )
     await billing.run_once()
     await billing.run_once()

@@ -6,8 +6,11 @@ import asyncpg
 import pytest
 
 from storecredit.ledger.owners import Owner
+from tests.billing.everywhere import within
 from tests.billing.overages import bills, use_overage
 from tests.billing.seller import SETTLING_SECONDS_MAX, Seller, completed
+
+pytestmark = pytest.mark.several_buckets
 
 GROWTH_CREDITS = 800
 CREDITS = 10
@@ -19,9 +22,10 @@ async def store(seller: Seller, admin: asyncpg.Connection) -> Owner:
     """A store on a plan that used up its month, and ten credits of overage after that."""
     owner = await seller.store()
     await seller.subscribed(owner, "growth")
-    deduct = "SELECT deduct_store_credits($1, $2, 'everything')"
-    assert await admin.fetchval(deduct, owner.id, GROWTH_CREDITS)
-    await use_overage(admin, owner.id, CREDITS, last_month=True)
+    await seller.spend(owner, GROWTH_CREDITS, "everything")
+    bucket = await seller.buckets.of(owner)
+    async with within(admin, bucket.schema):
+        await use_overage(admin, owner.id, CREDITS, last_month=True)
     return owner
 
 
@@ -63,11 +67,14 @@ async def test_billed_overage_that_failed_comes_back_as_credits(
     seller: Seller, admin: asyncpg.Connection, store: Owner
 ) -> None:
     await charged(admin, store)
-    request_id = await admin.fetchval(
-        "SELECT request_id FROM store_credit_transactions WHERE type = 'overage'"
+    used = await admin.fetchrow(
+        "SELECT account_id, request_id FROM movements WHERE type = 'overage'"
     )
-    refund = "SELECT refund_store_credits($1, $2, $3)"
-    assert await admin.fetchval(refund, store.id, CREDITS, request_id)
+    assert used is not None
+    refund = "SELECT outcomes FROM refund_to_accounts(ARRAY[$1::bigint], ARRAY[$2::int], $3, $3)"
+    bucket = await seller.buckets.of(store)
+    outcomes = await bucket.fetchval(refund, used["account_id"], CREDITS, [used["request_id"]])
+    assert outcomes == ["refunded"]
     assert await seller.balance(store) == CREDITS
     assert (
         len([t for t in seller.paddle.account.transactions.values() if t["status"] != "draft"]) == 2

@@ -10,6 +10,7 @@ import pytest
 from stand_ins.paddle.api import PaddleStandIn
 from storecredit.billing.checkouts import PlanOrder
 from storecredit.ledger.verify import verify
+from tests.billing.everywhere import tamper
 from tests.billing.paddle_changes import (
     PLANS_FILE,
     Mode,
@@ -92,7 +93,7 @@ async def test_a_checkout_of_which_no_price_is_known_is_known_by_what_it_was_sol
     store = await seller.store()
     subscription_id = await seller.subscribed(store, "growth")
     # As checkouts were kept at first.
-    await seller.admin.execute("UPDATE checkouts SET provider_price_id = NULL")
+    await tamper(seller.admin, "UPDATE checkouts SET provider_price_id = NULL")
     account = seller.paddle.account
 
     await seller.told(account.renew(subscription_id))
@@ -113,7 +114,7 @@ async def test_a_discounted_renewal_that_was_kept_without_its_lines_is_booked_by
     renewal = completed(seller.paddle.account.renew(subscription_id))
     # As an earlier version kept it, and set it aside.
     await seller.admin.execute(
-        """INSERT INTO provider_events
+        """INSERT INTO storecredit.provider_events
                (provider, event_id, event_type, occurred_at, status, settled_at, content)
            VALUES ('paddle', $1, $2, now(), 'set_aside', now(), json_build_object(
                'kind', 'transaction', 'id', $3::text, 'origin', 'subscription_recurring',
@@ -239,12 +240,7 @@ async def test_up_and_down_again_and_again_brings_no_more_than_was_paid_for(sell
         balance = await seller.balance(store)
         spent += balance
         if balance:
-            await seller.database.fetchval(
-                "SELECT public.deduct_store_credits($1, $2, $3)",
-                store.id,
-                balance,
-                f"spent-{number}",
-            )
+            await seller.spend(store, balance, f"spent-{number}")
         await seller.told(change_plan(account, subscription_id, "starter", rate="1"))
 
     assert spent == 1800, "what the first month of scale holds"
@@ -285,7 +281,7 @@ async def test_a_downgrade_that_is_told_before_what_it_takes_from_takes_it_then(
 async def test_what_the_operator_forgives_is_not_taken_later(seller: Seller) -> None:
     store = await seller.store()
     subscription_id = await seller.subscribed(store, "scale")
-    await seller.database.fetchval("SELECT public.deduct_store_credits($1, 1800, 'all')", store.id)
+    await seller.spend(store, 1800, "all")
     account = seller.paddle.account
     await seller.told(change_plan(account, subscription_id, "starter"))
 

@@ -100,7 +100,7 @@ async def test_what_the_operator_did_about_a_payment_is_on_its_time_line(
     await listen(admin, OPERATOR, "billing.problem")
     paid = completed(await seller.paid(store))
     await seller.told([paid])
-    await seller.database.fetchval("SELECT public.deduct_store_credits($1, 70, 'spent')", store.id)
+    await seller.spend(store, 70, "spent")
     adjusted = seller.paddle.account.adjust(paid.data["id"], "chargeback")
     await seller.told([adjusted])
     context = ActionContext("ann", "api", "look-1", "They paid by bank")

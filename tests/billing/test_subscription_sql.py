@@ -9,6 +9,7 @@ import pytest
 from storecredit.ledger.owners import Owner, OwnerKind
 from storecredit.ledger.verify import verify
 from storecredit.postgres.pool import Database
+from tests.billing.everywhere import tamper
 from tests.billing.sql_sales import MONTH, NOON, balance_of, everything, open_owner, subscribe
 
 
@@ -83,7 +84,7 @@ async def test_a_change_that_is_worth_no_credit_is_a_payment_all_the_same(
 
     assert await balance_of(admin, owner) == 350
     assert (await verify(database, every_row=True)).discrepancies == ()
-    await admin.execute("UPDATE payments SET credits = 1 WHERE provider_transaction_id = 'txn_1'")
+    await tamper(admin, "UPDATE payments SET credits = 1 WHERE provider_transaction_id = 'txn_1'")
     [found] = (await verify(database)).discrepancies
     assert found.kind == "payment_not_booked"
 

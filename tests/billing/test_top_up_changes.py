@@ -9,6 +9,7 @@ import pytest
 
 from stand_ins.paddle.api import Failure
 from storecredit.billing.top_ups import ToppingUp
+from tests.billing.everywhere import tamper
 from tests.billing.overages import Paddle, held, holdable_paddle
 from tests.billing.topping_up import (
     CREDITS,
@@ -67,12 +68,12 @@ async def test_a_store_that_was_suspended_meanwhile_is_not_charged(
     await spend(admin, store_id, LOW)
     paddle.api.failures.extend((None, Failure.REFUSE_503))
     await topping_up.run_once()
-    await admin.execute("UPDATE stores SET status = 'suspended' WHERE store_id = $1", store_id)
+    await tamper(admin, "UPDATE stores SET status = 'suspended' WHERE store_id = $1", store_id)
     for _ in range(3):
         await pass_charge_time(admin, timedelta(hours=2))
         await topping_up.run_once()
     assert paddle.charges() == []
-    await admin.execute("UPDATE stores SET status = 'active' WHERE store_id = $1", store_id)
+    await tamper(admin, "UPDATE stores SET status = 'active' WHERE store_id = $1", store_id)
     await pass_charge_time(admin, timedelta(hours=2))
     await topping_up.run_once()
     assert await purchases(admin, store_id) == [("top-up-2", CREDITS)]

@@ -52,8 +52,7 @@ def owner_of(store: StoreClient) -> Owner:
 
 
 async def spend(seller: Seller, store: StoreClient, credits: int, request_id: str) -> None:
-    deduct = "SELECT public.deduct_store_credits($1, $2, $3)"
-    assert await seller.database.fetchval(deduct, UUID(store.store_id), credits, request_id)
+    await seller.spend(owner_of(store), credits, request_id)
 
 
 async def setting_is(store: StoreClient, **wanted: object) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import pytest
 
 from stand_ins.paddle.api import Failure
 from storecredit.billing.top_ups import ToppingUp
+from tests.billing.everywhere import tamper
 from tests.billing.overages import Hold, Paddle, holdable_paddle
 from tests.billing.topping_up import (
     AMOUNT,
@@ -119,7 +120,7 @@ async def test_what_is_below_the_threshold_still_buys_again(
 ) -> None:
     store_id = await store_on_top_up(admin, paddle, per_day=5)
     await spend(admin, store_id, OPENING)
-    await admin.execute("UPDATE top_ups SET threshold = 250")
+    await tamper(admin, "UPDATE top_ups SET threshold = 250")
     for _ in range(5):
         await topping_up.run_once()
     assert await balance(admin, store_id) == 3 * CREDITS
@@ -154,27 +155,30 @@ async def test_no_more_a_day_and_a_month_than_are_allowed(
     month_ends_too = await admin.fetchval(f"SELECT extract(day FROM {midnight}) = 1")
     assert due or month_ends_too
     # Midnight: what was bought today was bought yesterday; within one month, for the next limit.
-    await admin.execute(
+    await tamper(
+        admin,
         """UPDATE subscription_charges
-           SET created_at = date_trunc('day', now(), 'UTC') - interval '1 second'"""
+           SET created_at = date_trunc('day', now(), 'UTC') - interval '1 second'""",
     )
-    await admin.execute("UPDATE top_ups SET due_at = now()")
+    await tamper(admin, "UPDATE top_ups SET due_at = now()")
     await topping_up.run_once()
     assert len(paddle.charges()) == 2, "the next day"
-    await admin.execute(
+    await tamper(
+        admin,
         """UPDATE subscription_charges
-           SET created_at = date_trunc('month', now(), 'UTC') + interval '1 microsecond'"""
+           SET created_at = date_trunc('month', now(), 'UTC') + interval '1 microsecond'""",
     )
-    await admin.execute("UPDATE top_ups SET max_per_day = 10")
+    await tamper(admin, "UPDATE top_ups SET max_per_day = 10")
     await use_up()
     assert len(paddle.charges()) == 2, "no third in this month"
     next_month = "date_trunc('month', now(), 'UTC') + interval '1 month'"
     assert await admin.fetchval(f"SELECT due_at = {next_month} FROM top_ups")
-    await admin.execute(
+    await tamper(
+        admin,
         """UPDATE subscription_charges
-           SET created_at = date_trunc('month', now(), 'UTC') - interval '1 microsecond'"""
+           SET created_at = date_trunc('month', now(), 'UTC') - interval '1 microsecond'""",
     )
-    await admin.execute("UPDATE top_ups SET due_at = now()")
+    await tamper(admin, "UPDATE top_ups SET due_at = now()")
     await topping_up.run_once()
     assert len(paddle.charges()) == 3, "the next month"
 
@@ -226,11 +230,11 @@ async def test_without_a_running_subscription_nothing_is_bought(
     ended: str,
 ) -> None:
     await spend(admin, store_id, LOW)
-    await admin.execute("UPDATE subscriptions SET status = $1", ended)
+    await tamper(admin, "UPDATE subscriptions SET status = $1", ended)
     await topping_up.run_once()
     assert await top_ups(admin, store_id) == []
     assert await switch_on(admin, store_id) == "no_subscription"
-    await admin.execute("UPDATE subscriptions SET status = 'active'")
+    await tamper(admin, "UPDATE subscriptions SET status = 'active'")
     await pass_charge_time(admin, timedelta(hours=1))
     await topping_up.run_once()
     await assert_bought_once(admin, paddle, store_id)
@@ -302,11 +306,11 @@ async def test_a_database_that_was_restored_to_before_the_charge_does_not_charge
 ) -> None:
     await spend(admin, store_id, LOW)
     await topping_up.run_once()
-    await admin.execute("DELETE FROM payments")
-    await admin.execute("DELETE FROM subscription_charges")
-    await admin.execute("DELETE FROM grants WHERE seq = 3")
-    await admin.execute("DELETE FROM movements WHERE type = 'purchase'")
-    await admin.execute("UPDATE top_ups SET due_at = now()")
+    await tamper(admin, "DELETE FROM payments")
+    await tamper(admin, "DELETE FROM subscription_charges")
+    await tamper(admin, "DELETE FROM grants WHERE seq = 3")
+    await tamper(admin, "DELETE FROM movements WHERE type = 'purchase'")
+    await tamper(admin, "UPDATE top_ups SET due_at = now()")
     await topping_up.run_once()
     await assert_bought_once(admin, paddle, store_id)
     assert len(paddle.api.sent("POST", "/charge")) == 1

@@ -107,15 +107,15 @@ class Bookings:
         description: str,
         owner: Owner | None = None,
         *,
+        place: Database,
         actor: str | None = None,
     ) -> Booked | NotBooked:
         """Add so many credits for what was paid, once; `actor`: the operator who says so.
 
-        `credits` from 1 to 2,147,483,647; `description` stands in the ledger; `owner` is needed
+        `place` is as `place_of` says. `credits` from 1 to 2,147,483,647; `description` stands in the ledger; `owner` is needed
         where no checkout or subscription of ours says whose it is. Raises DatabaseUnavailable: it
         may be sent again.
         """
-        place = await self.place_of(paid, owner)
         row = await place.fetchrow(
             """SELECT b.outcome, (b.payment).*, a.owner_kind, a.owner_id
                FROM book_by_hand(

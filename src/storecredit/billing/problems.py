@@ -130,13 +130,13 @@ class Problems:
             counts.update(dict(row))
         return dict(counts)
 
-    async def dismiss(self, problem_id: str) -> bool:
+    async def dismiss(self, problem_id: str, database: Database | None = None) -> bool:
         """Show an event or clawback no longer, once it was dealt with; false: there is none such.
 
         `problem_id` is the event's or the adjustment's id; all events of the same problem go with
-        it. No credits move.
+        it. `database`: the bucket that has it; None: it is looked for. No credits move.
         """
-        database = await self.place_of(problem_id)
+        database = database or await self.place_of(problem_id)
         return bool(
             await database.fetchval("SELECT dismiss_billing_problem($1, $2)", PROVIDER, problem_id)
         )

@@ -49,16 +49,12 @@ class BillingActions:
             return paid
         asked = {"credits": credits, "owner": None if owner is None else spelled(owner)}
         about = About(subject=transaction_id)
-        async with self._audit.action(
-            context,
-            Action.TRANSACTION_BOOK,
-            about,
-            asked,
-            database=await self._billing.bookings.place_of(paid, owner),
-        ) as entry:
+        place = await self._billing.bookings.place_of(paid, owner)
+        begun = self._audit.action(context, Action.TRANSACTION_BOOK, about, asked, database=place)
+        async with begun as entry:
             # Sent again, it finds itself by the transaction, whose booking never changes.
             booked = await self._billing.bookings.book(
-                paid, credits, description, owner, actor=context.actor
+                paid, credits, description, owner, place=place, actor=context.actor
             )
             if isinstance(booked, Booked) and not booked.replayed:
                 entry.write(
@@ -76,7 +72,7 @@ class BillingActions:
         async with begun as entry:
             if entry.earlier is not None:
                 return True
-            retried = await self._billing.events.retry(event_id)
+            retried = await self._billing.events.retry(event_id, database)
             if retried:
                 entry.write()
         return retried
@@ -89,7 +85,7 @@ class BillingActions:
         async with begun as entry:
             if entry.earlier is not None:
                 return True
-            dismissed = await self._billing.problems.dismiss(problem_id)
+            dismissed = await self._billing.problems.dismiss(problem_id, database)
             if dismissed:
                 entry.write()
         return dismissed

@@ -19,6 +19,7 @@ from storecredit.billing.paddle.processing import Processing
 from storecredit.billing.paddle.reading import UnreadableContent, keep, read_event
 from storecredit.billing.paddle.whereabouts import Whereabouts
 from storecredit.postgres.buckets import Buckets
+from storecredit.postgres.pool import Database
 from storecredit.settings import Settings
 
 log = telemetry.get_logger("billing.events")
@@ -85,12 +86,12 @@ class PaddleEvents:
         )
         return receipt
 
-    async def retry(self, event_id: str) -> bool:
+    async def retry(self, event_id: str, database: Database | None = None) -> bool:
         """Process anew an event that was set aside, and all others of the same problem.
 
-        false: there is none such.
+        `database`: the bucket that has it; None: it is looked for. false: there is none such.
         """
-        database = await self._whereabouts.of_problem(event_id)
+        database = database or await self._whereabouts.of_problem(event_id)
         async with database.acquire() as connection, connection.transaction():
             found = await connection.fetchval(
                 "SELECT retry_provider_event($1, $2)", PROVIDER, event_id

@@ -29,15 +29,21 @@ from storecredit.settings import Settings
 log = telemetry.get_logger("billing.events")
 
 BACKOFF_MAX_SECONDS: Final = 3600.0
+_IS_PAID: Final = """
+    SELECT EXISTS (SELECT FROM payments WHERE provider = $1 AND provider_transaction_id = $2)"""
 NOT_OURS: Final = "It is about nothing that was sold here."
 
 
-class _PaidElsewhere(Exception):
-    """Another bucket has the payment, or is about to: what was booked here is to be undone."""
+class _PlacedElsewhere(Exception):
+    """The payment is another bucket's: what was booked here is to be undone."""
 
-    def __init__(self, event: Record, verdict: Verdict) -> None:
+    def __init__(
+        self, event: Record, transaction_id: str, verdict: Verdict, place: Database
+    ) -> None:
         self.event = event
+        self.transaction_id = transaction_id
         self.verdict = verdict
+        self.place = place
 
 
 class Processing:
@@ -73,8 +79,10 @@ class Processing:
                 )
 
     async def _attempt(self, event_id: str) -> float | None:
+        database = self._database
         try:
-            async with self._database.acquire() as connection, connection.transaction():
+            # Of the task: what is asked of the first bucket's directory takes part, if it is here.
+            async with database.transaction(), database.acquire() as connection:
                 event = await connection.fetchrow(
                     """SELECT event_id, event_type, occurred_at, content FROM provider_events
                        WHERE provider = $1 AND event_id = $2
@@ -87,9 +95,10 @@ class Processing:
                     return None
                 verdict = await self._verdict(connection, event)
                 return await self._conclude(connection, event, verdict)
-        except _PaidElsewhere as elsewhere:
-            async with self._database.acquire() as connection, connection.transaction():
-                return await self._conclude(connection, elsewhere.event, elsewhere.verdict)
+        except _PlacedElsewhere as elsewhere:
+            verdict = await _verdict_of(elsewhere)
+            async with database.acquire() as connection, connection.transaction():
+                return await self._conclude(connection, elsewhere.event, verdict)
 
     async def _verdict(self, connection: Connection, event: Record) -> Verdict:
         """What the event comes to; whose it is comes first, so that others' may be of any form."""
@@ -105,30 +114,24 @@ class Processing:
             )
         grace = timedelta(days=self._settings.refund_grace_days)
         verdict = await settle(connection, content, event["occurred_at"], self._catalogue, grace)
-        if event_type == COMPLETED_EVENT and isinstance(verdict, Processed):
-            await self._refuse_elsewhere(event, names.transaction_id)
+        if event_type == COMPLETED_EVENT and self._whereabouts.several:
+            await self._refuse_elsewhere(event, names.transaction_id, verdict)
         return verdict
 
-    async def _refuse_elsewhere(self, event: Record, transaction_id: str | None) -> None:
-        """The operator may have booked the transaction by hand for an owner of another bucket."""
+    async def _refuse_elsewhere(
+        self, event: Record, transaction_id: str | None, verdict: Verdict
+    ) -> None:
+        """The operator may have booked the transaction by hand for an owner of another bucket.
+
+        Raises _PlacedElsewhere.
+        """
         assert transaction_id is not None, "it is the event's own"
-        place = await self._whereabouts.place(transaction_id, self._database)
-        if place is self._database:
-            return
-        paid = await place.fetchval(
-            "SELECT true FROM payments WHERE provider = $1 AND provider_transaction_id = $2",
-            PROVIDER,
-            transaction_id,
-        )
-        raise _PaidElsewhere(
-            event,
-            Processed("Booked before.")
-            if paid
-            else NotYet(
-                f"Transaction {transaction_id} was begun to be booked by hand, for another owner: "
-                "repeat that."
-            ),
-        )
+        if isinstance(verdict, Processed):
+            place = await self._whereabouts.place(transaction_id, self._database)
+        else:
+            place = await self._whereabouts.placed(transaction_id) or self._database
+        if place is not self._database:
+            raise _PlacedElsewhere(event, transaction_id, verdict, place)
 
     async def _conclude(
         self, connection: Connection, event: Record, verdict: Verdict
@@ -177,3 +180,15 @@ class Processing:
             "paddle_event_failing", reason=reason, attempt=attempts, again_in_seconds=wait_seconds
         )
         return wait_seconds
+
+
+async def _verdict_of(elsewhere: _PlacedElsewhere) -> Verdict:
+    """Of a payment that another bucket has, or is about to."""
+    if await elsewhere.place.fetchval(_IS_PAID, PROVIDER, elsewhere.transaction_id):
+        return Processed("Booked before.")
+    if isinstance(elsewhere.verdict, Processed):
+        return NotYet(
+            f"Transaction {elsewhere.transaction_id} was begun to be booked by hand, for another "
+            "owner: repeat that."
+        )
+    return elsewhere.verdict

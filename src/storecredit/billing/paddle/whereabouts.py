@@ -71,6 +71,15 @@ class Whereabouts:
         )
         return self._buckets.all[number]
 
+    async def placed(self, provider_id: str) -> Database | None:
+        """Where what this id names is kept for ever; None: nothing has been said of it."""
+        number: int | None = await self._buckets.home.fetchval(
+            "SELECT bucket FROM provider_buckets WHERE provider = $1 AND provider_id = $2",
+            PROVIDER,
+            provider_id,
+        )
+        return None if number is None else self._buckets.all[number]
+
     async def elsewhere(
         self, database: Database, ask: Callable[[Database], Awaitable[T]]
     ) -> list[T]:
