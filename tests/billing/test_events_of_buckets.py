@@ -31,6 +31,15 @@ from tests.web.doors import Operator, data_of
 pytestmark = pytest.mark.several_buckets
 
 
+POOL: dict[str, object] = {"pool_max": 4}
+"""Of each bucket: the server's connections are for all tests that run."""
+
+
+@pytest.fixture
+def seller_changes() -> dict[str, object]:
+    return POOL
+
+
 @pytest.fixture
 async def operator(seller: Seller) -> AsyncIterator[Operator]:
     async with httpx.AsyncClient(base_url=seller.url, timeout=60) as http:
@@ -96,7 +105,7 @@ async def test_two_processes_that_are_told_the_same_at_once_book_it_once(
     stores = await stores_in_each(seller)
     events = [event for store in stores for event in await seller.paid(store)]
     (tmp_path / "beside").mkdir()
-    async with running_seller(paddle, database_url, admin, tmp_path / "beside") as beside:
+    async with running_seller(paddle, database_url, admin, tmp_path / "beside", **POOL) as beside:
         for number in range(3):
             shuffled = list(events)
             Random(number).shuffle(shuffled)

@@ -112,9 +112,9 @@ class Bookings:
     ) -> Booked | NotBooked:
         """Add so many credits for what was paid, once; `actor`: the operator who says so.
 
-        `place` is as `place_of` says. `credits` from 1 to 2,147,483,647; `description` stands in the ledger; `owner` is needed
-        where no checkout or subscription of ours says whose it is. Raises DatabaseUnavailable: it
-        may be sent again.
+        `place` is as `place_of` says. `credits` from 1 to 2,147,483,647; `description` stands in
+        the ledger; `owner` is needed where no checkout or subscription of ours says whose it is.
+        Raises DatabaseUnavailable: it may be sent again.
         """
         row = await place.fetchrow(
             """SELECT b.outcome, (b.payment).*, a.owner_kind, a.owner_id
