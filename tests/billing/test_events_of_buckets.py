@@ -21,7 +21,6 @@ from storecredit.billing.checkouts import CreditsOrder, PlanOrder
 from storecredit.billing.paddle.messages import CONTENT_TYPES
 from storecredit.billing.paddle.reading import keep, read_event
 from storecredit.ledger.owners import Owner
-from storecredit.postgres.buckets import SeveralBuckets
 from storecredit.postgres.pool import Database
 from tests.billing.everywhere import tamper
 from tests.billing.seller import Seller, completed, running_seller
@@ -49,8 +48,10 @@ async def operator(seller: Seller) -> AsyncIterator[Operator]:
 async def store_in(seller: Seller, bucket: Database) -> Owner:
     """A store that lives there."""
     owner = Owner.store(uuid7())
-    if isinstance(seller.buckets, SeveralBuckets):
-        assert await seller.buckets.of_new_store(owner.id, bucket) is bucket
+    if seller.buckets.several:
+        number = seller.buckets.all.index(bucket)
+        place = "SELECT place_owner('store', $1, $2)"
+        assert await seller.buckets.home.fetchval(place, owner.id, number) == number
     await bucket.fetchval(
         "SELECT create_store($1, 'Test', 'test.example', 'default', 0, 'opening')", owner.id
     )
