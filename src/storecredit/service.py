@@ -130,7 +130,7 @@ async def _assembled(settings: Settings, buckets: Buckets) -> AsyncIterator[Serv
     parts = Parts(
         settings=settings,
         metrics=metrics,
-        gauges=Gauges(database, credits, billing.problems, Endpoints(database)),
+        gauges=Gauges(buckets, credits, billing.problems, Endpoints(buckets)),
         database=database,
         stores=stores,
         api_keys=ApiKeys(buckets, listener),
@@ -157,10 +157,10 @@ async def _assembled(settings: Settings, buckets: Buckets) -> AsyncIterator[Serv
         archives=Archives(buckets),
         proofs=Proofs(buckets),
         endings=Endings(sessions, listener, metrics, waiters_max=waiters_max()),
-        live=Live(buckets, billing.problems, Endpoints(database), billing.catalogue),
+        live=Live(buckets, billing.problems, Endpoints(buckets), billing.catalogue),
         requests=Requests(buckets),
         reports=Reports(buckets),
-        overviews=Overviews(buckets, billing.problems, Endpoints(database)),
+        overviews=Overviews(buckets, billing.problems, Endpoints(buckets)),
         operator=OperatorActions.over(buckets, results, settings),
         billing_actions=BillingActions(billing, AuditLog(buckets)),
         owner_names=OwnerNames(buckets, stores),
@@ -176,8 +176,8 @@ async def _assembled(settings: Settings, buckets: Buckets) -> AsyncIterator[Serv
         problems=billing.problems,
         bookings=billing.bookings,
         signatures=Signatures(settings) if billing.is_on else None,
-        endpoints=Endpoints(database),
-        delivery_records=DeliveryRecords(database),
+        endpoints=Endpoints(buckets),
+        delivery_records=DeliveryRecords(buckets),
     )
     sweep = Sweep(buckets, lifecycle, results, settings, metrics)
     expiry = ExpirySweep(buckets, settings, metrics)

@@ -34,7 +34,7 @@ def clock() -> Clock:
 def gauges(service: Service, clock: Clock) -> Gauges:
     """Those of another process on the same database."""
     parts = service.parts
-    return Gauges(parts.database, parts.credits, parts.problems, parts.endpoints, clock=clock)
+    return Gauges(service.buckets, parts.credits, parts.problems, parts.endpoints, clock=clock)
 
 
 async def told(service: Service, gauges: Gauges) -> Samples:

@@ -267,8 +267,8 @@ def rooms(buckets: "Buckets", settings: "Settings") -> Rooms:
         OwnerPages(buckets),
         UserDirectory(buckets),
         Erasure(buckets, results, settings),
-        Endpoints(database),
-        DeliveryRecords(database),
+        Endpoints(buckets),
+        DeliveryRecords(buckets),
         OperatorActions.over(buckets, results, settings),
     )
 

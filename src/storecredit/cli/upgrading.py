@@ -75,7 +75,8 @@ def upgrade_postgres(
 async def _upgrade(
     settings: "Settings", old_bin: Path | None
 ) -> "tuple[Upgraded | None, Report | None]":
-    from storecredit.ledger.verify import verify
+    from storecredit.ledger.verify_all import verify_all
+    from storecredit.postgres.buckets import opened
     from storecredit.postgres.embedded.upgrade import upgrade
     from storecredit.postgres.pool import Database
 
@@ -85,7 +86,8 @@ async def _upgrade(
         nonlocal report
         database = await Database.open(url)
         try:
-            report = await verify(database)
+            async with opened(database) as buckets:
+                report = await verify_all(buckets)
         finally:
             await database.close()
 

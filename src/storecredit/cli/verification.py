@@ -74,11 +74,11 @@ def verified(
 
     async def act(rooms: Rooms) -> "Report":
         from storecredit.ledger.checkpoints.tampering import Evidence
-        from storecredit.ledger.verify import verify as verify_ledger
+        from storecredit.ledger.verify_all import verify_all
 
         with _progress_bar() as on_progress:
-            report = await verify_ledger(
-                rooms.database,
+            report = await verify_all(
+                rooms.buckets,
                 every_row=every_row,
                 on_progress=on_progress,
                 evidence=Evidence.known(rooms.buckets, settings),

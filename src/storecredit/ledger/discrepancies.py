@@ -13,6 +13,9 @@ class DiscrepancyKind(StrEnum):
     """There are fewer movements from before the last verification than it had counted."""
     UNGUARDED = "unguarded"
     """Somebody may write credits around the functions, or the application may not do its work."""
+    WRONG_BUCKET = "wrong_bucket"
+    """An owner, its account or an API key is in another bucket than the directory, or the account's
+    number, says: nobody finds it there."""
     # An owner and its account.
     STORE_WITHOUT_ACCOUNT = "store_without_account"
     ACCOUNT_WITHOUT_STORE = "account_without_store"

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from storecredit import telemetry
+from storecredit.postgres.buckets import Buckets, fetched
 from storecredit.postgres.errors import DatabaseUnavailable
 from storecredit.postgres.pool import Database
 from storecredit.postgres.servers import Connection
@@ -41,10 +42,17 @@ async def settled(connection: Connection) -> Settled | None:
     return None if row is None else Settled(**row)
 
 
-async def last(database: Database) -> LastVerification | None:
-    """The last verification; None: there was none yet. Raises DatabaseUnavailable."""
-    row = await database.fetchrow("SELECT verified_at, discrepancies FROM last_verification")
-    return None if row is None else LastVerification(**row)
+async def last(buckets: Buckets) -> LastVerification | None:
+    """The last verification; None: there was none yet of some bucket. Raises DatabaseUnavailable.
+
+    Of several buckets it is the oldest of their moments, and the sum of what did not agree.
+    """
+    rows = await fetched(buckets, "SELECT verified_at, discrepancies FROM last_verification")
+    if len(rows) < len(buckets.all):
+        return None
+    return LastVerification(
+        min(row["verified_at"] for row in rows), sum(row["discrepancies"] for row in rows)
+    )
 
 
 async def record(

@@ -1,4 +1,4 @@
-"""Proves the ledger right, or names each discrepancy.
+"""Proves the ledger of one bucket right, or names each discrepancy.
 
 Everything is recomputed from the ledger in one read-only snapshot: on a live service it sees one
 consistent moment, takes no lock that a movement of credits waits for, and raises no false alarm.
@@ -24,7 +24,7 @@ clawback or bill knows of most of them; of all that a former run has counted, th
 """
 
 import secrets
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
@@ -176,12 +176,14 @@ async def verify(
     every_row: bool = False,
     on_progress: Callable[[Progress], None] | None = None,
     evidence: Evidence | None = None,
+    also: Sequence[Discrepancy] = (),
 ) -> Report:
     """Recompute everything from the ledger, as it is at this moment, and record what came out.
 
     `every_row`: look at each row also when the sums agree. `on_progress` is called after every
-    slice. `evidence`: compare the ledger with what was chained and signed of it, too.
-    Raises DatabaseUnavailable; DiscrepancyUnnamed when an index hides the wrong rows.
+    slice. `evidence`: compare the ledger with what was chained and signed of it, too. `also`: what
+    was found besides, and is recorded and told with it. Raises DatabaseUnavailable;
+    DiscrepancyUnnamed when an index hides the wrong rows.
     """
     async with (
         database.acquire() as connection,
@@ -191,7 +193,7 @@ async def verify(
         await connection.execute("SET LOCAL row_security = off")
         await connection.execute(_LOCK)
         verified_at = await connection.fetchval("SELECT now()")
-        run = _Run(connection, on_progress or (lambda _: None), every_row=every_row)
+        run = _Run(connection, on_progress or (lambda _: None), also, every_row=every_row)
         async with looked_at_beside(
             database,
             connection,
@@ -217,10 +219,12 @@ class _Run:
         self,
         connection: Connection,
         on_progress: Callable[[Progress], None],
+        also: Sequence[Discrepancy],
         *,
         every_row: bool,
     ) -> None:
         self._connection = connection
+        self._also = also
         self._every_row = every_row
         self._on_progress = on_progress
         self._rows = dict.fromkeys(_SUM, 0)
@@ -323,7 +327,7 @@ class _Run:
 
     @property
     def _named(self) -> list[Discrepancy]:
-        return [*self._found, *self.of_the_sums, *self.tampering.found]
+        return [*self._also, *self._found, *self.of_the_sums, *self.tampering.found]
 
     @property
     def _of_the_guard(self) -> tuple[Discrepancy, ...]:

@@ -18,10 +18,9 @@ from storecredit.operator.stores import StoreActions
 from storecredit.operator.tokens import AdminTokens
 from storecredit.operator.users import UserActions
 from storecredit.operator.verifications import Verifications
-from storecredit.operator.webhooks import OperatedDeliveries, OperatedEndpoints
+from storecredit.operator.webhooks import OperatedDeliveries, OperatedEndpoints, OperatedWebhooks
 from storecredit.postgres.buckets import Buckets
 from storecredit.postgres.listener import Listener
-from storecredit.postgres.pool import Database
 from storecredit.settings import Settings
 from storecredit.stores.api_keys import CHANNEL, ApiKeys
 from storecredit.stores.stores import Stores
@@ -32,7 +31,7 @@ from storecredit.users.directory import UserDirectory
 class OperatorActions:
     """What doors of the operator call: each action is one transaction and one entry."""
 
-    database: Database
+    webhooks: OperatedWebhooks
     audit: AuditLog
     audit_entries: AuditEntries
     stores: StoreActions
@@ -55,7 +54,7 @@ class OperatorActions:
         users = UserActions(UserDirectory(buckets), Erasure(buckets, results, settings), audit)
         sign_ins = SignIns(buckets, settings)
         return cls(
-            database,
+            OperatedWebhooks(buckets, audit),
             audit,
             AuditEntries(buckets),
             StoreActions(buckets, stores, api_keys, credits, audit),
@@ -73,8 +72,8 @@ class OperatorActions:
 
     def endpoints(self, context: ActionContext, owner: Owner | None) -> OperatedEndpoints:
         """The webhook endpoints of a store, or (None) of the operator, for one action."""
-        return OperatedEndpoints(self.database, self.audit, context, owner)
+        return self.webhooks.endpoints(context, owner)
 
     def deliveries(self, context: ActionContext, owner: Owner | None) -> OperatedDeliveries:
         """The deliveries to them, likewise."""
-        return OperatedDeliveries(self.database, self.audit, context, owner)
+        return self.webhooks.deliveries(context, owner)

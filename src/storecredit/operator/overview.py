@@ -120,7 +120,7 @@ class Overviews:
     async def _health(self) -> Health:
         return Health(
             *await asyncio.gather(
-                verification.last(self._buckets.home),
+                verification.last(self._buckets),
                 self._problems.count(),
                 self._endpoints.count(),
                 self._running_dry.list(RUNNING_DRY_SHOWN),

@@ -10,7 +10,9 @@ from collections.abc import Callable
 
 from storecredit.ledger.checkpoints.tampering import Evidence
 from storecredit.ledger.discrepancies import Report
-from storecredit.ledger.verify import Progress, verify
+from storecredit.ledger.verification import LastVerification, last
+from storecredit.ledger.verify import Progress
+from storecredit.ledger.verify_all import verify_all
 from storecredit.operator.audit import ActionContext, AuditLog
 from storecredit.postgres.buckets import Buckets
 from storecredit.settings import Settings
@@ -34,10 +36,14 @@ class Verifications:
         """Whether one is now, so that another would be refused."""
         return self._is_under_way
 
+    async def last(self) -> LastVerification | None:
+        """The last one, whoever had it done; None: there was none yet."""
+        return await last(self._buckets)
+
     async def verify(
         self, context: ActionContext, on_progress: Callable[[Progress], None] | None = None
     ) -> Report:
-        """What came of it; as `ledger.verify.verify`, whose errors it raises.
+        """What came of it; as `ledger.verify_all`, whose errors it raises.
 
         Raises VerificationUnderWay besides.
         """
@@ -46,7 +52,7 @@ class Verifications:
         self._is_under_way = True
         try:
             evidence = await asyncio.to_thread(Evidence.known, self._buckets, self._settings)
-            report = await verify(self._buckets.home, on_progress=on_progress, evidence=evidence)
+            report = await verify_all(self._buckets, on_progress=on_progress, evidence=evidence)
         finally:
             self._is_under_way = False
         await self._audit.verified(context, report)

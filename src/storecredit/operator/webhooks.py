@@ -14,7 +14,7 @@ from storecredit.operator.audit import (
     IdempotencyConflict,
 )
 from storecredit.operator.drawing import drawn
-from storecredit.postgres.pool import Database
+from storecredit.postgres.buckets import Buckets
 from storecredit.webhooks.catalogue import EVERY
 from storecredit.webhooks.delivery_records import DeliveryRecords, DeliveryStatus, Resent
 from storecredit.webhooks.endpoints import (
@@ -48,10 +48,10 @@ class OperatedEndpoints(Endpoints):
     """
 
     def __init__(
-        self, database: Database, audit: AuditLog, context: ActionContext, owner: Owner | None
+        self, buckets: Buckets, audit: AuditLog, context: ActionContext, owner: Owner | None
     ) -> None:
         """`owner`: the store whose they are; None: the operator's own."""
-        super().__init__(database)
+        super().__init__(buckets)
         self._audit = audit
         self._context = context
         self._owner = owner
@@ -215,10 +215,10 @@ class OperatedDeliveries(DeliveryRecords):
     """The deliveries to one owner's endpoints, which an operator sends again."""
 
     def __init__(
-        self, database: Database, audit: AuditLog, context: ActionContext, owner: Owner | None
+        self, buckets: Buckets, audit: AuditLog, context: ActionContext, owner: Owner | None
     ) -> None:
         """`owner`: the store whose they are; None: the operator's own."""
-        super().__init__(database)
+        super().__init__(buckets)
         self._audit = audit
         self._context = context
         self._owner = owner
@@ -261,3 +261,19 @@ class OperatedDeliveries(DeliveryRecords):
 
     def _about(self, endpoint_id: UUID) -> About:
         return About(self._owner, subject=str(endpoint_id))
+
+
+class OperatedWebhooks:
+    """Those of all owners: for one action at a time."""
+
+    def __init__(self, buckets: Buckets, audit: AuditLog) -> None:
+        self._buckets = buckets
+        self._audit = audit
+
+    def endpoints(self, context: ActionContext, owner: Owner | None) -> OperatedEndpoints:
+        """The endpoints of a store, or (None) of the operator."""
+        return OperatedEndpoints(self._buckets, self._audit, context, owner)
+
+    def deliveries(self, context: ActionContext, owner: Owner | None) -> OperatedDeliveries:
+        """The deliveries to them, likewise."""
+        return OperatedDeliveries(self._buckets, self._audit, context, owner)

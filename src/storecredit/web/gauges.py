@@ -17,8 +17,8 @@ from storecredit import telemetry
 from storecredit.billing.problems import Problems
 from storecredit.ledger import verification
 from storecredit.ledger.credits import Credits
+from storecredit.postgres.buckets import Buckets
 from storecredit.postgres.errors import DatabaseUnavailable
-from storecredit.postgres.pool import Database
 from storecredit.webhooks.endpoints import Endpoints
 
 ANSWER_MAX_SECONDS: Final = 2.0
@@ -34,7 +34,7 @@ class Gauges:
 
     def __init__(
         self,
-        database: Database,
+        buckets: Buckets,
         credits: Credits,
         problems: Problems,
         endpoints: Endpoints,
@@ -42,7 +42,7 @@ class Gauges:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """`clock` gives seconds and never goes back."""
-        self._database = database
+        self._buckets = buckets
         self._credits = credits
         self._problems = problems
         self._endpoints = endpoints
@@ -97,7 +97,7 @@ class Gauges:
         ]
 
     async def _last_verification(self) -> Iterable[Metric]:
-        last = await verification.last(self._database)
+        last = await verification.last(self._buckets)
         if last is None:
             return []
         return [

@@ -37,6 +37,8 @@ class Part:
         """How many of them are to endpoints that fail."""
         self.lag_seconds = 0.0
         """For how long the delivery that has waited longest has been due."""
+        self.relay_lag_seconds = 0.0
+        """For how long an event has waited that cannot be brought to the operator's endpoints."""
 
     def room(self, unwritten: int) -> Room:
         """What there is room for now; `unwritten`: under way, or not written down yet."""
@@ -55,7 +57,7 @@ class Part:
 
     def longest_lag(self) -> float:
         """The longest lag of all buckets, each as it was last seen."""
-        return max(part.lag_seconds for part in self._capacity.parts)
+        return max(max(part.lag_seconds, part.relay_lag_seconds) for part in self._capacity.parts)
 
 
 class Capacity:

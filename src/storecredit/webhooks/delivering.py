@@ -9,6 +9,7 @@ from storecredit.settings import Settings
 from storecredit.telemetry import Metrics
 from storecredit.webhooks.capacity import Capacity
 from storecredit.webhooks.deliverer import Deliverer
+from storecredit.webhooks.relay import Relay
 
 
 class Delivering:
@@ -20,6 +21,10 @@ class Delivering:
         self._each = [
             Deliverer(database, settings, metrics, resolve=resolve, part=part)
             for database, part in zip(buckets.all, parts, strict=True)
+        ]
+        self._relays = [
+            Relay(buckets.home, database, part)
+            for database, part in zip(buckets.all[1:], parts[1:], strict=True)
         ]
 
     async def open(self) -> None:
@@ -33,4 +38,5 @@ class Delivering:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Deliver until `stop` is set, each bucket by itself; what is under way is finished."""
-        await side_by_side(stop, *(each.run(stop) for each in self._each))
+        delivering = [each.run(stop) for each in self._each]
+        await side_by_side(stop, *delivering, *(each.run(stop) for each in self._relays))

@@ -10,6 +10,7 @@ from enum import StrEnum
 from typing import Final
 from uuid import UUID
 
+from storecredit.postgres.buckets import Buckets
 from storecredit.postgres.pool import Database
 from storecredit.postgres.servers import Record
 from storecredit.webhooks.deliveries import LEASE
@@ -27,7 +28,8 @@ AFTER_ALL: Final = 2**63 - 1
 EVENT_ID_PREFIX: Final = "evt_"
 """How `messages.message_id` begins."""
 
-_COLUMNS: Final = """d.seq, v.event_id, v.type, v.created_at, d.status, d.attempts, d.ended_at,
+_COLUMNS: Final = """d.seq, v.event_id, v.type,
+    coalesce(v.happened_at, v.created_at) AS created_at, d.status, d.attempts, d.ended_at,
     CASE d.next_attempt_at WHEN '-infinity' THEN e.resumes_at ELSE d.next_attempt_at END
         AS next_attempt_at, l.status_code, l.error"""
 _DELIVERIES: Final = """webhook_endpoints e
@@ -127,8 +129,8 @@ class Resent:
 class DeliveryRecords:
     """The deliveries of one endpoint at a time."""
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
+    def __init__(self, buckets: Buckets) -> None:
+        self._buckets = buckets
 
     async def list(
         self,
@@ -148,10 +150,11 @@ class DeliveryRecords:
         limit = min(limit, PAGE_MAX)
         of_status = "" if status is None else _OF_STATUS[status]
         before = AFTER_ALL if before is None else before
+        database = self._buckets.of_account(account_id)
         from_seq = last_seq = None
         if type_ is not None:
-            from_seq, last_seq = await self._looked_at(endpoint_id, before, of_status)
-        rows = await self._database.fetch(
+            from_seq, last_seq = await _looked_at(database, endpoint_id, before, of_status)
+        rows = await database.fetch(
             f"""SELECT {_COLUMNS} FROM (
                     SELECT * FROM deliveries d WHERE d.endpoint_id = $2 AND d.seq < $3 {of_status}
                         AND d.seq >= $6
@@ -172,28 +175,13 @@ class DeliveryRecords:
         items = tuple(_delivery(row) for row in rows[:limit])
         return DeliveryPage(items, items[-1].seq if len(rows) > limit else last_seq)
 
-    async def _looked_at(
-        self, endpoint_id: UUID, before: int, of_status: str
-    ) -> tuple[int | None, int | None]:
-        """Down to which event one page looks, and the same again if there may be more below."""
-        row = await self._database.fetchrow(
-            f"""SELECT min(d.seq) AS seq, count(*) AS count FROM (
-                    SELECT d.seq FROM deliveries d
-                    WHERE d.endpoint_id = $1 AND d.seq < $2 {of_status}
-                    ORDER BY d.seq DESC LIMIT $3) d""",  # noqa: S608 - constants
-            endpoint_id,
-            before,
-            LOOKED_AT_MAX,
-        )
-        assert row is not None, "an aggregate has one row"
-        return row["seq"], row["seq"] if row["count"] == LOOKED_AT_MAX else None
-
     async def get(self, account_id: int, endpoint_id: UUID, event_id: UUID) -> Followed | None:
         """One delivery with all that is known of it; None: there is no such one."""
         # A row for each attempt: by one statement, or the one that is recorded meanwhile would be
         # told of a delivery that was not attempted yet.
-        rows = await self._database.fetch(
-            f"""SELECT {_COLUMNS}, v.data, a.owner_kind, a.owner_id,
+        rows = await self._buckets.of_account(account_id).fetch(
+            f"""SELECT {_COLUMNS}, v.data, coalesce(a.owner_kind, v.owner_kind) AS owner_kind,
+                    coalesce(a.owner_id, v.owner_id) AS owner_id,
                     l.attempt, l.attempted_at, l.milliseconds, l.answer
                 FROM {_DELIVERIES} LEFT JOIN LATERAL (
                     SELECT * FROM delivery_attempts x
@@ -219,7 +207,7 @@ class DeliveryRecords:
 
         An ordered endpoint that waits after a failure goes on within the time of a lease.
         """
-        outcome = await self._database.fetchval(
+        outcome = await self._buckets.of_account(account_id).fetchval(
             "SELECT resend_delivery($1, $2, $3, $4)", account_id, endpoint_id, event_id, LEASE
         )
         match outcome:
@@ -243,7 +231,7 @@ class DeliveryRecords:
 
         At most `RESENT_MAX` deliveries by one call. None: the owner has no such endpoint.
         """
-        row = await self._database.fetchrow(
+        row = await self._buckets.of_account(account_id).fetchrow(
             "SELECT * FROM resend_deliveries($1, $2, $3, $4, $5, $6)",
             account_id,
             endpoint_id,
@@ -260,6 +248,23 @@ class DeliveryRecords:
                 return None
             case _:
                 return Resent(row["resent"], row["last_seq"])
+
+
+async def _looked_at(
+    database: Database, endpoint_id: UUID, before: int, of_status: str
+) -> tuple[int | None, int | None]:
+    """Down to which event one page looks, and the same again if there may be more below."""
+    row = await database.fetchrow(
+        f"""SELECT min(d.seq) AS seq, count(*) AS count FROM (
+                SELECT d.seq FROM deliveries d
+                WHERE d.endpoint_id = $1 AND d.seq < $2 {of_status}
+                ORDER BY d.seq DESC LIMIT $3) d""",  # noqa: S608 - constants
+        endpoint_id,
+        before,
+        LOOKED_AT_MAX,
+    )
+    assert row is not None, "an aggregate has one row"
+    return row["seq"], row["seq"] if row["count"] == LOOKED_AT_MAX else None
 
 
 def read_event_id(text: str) -> UUID:

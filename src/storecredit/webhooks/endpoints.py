@@ -15,10 +15,11 @@ from uuid import UUID
 
 from uuid_utils.compat import uuid7
 
-from storecredit.postgres.pool import Database
+from storecredit.postgres.buckets import Buckets, fetched
 from storecredit.postgres.servers import Record
 from storecredit.webhooks.catalogue import EVERY
 from storecredit.webhooks.messages import secret_text
+from storecredit.webhooks.relay import RELAY, heard_everywhere
 
 OPERATOR_ACCOUNT: Final = 0
 """Whose endpoints the operator's own are; they hear of every owner."""
@@ -101,8 +102,8 @@ class Disabled:
 class Endpoints:
     """The endpoints of all owners; each call is about one owner's, by its account."""
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
+    def __init__(self, buckets: Buckets) -> None:
+        self._buckets = buckets
 
     async def create(
         self,
@@ -120,7 +121,7 @@ class Endpoints:
         call makes an endpoint.
         """
         endpoint_id, secret = uuid7(), secret or secrets.token_bytes(SECRET_BYTES)
-        outcome = await self._database.fetchval(
+        outcome = await self._buckets.of_account(account_id).fetchval(
             "SELECT create_webhook_endpoint($1, $2, $3, $4, $5, $6, $7, $8)",
             account_id,
             endpoint_id,
@@ -133,6 +134,7 @@ class Endpoints:
         )
         if outcome == "full":
             return TooManyEndpoints()
+        await self._heard(account_id)
         made = await self.get(account_id, endpoint_id)
         if made is None:
             raise RuntimeError("a webhook endpoint vanished right after it was made")
@@ -140,23 +142,25 @@ class Endpoints:
 
     async def count(self) -> Mapping[Standing, int]:
         """How many there are of all owners, by how they stand; those disabled on request not."""
-        row = await self._database.fetchrow(
+        rows = await fetched(
+            self._buckets,
             """SELECT count(*) FILTER (WHERE status = 'enabled' AND failing_since IS NULL)
                        AS working,
                    count(*) FILTER (WHERE status = 'enabled' AND failing_since IS NOT NULL)
                        AS failing,
                    count(*) FILTER (WHERE disabled_reason IN ('gone', 'failing')) AS given_up
-               FROM webhook_endpoints"""
+               FROM webhook_endpoints WHERE endpoint_id <> $1""",
+            RELAY,
         )
-        assert row is not None, "an aggregate has one row"
-        return {standing: row[standing] for standing in get_args(Standing)}
+        return {standing: sum(row[standing] for row in rows) for standing in get_args(Standing)}
 
     async def unwell(self, *, limit: int) -> tuple[UnwellEndpoint, ...]:
         """Those of all owners that fail or were given up, the longest first; `limit` at most.
 
         Reads every endpoint there is, as `count` does.
         """
-        rows = await self._database.fetch(
+        rows = await fetched(
+            self._buckets,
             """SELECT e.*, a.owner_id AS store_id
                FROM webhook_endpoints e LEFT JOIN accounts a USING (account_id)
                WHERE (status = 'enabled' AND failing_since IS NOT NULL)
@@ -164,11 +168,12 @@ class Endpoints:
                ORDER BY coalesce(failing_since, disabled_at), endpoint_id LIMIT $1""",
             limit,
         )
-        return tuple(UnwellEndpoint(_endpoint(row), row["store_id"]) for row in rows)
+        rows.sort(key=lambda row: (row["failing_since"] or row["disabled_at"], row["endpoint_id"]))
+        return tuple(UnwellEndpoint(_endpoint(row), row["store_id"]) for row in rows[:limit])
 
     async def get(self, account_id: int, endpoint_id: UUID) -> Endpoint | None:
         """The endpoint; None: the owner has none of that id."""
-        row = await self._database.fetchrow(
+        row = await self._buckets.of_account(account_id).fetchrow(
             "SELECT * FROM webhook_endpoints WHERE account_id = $1 AND endpoint_id = $2",
             account_id,
             endpoint_id,
@@ -177,7 +182,7 @@ class Endpoints:
 
     async def list(self, account_id: int) -> tuple[Endpoint, ...]:
         """The owner's endpoints, newest first, those that are disabled included."""
-        rows = await self._database.fetch(
+        rows = await self._buckets.of_account(account_id).fetch(
             "SELECT * FROM webhook_endpoints WHERE account_id = $1"
             " ORDER BY endpoint_id DESC LIMIT $2",
             account_id,
@@ -196,7 +201,7 @@ class Endpoints:
         ordered: bool | None = None,
     ) -> Endpoint | None:
         """Change what is given; None leaves a value as it was. None: the owner has no such one."""
-        found = await self._database.fetchval(
+        found = await self._buckets.of_account(account_id).fetchval(
             "SELECT update_webhook_endpoint($1, $2, $3, $4, $5, $6)",
             account_id,
             endpoint_id,
@@ -205,24 +210,26 @@ class Endpoints:
             description,
             ordered,
         )
+        await self._heard(account_id)
         return await self.get(account_id, endpoint_id) if found else None
 
     async def set_status(
         self, account_id: int, endpoint_id: UUID, status: Status
     ) -> Endpoint | None:
         """Stop sending to it or begin again. None: the owner has no such endpoint."""
-        found = await self._database.fetchval(
+        found = await self._buckets.of_account(account_id).fetchval(
             "SELECT set_webhook_endpoint_status($1, $2, $3)", account_id, endpoint_id, status
         )
+        await self._heard(account_id)
         return await self.get(account_id, endpoint_id) if found else None
 
     async def delete(self, account_id: int, endpoint_id: UUID) -> bool:
         """Remove it for ever; False: the owner has no such endpoint."""
-        return bool(
-            await self._database.fetchval(
-                "SELECT delete_webhook_endpoint($1, $2)", account_id, endpoint_id
-            )
+        deleted = await self._buckets.of_account(account_id).fetchval(
+            "SELECT delete_webhook_endpoint($1, $2)", account_id, endpoint_id
         )
+        await self._heard(account_id)
+        return bool(deleted)
 
     async def rotate(
         self,
@@ -239,7 +246,7 @@ class Endpoints:
         if not 0 <= overlap_seconds <= OVERLAP_SECONDS_MAX:
             raise ValueError(f"the overlap is 0 to {OVERLAP_SECONDS_MAX} s, not {overlap_seconds}")
         secret = secret or secrets.token_bytes(SECRET_BYTES)
-        row = await self._database.fetchrow(
+        row = await self._buckets.of_account(account_id).fetchrow(
             "SELECT * FROM rotate_webhook_secret($1, $2, $3, $4, $5)",
             account_id,
             endpoint_id,
@@ -257,14 +264,14 @@ class Endpoints:
 
     async def is_signed_with(self, account_id: int, endpoint_id: UUID, secret: bytes) -> bool:
         """Whether the owner's endpoint is told what is signed with this secret, too."""
-        signs: bool = await self._database.fetchval(
+        signs: bool = await self._buckets.of_account(account_id).fetchval(
             "SELECT webhook_secret_signs($1, $2, $3)", account_id, endpoint_id, secret
         )
         return signs
 
     async def test(self, account_id: int, endpoint_id: UUID) -> UUID | Disabled | None:
         """Tell it alone of a test event, and which one; None: the owner has no such endpoint."""
-        row = await self._database.fetchrow(
+        row = await self._buckets.of_account(account_id).fetchrow(
             "SELECT * FROM test_webhook_endpoint($1, $2)", account_id, endpoint_id
         )
         assert row is not None, "a function with OUT parameters has one row"
@@ -272,6 +279,10 @@ class Endpoints:
             return Disabled()
         event_id: UUID | None = row["event_id"]
         return event_id
+
+    async def _heard(self, account_id: int) -> None:
+        if account_id == OPERATOR_ACCOUNT:
+            await heard_everywhere(self._buckets)
 
 
 def _each_once(event_types: Sequence[str]) -> list[str]:

@@ -61,7 +61,8 @@ BEGIN
         e.url, ARRAY(SELECT s.secret FROM webhook_secrets s
             WHERE s.endpoint_id = d.endpoint_id AND (s.expires_at > now()) IS NOT FALSE
             ORDER BY s.endpoint_id, s.created_at DESC),
-        e.updated_at, v.event_id, v.type, v.created_at, v.data, a.owner_kind, a.owner_id
+        e.updated_at, v.event_id, v.type, coalesce(v.happened_at, v.created_at), v.data,
+        coalesce(a.owner_kind, v.owner_kind), coalesce(a.owner_id, v.owner_id)
     FROM unnest(v_taken_endpoints, v_taken_seqs) WITH ORDINALITY AS t (endpoint_id, seq, n)
     CROSS JOIN LATERAL (SELECT * FROM deliveries x
         WHERE x.endpoint_id = t.endpoint_id AND x.seq = t.seq LIMIT 1) d

@@ -67,3 +67,13 @@ COMMENT ON TABLE transfer_ends IS
     'The end that a transfer has in this bucket, where the other one stands in another. Append-only.';
 COMMENT ON COLUMN transfer_ends.seq IS
     'Of the movement at this end, whose type, amount and request id stand here once more.';
+
+-- The operator's endpoints stand in the first bucket, and are told there of what happened in others.
+ALTER TABLE events
+    ADD COLUMN owner_kind text, ADD COLUMN owner_id uuid, ADD COLUMN happened_at timestamptz;
+COMMENT ON COLUMN events.owner_kind IS
+    'Of an event that happened in another bucket: whose it is; account_id is null then.';
+COMMENT ON COLUMN events.owner_id IS
+    'Of an event that happened in another bucket: whose it is.';
+COMMENT ON COLUMN events.happened_at IS
+    'Of an event that happened in another bucket: when; created_at is when it was written here.';

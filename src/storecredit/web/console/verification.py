@@ -11,7 +11,6 @@ from litestar.response import Stream
 from markupsafe import Markup
 
 from storecredit import telemetry
-from storecredit.ledger import verification
 from storecredit.ledger.discrepancies import Report
 from storecredit.ledger.verify import DiscrepancyUnnamed, Progress
 from storecredit.operator.audit import ActionContext
@@ -38,7 +37,7 @@ async def verify_page(
     request: Request[Any, Any, Any], parts: NamedDependency[Parts]
 ) -> Response[str]:
     """What the last verification said, and the button for another."""
-    last = await verification.last(parts.database)
+    last = await parts.operator.verifications.last()
     return page(request, "verify.html", last=last, result="", notice="")
 
 
@@ -52,7 +51,7 @@ async def verify(
 
     Whoever closes it stops the verification, which changes nothing.
     """
-    last = await verification.last(parts.database)
+    last = await parts.operator.verifications.last()
     if parts.operator.verifications.is_under_way:
         values = {"last": last, "result": "", "notice": UNDER_WAY}
         return page(request, "verify.html", status=503, **values)

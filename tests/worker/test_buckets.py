@@ -1,0 +1,154 @@
+"""One worker over several buckets: each is served, and one that is away stops no other."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from uuid import UUID
+
+import pytest
+
+from storecredit.generation.generators import GeneratedImage, GenerationRequest
+from storecredit.generation.lifecycle import GenerationJob
+from storecredit.generation.sessions import SessionStatus
+from storecredit.ledger.owners import Account
+from storecredit.postgres.buckets import SeveralBuckets, bucket_of
+from storecredit.postgres.errors import DatabaseUnavailable
+from storecredit.postgres.pool import Database
+from storecredit.postgres.schema.migrate import migrate
+from storecredit.service import Service, assembled
+from storecredit.settings import Settings
+from tests.postgres.severed import Severed
+from tests.running_listener import until
+from tests.worker.owners import store
+from tests.worker.scripted_generator import ScriptedGenerator, create, working
+
+BUCKETS = 3
+
+
+@pytest.fixture
+async def link(database_url: str) -> AsyncIterator[Severed]:
+    """The way to the last of three buckets, which is on a server of its own, as it were."""
+    await migrate(database_url, buckets=BUCKETS, open_after_seconds=0)
+    async with Severed(database_url).open() as opened:
+        yield opened
+
+
+@pytest.fixture
+async def service(settings: Settings, database_url: str, link: Severed) -> AsyncIterator[Service]:
+    """A service over these."""
+    async with AsyncExitStack() as stack:
+        home = await Database.open(database_url)
+        stack.push_async_callback(home.close)
+        elsewhere = await Database.open(link.url)
+        stack.push_async_callback(elsewhere.close)
+        databases = [home, await home.of_bucket(1), await elsewhere.of_bucket(2)]
+        for database in databases[1:]:
+            stack.push_async_callback(database.close)
+        yield await stack.enter_async_context(assembled(settings, SeveralBuckets(databases)))
+
+
+async def one_in_each(service: Service) -> Sequence[Account]:
+    """A store of each bucket, with a hundred credits."""
+    found: dict[int, Account] = {}
+    while len(found) < BUCKETS:
+        account = await store(service, 100)
+        found[bucket_of(account.id)] = account
+    return [found[bucket] for bucket in range(BUCKETS)]
+
+
+async def completed(service: Service, account: Account, *session_ids: UUID) -> None:
+    """Wait until the sessions have ended well."""
+    for session_id in session_ids:
+        ended = await service.parts.endings.wait(account.id, session_id, 60)
+        assert ended is not None
+        assert ended.status is SessionStatus.COMPLETED
+
+
+async def test_each_bucket_is_served(service: Service) -> None:
+    accounts = await one_in_each(service)
+    async with working(service, ScriptedGenerator()):
+        jobs = [
+            await create(service, account, f"req-{number}")
+            for number in range(5)
+            for account in accounts
+        ]
+        for job in jobs:
+            await completed(service, job.account, job.session_id)
+    assert (await service.queue.depth()).waiting == 0
+
+
+@dataclass
+class Held(ScriptedGenerator):
+    """Counts how many are under way, and ends none before it may."""
+
+    under_way: int = 0
+    most: int = 0
+    go_on: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def generate(self, request: GenerationRequest) -> GeneratedImage:
+        self.under_way += 1
+        self.most = max(self.most, self.under_way)
+        try:
+            await self.go_on.wait()
+            return await super().generate(request)
+        finally:
+            self.under_way -= 1
+
+
+async def test_the_limit_is_the_process_s_and_who_comes_later_is_served_before_the_rest(
+    service: Service,
+) -> None:
+    first, *others = await one_in_each(service)
+    generator = Held()
+    async with working(service, generator, worker_concurrency=4):
+        many = [await create(service, first, f"req-{number}") for number in range(40)]
+        await until(lambda: generator.under_way == 4)
+        late = [await create(service, account) for account in others]
+        generator.go_on.set()
+        for job in late:
+            await completed(service, job.account, job.session_id)
+        position = len(generator.requests)
+        for job in many:
+            await completed(service, job.account, job.session_id)
+    assert generator.most == 4
+    assert position < 40, "they did not wait for all of the first bucket's"
+
+
+async def again(service: Service, account: Account) -> GenerationJob:
+    """A generation, as soon as the account's bucket is back."""
+    while True:
+        try:
+            return await create(service, account, "afterwards")
+        except DatabaseUnavailable:
+            await asyncio.sleep(0.1)
+
+
+async def test_a_bucket_that_is_away_stops_no_other_and_goes_on_when_it_is_back(
+    service: Service, link: Severed
+) -> None:
+    accounts = await one_in_each(service)
+    stop = asyncio.Event()
+    loops = [
+        asyncio.create_task(part.run(stop))
+        for part in (service.sweep, service.expiry, service.notices, service.summing)
+    ]
+    async with working(service, ScriptedGenerator()):
+        for account in accounts:
+            job = await create(service, account, "before")
+            await completed(service, account, job.session_id)
+        waiting = await create(service, accounts[2], "meanwhile")
+        await completed(service, accounts[2], waiting.session_id)
+        link.sever()
+        for number in range(3):
+            for account in accounts[:2]:
+                job = await create(service, account, f"while it is away {number}")
+                await completed(service, account, job.session_id)
+        await service.sweep.sweep()
+        assert not any(loop.done() for loop in loops)
+        link.mend()
+        async with asyncio.timeout(60):
+            job = await again(service, accounts[2])
+        await completed(service, accounts[2], job.session_id)
+    stop.set()
+    await asyncio.gather(*loops)
