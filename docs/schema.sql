@@ -631,6 +631,12 @@ CREATE TABLE events (
     type text NOT NULL,
     -- What is told: ids and amounts, nothing personal.
     data json NOT NULL,
+    -- Of an event that happened in another bucket: whose it is; account_id is null then.
+    owner_kind text,
+    -- Of an event that happened in another bucket: whose it is.
+    owner_id uuid,
+    -- Of an event that happened in another bucket: when; created_at is when it was written here.
+    happened_at timestamptz,
     PRIMARY KEY (seq),
     CONSTRAINT one_event_per_id UNIQUE (event_id)
 );
@@ -1413,6 +1419,9 @@ FUNCTION end_holds(p_account_ids bigint[], p_hold_ids uuid[], p_actions text[], 
 -- Gives the turn back, and says whether the pass was finished. false: it was another's already.
 FUNCTION end_proving(p_holder uuid, p_is_done boolean, p_is_walk boolean) RETURNS boolean;
 
+-- These events are in the first bucket, and the relay's lease is over. Idempotent.
+FUNCTION end_relayed(p_seqs bigint[]) RETURNS void;
+
 -- Signs out. Idempotent.
 FUNCTION end_sign_in(p_secret_hash bytea, p_door text) RETURNS void;
 
@@ -1856,6 +1865,9 @@ FUNCTION open_checkout(p_checkout_id uuid, p_account_id bigint, p_provider text,
 FUNCTION open_top_up(p_account_id bigint, p_unit_amount bigint, p_currency text,
     p_expires_after_days int, p_provider text) RETURNS text;
 
+-- The types of event that any endpoint of the operator's hears; null: there is none.
+FUNCTION operator_hears() RETURNS text[];
+
 -- Whether a movement contradicts the one that it says it comes from.
 FUNCTION origin_contradicts(p_account_id bigint, p_seq bigint, p_type text, p_request_id text,
     p_session_id uuid, p_origin_seq bigint) RETURNS boolean;
@@ -1955,6 +1967,10 @@ FUNCTION reissued_grant(p_account_id bigint, p_seq bigint) RETURNS bigint;
 -- Which grant stood for another one at a movement, after the operator gave that another expiry.
 FUNCTION reissued_grant_at(p_account_id bigint, p_seq bigint, p_until_seq bigint) RETURNS bigint;
 
+-- Tells the operator's endpoints of events of another bucket. Idempotent by event.
+FUNCTION relay_events(p_event_ids uuid[], p_types text[], p_happened_at timestamptz[],
+    p_datas json[], p_owner_kinds text[], p_owner_ids uuid[]) RETURNS bigint;
+
 -- Takes credits out, never below zero; amount null: all. Outcome: removed, already_removed,
 -- insufficient, conflict. Errors: SC010 unknown account, SC002 amount, SC003 request id.
 FUNCTION remove_from_account(p_account_id bigint, p_amount int, p_request_id text,
@@ -2049,6 +2065,9 @@ FUNCTION set_low_threshold(p_account_id bigint, p_low_threshold bigint) RETURNS 
 -- Sets how many credits an account may use beyond its balance until they are billed; 0: none.
 -- true: set; false: no such account. Errors: SC009 no such overage limit, or none for this owner.
 FUNCTION set_overage_limit(p_account_id bigint, p_overage_limit bigint) RETURNS boolean;
+
+-- Has events of these types be written for the relay of this bucket; null: none. Idempotent.
+FUNCTION set_relay(p_event_types text[]) RETURNS boolean;
 
 -- Switches a store's top-up on. Outcome: set, no_subscription. Errors: SC010 unknown account.
 FUNCTION set_top_up(p_account_id bigint, p_threshold bigint, p_credits int, p_max_per_day int,
@@ -2197,6 +2216,10 @@ FUNCTION take_provider_event(p_provider text, p_event_id text, p_event_type text
 -- accounts were last looked at.
 FUNCTION take_proving(p_holder uuid, p_lease interval, p_interval interval) RETURNS
     TABLE(is_taken boolean, walked_at timestamptz);
+
+-- Leases the relay with the events that are to be brought to the first bucket next.
+FUNCTION take_relayed(p_limit int, p_lease interval) RETURNS TABLE(seq bigint, event_id uuid,
+    type text, happened_at timestamptz, data json, owner_kind text, owner_id uuid);
 
 -- When credits that a change within a subscription's period adds expire, and how many of them live
 -- on until when. For book_subscription_payment.
