@@ -84,7 +84,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """What must hold however many buckets there are is seen with one and with several."""
-    if metafunc.definition.get_closest_marker("several_buckets"):
+    has_database = "bucket_count" in metafunc.fixturenames
+    if has_database and metafunc.definition.get_closest_marker("several_buckets"):
         numbers = (BUCKETS, SEVERAL_BUCKETS) if BUCKETS != SEVERAL_BUCKETS else (BUCKETS,)
         words = [f"{number}_bucket{'s'[: number > 1]}" for number in numbers]
         metafunc.parametrize("bucket_count", numbers, ids=words, indirect=True, scope="session")

@@ -15,6 +15,7 @@ import pytest
 from tests.console.acts import acts, faults_of, sent_twice
 from tests.console.conftest import Browser, signed_in
 from tests.web.doors import Operator, StoreClient, data_of
+from tests.web.table_rows import of_all_buckets
 from tests.web.users import user_of
 
 WRONG: list[tuple[str, dict[str, str], str]] = [
@@ -60,9 +61,10 @@ class Of:
 
     async def ledger(self) -> list[tuple[str, int, int]]:
         """Type, amount and balance afterwards of each movement, oldest first."""
-        rows = await self.admin.fetch(
-            """SELECT m.type, m.amount, m.balance_after FROM storecredit.movements m
-               JOIN storecredit.accounts a USING (account_id)
+        rows = await of_all_buckets(
+            self.admin,
+            """SELECT m.type, m.amount, m.balance_after FROM movements m
+               JOIN accounts a USING (account_id)
                WHERE a.owner_kind = $1 AND a.owner_id = $2 ORDER BY m.seq""",
             self.kind,
             self.owner_id,
@@ -117,7 +119,7 @@ async def test_credits_are_added_after_a_look_at_the_new_balance(of: Of) -> None
     [act] = await acts(of.admin, "credits.add")
     assert act.by == ("admin", "console", "asked by mail")
     assert act.asked["amount"] == 1234
-    grant = await of.admin.fetchrow("SELECT * FROM storecredit.grants ORDER BY seq DESC LIMIT 1")
+    grant = (await of_all_buckets(of.admin, "TABLE grants ORDER BY seq"))[-1]
     assert grant is not None
     assert (grant["kind"], grant["priority"], grant["expires_at"]) == ("paid", 7, ends)
     done = await of.browser.get(added.headers["location"])

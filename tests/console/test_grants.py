@@ -10,6 +10,7 @@ from tests.console.conftest import Browser, signed_in
 from tests.console.reading import cells
 from tests.web.doors import Operator, StoreClient, data_of
 from tests.web.holding import held
+from tests.web.table_rows import of_all_buckets
 from tests.web.users import UserClient
 
 SOON = datetime.now(UTC).replace(second=0, microsecond=0) + timedelta(days=30)
@@ -67,7 +68,9 @@ async def test_an_end_is_changed_once_and_written_down(
     assert "The end is set." in (await browser.get(f"{address}?done=set")).text
     grants = data_of(await operator.get(f"/stores/{store.store_id}/grants"))["items"]
     assert [grant["expires_at"] for grant in grants] == [f"{later:%Y-%m-%dT%H:%M:%SZ}", None]
-    entries = await admin.fetch("SELECT * FROM audit_log WHERE action = 'grant.set_expiry'")
+    entries = await of_all_buckets(
+        admin, "SELECT * FROM audit_log WHERE action = 'grant.set_expiry'"
+    )
     assert [(each["door"], each["actor"], each["reason"]) for each in entries] == [
         ("console", "admin", "Promised")
     ]

@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Final
@@ -22,6 +23,7 @@ from storecredit.operator.actions import OperatorActions
 from storecredit.operator.audit import ActionContext, IdempotencyConflict
 from storecredit.operator.audit_entries import AuditFilter
 from storecredit.operator.credits import Insufficient, NotDone, Transferred
+from storecredit.operator.requests import Requests
 from storecredit.postgres.buckets import Buckets
 from storecredit.postgres.errors import DatabaseUnavailable
 from storecredit.settings import Settings
@@ -110,6 +112,21 @@ async def test_both_are_told_what_was_done_by_one_entry(
     for giver, taker in ((first, third), (third, owners[1])):
         with pytest.raises(IdempotencyConflict):
             await acting.credits.transfer(named("m", "m"), giver, taker, 4)
+
+
+async def test_the_look_up_names_both(
+    buckets: Buckets, acting: OperatorActions, owners: list[Owner]
+) -> None:
+    giver, _, taker = owners
+    assert isinstance(await acting.credits.transfer(ANN, giver, taker, 4), Transferred)
+    with closing(Requests(buckets)) as requests:
+        found = await requests.find("move-1")
+    told = {
+        (record.store_id, action.store_id, action.other_store_id)
+        for record in found.requests
+        for action in record.actions
+    }
+    assert told == {(owner.id, giver.id, taker.id) for owner in (giver, taker)}
 
 
 async def test_of_many_at_once_in_all_directions_none_is_lost_or_done_twice(

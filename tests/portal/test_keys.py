@@ -1,11 +1,15 @@
 """`/portal/keys`: a store makes, changes, replaces and revokes its own keys, and no other's."""
 
 import asyncpg
+import pytest
 
 from tests.console.acts import acts, faults_of, secret_in, sent_twice
 from tests.console.conftest import Browser
 from tests.portal.conftest import sign_in
 from tests.web.doors import Operator, StoreClient, data_of
+from tests.web.table_rows import of_all_buckets
+
+pytestmark = pytest.mark.several_buckets
 
 AT = "/portal/keys"
 OWN = ("store", "portal", "")
@@ -94,8 +98,9 @@ async def test_a_key_is_replaced_and_who_is_signed_in_by_it_is_told_when_that_en
     new = secret_in(made)
     assert "When that ends, so does your sign-in" in made.text
     assert (await portal.get("/portal")).status_code == 200
-    await admin.execute(
-        "UPDATE storecredit.store_api_keys SET created_at = now() - interval '2 d',"
+    await of_all_buckets(
+        admin,
+        "UPDATE store_api_keys SET created_at = now() - interval '2 d',"
         " expires_at = now() WHERE key_id = $1",
         store.key_id,
     )
@@ -114,8 +119,8 @@ async def test_another_stores_key_is_not_there(
         address = f"{AT}/{other.key_id}{below}"
         answer = await portal.post(address, page, f"{AT}/new", {"label": "mine"})
         assert answer.status_code == 404
-    [key] = await admin.fetch(
-        "SELECT * FROM storecredit.store_api_keys WHERE key_id = $1", other.key_id
+    [key] = await of_all_buckets(
+        admin, "SELECT * FROM store_api_keys WHERE key_id = $1", other.key_id
     )
     assert (key["label"], key["revoked_at"]) == ("first key", None)
     assert await acts(admin, door="portal") == []

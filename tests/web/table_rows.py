@@ -21,7 +21,8 @@ async def of_all_buckets(
     async with connection.transaction():
         for bucket in await connection.fetch(BUCKETS):
             await connection.execute(f"SET LOCAL search_path = {bucket['nspname']}")
-            found += await connection.fetch(query, *args)
+            # A statement of its own each: what was prepared for one's tables is none of another's.
+            found += await connection.fetch(f"{query}\n-- in {bucket['nspname']}", *args)
     return found
 
 

@@ -106,12 +106,11 @@ async def test_what_the_operator_spends_and_holds_for_a_user_is_the_admins(
         )
     await held("to expire")
     await pass_time(admin, timedelta(minutes=11))
-    await admin.execute(
-        "SELECT storecredit.expire_credits(array_agg(account_id)) FROM storecredit.accounts"
-    )
-    rows = await admin.fetch(
+    await of_all_buckets(admin, "SELECT expire_credits(array_agg(account_id)) FROM accounts")
+    rows = await of_all_buckets(
+        admin,
         """SELECT DISTINCT a.owner_kind, m.type, m.actor
-           FROM storecredit.movements m JOIN storecredit.accounts a USING (account_id)"""
+           FROM movements m JOIN accounts a USING (account_id)""",
     )
     assert {tuple(row) for row in rows} == {
         ("store", "grant", "admin"),

@@ -3,11 +3,14 @@
 from typing import Any
 
 import httpx
+import pytest
 
 from storecredit.operator.audit import Action
 from storecredit.web.operator_api.routes import operator_router
 from tests.web.doors import OPERATOR_TOKEN, Operator, StoreClient, bearer, data_of, error_of
 from tests.web.users import UserClient
+
+pytestmark = pytest.mark.several_buckets
 
 REASON = {"X-Request-Reason": "asked by mail"}
 

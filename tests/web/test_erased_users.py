@@ -22,6 +22,7 @@ from tests.image_files import data_url, picture
 from tests.passing_time import pass_time
 from tests.web.conftest import LogStream, WorkerStarter, http_client
 from tests.web.doors import ENDING_SECONDS_MAX, Operator, data_of, error_of
+from tests.web.table_rows import of_all_buckets
 from tests.web.test_blocked_users import becomes
 from tests.web.users import UserClient, ended, refusal_of, user_of
 
@@ -38,13 +39,13 @@ async def everything(admin: asyncpg.Connection) -> str:
     rows = [
         str(dict(row))
         for table in tables
-        for row in await admin.fetch(f'SELECT * FROM storecredit."{table["relname"]}"')
+        for row in await of_all_buckets(admin, f'SELECT * FROM "{table["relname"]}"')
     ]
     return "\n".join(rows)
 
 
 async def ledger(admin: asyncpg.Connection) -> list[tuple[Any, ...]]:
-    return [tuple(row) for row in await admin.fetch("SELECT * FROM movements ORDER BY 1, 2")]
+    return [tuple(row) for row in await of_all_buckets(admin, "TABLE movements ORDER BY 1, 2")]
 
 
 def files(data_dir: Path, owner_id: UUID | str) -> set[str]:
@@ -63,6 +64,7 @@ def erasure(database: Database, settings: Settings) -> Erasure:
     return Erasure(database, open_results(settings), settings)
 
 
+@pytest.mark.several_buckets
 async def test_what_was_sent_told_and_made_is_removed_and_the_ledger_stays(
     operator: Operator,
     user: UserClient,
@@ -79,7 +81,8 @@ async def test_what_was_sent_told_and_made_is_removed_and_the_ledger_stays(
         kept = await ended(other, await other.created("done", accessories=[hat]))
     waiting = await user.created("waiting", accessories=[hat])
     assert (done["status"], failed["status"]) == ("completed", "failed")
-    await admin.execute(
+    await of_all_buckets(
+        admin,
         """UPDATE sessions SET generator_message = $1, error_message = $1,
                failed_attempts = jsonb_build_array(jsonb_build_object('said', $1::text))
            WHERE session_id = $2""",
@@ -94,8 +97,10 @@ async def test_what_was_sent_told_and_made_is_removed_and_the_ledger_stays(
 
     assert view["blocked_at"] == view["erased_at"]
     assert view["balance"] == 9, "what waited has come back"
-    rows = await admin.fetch(
-        "SELECT * FROM sessions WHERE account_id = account_of('user', $1)", user.user_id
+    rows = await of_all_buckets(
+        admin,
+        "SELECT s.* FROM sessions s JOIN accounts USING (account_id) WHERE owner_id = $1",
+        user.user_id,
     )
     assert {str(row["session_id"]): row["status"] for row in rows} == {
         str(done["id"]): "completed",
@@ -133,6 +138,7 @@ async def held(operator: Operator, user: UserClient, request_id: str) -> str:
     return f"/users/{user.user_id}/holds/{made['hold_id']}"
 
 
+@pytest.mark.several_buckets
 async def test_what_was_sent_with_spends_and_holds_is_removed_and_nothing_moves(
     operator: Operator, user: UserClient, admin: asyncpg.Connection
 ) -> None:
@@ -140,7 +146,7 @@ async def test_what_was_sent_with_spends_and_holds_is_removed_and_nothing_moves(
     data_of(await charge(operator, user, "spend", "spend-1"), 201)
     over, open_ = [await held(operator, user, f"hold-{number}") for number in range(2)]
     data_of(await operator.post(f"{over}/capture", amount=1))
-    await admin.execute("UPDATE holds SET description = $1", SECRET)
+    await of_all_buckets(admin, "UPDATE holds SET description = $1", SECRET)
     assert SECRET in await everything(admin)
     before = await ledger(admin)
 

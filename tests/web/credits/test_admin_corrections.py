@@ -16,7 +16,7 @@ from tests.web.checklist import (
 )
 from tests.web.credits.conftest import ONE_LOOP
 from tests.web.doors import Operator, StoreClient, data_of, error_of
-from tests.web.table_rows import Rows
+from tests.web.table_rows import Rows, of_all_buckets
 from tests.web.users import UserClient
 
 pytestmark = ONE_LOOP
@@ -31,9 +31,10 @@ def removal_of(store: StoreClient) -> str:
 
 async def told(admin: asyncpg.Connection, store: StoreClient, *types: str) -> list[tuple[Any, ...]]:
     """What a store's ledger says of these types of movement."""
-    rows = await admin.fetch(
+    rows = await of_all_buckets(
+        admin,
         """SELECT m.type, m.amount, m.balance_after, m.request_id, m.description, m.actor
-           FROM storecredit.movements m JOIN accounts a USING (account_id)
+           FROM movements m JOIN accounts a USING (account_id)
            WHERE a.owner_id = $1 AND a.owner_kind = 'store' AND m.type = ANY ($2)
            ORDER BY m.seq""",
         store.store_id,
