@@ -61,6 +61,8 @@ ENVIRONMENT: Final = (
                 "brief": (60, 10_000),
             }
         ),
+        "STORECREDIT_CHARGE_SETTLE_SECONDS": "5",
+        "STORECREDIT_PADDLE_TIMEOUT_SECONDS": "2",
         "STORECREDIT_STARTER_CREDITS": str(OPENING_CREDITS),
         "STORECREDIT_TOP_UP_INTERVAL_SECONDS": "0.5",
         "STORECREDIT_GENERATION_DEADLINE_SECONDS": "60",
@@ -84,7 +86,7 @@ class Plan:
     workers: int = 2
     counted: Sequence[tuple[str, int]] = (("store", 3), ("user", 2))
     """Parties whose credits move by requests alone, and how many clients each has."""
-    trading: Sequence[tuple[str, int]] = (("store", 1), ("user", 1))
+    trading: Sequence[tuple[str, int]] = (("store", 2), ("user", 1))
     """Parties that buy."""
     answers_between_strikes: int = 8
     """At most."""
@@ -217,7 +219,7 @@ class Torture:
         async with asyncio.TaskGroup() as group:
             for doer in self.doers:
                 group.create_task(doer.run())
-                if isinstance(doer, Trader) and doer.party.is_store:
+                if isinstance(doer, Trader) and doer.party.is_store and doer.name.endswith("-0"):
                     group.create_task(doer.subscribe())
             await nemesis.strike_on(self.plan.kills, self.plan.failovers)
             self.asking.stopping.set()

@@ -1,5 +1,6 @@
 """Parties whose credits also move by themselves: bought, billed, given for a time, held briefly."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -19,7 +20,8 @@ GRANT_MAX_SECONDS: Final = 3.0
 PAID: Final = 0.9
 CHARGED_BACK: Final = 0.2
 """The share of checkouts that somebody pays, and of payments whose money goes back."""
-TOP_UP: Final = {"threshold": 50, "credits": 200, "max_per_day": 10, "max_per_month": 100}
+TOP_UP: Final = {"threshold": 400, "credits": 150, "max_per_day": 10, "max_per_month": 100}
+ASKED_AGAIN_SECONDS: Final = 0.5
 
 
 class Trader(Doer):
@@ -41,7 +43,7 @@ class Trader(Doer):
 
     def doings(self) -> Mapping[Doing, int]:
         usual = dict(super().doings())
-        return usual | {self._be_given_for_a_time: 6, self._hold_briefly: 6, self._buy: 4}
+        return usual | {self._be_given_for_a_time: 6, self._hold_briefly: 6, self._buy: 8}
 
     async def subscribe(self) -> None:
         """Once: what a store pays for each month, and has it buy by itself when it runs low."""
@@ -51,7 +53,12 @@ class Trader(Doer):
         await self._paddle.pay(transaction_id)
         self._record.note("paid", transaction=transaction_id)
         where = (self.party.owner, "PUT", "/api/v1/top-up", self.party.own_secret)
-        await self.ask(Wish("top_up", *where, TOP_UP))
+        # Only once Paddle has told of the subscription.
+        while not self._asking.stopping.is_set():
+            told = await self.ask(Wish("top_up", *where, TOP_UP))
+            if told is not None and told.is_well:
+                return
+            await asyncio.sleep(ASKED_AGAIN_SECONDS)
 
     async def _be_given_for_a_time(self) -> None:
         ahead = timedelta(seconds=self.random.uniform(1.0, GRANT_MAX_SECONDS))

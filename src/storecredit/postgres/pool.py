@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Hashable, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, Self
@@ -171,7 +171,9 @@ class Database(OneBucket):
                 try:
                     yield connection
                 finally:
-                    connection.remove_log_listener(doubts)
+                    # One that broke is no longer ours, which says less than how it broke.
+                    with suppress(asyncpg.InterfaceError):
+                        connection.remove_log_listener(doubts)
         doubts.refuse()
 
     @asynccontextmanager
