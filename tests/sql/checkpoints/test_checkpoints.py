@@ -30,6 +30,7 @@ from tests.sql.checkpoints.conftest import Signed
 from tests.sql.full_accounts import allow_anything
 from tests.sql.ledgers import open_account, open_user
 from tests.sql.test_verify_sums import sum_all
+from tests.web.conftest import LogStream
 
 K = DiscrepancyKind
 
@@ -338,3 +339,25 @@ async def test_while_credits_move_no_lock_is_taken_that_they_wait_for(
         )
         made = await asyncio.wait_for(signed.sign(), timedelta(seconds=60).total_seconds())
     assert made.number == 1
+
+
+async def logged_once(log: LogStream, event: str) -> None:
+    while not log.events(event):  # noqa: ASYNC110 - what is logged sets no event
+        await asyncio.sleep(0.02)
+
+
+async def test_the_loop_signs_by_itself_and_says_why_where_it_cannot(
+    signed: Signed, store: Account, log: LogStream
+) -> None:
+    settings = signed.settings.model_copy(update={"checkpoint_interval_seconds": 0.05})
+    stop = asyncio.Event()
+    looping = asyncio.create_task(Checkpoints(signed.buckets, settings).run(stop))
+    async with asyncio.timeout(60):
+        await logged_once(log, "checkpoint_made")
+        (settings.data_dir / checkpoint_keys.CHECKPOINT_KEY).unlink()
+        await signed.spend(store, "by nobody's key")
+        await logged_once(log, "checkpoint_unsigned")
+    stop.set()
+    await looping
+    assert len(await page(signed.database, limit=10)) == 1
+    assert "STORECREDIT_CHECKPOINT_KEY" in log.events("checkpoint_unsigned")[0]["error"]

@@ -9,6 +9,7 @@ from storecredit.data_files.checkpoint_keys import CheckpointKeys
 from storecredit.ledger.checkpoints import hashing
 from storecredit.ledger.checkpoints.hashing import HASH_BYTES, LEAVES, MARK_BYTES, extended
 from storecredit.ledger.checkpoints.named_rows import Named, named
+from storecredit.ledger.checkpoints.reading import read
 from storecredit.ledger.discrepancies import Discrepancy, DiscrepancyKind
 from storecredit.postgres.buckets import Buckets, bucket_of
 from storecredit.postgres.pool import Database
@@ -80,7 +81,7 @@ class ChainProof:
         """Fill `found`, with `most` at most. Raises DatabaseUnavailable."""
         after = -1
         while len(self.found) < self._most:
-            accounts = await self._home.fetch(_ACCOUNTS, after, LINKS_MAX)
+            accounts = await read(self._home, _ACCOUNTS, after, LINKS_MAX)
             if not accounts:
                 return
             self._places(after, accounts)
@@ -99,7 +100,7 @@ class ChainProof:
         """Whether the accounts are whose they were."""
         for number, database in enumerate(self._buckets.all):
             inside = [row for row in accounts if bucket_of(row["account_id"]) == number]
-            rows = await database.fetch(_OWNERS, [row["account_id"] for row in inside])
+            rows = await read(database, _OWNERS, [row["account_id"] for row in inside])
             owners = {row["account_id"]: (row["owner_kind"], row["owner_id"]) for row in rows}
             for row in inside:
                 now = owners.get(row["account_id"])
@@ -114,7 +115,7 @@ class ChainProof:
         chains = {row["position"]: _Chain(row) for row in accounts}
         place, last = (accounts[0]["position"], 0), accounts[-1]["position"]
         while True:
-            links = await self._home.fetch(_LINKS, *place, last, LINKS_MAX)
+            links = await read(self._home, _LINKS, *place, last, LINKS_MAX)
             if not links:
                 return
             place = (links[-1]["position"], links[-1]["seq"])
@@ -176,7 +177,8 @@ class ChainProof:
                 await self._compare_in(database, inside)
 
     async def _compare_in(self, database: Database, windows: Sequence[_Window]) -> None:
-        rows = await database.fetch(
+        rows = await read(
+            database,
             LEAVES,
             [window.chain.account["account_id"] for window in windows],
             [window.after for window in windows],

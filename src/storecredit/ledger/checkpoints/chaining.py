@@ -16,6 +16,7 @@ from typing import Final
 from storecredit.data_files.checkpoint_keys import CheckpointKeys
 from storecredit.ledger.checkpoints import hashing, leaves
 from storecredit.ledger.checkpoints.hashing import HASH_BYTES, LEAVES, extended, marks
+from storecredit.ledger.checkpoints.reading import read
 from storecredit.postgres.buckets import Buckets
 from storecredit.postgres.pacing import pause
 from storecredit.postgres.pool import Database
@@ -124,9 +125,9 @@ class Pass:
         after = 0
         while not stop.is_set():
             rows = (
-                await database.fetch(_ALL, after, ACCOUNTS_MAX)
+                await read(database, _ALL, after, ACCOUNTS_MAX)
                 if since is None
-                else await database.fetch(_MOVED, after, ACCOUNTS_MAX, since)
+                else await read(database, _MOVED, after, ACCOUNTS_MAX, since)
             )
             if not rows:
                 return
@@ -166,7 +167,8 @@ class Pass:
             until = min(each.until, each.seq + min(room, LINK_MOVEMENTS))
             room -= until - each.seq
             piece.append((each, until))
-        rows = await database.fetch(
+        rows = await read(
+            database,
             LEAVES,
             [each.account_id for each, _ in piece],
             [each.seq for each, _ in piece],

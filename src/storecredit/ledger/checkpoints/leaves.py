@@ -13,6 +13,7 @@ from storecredit.ledger.checkpoints.hashing import (
     standing,
     told_beginning,
 )
+from storecredit.ledger.checkpoints.reading import read
 from storecredit.postgres.pool import Database
 from storecredit.postgres.servers import Record
 
@@ -56,12 +57,12 @@ class Standing:
 
 async def in_range(home: Database, number: int, first: int, end: int) -> list[Standing]:
     """Those at places from `first` and before `end`, as of a checkpoint."""
-    return [_standing(row) for row in await home.fetch(_IN_RANGE, number, first, end)]
+    return [_standing(row) for row in await read(home, _IN_RANGE, number, first, end)]
 
 
 async def of_accounts(home: Database, number: int, account_ids: Sequence[int]) -> list[Standing]:
     """Those of accounts, as of a checkpoint; one that has no place yet is left out."""
-    return [_standing(row) for row in await home.fetch(_OF_ACCOUNTS, number, account_ids)]
+    return [_standing(row) for row in await read(home, _OF_ACCOUNTS, number, account_ids)]
 
 
 async def chunk_root(home: Database, number: int, chunk: int, owners: int) -> bytes:
