@@ -146,7 +146,7 @@ class Settings(BaseSettings):
     commit_deadline_seconds: float = Field(default=10.0, gt=0)
     """How long a request is tried while the database is away; then 503."""
     pool_max: int = Field(default=8, ge=2, le=200)
-    """Database connections for reads, at most; group commits have one each besides."""
+    """Database connections for reads in a bucket, at most; group commits have one each besides."""
 
     # Requests
     idle_connection_seconds: int = Field(default=IDLE_CONNECTION_SECONDS, ge=1, le=86_400)

@@ -1,16 +1,20 @@
 """One worker over several buckets: each is served, and one that is away stops no other."""
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
-from uuid import UUID
+from pathlib import Path
+from uuid import UUID, uuid4
 
 import pytest
 
 from storecredit.generation.generators import GeneratedImage, GenerationRequest
 from storecredit.generation.lifecycle import GenerationJob
+from storecredit.generation.results.directory import RESULTS
 from storecredit.generation.sessions import SessionStatus
+from storecredit.generation.strays import Strays
 from storecredit.ledger.owners import Account
 from storecredit.postgres.buckets import SeveralBuckets, bucket_of
 from storecredit.postgres.errors import DatabaseUnavailable
@@ -21,7 +25,7 @@ from storecredit.settings import Settings
 from tests.postgres.severed import Severed
 from tests.running_listener import until
 from tests.worker.owners import store
-from tests.worker.scripted_generator import ScriptedGenerator, create, working
+from tests.worker.scripted_generator import ScriptedGenerator, create, png, working
 
 BUCKETS = 3
 
@@ -152,3 +156,37 @@ async def test_a_bucket_that_is_away_stops_no_other_and_goes_on_when_it_is_back(
         await completed(service, accounts[2], job.session_id)
     stop.set()
     await asyncio.gather(*loops)
+
+
+async def test_no_result_of_any_bucket_is_a_stray(
+    service: Service, settings: Settings, link: Severed, database_url: str
+) -> None:
+    results = service.parts.results
+
+    def files() -> set[Path]:
+        return {path for path in (settings.data_dir / RESULTS).rglob("*") if path.is_file()}
+
+    async def old_stray() -> Path:
+        key = await results.save(uuid4(), uuid4(), png())
+        for path in files():
+            os.utime(path, (0, 0))
+        return settings.data_dir / RESULTS / key
+
+    async with working(service, ScriptedGenerator()):
+        for account in await one_in_each(service):
+            job = await create(service, account)
+            await completed(service, account, job.session_id)
+    wanted = files()
+    assert len(wanted) == BUCKETS
+    await old_stray()
+    await Strays(service.buckets, results, settings).delete()
+    assert files() == wanted
+
+    stray = await old_stray()
+    link.sever()
+    with pytest.raises(DatabaseUnavailable):
+        await Strays(service.buckets, results, settings).delete()
+    link.mend()
+    await migrate(database_url, buckets=BUCKETS + 1, open_after_seconds=0)
+    await Strays(service.buckets, results, settings).delete()
+    assert files() == wanted | {stray}, "there is a bucket of which this process knows nothing"
