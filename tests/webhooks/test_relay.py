@@ -13,6 +13,8 @@ from stand_ins.http_server import Answer, Received, stand_in
 from storecredit.ledger.credits import Cause, Credits
 from storecredit.ledger.outcomes import AdditionType
 from storecredit.ledger.owners import Owner
+from storecredit.operator.audit import ActionContext, AuditLog
+from storecredit.operator.webhooks import OperatedWebhooks
 from storecredit.postgres.buckets import SeveralBuckets, opened
 from storecredit.postgres.pool import Database
 from storecredit.postgres.schema.migrate import migrate
@@ -141,6 +143,23 @@ async def test_an_event_is_brought_once_whoever_died_over_it(
     assert await brought(buckets) == 2
     told = "SELECT (data->>'amount')::int AS amount FROM storecredit.events ORDER BY seq"
     assert [row["amount"] for row in await admin.fetch(told)] == [1, 2]
+
+
+async def test_what_an_operator_makes_hears_all_buckets_from_then_on(
+    buckets: SeveralBuckets,
+) -> None:
+    _, store_id, _ = await one_in_each(buckets)
+    context = ActionContext("ada@example.com", "api", "any")
+    made = (
+        await OperatedWebhooks(buckets, AuditLog(buckets))
+        .endpoints(context, None)
+        .create(OPERATOR_ACCOUNT, url="https://operator.example/", event_types=["credits.added"])
+    )
+    assert isinstance(made, IssuedSecret)
+    await add(buckets, store_id, 1)
+    assert await brought(buckets) == 1
+    page = await DeliveryRecords(buckets).list(OPERATOR_ACCOUNT, made.endpoint.endpoint_id)
+    assert [item.type for item in page.items] == ["credits.added"]
 
 
 async def test_nothing_is_written_in_other_buckets_while_the_operator_hears_nothing(

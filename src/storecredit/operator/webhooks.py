@@ -86,6 +86,7 @@ class OperatedEndpoints(Endpoints):
             if isinstance(made, IssuedSecret):
                 endpoint_id = made.endpoint.endpoint_id
                 entry.write({"endpoint_id": endpoint_id}, subject=endpoint_id)
+        await self._heard(account_id)
         return made
 
     async def update(
@@ -122,6 +123,7 @@ class OperatedEndpoints(Endpoints):
             )
             if changed is not None and asked:
                 entry.write()
+        await self._heard(account_id)
         return changed
 
     async def set_status(
@@ -135,6 +137,7 @@ class OperatedEndpoints(Endpoints):
             changed = await super().set_status(account_id, endpoint_id, status)
             if changed is not None:
                 entry.write()
+        await self._heard(account_id)
         return changed
 
     async def delete(self, account_id: int, endpoint_id: UUID) -> bool:
@@ -147,6 +150,7 @@ class OperatedEndpoints(Endpoints):
             deleted = await super().delete(account_id, endpoint_id)
             if deleted:
                 entry.write()
+        await self._heard(account_id)
         return deleted
 
     async def rotate(

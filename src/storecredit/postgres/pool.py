@@ -195,6 +195,11 @@ class Database(OneBucket):
             finally:
                 _under_way.reset(begun)
 
+    @property
+    def in_transaction(self) -> bool:
+        """Whether a `transaction()` of this task is under way."""
+        return self._transaction() is not None
+
     def _transaction(self) -> _Transaction | None:
         found = _under_way.get()
         if found is None or found.database is not self:

@@ -281,8 +281,13 @@ class Endpoints:
         return event_id
 
     async def _heard(self, account_id: int) -> None:
-        if account_id == OPERATOR_ACCOUNT:
-            await heard_everywhere(self._buckets)
+        """Have other buckets write what the operator hears; after the transaction, if there is one.
+
+        Whoever holds a connection to the first bucket asks no other.
+        """
+        buckets = self._buckets
+        if account_id == OPERATOR_ACCOUNT and buckets.several and not buckets.home.in_transaction:
+            await heard_everywhere(buckets)
 
 
 def _each_once(event_types: Sequence[str]) -> list[str]:
