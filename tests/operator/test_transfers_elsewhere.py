@@ -19,6 +19,7 @@ from storecredit.ledger.outcomes import AdditionType
 from storecredit.ledger.owners import Owner
 from storecredit.ledger.transfers import one_sided
 from storecredit.ledger.verify import verify
+from storecredit.ledger.verify_all import verify_all
 from storecredit.operator.actions import OperatorActions
 from storecredit.operator.audit import ActionContext, IdempotencyConflict
 from storecredit.operator.audit_entries import AuditFilter
@@ -198,6 +199,7 @@ async def test_an_end_that_somebody_took_away_is_named_at_the_other(
     whose = owners[2 - lost].id
     assert (end.kind, end.store_id, end.request_id) == ("transfer_mismatch", whose, "move-1")
     assert (await verify(buckets.all[2 - lost])).discrepancies == ()
+    assert end in (await verify_all(buckets)).discrepancies
 
 
 async def test_nobody_writes_one_end_alone(buckets: Buckets, owners: list[Owner]) -> None:

@@ -1,5 +1,7 @@
 """Verifies all buckets of a database, and that everybody is in the one that the directory says.
 
+Also that each transfer from one bucket to another has both its ends.
+
 Each bucket is a ledger of its own and is proven by itself; what comes of them adds up. Those in one
 place are proven one after the other, since a proof keeps a server busy; places are, side by side.
 """
@@ -9,6 +11,7 @@ from dataclasses import fields, replace
 
 from storecredit.ledger.checkpoints.tampering import Evidence
 from storecredit.ledger.discrepancies import Report
+from storecredit.ledger.transfers import one_sided
 from storecredit.ledger.verify import DISCREPANCIES_MAX, Progress, verify
 from storecredit.ledger.whereabouts import misplaced
 from storecredit.postgres.buckets import Buckets, SeveralBuckets, together
@@ -24,7 +27,8 @@ async def verify_all(
 ) -> Report:
     """As `verify` of each of them, added up; the first one's comes first.
 
-    With it the directory is proven, and `evidence`, which is of all buckets, looked at.
+    With it the directory and what went between buckets are proven, and `evidence`, which is of all
+    buckets, looked at.
 
     Raises DatabaseUnavailable where one of them is away; DiscrepancyUnnamed.
     """
@@ -32,7 +36,10 @@ async def verify_all(
         return await verify(
             buckets, every_row=every_row, on_progress=on_progress, evidence=evidence
         )
-    found = await misplaced(buckets, DISCREPANCIES_MAX + 1)
+    found = [
+        *await misplaced(buckets, DISCREPANCIES_MAX + 1),
+        *await one_sided(buckets, DISCREPANCIES_MAX + 1),
+    ]
     progress = _Progress(len(buckets.all), on_progress or (lambda _: None))
     reports: dict[str, Report] = {}
 
