@@ -278,3 +278,30 @@ async def test_problems_of_all_buckets_are_one_list_and_each_can_be_dismissed(
         assert (await operator.post(path)).status_code == 404
     assert (await problems.find()).none
     assert set((await problems.count()).values()) == {0}
+
+
+async def test_what_was_ignored_by_a_process_that_knew_of_one_bucket_is_booked(
+    seller: Seller,
+) -> None:
+    for store in await stores_in_each(seller):
+        event = completed(await seller.paid(store))
+        home = seller.buckets.home
+        async with home.acquire() as connection, connection.transaction():
+            await connection.fetchval(
+                "SELECT receive_provider_event('paddle', $1, $2, now(), $3)",
+                event.event_id,
+                event.event_type,
+                keep(read_event(event.body())),
+            )
+            if await seller.buckets.of(store) is not home:
+                assert await connection.fetchval(
+                    """SELECT settle_provider_event(
+                           'paddle', $1, 'ignored', 'Not ours.', NULL, NULL, $2)""",
+                    event.event_id,
+                    event.data["id"],
+                )
+        await seller.service.parts.paddle_events.requeue_orphans()
+        await seller.settled()
+
+        assert await seller.status(event) == "processed"
+        assert await seller.ledger(store) == [Movement("purchase", 100, 100, "order")]
