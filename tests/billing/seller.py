@@ -24,7 +24,7 @@ from storecredit.billing.checkouts import (
 from storecredit.ledger.discrepancies import Discrepancy
 from storecredit.ledger.owners import Owner, OwnerKind
 from storecredit.ledger.verify import verify
-from storecredit.postgres.buckets import Buckets
+from storecredit.postgres.buckets import Buckets, fetched
 from storecredit.postgres.buckets import opened as buckets_of
 from storecredit.postgres.opening import open_database
 from storecredit.postgres.pool import Database
@@ -113,23 +113,25 @@ class Seller:
     async def settled(self) -> None:
         """Wait until no event is open."""
         async with asyncio.timeout(SETTLING_SECONDS_MAX):
-            while await self.admin.fetchval(UNSETTLED):  # noqa: ASYNC110 - a row sets no event
+            # A row sets no event.
+            while any(row["count"] for row in await fetched(self.buckets, UNSETTLED)):  # noqa: ASYNC110
                 await asyncio.sleep(0.02)
 
     async def event(self, event: Event) -> Any:
         """The row that is kept of an event."""
-        return await self.admin.fetchrow(
-            "SELECT * FROM provider_events WHERE event_id = $1", event.event_id
+        (row,) = await fetched(
+            self.buckets, "SELECT * FROM provider_events WHERE event_id = $1", event.event_id
         )
+        return row
 
     async def status(self, event: Event) -> str:
         return str((await self.event(event))["status"])
 
     async def ledger(self, owner: Owner) -> list[Movement]:
-        return await ledger_of(self.admin, owner)
+        return await ledger_of(await self.buckets.of(owner), owner)
 
     async def balance(self, owner: Owner) -> int:
-        return await balance_of(self.admin, owner)
+        return await balance_of(await self.buckets.of(owner), owner)
 
     async def discrepancies(self) -> tuple[Discrepancy, ...]:
         """What of any bucket's ledger does not agree."""
@@ -137,7 +139,8 @@ class Seller:
         return tuple(each for report in reports for each in report.discrepancies)
 
     async def tier(self, owner: Owner) -> str:
-        tier = await self.admin.fetchval("SELECT tier FROM stores WHERE store_id = $1", owner.id)
+        bucket = await self.buckets.of(owner)
+        tier = await bucket.fetchval("SELECT tier FROM stores WHERE store_id = $1", owner.id)
         return str(tier)
 
 

@@ -106,7 +106,7 @@ async def subscribe(
     )
 
 
-async def ledger_of(connection: Connection, owner: Owner) -> list[Movement]:
+async def ledger_of(connection: Connection | Database, owner: Owner) -> list[Movement]:
     """Every movement of the owner, oldest first."""
     rows = await connection.fetch(
         "SELECT type, amount, balance_after, request_id FROM movements"
@@ -116,7 +116,7 @@ async def ledger_of(connection: Connection, owner: Owner) -> list[Movement]:
     return [Movement(*row) for row in rows]
 
 
-async def balance_of(connection: Connection, owner: Owner) -> int:
+async def balance_of(connection: Connection | Database, owner: Owner) -> int:
     ledger = await ledger_of(connection, owner)
     return ledger[-1].balance_after if ledger else 0
 

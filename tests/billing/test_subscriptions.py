@@ -30,6 +30,7 @@ async def test_the_first_payment_adds_its_period_and_sets_the_tier(seller: Selle
     assert await seller.service.parts.subscriptions.of_store((await seller.store()).id) == ()
 
 
+@pytest.mark.several_buckets
 async def test_each_renewal_adds_its_period_once(seller: Seller) -> None:
     store = await seller.store()
     subscription_id = await seller.subscribed(store)
@@ -153,6 +154,7 @@ async def test_the_newest_state_holds_in_whatever_order_states_arrive(
     assert await seller.balance(store) == 800, "what was paid for stays"
 
 
+@pytest.mark.several_buckets
 async def test_the_tier_goes_with_the_state(seller: Seller) -> None:
     store = await seller.store()
     subscription_id = await seller.subscribed(store, "scale")

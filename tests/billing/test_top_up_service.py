@@ -126,6 +126,7 @@ async def test_settings_that_cannot_be_are_refused_by_name(
     assert data_of(await store.get(TOP_UP))["status"] == "off"
 
 
+@pytest.mark.several_buckets
 async def test_credits_come_once_whether_the_event_or_the_answer_tells_first(
     seller: Seller, store: StoreClient, admin: asyncpg.Connection
 ) -> None:
@@ -156,6 +157,7 @@ async def test_credits_come_once_whether_the_event_or_the_answer_tells_first(
     assert len(seller.paddle.sent("POST", "/charge")) == 2
 
 
+@pytest.mark.several_buckets
 async def test_a_refund_takes_its_credits_back(
     seller: Seller, store: StoreClient, admin: asyncpg.Connection
 ) -> None:
