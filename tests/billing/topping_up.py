@@ -109,9 +109,9 @@ async def balance(admin: asyncpg.Connection, store_id: UUID) -> int:
 async def purchases(admin: asyncpg.Connection, store_id: UUID) -> list[tuple[str, int]]:
     """The additions by top-ups, each with its request id."""
     rows = await admin.fetch(
-        """SELECT request_id, amount FROM store_credit_transactions
-           WHERE store_id = $1 AND type = 'purchase' ORDER BY created_at""",
-        store_id,
+        "SELECT request_id, amount FROM movements"
+        " WHERE account_id = $1 AND type = 'purchase' ORDER BY seq",
+        await account_of(admin, Owner.store(store_id)),
     )
     return [(row["request_id"], row["amount"]) for row in rows]
 
