@@ -1,5 +1,6 @@
 """Lists of owners who live in several buckets: everybody once, in one order, while credits move."""
 
+import asyncio
 import random
 from collections.abc import AsyncIterator
 from uuid import UUID
@@ -12,10 +13,13 @@ from storecredit.ledger.outcomes import AdditionType
 from storecredit.ledger.owner_cursors import OwnerCursor, OwnerSort, read_cursor
 from storecredit.ledger.owner_pages import OwnerFilter, OwnerPages
 from storecredit.ledger.owners import Owner, OwnerKind
-from storecredit.postgres.buckets import Buckets
+from storecredit.postgres.buckets import Buckets, opened
+from storecredit.postgres.pool import Database
 from storecredit.postgres.servers import bucket_schema
 from storecredit.stores.stores import Stores
 from storecredit.users.users import Users
+from tests.running_listener import until
+from tests.sql.statement_costs import Recorder
 
 pytestmark = pytest.mark.parametrize(
     "bucket_count", [NUMBER := 3], ids=["3_buckets"], indirect=True, scope="session"
@@ -91,6 +95,36 @@ async def test_pages_by_balance_are_of_one_moment_while_credits_move_in_all_buck
                     f"less {len(listed)}",
                 )
     assert listed == sorted(balances, key=lambda each: (balances[each], each))
+
+
+async def test_the_first_page_is_of_one_moment_however_late_a_bucket_answers(
+    buckets: Buckets, database_url: str
+) -> None:
+    balances = await made(buckets)
+    home = await Recorder.open(database_url, pool_max=1)
+    async with opened(home) as narrow:
+        late, poorest = await away_from_home(narrow, balances)
+        async with late.acquire():
+            page = asyncio.create_task(
+                OwnerPages(narrow).page(
+                    OwnerKind.STORE, OwnerFilter(), sort=OwnerSort.BALANCE, limit=OWNERS
+                )
+            )
+            await until(lambda: any("ORDER BY" in query for query, _ in home.statements))
+            cause = Cause("meanwhile")
+            await Credits(buckets).add(Owner.store(poorest), 100, AdditionType.GRANT, cause)
+        listed = (await page).owner_ids
+    await home.close()
+    assert listed == tuple(sorted(balances, key=lambda each: (balances[each], each)))
+
+
+async def away_from_home(buckets: Buckets, balances: dict[UUID, int]) -> tuple[Database, UUID]:
+    """The store with the fewest credits that does not live in the first bucket, and its own."""
+    for store_id in sorted(balances, key=lambda each: balances[each]):
+        database = await buckets.of_store(store_id)
+        if database is not buckets.home:
+            return database, store_id
+    raise AssertionError("one in 10^8 runs has all stores in one bucket")
 
 
 async def test_users_who_are_made_meanwhile_do_not_shift_older_ones(
