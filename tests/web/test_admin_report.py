@@ -13,7 +13,10 @@ from tests.web.checklist import (
     assert_other_methods_are_refused,
 )
 from tests.web.doors import OPERATOR_TOKEN, Operator, StoreClient, bearer, data_of, error_of
+from tests.web.table_rows import in_bucket_of
 from tests.web.users import UserClient
+
+pytestmark = pytest.mark.several_buckets
 
 COLUMNS = (
     "sold,given,spent,refunded,overage,overage_returned,clawed_back,expired,removed,"
@@ -22,8 +25,9 @@ COLUMNS = (
 
 
 async def paid(admin: asyncpg.Connection, store: StoreClient, amount: int, currency: str) -> None:
+    await in_bucket_of(admin, store.store_id)
     await admin.execute(
-        """INSERT INTO storecredit.payments (provider, provider_transaction_id, account_id, paid_at,
+        """INSERT INTO payments (provider, provider_transaction_id, account_id, paid_at,
                kind, credits, amount, currency, request_id)
            SELECT 'paddle', 'txn_' || $2, account_id, now(), 'purchase', 1, $2::bigint, $3,
                'order ' || $2
