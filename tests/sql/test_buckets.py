@@ -278,3 +278,12 @@ async def test_a_process_that_knows_of_one_bucket_makes_nobody_twice(
     bonuses = await rows(admin, "SELECT amount FROM {0}.movements WHERE type = 'signup_bonus'")
     assert [amount for _, amount in bonuses] == [10, 10]
     await unaware.close()
+
+
+async def test_an_account_of_a_bucket_that_came_later_is_not_taken_for_another_s(
+    buckets: SeveralBuckets,
+) -> None:
+    assert buckets.of_account((2 << 40) + 1) is buckets.all[2]
+    for account_id in ((NUMBER << 40) + 1, -1):
+        with pytest.raises(DatabaseUnavailable, match="does not know of bucket"):
+            buckets.of_account(account_id)

@@ -18,16 +18,22 @@ from storecredit.web.trpc.procedures import PROCEDURES
 from tests.web.conftest import WorkerStarter
 from tests.web.doors import CREATE, IMAGE, OPERATOR_TOKEN, Operator, StoreClient, data_of, error_of
 from tests.web.events import refusal_in
-from tests.web.table_rows import Rows
+from tests.web.table_rows import Rows, of_all_buckets
 from tests.web.users import UserClient, ended, refusal_of, result_of, user_of
 
-OF_ACCOUNT = (
-    "SELECT to_jsonb(t) FROM storecredit.accounts t WHERE account_id = $1 UNION ALL"
-    " SELECT to_jsonb(t) FROM storecredit.movements t WHERE account_id = $1 UNION ALL"
-    " SELECT to_jsonb(t) FROM storecredit.sessions t WHERE account_id = $1 UNION ALL"
-    " SELECT to_jsonb(t) FROM storecredit.checkouts t WHERE account_id = $1 UNION ALL"
-    " SELECT to_jsonb(t) FROM storecredit.payments t WHERE account_id = $1 UNION ALL"
-    " SELECT to_jsonb(t) FROM storecredit.subscription_charges t WHERE account_id = $1"
+pytestmark = pytest.mark.several_buckets
+
+WHOSE = "account_id IN (SELECT account_id FROM accounts WHERE owner_kind = $1 AND owner_id = $2)"
+OF_OWNER = " UNION ALL ".join(
+    f"SELECT to_jsonb(t) FROM {table} t WHERE {WHOSE}"
+    for table in (
+        "accounts",
+        "movements",
+        "sessions",
+        "checkouts",
+        "payments",
+        "subscription_charges",
+    )
 )
 INPUTS: dict[str, Any] = {
     "credits.purchase": {"packId": "small"},
@@ -55,8 +61,8 @@ class Twins:
         return await self._of("user", self.user.user_id)
 
     async def _of(self, kind: str, owner_id: object) -> list[str]:
-        account_id = await self.admin.fetchval("SELECT account_of($1, $2)", kind, owner_id)
-        rows = sorted(row[0] for row in await self.admin.fetch(OF_ACCOUNT, account_id))
+        found = await of_all_buckets(self.admin, OF_OWNER, kind, owner_id)
+        rows = sorted(row[0] for row in found)
         assert len(rows) >= 2, "the account, and what it was opened with"
         return rows
 

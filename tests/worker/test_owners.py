@@ -131,10 +131,10 @@ async def _nothing() -> None:
 
 
 async def test_a_queued_job_has_the_form_that_other_processes_read(
-    service: Service, account: Account, admin: asyncpg.Connection
+    service: Service, account: Account, books: Books
 ) -> None:
     job = await create(service, account)
-    payload = await admin.fetchval("SELECT payload FROM pgqueuer")
+    payload = await books.connection.fetchval("SELECT payload FROM pgqueuer")
     assert payload.decode() == (
         f'{{"{account.owner.kind}_id":"{account.owner.id}","session_id":"{job.session_id}",'
         f'"request_id":"req-1","account_id":"{account.id}"}}'

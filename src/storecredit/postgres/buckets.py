@@ -52,8 +52,11 @@ class SeveralBuckets:
         self._remembered: dict[tuple[str, UUID], int] = {}
 
     def of_account(self, account_id: int) -> Database:
-        """Where an account is."""
-        return self.all[bucket_of(account_id)]
+        """Where an account is. Raises DatabaseUnavailable of a bucket that is not known here."""
+        number = bucket_of(account_id)
+        if not 0 <= number < len(self.all):
+            raise DatabaseUnavailable(f"this process does not know of bucket {number} yet")
+        return self.all[number]
 
     async def of(self, owner: Owned) -> Database:
         """Where an owner lives; one that there is not is looked for in the first."""
