@@ -11,6 +11,7 @@ import pytest
 
 from storecredit.backups.places import Directory
 from storecredit.backups.taking import take
+from storecredit.data_files.checkpoint_keys import CheckpointKeys
 from storecredit.generation.results.links import ResultLinks
 from storecredit.postgres.embedded.embedded_postgres import EmbeddedPostgres
 from storecredit.postgres.schema.migrate import migrate
@@ -30,9 +31,10 @@ def directory() -> Iterator[Path]:
 
 @pytest.fixture(scope="session")
 def whole(directory: Path) -> Path:
-    """A backup of database, signing key and one result."""
+    """A backup of database, keys and one result."""
     data_dir = directory / "data"
     ResultLinks(data_dir, None)
+    CheckpointKeys.made(Settings(data_dir=data_dir))
     image = data_dir / "results" / RESULT
     image.parent.mkdir(parents=True)
     image.write_bytes(b"an image")

@@ -17,7 +17,7 @@ from storecredit.settings import Settings
 from tests.backups.conftest import RESULT
 
 FILES = [
-    *("manifest.json", "signing.key", "results.tar"),
+    *("manifest.json", "signing.key", "checkpoint.key", "results.tar"),
     *("database/base.tar.gz", "database/pg_wal.tar.gz", "database/backup_manifest"),
 ]
 
@@ -42,17 +42,19 @@ def sealed_anew(backup: Path) -> None:
     manifest.write(backup, msgspec.structs.replace(made, files=manifest.describe(backup)))
 
 
-async def test_a_whole_backup_is_restored_with_key_and_results(
+async def test_a_whole_backup_is_restored_with_keys_and_results(
     backup: Path, whole: Path, tmp_path: Path
 ) -> None:
     await restored(backup, tmp_path)
     there = tmp_path / "restored"
     assert (there / "signing.key").read_bytes() == (backup / "signing.key").read_bytes()
+    assert (there / "checkpoint.key").read_bytes() == (backup / "checkpoint.key").read_bytes()
     image = there / "results" / RESULT
     assert image.read_bytes() == b"an image"
     assert image.stat().st_mtime == 1_700_000_000, "it expires when it would have"
     assert sorted(path.name for path in there.glob("*")) == [
-        *("postgres", "postgres.start.lock", "postgres.users.lock", "results", "signing.key")
+        *("checkpoint.key", "postgres", "postgres.start.lock", "postgres.users.lock"),
+        *("results", "signing.key"),
     ]
 
 
@@ -135,3 +137,13 @@ async def test_a_signing_key_that_is_another_one_is_not_replaced(
         f"{key} is another key than the backup's, and nothing was changed: move it away."
     )
     assert key.read_bytes() == b"x" * 32
+
+
+async def test_a_checkpoint_key_that_is_there_stays_since_it_may_be_newer(
+    backup: Path, tmp_path: Path
+) -> None:
+    key = tmp_path / "restored" / "checkpoint.key"
+    key.parent.mkdir()
+    key.write_text(f"private {'00' * 32}\n")
+    await restored(backup, tmp_path)
+    assert key.read_text() == f"private {'00' * 32}\n"
