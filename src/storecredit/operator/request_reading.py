@@ -25,7 +25,7 @@ from storecredit.operator.records import (
 )
 from storecredit.operator.request_statements import ARCHIVED, EVENTS, OWNERS, ROWS, SESSIONS
 from storecredit.operator.things import ThingRow, in_order, things_named
-from storecredit.operator.told import Told, ToldRow, told_about, told_by_id
+from storecredit.operator.told import Told, ToldRow, relayed, told_about, told_by_id
 from storecredit.postgres.buckets import Buckets, bucket_of, together
 from storecredit.postgres.job_queue import living_jobs
 from storecredit.postgres.servers import Connection, Record
@@ -102,9 +102,11 @@ class Reading:
     async def told(self) -> list[ToldRow]:
         """Put our own webhooks to the requests they tell of; what is left tells of none."""
         names = {place: self._names(record) for place, record in self.records.items()}
-        found = await self._told_by_id() + await self._told_about(names)
+        found = _distinct(await self._told_by_id() + await self._told_about(names))
+        if self._buckets.several:
+            found = await self._relayed(found)
         others = []
-        for each in sorted(_distinct(found), key=lambda told: told.row.created_at):
+        for each in sorted(found, key=lambda told: told.row.created_at):
             places = [
                 place
                 for place, known in names.items()
@@ -245,6 +247,15 @@ class Reading:
         )
         return [each for of_bucket in found for each in of_bucket]
 
+    async def _relayed(self, found: Sequence[Told]) -> list[Told]:
+        """Those of other buckets, with what the operator's endpoints in the first were sent."""
+        own = [each for each in found if not each.is_relayed]
+        abroad = [
+            each.row.webhook_id for each in own if each.account_id and bucket_of(each.account_id)
+        ]
+        copies = await relayed(self._connections[0], abroad)
+        return [each.relayed(copies.get(each.row.webhook_id)) for each in own]
+
     async def _of_all(self, ask: Callable[[Connection], Coroutine[Any, Any, list[T]]]) -> list[T]:
         """What all buckets answer, one's after the other's."""
         found = await together(*(ask(connection) for connection in self._connections.values()))
@@ -297,6 +308,8 @@ def _told_at(record: RequestRecord) -> list[datetime]:
 
 
 def _distinct(found: list[Told]) -> list[Told]:
+    """Each once; where a bucket has a copy of another one's, that one."""
+    found = sorted(found, key=lambda each: not each.is_relayed)
     return list({each.row.webhook_id: each for each in found}.values())
 
 

@@ -15,7 +15,9 @@ import msgspec
 
 from storecredit.postgres.pool import Database
 from storecredit.postgres.servers import Connection, Record
+from storecredit.webhooks.delivery_records import EVENT_ID_PREFIX
 from storecredit.webhooks.messages import message_id
+from storecredit.webhooks.relay import RELAY
 
 BEFORE: Final = timedelta(seconds=1)
 """So much earlier than what it tells may an event seem to be, by a clock that was set."""
@@ -65,14 +67,28 @@ class ToldRow(msgspec.Struct, frozen=True):
 
 
 class Told(msgspec.Struct, frozen=True):
-    """A webhook, the account it is about (None: the operator's alone) and the ids that it names."""
+    """A webhook, the account it is about (None: the operator's alone) and the ids that it names.
+
+    `is_relayed`: it is about an account of another bucket, where it stands, too; here are its
+    deliveries to the operator's endpoints (`webhooks/relay.py`).
+    """
 
     row: ToldRow
     account_id: int | None
     names: frozenset[str]
+    is_relayed: bool = False
+
+    def relayed(self, copy: "Told | None") -> "Told":
+        """The same, with the deliveries of its copy in the first bucket."""
+        if copy is None:
+            return self
+        deliveries = [*copy.row.deliveries, *self.row.deliveries]
+        return msgspec.structs.replace(
+            self, row=msgspec.structs.replace(self.row, deliveries=deliveries)
+        )
 
 
-_EVENT: Final = "e.seq, e.event_id, e.account_id, e.created_at, e.type, e.data"
+_EVENT: Final = "e.seq, e.event_id, e.account_id, e.owner_id, e.created_at, e.type, e.data"
 # $1: moments; $2: how long after each; $3: accounts; $4: ids that events may name; $5, $6: bounds.
 _ABOUT: Final = f"""
     WITH RECURSIVE halving AS (
@@ -97,6 +113,7 @@ _ABOUT: Final = f"""
     ORDER BY e.seq LIMIT $6
 """  # noqa: S608 - constants
 _BY_ID: Final = f"SELECT {_EVENT} FROM events e WHERE e.event_id = $1"  # noqa: S608 - constants
+_BY_IDS: Final = f"SELECT {_EVENT} FROM events e WHERE e.event_id = ANY ($1)"  # noqa: S608 - constants
 # Each endpoint that may have been told is asked by the key of its deliveries.
 _DELIVERIES: Final = """
     SELECT t.seq, w.endpoint_id, a.owner_id AS store_id, d.status, d.attempts, d.ended_at,
@@ -146,6 +163,13 @@ async def told_by_id(
     return await _with_deliveries(source, rows)
 
 
+async def relayed(source: Database | Connection, webhook_ids: Iterable[str]) -> dict[str, Told]:
+    """The copies that the first bucket has of these webhooks of other ones, by their ids."""
+    wanted = [UUID(each.removeprefix(EVENT_ID_PREFIX)) for each in webhook_ids]
+    found = await _with_deliveries(source, await source.fetch(_BY_IDS, wanted)) if wanted else []
+    return {each.row.webhook_id: each for each in found if each.is_relayed}
+
+
 def _apart(moments: Iterable[datetime]) -> list[datetime]:
     """From when on to look: moments close together are looked at once."""
     apart: list[datetime] = []
@@ -168,6 +192,8 @@ async def _with_deliveries(source: Database | Connection, rows: Sequence[Record]
     )
     deliveries: dict[int, dict[UUID, DeliveryRow]] = {row["seq"]: {} for row in rows}
     for row in found:
+        if row["endpoint_id"] == RELAY:
+            continue
         of_event = deliveries[row["seq"]]
         delivery = of_event.setdefault(row["endpoint_id"], _delivery(row))
         if row["attempt"] is not None:
@@ -182,6 +208,7 @@ def _told(row: Record, deliveries: list[DeliveryRow]) -> Told:
         ToldRow(message_id(row["event_id"]), row["type"], row["created_at"], deliveries),
         row["account_id"],
         frozenset(str(name) for name in names if name is not None),
+        is_relayed=row["account_id"] is None and row["owner_id"] is not None,
     )
 
 
