@@ -172,9 +172,10 @@ class Torture:
                 party.is_counted, party.clients = is_counted, clients
                 self.parties.append(party)
         await self.hearing.register(self.asking, self.parties[0])
-        counted = [party for party in self.parties if party.is_counted]
         for party in self.parties:
-            others = [other for other in counted if other is not party]
+            # What a trader hands over may expire: it goes to another trader.
+            alike = [each for each in self.parties if each.is_counted is party.is_counted]
+            others = [other for other in alike if other is not party]
             for number in range(party.clients):
                 name = f"{party.owner[0]}{self.parties.index(party)}-{number}"
                 self.doers.append(self._doer(party, others, name))

@@ -20,7 +20,7 @@ GRANT_MAX_SECONDS: Final = 3.0
 PAID: Final = 0.9
 CHARGED_BACK: Final = 0.2
 """The share of checkouts that somebody pays, and of payments whose money goes back."""
-TOP_UP: Final = {"threshold": 400, "credits": 150, "max_per_day": 10, "max_per_month": 100}
+TOP_UP: Final = {"threshold": 100_000, "credits": 150, "max_per_day": 10, "max_per_month": 100}
 ASKED_AGAIN_SECONDS: Final = 0.5
 
 
