@@ -39,13 +39,14 @@ async def open_owner_anywhere(buckets: Buckets, kind: OwnerKind, credits: int = 
 
 async def _made(database: Database, owner: Owner, credits: int) -> Owner:
     if owner.kind is OwnerKind.STORE:
-        await database.fetchval(
-            "SELECT create_store($1, 'Test', 'test.example', 'default', $2, 'opening')",
+        # Of what it returns, a row of a table, the driver would have to be told each column's type.
+        await database.fetch(
+            "SELECT FROM create_store($1, 'Test', 'test.example', 'default', $2, 'opening')",
             owner.id,
             credits,
         )
     else:
-        await database.fetchval("SELECT ensure_user($1, $2)", owner.id, credits)
+        await database.fetch("SELECT FROM ensure_user($1, $2)", owner.id, credits)
     return owner
 
 

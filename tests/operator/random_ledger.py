@@ -27,7 +27,7 @@ async def make_ledger(admin: asyncpg.Connection, draw: random.Random) -> None:
     for number in range(1, OWNERS + 1):
         tier = "growth" if number % 2 else "default"
         await admin.execute(
-            "SELECT create_store($1, $2, 'a.example', $3, $4, 'opening')",
+            "SELECT FROM create_store($1, $2, 'a.example', $3, $4, 'opening')",
             UUID(int=number),
             f"Store {number}",
             tier,

@@ -40,7 +40,9 @@ async def account(admin: asyncpg.Connection) -> int:
     """Of a store with 100 credits, beside another one."""
     for store_id, name in ((OTHER, "Caps"), (STORE, "Hats")):
         await admin.execute(
-            "SELECT create_store($1, $2, 'a.example', 'default', 100, 'opening')", store_id, name
+            "SELECT FROM create_store($1, $2, 'a.example', 'default', 100, 'opening')",
+            store_id,
+            name,
         )
     account_id: int = await admin.fetchval(
         "SELECT account_id FROM accounts WHERE owner_id = $1", STORE

@@ -20,7 +20,7 @@ async def account(admin: asyncpg.Connection) -> int:
     """Of a store with 100 credits; beside it is another that does as it does."""
     for store_id in (UUID(int=2), STORE):
         await admin.execute(
-            "SELECT create_store($1, 'Hats', 'a.example', 'default', 100, 'opening')", store_id
+            "SELECT FROM create_store($1, 'Hats', 'a.example', 'default', 100, 'opening')", store_id
         )
     account_id: int = await admin.fetchval(
         "SELECT account_id FROM accounts WHERE owner_id = $1", STORE

@@ -86,7 +86,7 @@ async def open_store(connection: Connection, credits: int = 0) -> UUID:
     """Make a store; with credits, its ledger opens with a grant under the request id 'opening'."""
     store_id = uuid7()
     await connection.execute(
-        "SELECT create_store($1, 'Test', 'test.example', p_credits => $2, p_request_id => $3)",
+        "SELECT FROM create_store($1, 'Test', 'test.example', p_credits => $2, p_request_id => $3)",
         store_id,
         credits,
         OPENING,
@@ -116,9 +116,9 @@ async def open_account(
     """A new owner of either kind; with credits, it opens with a grant under the id 'opening'."""
     owner = Owner(kind, owner_id or uuid7())
     if kind is OwnerKind.STORE:
-        await connection.execute("SELECT create_store($1, 'Test', 'test.example')", owner.id)
+        await connection.execute("SELECT FROM create_store($1, 'Test', 'test.example')", owner.id)
     else:
-        await connection.execute("SELECT ensure_user($1, 0)", owner.id)
+        await connection.execute("SELECT FROM ensure_user($1, 0)", owner.id)
     account = await account_of(connection, owner)
     if credits:
         await connection.execute(
