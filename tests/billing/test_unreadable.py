@@ -6,7 +6,7 @@ from collections.abc import Callable
 import msgspec
 import pytest
 
-from storecredit.billing.paddle import events as reading
+from storecredit.billing.paddle import processing as reading
 from storecredit.billing.paddle.messages import CONTENT_TYPES, Content
 from storecredit.billing.paddle.reading import UnreadableContent, keep, read_content, read_event
 from storecredit.billing.paddle.redaction import KEPT, REMOVED
