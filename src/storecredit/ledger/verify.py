@@ -33,6 +33,7 @@ from storecredit.ledger.checkpoints.tampering import NOTHING_LOOKED_AT, Evidence
 from storecredit.ledger.discrepancies import Discrepancy, DiscrepancyKind, Report
 from storecredit.ledger.sums_proof import looked_at_beside
 from storecredit.ledger.verification import LastVerification, Settled, record, settled
+from storecredit.postgres.nodes import is_citus
 from storecredit.postgres.pool import Database
 from storecredit.postgres.schema import privileges
 from storecredit.postgres.servers import Connection
@@ -69,8 +70,13 @@ READ_RANGES_ONLY: Final = """
     SET LOCAL jit = off;
     SET LOCAL plan_cache_mode = force_generic_plan;
 """
-_PAGES: Final = """
-    SELECT pg_relation_size($1::text::regclass) / current_setting('block_size')::int
+# On a node of a Citus cluster a table's rows are in a shard, which has its name and a number.
+_PAGES: Final = r"""
+    SELECT (coalesce(sum(pg_relation_size(c.oid)), 0)
+        / current_setting('block_size')::int)::bigint
+    FROM pg_class c
+    WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind = 'r'
+      AND c.relname ~ ('^' || $1 || '(_[0-9]+)?$')
 """
 _SUM: Final = {
     "movements": "SELECT * FROM sum_movements($1, $2, $3)",
@@ -254,6 +260,9 @@ class _Run:
     async def sum_up(self) -> None:
         """Add up all tables, a slice of each at a time."""
         await self._connection.execute(READ_RANGES_ONLY)
+        if await is_citus(self._connection):
+            # It has no plan for values that it does not know.
+            await self._connection.execute("SET LOCAL plan_cache_mode = auto")
         seed = secrets.randbits(63)
         pages = {table: await self._connection.fetchval(_PAGES, table) for table in _SUM}
         slices = 1 + max(pages.values()) // SLICE_PAGES

@@ -226,6 +226,8 @@ async def _led(databases: Sequence[Database]) -> AsyncIterator[None]:
         yield
         return
     await _lead(databases)
+    # Those that are open do not know yet what they are connected to.
+    await home.pool.expire_connections()
     leading = asyncio.create_task(_keep_leading(databases), name="buckets-led")
     try:
         yield

@@ -29,10 +29,14 @@ _LOCK_NOT_AVAILABLE: Final = "55P03"
 _QUERY_CANCELED: Final = "57014"
 # serialization_failure, deadlock_detected: the same statement may succeed now.
 _TRANSIENT: Final = frozenset({"40001", "40P01"})
-# A statement that waited in Citus for its bucket to move may meet rows that it had not seen, and is
-# refused by the key: as an internal error, and in the other node's words.
-_INTERNAL: Final = "XX000"
-_MET_ANOTHER: Final = "duplicate key"
+# What Citus says of a bucket that just moves, or whose node just went away, each with the SQLSTATE
+# of something else. Who waited for the move meets rows that it had not seen, and is refused by the
+# key; a node that the bucket has left passes on what it is asked, but for what it would announce.
+_NODES: Final = (
+    ("XX000", "duplicate key"),
+    ("XX000", "failure on connection"),
+    ("0A000", "cannot PREPARE a transaction"),
+)
 
 NOT_AVAILABLE: Final = "PostgreSQL is not available: "
 """How the message of a DatabaseUnavailable begins."""
@@ -78,6 +82,11 @@ def is_transient(error: BaseException) -> bool:
     return getattr(error, "sqlstate", None) in _TRANSIENT
 
 
+def _is_of_nodes(error: asyncpg.PostgresError) -> bool:
+    """Whether it may succeed once it is known where the bucket is."""
+    return any(error.sqlstate == code and words in str(error) for code, words in _NODES)
+
+
 @contextmanager
 def translated() -> Iterator[None]:
     """Turn the driver's exceptions into this module's."""
@@ -95,8 +104,7 @@ def translated() -> Iterator[None]:
             raise LockTimedOut(f"another transaction is in the way: {error}") from error
         if sqlstate == _QUERY_CANCELED:
             raise StatementCancelled(f"{NOT_AVAILABLE}{error}") from error
-        has_moved = sqlstate == _INTERNAL and _MET_ANOTHER in str(error)
-        if has_moved or sqlstate in _AWAY or sqlstate[:2] in _AWAY_CLASSES:
+        if _is_of_nodes(error) or sqlstate in _AWAY or sqlstate[:2] in _AWAY_CLASSES:
             refusal = poolers.refusal(str(error)) if sqlstate.startswith("08") else None
             if refusal is not None:
                 raise DatabaseMisconfigured(refusal) from error

@@ -5,18 +5,13 @@ Nobody keeps a list of them: what `storecredit_writer` owns in our schema is our
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import Final
 
 import asyncpg
 
 from storecredit import sql
 from storecredit.postgres.nodes import is_citus
+from storecredit.postgres.schema import on_citus
 from storecredit.postgres.servers import SCHEMA, WRITER_ROLE
-
-_WITH_GENERIC_PLANS: Final = """
-    SELECT oid::regprocedure::text AS name FROM pg_proc
-    WHERE pronamespace = $1::text::regnamespace
-      AND 'plan_cache_mode=force_generic_plan' = ANY (proconfig)"""
 
 
 async def make(connection: asyncpg.Connection, schema: str) -> None:
@@ -41,7 +36,7 @@ async def make(connection: asyncpg.Connection, schema: str) -> None:
     after = await _ours(connection, schema)
     await _drop(connection, [oid for oid in before if before[oid] == after.get(oid)])
     if schema != SCHEMA and await is_citus(connection):
-        await _plan_each_time(connection, schema)
+        await on_citus.adapt(connection, schema)
     await connection.execute("RESET ROLE")
 
 
@@ -54,12 +49,6 @@ async def _ours(connection: asyncpg.Connection, schema: str) -> dict[int, str]:
         WRITER_ROLE,
     )
     return {row["oid"]: row["xmin"] for row in rows}
-
-
-async def _plan_each_time(connection: asyncpg.Connection, schema: str) -> None:
-    """Citus has no plan for a statement whose values it does not know."""
-    for row in await connection.fetch(_WITH_GENERIC_PLANS, schema):
-        await connection.execute(f"ALTER FUNCTION {row['name']} RESET plan_cache_mode")
 
 
 async def _drop(connection: asyncpg.Connection, oids: Iterable[int]) -> None:

@@ -112,10 +112,12 @@ async def write(
            ON CONFLICT (only_row) DO UPDATE
            SET migration = excluded.migration, fingerprint = excluded.fingerprint,
                interface = excluded.interface, shape = excluded.shape,
-               migrated_at = CASE WHEN $5 THEN now() ELSE schema_version.migrated_at END""",
+               migrated_at = CASE WHEN $5 THEN $6 ELSE schema_version.migrated_at END""",
         newest_migration(),
         fingerprint(),
         interface_schema,
         shape_hash,
         changed,
+        # Beforehand: Citus takes no function of the moment there.
+        await connection.fetchval("SELECT now()"),
     )

@@ -30,19 +30,24 @@ AS $$
 --   a key that may have been used in another bucket.
 DECLARE
     v_entry_id bigint;
+    v_account_id bigint;
+    v_other_account_id bigint := p_other_account_id;
 BEGIN
     IF current_setting('transaction_read_only')::boolean THEN
         RETURN NULL;
     END IF;
     PERFORM note_action_here(p_idempotency_key);
+    -- Not within the statement: Citus works out beforehand what a function in it returns.
+    IF p_owner_id IS NOT NULL THEN
+        v_account_id := account_of(p_owner_kind, p_owner_id);
+    END IF;
+    IF p_other_id IS NOT NULL THEN
+        v_other_account_id := account_of(p_other_kind, p_other_id);
+    END IF;
     INSERT INTO audit_log (account_id, other_account_id, actor, door, action, subject, reason,
         request_id, idempotency_key, asked, outcome)
-    VALUES (
-        CASE WHEN p_owner_id IS NOT NULL THEN account_of(p_owner_kind, p_owner_id) END,
-        CASE WHEN p_other_id IS NOT NULL THEN account_of(p_other_kind, p_other_id)
-            ELSE p_other_account_id END,
-        p_actor, p_door, p_action, p_subject, p_reason, p_request_id, p_idempotency_key,
-        p_asked, p_outcome)
+    VALUES (v_account_id, v_other_account_id, p_actor, p_door, p_action, p_subject, p_reason,
+        p_request_id, p_idempotency_key, p_asked, p_outcome)
     RETURNING entry_id INTO v_entry_id;
     RETURN v_entry_id;
 END;

@@ -1,0 +1,96 @@
+"""What our functions are told otherwise in a bucket on a node of a Citus cluster.
+
+The text is the same everywhere, but for what Citus's planner refuses of tables that it keeps
+(tried with Citus 15): a plan for values that it does not know, parameters in functions in SQL, the
+moment in some places, and the size of a table, which is that of its shard. Each is put into words
+that it takes, by rule, once the function has been made; and what no rule covers stands in
+`sql/on_citus/` once more.
+"""
+
+import re
+from typing import Final
+
+import asyncpg
+
+from storecredit import sql
+
+_OURS: Final = r"""
+    SELECT p.oid::regprocedure::text AS name, pg_get_functiondef(p.oid) AS text,
+        l.lanname = 'sql' AND p.provolatile <> 'i'
+            AND p.prosrc ~* '\m(from|into|update)\M' AS is_to_be_procedural,
+        l.lanname = 'plpgsql' AS is_procedural, p.proretset AS is_set,
+        p.prorettype = 'void'::regtype AS is_void,
+        'plan_cache_mode=force_generic_plan' = ANY (p.proconfig) AS has_generic_plans,
+        pg_get_function_result(p.oid) AS result
+    FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang
+    WHERE p.pronamespace = $1::text::regnamespace AND l.lanname IN ('sql', 'plpgsql')"""
+_BODY: Final = re.compile(r"^AS \$function\$\n?(.*)\$function\$\s*\Z", re.MULTILINE | re.DOTALL)
+_LANGUAGE: Final = re.compile(r"^ LANGUAGE sql$", re.MULTILINE)
+_COMMENT: Final = re.compile(r"--[^\n]*")
+_SIZE: Final = "pg_relation_size('movements')"
+_NOW: Final = "now()"
+_BEGIN: Final = re.compile(r"^(DECLARE|BEGIN)$", re.MULTILINE)
+# Seen where Citus hides no shards, as from the service's own sessions.
+_SIZE_OF_SHARD: Final = r"""(
+    SELECT coalesce(sum(pg_relation_size(c.oid)), 0)::bigint FROM pg_class c
+    WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind = 'r'
+      AND c.relname ~ '^movements(_[0-9]+)?$')"""
+
+
+async def adapt(connection: asyncpg.Connection, schema: str) -> None:
+    """Have all functions of a bucket's schema be such as Citus can plan; they have been made."""
+    for row in await connection.fetch(_OURS, schema):
+        if row["has_generic_plans"]:
+            await connection.execute(f"ALTER FUNCTION {row['name']} RESET plan_cache_mode")
+        text = row["text"].replace(_SIZE, _SIZE_OF_SHARD)
+        if row["is_to_be_procedural"]:
+            text = _procedural(text, row)
+        if row["is_procedural"] or row["is_to_be_procedural"]:
+            text = _of_one_moment(text)
+        text = text.replace(" SET plan_cache_mode TO 'force_generic_plan'\n", "")
+        if text != row["text"]:
+            await connection.execute(text)
+    for _, text in sql.files("on_citus"):
+        await connection.execute(text)
+
+
+def _procedural(text: str, row: asyncpg.Record) -> str:
+    """A function in SQL, in PL/pgSQL."""
+    found = _BODY.search(text)
+    assert found is not None, "PostgreSQL quotes bodies so"
+    body = _COMMENT.sub("", found[1]).strip().removesuffix(";")
+    if row["is_set"]:
+        statement = f"RETURN QUERY {_cast(body, row['result'])}"
+    elif row["is_void"]:
+        statement = body
+    else:
+        statement = f"RETURN ({body})"
+    made = f"AS $function$\n#variable_conflict use_column\nBEGIN\n{statement};\nEND\n$function$"
+    return _LANGUAGE.sub(" LANGUAGE plpgsql", text[: found.start()]) + made
+
+
+def _of_one_moment(text: str) -> str:
+    """A function that asks the time once: it is the transaction's, and the same all along.
+
+    Citus takes no function of the moment in a CASE, a COALESCE or where a conflict is resolved.
+    """
+    found = _BODY.search(text)
+    assert found is not None, "PostgreSQL quotes bodies so"
+    if _NOW not in found[1]:
+        return text
+    body = found[0].replace(_NOW, "v_transaction_at")
+    declared = f"DECLARE\n    v_transaction_at CONSTANT timestamptz := {_NOW};\n"
+    begun = _BEGIN.search(body)
+    assert begun is not None, "each of ours begins on a line of its own"
+    rest = body[begun.end() :] if begun[1] == "DECLARE" else f"BEGIN{body[begun.end() :]}"
+    return text[: found.start()] + body[: begun.start()] + declared + rest
+
+
+def _cast(body: str, result: str) -> str:
+    """A query whose columns have the types that the function promises: SQL casts by itself."""
+    if not result.startswith("TABLE("):
+        return body
+    columns = [each.strip().partition(" ") for each in result[6:-1].split(",")]
+    names = [f"c{number}" for number in range(len(columns))]
+    casts = ", ".join(f"x.{name}::{of}" for name, (_, _, of) in zip(names, columns, strict=True))
+    return f"SELECT {casts} FROM ({body}) AS x ({', '.join(names)})"  # noqa: S608 - of the catalogue
