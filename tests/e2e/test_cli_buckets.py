@@ -3,6 +3,7 @@
 import httpx
 
 from tests.e2e.conftest import Storecredit, until
+from tests.e2e.page_commands import Page
 from tests.e2e.steady_creates import Client
 
 OPERATOR = "operator-token-of-a-test"
@@ -62,6 +63,18 @@ def test_buckets_are_listed_and_looked_into(new_storecredit: Storecredit, empty_
         **where,
     )
     assert seen.output == f"{found[1]['owners']}\n"
+
+
+def test_the_page_makes_buckets_and_lists_them(
+    new_storecredit: Storecredit, empty_url: str
+) -> None:
+    lines = Page("docs/scaling.md").block("storecredit migrate").splitlines()
+    done = [
+        new_storecredit(*line.split()[1:], STORECREDIT_DATABASE_URL=empty_url) for line in lines
+    ]
+    assert [each.status for each in done] == [0, 0]
+    assert "The database has 4 buckets.\n" in done[0].output
+    assert "storecredit_3" in done[1].output
 
 
 def test_on_one_node_nothing_can_be_moved(new_storecredit: Storecredit, empty_url: str) -> None:

@@ -37,6 +37,10 @@ _NODES: Final = (
     ("XX000", "failure on connection"),
     ("0A000", "cannot PREPARE a transaction"),
 )
+# A node that a bucket has left asks the new one, where nothing finds our schema by itself: what it
+# is told is wrong with the statement, and not with ours.
+_PASSED_ON: Final = "while executing command on "
+_OF_STATEMENTS: Final = frozenset({"0A", "42", "XX"})
 
 NOT_AVAILABLE: Final = "PostgreSQL is not available: "
 """How the message of a DatabaseUnavailable begins."""
@@ -84,7 +88,10 @@ def is_transient(error: BaseException) -> bool:
 
 def _is_of_nodes(error: asyncpg.PostgresError) -> bool:
     """Whether it may succeed once it is known where the bucket is."""
-    return any(error.sqlstate == code and words in str(error) for code, words in _NODES)
+    sqlstate = error.sqlstate or ""
+    if sqlstate[:2] in _OF_STATEMENTS and _PASSED_ON in (error.context or ""):
+        return True
+    return any(sqlstate == code and words in str(error) for code, words in _NODES)
 
 
 @contextmanager

@@ -43,6 +43,12 @@ _TYPES: Final = """
     FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0
     WHERE c.relnamespace = $1::text::regnamespace AND c.relkind = 'c' GROUP BY c.relname"""
 _HAS_TYPE: Final = "SELECT to_regtype(format('%I.%I', $1::text, $2::text)) IS NOT NULL"
+# Not the tables: a bucket that comes brings its own.
+_FUNCTIONS: Final = r"""
+    SELECT md5(string_agg(concat_ws(' ', p.proname, p.proargtypes, pg_get_userbyid(p.proowner),
+        p.proacl, p.proconfig, md5(p.prosrc)), E'\n'
+        ORDER BY p.proname COLLATE "C", p.proargtypes::text COLLATE "C"))
+    FROM pg_proc p WHERE p.pronamespace = $1::text::regnamespace"""
 _SEQUENCES: Final = """
     SELECT sequencename::text AS name, min_value, increment_by AS step,
         coalesce(last_value, 0) AS last
@@ -211,8 +217,7 @@ async def _make(connection: asyncpg.Connection, schema: str, types: list[asyncpg
 
 
 async def _as_it_is(connection: asyncpg.Connection, schema: str) -> str:
-    there = await shape.look(connection, schema)
-    return f"storecredit {fingerprint()} {there.hash}"
+    return f"storecredit {fingerprint()} {await connection.fetchval(_FUNCTIONS, schema)}"
 
 
 async def _sequences(connection: asyncpg.Connection, schema: str) -> list[_Sequence]:
