@@ -25,9 +25,9 @@ from tests.e2e.steady_creates import DOT
 
 OPERATOR = "operator-token-of-a-test"
 STORES = 15
-# As after a crash; and up again a while later, by itself.
+# As after a crash; and up again by itself, later than any request waits for its database.
 _STOP_AND_START = (
-    "setsid sh -c '{bin}/pg_ctl -D {data} -m immediate -w stop; sleep 8;"
+    "setsid sh -c '{bin}/pg_ctl -D {data} -m immediate -w stop; sleep 25;"
     " {bin}/pg_ctl -D {data} -l {data}.log -w start' >/dev/null 2>&1 </dev/null &"
 )
 
