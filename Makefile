@@ -22,7 +22,7 @@ TYPE_GENERATOR := tests/openapi/node_modules/.package-lock.json
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-builtin-rules
 .SUFFIXES:
-.PHONY: help run shop test torture bench bench-quick check format docs clients lock release
+.PHONY: help run shop test torture mutants bench bench-quick check format docs clients lock release
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -38,6 +38,9 @@ test: $(DEV) ## Run every test but the torture (ARGS="-k refund", PROCESSES=1)
 
 torture: $(DEV) ## Run the long tests that `make test` leaves out
 	$(PYTEST) -m torture --timeout 0
+
+mutants: $(DEV) ## Change a word of the code, and see that a test fails (ARGS="--only spend --limit 50 --seed 7")
+	$(BIN)/python -m tests.mutants $(ARGS)
 
 bench: $(DEV) ## Measure every figure of benchmarks/README.md, about ten minutes (FIGURE=F1); needs wrk
 	$(BIN)/python -m benchmarks $(FIGURE) $(ARGS)

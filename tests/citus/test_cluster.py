@@ -106,6 +106,7 @@ async def settled(citus_url: str, stores: Sequence[Store]) -> None:
     home = await Database.open(citus_url)
     async with opened(home) as buckets:
         for each in stores:
+            # The driver takes the text of a UUID for one.
             database = await buckets.of_store(each.store_id)  # type: ignore[arg-type]
             found = await database.fetch(
                 """SELECT m.session_id::text AS id FROM movements m JOIN sessions s
@@ -129,6 +130,7 @@ async def placed(citus_url: str, stores: Sequence[Store]) -> SeveralBuckets:
     async with opened(home) as buckets:
         assert isinstance(buckets, SeveralBuckets)
         for each in stores:
+            # Likewise.
             each.bucket = buckets.all.index(await buckets.of_store(each.store_id))  # type: ignore[arg-type]
     await home.close()
     return buckets
