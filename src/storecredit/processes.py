@@ -80,10 +80,15 @@ def listen_for_metrics(settings: Settings) -> socket.socket | None:
 
 
 def listen_on(host: str, port: int, setting: str) -> socket.socket:
-    """Take that address; `setting` names it to the operator. Raises CannotListen."""
+    """Take that address; `setting` names it to the operator. Raises CannotListen.
+
+    The socket does not block. Whether it does is one thing for all processes that share it, and to
+    duplicate one that does (`socket.dup`) makes it block for all of them: a loop that accepts from
+    it would stand still until the next connection, and answer nobody meanwhile.
+    """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        return socket.create_server((host, port), family=family, backlog=BACKLOG)
+        listening = socket.create_server((host, port), family=family, backlog=BACKLOG)
     except OSError as error:
         # A host that is not found has a number of its own, which is not the system's.
         reason = (
@@ -92,6 +97,8 @@ def listen_on(host: str, port: int, setting: str) -> socket.socket:
         raise CannotListen(
             f"Cannot listen on {host} port {port}: {reason}. Choose another with {setting}."
         ) from error
+    listening.settimeout(0)
+    return listening
 
 
 @contextlib.contextmanager
@@ -117,6 +124,7 @@ def inherited(listen_fd: int) -> socket.socket:
     """The listening socket that the parent passed on, by its descriptor."""
     listening = socket.socket(fileno=listen_fd)
     listening.set_inheritable(False)
+    listening.settimeout(0)
     return listening
 
 

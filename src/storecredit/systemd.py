@@ -31,6 +31,8 @@ def passed_sockets() -> list[socket.socket]:
     passed = [socket.socket(fileno=descriptor) for descriptor in descriptors]
     for each in passed:
         each.set_inheritable(False)
+        # As of `processes.listen_on`.
+        each.settimeout(0)
     return passed
 
 

@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from threading import Event, Thread
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import asyncpg
 import httpx
@@ -106,8 +106,7 @@ async def settled(citus_url: str, stores: Sequence[Store]) -> None:
     home = await Database.open(citus_url)
     async with opened(home) as buckets:
         for each in stores:
-            # The driver takes the text of a UUID for one.
-            database = await buckets.of_store(each.store_id)  # type: ignore[arg-type]
+            database = await buckets.of_store(UUID(each.store_id))
             found = await database.fetch(
                 """SELECT m.session_id::text AS id FROM movements m JOIN sessions s
                        ON s.account_id = m.account_id AND s.session_id = m.session_id
@@ -130,8 +129,7 @@ async def placed(citus_url: str, stores: Sequence[Store]) -> SeveralBuckets:
     async with opened(home) as buckets:
         assert isinstance(buckets, SeveralBuckets)
         for each in stores:
-            # Likewise.
-            each.bucket = buckets.all.index(await buckets.of_store(each.store_id))  # type: ignore[arg-type]
+            each.bucket = buckets.all.index(await buckets.of_store(UUID(each.store_id)))
     await home.close()
     return buckets
 

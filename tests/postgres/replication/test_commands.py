@@ -35,11 +35,13 @@ ARGUMENTS: Final = {
     "identifier": "no-request",
     "limit": "7",
     "name": "Shoes",
+    "number": "0",
     "place": "backups",
     "problem_id": "evt_01",
     "reason": "by mistake",
     "scope": "read",
     "shop_domain": "shoes.example",
+    "to": "10.0.0.12:5432",
     "transaction_id": "txn_01hv8wptq8987qeep44cyrewp9",
     "url": "https://receiver.example/hook",
 }
@@ -61,16 +63,16 @@ ENDS: Final = {
     "billing checkout": 2,
     "billing dismiss": 1,
     "billing retry": 1,
+    "bucket move": 1,
+    "bucket rebalance": 1,
     "checkpoint check": 2,
-    "checkpoint export": 1,
-    "checkpoint show": 1,
     "import": 1,
     "request show": 1,
     "restore": 1,
     "session find": 1,
 }
 """Exit statuses other than 0: billing is off, nothing is there to be imported, or there is no such
-event, transaction, request, checkpoint, file or backup."""
+event, transaction, request, file or backup; one node has all buckets."""
 
 
 def commands(group: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, Any]]:
@@ -126,6 +128,8 @@ def run(
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "200")
+    # One for all of these, which have a data directory each.
+    monkeypatch.setenv("STORECREDIT_CHECKPOINT_KEY", "07" * 32)
     yield run_it
     structlog.reset_defaults()
 
@@ -159,6 +163,11 @@ def words_of(name: str, shop: Shop, run: Run, url: str) -> list[str]:
     if any(parameter.name == "token" for parameter in needed):
         made = run(["token", "create", "till", "--scope", "read", "--json"], url)
         values["token"] = json.loads(made.output)["name"]
+    if name in {"checkpoint export", "checkpoint make", "checkpoint show"}:
+        # There is something new to sign; of what is signed already, one is there to be shown.
+        made_user(url)
+        if name != "checkpoint make":
+            run(["checkpoint", "make"], url)
     words = name.split()
     for parameter in needed:
         option = [] if parameter.param_type_name == "argument" else [parameter.opts[0]]
