@@ -116,6 +116,8 @@ def test_a_time_is_written_in_utc_with_milliseconds() -> None:
         ({"json": AT_TEXT, "meta": meta(["Date"])}, AT.replace(microsecond=678_000)),
         ({"json": "2026-01-02", "meta": meta(["Date"])}, Foreign("Date")),
         ({"json": "yesterday", "meta": meta(["Date"])}, Foreign("Date")),
+        ({"json": "0001-01-01T00:00:00+14:00", "meta": meta(["Date"])}, Foreign("Date")),
+        ({"json": "9999-12-31T23:59:59-14:00", "meta": meta(["Date"])}, Foreign("Date")),
         ({"json": 5, "meta": meta(["Date"])}, Foreign("Date")),
         ({"json": "-Infinity", "meta": meta(["number"])}, float("-inf")),
         ({"json": "7", "meta": meta(["number"])}, 7),

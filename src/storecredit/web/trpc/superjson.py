@@ -258,9 +258,9 @@ def _moment(plain: Any) -> datetime | Foreign:
         return Foreign("Date")
     try:
         moment = datetime.fromisoformat(plain)
-    except ValueError:
+        return moment.astimezone(UTC) if moment.tzinfo else Foreign("Date")
+    except (ValueError, OverflowError):  # at the ends of time an offset leads to no year
         return Foreign("Date")
-    return moment.astimezone(UTC) if moment.tzinfo else Foreign("Date")
 
 
 def _number(plain: Any) -> float:
