@@ -37,6 +37,19 @@ async def test_several_requests_on_one_connection_are_answered_in_order(
         assert (answer.status, answer.headers["x-request-id"]) == (201, f"order-{place}")
 
 
+async def test_no_more_requests_than_a_maximum_wait_for_the_answers_before_theirs(
+    wire: Wire,
+) -> None:
+    connection = await wire.connect()
+    await connection.send(request("GET", "/health/live") * 200)
+    statuses = [200]
+    while statuses[-1] == 200:
+        statuses.append((await connection.answer()).status)
+    assert statuses[1:] == [200] * (1 + protocol.PIPELINED_MAX) + [400]
+    assert await connection.is_closed()
+    assert (await wire.ask(request("GET", "/health/live"))).status == 200
+
+
 async def test_a_request_leaves_nothing_to_the_garbage_collector(wire: Wire, key: str) -> None:
     """A circle of references is found by looking through everything: a fifth of a request."""
     connection = await wire.connect()

@@ -7,6 +7,7 @@
 - Idle connections are kept long, so there is a maximum of connections: beyond it, the one that has
   been idle for longest is closed.
 - What is no request is answered after the requests that came before it, not in their place.
+- Requests that are sent ahead of their answers are queued; here there is a maximum of them, too.
 - Trailer fields are never taken for header fields (RFC 9110, 6.5.1).
 """
 
@@ -35,6 +36,12 @@ ROOM_PARTS: Final = 100
 """Beyond the maximum, room is made for one hundredth of it: looking for the oldest takes long."""
 DESCRIPTORS_KEPT: Final = 256
 """What connections leave of the process's descriptors, for the database, images and the log."""
+PIPELINED_MAX: Final = 32
+"""Requests of one connection that wait for the answer of one before them. Each is some KB here, and
+what comes at once may hold ten thousand."""
+JOINED_MAX_BYTES: Final = 64 * 1024
+"""Of what is sent in one packet with its head. What is longer is sent as it is: joined, it would be
+one copy for each client that takes none of it."""
 CONTINUE: Final = b"HTTP/1.1 100 "
 """How an interim response begins, which the final one still follows (RFC 9110, 15.2)."""
 
@@ -131,6 +138,9 @@ class BoundedProtocol(HttpToolsProtocol):
         """The head is there; its body has bounds of its own."""
         if self.parser.should_upgrade():
             return  # to be read again
+        if len(self.pipeline) >= PIPELINED_MAX:
+            self._refuse(invalid("Too many requests were sent ahead of their answers."))
+            raise _SentAhead
         self._head_began_at = None
         self._framing_bytes = 0
         note_body(self.scope["state"], is_awaited=True)
@@ -280,6 +290,10 @@ def _no_tunnel() -> Failure:
     )
 
 
+class _SentAhead(Exception):
+    """Ends the reading of what came: it has more requests than may wait."""
+
+
 class _Joined:
     """Where one answer is written: its head waits for what follows, and both go out as one packet.
 
@@ -295,7 +309,12 @@ class _Joined:
         self._head = b""
 
     def write(self, data: bytes) -> None:
+        if self._transport.is_closing():
+            return  # the client is gone, which the request is told in a moment
         if self._is_begun:
+            if self._head and len(data) > JOINED_MAX_BYTES:
+                self._transport.write(self._head)
+                self._head = b""
             self._transport.write(self._head + data)
             self._head = b""
         elif data.startswith(CONTINUE):
