@@ -105,3 +105,15 @@ async def test_who_streams_an_answer_learns_that_nobody_listens() -> None:
     async with httpx.AsyncClient(transport=transport, base_url="http://api.test") as client:
         head = await client.head("/endless")
     assert (head.status_code, head.content) == (200, b"")
+
+
+async def test_options_names_every_method_of_its_path(operator: Operator) -> None:
+    paths: dict[str, Any] = msgspec.json.decode(openapi_document())["paths"]
+    ids: defaultdict[str, str] = defaultdict(lambda: UNKNOWN)
+    for path, operations in paths.items():
+        answer = await operator.http.options(path.format_map(ids), headers=bearer(OPERATOR_TOKEN))
+        documented = {method.upper() for method in operations}
+        if answer.status_code == 204:
+            assert documented <= set(answer.headers["allow"].split(", ")), path
+        else:
+            assert not path.startswith("/api/admin/"), f"{path}: {answer.text}"

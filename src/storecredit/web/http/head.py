@@ -5,6 +5,7 @@ One application in front of all routes, so that no route declares it and none is
 
 from typing import Any
 
+from litestar.routes import HTTPRoute
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 from storecredit.web.http.addresses import is_b2c
@@ -42,13 +43,30 @@ def _head_of(send: Send) -> Send:
 
 
 async def allow_head(message: Message, scope: Scope) -> None:
-    """A hook of the framework: where an answer says that GET is allowed, it says HEAD as well."""
+    """A hook of the framework: where an answer says that GET is allowed, it says HEAD as well.
+
+    To OPTIONS the framework names the methods of the handler that it met first at a path alone.
+    """
     if message["type"] != "http.response.start" or is_b2c(scope["path"]):
         return
+    all_of_path = (
+        _methods_at(scope) if scope["type"] == HTTP and scope["method"] == "OPTIONS" else b""
+    )
     message["headers"] = [
-        (name, _with_head(value)) if name.lower() == b"allow" else (name, value)
+        (name, _with_head(all_of_path or value)) if name.lower() == b"allow" else (name, value)
         for name, value in message["headers"]
     ]
+
+
+def _methods_at(scope: Scope) -> bytes:
+    """What is served at the path of a request; nothing: it has none."""
+    template = scope.get("path_template")
+    found = (
+        route.methods
+        for route in scope["litestar_app"].routes
+        if isinstance(route, HTTPRoute) and route.path_format == template
+    )
+    return ", ".join(sorted(set().union(*found))).encode()
 
 
 def _with_head(allow: bytes) -> bytes:
