@@ -158,3 +158,10 @@ async def test_what_cannot_be_is_refused(operator: Operator) -> None:
     [detail] = error_of(answer, 400, "VALIDATION_ERROR")["details"]
     assert (detail["key"], detail["source"]) == ("x-request-reason", "header")
     assert await entries(operator) == []
+
+
+async def test_a_cursor_of_more_buckets_than_there_are_was_not_given_out(
+    operator: Operator,
+) -> None:
+    for cursor in ("0.5" + ".5" * 20, "0" + ".0" * 999):
+        error_of(await operator.get("/audit", cursor=cursor), 400, "VALIDATION_ERROR")

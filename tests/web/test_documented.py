@@ -15,7 +15,7 @@ from tests.web.doors import OPERATOR_TOKEN, Operator, bearer
 from tests.web.wire import Wire
 
 SHORT = Extent(examples=2, sequences=10, steps=6)
-LONG = Extent(examples=100, sequences=300, steps=20)
+LONG = Extent(examples=100, sequences=300, steps=20, has_edges=True)
 SECRETS = re.compile(r"sc_live_[0-9A-Za-z]{36}|sc_admin_[0-9A-Za-z]{20,}|whsec_|Bearer |[\w.]@\w")
 """What keys, tokens, secrets of webhooks and addresses of people look like."""
 

@@ -111,7 +111,8 @@ async def test_options_names_every_method_of_its_path(operator: Operator) -> Non
     paths: dict[str, Any] = msgspec.json.decode(openapi_document())["paths"]
     ids: defaultdict[str, str] = defaultdict(lambda: UNKNOWN)
     for path, operations in paths.items():
-        answer = await operator.http.options(path.format_map(ids), headers=bearer(OPERATOR_TOKEN))
+        address = f"{path.format_map(ids)}?limit=1"
+        answer = await operator.http.options(address, headers=bearer(OPERATOR_TOKEN))
         documented = {method.upper() for method in operations}
         if answer.status_code == 204:
             assert documented <= set(answer.headers["allow"].split(", ")), path

@@ -9,9 +9,8 @@ from litestar import Request, Response, get
 from litestar.di import NamedDependency
 
 from storecredit.ledger.owners import Owner, OwnerKind
-from storecredit.operator import audit_cursors
 from storecredit.operator.audit import Action
-from storecredit.operator.audit_entries import AuditFilter, Entry
+from storecredit.operator.audit_entries import AuditFilter, AuditPage, Entry
 from storecredit.web.http.envelope import Failure
 from storecredit.web.http.moments import span
 from storecredit.web.http.paging import bounds
@@ -48,9 +47,8 @@ async def audit_page(
     }
     faults: dict[str, str] = {}
     wanted = await _wanted(parts, sent, faults)
-    cursor = _cursor(request.query_params.get("cursor"))
-    read = parts.operator.audit_entries.page
-    found = None if faults else await read(wanted, limit=PAGE, cursor=cursor)
+    cursor = request.query_params.get("cursor")
+    found = None if faults else await _page(parts, wanted, cursor)
     entries = found.items if found else ()
     more = found.next_cursor if found else None
     return page(
@@ -125,10 +123,10 @@ def _text(values: dict[str, Any]) -> str:
     )
 
 
-def _cursor(text: str | None) -> str | None:
-    """The cursor in the address; None: none, or none of this list, which begins anew then."""
+async def _page(parts: Parts, wanted: AuditFilter, cursor: str | None) -> AuditPage:
+    """The page after a cursor of an address; the first where it is none of this list."""
+    read = parts.operator.audit_entries.page
     try:
-        audit_cursors.check(text or "")
+        return await read(wanted, limit=PAGE, cursor=cursor)
     except ValueError:
-        return None
-    return text
+        return await read(wanted, limit=PAGE, cursor=None)

@@ -17,6 +17,7 @@ from storecredit.web.http.moments import TEXT_MAX, span
 PAGE_DEFAULT: Final = 50
 PAGE_MAX: Final = 100
 SEQ_DIGITS_MAX: Final = 18
+NOT_GIVEN_OUT: Final = "This cursor was not given out by us: use next_cursor of a page."
 
 
 def seq_cursor(cursor: str | None) -> int | None:
@@ -40,7 +41,7 @@ def given_out(read: Callable[[str], object]) -> Check:
         try:
             read(cursor)
         except ValueError:
-            return "This cursor was not given out by us: use next_cursor of a page."
+            return NOT_GIVEN_OUT
         return None
 
     return Check(refusal)

@@ -14,11 +14,12 @@ from storecredit.operator import audit_cursors
 from storecredit.operator.audit import Action, Door
 from storecredit.operator.audit_entries import AuditFilter, Entry
 from storecredit.operator.owner_names import NAME_MAX
-from storecredit.web.http.envelope import Envelope, ErrorCode
+from storecredit.web.http.envelope import Envelope, ErrorCode, invalid
 from storecredit.web.http.faults import Check, no_nul
 from storecredit.web.http.moments import utc
 from storecredit.web.http.openapi import operator_errors, said
 from storecredit.web.http.paging import (
+    NOT_GIVEN_OUT,
     PAGE_DEFAULT,
     From,
     Limit,
@@ -101,7 +102,11 @@ async def list_audit(
     first, last = bounds(from_, to)
     whose = None if owner is None else await named_owner(parts, owner, "owner", "query")
     wanted = AuditFilter(actor, action, whose, request_id, first, last)
-    page = await parts.operator.audit_entries.page(wanted, limit=limit, cursor=cursor)
+    try:
+        page = await parts.operator.audit_entries.page(wanted, limit=limit, cursor=cursor)
+    except ValueError:  # a cursor of more buckets than there are
+        fault = {"key": "cursor", "source": "query", "message": NOT_GIVEN_OUT}
+        raise invalid(NOT_GIVEN_OUT, [fault]) from None
     return Envelope(AuditPageView([_view(entry) for entry in page.items], page.next_cursor))
 
 
