@@ -8,6 +8,7 @@ import argparse
 import multiprocessing
 import os
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -35,6 +36,8 @@ def main() -> int:
     """The command. 1: a mutant survived of which nobody says why it changes nothing."""
     asked = _arguments()
     os.nice(LET_OTHERS_FIRST)
+    # So that whoever ends it leaves no server and no files behind.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     directory = Path(tempfile.mkdtemp(prefix="mutants-", dir=MEMORY if MEMORY.is_dir() else None))
     # The server's user, who is another where root runs it, has to get there.
     directory.chmod(0o755)
@@ -113,7 +116,7 @@ def _work(task: Task, processes: int, directory: Path) -> None:
     forked = multiprocessing.get_context("fork")
     taken = forked.Value("i", 0)
     workers = [
-        forked.Process(target=try_all, args=(task, taken, directory / str(number)))
+        forked.Process(target=try_all, args=(task, taken, directory / str(number)), daemon=True)
         for number in range(processes)
     ]
     for worker in workers:

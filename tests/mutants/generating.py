@@ -1,7 +1,7 @@
 """All mutants there are: of the functions, of what the tables hold, and of Python."""
 
 import random
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -9,7 +9,8 @@ import psycopg
 
 from tests.mutants import python_edits, sql_edits
 from tests.mutants.mutant import Mutant, shown, told_apart
-from tests.mutants.sql_functions import functions
+from tests.mutants.sql_functions import Function, functions
+from tests.mutants.sql_tokens import tokens
 
 SOURCE: Final = Path(__file__).parents[2] / "src" / "storecredit"
 FUNCTIONS: Final = "sql/functions"
@@ -31,8 +32,10 @@ _HELD: Final = """
 def of_functions() -> Iterator[Mutant]:
     """Every edit of every function, those that move credits first."""
     paths = sorted((SOURCE / FUNCTIONS).glob("*.sql"), key=_rank)
-    for path in paths:
-        for function in functions(path.read_text()):
+    found = {path: list(functions(path.read_text())) for path in paths}
+    callers = _callers([function for all_of in found.values() for function in all_of])
+    for path, all_of in found.items():
+        for function in all_of:
             for edit in sql_edits.edits(function.text, *function.body):
                 text = function.text
                 yield Mutant(
@@ -43,6 +46,7 @@ def of_functions() -> Iterator[Mutant]:
                     was=shown(text[edit.begin : edit.end]),
                     is_now=shown(edit.text),
                     planted=f"{text[: edit.begin]} {edit.text} {text[edit.end :]}",
+                    callers=callers[function.name],
                 )
 
 
@@ -95,6 +99,15 @@ def drawn(
         return wanted
     places = sorted(random.Random(seed).sample(range(len(wanted)), limit))
     return [wanted[place] for place in places]
+
+
+def _callers(found: Sequence[Function]) -> Mapping[str, frozenset[str]]:
+    """By name of a function those in whose bodies it stands."""
+    words = {each.name: {token.word for token in tokens(each.text, *each.body)} for each in found}
+    return {
+        called: frozenset(name for name, said in words.items() if called in said and name != called)
+        for called in words
+    }
 
 
 def _rank(path: Path) -> tuple[int, str]:

@@ -3,7 +3,7 @@
 import hashlib
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 SHOWN_MAX: Final = 160
@@ -24,6 +24,8 @@ class Mutant:
     was: str
     is_now: str
     planted: str
+    callers: frozenset[str] = frozenset()
+    """The functions that call its function. PostgreSQL counts no call that ends in an error."""
     nth: int = 0
 
     @property
@@ -50,7 +52,4 @@ def told_apart(mutants: Iterable[Mutant]) -> Iterator[Mutant]:
     for mutant in mutants:
         nth = seen[mutant.name]
         seen[mutant.name] += 1
-        yield Mutant(
-            *(mutant.path, mutant.function, mutant.line, mutant.sort),
-            *(mutant.was, mutant.is_now, mutant.planted, nth),
-        )
+        yield replace(mutant, nth=nth)

@@ -23,6 +23,11 @@ class TestFile:
 
     __test__ = False
 
+    @property
+    def calls_sql(self) -> bool:
+        """Whether it calls any function of SQL."""
+        return any(":" not in name for name in self.called)
+
 
 @dataclass(frozen=True, slots=True)
 class Reached:
@@ -51,14 +56,14 @@ class Reached:
             file = self.files[name]
             return -killers.get(name, 0), mutant.function not in file.words, file.seconds
 
-        return sorted((name for name in self.files if self._calls(name, mutant)), key=rank)
+        return sorted(self._files_of(mutant), key=rank)
 
-    def _calls(self, name: str, mutant: Mutant) -> bool:
-        called = self.files[name].called
+    def _files_of(self, mutant: Mutant) -> list[str]:
         if mutant.path == CONSTRAINTS:
-            return any(":" not in each for each in called)
+            return [name for name, file in self.files.items() if file.calls_sql]
         wanted = f"{mutant.path}:{mutant.function}" if mutant.is_python else mutant.function
-        return wanted in called
+        found = [name for name, file in self.files.items() if wanted in file.called]
+        return found or [name for name, file in self.files.items() if mutant.callers & file.called]
 
 
 def _words(path: Path) -> frozenset[str]:

@@ -42,7 +42,12 @@ def test_a_mutant_of_sql_is_tried_on_the_tests_that_call_its_function(tmp_path: 
     assert tried.returncode == 1
 
 
-def test_names_of_mutants_are_their_own() -> None:
-    for generated in (of_functions(), of_python()):
-        names = [mutant.name for mutant in told_apart(generated)]
-        assert len(set(names)) == len(names)
+def test_names_of_mutants_are_their_own_and_what_is_harmless_is_among_them(tmp_path: Path) -> None:
+    names = [
+        mutant.name
+        for generated in (of_functions(), of_python())
+        for mutant in told_apart(generated)
+    ]
+
+    assert len(set(names)) == len(names)
+    assert Verdicts(tmp_path / "none", HARMLESS).reasons().keys() <= set(names)

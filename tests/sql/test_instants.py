@@ -1,8 +1,9 @@
 """What ends does so at its instant, to the microsecond: told and written alike."""
 
 from datetime import datetime, timedelta
-from uuid import uuid4
+from uuid import UUID, uuid4
 
+import asyncpg
 import pytest
 
 from storecredit.ledger.owners import Account, OwnerKind
@@ -18,6 +19,10 @@ NEWEST = """
     WHERE account_id = $1 ORDER BY seq DESC LIMIT 1"""
 
 
+SECONDS_MAX = 7 * 24 * 3600
+INVALID_TERMS = "SC011"
+
+
 async def settled(
     books: Connection, account: Account, at: datetime, enough: int | None = None
 ) -> int:
@@ -27,17 +32,24 @@ async def settled(
     return count
 
 
-async def hold(books: Connection, account: Account, amount: int, at: datetime) -> None:
-    """Credits that are set aside until then."""
+async def hold_for(books: Connection, account: Account, amount: int, seconds: int) -> UUID:
+    """Credits that are set aside for so long."""
     hold_id = uuid4()
     await books.execute(
         """SELECT FROM hold_credits(ARRAY[$1::bigint], ARRAY[$2::uuid], ARRAY[$3::int], ARRAY[$4],
-               ARRAY['\\x00'::bytea], ARRAY[3600], ARRAY[''], ARRAY[NULL::json])""",
+               ARRAY['\\x00'::bytea], ARRAY[$5::int], ARRAY[''], ARRAY[NULL::json])""",
         account.id,
         hold_id,
         amount,
         str(hold_id),
+        seconds,
     )
+    return hold_id
+
+
+async def hold(books: Connection, account: Account, amount: int, at: datetime) -> None:
+    """Credits that are set aside until then."""
+    hold_id = await hold_for(books, account, amount, 3600)
     await books.execute("UPDATE holds SET expires_at = $2 WHERE hold_id = $1", hold_id, at)
     await books.execute(
         "UPDATE accounts SET next_expiry = least(next_expiry, $2) WHERE account_id = $1",
@@ -102,3 +114,32 @@ async def test_no_more_is_written_once_it_is_enough(books: Connection, kind: Own
 
     assert await settled(books, account, start + 3 * HOUR, enough=2) == 2
     assert await settled(books, account, start + 3 * HOUR) == 1
+
+
+@pytest.mark.parametrize("seconds", [1, SECONDS_MAX])
+async def test_a_hold_lasts_as_short_and_as_long_as_it_may(
+    books: Connection, kind: OwnerKind, seconds: int
+) -> None:
+    account = await open_account(books, kind, 10)
+    hold_id = await hold_for(books, account, 4, seconds)
+
+    lasts = "SELECT expires_at - created_at FROM holds WHERE hold_id = $1"
+    assert await books.fetchval(lasts, hold_id) == timedelta(seconds=seconds)
+    extend = "SELECT outcome FROM extend_hold($1, $2, $3, 'more')"
+    longer = await hold_for(books, account, 4, SECONDS_MAX)
+    assert await books.fetchval(extend, account.id, longer, seconds) == "extended"
+
+
+@pytest.mark.parametrize("seconds", [0, SECONDS_MAX + 1])
+async def test_a_hold_lasts_no_shorter_and_no_longer(
+    books: Connection, kind: OwnerKind, seconds: int
+) -> None:
+    account = await open_account(books, kind, 10)
+    hold_id = await hold_for(books, account, 4, 60)
+
+    with pytest.raises(asyncpg.PostgresError) as refused:
+        await hold_for(books, account, 4, seconds)
+    assert refused.value.sqlstate == INVALID_TERMS
+    with pytest.raises(asyncpg.PostgresError) as refused:
+        await books.execute("SELECT extend_hold($1, $2, $3, 'more')", account.id, hold_id, seconds)
+    assert refused.value.sqlstate == INVALID_TERMS

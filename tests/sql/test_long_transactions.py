@@ -96,6 +96,24 @@ async def test_what_has_ended_since_pays_for_nothing(
     assert [row.type for row in await ledger(begun, account)] == ["purchase", "expiry"]
 
 
+@pytest.mark.parametrize("are_told_apart", [False, True])
+async def test_movements_of_a_transaction_are_of_the_moment_at_which_it_began(
+    begun: Connection, kind: OwnerKind, are_told_apart: bool
+) -> None:
+    account = await open_account(begun, kind, 10)
+    if are_told_apart:
+        await add_ending(begun, [account], 10, HOUR)
+    for request in ("one", "two"):
+        assert await begun.fetchval(SPEND, account.id, 1, request) == "spent"
+
+    moments = await begun.fetch(
+        "SELECT DISTINCT created_at = now() AS is_its FROM movements WHERE account_id = $1",
+        account.id,
+    )
+
+    assert [row["is_its"] for row in moments] == [True]
+
+
 async def test_a_hold_lasts_from_when_it_is_made(begun: Connection, kind: OwnerKind) -> None:
     account = await open_account(begun, kind, 10)
     asked_at = await begun.fetchval("SELECT clock_timestamp()")
@@ -123,6 +141,25 @@ async def test_a_hold_that_has_ended_since_is_not_ended_again(
     )
 
     assert tuple(row or ()) == ("hold_ended", "expired", 10)
+
+
+@pytest.mark.parametrize("action", ["capture", "release"])
+async def test_a_hold_has_ended_when_that_was_asked(
+    begun: Connection, kind: OwnerKind, action: str
+) -> None:
+    account = await open_account(begun, kind, 10)
+    hold_id = await hold(begun, account, 4)
+    asked_at = await begun.fetchval("SELECT clock_timestamp()")
+
+    ended_at = await begun.fetchval(
+        """SELECT ended_ats[1]
+           FROM end_holds(ARRAY[$1::bigint], ARRAY[$2::uuid], ARRAY[$3], ARRAY[NULL::int])""",
+        account.id,
+        hold_id,
+        action,
+    )
+
+    assert ended_at >= asked_at
 
 
 async def test_a_hold_that_has_ended_since_is_not_extended(

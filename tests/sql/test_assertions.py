@@ -1,0 +1,53 @@
+"""What no door can bring about is refused all the same, where it would be written."""
+
+from typing import Final
+
+import asyncpg
+import pytest
+
+from storecredit.ledger.owners import OwnerKind
+from storecredit.postgres.servers import Connection
+from tests.sql.ledgers import open_account
+
+ASSERT_FAILURE: Final = "P0004"
+UNKNOWN_ACCOUNT: Final = "SC010"
+DEDUCT: Final = "SELECT deduct_from_accounts($1::bigint[], '{1,1}', '{a,b}', '{\"\",\"\"}')"
+NOBODY: Final = 2**40 - 1
+STATEMENTS: Final = {
+    "more than grants have is taken": "SELECT take_from_grants('{1,5}', 6)",
+    "more comes back than grants gave": "SELECT fill_grants($1, '{1,10}', 2, 11)",
+    "a grant is written twice": "SELECT write_grant($1, 1, 5, 'paid', 100, NULL, '0')",
+}
+
+
+@pytest.mark.parametrize("statement", STATEMENTS.values(), ids=STATEMENTS)
+async def test_grants_stay_what_they_are(
+    books: Connection, kind: OwnerKind, statement: str
+) -> None:
+    account = await open_account(books, kind, 10)
+    parameters = [account.id] if "$1" in statement else []
+
+    with pytest.raises(asyncpg.PostgresError) as refused:
+        await books.execute(statement, *parameters)
+
+    assert refused.value.sqlstate == ASSERT_FAILURE
+
+
+async def test_a_batch_whose_accounts_are_not_in_order_is_refused_for_that(
+    books: Connection, kind: OwnerKind
+) -> None:
+    accounts = [(await open_account(books, kind, 10)).id for _ in range(2)]
+
+    with pytest.raises(asyncpg.PostgresError) as refused:
+        await books.execute(DEDUCT, sorted(accounts, reverse=True))
+
+    assert refused.value.sqlstate == ASSERT_FAILURE
+
+
+async def test_items_of_an_account_that_there_is_not_are_refused_for_that(
+    books: Connection,
+) -> None:
+    with pytest.raises(asyncpg.PostgresError) as refused:
+        await books.execute(DEDUCT, [NOBODY, NOBODY])
+
+    assert refused.value.sqlstate == UNKNOWN_ACCOUNT
