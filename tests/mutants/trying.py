@@ -51,11 +51,13 @@ class Tries:
     served: Served
     directory: Path
     killers: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
+    is_sound: dict[str, bool] = field(default_factory=dict)
 
     def verdict(self, mutant: Mutant) -> Verdict:
         """Plant it, and see who notices."""
         killers = self.killers[mutant.path]
-        tests = self.task.reached.tests_of(mutant, killers)
+        found = self.task.reached.tests_of(mutant, killers)
+        tests = [name for name in found if self.is_sound.get(name, True)]
         if not tests:
             return Verdict.of(mutant, State.UNREACHED, "")
         environment = {"STORECREDIT_TEST_DATABASE_URL": self.served.url}
@@ -68,7 +70,10 @@ class Tries:
             return Verdict.of(mutant, State.NO_PROGRAM, str(error).splitlines()[0])
         state, by = self._tried(tests, environment)
         if state is State.KILLED:
-            killers[by.partition("::")[0]] += 1
+            file = by.partition("::")[0]
+            if not self._passes_unchanged(file):
+                return Verdict.of(mutant, State.UNFINISHED, f"{file} fails with nothing planted")
+            killers[file] += 1
         return Verdict.of(mutant, state, by)
 
     def _tried(self, tests: Sequence[str], environment: dict[str, str]) -> tuple[State, str]:
@@ -81,6 +86,16 @@ class Tries:
             if not ended.is_whole:
                 return State.UNFINISHED, f"{self.task.most_seconds:.0f} seconds of tests"
         return State.SURVIVED, f"{len(tests)} files of tests"
+
+    def _passes_unchanged(self, file: str) -> bool:
+        """Whether it is the mutant that a file of tests fails for; looked at once for each file."""
+        if file not in self.is_sound and file.endswith(".py"):
+            planting.renew(self.served)
+            environment = {"STORECREDIT_TEST_DATABASE_URL": self.served.url}
+            most = self.task.most_seconds
+            ended = trial.run([file], environment, self.directory, most_seconds=most)
+            self.is_sound[file] = ended.failed is None
+        return self.is_sound.get(file, True)
 
     def _written(self, mutant: Mutant) -> str:
         """The sources once more, one file of them changed."""
