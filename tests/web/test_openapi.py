@@ -425,3 +425,17 @@ async def test_nothing_else_is_served_beside_the_page(api: httpx.AsyncClient) ->
         answer = await api.get(f"/api/docs/{name}")
         assert answer.status_code == 404, name
         assert set(answer.json()) == {"data", "error"}
+
+
+async def test_credits_that_the_operator_moved_already_are_answered_as_documented(
+    document: dict[str, Any], operator: Operator, store: StoreClient
+) -> None:
+    for path, body in (("credits", {"type": "grant"}), ("credits/remove", {"reason": "No"})):
+        address = f"/stores/{store.store_id}/{path}"
+        sent = {"amount": 1, "request_id": f"{path}-1", **body}
+        statuses = [(await operator.post(address, **sent)).status_code for _ in range(2)]
+        assert statuses == [201, 200]
+        documented = document["paths"][f"/api/admin/stores/{{store_id}}/{path}"]["post"][
+            "responses"
+        ]
+        assert {"201", "200"} <= set(documented)

@@ -29,6 +29,7 @@ from storecredit.web.http.scopes import needs
 from storecredit.web.operator_api.named_owners import named_owner
 from storecredit.web.parts import Parts
 from storecredit.web.resources.credit_forms import GrantChange, RemovalBody, TransferBody
+from storecredit.web.resources.spending import replayed_as
 
 
 class CreditsRemoved(msgspec.Struct, frozen=True):
@@ -62,7 +63,8 @@ class GrantChanged(msgspec.Struct, frozen=True):
     "/stores/{store_id:str}/credits/remove",
     summary="Take credits out",
     operation_id="removeCredits",
-    responses=action_errors(ErrorCode.NOT_FOUND, ErrorCode.INSUFFICIENT_CREDITS),
+    responses=replayed_as(Envelope[CreditsRemoved])
+    | action_errors(ErrorCode.NOT_FOUND, ErrorCode.INSUFFICIENT_CREDITS),
     **example({"amount": 20, "request_id": "correction-1001", "reason": "Added by mistake"}),
     **needs(Scope.CREDITS),
 )
@@ -83,7 +85,8 @@ async def remove_credits(
     "/users/{user_id:uuid}/credits/remove",
     summary="Take an end user's credits out",
     operation_id="removeUserCredits",
-    responses=action_errors(ErrorCode.NOT_FOUND, ErrorCode.INSUFFICIENT_CREDITS),
+    responses=replayed_as(Envelope[CreditsRemoved])
+    | action_errors(ErrorCode.NOT_FOUND, ErrorCode.INSUFFICIENT_CREDITS),
     **example({"amount": 5, "request_id": "correction-1002", "reason": "Added by mistake"}),
     **needs(Scope.CREDITS),
 )
@@ -120,7 +123,8 @@ async def _removed(
     "/credits/transfer",
     summary="Hand credits over",
     operation_id="transferCredits",
-    responses=action_errors(ErrorCode.NOT_FOUND, ErrorCode.INSUFFICIENT_CREDITS),
+    responses=replayed_as(Envelope[CreditsTransferred])
+    | action_errors(ErrorCode.NOT_FOUND, ErrorCode.INSUFFICIENT_CREDITS),
     **needs(Scope.CREDITS),
 )
 async def transfer_credits(

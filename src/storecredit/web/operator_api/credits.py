@@ -22,6 +22,7 @@ from storecredit.web.resources.grant_terms import (
     refused_terms,
     terms_of,
 )
+from storecredit.web.resources.spending import replayed_as
 
 
 class CreditsAdded(msgspec.Struct, frozen=True):
@@ -36,7 +37,7 @@ class CreditsAdded(msgspec.Struct, frozen=True):
     "/stores/{store_id:str}/credits",
     summary="Add credits",
     operation_id="addCredits",
-    responses=action_errors(ErrorCode.NOT_FOUND),
+    responses=replayed_as(Envelope[CreditsAdded]) | action_errors(ErrorCode.NOT_FOUND),
     **example({"amount": 100, "type": "grant", "request_id": "welcome-1001"}),
     **needs(Scope.CREDITS),
 )

@@ -38,6 +38,7 @@ from storecredit.web.resources.owner_lists import (
     UserSort,
     owner_page,
 )
+from storecredit.web.resources.spending import replayed_as
 
 
 class UserView(msgspec.Struct, frozen=True):
@@ -121,7 +122,7 @@ async def list_user_generations(
     "/users/{user_id:uuid}/credits",
     summary="Add credits to an end user",
     operation_id="addUserCredits",
-    responses=action_errors(ErrorCode.NOT_FOUND),
+    responses=replayed_as(Envelope[CreditsAdded]) | action_errors(ErrorCode.NOT_FOUND),
     **example({"amount": 5, "type": "grant", "request_id": "sorry-1001"}),
     **needs(Scope.CREDITS),
 )
