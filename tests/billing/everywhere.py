@@ -42,6 +42,13 @@ async def tamper(
     connection: asyncpg.Connection, statement: str, *args: object
 ) -> list[asyncpg.Record]:
     """Do the same to the tables of every bucket; the rows of all."""
+    return await in_each_bucket(connection, statement, *args)
+
+
+async def in_each_bucket(
+    connection: asyncpg.Connection, statement: str, *args: object
+) -> list[asyncpg.Record]:
+    """What every bucket answers to one statement, one after the other."""
     buckets = await connection.fetch(
         r"SELECT nspname FROM pg_namespace WHERE nspname ~ '^storecredit(_\d+)?$' ORDER BY oid"
     )

@@ -114,8 +114,15 @@ class Seller:
         """Wait until no event is open."""
         async with asyncio.timeout(SETTLING_SECONDS_MAX):
             # A row sets no event.
-            while any(row["count"] for row in await fetched(self.buckets, UNSETTLED)):  # noqa: ASYNC110
+            while await self._is_any_open():  # noqa: ASYNC110
                 await asyncio.sleep(0.02)
+
+    async def _is_any_open(self) -> bool:
+        # From the first bucket on: what leaves it for another is there before it is gone here.
+        for database in self.buckets.all:
+            if await database.fetchval(UNSETTLED):
+                return True
+        return False
 
     async def event(self, event: Event) -> Any:
         """The row that is kept of an event."""

@@ -8,6 +8,8 @@ from uuid import UUID, uuid4
 import asyncpg
 
 from storecredit.ledger.owners import Account
+from storecredit.postgres.buckets import bucket_of
+from storecredit.postgres.servers import bucket_schema
 
 OPERATOR: Final = 0
 """The account that the operator's endpoints stand under: they hear of all owners."""
@@ -25,12 +27,13 @@ async def listen(
 ) -> UUID:
     """An endpoint of the account, or of the operator, for events of these types."""
     endpoint_id = uuid4()
+    account_id = account if isinstance(account, int) else account.id
     await books.execute(
-        """INSERT INTO storecredit.webhook_endpoints
+        f"""INSERT INTO {bucket_schema(bucket_of(account_id))}.webhook_endpoints
                (endpoint_id, account_id, url, event_types, is_ordered)
            VALUES ($1, $2, 'https://receiver.example/', $3, $4)""",
         endpoint_id,
-        account if isinstance(account, int) else account.id,
+        account_id,
         types,
         is_ordered,
     )

@@ -15,13 +15,13 @@ from jsonschema import Draft202012Validator, FormatChecker
 
 from storecredit.webhooks.catalogue import CATALOGUE, VERSION
 from storecredit.webhooks.messages import Event, body_of
+from tests.billing.everywhere import in_each_bucket
 
 DOCS: Final = Path(__file__).parents[3] / "docs"
 EVENTS: Final = {event.name: event for event in CATALOGUE}
 BODIES: Final = """
     SELECT e.event_id, e.type, e.created_at, e.data, a.owner_kind, a.owner_id
-    FROM storecredit.deliveries d JOIN storecredit.events e USING (seq)
-    LEFT JOIN storecredit.accounts a USING (account_id)
+    FROM deliveries d JOIN events e USING (seq) LEFT JOIN accounts a USING (account_id)
     WHERE d.endpoint_id = $1 ORDER BY seq"""
 
 
@@ -62,7 +62,8 @@ class Ear:
 
     async def heard(self) -> Sequence[dict[str, Any]]:
         """The bodies of what it is told, oldest first; each is of the catalogue."""
-        rows = await self.admin.fetch(BODIES, self.endpoint_id)
+        # It is in one bucket, with all that it is told.
+        rows = await in_each_bucket(self.admin, BODIES, self.endpoint_id)
         bodies = [json.loads(body_of(Event(**row))) for row in rows]
         for body in bodies:
             assert_of_the_catalogue(body)
