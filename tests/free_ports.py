@@ -1,5 +1,7 @@
 """Ports for servers that are told where to listen, and start later or more than once."""
 
+import itertools
+import os
 import socket
 from random import randrange
 from typing import Final
@@ -11,13 +13,27 @@ LAST: Final = 32_000
 One of those, found free and let go, is anybody's until the server listens, and a test beside this
 one, with its own servers and clients, may be given it.
 """
-TRIED_MAX: Final = 100
+SHARES: Final = 32
+SHARE: Final = (LAST - FIRST) // SHARES
+"""How many a test process has for itself, of those of the runs on one machine at a time."""
+
+
+def _shares_first() -> int:
+    """The first port of this process's share: no two that run side by side draw the same ones."""
+    number = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    if "STORECREDIT_TEST_DATABASE_URL" in os.environ:
+        number += SHARES // 2
+    return FIRST + number % SHARES * SHARE
+
+
+# In turn, so that none is given twice before all others were; begun anywhere, for other runs.
+_TURN: Final = itertools.count(randrange(SHARE))
 
 
 def free_port() -> int:
     """A port of loopback that nobody listens on."""
-    for _ in range(TRIED_MAX):
-        number = randrange(FIRST, LAST)
+    for _ in range(SHARE):
+        number = _shares_first() + next(_TURN) % SHARE
         try:
             socket.create_server(("127.0.0.1", number)).close()
         except OSError:

@@ -23,6 +23,14 @@ class Hearing:
         self._secrets: dict[str, str] = {}
         self._record = record
         self._random = Random(f"{seed} hearing")
+        self._is_over = False
+
+    def end(self) -> None:
+        """Take nothing more: what is told from now on need not be in the tables that are read then.
+
+        The service goes on meanwhile, and tops up what ran low.
+        """
+        self._is_over = True
 
     async def register(self, asking: Asking, store: Party) -> None:
         """Be told everything that the operator, and that this store may hear."""
@@ -40,7 +48,7 @@ class Hearing:
     async def answer(self, request: Received) -> Answer:
         """Take what is signed as it was agreed; now and then ask for it later."""
         who = request.path.rpartition("/")[2]
-        if self._random.random() < REFUSED or who not in self._secrets:
+        if self._is_over or self._random.random() < REFUSED or who not in self._secrets:
             return Answer(503)
         Webhook(self._secrets[who]).verify(request.body, dict(request.headers))
         message = json.loads(request.body)

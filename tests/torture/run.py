@@ -304,6 +304,7 @@ async def run(plan: Plan, base: Node, directory: Path, spoil: Spoil | None = Non
             disk = disk_place if plan.has_small_disk else None
             nemesis = await running.use_and_strike(disk)
             await running.come_to_rest()
+            running.hearing.end()
             tables = await running.read_tables()
             return Outcome(
                 plan,
