@@ -57,11 +57,11 @@ settings.load_profile("busy")
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """Two test processes more than there are cores: some always wait, for what crashed or is away.
+    """One test process more than there are cores: some always wait, for what crashed or is away.
 
-    A third would only keep more browsers and services in memory.
+    With two more, services of three buckets come to more connections than the server takes.
     """
-    return (os.cpu_count() or 1) + 2
+    return (os.cpu_count() or 1) + 1
 
 
 @pytest.hookimpl(wrapper=True)
