@@ -1,7 +1,7 @@
 """Sales as the functions know them: checkouts opened and attached, and what the tables say then."""
 
 from datetime import UTC, datetime, timedelta
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 from uuid_utils.compat import uuid7
@@ -122,13 +122,19 @@ async def balance_of(connection: Connection | Database, owner: Owner) -> int:
     return ledger[-1].balance_after if ledger else 0
 
 
+NOT_BOOKED: Final = (
+    "provider_buckets",  # where something is to be booked
+    *("summing", "hourly_sums", "daily_sums", "summed_accounts", "daily_money"),  # counted later
+)
+
+
 async def everything(connection: Connection) -> dict[str, list[dict[str, Any]]]:
     """Whatever stands in any table of ours: equal before and after, nothing was written."""
     tables = await connection.fetch(
         """SELECT tablename FROM pg_tables
            WHERE schemaname = 'storecredit' AND tablename !~ '^pgqueuer'
-             -- Where something is to be booked is no booking.
-             AND tablename <> 'provider_buckets'"""
+             AND tablename <> ALL ($1)""",
+        NOT_BOOKED,
     )
     found = {}
     for (table,) in tables:

@@ -199,6 +199,19 @@ async def test_of_many_owners_at_once_one_is_given_what_a_key_gives(
     assert len(await of_all_buckets(admin, "SELECT FROM audit_log")) == 10
 
 
+@THREE
+async def test_who_waits_for_a_key_in_one_bucket_does_not_wait_for_another(
+    buckets: Buckets,
+) -> None:
+    home, other, _ = buckets.all
+    look = "SELECT * FROM find_action('key')"
+    async with asyncio.timeout(30), home.transaction():
+        await home.fetchrow(look)
+        # Otherwise those who wait here may have all connections of the one they wait for.
+        async with other.transaction():
+            await other.fetchrow(look)
+
+
 async def test_a_key_of_the_only_bucket_is_known_when_there_are_more(
     database: Database, database_url: str, admin: asyncpg.Connection
 ) -> None:

@@ -5,6 +5,7 @@ import os
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from uuid import UUID, uuid4
 
@@ -84,17 +85,22 @@ async def test_each_bucket_is_served(service: Service) -> None:
 
 @dataclass
 class Held(ScriptedGenerator):
-    """Counts how many are under way, and ends none before it may."""
+    """Ends one generation each time it is told to, and knows in which order they began."""
 
+    begun: list[UUID] = field(default_factory=list)
     under_way: int = 0
     most: int = 0
-    go_on: asyncio.Event = field(default_factory=asyncio.Event)
+    may_end: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(0))
+
+    def has_begun(self, number: int) -> bool:
+        return len(self.begun) == number
 
     async def generate(self, request: GenerationRequest) -> GeneratedImage:
+        self.begun.append(request.session_id)
         self.under_way += 1
         self.most = max(self.most, self.under_way)
         try:
-            await self.go_on.wait()
+            await self.may_end.acquire()
             return await super().generate(request)
         finally:
             self.under_way -= 1
@@ -109,14 +115,15 @@ async def test_the_limit_is_the_process_s_and_who_comes_later_is_served_before_t
         many = [await create(service, first, f"req-{number}") for number in range(40)]
         await until(lambda: generator.under_way == 4)
         late = [await create(service, account) for account in others]
-        generator.go_on.set()
-        for job in late:
-            await completed(service, job.account, job.session_id)
-        position = len(generator.requests)
-        for job in many:
+        jobs = many + late
+        for ended in range(1, len(jobs) + 1):
+            generator.may_end.release()
+            await until(partial(generator.has_begun, min(4 + ended, len(jobs))))
+        for job in jobs:
             await completed(service, job.account, job.session_id)
     assert generator.most == 4
-    assert position < 40, "they did not wait for all of the first bucket's"
+    positions = [generator.begun.index(job.session_id) for job in late]
+    assert max(positions) < len(many), "they did not wait for all of the first bucket's"
 
 
 async def again(service: Service, account: Account) -> GenerationJob:

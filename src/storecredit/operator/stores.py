@@ -107,7 +107,7 @@ class StoreActions:
         }
         # Before all else: what is done is one transaction of the bucket that the store is put into.
         store_id = uuid7()
-        database = await self._buckets.of_new_store(store_id)
+        database = await self._buckets.of_new_store(store_id, context.idempotency_key)
         async with self._audit.action(
             context, Action.STORE_CREATE, asked=asked, database=database
         ) as entry:

@@ -70,13 +70,18 @@ class SeveralBuckets:
         """Where an end user lives, likewise."""
         return await self._of("user", user_id)
 
-    async def of_new_store(self, store_id: UUID) -> Database:
-        """Where a store is to be made; where it lives, if it was made before."""
-        return await self._of_new("store", store_id)
+    async def of_new_store(self, store_id: UUID, asked_under: str | None = None) -> Database:
+        """Where a store is to be made; where it lives, if it was made before.
+
+        What is asked under one idempotency key by several at once is to be made in one bucket.
+        """
+        number = random.Random(asked_under).randrange(len(self.all))  # noqa: S311 - any will do
+        return await self._of_new("store", store_id, number)
 
     async def of_new_user(self, user_id: UUID) -> Database:
         """Where an end user is to be made; where it lives, if it was made before."""
-        return await self._of_new("user", user_id)
+        number = random.randrange(len(self.all))  # noqa: S311 - any will do
+        return await self._of_new("user", user_id, number)
 
     async def of_keys(self, key_hashes: Sequence[bytes]) -> dict[bytes, int]:
         """The buckets that know these API keys, by number; one that none knows is left out."""
@@ -125,10 +130,9 @@ class SeveralBuckets:
             self._remember((kind, owner_id), number)
         return self.all[number]
 
-    async def _of_new(self, kind: str, owner_id: UUID) -> Database:
+    async def _of_new(self, kind: str, owner_id: UUID, chosen: int) -> Database:
         number = self._remembered.get((kind, owner_id))
         if number is None:
-            chosen = random.randrange(len(self.all))  # noqa: S311 - any will do
             number = await self.home.fetchval(
                 "SELECT place_owner($1, $2, $3)", kind, owner_id, chosen
             )

@@ -54,7 +54,7 @@ class OneBucket:
         """Where an end user lives."""
         return self
 
-    async def of_new_store(self, _store_id: UUID) -> Self:
+    async def of_new_store(self, _store_id: UUID, _asked_under: str | None = None) -> Self:
         """Where a store is to be made."""
         return self
 

@@ -67,9 +67,11 @@ SET search_path FROM CURRENT
 AS $$
 -- Purpose: what was done under an idempotency key before; nulls: nothing. Whoever else comes with the
 --   key waits until this transaction has ended.
--- Locks: the key. Idempotent.
+-- Locks: the key, in this bucket alone: who waits for it in one has a connection that the one it waits for
+--   could need, were that in another. Idempotent.
 BEGIN
-    PERFORM pg_advisory_xact_lock(hashtextextended('storecredit idempotency key ' || p_idempotency_key, 0));
+    PERFORM pg_advisory_xact_lock(hashtextextended(
+        'storecredit idempotency key ' || current_schema() || ' ' || p_idempotency_key, 0));
     -- In a statement of its own: it sees what was committed while the first one waited.
     SELECT l.action, l.account_id, l.other_account_id, l.subject, l.request_id, l.asked, l.outcome
     INTO action, account_id, other_account_id, subject, request_id, asked, outcome
