@@ -1755,6 +1755,9 @@ FUNCTION leave_archive(p_holder uuid) RETURNS void;
 -- Forgets an event in the first bucket that another one keeps by now.
 FUNCTION leave_provider_event(p_provider text, p_event_id text) RETURNS boolean;
 
+-- How many pages the ledger has.
+FUNCTION ledger_pages() RETURNS bigint;
+
 -- Whether an owner lives in another bucket than the first, where this is asked.
 FUNCTION lives_elsewhere(p_owner_kind text, p_owner_id uuid) RETURNS boolean;
 

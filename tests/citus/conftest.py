@@ -16,12 +16,13 @@ from storecredit.postgres.schema.migrate import migrate
 from storecredit.postgres.schema.schema_version import fingerprint
 from storecredit.postgres.servers import read_url
 from tests.conftest import with_database
-from tests.e2e.conftest import new_storecredit
+from tests.e2e.conftest import Serving, Storecredit, new_storecredit
 
 __all__ = ("new_storecredit",)
 
 CITUS_URL = os.environ.get("STORECREDIT_TEST_CITUS_URL")
-BUCKET_COUNT = 5
+BUCKET_COUNT = 3
+OPERATOR = "operator-token-of-a-test"
 _NODES = """
     SELECT nodename, nodeport FROM pg_dist_node WHERE noderole = 'primary' ORDER BY groupid"""
 _LEAVE = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1"
@@ -29,11 +30,14 @@ _LEAVE = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname =
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Where there is no cluster, say so; there is one reason, and no other."""
-    if CITUS_URL is None:
-        reason = "no Citus cluster: STORECREDIT_TEST_CITUS_URL names no coordinator"
-        for item in items:
-            if "tests/citus/" in item.path.as_posix():
-                item.add_marker(pytest.mark.skip(reason=reason))
+    reason = "no Citus cluster: STORECREDIT_TEST_CITUS_URL names no coordinator"
+    for item in items:
+        if "tests/citus/" not in item.path.as_posix():
+            continue
+        # Three servers do the work of one, and the first test has the template made.
+        item.add_marker(pytest.mark.timeout(600))
+        if CITUS_URL is None:
+            item.add_marker(pytest.mark.skip(reason=reason))
 
 
 class Cluster:
@@ -107,3 +111,11 @@ def citus_url(cluster: Cluster, citus_template: str) -> Iterator[str]:
     asyncio.run(cluster.copied(citus_template, name))
     yield with_database(cluster.url, name)
     asyncio.run(cluster.on_all(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)"))
+
+
+@pytest.fixture
+def serving(new_storecredit: Storecredit, citus_url: str) -> Serving:
+    """The API against the coordinator; without a worker, so that what is created stays."""
+    return new_storecredit.serve(
+        "--no-worker", STORECREDIT_ADMIN_TOKEN=OPERATOR, STORECREDIT_DATABASE_URL=citus_url
+    )

@@ -223,6 +223,23 @@ async def test_each_verification_is_written_whatever_its_key_did_before(
     assert len(await written(acting, action=Action.LEDGER_VERIFY)) == 2
 
 
+async def test_what_was_done_to_buckets_is_written_with_their_nodes(
+    acting: OperatorActions,
+) -> None:
+    who = ActionContext("ann", "command", "req_1", "a new machine")
+    await acting.audit.bucket_moved(who, 2, "ten:5432", "eleven:5432")
+    await acting.audit.rebalanced(who, {"storecredit_3": ("ten:5432", "eleven:5432")}, "failed")
+    page = await acting.audit_entries.page(AuditFilter(), limit=100, cursor=None)
+    spread, moved = page.items
+    assert (moved.action, spread.action) == (Action.BUCKET_MOVE, Action.BUCKET_REBALANCE)
+    assert (moved.actor, moved.reason, moved.subject) == ("ann", "a new machine", "2")
+    assert (moved.asked, moved.outcome) == ({"to": "eleven:5432"}, {"from": "ten:5432"})
+    assert (spread.asked, spread.outcome) == (
+        {},
+        {"ended": "failed", "storecredit_3": "from ten:5432 to eleven:5432"},
+    )
+
+
 async def test_a_key_that_was_refused_can_be_used_again(acting: OperatorActions) -> None:
     owner = Owner.store(await store_of(acting))
     assert isinstance(await acting.credits.remove(keyed("fix"), owner, 99), Insufficient)

@@ -8,8 +8,16 @@ import typer
 
 from storecredit.cli import output
 from storecredit.cli.database import Rooms, against, quiet
-from storecredit.cli.options import DatabaseUrl, DataDir, Json, settings_of
-from storecredit.cli.problems import Misused
+from storecredit.cli.options import (
+    Actor,
+    DatabaseUrl,
+    DataDir,
+    Json,
+    Reason,
+    context_of,
+    settings_of,
+)
+from storecredit.cli.problems import Failed, Misused
 
 if TYPE_CHECKING:
     from storecredit.settings import Settings
@@ -47,31 +55,50 @@ def move(
     to: Annotated[str, typer.Option("--to", metavar="HOST:PORT", help="A node of the cluster.")],
     data_dir: DataDir = None,
     database_url: DatabaseUrl = None,
+    actor: Actor = None,
+    reason: Reason = "",
 ) -> None:
     """Move a bucket to another node of a Citus cluster, while it is worked with."""
     from storecredit.postgres.bucket_places import move as move_bucket
 
     if not to.rpartition(":")[2].isdecimal():
         raise Misused(f"--to {output.shown(to)} is no HOST:PORT.")
-    url = _url_of(settings_of(data_dir=data_dir, database_url=database_url))
-    before = asyncio.run(move_bucket(url, number, to))
+    settings = settings_of(data_dir=data_dir, database_url=database_url)
+    before = asyncio.run(move_bucket(_url_of(settings), number, to))
     if before is None:
         typer.echo(f"Bucket {number} is on {to}: nothing was to do.")
-    else:
-        typer.echo(f"Bucket {number} is on {to} now, and was on {before}.")
+        return
+
+    async def write_down(rooms: Rooms) -> None:
+        await rooms.operator.audit.bucket_moved(context_of(actor, reason), number, before, to)
+
+    against(settings, write_down)
+    typer.echo(f"Bucket {number} is on {to} now, and was on {before}.")
 
 
 @app.command("rebalance")
-def rebalance(data_dir: DataDir = None, database_url: DatabaseUrl = None) -> None:
+def rebalance(
+    data_dir: DataDir = None,
+    database_url: DatabaseUrl = None,
+    actor: Actor = None,
+    reason: Reason = "",
+) -> None:
     """Spread the buckets evenly over the nodes of a Citus cluster, while they are worked with."""
     from storecredit.postgres.bucket_places import rebalance as rebalance_buckets
 
-    moved = asyncio.run(
-        rebalance_buckets(_url_of(settings_of(data_dir=data_dir, database_url=database_url)))
-    )
-    for schema, (before, now) in moved.items():
+    settings = settings_of(data_dir=data_dir, database_url=database_url)
+    done = asyncio.run(rebalance_buckets(_url_of(settings)))
+
+    async def write_down(rooms: Rooms) -> None:
+        await rooms.operator.audit.rebalanced(context_of(actor, reason), done.moved, done.ended)
+
+    if done.moved or not done.is_done:
+        against(settings, write_down)
+    for schema, (before, now) in done.moved.items():
         typer.echo(f"{schema} is on {now} now, and was on {before}.")
-    if not moved:
+    if not done.is_done:
+        raise Failed(f"Citus ended the rebalancing as {done.ended}: see citus_rebalance_status().")
+    if not done.moved:
         typer.echo("The buckets are spread evenly: nothing was to do.")
 
 

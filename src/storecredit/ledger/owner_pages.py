@@ -145,8 +145,7 @@ _UNCOUNTED: Final = f"""
     FROM (SELECT uncounted_from(s.ends) AS page,
               least(s.summed_at, now()) - interval '1 minute' AS since
           FROM summing s WHERE s.whole_at IS NOT NULL) u
-    WHERE pg_relation_size('movements') / current_setting('block_size')::int
-        <= u.page + {UNCOUNTED_PAGES_MAX}
+    WHERE ledger_pages() <= u.page + {UNCOUNTED_PAGES_MAX}
 """  # noqa: S608 - constants
 # Whose balance at that moment is not the one that was counted last, or may not be, and what it was.
 # + 0: in an order that no index has, or all of the ledger may be read by its key.

@@ -62,6 +62,8 @@ class Action(StrEnum):
     WEBHOOK_RESEND = "webhook.resend"
     LEDGER_VERIFY = "ledger.verify"
     DATA_IMPORT = "data.import"
+    BUCKET_MOVE = "bucket.move"
+    BUCKET_REBALANCE = "bucket.rebalance"
     TOKEN_CREATE = "token.create"  # noqa: S105 - what is done
     TOKEN_REVOKE = "token.revoke"  # noqa: S105 - what is done
 
@@ -205,6 +207,20 @@ class AuditLog:
         """Write down that another system's data was imported, and how much of it there was."""
         async with self.action(context, Action.DATA_IMPORT, asked=asked) as entry:
             entry.write(outcome)
+
+    async def bucket_moved(self, context: ActionContext, number: int, before: str, to: str) -> None:
+        """Write down that a bucket is on another node of the cluster now; nodes as `host:port`."""
+        about = About(subject=str(number))
+        async with self.action(context, Action.BUCKET_MOVE, about, {"to": to}) as entry:
+            entry.write({"from": before})
+
+    async def rebalanced(
+        self, context: ActionContext, moved: Mapping[str, tuple[str, str]], ended: str
+    ) -> None:
+        """Write down how a rebalancing ended, and which schemas it moved, from where to where."""
+        async with self.action(context, Action.BUCKET_REBALANCE) as entry:
+            ways = {schema: f"from {before} to {to}" for schema, (before, to) in moved.items()}
+            entry.write({"ended": ended, **ways})
 
     async def _account_elsewhere(self, other: Owner | None, database: Database) -> int | None:
         """Of whom it is also about, if they live in another bucket.

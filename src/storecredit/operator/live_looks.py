@@ -127,8 +127,7 @@ _LATEST: Final = f"""
         ORDER BY m.created_at DESC, m.account_id, m.seq DESC)
     FROM (
         SELECT * FROM movements
-        WHERE ctid >= (SELECT format('(%s,0)', greatest(0, pg_relation_size('movements')
-            / current_setting('block_size')::bigint - {TAIL_PAGES}))::tid)
+        WHERE ctid >= (SELECT format('(%s,0)', greatest(0, ledger_pages() - {TAIL_PAGES}))::tid)
         ORDER BY created_at DESC, account_id, seq DESC LIMIT {SHOWN_MAX}
     ) m JOIN accounts a ON a.account_id = m.account_id"""  # noqa: S608 - constants
 

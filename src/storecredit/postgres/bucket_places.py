@@ -26,14 +26,15 @@ _SIZES: Final = r"""
         coalesce(sum(pg_total_relation_size(c.oid)), 0)::bigint AS bytes
     FROM pg_class c
     WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind = 'r'"""
-_REBALANCING: Final = """
-    SELECT coalesce((SELECT state::text FROM citus_rebalance_status()), 'finished')"""
+FINISHED: Final = "finished"
+_REBALANCING: Final = f"""
+    SELECT coalesce((SELECT state::text FROM citus_rebalance_status()), '{FINISHED}')"""  # noqa: S608
 _REFUSALS: Final = (
     asyncpg.FeatureNotSupportedError,
     asyncpg.RaiseError,
     asyncpg.InternalServerError,
 )
-_ENDED: Final = frozenset({"finished", "failed", "cancelled"})
+_ENDED: Final = frozenset({FINISHED, "failed", "cancelled"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +51,23 @@ class Bucket:
     movements: int | None
     bytes: int | None
     node: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Rebalanced:
+    """What a rebalancing came to.
+
+    `moved`: from where to where, by schema. `ended`: Citus's word for its end, "finished" if it is
+    done.
+    """
+
+    moved: dict[str, tuple[str, str]]
+    ended: str
+
+    @property
+    def is_done(self) -> bool:
+        """Whether the buckets are spread as they ought to be."""
+        return self.ended == FINISHED
 
 
 async def listed(buckets: Buckets) -> list[Bucket]:
@@ -99,8 +117,8 @@ async def move(url: str, number: int, node: str) -> str | None:
         await connection.close()
 
 
-async def rebalance(url: str) -> dict[str, tuple[str, str]]:
-    """Spread the buckets over all nodes by their size; returns what was moved, from and to.
+async def rebalance(url: str) -> Rebalanced:
+    """Spread the buckets over all nodes by their size; returns what was moved, and how it ended.
 
     Raises as `move` does.
     """
@@ -115,19 +133,17 @@ async def rebalance(url: str) -> dict[str, tuple[str, str]]:
             # Citus has a function that waits, and says nothing of how it ended.
             while (state := await connection.fetchval(_REBALANCING)) not in _ENDED:  # noqa: ASYNC110
                 await asyncio.sleep(POLL_SECONDS)
-            if state != "finished":
-                raise DatabaseMisconfigured(
-                    f"Citus ended the rebalancing as {state}: see citus_rebalance_status()."
-                )
-            await connection.execute("CALL citus_cleanup_orphaned_resources()")
             after = await places(connection)
+            if state == FINISHED:
+                await connection.execute("CALL citus_cleanup_orphaned_resources()")
     finally:
         await connection.close()
-    return {
+    moved = {
         schema: (str(node), str(after[schema]))
         for schema, node in before.items()
         if after[schema] != node
     }
+    return Rebalanced(moved, state)
 
 
 async def _cluster(url: str) -> Cluster:

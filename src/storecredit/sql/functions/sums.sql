@@ -134,6 +134,16 @@ COMMENT ON FUNCTION sum_some(bigint[], bigint[], bigint) IS
     'Counts the movements of accounts up to a place of each, so many at most. Returns how many, and '
     'whether that was all.';
 
+CREATE OR REPLACE FUNCTION ledger_pages()
+RETURNS bigint
+LANGUAGE sql STABLE
+AS $$
+-- Purpose: how many pages the ledger has; on a node of a Citus cluster, its shard. Locks: none.
+    SELECT pg_relation_size('movements') / current_setting('block_size')::int;
+$$;
+COMMENT ON FUNCTION ledger_pages() IS
+    'How many pages the ledger has.';
+
 CREATE OR REPLACE FUNCTION uncounted_from(p_ends bigint[])
 RETURNS bigint
 LANGUAGE sql STABLE
@@ -141,8 +151,8 @@ AS $$
 -- Purpose: the page of the ledger from which on movements stand that are not counted yet, by where it ended
 --   when the last passes began. Some hundreds before that are among them: a server that is busy makes so
 --   many at once, which are filled in any order. Locks: none.
-    SELECT greatest(least((SELECT min(e.pages) FROM unnest(p_ends) e (pages)),
-        pg_relation_size('movements') / current_setting('block_size')::int) - 512, 0);
+    SELECT greatest(
+        least((SELECT min(e.pages) FROM unnest(p_ends) e (pages)), ledger_pages()) - 512, 0);
 $$;
 COMMENT ON FUNCTION uncounted_from(bigint[]) IS
     'The page of the ledger from which on movements stand that the sums do not hold yet, by summing.ends.';
@@ -239,7 +249,7 @@ BEGIN
         AND v_now.summed_at <= now() THEN
         RETURN;
     END IF;
-    v_end := pg_relation_size('movements') / current_setting('block_size')::int;
+    v_end := ledger_pages();
     v_newest := sum_newest(uncounted_from(v_now.ends), p_movements);
     summed := v_newest.summed;
     is_behind := true;
