@@ -16,17 +16,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from tests.mutants import generating, planting, sums, trial
+from tests.mutants import generating, sums
 from tests.mutants.mutant import Mutant
 from tests.mutants.reached import ROOT, Reached
-from tests.mutants.reaching import Reach
+from tests.mutants.reaching import reach_all
 from tests.mutants.serving import PRISTINE, Server
-from tests.mutants.trying import Task, import_first, try_all
+from tests.mutants.trying import Task, try_all
 from tests.mutants.verdicts import HARMLESS, VERDICTS, Verdicts
 
 REACHED: Final = ROOT / ".mutants" / "reached.json"
 ROOMS: Final = ("sql", "model", "postgres", "worker", "users", "stores", "billing")
-FILE_MAX_SECONDS: Final = 120.0
 KINDS: Final = ("functions", "constraints", "python")
 MEMORY: Final = Path("/dev/shm")  # noqa: S108 - the directory made in it is the run's own
 LET_OTHERS_FIRST: Final = 10
@@ -43,7 +42,8 @@ def main() -> int:
     directory.chmod(0o755)
     try:
         if asked.reach is not None:
-            _reach(asked.reach or _files_of_rooms(), asked.reached, directory)
+            asked.reached.parent.mkdir(exist_ok=True)
+            reach_all(asked.reach or _files_of_rooms(), asked.reached, directory)
             return 0
         return _try(asked, directory)
     finally:
@@ -61,7 +61,7 @@ def _arguments() -> argparse.Namespace:
     add("--limit", type=int, default=sys.maxsize, help="so many of them, drawn by chance")
     add("--seed", type=int, default=7, help="of that chance")
     add("--processes", type=int, default=2)
-    add("--seconds", type=float, default=120, help="of tests, for each mutant")
+    add("--seconds", type=float, default=15, help="of tests, for each mutant")
     add("--minutes", type=float, default=10_000, help="after which no further one is begun")
     add("--again", default="", help="states to be tried again, with commas between")
     add("--list", action="store_true", help="list them, and try none")
@@ -71,21 +71,6 @@ def _arguments() -> argparse.Namespace:
     add("--reached", type=Path, default=REACHED, help="where that is written")
     add("--verdicts", type=Path, default=VERDICTS, help="where what became of each is kept")
     return parser.parse_args()
-
-
-def _reach(files: Sequence[str], written_to: Path, directory: Path) -> None:
-    written_to.parent.mkdir(exist_ok=True)
-    import_first(is_python=False)
-    with Server(directory / "server") as server:
-        planting.renew(server.served)
-        environment = {"STORECREDIT_TEST_DATABASE_URL": server.served.url}
-        for file in files:
-            plugins = [Reach(written_to)]
-            ended = trial.run(
-                [file], environment, directory, most_seconds=FILE_MAX_SECONDS, plugins=plugins
-            )
-            outcome = ended.failed or ("passed" if ended.is_whole else "takes too long")
-            _say(f"{file}: {outcome}, {ended.seconds:.0f} s")
 
 
 def _files_of_rooms() -> list[str]:
@@ -107,7 +92,6 @@ def _try(asked: argparse.Namespace, directory: Path) -> int:
     todo = [one for one in mutants if one.name not in known or known[one.name].state in again]
     reached = Reached.read(asked.reached)
     until = time.time() + 60 * asked.minutes
-    import_first(is_python=asked.of == "python")
     _work(Task(todo, reached, verdicts, asked.seconds, until), asked.processes, directory)
     return 1 if sums.unexplained(mutants, verdicts) else 0
 

@@ -36,5 +36,13 @@ def plant(served: Served, statement: str) -> None:
         connection.execute("UPDATE schema_version SET shape = $1", [row[0]])
 
 
+def drop_copies(served: Served) -> None:
+    """What a run that ended early has left."""
+    with psycopg.connect(served.url, autocommit=True) as admin:
+        rows = admin.execute("SELECT datname FROM pg_database WHERE datname LIKE 'test_%'")
+        for (name,) in rows.fetchall():
+            admin.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+
+
 def _within(served: Served) -> str:
     return urlunsplit(urlsplit(served.url)._replace(path=f"/{served.template}"))

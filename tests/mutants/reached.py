@@ -2,14 +2,18 @@
 
 import json
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Container, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Self
 
 from tests.mutants.generating import CONSTRAINTS
 from tests.mutants.mutant import Mutant
 
+NAMED: Final = 3
+"""A file that names a function is as likely to notice as one that killed so many of its mutants."""
+MODULE_SECONDS: Final = 0.3
+"""What a file takes beside its tests: a copy of the database, connections."""
 ROOT: Final = Path(__file__).parents[2]
 
 
@@ -46,17 +50,24 @@ class Reached:
             }
         )
 
-    def tests_of(self, mutant: Mutant, killers: Mapping[str, int]) -> list[str]:
-        """The files that call it.
+    def among(self, names: Container[str]) -> Self:
+        """Of these files only."""
+        return replace(
+            self, files={name: file for name, file in self.files.items() if name in names}
+        )
 
-        Those first that killed the like of it, then those that name it, each time the quickest.
+    def tests_of(self, mutant: Mutant, killers: Mapping[str, int]) -> list[str]:
+        """The files that call it: those first that, by the second, are likeliest to notice it.
+
+        Those are that killed the like of it, and that name it.
         """
 
-        def rank(name: str) -> tuple[int, bool, float]:
+        def worth(name: str) -> float:
             file = self.files[name]
-            return -killers.get(name, 0), mutant.function not in file.words, file.seconds
+            likely = 1 + killers.get(name, 0) + NAMED * (mutant.function in file.words)
+            return likely / (file.seconds + MODULE_SECONDS)
 
-        return sorted(self._files_of(mutant), key=rank)
+        return sorted(self._files_of(mutant), key=worth, reverse=True)
 
     def _files_of(self, mutant: Mutant) -> list[str]:
         if mutant.path == CONSTRAINTS:

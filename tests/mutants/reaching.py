@@ -9,6 +9,8 @@ import sys
 import threading
 import time
 from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from types import CodeType, FrameType
 from typing import Any
@@ -16,6 +18,11 @@ from typing import Any
 import psycopg
 import pytest
 
+from tests.mutants import planting, trial
+from tests.mutants.collected import with_collected
+from tests.mutants.serving import Server
+
+FILE_MAX_SECONDS = 40.0
 SOURCE = "/src/storecredit/"
 _CALLED = "SELECT DISTINCT funcname FROM pg_stat_user_functions WHERE calls > 0"
 
@@ -32,9 +39,10 @@ class Reach:
         self._file = ""
         self._began = 0.0
 
-    def pytest_collection_finish(self, session: pytest.Session) -> None:
+    def begin(self, config: pytest.Config) -> None:
         """From here on databases are looked into before they are dropped."""
-        for plugin in session.config.pluginmanager.get_plugins():
+        config.pluginmanager.register(self)
+        for plugin in config.pluginmanager.get_plugins():
             databases = getattr(plugin, "Databases", None)
             if databases is not None:
                 self._look_before_dropping(databases)
@@ -60,7 +68,7 @@ class Reach:
         if report.failed:
             self._failed.add(self._file)
 
-    def pytest_sessionfinish(self) -> None:
+    def finish(self) -> None:
         """Write it down."""
         sys.setprofile(None)
         files = {
@@ -90,3 +98,29 @@ class Reach:
         with psycopg.connect(url, dbname=database) as connection:
             rows = connection.execute(_CALLED).fetchall()
         self._called[self._file].update(name for (name,) in rows)
+
+
+def reach_all(files: Sequence[str], written_to: Path, directory: Path) -> None:
+    """Run these files of tests with nothing planted, each in a fork, and write down what it calls.
+
+    What takes too long, or fails, is not written down.
+    """
+    with Server(directory / "server") as server:
+        planting.renew(server.served)
+
+        def work(collected: Mapping[str, Sequence[pytest.Item]]) -> None:
+            for file, items in collected.items():
+                began = time.monotonic()
+                reach = Reach(written_to)
+                ended = trial.run(
+                    items,
+                    directory,
+                    most_seconds=FILE_MAX_SECONDS,
+                    first=partial(reach.begin, items[0].config),
+                    last=reach.finish,
+                )
+                planting.drop_copies(server.served)
+                took = f"{time.monotonic() - began:.0f} s"
+                print(file, ended.failed or ended.passed, took, flush=True)  # noqa: T201 - a command
+
+        with_collected(files, server.served.url, str(directory / "pytest"), work)

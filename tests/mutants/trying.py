@@ -1,32 +1,27 @@
 """Tries mutants one after the other, each on the tests that call what was changed.
 
-Several processes take the next one that nobody has taken; each has a server and, for Python, a copy
-of the sources, of its own.
+Several processes take the next one that nobody has taken; each has a server, the tests as it
+collected them once and, for Python, a copy of the sources, of its own.
 """
 
-import contextlib
-import importlib
-import shutil
-import subprocess
-import sys
+import os
 import time
-from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from multiprocessing.sharedctypes import Synchronized
 from pathlib import Path
-from typing import Final
 
-from tests.mutants import planting, trial
-from tests.mutants.generating import SOURCE
+import pytest
+
+from tests.mutants import planting, replacing, trial
+from tests.mutants.collected import with_collected
 from tests.mutants.mutant import Mutant
+from tests.mutants.ordering import Order
 from tests.mutants.reached import Reached
 from tests.mutants.serving import Served, Server
 from tests.mutants.verdicts import State, Verdict, Verdicts
 
-FIRST_FILES: Final = 3
-"""Most mutants do not outlive these: of the other files nothing is even imported."""
-_IMPORTED: Final = "import sys, storecredit.service; print(*sys.modules)"
+Collected = Mapping[str, Sequence[pytest.Item]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,91 +45,82 @@ class Tries:
     task: Task
     served: Served
     directory: Path
-    killers: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
+    order: Order
+    sources: replacing.Sources | None
     is_sound: dict[str, bool] = field(default_factory=dict)
 
     def verdict(self, mutant: Mutant) -> Verdict:
         """Plant it, and see who notices."""
-        killers = self.killers[mutant.path]
-        found = self.task.reached.tests_of(mutant, killers)
-        tests = [name for name in found if self.is_sound.get(name, True)]
+        tests = [
+            item for item in self.order.tests_of(mutant) if self.is_sound.get(item.nodeid, True)
+        ]
         if not tests:
             return Verdict.of(mutant, State.UNREACHED, "")
-        environment = {"STORECREDIT_TEST_DATABASE_URL": self.served.url}
         try:
-            if mutant.is_python:
-                environment["PYTHONPATH"] = self._written(mutant)
-            else:
-                planting.plant(self.served, mutant.planted)
+            first = self._planted(mutant)
         except planting.NoMutant as error:
             return Verdict.of(mutant, State.NO_PROGRAM, str(error).splitlines()[0])
-        state, by = self._tried(tests, environment)
-        if state is State.KILLED:
-            file = by.partition("::")[0]
-            if not self._passes_unchanged(file):
-                return Verdict.of(mutant, State.UNFINISHED, f"{file} fails with nothing planted")
-            killers[file] += 1
-        return Verdict.of(mutant, state, by)
+        most = self.task.most_seconds
+        ended = trial.run(tests, self.directory, most_seconds=most, first=first)
+        planting.drop_copies(self.served)
+        verdict = self._judged(mutant, tests, ended)
+        self.order.learn(verdict)
+        return verdict
 
-    def _tried(self, tests: Sequence[str], environment: dict[str, str]) -> tuple[State, str]:
-        until = time.monotonic() + self.task.most_seconds
-        for some in filter(None, (tests[:FIRST_FILES], tests[FIRST_FILES:])):
-            left = until - time.monotonic()
-            ended = trial.run(some, environment, self.directory, most_seconds=left)
-            if ended.failed is not None:
-                return State.KILLED, ended.failed
-            if not ended.is_whole:
-                return State.UNFINISHED, f"{self.task.most_seconds:.0f} seconds of tests"
-        return State.SURVIVED, f"{len(tests)} files of tests"
+    def _planted(self, mutant: Mutant) -> Callable[[], None]:
+        """Change the database; what is given back changes Python, in the fork."""
+        if not mutant.is_python:
+            planting.plant(self.served, mutant.planted)
+            return lambda: None
+        assert self.sources is not None
+        return self.sources.replaced(mutant)
 
-    def _passes_unchanged(self, file: str) -> bool:
-        """Whether it is the mutant that a file of tests fails for; looked at once for each file."""
-        if file not in self.is_sound and file.endswith(".py"):
+    def _judged(self, mutant: Mutant, tests: Sequence[pytest.Item], ended: trial.Ended) -> Verdict:
+        if ended.failed is not None:
+            if not self._passes_unchanged(tests, ended.failed):
+                by = f"{ended.failed} fails with nothing planted"
+                return Verdict.of(mutant, State.UNFINISHED, by)
+            return Verdict.of(mutant, State.KILLED, ended.failed)
+        if ended.is_whole:
+            return Verdict.of(mutant, State.SURVIVED, f"{len(tests)} tests")
+        return Verdict.of(mutant, State.UNFINISHED, f"{ended.passed} of {len(tests)} tests")
+
+    def _passes_unchanged(self, tests: Sequence[pytest.Item], failed: str) -> bool:
+        """Whether it is the mutant that a test fails for; looked at once for each test."""
+        if failed not in self.is_sound:
             planting.renew(self.served)
-            environment = {"STORECREDIT_TEST_DATABASE_URL": self.served.url}
-            most = self.task.most_seconds
-            ended = trial.run([file], environment, self.directory, most_seconds=most)
-            self.is_sound[file] = ended.failed is None
-        return self.is_sound.get(file, True)
-
-    def _written(self, mutant: Mutant) -> str:
-        """The sources once more, one file of them changed."""
-        copied = self.directory / "src"
-        shutil.rmtree(copied, ignore_errors=True)
-        shutil.copytree(SOURCE.parent, copied, ignore=shutil.ignore_patterns("*.egg-info"))
-        written = copied / SOURCE.name / mutant.path
-        written.write_text(mutant.planted)
-        # The compiled file may be of the same second and size.
-        for compiled in (written.parent / "__pycache__").glob(f"{written.stem}.*"):
-            compiled.unlink()
-        return str(copied)
-
-
-def import_first(*, is_python: bool) -> None:
-    """What a fork need not import: of Python's mutants nothing that may be one."""
-    if not is_python:
-        importlib.import_module("storecredit.service")
-        return
-    command = [sys.executable, "-c", _IMPORTED]
-    said = subprocess.run(command, capture_output=True, text=True, check=True)
-    for name in said.stdout.split():
-        if name.partition(".")[0] not in {"storecredit", "__main__"}:
-            # Some are made by others and cannot be imported by their names.
-            with contextlib.suppress(ImportError):
-                importlib.import_module(name)
+            of_it = [item for item in tests if item.nodeid == failed]
+            ended = trial.run(of_it, self.directory, most_seconds=self.task.most_seconds)
+            planting.drop_copies(self.served)
+            self.is_sound[failed] = ended.failed is None
+        return self.is_sound[failed]
 
 
 def try_all(task: Task, taken: "Synchronized[int]", directory: Path) -> None:
     """Take mutants until all are taken, or the time is over; each verdict is kept at once."""
     directory.mkdir()
     with Server(directory / "server") as server:
-        tries = Tries(task, server.served, directory)
         planting.renew(server.served)
-        while time.time() < task.until:
-            with taken.get_lock():
-                place, taken.value = taken.value, taken.value + 1
-            if place >= len(task.mutants):
-                return
-            verdict = tries.verdict(task.mutants[place])
-            task.verdicts.keep(verdict)
-            print(verdict.line, flush=True)  # noqa: T201 - it is a command
+        is_python = any(mutant.is_python for mutant in task.mutants)
+
+        def work(collected: Collected) -> None:
+            order = Order(task.reached, collected, task.verdicts.known().values())
+            sources = replacing.Sources(directory / "src") if is_python else None
+            tries = Tries(task, server.served, directory, order, sources)
+            _try_all(tries, taken)
+
+        with_collected(sorted(task.reached.files), server.served.url, str(directory / "py"), work)
+
+
+def _try_all(tries: Tries, taken: "Synchronized[int]") -> None:
+    task = tries.task
+    while time.time() < task.until:
+        with taken.get_lock():
+            place, taken.value = taken.value, taken.value + 1
+        if place >= len(task.mutants):
+            return
+        began, used = time.monotonic(), sum(os.times()[:4])
+        verdict = tries.verdict(task.mutants[place])
+        task.verdicts.keep(verdict)
+        took = f"{time.monotonic() - began:.1f} s, {sum(os.times()[:4]) - used:.1f} s of Python"
+        print(f"{verdict.line}\t{took}", flush=True)  # noqa: T201 - it is a command
