@@ -27,6 +27,7 @@ from hypothesis import HealthCheck, settings
 
 from storecredit.postgres.buckets import Buckets
 from storecredit.postgres.buckets import opened as buckets_of
+from storecredit.postgres.embedded.cluster import SERVER_SETTINGS
 from storecredit.postgres.embedded.embedded_postgres import EmbeddedPostgres
 from storecredit.postgres.pool import Database
 from storecredit.postgres.schema.migrate import migrate
@@ -40,6 +41,9 @@ SEVERAL_BUCKETS = 3
 SEARCH_PATH = "public, storecredit"
 # Any fixed number: one test process makes the template, the others wait for it.
 TEMPLATE_LOCK = 1_835_004_821
+# Of the server that all test processes share: a service of three buckets takes thirty and more, and
+# a test may have several. A hundred more are 7 MB of it.
+CONNECTIONS_MAX = 300
 MEMORY_MIN_BYTES = 6 * 2**30
 # Their tests take seconds each: begun last, one of them would keep all other cores waiting.
 LONGEST_FIRST = ("torture", "crash", "model", "e2e", "clients", "postgres", "backups", "browser")
@@ -57,10 +61,7 @@ settings.load_profile("busy")
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """One test process more than there are cores: some always wait, for what crashed or is away.
-
-    With two more, services of three buckets come to more connections than the server takes.
-    """
+    """One test process more than there are cores: some always wait, for what crashed or is away."""
     return (os.cpu_count() or 1) + 1
 
 
@@ -129,7 +130,9 @@ def server_url(testrun_uid: str) -> Iterator[str]:
     directory = roomy_memory() / f"storecredit-tests-{testrun_uid}"
     directory.mkdir(exist_ok=True)
     postgres = EmbeddedPostgres(directory)
-    asyncio.run(postgres.start())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(SERVER_SETTINGS, "max_connections", str(CONNECTIONS_MAX))
+        asyncio.run(postgres.start())
     asyncio.run(_wait_for_no_disk(postgres.admin_url))
     yield postgres.admin_url
     asyncio.run(postgres.stop())

@@ -18,6 +18,9 @@ from tests.torture.record import Record
 RETRY_MIN_SECONDS: Final = 0.03
 RETRY_MAX_SECONDS: Final = 0.6
 LIMIT_WAIT_MAX_SECONDS: Final = 1.0
+ANSWER_MAX_SECONDS: Final = 6.0
+SETUP_ANSWER_MAX_SECONDS: Final = 60.0
+"""Nothing is struck yet, and what is sent then may not be sent a second time."""
 SENT_TWICE_AT_ONCE: Final = 0.08
 """The share of requests that are sent on two connections at the same time."""
 COME_AGAIN: Final = {
@@ -74,7 +77,11 @@ class Asking:
         self._record = record
         self._random = Random(f"{seed} asking")
         limits = httpx.Limits(max_connections=200, keepalive_expiry=2.0)
-        self.http = httpx.AsyncClient(limits=limits, timeout=httpx.Timeout(6.0))
+        self.http = httpx.AsyncClient(limits=limits, timeout=SETUP_ANSWER_MAX_SECONDS)
+
+    def be_impatient(self) -> None:
+        """From now on what is not answered soon is sent again: it may never be answered."""
+        self.http.timeout = ANSWER_MAX_SECONDS
 
     async def ask(self, wish: Wish) -> Told | None:
         """Send it until it is answered; None: it was given up."""

@@ -299,6 +299,7 @@ async def run(plan: Plan, base: Node, directory: Path, spoil: Spoil | None = Non
             stack.enter_context(small_disk(disk_place, used_bytes(base.data) + DISK_ROOM_BYTES))
         async with torture(plan, base, directory) as running:
             await running.make_parties()
+            running.asking.be_impatient()
             if spoil is not None:
                 await spoil(running.machines)
             disk = disk_place if plan.has_small_disk else None
