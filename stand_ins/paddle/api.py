@@ -33,6 +33,8 @@ WEBHOOK_SECRET = "pdl_ntfset_not_a_real_one"
 _MISTAKES = range(400, 429)
 PER_PAGE_MAX = 30
 LEAST_CHARGE = 70
+PATIENCE_SECONDS = 60.0
+"""A test sends once what Paddle would send again, and its machine may be busy."""
 
 
 class Failure(Enum):
@@ -78,9 +80,9 @@ class PaddleStandIn:
             "paddle_webhook_secret": self.webhook_secret,
         }
 
-    def webhooks(self, url: str) -> Webhooks:
-        """Delivers to that URL."""
-        return Webhooks(url, self.webhook_secret)
+    def webhooks(self, url: str, *, wait_max_seconds: float = PATIENCE_SECONDS) -> Webhooks:
+        """Delivers to that URL, each event once, and waits longer for its answer than Paddle."""
+        return Webhooks(url, self.webhook_secret, wait_max_seconds=wait_max_seconds)
 
     def sent(self, method: str, path_ends: str) -> list[Received]:
         """The requests of that kind, so far."""

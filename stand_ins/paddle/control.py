@@ -30,7 +30,7 @@ import msgspec
 from stand_ins.http_server import Answer, Received, StandIn, json_answer
 from stand_ins.paddle.account import Account, Event
 from stand_ins.paddle.api import API_KEY, WEBHOOK_SECRET, Failure, PaddleStandIn
-from stand_ins.paddle.webhooks import Webhooks
+from stand_ins.paddle.webhooks import ANSWER_LIMIT_SECONDS, Webhooks
 
 RETRY_SECONDS = 0.25
 """Wait after a delivery that was not taken; Paddle's own waits go from a minute to hours."""
@@ -202,7 +202,7 @@ async def paddle_on(
     account.checkout_page = f"{paddle.url}/pay"
     deliveries = None
     if delivery.to:
-        webhooks = paddle.webhooks(delivery.to)
+        webhooks = paddle.webhooks(delivery.to, wait_max_seconds=ANSWER_LIMIT_SECONDS)
         deliveries = Deliveries(account, webhooks, delivery.duplicates, Random(delivery.seed))
     server = StandIn(Control(paddle, deliveries).handle)
     async with (

@@ -29,9 +29,11 @@ def sign(body: bytes, *secrets: str, at: float | None = None) -> str:
 class Webhooks:
     """Delivers events to one URL."""
 
-    def __init__(self, url: str, secret: str) -> None:
+    def __init__(self, url: str, secret: str, *, wait_max_seconds: float) -> None:
+        """`wait_max_seconds`: for an answer; what takes longer raises `httpx.ReadTimeout`."""
         self.url = url
         self.secret = secret
+        self._wait_max_seconds = wait_max_seconds
         # Made once: a client that makes its own takes longer for it than for its request.
         self._tls = httpx.create_ssl_context()
 
@@ -54,7 +56,7 @@ class Webhooks:
         headers = {"Content-Type": "application/json", "User-Agent": "Paddle"}
         if header:
             headers["Paddle-Signature"] = header
-        async with httpx.AsyncClient(timeout=ANSWER_LIMIT_SECONDS, verify=self._tls) as client:
+        async with httpx.AsyncClient(timeout=self._wait_max_seconds, verify=self._tls) as client:
             return await client.post(
                 self.url, content=signed if body is None else body, headers=headers
             )

@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.mutants.generating import of_functions, of_python
 from tests.mutants.mutant import told_apart
 from tests.mutants.reached import ROOT
@@ -22,6 +24,8 @@ def mutants(*arguments: str, places: tuple[Path, Path]) -> subprocess.CompletedP
     )  # fmt: skip
 
 
+# Three runs of pytest, one after the other.
+@pytest.mark.timeout(600)
 def test_a_mutant_of_sql_is_tried_on_the_tests_that_call_its_function(tmp_path: Path) -> None:
     places = tmp_path / "reached.json", tmp_path / "verdicts.tsv"
 

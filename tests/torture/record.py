@@ -17,11 +17,13 @@ class Record:
         self.path = path
         self.counts: Counter[str] = Counter()
         """How many lines of each event; for progress alone."""
+        # A clock that is set meanwhile must not change which of two was first.
+        self._ahead = time.time() - time.monotonic()
         self._file = path.open("w", encoding="utf-8", buffering=1)
 
     def note(self, event: str, **said: object) -> float:
         """Write a line; the moment that it bears."""
-        at = time.time()
+        at = self._ahead + time.monotonic()
         self._file.write(json.dumps({"event": event, "at": at, **said}) + "\n")
         self.counts[event] += 1
         return at

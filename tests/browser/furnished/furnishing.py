@@ -130,7 +130,9 @@ async def _work(store: StoreClient) -> dict[str, str]:
     spent = data_of(await store.send("POST", "/api/v1/credits/spend", json=body), 201)
     body = {"amount": 9, "description": planted("hold"), "metadata": METADATA}
     held = data_of(
-        await store.send("POST", "/api/v1/credits/holds", json=body | {"expires_in_seconds": 999}),
+        await store.send(
+            "POST", "/api/v1/credits/holds", json=body | {"expires_in_seconds": 86_400}
+        ),
         201,
     )
     return {
