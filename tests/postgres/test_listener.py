@@ -10,6 +10,7 @@ from urllib.parse import parse_qs, unquote, urlsplit, urlunsplit
 import asyncpg
 from structlog.testing import capture_logs
 
+from storecredit.postgres.buckets import SeveralBuckets
 from storecredit.postgres.listener import EVERYTHING, LEASE_SECONDS, Listener
 from storecredit.postgres.pool import Database
 from tests.running_listener import Clock, Heard, running, until
@@ -239,3 +240,22 @@ async def test_an_unreachable_database_is_tried_again_until_it_is_there(
                 await until(listener.is_fresh)
                 await database.close()
     assert [line["failures"] for line in logs[:3]] == [1, 2, 3]
+
+
+async def test_what_several_have_announced_is_heard_only_where_each_of_them_is(
+    database: Database, database_url: str, tmp_path: Path
+) -> None:
+    link = Link(database_url, tmp_path)
+    async with link.open():
+        away = await Database.open(link.url)
+    for databases in ((database, away), (away, database)):
+        listener = Listener(SeveralBuckets(databases), CHANNEL)
+        heard = Heard(listener)
+        with capture_logs() as logs:
+            async with running(listener):
+                assert await heard.next() == EVERYTHING
+                await until(lambda: len(logs) > 2)
+                assert not listener.is_fresh()
+                async with link.open():
+                    await until(listener.is_fresh)
+    await away.close()

@@ -10,5 +10,9 @@ class Databases(Protocol):
     """The buckets of one database; a `Database` by itself is the only one of its own."""
 
     @property
+    def several(self) -> bool:
+        """Whether there are others than one."""
+
+    @property
     def all(self) -> Sequence[Database]:
         """Each of them."""

@@ -17,6 +17,7 @@ hands notifications and results on in the order in which they came.
 
 import asyncio
 import contextlib
+import math
 import time
 from collections.abc import Callable, Hashable, Mapping, Sequence
 
@@ -47,6 +48,8 @@ BACKOFF_MAX_SECONDS = 0.5
 
 PLACES_SECONDS = 0.3
 """How often is looked for where the buckets are."""
+
+NEVER = -math.inf
 
 IS_LISTENING = "SELECT $1::text[] <@ ARRAY(SELECT pg_listening_channels())"
 
@@ -84,6 +87,8 @@ class Listener:
             each: [] for each in (channel, *further)
         }
         self._ears: dict[Hashable, _Ear] = {}
+        # Of a database that is the only one, which stays where it is: each request asks.
+        self._only: _Ear | None = None
 
     def subscribe(self, callback: Callable[[str], None], channel: str | None = None) -> None:
         """Have `callback` called with the payload of every announcement, in their order.
@@ -95,6 +100,8 @@ class Listener:
 
     def is_fresh(self) -> bool:
         """Whether everything answered `LEASE_SECONDS` ago or earlier has been heard (the lease)."""
+        if self._only is not None:
+            return self._clock() < self._only.sure_until
         if not self._ears:
             return False
         return all(
@@ -116,12 +123,13 @@ class Listener:
                 for place in places.keys() - tasks.keys():
                     ear = self._ears[place] = _Ear(places[place], self._subscribers, self._clock)
                     tasks[place] = asyncio.create_task(ear.run(), name="listening")
+                    self._only = None if self._databases.several else ear
                 await _first_failure(list(tasks.values()))
         finally:
             for task in tasks.values():
                 task.cancel()
             await asyncio.gather(*tasks.values(), return_exceptions=True)
-            self._ears = {}
+            self._ears, self._only = {}, None
 
 
 class _Ear:
@@ -136,7 +144,7 @@ class _Ear:
         self._database = database
         self._subscribers = subscribers
         self._clock = clock
-        self._sure_until: float | None = None
+        self.sure_until = NEVER
         self._failures = 0
 
     @property
@@ -146,7 +154,7 @@ class _Ear:
 
     def is_fresh(self) -> bool:
         """Whether everything has been heard that was answered here before the lease."""
-        return self._sure_until is not None and self._clock() < self._sure_until
+        return self._clock() < self.sure_until
 
     async def run(self) -> None:
         """Listen until cancelled."""
@@ -177,7 +185,7 @@ class _Ear:
                 await self._renew_lease(connection)
                 await asyncio.sleep(PING_INTERVAL_SECONDS)
         finally:
-            self._sure_until = None
+            self.sure_until = NEVER
             with contextlib.suppress(*CONNECTION_LOST):
                 await connection.close(timeout=CLOSE_TIMEOUT_SECONDS)
 
@@ -189,7 +197,7 @@ class _Ear:
             is_listening = await connection.fetchval(IS_LISTENING, list(self._subscribers))
         if not is_listening:
             raise NotListening(poolers.SHARED)
-        self._sure_until = asked_at + LEASE_SECONDS
+        self.sure_until = asked_at + LEASE_SECONDS
         self._failures = 0
 
     def _hear(self, _connection: object, _pid: object, channel: object, payload: object) -> None:
