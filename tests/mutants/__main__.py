@@ -68,6 +68,8 @@ def _arguments() -> argparse.Namespace:
     add("--sums", action="store_true", help="say how many of them are in which state, and try none")
     add("--tidy", action="store_true", help="sort the verdicts, and forget what is there no more")
     add("--reach", nargs="*", help="write down what these files of tests call")
+    add("--tests", nargs="*", help="run these files of tests, whatever they call")
+    add("--names", default="", help="names of mutants, with commas between")
     add("--reached", type=Path, default=REACHED, help="where that is written")
     add("--verdicts", type=Path, default=VERDICTS, help="where what became of each is kept")
     return parser.parse_args()
@@ -89,8 +91,10 @@ def _try(asked: argparse.Namespace, directory: Path) -> int:
         verdicts.tidy(mutants)
         return 0
     known, again = verdicts.known(), set(asked.again.split(","))
+    names = {name for name in asked.names.split(",") if name}
+    mutants = [one for one in mutants if not names or one.name in names]
     todo = [one for one in mutants if one.name not in known or known[one.name].state in again]
-    reached = Reached.read(asked.reached)
+    reached = Reached.of(asked.tests) if asked.tests else Reached.read(asked.reached)
     until = time.time() + 60 * asked.minutes
     _work(Task(todo, reached, verdicts, asked.seconds, until), asked.processes, directory)
     return 1 if sums.unexplained(mutants, verdicts) else 0

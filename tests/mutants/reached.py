@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Container, Mapping
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Self
@@ -38,6 +38,14 @@ class Reached:
     """All files of tests that were looked at, and passed with nothing planted."""
 
     files: Mapping[str, TestFile]
+    are_asked_for: bool = False
+    """Whether these are to be run whatever they call."""
+
+    @classmethod
+    def of(cls, names: Sequence[str]) -> Self:
+        """Files that somebody names."""
+        files = {name: TestFile(1, frozenset(), _words(ROOT / name)) for name in names}
+        return cls(files, are_asked_for=True)
 
     @classmethod
     def read(cls, path: Path) -> Self:
@@ -70,6 +78,8 @@ class Reached:
         return sorted(self._files_of(mutant), key=worth, reverse=True)
 
     def _files_of(self, mutant: Mutant) -> list[str]:
+        if self.are_asked_for:
+            return [*self.files]
         if mutant.path == CONSTRAINTS:
             return [name for name, file in self.files.items() if file.calls_sql]
         wanted = f"{mutant.path}:{mutant.function}" if mutant.is_python else mutant.function

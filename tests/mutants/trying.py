@@ -81,7 +81,7 @@ class Tries:
                 by = f"{ended.failed} fails with nothing planted"
                 return Verdict.of(mutant, State.UNFINISHED, by)
             return Verdict.of(mutant, State.KILLED, ended.failed)
-        if ended.is_whole:
+        if ended.is_whole and not self.task.reached.are_asked_for:
             return Verdict.of(mutant, State.SURVIVED, f"{len(tests)} tests")
         return Verdict.of(mutant, State.UNFINISHED, f"{ended.passed} of {len(tests)} tests")
 
