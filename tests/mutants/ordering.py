@@ -49,6 +49,7 @@ class Order:
         files = self._files_of(mutant)
         names = {item.nodeid for item in chain(*files)}
         first = [self._by_name[name] for name in self._killers(mutant) if name in names]
+        first += [item for item in chain(*files) if _names(item, mutant)]
         once = [item for file in files for item in file if not _is_twin(item)]
         twice = [item for file in files for item in file if _is_twin(item)]
         return list(dict.fromkeys(chain(first, once, twice)))
@@ -66,6 +67,12 @@ class Order:
         for name, number in self._of_path[mutant.path].items():
             killers[name.partition("::")[0]] += number
         return [self._tests[name] for name in self._reached.tests_of(mutant, killers)]
+
+
+def _names(item: pytest.Item, mutant: Mutant) -> bool:
+    """Whether a test is made for this constraint of a table."""
+    name = mutant.was.partition(" ")[0]
+    return item.nodeid.endswith(f"[{mutant.function}-{name}]")
 
 
 def _is_twin(item: pytest.Item) -> bool:
