@@ -4,7 +4,7 @@ Whoever waits for an account's lock acts later than it began. Here time passes w
 what has ended since it began has ended for it, too.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID, uuid4
@@ -15,6 +15,7 @@ import pytest_asyncio
 
 from storecredit.ledger.owners import Account, OwnerKind
 from storecredit.postgres.servers import Connection
+from tests.sql.generations import complete, create_one, fail, session, start
 from tests.sql.ledgers import add_ending, ledger, open_account
 
 HOUR: Final = timedelta(hours=1)
@@ -190,8 +191,21 @@ async def test_a_hold_is_extended_from_when_that_is_asked(
     assert expires_at >= asked_at + timedelta(seconds=600)
 
 
+REFUNDS: Final = {
+    "a part of a spend": (
+        "SELECT outcomes[1] FROM refund_spends(ARRAY[$1::bigint], ARRAY['spent'], ARRAY['back'],"
+        " ARRAY[10])"
+    ),
+    "a charge": (
+        "SELECT outcomes[1] FROM refund_to_accounts(ARRAY[$1::bigint], ARRAY[10], ARRAY['spent'],"
+        " ARRAY[''])"
+    ),
+}
+
+
+@pytest.mark.parametrize("statement", REFUNDS.values(), ids=REFUNDS)
 async def test_what_comes_back_to_a_grant_that_has_ended_since_lives_on_for_its_grace(
-    begun: Connection, kind: OwnerKind
+    begun: Connection, kind: OwnerKind, statement: str
 ) -> None:
     account = await open_account(begun, kind)
     await add_ending(begun, [account], 10, HOUR)
@@ -199,17 +213,28 @@ async def test_what_comes_back_to_a_grant_that_has_ended_since_lives_on_for_its_
     assert await begun.fetchval(SPEND, account.id, 10, "spent") == "spent"
     ended_at = await end_now(begun, account)
 
-    refunded = await begun.fetchval(
-        "SELECT outcomes[1] FROM refund_spends(ARRAY[$1::bigint], ARRAY['spent'], ARRAY['back'],"
-        " ARRAY[10])",
-        account.id,
-    )
+    assert await begun.fetchval(statement, account.id) == "refunded"
 
-    assert refunded == "refunded"
     ends = await begun.fetchval(
         "SELECT max(expires_at) FROM grants WHERE account_id = $1", account.id
     )
     assert ends >= ended_at + timedelta(days=1)
+
+
+@pytest.mark.parametrize("end", [complete, fail], ids=["completed", "failed"])
+async def test_what_a_transaction_does_to_a_generation_is_of_the_moment_at_which_it_began(
+    begun: Connection, kind: OwnerKind, end: Callable[..., Awaitable[str]]
+) -> None:
+    account = await open_account(begun, kind, 10)
+    session_id = await create_one(begun, account)
+    await start(begun, account, session_id)
+
+    await end(begun, account, session_id)
+
+    # So a failure is of the moment of its refund, and a list by time has neither without the other.
+    ended = await session(begun, account, session_id)
+    moment = await begun.fetchval("SELECT now()")
+    assert (ended["created_at"], ended["started_at"], ended["completed_at"]) == (moment,) * 3
 
 
 @pytest.mark.parametrize(
