@@ -125,7 +125,10 @@ async def balance_of(connection: Connection | Database, owner: Owner) -> int:
 NOT_BOOKED: Final = (
     "provider_buckets",  # where something is to be booked
     *("summing", "hourly_sums", "daily_sums", "summed_accounts", "daily_money"),  # counted later
+    *("proving", "chained_accounts", "chain_links", "checkpoints"),  # signed later
+    *("expiry_notices", "archiving", "session_archives", "archived_sessions", "archived_accounts"),
 )
+"""Tables that a service writes in its own time, whatever is asked of it meanwhile."""
 
 
 async def everything(connection: Connection) -> dict[str, list[dict[str, Any]]]:

@@ -10,7 +10,7 @@ from tests.torture.run import Plan, run
 
 KILLS = 20
 
-pytestmark = [pytest.mark.timeout(300), pytest.mark.torture]
+pytestmark = pytest.mark.timeout(600)
 
 
 async def test_twenty_kills_and_a_failover_lose_and_repeat_nothing(
