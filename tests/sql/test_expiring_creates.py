@@ -33,7 +33,8 @@ from tests.sql.ledgers import add_ending, credits_of, ledger, open_some
 ACCOUNTS = 8
 FOR_EVER = 5
 GRANTS, GRANTED = 6, 40
-FIRST_END, BETWEEN_ENDS = timedelta(milliseconds=100), timedelta(milliseconds=100)
+FIRST_END, BETWEEN_ENDS = timedelta(seconds=2), timedelta(milliseconds=100)
+"""The first is far enough away for a busy machine to add all of them before it."""
 AT_ONCE = 128
 TWICE = 16
 """One in so many requests is sent twice at once."""
@@ -129,6 +130,8 @@ async def test_what_pays_for_generations_expires_under_their_batches_and_pays_or
         askers = [Asker(each.lifecycle, str(n), told) for n, each in enumerate(both)]
         ends = [FIRST_END + n * BETWEEN_ENDS for n in range(GRANTS)]
         last = await add_ending(admin, accounts, GRANTED, *ends)
+        # Not sooner: all would be spent before the first of them ends.
+        await admin.execute("SELECT pg_sleep_until($1)", last - GRANTS * BETWEEN_ENDS)
         while await admin.fetchval("SELECT clock_timestamp()") <= last:
             await asyncio.gather(*(each.ask(accounts, AT_ONCE) for each in askers))
         # What never ends is spent last.

@@ -43,7 +43,7 @@ MIGRATIONS = (
     "0016_buckets",
     "0017_checkpoints",
 )
-WAITS_MAX_SECONDS = 20.0
+WAITS_MAX_SECONDS = 60.0
 SQL = Path(sql.__path__[0])
 
 
