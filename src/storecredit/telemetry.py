@@ -296,7 +296,11 @@ class Requests:
         # The parts that a structlog logger is made of. Called without one they take half the time,
         # and this is the line that comes with every request.
         config = structlog.get_config()
-        self._processors: Sequence[structlog.typing.Processor] = config["processors"]
+        self._processors: Sequence[structlog.typing.Processor] = [
+            each
+            for each in config["processors"]
+            if each is not structlog.processors.format_exc_info  # it tells of no exception
+        ]
         self._write: Callable[[Any], None] = config["logger_factory"]().info
         self._is_logged: bool = get_logger(component).is_enabled_for(logging.INFO)
         # Looking up a metric by its labels costs more than counting. As bounded as the labels are.

@@ -28,6 +28,7 @@ from storecredit.telemetry import Metrics
 
 ENTRYPOINT: Final = "generation"
 """Where the jobs of generations wait in the job queue."""
+_STORE: Final = OwnerKind.STORE
 
 
 class GenerationInput(msgspec.Struct, frozen=True):
@@ -42,12 +43,17 @@ class GenerationInput(msgspec.Struct, frozen=True):
     options: dict[str, str] | UnsetType = UNSET
 
 
-class _Queued(msgspec.Struct, frozen=True):
-    account_id: str
-    session_id: UUID
-    request_id: str
+class _Queued(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """A job as it waits in the queue.
+
+    Its form stays as it is: what waits outlives the process that put it there.
+    """
+
     store_id: UUID | None = None
     user_id: UUID | None = None
+    session_id: UUID
+    request_id: str
+    account_id: str
 
 
 class GenerationJob(msgspec.Struct, frozen=True):
@@ -67,12 +73,22 @@ class GenerationJob(msgspec.Struct, frozen=True):
         }
 
     def queued(self) -> job_queue.Job:
-        """The job as the queue keeps it, one alive per session.
+        """The job as the queue keeps it, one alive per session."""
+        return job_queue.Job(str(self.session_id), self.payload())
 
-        Its form stays as it is: what waits in the queue outlives the process that put it there.
-        """
-        payload = self.names() | {"account_id": str(self.account.id)}
-        return job_queue.Job(str(self.session_id), msgspec.json.encode(payload))
+    def payload(self) -> bytes:
+        """What of it is queued, JSON."""
+        owner = self.account.owner
+        is_store = owner.kind is _STORE
+        return msgspec.json.encode(
+            _Queued(
+                store_id=owner.id if is_store else None,
+                user_id=None if is_store else owner.id,
+                session_id=self.session_id,
+                request_id=self.request_id,
+                account_id=str(self.account.id),
+            )
+        )
 
     @classmethod
     def from_payload(cls, payload: bytes) -> "GenerationJob":
@@ -234,7 +250,7 @@ class Lifecycle:
             fingerprint=fingerprint(input_, metadata),
             input=msgspec.json.encode(input_).decode(),
             metadata=None if metadata is None else msgspec.json.encode(metadata).decode(),
-            job=job.queued().payload,
+            job=job.payload(),
         )
         outcome = await self._of(account).create.submit(account.id, item)
         match outcome:

@@ -4,10 +4,10 @@ import asyncio
 import contextlib
 from collections import OrderedDict, deque
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Final, Generic, TypeVar
 
 import asyncpg
+import msgspec
 
 from storecredit.postgres.errors import DatabaseUnavailable, translated
 from storecredit.postgres.pool import Database
@@ -19,8 +19,7 @@ Outcome = TypeVar("Outcome")
 CLOSE_TIMEOUT_SECONDS: Final = 1.0
 
 
-@dataclass(slots=True, eq=False)
-class Entry(Generic[Item, Outcome]):
+class Entry(msgspec.Struct, Generic[Item, Outcome], eq=False):
     """One item that waits, and who waits for its outcome."""
 
     account_id: int

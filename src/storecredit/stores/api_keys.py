@@ -121,6 +121,10 @@ class ApiKeys:
             caller = await self._callers.get(digest)
         return caller
 
+    def known(self, key: str) -> Caller | Refused | None:
+        """Who sends this key if memory is as good as the database now; None: `authenticate`."""
+        return self._callers.cached(key_hash(key))
+
     def last_known_store(self, key: str) -> UUID | None:
         """Whose key it was when the database was last asked; None: not remembered.
 

@@ -25,7 +25,7 @@ KEYED_PATHS: Final = frozenset({CREATE_PATH, "/api/v1/billing/checkout"})
 
 def is_b2c(path: str) -> bool:
     """Whether this is an address of tRPC."""
-    return path == B2C or path.startswith(f"{B2C}/")
+    return path.startswith(B2C) and (path == B2C or path[len(B2C)] == "/")
 
 
 def moves_credits(scope: HTTPScope) -> bool:
@@ -53,8 +53,10 @@ def request_id_of(scope: HTTPScope, headers: SentHeaders) -> tuple[str, Failure 
         return f"req_{uuid4()}", None
     # The space around a value is none of it (RFC 9110, 5.5); the parser leaves what follows it.
     request_id = _unquoted(sent.strip(" \t")) if is_keyed else sent.strip(" \t")
-    ids = call_ids(request_id) if is_b2c(path) else [request_id]
-    if all(map(is_request_id, ids)) and headers.stands_once(name):
+    is_right = (
+        all(map(is_request_id, call_ids(request_id))) if is_b2c(path) else is_request_id(request_id)
+    )
+    if is_right and headers.stands_once(name):
         return request_id, None
     return f"req_{uuid4()}", invalid(
         f"A request id is one header of 1 to {REQUEST_ID_MAX} printable ASCII characters.",
@@ -69,6 +71,6 @@ def call_ids(request_id: str) -> list[str]:
 
 def _unquoted(value: str) -> str:
     """The string of an Idempotency-Key: a structured-field string (RFC 9651, 3.3.3), or bare."""
-    if value[1:] and value[0] == value[-1] == '"':
+    if len(value) > 1 and value[0] == value[-1] == '"':
         return value[1:-1].replace('\\"', '"').replace("\\\\", "\\")
     return value

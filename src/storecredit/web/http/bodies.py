@@ -13,6 +13,7 @@ from litestar.types.asgi_types import HTTPRequestEvent, ReceiveMessage
 
 from storecredit.web.http.envelope import INVALID_BODY, ErrorCode, Failure, invalid
 from storecredit.web.http.faults import Fault, details_of, faults_of
+from storecredit.web.http.handed_over import offered
 from storecredit.web.http.visits import visit_of
 
 T = TypeVar("T")
@@ -136,6 +137,11 @@ class DirectBody:
         announced = visit_of(self._scope).sent.get(b"content-length")
         if announced is not None and not self._is_bearable(announced):
             return None
+        connection = offered(self._scope) if self._has_more else None
+        body = None if connection is None else connection.take_body(self._scope)
+        if body is not None:
+            self._content, self._has_more = body, False
+            return body if len(body) <= self._bytes_max else None
         return await (_in_time(self._read()) if _is_awaited(self._scope) else self._read())
 
     async def _read(self) -> bytearray | None:

@@ -12,7 +12,7 @@ with what was read of the body given back, and errors that a handler raises go t
 error has one maker.
 """
 
-import re
+import string
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -24,6 +24,7 @@ from storecredit.settings import Settings
 from storecredit.web.http.bodies import Body, DirectBody
 from storecredit.web.http.envelope import Success
 from storecredit.web.http.faults import checked_fields
+from storecredit.web.http.handed_over import offered
 from storecredit.web.http.visits import HTTP, visit_of
 from storecredit.web.parts import Parts
 
@@ -34,8 +35,9 @@ Door = Callable[[HTTPScope, Parts, DirectBody], Awaitable[ASGIApp | None]]
 framework, and nothing was done."""
 
 
-_USUAL_HOST: Final = re.compile(r"[A-Za-z0-9.:-]*")
-"""A Host header that the framework would not refuse; it takes others, too."""
+JSON_CONTENT: Final = (b"content-type", b"application/json")
+_IN_USUAL_HOSTS: Final = f"{string.ascii_letters}{string.digits}.:-"
+"""No Host header of these is refused by the framework; it takes others, too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +86,8 @@ class Direct:
         elif route is None or scope["query_string"] or not has_usual_host(scope):
             await self._framework(scope, receive, send)
         elif route.body_type is None:
-            await write(await self._call(route, scope), send)
+            _note_route(scope)
+            await write(await route.handler(scope, self._parts), scope, send)
         else:
             body = DirectBody(scope, receive, bytes_max=self._body_max_bytes)
             try:
@@ -92,11 +95,12 @@ class Direct:
             except (_Unusual, msgspec.MsgspecError, ValueError, RecursionError):
                 await self._framework(scope, body.given_back(), send)
             else:
-                success = await self._call(route, scope, decoded)
+                _note_route(scope)
+                success = await route.handler(scope, self._parts, decoded)
                 if success.later is not None:
                     del body, decoded  # megabytes, perhaps
                     success = await success.later()
-                await write(success, send)
+                await write(success, scope, send)
 
     async def _enter(
         self, route: DirectDoor, scope: HTTPScope, receive: Receive, send: Send
@@ -110,11 +114,6 @@ class Direct:
         else:
             scope["path_template"] = route.template
             await answer(scope, receive, send)
-
-    async def _call(self, route: DirectRoute, scope: HTTPScope, *body: Any) -> Success[Any]:
-        # Where the framework notes it, too: it is the route of the log line and of the metrics.
-        scope["path_template"] = scope["path"]
-        return await route.handler(scope, self._parts, *body)
 
 
 class _Unusual(Exception):
@@ -140,16 +139,28 @@ class _BodyReader:
         return body
 
 
+def _note_route(scope: HTTPScope) -> None:
+    """Where the framework notes it, too: it is the route of the log line and of the metrics."""
+    scope["path_template"] = scope["path"]
+
+
 def has_usual_host(scope: HTTPScope) -> bool:
     """Whether the framework would take the Host header, as far as can be said without it."""
-    return _USUAL_HOST.fullmatch(visit_of(scope).sent.get(b"host") or "") is not None
+    host = visit_of(scope).sent.get(b"host")
+    return not host or not host.strip(_IN_USUAL_HOSTS)
 
 
-async def write(success: Success[Any], send: Send) -> None:
+async def write(success: Success[Any], scope: HTTPScope, send: Send) -> None:
     """Send an answer as it stands."""
     body = success.body()
-    headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
+    headers = [JSON_CONTENT, (b"content-length", b"%d" % len(body))]
     for name, value in success.headers.items():
         headers.append((name.lower().encode(), value.encode()))
+    connection, visit = offered(scope), visit_of(scope)
+    if connection is not None and connection.answer(
+        scope, success.status, headers + visit.headers, body
+    ):
+        visit.begin_answer(success.status)
+        return
     await send({"type": "http.response.start", "status": success.status, "headers": headers})
     await send({"type": "http.response.body", "body": body, "more_body": False})

@@ -25,7 +25,10 @@ _BATCH: Final = "batch"
 
 def path_of(scope: HTTPScope) -> str:
     """Without what slashes there are too many; a request id in it is encoded."""
-    path = normalize_path(scope["path"])
+    path = scope["path"]
+    # Most paths are in their one spelling, and the framework's function makes two copies to see it.
+    if not path.startswith("/") or path.endswith("/") or "//" in path:
+        path = normalize_path(path)
     if b"/spend/" not in scope["raw_path"] and b"/requests/" not in scope["raw_path"]:
         return path
     asked = normalize_path(scope["raw_path"].decode("latin-1").partition("?")[0])

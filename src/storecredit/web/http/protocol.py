@@ -24,6 +24,9 @@ from uvicorn.server import ServerState
 
 from storecredit.web.http.bodies import note_body
 from storecredit.web.http.envelope import ErrorCode, Failure, invalid, unavailable
+from storecredit.web.http.handed_over import offer, withdraw
+from storecredit.web.http.headers import RawHeaders
+from storecredit.web.http.packets import Joined, write_whole
 
 HEAD_MAX_BYTES: Final = 64 * 1024
 """Also of what comes after a head or a piece of a body, until the next of them."""
@@ -39,11 +42,6 @@ DESCRIPTORS_KEPT: Final = 256
 PIPELINED_MAX: Final = 32
 """Requests of one connection that wait for the answer of one before them. Each is some KB here, and
 what comes at once may hold ten thousand."""
-JOINED_MAX_BYTES: Final = 64 * 1024
-"""Of what is sent in one packet with its head. What is longer is sent as it is: joined, it would be
-one copy for each client that takes none of it."""
-CONTINUE: Final = b"HTTP/1.1 100 "
-"""How an interim response begins, which the final one still follows (RFC 9110, 15.2)."""
 
 
 class Connections(ServerState):
@@ -72,6 +70,8 @@ class BoundedProtocol(HttpToolsProtocol):
         self._head_began_at: float | None = None
         self._head_timer: asyncio.TimerHandle | None = None
         self._last_words: bytes | None = None
+        self.app_state = dict(self.app_state)  # of which each request has a copy
+        offer(self.app_state, self)
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn
         """It is idle as long as nothing is sent: load balancers connect in advance."""
@@ -149,7 +149,7 @@ class BoundedProtocol(HttpToolsProtocol):
             self.cycle.keep_alive = False
         self.headers = []  # what comes now is a trailer, and the scope keeps the list it has
         if self.scope["method"] != "HEAD":  # to which a head is the whole answer
-            self.cycle.transport = _Joined(self.transport)  # type: ignore[assignment]  # all it uses
+            self.cycle.transport = Joined(self.transport)  # type: ignore[assignment]  # all it uses
 
     def on_body(self, body: bytes) -> None:
         """A piece of the body; its size is bounded where it is read."""
@@ -162,6 +162,24 @@ class BoundedProtocol(HttpToolsProtocol):
             return
         note_body(self.scope["state"], is_awaited=False)
         super().on_message_complete()
+
+    def take_body(self, scope: object) -> bytearray | None:
+        """The body of the newest request if all of it is there (`HandsOver`)."""
+        cycle: RequestResponseCycle = self.cycle
+        is_there = not cycle.more_body and not cycle.waiting_for_100_continue
+        is_over = cycle.disconnected or cycle.response_complete
+        if cycle.scope is not scope or not is_there or is_over:
+            return None
+        self.flow.resume_reading()
+        cycle.message_event.clear()
+        body, cycle.body = cycle.body, bytearray()
+        return body
+
+    def answer(self, scope: object, status: int, headers: RawHeaders, body: bytes) -> bool:
+        """Send the whole answer to the newest request, if that can be done (`HandsOver`)."""
+        # To HEAD a head is the whole answer; where GET answers it, the scope is a copy.
+        is_its_own = self.cycle.scope is scope and self.cycle.scope["method"] != "HEAD"
+        return is_its_own and write_whole(self.transport, self.cycle, status, headers, body)
 
     def on_response_complete(self) -> None:
         """Go on with the next request, or end if what came after the last one was none."""
@@ -194,6 +212,9 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._head_timer is not None:
             self._head_timer.cancel()
         self._unset_keepalive_if_required()
+        withdraw(self.app_state)
+        if self.scope is not None:
+            withdraw(self.scope["state"])
         super().connection_lost(exc)
 
     def _refuse(self, failure: Failure, status: int | None = None) -> None:
@@ -292,41 +313,3 @@ def _no_tunnel() -> Failure:
 
 class _SentAhead(Exception):
     """Ends the reading of what came: it has more requests than may wait."""
-
-
-class _Joined:
-    """Where one answer is written: its head waits for what follows, and both go out as one packet.
-
-    uvicorn writes them one after the other, and the event loop (uvloop) each at once: two system
-    calls and two packets, of a busy process's time a tenth.
-    """
-
-    __slots__ = ("_head", "_is_begun", "_transport")
-
-    def __init__(self, transport: asyncio.Transport) -> None:
-        self._transport = transport
-        self._is_begun = False
-        self._head = b""
-
-    def write(self, data: bytes) -> None:
-        if self._transport.is_closing():
-            return  # the client is gone, which the request is told in a moment
-        if self._is_begun:
-            if self._head and len(data) > JOINED_MAX_BYTES:
-                self._transport.write(self._head)
-                self._head = b""
-            self._transport.write(self._head + data)
-            self._head = b""
-        elif data.startswith(CONTINUE):
-            self._transport.write(data)
-        else:
-            self._is_begun = True
-            self._head = data
-
-    def is_closing(self) -> bool:
-        return self._transport.is_closing()
-
-    def close(self) -> None:
-        if self._head:
-            self.write(b"")
-        self._transport.close()

@@ -57,6 +57,7 @@ from storecredit.web.resources.waiting import Wait, after_waiting, preferred_wai
 from storecredit.web.store_api.accounts import account_of
 
 PROMPT_MAX: Final = 4000
+_QUEUED: Final = SessionStatus.QUEUED
 
 EXAMPLE_IMAGE: Final = (
     "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAgAAAAICAIAAABLbSncAAAAFUlEQVR42mN8EevAgA0w"
@@ -148,7 +149,7 @@ async def create(scope: HTTPScope, parts: Parts, body: CreateBody) -> Success[Ge
     )
     match outcome:
         case Created():
-            made = created_view(outcome, SessionStatus.QUEUED, request_id)
+            made = created_view(outcome, _QUEUED, request_id)
             answer = Success(made, 201, _headers(made, parts))
         case Replayed(status=status):
             made = created_view(outcome, status, request_id)

@@ -35,6 +35,7 @@ class WaitingReads:
             found = _PATH.fullmatch(scope["path"]) if asked else None
             seconds = int(asked[1]) if asked else 0
             if found and seconds <= WAIT_MAX_SECONDS and has_usual_host(scope):
-                await write(await read_generation(scope, self._parts, found[1], seconds), send)
+                made = await read_generation(scope, self._parts, found[1], seconds)
+                await write(made, scope, send)
                 return
         await self._framework(scope, receive, send)
