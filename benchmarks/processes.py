@@ -65,9 +65,14 @@ def started(
         process.wait()
 
 
-def await_answer(url: str, process: "subprocess.Popen[bytes]", log_path: Path) -> None:
-    """Until the address answers with success. Raises NotMeasured."""
-    give_up = time.monotonic() + START_MAX_SECONDS
+def await_answer(
+    url: str,
+    process: "subprocess.Popen[bytes]",
+    log_path: Path,
+    seconds: float = START_MAX_SECONDS,
+) -> None:
+    """Until the address answers with success, for so long at most. Raises NotMeasured."""
+    give_up = time.monotonic() + seconds
     with httpx.Client() as client:
         while time.monotonic() < give_up and process.poll() is None:
             with suppress(httpx.TransportError):
