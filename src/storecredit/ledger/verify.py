@@ -71,12 +71,14 @@ READ_RANGES_ONLY: Final = """
     SET LOCAL plan_cache_mode = force_generic_plan;
 """
 # On a node of a Citus cluster a table's rows are in a shard, which has its name and a number.
-_PAGES: Final = r"""
-    SELECT (coalesce(sum(pg_relation_size(c.oid)), 0)
-        / current_setting('block_size')::int)::bigint
-    FROM pg_class c
-    WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind = 'r'
-      AND c.relname ~ ('^' || $1 || '(_[0-9]+)?$')
+_PAGES: Final = """
+    SELECT t.name,
+        (sum(pg_relation_size(t.oid)) / current_setting('block_size')::int)::bigint AS pages
+    FROM (
+        SELECT c.oid, regexp_replace(c.relname, '_[0-9]+$', '') AS name FROM pg_class c
+        WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind = 'r'
+    ) t
+    WHERE t.name = ANY ($1::text[]) GROUP BY t.name
 """
 _SUM: Final = {
     "movements": "SELECT * FROM sum_movements($1, $2, $3)",
@@ -264,7 +266,8 @@ class _Run:
             # It has no plan for values that it does not know.
             await self._connection.execute("SET LOCAL plan_cache_mode = auto")
         seed = secrets.randbits(63)
-        pages = {table: await self._connection.fetchval(_PAGES, table) for table in _SUM}
+        found = await self._connection.fetch(_PAGES, list(_SUM))
+        pages = dict.fromkeys(_SUM, 0) | {row["name"]: row["pages"] for row in found}
         slices = 1 + max(pages.values()) // SLICE_PAGES
         for number in range(slices):
             for table, statement in _SUM.items():
