@@ -6,11 +6,17 @@ in capitals), else the default here. Names carry their unit last.
 
 import re
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import Field, IPvAnyNetwork, SecretStr, field_validator, model_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
 
 from storecredit.object_storage.addresses import S3_SCHEME, BucketAddress
 
@@ -33,12 +39,34 @@ an hour (idle_timeout): as their documentation said in 2026.
 ForwardedHeader = Literal["x-forwarded-proto", "x-forwarded-host", "forwarded"]
 
 
+class _Environment(EnvSettingsSource):
+    """The environment's settings. Where it has none, none of a hundred fields is looked into."""
+
+    def __call__(self) -> dict[str, Any]:
+        prefix = self.env_prefix.lower()
+        names = {f"{prefix}{name}" for name in self.settings_cls.model_fields}
+        return {} if names.isdisjoint(self.env_vars) else super().__call__()
+
+
 class Settings(BaseSettings):
     """The configuration of one storecredit process."""
 
     model_config = SettingsConfigDict(
         env_prefix="STORECREDIT_", frozen=True, extra="forbid", use_attribute_docstrings=True
     )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """What the caller says, else the environment: no files."""
+        del env_settings, dotenv_settings, file_secret_settings
+        return init_settings, _Environment(settings_cls)
 
     # Where it listens
     host: str = "127.0.0.1"
