@@ -1,8 +1,10 @@
 """How an external database is opened that is away, comes back, or cannot be used."""
 
 import asyncio
+import contextlib
 from pathlib import Path
 
+import asyncpg
 import psutil
 import pytest
 from pydantic import SecretStr
@@ -18,6 +20,8 @@ from tests.postgres.commits import Line
 LONG_SECONDS = 3600.0
 NOBODY = "postgresql://open:sesame@127.0.0.1:1/store"
 """Where no server listens."""
+OURS = """SELECT pid FROM pg_stat_activity
+    WHERE datname = current_database() AND application_name = 'storecredit'"""
 
 
 def settings_for(url: str) -> Settings:
@@ -102,3 +106,30 @@ async def test_a_command_beside_an_embedded_server_that_recovers_gets_through(
         kill_background_writer(data_dir)
         async with open_database(settings, wait=Wait(told.append, LONG_SECONDS)) as beside:
             assert isinstance(beside, Database)
+
+
+async def test_the_connection_that_it_was_opened_by_is_the_first_to_be_used(
+    database: Database, admin: asyncpg.Connection
+) -> None:
+    [opened_by] = await admin.fetch(OURS)
+    assert await database.fetchval("SELECT pg_backend_pid()") == opened_by["pid"]
+    assert await admin.fetch(OURS) == [opened_by]
+
+
+async def test_it_is_replaced_if_it_was_cut_before(
+    database: Database, admin: asyncpg.Connection
+) -> None:
+    await admin.execute(f"SELECT pg_terminate_backend(pid, 60000) FROM ({OURS}) a")
+    # Whether the word of it has come by now or not: at most one statement pays for it.
+    with contextlib.suppress(DatabaseUnavailable):
+        await database.fetchval("SELECT 1")
+    assert await database.fetchval("SELECT 1") == 1
+
+
+async def test_it_is_closed_with_a_database_that_nobody_used(
+    database_url: str, admin: asyncpg.Connection
+) -> None:
+    unused = await Database.open(database_url)
+    await unused.close()
+    while await admin.fetch(OURS):
+        pass

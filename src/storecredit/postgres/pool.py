@@ -80,6 +80,8 @@ class Database(OneBucket):
         self._servers = servers
         self._pool_max = pool_max
         self._led_to: Node | None = None
+        # What `open` looked around with is the pool's first: a connection costs a process.
+        self._kept: asyncpg.Connection | None = None
         self.bucket_count: int | None = None
         """How many buckets the database has, of which this is the first; None: nobody looked."""
         self._pool = asyncpg.create_pool(
@@ -94,12 +96,14 @@ class Database(OneBucket):
         try:
             with translated():
                 await poolers.refuse_shared_sessions(probe, servers.connect)
-        except poolers.UnfitSession as error:
-            raise DatabaseMisconfigured(str(error)) from error
-        finally:
-            await probe.close()
-        database = cls(servers, pool_max)
-        await database.pool
+            database = cls(servers, pool_max)
+            await database.pool
+        except BaseException as error:
+            probe.terminate()
+            if isinstance(error, poolers.UnfitSession):
+                raise DatabaseMisconfigured(str(error)) from error
+            raise
+        database._kept = probe
         return database
 
     async def of_bucket(self, number: int) -> "Database":
@@ -129,6 +133,7 @@ class Database(OneBucket):
 
     async def close(self) -> None:
         """Close every connection; those in use are given five seconds, then cut."""
+        self._drop_kept()
         try:
             await asyncio.wait_for(self._pool.close(), timeout=5.0)
         except TimeoutError:
@@ -164,6 +169,7 @@ class Database(OneBucket):
         doubts = DoubtfulCommits()
         if self._led_to != self._servers.way:
             self._led_to = self._servers.way
+            self._drop_kept()
             await self._pool.expire_connections()
         with translated():
             async with self._pool.acquire(timeout=self.connect_seconds) as connection:
@@ -279,8 +285,16 @@ class Database(OneBucket):
         """The driver's pool, for this room only (the job queue works on it)."""
         return self._pool
 
+    def _drop_kept(self) -> None:
+        if self._kept is not None:
+            self._kept.terminate()
+            self._kept = None
+
     async def _connect_for_pool(self, *_args: object, **_options: object) -> asyncpg.Connection:
         """What the pool calls for a new connection, with arguments for a connection of its own."""
+        kept, self._kept = self._kept, None
+        if kept is not None and not kept.is_closed():
+            return kept
         with _not_now():
             return await self._servers.connect()
 
