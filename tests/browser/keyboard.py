@@ -1,5 +1,6 @@
 """A page used without a mouse: what the Tab key reaches, and whether one sees where one is."""
 
+import asyncio
 from typing import Final
 
 from playwright.async_api import Page
@@ -36,8 +37,9 @@ _WATCH: Final = """(partsOfADate) => {
 
 async def assert_usable_by_keyboard(page: Page) -> None:
     """The Tab key reaches everything that can be used, and shows where it is, in the window."""
-    for _ in range(await page.evaluate(_WATCH, PARTS_OF_A_DATE)):
-        await page.keyboard.press("Tab")
+    presses = await page.evaluate(_WATCH, PARTS_OF_A_DATE)
+    # In their order, and ahead of their answers: to wait for each is four fifths of the work.
+    await asyncio.gather(*(page.keyboard.press("Tab") for _ in range(presses)))
     unseen, unreached = await page.evaluate("() => byKeyboard()")
     assert unseen == [], f"{page.url} does not show where one is"
     assert unreached == [], f"{page.url}: the Tab key does not reach it"
