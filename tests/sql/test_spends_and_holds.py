@@ -288,3 +288,17 @@ async def test_a_hold_is_captured_to_the_last_credit_and_no_further(
     ]
     assert await held_after(books, account) == [0, 4, 8, 4, 3, 0]
     await assert_books_balance(books, account.owner)
+
+
+@pytest.mark.parametrize(
+    "door",
+    [
+        "spend_credits('{}', '{}', '{}', '{}', '{}', '{}')",
+        "refund_spends('{}', '{}', '{}', '{}')",
+        "end_holds('{}', '{}', '{}', '{}')",
+        "deduct_from_accounts('{}', '{}', '{}', '{}')",
+        "refund_to_accounts('{}', '{}', '{}', '{}')",
+    ],
+)
+async def test_a_batch_of_nothing_is_answered_with_nothing(app: Connection, door: str) -> None:
+    assert await app.fetchval(f"SELECT outcomes FROM {door}") == []
