@@ -58,8 +58,18 @@ _DROPPED_STATEMENTS: Final = {
 def edits(text: str, begin: int, end: int) -> Iterator[Edit]:
     """Every edit of the body that stands there, in order of their places by sort."""
     body = Body.of(text, begin, end)
+    worded = [*_wordings(body)]
     for rule in _RULES:
-        yield from rule(body)
+        for edit in rule(body):
+            if not any(first < edit.begin and edit.end <= last for first, last in worded):
+                yield edit
+
+
+def _wordings(body: Body) -> Iterator[tuple[int, int]]:
+    """Where it is only said how an error is worded: callers go by its code."""
+    for n, token in enumerate(body.tokens):
+        if token.word == "raise_credit_error" and body.word(n + 1) == "(":
+            yield token.begin, body.tokens[body.closing(n + 1)].begin
 
 
 def _swapped(body: Body) -> Iterator[Edit]:

@@ -36,6 +36,7 @@ SQL = [
      {"SELECT clock_timestamp(), clock_timestamp();", "SELECT now(), now();"}),
     ("SELECT count(*), a - b, -c;", "arithmetic", {"SELECT count(*), a + b, -c;"}),
     ("SELECT coalesce(f(a, b), 0);", "coalesce", {"SELECT (f(a, b));"}),
+    ("BEGIN PERFORM raise_credit_error('a', coalesce(b, 'c')); END", "coalesce", set()),
     ("SELECT a IS NULL, NOT b, c IS DISTINCT FROM d;", "negation",
      {"SELECT a IS NOT NULL, NOT b, c IS DISTINCT FROM d;",
       "SELECT a IS NULL, b, c IS DISTINCT FROM d;",

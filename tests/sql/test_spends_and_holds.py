@@ -151,6 +151,12 @@ async def test_an_id_of_another_kind_of_request_is_taken(app: Connection, kind: 
         assert await spend(app, (account, 2, request)) == [("conflict", 5, None)]
     for request in ("deducted", "spent", "given back"):
         assert await hold(app, (account, 2, request)) == [("conflict", None, 5)]
+    # A direct call of a function has nothing else by which the two would be told apart.
+    outcome = (
+        "SELECT outcomes[1] FROM deduct_from_accounts(ARRAY[$1::bigint], ARRAY[$2::int], $3, $4)"
+    )
+    for amount, request in ((2, "held"), (1, "given back")):
+        assert await app.fetchval(outcome, account.id, amount, [request], [""]) == "conflict"
     for request in ("deducted", "held"):
         assert await refund(app, (account, "spent", request, 1)) == [("conflict", 0, 1, 5)]
 
