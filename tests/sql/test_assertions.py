@@ -11,7 +11,10 @@ from tests.sql.ledgers import open_account
 
 ASSERT_FAILURE: Final = "P0004"
 UNKNOWN_ACCOUNT: Final = "SC010"
-DEDUCT: Final = "SELECT deduct_from_accounts($1::bigint[], '{1,1}', '{a,b}', '{\"\",\"\"}')"
+DOORS: Final = {
+    door: f"SELECT {door}($1::bigint[], '{{1,1}}', '{{a,b}}', '{{\"\",\"\"}}')"
+    for door in ("deduct_from_accounts", "refund_to_accounts")
+}
 NOBODY: Final = 2**40 - 1
 STATEMENTS: Final = {
     "more than grants have is taken": "SELECT take_from_grants('{1,5}', 6)",
@@ -33,21 +36,23 @@ async def test_grants_stay_what_they_are(
     assert refused.value.sqlstate == ASSERT_FAILURE
 
 
+@pytest.mark.parametrize("batch", DOORS.values(), ids=DOORS)
 async def test_a_batch_whose_accounts_are_not_in_order_is_refused_for_that(
-    books: Connection, kind: OwnerKind
+    books: Connection, kind: OwnerKind, batch: str
 ) -> None:
     accounts = [(await open_account(books, kind, 10)).id for _ in range(2)]
 
     with pytest.raises(asyncpg.PostgresError) as refused:
-        await books.execute(DEDUCT, sorted(accounts, reverse=True))
+        await books.execute(batch, sorted(accounts, reverse=True))
 
     assert refused.value.sqlstate == ASSERT_FAILURE
 
 
+@pytest.mark.parametrize("batch", DOORS.values(), ids=DOORS)
 async def test_items_of_an_account_that_there_is_not_are_refused_for_that(
-    books: Connection,
+    books: Connection, batch: str
 ) -> None:
     with pytest.raises(asyncpg.PostgresError) as refused:
-        await books.execute(DEDUCT, [NOBODY, NOBODY])
+        await books.execute(batch, [NOBODY, NOBODY])
 
     assert refused.value.sqlstate == UNKNOWN_ACCOUNT
