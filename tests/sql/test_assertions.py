@@ -56,3 +56,23 @@ async def test_items_of_an_account_that_there_is_not_are_refused_for_that(
         await books.execute(batch, [NOBODY, NOBODY])
 
     assert refused.value.sqlstate == UNKNOWN_ACCOUNT
+
+
+@pytest.mark.parametrize(
+    "door",
+    [
+        "remove_from_account($1, 1, 'r', '', 'ann')",
+        "claw_back_from_account($1, 1, 'r')",
+        "add_to_account($1, 1, 'purchase', 'r')",
+        "transfer_credits($1, $1 - 1, 1, 'r', '', 'ann')",
+        "set_grant_expiry($1, 1, NULL, '', 'ann')",
+        "extend_hold($1, gen_random_uuid(), 60, 'r')",
+        "end_holds(ARRAY[$1], ARRAY[gen_random_uuid()], '{release}', '{NULL}')",
+        "refund_spends(ARRAY[$1], '{s}', '{r}', '{1}')",
+    ],
+)
+async def test_each_door_refuses_an_account_that_there_is_not(books: Connection, door: str) -> None:
+    with pytest.raises(asyncpg.PostgresError) as refused:
+        await books.execute(f"SELECT {door.replace('$1', '$1::bigint')}", NOBODY)
+
+    assert refused.value.sqlstate == UNKNOWN_ACCOUNT

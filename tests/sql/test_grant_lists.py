@@ -10,6 +10,7 @@ import pytest
 
 from storecredit.ledger.owners import Account, OwnerKind
 from storecredit.postgres.servers import Connection
+from tests.sql.interface import deduct
 from tests.sql.ledgers import add_ending, open_account
 
 HOUR: Final = timedelta(hours=1)
@@ -144,6 +145,22 @@ async def test_terms_that_were_not_told_are_those_of_the_newest_before(
 
     untold = "SELECT (untold_terms($1, $2)).seq"
     assert await books.fetchval(untold, account.id, before) == terms
+
+
+async def test_terms_that_were_told_since_are_those_of_what_is_spent_next(
+    books: Connection, kind: OwnerKind
+) -> None:
+    account = await open_account(books, kind)
+    await add(books, account, 10)
+    # Told apart from here on: this one is spent after the first.
+    await add(books, account, 10, "grant", priority=150)
+    untold = "SELECT (untold_terms($1, $2)).seq"
+
+    assert await books.fetchval(untold, account.id, 2) == 1
+    assert await books.fetchval(untold, account.id, 3) == 1
+    assert await deduct(books, account, 20, "all")
+    # Nothing is left to be told of: the newest is what all credits were of.
+    assert await books.fetchval(untold, account.id, 4) == 2
 
 
 async def test_credits_are_taken_from_the_first_grant_before_all_others(
