@@ -163,6 +163,22 @@ async def test_terms_that_were_told_since_are_those_of_what_is_spent_next(
     assert await books.fetchval(untold, account.id, 4) == 2
 
 
+async def test_it_is_told_from_which_grants_a_movement_took(
+    books: Connection, kind: OwnerKind
+) -> None:
+    account = await open_account(books, kind)
+    await add(books, account, 10)
+    await add(books, account, 10, "grant", priority=50)
+    for amount in (3, 9):
+        assert await deduct(books, account, amount, f"takes {amount}")
+    taken = "SELECT grants_taken($1, $2)"
+
+    # Nothing told the first apart; of a grant that is not touched nothing is said.
+    assert await books.fetchval(taken, account.id, 1) is None
+    assert await books.fetchval(taken, account.id, 3) == [2, 3]
+    assert await books.fetchval(taken, account.id, 4) == [2, 7, 1, 2]
+
+
 async def test_credits_are_taken_from_the_first_grant_before_all_others(
     books: Connection, kind: OwnerKind
 ) -> None:
