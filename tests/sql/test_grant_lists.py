@@ -158,6 +158,11 @@ async def test_terms_that_were_told_since_are_those_of_what_is_spent_next(
 
     assert await books.fetchval(untold, account.id, 2) == 1
     assert await books.fetchval(untold, account.id, 3) == 1
+    sooner = await open_account(books, kind)
+    await add(books, sooner, 10)
+    await add(books, sooner, 10, "grant", priority=50)
+    assert await books.fetchval(untold, sooner.id, 2) == 1
+    assert await books.fetchval(untold, sooner.id, 3) == 2
     assert await deduct(books, account, 20, "all")
     # Nothing is left to be told of: the newest is what all credits were of.
     assert await books.fetchval(untold, account.id, 4) == 2

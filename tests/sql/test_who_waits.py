@@ -12,11 +12,13 @@ from datetime import timedelta
 from typing import Any, Final
 from uuid import UUID, uuid4
 
+import pytest
 import pytest_asyncio
 
 from storecredit.ledger.owners import Account, OwnerKind
 from storecredit.postgres.servers import Connection
 from tests.sql.conftest import Callers
+from tests.sql.deliveries import happen, make_endpoints, take
 from tests.sql.generations import create_one, fail, session, start
 from tests.sql.interface import deduct
 from tests.sql.ledgers import Row, add_ending, assert_books_balance, ledger, open_account
@@ -153,3 +155,20 @@ async def test_the_sweep_waits_for_the_older_account_first(two: Two, kind: Owner
             assert await deduct(two.first, newer, 1, "first")
 
     assert await expired == 0
+
+
+@pytest.mark.parametrize("is_ordered", [False, True], ids=["in any order", "in order"])
+async def test_what_one_deliverer_takes_another_passes_over_and_does_not_wait_for(
+    two: Two, is_ordered: bool
+) -> None:
+    account = await open_account(two.first, OwnerKind.STORE, 10)
+    await make_endpoints(two.books, account.id, 1, is_ordered=is_ordered)
+    await happen(two.books, account.id, 3)
+    # Who waits for a row is told so instead.
+    await two.second.execute("SET lock_timeout = '1ms'")
+
+    async with two.first.transaction():
+        assert len(await take(two.first)) == 3
+        assert await take(two.second) == []
+
+    assert await take(two.second) == []
