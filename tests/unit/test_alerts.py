@@ -17,6 +17,7 @@ UP = 'up{job="storecredit", instance="a"}'
 OTHER_UP = 'up{job="storecredit", instance="b"}'
 AT_ZERO = 'storecredit_stores_at_zero{instance="a"}'
 VERIFIED = 'storecredit_verify_timestamp_seconds{instance="a"}'
+SIGNED = 'storecredit_checkpoint_timestamp_seconds{instance="a"}'
 GIVEN_UP = 'storecredit_webhook_endpoints{standing="given_up", instance="a"}'
 CREATE = 'route="/api/v1/generation/create"'
 GENERATIONS = "storecredit_generations_total"
@@ -53,6 +54,10 @@ FIRES: dict[str, list[Series]] = {
     "StorecreditLedgerNotProven": [
         {AT_ZERO: "4x90"},
         {AT_ZERO: "4x90", VERIFIED: "-129000x90"},
+    ],
+    "StorecreditCheckpointLate": [
+        {AT_ZERO: "4x90"},
+        {AT_ZERO: "4x90", SIGNED: "-3600x90"},
     ],
     "StorecreditBillingProblems": [
         {
@@ -100,6 +105,11 @@ CALM: dict[str, list[Series]] = {
     "StorecreditLedgerNotProven": [
         {AT_ZERO: "4x90", VERIFIED: "-100000x90"},
         # While the database is away nobody knows: another alert tells of that.
+        {UP: "1x90"},
+    ],
+    "StorecreditCheckpointLate": [
+        {AT_ZERO: "4x90", SIGNED: "0+60x90"},
+        {AT_ZERO: "4x90", SIGNED: "0x59 3540x31"},
         {UP: "1x90"},
     ],
     "StorecreditBillingProblems": [

@@ -16,6 +16,7 @@ from prometheus_client.metrics_core import Metric
 from storecredit import telemetry
 from storecredit.billing.problems import Problems
 from storecredit.ledger import verification
+from storecredit.ledger.checkpoints import making
 from storecredit.ledger.credits import Credits
 from storecredit.postgres.buckets import Buckets
 from storecredit.postgres.errors import DatabaseUnavailable
@@ -61,6 +62,7 @@ class Gauges:
                     self._webhook_endpoints,
                     self._stores_at_zero,
                     self._last_verification,
+                    self._last_checkpoint,
                 )
                 answers = await asyncio.gather(*(_in_time(source) for source in sources))
                 self._found = tuple(metric for answer in answers for metric in answer)
@@ -111,6 +113,18 @@ class Gauges:
                 "Discrepancies that the last `verify` found; 1000 means at least so many.",
                 value=last.discrepancies,
             ),
+        ]
+
+    async def _last_checkpoint(self) -> Iterable[Metric]:
+        passed_at = await making.passed_at(self._buckets)
+        if passed_at is None:
+            return []
+        return [
+            GaugeMetricFamily(
+                "storecredit_checkpoint_timestamp_seconds",
+                "When all movements were last chained and signed, in Unix time.",
+                value=passed_at.timestamp(),
+            )
         ]
 
 

@@ -90,8 +90,11 @@ class Checkpoints:
             since = None if last is None or is_walk else last.made_at - LATE
             number = 1 + (last.number if last else 0)
             await Pass(self._buckets, keys, number, self._hold).chain(since, stop)
-            is_done = not stop.is_set()
-            return await self._sign(last, keys) if is_done else None
+            if stop.is_set():
+                return None
+            made = await self._sign(last, keys)
+            is_done = True
+            return made
         finally:
             with contextlib.suppress(DatabaseUnavailable):
                 await self._home.fetchval(
@@ -206,6 +209,15 @@ class Checkpoints:
                 links,
             )
         )
+
+
+async def passed_at(buckets: Buckets) -> datetime | None:
+    """When all that had happened was last chained and signed; None: never so far.
+
+    That is so as well when nothing had happened. Raises DatabaseUnavailable.
+    """
+    moment: datetime | None = await buckets.home.fetchval("SELECT passed_at FROM proving")
+    return moment
 
 
 def _now() -> datetime:

@@ -6,12 +6,13 @@ something to its right. So a tree that grows keeps its full halves, and whole ch
 are nodes of it: `root` of their roots is the root of the tree.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from typing import Final
 
 EMPTY: Final = sha256(b"").digest()
 """The root of a tree without leaves."""
+_BYTES: Final = len(EMPTY)
 
 
 def leaf(data: bytes) -> bytes:
@@ -97,3 +98,51 @@ class GrowingTree:
         for _, left in reversed(self._full[:-1]):
             hash_ = node(left, hash_)
         return hash_
+
+
+class ChangingTree:
+    """A tree whose leaves change, and become more, and of which only what changed is hashed.
+
+    It keeps all nodes: 64 bytes for each leaf.
+    """
+
+    def __init__(self) -> None:
+        self._levels = [bytearray()]
+
+    def __len__(self) -> int:
+        return len(self._levels[0]) // _BYTES
+
+    def change(self, leaves: Mapping[int, bytes]) -> None:
+        """Have these leaves at these places; those beyond the last one follow it without gaps."""
+        places = sorted(leaves)
+        for place in places:
+            _put(self._levels[0], place, leaves[place])
+        height = 0
+        while len(self._levels[height]) > _BYTES:
+            below = self._levels[height]
+            height += 1
+            if len(self._levels) == height:
+                self._levels.append(bytearray())
+            places = sorted({place // 2 for place in places})
+            for place in places:
+                _put(self._levels[height], place, _above(below, place))
+
+    @property
+    def root(self) -> bytes:
+        """Of all leaves as they are."""
+        return bytes(self._levels[-1]) or EMPTY
+
+    def level(self, size: int) -> bytes:
+        """The roots over so many leaves each, one behind the other; `size` is a power of two."""
+        return bytes(self._levels[min(size.bit_length() - 1, len(self._levels) - 1)])
+
+
+def _above(below: bytearray, place: int) -> bytes:
+    start = 2 * place * _BYTES
+    left, right = below[start : start + _BYTES], below[start + _BYTES : start + 2 * _BYTES]
+    # What has no sibling yet goes up as it is.
+    return node(bytes(left), bytes(right)) if right else bytes(left)
+
+
+def _put(level: bytearray, place: int, hash_: bytes) -> None:
+    level[place * _BYTES : (place + 1) * _BYTES] = hash_

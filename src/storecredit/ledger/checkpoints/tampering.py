@@ -1,9 +1,9 @@
 """Proves the ledger to be what was chained and signed: a part of what `verify` does.
 
 Three things are looked at. The checkpoints: each signed by a key that is known here, each naming
-the one before, and none missing that was signed here. The tree of the newest one: it is over where
-the chains stand. The chains: recomputed from the ledger. What is added while it looks, is older
-than nothing that it has seen, so no snapshot of all of it is needed.
+the one before, and none missing that was signed here. Their trees: each is over where the chains
+stood. The chains: recomputed from the ledger. What is added while it looks, is older than nothing
+that it has seen, so no snapshot of all of it is needed.
 """
 
 from collections.abc import Sequence
@@ -26,6 +26,7 @@ from storecredit.ledger.checkpoints.checkpoint import (
     from_row,
     missing,
 )
+from storecredit.ledger.checkpoints.past_trees import PastTrees
 from storecredit.ledger.discrepancies import Discrepancy, DiscrepancyKind
 from storecredit.postgres.buckets import Buckets, bucket_of
 from storecredit.settings import Settings
@@ -81,8 +82,8 @@ class Evidence:
             log.found.append(at_owner(_K.CHECKPOINT_MISSING, None, None, detail))
         chains = ChainProof(self.buckets, self.keys, most)
         await chains.look()
-        of_the_tree = [] if log.newest is None else await _of_the_tree(self.buckets, log.newest)
-        found = [*log.found, *chains.found, *of_the_tree][:most]
+        of_trees = [] if log.newest is None else await _of_trees(self.buckets, log.newest)
+        found = [*log.found, *chains.found, *of_trees][:most]
         return Tampering(tuple(found), log.checkpoints, log.signatures)
 
 
@@ -152,6 +153,20 @@ class _Log:
 
     def _tell(self, kind: DiscrepancyKind, detail: str) -> None:
         self.found.append(at_owner(kind, None, None, detail))
+
+
+async def _of_trees(buckets: Buckets, newest: Checkpoint) -> list[Discrepancy]:
+    """Whether the chains stand, and stood, where the checkpoints say; else where they do not."""
+    past = PastTrees()
+    await past.look(buckets.home, newest.number - 1)
+    found = []
+    if past.differing:
+        first, why = next(iter(past.differing.items()))
+        detail = f"checkpoint {first} was signed of other chains than there are: {why}"
+        if len(past.differing) > 1:
+            detail += f"; so were {len(past.differing) - 1} after it and before the newest"
+        found.append(at_owner(_K.CHECKPOINT_MISMATCH, None, None, detail))
+    return found + await _of_the_tree(buckets, newest)
 
 
 async def _of_the_tree(buckets: Buckets, newest: Checkpoint) -> list[Discrepancy]:
