@@ -3,10 +3,12 @@
 import asyncio
 import gc
 
+import psutil
 import pytest
 
-from storecredit.web.http import bodies, protocol
+from storecredit.web.http import bodies, protocol, unread
 from storecredit.web.http.visits import Visit
+from tests.crash.waiting import until_true
 from tests.web.checklist import UNKNOWN
 from tests.web.conftest import LogStream
 from tests.web.doors import CREATE, OPERATOR_TOKEN
@@ -278,6 +280,39 @@ async def test_a_head_that_does_not_end_in_time_is_cut_off_wherever_it_stands(
         for _ in range(before.count(whole)):
             assert (await connection.answer()).status == 200
         assert await connection.is_closed()
+
+
+async def test_whoever_takes_nothing_of_an_answer_is_cut_off(
+    wire: Wire, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    document = request("GET", "/api/openapi.json")
+    assert (await wire.ask(document)).status == 200  # made, which takes long, and kept
+    monkeypatch.setattr(unread, "UNREAD_MAX_SECONDS", 0.3)
+    connection = await wire.connect()
+    await connection.send(document * (protocol.PIPELINED_MAX - 1))
+    here = connection.writer.get_extra_info("sockname")
+
+    async def is_gone() -> bool:
+        found = psutil.Process().net_connections("tcp")
+        return not any(each.laddr == here and each.status == "ESTABLISHED" for each in found)
+
+    assert not await is_gone()
+    await until_true(is_gone, "it is cut off", ANSWER_SECONDS_MAX, str)
+    assert (await wire.ask(request("GET", "/health/live"))).status == 200
+
+
+def test_whoever_is_slow_is_not_cut_off() -> None:
+    waiting = unread.Unread()
+    now, size = 0.0, 100 * unread.TAKEN_MIN_BYTES
+    while size > 0:
+        assert not waiting.is_stuck(size, now)
+        now += unread.UNREAD_MAX_SECONDS - 1
+        size -= unread.TAKEN_MIN_BYTES
+    # All is taken, and what comes later begins anew.
+    assert not waiting.is_stuck(0, now)
+    assert not waiting.is_stuck(5, now + 1000)
+    assert not waiting.is_stuck(4, now + 999 + unread.UNREAD_MAX_SECONDS)
+    assert waiting.is_stuck(4, now + 1000 + unread.UNREAD_MAX_SECONDS)
 
 
 async def test_a_connection_may_be_older_than_a_head_may_be(

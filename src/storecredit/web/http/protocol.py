@@ -8,6 +8,7 @@
   been idle for longest is closed.
 - What is no request is answered after the requests that came before it, not in their place.
 - Requests that are sent ahead of their answers are queued; here there is a maximum of them, too.
+- An answer may wait for its client for ever there; here one that takes nothing of it is cut off.
 - Trailer fields are never taken for header fields (RFC 9110, 6.5.1).
 """
 
@@ -22,6 +23,7 @@ from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
+from storecredit.web.http import unread
 from storecredit.web.http.bodies import note_body
 from storecredit.web.http.envelope import ErrorCode, Failure, invalid, unavailable
 from storecredit.web.http.handed_over import offer, withdraw
@@ -66,9 +68,10 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self._unread = unread.Unread()
         self._framing_bytes = 0  # came since the last head or piece of a body
         self._head_began_at: float | None = None
-        self._head_timer: asyncio.TimerHandle | None = None
+        self._watch_timer: asyncio.TimerHandle | None = None
         self._last_words: bytes | None = None
         self.app_state = dict(self.app_state)  # of which each request has a copy
         offer(self.app_state, self)
@@ -79,7 +82,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self.timeout_keep_alive_task = self.loop.call_later(
             self.timeout_keep_alive, self.timeout_keep_alive_handler
         )
-        self._watch_head()
+        self._watch()
         most = connections_max()
         if len(self.connections) > most:
             self._make_room(max(1, most // ROOM_PARTS))
@@ -209,8 +212,8 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Nothing is awaited any more."""
-        if self._head_timer is not None:
-            self._head_timer.cancel()
+        if self._watch_timer is not None:
+            self._watch_timer.cancel()
         self._unset_keepalive_if_required()
         withdraw(self.app_state)
         if self.scope is not None:
@@ -261,17 +264,24 @@ class BoundedProtocol(HttpToolsProtocol):
             self.transport.write(self._last_words)
         self.transport.close()
 
-    def _watch_head(self) -> None:
-        """Cut the connection if a head is overdue, else look again when one could be.
+    def _watch(self) -> None:
+        """Cut the connection if a head is overdue, or nobody reads; else look again in time.
 
         One timer, moved on, instead of one for each head: those would cost more than the heads.
         """
         began_at, now = self._head_began_at, self.loop.time()
         left = HEAD_MAX_SECONDS if began_at is None else began_at + HEAD_MAX_SECONDS - now
-        if left > 0:
-            self._head_timer = self.loop.call_later(left, self._watch_head)
-        else:
+        if left <= 0:
+            self._head_began_at = None
             self._end_after_answers(b"")
+            left = HEAD_MAX_SECONDS
+        # Nothing more is written then: whoever sends waits for room, or all has been sent.
+        waits = self.flow.write_paused or self.transport.is_closing()
+        if self._unread.is_stuck(self.transport.get_write_buffer_size() if waits else 0, now):
+            unread.leave(self.transport)
+            return
+        left = min(left, unread.UNREAD_MAX_SECONDS)
+        self._watch_timer = self.loop.call_later(left, self._watch)
 
     def _make_room(self, room: int) -> None:
         """Close those that have been idle for longest, a few at once; if none is, this new one."""
