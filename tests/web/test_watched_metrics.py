@@ -53,6 +53,7 @@ async def served(wire_settings: Settings, log: LogStream, tmp_path: Path) -> Sam
     results = tmp_path / "results"
     results.write_bytes(b"")
     chosen = {"worker": True, "allow_private_hosts": True, "sweep_interval_seconds": 0.1}
+    chosen |= {"checkpoint_interval_seconds": 0.1}
     settings = wire_settings.model_copy(update={**chosen, "data_dir": tmp_path})
     async with (
         stand_in(acknowledged) as receiver,
@@ -67,7 +68,8 @@ async def served(wire_settings: Settings, log: LogStream, tmp_path: Path) -> Sam
         for session_id in (first, await store.created(prompt="forbidden")):
             await store.ended(session_id)
         await Operator(http).get("/verify")
-        for sample in ('outcome="delivered"', 'status="queued"', "verify_discrepancies "):
+        asked = ("verify_discrepancies ", "checkpoint_timestamp_seconds ")
+        for sample in ('outcome="delivered"', 'status="queued"', *asked):
             await until_served(http, sample)
         return samples_in((await http.get("/metrics")).text)
 
