@@ -32,6 +32,7 @@ from storecredit.postgres.embedded.embedded_postgres import EmbeddedPostgres
 from storecredit.postgres.pool import Database
 from storecredit.postgres.schema.migrate import migrate
 from storecredit.postgres.schema.schema_version import fingerprint
+from tests import log_watch
 
 SERVER_URL = os.environ.get("STORECREDIT_TEST_DATABASE_URL")
 BUCKETS = int(os.environ.get("STORECREDIT_TEST_BUCKETS", "1"))
@@ -58,6 +59,11 @@ for _phase in ("connect", "read", "write", "pool"):
 # Nor does an example fail for the fifth of a second that hypothesis allows each unasked.
 settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("busy")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Every test is held to it that nothing of ours logs a secret."""
+    config.pluginmanager.register(log_watch)
 
 
 def pytest_xdist_auto_num_workers() -> int:

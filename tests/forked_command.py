@@ -20,6 +20,7 @@ from storecredit.backups import taking
 from storecredit.cli import main
 from storecredit.postgres import opening
 from storecredit.systemd import FIRST_DESCRIPTOR
+from tests.log_watch import WATCH
 
 LOADED_LATE = ("httpcore", "paddle_billing.Notifications")
 """What is imported only by who needs it, and costs more than all the rest of a command."""
@@ -44,8 +45,10 @@ class ForkedCommand:
 
         `listening` is passed on to it as systemd does (sd_listen_fds(3)).
         """
+        WATCH.follow(errors)
         for path in (output, errors):
             path.write_bytes(b"")
+        WATCH.follow(errors, is_mixed=output == errors)
         given = (list(arguments), directory, dict(environment), output, errors, listening)
         self._process = forks().Process(target=_run, args=given)
         self._process.start()

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import httpx
 
+from tests.log_watch import WATCH
+
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
 START_MAX_SECONDS = 60
@@ -96,6 +98,7 @@ def _await_ready(process: "subprocess.Popen[bytes]", port: str, log_path: Path) 
 
 def run(commands: str, environment: dict[str, str], cwd: Path) -> str:
     """Run a block as a reader would, in one shell that stops at the first failure."""
+    WATCH.remembered.sent(commands)
     done = subprocess.run(
         ["bash", "-eo", "pipefail", "-c", commands],
         env=environment,

@@ -11,6 +11,8 @@ from storecredit.postgres.opening import open_database
 from storecredit.processes import listen
 from storecredit.service import serve
 from storecredit.settings import Settings
+from tests.log_secrets import BODY_MAX
+from tests.log_watch import WATCH
 from tests.web.doors import IMAGE
 from tests.web.frameworks import served_by_one_used_again
 
@@ -36,6 +38,7 @@ class RawConnection:
     writer: asyncio.StreamWriter
 
     async def send(self, content: bytes) -> None:
+        WATCH.remembered.sent(content[:BODY_MAX].decode(errors="replace"))
         self.writer.write(content)
         await self.writer.drain()
 
