@@ -11,6 +11,7 @@ DATABASE_GAUGES = {
     "storecredit_stores_at_zero",
     "storecredit_verify_timestamp_seconds",
     "storecredit_verify_discrepancies",
+    "storecredit_checkpoint_timestamp_seconds",
 }
 """What the database is asked for at a scrape."""
 

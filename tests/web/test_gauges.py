@@ -6,10 +6,12 @@ import asyncpg
 import httpx
 import pytest
 
+from storecredit.ledger.checkpoints.making import Checkpoints
 from storecredit.ledger.verification import LastVerification, last, record
 from storecredit.ledger.verify import verify
 from storecredit.postgres.pool import Database
 from storecredit.service import Service
+from storecredit.settings import Settings
 from storecredit.web import gauges as gauges_module
 from storecredit.web.gauges import FRESH_SECONDS, Gauges
 from storecredit.webhooks.endpoints import IssuedSecret
@@ -22,6 +24,7 @@ NOON = datetime(2026, 11, 1, 12, tzinfo=UTC)
 NEVER_VERIFIED = DATABASE_GAUGES - {
     "storecredit_verify_timestamp_seconds",
     "storecredit_verify_discrepancies",
+    "storecredit_checkpoint_timestamp_seconds",
 }
 
 
@@ -170,6 +173,26 @@ async def test_a_proof_stands_also_where_it_cannot_be_recorded(
     assert report.clean
     assert await last(database) is None
     await database.close()
+
+
+async def test_when_all_was_last_signed_is_told_also_where_nothing_was_new(
+    store: StoreClient,
+    service: Service,
+    gauges: Gauges,
+    clock: Clock,
+    database: Database,
+    settings: Settings,
+    admin: asyncpg.Connection,
+) -> None:
+    checkpoints = Checkpoints(database, settings)
+    assert await checkpoints.make(at_once=True) is not None
+    first = (await told(service, gauges))["storecredit_checkpoint_timestamp_seconds"]
+    assert await checkpoints.make(at_once=True) is None
+    clock.now += FRESH_SECONDS
+    [(_, second)] = (await told(service, gauges))["storecredit_checkpoint_timestamp_seconds"]
+    assert first[0][1] < second
+    passed_at = await admin.fetchval("SELECT passed_at FROM storecredit.proving")
+    assert second == pytest.approx(passed_at.timestamp())
 
 
 async def test_the_database_is_asked_once_in_a_while_however_many_scrape(
