@@ -10,7 +10,7 @@ from playwright.async_api import Page
 WCAG: Final = ("wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa")
 """WCAG 2.2 at level AA, by axe-core's tags. Its one rule of 2.2 runs only when it is asked for."""
 
-WAIT_SECONDS_MAX: Final = 30.0
+WAIT_SECONDS_MAX: Final = 90.0
 """How long a busy machine may take for a page, or for what is waited for on one."""
 NARROW: Final = 360
 WIDE: Final = 1280
