@@ -28,7 +28,7 @@ _SIZES: Final = r"""
     WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind = 'r'"""
 FINISHED: Final = "finished"
 _REBALANCING: Final = f"""
-    SELECT coalesce((SELECT state::text FROM citus_rebalance_status()), '{FINISHED}')"""  # noqa: S608
+    SELECT coalesce((SELECT state::text FROM citus_rebalance_status()), '{FINISHED}')"""  # noqa: S608 - a constant
 _REFUSALS: Final = (
     asyncpg.FeatureNotSupportedError,
     asyncpg.RaiseError,
