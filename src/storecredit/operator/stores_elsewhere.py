@@ -22,7 +22,7 @@ class StoresElsewhere:
         number = (await self._buckets.of_keys([digest])).get(digest, 0)
         if number == 0:
             return None
-        row = await self._buckets.all[number].fetchrow(
+        row = await self._buckets.numbered(number).fetchrow(
             """SELECT store_id, key_id FROM store_api_keys
                WHERE key_hash = $1 AND still_vouched(NULL, NULL, NULL, store_id, key_id)""",
             digest,

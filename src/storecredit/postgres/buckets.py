@@ -51,12 +51,18 @@ class SeveralBuckets:
         self.home = self.all[0]
         self._remembered: dict[tuple[str, UUID], int] = {}
 
-    def of_account(self, account_id: int) -> Database:
-        """Where an account is. Raises DatabaseUnavailable of a bucket that is not known here."""
-        number = bucket_of(account_id)
+    def numbered(self, number: int) -> Database:
+        """The bucket of this number, as the directory says it.
+
+        Raises DatabaseUnavailable of one that is not known here: more were made meanwhile.
+        """
         if not 0 <= number < len(self.all):
             raise DatabaseUnavailable(f"this process does not know of bucket {number} yet")
         return self.all[number]
+
+    def of_account(self, account_id: int) -> Database:
+        """Where an account is. Raises DatabaseUnavailable of a bucket that is not known here."""
+        return self.numbered(bucket_of(account_id))
 
     async def of(self, owner: Owned) -> Database:
         """Where an owner lives; one that there is not is looked for in the first."""
@@ -102,7 +108,7 @@ class SeveralBuckets:
         number: int = await self.home.fetchval(
             "SELECT place_action($1, $2)", idempotency_key, self.all.index(wanted)
         )
-        return self.all[number]
+        return self.numbered(number)
 
     async def move_action(self, idempotency_key: str, origin: Database, wanted: Database) -> None:
         """Have a key that is locked in `origin`, and did nothing there, be used in another."""
@@ -128,7 +134,7 @@ class SeveralBuckets:
             if number is None:
                 return self.home
             self._remember((kind, owner_id), number)
-        return self.all[number]
+        return self.numbered(number)
 
     async def _of_new(self, kind: str, owner_id: UUID, chosen: int) -> Database:
         number = self._remembered.get((kind, owner_id))
@@ -137,7 +143,7 @@ class SeveralBuckets:
                 "SELECT place_owner($1, $2, $3)", kind, owner_id, chosen
             )
             self._remember((kind, owner_id), number)
-        return self.all[number]
+        return self.numbered(number)
 
     def _remember(self, key: tuple[str, UUID], number: int) -> None:
         if len(self._remembered) >= REMEMBERED_MAX:

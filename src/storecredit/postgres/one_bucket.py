@@ -38,6 +38,10 @@ class OneBucket:
         """Itself."""
         return self
 
+    def numbered(self, _number: int) -> Self:
+        """The bucket of this number."""
+        return self
+
     def of_account(self, _account_id: int) -> Self:
         """Where an account is."""
         return self

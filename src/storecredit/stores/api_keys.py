@@ -23,10 +23,10 @@ from uuid import UUID
 from uuid_utils.compat import uuid7
 
 from storecredit.postgres.buckets import Buckets
-from storecredit.postgres.kept_connections import KeptConnections
 from storecredit.postgres.listener import Listener
 from storecredit.postgres.servers import Record
-from storecredit.stores.callers import Caller, Refused, callers_by_hash, listed_origins
+from storecredit.stores.bucket_keys import KeysOfBucket, any_of
+from storecredit.stores.callers import Caller, Refused
 from storecredit.stores.lookups import Answer, Lookups
 from storecredit.stores.origins import normalise_origin
 
@@ -48,7 +48,6 @@ ORIGINS_MAX: Final = 100
 GRACE_SECONDS_MAX: Final = 30 * 24 * 3600
 PAGE_LENGTH_MAX: Final = 100
 CACHED_KEYS_MAX: Final = 40_000
-CACHED_ORIGINS_MAX: Final = 5_000
 
 _FORM: Final = re.compile(rf"[0-9A-Za-z]{{{RANDOM_LENGTH + CHECKSUM_LENGTH}}}")
 # Nothing is known of them but how they begin, and that they were sent as one word.
@@ -89,25 +88,23 @@ class ApiKeys:
     ) -> None:
         """`listener` listens on `CHANNEL`; `clock` gives seconds and never goes back."""
         self._buckets = buckets
-        self._connections = [KeptConnections(database) for database in buckets.all]
-        self._callers: Lookups[bytes, Caller | Refused] = Lookups(
-            self._callers_by_hash,
-            listener,
-            clock=clock,
-            cached_max=CACHED_KEYS_MAX,
-            subject_of=lambda caller: caller.store_id,
+        self._places: Lookups[bytes, int] = Lookups(
+            self._placed, listener, clock=clock, cached_max=CACHED_KEYS_MAX
         )
-        self._origins: Lookups[str, bool] = Lookups(
-            self._listed_origins,
-            listener,
-            clock=clock,
-            cached_max=CACHED_ORIGINS_MAX,
+        self._here = tuple(
+            KeysOfBucket(
+                database,
+                listener,
+                clock=clock,
+                cached_max=CACHED_KEYS_MAX // len(buckets.all),
+            )
+            for database in buckets.all
         )
         listener.subscribe(self._hear)
 
     async def close(self) -> None:
         """Close the connections that callers were looked up by."""
-        await asyncio.gather(*(connections.close() for connections in self._connections))
+        await asyncio.gather(*(keys.close() for keys in self._here))
 
     async def authenticate(self, key: str) -> Caller | Refused | None:
         """Who sends this key, or why it is refused; None: malformed or unknown.
@@ -115,10 +112,13 @@ class ApiKeys:
         Raises DatabaseUnavailable when that cannot be known.
         """
         digest = key_hash(key)
-        caller = self._callers.cached(digest)
+        # A bucket that does not answer holds up nobody whose key another one knows.
+        keys = self._known(digest)
+        caller = None if keys is None else keys.callers.cached(digest)
         # The form is looked at where it saves a query: a key that is known has it.
         if caller is None and (is_well_formed(key) or _IMPORTED_FORM.fullmatch(key)):
-            caller = await self._callers.get(digest)
+            keys = keys or await self._asked(digest)
+            caller = None if keys is None else await keys.callers.get(digest)
         return caller
 
     def known(self, key: str) -> Caller | Refused | None:
@@ -130,8 +130,9 @@ class ApiKeys:
 
         For the log, while the database is away. It lets nobody in: the key may be revoked by now.
         """
-        caller = self._callers.remembered(key_hash(key))
-        return None if caller is None else caller.store_id
+        digest = key_hash(key)
+        found = (keys.callers.remembered(digest) for keys in self._here)
+        return next((caller.store_id for caller in found if caller is not None), None)
 
     async def origin_is_listed(self, origin: str) -> bool:
         """Whether some key that works lists this `Origin`, for preflights, which carry no key.
@@ -139,7 +140,11 @@ class ApiKeys:
         Raises DatabaseUnavailable when that cannot be known.
         """
         normal = normalise_origin(origin)
-        return normal is not None and await self._origins.get(normal) is not None
+        if normal is None:
+            return False
+        if any(keys.origins.cached(normal) for keys in self._here):
+            return True
+        return await any_of([keys.origins.get(normal) for keys in self._here])
 
     async def create(
         self,
@@ -262,36 +267,28 @@ class ApiKeys:
         number = (await self._buckets.of_keys([digest])).get(digest)
         if number is None:
             return None
-        key_id: UUID | None = await self._buckets.all[number].fetchval(
+        key_id: UUID | None = await self._buckets.numbered(number).fetchval(
             "SELECT key_id FROM store_api_keys WHERE key_hash = $1", digest
         )
         return key_id
 
-    async def _callers_by_hash(
-        self, digests: Sequence[bytes]
-    ) -> dict[bytes, Answer[Caller | Refused]]:
+    def _known(self, digest: bytes) -> KeysOfBucket | None:
+        """The bucket that knows a key, if that can be told from memory."""
         if not self._buckets.several:
-            return await callers_by_hash(self._connections[0], digests)
-        where = await self._buckets.of_keys(digests)
-        known: dict[int, list[bytes]] = {}
-        for digest, number in where.items():
-            known.setdefault(number, []).append(digest)
-        found = await asyncio.gather(
-            *(callers_by_hash(self._connections[each], known[each]) for each in known)
-        )
-        return {digest: answer for of in found for digest, answer in of.items()}
+            return self._here[0]
+        number = self._places.cached(digest)
+        return None if number is None else self._of(number)
 
-    async def _listed_origins(self, origins: Sequence[str]) -> dict[str, Answer[bool]]:
-        found = await asyncio.gather(
-            *(listed_origins(connections, origins) for connections in self._connections)
-        )
-        longest: dict[str, Answer[bool]] = {}
-        for of in found:
-            for origin, answer in of.items():
-                before = longest.get(origin)
-                if before is None or _lasts_longer(answer, before):
-                    longest[origin] = answer
-        return longest
+    async def _asked(self, digest: bytes) -> KeysOfBucket | None:
+        number = await self._places.get(digest)
+        return None if number is None else self._of(number)
+
+    def _of(self, number: int) -> KeysOfBucket:
+        return self._here[self._buckets.all.index(self._buckets.numbered(number))]
+
+    async def _placed(self, digests: Sequence[bytes]) -> dict[bytes, Answer[int]]:
+        found = await self._buckets.of_keys(digests)
+        return {digest: Answer(number, None) for digest, number in found.items()}
 
     async def _issued(self, store_id: UUID, key_id: UUID, key: str) -> IssuedKey:
         return IssuedKey(await self._existing(store_id, key_id), key)
@@ -305,18 +302,11 @@ class ApiKeys:
     def _hear(self, payload: str) -> None:
         # What is no store id (EVERYTHING, or another's announcement) may mean any store.
         try:
-            self._callers.forget(UUID(payload))
+            store_id = UUID(payload)
         except ValueError:
-            self._callers.forget_all()
-        # Any change of any store may change who lists an origin.
-        self._origins.forget_all()
-
-
-def _lasts_longer(answer: Answer[bool], other: Answer[bool]) -> bool:
-    """Whether an origin is listed for longer by one than by the other; None: without an end."""
-    if answer.expires_in_seconds is None or other.expires_in_seconds is None:
-        return answer.expires_in_seconds is None
-    return answer.expires_in_seconds > other.expires_in_seconds
+            store_id = None
+        for keys in self._here:
+            keys.forget(store_id)
 
 
 def new_key(prefix: str = PREFIX, *, drawn: bytes | None = None) -> str:

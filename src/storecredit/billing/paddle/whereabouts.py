@@ -69,7 +69,7 @@ class Whereabouts:
             provider_id,
             self._buckets.all.index(database),
         )
-        return self._buckets.all[number]
+        return self._buckets.numbered(number)
 
     async def placed(self, provider_id: str) -> Database | None:
         """Where what this id names is kept for ever; None: nothing has been said of it."""
@@ -78,7 +78,7 @@ class Whereabouts:
             PROVIDER,
             provider_id,
         )
-        return None if number is None else self._buckets.all[number]
+        return None if number is None else self._buckets.numbered(number)
 
     async def elsewhere(
         self, database: Database, ask: Callable[[Database], Awaitable[T]]
