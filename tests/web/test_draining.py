@@ -108,6 +108,15 @@ async def test_a_request_on_an_idle_connection_is_answered_and_told_to_be_the_la
             await assert_its_last(connection)
 
 
+async def test_who_has_connected_is_heard_once_although_idle_connections_are_not_awaited() -> None:
+    async with server(drain_seconds=0) as running:
+        new, idle = await running.connect(), await running.used()
+        await running.stop()
+        await new.send(ASKED)
+        await assert_its_last(new)
+        assert await idle.is_closed()
+
+
 async def test_an_answer_under_way_is_told_to_be_the_last() -> None:
     async with server() as running:
         connection = await running.used()

@@ -167,7 +167,10 @@ async def _serve_one(settings: "Settings", *, migrate_external: bool, demo: bool
                 database,
                 stop,
                 (listening, metrics_listening),
-                partial(answering, service, starting),
+                # It is as busy as one whose database is away for a moment: most need not ask again.
+                partial(
+                    answering, service, starting, quiet_seconds=settings.commit_deadline_seconds
+                ),
             )
             await rounds.run(
                 lambda over: service.serve(

@@ -53,6 +53,13 @@ class Connections(ServerState):
         super().__init__()
         self.is_draining = False
 
+    @property
+    def has_unheard(self) -> bool:
+        """Whether somebody has connected and was not heard yet: closed now, it would be reset."""
+        return any(
+            isinstance(each, BoundedProtocol) and each.is_unheard for each in self.connections
+        )
+
     def drain(self) -> None:
         """From now on the next answer of each is its last, and says so (RFC 9112, 9.6)."""
         self.is_draining = True
@@ -192,6 +199,12 @@ class BoundedProtocol(HttpToolsProtocol):
             self._unset_keepalive_if_required()
         if was_last and self._last_words is not None:
             self._end()
+
+    @property
+    def is_unheard(self) -> bool:
+        """Whether no request has come as yet, and one may."""
+        newest: RequestResponseCycle | None = self.cycle
+        return newest is None and not self.transport.is_closing()
 
     def drain(self) -> None:
         """The answer under way says that it is the last, unless it has begun without saying so."""

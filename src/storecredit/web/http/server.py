@@ -20,6 +20,8 @@ from storecredit.web.http.protocol import BoundedProtocol, Connections
 ANSWERING_MAX_SECONDS: Final = 10
 """How long a stop waits for the answers under way, once nothing more is asked."""
 DRAIN_POLL_SECONDS: Final = 0.05
+FIRST_REQUEST_SECONDS: Final = 2.0
+"""How long a stop waits for the first request of who has connected already: it was sent, or is."""
 ACCEPTED_AT_ONCE: Final = 16
 """New connections taken in one turn of the event loop, at most."""
 
@@ -36,7 +38,7 @@ def http_server(
     When it stops, it takes no new connections, and ends each with its next answer, which says so:
     whoever asks again connects to somebody else. Idle connections have `drain_seconds` for such a
     next request. What waits for something to happen is to be answered by then: `end_waits` is
-    called for it.
+    called for it. Who has connected and sent nothing yet is heard once, for a moment.
     """
     config = uvicorn.Config(
         app,
@@ -82,10 +84,16 @@ class _Server(uvicorn.Server):
         self._connections.drain()
         for each in in_line:
             await asyncio.get_running_loop().connect_accepted_socket(self._protocol, each)
-        give_up_at = time.monotonic() + self._drain_seconds
+        began_at = time.monotonic()
         # Those that end set no event in uvicorn.
-        while self._connections.connections and time.monotonic() < give_up_at:  # noqa: ASYNC110
+        while self._is_awaited(time.monotonic() - began_at):  # noqa: ASYNC110
             await asyncio.sleep(DRAIN_POLL_SECONDS)
+
+    def _is_awaited(self, seconds: float) -> bool:
+        """Whether anything is to be waited for, so many seconds after no more was let in."""
+        if seconds < self._drain_seconds:
+            return bool(self._connections.connections)
+        return seconds < FIRST_REQUEST_SECONDS and self._connections.has_unheard
 
     def _protocol(self) -> BoundedProtocol:
         return BoundedProtocol(

@@ -3,6 +3,8 @@
 The address is taken before the database is waited for, so requests come before they can be served.
 """
 
+import asyncio
+import contextlib
 from typing import Final
 from uuid import uuid4
 
@@ -13,6 +15,7 @@ from storecredit.web.http.envelope import JSON, Envelope, unavailable
 from storecredit.web.public.health import Status
 
 LIVE_PATH: Final = "/health/live"
+BODY_MAX_SECONDS: Final = 2.0
 LIVE: Final = msgspec.json.encode(Envelope(Status("ok")))
 NOT_YET: Final = unavailable(
     "The service is starting and waits for its database: send the same request again in a moment. "
@@ -20,8 +23,9 @@ NOT_YET: Final = unavailable(
 )
 
 
-async def starting_app(scope: Scope, _receive: Receive, send: Send) -> None:
+async def starting_app(scope: Scope, receive: Receive, send: Send) -> None:
     """503 with Retry-After to every request, but 200 to whether the process is up."""
+    await _take(receive)
     is_live = scope["path"] == LIVE_PATH
     body = LIVE if is_live else NOT_YET.body()
     # The connection ends with the answer: the next one is the service's.
@@ -39,3 +43,11 @@ async def starting_app(scope: Scope, _receive: Receive, send: Send) -> None:
         }
     )
     await send({"type": "http.response.body", "body": body, "more_body": False})
+
+
+async def _take(receive: Receive) -> None:
+    """Let the body come, for a while: an end in its middle is a reset, and the answer is lost."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(BODY_MAX_SECONDS):
+            while (await receive()).get("more_body", False):
+                pass
