@@ -21,8 +21,8 @@ POLL_SECONDS: Final = 0.5
 # Of a table on a Citus node the rows are in a shard, which has its name and a number.
 _SIZES: Final = r"""
     SELECT (SELECT count(*) FROM accounts) AS owners,
-        coalesce(sum(greatest(c.reltuples, 0)) FILTER (WHERE c.relname ~ '^movements(_[0-9]+)?$'),
-            0)::bigint AS movements,
+        (sum(c.reltuples) FILTER (WHERE c.relname ~ '^movements(_[0-9]+)?$' AND c.reltuples >= 0)
+            )::bigint AS movements,
         coalesce(sum(pg_total_relation_size(c.oid)), 0)::bigint AS bytes
     FROM pg_class c
     WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind = 'r'"""
@@ -41,7 +41,7 @@ _ENDED: Final = frozenset({FINISHED, "failed", "cancelled"})
 class Bucket:
     """A bucket as it is now.
 
-    `movements` is what PostgreSQL last counted (ANALYZE). `node` None: the server that the database
+    `movements` is what PostgreSQL last counted (ANALYZE), None where it has not. `node` None: the server that the database
     URL names. A bucket whose node is away has `owners`, `movements` and `bytes` of None.
     """
 

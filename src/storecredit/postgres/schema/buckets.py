@@ -14,6 +14,8 @@ from storecredit.postgres.servers import ACCOUNT_BITS, SCHEMA, Connection, conne
 
 NUMBER_MAX: Final = 1_000
 """Each has a pool and lanes of its own in every process."""
+CONNECTIONS_EACH: Final = 16
+"""What one process may have open to each: a full pool of the usual size, and as many beside it."""
 OPEN_AFTER_SECONDS: Final = 60.0
 """How long after they were made new buckets take owners; a process looks far more often."""
 
@@ -30,6 +32,11 @@ _OPEN: Final = """
     INSERT INTO action_buckets (idempotency_key, bucket)
         SELECT idempotency_key, 0 FROM audit_log WHERE idempotency_key IS NOT NULL
         ON CONFLICT DO NOTHING"""
+# Some are kept for superusers, and from version 16 on for others.
+_CONNECTIONS: Final = """
+    SELECT current_setting('max_connections')::int
+        - current_setting('superuser_reserved_connections')::int
+        - coalesce(current_setting('reserved_connections', true)::int, 0)"""
 # Each table, and the column by which a row is known in all buckets.
 _NUMBERED: Final = (("accounts", "account_id"), ("audit_log", "entry_id"))
 
@@ -72,6 +79,25 @@ def refuse_number(wanted: int, there: int) -> None:
     if wanted > NUMBER_MAX:
         raise DatabaseMisconfigured(
             f"A database has at most {NUMBER_MAX} buckets: each takes connections in every process."
+        )
+
+
+async def refuse_without_room(url: str, wanted: int) -> None:
+    """Raise DatabaseMisconfigured where one process could take all connections there are to them.
+
+    Buckets are never taken away, and a server that has no connection left serves none of them.
+    """
+    connection = await connect(url, as_app=False)
+    try:
+        with translated():
+            most: int = await connection.fetchval(_CONNECTIONS)
+    finally:
+        await connection.close()
+    if wanted * CONNECTIONS_EACH > most:
+        raise DatabaseMisconfigured(
+            f"The server lets {most} connections in (max_connections), and each process may take "
+            f"{CONNECTIONS_EACH} for each bucket: there is room for "
+            f"{max(1, most // CONNECTIONS_EACH)}, not for {wanted}. Nothing was changed."
         )
 
 

@@ -37,6 +37,7 @@ from storecredit.postgres.schema.buckets import (
     number_rows,
     open_buckets,
     refuse_number,
+    refuse_without_room,
 )
 from storecredit.postgres.schema.migration_locks import Onlooker, prepared, take_turn, tried_again
 from storecredit.postgres.schema.schema_version import (
@@ -102,6 +103,9 @@ async def migrate(
     wanted = home.buckets if buckets is None else buckets
     refuse_number(wanted, home.buckets)
     cluster = await Cluster.of(url) if wanted > 1 else None
+    # The nodes of a cluster share them out.
+    if wanted > home.buckets and cluster is None:
+        await refuse_without_room(url, wanted)
     others, was_spread = [], False
     for schema in map(bucket_schema, range(1, wanted)):
         others.append(await _migrate_bucket(url, schema, interface.NONE, app_may_login=False))
