@@ -14,7 +14,7 @@ import pytest
 from storecredit.generation.generators import GeneratedImage, GenerationRequest
 from storecredit.generation.lifecycle import GenerationJob
 from storecredit.generation.results.directory import RESULTS
-from storecredit.generation.sessions import SessionStatus
+from storecredit.generation.sessions import Session, SessionStatus
 from storecredit.generation.strays import Strays
 from storecredit.ledger.owners import Account
 from storecredit.postgres.buckets import SeveralBuckets, bucket_of
@@ -68,6 +68,20 @@ async def completed(service: Service, account: Account, *session_ids: UUID) -> N
         ended = await service.parts.endings.wait(account.id, session_id, 60)
         assert ended is not None
         assert ended.status is SessionStatus.COMPLETED
+
+
+async def test_who_waits_for_an_end_is_told_of_it_while_another_bucket_is_away(
+    service: Service, link: Severed
+) -> None:
+    jobs = [await create(service, account) for account in await one_in_each(service)]
+    link.sever()
+    # All looked up at once.
+    found = await asyncio.gather(
+        *(service.parts.endings.wait(job.account.id, job.session_id, 0) for job in jobs),
+        return_exceptions=True,
+    )
+    assert [type(each) for each in found] == [Session, Session, DatabaseUnavailable]
+    link.mend()
 
 
 async def test_each_bucket_is_served(service: Service) -> None:

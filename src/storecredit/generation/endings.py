@@ -5,6 +5,7 @@ follow them. Promises that nobody who waits is overlooked: who begins to wait is
 the session is read for the first time, an announcement that cannot have been heard makes everybody
 on the list be looked up, and a look-up that fails is made again. However many wait, the database is
 asked by one statement for many of them, and not at all for those of whom nothing is announced.
+Each bucket is asked by itself: one that does not answer holds up those alone who live in it.
 """
 
 import asyncio
@@ -15,6 +16,7 @@ from uuid import UUID
 
 from storecredit import telemetry
 from storecredit.generation.sessions import Session, Sessions
+from storecredit.postgres.buckets import bucket_of
 from storecredit.postgres.errors import DatabaseUnavailable
 from storecredit.postgres.listener import EVERYTHING, Listener
 from storecredit.postgres.pacing import backoff
@@ -40,10 +42,11 @@ class Waiter:
     account has no such session. It raises what reading it raised, at the first look or the last.
     """
 
-    __slots__ = ("account_id", "found", "is_known", "is_last_look", "session_id")
+    __slots__ = ("account_id", "bucket", "found", "is_known", "is_last_look", "session_id")
 
     def __init__(self, account_id: int, session_id: UUID) -> None:
         self.account_id = account_id
+        self.bucket = bucket_of(account_id)
         self.session_id = session_id
         self.found: asyncio.Future[Session | None] = asyncio.get_running_loop().create_future()
         self.is_known = False
@@ -82,8 +85,8 @@ class Endings:
         self._waiters_max = waiters_max
         self._waiters: dict[UUID, set[Waiter]] = {}
         self._count = 0
-        self._to_look_up: dict[Waiter, None] = {}
-        self._looking: asyncio.Task[None] | None = None
+        self._to_look_up: dict[int, dict[Waiter, None]] = {}
+        self._looking: dict[int, asyncio.Task[None]] = {}
         self._is_closed = False
         listener.subscribe(self._hear, CHANNEL)
 
@@ -139,7 +142,7 @@ class Endings:
     def leave(self, waiter: Waiter) -> None:
         """Take one who joined off the list."""
         waiter.found.cancel()
-        self._to_look_up.pop(waiter, None)
+        self._to_look_up.get(waiter.bucket, {}).pop(waiter, None)
         self._count -= 1
         self._metrics.waiting.set(self._count)
         of_session = self._waiters[waiter.session_id]
@@ -177,24 +180,27 @@ class Endings:
             self._look_up(self._waiters.get(session_id, ()))
 
     def _look_up(self, waiters: Iterable[Waiter]) -> None:
-        self._to_look_up.update(dict.fromkeys(waiters))
-        if self._to_look_up and self._looking is None:
-            self._looking = asyncio.create_task(self._look(), name="endings")
+        for waiter in waiters:
+            bucket = waiter.bucket
+            self._to_look_up.setdefault(bucket, {})[waiter] = None
+            if bucket not in self._looking:
+                looking = asyncio.create_task(self._look(bucket), name="endings")
+                self._looking[bucket] = looking
 
-    async def _look(self) -> None:
+    async def _look(self, bucket: int) -> None:
         failures = 0
         try:
-            while self._to_look_up:
-                batch = list(islice(self._to_look_up, LOOKED_UP_MAX))
+            while waiting := self._to_look_up[bucket]:
+                batch = list(islice(waiting, LOOKED_UP_MAX))
                 for waiter in batch:
-                    del self._to_look_up[waiter]
-                failures = 0 if await self._look_at(batch) else failures + 1
+                    del waiting[waiter]
+                failures = 0 if await self._look_at(bucket, batch) else failures + 1
                 if failures:
                     await asyncio.sleep(backoff(AGAIN_FIRST_SECONDS, failures, AGAIN_MAX_SECONDS))
         finally:
-            self._looking = None
+            del self._looking[bucket], self._to_look_up[bucket]
 
-    async def _look_at(self, waiters: Sequence[Waiter]) -> bool:
+    async def _look_at(self, bucket: int, waiters: Sequence[Waiter]) -> bool:
         """Read the sessions of these, once. Who asks for a last look meanwhile is looked up again.
 
         False: they could not be read.
@@ -210,8 +216,8 @@ class Endings:
                 error = DatabaseUnavailable("the database did not answer in time")
             log.warning("endings_not_read", waiters=len(waiters), error=str(error))
             # Nor could those be read that are next: nobody waits for one failure after the other.
-            affected = dict.fromkeys(waiters) | self._to_look_up
-            self._to_look_up = {each: None for each in affected if each.fail(error)}
+            affected = dict.fromkeys(waiters) | self._to_look_up[bucket]
+            self._to_look_up[bucket] = {each: None for each in affected if each.fail(error)}
             return False
         for waiter in waiters:
             session = found.get((waiter.account_id, waiter.session_id))
