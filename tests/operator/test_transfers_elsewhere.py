@@ -24,6 +24,7 @@ from storecredit.operator.actions import OperatorActions
 from storecredit.operator.audit import ActionContext, IdempotencyConflict
 from storecredit.operator.audit_entries import AuditFilter
 from storecredit.operator.credits import Insufficient, NotDone, Transferred
+from storecredit.operator.report import Reports
 from storecredit.operator.requests import Requests
 from storecredit.postgres.buckets import Buckets
 from storecredit.postgres.errors import DatabaseUnavailable
@@ -33,6 +34,7 @@ from tests.operator.bucket_owners import THREE, balances, prove, store_in_each
 pytestmark = THREE
 
 ANN: Final = ActionContext("ann", "api", "move-1", "a merger")
+BEFORE: Final = datetime(2026, 1, 1, tzinfo=UTC)
 END: Final = datetime(2126, 1, 1, tzinfo=UTC)
 
 
@@ -138,10 +140,14 @@ async def test_of_many_at_once_in_all_directions_none_is_lost_or_done_twice(
     chosen = random.Random(7)
     asked = [(*chosen.sample(range(3), 2), chosen.randint(1, 9)) for _ in range(40)]
 
+    # Not more than have connections: of a busy machine the last would wait for one too long.
+    room = asyncio.Semaphore(16)
+
     async def move(number: int) -> Transferred | Insufficient | NotDone:
         giver, taker, amount = asked[number]
         by = named(f"move-{number}")
-        return await acting.credits.transfer(by, owners[giver], owners[taker], amount)
+        async with room:
+            return await acting.credits.transfer(by, owners[giver], owners[taker], amount)
 
     done = await asyncio.gather(*(move(number) for number in range(40) for _ in range(2)))
     assert all(isinstance(each, Transferred) for each in done)
@@ -152,6 +158,34 @@ async def test_of_many_at_once_in_all_directions_none_is_lost_or_done_twice(
         expected[taker] += amount
     assert await balances(buckets, owners) == expected
     await prove(buckets)
+
+
+async def test_a_report_made_meanwhile_has_both_ends_of_a_transfer_or_neither(
+    buckets: Buckets, acting: OperatorActions, owners: list[Owner]
+) -> None:
+    over = asyncio.Event()
+
+    async def move(giver: Owner, taker: Owner) -> None:
+        number = 0
+        while not over.is_set():
+            number += 1
+            by = named(f"to {taker.id} {number}")
+            assert isinstance(await acting.credits.transfer(by, giver, taker, 1), Transferred)
+
+    for owner in owners:
+        await Credits(buckets).add(owner, 10_000, AdditionType.GRANT, Cause("float"))
+    moving = [asyncio.create_task(move(owners[0], owners[number])) for number in (1, 2)]
+    reports = Reports(buckets)
+    moved = 0
+    try:
+        while moved < 50:
+            total = (await reports.make(BEFORE, END)).total
+            assert total.transferred_out == total.transferred_in
+            assert total.balance_change == 30_030
+            moved = total.transferred_in
+    finally:
+        over.set()
+        await asyncio.gather(*moving)
 
 
 @pytest.mark.parametrize("giver, taker", [(0, 2), (2, 0), (1, 2)])

@@ -17,7 +17,6 @@ each has its groups in the same order, no more than one row of each is waited fo
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack
 from datetime import datetime
 from heapq import heapify, heappop, heapreplace
 from typing import Any, Final
@@ -31,7 +30,7 @@ from storecredit.operator.figures import (
     UnknownMovementType,
     measure_of,
 )
-from storecredit.postgres.buckets import Buckets, together
+from storecredit.postgres.buckets import Buckets, snapshots, together
 from storecredit.postgres.servers import Connection, Record
 
 ROWS_MAX: Final = 10_000
@@ -110,13 +109,10 @@ class Reports:
         Raises StatementCancelled where reading the ledger takes longer than `statement_seconds`,
         UnknownMovementType, DatabaseUnavailable.
         """
-        async with self._making, AsyncExitStack() as snapshots:
-            connections = [
-                await snapshots.enter_async_context(
-                    database.snapshot(statement_seconds=statement_seconds)
-                )
-                for database in self._buckets.all
-            ]
+        async with (
+            self._making,
+            snapshots(self._buckets, statement_seconds=statement_seconds) as connections,
+        ):
             for connection in connections:
                 await connection.execute(_SETTINGS)
             effects = {

@@ -10,7 +10,7 @@ stands in the first bucket, too. A database of one bucket keeps no directory, an
 import asyncio
 import contextlib
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Hashable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, Final, TypeVar
 from uuid import UUID
@@ -21,7 +21,7 @@ from storecredit.postgres.one_bucket import Owned
 from storecredit.postgres.pacing import pause
 from storecredit.postgres.pool import Database
 from storecredit.postgres.schema.buckets import count
-from storecredit.postgres.servers import ACCOUNT_BITS, Record
+from storecredit.postgres.servers import ACCOUNT_BITS, Connection, Record
 
 REMEMBERED_MAX: Final = 100_000
 """Owners whose buckets are kept in memory."""
@@ -161,6 +161,29 @@ async def fetched(buckets: Buckets, query: str, *args: object) -> list[Record]:
         return await buckets.fetch(query, *args)
     found = await buckets.each(lambda database: database.fetch(query, *args))
     return [row for rows in found for row in rows]
+
+
+@asynccontextmanager
+async def snapshots(
+    buckets: Buckets, *, statement_seconds: float
+) -> AsyncIterator[list[Connection]]:
+    """`Database.snapshot` of each of them; all that are in one place see the same moment.
+
+    So what goes from one bucket to another meanwhile is seen at both ends, or at neither.
+    """
+    exported: dict[Hashable, str] = {}
+    async with AsyncExitStack() as stack:
+        connections: list[Connection] = []
+        for database in buckets.all:
+            connection = await stack.enter_async_context(
+                database.snapshot(statement_seconds=statement_seconds)
+            )
+            connections.append(connection)
+            if database.place in exported:
+                await connection.execute(f"SET TRANSACTION SNAPSHOT '{exported[database.place]}'")
+            elif buckets.several:
+                exported[database.place] = await connection.fetchval("SELECT pg_export_snapshot()")
+        yield connections
 
 
 async def look(home: Database) -> int:
