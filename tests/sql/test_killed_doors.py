@@ -14,7 +14,7 @@ import asyncpg
 import pytest
 from uuid_utils.compat import uuid7
 
-from storecredit.postgres.servers import connect
+from storecredit.postgres.servers import SCHEMA, connect
 from tests.conftest import SEARCH_PATH
 
 Call = tuple[str, tuple[Any, ...]]
@@ -33,7 +33,7 @@ STOPS_MAX = 100
 """More than any call of these has: one that never ends fails here."""
 PRINT = bytes(32)
 
-_COUNT = f"""
+COUNT = f"""
 CREATE FUNCTION count_and_stop() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
     v_passed int := coalesce(nullif(current_setting('killed.passed', true), ''), '0')::int + 1;
@@ -46,7 +46,7 @@ BEGIN
 END;
 $$
 """
-_STOPS = """
+STOPS = """
 CREATE TRIGGER zz_before BEFORE INSERT OR UPDATE OR DELETE ON {table}
     FOR EACH STATEMENT EXECUTE FUNCTION count_and_stop();
 CREATE TRIGGER zz_after_row AFTER INSERT OR UPDATE OR DELETE ON {table}
@@ -61,9 +61,9 @@ CREATE CONSTRAINT TRIGGER zz_at_commit AFTER INSERT OR UPDATE OR DELETE ON {tabl
 @pytest.fixture
 async def stops(admin: asyncpg.Connection) -> AsyncIterator[None]:
     """Triggers on all that the doors write, and the lock for which they wait."""
-    await admin.execute(_COUNT)
+    await admin.execute(COUNT)
     for table in WRITTEN:
-        await admin.execute(_STOPS.format(table=f"storecredit.{table}"))
+        await admin.execute(STOPS.format(table=f"storecredit.{table}"))
     await admin.execute("SELECT pg_advisory_lock($1)", LOCK)
     yield
     await admin.execute("SELECT pg_advisory_unlock_all()")
@@ -89,10 +89,10 @@ async def everything(connection: asyncpg.Connection) -> list[list[str]]:
 
 
 async def killed_at(
-    admin: asyncpg.Connection, url: str, stop: int, call: Call
+    admin: asyncpg.Connection, url: str, stop: int, call: Call, schema: str = SCHEMA
 ) -> list[asyncpg.Record] | None:
     """Kill the call's backend at its n-th stop; what it answers if it has not as many."""
-    connection = await connect(url)
+    connection = await connect(url, schema=schema)
     pid = connection.get_server_pid()
     await connection.execute("SELECT set_config('killed.stop_at', $1, false)", str(stop))
     query, arguments = call
