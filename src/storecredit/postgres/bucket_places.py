@@ -41,8 +41,9 @@ _ENDED: Final = frozenset({FINISHED, "failed", "cancelled"})
 class Bucket:
     """A bucket as it is now.
 
-    `movements` is what PostgreSQL last counted (ANALYZE), None where it has not. `node` None: the server that the database
-    URL names. A bucket whose node is away has `owners`, `movements` and `bytes` of None.
+    `movements` is what PostgreSQL last counted (ANALYZE), None where it has not. `node` None: the
+    server that the database URL names. A bucket whose node is away has `owners`, `movements` and
+    `bytes` of None.
     """
 
     number: int
