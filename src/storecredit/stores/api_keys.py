@@ -100,6 +100,7 @@ class ApiKeys:
             )
             for database in buckets.all
         )
+        self._only = None if buckets.several else self._here[0]
         listener.subscribe(self._hear)
 
     async def close(self) -> None:
@@ -113,7 +114,7 @@ class ApiKeys:
         """
         digest = key_hash(key)
         # A bucket that does not answer holds up nobody whose key another one knows.
-        keys = self._known(digest)
+        keys = self._only or self._known(digest)
         caller = None if keys is None else keys.callers.cached(digest)
         # The form is looked at where it saves a query: a key that is known has it.
         if caller is None and (is_well_formed(key) or _IMPORTED_FORM.fullmatch(key)):
@@ -123,7 +124,9 @@ class ApiKeys:
 
     def known(self, key: str) -> Caller | Refused | None:
         """Who sends this key if memory is as good as the database now; None: `authenticate`."""
-        return self._callers.cached(key_hash(key))
+        digest = key_hash(key)
+        keys = self._only or self._known(digest)
+        return None if keys is None else keys.callers.cached(digest)
 
     def last_known_store(self, key: str) -> UUID | None:
         """Whose key it was when the database was last asked; None: not remembered.
@@ -273,9 +276,7 @@ class ApiKeys:
         return key_id
 
     def _known(self, digest: bytes) -> KeysOfBucket | None:
-        """The bucket that knows a key, if that can be told from memory."""
-        if not self._buckets.several:
-            return self._here[0]
+        """Which of several buckets knows a key, if that can be told from memory."""
         number = self._places.cached(digest)
         return None if number is None else self._of(number)
 
