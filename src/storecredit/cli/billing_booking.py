@@ -162,9 +162,7 @@ def _why(reason: "NotBooked") -> str:
 def _booking_view(booked: "Booked") -> dict[str, Any]:
     """A booking as the operator's API shows it."""
     fields = asdict(booked)
-    owner = fields.pop("owner")
-    del fields["replayed"]
-    ids = {
-        f"{kind}_id": owner["id"] if owner["kind"] == kind else None for kind in ("store", "user")
-    }
+    owner = booked.owner
+    del fields["owner"], fields["replayed"]
+    ids = {f"{kind}_id": owner.id if owner.kind == kind else None for kind in ("store", "user")}
     return {"transaction_id": fields.pop("transaction_id"), **ids, **fields}

@@ -69,8 +69,9 @@ def _problems_view(found: "Found") -> dict[str, Any]:
 
 def _clawback_view(clawback: "ShortClawback") -> dict[str, Any]:
     fields = asdict(clawback)
-    owner = fields.pop("owner")
-    ids = {f"{kind}_id": owner["id"] if owner["kind"] == kind else None for kind in OWNER_KINDS}
+    owner = clawback.owner
+    del fields["owner"]
+    ids = {f"{kind}_id": owner.id if owner.kind == kind else None for kind in OWNER_KINDS}
     return {**fields, **ids}
 
 
