@@ -25,6 +25,11 @@ BUCKET_COUNT = 3
 OPERATOR = "operator-token-of-a-test"
 _NODES = """
     SELECT nodename, nodeport FROM pg_dist_node WHERE noderole = 'primary' ORDER BY groupid"""
+# As after a crash; and up again by itself.
+_STOP_AND_START = (
+    "cat >/dev/null; setsid sh -c '{bin}/pg_ctl -D {data} -m immediate -w stop; sleep {seconds};"
+    " {bin}/pg_ctl -D {data} -l {data}.log -w start' >/dev/null 2>&1 </dev/null &"
+)
 _LEAVE = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1"
 
 
@@ -66,17 +71,33 @@ class Cluster:
                 await connection.execute(statement)
             await connection.close()
 
+    async def stop_for(self, seconds: int, node: tuple[str, int]) -> None:
+        """Stop a node as a crash does; after so many seconds it starts again."""
+        connection = await self.connect(node, "postgres")
+        data = await connection.fetchval("SHOW data_directory")
+        programs = await connection.fetchval("SELECT setting FROM pg_config WHERE name = 'BINDIR'")
+        command = _STOP_AND_START.format(bin=programs, data=data, seconds=seconds)
+        command = command.replace("'", "''")
+        try:
+            await connection.execute(f"COPY (SELECT 1) TO PROGRAM '{command}'")
+        finally:
+            connection.terminate()
+
     async def made(self, name: str) -> None:
         """Have a template: migrated, spread, and left by everybody."""
         await self.on_all(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)", f"CREATE DATABASE {name}")
+        await self.joined(name)
+        await migrate(with_database(self.url, name), buckets=BUCKET_COUNT)
+        await self.on_all(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
+
+    async def joined(self, name: str) -> None:
+        """Have the databases of this name be one cluster."""
         await self.on_all("CREATE EXTENSION citus", database=name)
         connection = await self.connect(self.nodes[0], name)
         await connection.fetchval("SELECT citus_set_coordinator_host($1, $2)", *self.nodes[0])
         for node in self.nodes[1:]:
             await connection.fetchval("SELECT citus_add_node($1, $2)", *node)
         await connection.close()
-        await migrate(with_database(self.url, name), buckets=BUCKET_COUNT)
-        await self.on_all(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
 
     async def copied(self, template: str, name: str) -> None:
         """Copy a template on each node."""

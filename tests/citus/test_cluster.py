@@ -3,7 +3,6 @@
 import asyncio
 import re
 from collections import Counter
-from contextlib import ExitStack
 from uuid import uuid4
 
 import asyncpg
@@ -18,11 +17,6 @@ from tests.citus.conftest import BUCKET_COUNT, Cluster
 from tests.e2e.conftest import Serving, Storecredit
 
 BY_ANN = ("--as", "ann", "--reason", "room")
-# As after a crash; and up again by itself, later than any request waits for its database.
-_STOP_AND_START = (
-    "setsid sh -c '{bin}/pg_ctl -D {data} -m immediate -w stop; sleep 25;"
-    " {bin}/pg_ctl -D {data} -l {data}.log -w start' >/dev/null 2>&1 </dev/null &"
-)
 
 
 async def test_each_bucketis_on_a_node_and_its_ids_are_its_own(
@@ -80,7 +74,7 @@ async def test_a_killed_node_stops_its_buckets_and_loses_nothing(
     assert others, "one in 10^4 runs puts all stores on one node"
     with creating(stores):
         await until_it_is(lambda: all(len(each.created) > 3 for each in stores), "all create")
-        await _stop_for_a_while(cluster, victim)
+        await cluster.stop_for(25, victim)
         await until_it_is(lambda: all(each.refused[503] for each in theirs), "it is away")
         before = {each.store_id: len(each.created) for each in others}
         await until_it_is(
@@ -153,13 +147,3 @@ def test_what_cannot_be_moved_is_told(new_storecredit: Storecredit, citus_url: s
         assert said in new_storecredit("bucket", "move", *arguments, **where).sentence()
     backup = new_storecredit("backup", new_storecredit.directory / "kept", **where).sentence()
     assert "back up each node by its own means" in backup
-
-
-async def _stop_for_a_while(cluster: Cluster, node: tuple[str, int]) -> None:
-    connection = await cluster.connect(node, "postgres")
-    data = await connection.fetchval("SHOW data_directory")
-    programs = await connection.fetchval("SELECT setting FROM pg_config WHERE name = 'BINDIR'")
-    command = _STOP_AND_START.format(bin=programs, data=data).replace("'", "''")
-    with ExitStack() as stack:
-        stack.callback(connection.terminate)
-        await connection.execute(f"COPY (SELECT 1) TO PROGRAM '{command}'")

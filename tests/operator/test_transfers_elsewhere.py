@@ -206,7 +206,7 @@ async def test_who_is_killed_between_the_ends_has_done_nothing(
         while not (pid := await admin.fetchval(waiting, f"{there}.transfer_ends")):
             assert not moving.done()
             await asyncio.sleep(0.01)
-        await admin.execute("SELECT pg_terminate_backend($1)", pid)
+        await admin.execute("SELECT pg_terminate_backend($1::int)", pid)
         with pytest.raises(DatabaseUnavailable):
             await moving
     assert await balances(buckets, owners) == [10, 10, 10]

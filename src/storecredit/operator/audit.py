@@ -20,7 +20,6 @@ from storecredit.operator.drawing import AGAIN_SECONDS_MAX
 from storecredit.operator.entry_owners import other_of, owner_of
 from storecredit.postgres.buckets import Buckets
 from storecredit.postgres.pool import Database
-from storecredit.postgres.servers import Record
 
 REASON_MAX: Final = 500
 ACTOR_MAX: Final = 100
@@ -179,6 +178,7 @@ class AuditLog:
             context.idempotency_key,
             database,
             lambda bucket: _done_under(bucket, context, wanted),
+            is_wide=elsewhere is not None,
         )
         async with begun as (bucket, before):
             if before is not None and not _is_same(before, action, about, elsewhere):
@@ -239,7 +239,9 @@ class AuditLog:
         return account_id
 
 
-def _is_same(before: Record, action: Action, about: About, elsewhere: int | None) -> bool:
+def _is_same(
+    before: Mapping[str, Any], action: Action, about: About, elsewhere: int | None
+) -> bool:
     """Whether what was done under the key is what is asked for now, of the same owners."""
     # What the action itself made could not be named when it was asked for.
     return (
@@ -255,26 +257,36 @@ def _is_same(before: Record, action: Action, about: About, elsewhere: int | None
     )
 
 
-async def _done_under(database: Database, context: ActionContext, wanted: str) -> Record | None:
+async def _done_under(
+    database: Database, context: ActionContext, wanted: str
+) -> Mapping[str, Any] | None:
     """What was done under the idempotency key, which is locked; None: nothing.
 
     `is_recent`: what is secret of it may be told again.
     """
-    row = await database.fetchrow(
-        """SELECT f.action, f.subject, f.outcome, f.other_account_id,
-               f.asked = $2::jsonb AND f.request_id = $3 AS is_same,
-               NOT EXISTS (SELECT FROM audit_log l WHERE l.idempotency_key = $1
-                   AND l.acted_at < now() - make_interval(secs => $4)) AS is_recent,
-               a.owner_kind, a.owner_id, b.owner_kind AS other_kind, b.owner_id AS other_id
-           FROM find_action($1) f
-           LEFT JOIN accounts a ON a.account_id = f.account_id
-           LEFT JOIN accounts b ON b.account_id = f.other_account_id""",
+    # By itself, as Citus lets no function that reads tables be joined to one on another node.
+    found = await database.fetchrow(
+        """SELECT f.*, f.asked = $2::jsonb AND f.request_id = $3 AS is_same
+           FROM find_action($1) f WHERE f.action IS NOT NULL""",
         context.idempotency_key,
         wanted,
         context.request_id,
-        AGAIN_SECONDS_MAX,
     )
-    return None if row is None or row["action"] is None else row
+    if found is None:
+        return None
+    about = await database.fetchrow(
+        """SELECT NOT EXISTS (SELECT FROM audit_log l WHERE l.idempotency_key = $1
+                   AND l.acted_at < now() - make_interval(secs => $2)) AS is_recent,
+               a.owner_kind, a.owner_id, b.owner_kind AS other_kind, b.owner_id AS other_id
+           FROM (SELECT) one
+           LEFT JOIN accounts a ON a.account_id = $3
+           LEFT JOIN accounts b ON b.account_id = $4""",
+        context.idempotency_key,
+        AGAIN_SECONDS_MAX,
+        found["account_id"],
+        found["other_account_id"],
+    )
+    return None if about is None else {**found, **about}
 
 
 async def _write(

@@ -4,6 +4,7 @@ Each is named where the entry stands; who was given them lives in another bucket
 """
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 from uuid import UUID
 
 from storecredit.ledger.owners import Owner, OwnerKind
@@ -31,12 +32,12 @@ async def elsewhere(buckets: Buckets, rows: Sequence[Record]) -> dict[int, Owner
     return {row["account_id"]: _owner(row["owner_kind"], row["owner_id"]) for row in found}
 
 
-def owner_of(row: Record) -> Owner | None:
+def owner_of(row: Record | Mapping[str, Any]) -> Owner | None:
     """Whom an entry is about; None: nobody in particular."""
     return _owner(row["owner_kind"], row["owner_id"]) if row["owner_kind"] else None
 
 
-def other_of(row: Record, elsewhere: Mapping[int, Owner]) -> Owner | None:
+def other_of(row: Record | Mapping[str, Any], elsewhere: Mapping[int, Owner]) -> Owner | None:
     """Who was given the credits; None: nobody. `elsewhere`: those who live in another bucket."""
     if row["other_kind"]:
         return _owner(row["other_kind"], row["other_id"])

@@ -10,7 +10,19 @@ from typing import Final
 
 from storecredit.postgres.servers import Connection, Node
 
+NODES_SCHEMA: Final = "storecredit_nodes"
+"""On the coordinator, of what concerns the cluster and no bucket."""
+IN_TWO_PHASES: Final = f"DELETE FROM {NODES_SCHEMA}.two_phases WHERE number = 0"  # noqa: S608
+"""Has Citus commit a transaction in two phases that works on the coordinator and on one node.
+
+The first bucket's tables are none of Citus's: it would take such a transaction for one of that node
+alone, and a coordinator that dies at the wrong moment would keep half of it. This table is Citus's
+own, and empty; that it was written to on the coordinator is enough (tried with Citus 15).
+"""
 _IS_CITUS: Final = "SELECT to_regclass('pg_catalog.pg_dist_schema') IS NOT NULL"
+_IS_SPREAD: Final = (
+    "SELECT EXISTS (SELECT FROM pg_dist_schema WHERE schemaid = to_regnamespace($1))"
+)
 _WORKERS: Final = """
     SELECT nodename AS host, nodeport AS port, groupid AS number FROM pg_dist_node
     WHERE noderole = 'primary' AND isactive AND groupid <> 0 ORDER BY groupid"""
@@ -34,6 +46,14 @@ class Worker:
 async def is_citus(connection: Connection) -> bool:
     """Whether the database can spread schemas over nodes."""
     answer: bool = await connection.fetchval(_IS_CITUS)
+    return answer
+
+
+async def is_spread(connection: Connection, schema: str) -> bool:
+    """Whether a schema is one that Citus keeps, on whichever node."""
+    if not await is_citus(connection):
+        return False
+    answer: bool = await connection.fetchval(_IS_SPREAD, schema)
     return answer
 
 

@@ -11,6 +11,7 @@ import asyncpg
 
 from storecredit.postgres import poolers
 from storecredit.postgres.errors import DatabaseMisconfigured, DatabaseUnavailable, translated
+from storecredit.postgres.nodes import IN_TWO_PHASES
 from storecredit.postgres.one_bucket import OneBucket
 from storecredit.postgres.servers import (
     COMMAND_TIMEOUT_SECONDS,
@@ -21,6 +22,9 @@ from storecredit.postgres.servers import (
     Servers,
     read_url,
 )
+
+WIDE_MAX = 4
+"""Connections for transactions that work on several nodes of a Citus cluster."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +91,10 @@ class Database(OneBucket):
         self._pool = asyncpg.create_pool(
             connect=self._connect_for_pool, min_size=0, max_size=pool_max
         )
+        # To the coordinator of a Citus cluster, which alone can work on several nodes at once.
+        self._wide = asyncpg.create_pool(
+            connect=self._connect_widely, min_size=0, max_size=WIDE_MAX
+        )
 
     @classmethod
     async def open(cls, url: str, *, pool_max: int = 8) -> Self:
@@ -97,7 +105,7 @@ class Database(OneBucket):
             with translated():
                 await poolers.refuse_shared_sessions(probe, servers.connect)
             database = cls(servers, pool_max)
-            await database.pool
+            await database._made()
         except BaseException as error:
             probe.terminate()
             if isinstance(error, poolers.UnfitSession):
@@ -109,8 +117,12 @@ class Database(OneBucket):
     async def of_bucket(self, number: int) -> "Database":
         """The same database, working in another of its buckets; with a pool of its own."""
         database = Database(self._servers.of_bucket(number), self._pool_max)
-        await database.pool
+        await database._made()
         return database
+
+    async def _made(self) -> None:
+        await self._pool
+        await self._wide
 
     def lead_to(self, node: Node | None) -> None:
         """Have it be asked on this node of its Citus cluster; None: through the coordinator."""
@@ -135,9 +147,12 @@ class Database(OneBucket):
         """Close every connection; those in use are given five seconds, then cut."""
         self._drop_kept()
         try:
-            await asyncio.wait_for(self._pool.close(), timeout=5.0)
+            async with asyncio.timeout(5.0):
+                await self._pool.close()
+                await self._wide.close()
         except TimeoutError:
             self._pool.terminate()
+            self._wide.terminate()
 
     async def fetch(self, query: str, *args: object) -> list[Record]:
         """All rows of one statement."""
@@ -166,13 +181,18 @@ class Database(OneBucket):
             with translated():
                 yield transaction.connection
             return
-        doubts = DoubtfulCommits()
         if self._led_to != self._servers.way:
             self._led_to = self._servers.way
             self._drop_kept()
             await self._pool.expire_connections()
+        async with self._acquire(self._pool) as connection:
+            yield connection
+
+    @asynccontextmanager
+    async def _acquire(self, pool: asyncpg.Pool) -> AsyncIterator[Connection]:
+        doubts = DoubtfulCommits()
         with translated():
-            async with self._pool.acquire(timeout=self.connect_seconds) as connection:
+            async with pool.acquire(timeout=self.connect_seconds) as connection:
                 connection.add_log_listener(doubts)
                 try:
                     yield connection
@@ -183,20 +203,24 @@ class Database(OneBucket):
         doubts.refuse()
 
     @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[None]:
+    async def transaction(self, *, is_wide: bool = False) -> AsyncIterator[None]:
         """One transaction of all that this task asks of this database until the context ends.
 
         So rooms that know nothing of each other do one thing together. Left by an exception,
         nothing of it is kept. Nor is it where a statement failed, whoever caught that: PostgreSQL
         refuses every further statement, so what is asked last proves that the rest holds.
+        `is_wide`: it works in other buckets, too, which may be on other nodes of a Citus cluster.
         One at a time. Raises CommitInDoubt at the end like `acquire`.
         """
         if self._transaction() is not None:
             raise RuntimeError("a transaction of this task is under way")
-        async with self.acquire() as connection:
+        is_wide = is_wide and self._servers.is_citus
+        async with self._acquire(self._wide) if is_wide else self.acquire() as connection:
             begun = _under_way.set(_Transaction(self, connection, asyncio.current_task()))
             try:
                 async with connection.transaction():
+                    if is_wide:
+                        await connection.execute(IN_TWO_PHASES)
                     yield
             finally:
                 _under_way.reset(begun)
@@ -290,6 +314,11 @@ class Database(OneBucket):
             self._kept.terminate()
             self._kept = None
 
+    async def _connect_widely(self, *_args: object, **_options: object) -> asyncpg.Connection:
+        """Likewise, for transactions that work in several buckets."""
+        with _not_now():
+            return await self._servers.of_coordinator().connect()
+
     async def _connect_for_pool(self, *_args: object, **_options: object) -> asyncpg.Connection:
         """What the pool calls for a new connection, with arguments for a connection of its own."""
         kept, self._kept = self._kept, None
@@ -318,5 +347,5 @@ async def _is_active(connection: asyncpg.Connection, pid: int) -> bool:
     )
     if state is None or state in {"active", "disabled"}:
         return state is not None
-    await connection.fetchval("SELECT pg_terminate_backend($1)", pid)
+    await connection.fetchval("SELECT pg_terminate_backend($1::int)", pid)
     return False

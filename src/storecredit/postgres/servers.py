@@ -157,11 +157,22 @@ class Servers:
             self._node, self._detour_until = node, 0.0
 
     @property
+    def is_citus(self) -> bool:
+        """Whether buckets may be on several nodes."""
+        return self._is_citus
+
+    @property
     def way(self) -> Node | None:
         """Where a session leads that is opened now; one that was opened on another is outdated."""
         if self._node is None or time.monotonic() < self._detour_until:
             return None
         return self._node
+
+    def of_coordinator(self) -> "Servers":
+        """The same servers and schema, for sessions on the coordinator whatever node it is on."""
+        coordinator = Servers(self._url, self.schema)
+        coordinator.lead_to(None)
+        return coordinator
 
     @property
     def place(self) -> Hashable:

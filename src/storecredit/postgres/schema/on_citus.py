@@ -21,7 +21,10 @@ _OURS: Final = r"""
         l.lanname = 'plpgsql' AS is_procedural, p.proretset AS is_set,
         p.prorettype = 'void'::regtype AS is_void,
         'plan_cache_mode=force_generic_plan' = ANY (p.proconfig) AS has_generic_plans,
-        pg_get_function_result(p.oid) AS result
+        pg_get_function_result(p.oid) AS result,
+        ARRAY(SELECT quote_ident(n.name) FROM unnest(p.proargnames, p.proargmodes)
+            WITH ORDINALITY n (name, mode, place) WHERE n.mode = 'o' ORDER BY n.place) AS results,
+        p.proname = ANY ($2::text[]) AS is_called_from_elsewhere
     FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang
     WHERE p.pronamespace = $1::text::regnamespace AND l.lanname IN ('sql', 'plpgsql')"""
 _BODY: Final = re.compile(r"^AS \$function\$\n?(.*)\$function\$\s*\Z", re.MULTILINE | re.DOTALL)
@@ -30,6 +33,16 @@ _COMMENT: Final = re.compile(r"--[^\n]*")
 _SIZE: Final = "pg_relation_size('movements')"
 _NOW: Final = "now()"
 _BEGIN: Final = re.compile(r"^(DECLARE|BEGIN)$", re.MULTILINE)
+OTHERWISE: Final = {
+    "coalesce(now() + i.wait, '-infinity')": "coalesce(later(now(), i.wait), '-infinity')",
+    "THEN now() + v.resumes END": "THEN later(now(), v.resumes) END",
+    "CASE WHEN u.erased_at + p_late > now() THEN u.erased_at + p_late END": (
+        "CASE WHEN later(u.erased_at, p_late) > now() THEN later(u.erased_at, p_late) END"
+    ),
+}
+"""Arithmetic with moments where rows are changed: Citus takes there what is fixed, and no other."""
+# By functions of other buckets, whose settings would hold in these, too.
+_CALLED_FROM_ELSEWHERE: Final = ("lock_end_of_transfer", "receive_transfer")
 # Seen where Citus hides no shards, as from the service's own sessions.
 _SIZE_OF_SHARD: Final = r"""(
     SELECT coalesce(sum(pg_relation_size(c.oid)), 0)::bigint FROM pg_class c
@@ -39,10 +52,12 @@ _SIZE_OF_SHARD: Final = r"""(
 
 async def adapt(connection: asyncpg.Connection, schema: str) -> None:
     """Have all functions of a bucket's schema be such as Citus can plan; they have been made."""
-    for row in await connection.fetch(_OURS, schema):
+    for row in await connection.fetch(_OURS, schema, _CALLED_FROM_ELSEWHERE):
         if row["has_generic_plans"]:
             await connection.execute(f"ALTER FUNCTION {row['name']} RESET plan_cache_mode")
         text = row["text"].replace(_SIZE, _SIZE_OF_SHARD)
+        for ours, theirs in OTHERWISE.items():
+            text = text.replace(ours, theirs)
         if row["is_to_be_procedural"]:
             text = _procedural(text, row)
         if row["is_procedural"] or row["is_to_be_procedural"]:
@@ -50,6 +65,8 @@ async def adapt(connection: asyncpg.Connection, schema: str) -> None:
         text = text.replace(" SET plan_cache_mode TO 'force_generic_plan'\n", "")
         if text != row["text"]:
             await connection.execute(text)
+        if row["is_called_from_elsewhere"]:
+            await connection.execute(f"ALTER FUNCTION {row['name']} SET plan_cache_mode = auto")
     for _, text in sql.files("on_citus"):
         await connection.execute(text)
 
@@ -63,6 +80,9 @@ def _procedural(text: str, row: asyncpg.Record) -> str:
         statement = f"RETURN QUERY {_cast(body, row['result'])}"
     elif row["is_void"]:
         statement = body
+    elif row["results"]:
+        into = ", ".join(row["results"])
+        statement = f"SELECT x.* INTO {into} FROM ({body}) AS x"  # noqa: S608 - of the catalogue
     else:
         statement = f"RETURN ({body})"
     made = f"AS $function$\n#variable_conflict use_column\nBEGIN\n{statement};\nEND\n$function$"

@@ -16,13 +16,14 @@ from typing import Final
 import asyncpg
 
 from storecredit.postgres.errors import DatabaseMisconfigured, translated
-from storecredit.postgres.nodes import Worker, is_citus, workers
+from storecredit.postgres.nodes import NODES_SCHEMA, Worker, is_citus, is_spread, workers
 from storecredit.postgres.schema import functions, privileges, shape
 from storecredit.postgres.schema.buckets import first_of, is_of_all
 from storecredit.postgres.schema.migration_locks import prepared
 from storecredit.postgres.schema.schema_version import fingerprint
 from storecredit.postgres.servers import (
     ACCOUNT_BITS,
+    APP_ROLE,
     Connection,
     Node,
     Servers,
@@ -35,7 +36,14 @@ TURNS: Final = 256
 AHEAD: Final = 2**24
 """Ids that a node leaves free when it begins: more than are drawn while a bucket moves to it."""
 
-_HOLDS: Final = "SELECT EXISTS (SELECT FROM pg_dist_schema WHERE schemaid = $1::text::regnamespace)"
+_TWO_PHASES: Final = f"""
+    CREATE SCHEMA IF NOT EXISTS {NODES_SCHEMA};
+    CREATE TABLE IF NOT EXISTS {NODES_SCHEMA}.two_phases (number int PRIMARY KEY);
+    GRANT USAGE ON SCHEMA {NODES_SCHEMA} TO {APP_ROLE};
+    GRANT SELECT, DELETE ON {NODES_SCHEMA}.two_phases TO {APP_ROLE}"""
+_IS_OF_CITUS: Final = f"""
+    SELECT EXISTS (SELECT FROM pg_dist_partition
+        WHERE logicalrelid = to_regclass('{NODES_SCHEMA}.two_phases'))"""  # noqa: S608 - a name
 _TYPES: Final = """
     SELECT c.relname::text AS name, string_agg(
         format('%I %s', a.attname, format_type(a.atttypid, a.atttypmod)), ', ' ORDER BY a.attnum
@@ -99,7 +107,7 @@ class Cluster:
     async def _spread(self, coordinator: asyncpg.Connection, schema: str) -> bool:
         async with prepared(coordinator, schema):
             types = await coordinator.fetch(_TYPES, schema)
-            is_new = not await coordinator.fetchval(_HOLDS, schema)
+            is_new = not await is_spread(coordinator, schema)
         changed = is_new
         for worker in self._workers:
             changed |= await self._on(worker, schema, types)
@@ -107,6 +115,7 @@ class Cluster:
             await _hand_over(coordinator, schema)
         for worker in self._workers:
             changed |= await self._on(worker, schema, types)
+        changed |= await _make_two_phases(coordinator, schema)
         if changed:
             await self._number(coordinator, schema)
             await _record(coordinator, schema)
@@ -167,6 +176,8 @@ class Cluster:
                     )
                 given_by_name = _given([await _sequences(each, schema) for each in holders])
                 for sequence in await _sequences(target, schema):
+                    if not given_by_name[sequence.name]:
+                        continue
                     given = given_by_name[sequence.name] + AHEAD
                     value = given - given % TURNS + sequence.min_value % TURNS
                     await target.execute(
@@ -190,6 +201,19 @@ async def _hand_over(coordinator: asyncpg.Connection, schema: str) -> None:
         # Of the job queue's; it tells whoever listens, and does nothing else.
         await coordinator.execute("SET LOCAL citus.enable_unsafe_triggers = on")
         await coordinator.execute("SELECT citus_schema_distribute($1::text::regnamespace)", schema)
+
+
+async def _make_two_phases(coordinator: asyncpg.Connection, schema: str) -> bool:
+    """Have what transactions of several nodes are committed by; whether it was not there."""
+    async with prepared(coordinator, schema):
+        if await coordinator.fetchval(_IS_OF_CITUS):
+            return False
+        await coordinator.execute(_TWO_PHASES)
+        await coordinator.execute(
+            "SELECT citus_add_local_table_to_metadata($1::text::regclass)",
+            f"{NODES_SCHEMA}.two_phases",
+        )
+    return True
 
 
 async def _is_right(connection: asyncpg.Connection, schema: str) -> bool:
