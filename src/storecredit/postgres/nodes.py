@@ -12,7 +12,7 @@ from storecredit.postgres.servers import Connection, Node
 
 NODES_SCHEMA: Final = "storecredit_nodes"
 """On the coordinator, of what concerns the cluster and no bucket."""
-IN_TWO_PHASES: Final = f"DELETE FROM {NODES_SCHEMA}.two_phases WHERE number = 0"  # noqa: S608
+IN_TWO_PHASES: Final = f"DELETE FROM {NODES_SCHEMA}.two_phases WHERE number = 0"  # noqa: S608 - a name
 """Has Citus commit a transaction in two phases that works on the coordinator and on one node.
 
 The first bucket's tables are none of Citus's: it would take such a transaction for one of that node

@@ -270,7 +270,7 @@ class Servers:
 
     def _asked_for(self, *, as_app: bool) -> dict[str, str]:
         settings = _APP_SETTINGS if as_app else {}
-        if as_app and self._is_citus:
+        if self._is_citus:
             settings = settings | _CITUS_SETTINGS
         return {"search_path": search_path(self.schema)} | settings
 

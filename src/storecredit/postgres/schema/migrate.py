@@ -23,6 +23,7 @@ import asyncpg
 
 from storecredit import sql, telemetry
 from storecredit.postgres.errors import DatabaseMisconfigured, translated
+from storecredit.postgres.nodes import is_spread
 from storecredit.postgres.schema import (
     functions,
     interface,
@@ -270,7 +271,7 @@ async def _apply(
     if recorded is not None:
         renewed += await _mend(connection, schema, recorded)
     await _ensure_schema(connection, schema, is_new=recorded is None)
-    applied = await _apply_migrations(connection, recorded.migration if recorded else "")
+    applied = await _apply_migrations(connection, schema, recorded.migration if recorded else "")
     if recorded is None:
         await number_rows(connection, schema)
     notes = []
@@ -379,11 +380,25 @@ async def _refuse_what_is_not_ours(connection: asyncpg.Connection, schema: str) 
         )
 
 
-async def _apply_migrations(connection: asyncpg.Connection, newest: str) -> tuple[str, ...]:
+async def _apply_migrations(
+    connection: asyncpg.Connection, schema: str, newest: str
+) -> tuple[str, ...]:
     pending = tuple(name for name in migration_names() if name > newest)
+    # Of a bucket that Citus keeps the rows are in shards, which it has to change likewise.
+    has_shards = bool(pending) and await is_spread(connection, schema)
+    if has_shards:
+        await connection.execute("SET LOCAL citus.enable_ddl_propagation = on")
     for name in pending:
-        await connection.execute(sql.text(f"migrations/{name}.sql"))
+        text = sql.text(f"migrations/{name}.sql")
+        await connection.execute(_one_by_one(text) if has_shards else text)
+    if has_shards:
+        await connection.execute("SET LOCAL citus.enable_ddl_propagation = off")
     return pending
+
+
+def _one_by_one(text: str) -> str:
+    """Statements that the server has by themselves: Citus hands a node the whole text of each."""
+    return f"DO $migration$\nBEGIN\n{text}\nEND;\n$migration$"
 
 
 @contextmanager

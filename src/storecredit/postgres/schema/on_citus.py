@@ -35,6 +35,9 @@ _NOW: Final = "now()"
 _BEGIN: Final = re.compile(r"^(DECLARE|BEGIN)$", re.MULTILINE)
 OTHERWISE: Final = {
     "coalesce(now() + i.wait, '-infinity')": "coalesce(later(now(), i.wait), '-infinity')",
+    "CASE WHEN is_behind THEN now() + p_lease END": (
+        "CASE WHEN is_behind THEN later(now(), p_lease) END"
+    ),
     "THEN now() + v.resumes END": "THEN later(now(), v.resumes) END",
     "CASE WHEN u.erased_at + p_late > now() THEN u.erased_at + p_late END": (
         "CASE WHEN later(u.erased_at, p_late) > now() THEN later(u.erased_at, p_late) END"

@@ -135,6 +135,7 @@ class Cluster:
 
     async def _connected(self, worker: Worker, schema: str) -> asyncpg.Connection:
         servers = Servers(read_url(self._url), schema).of_node(worker.node)
+        servers.lead_to(None)
         return await servers.connect(as_app=False)
 
     async def _number(self, coordinator: asyncpg.Connection, schema: str) -> None:

@@ -12,24 +12,32 @@ DECLARE
     v_heard text[];
     v_account_id bigint;
     v_seq bigint;
+    v_endpoint record;
+    v_ended_at timestamptz;
+    v_next_at timestamptz;
 BEGIN
     FOR n IN 1 .. coalesce(cardinality(p_types), 0) LOOP
         v_heard := ARRAY[p_types[n], '*'];
         v_account_id := p_account_ids[n];
-        IF EXISTS (
-            SELECT FROM webhook_endpoints e
+        v_seq := NULL;
+        -- Not by one statement: Citus 15 makes words of INSERT ... SELECT that PostgreSQL cannot read.
+        FOR v_endpoint IN
+            SELECT e.endpoint_id, e.status, e.is_ordered FROM webhook_endpoints e
             WHERE e.account_id IN (0, v_account_id) AND keeps_events(e.disabled_at)
-              AND e.endpoint_id IS DISTINCT FROM p_but AND e.event_types && v_heard) THEN
-            INSERT INTO events (account_id, type, data) VALUES (v_account_id, p_types[n], p_datas[n])
-            RETURNING seq INTO v_seq;
+              AND e.endpoint_id IS DISTINCT FROM p_but AND e.event_types && v_heard
+        LOOP
+            IF v_seq IS NULL THEN
+                INSERT INTO events (account_id, type, data)
+                VALUES (v_account_id, p_types[n], p_datas[n]) RETURNING seq INTO v_seq;
+            END IF;
+            v_ended_at := CASE WHEN v_endpoint.status = 'disabled' THEN now() END;
+            v_next_at := CASE WHEN v_endpoint.status = 'disabled' THEN NULL
+                WHEN v_endpoint.is_ordered THEN '-infinity' ELSE now() END;
             INSERT INTO deliveries (endpoint_id, seq, status, ended_at, next_attempt_at)
-            SELECT e.endpoint_id, v_seq, CASE WHEN e.status = 'enabled' THEN 'pending' ELSE 'failed' END,
-                CASE WHEN e.status = 'disabled' THEN now() END,
-                CASE WHEN e.status = 'disabled' THEN NULL WHEN e.is_ordered THEN '-infinity' ELSE now() END
-            FROM webhook_endpoints e
-            WHERE e.account_id IN (0, v_account_id) AND keeps_events(e.disabled_at)
-              AND e.endpoint_id IS DISTINCT FROM p_but AND e.event_types && v_heard;
-        END IF;
+            VALUES (v_endpoint.endpoint_id, v_seq,
+                CASE WHEN v_endpoint.status = 'enabled' THEN 'pending' ELSE 'failed' END,
+                v_ended_at, v_next_at);
+        END LOOP;
     END LOOP;
 END;
 $$;
