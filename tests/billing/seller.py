@@ -130,13 +130,22 @@ class Seller:
 
     async def event(self, event: Event) -> Any:
         """The row that is kept of an event."""
-        (row,) = await fetched(
-            self.buckets, "SELECT * FROM provider_events WHERE event_id = $1", event.event_id
-        )
+        (row,) = await self._kept(event, "*")
         return row
+
+    async def _kept(self, event: Event, columns: str) -> Sequence[Any]:
+        query = f"SELECT {columns} FROM provider_events WHERE event_id = $1"
+        return await fetched(self.buckets, query, event.event_id)
 
     async def status(self, event: Event) -> str:
         return str((await self.event(event))["status"])
+
+    async def processed(self, event: Event) -> None:
+        """Wait until an event is: also one that was ignored before it was known for ours."""
+        async with asyncio.timeout(SETTLING_SECONDS_MAX):
+            # One that moves is in two buckets, or seen in neither; and no row sets an event.
+            while [row[0] for row in await self._kept(event, "status")] != ["processed"]:  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
 
     async def ledger(self, owner: Owner) -> list[Movement]:
         return await ledger_of(await self.buckets.of(owner), owner)
