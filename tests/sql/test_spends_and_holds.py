@@ -301,6 +301,7 @@ async def test_a_hold_is_captured_to_the_last_credit_and_no_further(
     [
         "spend_credits('{}', '{}', '{}', '{}', '{}', '{}')",
         "refund_spends('{}', '{}', '{}', '{}')",
+        "hold_credits('{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}')",
         "end_holds('{}', '{}', '{}', '{}')",
         "deduct_from_accounts('{}', '{}', '{}', '{}')",
         "refund_to_accounts('{}', '{}', '{}', '{}')",

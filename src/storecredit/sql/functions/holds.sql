@@ -56,6 +56,7 @@ BEGIN
     WHERE i.outcome = 'deducted' GROUP BY i.account_id;
 
     balances := v_charged.balances;
+    outcomes := '{}';
     FOR i IN 1 .. coalesce(cardinality(v_charged.outcomes), 0) LOOP
         SELECT h.hold_id, h.expires_at, h.fingerprint INTO v_hold FROM holds h
         WHERE h.account_id + 0 = p_account_ids[i] AND h.request_id = p_request_ids[i];
