@@ -25,7 +25,7 @@ SHAPES: Final = (
     ("somebody's address", "@", r"[\w.+-]+@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*\.[A-Za-z]{2,}\b"),
     ("an image", "data:image/", r"data:image/[a-z+]+;base64,"),
     ("an image's URL", "http", r"https?://[^\s\"'<>]+\.(?:png|jpe?g|webp|gif|avif)\b"),
-    ("a password", "postgres", r"postgres(?:ql)?://[^\s:@/\"]+:[^\s:@/\"]+@"),
+    ("a password", "postgres", r"postgres(?:ql)?://[^\s:@/\"]+:(?!password@)[^\s:@/\"]+@"),
 )
 """What it is, what is in every one of them, and its form."""
 TOLD_ONE_WHO_ASKS: Final = {

@@ -77,11 +77,20 @@ def rows(page: Page) -> list[list[str]]:
     return [[cell.strip() for cell in row.split(" | ")] for row in found]
 
 
-def test_the_readme_shows_the_medians_of_the_page() -> None:
+def test_the_readme_shows_the_medians_and_rates_of_the_page() -> None:
     medians = {(name, median) for name, _, _, median, *_ in rows(PERFORMANCE)}
-    shown = {(row[0], row[-1]) for row in rows(README)}
-    assert len(shown) == len(rows(README)) > 0
-    assert shown <= medians
+    figures = {
+        (row[0], figure)
+        for row in rows(PERFORMANCE)
+        for cell in row[3:]
+        for figure in re.findall(r"[\d,]+/s", cell)
+    }
+    assert len(rows(README)) > 5
+    for name, _, median, told in rows(README):
+        assert median == "–" or (name, median) in medians
+        rates = set(re.findall(r"[\d,]+/s", told))
+        assert {(name, rate) for rate in rates} <= figures
+        assert rates
 
 
 def test_the_readme_begins_with_figures_of_the_page() -> None:
