@@ -19,7 +19,7 @@ from multiprocessing.connection import wait
 from pathlib import Path
 
 from storecredit.cli import main
-from tests.forked_command import NAME, forks
+from tests.forks import NAME, forks
 
 COMMAND = Path(sys.executable).with_name(NAME)
 LENGTH_BYTES = 4
