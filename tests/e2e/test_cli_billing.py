@@ -92,6 +92,8 @@ def test_nothing_runs_with_a_catalogue_that_cannot_be_used(seller: Seller, comma
         (5, "EUR", "0.05 EUR"),
         (123_456_789, "USD", "1,234,567.89 USD"),
         (4900, "JPY", "4,900 JPY"),
+        (123_456, "HUF", "1,234.56 HUF"),
+        (-150, "USD", "-1.50 USD"),
     ],
 )
 def test_amounts_are_written_as_people_write_them(amount: int, currency: str, text: str) -> None:

@@ -247,6 +247,8 @@ def test_numbers_money_and_parts_are_written_in_the_readers_language() -> None:
     assert words(thousands.find(".//*[@class='y-axis']/span")) == "20.000"
     yen = chart(Series("Paid", Tone.GREEN, [123456]), written=Money("JPY"))
     assert table(drawn(yen))[0][1] == "¥123,456"
+    forints = chart(Series("Paid", Tone.GREEN, [123456]), written=Money("HUF"))
+    assert table(drawn(forints))[0][1] == "HUF1,234.56", "people pay whole ones, cards do not"
     rate = chart(Series("Failed", Tone.RED, [Decimal("0.0345")]), written=PERCENTS)
     assert table(drawn(rate))[0][1] == "3.45%"
     assert drawn(rate).find(".//tfoot") is None

@@ -9,12 +9,12 @@ from typing import Any, Final
 
 import typer
 
+from storecredit.billing.currencies import in_main_unit
+
 TABLE_WIDTH_MAX: Final = 400
 """In characters; longer texts are folded."""
 LINE_WIDTH_MIN: Final = 40
 """In characters; a terminal that is narrower breaks lines as it likes."""
-WITHOUT_DECIMALS: Final = frozenset({"CLP", "JPY", "KRW", "VND"})
-"""Of the currencies that Paddle takes, those whose smallest unit is a whole one (ISO 4217)."""
 
 
 def as_json(value: object) -> None:
@@ -95,9 +95,7 @@ def note(sentence: str) -> None:
 
 def money(amount: int, currency: str) -> str:
     """An amount as people write it; `amount` is in the currency's smallest unit."""
-    if currency in WITHOUT_DECIMALS:
-        return f"{amount:,} {currency}"
-    return f"{amount // 100:,}.{amount % 100:02} {currency}"
+    return f"{in_main_unit(amount, currency):,} {currency}"
 
 
 def shown(value: Any) -> str:

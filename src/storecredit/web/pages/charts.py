@@ -20,16 +20,16 @@ from babel.dates import format_date, format_datetime, format_skeleton
 from babel.numbers import (
     format_compact_currency,
     format_compact_decimal,
-    format_currency,
     format_decimal,
     format_percent,
-    get_currency_precision,
 )
 from jinja2 import pass_context
 from jinja2.runtime import Context
 from markupsafe import Markup
 
+from storecredit.billing.currencies import in_main_unit
 from storecredit.web.pages import chart_geometry as geometry
+from storecredit.web.pages.formats import written_money
 
 POINTS_MAX: Final = 100
 TEMPLATE: Final = "chart.html"
@@ -133,7 +133,7 @@ class Money:
 
     def value(self, raw: Decimal | int) -> Decimal:
         """The amount in the currency's main unit."""
-        return Decimal(raw).scaleb(-get_currency_precision(self.currency))
+        return in_main_unit(raw, self.currency)
 
     def short(self, value: Decimal, locale: Locale) -> str:
         """$12K."""
@@ -312,7 +312,7 @@ def _decimal(value: Decimal, locale: Locale) -> str:
 
 @lru_cache(maxsize=WRITTEN_KEPT)
 def _money(value: Decimal, currency: str, locale: Locale) -> str:
-    return format_currency(value, currency, locale=locale)
+    return written_money(value, currency, locale)
 
 
 @lru_cache(maxsize=WRITTEN_KEPT)

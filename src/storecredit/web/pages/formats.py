@@ -6,6 +6,7 @@ own zone, and leaves UTC in what shows when they are pointed at.
 
 import re
 from collections.abc import Sequence
+from copy import copy
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from functools import lru_cache
@@ -15,16 +16,15 @@ from babel import Locale, UnknownLocaleError
 from babel.dates import format_date, format_datetime
 from babel.numbers import (
     format_compact_decimal,
-    format_currency,
     format_decimal,
     format_percent,
-    get_currency_precision,
 )
 from babel.units import format_unit
 from jinja2 import pass_context
 from jinja2.runtime import Context
 from markupsafe import Markup, escape
 
+from storecredit.billing.currencies import decimals, in_main_unit
 from storecredit.web.http.moments import span
 
 DEFAULT: Final = "en"
@@ -105,8 +105,16 @@ def signed(context: Context, value: int) -> str:
 @pass_context
 def money(context: Context, amount: int, currency: str) -> str:
     """An amount in a currency's smallest unit."""
-    whole = Decimal(amount).scaleb(-get_currency_precision(currency))
-    return format_currency(whole, currency, locale=context["locale"])
+    return written_money(in_main_unit(amount, currency), currency, context["locale"])
+
+
+def written_money(value: Decimal, currency: str, locale: Locale) -> str:
+    """An amount in a currency's main unit, with all its decimals: nothing is rounded away."""
+    pattern = copy(locale.currency_formats["standard"])
+    # What the locale's data say of a currency is of cash: HUF has none there.
+    pattern.frac_prec = (decimals(currency),) * 2
+    written: str = pattern.apply(value, locale, currency=currency, currency_digits=False)
+    return written
 
 
 @pass_context
