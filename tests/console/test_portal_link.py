@@ -33,6 +33,27 @@ async def test_a_link_is_made_and_lets_one_browser_in(
     assert path.rpartition("/")[2] not in str(dict(entry))
 
 
+async def test_whoever_came_by_a_commands_link_makes_one_that_no_token_ends(
+    api: httpx.AsyncClient, operator: Operator, store: StoreClient, service: Service
+) -> None:
+    address = f"/console/stores/{store.store_id}/portal"
+    # Two tokens bear the names of logins, and have nothing to do with them.
+    made = data_of(await operator.post("/tokens", name="ann", scopes=["read"]), 201)
+    for name in ("bob", "ann", "admin"):
+        way_in = (await service.parts.operator.sign_ins.console_link(name)).path
+        browser = Browser(api)
+        await browser.send(await browser.get(way_in), way_in)
+        shown = await browser.send(await browser.get(address), address)
+        assert shown.status_code == 200, name
+        [link] = re.findall(r'<code id="secret">([^<]*)</code>', shown.text)
+        if name == "ann":
+            await operator.delete(f"/tokens/{made['token_id']}")
+        async with http_client(service) as elsewhere:
+            theirs, path = Browser(elsewhere), httpx.URL(unescape(link)).path
+            answer = await theirs.send(await theirs.get(path), path)
+            assert answer.headers["location"] == "/portal", name
+
+
 async def test_what_is_no_time_is_refused(browser: Browser, store: StoreClient) -> None:
     address = f"/console/stores/{store.store_id}/portal"
     for field in ("expires_in_seconds", "sign_in_seconds"):

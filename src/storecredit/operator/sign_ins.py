@@ -43,6 +43,7 @@ SECRET_BYTES: Final = 32
 _SALT: Final = b"storecredit.sign-in."
 _FIND: Final = """
     SELECT i.sign_in_id, i.store_id, i.key_id, i.actor, i.created_at, i.expires_at,
+           i.token_id IS NOT NULL OR i.admin_mark IS NOT NULL AS has_token,
            t.scopes, s.name AS store_name
     FROM sign_ins i
     LEFT JOIN admin_tokens t ON t.token_id = i.token_id
@@ -157,9 +158,10 @@ class SignIns:
         """A link to the portal of a store that there is; what it begins lasts for `seconds`.
 
         It and what it begins end with what is `behind` it: the store's key that issued it, by its
-        id, or the operator's token; None: somebody at the command line did. `issued_by` is for the
-        log. `seconds` are 1 to `PORTAL_SECONDS_MAX`, `link_seconds` 1 to `LINK_SECONDS_MAX`;
-        `of`: `SECRET_BYTES` random ones to make it of, for whoever can draw them again.
+        id, or the operator's token; None, or an operator without one: somebody at the command line
+        did. `issued_by` is for the log. `seconds` are 1 to `PORTAL_SECONDS_MAX`, `link_seconds` 1
+        to `LINK_SECONDS_MAX`; `of`: `SECRET_BYTES` random ones to make it of, for whoever can draw
+        them again.
 
         Of a store in another bucket than the first it is kept whatever becomes of the transaction
         under way; what was made of the same bytes before is the same link.
@@ -274,7 +276,9 @@ class SignIns:
     ) -> Link:
         """`seconds`: how long it can be used, and how long what it begins lasts."""
         code = _code(of or drawn(None))
-        operator = behind.name if isinstance(behind, Principal) else None
+        operator = None
+        if isinstance(behind, Principal) and behind.has_token:
+            operator = behind.name
         expires_at: datetime = await self._database.fetchval(
             "SELECT make_sign_in_link($1, $2, $3, $4, $5, $6, $7, $8, $9)",
             _hash(code),
@@ -353,7 +357,7 @@ class SignIns:
 def _principal(row: Record) -> Principal:
     """Without a token of a name, it was STORECREDIT_ADMIN_TOKEN, or a command."""
     scopes = [Scope.ALL] if row["scopes"] is None else row["scopes"]
-    return Principal(row["actor"], frozenset(map(Scope, scopes)))
+    return Principal(row["actor"], frozenset(map(Scope, scopes)), row["has_token"])
 
 
 def _encoded(text: str) -> bytes:

@@ -49,10 +49,15 @@ class Scope(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """An operator who was let in: what the log calls them, and what they may do."""
+    """An operator who was let in: what the log calls them, and what they may do.
+
+    `has_token`: by a token, named or `STORECREDIT_ADMIN_TOKEN`; False: by a command's link, which
+    nothing is behind. The name says nothing of it: a token may bear that of a login.
+    """
 
     name: str
     scopes: frozenset[Scope]
+    has_token: bool = True
 
     def may(self, scope: Scope) -> bool:
         """Whether they may do what needs this scope."""

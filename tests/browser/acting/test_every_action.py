@@ -12,6 +12,8 @@ import httpx
 import pytest
 
 from storecredit.operator.audit import Action
+from storecredit.operator.sign_ins import SignIns
+from storecredit.postgres.opening import open_database
 from tests.browser.acting import (
     console_deeds,
     owner_deeds,
@@ -31,7 +33,7 @@ from tests.browser.acting.person import (
 from tests.browser.acting.world import World
 from tests.browser.conftest import Browsing
 from tests.browser.furnished.addresses import ACTIONS
-from tests.web.doors import OPERATOR_TOKEN, StoreClient, data_of
+from tests.web.doors import StoreClient, data_of
 from tests.web.users import user_of
 
 MODULES: Final[tuple[ModuleType, ...]] = (
@@ -44,6 +46,8 @@ MODULES: Final[tuple[ModuleType, ...]] = (
 ENTRIES: Final = """
     SELECT action, actor, reason FROM storecredit.audit_log
     WHERE door IN ('console', 'portal') AND entry_id > $1 ORDER BY entry_id"""
+OPERATOR: Final = "ann"
+"""Came in by a command's link, as whoever is given one by `make run`: nothing is behind it."""
 NEWEST: Final = "SELECT coalesce(max(entry_id), 0) FROM storecredit.audit_log"
 
 
@@ -105,7 +109,7 @@ async def once(browsing: Browsing, world: World, deed: Deed, *, has_script: bool
     await doing.do(person)
     assert person.times == 1 if has_script else person.times >= 1
     entries = [tuple(row) for row in await world.admin.fetch(ENTRIES, newest)]
-    actor = "admin" if deed.place.door == "console" else "store"
+    actor = OPERATOR if deed.place.door == "console" else "store"
     entry = (doing.action, actor, REASON if person.gave_reason else "")
     if doing.action is Action.LEDGER_VERIFY:
         # That it was verified is written each time: it was.
@@ -129,12 +133,14 @@ async def begin_of(world: World, place: Place, store: StoreClient) -> str:
 
 async def sign_in(person: Person) -> None:
     """As who the pages of the place are for; how that looks is another deed."""
-    url = person.world.site.url
-    door, secret = person.place.door, {"token": OPERATOR_TOKEN}
+    site, door = person.world.site, person.place.door
     if person.place is PORTAL:
-        secret = {"key": person.store.api_key}
-    async with httpx.AsyncClient(base_url=url, headers={"Origin": url}) as http:
-        answer = await http.post(f"/{door}/sign-in", data=secret)
+        path, fields = "/portal/sign-in", {"key": person.store.api_key}
+    else:
+        async with open_database(site.settings) as database:
+            path, fields = (await SignIns(database, site.settings).console_link(OPERATOR)).path, {}
+    async with httpx.AsyncClient(base_url=site.url, headers={"Origin": site.url}) as http:
+        answer = await http.post(path, data=fields)
         assert answer.status_code == 303, answer.text
         [(name, value)] = http.cookies.items()
     await person.page.context.add_cookies(
