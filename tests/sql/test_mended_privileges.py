@@ -156,6 +156,10 @@ POWERS = {
         "the role storecredit_app may act as pg_write_all_data",
         "Took the role storecredit_app out of in_between.",
     ),
+    "CREATE ROLE storecredit_reader; GRANT storecredit_writer TO storecredit_reader": (
+        "the role storecredit_reader may act as storecredit_writer",
+        "Took the role storecredit_reader out of storecredit_writer.",
+    ),
 }
 
 

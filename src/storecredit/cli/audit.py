@@ -97,7 +97,9 @@ def audit(
             "next_cursor": page.next_cursor,
         }
 
-    found = against(settings_of(data_dir=data_dir, database_url=database_url), act)
+    found = against(
+        settings_of(data_dir=data_dir, database_url=database_url), act, may_only_read=True
+    )
     if json:
         output.as_json(found)
         return

@@ -160,7 +160,9 @@ def grants(
             "next_cursor": str(found.next_after) if found.next_after else None,
         }
 
-    found = against(settings_of(data_dir=data_dir, database_url=database_url), act)
+    found = against(
+        settings_of(data_dir=data_dir, database_url=database_url), act, may_only_read=True
+    )
     nothing = "There are no credits left."
     output.listing(found, GRANT_COLUMNS, nothing=nothing, json=json)
 
@@ -184,7 +186,9 @@ def history(
         owner = await rooms.store_owner(store)
         return await history_page(rooms, owner, type_, request_id, limit, cursor)
 
-    found = against(settings_of(data_dir=data_dir, database_url=database_url), act)
+    found = against(
+        settings_of(data_dir=data_dir, database_url=database_url), act, may_only_read=True
+    )
     show_history(found, json=json)
 
 

@@ -189,14 +189,19 @@ def _view(store: "Store", credits: "Balance") -> dict[str, Any]:
 
 
 def against(
-    settings: "Settings", act: Callable[[Rooms], Awaitable[T]], *, create: bool = False
+    settings: "Settings",
+    act: Callable[[Rooms], Awaitable[T]],
+    *,
+    create: bool = False,
+    may_only_read: bool = False,
 ) -> T:
     """What `act` returns; `create`: make the embedded database if there is none.
 
+    `may_only_read`: `act` writes nothing, so that a login will do which may only read.
     Raises what `storecredit.postgres.opening.open_database` raises.
     """
     quiet(settings)
-    return asyncio.run(_against(settings, act, create=create))
+    return asyncio.run(_against(settings, act, create=create, may_only_read=may_only_read))
 
 
 def against_billing(settings: "Settings", act: "Callable[[Rooms, Billing], Awaitable[T]]") -> T:
@@ -215,13 +220,19 @@ def against_billing(settings: "Settings", act: "Callable[[Rooms, Billing], Await
 
 
 async def _against(
-    settings: "Settings", act: Callable[[Rooms], Awaitable[T]], *, create: bool
+    settings: "Settings",
+    act: Callable[[Rooms], Awaitable[T]],
+    *,
+    create: bool,
+    may_only_read: bool,
 ) -> T:
     from storecredit.postgres.buckets import opened
     from storecredit.postgres.opening import open_database
 
     async with (
-        open_database(settings, create=create, wait=a_moment()) as database,
+        open_database(
+            settings, create=create, may_only_read=may_only_read, wait=a_moment()
+        ) as database,
         opened(database) as buckets,
     ):
         return await act(rooms(buckets, settings))

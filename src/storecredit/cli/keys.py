@@ -93,7 +93,9 @@ def list_keys(
         keys = await rooms.api_keys.list(await rooms.store_id(store))
         return {"items": [_view(key) for key in keys]}
 
-    found = against(settings_of(data_dir=data_dir, database_url=database_url), act)
+    found = against(
+        settings_of(data_dir=data_dir, database_url=database_url), act, may_only_read=True
+    )
     nothing = "The store has no API keys. `storecredit key create` makes one."
     output.listing(found, COLUMNS, nothing=nothing, json=json)
 

@@ -57,7 +57,9 @@ def report(
     if csv and json:
         raise Misused("Give --csv or --json, one of the two.")
     made = against(
-        settings_of(data_dir=data_dir, database_url=database_url), _making(since, until, by)
+        settings_of(data_dir=data_dir, database_url=database_url),
+        _making(since, until, by),
+        may_only_read=True,
     )
     if json:
         output.as_json(made)

@@ -56,7 +56,9 @@ def show(
     async def act(rooms: Rooms) -> "RequestsFound":
         return await _found(rooms, identifier, store, user_id)
 
-    found = against(settings_of(data_dir=data_dir, database_url=database_url), act)
+    found = against(
+        settings_of(data_dir=data_dir, database_url=database_url), act, may_only_read=True
+    )
     if json:
         output.as_json(found)
         return

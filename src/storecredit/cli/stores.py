@@ -136,7 +136,9 @@ def list_stores(
         items = await rooms.listed(await rooms.stores.several(page.owner_ids))
         return {"items": items, "next_cursor": page.next_cursor}
 
-    found = against(settings_of(data_dir=data_dir, database_url=database_url), act)
+    found = against(
+        settings_of(data_dir=data_dir, database_url=database_url), act, may_only_read=True
+    )
     nothing = "There are no such stores. `storecredit store create` makes one."
     output.listing(found, COLUMNS, nothing=nothing, json=json)
 
@@ -154,7 +156,7 @@ def show(
         return await rooms.view(await rooms.store(store))
 
     settings = settings_of(data_dir=data_dir, database_url=database_url)
-    output.record(against(settings, act), json=json)
+    output.record(against(settings, act, may_only_read=True), json=json)
 
 
 @app.command("update")

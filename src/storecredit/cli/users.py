@@ -124,7 +124,9 @@ def list_users(
         items = await _views(rooms, await rooms.users.several(page.owner_ids))
         return {"items": items, "next_cursor": page.next_cursor}
 
-    found = against(settings_of(data_dir=data_dir, database_url=database_url), act)
+    found = against(
+        settings_of(data_dir=data_dir, database_url=database_url), act, may_only_read=True
+    )
     nothing = "There are no such end users. A user's first call makes the account."
     output.listing(found, COLUMNS, nothing=nothing, json=json)
 
@@ -142,7 +144,7 @@ def show(
         return await _view(rooms, user_id)
 
     settings = settings_of(data_dir=data_dir, database_url=database_url)
-    output.record(against(settings, act), json=json)
+    output.record(against(settings, act, may_only_read=True), json=json)
 
 
 @credits.command("balance")
@@ -228,7 +230,9 @@ def history(
         await _known(rooms, user_id)
         return await history_page(rooms, Owner.user(user_id), type_, request_id, limit, cursor)
 
-    found = against(settings_of(data_dir=data_dir, database_url=database_url), act)
+    found = against(
+        settings_of(data_dir=data_dir, database_url=database_url), act, may_only_read=True
+    )
     show_history(found, json=json)
 
 

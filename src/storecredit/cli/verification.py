@@ -83,11 +83,11 @@ def verified(
                 on_progress=on_progress,
                 evidence=Evidence.known(rooms.buckets, settings),
             )
-        if context is not None:
+        if context is not None and not rooms.database.only_reads:
             await rooms.operator.audit.verified(context, report)
         return report
 
-    return against(settings, act)
+    return against(settings, act, may_only_read=True)
 
 
 def as_fields(report: "Report") -> dict[str, Any]:

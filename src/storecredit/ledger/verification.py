@@ -62,8 +62,12 @@ async def record(
 
     `settled_movements`: how many there are from before its moment; None: some are missing, and
     what was counted before stays. A proof stands also where it cannot be recorded (a standby, a
-    database that goes away just then): that is logged, and what was kept before stays.
+    login that may only read, a database that goes away just then): that is logged, and what was
+    kept before stays.
     """
+    if database.only_reads:
+        log.warning("verification_not_recorded", reason="this login may only read")
+        return
     try:
         recorded = await database.fetchval(
             "SELECT record_verification($1, $2, $3)",

@@ -60,12 +60,14 @@ async def open_database(
     *,
     create: bool = True,
     migrate_external: bool = False,
+    may_only_read: bool = False,
     wait: Wait | None = None,
 ) -> AsyncIterator[Database]:
     """The database the settings name, migrated, for as long as the context lasts.
 
     The embedded one is started (made, if there is none and `create`) or joined, and migrated; an
-    external one is migrated only if `migrate_external`. Raises DatabaseUnavailable, after the wait
+    external one is migrated only if `migrate_external`. `may_only_read`: what is done with it needs
+    no more of the login than to read. Raises DatabaseUnavailable, after the wait
     if there is to be one, DatabaseMisconfigured, EmbeddedPostgresError, each with a sentence for
     the operator; and OpeningStopped.
     """
@@ -87,7 +89,7 @@ async def open_database(
                 await stack.enter_async_context(_kept_on(receiver.keep_receiving()))
             prepare = partial(migrate, postgres.admin_url, app_may_login=True)
             url = postgres.app_url
-        opened = partial(_opened, settings, url, prepare)
+        opened = partial(_opened, settings, url, prepare, may_only_read=may_only_read)
         database = await once_there(opened, wait, is_quick=prepare is None)
         stack.push_async_callback(database.close)
         yield database
@@ -185,11 +187,15 @@ async def _unless(stop: asyncio.Event, use: Coroutine[Any, Any, T]) -> T:
 
 
 async def _opened(
-    settings: Settings, url: str, prepare: Callable[[], Awaitable[Migrated]] | None
+    settings: Settings,
+    url: str,
+    prepare: Callable[[], Awaitable[Migrated]] | None,
+    *,
+    may_only_read: bool,
 ) -> Database:
     if prepare is not None:
         await prepare()
-    database = await Database.open(url, pool_max=settings.pool_max)
+    database = await Database.open(url, pool_max=settings.pool_max, may_only_read=may_only_read)
     try:
         # Whoever has just migrated has looked at who may do what.
         await _require_schema(database, is_looked_at=settings.database_url is None)

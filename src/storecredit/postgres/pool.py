@@ -97,9 +97,12 @@ class Database(OneBucket):
         )
 
     @classmethod
-    async def open(cls, url: str, *, pool_max: int = 8) -> Self:
-        """Connect at once, and keep at most `pool_max` connections."""
-        servers = Servers(read_url(url))
+    async def open(cls, url: str, *, pool_max: int = 8, may_only_read: bool = False) -> Self:
+        """Connect at once, and keep at most `pool_max` connections.
+
+        `may_only_read`: also with a login that may work as `storecredit_reader` alone.
+        """
+        servers = Servers(read_url(url), may_only_read=may_only_read)
         probe = await servers.connect()
         try:
             with translated():
@@ -137,6 +140,11 @@ class Database(OneBucket):
     def schema(self) -> str:
         """The schema of the bucket it works in."""
         return self._servers.schema
+
+    @property
+    def only_reads(self) -> bool:
+        """Whether its login may do no more than read."""
+        return self._servers.only_reads
 
     @property
     def place(self) -> Hashable:

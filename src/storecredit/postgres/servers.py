@@ -10,6 +10,7 @@ import ssl
 import time
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Final
 
 import asyncpg
@@ -28,6 +29,8 @@ from storecredit.postgres.errors import (
 APP_ROLE: Final = "storecredit_app"
 WRITER_ROLE: Final = "storecredit_writer"
 """Owns the functions, and may do what they do; nobody logs in as it."""
+READER_ROLE: Final = "storecredit_reader"
+"""Reads, and changes nothing; there where the operator has made it."""
 SCHEMA: Final = "storecredit"
 """Of a database that has one bucket; the first of several."""
 ACCOUNT_BITS: Final = 40
@@ -46,6 +49,10 @@ _APP_SETTINGS: Final = {
     "default_transaction_isolation": "read committed",
     # `DoubtfulCommits` has to hear a warning.
     "client_min_messages": "warning",
+}
+_READER_SETTINGS: Final = _APP_SETTINGS | {
+    "role": READER_ROLE,
+    "default_transaction_read_only": "on",
 }
 _TAKES_WRITES: Final = ("pg_is_in_recovery()", "current_setting('default_transaction_read_only')")
 COMMAND_TIMEOUT_SECONDS: Final = 10.0
@@ -133,9 +140,15 @@ class Servers:
     another node is asked there, as long as that lets us in.
     """
 
-    def __init__(self, url: DatabaseUrl, schema: str = SCHEMA) -> None:
+    def __init__(
+        self, url: DatabaseUrl, schema: str = SCHEMA, *, may_only_read: bool = False
+    ) -> None:
+        """`may_only_read`: a login that may work as READER_ROLE alone will do."""
         self._url = url
         self.schema = schema
+        self._may_only_read = may_only_read
+        self.only_reads = False
+        """Whether this login works as READER_ROLE; known once there is a connection."""
         self._primary = 0
         self._node: Node | None = None
         self._detour_until = 0.0
@@ -143,12 +156,17 @@ class Servers:
 
     def of_bucket(self, number: int) -> "Servers":
         """The same servers, for sessions that work in another bucket."""
-        return Servers(self._url, bucket_schema(number))
+        return self._alike(self._url, bucket_schema(number))
 
     def of_node(self, node: Node) -> "Servers":
         """One node of the cluster that these are the coordinator of, with the same login."""
         server = {**self._url.servers[0], "host": node.host, "port": node.port}
-        return Servers(replace(self._url, servers=(server,), hosts=(node.host,)), self.schema)
+        return self._alike(replace(self._url, servers=(server,), hosts=(node.host,)), self.schema)
+
+    def _alike(self, url: DatabaseUrl, schema: str) -> "Servers":
+        alike = Servers(url, schema, may_only_read=self._may_only_read)
+        alike.only_reads = self.only_reads
+        return alike
 
     def lead_to(self, node: Node | None) -> None:
         """Have new sessions be on this node of a Citus cluster; None: on the coordinator."""
@@ -170,7 +188,7 @@ class Servers:
 
     def of_coordinator(self) -> "Servers":
         """The same servers and schema, for sessions on the coordinator whatever node it is on."""
-        coordinator = Servers(self._url, self.schema)
+        coordinator = self._alike(self._url, self.schema)
         coordinator.lead_to(None)
         return coordinator
 
@@ -238,6 +256,31 @@ class Servers:
         settings: Mapping[str, str],
         command_seconds: float | None,
     ) -> asyncpg.Connection:
+        """As the application's role; as the one that reads where that is all this login may be."""
+        opening = partial(
+            self._open, place, as_app=as_app, settings=settings, command_seconds=command_seconds
+        )
+        try:
+            return await opening()
+        except DatabaseMisconfigured as error:
+            refused = isinstance(error.__cause__, asyncpg.InsufficientPrivilegeError)
+            if self.only_reads or not (refused and as_app and self._may_only_read):
+                raise
+            self.only_reads = True
+            try:
+                return await opening()
+            except DatabaseMisconfigured:
+                self.only_reads = False
+                raise error from error.__cause__
+
+    async def _open(
+        self,
+        place: int,
+        *,
+        as_app: bool,
+        settings: Mapping[str, str],
+        command_seconds: float | None,
+    ) -> asyncpg.Connection:
         url = self._url
         asked_for = self._asked_for(as_app=as_app)
         try:
@@ -269,7 +312,7 @@ class Servers:
             raise DatabaseMisconfigured(str(error)) from error
 
     def _asked_for(self, *, as_app: bool) -> dict[str, str]:
-        settings = _APP_SETTINGS if as_app else {}
+        settings = (_READER_SETTINGS if self.only_reads else _APP_SETTINGS) if as_app else {}
         if self._is_citus:
             settings = settings | _CITUS_SETTINGS
         return {"search_path": search_path(self.schema)} | settings
@@ -287,7 +330,7 @@ class Servers:
             raise DatabaseUnavailable(
                 f"{NOT_AVAILABLE}this server is a standby, and takes no writes"
             )
-        if only_reads == "on" and self._url.must_be_writable:
+        if only_reads == "on" and self._url.must_be_writable and not self.only_reads:
             raise DatabaseUnavailable(f"{NOT_AVAILABLE}this server takes no writes for now")
 
 

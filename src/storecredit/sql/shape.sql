@@ -5,7 +5,8 @@
 
 WITH ours AS (
     SELECT n.oid AS schema, n.nspowner AS owner, n.nspacl AS acl,
-        to_regrole('storecredit_app')::oid AS app, to_regrole('storecredit_writer')::oid AS writer
+        to_regrole('storecredit_app')::oid AS app, to_regrole('storecredit_writer')::oid AS writer,
+        to_regrole('storecredit_reader')::oid AS reader
     FROM pg_namespace n WHERE n.nspname = $1
 ), elsewhere AS (
     -- Where the first bucket's interface may be; other buckets have none, and mind their own schema.
@@ -19,7 +20,7 @@ WITH ours AS (
     UNION ALL
     -- Whatever our roles may act as, themselves among them; and a host's backend role comes and goes.
     SELECT concat_ws(' ', 'role', u.name, r.rolname, r.rolsuper, r.rolcreaterole, r.rolcanlogin)
-    FROM ours o, unnest(ARRAY['app', 'writer'], ARRAY[o.app, o.writer]) u (name, oid)
+    FROM ours o, unnest(ARRAY['app', 'writer', 'reader'], ARRAY[o.app, o.writer, o.reader]) u (name, oid)
     JOIN pg_roles r ON pg_has_role(u.oid, r.oid, 'MEMBER')
     UNION ALL
     SELECT concat_ws(' ', 'role', r.rolname) FROM pg_roles r WHERE r.rolname = 'service_role'

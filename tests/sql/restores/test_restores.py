@@ -1,5 +1,6 @@
 """Dumps restored in every usual way, into servers with our roles and without, as whoever may."""
 
+import asyncio
 import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -9,11 +10,15 @@ from uuid import uuid4
 import asyncpg
 import pytest
 
+from storecredit.cli.problems import FAILED
 from storecredit.postgres.errors import DatabaseMisconfigured
+from storecredit.postgres.pool import Database
 from storecredit.postgres.schema.migrate import migrate
-from storecredit.postgres.servers import APP_ROLE, WRITER_ROLE
+from storecredit.postgres.servers import APP_ROLE, READER_ROLE, WRITER_ROLE
 from tests.conftest import connect_as_superuser, with_database
+from tests.e2e.in_process import InProcess
 from tests.sql.catalog import catalog, rows_of
+from tests.sql.guard import FUNCTIONS, TABLES, let_through
 from tests.sql.restores.conftest import Source
 from tests.sql.restores.servers import SUPERUSER, Cluster
 from tests.sql.restores.working import as_login, assert_works, refusal_to_open, run
@@ -162,3 +167,93 @@ async def _rows(connection: asyncpg.Connection) -> dict[str, list[str]]:
     rows = await rows_of(connection, "storecredit")
     del rows["schema_version"]
     return rows
+
+
+LOOKER = "looker"
+READING_FOR_READERS = {"state_of_account", "delivery_lag"}
+"""Functions with rights of their own that tell no more than what a reader may read."""
+KEPT_FROM_READERS = {"webhook_secrets", "admin_tokens", "sign_ins", "sign_in_links"}
+
+
+@pytest.fixture
+async def restored(source: Source, bare_server: Cluster) -> AsyncIterator[str]:
+    """A superuser's URL of a database, restored and migrated where there are a reader's roles."""
+    server = bare_server.url("postgres")
+    await run(
+        server,
+        f"CREATE ROLE {READER_ROLE}",
+        f"CREATE ROLE {LOOKER} LOGIN IN ROLE {READER_ROLE}",
+        "CREATE DATABASE looked_at",
+    )
+    url = with_database(server, "looked_at")
+    source.programs.pg_restore(url, source.dump("--format=custom"))
+    told = (await migrate(url, buckets=2, open_after_seconds=0)).renewed
+    assert any(said.startswith(f"Renewed the rights of {READER_ROLE} on ") for said in told)
+    yield url
+    await run(
+        server,
+        "DROP DATABASE looked_at WITH (FORCE)",
+        f"DROP ROLE {LOOKER}, {READER_ROLE}, {APP_ROLE}, {WRITER_ROLE}",
+    )
+
+
+def test_a_login_that_may_only_read_proves_and_reports_and_changes_nothing(restored: str) -> None:
+    url = as_login(restored, LOOKER, "looked_at")
+    command = InProcess(url)
+    before = asyncio.run(_notes(restored))
+
+    assert "All of it agrees." in command("verify").output
+    store_id, user_id = (
+        command(kind, "list", "--json").json()["items"][0][f"{kind}_id"]
+        for kind in ("store", "user")
+    )
+    for words in (
+        ("report", "--by", "store"),
+        ("audit",),
+        ("store", "show", store_id),
+        ("key", "list", store_id),
+        ("credits", "grants", store_id),
+        ("user", "history", user_id),
+        ("request", "show", "opening"),
+    ):
+        done = command(*words)
+        assert done.status == 0, (words, done.errors)
+    refused = command("credits", "add", store_id, 5)
+    assert refused.status == FAILED
+    assert f"this login may not work as {APP_ROLE}, and is to be granted it" in refused.sentence()
+    assert asyncio.run(_notes(restored)) == before
+    asyncio.run(_has_no_right_but_to_read(url))
+
+
+async def _notes(url: str) -> list[asyncpg.Record]:
+    """What whoever verifies or acts writes down."""
+    connection = await asyncpg.connect(url)
+    try:
+        return await connection.fetch(
+            """SELECT (SELECT max(verified_at) FROM storecredit.last_verification),
+                   (SELECT count(*) FROM storecredit.audit_log),
+                   (SELECT count(*) FROM storecredit.movements)"""
+        )
+    finally:
+        await connection.close()
+
+
+async def _has_no_right_but_to_read(url: str) -> None:
+    database = await Database.open(url, may_only_read=True)
+    reader = await database.connect()
+    assert await reader.fetchval("SHOW transaction_read_only") == "on"
+    # Whoever writes SQL of their own may switch that off: the rights are what holds.
+    await reader.execute("SET default_transaction_read_only = off")
+    for act in ("insert", "update", "delete from", "truncate", "drop"):
+        assert await let_through(reader, act) == [], act
+    may_read = "SELECT has_table_privilege($1::text, 'SELECT')"
+    for table in await reader.fetch(TABLES):
+        kept_from_it = table["relname"] in KEPT_FROM_READERS
+        assert await reader.fetchval(may_read, table["name"]) != kept_from_it, table["name"]
+    may_call = "SELECT has_function_privilege($1::oid, 'EXECUTE')"
+    for each in await reader.fetch(FUNCTIONS):
+        lends_no_rights = not each["is_definer"] or each["name"] in READING_FOR_READERS
+        only_reads = lends_no_rights and not each["may_write"]
+        assert await reader.fetchval(may_call, each["oid"]) == only_reads, each["name"]
+    await reader.close()
+    await database.close()

@@ -21,6 +21,7 @@ from storecredit.postgres.schema import schema_version, shape
 from storecredit.postgres.servers import (
     APP_ROLE,
     MIGRATE_FIRST,
+    READER_ROLE,
     SCHEMA,
     WRITER_ROLE,
     Connection,
@@ -124,6 +125,7 @@ async def mend_roles(
 ) -> tuple[str, ...]:
     """Have both roles, without powers, and let this login act as them. A sentence on each change.
 
+    The reader's, which the operator makes if anybody, is to have no powers either.
     Roles belong to the whole server: another database's migration may be making the same one, and
     somebody with more rights may have made it for this login. From 16 on, who made a role may
     grant it, but not yet act as it.
@@ -134,7 +136,7 @@ async def mend_roles(
             await _unless_done_by_another(connection, f"CREATE ROLE {role.role} NOLOGIN")
             said.append(f"Made the role {role.role}.")
     for role in await _roles(connection):
-        if not role.may_be_acted_as:
+        if not role.may_be_acted_as and role.role != READER_ROLE:
             await _unless_done_by_another(connection, f"GRANT {role.role} TO CURRENT_USER")
             said.append(f"Made this login a member of {role.role}.")
         for change, sentence in _changes(role, app_may_login=app_may_login):

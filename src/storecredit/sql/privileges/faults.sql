@@ -5,7 +5,8 @@
 
 WITH ours AS (
     SELECT n.oid AS schema, n.nspname AS name, n.nspowner AS owner, n.nspacl AS acl,
-        to_regrole('storecredit_app')::oid AS app, to_regrole('storecredit_writer')::oid AS writer
+        to_regrole('storecredit_app')::oid AS app, to_regrole('storecredit_writer')::oid AS writer,
+        to_regrole('storecredit_reader')::oid AS reader
     FROM pg_namespace n WHERE n.nspname = $1
 ), elsewhere AS (
     -- Where the first bucket's interface may be; other buckets have none, and mind their own schema.
@@ -45,10 +46,11 @@ WITH ours AS (
     WHERE t.owner = r.oid
     UNION ALL
     SELECT 4, 'is_above', r.rolname, NULL
-    FROM ours o JOIN pg_roles r ON r.oid IN (o.app, o.writer) WHERE r.rolsuper OR r.rolcreaterole
+    FROM ours o JOIN pg_roles r ON r.oid IN (o.app, o.writer, o.reader)
+    WHERE r.rolsuper OR r.rolcreaterole
     UNION ALL
     SELECT 5, 'acts_as', a.name, r.rolname
-    FROM ours o JOIN pg_roles r ON r.oid IN (o.app, o.writer), above a
+    FROM ours o JOIN pg_roles r ON r.oid IN (o.app, o.writer, o.reader), above a
     WHERE a.oid <> r.oid AND pg_has_role(r.oid, a.oid, 'MEMBER')
     UNION ALL
     SELECT 6, 'writes', t.name, 'storecredit_app'

@@ -11,6 +11,8 @@
 --   functions are parts of those.
 -- service_role, where a host has such a backend role (Supabase): read and call the same, but for the
 --   job queue.
+-- storecredit_reader, where the operator has made it: read the same, but for who is signed in and by which
+--   tokens, and call what only reads, with the caller's own rights or naming nothing that it may not read.
 -- Nobody else but the owner: hosted PostgreSQL may hand new tables and functions to its own roles by
 -- default (Supabase does: anon, authenticated, service_role), a restore that fails halfway leaves all
 -- functions to everybody, and a balance that can be written around them proves nothing.
@@ -25,7 +27,8 @@ WITH elsewhere AS (
         c.relname IN ('movements', 'grants', 'audit_log', 'session_archives', 'chained_accounts',
             'chain_links', 'checkpoints', 'transfer_ends') AS is_append_only,
         c.relname IN ('movement_types', 'schema_version') AS is_migrations,
-        c.relname = 'webhook_secrets' AS is_secret
+        c.relname = 'webhook_secrets' AS is_secret,
+        c.relname IN ('admin_tokens', 'sign_ins', 'sign_in_links') AS is_of_access
     FROM pg_class c, (SELECT 'storecredit_writer'::regrole::oid AS role) w
     WHERE c.relkind IN ('r', 'p', 'v', 'm', 'S')
       AND (c.relnamespace = current_schema()::regnamespace
@@ -34,7 +37,9 @@ WITH elsewhere AS (
     SELECT p.oid, p.proowner AS owner, p.proowner = w.role AS is_writers,
         coalesce(p.proacl, acldefault('f', p.proowner)) AS acl,
         p.proowner = w.role AND (p.prosecdef OR p.provolatile <> 'v'
-            OR p.pronamespace <> current_schema()::regnamespace) AS is_called
+            OR p.pronamespace <> current_schema()::regnamespace) AS is_called,
+        p.provolatile <> 'v' AND (NOT p.prosecdef
+            OR p.proname IN ('state_of_account', 'delivery_lag')) AS only_reads
     FROM pg_proc p, (SELECT 'storecredit_writer'::regrole::oid AS role) w
     WHERE p.pronamespace = current_schema()::regnamespace
        OR p.proowner = w.role AND p.pronamespace IN (SELECT e.oid FROM elsewhere e)
@@ -57,14 +62,17 @@ WITH elsewhere AS (
             ', ' ORDER BY g.privilege_type COLLATE "C") AS rights
     FROM given g WHERE g.grantee <> g.owner GROUP BY g.kind, g.oid, g.grantee
 ), reader AS (
-    SELECT r.oid AS role, r.rolname = 'storecredit_app' AS is_app
-    FROM pg_roles r WHERE r.rolname IN ('storecredit_app', 'service_role')
+    SELECT r.oid AS role, r.rolname = 'storecredit_app' AS is_app,
+        r.rolname = 'storecredit_reader' AS only_reads
+    FROM pg_roles r WHERE r.rolname IN ('storecredit_app', 'service_role', 'storecredit_reader')
 ), wanted AS (
     SELECT 'SCHEMA' AS kind, current_schema()::regnamespace::oid AS oid, u.role, 'USAGE' AS rights
     FROM (SELECT role FROM reader UNION ALL SELECT 'storecredit_writer'::regrole) u
     UNION ALL
     SELECT 'TABLE', r.oid, u.role, 'SELECT'
-    FROM relation r, reader u WHERE NOT r.is_sequence AND NOT r.is_of_jobs AND NOT r.is_secret
+    FROM relation r, reader u
+    WHERE NOT r.is_sequence AND NOT r.is_of_jobs AND NOT r.is_secret
+      AND NOT (r.is_of_access AND u.only_reads)
     UNION ALL
     SELECT 'TABLE', r.oid, u.role,
         CASE WHEN r.is_sequence THEN 'USAGE' ELSE 'DELETE, INSERT, SELECT, UPDATE' END
@@ -77,7 +85,8 @@ WITH elsewhere AS (
             ELSE 'DELETE, INSERT, SELECT, UPDATE' END
     FROM relation r WHERE NOT r.is_writers
     UNION ALL
-    SELECT 'ROUTINE', f.oid, u.role, 'EXECUTE' FROM routine f, reader u WHERE f.is_called
+    SELECT 'ROUTINE', f.oid, u.role, 'EXECUTE' FROM routine f, reader u
+    WHERE f.is_called AND (f.only_reads OR NOT u.only_reads)
 ), differing AS (
     SELECT kind, oid, role, h.rights AS held, w.rights AS wanted
     FROM held h FULL JOIN wanted w USING (kind, oid, role)

@@ -1,4 +1,5 @@
--- What our two roles are, and what they are not to be: one row for each. $1 is what whoever may act as a
+-- What our two roles are, and the reader's where there is one, and what they are not to be: one row for
+-- each. $1 is what whoever may act as a
 -- role has on it: SET from PostgreSQL 16 on, before that MEMBER.
 --
 -- Roles belong to the whole server: a dump does not bring them along, and another server's may be
@@ -32,10 +33,11 @@ SELECT n.name AS role, r.oid IS NULL AS is_missing, r.rolcanlogin AS may_login,
         ) AS member_of,
     coalesce(pg_has_role(me.oid, r.oid, $1), false) AS may_be_acted_as,
     c.is_cluster AS must_login
-FROM unnest(ARRAY['storecredit_writer', 'storecredit_app']) n (name)
+FROM unnest(ARRAY['storecredit_writer', 'storecredit_app', 'storecredit_reader']) n (name)
 LEFT JOIN pg_roles r ON r.rolname = n.name
 JOIN pg_roles me ON me.rolname = current_user
 -- A node of a Citus cluster logs in to another one as whoever asks it, inside a function as the writer.
 CROSS JOIN (
     SELECT EXISTS (SELECT FROM pg_extension e WHERE e.extname = 'citus') AS is_cluster
     ) c
+WHERE r.oid IS NOT NULL OR n.name <> 'storecredit_reader'
