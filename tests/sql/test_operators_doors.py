@@ -169,6 +169,22 @@ async def test_credits_are_handed_over_to_the_last_and_no_further(
     ]
 
 
+async def test_ends_of_two_transfers_are_not_one(books: Connection, kind: OwnerKind) -> None:
+    giver, taker, other = [await open_account(books, kind, 10) for _ in range(3)]
+
+    async def hand(from_: Account, to: Account) -> object:
+        return await books.fetchval(TRANSFER, from_.id, to.id, 3, "one id")
+
+    assert await hand(giver, other) == "transferred"
+    assert await hand(giver, other) == "already_transferred"
+    third = await open_account(books, kind, 10)
+    assert await hand(third, taker) == "transferred"
+    # Both have an end of so many credits under that id, and nothing went from one to the other.
+    assert await hand(giver, taker) == "conflict"
+    assert [row.amount for row in await ledger(books, giver)] == [10, 3]
+    assert await hand(third, taker) == "already_transferred"
+
+
 async def test_what_is_handed_over_ends_with_the_last_of_it(
     books: Connection, kind: OwnerKind
 ) -> None:

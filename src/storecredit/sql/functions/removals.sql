@@ -145,22 +145,24 @@ RETURNS text
 LANGUAGE plpgsql
 AS $$
 -- Purpose: what a transfer comes to whose request id stands at either account for one, or for a removal:
---   already_transferred | conflict; null: it does not. Locks: none; the caller holds the accounts'.
+--   already_transferred | conflict; null: it does not. Both ends of one transfer are of one moment, its
+--   transaction's; those of two, to and from others, are not. Locks: none; the caller holds the accounts'.
 DECLARE
     v_out record;
     v_in record;
 BEGIN
-    SELECT m.type, m.amount INTO v_out FROM movements m
+    SELECT m.type, m.amount, m.created_at INTO v_out FROM movements m
     WHERE m.account_id = p_from AND m.request_id = p_request_id
       AND movement_role(m.type) IN ('removal', 'receipt')
     ORDER BY m.type LIMIT 1;
-    SELECT m.type, m.amount INTO v_in FROM movements m
+    SELECT m.type, m.amount, m.created_at INTO v_in FROM movements m
     WHERE m.account_id = p_to AND m.request_id = p_request_id
       AND movement_role(m.type) IN ('removal', 'receipt')
     ORDER BY m.type LIMIT 1;
     RETURN CASE
-        WHEN (v_out.type, v_out.amount, v_in.type, v_in.amount)
-            = ('transfer_out', p_amount, 'transfer_in', p_amount) THEN 'already_transferred'
+        WHEN (v_out.type, v_out.amount, v_in.type, v_in.amount, v_in.created_at)
+            = ('transfer_out', p_amount, 'transfer_in', p_amount, v_out.created_at)
+            THEN 'already_transferred'
         WHEN v_out.type IS NOT NULL OR v_in.type IS NOT NULL THEN 'conflict' END;
 END;
 $$;
