@@ -2,7 +2,8 @@
 
 `STORECREDIT_TEST_DATABASE_URL` names a server (a superuser's URL) to run on; unset: the embedded
 PostgreSQL, started once for all test processes. `STORECREDIT_TEST_BUCKETS` is how many buckets its
-databases have, of tests that do not say so themselves (`several_buckets`).
+databases have, of tests that do not say so themselves (`several_buckets`). Where the server is the
+coordinator of a Citus cluster, they are databases of the cluster.
 """
 
 import asyncio
@@ -33,6 +34,7 @@ from storecredit.postgres.pool import Database
 from storecredit.postgres.schema.migrate import migrate
 from storecredit.postgres.schema.schema_version import fingerprint
 from tests import log_watch
+from tests.citus.cluster import Cluster
 
 SERVER_URL = os.environ.get("STORECREDIT_TEST_DATABASE_URL")
 BUCKETS = int(os.environ.get("STORECREDIT_TEST_BUCKETS", "1"))
@@ -180,11 +182,15 @@ def template(server_url: str, bucket_count: int) -> str:
 
 async def _make_template(server_url: str, bucket_count: int) -> str:
     name = f"storecredit_template_{fingerprint()[:12]}_{bucket_count}"
+    cluster = await Cluster.of(server_url)
     connection = await asyncpg.connect(server_url)
     try:
         await connection.execute("SELECT pg_advisory_lock($1)", TEMPLATE_LOCK)
         known = await connection.fetchval("SELECT 1 FROM pg_database WHERE datname = $1", name)
-        if not known:
+        if not known and cluster:
+            await cluster.made("template_under_way", bucket_count)
+            await cluster.renamed("template_under_way", name)
+        elif not known:
             await connection.execute("DROP DATABASE IF EXISTS template_under_way")
             await connection.execute("CREATE DATABASE template_under_way TEMPLATE template0")
             url = with_database(server_url, "template_under_way")
@@ -204,7 +210,8 @@ class Databases:
     def __init__(self, server_url: str, runner: asyncio.Runner) -> None:
         self._server_url = server_url
         self._runner = runner
-        self._connection = runner.run(asyncpg.connect(server_url))
+        self._cluster = runner.run(Cluster.of(server_url))
+        self._connections = runner.run(self._connected())
 
     @contextmanager
     def copied(self, template: str, *, search_path: str | None = None) -> Iterator[str]:
@@ -220,10 +227,18 @@ class Databases:
             self._execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
 
     def close(self) -> None:
-        self._runner.run(self._connection.close())
+        for connection in self._connections:
+            self._runner.run(connection.close())
+
+    async def _connected(self) -> list[asyncpg.Connection]:
+        """To the server, or to each node of a cluster, which has databases of its own."""
+        if self._cluster is None:
+            return [await asyncpg.connect(self._server_url)]
+        return [await self._cluster.connect(node, "postgres") for node in self._cluster.nodes]
 
     def _execute(self, statement: str) -> None:
-        self._runner.run(self._connection.execute(statement))
+        for connection in self._connections:
+            self._runner.run(connection.execute(statement))
 
 
 @pytest.fixture(scope="session")

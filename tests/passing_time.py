@@ -59,7 +59,10 @@ async def _pass_time(
             account_ids,
         )
         for table, columns in _MOMENTS.items():
-            older = ", ".join(f"{column} = {column} - $2::interval" for column in columns)
+            older = ", ".join(
+                f"{column} = ({column} AT TIME ZONE 'UTC' - $2::interval) AT TIME ZONE 'UTC'"
+                for column in columns
+            )
             await superuser.execute(
                 f"UPDATE {bucket}.{table} SET {older} WHERE {_NAMED}", account_ids, time
             )

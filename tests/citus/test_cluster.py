@@ -13,7 +13,8 @@ from storecredit.postgres.pool import Database
 from storecredit.postgres.schema.migrate import migrate
 from storecredit.postgres.servers import bucket_schema
 from tests.citus.busy_stores import STORES, creating, is_on, made, placed, settled, until_it_is
-from tests.citus.conftest import BUCKET_COUNT, Cluster
+from tests.citus.cluster import Cluster
+from tests.citus.conftest import BUCKET_COUNT
 from tests.e2e.conftest import Serving, Storecredit
 
 BY_ANN = ("--as", "ann", "--reason", "room")

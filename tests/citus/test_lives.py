@@ -27,7 +27,7 @@ from storecredit.telemetry import Metrics
 from storecredit.webhooks.deliverer import Deliverer
 from tests.billing.overages import holdable_paddle
 from tests.billing.topping_up import CREDITS, OPENING, THRESHOLD, switch_on
-from tests.citus.conftest import Cluster
+from tests.citus.cluster import Cluster
 from tests.sql.generations import create_one, start
 from tests.worker.archives import DAYS, Keeper, generation
 

@@ -10,12 +10,16 @@ import pytest
 
 from storecredit import sql
 from storecredit.postgres.bucket_places import move
+from storecredit.postgres.buckets import opened
 from storecredit.postgres.nodes import places
+from storecredit.postgres.pool import Database
 from storecredit.postgres.schema import migrate as migrating
 from storecredit.postgres.schema import schema_version, spreading
 from storecredit.postgres.schema.migrate import migrate
-from storecredit.postgres.servers import bucket_schema
-from tests.citus.conftest import BUCKET_COUNT, Cluster
+from storecredit.postgres.schema.spreading import TURNS
+from storecredit.postgres.servers import WRITER_ROLE, bucket_schema
+from tests.citus.cluster import Cluster
+from tests.citus.conftest import BUCKET_COUNT
 from tests.conftest import with_database
 
 # Those of a cluster are there once for all its databases.
@@ -31,7 +35,17 @@ _CHANGE = """
     ALTER TABLE sessions ADD COLUMN tried int;
     ALTER TABLE sessions ADD CONSTRAINT sessions_tried_check CHECK (tried > 0);
     CREATE INDEX sessions_tried ON sessions (tried) WHERE tried IS NOT NULL;
+    CREATE TABLE tries (
+        account_id bigint NOT NULL REFERENCES accounts, number bigint GENERATED ALWAYS AS IDENTITY,
+        at timestamptz NOT NULL DEFAULT now(), PRIMARY KEY (account_id, number));
     """
+_NODES_OF_TABLES = """
+    SELECT count(DISTINCT p.groupid) FROM pg_dist_shard h
+    JOIN pg_dist_placement p ON p.shardid = h.shardid
+    JOIN pg_class c ON c.oid = h.logicalrelid
+    WHERE c.relnamespace = $1::text::regnamespace AND c.relname IN ('accounts', 'tries')
+    HAVING count(DISTINCT c.relname) = 2"""
+_STEP = "SELECT seqincrement FROM pg_sequence WHERE seqrelid = $1::text::regclass"
 _COMPILED = """
     SELECT p.oid::regprocedure::text AS name, plpgsql_validator(p.oid)::text
     FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang
@@ -91,7 +105,7 @@ async def test_an_owner_migrates_makes_more_buckets_and_moves_them(
 
 
 @pytest.mark.usefixtures("newer")
-async def test_a_migration_changes_tables_and_renews_functions_on_all_nodes(
+async def test_a_migration_makes_and_changes_tables_and_renews_functions_on_all_nodes(
     cluster: Cluster, citus_url: str
 ) -> None:
     migrated = await migrate(citus_url)
@@ -105,4 +119,30 @@ async def test_a_migration_changes_tables_and_renews_functions_on_all_nodes(
             await connection.execute(f"SET search_path = {schema}")
             assert await connection.fetch(_COMPILED, schema)
             assert await connection.fetch(f"SELECT tried FROM {schema}.sessions") == []
+            assert await connection.fetch(f"SELECT number FROM {schema}.tries") == []
         await connection.close()
+    await _new_table_is_where_its_bucket_is(cluster, citus_url)
+
+
+async def _new_table_is_where_its_bucket_is(cluster: Cluster, citus_url: str) -> None:
+    home = await Database.open(citus_url)
+    coordinator = await asyncpg.connect(citus_url)
+    async with opened(home) as buckets:
+        for bucket in buckets.all[1:]:
+            nodes = await coordinator.fetchval(_NODES_OF_TABLES, bucket.schema)
+            assert nodes == 1
+            assert await bucket.fetch("SELECT number FROM tries") == []
+            assert bucket.way is not None
+            node = await cluster.connect(
+                (bucket.way.host, bucket.way.port), citus_url.rpartition("/")[2]
+            )
+            await node.execute(f"SET search_path = {bucket.schema}; SET ROLE {WRITER_ROLE}")
+            # It may write there, and what the table refers to is where it is.
+            with pytest.raises(asyncpg.ForeignKeyViolationError):
+                await node.execute("INSERT INTO tries (account_id) VALUES (1)")
+            await node.close()
+            # Each server's own ids: none of another one is among them.
+            steps = await bucket.fetchval(_STEP, f"{bucket.schema}.tries_number_seq")
+            assert steps == TURNS
+    await coordinator.close()
+    await home.close()

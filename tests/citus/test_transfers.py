@@ -15,7 +15,8 @@ from storecredit.postgres.buckets import opened
 from storecredit.postgres.errors import DatabaseUnavailable
 from storecredit.postgres.pool import Database
 from storecredit.settings import Settings
-from tests.citus.conftest import BUCKET_COUNT, Cluster
+from tests.citus.cluster import Cluster
+from tests.citus.conftest import BUCKET_COUNT
 from tests.operator.bucket_owners import balances, prove, store_in_each
 
 MOVES = 60

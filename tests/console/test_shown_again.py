@@ -22,7 +22,7 @@ pytestmark = pytest.mark.several_buckets
 
 URL = "https://hats.example/hooks"
 LATER = """UPDATE audit_log
-    SET acted_at = acted_at - make_interval(secs => $1)"""
+    SET acted_at = (acted_at AT TIME ZONE 'UTC' - make_interval(secs => $1)) AT TIME ZONE 'UTC'"""
 
 
 @dataclass(frozen=True)

@@ -26,13 +26,16 @@ COLUMNS = (
 
 async def paid(admin: asyncpg.Connection, store: StoreClient, amount: int, currency: str) -> None:
     await in_bucket_of(admin, store.store_id)
+    account_id = await admin.fetchval(
+        "SELECT account_id FROM accounts WHERE owner_id = $1 AND owner_kind = 'store'",
+        store.store_id,
+    )
     await admin.execute(
         """INSERT INTO payments (provider, provider_transaction_id, account_id, paid_at,
                kind, credits, amount, currency, request_id)
-           SELECT 'paddle', 'txn_' || $2, account_id, now(), 'purchase', 1, $2::bigint, $3,
-               'order ' || $2
-           FROM accounts WHERE owner_id = $1 AND owner_kind = 'store'""",
-        store.store_id,
+           VALUES ('paddle', 'txn_' || $2, $1, now(), 'purchase', 1, $2::bigint, $3,
+               'order ' || $2)""",
+        account_id,
         str(amount),
         currency,
     )

@@ -179,7 +179,10 @@ async def test_days_left_are_counted_at_the_pace_of_the_last_seven_days(
     await in_bucket_of(admin, store.store_id)
     assert await days_left(store.store_id) is None
     earlier = [await store.created() for _ in range(20)]
-    await admin.execute("UPDATE movements SET created_at = created_at - interval '7 days 1 minute'")
+    await admin.execute(
+        "UPDATE movements SET created_at ="
+        " (created_at AT TIME ZONE 'UTC' - interval '7 days 1 minute') AT TIME ZONE 'UTC'"
+    )
     assert await days_left(store.store_id) is None, "what was spent earlier is no pace"
     sessions = [await store.created() for _ in range(7)]
     assert await days_left(store.store_id) == 73.0, "73 credits, one a day"

@@ -14,7 +14,7 @@ from storecredit.generation.sessions import SessionStatus
 from storecredit.service import Service
 from tests.web.conftest import LogStream, WorkerStarter
 from tests.web.doors import Operator, StoreClient, data_of, error_of
-from tests.web.table_rows import Rows
+from tests.web.table_rows import Rows, in_bucket_of
 
 pytestmark = pytest.mark.several_buckets
 
@@ -201,12 +201,9 @@ async def test_m8_one_request_id_from_the_header_to_the_refund_and_every_log_lin
 
 async def allow_overage(rows: Rows, store: StoreClient, limit: int) -> None:
     """As the operator does."""
-    assert await rows.fetch(
-        """SELECT set_overage_limit(account_id, $2) FROM accounts
-           WHERE owner_kind = 'store' AND owner_id = $1""",
-        store.store_id,
-        limit,
-    )
+    account_id = await rows.account_id(store.store_id)
+    await in_bucket_of(rows.connection, store.store_id)
+    await rows.connection.execute("SELECT set_overage_limit($1, $2)", account_id, limit)
 
 
 async def overage_used(rows: Rows, store: StoreClient) -> int:

@@ -12,6 +12,7 @@ them: every file counts, and what `storecredit_writer` owns is ours.
 
 import asyncio
 import itertools
+import re
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -56,6 +57,11 @@ TRIES_MAX: Final = 5
 CLOSE_TIMEOUT_SECONDS: Final = 5.0
 NAMES_SAID_MAX: Final = 5
 _PAUSE_SECONDS: Final = 0.2
+_COMMENT: Final = re.compile(r"--[^\n]*")
+# No end of one is in a comment, a text or a body.
+_STATEMENT: Final = re.compile(
+    r"""(?: --[^\n]* | '(?:[^']|'')*' | (\$\w*\$).*?\1 | [^;] )+""", re.DOTALL | re.VERBOSE
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -390,15 +396,21 @@ async def _apply_migrations(
         await connection.execute("SET LOCAL citus.enable_ddl_propagation = on")
     for name in pending:
         text = sql.text(f"migrations/{name}.sql")
-        await connection.execute(_one_by_one(text) if has_shards else text)
+        for statement in _one_by_one(text) if has_shards else (text,):
+            await connection.execute(statement)
     if has_shards:
         await connection.execute("SET LOCAL citus.enable_ddl_propagation = off")
     return pending
 
 
-def _one_by_one(text: str) -> str:
-    """Statements that the server has by themselves: Citus hands a node the whole text of each."""
-    return f"DO $migration$\nBEGIN\n{text}\nEND;\n$migration$"
+def _one_by_one(text: str) -> Iterator[str]:
+    """Its statements: Citus hands a node the whole text that one is a part of.
+
+    Nor does it spread a table that is made within a block.
+    """
+    for found in _STATEMENT.finditer(text):
+        if _COMMENT.sub("", found[0]).strip():
+            yield found[0]
 
 
 @contextmanager

@@ -2,9 +2,10 @@
 
 The text is the same everywhere, but for what Citus's planner refuses of tables that it keeps
 (tried with Citus 15): a plan for values that it does not know, parameters in functions in SQL, the
-moment in some places, and the size of a table, which is that of its shard. Each is put into words
-that it takes, by rule, once the function has been made; and what no rule covers stands in
-`sql/on_citus/` once more.
+moment in some places, rows that are read and written by one statement, and the size of a table,
+which is that of its shard. Each is put into words that it takes, by rule, once the function has
+been made; and what no rule covers stands in `sql/on_citus/` once more. Ids by which what is newer
+is known are drawn on the node that has the bucket, wherever the function is called.
 """
 
 import re
@@ -44,6 +45,17 @@ OTHERWISE: Final = {
     ),
 }
 """Arithmetic with moments where rows are changed: Citus takes there what is fixed, and no other."""
+_INSERT: Final = re.compile(
+    r"^ *(?P<into>INSERT INTO \w+(?: AS \w+)?\s*\((?P<columns>[^()]*)\))\s*"
+    r"(?P<select>SELECT\b[^;]*?)(?P<rest>\s(?:ON CONFLICT|RETURNING)\b[^;]*)?;",
+    re.MULTILINE,
+)
+_READ: Final = re.compile(r"\b(?:FROM|JOIN) (?!unnest|generate_)\w+\b(?! *\()")
+DRAWN: Final = {"audit_log": ("entry_id", "next_entry"), "events": ("seq", "next_event")}
+"""Tables whose ids are drawn on the bucket's node: the column, and the function that does."""
+_NUMBERED_INSERT: Final = re.compile(
+    r"INSERT INTO (?P<table>\w+)(?P<alias>(?: AS \w+)?) \((?P<columns>[^()]*)\)\s*VALUES \("
+)
 # By functions of other buckets, whose settings would hold in these, too.
 _CALLED_FROM_ELSEWHERE: Final = ("lock_end_of_transfer", "receive_transfer")
 # Seen where Citus hides no shards, as from the service's own sessions.
@@ -61,10 +73,11 @@ async def adapt(connection: asyncpg.Connection, schema: str) -> None:
         text = row["text"].replace(_SIZE, _SIZE_OF_SHARD)
         for ours, theirs in OTHERWISE.items():
             text = text.replace(ours, theirs)
+        text = _NUMBERED_INSERT.sub(_drawn, text)
         if row["is_to_be_procedural"]:
             text = _procedural(text, row)
         if row["is_procedural"] or row["is_to_be_procedural"]:
-            text = _of_one_moment(text)
+            text = _INSERT.sub(_read_before, _of_one_moment(text))
         text = text.replace(" SET plan_cache_mode TO 'force_generic_plan'\n", "")
         if text != row["text"]:
             await connection.execute(text)
@@ -72,6 +85,33 @@ async def adapt(connection: asyncpg.Connection, schema: str) -> None:
             await connection.execute(f"ALTER FUNCTION {row['name']} SET plan_cache_mode = auto")
     for _, text in sql.files("on_citus"):
         await connection.execute(text)
+
+
+def _read_before(found: re.Match[str]) -> str:
+    """What is written of what is read, with the reading by itself.
+
+    Of one statement that reads its own tables and writes to them Citus makes words that PostgreSQL
+    cannot read. Left as it is: what reads none, and what is a part of a longer statement.
+    """
+    select, columns = found["select"], found["columns"]
+    if not _READ.search(select) or found[0].count("(") != found[0].count(")"):
+        return found[0]
+    return (
+        f"WITH found ({columns}) AS MATERIALIZED ({select})\n"  # noqa: S608 - our own
+        f"{found['into']} SELECT f.* FROM found f{found['rest'] or ''};"
+    )
+
+
+def _drawn(found: re.Match[str]) -> str:
+    """A row that is written with an id that the bucket's node gave."""
+    if found["table"] not in DRAWN:
+        return found[0]
+    column, draw = DRAWN[found["table"]]
+    return (
+        f"INSERT INTO {found['table']}{found['alias']} ({column}, "  # noqa: S608 - our own
+        f"{found['columns']})"
+        f" OVERRIDING SYSTEM VALUE VALUES ({draw}(), "
+    )
 
 
 def _procedural(text: str, row: asyncpg.Record) -> str:

@@ -27,8 +27,9 @@ BEGIN
               AND e.endpoint_id IS DISTINCT FROM p_but AND e.event_types && v_heard
         LOOP
             IF v_seq IS NULL THEN
-                INSERT INTO events (account_id, type, data)
-                VALUES (v_account_id, p_types[n], p_datas[n]) RETURNING seq INTO v_seq;
+                v_seq := next_event();
+                INSERT INTO events (seq, account_id, type, data) OVERRIDING SYSTEM VALUE
+                VALUES (v_seq, v_account_id, p_types[n], p_datas[n]);
             END IF;
             v_ended_at := CASE WHEN v_endpoint.status = 'disabled' THEN now() END;
             v_next_at := CASE WHEN v_endpoint.status = 'disabled' THEN NULL
