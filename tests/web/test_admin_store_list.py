@@ -7,6 +7,8 @@ from uuid import UUID
 import asyncpg
 import pytest
 
+from storecredit.postgres.buckets import Buckets
+from storecredit.postgres.pool import Database
 from tests.web.checklist import assert_bad_queries_are_refused
 from tests.web.doors import Operator, data_of, error_of
 from tests.web.table_rows import in_bucket_of
@@ -36,14 +38,19 @@ async def add(operator: Operator, store_id: str, amount: int, request_id: str) -
     data_of(await operator.post(f"/stores/{store_id}/credits", **body), 201)
 
 
-async def fail(admin: asyncpg.Connection, session_ids: list[str]) -> None:
+async def fail(bucket: Database, session_ids: list[str]) -> None:
     """Give back what these generations had taken."""
-    outcomes = await admin.fetch(
-        """SELECT (fail_generations(array_agg(account_id), array_agg(session_id),
-               array_agg('GENERATION_FAILED'::text), array_agg('No.'::text),
-               array_agg(NULL::text))).outcome
-           FROM sessions WHERE session_id = ANY ($1)""",
-        session_ids,
+    rows = await bucket.fetch(
+        "SELECT account_id, session_id FROM sessions WHERE session_id = ANY ($1)", session_ids
+    )
+    count = len(rows)
+    outcomes = await bucket.fetch(
+        "SELECT (fail_generations($1, $2, $3, $4, $5)).outcome",
+        [row["account_id"] for row in rows],
+        [row["session_id"] for row in rows],
+        ["GENERATION_FAILED"] * count,
+        ["No."] * count,
+        [None] * count,
     )
     assert [row["outcome"] for row in outcomes] == ["failed"] * len(session_ids)
 
@@ -166,7 +173,7 @@ async def test_what_was_asked_wrongly_is_refused(operator: Operator) -> None:
 
 
 async def test_days_left_are_counted_at_the_pace_of_the_last_seven_days(
-    operator: Operator, admin: asyncpg.Connection
+    operator: Operator, admin: asyncpg.Connection, buckets: Buckets
 ) -> None:
     store = await operator.store(credits=100)
     resting = await operator.store(credits=100)
@@ -187,9 +194,10 @@ async def test_days_left_are_counted_at_the_pace_of_the_last_seven_days(
     sessions = [await store.created() for _ in range(7)]
     assert await days_left(store.store_id) == 73.0, "73 credits, one a day"
     # Two of them come back: 75 credits, five in seven days.
-    await fail(admin, sessions[:2])
+    bucket = await buckets.of_store(UUID(store.store_id))
+    await fail(bucket, sessions[:2])
     assert await days_left(store.store_id) == 105.0
     assert await days_left(resting.store_id) is None
     # The other five come back, and some from before: more than was spent.
-    await fail(admin, sessions[2:] + earlier[:2])
+    await fail(bucket, sessions[2:] + earlier[:2])
     assert await days_left(store.store_id) is None

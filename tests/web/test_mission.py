@@ -319,11 +319,10 @@ async def test_m10_a_failed_overage_that_is_billed_comes_back_as_a_credit(
     store = await operator.store(credits=0)
     await allow_overage(rows, store, 1)
     session_id = await store.created("order-1", prompt="forbidden")
-    assert await rows.fetch(
-        """SELECT close_overage(account_id, '2026-09-01', 18, 'USD') FROM accounts
-           WHERE owner_kind = 'store' AND owner_id = $1""",
-        store.store_id,
-    )
+    account_id = await rows.account_id(store.store_id)
+    closed = "SELECT close_overage($1, '2026-09-01', 18, 'USD')"
+    # In the store's bucket, where its overage was allowed.
+    assert await rows.connection.fetchval(closed, account_id)
     async with worker():
         await store.ended(session_id)
     types = [(row["type"], row["balance_after"]) for row in await rows.ledger(store.store_id)]
