@@ -18,6 +18,7 @@ async def test_it_is_proven_and_written_down(
     assert answer.headers["content-type"] == "text/html; charset=utf-8"
     assert "<progress" in answer.text
     assert "All of it agrees" in answer.text
+    assert "<dd>1 with 1 movement and 0 generations</dd>" in answer.text
     assert answer.text.rstrip().endswith("</html>")
     entries = [
         each

@@ -90,9 +90,15 @@ def days(context: Context, count: float | None) -> str:
 
 
 @pass_context
+def counted(context: Context, count: int, one: str, more: str) -> str:
+    """So many of something, or the one."""
+    return f"{number(context, count)} {one if count == 1 else more}"
+
+
+@pass_context
 def of_credits(context: Context, count: int) -> str:
     """So many credits, or the one."""
-    return f"{number(context, count)} {'credit' if count == 1 else 'credits'}"
+    return counted(context, count, "credit", "credits")
 
 
 @pass_context
@@ -212,6 +218,7 @@ FILTERS: Final[dict[str, Any]] = {
     "at_most": at_most,
     "compact": compact,
     "days": days,
+    "counted": counted,
     "credits": of_credits,
     "signed": signed,
     "money": money,
