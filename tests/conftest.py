@@ -35,6 +35,7 @@ from storecredit.postgres.schema.migrate import migrate
 from storecredit.postgres.schema.schema_version import fingerprint
 from tests import log_watch
 from tests.citus.cluster import Cluster
+from tests.log_stream import LogStream, logged
 
 SERVER_URL = os.environ.get("STORECREDIT_TEST_DATABASE_URL")
 BUCKETS = int(os.environ.get("STORECREDIT_TEST_BUCKETS", "1"))
@@ -305,3 +306,9 @@ def data_dir(tmp_path: Path) -> Path:
     path = tmp_path / "data"
     path.mkdir()
     return path
+
+
+@pytest.fixture
+def log() -> Iterator[LogStream]:
+    """The log of this test."""
+    yield from logged()

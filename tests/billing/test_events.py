@@ -19,6 +19,7 @@ from storecredit.ledger.outcomes import Addition, AdditionType
 from tests.billing.everywhere import tamper
 from tests.billing.seller import Seller, completed, running_seller
 from tests.billing.sql_sales import Movement, everything
+from tests.log_stream import LogStream
 from tests.web.doors import data_of, error_of
 
 
@@ -311,9 +312,7 @@ async def cut_connections(admin: asyncpg.Connection) -> None:
         await asyncio.sleep(0.1)
 
 
-async def test_only_what_is_used_of_an_event_is_kept(
-    seller: Seller, capfd: pytest.CaptureFixture[str]
-) -> None:
+async def test_only_what_is_used_of_an_event_is_kept(log: LogStream, seller: Seller) -> None:
     store, account = await seller.store(), seller.paddle.account
     first = await seller.paid(store, PlanOrder("growth"), "plan")
     renewed = account.renew(next(iter(account.subscriptions)))
@@ -330,7 +329,7 @@ async def test_only_what_is_used_of_an_event_is_kept(
     assert await seller.balance(store) == 800
     written = str(await everything(seller.admin))
     queued = str(await seller.admin.fetch("SELECT payload FROM pgqueuer"))
-    logged = "".join(capfd.readouterr())
+    logged = log.getvalue()
     assert "paddle_event_received" in logged
     for text in ("buyer", "Buyer", "Private", "last4", "cardholder"):
         assert text not in written

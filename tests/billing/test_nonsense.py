@@ -4,24 +4,20 @@ And what is kept of an event, and logged, holds nothing of the person who paid.
 """
 
 import asyncio
-import io
 import itertools
 import json
-import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import httpx
-import pytest
-import structlog
 
 from stand_ins.paddle.account import Event
 from stand_ins.paddle.webhooks import sign
-from storecredit import telemetry
 from storecredit.billing.checkouts import PlanOrder
 from tests.billing.seller import Seller, completed, only
 from tests.fuzz_inputs import fuzz_inputs
+from tests.log_stream import LogStream
 
 AT_ONCE = 8
 FIELDS = {
@@ -42,20 +38,7 @@ FIELDS = {
 }
 
 
-@pytest.fixture
-def log() -> Iterator[io.StringIO]:
-    """Everything the process logs, down to the last detail."""
-    stream = io.StringIO()
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    telemetry.configure("json", "debug", stream)
-    yield stream
-    structlog.reset_defaults()
-    root.handlers[:] = handlers
-    root.setLevel(level)
-
-
-def broken(log: io.StringIO) -> list[str]:
+def broken(log: LogStream) -> list[str]:
     return [line for line in log.getvalue().splitlines() if '"exception"' in line]
 
 
@@ -87,7 +70,7 @@ def spoiled(event: Event, field: str, text: str, event_id: str) -> bytes:
 
 
 async def test_no_wrong_value_in_any_field_books_anything_wrong(
-    seller: Seller, log: io.StringIO
+    seller: Seller, log: LogStream
 ) -> None:
     store = await seller.store()
     bought = completed(await seller.paid(store))
@@ -123,7 +106,7 @@ async def test_no_wrong_value_in_any_field_books_anything_wrong(
 
 
 async def test_no_nonsense_in_the_envelope_is_more_than_refused(
-    seller: Seller, log: io.StringIO
+    seller: Seller, log: LogStream
 ) -> None:
     event = completed(await seller.paid(await seller.store()))
     whole = json.loads(event.body())
@@ -164,7 +147,7 @@ def personal(event: Event) -> Event:
 
 
 async def test_nobody_who_paid_can_be_read_out_of_the_database_or_the_log(
-    seller: Seller, log: io.StringIO
+    seller: Seller, log: LogStream
 ) -> None:
     store = await seller.store()
     told = [*await seller.paid(store), *await seller.paid(store, PlanOrder("growth"), "plan")]

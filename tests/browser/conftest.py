@@ -24,7 +24,8 @@ from tests.browser.chromium import running_chromium
 from tests.browser.judging import HEIGHT, WAIT_SECONDS_MAX, WIDE
 from tests.browser.watching import Watch
 from tests.conftest import connect_as_superuser
-from tests.web.conftest import LogStream, logged, web_settings
+from tests.log_stream import LogStream, logged
+from tests.web.conftest import web_settings
 from tests.web.doors import Operator, StoreClient
 from tests.web.table_rows import Rows
 from tests.web.wire import running_wire

@@ -12,8 +12,8 @@ from tests.browser.conftest import Browsing
 from tests.browser.judging import good_for_everybody
 from tests.browser.signing_in import sign_in_to_console, sign_in_to_portal
 from tests.browser.watching import Watch
+from tests.log_stream import LogStream
 from tests.running_listener import until
-from tests.web.conftest import LogStream
 from tests.web.doors import Operator, StoreClient, data_of
 from tests.web.holding import end, hold
 

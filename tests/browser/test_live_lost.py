@@ -20,7 +20,8 @@ from tests.browser.signing_in import sign_in_to_console
 from tests.browser.watching import Watch
 from tests.conftest import connect_as_superuser
 from tests.free_ports import free_port
-from tests.web.conftest import LogStream, web_settings
+from tests.log_stream import LogStream
+from tests.web.conftest import web_settings
 from tests.web.doors import Operator
 from tests.web.wire import running_wire
 

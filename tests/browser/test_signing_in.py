@@ -9,7 +9,7 @@ from tests.browser.conftest import Browsing, Site
 from tests.browser.judging import axe, good_for_everybody
 from tests.browser.signing_in import sign_in_to_console, sign_in_to_portal
 from tests.browser.watching import Watch
-from tests.web.conftest import LogStream
+from tests.log_stream import LogStream
 from tests.web.doors import OPERATOR_TOKEN, Operator, StoreClient, data_of
 
 HTML = {"Content-Type": "text/html; charset=utf-8"}

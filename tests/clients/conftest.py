@@ -9,7 +9,8 @@ import pytest_asyncio
 from pydantic import SecretStr
 
 from tests.clients.relay import Relay, relay_to
-from tests.web.conftest import LogStream, logged, web_settings
+from tests.log_stream import LogStream, logged
+from tests.web.conftest import web_settings
 from tests.web.doors import Operator, StoreClient
 from tests.web.wire import Wire, running_wire
 

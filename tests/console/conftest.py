@@ -10,7 +10,6 @@ import pytest
 
 from tests.web.conftest import (
     api,
-    log,
     operator,
     rows,
     service,
@@ -21,7 +20,7 @@ from tests.web.conftest import (
 )
 from tests.web.doors import OPERATOR_TOKEN
 
-__all__ = ["api", "log", "operator", "rows", "service", "settings", "store", "user", "worker"]
+__all__ = ["api", "operator", "rows", "service", "settings", "store", "user", "worker"]
 
 ORIGIN = {"Origin": "http://api.test"}
 

@@ -9,7 +9,8 @@ from stand_ins.http_server import json_answer, stand_in
 from storecredit.settings import Settings
 from tests.console.conftest import Browser
 from tests.console.reading import cells, next_page
-from tests.web.conftest import LogStream, WorkerStarter
+from tests.log_stream import LogStream
+from tests.web.conftest import WorkerStarter
 from tests.web.doors import Operator, StoreClient, error_of
 from tests.web.table_rows import of_all_buckets
 from tests.web.users import UserClient

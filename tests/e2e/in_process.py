@@ -9,6 +9,7 @@ from unittest.mock import patch
 
 from storecredit import cli
 from tests.e2e.conftest import Done
+from tests.log_stream import log_setup_restored
 
 
 class InProcess:
@@ -25,6 +26,7 @@ class InProcess:
             patch("sys.argv", words),
             redirect_stdout(output),
             redirect_stderr(errors),
+            log_setup_restored(),
         ):
             try:
                 cli.main()

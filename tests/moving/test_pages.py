@@ -8,7 +8,6 @@ from tests.console.conftest import (
     Browser,
     api,
     browser,
-    log,
     operator,
     rows,
     service,
@@ -17,7 +16,7 @@ from tests.console.conftest import (
 from tests.moving.conftest import Command
 from tests.moving.old_system import OldSystem
 
-__all__ = ["api", "browser", "log", "operator", "rows", "service", "settings"]
+__all__ = ["api", "browser", "operator", "rows", "service", "settings"]
 
 
 async def test_every_page_of_who_was_imported_opens(

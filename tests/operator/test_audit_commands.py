@@ -7,18 +7,18 @@ from typing import Any
 import pytest
 
 from storecredit.cli.options import actor_of
-from tests.operator.conftest import Command
+from tests.e2e.in_process import InProcess
 
 HATS = ("--name", "Hats", "--shop-domain", "hats.example")
 
 
-def entries(command: Command, *words: object) -> list[dict[str, Any]]:
+def entries(command: InProcess, *words: object) -> list[dict[str, Any]]:
     """Newest first."""
     items: list[dict[str, Any]] = command("audit", *words, "--json").json()["items"]
     return items
 
 
-def everything_done(command: Command, *by: str) -> tuple[dict[str, Any], dict[str, Any]]:
+def everything_done(command: InProcess, *by: str) -> tuple[dict[str, Any], dict[str, Any]]:
     """The store and the endpoint that all was done to; of the store also its second key."""
     made = command("store", "create", *HATS, "--credits", 20, *by, "--json").json()
     key_id = made["key_id"]
@@ -46,7 +46,7 @@ def everything_done(command: Command, *by: str) -> tuple[dict[str, Any], dict[st
 
 
 def test_every_command_that_changes_something_is_written_with_who_and_why(
-    command: Command,
+    command: InProcess,
 ) -> None:
     made, hook = everything_done(command, "--as", "ann", "--reason", "a test")
     key_id, other, endpoint = made["key_id"], made["other"], hook["endpoint_id"]
@@ -87,7 +87,7 @@ def test_every_command_that_changes_something_is_written_with_who_and_why(
         assert secret not in text
 
 
-def test_it_is_read_by_owner_operator_action_and_time(command: Command) -> None:
+def test_it_is_read_by_owner_operator_action_and_time(command: InProcess) -> None:
     command("store", "create", *HATS, "--credits", 9, "--as", "ann")
     command("store", "create", "--name", "Caps", "--shop-domain", "caps.example", "--as", "bob")
     command("credits", "transfer", "hats", "caps", 4, "--reason", "merged", "--as", "bob")

@@ -14,7 +14,8 @@ from storecredit.cli import main
 from storecredit.ledger.owners import OwnerKind
 from tests.conftest import connect_as_superuser
 from tests.e2e.conftest import Done
-from tests.operator.conftest import Command
+from tests.e2e.in_process import InProcess
+from tests.log_stream import log_setup_restored
 from tests.sql.ledgers import open_account
 
 MADE = ("checkpoint", "make", "--json")
@@ -30,7 +31,12 @@ def of_keys(monkeypatch: pytest.MonkeyPatch, *words: str) -> Done:
     """A command about the keys, which asks no database."""
     monkeypatch.setattr(sys, "argv", ["storecredit", "checkpoint", *words])
     output, errors = io.StringIO(), io.StringIO()
-    with redirect_stdout(output), redirect_stderr(errors), pytest.raises(SystemExit) as ended:
+    with (
+        log_setup_restored(),
+        redirect_stdout(output),
+        redirect_stderr(errors),
+        pytest.raises(SystemExit) as ended,
+    ):
         main()
     return Done(int(ended.value.code or 0), output.getvalue(), errors.getvalue())
 
@@ -60,7 +66,7 @@ def opened(url: str) -> str:
 
 
 def test_a_checkpoint_is_made_shown_given_away_and_compared(
-    command: Command, database_url: str, tmp_path: Path
+    command: InProcess, database_url: str, tmp_path: Path
 ) -> None:
     assert "There is no checkpoint yet" in command("checkpoint", "list").errors
     assert "There is no checkpoint yet" in command("checkpoint", "show").sentence()
@@ -94,7 +100,7 @@ def test_a_checkpoint_is_made_shown_given_away_and_compared(
 
 
 def test_verify_says_what_was_compared_and_ends_with_1_where_it_differs(
-    command: Command, database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    command: InProcess, database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store_id = opened(database_url)
     command(*MADE).json()
@@ -110,7 +116,7 @@ def test_verify_says_what_was_compared_and_ends_with_1_where_it_differs(
 
 
 def test_a_restored_database_is_accepted(
-    command: Command, database_url: str, tmp_path: Path
+    command: InProcess, database_url: str, tmp_path: Path
 ) -> None:
     opened(database_url)
     command(*MADE).json()
@@ -136,7 +142,7 @@ def test_a_restored_database_is_accepted(
 
 
 def test_keys_are_shown_and_replaced(
-    command: Command, database_url: str, data_dir: Path, monkeypatch: pytest.MonkeyPatch
+    command: InProcess, database_url: str, data_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert "There is no key yet" in of_keys(monkeypatch, "key").errors
     opened(database_url)

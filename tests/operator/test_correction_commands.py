@@ -8,7 +8,7 @@ from uuid import UUID
 import asyncpg
 
 from tests.conftest import connect_as_superuser
-from tests.operator.conftest import Command
+from tests.e2e.in_process import InProcess
 
 STORE, USER = UUID(int=1), UUID(int=2)
 REASON = ("--reason", "Added twice")
@@ -39,7 +39,9 @@ def ledger(url: str) -> list[tuple[Any, ...]]:
     return [tuple(row) for row in asyncio.run(_ledger(url)) if row["type"] not in openings]
 
 
-def test_credits_are_removed_once_by_whoever_is_named(command: Command, database_url: str) -> None:
+def test_credits_are_removed_once_by_whoever_is_named(
+    command: InProcess, database_url: str
+) -> None:
     asyncio.run(_open(database_url))
     remove = ("credits", "remove", "Hats", 20, *REASON, "--request-id", "fix-1", "--as", "ann")
 
@@ -68,7 +70,7 @@ def test_credits_are_removed_once_by_whoever_is_named(command: Command, database
 
 
 def test_credits_are_transferred_between_stores_and_users(
-    command: Command, database_url: str
+    command: InProcess, database_url: str
 ) -> None:
     asyncio.run(_open(database_url))
     move = ("credits", "transfer", "Hats", USER, 20, *REASON, "--request-id", "move-1", "--as", "b")
@@ -98,7 +100,7 @@ def test_credits_are_transferred_between_stores_and_users(
     assert command("verify").status == 0
 
 
-def test_a_grant_ends_at_another_time(command: Command, database_url: str) -> None:
+def test_a_grant_ends_at_another_time(command: InProcess, database_url: str) -> None:
     asyncio.run(_open(database_url))
     change = ("credits", "set-expiry", "Hats", 1)
 
@@ -119,7 +121,9 @@ def test_a_grant_ends_at_another_time(command: Command, database_url: str) -> No
     assert (unreadable.status, "2027-01-31" in unreadable.errors) == (2, True)
 
 
-def test_the_grants_of_stores_and_of_users_are_listed(command: Command, database_url: str) -> None:
+def test_the_grants_of_stores_and_of_users_are_listed(
+    command: InProcess, database_url: str
+) -> None:
     asyncio.run(_open(database_url))
     for owner, credit_count in ((USER, 10), ("Hats", 50)):
         listed = command("credits", "grants", owner, "--json").json()
@@ -134,7 +138,7 @@ def test_the_grants_of_stores_and_of_users_are_listed(command: Command, database
 
 
 def test_who_adds_credits_stands_in_the_ledger_and_in_its_listing(
-    command: Command, database_url: str
+    command: InProcess, database_url: str
 ) -> None:
     asyncio.run(_open(database_url))
     create = ("store", "create", "--name", "Caps", "--shop-domain", "caps.example", "--credits", 5)

@@ -5,8 +5,8 @@ import shlex
 from uuid import UUID
 
 from storecredit.postgres.servers import connect
+from tests.e2e.in_process import InProcess
 from tests.e2e.page_commands import Page
-from tests.operator.conftest import Command
 
 PAGE = Page("docs/operating.md")
 
@@ -23,7 +23,7 @@ async def _open(url: str) -> None:
     await connection.close()
 
 
-def test_every_command_of_the_page_works(command: Command, database_url: str) -> None:
+def test_every_command_of_the_page_works(command: InProcess, database_url: str) -> None:
     asyncio.run(_open(database_url))
     lines = [line for block in PAGE.blocks() for line in block.splitlines()]
     done = [command(*shlex.split(line)[1:]) for line in lines]

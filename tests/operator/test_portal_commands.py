@@ -10,7 +10,7 @@ from pydantic import SecretStr
 from storecredit.operator.sign_ins import SignIn, SignIns
 from storecredit.postgres.pool import Database
 from storecredit.settings import Settings
-from tests.operator.conftest import Command
+from tests.e2e.in_process import InProcess
 
 STORE = ("store", "create", "--name", "Hats", "--shop-domain", "hats.example")
 
@@ -25,12 +25,12 @@ async def _used(database_url: str, code: str) -> SignIn | None:
     return None if new is None else new.sign_in
 
 
-def link_of(command: Command, *more: str) -> dict[str, Any]:
+def link_of(command: InProcess, *more: str) -> dict[str, Any]:
     link: dict[str, Any] = command("store", "portal-link", "Hats", "--json", *more).json()
     return link
 
 
-def test_a_link_lets_somebody_in_once(command: Command, database_url: str) -> None:
+def test_a_link_lets_somebody_in_once(command: InProcess, database_url: str) -> None:
     store_id = command(*STORE, "--json").json()["store_id"]
     done = command("store", "portal-link", "Hats", "--as", "ann", "--reason", "by phone", "--json")
     assert "works once" in done.errors
@@ -51,7 +51,7 @@ def test_a_link_lets_somebody_in_once(command: Command, database_url: str) -> No
     assert code not in told.output
 
 
-def test_both_times_can_be_given(command: Command, database_url: str) -> None:
+def test_both_times_can_be_given(command: InProcess, database_url: str) -> None:
     command(*STORE)
     link = link_of(command, "--expires-in", "24h", "--sign-in-for", "10m")
     left = datetime.fromisoformat(link["expires_at"]) - datetime.now(UTC)
@@ -63,18 +63,20 @@ def test_both_times_can_be_given(command: Command, database_url: str) -> None:
 
 @pytest.mark.parametrize("option", ["--expires-in", "--sign-in-for"])
 @pytest.mark.parametrize("length", ["25h", "2d", "0m", "5", "soon"])
-def test_a_time_that_cannot_be_is_refused(command: Command, option: str, length: str) -> None:
+def test_a_time_that_cannot_be_is_refused(command: InProcess, option: str, length: str) -> None:
     command(*STORE)
     assert command("store", "portal-link", "Hats", option, length).status == 2
 
 
-def test_it_leads_to_the_public_address(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_leads_to_the_public_address(
+    command: InProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
     command(*STORE)
     monkeypatch.setenv("STORECREDIT_PUBLIC_URL", "https://credits.example/")
     assert link_of(command)["url"].startswith("https://credits.example/portal/sign-in/")
 
 
-def test_where_there_is_nobody_to_let_in_there_is_no_link(command: Command) -> None:
+def test_where_there_is_nobody_to_let_in_there_is_no_link(command: InProcess) -> None:
     assert command("store", "portal-link", "Hats").status == 1
     command(*STORE)
     command("store", "suspend", "Hats")

@@ -6,7 +6,7 @@ from pathlib import Path
 from uuid import UUID
 
 from storecredit.postgres.servers import connect
-from tests.operator.conftest import Command
+from tests.e2e.in_process import InProcess
 
 API = json.loads((Path(__file__).parents[2] / "docs" / "openapi.json").read_bytes())
 STORE = UUID(int=1)
@@ -23,7 +23,7 @@ async def _spend(url: str) -> None:
     await connection.close()
 
 
-def test_a_report_is_printed_as_it_is_wanted(command: Command, database_url: str) -> None:
+def test_a_report_is_printed_as_it_is_wanted(command: InProcess, database_url: str) -> None:
     asyncio.run(_spend(database_url))
 
     made = command("report", "--since", "7d", "--by", "plan", "--json").json()

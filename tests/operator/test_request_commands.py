@@ -11,7 +11,7 @@ import pytest
 
 from storecredit.cli.output import indented
 from storecredit.postgres.servers import connect
-from tests.operator.conftest import Command
+from tests.e2e.in_process import InProcess
 
 API = json.loads((Path(__file__).parents[2] / "docs" / "openapi.json").read_bytes())
 STORE, OTHER, USER = UUID(int=1), UUID(int=2), UUID(int=1)
@@ -31,7 +31,7 @@ async def _use_one_request_id(url: str) -> None:
     await connection.close()
 
 
-def test_all_that_carries_the_id_is_printed(command: Command, database_url: str) -> None:
+def test_all_that_carries_the_id_is_printed(command: InProcess, database_url: str) -> None:
     asyncio.run(_use_one_request_id(database_url))
 
     shown = command("request", "show", " order-7 ", "--json").json()
@@ -74,7 +74,7 @@ async def _spend_all(url: str) -> None:
 
 
 def test_an_empty_balance_and_metadata_are_shown_as_they_are(
-    command: Command, database_url: str
+    command: InProcess, database_url: str
 ) -> None:
     asyncio.run(_spend_all(database_url))
     text = command("request", "show", "order-7").output
@@ -82,7 +82,7 @@ def test_an_empty_balance_and_metadata_are_shown_as_they_are(
     assert 'Metadata: {"pages":"5"}' in text
 
 
-def test_what_is_no_request_is_said_to_be_what_it_is(command: Command, database_url: str) -> None:
+def test_what_is_no_request_is_said_to_be_what_it_is(command: InProcess, database_url: str) -> None:
     asyncio.run(_use_one_request_id(database_url))
     text = command("request", "show", OTHER).output
     for word in ("store", str(OTHER), "Caps", "active"):
@@ -91,7 +91,7 @@ def test_what_is_no_request_is_said_to_be_what_it_is(command: Command, database_
     assert [each["kind"] for each in both["things"]] == ["store", "user"]
 
 
-def test_what_is_not_found_is_told_in_a_sentence(command: Command, database_url: str) -> None:
+def test_what_is_not_found_is_told_in_a_sentence(command: InProcess, database_url: str) -> None:
     asyncio.run(_use_one_request_id(database_url))
     assert "no request order-8" in command("request", "show", "order-8").sentence()
     assert (

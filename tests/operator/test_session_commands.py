@@ -10,7 +10,7 @@ import pytest
 from storecredit.ledger.owners import OwnerKind
 from storecredit.postgres.pool import Database
 from tests.conftest import connect_as_superuser
-from tests.operator.conftest import Command
+from tests.e2e.in_process import InProcess
 from tests.sql.ledgers import open_account
 from tests.worker.archives import Keeper, generation
 
@@ -32,7 +32,7 @@ def run(work: Coroutine[Any, Any, Any]) -> Any:
 
 
 def test_what_is_due_is_told_archived_found_and_checked(
-    command: Command, database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    command: InProcess, database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = run(_long_ago(database_url, tmp_path))
     place = tmp_path / "archive"
@@ -66,7 +66,7 @@ def test_what_is_due_is_told_archived_found_and_checked(
     damage_is_told(command, place)
 
 
-def damage_is_told(command: Command, place: Path) -> None:
+def damage_is_told(command: InProcess, place: Path) -> None:
     """First of a file that was cut off, then of one that is gone."""
     (file,) = place.rglob("*.csv.gz")
     file.write_bytes(file.read_bytes()[:-20])
@@ -80,7 +80,7 @@ def damage_is_told(command: Command, place: Path) -> None:
 
 
 def test_where_nothing_can_be_written_it_is_said_and_nothing_is_removed(
-    command: Command, database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    command: InProcess, database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run(_long_ago(database_url, tmp_path))
     (tmp_path / "archive").write_text("no directory")

@@ -1,9 +1,9 @@
 """`storecredit token`: made, listed and revoked."""
 
-from tests.operator.conftest import Command
+from tests.e2e.in_process import InProcess
 
 
-def test_a_token_is_made_listed_and_revoked(command: Command) -> None:
+def test_a_token_is_made_listed_and_revoked(command: InProcess) -> None:
     done = command("token", "create", "ann", "--scope", "read", "--scope", "credits", "--json")
     made = done.json()
     assert "only time the token is shown" in done.errors
@@ -30,7 +30,7 @@ def test_a_token_is_made_listed_and_revoked(command: Command) -> None:
     assert command("token", "list", "--json").json()["items"][1]["revoked_at"] is not None
 
 
-def test_an_id_is_meant_though_it_is_the_name_of_another(command: Command) -> None:
+def test_an_id_is_meant_though_it_is_the_name_of_another(command: InProcess) -> None:
     create = ("token", "create", "--scope", "read", "--json")
     ann = command(*create, "ann").json()["token_id"]
     command(*create, ann)

@@ -9,14 +9,14 @@ from uuid import UUID
 import asyncpg
 import pytest
 
-from tests.operator.conftest import Command
+from tests.e2e.in_process import InProcess
 
 URL = "https://ops.example/hooks"
 UNKNOWN = UUID(int=7)
 
 
 @pytest.fixture
-def store(command: Command) -> str:
+def store(command: InProcess) -> str:
     """A store's id; people call it Hats."""
     made = command(
         *("store", "create", "--name", "Hats", "--shop-domain", "hats.example"), "--json"
@@ -25,12 +25,12 @@ def store(command: Command) -> str:
     return store_id
 
 
-def answer(command: Command, *words: object) -> dict[str, Any]:
+def answer(command: InProcess, *words: object) -> dict[str, Any]:
     found: dict[str, Any] = command("webhook", *words, "--json").json()
     return found
 
 
-def test_an_endpoint_is_made_changed_and_deleted(command: Command, store: str) -> None:
+def test_an_endpoint_is_made_changed_and_deleted(command: InProcess, store: str) -> None:
     of = ("--store", "hats")
     done = command("webhook", "create", URL, "--type", "credits.low", *of, "--json")
     made = done.json()
@@ -58,7 +58,7 @@ def test_an_endpoint_is_made_changed_and_deleted(command: Command, store: str) -
     assert "webhook create" in command("webhook", "list", *of).errors
 
 
-def test_whose_endpoint_it_is_decides_where_it_is_found(command: Command, store: str) -> None:
+def test_whose_endpoint_it_is_decides_where_it_is_found(command: InProcess, store: str) -> None:
     made = answer(command, "create", URL)
     own = made["endpoint_id"]
     assert made["store_id"] is None
@@ -89,7 +89,7 @@ WRONG: tuple[tuple[tuple[object, ...], str], ...] = (
 )
 
 
-def test_what_makes_no_sense_is_said_in_a_sentence(command: Command, store: str) -> None:
+def test_what_makes_no_sense_is_said_in_a_sentence(command: InProcess, store: str) -> None:
     for words, said in WRONG:
         refused = command("webhook", *words)
         assert refused.status == 2, words
@@ -99,7 +99,7 @@ def test_what_makes_no_sense_is_said_in_a_sentence(command: Command, store: str)
     assert answer(command, "list") == answer(command, "list", "--store", store) == {"items": []}
 
 
-def test_no_more_endpoints_than_there_may_be(command: Command, database_url: str) -> None:
+def test_no_more_endpoints_than_there_may_be(command: InProcess, database_url: str) -> None:
     async def make_ten() -> None:
         connection = await asyncpg.connect(database_url)
         await connection.execute(
@@ -116,7 +116,9 @@ def test_no_more_endpoints_than_there_may_be(command: Command, database_url: str
     assert refused.output == ""
 
 
-def test_what_a_store_was_told_is_listed_shown_and_sent_again(command: Command, store: str) -> None:
+def test_what_a_store_was_told_is_listed_shown_and_sent_again(
+    command: InProcess, store: str
+) -> None:
     id_ = answer(command, "create", URL, "--store", store)["endpoint_id"]
     for _ in range(3):
         command("key", "create", store)
@@ -144,7 +146,7 @@ def test_what_a_store_was_told_is_listed_shown_and_sent_again(command: Command, 
         assert "is disabled. Nothing was sent" in refused.errors
 
 
-def test_at_how_many_credits_a_balance_is_low(command: Command, store: str) -> None:
+def test_at_how_many_credits_a_balance_is_low(command: InProcess, store: str) -> None:
     def threshold(*words: object) -> object:
         return command("store", *words, "--json").json()["low_threshold"]
 

@@ -7,10 +7,10 @@ import pytest
 
 from stand_ins.paddle.api import PaddleStandIn, paddle_stand_in
 from tests.console.conftest import Browser
-from tests.web.conftest import api, log, operator, rows, service, settings, store
+from tests.web.conftest import api, operator, rows, service, settings, store
 from tests.web.doors import StoreClient
 
-__all__ = ["api", "log", "operator", "rows", "service", "settings", "store"]
+__all__ = ["api", "operator", "rows", "service", "settings", "store"]
 
 
 @pytest.fixture

@@ -10,7 +10,8 @@ import pytest
 
 from storecredit.service import Service
 from tests.console.conftest import ORIGIN, Browser, hidden
-from tests.web.conftest import LogStream, http_client
+from tests.log_stream import LogStream
+from tests.web.conftest import http_client
 from tests.web.doors import OPERATOR_TOKEN, Operator, StoreClient, data_of
 
 SESSIONS = "/api/v1/portal/sessions"

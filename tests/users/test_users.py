@@ -1,23 +1,18 @@
 """End users are made at their first call: once, with their starter credits, on real PostgreSQL."""
 
 import asyncio
-import io
-import logging
-from collections.abc import Iterator
 from contextlib import AsyncExitStack
 from uuid import UUID, uuid4
 
 import asyncpg
-import msgspec
 import pytest
-import structlog
 
-from storecredit import telemetry
 from storecredit.postgres.errors import DatabaseUnavailable
 from storecredit.postgres.listener import EVERYTHING, Listener
 from storecredit.postgres.pool import Database
 from storecredit.stores.api_keys import CHANNEL
 from storecredit.users.users import UserBlocked, Users
+from tests.log_stream import LogStream
 from tests.running_listener import WAIT_MAX_SECONDS, Heard, running, until
 
 STARTER_CREDITS = 10
@@ -209,34 +204,21 @@ async def test_a_user_from_whom_they_are_withheld_is_known_too(database_url: str
         await users.ensure(user_id)
 
 
-@pytest.fixture
-def log() -> Iterator[io.StringIO]:
-    """The log of this test, as the JSON lines that production writes."""
-    stream = io.StringIO()
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    telemetry.configure("json", "debug", stream)
-    yield stream
-    structlog.reset_defaults()
-    root.handlers[:] = handlers
-    root.setLevel(level)
-
-
-async def test_a_new_user_is_logged_once(log: io.StringIO, database: Database) -> None:
+async def test_a_new_user_is_logged_once(log: LogStream, database: Database) -> None:
     user_id = uuid4()
     for _ in range(3):
         await Users(database, STARTER_CREDITS).ensure(user_id)
-    lines = [msgspec.json.decode(line) for line in log.getvalue().splitlines()]
-    assert [(line["event"], line["user_id"]) for line in lines] == [("user_made", str(user_id))]
+    assert [(line["event"], line["user_id"]) for line in log.lines()] == [
+        ("user_made", str(user_id))
+    ]
 
 
 async def test_that_withheld_credits_are_given_is_logged(
-    log: io.StringIO, database: Database
+    log: LogStream, database: Database
 ) -> None:
     users = Users(database, STARTER_CREDITS, anonymous_too=False)
     user_id = uuid4()
     for is_anonymous in (True, True, False, False):
         await users.ensure(user_id, is_anonymous=is_anonymous)
-    lines = [msgspec.json.decode(line) for line in log.getvalue().splitlines()]
-    told = [(line["event"], line["starter_credits"]) for line in lines]
+    told = [(line["event"], line["starter_credits"]) for line in log.lines()]
     assert told == [("user_made", 0), ("starter_credits_given", STARTER_CREDITS)]

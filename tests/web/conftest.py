@@ -1,65 +1,28 @@
 """The real application over real PostgreSQL, and callers for it."""
 
 import asyncio
-import io
 import json
-import logging
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
 import asyncpg
 import httpx
-import msgspec
 import pytest
-import structlog
 from pydantic import SecretStr
 
-from storecredit import telemetry
 from storecredit.generation.generators import load_generator
 from storecredit.generation.worker import Worker
 from storecredit.postgres.pool import Database
 from storecredit.service import Service, assembled
 from storecredit.settings import Settings
+from tests.log_stream import LogStream
 from tests.web.doors import OPERATOR_TOKEN, Operator, StoreClient
 from tests.web.frameworks import application
 from tests.web.table_rows import Rows
 from tests.web.users import APP_ORIGIN, JWT_SECRET, UserClient, user_of
 from tests.web.wire import Wire, request, running_wire
-
-
-class LogStream(io.StringIO):
-    """Everything the process logs, as the JSON lines that production writes."""
-
-    def lines(self) -> list[dict[str, Any]]:
-        return [msgspec.json.decode(line) for line in self.getvalue().splitlines()]
-
-    def forget(self) -> None:
-        self.seek(0)
-        self.truncate()
-
-    def events(self, name: str) -> list[dict[str, Any]]:
-        return [line for line in self.lines() if line["event"] == name]
-
-
-@pytest.fixture
-def log() -> Iterator[LogStream]:
-    """The log of this test. No request may end in an exception that nobody expected."""
-    yield from logged()
-
-
-def logged() -> Iterator[LogStream]:
-    """What is logged until the iterator ends."""
-    stream = LogStream()
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    telemetry.configure("json", "debug", stream)
-    yield stream
-    structlog.reset_defaults()
-    root.handlers[:] = handlers
-    root.setLevel(level)
-    assert stream.events("request_broke") == []
 
 
 @pytest.fixture

@@ -5,7 +5,8 @@ from uuid import uuid4
 from storecredit.postgres.pool import Database
 from storecredit.service import assembled
 from storecredit.settings import Settings
-from tests.web.conftest import LogStream, http_client
+from tests.log_stream import LogStream
+from tests.web.conftest import http_client
 from tests.web.users import result_of, user_of
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from storecredit.settings import Settings
 from tests.console.conftest import Browser
-from tests.web.conftest import LogStream
+from tests.log_stream import LogStream
 from tests.web.doors import IMAGE, OPERATOR_TOKEN, Operator, StoreClient, error_of
 from tests.web.events import MEDIA_TYPE, events_in
 from tests.web.reverse_proxies import HOST, PROXIES, START_SECONDS_MAX, behind

@@ -9,8 +9,9 @@ from storecredit.postgres.pool import Database
 from storecredit.service import Service, assembled
 from storecredit.settings import Settings
 from tests.image_files import data_url, picture
+from tests.log_stream import LogStream
 from tests.running_listener import until
-from tests.web.conftest import LogStream, WorkerStarter, http_client
+from tests.web.conftest import WorkerStarter, http_client
 from tests.web.doors import ENDING_SECONDS_MAX, IMAGE, Operator, data_of
 from tests.web.node import run_script, served
 from tests.web.table_rows import of_all_buckets

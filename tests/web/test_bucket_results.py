@@ -22,8 +22,9 @@ from storecredit.ledger.verify import verify
 from storecredit.postgres.pool import Database
 from storecredit.service import Service, assembled
 from storecredit.settings import Settings
+from tests.log_stream import LogStream
 from tests.s3_bucket import IN_LINKS, PREFIX, URL, RunningBucket, running_bucket
-from tests.web.conftest import LogStream, WorkerStarter, http_client, working
+from tests.web.conftest import WorkerStarter, http_client, working
 from tests.web.doors import ENDING_SECONDS_MAX, Operator, StoreClient, data_of, error_of
 from tests.web.users import UserClient, ended, refusal_of, result_of
 from tests.web.wire import request, running_wire

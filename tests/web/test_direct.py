@@ -15,7 +15,7 @@ from storecredit.web.app import direct_routes
 from storecredit.web.http.direct import Direct
 from storecredit.web.http.headers import SentHeaders
 from storecredit.web.http.visits import Visit
-from tests.web.conftest import LogStream
+from tests.log_stream import LogStream
 from tests.web.doors import CREATE, IMAGE, Operator, StoreClient
 from tests.web.frameworks import application
 from tests.web.test_generation_create_input import (

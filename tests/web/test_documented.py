@@ -9,7 +9,7 @@ import httpx
 import msgspec
 import pytest
 
-from tests.web.conftest import LogStream
+from tests.log_stream import LogStream
 from tests.web.documented import PLANTED, Extent, Seen, hold
 from tests.web.doors import OPERATOR_TOKEN, Operator, bearer
 from tests.web.wire import Wire

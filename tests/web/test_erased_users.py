@@ -19,8 +19,9 @@ from storecredit.postgres.pool import Database
 from storecredit.service import Service, assembled
 from storecredit.settings import Settings
 from tests.image_files import data_url, picture
+from tests.log_stream import LogStream
 from tests.passing_time import pass_time
-from tests.web.conftest import LogStream, WorkerStarter, http_client
+from tests.web.conftest import WorkerStarter, http_client
 from tests.web.doors import ENDING_SECONDS_MAX, Operator, data_of, error_of
 from tests.web.table_rows import of_all_buckets
 from tests.web.test_blocked_users import becomes

@@ -11,8 +11,8 @@ from litestar.types import Receive, Scope, Send
 from storecredit.service import Service
 from storecredit.web.app import create_metrics_app, openapi_document
 from storecredit.web.http.head import HeadAsGet
+from tests.log_stream import LogStream
 from tests.web.checklist import UNKNOWN
-from tests.web.conftest import LogStream
 from tests.web.doors import OPERATOR_TOKEN, Operator, StoreClient, bearer
 from tests.web.wire import Wire, request
 

@@ -13,7 +13,8 @@ from stand_ins.http_server import Answer, stand_in
 from storecredit import telemetry
 from storecredit.service import Service
 from tests.image_files import data_url, picture
-from tests.web.conftest import LogStream, WorkerStarter, http_client
+from tests.log_stream import LogStream
+from tests.web.conftest import WorkerStarter, http_client
 from tests.web.doors import OPERATOR_TOKEN, Operator, StoreClient, bearer, error_of
 
 PROMPT = "a hat for the swordfish ball"

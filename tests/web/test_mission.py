@@ -12,7 +12,8 @@ import pytest
 from stand_ins.http_server import Answer, json_answer, stand_in
 from storecredit.generation.sessions import SessionStatus
 from storecredit.service import Service
-from tests.web.conftest import LogStream, WorkerStarter
+from tests.log_stream import LogStream
+from tests.web.conftest import WorkerStarter
 from tests.web.doors import Operator, StoreClient, data_of, error_of
 from tests.web.table_rows import Rows, in_bucket_of
 

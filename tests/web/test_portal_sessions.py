@@ -12,13 +12,13 @@ from pydantic import SecretStr
 from storecredit.operator.sign_ins import SignIn, SignIns
 from storecredit.service import Service
 from storecredit.settings import Settings
+from tests.log_stream import LogStream
 from tests.web.checklist import (
     UNKNOWN,
     assert_only_a_working_key_is_let_in,
     assert_only_the_operator_is_let_in,
     assert_other_methods_are_refused,
 )
-from tests.web.conftest import LogStream
 from tests.web.doors import Operator, StoreClient, bearer, data_of, error_of
 from tests.web.frameworks import application
 from tests.web.table_rows import of_all_buckets

@@ -16,7 +16,7 @@ from storecredit.ledger.credits import WINDOW
 from storecredit.service import Service
 from storecredit.web.http import csv_export
 from storecredit.web.http.server import http_server
-from tests.web.conftest import LogStream
+from tests.log_stream import LogStream
 from tests.web.doors import Operator, StoreClient, bearer, data_of, error_of
 from tests.web.frameworks import application
 from tests.web.table_rows import in_bucket_of

@@ -19,7 +19,8 @@ from storecredit.settings import Settings
 from storecredit.web.http.envelope import STATUS
 from storecredit.web.trpc.calls import BATCH_MAX, JSONL
 from storecredit.web.trpc.errors import STATUS_AND_NUMBER
-from tests.web.conftest import LogStream, http_client
+from tests.log_stream import LogStream
+from tests.web.conftest import http_client
 from tests.web.doors import IMAGE, OPERATOR_TOKEN, Operator, bearer, error_of
 from tests.web.users import (
     APP_ORIGIN,

@@ -13,8 +13,9 @@ from storecredit.postgres.pool import Database
 from storecredit.service import Service, assembled
 from storecredit.settings import Settings
 from storecredit.web.trpc.superjson import UNDEFINED
+from tests.log_stream import LogStream
 from tests.running_listener import until
-from tests.web.conftest import LogStream, http_client
+from tests.web.conftest import http_client
 from tests.web.doors import IMAGE
 from tests.web.users import UserClient, refusal_of, result_of, user_of
 

@@ -14,7 +14,8 @@ from stand_ins.http_server import Answer, stand_in
 from storecredit.service import Service
 from storecredit.web.resources.metadata import METADATA_TEXT_MAX
 from tests.image_files import data_url, picture
-from tests.web.conftest import LogStream, WorkerStarter
+from tests.log_stream import LogStream
+from tests.web.conftest import WorkerStarter
 from tests.web.doors import IMAGE
 from tests.web.table_rows import Rows
 from tests.web.users import (

@@ -8,7 +8,7 @@ from storecredit.service import Service, assembled
 from storecredit.settings import Settings
 from storecredit.web.trpc.calls import Kind
 from storecredit.web.trpc.procedures import PROCEDURES
-from tests.web.conftest import LogStream
+from tests.log_stream import LogStream
 from tests.web.doors import IMAGE
 from tests.web.events import refusal_in
 from tests.web.node import run_script, served

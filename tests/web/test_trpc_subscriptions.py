@@ -14,8 +14,9 @@ from storecredit.web.trpc import events as trpc_events
 from storecredit.web.trpc import generation_procedures
 from storecredit.web.trpc.errors import SILENCE_MAX_SECONDS
 from storecredit.web.trpc.superjson import serialize
+from tests.log_stream import LogStream
 from tests.running_listener import until
-from tests.web.conftest import LogStream, WorkerStarter
+from tests.web.conftest import WorkerStarter
 from tests.web.doors import Operator
 from tests.web.events import BEGUN, ENDED, MEDIA_TYPE, events_of, refusal_in
 from tests.web.node import run_script, served

@@ -13,9 +13,10 @@ import pytest
 
 from storecredit.postgres.pool import Database
 from storecredit.service import Service
+from tests.log_stream import LogStream
 from tests.running_listener import until
 from tests.web.checklist import UNKNOWN
-from tests.web.conftest import LogStream, WorkerStarter
+from tests.web.conftest import WorkerStarter
 from tests.web.doors import Operator, StoreClient, data_of, error_of
 from tests.web.frameworks import application
 from tests.web.waits import WAIT_MAX_SECONDS, complete, fail, start, waiting

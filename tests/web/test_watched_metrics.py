@@ -14,7 +14,7 @@ import yaml
 from stand_ins.http_server import Answer, Received, json_answer, stand_in
 from storecredit.settings import Settings
 from tests.crash.waiting import until_true
-from tests.web.conftest import LogStream
+from tests.log_stream import LogStream
 from tests.web.doors import Operator
 from tests.web.real_clients import program
 from tests.web.scrapes import Samples, samples_in

@@ -9,8 +9,8 @@ import pytest
 from storecredit.web.http import bodies, protocol, unread
 from storecredit.web.http.visits import Visit
 from tests.crash.waiting import until_true
+from tests.log_stream import LogStream
 from tests.web.checklist import UNKNOWN
-from tests.web.conftest import LogStream
 from tests.web.doors import CREATE, OPERATOR_TOKEN
 from tests.web.table_rows import Rows
 from tests.web.wire import ANSWER_SECONDS_MAX, BODY, Wire, request

@@ -1,16 +1,11 @@
 """Stores and end users share lifecycle, worker and queue; their credits and sessions never mix."""
 
 import asyncio
-import io
-import logging
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 
 import asyncpg
-import msgspec
 import pytest
-import structlog
 
-from storecredit import telemetry
 from storecredit.generation.generators import GenerationFailed, GeneratorUnavailable
 from storecredit.generation.lifecycle import ENTRYPOINT, Ended, GenerationJob
 from storecredit.generation.sessions import Failure, FailureCode
@@ -20,6 +15,7 @@ from storecredit.ledger.owners import Account
 from storecredit.postgres import job_queue
 from storecredit.postgres.pool import Database
 from storecredit.service import Service
+from tests.log_stream import LogStream
 from tests.worker.owners import OPENING, Books, store, user
 from tests.worker.scripted_generator import (
     TAKEN,
@@ -186,21 +182,8 @@ def test_what_is_no_job_is_refused(payload: bytes) -> None:
 # Log lines
 
 
-@pytest.fixture
-def log() -> Iterator[io.StringIO]:
-    """The log of this test, as the JSON lines that production writes."""
-    stream = io.StringIO()
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    telemetry.configure("json", "debug", stream)
-    yield stream
-    structlog.reset_defaults()
-    root.handlers[:] = handlers
-    root.setLevel(level)
-
-
 async def test_every_line_about_a_generation_names_its_owner_and_its_request(
-    log: io.StringIO, service: Service, account: Account, books: Books
+    log: LogStream, service: Service, account: Account, books: Books
 ) -> None:
     script: list[Exception | Callable[[], Awaitable[None]]] = [GeneratorUnavailable("away")] * 3
     async with working(service, ScriptedGenerator(script)):
@@ -211,8 +194,7 @@ async def test_every_line_about_a_generation_names_its_owner_and_its_request(
     orphan = await create(service, account, "req-3")
     await books.connection.execute("DELETE FROM pgqueuer")
     await service.sweep.sweep()
-    lines = [msgspec.json.decode(line) for line in log.getvalue().splitlines()]
-    about = [line for line in lines if line.get("component", "").startswith("generation.")]
+    about = [line for line in log.lines() if line.get("component", "").startswith("generation.")]
     of = [job, job, job, overdue, orphan]
     assert [line["event"] for line in about] == [
         "attempt_failed",

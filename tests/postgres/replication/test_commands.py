@@ -12,13 +12,13 @@ from typing import Any, Final
 from uuid import uuid4
 
 import pytest
-import structlog
 import typer
 
 from storecredit import cli
 from storecredit.postgres.servers import connect
 from tests.conftest import roomy_memory
 from tests.e2e.conftest import Storecredit
+from tests.log_stream import log_setup_restored
 from tests.postgres.replication.callers import Shop
 from tests.postgres.replication.conftest import Base
 from tests.postgres.replication.nodes import WAIT_MAX_SECONDS, Pair, url_of
@@ -111,27 +111,25 @@ Run = Callable[[Sequence[str], str], Told]
 
 
 @pytest.fixture
-def run(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> Iterator[Run]:
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Run:
     """Run a command in this process: a process each would take a second each."""
 
     def run_it(words: Sequence[str], url: str) -> Told:
         monkeypatch.setattr(sys, "argv", ["storecredit", *words, "--database-url", url])
         capsys.readouterr()
         status: Any = 0
-        try:
-            cli.main()
-        except SystemExit as ended:
-            status = ended.code or 0
+        with log_setup_restored():
+            try:
+                cli.main()
+            except SystemExit as ended:
+                status = ended.code or 0
         return Told(int(status), *capsys.readouterr())
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "200")
     # One for all of these, which have a data directory each.
     monkeypatch.setenv("STORECREDIT_CHECKPOINT_KEY", "07" * 32)
-    yield run_it
-    structlog.reset_defaults()
+    return run_it
 
 
 def made_user(url: str) -> str:

@@ -1,6 +1,6 @@
 """Ledgers that are chained and signed: a fresh database each, whose keys are in a directory."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,7 +17,6 @@ from storecredit.settings import Settings
 from tests.conftest import connect_as_superuser
 from tests.sql.full_accounts import open_with_everything
 from tests.sql.ledgers import open_account
-from tests.web.conftest import LogStream, logged
 
 
 @dataclass(frozen=True)
@@ -57,12 +56,6 @@ class Signed:
     async def look(self) -> Tampering:
         """What is found of tampering."""
         return await Evidence.known(self.buckets, self.settings).find(1000)
-
-
-@pytest.fixture
-def log() -> Iterator[LogStream]:
-    """The log of this test."""
-    yield from logged()
 
 
 @pytest.fixture

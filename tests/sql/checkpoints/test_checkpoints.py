@@ -26,11 +26,11 @@ from storecredit.postgres.schema.migrate import migrate
 from storecredit.settings import Settings
 from storecredit.stores.stores import Stores
 from tests.conftest import connect_as_superuser
+from tests.log_stream import LogStream
 from tests.sql.checkpoints.conftest import Signed
 from tests.sql.full_accounts import allow_anything
 from tests.sql.ledgers import open_account, open_user
 from tests.sql.test_verify_sums import sum_all
-from tests.web.conftest import LogStream
 
 K = DiscrepancyKind
 

@@ -15,7 +15,8 @@ from storecredit.postgres.pool import Database
 from storecredit.service import Service, assembled
 from storecredit.settings import Settings
 from tests.conftest import connect_as_superuser
-from tests.web.conftest import LogStream, http_client, logged, web_settings
+from tests.log_stream import LogStream, logged
+from tests.web.conftest import http_client, web_settings
 from tests.web.doors import Operator, StoreClient
 from tests.web.table_rows import Rows
 from tests.web.users import UserClient, user_of

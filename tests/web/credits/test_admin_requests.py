@@ -9,13 +9,14 @@ import pytest
 
 from stand_ins.http_server import json_answer, stand_in
 from tests.impatient_reads import give_up_soon
+from tests.log_stream import LogStream
 from tests.web.checklist import (
     UNKNOWN,
     assert_bad_queries_are_refused,
     assert_only_the_operator_is_let_in,
     assert_other_methods_are_refused,
 )
-from tests.web.conftest import LogStream, WorkerStarter
+from tests.web.conftest import WorkerStarter
 from tests.web.credits.conftest import ONE_LOOP
 from tests.web.doors import IMAGE, Operator, StoreClient, data_of, error_of
 from tests.web.users import UserClient, ended

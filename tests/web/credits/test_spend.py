@@ -9,11 +9,11 @@ from typing import Any
 
 from storecredit.service import Service
 from storecredit.telemetry import Metrics
+from tests.log_stream import LogStream
 from tests.web.checklist import (
     assert_only_a_working_key_is_let_in,
     assert_other_methods_are_refused,
 )
-from tests.web.conftest import LogStream
 from tests.web.credits.conftest import ONE_LOOP
 from tests.web.doors import Operator, StoreClient, data_of, error_of
 from tests.web.holding import HOLDS, hold, keyed

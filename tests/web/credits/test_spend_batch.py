@@ -8,8 +8,8 @@ import asyncpg
 
 from storecredit.web.resources.spend_forms import SpendAnswer
 from tests.e2e.page_commands import Page
+from tests.log_stream import LogStream
 from tests.web.checklist import assert_only_a_working_key_is_let_in
-from tests.web.conftest import LogStream
 from tests.web.credits.conftest import ONE_LOOP
 from tests.web.doors import Operator, StoreClient, data_of, error_of
 from tests.web.holding import keyed

@@ -18,8 +18,8 @@ from storecredit.postgres.pool import Database
 from storecredit.service import Service
 from storecredit.web.http import protocol, streams
 from storecredit.web.pages import live as live_events
+from tests.log_stream import LogStream
 from tests.running_listener import until
-from tests.web.conftest import LogStream
 from tests.web.doors import OPERATOR_TOKEN, Operator, StoreClient
 from tests.web.events import MEDIA_TYPE, Event, events_in
 from tests.web.node import served

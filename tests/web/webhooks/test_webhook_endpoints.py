@@ -8,8 +8,8 @@ from uuid import UUID
 import asyncpg
 import pytest
 
+from tests.log_stream import LogStream
 from tests.web.checklist import UNKNOWN
-from tests.web.conftest import LogStream
 from tests.web.credits.conftest import ONE_LOOP
 from tests.web.doors import data_of, error_of
 from tests.web.webhooks.hooks import URL, Hooks, assert_absent, secrets_of
