@@ -62,7 +62,7 @@ from storecredit.stores.stores import Stores
 from storecredit.users.directory import UserDirectory
 from storecredit.users.tokens import Tokens
 from storecredit.users.users import Users
-from storecredit.web.app import create_app, create_metrics_app
+from storecredit.web.app import create_app, create_metrics_app, framework_of
 from storecredit.web.gauges import Gauges
 from storecredit.web.http.protocol import waiters_max
 from storecredit.web.http.server import http_server
@@ -237,10 +237,14 @@ async def serve(
     metrics_listening: socket.socket | None = None,
     on_ready: Callable[[Service], "asyncio.Future[None] | None"] | None = None,
 ) -> None:
-    """Run API, sweep and (unless switched off) worker until `stop` is set, then drain."""
+    """Run API, sweep and (unless switched off) worker until `stop` is set, then drain.
+
+    `on_ready` is called once it answers; what needs the framework is answered a moment later.
+    """
     async with assembled(settings, database) as service:
+        framework = framework_of(service.parts)
         http = http_server(
-            create_app(service.parts),
+            create_app(service.parts, framework=framework),
             idle_connection_seconds=settings.idle_connection_seconds,
             drain_seconds=settings.connection_drain_seconds,
             end_waits=service.end_waits,
@@ -254,9 +258,12 @@ async def serve(
             log.info("serving", address=_address(listening), worker=settings.worker)
             if on_ready is not None:
                 on_ready(service)
-            await _first(stop, serving)
-            http.should_exit = True
-            await serving
+            try:
+                await framework.make_beside()
+                await _first(stop, serving)
+            finally:
+                http.should_exit = True
+                await serving
 
 
 async def work(

@@ -51,9 +51,7 @@ class _Environment(EnvSettingsSource):
 class Settings(BaseSettings):
     """The configuration of one storecredit process."""
 
-    model_config = SettingsConfigDict(
-        env_prefix="STORECREDIT_", frozen=True, extra="forbid", use_attribute_docstrings=True
-    )
+    model_config = SettingsConfigDict(env_prefix="STORECREDIT_", frozen=True, extra="forbid")
 
     @classmethod
     def settings_customise_sources(

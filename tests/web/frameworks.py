@@ -25,8 +25,9 @@ def framework_used_again(settings: Settings) -> Iterator[Litestar]:
 @contextmanager
 def application(parts: Parts, *, is_direct: bool = True) -> Iterator[ASGIApp]:
     """The whole HTTP application over these parts, on such a framework."""
-    with framework_used_again(parts.settings) as framework:
-        yield create_app(parts, is_direct=is_direct, framework=framework)
+    with served_by_one_used_again(parts.settings):
+        made = create_app(parts, is_direct=is_direct)
+        yield made
 
 
 @contextmanager
@@ -35,10 +36,10 @@ def served_by_one_used_again(settings: Settings) -> Iterator[None]:
     with framework_used_again(settings) as framework:
         unused = [framework]
 
-        def create(parts: Parts) -> ASGIApp:
-            return create_app(parts, framework=unused.pop() if unused else None)
+        def take(settings: Settings) -> Litestar:
+            return unused.pop() if unused else framework_for(settings)
 
-        with patch("storecredit.service.create_app", create):
+        with patch("storecredit.web.app.framework_for", take):
             yield
 
 

@@ -7,10 +7,9 @@ from uuid import uuid4
 import msgspec
 
 from storecredit.service import Service
-from storecredit.web.app import direct_routes
+from storecredit.web.app import direct_routes, framework_of
 from storecredit.web.http.access import Access
 from storecredit.web.http.direct import Direct
-from storecredit.web.http.route_templates import RouteTemplates
 from storecredit.web.trpc.errors import refusal
 from tests.web.doors import IMAGE
 from tests.web.frameworks import application
@@ -108,7 +107,7 @@ async def test_a_create_does_not_reach_the_framework(service: Service) -> None:
         parts.rate_limits,
         parts.settings,
         parts.metrics,
-        RouteTemplates([]),
+        framework_of(parts),
         refusal,
     )
     for asked in (create(), create(content=BATCH, query=b"batch=1"), create(content=b"{")):

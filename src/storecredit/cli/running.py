@@ -9,7 +9,7 @@ import socket
 import sys
 from collections.abc import Coroutine
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -31,9 +31,6 @@ from storecredit.data_files.served_at import note_address
 if TYPE_CHECKING:
     from storecredit.service import Service
     from storecredit.settings import Settings
-
-CYCLES_LOOKED_FOR_AFTER: Final = (50_000, 20, 20)
-"""Objects made, and rounds over the younger ones, before Python looks for cycles (`gc`)."""
 
 
 def add_to(app: typer.Typer) -> None:
@@ -98,9 +95,6 @@ def _run(settings: "Settings", main: Coroutine[None, None, None]) -> None:
     telemetry.configure(settings.log_format, settings.log_level)
     if settings.parent_pid is None:
         _warn_of_unknown_variables()
-    # A batch makes thousands of objects that all live until it is committed: at Python's default
-    # of 700 it is looked through again and again, for a fifth of the time of a generation.
-    gc.set_threshold(*CYCLES_LOOKED_FOR_AFTER)
     with contextlib.suppress(OpeningStopped):
         uvloop.run(main)
 
@@ -143,7 +137,9 @@ async def _serve_one(settings: "Settings", *, migrate_external: bool, demo: bool
 
     def on_ready(running: "Service", rounds: Rounds) -> None:
         rounds.ready()
-        _spare_what_stays()
+        # What is loaded by now stays until the end: no cycles are looked for in it. To look once
+        # more before takes as long as a tenth of all of the start.
+        gc.freeze()
         systemd.tell_ready()
         if settings.parent_pid is None and rounds.number == 1 and not stop.is_set():
             task = asyncio.create_task(_beside(running, settings, listening, stop, demo=demo))
@@ -194,12 +190,6 @@ def _own_address(settings: "Settings") -> socket.socket:
     if settings.listen_fd is None:
         return processes.listen(settings)
     return processes.inherited(settings.listen_fd)
-
-
-def _spare_what_stays() -> None:
-    """Have the garbage collector leave alone what is loaded by now; it stays until the end."""
-    gc.collect()
-    gc.freeze()
 
 
 async def _beside(

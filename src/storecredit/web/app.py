@@ -13,10 +13,10 @@ from storecredit.web import trpc
 from storecredit.web.console.routes import console_router
 from storecredit.web.http.access import Access
 from storecredit.web.http.bodies import JsonRequest
-from storecredit.web.http.direct import Direct, DirectDoor, DirectRoute
+from storecredit.web.http.direct import Direct, DirectDoor, DirectRoute, template_at
 from storecredit.web.http.envelope import answer_to
+from storecredit.web.http.framework import Framework
 from storecredit.web.http.head import HeadAsGet, allow_head
-from storecredit.web.http.route_templates import RouteTemplates
 from storecredit.web.operator_api.routes import operator_router
 from storecredit.web.pages.assets import asset
 from storecredit.web.pages.errors import UnroutedPage
@@ -55,15 +55,16 @@ def direct_routes() -> dict[tuple[str, str], DirectRoute | DirectDoor]:
 
 
 def create_app(
-    parts: Parts, *, is_direct: bool = True, framework: Litestar | None = None
+    parts: Parts, *, is_direct: bool = True, framework: Framework | None = None
 ) -> ASGIApp:
     """The whole HTTP application over a running service's parts.
 
-    `is_direct` False: the framework serves the direct routes as well, to compare. `framework`: one
-    that was made for settings like these; it serves these parts from now on.
+    `is_direct` False: the framework serves the direct routes as well, to compare. `framework`: of
+    these parts; where it is not made yet, whoever asks for it waits. None: it is made now.
     """
-    framework = framework or framework_for(parts.settings)
-    _serve(framework, parts)
+    if framework is None:
+        framework = framework_of(parts)
+        framework.make()
     served = Direct(WaitingReads(framework, parts), parts, direct_routes())
     return Access(
         HeadAsGet(served if is_direct else framework),
@@ -72,9 +73,21 @@ def create_app(
         parts.rate_limits,
         parts.settings,
         parts.metrics,
-        RouteTemplates(framework.routes),
+        framework,
         refusal,
     )
+
+
+def framework_of(parts: Parts) -> Framework:
+    """Every route over these parts, still to be made."""
+
+    def make() -> Litestar:
+        made = framework_for(parts.settings)
+        _serve(made, parts)
+        return made
+
+    direct = direct_routes().items()
+    return Framework(make, {asked: template_at(asked[1], route) for asked, route in direct})
 
 
 def create_metrics_app(parts: Parts) -> ASGIApp:

@@ -26,6 +26,7 @@ from storecredit.stores.callers import RefusalCause, Refused
 from storecredit.stores.rate_limits import RateLimits
 from storecredit.web.http.addresses import ADMIN, B2B, RESULTS, budget_of, is_b2c, request_id_of
 from storecredit.web.http.envelope import ErrorCode, Failure, answer_to, not_found
+from storecredit.web.http.framework import Framework
 from storecredit.web.http.headers import (
     OPEN_TO_ALL,
     RawHeaders,
@@ -37,7 +38,6 @@ from storecredit.web.http.headers import (
 )
 from storecredit.web.http.links import address_asked
 from storecredit.web.http.paths import path_of
-from storecredit.web.http.route_templates import RouteTemplates
 from storecredit.web.http.visits import HTTP, Visit, visit_of
 
 PREFLIGHT_SECONDS: Final = 600
@@ -66,7 +66,7 @@ class Access:
         rate_limits: RateLimits,
         settings: Settings,
         metrics: telemetry.Metrics,
-        templates: RouteTemplates,
+        framework: Framework,
         refusal_for_apps: AppRefusal,
     ) -> None:
         self._app = app
@@ -79,7 +79,7 @@ class Access:
         self._serves_users = settings.serves_users
         self._users_origins = frozenset(settings.trpc_origins)
         self._requests = telemetry.Requests(metrics, "web.access")
-        self._templates = templates
+        self._framework = framework
         self._refusal_for_apps = refusal_for_apps
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -91,6 +91,8 @@ class Access:
         # The framework serves //api/admin/ as /api/admin: what is checked here must be what is
         # served there, so an address is brought to its one spelling first.
         scope["path"] = path = path_of(scope)
+        if not self._framework.serves(scope):
+            await self._framework.made()
         headers = SentHeaders(scope["headers"])
         request_id, wrong = request_id_of(scope, headers)
         visit = Visit(
@@ -261,7 +263,7 @@ class Access:
         await send({"type": "http.response.body", "body": body, "more_body": False})
 
     def _record(self, scope: HTTPScope, visit: Visit, seconds: float) -> None:
-        route = scope.get("path_template") or self._templates.of(scope["path"])
+        route = scope.get("path_template") or self._framework.template_of(scope)
         method = scope["method"] if scope["method"] in METHODS else "other"
         self._requests.record(method, route, visit.status, seconds)
 

@@ -56,6 +56,11 @@ class DirectDoor:
     template: str
 
 
+def template_at(path: str, route: DirectRoute | DirectDoor) -> str:
+    """The template of a direct route at `path`: of all but doors it is the path."""
+    return route.template if isinstance(route, DirectDoor) else path
+
+
 class Direct:
     """The ASGI application in front of the framework; `routes` by method and path."""
 
