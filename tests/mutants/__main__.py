@@ -25,7 +25,17 @@ from tests.mutants.trying import Task, try_all
 from tests.mutants.verdicts import HARMLESS, VERDICTS, Verdicts
 
 REACHED: Final = ROOT / ".mutants" / "reached.json"
-ROOMS: Final = ("sql", "model", "postgres", "worker", "users", "stores", "billing")
+ROOMS: Final = (
+    "sql",
+    "model",
+    "postgres",
+    "worker",
+    "users",
+    "stores",
+    "billing",
+    "webhooks",
+    "unit",
+)
 KINDS: Final = ("functions", "constraints", "python")
 MEMORY: Final = Path("/dev/shm")  # noqa: S108 - the directory made in it is the run's own
 LET_OTHERS_FIRST: Final = 10
@@ -76,7 +86,7 @@ def _arguments() -> argparse.Namespace:
 
 
 def _files_of_rooms() -> list[str]:
-    found = [path for room in ROOMS for path in (ROOT / "tests" / room).glob("test_*.py")]
+    found = [path for room in ROOMS for path in (ROOT / "tests" / room).rglob("test_*.py")]
     return [str(path.relative_to(ROOT)) for path in sorted(found)]
 
 
