@@ -210,8 +210,8 @@ class Settings(BaseSettings):
     """Time limit of one attempt."""
     generation_deadline_seconds: float = Field(default=HOUR_SECONDS, gt=0)
     """A generation that has not ended this long after its creation is failed and refunded."""
-    worker_concurrency: int = Field(default=8, ge=1, le=1000)
-    """Generations one worker runs at a time; more for a generator that mostly waits (http)."""
+    worker_concurrency: int | None = Field(default=None, ge=1, le=1000)
+    """Generations one worker runs at a time; unset: 8, with http 200, with openai 32."""
     worker_heartbeat_timeout_seconds: float = Field(default=30.0, gt=0)
     """A worker silent for this long counts as dead; its generations are picked up again."""
     worker_drain_seconds: float = Field(default=30.0, ge=0)

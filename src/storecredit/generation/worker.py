@@ -20,6 +20,7 @@ from storecredit.generation.generators import (
     GeneratorBusy,
     GeneratorUnavailable,
     ModerationBlocked,
+    concurrency_of,
 )
 from storecredit.generation.lifecycle import (
     Ended,
@@ -73,7 +74,7 @@ class Worker:
         await self._queue.run(
             self._handle,
             stop=stop,
-            concurrency=self._settings.worker_concurrency,
+            concurrency=concurrency_of(self._generator, self._settings),
             heartbeat_timeout_seconds=self._settings.worker_heartbeat_timeout_seconds,
             drain_seconds=self._settings.worker_drain_seconds,
         )

@@ -26,6 +26,8 @@ from storecredit.settings import Settings
 
 ENTRY_POINTS = "storecredit.generators"
 """Other packages offer generators in this entry-point group: callables that take `Settings`."""
+CONCURRENCY = 8
+"""Generations that a worker runs at a time, of a generator that says nothing else."""
 T = TypeVar("T")
 FETCHES_AT_ONCE_MAX = 4
 
@@ -124,7 +126,10 @@ class GeneratorNotConfigured(Exception):
 
 
 class Generator(Protocol):
-    """Makes images; one object serves all sessions of a worker, several at a time."""
+    """Makes images; one object serves all sessions of a worker, several at a time.
+
+    How many at a time unless the settings say so is its attribute `concurrency`, if it has one.
+    """
 
     async def generate(self, request: GenerationRequest) -> GeneratedImage:
         """Make one attempt.
@@ -158,6 +163,12 @@ def load_generator(settings: Settings) -> Generator:
         ) from error
     generator: Generator = build(settings)
     return generator
+
+
+def concurrency_of(generator: Generator, settings: Settings) -> int:
+    """How many generations one worker has this generator make at a time."""
+    suits: int = getattr(generator, "concurrency", CONCURRENCY)
+    return settings.worker_concurrency or suits
 
 
 def _offered() -> Mapping[str, EntryPoint]:

@@ -31,6 +31,7 @@ from storecredit.generation.generators import (
     GeneratorNotConfigured,
     GeneratorUnavailable,
     ModerationBlocked,
+    concurrency_of,
 )
 from storecredit.generation.generators.error_answers import BODY_MAX_BYTES, failure_of, read_error
 from storecredit.generation.generators.result_images import ResultReader
@@ -51,6 +52,9 @@ class _Refusal(msgspec.Struct):
 class HttpGenerator:
     """See the module."""
 
+    concurrency = 200
+    """It waits, for the most part, and holds no image meanwhile."""
+
     def __init__(self, settings: Settings) -> None:
         self._url = _checked_url(settings.generator_url)
         self._image_max_bytes = settings.image_max_bytes
@@ -60,7 +64,7 @@ class HttpGenerator:
             timeout=httpx.Timeout(
                 timeout_seconds, connect=min(timeout_seconds, CONNECT_TIMEOUT_SECONDS)
             ),
-            limits=httpx.Limits(max_connections=settings.worker_concurrency),
+            limits=httpx.Limits(max_connections=concurrency_of(self, settings)),
             # Compressed, a small body could grow past every limit.
             headers={"Accept": "application/json", "Accept-Encoding": "identity"},
         )

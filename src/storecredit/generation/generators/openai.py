@@ -52,6 +52,9 @@ log = telemetry.get_logger("generation.openai")
 class OpenAIGenerator:
     """See the module."""
 
+    concurrency = 32
+    """It waits, for the most part, and holds the input images meanwhile: some MB each."""
+
     def __init__(self, settings: Settings) -> None:
         if settings.openai_api_key is None or not settings.openai_api_key.get_secret_value():
             raise GeneratorNotConfigured(
