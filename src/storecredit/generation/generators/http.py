@@ -19,7 +19,7 @@ came, `data:` URLs in their plainest spelling.
 
 from http import HTTPStatus
 
-import httpx
+import httpx2
 import msgspec
 
 from storecredit.generation.content_coding import decoded_body
@@ -60,11 +60,11 @@ class HttpGenerator:
         self._image_max_bytes = settings.image_max_bytes
         self._results = ResultReader(settings, NAME, str(self._url), self._url.host)
         timeout_seconds = settings.generation_timeout_seconds
-        self._client = httpx.AsyncClient(
-            timeout=httpx.Timeout(
+        self._client = httpx2.AsyncClient(
+            timeout=httpx2.Timeout(
                 timeout_seconds, connect=min(timeout_seconds, CONNECT_TIMEOUT_SECONDS)
             ),
-            limits=httpx.Limits(max_connections=concurrency_of(self, settings)),
+            limits=httpx2.Limits(max_connections=concurrency_of(self, settings)),
             # Compressed, a small body could grow past every limit.
             headers={"Accept": "application/json", "Accept-Encoding": "identity"},
         )
@@ -91,17 +91,17 @@ class HttpGenerator:
         try:
             async with self._client.stream("POST", self._url, json=question) as response:
                 body = await self._read(response)
-        except httpx.TimeoutException as error:
+        except httpx2.TimeoutException as error:
             raise GeneratorUnavailable(
                 "The generator did not answer in time.", FailureCode.GENERATOR_TIMEOUT
             ) from error
-        except httpx.TransportError as error:
+        except httpx2.TransportError as error:
             raise GeneratorUnavailable("The generator could not be reached.") from error
         if not response.is_success:
             raise _failure(response, body)
         return body
 
-    async def _read(self, response: httpx.Response) -> bytes:
+    async def _read(self, response: httpx2.Response) -> bytes:
         """The body; of an answer without success the beginning, and compressed if it must be."""
         bytes_max = self._results.answer_max_bytes if response.is_success else BODY_MAX_BYTES
         body = bytearray()
@@ -122,21 +122,21 @@ class HttpGenerator:
         return canonical_data_url(url, self._image_max_bytes) if is_data_url(url) else url
 
 
-def _checked_url(url: str | None) -> httpx.URL:
+def _checked_url(url: str | None) -> httpx2.URL:
     if not url:
         raise GeneratorNotConfigured(
             "The generator 'http' needs its address: set STORECREDIT_GENERATOR_URL."
         )
     try:
-        parsed = httpx.URL(url)
-    except httpx.InvalidURL:
-        parsed = httpx.URL()
+        parsed = httpx2.URL(url)
+    except httpx2.InvalidURL:
+        parsed = httpx2.URL()
     if parsed.scheme not in ("http", "https") or not parsed.host:
         raise GeneratorNotConfigured("STORECREDIT_GENERATOR_URL is no http or https URL.")
     return parsed
 
 
-def _failure(response: httpx.Response, body: bytes) -> AttemptFailed:
+def _failure(response: httpx2.Response, body: bytes) -> AttemptFailed:
     """What an answer without success means."""
     answer = read_error(response.status_code, response.headers, body)
     if response.status_code == HTTPStatus.UNPROCESSABLE_ENTITY:
