@@ -12,7 +12,7 @@ from tests.mutants.trial import TEST_MAX_SECONDS
 ONE_BUCKET = {"STORECREDIT_TEST_BUCKETS": "1"}
 OPTIONS = (
     *("-q", "-s", "-p", "no:cacheprovider", "-n0", "--tb=line"),
-    *("-k", "not 3_buckets", f"--timeout={TEST_MAX_SECONDS}"),
+    f"--timeout={TEST_MAX_SECONDS}",
     # What is imported before the fork is not rewritten, nor has it to be.
     *("-W", "ignore::pytest.PytestAssertRewriteWarning"),
 )

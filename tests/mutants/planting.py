@@ -4,7 +4,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
 
-from tests.mutants.serving import PRISTINE, Served
+from tests.mutants.serving import Served
 
 
 class NoMutant(Exception):
@@ -12,28 +12,37 @@ class NoMutant(Exception):
 
 
 def renew(served: Served) -> None:
-    """The template as it was migrated."""
+    """The templates as they were migrated."""
     with psycopg.connect(served.url, autocommit=True) as admin:
-        admin.execute(f"DROP DATABASE IF EXISTS {served.template} WITH (FORCE)")
-        admin.execute(f"CREATE DATABASE {served.template} TEMPLATE {PRISTINE} STRATEGY file_copy")
+        for template, sound in served.templates.items():
+            admin.execute(f"DROP DATABASE IF EXISTS {template} WITH (FORCE)")
+            admin.execute(f"CREATE DATABASE {template} TEMPLATE {sound} STRATEGY file_copy")
 
 
 def plant(served: Served, statement: str) -> None:
-    """Run one statement in a sound template, as the migration would have run it.
+    """Run one statement in each bucket of sound templates, as the migration would have run it.
 
     The service is told that all of it is as it ought to be, or it would mend it. Raises NoMutant.
     """
     renew(served)
-    with psycopg.connect(_within(served), cursor_factory=psycopg.RawCursor) as connection:
-        connection.execute(f"SET search_path = {served.search_path}")
-        try:
-            # Whose it is, and who may call it, stays as it is.
-            connection.execute(statement)
-        except psycopg.Error as error:
-            raise NoMutant(str(error)) from error
-        row = connection.execute(served.shape, ["storecredit", "SET"]).fetchone()
-        assert row is not None
-        connection.execute("UPDATE schema_version SET shape = $1", [row[0]])
+    for template in served.templates:
+        url = urlunsplit(urlsplit(served.url)._replace(path=f"/{template}"))
+        with psycopg.connect(url, cursor_factory=psycopg.RawCursor) as connection:
+            rows = connection.execute("SELECT nspname FROM pg_namespace").fetchall()
+            for schema in served.search_paths.keys() & {name for (name,) in rows}:
+                _plant_in(connection, schema, served, statement)
+
+
+def _plant_in(connection: psycopg.Connection, schema: str, served: Served, statement: str) -> None:
+    connection.execute(f"SET search_path = {served.search_paths[schema]}")
+    try:
+        # Whose it is, and who may call it, stays as it is.
+        connection.execute(statement)
+    except psycopg.Error as error:
+        raise NoMutant(str(error)) from error
+    row = connection.execute(served.shape, [schema, "SET"]).fetchone()
+    assert row is not None
+    connection.execute("UPDATE schema_version SET shape = $1", [row[0]])
 
 
 def drop_copies(served: Served) -> None:
@@ -42,7 +51,3 @@ def drop_copies(served: Served) -> None:
         rows = admin.execute("SELECT datname FROM pg_database WHERE datname LIKE 'test_%'")
         for (name,) in rows.fetchall():
             admin.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
-
-
-def _within(served: Served) -> str:
-    return urlunsplit(urlsplit(served.url)._replace(path=f"/{served.template}"))

@@ -8,22 +8,28 @@ from pathlib import Path
 from typing import Final, Self
 
 PRISTINE: Final = "storecredit_pristine"
+SEVERAL: Final = f"{PRISTINE}_several"
 SAID: Final = "served: "
 
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """A superuser's URL, the database that tests copy, and what is said to plant a mutant in it."""
+    """A superuser's URL, the databases that tests copy, and what it takes to plant a mutant."""
 
     url: str
-    template: str
-    search_path: str
+    templates: dict[str, str]
+    """Those that are copied, and what each is a sound copy of: one has one bucket, one several."""
+    search_paths: dict[str, str]
+    """Of each bucket's schema; they may be more than a database has."""
     shape: str
     """Tells with $1 the schema and $2 the right to act, in its first column, what there is."""
 
 
 class Server:
-    """A server in `directory`, whose database `PRISTINE` is migrated and nobody's to change."""
+    """A server in `directory`, whose migrated databases are nobody's to change.
+
+    `PRISTINE` has one bucket, `SEVERAL` has several.
+    """
 
     def __init__(self, directory: Path) -> None:
         command = [sys.executable, "-m", "tests.mutants.server_process", str(directory)]
