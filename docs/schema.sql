@@ -2491,9 +2491,9 @@ FUNCTION lock_deliveries(p_endpoint_ids uuid[], p_seqs bigint[]) RETURNS void;
 
 -- Locks the account at one end of a transfer between buckets, and says what it has under a request
 -- id.
-FUNCTION lock_end_of_transfer(p_account_id bigint, p_request_id text, OUT seq bigint,
-    OUT balance bigint, OUT grants bigint[], OUT type text, OUT amount bigint,
-    OUT other_account_id bigint) RETURNS record;
+FUNCTION lock_end_of_transfer(p_account_id bigint, p_request_id text, OUT balance bigint,
+    OUT grants bigint[], OUT type text, OUT amount bigint, OUT other_account_id bigint) RETURNS
+    record;
 
 -- Waits for the sessions of a batch, ascending. Per item: ctid, status, request and credits of its
 -- session; null: there is none.

@@ -21,17 +21,22 @@ THREE: Final = pytest.mark.parametrize(
 
 async def store_in_each(buckets: Buckets) -> list[Owner]:
     """Each has 10 credits."""
-    stores = Stores(buckets)
-    made = [
-        await stores.making(await id_in(buckets, bucket)).create(
+    return [await store_in(buckets, bucket, n) for n, bucket in enumerate(buckets.all)]
+
+
+async def store_in(buckets: Buckets, bucket: Database, number: int) -> Owner:
+    """A store in this bucket, the one of that number, with 10 credits."""
+    made = (
+        await Stores(buckets)
+        .making(await id_in(buckets, bucket))
+        .create(
             name=f"Store {number}",
             shop_domain=f"s{number}.example",
             credit_count=10,
             request_id="opening",
         )
-        for number, bucket in enumerate(buckets.all)
-    ]
-    return [Owner.store(store.store_id) for store in made]
+    )
+    return Owner.store(made.store_id)
 
 
 async def id_in(buckets: Buckets, bucket: Database) -> UUID:

@@ -27,9 +27,9 @@ from storecredit.operator.credits import Insufficient, NotDone, Transferred
 from storecredit.operator.report import Reports
 from storecredit.operator.requests import Requests
 from storecredit.postgres.buckets import Buckets
-from storecredit.postgres.errors import DatabaseUnavailable
+from storecredit.postgres.errors import DatabaseUnavailable, StatementRefused
 from storecredit.settings import Settings
-from tests.operator.bucket_owners import THREE, balances, prove, store_in_each
+from tests.operator.bucket_owners import THREE, balances, prove, store_in, store_in_each
 
 pytestmark = THREE
 
@@ -65,7 +65,26 @@ async def test_they_go_up_and_down_between_buckets_each_request_once(
         elsewhere = next(owner for owner in owners if owner not in {giver, taker})
         assert await acting.credits.transfer(by, giver, elsewhere, 4) is NotDone.CONFLICT
         assert await acting.credits.transfer(by, taker, giver, 4) is NotDone.CONFLICT
+        # It is known at the end that receives alone.
+        assert await acting.credits.transfer(by, elsewhere, taker, 4) is NotDone.CONFLICT
     assert await balances(buckets, owners) == [6, 14, 10]
+    all_of_it = await acting.credits.transfer(named("all"), third, first, 10)
+    assert all_of_it == Transferred(10, 0, 16, replayed=False)
+    await prove(buckets)
+
+
+async def test_no_other_ledger_is_asked_for_the_request_and_no_other_kind_of_movement(
+    buckets: Buckets, acting: OperatorActions, owners: list[Owner]
+) -> None:
+    first, second, third = owners
+    neighbour = await store_in(buckets, buckets.all[0], 3)
+    # At the same place of two ledgers of one bucket.
+    for giver, taker in ((first, third), (neighbour, second)):
+        for replayed in (False, True):
+            moved = await acting.credits.transfer(named("same"), giver, taker, 4)
+            assert moved == Transferred(4, 6, 14, replayed)
+    moved = await acting.credits.transfer(named("opening"), first, third, 1)
+    assert moved == Transferred(1, 5, 15, replayed=False)
     await prove(buckets)
 
 
@@ -93,10 +112,11 @@ async def test_they_stay_what_they_are_and_end_when_the_last_of_them_did(
     credits = Credits(buckets)
     terms = Terms(expires_at=END, priority=7)
     await credits.add(giver, 5, AdditionType.GRANT, Cause("gift"), terms)
-    assert isinstance(await acting.credits.transfer(ANN, giver, taker, 3), Transferred)
+    # All of the gift, and nothing that never ends.
+    assert isinstance(await acting.credits.transfer(ANN, giver, taker, 5), Transferred)
     account_id = await credits.account_id(taker)
     [got, _] = (await Grants(buckets).list(account_id, limit=9)).items
-    assert (got.remaining, got.kind, got.priority, got.expires_at) == (3, "promo", 7, END)
+    assert (got.remaining, got.kind, got.priority, got.expires_at) == (5, "promo", 7, END)
     await prove(buckets)
 
 
@@ -242,7 +262,29 @@ async def test_nobody_writes_one_end_alone(buckets: Buckets, owners: list[Owner]
         "SELECT receive_transfer(1, $1, 5, 'r', '', 'me', 'paid', 100, NULL, '30 days')",
         "SELECT note_end_of_transfer($1, 'transfer_in', 5, 'r', 1, 1)",
         "INSERT INTO transfer_ends VALUES ($1, 1, 5, 1, 'transfer_in', 'r')",
-        "SELECT transfer_elsewhere($1, 'pg_temp', 5, 1, 'r', '', 'me')",
     ):
         with pytest.raises(asyncpg.PostgresError):
             await buckets.home.fetchval(statement, account_id)
+
+
+async def test_what_makes_no_sense_is_refused_and_moves_nothing(
+    buckets: Buckets, owners: list[Owner]
+) -> None:
+    credits = Credits(buckets)
+    giver, taker = [await credits.account_id(owners[place]) for place in (0, 2)]
+    for sqlstate, bucket, amount, request_id in (
+        ("3F000", "pg_temp", 1, "r"),
+        ("3F000", None, 1, "r"),
+        ("SC002", "storecredit_2", 0, "r"),
+        ("SC002", "storecredit_2", None, "r"),
+        ("SC003", "storecredit_2", 1, ""),
+        ("SC003", "storecredit_2", 1, None),
+    ):
+        with pytest.raises((asyncpg.PostgresError, StatementRefused)) as refused:
+            await buckets.home.fetchval(
+                "SELECT transfer_elsewhere($1, $2, $3, $4, $5, '', 'me')",
+                *(giver, bucket, taker, amount, request_id),
+            )
+        told = getattr(refused.value, "sqlstate", None)
+        assert told == sqlstate, (bucket, amount, request_id)
+    assert await balances(buckets, owners) == [10, 10, 10]

@@ -13,6 +13,7 @@ from tests.sql.statement_costs import rows_read
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 MOVEMENTS = 1000
+MOMENT = timedelta(microseconds=1)
 LOOK_UPS_MAX = 30
 """Of a thousand movements: ten halves, and the newest one where each function begins."""
 
@@ -89,3 +90,18 @@ async def test_what_had_ended_by_a_moment_counts_as_ended_whenever_it_was_writte
     assert await told("balance_at($1, $2)") == balances
     await spend(admin, account, 1, "work")
     assert await told("balance_at($1, $2)") == balances
+
+
+async def test_what_ends_at_a_moment_has_ended_by_it(admin: asyncpg.Connection) -> None:
+    account = await open_account(admin, OwnerKind.STORE, 10)
+    await admin.execute(
+        """SELECT add_to_account(
+               $1, 5, 'purchase', 'r', p_expires_at => now() + interval '1 hour')""",
+        account.id,
+    )
+    await pass_time(admin, timedelta(hours=2), account.id)
+    await admin.execute("SELECT expire_credits(ARRAY[$1::bigint])", account.id)
+    ends_at = await admin.fetchval("SELECT max(expires_at) FROM grants")
+    for at, balance in ((ends_at - MOMENT, 15), (ends_at, 10)):
+        found = await admin.fetchval("SELECT balance_at($1, $2)", account.id, at)
+        assert found == balance

@@ -332,3 +332,37 @@ async def test_a_long_ledger_is_archived_in_pieces_each_session_once(
     assert numbers == list(range(1, len(keeper.files()) + 1))
     report = await verify(keeper.database, every_row=True)
     assert (report.clean, report.archived_sessions) == (True, len(made))
+
+
+async def test_what_ended_at_the_very_moment_is_not_due_yet(keeper: Keeper, store: Account) -> None:
+    done = await generation(keeper.admin, store, "r1")
+    await keeper.sum_up()
+    ended_at = (await session(keeper.admin, store, done))["completed_at"]
+    given_at = await keeper.admin.fetchval("SELECT min(created_at) FROM movements")
+    moment = timedelta(microseconds=1)
+    for before, until in (
+        *((given_at, 0), (given_at + moment, 1)),
+        *((ended_at, 1), (ended_at + moment, 2)),
+    ):
+        due = "SELECT archivable_until($1, 0, $2, 100)"
+        assert await keeper.admin.fetchval(due, store.id, before) == until
+
+
+async def test_a_piece_begins_after_the_one_before_and_is_chosen_where_there_is_something_in_it(
+    keeper: Keeper, store: Account
+) -> None:
+    await generation(keeper.admin, store, "r1")
+    second = await generation(keeper.admin, store, "r2")
+    piece = await keeper.admin.fetch(
+        "SELECT session_id FROM sessions_in_ledger($1, 2, 3)", store.id
+    )
+    assert [row["session_id"] for row in piece] == [second]
+
+    await create_one(keeper.admin, store, "never ends", CONTENT)
+    await keeper.years_pass()
+    assert await keeper.archive() == 2
+    chosen = await keeper.admin.fetchrow(
+        "SELECT * FROM choose_to_archive(0, 100, now(), interval '0', 100)"
+    )
+    assert chosen is not None
+    assert (chosen["account_ids"], chosen["walked_to"]) == ([], 0)

@@ -75,7 +75,7 @@ COMMENT ON FUNCTION transfer_elsewhere(bigint, text, bigint, int, text, text, te
 CREATE OR REPLACE FUNCTION lock_end_of_transfer(
     p_account_id bigint,
     p_request_id text,
-    OUT seq bigint, OUT balance bigint, OUT grants bigint[],
+    OUT balance bigint, OUT grants bigint[],
     OUT type text, OUT amount bigint, OUT other_account_id bigint
 )
 LANGUAGE plpgsql
@@ -90,7 +90,6 @@ AS $$
 DECLARE
     v_account record := lock_settled_account(p_account_id);
 BEGIN
-    seq := v_account.seq;
     balance := v_account.balance;
     grants := v_account.grants;
     SELECT m.type, m.amount,
