@@ -16,6 +16,7 @@ from storecredit.generation.results.store import open_results
 from storecredit.ledger.checkpoints import merkle
 from storecredit.ledger.checkpoints.chaining import Pass, TurnLost
 from storecredit.ledger.checkpoints.checkpoint import NotAsSigned, log_before, page
+from storecredit.ledger.checkpoints.leaves import chunks_of
 from storecredit.ledger.checkpoints.making import Checkpoints
 from storecredit.ledger.checkpoints.proofs import compared
 from storecredit.ledger.discrepancies import DiscrepancyKind
@@ -64,6 +65,20 @@ async def test_a_checkpoint_covers_what_was_committed_and_names_the_one_before(
     for each in (first, second):
         assert keys.is_signed(each.key_id, each.signature, each.body)
     assert (await signed.look()).found == ()
+
+
+async def test_parts_that_are_not_the_signed_roots_are_taken_for_nothing(
+    signed: Signed, store: Account
+) -> None:
+    first = await signed.sign()
+    assert merkle.root(await chunks_of(signed.database, first)) == first.root
+    await allow_anything(signed.superuser)
+    await signed.superuser.execute("UPDATE storecredit.checkpoints SET chunks = sha256(chunks)")
+    with pytest.raises(NotAsSigned, match=r"The parts of checkpoint 1 are not its root's\."):
+        await chunks_of(signed.database, first)
+    await signed.spend(store, "more")
+    with pytest.raises(NotAsSigned, match=r"The parts of checkpoint 1"):
+        await signed.sign()
 
 
 async def test_nothing_is_signed_while_nothing_is_new_or_another_has_the_turn(
