@@ -48,6 +48,9 @@ SERVER_SETTINGS = {
     # pglz, which is all this build has, took 7 to 31 % of the server's CPU time for a create,
     # right after a checkpoint; in a ledger of 2 million rows it saved a third of the WAL.
     "wal_compression": "off",
+    # A queue that fills is soon a hundred times as long as the planner was told. Until it is told
+    # anew, by default after a minute, whoever takes a few jobs sorts all that wait.
+    "autovacuum_naptime": "10s",
     "max_wal_size": "2GB",
     "checkpoint_timeout": "15min",
     # Of no effect without a WAL archive; an archive that is away must not fill the disk.
