@@ -5,7 +5,7 @@ from uuid import UUID
 
 import pytest
 
-from storecredit.ledger.checkpoints.checkpoint import Checkpoint
+from storecredit.ledger.checkpoints.checkpoint import Checkpoint, missing
 
 MADE = Checkpoint(
     number=7,
@@ -49,3 +49,8 @@ def test_what_differs_in_anything_is_none(was: bytes, is_now: bytes) -> None:
     assert altered != MADE.body
     with pytest.raises(ValueError):  # noqa: PT011 - the messages are Python's, but for ours
         Checkpoint.read(altered, b"signed")
+
+
+def test_of_one_that_is_missing_it_is_said_what_is_there() -> None:
+    assert "does not have it (its newest is 7)" in missing(9, MADE)
+    assert "does not have it (it has none)" in missing(9, None)

@@ -366,3 +366,45 @@ async def test_a_piece_begins_after_the_one_before_and_is_chosen_where_there_is_
     )
     assert chosen is not None
     assert (chosen["account_ids"], chosen["walked_to"]) == ([], 0)
+
+
+async def test_it_is_nobodys_turn_while_another_begins_or_nothing_can_be_written(
+    keeper: Keeper, store: Account
+) -> None:
+    await generation(keeper.admin, store, "r1")
+    await keeper.years_pass()
+    begin = """SELECT is_behind FROM begin_archive(
+        gen_random_uuid(), '1 minute', '1 hour', '90 days', '1 day', 100, 100)"""
+    async with keeper.admin.transaction(readonly=True):
+        assert await keeper.admin.fetchval(begin) is None
+    assert await keeper.admin.fetchval(begin) is True
+    await keeper.admin.execute("UPDATE archiving SET held_until = NULL")
+    async with keeper.admin.transaction():
+        await keeper.admin.execute("SELECT FROM archiving FOR UPDATE")
+        async with keeper.database.acquire() as other, other.transaction():
+            await other.execute("SET LOCAL lock_timeout = '2s'")
+            assert await other.fetchval(begin) is None
+    assert await keeper.admin.fetchval(begin) is True
+
+
+async def test_accounts_are_looked_at_one_after_the_other(
+    keeper: Keeper, store: Account, user: Account
+) -> None:
+    await keeper.years_pass()
+    first, second = sorted((store.id, user.id))
+    due = "SELECT account_ids FROM choose_to_archive($1, 1, now(), interval '0', 100)"
+    for after, found in ((0, [first]), (first, [second]), (second, [])):
+        assert await keeper.admin.fetchval(due, after) == found
+
+
+async def test_what_came_after_the_last_piece_has_its_own_time(
+    keeper: Keeper, store: Account
+) -> None:
+    await generation(keeper.admin, store, "r1")
+    await keeper.years_pass()
+    assert await keeper.archive() == 1
+    await generation(keeper.admin, store, "r2")
+    await keeper.sum_up()
+    due = "SELECT account_ids FROM choose_to_archive(0, 100, now(), $1, 100)"
+    for grace, found in ((timedelta(days=1), []), (timedelta(0), [store.id])):
+        assert await keeper.admin.fetchval(due, grace) == found
