@@ -404,6 +404,7 @@ async def test_what_came_after_the_last_piece_has_its_own_time(
     await keeper.years_pass()
     assert await keeper.archive() == 1
     await generation(keeper.admin, store, "r2")
+    await pass_time(keeper.admin, timedelta(hours=1))
     await keeper.sum_up()
     due = "SELECT account_ids FROM choose_to_archive(0, 100, now(), $1, 100)"
     for grace, found in ((timedelta(days=1), []), (timedelta(0), [store.id])):
