@@ -34,6 +34,7 @@ ROOMS: Final = (
     "stores",
     "billing",
     "webhooks",
+    "operator",
     "unit",
 )
 KINDS: Final = ("functions", "constraints", "python")

@@ -26,8 +26,7 @@ def framework_used_again(settings: Settings) -> Iterator[Litestar]:
 def application(parts: Parts, *, is_direct: bool = True) -> Iterator[ASGIApp]:
     """The whole HTTP application over these parts, on such a framework."""
     with served_by_one_used_again(parts.settings):
-        made = create_app(parts, is_direct=is_direct)
-        yield made
+        yield create_app(parts, is_direct=is_direct)
 
 
 @contextmanager
